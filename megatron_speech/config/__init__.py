@@ -1,0 +1,1 @@
+"""Frozen dataclasses that describe a run; torch-free, so that checking a file takes well under a second."""

@@ -1,0 +1,60 @@
+"""Shape and starting point of a language model, in Megatron's names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """A decoder-only transformer: RMSNorm, SwiGLU, rotary positions, grouped-query attention. Default: 18M at 50k ids."""
+
+    base: str = "scratch"
+    """'scratch', or the folder of an imported checkpoint whose weights start the run (its shape must equal this one)."""
+    num_layers: int = 8
+    """Transformer layers."""
+    hidden_size: int = 256
+    """Model width D."""
+    ffn_hidden_size: int = 688
+    """Width of the gated MLP."""
+    num_attention_heads: int = 4
+    """Query heads."""
+    num_query_groups: int = 2
+    """Key-value heads; must divide num_attention_heads."""
+    kv_channels: int | None = None
+    """Width of one head; null for hidden_size / num_attention_heads."""
+    max_position_embeddings: int = 8192
+    """Longest sequence the model claims to know, in tokens."""
+    rotary_base: float = 100_000.0
+    """Base of the rotary frequencies (rope_theta)."""
+    norm_epsilon: float = 1e-5
+    """Epsilon of RMSNorm."""
+    add_qkv_bias: bool = False
+    """Bias in the query, key and value projections (Qwen2, GLM-4)."""
+    untie_embeddings_and_output_weights: bool = False
+    """Separate output head; false shares the input embedding."""
+    init_method_std: float = 0.02
+    """Standard deviation of initial weights when training from scratch."""
+    megatron: dict[str, Any] = field(default_factory=dict)
+    """Rare megatron-core TransformerConfig fields, by their own names."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_layers", "hidden_size", "ffn_hidden_size", "num_attention_heads", "num_query_groups"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"model.{name}={getattr(self, name)} must be at least 1; use a positive number")
+        if self.num_attention_heads % self.num_query_groups:
+            raise ValueError(
+                f"model.num_query_groups={self.num_query_groups} must divide "
+                f"model.num_attention_heads={self.num_attention_heads}; choose a divisor"
+            )
+        if self.kv_channels is None and self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"model.hidden_size={self.hidden_size} must be a multiple of "
+                f"model.num_attention_heads={self.num_attention_heads}, or set model.kv_channels"
+            )
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.kv_channels or self.hidden_size // self.num_attention_heads

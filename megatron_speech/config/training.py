@@ -1,0 +1,129 @@
+"""A training run, whole: model, layout, data, optimizer, budget, checkpoints, logs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from megatron_speech.config.data import DataConfig
+from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW and its learning-rate schedule (method: b1 0.9, b2 0.95, linear 6e-5 to 6e-6)."""
+
+    lr: float = 6e-5
+    """Peak learning rate."""
+    min_lr: float = 6e-6
+    """Learning rate at the end of the run."""
+    lr_decay_style: Literal["linear", "cosine", "constant"] = "linear"
+    """Shape of the decay from lr to min_lr over the token budget."""
+    lr_warmup_fraction: float = 0.01
+    """Share of the token budget over which the rate rises linearly from 0."""
+    adam_beta1: float = 0.9
+    """Decay of the first moment."""
+    adam_beta2: float = 0.95
+    """Decay of the second moment."""
+    adam_eps: float = 1e-8
+    """Denominator term."""
+    weight_decay: float = 0.1
+    """Decoupled weight decay, for matrices only."""
+    clip_grad: float = 1.0
+    """Largest global gradient norm; 0 switches clipping off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Budget and batch."""
+
+    tokens: int = 1_000_000
+    """Tokens to train on; rounded up to whole global batches."""
+    micro_batch_size: int = 1
+    """Rows per rank and forward pass."""
+    global_batch_size: int = 8
+    """Rows per optimizer step over all ranks."""
+    stop_at_step: int | None = None
+    """Save and leave at this step although the budget is not spent (to resume in another layout, or within a time limit)."""
+    seed: int = 1234
+    """Seed of initial weights and dropout."""
+    speech_loss_weight: float = 1.0
+    """Weight of speech targets in the loss; text targets weigh 1."""
+    freeze_text_steps: int = 0
+    """First steps in which only the new rows of the embedding (and output head) learn."""
+
+    def __post_init__(self) -> None:
+        for name in ("tokens", "micro_batch_size", "global_batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"train.{name}={getattr(self, name)} must be at least 1; use a positive number")
+        if self.global_batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"train.global_batch_size={self.global_batch_size} must be a multiple of "
+                f"train.micro_batch_size={self.micro_batch_size} x data parallel size; change one"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+    """When to save, what to keep, how to go on."""
+
+    every_steps: int = 100
+    """Save after every so many steps, and at the end."""
+    keep_last: int = 2
+    """Complete checkpoints to keep."""
+    resume: Literal["never", "required", "if_present"] = "never"
+    """Continue from the run folder's newest checkpoint: never (refuses a folder that has one), required (refuses a
+    folder that has none), if_present (for requeued jobs; says loudly which it did)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggingConfig:
+    """What is written while training."""
+
+    every_steps: int = 1
+    """Steps between metric lines."""
+    validate_every_steps: int = 0
+    """Steps between passes over data.validation; 0 for only at the end."""
+    validation_rows: int = 64
+    """Rows read from each validation source."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """One file, one run."""
+
+    folder: Path
+    """Run folder: configuration, checkpoints, TensorBoard, logs."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """Shape and starting weights."""
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    """Layout over ranks."""
+    precision: PrecisionConfig = field(default_factory=PrecisionConfig)
+    """Number formats."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Mixture."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """Optimizer and schedule."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """Budget and batch."""
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    """Saving and resuming."""
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    """Metrics and validation."""
+
+    def __post_init__(self) -> None:
+        if self.data.seq_length > self.model.max_position_embeddings:
+            raise ValueError(
+                f"data.seq_length={self.data.seq_length} exceeds model.max_position_embeddings="
+                f"{self.model.max_position_embeddings}; shorten the rows or raise the limit"
+            )
+        split = 2 * self.parallel.context_parallel_size if self.parallel.context_parallel_size > 1 else 1
+        if self.parallel.sequence_parallel:
+            split *= self.parallel.tensor_model_parallel_size
+        if self.data.seq_length % split:
+            raise ValueError(
+                f"data.seq_length={self.data.seq_length} must be a multiple of {split} "
+                "(2 x parallel.context_parallel_size x tensor parallel size under sequence_parallel); change it"
+            )

@@ -1,0 +1,138 @@
+"""One id space for text and speech: the only place where an offset between them exists.
+
+    text ids | special ids | speech ids | padding
+    0 ..       num_text      first_speech  size .. padded_size
+
+Speech ids are contiguous and last, so that modality is one comparison (as in GLM-4-Voice, where an id at or above
+``<|audio_0|>`` is speech). The padded size depends on a fixed multiple, never on the tensor parallel size, so that one
+checkpoint fits every layout. Two vocabularies are the same exactly when their fingerprints are: shards, plans,
+checkpoints and exports carry it, and a mismatch is an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Modality = Literal["text", "speech"]
+
+BEGIN_OF_AUDIO = "<|begin_of_audio|>"
+END_OF_AUDIO = "<|end_of_audio|>"
+RECOGNIZE = "<|recognize|>"
+SYNTHESIZE = "<|synthesize|>"
+SPECIAL_TOKENS = (BEGIN_OF_AUDIO, END_OF_AUDIO, RECOGNIZE, SYNTHESIZE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """Sizes, special tokens and fingerprints that fix the meaning of every id."""
+
+    num_text_ids: int
+    """Ids of the text tokenizer, its own special ids included; 0 for a stream of bare speech codes."""
+    num_speech_ids: int
+    """Codebook size of the speech tokenizer; 0 for text alone."""
+    special_tokens: tuple[str, ...] = SPECIAL_TOKENS
+    """Tokens added between text and speech, in id order."""
+    end_of_document: int = 0
+    """Text id that closes every document."""
+    text_fingerprint: str = ""
+    """sha256 of the text tokenizer's files."""
+    speech_fingerprint: str = ""
+    """sha256 of the speech tokenizer's weights."""
+    padding_multiple: int = 128
+    """`padded_size` is the next multiple of this; every tensor parallel size in use must divide it."""
+
+    def __post_init__(self) -> None:
+        if self.num_text_ids < 0 or self.num_speech_ids < 0 or self.size == 0:
+            raise ValueError(
+                f"vocabulary: num_text_ids={self.num_text_ids}, num_speech_ids={self.num_speech_ids}: "
+                "both must be at least 0 and one above; check the tokenizers"
+            )
+        if len(set(self.special_tokens)) != len(self.special_tokens):
+            raise ValueError(f"vocabulary: special_tokens={self.special_tokens} must not repeat")
+
+    @classmethod
+    def of_codes(cls, num_speech_ids: int, speech_fingerprint: str) -> Vocabulary:
+        """Bare speech codes as a speech tokenizer emits them: no text, no specials, code k is id k."""
+        return cls(
+            num_text_ids=0,
+            num_speech_ids=num_speech_ids,
+            special_tokens=(),
+            speech_fingerprint=speech_fingerprint,
+            padding_multiple=1,
+        )
+
+    @property
+    def first_speech_id(self) -> int:
+        """Id of speech code 0."""
+        return self.num_text_ids + len(self.special_tokens)
+
+    @property
+    def size(self) -> int:
+        """Number of meaningful ids; padding starts here."""
+        return self.first_speech_id + self.num_speech_ids
+
+    @property
+    def padded_size(self) -> int:
+        """Rows of the embedding: `size` rounded up to `padding_multiple`."""
+        return -(-self.size // self.padding_multiple) * self.padding_multiple
+
+    def special_id(self, token: str) -> int:
+        """Id of a special token; KeyError-free: an unknown name is a programmer's error."""
+        assert token in self.special_tokens, f"{token=} is not among {self.special_tokens}"
+        return self.num_text_ids + self.special_tokens.index(token)
+
+    def speech_id(self, code: int) -> int:
+        """Id of a speech code in 0 .. num_speech_ids - 1. For arrays: add `first_speech_id`."""
+        assert 0 <= code < self.num_speech_ids, f"{code=} outside the codebook of {self.num_speech_ids}"
+        return self.first_speech_id + code
+
+    def speech_token(self, code: int) -> str:
+        """Name of a speech code in an extended Hugging Face tokenizer, as GLM-4-Voice writes it."""
+        return f"<|audio_{code}|>"
+
+    def is_speech(self, token_id: int) -> bool:
+        """Whether the id is a speech code; special ids count as text."""
+        return self.first_speech_id <= token_id < self.size
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over all fields: equal exactly when every id means the same."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields and the fingerprint, for manifests and checkpoints."""
+        return {**asdict(self), "special_tokens": list(self.special_tokens), "fingerprint": self.fingerprint}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Vocabulary:
+        """Inverse of `to_json`; a fingerprint that does not match the fields is an error."""
+        fields = {key: value for key, value in values.items() if key != "fingerprint"}
+        fields["special_tokens"] = tuple(fields["special_tokens"])
+        vocabulary = cls(**fields)
+        if values.get("fingerprint") != vocabulary.fingerprint:
+            raise ValueError("vocabulary: the stored fingerprint does not match its fields; the file was edited or damaged")
+        return vocabulary
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        path.write_text(json.dumps(self.to_json(), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Vocabulary:
+        """Read a `vocabulary.json`, or one inside the folder `path`."""
+        path = path / "vocabulary.json" if path.is_dir() else path
+        if not path.is_file():
+            raise FileNotFoundError(f"vocabulary file {path} does not exist; run tools/build_vocabulary.py first")
+        return cls.from_json(json.loads(path.read_text()))
+
+    def require(self, fingerprint: str, *, holder: str) -> None:
+        """Refuse `holder` (a shard, a checkpoint...) that was made with another vocabulary."""
+        if fingerprint != self.fingerprint:
+            raise ValueError(
+                f"{holder}: vocabulary fingerprint {fingerprint[:12]} differs from {self.fingerprint[:12]} of this run; "
+                "rebuild it with this run's tokenizers"
+            )
