@@ -42,5 +42,3 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.seq_length < 2:
             raise ValueError(f"data.seq_length={self.seq_length} must be at least 2; use the packed shards' length")
-        if not any(source.weight > 0 for source in self.sources.values()):
-            raise ValueError("data.sources needs at least one source with a weight above 0; name a folder of packed shards")

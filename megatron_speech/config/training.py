@@ -102,7 +102,7 @@ class PretrainConfig:
     """Layout over ranks."""
     precision: PrecisionConfig = field(default_factory=PrecisionConfig)
     """Number formats."""
-    data: DataConfig = field(default_factory=DataConfig)
+    data: DataConfig
     """Mixture."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """Optimizer and schedule."""
@@ -114,6 +114,8 @@ class PretrainConfig:
     """Metrics and validation."""
 
     def __post_init__(self) -> None:
+        if not any(source.weight > 0 for source in self.data.sources.values()):
+            raise ValueError("data.sources needs at least one source with a weight above 0; name a folder of packed shards")
         if self.data.seq_length > self.model.max_position_embeddings:
             raise ValueError(
                 f"data.seq_length={self.data.seq_length} exceeds model.max_position_embeddings="
