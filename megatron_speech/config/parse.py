@@ -4,13 +4,16 @@
 
 The command line then accepts ``--config run.yaml`` (several: later files win key by key), ``--optimizer.lr 1e-4``,
 ``--print_config`` and ``--help``. A dataclass states its own rules by raising `ValueError` in ``__post_init__``; every
-user error leaves as one line on stderr and exit status 2. Price: no near-name hint for a misspelt command-line flag.
+user error leaves as one line on stderr and exit status 2.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import re
 import sys
+import typing
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,14 +31,16 @@ def parse_config(schema: type[Schema], *, description: str, args: Sequence[str] 
     """Parse the command line (or `args`) into an instance of `schema`; leave with status 2 on a user's mistake."""
     # allow_abbrev off: "--trai.tokens" must be an error, not a guess.
     parser = ArgumentParser(description=description, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument("--config", action="config", help="YAML file; repeat it to let a later file override.")
+    parser.add_argument(
+        "--config", action="config", help="YAML file; repeat it to let a later file override."
+    )
     parser.add_class_arguments(schema, as_group=False)
     with user_errors():
         try:
             namespace = parser.parse_args(args)
             values = parser.instantiate_classes(namespace)
         except ArgumentError as error:
-            raise ValueError(_one_line(error)) from error
+            raise ValueError(_one_line(error, schema)) from error
         return schema(**{field.name: values[field.name] for field in dataclasses.fields(schema)})  # type: ignore[arg-type]
 
 
@@ -69,7 +74,25 @@ def dump_yaml(config: Any, path: Path) -> None:
     path.write_text(yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True))
 
 
-def _one_line(error: ArgumentError) -> str:
-    """jsonargparse nests its messages; the innermost cause is what a person needs, with the key before it."""
-    text = " ".join(str(error).split())
-    return text.removeprefix("error: ")
+def _one_line(error: ArgumentError, schema: type) -> str:
+    """jsonargparse's message on one line, with the nearest known key when a key is unknown."""
+    text = " ".join(str(error).split()).removeprefix("error: ")
+    unknown = re.search(r"does not accept option '([^']+)'|unrecognized arguments: --([^ =]+)", text)
+    if unknown is None:
+        return f"{text}; see --help for the rule"
+    key = (unknown[1] or unknown[2]).split(".")[-1]
+    near = difflib.get_close_matches(key, _field_names(schema), n=1)
+    return f"{text}; " + (f"did you mean {near[0]!r}?" if near else "see --help for the keys")
+
+
+def _field_names(schema: Any) -> set[str]:
+    """Names of all fields of a dataclass and of the dataclasses inside its field types."""
+    names: set[str] = set()
+    waiting = [schema]
+    while waiting:
+        kind = waiting.pop()
+        waiting.extend(typing.get_args(kind))
+        if dataclasses.is_dataclass(kind):
+            names.update(field.name for field in dataclasses.fields(kind))
+            waiting.extend(typing.get_type_hints(kind).values())
+    return names
