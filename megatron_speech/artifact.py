@@ -46,7 +46,9 @@ def is_made(output: Path, *, kind: str, config: Any, inputs: Sequence[Path] = ()
     for part in ("kind", "config", "inputs"):
         if made.get(part) != wanted[part]:
             difference = _first_difference(made.get(part), wanted[part])
-            raise ValueError(f"{output} exists but was made with another {part} ({difference}); remove it or choose another output")
+            raise ValueError(
+                f"{output} exists but was made with another {part} ({difference}); remove it or choose another output"
+            )
     return True
 
 
@@ -76,7 +78,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a completed artefact; FileNotFoundError names the folder and what it lacks."""
     path = folder / MANIFEST
     if not path.is_file():
-        raise FileNotFoundError(f"{folder} holds no {MANIFEST}: it does not exist or its stage was not finished; run that stage first")
+        raise FileNotFoundError(
+            f"{folder} holds no {MANIFEST}: it does not exist or its stage was not finished; run that stage first"
+        )
     return json.loads(path.read_text())
 
 

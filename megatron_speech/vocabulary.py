@@ -114,7 +114,9 @@ class Vocabulary:
         fields["special_tokens"] = tuple(fields["special_tokens"])
         vocabulary = cls(**fields)
         if values.get("fingerprint") != vocabulary.fingerprint:
-            raise ValueError("vocabulary: the stored fingerprint does not match its fields; the file was edited or damaged")
+            raise ValueError(
+                "vocabulary: the stored fingerprint does not match its fields; the file was edited or damaged"
+            )
         return vocabulary
 
     def save(self, path: Path) -> None:
@@ -133,6 +135,6 @@ class Vocabulary:
         """Refuse `holder` (a shard, a checkpoint...) that was made with another vocabulary."""
         if fingerprint != self.fingerprint:
             raise ValueError(
-                f"{holder}: vocabulary fingerprint {fingerprint[:12]} differs from {self.fingerprint[:12]} of this run; "
+                f"{holder}: vocabulary fingerprint {fingerprint[:12]} is not this run's {self.fingerprint[:12]}; "
                 "rebuild it with this run's tokenizers"
             )

@@ -8,10 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """A decoder-only transformer: RMSNorm, SwiGLU, rotary positions, grouped-query attention. Default: 18M at 50k ids."""
+    """A decoder-only transformer: RMSNorm, SwiGLU, rotary positions, grouped-query attention. Default: 18M."""
 
     base: str = "scratch"
-    """'scratch', or the folder of an imported checkpoint whose weights start the run (its shape must equal this one)."""
+    """'scratch', or the folder of an imported checkpoint whose weights start the run (of this very shape)."""
     num_layers: int = 8
     """Transformer layers."""
     hidden_size: int = 256

@@ -29,7 +29,7 @@ class ParallelConfig:
                 raise ValueError(f"parallel.{name}={getattr(self, name)} must be at least 1; use 1 to switch it off")
         if self.sequence_parallel and self.tensor_model_parallel_size == 1:
             raise ValueError(
-                "parallel.sequence_parallel=true needs parallel.tensor_model_parallel_size above 1; raise it or set false"
+                "parallel.sequence_parallel=true needs parallel.tensor_model_parallel_size above 1; or set false"
             )
 
 

@@ -31,9 +31,7 @@ def parse_config(schema: type[Schema], *, description: str, args: Sequence[str] 
     """Parse the command line (or `args`) into an instance of `schema`; leave with status 2 on a user's mistake."""
     # allow_abbrev off: "--trai.tokens" must be an error, not a guess.
     parser = ArgumentParser(description=description, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument(
-        "--config", action="config", help="YAML file; repeat it to let a later file override."
-    )
+    parser.add_argument("--config", action="config", help="YAML file; repeat it to let a later file override.")
     parser.add_class_arguments(schema, as_group=False)
     with user_errors():
         try:

@@ -46,7 +46,7 @@ class TrainConfig:
     global_batch_size: int = 8
     """Rows per optimizer step over all ranks."""
     stop_at_step: int | None = None
-    """Save and leave at this step although the budget is not spent (to resume in another layout, or within a time limit)."""
+    """Save and leave at this step although the budget is not spent (to resume in another layout)."""
     seed: int = 1234
     """Seed of initial weights and dropout."""
     speech_loss_weight: float = 1.0
@@ -115,7 +115,9 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         if not any(source.weight > 0 for source in self.data.sources.values()):
-            raise ValueError("data.sources needs at least one source with a weight above 0; name a folder of packed shards")
+            raise ValueError(
+                "data.sources needs at least one source with a weight above 0; name a folder of packed shards"
+            )
         if self.data.seq_length > self.model.max_position_embeddings:
             raise ValueError(
                 f"data.seq_length={self.data.seq_length} exceeds model.max_position_embeddings="
