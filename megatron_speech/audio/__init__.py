@@ -1,0 +1,1 @@
+"""Waveforms: exact rates, reading and writing, features, transcripts, shards."""

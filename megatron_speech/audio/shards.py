@@ -1,0 +1,152 @@
+"""Audio shards: WebDataset tars of ``<key>.flac`` (16 kHz mono), ``<key>.txt`` (transcript) and ``<key>.json``.
+
+Any WebDataset reader streams them. Tars are plain USTAR with time 0 and fixed owners, so the same records give the
+same bytes, and a checksum in the manifest can mean something: `read_audio_shards` compares every shard with it before
+the first record leaves, and the number of records after the last. A short shard is an error, never a smaller corpus.
+Price: a shard is read twice, once to hash it (about 1 GB/s) and once to decode it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import xxhash
+
+from megatron_speech.artifact import read_manifest
+from megatron_speech.audio.io import SAMPLE_RATE, decode_audio, encode_flac
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioRecord:
+    """One utterance."""
+
+    key: str
+    """Unique in its folder; letters, digits, ``-`` and ``_``."""
+    waveform: np.ndarray
+    """Mono float32 [samples] at 16 kHz."""
+    text: str
+    """What is said."""
+    meta: dict[str, Any] = field(default_factory=dict)
+    """Provenance, JSON types; `duration_s` is added when it is written."""
+
+
+def write_audio_shards(
+    folder: Path, records: Iterable[AudioRecord], *, name: str, utterances_per_shard: int = 2000
+) -> dict[str, Any]:
+    """Write ``<name>-<NNNNNN>.tar`` under `folder`; returns the facts of the manifest (totals, shards with checksums).
+
+    The caller puts the facts into the artefact's manifest, without which the folder cannot be read back.
+    """
+    shards: list[dict[str, Any]] = []
+    seconds = 0.0
+    seen: set[str] = set()
+    batch: list[AudioRecord] = []
+    for record in records:
+        _check_key(record.key, seen)
+        seconds += len(record.waveform) / SAMPLE_RATE
+        batch.append(record)
+        if len(batch) == utterances_per_shard:
+            shards.append(_write_shard(folder / f"{name}-{len(shards):06d}.tar", batch))
+            batch = []
+    if batch:
+        shards.append(_write_shard(folder / f"{name}-{len(shards):06d}.tar", batch))
+    if not shards:
+        raise ValueError(f"{folder}: no utterances to write for {name!r}")
+    return {
+        "utterances": len(seen),
+        "hours": round(seconds / 3600, 4),
+        "sample_rate": SAMPLE_RATE,
+        "shards": shards,
+    }
+
+
+def read_audio_shards(folder: Path) -> Iterator[AudioRecord]:
+    """The records of `folder` in written order; ValueError names a damaged, short or wrongly sampled shard."""
+    for shard in read_manifest(folder)["facts"]["shards"]:
+        yield from _read_shard(folder / shard["name"], shard)
+
+
+def _check_key(key: str, seen: set[str]) -> None:
+    if not key or not key.replace("-", "").replace("_", "").isalnum() or not key.isascii():
+        raise ValueError(f"utterance key {key!r} must be letters, digits, '-' and '_': it becomes a file name")
+    if key in seen:
+        raise ValueError(f"utterance key {key!r} appears twice")
+    seen.add(key)
+
+
+def _write_shard(path: Path, records: list[AudioRecord]) -> dict[str, Any]:
+    temporary = path.with_name(path.name + ".tmp")
+    with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for record in records:
+            meta = {**record.meta, "id": record.key, "text": record.text}
+            meta["duration_s"] = round(len(record.waveform) / SAMPLE_RATE, 4)
+            _add(tar, f"{record.key}.flac", encode_flac(record.waveform))
+            _add(tar, f"{record.key}.txt", record.text.encode())
+            _add(tar, f"{record.key}.json", json.dumps(meta, ensure_ascii=False, sort_keys=True).encode())
+    temporary.replace(path)
+    return {"name": path.name, "utterances": len(records), "bytes": path.stat().st_size, "xxh3": _checksum(path)}
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(data), 0o444
+    tar.addfile(member, io.BytesIO(data))
+
+
+def _read_shard(path: Path, shard: dict[str, Any]) -> Iterator[AudioRecord]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: the shard is in the manifest but not in the folder; make the audio again")
+    if _checksum(path) != shard["xxh3"]:
+        raise ValueError(
+            f"{path}: damaged, {path.stat().st_size} bytes do not match the manifest's checksum (of {shard['bytes']} "
+            "bytes); make the audio again"
+        )
+    count = 0
+    with path.open("rb") as file:
+        for members in _groups(file):
+            yield _record(path, members)
+            count += 1
+    if count != shard["utterances"]:
+        raise ValueError(f"{path}: {count} utterances, its manifest says {shard['utterances']}; make the audio again")
+
+
+def _groups(file: BinaryIO) -> Iterator[dict[str, bytes]]:
+    """Members of the same key, in tar order: {"key": ..., "flac": ..., "txt": ..., "json": ...}."""
+    group: dict[str, bytes] = {}
+    with tarfile.open(fileobj=file, mode="r|") as tar:
+        for member in tar:
+            key, _, suffix = member.name.partition(".")
+            if group and group["key"] != key.encode():
+                yield group
+                group = {}
+            content = tar.extractfile(member)
+            assert content is not None, f"{member.name} is not a file"
+            group |= {"key": key.encode(), suffix: content.read()}
+    if group:
+        yield group
+
+
+def _record(path: Path, members: dict[str, bytes]) -> AudioRecord:
+    key = members["key"].decode()
+    missing = {"flac", "txt", "json"} - members.keys()
+    if missing:
+        raise ValueError(f"{path}: utterance {key} lacks {', '.join(sorted(missing))}")
+    waveform, rate = decode_audio(members["flac"], name=f"{path}:{key}.flac")
+    if rate != SAMPLE_RATE:
+        raise ValueError(f"{path}:{key}.flac: {rate} samples per second; audio shards hold {SAMPLE_RATE}")
+    return AudioRecord(key=key, waveform=waveform, text=members["txt"].decode(), meta=json.loads(members["json"]))
+
+
+def _checksum(path: Path) -> str:
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
