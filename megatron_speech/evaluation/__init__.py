@@ -1,0 +1,1 @@
+"""Likelihood tasks, spoken questions, recognition and resynthesis error, the report."""

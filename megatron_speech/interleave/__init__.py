@@ -1,0 +1,1 @@
+"""Text and speech in one sequence: span sampling, composition, task layouts."""
