@@ -1,0 +1,1 @@
+"""Token documents to batches: shards, packing, the plan of a run, and the reader that follows it."""

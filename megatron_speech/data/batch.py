@@ -1,0 +1,105 @@
+"""Rows to the tensors a training step needs.
+
+The host carries only ids and boundaries (4 bytes per token); labels, masks and modality are derived on the device,
+because moving them costs far more than computing them. Two rules say what is learnt:
+
+- the end-of-document id predicts nothing: what follows it is another document, or padding (which repeats that id);
+- a token inside a context span is no target.
+
+Price: the end-of-document id may not occur inside a document; `write_documents` refuses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from megatron_speech.data.document import Row
+from megatron_speech.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostBatch:
+    """A micro-batch of B rows in host memory."""
+
+    tokens: NDArray[np.int32]
+    """[B, S+1]."""
+    cu_seqlens: NDArray[np.int32]
+    """Document starts over the flattened B*S inputs, then B*S; a row boundary is always a document boundary."""
+    max_seqlen: int
+    """Longest document in the batch, in inputs."""
+    context: NDArray[np.int32]
+    """[n, 3] of (row, start, end): spans of `tokens` which are no training targets."""
+    source: NDArray[np.int64]
+    """[B] indices of the sources in the plan."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """A micro-batch on the device. S inputs per row; for packed attention, flatten [B, S] to one sequence of B*S."""
+
+    tokens: torch.Tensor
+    """int64 [B, S], inputs."""
+    labels: torch.Tensor
+    """int64 [B, S], the next token."""
+    loss_mask: torch.Tensor
+    """bool [B, S]: this label is learnt."""
+    speech_targets: torch.Tensor
+    """bool [B, S]: this label is a speech id (special ids count as text)."""
+    source: torch.Tensor
+    """int64 [B], index of the source in the plan."""
+    cu_seqlens: torch.Tensor
+    """int32 [documents + 1] over the flattened B*S inputs: first 0, strictly increasing, last B*S."""
+    max_seqlen: int
+    """Longest document, for the attention kernel."""
+
+
+def collate(rows: Sequence[Row]) -> HostBatch:
+    """Stack rows of one length S into a micro-batch."""
+    assert rows, "a micro-batch needs at least one row"
+    seq_length = len(rows[0].tokens) - 1
+    starts = [row.cu_seqlens[:-1] + index * seq_length for index, row in enumerate(rows)]
+    context = [
+        np.concatenate([np.full((len(row.context), 1), index, np.int32), row.context], axis=1)
+        for index, row in enumerate(rows)
+    ]
+    return HostBatch(
+        tokens=np.stack([row.tokens for row in rows]),
+        cu_seqlens=np.concatenate([*starts, [len(rows) * seq_length]]).astype(np.int32),
+        max_seqlen=max(int(np.diff(row.cu_seqlens).max()) for row in rows),
+        context=np.concatenate(context).astype(np.int32),
+        source=np.array([row.source for row in rows], np.int64),
+    )
+
+
+def to_device(host: HostBatch, vocabulary: Vocabulary, device: torch.device) -> Batch:
+    """Move ids and boundaries to `device` and derive the rest there."""
+    ids = torch.from_numpy(host.tokens).to(device, non_blocking=True).long()
+    tokens, labels = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+    loss_mask = tokens != vocabulary.end_of_document
+    if len(host.context):
+        loss_mask &= ~_inside_spans(torch.from_numpy(host.context).to(device), ids.shape)[:, 1:]
+    first = vocabulary.first_speech_id
+    return Batch(
+        tokens=tokens,
+        labels=labels,
+        loss_mask=loss_mask,
+        speech_targets=(labels >= first) & (labels < first + vocabulary.num_speech_ids),
+        source=torch.from_numpy(host.source).to(device),
+        cu_seqlens=torch.from_numpy(host.cu_seqlens).to(device),
+        max_seqlen=host.max_seqlen,
+    )
+
+
+def _inside_spans(spans: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    """bool of `shape` [B, S+1], true inside any of the `spans` [n, 3] of (row, start, end)."""
+    rows, starts, ends = spans.long().unbind(1)
+    steps = torch.zeros(shape[0], shape[1] + 1, dtype=torch.int32, device=spans.device)
+    one = torch.ones_like(rows, dtype=torch.int32)
+    steps.index_put_((rows, starts), one, accumulate=True)
+    steps.index_put_((rows, ends), -one, accumulate=True)
+    return steps.cumsum(1)[:, :-1] > 0
