@@ -1,0 +1,1 @@
+"""Rank arithmetic of a layout, and the process groups made from it."""

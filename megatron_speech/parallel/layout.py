@@ -1,0 +1,141 @@
+"""Rank arithmetic of a parallel layout: torch-free, checked at construction, printable.
+
+Megatron's rank order is "tensor, context, data, pipeline", the tensor rank running fastest, so that the ranks which talk
+most share a node:
+
+    rank = tensor + T * (context + C * (data + D * pipeline))
+
+A world that the product of degrees does not divide, or a model that the degrees cannot cut, is the user's mistake: a
+`ValueError` that shows the whole product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.parallel import ParallelConfig
+from megatron_speech.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coordinates:
+    """Place of one rank in each direction of a layout."""
+
+    data: int
+    pipeline: int
+    context: int
+    tensor: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelLayout:
+    """Degrees of parallelism over a world of ranks; build it with `of`."""
+
+    config: ParallelConfig
+    world_size: int
+
+    @classmethod
+    def of(cls, config: ParallelConfig, *, world_size: int) -> ParallelLayout:
+        """The layout of `config` over `world_size` ranks; ValueError where the product does not divide the world."""
+        assert world_size >= 1, f"{world_size=}"
+        layout = cls(config=config, world_size=world_size)
+        if world_size % layout.model_parallel_size:
+            raise ValueError(
+                f"parallel: {layout._product} does not divide the world of {world_size} ranks; "
+                f"start a multiple of {layout.model_parallel_size} ranks or lower a degree"
+            )
+        virtual = config.virtual_pipeline_model_parallel_size
+        if virtual is not None and (virtual < 2 or layout.pipeline_size == 1):
+            raise ValueError(
+                f"parallel.virtual_pipeline_model_parallel_size={virtual} must be at least 2 and needs "
+                "parallel.pipeline_model_parallel_size above 1; use null for one chunk per stage"
+            )
+        return layout
+
+    @property
+    def tensor_size(self) -> int:
+        """Ranks that share each matrix."""
+        return self.config.tensor_model_parallel_size
+
+    @property
+    def pipeline_size(self) -> int:
+        """Stages of consecutive layers."""
+        return self.config.pipeline_model_parallel_size
+
+    @property
+    def context_size(self) -> int:
+        """Ranks that share each sequence."""
+        return self.config.context_parallel_size
+
+    @property
+    def chunks_per_stage(self) -> int:
+        """Model chunks on each rank (interleaved pipeline)."""
+        return self.config.virtual_pipeline_model_parallel_size or 1
+
+    @property
+    def model_parallel_size(self) -> int:
+        """Ranks that hold one copy of the model: tensor x pipeline x context."""
+        return self.tensor_size * self.pipeline_size * self.context_size
+
+    @property
+    def data_parallel_size(self) -> int:
+        """Copies of the model, each reading its own rows."""
+        return self.world_size // self.model_parallel_size
+
+    def coordinates(self, rank: int) -> Coordinates:
+        """Place of a global rank."""
+        assert 0 <= rank < self.world_size, f"{rank=} outside the world of {self.world_size}"
+        rest, tensor = divmod(rank, self.tensor_size)
+        rest, context = divmod(rest, self.context_size)
+        pipeline, data = divmod(rest, self.data_parallel_size)
+        return Coordinates(data=data, pipeline=pipeline, context=context, tensor=tensor)
+
+    def rank(self, place: Coordinates) -> int:
+        """Global rank at a place; inverse of `coordinates`."""
+        across = place.data + self.data_parallel_size * place.pipeline
+        return place.tensor + self.tensor_size * (place.context + self.context_size * across)
+
+    def num_microbatches(self, *, global_batch_size: int, micro_batch_size: int) -> int:
+        """Micro-batches per rank and step; ValueError where the global batch is not that many whole ones."""
+        at_once = micro_batch_size * self.data_parallel_size
+        if global_batch_size % at_once:
+            raise ValueError(
+                f"train.global_batch_size={global_batch_size} must be a multiple of {at_once} (train.micro_batch_size "
+                f"{micro_batch_size} x data parallel size {self.data_parallel_size}); change one"
+            )
+        count = global_batch_size // at_once
+        if self.chunks_per_stage > 1 and count % self.pipeline_size:
+            raise ValueError(
+                f"train.global_batch_size={global_batch_size} makes {count} micro-batches per rank, which the interleaved "
+                f"pipeline needs as a multiple of its {self.pipeline_size} stages; change the batch size"
+            )
+        return count
+
+    def check_model(self, model: ModelConfig, *, vocabulary: Vocabulary) -> None:
+        """Refuse a model that this layout cannot cut into equal parts."""
+        chunks = self.pipeline_size * self.chunks_per_stage
+        self._divides("model.num_layers", model.num_layers, chunks, "pipeline size x virtual size")
+        for name in ("num_attention_heads", "num_query_groups", "ffn_hidden_size"):
+            self._divides(f"model.{name}", getattr(model, name), self.tensor_size, "tensor parallel size")
+        self._divides("vocabulary padded size", vocabulary.padded_size, self.tensor_size, "tensor parallel size")
+
+    def describe(self) -> str:
+        """One line for logs: every degree and what is left for data parallelism."""
+        extra = " + sequence parallel" if self.config.sequence_parallel else ""
+        extra += " + distributed optimizer" if self.config.use_distributed_optimizer else ""
+        return f"{self._product}, data {self.data_parallel_size}, world {self.world_size}{extra}"
+
+    @property
+    def _product(self) -> str:
+        return (
+            f"tensor {self.tensor_size} x pipeline {self.pipeline_size} x context {self.context_size} = "
+            f"{self.model_parallel_size}"
+        )
+
+    @staticmethod
+    def _divides(name: str, value: int, degree: int, what: str) -> None:
+        if value % degree:
+            raise ValueError(
+                f"{name}={value} must be a multiple of the {what} {degree}; change the layout or the model"
+            )
