@@ -1,0 +1,120 @@
+"""Which words of a document become speech: lengths from a Poisson distribution, then places for them.
+
+    lengths l_1, l_2, ... ~ Poisson(mean), until they cover `ratio` of the document's words
+    places  drawn uniformly among all in which no two spans touch
+
+as in arXiv 2411.17607 section 2.3 (its mean is 10, its ratio 0.3), made exact where the paper leaves room:
+
+* A length of zero is drawn again.
+* The span that crosses the target is neither always kept (short documents would get too much speech) nor cut to size
+  (the last length would not be Poisson's): it is kept whole with the probability that makes the expected number of
+  spoken words exactly `ratio` times the number of words, for every document length.
+* No span covers more than half of the document, rounded up: a sentence of eight words is not spoken as a whole. Only
+  the crossing span can be that long, and the limit is applied before its probability is computed.
+
+So a document's spoken words differ from the target by less than one span, and by less than half of the document.
+Randomness is a function of (seed, document id) alone: a Philox stream keyed by sha256, read as raw bits, whose values
+NumPy promises to keep (its distributions it does not). Price: at most half of a document can be speech.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from functools import lru_cache
+
+import numpy as np
+
+MAX_RATIO = 0.5
+"""Up to here any drawn lengths find places with a text word between neighbours, in a document of any length."""
+
+
+def sample_spans(
+    num_words: int, *, ratio: float = 0.3, mean_length: float = 10.0, seed: int, document_id: str
+) -> list[tuple[int, int]]:
+    """Half-open word ranges (start, end) to be spoken, in order, at least one unspoken word between two of them.
+
+    Expected covered words are exactly `ratio * num_words`; the deviation in one document is less than the longest span.
+    Time is linear in `num_words`. Raises ValueError for a ratio outside (0, 0.5] or a mean below one word.
+    """
+    assert num_words >= 0, f"{num_words=} must not be negative"
+    check_span_settings(ratio, mean_length)
+    if num_words == 0:
+        return []
+    draws = _Draws(seed, document_id)
+    lengths = _draw_lengths(draws, num_words, ratio, mean_length)
+    starts, lengths = _place(draws, num_words, lengths)
+    return list(zip(starts.tolist(), (starts + lengths).tolist(), strict=True))
+
+
+def check_span_settings(ratio: float, mean_length: float) -> None:
+    """The rules of `sample_spans`' settings, as ValueError."""
+    if not 0.0 < ratio <= MAX_RATIO:
+        raise ValueError(f"ratio={ratio} must be above 0 and at most {MAX_RATIO}: spans may not touch; the paper uses 0.3")
+    if not 1.0 <= mean_length <= 1e6:
+        raise ValueError(f"mean_length={mean_length} must be at least 1 word (and at most a million); the paper uses 10")
+
+
+class _Draws:
+    """Uniform 64-bit numbers of one document: Philox keyed by sha256 of (seed, document id)."""
+
+    def __init__(self, seed: int, document_id: str) -> None:
+        digest = hashlib.sha256(f"{seed}\0{document_id}".encode()).digest()
+        self._philox = np.random.Philox(key=int.from_bytes(digest[:16], "little"))
+
+    def bits(self, count: int) -> np.ndarray:
+        """uint64 [count]."""
+        return self._philox.random_raw(count)
+
+    def uniform(self, count: int) -> np.ndarray:
+        """float64 [count] in [0, 1): the upper 53 bits."""
+        return (self.bits(count) >> np.uint64(11)) * 2.0**-53
+
+
+def _draw_lengths(draws: _Draws, num_words: int, ratio: float, mean_length: float) -> np.ndarray:
+    """Lengths int64 [k] whose expected sum is `ratio * num_words`."""
+    target = ratio * num_words
+    keep = draws.uniform(1)[0]
+    lengths = np.empty(0, dtype=np.int64)
+    while lengths.sum() < target:
+        expected = target / mean_length
+        batch = int(expected + 4.0 * math.sqrt(expected)) + 4
+        lengths = np.concatenate([lengths, _poisson(draws.uniform(batch), mean_length)])
+    ends = np.cumsum(lengths)
+    crossing = int(np.searchsorted(ends, target))
+    whole, missing = lengths[:crossing], target - (ends[crossing] - lengths[crossing])
+    room = num_words - int(whole.sum()) - len(whole)  # one text word after every earlier span
+    length = min(int(lengths[crossing]), -(-num_words // 2), room)
+    assert missing <= length, f"{missing=} {length=}: cannot happen while ratio <= {MAX_RATIO}"
+    return np.append(whole, length) if keep * length < missing else whole
+
+
+def _poisson(uniform: np.ndarray, mean: float) -> np.ndarray:
+    """Poisson lengths without zero, by inversion: int64, the shape of `uniform`."""
+    return 1 + np.searchsorted(_cumulative(mean), uniform, side="right")
+
+
+@lru_cache(maxsize=8)
+def _cumulative(mean: float) -> np.ndarray:
+    """P(length <= 1), P(length <= 2), ... of a Poisson length that is not zero; the last is 1 up to 1e-18."""
+    lengths = np.arange(1, int(mean + 12.0 * math.sqrt(mean)) + 24)
+    log_probabilities = lengths * math.log(mean) - mean - np.array([math.lgamma(n + 1.0) for n in lengths])
+    return np.cumsum(np.exp(log_probabilities)) / -math.expm1(-mean)
+
+
+def length_probabilities(mean_length: float, largest: int) -> np.ndarray:
+    """P(length = 1..largest) of the drawn lengths, float64 [largest]: the curve to lay over a histogram."""
+    cumulative = np.append(_cumulative(mean_length), np.ones(largest))
+    return np.diff(cumulative[:largest], prepend=0.0)
+
+
+def _place(draws: _Draws, num_words: int, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Uniform among all orders and all non-touching places: starts and lengths, both int64 [k], from left to right.
+
+    A placement is the number of text words before each span. Spans that may not touch have distinct numbers, so that
+    placements are exactly the k-subsets of {0, ..., text words}: those with the k smallest of as many random keys.
+    """
+    num_spans, num_text = len(lengths), num_words - int(lengths.sum())
+    lengths = lengths[np.argsort(draws.bits(num_spans), kind="stable")]
+    before = np.argpartition(draws.bits(num_text + 1), num_spans - 1)[:num_spans] if num_spans else np.empty(0, np.int64)
+    return np.sort(before) + np.cumsum(lengths) - lengths, lengths
