@@ -1,0 +1,87 @@
+"""Settings of the text-to-token model's stages: task documents, synthesis, round trip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesisConfig:
+    """How speech tokens are sampled for a text, and when a sample is refused."""
+
+    temperature: float = 0.8
+    """Divides the logits; 0 is greedy (which tends to loop)."""
+    top_p: float = 0.95
+    """Nucleus: smallest set of most likely codes that holds this probability."""
+    min_codes_per_character: float = 0.3
+    """Fewer codes than this per character of spoken text is a failure (words are missing)."""
+    max_codes_per_character: float = 2.0
+    """Sampling stops at this many codes per character (plus `spare_codes`): a runaway, and a failure."""
+    spare_codes: int = 12
+    """Codes that any text may have beyond its characters: leading and trailing silence."""
+    max_repeats: int = 20
+    """The same code more often in a row is a failure (12.5 codes are a second)."""
+    attempts: int = 3
+    """Samples drawn, each with another seed, before a text is given up."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_codes_per_character < self.max_codes_per_character:
+            raise ValueError(
+                f"synthesis.min_codes_per_character={self.min_codes_per_character} must be at least 0 and below "
+                f"synthesis.max_codes_per_character={self.max_codes_per_character}; change one"
+            )
+        for name in ("max_repeats", "attempts"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"synthesis.{name}={getattr(self, name)} must be at least 1; use a positive number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskDocumentsConfig:
+    """Transcribed speech tokens to documents of one task."""
+
+    task: Literal["text_to_token", "recognition", "synthesis"]
+    """recognition: speech then text; synthesis: text then speech; text_to_token: as synthesis, with the text spoken out."""
+    codes: list[Path]
+    """Folders of code shards whose meta hold the transcript as `text`."""
+    vocabulary: Path
+    """Vocabulary folder (tools/build_vocabulary.py)."""
+    output: Path
+    """Folder of document shards to make."""
+    voices: list[str] | None = None
+    """Keep these voices only; null keeps all."""
+    sources: list[str] | None = None
+    """Keep utterances of these sources only (`source` in the meta); null keeps all."""
+    max_duration_s: float | None = None
+    """Leave out longer utterances, in seconds; null keeps all."""
+    max_documents: int | None = None
+    """Stop after so many, in shard order; null takes all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundTripConfig:
+    """Held-out texts synthesised and read back."""
+
+    model: Path
+    """Hugging Face folder of the text-to-token model."""
+    speech_tokenizer: Path
+    """Folder whose recogniser reads the tokens back."""
+    codes: Path
+    """Held-out code shards: their texts are synthesised, their true codes are the reference."""
+    output: Path
+    """Folder for manifest and samples."""
+    max_texts: int = 64
+    """Texts to try, in shard order."""
+    voices: list[str] | None = None
+    """Keep these voices only; null keeps all."""
+    sources: list[str] | None = None
+    """Keep utterances of these sources only; null keeps all."""
+    seed: int = 0
+    """Seed of sampling."""
+    synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
+    """Sampling and its guards."""
+
+    def __post_init__(self) -> None:
+        if self.max_texts < 1:
+            raise ValueError(f"max_texts={self.max_texts} must be at least 1; use a positive number")

@@ -1,0 +1,1 @@
+"""Running an exported model: likelihood of given tokens, and generation of new ones."""

@@ -1,0 +1,174 @@
+"""An exported language model with its tokenizer and vocabulary, and the likelihood it gives to continuations.
+
+Requests that share a context are scored in one row: context, then every continuation, each seeing the context and itself
+only (a four-choice question costs one context, not four). Logits are computed for continuation tokens alone, in slices,
+so that a batch never holds batch x length x vocabulary numbers. Price: an explicit attention mask, quadratic in length.
+
+Shapes: B rows, S tokens of a row, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.vocabulary import Vocabulary
+
+Dtype = Literal["float32", "bfloat16"]
+LOGIT_ROWS = 512  # hidden states turned into logits at a time: 512 x 50k float32 is 100 MB
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModel:
+    """A Hugging Face folder written by tools/convert_to_hf.py, ready to run."""
+
+    network: PreTrainedModel
+    """Decoder in evaluation mode; its `lm_head` has one row per id of the vocabulary."""
+    tokenizer: TextTokenizer
+    """Text to text ids."""
+    vocabulary: Vocabulary
+    """Meaning of every id."""
+
+    @classmethod
+    def load(cls, folder: Path, *, dtype: Dtype = "float32", device: str = "cpu") -> LanguageModel:
+        """Read `folder`; ValueError when its embedding and its vocabulary disagree, FileNotFoundError when it is absent."""
+        if not (folder / "config.json").is_file():
+            raise FileNotFoundError(f"{folder} holds no config.json: not a Hugging Face folder; run tools/convert_to_hf.py first")
+        vocabulary = Vocabulary.load(folder)
+        network = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype), local_files_only=True)
+        if network.config.vocab_size != vocabulary.size:
+            raise ValueError(
+                f"{folder}: config.json has vocab_size={network.config.vocab_size} but vocabulary.json has "
+                f"{vocabulary.size} ids; export the checkpoint again"
+            )
+        tokenizer = TextTokenizer.load(folder)
+        return cls(network=network.to(device).eval(), tokenizer=tokenizer, vocabulary=vocabulary)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.network.device
+
+    @torch.inference_mode()
+    def log_likelihood(
+        self,
+        requests: Sequence[tuple[Sequence[int], Sequence[int]]],
+        *,
+        tokens_per_batch: int = 4096,
+        progress: bool = False,
+    ) -> list[tuple[float, int]]:
+        """Sum of log-probabilities (nats) and number of tokens of each (context ids, continuation ids), in order.
+
+        Contexts must hold at least one id (the first token of a row has no prediction), continuations too.
+        """
+        for number, (context, continuation) in enumerate(requests):
+            if not context or not continuation:
+                raise ValueError(f"log_likelihood: request {number} has an empty context or continuation; give each at least one id")
+        results: list[tuple[float, int]] = [(0.0, 0)] * len(requests)
+        rows = _rows_sharing_context(requests)
+        bar = tqdm(total=len(requests), desc="likelihood", unit="request", disable=not progress)
+        for batch in _batches(rows, tokens_per_batch):
+            for row, scores in zip(batch, self._score(batch), strict=True):
+                for (number, continuation), score in zip(row.continuations, scores, strict=True):
+                    results[number] = (score, len(continuation))
+                bar.update(len(row.continuations))
+        bar.close()
+        return results
+
+    def _score(self, rows: Sequence[_Row]) -> list[list[float]]:
+        """Log-probability of every continuation of every row, in one forward pass."""
+        inputs = _Inputs.of(rows)
+        hidden_BSD = self.network.get_decoder()(
+            input_ids=inputs.tokens_BS.to(self.device),
+            position_ids=inputs.positions_BS.to(self.device),
+            attention_mask=inputs.visible_B1SS.to(self.device),
+            use_cache=False,
+        ).last_hidden_state
+        hidden_ND = hidden_BSD.flatten(0, 1)[inputs.predictors_N.to(self.device)]
+        targets_N = inputs.targets_N.to(self.device)
+        log_probs = torch.cat(
+            [
+                torch.log_softmax(self.network.lm_head(hidden).float(), dim=-1).gather(1, target[:, None])[:, 0]
+                for hidden, target in zip(hidden_ND.split(LOGIT_ROWS), targets_N.split(LOGIT_ROWS), strict=True)
+            ]
+        )
+        pieces = iter(log_probs.double().cpu().split([len(ids) for row in rows for _, ids in row.continuations]))
+        return [[float(next(pieces).sum()) for _ in row.continuations] for row in rows]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One context and the continuations to score after it, each with its request number."""
+
+    context: tuple[int, ...]
+    continuations: list[tuple[int, tuple[int, ...]]]
+
+    def __len__(self) -> int:
+        return len(self.context) + sum(len(ids) for _, ids in self.continuations)
+
+
+def _rows_sharing_context(requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[_Row]:
+    """Requests grouped by equal context, longest row first (so that a batch holds like lengths)."""
+    rows: dict[tuple[int, ...], _Row] = {}
+    for number, (context, continuation) in enumerate(requests):
+        key = tuple(context)
+        rows.setdefault(key, _Row(key, [])).continuations.append((number, tuple(continuation)))
+    return sorted(rows.values(), key=len, reverse=True)
+
+
+def _batches(rows: Sequence[_Row], tokens_per_batch: int) -> Iterator[list[_Row]]:
+    """Consecutive rows whose padded size stays within the budget; a row above it goes alone."""
+    batch: list[_Row] = []
+    for row in rows:
+        if batch and (len(batch) + 1) * len(batch[0]) > tokens_per_batch:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """Padded tensors of a batch of rows; `predictors_N` are flat positions whose output predicts `targets_N`."""
+
+    tokens_BS: Tensor
+    positions_BS: Tensor
+    visible_B1SS: Tensor
+    predictors_N: Tensor
+    targets_N: Tensor
+
+    @classmethod
+    def of(cls, rows: Sequence[_Row]) -> _Inputs:
+        length = max(len(row) for row in rows)
+        tokens = torch.zeros(len(rows), length, dtype=torch.long)
+        positions = torch.zeros(len(rows), length, dtype=torch.long)
+        # Segment 0 is the context, n the n-th continuation; padding is a segment of its own, so no row is masked whole.
+        segments = torch.full((len(rows), length), -1)
+        predictors: list[int] = []
+        targets: list[int] = []
+        for b, row in enumerate(rows):
+            end = len(row.context)
+            tokens[b, :end] = torch.tensor(row.context)
+            positions[b, :end] = torch.arange(end)
+            segments[b, :end] = 0
+            for segment, (_, ids) in enumerate(row.continuations, start=1):
+                start, end = end, end + len(ids)
+                tokens[b, start:end] = torch.tensor(ids)
+                positions[b, start:end] = torch.arange(len(row.context), len(row.context) + len(ids))
+                segments[b, start:end] = segment
+                first = b * length
+                predictors += [first + len(row.context) - 1, *range(first + start, first + end - 1)]
+                targets += ids
+        same = segments[:, :, None] == segments[:, None, :]
+        context = (segments[:, None, :] == 0) & (segments[:, :, None] > 0)
+        causal = torch.ones(length, length, dtype=torch.bool).tril()
+        return cls(tokens, positions, ((same | context) & causal)[:, None], torch.tensor(predictors), torch.tensor(targets))

@@ -1,0 +1,80 @@
+"""Choosing the next token: pure functions of logits and of one uniform number per row.
+
+A row's randomness is a function of (its seed, its step) alone, so that a request gives the same tokens in whatever batch
+it runs (up to the rounding of the matrix products). One uniform number per token is enough: it is turned into an id by
+the inverse of the cumulative distribution. Price: a sort of the vocabulary where `top_p` is below 1.
+
+Shapes: B rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from megatron_speech.vocabulary import END_OF_AUDIO, Modality, Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How to choose: greedy at temperature 0, else from the nucleus of the tempered distribution."""
+
+    temperature: float = 1.0
+    """Divides the logits; 0 takes the most likely id."""
+    top_p: float = 1.0
+    """Smallest set of most likely ids that holds this probability; 1 keeps all."""
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise ValueError(f"sampling.temperature={self.temperature} must not be negative; 0 is greedy")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"sampling.top_p={self.top_p} must lie in (0, 1]; 1 keeps every id")
+
+
+def choose(logits_BV: Tensor, *, sampling: Sampling, uniform_B: Tensor) -> Tensor:
+    """Next id of every row, int64 [B]; `uniform_B` in [0, 1) is not read when greedy."""
+    if sampling.temperature == 0:
+        return logits_BV.argmax(dim=-1)
+    probability_BV = torch.softmax(logits_BV.float() / sampling.temperature, dim=-1)
+    order_BV = None
+    if sampling.top_p < 1:
+        probability_BV, order_BV = probability_BV.sort(dim=-1, descending=True)
+        before_BV = probability_BV.cumsum(dim=-1) - probability_BV
+        probability_BV = probability_BV.masked_fill(before_BV >= sampling.top_p, 0.0)
+    cumulative_BV = probability_BV.double().cumsum(dim=-1)
+    # Strictly above: an id of probability 0 is never chosen, not even by a uniform number of 0.
+    threshold_B1 = (uniform_B.double() * cumulative_BV[:, -1])[:, None]
+    index_B1 = torch.searchsorted(cumulative_BV, threshold_B1, right=True)
+    index_B1 = index_B1.clamp(max=logits_BV.shape[-1] - 1)
+    return (index_B1 if order_BV is None else order_BV.gather(1, index_B1))[:, 0]
+
+
+def uniform(seeds: np.ndarray, step: int) -> np.ndarray:
+    """Uniform numbers in [0, 1) from uint64 seeds [B] and a step, by two rounds of splitmix64."""
+    with np.errstate(over="ignore"):
+        mixed = _splitmix64(_splitmix64(seeds) + np.uint64(step))
+    return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def allowed_ids(vocabulary: Vocabulary, modality: Modality) -> Tensor:
+    """Ids that may be generated in one modality: bool [V].
+
+    Speech: every code and end_of_audio. Text: every text id, the end of the document among them.
+    """
+    allowed = torch.zeros(vocabulary.size, dtype=torch.bool)
+    if modality == "speech":
+        allowed[vocabulary.first_speech_id :] = True
+        allowed[vocabulary.special_id(END_OF_AUDIO)] = True
+    else:
+        allowed[: vocabulary.num_text_ids] = True
+    return allowed
+
+
+def _splitmix64(values: np.ndarray) -> np.ndarray:
+    mixed = values.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
