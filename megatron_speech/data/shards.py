@@ -1,0 +1,127 @@
+"""Token documents to shards and back.
+
+A block holds many documents: ``tokens.i32`` (all of them, one after another), ``lens.i32`` and ``target.i32`` (length
+and `target_start` of each), ``meta.jsonl`` (key and meta of each). Writing streams, so memory is bounded by one block.
+Any WebDataset reader opens the tars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from megatron_speech.data.container import BLOCK_TOKENS, SHARD_TOKENS, BlockFolder, BlockWriter
+from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.index import FolderIndex
+from megatron_speech.vocabulary import Vocabulary
+
+BLOCK_DOCUMENTS = 1 << 16
+"""A block is closed at this many documents even where they are short."""
+
+
+def write_documents(
+    folder: Path,
+    documents: Iterable[TokenDocument],
+    *,
+    vocabulary: Vocabulary,
+    name: str,
+    shard_tokens: int = SHARD_TOKENS,
+) -> dict[str, Any]:
+    """Write `documents` as shards ``<name>-<number>.tar``; the same documents give the same bytes.
+
+    Returns:
+        Totals for a manifest: documents, tokens, text_tokens, speech_tokens, shards.
+
+    Raises:
+        ValueError: names a document which is empty or holds an id outside the vocabulary or the end-of-document id.
+    """
+    limit = min(BLOCK_TOKENS, shard_tokens)
+    with BlockWriter(folder, name=name, kind="documents", vocabulary=vocabulary, shard_tokens=shard_tokens) as writer:
+        pending: list[TokenDocument] = []
+        size = 0
+        for document in documents:
+            if pending and (size + len(document.tokens) > limit or len(pending) == BLOCK_DOCUMENTS):
+                _write_block(writer, pending, vocabulary)
+                pending, size = [], 0
+            pending.append(document)
+            size += len(document.tokens)
+        if pending:
+            _write_block(writer, pending, vocabulary)
+    return totals(writer.index)
+
+
+def read_documents(folder: Path, *, vocabulary: Vocabulary | None = None) -> Iterator[TokenDocument]:
+    """Every document in the order written, each block checked against its checksums first.
+
+    Raises:
+        ValueError: damage (file, member and offset named), or another vocabulary than the one given.
+    """
+    blocks = BlockFolder(folder, kind="documents", vocabulary=vocabulary)
+    for shard in range(len(blocks.index.shards)):
+        for block, entry in enumerate(blocks.shard(shard).blocks):
+            tokens = blocks.array(shard, block, "tokens.i32").copy()
+            ends = np.cumsum(blocks.array(shard, block, "lens.i32"), dtype=np.int64)
+            targets = blocks.array(shard, block, "target.i32")
+            lines = bytes(blocks.member(shard, block, "meta.jsonl")).splitlines()
+            assert len(ends) == len(targets) == len(lines) == entry.items
+            for part, target, line in zip(np.split(tokens, ends[:-1]), targets.tolist(), lines, strict=True):
+                record = orjson.loads(line)
+                yield TokenDocument(key=record["key"], tokens=part, target_start=target, meta=record["meta"])
+
+
+def totals(index: FolderIndex) -> dict[str, Any]:
+    """A folder's counts and checksums as plain JSON, for a manifest."""
+    return {
+        index.kind: index.items,
+        "tokens": index.text_tokens + index.speech_tokens,
+        "text_tokens": index.text_tokens,
+        "speech_tokens": index.speech_tokens,
+        **index.facts,
+        "shards": [vars(shard) for shard in index.shards],
+    }
+
+
+def _write_block(writer: BlockWriter, documents: list[TokenDocument], vocabulary: Vocabulary) -> None:
+    for document in documents:
+        _check(document, vocabulary)
+    tokens = np.concatenate([document.tokens for document in documents])
+    speech = int((tokens >= vocabulary.first_speech_id).sum())
+    lines = [orjson.dumps({"key": document.key, "meta": document.meta}) for document in documents]
+    writer.write(
+        {
+            "tokens.i32": tokens.astype("<i4").tobytes(),
+            "lens.i32": np.array([len(document.tokens) for document in documents], "<i4").tobytes(),
+            "target.i32": np.array([document.target_start for document in documents], "<i4").tobytes(),
+            "meta.jsonl": b"\n".join(lines) + b"\n",
+        },
+        items=len(documents),
+        text_tokens=len(tokens) - speech,
+        speech_tokens=speech,
+    )
+
+
+def _check(document: TokenDocument, vocabulary: Vocabulary) -> None:
+    """ValueError names a document which cannot be trained on."""
+    tokens = document.tokens
+    if not len(tokens):
+        raise ValueError(f"document {document.key!r} is empty; drop it before writing shards")
+    if not 0 <= document.target_start < len(tokens):
+        raise ValueError(
+            f"document {document.key!r}: target_start={document.target_start} must lie in its {len(tokens)} tokens; "
+            "fix its layout"
+        )
+    low, high = int(tokens.min()), int(tokens.max())
+    if low < 0 or high >= vocabulary.size:
+        raise ValueError(
+            f"document {document.key!r}: ids {low} .. {high} leave the vocabulary of {vocabulary.size}; "
+            "use its own tokenizers"
+        )
+    if vocabulary.num_text_ids and (tokens == vocabulary.end_of_document).any():
+        raise ValueError(
+            f"document {document.key!r} holds the end-of-document id {vocabulary.end_of_document}, "
+            "which packing appends itself; remove it"
+        )
