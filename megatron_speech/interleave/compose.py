@@ -12,6 +12,7 @@ spaces need their words separated beforehand.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ def cut(text: str, spans: Sequence[tuple[int, int]], *, ends: Sequence[int]) -> 
         spoken_from.add(start)
     bounds.append(len(ends))
     pieces = []
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         if start < end:
             chars = (ends[start - 1] if start else 0, ends[end - 1])
             pieces.append(Piece(text[slice(*chars)], (start, end), chars, start in spoken_from))

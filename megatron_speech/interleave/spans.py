@@ -6,15 +6,18 @@
 as in arXiv 2411.17607 section 2.3 (its mean is 10, its ratio 0.3), made exact where the paper leaves room:
 
 * A length of zero is drawn again.
-* The span that crosses the target is neither always kept (short documents would get too much speech) nor cut to size
-  (the last length would not be Poisson's): it is kept whole with the probability that makes the expected number of
-  spoken words exactly `ratio` times the number of words, for every document length.
-* No span covers more than half of the document, rounded up: a sentence of eight words is not spoken as a whole. Only
-  the crossing span can be that long, and the limit is applied before its probability is computed.
+* The span that crosses the target is neither always kept (documents would get too much speech: a public sampler reaches
+  0.34 at 100 words) nor always cut to size (its length would not be Poisson's): it is kept whole with the probability
+  that makes the expected number of spoken words exactly `ratio` times the number of words. It is first limited to half
+  of the document.
+* Where the very first length reaches the target already, the document is too short for drawn lengths: its only span is
+  the target, rounded up or down at random so that the expectation is exact. Two words or more are never all speech, and
+  there is speech whenever its target is a word or more.
 
-So a document's spoken words differ from the target by less than one span, and by less than half of the document.
-Randomness is a function of (seed, document id) alone: a Philox stream keyed by sha256, read as raw bits, whose values
-NumPy promises to keep (its distributions it does not). Price: at most half of a document can be speech.
+So for every document length the expected ratio is exact, and one document deviates from it by less than its crossing
+span, by less than half of the document, and by less than one word where there is a single span. Randomness is a
+function of (seed, document id) alone: a Philox stream keyed by sha256, read as raw bits, whose values NumPy promises to
+keep (its distributions it does not). Price: at most half of a document can be speech.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ def sample_spans(
 ) -> list[tuple[int, int]]:
     """Half-open word ranges (start, end) to be spoken, in order, at least one unspoken word between two of them.
 
-    Expected covered words are exactly `ratio * num_words`; the deviation in one document is less than the longest span.
+    Expected covered words are exactly `ratio * num_words`; the deviation in one document is less than its longest span.
     Time is linear in `num_words`. Raises ValueError for a ratio outside (0, 0.5] or a mean below one word.
     """
     assert num_words >= 0, f"{num_words=} must not be negative"
@@ -50,9 +53,13 @@ def sample_spans(
 def check_span_settings(ratio: float, mean_length: float) -> None:
     """The rules of `sample_spans`' settings, as ValueError."""
     if not 0.0 < ratio <= MAX_RATIO:
-        raise ValueError(f"ratio={ratio} must be above 0 and at most {MAX_RATIO}: spans may not touch; the paper uses 0.3")
+        raise ValueError(
+            f"ratio={ratio} must be above 0 and at most {MAX_RATIO}: spans may not touch; the paper uses 0.3"
+        )
     if not 1.0 <= mean_length <= 1e6:
-        raise ValueError(f"mean_length={mean_length} must be at least 1 word (and at most a million); the paper uses 10")
+        raise ValueError(
+            f"mean_length={mean_length} must be at least 1 word (and at most a million); the paper uses 10"
+        )
 
 
 class _Draws:
@@ -82,8 +89,10 @@ def _draw_lengths(draws: _Draws, num_words: int, ratio: float, mean_length: floa
         lengths = np.concatenate([lengths, _poisson(draws.uniform(batch), mean_length)])
     ends = np.cumsum(lengths)
     crossing = int(np.searchsorted(ends, target))
-    whole, missing = lengths[:crossing], target - (ends[crossing] - lengths[crossing])
-    room = num_words - int(whole.sum()) - len(whole)  # one text word after every earlier span
+    if crossing == 0:
+        return np.array([length] if (length := math.floor(target + keep)) else [], dtype=np.int64)
+    whole, missing = lengths[:crossing], target - ends[crossing - 1]
+    room = num_words - int(ends[crossing - 1]) - crossing  # one text word after every earlier span
     length = min(int(lengths[crossing]), -(-num_words // 2), room)
     assert missing <= length, f"{missing=} {length=}: cannot happen while ratio <= {MAX_RATIO}"
     return np.append(whole, length) if keep * length < missing else whole
@@ -116,5 +125,7 @@ def _place(draws: _Draws, num_words: int, lengths: np.ndarray) -> tuple[np.ndarr
     """
     num_spans, num_text = len(lengths), num_words - int(lengths.sum())
     lengths = lengths[np.argsort(draws.bits(num_spans), kind="stable")]
-    before = np.argpartition(draws.bits(num_text + 1), num_spans - 1)[:num_spans] if num_spans else np.empty(0, np.int64)
+    before = (
+        np.argpartition(draws.bits(num_text + 1), num_spans - 1)[:num_spans] if num_spans else np.empty(0, np.int64)
+    )
     return np.sort(before) + np.cumsum(lengths) - lengths, lengths

@@ -43,7 +43,9 @@ def synthesis_document(
 def recognition_prompt(codes: np.ndarray, *, vocabulary: Vocabulary) -> np.ndarray:
     """Everything before the transcript, int32 [T + 3]."""
     speech = speech_ids(codes, vocabulary=vocabulary)
-    return np.concatenate([[vocabulary.special_id(RECOGNIZE)], enclosed(speech, vocabulary=vocabulary)]).astype(np.int32)
+    return np.concatenate([[vocabulary.special_id(RECOGNIZE)], enclosed(speech, vocabulary=vocabulary)]).astype(
+        np.int32
+    )
 
 
 def synthesis_prompt(text_ids: Sequence[int], *, vocabulary: Vocabulary) -> np.ndarray:
@@ -77,7 +79,9 @@ def _text(text_ids: Sequence[int], *, vocabulary: Vocabulary, key: str) -> np.nd
     if ids.size == 0:
         raise ValueError(f"{key}: the text gives no token; drop empty texts")
     if ids.min() < 0 or ids.max() >= vocabulary.num_text_ids:
-        raise ValueError(f"{key}: text id outside 0..{vocabulary.num_text_ids - 1}; use the vocabulary's own text tokenizer")
+        raise ValueError(
+            f"{key}: text id outside 0..{vocabulary.num_text_ids - 1}; use the vocabulary's own text tokenizer"
+        )
     return ids
 
 
