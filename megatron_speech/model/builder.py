@@ -1,45 +1,148 @@
 """From `ModelConfig` to megatron-core: the only place that knows `TransformerConfig` and builds a `GPTModel`.
 
-The forward call of a training step (`model/forward.py` makes it; every pipeline stage must):
+The forward call of a training step (`model.forward` makes it), on every pipeline stage:
 
-    tokens [1, B*S] int64      all rows of the micro-batch as one sequence (THD: megatron's packed format)
-    position_ids [1, B*S]      ignored with rotary positions, which restart at every document of cu_seqlens
-    labels [1, B*S] or None    with labels the last stage returns losses [1, B*S] float32, else logits [1, B*S, V / T]
-    packed_seq_params          cu_seqlens int32 [documents + 1] from 0 to B*S, and the TRUE longest document as max_seqlen
-                               (never B*S as an upper bound: megatron would then not restart the positions);
-                               needed on every stage, not only the first
+    input_ids, position_ids [1, B*S]   all rows of the micro-batch as one sequence (THD, megatron's packed format);
+                                       positions are not read: rotary positions restart at every document
+    labels [1, B*S] or None            with labels the last stage returns losses [1, B*S] float32, else logits
+                                       [1, B*S, V / tensor size]
+    packed_seq_params                  cu_seqlens int32 [documents + 1] from 0 to B*S, and the TRUE longest document as
+                                       max_seqlen: given B*S as an upper bound, megatron would not restart positions
 
-Other stages return hidden states [B*S (/ T with sequence_parallel), 1, D]. The pipeline schedule therefore is called with
-``seq_length=B*S, micro_batch_size=1``: shapes are fixed, no shape exchange is needed. Loss functions return sums and the
-token count as an int tensor (``calculate_per_token_loss``): the gradients are divided once, in `finalize_model_grads`.
+Other stages return hidden states [B*S (/ tensor size with sequence_parallel), 1, D]. The pipeline schedule is therefore
+called with ``seq_length=B*S, micro_batch_size=1``: shapes are fixed and never exchanged. Loss functions return (sum,
+token count, data): with ``calculate_per_token_loss`` gradients are divided once, by the global count, in
+`finalize_model_grads`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+import difflib
+from typing import Any
+
+import torch
+import torch.nn.functional as F
 
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.parallel import groups
+from megatron_speech.platform import standin
 from megatron_speech.vocabulary import Vocabulary
 
-if TYPE_CHECKING:
-    from megatron.core.models.gpt import GPTModel
-    from megatron.core.transformer import TransformerConfig
+standin.install()  # before megatron-core is imported: it takes its compiler decorator at import
+
+from megatron.core.models.gpt import GPTModel  # noqa: E402
+from megatron.core.transformer import TransformerConfig  # noqa: E402
+
+from megatron_speech.model.initialization import initialize_weights  # noqa: E402
+from megatron_speech.model.layer_spec import block_spec  # noqa: E402
+from megatron_speech.model.precision import transformer_fields  # noqa: E402
 
 
 def to_transformer_config(
     model: ModelConfig, *, parallel: ParallelConfig, precision: PrecisionConfig
 ) -> TransformerConfig:
     """megatron-core's configuration of the model; ValueError with a near name for an unknown key of model.megatron."""
-    raise NotImplementedError
+    on_gpu = torch.cuda.is_available()
+    fields: dict[str, Any] = {
+        **_shape(model),
+        **_layout(parallel),
+        **transformer_fields(precision),
+        # Fused kernels exist on GPUs only; batched point-to-point calls are NCCL's.
+        "apply_rope_fusion": on_gpu,
+        "bias_activation_fusion": on_gpu,
+        "bias_dropout_fusion": on_gpu,
+        "cross_entropy_loss_fusion": on_gpu,
+        "masked_softmax_fusion": False,
+        "batch_p2p_comm": on_gpu,
+        "deallocate_pipeline_outputs": True,
+        "calculate_per_token_loss": True,
+        "cuda_graph_scope": [],  # the default is spelled in a deprecated way and warns
+    }
+    return TransformerConfig(**{**fields, **_checked(model.megatron)})
 
 
 def build_model(
     model: ModelConfig, *, vocabulary: Vocabulary, parallel: ParallelConfig, precision: PrecisionConfig, seed: int = 0
 ) -> list[GPTModel]:
-    """This rank's chunks (one, or several with a virtual pipeline), on the device, not yet wrapped for data parallelism.
+    """This rank's chunks (several with a virtual pipeline), on the device, not yet wrapped for data parallelism.
 
     Initial weights are a function of `seed` and the parameter's name alone: every layout starts from the same model.
     Needs `parallel.groups.initialize` first.
     """
-    raise NotImplementedError
+    config = to_transformer_config(model, parallel=parallel, precision=precision)
+    virtual = parallel.virtual_pipeline_model_parallel_size
+    stages: list[int | None] = [None] if virtual is None else list(range(virtual))
+    chunks = [_build_chunk(model, config, vocabulary, vp_stage=stage) for stage in stages]
+    for chunk in chunks:
+        initialize_weights(chunk, model, seed=seed)
+    return chunks
+
+
+def _build_chunk(
+    model: ModelConfig, config: TransformerConfig, vocabulary: Vocabulary, *, vp_stage: int | None
+) -> GPTModel:
+    last_chunk = (config.virtual_pipeline_model_parallel_size or 1) - 1
+    return GPTModel(
+        config=config,
+        transformer_layer_spec=block_spec(config, vp_stage=vp_stage),
+        vocab_size=vocabulary.padded_size,
+        max_sequence_length=model.max_position_embeddings,
+        pre_process=groups.is_first_stage() and vp_stage in (None, 0),
+        post_process=groups.is_last_stage() and vp_stage in (None, last_chunk),
+        share_embeddings_and_output_weights=not model.untie_embeddings_and_output_weights,
+        position_embedding_type="rope",
+        rotary_base=model.rotary_base,
+        vp_stage=vp_stage,
+    )
+
+
+def _shape(model: ModelConfig) -> dict[str, Any]:
+    return {
+        "num_layers": model.num_layers,
+        "hidden_size": model.hidden_size,
+        "ffn_hidden_size": model.ffn_hidden_size,
+        "num_attention_heads": model.num_attention_heads,
+        "num_query_groups": model.num_query_groups,
+        "kv_channels": model.head_dim,
+        "add_qkv_bias": model.add_qkv_bias,
+        "add_bias_linear": False,
+        "normalization": "RMSNorm",
+        "layernorm_epsilon": model.norm_epsilon,
+        "activation_func": F.silu,
+        "gated_linear_unit": True,
+        "attention_dropout": 0.0,
+        "hidden_dropout": 0.0,
+        # Megatron's drawing is switched off here, not by perform_initialization=False, which would also skip the marks
+        # of tensor parallel slices that gradient norms rely on.
+        "init_method": _leave,
+        "output_layer_init_method": _leave,
+        "embedding_init_method": _leave,
+    }
+
+
+def _layout(parallel: ParallelConfig) -> dict[str, Any]:
+    return {
+        "tensor_model_parallel_size": parallel.tensor_model_parallel_size,
+        "pipeline_model_parallel_size": parallel.pipeline_model_parallel_size,
+        "virtual_pipeline_model_parallel_size": parallel.virtual_pipeline_model_parallel_size,
+        "context_parallel_size": parallel.context_parallel_size,
+        "sequence_parallel": parallel.sequence_parallel,
+    }
+
+
+def _leave(weight: torch.Tensor) -> torch.Tensor:
+    """An initial distribution that draws nothing; `initialize_weights` draws."""
+    return weight
+
+
+def _checked(overrides: dict[str, Any]) -> dict[str, Any]:
+    """`model.megatron`, every key a field of `TransformerConfig`."""
+    known = {field.name for field in dataclasses.fields(TransformerConfig)}
+    for name in overrides:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "see megatron-core's TransformerConfig"
+            raise ValueError(f"model.megatron.{name} is not a field of megatron-core's TransformerConfig; {hint}")
+    return overrides

@@ -1,7 +1,17 @@
-"""New rows of an embedding: drawn from the mean and covariance of the old text rows."""
+"""New rows of an embedding: drawn from the distribution of the old text rows.
+
+A new row of zeros or of plain noise gets a large share of the softmax at once, or none; rows drawn from the normal
+distribution with the old rows' mean and covariance keep the new tokens' logits where the model's logits are (Hewitt,
+2021: Initializing New Word Embeddings for Pretrained Language Models). The covariance's symmetric square root is taken
+through its eigenvalues, negative rounding errors set to 0, so that fewer rows than dimensions are no problem. Price:
+one eigendecomposition in float64, about a minute at 4096 dimensions.
+
+Letters: V rows, D width.
+"""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from megatron_speech.vocabulary import Vocabulary
@@ -10,6 +20,28 @@ from megatron_speech.vocabulary import Vocabulary
 def extend_embedding(text_rows: Tensor, *, vocabulary: Vocabulary, seed: int) -> Tensor:
     """Grow an embedding [num_text_ids, D] to [padded_size, D]: old rows bit-equal, new rows drawn, padding zero.
 
-    Deterministic in (rows, vocabulary, seed): no layout, no global generator.
+    Deterministic in (rows, vocabulary, seed): no layout, no global generator. ValueError where the rows are not as many
+    as the vocabulary's text ids.
     """
-    raise NotImplementedError
+    if text_rows.shape[0] != vocabulary.num_text_ids:
+        raise ValueError(
+            f"vocabulary: num_text_ids={vocabulary.num_text_ids} but the model's embedding has "
+            f"{text_rows.shape[0]} rows; use the text tokenizer that belongs to the model"
+        )
+    num_new = vocabulary.size - vocabulary.num_text_ids
+    padding = text_rows.new_zeros(vocabulary.padded_size - vocabulary.size, text_rows.shape[1])
+    drawn = draw_rows(text_rows, num_new, seed=seed).to(text_rows.dtype)
+    return torch.cat([text_rows, drawn, padding])
+
+
+def draw_rows(rows_VD: Tensor, num_new: int, *, seed: int) -> Tensor:
+    """[num_new, D] float64 rows from the normal distribution with the mean and covariance of `rows_VD`."""
+    rows = rows_VD.detach().to("cpu", torch.float64)
+    mean = rows.mean(0)
+    centred = rows - mean
+    covariance = centred.T @ centred / rows.shape[0]
+    values, vectors = torch.linalg.eigh(covariance)
+    # The symmetric root does not depend on the signs that a solver gives its eigenvectors.
+    root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    noise = torch.randn(num_new, rows.shape[1], dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return mean + noise @ root

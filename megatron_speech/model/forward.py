@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+from megatron.core.packed_seq_params import PackedSeqParams
 from torch import Tensor, nn
 
 
@@ -12,10 +14,26 @@ def forward(model: nn.Module, *, tokens: Tensor, labels: Tensor | None, cu_seqle
         tokens: [B, S] int64.
         labels: [B, S] int64, or None for logits.
         cu_seqlens: int32 [documents + 1] over the flattened B*S, 0 first, B*S last.
-        max_seqlen: longest document; must be true, not a bound.
+        max_seqlen: longest document; must be true, not a bound (see `model.builder`).
 
     Returns:
-        Last stage: losses [B*S] float32, or logits [B*S, V / T] without labels. Other stages: hidden [B*S, 1, D], for
-        the schedule to send on.
+        Last stage: losses [B*S] float32, or logits [B*S, V / tensor size] without labels. Other stages: hidden states
+        [B*S, 1, D] (divided by the tensor size under sequence parallelism), for the schedule to send on.
     """
-    raise NotImplementedError
+    flat = tokens.reshape(1, -1)
+    packed = PackedSeqParams(
+        qkv_format="thd",
+        cu_seqlens_q=cu_seqlens,
+        cu_seqlens_kv=cu_seqlens,
+        max_seqlen_q=max_seqlen,
+        max_seqlen_kv=max_seqlen,
+    )
+    output = model(
+        input_ids=flat,
+        position_ids=torch.zeros_like(flat),
+        attention_mask=None,
+        labels=None if labels is None else labels.reshape(1, -1),
+        packed_seq_params=packed,
+    )
+    is_hidden = output.dim() == 3 and output.shape[0] != 1
+    return output if is_hidden else output[0]

@@ -1,16 +1,22 @@
 """Process groups and seeds of a layout: the only caller of megatron-core's `parallel_state`.
 
-`initialize` serves three ways of starting: torchrun or srun (RANK and WORLD_SIZE in the environment), tests (an explicit
-rank and `file://` store), and a single process with neither. Backend: nccl with CUDA, gloo without.
+`initialize` serves three ways of starting: torchrun or srun (RANK and WORLD_SIZE in the environment), tests (an
+explicit rank and `file://` store), and a single process with neither. Backend: nccl with CUDA, gloo without.
 """
 
 from __future__ import annotations
 
+import datetime
 import os
+from types import ModuleType
+from typing import Any
 
+import torch
 import torch.distributed as dist
 
 from megatron_speech.parallel.layout import ParallelLayout
+from megatron_speech.platform import standin
+from megatron_speech.platform.device import device
 
 
 def world_from_environment() -> tuple[int, int]:
@@ -31,12 +37,49 @@ def initialize(
     `rank` and `init_method` (for example ``file:///tmp/x/store``) replace torchrun's environment. Seeds differ between
     tensor parallel ranks where activations are split, and between pipeline stages.
     """
-    raise NotImplementedError
+    standin.install()
+    from megatron.core import parallel_state, tensor_parallel
+
+    assert not dist.is_initialized(), "initialize() was called before; shutdown() first"
+    here = device()
+    if here.type == "cuda":
+        torch.cuda.set_device(here)
+    dist.init_process_group(
+        "nccl" if here.type == "cuda" else "gloo",
+        rank=world_from_environment()[0] if rank is None else rank,
+        world_size=layout.world_size,
+        timeout=datetime.timedelta(seconds=timeout_s),
+        **_rendezvous(layout, init_method),
+    )
+    parallel_state.initialize_model_parallel(
+        tensor_model_parallel_size=layout.tensor_size,
+        pipeline_model_parallel_size=layout.pipeline_size,
+        virtual_pipeline_model_parallel_size=layout.config.virtual_pipeline_model_parallel_size,
+        context_parallel_size=layout.context_size,
+        distributed_timeout_minutes=max(1, round(timeout_s / 60)),
+    )
+    # Megatron's rule: stages draw their own dropout; its tracker then separates the tensor parallel ranks.
+    stage_seed = seed + 100 * parallel_state.get_pipeline_model_parallel_rank()
+    torch.manual_seed(stage_seed)
+    tensor_parallel.model_parallel_cuda_manual_seed(stage_seed, force_reset_rng=True)
+
+
+def _rendezvous(layout: ParallelLayout, init_method: str | None) -> dict[str, Any]:
+    """How ranks find each other: the given address, torchrun's, or, alone, a store inside the process."""
+    if init_method is not None:
+        return {"init_method": init_method}
+    if layout.world_size == 1:
+        return {"store": dist.HashStore()}
+    return {"init_method": "env://"}
 
 
 def shutdown() -> None:
-    """Destroy the groups and leave the world."""
-    raise NotImplementedError
+    """Destroy the groups and leave the world; nothing if this process never joined."""
+    if dist.is_initialized():
+        from megatron.core import parallel_state
+
+        parallel_state.destroy_model_parallel()
+        dist.destroy_process_group()
 
 
 def rank() -> int:
@@ -51,44 +94,55 @@ def is_rank_zero() -> bool:
 
 def data_parallel_rank() -> int:
     """Which rows this rank reads (context parallel ranks share them)."""
-    raise NotImplementedError
+    return _state().get_data_parallel_rank()
 
 
 def data_parallel_size() -> int:
     """How many ranks share the rows of a step."""
-    raise NotImplementedError
+    return _state().get_data_parallel_world_size()
 
 
 def data_parallel_group() -> dist.ProcessGroup:
     """Ranks that hold the same parameters, context parallel ranks included: reduce losses and counts over it."""
-    raise NotImplementedError
+    return _state().get_data_parallel_group(with_context_parallel=True)
 
 
 def tensor_parallel_rank() -> int:
     """Which slice of each matrix this rank holds."""
-    raise NotImplementedError
+    return _state().get_tensor_model_parallel_rank()
 
 
 def tensor_parallel_size() -> int:
     """How many slices each matrix has."""
-    raise NotImplementedError
+    return _state().get_tensor_model_parallel_world_size()
 
 
 def is_first_stage() -> bool:
     """Whether this rank holds the embedding."""
-    raise NotImplementedError
+    return _state().is_pipeline_first_stage()
 
 
 def is_last_stage() -> bool:
     """Whether this rank computes losses."""
-    raise NotImplementedError
+    return _state().is_pipeline_last_stage()
 
 
 def last_stage_rank() -> int:
     """Global rank of the last pipeline stage of this rank's pipeline: the source for broadcasting losses."""
-    raise NotImplementedError
+    return _state().get_pipeline_model_parallel_last_rank()
+
+
+def pipeline_rank() -> int:
+    """Which stage of the pipeline this rank is."""
+    return _state().get_pipeline_model_parallel_rank()
 
 
 def pipeline_group() -> dist.ProcessGroup:
     """Ranks of this rank's pipeline."""
-    raise NotImplementedError
+    return _state().get_pipeline_model_parallel_group()
+
+
+def _state() -> ModuleType:
+    from megatron.core import parallel_state
+
+    return parallel_state

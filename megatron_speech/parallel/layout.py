@@ -1,7 +1,7 @@
 """Rank arithmetic of a parallel layout: torch-free, checked at construction, printable.
 
-Megatron's rank order is "tensor, context, data, pipeline", the tensor rank running fastest, so that the ranks which talk
-most share a node:
+Megatron's rank order is "tensor, context, data, pipeline", the tensor rank running fastest, so that the ranks which
+talk most share a node:
 
     rank = tensor + T * (context + C * (data + D * pipeline))
 
@@ -107,8 +107,8 @@ class ParallelLayout:
         count = global_batch_size // at_once
         if self.chunks_per_stage > 1 and count % self.pipeline_size:
             raise ValueError(
-                f"train.global_batch_size={global_batch_size} makes {count} micro-batches per rank, which the interleaved "
-                f"pipeline needs as a multiple of its {self.pipeline_size} stages; change the batch size"
+                f"train.global_batch_size={global_batch_size} makes {count} micro-batches per rank, which the "
+                f"interleaved pipeline needs as a multiple of its {self.pipeline_size} stages; change the batch size"
             )
         return count
 
