@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -41,7 +42,9 @@ class LanguageModel:
     def load(cls, folder: Path, *, dtype: Dtype = "float32", device: str = "cpu") -> LanguageModel:
         """Read `folder`; ValueError when its embedding and its vocabulary disagree, FileNotFoundError when it is absent."""
         if not (folder / "config.json").is_file():
-            raise FileNotFoundError(f"{folder} holds no config.json: not a Hugging Face folder; run tools/convert_to_hf.py first")
+            raise FileNotFoundError(
+                f"{folder} holds no config.json: not a Hugging Face folder; run tools/convert_to_hf.py first"
+            )
         vocabulary = Vocabulary.load(folder)
         network = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype), local_files_only=True)
         if network.config.vocab_size != vocabulary.size:
@@ -57,7 +60,6 @@ class LanguageModel:
         """Where the weights are."""
         return self.network.device
 
-    @torch.inference_mode()
     def log_likelihood(
         self,
         requests: Sequence[tuple[Sequence[int], Sequence[int]]],
@@ -65,26 +67,40 @@ class LanguageModel:
         tokens_per_batch: int = 4096,
         progress: bool = False,
     ) -> list[tuple[float, int]]:
-        """Sum of log-probabilities (nats) and number of tokens of each (context ids, continuation ids), in order.
+        """Sum of log-probabilities (nats) and number of tokens of each (context ids, continuation ids), in order."""
+        scores = self.token_log_probabilities(requests, tokens_per_batch=tokens_per_batch, progress=progress)
+        return [(float(score.sum()), len(score)) for score in scores]
+
+    @torch.inference_mode()
+    def token_log_probabilities(
+        self,
+        requests: Sequence[tuple[Sequence[int], Sequence[int]]],
+        *,
+        tokens_per_batch: int = 4096,
+        progress: bool = False,
+    ) -> list[np.ndarray]:
+        """Log-probability (nats) of every continuation token of each (context ids, continuation ids), float64 [n].
 
         Contexts must hold at least one id (the first token of a row has no prediction), continuations too.
         """
         for number, (context, continuation) in enumerate(requests):
             if not context or not continuation:
-                raise ValueError(f"log_likelihood: request {number} has an empty context or continuation; give each at least one id")
-        results: list[tuple[float, int]] = [(0.0, 0)] * len(requests)
+                raise ValueError(
+                    f"log_likelihood: request {number} has an empty context or continuation; give each at least one id"
+                )
+        results: list[np.ndarray] = [np.empty(0)] * len(requests)
         rows = _rows_sharing_context(requests)
         bar = tqdm(total=len(requests), desc="likelihood", unit="request", disable=not progress)
         for batch in _batches(rows, tokens_per_batch):
             for row, scores in zip(batch, self._score(batch), strict=True):
-                for (number, continuation), score in zip(row.continuations, scores, strict=True):
-                    results[number] = (score, len(continuation))
+                for (number, _), score in zip(row.continuations, scores, strict=True):
+                    results[number] = score
                 bar.update(len(row.continuations))
         bar.close()
         return results
 
-    def _score(self, rows: Sequence[_Row]) -> list[list[float]]:
-        """Log-probability of every continuation of every row, in one forward pass."""
+    def _score(self, rows: Sequence[_Row]) -> list[list[np.ndarray]]:
+        """Log-probabilities of the tokens of every continuation of every row, in one forward pass."""
         inputs = _Inputs.of(rows)
         hidden_BSD = self.network.get_decoder()(
             input_ids=inputs.tokens_BS.to(self.device),
@@ -101,7 +117,7 @@ class LanguageModel:
             ]
         )
         pieces = iter(log_probs.double().cpu().split([len(ids) for row in rows for _, ids in row.continuations]))
-        return [[float(next(pieces).sum()) for _ in row.continuations] for row in rows]
+        return [[next(pieces).numpy() for _ in row.continuations] for row in rows]
 
 
 @dataclass(frozen=True)
@@ -171,4 +187,6 @@ class _Inputs:
         same = segments[:, :, None] == segments[:, None, :]
         context = (segments[:, None, :] == 0) & (segments[:, :, None] > 0)
         causal = torch.ones(length, length, dtype=torch.bool).tril()
-        return cls(tokens, positions, ((same | context) & causal)[:, None], torch.tensor(predictors), torch.tensor(targets))
+        return cls(
+            tokens, positions, ((same | context) & causal)[:, None], torch.tensor(predictors), torch.tensor(targets)
+        )
