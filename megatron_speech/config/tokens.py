@@ -1,0 +1,105 @@
+"""From text to packed rows: what the vocabulary, tokenizing, packing and inspecting tools are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocabularyConfig:
+    """One id space of a text tokenizer, the task and audio specials, and a speech tokenizer's codes."""
+
+    output: Path
+    """Vocabulary folder to make: vocabulary.json and an extended Hugging Face tokenizer."""
+    text: str = "bytes"
+    """'bytes', a Hugging Face folder with tokenizer.json, or a SentencePiece model file."""
+    end_of_document: str | None = None
+    """Text token that closes every document; null for the text tokenizer's own end-of-sequence token."""
+    speech_tokenizer: Path | None = None
+    """Speech tokenizer folder, whose manifest states codebook_size and fingerprint."""
+    codebook_size: int | None = None
+    """Number of speech ids, where there is no speech_tokenizer folder."""
+    speech_fingerprint: str = ""
+    """Identity of the speech tokenizer, where there is no folder to ask."""
+    padding_multiple: int = 128
+    """The embedding has a multiple of this many rows; every tensor parallel size in use must divide it."""
+
+    def __post_init__(self) -> None:
+        if (self.speech_tokenizer is None) == (self.codebook_size is None):
+            raise ValueError(
+                f"speech_tokenizer={self.speech_tokenizer} and codebook_size={self.codebook_size}: "
+                "give exactly one of them"
+            )
+        if self.codebook_size is not None and self.codebook_size < 0:
+            raise ValueError(f"codebook_size={self.codebook_size} must not be negative; use 0 for text alone")
+        if self.padding_multiple < 1:
+            raise ValueError(f"padding_multiple={self.padding_multiple} must be at least 1; 128 suits most layouts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizeTextConfig:
+    """A text corpus to document shards."""
+
+    input: Path
+    """Corpus: one JSON object with id, text and metadata per line."""
+    vocabulary: Path
+    """Vocabulary folder (tools/build_vocabulary.py)."""
+    output: Path
+    """Folder of document shards to make."""
+    name: str = "text"
+    """Beginning of every shard's file name."""
+    max_documents: int | None = None
+    """Read only so many documents from the start of the corpus; null for all."""
+    shard_tokens: int = 1 << 28
+    """Tokens per shard; 2^28 make 1 GiB."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_documents", "shard_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}={value} must be at least 1; leave it out for the default")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackConfig:
+    """Document shards to packed rows."""
+
+    input: Path
+    """Folder of document shards."""
+    output: Path
+    """Folder of packed shards to make."""
+    name: str = "packed"
+    """Beginning of every shard's file name."""
+    seq_length: int = 1024
+    """S: inputs per row; a row stores S + 1 tokens."""
+    algorithm: Literal["concat", "best_fit"] = "concat"
+    """'concat' cuts documents at row ends and pads only the last row; 'best_fit' never cuts one and pads rows."""
+    overlong: Literal["error", "drop"] = "error"
+    """With best_fit, a document longer than a row: an error, or left out and counted."""
+    seed: int = 0
+    """Seed of the document order."""
+    shard_tokens: int = 1 << 28
+    """Tokens per shard; 2^28 make 1 GiB."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("seq_length", 2), ("shard_tokens", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least {least}; raise it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectConfig:
+    """What to show of a folder of shards."""
+
+    folder: Path
+    """Folder of document shards or packed shards."""
+    samples: int = 3
+    """Documents or rows to print, from the start."""
+    verify: bool = False
+    """Read everything and compare all checksums."""
+    tokenizer: Path | None = None
+    """Vocabulary folder to show tokens as text; null to print ids."""
+    width: int = 400
+    """Characters shown per sample."""

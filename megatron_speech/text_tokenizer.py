@@ -1,0 +1,178 @@
+"""Text to ids and back, by one library whatever the tokenizer came as.
+
+A Hugging Face ``tokenizer.json``, a SentencePiece model (converted, and refused unless the conversion agrees with
+sentencepiece itself) or plain bytes: all become a `tokenizers.Tokenizer`, so each can be extended by speech tokens and
+exported. Raw text is data: a document which contains ``<|im_start|>`` or ``<|audio_5|>`` as characters is encoded as
+those characters, never as the special id. Price: chat templates have to place special ids themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+from megatron_speech.artifact import fingerprint_files
+from megatron_speech.vocabulary import Vocabulary
+
+END_OF_TEXT = "<|endoftext|>"
+"""End of document of the byte tokenizer, as GPT-2 wrote it."""
+
+
+class TextTokenizer:
+    """Encode raw text to ids 0 .. size - 1."""
+
+    def __init__(self, tokenizer: Tokenizer, *, size: int, end_of_document: int, fingerprint: str) -> None:
+        self.size = size
+        """Number of text ids, the tokenizer's own special ids included."""
+        self.end_of_document = end_of_document
+        """Text id that closes a document; never the result of encoding raw text."""
+        self.fingerprint = fingerprint
+        """Identity of the text tokenizer's files."""
+        self.backend = tokenizer
+        """The tokenizer as exported; parses special tokens, so do not encode a corpus with it."""
+        self._encoder = _without_added_tokens(tokenizer)
+
+    @classmethod
+    def load(cls, source: Path | str, *, end_of_document: str | None = None) -> TextTokenizer:
+        """Load the kind "bytes", a vocabulary folder, a Hugging Face folder, or a SentencePiece ``.model`` file.
+
+        Args:
+            end_of_document: text of the token that closes documents; by default the source's end-of-sequence token.
+
+        Raises:
+            FileNotFoundError: there is no tokenizer at `source`.
+            ValueError: it cannot be read faithfully, or has no such end-of-document token.
+        """
+        default: str | None
+        if str(source) == "bytes":
+            tokenizer, default = _byte_tokenizer(), END_OF_TEXT
+            fingerprint = hashlib.sha256(b"id b is byte b; 256 is <|endoftext|>").hexdigest()
+        elif (folder := Path(source)).is_dir() and (folder / "vocabulary.json").is_file():
+            return cls._of_vocabulary(folder)
+        elif (path := folder / "tokenizer.json" if folder.is_dir() else folder).suffix == ".json" and path.is_file():
+            tokenizer, default = _read(path), _eos_token(path.with_name("tokenizer_config.json"))
+            fingerprint = fingerprint_files([path])
+        elif path.suffix == ".model" and path.is_file():
+            from megatron_speech.sentencepiece_model import convert_sentencepiece
+
+            tokenizer, default = convert_sentencepiece(path)
+            fingerprint = fingerprint_files([path])
+        else:
+            raise FileNotFoundError(
+                f"text tokenizer {source}: no tokenizer.json and no .model file there; give one of those or 'bytes'"
+            )
+        closing = tokenizer.token_to_id(end_of_document or default or "")
+        if closing is None:
+            raise ValueError(
+                f"end_of_document={end_of_document or default!r} is no token of {source}; name one that it has"
+            )
+        size = tokenizer.get_vocab_size(with_added_tokens=True)
+        return cls(tokenizer, size=size, end_of_document=closing, fingerprint=fingerprint)
+
+    @classmethod
+    def _of_vocabulary(cls, folder: Path) -> TextTokenizer:
+        """The text part of a vocabulary folder."""
+        vocabulary, tokenizer = Vocabulary.load(folder), _read(folder / "tokenizer.json")
+        if tokenizer.get_vocab_size(with_added_tokens=True) != vocabulary.size:
+            raise ValueError(
+                f"{folder}: tokenizer.json and vocabulary.json differ in size; rerun tools/build_vocabulary.py"
+            )
+        return cls(
+            tokenizer,
+            size=vocabulary.num_text_ids,
+            end_of_document=vocabulary.end_of_document,
+            fingerprint=vocabulary.text_fingerprint,
+        )
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of raw text; special tokens spelt out in it stay text."""
+        return self._encoder.encode(text, add_special_tokens=False).ids
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Like `encode` for many texts, faster."""
+        return [encoding.ids for encoding in self._encoder.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of `ids`; special and speech tokens appear by their names."""
+        return self.backend.decode(list(ids), skip_special_tokens=False)
+
+    def extended(self, tokens: Sequence[str]) -> Tokenizer:
+        """A copy of the backend with `tokens` as special tokens behind all its ids, in order."""
+        tokenizer = Tokenizer.from_str(self.backend.to_str())
+        tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in tokens])
+        for index, token in enumerate(tokens):
+            if tokenizer.token_to_id(token) != self.size + index:
+                raise ValueError(
+                    f"text tokenizer: token {token} got id {tokenizer.token_to_id(token)} where {self.size + index} is "
+                    "its place; the tokenizer has holes in its ids or this token already, use another"
+                )
+        return tokenizer
+
+    def save(self, folder: Path) -> None:
+        """Write ``tokenizer.json`` and ``tokenizer_config.json``, as transformers' AutoTokenizer reads them."""
+        save_tokenizer(folder, self.backend, end_of_document=self.end_of_document)
+
+
+def save_tokenizer(folder: Path, tokenizer: Tokenizer, *, end_of_document: int) -> None:
+    """Write a tokenizer so that ``AutoTokenizer.from_pretrained(folder)`` gives the same ids."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    closing = tokenizer.id_to_token(end_of_document)
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": closing,
+        "clean_up_tokenization_spaces": False,  # decoding must give back the very text
+        "model_max_length": 1 << 30,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1) + "\n")
+
+
+def _byte_tokenizer() -> Tokenizer:
+    """Byte b is id b; no merges. Byte-level BPE writes each byte as one printable character."""
+    characters = _byte_characters()
+    tokenizer = Tokenizer(models.BPE({character: byte for byte, character in enumerate(characters)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(END_OF_TEXT, special=True, normalized=False)])
+    return tokenizer
+
+
+def _byte_characters() -> list[str]:
+    """GPT-2's alphabet: printable Latin-1 bytes stand for themselves, the others follow from U+0100 on."""
+    printable = {*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAC + 1), *range(0xAE, 0xFF + 1)}
+    others = iter(range(0x100, 0x200))
+    return [chr(byte if byte in printable else next(others)) for byte in range(256)]
+
+
+def _without_added_tokens(tokenizer: Tokenizer) -> Tokenizer:
+    """A copy that takes the spelling of any added token for ordinary text."""
+    values = json.loads(tokenizer.to_str())
+    for token in values["added_tokens"]:
+        token["special"] = True  # encode_special_tokens spares only those marked so
+    copy = Tokenizer.from_str(json.dumps(values))
+    copy.encode_special_tokens = True
+    copy.no_truncation()
+    copy.no_padding()
+    return copy
+
+
+def _read(path: Path) -> Tokenizer:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; a tokenizer folder holds a tokenizer.json")
+    try:
+        json.loads(path.read_text())  # the Rust reader's own errors are bare Exceptions
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error}); restore the tokenizer") from error
+    return Tokenizer.from_file(str(path))
+
+
+def _eos_token(config: Path) -> str | None:
+    """The end-of-sequence token a Hugging Face folder states, if it does."""
+    if not config.is_file():
+        return None
+    token = json.loads(config.read_text()).get("eos_token")
+    return token["content"] if isinstance(token, dict) else token

@@ -1,0 +1,17 @@
+#!/usr/bin/env python
+"""Join a text and a speech tokenizer into one vocabulary folder: vocabulary.json and a Hugging Face tokenizer."""
+
+from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.tokens import VocabularyConfig
+
+
+def main() -> None:
+    config = parse_config(VocabularyConfig, description=__doc__)
+    from megatron_speech.vocabulary_folder import build_vocabulary
+
+    with user_errors():
+        build_vocabulary(config)
+
+
+if __name__ == "__main__":
+    main()
