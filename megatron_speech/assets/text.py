@@ -1,0 +1,124 @@
+"""Make text speakable, or say that it is not; cut it into sentences.
+
+A corpus that will be both written and spoken has one spelling: accents, dashes and quotes become their ASCII forms
+(every voice reads those, and a byte-level text-to-token model sees few symbols), and a parenthesis that holds IPA or
+another script goes, since it repeats the word before it. What still is not plain afterwards stays as it is and is
+never spoken. Price: "Bogotá" is written "Bogota" everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+FOLDED = {
+    "–": "-", "—": ", ", "−": "-", "‐": "-", "‑": "-", "―": ", ", "’": "'", "‘": "'", "ʻ": "'", "ʼ": "'", "ʿ": "'", "ʾ": "'",
+    "“": '"', "”": '"', "„": '"', "…": "...", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ø": "o", "Ø": "O", "ß": "ss",
+    "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ı": "i", "þ": "th", "Þ": "Th", "ð": "d", "Ð": "D", "′": "'",
+}  # fmt: skip
+"""Characters without a decomposition, and what is written instead."""
+
+UNSPEAKABLE = re.compile(r"[^A-Za-z0-9 .,;:!?'\"()&%$/-]|\.\.\.|[A-Za-z0-9]/|/[A-Za-z0-9]|-\s*-")
+"""What no voice reads as it is meant: other scripts, formulas, ellipses, slashes."""
+
+ABBREVIATIONS = frozenset(
+    [
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "st",
+        "prof",
+        "rev",
+        "gen",
+        "col",
+        "capt",
+        "lt",
+        "sgt",
+        "sr",
+        "jr",
+        "no",
+        "vol",
+        "vs",
+        "etc",
+        "approx",
+        "ca",
+        "c",
+        "fl",
+        "b",
+        "d",
+        "r",
+        "cf",
+        "al",
+        "inc",
+        "ltd",
+        "co",
+        "corp",
+        "ed",
+        "op",
+        "mt",
+        "ft",
+        "sq",
+        "lit",
+        "pron",
+        "jan",
+        "feb",
+        "mar",
+        "apr",
+        "jun",
+        "jul",
+        "aug",
+        "sep",
+        "sept",
+        "oct",
+        "nov",
+        "dec",
+    ]
+)
+"""Words whose full stop does not end a sentence, in lower case."""
+
+_ENDS = re.compile(r"[.!?][\"')]*\s+(?=[\"'(]?[A-Z0-9])")
+
+
+def clean_text(text: str) -> str:
+    """One paragraph in the corpus's spelling: ASCII wherever an ASCII form exists, single spaces, no control characters."""
+    text = "".join(FOLDED.get(char, char) for char in unicodedata.normalize("NFC", text))
+    text = "".join(_fold(char) for char in text)
+    text = "".join(" " if char.isspace() else char for char in text)
+    text = "".join(char for char in text if unicodedata.category(char)[0] != "C")
+    while (shorter := re.sub(r"\s*\(([^()]*)\)", _keep_plain, text)) != text:
+        text = shorter  # parentheses within parentheses: from the inside out
+    text = re.sub(r"\s+([,.;:!?)])", r"\1", re.sub(r"\s+", " ", text))
+    return re.sub(r",(\s*,)+", ",", text).strip()
+
+
+def is_speakable(text: str) -> bool:
+    """True when every voice reads all of `text` as it is written."""
+    return bool(text) and UNSPEAKABLE.search(text) is None
+
+
+def split_sentences(text: str) -> list[str]:
+    """Sentences of one clean paragraph; a stop after an initial or an abbreviation does not end one."""
+    sentences, start = [], 0
+    for match in _ENDS.finditer(text):
+        word = re.split(r"[\s(\"]", text[start : match.start()])[-1]
+        if match.group()[0] == "." and (len(word) == 1 or "." in word or word.lower() in ABBREVIATIONS):
+            continue
+        sentences.append(text[start : match.end()].strip())
+        start = match.end()
+    return [*sentences, text[start:].strip()] if text[start:].strip() else sentences
+
+
+def _fold(char: str) -> str:
+    """A Latin letter without its marks; anything else unchanged."""
+    if char.isascii():
+        return char
+    bare = "".join(part for part in unicodedata.normalize("NFKD", char) if not unicodedata.combining(part))
+    return bare if bare.isascii() and bare.isalpha() else char
+
+
+def _keep_plain(match: re.Match[str]) -> str:
+    """A parenthesis stays when it is plain text and says something."""
+    inside = match.group(1).strip()
+    plain = inside.isascii() and inside[:1] not in ("", ";", ",") and "/" not in inside
+    return match.group() if plain else ""

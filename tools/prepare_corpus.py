@@ -1,0 +1,22 @@
+#!/usr/bin/env python
+"""Turn the fetched texts into a corpus: articles to train on and held out, geography facts, questions and cloze items,
+one JSON document per line. Articles are split by title; what must stay unheard is marked.
+"""
+
+import logging
+
+from megatron_speech.config.assets import CorpusConfig
+from megatron_speech.config.parse import parse_config, user_errors
+
+
+def main() -> None:
+    config = parse_config(CorpusConfig, description=__doc__)
+    from megatron_speech.assets.corpus import prepare_corpus
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with user_errors():
+        prepare_corpus(config)
+
+
+if __name__ == "__main__":
+    main()
