@@ -59,10 +59,7 @@ class Country:
     @property
     def can_be_asked(self) -> bool:
         """One capital, which shares no beginning of four letters with the country's name."""
-        starts = [
-            {word[:4] for word in re.findall(r"[a-z]{3,}", name.lower())} for name in (self.name, self.capitals[0])
-        ]
-        return len(self.capitals) == 1 and not starts[0] & starts[1]
+        return len(self.capitals) == 1 and not _starts(self.name) & _starts(self.capitals[0])
 
 
 def read_countries(assets: Path) -> list[Country]:
@@ -173,6 +170,10 @@ def _facts(country: Country) -> dict[str, str]:
     if country.borders:
         facts["borders"] = _list([f"the {name}" if name in WITH_ARTICLE else name for name in country.borders[:4]])
     return facts
+
+
+def _starts(name: str) -> set[str]:
+    return {word[:4] for word in re.findall(r"[a-z]{3,}", name.lower())}
 
 
 def _list(names: Sequence[str]) -> str:

@@ -12,76 +12,27 @@ import re
 import unicodedata
 
 FOLDED = {
-    "–": "-", "—": ", ", "−": "-", "‐": "-", "‑": "-", "―": ", ", "’": "'", "‘": "'", "ʻ": "'", "ʼ": "'", "ʿ": "'", "ʾ": "'",
-    "“": '"', "”": '"', "„": '"', "…": "...", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ø": "o", "Ø": "O", "ß": "ss",
-    "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ı": "i", "þ": "th", "Þ": "Th", "ð": "d", "Ð": "D", "′": "'",
+    "–": "-", "—": ", ", "−": "-", "‐": "-", "‑": "-", "―": ", ", "…": "...", "“": '"', "”": '"', "„": '"', "’": "'",
+    "‘": "'", "ʻ": "'", "ʼ": "'", "ʿ": "'", "ʾ": "'", "′": "'", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ø": "o", "Ø": "O",
+    "ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ı": "i", "þ": "th", "Þ": "Th", "ð": "d", "Ð": "D",
 }  # fmt: skip
 """Characters without a decomposition, and what is written instead."""
 
 UNSPEAKABLE = re.compile(r"[^A-Za-z0-9 .,;:!?'\"()&%$/-]|\.\.\.|[A-Za-z0-9]/|/[A-Za-z0-9]|-\s*-")
 """What no voice reads as it is meant: other scripts, formulas, ellipses, slashes."""
 
-ABBREVIATIONS = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "st",
-        "prof",
-        "rev",
-        "gen",
-        "col",
-        "capt",
-        "lt",
-        "sgt",
-        "sr",
-        "jr",
-        "no",
-        "vol",
-        "vs",
-        "etc",
-        "approx",
-        "ca",
-        "c",
-        "fl",
-        "b",
-        "d",
-        "r",
-        "cf",
-        "al",
-        "inc",
-        "ltd",
-        "co",
-        "corp",
-        "ed",
-        "op",
-        "mt",
-        "ft",
-        "sq",
-        "lit",
-        "pron",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "sept",
-        "oct",
-        "nov",
-        "dec",
-    ]
+ABBREVIATION = re.compile(
+    "mr|mrs|ms|dr|st|prof|rev|gen|col|capt|lt|sgt|sr|jr|no|vol|vs|etc|approx|ca|fl|cf|al|inc|ltd|co|corp|ed|op|mt|ft|"
+    "sq|lit|pron|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec",
+    re.IGNORECASE,
 )
-"""Words whose full stop does not end a sentence, in lower case."""
+"""Words whose full stop does not end a sentence."""
 
 _ENDS = re.compile(r"[.!?][\"')]*\s+(?=[\"'(]?[A-Z0-9])")
 
 
 def clean_text(text: str) -> str:
-    """One paragraph in the corpus's spelling: ASCII wherever an ASCII form exists, single spaces, no control characters."""
+    """One paragraph in the corpus's spelling: ASCII where an ASCII form exists, single spaces, no control characters."""
     text = "".join(FOLDED.get(char, char) for char in unicodedata.normalize("NFC", text))
     text = "".join(_fold(char) for char in text)
     text = "".join(" " if char.isspace() else char for char in text)
@@ -102,7 +53,7 @@ def split_sentences(text: str) -> list[str]:
     sentences, start = [], 0
     for match in _ENDS.finditer(text):
         word = re.split(r"[\s(\"]", text[start : match.start()])[-1]
-        if match.group()[0] == "." and (len(word) == 1 or "." in word or word.lower() in ABBREVIATIONS):
+        if match.group()[0] == "." and (len(word) == 1 or "." in word or ABBREVIATION.fullmatch(word)):
             continue
         sentences.append(text[start : match.end()].strip())
         start = match.end()
