@@ -40,7 +40,7 @@ def _install() -> None:
         importlib.import_module("megatron.core.jit").disable_jit_fuser()
         for path, name, replacement, _reason in symbols():
             _replace(path, name, replacement)
-        importlib.import_module("megatron.core.models.gpt")
+        importlib.import_module("megatron.core.models.gpt.gpt_layer_specs")  # warns when first imported
     logging.getLogger("megatron.core.tensor_parallel.random").addFilter(_not_about_cpu_generator)
 
 

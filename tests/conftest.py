@@ -1,0 +1,42 @@
+"""What every test gets: the same seeds, one thread, a warm fork server for ranks, and marks that skip with a reason."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Ranks import test modules by name, and tests import `tests.ranks`: the root must be importable however pytest started.
+ROOT = str(Path(__file__).resolve().parents[1])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
+
+
+def pytest_configure() -> None:
+    multiprocessing.set_forkserver_preload(["tests.preload"])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device; this machine has none"))
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    """No test depends on another's random draws; torch is seeded only where a test has imported it."""
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
