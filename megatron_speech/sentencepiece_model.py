@@ -7,10 +7,11 @@ although a special case might save them.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import sentencepiece
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 PROBES = (
     "Hello, world!",
@@ -22,12 +23,16 @@ PROBES = (
     "Привет, мир; γειά σου; שלום; مرحبا",
     "🙂 emoji 👩‍👩‍👧 and \u200b zero width",
     "line one\nline two\ttab",
-    "<|audio_5|> <s> </s> <unk>",
+    "<|audio_5|> a<b, c>d",
     "aaaaaaaa bbbbbbbb 0000000000",
 )
 """Texts on which a conversion must agree with sentencepiece."""
 
-_UNIGRAM = 1
+LITERALS = ("<s>", "</s>", "x<s>y </s>", "<unk>", "<0x41>", "a </s>")
+"""Texts which spell out reserved pieces and must not become them."""
+
+_UNIGRAM = 1  # TrainerSpec.ModelType
+_SEGMENTED = (1, 4)  # SentencePiece.Type of pieces that text is cut into: normal, user-defined
 
 
 def convert_sentencepiece(path: Path) -> tuple[Tokenizer, str | None]:
@@ -45,6 +50,8 @@ def convert_sentencepiece(path: Path) -> tuple[Tokenizer, str | None]:
     proto = sentencepiece_model_pb2.ModelProto.FromString(path.read_bytes())  # type: ignore[attr-defined]
     tokenizer = Tokenizer(_model(proto))
     tokenizer.normalizer = _normalizer(proto.normalizer_spec)
+    if proto.trainer_spec.model_type == _UNIGRAM:
+        tokenizer.pre_tokenizer = _break_spelt_out_pieces(proto)
     tokenizer.decoder = _decoder(proto)
     control = [piece.piece for piece in proto.pieces if piece.type == piece.CONTROL]
     tokenizer.add_special_tokens([AddedToken(piece, special=True, normalized=False) for piece in control])
@@ -82,6 +89,13 @@ def _normalizer(spec: object) -> normalizers.Normalizer:
     return normalizers.Sequence(steps)
 
 
+def _break_spelt_out_pieces(proto: object) -> pre_tokenizers.PreTokenizer:
+    """Part the first character of ``<s>`` or ``<0x41>`` from the rest: Unigram would take such text for the piece."""
+    reserved = [piece.piece for piece in proto.pieces if piece.type not in _SEGMENTED]  # type: ignore[attr-defined]
+    parts = [f"{re.escape(piece[0])}(?={re.escape(piece[1:])})" for piece in reserved]
+    return pre_tokenizers.Split(Regex("|".join(parts)), "isolated")
+
+
 def _decoder(proto: object) -> decoders.Decoder:
     steps: list[decoders.Decoder] = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
     if proto.normalizer_spec.add_dummy_prefix:  # type: ignore[attr-defined]
@@ -99,4 +113,8 @@ def _require_agreement(tokenizer: Tokenizer, processor: sentencepiece.SentencePi
                 f"sentencepiece gives {theirs[:8]}; "
                 "train it with nmt_nfkc or identity normalisation, or convert it to a tokenizer.json"
             )
+    reserved = {processor.piece_to_id(text) for text in ("<s>", "</s>", "<0x41>")} - {processor.unk_id()}
+    for text in LITERALS:
+        if reserved & set(tokenizer.encode(text, add_special_tokens=False).ids):
+            raise ValueError(f"{path}: text {text!r} would become a reserved id; convert the model to a tokenizer.json")
     tokenizer.encode_special_tokens = False
