@@ -1,0 +1,72 @@
+"""Settings of the evaluation of a Hugging Face folder by likelihood; what names no files is not measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpokenCorpusConfig:
+    """Texts, and the same texts as speech tokens."""
+
+    texts: Path
+    """JSONL file of the items."""
+    codes: Path
+    """Folder of code shards whose meta say which item they speak."""
+    max_items: int | None = None
+    """Take the first so many items; null takes all."""
+
+    def __post_init__(self) -> None:
+        _positive("max_items", self.max_items)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutConfig:
+    """Held-out token documents by source."""
+
+    sources: dict[str, Path] = field(default_factory=dict)
+    """Document shards by the name of the source."""
+    max_documents: int | None = None
+    """Take the first so many documents of each source; null takes all."""
+    max_tokens: int = 1024
+    """Documents are cut to so many tokens."""
+
+    def __post_init__(self) -> None:
+        _positive("held_out.max_documents", self.max_documents)
+        if self.max_tokens < 2:
+            raise ValueError(f"held_out.max_tokens={self.max_tokens} must be at least 2; the training length is usual")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """One model, measured."""
+
+    model: Path
+    """Hugging Face folder (tools/convert_to_hf.py)."""
+    output: Path
+    """Folder for evaluation.json and items.jsonl."""
+    cloze: SpokenCorpusConfig | None = None
+    """WikiTopicCloze and WikiSameTopicCloze: contexts with a true and two false endings."""
+    geo_qa: SpokenCorpusConfig | None = None
+    """GeoQA: questions on capitals, written and spoken."""
+    held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
+    """Loss by modality."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the forward pass; log-probabilities are always summed in float64."""
+    resamples: int = 2000
+    """Bootstrap resamples behind every 95 % interval."""
+    seed: int = 0
+    """Of the bootstrap."""
+
+    def __post_init__(self) -> None:
+        if self.resamples < 100:
+            raise ValueError(f"resamples={self.resamples} must be at least 100 for a 95 % interval; 2000 is usual")
+        if self.cloze is None and self.geo_qa is None and not self.held_out.sources:
+            raise ValueError("nothing to measure: name cloze, geo_qa or held_out.sources")
+
+
+def _positive(name: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise ValueError(f"{name}={value} must be at least 1; null takes all")

@@ -1,0 +1,103 @@
+"""Which continuation does a model find likelier: multiple choice across modalities, without generating anything.
+
+    text -> text      context                                             | continuation
+    text -> speech    context <|begin_of_audio|>                          | codes
+    speech -> text    <|begin_of_audio|> codes <|end_of_audio|>           | continuation
+    speech -> speech  <|begin_of_audio|> codes                            | codes
+
+as interleaved training lays text and speech out; tokens left of the bar are given, tokens right of it are scored. A
+spoken continuation of a spoken context goes on in the same stretch of audio, because two stretches never touch in
+training. The opening of the audio is given and its closing not scored: both are the same for every candidate, and
+text has no closing either. A written continuation begins with a space, as a text piece after a span does.
+
+Equal scores share the point: a model that cannot tell candidates apart gets chance, not luck.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from megatron_speech.interleave.tasks import speech_ids
+from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO, Modality, Vocabulary
+
+Request = tuple[list[int], list[int]]
+PAIRS: tuple[tuple[Modality, Modality], ...] = (
+    ("text", "text"),
+    ("text", "speech"),
+    ("speech", "text"),
+    ("speech", "speech"),
+)
+
+
+class Scorer(Protocol):
+    """What evaluation asks of a model; `inference.model.LanguageModel` is one."""
+
+    @property
+    def tokenizer(self) -> TextTokenizer: ...
+    @property
+    def vocabulary(self) -> Vocabulary: ...
+    def log_likelihood(
+        self, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, progress: bool = False
+    ) -> list[tuple[float, int]]: ...
+    def token_log_probabilities(
+        self, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, progress: bool = False
+    ) -> list[np.ndarray]: ...
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One text, and its speech codes where they are known."""
+
+    text: str
+    codes: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A context with its candidate continuations; the first candidate is the right one."""
+
+    context: Utterance
+    candidates: Sequence[Utterance]
+
+
+def layout(model: Scorer, context: Utterance, continuation: Utterance, pair: tuple[Modality, Modality]) -> Request:
+    """Ids given and ids scored, for one modality pair."""
+    given, asked = pair
+    begin, end = (model.vocabulary.special_id(token) for token in (BEGIN_OF_AUDIO, END_OF_AUDIO))
+    if given == "text":
+        context_ids = [*model.tokenizer.encode(context.text), *([begin] if asked == "speech" else [])]
+    else:
+        context_ids = [begin, *_speech(model, context), *([end] if asked == "text" else [])]
+    if asked == "text":
+        return context_ids, list(model.tokenizer.encode(" " + continuation.text.strip()))
+    return context_ids, _speech(model, continuation)
+
+
+def score(
+    model: Scorer,
+    choices: Sequence[Choice],
+    pair: tuple[Modality, Modality],
+    *,
+    per: Literal["token", "continuation"],
+) -> list[list[float]]:
+    """Log-likelihood (nats, per token or in sum) of every candidate of every choice."""
+    requests = [layout(model, choice.context, candidate, pair) for choice in choices for candidate in choice.candidates]
+    results = iter(model.log_likelihood(requests, progress=True))
+    values = ((total / count if per == "token" else total) for total, count in results)
+    return [[next(values) for _ in choice.candidates] for choice in choices]
+
+
+def credit(scores: Sequence[float]) -> float:
+    """1 if the first score is above all others, 0 if below any, 1/k where it shares the first place with k - 1."""
+    best = max(scores)
+    return float(scores[0] == best) / sum(value == best for value in scores)
+
+
+def _speech(model: Scorer, utterance: Utterance) -> list[int]:
+    assert utterance.codes is not None, f"no speech of {utterance.text[:40]!r}"
+    return speech_ids(utterance.codes, vocabulary=model.vocabulary).tolist()

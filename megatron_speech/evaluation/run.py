@@ -1,0 +1,64 @@
+"""Measure one Hugging Face folder: cloze, question answering, held-out loss; one JSON file for the report.
+
+evaluation.json:
+    cloze     {"WikiTopicCloze" | "WikiSameTopicCloze": {"text->text" | "text->speech" | ...: estimate}}
+    geo_qa    {"text->text" | "speech->text": {"written_only" | "spoken": estimate}}
+    held_out  {source: {"documents": n, "text" | "speech": estimate and "tokens"}}
+    estimate  {"value", "low", "high" (95 % interval), "items"}
+items.jsonl holds the scores behind every accuracy, one line per question, so that two models can be compared in pairs.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from megatron_speech.artifact import is_made, make_artifact, write_atomic
+from megatron_speech.config.evaluation import EvaluationConfig
+from megatron_speech.evaluation.cloze import read_cloze, run_cloze
+from megatron_speech.evaluation.geo_qa import read_questions, run_geo_qa
+from megatron_speech.evaluation.held_out import run_held_out
+from megatron_speech.evaluation.likelihood import Scorer
+from megatron_speech.evaluation.statistics import Bootstrap
+from megatron_speech.inference.model import LanguageModel
+
+
+def run_evaluation(config: EvaluationConfig) -> None:
+    """Write `config.output`/evaluation.json and items.jsonl."""
+    inputs = evaluation_inputs(config)
+    if is_made(config.output, kind="evaluation", config=config, inputs=inputs):
+        logging.getLogger(__name__).info("%s: already done", config.output)
+        return
+    model = LanguageModel.load(config.model, dtype=config.dtype)
+    with make_artifact(config.output, kind="evaluation", config=config, inputs=inputs) as draft:
+        results, records = measure(model, config)
+        write_atomic(draft.folder / "evaluation.json", json.dumps(results, indent=1) + "\n")
+        write_atomic(draft.folder / "items.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+        draft.facts |= results
+
+
+def evaluation_inputs(config: EvaluationConfig) -> list[Path]:
+    """Everything the result depends on."""
+    corpora = [corpus for corpus in (config.cloze, config.geo_qa) if corpus]
+    files = [path for corpus in corpora for path in (corpus.texts, corpus.codes)]
+    return [config.model, *files, *config.held_out.sources.values()]
+
+
+def measure(model: Scorer, config: EvaluationConfig) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Results as described above, and the records behind the accuracies."""
+    bootstrap = Bootstrap(seed=config.seed, resamples=config.resamples)
+    # Read everything before the first forward pass: a defect in the last file must not cost the work on the first.
+    cloze = read_cloze(config.cloze, model.vocabulary) if config.cloze else []
+    questions = read_questions(config.geo_qa, model.vocabulary) if config.geo_qa else []
+    results: dict[str, Any] = {"model": str(config.model)}
+    records: list[dict[str, Any]] = []
+    if cloze:
+        results["cloze"], lines = run_cloze(model, cloze, bootstrap)
+        records += lines
+    if questions:
+        results["geo_qa"], lines = run_geo_qa(model, questions, bootstrap)
+        records += lines
+    results["held_out"] = run_held_out(model, config.held_out, bootstrap)
+    return results, records

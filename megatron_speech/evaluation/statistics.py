@@ -1,0 +1,60 @@
+"""Means and ratios with bootstrap intervals.
+
+Items are resampled with replacement (percentile bootstrap, 95 %); an item is what was drawn independently: a cloze
+article, a country with all its readings, a document with all its tokens. Price: with few items the interval is a
+little too narrow, and of zero width where all items agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+CHUNK = 1 << 22  # numbers drawn at a time: 32 MB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A value with its 95 % interval, from `items` independent items."""
+
+    value: float
+    low: float
+    high: float
+    items: int
+
+    def rounded(self) -> dict[str, float | int]:
+        """Plain JSON."""
+        return {
+            "value": round(self.value, 6),
+            "low": round(self.low, 6),
+            "high": round(self.high, 6),
+            "items": self.items,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bootstrap:
+    """How intervals are made."""
+
+    seed: int = 0
+    resamples: int = 2000
+
+    def mean(self, values: Sequence[float]) -> Estimate:
+        """Mean over items."""
+        return self.ratio(values, np.ones(len(values)))
+
+    def ratio(self, numerators: Sequence[float] | np.ndarray, denominators: Sequence[float] | np.ndarray) -> Estimate:
+        """Sum of numerators over sum of denominators (all positive), items resampled as pairs."""
+        above, below = np.asarray(numerators, float), np.asarray(denominators, float)
+        assert len(above) == len(below) > 0, f"{len(above)=} {len(below)=}: nothing to estimate from"
+        assert (below > 0).all(), "a denominator is not positive"
+        random = np.random.Generator(np.random.Philox(key=self.seed))
+        rows = max(1, CHUNK // len(above))
+        draws = []
+        for start in range(0, self.resamples, rows):
+            picked = random.integers(len(above), size=(min(rows, self.resamples - start), len(above)))
+            draws.append(above[picked].sum(axis=1) / below[picked].sum(axis=1))
+        low, high = np.percentile(np.concatenate(draws), [2.5, 97.5])
+        return Estimate(value=float(above.sum() / below.sum()), low=float(low), high=float(high), items=len(above))

@@ -1,0 +1,18 @@
+#!/usr/bin/env python
+"""A Hugging Face folder to evaluation.json: cloze in four modality pairs, written and spoken questions on capitals, and
+the loss by modality on held-out documents, all by likelihood and with bootstrap intervals."""
+
+from megatron_speech.config.evaluation import EvaluationConfig
+from megatron_speech.config.parse import parse_config, user_errors
+
+
+def main() -> None:
+    config = parse_config(EvaluationConfig, description=__doc__ or "")
+    from megatron_speech.evaluation.run import run_evaluation
+
+    with user_errors():
+        run_evaluation(config)
+
+
+if __name__ == "__main__":
+    main()
