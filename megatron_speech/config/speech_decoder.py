@@ -10,11 +10,13 @@ from pathlib import Path
 class TokenToMelConfig:
     """Shape of the network from speech codes to a mel spectrogram."""
 
-    hidden_size: int = 256
-    """Channels of every convolution."""
-    token_layers: int = 4
-    """Residual convolutions at the rate of the tokens, where context is cheap."""
-    frame_layers: int = 4
+    token_channels: int = 256
+    """Channels at the rate of the tokens, where width and context are cheap."""
+    token_layers: int = 6
+    """Residual convolutions at the rate of the tokens."""
+    frame_channels: int = 128
+    """Channels at the rate of the mel frames, seven times as dear."""
+    frame_layers: int = 2
     """Residual convolutions at the rate of the mel frames, dilated 1, 3, 1, 3, ..."""
     kernel_size: int = 5
     """Width of every convolution; odd."""
@@ -22,12 +24,12 @@ class TokenToMelConfig:
     """Share of channels dropped inside a residual block while training."""
 
     def __post_init__(self) -> None:
-        for name in ("hidden_size", "token_layers", "frame_layers", "kernel_size"):
+        for name in ("token_channels", "token_layers", "frame_channels", "frame_layers", "kernel_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"net.{name}={getattr(self, name)} must be at least 1; use a positive number")
         if self.kernel_size % 2 == 0:
             raise ValueError(
-                f"net.kernel_size={self.kernel_size} must be odd, so that frames stay centred; use {self.kernel_size + 1}"
+                f"net.kernel_size={self.kernel_size} must be odd to stay centred; use {self.kernel_size + 1}"
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"net.dropout={self.dropout} must lie in [0, 1); 0 switches it off")
@@ -47,8 +49,6 @@ class SpeechDecoderConfig:
     """Audio shards the loss is measured on."""
     heldout_codes: Path
     """Code shards of the held-out utterances."""
-    tokenizer: Path
-    """Folder of the speech tokenizer that made the codes; its codebook vectors start the embedding."""
     voices: tuple[str, ...] = ("hibari",)
     """Voices to learn; the network has no speaker input, so more than one is averaged."""
     frame_rate: float = 12.5
@@ -60,18 +60,18 @@ class SpeechDecoderConfig:
     steps: int = 300
     """Optimizer steps."""
     batch_size: int = 16
-    """Crops per step."""
-    crop_tokens: int = 48
-    """Tokens per crop; shorter utterances are padded and the padding carries no loss."""
+    """Utterances per step."""
+    max_tokens: int = 150
+    """Utterances of more tokens are left out (12 s at 12.5 tokens per second)."""
     lr: float = 2e-3
     """Peak learning rate of AdamW, after 5 % of warm-up; falls to 0 along a cosine."""
     delta_weight: float = 1.0
     """Weight of the L1 loss on frame-to-frame differences, against blurred onsets."""
     seed: int = 1234
-    """Seed of weights, crops and dropout."""
+    """Seed of weights, order and dropout."""
 
     def __post_init__(self) -> None:
-        for name in ("max_utterances", "steps", "batch_size", "crop_tokens"):
+        for name in ("max_utterances", "steps", "batch_size", "max_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1; use a positive number")
         for name in ("frame_rate", "lr"):
@@ -94,13 +94,13 @@ class DecodeSpeechConfig:
     decoder: Path
     """Folder of a trained token-to-mel network."""
     vocoder: Path
-    """Folder of a HiFi-GAN generator (config.json, model.safetensors); absent: no WAV is made and the manifest says so."""
+    """Folder of a HiFi-GAN generator (config.json, model.safetensors); absent: no WAV is made, as the manifest says."""
     dnsmos: Path
-    """The DNSMOS network `sig_bak_ovr.onnx`; absent: no mean opinion score is reported."""
+    """The DNSMOS network `sig_bak_ovr.onnx`."""
     recognizer: Path
     """Whisper folder that judges word errors; best not the one the tokenizer was trained from."""
     generated: Path | None = None
-    """JSON file of generated codes ({"name": [codes], ...}) to decode too, without an original."""
+    """Folder of code shards that a model has generated, to decode too, without an original."""
     voices: tuple[str, ...] = ("hibari",)
     """Voices to decode: those the decoder has learnt."""
     num_utterances: int = 12

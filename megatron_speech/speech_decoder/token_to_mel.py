@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -31,8 +32,6 @@ class DecoderIdentity:
 
     codebook_size: int
     """Number of codes K."""
-    codebook_width: int
-    """Width of the tokenizer's code vectors, with which the embedding starts."""
     frame_rate: float
     """Tokens per second."""
     speech_fingerprint: str
@@ -42,13 +41,13 @@ class DecoderIdentity:
 class ResidualConv(nn.Module):
     """x + project(gelu(convolve(norm(x)))) over [B, T, C]; padding must be zero after every block."""
 
-    def __init__(self, config: TokenToMelConfig, *, dilation: int) -> None:
+    def __init__(self, channels: int, *, kernel_size: int, dilation: int, dropout: float) -> None:
         super().__init__()
-        channels, width = config.hidden_size, config.kernel_size
+        padding = dilation * (kernel_size // 2)
         self.norm = nn.LayerNorm(channels)
-        self.convolve = nn.Conv1d(channels, channels, width, dilation=dilation, padding=dilation * (width // 2))
+        self.convolve = nn.Conv1d(channels, channels, kernel_size, dilation=dilation, padding=padding)
         self.project = nn.Linear(channels, channels)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x [B, T, C], mask [B, T, 1] (1 real, 0 padding) -> [B, T, C]."""
@@ -59,19 +58,24 @@ class ResidualConv(nn.Module):
 class TokenToMel(nn.Module):
     """Codes [B, N] -> log-mel [B, T, M] in the vocoder's own scale."""
 
+    mel_mean: Tensor
+    mel_std: Tensor
+
     def __init__(self, config: TokenToMelConfig, identity: DecoderIdentity, mel: MelSettings) -> None:
         super().__init__()
         self.config, self.identity, self.mel = config, identity, mel
-        channels = config.hidden_size
-        self.embedding = nn.Embedding(identity.codebook_size, identity.codebook_width)
-        self.widen = nn.Linear(identity.codebook_width, channels)
-        self.token_layers = nn.ModuleList(ResidualConv(config, dilation=1) for _ in range(config.token_layers))
-        self.emit = nn.Linear(channels, SUBFRAMES * channels)
-        self.frame_layers = nn.ModuleList(
-            ResidualConv(config, dilation=(1, 3)[i % 2]) for i in range(config.frame_layers)
+        shape: dict[str, Any] = {"kernel_size": config.kernel_size, "dropout": config.dropout}
+        channels, width = config.token_channels, config.frame_channels
+        self.embedding = nn.Embedding(identity.codebook_size, channels)
+        self.token_layers = nn.ModuleList(
+            ResidualConv(channels, dilation=1, **shape) for _ in range(config.token_layers)
         )
-        self.norm = nn.LayerNorm(channels)
-        self.to_mel = nn.Linear(channels, mel.num_mels)
+        self.emit = nn.Linear(channels, SUBFRAMES * width)
+        self.frame_layers = nn.ModuleList(
+            ResidualConv(width, dilation=(1, 3)[layer % 2], **shape) for layer in range(config.frame_layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.to_mel = nn.Linear(width, mel.num_mels)
         # Mean and deviation of each band over the training speech, so that the network predicts unit-scale values.
         self.register_buffer("mel_mean", torch.zeros(mel.num_mels))
         self.register_buffer("mel_std", torch.ones(mel.num_mels))
@@ -79,7 +83,7 @@ class TokenToMel(nn.Module):
     def forward(self, codes: Tensor, lengths: Tensor) -> Tensor:
         """codes [B, N] int64, lengths [B] (real tokens) -> log-mel [B, num_frames(N), M]."""
         token_mask = (torch.arange(codes.shape[1], device=codes.device) < lengths[:, None])[..., None].float()
-        hidden = self.widen(self.embedding(codes))
+        hidden = self.embedding(codes)
         for layer in self.token_layers:
             hidden = layer(hidden, token_mask)
         num_frames = self.num_frames(codes.shape[1])
@@ -110,7 +114,8 @@ class TokenToMel(nn.Module):
             raise ValueError(f"codes of shape {tuple(codes.shape)} must be [N] with N > 0; drop empty utterances")
         if int(codes.min()) < 0 or int(codes.max()) >= self.identity.codebook_size:
             raise ValueError(
-                f"codes must lie in 0 .. {self.identity.codebook_size - 1}, found {int(codes.min())} .. {int(codes.max())}"
+                f"codes {int(codes.min())} .. {int(codes.max())} must lie in 0 .. {self.identity.codebook_size - 1}; "
+                "decode with the network trained on this tokenizer"
             )
         return self(codes[None].long(), torch.tensor([len(codes)], device=codes.device))[0]
 

@@ -1,0 +1,137 @@
+"""Decode held-out codes to sound, and let two judges hear original and resynthesis alike.
+
+DNSMOS says how clean it sounds, a Whisper model how many words survive; the same clips, the same judges, so that the
+difference is what tokens and decoder lost. Some are kept as WAV files for a third judge, the reader.
+Without the vocoder's weights nothing can be heard: the step then makes no WAV and its manifest says so.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from megatron_speech.artifact import is_made, make_artifact, write_atomic
+from megatron_speech.audio.io import SAMPLE_RATE, resample, write_audio
+from megatron_speech.audio.shards import read_audio_shards
+from megatron_speech.audio.transcripts import error_rates
+from megatron_speech.config.speech_decoder import DecodeSpeechConfig
+from megatron_speech.data.shards import read_documents
+from megatron_speech.evaluation.dnsmos import Dnsmos
+from megatron_speech.speech_decoder.token_to_mel import TokenToMel
+from megatron_speech.speech_decoder.vocoder import HifiGan
+from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
+from megatron_speech.vocabulary import Vocabulary
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A held-out utterance and what the decoder made of its codes."""
+
+    key: str
+    """Key of the utterance."""
+    text: str
+    """What is said."""
+    original: np.ndarray
+    """Waveform [N] at 16 kHz."""
+    codes: np.ndarray
+    """Speech codes [T]."""
+
+
+def decode_speech(config: DecodeSpeechConfig) -> None:
+    """Make the artefact `config.output`: WAV files, scores.jsonl, error rates and opinion scores."""
+    weights = config.vocoder / "model.safetensors"
+    inputs = [config.audio, config.codes, config.decoder]
+    inputs += [config.generated] if config.generated is not None else []
+    inputs += [weights] if weights.is_file() else []
+    if is_made(config.output, kind="decoded_speech", config=config, inputs=inputs):
+        log.info("%s: already done", config.output)
+        return
+    with make_artifact(config.output, kind="decoded_speech", config=config, inputs=inputs) as draft:
+        if not weights.is_file():
+            log.warning("%s does not exist: the vocoder's weights are not installed, so no WAV is made", weights)
+            draft.facts["vocoder"] = "absent"
+            return
+        net, vocoder = _load(config)
+        pairs = _read_pairs(config)
+        sounds = [
+            vocoder.vocode(net.decode(torch.from_numpy(pair.codes))).numpy() for pair in tqdm(pairs, desc="decode")
+        ]
+        rate = vocoder.mel.sample_rate
+        draft.facts |= {
+            "vocoder": "present",
+            **_judge(config, pairs, [resample(s, rate, SAMPLE_RATE) for s in sounds], draft.folder),
+        }
+        for pair, sound in list(zip(pairs, sounds, strict=True))[: config.num_wavs]:
+            write_audio(draft.folder / f"{pair.key}.original.wav", pair.original)
+            write_audio(draft.folder / f"{pair.key}.resynthesis.wav", sound, sample_rate=rate)
+        if config.generated is not None:
+            draft.facts["generated"] = _decode_generated(config.generated, net, vocoder, draft.folder)
+
+
+def _load(config: DecodeSpeechConfig) -> tuple[TokenToMel, HifiGan]:
+    """Network and vocoder; ValueError unless they and the codes belong together."""
+    net, vocoder = TokenToMel.load(config.decoder), HifiGan.load(config.vocoder)
+    if net.mel != vocoder.mel:
+        raise ValueError(
+            f"{config.decoder}: trained for {net.mel}, but vocoder {config.vocoder} wants {vocoder.mel}; retrain"
+        )
+    made_by = Vocabulary.load(config.codes).speech_fingerprint
+    if made_by != net.identity.speech_fingerprint:
+        raise ValueError(
+            f"{config.codes}: made by speech tokenizer {made_by[:12]}, but {config.decoder} has learnt "
+            f"{net.identity.speech_fingerprint[:12]}; encode the audio or train the decoder again"
+        )
+    return net, vocoder
+
+
+def _read_pairs(config: DecodeSpeechConfig) -> list[Pair]:
+    """The first `num_utterances` of the voices that have audio and codes."""
+    codes = {document.key: document.tokens for document in read_documents(config.codes)}
+    pairs: list[Pair] = []
+    for record in read_audio_shards(config.audio):
+        if record.key in codes and record.meta.get("voice") in config.voices:
+            pairs.append(Pair(key=record.key, text=record.text, original=record.waveform, codes=codes[record.key]))
+        if len(pairs) == config.num_utterances:
+            break
+    if not pairs:
+        raise ValueError(
+            f"{config.audio}: no utterance of voices={list(config.voices)} has codes in {config.codes}; check both"
+        )
+    return pairs
+
+
+def _judge(config: DecodeSpeechConfig, pairs: list[Pair], sounds: list[np.ndarray], folder: Path) -> dict[str, Any]:
+    """Word errors and opinion scores of originals and resyntheses; one line per utterance goes to scores.jsonl."""
+    recognizer, dnsmos = WhisperRecognizer.load(config.recognizer), Dnsmos(config.dnsmos)
+    texts = [pair.text for pair in pairs]
+    facts: dict[str, Any] = {"utterances": len(pairs), "recognizer": config.recognizer.name}
+    lines: list[dict[str, Any]] = [{"key": pair.key, "text": pair.text} for pair in pairs]
+    for name, waveforms in (("original", [pair.original for pair in pairs]), ("resynthesis", sounds)):
+        heard = recognizer.transcribe(waveforms)
+        scores = [dnsmos.score(waveform) for waveform in tqdm(waveforms, desc=f"DNSMOS {name}")]
+        for line, hypothesis, score in zip(lines, heard, scores, strict=True):
+            line[name] = {"heard": hypothesis, "dnsmos": asdict(score)}
+        rates = error_rates(texts, heard)
+        facts[name] = {"wer": rates["wer"], "cer": rates["cer"], "words": rates["words"]}
+        facts[name]["dnsmos"] = float(np.mean([score.overall for score in scores]))
+    write_atomic(folder / "scores.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    return facts
+
+
+def _decode_generated(codes: Path, net: TokenToMel, vocoder: HifiGan, folder: Path) -> list[str]:
+    """WAV files of codes that a model has generated; returns their names."""
+    names: list[str] = []
+    for document in read_documents(codes):
+        sound = vocoder.vocode(net.decode(torch.from_numpy(document.tokens))).numpy()
+        names.append(f"{document.key}.generated.wav")
+        write_audio(folder / names[-1], sound, sample_rate=vocoder.mel.sample_rate)
+    return names

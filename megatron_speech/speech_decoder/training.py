@@ -1,0 +1,205 @@
+"""Train the token-to-mel network: whole utterances, masked L1 on mel frames and on their differences.
+
+Audio shards and code shards are joined by key. Utterances are kept whole, so that frame times and context are those of
+inference; batches gather similar lengths to waste little padding. Price: all mel frames lie in memory (0.1 MB per
+utterance) and voices other than the listed ones are left out, because one network can speak with one voice only.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from tqdm import tqdm
+
+from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.audio.io import SAMPLE_RATE, resample
+from megatron_speech.audio.shards import read_audio_shards
+from megatron_speech.config.speech_decoder import SpeechDecoderConfig
+from megatron_speech.data.shards import read_documents
+from megatron_speech.speech_decoder.mel import MelSettings, log_mel
+from megatron_speech.speech_decoder.token_to_mel import DecoderIdentity, TokenToMel
+from megatron_speech.vocabulary import Vocabulary
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Utterance:
+    """One training pair."""
+
+    codes: Tensor
+    """Speech codes [N], int64."""
+    mel: Tensor
+    """Log-mel frames [T, M], float32, T the frames of N tokens (the last may lack)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Utterances of similar length, padded."""
+
+    codes: Tensor
+    """[B, N] int64."""
+    lengths: Tensor
+    """Real tokens of each row, [B] int64."""
+    mel: Tensor
+    """[B, T, M] float32."""
+    mask: Tensor
+    """[B, T, 1]: 1 where `mel` is speech, 0 where it is padding."""
+
+
+def train_speech_decoder(config: SpeechDecoderConfig) -> None:
+    """Make the artefact `config.output`: config.json, model.safetensors, manifest with the held-out loss."""
+    inputs = [config.audio, config.codes, config.heldout_audio, config.heldout_codes]
+    if is_made(config.output, kind="speech_decoder", config=config, inputs=inputs):
+        log.info("%s: already done", config.output)
+        return
+    mel, vocabulary = MelSettings(), Vocabulary.load(config.codes)
+    identity = DecoderIdentity(
+        codebook_size=vocabulary.num_speech_ids,
+        frame_rate=config.frame_rate,
+        speech_fingerprint=vocabulary.speech_fingerprint,
+    )
+    train = load_utterances(config.audio, config.codes, config=config, mel=mel, limit=config.max_utterances)
+    heldout = load_utterances(config.heldout_audio, config.heldout_codes, config=config, mel=mel, limit=64)
+    with make_artifact(config.output, kind="speech_decoder", config=config, inputs=inputs) as draft:
+        torch.manual_seed(config.seed)
+        net = TokenToMel(config.net, identity, mel)
+        draft.facts |= fit(net, train, heldout, config=config)
+        net.save(draft.folder)
+
+
+def load_utterances(
+    audio: Path, codes: Path, *, config: SpeechDecoderConfig, mel: MelSettings, limit: int
+) -> list[Utterance]:
+    """Join audio and code shards by key and compute mel frames; at most `limit` utterances of `config.voices`.
+
+    Raises ValueError where codes and audio of a key disagree in duration, or nothing is left.
+    """
+    documents = {document.key: document for document in read_documents(codes)}
+    left_out: Counter[str] = Counter()
+    utterances: list[Utterance] = []
+    for record in read_audio_shards(audio):
+        if len(utterances) == limit:
+            break
+        document = documents.get(record.key)
+        if document is None:
+            left_out["without codes"] += 1
+        elif record.meta.get("voice") not in config.voices:
+            left_out["of another voice"] += 1
+        elif len(document.tokens) > config.max_tokens:
+            left_out["too long"] += 1
+        else:
+            duration_s = len(record.waveform) / SAMPLE_RATE
+            if abs(len(document.tokens) - duration_s * config.frame_rate) > 1.5:
+                raise ValueError(
+                    f"{codes}: {record.key} has {len(document.tokens)} codes for {duration_s:.2f} s of audio, not "
+                    f"frame_rate={config.frame_rate} per second; set the tokenizer's rate or encode this audio again"
+                )
+            waveform = torch.from_numpy(resample(record.waveform, SAMPLE_RATE, mel.sample_rate))
+            utterances.append(Utterance(codes=torch.from_numpy(document.tokens).long(), mel=log_mel(waveform, mel)))
+    if not utterances:
+        raise ValueError(
+            f"{audio}: no utterance to learn from ({dict(left_out)}); check voices={list(config.voices)} and codes"
+        )
+    log.info("%s: %d utterances, left out %s", audio, len(utterances), dict(left_out) or "none")
+    return utterances
+
+
+def fit(
+    net: TokenToMel, train: Sequence[Utterance], heldout: Sequence[Utterance], *, config: SpeechDecoderConfig
+) -> dict[str, float | int]:
+    """Train `net` in place; returns the facts of the manifest. Equal seeds give equal weights on one machine."""
+    _standardise(net, train)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=0.01)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _learning_rate(step, config.steps))
+    loss_first = heldout_l1(net, heldout, batch_size=config.batch_size)
+    net.train()
+    batches = _batches(train, net, batch_size=config.batch_size, seed=config.seed)
+    bar = tqdm(range(config.steps), desc="token-to-mel", unit="step", mininterval=1.0)
+    for _, batch in zip(bar, batches, strict=False):
+        loss = _loss(net, batch, delta_weight=config.delta_weight)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+    return {
+        "utterances": len(train),
+        "hours": round(sum(len(utterance.mel) for utterance in train) / net.mel.frame_rate / 3600, 3),
+        "parameters": sum(parameter.numel() for parameter in net.parameters()),
+        "steps": config.steps,
+        "heldout_utterances": len(heldout),
+        "heldout_l1_untrained": loss_first,
+        "heldout_l1": heldout_l1(net, heldout, batch_size=config.batch_size),
+    }
+
+
+@torch.inference_mode()
+def heldout_l1(net: TokenToMel, utterances: Sequence[Utterance], *, batch_size: int) -> float:
+    """Mean absolute error of log-mel frames (natural logarithm) over `utterances`."""
+    net.eval()
+    total, count = 0.0, 0.0
+    for start in range(0, len(utterances), batch_size):
+        batch = _collate(utterances[start : start + batch_size], net)
+        error = (net(batch.codes, batch.lengths) - batch.mel).abs() * batch.mask
+        total, count = total + error.sum().item(), count + batch.mask.sum().item() * net.mel.num_mels
+    return total / count
+
+
+def _loss(net: TokenToMel, batch: Batch, *, delta_weight: float) -> Tensor:
+    """L1 of standardised mel frames plus `delta_weight` times the L1 of their differences in time."""
+    predicted = (net(batch.codes, batch.lengths) - batch.mel) / net.mel_std * batch.mask
+    values = batch.mask.sum() * net.mel.num_mels
+    error = predicted.abs().sum() / values
+    both = batch.mask[:, 1:] * batch.mask[:, :-1]
+    return error + delta_weight * (predicted.diff(dim=1) * both).abs().sum() / values
+
+
+def _batches(utterances: Sequence[Utterance], net: TokenToMel, *, batch_size: int, seed: int) -> Iterator[Batch]:
+    """Endless batches of similar lengths; each epoch in another order, fixed by `seed`."""
+    generator = torch.Generator().manual_seed(seed)
+    window = 16 * batch_size
+    while True:
+        order = torch.randperm(len(utterances), generator=generator).tolist()
+        groups: list[list[int]] = []
+        for start in range(0, len(order), window):
+            by_length = sorted(order[start : start + window], key=lambda index: len(utterances[index].codes))
+            groups += [by_length[i : i + batch_size] for i in range(0, len(by_length), batch_size)]
+        for index in torch.randperm(len(groups), generator=generator).tolist():
+            yield _collate([utterances[i] for i in groups[index]], net)
+
+
+def _collate(utterances: Sequence[Utterance], net: TokenToMel) -> Batch:
+    codes = pad_sequence([utterance.codes for utterance in utterances], batch_first=True)
+    lengths = torch.tensor([len(utterance.codes) for utterance in utterances])
+    num_frames = net.num_frames(codes.shape[1])
+    mel = torch.zeros(len(utterances), num_frames, net.mel.num_mels)
+    mask = torch.zeros(len(utterances), num_frames, 1)
+    for row, utterance in enumerate(utterances):
+        real = min(len(utterance.mel), net.num_frames(len(utterance.codes)))
+        mel[row, :real], mask[row, :real] = utterance.mel[:real], 1.0
+    return Batch(codes=codes, lengths=lengths, mel=mel, mask=mask)
+
+
+def _standardise(net: TokenToMel, utterances: Sequence[Utterance]) -> None:
+    """Give the network the mean and deviation of every band over the training speech."""
+    frames = torch.cat([utterance.mel for utterance in utterances])
+    net.mel_mean.copy_(frames.mean(dim=0))
+    net.mel_std.copy_(frames.std(dim=0).clamp(min=1e-3))
+
+
+def _learning_rate(step: int, steps: int) -> float:
+    """Factor on the peak: 5 % linear warm-up, then a cosine to 0."""
+    warmup = max(1, steps // 20)
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))

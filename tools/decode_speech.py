@@ -1,0 +1,17 @@
+#!/usr/bin/env python
+"""Decode code shards to WAV files beside the originals, and score both by word errors and DNSMOS."""
+
+from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.speech_decoder import DecodeSpeechConfig
+
+
+def main() -> None:
+    config = parse_config(DecodeSpeechConfig, description=__doc__)
+    from megatron_speech.evaluation.resynthesis import decode_speech
+
+    with user_errors():
+        decode_speech(config)
+
+
+if __name__ == "__main__":
+    main()
