@@ -1,9 +1,10 @@
 """SmolLM2 from its GGUF file to a Hugging Face folder, as float32 weights that need nothing special to load.
 
-GGUF stores a Llama with its query and key rows permuted (rotary pairs next to each other, llama.cpp's convention), Hugging
-Face with a pair's halves half a head apart: the rows are put back per head. The rest is renaming and dequantisation, by
-the `gguf` library. The result equals transformers' own GGUF loader bit by bit, at a third of its time, and can be saved
-(transformers marks its own as quantised and refuses). Price: only Llama-shaped files are understood.
+GGUF stores a Llama with its query and key rows permuted (rotary pairs next to each other, llama.cpp's convention),
+Hugging Face with a pair's halves half a head apart: the rows are put back per head. The rest is renaming and
+dequantisation, by the `gguf` library. The result equals transformers' own GGUF loader bit by bit, at a third of its
+time, and can be saved (transformers marks its own as quantised and refuses). Price: only Llama-shaped files are
+understood.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class TaskDocumentsConfig:
     """Transcribed speech tokens to documents of one task."""
 
     task: Literal["text_to_token", "recognition", "synthesis"]
-    """recognition: speech then text; synthesis: text then speech; text_to_token: as synthesis, with the text spoken out."""
+    """recognition: speech then text; synthesis: text then speech; text_to_token: synthesis of the text spoken out."""
     codes: list[Path]
     """Folders of code shards whose meta hold the transcript as `text`."""
     vocabulary: Path

@@ -1,9 +1,10 @@
 """Batched generation with a key-value cache: prefill left-padded prompts, then one token per row and step.
 
-Rows are sorted by prompt length and cut into batches, so that padding is small; rows that have stopped are dropped from the
-cache once they are half of a batch. Every request has its own seed and its own limit (see `sampling`). This loop exists
-because a request's seed must not depend on its neighbours, which the loop of transformers cannot promise; the network,
-its attention and its cache are those of transformers. Price: no refilling of finished rows (a serving engine does that).
+Rows are sorted by prompt length and cut into batches, so that padding is small; rows that have stopped are dropped
+from the cache once they are half of a batch. Every request has its own seed and its own limit (see `sampling`).
+This loop exists because a request's seed must not depend on its neighbours, which the loop of transformers cannot
+promise; the network, its attention and its cache are those of transformers. Price: no refilling of finished rows (a
+serving engine does that).
 """
 
 from __future__ import annotations

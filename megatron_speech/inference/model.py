@@ -1,8 +1,9 @@
 """An exported language model with its tokenizer and vocabulary, and the likelihood it gives to continuations.
 
-Requests that share a context are scored in one row: context, then every continuation, each seeing the context and itself
-only (a four-choice question costs one context, not four). Logits are computed for continuation tokens alone, in slices,
-so that a batch never holds batch x length x vocabulary numbers. Price: an explicit attention mask, quadratic in length.
+Requests that share a context are scored in one row: context, then every continuation, each seeing the context and
+itself only (a four-choice question costs one context, not four). Logits are computed for continuation tokens alone,
+in slices, so that a batch never holds batch x length x vocabulary numbers. Price: an explicit attention mask,
+quadratic in length.
 
 Shapes: B rows, S tokens of a row, D width, V vocabulary.
 """
@@ -40,7 +41,7 @@ class LanguageModel:
 
     @classmethod
     def load(cls, folder: Path, *, dtype: Dtype = "float32", device: str = "cpu") -> LanguageModel:
-        """Read `folder`; ValueError when its embedding and its vocabulary disagree, FileNotFoundError when it is absent."""
+        """Read `folder`; ValueError when embedding and vocabulary disagree, FileNotFoundError when it is absent."""
         if not (folder / "config.json").is_file():
             raise FileNotFoundError(
                 f"{folder} holds no config.json: not a Hugging Face folder; run tools/convert_to_hf.py first"

@@ -1,8 +1,8 @@
 """Choosing the next token: pure functions of logits and of one uniform number per row.
 
-A row's randomness is a function of (its seed, its step) alone, so that a request gives the same tokens in whatever batch
-it runs (up to the rounding of the matrix products). One uniform number per token is enough: it is turned into an id by
-the inverse of the cumulative distribution. Price: a sort of the vocabulary where `top_p` is below 1.
+A row's randomness is a function of (its seed, its step) alone, so that a request gives the same tokens in whatever
+batch it runs (up to the rounding of the matrix products). One uniform number per token is enough: it is turned into
+an id by the inverse of the cumulative distribution. Price: a sort of the vocabulary where `top_p` is below 1.
 
 Shapes: B rows, V vocabulary.
 """

@@ -1,7 +1,7 @@
 """How a text and its speech tokens are laid out as one sequence: asked exactly as it was taught.
 
-The layout is that of the synthesis task (`interleave.tasks`), in the text-to-token model's own vocabulary, over the text as
-it is spoken. The same functions make training documents and prompts.
+The layout is that of the synthesis task (`interleave.tasks`), in the text-to-token model's own vocabulary, over the
+text as it is spoken. The same functions make training documents and prompts.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def prompt(text: str, *, tokenizer: TextTokenizer, vocabulary: Vocabulary) -> li
 def codes_of(tokens: Sequence[int], *, vocabulary: Vocabulary) -> np.ndarray:
     """Generated speech ids as codes of the speech tokenizer, int32 [T]."""
     codes = np.asarray(tokens, dtype=np.int32) - vocabulary.first_speech_id
-    assert codes.size == 0 or codes.min() >= 0, "a generated id is no speech id: generation was not restricted to speech"
+    assert codes.size == 0 or codes.min() >= 0, (
+        "a generated id is no speech id: generation was not restricted to speech"
+    )
     return codes
 
 

@@ -1,8 +1,9 @@
 """Text as it is read aloud, for the text-to-token model only: what it is trained on and what it is asked.
 
-A small model should not have to learn that "1984", "1,984" and "£5" have a spoken form, so numbers and the commonest signs
-become words, accents are folded, case is dropped and spaces collapse. The written side of every document stays as it
-is. Price: English only, and a guess where the reading is ambiguous ("1984" is a year, "1,984" a count).
+A small model should not have to learn that "1984", "1,984" and "£5" have a spoken form, so numbers and the
+commonest signs become words, accents are folded, case is dropped and spaces collapse. The written side of every
+document stays as it is. Price: English only, and a guess where the reading is ambiguous ("1984" is a year, "1,984"
+a count).
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ def spoken(text: str) -> str:
     for sign, words in _SIGNS.items():
         text = text.replace(sign, words)
     text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    text = re.sub(r"[;:()\[\]]", ",", text)
+    text = re.sub(r"[;:()\[\]]", ", ", text)
     text = re.sub(r"[^a-z.,?!' ]", " ", text)
     text = re.sub(r"\s+", " ", text)
     text = re.sub(r" ([.,?!])", r"\1", text)
     text = re.sub(r"([.,?!])[.,?!]+", r"\1", text)
-    return text.strip(" ,'")
+    text = text.strip(" ,'")
+    return text if re.search(r"[a-z]", text) else ""
 
 
 def _number(digits: str) -> str:
@@ -56,7 +58,7 @@ def _words(digits: str, *, to: str = "cardinal") -> str:
     if "." in plain:
         whole, fraction = plain.split(".")
         return f"{num2words(int(whole))} point {' '.join(num2words(int(digit)) for digit in fraction)}"
-    return num2words(int(plain), to=to)
+    return num2words(int(plain), to=to).replace(",", "")
 
 
 def _year(year: int) -> str:

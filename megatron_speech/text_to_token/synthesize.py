@@ -1,9 +1,9 @@
 """Texts to speech tokens in bulk, with guards: a sample is accepted, drawn again, or given up and counted.
 
-A sampled sequence fails in known ways: it ends at once, never ends, or loops on one code. Each is seen from the codes alone,
-so no recogniser is needed in the loop (tools/round_trip.py measures what the guards miss). A refused text is sampled
-again with another seed, `attempts` times at most, and then given as None: the caller keeps it as text and counts it.
-Randomness is a function of (seed, key, attempt), so batches, order and restarts change nothing.
+A sampled sequence fails in known ways: it ends at once, never ends, or loops on one code. Each is seen from the
+codes alone, so no recogniser is needed in the loop (tools/round_trip.py measures what the guards miss). A refused
+text is sampled again with another seed, `attempts` times at most, and then given as None: the caller keeps it as
+text and counts it. Randomness is a function of (seed, key, attempt), so batches, order and restarts change nothing.
 """
 
 from __future__ import annotations

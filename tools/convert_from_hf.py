@@ -1,0 +1,17 @@
+#!/usr/bin/env python
+"""Import a Hugging Face text model: its weights, with the vocabulary grown by speech, become a training checkpoint."""
+
+from megatron_speech.config.convert import ConvertFromHfConfig
+from megatron_speech.config.parse import parse_config, user_errors
+
+
+def main() -> None:
+    config = parse_config(ConvertFromHfConfig, description=__doc__)
+    from megatron_speech.checkpoint.hf_import import convert_from_hf
+
+    with user_errors():
+        convert_from_hf(config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+#!/usr/bin/env python
+"""Export a training checkpoint (or the newest one of a run) to a Hugging Face folder with its extended tokenizer."""
+
+from megatron_speech.config.convert import ConvertToHfConfig
+from megatron_speech.config.parse import parse_config, user_errors
+
+
+def main() -> None:
+    config = parse_config(ConvertToHfConfig, description=__doc__)
+    from megatron_speech.checkpoint.hf_export import convert_to_hf
+
+    with user_errors():
+        convert_to_hf(config)
+
+
+if __name__ == "__main__":
+    main()
