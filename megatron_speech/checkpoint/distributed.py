@@ -1,0 +1,288 @@
+"""Training checkpoints through megatron-core's `dist_checkpointing`: written by all ranks, loaded in any layout.
+
+A checkpoint is one global state (weights, optimizer moments, generators), not one file per rank: a run saved by 2
+pipeline stages continues on 2 data parallel ranks. `checkpoint/folder.py` makes the folder appear only when complete;
+here the ranks meet. Ranks fail together: where one cannot go on, all raise the same error instead of waiting for it.
+
+Prices: the optimizer state is gathered over data parallel ranks when saving (the layout-free format asks for it), and
+saving blocks training. Whether the optimizer is distributed is part of the format: that setting must stay.
+
+Pickle: ``common.pt`` (step counts, parameter groups) is read by torch with ``weights_only``. torch's index
+``.metadata`` is a pickle and torch offers no other reader, so it is first read by an unpickler that knows an allow-list
+of classes and refuses everything else. What remains: with Transformer Engine in FP8, its ``_extra_state`` blobs are
+unpickled by torch itself; load such checkpoints only from people you trust.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed import checkpoint as torch_checkpoint
+
+from megatron_speech.checkpoint import folder as folders
+from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.parallel import ParallelConfig
+from megatron_speech.config.parse import to_dict
+from megatron_speech.parallel import groups
+from megatron_speech.platform import standin
+from megatron_speech.vocabulary import Vocabulary
+
+standin.install()  # before megatron-core is imported
+
+from megatron.core import dist_checkpointing  # noqa: E402
+from megatron.core.dist_checkpointing.mapping import ShardedObject, ShardedTensor  # noqa: E402
+from megatron.core.dist_checkpointing.strategies.fully_parallel import FullyParallelSaveStrategyWrapper  # noqa: E402
+from megatron.core.dist_checkpointing.strategies.torch import (  # noqa: E402
+    MCoreSavePlanner,
+    TorchDistSaveShardedStrategy,
+    _replace_state_dict_keys_with_sharded_keys,
+    mcore_to_pyt_state_dict,
+)
+from megatron.core.dist_checkpointing.validation import StrictHandling  # noqa: E402
+from megatron.core.optimizer import MegatronOptimizer  # noqa: E402
+from megatron.core.tensor_parallel import get_cuda_rng_tracker  # noqa: E402
+
+Result = TypeVar("Result")
+
+# The one format that every layout can read; see DistributedOptimizer.sharded_state_dict.
+_FORMAT = {"distrib_optim_sharding_type": "fully_reshardable", "chained_optim_avoid_prefix": True}
+
+
+def save_checkpoint(
+    folder: Path,
+    *,
+    chunks: Sequence[nn.Module],
+    optimizer: MegatronOptimizer | None,
+    model: ModelConfig,
+    vocabulary: Vocabulary,
+    parallel: ParallelConfig,
+    state: Mapping[str, Any],
+) -> None:
+    """Save everything that training needs to go on, under `folder`, complete or not at all. Collective.
+
+    Args:
+        folder: final name, such as ``run/checkpoints/step_100``; an existing one is a FileExistsError on all ranks.
+        chunks: this rank's model chunks, bare or wrapped for data parallelism.
+        optimizer: None for weights alone.
+        model: written as model.json. vocabulary: written as vocabulary.json.
+        parallel: layout in which generators may be restored.
+        state: plain JSON values, written as state.json.
+    """
+    partial = folder.with_name(folder.name + folders.PARTIAL)
+    together(lambda: folders.begin(folder) if groups.is_rank_zero() else None)
+    sharded = _sharded_state(chunks, optimizer, is_loading=False)
+    dist_checkpointing.save(
+        sharded, str(partial), FullyParallelSaveStrategyWrapper(_InProcessSave(), groups.data_parallel_group())
+    )
+    facts = {**state, "layout": _layout(parallel), "has_optimizer": optimizer is not None}
+    together(lambda: _seal(partial, model=model, vocabulary=vocabulary, state=facts))
+
+
+def save_model(folder: Path, chunks: Sequence[nn.Module], *, model: ModelConfig, vocabulary: Vocabulary) -> None:
+    """Save weights alone, as a starting point (`model.base`) or for export. One process will do."""
+    save_checkpoint(
+        folder,
+        chunks=chunks,
+        optimizer=None,
+        model=model,
+        vocabulary=vocabulary,
+        parallel=ParallelConfig(),
+        state={"step": 0},
+    )
+
+
+def load_model(folder: Path, chunks: Sequence[nn.Module], *, model: ModelConfig, vocabulary: Vocabulary) -> None:
+    """Load weights alone into `chunks`, in any layout. Collective.
+
+    Raises FileNotFoundError or ValueError, of one line, for a folder missing, damaged, of another shape or vocabulary.
+    """
+    together(lambda: _check(folder, model=model, vocabulary=vocabulary))
+    loaded = _load(folder, _sharded_state(chunks, None, is_loading=True, generators=False))
+    _into_chunks(loaded, chunks)
+
+
+def load_checkpoint(
+    folder: Path,
+    *,
+    chunks: Sequence[nn.Module],
+    optimizer: MegatronOptimizer,
+    model: ModelConfig,
+    vocabulary: Vocabulary,
+    parallel: ParallelConfig,
+) -> dict[str, Any]:
+    """Load what `save_checkpoint` saved, in any layout, and return its state. Collective.
+
+    Generators (dropout) are restored only in the layout that saved them: elsewhere they have no meaning.
+    Raises FileNotFoundError or ValueError (on all ranks) naming what is missing, damaged or different.
+    """
+    together(lambda: _check(folder, model=model, vocabulary=vocabulary))
+    state = folders.read_state(folder)
+    if not state["has_optimizer"]:
+        raise ValueError(f"{folder} holds weights alone and cannot be resumed; start a new run from it with model.base")
+    if state["layout"]["use_distributed_optimizer"] != parallel.use_distributed_optimizer:
+        raise ValueError(
+            f"{folder}: parallel.use_distributed_optimizer={state['layout']['use_distributed_optimizer']} there, "
+            f"{parallel.use_distributed_optimizer} in this run; a resumed run must keep it"
+        )
+    same_layout = state["layout"] == _layout(parallel)
+    loaded = _load(folder, _sharded_state(chunks, optimizer, is_loading=True, generators=same_layout))
+    _into_chunks(loaded, chunks)
+    optimizer.load_state_dict(loaded["optimizer"])
+    if same_layout:
+        _set_generators(loaded["generators"])
+    return state
+
+
+def together(action: Callable[[], Result]) -> Result:
+    """Run `action` on every rank; if it is a user's mistake or a file error on any, raise that on all. Collective."""
+    result, error = None, None
+    try:
+        result = action()
+    except (ValueError, OSError) as caught:
+        error = caught
+    errors: list[Exception | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(errors, error)
+    for each in errors:
+        if each is not None:
+            raise each
+    return result  # type: ignore[return-value]
+
+
+class _InProcessSave(TorchDistSaveShardedStrategy):
+    """megatron's torch_dist format, written by the calling process.
+
+    The library's own writer forks workers and keeps a helper process for life. A helper dies of the signals that ask
+    for a stop and outlives a killed run; one write per rank needs neither.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("torch_dist", 1, thread_count=1)
+
+    def save(self, sharded_state_dict: dict[str, Any], checkpoint_dir: str | Path) -> None:
+        flat, _, _ = _replace_state_dict_keys_with_sharded_keys(sharded_state_dict, self.keep_only_main_replica)
+        torch_checkpoint.save(
+            mcore_to_pyt_state_dict(flat, False),
+            storage_writer=torch_checkpoint.FileSystemWriter(checkpoint_dir, sync_files=True),
+            planner=MCoreSavePlanner(dedup_replicated_tensors=False, flatten_state_dict=False),
+        )
+
+
+def _sharded_state(
+    chunks: Sequence[nn.Module], optimizer: MegatronOptimizer | None, *, is_loading: bool, generators: bool = True
+) -> dict[str, Any]:
+    """The global state as this rank sees it: model chunks, optimizer if given, generators."""
+    models = {f"model{index}": _sharded_chunk(unwrap(chunk)) for index, chunk in enumerate(chunks)}
+    state: dict[str, Any] = dict(models)
+    if optimizer is not None:
+        state["optimizer"] = optimizer.sharded_state_dict(models, is_loading=is_loading, metadata=_FORMAT)
+    if generators:
+        state["generators"] = _sharded_generators()
+    return state
+
+
+def _sharded_chunk(chunk: Any) -> dict[str, Any]:
+    """Weights, without the empty ``_extra_state`` objects of layers that compute in no FP8 (they would be pickles)."""
+    parts = chunk.sharded_state_dict(metadata=_FORMAT)
+    return {name: part for name, part in parts.items() if not (isinstance(part, ShardedObject) and part.data is None)}
+
+
+def _load(folder: Path, sharded: dict[str, Any]) -> dict[str, Any]:
+    return dist_checkpointing.load(sharded, str(folder), strict=StrictHandling.RAISE_UNEXPECTED)
+
+
+def _into_chunks(loaded: Mapping[str, Any], chunks: Sequence[nn.Module]) -> None:
+    for index, chunk in enumerate(chunks):
+        own = unwrap(chunk)
+        empty = {name: None for name in own.state_dict() if name.endswith("_extra_state")}
+        own.load_state_dict(empty | loaded[f"model{index}"])
+
+
+def unwrap(chunk: nn.Module) -> Any:
+    """The model inside megatron-core's data parallel wrapper, or the chunk itself."""
+    return chunk.module if hasattr(chunk, "ddp_config") else chunk
+
+
+def _sharded_generators() -> dict[str, ShardedTensor]:
+    """States of the generators that dropout draws from, as [world, bytes] tensors with one row per rank."""
+    states: dict[str, Tensor] = {"torch": torch.get_rng_state(), "device": torch.cuda.get_rng_state()}
+    states |= {f"tracker.{name}": state for name, state in get_cuda_rng_tracker().get_states().items()}
+    place = (0, dist.get_rank(), dist.get_world_size())
+    return {
+        name: ShardedTensor.from_rank_offsets(f"generators.{name}", state.cpu().clone()[None], place)
+        for name, state in states.items()
+    }
+
+
+def _set_generators(states: Mapping[str, Tensor]) -> None:
+    torch.set_rng_state(states["torch"][0].cpu())
+    torch.cuda.set_rng_state(states["device"][0].cpu())
+    prefix = "tracker."
+    get_cuda_rng_tracker().set_states(
+        {name.removeprefix(prefix): state[0].cpu() for name, state in states.items() if name.startswith(prefix)}
+    )
+
+
+def _layout(parallel: ParallelConfig) -> dict[str, Any]:
+    return {**to_dict(parallel), "world_size": dist.get_world_size()}
+
+
+def _seal(partial: Path, *, model: ModelConfig, vocabulary: Vocabulary, state: Mapping[str, Any]) -> None:
+    """Write the facts and everyone's checksums, then give the folder its name. Collective, inside `together`."""
+    rank = dist.get_rank()
+    if rank == 0:
+        folders.write_facts(partial, model=model, vocabulary=vocabulary, state=state)
+    dist.barrier()
+    files = sorted(partial.iterdir())[rank :: dist.get_world_size()]
+    sums: list[dict[str, Any]] = [{}] * dist.get_world_size()
+    dist.all_gather_object(sums, folders.checksums(files))
+    if rank == 0:
+        folders.write_checksums(partial, {name: value for part in sums for name, value in part.items()})
+        folders.complete(partial)
+
+
+def _check(folder: Path, *, model: ModelConfig, vocabulary: Vocabulary) -> None:
+    """All that can be wrong with a checkpoint before its tensors are read; ranks share the work of the checksums."""
+    folders.require_same_model(folder, model=model, vocabulary=vocabulary)
+    folders.verify(folder, part=dist.get_rank(), parts=dist.get_world_size())
+    with (folder / ".metadata").open("rb") as file:
+        _AllowListUnpickler(file, folder / ".metadata").load()
+
+
+class _AllowListUnpickler(pickle.Unpickler):
+    """Reads torch's checkpoint index while refusing any class that has no business in it."""
+
+    def __init__(self, file: Any, path: Path) -> None:
+        super().__init__(file)
+        self._path = path
+
+    def find_class(self, module: str, name: str) -> Any:
+        is_dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
+        if not is_dtype and name not in _INDEX_CLASSES.get(module, ()):
+            raise ValueError(
+                f"{self._path} asks for {module}.{name}, which no checkpoint index needs; do not trust this folder"
+            )
+        return super().find_class(module, name)
+
+
+_INDEX_CLASSES = {
+    "torch": ("Size",),
+    "torch.serialization": ("_get_layout",),
+    "pathlib": ("PosixPath",),
+    "torch.distributed.checkpoint.filesystem": ("_StorageInfo",),
+    "torch.distributed.checkpoint.metadata": (
+        "BytesStorageMetadata",
+        "ChunkStorageMetadata",
+        "Metadata",
+        "MetadataIndex",
+        "StorageMeta",
+        "TensorProperties",
+        "TensorStorageMetadata",
+        "_MEM_FORMAT_ENCODING",
+    ),
+}

@@ -1,0 +1,158 @@
+"""Checkpoint folders on disk: complete or absent, checked before use, the newest easy to find. No torch, no megatron.
+
+``checkpoints/step_<n>/`` is written as ``step_<n>.partial`` and renamed when every file is on the disk, so a name
+without suffix never holds half a checkpoint, whatever is killed and when. Beside the weights lie plain JSON facts:
+``model.json`` (shape), ``vocabulary.json``, ``state.json``, and ``checksums.json`` (xxh3 and size per file). Price: one
+more read of the files (from the page cache) when saving, one before loading.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from megatron_speech.artifact import write_atomic
+from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.parse import to_dict
+from megatron_speech.vocabulary import Vocabulary
+
+CHECKSUMS = "checksums.json"
+PARTIAL = ".partial"
+# Fields that say where weights came from or how they are used, not what their shape is.
+_NOT_SHAPE = ("base", "init_method_std", "megatron")
+
+
+def step_folder(checkpoints: Path, step: int) -> Path:
+    """Name of the checkpoint after `step` steps."""
+    return checkpoints / f"step_{step}"
+
+
+def list_checkpoints(checkpoints: Path) -> list[Path]:
+    """Complete checkpoints, oldest first."""
+    if not checkpoints.is_dir():
+        return []
+    found = [path for path in checkpoints.iterdir() if re.fullmatch(r"step_\d+", path.name)]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step_")))
+
+
+def latest_checkpoint(checkpoints: Path) -> Path | None:
+    """The newest complete checkpoint, or None."""
+    found = list_checkpoints(checkpoints)
+    return found[-1] if found else None
+
+
+def begin(folder: Path) -> Path:
+    """An empty ``<folder>.partial`` to write into; leftovers of an interrupted save go. One rank calls this."""
+    if folder.exists():
+        raise FileExistsError(
+            f"checkpoint {folder} exists already and is never overwritten; remove it or save elsewhere"
+        )
+    partial = folder.with_name(folder.name + PARTIAL)
+    if partial.exists():
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True)
+    return partial
+
+
+def complete(partial: Path) -> None:
+    """Give a written ``.partial`` folder its final name, once all of it is on the disk. One rank calls this."""
+    for path in [*partial.iterdir(), partial]:
+        _sync(path)
+    partial.rename(partial.with_name(partial.name.removesuffix(PARTIAL)))
+    _sync(partial.parent)
+
+
+def keep_newest(checkpoints: Path, keep_last: int) -> None:
+    """Delete all but the newest `keep_last` checkpoints, and leftovers. Names go first: none is ever half there."""
+    for folder in list_checkpoints(checkpoints)[: -max(keep_last, 1)]:
+        folder.rename(folder.with_name(folder.name + PARTIAL))
+    for leftover in checkpoints.glob(f"step_*{PARTIAL}"):
+        shutil.rmtree(leftover)
+
+
+def write_facts(partial: Path, *, model: ModelConfig, vocabulary: Vocabulary, state: Mapping[str, Any]) -> None:
+    """model.json, vocabulary.json and state.json: what the weights are, readable without torch."""
+    write_atomic(partial / "model.json", json.dumps(to_dict(model), indent=1) + "\n")
+    vocabulary.save(partial / "vocabulary.json")
+    write_atomic(partial / "state.json", json.dumps(state, indent=1) + "\n")
+
+
+def read_model_config(folder: Path) -> ModelConfig:
+    """The shape stored in a checkpoint; FileNotFoundError says what the folder lacks."""
+    return ModelConfig(**_read_json(folder, "model.json"))
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """The plain JSON state stored in a checkpoint."""
+    return _read_json(folder, "state.json")
+
+
+def require_same_model(folder: Path, *, model: ModelConfig, vocabulary: Vocabulary) -> None:
+    """Refuse a checkpoint of another shape or vocabulary; the ValueError names the field and both values."""
+    stored = read_model_config(folder)
+    theirs, ours = ({**to_dict(each), "kv_channels": each.head_dim} for each in (stored, model))
+    for name in ours:
+        if name not in _NOT_SHAPE and theirs[name] != ours[name]:
+            raise ValueError(f"{folder}: model.{name}={theirs[name]} there, {ours[name]} in this run; make them equal")
+    vocabulary.require(Vocabulary.load(folder).fingerprint, holder=str(folder))
+
+
+def checksums(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Size and xxh3-128 of each file, by name."""
+    return {path.name: {"bytes": path.stat().st_size, "xxh3": _hash(path)} for path in paths}
+
+
+def write_checksums(partial: Path, sums: Mapping[str, Any]) -> None:
+    """Record the checksums of all files; the last file to be written."""
+    write_atomic(partial / CHECKSUMS, json.dumps(dict(sorted(sums.items())), indent=1) + "\n")
+
+
+def verify(folder: Path, *, part: int = 0, parts: int = 1) -> None:
+    """Check files number `part`, `part + parts`, ... against checksums.json (each rank takes its part).
+
+    Raises ValueError naming the damaged file, FileNotFoundError naming a missing one.
+    """
+    expected = _read_json(folder, CHECKSUMS)
+    for name in list(expected)[part::parts]:
+        path = folder / name
+        if not path.is_file():
+            raise FileNotFoundError(f"checkpoint {folder} has lost {name}; remove it to go on from the one before")
+        if path.stat().st_size != expected[name]["bytes"] or _hash(path) != expected[name]["xxh3"]:
+            raise ValueError(
+                f"{path} does not match its checksum: the file is damaged; remove {folder} to go on from the one before"
+            )
+
+
+def _read_json(folder: Path, name: str) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"checkpoint folder {folder} does not exist; give a folder such as run/checkpoints/step_100"
+        )
+    if not (folder / name).is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no {name}: it is no checkpoint of this project; give one that was saved by it"
+        )
+    return json.loads((folder / name).read_text())
+
+
+def _hash(path: Path) -> str:
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 24):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""Training: loop, step, optimizer, schedule, state, metrics, signals."""

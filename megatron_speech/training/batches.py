@@ -1,0 +1,47 @@
+"""Micro-batches of one data parallel rank, read ahead by a thread.
+
+Which rows a rank reads is a function of the sample number alone: step s covers samples [s*G, (s+1)*G); micro-batch m of
+rank r holds the M rows from s*G + (m*R + r)*M (G global batch, M micro-batch, R data parallel ranks). Tensor, context
+and pipeline ranks of one replica read the same rows, so nothing is broadcast. Price: those ranks repeat the reading.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from megatron_speech.data.batch import HostBatch
+
+
+def sample_numbers(
+    step_start: int, *, num_microbatches: int, micro_batch_size: int, data_parallel_rank: int, data_parallel_size: int
+) -> list[list[int]]:
+    """Sample numbers of each of this rank's micro-batches of the step that starts at sample `step_start`."""
+    starts = (
+        step_start + (index * data_parallel_size + data_parallel_rank) * micro_batch_size
+        for index in range(num_microbatches)
+    )
+    return [list(range(start, start + micro_batch_size)) for start in starts]
+
+
+def read_ahead(
+    steps: Iterator[Sequence[Sequence[int]]], read: Callable[[Sequence[int]], HostBatch], *, microbatches: int
+) -> Iterator[list[HostBatch]]:
+    """Yield each step's micro-batches in order while a thread reads the next `microbatches` or so.
+
+    An error of `read` is raised at the step it belongs to. One step at least is always in flight.
+    """
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader") as pool:
+        ahead: deque[list[Future[HostBatch]]] = deque()
+        try:
+            for numbers in steps:
+                ahead.append([pool.submit(read, batch) for batch in numbers])
+                if sum(len(step) for step in ahead) > microbatches + len(ahead[0]):
+                    yield [future.result() for future in ahead.popleft()]
+            while ahead:
+                yield [future.result() for future in ahead.popleft()]
+        finally:
+            for step in ahead:
+                for future in step:
+                    future.cancel()

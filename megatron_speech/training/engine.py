@@ -1,0 +1,66 @@
+"""Model, data parallel wrapper and optimizer, put together in the order that lets each see what it must.
+
+Weights are loaded before the wrapper copies them into its buffers and before the optimizer copies them into its float32
+master weights; a resumed run then overwrites all three from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from megatron_speech.checkpoint.distributed import load_model
+from megatron_speech.config.training import PretrainConfig
+from megatron_speech.model.builder import build_model
+from megatron_speech.parallel import groups
+from megatron_speech.platform import standin
+from megatron_speech.platform.device import device
+from megatron_speech.training.optimizer import build_optimizer
+from megatron_speech.training.step import Engine
+from megatron_speech.vocabulary import Vocabulary
+
+standin.install()  # before megatron-core is imported
+
+from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig  # noqa: E402
+from megatron.core.utils import get_model_config  # noqa: E402
+
+logger = logging.getLogger(__name__)
+
+
+def build_engine(config: PretrainConfig, *, vocabulary: Vocabulary, load_base: bool) -> Engine:
+    """Everything that computes, on this rank. With `load_base`, weights of `model.base` (unless it is 'scratch')."""
+    chunks = build_model(
+        config.model,
+        vocabulary=vocabulary,
+        parallel=config.parallel,
+        precision=config.precision,
+        seed=config.train.seed,
+    )
+    if load_base and config.model.base != "scratch":
+        load_model(Path(config.model.base), chunks, model=config.model, vocabulary=vocabulary)
+        logger.info("weights of %s loaded", config.model.base)
+    wrapped = [
+        DistributedDataParallel(
+            get_model_config(chunk),
+            DistributedDataParallelConfig(
+                grad_reduce_in_fp32=True,
+                overlap_grad_reduce=groups.data_parallel_size() > 1,
+                use_distributed_optimizer=config.parallel.use_distributed_optimizer,
+            ),
+            chunk,
+            disable_bucketing=index > 0,
+        )
+        for index, chunk in enumerate(chunks)
+    ]
+    optimizer = build_optimizer(wrapped, config=config.optimizer, parallel=config.parallel, precision=config.precision)
+    megatron = get_model_config(wrapped[0])
+    megatron.grad_scale_func = optimizer.scale_loss
+    no_sync = [chunk.no_sync for chunk in wrapped]
+    megatron.no_sync_func = no_sync if len(no_sync) > 1 else no_sync[0]
+    return Engine(
+        chunks=wrapped,
+        optimizer=optimizer,
+        vocabulary=vocabulary,
+        device=device(),
+        speech_loss_weight=config.train.speech_loss_weight,
+    )

@@ -1,0 +1,118 @@
+"""The loop of a run: read, step, log, validate, save, stop. Everything it needs was made and checked before."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from megatron_speech.checkpoint.distributed import save_checkpoint
+from megatron_speech.checkpoint.folder import keep_newest, step_folder
+from megatron_speech.config.training import PretrainConfig
+from megatron_speech.data.batch import HostBatch, collate
+from megatron_speech.data.plan import Plan
+from megatron_speech.data.reader import Reader
+from megatron_speech.model.loss import SPEECH, TEXT
+from megatron_speech.parallel import groups
+from megatron_speech.training.batches import read_ahead, sample_numbers
+from megatron_speech.training.metrics import MetricsLog
+from megatron_speech.training.schedule import learning_rate
+from megatron_speech.training.signals import StopRequest
+from megatron_speech.training.state import TrainState
+from megatron_speech.training.step import Engine, train_step
+from megatron_speech.training.validation import Validation
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What the loop needs to know; fixed for the life of the process."""
+
+    config: PretrainConfig
+    plan: Plan
+    total_steps: int
+    num_microbatches: int
+    engine: Engine
+    log: MetricsLog
+    validation: Validation
+
+
+def train(run: Run, state: TrainState, stop_request: StopRequest) -> TrainState:
+    """Steps until the budget is spent, the stop step is reached or a stop is asked for; the last step is saved."""
+    config, last_step = run.config, run.total_steps
+    if config.train.stop_at_step is not None:
+        last_step = min(last_step, config.train.stop_at_step)
+    for hosts in _batches(run, state, last_step):
+        lr = learning_rate(state.step, config=config.optimizer, total_steps=run.total_steps)
+        sums, grad_norm = train_step(
+            run.engine,
+            hosts,
+            num_sources=len(config.data.sources),
+            lr=lr,
+            weight_decay=config.optimizer.weight_decay,
+            text_frozen=state.step < config.train.freeze_text_steps,
+        )
+        state = _after(state, sums, samples=config.train.global_batch_size)
+        if not (sums.isfinite().all() and math.isfinite(grad_norm)):
+            raise FloatingPointError(f"step {state.step}: loss or gradient norm is not finite; nothing of it was saved")
+        run.log.count(config.train.global_batch_size * config.data.seq_length)
+        if state.step % config.logging.every_steps == 0 or state.step == last_step:
+            run.log.log_step(state, sums, lr=lr, grad_norm=grad_norm)
+
+        # Once in a while: evaluate on held-out rows. The end of the run does it anyway.
+        every = config.logging.validate_every_steps
+        if every and state.step % every == 0 and state.step < run.total_steps:
+            run.log.log_validation(state.step, run.validation.run(run.engine))
+
+        # Once in a while, and whenever the process is about to leave: save.
+        stopping = stop_request.agreed()
+        if stopping or state.step == last_step or state.step % config.checkpoint.every_steps == 0:
+            _save(run, state)
+        if stopping:
+            logger.info("stopped by a signal after step %d; resume to go on", state.step)
+            break
+    return state
+
+
+def _batches(run: Run, state: TrainState, last_step: int) -> Iterator[list[HostBatch]]:
+    """This rank's micro-batches of every step from `state` to `last_step`, read ahead."""
+    config = run.config
+    reader = Reader(run.plan)
+    first, batch = state.consumed_samples, config.train.global_batch_size
+    steps = (
+        sample_numbers(
+            first + index * batch,
+            num_microbatches=run.num_microbatches,
+            micro_batch_size=config.train.micro_batch_size,
+            data_parallel_rank=groups.data_parallel_rank(),
+            data_parallel_size=groups.data_parallel_size(),
+        )
+        for index in range(last_step - state.step)
+    )
+    return read_ahead(steps, lambda numbers: collate(reader.rows(numbers)), microbatches=config.data.prefetch)
+
+
+def _after(state: TrainState, sums: Tensor, *, samples: int) -> TrainState:
+    text, speech = (int(sums[:, modality, 1].sum()) for modality in (TEXT, SPEECH))
+    return state.after(samples=samples, text_tokens=text, speech_tokens=speech)
+
+
+def _save(run: Run, state: TrainState) -> None:
+    checkpoints = run.config.folder / "checkpoints"
+    save_checkpoint(
+        step_folder(checkpoints, state.step),
+        chunks=run.engine.chunks,
+        optimizer=run.engine.optimizer,
+        model=run.config.model,
+        vocabulary=run.engine.vocabulary,
+        parallel=run.config.parallel,
+        state={**state.to_json(), "plan": run.plan.fingerprint},
+    )
+    if groups.is_rank_zero():
+        keep_newest(checkpoints, run.config.checkpoint.keep_last)
+    logger.info("saved step %d", state.step)
+    run.log.restart_clock()

@@ -1,0 +1,166 @@
+"""What a run says about itself: metrics.jsonl, TensorBoard, and a progress bar or log lines. Only rank 0 writes.
+
+``metrics.jsonl`` holds one line per logged step and is cut back to the resumed step when a run goes on, so that no step
+appears twice: plots need no cleaning. Losses are means over the targets of the step, in nats.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from megatron_speech.artifact import write_atomic
+from megatron_speech.model.loss import SPEECH, TEXT
+from megatron_speech.training.state import TrainState
+
+logger = logging.getLogger(__name__)
+
+MODALITIES = {"text": TEXT, "speech": SPEECH}
+Losses = dict[str, dict[str, float]]
+
+
+def mean_losses(sums: Tensor, sources: Sequence[str]) -> Losses:
+    """Mean loss by source and modality from `loss_sums` [sources, 2, 2]; what had no target is left out."""
+    return {
+        source: {
+            name: float(sums[row, index, 0] / sums[row, index, 1])
+            for name, index in MODALITIES.items()
+            if sums[row, index, 1] > 0
+        }
+        for row, source in enumerate(sources)
+        if sums[row, :, 1].sum() > 0
+    }
+
+
+def modality_losses(sums: Tensor) -> dict[str, float]:
+    """Mean loss by modality over all sources."""
+    return mean_losses(sums.sum(0, keepdim=True), ["all"]).get("all", {})
+
+
+def total_loss(sums: Tensor, *, speech_loss_weight: float) -> float:
+    """The loss that is trained: weighted sum over the unweighted number of targets."""
+    loss = sums[:, TEXT, 0].sum() + speech_loss_weight * sums[:, SPEECH, 0].sum()
+    return float(loss / sums[:, :, 1].sum().clamp(min=1))
+
+
+class MetricsLog:
+    """Writes one record per logged step to a file, TensorBoard and the terminal; on other ranks nothing."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        sources: Sequence[str],
+        speech_loss_weight: float,
+        first_step: int,
+        total_steps: int,
+        enabled: bool,
+    ) -> None:
+        self._enabled = enabled
+        self._sources = sources
+        self._speech_loss_weight = speech_loss_weight
+        self._since, self._tokens = time.monotonic(), 0
+        if not enabled:
+            return
+        cut_after(folder / "metrics.jsonl", first_step)
+        cut_after(folder / "validation.jsonl", first_step)
+        self._folder = folder
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step + 1)
+        terminal = sys.stderr.isatty()
+        self._bar = tqdm(total=total_steps, initial=first_step, unit="step", disable=not terminal)
+        self._terminal = terminal
+
+    def count(self, tokens: int) -> None:
+        """Add the tokens of a step to the rate."""
+        self._tokens += tokens
+
+    def log_step(self, state: TrainState, sums: Tensor, *, lr: float, grad_norm: float) -> None:
+        """Record the step that led to `state`."""
+        if not self._enabled:
+            return
+        now = time.monotonic()
+        record = {
+            "step": state.step,
+            "consumed_samples": state.consumed_samples,
+            "tokens": {"text": state.text_tokens, "speech": state.speech_tokens},
+            "loss": total_loss(sums, speech_loss_weight=self._speech_loss_weight),
+            "losses": mean_losses(sums, self._sources),
+            "loss_by_modality": modality_losses(sums),
+            "lr": lr,
+            "grad_norm": grad_norm,
+            "tokens_per_s": self._tokens / max(now - self._since, 1e-9),
+        }
+        _append(self._folder / "metrics.jsonl", record)
+        self._to_board("loss", record["losses"], state.step)
+        for name, value in {**_flat(record), "lr": lr, "grad_norm": grad_norm}.items():
+            self._board.add_scalar(name, value, state.step)
+        self._say(record)
+        self.restart_clock()
+
+    def log_validation(self, step: int, losses: Losses) -> None:
+        """Record a pass over the held-out sources."""
+        if self._enabled:
+            _append(self._folder / "validation.jsonl", {"step": step, "losses": losses})
+            self._to_board("validation", losses, step)
+            logger.info("step %d: validation %s", step, json.dumps(losses))
+            self.restart_clock()
+
+    def restart_clock(self) -> None:
+        """Leave out of the rate what was not training (validation, saving)."""
+        self._since, self._tokens = time.monotonic(), 0
+
+    def close(self) -> None:
+        """Flush everything."""
+        if self._enabled:
+            self._bar.close()
+            self._board.close()
+
+    def _to_board(self, name: str, losses: Losses, step: int) -> None:
+        for source, by_modality in losses.items():
+            for modality, value in by_modality.items():
+                self._board.add_scalar(f"{name}/{source}/{modality}", value, step)
+
+    def _say(self, record: dict[str, Any]) -> None:
+        parts = " ".join(f"{name} {value:.4f}" for name, value in record["loss_by_modality"].items())
+        line = f"loss {record['loss']:.4f} ({parts}) lr {record['lr']:.2e} norm {record['grad_norm']:.3f}"
+        if self._terminal:
+            self._bar.set_postfix_str(line)
+            self._bar.update(record["step"] - self._bar.n)
+        else:
+            logger.info("step %d: %s, %.0f tokens/s", record["step"], line, record["tokens_per_s"])
+
+
+def cut_after(path: Path, step: int) -> None:
+    """Drop the lines of later steps, and a last line that a kill cut short."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            break
+        if record["step"] <= step:
+            kept.append(line + "\n")
+    write_atomic(path, "".join(kept))
+
+
+def _append(path: Path, record: dict[str, Any]) -> None:
+    with path.open("a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def _flat(record: dict[str, Any]) -> dict[str, float]:
+    """Scalars for TensorBoard by name."""
+    flat = {"loss": record["loss"], "tokens_per_s": record["tokens_per_s"]}
+    flat |= {f"loss_by_modality/{name}": value for name, value in record["loss_by_modality"].items()}
+    return flat | {f"tokens/{name}": value for name, value in record["tokens"].items()}

@@ -1,0 +1,51 @@
+"""megatron-core's optimizer from our settings: AdamW, float32 master weights, norm clipping, sharded if asked.
+
+The learning rate and the weight decay are set before every step from pure functions, so the optimizer carries no
+schedule of its own. Weight decay is for matrices alone: megatron-core marks norms and biases with ``wd_mult`` 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.training import OptimizerConfig
+from megatron_speech.platform import standin
+
+standin.install()  # before megatron-core is imported
+
+from megatron.core.optimizer import MegatronOptimizer, get_megatron_optimizer  # noqa: E402
+from megatron.core.optimizer import OptimizerConfig as MegatronOptimizerConfig  # noqa: E402
+
+
+def build_optimizer(
+    chunks: Sequence[nn.Module], *, config: OptimizerConfig, parallel: ParallelConfig, precision: PrecisionConfig
+) -> MegatronOptimizer:
+    """The optimizer of this rank's data-parallel-wrapped chunks."""
+    return get_megatron_optimizer(
+        MegatronOptimizerConfig(
+            optimizer="adam",
+            lr=config.lr,
+            min_lr=config.min_lr,
+            weight_decay=config.weight_decay,
+            adam_beta1=config.adam_beta1,
+            adam_beta2=config.adam_beta2,
+            adam_eps=config.adam_eps,
+            clip_grad=config.clip_grad,
+            bf16=precision.dtype == "bfloat16",
+            params_dtype=getattr(torch, precision.dtype),
+            use_distributed_optimizer=parallel.use_distributed_optimizer,
+        ),
+        list(chunks),
+        use_gloo_process_groups=False,
+    )
+
+
+def set_rates(optimizer: MegatronOptimizer, *, lr: float, weight_decay: float) -> None:
+    """Learning rate and weight decay of the coming step."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_mult"]
+        group["weight_decay"] = weight_decay * group["wd_mult"]

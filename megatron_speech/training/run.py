@@ -1,0 +1,186 @@
+"""A training run from its configuration to ``done.json``, in the order things happen.
+
+Everything that can be wrong with a configuration is checked before the first rank is waited for. A run leaves with
+status 0 when its token budget is spent, when it reaches `train.stop_at_step`, and when a signal asked it to stop; in the
+last two cases it leaves a checkpoint and no ``done.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from megatron_speech.checkpoint.distributed import load_checkpoint, together
+from megatron_speech.checkpoint.folder import read_state
+from megatron_speech.config.data import DataConfig
+from megatron_speech.config.training import PretrainConfig
+from megatron_speech.data.plan import Plan, compile_plan
+from megatron_speech.parallel import groups
+from megatron_speech.parallel.layout import ParallelLayout
+from megatron_speech.training import run_folder
+from megatron_speech.training.engine import build_engine
+from megatron_speech.training.loop import Run, train
+from megatron_speech.training.metrics import MetricsLog
+from megatron_speech.training.schedule import num_steps
+from megatron_speech.training.signals import StopRequest
+from megatron_speech.training.state import TrainState
+from megatron_speech.training.step import Engine
+from megatron_speech.training.validation import Validation
+from megatron_speech.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+
+def pretrain(config: PretrainConfig) -> None:
+    """Train, or go on training, in `config.folder`. Every rank of the world calls this."""
+    rank, world_size = groups.world_from_environment()
+    outline = _outline(config, world_size)
+    run_folder.start_logging(config.folder, rank=rank)
+    if _is_done(config, outline):
+        return
+    checkpoint = run_folder.checkpoint_to_resume(config.folder, config.checkpoint)
+    if checkpoint is not None:
+        _require_same_plan(read_state(checkpoint), outline.plan)
+    logger.info("%s: %d steps, %s", config.folder, outline.total_steps, outline.layout.describe())
+
+    groups.initialize(outline.layout, seed=config.train.seed)
+    try:
+        together(lambda: _prepare_folder(config, outline.plan))
+        engine = build_engine(config, vocabulary=outline.vocabulary, load_base=checkpoint is None)
+        state = _state_to_start_from(config, engine, checkpoint)
+        run = _assemble(config, outline, engine, first_step=state.step)
+        with StopRequest(engine.device) as stop_request:
+            state = train(run, state, stop_request)
+        if state.step >= outline.total_steps:
+            _finish(run, state)
+        run.log.close()
+    finally:
+        groups.shutdown()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """A run as arithmetic: what is known before any process group or tensor exists."""
+
+    layout: ParallelLayout
+    vocabulary: Vocabulary
+    plan: Plan
+    total_steps: int
+    num_microbatches: int
+
+
+def _outline(config: PretrainConfig, world_size: int) -> Outline:
+    """Check layout, model, batch and data against each other; ValueError or FileNotFoundError of one line."""
+    layout = ParallelLayout.of(config.parallel, world_size=world_size)
+    vocabulary = shared_vocabulary(config.data)
+    layout.check_model(config.model, vocabulary=vocabulary)
+    batch = config.train.global_batch_size
+    total_steps = num_steps(config.train, seq_length=config.data.seq_length)
+    return Outline(
+        layout=layout,
+        vocabulary=vocabulary,
+        plan=compile_plan(config.data, vocabulary=vocabulary, num_samples=total_steps * batch),
+        total_steps=total_steps,
+        num_microbatches=layout.num_microbatches(
+            global_batch_size=batch, micro_batch_size=config.train.micro_batch_size
+        ),
+    )
+
+
+def shared_vocabulary(data: DataConfig) -> Vocabulary:
+    """The vocabulary of all sources, trained on or held out; ValueError naming the source that differs."""
+    vocabulary = None
+    for name, source in [*data.sources.items(), *data.validation.items()]:
+        found = Vocabulary.load(source.folder)
+        if vocabulary is None:
+            vocabulary = found
+        vocabulary.require(found.fingerprint, holder=f"data source {name} in {source.folder}")
+    assert vocabulary is not None, "PretrainConfig requires a source"
+    return vocabulary
+
+
+def _prepare_folder(config: PretrainConfig, plan: Plan) -> None:
+    if groups.is_rank_zero():
+        run_folder.prepare(config, plan={"fingerprint": plan.fingerprint, "description": plan.describe()})
+
+
+def _state_to_start_from(config: PretrainConfig, engine: Engine, checkpoint: Path | None) -> TrainState:
+    """Step 0, or the state of `checkpoint`, which is loaded into the engine; the log says which."""
+    if checkpoint is None:
+        logger.info("started from step 0, weights: %s", config.model.base)
+        return TrainState()
+    values = load_checkpoint(
+        checkpoint,
+        chunks=engine.chunks,
+        optimizer=engine.optimizer,
+        model=config.model,
+        vocabulary=engine.vocabulary,
+        parallel=config.parallel,
+    )
+    logger.info("resumed from %s", checkpoint)
+    return TrainState.from_json(values)
+
+
+def _assemble(config: PretrainConfig, outline: Outline, engine: Engine, *, first_step: int) -> Run:
+    log = MetricsLog(
+        config.folder,
+        sources=list(config.data.sources),
+        speech_loss_weight=config.train.speech_loss_weight,
+        first_step=first_step,
+        total_steps=outline.total_steps,
+        enabled=groups.is_rank_zero(),
+    )
+    return Run(
+        config=config,
+        plan=outline.plan,
+        total_steps=outline.total_steps,
+        num_microbatches=outline.num_microbatches,
+        engine=engine,
+        log=log,
+        validation=Validation.of(config, outline.vocabulary),
+    )
+
+
+def _finish(run: Run, state: TrainState) -> None:
+    """The budget is spent: a last look at held-out rows, and the summary that marks the run as done."""
+    validation = run.validation.run(run.engine)
+    run.log.log_validation(state.step, validation)
+    if not groups.is_rank_zero():
+        return
+    lines = (run.config.folder / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    summary = {
+        "steps": state.step,
+        "consumed_samples": state.consumed_samples,
+        "tokens": {"text": state.text_tokens, "speech": state.speech_tokens},
+        "loss": records[-1]["loss"],
+        "losses": records[-1]["losses"],
+        "validation": validation,
+        "tokens_per_s": statistics.median(record["tokens_per_s"] for record in records),
+        "plan": run.plan.fingerprint,
+    }
+    run_folder.write_done(run.config.folder, summary)
+    logger.info("done: %s", json.dumps(summary))
+
+
+def _is_done(config: PretrainConfig, outline: Outline) -> bool:
+    """Whether the folder holds the finished run of this plan and budget; resume=never leaves that to be refused."""
+    done: dict[str, Any] | None = run_folder.read_done(config.folder)
+    if done is None or config.checkpoint.resume == "never" or done["steps"] < outline.total_steps:
+        return False
+    _require_same_plan(done, outline.plan)
+    logger.info("%s is already done: %d steps", config.folder, done["steps"])
+    return True
+
+
+def _require_same_plan(stored: dict[str, Any], plan: Plan) -> None:
+    """Sample numbers mean nothing in another plan."""
+    if stored["plan"] != plan.fingerprint:
+        raise ValueError(
+            f"data: this run's plan {plan.fingerprint[:12]} differs from {stored['plan'][:12]} of the checkpoint "
+            "(sources, shares, seed or shards changed); restore them or start in another folder"
+        )

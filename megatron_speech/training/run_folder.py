@@ -1,0 +1,112 @@
+"""The run folder: what was asked, with what, and where the results lie. Written by rank 0.
+
+    config.yaml command.txt environment.txt plan.json checkpoints/step_<n>/ tensorboard/ metrics.jsonl
+    validation.jsonl logs/rank_<n>.log done.json
+
+``config.yaml`` repeats the run. ``done.json`` appears when the token budget is spent, and not before.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import shlex
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from megatron_speech import __version__
+from megatron_speech.artifact import write_atomic
+from megatron_speech.checkpoint.folder import latest_checkpoint
+from megatron_speech.config.parse import dump_yaml
+from megatron_speech.config.training import CheckpointConfig, PretrainConfig
+
+logger = logging.getLogger(__name__)
+
+DONE = "done.json"
+
+
+def checkpoint_to_resume(folder: Path, config: CheckpointConfig) -> Path | None:
+    """The checkpoint a run in `folder` goes on from, or None to start; decides by `config.resume`.
+
+    Raises FileExistsError where starting would shadow a checkpoint, FileNotFoundError where one is required.
+    """
+    checkpoints = folder / "checkpoints"
+    newest = latest_checkpoint(checkpoints)
+    if config.resume == "never" and newest is not None:
+        raise FileExistsError(
+            f"{newest} exists and checkpoint.resume=never; set checkpoint.resume=required to go on, "
+            "or choose another folder"
+        )
+    if config.resume == "required" and newest is None:
+        raise FileNotFoundError(
+            f"{checkpoints} holds no complete checkpoint and checkpoint.resume=required; "
+            "check the folder, or set checkpoint.resume=never to start from step 0"
+        )
+    return newest
+
+
+def read_done(folder: Path) -> dict[str, Any] | None:
+    """The summary of a finished run, or None."""
+    path = folder / DONE
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def prepare(config: PretrainConfig, *, plan: dict[str, Any]) -> None:
+    """Write what was asked: configuration, command, environment, plan; a stale done.json goes."""
+    folder = config.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DONE).unlink(missing_ok=True)
+    dump_yaml(config, folder / "config.yaml")
+    write_atomic(folder / "command.txt", shlex.join(sys.orig_argv) + "\n")
+    write_atomic(folder / "environment.txt", _environment())
+    write_atomic(folder / "plan.json", json.dumps(plan, indent=1) + "\n")
+
+
+def write_done(folder: Path, summary: dict[str, Any]) -> None:
+    """Announce that the run is finished."""
+    write_atomic(folder / DONE, json.dumps(summary, indent=1) + "\n")
+
+
+def start_logging(folder: Path, *, rank: int) -> None:
+    """Send this rank's log to logs/rank_<n>.log, and rank 0's to stderr as well."""
+    logs = folder / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    handlers: list[logging.Handler] = [logging.FileHandler(logs / f"rank_{rank}.log")]
+    if rank == 0:
+        handlers.append(logging.StreamHandler())
+    package = logging.getLogger("megatron_speech")
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter(f"%(asctime)s rank {rank} %(levelname)s %(message)s"))
+    for old in list(package.handlers):
+        package.removeHandler(old)
+        old.close()
+    for handler in handlers:
+        package.addHandler(handler)
+    package.setLevel(logging.INFO)
+
+
+def _environment() -> str:
+    """Versions and, in a checkout, the git state: one fact a line."""
+    lines = [f"megatron_speech {__version__}", f"python {platform.python_version()}", f"host {platform.platform()}"]
+    for package in ("torch", "megatron-core", "transformer-engine", "numpy"):
+        try:
+            lines.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            lines.append(f"{package} absent")
+    return "\n".join([*lines, *_git_state()]) + "\n"
+
+
+def _git_state() -> list[str]:
+    def git(*arguments: str) -> str | None:
+        try:
+            command = ["git", "-C", str(Path(__file__).parent), *arguments]
+            return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        except (OSError, subprocess.SubprocessError):
+            return None
+
+    commit = git("rev-parse", "HEAD")
+    return [f"git {commit}{' with changes' if git('status', '--porcelain') else ''}"] if commit else []

@@ -1,0 +1,47 @@
+"""Pre-emption: a signal to any one rank lets all ranks finish the step, save together and leave with status 0.
+
+SIGUSR1 is what SLURM sends before the time limit (``--signal``), SIGTERM what a cancelled or pre-empted job receives.
+The handler only sets a flag; ranks agree once a step, so none of them waits in a collective another one left. Price:
+one collective of a single integer per step (none in a single process). A second signal changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from types import FrameType
+from typing import Any
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopRequest:
+    """Context manager: inside it, STOP_SIGNALS ask for an orderly stop instead of ending the process."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._received: signal.Signals | None = None
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        self._previous = {number: signal.signal(number, self._remember) for number in STOP_SIGNALS}
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def agreed(self) -> bool:
+        """Whether any rank received a stop signal; the same answer on all ranks. Collective."""
+        if torch.distributed.get_world_size() == 1:
+            return self._received is not None
+        flag = torch.tensor([self._received is not None], dtype=torch.int32, device=self._device)
+        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+        return bool(flag.item())
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self._received = signal.Signals(number)

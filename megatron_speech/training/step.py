@@ -1,0 +1,134 @@
+"""One optimizer step: micro-batches through megatron-core's schedule, losses as sums, one division, one update.
+
+Text and speech rows hold different numbers of targets, and so do ranks. A mean of means would weigh tokens by the
+company they keep; hence every loss here is a sum, and gradients are divided once by the number of targets of the whole
+global batch (`calculate_per_token_loss`, done by `finalize_model_grads`). The same sums, by source and modality, travel
+in one small all-reduce to every rank for the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from megatron_speech.checkpoint.distributed import unwrap
+from megatron_speech.data.batch import Batch, HostBatch, to_device
+from megatron_speech.model.forward import forward
+from megatron_speech.model.loss import loss_sums, training_loss
+from megatron_speech.parallel import groups
+from megatron_speech.platform import standin
+from megatron_speech.training.optimizer import set_rates
+from megatron_speech.vocabulary import Vocabulary
+
+standin.install()  # before megatron-core is imported
+
+from megatron.core.distributed import finalize_model_grads  # noqa: E402
+from megatron.core.optimizer import MegatronOptimizer  # noqa: E402
+from megatron.core.pipeline_parallel import get_forward_backward_func  # noqa: E402
+from megatron.core.utils import get_model_config  # noqa: E402
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """What a step needs, made once per run."""
+
+    chunks: Sequence[nn.Module]
+    """This rank's model chunks, wrapped for data parallelism."""
+    optimizer: MegatronOptimizer
+    vocabulary: Vocabulary
+    device: torch.device
+    speech_loss_weight: float = 1.0
+
+
+def train_step(
+    engine: Engine,
+    hosts: Sequence[HostBatch],
+    *,
+    num_sources: int,
+    lr: float,
+    weight_decay: float,
+    text_frozen: bool = False,
+) -> tuple[Tensor, float]:
+    """Train on this rank's micro-batches; the same result on every rank. Collective.
+
+    With `text_frozen` only the embedding rows of special and speech ids (and of the output head) move.
+
+    Returns:
+        sums: float64 [num_sources, 2 modalities, 2 (loss sum, targets)] on the CPU, over the global batch.
+        grad_norm: of the whole model, before clipping.
+    """
+    for chunk in engine.chunks:
+        chunk.zero_grad_buffer()
+    engine.optimizer.zero_grad()
+    config = get_model_config(engine.chunks[0])
+    config.finalize_model_grads_func = partial(_finalize, vocabulary=engine.vocabulary, text_frozen=text_frozen)
+    sums = _run_schedule(engine, hosts, num_sources=num_sources, forward_only=False)
+    set_rates(engine.optimizer, lr=lr, weight_decay=0.0 if text_frozen else weight_decay)
+    _, grad_norm, _ = engine.optimizer.step()
+    return sums, float(grad_norm)
+
+
+@torch.no_grad()
+def evaluate_step(engine: Engine, hosts: Sequence[HostBatch], *, num_sources: int) -> Tensor:
+    """Loss sums of held-out micro-batches, as in `train_step`, without learning. Collective."""
+    return _run_schedule(engine, hosts, num_sources=num_sources, forward_only=True)
+
+
+def _run_schedule(engine: Engine, hosts: Sequence[HostBatch], *, num_sources: int, forward_only: bool) -> Tensor:
+    """All micro-batches forward (and backward) over the pipeline; returns the sums of the global batch."""
+    batches = [to_device(host, engine.vocabulary, engine.device) for host in hosts]
+    sums = torch.zeros(num_sources, 2, 2, dtype=torch.float64, device=engine.device)
+    get_forward_backward_func()(
+        forward_step_func=partial(_forward_step, engine=engine, sums=sums),
+        # Every chunk of a virtual pipeline walks through all micro-batches by itself.
+        data_iterator=[iter(batches) for _ in engine.chunks],
+        model=list(engine.chunks),
+        num_microbatches=len(batches),
+        seq_length=batches[0].tokens.numel(),
+        micro_batch_size=1,
+        forward_only=forward_only,
+    )
+    dist.all_reduce(sums, group=groups.data_parallel_group())
+    dist.broadcast(sums, src=groups.last_stage_rank(), group=groups.pipeline_group())
+    return sums.cpu()
+
+
+def _forward_step(data: Iterator[Batch], model: nn.Module, *, engine: Engine, sums: Tensor) -> tuple[Tensor, Any]:
+    """One micro-batch through one chunk; the schedule calls the returned function where losses come out."""
+    batch = next(data)
+    output = forward(
+        model, tokens=batch.tokens, labels=batch.labels, cu_seqlens=batch.cu_seqlens, max_seqlen=batch.max_seqlen
+    )
+    return output, partial(_loss, batch=batch, engine=engine, sums=sums)
+
+
+def _loss(losses: Tensor, *, batch: Batch, engine: Engine, sums: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """(weighted loss sum, targets, nothing else): what the schedule differentiates and counts; adds to `sums`."""
+    targets = {"loss_mask": batch.loss_mask, "speech_targets": batch.speech_targets}
+    sums += loss_sums(losses.detach(), **targets, source=batch.source, num_sources=len(sums))
+    loss, count = training_loss(losses, **targets, speech_loss_weight=engine.speech_loss_weight)
+    return loss, count, {}
+
+
+def _finalize(chunks: list[nn.Module], *args: Any, vocabulary: Vocabulary, text_frozen: bool, **kwargs: Any) -> None:
+    """Reduce and divide the gradients (megatron-core), then keep only the new rows' if the text model is frozen."""
+    finalize_model_grads(chunks, *args, **kwargs)
+    if text_frozen:
+        for chunk in chunks:
+            for name, parameter in unwrap(chunk).named_parameters():
+                _keep_new_rows(name, parameter, vocabulary)
+
+
+def _keep_new_rows(name: str, parameter: nn.Parameter, vocabulary: Vocabulary) -> None:
+    """Zero a gradient, except for the rows of special and speech ids of an embedding or output head."""
+    frozen = len(parameter)
+    if name.endswith(("word_embeddings.weight", "output_layer.weight")):
+        first_row = groups.tensor_parallel_rank() * len(parameter)
+        frozen = min(max(vocabulary.num_text_ids - first_row, 0), len(parameter))
+    parameter.main_grad[:frozen].zero_()

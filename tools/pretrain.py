@@ -1,0 +1,21 @@
+#!/usr/bin/env python
+"""Train a model on packed shards: the text-to-token model or the speech-text model, alone or under torchrun.
+
+Writes a run folder (checkpoints, metrics, done.json). SIGTERM and SIGUSR1 save and leave with status 0.
+"""
+
+from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.training import PretrainConfig
+
+
+def main() -> None:
+    """Parse, then train."""
+    config = parse_config(PretrainConfig, description=__doc__)
+    from megatron_speech.training.run import pretrain
+
+    with user_errors():
+        pretrain(config)
+
+
+if __name__ == "__main__":
+    main()
