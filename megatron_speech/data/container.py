@@ -178,6 +178,10 @@ class BlockFolder:
         payload = self.member(shard, block, name, verify=verify)
         return np.frombuffer(payload, np.dtype(dtype).newbyteorder("<"))
 
+    def words(self, shard: int) -> NDArray[np.int32]:
+        """The whole tar as int32 words, unchecked; payloads begin at multiples of 512 bytes."""
+        return np.frombuffer(self._map(shard), "<i4")
+
     def _map(self, number: int) -> mmap.mmap:
         if number in self._maps:
             self._maps.move_to_end(number)

@@ -1,0 +1,272 @@
+"""Documents to rows of S + 1 tokens, in an order that depends on (seed, key) alone.
+
+Every document gets an end-of-document id. `concat` lays all documents end to end and cuts the stream every S tokens;
+neighbouring rows share one token, the last label of one and the first input of the next, so every token is a label
+exactly once; only the last row is padded. `best_fit` never cuts a document: within windows of documents, longest
+first, each goes into the fullest row that has room (best-fit decreasing, as in arXiv 2404.10830), and rows are padded.
+Padding repeats the end-of-document id, which predicts nothing (see `data.batch`), so it carries no loss.
+
+Documents are gathered at random from memory maps. Price: about 40 bytes of memory per document, and slow seeks where
+the input neither fits the page cache nor lies on a local disk.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import xxhash
+from tqdm import tqdm
+
+from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.config.tokens import PackConfig
+from megatron_speech.data.container import BLOCK_TOKENS, BlockFolder, BlockWriter
+from megatron_speech.data.rows import Ints, RowBlock, write_rows
+from megatron_speech.data.shards import totals
+
+log = logging.getLogger(__name__)
+
+WINDOW = 1 << 16
+"""Documents that best-fit chooses among; more would save no measurable padding."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """Where the documents to pack lie, in packing order; arrays [N]."""
+
+    number: Ints
+    """Position of the document in its folder."""
+    shard: Ints
+    """Its shard."""
+    word: Ints
+    """Its first token, in int32 words from the shard's start."""
+    length: Ints
+    """Tokens, the end-of-document id included."""
+    target: Ints
+    """First target token."""
+
+
+def pack_folder(config: PackConfig) -> None:
+    """Pack the document shards of `config.input` into `config.output`; what is already packed stays."""
+    if is_made(config.output, kind="packed", config=config, inputs=[config.input]):
+        log.info("%s is already made", config.output)
+        return
+    with make_artifact(config.output, kind="packed", config=config, inputs=[config.input]) as draft:
+        draft.facts.update(pack_documents(draft.folder, config))
+    facts = draft.facts
+    share = facts["padding"] / (facts["rows"] * facts["seq_length"])
+    log.info("%s: %s rows, %.2f%% padding", config.output, f"{facts['rows']:,}", 100 * share)
+
+
+def pack_documents(output: Path, config: PackConfig) -> dict[str, Any]:
+    """Pack into the folder `output`, which must not hold shards yet.
+
+    Returns:
+        Totals for a manifest: rows, tokens (labels) by modality, padding, documents, dropped, shards.
+
+    Raises:
+        ValueError: damage in the input, bare speech codes, or a document longer than a row under best_fit.
+    """
+    folder = BlockFolder(config.input, kind="documents")
+    vocabulary = folder.vocabulary
+    if not vocabulary.num_text_ids:
+        raise ValueError(f"{config.input}: bare speech codes have no end-of-document id; build documents of them first")
+    catalogue = catalogue_documents(folder, seed=config.seed)
+    catalogue, dropped = _without_overlong(catalogue, config)
+    packed = (_concat if config.algorithm == "concat" else _best_fit)(catalogue, config.seq_length)
+    num_rows = padding = 0
+    with BlockWriter(
+        output,
+        name=config.name,
+        kind="rows",
+        vocabulary=vocabulary,
+        seq_length=config.seq_length,
+        shard_tokens=config.shard_tokens,
+    ) as writer:
+        with tqdm(total=int(catalogue.length.sum()), desc=f"pack {config.name}", unit="tok", unit_scale=True) as bar:
+            for layout in packed:
+                block = _gather(folder, catalogue, layout, config.seq_length, vocabulary.end_of_document)
+                write_rows(writer, block, vocabulary=vocabulary)
+                num_rows += len(block.tokens)
+                padding += int((config.seq_length + 1 - block.used).sum())
+                bar.update(int(layout.size.sum()))
+        writer.facts.update(
+            seq_length=config.seq_length,
+            documents=len(catalogue.number),
+            dropped=dropped,
+            padding=padding,
+            input=folder.index.checksum,
+        )
+    return totals(writer.index)
+
+
+def catalogue_documents(folder: BlockFolder, *, seed: int) -> Catalogue:
+    """List all documents, shuffled by a hash of (seed, key); every byte of the folder is verified on the way."""
+    hashes, columns = [], []
+    for shard in range(len(folder.index.shards)):
+        for block, entry in enumerate(folder.shard(shard).blocks):
+            folder.member(shard, block, "tokens.i32")
+            length = folder.array(shard, block, "lens.i32").astype(np.int64)
+            word = entry.members["tokens.i32"].offset // 4 + np.cumsum(length) - length
+            target = folder.array(shard, block, "target.i32")
+            columns.append(np.stack([np.full_like(length, shard), word, length + 1, target]))
+            lines = bytes(folder.member(shard, block, "meta.jsonl")).splitlines()
+            keys = (orjson.loads(line)["key"] for line in lines)
+            hashes.append(np.array([xxhash.xxh3_64_intdigest(key.encode(), seed=seed) for key in keys], np.uint64))
+    order = np.argsort(np.concatenate(hashes), kind="stable")
+    shards, words, lengths, targets = np.concatenate(columns, axis=1)[:, order]
+    return Catalogue(number=order, shard=shards, word=words, length=lengths, target=targets)
+
+
+def best_fit(lengths: Ints, capacity: int) -> list[list[int]]:
+    """Partition documents into bins of at most `capacity` tokens, longest first into the fullest bin with room.
+
+    Returns the bins as sorted lists of positions in `lengths`, ordered by their first one. The rooms in use are the
+    bits of one integer, so that finding the smallest sufficient room is a shift and a mask.
+    """
+    bins: list[list[int]] = []
+    open_bins: list[list[int]] = [[] for _ in range(capacity + 1)]  # by room left
+    rooms = 0
+    for position in np.argsort(-lengths, kind="stable").tolist():
+        need = int(lengths[position])
+        sufficient = rooms >> need
+        if sufficient:
+            room = need + (sufficient & -sufficient).bit_length() - 1
+            index = open_bins[room].pop()
+            if not open_bins[room]:
+                rooms ^= 1 << room
+            bins[index].append(position)
+        else:
+            assert need <= capacity, f"document of {need} tokens in a row of {capacity}"
+            room, index = capacity, len(bins)
+            bins.append([position])
+        open_bins[room - need].append(index)
+        rooms |= 1 << (room - need)
+    return sorted(sorted(members) for members in bins)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Layout:
+    """Pieces of documents in consecutive rows, in order; arrays [n]."""
+
+    num_rows: int
+    row: Ints
+    """Row of the piece, from 0."""
+    at: Ints
+    """Its first position in the row, 0 .. S."""
+    document: Ints
+    """Index into the catalogue."""
+    offset: Ints
+    """Its first token in the document."""
+    size: Ints
+    """Tokens."""
+
+
+def _concat(catalogue: Catalogue, seq_length: int) -> Iterator[_Layout]:
+    """Cut the stream of all documents; row r holds its tokens r*S .. r*S + S."""
+    end = np.cumsum(catalogue.length)
+    begin = end - catalogue.length
+    total_rows = -(-(int(end[-1]) - 1) // seq_length)
+    step = _rows_per_block(seq_length)
+    for first_row in range(0, total_rows, step):
+        num_rows = min(step, total_rows - first_row)
+        origin = first_row * seq_length
+        low = int(np.searchsorted(end, origin, side="right"))
+        high = int(np.searchsorted(begin, origin + num_rows * seq_length, side="right"))
+        starts, ends = begin[low:high] - origin, end[low:high] - origin
+        first = np.maximum(starts - 1, 0) // seq_length  # the row whose last label is the first token
+        last = np.minimum((ends - 1) // seq_length, num_rows - 1)
+        counts = last - first + 1
+        which = np.repeat(np.arange(high - low), counts)
+        row = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts - first, counts)
+        left = np.maximum(starts[which], row * seq_length)
+        right = np.minimum(ends[which], row * seq_length + seq_length + 1)
+        order = np.lexsort((left, row))
+        yield _Layout(
+            num_rows=num_rows,
+            row=row[order],
+            at=(left - row * seq_length)[order],
+            document=(which + low)[order],
+            offset=(left - starts[which])[order],
+            size=(right - left)[order],
+        )
+
+
+def _best_fit(catalogue: Catalogue, seq_length: int) -> Iterator[_Layout]:
+    """Whole documents only, packed window by window."""
+    step = _rows_per_block(seq_length)
+    for low in range(0, len(catalogue.length), WINDOW):
+        bins = best_fit(catalogue.length[low : low + WINDOW], seq_length + 1)
+        for first in range(0, len(bins), step):
+            rows = bins[first : first + step]
+            document = np.concatenate(rows).astype(np.int64) + low
+            row = np.repeat(np.arange(len(rows)), [len(members) for members in rows])
+            size = catalogue.length[document]
+            end = np.cumsum(size)
+            row_origin = (end - size)[np.searchsorted(row, row)]
+            yield _Layout(
+                num_rows=len(rows),
+                row=row,
+                at=end - size - row_origin,
+                document=document,
+                offset=np.zeros_like(document),
+                size=size,
+            )
+
+
+def _gather(
+    folder: BlockFolder, catalogue: Catalogue, layout: _Layout, seq_length: int, end_of_document: int
+) -> RowBlock:
+    """Copy the pieces of a layout into rows that are padded with the end-of-document id."""
+    tokens = np.full((layout.num_rows, seq_length + 1), end_of_document, np.int32)
+    flat = tokens.reshape(-1)
+    length, shard = catalogue.length[layout.document], catalogue.shard[layout.document]
+    source = catalogue.word[layout.document] + layout.offset
+    copied = np.minimum(layout.size, length - 1 - layout.offset)  # the last token is the end of document: already there
+    target = layout.row * (seq_length + 1) + layout.at
+    for number, word, place, size in zip(
+        shard.tolist(), source.tolist(), target.tolist(), copied.tolist(), strict=True
+    ):
+        flat[place : place + size] = folder.words(number)[word : word + size]
+    used = np.bincount(layout.row, weights=layout.size, minlength=layout.num_rows).astype(np.int64)
+    spans = np.minimum(catalogue.target[layout.document] - layout.offset, layout.size)
+    context = np.stack([layout.row, layout.at, layout.at + spans], axis=1)[spans > 0]
+    return RowBlock(tokens=tokens, starts=_starts(catalogue, layout, used, seq_length), context=context, used=used)
+
+
+def _starts(catalogue: Catalogue, layout: _Layout, used: Ints, seq_length: int) -> Ints:
+    """(row, first input, document number) of each piece that has an input, and of padding (-1)."""
+    padded = np.flatnonzero(used < seq_length)
+    row = np.concatenate([layout.row, padded])
+    at = np.concatenate([layout.at, used[padded]])
+    number = np.concatenate([catalogue.number[layout.document], np.full_like(padded, -1)])
+    order = np.lexsort((at, row))
+    starts = np.stack([row, at, number], axis=1)[order]
+    return starts[starts[:, 1] < seq_length]
+
+
+def _without_overlong(catalogue: Catalogue, config: PackConfig) -> tuple[Catalogue, int]:
+    """Under best_fit, refuse or drop documents which do not fit into one row."""
+    overlong = catalogue.length > config.seq_length + 1
+    if config.algorithm == "concat" or not overlong.any():
+        return catalogue, 0
+    longest = int(catalogue.length.max()) - 1
+    if config.overlong == "error":
+        raise ValueError(
+            f"{config.input}: {int(overlong.sum())} documents exceed seq_length={config.seq_length} (the longest has "
+            f"{longest} tokens) and best_fit never cuts; raise seq_length or set overlong=drop"
+        )
+    if overlong.all():
+        raise ValueError(f"{config.input}: every document exceeds seq_length={config.seq_length}; raise it")
+    kept = {name: values[~overlong] for name, values in vars(catalogue).items()}
+    log.warning("%s: dropped %d documents longer than a row", config.input, int(overlong.sum()))
+    return Catalogue(**kept), int(overlong.sum())
+
+
+def _rows_per_block(seq_length: int) -> int:
+    return max(1, BLOCK_TOKENS // (seq_length + 1))
