@@ -6,9 +6,12 @@ from megatron_speech.config.tokens import VocabularyConfig
 
 
 def main() -> None:
-    config = parse_config(VocabularyConfig, description=__doc__)
+    config = parse_config(VocabularyConfig, description=__doc__ or "")
+    import logging
+
     from megatron_speech.vocabulary_folder import build_vocabulary
 
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
         build_vocabulary(config)
 

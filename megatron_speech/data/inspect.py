@@ -1,0 +1,71 @@
+"""Show what a folder of shards holds: counts, modality shares, the first samples, damage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from megatron_speech.config.tokens import InspectConfig
+from megatron_speech.data.index import FolderIndex
+from megatron_speech.data.rows import RowFolder
+from megatron_speech.data.shards import read_documents
+from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.vocabulary import Vocabulary
+
+
+def inspect_folder(config: InspectConfig) -> Iterator[str]:
+    """Lines to print, in order.
+
+    Raises:
+        FileNotFoundError: the folder holds no finished shards.
+        ValueError: damage; with `config.verify` anywhere, else in what is shown.
+    """
+    index = FolderIndex.load(config.folder)
+    vocabulary = Vocabulary.load(config.folder / "vocabulary.json")
+    vocabulary.require(index.vocabulary, holder=f"{config.folder}/shards.json")
+    tokens = index.text_tokens + index.speech_tokens
+    yield f"{config.folder}: {index.items:,} {index.kind} in {len(index.shards)} shards, checksum {index.checksum}"
+    yield f"vocabulary {index.vocabulary[:12]}: {vocabulary.size:,} ids, {vocabulary.num_speech_ids:,} of them speech"
+    yield (
+        f"tokens {tokens:,}: text {index.text_tokens / tokens:.1%}, speech {index.speech_tokens / tokens:.1%}; "
+        f"{tokens / index.items:.1f} per item"
+    )
+    for name, value in index.facts.items():
+        yield f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
+    tokenizer = TextTokenizer.load(config.tokenizer) if config.tokenizer else None
+    yield from _documents(config, tokenizer) if index.kind == "documents" else _rows(config, tokenizer)
+    if config.verify:
+        _verify(config, index)
+        yield f"verified: all {len(index.shards)} shards match their checksums"
+
+
+def _documents(config: InspectConfig, tokenizer: TextTokenizer | None) -> Iterator[str]:
+    for document in islice(read_documents(config.folder), config.samples):
+        yield f"\ndocument {document.key}: {len(document.tokens)} tokens, targets from {document.target_start}"
+        yield _shown(document.tokens, tokenizer, config.width)
+        yield f"meta {document.meta}"[: config.width]
+
+
+def _rows(config: InspectConfig, tokenizer: TextTokenizer | None) -> Iterator[str]:
+    folder = RowFolder(config.folder)
+    for number in range(min(config.samples, len(folder))):
+        row = folder.row(number, target_only=True)
+        yield f"\nrow {number}: documents {folder.documents(number).tolist()}, context {row.context.tolist()}"
+        for start, end in zip(row.cu_seqlens[:-1], row.cu_seqlens[1:], strict=True):
+            yield f"[{start}, {end}) " + _shown(row.tokens[start:end], tokenizer, config.width)
+
+
+def _shown(ids: NDArray[np.int32], tokenizer: TextTokenizer | None, width: int) -> str:
+    shown = repr(tokenizer.decode(ids.tolist())) if tokenizer else str(ids.tolist())
+    return shown if len(shown) <= width else shown[: width - 3] + "..."
+
+
+def _verify(config: InspectConfig, index: FolderIndex) -> None:
+    if index.kind == "rows":
+        RowFolder(config.folder).verify()
+        return
+    for _ in read_documents(config.folder):
+        pass

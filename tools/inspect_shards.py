@@ -1,0 +1,21 @@
+#!/usr/bin/env python
+"""Show what a folder of token shards holds: counts, modality shares, first samples; --verify true reads it all."""
+
+from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.tokens import InspectConfig
+
+
+def main() -> None:
+    config = parse_config(InspectConfig, description=__doc__ or "")
+    import logging
+
+    from megatron_speech.data.inspect import inspect_folder
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with user_errors():
+        for line in inspect_folder(config):
+            print(line)
+
+
+if __name__ == "__main__":
+    main()

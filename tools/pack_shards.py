@@ -1,0 +1,20 @@
+#!/usr/bin/env python
+"""Pack token documents into rows of one length, ready for training."""
+
+from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.tokens import PackConfig
+
+
+def main() -> None:
+    config = parse_config(PackConfig, description=__doc__ or "")
+    import logging
+
+    from megatron_speech.data.packing import pack_folder
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with user_errors():
+        pack_folder(config)
+
+
+if __name__ == "__main__":
+    main()

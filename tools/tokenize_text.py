@@ -1,0 +1,20 @@
+#!/usr/bin/env python
+"""Encode a text corpus (one JSON object per line) into token document shards."""
+
+from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.tokens import TokenizeTextConfig
+
+
+def main() -> None:
+    config = parse_config(TokenizeTextConfig, description=__doc__ or "")
+    import logging
+
+    from megatron_speech.data.tokenize import tokenize_text
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with user_errors():
+        tokenize_text(config)
+
+
+if __name__ == "__main__":
+    main()
