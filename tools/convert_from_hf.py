@@ -6,7 +6,7 @@ from megatron_speech.config.parse import parse_config, user_errors
 
 
 def main() -> None:
-    config = parse_config(ConvertFromHfConfig, description=__doc__)
+    config = parse_config(ConvertFromHfConfig, description=__doc__ or "")
     from megatron_speech.checkpoint.hf_import import convert_from_hf
 
     with user_errors():

@@ -6,7 +6,7 @@ from megatron_speech.config.parse import parse_config, user_errors
 
 
 def main() -> None:
-    config = parse_config(ConvertToHfConfig, description=__doc__)
+    config = parse_config(ConvertToHfConfig, description=__doc__ or "")
     from megatron_speech.checkpoint.hf_export import convert_to_hf
 
     with user_errors():

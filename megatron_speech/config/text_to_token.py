@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,32 @@ class SynthesisConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UtterancesConfig:
+    """Which utterances of a folder of code shards to take; all filters must pass."""
+
+    voices: list[str] | None = None
+    """Keep these voices only; null keeps all."""
+    sources: list[str] | None = None
+    """Keep utterances of these sources only (`source` in the meta); null keeps all."""
+    max_duration_s: float | None = None
+    """Leave out longer utterances, in seconds; null keeps all."""
+    max_utterances: int | None = None
+    """Stop after so many, in shard order; null takes all."""
+
+    def __post_init__(self) -> None:
+        if self.max_utterances is not None and self.max_utterances < 1:
+            raise ValueError(f"utterances.max_utterances={self.max_utterances} must be at least 1; null takes all")
+
+    def admits(self, meta: dict[str, Any]) -> bool:
+        """Whether an utterance with this meta passes the filters."""
+        return (
+            (self.voices is None or meta.get("voice") in self.voices)
+            and (self.sources is None or meta.get("source") in self.sources)
+            and (self.max_duration_s is None or meta.get("duration_s", 0.0) <= self.max_duration_s)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskDocumentsConfig:
     """Transcribed speech tokens to documents of one task."""
 
@@ -49,14 +75,8 @@ class TaskDocumentsConfig:
     """Vocabulary folder (tools/build_vocabulary.py)."""
     output: Path
     """Folder of document shards to make."""
-    voices: list[str] | None = None
-    """Keep these voices only; null keeps all."""
-    sources: list[str] | None = None
-    """Keep utterances of these sources only (`source` in the meta); null keeps all."""
-    max_duration_s: float | None = None
-    """Leave out longer utterances, in seconds; null keeps all."""
-    max_documents: int | None = None
-    """Stop after so many, in shard order; null takes all."""
+    utterances: UtterancesConfig = field(default_factory=UtterancesConfig)
+    """Which of them to take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,17 +91,11 @@ class RoundTripConfig:
     """Held-out code shards: their texts are synthesised, their true codes are the reference."""
     output: Path
     """Folder for manifest and samples."""
-    max_texts: int = 64
-    """Texts to try, in shard order."""
-    voices: list[str] | None = None
-    """Keep these voices only; null keeps all."""
-    sources: list[str] | None = None
-    """Keep utterances of these sources only; null keeps all."""
+    text_vocabulary: Path | None = None
+    """Vocabulary folder whose text tokens are counted against speech tokens (the big model's); null skips the count."""
+    utterances: UtterancesConfig = field(default_factory=UtterancesConfig)
+    """Which texts to try."""
     seed: int = 0
     """Seed of sampling."""
     synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
     """Sampling and its guards."""
-
-    def __post_init__(self) -> None:
-        if self.max_texts < 1:
-            raise ValueError(f"max_texts={self.max_texts} must be at least 1; use a positive number")

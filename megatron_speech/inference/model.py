@@ -53,8 +53,8 @@ class LanguageModel:
                 f"{folder}: config.json has vocab_size={network.config.vocab_size} but vocabulary.json has "
                 f"{vocabulary.size} ids; export the checkpoint again"
             )
-        tokenizer = TextTokenizer.load(folder)
-        return cls(network=network.to(device).eval(), tokenizer=tokenizer, vocabulary=vocabulary)
+        torch.nn.Module.to(network, device)  # in place; transformers' own `to` is not typed
+        return cls(network=network.eval(), tokenizer=TextTokenizer.load(folder), vocabulary=vocabulary)
 
     @property
     def device(self) -> torch.device:

@@ -1,0 +1,107 @@
+"""What an exported model says: a spoken context continued in text, speech recognised, text spoken.
+
+For every held-out utterance, three prompts laid out as in training:
+
+    continuation   <|begin_of_audio|> codes <|end_of_audio|>                -> text
+    recognition    <|recognize|> <|begin_of_audio|> codes <|end_of_audio|>  -> text
+    synthesis      <|synthesize|> text <|begin_of_audio|>                   -> codes
+
+One sample proves nothing and is worth reading all the same. Ids of the other modality are ruled out while writing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.config.samples import SamplesConfig
+from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.shards import write_documents
+from megatron_speech.inference.generate import Generation, Request, generate
+from megatron_speech.inference.model import LanguageModel
+from megatron_speech.inference.sampling import Sampling, allowed_ids
+from megatron_speech.interleave.tasks import enclosed, recognition_prompt, speech_ids, synthesis_prompt
+from megatron_speech.text_to_token.utterances import read_utterances
+from megatron_speech.vocabulary import END_OF_AUDIO, Modality, Vocabulary
+
+logger = logging.getLogger(__name__)
+
+
+def make_samples(config: SamplesConfig) -> None:
+    """Make `config.output`: samples.json, and the spoken codes as shards that tools/decode_speech.py reads."""
+    inputs = [config.model, config.codes, *([config.speech_tokenizer] if config.speech_tokenizer else [])]
+    if is_made(config.output, kind="samples", config=config, inputs=inputs):
+        logger.info("%s: already done", config.output)
+        return
+    model = LanguageModel.load(config.model, dtype=config.dtype, device=config.device)
+    wanted, vocabulary = config.utterances, model.vocabulary
+    utterances = list(read_utterances([config.codes], wanted, vocabulary=vocabulary, counts=Counter()))
+    if not utterances:
+        raise ValueError(f"codes={config.codes}: no utterance passes the filters; widen `utterances`")
+    with make_artifact(config.output, kind="samples", config=config, inputs=inputs) as draft:
+        samples, spoken = _samples(model, utterances, config)
+        if config.speech_tokenizer:
+            from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+
+            heard = SpeechTokenizer.load(config.speech_tokenizer).recognize([each.tokens for each in spoken])
+            by_key = dict(zip([each.key for each in spoken], heard, strict=True))
+            for sample in samples:
+                sample["spoken_text_as_heard"] = by_key.get(sample["id"])
+        if spoken:
+            codes = Vocabulary.of_codes(vocabulary.num_speech_ids, vocabulary.speech_fingerprint)
+            write_documents(draft.folder / "codes", spoken, vocabulary=codes, name="codes")
+        (draft.folder / "samples.json").write_text(json.dumps(samples, indent=1, ensure_ascii=False) + "\n")
+        draft.facts["samples"] = [{**sample, "codes": len(sample["codes"])} for sample in samples]
+
+
+def _samples(
+    model: LanguageModel, utterances: Sequence[TokenDocument], config: SamplesConfig
+) -> tuple[list[dict[str, Any]], list[TokenDocument]]:
+    """One record per utterance, and the codes that were written, as documents."""
+    vocabulary = model.vocabulary
+    codes = [utterance.tokens for utterance in utterances]
+    texts = [str(utterance.meta["text"]) for utterance in utterances]
+    contexts = [enclosed(speech_ids(each, vocabulary=vocabulary), vocabulary=vocabulary) for each in codes]
+    continued = _write(model, contexts, "text", config)
+    recognised = _write(model, [recognition_prompt(each, vocabulary=vocabulary) for each in codes], "text", config)
+    text_ids = [model.tokenizer.encode(text) for text in texts]
+    spoken = _write(model, [synthesis_prompt(ids, vocabulary=vocabulary) for ids in text_ids], "speech", config)
+    samples, documents = [], []
+    for number, utterance in enumerate(utterances):
+        said = np.array(spoken[number].tokens, dtype=np.int32) - vocabulary.first_speech_id
+        sample = {
+            "id": utterance.key,
+            "spoken": texts[number],
+            "continuation": model.tokenizer.decode(continued[number].tokens),
+            "recognition": model.tokenizer.decode(recognised[number].tokens),
+            "codes": said.tolist(),
+            "speech_ended": spoken[number].stopped,
+        }
+        samples.append(sample)
+        if said.size:
+            meta = {"text": texts[number], "source": "generated"}
+            documents.append(TokenDocument(key=utterance.key, tokens=said.astype(np.int32), meta=meta))
+    return samples, documents
+
+
+def _write(
+    model: LanguageModel, prompts: Sequence[np.ndarray], modality: Modality, config: SamplesConfig
+) -> list[Generation]:
+    """Continue prompts in one modality: speech up to its end is sampled, text up to the document's end is greedy."""
+    vocabulary = model.vocabulary
+    speech = modality == "speech"
+    limit = config.max_speech_tokens if speech else config.max_text_tokens
+    return generate(
+        model,
+        [Request(prompt=ids.tolist(), max_new_tokens=limit, seed=config.seed + n) for n, ids in enumerate(prompts)],
+        sampling=Sampling(temperature=config.temperature if speech else 0.0, top_p=config.top_p),
+        stop=[vocabulary.special_id(END_OF_AUDIO) if speech else vocabulary.end_of_document],
+        allowed=allowed_ids(vocabulary, modality),
+        progress=True,
+    )

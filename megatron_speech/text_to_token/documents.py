@@ -1,0 +1,74 @@
+"""Transcribed codes to training documents of one task: recognition, synthesis, or the text-to-token model's own.
+
+The same utterance becomes any of them; every document marks where its target starts, so that a run may train on the
+target alone (arXiv 2411.17607: text in recognition data, speech in synthesis data).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+
+from tqdm import tqdm
+
+from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.config.text_to_token import TaskDocumentsConfig
+from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.shards import write_documents
+from megatron_speech.interleave.tasks import recognition_document, synthesis_document
+from megatron_speech.text_to_token.layout import prompt, training_document
+from megatron_speech.text_to_token.utterances import read_utterances
+from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+
+def build_task_documents(config: TaskDocumentsConfig) -> None:
+    """Make the document shards `config.output`; ValueError when no utterance is left or the codes do not fit."""
+    inputs = [*config.codes, config.vocabulary]
+    if is_made(config.output, kind=f"documents_{config.task}", config=config, inputs=inputs):
+        logger.info("%s: already done", config.output)
+        return
+    vocabulary = Vocabulary.load(config.vocabulary)
+    tokenizer = TextTokenizer.load(config.vocabulary)
+    counts: Counter[str] = Counter()
+    with make_artifact(config.output, kind=f"documents_{config.task}", config=config, inputs=inputs) as draft:
+        documents = _documents(config, tokenizer=tokenizer, vocabulary=vocabulary, counts=counts)
+        bar = tqdm(documents, desc=config.task, unit="document")
+        draft.facts.update(write_documents(draft.folder, bar, vocabulary=vocabulary, name=config.task))
+        if not draft.facts["documents"]:
+            raise ValueError(
+                f"codes={[str(path) for path in config.codes]}: no utterance passes the filters; widen `utterances`"
+            )
+        draft.facts["utterances"] = dict(counts)
+        draft.facts["duration_s"] = round(draft.facts["utterances"].pop("duration_ms") / 1000, 1)
+    logger.info("%s: %d documents", config.output, draft.facts["documents"])
+
+
+def _documents(
+    config: TaskDocumentsConfig, *, tokenizer: TextTokenizer, vocabulary: Vocabulary, counts: Counter[str]
+) -> Iterator[TokenDocument]:
+    for utterance in read_utterances(config.codes, config.utterances, vocabulary=vocabulary, counts=counts):
+        document = task_document(utterance, task=config.task, tokenizer=tokenizer, vocabulary=vocabulary)
+        if document is None:
+            counts["unspeakable"] += 1
+            continue
+        counts["duration_ms"] += round(1000 * utterance.meta.get("duration_s", 0.0))
+        yield document
+
+
+def task_document(
+    utterance: TokenDocument, *, task: str, tokenizer: TextTokenizer, vocabulary: Vocabulary
+) -> TokenDocument | None:
+    """One utterance laid out for `task`; None where its text has nothing that can be spoken."""
+    text, key = utterance.meta["text"], utterance.key
+    meta = {**utterance.meta, "task": task}
+    if task == "text_to_token":
+        if not prompt(text, tokenizer=tokenizer, vocabulary=vocabulary):
+            return None
+        return training_document(key, text, utterance.tokens, tokenizer=tokenizer, vocabulary=vocabulary, meta=meta)
+    layout = {"recognition": recognition_document, "synthesis": synthesis_document}[task]
+    ids = tokenizer.encode(text)
+    return layout(key, text_ids=ids, codes=utterance.tokens, vocabulary=vocabulary, meta=meta)

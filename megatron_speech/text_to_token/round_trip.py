@@ -1,0 +1,107 @@
+"""How good is synthetic speech: held-out texts become speech tokens and are read back by the tokenizer's recogniser.
+
+The word error rate of the true codes of the same utterances stands beside it: it is what the recogniser itself gets
+wrong, and the floor for synthesis. Texts that were given up are counted, and are read as nothing in
+`wer_with_failures`. Price: tokens only; a fault of the speech decoder is not seen here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.audio.transcripts import error_rates
+from megatron_speech.config.text_to_token import RoundTripConfig
+from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.text_to_token.synthesize import Synthesizer
+from megatron_speech.text_to_token.utterances import read_utterances
+from megatron_speech.text_tokenizer import TextTokenizer
+
+logger = logging.getLogger(__name__)
+
+
+def round_trip(config: RoundTripConfig) -> None:
+    """Make `config.output`: error rates in the manifest, one line per text in samples.jsonl."""
+    inputs = [config.model, config.speech_tokenizer, config.codes]
+    inputs += [config.text_vocabulary] if config.text_vocabulary else []
+    if is_made(config.output, kind="round_trip", config=config, inputs=inputs):
+        logger.info("%s: already done", config.output)
+        return
+    synthesizer = Synthesizer.load(config.model, config.synthesis)
+    counts: Counter[str] = Counter()
+    utterances = list(
+        read_utterances([config.codes], config.utterances, vocabulary=synthesizer.vocabulary, counts=counts)
+    )
+    if not utterances:
+        raise ValueError(f"codes={config.codes}: no utterance passes the filters; widen `utterances`")
+    texts = [str(utterance.meta["text"]) for utterance in utterances]
+    true = [utterance.tokens for utterance in utterances]
+    with make_artifact(config.output, kind="round_trip", config=config, inputs=inputs) as draft:
+        made = synthesizer.synthesize(texts, config.seed, keys=[each.key for each in utterances], progress=True)
+        tokenizer = SpeechTokenizer.load(config.speech_tokenizer)
+        heard_true = tokenizer.recognize(true)
+        heard = _recognize(tokenizer, made)
+        draft.facts.update(compare(texts, true=true, made=made, heard_true=heard_true, heard=heard))
+        draft.facts["synthesis"] = dict(synthesizer.counts)
+        if config.text_vocabulary:
+            draft.facts["speech_tokens_per_text_token"] = _expansion(
+                TextTokenizer.load(config.text_vocabulary), texts, made
+            )
+        with (draft.folder / "samples.jsonl").open("w") as file:
+            for utterance, codes, truth, guess in zip(utterances, made, heard_true, heard, strict=True):
+                sample = {
+                    "id": utterance.key,
+                    "text": utterance.meta["text"],
+                    "heard_true_codes": truth,
+                    "heard_synthesised": guess,
+                    "num_true_codes": len(utterance.tokens),
+                    "codes": None if codes is None else codes.tolist(),
+                }
+                file.write(json.dumps(sample, ensure_ascii=False) + "\n")
+    logger.info(
+        "%s: word error rate %s, true codes %s", config.output, draft.facts["wer"], draft.facts["wer_true_codes"]
+    )
+
+
+def compare(
+    texts: Sequence[str],
+    *,
+    true: Sequence[np.ndarray],
+    made: Sequence[np.ndarray | None],
+    heard_true: Sequence[str],
+    heard: Sequence[str | None],
+) -> dict[str, Any]:
+    """Facts of a round trip; rates are fractions, and null where every text was given up."""
+    kept = [number for number, codes in enumerate(made) if codes is not None]
+    facts: dict[str, Any] = {"texts": len(texts), "failures": len(texts) - len(kept)}
+    reference = error_rates(texts, heard_true)
+    facts |= {"wer_true_codes": reference["wer"], "cer_true_codes": reference["cer"]}
+    facts["wer_with_failures"] = error_rates(texts, [words or "" for words in heard])["wer"]
+    ours = error_rates([texts[n] for n in kept], [heard[n] or "" for n in kept]) if kept else {"wer": None, "cer": None}
+    facts |= {"wer": ours["wer"], "cer": ours["cer"]}
+    ratios = [len(made[n]) / len(true[n]) for n in kept]  # type: ignore[arg-type]
+    facts["length_ratio_median"] = statistics.median(ratios) if ratios else None
+    facts["speech_tokens"] = sum(len(codes) for codes in made if codes is not None)
+    facts["speech_tokens_true"] = sum(len(true[n]) for n in kept)
+    return facts
+
+
+def _recognize(tokenizer: SpeechTokenizer, made: Sequence[np.ndarray | None]) -> list[str | None]:
+    """Words of every synthesised text, None where there is none."""
+    heard = iter(tokenizer.recognize([codes for codes in made if codes is not None]))
+    return [None if codes is None else next(heard) for codes in made]
+
+
+def _expansion(tokenizer: TextTokenizer, texts: Sequence[str], made: Sequence[np.ndarray | None]) -> float | None:
+    """Speech tokens per text token over the synthesised texts (the paper's data: 3.81)."""
+    pairs = [
+        (len(tokenizer.encode(text)), len(codes)) for text, codes in zip(texts, made, strict=True) if codes is not None
+    ]
+    return sum(speech for _, speech in pairs) / sum(text for text, _ in pairs) if pairs else None

@@ -1,0 +1,49 @@
+"""Transcribed utterances of code shards, filtered: what every stage of this room starts from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from megatron_speech.config.text_to_token import UtterancesConfig
+from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.shards import read_documents
+from megatron_speech.vocabulary import Vocabulary
+
+
+def read_utterances(
+    folders: Sequence[Path], wanted: UtterancesConfig, *, vocabulary: Vocabulary, counts: Counter[str]
+) -> Iterator[TokenDocument]:
+    """Utterances whose `tokens` are bare codes and whose meta has `text`; what is left out is counted.
+
+    Raises ValueError where a folder's codes come from another speech tokenizer than the vocabulary's.
+    """
+    taken = 0
+    for folder in folders:
+        require_same_codes(folder, vocabulary=vocabulary)
+        for document in read_documents(folder):
+            if taken == wanted.max_utterances:
+                return
+            counts["read"] += 1
+            if not wanted.admits(document.meta):
+                counts["filtered_out"] += 1
+            elif not str(document.meta.get("text", "")).strip():
+                counts["without_text"] += 1
+            else:
+                taken += 1
+                yield document
+
+
+def require_same_codes(folder: Path, *, vocabulary: Vocabulary) -> None:
+    """Refuse codes of another speech tokenizer than the one the vocabulary was built for."""
+    codes = Vocabulary.load(folder)
+    if codes.num_text_ids or codes.special_tokens:
+        raise ValueError(
+            f"{folder} holds documents with text ids, not bare codes; give an output of tools/tokenize_speech.py"
+        )
+    if (codes.num_speech_ids, codes.speech_fingerprint) != (vocabulary.num_speech_ids, vocabulary.speech_fingerprint):
+        raise ValueError(
+            f"{folder}: codes of speech tokenizer {codes.speech_fingerprint[:12]} ({codes.num_speech_ids} codes), the "
+            f"vocabulary has {vocabulary.speech_fingerprint[:12]} ({vocabulary.num_speech_ids}); encode or build again"
+        )

@@ -1,0 +1,17 @@
+#!/usr/bin/env python
+"""Lay transcribed speech tokens out as training documents of one task: recognition, synthesis or text_to_token."""
+
+from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.text_to_token import TaskDocumentsConfig
+
+
+def main() -> None:
+    config = parse_config(TaskDocumentsConfig, description=__doc__ or "")
+    from megatron_speech.text_to_token.documents import build_task_documents
+
+    with user_errors():
+        build_task_documents(config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+#!/usr/bin/env python
+"""Let an exported model speak and write: spoken contexts continued in text, speech recognised, text spoken."""
+
+from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.samples import SamplesConfig
+
+
+def main() -> None:
+    config = parse_config(SamplesConfig, description=__doc__ or "")
+    from megatron_speech.evaluation.samples import make_samples
+
+    with user_errors():
+        make_samples(config)
+        print((config.output / "samples.json").read_text())
+
+
+if __name__ == "__main__":
+    main()
