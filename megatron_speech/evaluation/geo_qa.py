@@ -60,18 +60,15 @@ def _question(
     config: SpokenCorpusConfig, document: TextDocument, readings: dict[str, dict[str, Utterance]]
 ) -> Question:
     meta = document.metadata
-    group, answer, candidates = meta.get("group"), meta.get("answer"), meta.get("candidates")
-    valid = isinstance(candidates, list) and len(candidates) == len(set(candidates)) == 4 and answer in candidates
-    if group not in GROUPS or not valid:
+    group, answer, candidates, country = (meta.get(key) for key in ("group", "answer", "candidates", "country"))
+    names = [answer, *(name for name in candidates if name != answer)] if isinstance(candidates, list) else []
+    if group not in GROUPS or len(set(names)) != 4 or sorted(names) != sorted(candidates or []):
         raise ValueError(
             f"{config.texts}: question {document.id!r} needs a group of {GROUPS} and four different candidates "
             "with the answer among them; build the corpus again"
         )
-    names = [answer, *(name for name in candidates if name != answer)]
-    country = str(meta.get("country"))
-    return Question(
-        country, group, Utterance(document.text), readings.get(country, {}), [Utterance(name) for name in names]
-    )
+    spoken = readings.get(str(country), {})
+    return Question(str(country), group, Utterance(document.text), spoken, [Utterance(name) for name in names])
 
 
 def run_geo_qa(

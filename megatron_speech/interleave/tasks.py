@@ -28,7 +28,7 @@ def recognition_document(
 
     Raises ValueError when either side is empty or a code or id lies outside the vocabulary.
     """
-    prompt = recognition_prompt(codes, vocabulary=vocabulary)
+    prompt = recognition_prompt(codes, vocabulary=vocabulary, key=key)
     return _document(key, prompt, _text(text_ids, vocabulary=vocabulary, key=key), meta)
 
 
@@ -36,33 +36,31 @@ def synthesis_document(
     key: str, *, text_ids: Sequence[int], codes: np.ndarray, vocabulary: Vocabulary, meta: dict[str, Any] | None = None
 ) -> TokenDocument:
     """Text to speech; arguments and errors as in `recognition_document`. The target ends with `<|end_of_audio|>`."""
-    target = np.append(speech_ids(codes, vocabulary=vocabulary), vocabulary.special_id(END_OF_AUDIO))
-    return _document(key, synthesis_prompt(text_ids, vocabulary=vocabulary), target, meta)
+    target = np.append(speech_ids(codes, vocabulary=vocabulary, key=key), vocabulary.special_id(END_OF_AUDIO))
+    return _document(key, synthesis_prompt(text_ids, vocabulary=vocabulary, key=key), target, meta)
 
 
-def recognition_prompt(codes: np.ndarray, *, vocabulary: Vocabulary) -> np.ndarray:
+def recognition_prompt(codes: np.ndarray, *, vocabulary: Vocabulary, key: str = "recognition prompt") -> np.ndarray:
     """Everything before the transcript, int32 [T + 3]."""
-    speech = speech_ids(codes, vocabulary=vocabulary)
-    return np.concatenate([[vocabulary.special_id(RECOGNIZE)], enclosed(speech, vocabulary=vocabulary)]).astype(
-        np.int32
-    )
+    speech = enclosed(speech_ids(codes, vocabulary=vocabulary, key=key), vocabulary=vocabulary)
+    return np.concatenate([[vocabulary.special_id(RECOGNIZE)], speech]).astype(np.int32)
 
 
-def synthesis_prompt(text_ids: Sequence[int], *, vocabulary: Vocabulary) -> np.ndarray:
+def synthesis_prompt(text_ids: Sequence[int], *, vocabulary: Vocabulary, key: str = "synthesis prompt") -> np.ndarray:
     """Everything before the first speech token, int32 [len(text_ids) + 2]."""
-    text = _text(text_ids, vocabulary=vocabulary, key="synthesis prompt")
+    text = _text(text_ids, vocabulary=vocabulary, key=key)
     ends = vocabulary.special_id(SYNTHESIZE), vocabulary.special_id(BEGIN_OF_AUDIO)
     return np.concatenate([ends[:1], text, ends[1:]]).astype(np.int32)
 
 
-def speech_ids(codes: np.ndarray, *, vocabulary: Vocabulary) -> np.ndarray:
+def speech_ids(codes: np.ndarray, *, vocabulary: Vocabulary, key: str = "speech codes") -> np.ndarray:
     """Codes of the speech tokenizer as ids of `vocabulary`, int32 [T]; ValueError if none or outside the codebook."""
     codes = np.asarray(codes)
     if codes.size == 0:
-        raise ValueError("speech codes: none given, at least one is needed; drop recordings without speech tokens")
+        raise ValueError(f"{key}: speech codes: none given, at least one is needed; drop speech without codes")
     if codes.min() < 0 or codes.max() >= vocabulary.num_speech_ids:
         raise ValueError(
-            f"speech codes: {codes.min()}..{codes.max()} outside the codebook of {vocabulary.num_speech_ids}; "
+            f"{key}: speech codes {codes.min()}..{codes.max()} outside the codebook of {vocabulary.num_speech_ids}; "
             "encode with the speech tokenizer of this vocabulary"
         )
     return (codes.astype(np.int64) + vocabulary.first_speech_id).astype(np.int32)
