@@ -13,6 +13,7 @@ import json
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,7 +29,7 @@ class AudioRecord:
     """One utterance."""
 
     key: str
-    """Unique in its folder; letters, digits, ``-`` and ``_``."""
+    """Unique in its shard; letters, digits, ``-`` and ``_``."""
     waveform: np.ndarray
     """Mono float32 [samples] at 16 kHz."""
     text: str
@@ -38,30 +39,48 @@ class AudioRecord:
 
 
 def write_audio_shards(
-    folder: Path, records: Iterable[AudioRecord], *, name: str, utterances_per_shard: int = 2000
+    folder: Path, records: Iterable[AudioRecord], *, name: str, utterances_per_shard: int = 1000
 ) -> dict[str, Any]:
-    """Write ``<name>-<NNNNNN>.tar`` under `folder`; returns the facts of the manifest (totals, shards with checksums).
+    """Write ``<name>-<NNNNNN>.tar`` under `folder`; returns the manifest's facts (`audio_facts`).
 
     The caller puts the facts into the artefact's manifest, without which the folder cannot be read back.
     """
-    shards: list[dict[str, Any]] = []
+    shards = [
+        write_audio_shard(folder / f"{name}-{number:06d}.tar", batch)
+        for number, batch in enumerate(_batches(records, utterances_per_shard))
+    ]
+    return audio_facts(shards)
+
+
+def write_audio_shard(path: Path, records: Iterable[AudioRecord]) -> dict[str, Any]:
+    """Write one shard, complete or not at all; returns its name, checksum and totals."""
+    temporary = path.with_name(path.name + ".tmp")
+    keys: set[str] = set()
     seconds = 0.0
-    seen: set[str] = set()
-    batch: list[AudioRecord] = []
-    for record in records:
-        _check_key(record.key, seen)
-        seconds += len(record.waveform) / SAMPLE_RATE
-        batch.append(record)
-        if len(batch) == utterances_per_shard:
-            shards.append(_write_shard(folder / f"{name}-{len(shards):06d}.tar", batch))
-            batch = []
-    if batch:
-        shards.append(_write_shard(folder / f"{name}-{len(shards):06d}.tar", batch))
-    if not shards:
-        raise ValueError(f"{folder}: no utterances to write for {name!r}")
+    with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for record in records:
+            _check_key(record.key, keys)
+            duration = round(len(record.waveform) / SAMPLE_RATE, 4)
+            seconds += duration
+            meta = {**record.meta, "id": record.key, "text": record.text, "duration_s": duration}
+            _add(tar, f"{record.key}.flac", encode_flac(record.waveform))
+            _add(tar, f"{record.key}.txt", record.text.encode())
+            _add(tar, f"{record.key}.json", json.dumps(meta, ensure_ascii=False, sort_keys=True).encode())
+    temporary.replace(path)
     return {
-        "utterances": len(seen),
-        "hours": round(seconds / 3600, 4),
+        "name": path.name,
+        "utterances": len(keys),
+        "seconds": round(seconds, 2),
+        "bytes": path.stat().st_size,
+        "xxh3": _checksum(path),
+    }
+
+
+def audio_facts(shards: list[dict[str, Any]]) -> dict[str, Any]:
+    """The facts of a manifest: totals over `shards`, and `shards` themselves."""
+    return {
+        "utterances": sum(shard["utterances"] for shard in shards),
+        "hours": round(sum(shard["seconds"] for shard in shards) / 3600, 4),
         "sample_rate": SAMPLE_RATE,
         "shards": shards,
     }
@@ -81,17 +100,10 @@ def _check_key(key: str, seen: set[str]) -> None:
     seen.add(key)
 
 
-def _write_shard(path: Path, records: list[AudioRecord]) -> dict[str, Any]:
-    temporary = path.with_name(path.name + ".tmp")
-    with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for record in records:
-            meta = {**record.meta, "id": record.key, "text": record.text}
-            meta["duration_s"] = round(len(record.waveform) / SAMPLE_RATE, 4)
-            _add(tar, f"{record.key}.flac", encode_flac(record.waveform))
-            _add(tar, f"{record.key}.txt", record.text.encode())
-            _add(tar, f"{record.key}.json", json.dumps(meta, ensure_ascii=False, sort_keys=True).encode())
-    temporary.replace(path)
-    return {"name": path.name, "utterances": len(records), "bytes": path.stat().st_size, "xxh3": _checksum(path)}
+def _batches(records: Iterable[AudioRecord], size: int) -> Iterator[list[AudioRecord]]:
+    iterator = iter(records)
+    while batch := list(islice(iterator, size)):
+        yield batch
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -35,3 +35,50 @@ class CorpusConfig:
             raise ValueError(f"heldout_share={self.heldout_share} must lie between 0 and 1; 0.13 gives 300 cloze items")
         if self.cloze_items < 1:
             raise ValueError(f"cloze_items={self.cloze_items} must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechConfig:
+    """Settings of `speak_corpus.py`: one folder of audio per call."""
+
+    assets: Path
+    """Folder that `fetch_assets.py` filled (voices and recordings)."""
+    corpus: Path
+    """Folder that `prepare_corpus.py` made."""
+    output: Path
+    """Folder of the audio shards."""
+    part: Literal["train", "heldout", "questions", "cloze", "human"]
+    """What is spoken: sentences of the training or held-out articles, the questions, the cloze items. "human" collects
+    the recordings of people."""
+    utterances: dict[str, int] = field(default_factory=lambda: {"hibari": 1400})
+    """Utterances per voice (train, heldout): hibari, kal16, awb, rms, slt. The last four are left out if not fetched."""
+    span_share: float = 0.4
+    """Share of the utterances that are a run of words from within a sentence, not a whole one (train, heldout)."""
+    span_words: tuple[int, int] = (4, 16)
+    """Fewest and most words of such a run."""
+    geography_share: float = 0.25
+    """Share of the utterances that are geography facts (train)."""
+    items: int = 96
+    """Questions, or cloze items, to speak; all in hibari's voice."""
+    readings: int = 2
+    """How often each question is read, at different speeds."""
+    speeds: tuple[float, float] = (0.9, 1.15)
+    """Slowest and fastest reading; 1 is the voice's own pace."""
+    max_characters: int = 200
+    """Longest text read in one breath; 30 seconds, the recogniser's window, hold about 400."""
+    min_seconds: float = 1.0
+    """Shortest recording of a person that is kept."""
+
+    def __post_init__(self) -> None:
+        for name in ("span_share", "geography_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)} is a share and must lie in 0 to 1")
+        for name in ("items", "readings", "max_characters"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        if not 1 <= self.span_words[0] <= self.span_words[1]:
+            raise ValueError(f"span_words={list(self.span_words)} must be [fewest, most] with 1 <= fewest <= most")
+        if not 0.5 <= self.speeds[0] <= self.speeds[1] <= 2:
+            raise ValueError(f"speeds={list(self.speeds)} must be [slowest, fastest] within 0.5 to 2")
+        if self.part in ("train", "heldout") and not any(count > 0 for count in self.utterances.values()):
+            raise ValueError(f"utterances={self.utterances} asks for no utterance; write for instance {{hibari: 1400}}")

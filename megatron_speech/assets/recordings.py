@@ -1,0 +1,86 @@
+"""Human speech with transcripts, for held-out checks: telephone prompts and ten short test recordings.
+
+asterisk-core-sounds-en: one speaker, 16 kHz G.722, a text file of ``name: what is said``. pocketsphinx-testdata: five
+sentences of a LibriVox book and five of playing cards. There is not nearly enough to train on, and that is not what it
+is for: it says whether what was learned from synthetic voices holds for people.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from megatron_speech.assets.fetch import DEBIAN
+from megatron_speech.assets.text import clean_text
+from megatron_speech.audio.io import SAMPLE_RATE, checked_waveform, read_audio
+from megatron_speech.audio.shards import AudioRecord
+
+SHARE = Path("usr") / "share"
+
+
+def read_recordings(assets: Path, *, min_seconds: float) -> Iterator[AudioRecord]:
+    """Every recording of at least `min_seconds` whose words are known; nothing where neither package was fetched."""
+    root = assets / DEBIAN / SHARE
+    for speaker, name, text, waveform in (*_prompts(root), *_test_recordings(root)):
+        if len(waveform) < min_seconds * SAMPLE_RATE:
+            continue
+        key = f"human-{speaker}-{re.sub(r'[^A-Za-z0-9_-]', '-', name)}"
+        meta = {"voice": speaker, "source": "human", "split": "heldout"}
+        yield AudioRecord(key=key, waveform=waveform, text=text, meta=meta)
+
+
+def decode_g722(path: Path) -> np.ndarray:
+    """Mono float32 [samples] at 16 kHz of a raw G.722 file; ValueError naming it if it cannot be decoded."""
+    try:
+        import av
+    except ImportError as error:
+        raise ValueError("reading G.722 recordings needs PyAV: pip install av") from error
+    try:
+        with av.open(str(path), format="g722") as container:
+            blocks = [frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)]
+    except av.FFmpegError as error:
+        raise ValueError(f"{path}: not readable as G.722 ({error})") from error
+    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.int16)
+    return checked_waveform(samples.astype(np.float32) / 32768.0, name=str(path))
+
+
+def parse_prompts(text: str) -> dict[str, str]:
+    """``name: words`` per line; what is a sound and not words (in brackets) or a comment is left out."""
+    prompts = {}
+    for line in text.splitlines():
+        name, separator, words = line.partition(":")
+        words = clean_text(words)
+        if separator and words and not line.startswith(";") and not set("[]<>") & set(words):
+            prompts[name.strip()] = words
+    return prompts
+
+
+def parse_transcription(text: str) -> dict[str, str]:
+    """``<s> words </s> (name)`` per line."""
+    found = re.findall(r"<s>\s*(.*?)\s*</s>\s*\(([^()]+)\)", text)
+    return {name: " ".join(words.split()) for words, name in found}
+
+
+def _prompts(root: Path) -> Iterator[tuple[str, str, str, np.ndarray]]:
+    table = root / "doc" / "asterisk-core-sounds-en" / "core-sounds-en.txt.gz"
+    folder = root / "asterisk" / "sounds" / "en_US_f_Allison"
+    if table.is_file() and folder.is_dir():
+        with gzip.open(table, "rt", encoding="utf-8", errors="replace") as file:
+            prompts = parse_prompts(file.read())
+        for name, text in prompts.items():
+            path = folder / f"{name}.g722"
+            if path.is_file():
+                yield "allison", name, text, decode_g722(path)
+
+
+def _test_recordings(root: Path) -> Iterator[tuple[str, str, str, np.ndarray]]:
+    data = root / "pocketsphinx" / "test" / "data"
+    for speaker, table in (("librivox", "transcription"), ("cards", "cards.transcription")):
+        path = data / speaker / table
+        if path.is_file():
+            for name, text in parse_transcription(path.read_text()).items():
+                yield speaker, name, text, read_audio(data / speaker / f"{name}.wav")

@@ -1,0 +1,113 @@
+"""Speak a corpus: the list of utterances through the voices, into audio shards.
+
+Work goes to one process per core (a voice is a program of one thread), in order, so that the result does not depend on
+how many there are. A shard that is complete survives an interruption: the next attempt says only what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from megatron_speech.artifact import is_made, make_artifact, write_atomic
+from megatron_speech.assets.recordings import read_recordings
+from megatron_speech.assets.utterances import Utterance, plan_utterances
+from megatron_speech.assets.voices import Voice, has_voice, open_voice
+from megatron_speech.audio.shards import AudioRecord, audio_facts, write_audio_shard, write_audio_shards
+from megatron_speech.config.assets import SpeechConfig
+
+log = logging.getLogger(__name__)
+
+UTTERANCES_PER_SHARD = 500
+
+
+def speak_corpus(config: SpeechConfig) -> None:
+    """Make the audio folder `config.output`."""
+    if is_made(config.output, kind="audio", config=config, inputs=[config.corpus]):
+        log.info("%s is already made", config.output)
+        return
+    with make_artifact(config.output, kind="audio", config=config, inputs=[config.corpus]) as draft:
+        if config.part == "human":
+            draft.facts |= _copy_recordings(config, draft.folder)
+        else:
+            voices = available_voices(config)
+            draft.facts |= speak(
+                plan_utterances(config, voices), assets=config.assets, folder=draft.folder, name=config.part
+            )
+            draft.facts["voices_left_out"] = sorted(set(config.utterances) - set(voices))
+        facts = draft.facts
+    log.info("%s: %d utterances, %.2f hours", config.output, facts["utterances"], facts["hours"])
+
+
+def available_voices(config: SpeechConfig) -> dict[str, int]:
+    """Voice -> utterances, for the voices that were fetched; only flite's, from Debian packages, may be missing."""
+    voices = {}
+    for name, count in config.utterances.items():
+        if name == "hibari" or has_voice(name, config.assets):
+            voices[name] = count
+        else:
+            log.warning("left out: %d utterances of voice %s, whose Debian package was not fetched", count, name)
+    return {name: count for name, count in voices.items() if count > 0}
+
+
+def speak(utterances: list[Utterance], *, assets: Path, folder: Path, name: str) -> dict[str, Any]:
+    """Say `utterances` into shards ``<name>-<NNNNNN>.tar`` under `folder`, less those already there; returns facts."""
+    batches = [utterances[i : i + UTTERANCES_PER_SHARD] for i in range(0, len(utterances), UTTERANCES_PER_SHARD)]
+    shards = []
+    with ExitStack() as stack:
+        bar = stack.enter_context(tqdm(total=len(utterances), desc=f"speaking {name}", unit="utterance"))
+        pool = stack.enter_context(_pool())
+        for number, batch in enumerate(batches):
+            path = folder / f"{name}-{number:06d}.tar"
+            receipt = path.with_suffix(".json")
+            if not receipt.is_file():
+                write_atomic(receipt, json.dumps(write_audio_shard(path, _said(pool, batch, assets, bar))))
+            else:
+                bar.update(len(batch))
+            shards.append(json.loads(receipt.read_text()))
+    for shard in shards:
+        (folder / shard["name"]).with_suffix(".json").unlink()
+    return audio_facts(shards)
+
+
+def _copy_recordings(config: SpeechConfig, folder: Path) -> dict[str, Any]:
+    records = tqdm(read_recordings(config.assets, min_seconds=config.min_seconds), desc="recordings", unit="recording")
+    facts = write_audio_shards(folder, records, name="human")
+    if not facts["utterances"]:
+        log.warning("%s holds no human recordings: Debian's pocketsphinx-testdata was not fetched", config.assets)
+    return facts
+
+
+def _pool() -> ProcessPoolExecutor:
+    # forkserver: a fork of a process that already runs threads (tqdm, onnxruntime) may hang.
+    context = multiprocessing.get_context("forkserver")
+    return ProcessPoolExecutor(max_workers=len(os.sched_getaffinity(0)), mp_context=context)
+
+
+def _said(pool: ProcessPoolExecutor, batch: list[Utterance], assets: Path, bar: tqdm) -> Iterator[AudioRecord]:
+    waveforms = pool.map(partial(_speak_one, assets), batch, chunksize=8)
+    for utterance, waveform in zip(batch, waveforms, strict=True):
+        bar.update()
+        yield AudioRecord(key=utterance.key, waveform=waveform, text=utterance.text, meta=utterance.meta)
+
+
+def _speak_one(assets: Path, utterance: Utterance) -> np.ndarray:
+    """In a worker process: 16 kHz samples of one utterance."""
+    return _voice(utterance.voice, assets).speak(utterance.text, speed=utterance.speed, seed=utterance.seed)
+
+
+@cache
+def _voice(name: str, assets: Path) -> Voice:
+    """Voices stay open for the life of a worker."""
+    return open_voice(name, assets)

@@ -1,0 +1,158 @@
+"""What is to be spoken, by whom and how fast: a list that follows from the corpus and the settings alone.
+
+Every choice (which sentences, which span of one, the speed, the seed) is a hash of names, so the list is the same on
+any machine and does not depend on how the work is shared out. Whole sentences are mixed with runs of words from within
+sentences, because a text-to-token model is later asked to speak exactly such spans (arXiv 2411.17607 section 2.3).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from megatron_speech.assets.corpus import read_jsonl
+from megatron_speech.assets.text import is_speakable
+from megatron_speech.config.assets import SpeechConfig
+
+MIN_CHARACTERS = 20
+"""Shorter sentences are mostly remains of headings."""
+
+
+CLOZE_ENDINGS = ("ending", "random_ending", "same_topic_ending")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Utterance:
+    """One thing to say."""
+
+    key: str
+    text: str
+    voice: str
+    speed: float
+    seed: int
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+def plan_utterances(config: SpeechConfig, voices: dict[str, int]) -> list[Utterance]:
+    """Everything of `config.part` that `voices` (name -> how many utterances) shall say."""
+    if config.part == "questions":
+        return list(_questions(config))
+    if config.part == "cloze":
+        return list(_cloze(config))
+    return list(_sentences(config, voices))
+
+
+def _sentences(config: SpeechConfig, voices: dict[str, int]) -> Iterator[Utterance]:
+    """Articles' sentences and geography facts: each voice says the next ones of one fixed random order."""
+    sentences = _in_order(_article_sentences(config))
+    facts = _in_order(_geography_facts(config)) if config.part == "train" else []
+    share = config.geography_share if config.part == "train" else 0.0
+    said_sentences = said_facts = 0
+    for voice, count in voices.items():
+        num_facts = round(count * share)
+        num_sentences = count - num_facts
+        if said_sentences + num_sentences > len(sentences) or said_facts + num_facts > len(facts):
+            raise ValueError(
+                f"utterances={config.utterances} asks for more than the {len(sentences)} sentences and {len(facts)} "
+                f"facts of {config.corpus}; lower the counts"
+            )
+        for name, text, meta in sentences[said_sentences : said_sentences + num_sentences]:
+            yield _utterance(config, f"{name}-{voice}", _sentence_or_span(config, name, text), voice, meta)
+        for name, text, meta in facts[said_facts : said_facts + num_facts]:
+            yield _utterance(config, f"{name}-{voice}", text, voice, meta)
+        said_sentences += num_sentences
+        said_facts += num_facts
+
+
+def _article_sentences(config: SpeechConfig) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for document in read_jsonl(config.corpus / f"{config.part}.jsonl"):
+        if not document["metadata"]["speakable"]:
+            continue
+        for number, sentence in enumerate(document["metadata"]["sentences"]):
+            if MIN_CHARACTERS <= len(sentence) <= config.max_characters and is_speakable(sentence):
+                yield f"{document['id']}-{number}", sentence, {"source": "corpus", "document": document["id"]}
+
+
+def _geography_facts(config: SpeechConfig) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for document in read_jsonl(config.corpus / "geography.jsonl"):
+        if document["metadata"]["speakable"]:
+            meta = {"source": "geography", "document": document["id"], "country": document["metadata"]["country"]}
+            yield document["id"], document["text"], meta
+
+
+def _questions(config: SpeechConfig) -> Iterator[Utterance]:
+    """The first `items` questions, each read `readings` times; the two groups take turns, so both are asked alike."""
+    documents = read_jsonl(config.corpus / "questions.jsonl")
+    ranked: list[tuple[int, str, dict[str, Any]]] = []
+    for group in ("written_only", "spoken"):
+        members = sorted((d for d in documents if d["metadata"]["group"] == group), key=lambda d: _hash(d["id"]))
+        ranked += [(rank, group, document) for rank, document in enumerate(members)]
+    ranked.sort(key=lambda entry: entry[:2])
+    for _, _, document in ranked[: config.items]:
+        meta = {"source": "questions", "item": document["id"], "country": document["metadata"]["country"]}
+        for reading in range(config.readings):
+            key = f"{document['id']}-{reading}"
+            yield _utterance(config, key, document["text"], "hibari", {**meta, "reading": reading})
+
+
+def _cloze(config: SpeechConfig) -> Iterator[Utterance]:
+    """The four parts of the first `items` items whose parts are all short enough."""
+    documents = read_jsonl(config.corpus / "cloze.jsonl")
+    parts_of = [
+        (document["id"], {"context": document["text"], **{name: document["metadata"][name] for name in CLOZE_ENDINGS}})
+        for document in documents
+    ]
+    fitting = [
+        (item, parts)
+        for item, parts in parts_of
+        if all(len(text) <= config.max_characters and is_speakable(text) for text in parts.values())
+    ]
+    if len(fitting) < config.items:
+        raise ValueError(
+            f"items={config.items} asks for more than the {len(fitting)} cloze items of {config.corpus} within "
+            f"max_characters={config.max_characters}; lower the one or raise the other"
+        )
+    for item, parts in fitting[: config.items]:
+        for part, text in parts.items():
+            yield _utterance(config, f"{item}-{part}", text, "hibari", {"source": "cloze", "item": item, "part": part})
+
+
+def _utterance(config: SpeechConfig, name: str, text: str, voice: str, meta: dict[str, Any]) -> Utterance:
+    slowest, fastest = config.speeds
+    speed = round(slowest + _fraction(f"speed:{name}") * (fastest - slowest), 3)
+    split = "train" if config.part == "train" else "heldout"
+    return Utterance(
+        key=name,
+        text=text,
+        voice=voice,
+        speed=speed,
+        seed=int(_hash(f"seed:{name}")[:8], 16),
+        meta={**meta, "voice": voice, "split": split, "speed": speed},
+    )
+
+
+def _sentence_or_span(config: SpeechConfig, name: str, sentence: str) -> str:
+    """The sentence, or with probability `span_share` a run of its words."""
+    words = sentence.split()
+    fewest, most = config.span_words
+    if _fraction(f"span:{name}") >= config.span_share or len(words) <= fewest:
+        return sentence
+    length = fewest + int(_fraction(f"length:{name}") * (min(most, len(words) - 1) - fewest + 1))
+    start = int(_fraction(f"start:{name}") * (len(words) - length + 1))
+    return " ".join(words[start : start + length])
+
+
+def _in_order(entries: Iterator[tuple[str, str, dict[str, Any]]]) -> list[tuple[str, str, dict[str, Any]]]:
+    """A fixed random order."""
+    return sorted(entries, key=lambda entry: _hash(entry[0]))
+
+
+def _fraction(text: str) -> float:
+    """A number in [0, 1) that depends on `text` alone."""
+    return int(_hash(text)[:13], 16) / 16**13
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,106 @@
+"""Voices that read text aloud: hibari (neural, about 100 times faster than speech) and flite's four (older methods).
+
+A voice is a name and `speak(text, speed, seed) -> waveform`. The same arguments give the same samples: hibari's noise
+is seeded, flite has none. hibari is the one package whose code is run; it is loaded from the packages folder by its
+path, which changes no search path. It speaks 24 kHz and is resampled once. flite's program is started per utterance.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol
+
+import numpy as np
+
+from megatron_speech.assets.fetch import DEBIAN, PACKAGES
+from megatron_speech.audio.io import SAMPLE_RATE, checked_waveform, read_audio, resample
+
+FLITE_VOICES = ("kal16", "awb", "rms", "slt")
+VOICES = ("hibari", *FLITE_VOICES)
+
+
+class Voice(Protocol):
+    """Reads text aloud."""
+
+    def speak(self, text: str, *, speed: float, seed: int) -> np.ndarray:
+        """Mono float32 [samples] at 16 kHz; `speed` 1 is the voice's own pace. ValueError if nothing was said."""
+        ...
+
+
+def has_voice(name: str, assets: Path) -> bool:
+    """True if the packages of voice `name` were fetched; ValueError for an unknown name."""
+    if name not in VOICES:
+        raise ValueError(f"voice {name!r} is not known; choose from {', '.join(VOICES)}")
+    return _hibari_init(assets).is_file() if name == "hibari" else _flite_program(assets).is_file()
+
+
+def open_voice(name: str, assets: Path) -> Voice:
+    """The voice `name`; FileNotFoundError says which package is missing."""
+    if not has_voice(name, assets):
+        package = "hibari-tts" if name == "hibari" else "Debian's flite and libflite1"
+        raise FileNotFoundError(f"voice {name} needs {package} in {assets}: run tools/fetch_assets.py --set full")
+    return HibariVoice(assets) if name == "hibari" else FliteVoice(name, assets)
+
+
+class HibariVoice:
+    """The package hibari-tts, voice "heart", one thread."""
+
+    def __init__(self, assets: Path) -> None:
+        self._engine = _load_package("hibari", _hibari_init(assets)).Hibari(threads=1)
+
+    def speak(self, text: str, *, speed: float, seed: int) -> np.ndarray:
+        waveform = self._engine(text, speed=speed, seed=seed)
+        return resample(
+            checked_waveform(waveform, name=f"hibari reading {text!r}"), self._engine.sample_rate, SAMPLE_RATE
+        )
+
+
+class FliteVoice:
+    """One of the voices inside Debian's libflite1, spoken by the flite program."""
+
+    def __init__(self, name: str, assets: Path) -> None:
+        self._name = name
+        self._program = _flite_program(assets).resolve()
+        libraries = sorted({str(path.parent) for path in (self._program.parents[1] / "lib").rglob("libflite.so.1")})
+        self._environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(libraries)}
+
+    def speak(self, text: str, *, speed: float, seed: int) -> np.ndarray:
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder) / "speech.wav"
+            command = [str(self._program), "-voice", self._name, "--setf", f"duration_stretch={1 / speed:.4f}"]
+            done = subprocess.run(
+                [*command, "-t", text, "-o", str(output)],
+                env=self._environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode or not output.is_file():
+                raise ValueError(f"flite ({self._name}) could not read {text!r} aloud: {done.stderr.strip()[-200:]}")
+            return read_audio(output)
+
+
+def _hibari_init(assets: Path) -> Path:
+    return assets / PACKAGES / "hibari" / "__init__.py"
+
+
+def _flite_program(assets: Path) -> Path:
+    return assets / DEBIAN / "usr" / "bin" / "flite"
+
+
+def _load_package(name: str, init: Path) -> ModuleType:
+    """Import the package whose ``__init__.py`` is `init`, once per process."""
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[str(init.parent)])
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

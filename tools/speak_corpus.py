@@ -1,0 +1,22 @@
+#!/usr/bin/env python
+"""Read a part of the corpus aloud into audio shards (16 kHz FLAC with text): training or held-out sentences, questions,
+cloze items; or collect the recordings of people. What may not be heard is not spoken. Repeat it to go on after a stop.
+"""
+
+import logging
+
+from megatron_speech.config.assets import SpeechConfig
+from megatron_speech.config.parse import parse_config, user_errors
+
+
+def main() -> None:
+    config = parse_config(SpeechConfig, description=__doc__)
+    from megatron_speech.assets.speak import speak_corpus
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with user_errors():
+        speak_corpus(config)
+
+
+if __name__ == "__main__":
+    main()
