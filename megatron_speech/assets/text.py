@@ -32,7 +32,7 @@ _ENDS = re.compile(r"[.!?][\"')]*\s+(?=[\"'(]?[A-Z0-9])")
 
 
 def clean_text(text: str) -> str:
-    """One paragraph in the corpus's spelling: ASCII where there is an ASCII form, single spaces, no control characters."""
+    """One paragraph in the corpus's spelling: ASCII where possible, single spaces, no control characters."""
     text = "".join(FOLDED.get(char, char) for char in unicodedata.normalize("NFC", text))
     text = "".join(_fold(char) for char in text)
     text = "".join(" " if char.isspace() else char for char in text)

@@ -18,6 +18,8 @@ import numpy as np
 
 DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 """CTranslate2's type codes."""
+ENGLISH_ONLY_VOCABULARY = 51864
+"""Size of Whisper's English-only vocabularies; the multilingual ones are larger."""
 
 
 def read_ct2(data: bytes, *, name: str) -> dict[str, np.ndarray]:
@@ -42,7 +44,8 @@ def convert_whisper(model: bytes, tokenizer: Path, ct2_config: Path, output: Pat
     from transformers import WhisperConfig, WhisperForConditionalGeneration
 
     arrays = read_ct2(model, name=name)
-    config = WhisperConfig(**whisper_shape(arrays), **_token_ids(tokenizer), tie_word_embeddings=True)
+    settings: dict[str, Any] = {**whisper_shape(arrays), **_token_ids(tokenizer), "tie_word_embeddings": True}
+    config = WhisperConfig(**settings)
     network = WhisperForConditionalGeneration(config)
     state = {key: torch.from_numpy(value.astype(np.float32)) for key, value in hf_weights(arrays).items()}
     missing, unexpected = network.load_state_dict(state, strict=False)
@@ -139,28 +142,28 @@ def _token_ids(tokenizer: Path) -> dict[str, int]:
 
 
 def _generation_config(config: Any, tokenizer: Path, suppress: dict[str, Any]) -> Any:
-    """Greedy English transcription without timestamps: the prompt ids, and what must not be said."""
+    """Greedy English transcription without timestamps; `prompt_ids` is what the decoder is given first."""
     from transformers import GenerationConfig
 
     ids = _added_tokens(tokenizer)
-    multilingual = config.vocab_size > 51864
+    multilingual = config.vocab_size > ENGLISH_ONLY_VOCABULARY
     prompt = ["<|en|>", "<|transcribe|>", "<|notimestamps|>"] if multilingual else ["<|notimestamps|>"]
-    generation = GenerationConfig(
-        bos_token_id=config.bos_token_id,
-        eos_token_id=config.eos_token_id,
-        pad_token_id=config.pad_token_id,
-        decoder_start_token_id=config.decoder_start_token_id,
-        suppress_tokens=suppress["suppress_ids"],
-        begin_suppress_tokens=suppress["suppress_ids_begin"],
-        max_length=config.max_target_positions,
-    )
-    generation.is_multilingual = multilingual
-    generation.no_timestamps_token_id = ids["<|notimestamps|>"]
-    generation.prompt_ids = [config.decoder_start_token_id, *(ids[token] for token in prompt)]
+    settings: dict[str, Any] = {
+        "bos_token_id": config.bos_token_id,
+        "eos_token_id": config.eos_token_id,
+        "pad_token_id": config.pad_token_id,
+        "decoder_start_token_id": config.decoder_start_token_id,
+        "suppress_tokens": suppress["suppress_ids"],
+        "begin_suppress_tokens": suppress["suppress_ids_begin"],
+        "max_length": config.max_target_positions,
+        "is_multilingual": multilingual,
+        "no_timestamps_token_id": ids["<|notimestamps|>"],
+        "prompt_ids": [config.decoder_start_token_id, *(ids[token] for token in prompt)],
+    }
     if multilingual:
-        generation.lang_to_id = {"<|en|>": ids["<|en|>"]}
-        generation.task_to_id = {"transcribe": ids["<|transcribe|>"], "translate": ids["<|translate|>"]}
-    return generation
+        settings["lang_to_id"] = {"<|en|>": ids["<|en|>"]}
+        settings["task_to_id"] = {"transcribe": ids["<|transcribe|>"], "translate": ids["<|translate|>"]}
+    return GenerationConfig(**settings)
 
 
 def _added_tokens(tokenizer: Path) -> dict[str, int]:

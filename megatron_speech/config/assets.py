@@ -51,7 +51,7 @@ class SpeechConfig:
     """What is spoken: sentences of the training or held-out articles, the questions, the cloze items. "human" collects
     the recordings of people."""
     utterances: dict[str, int] = field(default_factory=lambda: {"hibari": 1400})
-    """Utterances per voice (train, heldout): hibari, kal16, awb, rms, slt. The last four are left out if not fetched."""
+    """Utterances per voice (train, heldout): hibari, kal16, awb, rms, slt. The last four are skipped if not fetched."""
     span_share: float = 0.4
     """Share of the utterances that are a run of words from within a sentence, not a whole one (train, heldout)."""
     span_words: tuple[int, int] = (4, 16)
