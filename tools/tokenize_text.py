@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Encode a text corpus (one JSON object per line) into token document shards."""
+"""Encode text corpora (one JSON object per line) into token document shards."""
 
 from megatron_speech.config.parse import parse_config, user_errors
 from megatron_speech.config.tokens import TokenizeTextConfig

@@ -39,27 +39,39 @@ class VocabularyConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenizeTextConfig:
-    """A text corpus to document shards."""
+class TextCorpusConfig:
+    """One JSONL file of documents."""
 
-    input: Path
-    """Corpus: one JSON object with id, text and metadata per line."""
+    path: Path
+    """One JSON object with id, text and metadata per line."""
+    max_documents: int | None = None
+    """Take the first so many documents; null takes all."""
+
+    def __post_init__(self) -> None:
+        if self.max_documents is not None and self.max_documents < 1:
+            raise ValueError(f"max_documents={self.max_documents} of {self.path} must be at least 1; null takes all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizeTextConfig:
+    """Text corpora to document shards."""
+
+    corpora: dict[str, TextCorpusConfig]
+    """Corpora by name, read in this order; document ids must differ between them."""
     vocabulary: Path
     """Vocabulary folder (tools/build_vocabulary.py)."""
     output: Path
     """Folder of document shards to make."""
     name: str = "text"
     """Beginning of every shard's file name."""
-    max_documents: int | None = None
-    """Read only so many documents from the start of the corpus; null for all."""
     shard_tokens: int = 1 << 28
     """Tokens per shard; 2^28 make 1 GiB."""
 
     def __post_init__(self) -> None:
-        for name in ("max_documents", "shard_tokens"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name}={value} must be at least 1; leave it out for the default")
+        if not self.corpora:
+            raise ValueError("corpora={} names no corpus; give at least one as name: {path: file.jsonl}")
+        if self.shard_tokens < 1:
+            raise ValueError(f"shard_tokens={self.shard_tokens} must be at least 1; leave it out for 1 GiB")
 
 
 @dataclass(frozen=True, kw_only=True)
