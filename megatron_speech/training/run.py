@@ -1,8 +1,8 @@
 """A training run from its configuration to ``done.json``, in the order things happen.
 
 Everything that can be wrong with a configuration is checked before the first rank is waited for. A run leaves with
-status 0 when its token budget is spent, when it reaches `train.stop_at_step`, and when a signal asked it to stop; in the
-last two cases it leaves a checkpoint and no ``done.json``.
+status 0 when its token budget is spent, when it reaches `train.stop_at_step`, and when a signal asked it to stop; in
+the last two cases it leaves a checkpoint and no ``done.json``.
 """
 
 from __future__ import annotations
@@ -35,9 +35,12 @@ from megatron_speech.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 
-def pretrain(config: PretrainConfig) -> None:
-    """Train, or go on training, in `config.folder`. Every rank of the world calls this."""
-    rank, world_size = groups.world_from_environment()
+def pretrain(config: PretrainConfig, *, world: tuple[int, int] | None = None, init_method: str | None = None) -> None:
+    """Train, or go on training, in `config.folder`. Every rank of the world calls this.
+
+    `world` (rank, size) and `init_method` (``file:///tmp/x/store``) serve ranks that torchrun did not start.
+    """
+    rank, world_size = world or groups.world_from_environment()
     outline = _outline(config, world_size)
     run_folder.start_logging(config.folder, rank=rank)
     if _is_done(config, outline):
@@ -47,7 +50,7 @@ def pretrain(config: PretrainConfig) -> None:
         _require_same_plan(read_state(checkpoint), outline.plan)
     logger.info("%s: %d steps, %s", config.folder, outline.total_steps, outline.layout.describe())
 
-    groups.initialize(outline.layout, seed=config.train.seed)
+    groups.initialize(outline.layout, seed=config.train.seed, rank=rank, init_method=init_method)
     try:
         together(lambda: _prepare_folder(config, outline.plan))
         engine = build_engine(config, vocabulary=outline.vocabulary, load_base=checkpoint is None)
@@ -95,6 +98,10 @@ def shared_vocabulary(data: DataConfig) -> Vocabulary:
     """The vocabulary of all sources, trained on or held out; ValueError naming the source that differs."""
     vocabulary = None
     for name, source in [*data.sources.items(), *data.validation.items()]:
+        if not (source.folder / "vocabulary.json").is_file():
+            raise FileNotFoundError(
+                f"data source {name}: {source.folder} holds no packed shards; run tools/pack_shards.py first"
+            )
         found = Vocabulary.load(source.folder)
         if vocabulary is None:
             vocabulary = found
@@ -105,7 +112,8 @@ def shared_vocabulary(data: DataConfig) -> Vocabulary:
 
 def _prepare_folder(config: PretrainConfig, plan: Plan) -> None:
     if groups.is_rank_zero():
-        run_folder.prepare(config, plan={"fingerprint": plan.fingerprint, "description": plan.describe()})
+        logger.info("plan %s:\n%s", plan.fingerprint[:12], plan.describe())
+        run_folder.prepare(config, plan={**plan.to_json(), "fingerprint": plan.fingerprint})
 
 
 def _state_to_start_from(config: PretrainConfig, engine: Engine, checkpoint: Path | None) -> TrainState:
@@ -182,5 +190,5 @@ def _require_same_plan(stored: dict[str, Any], plan: Plan) -> None:
     if stored["plan"] != plan.fingerprint:
         raise ValueError(
             f"data: this run's plan {plan.fingerprint[:12]} differs from {stored['plan'][:12]} of the checkpoint "
-            "(sources, shares, seed or shards changed); restore them or start in another folder"
+            "(sources, shares, budget, seed or shards changed); restore them or start in another folder"
         )

@@ -1,0 +1,69 @@
+"""Tiny packed sources and run configurations: a model of 10k parameters, rows of 32 tokens, milliseconds a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from megatron_speech.config.data import DataConfig, SourceConfig
+from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.tokens import PackConfig
+from megatron_speech.config.training import (
+    CheckpointConfig,
+    LoggingConfig,
+    OptimizerConfig,
+    PretrainConfig,
+    TrainConfig,
+)
+from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.packing import pack_folder
+from megatron_speech.data.shards import write_documents
+from megatron_speech.vocabulary import Vocabulary
+
+VOCABULARY = Vocabulary(num_text_ids=60, num_speech_ids=60, padding_multiple=32)
+MODEL = ModelConfig(num_layers=2, hidden_size=32, ffn_hidden_size=48, num_attention_heads=4, num_query_groups=2)
+SEQ_LENGTH = 32
+
+
+def make_sources(folder: Path, *, documents: int = 60) -> dict[str, SourceConfig]:
+    """Packed sources `text` (text ids) and `paired` (text context, speech target, trained on the target only)."""
+    for name, sample in (("text", _text), ("paired", _paired)):
+        written = folder / "documents" / name
+        write_documents(written, sample(documents), vocabulary=VOCABULARY, name=name)
+        (written / "manifest.json").write_text("{}")  # a stage would have written it; packing names its input by it
+        pack_folder(PackConfig(input=written, output=folder / "packed" / name, seq_length=SEQ_LENGTH))
+    return {
+        "text": SourceConfig(folder=folder / "packed" / "text"),
+        "paired": SourceConfig(folder=folder / "packed" / "paired", target_only=True),
+    }
+
+
+def make_config(folder: Path, sources: dict[str, SourceConfig], *, steps: int = 8, **sections: Any) -> PretrainConfig:
+    """A run of `steps` steps of 4 rows in `folder`; `sections` replace whole sections of the configuration."""
+    train = {"tokens": steps * 4 * SEQ_LENGTH, "global_batch_size": 4, **sections.pop("train", {})}
+    values: dict[str, Any] = {
+        "model": MODEL,
+        "data": DataConfig(seq_length=SEQ_LENGTH, sources=sources, validation={"text": sources["text"]}),
+        "optimizer": OptimizerConfig(lr=1e-2, min_lr=1e-3),
+        "checkpoint": CheckpointConfig(every_steps=3),
+        "logging": LoggingConfig(validation_rows=4),
+        **sections,
+    }
+    return PretrainConfig(folder=folder, train=TrainConfig(**train), **values)
+
+
+def _text(documents: int) -> Iterator[TokenDocument]:
+    generator = np.random.default_rng(1)
+    for index in range(documents):
+        yield TokenDocument(key=f"t{index}", tokens=generator.integers(1, 60, 20).astype(np.int32))
+
+
+def _paired(documents: int) -> Iterator[TokenDocument]:
+    generator, first = np.random.default_rng(2), VOCABULARY.first_speech_id
+    for index in range(documents):
+        text, speech = generator.integers(1, 60, 6), generator.integers(first, first + 60, 12)
+        tokens = np.concatenate([text, speech]).astype(np.int32)
+        yield TokenDocument(key=f"p{index}", tokens=tokens, target_start=6)
