@@ -1,0 +1,246 @@
+"""Evaluation with a model that has learnt the answers, one that cannot know them, and the arithmetic of the loss."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from megatron_speech.artifact import make_artifact
+from megatron_speech.config.evaluation import EvaluationConfig, HeldOutConfig, SpokenCorpusConfig
+from megatron_speech.config.tokens import VocabularyConfig
+from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.shards import write_documents
+from megatron_speech.evaluation.cloze import TASKS, read_cloze
+from megatron_speech.evaluation.held_out import run_held_out
+from megatron_speech.evaluation.likelihood import PAIRS, Choice, Utterance, credit, layout, score
+from megatron_speech.evaluation.run import measure, run_evaluation
+from megatron_speech.evaluation.statistics import Bootstrap
+from megatron_speech.inference.model import LanguageModel
+from megatron_speech.interleave.tasks import recognition_document
+from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.vocabulary import Vocabulary
+from megatron_speech.vocabulary_folder import build_vocabulary
+
+CODES = 32
+BARE = Vocabulary.of_codes(CODES, "tokenizer-a")
+ITEMS = {
+    "cloze-0": ("Ada is tall.", "She grew.", "It rained.", "He slept."),
+    "cloze-1": ("Bo has a dog.", "It barks.", "She sang.", "He left it."),
+}
+PARTS = ("context", "ending", *TASKS.values())
+CAPITALS = {"Atlantis": "Poseidon", "Lilliput": "Mildendo", "Utopia": "Amaurot", "Laputa": "Lagado"}
+
+
+def codes_of(text: str, reading: int = 0) -> np.ndarray:
+    """Invented speech: two codes per three characters, another set in each reading."""
+    return np.array([(ord(letter) + 7 * reading) % CODES for letter in text if ord(letter) % 3], np.int32)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Vocabulary, corpora and codes of two cloze items and four countries."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    build_vocabulary(
+        VocabularyConfig(
+            output=folder / "vocabulary", text="bytes", codebook_size=CODES, speech_fingerprint="tokenizer-a"
+        )
+    )
+    cloze = [
+        {"id": name, "text": texts[0], "metadata": dict(zip(PARTS[1:], texts[1:], strict=True))}
+        for name, texts in ITEMS.items()
+    ]
+    questions = [
+        {
+            "id": country,
+            "text": f"The capital of {country} is",
+            "metadata": {
+                "country": country,
+                "group": "written_only" if country < "M" else "spoken",
+                "answer": capital,
+                "candidates": sorted(CAPITALS.values()),
+            },
+        }
+        for country, capital in CAPITALS.items()
+    ]
+    for name, lines in (("cloze", cloze), ("questions", questions)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    spoken_cloze = [
+        TokenDocument(key=f"{name}-{part}", tokens=codes_of(text), meta={"item": name, "part": part})
+        for name, texts in ITEMS.items()
+        for part, text in zip(PARTS, texts, strict=True)
+    ]
+    spoken_questions = [
+        TokenDocument(
+            key=f"{line['id']}-{reading}",
+            tokens=codes_of(line["text"], reading),
+            meta={"country": line["id"], "reading": reading},
+        )
+        for line in questions
+        for reading in (0, 1)
+    ]
+    for name, documents in (("cloze", spoken_cloze), ("questions", spoken_questions)):
+        with make_artifact(folder / "codes" / name, kind="codes", config=None) as draft:
+            write_documents(draft.folder, documents, vocabulary=BARE, name=name)
+    return folder
+
+
+def random_model(files: Path) -> LanguageModel:
+    vocabulary = Vocabulary.load(files / "vocabulary")
+    torch.manual_seed(0)
+    shape = LlamaConfig(
+        vocab_size=vocabulary.size,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    tokenizer = TextTokenizer.load(files / "vocabulary")
+    return LanguageModel(network=LlamaForCausalLM(shape).eval(), tokenizer=tokenizer, vocabulary=vocabulary)
+
+
+def settings(files: Path, **held_out) -> EvaluationConfig:
+    return EvaluationConfig(
+        model=files / "hf",
+        output=files / "result",
+        cloze=SpokenCorpusConfig(texts=files / "cloze.jsonl", codes=files / "codes" / "cloze"),
+        geo_qa=SpokenCorpusConfig(texts=files / "questions.jsonl", codes=files / "codes" / "questions"),
+        held_out=HeldOutConfig(**held_out),
+        resamples=200,
+    )
+
+
+def learn_answers(model: LanguageModel) -> None:
+    """A few steps on the right continuations, laid out as they are asked."""
+    requests = []
+    for texts in ITEMS.values():
+        context, ending = (Utterance(text, codes_of(text)) for text in texts[:2])
+        requests += [layout(model, context, ending, pair) for pair in PAIRS]
+    for country, capital in CAPITALS.items():
+        text = f"The capital of {country} is"
+        requests.append(layout(model, Utterance(text), Utterance(capital), ("text", "text")))
+        for reading in (0, 1):
+            spoken = Utterance(text, codes_of(text, reading))
+            requests.append(layout(model, spoken, Utterance(capital), ("speech", "text")))
+    sequences = [torch.tensor([*given, *asked]) for given, asked in requests]
+    tokens = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)
+    labels = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True, padding_value=-100)
+    optimizer = torch.optim.Adam(model.network.parameters(), lr=3e-3)
+    for _ in range(60):
+        loss = model.network(input_ids=tokens, labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def test_a_model_that_knows_the_answers_scores_one(files):
+    model = random_model(files)
+    learn_answers(model)
+    results, records = measure(model, settings(files))
+    for task in TASKS:
+        assert {name: estimate["value"] for name, estimate in results["cloze"][task].items()} == {
+            "text->text": 1.0,
+            "text->speech": 1.0,
+            "speech->text": 1.0,
+            "speech->speech": 1.0,
+        }
+    for form in ("text->text", "speech->text"):
+        assert {group: e["value"] for group, e in results["geo_qa"][form].items()} == {"written_only": 1, "spoken": 1}
+        assert sum(estimate["items"] for estimate in results["geo_qa"][form].values()) == 4
+    # Two tasks x four pairs x two items, and every country once in writing and twice aloud.
+    assert len(records) == 2 * 4 * 2 + 4 * 3 and all(record["credit"] == 1 for record in records)
+
+
+def test_a_model_that_cannot_tell_scores_chance(files):
+    model = random_model(files)
+    torch.nn.init.zeros_(model.network.lm_head.weight)  # every token as likely as any other
+    choices = [Choice(Utterance("Who?"), [Utterance(name) for name in ("Ann", "Bob", "Eve", "Joe")])]
+    assert [credit(row) for row in score(model, choices, ("text", "text"), per="continuation")] == [0.25]
+    results, _ = measure(model, settings(files))
+    assert results["cloze"]["WikiTopicCloze"]["speech->speech"]["value"] == 0.5
+
+
+def test_credit_shares_the_first_place():
+    assert [credit(s) for s in ([1, 0], [0, 1], [1, 1], [2, 2, 1, 2], [0, 0, 1])] == [1, 0, 0.5, 1 / 3, 0]
+
+
+def test_layouts_are_those_of_interleaved_training(files):
+    model = random_model(files)
+    begin, end, first = 257, 258, model.vocabulary.first_speech_id
+    heard, said = Utterance("ab", np.array([1, 2])), Utterance("cd", np.array([3]))
+    written, answer = list(b"ab"), list(b" cd")
+    assert layout(model, heard, said, ("text", "text")) == (written, answer)
+    assert layout(model, heard, said, ("text", "speech")) == ([*written, begin], [first + 3])
+    assert layout(model, heard, said, ("speech", "text")) == ([begin, first + 1, first + 2, end], answer)
+    assert layout(model, heard, said, ("speech", "speech")) == ([begin, first + 1, first + 2], [first + 3])
+
+
+def test_held_out_loss_is_the_mean_over_scored_tokens_by_modality(files, tmp_path):
+    model = random_model(files)
+    vocabulary, random = model.vocabulary, np.random.default_rng(0)
+    mixed = [
+        TokenDocument(key=f"d{i}", tokens=random.permutation(vocabulary.size).astype(np.int32)[:20] % 300)
+        for i in range(3)
+    ]
+    mixed = [d for d in mixed if vocabulary.end_of_document not in d.tokens]
+    task = recognition_document("r", text_ids=[65, 66], codes=np.array([1, 2, 3]), vocabulary=vocabulary)
+    for name, documents in (("interleaved", mixed), ("recognition", [task])):
+        write_documents(tmp_path / name, documents, vocabulary=vocabulary, name=name)
+    config = HeldOutConfig(sources={name: tmp_path / name for name in ("interleaved", "recognition")})
+    results = run_held_out(model, config, Bootstrap(resamples=200))
+    losses: dict[str, list[float]] = {"text": [], "speech": []}
+    for document in mixed:
+        ids = torch.tensor([*document.tokens, vocabulary.end_of_document])
+        with torch.no_grad():
+            log_probabilities = model.network(ids[None]).logits[0].double().log_softmax(-1)
+        for place in range(1, len(ids)):
+            modality = "speech" if vocabulary.is_speech(int(ids[place])) else "text"
+            losses[modality].append(-float(log_probabilities[place - 1, ids[place]]))
+    for modality, values in losses.items():
+        estimate = results["interleaved"][modality]
+        assert estimate["value"] == pytest.approx(np.mean(values), abs=1e-5) and estimate["tokens"] == len(values)
+    # Only the transcript and the end of the document are scored in a recognition document.
+    assert results["recognition"]["text"]["tokens"] == 3 and "speech" not in results["recognition"]
+
+
+def test_the_stage_writes_its_results_once(files, tmp_path):
+    model = random_model(files)
+    with make_artifact(tmp_path / "hf", kind="hugging_face", config=None) as draft:
+        model.network.save_pretrained(draft.folder)
+        model.tokenizer.save(draft.folder)
+        model.vocabulary.save(draft.folder / "vocabulary.json")
+    config = EvaluationConfig(
+        **{**vars(settings(files)), "model": tmp_path / "hf", "output": tmp_path / "result", "geo_qa": None}
+    )
+    run_evaluation(config)
+    results = json.loads((config.output / "evaluation.json").read_text())
+    assert set(results["cloze"]) == {*TASKS, "chance", "score"} and "geo_qa" not in results
+    assert len((config.output / "items.jsonl").read_text().splitlines()) == 16
+    before = (config.output / "manifest.json").stat().st_mtime_ns
+    run_evaluation(config)
+    assert (config.output / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_codes_of_another_speech_tokenizer_are_refused(files):
+    other = Vocabulary.of_codes(CODES, "tokenizer-b")
+    config = SpokenCorpusConfig(texts=files / "cloze.jsonl", codes=files / "codes" / "cloze")
+    with pytest.raises(ValueError, match="fingerprint"):
+        read_cloze(config, other)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"id": "q", "text": "t", "metadata": {"group": "spoken", "answer": "A", "candidates": ["B"] * 4}}, "four"),
+        ({"id": "q", "text": "t", "metadata": {"group": "x", "answer": "A", "candidates": [*"ABCD"]}}, "group"),
+    ],
+)
+def test_malformed_questions_are_named(files, tmp_path, line, message):
+    (tmp_path / "questions.jsonl").write_text(json.dumps(line) + "\n")
+    config = settings(files)
+    geo_qa = SpokenCorpusConfig(texts=tmp_path / "questions.jsonl", codes=files / "codes" / "questions")
+    with pytest.raises(ValueError, match=rf"'q'.*{message}"):
+        measure(random_model(files), EvaluationConfig(**{**vars(config), "geo_qa": geo_qa}))
