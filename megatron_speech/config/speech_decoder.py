@@ -49,6 +49,8 @@ class SpeechDecoderConfig:
     """Audio shards the loss is measured on."""
     heldout_codes: Path
     """Code shards of the held-out utterances."""
+    tokenizer: Path
+    """Folder of the speech tokenizer that made the codes; its code vectors start the embedding."""
     voices: tuple[str, ...] = ("hibari",)
     """Voices to learn; the network has no speaker input, so more than one is averaged."""
     frame_rate: float = 12.5
@@ -100,7 +102,7 @@ class DecodeSpeechConfig:
     recognizer: Path
     """Whisper folder that judges word errors; best not the one the tokenizer was trained from."""
     generated: Path | None = None
-    """Folder of code shards that a model has generated, to decode too, without an original."""
+    """Folder made by tools/generate.py, whose codes are decoded too; null for none."""
     voices: tuple[str, ...] = ("hibari",)
     """Voices to decode: those the decoder has learnt."""
     num_utterances: int = 12

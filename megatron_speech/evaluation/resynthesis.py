@@ -74,23 +74,28 @@ def decode_speech(config: DecodeSpeechConfig) -> None:
             write_audio(draft.folder / f"{pair.key}.original.wav", pair.original)
             write_audio(draft.folder / f"{pair.key}.resynthesis.wav", sound, sample_rate=rate)
         if config.generated is not None:
-            draft.facts["generated"] = _decode_generated(config.generated, net, vocoder, draft.folder)
+            draft.facts["generated"] = _decode_generated(config.generated / "codes", net, vocoder, draft.folder)
 
 
 def _load(config: DecodeSpeechConfig) -> tuple[TokenToMel, HifiGan]:
-    """Network and vocoder; ValueError unless they and the codes belong together."""
+    """Network and vocoder; ValueError unless they and the held-out codes belong together."""
     net, vocoder = TokenToMel.load(config.decoder), HifiGan.load(config.vocoder)
     if net.mel != vocoder.mel:
         raise ValueError(
             f"{config.decoder}: trained for {net.mel}, but vocoder {config.vocoder} wants {vocoder.mel}; retrain"
         )
-    made_by = Vocabulary.load(config.codes).speech_fingerprint
-    if made_by != net.identity.speech_fingerprint:
-        raise ValueError(
-            f"{config.codes}: made by speech tokenizer {made_by[:12]}, but {config.decoder} has learnt "
-            f"{net.identity.speech_fingerprint[:12]}; encode the audio or train the decoder again"
-        )
+    _require_tokenizer(config.codes, net)
     return net, vocoder
+
+
+def _require_tokenizer(codes: Path, net: TokenToMel) -> None:
+    """ValueError where `codes` were made by another speech tokenizer than the one `net` has learnt."""
+    made_by, learnt = Vocabulary.load(codes).speech_fingerprint, net.identity.speech_fingerprint
+    if made_by != learnt:
+        raise ValueError(
+            f"{codes}: made by speech tokenizer {made_by[:12]}, but the speech decoder has learnt {learnt[:12]}; "
+            "encode the audio or train the decoder again"
+        )
 
 
 def _read_pairs(config: DecodeSpeechConfig) -> list[Pair]:
@@ -128,8 +133,11 @@ def _judge(config: DecodeSpeechConfig, pairs: list[Pair], sounds: list[np.ndarra
 
 
 def _decode_generated(codes: Path, net: TokenToMel, vocoder: HifiGan, folder: Path) -> list[str]:
-    """WAV files of codes that a model has generated; returns their names."""
+    """WAV files of codes that a model has generated; returns their names (none if it said nothing)."""
     names: list[str] = []
+    if not codes.is_dir():
+        return names
+    _require_tokenizer(codes, net)
     for document in read_documents(codes):
         sound = vocoder.vocode(net.decode(torch.from_numpy(document.tokens))).numpy()
         names.append(f"{document.key}.generated.wav")

@@ -1,0 +1,100 @@
+"""Put the report together: what happened, in the order it happened.
+
+Each section is a function from the run folder to Markdown lines, and draws its own figure. What a step did not report
+is said to be not reported, what was not run is listed with the reason. Price: the words around the numbers are written
+for any outcome, so they never say whether a number is good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from megatron_speech.artifact import write_atomic
+from megatron_speech.config.report import ReportConfig
+from megatron_speech.evaluation.report.facts import (
+    NOT_REPORTED,
+    Facts,
+    RunFolder,
+    count,
+    duration,
+    interval,
+    percent,
+    prose,
+    table,
+)
+from megatron_speech.evaluation.report.making import corpus, interleaving, speech_tokenizer, text_to_token
+from megatron_speech.evaluation.report.paper import beside_the_paper, what_it_can_show
+from megatron_speech.evaluation.report.results import evaluation, pretraining, speech_decoder
+
+
+def write_report(config: ReportConfig) -> None:
+    """Write report.md and its figures into the run folder; rewritten whole each time."""
+    run = RunFolder(config.folder)
+    lines = [f"# {config.title}", ""]
+    for section in SECTIONS:
+        lines += section(run)
+    lines += not_run(run)
+    write_atomic(config.folder / "report.md", "\n".join(lines).rstrip() + "\n")
+
+
+def opening(run: RunFolder) -> list[str]:
+    """What this is, and the four numbers a hurried reader wants."""
+    after, decoded = run.facts("evaluation/after"), run.facts("wav")
+    tokenizer, pretrain = run.facts("speech_tokenizer"), run.lines("pretrain/metrics.jsonl")
+    trained = sum(pretrain[-1]["tokens"].values()) if pretrain else None
+    seconds = sum(line["seconds"] for line in run.lines("timings.jsonl"))
+    heard = after.get("geo_qa.speech->text.written_only")
+    return [
+        *prose("""Written text goes in; out comes a model that reads and hears. In between: a speech tokenizer
+        trained to recognise words, a model that writes speech tokens for any text, and a corpus in which text and
+        synthetic speech take turns (arXiv 2411.17607), all through the code that a cluster runs. This is one run of
+        it, small enough for two processor cores. Every number below was written by the step it describes."""),
+        f"- **Time**: {duration(seconds) if seconds else NOT_REPORTED} in all.",
+        f"- **Do tokens carry the words?** Read back from 12.5 per second, {tokenizer.show('wer.tokens', percent)} of "
+        "held-out words are wrong.",
+        f"- **Did the model learn?** From {count(trained) if trained else NOT_REPORTED} tokens that bore loss.",
+        "- **Does knowledge cross over?** Asked aloud for capitals it only ever saw written: "
+        f"{interval(heard) if heard else NOT_REPORTED}; guessing gives 25 %.",
+        f"- **Can one hear it?** {_hear(decoded)}",
+        "",
+    ]
+
+
+def _hear(decoded: Facts) -> str:
+    if decoded.get("vocoder") == "absent":
+        return "Not in this run: the vocoder's weights were not installed, so no WAV was made."
+    if not decoded:
+        return "Not in this run: no speech was decoded."
+    return f"WAV files lie in `wav`; {decoded.show('resynthesis.wer', percent)} of their words are heard wrong."
+
+
+def timings(run: RunFolder) -> list[str]:
+    """Seconds per step; a repeated step counts with all its attempts."""
+    seconds: dict[str, float] = {}
+    for line in run.lines("timings.jsonl"):
+        seconds[line["step"]] = seconds.get(line["step"], 0.0) + line["seconds"]
+    if not seconds:
+        return []
+    rows = [[step, duration(value)] for step, value in seconds.items()]
+    return ["## Time", "", *table(["step", "time"], [*rows, ["**all**", f"**{duration(sum(seconds.values()))}**"]])]
+
+
+def not_run(run: RunFolder) -> list[str]:
+    if not run.absent:
+        return []
+    return ["## Not in this report", "", *(f"- `{step}`: {why}" for step, why in sorted(run.absent.items())), ""]
+
+
+SECTIONS: tuple[Callable[[RunFolder], list[str]], ...] = (
+    opening,
+    corpus,
+    speech_tokenizer,
+    text_to_token,
+    interleaving,
+    pretraining,
+    evaluation,
+    speech_decoder,
+    beside_the_paper,
+    what_it_can_show,
+    timings,
+)

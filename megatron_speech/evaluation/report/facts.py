@@ -1,0 +1,137 @@
+"""What a run folder says about itself: the facts of manifests, metric lines, timings. Nothing is computed or guessed.
+
+A step that was not run, or a fact that its manifest lacks, is `None` here and a plain word in the report: a report that
+invents a zero is worse than one with a gap.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from megatron_speech.artifact import MANIFEST, read_manifest
+
+NOT_REPORTED = "not reported"
+
+
+class Facts:
+    """The facts of one step; every look-up of an absent one is None."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+    def get(self, path: str) -> Any:
+        """Value at a dotted path ("original.wer"), or None. Keys that contain dots cannot be reached."""
+        value = self.values
+        for key in path.split("."):
+            if not isinstance(value, dict) or key not in value:
+                return None
+            value = value[key]
+        return value
+
+    def at(self, path: str) -> Facts:
+        """The facts below a dotted path, empty if there are none."""
+        return Facts(self.get(path))
+
+    def show(self, path: str, form: Callable[[Any], str] = str) -> str:
+        """Value at a dotted path as text, "not reported" if absent."""
+        value = self.get(path)
+        return NOT_REPORTED if value is None else form(value)
+
+    def __bool__(self) -> bool:
+        return self.values is not None
+
+
+class RunFolder:
+    """Reader of one run folder; notes which steps were asked for and absent."""
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"run folder {folder} does not exist; run examples/miniature/run.sh first")
+        self.folder = folder
+        self.absent: dict[str, str] = {}
+        """Step: why nothing is known of it."""
+
+    def facts(self, step: str) -> Facts:
+        """Facts of the artefact at `step` (a path below the run folder); empty and noted if it was not made."""
+        path = self.folder / step
+        if not (path / MANIFEST).is_file():
+            begun = path.with_name(path.name + ".partial").is_dir()
+            self.absent[step] = "begun but not finished" if begun else "not run"
+            return Facts(None)
+        return Facts(read_manifest(path).get("facts"))
+
+    def config(self, step: str) -> Facts:
+        """Configuration of the artefact at `step`; empty if it was not made."""
+        path = self.folder / step
+        return Facts(read_manifest(path).get("config") if (path / MANIFEST).is_file() else None)
+
+    def lines(self, file: str) -> list[dict[str, Any]]:
+        """Records of a JSONL file; empty and noted if absent. ValueError names the file and line of a broken one."""
+        path = self.folder / file
+        if not path.is_file():
+            self.absent[file] = "not run"
+            return []
+        records = []
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise ValueError(
+                    f"{path}:{number} is not JSON ({error.msg}); delete the line or repeat the step"
+                ) from error
+        return records
+
+    def resumed_at(self, run: str) -> list[int]:
+        """Steps at which a training run was taken up again, from its own log."""
+        path = self.folder / run / "logs" / "rank_0.log"
+        if not path.is_file():
+            return []
+        return [int(step) for step in re.findall(r"resumed from \S*step_0*(\d+)", path.read_text())]
+
+
+def percent(value: float) -> str:
+    """0.1234 -> 12.3 %."""
+    return f"{100 * value:.1f} %"
+
+
+def count(value: float) -> str:
+    """1234567 -> 1,234,567."""
+    return f"{value:,.0f}"
+
+
+def decimal(value: float) -> str:
+    """1.23456 -> 1.235."""
+    return f"{value:.3f}"
+
+
+def interval(estimate: dict[str, float]) -> str:
+    """{"value", "low", "high"} shares -> "56.2 % (41.7-70.8)"."""
+    return f"{percent(estimate['value'])} ({100 * estimate['low']:.1f}-{100 * estimate['high']:.1f})"
+
+
+def duration(seconds: float) -> str:
+    """75 -> 1 min 15 s."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def prose(text: str) -> list[str]:
+    """A paragraph, however it is broken in the source, and the empty line after it."""
+    return [" ".join(text.split()), ""]
+
+
+def table(header: list[str], rows: list[list[str]]) -> list[str]:
+    """A Markdown table, first column left, others right."""
+    ruler = "| :-- |" + " --: |" * (len(header) - 1)
+    return [f"| {' | '.join(header)} |", ruler, *(f"| {' | '.join(row)} |" for row in rows), ""]
+
+
+def mean_loss(lines: list[dict[str, Any]], modality: str = "speech", source: str | None = None) -> str:
+    """Mean over `lines` of the loss of a modality, of one source or of all."""
+    values = [(line["losses"].get(source, {}) if source else line["loss_by_modality"]).get(modality) for line in lines]
+    found = [value for value in values if value is not None]
+    return decimal(sum(found) / len(found)) if found else NOT_REPORTED

@@ -1,0 +1,139 @@
+"""Sections on what was made before training: texts and speech, tokenizer, text-to-token model, interleaved data."""
+
+from __future__ import annotations
+
+from megatron_speech.evaluation.report import plots
+from megatron_speech.evaluation.report.facts import (
+    NOT_REPORTED,
+    Facts,
+    RunFolder,
+    count,
+    decimal,
+    mean_loss,
+    percent,
+    prose,
+    table,
+)
+
+
+def corpus(run: RunFolder) -> list[str]:
+    """Texts, and what was read aloud."""
+    facts = run.facts("corpus")
+    names = {
+        "train": "articles to train on",
+        "heldout": "articles held out",
+        "geography": "statements about countries",
+        "questions": "questions on capitals",
+        "cloze": "cloze items",
+    }
+    rows = [
+        [
+            names[part],
+            facts.show(f"{part}.documents", count),
+            facts.show(f"{part}.characters", count),
+            facts.show(f"{part}.unspeakable", count),
+        ]
+        for part in names
+    ]
+    audio = []
+    for part in ("train", "heldout", "human", "questions", "cloze"):
+        sound, codes = run.facts(f"audio/{part}"), run.facts(f"codes/{part}")
+        audio.append(
+            [part, sound.show("utterances", count), sound.show("hours", decimal), codes.show("speech_tokens", count)]
+        )
+    return [
+        "## Corpus and speech",
+        "",
+        *prose("""Texts are leads of Wikipedia articles and plain statements about countries. Half of the capitals
+        are stated in writing only: those statements may never become speech."""),
+        *table(["texts", "documents", "characters", "never to be spoken"], rows),
+        *table(["speech", "utterances", "hours", "speech tokens"], audio),
+    ]
+
+
+def speech_tokenizer(run: RunFolder) -> list[str]:
+    """Word errors with and without the bottleneck, and how the codebook is used."""
+    facts = run.facts("speech_tokenizer")
+    lines = [
+        "## Speech tokenizer",
+        "",
+        *prose(f"""Whisper's encoder with average pooling to 12.5 Hz and {facts.show("codebook_size", count)} codes
+        in its middle, trained through recognition. What do words lose on the way?"""),
+        *table(["held-out speech", "word error rate", "character error rate"], _error_rows(facts)),
+    ]
+    usage = run.facts("codes/train").get("code_counts") or facts.get("code_counts")
+    if usage:
+        plots.plot_codebook(run.folder / "codebook.png", usage)
+        lines += ["![How often each code is used](codebook.png)", ""]
+    return lines
+
+
+def _error_rows(facts: Facts) -> list[list[str]]:
+    sets = facts.get("error_rates") or {}
+    rows = [
+        [name.replace("_", " "), Facts(rates).show("wer", percent), Facts(rates).show("cer", percent)]
+        for name, rates in sets.items()
+    ]
+    return rows or [["all", NOT_REPORTED, NOT_REPORTED]]
+
+
+def text_to_token(run: RunFolder) -> list[str]:
+    """Size, last loss, round trip."""
+    metrics, trip = run.lines("t2t/run/metrics.jsonl"), run.facts("t2t/round_trip")
+    export = run.facts("t2t/hf")
+    last = metrics[-1] if metrics else {}
+    return [
+        "## Text to tokens",
+        "",
+        *prose("""A small decoder writes speech tokens for text. Round trip: held-out text is synthesised, and the
+        tokenizer's own recogniser reads the tokens back."""),
+        *table(
+            ["quantity", "value"],
+            [
+                ["parameters", export.show("parameters", count)],
+                ["training steps", count(last["step"]) if last else NOT_REPORTED],
+                ["loss on speech tokens, first step", mean_loss(metrics[:1])],
+                ["loss on speech tokens, last tenth", mean_loss(metrics[-max(1, len(metrics) // 10) :])],
+                ["round trip, word error rate", trip.show("wer", percent)],
+                ["round trip, character error rate", trip.show("cer", percent)],
+                [
+                    "the same texts, codes of true speech read back, word error rate",
+                    trip.show("wer_true_codes", percent),
+                ],
+                ["texts given up", trip.show("failures", count)],
+            ],
+        ),
+    ]
+
+
+def interleaving(run: RunFolder) -> list[str]:
+    """Achieved ratio, growth, span lengths against their distribution."""
+    facts = run.facts("documents/interleaved")
+    lines = [
+        "## Interleaved data",
+        "",
+        *prose("""Span lengths are drawn from Poisson(10) until 0.3 of a document's words are covered, placed
+        without touching, and replaced by synthetic speech tokens."""),
+        *table(
+            ["quantity", "value"],
+            [
+                ["documents", facts.show("documents", count)],
+                [
+                    "documents left out: not to be spoken",
+                    facts.show("documents_not_speakable", count),
+                ],
+                ["text tokens", facts.show("text_tokens", count)],
+                ["speech tokens", facts.show("speech_tokens", count)],
+                ["share of words drawn", facts.show("ratio_drawn", percent)],
+                ["share of words spoken", facts.show("ratio_spoken", percent)],
+                ["spans", facts.show("spans", count)],
+                ["spans whose synthesis failed", facts.show("spans_failed", count)],
+                ["speech tokens per replaced text token", facts.show("speech_tokens_per_replaced_text_id", decimal)],
+            ],
+        ),
+    ]
+    lengths = facts.at("span_lengths")
+    if lengths:
+        plots.plot_spans(run.folder / "spans.png", **lengths.values)
+        lines += ["![Span lengths beside Poisson(10)](spans.png)", ""]
+    return lines

@@ -1,0 +1,185 @@
+"""The report's figures. Text is blue and speech is orange in every one of them; grey is before training, or theory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+TEXT, SPEECH, GREY, INK = "#2f6db3", "#dd7a1f", "#9aa0a6", "#33373b"
+COLOURS = {"text": TEXT, "speech": SPEECH}
+PAIRS = ("text->text", "speech->text", "text->speech", "speech->speech")
+DASHES = ("-", "--", ":", "-.")
+
+
+def plot_losses(
+    path: Path, lines: Sequence[dict[str, Any]], *, resumed_at: Sequence[int], validation: Sequence[dict]
+) -> None:
+    """Loss per modality over steps: all sources together, and each source; dots are held-out data."""
+    figure, panels = _figure(2, width=10.5)
+    for panel, modality in zip(panels, COLOURS, strict=True):
+        colour = COLOURS[modality]
+        sources = sorted({source for line in lines for source, by in line["losses"].items() if modality in by})
+        for source, dash in zip(sources, DASHES, strict=False):
+            steps, values = _series(lines, "losses", source, modality)
+            panel.plot(steps, _smooth(values), dash, color=colour, alpha=0.55, linewidth=1.2, label=source)
+            held = _series(validation, "losses", source, modality)
+            panel.plot(*held, "o", color=colour, markersize=4)
+        steps, values = _series(lines, "loss_by_modality", modality)
+        panel.plot(steps, values, color=colour, alpha=0.25, linewidth=1)
+        panel.plot(steps, _smooth(values), color=colour, linewidth=2.4, label=f"all {modality}")
+        for step in resumed_at:
+            panel.axvline(step, color=INK, linewidth=1, linestyle=(0, (2, 3)))
+            panel.annotate(
+                "resumed",
+                (step, 0.98),
+                xycoords=("data", "axes fraction"),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="top",
+                color=INK,
+                fontsize=9,
+            )
+        panel.set(
+            title=f"{modality} targets", xlabel="step", ylabel="loss, nats per token" if panel is panels[0] else ""
+        )
+        panel.legend(frameon=False, fontsize=9, loc="best")
+    _save(figure, path)
+
+
+def plot_codebook(path: Path, counts: Sequence[int]) -> None:
+    """How often each code is used, most frequent first, beside an even share."""
+    figure, (panel,) = _figure(1)
+    ordered = np.sort(np.asarray(counts))[::-1]
+    used = ordered[ordered > 0]
+    panel.fill_between(np.arange(1, len(used) + 1), used, 0.5, color=SPEECH, alpha=0.25, linewidth=0)
+    panel.plot(np.arange(1, len(used) + 1), used, color=SPEECH, linewidth=2)
+    panel.axhline(ordered.mean(), color=GREY, linestyle="--", linewidth=1.2)
+    panel.annotate(
+        "even use",
+        (len(ordered), ordered.mean()),
+        xytext=(0, 4),
+        textcoords="offset points",
+        ha="right",
+        color=INK,
+        fontsize=9,
+    )
+    panel.set(
+        yscale="log",
+        xlim=(1, len(ordered)),
+        ylim=(0.5, None),
+        xlabel="code, most frequent first",
+        ylabel="times used",
+        title=f"{len(used):,} of {len(ordered):,} codes in use",
+    )
+    _save(figure, path)
+
+
+def plot_spans(path: Path, *, words: Sequence[int], spans: Sequence[int], poisson: Sequence[float]) -> None:
+    """Lengths of the spans that became speech, beside the distribution they were drawn from."""
+    figure, (panel,) = _figure(1)
+    shares = np.asarray(spans) / max(1, sum(spans))
+    panel.bar(words, shares, width=0.8, color=SPEECH, alpha=0.75, label=f"{sum(spans):,} spans drawn")
+    panel.plot(words, poisson, "o-", color=INK, markersize=3.5, linewidth=1.2, label="Poisson(10), without 0")
+    panel.set(xlabel="words in a span", ylabel="share of spans")
+    panel.legend(frameon=False, fontsize=9)
+    _save(figure, path)
+
+
+def plot_accuracy(path: Path, tasks: dict[str, tuple[dict[str, Any], dict[str, Any]]], *, chance: float) -> None:
+    """Accuracy with intervals in the four modality pairs: {task: (before, after)}, each {pair: estimate}."""
+    figure, panels = _figure(len(tasks), width=5.25 * len(tasks), sharey=True)
+    for panel, (task, (before, after)) in zip(panels, tasks.items(), strict=True):
+        _points(panel, before, PAIRS, shift=-0.12, colour=lambda pair: GREY)
+        _points(panel, after, PAIRS, shift=0.12, colour=lambda pair: COLOURS[pair.split("->")[1]])
+        _finish(panel, [pair.replace("->", "\n-> ") for pair in PAIRS], chance=chance, title=task)
+    panels[0].set_ylabel("accuracy, 95 % interval")
+    _save(figure, path)
+
+
+def plot_geo_qa(path: Path, before: dict[str, Any], after: dict[str, Any], *, chance: float) -> None:
+    """Accuracy by form of the question and group of countries; colour is the modality of the question."""
+    places = [(pair, group) for group in ("spoken", "written_only") for pair in ("text->text", "speech->text")]
+    names = {"spoken": "capital heard\nin training", "written_only": "capital only\never written"}
+    figure, (panel,) = _figure(1, width=6.5)
+    for results, shift, solid in ((before, -0.12, False), (after, 0.12, True)):
+        estimates = {f"{pair} {group}": results.get(pair, {}).get(group) for pair, group in places}
+        estimates = {place: estimate for place, estimate in estimates.items() if estimate}
+
+        def colour(place: str, *, solid: bool = solid) -> str:
+            return COLOURS[place.split("->")[0]] if solid else GREY
+
+        _points(panel, estimates, [f"{pair} {group}" for pair, group in places], shift=shift, colour=colour)
+    labels = [f"{'written' if pair == 'text->text' else 'spoken'} question\n{names[group]}" for pair, group in places]
+    _finish(panel, labels, chance=chance, title="GeoQA: which of four capitals?")
+    panel.set_ylabel("accuracy, 95 % interval")
+    _save(figure, path)
+
+
+def _points(
+    panel: Any, estimates: dict[str, Any], places: Sequence[str], *, shift: float, colour: Callable[[str], str]
+) -> None:
+    for x, place in enumerate(places):
+        if (estimate := estimates.get(place)) is not None:
+            panel.plot([x + shift] * 2, [estimate["low"], estimate["high"]], color=colour(place), linewidth=2)
+            panel.plot(x + shift, estimate["value"], "o", color=colour(place), markersize=7)
+
+
+def _finish(panel: Any, labels: Sequence[str], *, chance: float, title: str) -> None:
+    panel.axhline(chance, color=INK, linewidth=1, linestyle=(0, (2, 3)))
+    panel.annotate(
+        "chance",
+        (1, chance),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, 3),
+        textcoords="offset points",
+        ha="right",
+        color=INK,
+        fontsize=9,
+    )
+    panel.set(ylim=(0, 1.02), xlim=(-0.5, len(labels) - 0.5), title=title)
+    panel.set_xticks(range(len(labels)), labels, fontsize=9)
+    panel.plot([], [], "o", color=GREY, label="before training")
+    panel.plot([], [], "o", color=INK, label="after (in colour)")
+    panel.legend(frameon=False, fontsize=9, loc="lower left")
+
+
+def _figure(panels: int, *, width: float = 6.0, sharey: bool = False) -> tuple[Any, Any]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ValueError("plots need matplotlib; install the extra: pip install megatron-speech[eval]") from error
+    figure = Figure(figsize=(width, 3.6), layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False, sharey=sharey)[0]
+    for panel in axes:
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.spines[["left", "bottom"]].set_color(GREY)
+        panel.tick_params(colors=INK)
+        panel.grid(axis="y", color="#e8eaed", linewidth=0.8)
+        panel.set_axisbelow(True)
+    return figure, axes
+
+
+def _save(figure: Any, path: Path) -> None:
+    figure.savefig(path, dpi=150, metadata={"Software": None})
+
+
+def _series(lines: Sequence[dict[str, Any]], *keys: str) -> tuple[list[int], list[float]]:
+    """Steps and values at the nested `keys` of every line that has them."""
+    steps, values = [], []
+    for line in lines:
+        found: Any = line
+        for key in keys:
+            found = found.get(key) if isinstance(found, dict) else None
+        if found is not None:
+            steps.append(line["step"])
+            values.append(found)
+    return steps, values
+
+
+def _smooth(values: Sequence[float]) -> np.ndarray:
+    """Centred running mean over a twentieth of the series."""
+    reach = max(0, len(values) // 40)
+    return np.array([np.mean(values[max(0, i - reach) : i + reach + 1]) for i in range(len(values))])

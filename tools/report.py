@@ -1,0 +1,17 @@
+#!/usr/bin/env python
+"""Write report.md and its figures into a run folder, from the manifests and metric lines that lie there."""
+
+from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.report import ReportConfig
+
+
+def main() -> None:
+    config = parse_config(ReportConfig, description=__doc__)
+    from megatron_speech.evaluation.report.build import write_report
+
+    with user_errors():
+        write_report(config)
+
+
+if __name__ == "__main__":
+    main()
