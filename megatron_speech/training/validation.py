@@ -1,7 +1,7 @@
 """Held-out loss by source and modality, over the same rows every time.
 
-Each source is read by its own plan, so the rows depend on the source alone: `logging.validation_rows` of them, or all it
-has. Rows that do not fill a whole micro-batch on every rank are left out, and the log says so.
+Each source is read by its own plan, so the rows depend on the source alone: `logging.validation_rows` of them, or all
+it has. Rows that do not fill a whole micro-batch on every rank are left out, and the log says so.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Validation:
             used = wanted // at_once * at_once
             if not used:
                 raise ValueError(
-                    f"data.validation.{name}: {wanted} rows do not fill one micro-batch on every rank ({at_once} rows); "
+                    f"data.validation.{name}: {wanted} rows do not fill a micro-batch on every rank ({at_once} rows); "
                     "use a larger source, raise logging.validation_rows or lower train.micro_batch_size"
                 )
             if used < config.logging.validation_rows:

@@ -1,0 +1,140 @@
+"""A run that was interrupted, however, is the run that was not: bit by bit in the same layout, closely in another."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.training import CheckpointConfig, PretrainConfig
+from tests.ranks import run_ranks
+from tests.toy_runs import make_config, make_sources
+
+SHARDED = ParallelConfig(use_distributed_optimizer=True)
+STEPS = 7  # checkpoints after 3, 6 and 7
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return make_sources(tmp_path_factory.mktemp("sources"))
+
+
+@pytest.mark.parametrize(("dtype", "killed_at"), [("float32", "step 5"), ("bfloat16", "step 5"), ("float32", "save 6")])
+def test_killed_and_resumed_run_matches_uninterrupted(tmp_path: Path, sources: Any, dtype: str, killed_at: str) -> None:
+    settings = {"steps": STEPS, "parallel": SHARDED, "precision": PrecisionConfig(dtype=dtype)}
+    whole = make_config(tmp_path / "whole", sources, **settings)
+    broken = make_config(tmp_path / "broken", sources, **settings)
+    run_ranks(_check_trains, 2, whole)
+    with pytest.raises(AssertionError, match="rank"):
+        run_ranks(_check_killed, 2, broken, killed_at)
+    assert [path.name for path in sorted((broken.folder / "checkpoints").glob("step_?"))] == ["step_3"]
+    run_ranks(_check_trains, 2, _resumed(broken))
+    assert _history(broken) == _history(whole)
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_pipeline_run_resumed_on_data_parallel_ranks_matches_one_rank(
+    tmp_path: Path, sources: Any, sharded: bool
+) -> None:
+    float32 = PrecisionConfig(dtype="float32")
+    plain = ParallelConfig(use_distributed_optimizer=sharded)
+    whole = make_config(tmp_path / "whole", sources, steps=STEPS, precision=float32, parallel=plain)
+    moved = dataclasses.replace(
+        whole,
+        folder=tmp_path / "moved",
+        parallel=dataclasses.replace(plain, pipeline_model_parallel_size=2),
+        train=dataclasses.replace(whole.train, stop_at_step=4),
+    )
+    run_ranks(_check_trains, 1, whole)
+    run_ranks(_check_trains, 2, moved)
+    assert len(_history(moved)) == 4 and not (moved.folder / "done.json").exists()
+    run_ranks(_check_trains, 2, _resumed(dataclasses.replace(whole, folder=moved.folder)))
+    for ours, reference in zip(_history(moved), _history(whole), strict=True):
+        assert ours["loss"] == pytest.approx(reference["loss"], rel=1e-5)
+        assert ours["grad_norm"] == pytest.approx(reference["grad_norm"], rel=1e-4)
+
+
+def test_signal_to_one_rank_saves_on_all_and_leaves_quietly(tmp_path: Path, sources: Any) -> None:
+    config = make_config(tmp_path / "run", sources, steps=STEPS, parallel=SHARDED)
+    run_ranks(_check_signalled, 2, config)
+    assert [path.name for path in (config.folder / "checkpoints").iterdir()] == ["step_2"]
+    assert not (config.folder / "done.json").exists()
+    run_ranks(_check_trains, 2, _resumed(config))
+    assert json.loads((config.folder / "done.json").read_text())["steps"] == STEPS
+
+
+def test_resume_with_another_optimizer_sharding_is_refused_on_all_ranks(tmp_path: Path, sources: Any) -> None:
+    config = make_config(tmp_path / "run", sources, steps=3, parallel=SHARDED)
+    run_ranks(_check_trains, 2, dataclasses.replace(config, train=dataclasses.replace(config.train, stop_at_step=1)))
+    run_ranks(_check_refused, 2, _resumed(dataclasses.replace(config, parallel=ParallelConfig())))
+
+
+def _resumed(config: PretrainConfig) -> PretrainConfig:
+    return dataclasses.replace(config, checkpoint=CheckpointConfig(every_steps=3, resume="required"))
+
+
+def _history(config: PretrainConfig) -> list[dict[str, Any]]:
+    """Records of metrics.jsonl without the one that is a clock's; steps must be 1, 2, 3, ... without repetition."""
+    records = [json.loads(line) for line in (config.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records] == list(range(1, len(records) + 1))
+    return [{name: value for name, value in record.items() if name != "tokens_per_s"} for record in records]
+
+
+def _check_trains(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
+    from megatron_speech.training.run import pretrain
+
+    pretrain(config, world=(rank, world_size), init_method=init_method)
+
+
+def _check_killed(rank: int, world_size: int, init_method: str, config: PretrainConfig, killed_at: str) -> None:
+    """Rank 0 dies by SIGKILL right after the step, or in the last moment before the checkpoint gets its name."""
+    from megatron_speech.checkpoint import folder
+    from megatron_speech.training import loop
+
+    event, number = killed_at.split()
+    train_step, complete = loop.train_step, folder.complete
+    calls = 0
+
+    def dying_step(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        result = train_step(*args, **kwargs)
+        if event == "step" and calls == int(number) and rank == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    def dying_save(partial: Path) -> None:
+        if event == "save" and partial.name == f"step_{number}.partial":
+            os.kill(os.getpid(), signal.SIGKILL)
+        complete(partial)
+
+    loop.train_step, folder.complete = dying_step, dying_save
+    _check_trains(rank, world_size, init_method, config)
+
+
+def _check_signalled(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
+    from megatron_speech.training import loop
+
+    train_step = loop.train_step
+    calls = 0
+
+    def signalled_step(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2 and rank == 1:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return train_step(*args, **kwargs)
+
+    loop.train_step = signalled_step
+    _check_trains(rank, world_size, init_method, config)
+
+
+def _check_refused(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
+    with pytest.raises(ValueError, match=r"parallel.use_distributed_optimizer=True there, False in this run"):
+        _check_trains(rank, world_size, init_method, config)
