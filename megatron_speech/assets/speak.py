@@ -23,7 +23,7 @@ from tqdm import tqdm
 from megatron_speech.artifact import is_made, make_artifact, write_atomic
 from megatron_speech.assets.recordings import read_recordings
 from megatron_speech.assets.utterances import Utterance, plan_utterances
-from megatron_speech.assets.voices import Voice, has_voice, open_voice
+from megatron_speech.assets.voices import Voice, has_voice, open_voice, require_voice
 from megatron_speech.audio.shards import AudioRecord, audio_facts, write_audio_shard, write_audio_shards
 from megatron_speech.config.assets import SpeechConfig
 
@@ -64,6 +64,8 @@ def available_voices(config: SpeechConfig) -> dict[str, int]:
 def speak(utterances: list[Utterance], *, assets: Path, folder: Path, name: str) -> dict[str, Any]:
     """Say `utterances` into shards ``<name>-<NNNNNN>.tar`` under `folder`, less those already there; returns facts."""
     batches = [utterances[i : i + UTTERANCES_PER_SHARD] for i in range(0, len(utterances), UTTERANCES_PER_SHARD)]
+    for voice in {utterance.voice for utterance in utterances}:
+        require_voice(voice, assets)
     shards = []
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=len(utterances), desc=f"speaking {name}", unit="utterance"))

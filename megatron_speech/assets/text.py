@@ -28,6 +28,9 @@ ABBREVIATION = re.compile(
 )
 """Words whose full stop does not end a sentence."""
 
+PARENTHESIS = re.compile(r"\s*\(((?:[^()]|\([^()]*\))*)\)")
+"""With at most one more inside it."""
+
 _ENDS = re.compile(r"[.!?][\"')]*\s+(?=[\"'(]?[A-Z0-9])")
 
 
@@ -37,8 +40,7 @@ def clean_text(text: str) -> str:
     text = "".join(_fold(char) for char in text)
     text = "".join(" " if char.isspace() else char for char in text)
     text = "".join(char for char in text if unicodedata.category(char)[0] != "C")
-    while (shorter := re.sub(r"\s*\(([^()]*)\)", _keep_plain, text)) != text:
-        text = shorter  # parentheses within parentheses: from the inside out
+    text = PARENTHESIS.sub(_keep_plain, text)
     text = re.sub(r"\s+([,.;:!?)])", r"\1", re.sub(r"\s+", " ", text))
     return re.sub(r",(\s*,)+", ",", text).strip()
 
@@ -53,7 +55,7 @@ def split_sentences(text: str) -> list[str]:
     sentences, start = [], 0
     for match in _ENDS.finditer(text):
         word = re.split(r"[\s(\"]", text[start : match.start()])[-1]
-        if match.group()[0] == "." and (len(word) == 1 or "." in word or ABBREVIATION.fullmatch(word)):
+        if match.group().rstrip() == "." and (len(word) == 1 or "." in word or ABBREVIATION.fullmatch(word)):
             continue
         sentences.append(text[start : match.end()].strip())
         start = match.end()

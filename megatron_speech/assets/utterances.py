@@ -41,7 +41,8 @@ def plan_utterances(config: SpeechConfig, voices: dict[str, int]) -> list[Uttera
         return list(_questions(config))
     if config.part == "cloze":
         return list(_cloze(config))
-    return list(_sentences(config, voices))
+    # Mixed, so that any beginning of the list holds every voice and kind.
+    return sorted(_sentences(config, voices), key=lambda utterance: _hash(utterance.key))
 
 
 def _sentences(config: SpeechConfig, voices: dict[str, int]) -> Iterator[Utterance]:

@@ -20,9 +20,7 @@ import numpy as np
 
 from megatron_speech.assets.fetch import DEBIAN, PACKAGES
 from megatron_speech.audio.io import SAMPLE_RATE, checked_waveform, read_audio, resample
-
-FLITE_VOICES = ("kal16", "awb", "rms", "slt")
-VOICES = ("hibari", *FLITE_VOICES)
+from megatron_speech.config.assets import VOICES
 
 
 class Voice(Protocol):
@@ -40,11 +38,16 @@ def has_voice(name: str, assets: Path) -> bool:
     return _hibari_init(assets).is_file() if name == "hibari" else _flite_program(assets).is_file()
 
 
-def open_voice(name: str, assets: Path) -> Voice:
-    """The voice `name`; FileNotFoundError says which package is missing."""
+def require_voice(name: str, assets: Path) -> None:
+    """FileNotFoundError says which package the voice `name` lacks."""
     if not has_voice(name, assets):
         package = "hibari-tts" if name == "hibari" else "Debian's flite and libflite1"
         raise FileNotFoundError(f"voice {name} needs {package} in {assets}: run tools/fetch_assets.py --set full")
+
+
+def open_voice(name: str, assets: Path) -> Voice:
+    """The voice `name`; FileNotFoundError if its package was not fetched."""
+    require_voice(name, assets)
     return HibariVoice(assets) if name == "hibari" else FliteVoice(name, assets)
 
 

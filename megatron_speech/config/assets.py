@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+FLITE_VOICES = ("kal16", "awb", "rms", "slt")
+VOICES = ("hibari", *FLITE_VOICES)
+"""Voices that can read text aloud."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AssetsConfig:
@@ -80,5 +84,8 @@ class SpeechConfig:
             raise ValueError(f"span_words={list(self.span_words)} must be [fewest, most] with 1 <= fewest <= most")
         if not 0.5 <= self.speeds[0] <= self.speeds[1] <= 2:
             raise ValueError(f"speeds={list(self.speeds)} must be [slowest, fastest] within 0.5 to 2")
+        for name, count in self.utterances.items():
+            if name not in VOICES or count < 0:
+                raise ValueError(f"utterances.{name}={count} must be a count for one of {', '.join(VOICES)}")
         if self.part in ("train", "heldout") and not any(count > 0 for count in self.utterances.values()):
             raise ValueError(f"utterances={self.utterances} asks for no utterance; write for instance {{hibari: 1400}}")

@@ -1,0 +1,66 @@
+"""Audio files: what comes back is what was meant, what is not audio is refused by name."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from megatron_speech.audio.io import decode_audio, encode_flac, read_audio, resample, write_audio
+
+
+def tone(seconds: float = 0.5, rate: int = 16000, hertz: float = 440.0) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
+
+
+def test_flac_keeps_sixteen_bits() -> None:
+    waveform, rate = decode_audio(encode_flac(tone()), name="tone")
+    assert rate == 16000 and waveform.dtype == np.float32
+    np.testing.assert_allclose(waveform, tone(), atol=1 / 32767)
+
+
+def test_encoding_is_reproducible_and_clips() -> None:
+    assert encode_flac(tone()) == encode_flac(tone())
+    loud, _ = decode_audio(encode_flac(3 * tone()), name="loud")
+    assert loud.max() <= 1.0 and loud.min() >= -1.0
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 24000, 48000])
+def test_resampling_keeps_the_tone(rate: int) -> None:
+    waveform = resample(tone(1.0, rate), rate, 16000)
+    assert abs(len(waveform) - 16000) <= 1
+    inner = slice(1000, 15000)
+    np.testing.assert_allclose(waveform[inner], tone(1.0)[inner], atol=2e-3)
+
+
+def test_resampling_removes_what_cannot_be_kept() -> None:
+    waveform = resample(tone(1.0, 48000, 12000.0), 48000, 16000)
+    assert np.abs(waveform[1000:15000]).max() < 1e-4
+
+
+def test_first_of_two_channels_and_a_word_about_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    soundfile.write(tmp_path / "two.wav", np.stack([tone(), -tone()], axis=1), 16000)
+    np.testing.assert_allclose(read_audio(tmp_path / "two.wav"), tone(), atol=1e-4)
+    assert "2 channels, only the first" in caplog.text
+
+
+def test_files_that_are_no_audio_are_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.wav").write_bytes(b"RIFF and then nothing")
+    with pytest.raises(ValueError, match=r"broken\.wav: not readable as audio"):
+        read_audio(tmp_path / "broken.wav")
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0, np.float32), 16000)
+    with pytest.raises(ValueError, match=r"empty\.wav: no samples"):
+        read_audio(tmp_path / "empty.wav")
+    soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan], np.float32), 16000, subtype="FLOAT")
+    with pytest.raises(ValueError, match=r"nan\.wav: 1 of 2 samples are not finite"):
+        read_audio(tmp_path / "nan.wav")
+    with pytest.raises(FileNotFoundError, match=r"absent\.wav: no such audio file"):
+        read_audio(tmp_path / "absent.wav")
+
+
+def test_written_files_are_read_back(tmp_path: Path) -> None:
+    for name in ("a.wav", "a.flac"):
+        write_audio(tmp_path / name, tone())
+        np.testing.assert_allclose(read_audio(tmp_path / name), tone(), atol=1 / 32767)
+    with pytest.raises(ValueError, match=r"a\.mp3: audio is written as"):
+        write_audio(tmp_path / "a.mp3", tone())
