@@ -1,0 +1,91 @@
+"""A checkpoint folder is complete or absent, and damage is found by name before anything is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from megatron_speech.checkpoint import folder as folders
+from megatron_speech.config.model import ModelConfig
+from megatron_speech.vocabulary import Vocabulary
+
+MODEL = ModelConfig(num_layers=2)
+VOCABULARY = Vocabulary(num_text_ids=60, num_speech_ids=60)
+
+
+def make_checkpoint(checkpoints: Path, step: int) -> Path:
+    folder = folders.step_folder(checkpoints, step)
+    partial = folders.begin(folder)
+    (partial / "weights").write_bytes(bytes(range(100)))
+    folders.write_facts(partial, model=MODEL, vocabulary=VOCABULARY, state={"step": step})
+    folders.write_checksums(partial, folders.checksums(partial.iterdir()))
+    assert folders.latest_checkpoint(checkpoints) != folder
+    folders.complete(partial)
+    return folder
+
+
+def test_a_folder_appears_only_when_complete(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, 3)
+    assert folders.latest_checkpoint(tmp_path) == folder
+    folders.verify(folder)
+    assert folders.read_state(folder) == {"step": 3} and folders.read_model_config(folder) == MODEL
+
+
+def test_an_existing_checkpoint_is_not_overwritten_and_leftovers_go(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, 3)
+    with pytest.raises(FileExistsError, match="never overwritten"):
+        folders.begin(folder)
+    (tmp_path / "step_4.partial").mkdir()
+    (tmp_path / "step_4.partial" / "half").touch()
+    assert list(folders.begin(tmp_path / "step_4").iterdir()) == []
+
+
+def test_retention_keeps_the_newest_by_number(tmp_path: Path) -> None:
+    for step in (9, 10, 100):
+        make_checkpoint(tmp_path, step)
+    (tmp_path / "step_50.partial").mkdir()
+    folders.keep_newest(tmp_path, 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step_10", "step_100"]
+    folders.keep_newest(tmp_path, 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["step_100"]
+
+
+@pytest.mark.parametrize("name", ["weights", "model.json", "state.json", "vocabulary.json"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
+def test_damage_is_found_and_named(tmp_path: Path, name: str, damage: str) -> None:
+    folder = make_checkpoint(tmp_path, 3)
+    path, content = folder / name, (folder / name).read_bytes()
+    if damage == "delete":
+        path.unlink()
+    else:
+        path.write_bytes(content[:-1] + (bytes([content[-1] ^ 1]) if damage == "flip" else b""))
+    with pytest.raises((ValueError, FileNotFoundError), match=name):
+        folders.verify(folder)
+
+
+def test_parts_of_the_check_cover_every_file(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, 3)
+    (folder / "weights").write_bytes(b"")
+    found = 0
+    for part in range(3):
+        try:
+            folders.verify(folder, part=part, parts=3)
+        except ValueError:
+            found += 1
+    assert found == 1
+
+
+def test_another_shape_or_vocabulary_is_named_with_both_values(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, 3)
+    folders.require_same_model(
+        folder, model=dataclasses.replace(MODEL, base="elsewhere", kv_channels=64), vocabulary=VOCABULARY
+    )
+    with pytest.raises(ValueError, match=r"model.num_layers=2 there, 4 in this run"):
+        folders.require_same_model(folder, model=dataclasses.replace(MODEL, num_layers=4), vocabulary=VOCABULARY)
+    with pytest.raises(ValueError, match="vocabulary fingerprint"):
+        other = dataclasses.replace(VOCABULARY, num_speech_ids=61)
+        folders.require_same_model(folder, model=MODEL, vocabulary=other)
+    with pytest.raises(FileNotFoundError, match=r"nowhere does not exist"):
+        folders.require_same_model(tmp_path / "nowhere", model=MODEL, vocabulary=VOCABULARY)

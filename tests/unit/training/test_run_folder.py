@@ -1,0 +1,59 @@
+"""Resuming rules, the cut of metrics.jsonl, and what a run folder says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from megatron_speech.config.training import CheckpointConfig
+from megatron_speech.training.metrics import cut_after
+from megatron_speech.training.run_folder import checkpoint_to_resume, read_done, write_done
+from megatron_speech.training.state import TrainState
+
+
+def test_an_existing_checkpoint_is_never_shadowed(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints" / "step_5").mkdir(parents=True)
+    with pytest.raises(FileExistsError, match=r"step_5 exists and checkpoint.resume=never; set checkpoint.resume"):
+        checkpoint_to_resume(tmp_path, CheckpointConfig(resume="never"))
+
+
+def test_a_missing_checkpoint_is_never_a_silent_start(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints" / "step_5.partial").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match=r"holds no complete checkpoint and checkpoint.resume=required"):
+        checkpoint_to_resume(tmp_path, CheckpointConfig(resume="required"))
+
+
+@pytest.mark.parametrize("resume", ["required", "if_present"])
+def test_the_newest_complete_checkpoint_is_taken(tmp_path: Path, resume: str) -> None:
+    for name in ("step_9", "step_10", "step_11.partial", "notes"):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+    found = checkpoint_to_resume(tmp_path, CheckpointConfig(resume=resume))  # type: ignore[arg-type]
+    assert found == tmp_path / "checkpoints" / "step_10"
+    assert checkpoint_to_resume(tmp_path / "new", CheckpointConfig(resume="if_present")) is None
+
+
+def test_metrics_are_cut_back_to_the_resumed_step(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps({"step": step}) + "\n" for step in range(1, 7)) + '{"step": 7, "lo')
+    cut_after(path, 4)
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3, 4]
+    cut_after(tmp_path / "absent.jsonl", 4)
+    assert not (tmp_path / "absent.jsonl").exists()
+
+
+def test_done_is_absent_until_written(tmp_path: Path) -> None:
+    assert read_done(tmp_path) is None
+    write_done(tmp_path, {"steps": 3})
+    assert read_done(tmp_path) == {"steps": 3}
+
+
+def test_state_counts_and_survives_json() -> None:
+    state = (
+        TrainState()
+        .after(samples=8, text_tokens=100, speech_tokens=20)
+        .after(samples=8, text_tokens=1, speech_tokens=2)
+    )
+    assert state == TrainState(step=2, consumed_samples=16, text_tokens=101, speech_tokens=22)
+    assert TrainState.from_json(json.loads(json.dumps({**state.to_json(), "plan": "x"}))) == state
