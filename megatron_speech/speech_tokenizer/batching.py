@@ -1,0 +1,51 @@
+"""Clips of similar length together: padding costs time, never results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from megatron_speech.audio.io import SAMPLE_RATE, checked_waveform
+
+Item = TypeVar("Item")
+
+
+def batches_by_length(lengths: Sequence[int], *, max_total: int) -> list[list[int]]:
+    """Index lists, short items first, each with (longest length) x (items) at most `max_total`; one item always fits."""
+    order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
+    batches: list[list[int]] = []
+    for index in order:
+        # Sorted: the newest item is the longest of its batch.
+        if batches and lengths[index] * (len(batches[-1]) + 1) <= max_total:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches
+
+
+def checked_clips(waveforms: Sequence[np.ndarray], *, sample_rate: int, names: Sequence[str] | None = None) -> list[torch.Tensor]:
+    """Waveforms as float32 tensors [N]; ValueError names the first that is empty, not mono, not finite, or at another rate."""
+    if sample_rate != SAMPLE_RATE:
+        raise ValueError(f"sample_rate={sample_rate}: Whisper takes {SAMPLE_RATE} samples per second; resample the audio first")
+    clips = []
+    for index, waveform in enumerate(waveforms):
+        name = names[index] if names is not None else f"clip {index}"
+        if waveform.ndim != 1:
+            raise ValueError(f"{name}: shape {waveform.shape} is not one channel; take the first channel before")
+        clips.append(torch.from_numpy(checked_waveform(waveform, name=name)))
+    return clips
+
+
+def windows(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Consecutive lists of `size` items, the last one shorter: what is sorted by length at one time."""
+    window: list[Item] = []
+    for item in items:
+        window.append(item)
+        if len(window) == size:
+            yield window
+            window = []
+    if window:
+        yield window

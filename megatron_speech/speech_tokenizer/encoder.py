@@ -1,0 +1,136 @@
+"""Whisper's encoder with the bottleneck in its middle; parameter names are those of the released tokenizer.
+
+    log-mel --conv--> 50 Hz --layers--> mean of 4 --layers--> nearest code --positions--> layers --> memory
+             `front` ...................................`before_codebook`..`quantize`..`after_codebook`....
+
+Clips of different lengths share a batch without knowing of each other: convolutions see zeros behind a clip's end, as
+they do when it is alone, attention never looks there, and pooling windows never straddle it. Price: masks instead of
+packed sequences. Legend: B clips, M mel bins, F log-mel frames, T encoder frames, D width, K codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers.models.whisper.modeling_whisper import WhisperEncoderLayer
+
+from megatron_speech.audio.features import HOP, log_mel
+from megatron_speech.speech_tokenizer.config import CONV_STRIDE, WhisperVQConfig
+from megatron_speech.speech_tokenizer.quantizer import Codebook, nearest_codes
+
+
+@dataclass(frozen=True)
+class MelBatch:
+    """Log-mel frames of several clips."""
+
+    mel_BMF: torch.Tensor
+    """Each clip padded to whole tokens with silence, then to the longest clip with zeros."""
+    frames_B: torch.Tensor
+    """Log-mel frames of each clip, its silence included."""
+    spoken_B: torch.Tensor
+    """Log-mel frames that hold a real sample: what attention may look at."""
+
+
+def mel_batch(waveforms: Sequence[torch.Tensor], config: WhisperVQConfig) -> MelBatch:
+    """Log-mel frames of mono 16 kHz waveforms [N], computed one by one and padded together."""
+    multiple = config.rates.samples_per_token
+    mels = [log_mel(wave, num_mel_bins=config.num_mel_bins, multiple=multiple) for wave in waveforms]
+    longest = max(mel.shape[1] for mel in mels)
+    device = mels[0].device
+    return MelBatch(
+        mel_BMF=torch.stack([F.pad(mel, (0, longest - mel.shape[1])) for mel in mels]),
+        frames_B=torch.tensor([mel.shape[1] for mel in mels], device=device),
+        spoken_B=torch.tensor([-(-len(wave) // HOP) for wave in waveforms], device=device),
+    )
+
+
+def within(lengths_B: torch.Tensor, size: int) -> torch.Tensor:
+    """Bool [B, size]: True before each clip's end."""
+    return torch.arange(size, device=lengths_B.device)[None, :] < lengths_B[:, None]
+
+
+class WhisperVQEncoder(nn.Module):
+    """The encoder; without pooling and codebook in its configuration it is Whisper's."""
+
+    ema_count: torch.Tensor
+    ema_weight: torch.Tensor
+
+    def __init__(self, config: WhisperVQConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.d_model
+        self.conv1 = nn.Conv1d(config.num_mel_bins, width, kernel_size=3, padding=1)
+        self.conv2 = nn.Conv1d(width, width, kernel_size=3, stride=CONV_STRIDE, padding=1)
+        self.embed_positions = nn.Embedding(config.max_source_positions, width)
+        self.embed_positions.weight.requires_grad_(False)
+        num_layers = config.quantize_position if config.quantize_encoder_only else config.encoder_layers
+        self.layers = nn.ModuleList([WhisperEncoderLayer(config) for _ in range(num_layers)])
+        if not config.quantize_encoder_only:
+            self.layer_norm = nn.LayerNorm(width)
+        self.pooling = config.pooling_kernel_size or 1
+        self.quantize_at = num_layers if config.quantize_vocab_size is None else config.quantize_position
+        pool_at = config.pooling_position if config.pooling_kernel_size is not None else self.quantize_at
+        assert pool_at is not None
+        self.pool_at = pool_at
+        if config.quantize_vocab_size is not None:
+            self.codebook = Codebook(config.quantize_vocab_size, width)
+            self.embed_positions2 = nn.Embedding(-(-config.max_source_positions // self.pooling), width)
+            self.register_buffer("ema_count", torch.ones(config.quantize_vocab_size))
+            self.register_buffer("ema_weight", self.codebook.weight.detach().clone())
+
+    def front(self, batch: MelBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """States [B, T, D] after the pooling and the number of real ones, int [B].
+
+        ValueError if a clip is longer than the position table (30 s).
+        """
+        keep_B1F = within(batch.frames_B, batch.mel_BMF.shape[2])[:, None]
+        hidden_BDF = F.gelu(self.conv1(batch.mel_BMF)) * keep_B1F
+        hidden_BTD = F.gelu(self.conv2(hidden_BDF)).transpose(1, 2)
+        lengths_B = -(-batch.spoken_B // CONV_STRIDE)
+        num_frames = hidden_BTD.shape[1]
+        if num_frames > len(self.embed_positions.weight):
+            limit = len(self.embed_positions.weight) * CONV_STRIDE * HOP / 16000
+            raise ValueError(f"a clip is longer than the {limit:g} s a Whisper encoder takes at once; cut it before")
+        hidden_BTD = hidden_BTD + self.embed_positions.weight[:num_frames]
+        hidden_BTD = self._run(hidden_BTD, lengths_B, 0, self.pool_at)
+        if self.pooling > 1:
+            hidden_BTD = F.avg_pool1d(hidden_BTD.transpose(1, 2), self.pooling).transpose(1, 2)
+            lengths_B = -(-lengths_B // self.pooling)
+        return hidden_BTD, lengths_B
+
+    def before_codebook(self, pooled_BTD: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
+        """What the codebook quantises [B, T, D], from the states after the pooling."""
+        hidden_BTD = self._run(pooled_BTD, lengths_B, self.pool_at, self.quantize_at)
+        if self.config.quantize_subtract_positions:
+            hidden_BTD = hidden_BTD - self.pooled_positions()[: hidden_BTD.shape[1]]
+        return hidden_BTD
+
+    def quantize(self, hidden_BTD: torch.Tensor) -> torch.Tensor:
+        """The nearest code of every state, int64 [B, T]; codes behind a clip's end mean nothing."""
+        return nearest_codes(hidden_BTD.flatten(0, 1), self.codebook.weight).view(hidden_BTD.shape[:2])
+
+    def after_codebook(self, vectors_BTD: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
+        """What the recogniser attends to [B, T, D], from the vectors of codes."""
+        vectors_BTD = vectors_BTD + self.embed_positions2.weight[: vectors_BTD.shape[1]]
+        return self.layer_norm(self._run(vectors_BTD, lengths_B, self.quantize_at, len(self.layers)))
+
+    def encode(self, batch: MelBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Codes int64 [B, T] of clips and the number of real ones, int [B]."""
+        pooled_BTD, lengths_B = self.front(batch)
+        return self.quantize(self.before_codebook(pooled_BTD, lengths_B)), lengths_B
+
+    def pooled_positions(self) -> torch.Tensor:
+        """Mean position embedding of each pooling window [T, D]."""
+        table_DT = self.embed_positions.weight.T[None]
+        return F.avg_pool1d(table_DT, self.pooling, ceil_mode=True)[0].T
+
+    def _run(self, hidden_BTD: torch.Tensor, lengths_B: torch.Tensor, first: int, last: int) -> torch.Tensor:
+        """Layers `first` to `last` - 1, with no attention to what lies behind a clip's end."""
+        mask_B11T = within(lengths_B, hidden_BTD.shape[1])[:, None, None]
+        for layer in self.layers[first:last]:
+            hidden_BTD = layer(hidden_BTD, mask_B11T)
+        return hidden_BTD

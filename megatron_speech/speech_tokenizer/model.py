@@ -1,0 +1,153 @@
+"""Encoder and decoder together, as a Hugging Face style folder: config.json, model.safetensors, tokenizer.json.
+
+One class is Whisper (no codebook in the configuration), the tokenizer in training, and the finished tokenizer. Weights
+carry the released tokenizer's names (``model.encoder.*``, ``model.decoder.*``), so public folders load here. Price: a
+folder saved for encoding alone (`quantize_encoder_only`) has no decoder, and recognising with it is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from torch import nn
+from transformers.models.whisper.modeling_whisper import WhisperDecoder
+
+from megatron_speech.speech_tokenizer.config import WhisperVQConfig
+from megatron_speech.speech_tokenizer.encoder import WhisperVQEncoder
+from megatron_speech.speech_tokenizer.recognizer import greedy
+
+WEIGHTS = "model.safetensors"
+TEXT_FILES = ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "preprocessor_config.json")
+
+
+class SpeechRecognitionModel(nn.Module):
+    """Whisper with or without the bottleneck, and the text tokens it writes."""
+
+    def __init__(self, config: WhisperVQConfig) -> None:
+        super().__init__()
+        self.config = config
+        config._attn_implementation = "sdpa"
+        self.model = nn.ModuleDict({"encoder": WhisperVQEncoder(config)})
+        if not config.quantize_encoder_only:
+            self.model["decoder"] = WhisperDecoder(config)
+
+    @property
+    def encoder(self) -> WhisperVQEncoder:
+        return self.model["encoder"]
+
+    @property
+    def decoder(self) -> WhisperDecoder:
+        return self.model["decoder"]
+
+
+class TextSide:
+    """What the recogniser writes in: Whisper's text tokens, its prompt, and the ids it must not write."""
+
+    def __init__(self, folder: Path, vocab_size: int) -> None:
+        self.tokenizer = Tokenizer.from_file(str(require(folder / "tokenizer.json")))
+        # Angle brackets in a transcript are text, not control.
+        self.tokenizer.encode_special_tokens = True
+        settings = json.loads(require(folder / "generation_config.json").read_text())
+        names = ["<|startoftranscript|>", "<|notimestamps|>"]
+        if settings.get("is_multilingual", False):
+            names[1:1] = ["<|en|>", "<|transcribe|>"]
+        self.prompt = [self._special(name, folder) for name in names]
+        self.end = self._special("<|endoftext|>", folder)
+        self.suppress_V = forbidden(settings.get("suppress_tokens") or [], vocab_size)
+        # Whatever lies above the end of text is control: languages, tasks, timestamps.
+        self.suppress_V[self.end + 1 :] = -torch.inf
+        self.suppress_first_V = forbidden(settings.get("begin_suppress_tokens") or [], vocab_size)
+
+    def encode(self, text: str) -> list[int]:
+        """Text ids of a transcript as Whisper writes it: with a leading space, without prompt and end."""
+        return self.tokenizer.encode(" " + text.strip(), add_special_tokens=False).ids
+
+    def decode(self, ids: list[int]) -> str:
+        return self.tokenizer.decode(ids).strip()
+
+    def _special(self, name: str, folder: Path) -> int:
+        token = self.tokenizer.token_to_id(name)
+        if token is None:
+            raise ValueError(f"{folder / 'tokenizer.json'}: no token {name}; it is not a Whisper tokenizer")
+        return token
+
+
+def forbidden(ids: list[int], vocab_size: int) -> torch.Tensor:
+    """Added to logits [V]: -inf at `ids`, 0 elsewhere."""
+    bias_V = torch.zeros(vocab_size)
+    bias_V[[token for token in ids if token < vocab_size]] = -torch.inf
+    return bias_V
+
+
+def write_text(
+    model: SpeechRecognitionModel, text: TextSide, memory_BTD: torch.Tensor, lengths_B: torch.Tensor, *, max_tokens: int
+) -> list[str]:
+    """What the recogniser reads in memories [B, T, D] of which `lengths_B` frames are real."""
+    device = memory_BTD.device
+    ids = greedy(
+        model.decoder,
+        memory_BTD,
+        lengths_B,
+        prompt=text.prompt,
+        end=text.end,
+        suppress_V=text.suppress_V.to(device),
+        suppress_first_V=text.suppress_first_V.to(device),
+        max_tokens=max_tokens,
+    )
+    return [text.decode(clip) for clip in ids]
+
+
+def load_config(folder: Path) -> WhisperVQConfig:
+    """The configuration in `folder`, refused by name where this version cannot do what it asks."""
+    values = json.loads(require(folder / "config.json").read_text())
+    config = WhisperVQConfig(**{key: value for key, value in values.items() if key != "model_type"})
+    config.require_supported(str(folder))
+    return config
+
+
+def load_model(folder: Path) -> SpeechRecognitionModel:
+    """The model in `folder`, every weight accounted for; FileNotFoundError or ValueError in one line."""
+    model = SpeechRecognitionModel(load_config(folder))
+    load_weights(model, folder, missing_ok=())
+    return model.eval()
+
+
+def load_weights(model: nn.Module, folder: Path, *, missing_ok: tuple[str, ...]) -> None:
+    """Copy the folder's weights into `model`; weights it lacks must start with one of `missing_ok`."""
+    path = require(folder / WEIGHTS)
+    wanted = model.state_dict()
+    with safe_open(path, framework="pt") as file:
+        # A decoder's output projection is its embedding; an encoder-only model leaves upper layers unread.
+        state = {key: file.get_tensor(key).float() for key in file.keys() if key in wanted}
+    missing = [key for key in wanted if key not in state and not key.startswith(missing_ok)]
+    if missing:
+        raise ValueError(f"{path}: lacks {len(missing)} weights of this model, first {missing[0]}; it is another kind of model")
+    for key, value in state.items():
+        if value.shape != wanted[key].shape:
+            raise ValueError(f"{path}: {key} is {tuple(value.shape)}, config.json says {tuple(wanted[key].shape)}")
+    model.load_state_dict(state, strict=False)
+
+
+def save_model(model: SpeechRecognitionModel, folder: Path, *, text_from: Path) -> None:
+    """Write config and weights into `folder`, and the text tokenizer's files copied from `text_from`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {**model.config.to_dict(), "architectures": ["WhisperVQForConditionalGeneration"], "model_type": "whisper"}
+    (folder / "config.json").write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    for name in TEXT_FILES:
+        if (text_from / name).is_file():
+            shutil.copyfile(text_from / name, folder / name)
+
+
+def require(path: Path) -> Path:
+    """`path`, or FileNotFoundError saying what is missing and what would make it."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; give the folder of a Whisper model or of a trained speech tokenizer")
+    return path

@@ -1,0 +1,116 @@
+"""The speech tokenizer as the rest of the package sees it: waveforms to codes, codes to text.
+
+Codes depend on nothing but their clip: not on the batch, not on the order. The recogniser reads codes alone, which
+makes it the measure of what they carry, and the judge of codes that no audio was made for (text-to-token output).
+Price: clips up to 30 s; longer speech is cut before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from megatron_speech.artifact import fingerprint_files
+from megatron_speech.audio.io import SAMPLE_RATE
+from megatron_speech.speech_tokenizer.batching import batches_by_length, checked_clips
+from megatron_speech.speech_tokenizer.encoder import mel_batch
+from megatron_speech.speech_tokenizer.model import WEIGHTS, SpeechRecognitionModel, TextSide, load_model, write_text
+
+MAX_TEXT_TOKENS_PER_SECOND = 10
+"""Nobody speaks faster; a decoder caught in a loop stops here."""
+
+
+class SpeechTokenizer:
+    """A trained tokenizer; `load` it from its folder."""
+
+    def __init__(self, model: SpeechRecognitionModel, text: TextSide | None, fingerprint: str) -> None:
+        assert model.config.quantize_vocab_size is not None, "a tokenizer has a codebook"
+        self.model = model.eval()
+        self.text = text
+        self.fingerprint = fingerprint
+        """sha256 of the weights and config.json: equal exactly when codes mean the same."""
+
+    @classmethod
+    def load(cls, folder: Path, *, device: torch.device | str = "cpu") -> SpeechTokenizer:
+        """From `folder` (config.json, model.safetensors, text tokenizer); errors are one line."""
+        model = load_model(folder)
+        if model.config.quantize_vocab_size is None:
+            raise ValueError(f"{folder}: a Whisper model without codebook; train one with tools/train_speech_tokenizer.py")
+        text = None if model.config.quantize_encoder_only else TextSide(folder, model.config.vocab_size)
+        return cls(model.to(device), text, fingerprint_files([folder / WEIGHTS, folder / "config.json"]))
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second that `encode` takes."""
+        return self.model.config.rates.sample_rate
+
+    @property
+    def frame_rate(self) -> float:
+        """Codes per second (Hz)."""
+        return self.model.config.rates.token_rate
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of codes; a code is in 0 .. codebook_size - 1."""
+        return self.model.encoder.codebook.num_embeddings
+
+    @property
+    def codebook(self) -> torch.Tensor:
+        """Vectors of the codes, float32 [codebook_size, width]."""
+        return self.model.encoder.codebook.weight
+
+    @torch.no_grad()
+    def encode(
+        self,
+        waveforms: Sequence[np.ndarray],
+        *,
+        sample_rate: int = SAMPLE_RATE,
+        batch_seconds: float = 120.0,
+        names: Sequence[str] | None = None,
+    ) -> list[np.ndarray]:
+        """Codes int32 [ceil(samples / samples per code)] of mono float waveforms, in their order.
+
+        `batch_seconds` of padded audio are encoded at a time. ValueError names (by `names`) a clip that is empty, not
+        finite, at another rate or too long.
+        """
+        clips = checked_clips(waveforms, sample_rate=sample_rate, names=names)
+        device = self.codebook.device
+        codes: list[np.ndarray] = [np.empty(0, np.int32)] * len(clips)
+        for batch in batches_by_length([len(clip) for clip in clips], max_total=int(batch_seconds * SAMPLE_RATE)):
+            mels = mel_batch([clips[index].to(device) for index in batch], self.model.config)
+            codes_BT, lengths_B = self.model.encoder.encode(mels)
+            for index, clip_codes, length in zip(batch, codes_BT.cpu(), lengths_B.tolist(), strict=True):
+                codes[index] = clip_codes[:length].numpy().astype(np.int32)
+        return codes
+
+    @torch.no_grad()
+    def recognize(self, codes: Sequence[np.ndarray], *, batch_codes: int = 4096) -> list[str]:
+        """Texts that the recogniser reads in sequences of codes, in their order; empty codes give the empty text.
+
+        ValueError if the folder holds no recogniser or a code lies outside the codebook.
+        """
+        if self.text is None:
+            raise ValueError("this speech tokenizer holds its encoder only (quantize_encoder_only): it cannot recognise")
+        for index, clip in enumerate(codes):
+            if len(clip) and not 0 <= int(np.min(clip)) <= int(np.max(clip)) < self.codebook_size:
+                raise ValueError(f"recognize: sequence {index} has a code outside 0..{self.codebook_size - 1}")
+        spoken = [index for index, clip in enumerate(codes) if len(clip)]
+        texts = [""] * len(codes)
+        for batch in batches_by_length([len(codes[index]) for index in spoken], max_total=batch_codes):
+            indices = [spoken[position] for position in batch]
+            for index, text in zip(indices, self._recognize([codes[index] for index in indices]), strict=True):
+                texts[index] = text
+        return texts
+
+    def _recognize(self, codes: list[np.ndarray]) -> list[str]:
+        assert self.text is not None
+        device = self.codebook.device
+        rows = [torch.as_tensor(np.asarray(clip), dtype=torch.long, device=device) for clip in codes]
+        codes_BT = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        lengths_B = torch.tensor([len(row) for row in rows], device=device)
+        memory_BTD = self.model.encoder.after_codebook(self.model.encoder.codebook(codes_BT), lengths_B)
+        max_tokens = 8 + int(MAX_TEXT_TOKENS_PER_SECOND * codes_BT.shape[1] / self.frame_rate)
+        return write_text(self.model, self.text, memory_BTD, lengths_B, max_tokens=max_tokens)
