@@ -62,9 +62,9 @@ def run_build(config: InterleaveConfig) -> None:
             f"model={config.model} writes the codes of another speech tokenizer than vocabulary={config.vocabulary}; "
             "build both with one speech tokenizer"
         )
-    tally = Tally()
+    tally = Tally(config.spans)
     # A first pass over the corpora: a bad line is found before hours of synthesis, and the bar knows its end.
-    total = sum(1 for _ in read_renderings(config, Tally()))
+    total = sum(1 for _ in read_renderings(config, Tally(config.spans)))
     with make_artifact(config.output, kind="interleaved", config=config, inputs=inputs) as draft:
         documents = interleave(
             tqdm(read_renderings(config, tally), total=total, desc="interleave", unit="document"),
@@ -75,7 +75,7 @@ def run_build(config: InterleaveConfig) -> None:
             tally=tally,
         )
         totals = write_documents(draft.folder, documents, vocabulary=vocabulary, name="interleaved")
-        draft.facts |= totals | tally.facts(config.spans) | {"synthesis": dict(synthesizer.counts)}
+        draft.facts |= totals | tally.facts() | {"synthesis": dict(synthesizer.counts)}
 
 
 def read_renderings(config: InterleaveConfig, tally: Tally) -> Iterator[Rendering]:

@@ -90,7 +90,10 @@ def built(config: InterleaveConfig, window: int, tally: Tally):
 
 
 def test_batching_changes_nothing(config):
-    reference, others = built(config, 1000, Tally()), [built(config, window, Tally()) for window in (1, 3)]
+    reference, others = (
+        built(config, 1000, Tally(config.spans)),
+        [built(config, window, Tally(config.spans)) for window in (1, 3)],
+    )
     for documents in others:
         assert [(d.key, d.tokens.tolist(), d.meta) for d in documents] == [
             (d.key, d.tokens.tolist(), d.meta) for d in reference
@@ -98,7 +101,7 @@ def test_batching_changes_nothing(config):
 
 
 def test_each_rendering_has_fresh_spans_and_unspeakable_documents_are_left_out(config):
-    tally = Tally()
+    tally = Tally(config.spans)
     documents = built(config, 4, tally)
     assert [d.key for d in documents[:6]] == [f"fact-{i}#{r}" for i in (1, 2) for r in range(3)]
     assert len(documents) == 6 + 6 and tally.counts["documents_not_speakable"] == 1
@@ -110,7 +113,7 @@ def test_each_rendering_has_fresh_spans_and_unspeakable_documents_are_left_out(c
 
 def test_text_and_speech_are_found_by_their_provenance(config):
     vocabulary, tokenizer = Vocabulary.load(config.vocabulary), TextTokenizer.load(config.vocabulary)
-    tally = Tally()
+    tally = Tally(config.spans)
     for document in built(config, 4, tally):
         text = article(int(document.meta["id"][-1])) if document.meta["corpus"] == "wiki" else None
         speech = document.tokens >= vocabulary.first_speech_id
@@ -125,8 +128,12 @@ def test_text_and_speech_are_found_by_their_provenance(config):
             written = [int(t) for t in document.tokens if t < vocabulary.num_text_ids]
             assert tokenizer.decode(written) == "".join(np.array([*text])[kept])
     counts = tally.counts
-    assert counts["spans"] == sum(tally.span_lengths.values()) and 0 < counts["spans_failed"] < counts["spans"]
-    assert sum(n * count for n, count in tally.span_lengths.items()) == counts["words_drawn"]
+    assert (
+        counts["spans"] == sum(tally.span_lengths.values()) + counts["spans_in_short_documents"]
+        and 0 < counts["spans_failed"] < counts["spans"]
+    )
+    assert counts["spans_in_short_documents"] >= 6, "every rendering of a fact has one"
+    assert 0 < counts["words_spoken"] < counts["words_drawn"] < counts["words"]
 
 
 def test_the_stage_writes_shards_with_facts_and_is_skipped_when_made(config):
@@ -150,7 +157,7 @@ def test_defects_of_the_corpora_are_named(config, tmp_path):
         run_build(config)
     write_corpus(tmp_path / "facts.jsonl", {"x": "Perhaps."}, speakable="no")
     with pytest.raises(ValueError, match=r"'x': metadata\.speakable='no'"):
-        list(read_renderings(InterleaveConfig(**{**vars(config), "corpora": all_of(config)}), Tally()))
+        list(read_renderings(InterleaveConfig(**{**vars(config), "corpora": all_of(config)}), Tally(config.spans)))
 
 
 def all_of(config: InterleaveConfig) -> dict[str, CorpusConfig]:
