@@ -129,7 +129,10 @@ class Vocabulary:
         path = path / "vocabulary.json" if path.is_dir() else path
         if not path.is_file():
             raise FileNotFoundError(f"vocabulary file {path} does not exist; run tools/build_vocabulary.py first")
-        return cls.from_json(json.loads(path.read_text()))
+        try:
+            return cls.from_json(json.loads(path.read_text()))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: not a usable vocabulary ({error}); restore it or make it again") from error
 
     def require(self, fingerprint: str, *, holder: str) -> None:
         """Refuse `holder` (a shard, a checkpoint...) that was made with another vocabulary."""

@@ -1,0 +1,127 @@
+"""YAML files and overrides to dataclasses: exact types, one-line errors, status 2, and no torch on the way."""
+
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from megatron_speech.config.parse import dump_yaml, parse_config, to_dict, user_errors
+from megatron_speech.config.tokens import InspectConfig, PackConfig, TokenizeTextConfig, VocabularyConfig
+
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLES = ROOT / "examples" / "miniature"
+SCHEMA_OF = {
+    "vocabulary": VocabularyConfig,
+    "text_to_token_vocabulary": VocabularyConfig,
+    "text_tokens": TokenizeTextConfig,
+    "text_heldout_tokens": TokenizeTextConfig,
+    **{path.stem: PackConfig for path in EXAMPLES.glob("pack_*.yaml")},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Inner:
+    size: int = 1
+    """A size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Outer:
+    folder: Path
+    """A folder."""
+    inner: _Inner = field(default_factory=_Inner)
+    """Nested."""
+    by_name: dict[str, _Inner] = field(default_factory=dict)
+    """Nested by name."""
+
+    def __post_init__(self) -> None:
+        if self.inner.size < 1:
+            raise ValueError(f"inner.size={self.inner.size} must be at least 1; raise it")
+
+
+def _parse(tmp_path: Path, text: str, *args: str) -> _Outer:
+    (tmp_path / "c.yaml").write_text(text)
+    return parse_config(_Outer, description="Test.", args=["--config", str(tmp_path / "c.yaml"), *args])
+
+
+def _error(capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, *args: str) -> str:
+    with pytest.raises(SystemExit) as caught:
+        _parse(tmp_path, text, *args)
+    lines = capsys.readouterr().err.splitlines()
+    assert caught.value.code == 2
+    assert len(lines) == 1 and lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_files_then_overrides(tmp_path: Path):
+    config = _parse(tmp_path, "folder: a/b\ninner: {size: 2}\nby_name: {x: {size: 5}}\n", "--inner.size", "3")
+    assert config == _Outer(folder=Path("a/b"), inner=_Inner(size=3), by_name={"x": _Inner(size=5)})
+    dump_yaml(config, tmp_path / "again.yaml")
+    assert parse_config(_Outer, description="", args=["--config", str(tmp_path / "again.yaml")]) == config
+    assert to_dict(config)["folder"] == "a/b"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("folder: a\nsise: 3\n", "sise"),
+        ("folder: a\ninner: {sise: 3}\n", "sise"),
+        ("folder: a\ninner: {size: 1e3}\n", "size"),
+        ("folder: a\ninner: {size: 0}\n", "inner.size=0 must be at least 1; raise it"),
+        ("inner: {size: 2}\n", "folder"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, named: str):
+    assert named in _error(capsys, tmp_path, text)
+
+
+def test_user_errors_are_one_line_and_bugs_keep_their_traceback(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit), user_errors():
+        raise FileNotFoundError("no\n  such file")
+    assert capsys.readouterr().err == "error: no such file\n"
+    with pytest.raises(KeyError), user_errors():
+        raise KeyError("a bug")
+
+
+@pytest.mark.parametrize("stem", sorted(SCHEMA_OF))
+def test_the_miniatures_token_files_parse(stem: str):
+    parse_config(SCHEMA_OF[stem], description="", args=["--config", str(EXAMPLES / f"{stem}.yaml")])
+
+
+@pytest.mark.parametrize(
+    ("schema", "fields", "rule"),
+    [
+        (VocabularyConfig, {"output": "o"}, "give exactly one of them"),
+        (VocabularyConfig, {"output": "o", "codebook_size": -1}, "codebook_size=-1"),
+        (VocabularyConfig, {"output": "o", "codebook_size": 1, "padding_multiple": 0}, "padding_multiple=0"),
+        (TokenizeTextConfig, {"corpora": {}, "vocabulary": "v", "output": "o"}, "names no corpus"),
+        (PackConfig, {"input": "i", "output": "o", "seq_length": 1}, "seq_length=1"),
+        (PackConfig, {"input": "i", "output": "o", "shard_tokens": 0}, "shard_tokens=0"),
+    ],
+)
+def test_rules_of_the_token_tools(schema: type, fields: dict, rule: str):
+    with pytest.raises(ValueError, match=rule):
+        schema(**fields)
+
+
+@pytest.mark.parametrize("tool", ["build_vocabulary", "tokenize_text", "pack_shards", "inspect_shards"])
+def test_help_does_not_import_what_is_heavy(tool: str):
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['{tool}', '--help']\n"
+        "try:\n"
+        f"    runpy.run_path('tools/{tool}.py', run_name='__main__')\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "heavy = {'torch', 'transformers', 'tokenizers', 'numpy', 'webdataset'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "--config" in done.stdout
+
+
+def test_inspect_needs_only_a_folder():
+    assert InspectConfig(folder=Path("packed/text")).samples == 3

@@ -1,0 +1,168 @@
+"""Packing against a plain reference: no token lost, none twice, boundaries right, nothing cut by best-fit."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from megatron_speech.config.tokens import PackConfig
+from megatron_speech.data.packing import best_fit, pack_documents
+from megatron_speech.data.rows import RowFolder
+from megatron_speech.data.shards import write_documents
+from megatron_speech.vocabulary import Vocabulary
+from tests.toy_tokens import VOCABULARY, documents_of, packed_folder
+
+EOD = VOCABULARY.end_of_document
+SEQ = 16
+LENGTHS = st.lists(st.integers(1, SEQ), min_size=1, max_size=80)
+
+
+@settings(max_examples=40, deadline=None)
+@given(lengths=st.lists(st.integers(1, 70), min_size=1, max_size=60), seed=st.integers(0, 3))
+def test_concat_is_the_stream_of_all_documents(tmp_path_factory: pytest.TempPathFactory, lengths: list[int], seed: int):
+    folder = packed_folder(tmp_path_factory.mktemp("p") / "rows", lengths, seq_length=SEQ, seed=seed)
+    rows, documents = RowFolder(folder), documents_of(lengths, seed=seed)
+    read = [rows.row(index) for index in range(len(rows))]
+    stream = np.concatenate([read[0].tokens[:1], *(row.tokens[1:] for row in read)])
+    inputs = np.concatenate([row.tokens[:-1] for row in read])
+    assert stream[:-1].tolist() == inputs.tolist()  # neighbours share one token
+    total = sum(lengths) + len(lengths)
+    assert set(stream[total:]) <= {EOD}
+    assert len(rows) == max(1, -(-(total - 1) // SEQ))
+    assert sorted(_cut(stream[:total])) == sorted(document.tokens.tolist() for document in documents)
+    starts = np.flatnonzero(np.concatenate([[True], stream[: total - 1] == EOD]))
+    _check_boundaries(rows, starts=sorted({*starts.tolist(), total}))
+    facts = rows.index.facts
+    assert facts["padding"] == len(rows) * SEQ + 1 - total
+    assert rows.index.text_tokens + rows.index.speech_tokens == total - 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(lengths=LENGTHS, seed=st.integers(0, 3))
+def test_best_fit_keeps_every_document_whole(tmp_path_factory: pytest.TempPathFactory, lengths: list[int], seed: int):
+    folder = packed_folder(
+        tmp_path_factory.mktemp("p") / "rows", lengths, seq_length=SEQ, seed=seed, algorithm="best_fit"
+    )
+    rows, documents = RowFolder(folder), documents_of(lengths, seed=seed)
+    found: dict[int, list[int]] = {}
+    for index in range(len(rows)):
+        row, numbers = rows.row(index), rows.documents(index)
+        ends = [*row.cu_seqlens[1:-1].tolist(), SEQ + 1]
+        for number, start, end in zip(numbers.tolist(), row.cu_seqlens[:-1].tolist(), ends, strict=True):
+            part = row.tokens[start:end].tolist()
+            if number < 0:
+                assert set(part) == {EOD} and end == SEQ + 1
+                continue
+            assert number not in found
+            found[number] = _cut(np.array(part))[0]
+        assert row.cu_seqlens[0] == 0 and row.cu_seqlens[-1] == SEQ and (np.diff(row.cu_seqlens) > 0).all()
+    assert [found[number] for number in range(len(documents))] == [document.tokens.tolist() for document in documents]
+
+
+@settings(max_examples=30, deadline=None)
+@given(lengths=LENGTHS, seed=st.integers(0, 3), algorithm=st.sampled_from(["concat", "best_fit"]))
+def test_context_spans_cover_what_precedes_the_target(
+    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], seed: int, algorithm: Literal["concat", "best_fit"]
+):
+    folder = packed_folder(
+        tmp_path_factory.mktemp("p") / "rows",
+        lengths,
+        seq_length=SEQ,
+        seed=seed,
+        algorithm=algorithm,
+        with_targets=True,
+    )
+    rows, documents = RowFolder(folder), documents_of(lengths, seed=seed, with_targets=True)
+    carried = dict.fromkeys(range(len(documents)), 0)
+    for index in range(len(rows)):
+        row, numbers = rows.row(index, target_only=True), rows.documents(index)
+        assert not len(rows.row(index).context)
+        inside = np.zeros(SEQ + 1, bool)
+        for start, end in row.context:
+            assert 0 <= start < end <= SEQ + 1
+            inside[start:end] = True
+        learnt = ~inside[1:] & (row.tokens[:-1] != EOD)
+        segment = np.searchsorted(row.cu_seqlens, np.arange(SEQ), side="right") - 1
+        for number, count in zip(*np.unique(numbers[segment[learnt]], return_counts=True), strict=True):
+            carried[int(number)] += int(count)
+    for number, document in enumerate(documents):
+        # Targets and the end of document, less a first token, which nothing precedes.
+        wanted = len(document.tokens) - max(document.target_start, 1) + 1
+        assert carried[number] == wanted, document.key
+
+
+@settings(max_examples=100, deadline=None)
+@given(lengths=st.lists(st.integers(1, 64), min_size=1, max_size=200))
+def test_best_fit_partitions_within_capacity(lengths: list[int]):
+    bins = best_fit(np.array(lengths), 64)
+    assert sorted(index for members in bins for index in members) == list(range(len(lengths)))
+    assert all(sum(lengths[index] for index in members) <= 64 for members in bins)
+    # Best-fit decreasing never leaves two bins that would go into one.
+    fill = sorted(sum(lengths[index] for index in members) for members in bins)
+    assert len(fill) < 2 or fill[0] + fill[1] > 64
+
+
+@pytest.mark.parametrize("algorithm", ["concat", "best_fit"])
+def test_packing_is_reproducible_and_shuffled_by_the_seed(tmp_path: Path, algorithm: Literal["concat", "best_fit"]):
+    lengths = [1 + index % 15 for index in range(200)]
+    one = packed_folder(tmp_path / "one", lengths, algorithm=algorithm, shard_tokens=300)
+    two = packed_folder(tmp_path / "two", lengths, algorithm=algorithm, shard_tokens=300)
+    assert RowFolder(one).index == RowFolder(two).index
+    other = tmp_path / "other"
+    config = PackConfig(input=tmp_path / "one.documents", output=other, seq_length=16, algorithm=algorithm, seed=1)
+    pack_documents(other, config)
+    assert RowFolder(one).row(0).tokens.tolist() != RowFolder(other).row(0).tokens.tolist()
+
+
+def test_overlong_documents_are_an_error_or_counted(tmp_path: Path):
+    documents = documents_of([5, 17, 40, 16])
+    write_documents(tmp_path / "documents", documents, vocabulary=VOCABULARY, name="toy")
+    config = {"input": tmp_path / "documents", "seq_length": SEQ, "algorithm": "best_fit"}
+    with pytest.raises(ValueError, match=r"2 documents exceed seq_length=16 \(the longest has 40 tokens\)"):
+        pack_documents(tmp_path / "strict", PackConfig(**config, output=tmp_path / "strict"))
+    facts = pack_documents(tmp_path / "rows", PackConfig(**config, output=tmp_path / "rows", overlong="drop"))
+    assert (facts["documents"], facts["dropped"]) == (2, 2)
+
+
+def test_damage_is_named_by_row_or_member(tmp_path: Path):
+    folder = packed_folder(tmp_path / "rows", [10] * 40)
+    shard = folder / "packed-000000.tar"
+    clean = shard.read_bytes()
+    width = (SEQ + 1) * 4
+    rows = RowFolder(folder)
+    offset = clean.index(rows.row(3).tokens.tobytes())
+    shard.write_bytes(clean[: offset + 4] + b"\x01" + clean[offset + 5 :])
+    fresh = RowFolder(folder)
+    fresh.row(2)
+    with pytest.raises(ValueError, match=rf"packed-000000.tar: block 0, row 3 of tokens.i32 at byte {offset}"):
+        fresh.row(3)
+    with pytest.raises(ValueError, match=rf"tokens.i32 at byte {offset - 3 * width}: checksum differs"):
+        fresh.verify()
+    place = clean.index(b"cu.i32")
+    shard.write_bytes(clean[: place + 600] + b"\x07" + clean[place + 601 :])
+    with pytest.raises(ValueError, match=r"block 0, cu.i32 at byte \d+: checksum differs"):
+        RowFolder(folder).row(0)
+
+
+def test_bare_codes_cannot_be_packed(tmp_path: Path):
+    codes = Vocabulary.of_codes(200, "tokenizer")
+    write_documents(tmp_path / "codes", documents_of([4]), vocabulary=codes, name="codes")
+    with pytest.raises(ValueError, match="no end-of-document"):
+        pack_documents(tmp_path / "rows", PackConfig(input=tmp_path / "codes", output=tmp_path / "rows"))
+
+
+def _cut(stream: np.ndarray) -> list[list[int]]:
+    """Documents of a stream, without their closing id."""
+    ends = np.flatnonzero(stream == EOD)
+    return [part[part != EOD].tolist() for part in np.split(stream, ends + 1) if len(part)]
+
+
+def _check_boundaries(rows: RowFolder, *, starts: list[int]) -> None:
+    for index in range(len(rows)):
+        origin = index * SEQ
+        inside = [start - origin for start in starts if origin < start < origin + SEQ]
+        assert rows.row(index).cu_seqlens.tolist() == [0, *inside, SEQ]
+        assert len(rows.documents(index)) == len(inside) + 1

@@ -1,0 +1,90 @@
+"""Artefacts: complete or absent, skipped when made, refused when made from something else."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from megatron_speech.artifact import fingerprint_files, is_made, make_artifact, read_manifest, write_atomic
+
+
+@dataclass(frozen=True)
+class _Config:
+    output: Path
+    amount: int = 1
+
+
+def _make(output: Path, config: _Config, *inputs: Path) -> None:
+    with make_artifact(output, kind="toy", config=config, inputs=inputs) as draft:
+        (draft.folder / "data").write_text("x")
+        draft.facts["count"] = 3
+
+
+def test_a_finished_artefact_is_recognised(tmp_path: Path):
+    output, source = tmp_path / "out", tmp_path / "source.txt"
+    source.write_text("input")
+    config = _Config(output)
+    assert not is_made(output, kind="toy", config=config, inputs=[source])
+    _make(output, config, source)
+    assert is_made(output, kind="toy", config=config, inputs=[source])
+    assert read_manifest(output)["facts"] == {"count": 3}
+    assert sorted(path.name for path in output.iterdir()) == ["data", "manifest.json"]
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_a_difference_is_named(tmp_path: Path):
+    output, source = tmp_path / "out", tmp_path / "source.txt"
+    source.write_text("input")
+    _make(output, _Config(output), source)
+    with pytest.raises(ValueError, match=r"another config \(amount: 1 -> 2\); remove it"):
+        is_made(output, kind="toy", config=_Config(output, 2), inputs=[source])
+    with pytest.raises(ValueError, match="another kind"):
+        is_made(output, kind="other", config=_Config(output), inputs=[source])
+    source.write_text("changed")
+    with pytest.raises(ValueError, match="another inputs"):
+        is_made(output, kind="toy", config=_Config(output), inputs=[source])
+
+
+def test_an_artefact_is_identified_by_its_manifest(tmp_path: Path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    _make(first, _Config(first))
+    _make(second, _Config(second), first)
+    assert is_made(second, kind="toy", config=_Config(second), inputs=[first])
+    manifest = json.loads((first / "manifest.json").read_text())
+    (first / "manifest.json").write_text(json.dumps({**manifest, "facts": {}}))
+    with pytest.raises(ValueError, match="another inputs"):
+        is_made(second, kind="toy", config=_Config(second), inputs=[first])
+
+
+def test_a_failure_leaves_nothing_under_the_final_name(tmp_path: Path):
+    output = tmp_path / "out"
+    with pytest.raises(RuntimeError), make_artifact(output, kind="toy", config=_Config(output)) as draft:
+        (draft.folder / "half").write_text("x")
+        raise RuntimeError("killed")
+    assert not output.exists()
+    with pytest.raises(FileNotFoundError, match="was not finished"):
+        read_manifest(output)
+    with make_artifact(output, kind="toy", config=_Config(output)) as draft:
+        assert (draft.folder / "half").exists()  # the same identity may resume
+    assert output.exists()
+
+
+def test_a_partial_folder_of_another_identity_is_not_resumed(tmp_path: Path):
+    output = tmp_path / "out"
+    with pytest.raises(RuntimeError), make_artifact(output, kind="toy", config=_Config(output)) as draft:
+        (draft.folder / "half").write_text("x")
+        raise RuntimeError("killed")
+    with make_artifact(output, kind="toy", config=_Config(output, 2)) as draft:
+        assert not (draft.folder / "half").exists()
+
+
+def test_fingerprints_follow_names_and_contents(tmp_path: Path):
+    for name, text in (("a", "1"), ("b", "2")):
+        (tmp_path / name).write_text(text)
+    paths = [tmp_path / "a", tmp_path / "b"]
+    before = fingerprint_files(paths)
+    assert fingerprint_files(paths[::-1]) == before
+    write_atomic(tmp_path / "b", "3")
+    assert (tmp_path / "b").read_text() == "3"
+    assert fingerprint_files(paths) != before
