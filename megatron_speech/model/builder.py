@@ -137,10 +137,33 @@ def _leave(weight: torch.Tensor) -> torch.Tensor:
     return weight
 
 
+# What `model.megatron` must not decide: settings with a section of their own, and what makes the architecture, which
+# layer specs, initial weights and the exchange with Llama, Qwen and GLM classes rely on.
+_OWN_SETTINGS = {
+    field.name for section in (ModelConfig, ParallelConfig, PrecisionConfig) for field in dataclasses.fields(section)
+}
+_ARCHITECTURE = {
+    "normalization",
+    "gated_linear_unit",
+    "activation_func",
+    "add_bias_linear",
+    "calculate_per_token_loss",
+    "num_moe_experts",
+    "multi_latent_attention",
+    "mtp_num_layers",
+}
+
+
 def _checked(overrides: dict[str, Any]) -> dict[str, Any]:
-    """`model.megatron`, every key a field of `TransformerConfig`."""
+    """`model.megatron`, every key a field of `TransformerConfig` that nothing else decides."""
     known = {field.name for field in dataclasses.fields(TransformerConfig)}
     for name in overrides:
+        if name in _OWN_SETTINGS:
+            raise ValueError(
+                f"model.megatron.{name} has its own setting; set it in section model, parallel or precision"
+            )
+        if name in _ARCHITECTURE:
+            raise ValueError(f"model.megatron.{name} is fixed: the model is a dense RMSNorm-SwiGLU decoder; remove it")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else "see megatron-core's TransformerConfig"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -21,10 +22,19 @@ from megatron.core.models.gpt.gpt_layer_specs import (
     get_gpt_layer_with_transformer_engine_spec,
 )
 from megatron.core.packed_seq_params import PackedSeqParams
+from megatron.core.tensor_parallel import get_cuda_rng_tracker
 from megatron.core.transformer import TransformerConfig
 from megatron.core.transformer.spec_utils import ModuleSpec
 from megatron.core.transformer.transformer_block import TransformerBlockSubmodules, get_num_layers_to_build
 from torch import Tensor, nn
+
+# Settings of norm and attention that the CPU layers know one value of.
+CPU_VALUES = {
+    "layernorm_zero_centered_gamma": False,
+    "window_size": None,
+    "softmax_type": "vanilla",
+    "apply_query_key_layer_scaling": False,
+}
 
 
 def block_spec(config: TransformerConfig, *, vp_stage: int | None) -> ModuleSpec | TransformerBlockSubmodules:
@@ -43,7 +53,15 @@ def block_spec(config: TransformerConfig, *, vp_stage: int | None) -> ModuleSpec
 
 
 def cpu_layer_spec(config: TransformerConfig) -> ModuleSpec:
-    """megatron-core's own layer with our norm and core attention in place of those that need CUDA."""
+    """megatron-core's own layer with our norm and core attention in place of those that need CUDA.
+
+    ValueError for a setting which those two do not implement and would therefore ignore.
+    """
+    for name, supported in CPU_VALUES.items():
+        if (value := getattr(config, name)) != supported:
+            raise ValueError(
+                f"model.megatron.{name}={value} needs Transformer Engine's layers and a GPU; use {supported}"
+            )
     layer = get_gpt_layer_local_spec(qk_layernorm=config.qk_layernorm, normalization="RMSNorm")
     attention = layer.submodules.self_attention
     inner = dataclasses.replace(attention.submodules, core_attention=PackedAttention)
@@ -80,6 +98,7 @@ class PackedAttention(nn.Module):
         super().__init__()
         self.scale = softmax_scale or 1.0 / math.sqrt(config.kv_channels)
         self.dropout = config.attention_dropout
+        self.sequence_parallel = config.sequence_parallel
 
     def forward(
         self,
@@ -112,7 +131,11 @@ class PackedAttention(nn.Module):
     def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """[B, H, S, K] x [B, G, S, K] -> [B, H, S, K], causal."""
         dropout = self.dropout if self.training else 0.0
-        grouped = q.shape[1] != k.shape[1]
-        return F.scaled_dot_product_attention(
-            q, k, v, dropout_p=dropout, is_causal=True, scale=self.scale, enable_gqa=grouped
-        )
+        # Heads are split over tensor parallel ranks, which must drop different weights: draw from the split generator.
+        # Under sequence parallelism megatron-core has already switched to it for the whole block.
+        switch = dropout > 0 and not self.sequence_parallel
+        with get_cuda_rng_tracker().fork() if switch else nullcontext():
+            grouped = q.shape[1] != k.shape[1]
+            return F.scaled_dot_product_attention(
+                q, k, v, dropout_p=dropout, is_causal=True, scale=self.scale, enable_gqa=grouped
+            )

@@ -49,16 +49,27 @@ def truth(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return path, untied
 
 
+def test_bfloat16_follows_float32(truth: tuple[Path, bool]) -> None:
+    for degrees in (
+        {},
+        {"use_distributed_optimizer": True},
+        {"tensor_model_parallel_size": 2, "sequence_parallel": True},
+    ):
+        run_ranks(_check_bfloat16, 2, degrees, *truth)
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_layout_matches_one_rank(name: str, truth: tuple[Path, bool]) -> None:
     world_size, degrees = LAYOUTS[name]
     run_ranks(_check_layout, world_size, degrees, *truth)
 
 
-def _start(rank: int, world_size: int, init_method: str, degrees: dict[str, object], untied: bool) -> Engine:
+def _start(
+    rank: int, world_size: int, init_method: str, degrees: dict[str, object], untied: bool, dtype: str = "float32"
+) -> Engine:
     parallel = ParallelConfig(**degrees)  # type: ignore[arg-type]
     groups.initialize(ParallelLayout.of(parallel, world_size=world_size), seed=1, rank=rank, init_method=init_method)
-    return Engine(parallel, dataclasses.replace(MODEL, untie_embeddings_and_output_weights=untied))
+    return Engine(parallel, dataclasses.replace(MODEL, untie_embeddings_and_output_weights=untied), dtype)
 
 
 def _write_truth(rank: int, world_size: int, init_method: str, path: Path, untied: bool) -> None:
@@ -84,6 +95,19 @@ def _check_layout(
             _close(name, weight.main_grad.flatten()[owned], wanted[owned], scale=wanted.norm())
     _close("norm", torch.tensor(engine.step()), truth["norm"])
     _close("next losses", engine.gradients(), truth["next_losses"])
+
+
+def _check_bfloat16(
+    rank: int, world_size: int, init_method: str, degrees: dict[str, object], path: Path, untied: bool
+) -> None:
+    """Weights and activations rounded to 8 bits of mantissa: near the truth, and float32 where it must be."""
+    engine = _start(rank, world_size, init_method, degrees, untied, dtype="bfloat16")
+    truth = load_file(path)
+    losses, norm, following = engine.gradients(), torch.tensor(engine.step()), engine.gradients()
+    assert all(weight.dtype == torch.bfloat16 for chunk in engine.bare for weight in chunk.parameters())
+    assert all(weight.main_grad.dtype == torch.float32 for chunk in engine.bare for weight in chunk.parameters())
+    for name, found in {"losses": losses, "norm": norm, "next_losses": following}.items():
+        torch.testing.assert_close(found, truth[name], rtol=0.03, atol=0.5, msg=name)
 
 
 def _owned(engine: Engine, weight: torch.Tensor) -> slice:

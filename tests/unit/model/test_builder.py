@@ -1,0 +1,102 @@
+"""From our configuration to megatron-core's: names are checked, and every layout starts from the same weights."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.model.builder import build_model, to_transformer_config
+from megatron_speech.model.layer_spec import cpu_layer_spec
+from megatron_speech.parallel import groups
+from megatron_speech.parallel.layout import ParallelLayout
+from tests.distributed.engine import MODEL, VOCABULARY
+from tests.ranks import run_ranks
+
+FLOAT32 = PrecisionConfig(dtype="float32")
+ON_CPU = not torch.cuda.is_available()
+
+
+def test_an_unknown_megatron_key_gets_a_near_name() -> None:
+    model = ModelConfig(megatron={"qk_layernrom": True})
+    with pytest.raises(ValueError, match=r"model.megatron.qk_layernrom .* did you mean qk_layernorm\?"):
+        to_transformer_config(model, parallel=ParallelConfig(), precision=FLOAT32)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("num_layers", 3), ("sequence_parallel", True), ("normalization", "LayerNorm")]
+)
+def test_a_key_that_something_else_decides_is_refused(key: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"model.megatron.{key} "):
+        to_transformer_config(ModelConfig(megatron={key: value}), parallel=ParallelConfig(), precision=FLOAT32)
+
+
+@pytest.mark.skipif(not ON_CPU, reason="the refusal is for machines without a GPU")
+def test_what_cpu_layers_would_ignore_is_refused() -> None:
+    model = ModelConfig(megatron={"window_size": [4, 0]})
+    with pytest.raises(ValueError, match=r"model.megatron.window_size=\[4, 0\] needs Transformer Engine"):
+        cpu_layer_spec(to_transformer_config(model, parallel=ParallelConfig(), precision=FLOAT32))
+
+
+def test_a_megatron_key_wins() -> None:
+    model = ModelConfig(megatron={"hidden_dropout": 0.25})
+    assert to_transformer_config(model, parallel=ParallelConfig(), precision=FLOAT32).hidden_dropout == 0.25
+
+
+@pytest.mark.skipif(not ON_CPU, reason="the refusal is for machines without a GPU")
+def test_gpu_settings_are_refused_on_a_cpu() -> None:
+    with pytest.raises(ValueError, match=r"precision.fp8=hybrid needs Transformer Engine and a GPU"):
+        to_transformer_config(ModelConfig(), parallel=ParallelConfig(), precision=PrecisionConfig(fp8="hybrid"))
+
+
+@pytest.mark.skipif(not ON_CPU, reason="the refusal is for machines without a GPU")
+def test_context_parallelism_is_refused_on_a_cpu() -> None:
+    run_ranks(_check_context_parallel, 2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_initial_weights(dtype: str) -> None:
+    run_ranks(_check_initial_weights, 1, dtype)
+
+
+def test_qk_norm_and_bias_models_run() -> None:
+    run_ranks(_check_variants, 1)
+
+
+def _check_context_parallel(rank: int, world_size: int, init_method: str) -> None:
+    parallel = ParallelConfig(context_parallel_size=2)
+    groups.initialize(ParallelLayout.of(parallel, world_size=2), seed=0, rank=rank, init_method=init_method)
+    with pytest.raises(ValueError, match=r"parallel.context_parallel_size=2 needs Transformer Engine"):
+        build_model(MODEL, vocabulary=VOCABULARY, parallel=parallel, precision=FLOAT32)
+
+
+def _check_initial_weights(rank: int, world_size: int, init_method: str, dtype: str) -> None:
+    parallel, precision = ParallelConfig(), PrecisionConfig(dtype=dtype)
+    groups.initialize(ParallelLayout.of(parallel, world_size=1), seed=0)
+
+    def build(seed: int) -> dict[str, torch.Tensor]:
+        (chunk,) = build_model(MODEL, vocabulary=VOCABULARY, parallel=parallel, precision=precision, seed=seed)
+        return dict(chunk.named_parameters())
+
+    first, again, other = build(1), build(1), build(2)
+    matrices = [name for name, weight in first.items() if weight.dim() == 2]
+    assert all(torch.equal(weight, again[name]) for name, weight in first.items())
+    assert not any(torch.equal(first[name], other[name]) for name in matrices)
+    assert all((first[name] == 1).all() for name in first if name not in matrices)
+    assert first["embedding.word_embeddings.weight"].shape == (VOCABULARY.padded_size, MODEL.hidden_size)
+    std = {name: first[name].float().std().item() / MODEL.init_method_std for name in matrices}
+    assert std["decoder.layers.0.mlp.linear_fc2.weight"] == pytest.approx((2 * MODEL.num_layers) ** -0.5, rel=0.05)
+    assert std["decoder.layers.3.mlp.linear_fc1.weight"] == pytest.approx(1, rel=0.05)
+
+
+def _check_variants(rank: int, world_size: int, init_method: str) -> None:
+    from tests.distributed.engine import Engine
+
+    groups.initialize(ParallelLayout.of(ParallelConfig(), world_size=1), seed=0)
+    for changes in ({"megatron": {"qk_layernorm": True}}, {"add_qkv_bias": True}, {"kv_channels": 32}):
+        engine = Engine(ParallelConfig(), dataclasses.replace(MODEL, **changes))
+        assert torch.isfinite(engine.gradients()).all()
+        assert engine.step() > 0
