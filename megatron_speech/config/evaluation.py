@@ -62,7 +62,7 @@ class EvaluationConfig:
             raise ValueError(f"resamples={self.resamples} must be at least 100 for a 95 % interval; 2000 is usual")
         if self.cloze is None and self.geo_qa is None and not self.held_out.sources:
             raise ValueError("nothing to measure: name cloze, geo_qa or held_out.sources")
-        # Checked here, not in the section: the section does not know its name, and an optional one is parsed as a union.
+        # Checked here, because the section does not know its name, and an optional one is parsed as a union.
         for name, corpus in (("cloze", self.cloze), ("geo_qa", self.geo_qa)):
             _positive(f"{name}.max_items", corpus.max_items if corpus else None)
 

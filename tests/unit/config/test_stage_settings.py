@@ -1,4 +1,4 @@
-"""Settings of interleaving and evaluation: a mistake is named by key, value, rule and remedy before anything is read."""
+"""Settings of interleaving and evaluation: a mistake is named by key, value, rule and remedy, before any reading."""
 
 from pathlib import Path
 
