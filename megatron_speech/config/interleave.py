@@ -11,7 +11,7 @@ from megatron_speech.config.text_to_token import SynthesisConfig
 
 @dataclass(frozen=True, kw_only=True)
 class SpansConfig:
-    """How words are chosen to be spoken (arXiv 2411.17607 section 2.3)."""
+    """How words are chosen to be spoken (arXiv 2411.17607)."""
 
     ratio: float = 0.3
     """Share of a document's words that becomes speech, in expectation; at most 0.5, because spans may not touch."""

@@ -3,7 +3,7 @@
     lengths l_1, l_2, ... ~ Poisson(mean), until they cover `ratio` of the document's words
     places  drawn uniformly among all in which no two spans touch
 
-as in arXiv 2411.17607 section 2.3 (its mean is 10, its ratio 0.3), made exact where the paper leaves room:
+as in arXiv 2411.17607 (its mean is 10, its ratio 0.3), made exact where the paper leaves room:
 
 * A length of zero is drawn again.
 * The span that crosses the target is neither always kept (documents would get too much speech: a public sampler reaches
