@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from megatron_speech.config.training import OptimizerConfig, TrainConfig
@@ -22,7 +24,7 @@ def test_rate_rises_to_the_peak_and_ends_at_the_minimum(style: str) -> None:
     assert rates[0] == pytest.approx(0.1) and rates[4] == pytest.approx(0.5) and rates[9] == 1.0
     assert rates[54] == pytest.approx(0.55)  # half way between the end of the warm-up and the end
     assert rates[99] == pytest.approx(0.1)
-    assert all(late < early for early, late in zip(rates[9:], rates[10:], strict=False))
+    assert all(late < early for early, late in pairwise(rates[9:]))
 
 
 def test_constant_rate_stays_at_the_peak_after_the_warm_up() -> None:

@@ -1,0 +1,185 @@
+#!/usr/bin/env python
+"""What our training step costs on top of megatron-core: the whole step against a bare loop on the same model.
+
+Ours reads rows from packed shards, derives masks, runs the schedule, reduces losses by source and modality, updates and
+logs. The bare loop is megatron-core's schedule and optimizer on tensors that are already there, with one loss. Both
+move the same weights, taking turns in one process on one thread; CPU-time medians are compared. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import argparse
+import itertools
+import json
+import logging
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from megatron_speech.config.data import DataConfig, SourceConfig
+from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.parallel import PrecisionConfig
+from megatron_speech.config.tokens import PackConfig
+from megatron_speech.config.training import PretrainConfig, TrainConfig
+from megatron_speech.data.batch import collate, to_device
+from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.packing import pack_folder
+from megatron_speech.data.plan import compile_plan
+from megatron_speech.data.reader import Reader
+from megatron_speech.data.shards import write_documents
+from megatron_speech.parallel import groups
+from megatron_speech.parallel.layout import ParallelLayout
+from megatron_speech.training.batches import read_ahead
+from megatron_speech.training.engine import build_engine
+from megatron_speech.training.metrics import MetricsLog
+from megatron_speech.training.signals import StopRequest
+from megatron_speech.training.state import TrainState
+from megatron_speech.training.step import Engine, train_step
+from megatron_speech.vocabulary import Vocabulary
+
+from megatron.core.distributed import finalize_model_grads  # isort: skip
+from megatron.core.packed_seq_params import PackedSeqParams  # isort: skip
+from megatron.core.pipeline_parallel import get_forward_backward_func  # isort: skip
+from megatron.core.utils import get_model_config  # isort: skip
+
+LIMIT = 1.05
+VOCABULARY = Vocabulary(num_text_ids=1000, num_speech_ids=512)
+SHAPES = {
+    "compute_bound": {"seq_length": 1024, "layers": 4, "hidden": 256, "document": 300},
+    "host_bound": {"seq_length": 64, "layers": 8, "hidden": 64, "document": 40},
+}
+
+
+def main() -> None:
+    """Measure both shapes; only the compute-bound one is judged, and not with --short."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true", help="a few steps, not judged")
+    short = parser.parse_args().short
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    logging.disable(logging.INFO)
+    pairs = {"compute_bound": 3 if short else 21, "host_bound": 10 if short else 101}
+    results = {name: measure(shape, pairs=pairs[name]) for name, shape in SHAPES.items()}
+    ratio = results["compute_bound"]["ratio"]
+    print(json.dumps({"name": "step_overhead", "ratio": ratio, "limit": LIMIT, "short": short, **results}))
+    if not short and ratio > LIMIT:
+        raise SystemExit(1)
+
+
+def measure(shape: dict[str, int], *, pairs: int) -> dict[str, float]:
+    """Median CPU seconds of our step and of the bare one, and their ratio."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = make_run(Path(folder), shape)
+        groups.initialize(ParallelLayout.of(config.parallel, world_size=1), seed=0)
+        try:
+            engine = build_engine(config, vocabulary=VOCABULARY, load_base=False)
+            ours, bare = our_step(config, engine), bare_step(config, engine)
+            times: dict[str, list[float]] = {"ours": [], "bare": []}
+            for turn in range(pairs + 2):
+                for name, step in (("ours", ours), ("bare", bare)) if turn % 2 else (("bare", bare), ("ours", ours)):
+                    start = time.process_time()
+                    step()
+                    if turn >= 2:
+                        times[name].append(time.process_time() - start)
+        finally:
+            groups.shutdown()
+    medians = {f"{name}_s": round(statistics.median(values), 5) for name, values in times.items()}
+    return {"ratio": round(medians["ours_s"] / medians["bare_s"], 4), **medians}
+
+
+def make_run(folder: Path, shape: dict[str, int]) -> PretrainConfig:
+    """A run of one row a step on random documents."""
+    generator = np.random.default_rng(0)
+    documents = (
+        TokenDocument(key=str(index), tokens=generator.integers(1, 1500, shape["document"]).astype(np.int32))
+        for index in range(400)
+    )
+    write_documents(folder / "documents", documents, vocabulary=VOCABULARY, name="random")
+    (folder / "documents" / "manifest.json").write_text("{}")
+    pack_folder(PackConfig(input=folder / "documents", output=folder / "packed", seq_length=shape["seq_length"]))
+    return PretrainConfig(
+        folder=folder / "run",
+        model=ModelConfig(
+            num_layers=shape["layers"], hidden_size=shape["hidden"], ffn_hidden_size=shape["hidden"] * 8 // 3 // 16 * 16
+        ),
+        precision=PrecisionConfig(dtype="float32"),
+        data=DataConfig(seq_length=shape["seq_length"], sources={"random": SourceConfig(folder=folder / "packed")}),
+        train=TrainConfig(global_batch_size=1),
+    )
+
+
+def our_step(config: PretrainConfig, engine: Engine) -> Callable[[], None]:
+    """One turn of `training.loop.train` without its saving: read, step, log, agree."""
+    plan = compile_plan(config.data, vocabulary=VOCABULARY, num_samples=1000)
+    reader = Reader(plan)
+    steps = ([[number]] for number in range(1000))
+    batches = read_ahead(steps, lambda numbers: collate(reader.rows(numbers)), microbatches=4)
+    log = MetricsLog(
+        config.folder, sources=["random"], speech_loss_weight=1.0, first_step=0, total_steps=1000, enabled=True
+    )
+    stop_request = StopRequest(engine.device)
+    states = (TrainState(step=number) for number in itertools.count(1))
+
+    def step() -> None:
+        sums, grad_norm = train_step(engine, next(batches), num_sources=1, lr=1e-4, weight_decay=0.1)
+        log.count(config.data.seq_length)
+        log.log_step(next(states), sums, lr=1e-4, grad_norm=grad_norm)
+        stop_request.agreed()
+
+    return step
+
+
+def bare_step(config: PretrainConfig, engine: Engine) -> Callable[[], None]:
+    """megatron-core alone, as its own example loop drives it, on one packed row that is already on the device."""
+    plan = compile_plan(config.data, vocabulary=VOCABULARY, num_samples=1)
+    batch = to_device(collate(Reader(plan).rows([0])), VOCABULARY, engine.device)
+    mask = batch.loss_mask.float().flatten()
+    lengths = {"cu_seqlens_q": batch.cu_seqlens, "cu_seqlens_kv": batch.cu_seqlens}
+    packed = PackedSeqParams(qkv_format="thd", max_seqlen_q=batch.max_seqlen, max_seqlen_kv=batch.max_seqlen, **lengths)
+    positions = torch.zeros_like(batch.tokens)
+
+    def loss(losses: Tensor) -> tuple[Tensor, Tensor, dict[str, Any]]:
+        return (losses.flatten() * mask).sum(), mask.sum().int(), {}
+
+    def forward_step(data: Iterator[Any], model: Any) -> tuple[Tensor, Any]:
+        return model(batch.tokens, positions, None, labels=batch.labels, packed_seq_params=packed), loss
+
+    run = partial(
+        get_forward_backward_func(),
+        forward_step_func=forward_step,
+        data_iterator=None,
+        model=list(engine.chunks),
+        num_microbatches=1,
+        seq_length=config.data.seq_length,
+        micro_batch_size=1,
+    )
+
+    def step() -> None:
+        get_model_config(engine.chunks[0]).finalize_model_grads_func = finalize_model_grads
+        for chunk in engine.chunks:
+            chunk.zero_grad_buffer()
+        engine.optimizer.zero_grad()
+        run(forward_only=False)
+        engine.optimizer.step()
+
+    return step
+
+
+if __name__ == "__main__":
+    main()

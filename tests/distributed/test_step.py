@@ -1,0 +1,203 @@
+"""Losses as sums, frozen text, and checkpoints that refuse to be misused; each in a world of one rank."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.training import PretrainConfig
+from tests.ranks import run_ranks
+from tests.toy_runs import MODEL, VOCABULARY, make_config, make_sources
+
+FLOAT32 = {"precision": PrecisionConfig(dtype="float32")}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return make_sources(tmp_path_factory.mktemp("sources"))
+
+
+def test_sums_by_source_and_modality_match_a_hand_calculation(tmp_path: Path, sources: Any) -> None:
+    run_ranks(_check_sums, 1, make_config(tmp_path / "run", sources, **FLOAT32))
+
+
+def test_speech_weight_scales_the_gradient_of_speech_alone(tmp_path: Path, sources: Any) -> None:
+    run_ranks(_check_speech_weight, 1, make_config(tmp_path / "run", sources, **FLOAT32))
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_frozen_text_steps_move_only_new_rows(tmp_path: Path, sources: Any, sharded: bool) -> None:
+    parallel = ParallelConfig(use_distributed_optimizer=sharded)
+    run_ranks(_check_frozen_text, 1, make_config(tmp_path / "run", sources, parallel=parallel, **FLOAT32))
+
+
+def test_a_finished_run_is_not_repeated_and_a_changed_mixture_is_refused(tmp_path: Path, sources: Any) -> None:
+    run_ranks(_check_finished, 1, make_config(tmp_path / "run", sources, steps=2, **FLOAT32))
+
+
+def test_a_checkpoint_that_is_no_start_is_refused(tmp_path: Path, sources: Any) -> None:
+    run_ranks(_check_refusals, 1, make_config(tmp_path / "run", sources, steps=1, **FLOAT32))
+
+
+def _engine(init_method: str, config: PretrainConfig) -> Any:
+    from megatron_speech.parallel import groups
+    from megatron_speech.parallel.layout import ParallelLayout
+    from megatron_speech.training.engine import build_engine
+
+    if init_method:
+        groups.initialize(ParallelLayout.of(config.parallel, world_size=1), seed=1, rank=0, init_method=init_method)
+    return build_engine(config, vocabulary=VOCABULARY, load_base=True)
+
+
+def _microbatches(config: PretrainConfig) -> list[Any]:
+    """Two micro-batches of two rows: one row of each source."""
+    from megatron_speech.data.batch import collate
+    from megatron_speech.data.plan import compile_plan
+    from megatron_speech.data.reader import Reader
+
+    reader = Reader(compile_plan(config.data, vocabulary=VOCABULARY, num_samples=8))
+    rows = sorted(reader.rows(range(8)), key=lambda row: row.source)
+    return [collate([rows[0], rows[4]]), collate([rows[1], rows[5]])]
+
+
+def _check_sums(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
+    import torch
+
+    from megatron_speech.model.forward import forward
+    from megatron_speech.training.metrics import mean_losses, total_loss
+    from megatron_speech.training.step import train_step
+
+    engine = _engine(init_method, config)
+    hosts = _microbatches(config)
+    counts, losses = np.zeros((2, 2)), np.zeros((2, 2))
+    for host in hosts:
+        inputs, labels = host.tokens[:, :-1], host.tokens[:, 1:]
+        with torch.no_grad():
+            logits = forward(
+                engine.chunks[0],
+                tokens=torch.from_numpy(inputs).long(),
+                labels=None,
+                cu_seqlens=torch.from_numpy(host.cu_seqlens),
+                max_seqlen=host.max_seqlen,
+            ).reshape(*labels.shape, -1)
+        for row, position in np.ndindex(labels.shape):
+            label = labels[row, position]
+            in_context = any(r == row and a <= position + 1 < b for r, a, b in host.context)
+            if inputs[row, position] != VOCABULARY.end_of_document and not in_context:
+                cell = host.source[row], int(VOCABULARY.is_speech(int(label)))
+                counts[cell] += 1
+                losses[cell] -= float(torch.log_softmax(logits[row, position].double(), -1)[label])
+    sums, _ = train_step(engine, hosts, num_sources=2, lr=1e-3, weight_decay=0.1)
+    assert np.array_equal(sums[:, :, 1].numpy(), counts) and counts[1, 1] > 0 and counts[0, 1] == 0
+    assert sums[:, :, 0].numpy() == pytest.approx(losses, rel=1e-5)
+    means = mean_losses(sums, ["text", "paired"])
+    assert means["text"] == {"text": pytest.approx(losses[0, 0] / counts[0, 0], rel=1e-5)}
+    expected = (losses[:, 0].sum() + 0.5 * losses[:, 1].sum()) / counts.sum()
+    assert total_loss(sums, speech_loss_weight=0.5) == pytest.approx(expected, rel=1e-5)
+
+
+def _gradient(engine: Any, hosts: list[Any]) -> Any:
+    """All gradients of a step, before the update, as one vector."""
+    import torch
+
+    from megatron_speech.training.step import train_step
+
+    train_step(engine, hosts, num_sources=2, lr=0.0, weight_decay=0.0)
+    return torch.cat([parameter.main_grad.flatten() for parameter in engine.chunks[0].parameters()]).clone()
+
+
+def _check_speech_weight(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
+    import torch
+
+    unclipped = dataclasses.replace(config.optimizer, clip_grad=0.0)
+    engine = _engine(init_method, dataclasses.replace(config, optimizer=unclipped))
+    hosts = _microbatches(config)
+    both, text, doubled = (
+        _gradient(dataclasses.replace(engine, speech_loss_weight=weight), hosts) for weight in (1.0, 0.0, 2.0)
+    )
+    assert torch.allclose(doubled, 2 * both - text, rtol=1e-4, atol=1e-7) and not torch.allclose(both, text)
+
+
+def _check_frozen_text(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
+    from megatron_speech.training.step import train_step
+
+    engine = _engine(init_method, config)
+    before = {name: parameter.detach().clone() for name, parameter in engine.chunks[0].named_parameters()}
+    hosts = _microbatches(config)
+    for _ in range(2):
+        train_step(engine, hosts, num_sources=2, lr=1e-2, weight_decay=0.1, text_frozen=True)
+    old = VOCABULARY.num_text_ids
+    for name, parameter in engine.chunks[0].named_parameters():
+        if name.endswith("word_embeddings.weight"):
+            assert parameter[:old].equal(before[name][:old])
+            assert not parameter[old : VOCABULARY.size].equal(before[name][old : VOCABULARY.size])
+        else:
+            assert parameter.equal(before[name]), name
+    train_step(engine, hosts, num_sources=2, lr=1e-2, weight_decay=0.1)
+    assert all(not parameter.equal(before[name]) for name, parameter in engine.chunks[0].named_parameters())
+
+
+def _check_finished(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
+    from megatron_speech.training.run import pretrain
+
+    pretrain(config, world=(0, 1))
+    done = json.loads((config.folder / "done.json").read_text())
+    assert done["steps"] == 2 and done["validation"]["text"]["text"] > 0
+    for name in ("config.yaml", "command.txt", "environment.txt", "plan.json", "logs/rank_0.log"):
+        assert (config.folder / name).stat().st_size > 0
+    stamp = (config.folder / "metrics.jsonl").stat().st_mtime_ns
+    again = dataclasses.replace(config, checkpoint=dataclasses.replace(config.checkpoint, resume="if_present"))
+    pretrain(again, world=(0, 1))
+    assert (config.folder / "metrics.jsonl").stat().st_mtime_ns == stamp
+    with pytest.raises(FileExistsError, match=r"step_2 exists and checkpoint\.resume=never"):
+        pretrain(config, world=(0, 1))
+    changed = dataclasses.replace(again, data=dataclasses.replace(again.data, seed=1))
+    with pytest.raises(ValueError, match=r"data: this run's plan .* differs"):
+        pretrain(changed, world=(0, 1))
+
+
+def _check_refusals(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
+    from megatron_speech.checkpoint.distributed import load_checkpoint, save_model
+
+    engine = _engine(init_method, config)
+    base = config.folder / "base"
+    save_model(base, engine.chunks, model=MODEL, vocabulary=VOCABULARY)
+    parts = {"model": MODEL, "vocabulary": VOCABULARY, "parallel": config.parallel}
+    with pytest.raises(ValueError, match="holds weights alone and cannot be resumed"):
+        load_checkpoint(base, chunks=engine.chunks, optimizer=engine.optimizer, **parts)
+    with pytest.raises(FileExistsError, match="never overwritten"):
+        save_model(base, engine.chunks, model=MODEL, vocabulary=VOCABULARY)
+    with pytest.raises(ValueError, match=r"model.ffn_hidden_size=48 there, 64 in this run"):
+        _engine("", dataclasses.replace(config, model=dataclasses.replace(MODEL, base=str(base), ffn_hidden_size=64)))
+    with pytest.raises(FileNotFoundError, match=r"nowhere does not exist"):
+        _engine("", dataclasses.replace(config, model=dataclasses.replace(MODEL, base="nowhere")))
+
+    loaded = _engine("", dataclasses.replace(config, model=dataclasses.replace(MODEL, base=str(base))))
+    for ours, theirs in zip(loaded.chunks[0].parameters(), engine.chunks[0].parameters(), strict=True):
+        assert ours.equal(theirs)
+    _spoil_index(base)
+    with pytest.raises(ValueError, match=r"asks for (posix|nt|os).system, which no checkpoint index needs"):
+        _engine("", dataclasses.replace(config, model=dataclasses.replace(MODEL, base=str(base))))
+    assert not (base / "executed").exists()
+
+
+def _spoil_index(folder: Path) -> None:
+    """Replace the index by a pickle that would run a command, with a matching checksum."""
+    import os
+    import pickle
+
+    from megatron_speech.checkpoint import folder as folders
+
+    class Malicious:
+        def __reduce__(self) -> tuple[Any, tuple[str]]:
+            return os.system, ("touch " + str(folder / "executed"),)
+
+    (folder / ".metadata").write_bytes(pickle.dumps(Malicious()))
+    names = [path for path in folder.iterdir() if path.name != folders.CHECKSUMS]
+    folders.write_checksums(folder, folders.checksums(names))
