@@ -69,7 +69,7 @@ class SpeechConfig:
     speeds: tuple[float, float] = (0.9, 1.15)
     """Slowest and fastest reading; 1 is the voice's own pace."""
     max_characters: int = 200
-    """Longest text read in one breath; 30 seconds, the recogniser's window, hold about 400."""
+    """Longest text read in one breath; 30 seconds, the recogniser's window, hold about 350."""
     min_seconds: float = 1.0
     """Shortest recording of a person that is kept."""
 
