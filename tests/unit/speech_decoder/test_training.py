@@ -1,0 +1,117 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from megatron_speech.artifact import make_artifact
+from megatron_speech.audio.shards import AudioRecord, write_audio_shards
+from megatron_speech.config.speech_decoder import DecodeSpeechConfig, SpeechDecoderConfig, TokenToMelConfig
+from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.shards import write_documents
+from megatron_speech.speech_decoder.training import train_speech_decoder
+from megatron_speech.vocabulary import Vocabulary
+
+CODES, SAMPLES_PER_TOKEN = 16, 1280
+
+
+def tone(codes: np.ndarray) -> np.ndarray:
+    """Speech whose every token is a tone of its own: what the network has to learn."""
+    time_s = np.arange(len(codes) * SAMPLES_PER_TOKEN) / 16000
+    return (0.3 * np.sin(2 * np.pi * (200 + 150 * codes.repeat(SAMPLES_PER_TOKEN)) * time_s)).astype(np.float32)
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Audio shards, code shards and tokenizer of a toy language; returns the configuration to train on them."""
+    rng = np.random.default_rng(0)
+    vocabulary = Vocabulary.of_codes(CODES, "toy")
+    codes = {f"u{i}": rng.integers(0, CODES, size=rng.integers(8, 16)).astype(np.int32) for i in range(12)}
+    records = [
+        AudioRecord(key=key, waveform=tone(each), text="x", meta={"voice": "other" if key == "u0" else "hibari"})
+        for key, each in codes.items()
+    ]
+    documents = [TokenDocument(key=key, tokens=each, meta={}) for key, each in codes.items()]
+    with make_artifact(tmp_path / "audio", kind="audio", config={}) as draft:
+        draft.facts |= write_audio_shards(draft.folder, records, name="audio")
+    with make_artifact(tmp_path / "codes", kind="codes", config={}) as draft:
+        draft.facts |= write_documents(draft.folder, documents, vocabulary=vocabulary, name="codes")
+    with make_artifact(tmp_path / "tokenizer", kind="speech_tokenizer", config={}) as draft:
+        draft.facts |= {"fingerprint": "toy", "codebook_size": CODES}
+        save_file({"encoder.codebook.weight": torch.randn(CODES, 24)}, draft.folder / "model.safetensors")
+    return SpeechDecoderConfig(
+        output=tmp_path / "decoder",
+        audio=tmp_path / "audio",
+        codes=tmp_path / "codes",
+        heldout_audio=tmp_path / "audio",
+        heldout_codes=tmp_path / "codes",
+        tokenizer=tmp_path / "tokenizer",
+        net=TokenToMelConfig(token_channels=32, token_layers=1, frame_channels=16, frame_layers=1, dropout=0.0),
+        steps=200,
+        lr=5e-3,
+        batch_size=4,
+    )
+
+
+def changed(config, **values):
+    return type(config)(**{**{name: getattr(config, name) for name in config.__dataclass_fields__}, **values})
+
+
+def facts(folder):
+    return json.loads((folder / "manifest.json").read_text())["facts"]
+
+
+def test_it_learns_and_equal_seeds_give_equal_weights(corpus, tmp_path):
+    train_speech_decoder(corpus)
+    train_speech_decoder(changed(corpus, output=tmp_path / "again"))
+    made = facts(corpus.output)
+    assert made["utterances"] == 11, "the other voice is left out"
+    assert made["heldout_l1"] < 0.6 * made["heldout_l1_untrained"]
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (corpus.output, tmp_path / "again")]
+    assert weights[0] == weights[1]
+
+
+def test_a_repeated_command_does_nothing(corpus):
+    config = changed(corpus, steps=1)
+    train_speech_decoder(config)
+    before = (config.output / "manifest.json").stat().st_mtime_ns
+    train_speech_decoder(config)
+    assert (config.output / "manifest.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"frame_rate": 25.0}, r"codes for .* s of audio, not frame_rate=25\.0"), ({"voices": ("nobody",)}, "nobody")],
+)
+def test_a_mistake_is_named_and_leaves_nothing(corpus, change, message):
+    with pytest.raises(ValueError, match=message):
+        train_speech_decoder(changed(corpus, **change))
+    assert not corpus.output.exists()
+
+
+def test_codes_of_another_tokenizer_are_refused(corpus, tmp_path):
+    with make_artifact(tmp_path / "stranger", kind="speech_tokenizer", config={}) as draft:
+        draft.facts["fingerprint"] = "another"
+    with pytest.raises(ValueError, match="did not make these codes"):
+        train_speech_decoder(changed(corpus, tokenizer=tmp_path / "stranger"))
+
+
+def test_without_a_vocoder_no_wav_is_made_and_the_manifest_says_so(corpus, tmp_path):
+    from megatron_speech.evaluation.resynthesis import decode_speech
+
+    config = changed(corpus, steps=1)
+    train_speech_decoder(config)
+    decode_speech(
+        DecodeSpeechConfig(
+            output=tmp_path / "wav",
+            audio=corpus.audio,
+            codes=corpus.codes,
+            decoder=corpus.output,
+            vocoder=tmp_path / "absent",
+            dnsmos=tmp_path / "absent.onnx",
+            recognizer=tmp_path / "absent",
+        )
+    )
+    assert facts(tmp_path / "wav") == {"vocoder": "absent"}
+    assert not list((tmp_path / "wav").glob("*.wav"))
