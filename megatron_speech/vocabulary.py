@@ -131,7 +131,7 @@ class Vocabulary:
             raise FileNotFoundError(f"vocabulary file {path} does not exist; run tools/build_vocabulary.py first")
         try:
             return cls.from_json(json.loads(path.read_text()))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}: not a usable vocabulary ({error}); restore it or make it again") from error
 
     def require(self, fingerprint: str, *, holder: str) -> None:

@@ -1,19 +1,14 @@
 """Documents to rows of S + 1 tokens, in an order that depends on (seed, key) alone.
 
-Every document gets an end-of-document id. `concat` lays all documents end to end and cuts the stream every S tokens;
-neighbouring rows share one token, the last label of one and the first input of the next, so every token is a label
-exactly once; only the last row is padded. `best_fit` never cuts a document: within windows of documents, longest
-first, each goes into the fullest row that has room (best-fit decreasing, as in arXiv 2404.10830), and rows are padded.
-Padding repeats the end-of-document id, which predicts nothing (see `data.batch`), so it carries no loss.
-
-Documents are gathered at random from memory maps. Price: about 40 bytes of memory per document, and slow seeks where
-the input neither fits the page cache nor lies on a local disk.
+Every document gets an end-of-document id; `data.layout` says which piece goes where. Padding repeats that id, which
+predicts nothing (see `data.batch`), so it carries no loss. Documents are gathered at random from memory maps. Price:
+about 40 bytes of memory per document, and slow seeks where the input neither fits the page cache nor lies on a local
+disk.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,14 +20,12 @@ from tqdm import tqdm
 
 from megatron_speech.artifact import is_made, make_artifact
 from megatron_speech.config.tokens import PackConfig
-from megatron_speech.data.container import BLOCK_TOKENS, BlockFolder, BlockWriter
+from megatron_speech.data.container import BlockFolder, BlockWriter
+from megatron_speech.data.layout import Layout, best_fit_rows, concat
 from megatron_speech.data.rows import Ints, RowBlock, write_rows
 from megatron_speech.data.shards import totals
 
 log = logging.getLogger(__name__)
-
-WINDOW = 1 << 16
-"""Documents that best-fit chooses among; more would save no measurable padding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +71,7 @@ def pack_documents(output: Path, config: PackConfig) -> dict[str, Any]:
         raise ValueError(f"{config.input}: bare speech codes have no end-of-document id; build documents of them first")
     catalogue = catalogue_documents(folder, seed=config.seed)
     catalogue, dropped = _without_overlong(catalogue, config)
-    packed = (_concat if config.algorithm == "concat" else _best_fit)(catalogue, config.seq_length)
+    packed = (concat if config.algorithm == "concat" else best_fit_rows)(catalogue.length, config.seq_length)
     num_rows = padding = 0
     with BlockWriter(
         output,
@@ -123,104 +116,8 @@ def catalogue_documents(folder: BlockFolder, *, seed: int) -> Catalogue:
     return Catalogue(number=order, shard=shards, word=words, length=lengths, target=targets)
 
 
-def best_fit(lengths: Ints, capacity: int) -> list[list[int]]:
-    """Partition documents into bins of at most `capacity` tokens, longest first into the fullest bin with room.
-
-    Returns the bins as sorted lists of positions in `lengths`, ordered by their first one. The rooms in use are the
-    bits of one integer, so that finding the smallest sufficient room is a shift and a mask.
-    """
-    bins: list[list[int]] = []
-    open_bins: list[list[int]] = [[] for _ in range(capacity + 1)]  # by room left
-    rooms = 0
-    for position in np.argsort(-lengths, kind="stable").tolist():
-        need = int(lengths[position])
-        sufficient = rooms >> need
-        if sufficient:
-            room = need + (sufficient & -sufficient).bit_length() - 1
-            index = open_bins[room].pop()
-            if not open_bins[room]:
-                rooms ^= 1 << room
-            bins[index].append(position)
-        else:
-            assert need <= capacity, f"document of {need} tokens in a row of {capacity}"
-            room, index = capacity, len(bins)
-            bins.append([position])
-        open_bins[room - need].append(index)
-        rooms |= 1 << (room - need)
-    return sorted(sorted(members) for members in bins)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Layout:
-    """Pieces of documents in consecutive rows, in order; arrays [n]."""
-
-    num_rows: int
-    row: Ints
-    """Row of the piece, from 0."""
-    at: Ints
-    """Its first position in the row, 0 .. S."""
-    document: Ints
-    """Index into the catalogue."""
-    offset: Ints
-    """Its first token in the document."""
-    size: Ints
-    """Tokens."""
-
-
-def _concat(catalogue: Catalogue, seq_length: int) -> Iterator[_Layout]:
-    """Cut the stream of all documents; row r holds its tokens r*S .. r*S + S."""
-    end = np.cumsum(catalogue.length)
-    begin = end - catalogue.length
-    total_rows = -(-(int(end[-1]) - 1) // seq_length)
-    step = _rows_per_block(seq_length)
-    for first_row in range(0, total_rows, step):
-        num_rows = min(step, total_rows - first_row)
-        origin = first_row * seq_length
-        low = int(np.searchsorted(end, origin, side="right"))
-        high = int(np.searchsorted(begin, origin + num_rows * seq_length, side="right"))
-        starts, ends = begin[low:high] - origin, end[low:high] - origin
-        first = np.maximum(starts - 1, 0) // seq_length  # the row whose last label is the first token
-        last = np.minimum((ends - 1) // seq_length, num_rows - 1)
-        counts = last - first + 1
-        which = np.repeat(np.arange(high - low), counts)
-        row = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts - first, counts)
-        left = np.maximum(starts[which], row * seq_length)
-        right = np.minimum(ends[which], row * seq_length + seq_length + 1)
-        order = np.lexsort((left, row))
-        yield _Layout(
-            num_rows=num_rows,
-            row=row[order],
-            at=(left - row * seq_length)[order],
-            document=(which + low)[order],
-            offset=(left - starts[which])[order],
-            size=(right - left)[order],
-        )
-
-
-def _best_fit(catalogue: Catalogue, seq_length: int) -> Iterator[_Layout]:
-    """Whole documents only, packed window by window."""
-    step = _rows_per_block(seq_length)
-    for low in range(0, len(catalogue.length), WINDOW):
-        bins = best_fit(catalogue.length[low : low + WINDOW], seq_length + 1)
-        for first in range(0, len(bins), step):
-            rows = bins[first : first + step]
-            document = np.concatenate(rows).astype(np.int64) + low
-            row = np.repeat(np.arange(len(rows)), [len(members) for members in rows])
-            size = catalogue.length[document]
-            end = np.cumsum(size)
-            row_origin = (end - size)[np.searchsorted(row, row)]
-            yield _Layout(
-                num_rows=len(rows),
-                row=row,
-                at=end - size - row_origin,
-                document=document,
-                offset=np.zeros_like(document),
-                size=size,
-            )
-
-
 def _gather(
-    folder: BlockFolder, catalogue: Catalogue, layout: _Layout, seq_length: int, end_of_document: int
+    folder: BlockFolder, catalogue: Catalogue, layout: Layout, seq_length: int, end_of_document: int
 ) -> RowBlock:
     """Copy the pieces of a layout into rows that are padded with the end-of-document id."""
     tokens = np.full((layout.num_rows, seq_length + 1), end_of_document, np.int32)
@@ -239,7 +136,7 @@ def _gather(
     return RowBlock(tokens=tokens, starts=_starts(catalogue, layout, used, seq_length), context=context, used=used)
 
 
-def _starts(catalogue: Catalogue, layout: _Layout, used: Ints, seq_length: int) -> Ints:
+def _starts(catalogue: Catalogue, layout: Layout, used: Ints, seq_length: int) -> Ints:
     """(row, first input, document number) of each piece that has an input, and of padding (-1)."""
     padded = np.flatnonzero(used < seq_length)
     row = np.concatenate([layout.row, padded])
@@ -266,7 +163,3 @@ def _without_overlong(catalogue: Catalogue, config: PackConfig) -> tuple[Catalog
     kept = {name: values[~overlong] for name, values in vars(catalogue).items()}
     log.warning("%s: dropped %d documents longer than a row", config.input, int(overlong.sum()))
     return Catalogue(**kept), int(overlong.sum())
-
-
-def _rows_per_block(seq_length: int) -> int:
-    return max(1, BLOCK_TOKENS // (seq_length + 1))

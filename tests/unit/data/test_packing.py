@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Literal
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.config.tokens import PackConfig
-from megatron_speech.data.packing import best_fit, pack_documents
+from megatron_speech.data.layout import best_fit
+from megatron_speech.data.packing import pack_documents
 from megatron_speech.data.rows import RowFolder
 from megatron_speech.data.shards import write_documents
 from megatron_speech.vocabulary import Vocabulary
@@ -21,9 +23,12 @@ LENGTHS = st.lists(st.integers(1, SEQ), min_size=1, max_size=80)
 
 
 @settings(max_examples=40, deadline=None)
-@given(lengths=st.lists(st.integers(1, 70), min_size=1, max_size=60), seed=st.integers(0, 3))
-def test_concat_is_the_stream_of_all_documents(tmp_path_factory: pytest.TempPathFactory, lengths: list[int], seed: int):
-    folder = packed_folder(tmp_path_factory.mktemp("p") / "rows", lengths, seq_length=SEQ, seed=seed)
+@given(lengths=st.lists(st.integers(1, 70), min_size=1, max_size=60), seed=st.integers(0, 3), block=st.integers(1, 5))
+def test_concat_is_the_stream_of_all_documents(
+    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], seed: int, block: int
+):
+    with mock.patch("megatron_speech.data.layout.BLOCK_TOKENS", block * (SEQ + 1)):
+        folder = packed_folder(tmp_path_factory.mktemp("p") / "rows", lengths, seq_length=SEQ, seed=seed)
     rows, documents = RowFolder(folder), documents_of(lengths, seed=seed)
     read = [rows.row(index) for index in range(len(rows))]
     stream = np.concatenate([read[0].tokens[:1], *(row.tokens[1:] for row in read)])
@@ -43,9 +48,11 @@ def test_concat_is_the_stream_of_all_documents(tmp_path_factory: pytest.TempPath
 @settings(max_examples=40, deadline=None)
 @given(lengths=LENGTHS, seed=st.integers(0, 3))
 def test_best_fit_keeps_every_document_whole(tmp_path_factory: pytest.TempPathFactory, lengths: list[int], seed: int):
-    folder = packed_folder(
-        tmp_path_factory.mktemp("p") / "rows", lengths, seq_length=SEQ, seed=seed, algorithm="best_fit"
-    )
+    small = {"BLOCK_TOKENS": 3 * (SEQ + 1), "WINDOW": 20}
+    with mock.patch.multiple("megatron_speech.data.layout", **small):
+        folder = packed_folder(
+            tmp_path_factory.mktemp("p") / "rows", lengths, seq_length=SEQ, seed=seed, algorithm="best_fit"
+        )
     rows, documents = RowFolder(folder), documents_of(lengths, seed=seed)
     found: dict[int, list[int]] = {}
     for index in range(len(rows)):
@@ -67,14 +74,9 @@ def test_best_fit_keeps_every_document_whole(tmp_path_factory: pytest.TempPathFa
 def test_context_spans_cover_what_precedes_the_target(
     tmp_path_factory: pytest.TempPathFactory, lengths: list[int], seed: int, algorithm: Literal["concat", "best_fit"]
 ):
-    folder = packed_folder(
-        tmp_path_factory.mktemp("p") / "rows",
-        lengths,
-        seq_length=SEQ,
-        seed=seed,
-        algorithm=algorithm,
-        with_targets=True,
-    )
+    output = tmp_path_factory.mktemp("p") / "rows"
+    with mock.patch("megatron_speech.data.layout.BLOCK_TOKENS", 2 * (SEQ + 1)):
+        folder = packed_folder(output, lengths, seq_length=SEQ, seed=seed, algorithm=algorithm, with_targets=True)
     rows, documents = RowFolder(folder), documents_of(lengths, seed=seed, with_targets=True)
     carried = dict.fromkeys(range(len(documents)), 0)
     for index in range(len(rows)):
