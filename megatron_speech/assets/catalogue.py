@@ -3,7 +3,7 @@
 Everything that is not ours (models, voices, texts, recordings) comes as a package of PyPI or Debian, pinned by version
 and by the hash of the whole file, so that a run today and a run next year read the same bytes. Packages are read as
 files; none is imported, except the voice `hibari`, which is a program. Most are one person's upload: a package that
-vanishes is named with what it was for, and the Debian ones (which only a Debian machine has) may be absent altogether.
+vanishes is named with what it was for, and the Debian ones (of Debian 12, for amd64) may be absent altogether.
 Nothing here is redistributed: texts are CC BY-SA or ODbL, and stay on the machine that fetched them.
 """
 

