@@ -14,7 +14,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor
 
-from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.artifact import MANIFEST, is_made, make_artifact
 from megatron_speech.checkpoint.distributed import save_model
 from megatron_speech.checkpoint.hf_config import read_model_config
 from megatron_speech.checkpoint.hf_mapping import to_megatron
@@ -31,7 +31,7 @@ _INPUT_ROWS, _OUTPUT_ROWS = "model.embed_tokens.weight", "lm_head.weight"
 
 def convert_from_hf(config: ConvertFromHfConfig) -> None:
     """Make the checkpoint folder `config.output`; ValueError or FileNotFoundError where the inputs do not fit."""
-    inputs = [config.model / "config.json", config.vocabulary]
+    inputs = [*_identity(config.model), config.vocabulary]
     if is_made(config.output, kind="checkpoint", config=config, inputs=inputs):
         logger.info("%s: already done", config.output)
         return
@@ -61,6 +61,13 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
         draft.facts["rows_added"] = vocabulary.size - vocabulary.num_text_ids
         draft.facts["rows_padded"] = vocabulary.padded_size - vocabulary.size
     logger.info("%s: %d new rows for specials and speech", config.output, vocabulary.size - vocabulary.num_text_ids)
+
+
+def _identity(folder: Path) -> list[Path]:
+    """What identifies a model folder: its manifest if a stage here made it, else the contents of its files."""
+    if (folder / MANIFEST).is_file():
+        return [folder]
+    return [path for path in (folder / "config.json", *sorted(folder.glob("*.safetensors"))) if path.is_file()]
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 
 from tqdm import tqdm
 
@@ -36,12 +37,12 @@ def build_task_documents(config: TaskDocumentsConfig) -> None:
     counts: Counter[str] = Counter()
     with make_artifact(config.output, kind=f"documents_{config.task}", config=config, inputs=inputs) as draft:
         documents = _documents(config, tokenizer=tokenizer, vocabulary=vocabulary, counts=counts)
-        bar = tqdm(documents, desc=config.task, unit="document")
+        first = next(documents, None)
+        if first is None:
+            folders = ", ".join(str(path) for path in config.codes)
+            raise ValueError(f"codes={folders}: no utterance passes the filters {dict(counts)}; widen `utterances`")
+        bar = tqdm(chain([first], documents), desc=config.task, unit="document")
         draft.facts.update(write_documents(draft.folder, bar, vocabulary=vocabulary, name=config.task))
-        if not draft.facts["documents"]:
-            raise ValueError(
-                f"codes={[str(path) for path in config.codes]}: no utterance passes the filters; widen `utterances`"
-            )
         draft.facts["utterances"] = dict(counts)
         draft.facts["duration_s"] = round(draft.facts["utterances"].pop("duration_ms") / 1000, 1)
     logger.info("%s: %d documents", config.output, draft.facts["documents"])

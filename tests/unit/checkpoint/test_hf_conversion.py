@@ -158,3 +158,35 @@ def test_a_run_folder_gives_its_newest_checkpoint(tmp_path: Path) -> None:
     assert find_checkpoint(tmp_path).name == "step_10"
     with pytest.raises(FileNotFoundError, match="neither a checkpoint nor a run folder"):
         find_checkpoint(tmp_path / "checkpoints")
+
+
+def test_weights_trained_in_bfloat16_are_exported_as_they_are(tmp_path: Path) -> None:
+    from megatron_speech.checkpoint.distributed import save_model
+    from megatron_speech.checkpoint.whole_model import weights
+
+    _text_model(tmp_path / "text", tied=True)
+    _, _, vocabulary = _convert(tmp_path)
+    model = read_model_config(tmp_path / "text")
+    with whole_model(model, vocabulary=vocabulary, dtype="bfloat16") as chunk:
+        norm = weights(chunk)["decoder.final_layernorm.weight"]
+        assert norm.dtype == torch.bfloat16
+        norm.copy_(torch.linspace(0.5, 2, 48))
+        save_model(tmp_path / "trained", [chunk], model=model, vocabulary=vocabulary)
+    convert_to_hf(
+        ConvertToHfConfig(
+            checkpoint=tmp_path / "trained", vocabulary=tmp_path / "vocabulary", output=tmp_path / "exported"
+        )
+    )
+    exported = _tensors(tmp_path / "exported")["model.norm.weight"]
+    assert exported.dtype == torch.float32
+    assert torch.equal(exported, torch.linspace(0.5, 2, 48).bfloat16().float())
+
+
+def test_an_export_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
+    _text_model(tmp_path / "text", tied=True)
+    base, _, _ = _convert(tmp_path)
+    build_vocabulary(VocabularyConfig(output=tmp_path / "other", text="bytes", codebook_size=21))
+    config = ConvertToHfConfig(checkpoint=base, vocabulary=tmp_path / "other", output=tmp_path / "out")
+    with pytest.raises(ValueError, match="vocabulary fingerprint"):
+        convert_to_hf(config)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,109 @@
+"""Code shards to task documents: layout, filters, counts, refusals."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from megatron_speech.artifact import make_artifact, read_manifest
+from megatron_speech.config.text_to_token import TaskDocumentsConfig, UtterancesConfig
+from megatron_speech.config.tokens import VocabularyConfig
+from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.shards import read_documents, write_documents
+from megatron_speech.text_to_token.documents import build_task_documents
+from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO, RECOGNIZE, SYNTHESIZE, Vocabulary
+from megatron_speech.vocabulary_folder import build_vocabulary
+
+UTTERANCES = [
+    {"text": "Hello 12 cats.", "voice": "hibari", "source": "corpus", "duration_s": 1.5},
+    {"text": "The capital.", "voice": "flite_slt", "source": "geography", "duration_s": 1.0},
+    {"text": "A long one.", "voice": "hibari", "source": "corpus", "duration_s": 30.0},
+    {"voice": "hibari", "source": "human", "duration_s": 1.0},
+    {"text": "...", "voice": "hibari", "source": "corpus", "duration_s": 1.0},
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """codes/ and vocabulary/"""
+    documents = [
+        TokenDocument(key=f"u{n}", tokens=np.arange(n, n + 5, dtype=np.int32), meta=meta)
+        for n, meta in enumerate(UTTERANCES)
+    ]
+    with make_artifact(tmp_path / "codes", kind="codes", config={}) as draft:
+        write_documents(draft.folder, documents, vocabulary=Vocabulary.of_codes(16, "abc"), name="codes")
+    build_vocabulary(
+        VocabularyConfig(output=tmp_path / "vocabulary", text="bytes", codebook_size=16, speech_fingerprint="abc")
+    )
+    return tmp_path
+
+
+def _build(folder: Path, task: str, **utterances) -> list[TokenDocument]:
+    config = TaskDocumentsConfig(
+        task=task,  # type: ignore[arg-type]
+        codes=[folder / "codes"],
+        vocabulary=folder / "vocabulary",
+        output=folder / task,
+        utterances=UtterancesConfig(**utterances),
+    )
+    build_task_documents(config)
+    build_task_documents(config)  # done already: nothing happens
+    return list(read_documents(folder / task, vocabulary=Vocabulary.load(folder / "vocabulary")))
+
+
+def test_recognition_ends_with_the_written_text(folder: Path) -> None:
+    vocabulary, tokenizer = Vocabulary.load(folder / "vocabulary"), TextTokenizer.load(folder / "vocabulary")
+    document = _build(folder, "recognition")[0]
+    speech = [vocabulary.speech_id(code) for code in range(5)]
+    ids = [vocabulary.special_id(token) for token in (RECOGNIZE, BEGIN_OF_AUDIO, END_OF_AUDIO)]
+    assert document.tokens[: document.target_start].tolist() == [ids[0], ids[1], *speech, ids[2]]
+    assert tokenizer.decode(document.tokens[document.target_start :].tolist()) == "Hello 12 cats."
+
+
+@pytest.mark.parametrize(("task", "text"), [("synthesis", "Hello 12 cats."), ("text_to_token", "hello twelve cats.")])
+def test_synthesis_ends_with_speech(folder: Path, task: str, text: str) -> None:
+    vocabulary, tokenizer = Vocabulary.load(folder / "vocabulary"), TextTokenizer.load(folder / "vocabulary")
+    document = _build(folder, task)[0]
+    prompt = document.tokens[: document.target_start].tolist()
+    assert (prompt[0], prompt[-1]) == (vocabulary.special_id(SYNTHESIZE), vocabulary.special_id(BEGIN_OF_AUDIO))
+    assert tokenizer.decode(prompt[1:-1]) == text
+    target = document.tokens[document.target_start :].tolist()
+    assert target == [*(vocabulary.speech_id(code) for code in range(5)), vocabulary.special_id(END_OF_AUDIO)]
+    assert document.meta["text"] == "Hello 12 cats." and document.meta["task"] == task
+
+
+@pytest.mark.parametrize(
+    ("filters", "keys"),
+    [
+        ({}, ["u0", "u1", "u2"]),
+        ({"voices": ["hibari"]}, ["u0", "u2"]),
+        ({"sources": ["geography"]}, ["u1"]),
+        ({"max_duration_s": 5.0}, ["u0", "u1"]),
+        ({"max_utterances": 1}, ["u0"]),
+    ],
+)
+def test_filters(folder: Path, filters: dict, keys: list[str]) -> None:
+    assert [document.key for document in _build(folder, "text_to_token", **filters)] == keys
+
+
+def test_what_is_left_out_is_counted(folder: Path) -> None:
+    _build(folder, "text_to_token", voices=["hibari"])
+    facts = read_manifest(folder / "text_to_token")["facts"]
+    assert facts["utterances"] == {"read": 5, "filtered_out": 1, "without_text": 1, "unspeakable": 1}
+    assert facts["documents"] == 2 and facts["duration_s"] == 31.5
+
+
+def test_nothing_left_is_an_error_and_leaves_no_folder(folder: Path) -> None:
+    with pytest.raises(ValueError, match="no utterance passes the filters"):
+        _build(folder, "synthesis", voices=["nobody"])
+    assert not (folder / "synthesis").exists()
+
+
+def test_codes_of_another_speech_tokenizer_are_refused(folder: Path) -> None:
+    config = VocabularyConfig(output=folder / "other", text="bytes", codebook_size=16, speech_fingerprint="xyz")
+    build_vocabulary(config)
+    (folder / "vocabulary").rename(folder / "old")
+    (folder / "other").rename(folder / "vocabulary")
+    with pytest.raises(ValueError, match="codes of speech tokenizer abc"):
+        _build(folder, "synthesis")
