@@ -87,7 +87,7 @@ def pack_documents(output: Path, config: PackConfig) -> dict[str, Any]:
                 write_rows(writer, block, vocabulary=vocabulary)
                 num_rows += len(block.tokens)
                 padding += int((config.seq_length + 1 - block.used).sum())
-                bar.update(int(layout.size.sum()))
+                bar.update(min(int(layout.size.sum()), bar.total - bar.n))  # neighbouring rows may share a token
         writer.facts.update(
             seq_length=config.seq_length,
             documents=len(catalogue.number),
