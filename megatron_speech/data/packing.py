@@ -81,13 +81,14 @@ def pack_documents(output: Path, config: PackConfig) -> dict[str, Any]:
         seq_length=config.seq_length,
         shard_tokens=config.shard_tokens,
     ) as writer:
-        with tqdm(total=int(catalogue.length.sum()), desc=f"pack {config.name}", unit="tok", unit_scale=True) as bar:
+        total = int(catalogue.length.sum())
+        with tqdm(total=total, desc=f"pack {config.name}", unit="tok", unit_scale=True) as bar:
             for layout in packed:
                 block = _gather(folder, catalogue, layout, config.seq_length, vocabulary.end_of_document)
                 write_rows(writer, block, vocabulary=vocabulary)
                 num_rows += len(block.tokens)
                 padding += int((config.seq_length + 1 - block.used).sum())
-                bar.update(min(int(layout.size.sum()), bar.total - bar.n))  # neighbouring rows may share a token
+                bar.update(min(int(layout.size.sum()), total - int(bar.n)))  # neighbouring rows may share a token
         writer.facts.update(
             seq_length=config.seq_length,
             documents=len(catalogue.number),
