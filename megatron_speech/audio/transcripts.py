@@ -2,8 +2,8 @@
 
 Word error rates mean little without saying what counts as the same word. Here it is Whisper's English normaliser (case,
 punctuation, contractions, numerals, titles) as transformers ships it, without its list of British and American
-spellings: that list is a file of the hub's Whisper folders, so "colour" against "color" counts as an error. Price: rates
-a little above those of papers that use the list.
+spellings: that list is a file of the hub's Whisper folders, so "colour" against "color" counts as an error. Price:
+rates a little above those of papers that use the list.
 """
 
 from __future__ import annotations
@@ -37,11 +37,18 @@ def error_rates(references: Sequence[str], hypotheses: Sequence[str]) -> dict[st
         raise ValueError("word error rates need the package jiwer; pip install 'megatron-speech[eval]'") from error
 
     if len(references) != len(hypotheses):
-        raise ValueError(f"error_rates: {len(references)} references but {len(hypotheses)} hypotheses; they must pair up")
-    pairs = [(normalize(reference), normalize(hypothesis)) for reference, hypothesis in zip(references, hypotheses, strict=True)]
+        raise ValueError(
+            f"error_rates: {len(references)} references but {len(hypotheses)} hypotheses; they must pair up"
+        )
+    pairs = [
+        (normalize(reference), normalize(hypothesis))
+        for reference, hypothesis in zip(references, hypotheses, strict=True)
+    ]
     kept = [pair for pair in pairs if pair[0]]
     if not kept:
-        raise ValueError(f"error_rates: none of {len(pairs)} references has a word after normalisation; check the transcripts")
+        raise ValueError(
+            f"error_rates: none of {len(pairs)} references has a word after normalisation; check the transcripts"
+        )
     truth, guess = [pair[0] for pair in kept], [pair[1] for pair in kept]
     words = jiwer.process_words(truth, guess)
     return {

@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 
 
 def batches_by_length(lengths: Sequence[int], *, max_total: int) -> list[list[int]]:
-    """Index lists, short items first, each with (longest length) x (items) at most `max_total`; one item always fits."""
+    """Index lists, short items first, each with longest length x items at most `max_total`; one item always fits."""
     order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
     batches: list[list[int]] = []
     for index in order:
@@ -26,10 +26,14 @@ def batches_by_length(lengths: Sequence[int], *, max_total: int) -> list[list[in
     return batches
 
 
-def checked_clips(waveforms: Sequence[np.ndarray], *, sample_rate: int, names: Sequence[str] | None = None) -> list[torch.Tensor]:
-    """Waveforms as float32 tensors [N]; ValueError names the first that is empty, not mono, not finite, or at another rate."""
+def checked_clips(
+    waveforms: Sequence[np.ndarray], *, sample_rate: int, names: Sequence[str] | None = None
+) -> list[torch.Tensor]:
+    """Waveforms as float32 tensors [N]; ValueError names one that is empty, not mono, not finite, at another rate."""
     if sample_rate != SAMPLE_RATE:
-        raise ValueError(f"sample_rate={sample_rate}: Whisper takes {SAMPLE_RATE} samples per second; resample the audio first")
+        raise ValueError(
+            f"sample_rate={sample_rate}: Whisper takes {SAMPLE_RATE} samples per second; resample the audio first"
+        )
     clips = []
     for index, waveform in enumerate(waveforms):
         name = names[index] if names is not None else f"clip {index}"

@@ -51,11 +51,13 @@ class WhisperVQConfig(WhisperConfig):
         """ValueError naming the first key of `holder` that asks for what this version does not do."""
         for key in ("quantize_causal_encoder", "encoder_causal_attention", "encoder_causal_convolution"):
             if getattr(self, key):
-                raise ValueError(f"{holder}: {key}=true: causal encoders are not implemented; use a bidirectional tokenizer")
+                raise ValueError(
+                    f"{holder}: {key}=true: causal encoders are not implemented; use a bidirectional tokenizer"
+                )
         if self.quantize_causal_block_size is not None:
             raise ValueError(
-                f"{holder}: quantize_causal_block_size={self.quantize_causal_block_size}: block-causal attention is not "
-                "implemented; use a bidirectional tokenizer"
+                f"{holder}: quantize_causal_block_size={self.quantize_causal_block_size}: block-causal attention "
+                "is not implemented; use a bidirectional tokenizer"
             )
         if self.pooling_kernel_size is not None and self.pooling_type != "avg":
             raise ValueError(f"{holder}: pooling_type={self.pooling_type}: only avg is implemented")

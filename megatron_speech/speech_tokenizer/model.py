@@ -26,6 +26,16 @@ WEIGHTS = "model.safetensors"
 TEXT_FILES = ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "preprocessor_config.json")
 
 
+class EncoderDecoder(nn.Module):
+    """The two halves under the names of Whisper's weights."""
+
+    def __init__(self, config: WhisperVQConfig) -> None:
+        super().__init__()
+        self.encoder = WhisperVQEncoder(config)
+        if not config.quantize_encoder_only:
+            self.decoder = WhisperDecoder(config)
+
+
 class SpeechRecognitionModel(nn.Module):
     """Whisper with or without the bottleneck, and the text tokens it writes."""
 
@@ -33,17 +43,16 @@ class SpeechRecognitionModel(nn.Module):
         super().__init__()
         self.config = config
         config._attn_implementation = "sdpa"
-        self.model = nn.ModuleDict({"encoder": WhisperVQEncoder(config)})
-        if not config.quantize_encoder_only:
-            self.model["decoder"] = WhisperDecoder(config)
+        self.model = EncoderDecoder(config)
 
     @property
     def encoder(self) -> WhisperVQEncoder:
-        return self.model["encoder"]
+        return self.model.encoder
 
     @property
     def decoder(self) -> WhisperDecoder:
-        return self.model["decoder"]
+        """Absent from a folder saved for encoding alone."""
+        return self.model.decoder
 
 
 class TextSide:
@@ -122,12 +131,15 @@ def load_weights(model: nn.Module, folder: Path, *, missing_ok: tuple[str, ...])
     """Copy the folder's weights into `model`; weights it lacks must start with one of `missing_ok`."""
     path = require(folder / WEIGHTS)
     wanted = model.state_dict()
+    # A decoder's output projection is its embedding; an encoder-only model leaves upper layers unread.
     with safe_open(path, framework="pt") as file:
-        # A decoder's output projection is its embedding; an encoder-only model leaves upper layers unread.
-        state = {key: file.get_tensor(key).float() for key in file.keys() if key in wanted}
+        found = set(file.keys()) & wanted.keys()
+        state = {key: file.get_tensor(key).float() for key in sorted(found)}
     missing = [key for key in wanted if key not in state and not key.startswith(missing_ok)]
     if missing:
-        raise ValueError(f"{path}: lacks {len(missing)} weights of this model, first {missing[0]}; it is another kind of model")
+        raise ValueError(
+            f"{path}: lacks {len(missing)} weights of this model, first {missing[0]}; it is another kind of model"
+        )
     for key, value in state.items():
         if value.shape != wanted[key].shape:
             raise ValueError(f"{path}: {key} is {tuple(value.shape)}, config.json says {tuple(wanted[key].shape)}")
@@ -149,5 +161,7 @@ def save_model(model: SpeechRecognitionModel, folder: Path, *, text_from: Path) 
 def require(path: Path) -> Path:
     """`path`, or FileNotFoundError saying what is missing and what would make it."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; give the folder of a Whisper model or of a trained speech tokenizer")
+        raise FileNotFoundError(
+            f"{path} does not exist; give the folder of a Whisper model or of a trained speech tokenizer"
+        )
     return path

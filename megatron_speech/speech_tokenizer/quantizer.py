@@ -47,11 +47,19 @@ def kmeans(vectors_ND: torch.Tensor, num_codes: int, *, iterations: int, generat
     return codebook_KD
 
 
-def assignment_sums(vectors_ND: torch.Tensor, codes_N: torch.Tensor, num_codes: int) -> tuple[torch.Tensor, torch.Tensor]:
+def assignment_sums(
+    vectors_ND: torch.Tensor, codes_N: torch.Tensor, num_codes: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """How many vectors chose each code, float [K], and their sum [K, D]."""
     counts_K = vectors_ND.new_zeros(num_codes).index_add_(0, codes_N, vectors_ND.new_ones(len(codes_N)))
     sums_KD = vectors_ND.new_zeros(num_codes, vectors_ND.shape[1]).index_add_(0, codes_N, vectors_ND)
     return counts_K, sums_KD
+
+
+def perplexity(counts_K: torch.Tensor) -> float:
+    """Codes in effective use: the exponential of the entropy of their shares, 1 to K."""
+    shares_K = counts_K.double() / counts_K.sum()
+    return float(torch.special.entr(shares_K).sum().exp())
 
 
 class Codebook(nn.Embedding):
@@ -103,7 +111,7 @@ class EmaUpdate:
         Vectors may repeat, so more dead codes than vectors is no error; without any vector the codes stay as they are.
         """
         assert self.restart_interval is not None
-        # A code chosen once, `interval` updates ago, has decayed to (1 - decay) * decay**interval: below it means unused.
+        # A single choice, `interval` updates ago, has decayed to this: below it the code was not chosen since.
         dead_K = (self.ema_count < (1 - self.decay) * self.decay**self.restart_interval).nonzero().flatten()
         candidates_ND = _gather_rows(vectors_ND)
         if not len(candidates_ND):

@@ -38,7 +38,9 @@ class SpeechTokenizer:
         """From `folder` (config.json, model.safetensors, text tokenizer); errors are one line."""
         model = load_model(folder)
         if model.config.quantize_vocab_size is None:
-            raise ValueError(f"{folder}: a Whisper model without codebook; train one with tools/train_speech_tokenizer.py")
+            raise ValueError(
+                f"{folder}: a Whisper model without codebook; train one with tools/train_speech_tokenizer.py"
+            )
         text = None if model.config.quantize_encoder_only else TextSide(folder, model.config.vocab_size)
         return cls(model.to(device), text, fingerprint_files([folder / WEIGHTS, folder / "config.json"]))
 
@@ -93,7 +95,9 @@ class SpeechTokenizer:
         ValueError if the folder holds no recogniser or a code lies outside the codebook.
         """
         if self.text is None:
-            raise ValueError("this speech tokenizer holds its encoder only (quantize_encoder_only): it cannot recognise")
+            raise ValueError(
+                "this speech tokenizer holds its encoder only (quantize_encoder_only): it cannot recognise"
+            )
         for index, clip in enumerate(codes):
             if len(clip) and not 0 <= int(np.min(clip)) <= int(np.max(clip)) < self.codebook_size:
                 raise ValueError(f"recognize: sequence {index} has a code outside 0..{self.codebook_size - 1}")

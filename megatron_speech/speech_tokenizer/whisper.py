@@ -52,6 +52,8 @@ class WhisperRecognizer:
             memory_BTD = encoder.layer_norm(states_BTD)
             longest_s = max(len(clips[i]) for i in batch) / SAMPLE_RATE
             max_tokens = 8 + int(MAX_TOKENS_PER_SECOND * longest_s)
-            for index, text in zip(batch, write_text(self.model, self.text, memory_BTD, lengths_B, max_tokens=max_tokens), strict=True):
+            for index, text in zip(
+                batch, write_text(self.model, self.text, memory_BTD, lengths_B, max_tokens=max_tokens), strict=True
+            ):
                 texts[index] = text
         return texts

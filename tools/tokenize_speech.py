@@ -1,0 +1,20 @@
+#!/usr/bin/env python
+"""Encode audio shards with a speech tokenizer: shards of bare codes out, keys and metadata kept."""
+
+from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.speech_tokenizer import TokenizeSpeechConfig
+
+
+def main() -> None:
+    config = parse_config(TokenizeSpeechConfig, description=__doc__ or "")
+    import logging
+
+    from megatron_speech.speech_tokenizer.tokenize import run_tokenization
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with user_errors():
+        run_tokenization(config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+#!/usr/bin/env python
+"""Word error rates with and without the tokenizer's bottleneck on held-out speech, and how its codebook is used."""
+
+from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.speech_tokenizer import TokenizerReportConfig
+
+
+def main() -> None:
+    config = parse_config(TokenizerReportConfig, description=__doc__ or "")
+    import logging
+
+    from megatron_speech.speech_tokenizer.report import run_report
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with user_errors():
+        run_report(config)
+
+
+if __name__ == "__main__":
+    main()

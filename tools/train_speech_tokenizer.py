@@ -1,0 +1,20 @@
+#!/usr/bin/env python
+"""Train a speech tokenizer: a Whisper model and transcribed audio shards in, a Hugging Face style folder out."""
+
+from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.speech_tokenizer import TrainSpeechTokenizerConfig
+
+
+def main() -> None:
+    config = parse_config(TrainSpeechTokenizerConfig, description=__doc__ or "")
+    import logging
+
+    from megatron_speech.speech_tokenizer.train import run_training
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with user_errors():
+        run_training(config)
+
+
+if __name__ == "__main__":
+    main()
