@@ -57,12 +57,7 @@ def _torch_cuda() -> list[tuple[str, str, Any, str]]:
         ("torch.cuda", "set_device", _nothing, "there is one device"),
         ("torch.cuda", "synchronize", _nothing, nothing),
         ("torch.cuda", "empty_cache", _nothing, "no caching allocator"),
-        (
-            "torch.cuda",
-            "get_rng_state",
-            _get_state,
-            "the CPU's generator is the only one",
-        ),
+        ("torch.cuda", "get_rng_state", _get_state, "the CPU's generator is the only one"),
         ("torch.cuda", "set_rng_state", _set_state, "likewise"),
         ("torch.cuda", "manual_seed", torch.manual_seed, "likewise"),
         ("torch.cuda", "Stream", _Stream, "constructed for overlapped communication and saving"),
