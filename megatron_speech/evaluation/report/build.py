@@ -24,7 +24,7 @@ from megatron_speech.evaluation.report.facts import (
 )
 from megatron_speech.evaluation.report.making import corpus, interleaving, speech_tokenizer, text_to_token
 from megatron_speech.evaluation.report.paper import beside_the_paper, what_it_can_show
-from megatron_speech.evaluation.report.results import evaluation, pretraining, speech_decoder
+from megatron_speech.evaluation.report.results import evaluation, pretraining, samples, speech_decoder
 
 
 def write_report(config: ReportConfig) -> None:
@@ -93,6 +93,7 @@ SECTIONS: tuple[Callable[[RunFolder], list[str]], ...] = (
     interleaving,
     pretraining,
     evaluation,
+    samples,
     speech_decoder,
     beside_the_paper,
     what_it_can_show,

@@ -129,16 +129,7 @@ def _points(
 
 def _finish(panel: Any, labels: Sequence[str], *, chance: float, title: str) -> None:
     panel.axhline(chance, color=INK, linewidth=1, linestyle=(0, (2, 3)))
-    panel.annotate(
-        "chance",
-        (1, chance),
-        xycoords=("axes fraction", "data"),
-        xytext=(-2, 3),
-        textcoords="offset points",
-        ha="right",
-        color=INK,
-        fontsize=9,
-    )
+    panel.annotate("chance", (-0.45, chance), xytext=(0, 3), textcoords="offset points", color=INK, fontsize=9)
     panel.set(ylim=(0, 1.02), xlim=(-0.5, len(labels) - 0.5), title=title)
     panel.set_xticks(range(len(labels)), labels, fontsize=9)
     panel.plot([], [], "o", color=GREY, label="before training")

@@ -168,3 +168,26 @@ def speech_decoder(run: RunFolder) -> list[str]:
         *(f"- [{name}](wav/{name})" for name in files),
         "",
     ]
+
+
+def samples(run: RunFolder) -> list[str]:
+    """What the trained model wrote after hearing a held-out sentence; text is quoted as it came."""
+    spoken = run.facts("sample").get("samples")
+    if not spoken:
+        return []
+    wanted = {"spoken": "it heard", "recognition": "asked what was said", "continuation": "asked to go on"}
+    rows = [[_quote(sample.get(key)) for key in wanted] for sample in spoken]
+    return [
+        "## What it says",
+        "",
+        "A sample proves nothing and is worth reading all the same.",
+        "",
+        *table(list(wanted.values()), rows),
+    ]
+
+
+def _quote(text: str | None) -> str:
+    """One table cell of what a model wrote: any bytes, so no line breaks, no bars, no markup."""
+    if text is None:
+        return NOT_REPORTED
+    return "`" + " ".join(text.replace("`", "'").replace("|", "/").split())[:160] + "`" if text.strip() else "(nothing)"

@@ -27,7 +27,9 @@ def test_a_missing_network_is_named(tmp_path):
 
 
 @pytest.mark.assets
-@pytest.mark.skipif(not NETWORK.is_file(), reason="the package speechmos is not unpacked; run examples/miniature/run.sh")
+@pytest.mark.skipif(
+    not NETWORK.is_file(), reason="the package speechmos is not unpacked; run examples/miniature/run.sh"
+)
 def test_white_noise_scores_as_published():
     noise = 0.3 * np.random.default_rng(0).standard_normal(10 * SAMPLE_RATE).astype(np.float32)
     assert Dnsmos(NETWORK).score(noise).overall == pytest.approx(1.06, abs=0.1)

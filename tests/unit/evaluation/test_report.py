@@ -1,0 +1,168 @@
+"""A run folder as the steps would leave it, whole and in part."""
+
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+
+from megatron_speech.config.report import ReportConfig
+from megatron_speech.evaluation.report.build import write_report
+
+
+def artifact(folder, facts):
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps({"kind": "any", "config": {}, "inputs": {}, "facts": facts}))
+
+
+def estimate(value, items=48):
+    reach = 1.96 * math.sqrt(value * (1 - value) / items)
+    return {"value": value, "low": max(0, value - reach), "high": min(1, value + reach), "items": items}
+
+
+def evaluation(shift):
+    pairs = ("text->text", "speech->text", "text->speech", "speech->speech")
+    return {
+        "cloze": {
+            "WikiTopicCloze": {pair: estimate(value + shift) for pair, value in zip(pairs, (0.9, 0.5, 0.48, 0.52))},
+            "WikiSameTopicCloze": {pair: estimate(value + shift) for pair, value in zip(pairs, (0.85, 0.5, 0.5, 0.45))},
+            "chance": 0.5,
+        },
+        "geo_qa": {
+            "text->text": {"spoken": estimate(0.6 + shift, 91), "written_only": estimate(0.55 + shift, 91)},
+            "speech->text": {"spoken": estimate(0.25 + shift, 91), "written_only": estimate(0.24 + shift, 91)},
+            "chance": 0.25,
+        },
+        "held_out": {
+            "text": {"documents": 40, "text": {"value": 3.1 - shift, "low": 3, "high": 3.2, "items": 40}},
+            "recognition": {"documents": 40, "text": {"value": 4.0 - shift, "low": 3.9, "high": 4.2, "items": 40}},
+        },
+    }
+
+
+def metrics(steps):
+    random = np.random.default_rng(0)
+    for step in range(1, steps + 1):
+        text, speech = (3.2 + 0.8 * math.exp(-step / 12), 4.8 + 2.5 * math.exp(-step / 15))
+        noise = random.normal(0, 0.12, 6)
+        yield {
+            "step": step,
+            "tokens": {"text": 1500 * step, "speech": 2300 * step},
+            "loss": 4.0,
+            "losses": {
+                "text": {"text": text - 0.2 + noise[0]},
+                "interleaved": {"text": text + noise[1], "speech": speech + noise[2]},
+                "recognition": {"text": text + 0.4 + noise[3]},
+                "synthesis": {"speech": speech - 0.3 + noise[4]},
+            },
+            "loss_by_modality": {"text": text + noise[1] / 2, "speech": speech + noise[5] / 2},
+        }
+
+
+def jsonl(path, records):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run."""
+    lengths = np.arange(1, 23)
+    poisson = [math.exp(-10) * 10**k / math.factorial(k) for k in lengths.tolist()]
+    counts = (2000 / np.arange(1, 1025) ** 0.6).astype(int).tolist()
+    part = {"documents": 6000, "characters": 1_500_000, "unspeakable": 120}
+    artifact(tmp_path / "corpus", dict.fromkeys(("train", "heldout", "geography", "questions", "cloze"), part))
+    for name in ("train", "heldout", "human", "questions", "cloze"):
+        artifact(tmp_path / "audio" / name, {"utterances": 1400, "hours": 1.9})
+        artifact(tmp_path / "codes" / name, {"speech_tokens": 85_000, "code_counts": counts})
+    artifact(tmp_path / "speech_tokenizer", {"codebook_size": 1024, "fingerprint": "f"})
+    artifact(tmp_path / "t2t/hf", {"parameters": 7_600_000})
+    artifact(tmp_path / "t2t/round_trip", {"wer": 0.91, "cer": 0.7, "wer_true_codes": 0.4, "failures": 2})
+    jsonl(tmp_path / "t2t/run/metrics.jsonl", metrics(60))
+    artifact(
+        tmp_path / "documents/interleaved",
+        {
+            "documents": 300,
+            "spans": 1100,
+            "ratio_spoken": 0.297,
+            "span_lengths": {
+                "words": lengths.tolist(),
+                "spans": np.random.default_rng(0).multinomial(1100, np.array(poisson) / sum(poisson)).tolist(),
+                "poisson": poisson,
+            },
+        },
+    )
+    artifact(tmp_path / "base", {"parameters": 135_200_000})
+    jsonl(tmp_path / "pretrain/metrics.jsonl", metrics(80))
+    jsonl(tmp_path / "pretrain/validation.jsonl", [{"step": 80, "losses": {"text": {"text": 3.2}}}])
+    (tmp_path / "pretrain/logs").mkdir()
+    (tmp_path / "pretrain/logs/rank_0.log").write_text("resumed from pretrain/checkpoints/step_000040\n")
+    artifact(tmp_path / "evaluation/before", evaluation(-0.03))
+    artifact(tmp_path / "evaluation/after", evaluation(0.03))
+    artifact(tmp_path / "speech_decoder", {"parameters": 3_100_000, "steps": 300, "hours": 1.8, "heldout_l1": 0.69})
+    judged = {"wer": 0.2, "cer": 0.1, "words": 150, "dnsmos": 2.5}
+    artifact(
+        tmp_path / "wav",
+        {
+            "vocoder": "present",
+            "utterances": 12,
+            "recognizer": "whisper-base",
+            "original": judged,
+            "resynthesis": judged,
+        },
+    )
+    jsonl(tmp_path / "timings.jsonl", [{"step": "corpus", "seconds": 4.2}, {"step": "pretrain", "seconds": 605.0}])
+    return tmp_path
+
+
+def report(folder):
+    write_report(ReportConfig(folder=folder))
+    return (folder / "report.md").read_text()
+
+
+def test_a_whole_run_fills_every_section_and_figure(run):
+    text = report(run)
+    figures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
+    assert sorted(figures) == ["accuracy.png", "codebook.png", "geo_qa.png", "losses.png", "spans.png"]
+    assert all((run / figure).stat().st_size > 10_000 for figure in figures)
+    assert "taken up again" in text and "after step 40" in text
+    assert "27.0 % (17.9-36.1)" in text, "the spoken question, with its interval"
+    assert "10 min 09 s" in text, "the sum of the timings"
+    assert "another test set" in text
+    assert "None" not in text and "nan" not in text
+
+
+def test_an_absent_fact_is_said_to_be_absent(run):
+    text = report(run)
+    assert re.search(r"spans whose synthesis failed \| not reported", text)
+
+
+def test_an_empty_run_gives_a_report_of_what_was_not_run(tmp_path):
+    text = report(tmp_path)
+    for step in ("corpus", "speech_tokenizer", "t2t/round_trip", "pretrain/metrics.jsonl", "evaluation/after", "wav"):
+        assert f"- `{step}`: not run" in text
+    assert "What a run of this size can and cannot show" in text
+
+
+def test_a_step_that_was_begun_is_not_a_result(tmp_path):
+    (tmp_path / "speech_tokenizer.partial").mkdir()
+    assert "- `speech_tokenizer`: begun but not finished" in report(tmp_path)
+
+
+def test_without_a_vocoder_the_report_says_so(run):
+    artifact_file = run / "wav" / "manifest.json"
+    artifact_file.write_text(json.dumps({"facts": {"vocoder": "absent"}}))
+    assert "no WAV was made" in report(run)
+
+
+def test_a_broken_line_is_named(run):
+    with (run / "pretrain/metrics.jsonl").open("a") as file:
+        file.write('{"step": 81, "lo')
+    with pytest.raises(ValueError, match=r"metrics\.jsonl:81 is not JSON"):
+        report(run)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"run\.sh"):
+        report(tmp_path / "nowhere")
