@@ -1,6 +1,8 @@
 #!/usr/bin/env python
 """Lay transcribed speech tokens out as training documents of one task: recognition, synthesis or text_to_token."""
 
+import logging
+
 from megatron_speech.config.parse import parse_config, user_errors
 from megatron_speech.config.text_to_token import TaskDocumentsConfig
 
@@ -9,6 +11,7 @@ def main() -> None:
     config = parse_config(TaskDocumentsConfig, description=__doc__ or "")
     from megatron_speech.text_to_token.documents import build_task_documents
 
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
         build_task_documents(config)
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env python
 """Import a Hugging Face text model: its weights, with the vocabulary grown by speech, become a training checkpoint."""
 
+import logging
+
 from megatron_speech.config.convert import ConvertFromHfConfig
 from megatron_speech.config.parse import parse_config, user_errors
 
@@ -9,6 +11,7 @@ def main() -> None:
     config = parse_config(ConvertFromHfConfig, description=__doc__ or "")
     from megatron_speech.checkpoint.hf_import import convert_from_hf
 
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
         convert_from_hf(config)
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env python
 """Export a training checkpoint (or the newest one of a run) to a Hugging Face folder with its extended tokenizer."""
 
+import logging
+
 from megatron_speech.config.convert import ConvertToHfConfig
 from megatron_speech.config.parse import parse_config, user_errors
 
@@ -9,6 +11,7 @@ def main() -> None:
     config = parse_config(ConvertToHfConfig, description=__doc__ or "")
     from megatron_speech.checkpoint.hf_export import convert_to_hf
 
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
         convert_to_hf(config)
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env python
 """Let an exported model speak and write: spoken contexts continued in text, speech recognised, text spoken."""
 
+import logging
+
 from megatron_speech.config.parse import parse_config, user_errors
 from megatron_speech.config.samples import SamplesConfig
 
@@ -9,6 +11,7 @@ def main() -> None:
     config = parse_config(SamplesConfig, description=__doc__ or "")
     from megatron_speech.evaluation.samples import make_samples
 
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
         make_samples(config)
         print((config.output / "samples.json").read_text())

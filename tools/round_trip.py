@@ -1,6 +1,8 @@
 #!/usr/bin/env python
 """Synthesise held-out texts, read the tokens back with the tokenizer's recogniser, and report the word error rate."""
 
+import logging
+
 from megatron_speech.config.parse import parse_config, user_errors
 from megatron_speech.config.text_to_token import RoundTripConfig
 
@@ -9,6 +11,7 @@ def main() -> None:
     config = parse_config(RoundTripConfig, description=__doc__ or "")
     from megatron_speech.text_to_token.round_trip import round_trip
 
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
         round_trip(config)
 

@@ -92,37 +92,36 @@ class Synthesizer:
         names = texts if keys is None else keys
         assert len(names) == len(texts), f"{len(names)} keys for {len(texts)} texts"
         prompts = [prompt(text, tokenizer=self.tokenizer, vocabulary=self.vocabulary) for text in texts]
-        characters = [len(spoken(text)) for text in texts]
+        lengths = [len(spoken(text)) for text in texts]
         results: list[np.ndarray | None] = [None] * len(texts)
-        self.counts["texts"] += len(texts)
-        self.counts["unspeakable"] += sum(not ids for ids in prompts)
         waiting = [number for number, ids in enumerate(prompts) if ids]
+        self.counts.update(texts=len(texts), unspeakable=len(texts) - len(waiting))
         for attempt in range(self.settings.attempts):
             requests = [
                 Request(
                     prompt=prompts[number],
-                    max_new_tokens=self._most_codes(characters[number]) + 1,
+                    max_new_tokens=self._most_codes(lengths[number]) + 1,
                     seed=request_seed(seed, names[number], attempt),
                 )
                 for number in waiting
             ]
             generations = self.engine.generate(requests, progress=progress)
-            refused = []
             for number, generation in zip(waiting, generations, strict=True):
-                self.counts["samples"] += 1
-                fault = self._fault(generation, characters[number])
-                if fault is None:
-                    results[number] = codes_of(generation.tokens, vocabulary=self.vocabulary)
-                    self.counts["codes"] += len(generation.tokens)
-                    self.counts["spoken_characters"] += characters[number]
-                else:
-                    self.counts[fault] += 1
-                    refused.append(number)
-            waiting = refused
+                results[number] = self._accept(generation, lengths[number])
+            waiting = [number for number in waiting if results[number] is None]
             if not waiting:
                 break
         self.counts["given_up"] += sum(codes is None for codes in results)
         return results
+
+    def _accept(self, generation: Generation, num_characters: int) -> np.ndarray | None:
+        """Codes of a good sample, None for a refused one; both are counted."""
+        self.counts["samples"] += 1
+        if fault := self._fault(generation, num_characters):
+            self.counts[fault] += 1
+            return None
+        self.counts.update(codes=len(generation.tokens), spoken_characters=num_characters)
+        return codes_of(generation.tokens, vocabulary=self.vocabulary)
 
     def _most_codes(self, num_characters: int) -> int:
         return self.settings.spare_codes + int(self.settings.max_codes_per_character * num_characters)
