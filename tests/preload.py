@@ -4,4 +4,5 @@ import torch
 
 torch.set_num_threads(1)
 
-import megatron_speech.model.builder  # noqa: E402, F401
+import megatron_speech.model.builder  # noqa: E402
+import megatron_speech.training.run  # noqa: E402, F401

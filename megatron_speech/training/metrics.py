@@ -88,7 +88,7 @@ class MetricsLog:
         if not self._enabled:
             return
         now = time.monotonic()
-        record = {
+        record: dict[str, Any] = {
             "step": state.step,
             "consumed_samples": state.consumed_samples,
             "tokens": {"text": state.text_tokens, "speech": state.speech_tokens},

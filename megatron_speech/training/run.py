@@ -41,6 +41,13 @@ def pretrain(config: PretrainConfig, *, world: tuple[int, int] | None = None, in
     `world` (rank, size) and `init_method` (``file:///tmp/x/store``) serve ranks that torchrun did not start.
     """
     rank, world_size = world or groups.world_from_environment()
+    with StopRequest() as stop_request:
+        _pretrain(config, rank, world_size, init_method, stop_request)
+
+
+def _pretrain(
+    config: PretrainConfig, rank: int, world_size: int, init_method: str | None, stop_request: StopRequest
+) -> None:
     outline = _outline(config, world_size)
     run_folder.start_logging(config.folder, rank=rank)
     if _is_done(config, outline):
@@ -56,8 +63,7 @@ def pretrain(config: PretrainConfig, *, world: tuple[int, int] | None = None, in
         engine = build_engine(config, vocabulary=outline.vocabulary, load_base=checkpoint is None)
         state = _state_to_start_from(config, engine, checkpoint)
         run = _assemble(config, outline, engine, first_step=state.step)
-        with StopRequest(engine.device) as stop_request:
-            state = train(run, state, stop_request)
+        state = train(run, state, stop_request)
         if state.step >= outline.total_steps:
             _finish(run, state)
         run.log.close()

@@ -14,16 +14,20 @@ from typing import Any
 
 import torch
 
+from megatron_speech.platform.device import device
+
 logger = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopRequest:
-    """Context manager: inside it, STOP_SIGNALS ask for an orderly stop instead of ending the process."""
+    """Context manager: inside it, STOP_SIGNALS ask for an orderly stop instead of ending the process.
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    Opened before anything slow, so that a signal to a process that is still starting is remembered, not deadly.
+    """
+
+    def __init__(self) -> None:
         self._received: signal.Signals | None = None
         self._previous: dict[signal.Signals, Any] = {}
 
@@ -39,7 +43,7 @@ class StopRequest:
         """Whether any rank received a stop signal; the same answer on all ranks. Collective."""
         if torch.distributed.get_world_size() == 1:
             return self._received is not None
-        flag = torch.tensor([self._received is not None], dtype=torch.int32, device=self._device)
+        flag = torch.tensor([self._received is not None], dtype=torch.int32, device=device())
         torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
         return bool(flag.item())
 

@@ -28,7 +28,7 @@ from megatron_speech.vocabulary import Vocabulary
 
 standin.install()  # before megatron-core is imported
 
-from megatron.core.distributed import finalize_model_grads  # noqa: E402
+from megatron.core.distributed import DistributedDataParallel, finalize_model_grads  # noqa: E402
 from megatron.core.optimizer import MegatronOptimizer  # noqa: E402
 from megatron.core.pipeline_parallel import get_forward_backward_func  # noqa: E402
 from megatron.core.utils import get_model_config  # noqa: E402
@@ -38,7 +38,7 @@ from megatron.core.utils import get_model_config  # noqa: E402
 class Engine:
     """What a step needs, made once per run."""
 
-    chunks: Sequence[nn.Module]
+    chunks: Sequence[DistributedDataParallel]
     """This rank's model chunks, wrapped for data parallelism."""
     optimizer: MegatronOptimizer
     vocabulary: Vocabulary
@@ -125,8 +125,8 @@ def _finalize(chunks: list[nn.Module], *args: Any, vocabulary: Vocabulary, text_
                 _keep_new_rows(name, parameter, vocabulary)
 
 
-def _keep_new_rows(name: str, parameter: nn.Parameter, vocabulary: Vocabulary) -> None:
-    """Zero a gradient, except for the rows of special and speech ids of an embedding or output head."""
+def _keep_new_rows(name: str, parameter: Any, vocabulary: Vocabulary) -> None:
+    """Zero a parameter's ``main_grad``, except in the rows of special and speech ids of an embedding or output head."""
     frozen = len(parameter)
     if name.endswith(("word_embeddings.weight", "output_layer.weight")):
         first_row = groups.tensor_parallel_rank() * len(parameter)

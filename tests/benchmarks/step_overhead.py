@@ -133,7 +133,7 @@ def our_step(config: PretrainConfig, engine: Engine) -> Callable[[], None]:
     log = MetricsLog(
         config.folder, sources=["random"], speech_loss_weight=1.0, first_step=0, total_steps=1000, enabled=True
     )
-    stop_request = StopRequest(engine.device)
+    stop_request = StopRequest()
     states = (TrainState(step=number) for number in itertools.count(1))
 
     def step() -> None:
