@@ -13,6 +13,7 @@ from megatron_speech.artifact import write_atomic
 from megatron_speech.config.report import ReportConfig
 from megatron_speech.evaluation.report.facts import (
     NOT_REPORTED,
+    WER_FROM_CODES,
     Facts,
     RunFolder,
     count,
@@ -40,9 +41,10 @@ def write_report(config: ReportConfig) -> None:
 def opening(run: RunFolder) -> list[str]:
     """What this is, and the four numbers a hurried reader wants."""
     after, decoded = run.facts("evaluation/after"), run.facts("wav")
-    tokenizer, pretrain = run.facts("speech_tokenizer"), run.lines("pretrain/metrics.jsonl")
+    tokenizer, pretrain = run.facts("tokenizer_report"), run.lines("pretrain/metrics.jsonl")
     trained = sum(pretrain[-1]["tokens"].values()) if pretrain else None
     seconds = sum(line["seconds"] for line in run.lines("timings.jsonl"))
+    wrong = tokenizer.show(WER_FROM_CODES, percent)
     heard = after.get("geo_qa.speech->text.written_only")
     return [
         *prose("""Written text goes in; out comes a model that reads and hears. In between: a speech tokenizer
@@ -50,9 +52,8 @@ def opening(run: RunFolder) -> list[str]:
         synthetic speech take turns (arXiv 2411.17607), all through the code that a cluster runs. This is one run of
         it, small enough for two processor cores. Every number below was written by the step it describes."""),
         f"- **Time**: {duration(seconds) if seconds else NOT_REPORTED} in all.",
-        f"- **Do tokens carry the words?** Read back from 12.5 per second, {tokenizer.show('wer.tokens', percent)} of "
-        "held-out words are wrong.",
-        f"- **Did the model learn?** From {count(trained) if trained else NOT_REPORTED} tokens that bore loss.",
+        f"- **Do tokens carry the words?** Held-out words read wrong from 12.5 codes per second: {wrong}.",
+        f"- **What did the model learn from?** {count(trained) if trained else NOT_REPORTED} tokens that bore loss.",
         "- **Does knowledge cross over?** Asked aloud for capitals it only ever saw written: "
         f"{interval(heard) if heard else NOT_REPORTED}; guessing gives 25 %.",
         f"- **Can one hear it?** {_hear(decoded)}",

@@ -15,6 +15,8 @@ from typing import Any
 from megatron_speech.artifact import MANIFEST, read_manifest
 
 NOT_REPORTED = "not reported"
+WER_FROM_CODES = "error_rates.heldout, from codes.wer"
+"""Where the tokenizer's report keeps the word error rate of its own recogniser."""
 
 
 class Facts:

@@ -53,28 +53,36 @@ def corpus(run: RunFolder) -> list[str]:
 
 def speech_tokenizer(run: RunFolder) -> list[str]:
     """Word errors with and without the bottleneck, and how the codebook is used."""
-    facts = run.facts("speech_tokenizer")
+    facts = run.facts("tokenizer_report")
     lines = [
         "## Speech tokenizer",
         "",
         *prose(f"""Whisper's encoder with average pooling to 12.5 Hz and {facts.show("codebook_size", count)} codes
         in its middle, trained through recognition. What do words lose on the way?"""),
-        *table(["held-out speech", "word error rate", "character error rate"], _error_rows(facts)),
+        *table(["speech, and who reads it", "word error rate", "character error rate", "words"], _error_rows(facts)),
     ]
-    usage = run.facts("codes/train").get("code_counts") or facts.get("code_counts")
+    train = run.facts("codes/train")
+    usage = train.get("code_counts")
     if usage:
         plots.plot_codebook(run.folder / "codebook.png", usage)
-        lines += ["![How often each code is used](codebook.png)", ""]
+        lines += [
+            f"Codes used in the training speech: {train.show('codes_used', count)}; perplexity (codes of even use that "
+            f"would carry as much): {train.show('perplexity', count)}.",
+            "",
+            "![How often each code is used](codebook.png)",
+            "",
+        ]
     return lines
 
 
 def _error_rows(facts: Facts) -> list[list[str]]:
-    sets = facts.get("error_rates") or {}
+    """One row per set of recordings and reader."""
+    readings = {name: Facts(rates) for name, rates in (facts.get("error_rates") or {}).items()}
     rows = [
-        [name.replace("_", " "), Facts(rates).show("wer", percent), Facts(rates).show("cer", percent)]
-        for name, rates in sets.items()
+        [name, rates.show("wer", percent), rates.show("cer", percent), rates.show("words", count)]
+        for name, rates in readings.items()
     ]
-    return rows or [["all", NOT_REPORTED, NOT_REPORTED]]
+    return rows or [["all", *[NOT_REPORTED] * 3]]
 
 
 def text_to_token(run: RunFolder) -> list[str]:
@@ -95,6 +103,7 @@ def text_to_token(run: RunFolder) -> list[str]:
                 ["loss on speech tokens, first step", mean_loss(metrics[:1])],
                 ["loss on speech tokens, last tenth", mean_loss(metrics[-max(1, len(metrics) // 10) :])],
                 ["round trip, word error rate", trip.show("wer", percent)],
+                ["the same, texts given up counted as silence", trip.show("wer_with_failures", percent)],
                 ["round trip, character error rate", trip.show("cer", percent)],
                 [
                     "the same texts, codes of true speech read back, word error rate",

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from megatron_speech.evaluation.report.facts import NOT_REPORTED, RunFolder, interval, percent, prose, table
+from megatron_speech.evaluation.report.facts import (
+    NOT_REPORTED,
+    WER_FROM_CODES,
+    RunFolder,
+    interval,
+    percent,
+    prose,
+    table,
+)
 
 
 def beside_the_paper(run: RunFolder) -> list[str]:
     """Numbers of arXiv 2411.17607 and, for its tokenizer and tables, 2412.02612, beside ours; other data throughout."""
-    tokenizer, trip, decoded = run.facts("speech_tokenizer"), run.facts("t2t/round_trip"), run.facts("wav")
+    tokenizer, trip, decoded = run.facts("tokenizer_report"), run.facts("t2t/round_trip"), run.facts("wav")
     interleaved, after = run.facts("documents/interleaved"), run.facts("evaluation/after")
 
     def accuracy(pair: str) -> str:
@@ -16,7 +24,7 @@ def beside_the_paper(run: RunFolder) -> list[str]:
 
     spoken = after.get("geo_qa.speech->text.written_only")
     rows = [
-        ["tokenizer read back, WER, 12.5 Hz", "2.10 % (LibriSpeech clean)", tokenizer.show("wer.tokens", percent)],
+        ["tokenizer read back, WER, 12.5 Hz", "2.10 % (LibriSpeech clean)", tokenizer.show(WER_FROM_CODES, percent)],
         ["resynthesis WER, 12.5 Hz", "8.43 % (LibriSpeech)", decoded.show("resynthesis.wer", percent)],
         ["text-to-token round trip, WER", "3.20 % (VCTK)", trip.show("wer", percent)],
         [

@@ -25,8 +25,12 @@ def evaluation(shift):
     pairs = ("text->text", "speech->text", "text->speech", "speech->speech")
     return {
         "cloze": {
-            "WikiTopicCloze": {pair: estimate(value + shift) for pair, value in zip(pairs, (0.9, 0.5, 0.48, 0.52))},
-            "WikiSameTopicCloze": {pair: estimate(value + shift) for pair, value in zip(pairs, (0.85, 0.5, 0.5, 0.45))},
+            "WikiTopicCloze": {
+                pair: estimate(value + shift) for pair, value in zip(pairs, (0.9, 0.5, 0.48, 0.52), strict=True)
+            },
+            "WikiSameTopicCloze": {
+                pair: estimate(value + shift) for pair, value in zip(pairs, (0.85, 0.5, 0.5, 0.45), strict=True)
+            },
             "chance": 0.5,
         },
         "geo_qa": {
@@ -75,8 +79,15 @@ def run(tmp_path):
     artifact(tmp_path / "corpus", dict.fromkeys(("train", "heldout", "geography", "questions", "cloze"), part))
     for name in ("train", "heldout", "human", "questions", "cloze"):
         artifact(tmp_path / "audio" / name, {"utterances": 1400, "hours": 1.9})
-        artifact(tmp_path / "codes" / name, {"speech_tokens": 85_000, "code_counts": counts})
-    artifact(tmp_path / "speech_tokenizer", {"codebook_size": 1024, "fingerprint": "f"})
+        artifact(
+            tmp_path / "codes" / name,
+            {"speech_tokens": 85_000, "codes_used": 1024, "perplexity": 730.2, "code_counts": counts},
+        )
+    read = {"wer": 0.412, "cer": 0.25, "words": 520}
+    artifact(
+        tmp_path / "tokenizer_report",
+        {"codebook_size": 1024, "error_rates": {"heldout, from codes": read, "heldout, without bottleneck": read}},
+    )
     artifact(tmp_path / "t2t/hf", {"parameters": 7_600_000})
     artifact(tmp_path / "t2t/round_trip", {"wer": 0.91, "cer": 0.7, "wer_true_codes": 0.4, "failures": 2})
     jsonl(tmp_path / "t2t/run/metrics.jsonl", metrics(60))
@@ -100,6 +111,8 @@ def run(tmp_path):
     (tmp_path / "pretrain/logs/rank_0.log").write_text("resumed from pretrain/checkpoints/step_000040\n")
     artifact(tmp_path / "evaluation/before", evaluation(-0.03))
     artifact(tmp_path / "evaluation/after", evaluation(0.03))
+    said = {"spoken": "It is a hill.", "recognition": "it is\na hill", "continuation": ""}
+    artifact(tmp_path / "sample", {"samples": [said]})
     artifact(tmp_path / "speech_decoder", {"parameters": 3_100_000, "steps": 300, "hours": 1.8, "heldout_l1": 0.69})
     judged = {"wer": 0.2, "cer": 0.1, "words": 150, "dnsmos": 2.5}
     artifact(
@@ -129,7 +142,9 @@ def test_a_whole_run_fills_every_section_and_figure(run):
     assert "taken up again" in text and "after step 40" in text
     assert "27.0 % (17.9-36.1)" in text, "the spoken question, with its interval"
     assert "10 min 09 s" in text, "the sum of the timings"
+    assert "| tokenizer read back, WER, 12.5 Hz | 2.10 % (LibriSpeech clean) | 41.2 % |" in text
     assert "another test set" in text
+    assert "`it is a hill` |" in text, "what a model writes cannot break the table"
     assert "None" not in text and "nan" not in text
 
 
@@ -140,14 +155,14 @@ def test_an_absent_fact_is_said_to_be_absent(run):
 
 def test_an_empty_run_gives_a_report_of_what_was_not_run(tmp_path):
     text = report(tmp_path)
-    for step in ("corpus", "speech_tokenizer", "t2t/round_trip", "pretrain/metrics.jsonl", "evaluation/after", "wav"):
+    for step in ("corpus", "tokenizer_report", "t2t/round_trip", "pretrain/metrics.jsonl", "evaluation/after", "wav"):
         assert f"- `{step}`: not run" in text
     assert "What a run of this size can and cannot show" in text
 
 
 def test_a_step_that_was_begun_is_not_a_result(tmp_path):
-    (tmp_path / "speech_tokenizer.partial").mkdir()
-    assert "- `speech_tokenizer`: begun but not finished" in report(tmp_path)
+    (tmp_path / "tokenizer_report.partial").mkdir()
+    assert "- `tokenizer_report`: begun but not finished" in report(tmp_path)
 
 
 def test_without_a_vocoder_the_report_says_so(run):
