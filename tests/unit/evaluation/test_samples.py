@@ -1,0 +1,61 @@
+"""Samples from a tiny random model: layouts, files, and codes that the decoder can read."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from megatron_speech.artifact import make_artifact, read_manifest
+from megatron_speech.config.samples import SamplesConfig
+from megatron_speech.config.text_to_token import UtterancesConfig
+from megatron_speech.config.tokens import VocabularyConfig
+from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.shards import read_documents, write_documents
+from megatron_speech.evaluation.samples import make_samples
+from megatron_speech.vocabulary import Vocabulary
+from megatron_speech.vocabulary_folder import build_vocabulary
+
+
+def _folders(folder: Path) -> None:
+    """hf/ with a random model, codes/ with three utterances."""
+    build_vocabulary(VocabularyConfig(output=folder / "hf", text="bytes", codebook_size=16, speech_fingerprint="abc"))
+    vocabulary = Vocabulary.load(folder / "hf")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=vocabulary.size,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        eos_token_id=vocabulary.end_of_document,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder / "hf")
+    documents = [
+        TokenDocument(key=f"u{n}", tokens=np.arange(n, n + 5, dtype=np.int32), meta={"text": f"Text {n}."})
+        for n in range(3)
+    ]
+    with make_artifact(folder / "codes", kind="codes", config={}) as draft:
+        write_documents(draft.folder, documents, vocabulary=Vocabulary.of_codes(16, "abc"), name="codes")
+
+
+def test_every_utterance_is_continued_recognised_and_spoken(tmp_path: Path) -> None:
+    _folders(tmp_path)
+    config = SamplesConfig(
+        model=tmp_path / "hf",
+        codes=tmp_path / "codes",
+        output=tmp_path / "sample",
+        utterances=UtterancesConfig(max_utterances=2),
+        max_text_tokens=6,
+        max_speech_tokens=9,
+    )
+    make_samples(config)
+    make_samples(config)  # done already
+    samples = json.loads((tmp_path / "sample" / "samples.json").read_text())
+    assert [(each["id"], each["spoken"]) for each in samples] == [("u0", "Text 0."), ("u1", "Text 1.")]
+    assert all(isinstance(each["continuation"], str) and "<|audio_" not in each["recognition"] for each in samples)
+    spoken = {each.key: each.tokens.tolist() for each in read_documents(tmp_path / "sample" / "codes")}
+    assert spoken == {each["id"]: each["codes"] for each in samples if each["codes"]}
+    assert all(0 <= code < 16 for codes in spoken.values() for code in codes)
+    assert len(read_manifest(tmp_path / "sample")["facts"]["samples"]) == 2
