@@ -157,6 +157,8 @@ def _check_finished(rank: int, world_size: int, init_method: str, config: Pretra
     assert (config.folder / "metrics.jsonl").stat().st_mtime_ns == stamp
     with pytest.raises(FileExistsError, match=r"step_2 exists and checkpoint\.resume=never"):
         pretrain(config, world=(0, 1))
+    with pytest.raises(ValueError, match=r"parallel.context_parallel_size=2 must be 1"):
+        pretrain(dataclasses.replace(config, parallel=ParallelConfig(context_parallel_size=2)), world=(0, 2))
     changed = dataclasses.replace(again, data=dataclasses.replace(again.data, seed=1))
     with pytest.raises(ValueError, match=r"data: this run's plan .* differs"):
         pretrain(changed, world=(0, 1))
