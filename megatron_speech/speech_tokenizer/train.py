@@ -31,6 +31,7 @@ from megatron_speech.speech_tokenizer.model import (
     save_model,
 )
 from megatron_speech.speech_tokenizer.quantizer import kmeans, perplexity
+from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,11 @@ def run_training(config: TrainSpeechTokenizerConfig) -> None:
         draft.facts.update(place_codebook(model, clips, config))
         draft.facts.update(train(model, text, clips, config))
         save_model(model, draft.folder, text_from=config.whisper)
+        made = SpeechTokenizer.load(draft.folder)
+        # What a vocabulary is built from.
+        draft.facts["codebook_size"] = made.codebook_size
+        draft.facts["frame_rate"] = made.frame_rate
+        draft.facts["fingerprint"] = made.fingerprint
 
 
 def bottleneck_model(config: TrainSpeechTokenizerConfig) -> SpeechRecognitionModel:
