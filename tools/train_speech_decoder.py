@@ -1,12 +1,15 @@
 #!/usr/bin/env python
 """Train the network from speech tokens to mel spectrograms: audio shards and code shards in, a decoder folder out."""
 
+import logging
+
 from megatron_speech.config.parse import parse_config, user_errors
 from megatron_speech.config.speech_decoder import SpeechDecoderConfig
 
 
 def main() -> None:
-    config = parse_config(SpeechDecoderConfig, description=__doc__)
+    config = parse_config(SpeechDecoderConfig, description=__doc__ or "")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     from megatron_speech.speech_decoder.training import train_speech_decoder
 
     with user_errors():

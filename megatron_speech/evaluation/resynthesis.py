@@ -128,6 +128,7 @@ def _judge(config: DecodeSpeechConfig, pairs: list[Pair], sounds: list[np.ndarra
         rates = error_rates(texts, heard)
         facts[name] = {"wer": rates["wer"], "cer": rates["cer"], "words": rates["words"]}
         facts[name]["dnsmos"] = float(np.mean([score.overall for score in scores]))
+        log.info("%s: word error rate %.3f, DNSMOS %.2f", name, facts[name]["wer"], facts[name]["dnsmos"])
     write_atomic(folder / "scores.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     return facts
 

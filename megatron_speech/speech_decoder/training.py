@@ -76,6 +76,7 @@ def train_speech_decoder(config: SpeechDecoderConfig) -> None:
         start_from_codebook(net, config.tokenizer)
         draft.facts |= fit(net, train, heldout, config=config)
         net.save(draft.folder)
+    log.info("%s: held-out mel error %.3f nats", config.output, draft.facts["heldout_l1"])
 
 
 @torch.no_grad()

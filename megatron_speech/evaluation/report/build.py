@@ -7,6 +7,7 @@ for any outcome, so they never say whether a number is good.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from megatron_speech.artifact import write_atomic
@@ -27,6 +28,8 @@ from megatron_speech.evaluation.report.making import corpus, interleaving, speec
 from megatron_speech.evaluation.report.paper import beside_the_paper, what_it_can_show
 from megatron_speech.evaluation.report.results import evaluation, pretraining, samples, speech_decoder
 
+log = logging.getLogger(__name__)
+
 
 def write_report(config: ReportConfig) -> None:
     """Write report.md and its figures into the run folder; rewritten whole each time."""
@@ -36,6 +39,7 @@ def write_report(config: ReportConfig) -> None:
         lines += section(run)
     lines += not_run(run)
     write_atomic(config.folder / "report.md", "\n".join(lines).rstrip() + "\n")
+    log.info("%s: written", config.folder / "report.md")
 
 
 def opening(run: RunFolder) -> list[str]:

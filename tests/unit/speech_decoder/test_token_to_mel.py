@@ -63,5 +63,5 @@ def test_a_folder_without_weights_names_the_tool(tmp_path):
 
 
 def test_an_even_kernel_is_refused_with_its_remedy():
-    with pytest.raises(ValueError, match="kernel_size=4 must be odd.*use 5"):
+    with pytest.raises(ValueError, match=r"kernel_size=4 must be odd.*use 5"):
         TokenToMelConfig(kernel_size=4)
