@@ -22,11 +22,11 @@ from megatron_speech.audio.shards import AudioRecord
 SHARE = Path("usr") / "share"
 
 
-def read_recordings(assets: Path, *, min_seconds: float) -> Iterator[AudioRecord]:
-    """Every recording of at least `min_seconds` whose words are known; nothing where neither package was fetched."""
+def read_recordings(assets: Path, *, min_seconds: float, max_seconds: float) -> Iterator[AudioRecord]:
+    """Every recording of `min_seconds` to `max_seconds` whose words are known; nothing where neither package was fetched."""
     root = assets / DEBIAN / SHARE
     for speaker, name, text, waveform in (*_prompts(root), *_test_recordings(root)):
-        if len(waveform) < min_seconds * SAMPLE_RATE:
+        if not min_seconds <= len(waveform) / SAMPLE_RATE <= max_seconds:
             continue
         key = f"human-{speaker}-{re.sub(r'[^A-Za-z0-9_-]', '-', name)}"
         meta = {"voice": speaker, "source": "human", "split": "heldout"}

@@ -84,7 +84,8 @@ def speak(utterances: list[Utterance], *, assets: Path, folder: Path, name: str)
 
 
 def _copy_recordings(config: SpeechConfig, folder: Path) -> dict[str, Any]:
-    records = tqdm(read_recordings(config.assets, min_seconds=config.min_seconds), desc="recordings", unit="recording")
+    recordings = read_recordings(config.assets, min_seconds=config.min_seconds, max_seconds=config.max_seconds)
+    records = tqdm(recordings, desc="recordings", unit="recording")
     facts = write_audio_shards(folder, records, name="human")
     if not facts["utterances"]:
         log.warning("%s holds no human recordings: Debian's pocketsphinx-testdata was not fetched", config.assets)

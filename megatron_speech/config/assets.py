@@ -72,6 +72,8 @@ class SpeechConfig:
     """Longest text read in one breath; 30 seconds, the recogniser's window, hold about 350."""
     min_seconds: float = 1.0
     """Shortest recording of a person that is kept."""
+    max_seconds: float = 30.0
+    """Longest recording of a person that is kept; the recogniser's window is 30 seconds."""
 
     def __post_init__(self) -> None:
         for name in ("span_share", "geography_share"):

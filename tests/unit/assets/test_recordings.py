@@ -18,7 +18,7 @@ def test_transcription() -> None:
 
 
 def test_no_packages_no_recordings(tmp_path: Path) -> None:
-    assert list(read_recordings(tmp_path, min_seconds=1.0)) == []
+    assert list(read_recordings(tmp_path, min_seconds=1.0, max_seconds=30.0)) == []
 
 
 def test_an_absent_or_empty_g722_file_is_named(tmp_path: Path) -> None:
