@@ -59,7 +59,7 @@ class SpeechDecoderConfig:
     """Shape of the network."""
     max_utterances: int = 4000
     """Utterances held in memory (0.1 MB each), the first of the shards."""
-    steps: int = 300
+    steps: int = 600
     """Optimizer steps."""
     batch_size: int = 16
     """Utterances per step."""
