@@ -16,7 +16,8 @@ from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 def normalize(text: str) -> str:
     """Lower case, no punctuation, numerals as digits, contractions expanded; the empty string if nothing is left."""
-    return _normalizer()(text).strip()
+    # The normaliser leaves one point of an ellipsis standing: what has no letter or digit is no word.
+    return " ".join(word for word in _normalizer()(text).split() if any(map(str.isalnum, word)))
 
 
 def error_rates(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, float]:

@@ -57,7 +57,6 @@ def code_documents(
         for records in windows(read_audio_shards(config.audio), WINDOW):
             codes = tokenizer.encode(
                 [record.waveform for record in records],
-                batch_seconds=config.batch_seconds,
                 names=[f"{config.audio}: utterance {record.key}" for record in records],
             )
             for record, tokens in zip(records, codes, strict=True):
