@@ -1,0 +1,102 @@
+"""The encoder: equal to transformers' Whisper, blind to its batch, named as the released tokenizer."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from megatron_speech.speech_tokenizer.encoder import mel_batch
+from tests.unit.speech_tokenizer.toys import narrowed_config, noise, toy_config, toy_model
+
+LENGTHS = (16000, 1, 1280, 1281, 40000, 23457, 159)
+
+
+def test_encoder_without_bottleneck_matches_transformers() -> None:
+    model = toy_model(toy_config())
+    reference = WhisperEncoder(model.config).eval()
+    reference.load_state_dict(model.encoder.state_dict())
+    batch = mel_batch([torch.from_numpy(noise(64000, 0))], model.config)
+    with torch.no_grad():
+        states, lengths = model.encoder.front(batch)
+        expected = reference(batch.mel_BMF).last_hidden_state
+    assert lengths.tolist() == [200]
+    torch.testing.assert_close(model.encoder.layer_norm(states), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("changes", [{}, {"pooling_position": 2}, {"quantize_subtract_position_means": True}])
+def test_clip_does_not_know_its_batch(changes: dict[str, object]) -> None:
+    model = toy_model(narrowed_config(**changes))
+    clips = [torch.from_numpy(noise(length, seed)) for seed, length in enumerate(LENGTHS)]
+    encoder = model.encoder
+    with torch.no_grad():
+        pooled, lengths = encoder.front(mel_batch(clips, model.config))
+        together = encoder.before_codebook(pooled, lengths)
+        assert lengths.tolist() == [-(-length // 1280) for length in LENGTHS]
+        for row, clip in enumerate(clips):
+            pooled_alone, length_alone = encoder.front(mel_batch([clip], model.config))
+            alone = encoder.before_codebook(pooled_alone, length_alone)[0]
+            torch.testing.assert_close(together[row, : lengths[row]], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_memory_does_not_know_its_batch() -> None:
+    encoder = toy_model(narrowed_config()).encoder
+    vectors = torch.randn(3, 20, 32)
+    lengths = torch.tensor([20, 7, 1])
+    with torch.no_grad():
+        together = encoder.after_codebook(vectors, lengths)
+        for row, length in enumerate(lengths.tolist()):
+            alone = encoder.after_codebook(vectors[row : row + 1, :length], lengths[row : row + 1])[0]
+            torch.testing.assert_close(together[row, :length], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_a_later_sample_changes_the_states_of_its_own_clip() -> None:
+    """The invariance above is not that of an encoder which ignores its input."""
+    model = toy_model(narrowed_config())
+    clip = torch.from_numpy(noise(16000, 0))
+    changed = clip.clone()
+    changed[-2000:] *= 3
+    with torch.no_grad():
+        states = [model.encoder.front(mel_batch([wave], model.config))[0] for wave in (clip, changed)]
+    assert (states[0] - states[1]).abs().max() > 1e-2
+
+
+def test_names_are_those_of_the_released_tokenizer() -> None:
+    names = set(toy_model(narrowed_config(quantize_encoder_only=True)).state_dict())
+    expected = {"conv1.weight", "conv2.bias", "embed_positions.weight", "embed_positions2.weight", "codebook.weight"}
+    expected |= {"ema_count", "ema_weight", "layers.1.self_attn.q_proj.weight", "layers.0.fc1.bias"}
+    assert {f"model.encoder.{name}" for name in expected} <= names
+    assert not any("layers.2." in name or "layer_norm" in name.split(".")[2] for name in names)
+
+
+def test_centered_states_differ_from_raw_ones_by_their_position_alone() -> None:
+    """What is taken before the codebook is one vector per position, whatever is spoken."""
+    model = toy_model(narrowed_config(quantize_subtract_position_means=True))
+    encoder = model.encoder
+    encoder.position_means.normal_()
+    with torch.no_grad():
+        pooled, lengths = encoder.front(
+            mel_batch([torch.from_numpy(noise(16000, seed)) for seed in (0, 1)], model.config)
+        )
+        taken = encoder.before_codebook(pooled, lengths, centered=False) - encoder.before_codebook(pooled, lengths)
+    torch.testing.assert_close(taken, encoder.position_means[: pooled.shape[1]].expand_as(taken), rtol=1e-4, atol=1e-5)
+
+
+def test_a_clip_beyond_the_position_table_is_refused() -> None:
+    model = toy_model(narrowed_config())
+    with pytest.raises(ValueError, match="longer than the 4 s"):
+        model.encoder.front(mel_batch([torch.from_numpy(noise(64001, 0))], model.config))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("encoder_causal_convolution", True), ("quantize_causal_block_size", 200), ("pooling_type", "max")],
+)
+def test_what_is_not_implemented_is_refused_by_name(key: str, value: object) -> None:
+    with pytest.raises(ValueError, match=key):
+        narrowed_config(**{key: value}).require_supported("tokenizer")
+
+
+def test_bottleneck_outside_the_encoder_is_refused() -> None:
+    with pytest.raises(ValueError, match="quantize_position=4"):
+        narrowed_config(quantize_position=4).require_supported("tokenizer")
