@@ -21,7 +21,7 @@ AMOUNTS = {
     "interleaved_documents": (60, 300, 1200),
     "geography_renderings": (1, 3, 10),  # each with fresh spans
     "pretrain_steps": (8, 40, 300),
-    "decoder_steps": (40, 300, 1200),
+    "decoder_steps": (40, 400, 2000),
 }
 
 
@@ -43,6 +43,8 @@ if __name__ == "__main__":
         if budget <= 0:
             raise ValueError
     except (IndexError, ValueError):
-        sys.exit(f"error: --budget-minutes={' '.join(sys.argv[1:])} must be a number above 0; 8, 20 and 90 were measured")
+        sys.exit(
+            f"error: --budget-minutes={' '.join(sys.argv[1:])} must be a number above 0; 8, 20 and 90 were measured"
+        )
     for name, columns in AMOUNTS.items():
         print(f"{name}={amount(columns, budget)}")

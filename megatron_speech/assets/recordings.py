@@ -23,7 +23,7 @@ SHARE = Path("usr") / "share"
 
 
 def read_recordings(assets: Path, *, min_seconds: float, max_seconds: float) -> Iterator[AudioRecord]:
-    """Every recording of `min_seconds` to `max_seconds` whose words are known; nothing where neither package was fetched."""
+    """Every recording of `min_seconds` to `max_seconds` whose words are known; none where no package was fetched."""
     root = assets / DEBIAN / SHARE
     for speaker, name, text, waveform in (*_prompts(root), *_test_recordings(root)):
         if not min_seconds <= len(waveform) / SAMPLE_RATE <= max_seconds:

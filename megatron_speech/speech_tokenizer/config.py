@@ -39,8 +39,9 @@ class WhisperVQConfig(WhisperConfig):
     """Updates between two restarts of dead codes; None: never."""
     quantize_encoder_only: bool = False
     """The folder holds only the layers before the bottleneck: it can encode, not recognise."""
-    quantize_subtract_positions: bool = False
-    """Ours: quantise states less their position embedding, which is added again after the codebook."""
+    quantize_subtract_position_means: bool = False
+    """Ours: quantise states less the mean state of their position (`position_means`), so that codes say what is spoken
+    and not when; behind the codebook the position table brings it back."""
     quantize_causal_block_size: int | None = None
     quantize_causal_encoder: bool = False
     encoder_causal_attention: bool = False

@@ -58,6 +58,7 @@ class WhisperVQEncoder(nn.Module):
 
     ema_count: torch.Tensor
     ema_weight: torch.Tensor
+    position_means: torch.Tensor
 
     def __init__(self, config: WhisperVQConfig) -> None:
         super().__init__()
@@ -81,6 +82,8 @@ class WhisperVQEncoder(nn.Module):
             self.embed_positions2 = nn.Embedding(-(-config.max_source_positions // self.pooling), width)
             self.register_buffer("ema_count", torch.ones(config.quantize_vocab_size))
             self.register_buffer("ema_weight", self.codebook.weight.detach().clone())
+            if config.quantize_subtract_position_means:
+                self.register_buffer("position_means", torch.zeros_like(self.embed_positions2.weight))
 
     def front(self, batch: MelBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """States [B, T, D] after the pooling and the number of real ones, int [B].
@@ -102,11 +105,13 @@ class WhisperVQEncoder(nn.Module):
             lengths_B = -(-lengths_B // self.pooling)
         return hidden_BTD, lengths_B
 
-    def before_codebook(self, pooled_BTD: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
-        """What the codebook quantises [B, T, D], from the states after the pooling."""
+    def before_codebook(
+        self, pooled_BTD: torch.Tensor, lengths_B: torch.Tensor, *, centered: bool = True
+    ) -> torch.Tensor:
+        """What the codebook quantises [B, T, D], from the states after the pooling; `centered` as configured."""
         hidden_BTD = self._run(pooled_BTD, lengths_B, self.pool_at, self.quantize_at)
-        if self.config.quantize_subtract_positions:
-            hidden_BTD = hidden_BTD - self.pooled_positions()[: hidden_BTD.shape[1]]
+        if centered and self.config.quantize_subtract_position_means:
+            hidden_BTD = hidden_BTD - self.position_means[: hidden_BTD.shape[1]]
         return hidden_BTD
 
     def quantize(self, hidden_BTD: torch.Tensor) -> torch.Tensor:
@@ -122,11 +127,6 @@ class WhisperVQEncoder(nn.Module):
         """Codes int64 [B, T] of clips and the number of real ones, int [B]."""
         pooled_BTD, lengths_B = self.front(batch)
         return self.quantize(self.before_codebook(pooled_BTD, lengths_B)), lengths_B
-
-    def pooled_positions(self) -> torch.Tensor:
-        """Mean position embedding of each pooling window [T, D]."""
-        table_DT = self.embed_positions.weight.T[None]
-        return F.avg_pool1d(table_DT, self.pooling, ceil_mode=True)[0].T
 
     def _run(self, hidden_BTD: torch.Tensor, lengths_B: torch.Tensor, first: int, last: int) -> torch.Tensor:
         """Layers `first` to `last` - 1, with no attention to what lies behind a clip's end."""

@@ -10,8 +10,11 @@ something is to be unfrozen.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -36,6 +39,8 @@ from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 log = logging.getLogger(__name__)
 
 KIND = "speech_tokenizer"
+POSITION_WINDOWS = 32
+"""Windows of 30 s over which the mean state of a position is taken; the mean's own noise is 1/32 of the variance."""
 KMEANS_FRAMES = 60_000
 """Frames that place the codebook; more would not move 1,024 means."""
 
@@ -51,6 +56,7 @@ def run_training(config: TrainSpeechTokenizerConfig) -> None:
     text = TextSide(config.whisper, model.config.vocab_size)
     with make_artifact(config.output, kind=KIND, config=config, inputs=inputs) as draft:
         clips = read_clips(config, model, text)
+        place_positions(model, config)
         draft.facts.update(place_codebook(model, clips, config))
         draft.facts.update(train(model, text, clips, config))
         save_model(model, draft.folder, text_from=config.whisper)
@@ -62,16 +68,13 @@ def run_training(config: TrainSpeechTokenizerConfig) -> None:
 
 
 def bottleneck_model(config: TrainSpeechTokenizerConfig) -> SpeechRecognitionModel:
-    """Whisper's weights with the bottleneck of `config`, its positions started from Whisper's."""
+    """Whisper's weights with the bottleneck of `config`, its codebook and second position table yet to be placed."""
     shape = load_config(config.whisper)
     narrow(shape, config.bottleneck, dropout=config.dropout)
     shape.require_supported("bottleneck")
     model = SpeechRecognitionModel(shape)
-    new = ("model.encoder.codebook.", "model.encoder.ema_", "model.encoder.embed_positions2.")
-    load_weights(model, config.whisper, missing_ok=new)
-    with torch.no_grad():
-        # A pooled frame stands for its window: the upper layers keep the sense of time they were trained with.
-        model.encoder.embed_positions2.weight.copy_(model.encoder.pooled_positions())
+    new = ("codebook.", "ema_", "embed_positions2.", "position_means")
+    load_weights(model, config.whisper, missing_ok=tuple(f"model.encoder.{name}" for name in new))
     return model
 
 
@@ -84,7 +87,7 @@ def narrow(shape: WhisperVQConfig, bottleneck: BottleneckConfig, *, dropout: flo
     shape.quantize_ema_decay = bottleneck.ema_decay
     shape.quantize_commit_coefficient = bottleneck.commit_coefficient
     shape.quantize_restart_interval = bottleneck.restart_interval
-    shape.quantize_subtract_positions = bottleneck.subtract_positions
+    shape.quantize_subtract_position_means = bottleneck.subtract_position_means
     shape.dropout = dropout
 
 
@@ -112,6 +115,38 @@ def front_states(model: SpeechRecognitionModel, waves: list[torch.Tensor], bar: 
             states[index] = row_TD[:length].half()
             bar.update(round(len(waves[index]) / SAMPLE_RATE, 1))
     return states
+
+
+def place_positions(model: SpeechRecognitionModel, config: TrainSpeechTokenizerConfig) -> None:
+    """Start the position table behind the codebook at the mean state of each position over 30 s windows of speech.
+
+    The windows are utterances end to end, so that every position has heard as much as any other. Where the means are
+    also subtracted before the codebook, the recogniser gets back what was taken. Without that, the table starts at 0.
+    """
+    encoder = model.encoder
+    if not config.bottleneck.subtract_position_means:
+        encoder.embed_positions2.weight.data.zero_()
+        return
+    size = SAMPLE_RATE * 30
+    speech = np.concatenate(list(_first_samples(config.audio, size * POSITION_WINDOWS)))
+    whole = len(speech) // size
+    if whole == 0:
+        raise ValueError(f"audio={config.audio}: holds less than 30 s of speech; add utterances")
+    with torch.no_grad():
+        for window in tqdm(np.split(speech[: whole * size], whole), desc="mean states", unit="window"):
+            batch = mel_batch([torch.from_numpy(window)], model.config)
+            pooled_1TD, lengths_1 = encoder.front(batch)
+            encoder.position_means += encoder.before_codebook(pooled_1TD, lengths_1, centered=False)[0] / whole
+        encoder.embed_positions2.weight.copy_(encoder.position_means)
+
+
+def _first_samples(audio: Path, num_samples: int) -> Iterator[np.ndarray]:
+    """Waveforms of the audio shards until they hold `num_samples`."""
+    for record in read_audio_shards(audio):
+        yield record.waveform
+        num_samples -= len(record.waveform)
+        if num_samples <= 0:
+            return
 
 
 def place_codebook(
