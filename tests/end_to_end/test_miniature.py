@@ -13,11 +13,30 @@ import pytest
 ROOT = Path(__file__).parents[2]
 RUN = ROOT / "runs" / "miniature-8"
 
-ARTEFACTS = """
-corpus audio/train audio/human speech_tokenizer codes/train tokenizer_report t2t/documents t2t/packed t2t/hf t2t/round_trip
-vocabulary documents/interleaved packed/interleaved packed/recognition-heldout base hf_before hf evaluation/before
-evaluation/after sample speech_decoder wav
-""".split()
+ARTEFACTS = [
+    "corpus",
+    "audio/train",
+    "audio/human",
+    "speech_tokenizer",
+    "codes/train",
+    "tokenizer_report",
+    "t2t/documents",
+    "t2t/packed",
+    "t2t/hf",
+    "t2t/round_trip",
+    "vocabulary",
+    "documents/interleaved",
+    "packed/interleaved",
+    "packed/recognition-heldout",
+    "base",
+    "hf_before",
+    "hf",
+    "evaluation/before",
+    "evaluation/after",
+    "sample",
+    "speech_decoder",
+    "wav",
+]
 
 
 def run_miniature(*options: str) -> subprocess.CompletedProcess[str]:
