@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.distributed import checkpoint as torch_checkpoint
 
 from megatron_speech.checkpoint import folder as folders
+from megatron_speech.checkpoint.bucket_padding import without_bucket_padding
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parallel import ParallelConfig
 from megatron_speech.config.parse import to_dict
@@ -180,7 +181,8 @@ def _sharded_state(
     models = {f"model{index}": _sharded_chunk(unwrap(chunk)) for index, chunk in enumerate(chunks)}
     state: dict[str, Any] = dict(models)
     if optimizer is not None:
-        state["optimizer"] = optimizer.sharded_state_dict(models, is_loading=is_loading, metadata=_FORMAT)
+        with without_bucket_padding(optimizer):
+            state["optimizer"] = optimizer.sharded_state_dict(models, is_loading=is_loading, metadata=_FORMAT)
     if generators:
         state["generators"] = _sharded_generators()
     return state

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,17 @@ def test_killed_and_resumed_run_matches_uninterrupted(tmp_path: Path, sources: A
         run_ranks(_check_killed, 2, broken, killed_at)
     assert [path.name for path in sorted((broken.folder / "checkpoints").glob("step_?"))] == ["step_3"]
     run_ranks(_check_trains, 2, _resumed(broken))
+    assert _history(broken) == _history(whole)
+
+
+def test_resumed_run_matches_when_every_bucket_is_padded(tmp_path: Path, sources: Any) -> None:
+    """Regression: optimizer state behind a padded bucket was saved shifted (checkpoint/bucket_padding.py)."""
+    whole = make_config(tmp_path / "whole", sources, steps=STEPS, parallel=SHARDED)
+    broken = dataclasses.replace(whole, folder=tmp_path / "broken")
+    run_ranks(_check_trains_in_small_buckets, 2, whole)
+    stopped = dataclasses.replace(broken, train=dataclasses.replace(broken.train, stop_at_step=4))
+    run_ranks(_check_trains_in_small_buckets, 2, stopped)
+    run_ranks(_check_trains_in_small_buckets, 2, _resumed(broken))
     assert _history(broken) == _history(whole)
 
 
@@ -90,6 +102,14 @@ def _check_trains(rank: int, world_size: int, init_method: str, config: Pretrain
     from megatron_speech.training.run import pretrain
 
     pretrain(config, world=(rank, world_size), init_method=init_method)
+
+
+def _check_trains_in_small_buckets(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
+    """One parameter to a bucket; a norm of 32 values is padded to 128."""
+    from megatron_speech.training import engine
+
+    engine.DistributedDataParallelConfig = partial(engine.DistributedDataParallelConfig, bucket_size=1)
+    _check_trains(rank, world_size, init_method, config)
 
 
 def _check_killed(rank: int, world_size: int, init_method: str, config: PretrainConfig, killed_at: str) -> None:

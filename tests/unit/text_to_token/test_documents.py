@@ -67,7 +67,7 @@ def test_synthesis_ends_with_speech(folder: Path, task: str, text: str) -> None:
     document = _build(folder, task)[0]
     prompt = document.tokens[: document.target_start].tolist()
     assert (prompt[0], prompt[-1]) == (vocabulary.special_id(SYNTHESIZE), vocabulary.special_id(BEGIN_OF_AUDIO))
-    assert tokenizer.decode(prompt[1:-1]).rstrip() == text
+    assert tokenizer.decode(prompt[1:-1]) == text
     target = document.tokens[document.target_start :].tolist()
     assert target == [*(vocabulary.speech_id(code) for code in range(5)), vocabulary.special_id(END_OF_AUDIO)]
     assert document.meta["text"] == "Hello 12 cats." and document.meta["task"] == task
