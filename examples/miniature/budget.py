@@ -10,18 +10,20 @@ import sys
 BUDGETS = (8, 20, 90)
 AMOUNTS = {
     #                        8      20     90   minutes
-    "hibari_utterances": (260, 1400, 6000),  # sentences and clause-like spans read by the neural voice
-    "flite_utterances": (20, 80, 250),  # by each of four formant and diphone voices
-    "heldout_utterances": (24, 48, 96),
-    "cloze_items": (16, 48, 120),
-    "questions": (24, 96, 182),  # countries asked about
-    "tokenizer_steps": (60, 300, 1600),
-    "text_to_token_steps": (60, 400, 2400),
-    "round_trip_texts": (16, 32, 64),
-    "interleaved_documents": (60, 300, 1200),
-    "geography_renderings": (1, 3, 10),  # each with fresh spans
-    "pretrain_steps": (8, 40, 300),
-    "decoder_steps": (40, 400, 2000),
+    "hibari_utterances": (200, 1000, 5000),  # sentences and clause-like spans read by the neural voice
+    "flite_utterances": (20, 60, 250),  # by each of four formant and diphone voices
+    "heldout_utterances": (16, 32, 96),
+    "cloze_items": (6, 16, 100),
+    "questions": (10, 24, 177),  # countries asked about
+    "heldout_documents": (6, 16, 32),  # of each kind, for the loss by modality
+    "tokenizer_steps": (60, 200, 1200),
+    "text_to_token_steps": (80, 360, 2400),
+    "round_trip_texts": (12, 32, 64),
+    "interleaved_documents": (40, 250, 1000),
+    "geography_documents": (300, 1860, 1860),
+    "geography_renderings": (1, 2, 6),  # each with fresh spans
+    "pretrain_steps": (6, 16, 96),
+    "decoder_steps": (40, 240, 1500),
 }
 
 

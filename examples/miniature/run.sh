@@ -91,15 +91,16 @@ run tokenizer-report tokenizer_report tokenizer_report --max_utterances "$heldou
 run text-to-token-vocabulary build_vocabulary text_to_token_vocabulary
 run text-to-token-documents build_task_documents task_text_to_token
 run text-to-token-packed pack_shards pack_text_to_token
-train text-to-token text_to_token.yaml --train.tokens $((text_to_token_steps * 8 * 512))
+train text-to-token text_to_token.yaml --train.tokens $((text_to_token_steps * 4 * 512))
 run text-to-token-export convert_to_hf text_to_token_export
 run vocabulary build_vocabulary vocabulary
 run round-trip round_trip round_trip --utterances.max_utterances "$round_trip_texts"
 
 # e. Interleaving: spans of text become speech tokens; beside it text, recognition and synthesis data.
 run interleaved build_interleaved interleaved \
-    --corpora.wikipedia.max_documents "$interleaved_documents" --corpora.geography.renderings "$geography_renderings"
-run interleaved-heldout build_interleaved interleaved_heldout
+    --corpora.wikipedia.max_documents "$interleaved_documents" \
+    --corpora.geography.max_documents "$geography_documents" --corpora.geography.renderings "$geography_renderings"
+run interleaved-heldout build_interleaved interleaved_heldout --corpora.wikipedia.max_documents "$heldout_documents"
 run text tokenize_text text_tokens
 run text-heldout tokenize_text text_heldout_tokens
 for task in recognition synthesis; do
@@ -123,8 +124,9 @@ fi
 # g. Evaluation before and after. h. Export, samples, and something to hear.
 run export-before convert_to_hf export_before
 run export convert_to_hf export
-run evaluation-before evaluate evaluation --model hf_before --output evaluation/before
-run evaluation-after evaluate evaluation
+run evaluation-before evaluate evaluation --held_out.max_documents "$heldout_documents" \
+    --model hf_before --output evaluation/before
+run evaluation-after evaluate evaluation --held_out.max_documents "$heldout_documents"
 run samples generate generate
 run speech-decoder train_speech_decoder speech_decoder --steps "$decoder_steps"
 run decode decode_speech decode
