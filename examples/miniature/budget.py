@@ -22,7 +22,7 @@ AMOUNTS = {
     "interleaved_documents": (40, 250, 1000),
     "geography_documents": (300, 1860, 1860),
     "geography_renderings": (1, 2, 6),  # each with fresh spans
-    "pretrain_steps": (6, 16, 96),
+    "pretrain_steps": (12, 32, 192),
     "decoder_steps": (40, 240, 1500),
 }
 

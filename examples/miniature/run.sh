@@ -114,7 +114,8 @@ done
 
 # f. Pre-training: the first half pipeline parallel; stopped; the second half resumed as data parallel.
 run base convert_from_hf base
-tokens=$((pretrain_steps * 8 * 512)) half=$((pretrain_steps / 2))
+[[ $pretrain_yaml == pretrain.yaml ]] || pretrain_steps=$((pretrain_steps * 4)) # the 18M model is that much faster
+tokens=$((pretrain_steps * 4 * 512)) half=$((pretrain_steps / 2))
 if [[ ! -f pretrain/done.json ]]; then
     train pretrain-first-half "$pretrain_yaml" --train.tokens $tokens --train.stop_at_step $half \
         --parallel.pipeline_model_parallel_size 2
