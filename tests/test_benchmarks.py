@@ -1,0 +1,20 @@
+"""Every benchmark runs and closes with one JSON line; nothing is judged here, where other work shares the cores."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = {"spans.py": [], "step_overhead.py": ["--short"]}
+FOLDER = Path(__file__).parent / "benchmarks"
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_benchmark_prints_its_result(name: str) -> None:
+    command = [sys.executable, str(FOLDER / name), *BENCHMARKS[name]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert {"name", "ratio", "limit"} <= result.keys()
