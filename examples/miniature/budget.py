@@ -13,16 +13,16 @@ AMOUNTS = {
     "hibari_utterances": (200, 1000, 5000),  # sentences and clause-like spans read by the neural voice
     "flite_utterances": (20, 60, 250),  # by each of four formant and diphone voices
     "heldout_utterances": (16, 32, 96),
-    "cloze_items": (6, 16, 100),
-    "questions": (10, 24, 177),  # countries asked about
-    "heldout_documents": (6, 16, 32),  # of each kind, for the loss by modality
+    "cloze_items": (4, 16, 100),
+    "questions": (8, 24, 177),  # countries asked about
+    "heldout_documents": (4, 16, 32),  # of each kind, for the loss by modality
     "tokenizer_steps": (60, 200, 1200),
-    "text_to_token_steps": (80, 360, 2400),
+    "text_to_token_steps": (60, 360, 2400),
     "round_trip_texts": (12, 32, 64),
     "interleaved_documents": (40, 250, 1000),
     "geography_documents": (300, 1860, 1860),
     "geography_renderings": (1, 2, 6),  # each with fresh spans
-    "pretrain_steps": (12, 32, 192),
+    "pretrain_steps": (8, 32, 192),
     "decoder_steps": (40, 240, 1500),
 }
 
