@@ -62,8 +62,11 @@ def make_artifact(output: Path, *, kind: str, config: Any, inputs: Sequence[Path
     identity = _identity(kind, config, inputs)
     partial = output.with_name(output.name + ".partial")
     marker = partial / "identity.json"
-    if partial.exists() and not (marker.is_file() and json.loads(marker.read_text()) == identity):
-        shutil.rmtree(partial)
+    if partial.exists():
+        if not marker.is_file() and any(partial.iterdir()):
+            raise FileExistsError(f"{partial} is in the way and was not made by this stage; move it, or remove it")
+        if not marker.is_file() or read_json(marker) != identity:
+            shutil.rmtree(partial)
     partial.mkdir(parents=True, exist_ok=True)
     write_atomic(marker, json.dumps(identity))
     draft = Draft(partial)
@@ -81,7 +84,18 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise FileNotFoundError(
             f"{folder} holds no {MANIFEST}: it does not exist or its stage was not finished; run that stage first"
         )
-    return json.loads(path.read_text())
+    manifest = read_json(path)
+    if not isinstance(manifest, dict) or not {"kind", "facts"} <= manifest.keys():
+        raise ValueError(f"{path} is no manifest: it lacks kind or facts; make {folder} again")
+    return manifest
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; ValueError names the file that is not JSON."""
+    try:
+        return json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not JSON ({error}): it is damaged; remove it or make it again") from error
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -33,7 +33,7 @@ def make_sources(folder: Path, *, documents: int = 60) -> dict[str, SourceConfig
     for name, sample in (("text", _text), ("paired", _paired)):
         written = folder / "documents" / name
         write_documents(written, sample(documents), vocabulary=VOCABULARY, name=name)
-        (written / "manifest.json").write_text("{}")  # a stage would have written it; packing names its input by it
+        (written / "manifest.json").write_text('{"kind": "documents", "facts": {}}')  # as a stage would
         pack_folder(PackConfig(input=written, output=folder / "packed" / name, seq_length=SEQ_LENGTH))
     return {
         "text": SourceConfig(folder=folder / "packed" / "text"),

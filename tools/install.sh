@@ -14,7 +14,7 @@ if [[ -z $python ]] || ! "$python" -c 'import sys; sys.exit(sys.version_info[:2]
     echo "error: Python 3.11 not found (PYTHON=${python:-unset}); install it, or name it: PYTHON=/path/to/python3.11" >&2
     exit 2
 fi
-[[ -x .venv/bin/python ]] || "$python" -m venv .venv
+[[ -x .venv/bin/pip ]] || "$python" -m venv --clear .venv
 echo "installing the pinned packages into .venv (once)"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -c tools/constraints.txt -e '.[eval,dev]'
 echo "$wanted" >"$stamp"

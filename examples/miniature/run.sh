@@ -20,7 +20,7 @@ while (($#)); do
         --run-dir) run_dir=$(realpath -m "$2") && shift 2 ;;
         --model.base) [[ $2 == scratch ]] || fail "--model.base=$2 must be 'scratch'; leave it out to start from SmolLM2-135M"
                       pretrain_yaml=pretrain_scratch.yaml && shift 2 ;;
-        -h | --help) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
+        -h | --help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
         *) fail "$1 is not an option; see --help" ;;
     esac
 done

@@ -88,7 +88,10 @@ def audio_facts(shards: list[dict[str, Any]]) -> dict[str, Any]:
 
 def read_audio_shards(folder: Path) -> Iterator[AudioRecord]:
     """The records of `folder` in written order; ValueError names a damaged, short or wrongly sampled shard."""
-    for shard in read_manifest(folder)["facts"]["shards"]:
+    manifest = read_manifest(folder)
+    if manifest["kind"] != "audio":
+        raise ValueError(f"{folder} holds {manifest['kind']}, not audio; give a folder made by tools/speak_corpus.py")
+    for shard in manifest["facts"]["shards"]:
         yield from _read_shard(folder / shard["name"], shard)
 
 

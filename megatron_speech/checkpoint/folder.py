@@ -8,6 +8,7 @@ more read of the files (from the page cache) when saving, one before loading.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from typing import Any
 
 import xxhash
 
-from megatron_speech.artifact import write_atomic
+from megatron_speech.artifact import read_json, write_atomic
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parse import to_dict
 from megatron_speech.vocabulary import Vocabulary
@@ -86,7 +87,11 @@ def write_facts(partial: Path, *, model: ModelConfig, vocabulary: Vocabulary, st
 
 def read_model_config(folder: Path) -> ModelConfig:
     """The shape stored in a checkpoint; FileNotFoundError says what the folder lacks."""
-    return ModelConfig(**_read_json(folder, "model.json"))
+    fields = _read_json(folder, "model.json")
+    known = {field.name for field in dataclasses.fields(ModelConfig)}
+    if unknown := sorted(fields.keys() - known):
+        raise ValueError(f"{folder}/model.json: {unknown[0]} is no field of a model; the file is of another version")
+    return ModelConfig(**fields)
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -123,10 +128,10 @@ def verify(folder: Path, *, part: int = 0, parts: int = 1) -> None:
     for name in list(expected)[part::parts]:
         path = folder / name
         if not path.is_file():
-            raise FileNotFoundError(f"checkpoint {folder} has lost {name}; remove it to go on from the one before")
+            raise FileNotFoundError(f"checkpoint {folder} has lost {name}; go on from an earlier checkpoint")
         if path.stat().st_size != expected[name]["bytes"] or _hash(path) != expected[name]["xxh3"]:
             raise ValueError(
-                f"{path} does not match its checksum: the file is damaged; remove {folder} to go on from the one before"
+                f"{path} does not match its checksum: the file is damaged; go on from an earlier checkpoint"
             )
 
 
@@ -139,7 +144,7 @@ def _read_json(folder: Path, name: str) -> dict[str, Any]:
         raise FileNotFoundError(
             f"{folder} holds no {name}: it is no checkpoint of this project; give one that was saved by it"
         )
-    return json.loads((folder / name).read_text())
+    return read_json(folder / name)
 
 
 def _hash(path: Path) -> str:

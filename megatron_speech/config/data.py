@@ -42,3 +42,5 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.seq_length < 2:
             raise ValueError(f"data.seq_length={self.seq_length} must be at least 2; use the packed shards' length")
+        if self.prefetch < 1:
+            raise ValueError(f"data.prefetch={self.prefetch} must be at least 1; 4 hides the reading")

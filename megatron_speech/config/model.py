@@ -43,6 +43,8 @@ class ModelConfig:
         for name in ("num_layers", "hidden_size", "ffn_hidden_size", "num_attention_heads", "num_query_groups"):
             if getattr(self, name) < 1:
                 raise ValueError(f"model.{name}={getattr(self, name)} must be at least 1; use a positive number")
+        if self.kv_channels is not None and self.kv_channels < 1:
+            raise ValueError(f"model.kv_channels={self.kv_channels} must be at least 1, or null")
         if self.num_attention_heads % self.num_query_groups:
             raise ValueError(
                 f"model.num_query_groups={self.num_query_groups} must divide "

@@ -36,9 +36,11 @@ def parse_config(schema: type[Schema], *, description: str, args: Sequence[str] 
     with user_errors():
         try:
             namespace = parser.parse_args(args)
-            values = parser.instantiate_classes(namespace)
+            values = parser.instantiate(namespace)
         except ArgumentError as error:
             raise ValueError(_one_line(error, schema)) from error
+        except UnicodeDecodeError as error:
+            raise ValueError(f"--config: a file is not UTF-8 ({error}); write it as plain text") from error
         return schema(**{field.name: values[field.name] for field in dataclasses.fields(schema)})  # type: ignore[arg-type]
 
 
@@ -75,10 +77,11 @@ def dump_yaml(config: Any, path: Path) -> None:
 def _one_line(error: ArgumentError, schema: type) -> str:
     """jsonargparse's message on one line, with the nearest known key when a key is unknown."""
     text = " ".join(str(error).split()).removeprefix("error: ")
-    unknown = re.search(r"does not accept option '([^']+)'|unrecognized arguments: --([^ =]+)", text)
+    forms = (r"does not accept option '([^']+)'", r"unrecognized arguments: --([^ =]+)", r"Option '([^']+)' is not acc")
+    unknown = re.search("|".join(forms), text)
     if unknown is None:
         return f"{text}; see --help for the rule"
-    key = (unknown[1] or unknown[2]).split(".")[-1]
+    key = (unknown[1] or unknown[2] or unknown[3]).split(".")[-1]
     near = difflib.get_close_matches(key, _field_names(schema), n=1)
     return f"{text}; " + (f"did you mean {near[0]!r}?" if near else "see --help for the keys")
 

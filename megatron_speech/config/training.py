@@ -34,6 +34,20 @@ class OptimizerConfig:
     clip_grad: float = 1.0
     """Largest global gradient norm; 0 switches clipping off."""
 
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("lr", 0.0, 10.0),
+            ("min_lr", 0.0, 10.0),
+            ("lr_warmup_fraction", 0.0, 1.0),
+            ("adam_beta1", 0.0, 1.0),
+            ("adam_beta2", 0.0, 1.0),
+            ("adam_eps", 0.0, 1.0),
+            ("weight_decay", 0.0, 10.0),
+            ("clip_grad", 0.0, 1e9),
+        ):
+            if not low <= getattr(self, name) <= high:  # false for nan too
+                raise ValueError(f"optimizer.{name}={getattr(self, name)} must lie in {low:g} to {high:g}; correct it")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -55,9 +69,11 @@ class TrainConfig:
     """First steps in which only the new rows of the embedding (and output head) learn."""
 
     def __post_init__(self) -> None:
-        for name in ("tokens", "micro_batch_size", "global_batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"train.{name}={getattr(self, name)} must be at least 1; use a positive number")
+        _at_least("train", self, tokens=1, micro_batch_size=1, global_batch_size=1, freeze_text_steps=0)
+        if self.stop_at_step is not None:
+            _at_least("train", self, stop_at_step=1)
+        if not 0 <= self.speech_loss_weight < 1e9:
+            raise ValueError(f"train.speech_loss_weight={self.speech_loss_weight} must not be negative; 1 is even")
         if self.global_batch_size % self.micro_batch_size:
             raise ValueError(
                 f"train.global_batch_size={self.global_batch_size} must be a multiple of "
@@ -77,6 +93,9 @@ class CheckpointConfig:
     """Continue from the run folder's newest checkpoint: never (refuses a folder that has one), required (refuses a
     folder that has none), if_present (for requeued jobs; says loudly which it did)."""
 
+    def __post_init__(self) -> None:
+        _at_least("checkpoint", self, every_steps=1, keep_last=1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoggingConfig:
@@ -88,6 +107,9 @@ class LoggingConfig:
     """Steps between passes over data.validation; 0 for only at the end."""
     validation_rows: int = 64
     """Rows read from each validation source."""
+
+    def __post_init__(self) -> None:
+        _at_least("logging", self, every_steps=1, validate_every_steps=0, validation_rows=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,3 +153,10 @@ class PretrainConfig:
                 f"data.seq_length={self.data.seq_length} must be a multiple of {split} "
                 "(2 x parallel.context_parallel_size x tensor parallel size under sequence_parallel); change it"
             )
+
+
+def _at_least(section: str, config: object, **least: int) -> None:
+    """Every named field of `config` is at least the given number."""
+    for name, low in least.items():
+        if getattr(config, name) < low:
+            raise ValueError(f"{section}.{name}={getattr(config, name)} must be at least {low}; raise it")

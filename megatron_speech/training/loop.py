@@ -19,6 +19,7 @@ from megatron_speech.model.loss import SPEECH, TEXT
 from megatron_speech.parallel import groups
 from megatron_speech.training.batches import read_ahead, sample_numbers
 from megatron_speech.training.metrics import MetricsLog
+from megatron_speech.training.run_folder import note_saved
 from megatron_speech.training.schedule import learning_rate
 from megatron_speech.training.signals import StopRequest
 from megatron_speech.training.state import TrainState
@@ -113,6 +114,7 @@ def _save(run: Run, state: TrainState) -> None:
         state={**state.to_json(), "plan": run.plan.fingerprint},
     )
     if groups.is_rank_zero():
+        note_saved(run.config.folder, state.step)
         keep_newest(checkpoints, run.config.checkpoint.keep_last)
     logger.info("saved step %d", state.step)
     run.log.restart_clock()

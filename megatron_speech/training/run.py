@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.checkpoint.distributed import load_checkpoint, together
-from megatron_speech.checkpoint.folder import read_state
+from megatron_speech.checkpoint.folder import read_state, require_same_model
 from megatron_speech.config.data import DataConfig
 from megatron_speech.config.training import PretrainConfig
 from megatron_speech.data.plan import Plan, compile_plan
@@ -55,6 +55,7 @@ def _pretrain(
     checkpoint = run_folder.checkpoint_to_resume(config.folder, config.checkpoint)
     if checkpoint is not None:
         _require_same_plan(read_state(checkpoint), outline.plan)
+    _check_weights(config, outline, checkpoint)
     logger.info("%s: %d steps, %s", config.folder, outline.total_steps, outline.layout.describe())
 
     groups.initialize(outline.layout, seed=config.train.seed, rank=rank, init_method=init_method)
@@ -103,6 +104,15 @@ def _outline(config: PretrainConfig, world_size: int) -> Outline:
             global_batch_size=batch, micro_batch_size=config.train.micro_batch_size
         ),
     )
+
+
+def _check_weights(config: PretrainConfig, outline: Outline, checkpoint: Path | None) -> None:
+    """The checkpoint or base to start from fits this model: known before anything is written into the run folder."""
+    source = checkpoint
+    if source is None and config.model.base != "scratch":
+        source = Path(config.model.base)
+    if source is not None:
+        require_same_model(source, model=config.model, vocabulary=outline.vocabulary)
 
 
 def shared_vocabulary(data: DataConfig) -> Vocabulary:
@@ -192,6 +202,7 @@ def _is_done(config: PretrainConfig, outline: Outline) -> bool:
     if done is None or config.checkpoint.resume == "never" or done["steps"] < outline.total_steps:
         return False
     _require_same_plan(done, outline.plan)
+    run_folder.require_same_settings(config)
     logger.info("%s is already done: %d steps", config.folder, done["steps"])
     return True
 

@@ -1,7 +1,7 @@
 """The run folder: what was asked, with what, and where the results lie. Written by rank 0.
 
     config.yaml command.txt environment.txt plan.json checkpoints/step_<n>/ tensorboard/ metrics.jsonl
-    validation.jsonl logs/rank_<n>.log done.json
+    validation.jsonl logs/rank_<n>.log saved.json done.json
 
 ``config.yaml`` repeats the run. ``done.json`` appears when the token budget is spent, and not before.
 """
@@ -18,15 +18,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from megatron_speech import __version__
-from megatron_speech.artifact import write_atomic
+from megatron_speech.artifact import read_json, write_atomic
 from megatron_speech.checkpoint.folder import latest_checkpoint
-from megatron_speech.config.parse import dump_yaml
+from megatron_speech.config.parse import dump_yaml, to_dict
 from megatron_speech.config.training import CheckpointConfig, PretrainConfig
 
 logger = logging.getLogger(__name__)
 
 DONE = "done.json"
+SAVED = "saved.json"
+"""Names the newest step that was saved: a run whose checkpoints are gone does not start over in silence."""
 
 
 def checkpoint_to_resume(folder: Path, config: CheckpointConfig) -> Path | None:
@@ -36,6 +40,12 @@ def checkpoint_to_resume(folder: Path, config: CheckpointConfig) -> Path | None:
     """
     checkpoints = folder / "checkpoints"
     newest = latest_checkpoint(checkpoints)
+    saved = folder / SAVED
+    if newest is None and saved.is_file():
+        raise FileNotFoundError(
+            f"{checkpoints} holds no complete checkpoint, but step {read_json(saved)['step']} was saved; bring it "
+            f"back, or remove {folder} to start from step 0"
+        )
     if config.resume == "never" and newest is not None:
         raise FileExistsError(
             f"{newest} exists and checkpoint.resume=never; set checkpoint.resume=required to go on, "
@@ -52,7 +62,25 @@ def checkpoint_to_resume(folder: Path, config: CheckpointConfig) -> Path | None:
 def read_done(folder: Path) -> dict[str, Any] | None:
     """The summary of a finished run, or None."""
     path = folder / DONE
-    return json.loads(path.read_text()) if path.is_file() else None
+    return read_json(path) if path.is_file() else None
+
+
+def note_saved(folder: Path, step: int) -> None:
+    """Remember that a checkpoint of `step` exists."""
+    write_atomic(folder / SAVED, json.dumps({"step": step}) + "\n")
+
+
+def require_same_settings(config: PretrainConfig) -> None:
+    """Refuse a finished run that was made with another model, optimizer or budget; names the key and both values."""
+    stored = yaml.safe_load((config.folder / "config.yaml").read_text())
+    ours = to_dict(config)
+    for section in ("model", "precision", "optimizer", "train"):
+        for key, value in ours[section].items():
+            if key != "stop_at_step" and stored[section].get(key) != value:
+                raise ValueError(
+                    f"{config.folder} is done with {section}.{key}={stored[section].get(key)}, this run says {value}; "
+                    "restore it or choose another folder"
+                )
 
 
 def prepare(config: PretrainConfig, *, plan: dict[str, Any]) -> None:

@@ -111,7 +111,7 @@ def make_run(folder: Path, shape: dict[str, int]) -> PretrainConfig:
         for index in range(400)
     )
     write_documents(folder / "documents", documents, vocabulary=VOCABULARY, name="random")
-    (folder / "documents" / "manifest.json").write_text("{}")
+    (folder / "documents" / "manifest.json").write_text('{"kind": "documents", "facts": {}}')
     pack_folder(PackConfig(input=folder / "documents", output=folder / "packed", seq_length=shape["seq_length"]))
     return PretrainConfig(
         folder=folder / "run",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ def facts(*parts: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def miniature() -> Path:
+    shutil.rmtree(RUN, ignore_errors=True)  # what an older version left would be skipped, not tested
     done = run_miniature()
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return RUN
@@ -72,9 +74,13 @@ def test_the_resumed_half_goes_on_where_the_first_stopped(miniature: Path) -> No
     steps = [record["step"] for record in records]
     assert steps == list(range(1, len(steps) + 1))
     assert [record["consumed_samples"] for record in records] == [4 * step for step in steps]
-    half = len(steps) // 2
-    assert abs(records[half]["loss"] - records[half - 1]["loss"]) < 1.0  # a lost model would be at ln(50k) = 10.8
-    assert records[-1]["loss"] < records[0]["loss"]
+    last, first = records[len(steps) // 2 - 1], records[len(steps) // 2]
+    for source, modality in (("text", "text"), ("interleaved", "speech")):
+        before, after = (record["losses"].get(source, {}).get(modality) for record in (last, first))
+        if before is not None and after is not None:  # a step of four rows may lack a source
+            assert abs(after - before) < 1.5, (source, before, after)  # a lost model would be at ln(50k) = 10.8
+    speech = [record["loss_by_modality"]["speech"] for record in records if "speech" in record["loss_by_modality"]]
+    assert speech[-1] < speech[0] - 1
 
 
 @pytest.mark.slow

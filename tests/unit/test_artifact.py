@@ -88,3 +88,18 @@ def test_fingerprints_follow_names_and_contents(tmp_path: Path):
     write_atomic(tmp_path / "b", "3")
     assert (tmp_path / "b").read_text() == "3"
     assert fingerprint_files(paths) != before
+
+
+def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(ValueError, match=r"manifest\.json is not JSON"):
+        read_manifest(tmp_path)
+
+
+def test_a_stranger_in_the_way_is_not_deleted(tmp_path: Path) -> None:
+    notes = tmp_path / "out.partial" / "notes.txt"
+    notes.parent.mkdir()
+    notes.write_text("mine")
+    with pytest.raises(FileExistsError, match="in the way"), make_artifact(tmp_path / "out", kind="any", config={}):
+        pass
+    assert notes.read_text() == "mine"

@@ -140,10 +140,12 @@ def test_the_default_end_of_document_is_the_folders_own(tmp_path: Path):
 def test_speech_tokenizer_facts_decide_the_codes(tmp_path: Path):
     speech = tmp_path / "speech"
     speech.mkdir()
-    (speech / "manifest.json").write_text(json.dumps({"facts": {"codebook_size": 12, "fingerprint": "abc"}}))
+    (speech / "manifest.json").write_text(
+        json.dumps({"kind": "any", "facts": {"codebook_size": 12, "fingerprint": "abc"}})
+    )
     build_vocabulary(VocabularyConfig(output=tmp_path / "v", speech_tokenizer=speech))
     vocabulary = Vocabulary.load(tmp_path / "v")
     assert (vocabulary.num_speech_ids, vocabulary.speech_fingerprint) == (12, "abc")
-    (speech / "manifest.json").write_text(json.dumps({"facts": {"codebook_size": 12}}))
+    (speech / "manifest.json").write_text(json.dumps({"kind": "any", "facts": {"codebook_size": 12}}))
     with pytest.raises(ValueError, match=r"speech/manifest.json: facts lack \['fingerprint'\]"):
         build_vocabulary(VocabularyConfig(output=tmp_path / "w", speech_tokenizer=speech))

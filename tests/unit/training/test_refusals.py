@@ -1,0 +1,67 @@
+"""A run that lost its checkpoints, or is done with other settings, says so before it writes anything."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from megatron_speech.config.parse import dump_yaml
+from megatron_speech.config.training import CheckpointConfig, LoggingConfig, OptimizerConfig, TrainConfig
+from megatron_speech.training import run_folder
+from tests.toy_runs import make_config, make_sources
+
+
+@pytest.mark.parametrize("resume", ["if_present", "never", "required"])
+def test_lost_checkpoints_are_no_start_from_step_0(tmp_path: Path, resume: str) -> None:
+    run_folder.note_saved(tmp_path, 40)
+    with pytest.raises(FileNotFoundError, match=r"checkpoints holds no complete checkpoint"):
+        run_folder.checkpoint_to_resume(tmp_path, CheckpointConfig(resume=resume))
+
+
+def test_a_run_that_died_before_its_first_checkpoint_starts_again(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
+    assert run_folder.checkpoint_to_resume(tmp_path, CheckpointConfig(resume="if_present")) is None
+
+
+def test_a_finished_run_refuses_other_settings(tmp_path: Path) -> None:
+    config = make_config(tmp_path / "run", make_sources(tmp_path))
+    config.folder.mkdir()
+    dump_yaml(config, config.folder / "config.yaml")
+    run_folder.require_same_settings(config)
+    run_folder.require_same_settings(
+        dataclasses.replace(config, train=dataclasses.replace(config.train, stop_at_step=3))
+    )
+    other = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, lr=0.5))
+    with pytest.raises(ValueError, match=r"optimizer\.lr=0\.01, this run says 0\.5"):
+        run_folder.require_same_settings(other)
+
+
+def test_a_refused_start_leaves_the_folder_alone(tmp_path: Path) -> None:
+    from megatron_speech.training.run import pretrain
+
+    config = make_config(tmp_path / "run", make_sources(tmp_path))
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, base=str(tmp_path / "nowhere")))
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        pretrain(config, world=(0, 1))
+    assert not (config.folder / "config.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("schema", "values"),
+    [
+        (OptimizerConfig, {"lr": -1.0}),
+        (OptimizerConfig, {"lr": float("nan")}),
+        (OptimizerConfig, {"lr_warmup_fraction": 3.0}),
+        (TrainConfig, {"stop_at_step": 0}),
+        (CheckpointConfig, {"keep_last": 0}),
+        (CheckpointConfig, {"every_steps": 0}),
+        (LoggingConfig, {"every_steps": 0}),
+        (LoggingConfig, {"validation_rows": -1}),
+    ],
+)
+def test_nonsense_numbers_are_refused(schema: type, values: dict[str, float]) -> None:
+    (name,) = values
+    with pytest.raises(ValueError, match=rf"\.{name}="):
+        schema(**values)
