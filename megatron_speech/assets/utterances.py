@@ -2,7 +2,7 @@
 
 Every choice (which sentences, which span of one, the speed, the seed) is a hash of names, so the list is the same on
 any machine and does not depend on how the work is shared out. Whole sentences are mixed with runs of words from within
-sentences, because a text-to-token model is later asked to speak exactly such spans (arXiv 2411.17607 section 2.3).
+sentences, because a text-to-token model is later asked to speak exactly such spans (arXiv 2411.17607).
 """
 
 from __future__ import annotations

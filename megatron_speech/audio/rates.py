@@ -1,7 +1,7 @@
 """The rates of the speech side, each derived from the last by exact division, in one place.
 
 A waveform of 16,000 samples per second becomes 100 log-mel frames (a hop of 160 samples), and a whole number of frames
-becomes one speech token (8 frames: 12.5 tokens per second, arXiv 2411.17607 section 2.1). A rate that does not divide
+becomes one speech token (8 frames: 12.5 tokens per second, arXiv 2411.17607). A rate that does not divide
 is refused when it is written down, not discovered as a drift of one token per minute. Price: no fractional hops.
 """
 

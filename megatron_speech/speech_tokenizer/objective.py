@@ -5,8 +5,8 @@
 Gradients pass the codebook straight through; the commitment term, over real frames only, keeps trainable states near
 their codes and vanishes from the gradient where everything before the codebook is frozen. The cross-entropy is over the
 ids that occur in the training transcripts (`TextTargets`): the text embedding stays as it is, so no other id could
-change, and the projection onto Whisper's 51,865 ids would cost more than the decoder. Price: the recogniser writes with
-those ids only. Legend: B clips, T frames, D width, S text tokens, V ids in use.
+change, and the projection onto Whisper's 51,865 ids would cost more than the decoder. Price: when reading, ids never
+trained on compete as Whisper left them. Legend: B clips, T frames, D width, S text tokens, V ids in use.
 """
 
 from __future__ import annotations

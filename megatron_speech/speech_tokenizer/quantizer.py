@@ -1,6 +1,6 @@
 """Vector quantisation: the nearest code, a codebook that follows its data by running averages, no dead codes.
 
-The codebook has no gradient (arXiv 2411.17607 section 2.1): each code drifts to the mean of the vectors assigned to it,
+The codebook has no gradient (arXiv 2411.17607): each code drifts to the mean of the vectors assigned to it,
 ``ema_weight / ema_count``, with Laplace smoothing of the counts, and every so often codes nobody chose are put onto
 vectors of the batch. Sums are all-reduced, so that every rank keeps the same codebook. Price: codes need a start near
 the data (`kmeans`), else most stay dead. Legend: N vectors, D width, K codes.
