@@ -117,7 +117,7 @@ def _check_weights(config: PretrainConfig, outline: Outline, checkpoint: Path | 
 
 def shared_vocabulary(data: DataConfig) -> Vocabulary:
     """The vocabulary of all sources, trained on or held out; ValueError naming the source that differs."""
-    vocabulary = None
+    first, vocabulary = "", None
     for name, source in [*data.sources.items(), *data.validation.items()]:
         if not (source.folder / "vocabulary.json").is_file():
             raise FileNotFoundError(
@@ -125,8 +125,14 @@ def shared_vocabulary(data: DataConfig) -> Vocabulary:
             )
         found = Vocabulary.load(source.folder)
         if vocabulary is None:
-            vocabulary = found
-        vocabulary.require(found.fingerprint, holder=f"data source {name} in {source.folder}")
+            first, vocabulary = name, found
+        if found != vocabulary:
+            theirs, ours = found.to_json(), vocabulary.to_json()
+            key = next(key for key in ours if theirs[key] != ours[key])
+            raise ValueError(
+                f"data source {name} in {source.folder}: its vocabulary's {key}={str(theirs[key])[:16]} is not "
+                f"{str(ours[key])[:16]} as in source {first}; rebuild one of them with the other's vocabulary"
+            )
     assert vocabulary is not None, "PretrainConfig requires a source"
     return vocabulary
 

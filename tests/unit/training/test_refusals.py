@@ -10,6 +10,7 @@ import pytest
 from megatron_speech.config.parse import dump_yaml
 from megatron_speech.config.training import CheckpointConfig, LoggingConfig, OptimizerConfig, TrainConfig
 from megatron_speech.training import run_folder
+from megatron_speech.vocabulary import Vocabulary
 from tests.toy_runs import make_config, make_sources
 
 
@@ -65,3 +66,13 @@ def test_nonsense_numbers_are_refused(schema: type, values: dict[str, float]) ->
     (name,) = values
     with pytest.raises(ValueError, match=rf"\.{name}="):
         schema(**values)
+
+
+def test_sources_of_two_vocabularies_are_refused_by_name_and_key(tmp_path: Path) -> None:
+    from megatron_speech.training.run import shared_vocabulary
+
+    config = make_config(tmp_path / "run", make_sources(tmp_path))
+    path = config.data.sources["paired"].folder / "vocabulary.json"
+    dataclasses.replace(Vocabulary.load(path), speech_fingerprint="another tokenizer").save(path)
+    with pytest.raises(ValueError, match=r"source paired .* speech_fingerprint=another tokenize"):
+        shared_vocabulary(config.data)
