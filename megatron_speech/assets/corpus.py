@@ -7,6 +7,7 @@ it states a capital that must stay unheard (`geography.py`).
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Iterable
@@ -24,6 +25,7 @@ from megatron_speech.assets.geography import (
 )
 from megatron_speech.assets.wikipedia import article_document, cloze_documents, read_articles
 from megatron_speech.config.assets import CorpusConfig
+from megatron_speech.data import corpus
 
 log = logging.getLogger(__name__)
 
@@ -67,19 +69,8 @@ def prepare_corpus(config: CorpusConfig) -> None:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The documents of one file; FileNotFoundError, or ValueError naming file and line."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: run tools/prepare_corpus.py first")
-    documents = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            document = json.loads(line)
-            documents.append({"id": document["id"], "text": document["text"], "metadata": document["metadata"]})
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path}:{number}: not a document with id, text and metadata; make the corpus again"
-            ) from error
-    return documents
+    """The documents of one file, as they were made; errors as of `data.corpus.read_jsonl`."""
+    return [dataclasses.asdict(document) for document in corpus.read_jsonl(path)]
 
 
 def write_jsonl(path: Path, documents: Iterable[dict[str, Any]]) -> None:

@@ -95,5 +95,5 @@ def test_a_package_that_was_not_fetched_is_named(tmp_path: Path) -> None:
 
 def test_a_broken_line_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"id": "a", "text": "b", "metadata": {}}\n{"id": "c"}\n')
-    with pytest.raises(ValueError, match=r"a\.jsonl:2: not a document"):
+    with pytest.raises(ValueError, match=r"a\.jsonl:2: text=None must be a string"):
         read_jsonl(tmp_path / "a.jsonl")
