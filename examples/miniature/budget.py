@@ -10,7 +10,7 @@ import sys
 BUDGETS = (8, 20, 90)
 AMOUNTS = {
     #                        8      20     90   minutes
-    "hibari_utterances": (200, 1000, 5000),  # sentences and clause-like spans read by the neural voice
+    "hibari_utterances": (200, 1200, 8000),  # sentences and clause-like spans read by the neural voice
     "flite_utterances": (20, 60, 250),  # by each of four formant and diphone voices
     "heldout_utterances": (16, 32, 96),
     "cloze_items": (4, 16, 100),
@@ -21,7 +21,7 @@ AMOUNTS = {
     "round_trip_texts": (12, 32, 64),
     "interleaved_documents": (40, 250, 1000),
     "geography_documents": (300, 1860, 1860),
-    "geography_renderings": (1, 2, 6),  # each with fresh spans
+    "geography_renderings": (1, 2, 4),  # each with fresh spans
     "pretrain_steps": (8, 32, 192),
     "decoder_steps": (40, 240, 1500),
 }
