@@ -19,10 +19,6 @@ class SourceConfig:
     target_only: bool = False
     """Train only on each document's target part (recognition: the text; synthesis: the speech)."""
 
-    def __post_init__(self) -> None:
-        if self.weight < 0:
-            raise ValueError(f"data.sources.weight={self.weight} must not be negative; use 0 to leave a source out")
-
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -44,3 +40,10 @@ class DataConfig:
             raise ValueError(f"data.seq_length={self.seq_length} must be at least 2; use the packed shards' length")
         if self.prefetch < 1:
             raise ValueError(f"data.prefetch={self.prefetch} must be at least 1; 4 hides the reading")
+        # Checked here, because a source does not know its name.
+        for section, sources in (("sources", self.sources), ("validation", self.validation)):
+            for name, source in sources.items():
+                if source.weight < 0:
+                    raise ValueError(
+                        f"data.{section}.{name}.weight={source.weight} must not be negative; use 0 to leave it out"
+                    )

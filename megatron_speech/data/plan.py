@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -121,14 +121,23 @@ class Plan:
         }
 
 
-def compile_plan(config: DataConfig, *, vocabulary: Vocabulary, num_samples: int) -> Plan:
-    """Share `num_samples` rows out among `config.sources` and fix their order.
+def compile_plan(
+    config: DataConfig,
+    *,
+    vocabulary: Vocabulary,
+    num_samples: int,
+    section: Literal["data.sources", "data.validation"] = "data.sources",
+) -> Plan:
+    """Share `num_samples` rows out among `config.sources` and fix their order; errors name the sources by `section`.
 
     Raises:
         FileNotFoundError: a source's folder holds no packed shards.
         ValueError: a source was packed otherwise (vocabulary, seq_length), or would be read above its max_epochs.
     """
-    folders = {name: _open(name, source.folder, config, vocabulary) for name, source in config.sources.items()}
+    folders = {
+        name: _open(source.folder, config, vocabulary, key=f"{section}.{name}.folder")
+        for name, source in config.sources.items()
+    }
     budgets = largest_remainder([source.weight for source in config.sources.values()], num_samples)
     sources = [
         PlannedSource(
@@ -143,7 +152,7 @@ def compile_plan(config: DataConfig, *, vocabulary: Vocabulary, num_samples: int
         )
         for (name, source), budget in zip(config.sources.items(), budgets, strict=True)
     ]
-    _require_epochs(sources)
+    _require_epochs(sources, section)
     return Plan(
         sources=tuple(sources),
         seq_length=config.seq_length,
@@ -152,22 +161,23 @@ def compile_plan(config: DataConfig, *, vocabulary: Vocabulary, num_samples: int
     )
 
 
-def _open(name: str, folder: Path, config: DataConfig, vocabulary: Vocabulary) -> FolderIndex:
-    index = FolderIndex.load(folder)
+def _open(folder: Path, config: DataConfig, vocabulary: Vocabulary, *, key: str) -> FolderIndex:
+    try:
+        index = FolderIndex.load(folder)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{key}={error}") from error  # the message begins with the folder
     if index.kind != "rows":
-        raise ValueError(
-            f"data.sources.{name}.folder={folder} holds {index.kind}, not packed rows; run tools/pack_shards.py"
-        )
-    vocabulary.require(index.vocabulary, holder=f"data.sources.{name}.folder={folder}")
+        raise ValueError(f"{key}={folder} holds {index.kind}, not packed rows; run tools/pack_shards.py")
+    vocabulary.require(index.vocabulary, holder=f"{key}={folder}")
     if index.seq_length != config.seq_length:
         raise ValueError(
-            f"data.sources.{name}.folder={folder} was packed with seq_length={index.seq_length} where "
+            f"{key}={folder} was packed with seq_length={index.seq_length} where "
             f"data.seq_length={config.seq_length}; pack it again or change data.seq_length"
         )
     return index
 
 
-def _require_epochs(sources: list[PlannedSource]) -> None:
+def _require_epochs(sources: list[PlannedSource], section: str) -> None:
     """Refuse a plan that repeats a source more than allowed, naming every source's rows and epochs."""
 
     def excessive(source: PlannedSource) -> bool:
@@ -180,4 +190,4 @@ def _require_epochs(sources: list[PlannedSource]) -> None:
             + (" TOO MANY" if excessive(source) else "")
             for source in sources
         )
-        raise ValueError(f"data.sources: {table}: lower train.tokens or that source's weight, or raise its max_epochs")
+        raise ValueError(f"{section}: {table}: lower train.tokens or that source's weight, or raise its max_epochs")

@@ -116,22 +116,22 @@ def _check_weights(config: PretrainConfig, outline: Outline, checkpoint: Path | 
 
 
 def shared_vocabulary(data: DataConfig) -> Vocabulary:
-    """The vocabulary of all sources, trained on or held out; ValueError naming the source that differs."""
+    """The vocabulary of all sources, trained on or held out; ValueError naming the key of the source that differs."""
+    folders = {f"data.sources.{name}.folder": source.folder for name, source in data.sources.items()}
+    folders |= {f"data.validation.{name}.folder": source.folder for name, source in data.validation.items()}
     first, vocabulary = "", None
-    for name, source in [*data.sources.items(), *data.validation.items()]:
-        if not (source.folder / "vocabulary.json").is_file():
-            raise FileNotFoundError(
-                f"data source {name}: {source.folder} holds no packed shards; run tools/pack_shards.py first"
-            )
-        found = Vocabulary.load(source.folder)
+    for key, folder in folders.items():
+        if not (folder / "vocabulary.json").is_file():
+            raise FileNotFoundError(f"{key}={folder} holds no packed shards; run tools/pack_shards.py first")
+        found = Vocabulary.load(folder)
         if vocabulary is None:
-            first, vocabulary = name, found
+            first, vocabulary = key, found
         if found != vocabulary:
             theirs, ours = found.to_json(), vocabulary.to_json()
-            key = next(key for key in ours if theirs[key] != ours[key])
+            fact = next(fact for fact in ours if theirs[fact] != ours[fact])
             raise ValueError(
-                f"data source {name} in {source.folder}: its vocabulary's {key}={str(theirs[key])[:16]} is not "
-                f"{str(ours[key])[:16]} as in source {first}; rebuild one of them with the other's vocabulary"
+                f"{key}={folder}: its vocabulary's {fact}={str(theirs[fact])[:16]} is not {str(ours[fact])[:16]} as in "
+                f"{first}; rebuild one of them with the other's vocabulary"
             )
     assert vocabulary is not None, "PretrainConfig requires a source"
     return vocabulary

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 from megatron_speech.config.training import PretrainConfig
 from megatron_speech.data.batch import collate
@@ -40,7 +41,8 @@ class Validation:
         for name, source in config.data.validation.items():
             sources = {name: dataclasses.replace(source, weight=1.0)}
             alone = dataclasses.replace(config.data, sources=sources, validation={})
-            available = compile_plan(alone, vocabulary=vocabulary, num_samples=1).sources[0].rows
+            compile_alone = partial(compile_plan, alone, vocabulary=vocabulary, section="data.validation")
+            available = compile_alone(num_samples=1).sources[0].rows
             wanted = min(config.logging.validation_rows, available)
             used = wanted // at_once * at_once
             if not used:
@@ -50,7 +52,7 @@ class Validation:
                 )
             if used < config.logging.validation_rows:
                 logger.info("validation %s reads %d of its %d rows", name, used, available)
-            readers[name] = Reader(compile_plan(alone, vocabulary=vocabulary, num_samples=used))
+            readers[name] = Reader(compile_alone(num_samples=used))
         return cls(readers=readers, micro_batch_size=config.train.micro_batch_size)
 
     def run(self, engine: Engine) -> Losses:

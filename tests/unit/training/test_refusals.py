@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from megatron_speech.config.data import DataConfig, SourceConfig
 from megatron_speech.config.parse import dump_yaml
 from megatron_speech.config.training import CheckpointConfig, LoggingConfig, OptimizerConfig, TrainConfig
 from megatron_speech.training import run_folder
 from megatron_speech.vocabulary import Vocabulary
-from tests.toy_runs import make_config, make_sources
+from tests.toy_runs import SEQ_LENGTH, VOCABULARY, make_config, make_sources
 
 
 @pytest.mark.parametrize("resume", ["if_present", "never", "required"])
@@ -74,5 +75,30 @@ def test_sources_of_two_vocabularies_are_refused_by_name_and_key(tmp_path: Path)
     config = make_config(tmp_path / "run", make_sources(tmp_path))
     path = config.data.sources["paired"].folder / "vocabulary.json"
     dataclasses.replace(Vocabulary.load(path), speech_fingerprint="another tokenizer").save(path)
-    with pytest.raises(ValueError, match=r"source paired .* speech_fingerprint=another tokenize"):
+    with pytest.raises(ValueError, match=r"data\.sources\.paired\.folder=.* speech_fingerprint=another tokenize"):
         shared_vocabulary(config.data)
+
+
+def test_a_wrong_held_out_source_is_named_by_its_own_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from megatron_speech.parallel import groups
+    from megatron_speech.training.run import shared_vocabulary
+    from megatron_speech.training.validation import Validation
+
+    monkeypatch.setattr(groups, "data_parallel_size", lambda: 1)
+    sources = make_sources(tmp_path)
+    config = make_config(tmp_path / "run", sources)
+    longer = dataclasses.replace(config.data, seq_length=2 * SEQ_LENGTH)
+    with pytest.raises(ValueError, match=r"^data\.validation\.text\.folder=.* was packed with seq_length=32"):
+        Validation.of(dataclasses.replace(config, data=longer), VOCABULARY)
+    for name in ("shards.json", "vocabulary.json"):
+        (sources["text"].folder / name).unlink()
+        data = dataclasses.replace(config.data, sources={"paired": sources["paired"]})
+        with pytest.raises(FileNotFoundError, match=r"^data\.validation\.text\.folder=.* holds no "):
+            shared_vocabulary(data)
+            Validation.of(config, VOCABULARY)
+
+
+@pytest.mark.parametrize("section", ["sources", "validation"])
+def test_a_negative_weight_is_named_by_its_key(section: str) -> None:
+    with pytest.raises(ValueError, match=rf"data\.{section}\.text\.weight=-1 must not be negative"):
+        DataConfig(**{section: {"text": SourceConfig(folder=Path("x"), weight=-1)}})
