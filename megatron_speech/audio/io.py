@@ -27,7 +27,7 @@ def read_audio(path: Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     FileNotFoundError if absent; ValueError naming the file if it is no audio, empty, or not finite.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such audio file")
+        raise FileNotFoundError(f"{path}: no such audio file; correct the path")
     waveform, rate = decode_audio(path.read_bytes(), name=str(path))
     return resample(waveform, rate, sample_rate)
 
@@ -37,7 +37,7 @@ def decode_audio(data: bytes, *, name: str) -> tuple[np.ndarray, int]:
     try:
         samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise ValueError(f"{name}: not readable as audio ({error.error_string.strip()})") from error
+        raise ValueError(f"{name}: not readable as audio ({error.error_string.strip()}); convert it to FLAC") from error
     if samples.shape[1] > 1:
         log.warning("%s: %d channels, only the first is used", name, samples.shape[1])
     return checked_waveform(samples[:, 0], name=name), rate
@@ -52,7 +52,7 @@ def write_audio(path: Path, waveform: np.ndarray, *, sample_rate: int = SAMPLE_R
     """Write a mono float waveform [samples] as 16-bit .wav or .flac, by the file's ending."""
     kind = path.suffix.removeprefix(".").upper()
     if kind not in ("WAV", "FLAC"):
-        raise ValueError(f"{path}: audio is written as .wav or .flac")
+        raise ValueError(f"{path}: audio is written as .wav or .flac; choose one of these endings")
     path.write_bytes(_encode(waveform, sample_rate, kind))
 
 
@@ -66,9 +66,10 @@ def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
 def checked_waveform(waveform: np.ndarray, *, name: str) -> np.ndarray:
     """`waveform` as contiguous float32; ValueError naming it if it is empty or holds a NaN or infinity."""
     if not waveform.size:
-        raise ValueError(f"{name}: no samples")
+        raise ValueError(f"{name}: no samples; leave it out")
     if not np.isfinite(waveform).all():
-        raise ValueError(f"{name}: {int((~np.isfinite(waveform)).sum())} of {waveform.size} samples are not finite")
+        bad = int((~np.isfinite(waveform)).sum())
+        raise ValueError(f"{name}: {bad} of {waveform.size} samples are not finite; leave it out or make it again")
     return np.ascontiguousarray(waveform, dtype=np.float32)
 
 

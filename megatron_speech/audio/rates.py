@@ -25,7 +25,7 @@ class SpeechRates:
     def __post_init__(self) -> None:
         for name in ("sample_rate", "hop", "frames_per_token"):
             if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)} must be positive")
+                raise ValueError(f"{name}={getattr(self, name)} must be above 0; use a positive number")
         if self.sample_rate % self.hop:
             raise ValueError(f"hop={self.hop} must divide sample_rate={self.sample_rate}; 160 divides 16000")
 

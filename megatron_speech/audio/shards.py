@@ -97,9 +97,9 @@ def read_audio_shards(folder: Path) -> Iterator[AudioRecord]:
 
 def _check_key(key: str, seen: set[str]) -> None:
     if not key or not key.replace("-", "").replace("_", "").isalnum() or not key.isascii():
-        raise ValueError(f"utterance key {key!r} must be letters, digits, '-' and '_': it becomes a file name")
+        raise ValueError(f"utterance key {key!r} must be letters, digits, '-' and '_', as a file name; rename it")
     if key in seen:
-        raise ValueError(f"utterance key {key!r} appears twice")
+        raise ValueError(f"utterance key {key!r} appears twice; give each utterance its own")
     seen.add(key)
 
 
@@ -152,10 +152,10 @@ def _record(path: Path, members: dict[str, bytes]) -> AudioRecord:
     key = members["key"].decode()
     missing = {"flac", "txt", "json"} - members.keys()
     if missing:
-        raise ValueError(f"{path}: utterance {key} lacks {', '.join(sorted(missing))}")
+        raise ValueError(f"{path}: utterance {key} lacks {', '.join(sorted(missing))}; make the audio again")
     waveform, rate = decode_audio(members["flac"], name=f"{path}:{key}.flac")
     if rate != SAMPLE_RATE:
-        raise ValueError(f"{path}:{key}.flac: {rate} samples per second; audio shards hold {SAMPLE_RATE}")
+        raise ValueError(f"{path}:{key}.flac: {rate} samples per second, not {SAMPLE_RATE}; resample it")
     return AudioRecord(key=key, waveform=waveform, text=members["txt"].decode(), meta=json.loads(members["json"]))
 
 

@@ -39,7 +39,7 @@ def error_rates(references: Sequence[str], hypotheses: Sequence[str]) -> dict[st
 
     if len(references) != len(hypotheses):
         raise ValueError(
-            f"error_rates: {len(references)} references but {len(hypotheses)} hypotheses; they must pair up"
+            f"error_rates: {len(references)} references but {len(hypotheses)} hypotheses; give one for each"
         )
     pairs = [
         (normalize(reference), normalize(hypothesis))

@@ -121,7 +121,7 @@ def _judge(config: DecodeSpeechConfig, pairs: list[Pair], sounds: list[np.ndarra
     facts: dict[str, Any] = {"utterances": len(pairs), "recognizer": config.recognizer.name}
     lines: list[dict[str, Any]] = [{"key": pair.key, "text": pair.text} for pair in pairs]
     for name, waveforms in (("original", [pair.original for pair in pairs]), ("resynthesis", sounds)):
-        heard = recognizer.transcribe(waveforms)
+        heard = recognizer.transcribe(waveforms, names=[f"utterance {pair.key} ({name})" for pair in pairs])
         scores = [dnsmos.score(waveform) for waveform in tqdm(waveforms, desc=f"DNSMOS {name}")]
         for line, hypothesis, score in zip(lines, heard, scores, strict=True):
             line[name] = {"heard": hypothesis, "dnsmos": asdict(score)}

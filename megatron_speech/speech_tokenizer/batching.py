@@ -27,9 +27,12 @@ def batches_by_length(lengths: Sequence[int], *, max_total: int) -> list[list[in
 
 
 def checked_clips(
-    waveforms: Sequence[np.ndarray], *, sample_rate: int, names: Sequence[str] | None = None
+    waveforms: Sequence[np.ndarray], *, sample_rate: int, max_samples: int, names: Sequence[str] | None = None
 ) -> list[torch.Tensor]:
-    """Waveforms as float32 tensors [N]; ValueError names one that is empty, not mono, not finite, at another rate."""
+    """Waveforms as float32 tensors [N].
+
+    ValueError names (by `names`) one that is empty, not mono, not finite, at another rate, or above `max_samples`.
+    """
     if sample_rate != SAMPLE_RATE:
         raise ValueError(
             f"sample_rate={sample_rate}: Whisper takes {SAMPLE_RATE} samples per second; resample the audio first"
@@ -39,6 +42,11 @@ def checked_clips(
         name = names[index] if names is not None else f"clip {index}"
         if waveform.ndim != 1:
             raise ValueError(f"{name}: shape {waveform.shape} is not one channel; take the first channel before")
+        if len(waveform) > max_samples:
+            raise ValueError(
+                f"{name}: lasts {len(waveform) / SAMPLE_RATE:g} s, longer than the {max_samples / SAMPLE_RATE:g} s "
+                "that Whisper's encoder takes at once; cut it or leave it out"
+            )
         clips.append(torch.from_numpy(checked_waveform(waveform, name=name)))
     return clips
 

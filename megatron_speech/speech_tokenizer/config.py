@@ -61,17 +61,27 @@ class WhisperVQConfig(WhisperConfig):
                 "is not implemented; use a bidirectional tokenizer"
             )
         if self.pooling_kernel_size is not None and self.pooling_type != "avg":
-            raise ValueError(f"{holder}: pooling_type={self.pooling_type}: only avg is implemented")
+            raise ValueError(f"{holder}: pooling_type={self.pooling_type}: only avg is implemented; use it")
         if self.quantize_vocab_size is None:
             return
         pooling = self.pooling_position if self.pooling_kernel_size is not None else 0
         if pooling is None or not 0 <= pooling <= self.quantize_position <= self.encoder_layers:
             raise ValueError(
                 f"{holder}: pooling_position={pooling}, quantize_position={self.quantize_position}: must satisfy "
-                f"0 <= pooling_position <= quantize_position <= {self.encoder_layers} layers"
+                f"0 <= pooling_position <= quantize_position <= {self.encoder_layers} layers; move them"
             )
 
     @property
     def rates(self) -> SpeechRates:
         """Samples, frames and tokens of this shape."""
         return SpeechRates(hop=HOP, frames_per_token=CONV_STRIDE * (self.pooling_kernel_size or 1))
+
+    @property
+    def max_codes(self) -> int:
+        """Codes of the longest clip: what the position table covers (30 s in a Whisper model)."""
+        return self.max_source_positions // (self.pooling_kernel_size or 1)
+
+    @property
+    def max_samples(self) -> int:
+        """Samples of the longest clip."""
+        return self.max_codes * self.rates.samples_per_token

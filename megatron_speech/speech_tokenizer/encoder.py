@@ -86,18 +86,13 @@ class WhisperVQEncoder(nn.Module):
                 self.register_buffer("position_means", torch.zeros_like(self.embed_positions2.weight))
 
     def front(self, batch: MelBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        """States [B, T, D] after the pooling and the number of real ones, int [B].
-
-        ValueError if a clip is longer than the position table (30 s).
-        """
+        """States [B, T, D] after the pooling and the number of real ones, int [B], of clips up to `max_samples`."""
         keep_B1F = within(batch.frames_B, batch.mel_BMF.shape[2])[:, None]
         hidden_BDF = F.gelu(self.conv1(batch.mel_BMF)) * keep_B1F
         hidden_BTD = F.gelu(self.conv2(hidden_BDF)).transpose(1, 2)
         lengths_B = -(-batch.spoken_B // CONV_STRIDE)
         num_frames = hidden_BTD.shape[1]
-        if num_frames > len(self.embed_positions.weight):
-            limit = len(self.embed_positions.weight) * CONV_STRIDE * HOP / 16000
-            raise ValueError(f"a clip is longer than the {limit:g} s a Whisper encoder takes at once; cut it before")
+        assert num_frames <= len(self.embed_positions.weight), f"{num_frames=} is beyond the table: check clips before"
         hidden_BTD = hidden_BTD + self.embed_positions.weight[:num_frames]
         hidden_BTD = self._run(hidden_BTD, lengths_B, 0, self.pool_at)
         if self.pooling > 1:

@@ -12,12 +12,13 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import nn
 from transformers.models.whisper.modeling_whisper import WhisperDecoder
 
+from megatron_speech.artifact import read_json
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.encoder import WhisperVQEncoder
 from megatron_speech.speech_tokenizer.recognizer import greedy
@@ -62,7 +63,7 @@ class TextSide:
         self.tokenizer = Tokenizer.from_file(str(require(folder / "tokenizer.json")))
         # Angle brackets in a transcript are text, not control.
         self.tokenizer.encode_special_tokens = True
-        settings = json.loads(require(folder / "generation_config.json").read_text())
+        settings = read_json(require(folder / "generation_config.json"))
         names = ["<|startoftranscript|>", "<|notimestamps|>"]
         if settings.get("is_multilingual", False):
             names[1:1] = ["<|en|>", "<|transcribe|>"]
@@ -83,7 +84,7 @@ class TextSide:
     def _special(self, name: str, folder: Path) -> int:
         token = self.tokenizer.token_to_id(name)
         if token is None:
-            raise ValueError(f"{folder / 'tokenizer.json'}: no token {name}; it is not a Whisper tokenizer")
+            raise ValueError(f"{folder / 'tokenizer.json'}: no token {name}; name a Whisper model's folder")
         return token
 
 
@@ -114,7 +115,7 @@ def write_text(
 
 def load_config(folder: Path) -> WhisperVQConfig:
     """The configuration in `folder`, refused by name where this version cannot do what it asks."""
-    values = json.loads(require(folder / "config.json").read_text())
+    values = read_json(require(folder / "config.json"))
     config = WhisperVQConfig(**{key: value for key, value in values.items() if key != "model_type"})
     config.require_supported(str(folder))
     return config
@@ -132,17 +133,24 @@ def load_weights(model: nn.Module, folder: Path, *, missing_ok: tuple[str, ...])
     path = require(folder / WEIGHTS)
     wanted = model.state_dict()
     # A decoder's output projection is its embedding; an encoder-only model leaves upper layers unread.
-    with safe_open(path, framework="pt") as file:
-        found = set(file.keys()) & wanted.keys()
-        state = {key: file.get_tensor(key).float() for key in sorted(found)}
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = set(file.keys()) & wanted.keys()
+            state = {key: file.get_tensor(key).float() for key in sorted(found)}
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not readable as safetensors ({error}); it is damaged, make it again") from error
     missing = [key for key in wanted if key not in state and not key.startswith(missing_ok)]
     if missing:
         raise ValueError(
-            f"{path}: lacks {len(missing)} weights of this model, first {missing[0]}; it is another kind of model"
+            f"{path}: lacks {len(missing)} weights of this model, first {missing[0]}; "
+            "name a folder whose files belong together"
         )
     for key, value in state.items():
         if value.shape != wanted[key].shape:
-            raise ValueError(f"{path}: {key} is {tuple(value.shape)}, config.json says {tuple(wanted[key].shape)}")
+            raise ValueError(
+                f"{path}: {key} is {tuple(value.shape)}, config.json says {tuple(wanted[key].shape)}; name a folder "
+                "whose files belong together"
+            )
     model.load_state_dict(state, strict=False)
 
 

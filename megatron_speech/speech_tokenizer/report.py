@@ -49,7 +49,7 @@ def run_report(config: TokenizerReportConfig) -> None:
     with make_artifact(config.output, kind=KIND, config=config, inputs=inputs) as draft:
         for name, folder in config.audio.items():
             records = list(islice(read_audio_shards(folder), config.max_utterances))
-            for codes in tokenizer.encode([record.waveform for record in records]):
+            for codes in tokenizer.encode([record.waveform for record in records], names=names_of(records)):
                 counts_K += np.bincount(codes, minlength=len(counts_K))
             heard = {reader: read(records, name, reader, function) for reader, function in readers.items()}
             for reader, texts in heard.items():
@@ -67,7 +67,7 @@ def make_readers(config: TokenizerReportConfig, tokenizer: SpeechTokenizer) -> d
 
     def of_whisper(folder: Path) -> Reader:
         recognizer = WhisperRecognizer.load(folder)
-        return lambda records: recognizer.transcribe([record.waveform for record in records])
+        return lambda records: recognizer.transcribe([record.waveform for record in records], names=names_of(records))
 
     readers: dict[str, Reader] = {
         "without bottleneck": of_whisper(config.whisper),
@@ -78,6 +78,11 @@ def make_readers(config: TokenizerReportConfig, tokenizer: SpeechTokenizer) -> d
     else:
         log.warning("%s is not there: the report goes without an independent judge", config.judge)
     return readers
+
+
+def names_of(records: list[AudioRecord]) -> list[str]:
+    """What errors call them."""
+    return [f"utterance {record.key}" for record in records]
 
 
 def read(records: list[AudioRecord], name: str, reader: str, function: Reader) -> list[str]:

@@ -78,7 +78,8 @@ class SpeechTokenizer:
         `batch_seconds` of padded audio are encoded at a time. ValueError names (by `names`) a clip that is empty, not
         finite, at another rate or too long.
         """
-        clips = checked_clips(waveforms, sample_rate=sample_rate, names=names)
+        max_samples = self.model.config.max_samples
+        clips = checked_clips(waveforms, sample_rate=sample_rate, max_samples=max_samples, names=names)
         device = self.codebook.device
         codes: list[np.ndarray] = [np.empty(0, np.int32)] * len(clips)
         for batch in batches_by_length([len(clip) for clip in clips], max_total=int(batch_seconds * SAMPLE_RATE)):
@@ -92,15 +93,23 @@ class SpeechTokenizer:
     def recognize(self, codes: Sequence[np.ndarray], *, batch_codes: int = 4096) -> list[str]:
         """Texts that the recogniser reads in sequences of codes, in their order; empty codes give the empty text.
 
-        ValueError if the folder holds no recogniser or a code lies outside the codebook.
+        ValueError if the folder holds no recogniser, a code lies outside the codebook, or a sequence is too long.
         """
         if self.text is None:
             raise ValueError(
-                "this speech tokenizer holds its encoder only (quantize_encoder_only): it cannot recognise"
+                "this speech tokenizer holds its encoder only (quantize_encoder_only): it cannot recognise; "
+                "use the folder it was cut from"
             )
         for index, clip in enumerate(codes):
             if len(clip) and not 0 <= int(np.min(clip)) <= int(np.max(clip)) < self.codebook_size:
-                raise ValueError(f"recognize: sequence {index} has a code outside 0..{self.codebook_size - 1}")
+                raise ValueError(
+                    f"recognize: sequence {index} has a code outside 0..{self.codebook_size - 1}; use its tokenizer"
+                )
+            if len(clip) > self.model.config.max_codes:
+                raise ValueError(
+                    f"recognize: sequence {index} has {len(clip)} codes, the recogniser reads at most "
+                    f"{self.model.config.max_codes}; cut it"
+                )
         spoken = [index for index, clip in enumerate(codes) if len(clip)]
         texts = [""] * len(codes)
         for batch in batches_by_length([len(codes[index]) for index in spoken], max_total=batch_codes):

@@ -98,7 +98,12 @@ def read_clips(config: TrainSpeechTokenizerConfig, model: SpeechRecognitionModel
     with tqdm(desc="front end", unit="s", unit_scale=True) as bar, torch.no_grad():
         for records in windows(read_audio_shards(config.audio), 512):
             names = [f"{config.audio}: utterance {record.key}" for record in records]
-            waves = checked_clips([record.waveform for record in records], sample_rate=SAMPLE_RATE, names=names)
+            waves = checked_clips(
+                [record.waveform for record in records],
+                sample_rate=SAMPLE_RATE,
+                max_samples=model.config.max_samples,
+                names=names,
+            )
             states = front_states(model, waves, bar)
             for record, wave, states_TD in zip(records, waves, states, strict=True):
                 kept = wave if config.unfreeze_at_step is not None else None
@@ -127,11 +132,11 @@ def place_positions(model: SpeechRecognitionModel, config: TrainSpeechTokenizerC
     if not config.bottleneck.subtract_position_means:
         encoder.embed_positions2.weight.data.zero_()
         return
-    size = SAMPLE_RATE * 30
+    size = model.config.max_samples
     speech = np.concatenate(list(_first_samples(config.audio, size * POSITION_WINDOWS)))
     whole = len(speech) // size
     if whole == 0:
-        raise ValueError(f"audio={config.audio}: holds less than 30 s of speech; add utterances")
+        raise ValueError(f"audio={config.audio}: holds less than {size / SAMPLE_RATE:g} s of speech; add utterances")
     with torch.no_grad():
         for window in tqdm(np.split(speech[: whole * size], whole), desc="mean states", unit="window"):
             batch = mel_batch([torch.from_numpy(window)], model.config)

@@ -40,11 +40,18 @@ class WhisperRecognizer:
 
     @torch.no_grad()
     def transcribe(
-        self, waveforms: Sequence[np.ndarray], *, sample_rate: int = SAMPLE_RATE, batch_seconds: float = 60.0
+        self,
+        waveforms: Sequence[np.ndarray],
+        *,
+        sample_rate: int = SAMPLE_RATE,
+        batch_seconds: float = 60.0,
+        names: Sequence[str] | None = None,
     ) -> list[str]:
-        """Texts of mono waveforms, in their order; `batch_seconds` of padded audio at a time."""
+        """Texts of mono waveforms, in their order; `batch_seconds` of padded audio at a time, errors by `names`."""
         tail = torch.zeros(int(TAIL_S * SAMPLE_RATE))
-        clips = [torch.cat([clip, tail]) for clip in checked_clips(waveforms, sample_rate=sample_rate)]
+        longest = self.model.config.max_samples - len(tail)
+        checked = checked_clips(waveforms, sample_rate=sample_rate, max_samples=longest, names=names)
+        clips = [torch.cat([clip, tail]) for clip in checked]
         texts = [""] * len(clips)
         for batch in batches_by_length([len(clip) for clip in clips], max_total=int(batch_seconds * SAMPLE_RATE)):
             encoder = self.model.encoder

@@ -46,15 +46,15 @@ def test_first_of_two_channels_and_a_word_about_it(tmp_path: Path, caplog: pytes
 
 def test_files_that_are_no_audio_are_named(tmp_path: Path) -> None:
     (tmp_path / "broken.wav").write_bytes(b"RIFF and then nothing")
-    with pytest.raises(ValueError, match=r"broken\.wav: not readable as audio"):
+    with pytest.raises(ValueError, match=r"broken\.wav: not readable as audio .*; convert it"):
         read_audio(tmp_path / "broken.wav")
     soundfile.write(tmp_path / "empty.wav", np.zeros(0, np.float32), 16000)
-    with pytest.raises(ValueError, match=r"empty\.wav: no samples"):
+    with pytest.raises(ValueError, match=r"empty\.wav: no samples; leave it out"):
         read_audio(tmp_path / "empty.wav")
     soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan], np.float32), 16000, subtype="FLOAT")
-    with pytest.raises(ValueError, match=r"nan\.wav: 1 of 2 samples are not finite"):
+    with pytest.raises(ValueError, match=r"nan\.wav: 1 of 2 samples are not finite; leave it out or make it again"):
         read_audio(tmp_path / "nan.wav")
-    with pytest.raises(FileNotFoundError, match=r"absent\.wav: no such audio file"):
+    with pytest.raises(FileNotFoundError, match=r"absent\.wav: no such audio file; correct the path"):
         read_audio(tmp_path / "absent.wav")
 
 
@@ -62,5 +62,5 @@ def test_written_files_are_read_back(tmp_path: Path) -> None:
     for name in ("a.wav", "a.flac"):
         write_audio(tmp_path / name, tone())
         np.testing.assert_allclose(read_audio(tmp_path / name), tone(), atol=1 / 32767)
-    with pytest.raises(ValueError, match=r"a\.mp3: audio is written as"):
+    with pytest.raises(ValueError, match=r"a\.mp3: audio is written as .wav or .flac; choose"):
         write_audio(tmp_path / "a.mp3", tone())

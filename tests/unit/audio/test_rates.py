@@ -23,6 +23,11 @@ def test_a_hop_that_does_not_divide_is_refused() -> None:
         SpeechRates(hop=150)
 
 
+def test_a_rate_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="frames_per_token=0 must be above 0; use"):
+        SpeechRates(frames_per_token=0)
+
+
 def test_a_started_token_counts() -> None:
     rates = SpeechRates(frames_per_token=8)
     assert [rates.tokens(n) for n in (0, 1, 1280, 1281)] == [0, 1, 1, 2]

@@ -100,12 +100,27 @@ def test_another_sample_rate_is_refused(tmp_path: Path) -> None:
             source.write_bytes(data)
             tar.add(source, arcname=f"a.{suffix}")
     rewrite_facts(folder, xxh3=_checksum(path), utterances=1)
-    with pytest.raises(ValueError, match="24000 samples per second; audio shards hold 16000"):
+    with pytest.raises(ValueError, match="24000 samples per second, not 16000; resample it"):
+        list(read_audio_shards(folder))
+
+
+def test_an_incomplete_utterance_is_named(tmp_path: Path) -> None:
+    folder = make(tmp_path / "audio")
+    path = folder / "part-000000.tar"
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        tar.addfile(tarfile.TarInfo("a.txt"))
+    rewrite_facts(folder, xxh3=_checksum(path), utterances=1)
+    with pytest.raises(ValueError, match="utterance a lacks flac, json; make the audio again"):
         list(read_audio_shards(folder))
 
 
 @pytest.mark.parametrize(
-    ("key", "reason"), [("a.b", "must be letters"), ("a/b", "must be letters"), ("item-0", "appears twice")]
+    ("key", "reason"),
+    [
+        ("a.b", "must be letters.*; rename it"),
+        ("a/b", "must be letters.*; rename it"),
+        ("item-0", "appears twice; give each"),
+    ],
 )
 def test_keys_become_file_names(tmp_path: Path, key: str, reason: str) -> None:
     extra = AudioRecord(key=key, waveform=np.zeros(10, np.float32), text="")

@@ -38,7 +38,7 @@ def test_references_without_words_are_left_out_and_counted() -> None:
 
 
 def test_unpaired_lists_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 references but 1 hypotheses"):
+    with pytest.raises(ValueError, match="2 references but 1 hypotheses; give one for each"):
         error_rates(["a", "b"], ["a"])
 
 

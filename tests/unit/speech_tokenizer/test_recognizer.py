@@ -91,7 +91,8 @@ def test_transcripts_do_not_depend_on_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("clip", "rate", "message"),
     [
-        (np.zeros(0, np.float32), 16000, "clip 0: no samples"),
+        (np.zeros(0, np.float32), 16000, "utterance a: no samples; leave it out"),
+        (np.zeros(448001, np.float32), 16000, r"utterance a: lasts 28.0001 s, longer than the 28 s .*; cut it"),
         (np.full(100, np.nan, np.float32), 16000, "100 of 100 samples are not finite"),
         (np.zeros((100, 2), np.float32), 16000, "not one channel"),
         (np.zeros(100, np.float32), 8000, "sample_rate=8000"),
@@ -100,4 +101,4 @@ def test_transcripts_do_not_depend_on_order(tmp_path: Path) -> None:
 def test_bad_audio_is_named(tmp_path: Path, clip: np.ndarray, rate: int, message: str) -> None:
     recognizer = WhisperRecognizer.load(write_toy_whisper(tmp_path / "whisper"))
     with pytest.raises(ValueError, match=message):
-        recognizer.transcribe([clip], sample_rate=rate)
+        recognizer.transcribe([clip], sample_rate=rate, names=["utterance a"])

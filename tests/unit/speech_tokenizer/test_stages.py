@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from megatron_speech.artifact import read_manifest
-from megatron_speech.audio.shards import read_audio_shards
+from megatron_speech.artifact import make_artifact, read_manifest
+from megatron_speech.audio.shards import AudioRecord, read_audio_shards, write_audio_shards
 from megatron_speech.config.speech_tokenizer import (
     BottleneckConfig,
     TokenizerReportConfig,
@@ -26,6 +26,7 @@ from megatron_speech.speech_tokenizer.report import run_report
 from megatron_speech.speech_tokenizer.tokenize import run_tokenization
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.speech_tokenizer.train import Clip, run_training
+from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
 from megatron_speech.vocabulary import Vocabulary
 from tests.unit.speech_tokenizer.toys import WORDS, noise, write_toy_audio, write_toy_whisper
 
@@ -155,15 +156,38 @@ def test_encoder_alone_encodes_but_does_not_recognise(tokenizer_folder: Path, tm
     whole, part = SpeechTokenizer.load(tokenizer_folder), SpeechTokenizer.load(tmp_path)
     clip = noise(16000, 1)
     assert np.array_equal(part.encode([clip])[0], whole.encode([clip])[0])
-    with pytest.raises(ValueError, match="cannot recognise"):
+    with pytest.raises(ValueError, match="cannot recognise; use the folder"):
         part.recognize([np.array([1, 2])])
 
 
 def test_a_code_outside_the_codebook_is_refused(tokenizer_folder: Path) -> None:
     tokenizer = SpeechTokenizer.load(tokenizer_folder)
-    with pytest.raises(ValueError, match=r"sequence 1 has a code outside 0\.\.31"):
+    with pytest.raises(ValueError, match=r"sequence 1 has a code outside 0\.\.31; use"):
         tokenizer.recognize([np.array([1]), np.array([32])])
+    with pytest.raises(ValueError, match="sequence 0 has 376 codes, the recogniser reads at most 375; cut it"):
+        tokenizer.recognize([np.zeros(376, np.int32)])
     assert tokenizer.recognize([np.array([], dtype=np.int32)]) == [""]
+
+
+def test_speech_that_is_too_long_is_named_by_its_utterance(world: Path, tokenizer_folder: Path, tmp_path: Path) -> None:
+    record = AudioRecord(key="sermon", waveform=noise(480001, 0), text="alpha")
+    with make_artifact(tmp_path / "audio", kind="audio", config={}) as draft:
+        draft.facts |= write_audio_shards(draft.folder, [record], name="long")
+    audio, message = tmp_path / "audio", r"utterance sermon: lasts 30.0001 s, longer than the 30 s .*; cut it"
+    with pytest.raises(ValueError, match=message):
+        run_training(training(world, "too-long", audio=audio))
+    with pytest.raises(ValueError, match=message):
+        run_tokenization(TokenizeSpeechConfig(tokenizer=tokenizer_folder, audio=audio, output=tmp_path / "codes"))
+    with pytest.raises(ValueError, match=message):
+        run_report(
+            TokenizerReportConfig(
+                tokenizer=tokenizer_folder,
+                whisper=world / "whisper",
+                judge=world / "no-judge",
+                audio={"long": audio},
+                output=tmp_path / "report",
+            )
+        )
 
 
 def test_missing_folder_is_one_line(tmp_path: Path) -> None:
@@ -180,11 +204,19 @@ def test_weights_of_another_shape_are_refused(world: Path, tmp_path: Path) -> No
     values = json.loads((world / "whisper" / "config.json").read_text())
     (tmp_path / "model.safetensors").symlink_to(world / "whisper" / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps({**values, "encoder_ffn_dim": 48}))
-    with pytest.raises(ValueError, match=r"config\.json says \(48"):
+    with pytest.raises(ValueError, match=r"config\.json says \(48.*; name a folder"):
         load_model(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({**values, "encoder_layers": 4}))
-    with pytest.raises(ValueError, match=r"lacks \d+ weights"):
+    with pytest.raises(ValueError, match=r"lacks \d+ weights.*; name a folder"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "model.safetensors"])
+def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
+    folder = write_toy_whisper(tmp_path / "whisper")
+    (folder / name).write_bytes((folder / name).read_bytes()[:40])
+    with pytest.raises(ValueError, match=rf"{name}.* is damaged"):
+        WhisperRecognizer.load(folder)
 
 
 def test_failed_training_leaves_no_folder(world: Path) -> None:
