@@ -10,17 +10,18 @@ user error leaves as one line on stderr and exit status 2.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 import sys
-import typing
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse import ArgumentError, ArgumentParser, Namespace, get_loader, set_parsing_settings
+
+from megatron_speech.config.given import given_settings
+from megatron_speech.config.mistakes import first_mistake
 
 Schema = TypeVar("Schema")
 
@@ -33,15 +34,22 @@ def parse_config(schema: type[Schema], *, description: str, args: Sequence[str] 
     parser = ArgumentParser(description=description, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="YAML file; repeat it to let a later file override.")
     parser.add_class_arguments(schema, as_group=False)
+    args = sys.argv[1:] if args is None else args
+    load = get_loader("yaml")
     with user_errors():
+        given = {} if {"-h", "--help"} & set(args) else given_settings(args, load)
         try:
             namespace = parser.parse_args(args)
             values = parser.instantiate(namespace)
-        except ArgumentError as error:
-            raise ValueError(_one_line(error, schema)) from error
-        except UnicodeDecodeError as error:
-            raise ValueError(f"--config: a file is not UTF-8 ({error}); write it as plain text") from error
-        return schema(**{field.name: values[field.name] for field in dataclasses.fields(schema)})  # type: ignore[arg-type]
+            return schema(**{field.name: values[field.name] for field in dataclasses.fields(schema)})  # type: ignore[arg-type]
+        except ValueError as error:
+            raise ValueError(_rule_alone(str(error))) from error
+        except (ArgumentError, TypeError) as error:
+            if mistake := first_mistake(schema, given, load):
+                raise ValueError(mistake) from error
+            if isinstance(error, TypeError):
+                raise
+            raise ValueError(f"{str(error).removeprefix('error: ')}; see --help for the rule") from error
 
 
 @contextmanager
@@ -74,26 +82,7 @@ def dump_yaml(config: Any, path: Path) -> None:
     path.write_text(yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True))
 
 
-def _one_line(error: ArgumentError, schema: type) -> str:
-    """jsonargparse's message on one line, with the nearest known key when a key is unknown."""
-    text = " ".join(str(error).split()).removeprefix("error: ")
-    forms = (r"does not accept option '([^']+)'", r"unrecognized arguments: --([^ =]+)", r"Option '([^']+)' is not acc")
-    unknown = re.search("|".join(forms), text)
-    if unknown is None:
-        return f"{text}; see --help for the rule"
-    key = (unknown[1] or unknown[2] or unknown[3]).split(".")[-1]
-    near = difflib.get_close_matches(key, _field_names(schema), n=1)
-    return f"{text}; " + (f"did you mean {near[0]!r}?" if near else "see --help for the keys")
-
-
-def _field_names(schema: Any) -> set[str]:
-    """Names of all fields of a dataclass and of the dataclasses inside its field types."""
-    names: set[str] = set()
-    waiting = [schema]
-    while waiting:
-        kind = waiting.pop()
-        waiting.extend(typing.get_args(kind))
-        if dataclasses.is_dataclass(kind):
-            names.update(field.name for field in dataclasses.fields(kind))
-            waiting.extend(typing.get_type_hints(kind).values())
-    return names
+def _rule_alone(text: str) -> str:
+    """A schema's own rule, also out of jsonargparse's list of what it tried for an optional section."""
+    tried = re.search(r"Union subtypes.*?Errors:\s*- (.*?)\s*- Expected a <class 'NoneType'>", text, re.DOTALL)
+    return tried[1] if tried else text

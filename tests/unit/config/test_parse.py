@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -25,6 +26,24 @@ SCHEMA_OF = {
 class _Inner:
     size: int = 1
     """A size."""
+    weight: float | None = None
+    """A weight."""
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"size={self.size} must be at least 1; raise it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Whole:
+    path: Path
+    """A file."""
+    kind: Literal["a", "b"] = "a"
+    """A choice."""
+    voices: tuple[str, ...] = ()
+    """Names."""
+    inner: _Inner = field(default_factory=_Inner)
+    """Nested deeper."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +54,12 @@ class _Outer:
     """Nested."""
     by_name: dict[str, _Inner] = field(default_factory=dict)
     """Nested by name."""
+    whole: _Whole | None = None
+    """Nested, or left out."""
 
     def __post_init__(self) -> None:
-        if self.inner.size < 1:
-            raise ValueError(f"inner.size={self.inner.size} must be at least 1; raise it")
+        if self.inner.size > 9:
+            raise ValueError(f"inner.size={self.inner.size} must be at most 9; lower it")
 
 
 def _parse(tmp_path: Path, text: str, *args: str) -> _Outer:
@@ -66,15 +87,71 @@ def test_files_then_overrides(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("folder: a\nsise: 3\n", "sise"),
-        ("folder: a\ninner: {sise: 3}\n", "sise"),
-        ("folder: a\ninner: {size: 1e3}\n", "size"),
-        ("folder: a\ninner: {size: 0}\n", "inner.size=0 must be at least 1; raise it"),
-        ("inner: {size: 2}\n", "folder"),
+        ("sise: 3", "sise: no such key; the keys there are folder, inner, by_name, whole"),
+        ("inner: {sise: 3}", "inner.sise: no such key; did you mean 'size'?"),
+        ("inner: {size: 1e3}", "inner.size=1000.0 must be an integer; correct it"),
+        ("inner: {size: 10}", "inner.size=10 must be at most 9; lower it"),
+        ("inner: {weight: x}", "inner.weight=x must be a number or null; correct it"),
+        ("inner: 3", "inner=3 must be a section with the keys size, weight; correct it"),
+        ("inner:", "inner=null must be a section with the keys size, weight; correct it"),
+        ("by_name: {x: {size: y}}", "by_name.x.size=y must be an integer; correct it"),
+        ("by_name: {x: {sise: 2}}", "by_name.x.sise: no such key; did you mean 'size'?"),
+        ("by_name: [x]", "by_name=['x'] must be a mapping of names to values; correct it"),
+        ("whole: {path: a, kin: b}", "whole.kin: no such key; did you mean 'kind'?"),
+        ("whole: {path: a, kind: c}", "whole.kind=c must be one of a, b; correct it"),
+        ("whole: {path: a, voices: [b, true]}", "whole.voices[1]=true must be text; correct it"),
+        ("whole: {path: a, inner: {size: x}}", "whole.inner.size=x must be an integer; correct it"),
+        ("whole: {path: a, inner: {size: 0}}", "size=0 must be at least 1; raise it"),
+        ("whole: {kind: b}", "whole.path is missing; it has no default, give it"),
+        ("whole: 3", "whole=3 must be a section with the keys path, kind, voices, inner or null; correct it"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, named: str):
-    assert named in _error(capsys, tmp_path, text)
+    assert _error(capsys, tmp_path, f"folder: a\n{text}\n") == f"error: {named}"
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["--whole.inner.size", "x"], "whole.inner.size=x must be an integer; correct it"),
+        (["--whole.kind=c", "--whole.path", "3"], "whole.kind=c must be one of a, b; correct it"),
+        (["--whole.kind", "b"], "whole.path is missing; it has no default, give it"),
+        (["--by_name.x.size", "y"], "by_name.x.size=y must be an integer; correct it"),
+        (["--inne.size", "2"], "inne: no such key; did you mean 'inner'?"),
+        (["--inner.weight", "null", "--inner.size", "1.5"], "inner.size=1.5 must be an integer; correct it"),
+        (["--inner.size"], "argument --inner.size: expected one argument; see --help for the rule"),
+    ],
+)
+def test_overrides_are_told_their_mistakes_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], args: list[str], named: str
+):
+    assert _error(capsys, tmp_path, "folder: a\n", *args) == f"error: {named}"
+
+
+def test_a_missing_key_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert _error(capsys, tmp_path, "inner: {size: 2}\n") == "error: folder is missing; it has no default, give it"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("folder: a\nfolder: b\n", ":2: key folder already stands in line 1; keep one of them"),
+        ("folder: a\ninner:\n  size: 1\n  size: 2\n", ":4: key inner.size already stands in line 3; keep"),
+        ("folder: a\nby_name: {x: {size: 1}, x: {size: 2}}\n", ":2: key by_name.x already stands in line 2; keep"),
+        ("folder: [a\nb: c]\n", ":2: not YAML"),
+        ("- folder\n", ": must be a mapping of keys to values"),
+        ("", ": must be a mapping of keys to values"),
+    ],
+)
+def test_a_faulty_file_is_named_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, named: str
+):
+    assert f"{tmp_path / 'c.yaml'}{named}" in _error(capsys, tmp_path, text)
+
+
+def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    missing = str(tmp_path / "d.yaml")
+    assert f"{missing}: no such file; correct the path" in _error(capsys, tmp_path, "folder: a\n", "--config", missing)
 
 
 def test_user_errors_are_one_line_and_bugs_keep_their_traceback(capsys: pytest.CaptureFixture[str]):
