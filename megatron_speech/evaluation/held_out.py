@@ -2,7 +2,8 @@
 
 What training scores is scored: tokens from `target_start` on (the target side of recognition and synthesis), the
 end-of-document id that packing appends, special ids counted as text. The first token of a document is not, because
-nothing predicts it. Intervals resample documents. Price: one forward pass over every document, cut to `max_tokens`.
+nothing predicts it. Intervals resample documents. Price: one forward pass over every document, cut to `max_tokens`,
+whose ids all wait in memory.
 """
 
 from __future__ import annotations
@@ -17,28 +18,34 @@ from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import read_documents
 from megatron_speech.evaluation.likelihood import Request, Scorer
 from megatron_speech.evaluation.statistics import Bootstrap
+from megatron_speech.vocabulary import Vocabulary
 
 
-def run_held_out(model: Scorer, config: HeldOutConfig, bootstrap: Bootstrap) -> dict[str, Any]:
-    """By source and modality: loss with its interval and the number of tokens; ValueError for foreign shards."""
-    results: dict[str, Any] = {}
+def read_held_out(config: HeldOutConfig, vocabulary: Vocabulary) -> dict[str, list[Request]]:
+    """What is scored of every source; ValueError for foreign shards and for a source with nothing to score."""
+    requests: dict[str, list[Request]] = {}
     for name, folder in config.sources.items():
-        documents = itertools.islice(read_documents(folder, vocabulary=model.vocabulary), config.max_documents)
-        requests = [
-            request for document in documents if (request := scored_request(document, model, config.max_tokens))
-        ]
-        if not requests:
+        documents = itertools.islice(read_documents(folder, vocabulary=vocabulary), config.max_documents)
+        cut = (scored_request(document, vocabulary, config.max_tokens) for document in documents)
+        requests[name] = [request for request in cut if request]
+        if not requests[name]:
             raise ValueError(
                 f"held_out.sources.{name}={folder}: no document has a token to score within "
                 f"held_out.max_tokens={config.max_tokens}; raise it"
             )
-        results[name] = {"documents": len(requests), **_losses(model, requests, bootstrap)}
-    return results
+    return requests
 
 
-def scored_request(document: TokenDocument, model: Scorer, max_tokens: int) -> Request | None:
+def run_held_out(model: Scorer, sources: dict[str, list[Request]], bootstrap: Bootstrap) -> dict[str, Any]:
+    """By source and modality: loss with its interval and the number of tokens."""
+    return {
+        name: {"documents": len(requests), **_losses(model, requests, bootstrap)} for name, requests in sources.items()
+    }
+
+
+def scored_request(document: TokenDocument, vocabulary: Vocabulary, max_tokens: int) -> Request | None:
     """Ids given and ids scored; None where the cut leaves nothing to score."""
-    tokens = [*document.tokens.tolist(), model.vocabulary.end_of_document][:max_tokens]
+    tokens = [*document.tokens.tolist(), vocabulary.end_of_document][:max_tokens]
     start = max(1, document.target_start)
     return (tokens[:start], tokens[start:]) if start < len(tokens) else None
 

@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifact import is_made, make_artifact, write_atomic
 from megatron_speech.config.evaluation import EvaluationConfig
-from megatron_speech.evaluation.cloze import read_cloze, run_cloze
-from megatron_speech.evaluation.geo_qa import read_questions, run_geo_qa
-from megatron_speech.evaluation.held_out import run_held_out
-from megatron_speech.evaluation.likelihood import Scorer
+from megatron_speech.evaluation.cloze import ClozeItem, read_cloze, run_cloze
+from megatron_speech.evaluation.geo_qa import Question, read_questions, run_geo_qa
+from megatron_speech.evaluation.held_out import read_held_out, run_held_out
+from megatron_speech.evaluation.likelihood import Request, Scorer
 from megatron_speech.evaluation.statistics import Bootstrap
-from megatron_speech.inference.model import LanguageModel
+from megatron_speech.inference.model import LanguageModel, read_vocabulary
+from megatron_speech.vocabulary import Vocabulary
 
 
 def run_evaluation(config: EvaluationConfig) -> None:
@@ -31,9 +33,11 @@ def run_evaluation(config: EvaluationConfig) -> None:
     if is_made(config.output, kind="evaluation", config=config, inputs=inputs):
         logging.getLogger(__name__).info("%s: already done", config.output)
         return
+    # Everything is read before the model is loaded: a defect in the last file must not cost the work on the first.
+    items = read_items(config, read_vocabulary(config.model))
     model = LanguageModel.load(config.model, dtype=config.dtype)
     with make_artifact(config.output, kind="evaluation", config=config, inputs=inputs) as draft:
-        results, records = measure(model, config)
+        results, records = measure(model, items, config)
         write_atomic(draft.folder / "evaluation.json", json.dumps(results, indent=1) + "\n")
         write_atomic(draft.folder / "items.jsonl", "".join(json.dumps(record) + "\n" for record in records))
         draft.facts |= results
@@ -46,19 +50,34 @@ def evaluation_inputs(config: EvaluationConfig) -> list[Path]:
     return [config.model, *files, *config.held_out.sources.values()]
 
 
-def measure(model: Scorer, config: EvaluationConfig) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+@dataclass(frozen=True, kw_only=True)
+class Items:
+    """What is asked of a model; empty where nothing is."""
+
+    cloze: list[ClozeItem]
+    questions: list[Question]
+    held_out: dict[str, list[Request]]
+
+
+def read_items(config: EvaluationConfig, vocabulary: Vocabulary) -> Items:
+    """Everything the configuration names, in the ids of `vocabulary`; ValueError names what is wrong with it."""
+    return Items(
+        cloze=read_cloze(config.cloze, vocabulary) if config.cloze else [],
+        questions=read_questions(config.geo_qa, vocabulary) if config.geo_qa else [],
+        held_out=read_held_out(config.held_out, vocabulary),
+    )
+
+
+def measure(model: Scorer, items: Items, config: EvaluationConfig) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Results as described above, and the records behind the accuracies."""
     bootstrap = Bootstrap(seed=config.seed, resamples=config.resamples)
-    # Read everything before the first forward pass: a defect in the last file must not cost the work on the first.
-    cloze = read_cloze(config.cloze, model.vocabulary) if config.cloze else []
-    questions = read_questions(config.geo_qa, model.vocabulary) if config.geo_qa else []
     results: dict[str, Any] = {"model": str(config.model)}
     records: list[dict[str, Any]] = []
-    if cloze:
-        results["cloze"], lines = run_cloze(model, cloze, bootstrap)
+    if items.cloze:
+        results["cloze"], lines = run_cloze(model, items.cloze, bootstrap)
         records += lines
-    if questions:
-        results["geo_qa"], lines = run_geo_qa(model, questions, bootstrap)
+    if items.questions:
+        results["geo_qa"], lines = run_geo_qa(model, items.questions, bootstrap)
         records += lines
-    results["held_out"] = run_held_out(model, config.held_out, bootstrap)
+    results["held_out"] = run_held_out(model, items.held_out, bootstrap)
     return results, records

@@ -24,7 +24,7 @@ from megatron_speech.config.samples import SamplesConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import write_documents
 from megatron_speech.inference.generate import Generation, Request, generate
-from megatron_speech.inference.model import LanguageModel
+from megatron_speech.inference.model import LanguageModel, read_vocabulary
 from megatron_speech.inference.sampling import Sampling, allowed_ids
 from megatron_speech.interleave.tasks import enclosed, recognition_prompt, speech_ids, synthesis_prompt
 from megatron_speech.text_to_token.utterances import read_utterances
@@ -39,11 +39,11 @@ def make_samples(config: SamplesConfig) -> None:
     if is_made(config.output, kind="samples", config=config, inputs=inputs):
         logger.info("%s: already done", config.output)
         return
-    model = LanguageModel.load(config.model, dtype=config.dtype, device=config.device)
-    wanted, vocabulary = config.utterances, model.vocabulary
+    wanted, vocabulary = config.utterances, read_vocabulary(config.model)
     utterances = list(read_utterances([config.codes], wanted, vocabulary=vocabulary, counts=Counter()))
     if not utterances:
         raise ValueError(f"codes={config.codes}: no utterance passes the filters; widen `utterances`")
+    model = LanguageModel.load(config.model, dtype=config.dtype, device=config.device)
     with make_artifact(config.output, kind="samples", config=config, inputs=inputs) as draft:
         samples, spoken = _samples(model, utterances, config)
         if config.speech_tokenizer:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
@@ -42,17 +42,8 @@ class LanguageModel:
     @classmethod
     def load(cls, folder: Path, *, dtype: Dtype = "float32", device: str = "cpu") -> LanguageModel:
         """Read `folder`; ValueError when embedding and vocabulary disagree, FileNotFoundError when it is absent."""
-        if not (folder / "config.json").is_file():
-            raise FileNotFoundError(
-                f"{folder} holds no config.json: not a Hugging Face folder; run tools/convert_to_hf.py first"
-            )
-        vocabulary = Vocabulary.load(folder)
+        vocabulary = read_vocabulary(folder)
         network = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype), local_files_only=True)
-        if network.config.vocab_size != vocabulary.size:
-            raise ValueError(
-                f"{folder}: config.json has vocab_size={network.config.vocab_size} but vocabulary.json has "
-                f"{vocabulary.size} ids; export the checkpoint again"
-            )
         torch.nn.Module.to(network, device)  # in place; transformers' own `to` is not typed
         return cls(network=network.eval(), tokenizer=TextTokenizer.load(folder), vocabulary=vocabulary)
 
@@ -119,6 +110,25 @@ class LanguageModel:
         )
         pieces = iter(log_probs.double().cpu().split([len(ids) for row in rows for _, ids in row.continuations]))
         return [[next(pieces).numpy() for _ in row.continuations] for row in rows]
+
+
+def read_vocabulary(folder: Path) -> Vocabulary:
+    """The vocabulary of a Hugging Face folder without its weights; errors as of `LanguageModel.load`.
+
+    What a model is to read can so be checked before the model itself is loaded.
+    """
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no config.json: not a Hugging Face folder; run tools/convert_to_hf.py first"
+        )
+    vocabulary = Vocabulary.load(folder)
+    vocab_size = AutoConfig.from_pretrained(folder, local_files_only=True).vocab_size
+    if vocab_size != vocabulary.size:
+        raise ValueError(
+            f"{folder}: config.json has vocab_size={vocab_size} but vocabulary.json has {vocabulary.size} ids; "
+            "export the checkpoint again"
+        )
+    return vocabulary
 
 
 @dataclass(frozen=True)

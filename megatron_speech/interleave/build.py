@@ -25,6 +25,7 @@ from megatron_speech.config.interleave import InterleaveConfig
 from megatron_speech.data.corpus import TextDocument, read_jsonl
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import write_documents
+from megatron_speech.inference.model import read_vocabulary
 from megatron_speech.interleave.compose import Piece, compose, cut, word_ends
 from megatron_speech.interleave.spans import sample_spans
 from megatron_speech.interleave.tally import Tally
@@ -56,15 +57,15 @@ def run_build(config: InterleaveConfig) -> None:
         return
     vocabulary = Vocabulary.load(config.vocabulary)
     tokenizer = TextTokenizer.load(config.vocabulary)
-    synthesizer = Synthesizer.load(config.model, config.synthesis)
-    if synthesizer.vocabulary.speech_fingerprint != vocabulary.speech_fingerprint:
+    # Everything that can be wrong is looked at before the model is loaded: a mistake shows at once.
+    if read_vocabulary(config.model).speech_fingerprint != vocabulary.speech_fingerprint:
         raise ValueError(
             f"model={config.model} writes the codes of another speech tokenizer than vocabulary={config.vocabulary}; "
             "build both with one speech tokenizer"
         )
-    tally = Tally(config.spans)
     # A first pass over the corpora: a bad line is found before hours of synthesis, and the bar knows its end.
     total = sum(1 for _ in read_renderings(config, Tally(config.spans)))
+    synthesizer, tally = Synthesizer.load(config.model, config.synthesis), Tally(config.spans)
     with make_artifact(config.output, kind="interleaved", config=config, inputs=inputs) as draft:
         documents = interleave(
             tqdm(read_renderings(config, tally), total=total, desc="interleave", unit="document"),

@@ -19,6 +19,7 @@ import numpy as np
 from megatron_speech.artifact import is_made, make_artifact
 from megatron_speech.audio.transcripts import error_rates
 from megatron_speech.config.text_to_token import RoundTripConfig
+from megatron_speech.inference.model import read_vocabulary
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.text_to_token.synthesize import Synthesizer
 from megatron_speech.text_to_token.utterances import read_utterances
@@ -34,13 +35,12 @@ def round_trip(config: RoundTripConfig) -> None:
     if is_made(config.output, kind="round_trip", config=config, inputs=inputs):
         logger.info("%s: already done", config.output)
         return
-    synthesizer = Synthesizer.load(config.model, config.synthesis)
+    vocabulary = read_vocabulary(config.model)
     counts: Counter[str] = Counter()
-    utterances = list(
-        read_utterances([config.codes], config.utterances, vocabulary=synthesizer.vocabulary, counts=counts)
-    )
+    utterances = list(read_utterances([config.codes], config.utterances, vocabulary=vocabulary, counts=counts))
     if not utterances:
         raise ValueError(f"codes={config.codes}: no utterance passes the filters; widen `utterances`")
+    synthesizer = Synthesizer.load(config.model, config.synthesis)
     texts = [str(utterance.meta["text"]) for utterance in utterances]
     true = [utterance.tokens for utterance in utterances]
     with make_artifact(config.output, kind="round_trip", config=config, inputs=inputs) as draft:

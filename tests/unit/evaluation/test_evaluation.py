@@ -1,6 +1,7 @@
 """Evaluation with a model that has learnt the answers, one that cannot know them, and the arithmetic of the loss."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import write_documents
 from megatron_speech.evaluation.cloze import TASKS, read_cloze
-from megatron_speech.evaluation.held_out import run_held_out
+from megatron_speech.evaluation.held_out import read_held_out, run_held_out
 from megatron_speech.evaluation.likelihood import PAIRS, Choice, Utterance, credit, layout, score
-from megatron_speech.evaluation.run import measure, run_evaluation
+from megatron_speech.evaluation.run import measure, read_items, run_evaluation
 from megatron_speech.evaluation.statistics import Bootstrap
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.interleave.tasks import recognition_document
@@ -139,7 +140,8 @@ def learn_answers(model: LanguageModel) -> None:
 def test_a_model_that_knows_the_answers_scores_one(files):
     model = random_model(files)
     learn_answers(model)
-    results, records = measure(model, settings(files))
+    config = settings(files)
+    results, records = measure(model, read_items(config, model.vocabulary), config)
     for task in TASKS:
         assert {name: estimate["value"] for name, estimate in results["cloze"][task].items()} == {
             "text->text": 1.0,
@@ -159,7 +161,8 @@ def test_a_model_that_cannot_tell_scores_chance(files):
     torch.nn.init.zeros_(model.network.lm_head.weight)  # every token as likely as any other
     choices = [Choice(Utterance("Who?"), [Utterance(name) for name in ("Ann", "Bob", "Eve", "Joe")])]
     assert [credit(row) for row in score(model, choices, ("text", "text"), per="continuation")] == [0.25]
-    results, _ = measure(model, settings(files))
+    config = settings(files)
+    results, _ = measure(model, read_items(config, model.vocabulary), config)
     assert results["cloze"]["WikiTopicCloze"]["speech->speech"]["value"] == 0.5
 
 
@@ -190,7 +193,7 @@ def test_held_out_loss_is_the_mean_over_scored_tokens_by_modality(files, tmp_pat
     for name, documents in (("interleaved", mixed), ("recognition", [task])):
         write_documents(tmp_path / name, documents, vocabulary=vocabulary, name=name)
     config = HeldOutConfig(sources={name: tmp_path / name for name in ("interleaved", "recognition")})
-    results = run_held_out(model, config, Bootstrap(resamples=200))
+    results = run_held_out(model, read_held_out(config, vocabulary), Bootstrap(resamples=200))
     losses: dict[str, list[float]] = {"text": [], "speech": []}
     for document in mixed:
         ids = torch.tensor([*document.tokens, vocabulary.end_of_document])
@@ -212,9 +215,7 @@ def test_the_stage_writes_its_results_once(files, tmp_path):
         model.network.save_pretrained(draft.folder)
         model.tokenizer.save(draft.folder)
         model.vocabulary.save(draft.folder / "vocabulary.json")
-    config = EvaluationConfig(
-        **{**vars(settings(files)), "model": tmp_path / "hf", "output": tmp_path / "result", "geo_qa": None}
-    )
+    config = replace(settings(files), model=tmp_path / "hf", output=tmp_path / "result", geo_qa=None)
     run_evaluation(config)
     results = json.loads((config.output / "evaluation.json").read_text())
     assert set(results["cloze"]) == {*TASKS, "chance", "score"} and "geo_qa" not in results
@@ -243,4 +244,15 @@ def test_malformed_questions_are_named(files, tmp_path, line, message):
     config = settings(files)
     geo_qa = SpokenCorpusConfig(texts=tmp_path / "questions.jsonl", codes=files / "codes" / "questions")
     with pytest.raises(ValueError, match=rf"'q'.*{message}"):
-        measure(random_model(files), EvaluationConfig(**{**vars(config), "geo_qa": geo_qa}))
+        read_items(replace(config, geo_qa=geo_qa), Vocabulary.load(files / "vocabulary"))
+
+
+def test_mistakes_are_found_before_the_weights_are_read(files, tmp_path):
+    random_model(files).network.config.save_pretrained(tmp_path / "hf")
+    Vocabulary.load(files / "vocabulary").save(tmp_path / "hf" / "vocabulary.json")
+    config = replace(settings(files), model=tmp_path / "hf", output=tmp_path / "result")
+    lost = SpokenCorpusConfig(texts=tmp_path / "lost.jsonl", codes=files / "codes" / "questions")
+    with pytest.raises(FileNotFoundError, match=r"lost\.jsonl does not exist"):
+        run_evaluation(replace(config, geo_qa=lost))
+    with pytest.raises(ValueError, match="vocabulary fingerprint"):
+        run_evaluation(replace(config, held_out=HeldOutConfig(sources={"speech": files / "codes" / "cloze"})))

@@ -4,16 +4,18 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from megatron_speech.artifact import make_artifact, read_manifest
 from megatron_speech.config.samples import SamplesConfig
-from megatron_speech.config.text_to_token import UtterancesConfig
+from megatron_speech.config.text_to_token import RoundTripConfig, UtterancesConfig
 from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import read_documents, write_documents
 from megatron_speech.evaluation.samples import make_samples
+from megatron_speech.text_to_token.round_trip import round_trip
 from megatron_speech.vocabulary import Vocabulary
 from megatron_speech.vocabulary_folder import build_vocabulary
 
@@ -38,6 +40,26 @@ def _folders(folder: Path) -> None:
     ]
     with make_artifact(folder / "codes", kind="codes", config={}) as draft:
         write_documents(draft.folder, documents, vocabulary=Vocabulary.of_codes(16, "abc"), name="codes")
+
+
+def test_mistakes_are_found_before_the_weights_are_read(tmp_path: Path) -> None:
+    _folders(tmp_path)
+    (tmp_path / "hf" / "model.safetensors").unlink()
+    none = UtterancesConfig(voices=["nobody"])
+    with pytest.raises(ValueError, match="no utterance passes the filters; widen `utterances`"):
+        make_samples(
+            SamplesConfig(model=tmp_path / "hf", codes=tmp_path / "codes", output=tmp_path / "sample", utterances=none)
+        )
+    with pytest.raises(ValueError, match="no utterance passes the filters; widen `utterances`"):
+        round_trip(
+            RoundTripConfig(
+                model=tmp_path / "hf",
+                speech_tokenizer=tmp_path / "unread",
+                codes=tmp_path / "codes",
+                output=tmp_path / "round-trip",
+                utterances=none,
+            )
+        )
 
 
 def test_every_utterance_is_continued_recognised_and_spoken(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,18 @@ def test_defects_of_the_corpora_are_named(config, tmp_path):
     write_corpus(tmp_path / "facts.jsonl", {"x": "Perhaps."}, speakable="no")
     with pytest.raises(ValueError, match=r"'x': metadata\.speakable='no'"):
         list(read_renderings(InterleaveConfig(**{**vars(config), "corpora": all_of(config)}), Tally(config.spans)))
+
+
+def test_mistakes_are_found_before_the_weights_are_read(config, tmp_path):
+    (config.model / "model.safetensors").unlink()
+    vocabulary = Vocabulary.load(config.model)
+    replace(vocabulary, speech_fingerprint="another").save(config.model / "vocabulary.json")
+    with pytest.raises(ValueError, match="writes the codes of another speech tokenizer"):
+        run_build(config)
+    vocabulary.save(config.model / "vocabulary.json")
+    (tmp_path / "wiki.jsonl").write_text("{}\n")
+    with pytest.raises(ValueError, match=r"wiki\.jsonl:1: id=None must be a string"):
+        run_build(config)
 
 
 def all_of(config: InterleaveConfig) -> dict[str, CorpusConfig]:
