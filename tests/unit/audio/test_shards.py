@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import webdataset
 
-from megatron_speech.artifact import make_artifact
 from megatron_speech.audio.io import encode_flac
 from megatron_speech.audio.shards import AudioRecord, _checksum, read_audio_shards, write_audio_shards
+from tests.toys import write_audio
 
 
 def records(count: int = 5) -> Iterator[AudioRecord]:
@@ -21,9 +21,7 @@ def records(count: int = 5) -> Iterator[AudioRecord]:
 
 
 def make(folder: Path, *, count: int = 5) -> Path:
-    with make_artifact(folder, kind="audio", config={}) as draft:
-        draft.facts |= write_audio_shards(draft.folder, records(count), name="part", utterances_per_shard=2)
-    return folder
+    return write_audio(folder, records(count), name="part", per_shard=2)
 
 
 def rewrite_facts(folder: Path, **changes: object) -> None:

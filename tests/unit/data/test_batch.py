@@ -9,7 +9,7 @@ import torch
 from megatron_speech.data.batch import collate, to_device
 from megatron_speech.data.document import Row
 from megatron_speech.data.rows import RowFolder
-from tests.toy_tokens import VOCABULARY, packed_folder
+from tests.toys import VOCABULARY, packed_folder
 
 SEQ = 16
 

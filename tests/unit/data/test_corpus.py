@@ -1,6 +1,5 @@
 """Corpora: what is wrong with a line is said with its file and number."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -21,18 +20,13 @@ from megatron_speech.data.shards import read_documents
 from megatron_speech.data.tokenize import tokenize_text
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary_folder import build_vocabulary
+from tests.toys import write_jsonl
 
 GOOD = {"id": "a", "text": "Hello, ☃.", "metadata": {"title": "T"}}
 
 
-def _corpus(path: Path, *lines: object) -> Path:
-    text = (line if isinstance(line, str) else json.dumps(line, ensure_ascii=False) for line in lines)
-    path.write_text("\n".join(text) + "\n")
-    return path
-
-
 def test_documents_are_read_in_order(tmp_path: Path):
-    documents = list(read_jsonl(_corpus(tmp_path / "c.jsonl", GOOD, {"id": "b", "text": "x"})))
+    documents = list(read_jsonl(write_jsonl(tmp_path / "c.jsonl", GOOD, {"id": "b", "text": "x"})))
     assert [(d.id, d.text, d.metadata) for d in documents] == [("a", "Hello, ☃.", {"title": "T"}), ("b", "x", {})]
 
 
@@ -50,7 +44,7 @@ def test_documents_are_read_in_order(tmp_path: Path):
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: object, rule: str):
-    path = _corpus(tmp_path / "c.jsonl", GOOD, line)
+    path = write_jsonl(tmp_path / "c.jsonl", GOOD, line)
     with pytest.raises(ValueError, match=rf"c.jsonl:2: .*{rule}"):
         list(read_jsonl(path))
 
@@ -65,8 +59,8 @@ def test_missing_and_empty_corpora_are_named(tmp_path: Path):
 
 def test_text_to_packed_rows_and_back(tmp_path: Path):
     texts = {f"d{index}": f"Text {index} with <|audio_1|> and <|endoftext|>. " * (1 + index % 3) for index in range(20)}
-    one = _corpus(tmp_path / "one.jsonl", *({"id": key, "text": text} for key, text in texts.items()))
-    two = _corpus(tmp_path / "two.jsonl", {"id": "first", "text": "kept"}, {"id": "second", "text": "left out"})
+    one = write_jsonl(tmp_path / "one.jsonl", *({"id": key, "text": text} for key, text in texts.items()))
+    two = write_jsonl(tmp_path / "two.jsonl", {"id": "first", "text": "kept"}, {"id": "second", "text": "left out"})
     build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", codebook_size=8))
     config = TokenizeTextConfig(
         corpora={"one": TextCorpusConfig(path=one), "two": TextCorpusConfig(path=two, max_documents=1)},
@@ -90,21 +84,21 @@ def test_text_to_packed_rows_and_back(tmp_path: Path):
 
 def test_nothing_half_written_appears_under_its_name(tmp_path: Path):
     build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", codebook_size=0))
-    corpus = _corpus(tmp_path / "c.jsonl", GOOD, "{")
+    corpus = write_jsonl(tmp_path / "c.jsonl", GOOD, "{")
     config = TokenizeTextConfig(
         corpora={"c": TextCorpusConfig(path=corpus)}, vocabulary=tmp_path / "vocabulary", output=tmp_path / "documents"
     )
     with pytest.raises(ValueError, match=r"c.jsonl:2"):
         tokenize_text(config)
     assert not (tmp_path / "documents").exists()
-    _corpus(corpus, GOOD)
+    write_jsonl(corpus, GOOD)
     tokenize_text(config)
     assert np.concatenate([document.tokens for document in read_documents(tmp_path / "documents")]).max() < 256
 
 
 def test_ids_must_differ_between_corpora(tmp_path: Path):
     build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", codebook_size=0))
-    corpora = {name: TextCorpusConfig(path=_corpus(tmp_path / f"{name}.jsonl", GOOD)) for name in ("one", "two")}
+    corpora = {name: TextCorpusConfig(path=write_jsonl(tmp_path / f"{name}.jsonl", GOOD)) for name in ("one", "two")}
     config = TokenizeTextConfig(corpora=corpora, vocabulary=tmp_path / "vocabulary", output=tmp_path / "documents")
     with pytest.raises(ValueError, match=r"corpora.two.path=.*id 'a' also occurs in corpora.one"):
         tokenize_text(config)

@@ -15,7 +15,7 @@ from megatron_speech.data.packing import pack_documents
 from megatron_speech.data.rows import RowFolder
 from megatron_speech.data.shards import write_documents
 from megatron_speech.vocabulary import Vocabulary
-from tests.toy_tokens import VOCABULARY, documents_of, packed_folder
+from tests.toys import VOCABULARY, documents_of, packed_folder
 
 EOD = VOCABULARY.end_of_document
 SEQ = 16

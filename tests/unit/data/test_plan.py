@@ -11,7 +11,7 @@ from megatron_speech.data.plan import Plan, compile_plan
 from megatron_speech.data.reader import Reader
 from megatron_speech.data.rows import RowFolder
 from megatron_speech.vocabulary import Vocabulary
-from tests.toy_tokens import VOCABULARY, packed_folder
+from tests.toys import VOCABULARY, packed_folder
 
 
 @pytest.fixture(scope="module")

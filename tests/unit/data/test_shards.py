@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import read_documents, write_documents
 from megatron_speech.vocabulary import Vocabulary
-from tests.toy_tokens import VOCABULARY, documents_of
+from tests.toys import VOCABULARY, documents_of
 
 
 def _written(folder: Path, lengths: list[int], *, shard_tokens: int = 200) -> Path:

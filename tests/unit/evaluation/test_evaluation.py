@@ -7,9 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
-from megatron_speech.artifact import make_artifact
 from megatron_speech.config.evaluation import EvaluationConfig, HeldOutConfig, SpokenCorpusConfig
 from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.data.document import TokenDocument
@@ -24,9 +22,9 @@ from megatron_speech.interleave.tasks import recognition_document
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 from megatron_speech.vocabulary_folder import build_vocabulary
+from tests.toys import tiny_llama, write_codes, write_jsonl, write_model
 
 CODES = 32
-BARE = Vocabulary.of_codes(CODES, "tokenizer-a")
 ITEMS = {
     "cloze-0": ("Ada is tall.", "She grew.", "It rained.", "He slept."),
     "cloze-1": ("Bo has a dog.", "It barks.", "She sang.", "He left it."),
@@ -67,7 +65,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for country, capital in CAPITALS.items()
     ]
     for name, lines in (("cloze", cloze), ("questions", questions)):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        write_jsonl(folder / f"{name}.jsonl", *lines)
     spoken_cloze = [
         TokenDocument(key=f"{name}-{part}", tokens=codes_of(text), meta={"item": name, "part": part})
         for name, texts in ITEMS.items()
@@ -83,24 +81,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for reading in (0, 1)
     ]
     for name, documents in (("cloze", spoken_cloze), ("questions", spoken_questions)):
-        with make_artifact(folder / "codes" / name, kind="codes", config=None) as draft:
-            write_documents(draft.folder, documents, vocabulary=BARE, name=name)
+        write_codes(folder / "codes" / name, documents, num_codes=CODES, fingerprint="tokenizer-a")
     return folder
 
 
 def random_model(files: Path) -> LanguageModel:
     vocabulary = Vocabulary.load(files / "vocabulary")
-    torch.manual_seed(0)
-    shape = LlamaConfig(
-        vocab_size=vocabulary.size,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-    )
-    tokenizer = TextTokenizer.load(files / "vocabulary")
-    return LanguageModel(network=LlamaForCausalLM(shape).eval(), tokenizer=tokenizer, vocabulary=vocabulary)
+    network = tiny_llama(vocabulary, hidden_size=64, intermediate_size=128)
+    return LanguageModel(network=network, tokenizer=TextTokenizer.load(files / "vocabulary"), vocabulary=vocabulary)
 
 
 def settings(files: Path, **held_out) -> EvaluationConfig:
@@ -210,12 +198,8 @@ def test_held_out_loss_is_the_mean_over_scored_tokens_by_modality(files, tmp_pat
 
 
 def test_the_stage_writes_its_results_once(files, tmp_path):
-    model = random_model(files)
-    with make_artifact(tmp_path / "hf", kind="hugging_face", config=None) as draft:
-        model.network.save_pretrained(draft.folder)
-        model.tokenizer.save(draft.folder)
-        model.vocabulary.save(draft.folder / "vocabulary.json")
-    config = replace(settings(files), model=tmp_path / "hf", output=tmp_path / "result", geo_qa=None)
+    model = write_model(tmp_path / "hf", files / "vocabulary")
+    config = replace(settings(files), model=model, output=tmp_path / "result", geo_qa=None)
     run_evaluation(config)
     results = json.loads((config.output / "evaluation.json").read_text())
     assert set(results["cloze"]) == {*TASKS, "chance", "score"} and "geo_qa" not in results
@@ -240,17 +224,17 @@ def test_codes_of_another_speech_tokenizer_are_refused(files):
     ],
 )
 def test_malformed_questions_are_named(files, tmp_path, line, message):
-    (tmp_path / "questions.jsonl").write_text(json.dumps(line) + "\n")
+    texts = write_jsonl(tmp_path / "questions.jsonl", line)
     config = settings(files)
-    geo_qa = SpokenCorpusConfig(texts=tmp_path / "questions.jsonl", codes=files / "codes" / "questions")
+    geo_qa = SpokenCorpusConfig(texts=texts, codes=files / "codes" / "questions")
     with pytest.raises(ValueError, match=rf"'q'.*{message}"):
         read_items(replace(config, geo_qa=geo_qa), Vocabulary.load(files / "vocabulary"))
 
 
 def test_mistakes_are_found_before_the_weights_are_read(files, tmp_path):
-    random_model(files).network.config.save_pretrained(tmp_path / "hf")
-    Vocabulary.load(files / "vocabulary").save(tmp_path / "hf" / "vocabulary.json")
-    config = replace(settings(files), model=tmp_path / "hf", output=tmp_path / "result")
+    model = write_model(tmp_path / "hf", files / "vocabulary")
+    (model / "model.safetensors").unlink()
+    config = replace(settings(files), model=model, output=tmp_path / "result")
     lost = SpokenCorpusConfig(texts=tmp_path / "lost.jsonl", codes=files / "codes" / "questions")
     with pytest.raises(FileNotFoundError, match=r"lost\.jsonl does not exist"):
         run_evaluation(replace(config, geo_qa=lost))

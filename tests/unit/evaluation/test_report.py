@@ -9,6 +9,7 @@ import pytest
 
 from megatron_speech.config.report import ReportConfig
 from megatron_speech.evaluation.report.build import write_report
+from tests.toys import write_jsonl
 
 
 def artifact(folder, facts):
@@ -64,11 +65,6 @@ def metrics(steps):
         }
 
 
-def jsonl(path, records):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
-
-
 @pytest.fixture
 def run(tmp_path):
     """A finished run."""
@@ -90,7 +86,7 @@ def run(tmp_path):
     )
     artifact(tmp_path / "t2t/hf", {"parameters": 7_600_000})
     artifact(tmp_path / "t2t/round_trip", {"wer": 0.91, "cer": 0.7, "wer_true_codes": 0.4, "failures": 2})
-    jsonl(tmp_path / "t2t/run/metrics.jsonl", metrics(60))
+    write_jsonl(tmp_path / "t2t/run/metrics.jsonl", *metrics(60))
     artifact(
         tmp_path / "documents/interleaved",
         {
@@ -105,8 +101,8 @@ def run(tmp_path):
         },
     )
     artifact(tmp_path / "base", {"parameters": 135_200_000})
-    jsonl(tmp_path / "pretrain/metrics.jsonl", metrics(80))
-    jsonl(tmp_path / "pretrain/validation.jsonl", [{"step": 80, "losses": {"text": {"text": 3.2}}}])
+    write_jsonl(tmp_path / "pretrain/metrics.jsonl", *metrics(80))
+    write_jsonl(tmp_path / "pretrain/validation.jsonl", {"step": 80, "losses": {"text": {"text": 3.2}}})
     (tmp_path / "pretrain/logs").mkdir()
     (tmp_path / "pretrain/logs/rank_0.log").write_text("resumed from pretrain/checkpoints/step_000040\n")
     artifact(tmp_path / "evaluation/before", evaluation(-0.03))
@@ -125,7 +121,7 @@ def run(tmp_path):
             "resynthesis": judged,
         },
     )
-    jsonl(tmp_path / "timings.jsonl", [{"step": "corpus", "seconds": 4.2}, {"step": "pretrain", "seconds": 605.0}])
+    write_jsonl(tmp_path / "timings.jsonl", {"step": "corpus", "seconds": 4.2}, {"step": "pretrain", "seconds": 605.0})
     return tmp_path
 
 

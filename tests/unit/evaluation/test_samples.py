@@ -3,43 +3,27 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
-from megatron_speech.artifact import make_artifact, read_manifest
+from megatron_speech.artifact import read_manifest
 from megatron_speech.config.samples import SamplesConfig
 from megatron_speech.config.text_to_token import RoundTripConfig, UtterancesConfig
 from megatron_speech.config.tokens import VocabularyConfig
-from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.shards import read_documents, write_documents
+from megatron_speech.data.shards import read_documents
 from megatron_speech.evaluation.samples import make_samples
 from megatron_speech.text_to_token.round_trip import round_trip
-from megatron_speech.vocabulary import Vocabulary
 from megatron_speech.vocabulary_folder import build_vocabulary
+from tests.toys import utterances, write_codes, write_model
 
 
 def _folders(folder: Path) -> None:
     """hf/ with a random model, codes/ with three utterances."""
-    build_vocabulary(VocabularyConfig(output=folder / "hf", text="bytes", codebook_size=16, speech_fingerprint="abc"))
-    vocabulary = Vocabulary.load(folder / "hf")
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=vocabulary.size,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        eos_token_id=vocabulary.end_of_document,
+    build_vocabulary(
+        VocabularyConfig(output=folder / "vocabulary", text="bytes", codebook_size=16, speech_fingerprint="abc")
     )
-    LlamaForCausalLM(config).save_pretrained(folder / "hf")
-    documents = [
-        TokenDocument(key=f"u{n}", tokens=np.arange(n, n + 5, dtype=np.int32), meta={"text": f"Text {n}."})
-        for n in range(3)
-    ]
-    with make_artifact(folder / "codes", kind="codes", config={}) as draft:
-        write_documents(draft.folder, documents, vocabulary=Vocabulary.of_codes(16, "abc"), name="codes")
+    write_model(folder / "hf", folder / "vocabulary", num_hidden_layers=1)
+    documents = utterances({"text": f"Text {n}."} for n in range(3))
+    write_codes(folder / "codes", documents, num_codes=16, fingerprint="abc")
 
 
 def test_mistakes_are_found_before_the_weights_are_read(tmp_path: Path) -> None:

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
-from megatron_speech.artifact import make_artifact, read_manifest
+from megatron_speech.artifact import read_manifest
 from megatron_speech.config.interleave import CorpusConfig, InterleaveConfig, SpansConfig
 from megatron_speech.config.text_to_token import SynthesisConfig
 from megatron_speech.config.tokens import VocabularyConfig
@@ -20,6 +18,7 @@ from megatron_speech.interleave.tally import Tally
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 from megatron_speech.vocabulary_folder import build_vocabulary
+from tests.toys import write_model
 
 TEXT = "the river runs from the hills to the sea and turns many mills on its way"
 
@@ -40,20 +39,7 @@ def article(number: int) -> str:
 def config(tmp_path: Path) -> InterleaveConfig:
     """Two corpora, one with a document that must not be spoken, and a random text-to-token model."""
     build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", text="bytes", codebook_size=16))
-    vocabulary = Vocabulary.load(tmp_path / "vocabulary")
-    torch.manual_seed(0)
-    shape = LlamaConfig(
-        vocab_size=vocabulary.size,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-    )
-    with make_artifact(tmp_path / "hf", kind="hugging_face", config=None) as draft:
-        LlamaForCausalLM(shape).save_pretrained(draft.folder)
-        TextTokenizer.load(tmp_path / "vocabulary").save(draft.folder)
-        vocabulary.save(draft.folder / "vocabulary.json")
+    write_model(tmp_path / "hf", tmp_path / "vocabulary", num_hidden_layers=1)
     wiki = write_corpus(tmp_path / "wiki.jsonl", {f"wiki-{i}": article(i) for i in range(6)}, speakable=True)
     facts = write_corpus(tmp_path / "facts.jsonl", {"fact-0": "The capital of France is Paris."}, speakable=False)
     write_corpus(facts, {f"fact-{i}": f"Country {i} lies in the far north of Europe." for i in (1, 2, 3)})
@@ -158,7 +144,8 @@ def test_defects_of_the_corpora_are_named(config, tmp_path):
         run_build(config)
     write_corpus(tmp_path / "facts.jsonl", {"x": "Perhaps."}, speakable="no")
     with pytest.raises(ValueError, match=r"'x': metadata\.speakable='no'"):
-        list(read_renderings(InterleaveConfig(**{**vars(config), "corpora": all_of(config)}), Tally(config.spans)))
+        facts = {"facts": CorpusConfig(path=config.corpora["facts"].path)}
+        list(read_renderings(replace(config, corpora=facts), Tally(config.spans)))
 
 
 def test_mistakes_are_found_before_the_weights_are_read(config, tmp_path):
@@ -171,7 +158,3 @@ def test_mistakes_are_found_before_the_weights_are_read(config, tmp_path):
     (tmp_path / "wiki.jsonl").write_text("{}\n")
     with pytest.raises(ValueError, match=r"wiki\.jsonl:1: id=None must be a string"):
         run_build(config)
-
-
-def all_of(config: InterleaveConfig) -> dict[str, CorpusConfig]:
-    return {"facts": CorpusConfig(path=config.corpora["facts"].path)}

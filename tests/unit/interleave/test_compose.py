@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from megatron_speech.interleave.compose import compose, cut, word_ends
 from megatron_speech.interleave.spans import sample_spans
-from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO, Vocabulary
+from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO
+from tests.toys import byte_vocabulary
 
-VOCABULARY = Vocabulary(num_text_ids=257, num_speech_ids=8, end_of_document=256)
+VOCABULARY = byte_vocabulary(8)
 BEGIN, END = VOCABULARY.special_id(BEGIN_OF_AUDIO), VOCABULARY.special_id(END_OF_AUDIO)
 
 

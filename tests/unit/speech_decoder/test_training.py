@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,12 +7,11 @@ import torch
 from safetensors.torch import save_file
 
 from megatron_speech.artifact import make_artifact
-from megatron_speech.audio.shards import AudioRecord, write_audio_shards
+from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.config.speech_decoder import DecodeSpeechConfig, SpeechDecoderConfig, TokenToMelConfig
 from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.shards import write_documents
 from megatron_speech.speech_decoder.training import train_speech_decoder
-from megatron_speech.vocabulary import Vocabulary
+from tests.toys import write_audio, write_codes
 
 CODES, SAMPLES_PER_TOKEN = 16, 1280
 
@@ -26,17 +26,14 @@ def tone(codes: np.ndarray) -> np.ndarray:
 def corpus(tmp_path):
     """Audio shards, code shards and tokenizer of a toy language; returns the configuration to train on them."""
     rng = np.random.default_rng(0)
-    vocabulary = Vocabulary.of_codes(CODES, "toy")
     codes = {f"u{i}": rng.integers(0, CODES, size=rng.integers(8, 16)).astype(np.int32) for i in range(12)}
     records = [
         AudioRecord(key=key, waveform=tone(each), text="x", meta={"voice": "other" if key == "u0" else "hibari"})
         for key, each in codes.items()
     ]
     documents = [TokenDocument(key=key, tokens=each, meta={}) for key, each in codes.items()]
-    with make_artifact(tmp_path / "audio", kind="audio", config={}) as draft:
-        draft.facts |= write_audio_shards(draft.folder, records, name="audio")
-    with make_artifact(tmp_path / "codes", kind="codes", config={}) as draft:
-        draft.facts |= write_documents(draft.folder, documents, vocabulary=vocabulary, name="codes")
+    write_audio(tmp_path / "audio", records)
+    write_codes(tmp_path / "codes", documents, num_codes=CODES, fingerprint="toy")
     with make_artifact(tmp_path / "tokenizer", kind="speech_tokenizer", config={}) as draft:
         draft.facts |= {"fingerprint": "toy", "codebook_size": CODES}
         save_file({"encoder.codebook.weight": torch.randn(CODES, 24)}, draft.folder / "model.safetensors")
@@ -54,17 +51,13 @@ def corpus(tmp_path):
     )
 
 
-def changed(config, **values):
-    return type(config)(**{**{name: getattr(config, name) for name in config.__dataclass_fields__}, **values})
-
-
 def facts(folder):
     return json.loads((folder / "manifest.json").read_text())["facts"]
 
 
 def test_it_learns_and_equal_seeds_give_equal_weights(corpus, tmp_path):
     train_speech_decoder(corpus)
-    train_speech_decoder(changed(corpus, output=tmp_path / "again"))
+    train_speech_decoder(replace(corpus, output=tmp_path / "again"))
     made = facts(corpus.output)
     assert made["utterances"] == 11, "the other voice is left out"
     assert made["heldout_l1"] < 0.6 * made["heldout_l1_untrained"]
@@ -73,7 +66,7 @@ def test_it_learns_and_equal_seeds_give_equal_weights(corpus, tmp_path):
 
 
 def test_a_repeated_command_does_nothing(corpus):
-    config = changed(corpus, steps=1)
+    config = replace(corpus, steps=1)
     train_speech_decoder(config)
     before = (config.output / "manifest.json").stat().st_mtime_ns
     train_speech_decoder(config)
@@ -86,7 +79,7 @@ def test_a_repeated_command_does_nothing(corpus):
 )
 def test_a_mistake_is_named_and_leaves_nothing(corpus, change, message):
     with pytest.raises(ValueError, match=message):
-        train_speech_decoder(changed(corpus, **change))
+        train_speech_decoder(replace(corpus, **change))
     assert not corpus.output.exists()
 
 
@@ -94,13 +87,13 @@ def test_codes_of_another_tokenizer_are_refused(corpus, tmp_path):
     with make_artifact(tmp_path / "stranger", kind="speech_tokenizer", config={}) as draft:
         draft.facts["fingerprint"] = "another"
     with pytest.raises(ValueError, match="did not make these codes"):
-        train_speech_decoder(changed(corpus, tokenizer=tmp_path / "stranger"))
+        train_speech_decoder(replace(corpus, tokenizer=tmp_path / "stranger"))
 
 
 def test_without_a_vocoder_no_wav_is_made_and_the_manifest_says_so(corpus, tmp_path):
     from megatron_speech.evaluation.resynthesis import decode_speech
 
-    config = changed(corpus, steps=1)
+    config = replace(corpus, steps=1)
     train_speech_decoder(config)
     decode_speech(
         DecodeSpeechConfig(

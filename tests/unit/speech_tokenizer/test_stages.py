@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from megatron_speech.artifact import make_artifact, read_manifest
-from megatron_speech.audio.shards import AudioRecord, read_audio_shards, write_audio_shards
+from megatron_speech.artifact import read_manifest
+from megatron_speech.audio.shards import AudioRecord, read_audio_shards
 from megatron_speech.config.speech_tokenizer import (
     BottleneckConfig,
     TokenizerReportConfig,
@@ -28,6 +28,7 @@ from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.speech_tokenizer.train import Clip, run_training
 from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
 from megatron_speech.vocabulary import Vocabulary
+from tests.toys import write_audio
 from tests.unit.speech_tokenizer.toys import WORDS, noise, write_toy_audio, write_toy_whisper
 
 FRONT = ("conv1.weight", "layers.0.fc1.weight")
@@ -171,9 +172,8 @@ def test_a_code_outside_the_codebook_is_refused(tokenizer_folder: Path) -> None:
 
 def test_speech_that_is_too_long_is_named_by_its_utterance(world: Path, tokenizer_folder: Path, tmp_path: Path) -> None:
     record = AudioRecord(key="sermon", waveform=noise(480001, 0), text="alpha")
-    with make_artifact(tmp_path / "audio", kind="audio", config={}) as draft:
-        draft.facts |= write_audio_shards(draft.folder, [record], name="long")
-    audio, message = tmp_path / "audio", r"utterance sermon: lasts 30.0001 s, longer than the 30 s .*; cut it"
+    audio = write_audio(tmp_path / "audio", [record])
+    message = r"utterance sermon: lasts 30.0001 s, longer than the 30 s .*; cut it"
     with pytest.raises(ValueError, match=message):
         run_training(training(world, "too-long", audio=audio))
     with pytest.raises(ValueError, match=message):

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from megatron_speech.artifact import make_artifact
-from megatron_speech.audio.shards import AudioRecord, write_audio_shards
+from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel
+from tests.toys import write_audio
 
 SPECIALS = ["<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"]
 VOCAB = 256 + len(SPECIALS)
@@ -110,6 +110,4 @@ def write_toy_audio(folder: Path, *, copies: int) -> Path:
         for copy in range(copies)
         for index, word in enumerate(WORDS)
     ]
-    with make_artifact(folder, kind="audio", config={}) as draft:
-        draft.facts.update(write_audio_shards(draft.folder, records, name="toy"))
-    return folder
+    return write_audio(folder, records)

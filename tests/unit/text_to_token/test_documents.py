@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from megatron_speech.artifact import make_artifact, read_manifest
+from megatron_speech.artifact import read_manifest
 from megatron_speech.config.text_to_token import TaskDocumentsConfig, UtterancesConfig
 from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.shards import read_documents, write_documents
+from megatron_speech.data.shards import read_documents
 from megatron_speech.text_to_token.documents import build_task_documents
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO, RECOGNIZE, SYNTHESIZE, Vocabulary
 from megatron_speech.vocabulary_folder import build_vocabulary
+from tests.toys import utterances, write_codes
 
 UTTERANCES = [
     {"text": "Hello 12 cats.", "voice": "hibari", "source": "corpus", "duration_s": 1.5},
@@ -27,12 +27,7 @@ UTTERANCES = [
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """codes/ and vocabulary/"""
-    documents = [
-        TokenDocument(key=f"u{n}", tokens=np.arange(n, n + 5, dtype=np.int32), meta=meta)
-        for n, meta in enumerate(UTTERANCES)
-    ]
-    with make_artifact(tmp_path / "codes", kind="codes", config={}) as draft:
-        write_documents(draft.folder, documents, vocabulary=Vocabulary.of_codes(16, "abc"), name="codes")
+    write_codes(tmp_path / "codes", utterances(UTTERANCES), num_codes=16, fingerprint="abc")
     build_vocabulary(
         VocabularyConfig(output=tmp_path / "vocabulary", text="bytes", codebook_size=16, speech_fingerprint="abc")
     )

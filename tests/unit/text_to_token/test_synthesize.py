@@ -9,13 +9,13 @@ from megatron_speech.config.text_to_token import SynthesisConfig
 from megatron_speech.inference.generate import Generation, Request
 from megatron_speech.text_to_token.synthesize import Synthesizer, longest_run, request_seed
 from megatron_speech.text_tokenizer import TextTokenizer
-from megatron_speech.vocabulary import Vocabulary
+from tests.toys import byte_vocabulary
 
 SETTINGS = SynthesisConfig(
     min_codes_per_character=0.5, max_codes_per_character=2.0, spare_codes=3, max_repeats=4, attempts=3
 )
 TOKENIZER = TextTokenizer.load("bytes")
-VOCABULARY = Vocabulary(num_text_ids=TOKENIZER.size, num_speech_ids=50, end_of_document=TOKENIZER.end_of_document)
+VOCABULARY = byte_vocabulary(50)
 
 
 class FakeEngine:

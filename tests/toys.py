@@ -1,0 +1,125 @@
+"""Toys that several rooms play with: vocabularies, documents, folders as a stage leaves them, a tiny model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from megatron_speech.artifact import make_artifact
+from megatron_speech.audio.shards import AudioRecord, write_audio_shards
+from megatron_speech.config.tokens import PackConfig
+from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.packing import pack_documents
+from megatron_speech.data.shards import write_documents
+from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.vocabulary import Vocabulary
+
+if TYPE_CHECKING:  # tests of data need no torch
+    from transformers import LlamaForCausalLM
+
+VOCABULARY = Vocabulary(num_text_ids=100, num_speech_ids=50)
+
+
+def byte_vocabulary(num_codes: int) -> Vocabulary:
+    """Bytes, the end of a document, specials and codes."""
+    return Vocabulary(num_text_ids=257, num_speech_ids=num_codes, end_of_document=256)
+
+
+def documents_of(lengths: Sequence[int], *, seed: int = 0, with_targets: bool = False) -> list[TokenDocument]:
+    """One document per length, of random ids that are not the end of document."""
+    rng = np.random.default_rng(seed)
+    return [
+        TokenDocument(
+            key=f"document-{index}",
+            tokens=rng.integers(1, VOCABULARY.size, length).astype(np.int32),
+            target_start=int(rng.integers(0, length)) if with_targets else 0,
+            meta={"index": index, "text": "naïve ☃"},
+        )
+        for index, length in enumerate(lengths)
+    ]
+
+
+def packed_folder(
+    folder: Path,
+    lengths: Sequence[int],
+    *,
+    seq_length: int = 16,
+    algorithm: Literal["concat", "best_fit"] = "concat",
+    seed: int = 0,
+    with_targets: bool = False,
+    shard_tokens: int = 1 << 28,
+) -> Path:
+    """A folder of rows packed from `documents_of(lengths)`, which lie in ``<folder>.documents``."""
+    source = folder.with_name(folder.name + ".documents")
+    documents = documents_of(lengths, seed=seed, with_targets=with_targets)
+    write_documents(source, documents, vocabulary=VOCABULARY, name="documents", shard_tokens=200)
+    config = PackConfig(
+        input=source,
+        output=folder,
+        seq_length=seq_length,
+        algorithm=algorithm,
+        shard_tokens=shard_tokens,
+    )
+    pack_documents(folder, config)
+    return folder
+
+
+def utterances(metas: Iterable[dict[str, Any]]) -> list[TokenDocument]:
+    """One utterance per meta; number n is said in the codes n to n + 4."""
+    return [
+        TokenDocument(key=f"u{n}", tokens=np.arange(n, n + 5, dtype=np.int32), meta=meta)
+        for n, meta in enumerate(metas)
+    ]
+
+
+def write_codes(folder: Path, documents: Iterable[TokenDocument], *, num_codes: int, fingerprint: str) -> Path:
+    """Code shards, as tools/tokenize_speech.py leaves them."""
+    vocabulary = Vocabulary.of_codes(num_codes, fingerprint)
+    with make_artifact(folder, kind="codes", config={}) as draft:
+        draft.facts |= write_documents(draft.folder, documents, vocabulary=vocabulary, name="codes")
+    return folder
+
+
+def write_audio(folder: Path, records: Iterable[AudioRecord], *, name: str = "audio", per_shard: int = 1000) -> Path:
+    """Audio shards, as tools/speak_corpus.py leaves them."""
+    with make_artifact(folder, kind="audio", config={}) as draft:
+        draft.facts |= write_audio_shards(draft.folder, records, name=name, utterances_per_shard=per_shard)
+    return folder
+
+
+def write_jsonl(path: Path, *lines: object) -> Path:
+    """One JSON value per line; a string is a line as it stands."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = (line if isinstance(line, str) else json.dumps(line, ensure_ascii=False) for line in lines)
+    path.write_text("".join(f"{line}\n" for line in text))
+    return path
+
+
+def tiny_llama(vocabulary: Vocabulary, *, seed: int = 0, **changes: Any) -> LlamaForCausalLM:
+    """A random model of 30k parameters with one row per id of `vocabulary`."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    shape = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }
+    torch.manual_seed(seed)
+    ids = {"vocab_size": vocabulary.size, "eos_token_id": vocabulary.end_of_document}
+    return LlamaForCausalLM(LlamaConfig(**ids, **{**shape, **changes})).eval()
+
+
+def write_model(folder: Path, vocabulary: Path, **changes: Any) -> Path:
+    """A Hugging Face folder with a `tiny_llama` over a vocabulary folder, as tools/convert_to_hf.py leaves it."""
+    with make_artifact(folder, kind="hugging_face", config=None) as draft:
+        tiny_llama(Vocabulary.load(vocabulary), **changes).save_pretrained(draft.folder)
+        TextTokenizer.load(vocabulary).save(draft.folder)
+        Vocabulary.load(vocabulary).save(draft.folder / "vocabulary.json")
+    return folder
