@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
@@ -100,9 +101,8 @@ class MetricsLog:
             "tokens_per_s": self._tokens / max(now - self._since, 1e-9),
         }
         _append(self._folder / "metrics.jsonl", record)
-        self._to_board("loss", record["losses"], state.step)
-        for name, value in {**_flat(record), "lr": lr, "grad_norm": grad_norm}.items():
-            self._board.add_scalar(name, value, state.step)
+        scalars = {**_by_source("loss", record["losses"]), **_flat(record), "lr": lr, "grad_norm": grad_norm}
+        self._to_board(scalars, state.step)
         self._say(record)
         self.restart_clock()
 
@@ -110,7 +110,7 @@ class MetricsLog:
         """Record a pass over the held-out sources."""
         if self._enabled:
             _append(self._folder / "validation.jsonl", {"step": step, "losses": losses})
-            self._to_board("validation", losses, step)
+            self._to_board(_by_source("validation", losses), step)
             logger.info("step %d: validation %s", step, json.dumps(losses))
             self.restart_clock()
 
@@ -124,10 +124,10 @@ class MetricsLog:
             self._bar.close()
             self._board.close()
 
-    def _to_board(self, name: str, losses: Losses, step: int) -> None:
-        for source, by_modality in losses.items():
-            for modality, value in by_modality.items():
-                self._board.add_scalar(f"{name}/{source}/{modality}", value, step)
+    def _to_board(self, scalars: dict[str, float], step: int) -> None:
+        """All scalars of a step as one event: `add_scalar` makes one each, and a dozen of those cost milliseconds."""
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+        self._board.file_writer.add_summary(Summary(value=values), step)
 
     def _say(self, record: dict[str, Any]) -> None:
         parts = " ".join(f"{name} {value:.4f}" for name, value in record["loss_by_modality"].items())
@@ -157,6 +157,15 @@ def cut_after(path: Path, step: int) -> None:
 def _append(path: Path, record: dict[str, Any]) -> None:
     with path.open("a") as file:
         file.write(json.dumps(record) + "\n")
+
+
+def _by_source(name: str, losses: Losses) -> dict[str, float]:
+    """Scalars for TensorBoard by name, from losses by source and modality."""
+    return {
+        f"{name}/{source}/{modality}": value
+        for source, by_modality in losses.items()
+        for modality, value in by_modality.items()
+    }
 
 
 def _flat(record: dict[str, Any]) -> dict[str, float]:
