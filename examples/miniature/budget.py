@@ -1,8 +1,8 @@
 """How much of each step of the miniature fits a budget: prints shell assignments for run.sh.
 
-The three columns were chosen from measured runs on two cores; between them amounts follow a straight line, outside them
-the end column's amounts are scaled, except above it where the packaged texts hold no more. The budget is an amount of work, not a clock: the same budget gives the same
-result on any machine, only sooner or later.
+The three columns were chosen from measured runs on two cores. Between them amounts follow a straight line; outside them
+the end column's amounts are scaled, except above it where the packaged texts hold no more. The budget is an amount of
+work, not a clock: the same budget gives the same result on any machine, only sooner or later.
 """
 
 import sys

@@ -1,8 +1,9 @@
 """The first thing that does not fit: given settings beside their schema, named by dotted key, value and rule.
 
-jsonargparse decides what is accepted. Where it refuses an optional section or one of several by name, its text lists
-every type it tried and not the key; so the values are walked again here, after a refusal only. Price: a second, looser
-statement of which value fits which type; what it does not understand is left to jsonargparse's own words.
+jsonargparse decides what is accepted. But where it refuses an optional section or one of several by name, its text
+lists every type it tried and not the key, and it takes null for a number; so the values are walked here before it sees
+them. Price: a second, looser statement of which value fits which type; what it does not understand is left to
+jsonargparse's own words.
 """
 
 from __future__ import annotations

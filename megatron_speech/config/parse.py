@@ -37,18 +37,19 @@ def parse_config(schema: type[Schema], *, description: str, args: Sequence[str] 
     args = sys.argv[1:] if args is None else args
     load = get_loader("yaml")
     with user_errors():
-        given = {} if {"-h", "--help"} & set(args) else given_settings(args, load)
+        if {"-h", "--help"} & set(args):
+            parser.parse_args(args)  # prints and leaves
+        given = given_settings(args, load)
+        printing = any(word.startswith("--print_config") for word in args)  # what may still lack keys
+        if not printing and (mistake := first_mistake(schema, given, load)):
+            raise ValueError(mistake)
         try:
             namespace = parser.parse_args(args)
             values = parser.instantiate(namespace)
             return schema(**{field.name: values[field.name] for field in dataclasses.fields(schema)})  # type: ignore[arg-type]
         except ValueError as error:
             raise ValueError(_rule_alone(str(error))) from error
-        except (ArgumentError, TypeError) as error:
-            if mistake := first_mistake(schema, given, load):
-                raise ValueError(mistake) from error
-            if isinstance(error, TypeError):
-                raise
+        except ArgumentError as error:
             raise ValueError(f"{str(error).removeprefix('error: ')}; see --help for the rule") from error
 
 

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard import FileWriter
 from tqdm import tqdm
 
 from megatron_speech.artifact import write_atomic
@@ -75,7 +76,9 @@ class MetricsLog:
         cut_after(folder / "metrics.jsonl", first_step)
         cut_after(folder / "validation.jsonl", first_step)
         self._folder = folder
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step + 1)
+        self._board = FileWriter(str(folder / "tensorboard"))
+        # Steps that a resumed run repeats are dropped from the plots.
+        self._board.add_event(Event(session_log=SessionLog(status=SessionLog.START)), step=first_step + 1)
         terminal = sys.stderr.isatty()
         self._bar = tqdm(total=total_steps, initial=first_step, unit="step", disable=not terminal)
         self._terminal = terminal
@@ -127,7 +130,7 @@ class MetricsLog:
     def _to_board(self, scalars: dict[str, float], step: int) -> None:
         """All scalars of a step as one event: `add_scalar` makes one each, and a dozen of those cost milliseconds."""
         values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
-        self._board.file_writer.add_summary(Summary(value=values), step)
+        self._board.add_summary(Summary(value=values), step)
 
     def _say(self, record: dict[str, Any]) -> None:
         parts = " ".join(f"{name} {value:.4f}" for name, value in record["loss_by_modality"].items())

@@ -19,6 +19,7 @@ from megatron_speech.checkpoint.folder import read_state, require_same_model
 from megatron_speech.config.data import DataConfig
 from megatron_speech.config.training import PretrainConfig
 from megatron_speech.data.plan import Plan, compile_plan
+from megatron_speech.data.reader import Reader
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.training import run_folder
@@ -29,7 +30,7 @@ from megatron_speech.training.schedule import num_steps
 from megatron_speech.training.signals import StopRequest
 from megatron_speech.training.state import TrainState
 from megatron_speech.training.step import Engine
-from megatron_speech.training.validation import Validation
+from megatron_speech.training.validation import Validation, validation_plans
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class Outline:
     layout: ParallelLayout
     vocabulary: Vocabulary
     plan: Plan
+    validation_plans: dict[str, Plan]
     total_steps: int
     num_microbatches: int
 
@@ -99,6 +101,7 @@ def _outline(config: PretrainConfig, world_size: int) -> Outline:
         layout=layout,
         vocabulary=vocabulary,
         plan=compile_plan(config.data, vocabulary=vocabulary, num_samples=total_steps * batch),
+        validation_plans=validation_plans(config, vocabulary=vocabulary, layout=layout),
         total_steps=total_steps,
         num_microbatches=layout.num_microbatches(
             global_batch_size=batch, micro_batch_size=config.train.micro_batch_size
@@ -176,7 +179,10 @@ def _assemble(config: PretrainConfig, outline: Outline, engine: Engine, *, first
         num_microbatches=outline.num_microbatches,
         engine=engine,
         log=log,
-        validation=Validation.of(config, outline.vocabulary),
+        validation=Validation(
+            readers={name: Reader(plan) for name, plan in outline.validation_plans.items()},
+            micro_batch_size=config.train.micro_batch_size,
+        ),
     )
 
 

@@ -13,9 +13,10 @@ from functools import partial
 
 from megatron_speech.config.training import PretrainConfig
 from megatron_speech.data.batch import collate
-from megatron_speech.data.plan import compile_plan
+from megatron_speech.data.plan import Plan, compile_plan
 from megatron_speech.data.reader import Reader
 from megatron_speech.parallel import groups
+from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.training.batches import sample_numbers
 from megatron_speech.training.metrics import Losses, mean_losses
 from megatron_speech.training.step import Engine, evaluate_step
@@ -24,36 +25,36 @@ from megatron_speech.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 
+def validation_plans(config: PretrainConfig, *, vocabulary: Vocabulary, layout: ParallelLayout) -> dict[str, Plan]:
+    """The rows of each source of `data.validation`; ValueError for one that does not fill a micro-batch per rank."""
+    at_once = config.train.micro_batch_size * layout.data_parallel_size
+    if layout.chunks_per_stage > 1:
+        at_once *= layout.pipeline_size
+    plans = {}
+    for name, source in config.data.validation.items():
+        sources = {name: dataclasses.replace(source, weight=1.0)}
+        alone = dataclasses.replace(config.data, sources=sources, validation={})
+        compile_alone = partial(compile_plan, alone, vocabulary=vocabulary, section="data.validation")
+        available = compile_alone(num_samples=1).sources[0].rows
+        wanted = min(config.logging.validation_rows, available)
+        used = wanted // at_once * at_once
+        if not used:
+            raise ValueError(
+                f"data.validation.{name}: {wanted} rows do not fill a micro-batch on every rank ({at_once} rows); "
+                "use a larger source, raise logging.validation_rows or lower train.micro_batch_size"
+            )
+        if used < config.logging.validation_rows:
+            logger.info("validation %s reads %d of its %d rows", name, used, available)
+        plans[name] = compile_alone(num_samples=used)
+    return plans
+
+
 @dataclass(frozen=True, kw_only=True)
 class Validation:
     """Readers of the held-out sources, each with exactly the rows that are evaluated."""
 
     readers: dict[str, Reader]
     micro_batch_size: int
-
-    @classmethod
-    def of(cls, config: PretrainConfig, vocabulary: Vocabulary) -> Validation:
-        """Open `data.validation`; ValueError for a source that does not fill one micro-batch per rank."""
-        at_once = config.train.micro_batch_size * groups.data_parallel_size()
-        if config.parallel.virtual_pipeline_model_parallel_size is not None:
-            at_once *= config.parallel.pipeline_model_parallel_size
-        readers = {}
-        for name, source in config.data.validation.items():
-            sources = {name: dataclasses.replace(source, weight=1.0)}
-            alone = dataclasses.replace(config.data, sources=sources, validation={})
-            compile_alone = partial(compile_plan, alone, vocabulary=vocabulary, section="data.validation")
-            available = compile_alone(num_samples=1).sources[0].rows
-            wanted = min(config.logging.validation_rows, available)
-            used = wanted // at_once * at_once
-            if not used:
-                raise ValueError(
-                    f"data.validation.{name}: {wanted} rows do not fill a micro-batch on every rank ({at_once} rows); "
-                    "use a larger source, raise logging.validation_rows or lower train.micro_batch_size"
-                )
-            if used < config.logging.validation_rows:
-                logger.info("validation %s reads %d of its %d rows", name, used, available)
-            readers[name] = Reader(compile_alone(num_samples=used))
-        return cls(readers=readers, micro_batch_size=config.train.micro_batch_size)
 
     def run(self, engine: Engine) -> Losses:
         """Mean losses {source: {modality: nats per target}}, equal on all ranks. Collective."""

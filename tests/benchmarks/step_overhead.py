@@ -76,9 +76,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.INFO)
     pairs = {"compute_bound": 3 if short else 31, "host_bound": 10 if short else 201}
-    results = {
-        name: {"limit": LIMITS[name], **measure(shape, pairs=pairs[name])} for name, shape in SHAPES.items()
-    }
+    results = {name: {"limit": LIMITS[name], **measure(shape, pairs=pairs[name])} for name, shape in SHAPES.items()}
     judged = {"ratio": results["compute_bound"]["ratio"], "limit": LIMITS["compute_bound"]}
     print(json.dumps({"name": "step_overhead", **judged, "short": short, **results}))
     if not short and any(results[name]["ratio"] > limit for name, limit in LIMITS.items()):

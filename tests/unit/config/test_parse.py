@@ -90,6 +90,7 @@ def test_files_then_overrides(tmp_path: Path):
         ("sise: 3", "sise: no such key; the keys there are folder, inner, by_name, whole"),
         ("inner: {sise: 3}", "inner.sise: no such key; did you mean 'size'?"),
         ("inner: {size: 1e3}", "inner.size=1000.0 must be an integer; correct it"),
+        ("inner: {size: null}", "inner.size=null must be an integer; correct it"),
         ("inner: {size: 10}", "inner.size=10 must be at most 9; lower it"),
         ("inner: {weight: x}", "inner.weight=x must be a number or null; correct it"),
         ("inner: 3", "inner=3 must be a section with the keys size, weight; correct it"),
