@@ -8,14 +8,13 @@ Prices: the optimizer state is gathered over data parallel ranks when saving (th
 saving blocks training. Whether the optimizer is distributed is part of the format: that setting must stay.
 
 Pickle: ``common.pt`` (step counts, parameter groups) is read by torch with ``weights_only``. torch's index
-``.metadata`` is a pickle and torch offers no other reader, so it is first read by an unpickler that knows an allow-list
-of classes and refuses everything else. What remains: with Transformer Engine in FP8, its ``_extra_state`` blobs are
-unpickled by torch itself; load such checkpoints only from people you trust.
+``.metadata`` is a pickle and is first read by `checkpoint/index.py`, which knows an allow-list of classes and refuses
+everything else. What remains: with Transformer Engine in FP8, its ``_extra_state`` blobs are unpickled by torch itself;
+load such checkpoints only from people you trust.
 """
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +26,7 @@ from torch.distributed import checkpoint as torch_checkpoint
 
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.bucket_padding import without_bucket_padding
+from megatron_speech.checkpoint.index import read_index
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parallel import ParallelConfig
 from megatron_speech.config.parse import to_dict
@@ -252,39 +252,4 @@ def _check(folder: Path, *, model: ModelConfig, vocabulary: Vocabulary) -> None:
     """All that can be wrong with a checkpoint before its tensors are read; ranks share the work of the checksums."""
     folders.require_same_model(folder, model=model, vocabulary=vocabulary)
     folders.verify(folder, part=dist.get_rank(), parts=dist.get_world_size())
-    with (folder / ".metadata").open("rb") as file:
-        _AllowListUnpickler(file, folder / ".metadata").load()
-
-
-class _AllowListUnpickler(pickle.Unpickler):
-    """Reads torch's checkpoint index while refusing any class that has no business in it."""
-
-    def __init__(self, file: Any, path: Path) -> None:
-        super().__init__(file)
-        self._path = path
-
-    def find_class(self, module: str, name: str) -> Any:
-        is_dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
-        if not is_dtype and name not in _INDEX_CLASSES.get(module, ()):
-            raise ValueError(
-                f"{self._path} asks for {module}.{name}, which no checkpoint index needs; do not trust this folder"
-            )
-        return super().find_class(module, name)
-
-
-_INDEX_CLASSES = {
-    "torch": ("Size",),
-    "torch.serialization": ("_get_layout",),
-    "pathlib": ("PosixPath",),
-    "torch.distributed.checkpoint.filesystem": ("_StorageInfo",),
-    "torch.distributed.checkpoint.metadata": (
-        "BytesStorageMetadata",
-        "ChunkStorageMetadata",
-        "Metadata",
-        "MetadataIndex",
-        "StorageMeta",
-        "TensorProperties",
-        "TensorStorageMetadata",
-        "_MEM_FORMAT_ENCODING",
-    ),
-}
+    read_index(folder)
