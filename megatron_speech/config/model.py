@@ -28,8 +28,14 @@ class ModelConfig:
     """Longest sequence the model claims to know, in tokens."""
     rotary_base: float = 100_000.0
     """Base of the rotary frequencies (rope_theta)."""
+    rotary_percent: float = 1.0
+    """Share of each head's width that is rotated, from its start (GLM-4: 0.5)."""
+    rotary_interleaved: bool = False
+    """Rotate neighbouring pairs (GLM-4) instead of pairs half the rotated width apart."""
     norm_epsilon: float = 1e-5
     """Epsilon of RMSNorm."""
+    qk_layernorm: bool = False
+    """RMSNorm of every query and key head before rotation (Qwen3)."""
     add_qkv_bias: bool = False
     """Bias in the query, key and value projections (Qwen2, GLM-4)."""
     untie_embeddings_and_output_weights: bool = False
@@ -55,8 +61,18 @@ class ModelConfig:
                 f"model.hidden_size={self.hidden_size} must be a multiple of "
                 f"model.num_attention_heads={self.num_attention_heads}, or set model.kv_channels"
             )
+        if not 0 < self.rotary_percent <= 1 or self.rotary_dim % 2 or not self.rotary_dim:
+            raise ValueError(
+                f"model.rotary_percent={self.rotary_percent} of a head of {self.head_dim} must leave an even, positive "
+                "width up to the whole head; use 1, or 0.5"
+            )
 
     @property
     def head_dim(self) -> int:
         """Width of one attention head."""
         return self.kv_channels or self.hidden_size // self.num_attention_heads
+
+    @property
+    def rotary_dim(self) -> int:
+        """Width of the rotated part of a head."""
+        return int(self.head_dim * self.rotary_percent)

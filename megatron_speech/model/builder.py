@@ -49,8 +49,9 @@ def to_transformer_config(
         **_shape(model),
         **_layout(parallel),
         **transformer_fields(precision),
-        # Fused kernels exist on GPUs only; batched point-to-point calls are NCCL's.
-        "apply_rope_fusion": on_gpu,
+        # Fused kernels exist on GPUs only; batched point-to-point calls are NCCL's. megatron-core 0.16.1 does not tell
+        # the fused rotation of packed documents that pairs are interleaved: it would rotate halves, silently.
+        "apply_rope_fusion": on_gpu and not model.rotary_interleaved,
         "bias_activation_fusion": on_gpu,
         "bias_dropout_fusion": on_gpu,
         "cross_entropy_loss_fusion": on_gpu,
@@ -94,6 +95,7 @@ def _build_chunk(
         share_embeddings_and_output_weights=not model.untie_embeddings_and_output_weights,
         position_embedding_type="rope",
         rotary_base=model.rotary_base,
+        rotary_percent=model.rotary_percent,
         vp_stage=vp_stage,
     )
 
@@ -107,6 +109,8 @@ def _shape(model: ModelConfig) -> dict[str, Any]:
         "num_query_groups": model.num_query_groups,
         "kv_channels": model.head_dim,
         "add_qkv_bias": model.add_qkv_bias,
+        "qk_layernorm": model.qk_layernorm,
+        "rotary_interleaved": model.rotary_interleaved,
         "add_bias_linear": False,
         "normalization": "RMSNorm",
         "layernorm_epsilon": model.norm_epsilon,

@@ -21,13 +21,14 @@ ON_CPU = not torch.cuda.is_available()
 
 
 def test_an_unknown_megatron_key_gets_a_near_name() -> None:
-    model = ModelConfig(megatron={"qk_layernrom": True})
-    with pytest.raises(ValueError, match=r"model.megatron.qk_layernrom .* did you mean qk_layernorm\?"):
+    model = ModelConfig(megatron={"attention_dropuot": 0.1})
+    with pytest.raises(ValueError, match=r"model.megatron.attention_dropuot .* did you mean attention_dropout\?"):
         to_transformer_config(model, parallel=ParallelConfig(), precision=FLOAT32)
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("num_layers", 3), ("sequence_parallel", True), ("normalization", "LayerNorm")]
+    ("key", "value"),
+    [("num_layers", 3), ("qk_layernorm", True), ("sequence_parallel", True), ("normalization", "LayerNorm")],
 )
 def test_a_key_that_something_else_decides_is_refused(key: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"model.megatron.{key} "):
@@ -39,6 +40,12 @@ def test_what_cpu_layers_would_ignore_is_refused() -> None:
     model = ModelConfig(megatron={"window_size": [4, 0]})
     with pytest.raises(ValueError, match=r"model.megatron.window_size=\[4, 0\] needs Transformer Engine"):
         cpu_layer_spec(to_transformer_config(model, parallel=ParallelConfig(), precision=FLOAT32))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.5, 0.1, 0.05])
+def test_a_rotated_part_that_is_no_even_part_of_the_head_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match=f"model.rotary_percent={share} of a head of 32"):
+        ModelConfig(kv_channels=32, rotary_percent=share)
 
 
 def test_a_megatron_key_wins() -> None:
@@ -96,7 +103,8 @@ def _check_variants(rank: int, world_size: int, init_method: str) -> None:
     from tests.distributed.engine import Engine
 
     groups.initialize(ParallelLayout.of(ParallelConfig(), world_size=1), seed=0)
-    for changes in ({"megatron": {"qk_layernorm": True}}, {"add_qkv_bias": True}, {"kv_channels": 32}):
+    half_rotary = {"rotary_percent": 0.5, "rotary_interleaved": True}
+    for changes in ({"qk_layernorm": True}, {"add_qkv_bias": True}, {"kv_channels": 32}, half_rotary):
         engine = Engine(ParallelConfig(), dataclasses.replace(MODEL, **changes))
         assert torch.isfinite(engine.gradients()).all()
         assert engine.step() > 0
