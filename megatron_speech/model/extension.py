@@ -3,7 +3,7 @@
 A new row of zeros or of plain noise gets a large share of the softmax at once, or none; rows drawn from the normal
 distribution with the old rows' mean and covariance keep the new tokens' logits where the model's logits are (Hewitt,
 2021: Initializing New Word Embeddings for Pretrained Language Models). The covariance's symmetric square root is taken
-through its eigenvalues, negative rounding errors set to 0, so that fewer rows than dimensions are no problem. Price:
+through its eigenvalues, rounding errors set to 0, so that fewer rows than dimensions are no problem. Price:
 one eigendecomposition in float64, about a minute at 4096 dimensions.
 
 Letters: V rows, D width.
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from megatron_speech.vocabulary import Vocabulary
+
+_BLOCK_ROWS = 8192  # taken to float64 at once: an embedding of 150,000 rows never is as a whole
 
 
 def extend_embedding(text_rows: Tensor, *, vocabulary: Vocabulary, seed: int) -> Tensor:
@@ -36,12 +38,16 @@ def extend_embedding(text_rows: Tensor, *, vocabulary: Vocabulary, seed: int) ->
 
 def draw_rows(rows_VD: Tensor, num_new: int, *, seed: int) -> Tensor:
     """[num_new, D] float64 rows from the normal distribution with the mean and covariance of `rows_VD`."""
-    rows = rows_VD.detach().to("cpu", torch.float64)
-    mean = rows.mean(0)
-    centred = rows - mean
-    covariance = centred.T @ centred / rows.shape[0]
+    num_old, width = rows_VD.shape
+    blocks = rows_VD.detach().cpu().split(_BLOCK_ROWS)
+    mean = sum((block.double().sum(0) for block in blocks), torch.zeros(width, dtype=torch.float64)) / num_old
+    covariance = torch.zeros(width, width, dtype=torch.float64)
+    for block in blocks:
+        centred = block.double() - mean
+        covariance.addmm_(centred.T, centred, alpha=1 / num_old)
     values, vectors = torch.linalg.eigh(covariance)
     # The symmetric root does not depend on the signs that a solver gives its eigenvectors.
-    root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
-    noise = torch.randn(num_new, rows.shape[1], dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    values[values < values[-1] * width * torch.finfo(values.dtype).eps] = 0
+    root = (vectors * values.sqrt()) @ vectors.T
+    noise = torch.randn(num_new, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     return mean + noise @ root
