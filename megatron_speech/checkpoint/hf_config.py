@@ -9,8 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from transformers import AutoConfig, GenerationConfig, LlamaConfig, PretrainedConfig, Qwen2Config
+from huggingface_hub.errors import StrictDataclassError
+from transformers import (
+    AutoConfig,
+    GenerationConfig,
+    GlmConfig,
+    LlamaConfig,
+    PretrainedConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
 
+from megatron_speech.artifact import read_json
 from megatron_speech.checkpoint.hf_mapping import LAYERS, family_of
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.vocabulary import Vocabulary
@@ -18,52 +28,82 @@ from megatron_speech.vocabulary import Vocabulary
 _CONFIGS: dict[str, tuple[type[PretrainedConfig], str]] = {
     "llama": (LlamaConfig, "LlamaForCausalLM"),
     "qwen2": (Qwen2Config, "Qwen2ForCausalLM"),
+    "qwen3": (Qwen3Config, "Qwen3ForCausalLM"),
+    "glm": (GlmConfig, "GlmForCausalLM"),
 }
 
-# Settings that must have these values where the family has them at all.
-_REQUIRED = {"hidden_act": "silu", "mlp_bias": False, "use_sliding_window": False, "attention_bias": False}
+# Settings that must have these values where the family has them at all. `attention_bias` is said by Llama, Qwen3 and
+# GLM; the first two would also put a bias behind attention.
+_REQUIRED = {"hidden_act": "silu", "mlp_bias": False, "use_sliding_window": False, "quantization_config": None}
+_ATTENTION_BIAS = {"llama": False, "qwen3": False, "glm": True}
+
+
+def read_hf_config(folder: Path) -> PretrainedConfig:
+    """config.json of a Hugging Face folder; ValueError names what this project cannot hold."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no config.json: not a Hugging Face folder; check the path")
+    content = read_json(path)
+    family = content.get("model_type") if isinstance(content, dict) else None
+    if family not in LAYERS:
+        raise ValueError(f"{path}: model_type={family} is not among {', '.join(LAYERS)}; convert another model")
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (StrictDataclassError, ValueError, TypeError, KeyError, ZeroDivisionError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} contradicts itself ({reason}); restore the model's own file") from error
+    required = {**_REQUIRED, **({"attention_bias": _ATTENTION_BIAS[family]} if family in _ATTENTION_BIAS else {})}
+    for name, value in required.items():
+        if getattr(config, name, value) != value:
+            raise ValueError(f"{path}: {name}={getattr(config, name)} must be {value}; convert another model")
+    rope = config.rope_parameters
+    if rope.get("rope_type", "default") != "default" or (family != "glm" and rope.get("partial_rotary_factor", 1) != 1):
+        raise ValueError(f"{path}: rope_parameters={rope} are not plain rotary positions; convert another model")
+    return config
 
 
 def read_model_config(folder: Path) -> ModelConfig:
     """Shape of the model in a Hugging Face folder; ValueError names what this project cannot hold."""
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"{folder} holds no config.json: not a Hugging Face folder; check the path")
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    if config.model_type not in LAYERS:
-        raise ValueError(
-            f"{folder}: model_type={config.model_type} is not among {', '.join(LAYERS)}; convert another model"
-        )
-    for name, value in _REQUIRED.items():
-        if getattr(config, name, value) != value:
-            raise ValueError(
-                f"{folder}: {name}={getattr(config, name)} in config.json must be {value}; convert another model"
-            )
-    rope = config.rope_parameters
-    if rope.get("rope_type", "default") != "default" or rope.get("partial_rotary_factor", 1.0) != 1.0:
-        raise ValueError(f"{folder}: rope_parameters={rope} are not plain rotary positions; convert another model")
-    usual_width = config.hidden_size // config.num_attention_heads
+    return model_config_of(read_hf_config(folder), holder=str(folder / "config.json"))
+
+
+def model_config_of(config: PretrainedConfig, *, holder: str) -> ModelConfig:
+    """`config`, as `read_hf_config` gives it, in our words."""
+    heads = config.num_attention_heads
+    usual_width = config.hidden_size // heads if heads > 0 and config.hidden_size % heads == 0 else None
     head_width = getattr(config, "head_dim", None) or usual_width
-    return ModelConfig(
-        num_layers=config.num_hidden_layers,
-        hidden_size=config.hidden_size,
-        ffn_hidden_size=config.intermediate_size,
-        num_attention_heads=config.num_attention_heads,
-        num_query_groups=config.num_key_value_heads,
-        kv_channels=None if head_width == usual_width else head_width,
-        max_position_embeddings=config.max_position_embeddings,
-        rotary_base=rope["rope_theta"],
-        norm_epsilon=config.rms_norm_eps,
-        add_qkv_bias=config.model_type == "qwen2",
-        untie_embeddings_and_output_weights=not config.tie_word_embeddings,
-        init_method_std=config.initializer_range,
-    )
+    rope = config.rope_parameters
+    try:
+        return ModelConfig(
+            num_layers=config.num_hidden_layers,
+            hidden_size=config.hidden_size,
+            ffn_hidden_size=config.intermediate_size,
+            num_attention_heads=heads,
+            num_query_groups=config.num_key_value_heads,
+            kv_channels=None if head_width == usual_width else head_width,
+            max_position_embeddings=config.max_position_embeddings,
+            rotary_base=rope["rope_theta"],
+            rotary_percent=rope.get("partial_rotary_factor", 1.0),
+            rotary_interleaved=config.model_type == "glm",
+            norm_epsilon=config.rms_norm_eps,
+            qk_layernorm=config.model_type == "qwen3",
+            add_qkv_bias=config.model_type in ("qwen2", "glm"),
+            untie_embeddings_and_output_weights=not config.tie_word_embeddings,
+            init_method_std=config.initializer_range,
+        )
+    except ValueError as error:
+        raise ValueError(f"{holder} contradicts itself: {error}") from error
 
 
 def write_model_config(
     folder: Path, model: ModelConfig, *, vocabulary: Vocabulary, dtype: Literal["float32", "bfloat16"]
 ) -> None:
     """config.json and generation_config.json: unpadded vocabulary, end of document as end and as padding."""
-    config_class, architecture = _CONFIGS[family_of(model)]
+    family = family_of(model)
+    config_class, architecture = _CONFIGS[family]
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": model.rotary_base}
+    if family == "glm":
+        rope["partial_rotary_factor"] = model.rotary_percent
     ids = {"bos_token_id": None, "eos_token_id": vocabulary.end_of_document, "pad_token_id": vocabulary.end_of_document}
     values: dict[str, Any] = {
         "architectures": [architecture],
@@ -76,10 +116,11 @@ def write_model_config(
         "num_key_value_heads": model.num_query_groups,
         "head_dim": model.head_dim,
         "max_position_embeddings": model.max_position_embeddings,
-        "rope_parameters": {"rope_type": "default", "rope_theta": model.rotary_base},
+        "rope_parameters": rope,
         "rms_norm_eps": model.norm_epsilon,
         "initializer_range": model.init_method_std,
         "tie_word_embeddings": not model.untie_embeddings_and_output_weights,
+        **({"attention_bias": _ATTENTION_BIAS[family]} if family in _ATTENTION_BIAS else {}),
         **ids,
     }
     config_class(**values).save_pretrained(folder)

@@ -1,27 +1,40 @@
 """A checkpoint of any layout becomes a folder that plain transformers (or vLLM) loads: standard class, no remote code.
 
-Padding rows are cut, so that every row of the embedding is an id of the extended tokenizer that lies beside the
-weights.
+Tensors go from the checkpoint's files to safetensors one by one, no model is built: while one is being written the next
+is being read, so that at most two are in memory. Padding rows are cut, so that every row of the embedding is an id of
+the extended tokenizer that lies beside the weights. Optimizer state is not read; what is read is held against its
+checksums.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from huggingface_hub import save_torch_state_dict
 from torch import Tensor
 
-from megatron_speech.artifact import fingerprint_files, is_made, make_artifact
+from megatron_speech.artifact import is_made, make_artifact
 from megatron_speech.checkpoint import folder as folders
-from megatron_speech.checkpoint.distributed import load_model
 from megatron_speech.checkpoint.hf_config import write_model_config
-from megatron_speech.checkpoint.hf_mapping import EMBEDDING, OUTPUT, family_of, to_hugging_face
-from megatron_speech.checkpoint.whole_model import weights, whole_model
+from megatron_speech.checkpoint.hf_mapping import (
+    EMBEDDING,
+    OUTPUT,
+    Entry,
+    entries,
+    family_of,
+    hugging_face_shapes,
+    megatron_shapes,
+    require_shapes,
+    split,
+)
+from megatron_speech.checkpoint.safetensors_writer import write_safetensors
+from megatron_speech.checkpoint.weights import WeightsReader
 from megatron_speech.config.convert import ConvertToHfConfig
+from megatron_speech.config.model import ModelConfig
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -40,13 +53,19 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
     model = folders.read_model_config(checkpoint)
     vocabulary = Vocabulary.load(config.vocabulary)
     vocabulary.require(Vocabulary.load(checkpoint).fingerprint, holder=str(checkpoint))
+    folders.verify_facts(checkpoint)
+    reader = WeightsReader(checkpoint)
+    stored = megatron_shapes(model, num_rows=vocabulary.padded_size)
+    require_shapes(reader.shapes, stored, holder=str(checkpoint), config="model.json")
+    shapes = hugging_face_shapes(model, num_rows=vocabulary.size)
     with make_artifact(config.output, kind="hugging_face", config=config, inputs=inputs) as draft:
-        with whole_model(model, vocabulary=vocabulary, dtype=config.dtype) as chunk:
-            load_model(checkpoint, [chunk], model=model, vocabulary=vocabulary)
-            exported = dict(to_hugging_face(unpadded(weights(chunk), vocabulary=vocabulary), model=model))
-            _save_weights(
-                exported, draft.folder, dtype=getattr(torch, config.dtype), max_bytes=int(config.max_shard_gb * 1e9)
-            )
+        draft.facts["files"] = write_safetensors(
+            draft.folder,
+            _hugging_face_tensors(reader, model, vocabulary=vocabulary),
+            shapes=shapes,
+            dtype=getattr(torch, config.dtype),
+            max_bytes=int(config.max_shard_gb * 1e9),
+        )
         write_model_config(draft.folder, model, vocabulary=vocabulary, dtype=config.dtype)
         for pattern in _TOKENIZER_FILES:
             for path in config.vocabulary.glob(pattern):
@@ -54,9 +73,8 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
         draft.facts["checkpoint"] = checkpoint
         draft.facts["step"] = folders.read_state(checkpoint).get("step")
         draft.facts["family"] = family_of(model)
-        draft.facts["parameters"] = sum(tensor.numel() for tensor in exported.values())
+        draft.facts["parameters"] = sum(torch.Size(shape).numel() for shape in shapes.values())
         draft.facts["vocabulary"] = vocabulary.fingerprint
-        draft.facts["weights"] = fingerprint_files(list(draft.folder.glob("*.safetensors")))
     logger.info("%s: exported %s", config.output, checkpoint)
 
 
@@ -72,16 +90,24 @@ def find_checkpoint(path: Path) -> Path:
     return newest
 
 
-def unpadded(tensors: Mapping[str, Tensor], *, vocabulary: Vocabulary) -> dict[str, Tensor]:
-    """megatron's tensors without the padding rows of the embedding and of an untied output head."""
-    return {
-        name: tensor[: vocabulary.size] if name in (EMBEDDING, OUTPUT) else tensor for name, tensor in tensors.items()
-    }
+def _hugging_face_tensors(
+    reader: WeightsReader, model: ModelConfig, *, vocabulary: Vocabulary
+) -> Iterator[tuple[str, list[Tensor]]]:
+    """Name and pieces of every Hugging Face tensor, in the table's order."""
+    for entry, tensor in _read_ahead(reader, entries(model)):
+        if entry.megatron in (EMBEDDING, OUTPUT):
+            tensor = tensor[: vocabulary.size]
+        yield from zip(entry.hugging_face, split(tensor, entry, model), strict=True)
+        del tensor  # or it would outlive its successor's arrival
 
 
-def _save_weights(tensors: dict[str, Tensor], folder: Path, *, dtype: torch.dtype, max_bytes: int) -> None:
-    # Slices are copied: a file would otherwise hold, or refuse, the whole tensor behind them.
-    plain = {name: tensor.detach().to("cpu", dtype, copy=True).contiguous() for name, tensor in tensors.items()}
-    save_torch_state_dict(plain, folder, max_shard_size=max_bytes, metadata={"format": "pt"})
-    for path in folder.glob("*.safetensors"):
-        path.chmod(0o644)  # the library writes them for their owner alone
+def _read_ahead(reader: WeightsReader, table: list[Entry]) -> Iterator[tuple[Entry, Tensor]]:
+    """Each entry with its tensor, the next one being read meanwhile."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(reader.read, table[0].megatron, table[0].layer)
+        for entry, following in zip(table, [*table[1:], None], strict=True):
+            tensor = coming.result()
+            if following is not None:
+                coming = thread.submit(reader.read, following.megatron, following.layer)
+            yield entry, tensor
+            del tensor

@@ -1,82 +1,110 @@
 """A Hugging Face text model becomes a checkpoint whose embedding also has rows for specials and speech.
 
 Old rows stay bit-equal, new rows are drawn from the distribution of the old ones (`model/extension.py`), padding is
-zero. The output is an ordinary checkpoint without optimizer state, in every layout's reach: name it in a run as
-``model.base``.
+zero. Tensors are held against config.json before any is read, then go from safetensors to the checkpoint one by one, no
+model is built. The output is an ordinary float32 checkpoint without optimizer state, in every layout's reach: name it
+in a run as ``model.base``.
 """
 
 from __future__ import annotations
 
 import logging
-import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-from safetensors.torch import load_file
+import torch
 from torch import Tensor
 
 from megatron_speech.artifact import MANIFEST, is_made, make_artifact
-from megatron_speech.checkpoint.distributed import save_model
-from megatron_speech.checkpoint.hf_config import read_model_config
-from megatron_speech.checkpoint.hf_mapping import to_megatron
-from megatron_speech.checkpoint.whole_model import fill, weights, whole_model
+from megatron_speech.checkpoint import folder as folders
+from megatron_speech.checkpoint.hf_config import model_config_of, read_hf_config
+from megatron_speech.checkpoint.hf_mapping import (
+    EMBEDDING,
+    HF_EMBEDDING,
+    HF_OUTPUT,
+    OUTPUT,
+    entries,
+    hugging_face_shapes,
+    join,
+    megatron_shapes,
+    require_shapes,
+)
+from megatron_speech.checkpoint.hf_weights import HuggingFaceWeights, weight_files
+from megatron_speech.checkpoint.weights import FILE, write_weights
 from megatron_speech.config.convert import ConvertFromHfConfig
+from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.parallel import ParallelConfig
+from megatron_speech.config.parse import to_dict
 from megatron_speech.model.extension import extend_embedding
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
-_INPUT_ROWS, _OUTPUT_ROWS = "model.embed_tokens.weight", "lm_head.weight"
-
 
 def convert_from_hf(config: ConvertFromHfConfig) -> None:
     """Make the checkpoint folder `config.output`; ValueError or FileNotFoundError where the inputs do not fit."""
+    hf_config = read_hf_config(config.model)
+    model = model_config_of(hf_config, holder=str(config.model / "config.json"))
     inputs = [*_identity(config.model), config.vocabulary]
     if is_made(config.output, kind="checkpoint", config=config, inputs=inputs):
         logger.info("%s: already done", config.output)
         return
-    model = read_model_config(config.model)
     vocabulary = Vocabulary.load(config.vocabulary)
+    source = _open_weights(config.model, model, num_rows=hf_config.vocab_size)
     _require_same_tokenizer(config.model, config.vocabulary, vocabulary=vocabulary)
-    tensors = read_tensors(config.model)
-    if not model.untie_embeddings_and_output_weights:
-        tensors.pop(_OUTPUT_ROWS, None)  # a second copy of the embedding, in some files
-    num_text_rows = tensors[_INPUT_ROWS].shape[0]
-    for name, seed in ((_INPUT_ROWS, config.seed), (_OUTPUT_ROWS, config.seed + 1)):
-        if name in tensors:
-            # Rows beyond the tokenizer's ids are padding of the old model.
-            text_rows = tensors[name][: vocabulary.num_text_ids]
-            tensors[name] = extend_embedding(text_rows, vocabulary=vocabulary, seed=seed)
     with make_artifact(config.output, kind="checkpoint", config=config, inputs=inputs) as draft:
-        saved = draft.folder / "checkpoint"
-        shutil.rmtree(saved, ignore_errors=True)  # of an attempt that was stopped
-        with whole_model(model, vocabulary=vocabulary, dtype="float32") as chunk:
-            fill(chunk, dict(to_megatron(tensors, model=model, names=weights(chunk))))
-            draft.facts["parameters"] = sum(tensor.numel() for tensor in weights(chunk).values())
-            save_model(saved, [chunk], model=model, vocabulary=vocabulary)
-        for path in saved.iterdir():
-            path.rename(draft.folder / path.name)
-        saved.rmdir()
-        draft.facts["text_rows_read"] = num_text_rows
+        tensors = _megatron_tensors(source, model, vocabulary=vocabulary, seed=config.seed)
+        write_weights(draft.folder, tensors, num_layers=model.num_layers)
+        layout = {**to_dict(ParallelConfig()), "world_size": 1}
+        state = {"step": 0, "layout": layout, "has_optimizer": False}
+        folders.write_facts(draft.folder, model=model, vocabulary=vocabulary, state=state)
+        folders.write_checksums(draft.folder, folders.checksums(draft.folder / name for name in _FILES))
+        shapes = megatron_shapes(model, num_rows=vocabulary.padded_size)
+        draft.facts["parameters"] = sum(torch.Size(shape).numel() for shape in shapes.values())
+        draft.facts["text_rows_read"] = hf_config.vocab_size
         draft.facts["rows_added"] = vocabulary.size - vocabulary.num_text_ids
         draft.facts["rows_padded"] = vocabulary.padded_size - vocabulary.size
     logger.info("%s: %d new rows for specials and speech", config.output, vocabulary.size - vocabulary.num_text_ids)
 
 
+_FILES = (FILE, ".metadata", "metadata.json", "common.pt", "model.json", "vocabulary.json", "state.json")
+
+
 def _identity(folder: Path) -> list[Path]:
     """What identifies a model folder: its manifest if a stage here made it, else the contents of its files."""
-    if (folder / MANIFEST).is_file():
-        return [folder]
-    return [path for path in (folder / "config.json", *sorted(folder.glob("*.safetensors"))) if path.is_file()]
+    return [folder] if (folder / MANIFEST).is_file() else [folder / "config.json", *weight_files(folder)]
 
 
-def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a Hugging Face folder's safetensors, float32; derived buffers of old exports are left out."""
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise FileNotFoundError(f"{folder} holds no *.safetensors; save the model with save_pretrained first")
-    tensors = {name: tensor.float() for file in files for name, tensor in load_file(file).items()}
-    return {name: tensor for name, tensor in tensors.items() if not name.endswith("rotary_emb.inv_freq")}
+def _open_weights(folder: Path, model: ModelConfig, *, num_rows: int) -> HuggingFaceWeights:
+    """The weights in `folder`, every tensor there and shaped as config.json says."""
+    source = HuggingFaceWeights(folder)
+    if not model.untie_embeddings_and_output_weights and HF_OUTPUT in source.shapes:
+        # A second copy of the embedding, in some files.
+        if not torch.equal(source.read(HF_OUTPUT), source.read(HF_EMBEDDING)):
+            raise ValueError(
+                f"{folder}: tie_word_embeddings=true in config.json, but {HF_OUTPUT} differs from {HF_EMBEDDING}; "
+                "set it to false"
+            )
+        source.drop(HF_OUTPUT)
+    require_shapes(
+        source.shapes, hugging_face_shapes(model, num_rows=num_rows), holder=str(folder), config="config.json"
+    )
+    return source
+
+
+def _megatron_tensors(
+    source: HuggingFaceWeights, model: ModelConfig, *, vocabulary: Vocabulary, seed: int
+) -> Iterator[tuple[str, int | None, Tensor]]:
+    """Key, layer and float32 tensor of everything in the model, with the embedding (and an untied head) grown."""
+    seeds = {EMBEDDING: seed, OUTPUT: seed + 1}
+    for entry in entries(model):
+        tensor = join([source.read(name) for name in entry.hugging_face], entry, model)
+        if entry.megatron in seeds:
+            # Rows beyond the tokenizer's ids are padding of the old model.
+            text_rows = tensor[: vocabulary.num_text_ids].float()
+            tensor = extend_embedding(text_rows, vocabulary=vocabulary, seed=seeds[entry.megatron])
+        yield entry.megatron, entry.layer, tensor.float()
 
 
 def _require_same_tokenizer(model: Path, folder: Path, *, vocabulary: Vocabulary) -> None:

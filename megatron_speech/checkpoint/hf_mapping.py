@@ -1,4 +1,4 @@
-"""Tensor names and layouts of megatron-core's GPTModel and of Hugging Face decoders: one table, read both ways.
+"""Tensor names and layouts of megatron-core's checkpoints and of Hugging Face decoders: one table, read both ways.
 
 An entry says which Hugging Face tensors make one megatron tensor, their shapes in letters, and how they are joined:
 
@@ -7,16 +7,18 @@ An entry says which Hugging Face tensors make one megatron tensor, their shapes 
                    slice holds whole groups
     stacked        gate above up, the two halves of the gated MLP's first matrix
 
-A family is a table; adding one is adding a table (Qwen2 is Llama's with biases). Norm weights have two names in
-megatron-core: plain layers keep the norm beside the matrix, Transformer Engine fuses it into the matrix that
-follows; both are understood. Anything missing, left over or misshapen is a ValueError that names the tensor.
+A family is a table; adding one is adding a table (Qwen2 is Llama's with biases, Qwen3 Llama's with norms of queries and
+keys). GLM-4 keeps gate and up in one tensor, in megatron's order, and rotates neighbouring pairs as megatron does with
+``rotary_interleaved``: no row moves. megatron's names are those of its checkpoints, where a norm lies beside the matrix
+that reads it, as in Transformer Engine's layers.
 
-Shape letters: V embedding rows, D width, Q query heads x head width, K key-value heads x head width, F MLP width.
+Shape letters: V embedding rows, D width, Q query heads x head width, K key-value heads x head width, N head width,
+F MLP width, E gate and up (2 F).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,104 +29,162 @@ from megatron_speech.config.model import ModelConfig
 
 EMBEDDING = "embedding.word_embeddings.weight"
 OUTPUT = "output_layer.weight"
+HF_EMBEDDING, HF_OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 
 Join = Literal["whole", "query groups", "stacked"]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One megatron tensor and the Hugging Face tensors that it holds; names may contain {layer}."""
+    """One megatron tensor and the Hugging Face tensors that it holds."""
 
     megatron: str
+    """Key in a checkpoint; the tensors of all layers have one key."""
     hugging_face: dict[str, str]
     """Name to shape letters, in the order of joining."""
     join: Join = "whole"
+    layer: int | None = None
+    """Number of the layer; None for a tensor outside the layers."""
 
 
 _OUTER = (
-    Entry(EMBEDDING, {"model.embed_tokens.weight": "VD"}),
+    Entry(EMBEDDING, {HF_EMBEDDING: "VD"}),
     Entry("decoder.final_layernorm.weight", {"model.norm.weight": "D"}),
 )
-_OUTPUT = (Entry(OUTPUT, {"lm_head.weight": "VD"}),)
-_QKV_BIAS = (
-    Entry(
-        "self_attention.linear_qkv.bias",
-        {"self_attn.q_proj.bias": "Q", "self_attn.k_proj.bias": "K", "self_attn.v_proj.bias": "K"},
-        "query groups",
-    ),
+_OUTPUT = (Entry(OUTPUT, {HF_OUTPUT: "VD"}),)
+
+_QKV_BIAS = Entry(
+    "self_attention.linear_qkv.bias",
+    {"self_attn.q_proj.bias": "Q", "self_attn.k_proj.bias": "K", "self_attn.v_proj.bias": "K"},
+    "query groups",
 )
-_LLAMA_LAYER = (
-    Entry("input_layernorm.weight", {"input_layernorm.weight": "D"}),
+_ATTENTION = (
+    Entry("self_attention.linear_qkv.layer_norm_weight", {"input_layernorm.weight": "D"}),
     Entry(
         "self_attention.linear_qkv.weight",
         {"self_attn.q_proj.weight": "QD", "self_attn.k_proj.weight": "KD", "self_attn.v_proj.weight": "KD"},
         "query groups",
     ),
     Entry("self_attention.linear_proj.weight", {"self_attn.o_proj.weight": "DQ"}),
-    Entry("pre_mlp_layernorm.weight", {"post_attention_layernorm.weight": "D"}),
+)
+_QK_NORM = (
+    Entry("self_attention.q_layernorm.weight", {"self_attn.q_norm.weight": "N"}),
+    Entry("self_attention.k_layernorm.weight", {"self_attn.k_norm.weight": "N"}),
+)
+_MLP_NORM = Entry("mlp.linear_fc1.layer_norm_weight", {"post_attention_layernorm.weight": "D"})
+_MLP = (
+    _MLP_NORM,
     Entry("mlp.linear_fc1.weight", {"mlp.gate_proj.weight": "FD", "mlp.up_proj.weight": "FD"}, "stacked"),
     Entry("mlp.linear_fc2.weight", {"mlp.down_proj.weight": "DF"}),
 )
-
-# Where Transformer Engine layers keep a norm's weight: inside the matrix that reads it.
-_FUSED_NORM = {
-    "input_layernorm.weight": "self_attention.linear_qkv.layer_norm_weight",
-    "pre_mlp_layernorm.weight": "mlp.linear_fc1.layer_norm_weight",
-}
+_FUSED_MLP = (
+    _MLP_NORM,
+    Entry("mlp.linear_fc1.weight", {"mlp.gate_up_proj.weight": "ED"}),
+    Entry("mlp.linear_fc2.weight", {"mlp.down_proj.weight": "DF"}),
+)
 
 LAYERS: dict[str, tuple[Entry, ...]] = {
-    "llama": _LLAMA_LAYER,
-    "qwen2": (*_LLAMA_LAYER, *_QKV_BIAS),
+    "llama": (*_ATTENTION, *_MLP),
+    "qwen2": (*_ATTENTION, _QKV_BIAS, *_MLP),
+    "qwen3": (*_ATTENTION, *_QK_NORM, *_MLP),
+    "glm": (*_ATTENTION, _QKV_BIAS, *_FUSED_MLP),
 }
 """Tensors of one layer, by transformers' model_type. The embedding, the last norm and the head are common to all."""
 
+_FAMILIES = {
+    # (add_qkv_bias, qk_layernorm, rotary_interleaved)
+    (False, False, False): "llama",
+    (True, False, False): "qwen2",
+    (False, True, False): "qwen3",
+    (True, False, True): "glm",
+}
+
 
 def family_of(model: ModelConfig) -> str:
-    """The simplest family that can hold a model of this shape."""
-    return "qwen2" if model.add_qkv_bias else "llama"
+    """The family whose class computes what a model of these settings computes; ValueError where none does."""
+    settings = (model.add_qkv_bias, model.qk_layernorm, model.rotary_interleaved)
+    family = _FAMILIES.get(settings)
+    if family is None or (family != "glm" and model.rotary_percent != 1.0):
+        names = ("add_qkv_bias", "qk_layernorm", "rotary_interleaved", "rotary_percent")
+        given = ", ".join(f"model.{name}={getattr(model, name)}" for name in names)
+        raise ValueError(f"{given}: none of {', '.join(LAYERS)} computes this; use one family's settings")
+    return family
 
 
-def to_megatron(
-    tensors: Mapping[str, Tensor], *, model: ModelConfig, names: Collection[str]
-) -> Iterator[tuple[str, Tensor]]:
-    """Hugging Face tensors as megatron's, one by one. `names`: the target model's, to choose where norms go."""
-    expected = {name for entry in _entries(model) for name in entry.hugging_face}
-    _require_same_names(set(tensors), expected, holder="Hugging Face folder")
-    sizes = _sizes(model, num_rows=tensors["model.embed_tokens.weight"].shape[0])
-    for entry in _entries(model):
-        parts = []
-        for name, letters in entry.hugging_face.items():
-            _require_shape(name, tensors[name], tuple(sizes[letter] for letter in letters))
-            parts.append(tensors[name])
-        yield _name_among(names, entry), _join(parts, entry.join, model)
-
-
-def to_hugging_face(tensors: Mapping[str, Tensor], *, model: ModelConfig) -> Iterator[tuple[str, Tensor]]:
-    """megatron's tensors (all layers, unsharded) as Hugging Face's, one by one: the inverse of `to_megatron`."""
-    entries = _entries(model)
-    _require_same_names(set(tensors), {_name_among(tensors, entry) for entry in entries}, holder="megatron checkpoint")
-    sizes = _sizes(model, num_rows=tensors[EMBEDDING].shape[0])
-    for entry in entries:
-        name = _name_among(tensors, entry)
-        shapes = [tuple(sizes[letter] for letter in letters) for letters in entry.hugging_face.values()]
-        joined = tensors[name]
-        _require_shape(name, joined, (sum(shape[0] for shape in shapes), *shapes[0][1:]))
-        parts = _split(joined, [shape[0] for shape in shapes], entry.join, model)
-        yield from zip(entry.hugging_face, parts, strict=True)
-
-
-def _entries(model: ModelConfig) -> list[Entry]:
-    """The whole table of a model, layer numbers filled in."""
+def entries(model: ModelConfig) -> list[Entry]:
+    """The whole table of a model, layer by layer."""
     layers = [
         Entry(
-            f"decoder.layers.{layer}.{entry.megatron}",
+            f"decoder.layers.{entry.megatron}",
             {f"model.layers.{layer}.{name}": letters for name, letters in entry.hugging_face.items()},
             entry.join,
+            layer,
         )
         for layer in range(model.num_layers)
         for entry in LAYERS[family_of(model)]
     ]
     return [*_OUTER, *layers, *(_OUTPUT if model.untie_embeddings_and_output_weights else ())]
+
+
+def hugging_face_shapes(model: ModelConfig, *, num_rows: int) -> dict[str, Shape]:
+    """Every Hugging Face tensor of a model with `num_rows` rows of embedding."""
+    sizes = _sizes(model, num_rows=num_rows)
+    return {
+        name: tuple(sizes[letter] for letter in letters)
+        for entry in entries(model)
+        for name, letters in entry.hugging_face.items()
+    }
+
+
+def megatron_shapes(model: ModelConfig, *, num_rows: int) -> dict[str, Shape]:
+    """Every tensor in a checkpoint of a model with `num_rows` rows of embedding; layers are the first dimension."""
+    sizes = _sizes(model, num_rows=num_rows)
+    shapes: dict[str, Shape] = {}
+    for entry in entries(model):
+        parts = [[sizes[letter] for letter in letters] for letters in entry.hugging_face.values()]
+        shape = (sum(part[0] for part in parts), *parts[0][1:])
+        shapes[entry.megatron] = shape if entry.layer is None else (model.num_layers, *shape)
+    return shapes
+
+
+def join(parts: Sequence[Tensor], entry: Entry, model: ModelConfig) -> Tensor:
+    """The megatron tensor of `entry` from its Hugging Face tensors."""
+    if entry.join == "query groups":
+        grouped = [part.reshape(model.num_query_groups, -1, *part.shape[1:]) for part in parts]
+        return torch.cat(grouped, dim=1).flatten(0, 1)
+    return torch.cat(list(parts)) if entry.join == "stacked" else parts[0]
+
+
+def split(joined: Tensor, entry: Entry, model: ModelConfig) -> list[list[Tensor]]:
+    """Inverse of `join`, without a copy: for each Hugging Face tensor, the pieces that make it, one below the other."""
+    if entry.join == "query groups":
+        sizes = _sizes(model, num_rows=0)
+        rows = [sizes[letters[0]] // model.num_query_groups for letters in entry.hugging_face.values()]
+        grouped = joined.reshape(model.num_query_groups, sum(rows), *joined.shape[1:])
+        return [list(part) for part in grouped.split(rows, dim=1)]
+    return [[part] for part in joined.chunk(2)] if entry.join == "stacked" else [[joined]]
+
+
+def require_shapes(found: Mapping[str, Shape], expected: Mapping[str, Shape], *, holder: str, config: str) -> None:
+    """Refuse tensors that are missing, left over or misshapen; the ValueError names `holder` and the tensor.
+
+    config: name of the file in `holder` that the expectation comes from.
+    """
+    if missing := [name for name in expected if name not in found]:
+        raise ValueError(
+            f"{holder} lacks tensor {missing[0]} ({len(missing)} missing) that its {config} asks for; make them agree"
+        )
+    if extra := [name for name in found if name not in expected]:
+        raise ValueError(
+            f"{holder} has tensor {extra[0]} ({len(extra)} extra) that its {config} knows nothing of; make them agree"
+        )
+    for name, shape in expected.items():
+        if found[name] != shape:
+            raise ValueError(
+                f"{holder}: tensor {name} has shape {list(found[name])}, its {config} asks for {list(shape)}; "
+                "make them agree"
+            )
 
 
 def _sizes(model: ModelConfig, *, num_rows: int) -> dict[str, int]:
@@ -133,47 +193,7 @@ def _sizes(model: ModelConfig, *, num_rows: int) -> dict[str, int]:
         "D": model.hidden_size,
         "Q": model.num_attention_heads * model.head_dim,
         "K": model.num_query_groups * model.head_dim,
+        "N": model.head_dim,
         "F": model.ffn_hidden_size,
+        "E": 2 * model.ffn_hidden_size,
     }
-
-
-def _name_among(names: Collection[str], entry: Entry) -> str:
-    """The entry's megatron name, or the one under which Transformer Engine keeps it when that is what there is."""
-    for plain, fused in _FUSED_NORM.items():
-        if entry.megatron.endswith("." + plain):
-            alias = entry.megatron.removesuffix(plain) + fused
-            return alias if alias in names else entry.megatron
-    return entry.megatron
-
-
-def _join(parts: list[Tensor], join: Join, model: ModelConfig) -> Tensor:
-    """Hugging Face tensors to one megatron tensor."""
-    if join == "query groups":
-        grouped = [part.reshape(model.num_query_groups, -1, *part.shape[1:]) for part in parts]
-        return torch.cat(grouped, dim=1).flatten(0, 1)
-    return torch.cat(parts) if join == "stacked" else parts[0]
-
-
-def _split(joined: Tensor, rows: list[int], join: Join, model: ModelConfig) -> list[Tensor]:
-    """Inverse of `_join`; `rows` of each part."""
-    if join == "query groups":
-        groups = model.num_query_groups
-        grouped = joined.reshape(groups, -1, *joined.shape[1:]).split([count // groups for count in rows], dim=1)
-        return [part.flatten(0, 1) for part in grouped]
-    return list(joined.split(rows))
-
-
-def _require_same_names(found: set[str], expected: set[str], *, holder: str) -> None:
-    if missing := sorted(expected - found):
-        raise ValueError(
-            f"{holder} lacks tensor {missing[0]} ({len(missing)} missing); its shape or family differs from model.json"
-        )
-    if extra := sorted(found - expected):
-        raise ValueError(
-            f"{holder} has unknown tensor {extra[0]} ({len(extra)} extra); its family or settings are not understood"
-        )
-
-
-def _require_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(tensor.shape) != shape:
-        raise ValueError(f"tensor {name} has shape {list(tensor.shape)}, the model's shape asks for {list(shape)}")

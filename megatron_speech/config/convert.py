@@ -12,7 +12,7 @@ class ConvertFromHfConfig:
     """A Hugging Face text model to a checkpoint whose vocabulary also holds speech."""
 
     model: Path
-    """Hugging Face folder: config.json and safetensors of a Llama or Qwen2 decoder."""
+    """Hugging Face folder: config.json and safetensors of a Llama, Qwen2, Qwen3 or GLM-4 decoder."""
     vocabulary: Path
     """Vocabulary folder (tools/build_vocabulary.py) over the same text tokenizer."""
     output: Path

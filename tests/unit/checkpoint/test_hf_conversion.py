@@ -1,108 +1,124 @@
-"""Hugging Face folder -> checkpoint -> Hugging Face folder, through megatron-core and back into transformers."""
+"""Hugging Face folder -> checkpoint -> Hugging Face folder, held against megatron-core's model and transformers'."""
 
+import importlib.util
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen2Config
+from safetensors.torch import save_file
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaConfig
 
-from megatron_speech.checkpoint.distributed import load_model
+from megatron_speech.checkpoint.distributed import load_model, save_model
 from megatron_speech.checkpoint.hf_config import read_model_config
-from megatron_speech.checkpoint.hf_export import convert_to_hf
+from megatron_speech.checkpoint.hf_export import convert_to_hf, find_checkpoint
 from megatron_speech.checkpoint.hf_import import convert_from_hf
-from megatron_speech.checkpoint.whole_model import whole_model
 from megatron_speech.config.convert import ConvertFromHfConfig, ConvertToHfConfig
 from megatron_speech.config.tokens import VocabularyConfig
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.model.forward import forward
 from megatron_speech.vocabulary import Vocabulary
 from megatron_speech.vocabulary_folder import build_vocabulary
+from tests.toy_text_models import (
+    FAMILIES,
+    SHAPE,
+    export,
+    import_text_model,
+    require_same_weights,
+    tensors,
+    text_model,
+)
+from tests.whole_model import whole_model
 
-SHAPE = {
-    "hidden_size": 48,
-    "intermediate_size": 80,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 64,
-    "initializer_range": 0.1,
-    "rope_parameters": {"rope_type": "default", "rope_theta": 5000.0},
+CLASSES = {
+    "llama": "LlamaForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "glm": "GlmForCausalLM",
 }
 
 
-def _text_model(folder: Path, *, tied: bool, family: str = "llama", padding_rows: int = 0) -> None:
-    """A random byte-level model with its tokenizer, as transformers saves it."""
-    tokenizer = TextTokenizer.load("bytes")
-    tokenizer.save(folder)
-    config_class = {"llama": LlamaConfig, "qwen2": Qwen2Config}[family]
-    config = config_class(**SHAPE, vocab_size=tokenizer.size + padding_rows, tie_word_embeddings=tied)
-    torch.manual_seed(1)
-    model = AutoModelForCausalLM.from_config(config)
-    for name, parameter in model.named_parameters():
-        if "norm" in name or "bias" in name:
-            torch.nn.init.normal_(parameter, mean=1.0, std=0.3)
-    model.save_pretrained(folder)
-
-
-def _convert(folder: Path, **options) -> tuple[Path, Path, Vocabulary]:
-    """text/ -> vocabulary/ -> base/ -> hf/"""
-    build_vocabulary(
-        VocabularyConfig(output=folder / "vocabulary", text=str(folder / "text"), codebook_size=20, padding_multiple=64)
-    )
-    convert_from_hf(
-        ConvertFromHfConfig(model=folder / "text", vocabulary=folder / "vocabulary", output=folder / "base")
-    )
-    convert_to_hf(
-        ConvertToHfConfig(checkpoint=folder / "base", vocabulary=folder / "vocabulary", output=folder / "hf", **options)
-    )
-    return folder / "base", folder / "hf", Vocabulary.load(folder / "vocabulary")
-
-
-def _tensors(folder: Path) -> dict[str, torch.Tensor]:
-    return {name: tensor for file in folder.glob("*.safetensors") for name, tensor in load_file(file).items()}
-
-
-@pytest.mark.parametrize(("tied", "family"), [(True, "llama"), (False, "llama"), (True, "qwen2")])
-def test_there_and_back_is_bit_exact(tmp_path: Path, tied: bool, family: str) -> None:
-    _text_model(tmp_path / "text", tied=tied, family=family, padding_rows=7)
-    _, hf, vocabulary = _convert(tmp_path)
-    before, after = _tensors(tmp_path / "text"), _tensors(hf)
-    assert before.keys() == after.keys()
-    for name, tensor in before.items():
-        if name in ("model.embed_tokens.weight", "lm_head.weight"):
-            assert after[name].shape[0] == vocabulary.size
-            tensor, after[name] = tensor[: vocabulary.num_text_ids], after[name][: vocabulary.num_text_ids]
-        assert torch.equal(after[name], tensor), name
-    assert read_model_config(hf) == read_model_config(tmp_path / "text")
-
-
 @pytest.mark.parametrize("tied", [True, False])
-def test_logits_of_the_export_equal_ours_on_packed_rows(tmp_path: Path, tied: bool) -> None:
-    from megatron_speech.model.forward import forward
-
-    _text_model(tmp_path / "text", tied=tied)
-    base, hf, vocabulary = _convert(tmp_path)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_there_and_back_is_bit_exact_and_logits_agree(tmp_path: Path, family: str, tied: bool) -> None:
+    text_model(tmp_path / "text", family, tied=tied, padding_rows=7)
+    base, vocabulary = import_text_model(tmp_path)
+    hf = export(tmp_path, base)
+    require_same_weights(hf, tmp_path / "text", vocabulary=vocabulary)
+    model = read_model_config(hf)
+    assert model == read_model_config(tmp_path / "text")
     tokens = torch.randint(0, vocabulary.size, (2, 32), generator=torch.Generator().manual_seed(2))
     ends = [0, 5, 32, 52, 64]  # documents over the flattened rows: the second ends with row 0
-    with whole_model(read_model_config(hf), vocabulary=vocabulary, dtype="float32") as chunk:
-        load_model(base, [chunk], model=read_model_config(hf), vocabulary=vocabulary)
+    with whole_model(model, vocabulary=vocabulary, dtype="float32") as chunk:
+        load_model(base, [chunk], model=model, vocabulary=vocabulary)
         with torch.no_grad():
             ours = forward(
                 chunk, tokens=tokens, labels=None, cu_seqlens=torch.tensor(ends, dtype=torch.int32), max_seqlen=27
             ).reshape(64, -1)
     theirs = AutoModelForCausalLM.from_pretrained(hf, dtype=torch.float32)
-    assert isinstance(theirs, LlamaForCausalLM)
+    assert type(theirs).__name__ == CLASSES[family]
+    assert AutoConfig.from_pretrained(hf).architectures == [CLASSES[family]]
     for start, end in itertools.pairwise(ends):
         with torch.no_grad():
             logits = theirs(tokens.flatten()[None, start:end]).logits[0]
+        assert logits.std() > 0.3, "logits this small would agree whatever they are"
         assert (ours[start:end, : vocabulary.size] - logits).abs().max() < 1e-4
 
 
+def test_bfloat16_weights_come_back_bit_exact(tmp_path: Path) -> None:
+    text_model(tmp_path / "text", "qwen3", tied=False, dtype=torch.bfloat16)
+    base, vocabulary = import_text_model(tmp_path)
+    require_same_weights(export(tmp_path, base, dtype="bfloat16"), tmp_path / "text", vocabulary=vocabulary)
+
+
+def test_generate_writes_speech_ids_and_continues_them(tmp_path: Path) -> None:
+    text_model(tmp_path / "text", "glm", tied=True)
+    base, vocabulary = import_text_model(tmp_path)
+    hf = export(tmp_path, base)
+    tokenizer, model = AutoTokenizer.from_pretrained(hf), AutoModelForCausalLM.from_pretrained(hf)
+    prompt = tokenizer("ab<|begin_of_audio|><|audio_3|><|audio_19|>", return_tensors="pt").input_ids
+    assert prompt[0, -3:].tolist() == [
+        vocabulary.special_id("<|begin_of_audio|>"),
+        vocabulary.speech_id(3),
+        vocabulary.speech_id(19),
+    ]
+    speech = torch.arange(vocabulary.first_speech_id, vocabulary.size)
+
+    def only_speech(_batch: int, _ids: torch.Tensor) -> list[int]:
+        return speech.tolist()
+
+    options = {"max_new_tokens": 8, "min_new_tokens": 8, "do_sample": False}
+    written = model.generate(prompt, prefix_allowed_tokens_fn=only_speech, **options)[0, prompt.shape[1] :]
+    assert len(written) == 8 and all(vocabulary.is_speech(int(token)) for token in written)
+    with torch.no_grad():
+        logits = model(torch.cat([prompt[0], written])[None]).logits[0, prompt.shape[1] - 1 : -1]
+    assert torch.equal(speech[logits[:, speech].argmax(1)], written)
+    assert "<|audio_" in tokenizer.decode(written)
+    assert GenerationConfig.from_pretrained(hf).eos_token_id == vocabulary.end_of_document
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs vLLM: pip install 'megatron-speech[serve]'")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_vllm_generates_what_transformers_does(tmp_path: Path, family: str) -> None:
+    from vllm import LLM, SamplingParams
+
+    text_model(tmp_path / "text", family, tied=True, head_dim=64)  # the narrowest head of all its attention kernels
+    base, vocabulary = import_text_model(tmp_path)
+    hf = export(tmp_path, base)
+    prompt = [vocabulary.special_id("<|begin_of_audio|>"), vocabulary.speech_id(3)]
+    model = AutoModelForCausalLM.from_pretrained(hf)
+    theirs = model.generate(torch.tensor([prompt]), max_new_tokens=4, min_new_tokens=4, do_sample=False)[0, 2:]
+    engine = LLM(str(hf), dtype="float32", enforce_eager=True)
+    sampling = SamplingParams(temperature=0, max_tokens=4, min_tokens=4, detokenize=False)
+    (output,) = engine.generate([{"prompt_token_ids": prompt}], sampling)
+    assert list(output.outputs[0].token_ids) == theirs.tolist()
+
+
 def test_the_export_carries_its_tokenizer(tmp_path: Path) -> None:
-    _text_model(tmp_path / "text", tied=True)
-    _, hf, vocabulary = _convert(tmp_path)
+    text_model(tmp_path / "text", "llama", tied=True)
+    base, vocabulary = import_text_model(tmp_path)
+    hf = export(tmp_path, base)
     tokenizer = AutoTokenizer.from_pretrained(hf)
     assert len(tokenizer) == vocabulary.size == AutoModelForCausalLM.from_pretrained(hf).config.vocab_size
     assert tokenizer.convert_tokens_to_ids("<|audio_19|>") == vocabulary.speech_id(19)
@@ -111,17 +127,33 @@ def test_the_export_carries_its_tokenizer(tmp_path: Path) -> None:
 
 
 def test_a_large_export_is_split_and_indexed(tmp_path: Path) -> None:
-    _text_model(tmp_path / "text", tied=True)
-    _, hf, _ = _convert(tmp_path, max_shard_gb=5e-5)
-    assert len(list(hf.glob("*.safetensors"))) > 1
-    assert json.loads((hf / "model.safetensors.index.json").read_text())["weight_map"].keys() == _tensors(hf).keys()
-    AutoModelForCausalLM.from_pretrained(hf)
+    text_model(tmp_path / "text", "llama", tied=False)
+    base, vocabulary = import_text_model(tmp_path)
+    hf = export(tmp_path, base, max_shard_gb=5e-5)
+    names = {path.name for path in hf.glob("*.safetensors")}
+    assert len(names) > 1 and f"model-00001-of-{len(names):05d}.safetensors" in names
+    weight_map = json.loads((hf / "model.safetensors.index.json").read_text())["weight_map"]
+    assert weight_map.keys() == tensors(hf).keys() and set(weight_map.values()) == names
+    require_same_weights(hf, tmp_path / "text", vocabulary=vocabulary)
+    theirs = AutoModelForCausalLM.from_pretrained(hf).state_dict()
+    assert all(torch.equal(theirs[name], tensor) for name, tensor in tensors(hf).items())
 
 
-def test_new_rows_are_finite_and_padding_is_zero(tmp_path: Path) -> None:
-    _text_model(tmp_path / "text", tied=True)
-    _, hf, vocabulary = _convert(tmp_path)
-    rows = _tensors(hf)["model.embed_tokens.weight"]
+def test_a_split_model_is_imported(tmp_path: Path) -> None:
+    text_model(tmp_path / "text", "llama", tied=False)
+    AutoModelForCausalLM.from_pretrained(tmp_path / "text").save_pretrained(tmp_path / "split", max_shard_size="50KB")
+    assert len(list((tmp_path / "split").glob("*.safetensors"))) > 1
+    (tmp_path / "text" / "model.safetensors").rename(tmp_path / "whole.safetensors")
+    for path in [*(tmp_path / "split").glob("*.safetensors"), tmp_path / "split" / "model.safetensors.index.json"]:
+        shutil.copy(path, tmp_path / "text")
+    base, vocabulary = import_text_model(tmp_path)
+    require_same_weights(export(tmp_path, base), tmp_path / "text", vocabulary=vocabulary)
+
+
+def test_new_rows_are_finite_and_of_the_old_rows_size(tmp_path: Path) -> None:
+    text_model(tmp_path / "text", "llama", tied=True)
+    base, vocabulary = import_text_model(tmp_path)
+    rows = tensors(export(tmp_path, base))["model.embed_tokens.weight"]
     new = rows[vocabulary.num_text_ids :]
     assert new.shape[0] == vocabulary.size - vocabulary.num_text_ids
     assert 0.5 < new.std() / rows[: vocabulary.num_text_ids].std() < 2
@@ -131,8 +163,9 @@ def test_new_rows_are_finite_and_padding_is_zero(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}}, "not plain rotary positions"),
-        ({"attention_bias": True}, "attention_bias=True"),
-        ({"hidden_act": "gelu"}, "hidden_act=gelu"),
+        ({"attention_bias": True}, "attention_bias=True must be False"),
+        ({"hidden_act": "gelu"}, "hidden_act=gelu must be silu"),
+        ({"num_key_value_heads": 4}, r"model.num_query_groups=4 must divide\s+model.num_attention_heads=6"),
     ],
 )
 def test_what_cannot_be_held_is_refused_by_name(tmp_path: Path, change: dict, message: str) -> None:
@@ -141,8 +174,48 @@ def test_what_cannot_be_held_is_refused_by_name(tmp_path: Path, change: dict, me
         read_model_config(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"intermediate_size": 96}, r"model.layers.0.mlp.gate_proj.weight has shape \[80, 48\].*asks for \[96, 48\]"),
+        ({"num_hidden_layers": 3}, r"has tensor model.layers.3.* \(9 extra\) that its config.json knows nothing of"),
+        ({"num_hidden_layers": 5}, r"lacks tensor model.layers.4.* \(9 missing\) that its config.json asks for"),
+        (
+            {"num_key_value_heads": 3},
+            r"self_attn.k_proj.weight has shape \[16, 48\], its config.json asks for \[24, 48\]",
+        ),
+        ({"vocab_size": 300}, r"model.embed_tokens.weight has shape .* asks for \[300, 48\]"),
+        ({"tie_word_embeddings": False}, r"lacks tensor lm_head.weight"),
+        ({"num_attention_heads": 0}, r"config.json contradicts itself"),
+        ({"hidden_size": 50}, r"config.json contradicts itself"),
+        ({"num_hidden_layers": "four"}, r"config.json contradicts itself"),
+        ({"model_type": "gpt2"}, r"model_type=gpt2 is not among llama, qwen2, qwen3, glm"),
+    ],
+)
+def test_numbers_that_contradict_the_weights_are_refused(tmp_path: Path, change: dict, message: str) -> None:
+    text_model(tmp_path / "text", "llama", tied=True)
+    path = tmp_path / "text" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ValueError, match=message) as error:
+        import_text_model(tmp_path)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "base").exists() and not (tmp_path / "base.partial").exists()
+
+
+def test_a_head_that_should_be_tied_and_is_not_is_refused(tmp_path: Path) -> None:
+    text_model(tmp_path / "text", "llama", tied=True)
+    file = tmp_path / "text" / "model.safetensors"
+    held = tensors(tmp_path / "text")
+    embedding = held["model.embed_tokens.weight"]
+    save_file({**held, "lm_head.weight": embedding + 1}, file)
+    with pytest.raises(ValueError, match=r"tie_word_embeddings=true .* lm_head.weight differs"):
+        import_text_model(tmp_path)
+    save_file({**held, "lm_head.weight": embedding.clone()}, file)
+    import_text_model(tmp_path)
+
+
 def test_another_tokenizer_is_refused(tmp_path: Path) -> None:
-    _text_model(tmp_path / "text", tied=True)
+    text_model(tmp_path / "text", "llama", tied=True)
     build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", text="bytes", codebook_size=20))
     config = ConvertFromHfConfig(model=tmp_path / "text", vocabulary=tmp_path / "vocabulary", output=tmp_path / "base")
     with pytest.raises(ValueError, match=r"text tokenizer .* differs"):
@@ -151,8 +224,6 @@ def test_another_tokenizer_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_folder_gives_its_newest_checkpoint(tmp_path: Path) -> None:
-    from megatron_speech.checkpoint.hf_export import find_checkpoint
-
     for step in (9, 10):
         (tmp_path / "checkpoints" / f"step_{step}").mkdir(parents=True)
     assert find_checkpoint(tmp_path).name == "step_10"
@@ -161,30 +232,22 @@ def test_a_run_folder_gives_its_newest_checkpoint(tmp_path: Path) -> None:
 
 
 def test_weights_trained_in_bfloat16_are_exported_as_they_are(tmp_path: Path) -> None:
-    from megatron_speech.checkpoint.distributed import save_model
-    from megatron_speech.checkpoint.whole_model import weights
-
-    _text_model(tmp_path / "text", tied=True)
-    _, _, vocabulary = _convert(tmp_path)
+    text_model(tmp_path / "text", "llama", tied=True)
+    _, vocabulary = import_text_model(tmp_path)
     model = read_model_config(tmp_path / "text")
     with whole_model(model, vocabulary=vocabulary, dtype="bfloat16") as chunk:
-        norm = weights(chunk)["decoder.final_layernorm.weight"]
+        norm = chunk.state_dict()["decoder.final_layernorm.weight"]
         assert norm.dtype == torch.bfloat16
         norm.copy_(torch.linspace(0.5, 2, 48))
         save_model(tmp_path / "trained", [chunk], model=model, vocabulary=vocabulary)
-    convert_to_hf(
-        ConvertToHfConfig(
-            checkpoint=tmp_path / "trained", vocabulary=tmp_path / "vocabulary", output=tmp_path / "exported"
-        )
-    )
-    exported = _tensors(tmp_path / "exported")["model.norm.weight"]
+    exported = tensors(export(tmp_path, tmp_path / "trained"))["model.norm.weight"]
     assert exported.dtype == torch.float32
     assert torch.equal(exported, torch.linspace(0.5, 2, 48).bfloat16().float())
 
 
 def test_an_export_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
-    _text_model(tmp_path / "text", tied=True)
-    base, _, _ = _convert(tmp_path)
+    text_model(tmp_path / "text", "llama", tied=True)
+    base, _ = import_text_model(tmp_path)
     build_vocabulary(VocabularyConfig(output=tmp_path / "other", text="bytes", codebook_size=21))
     config = ConvertToHfConfig(checkpoint=base, vocabulary=tmp_path / "other", output=tmp_path / "out")
     with pytest.raises(ValueError, match="vocabulary fingerprint"):

@@ -1,15 +1,12 @@
-"""A whole model in one process, for conversions: built, then filled or read as plain named tensors.
-
-Price: the model must fit into one machine's memory once; optimizer state is never touched.
-"""
+"""A whole model on one rank, to hold conversions against: what megatron-core itself computes, loads and saves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import nn
 
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
@@ -17,8 +14,6 @@ from megatron_speech.model.builder import build_model
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.vocabulary import Vocabulary
-
-_EXTRA = "_extra_state"  # Transformer Engine's FP8 history, no weight
 
 
 @contextmanager
@@ -33,16 +28,3 @@ def whole_model(
         yield chunk
     finally:
         groups.shutdown()
-
-
-def weights(chunk: nn.Module) -> dict[str, Tensor]:
-    """Every weight by name, without the copies and the histories that are none."""
-    return {name: tensor for name, tensor in chunk.state_dict().items() if not name.endswith(_EXTRA)}
-
-
-def fill(chunk: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Set every weight; the names must be exactly those of `weights`."""
-    own = weights(chunk)
-    assert own.keys() == tensors.keys(), f"names differ: {sorted(own.keys() ^ tensors.keys())[:3]}"
-    for name, tensor in tensors.items():
-        own[name].copy_(tensor)

@@ -1,0 +1,113 @@
+"""Weights of a Hugging Face folder, read tensor by tensor from safetensors, which may come from anyone.
+
+Nothing here can run code: pickles are refused by name and never opened. safetensors itself holds a header against the
+bytes that follow it (lengths, offsets, shapes, number formats); an index may name only files of its own folder, and
+must agree with them tensor by tensor. Files are mapped, not read: one tensor is in memory at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from megatron_speech.artifact import read_json
+from megatron_speech.checkpoint.hf_mapping import Shape
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+# Formats that become float32 without loss.
+_FORMATS = ("F32", "BF16", "F16")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
+
+
+@dataclass(frozen=True)
+class _Stored:
+    file: Path
+    shape: Shape
+
+
+class HuggingFaceWeights:
+    """The tensors of a Hugging Face folder; ValueError or FileNotFoundError says what is wrong with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._tensors = _tensors(folder)
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """Shape of every tensor by name."""
+        return {name: stored.shape for name, stored in self._tensors.items()}
+
+    def drop(self, name: str) -> None:
+        """Forget a tensor, if it is there."""
+        self._tensors.pop(name, None)
+
+    def read(self, name: str) -> Tensor:
+        """One tensor, mapped from its file."""
+        with safe_open(self._tensors[name].file, "pt") as file:
+            return file.get_tensor(name)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a Hugging Face folder: those of its index, or the single one."""
+    if (folder / INDEX).is_file():
+        return sorted({folder / file for file in _weight_map(folder).values()})
+    if (folder / SINGLE).is_file():
+        return [folder / SINGLE]
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise ValueError(
+            f"{folder} offers {pickles[0]} and no {SINGLE}: a pickle can run code and is never loaded; "
+            "save the model with save_pretrained, which writes safetensors"
+        )
+    raise FileNotFoundError(f"{folder} holds neither {SINGLE} nor {INDEX}; save the model with save_pretrained first")
+
+
+def _weight_map(folder: Path) -> dict[str, str]:
+    """Tensor to file, as the index says; every file is one of the folder."""
+    path = folder / INDEX
+    content = read_json(path)
+    names = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(names, dict) or not names or not all(isinstance(file, str) for file in names.values()):
+        raise ValueError(f"{path} has no weight_map from tensors to files; download the folder again")
+    for file in sorted(set(names.values())):
+        if Path(file).name != file or not file.endswith(".safetensors"):
+            raise ValueError(f"{path} names {file}, which is no safetensors file of this folder; do not trust it")
+        if not (folder / file).is_file():
+            raise FileNotFoundError(f"{path} names {file}, which is not there; download the folder again")
+    return names
+
+
+def _tensors(folder: Path) -> dict[str, _Stored]:
+    found: dict[str, _Stored] = {}
+    for file in weight_files(folder):
+        for name, shape in _header(file).items():
+            if name in found:
+                raise ValueError(f"{file} and {found[name].file.name} both hold {name}; download the folder again")
+            found[name] = _Stored(file, shape)
+    if (folder / INDEX).is_file():
+        for name, file_name in _weight_map(folder).items():
+            if name not in found or found[name].file.name != file_name:
+                raise ValueError(f"{folder / INDEX}: {name} is not in {file_name}; download the folder again")
+    # Buffers that old exports saved beside the weights and that follow from the configuration.
+    return {name: stored for name, stored in found.items() if not name.endswith("rotary_emb.inv_freq")}
+
+
+def _header(path: Path) -> dict[str, Shape]:
+    """Shapes of the tensors in a file; ValueError for a header that lies and for a format that float32 cannot hold."""
+    shapes: dict[str, Shape] = {}
+    try:
+        with safe_open(path, "pt") as file:
+            for name in file.keys():  # noqa: SIM118 (a method of its own, no dictionary)
+                view = file.get_slice(name)
+                if view.get_dtype() not in _FORMATS:
+                    raise ValueError(
+                        f"{path}: tensor {name} is {view.get_dtype()}, not {', '.join(_FORMATS)}; "
+                        "save the model unquantised"
+                    )
+                shapes[name] = tuple(view.get_shape())
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no sound safetensors file ({error}); download it again") from error
+    return shapes

@@ -1,0 +1,99 @@
+"""Random text models of every family at toy size, as transformers saves them, and their way to ours and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import AutoModelForCausalLM, GlmConfig, LlamaConfig, PretrainedConfig, Qwen2Config, Qwen3Config
+
+from megatron_speech.checkpoint.hf_export import convert_to_hf
+from megatron_speech.checkpoint.hf_import import convert_from_hf
+from megatron_speech.config.convert import ConvertFromHfConfig, ConvertToHfConfig
+from megatron_speech.config.tokens import VocabularyConfig
+from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.vocabulary import Vocabulary
+from megatron_speech.vocabulary_folder import build_vocabulary
+
+SHAPE = {
+    "hidden_size": 48,
+    "intermediate_size": 80,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.1,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 5000.0},
+}
+# Qwen3 and GLM-4 name the width of a head, which need not be hidden_size / heads.
+FAMILIES: dict[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {
+    "llama": (LlamaConfig, {}),
+    "qwen2": (Qwen2Config, {}),
+    "qwen3": (Qwen3Config, {"head_dim": 16}),
+    "glm": (GlmConfig, {"head_dim": 16, "pad_token_id": 0, "eos_token_id": 0}),
+}
+
+
+def text_model(
+    folder: Path,
+    family: str,
+    *,
+    tied: bool,
+    padding_rows: int = 0,
+    dtype: torch.dtype = torch.float32,
+    **changes: Any,
+) -> None:
+    """A random byte-level model with its tokenizer; `changes` of its configuration.
+
+    Norms and biases are drawn too: ones and zeros would hide them.
+    """
+    tokenizer = TextTokenizer.load("bytes")
+    tokenizer.save(folder)
+    config_class, own = FAMILIES[family]
+    shape = {**SHAPE, "rope_parameters": dict(SHAPE["rope_parameters"]), **own, **changes}  # type: ignore[call-overload]
+    config = config_class(**shape, vocab_size=tokenizer.size + padding_rows, tie_word_embeddings=tied)
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_config(config)
+    for name, parameter in model.named_parameters():
+        if "norm" in name or "bias" in name:
+            torch.nn.init.normal_(parameter, mean=1.0, std=0.3)
+    model.to(dtype).save_pretrained(folder)
+
+
+def import_text_model(folder: Path) -> tuple[Path, Vocabulary]:
+    """text/ -> vocabulary/ -> base/"""
+    build_vocabulary(
+        VocabularyConfig(output=folder / "vocabulary", text=str(folder / "text"), codebook_size=20, padding_multiple=64)
+    )
+    convert_from_hf(
+        ConvertFromHfConfig(model=folder / "text", vocabulary=folder / "vocabulary", output=folder / "base")
+    )
+    return folder / "base", Vocabulary.load(folder / "vocabulary")
+
+
+def export(folder: Path, checkpoint: Path, name: str = "hf", **options: Any) -> Path:
+    """checkpoint -> name/"""
+    convert_to_hf(
+        ConvertToHfConfig(checkpoint=checkpoint, vocabulary=folder / "vocabulary", output=folder / name, **options)
+    )
+    return folder / name
+
+
+def tensors(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a Hugging Face folder."""
+    return {name: tensor for file in folder.glob("*.safetensors") for name, tensor in load_file(file).items()}
+
+
+def require_same_weights(exported: Path, original: Path, *, vocabulary: Vocabulary) -> None:
+    """Every tensor bit-equal; of embeddings, the text rows, and no row more than the vocabulary has ids."""
+    before, after = tensors(original), tensors(exported)
+    assert before.keys() == after.keys()
+    for name, tensor in before.items():
+        got = after[name]
+        if name in ("model.embed_tokens.weight", "lm_head.weight"):
+            assert got.shape[0] == vocabulary.size
+            tensor, got = tensor[: vocabulary.num_text_ids], got[: vocabulary.num_text_ids]
+        assert got.dtype == tensor.dtype and torch.equal(got, tensor), name
