@@ -1,4 +1,4 @@
-"""What every test gets: the same seeds, one thread, a warm fork server for ranks, and marks that skip with a reason."""
+"""What every test gets: the same seeds, one thread, a warm fork server for ranks, and skips that give their reason."""
 
 from __future__ import annotations
 
@@ -40,3 +40,12 @@ def _seeds() -> None:
     np.random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def real_assets() -> Path:
+    """The folder of fetched and unpacked assets, or a loud skip."""
+    folder = Path(os.environ.get("MEGATRON_SPEECH_ASSETS", Path(ROOT) / ".cache" / "assets"))
+    if not (folder / "fetched").is_dir():
+        pytest.skip(f"{folder} holds no fetched assets; run tools/fetch_assets.py and tools/unpack_assets.py")
+    return folder

@@ -1,15 +1,12 @@
-"""A small stand-in for the fetched packages, and the real ones where they are."""
+"""A small stand-in for the fetched packages."""
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from megatron_speech.assets.catalogue import pin_named
-
-ROOT = Path(__file__).resolve().parents[3]
 
 COUNTRIES = [
     (f"C{number:02d}", f"{letter * 2}land", f"{letter}{letter.lower() * 3}burg", "Europe" if number < 8 else "Asia")
@@ -43,15 +40,6 @@ def packages(tmp_path: Path) -> Path:
         marker.parent.mkdir(exist_ok=True)
         marker.write_text(pin_named(name).sha256)
     return assets
-
-
-@pytest.fixture(scope="session")
-def real_assets() -> Path:
-    """The folder of fetched and unpacked assets, or a loud skip."""
-    folder = Path(os.environ.get("MEGATRON_SPEECH_ASSETS", ROOT / ".cache" / "assets"))
-    if not (folder / "fetched").is_dir():
-        pytest.skip(f"{folder} holds no fetched assets; run tools/fetch_assets.py and tools/unpack_assets.py")
-    return folder
 
 
 def _countries(package: Path) -> None:
