@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-BENCHMARKS = {"spans.py": [], "step_overhead.py": ["--short"]}
+BENCHMARKS = {"hf_export.py": ["--short"], "spans.py": [], "step_overhead.py": ["--short"]}
 FOLDER = Path(__file__).parent / "benchmarks"
 
 
