@@ -11,8 +11,8 @@ The forward call of a training step (`model.forward` makes it), on every pipelin
 
 Other stages return hidden states [B*S (/ tensor size with sequence_parallel), 1, D]. The pipeline schedule is therefore
 called with ``seq_length=B*S, micro_batch_size=1``: shapes are fixed and never exchanged. Loss functions return (sum,
-token count, data): with ``calculate_per_token_loss`` gradients are divided once, by the global count, in
-`finalize_model_grads`.
+token count, data): with ``calculate_per_token_loss`` gradients are divided once, over the whole global batch, in
+`finalize_model_grads` (by what, `training.step` says).
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from megatron.core.transformer import TransformerConfig  # noqa: E402
 from megatron_speech.model.initialization import initialize_weights  # noqa: E402
 from megatron_speech.model.layer_spec import block_spec  # noqa: E402
 from megatron_speech.model.precision import transformer_fields  # noqa: E402
+from megatron_speech.model.speech_text_model import SpeechTextModel  # noqa: E402
 
 
 def to_transformer_config(
@@ -77,7 +78,7 @@ def build_model(
     stages: list[int | None] = [None] if virtual is None else list(range(virtual))
     chunks = [_build_chunk(model, config, vocabulary, vp_stage=stage) for stage in stages]
     for chunk in chunks:
-        initialize_weights(chunk, model, seed=seed)
+        initialize_weights(chunk, model, num_ids=vocabulary.size, seed=seed)
     return chunks
 
 
@@ -85,7 +86,8 @@ def _build_chunk(
     model: ModelConfig, config: TransformerConfig, vocabulary: Vocabulary, *, vp_stage: int | None
 ) -> GPTModel:
     last_chunk = (config.virtual_pipeline_model_parallel_size or 1) - 1
-    return GPTModel(
+    return SpeechTextModel(
+        num_ids=vocabulary.size,
         config=config,
         transformer_layer_spec=block_spec(config, vp_stage=vp_stage),
         vocab_size=vocabulary.padded_size,

@@ -5,7 +5,8 @@ every rank draws the whole matrix of each parameter it holds, from a CPU generat
 name, and keeps its slice. Price: a rank draws `tensor parallel size` times what it keeps.
 
 Distribution (Megatron's): normal with standard deviation `init_method_std`; the two matrices that write into the
-residual stream (attention output, MLP output) divided by sqrt(2 * num_layers). Norm weights stay 1, biases 0.
+residual stream (attention output, MLP output) divided by sqrt(2 * num_layers). Norm weights stay 1, biases 0, and the
+rows that pad the vocabulary are 0.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from megatron_speech.parallel import groups
 
 RESIDUAL_OUTPUTS = ("self_attention.linear_proj.weight", "mlp.linear_fc2.weight")
 GATED_INPUT = "mlp.linear_fc1.weight"
+VOCABULARY_ROWS = ("embedding.word_embeddings.weight", "output_layer.weight")
 
 
 @torch.no_grad()
-def initialize_weights(chunk: GPTModel, model: ModelConfig, *, seed: int) -> None:
-    """Draw every matrix of this rank's chunk."""
+def initialize_weights(chunk: GPTModel, model: ModelConfig, *, num_ids: int, seed: int) -> None:
+    """Draw every matrix of this rank's chunk; rows of an embedding or head from `num_ids` on are padding."""
     for name, weight in global_parameters(chunk):
         if weight.dim() < 2:
             continue
@@ -35,6 +37,8 @@ def initialize_weights(chunk: GPTModel, model: ModelConfig, *, seed: int) -> Non
         if name.endswith(RESIDUAL_OUTPUTS):
             std /= math.sqrt(2 * model.num_layers)
         full = torch.empty(full_shape(weight)).normal_(0.0, std, generator=_generator(seed, name))
+        if name in VOCABULARY_ROWS:
+            full[num_ids:] = 0
         weight.copy_(shard(full, weight, name=name))
 
 
