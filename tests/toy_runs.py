@@ -36,8 +36,8 @@ def make_sources(folder: Path, *, documents: int = 60) -> dict[str, SourceConfig
         (written / "manifest.json").write_text('{"kind": "documents", "facts": {}}')  # as a stage would
         pack_folder(PackConfig(input=written, output=folder / "packed" / name, seq_length=SEQ_LENGTH))
     return {
-        "text": SourceConfig(folder=folder / "packed" / "text"),
-        "paired": SourceConfig(folder=folder / "packed" / "paired", target_only=True),
+        "text": SourceConfig(folder=folder / "packed" / "text", task="text"),
+        "paired": SourceConfig(folder=folder / "packed" / "paired", task="synthesis"),
     }
 
 

@@ -63,8 +63,6 @@ class TrainConfig:
     """Save and leave at this step although the budget is not spent (to resume in another layout)."""
     seed: int = 1234
     """Seed of initial weights and dropout."""
-    speech_loss_weight: float = 1.0
-    """Weight of speech targets in the loss; text targets weigh 1."""
     freeze_text_steps: int = 0
     """First steps in which only the new rows of the embedding (and output head) learn."""
 
@@ -72,8 +70,6 @@ class TrainConfig:
         _at_least("train", self, tokens=1, micro_batch_size=1, global_batch_size=1, freeze_text_steps=0)
         if self.stop_at_step is not None:
             _at_least("train", self, stop_at_step=1)
-        if not 0 <= self.speech_loss_weight < 1e9:
-            raise ValueError(f"train.speech_loss_weight={self.speech_loss_weight} must not be negative; 1 is even")
         if self.global_batch_size % self.micro_batch_size:
             raise ValueError(
                 f"train.global_batch_size={self.global_batch_size} must be a multiple of "

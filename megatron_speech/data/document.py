@@ -18,7 +18,7 @@ class TokenDocument:
     tokens: NDArray[np.int32]
     """Ids of the folder's vocabulary, [T] with T >= 1, without the end-of-document id (packing appends it)."""
     target_start: int = 0
-    """Tokens before it are context: where a source is read `target_only`, they carry no loss."""
+    """Tokens before it are context: where a source trains on targets alone, they carry no loss."""
     meta: dict[str, Any] = field(default_factory=dict)
     """Provenance, plain JSON types."""
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from megatron_speech.config.data import DataConfig
+from megatron_speech.config.data import DataConfig, LossConfig
 from megatron_speech.data.index import FolderIndex
 from megatron_speech.data.order import Ints, consumed, epoch_keys, largest_remainder, permute, split
 from megatron_speech.vocabulary import Vocabulary
@@ -37,8 +37,8 @@ class PlannedSource:
     """Rows that will be read."""
     max_epochs: float | None
     """The limit on `epochs`."""
-    target_only: bool
-    """Only targets carry loss."""
+    loss: LossConfig
+    """What its tokens teach, decided."""
     text_share: float
     """Text labels among its labels, padding left out of both."""
     checksum: str
@@ -71,7 +71,7 @@ class Plan:
     @property
     def fingerprint(self) -> str:
         """sha256 of everything that decides what sample number g teaches; where the folders lie does not."""
-        deciding = ("name", "rows", "budget", "target_only", "checksum")
+        deciding = ("name", "rows", "budget", "loss", "checksum")
         values = self.to_json()
         values["sources"] = [{key: source[key] for key in deciding} for source in values["sources"]]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
@@ -97,13 +97,14 @@ class Plan:
         return {source.name: count for source, count in zip(self.sources, counts, strict=True)}
 
     def describe(self) -> str:
-        """A table for people: rows, tokens, epochs and share by source."""
-        lines = [f"{'source':<20}{'rows':>10}{'read':>12}{'tokens':>16}{'share':>8}{'epochs':>8}{'text':>7}"]
+        """A table for people: rows, tokens, epochs, share and loss (targets, weights of text and speech) by source."""
+        lines = [f"{'source':<20}{'rows':>10}{'read':>12}{'tokens':>16}{'share':>8}{'epochs':>8}{'text':>7}  loss"]
         for source in self.sources:
             tokens, share = source.budget * self.seq_length, source.budget / max(1, self.num_samples)
+            loss = f"{source.loss.tokens} {source.loss.text_weight:g}:{source.loss.speech_weight:g}"
             lines.append(
                 f"{source.name:<20}{source.rows:>10,}{source.budget:>12,}{tokens:>16,}"
-                f"{share:>8.1%}{source.epochs:>8.2f}{source.text_share:>7.0%}"
+                f"{share:>8.1%}{source.epochs:>8.2f}{source.text_share:>7.0%}  {loss}"
             )
         total = self.num_samples * self.seq_length
         lines.append(f"{'total':<20}{'':>10}{self.num_samples:>12,}{total:>16,}{'100.0%':>8}")
@@ -111,7 +112,7 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types, for a run folder."""
-        sources = [{**vars(source), "folder": str(source.folder)} for source in self.sources]
+        sources = [{**asdict(source), "folder": str(source.folder)} for source in self.sources]
         return {
             "sources": sources,
             "seq_length": self.seq_length,
@@ -146,7 +147,7 @@ def compile_plan(
             rows=folders[name].items,
             budget=budget,
             max_epochs=source.max_epochs,
-            target_only=source.target_only,
+            loss=source.policy,
             text_share=folders[name].text_tokens / max(1, folders[name].text_tokens + folders[name].speech_tokens),
             checksum=folders[name].checksum,
         )

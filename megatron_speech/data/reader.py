@@ -44,7 +44,8 @@ class Reader:
         return [self._row(*self._locate(number)) for number in numbers]
 
     def _row(self, source: int, row: int) -> Row:
-        return self._folders[source].row(row, source=source, target_only=self.plan.sources[source].target_only)
+        target_only = self.plan.sources[source].loss.tokens == "target"
+        return self._folders[source].row(row, source=source, target_only=target_only)
 
     def _locate(self, number: int) -> tuple[int, int]:
         """(source, row in its folder)."""

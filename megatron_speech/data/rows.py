@@ -32,7 +32,7 @@ class RowBlock:
     starts: Ints
     """[n, 3] of (row, first input, document): where a document or padding begins; every row has one at 0."""
     context: Ints
-    """[m, 3] of (row, start, end): spans of `tokens` which are no targets where a source is read `target_only`."""
+    """[m, 3] of (row, start, end): spans of `tokens` which are no targets where a source trains on targets alone."""
     used: Ints
     """[K] tokens of each row before its padding."""
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import torch
+
 from megatron_speech.checkpoint.distributed import load_model
 from megatron_speech.config.training import PretrainConfig
 from megatron_speech.model.builder import build_model
@@ -62,5 +64,5 @@ def build_engine(config: PretrainConfig, *, vocabulary: Vocabulary, load_base: b
         optimizer=optimizer,
         vocabulary=vocabulary,
         device=device(),
-        speech_loss_weight=config.train.speech_loss_weight,
+        loss_weights=torch.tensor(config.data.loss_weights, dtype=torch.float64, device=device()),
     )

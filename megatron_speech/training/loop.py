@@ -15,7 +15,7 @@ from megatron_speech.config.training import PretrainConfig
 from megatron_speech.data.batch import HostBatch, collate
 from megatron_speech.data.plan import Plan
 from megatron_speech.data.reader import Reader
-from megatron_speech.model.loss import SPEECH, TEXT
+from megatron_speech.model.loss import trained_targets
 from megatron_speech.parallel import groups
 from megatron_speech.training.batches import read_ahead, sample_numbers
 from megatron_speech.training.metrics import MetricsLog
@@ -52,12 +52,11 @@ def train(run: Run, state: TrainState, stop_request: StopRequest) -> TrainState:
         sums, grad_norm = train_step(
             run.engine,
             hosts,
-            num_sources=len(config.data.sources),
             lr=lr,
             weight_decay=config.optimizer.weight_decay,
             text_frozen=state.step < config.train.freeze_text_steps,
         )
-        state = _after(state, sums, samples=config.train.global_batch_size)
+        state = _after(run, state, sums)
         if not (sums.isfinite().all() and math.isfinite(grad_norm)):
             raise FloatingPointError(f"step {state.step}: loss or gradient norm is not finite; nothing of it was saved")
         run.log.count(config.train.global_batch_size * config.data.seq_length)
@@ -97,9 +96,9 @@ def _batches(run: Run, state: TrainState, last_step: int) -> Iterator[list[HostB
     return read_ahead(steps, lambda numbers: collate(reader.rows(numbers)), microbatches=config.data.prefetch)
 
 
-def _after(state: TrainState, sums: Tensor, *, samples: int) -> TrainState:
-    text, speech = (int(sums[:, modality, 1].sum()) for modality in (TEXT, SPEECH))
-    return state.after(samples=samples, text_tokens=text, speech_tokens=speech)
+def _after(run: Run, state: TrainState, sums: Tensor) -> TrainState:
+    text, speech = trained_targets(sums, run.engine.loss_weights.cpu())
+    return state.after(samples=run.config.train.global_batch_size, text_tokens=text, speech_tokens=speech)
 
 
 def _save(run: Run, state: TrainState) -> None:

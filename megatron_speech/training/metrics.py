@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
@@ -21,7 +22,8 @@ from torch.utils.tensorboard import FileWriter
 from tqdm import tqdm
 
 from megatron_speech.artifact import write_atomic
-from megatron_speech.model.loss import SPEECH, TEXT
+from megatron_speech.config.data import DataConfig
+from megatron_speech.model.loss import SPEECH, TEXT, total_weight
 from megatron_speech.training.state import TrainState
 
 logger = logging.getLogger(__name__)
@@ -48,10 +50,17 @@ def modality_losses(sums: Tensor) -> dict[str, float]:
     return mean_losses(sums.sum(0, keepdim=True), ["all"]).get("all", {})
 
 
-def total_loss(sums: Tensor, *, speech_loss_weight: float) -> float:
-    """The loss that is trained: weighted sum over the unweighted number of targets."""
-    loss = sums[:, TEXT, 0].sum() + speech_loss_weight * sums[:, SPEECH, 0].sum()
-    return float(loss / sums[:, :, 1].sum().clamp(min=1))
+def task_losses(sums: Tensor, tasks: Sequence[str]) -> Losses:
+    """Mean loss by task and modality; `tasks` names each source's."""
+    names = list(dict.fromkeys(tasks))
+    of_task = [[source for source, task in enumerate(tasks) if task == name] for name in names]
+    return mean_losses(torch.stack([sums[sources].sum(0) for sources in of_task]), names)
+
+
+def total_loss(sums: Tensor, weights: Tensor) -> float:
+    """The loss that is trained: weighted sum over the sum of weights [sources, 2]; 0 where nothing was scored."""
+    total = total_weight(sums, weights)
+    return float((sums[..., 0] * weights).sum() / total) if total > 0 else 0.0
 
 
 class MetricsLog:
@@ -61,15 +70,15 @@ class MetricsLog:
         self,
         folder: Path,
         *,
-        sources: Sequence[str],
-        speech_loss_weight: float,
+        data: DataConfig,
         first_step: int,
         total_steps: int,
         enabled: bool,
     ) -> None:
         self._enabled = enabled
-        self._sources = sources
-        self._speech_loss_weight = speech_loss_weight
+        self._sources = list(data.sources)
+        self._tasks = [source.task for source in data.sources.values()]
+        self._weights = torch.tensor(data.loss_weights, dtype=torch.float64)
         self._since, self._tokens = time.monotonic(), 0
         if not enabled:
             return
@@ -96,15 +105,22 @@ class MetricsLog:
             "step": state.step,
             "consumed_samples": state.consumed_samples,
             "tokens": {"text": state.text_tokens, "speech": state.speech_tokens},
-            "loss": total_loss(sums, speech_loss_weight=self._speech_loss_weight),
+            "loss": total_loss(sums, self._weights),
             "losses": mean_losses(sums, self._sources),
+            "loss_by_task": task_losses(sums, self._tasks),
             "loss_by_modality": modality_losses(sums),
             "lr": lr,
             "grad_norm": grad_norm,
             "tokens_per_s": self._tokens / max(now - self._since, 1e-9),
         }
         _append(self._folder / "metrics.jsonl", record)
-        scalars = {**_by_source("loss", record["losses"]), **_flat(record), "lr": lr, "grad_norm": grad_norm}
+        scalars = {
+            **_flat(record),
+            **_by_source("loss", record["losses"]),
+            **_by_source("loss_by_task", record["loss_by_task"]),
+            "lr": lr,
+            "grad_norm": grad_norm,
+        }
         self._to_board(scalars, state.step)
         self._say(record)
         self.restart_clock()

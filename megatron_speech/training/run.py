@@ -166,8 +166,7 @@ def _state_to_start_from(config: PretrainConfig, engine: Engine, checkpoint: Pat
 def _assemble(config: PretrainConfig, outline: Outline, engine: Engine, *, first_step: int) -> Run:
     log = MetricsLog(
         config.folder,
-        sources=list(config.data.sources),
-        speech_loss_weight=config.train.speech_loss_weight,
+        data=config.data,
         first_step=first_step,
         total_steps=outline.total_steps,
         enabled=groups.is_rank_zero(),

@@ -1,9 +1,9 @@
 """One optimizer step: micro-batches through megatron-core's schedule, losses as sums, one division, one update.
 
 Text and speech rows hold different numbers of targets, and so do ranks. A mean of means would weigh tokens by the
-company they keep; hence every loss here is a sum, and gradients are divided once by the number of targets of the whole
-global batch (`calculate_per_token_loss`, done by `finalize_model_grads`). The same sums, by source and modality, travel
-in one small all-reduce to every rank for the log.
+company they keep; hence every loss here is a sum (`model.loss`), and gradients are divided once by the weight of all
+targets of the whole global batch (`calculate_per_token_loss`, done by `finalize_model_grads`). The same sums, by source
+and modality, travel in one small all-reduce to every rank for the log.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from megatron_speech.checkpoint.distributed import unwrap
 from megatron_speech.data.batch import Batch, HostBatch, to_device
 from megatron_speech.model.forward import forward
-from megatron_speech.model.loss import loss_sums, training_loss
+from megatron_speech.model.loss import loss_sums, total_weight, training_loss
 from megatron_speech.parallel import groups
 from megatron_speech.platform import standin
 from megatron_speech.training.optimizer import set_rates
@@ -43,14 +43,14 @@ class Engine:
     optimizer: MegatronOptimizer
     vocabulary: Vocabulary
     device: torch.device
-    speech_loss_weight: float = 1.0
+    loss_weights: Tensor
+    """float64 [num_sources, 2 (text, speech)] weight of a target, by the source's number in the plan."""
 
 
 def train_step(
     engine: Engine,
     hosts: Sequence[HostBatch],
     *,
-    num_sources: int,
     lr: float,
     weight_decay: float,
     text_frozen: bool = False,
@@ -67,8 +67,9 @@ def train_step(
         chunk.zero_grad_buffer()
     engine.optimizer.zero_grad()
     config = get_model_config(engine.chunks[0])
-    config.finalize_model_grads_func = partial(_finalize, vocabulary=engine.vocabulary, text_frozen=text_frozen)
-    sums = _run_schedule(engine, hosts, num_sources=num_sources, forward_only=False)
+    sums = _no_sums(engine, len(engine.loss_weights))
+    config.finalize_model_grads_func = partial(_finalize, engine=engine, sums=sums, text_frozen=text_frozen)
+    sums = _run_schedule(engine, hosts, sums=sums, weights=engine.loss_weights, forward_only=False)
     set_rates(engine.optimizer, lr=lr, weight_decay=0.0 if text_frozen else weight_decay)
     _, grad_norm, _ = engine.optimizer.step()
     return sums, float(grad_norm)
@@ -77,15 +78,21 @@ def train_step(
 @torch.no_grad()
 def evaluate_step(engine: Engine, hosts: Sequence[HostBatch], *, num_sources: int) -> Tensor:
     """Loss sums of held-out micro-batches, as in `train_step`, without learning. Collective."""
-    return _run_schedule(engine, hosts, num_sources=num_sources, forward_only=True)
+    sums = _no_sums(engine, num_sources)
+    return _run_schedule(engine, hosts, sums=sums, weights=torch.ones_like(sums[..., 0]), forward_only=True)
 
 
-def _run_schedule(engine: Engine, hosts: Sequence[HostBatch], *, num_sources: int, forward_only: bool) -> Tensor:
-    """All micro-batches forward (and backward) over the pipeline; returns the sums of the global batch."""
+def _no_sums(engine: Engine, num_sources: int) -> Tensor:
+    return torch.zeros(num_sources, 2, 2, dtype=torch.float64, device=engine.device)
+
+
+def _run_schedule(
+    engine: Engine, hosts: Sequence[HostBatch], *, sums: Tensor, weights: Tensor, forward_only: bool
+) -> Tensor:
+    """All micro-batches forward (and backward) over the pipeline; adds up and returns `sums` of the global batch."""
     batches = [to_device(host, engine.vocabulary, engine.device) for host in hosts]
-    sums = torch.zeros(num_sources, 2, 2, dtype=torch.float64, device=engine.device)
     get_forward_backward_func()(
-        forward_step_func=partial(_forward_step, engine=engine, sums=sums),
+        forward_step_func=partial(_forward_step, weights=weights, sums=sums),
         # Every chunk of a virtual pipeline walks through all micro-batches by itself.
         data_iterator=[iter(batches) for _ in engine.chunks],
         model=list(engine.chunks),
@@ -99,30 +106,36 @@ def _run_schedule(engine: Engine, hosts: Sequence[HostBatch], *, num_sources: in
     return sums.cpu()
 
 
-def _forward_step(data: Iterator[Batch], model: nn.Module, *, engine: Engine, sums: Tensor) -> tuple[Tensor, Any]:
+def _forward_step(data: Iterator[Batch], model: nn.Module, *, weights: Tensor, sums: Tensor) -> tuple[Tensor, Any]:
     """One micro-batch through one chunk; the schedule calls the returned function where losses come out."""
     batch = next(data)
     output = forward(
         model, tokens=batch.tokens, labels=batch.labels, cu_seqlens=batch.cu_seqlens, max_seqlen=batch.max_seqlen
     )
-    return output, partial(_loss, batch=batch, engine=engine, sums=sums)
+    return output, partial(_loss, batch=batch, weights=weights, sums=sums)
 
 
-def _loss(losses: Tensor, *, batch: Batch, engine: Engine, sums: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+def _loss(losses: Tensor, *, batch: Batch, weights: Tensor, sums: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """(weighted loss sum, targets, nothing else): what the schedule differentiates and counts; adds to `sums`."""
-    targets = {"loss_mask": batch.loss_mask, "speech_targets": batch.speech_targets}
-    sums += loss_sums(losses.detach(), **targets, source=batch.source, num_sources=len(sums))
-    loss, count = training_loss(losses, **targets, speech_loss_weight=engine.speech_loss_weight)
+    targets = {"loss_mask": batch.loss_mask, "speech_targets": batch.speech_targets, "source": batch.source}
+    sums += loss_sums(losses, **targets, num_sources=len(sums))
+    loss, count = training_loss(losses, **targets, weights=weights)
     return loss, count, {}
 
 
-def _finalize(chunks: list[nn.Module], *args: Any, vocabulary: Vocabulary, text_frozen: bool, **kwargs: Any) -> None:
-    """Reduce and divide the gradients (megatron-core), then keep only the new rows' if the text model is frozen."""
-    finalize_model_grads(chunks, *args, **kwargs)
+def _finalize(
+    chunks: list[nn.Module], num_tokens: Tensor, *, engine: Engine, sums: Tensor, text_frozen: bool, **kwargs: Any
+) -> None:
+    """Reduce the gradients and divide them by the weight of all targets (megatron-core); mask them if text is frozen.
+
+    The schedule counts targets as int32. Weights are no integers, so the divisor is this rank's total weight instead;
+    megatron-core takes the last stage's, adds it over data and context parallel ranks, and leaves out a division by 0.
+    """
+    finalize_model_grads(chunks, total_weight(sums, engine.loss_weights), **kwargs)
     if text_frozen:
         for chunk in chunks:
             for name, parameter in unwrap(chunk).named_parameters():
-                _keep_new_rows(name, parameter, vocabulary)
+                _keep_new_rows(name, parameter, engine.vocabulary)
 
 
 def _keep_new_rows(name: str, parameter: Any, vocabulary: Vocabulary) -> None:

@@ -120,7 +120,10 @@ def make_run(folder: Path, shape: dict[str, int]) -> PretrainConfig:
             num_layers=shape["layers"], hidden_size=shape["hidden"], ffn_hidden_size=shape["hidden"] * 8 // 3 // 16 * 16
         ),
         precision=PrecisionConfig(dtype="float32"),
-        data=DataConfig(seq_length=shape["seq_length"], sources={"random": SourceConfig(folder=folder / "packed")}),
+        data=DataConfig(
+            seq_length=shape["seq_length"],
+            sources={"random": SourceConfig(folder=folder / "packed", task="interleaved")},
+        ),
         train=TrainConfig(global_batch_size=1),
     )
 
@@ -131,14 +134,12 @@ def our_step(config: PretrainConfig, engine: Engine) -> Callable[[], None]:
     reader = Reader(plan)
     steps = ([[number]] for number in range(SAMPLES))
     batches = read_ahead(steps, lambda numbers: collate(reader.rows(numbers)), microbatches=4)
-    log = MetricsLog(
-        config.folder, sources=["random"], speech_loss_weight=1.0, first_step=0, total_steps=SAMPLES, enabled=True
-    )
+    log = MetricsLog(config.folder, data=config.data, first_step=0, total_steps=SAMPLES, enabled=True)
     stop_request = StopRequest()
     states = (TrainState(step=number) for number in itertools.count(1))
 
     def step() -> None:
-        sums, grad_norm = train_step(engine, next(batches), num_sources=1, lr=1e-4, weight_decay=0.1)
+        sums, grad_norm = train_step(engine, next(batches), lr=1e-4, weight_decay=0.1)
         log.count(config.data.seq_length)
         log.log_step(next(states), sums, lr=1e-4, grad_norm=grad_norm)
         stop_request.agreed()

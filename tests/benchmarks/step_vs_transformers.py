@@ -60,12 +60,14 @@ def _ours(model: ModelConfig, vocabulary: Vocabulary, dtype: str, tokens: torch.
     (chunk,) = build_model(model, vocabulary=vocabulary, parallel=ParallelConfig(), precision=precision)
     longest = LENGTH // DOCUMENTS
     cu_seqlens = torch.arange(0, tokens.numel() + 1, longest, dtype=torch.int32)
-    everything = torch.ones_like(tokens)
+    everything, source, weights = torch.ones_like(tokens), torch.zeros(len(tokens)), torch.ones(1, 2)
 
     def step() -> None:
         chunk.zero_grad()
         losses = forward(chunk, tokens=tokens, labels=tokens, cu_seqlens=cu_seqlens, max_seqlen=longest)
-        training_loss(losses, loss_mask=everything, speech_targets=tokens >= vocabulary.first_speech_id)[0].backward()
+        speech = tokens >= vocabulary.first_speech_id
+        loss, _ = training_loss(losses, loss_mask=everything, speech_targets=speech, source=source, weights=weights)
+        loss.backward()
 
     return step
 

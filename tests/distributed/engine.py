@@ -26,6 +26,7 @@ VOCABULARY = Vocabulary(num_text_ids=300, num_speech_ids=60)
 MODEL = ModelConfig(
     num_layers=4, hidden_size=64, ffn_hidden_size=96, num_attention_heads=4, num_query_groups=2, init_method_std=0.1
 )
+WEIGHTS = torch.tensor([[1.0, 0.5], [0.25, 0.5]])  # of text and speech targets of two sources
 # Ends of documents in each row: one long, many short, a single token, the whole row.
 DOCUMENTS = ([20, 32], [3, 8, 9, 30, 32], [1, 32], [32])
 
@@ -110,6 +111,7 @@ def _forward_step(batches: Iterator[dict[str, Any]], model: Any) -> tuple[Tensor
 def _loss(
     losses: Tensor, *, loss_mask: Tensor, speech_targets: Tensor, source: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    total, count = training_loss(losses, loss_mask=loss_mask, speech_targets=speech_targets, speech_loss_weight=0.5)
-    logged = loss_sums(losses, loss_mask=loss_mask, speech_targets=speech_targets, source=source, num_sources=2)
+    targets = {"loss_mask": loss_mask, "speech_targets": speech_targets, "source": source}
+    total, count = training_loss(losses, **targets, weights=WEIGHTS)
+    logged = loss_sums(losses, **targets, num_sources=len(WEIGHTS))
     return total, count, logged

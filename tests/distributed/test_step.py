@@ -1,4 +1,4 @@
-"""Losses as sums, frozen text, and checkpoints that refuse to be misused; each in a world of one rank."""
+"""Losses as sums, and checkpoints that refuse to be misused; each in a world of one rank."""
 
 from __future__ import annotations
 
@@ -25,16 +25,6 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_sums_by_source_and_modality_match_a_hand_calculation(tmp_path: Path, sources: Any) -> None:
     run_ranks(_check_sums, 1, make_config(tmp_path / "run", sources, **FLOAT32))
-
-
-def test_speech_weight_scales_the_gradient_of_speech_alone(tmp_path: Path, sources: Any) -> None:
-    run_ranks(_check_speech_weight, 1, make_config(tmp_path / "run", sources, **FLOAT32))
-
-
-@pytest.mark.parametrize("sharded", [False, True])
-def test_frozen_text_steps_move_only_new_rows(tmp_path: Path, sources: Any, sharded: bool) -> None:
-    parallel = ParallelConfig(use_distributed_optimizer=sharded)
-    run_ranks(_check_frozen_text, 1, make_config(tmp_path / "run", sources, parallel=parallel, **FLOAT32))
 
 
 def test_a_finished_run_is_not_repeated_and_a_changed_mixture_is_refused(tmp_path: Path, sources: Any) -> None:
@@ -70,7 +60,7 @@ def _check_sums(rank: int, world_size: int, init_method: str, config: PretrainCo
     import torch
 
     from megatron_speech.model.forward import forward
-    from megatron_speech.training.metrics import mean_losses, total_loss
+    from megatron_speech.training.metrics import mean_losses, task_losses, total_loss
     from megatron_speech.training.step import train_step
 
     engine = _engine(init_method, config)
@@ -93,54 +83,17 @@ def _check_sums(rank: int, world_size: int, init_method: str, config: PretrainCo
                 cell = host.source[row], int(VOCABULARY.is_speech(int(label)))
                 counts[cell] += 1
                 losses[cell] -= float(torch.log_softmax(logits[row, position].double(), -1)[label])
-    sums, _ = train_step(engine, hosts, num_sources=2, lr=1e-3, weight_decay=0.1)
+    sums, _ = train_step(engine, hosts, lr=1e-3, weight_decay=0.1)
     assert np.array_equal(sums[:, :, 1].numpy(), counts) and counts[1, 1] > 0 and counts[0, 1] == 0
     assert sums[:, :, 0].numpy() == pytest.approx(losses, rel=1e-5)
     means = mean_losses(sums, ["text", "paired"])
     assert means["text"] == {"text": pytest.approx(losses[0, 0] / counts[0, 0], rel=1e-5)}
-    expected = (losses[:, 0].sum() + 0.5 * losses[:, 1].sum()) / counts.sum()
-    assert total_loss(sums, speech_loss_weight=0.5) == pytest.approx(expected, rel=1e-5)
-
-
-def _gradient(engine: Any, hosts: list[Any]) -> Any:
-    """All gradients of a step, before the update, as one vector."""
-    import torch
-
-    from megatron_speech.training.step import train_step
-
-    train_step(engine, hosts, num_sources=2, lr=0.0, weight_decay=0.0)
-    return torch.cat([parameter.main_grad.flatten() for parameter in engine.chunks[0].parameters()]).clone()
-
-
-def _check_speech_weight(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
-    import torch
-
-    unclipped = dataclasses.replace(config.optimizer, clip_grad=0.0)
-    engine = _engine(init_method, dataclasses.replace(config, optimizer=unclipped))
-    hosts = _microbatches(config)
-    both, text, doubled = (
-        _gradient(dataclasses.replace(engine, speech_loss_weight=weight), hosts) for weight in (1.0, 0.0, 2.0)
-    )
-    assert torch.allclose(doubled, 2 * both - text, rtol=1e-4, atol=1e-7) and not torch.allclose(both, text)
-
-
-def _check_frozen_text(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
-    from megatron_speech.training.step import train_step
-
-    engine = _engine(init_method, config)
-    before = {name: parameter.detach().clone() for name, parameter in engine.chunks[0].named_parameters()}
-    hosts = _microbatches(config)
-    for _ in range(2):
-        train_step(engine, hosts, num_sources=2, lr=1e-2, weight_decay=0.1, text_frozen=True)
-    old = VOCABULARY.num_text_ids
-    for name, parameter in engine.chunks[0].named_parameters():
-        if name.endswith("word_embeddings.weight"):
-            assert parameter[:old].equal(before[name][:old])
-            assert not parameter[old : VOCABULARY.size].equal(before[name][old : VOCABULARY.size])
-        else:
-            assert parameter.equal(before[name]), name
-    train_step(engine, hosts, num_sources=2, lr=1e-2, weight_decay=0.1)
-    assert all(not parameter.equal(before[name]) for name, parameter in engine.chunks[0].named_parameters())
+    weights = np.array([[1.0, 0.5], [0.25, 2.0]])
+    expected = (weights * losses).sum() / (weights * counts).sum()
+    assert total_loss(sums, torch.from_numpy(weights)) == pytest.approx(expected, rel=1e-5)
+    assert total_loss(torch.zeros(2, 2, 2), torch.from_numpy(weights)) == 0
+    by_task = task_losses(torch.cat([sums, sums[:1]]), ["text", "synthesis", "text"])
+    assert by_task["synthesis"] == means["paired"] and by_task["text"] == pytest.approx(means["text"], rel=1e-12)
 
 
 def _check_finished(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:

@@ -2,11 +2,12 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from megatron_speech.config.data import DataConfig, SourceConfig
+from megatron_speech.config.data import DataConfig, LossConfig, SourceConfig
 from megatron_speech.data.plan import Plan, compile_plan
 from megatron_speech.data.reader import Reader
 from megatron_speech.data.rows import RowFolder
@@ -26,11 +27,15 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def _config(folders: dict[str, Path], **changes: object) -> DataConfig:
     sources = {
-        "text": SourceConfig(folder=folders["text"], weight=0.3),
-        "synthesis": SourceConfig(folder=folders["synthesis"], weight=0.6, target_only=True),
-        "speech": SourceConfig(folder=folders["speech"], weight=0.1),
+        "text": SourceConfig(folder=folders["text"], task="text", weight=0.3),
+        "synthesis": SourceConfig(folder=folders["synthesis"], task="synthesis", weight=0.6),
+        "speech": SourceConfig(folder=folders["speech"], task="speech", weight=0.1),
     }
     return DataConfig(**{"seq_length": 16, "sources": sources, **changes})  # type: ignore[arg-type]
+
+
+def _speech(folders: dict[str, Path], **loss: Any) -> SourceConfig:
+    return SourceConfig(folder=folders["speech"], task="speech", weight=0.1, loss=LossConfig(**loss))
 
 
 def _plan(folders: dict[str, Path], num_samples: int = 200, **changes: object) -> Plan:
@@ -76,7 +81,7 @@ def test_reader_gives_the_rows_the_plan_names(folders: dict[str, Path]):
     for number, row in zip(numbers, reader.rows(numbers), strict=True):
         source, index = plan.locate(number)
         entry = plan.sources[source]
-        expected = RowFolder(entry.folder).row(index, source=source, target_only=entry.target_only)
+        expected = RowFolder(entry.folder).row(index, source=source, target_only=entry.name == "synthesis")
         assert row.source == source
         assert row.tokens.tolist() == expected.tokens.tolist()
         assert row.cu_seqlens.tolist() == expected.cu_seqlens.tolist()
@@ -93,15 +98,24 @@ def test_the_fingerprint_names_what_decides_the_data(folders: dict[str, Path], t
         _plan(folders, seed=1),
         _plan(folders, num_samples=201),
         _plan({**folders, "speech": folders["text"]}),
+        _plan(folders, sources={**_config(folders).sources, "speech": _speech(folders, tokens="target")}),
+        _plan(folders, sources={**_config(folders).sources, "speech": _speech(folders, text_weight=0.5)}),
     ]
-    assert len({plan.fingerprint, *(other.fingerprint for other in others)}) == 4
-    assert "synthesis" in plan.describe() and plan.to_json()["num_samples"] == 200
+    assert len({plan.fingerprint, *(other.fingerprint for other in others)}) == 6
+    assert plan.to_json()["num_samples"] == 200
+
+
+def test_the_table_says_what_each_source_teaches(folders: dict[str, Path]):
+    sources = {**_config(folders).sources, "speech": _speech(folders, speech_weight=0.25)}
+    lines = {line.split()[0]: line for line in _plan(folders, sources=sources).describe().splitlines()}
+    assert lines["synthesis"].endswith("target 1:1") and lines["text"].endswith("all 1:1")
+    assert lines["speech"].endswith("all 1:0.25")
 
 
 def test_too_many_epochs_are_refused_with_every_source(folders: dict[str, Path]):
     sources = {
-        "text": SourceConfig(folder=folders["text"], weight=0.5, max_epochs=1.0),
-        "speech": SourceConfig(folder=folders["speech"], weight=0.5),
+        "text": SourceConfig(folder=folders["text"], task="text", weight=0.5, max_epochs=1.0),
+        "speech": SourceConfig(folder=folders["speech"], task="speech", weight=0.5),
     }
     rows = len(RowFolder(folders["text"]))
     compile_plan(DataConfig(seq_length=16, sources=sources), vocabulary=VOCABULARY, num_samples=2 * rows)
@@ -113,8 +127,8 @@ def test_too_many_epochs_are_refused_with_every_source(folders: dict[str, Path])
 
 def test_a_source_without_weight_is_planned_but_never_read(folders: dict[str, Path]):
     sources = {
-        "text": SourceConfig(folder=folders["text"], weight=0),
-        "speech": SourceConfig(folder=folders["speech"]),
+        "text": SourceConfig(folder=folders["text"], task="text", weight=0),
+        "speech": SourceConfig(folder=folders["speech"], task="speech"),
     }
     plan = compile_plan(DataConfig(seq_length=16, sources=sources), vocabulary=VOCABULARY, num_samples=50)
     assert set(plan.locate_many(np.arange(50))[0].tolist()) == {1}

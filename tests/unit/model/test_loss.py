@@ -1,46 +1,80 @@
-"""Losses are sums over the right cells, and the weight of speech enters the training loss alone."""
+"""Losses are sums over the right cells, weighted as their source says, whatever the cut into batches."""
 
 from __future__ import annotations
 
+import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from megatron_speech.model.loss import SPEECH, TEXT, loss_sums, training_loss
+from megatron_speech.data.batch import collate, to_device
+from megatron_speech.data.document import Row
+from megatron_speech.model.loss import SPEECH, TEXT, loss_sums, total_weight, trained_targets, training_loss
+from tests.plain_batch import positions, rows_of
+from tests.toys import VOCABULARY
 
-LOSSES = torch.tensor([[1.0, 2.0, 4.0], [8.0, 16.0, 32.0]])
-MASK = torch.tensor([[1, 1, 0], [1, 1, 1]])
-IS_SPEECH = torch.tensor([[False, True, True], [False, False, True]])
-
-
-def test_training_loss_weighs_speech_and_counts_tokens() -> None:
-    total, count = training_loss(LOSSES, loss_mask=MASK, speech_targets=IS_SPEECH, speech_loss_weight=0.5)
-    assert total.item() == 1 + 0.5 * 2 + 8 + 16 + 0.5 * 32
-    assert count.item() == 5 and count.dtype == torch.int32
+SEQ, SOURCES = 8, 3
+WEIGHTS = torch.tensor([[1.0, 0.5], [0.0, 3.0], [0.25, 0.0]], dtype=torch.float64)
 
 
-def test_training_loss_accepts_flat_losses_and_is_differentiable() -> None:
-    losses = LOSSES.flatten().requires_grad_()
-    total, _ = training_loss(losses, loss_mask=MASK.float(), speech_targets=IS_SPEECH)
+def _of(rows: list[Row], losses: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Sums, weighted loss sum and target count of rows as one micro-batch."""
+    batch = to_device(collate(rows), VOCABULARY, torch.device("cpu"))
+    targets = {"loss_mask": batch.loss_mask, "speech_targets": batch.speech_targets, "source": batch.source}
+    return loss_sums(losses, **targets, num_sources=SOURCES), *training_loss(losses, **targets, weights=WEIGHTS)
+
+
+@settings(deadline=None)
+@given(rows_of(VOCABULARY, seq_length=SEQ, num_sources=SOURCES), st.integers(0, 9))
+def test_sums_and_weights_equal_the_plain_reference(rows: list[Row], seed: int) -> None:
+    losses = torch.rand(len(rows), SEQ, generator=torch.Generator().manual_seed(seed))
+    sums, total, count = _of(rows, losses.flatten())
+    expected, weighted, weight = torch.zeros(SOURCES, 2, 2, dtype=torch.float64), 0.0, 0.0
+    for place in positions(rows, VOCABULARY):
+        if place.is_target:
+            modality, loss = SPEECH if place.is_speech else TEXT, float(losses[place.row, place.position])
+            expected[place.source, modality] += torch.tensor([loss, 1.0])
+            weighted += loss * float(WEIGHTS[place.source, modality])
+            weight += float(WEIGHTS[place.source, modality])
+    torch.testing.assert_close(sums, expected, rtol=1e-12, atol=0)
+    assert float(total) == pytest.approx(weighted, rel=1e-6)
+    assert float(total_weight(sums, WEIGHTS)) == pytest.approx(weight, rel=1e-12)
+    assert count == expected[..., 1].sum() and count.dtype == torch.int32
+
+
+@settings(deadline=None)
+@given(rows_of(VOCABULARY, seq_length=SEQ, num_sources=SOURCES))
+def test_micro_batches_add_up(rows: list[Row]) -> None:
+    losses = torch.rand(len(rows), SEQ, generator=torch.Generator().manual_seed(0))
+    together = _of(rows, losses)
+    alone = [_of([row], losses[number]) for number, row in enumerate(rows)]
+    for part, whole in enumerate(together):
+        torch.testing.assert_close(sum(each[part] for each in alone), whole, rtol=1e-6, atol=0)
+
+
+def test_the_gradient_of_a_loss_is_its_weight() -> None:
+    losses = torch.rand(2, 3, requires_grad=True)
+    total, _ = training_loss(
+        losses,
+        loss_mask=torch.tensor([[1, 1, 0], [1, 1, 1]]),
+        speech_targets=torch.tensor([[False, True, True], [False, False, True]]),
+        source=torch.tensor([0, 1]),
+        weights=WEIGHTS,
+    )
     total.backward()
-    assert torch.equal(losses.grad, MASK.flatten().float())
+    assert losses.grad is not None and losses.grad.tolist() == [[1, 0.5, 0], [0, 0, 3]]
 
 
-def test_sums_by_source_and_modality() -> None:
-    source = torch.tensor([2, 0])
-    sums = loss_sums(LOSSES.flatten(), loss_mask=MASK, speech_targets=IS_SPEECH, source=source, num_sources=3)
-    assert sums.shape == (3, 2, 2) and sums.dtype == torch.float64
-    assert sums[2, TEXT].tolist() == [1, 1] and sums[2, SPEECH].tolist() == [2, 1]
-    assert sums[0, TEXT].tolist() == [24, 2] and sums[0, SPEECH].tolist() == [32, 1]
-    assert sums[1].sum() == 0
+def test_targets_of_weight_0_are_not_trained_on() -> None:
+    sums = torch.tensor([[[0.0, 1], [0, 10]], [[0, 100], [0, 1000]], [[0, 10_000], [0, 100_000]]], dtype=torch.float64)
+    assert trained_targets(sums, WEIGHTS) == (10_001, 1010)
 
 
-def test_sums_do_not_depend_on_the_cut_into_batches() -> None:
-    draw = torch.Generator().manual_seed(0)
-    losses, mask = torch.rand(6, 8, generator=draw), torch.rand(6, 8, generator=draw) > 0.5
-    speech, source = torch.rand(6, 8, generator=draw) > 0.5, torch.arange(6) % 2
-
-    def sums(rows: slice) -> torch.Tensor:
-        return loss_sums(
-            losses[rows], loss_mask=mask[rows], speech_targets=speech[rows], source=source[rows], num_sources=2
-        )
-
-    torch.testing.assert_close(sums(slice(0, 6)), sums(slice(0, 1)) + sums(slice(1, 6)), rtol=1e-12, atol=0)
+def test_rows_without_targets_add_nothing() -> None:
+    losses = torch.rand(2, SEQ, requires_grad=True)
+    nowhere = torch.zeros(2, SEQ, dtype=torch.bool)
+    targets = {"loss_mask": nowhere, "speech_targets": ~nowhere, "source": torch.tensor([0, 2])}
+    total, count = training_loss(losses, **targets, weights=WEIGHTS)
+    total.backward()
+    assert total == 0 and count == 0 and losses.grad is not None and not losses.grad.any()
+    assert not loss_sums(losses, **targets, num_sources=SOURCES).any()

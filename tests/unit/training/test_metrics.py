@@ -8,12 +8,14 @@ from pathlib import Path
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from megatron_speech.config.data import DataConfig, SourceConfig
 from megatron_speech.training.metrics import MetricsLog
 from megatron_speech.training.state import TrainState
 
 
 def _steps(folder: Path, *, after: int, upto: int, loss: float) -> None:
-    log = MetricsLog(folder, sources=["a"], speech_loss_weight=1.0, first_step=after, total_steps=9, enabled=True)
+    data = DataConfig(sources={"a": SourceConfig(folder=folder, task="interleaved")})
+    log = MetricsLog(folder, data=data, first_step=after, total_steps=9, enabled=True)
     for step in range(after + 1, upto + 1):
         sums = torch.tensor([[[loss, 1.0], [3 * loss, 2.0]]], dtype=torch.float64)
         log.log_step(TrainState(step=step), sums, lr=0.1, grad_norm=2.0)
@@ -39,6 +41,13 @@ def test_a_resumed_run_shows_each_step_once(tmp_path: Path) -> None:
         (4, 3.0),
         (5, 3.0),
     ]
-    assert {"loss", "loss/a/text", "loss_by_modality/speech", "tokens/text", "lr", "grad_norm", "tokens_per_s"} <= set(
-        board.Tags()["scalars"]
-    )
+    assert {
+        "loss",
+        "loss/a/text",
+        "loss_by_task/interleaved/text",
+        "loss_by_modality/speech",
+        "tokens/text",
+        "lr",
+        "grad_norm",
+        "tokens_per_s",
+    } <= set(board.Tags()["scalars"])
