@@ -52,16 +52,37 @@ def initialize(
         **_rendezvous(layout, init_method),
     )
     parallel_state.initialize_model_parallel(
-        tensor_model_parallel_size=layout.tensor_size,
-        pipeline_model_parallel_size=layout.pipeline_size,
-        virtual_pipeline_model_parallel_size=layout.config.virtual_pipeline_model_parallel_size,
-        context_parallel_size=layout.context_size,
-        distributed_timeout_minutes=max(1, round(timeout_s / 60)),
+        **_degrees(layout), distributed_timeout_minutes=max(1, round(timeout_s / 60))
     )
     # Megatron's rule: stages draw their own dropout; its tracker then separates the tensor parallel ranks.
     stage_seed = seed + 100 * parallel_state.get_pipeline_model_parallel_rank()
     torch.manual_seed(stage_seed)
     tensor_parallel.model_parallel_cuda_manual_seed(stage_seed, force_reset_rng=True)
+
+
+def pose(layout: ParallelLayout, *, rank: int) -> None:
+    """Be `rank` of a world that is not there: groups which exchange nothing, to build a model and count it.
+
+    Once per process, like `initialize`; `shutdown` undoes it.
+    """
+    standin.install()
+    from megatron.core import parallel_state, tensor_parallel
+    from torch.testing._internal.distributed.fake_pg import FakeStore  # registers the backend
+
+    assert not dist.is_initialized(), "this process is already a rank; shutdown() first"
+    dist.init_process_group("fake", rank=rank, world_size=layout.world_size, store=FakeStore())
+    parallel_state.initialize_model_parallel(**_degrees(layout), create_gloo_process_groups=False)
+    # Nothing is drawn where nothing is stored: the tracker without states of its own.
+    tensor_parallel.model_parallel_cuda_manual_seed(0, inference_rng_tracker=True, force_reset_rng=True)
+
+
+def _degrees(layout: ParallelLayout) -> dict[str, int | None]:
+    return {
+        "tensor_model_parallel_size": layout.tensor_size,
+        "pipeline_model_parallel_size": layout.pipeline_size,
+        "virtual_pipeline_model_parallel_size": layout.config.virtual_pipeline_model_parallel_size,
+        "context_parallel_size": layout.context_size,
+    }
 
 
 def _rendezvous(layout: ParallelLayout, init_method: str | None) -> dict[str, Any]:

@@ -53,6 +53,11 @@ class ParallelLayout:
             )
         return layout
 
+    @classmethod
+    def one_replica(cls, config: ParallelConfig) -> ParallelLayout:
+        """The layout of `config` over as few ranks as hold the model once."""
+        return cls.of(config, world_size=cls(config=config, world_size=1).model_parallel_size)
+
     @property
     def tensor_size(self) -> int:
         """Ranks that share each matrix."""
@@ -111,6 +116,10 @@ class ParallelLayout:
                 f"interleaved pipeline needs as a multiple of its {self.pipeline_size} stages; change the batch size"
             )
         return count
+
+    def layers_per_stage(self, num_layers: int) -> list[int]:
+        """Layers of each pipeline stage, over all its chunks."""
+        return [num_layers // self.pipeline_size] * self.pipeline_size
 
     def check_model(self, model: ModelConfig, *, vocabulary: Vocabulary) -> None:
         """Refuse a model that this layout cannot cut into equal parts."""

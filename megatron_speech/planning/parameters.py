@@ -1,0 +1,92 @@
+"""How many parameters a model has, and how many of them lie on each rank of a layout.
+
+Per layer: query, key and value projections, attention output, the gated MLP's three matrices, norm weights. Tensor
+parallel ranks share every matrix evenly, also key and value projections of fewer groups than ranks (megatron-core cuts
+the joined projection and gathers its output); norm weights are whole on each. The first pipeline stage also holds the
+embedding, the last one the final norm and the output head, which is a second copy of the embedding where the two are
+tied and lie on different stages. Data and context parallel ranks are copies. `model.dry_run` builds what megatron-core
+really makes of the same settings, to compare. Price: settings in `model.megatron` that add weights are not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, fields
+
+from megatron_speech.config.model import ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """Numbers of parameters by component."""
+
+    embedding: int = 0
+    attention: int = 0
+    """Projections and their biases."""
+    mlp: int = 0
+    norms: int = 0
+    """Weights of all norms; the one component of which every tensor parallel rank holds the whole."""
+    output_layer: int = 0
+    """The output head; 0 where the embedding itself serves."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(astuple(self))
+
+    def __add__(self, other: Parameters) -> Parameters:
+        sums = {field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)}
+        return Parameters(**sums)
+
+
+def model_parameters(model: ModelConfig, *, vocabulary_rows: int) -> Parameters:
+    """The whole model, every parameter once. `vocabulary_rows`: of the embedding, padding included."""
+    whole = [model.num_layers]
+    return rank_parameters(model, vocabulary_rows=vocabulary_rows, tensor_size=1, layers_per_stage=whole, stage=0)
+
+
+def rank_parameters(
+    model: ModelConfig, *, vocabulary_rows: int, tensor_size: int, layers_per_stage: Sequence[int], stage: int
+) -> Parameters:
+    """Any one rank of pipeline stage `stage`: its tensor parallel ranks hold equally many."""
+    is_first, is_last = stage == 0, stage == len(layers_per_stage) - 1
+    layers, width = layers_per_stage[stage], model.hidden_size
+    query, key = model.num_attention_heads * model.head_dim, model.num_query_groups * model.head_dim
+    joined = query + 2 * key
+    attention = width * joined + query * width + (joined if model.add_qkv_bias else 0)
+    norms = 2 * width + (2 * model.head_dim if model.qk_layernorm else 0)
+    table = vocabulary_rows * width
+    has_own_head = model.untie_embeddings_and_output_weights or not is_first
+    return Parameters(
+        embedding=is_first * table // tensor_size,
+        attention=layers * attention // tensor_size,
+        mlp=layers * 3 * width * model.ffn_hidden_size // tensor_size,
+        norms=layers * norms + is_last * width,
+        output_layer=(is_last and has_own_head) * table // tensor_size,
+    )
+
+
+def describe(
+    model: ModelConfig, *, vocabulary_rows: int, tensor_size: int, layers_per_stage: Sequence[int]
+) -> Iterator[str]:
+    """A table: every rank of one replica, their sum, and the whole model, by component."""
+    names = [field.name for field in fields(Parameters)]
+    yield f"{'rank':<12}{'stage':>6}{'tensor':>7}" + "".join(f"{name:>15}" for name in [*names, "total"])
+    everywhere = Parameters()
+    for stage in range(len(layers_per_stage)):
+        found = rank_parameters(
+            model,
+            vocabulary_rows=vocabulary_rows,
+            tensor_size=tensor_size,
+            layers_per_stage=layers_per_stage,
+            stage=stage,
+        )
+        for tensor in range(tensor_size):
+            everywhere += found
+            yield f"{tensor + tensor_size * stage:<12}{stage:>6}{tensor:>7}{_columns(found)}"
+    yield f"{'all ranks':<25}{_columns(everywhere)}"
+    yield f"{'whole model':<25}{_columns(model_parameters(model, vocabulary_rows=vocabulary_rows))}"
+
+
+def _columns(parameters: Parameters) -> str:
+    return "".join(f"{number:>15,}" for number in [*astuple(parameters), parameters.total])
