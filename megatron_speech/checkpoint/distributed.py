@@ -30,6 +30,7 @@ from megatron_speech.checkpoint.index import read_index
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parallel import ParallelConfig
 from megatron_speech.config.parse import to_dict
+from megatron_speech.model.fp8_scaling import Delayed
 from megatron_speech.parallel import groups
 from megatron_speech.platform import standin
 from megatron_speech.vocabulary import Vocabulary
@@ -53,6 +54,9 @@ Result = TypeVar("Result")
 
 # The one format that every layout can read; see DistributedOptimizer.sharded_state_dict.
 _FORMAT = {"distrib_optim_sharding_type": "fully_reshardable", "chained_optim_avoid_prefix": True}
+# What layers in FP8 remember of earlier steps, by the end of its name: no weight, so a new run starts without it.
+_EXTRA_STATE = "_extra_state"
+_FP8_STATE = (_EXTRA_STATE, *Delayed.STATE)
 
 
 def save_checkpoint(
@@ -81,7 +85,12 @@ def save_checkpoint(
     dist_checkpointing.save(
         sharded, str(partial), FullyParallelSaveStrategyWrapper(_InProcessSave(), groups.data_parallel_group())
     )
-    facts = {**state, "layout": _layout(parallel), "has_optimizer": optimizer is not None}
+    facts = {
+        **state,
+        "layout": _layout(parallel),
+        "has_optimizer": optimizer is not None,
+        "fp8_amax_history_len": _history_len(chunks),
+    }
     together(lambda: _seal(partial, model=model, vocabulary=vocabulary, state=facts))
 
 
@@ -104,8 +113,12 @@ def load_model(folder: Path, chunks: Sequence[nn.Module], *, model: ModelConfig,
     Raises FileNotFoundError or ValueError, of one line, for a folder missing, damaged, of another shape or vocabulary.
     """
     together(lambda: _check(folder, model=model, vocabulary=vocabulary))
-    loaded = _load(folder, _sharded_state(chunks, None, is_loading=True, generators=False))
-    _into_chunks(loaded, chunks)
+    wanted = _sharded_state(chunks, None, is_loading=True, generators=False)
+    weights = {
+        chunk: {name: part for name, part in parts.items() if not name.endswith(_FP8_STATE)}
+        for chunk, parts in wanted.items()
+    }
+    _into_chunks(_load(folder, weights), chunks)
 
 
 def load_checkpoint(
@@ -130,6 +143,12 @@ def load_checkpoint(
         raise ValueError(
             f"{folder}: parallel.use_distributed_optimizer={state['layout']['use_distributed_optimizer']} there, "
             f"{parallel.use_distributed_optimizer} in this run; a resumed run must keep it"
+        )
+    theirs, ours = state.get("fp8_amax_history_len", 0), _history_len(chunks)
+    if ours and theirs != ours:
+        raise ValueError(
+            f"{folder}: precision.fp8_amax_history_len={theirs} there (0: no delayed FP8 scales), {ours} in this run; "
+            "resume with the precision it was saved with, or start a new run from it with model.base"
         )
     same_layout = state["layout"] == _layout(parallel)
     loaded = _load(folder, _sharded_state(chunks, optimizer, is_loading=True, generators=same_layout))
@@ -201,8 +220,18 @@ def _load(folder: Path, sharded: dict[str, Any]) -> dict[str, Any]:
 def _into_chunks(loaded: Mapping[str, Any], chunks: Sequence[nn.Module]) -> None:
     for index, chunk in enumerate(chunks):
         own = unwrap(chunk)
-        empty = {name: None for name in own.state_dict() if name.endswith("_extra_state")}
-        own.load_state_dict(empty | loaded[f"model{index}"])
+        kept = {
+            name: None if name.endswith(_EXTRA_STATE) else part
+            for name, part in own.state_dict().items()
+            if name.endswith(_FP8_STATE)
+        }
+        own.load_state_dict(kept | loaded[f"model{index}"])
+
+
+def _history_len(chunks: Sequence[nn.Module]) -> int:
+    """Micro-batches that delayed FP8 scales look back on (emulated layers); 0 without such scales."""
+    modules = (module for chunk in chunks for module in chunk.modules())
+    return max((module.amax_history.shape[1] for module in modules if isinstance(module, Delayed)), default=0)
 
 
 def unwrap(chunk: nn.Module) -> Any:
