@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from megatron_speech.config.model import ModelConfig
+
 
 @dataclass(frozen=True, kw_only=True)
 class ParallelConfig:
@@ -35,11 +37,77 @@ class ParallelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PrecisionConfig:
-    """Number formats; FP8 needs Transformer Engine and a GPU."""
+    """Number formats; FP8 needs Transformer Engine and a GPU, or is emulated to compare recipes."""
 
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Weights and activations; master weights, gradients and optimizer state stay float32."""
     fp8: Literal["none", "hybrid", "e4m3"] = "none"
-    """FP8 format of the transformer layers' matrix products."""
+    """FP8 format of the transformer layers' matrix products: hybrid takes E5M2 for gradients; embedding, output head
+    and so the speech rows never leave `dtype`."""
     fp8_recipe: Literal["delayed", "tensorwise", "blockwise"] = "delayed"
     """How FP8 scaling factors are chosen."""
+    fp8_amax_history_len: int = 1024
+    """Micro-batches whose largest value sets a delayed scale."""
+    fp8_emulation: bool = False
+    """Round as FP8 would, around a float32 product: for comparing recipes where there is no GPU, slower than none."""
+    first_last_layers_bf16: bool = False
+    """Keep the first and last layers out of FP8; not with the delayed recipe."""
+    num_layers_at_start_in_bf16: int = 1
+    """How many first layers that are."""
+    num_layers_at_end_in_bf16: int = 1
+    """How many last layers that are."""
+
+    def __post_init__(self) -> None:
+        for name, low in (
+            ("fp8_amax_history_len", 1),
+            ("num_layers_at_start_in_bf16", 0),
+            ("num_layers_at_end_in_bf16", 0),
+        ):
+            if getattr(self, name) < low:
+                raise ValueError(f"precision.{name}={getattr(self, name)} must be at least {low}; raise it")
+        for name in ("fp8_emulation", "first_last_layers_bf16"):
+            if getattr(self, name) and self.fp8 == "none":
+                raise ValueError(f"precision.{name}=true says how FP8 is done, and precision.fp8=none; set one of them")
+        if self.first_last_layers_bf16 and self.fp8_recipe == "delayed":
+            raise ValueError(
+                "precision.first_last_layers_bf16=true needs precision.fp8_recipe=tensorwise or blockwise: delayed "
+                "scales are updated for all layers at once; change one"
+            )
+        if self.fp8 != "none" and self.dtype != "bfloat16" and not self.fp8_emulation:
+            raise ValueError(f"precision.fp8={self.fp8} needs precision.dtype=bfloat16; change one")
+
+    def check_shapes(self, model: ModelConfig, parallel: ParallelConfig, *, tokens: int) -> None:
+        """Refuse sizes that the recipe cannot cut into whole blocks; nothing without FP8.
+
+        Args:
+            tokens: of one micro-batch: rows x length.
+        """
+        if self.fp8 == "none":
+            return
+        # Tensor cores take operands in multiples of 16; block-wise scales belong to 128 values.
+        multiple = 128 if self.fp8_recipe == "blockwise" else 16
+        tensor, width = parallel.tensor_model_parallel_size, model.head_dim
+        split = parallel.context_parallel_size * (tensor if parallel.sequence_parallel else 1)
+        sizes = {
+            "model.hidden_size": model.hidden_size,
+            "model.ffn_hidden_size / tensor parallel size": model.ffn_hidden_size // tensor,
+            "width of all query heads / tensor parallel size": model.num_attention_heads * width // tensor,
+            "width of all query, key and value heads / tensor parallel size": (
+                (model.num_attention_heads + 2 * model.num_query_groups) * width // tensor
+            ),
+            "tokens of a micro-batch on one rank": tokens // split,
+        }
+        for name, size in sizes.items():
+            if size % multiple:
+                raise ValueError(
+                    f"{name} = {size} must be a multiple of {multiple} with precision.fp8_recipe={self.fp8_recipe}; "
+                    "change the shape, the layout or the recipe"
+                )
+        if self.first_last_layers_bf16:
+            per_stage = model.num_layers // parallel.pipeline_model_parallel_size
+            most = max(self.num_layers_at_start_in_bf16, self.num_layers_at_end_in_bf16)
+            if most > per_stage:
+                raise ValueError(
+                    f"precision keeps {most} first or last layers in bfloat16, but a pipeline stage holds {per_stage}; "
+                    "lower num_layers_at_start_in_bf16 or num_layers_at_end_in_bf16"
+                )

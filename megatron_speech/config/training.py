@@ -149,6 +149,8 @@ class PretrainConfig:
                 f"data.seq_length={self.data.seq_length} must be a multiple of {split} "
                 "(2 x parallel.context_parallel_size x tensor parallel size under sequence_parallel); change it"
             )
+        tokens = self.train.micro_batch_size * self.data.seq_length
+        self.precision.check_shapes(self.model, self.parallel, tokens=tokens)
 
 
 def _at_least(section: str, config: object, **least: int) -> None:

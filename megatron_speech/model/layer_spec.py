@@ -28,6 +28,8 @@ from megatron.core.transformer.spec_utils import ModuleSpec
 from megatron.core.transformer.transformer_block import TransformerBlockSubmodules, get_num_layers_to_build
 from torch import Tensor, nn
 
+from megatron_speech.model.fp8_emulation import emulate_fp8
+
 # Settings of norm and attention that the CPU layers know one value of.
 CPU_VALUES = {
     "layernorm_zero_centered_gamma": False,
@@ -46,10 +48,10 @@ def block_spec(config: TransformerConfig, *, vp_stage: int | None) -> ModuleSpec
             f"parallel.context_parallel_size={config.context_parallel_size} needs Transformer Engine's attention and a "
             "GPU; use 1 on a CPU"
         )
-    layer = cpu_layer_spec(config)
-    return TransformerBlockSubmodules(
-        layer_specs=[layer] * get_num_layers_to_build(config, vp_stage=vp_stage), layer_norm=RMSNorm
-    )
+    layers = [cpu_layer_spec(config)] * get_num_layers_to_build(config, vp_stage=vp_stage)
+    if config.fp8:
+        layers = emulate_fp8(layers, config, vp_stage=vp_stage)
+    return TransformerBlockSubmodules(layer_specs=layers, layer_norm=RMSNorm)
 
 
 def cpu_layer_spec(config: TransformerConfig) -> ModuleSpec:

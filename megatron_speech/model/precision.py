@@ -1,7 +1,8 @@
 """What the precision settings mean to megatron-core: number formats here, FP8 arithmetic in Transformer Engine.
 
 FP8 applies to the matrix products of the transformer layers. Embedding, output head, norms, softmax, losses, gradients'
-accumulation and optimizer state stay in bfloat16 or float32.
+accumulation and optimizer state stay in bfloat16 or float32. Without a GPU the same fields choose the emulated layers
+of `model.fp8_emulation`, if `precision.fp8_emulation` asks for them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def transformer_fields(precision: PrecisionConfig) -> dict[str, Any]:
-    """The fields of `TransformerConfig` that `precision` decides; ValueError for FP8 without a GPU."""
+    """The fields of `TransformerConfig` that `precision` decides; ValueError for FP8 that this machine cannot do."""
     dtype = DTYPES[precision.dtype]
     fields: dict[str, Any] = {
         "bf16": dtype is torch.bfloat16,
@@ -26,12 +27,20 @@ def transformer_fields(precision: PrecisionConfig) -> dict[str, Any]:
     }
     if precision.fp8 == "none":
         return fields
-    if not torch.cuda.is_available():
-        raise ValueError(f"precision.fp8={precision.fp8} needs Transformer Engine and a GPU; use none on a CPU")
-    if dtype is not torch.bfloat16:
-        raise ValueError(f"precision.fp8={precision.fp8} needs precision.dtype=bfloat16; change one")
-    # Delayed scaling: the amax window and reduction of Megatron's own FP8 recipes.
-    delayed = (
-        {"fp8_amax_history_len": 1024, "fp8_amax_compute_algo": "max"} if precision.fp8_recipe == "delayed" else {}
-    )
-    return {**fields, "fp8": precision.fp8, "fp8_recipe": precision.fp8_recipe, **delayed}
+    if precision.fp8_emulation and torch.cuda.is_available():
+        raise ValueError("precision.fp8_emulation=true is for machines without a GPU, and this one has one; set false")
+    if not precision.fp8_emulation and not torch.cuda.is_available():
+        raise ValueError(
+            f"precision.fp8={precision.fp8} needs Transformer Engine and a GPU; use none on a CPU, or compare recipes "
+            "there with precision.fp8_emulation=true"
+        )
+    return {
+        **fields,
+        "fp8": precision.fp8,
+        "fp8_recipe": precision.fp8_recipe,
+        "fp8_amax_history_len": precision.fp8_amax_history_len,
+        "fp8_amax_compute_algo": "max",
+        "first_last_layers_bf16": precision.first_last_layers_bf16,
+        "num_layers_at_start_in_bf16": precision.num_layers_at_start_in_bf16,
+        "num_layers_at_end_in_bf16": precision.num_layers_at_end_in_bf16,
+    }

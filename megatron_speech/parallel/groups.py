@@ -128,6 +128,11 @@ def data_parallel_group() -> dist.ProcessGroup:
     return _state().get_data_parallel_group(with_context_parallel=True)
 
 
+def amax_group() -> dist.ProcessGroup:
+    """Ranks that hold slices or copies of the same layers (tensor, context, data): they agree on delayed FP8 scales."""
+    return _state().get_amax_reduction_group(with_context_parallel=True)
+
+
 def tensor_parallel_rank() -> int:
     """Which slice of each matrix this rank holds."""
     return _state().get_tensor_model_parallel_rank()
