@@ -1,0 +1,124 @@
+"""How far a number format moves the gradients, and those of the new speech rows above all.
+
+The same weights see the same rows in float32 and in each format; gradients of several passes are added up in float32,
+as training does. New rows learn from few tokens each, and their gradient reaches them through every layer's backward
+products, so they are where a coarse format would show first. Two numbers: the error's length over the gradient's, and
+the cosine between both. Price: one rank, the whole model in float32, and gradients of all of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.checkpoint import folder as folders
+from megatron_speech.checkpoint.distributed import load_model
+from megatron_speech.checkpoint.hf_export import find_checkpoint
+from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.precision_report import GradientErrorConfig
+from megatron_speech.data.batch import Batch, collate, to_device
+from megatron_speech.data.plan import compile_plan
+from megatron_speech.data.reader import Reader
+from megatron_speech.model.builder import build_model
+from megatron_speech.model.forward import forward
+from megatron_speech.model.loss import training_loss
+from megatron_speech.parallel import groups
+from megatron_speech.parallel.layout import ParallelLayout
+from megatron_speech.platform.device import device
+from megatron_speech.training.batches import sample_numbers
+from megatron_speech.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+
+def measure_gradient_error(config: GradientErrorConfig) -> None:
+    """Make `config.output`, whose facts hold {format: {part of the model: {relative_error, cosine}}}."""
+    checkpoint = find_checkpoint(config.checkpoint)
+    inputs = [checkpoint / folders.CHECKSUMS]
+    if is_made(config.output, kind="gradient_error", config=config, inputs=inputs):
+        logger.info("%s: already done", config.output)
+        return
+    model, vocabulary = folders.read_model_config(checkpoint), Vocabulary.load(checkpoint)
+    for precision in config.precisions.values():
+        precision.check_shapes(model, ParallelConfig(), tokens=config.micro_batch_size * config.data.seq_length)
+    with make_artifact(config.output, kind="gradient_error", config=config, inputs=inputs) as draft:
+        groups.initialize(ParallelLayout.of(ParallelConfig(), world_size=1), seed=0)
+        try:
+            batches = _batches(config, vocabulary)
+
+            def gradients(precision: PrecisionConfig) -> dict[str, Tensor]:
+                (chunk,) = chunks = build_model(
+                    model, vocabulary=vocabulary, parallel=ParallelConfig(), precision=precision
+                )
+                load_model(checkpoint, chunks, model=model, vocabulary=vocabulary)
+                return _gradients(chunk.to(device()), batches, warm_up=config.warm_up)
+
+            wanted = _parts(gradients(PrecisionConfig(dtype="float32")), model=model, vocabulary=vocabulary)
+            errors = {}
+            for name, precision in config.precisions.items():
+                found = _parts(gradients(precision), model=model, vocabulary=vocabulary)
+                errors[name] = {part: compare(found[part], wanted[part]) for part in wanted}
+                logger.info("%s: %s", name, errors[name]["speech rows"])
+            draft.facts["errors"] = errors
+            draft.facts["step"] = folders.read_state(checkpoint)["step"]
+            draft.facts["targets"] = int(sum(batch.loss_mask.sum() for batch in batches[config.warm_up :]))
+        finally:
+            groups.shutdown()
+
+
+def compare(found: Tensor, wanted: Tensor) -> dict[str, float]:
+    """Length of the error over the length of `wanted`, and the cosine of the angle between both; float64 inside."""
+    found, wanted = found.double().flatten(), wanted.double().flatten()
+    length = wanted.norm()
+    return {
+        "relative_error": float((found - wanted).norm() / length),
+        "cosine": float(found @ wanted / (found.norm() * length)),
+    }
+
+
+def _batches(config: GradientErrorConfig, vocabulary: Vocabulary) -> list[Batch]:
+    passes = config.warm_up + config.passes
+    plan = compile_plan(config.data, vocabulary=vocabulary, num_samples=passes * config.micro_batch_size)
+    numbers = sample_numbers(
+        0,
+        num_microbatches=passes,
+        micro_batch_size=config.micro_batch_size,
+        data_parallel_rank=0,
+        data_parallel_size=1,
+    )
+    reader = Reader(plan)
+    return [to_device(collate(reader.rows(each)), vocabulary, device()) for each in numbers]
+
+
+def _gradients(chunk: nn.Module, batches: Sequence[Batch], *, warm_up: int) -> dict[str, Tensor]:
+    """Gradients of the summed losses of all batches after the first `warm_up`, in float32, by parameter name."""
+    total = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in chunk.named_parameters()}
+    for index, batch in enumerate(batches):
+        losses = forward(
+            chunk, tokens=batch.tokens, labels=batch.labels, cu_seqlens=batch.cu_seqlens, max_seqlen=batch.max_seqlen
+        )
+        loss, _ = training_loss(losses, loss_mask=batch.loss_mask, speech_targets=batch.speech_targets)
+        loss.backward()
+        for name, weight in chunk.named_parameters():
+            if index >= warm_up and weight.grad is not None:
+                total[name] += weight.grad
+            weight.grad = None
+    return total
+
+
+def _parts(gradients: dict[str, Tensor], *, model: ModelConfig, vocabulary: Vocabulary) -> dict[str, Tensor]:
+    """What is compared: rows of the embedding (beside an untied head's), and the weights of all layers."""
+    names = ["embedding.word_embeddings.weight"]
+    names += ["output_layer.weight"] if model.untie_embeddings_and_output_weights else []
+    rows = torch.cat([gradients[name] for name in names], dim=1)
+    layers = [gradient.flatten() for name, gradient in gradients.items() if name.startswith("decoder.layers.")]
+    return {
+        "text rows": rows[: vocabulary.num_text_ids],
+        "speech rows": rows[vocabulary.first_speech_id : vocabulary.size],
+        "layers": torch.cat(layers),
+    }
