@@ -118,6 +118,32 @@ def plot_geo_qa(path: Path, before: dict[str, Any], after: dict[str, Any], *, ch
     _save(figure, path)
 
 
+def plot_precision(
+    path: Path,
+    differences: dict[str, dict[str, list[dict[str, float]]]],
+    *,
+    baseline: str,
+    errors: dict[str, dict[str, dict[str, float]]],
+) -> None:
+    """Loss less the baseline's over steps, by modality; relative error of the gradients of text and speech rows."""
+    figure, panels = _figure(3, width=13)
+    others = [name for name in differences if name != baseline]
+    for panel, (modality, colour) in zip(panels, COLOURS.items(), strict=False):
+        panel.axhline(0, color=INK, linewidth=1, label=baseline)
+        for name, dash in zip(others, DASHES, strict=False):
+            steps, values = _series(differences[name][modality], "difference")
+            panel.plot(steps, _smooth(values), dash, color=colour, linewidth=1.5, label=name)
+        panel.set(title=f"{modality} targets", xlabel="step", ylabel=f"loss less {baseline}'s, nats")
+        panel.legend(frameon=False, fontsize=9)
+    for modality, colour in COLOURS.items():
+        values = [by_part[f"{modality} rows"]["relative_error"] for by_part in errors.values()]
+        panels[2].plot(range(len(values)), values, "o", color=colour, markersize=7, label=f"{modality} rows")
+    panels[2].set(title="error of gradients", ylabel="share of float32's gradient", ylim=(0, None))
+    panels[2].set_xticks(range(len(errors)), list(errors), fontsize=9)
+    panels[2].legend(frameon=False, fontsize=9)
+    _save(figure, path)
+
+
 def _points(
     panel: Any, estimates: dict[str, Any], places: Sequence[str], *, shift: float, colour: Callable[[str], str]
 ) -> None:

@@ -1,0 +1,138 @@
+"""Runs that differ in number format alone, side by side: losses by modality, and the error of the gradients.
+
+All runs read the same rows in the same order from the same initial weights, so their losses are compared step by step:
+the difference is free of the noise between batches. What two formats differ by without either being worse is shown by
+float32 beside bfloat16. Price: one run each, so no interval can be given.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from megatron_speech.artifact import read_json, write_atomic
+from megatron_speech.config.precision_report import PrecisionReportConfig
+from megatron_speech.evaluation.report import plots
+from megatron_speech.evaluation.report.facts import Facts, RunFolder, count, decimal, prose, table
+
+log = logging.getLogger(__name__)
+
+MODALITIES = ("text", "speech")
+PARTS = ("speech rows", "text rows", "layers")
+
+
+def write_precision_report(config: PrecisionReportConfig) -> None:
+    """Write report.md and precision.png; FileNotFoundError or ValueError names a run that is missing or unlike."""
+    folder = RunFolder(config.folder)
+    runs = {name: _finished(folder, name) for name in config.runs}
+    for name, done in runs.items():
+        _require_same_rows(name, done, runs[config.baseline])
+    metrics = {name: folder.lines(f"{name}/metrics.jsonl") for name in config.runs}
+    errors = folder.facts(str(config.gradients))
+    differences = {
+        name: {modality: _differences(lines, metrics[config.baseline], modality) for modality in MODALITIES}
+        for name, lines in metrics.items()
+    }
+    plots.plot_precision(
+        config.folder / "precision.png", differences, baseline=config.baseline, errors=errors.get("errors") or {}
+    )
+    lines = [
+        "# Number formats, side by side",
+        "",
+        *_opening(runs[config.baseline], errors),
+        "![Loss differences and gradient errors](precision.png)",
+        "",
+        *_losses(config, runs, metrics),
+        *_gradients(errors),
+    ]
+    write_atomic(config.folder / "report.md", "\n".join(lines).rstrip() + "\n")
+    log.info("%s: written", config.folder / "report.md")
+
+
+def _finished(folder: RunFolder, name: str) -> dict[str, Any]:
+    path = folder.folder / name / "done.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: run {name} is not finished; finish it or leave it out of runs")
+    return read_json(path)
+
+
+def _require_same_rows(name: str, done: dict[str, Any], baseline: dict[str, Any]) -> None:
+    if (done["plan"], done["steps"]) != (baseline["plan"], baseline["steps"]):
+        raise ValueError(
+            f"run {name}: plan {done['plan'][:12]} and {done['steps']} steps, but the baseline has "
+            f"{baseline['plan'][:12]} and {baseline['steps']}; train all runs on the same rows"
+        )
+
+
+def _opening(baseline: dict[str, Any], errors: Facts) -> list[str]:
+    tokens = baseline["tokens"]
+    return prose(f"""{count(baseline["steps"])} steps on {count(tokens["text"])} text and {count(tokens["speech"])}
+    speech targets, each run from the same weights over the same rows in the same order. Embedding, output head and so
+    the speech rows stay in the runs' own dtype; FP8 is what the layers' matrix products take. Gradients: at step
+    {errors.show("step")} of one run, {errors.show("targets", count)} targets, against float32's.""")
+
+
+def _differences(lines: list[dict[str, Any]], baseline: list[dict[str, Any]], modality: str) -> list[dict[str, float]]:
+    """{step, difference} of every step in which both have targets of the modality."""
+    theirs = {line["step"]: line["loss_by_modality"].get(modality) for line in baseline}
+    pairs = [(line["step"], line["loss_by_modality"].get(modality), theirs.get(line["step"])) for line in lines]
+    return [{"step": step, "difference": ours - other} for step, ours, other in pairs if None not in (ours, other)]
+
+
+def _losses(
+    config: PrecisionReportConfig, runs: dict[str, dict[str, Any]], metrics: dict[str, list[dict[str, Any]]]
+) -> list[str]:
+    header = ["precision", *(f"{modality}, {what}" for modality in MODALITIES for what in ("training", "held out"))]
+    rows = []
+    for name in config.runs:
+        row = [f"**{name}**" if name == config.baseline else name]
+        for modality in MODALITIES:
+            for values in (_trained(metrics, config.last_steps, modality), _held_out(runs, modality)):
+                row.append(_beside(values[name], values[config.baseline], is_baseline=name == config.baseline))
+        rows.append([*row, count(runs[name]["tokens_per_s"])])
+    return [
+        "## Losses",
+        "",
+        *prose(f"""Nats per target: {config.baseline}'s loss, and what the others add to it or take away. Training: mean
+        over the last {config.last_steps} steps. Held out: after the last step, all held-out sources together. The speed
+        of an emulated format says nothing of a GPU's."""),
+        *table([*header, "tokens/s"], rows),
+    ]
+
+
+def _trained(metrics: dict[str, list[dict[str, Any]]], last: int, modality: str) -> dict[str, float | None]:
+    found = {}
+    for name, lines in metrics.items():
+        values = [line["loss_by_modality"][modality] for line in lines[-last:] if modality in line["loss_by_modality"]]
+        found[name] = sum(values) / len(values) if values else None
+    return found
+
+
+def _held_out(runs: dict[str, dict[str, Any]], modality: str) -> dict[str, float | None]:
+    """Mean over the held-out sources that have targets of the modality."""
+    found = {}
+    for name, done in runs.items():
+        values = [losses[modality] for losses in done["validation"].values() if modality in losses]
+        found[name] = sum(values) / len(values) if values else None
+    return found
+
+
+def _beside(value: float | None, baseline: float | None, *, is_baseline: bool) -> str:
+    if value is None or baseline is None:
+        return "no targets"
+    return decimal(value) if is_baseline else f"{value - baseline:+.4f}"
+
+
+def _gradients(errors: Facts) -> list[str]:
+    lines = ["## Gradients", ""]
+    if not errors:
+        return [*lines, "Not measured.", ""]
+    rows = [
+        [name, *(f"{by_part[part]['relative_error']:.2%} / {by_part[part]['cosine']:.5f}" for part in PARTS)]
+        for name, by_part in errors.get("errors").items()
+    ]
+    return [
+        *lines,
+        *prose("Length of the error over the length of float32's gradient / cosine between both."),
+        *table(["precision", *PARTS], rows),
+    ]
