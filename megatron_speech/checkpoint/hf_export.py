@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -93,21 +93,26 @@ def find_checkpoint(path: Path) -> Path:
 def _hugging_face_tensors(
     reader: WeightsReader, model: ModelConfig, *, vocabulary: Vocabulary
 ) -> Iterator[tuple[str, list[Tensor]]]:
-    """Name and pieces of every Hugging Face tensor, in the table's order."""
+    """Name and pieces of every Hugging Face tensor, in the table's order; pieces last until the next is asked for."""
     for entry, tensor in _read_ahead(reader, entries(model)):
         if entry.megatron in (EMBEDDING, OUTPUT):
             tensor = tensor[: vocabulary.size]
         yield from zip(entry.hugging_face, split(tensor, entry, model), strict=True)
-        del tensor  # or it would outlive its successor's arrival
 
 
 def _read_ahead(reader: WeightsReader, table: list[Entry]) -> Iterator[tuple[Entry, Tensor]]:
-    """Each entry with its tensor, the next one being read meanwhile."""
+    """Each entry with its tensor, while the next one is being read: they take turns in two places in memory."""
+    size = max(reader.size(entry.megatron, entry.layer) for entry in table)
+    memory = [torch.empty(size, dtype=torch.uint8) for _ in range(2)]
     with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(reader.read, table[0].megatron, table[0].layer)
-        for entry, following in zip(table, [*table[1:], None], strict=True):
+
+        def begin(number: int) -> Future[Tensor]:
+            entry = table[number]
+            return thread.submit(reader.read, entry.megatron, entry.layer, memory=memory[number % 2])
+
+        coming = begin(0)
+        for number, entry in enumerate(table):
             tensor = coming.result()
-            if following is not None:
-                coming = thread.submit(reader.read, following.megatron, following.layer)
+            if number + 1 < len(table):
+                coming = begin(number + 1)
             yield entry, tensor
-            del tensor

@@ -23,6 +23,7 @@ from megatron_speech.checkpoint.hf_mapping import (
     HF_EMBEDDING,
     HF_OUTPUT,
     OUTPUT,
+    Entry,
     entries,
     hugging_face_shapes,
     join,
@@ -98,13 +99,17 @@ def _megatron_tensors(
 ) -> Iterator[tuple[str, int | None, Tensor]]:
     """Key, layer and float32 tensor of everything in the model, with the embedding (and an untied head) grown."""
     seeds = {EMBEDDING: seed, OUTPUT: seed + 1}
-    for entry in entries(model):
+
+    def tensor_of(entry: Entry) -> Tensor:
         tensor = join([source.read(name) for name in entry.hugging_face], entry, model)
-        if entry.megatron in seeds:
-            # Rows beyond the tokenizer's ids are padding of the old model.
-            text_rows = tensor[: vocabulary.num_text_ids].float()
-            tensor = extend_embedding(text_rows, vocabulary=vocabulary, seed=seeds[entry.megatron])
-        yield entry.megatron, entry.layer, tensor.float()
+        if entry.megatron not in seeds:
+            return tensor.float()
+        # Rows beyond the tokenizer's ids are padding of the old model.
+        text_rows = tensor[: vocabulary.num_text_ids].float()
+        return extend_embedding(text_rows, vocabulary=vocabulary, seed=seeds[entry.megatron])
+
+    for entry in entries(model):
+        yield entry.megatron, entry.layer, tensor_of(entry)
 
 
 def _require_same_tokenizer(model: Path, folder: Path, *, vocabulary: Vocabulary) -> None:

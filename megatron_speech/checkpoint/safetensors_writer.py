@@ -1,35 +1,29 @@
 """Safetensors files written in one pass: header first, from shapes alone, then tensor after tensor as they arrive.
 
 The format asks for nothing more: a length, a JSON header of byte ranges, the bytes. Knowing all shapes beforehand, no
-tensor has to wait for another one, and no more than the piece at hand is in memory. Writes are large and in order;
-every file is on the disk before its successor begins, and gets its name only then. Many tensors are split over several
-files with an index, in the form that transformers and vLLM read.
+tensor has to wait for another one, and a tensor is done with when the next one is asked for. Every file is on the disk
+before its successor begins, and gets its name only then. Many tensors are split over several files with an index, in
+the form that transformers and vLLM read.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from io import FileIO
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import xxhash
 from torch import Tensor
 
 from megatron_speech.artifact import write_atomic
+from megatron_speech.checkpoint.direct_file import open_direct
 from megatron_speech.checkpoint.hf_mapping import Shape
 from megatron_speech.checkpoint.hf_weights import INDEX, SINGLE
-from megatron_speech.checkpoint.weights import as_bytes
 
 _FORMATS = {torch.float32: "F32", torch.bfloat16: "BF16"}
-_BLOCK_BYTES = 1 << 24  # converted and handed to the operating system at once
 
 
 def write_safetensors(
@@ -52,13 +46,19 @@ def write_safetensors(
     coming = iter(tensors)
     sums = {}
     for file_name, names in shards.items():
-        with _open(folder / file_name, {name: shapes[name] for name in names}, dtype=dtype) as file:
+        header = _header({name: shapes[name] for name in names}, dtype=dtype)
+        draft = folder / f"{file_name}.tmp"
+        with open_direct(draft) as file:
+            file.write(torch.frombuffer(bytearray(header), dtype=torch.uint8), torch.uint8)
             for name in names:
                 got, pieces = next(coming)
                 assert got == name, f"{got} arrived where {name} was due"
-                file.write(pieces)
-                del pieces  # before the next one is asked for
-        sums[file_name] = {"bytes": file.size, "xxh3": file.digest.hexdigest()}
+                for piece in pieces:
+                    file.write(piece, dtype)
+            sums[file_name] = {"bytes": file.size, "xxh3": file.finish()}
+        announced = len(header) + sum(math.prod(shapes[name]) for name in names) * dtype.itemsize
+        assert file.size == announced, f"{file_name}: {file.size} bytes written, {announced} announced"
+        draft.replace(folder / file_name)
     if len(shards) > 1:
         total = sum(math.prod(shape) for shape in shapes.values()) * dtype.itemsize
         weight_map = {name: file_name for file_name, names in shards.items() for name in names}
@@ -86,33 +86,8 @@ def _shards(shapes: Mapping[str, Shape], *, dtype: torch.dtype, max_bytes: int) 
     return {f"{stem}-{number:05d}-of-{count:05d}.safetensors": names for number, names in enumerate(shards, 1)}
 
 
-@dataclass
-class _File:
-    """One file while it is written."""
-
-    raw: FileIO
-    dtype: torch.dtype
-    digest: Any
-    size: int = 0
-
-    def write(self, pieces: Sequence[Tensor]) -> None:
-        """Append one tensor."""
-        for piece in pieces:
-            rows = max(1, _BLOCK_BYTES // (piece[:1].numel() * self.dtype.itemsize))
-            for block in piece.split(rows):
-                self.write_bytes(as_bytes(block.to(self.dtype).contiguous()))
-
-    def write_bytes(self, block: memoryview) -> None:
-        """Append bytes."""
-        self.digest.update(block)
-        self.size += len(block)
-        while block:
-            block = block[self.raw.write(block) :]
-
-
-@contextmanager
-def _open(path: Path, shapes: Mapping[str, Shape], *, dtype: torch.dtype) -> Iterator[_File]:
-    """A file with its header; complete, on the disk and under its name when the block ends well."""
+def _header(shapes: Mapping[str, Shape], *, dtype: torch.dtype) -> bytes:
+    """Length and JSON: where in the bytes that follow each tensor lies."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, shape in shapes.items():
@@ -120,11 +95,4 @@ def _open(path: Path, shapes: Mapping[str, Shape], *, dtype: torch.dtype) -> Ite
         header[name] = {"dtype": _FORMATS[dtype], "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
-    draft = path.with_name(path.name + ".tmp")
-    with draft.open("wb", buffering=0) as raw:
-        file = _File(raw, dtype, xxhash.xxh3_128())
-        file.write_bytes(memoryview(struct.pack("<Q", len(text)) + text))
-        yield file
-        assert file.size == 8 + len(text) + end, f"{path.name}: {file.size} bytes, {8 + len(text) + end} announced"
-        os.fsync(raw.fileno())
-    draft.replace(path)
+    return struct.pack("<Q", len(text)) + text

@@ -14,9 +14,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -38,6 +40,8 @@ from megatron_speech.checkpoint.index import read_index
 FILE = "__0_0.distcp"
 # What lies in a checkpoint beside the model's weights.
 _NOT_WEIGHTS = ("optimizer.", "generators.")
+_BLOCK_BYTES = 1 << 20
+_UNREADABLE = (RuntimeError, UnpicklingError, zipfile.BadZipFile, EOFError, ValueError, AttributeError, struct.error)
 # megatron-core's notes about the format: checked when it loads, and its place for what is no tensor.
 _FORMAT = {
     "sharded_backend": "torch_dist",
@@ -65,47 +69,60 @@ class WeightsReader:
         """Shape of every global tensor by its key; the layer comes first where all layers are one tensor."""
         return {key: tuple(stored.size) for key, stored in self._tensors.items()}
 
-    def read(self, key: str, layer: int | None = None) -> Tensor:
-        """One tensor, or one layer of it; ValueError names a chunk that is damaged, misplaced or absent."""
+    def size(self, key: str, layer: int | None = None) -> int:
+        """Bytes of what `read` gives."""
         stored = self._tensors[key]
         shape = stored.size if layer is None else stored.size[1:]
-        whole, filled = None, 0
-        for chunk in stored.chunks:
-            start, size = list(chunk.offsets), list(chunk.sizes)
-            if layer is not None and not start[0] <= layer < start[0] + size[0]:
-                continue
-            part = self._read_chunk(key, chunk, dtype=stored.properties.dtype)
-            if layer is not None:
-                part, start, size = part[layer - start[0]], start[1:], size[1:]
-            if tuple(size) == tuple(shape):
-                return part
-            if any(a + b > limit for a, b, limit in zip(start, size, shape, strict=True)):
-                raise ValueError(f"{self._folder}: a chunk of {key} lies outside it; go on from an earlier checkpoint")
-            whole = torch.empty(shape, dtype=part.dtype) if whole is None else whole
-            whole[tuple(slice(a, a + b) for a, b in zip(start, size, strict=True))] = part
-            filled += part.numel()
-        if whole is None or filled != whole.numel():
-            raise ValueError(f"{self._folder}: tensor {key} lacks a chunk; go on from an earlier checkpoint")
-        return whole
+        return shape.numel() * stored.properties.dtype.itemsize
 
-    def _read_chunk(self, key: str, chunk: ChunkStorageMetadata, *, dtype: torch.dtype) -> Tensor:
+    def read(self, key: str, layer: int | None = None, *, memory: Tensor | None = None) -> Tensor:
+        """One tensor, or one layer of it; ValueError names a chunk that is damaged, misplaced or absent.
+
+        memory: uint8, large enough, to put the tensor into: fresh memory costs as much time as reading.
+        """
+        stored = self._tensors[key]
+        shape = stored.size if layer is None else stored.size[1:]
+        dtype = stored.properties.dtype
+        size = self.size(key, layer)
+        if memory is None:
+            memory = torch.empty(size, dtype=torch.uint8)
+        tensor = memory[:size].view(dtype).view(shape)
+        filled = 0
+        for chunk in stored.chunks:
+            box = [slice(start, start + size) for start, size in zip(chunk.offsets, chunk.sizes, strict=True)]
+            if layer is not None:
+                if box[0] != slice(layer, layer + 1):
+                    continue
+                box = box[1:]
+            if any(side.start < 0 or side.stop > limit for side, limit in zip(box, shape, strict=True)):
+                raise ValueError(f"{self._folder}: a chunk of {key} lies outside it; go on from an earlier checkpoint")
+            self._read_chunk(key, chunk, tensor[tuple(box)])
+            filled += chunk.sizes.numel()
+        if filled != tensor.numel():
+            raise ValueError(f"{self._folder}: tensor {key} lacks a chunk; go on from an earlier checkpoint")
+        return tensor
+
+    def _read_chunk(self, key: str, chunk: ChunkStorageMetadata, target: Tensor) -> None:
+        """Fill `target`, which may be a slice of a larger tensor."""
         place = self._places.get(MetadataIndex(key, chunk.offsets))
         if place is None:
             raise ValueError(f"{self._folder}: tensor {key} lacks a chunk; go on from an earlier checkpoint")
         path = self._folder / place.relative_path
         damaged = ValueError(f"{path}: a chunk of {key} is damaged; go on from an earlier checkpoint")
+        memory = target if target.is_contiguous() else torch.empty(target.shape, dtype=target.dtype)
         with path.open("rb", buffering=0) as file:
             view = _Slice(file.fileno(), place.offset, place.length)
             try:
-                tensor = torch.load(view, map_location="cpu", weights_only=True)  # type: ignore[arg-type]
-                with zipfile.ZipFile(view) as archive:
-                    sums = [each.CRC for each in archive.infolist() if each.filename.endswith("/data/0")]
-            except (RuntimeError, UnpicklingError, zipfile.BadZipFile, EOFError, ValueError) as error:
+                # What was saved, without its bytes: they are read below, into memory that is there.
+                saved = torch.load(view, map_location="meta", weights_only=True)  # type: ignore[arg-type]
+                fits = (saved.shape, saved.dtype, saved.is_contiguous()) == (chunk.sizes, target.dtype, True)
+                record = _record(view)
+            except _UNREADABLE as error:
                 raise damaged from error
-        memory = torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage())
-        if tensor.shape != chunk.sizes or tensor.dtype != dtype or sums != [zlib.crc32(as_bytes(memory))]:
-            raise damaged
-        return tensor
+            if not fits or record.size != memory.nbytes or _read(view, record.start, as_bytes(memory)) != record.crc:
+                raise damaged
+        if memory is not target:
+            target.copy_(memory)
 
 
 def write_weights(folder: Path, tensors: Iterable[tuple[str, int | None, Tensor]], *, num_layers: int) -> None:
@@ -129,6 +146,7 @@ def write_weights(folder: Path, tensors: Iterable[tuple[str, int | None, Tensor]
             torch.save(chunk, file)
             place = _StorageInfo(FILE, begin, file.tell() - begin)
             written.append(WriteResult(MetadataIndex(key, start), place.length, place))
+            del tensor, chunk  # before the next one is made
         file.flush()
         os.fsync(file.fileno())
     FileSystemWriter(folder).finish(Metadata(dict(stored)), [written])
@@ -139,6 +157,38 @@ def write_weights(folder: Path, tensors: Iterable[tuple[str, int | None, Tensor]
 def as_bytes(tensor: Tensor) -> memoryview:
     """The memory of a contiguous tensor, not copied."""
     return tensor.reshape(-1).view(torch.uint8).numpy().data
+
+
+@dataclass(frozen=True)
+class _Record:
+    """Where the bytes of a saved tensor lie in the archive that `torch.save` makes, and their sum."""
+
+    start: int
+    size: int
+    crc: int
+
+
+def _record(view: _Slice) -> _Record:
+    with zipfile.ZipFile(view) as archive:
+        (entry,) = (each for each in archive.infolist() if each.filename.endswith("/data/0"))
+    if entry.compress_type != zipfile.ZIP_STORED:
+        raise ValueError("torch.save compresses nothing")
+    header = bytearray(30)
+    view.seek(entry.header_offset)
+    view.readinto(memoryview(header))
+    name_length, extra_length = struct.unpack_from("<HH", header, 26)
+    return _Record(entry.header_offset + len(header) + name_length + extra_length, entry.file_size, entry.CRC)
+
+
+def _read(view: _Slice, start: int, memory: memoryview) -> int:
+    """Fill `memory` from `start` on and return its CRC-32, taken while a block is still in the processor's cache."""
+    view.seek(start)
+    crc = 0
+    for begin in range(0, len(memory), _BLOCK_BYTES):
+        block = memory[begin : begin + _BLOCK_BYTES]
+        view.readinto(block)
+        crc = zlib.crc32(block, crc)
+    return crc
 
 
 class _Slice(io.RawIOBase):

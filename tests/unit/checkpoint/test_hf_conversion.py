@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 import json
 import shutil
+import weakref
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaConfig
 
+from megatron_speech.checkpoint import hf_import
 from megatron_speech.checkpoint.distributed import load_model, save_model
 from megatron_speech.checkpoint.hf_config import read_model_config
 from megatron_speech.checkpoint.hf_export import convert_to_hf, find_checkpoint
@@ -148,6 +150,28 @@ def test_a_split_model_is_imported(tmp_path: Path) -> None:
         shutil.copy(path, tmp_path / "text")
     base, vocabulary = import_text_model(tmp_path)
     require_same_weights(export(tmp_path, base), tmp_path / "text", vocabulary=vocabulary)
+
+
+def test_the_import_holds_one_tensor_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[weakref.ref[torch.Tensor]] = []
+    join, extend = hf_import.join, hf_import.extend_embedding
+
+    def watched_join(parts, entry, model):
+        assert not [tensor for tensor in seen if tensor() is not None], entry
+        joined = join(parts, entry, model)
+        seen.append(weakref.ref(joined))
+        return joined
+
+    def watched_extend(*args, **kwargs):
+        grown = extend(*args, **kwargs)
+        seen.append(weakref.ref(grown))
+        return grown
+
+    monkeypatch.setattr(hf_import, "join", watched_join)
+    monkeypatch.setattr(hf_import, "extend_embedding", watched_extend)
+    text_model(tmp_path / "text", "llama", tied=False)
+    import_text_model(tmp_path)
+    assert len(seen) == 3 + 4 * 6 + 2  # outside the layers, in the layers, grown
 
 
 def test_new_rows_are_finite_and_of_the_old_rows_size(tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""A large file written once, from front to end, past the operating system's page cache.
+
+Through the cache every byte is copied once more into pages that must first be found, and whatever else the machine had
+cached makes room; that costs more than the disk does. Here bytes are gathered in two aligned buffers: while one goes to
+the disk, without the processor's help, the other is filled. Price: who reads the file next reads it from the disk. On
+file systems that know no direct writing (some tmpfs) the same code goes through the cache.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import xxhash
+from torch import Tensor
+
+_BUFFER_BYTES = 1 << 23
+_ALIGNMENT = 4096  # of addresses and lengths in direct writing
+
+
+class DirectFile:
+    """Bytes and tensors appended to a new file; see `open_direct`."""
+
+    def __init__(self, handle: int, thread: ThreadPoolExecutor) -> None:
+        self.size = 0
+        self._handle, self._thread = handle, thread
+        self._digest = xxhash.xxh3_128()
+        self._buffers = [torch.frombuffer(mmap.mmap(-1, _BUFFER_BYTES), dtype=torch.uint8) for _ in range(2)]
+        self._pending: list[Future[None] | None] = [None, None]
+        self._current = self._filled = 0
+
+    def write(self, tensor: Tensor, dtype: torch.dtype) -> None:
+        """Append a contiguous tensor in the format `dtype`."""
+        values = tensor.reshape(-1)
+        while len(values):
+            room = (_BUFFER_BYTES - self._filled) // dtype.itemsize
+            part, values = values[:room], values[room:]
+            end = self._filled + len(part) * dtype.itemsize
+            self._buffers[self._current][self._filled : end].view(dtype).copy_(part)
+            self.size += end - self._filled
+            self._filled = end
+            if end == _BUFFER_BYTES:
+                self._flush()
+
+    def finish(self) -> str:
+        """Put everything on the disk and return the xxh3-128 of the file."""
+        if self._filled:
+            self._flush()
+        for pending in self._pending:
+            if pending is not None:
+                pending.result()
+        os.ftruncate(self._handle, self.size)  # the last write was padded to the alignment
+        os.fsync(self._handle)
+        return self._digest.hexdigest()
+
+    def _flush(self) -> None:
+        """Send the current buffer off and go on in the other one, once that has arrived."""
+        buffer, count = self._buffers[self._current], self._filled
+        self._pending[self._current] = self._thread.submit(self._put, buffer.numpy().data, count)
+        self._current, self._filled = 1 - self._current, 0
+        if (pending := self._pending[self._current]) is not None:
+            pending.result()
+
+    def _put(self, buffer: memoryview, count: int) -> None:
+        self._digest.update(buffer[:count])
+        block = buffer[: -(-count // _ALIGNMENT) * _ALIGNMENT]
+        while block:
+            block = block[os.write(self._handle, block) :]
+
+
+@contextmanager
+def open_direct(path: Path) -> Iterator[DirectFile]:
+    """A new file; call `finish` before the block ends."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    try:
+        handle = os.open(path, flags | os.O_DIRECT, 0o644)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        handle = os.open(path, flags, 0o644)
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            yield DirectFile(handle, thread)
+    finally:
+        os.close(handle)
