@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ def plot_precision(
     others = [name for name in differences if name != baseline]
     for panel, (modality, colour) in zip(panels, COLOURS.items(), strict=False):
         panel.axhline(0, color=INK, linewidth=1, label=baseline)
-        for name, dash in zip(others, DASHES, strict=False):
+        for name, dash in zip(others, itertools.cycle(DASHES), strict=False):
             steps, values = _series(differences[name][modality], "difference")
             panel.plot(steps, _smooth(values), dash, color=colour, linewidth=1.5, label=name)
         panel.set(title=f"{modality} targets", xlabel="step", ylabel=f"loss less {baseline}'s, nats")

@@ -83,18 +83,18 @@ def _losses(
     config: PrecisionReportConfig, runs: dict[str, dict[str, Any]], metrics: dict[str, list[dict[str, Any]]]
 ) -> list[str]:
     header = ["precision", *(f"{modality}, {what}" for modality in MODALITIES for what in ("training", "held out"))]
-    rows = []
+    last, rows = min(config.last_steps, runs[config.baseline]["steps"]), []
     for name in config.runs:
         row = [f"**{name}**" if name == config.baseline else name]
         for modality in MODALITIES:
-            for values in (_trained(metrics, config.last_steps, modality), _held_out(runs, modality)):
+            for values in (_trained(metrics, last, modality), _held_out(runs, modality)):
                 row.append(_beside(values[name], values[config.baseline], is_baseline=name == config.baseline))
         rows.append([*row, count(runs[name]["tokens_per_s"])])
     return [
         "## Losses",
         "",
         *prose(f"""Nats per target: {config.baseline}'s loss, and what the others add to it or take away. Training: mean
-        over the last {config.last_steps} steps. Held out: after the last step, all held-out sources together. The speed
+        over the last {last} steps. Held out: after the last step, all held-out sources together. The speed
         of an emulated format says nothing of a GPU's."""),
         *table([*header, "tokens/s"], rows),
     ]
