@@ -50,13 +50,14 @@ def measure_gradient_error(config: GradientErrorConfig) -> None:
         groups.initialize(ParallelLayout.of(ParallelConfig(), world_size=1), seed=0)
         try:
             batches = _batches(config, vocabulary)
+            loss_weights = torch.tensor(config.data.loss_weights, device=device())
 
             def gradients(precision: PrecisionConfig) -> dict[str, Tensor]:
                 (chunk,) = chunks = build_model(
                     model, vocabulary=vocabulary, parallel=ParallelConfig(), precision=precision
                 )
                 load_model(checkpoint, chunks, model=model, vocabulary=vocabulary)
-                return _gradients(chunk.to(device()), batches, warm_up=config.warm_up)
+                return _gradients(chunk.to(device()), batches, loss_weights=loss_weights, warm_up=config.warm_up)
 
             wanted = _parts(gradients(PrecisionConfig(dtype="float32")), model=model, vocabulary=vocabulary)
             errors = {}
@@ -95,14 +96,20 @@ def _batches(config: GradientErrorConfig, vocabulary: Vocabulary) -> list[Batch]
     return [to_device(collate(reader.rows(each)), vocabulary, device()) for each in numbers]
 
 
-def _gradients(chunk: nn.Module, batches: Sequence[Batch], *, warm_up: int) -> dict[str, Tensor]:
+def _gradients(chunk: nn.Module, batches: Sequence[Batch], *, loss_weights: Tensor, warm_up: int) -> dict[str, Tensor]:
     """Gradients of the summed losses of all batches after the first `warm_up`, in float32, by parameter name."""
     total = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in chunk.named_parameters()}
     for index, batch in enumerate(batches):
         losses = forward(
             chunk, tokens=batch.tokens, labels=batch.labels, cu_seqlens=batch.cu_seqlens, max_seqlen=batch.max_seqlen
         )
-        loss, _ = training_loss(losses, loss_mask=batch.loss_mask, speech_targets=batch.speech_targets)
+        loss, _ = training_loss(
+            losses,
+            loss_mask=batch.loss_mask,
+            speech_targets=batch.speech_targets,
+            source=batch.source,
+            weights=loss_weights,
+        )
         loss.backward()
         for name, weight in chunk.named_parameters():
             if index >= warm_up and weight.grad is not None:

@@ -84,6 +84,6 @@ def _run(recipe: str, *, seq_length: int = 256, **sections: dict[str, Any]) -> P
         model=ModelConfig(**{**SHAPE, **sections.get("model", {})}),
         parallel=ParallelConfig(**sections.get("parallel", {})),
         precision=PrecisionConfig(**precision),  # type: ignore[arg-type]
-        data=DataConfig(seq_length=seq_length, sources={"text": SourceConfig(folder="packed")}),  # type: ignore[arg-type]
+        data=DataConfig(seq_length=seq_length, sources={"text": SourceConfig(folder="packed", task="text")}),  # type: ignore[arg-type]
         train=TrainConfig(),
     )

@@ -104,4 +104,4 @@ def test_a_wrong_held_out_source_is_named_by_its_own_key_before_the_model_is_bui
 @pytest.mark.parametrize("section", ["sources", "validation"])
 def test_a_negative_weight_is_named_by_its_key(section: str) -> None:
     with pytest.raises(ValueError, match=rf"data\.{section}\.text\.weight=-1 must not be negative"):
-        DataConfig(**{section: {"text": SourceConfig(folder=Path("x"), weight=-1)}})
+        DataConfig(**{section: {"text": SourceConfig(folder=Path("x"), task="text", weight=-1)}})
