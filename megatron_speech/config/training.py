@@ -141,13 +141,12 @@ class PretrainConfig:
                 f"data.seq_length={self.data.seq_length} exceeds model.max_position_embeddings="
                 f"{self.model.max_position_embeddings}; shorten the rows or raise the limit"
             )
-        split = 2 * self.parallel.context_parallel_size if self.parallel.context_parallel_size > 1 else 1
-        if self.parallel.sequence_parallel:
-            split *= self.parallel.tensor_model_parallel_size
-        if self.data.seq_length % split:
+        # Context parallelism pads documents anyway (parallel.context).
+        cut = self.parallel.tensor_model_parallel_size if self.parallel.sequence_parallel else 1
+        if self.parallel.context_parallel_size == 1 and self.data.seq_length % cut:
             raise ValueError(
-                f"data.seq_length={self.data.seq_length} must be a multiple of {split} "
-                "(2 x parallel.context_parallel_size x tensor parallel size under sequence_parallel); change it"
+                f"data.seq_length={self.data.seq_length} must be a multiple of "
+                f"parallel.tensor_model_parallel_size={cut} under sequence_parallel; change one"
             )
         tokens = self.train.micro_batch_size * self.data.seq_length
         self.precision.check_shapes(self.model, self.parallel, tokens=tokens)

@@ -11,8 +11,10 @@ Price: the end-of-document id may not occur inside a document; `write_documents`
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,6 +95,25 @@ def to_device(host: HostBatch, vocabulary: Vocabulary, device: torch.device) -> 
         cu_seqlens=torch.from_numpy(host.cu_seqlens).to(device),
         max_seqlen=host.max_seqlen,
     )
+
+
+def take(batch: Batch, positions: torch.Tensor, *, cu_seqlens: torch.Tensor, max_seqlen: int) -> Batch:
+    """Some positions of a micro-batch as a micro-batch with one token to a row, so that each keeps its row's source.
+
+    Args:
+        positions: int64 [P] into the flattened B*S inputs; -1 for padding, which holds zeros and is no target.
+        cu_seqlens, max_seqlen: documents of the result, or of what it is a share of.
+    """
+    padding = positions < 0
+
+    def taken(value: torch.Tensor) -> torch.Tensor:
+        per_token = value if value.dim() == 2 else value[:, None].expand_as(batch.tokens)
+        found = per_token.reshape(-1)[positions.clamp(min=0)].masked_fill(padding, 0)
+        return found[:, None] if value.dim() == 2 else found
+
+    values: dict[str, Any] = {"cu_seqlens": cu_seqlens, "max_seqlen": max_seqlen}
+    others = {field.name for field in dataclasses.fields(batch)} - values.keys()
+    return dataclasses.replace(batch, **values | {name: taken(getattr(batch, name)) for name in others})
 
 
 def _inside_spans(spans: torch.Tensor, shape: torch.Size) -> torch.Tensor:

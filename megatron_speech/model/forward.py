@@ -1,10 +1,16 @@
-"""The one forward call of training and evaluation: packed rows in, per-token losses or hidden states out."""
+"""The one forward call of training and evaluation: packed rows in, per-token losses or hidden states out.
+
+Under context parallelism a rank gives its share of the tokens (`parallel.context`), but the boundaries of the whole
+padded sequence: rotary positions and attention find the share's place in it.
+"""
 
 from __future__ import annotations
 
 import torch
 from megatron.core.packed_seq_params import PackedSeqParams
 from torch import Tensor, nn
+
+from megatron_speech.parallel import groups
 
 
 def forward(model: nn.Module, *, tokens: Tensor, labels: Tensor | None, cu_seqlens: Tensor, max_seqlen: int) -> Tensor:
@@ -13,7 +19,7 @@ def forward(model: nn.Module, *, tokens: Tensor, labels: Tensor | None, cu_seqle
     Args:
         tokens: [B, S] int64.
         labels: [B, S] int64, or None for logits.
-        cu_seqlens: int32 [documents + 1] over the flattened B*S, 0 first, B*S last.
+        cu_seqlens: int32 [documents + 1], 0 first, B*S x context parallel size last.
         max_seqlen: longest document; must be true, not a bound (see `model.builder`).
 
     Returns:
@@ -21,10 +27,14 @@ def forward(model: nn.Module, *, tokens: Tensor, labels: Tensor | None, cu_seqle
         [B*S, 1, D] (divided by the tensor size under sequence parallelism), for the schedule to send on.
     """
     flat = tokens.reshape(1, -1)
+    # Transformer Engine wants the padded boundaries by name too when it splits documents; else they cost it a wait.
+    padded = cu_seqlens if groups.context_parallel_size() > 1 else None
     packed = PackedSeqParams(
         qkv_format="thd",
         cu_seqlens_q=cu_seqlens,
         cu_seqlens_kv=cu_seqlens,
+        cu_seqlens_q_padded=padded,
+        cu_seqlens_kv_padded=padded,
         max_seqlen_q=max_seqlen,
         max_seqlen_kv=max_seqlen,
     )

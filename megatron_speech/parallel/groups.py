@@ -133,6 +133,16 @@ def amax_group() -> dist.ProcessGroup:
     return _state().get_amax_reduction_group(with_context_parallel=True)
 
 
+def context_parallel_rank() -> int:
+    """Which share of each document this rank computes."""
+    return _state().get_context_parallel_rank()
+
+
+def context_parallel_size() -> int:
+    """How many ranks share each document."""
+    return _state().get_context_parallel_world_size()
+
+
 def tensor_parallel_rank() -> int:
     """Which slice of each matrix this rank holds."""
     return _state().get_tensor_model_parallel_rank()

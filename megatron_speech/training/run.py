@@ -87,11 +87,6 @@ class Outline:
 
 def _outline(config: PretrainConfig, world_size: int) -> Outline:
     """Check layout, model, batch and data against each other; ValueError or FileNotFoundError of one line."""
-    if config.parallel.context_parallel_size > 1:
-        raise ValueError(
-            f"parallel.context_parallel_size={config.parallel.context_parallel_size} must be 1: training cannot split "
-            "rows over context parallel ranks yet; use tensor or pipeline parallelism"
-        )
     layout = ParallelLayout.of(config.parallel, world_size=world_size)
     vocabulary = shared_vocabulary(config.data)
     layout.check_model(config.model, vocabulary=vocabulary)

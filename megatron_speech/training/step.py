@@ -23,6 +23,7 @@ from megatron_speech.model.forward import forward
 from megatron_speech.model.loss import loss_sums, total_weight, training_loss
 from megatron_speech.parallel import groups
 from megatron_speech.platform import standin
+from megatron_speech.training.context_split import split_over_context
 from megatron_speech.training.optimizer import set_rates
 from megatron_speech.vocabulary import Vocabulary
 
@@ -63,16 +64,21 @@ def train_step(
         sums: float64 [num_sources, 2 modalities, 2 (loss sum, targets)] on the CPU, over the global batch.
         grad_norm: of the whole model, before clipping.
     """
+    sums = accumulate_gradients(engine, hosts, text_frozen=text_frozen)
+    set_rates(engine.optimizer, lr=lr, weight_decay=0.0 if text_frozen else weight_decay)
+    _, grad_norm, _ = engine.optimizer.step()
+    return sums, float(grad_norm)
+
+
+def accumulate_gradients(engine: Engine, hosts: Sequence[HostBatch], *, text_frozen: bool = False) -> Tensor:
+    """The first half of `train_step`: reduced gradients in ``main_grad``, the sums returned. Collective."""
     for chunk in engine.chunks:
         chunk.zero_grad_buffer()
     engine.optimizer.zero_grad()
     config = get_model_config(engine.chunks[0])
     sums = _no_sums(engine, len(engine.loss_weights))
     config.finalize_model_grads_func = partial(_finalize, engine=engine, sums=sums, text_frozen=text_frozen)
-    sums = _run_schedule(engine, hosts, sums=sums, weights=engine.loss_weights, forward_only=False)
-    set_rates(engine.optimizer, lr=lr, weight_decay=0.0 if text_frozen else weight_decay)
-    _, grad_norm, _ = engine.optimizer.step()
-    return sums, float(grad_norm)
+    return _run_schedule(engine, hosts, sums=sums, weights=engine.loss_weights, forward_only=False)
 
 
 @torch.no_grad()
@@ -90,14 +96,14 @@ def _run_schedule(
     engine: Engine, hosts: Sequence[HostBatch], *, sums: Tensor, weights: Tensor, forward_only: bool
 ) -> Tensor:
     """All micro-batches forward (and backward) over the pipeline; adds up and returns `sums` of the global batch."""
-    batches = [to_device(host, engine.vocabulary, engine.device) for host in hosts]
+    batches = split_over_context(hosts, [to_device(host, engine.vocabulary, engine.device) for host in hosts])
     get_forward_backward_func()(
         forward_step_func=partial(_forward_step, weights=weights, sums=sums),
         # Every chunk of a virtual pipeline walks through all micro-batches by itself.
         data_iterator=[iter(batches) for _ in engine.chunks],
         model=list(engine.chunks),
         num_microbatches=len(batches),
-        seq_length=batches[0].tokens.numel(),
+        seq_length=batches[0].tokens.numel() * groups.context_parallel_size(),
         micro_batch_size=1,
         forward_only=forward_only,
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.parallel import PrecisionConfig
 from megatron_speech.config.training import PretrainConfig
 from tests.ranks import run_ranks
 from tests.toy_runs import MODEL, VOCABULARY, make_config, make_sources
@@ -110,8 +110,6 @@ def _check_finished(rank: int, world_size: int, init_method: str, config: Pretra
     assert (config.folder / "metrics.jsonl").stat().st_mtime_ns == stamp
     with pytest.raises(FileExistsError, match=r"step_2 exists and checkpoint\.resume=never"):
         pretrain(config, world=(0, 1))
-    with pytest.raises(ValueError, match=r"parallel.context_parallel_size=2 must be 1"):
-        pretrain(dataclasses.replace(config, parallel=ParallelConfig(context_parallel_size=2)), world=(0, 2))
     changed = dataclasses.replace(again, data=dataclasses.replace(again.data, seed=1))
     with pytest.raises(ValueError, match=r"data: this run's plan .* differs"):
         pretrain(changed, world=(0, 1))

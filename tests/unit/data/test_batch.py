@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from megatron_speech.data.batch import collate, to_device
+from megatron_speech.data.batch import collate, take, to_device
 from megatron_speech.data.document import Row
 from megatron_speech.data.rows import RowFolder
 from tests.plain_batch import positions, rows_of
@@ -71,3 +71,20 @@ def test_overlapping_and_closing_context_spans():
     mask = to_device(collate([row, row]), VOCABULARY, torch.device("cpu")).loss_mask
     assert mask.shape == (2, SEQ) and (mask[0] == mask[1]).all()
     assert (~mask[0]).nonzero().flatten().tolist() == [0, 1, 2, 3, 4, SEQ - 1]
+
+
+def test_taken_positions_keep_everything_that_belongs_to_them(tmp_path: Path):
+    folder = RowFolder(packed_folder(tmp_path / "rows", [5, 9, 12, 3, 16, 20], algorithm="concat", with_targets=True))
+    rows = [folder.row(index, source=index + 3, target_only=True) for index in range(2)]
+    whole = to_device(collate(rows), VOCABULARY, torch.device("cpu"))
+    positions = torch.tensor([30, 2, -1, 17, 2])
+    boundaries = torch.tensor([0, 5], dtype=torch.int32)
+    part = take(whole, positions, cu_seqlens=boundaries, max_seqlen=5)
+    assert part.cu_seqlens is boundaries and part.max_seqlen == 5
+    real = positions >= 0
+    for name in ("tokens", "labels", "loss_mask", "speech_targets"):
+        found, wanted = getattr(part, name), getattr(whole, name)
+        assert found.shape == (5, 1) and found.dtype == wanted.dtype
+        assert torch.equal(found[real, 0], wanted.flatten()[positions[real]])
+        assert not found[~real].any()
+    assert part.source.tolist() == [4, 3, 0, 4, 3]

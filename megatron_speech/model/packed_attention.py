@@ -1,0 +1,122 @@
+"""Core attention of the CPU's layers: causal inside each packed document, also when ranks share the documents.
+
+One `scaled_dot_product_attention` per document: exact, and nothing of one document enters another's arithmetic, in time
+proportional to the sum of squared document lengths. With context parallelism a rank has two chunks of every document
+(`parallel.context`): keys and values are gathered from all ranks, whose backward pass reduce-scatters their gradients,
+and each chunk attends to its document up to its own end. Price: a rank holds all keys and values of one layer at a
+time; Transformer Engine's ring, which a GPU takes instead, does not.
+
+Letters: T tokens (of this rank), C context parallel ranks, H query heads and G key-value heads of this rank, K width of
+a head.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from megatron.core.packed_seq_params import PackedSeqParams
+from megatron.core.process_groups_config import ProcessGroupCollection
+from megatron.core.tensor_parallel import gather_from_sequence_parallel_region, get_cuda_rng_tracker
+from megatron.core.transformer import TransformerConfig
+from torch import Tensor, nn
+
+from megatron_speech.parallel.context import Ints, document_order
+
+
+class PackedAttention(nn.Module):
+    """Causal core attention with grouped queries, over packed documents or (no `packed_seq_params`) a plain batch.
+
+    The constructor's arguments are those megatron-core gives to every core attention.
+    """
+
+    def __init__(
+        self,
+        config: TransformerConfig,
+        *,
+        softmax_scale: float | None = None,
+        pg_collection: ProcessGroupCollection | None = None,
+        **_: Any,
+    ) -> None:
+        super().__init__()
+        self.scale = softmax_scale or 1.0 / math.sqrt(config.kv_channels)
+        self.dropout = config.attention_dropout
+        self.sequence_parallel = config.sequence_parallel
+        self.context_group: Any = pg_collection.cp if pg_collection and config.context_parallel_size > 1 else None
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        packed_seq_params: PackedSeqParams | None = None,
+        **_: Any,
+    ) -> Tensor:
+        """Context of every query.
+
+        Args:
+            query: [T, H, K]; key, value: [T, G, K]. Without `packed_seq_params`: [S, B, H or G, K].
+            attention_mask: unused; attention is causal inside each document.
+            packed_seq_params: `cu_seqlens_q` bounds the documents in all C*T positions.
+
+        Returns:
+            [T, H, K], or [S, B, H*K] without `packed_seq_params`.
+        """
+        if packed_seq_params is None:
+            assert self.context_group is None, "documents are shared by context parallel ranks, plain batches are not"
+            q, k, v = (x.permute(1, 2, 0, 3) for x in (query, key, value))
+            return self._attend(q, k, v).permute(2, 0, 1, 3).flatten(2)
+        cu_seqlens = packed_seq_params.cu_seqlens_q
+        pieces = self._documents if self.context_group is None else self._chunks
+        contexts = [
+            self._attend(*(x.transpose(0, 1)[None] for x in piece))
+            for piece in pieces(query, key, value, cu_seqlens.numpy())
+        ]
+        return torch.cat(contexts, dim=2)[0].transpose(0, 1)
+
+    def _documents(self, query: Tensor, key: Tensor, value: Tensor, cu_seqlens: Ints) -> Iterator[Sequence[Tensor]]:
+        """Queries, keys and values of each document."""
+        lengths = np.diff(cu_seqlens).tolist()
+        return zip(query.split(lengths), key.split(lengths), value.split(lengths), strict=True)
+
+    def _chunks(self, query: Tensor, key: Tensor, value: Tensor, cu_seqlens: Ints) -> Iterator[Sequence[Tensor]]:
+        """Queries of each of this rank's chunks, with their document's keys and values up to the chunk's end."""
+        size, rank = self.context_group.size(), self.context_group.rank()
+        shares = gather_from_sequence_parallel_region(torch.stack([key, value], dim=1), group=self.context_group)
+        order = torch.from_numpy(document_order(cu_seqlens, size=size))
+        keys, values = shares.index_select(0, order).unbind(1)  # [C*T, G, K]
+        first = 0
+        for start, length in zip(cu_seqlens[:-1].tolist(), np.diff(cu_seqlens).tolist(), strict=True):
+            chunk = length // (2 * size)
+            for number in (rank, 2 * size - 1 - rank):
+                past = slice(start, start + (number + 1) * chunk)
+                yield query[first : first + chunk], keys[past], values[past]
+                first += chunk
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """[B, H, Q, K] x [B, G, S, K] -> [B, H, Q, K], causal; the Q queries are the last of S positions."""
+        queries, positions = q.shape[2], k.shape[2]
+        is_whole = queries == positions  # then no mask has to be written down
+        mask = None if is_whole else q.new_ones(queries, positions, dtype=torch.bool).tril(positions - queries)
+        dropout = self.dropout if self.training else 0.0
+        # Heads are split over tensor parallel ranks, which must drop different weights: draw from the split generator.
+        # Under sequence parallelism megatron-core has already switched to it for the whole block.
+        switch = dropout > 0 and not self.sequence_parallel
+        with get_cuda_rng_tracker().fork() if switch else nullcontext():
+            return F.scaled_dot_product_attention(
+                q,
+                k,
+                v,
+                attn_mask=mask,
+                dropout_p=dropout,
+                is_causal=is_whole,
+                scale=self.scale,
+                enable_gqa=q.shape[1] != k.shape[1],
+            )
