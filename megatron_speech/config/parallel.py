@@ -7,10 +7,14 @@ from typing import Literal
 
 from megatron_speech.config.model import ModelConfig
 
+# Megatron's other choices belong to layers that this model has not; layernorm among them, since Transformer Engine's
+# norms are part of the projections.
+RECOMPUTE_MODULES = ("core_attn", "mlp")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ParallelConfig:
-    """Degrees of parallelism; the data parallel size is what is left of the world size."""
+    """Degrees of parallelism, and what is traded for memory; the data parallel size is what is left of the world."""
 
     tensor_model_parallel_size: int = 1
     """Ranks that share each matrix."""
@@ -18,12 +22,29 @@ class ParallelConfig:
     """Stages of consecutive layers."""
     virtual_pipeline_model_parallel_size: int | None = None
     """Model chunks per stage (interleaved schedule); null for one."""
+    pipeline_model_parallel_layout: str | None = None
+    """What each chunk holds, in Megatron's letters: "Et*3|t*5L" puts the embedding (E) and 3 layers (t) on the first
+    stage, 5 layers and the output head with its loss (L) on the second. Null for equal parts."""
     context_parallel_size: int = 1
-    """Ranks that share each sequence."""
+    """Ranks that share each document."""
     sequence_parallel: bool = False
     """Split activations along the sequence between tensor parallel ranks; needs tensor parallel size above 1."""
     use_distributed_optimizer: bool = False
     """Shard optimizer state over data parallel ranks."""
+    overlap_grad_reduce: bool = True
+    """Reduce gradients over data parallel ranks while the backward pass goes on."""
+    overlap_param_gather: bool = False
+    """Gather updated weights during the next forward pass; needs use_distributed_optimizer and overlap_grad_reduce."""
+    gradient_accumulation_fusion: bool = False
+    """Add weight gradients up inside the matrix product; needs a GPU and NVIDIA Apex's kernel."""
+    recompute_granularity: Literal["selective", "full"] | None = None
+    """Activations computed again in the backward pass: some modules', or whole layers'; null for none."""
+    recompute_method: Literal["uniform", "block"] | None = None
+    """Of full: every recompute_num_layers layers are one unit (uniform), or only so many per chunk at all (block)."""
+    recompute_num_layers: int | None = None
+    """Of full: see recompute_method."""
+    recompute_modules: list[str] | None = None
+    """Of selective: core_attn and/or mlp; null for core_attn."""
 
     def __post_init__(self) -> None:
         for name in ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size"):
@@ -32,6 +53,35 @@ class ParallelConfig:
         if self.sequence_parallel and self.tensor_model_parallel_size == 1:
             raise ValueError(
                 "parallel.sequence_parallel=true needs parallel.tensor_model_parallel_size above 1; or set false"
+            )
+        if self.overlap_param_gather and not (self.use_distributed_optimizer and self.overlap_grad_reduce):
+            raise ValueError(
+                "parallel.overlap_param_gather=true needs parallel.use_distributed_optimizer=true and "
+                "parallel.overlap_grad_reduce=true; set them or use false"
+            )
+        self._check_recompute()
+
+    def _check_recompute(self) -> None:
+        of_full = {"recompute_method": self.recompute_method, "recompute_num_layers": self.recompute_num_layers}
+        for name, value in of_full.items():
+            if self.recompute_granularity == "full" and value is None:
+                raise ValueError(f"parallel.recompute_granularity=full needs parallel.{name}; set it")
+            if self.recompute_granularity != "full" and value is not None:
+                raise ValueError(f"parallel.{name}={value} needs parallel.recompute_granularity=full; or use null")
+        if self.recompute_num_layers is not None and self.recompute_num_layers < 1:
+            raise ValueError(f"parallel.recompute_num_layers={self.recompute_num_layers} must be at least 1; raise it")
+        if self.recompute_modules is None:
+            return
+        if self.recompute_granularity != "selective":
+            raise ValueError(
+                f"parallel.recompute_modules={self.recompute_modules} needs parallel.recompute_granularity=selective; "
+                "or use null"
+            )
+        unknown = sorted(set(self.recompute_modules) - set(RECOMPUTE_MODULES))
+        if unknown or not self.recompute_modules:
+            raise ValueError(
+                f"parallel.recompute_modules={self.recompute_modules} must name some of "
+                f"{', '.join(RECOMPUTE_MODULES)}; correct the list"
             )
 
 

@@ -10,8 +10,9 @@ The forward call of a training step (`model.forward` makes it), on every pipelin
                                        max_seqlen: given B*S as an upper bound, megatron would not restart positions
 
 Other stages return hidden states [B*S (/ tensor size with sequence_parallel), 1, D]. The pipeline schedule is therefore
-called with ``seq_length=B*S, micro_batch_size=1``: shapes are fixed and never exchanged. Loss functions return (sum,
-token count, data): with ``calculate_per_token_loss`` gradients are divided once, over the whole global batch, in
+called with ``seq_length=B*S, micro_batch_size=1``: shapes are fixed within a step and never exchanged. With context
+parallelism B*S becomes T of `parallel.context`, and tokens and labels are a rank's share of it. Loss functions return
+(sum, token count, data): with ``calculate_per_token_loss`` gradients are divided once, over the whole global batch, in
 `finalize_model_grads` (by what, `training.step` says).
 """
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import importlib.util
 from typing import Any
 
 import torch
@@ -27,6 +29,7 @@ import torch.nn.functional as F
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.parallel import groups
+from megatron_speech.parallel.pipeline_split import chunks_of
 from megatron_speech.platform import standin
 from megatron_speech.vocabulary import Vocabulary
 
@@ -129,13 +132,31 @@ def _shape(model: ModelConfig) -> dict[str, Any]:
 
 
 def _layout(parallel: ParallelConfig) -> dict[str, Any]:
+    split = parallel.pipeline_model_parallel_layout
     return {
         "tensor_model_parallel_size": parallel.tensor_model_parallel_size,
         "pipeline_model_parallel_size": parallel.pipeline_model_parallel_size,
         "virtual_pipeline_model_parallel_size": parallel.virtual_pipeline_model_parallel_size,
         "context_parallel_size": parallel.context_parallel_size,
         "sequence_parallel": parallel.sequence_parallel,
+        "pipeline_model_parallel_layout": None if split is None else "|".join(chunks_of(split)),
+        "gradient_accumulation_fusion": _fused_accumulation(parallel),
+        "recompute_granularity": parallel.recompute_granularity,
+        "recompute_method": parallel.recompute_method,
+        "recompute_num_layers": parallel.recompute_num_layers,
+        "recompute_modules": parallel.recompute_modules,
     }
+
+
+def _fused_accumulation(parallel: ParallelConfig) -> bool:
+    """Whether weight gradients are added up by Apex's kernel; ValueError where it is missing."""
+    kernel = "fused_weight_gradient_mlp_cuda"
+    if parallel.gradient_accumulation_fusion and importlib.util.find_spec(kernel) is None:
+        raise ValueError(
+            f"parallel.gradient_accumulation_fusion=true needs a GPU and NVIDIA Apex's {kernel}, which is not "
+            "installed; set false"
+        )
+    return parallel.gradient_accumulation_fusion
 
 
 def _leave(weight: torch.Tensor) -> torch.Tensor:
@@ -159,6 +180,13 @@ _ARCHITECTURE = {
     "mtp_num_layers",
 }
 
+_UNEVEN_STAGES = {
+    "num_layers_in_first_pipeline_stage",
+    "num_layers_in_last_pipeline_stage",
+    "account_for_embedding_in_pipeline_split",
+    "account_for_loss_in_pipeline_split",
+}
+
 
 def _checked(overrides: dict[str, Any]) -> dict[str, Any]:
     """`model.megatron`, every key a field of `TransformerConfig` that nothing else decides."""
@@ -168,6 +196,8 @@ def _checked(overrides: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(
                 f"model.megatron.{name} has its own setting; set it in section model, parallel or precision"
             )
+        if name in _UNEVEN_STAGES:
+            raise ValueError(f"model.megatron.{name} is not taken; use parallel.pipeline_model_parallel_layout")
         if name in _ARCHITECTURE:
             raise ValueError(f"model.megatron.{name} is fixed: the model is a dense RMSNorm-SwiGLU decoder; remove it")
         if name not in known:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parallel import ParallelConfig
+from megatron_speech.parallel.pipeline_split import layers_of
 from megatron_speech.vocabulary import Vocabulary
 
 
@@ -51,6 +52,12 @@ class ParallelLayout:
                 f"parallel.virtual_pipeline_model_parallel_size={virtual} must be at least 2 and needs "
                 "parallel.pipeline_model_parallel_size above 1; use null for one chunk per stage"
             )
+        split = config.pipeline_model_parallel_layout
+        if split is not None and (found := len(layers_of(split))) != layout.num_chunks:
+            raise ValueError(
+                f"parallel.pipeline_model_parallel_layout={split} has {found} chunks, but pipeline size "
+                f"{layout.pipeline_size} x virtual size {layout.chunks_per_stage} = {layout.num_chunks}; change one"
+            )
         return layout
 
     @classmethod
@@ -77,6 +84,11 @@ class ParallelLayout:
     def chunks_per_stage(self) -> int:
         """Model chunks on each rank (interleaved pipeline)."""
         return self.config.virtual_pipeline_model_parallel_size or 1
+
+    @property
+    def num_chunks(self) -> int:
+        """Model chunks of one copy of the model."""
+        return self.pipeline_size * self.chunks_per_stage
 
     @property
     def model_parallel_size(self) -> int:
@@ -122,17 +134,50 @@ class ParallelLayout:
         return [num_layers // self.pipeline_size] * self.pipeline_size
 
     def check_model(self, model: ModelConfig, *, vocabulary: Vocabulary) -> None:
-        """Refuse a model that this layout cannot cut into equal parts."""
-        chunks = self.pipeline_size * self.chunks_per_stage
-        self._divides("model.num_layers", model.num_layers, chunks, "pipeline size x virtual size")
-        for name in ("num_attention_heads", "num_query_groups", "ffn_hidden_size"):
+        """Refuse a model that this layout cannot cut."""
+        self._check_layers(model.num_layers)
+        for name in ("num_attention_heads", "ffn_hidden_size"):
             self._divides(f"model.{name}", getattr(model, name), self.tensor_size, "tensor parallel size")
+        heads, groups = model.num_attention_heads, model.num_query_groups
+        if groups % self.tensor_size and self.tensor_size % groups:
+            raise ValueError(
+                f"model.num_query_groups={groups} must be a multiple or a divisor of the tensor parallel size "
+                f"{self.tensor_size}; change the layout or the model"
+            )
+        # With fewer groups than ranks, megatron-core cuts the joint projection anywhere, not between heads.
+        joint = (heads + 2 * groups) * model.head_dim
+        self._divides("model's query, key and value width", joint, self.tensor_size, "tensor parallel size")
         self._divides("vocabulary padded size", vocabulary.padded_size, self.tensor_size, "tensor parallel size")
+
+    def _check_layers(self, num_layers: int) -> None:
+        """Every chunk gets its layers, and recomputes them in whole units."""
+        config = self.config
+        split = config.pipeline_model_parallel_layout
+        if split is None:
+            self._divides("model.num_layers", num_layers, self.num_chunks, "pipeline size x virtual size")
+            layers = [num_layers // self.num_chunks]
+        else:
+            layers = layers_of(split)
+            if sum(layers) != num_layers:
+                raise ValueError(
+                    f"parallel.pipeline_model_parallel_layout={split} has {sum(layers)} layers (t), but "
+                    f"model.num_layers={num_layers}; change one"
+                )
+        unit = config.recompute_num_layers or 1
+        if config.recompute_method == "uniform" and any(count % unit for count in layers):
+            raise ValueError(
+                f"parallel.recompute_num_layers={unit} must divide the {', '.join(map(str, layers))} layers of every "
+                "chunk under recompute_method=uniform; change it"
+            )
 
     def describe(self) -> str:
         """One line for logs: every degree and what is left for data parallelism."""
-        extra = " + sequence parallel" if self.config.sequence_parallel else ""
-        extra += " + distributed optimizer" if self.config.use_distributed_optimizer else ""
+        config = self.config
+        extra = f" + virtual pipeline {self.chunks_per_stage}" if self.chunks_per_stage > 1 else ""
+        extra += f" + chunks {config.pipeline_model_parallel_layout}" if config.pipeline_model_parallel_layout else ""
+        extra += " + sequence parallel" if config.sequence_parallel else ""
+        extra += " + distributed optimizer" if config.use_distributed_optimizer else ""
+        extra += f" + recompute {config.recompute_granularity}" if config.recompute_granularity else ""
         return f"{self._product}, data {self.data_parallel_size}, world {self.world_size}{extra}"
 
     @property

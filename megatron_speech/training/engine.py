@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from megatron_speech.checkpoint.distributed import load_model
+from megatron_speech.config.parallel import ParallelConfig
 from megatron_speech.config.training import PretrainConfig
 from megatron_speech.model.builder import build_model
 from megatron_speech.parallel import groups
@@ -43,14 +44,7 @@ def build_engine(config: PretrainConfig, *, vocabulary: Vocabulary, load_base: b
         logger.info("weights of %s loaded", config.model.base)
     wrapped = [
         DistributedDataParallel(
-            get_model_config(chunk),
-            DistributedDataParallelConfig(
-                grad_reduce_in_fp32=True,
-                overlap_grad_reduce=groups.data_parallel_size() > 1,
-                use_distributed_optimizer=config.parallel.use_distributed_optimizer,
-            ),
-            chunk,
-            disable_bucketing=index > 0,
+            get_model_config(chunk), _data_parallel(config.parallel), chunk, disable_bucketing=index > 0
         )
         for index, chunk in enumerate(chunks)
     ]
@@ -65,4 +59,15 @@ def build_engine(config: PretrainConfig, *, vocabulary: Vocabulary, load_base: b
         vocabulary=vocabulary,
         device=device(),
         loss_weights=torch.tensor(config.data.loss_weights, dtype=torch.float64, device=device()),
+    )
+
+
+def _data_parallel(parallel: ParallelConfig) -> DistributedDataParallelConfig:
+    """How ranks with the same parameters (context parallel ones too) share gradients; alone, nothing can overlap."""
+    has_peers = groups.data_parallel_group().size() > 1
+    return DistributedDataParallelConfig(
+        grad_reduce_in_fp32=True,
+        overlap_grad_reduce=has_peers and parallel.overlap_grad_reduce,
+        overlap_param_gather=has_peers and parallel.overlap_param_gather,
+        use_distributed_optimizer=parallel.use_distributed_optimizer,
     )

@@ -28,7 +28,14 @@ def test_an_unknown_megatron_key_gets_a_near_name() -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("num_layers", 3), ("qk_layernorm", True), ("sequence_parallel", True), ("normalization", "LayerNorm")],
+    [
+        ("num_layers", 3),
+        ("qk_layernorm", True),
+        ("sequence_parallel", True),
+        ("normalization", "LayerNorm"),
+        ("recompute_granularity", "full"),
+        ("num_layers_in_first_pipeline_stage", 1),
+    ],
 )
 def test_a_key_that_something_else_decides_is_refused(key: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"model.megatron.{key} "):
@@ -59,9 +66,11 @@ def test_gpu_settings_are_refused_on_a_cpu() -> None:
         to_transformer_config(ModelConfig(), parallel=ParallelConfig(), precision=PrecisionConfig(fp8="hybrid"))
 
 
-@pytest.mark.skipif(not ON_CPU, reason="the refusal is for machines without a GPU")
-def test_context_parallelism_is_refused_on_a_cpu() -> None:
-    run_ranks(_check_context_parallel, 2)
+@pytest.mark.skipif(not ON_CPU, reason="the refusal is for machines without Apex")
+def test_fused_accumulation_needs_its_kernel() -> None:
+    parallel = ParallelConfig(gradient_accumulation_fusion=True)
+    with pytest.raises(ValueError, match=r"parallel.gradient_accumulation_fusion=true needs a GPU and NVIDIA Apex"):
+        to_transformer_config(ModelConfig(), parallel=parallel, precision=FLOAT32)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -71,13 +80,6 @@ def test_initial_weights(dtype: str) -> None:
 
 def test_qk_norm_and_bias_models_run() -> None:
     run_ranks(_check_variants, 1)
-
-
-def _check_context_parallel(rank: int, world_size: int, init_method: str) -> None:
-    parallel = ParallelConfig(context_parallel_size=2)
-    groups.initialize(ParallelLayout.of(parallel, world_size=2), seed=0, rank=rank, init_method=init_method)
-    with pytest.raises(ValueError, match=r"parallel.context_parallel_size=2 needs Transformer Engine"):
-        build_model(MODEL, vocabulary=VOCABULARY, parallel=parallel, precision=FLOAT32)
 
 
 def _check_initial_weights(rank: int, world_size: int, init_method: str, dtype: str) -> None:

@@ -71,7 +71,10 @@ def test_virtual_stages_need_a_pipeline() -> None:
     [
         ({"num_layers": 6}, r"model.num_layers=6 must be a multiple of the pipeline size x virtual size 4"),
         ({"num_attention_heads": 9, "num_query_groups": 3, "hidden_size": 576}, "model.num_attention_heads=9"),
-        ({"num_query_groups": 1}, "model.num_query_groups=1 must be a multiple of the tensor parallel size 2"),
+        (
+            {"num_attention_heads": 6, "hidden_size": 384, "num_query_groups": 3},
+            "model.num_query_groups=3 must be a multiple or a divisor of the tensor parallel size 2",
+        ),
         ({"ffn_hidden_size": 689}, "model.ffn_hidden_size=689"),
     ],
 )
@@ -80,6 +83,38 @@ def test_model_that_cannot_be_cut_is_refused(changes: dict[str, int], message: s
     made.check_model(ModelConfig(), vocabulary=Vocabulary(num_text_ids=10, num_speech_ids=10))
     with pytest.raises(ValueError, match=message):
         made.check_model(ModelConfig(**changes), vocabulary=Vocabulary(num_text_ids=10, num_speech_ids=10))
+
+
+def test_fewer_key_value_groups_than_tensor_ranks_are_accepted_where_the_projection_can_be_cut() -> None:
+    vocabulary = Vocabulary(num_text_ids=10, num_speech_ids=10)
+    glm = ModelConfig(num_attention_heads=32, num_query_groups=2, hidden_size=4096, ffn_hidden_size=13696)
+    layout(8, tensor=8).check_model(glm, vocabulary=vocabulary)
+    narrow = ModelConfig(num_attention_heads=8, num_query_groups=1, kv_channels=3, ffn_hidden_size=64)
+    with pytest.raises(ValueError, match="query, key and value width=30 must be a multiple of the tensor parallel"):
+        layout(8, tensor=8).check_model(narrow, vocabulary=vocabulary)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pipeline_model_parallel_layout": "Et|t|tL"}, "has 3 chunks, but pipeline size 2 x virtual size 1 = 2"),
+        ({"pipeline_model_parallel_layout": "Et*3|t*4L"}, r"has 7 layers \(t\), but model.num_layers=8"),
+        (
+            {
+                "pipeline_model_parallel_layout": "Et*3|t*5L",
+                "recompute_granularity": "full",
+                "recompute_method": "uniform",
+                "recompute_num_layers": 3,
+            },
+            "recompute_num_layers=3 must divide the 3, 5 layers",
+        ),
+    ],
+)
+def test_layers_that_do_not_fit_their_chunks_are_refused(settings: dict[str, object], message: str) -> None:
+    config = ParallelConfig(pipeline_model_parallel_size=2, **settings)
+    with pytest.raises(ValueError, match=message):
+        made = ParallelLayout.of(config, world_size=2)
+        made.check_model(ModelConfig(), vocabulary=Vocabulary(num_text_ids=10, num_speech_ids=10))
 
 
 def test_padded_vocabulary_must_be_cut_too() -> None:
