@@ -47,6 +47,7 @@ from megatron.core.dist_checkpointing.strategies.torch import (  # noqa: E402
     mcore_to_pyt_state_dict,
 )
 from megatron.core.dist_checkpointing.validation import StrictHandling  # noqa: E402
+from megatron.core.distributed import DistributedDataParallel  # noqa: E402
 from megatron.core.optimizer import MegatronOptimizer  # noqa: E402
 from megatron.core.tensor_parallel import get_cuda_rng_tracker  # noqa: E402
 
@@ -57,6 +58,17 @@ _FORMAT = {"distrib_optim_sharding_type": "fully_reshardable", "chained_optim_av
 # What layers in FP8 remember of earlier steps, by the end of its name: no weight, so a new run starts without it.
 _EXTRA_STATE = "_extra_state"
 _FP8_STATE = (_EXTRA_STATE, *Delayed.STATE)
+
+# Which rank draws which random numbers depends on these; other settings of the layout cost memory or time alone.
+_GENERATOR_PLACES = (
+    "tensor_model_parallel_size",
+    "pipeline_model_parallel_size",
+    "virtual_pipeline_model_parallel_size",
+    "pipeline_model_parallel_layout",
+    "context_parallel_size",
+    "sequence_parallel",
+    "world_size",
+)
 
 
 def save_checkpoint(
@@ -81,6 +93,7 @@ def save_checkpoint(
     """
     partial = folder.with_name(folder.name + folders.PARTIAL)
     together(lambda: folders.begin(folder) if groups.is_rank_zero() else None)
+    _finish_param_gather(chunks)
     sharded = _sharded_state(chunks, optimizer, is_loading=False)
     dist_checkpointing.save(
         sharded, str(partial), FullyParallelSaveStrategyWrapper(_InProcessSave(), groups.data_parallel_group())
@@ -144,13 +157,14 @@ def load_checkpoint(
             f"{folder}: parallel.use_distributed_optimizer={state['layout']['use_distributed_optimizer']} there, "
             f"{parallel.use_distributed_optimizer} in this run; a resumed run must keep it"
         )
-    theirs, ours = state.get("fp8_amax_history_len", 0), _history_len(chunks)
-    if ours and theirs != ours:
+    history, ours = state.get("fp8_amax_history_len", 0), _history_len(chunks)
+    if ours and history != ours:
         raise ValueError(
-            f"{folder}: precision.fp8_amax_history_len={theirs} there (0: no delayed FP8 scales), {ours} in this run; "
+            f"{folder}: precision.fp8_amax_history_len={history} there (0: no delayed FP8 scales), {ours} in this run; "
             "resume with the precision it was saved with, or start a new run from it with model.base"
         )
-    same_layout = state["layout"] == _layout(parallel)
+    places = _layout(parallel)
+    same_layout = all(state["layout"].get(name) == places[name] for name in _GENERATOR_PLACES)
     loaded = _load(folder, _sharded_state(chunks, optimizer, is_loading=True, generators=same_layout))
     _into_chunks(loaded, chunks)
     optimizer.load_state_dict(loaded["optimizer"])
@@ -201,15 +215,27 @@ def _sharded_state(
     state: dict[str, Any] = dict(models)
     if optimizer is not None:
         with without_bucket_padding(optimizer):
-            state["optimizer"] = optimizer.sharded_state_dict(models, is_loading=is_loading, metadata=_FORMAT)
+            state["optimizer"] = optimizer.sharded_state_dict(models, is_loading=is_loading, metadata=_format())
     if generators:
         state["generators"] = _sharded_generators()
     return state
 
 
+def _format() -> dict[str, Any]:
+    """`_FORMAT` with this world's replicas; megatron-core writes them into the dictionary it is given, for good."""
+    return {**_FORMAT, "dp_cp_group": groups.data_parallel_group()}
+
+
+def _finish_param_gather(chunks: Sequence[nn.Module]) -> None:
+    """Gather updated weights now where that was left to the next forward pass (`overlap_param_gather`). Collective."""
+    for chunk in chunks:
+        if isinstance(chunk, DistributedDataParallel) and chunk.ddp_config.overlap_param_gather:
+            chunk.start_param_sync(force_sync=True)
+
+
 def _sharded_chunk(chunk: Any) -> dict[str, Any]:
     """Weights, without the empty ``_extra_state`` objects of layers that compute in no FP8 (they would be pickles)."""
-    parts = chunk.sharded_state_dict(metadata=_FORMAT)
+    parts = chunk.sharded_state_dict(metadata=_format())
     return {name: part for name, part in parts.items() if not (isinstance(part, ShardedObject) and part.data is None)}
 
 
