@@ -130,8 +130,11 @@ class ParallelLayout:
         return count
 
     def layers_per_stage(self, num_layers: int) -> list[int]:
-        """Layers of each pipeline stage, over all its chunks."""
-        return [num_layers // self.pipeline_size] * self.pipeline_size
+        """Layers of each pipeline stage, over all its chunks; chunk i belongs to stage i modulo their number."""
+        if self.config.pipeline_model_parallel_layout is None:
+            return [num_layers // self.pipeline_size] * self.pipeline_size
+        of_chunks = layers_of(self.config.pipeline_model_parallel_layout)
+        return [sum(of_chunks[stage :: self.pipeline_size]) for stage in range(self.pipeline_size)]
 
     def check_model(self, model: ModelConfig, *, vocabulary: Vocabulary) -> None:
         """Refuse a model that this layout cannot cut."""

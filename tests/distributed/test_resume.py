@@ -19,6 +19,19 @@ from tests.toy_runs import make_config, make_sources
 
 SHARDED = ParallelConfig(use_distributed_optimizer=True)
 STEPS = 7  # checkpoints after 3, 6 and 7
+PIPELINE = ParallelConfig(pipeline_model_parallel_size=2)
+UNEVEN = dataclasses.replace(PIPELINE, virtual_pipeline_model_parallel_size=2, pipeline_model_parallel_layout="E|t|t|L")
+CONTEXT = ParallelConfig(context_parallel_size=2)
+# Layouts of two ranks: the run starts in one and ends in the other.
+MOVES = {
+    "pipeline to data": (PIPELINE, ParallelConfig()),
+    "sharded pipeline to data": (dataclasses.replace(PIPELINE, use_distributed_optimizer=True), SHARDED),
+    "uneven virtual pipeline to context": (UNEVEN, CONTEXT),
+    "sharded context, overlapped, to data": (
+        dataclasses.replace(CONTEXT, use_distributed_optimizer=True, overlap_param_gather=True),
+        SHARDED,
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -50,26 +63,28 @@ def test_resumed_run_matches_when_every_bucket_is_padded(tmp_path: Path, sources
     assert _history(broken) == _history(whole)
 
 
-@pytest.mark.parametrize("sharded", [False, True])
-def test_pipeline_run_resumed_on_data_parallel_ranks_matches_one_rank(
-    tmp_path: Path, sources: Any, sharded: bool
-) -> None:
+@pytest.mark.parametrize("move", MOVES)
+def test_run_that_changes_its_layout_matches_one_rank(tmp_path: Path, sources: Any, move: str) -> None:
     float32 = PrecisionConfig(dtype="float32")
-    plain = ParallelConfig(use_distributed_optimizer=sharded)
+    there, here = MOVES[move]
+    plain = ParallelConfig(use_distributed_optimizer=there.use_distributed_optimizer)
     whole = make_config(tmp_path / "whole", sources, steps=STEPS, precision=float32, parallel=plain)
     moved = dataclasses.replace(
         whole,
         folder=tmp_path / "moved",
-        parallel=dataclasses.replace(plain, pipeline_model_parallel_size=2),
+        parallel=there,
         train=dataclasses.replace(whole.train, stop_at_step=4),
     )
     run_ranks(_check_trains, 1, whole)
     run_ranks(_check_trains, 2, moved)
     assert len(_history(moved)) == 4 and not (moved.folder / "done.json").exists()
-    run_ranks(_check_trains, 2, _resumed(dataclasses.replace(whole, folder=moved.folder)))
+    run_ranks(_check_trains, 2, _resumed(dataclasses.replace(whole, folder=moved.folder, parallel=here)))
     for ours, reference in zip(_history(moved), _history(whole), strict=True):
         assert ours["loss"] == pytest.approx(reference["loss"], rel=1e-5)
         assert ours["grad_norm"] == pytest.approx(reference["grad_norm"], rel=1e-4)
+    ours, reference = (json.loads((run.folder / "done.json").read_text()) for run in (moved, whole))
+    assert ours["tokens"] == reference["tokens"]
+    assert ours["validation"]["text"]["text"] == pytest.approx(reference["validation"]["text"]["text"], rel=1e-5)
 
 
 def test_signal_to_one_rank_saves_on_all_and_leaves_quietly(tmp_path: Path, sources: Any) -> None:
