@@ -35,17 +35,17 @@ from torch import Tensor
 from megatron_speech.model.fp8_scaling import E4M3, E5M2, Blockwise, Delayed, Scaling, Tensorwise
 from megatron_speech.parallel import groups
 
-# Settings of FP8 that the emulated layers know one value of.
+# Settings that the emulated layers know one value of: recomputing a product would count its operands twice.
 EMULATED_VALUES = {
-    "fp8_amax_compute_algo": "max",
-    "fp8_margin": 0,
-    "fp8_wgrad": True,
-    "fp8_param": False,
-    "fp8_dot_product_attention": False,
-    "fp8_multi_head_attention": False,
-    "tp_only_amax_red": False,
-    "activation_func_fp8_input_store": False,
-    "recompute_granularity": None,
+    "model.megatron.fp8_amax_compute_algo": "max",
+    "model.megatron.fp8_margin": 0,
+    "model.megatron.fp8_wgrad": True,
+    "model.megatron.fp8_param": False,
+    "model.megatron.fp8_dot_product_attention": False,
+    "model.megatron.fp8_multi_head_attention": False,
+    "model.megatron.tp_only_amax_red": False,
+    "model.megatron.activation_func_fp8_input_store": False,
+    "parallel.recompute_granularity": None,
 }
 
 
@@ -55,10 +55,10 @@ def emulate_fp8(layers: Sequence[ModuleSpec], config: TransformerConfig, *, vp_s
     ValueError for a setting that the emulation does not know and would therefore ignore.
     """
     for name, supported in EMULATED_VALUES.items():
-        if (value := getattr(config, name)) != supported:
+        if (value := getattr(config, name.rpartition(".")[2])) != supported:
+            wanted = "null" if supported is None else supported
             raise ValueError(
-                f"model.megatron.{name}={value} needs Transformer Engine's layers and a GPU; use {supported} with "
-                "precision.fp8_emulation"
+                f"{name}={value} needs Transformer Engine's layers and a GPU; use {wanted} with precision.fp8_emulation"
             )
     first = get_transformer_layer_offset(config, vp_stage)
     return [

@@ -25,7 +25,7 @@ BLOCK = {"recompute_granularity": "full", "recompute_method": "block", "recomput
 MODELS = {
     "tied": MODEL,
     "untied, biased, normed": dataclasses.replace(
-        MODEL, untie_embeddings_and_output_weights=True, add_qkv_bias=True, megatron={"qk_layernorm": True}
+        MODEL, untie_embeddings_and_output_weights=True, add_qkv_bias=True, qk_layernorm=True
     ),
 }
 
