@@ -74,7 +74,7 @@ def test_what_a_recipe_cannot_cut_is_refused(recipe: str, changes: dict[str, Any
 
 
 def test_without_fp8_any_shape_will_do() -> None:
-    PrecisionConfig().check_shapes(ModelConfig(hidden_size=36, num_attention_heads=4), ParallelConfig(), tokens=7)
+    PrecisionConfig().check_shapes(ModelConfig(hidden_size=40, num_attention_heads=4), ParallelConfig(), tokens=7)
 
 
 def _run(recipe: str, *, seq_length: int = 256, **sections: dict[str, Any]) -> PretrainConfig:

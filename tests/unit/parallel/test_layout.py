@@ -89,8 +89,8 @@ def test_fewer_key_value_groups_than_tensor_ranks_are_accepted_where_the_project
     vocabulary = Vocabulary(num_text_ids=10, num_speech_ids=10)
     glm = ModelConfig(num_attention_heads=32, num_query_groups=2, hidden_size=4096, ffn_hidden_size=13696)
     layout(8, tensor=8).check_model(glm, vocabulary=vocabulary)
-    narrow = ModelConfig(num_attention_heads=8, num_query_groups=1, kv_channels=3, ffn_hidden_size=64)
-    with pytest.raises(ValueError, match="query, key and value width=30 must be a multiple of the tensor parallel"):
+    narrow = ModelConfig(num_attention_heads=8, num_query_groups=1, kv_channels=6, ffn_hidden_size=64)
+    with pytest.raises(ValueError, match="query, key and value width=60 must be a multiple of the tensor parallel"):
         layout(8, tensor=8).check_model(narrow, vocabulary=vocabulary)
 
 
