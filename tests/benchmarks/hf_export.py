@@ -16,7 +16,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import argparse
 import json
 import logging
-import resource
 import shutil
 import statistics
 import subprocess
@@ -134,17 +133,17 @@ def export(folder: Path, output: Path) -> dict[str, Any]:
     """Seconds of one export, and by how much its peak memory exceeds what the process held before."""
     logging.disable(logging.INFO)
     config = ConvertToHfConfig(checkpoint=folder / "checkpoint", vocabulary=folder / "vocabulary", output=output)
-    before = resident_bytes()
+    before = memory_bytes("VmRSS")
     start = time.perf_counter()
     convert_to_hf(config)
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"seconds": seconds, "peak_bytes": peak - before}
+    return {"seconds": seconds, "peak_bytes": memory_bytes("VmHWM") - before}
 
 
-def resident_bytes() -> int:
-    """Memory of this process now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+def memory_bytes(name: str) -> int:
+    """This process's memory now (VmRSS) or at its peak (VmHWM; getrusage would count the parent's, before exec)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 def raw(path: Path, num_bytes: int) -> float:
