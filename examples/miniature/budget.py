@@ -30,10 +30,10 @@ EXHAUSTED = {"hibari_utterances", "flite_utterances", "cloze_items", "questions"
 
 
 def amount(name: str, minutes: float) -> int:
-    """Piecewise linear through `BUDGETS`; never below 1, nor above what there is."""
+    """Piecewise linear through `BUDGETS`; never below 2 (pre-training runs in two halves), nor above what there is."""
     columns = AMOUNTS[name]
     if minutes <= BUDGETS[0]:
-        return max(1, round(columns[0] * minutes / BUDGETS[0]))
+        return max(2, round(columns[0] * minutes / BUDGETS[0]))
     if minutes >= BUDGETS[-1]:
         if name in EXHAUSTED:
             return columns[-1]

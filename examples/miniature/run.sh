@@ -13,18 +13,20 @@ root=$(cd "$here/../.." && pwd)
 minutes=20 assets="" run_dir=$root/runs/miniature pretrain_yaml=pretrain.yaml
 fail() { echo "error: $*" >&2; exit 2; }
 while (($#)); do
-    [[ $# -ge 2 || $1 == -h || $1 == --help ]] || fail "$1 is the last word: an option takes a value; see --help"
+    [[ $# -ge 2 || $1 == -h || $1 == --help ]] || fail "$1: an option takes a value behind a space; see --help"
     case $1 in
         --budget-minutes) minutes=$2 && shift 2 ;;
         --assets) assets=$2 && shift 2 ;;
-        --run-dir) run_dir=$(realpath -m "$2") && shift 2 ;;
+        --run-dir) [[ -n $2 && $2 != --* ]] || fail "--run-dir='$2' must be a folder's path"
+                   run_dir=$(realpath -m -- "$2")
+                   shift 2 ;;
         --model.base) [[ $2 == scratch ]] || fail "--model.base=$2 must be 'scratch'; leave it out to start from SmolLM2-135M"
                       pretrain_yaml=pretrain_scratch.yaml && shift 2 ;;
         -h | --help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
         *) fail "$1 is not an option; see --help" ;;
     esac
 done
-[[ $minutes =~ ^[1-9][0-9]*$ ]] || fail "--budget-minutes=$minutes must be a whole number above 0; 8, 20 and 90 were measured"
+[[ $minutes =~ ^[1-9][0-9]{0,3}$ ]] || fail "--budget-minutes=$minutes must be a whole number from 1 to 9999; 8, 20 and 90 were measured"
 if [[ -z $assets ]]; then if ((minutes < 10)); then assets=ci; else assets=full; fi; fi
 [[ $assets == ci || $assets == full ]] || fail "--assets=$assets must be ci or full"
 

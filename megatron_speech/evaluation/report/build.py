@@ -70,7 +70,8 @@ def _hear(decoded: Facts) -> str:
         return "Not in this run: the vocoder's weights were not installed, so no WAV was made."
     if not decoded:
         return "Not in this run: no speech was decoded."
-    return f"WAV files lie in `wav`; {decoded.show('resynthesis.wer', percent)} of their words are heard wrong."
+    wrong = decoded.show("resynthesis.wer", percent)
+    return f"WAV files lie in the run folder's `wav`; {wrong} of their words are heard wrong."
 
 
 def timings(run: RunFolder) -> list[str]:

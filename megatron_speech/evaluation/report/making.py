@@ -51,6 +51,17 @@ def corpus(run: RunFolder) -> list[str]:
     ]
 
 
+def _mean_span(facts: Facts) -> str:
+    words, spans = facts.get("words_drawn"), facts.get("spans")
+    return decimal(words / spans) if words and spans else NOT_REPORTED
+
+
+def _mean_plotted(lengths: Facts) -> str:
+    words, spans = lengths.get("words") or [], lengths.get("spans") or []
+    total = sum(spans)
+    return decimal(sum(a * b for a, b in zip(words, spans, strict=True)) / total) if total else NOT_REPORTED
+
+
 def speech_tokenizer(run: RunFolder) -> list[str]:
     """Word errors with and without the bottleneck, and how the codebook is used."""
     facts = run.facts("tokenizer_report")
@@ -144,5 +155,11 @@ def interleaving(run: RunFolder) -> list[str]:
     lengths = facts.at("span_lengths")
     if lengths:
         plots.plot_spans(run.folder / "spans.png", **lengths.values)
-        lines += ["![Span lengths beside Poisson(10)](spans.png)", ""]
+        lines += [
+            *prose(f"""In documents so short that one span fills their share its length is cut to it: this holds for
+            {facts.show("spans_in_short_documents", count)} of the spans, which the plot leaves out. Over all spans
+            the mean length is {_mean_span(facts)} words, in the plot {_mean_plotted(lengths)}."""),
+            "![Span lengths beside Poisson(10)](spans.png)",
+            "",
+        ]
     return lines

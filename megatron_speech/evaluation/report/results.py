@@ -44,6 +44,8 @@ def pretraining(run: RunFolder) -> list[str]:
         {count(last["tokens"]["text"])} text and {count(last["tokens"]["speech"])} speech targets. {again}"""),
         "![Losses by modality](losses.png)",
         "",
+        *prose("""Faint lines are single steps, strong ones their running mean, dots held-out rows at the end. Text
+        targets of synthesis are the markers that close speech and document, not words."""),
         *table(["source", "targets", "loss, first tenth", "loss, last tenth"], rows),
     ]
 
@@ -175,7 +177,12 @@ def samples(run: RunFolder) -> list[str]:
     spoken = run.facts("sample").get("samples")
     if not spoken:
         return []
-    wanted = {"spoken": "it heard", "recognition": "asked what was said", "continuation": "asked to go on"}
+    wanted = {
+        "spoken": "it heard",
+        "recognition": "asked what was said",
+        "continuation": "asked to go on",
+        "spoken_text_as_heard": "asked to say it: as the recogniser hears it",
+    }
     rows = [[_quote(sample.get(key)) for key in wanted] for sample in spoken]
     return [
         "## What it says",
