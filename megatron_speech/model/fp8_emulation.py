@@ -10,7 +10,8 @@ agreed on) and blockwise (no block reaches over a rank's edge, `PrecisionConfig.
 scales its own slice of weights and of split activations, as Transformer Engine does. Data parallel size and micro-batch
 size change delayed scales (they are chosen per micro-batch) and tensorwise ones (a tensor holds other rows).
 
-Price: products in float32 and three roundings per product; the input is gathered twice under sequence parallelism.
+Price: products in float32 and roundings of all their operands, 1.3 times the CPU time of bfloat16 for a 19M model, and
+the input is gathered twice under sequence parallelism.
 """
 
 from __future__ import annotations
