@@ -27,13 +27,14 @@ AMOUNTS = {
 }
 # The packaged texts hold no more than the 90-minute amount of these.
 EXHAUSTED = {"hibari_utterances", "flite_utterances", "cloze_items", "questions", "geography_documents"}
+LEAST = {"pretrain_steps": 2}  # in two halves; 1 of everything else
 
 
 def amount(name: str, minutes: float) -> int:
-    """Piecewise linear through `BUDGETS`; never below 2 (pre-training runs in two halves), nor above what there is."""
+    """Piecewise linear through `BUDGETS`; never below `LEAST`, nor above what there is."""
     columns = AMOUNTS[name]
     if minutes <= BUDGETS[0]:
-        return max(2, round(columns[0] * minutes / BUDGETS[0]))
+        return max(LEAST.get(name, 1), round(columns[0] * minutes / BUDGETS[0]))
     if minutes >= BUDGETS[-1]:
         if name in EXHAUSTED:
             return columns[-1]
