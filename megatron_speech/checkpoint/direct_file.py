@@ -20,7 +20,7 @@ import torch
 import xxhash
 from torch import Tensor
 
-_BUFFER_BYTES = 1 << 23
+_BUFFER_BYTES = 1 << 22
 _ALIGNMENT = 4096  # of addresses and lengths in direct writing
 
 
@@ -35,18 +35,27 @@ class DirectFile:
         self._pending: list[Future[None] | None] = [None, None]
         self._current = self._filled = 0
 
+    @property
+    def room(self) -> int:
+        """Bytes that `take` can give at once; never 0."""
+        if self._filled == _BUFFER_BYTES:
+            self._flush()
+        return _BUFFER_BYTES - self._filled
+
+    def take(self, count: int) -> Tensor:
+        """The next `count` bytes of the file, uint8, for the caller to fill before anything else is asked for."""
+        assert count <= self.room
+        start, self._filled = self._filled, self._filled + count
+        self.size += count
+        return self._buffers[self._current][start : self._filled]
+
     def write(self, tensor: Tensor, dtype: torch.dtype) -> None:
         """Append a contiguous tensor in the format `dtype`."""
         values = tensor.reshape(-1)
         while len(values):
-            room = (_BUFFER_BYTES - self._filled) // dtype.itemsize
-            part, values = values[:room], values[room:]
-            end = self._filled + len(part) * dtype.itemsize
-            self._buffers[self._current][self._filled : end].view(dtype).copy_(part)
-            self.size += end - self._filled
-            self._filled = end
-            if end == _BUFFER_BYTES:
-                self._flush()
+            part = values[: self.room // dtype.itemsize]
+            self.take(len(part) * dtype.itemsize).view(dtype).copy_(part)
+            values = values[len(part) :]
 
     def finish(self) -> str:
         """Put everything on the disk and return the xxh3-128 of the file."""

@@ -1,9 +1,8 @@
 """A checkpoint of any layout becomes a folder that plain transformers (or vLLM) loads: standard class, no remote code.
 
-Tensors go from the checkpoint's files to safetensors one by one, no model is built: while one is being written the next
-is being read, so that at most two are in memory. Padding rows are cut, so that every row of the embedding is an id of
-the extended tokenizer that lies beside the weights. Optimizer state is not read; what is read is held against its
-checksums.
+Tensors go from the checkpoint's files to safetensors by blocks of rows; no model is built and no tensor is in memory as
+a whole. Padding rows are cut, so that every row of the embedding is an id of the extended tokenizer that lies beside
+the weights. Optimizer state is not read; what is read is held against its checksums.
 """
 
 from __future__ import annotations
@@ -11,28 +10,24 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from megatron_speech.artifact import is_made, make_artifact
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.hf_config import write_model_config
 from megatron_speech.checkpoint.hf_mapping import (
-    EMBEDDING,
-    OUTPUT,
-    Entry,
     entries,
     family_of,
     hugging_face_shapes,
     megatron_shapes,
     require_shapes,
-    split,
+    row_ranges,
 )
 from megatron_speech.checkpoint.safetensors_writer import write_safetensors
-from megatron_speech.checkpoint.weights import WeightsReader
+from megatron_speech.checkpoint.weights import StoredTensor, WeightsReader
 from megatron_speech.config.convert import ConvertToHfConfig
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.vocabulary import Vocabulary
@@ -92,27 +87,16 @@ def find_checkpoint(path: Path) -> Path:
 
 def _hugging_face_tensors(
     reader: WeightsReader, model: ModelConfig, *, vocabulary: Vocabulary
-) -> Iterator[tuple[str, list[Tensor]]]:
-    """Name and pieces of every Hugging Face tensor, in the table's order; pieces last until the next is asked for."""
-    for entry, tensor in _read_ahead(reader, entries(model)):
-        if entry.megatron in (EMBEDDING, OUTPUT):
-            tensor = tensor[: vocabulary.size]
-        yield from zip(entry.hugging_face, split(tensor, entry, model), strict=True)
-
-
-def _read_ahead(reader: WeightsReader, table: list[Entry]) -> Iterator[tuple[Entry, Tensor]]:
-    """Each entry with its tensor, while the next one is being read: they take turns in two places in memory."""
-    size = max(reader.size(entry.megatron, entry.layer) for entry in table)
-    memory = [torch.empty(size, dtype=torch.uint8) for _ in range(2)]
+) -> Iterator[tuple[str, StoredTensor, list[tuple[int, int]]]]:
+    """Name, place and rows of every Hugging Face tensor in the table's order; the next is checked meanwhile."""
+    table = entries(model)
     with ThreadPoolExecutor(1) as thread:
-
-        def begin(number: int) -> Future[Tensor]:
-            entry = table[number]
-            return thread.submit(reader.read, entry.megatron, entry.layer, memory=memory[number % 2])
-
-        coming = begin(0)
-        for number, entry in enumerate(table):
+        coming = thread.submit(reader.open, table[0].megatron, table[0].layer)
+        for entry, following in zip(table, [*table[1:], None], strict=True):
             tensor = coming.result()
-            if number + 1 < len(table):
-                coming = begin(number + 1)
-            yield entry, tensor
+            if following is not None:
+                coming = thread.submit(reader.open, following.megatron, following.layer)
+            for name, ranges in zip(
+                entry.hugging_face, row_ranges(entry, model, num_rows=vocabulary.size), strict=True
+            ):
+                yield name, tensor, ranges

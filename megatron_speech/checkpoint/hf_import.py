@@ -31,7 +31,7 @@ from megatron_speech.checkpoint.hf_mapping import (
     require_shapes,
 )
 from megatron_speech.checkpoint.hf_weights import HuggingFaceWeights, weight_files
-from megatron_speech.checkpoint.weights import FILE, write_weights
+from megatron_speech.checkpoint.weights_writer import FILE, write_weights
 from megatron_speech.config.convert import ConvertFromHfConfig
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parallel import ParallelConfig

@@ -18,6 +18,7 @@ F MLP width, E gate and up (2 F).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -156,14 +157,20 @@ def join(parts: Sequence[Tensor], entry: Entry, model: ModelConfig) -> Tensor:
     return torch.cat(list(parts)) if entry.join == "stacked" else parts[0]
 
 
-def split(joined: Tensor, entry: Entry, model: ModelConfig) -> list[list[Tensor]]:
-    """Inverse of `join`, without a copy: for each Hugging Face tensor, the pieces that make it, one below the other."""
-    if entry.join == "query groups":
-        sizes = _sizes(model, num_rows=0)
-        rows = [sizes[letters[0]] // model.num_query_groups for letters in entry.hugging_face.values()]
-        grouped = joined.reshape(model.num_query_groups, sum(rows), *joined.shape[1:])
-        return [list(part) for part in grouped.split(rows, dim=1)]
-    return [[part] for part in joined.chunk(2)] if entry.join == "stacked" else [[joined]]
+def row_ranges(entry: Entry, model: ModelConfig, *, num_rows: int) -> list[list[tuple[int, int]]]:
+    """Inverse of `join`: for each Hugging Face tensor, the rows (first, end) of the megatron tensor that make it.
+
+    num_rows: rows of the embedding that are wanted, from its first on.
+    """
+    sizes = _sizes(model, num_rows=num_rows)
+    rows = [sizes[letters[0]] for letters in entry.hugging_face.values()]
+    groups = model.num_query_groups if entry.join == "query groups" else 1
+    ends = list(itertools.accumulate(count // groups for count in rows))
+    starts = [0, *ends[:-1]]
+    return [
+        [(group * ends[-1] + start, group * ends[-1] + end) for group in range(groups)]
+        for start, end in zip(starts, ends, strict=True)
+    ]
 
 
 def require_shapes(found: Mapping[str, Shape], expected: Mapping[str, Shape], *, holder: str, config: str) -> None:

@@ -1,9 +1,9 @@
 """Safetensors files written in one pass: header first, from shapes alone, then tensor after tensor as they arrive.
 
 The format asks for nothing more: a length, a JSON header of byte ranges, the bytes. Knowing all shapes beforehand, no
-tensor has to wait for another one, and a tensor is done with when the next one is asked for. Every file is on the disk
-before its successor begins, and gets its name only then. Many tensors are split over several files with an index, in
-the form that transformers and vLLM read.
+tensor has to wait for another one, and none has to be in memory: rows are read into the buffers that go to the disk.
+Every file is on the disk before its successor begins, and gets its name only then. Many tensors are split over several
+files with an index, in the form that transformers and vLLM read.
 """
 
 from __future__ import annotations
@@ -13,22 +13,32 @@ import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from megatron_speech.artifact import write_atomic
-from megatron_speech.checkpoint.direct_file import open_direct
+from megatron_speech.checkpoint.direct_file import DirectFile, open_direct
 from megatron_speech.checkpoint.hf_mapping import Shape
 from megatron_speech.checkpoint.hf_weights import INDEX, SINGLE
 
 _FORMATS = {torch.float32: "F32", torch.bfloat16: "BF16"}
 
 
+class Rows(Protocol):
+    """A tensor that can be read by rows."""
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    def read(self, first: int, end: int, out: Tensor) -> None:
+        """Put rows `first` to `end` into `out`."""
+
+
 def write_safetensors(
     folder: Path,
-    tensors: Iterable[tuple[str, Sequence[Tensor]]],
+    tensors: Iterable[tuple[str, Rows, Sequence[tuple[int, int]]]],
     *,
     shapes: Mapping[str, Shape],
     dtype: torch.dtype,
@@ -37,7 +47,7 @@ def write_safetensors(
     """Write all `tensors`, in the order of `shapes`, to files of at most `max_bytes` (but at least one tensor each).
 
     Args:
-        tensors: name and the pieces that make it, one below the other.
+        tensors: name, where to read, and the ranges of rows (first, end) that make the tensor, one below the other.
 
     Returns:
         Size and xxh3-128 of every file, by name.
@@ -51,10 +61,10 @@ def write_safetensors(
         with open_direct(draft) as file:
             file.write(torch.frombuffer(bytearray(header), dtype=torch.uint8), torch.uint8)
             for name in names:
-                got, pieces = next(coming)
+                got, rows, ranges = next(coming)
                 assert got == name, f"{got} arrived where {name} was due"
-                for piece in pieces:
-                    file.write(piece, dtype)
+                for first, end in ranges:
+                    _copy(file, rows, first, end, row_shape=shapes[name][1:], dtype=dtype)
             sums[file_name] = {"bytes": file.size, "xxh3": file.finish()}
         announced = len(header) + sum(math.prod(shapes[name]) for name in names) * dtype.itemsize
         assert file.size == announced, f"{file_name}: {file.size} bytes written, {announced} announced"
@@ -66,6 +76,21 @@ def write_safetensors(
             folder / INDEX, json.dumps({"metadata": {"total_size": total}, "weight_map": weight_map}, indent=1)
         )
     return sums
+
+
+def _copy(file: DirectFile, rows: Rows, first: int, end: int, *, row_shape: Shape, dtype: torch.dtype) -> None:
+    """Append rows `first` to `end`: read into the file's own memory where nothing has to be converted or cut."""
+    row_bytes = math.prod(row_shape) * dtype.itemsize
+    while first < end:
+        fitting = min(end - first, file.room // row_bytes)
+        count = max(1, fitting)
+        if fitting and rows.dtype == dtype:
+            rows.read(first, first + count, file.take(count * row_bytes).view(dtype).view(count, *row_shape))
+        else:
+            block = torch.empty(count, *row_shape, dtype=rows.dtype)
+            rows.read(first, first + count, block)
+            file.write(block, dtype)
+        first += count
 
 
 def _shards(shapes: Mapping[str, Shape], *, dtype: torch.dtype, max_bytes: int) -> dict[str, list[str]]:

@@ -35,7 +35,7 @@ from transformers import AutoModelForCausalLM
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.hf_export import convert_to_hf
 from megatron_speech.checkpoint.hf_mapping import megatron_shapes
-from megatron_speech.checkpoint.weights import write_weights
+from megatron_speech.checkpoint.weights_writer import write_weights
 from megatron_speech.config.convert import ConvertToHfConfig
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.vocabulary import Vocabulary

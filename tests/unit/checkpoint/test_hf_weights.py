@@ -145,6 +145,16 @@ def test_buffers_of_old_exports_are_left_out(tmp_path: Path) -> None:
     assert HuggingFaceWeights(tmp_path).shapes == {"a": (2,)}
 
 
+class InMemory:
+    """A tensor as the writer wants it."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor, self.dtype = tensor, tensor.dtype
+
+    def read(self, first: int, end: int, out: torch.Tensor) -> None:
+        out.copy_(self.tensor[first:end])
+
+
 @pytest.mark.parametrize(
     ("dtype", "max_bytes", "files"),
     [
@@ -157,8 +167,10 @@ def test_buffers_of_old_exports_are_left_out(tmp_path: Path) -> None:
 def test_what_is_written_is_read_by_safetensors(tmp_path: Path, dtype: torch.dtype, max_bytes: int, files: int) -> None:
     ours = {"a": torch.randn(30, 40), "b": torch.randn(7), "c": torch.randn(5, 3)}
     shapes = {name: tuple(each.shape) for name, each in ours.items()}
-    pieces = ((name, list(each.split(4))) for name, each in ours.items())
-    sums = write_safetensors(tmp_path, pieces, shapes=shapes, dtype=dtype, max_bytes=max_bytes)
+    # Every tensor from ranges of rows in another order.
+    mixed = {name: torch.cat([each[3:], each[:3]]) for name, each in ours.items()}
+    tensors = ((name, InMemory(each), [(len(each) - 3, len(each)), (0, len(each) - 3)]) for name, each in mixed.items())
+    sums = write_safetensors(tmp_path, tensors, shapes=shapes, dtype=dtype, max_bytes=max_bytes)
     assert {path.name for path in tmp_path.glob("*.safetensors")} == set(sums) and len(sums) == files
     assert (tmp_path / "model.safetensors.index.json").is_file() == (files > 1)
     assert all((tmp_path / name).stat().st_size == each["bytes"] for name, each in sums.items())
@@ -168,9 +180,23 @@ def test_what_is_written_is_read_by_safetensors(tmp_path: Path, dtype: torch.dty
     assert HuggingFaceWeights(tmp_path).shapes == shapes
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rows_that_straddle_or_exceed_the_buffers_arrive_whole(tmp_path: Path, dtype: torch.dtype) -> None:
+    ours = {"odd": torch.randn(1999, 1001), "long": torch.randn(2, 3_000_001), "tail": torch.randn(5)}
+    write_safetensors(
+        tmp_path,
+        ((name, InMemory(each), [(0, len(each))]) for name, each in ours.items()),
+        shapes={name: tuple(each.shape) for name, each in ours.items()},
+        dtype=dtype,
+        max_bytes=10**9,
+    )
+    theirs = load_file(tmp_path / "model.safetensors")
+    assert all(torch.equal(theirs[name], each.to(dtype)) for name, each in ours.items())
+
+
 def test_a_failed_write_leaves_no_file_of_that_name(tmp_path: Path) -> None:
     def tensors():
-        yield "a", [torch.zeros(2)]
+        yield "a", InMemory(torch.zeros(2)), [(0, 2)]
         raise RuntimeError("the disk is full")
 
     with pytest.raises(RuntimeError, match="the disk is full"):
