@@ -19,6 +19,8 @@ import xxhash
 Kind = Literal["documents", "rows"]
 
 FORMAT = 1
+TAR_BLOCK = 512
+"""Tar headers and paddings are multiples of this."""
 FOLDER_INDEX = "shards.json"
 
 
@@ -31,6 +33,11 @@ class Member(NamedTuple):
     """Payload bytes."""
     checksum: str
     """xxh3_64 in hexadecimal over header, payload and padding."""
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Bytes of the member with its tar header and its padding."""
+        return self.offset - TAR_BLOCK, self.offset + -(-self.size // TAR_BLOCK) * TAR_BLOCK
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from megatron_speech.data.container import BLOCK_TOKENS
+from megatron_speech.data.block_writer import BLOCK_TOKENS
 from megatron_speech.data.rows import Ints
 
 WINDOW = 1 << 16

@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from megatron_speech.artifact import is_made, make_artifact
 from megatron_speech.config.tokens import PackConfig
-from megatron_speech.data.container import BlockFolder, BlockWriter
+from megatron_speech.data.block_folder import BlockFolder
+from megatron_speech.data.block_writer import BlockWriter
 from megatron_speech.data.layout import Layout, best_fit_rows, concat
 from megatron_speech.data.rows import Ints, RowBlock, write_rows
 from megatron_speech.data.shards import totals

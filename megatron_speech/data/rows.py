@@ -16,7 +16,8 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from megatron_speech.data.container import BlockFolder, BlockWriter
+from megatron_speech.data.block_folder import BlockFolder
+from megatron_speech.data.block_writer import BlockWriter
 from megatron_speech.data.document import Row
 from megatron_speech.vocabulary import Vocabulary
 

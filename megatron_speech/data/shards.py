@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from megatron_speech.data.container import BLOCK_TOKENS, SHARD_TOKENS, BlockFolder, BlockWriter
+from megatron_speech.data.block_folder import BlockFolder
+from megatron_speech.data.block_writer import BLOCK_TOKENS, SHARD_TOKENS, BlockWriter
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.index import FolderIndex
 from megatron_speech.vocabulary import Vocabulary
