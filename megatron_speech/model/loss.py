@@ -14,6 +14,8 @@ Letters: B rows, S tokens of a row.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -23,28 +25,20 @@ TEXT, SPEECH = 0, 1
 def training_loss(
     losses: Tensor, *, loss_mask: Tensor, speech_targets: Tensor, source: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """(weighted loss sum, int32 number of targets): what megatron's schedule takes.
+    """(weighted loss sum, sums): what is differentiated, and what is measured, of one micro-batch.
 
     losses float32, loss_mask 0 or 1 and speech_targets bool are [B, S] or flattened; source [B] numbers the rows of
-    `weights` [num_sources, 2].
+    `weights` [num_sources, 2]. The sums [num_sources, 2 (TEXT, SPEECH), 2 (loss sum, targets)] are float64, unweighted
+    and without a gradient; add them over micro-batches, ranks and steps.
     """
-    mask = loss_mask.flatten()
-    weight = weights.to(losses.dtype).flatten()[_cells(speech_targets, source)] * mask
-    return (losses.flatten() * weight).sum(), mask.sum(dtype=torch.int32)
-
-
-@torch.no_grad()
-def loss_sums(losses: Tensor, *, loss_mask: Tensor, speech_targets: Tensor, source: Tensor, num_sources: int) -> Tensor:
-    """Sums [num_sources, 2 (TEXT, SPEECH), 2 (loss sum, targets)] float64, unweighted; add them over ranks and steps.
-
-    Arguments as in `training_loss`.
-    """
-    mask = loss_mask.flatten().to(torch.float64)
-    cells = _cells(speech_targets, source)
-    sums = torch.zeros(num_sources * 2, 2, dtype=torch.float64, device=losses.device)
-    sums[:, 0].index_add_(0, cells, losses.detach().flatten() * mask)
-    sums[:, 1].index_add_(0, cells, mask)
-    return sums.view(num_sources, 2, 2)
+    mask, losses = loss_mask.flatten(), losses.flatten()
+    cells = (source.long()[:, None] * 2 + speech_targets.reshape(len(source), -1)).flatten()  # 2 * source + modality
+    with torch.no_grad():
+        counted = mask.to(torch.float64)
+        sums = torch.zeros(weights.numel(), 2, dtype=torch.float64, device=losses.device)
+        sums.index_add_(0, cells, torch.stack([losses * counted, counted], dim=1))
+    weight = weights.flatten()[cells].to(losses.dtype) * mask
+    return (losses * weight).sum(), sums.view(*weights.shape, 2)
 
 
 def total_weight(sums: Tensor, weights: Tensor) -> Tensor:
@@ -52,12 +46,10 @@ def total_weight(sums: Tensor, weights: Tensor) -> Tensor:
     return (sums[..., 1] * weights).sum()
 
 
-def trained_targets(sums: Tensor, weights: Tensor) -> tuple[int, int]:
+def trained_targets(sums: Tensor, weights: Sequence[Sequence[float]]) -> tuple[int, int]:
     """(text, speech) targets counted in `sums` that weigh something; those of weight 0 are measured, not trained on."""
-    trained = (sums[..., 1] * (weights > 0)).sum(0)
-    return int(trained[TEXT]), int(trained[SPEECH])
-
-
-def _cells(speech_targets: Tensor, source: Tensor) -> Tensor:
-    """int64 [B*S], 2 * source + modality of every target."""
-    return (source.long()[:, None] * 2 + speech_targets.reshape(len(source), -1).long()).flatten()
+    trained = [0, 0]
+    for cells, cell_weights in zip(sums.tolist(), weights, strict=True):
+        for modality in (TEXT, SPEECH):
+            trained[modality] += int(cells[modality][1]) if cell_weights[modality] > 0 else 0
+    return trained[TEXT], trained[SPEECH]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-from torch import Tensor
 
 from megatron_speech.checkpoint.distributed import save_checkpoint
 from megatron_speech.checkpoint.folder import keep_newest, step_folder
@@ -48,20 +46,7 @@ def train(run: Run, state: TrainState, stop_request: StopRequest) -> TrainState:
     if config.train.stop_at_step is not None:
         last_step = min(last_step, config.train.stop_at_step)
     for hosts in _batches(run, state, last_step):
-        lr = learning_rate(state.step, config=config.optimizer, total_steps=run.total_steps)
-        sums, grad_norm = train_step(
-            run.engine,
-            hosts,
-            lr=lr,
-            weight_decay=config.optimizer.weight_decay,
-            text_frozen=state.step < config.train.freeze_text_steps,
-        )
-        state = _after(run, state, sums)
-        if not (sums.isfinite().all() and math.isfinite(grad_norm)):
-            raise FloatingPointError(f"step {state.step}: loss or gradient norm is not finite; nothing of it was saved")
-        run.log.count(config.train.global_batch_size * config.data.seq_length)
-        if state.step % config.logging.every_steps == 0 or state.step == last_step:
-            run.log.log_step(state, sums, lr=lr, grad_norm=grad_norm)
+        state = advance(run, state, hosts, last=state.step + 1 == last_step)
 
         # Once in a while: evaluate on held-out rows. The end of the run does it anyway.
         every = config.logging.validate_every_steps
@@ -75,6 +60,30 @@ def train(run: Run, state: TrainState, stop_request: StopRequest) -> TrainState:
         if stopping:
             logger.info("stopped by a signal after step %d; resume to go on", state.step)
             break
+    return state
+
+
+def advance(run: Run, state: TrainState, hosts: Sequence[HostBatch], *, last: bool) -> TrainState:
+    """One step on this rank's micro-batches; FloatingPointError unless its loss and gradients are finite.
+
+    It is logged every so many steps, and when it is the `last`. Collective.
+    """
+    config = run.config
+    lr = learning_rate(state.step, config=config.optimizer, total_steps=run.total_steps)
+    sums, grad_norm = train_step(
+        run.engine,
+        hosts,
+        lr=lr,
+        weight_decay=config.optimizer.weight_decay,
+        text_frozen=state.step < config.train.freeze_text_steps,
+    )
+    text, speech = trained_targets(sums, config.data.loss_weights)
+    state = state.after(samples=config.train.global_batch_size, text_tokens=text, speech_tokens=speech)
+    if not (sums.isfinite().all() and math.isfinite(grad_norm)):
+        raise FloatingPointError(f"step {state.step}: loss or gradient norm is not finite; nothing of it was saved")
+    run.log.count(config.train.global_batch_size * config.data.seq_length)
+    if last or state.step % config.logging.every_steps == 0:
+        run.log.log_step(state, sums, lr=lr, grad_norm=grad_norm)
     return state
 
 
@@ -96,12 +105,8 @@ def _batches(run: Run, state: TrainState, last_step: int) -> Iterator[list[HostB
     return read_ahead(steps, lambda numbers: collate(reader.rows(numbers)), microbatches=config.data.prefetch)
 
 
-def _after(run: Run, state: TrainState, sums: Tensor) -> TrainState:
-    text, speech = trained_targets(sums, run.engine.loss_weights.cpu())
-    return state.after(samples=run.config.train.global_batch_size, text_tokens=text, speech_tokens=speech)
-
-
 def _save(run: Run, state: TrainState) -> None:
+    run.log.write()  # a resumed run keeps the lines up to its checkpoint
     checkpoints = run.config.folder / "checkpoints"
     save_checkpoint(
         step_folder(checkpoints, state.step),

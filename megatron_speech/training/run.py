@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import statistics
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,10 @@ def _pretrain(
         engine = build_engine(config, vocabulary=outline.vocabulary, load_base=checkpoint is None)
         state = _state_to_start_from(config, engine, checkpoint)
         run = _assemble(config, outline, engine, first_step=state.step)
-        state = train(run, state, stop_request)
-        if state.step >= outline.total_steps:
-            _finish(run, state)
-        run.log.close()
+        with closing(run.log):
+            state = train(run, state, stop_request)
+            if state.step >= outline.total_steps:
+                _finish(run, state)
     finally:
         groups.shutdown()
 

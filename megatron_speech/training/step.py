@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from megatron_speech.checkpoint.distributed import unwrap
 from megatron_speech.data.batch import Batch, HostBatch, to_device
 from megatron_speech.model.forward import forward
-from megatron_speech.model.loss import loss_sums, total_weight, training_loss
+from megatron_speech.model.loss import total_weight, training_loss
 from megatron_speech.parallel import groups
 from megatron_speech.platform import standin
 from megatron_speech.training.context_split import split_over_context
@@ -107,8 +107,10 @@ def _run_schedule(
         micro_batch_size=1,
         forward_only=forward_only,
     )
-    dist.all_reduce(sums, group=groups.data_parallel_group())
-    dist.broadcast(sums, src=groups.last_stage_rank(), group=groups.pipeline_group())
+    if groups.data_parallel_group().size() > 1:
+        dist.all_reduce(sums, group=groups.data_parallel_group())
+    if groups.pipeline_group().size() > 1:
+        dist.broadcast(sums, src=groups.last_stage_rank(), group=groups.pipeline_group())
     return sums.cpu()
 
 
@@ -123,10 +125,15 @@ def _forward_step(data: Iterator[Batch], model: nn.Module, *, weights: Tensor, s
 
 def _loss(losses: Tensor, *, batch: Batch, weights: Tensor, sums: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """(weighted loss sum, targets, nothing else): what the schedule differentiates and counts; adds to `sums`."""
-    targets = {"loss_mask": batch.loss_mask, "speech_targets": batch.speech_targets, "source": batch.source}
-    sums += loss_sums(losses, **targets, num_sources=len(sums))
-    loss, count = training_loss(losses, **targets, weights=weights)
-    return loss, count, {}
+    loss, found = training_loss(
+        losses,
+        loss_mask=batch.loss_mask,
+        speech_targets=batch.speech_targets,
+        source=batch.source,
+        weights=weights,
+    )
+    sums += found
+    return loss, found[..., 1].sum().int(), {}
 
 
 def _finalize(

@@ -145,7 +145,7 @@ def _check_layout(
     hosts = [collate(mine[first : first + at_once]) for first in range(0, len(mine), at_once)]
     sums, norm = train_step(engine, hosts, lr=0.0, weight_decay=0.0)
     assert torch.equal(sums[..., 1], truth["counts"].double())
-    assert total_loss(sums, engine.loss_weights) == pytest.approx(float(truth.pop("loss")), rel=RELATIVE)
+    assert total_loss(sums, engine.loss_weights.tolist()) == pytest.approx(float(truth.pop("loss")), rel=RELATIVE)
     del truth["counts"]
     assert norm == pytest.approx(float(sum(part.square().sum() for part in truth.values()).sqrt()), rel=RELATIVE)
     if not config.parallel.use_distributed_optimizer:  # which leaves each rank a part; the norm is of the whole
@@ -163,6 +163,6 @@ def _check_nothing(rank: int, world_size: int, init_method: str, config: Pretrai
     engine = _start(rank, world_size, init_method, config)
     before = [parameter.detach().clone() for parameter in engine.chunks[0].parameters()]
     sums, norm = train_step(engine, [collate([_empty(row)]) for row in _rows(config)], lr=1e-2, weight_decay=0.0)
-    assert not sums.any() and norm == 0 and total_loss(sums, engine.loss_weights) == 0
+    assert not sums.any() and norm == 0 and total_loss(sums, engine.loss_weights.tolist()) == 0
     assert mean_losses(sums, ["text", "paired"]) == task_losses(sums, ["text", "synthesis"]) == {}
     assert all(map(torch.equal, before, engine.chunks[0].parameters()))
