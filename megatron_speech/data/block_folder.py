@@ -15,7 +15,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from megatron_speech.data.index import FolderIndex, Kind, ShardIndex
+from megatron_speech.data.index import FolderIndex
+from megatron_speech.data.sidecar import Kind, ShardIndex
+from megatron_speech.data.tar_blocks import is_zero
 from megatron_speech.vocabulary import Vocabulary
 
 
@@ -35,7 +37,7 @@ class BlockFolder:
             vocabulary.require(self.index.vocabulary, holder=str(folder))
         self._open_limit = open_limit
         self._maps: OrderedDict[int, mmap.mmap] = OrderedDict()
-        self._shards: dict[int, ShardIndex] = {}
+        self._shards: OrderedDict[int, ShardIndex] = OrderedDict()
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -45,23 +47,23 @@ class BlockFolder:
         return vocabulary
 
     def shard(self, number: int) -> ShardIndex:
-        """Sidecar of a shard, read on first use."""
-        if number not in self._shards:
-            entry = self.index.shards[number]
-            self._shards[number] = ShardIndex.load(self.folder, entry.name, checksum=entry.checksum)
-        return self._shards[number]
+        """Sidecar of a shard, mapped and checked on first use."""
+        if number in self._shards:
+            self._shards.move_to_end(number)
+            return self._shards[number]
+        entry = self.index.shards[number]
+        shard = self._shards[number] = ShardIndex.load(self.folder, entry.name, checksum=entry.checksum)
+        if len(self._shards) > self._open_limit:
+            self._shards.popitem(last=False)
+        return shard
 
     def member(self, shard: int, block: int, name: str, *, verify: bool = True) -> memoryview:
         """Payload of one member, a view of the memory map; ValueError names file, member and offset of any damage."""
-        entry = self.shard(shard).blocks[block].members.get(name)
-        if entry is None:
-            raise ValueError(
-                f"{self.folder / self.index.shards[shard].name}: block {block} lacks {name}; rebuild the folder"
-            )
+        entry = self.shard(shard).member(block, name)
         view = memoryview(self._map(shard))
         if verify:
             start, end = entry.span
-            if xxhash.xxh3_64_hexdigest(view[start:end]) != entry.checksum:
+            if xxhash.xxh3_64_intdigest(view[start:end]) != entry.checksum:
                 raise ValueError(
                     f"{self.folder / self.index.shards[shard].name}: block {block}, {name} at byte {entry.offset}: "
                     "checksum differs, the file is damaged; restore it or rerun the stage that wrote it"
@@ -93,8 +95,8 @@ class BlockFolder:
                     f"{path}: {size} bytes where its index states {expected}; truncated or swapped, restore it"
                 )
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        last = max((member.span[1] for member in self.shard(number).blocks[-1].members.values()), default=0)
-        if any(mapped[last:]):
+        last = self.shard(number).end
+        if not is_zero(memoryview(mapped)[last:]):
             raise ValueError(f"{path}: the end mark at byte {last} is not zero, the file is damaged; restore it")
         self._maps[number] = mapped
         if len(self._maps) > self._open_limit:

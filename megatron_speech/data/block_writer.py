@@ -2,22 +2,26 @@
 
 A shard is a plain USTAR tar with fixed times and owners, so equal content gives equal bytes; one WebDataset sample is
 one block of many documents or rows (about 4 MiB), because a tar member per document would cost more than the
-document. Price: a folder is written once, whole, and never appended to.
+document. Blocks are examined as they are written: what stands in a finished folder can be trained on. Price: a folder
+is written once, whole, and never appended to.
 """
 
 from __future__ import annotations
 
-import mmap
+import io
 import re
 import tarfile
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
+import numpy as np
 import xxhash
-from webdataset import TarWriter
 
-from megatron_speech.data.index import BlockEntry, FolderIndex, Kind, Member, ShardEntry, ShardIndex
+from megatron_speech.data.contents import MEMBERS, examine
+from megatron_speech.data.index import FolderIndex, ShardEntry
+from megatron_speech.data.sidecar import BLOCK, MEMBER, TAR_BLOCK, Kind, ShardIndex
+from megatron_speech.data.tar_blocks import header, member_info
 from megatron_speech.vocabulary import Vocabulary
 
 SHARD_TOKENS = 1 << 28
@@ -46,15 +50,13 @@ class BlockWriter:
         if (folder / "shards.json").exists():
             raise FileExistsError(f"{folder} already holds finished shards; remove it or choose another output")
         folder.mkdir(parents=True, exist_ok=True)
-        for stale in folder.glob(f"{name}-*.tar"):  # left by an attempt that did not finish
+        for stale in [*folder.glob(f"{name}-*.tar"), *folder.glob(f"{name}-*.mspx")]:  # of an attempt that failed
             stale.unlink()
         vocabulary.save(folder / "vocabulary.json")
         self.facts: dict[str, Any] = {}
-        self._folder, self._name, self._shard_tokens = folder, name, shard_tokens
+        self._folder, self._name, self._vocabulary, self._shard_tokens = folder, name, vocabulary, shard_tokens
         self._index = FolderIndex(kind=kind, vocabulary=vocabulary.fingerprint, seq_length=seq_length, shards=[])
-        self._stream: BinaryIO | None = None
-        self._blocks: list[BlockEntry] = []
-        self._tokens = 0
+        self._tar: tarfile.TarFile | None = None
 
     def __enter__(self) -> BlockWriter:
         return self
@@ -63,8 +65,8 @@ class BlockWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            if self._stream is not None:
-                self._stream.close()
+            if self._tar is not None:
+                self._tar.close()
             return
         self._finish_shard()
         if not self._index.shards:
@@ -77,66 +79,52 @@ class BlockWriter:
         """The folder's index; complete once the block has ended."""
         return self._index
 
-    def write(self, members: dict[str, bytes], *, items: int, text_tokens: int, speech_tokens: int) -> None:
-        """Append one block: `members` by extension, and what they hold."""
-        size = text_tokens + speech_tokens
-        if self._stream is not None and self._tokens + size > self._shard_tokens:
+    def write(self, members: dict[str, bytes]) -> None:
+        """Append one block of `members` by extension; ValueError says why they cannot be trained on."""
+        kind, seq_length = self._index.kind, self._index.seq_length
+        found = examine(kind, members, vocabulary=self._vocabulary, seq_length=seq_length)
+        if found.faults:
+            raise ValueError(found.faults[0].what)
+        size = found.text_tokens + found.speech_tokens
+        if self._tar is not None and self._tokens + size > self._shard_tokens:
             self._finish_shard()
-        if self._stream is None:
-            self._open_shard()
-        key = f"{self._shard.removesuffix('.tar')}-{len(self._blocks):06d}"
-        self._tar.write({"__key__": key, **members})
-        # Offsets and checksums are filled in from the finished file, see `_finish_shard`.
-        unplaced = {name: Member(0, len(payload), "") for name, payload in sorted(members.items())}
-        self._blocks.append(
-            BlockEntry(items=items, text_tokens=text_tokens, speech_tokens=speech_tokens, members=unplaced)
-        )
+        tar = self._tar or self._open_shard()
+        placed = [self._add(tar, name, members[name]) for name in MEMBERS[kind]]
+        self._members.append(placed)
+        self._blocks.append((found.items, found.text_tokens, found.speech_tokens))
         self._tokens += size
 
-    def _open_shard(self) -> None:
+    def _add(self, tar: tarfile.TarFile, name: str, payload: bytes) -> tuple[int, int, int]:
+        """Append a member; its line of the sidecar."""
+        info = member_info(self._shard, len(self._blocks), name, len(payload))
+        digest = xxhash.xxh3_64(header(info))
+        digest.update(payload)
+        digest.update(bytes(-len(payload) % TAR_BLOCK))
+        offset = tar.offset + TAR_BLOCK
+        tar.addfile(info, io.BytesIO(payload))
+        return offset, len(payload), digest.intdigest()
+
+    def _open_shard(self) -> tarfile.TarFile:
         self._shard = f"{self._name}-{len(self._index.shards):06d}.tar"
-        self._stream = (self._folder / self._shard).open("wb")
-        # An integer mtime: a float would add a PAX header to every member and end byte-reproducibility.
-        self._tar = TarWriter(self._stream, user="", group="", mode=0o444, mtime=0, encoder=False)
-        self._blocks, self._tokens = [], 0
+        self._tar = tarfile.open(self._folder / self._shard, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+        self._blocks: list[tuple[int, int, int]] = []
+        self._members: list[list[tuple[int, int, int]]] = []
+        self._tokens = 0
+        return self._tar
 
     def _finish_shard(self) -> None:
-        if self._stream is None:
+        if self._tar is None:
             return
         self._tar.close()
-        self._stream.close()
-        self._stream = None
-        index = _locate_members(self._folder / self._shard, self._blocks)
-        self._index.shards.append(
-            ShardEntry(
-                name=self._shard,
-                items=sum(block.items for block in index.blocks),
-                text_tokens=sum(block.text_tokens for block in index.blocks),
-                speech_tokens=sum(block.speech_tokens for block in index.blocks),
-                checksum=index.save(self._folder),
-            )
+        self._tar = None
+        shard = ShardIndex(
+            shard=self._shard,
+            kind=self._index.kind,
+            vocabulary=self._index.vocabulary,
+            seq_length=self._index.seq_length,
+            num_bytes=(self._folder / self._shard).stat().st_size,
+            names=MEMBERS[self._index.kind],
+            blocks=np.array(self._blocks, BLOCK),
+            members=np.array(self._members, MEMBER),
         )
-
-
-def _locate_members(path: Path, blocks: list[BlockEntry]) -> ShardIndex:
-    """The sidecar of the finished tar at `path`, whose members stand in the order of `blocks`."""
-    with tarfile.open(path, "r:") as tar, path.open("rb") as file:
-        view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        found = iter(tar)
-        placed = []
-        for block in blocks:
-            members = {}
-            for name, unplaced in block.members.items():
-                info = next(found)
-                assert info.name.endswith("." + name) and info.size == unplaced.size, (info.name, name)
-                start, end = Member(info.offset_data, info.size, "").span
-                members[name] = Member(info.offset_data, info.size, xxhash.xxh3_64_hexdigest(view[start:end]))
-            placed.append(
-                BlockEntry(
-                    items=block.items,
-                    text_tokens=block.text_tokens,
-                    speech_tokens=block.speech_tokens,
-                    members=members,
-                )
-            )
-        return ShardIndex(shard=path.name, num_bytes=len(view), blocks=placed)
+        self._index.shards.append(ShardEntry.of(shard, checksum=shard.save(self._folder)))

@@ -1,10 +1,9 @@
-"""What lies where in a folder of shards: one sidecar per shard, one list of shards per folder.
+"""The list of a folder's shards, ``shards.json``: one line per shard, with the checksum of its sidecar.
 
-A sidecar ``<shard>.index.json`` holds, per block and member, the payload's byte offset, its size and an xxh3 checksum
-over its tar header, payload and padding, so that no byte of a shard can change unnoticed. The folder's ``shards.json``
-holds the checksum of every sidecar: one short string identifies a whole folder. Sidecars are independent of each other
-(nothing is merged, whatever the corpus's size) and can be rebuilt from the tars. Price: JSON costs about 100 bytes per
-member, 0.01 % of a block of 4 MiB.
+A sidecar holds the checksums of its tar, the list those of the sidecars: one short string identifies a whole folder.
+Shards are independent of each other, nothing is merged whatever the corpus's size, and `tools/index_shards.py` makes
+sidecars and list again from the tars. Price: about 200 bytes per shard that are parsed at every start, 1 MB for a
+trillion tokens.
 """
 
 from __future__ import annotations
@@ -12,81 +11,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import xxhash
 
-Kind = Literal["documents", "rows"]
+from megatron_speech.data.sidecar import FORMAT, REBUILD, Kind, ShardIndex
 
-FORMAT = 1
-TAR_BLOCK = 512
-"""Tar headers and paddings are multiples of this."""
 FOLDER_INDEX = "shards.json"
-
-
-class Member(NamedTuple):
-    """One file of a block inside the tar."""
-
-    offset: int
-    """First byte of the payload."""
-    size: int
-    """Payload bytes."""
-    checksum: str
-    """xxh3_64 in hexadecimal over header, payload and padding."""
-
-    @property
-    def span(self) -> tuple[int, int]:
-        """Bytes of the member with its tar header and its padding."""
-        return self.offset - TAR_BLOCK, self.offset + -(-self.size // TAR_BLOCK) * TAR_BLOCK
-
-
-@dataclass(frozen=True, kw_only=True)
-class BlockEntry:
-    """One WebDataset sample: many documents or rows at once."""
-
-    items: int
-    """Documents or rows."""
-    text_tokens: int
-    """Text and special ids, padding excluded."""
-    speech_tokens: int
-    """Speech ids."""
-    members: dict[str, Member]
-    """By extension, such as ``tokens.i32``."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShardIndex:
-    """The sidecar of one tar."""
-
-    shard: str
-    """File name of the tar."""
-    num_bytes: int
-    """Size of the tar; another size means truncation or a swap."""
-    blocks: list[BlockEntry]
-    """In file order."""
-
-    def save(self, folder: Path) -> str:
-        """Write the sidecar; returns its checksum."""
-        blocks = [[b.items, b.text_tokens, b.speech_tokens, b.members] for b in self.blocks]
-        return _save(sidecar(folder, self.shard), {"shard": self.shard, "bytes": self.num_bytes, "blocks": blocks})
-
-    @classmethod
-    def load(cls, folder: Path, shard: str, *, checksum: str) -> ShardIndex:
-        """Read the sidecar of `shard`; ValueError unless it is the very one that `checksum` names."""
-        path = sidecar(folder, shard)
-        values = _load(path, checksum=checksum)
-        if values["shard"] != shard:
-            raise ValueError(f"{path}: describes {values['shard']}, not {shard}; the files were swapped, restore them")
-        blocks = [
-            BlockEntry(
-                items=items,
-                text_tokens=text,
-                speech_tokens=speech,
-                members={name: Member(*member) for name, member in members.items()},
-            )
-            for items, text, speech, members in values["blocks"]
-        ]
-        return cls(shard=shard, num_bytes=values["bytes"], blocks=blocks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +34,17 @@ class ShardEntry:
     """Speech ids."""
     checksum: str
     """xxh3_128 of the sidecar, which holds the checksums of the tar."""
+
+    @classmethod
+    def of(cls, shard: ShardIndex, *, checksum: str) -> ShardEntry:
+        """The line of a shard whose saved sidecar has this checksum."""
+        return cls(
+            name=shard.shard,
+            items=shard.total("items"),
+            text_tokens=shard.total("text_tokens"),
+            speech_tokens=shard.total("speech_tokens"),
+            checksum=checksum,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,53 +83,42 @@ class FolderIndex:
         return xxhash.xxh3_128_hexdigest("".join(f"{s.name} {s.checksum}\n" for s in self.shards).encode())
 
     def save(self, folder: Path) -> None:
-        """Write ``shards.json``."""
-        values = {"kind": self.kind, "vocabulary": self.vocabulary, "seq_length": self.seq_length, "facts": self.facts}
-        _save(folder / FOLDER_INDEX, {**values, "shards": [vars(shard) for shard in self.shards]})
+        """Write ``shards.json`` under its final name when complete."""
+        values = {"format": FORMAT, "kind": self.kind, "vocabulary": self.vocabulary, "seq_length": self.seq_length}
+        head = _json({**values, "facts": self.facts})
+        lines = ",\n".join(_json(vars(shard)) for shard in self.shards)
+        path = folder / FOLDER_INDEX
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text(_signed(f'{head[:-1]},"shards":[\n{lines}\n]}}'), encoding="utf-8")
+        temporary.replace(path)
 
     @classmethod
     def load(cls, folder: Path) -> FolderIndex:
-        """Read ``shards.json``; FileNotFoundError where a folder holds no finished shards."""
+        """Read ``shards.json``.
+
+        Raises:
+            FileNotFoundError: the folder holds no finished shards.
+            ValueError: the file is damaged, or of another version.
+        """
         path = folder / FOLDER_INDEX
         if not path.is_file():
             raise FileNotFoundError(
                 f"{folder} holds no {FOLDER_INDEX}: not a finished folder of shards; run the stage that makes it"
             )
-        values = _load(path)
-        shards = [ShardEntry(**shard) for shard in values.pop("shards")]
-        return cls(**{key: values[key] for key in ("kind", "vocabulary", "seq_length", "facts")}, shards=shards)
+        content = path.read_bytes()
+        body = b"\n".join(content.split(b"\n")[1:-2])
+        if _signed(body.decode(errors="replace")).encode() != content:
+            raise ValueError(f"{path}: content does not match its checksum; edited or damaged, {REBUILD}")
+        values = json.loads(body)
+        if values.pop("format") != FORMAT:
+            raise ValueError(f"{path}: another format than {FORMAT}, which this version reads; {REBUILD}")
+        return cls(**{**values, "shards": [ShardEntry(**shard) for shard in values["shards"]]})
 
 
-def sidecar(folder: Path, shard: str) -> Path:
-    """Where the sidecar of a tar lies."""
-    return folder / (shard.removesuffix(".tar") + ".index.json")
+def _signed(body: str) -> str:
+    """A JSON object of a body and its checksum; equal exactly when every byte is."""
+    return f'{{"checksum":"{xxhash.xxh3_128_hexdigest(body.encode())}","content":\n{body}\n}}\n'
 
 
-def _save(path: Path, values: dict[str, Any]) -> str:
-    """Write JSON with a checksum of its own content, which is returned."""
-    body = json.dumps({"format": FORMAT, **values}, separators=(",", ":"), ensure_ascii=False)
-    checksum = xxhash.xxh3_128_hexdigest(body.encode())
-    path.write_text(f'{{"checksum":"{checksum}","content":\n{body}\n}}\n')
-    return checksum
-
-
-def _load(path: Path, *, checksum: str | None = None) -> dict[str, Any]:
-    """Inverse of `_save`; ValueError names a file that is damaged, of another version, or not the expected one."""
-    try:
-        lines = path.read_text().split("\n")
-        stated = json.loads(lines[0] + "0}")["checksum"]
-        body = lines[1]
-    except (UnicodeDecodeError, json.JSONDecodeError, IndexError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not an index of shards (damaged or truncated); rebuild the folder") from error
-    if xxhash.xxh3_128_hexdigest(body.encode()) != stated:
-        raise ValueError(
-            f"{path}: content does not match its checksum; the file was edited or damaged, rebuild the folder"
-        )
-    if checksum is not None and stated != checksum:
-        raise ValueError(
-            f"{path}: checksum {stated[:12]} where {FOLDER_INDEX} states {checksum[:12]}; the index is stale or swapped"
-        )
-    values = json.loads(body)
-    if values["format"] != FORMAT:
-        raise ValueError(f"{path}: format={values['format']} where this version reads {FORMAT}; rebuild the folder")
-    return values
+def _json(values: Any) -> str:
+    return json.dumps(values, separators=(",", ":"), ensure_ascii=False)

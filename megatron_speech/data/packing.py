@@ -86,7 +86,7 @@ def pack_documents(output: Path, config: PackConfig) -> dict[str, Any]:
         with tqdm(total=total, desc=f"pack {config.name}", unit="tok", unit_scale=True) as bar:
             for layout in packed:
                 block = _gather(folder, catalogue, layout, config.seq_length, vocabulary.end_of_document)
-                write_rows(writer, block, vocabulary=vocabulary)
+                write_rows(writer, block)
                 num_rows += len(block.tokens)
                 padding += int((config.seq_length + 1 - block.used).sum())
                 bar.update(min(int(layout.size.sum()), total - int(bar.n)))  # neighbouring rows may share a token
@@ -104,10 +104,10 @@ def catalogue_documents(folder: BlockFolder, *, seed: int) -> Catalogue:
     """List all documents, shuffled by a hash of (seed, key); every byte of the folder is verified on the way."""
     hashes, columns = [], []
     for shard in range(len(folder.index.shards)):
-        for block, entry in enumerate(folder.shard(shard).blocks):
+        for block in range(len(folder.shard(shard))):
             folder.member(shard, block, "tokens.i32")
             length = folder.array(shard, block, "lens.i32").astype(np.int64)
-            word = entry.members["tokens.i32"].offset // 4 + np.cumsum(length) - length
+            word = folder.shard(shard).member(block, "tokens.i32").offset // 4 + np.cumsum(length) - length
             target = folder.array(shard, block, "target.i32")
             columns.append(np.stack([np.full_like(length, shard), word, length + 1, target]))
             lines = bytes(folder.member(shard, block, "meta.jsonl")).splitlines()

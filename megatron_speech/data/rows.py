@@ -2,8 +2,9 @@
 
 Per block of K rows: ``tokens.i32`` [K, S+1]; ``cu.i32`` document starts and S of each row, row k from ``cuptr.i32``[k]
 to [k+1]; ``document.i64`` the input document of each start (-1: padding); ``context.i32`` [n, 2] spans without targets,
-by ``contextptr.i32``; ``row.u64`` an xxh3 checksum of each row's tokens. A row costs one contiguous range of 4(S+1)
-bytes; its checksum is compared at every read, the small members' at first touch. Price: 8 bytes per row.
+by ``contextptr.i32``; ``used.i32`` [K] tokens before padding; ``row.u64`` an xxh3 checksum of each row's tokens. A row
+costs one contiguous range of 4(S+1) bytes; its checksum is compared at every read, the small members' at first touch.
+Price: 12 bytes per row.
 """
 
 from __future__ import annotations
@@ -38,17 +39,14 @@ class RowBlock:
     """[K] tokens of each row before its padding."""
 
 
-def write_rows(writer: BlockWriter, block: RowBlock, *, vocabulary: Vocabulary) -> None:
-    """Append `block`; text and speech tokens are counted over the labels, padding apart."""
+def write_rows(writer: BlockWriter, block: RowBlock) -> None:
+    """Append `block`."""
     num_rows, width = block.tokens.shape
     row, at, document = block.starts.T
     assert at.max() < width - 1, "a document starts behind the last input"
     counts = np.bincount(row, minlength=num_rows)
     cu = np.full(len(at) + num_rows, width - 1, np.int64)
     cu[np.arange(len(at)) + row] = at  # each earlier row has added its closing S
-    labels = block.tokens[:, 1:]
-    real = np.arange(1, width) < block.used[:, None]
-    speech = int((real & (labels >= vocabulary.first_speech_id)).sum())
     checksums = [xxhash.xxh3_64_intdigest(row.tobytes()) for row in block.tokens.astype("<i4", copy=False)]
     writer.write(
         {
@@ -59,10 +57,8 @@ def write_rows(writer: BlockWriter, block: RowBlock, *, vocabulary: Vocabulary) 
             "context.i32": block.context[:, 1:].astype("<i4").tobytes(),
             "contextptr.i32": _pointers(np.bincount(block.context[:, 0], minlength=num_rows)),
             "row.u64": np.array(checksums, "<u8").tobytes(),
-        },
-        items=num_rows,
-        text_tokens=int(real.sum()) - speech,
-        speech_tokens=speech,
+            "used.i32": block.used.astype("<i4").tobytes(),
+        }
     )
 
 
@@ -91,7 +87,7 @@ class RowFolder:
         tokens = self._blocks.array(shard, block, "tokens.i32", verify=False)[k * width : (k + 1) * width].copy()
         if xxhash.xxh3_64_intdigest(tokens.tobytes()) != checksums[k]:
             name = self.index.shards[shard].name
-            byte = self._blocks.shard(shard).blocks[block].members["tokens.i32"].offset + k * width * 4
+            byte = self._blocks.shard(shard).member(block, "tokens.i32").offset + k * width * 4
             raise ValueError(
                 f"{self._blocks.folder / name}: block {block}, row {k} of tokens.i32 at byte {byte}: checksum differs, "
                 "the file is damaged; restore it or pack again"
@@ -108,8 +104,8 @@ class RowFolder:
     def verify(self) -> None:
         """Read everything; ValueError at the first damage."""
         for shard in range(len(self.index.shards)):
-            for block, entry in enumerate(self._blocks.shard(shard).blocks):
-                for name in entry.members:
+            for block in range(len(self._blocks.shard(shard))):
+                for name in self._blocks.shard(shard).names:
                     self._blocks.member(shard, block, name)
 
     def _locate(self, number: int) -> tuple[int, int, int]:
@@ -122,7 +118,7 @@ class RowFolder:
         return shard, block, within - int(first[block])
 
     def _first_row_of_blocks(self, shard: int) -> Ints:
-        return np.cumsum([0, *(block.items for block in self._blocks.shard(shard).blocks)])
+        return np.concatenate([[0], np.cumsum(self._blocks.shard(shard).items)])
 
     def _read_small(self, shard: int, block: int) -> tuple[NDArray, ...]:
         """Everything but the tokens, copied out of the map, checked."""

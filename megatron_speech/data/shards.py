@@ -46,12 +46,12 @@ def write_documents(
         size = 0
         for document in documents:
             if pending and (size + len(document.tokens) > limit or len(pending) == BLOCK_DOCUMENTS):
-                _write_block(writer, pending, vocabulary)
+                _write_block(writer, pending)
                 pending, size = [], 0
             pending.append(document)
             size += len(document.tokens)
         if pending:
-            _write_block(writer, pending, vocabulary)
+            _write_block(writer, pending)
     return totals(writer.index)
 
 
@@ -63,12 +63,12 @@ def read_documents(folder: Path, *, vocabulary: Vocabulary | None = None) -> Ite
     """
     blocks = BlockFolder(folder, kind="documents", vocabulary=vocabulary)
     for shard in range(len(blocks.index.shards)):
-        for block, entry in enumerate(blocks.shard(shard).blocks):
+        for block, items in enumerate(blocks.shard(shard).items.tolist()):
             tokens = blocks.array(shard, block, "tokens.i32").copy()
             ends = np.cumsum(blocks.array(shard, block, "lens.i32"), dtype=np.int64)
             targets = blocks.array(shard, block, "target.i32")
             lines = bytes(blocks.member(shard, block, "meta.jsonl")).splitlines()
-            assert len(ends) == len(targets) == len(lines) == entry.items
+            assert len(ends) == len(targets) == len(lines) == items
             for part, target, line in zip(np.split(tokens, ends[:-1]), targets.tolist(), lines, strict=True):
                 record = orjson.loads(line)
                 yield TokenDocument(key=record["key"], tokens=part, target_start=target, meta=record["meta"])
@@ -86,43 +86,13 @@ def totals(index: FolderIndex) -> dict[str, Any]:
     }
 
 
-def _write_block(writer: BlockWriter, documents: list[TokenDocument], vocabulary: Vocabulary) -> None:
-    for document in documents:
-        _check(document, vocabulary)
-    tokens = np.concatenate([document.tokens for document in documents])
-    speech = int((tokens >= vocabulary.first_speech_id).sum())
+def _write_block(writer: BlockWriter, documents: list[TokenDocument]) -> None:
     lines = [orjson.dumps({"key": document.key, "meta": document.meta}) for document in documents]
     writer.write(
         {
-            "tokens.i32": tokens.astype("<i4").tobytes(),
+            "tokens.i32": np.concatenate([document.tokens for document in documents]).astype("<i4").tobytes(),
             "lens.i32": np.array([len(document.tokens) for document in documents], "<i4").tobytes(),
             "target.i32": np.array([document.target_start for document in documents], "<i4").tobytes(),
             "meta.jsonl": b"\n".join(lines) + b"\n",
-        },
-        items=len(documents),
-        text_tokens=len(tokens) - speech,
-        speech_tokens=speech,
+        }
     )
-
-
-def _check(document: TokenDocument, vocabulary: Vocabulary) -> None:
-    """ValueError names a document which cannot be trained on."""
-    tokens = document.tokens
-    if not len(tokens):
-        raise ValueError(f"document {document.key!r} is empty; drop it before writing shards")
-    if not 0 <= document.target_start < len(tokens):
-        raise ValueError(
-            f"document {document.key!r}: target_start={document.target_start} must lie in its {len(tokens)} tokens; "
-            "fix its layout"
-        )
-    low, high = int(tokens.min()), int(tokens.max())
-    if low < 0 or high >= vocabulary.size:
-        raise ValueError(
-            f"document {document.key!r}: ids {low} .. {high} leave the vocabulary of {vocabulary.size}; "
-            "use its own tokenizers"
-        )
-    if vocabulary.num_text_ids and (tokens == vocabulary.end_of_document).any():
-        raise ValueError(
-            f"document {document.key!r} holds the end-of-document id {vocabulary.end_of_document}, "
-            "which packing appends itself; remove it"
-        )

@@ -1,0 +1,189 @@
+"""Where every block of one tar lies: a small binary file of fixed records beside it, ``<shard>.mspx``.
+
+    header | member names | per block: its counts | per block and member: offset, size, xxh3_64 | xxh3_128 of all this
+
+A member's checksum covers its tar header, payload and padding, so that no byte of a shard can change unnoticed. A
+trillion tokens are about 4,000 shards of 250 blocks: as Python objects their members would take gigabytes per rank, now
+they are 0.2 GB of mapped files, which the ranks of a node share. Price: one more open file per shard in use, and a file
+that needs a tool to be looked at (tools/inspect_shards.py).
+"""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+Kind = Literal["documents", "rows"]
+
+FORMAT = 2
+TAR_BLOCK = 512
+"""Tar headers and paddings are multiples of this."""
+
+_MAGIC = b"msp-idx\n"
+_HEADER = np.dtype(
+    [
+        ("magic", "S8"),
+        ("format", "<u4"),
+        ("members", "<u4"),
+        ("blocks", "<i8"),
+        ("kind", "S16"),
+        ("dtype", "S8"),
+        ("seq_length", "<i8"),
+        ("num_bytes", "<i8"),
+        ("items", "<i8"),
+        ("text_tokens", "<i8"),
+        ("speech_tokens", "<i8"),
+        ("vocabulary", "S64"),
+        ("shard", "S80"),
+    ]
+)
+_NAME = np.dtype("S24")
+BLOCK = np.dtype([("items", "<i8"), ("text_tokens", "<i8"), ("speech_tokens", "<i8")])
+"""What a block holds."""
+MEMBER = np.dtype([("offset", "<i8"), ("size", "<i8"), ("checksum", "<u8")])
+"""Where a member lies; see `Member`."""
+_FOOTER_BYTES = 16
+
+
+class Member(NamedTuple):
+    """One file of a block inside the tar."""
+
+    offset: int
+    """First byte of the payload."""
+    size: int
+    """Payload bytes."""
+    checksum: int
+    """xxh3_64 over header, payload and padding."""
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Bytes of the member with its tar header and its padding."""
+        return self.offset - TAR_BLOCK, self.offset + -(-self.size // TAR_BLOCK) * TAR_BLOCK
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ShardIndex:
+    """The sidecar of one tar; B blocks of M members each."""
+
+    shard: str
+    """File name of the tar."""
+    kind: Kind
+    """What an item is."""
+    vocabulary: str
+    """Fingerprint of the vocabulary of all ids."""
+    seq_length: int
+    """S of packed rows; 0 for documents."""
+    num_bytes: int
+    """Size of the tar; another size means truncation or a swap."""
+    names: tuple[str, ...]
+    """Members of every block in file order, by extension, such as ``tokens.i32``."""
+    blocks: NDArray[np.void]
+    """[B] of `BLOCK`, in file order."""
+    members: NDArray[np.void]
+    """[B, M] of `MEMBER`."""
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    @property
+    def items(self) -> NDArray[np.int64]:
+        """[B] documents or rows per block."""
+        return self.blocks["items"]
+
+    def total(self, count: Literal["items", "text_tokens", "speech_tokens"]) -> int:
+        """Sum of a count over all blocks."""
+        return int(self.blocks[count].sum())
+
+    def member(self, block: int, name: str) -> Member:
+        """Where `name` of a block lies; KeyError where blocks have no such member."""
+        if name not in self.names:
+            raise KeyError(name)
+        return Member(*self.members[block, self.names.index(name)].item())
+
+    @property
+    def end(self) -> int:
+        """First byte behind the last member."""
+        return self.member(len(self) - 1, self.names[-1]).span[1]
+
+    def save(self, folder: Path) -> str:
+        """Write the sidecar under its final name when complete; returns its checksum."""
+        header = np.zeros((), _HEADER)
+        header["magic"], header["format"], header["dtype"] = _MAGIC, FORMAT, b"<i4"
+        header["blocks"], header["members"] = self.members.shape
+        for key in ("kind", "vocabulary", "shard"):
+            header[key] = getattr(self, key).encode()
+        for key in ("seq_length", "num_bytes"):
+            header[key] = getattr(self, key)
+        for key in ("items", "text_tokens", "speech_tokens"):
+            header[key] = self.blocks[key].sum()
+        names = np.array([name.encode() for name in self.names], _NAME)
+        body = b"".join(part.tobytes() for part in (header, names, self.blocks, self.members))
+        digest = xxhash.xxh3_128(body)
+        path = sidecar(folder, self.shard)
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_bytes(body + digest.digest())
+        temporary.replace(path)  # whoever has mapped the old file keeps it
+        return digest.hexdigest()
+
+    @classmethod
+    def load(cls, folder: Path, shard: str, *, checksum: str | None = None) -> ShardIndex:
+        """Map the sidecar of `shard`; ValueError unless it is whole, and the very one that `checksum` names."""
+        path = sidecar(folder, shard)
+        data = _mapped(path)
+        body, footer = data[:-_FOOTER_BYTES], data[-_FOOTER_BYTES:]
+        stated = bytes(footer).hex()
+        if len(data) < _HEADER.itemsize + _FOOTER_BYTES or xxhash.xxh3_128_hexdigest(body) != stated:
+            raise ValueError(f"{path}: damaged or truncated, its checksum differs; {REBUILD}")
+        if checksum is not None and stated != checksum:
+            raise ValueError(
+                f"{path}: checksum {stated[:12]} where shards.json states {checksum[:12]}; stale or swapped, {REBUILD}"
+            )
+        header = np.frombuffer(body, _HEADER, 1)[0]
+        if header["magic"] != _MAGIC or header["format"] != FORMAT:
+            raise ValueError(f"{path}: format {header['format']} where this version reads {FORMAT}; {REBUILD}")
+        if header["shard"].decode() != shard:
+            raise ValueError(f"{path}: describes {header['shard'].decode()}, not {shard}; the files were swapped")
+        return cls(**_tables(body, header), shard=shard)
+
+
+REBUILD = "rebuild it with tools/index_shards.py"
+
+
+def sidecar(folder: Path, shard: str) -> Path:
+    """Where the sidecar of a tar lies."""
+    return folder / (shard.removesuffix(".tar") + ".mspx")
+
+
+def _mapped(path: Path) -> memoryview:
+    try:
+        with path.open("rb") as file:
+            if path.stat().st_size == 0:  # cannot be mapped
+                return memoryview(b"")
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} is missing; {REBUILD}") from error
+
+
+def _tables(body: memoryview, header: np.void) -> dict[str, Any]:
+    """The fields of a `ShardIndex` out of a checked file; arrays are views of it."""
+    blocks, members = int(header["blocks"]), int(header["members"])
+    at = _HEADER.itemsize
+    names = np.frombuffer(body, _NAME, members, at)
+    at += names.nbytes
+    counts = np.frombuffer(body, BLOCK, blocks, at)
+    at += counts.nbytes
+    return {
+        "kind": header["kind"].decode(),
+        "vocabulary": header["vocabulary"].decode(),
+        "seq_length": int(header["seq_length"]),
+        "num_bytes": int(header["num_bytes"]),
+        "names": tuple(name.decode() for name in names.tolist()),
+        "blocks": counts,
+        "members": np.frombuffer(body, MEMBER, blocks * members, at).reshape(blocks, members),
+    }
