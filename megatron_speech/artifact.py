@@ -3,7 +3,8 @@
 An artefact is a folder with a ``manifest.json``. It is built under ``<name>.partial`` and renamed when complete, so a
 final name never holds half a result; a stage that can resume finds its own partial folder again. The manifest carries
 the tool's configuration and the identities of its inputs, so that rerunning a pipeline skips what is done and refuses
-what was made from something else. Price: changing any input makes everything downstream say so.
+what was made from something else; beside them it keeps what made it (no part of the identity), and the licences and
+languages of everything upstream. Price: changing any input makes everything downstream say so.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from megatron_speech import __version__
 from megatron_speech.config.parse import to_dict
+from megatron_speech.provenance import made_by
 
 MANIFEST = "manifest.json"
 
@@ -32,6 +33,10 @@ class Draft:
     """Where to write; becomes the final folder on success."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Results for the manifest: counts, rates, losses (plain JSON types)."""
+    licences: set[str] = field(default_factory=set)
+    """Terms of everything this is made from: the inputs' to begin with; a stage that reads raw data adds its own."""
+    languages: set[str] = field(default_factory=set)
+    """Likewise."""
 
 
 def is_made(output: Path, *, kind: str, config: Any, inputs: Sequence[Path] = ()) -> bool:
@@ -69,11 +74,12 @@ def make_artifact(output: Path, *, kind: str, config: Any, inputs: Sequence[Path
             shutil.rmtree(partial)
     partial.mkdir(parents=True, exist_ok=True)
     write_atomic(marker, json.dumps(identity))
-    draft = Draft(partial)
+    draft = Draft(partial, licences=_inherited("licences", inputs), languages=_inherited("languages", inputs))
     yield draft
     marker.unlink()
-    manifest = {**identity, "version": __version__, "facts": to_dict(draft.facts)}
-    write_atomic(partial / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    terms = {"licences": sorted(draft.licences), "languages": sorted(draft.languages)}
+    manifest = {**identity, **terms, "facts": to_dict(draft.facts), "made_by": made_by()}
+    write_atomic(partial / MANIFEST, _text(manifest))
     partial.rename(output)
 
 
@@ -110,11 +116,11 @@ def write_atomic(path: Path, text: str) -> None:
 
 def fingerprint_files(paths: Sequence[Path]) -> str:
     """sha256 over names and contents, in name order."""
-    digest = hashlib.sha256()
+    digests = []
     for path in sorted(paths, key=lambda path: path.name):
         with path.open("rb") as file:
-            digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return digest.hexdigest()
+            digests.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
+    return _fingerprint(digests)
 
 
 def _identity(kind: str, config: Any, inputs: Sequence[Path]) -> dict[str, Any]:
@@ -122,11 +128,26 @@ def _identity(kind: str, config: Any, inputs: Sequence[Path]) -> dict[str, Any]:
 
 
 def _input_id(path: Path) -> str:
-    """An artefact is identified by its manifest, a plain file by its content."""
+    """An artefact is identified by its manifest, whatever made it; a plain file by its content."""
     if path.is_file():
         return fingerprint_files([path])
-    read_manifest(path)
-    return fingerprint_files([path / MANIFEST])
+    manifest = read_manifest(path)
+    manifest.pop("made_by", None)
+    return _fingerprint([(MANIFEST, hashlib.sha256(_text(manifest).encode()).hexdigest())])
+
+
+def _inherited(key: str, inputs: Sequence[Path]) -> set[str]:
+    """What the manifests of `inputs`, or of the folders that hold them, say under `key`."""
+    folders = [path if path.is_dir() else path.parent for path in inputs]
+    return {term for folder in folders if (folder / MANIFEST).is_file() for term in read_manifest(folder).get(key, [])}
+
+
+def _fingerprint(digests: Sequence[tuple[str, str]]) -> str:
+    return hashlib.sha256("".join(f"{name}\0{digest}\n" for name, digest in digests).encode()).hexdigest()
+
+
+def _text(manifest: Mapping[str, Any]) -> str:
+    return json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
 
 
 def _first_difference(old: Any, new: Any, key: str = "") -> str:

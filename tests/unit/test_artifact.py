@@ -103,3 +103,39 @@ def test_a_stranger_in_the_way_is_not_deleted(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="in the way"), make_artifact(tmp_path / "out", kind="any", config={}):
         pass
     assert notes.read_text() == "mine"
+
+
+def test_what_made_an_artefact_is_told_but_is_no_part_of_its_identity(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    _make(first, _Config(first))
+    _make(second, _Config(second), first)
+    manifest = read_manifest(first)
+    assert manifest["made_by"].keys() == {"tool", "version", "commit"}
+    manifest["made_by"]["version"] = "another"
+    write_atomic(first / "manifest.json", json.dumps(manifest))
+    assert is_made(second, kind="toy", config=_Config(second), inputs=[first])
+
+
+def test_licences_and_languages_are_those_of_everything_upstream(tmp_path: Path) -> None:
+    corpora = []
+    for licence, language in (("CC-BY-4.0", "en"), ("MIT", "de"), ("MIT", "en")):
+        corpora.append(tmp_path / f"{licence}-{language}")
+        with make_artifact(corpora[-1], kind="corpus", config={}) as draft:
+            (draft.folder / "train.jsonl").write_text("{}")
+            draft.licences.add(licence)
+            draft.languages.add(language)
+    with make_artifact(tmp_path / "tokens", kind="tokens", config={}, inputs=[corpora[0], corpora[1] / "train.jsonl"]):
+        pass
+    with make_artifact(tmp_path / "packed", kind="packed", config={}, inputs=[tmp_path / "tokens"]):
+        pass
+    manifest = read_manifest(tmp_path / "packed")
+    assert (manifest["licences"], manifest["languages"]) == (["CC-BY-4.0", "MIT"], ["de", "en"])
+
+
+def test_a_manifest_without_its_maker_keeps_its_identity(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    write_atomic(made / "manifest.json", json.dumps({"kind": "toy", "facts": {"a": 0.1}}, indent=1) + "\n")
+    with make_artifact(tmp_path / "next", kind="toy", config={}, inputs=[made]):
+        pass
+    assert read_manifest(tmp_path / "next")["inputs"] == {str(made): fingerprint_files([made / "manifest.json"])}
