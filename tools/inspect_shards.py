@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Show what a folder of token shards holds: counts, modality shares, first samples; --verify true reads it all."""
+"""Show what a folder of token shards holds: counts, modality shares, first samples."""
 
 from megatron_speech.config.parse import parse_config, user_errors
-from megatron_speech.config.tokens import InspectConfig
+from megatron_speech.config.shards import InspectConfig
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""From text to packed rows: what the vocabulary, tokenizing, packing and inspecting tools are told."""
+"""From text to packed rows: what the vocabulary, tokenizing and packing tools are told."""
 
 from __future__ import annotations
 
@@ -99,19 +99,3 @@ class PackConfig:
         for name, least in (("seq_length", 2), ("shard_tokens", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least {least}; raise it")
-
-
-@dataclass(frozen=True, kw_only=True)
-class InspectConfig:
-    """What to show of a folder of shards."""
-
-    folder: Path
-    """Folder of document shards or packed shards."""
-    samples: int = 3
-    """Documents or rows to print, from the start."""
-    verify: bool = False
-    """Read everything and compare all checksums."""
-    tokenizer: Path | None = None
-    """Vocabulary folder to show tokens as text; null to print ids."""
-    width: int = 400
-    """Characters shown per sample."""

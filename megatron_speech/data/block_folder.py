@@ -51,8 +51,7 @@ class BlockFolder:
         if number in self._shards:
             self._shards.move_to_end(number)
             return self._shards[number]
-        entry = self.index.shards[number]
-        shard = self._shards[number] = ShardIndex.load(self.folder, entry.name, checksum=entry.checksum)
+        shard = self._shards[number] = self.index.shard(self.folder, number)
         if len(self._shards) > self._open_limit:
             self._shards.popitem(last=False)
         return shard

@@ -127,4 +127,5 @@ class BlockWriter:
             blocks=np.array(self._blocks, BLOCK),
             members=np.array(self._members, MEMBER),
         )
-        self._index.shards.append(ShardEntry.of(shard, checksum=shard.save(self._folder)))
+        shard.save(self._folder)
+        self._index.shards.append(ShardEntry.of(shard))

@@ -15,7 +15,7 @@ from typing import Any
 
 import xxhash
 
-from megatron_speech.data.sidecar import FORMAT, REBUILD, Kind, ShardIndex
+from megatron_speech.data.sidecar import FORMAT, REBUILD, Kind, ShardIndex, sidecar
 
 FOLDER_INDEX = "shards.json"
 
@@ -36,14 +36,14 @@ class ShardEntry:
     """xxh3_128 of the sidecar, which holds the checksums of the tar."""
 
     @classmethod
-    def of(cls, shard: ShardIndex, *, checksum: str) -> ShardEntry:
-        """The line of a shard whose saved sidecar has this checksum."""
+    def of(cls, shard: ShardIndex) -> ShardEntry:
+        """The line of a shard with this sidecar."""
         return cls(
             name=shard.shard,
             items=shard.total("items"),
             text_tokens=shard.total("text_tokens"),
             speech_tokens=shard.total("speech_tokens"),
-            checksum=checksum,
+            checksum=shard.checksum,
         )
 
 
@@ -81,6 +81,18 @@ class FolderIndex:
     def checksum(self) -> str:
         """Identity of every byte in the folder's shards."""
         return xxhash.xxh3_128_hexdigest("".join(f"{s.name} {s.checksum}\n" for s in self.shards).encode())
+
+    def shard(self, folder: Path, number: int) -> ShardIndex:
+        """The sidecar of a shard, mapped and checked; ValueError or FileNotFoundError names one that is not usable."""
+        entry = self.shards[number]
+        shard = ShardIndex.load(folder, entry.name, checksum=entry.checksum)
+        for key in ("kind", "vocabulary", "seq_length"):
+            if getattr(shard, key) != getattr(self, key):
+                raise ValueError(
+                    f"{sidecar(folder, entry.name)}: {key} {getattr(shard, key)} where {FOLDER_INDEX} has "
+                    f"{getattr(self, key)}: a shard of another folder; restore the right one"
+                )
+        return shard
 
     def save(self, folder: Path) -> None:
         """Write ``shards.json`` under its final name when complete."""

@@ -1,14 +1,16 @@
-"""Show what a folder of shards holds: counts, modality shares, the first samples, damage."""
+"""Show what a folder of shards holds: counts, modality shares, the first samples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from megatron_speech.config.tokens import InspectConfig
+from megatron_speech.artifact import MANIFEST, read_manifest
+from megatron_speech.config.shards import InspectConfig
 from megatron_speech.data.index import FolderIndex
 from megatron_speech.data.rows import RowFolder
 from megatron_speech.data.shards import read_documents
@@ -21,7 +23,7 @@ def inspect_folder(config: InspectConfig) -> Iterator[str]:
 
     Raises:
         FileNotFoundError: the folder holds no finished shards.
-        ValueError: damage; with `config.verify` anywhere, else in what is shown.
+        ValueError: damage in what is shown.
     """
     index = FolderIndex.load(config.folder)
     vocabulary = Vocabulary.load(config.folder / "vocabulary.json")
@@ -33,13 +35,16 @@ def inspect_folder(config: InspectConfig) -> Iterator[str]:
         f"tokens {tokens:,}: text {index.text_tokens / tokens:.1%}, speech {index.speech_tokens / tokens:.1%}; "
         f"{tokens / index.items:.1f} per item"
     )
-    for name, value in index.facts.items():
+    for name, value in {**index.facts, **_terms(config.folder)}.items():
         yield f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
     tokenizer = TextTokenizer.load(config.tokenizer) if config.tokenizer else None
     yield from _documents(config, tokenizer) if index.kind == "documents" else _rows(config, tokenizer)
-    if config.verify:
-        _verify(config, index)
-        yield f"verified: all {len(index.shards)} shards match their checksums"
+
+
+def _terms(folder: Path) -> dict[str, str]:
+    """Licences and languages of all that the folder was made from, where it has a manifest."""
+    manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else {}
+    return {key: ", ".join(manifest[key]) for key in ("licences", "languages") if manifest.get(key)}
 
 
 def _documents(config: InspectConfig, tokenizer: TextTokenizer | None) -> Iterator[str]:
@@ -61,11 +66,3 @@ def _rows(config: InspectConfig, tokenizer: TextTokenizer | None) -> Iterator[st
 def _shown(ids: NDArray[np.int32], tokenizer: TextTokenizer | None, width: int) -> str:
     shown = repr(tokenizer.decode(ids.tolist())) if tokenizer else str(ids.tolist())
     return shown if len(shown) <= width else shown[: width - 3] + "..."
-
-
-def _verify(config: InspectConfig, index: FolderIndex) -> None:
-    if index.kind == "rows":
-        RowFolder(config.folder).verify()
-        return
-    for _ in read_documents(config.folder):
-        pass

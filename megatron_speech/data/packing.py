@@ -97,7 +97,7 @@ def pack_documents(output: Path, config: PackConfig) -> dict[str, Any]:
             padding=padding,
             input=folder.index.checksum,
         )
-    return totals(writer.index)
+    return totals(writer.index, vocabulary)
 
 
 def catalogue_documents(folder: BlockFolder, *, seed: int) -> Catalogue:

@@ -101,13 +101,6 @@ class RowFolder:
         _, cuptr, _, _, _, documents = self._small(shard, block)
         return documents[cuptr[k] - k : cuptr[k + 1] - k - 1]
 
-    def verify(self) -> None:
-        """Read everything; ValueError at the first damage."""
-        for shard in range(len(self.index.shards)):
-            for block in range(len(self._blocks.shard(shard))):
-                for name in self._blocks.shard(shard).names:
-                    self._blocks.member(shard, block, name)
-
     def _locate(self, number: int) -> tuple[int, int, int]:
         """(shard, block, row in the block)."""
         assert 0 <= number < len(self), f"row {number} of {len(self)}"

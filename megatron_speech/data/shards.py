@@ -35,7 +35,7 @@ def write_documents(
     """Write `documents` as shards ``<name>-<number>.tar``; the same documents give the same bytes.
 
     Returns:
-        Totals for a manifest: documents, tokens, text_tokens, speech_tokens, shards.
+        Facts for a manifest, see `totals`.
 
     Raises:
         ValueError: names a document which is empty or holds an id outside the vocabulary or the end-of-document id.
@@ -52,7 +52,7 @@ def write_documents(
             size += len(document.tokens)
         if pending:
             _write_block(writer, pending)
-    return totals(writer.index)
+    return totals(writer.index, vocabulary)
 
 
 def read_documents(folder: Path, *, vocabulary: Vocabulary | None = None) -> Iterator[TokenDocument]:
@@ -74,15 +74,25 @@ def read_documents(folder: Path, *, vocabulary: Vocabulary | None = None) -> Ite
                 yield TokenDocument(key=record["key"], tokens=part, target_start=target, meta=record["meta"])
 
 
-def totals(index: FolderIndex) -> dict[str, Any]:
-    """A folder's counts and checksums as plain JSON, for a manifest."""
+def totals(index: FolderIndex, vocabulary: Vocabulary) -> dict[str, Any]:
+    """A folder's counts, checksum and meaning of ids as plain JSON, for a manifest (shards.json lists its shards)."""
     return {
         index.kind: index.items,
         "tokens": index.text_tokens + index.speech_tokens,
         "text_tokens": index.text_tokens,
         "speech_tokens": index.speech_tokens,
         **index.facts,
-        "shards": [vars(shard) for shard in index.shards],
+        "shards": len(index.shards),
+        "checksum": index.checksum,
+        "vocabulary": {
+            "fingerprint": vocabulary.fingerprint,
+            "text_tokenizer": vocabulary.text_fingerprint,
+            "speech_tokenizer": vocabulary.speech_fingerprint,
+            "text_ids": [0, vocabulary.num_text_ids],
+            "special_ids": [vocabulary.num_text_ids, vocabulary.first_speech_id],
+            "speech_ids": [vocabulary.first_speech_id, vocabulary.size],
+            "padded_size": vocabulary.padded_size,
+        },
     }
 
 

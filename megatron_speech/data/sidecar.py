@@ -111,8 +111,8 @@ class ShardIndex:
         """First byte behind the last member."""
         return self.member(len(self) - 1, self.names[-1]).span[1]
 
-    def save(self, folder: Path) -> str:
-        """Write the sidecar under its final name when complete; returns its checksum."""
+    def encode(self) -> bytes:
+        """The content of the sidecar; its last 16 bytes are the checksum of the others."""
         header = np.zeros((), _HEADER)
         header["magic"], header["format"], header["dtype"] = _MAGIC, FORMAT, b"<i4"
         header["blocks"], header["members"] = self.members.shape
@@ -124,18 +124,27 @@ class ShardIndex:
             header[key] = self.blocks[key].sum()
         names = np.array([name.encode() for name in self.names], _NAME)
         body = b"".join(part.tobytes() for part in (header, names, self.blocks, self.members))
-        digest = xxhash.xxh3_128(body)
+        return body + xxhash.xxh3_128_digest(body)
+
+    @property
+    def checksum(self) -> str:
+        """Identity of the sidecar, and through its checksums of the tar."""
+        return self.encode()[-_FOOTER_BYTES:].hex()
+
+    def save(self, folder: Path) -> None:
+        """Write the sidecar; it appears under its name when complete."""
         path = sidecar(folder, self.shard)
         temporary = path.with_name(path.name + ".tmp")
-        temporary.write_bytes(body + digest.digest())
+        temporary.write_bytes(self.encode())
         temporary.replace(path)  # whoever has mapped the old file keeps it
-        return digest.hexdigest()
 
     @classmethod
     def load(cls, folder: Path, shard: str, *, checksum: str | None = None) -> ShardIndex:
         """Map the sidecar of `shard`; ValueError unless it is whole, and the very one that `checksum` names."""
         path = sidecar(folder, shard)
-        data = _mapped(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing; {REBUILD}")
+        data = map_file(path)
         body, footer = data[:-_FOOTER_BYTES], data[-_FOOTER_BYTES:]
         stated = bytes(footer).hex()
         if len(data) < _HEADER.itemsize + _FOOTER_BYTES or xxhash.xxh3_128_hexdigest(body) != stated:
@@ -160,14 +169,12 @@ def sidecar(folder: Path, shard: str) -> Path:
     return folder / (shard.removesuffix(".tar") + ".mspx")
 
 
-def _mapped(path: Path) -> memoryview:
-    try:
-        with path.open("rb") as file:
-            if path.stat().st_size == 0:  # cannot be mapped
-                return memoryview(b"")
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path} is missing; {REBUILD}") from error
+def map_file(path: Path) -> memoryview:
+    """The bytes of a file, mapped; it is closed when the last view of it is gone."""
+    with path.open("rb") as file:
+        if path.stat().st_size == 0:  # cannot be mapped
+            return memoryview(b"")
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _tables(body: memoryview, header: np.void) -> dict[str, Any]:

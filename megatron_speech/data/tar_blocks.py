@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from functools import partial
+
+import xxhash
 
 from megatron_speech.data.sidecar import TAR_BLOCK, Member
 
@@ -29,46 +31,51 @@ def header(info: tarfile.TarInfo) -> bytes:
 class TarFault(ValueError):
     """What is wrong with a tar, and where."""
 
-    def __init__(self, what: str, *, block: int, byte: int) -> None:
+    def __init__(self, what: str, *, block: int, member: str | None, byte: int) -> None:
         super().__init__(what)
-        self.block, self.byte = block, byte
+        self.block, self.member, self.byte = block, member, byte
 
 
-class Placed(NamedTuple):
-    """A member found by walking; checksums are the caller's."""
-
-    block: int
-    name: str
-    offset: int
-    size: int
-
-
-def walk(tar: memoryview, *, shard: str, names: Sequence[str]) -> Iterator[Placed]:
-    """Every member of every block, each block holding exactly `names` in order.
+def walk(tar: memoryview, *, shard: str, names: Sequence[str]) -> Iterator[dict[str, Member]]:
+    """The members of every block, which must be exactly `names` in order.
 
     Raises:
         TarFault: at the first byte that a writer of ours would not have written.
     """
     at = block = 0
-    while at + TAR_BLOCK <= len(tar) and any(tar[at : at + TAR_BLOCK]):
+    while at + TAR_BLOCK <= len(tar) and not is_zero(tar[at : at + TAR_BLOCK]):
+        members = {}
         for name in names:
             size = _size(tar, at, shard=shard, block=block, name=name)
-            yield Placed(block, name, at + TAR_BLOCK, size)
-            at = Member(at + TAR_BLOCK, size, 0).span[1]
-            if at > len(tar):
+            start, end = Member(at + TAR_BLOCK, size, 0).span
+            if end > len(tar):
                 raise TarFault(
-                    f"truncated inside {name}: {len(tar)} bytes of at least {at}", block=block, byte=len(tar)
+                    f"truncated: the file ends at byte {len(tar)}, this member at {end}",
+                    block=block,
+                    member=name,
+                    byte=at + TAR_BLOCK,
                 )
+            if not is_zero(tar[start + TAR_BLOCK + size : end]):
+                raise TarFault(f"bytes behind its {size} are not zero", block=block, member=name, byte=at + TAR_BLOCK)
+            members[name] = Member(at + TAR_BLOCK, size, xxhash.xxh3_64_intdigest(tar[start:end]))
+            at = end
+        yield members
         block += 1
     if not block:
-        raise TarFault("no block: empty or truncated", block=0, byte=0)
-    end = -(-(at + 2 * TAR_BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+        raise TarFault("no block: empty or truncated", block=0, member=None, byte=0)
+    end = tar_size(at)
     if len(tar) != end or not is_zero(tar[at:]):
         raise TarFault(
-            f"after block {block - 1} zeros must follow from byte {at} to {end}: truncated or followed by garbage",
-            block=block,
+            f"{len(tar)} bytes where it must end in zeros at {end}: truncated, or garbage follows",
+            block=block - 1,
+            member=None,
             byte=at,
         )
+
+
+def tar_size(end: int) -> int:
+    """Size of a tar whose last member ends at byte `end`: two blocks of zeros, rounded up to a record."""
+    return -(-(end + 2 * TAR_BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
 
 
 def is_zero(view: memoryview) -> bool:
@@ -79,11 +86,12 @@ def is_zero(view: memoryview) -> bool:
 def _size(tar: memoryview, at: int, *, shard: str, block: int, name: str) -> int:
     """Payload size of the member whose header must stand at byte `at`."""
     found = bytes(tar[at : at + TAR_BLOCK])
+    damaged = partial(TarFault, block=block, member=name, byte=at)
     try:
         size = tarfile.TarInfo.frombuf(found, "utf-8", "strict").size
     except (tarfile.HeaderError, UnicodeDecodeError) as error:
-        raise TarFault(f"no tar header of {name} ({error}): damaged or truncated", block=block, byte=at) from error
-    wanted = member_info(shard, block, name, size)
-    if size < 0 or found != header(wanted):
-        raise TarFault(f"not the plain USTAR header of {wanted.name}: another file, or damaged", block=block, byte=at)
+        raise damaged(f"no tar header ({error}): damaged or truncated") from error
+    wanted = member_info(shard, block, name, max(size, 0))
+    if found != header(wanted):
+        raise damaged(f"not the plain USTAR header of {wanted.name}: damaged, or another file")
     return size

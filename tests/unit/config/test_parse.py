@@ -9,7 +9,8 @@ from typing import Literal
 import pytest
 
 from megatron_speech.config.parse import dump_yaml, parse_config, to_dict, user_errors
-from megatron_speech.config.tokens import InspectConfig, PackConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.config.shards import InspectConfig, VerifyConfig
+from megatron_speech.config.tokens import PackConfig, TokenizeTextConfig, VocabularyConfig
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = ROOT / "examples" / "miniature"
@@ -177,6 +178,7 @@ def test_the_miniatures_token_files_parse(stem: str):
         (TokenizeTextConfig, {"corpora": {}, "vocabulary": "v", "output": "o"}, "names no corpus"),
         (PackConfig, {"input": "i", "output": "o", "seq_length": 1}, "seq_length=1"),
         (PackConfig, {"input": "i", "output": "o", "shard_tokens": 0}, "shard_tokens=0"),
+        (VerifyConfig, {"folders": []}, "names nothing to verify"),
     ],
 )
 def test_rules_of_the_token_tools(schema: type, fields: dict, rule: str):
@@ -184,7 +186,9 @@ def test_rules_of_the_token_tools(schema: type, fields: dict, rule: str):
         schema(**fields)
 
 
-@pytest.mark.parametrize("tool", ["build_vocabulary", "tokenize_text", "pack_shards", "inspect_shards"])
+@pytest.mark.parametrize(
+    "tool", ["build_vocabulary", "tokenize_text", "pack_shards", "inspect_shards", "verify_shards"]
+)
 def test_help_does_not_import_what_is_heavy(tool: str):
     code = (
         "import runpy, sys\n"

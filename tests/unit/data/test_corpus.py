@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from megatron_speech.artifact import read_manifest
+from megatron_speech.config.shards import InspectConfig
 from megatron_speech.config.tokens import (
-    InspectConfig,
     PackConfig,
     TextCorpusConfig,
     TokenizeTextConfig,
@@ -18,6 +18,7 @@ from megatron_speech.data.inspect import inspect_folder
 from megatron_speech.data.packing import pack_folder
 from megatron_speech.data.shards import read_documents
 from megatron_speech.data.tokenize import tokenize_text
+from megatron_speech.data.verify import verify_folder
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary_folder import build_vocabulary
 from tests.toys import write_jsonl
@@ -77,9 +78,10 @@ def test_text_to_packed_rows_and_back(tmp_path: Path):
     assert facts["documents"] == 21
     assert facts["rows"] * 64 == facts["tokens"] + facts["padding"]  # the padding behind the last label included
     for folder in ("documents", "packed"):
-        config_shown = InspectConfig(folder=tmp_path / folder, tokenizer=tmp_path / "vocabulary", verify=True)
+        config_shown = InspectConfig(folder=tmp_path / folder, tokenizer=tmp_path / "vocabulary")
         lines = list(inspect_folder(config_shown))
-        assert "text 100.0%" in "\n".join(lines) and lines[-1].startswith("verified")
+        assert "text 100.0%" in "\n".join(lines)
+        assert not list(verify_folder(tmp_path / folder, ids=True))
 
 
 def test_nothing_half_written_appears_under_its_name(tmp_path: Path):

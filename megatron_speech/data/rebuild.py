@@ -1,0 +1,153 @@
+"""Sidecars and list of a folder from its tars alone, byte by byte what their writer made.
+
+Everything is checked as the writer would have: a tar that passes can be trained on. What the tars cannot tell is
+whether they are the ones that were written, so whatever else still stands (an intact shards.json, the manifest) must
+agree. Price: every byte is read.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from megatron_speech.artifact import MANIFEST, read_manifest
+from megatron_speech.config.shards import IndexConfig
+from megatron_speech.data.contents import MEMBERS, examine
+from megatron_speech.data.damage import Damage
+from megatron_speech.data.index import FOLDER_INDEX, FolderIndex, ShardEntry
+from megatron_speech.data.sidecar import BLOCK, MEMBER, Kind, ShardIndex, map_file
+from megatron_speech.data.tar_blocks import TarFault, member_info, walk
+from megatron_speech.vocabulary import Vocabulary
+
+log = logging.getLogger(__name__)
+
+
+def index_folder(config: IndexConfig) -> None:
+    """Write all sidecars and shards.json of `config.folder` again.
+
+    Raises:
+        FileNotFoundError: there are no shards, one is missing, or vocabulary.json is.
+        ValueError: a tar holds anything that a writer would not have written, or is not the one which an intact
+            shards.json or the manifest tells of.
+    """
+    folder = config.folder
+    vocabulary, listed = Vocabulary.load(folder / "vocabulary.json"), _listed(folder)
+    if listed is not None:
+        vocabulary.require(listed.vocabulary, holder=str(folder / FOLDER_INDEX))
+    names = _shard_names(folder, listed)
+    index = FolderIndex(kind="rows", vocabulary=vocabulary.fingerprint, seq_length=0, shards=[])
+    for number, name in enumerate(tqdm(names, desc=f"index {folder.name}", unit="shard")):
+        shard, damages = examine_tar(folder / name, vocabulary=vocabulary)
+        if shard is None:
+            raise ValueError(f"{damages[0]}; the first of {len(damages)} in this shard, restore it")
+        if not number:
+            facts = listed.facts if listed else {}
+            index = replace(index, kind=shard.kind, seq_length=shard.seq_length, facts=facts)
+        index.shards.append(ShardEntry.of(shard))
+        if listed is not None and index.shards[number] != listed.shards[number]:
+            raise ValueError(
+                f"{folder / name}: not the shard that {FOLDER_INDEX} lists; restore it, "
+                f"or remove {FOLDER_INDEX} to take the tars as they are"
+            )
+        if (shard.kind, shard.seq_length) != (index.kind, index.seq_length):
+            raise ValueError(
+                f"{folder / name}: {shard.kind} with S={shard.seq_length} beside {index.kind} with "
+                f"S={index.seq_length}; a shard of another folder, restore the right one"
+            )
+        shard.save(folder)
+    if damage := against_manifest(folder, index):
+        raise ValueError(f"{damage}; restore the shards, or move the manifest away to take the tars as they are")
+    index.save(folder)
+    log.info("%s: %d shards indexed, checksum %s", folder, len(names), index.checksum)
+
+
+def examine_tar(path: Path, *, vocabulary: Vocabulary) -> tuple[ShardIndex | None, list[Damage]]:
+    """The sidecar of the tar at `path`, or everything because of which it has none."""
+    tar, seq_length = map_file(path), 0
+    damages: list[Damage] = []
+    blocks, members = [], []
+    try:
+        kind = _kind(tar, path.name)
+        for number, placed in enumerate(walk(tar, shard=path.name, names=MEMBERS[kind])):
+            payloads = {name: tar[at.offset : at.offset + at.size] for name, at in placed.items()}
+            if kind == "rows" and not number:
+                seq_length = len(payloads["tokens.i32"]) // 4 // max(1, len(payloads["used.i32"]) // 4) - 1
+            found = examine(kind, payloads, vocabulary=vocabulary, seq_length=seq_length)
+            for member, byte, what in found.faults:
+                place = placed[member].offset + byte
+                damages.append(Damage(file=path, block=number, member=member, byte=place, what=what))
+            blocks.append((found.items, found.text_tokens, found.speech_tokens))
+            members.append([tuple(at) for at in placed.values()])
+    except TarFault as fault:
+        damages.append(Damage(file=path, block=fault.block, member=fault.member, byte=fault.byte, what=str(fault)))
+    if damages:
+        return None, damages
+    shard = ShardIndex(
+        shard=path.name,
+        kind=kind,
+        vocabulary=vocabulary.fingerprint,
+        seq_length=seq_length,
+        num_bytes=len(tar),
+        names=MEMBERS[kind],
+        blocks=np.array(blocks, BLOCK),
+        members=np.array(members, MEMBER),
+    )
+    return shard, []
+
+
+def against_manifest(folder: Path, index: FolderIndex) -> Damage | None:
+    """Where the folder has a manifest: whether it can be read and, if it states a checksum, states that of `index`."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        stated = read_manifest(folder)["facts"].get("checksum", index.checksum)
+    except ValueError as error:
+        return Damage.of(path, error)
+    if stated == index.checksum:
+        return None
+    what = f"states checksum {stated} where the shards have {index.checksum}: not the shards it was made with"
+    return Damage(file=path, what=what)
+
+
+def _kind(tar: memoryview, shard: str) -> Kind:
+    """What the tar holds, by the name of its first member."""
+    for kind, names in MEMBERS.items():
+        first = member_info(shard, 0, names[0], 0).name.encode() + b"\0"
+        if bytes(tar[: len(first)]) == first:
+            return kind
+    raise TarFault(f"does not begin with a block of {shard}: damaged, or another file", block=0, member=None, byte=0)
+
+
+def _listed(folder: Path) -> FolderIndex | None:
+    """The list that stands in the folder; None where it is damaged or absent."""
+    try:
+        return FolderIndex.load(folder)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        log.warning("%s; made again from the tars", error)
+        return None
+
+
+def _shard_names(folder: Path, listed: FolderIndex | None) -> list[str]:
+    """The tars of the folder in order, none missing and none too many as far as can be known."""
+    found = sorted(path.name for path in folder.glob("*.tar"))
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no shards (*.tar); point at a folder of token shards")
+    if listed is not None:
+        wanted = [shard.name for shard in listed.shards]
+    else:
+        wanted = [re.sub(r"\d+\.tar$", f"{number:06d}.tar", found[0]) for number in range(len(found))]
+    for name in wanted:
+        if name not in found:
+            raise FileNotFoundError(f"{folder / name} is missing, shards are numbered from 0 on; restore it")
+    for name in found:
+        if name not in wanted:
+            raise ValueError(f"{folder / name} is none of the folder's {len(wanted)} shards; move it away")
+    return wanted

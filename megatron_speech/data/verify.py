@@ -1,0 +1,130 @@
+"""Read folders of shards whole and tell every damage: which file, block, member and byte.
+
+Reading for training stops at the first damage; here nothing stops, so that one scan says what must be restored. A shard
+whose sidecar is unusable is walked member by member instead. Price: every byte is read, and with ids=true looked at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import xxhash
+from tqdm import tqdm
+
+from megatron_speech.artifact import write_atomic
+from megatron_speech.config.shards import VerifyConfig
+from megatron_speech.data.contents import examine
+from megatron_speech.data.damage import Damage
+from megatron_speech.data.index import FOLDER_INDEX, FolderIndex
+from megatron_speech.data.rebuild import against_manifest, examine_tar
+from megatron_speech.data.sidecar import REBUILD, ShardIndex, map_file, sidecar
+from megatron_speech.data.tar_blocks import is_zero
+from megatron_speech.vocabulary import Vocabulary
+
+
+def verify_folders(config: VerifyConfig) -> Iterator[Damage]:
+    """Every damage in `config.folders`, as it is found; the report is written at the end.
+
+    Raises:
+        FileNotFoundError: one of them is no folder.
+    """
+    for folder in config.folders:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"folders: {folder} does not exist; correct the path")
+    report = {}
+    for folder in config.folders:
+        total = sum(path.stat().st_size for path in folder.glob("*.tar"))
+        damages = []
+        with tqdm(total=total, desc=f"verify {folder.name}", unit="B", unit_scale=True) as bar:
+            for damage in verify_folder(folder, ids=config.ids, advance=bar.update):
+                damages.append({**vars(damage), "file": str(damage.file)})
+                yield damage
+        report[str(folder)] = {"bytes": total, "ids": config.ids, "damages": damages}
+    if config.output:
+        write_atomic(config.output, json.dumps(report, indent=1) + "\n")
+
+
+def verify_folder(folder: Path, *, ids: bool, advance: Callable[[int], object] = lambda size: None) -> Iterator[Damage]:
+    """Every damage of one folder; `advance` is told bytes as they are read."""
+    vocabulary = index = None
+    try:
+        index = FolderIndex.load(folder)
+        if damage := against_manifest(folder, index):
+            yield damage
+    except (ValueError, FileNotFoundError) as error:
+        yield Damage.of(folder / FOLDER_INDEX, error)
+    try:
+        vocabulary = Vocabulary.load(folder / "vocabulary.json")
+        if index is not None:
+            vocabulary.require(index.vocabulary, holder=str(folder / FOLDER_INDEX))
+    except (ValueError, FileNotFoundError) as error:
+        yield Damage.of(folder / "vocabulary.json", error)
+        vocabulary = None
+    listed = [shard.name for shard in index.shards] if index else []
+    for path in sorted([*folder.glob("*.tar"), *folder.glob("*.mspx")]):
+        if index and path.with_suffix(".tar").name not in listed:
+            yield Damage(file=path, what=f"{FOLDER_INDEX} does not list it; move it away")
+    names = listed or sorted(path.name for path in folder.glob("*.tar"))
+    for number, name in enumerate(names):
+        try:
+            shard = index.shard(folder, number) if index else ShardIndex.load(folder, name)
+        except (ValueError, FileNotFoundError) as error:
+            yield Damage.of(sidecar(folder, name), error)
+            shard = None
+        yield from _verify_shard(folder / name, shard, vocabulary, ids=ids)
+        advance((folder / name).stat().st_size if (folder / name).is_file() else 0)
+
+
+def _verify_shard(
+    path: Path, shard: ShardIndex | None, vocabulary: Vocabulary | None, *, ids: bool
+) -> Iterator[Damage]:
+    if not path.is_file():
+        yield Damage(file=path, what=f"is missing though {FOLDER_INDEX} lists it; restore it")
+    elif shard is not None:
+        yield from _compare(path, shard, vocabulary if ids else None)
+    elif vocabulary is not None:
+        yield from examine_tar(path, vocabulary=vocabulary)[1]
+
+
+def _compare(path: Path, shard: ShardIndex, vocabulary: Vocabulary | None) -> Iterator[Damage]:
+    """Damages of a tar against its intact sidecar; its ids where a vocabulary is given."""
+    tar = map_file(path)
+    if len(tar) != shard.num_bytes:
+        what = f"{len(tar)} bytes where its sidecar states {shard.num_bytes}: truncated, appended to or swapped"
+        yield Damage(file=path, byte=min(len(tar), shard.num_bytes), what=what)
+    for block in range(len(shard)):
+        intact = {}
+        for name in shard.names:
+            member = shard.member(block, name)
+            start, end = member.span
+            if end > len(tar):
+                what = f"cut off with all that follows: the file ends at byte {len(tar)}"
+                yield Damage(file=path, block=block, member=name, byte=member.offset, what=what)
+                return
+            if xxhash.xxh3_64_intdigest(tar[start:end]) == member.checksum:
+                intact[name] = tar[member.offset : member.offset + member.size]
+            else:
+                what = f"checksum of bytes {start} to {end} differs: damaged or swapped"
+                yield Damage(file=path, block=block, member=name, byte=member.offset, what=what)
+        if vocabulary is not None and len(intact) == len(shard.names):
+            yield from _examine(path, shard, block, intact, vocabulary)
+    if not is_zero(tar[shard.end :]):
+        what = f"zeros must follow from byte {shard.end} on: damaged, or garbage follows"
+        yield Damage(file=path, byte=shard.end, what=what)
+
+
+def _examine(
+    path: Path, shard: ShardIndex, block: int, payloads: dict[str, memoryview], vocabulary: Vocabulary
+) -> Iterator[Damage]:
+    """What is wrong with a block whose checksums are right."""
+    found = examine(shard.kind, payloads, vocabulary=vocabulary, seq_length=shard.seq_length)
+    for name, byte, what in found.faults:
+        yield Damage(file=path, block=block, member=name, byte=shard.member(block, name).offset + byte, what=what)
+    counts = (found.items, found.text_tokens, found.speech_tokens)
+    if not found.faults and counts != shard.blocks[block].item():
+        what = (
+            f"items, text and speech tokens {counts} where its sidecar states {shard.blocks[block].item()}; {REBUILD}"
+        )
+        yield Damage(file=path, block=block, what=what)

@@ -1,0 +1,20 @@
+#!/usr/bin/env python
+"""Make the sidecars and shards.json of a folder of token shards again from its tars, checking all that they hold."""
+
+from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.shards import IndexConfig
+
+
+def main() -> None:
+    config = parse_config(IndexConfig, description=__doc__ or "")
+    import logging
+
+    from megatron_speech.data.rebuild import index_folder
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with user_errors():
+        index_folder(config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+#!/usr/bin/env python
+"""Read folders of token shards whole and tell every damage: file, block, member, byte. Exit status 1 if any."""
+
+from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.shards import VerifyConfig
+
+
+def main() -> None:
+    config = parse_config(VerifyConfig, description=__doc__ or "")
+    from megatron_speech.data.verify import verify_folders
+
+    number = 0
+    with user_errors():
+        for number, damage in enumerate(verify_folders(config), start=1):  # noqa: B007
+            print(damage, flush=True)
+    print(f"{number} damages" if number else f"no damage in {len(config.folders)} folders")
+    raise SystemExit(1 if number else 0)
+
+
+if __name__ == "__main__":
+    main()
