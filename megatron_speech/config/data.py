@@ -44,9 +44,10 @@ class SourceConfig:
     task: Task
     """What the documents are; losses are reported by task, and loss.tokens follows it where that is null."""
     weight: float = 1.0
-    """Share of training tokens, relative to the other sources; 0 leaves the source out of training."""
+    """Share of train.tokens, relative to the other sources; 0 leaves the source out. Where there are data.stages, they
+    say how much is read."""
     max_epochs: float | None = None
-    """Refuse a run that would read this source more often; null for no limit."""
+    """Refuse a run that would read this source more often, over all stages; null for no limit."""
     loss: LossConfig = field(default_factory=LossConfig)
     """Which tokens are trained on, and how much they weigh."""
 
@@ -58,6 +59,82 @@ class SourceConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShareConfig:
+    """How much of a source a stage reads: one of weight, share, epochs, tokens and remainder."""
+
+    weight: float | None = None
+    """Part of what the stage's other shares leave, relative to its other weights."""
+    share: float | None = None
+    """Part of all tokens of the stage, such as 0.3."""
+    epochs: float | None = None
+    """Passes over the source, from where earlier stages left it: 1.0 reads every row exactly once."""
+    tokens: int | None = None
+    """Tokens, rounded up to whole rows."""
+    remainder: bool = False
+    """All that the stage's other shares leave; for one source of a stage."""
+    loss: LossConfig | None = None
+    """What the source teaches in this stage; null for the source's own loss."""
+
+    def __post_init__(self) -> None:
+        given = {name: getattr(self, name) for name in ("weight", "share", "epochs", "tokens")}
+        given = {name: value for name, value in given.items() if value is not None}
+        if len(given) + self.remainder != 1:
+            names = ", ".join([*given, *["remainder"] * self.remainder]) or "none"
+            raise ValueError(
+                f"a source of a stage takes one of weight, share, epochs, tokens and remainder: true, here {names}; "
+                "keep one"
+            )
+        for name, value in given.items():
+            highest = 1 if name == "share" else 1e15
+            if not 0 <= value <= highest:  # false for nan too
+                raise ValueError(f"a stage's {name}={value} must lie in 0 to {highest:g}; correct it")
+
+    @property
+    def takes_what_is_left(self) -> bool:
+        """Whether the budgets of the other sources decide this one's."""
+        return self.weight is not None or self.remainder
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """A stretch of the run with one mixture; every source goes on where the stage before left it."""
+
+    sources: dict[str, ShareConfig]
+    """What is read, by the names of data.sources."""
+    tokens: int | None = None
+    """Tokens of the stage, rounded up to whole rows; null where every source's epochs or tokens say it."""
+    name: str = ""
+    """For tables."""
+    stop_at_sample: int | None = None
+    """Leave the stage after this sample of the run although its budget is not spent: how a run that has begun gets
+    another mixture (data.extend_plan)."""
+
+    def __post_init__(self) -> None:
+        shares = self.sources.values()
+        for name, value in (("tokens", self.tokens), ("stop_at_sample", self.stop_at_sample)):
+            if value is not None and value < 1:
+                raise ValueError(f"{self._label}: {name}={value} must be at least 1; raise it or leave it out")
+        if not self.sources:
+            raise ValueError(f"{self._label}: sources is empty; name a source of data.sources")
+        if any(share.remainder for share in shares) and sum(share.takes_what_is_left for share in shares) > 1:
+            raise ValueError(
+                f"{self._label}: a remainder leaves nothing to another remainder or weight; use weights alone"
+            )
+        divided = any(share.takes_what_is_left for share in shares)
+        if divided and self.tokens is None:
+            raise ValueError(f"{self._label}: tokens is missing; weights and a remainder divide what it leaves")
+        if not divided and (self.tokens is not None or any(share.share is not None for share in shares)):
+            raise ValueError(
+                f"{self._label}: no source takes what is left of its tokens; give one remainder: true, or give epochs "
+                "or tokens of every source and leave the stage's tokens out"
+            )
+
+    @property
+    def _label(self) -> str:
+        return f"data.stages, stage {self.name!r}" if self.name else "data.stages, a stage without name"
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """The mixture. Order is a pure function of the sample number and `seed`."""
 
@@ -65,6 +142,12 @@ class DataConfig:
     """Tokens per packed row; must equal the packed shards'."""
     sources: dict[str, SourceConfig] = field(default_factory=dict)
     """Training sources by name; losses are logged by source, by task and by modality."""
+    stages: list[StageConfig] = field(default_factory=list)
+    """How much of which source, in order; their tokens are the run's. Empty for one stage of train.tokens tokens which
+    the sources share by their weights."""
+    extend_plan: bool = False
+    """Let a resumed run follow another plan than its checkpoint's behind the samples that are read already: stages
+    added, changed before they begin, or left at stop_at_sample. Everything read so far must be the same."""
     validation: dict[str, SourceConfig] = field(default_factory=dict)
     """Held-out sources by name, read in order and evaluated one by one (no weight is used, loss.tokens is)."""
     seed: int = 0
@@ -84,8 +167,36 @@ class DataConfig:
                     raise ValueError(
                         f"data.{section}.{name}.weight={source.weight} must not be negative; use 0 to leave it out"
                     )
+        self._check_stages()
+
+    def _check_stages(self) -> None:
+        weighted = [name for name, source in self.sources.items() if source.weight != 1]
+        if self.stages and weighted:
+            raise ValueError(
+                f"data.sources.{weighted[0]}.weight={self.sources[weighted[0]].weight:g} has no meaning beside "
+                "data.stages; give the weight in a stage"
+            )
+        for index, stage in enumerate(self.stages):
+            for name in stage.sources:
+                if name not in self.sources:
+                    raise ValueError(
+                        f"data.stages[{index}].sources.{name} is none of data.sources "
+                        f"({', '.join(self.sources) or 'empty'}); declare it there"
+                    )
+
+    @property
+    def lessons(self) -> list[tuple[str, LossConfig]]:
+        """(source, what it teaches), each pair once: every source's own loss, in order, then those of the stages."""
+        own = [(name, source.policy) for name, source in self.sources.items()]
+        of_stages = [(name, self.lesson(name, share)) for stage in self.stages for name, share in stage.sources.items()]
+        return own + [pair for index, pair in enumerate(of_stages) if pair not in own + of_stages[:index]]
+
+    def lesson(self, name: str, share: ShareConfig) -> LossConfig:
+        """What source `name` teaches where a stage reads `share` of it."""
+        source = self.sources[name]
+        return source.policy if share.loss is None else dataclasses.replace(source, loss=share.loss).policy
 
     @property
     def loss_weights(self) -> list[tuple[float, float]]:
-        """(text, speech) weight of the targets of each training source, in order."""
-        return [(source.loss.text_weight, source.loss.speech_weight) for source in self.sources.values()]
+        """(text, speech) weight of the targets of each of the `lessons`, in order."""
+        return [(loss.text_weight, loss.speech_weight) for _, loss in self.lessons]

@@ -50,15 +50,33 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BatchRampConfig:
+    """A global batch that grows with the samples read (megatron-core's rampup_batch_size)."""
+
+    start: int
+    """Rows of the first step."""
+    increment: int
+    """Rows by which it grows, again and again up to train.global_batch_size."""
+    samples: int
+    """Rows over which it grows, in equal parts."""
+
+    def __post_init__(self) -> None:
+        _at_least("train.batch_ramp", self, start=1, increment=1, samples=1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Budget and batch."""
 
-    tokens: int = 1_000_000
-    """Tokens to train on; rounded up to whole global batches."""
+    tokens: int | None = None
+    """Tokens to train on, rounded up to whole rows; null where data.stages say it. The last step may be short of a
+    global batch."""
     micro_batch_size: int = 1
     """Rows per rank and forward pass."""
     global_batch_size: int = 8
     """Rows per optimizer step over all ranks."""
+    batch_ramp: BatchRampConfig | None = None
+    """Begin with smaller steps; null for global_batch_size throughout."""
     stop_at_step: int | None = None
     """Save and leave at this step although the budget is not spent (to resume in another layout)."""
     seed: int = 1234
@@ -67,14 +85,36 @@ class TrainConfig:
     """First steps in which only the new rows of the embedding (and output head) learn."""
 
     def __post_init__(self) -> None:
-        _at_least("train", self, tokens=1, micro_batch_size=1, global_batch_size=1, freeze_text_steps=0)
-        if self.stop_at_step is not None:
-            _at_least("train", self, stop_at_step=1)
+        _at_least("train", self, micro_batch_size=1, global_batch_size=1, freeze_text_steps=0)
+        for name in ("tokens", "stop_at_step"):
+            if getattr(self, name) is not None:
+                _at_least("train", self, **{name: 1})
         if self.global_batch_size % self.micro_batch_size:
             raise ValueError(
                 f"train.global_batch_size={self.global_batch_size} must be a multiple of "
                 f"train.micro_batch_size={self.micro_batch_size} x data parallel size; change one"
             )
+        ramp = self.batch_ramp
+        if ramp is None:
+            return
+        if ramp.start >= self.global_batch_size or (self.global_batch_size - ramp.start) % ramp.increment:
+            raise ValueError(
+                f"train.batch_ramp: start={ramp.start} plus whole increments of {ramp.increment} must reach "
+                f"train.global_batch_size={self.global_batch_size}; change one"
+            )
+        for size in self.batch_sizes:
+            if size % self.micro_batch_size:
+                raise ValueError(
+                    f"train.batch_ramp: its step of {size} rows must be a multiple of "
+                    f"train.micro_batch_size={self.micro_batch_size} x data parallel size; change one"
+                )
+
+    @property
+    def batch_sizes(self) -> list[int]:
+        """Rows of a step, in the order in which the run comes to them."""
+        if self.batch_ramp is None:
+            return [self.global_batch_size]
+        return list(range(self.batch_ramp.start, self.global_batch_size + 1, self.batch_ramp.increment))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +172,11 @@ class PretrainConfig:
     """Metrics and validation."""
 
     def __post_init__(self) -> None:
+        if self.data.stages and self.train.tokens is not None:
+            raise ValueError(
+                f"train.tokens={self.train.tokens} has no meaning beside data.stages, which give the run's tokens; "
+                "leave it out"
+            )
         if not any(source.weight > 0 for source in self.data.sources.values()):
             raise ValueError(
                 "data.sources needs at least one source with a weight above 0; name a folder of packed shards"

@@ -1,31 +1,33 @@
-"""A run's data, decided before it starts: how many rows of which source, in which order.
+"""A run's data, decided before it starts: how many rows of which source in every stage, in which order.
 
 The order is a pure function of the sample number (see `data.order`), so a run resumes by one integer, in any layout:
-neither ranks nor threads nor batch sizes hold state. The fingerprint names sources, shares, seed and every byte of the
-shards; sample numbers mean nothing in another plan. Price: the mixture cannot change during a run, and a source's rows
-are spread evenly over it.
+neither ranks nor threads nor batch sizes hold state. Every source has one sequence of rows, epoch after epoch, which
+the stages read on in turn; a stage decides only how the sources alternate. So another mixture is another stage: nothing
+is read twice or left out on its account. The fingerprint names sources, budgets, seed and every byte of the shards;
+sample numbers mean nothing in another plan. Price: within a stage a source's rows are spread evenly over it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
-from fractions import Fraction
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from megatron_speech.config.data import DataConfig, LossConfig
-from megatron_speech.data.index import FolderIndex
-from megatron_speech.data.order import Ints, consumed, epoch_keys, largest_remainder, permute, split
-from megatron_speech.vocabulary import Vocabulary
+from megatron_speech.config.data import LossConfig
+from megatron_speech.data.order import mix, mixed
+from megatron_speech.data.permutation import Ints, epoch_rows, named_keys
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedSource:
-    """One source and its exact share."""
+    """One source under one loss. A source that teaches otherwise in another stage stands here again, by its name."""
 
     name: str
     """As in the configuration; also seeds the order of its rows."""
@@ -33,10 +35,8 @@ class PlannedSource:
     """Where the packed shards lie; no part of the plan's identity."""
     rows: int
     """Rows it has."""
-    budget: int
-    """Rows that will be read."""
     max_epochs: float | None
-    """The limit on `epochs`."""
+    """How often they may be read."""
     loss: LossConfig
     """What its tokens teach, decided."""
     text_share: float
@@ -44,36 +44,65 @@ class PlannedSource:
     checksum: str
     """Identity of its shards."""
 
-    @property
-    def epochs(self) -> float:
-        """How often it is read."""
-        return self.budget / self.rows
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedStage:
+    """A stretch of samples with one mixture."""
+
+    name: str
+    """For tables."""
+    budgets: dict[int, int]
+    """Rows by index of the source in the plan, which is how they alternate."""
+    samples: int
+    """Rows that are read: all of them, or fewer where the run leaves the stage early."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderSizes:
+    """Constants of the order; part of a plan, so that newer defaults change no run that has begun."""
+
+    window: int = 4096
+    """Samples inside which the sources alternate at random."""
+    chunk: int = 128
+    """Consecutive rows that are read near each other."""
+    open_chunks: int = 64
+    """Chunks whose rows are shuffled together."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The order of `num_samples` rows over all sources."""
+    """The order of `num_samples` rows over all stages and sources."""
 
     sources: tuple[PlannedSource, ...]
-    """In the order of the configuration; `Row.source` indexes them."""
+    """`DataConfig.lessons`, in order; `Row.source` indexes them."""
+    stages: tuple[PlannedStage, ...]
+    """In the order they are read."""
     seq_length: int
     """Labels per row."""
     seed: int
     """Seed of the order."""
     vocabulary: str
     """Fingerprint of all sources' vocabulary."""
+    order: OrderSizes = field(default_factory=OrderSizes)
+    """Constants of the order."""
 
-    @property
+    @cached_property
     def num_samples(self) -> int:
         """Rows in the whole run."""
-        return sum(source.budget for source in self.sources)
+        return self.ends[-1]
 
-    @property
+    @cached_property
+    def ends(self) -> list[int]:
+        """Sample number behind each stage."""
+        return list(accumulate(stage.samples for stage in self.stages))
+
+    @cached_property
     def fingerprint(self) -> str:
-        """sha256 of everything that decides what sample number g teaches; where the folders lie does not."""
-        deciding = ("name", "rows", "budget", "loss", "checksum")
+        """sha256 of everything that decides what sample number g teaches; neither names of stages nor folders do."""
         values = self.to_json()
+        deciding = ("name", "rows", "loss", "checksum")
         values["sources"] = [{key: source[key] for key in deciding} for source in values["sources"]]
+        values["stages"] = [[stage["budgets"], stage["samples"]] for stage in values["stages"]]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def locate(self, number: int) -> tuple[int, int]:
@@ -82,113 +111,73 @@ class Plan:
         return int(source[0]), int(row[0])
 
     def locate_many(self, numbers: Ints) -> tuple[Ints, Ints]:
-        """Like `locate`, for an array [n]."""
-        source, before = split(np.asarray(numbers, np.int64), [entry.budget for entry in self.sources])
-        row = np.empty_like(before)
-        for index in np.unique(source):
+        """Like `locate`, for an array [n]; neighbours cost little more than one of them."""
+        numbers = np.asarray(numbers, np.int64)
+        stage_of = np.searchsorted(self.ends, numbers, side="right")
+        source, row = np.empty_like(numbers), np.empty_like(numbers)
+        for index in np.unique(stage_of).tolist():
+            mine = np.flatnonzero(stage_of == index)
+            first = self.ends[index] - self.stages[index].samples
+            indices, budgets = self._mixture(index)
+            which, before = mix(numbers[mine] - first, budgets, **self._shuffle(index))
+            source[mine] = np.array(indices)[which]
+            row[mine] = before + np.array([self._stands[index].get(self.sources[i].name, 0) for i in indices])[which]
+        for index in np.unique(source).tolist():
             entry, mine = self.sources[index], np.flatnonzero(source == index)
-            epoch, position = np.divmod(before[mine], entry.rows)
-            row[mine] = permute(position, entry.rows, epoch_keys(self.seed, entry.name, epoch))
+            epoch, position = np.divmod(row[mine], entry.rows)
+            keys = named_keys(self.seed, f"rows of {entry.name}", epoch)
+            sizes = {"chunk": self.order.chunk, "open_chunks": self.order.open_chunks}
+            row[mine] = epoch_rows(position, entry.rows, keys, **sizes)
         return source, row
 
     def consumed(self, number: int) -> dict[str, int]:
         """Rows of each source among the first `number` samples."""
-        counts = consumed(number, [source.budget for source in self.sources])
-        return {source.name: count for source, count in zip(self.sources, counts, strict=True)}
+        index = int(np.searchsorted(self.ends, number))
+        counts = {source.name: self._stands[index].get(source.name, 0) for source in self.sources}
+        for entry, count in self.read_in(index, number - (self.ends[index] - self.stages[index].samples)).items():
+            counts[self.sources[entry].name] += count
+        return counts
 
-    def describe(self) -> str:
-        """A table for people: rows, tokens, epochs, share and loss (targets, weights of text and speech) by source."""
-        lines = [f"{'source':<20}{'rows':>10}{'read':>12}{'tokens':>16}{'share':>8}{'epochs':>8}{'text':>7}  loss"]
-        for source in self.sources:
-            tokens, share = source.budget * self.seq_length, source.budget / max(1, self.num_samples)
-            loss = f"{source.loss.tokens} {source.loss.text_weight:g}:{source.loss.speech_weight:g}"
-            lines.append(
-                f"{source.name:<20}{source.rows:>10,}{source.budget:>12,}{tokens:>16,}"
-                f"{share:>8.1%}{source.epochs:>8.2f}{source.text_share:>7.0%}  {loss}"
-            )
-        total = self.num_samples * self.seq_length
-        lines.append(f"{'total':<20}{'':>10}{self.num_samples:>12,}{total:>16,}{'100.0%':>8}")
-        return "\n".join(lines)
+    def read_in(self, stage: int, samples: int) -> dict[int, int]:
+        """Rows by index of the source among the first `samples` of a stage."""
+        indices, budgets = self._mixture(stage)
+        return dict(zip(indices, mixed(samples, budgets, **self._shuffle(stage)), strict=True))
+
+    @cached_property
+    def _stands(self) -> list[dict[str, int]]:
+        """Rows of each source that are read before each stage."""
+        stands: list[dict[str, int]] = [{}]
+        for index, stage in enumerate(self.stages):
+            after = dict(stands[-1])
+            for entry, count in self.read_in(index, stage.samples).items():
+                after[self.sources[entry].name] = after.get(self.sources[entry].name, 0) + count
+            stands.append(after)
+        return stands
+
+    def _mixture(self, stage: int) -> tuple[list[int], list[int]]:
+        """Sources that a stage reads and their budgets; what it does not read has no part in its order."""
+        budgets = {index: rows for index, rows in self.stages[stage].budgets.items() if rows}
+        return list(budgets), list(budgets.values())
+
+    def _shuffle(self, stage: int) -> dict[str, Any]:
+        return {"window": self.order.window, "seed": self.seed, "name": f"stage {stage}"}
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types, for a run folder."""
-        sources = [{**asdict(source), "folder": str(source.folder)} for source in self.sources]
-        return {
-            "sources": sources,
-            "seq_length": self.seq_length,
-            "seed": self.seed,
-            "vocabulary": self.vocabulary,
-            "num_samples": self.num_samples,
-        }
+        values = asdict(self)
+        for source in values["sources"]:
+            source["folder"] = str(source["folder"])
+        for stage in values["stages"]:
+            stage["budgets"] = list(map(list, stage["budgets"].items()))
+        return {**values, "num_samples": self.num_samples}
 
-
-def compile_plan(
-    config: DataConfig,
-    *,
-    vocabulary: Vocabulary,
-    num_samples: int,
-    section: Literal["data.sources", "data.validation"] = "data.sources",
-) -> Plan:
-    """Share `num_samples` rows out among `config.sources` and fix their order; errors name the sources by `section`.
-
-    Raises:
-        FileNotFoundError: a source's folder holds no packed shards.
-        ValueError: a source was packed otherwise (vocabulary, seq_length), or would be read above its max_epochs.
-    """
-    folders = {
-        name: _open(source.folder, config, vocabulary, key=f"{section}.{name}.folder")
-        for name, source in config.sources.items()
-    }
-    budgets = largest_remainder([source.weight for source in config.sources.values()], num_samples)
-    sources = [
-        PlannedSource(
-            name=name,
-            folder=source.folder,
-            rows=folders[name].items,
-            budget=budget,
-            max_epochs=source.max_epochs,
-            loss=source.policy,
-            text_share=folders[name].text_tokens / max(1, folders[name].text_tokens + folders[name].speech_tokens),
-            checksum=folders[name].checksum,
-        )
-        for (name, source), budget in zip(config.sources.items(), budgets, strict=True)
-    ]
-    _require_epochs(sources, section)
-    return Plan(
-        sources=tuple(sources),
-        seq_length=config.seq_length,
-        seed=config.seed,
-        vocabulary=vocabulary.fingerprint,
-    )
-
-
-def _open(folder: Path, config: DataConfig, vocabulary: Vocabulary, *, key: str) -> FolderIndex:
-    try:
-        index = FolderIndex.load(folder)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{key}={error}") from error  # the message begins with the folder
-    if index.kind != "rows":
-        raise ValueError(f"{key}={folder} holds {index.kind}, not packed rows; run tools/pack_shards.py")
-    vocabulary.require(index.vocabulary, holder=f"{key}={folder}")
-    if index.seq_length != config.seq_length:
-        raise ValueError(
-            f"{key}={folder} was packed with seq_length={index.seq_length} where "
-            f"data.seq_length={config.seq_length}; pack it again or change data.seq_length"
-        )
-    return index
-
-
-def _require_epochs(sources: list[PlannedSource], section: str) -> None:
-    """Refuse a plan that repeats a source more than allowed, naming every source's rows and epochs."""
-
-    def excessive(source: PlannedSource) -> bool:
-        return source.max_epochs is not None and source.budget > Fraction(source.max_epochs) * source.rows
-
-    if any(excessive(source) for source in sources):
-        table = "; ".join(
-            f"{source.name}: {source.budget} of {source.rows} rows, {source.epochs:.2f} epochs"
-            + ("" if source.max_epochs is None else f" (max_epochs={source.max_epochs})")
-            + (" TOO MANY" if excessive(source) else "")
-            for source in sources
-        )
-        raise ValueError(f"{section}: {table}: lower train.tokens or that source's weight, or raise its max_epochs")
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Plan:
+        """Inverse of `to_json`; other keys are ignored."""
+        sources = [
+            PlannedSource(**{**source, "folder": Path(source["folder"]), "loss": LossConfig(**source["loss"])})
+            for source in values["sources"]
+        ]
+        stages = [PlannedStage(**{**stage, "budgets": dict(stage["budgets"])}) for stage in values["stages"]]
+        facts = {key: values[key] for key in ("seq_length", "seed", "vocabulary")}
+        return cls(sources=tuple(sources), stages=tuple(stages), order=OrderSizes(**values["order"]), **facts)

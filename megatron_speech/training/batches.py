@@ -1,17 +1,24 @@
 """Micro-batches of one data parallel rank, read ahead by a thread.
 
-Which rows a rank reads is a function of the sample number alone: step s covers samples [s*G, (s+1)*G); micro-batch m of
-rank r holds the M rows from s*G + (m*R + r)*M (G global batch, M micro-batch, R data parallel ranks). Tensor, context
-and pipeline ranks of one replica read the same rows, so nothing is broadcast. Price: those ranks repeat the reading.
+Which rows a rank reads is a function of the sample number alone: of a step that begins at sample s, micro-batch m of
+rank r holds the M rows from s + (m*R + r)*M (M rows per micro-batch, R data parallel ranks). Tensor, context and
+pipeline ranks of one replica read the same rows, so nothing is broadcast. A budget need not be whole global batches:
+numbers behind its end stand for rows that teach nothing. Price: those ranks repeat the reading, and the last step may
+compute what it does not learn.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import numpy as np
+
 from megatron_speech.data.batch import HostBatch
+from megatron_speech.data.document import Row
+from megatron_speech.data.reader import Reader
 
 
 def sample_numbers(
@@ -23,6 +30,16 @@ def sample_numbers(
         for index in range(num_microbatches)
     )
     return [list(range(start, start + micro_batch_size)) for start in starts]
+
+
+def rows_until_end(reader: Reader, numbers: Sequence[int]) -> list[Row]:
+    """Rows by sample number; behind the end of the plan, its last row without a target."""
+    total = reader.plan.num_samples
+    rows = reader.rows([min(number, total - 1) for number in numbers])
+    return [
+        row if number < total else dataclasses.replace(row, context=np.array([[0, len(row.tokens)]], np.int32))
+        for number, row in zip(numbers, rows, strict=True)
+    ]
 
 
 def read_ahead(

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from megatron_speech.checkpoint.distributed import save_checkpoint
 from megatron_speech.checkpoint.folder import keep_newest, step_folder
@@ -15,10 +16,10 @@ from megatron_speech.data.plan import Plan
 from megatron_speech.data.reader import Reader
 from megatron_speech.model.loss import trained_targets
 from megatron_speech.parallel import groups
-from megatron_speech.training.batches import read_ahead, sample_numbers
+from megatron_speech.training.batches import read_ahead, rows_until_end, sample_numbers
 from megatron_speech.training.metrics import MetricsLog
 from megatron_speech.training.run_folder import note_saved
-from megatron_speech.training.schedule import learning_rate
+from megatron_speech.training.schedule import batch_size, learning_rate, steps
 from megatron_speech.training.signals import StopRequest
 from megatron_speech.training.state import TrainState
 from megatron_speech.training.step import Engine, train_step
@@ -34,7 +35,6 @@ class Run:
     config: PretrainConfig
     plan: Plan
     total_steps: int
-    num_microbatches: int
     engine: Engine
     log: MetricsLog
     validation: Validation
@@ -69,7 +69,8 @@ def advance(run: Run, state: TrainState, hosts: Sequence[HostBatch], *, last: bo
     It is logged every so many steps, and when it is the `last`. Collective.
     """
     config = run.config
-    lr = learning_rate(state.step, config=config.optimizer, total_steps=run.total_steps)
+    samples = _samples_of_next_step(run, state)
+    lr = learning_rate(state.consumed_samples + samples, config=config.optimizer, total=run.plan.num_samples)
     sums, grad_norm = train_step(
         run.engine,
         hosts,
@@ -78,10 +79,10 @@ def advance(run: Run, state: TrainState, hosts: Sequence[HostBatch], *, last: bo
         text_frozen=state.step < config.train.freeze_text_steps,
     )
     text, speech = trained_targets(sums, config.data.loss_weights)
-    state = state.after(samples=config.train.global_batch_size, text_tokens=text, speech_tokens=speech)
+    state = state.after(samples=samples, text_tokens=text, speech_tokens=speech)
     if not (sums.isfinite().all() and math.isfinite(grad_norm)):
         raise FloatingPointError(f"step {state.step}: loss or gradient norm is not finite; nothing of it was saved")
-    run.log.count(config.train.global_batch_size * config.data.seq_length)
+    run.log.count(samples * config.data.seq_length)
     if last or state.step % config.logging.every_steps == 0:
         run.log.log_step(state, sums, lr=lr, grad_norm=grad_norm)
     return state
@@ -89,20 +90,29 @@ def advance(run: Run, state: TrainState, hosts: Sequence[HostBatch], *, last: bo
 
 def _batches(run: Run, state: TrainState, last_step: int) -> Iterator[list[HostBatch]]:
     """This rank's micro-batches of every step from `state` to `last_step`, read ahead."""
-    config = run.config
-    reader = Reader(run.plan)
-    first, batch = state.consumed_samples, config.train.global_batch_size
-    steps = (
+    train, reader = run.config.train, Reader(run.plan)
+    ranks = groups.data_parallel_size()
+    numbers_of_steps = (
         sample_numbers(
-            first + index * batch,
-            num_microbatches=run.num_microbatches,
-            micro_batch_size=config.train.micro_batch_size,
+            first,
+            num_microbatches=size // (train.micro_batch_size * ranks),
+            micro_batch_size=train.micro_batch_size,
             data_parallel_rank=groups.data_parallel_rank(),
-            data_parallel_size=groups.data_parallel_size(),
+            data_parallel_size=ranks,
         )
-        for index in range(last_step - state.step)
+        for first, size in steps(train, first=state.consumed_samples, total=run.plan.num_samples)
     )
-    return read_ahead(steps, lambda numbers: collate(reader.rows(numbers)), microbatches=config.data.prefetch)
+    return read_ahead(
+        islice(numbers_of_steps, last_step - state.step),
+        lambda numbers: collate(rows_until_end(reader, numbers)),
+        microbatches=run.config.data.prefetch,
+    )
+
+
+def _samples_of_next_step(run: Run, state: TrainState) -> int:
+    """Rows of the plan that it reads."""
+    left = run.plan.num_samples - state.consumed_samples
+    return min(batch_size(run.config.train, state.consumed_samples), left)
 
 
 def _save(run: Run, state: TrainState) -> None:

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
@@ -37,25 +36,26 @@ MODALITIES = {"text": TEXT, "speech": SPEECH}
 Losses = dict[str, dict[str, float]]
 
 
-def mean_losses(sums: Tensor, sources: Sequence[str]) -> Losses:
-    """Mean loss by source and modality from sums [sources, 2, 2] of `training_loss`; what had no target is left out."""
-    return {
-        source: {name: cells[index][0] / cells[index][1] for name, index in MODALITIES.items() if cells[index][1] > 0}
-        for source, cells in zip(sources, sums.tolist(), strict=True)
-        if any(targets > 0 for _, targets in cells)
+def mean_losses(sums: Tensor, names: Sequence[str]) -> Losses:
+    """Mean loss by name and modality from sums [sources, 2, 2] of `training_loss`; what had no target is left out.
+
+    `names` gives each source's own name, or that of its task; sources of the same name count together.
+    """
+    totals: dict[str, list[list[float]]] = {name: [[0.0, 0.0], [0.0, 0.0]] for name in names}
+    for name, cells in zip(names, sums.tolist(), strict=True):
+        for total, (loss, targets) in zip(totals[name], cells, strict=True):
+            total[0] += loss
+            total[1] += targets
+    means = {
+        name: {key: total[at][0] / total[at][1] for key, at in MODALITIES.items() if total[at][1] > 0}
+        for name, total in totals.items()
     }
+    return {name: by_modality for name, by_modality in means.items() if by_modality}
 
 
 def modality_losses(sums: Tensor) -> dict[str, float]:
     """Mean loss by modality over all sources."""
-    return mean_losses(sums.sum(0, keepdim=True), ["all"]).get("all", {})
-
-
-def task_losses(sums: Tensor, tasks: Sequence[str]) -> Losses:
-    """Mean loss by task and modality; `tasks` names each source's."""
-    names = list(dict.fromkeys(tasks))
-    of_task = [[source for source, task in enumerate(tasks) if task == name] for name in names]
-    return mean_losses(torch.stack([sums[sources].sum(0) for sources in of_task]), names)
+    return mean_losses(sums, ["all"] * len(sums)).get("all", {})
 
 
 def total_loss(sums: Tensor, weights: Sequence[Sequence[float]]) -> float:
@@ -92,8 +92,8 @@ class MetricsLog:
         enabled: bool,
     ) -> None:
         self._enabled = enabled
-        self._sources = list(data.sources)
-        self._tasks = [source.task for source in data.sources.values()]
+        self._sources = [name for name, _ in data.lessons]
+        self._tasks = [data.sources[name].task for name in self._sources]
         self._weights = data.loss_weights
         self._since, self._tokens = time.monotonic(), 0
         self._waiting: list[_Step] = []
@@ -143,7 +143,7 @@ class MetricsLog:
             "tokens": {"text": step.state.text_tokens, "speech": step.state.speech_tokens},
             "loss": total_loss(step.sums, self._weights),
             "losses": mean_losses(step.sums, self._sources),
-            "loss_by_task": task_losses(step.sums, self._tasks),
+            "loss_by_task": mean_losses(step.sums, self._tasks),
             "loss_by_modality": modality_losses(step.sums),
             "lr": step.lr,
             "grad_norm": step.grad_norm,

@@ -19,7 +19,10 @@ from megatron_speech.checkpoint.distributed import load_checkpoint, together
 from megatron_speech.checkpoint.folder import read_state, require_same_model
 from megatron_speech.config.data import DataConfig
 from megatron_speech.config.training import PretrainConfig
-from megatron_speech.data.plan import Plan, compile_plan
+from megatron_speech.data.mixture import compile_plan
+from megatron_speech.data.plan import Plan
+from megatron_speech.data.plan_change import require_same_plan
+from megatron_speech.data.plan_table import describe
 from megatron_speech.data.reader import Reader
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
@@ -27,7 +30,7 @@ from megatron_speech.training import run_folder
 from megatron_speech.training.engine import build_engine
 from megatron_speech.training.loop import Run, train
 from megatron_speech.training.metrics import MetricsLog
-from megatron_speech.training.schedule import num_steps
+from megatron_speech.training.schedule import num_samples, num_steps
 from megatron_speech.training.signals import StopRequest
 from megatron_speech.training.state import TrainState
 from megatron_speech.training.step import Engine
@@ -55,20 +58,23 @@ def _pretrain(
     if _is_done(config, outline):
         return
     checkpoint = run_folder.checkpoint_to_resume(config.folder, config.checkpoint)
+    consumed = 0
     if checkpoint is not None:
-        _require_same_plan(read_state(checkpoint), outline.plan)
+        stored = read_state(checkpoint)
+        _require_same_plan(config, stored, outline.plan)
+        consumed = stored["consumed_samples"]
     _check_weights(config, outline, checkpoint)
-    logger.info("%s: %d steps, %s", config.folder, outline.total_steps, outline.layout.describe())
+    logger.info("%s: %d samples, %s", config.folder, outline.plan.num_samples, outline.layout.describe())
 
     groups.initialize(outline.layout, seed=config.train.seed, rank=rank, init_method=init_method)
     try:
-        together(lambda: _prepare_folder(config, outline.plan))
+        together(lambda: _prepare_folder(config, outline.plan, consumed=consumed))
         engine = build_engine(config, vocabulary=outline.vocabulary, load_base=checkpoint is None)
         state = _state_to_start_from(config, engine, checkpoint)
-        run = _assemble(config, outline, engine, first_step=state.step)
+        run = _assemble(config, outline, engine, state)
         with closing(run.log):
             state = train(run, state, stop_request)
-            if state.step >= outline.total_steps:
+            if state.consumed_samples >= outline.plan.num_samples:
                 _finish(run, state)
     finally:
         groups.shutdown()
@@ -82,8 +88,6 @@ class Outline:
     vocabulary: Vocabulary
     plan: Plan
     validation_plans: dict[str, Plan]
-    total_steps: int
-    num_microbatches: int
 
 
 def _outline(config: PretrainConfig, world_size: int) -> Outline:
@@ -91,17 +95,14 @@ def _outline(config: PretrainConfig, world_size: int) -> Outline:
     layout = ParallelLayout.of(config.parallel, world_size=world_size)
     vocabulary = shared_vocabulary(config.data)
     layout.check_model(config.model, vocabulary=vocabulary)
-    batch = config.train.global_batch_size
-    total_steps = num_steps(config.train, seq_length=config.data.seq_length)
+    for size in config.train.batch_sizes:
+        layout.num_microbatches(global_batch_size=size, micro_batch_size=config.train.micro_batch_size)
+    rows = None if config.data.stages else num_samples(config.train, seq_length=config.data.seq_length)
     return Outline(
         layout=layout,
         vocabulary=vocabulary,
-        plan=compile_plan(config.data, vocabulary=vocabulary, num_samples=total_steps * batch),
+        plan=compile_plan(config.data, vocabulary=vocabulary, num_samples=rows),
         validation_plans=validation_plans(config, vocabulary=vocabulary, layout=layout),
-        total_steps=total_steps,
-        num_microbatches=layout.num_microbatches(
-            global_batch_size=batch, micro_batch_size=config.train.micro_batch_size
-        ),
     )
 
 
@@ -136,10 +137,10 @@ def shared_vocabulary(data: DataConfig) -> Vocabulary:
     return vocabulary
 
 
-def _prepare_folder(config: PretrainConfig, plan: Plan) -> None:
+def _prepare_folder(config: PretrainConfig, plan: Plan, *, consumed: int) -> None:
     if groups.is_rank_zero():
-        logger.info("plan %s:\n%s", plan.fingerprint[:12], plan.describe())
-        run_folder.prepare(config, plan={**plan.to_json(), "fingerprint": plan.fingerprint})
+        logger.info("plan %s:\n%s", plan.fingerprint[:12], describe(plan))
+        run_folder.prepare(config, plan=plan, consumed=consumed)
 
 
 def _state_to_start_from(config: PretrainConfig, engine: Engine, checkpoint: Path | None) -> TrainState:
@@ -159,19 +160,19 @@ def _state_to_start_from(config: PretrainConfig, engine: Engine, checkpoint: Pat
     return TrainState.from_json(values)
 
 
-def _assemble(config: PretrainConfig, outline: Outline, engine: Engine, *, first_step: int) -> Run:
+def _assemble(config: PretrainConfig, outline: Outline, engine: Engine, state: TrainState) -> Run:
+    left = num_steps(config.train, first=state.consumed_samples, total=outline.plan.num_samples)
     log = MetricsLog(
         config.folder,
         data=config.data,
-        first_step=first_step,
-        total_steps=outline.total_steps,
+        first_step=state.step,
+        total_steps=state.step + left,
         enabled=groups.is_rank_zero(),
     )
     return Run(
         config=config,
         plan=outline.plan,
-        total_steps=outline.total_steps,
-        num_microbatches=outline.num_microbatches,
+        total_steps=state.step + left,
         engine=engine,
         log=log,
         validation=Validation(
@@ -198,6 +199,7 @@ def _finish(run: Run, state: TrainState) -> None:
         "validation": validation,
         "tokens_per_s": statistics.median(record["tokens_per_s"] for record in records),
         "plan": run.plan.fingerprint,
+        "rows": run.plan.consumed(state.consumed_samples),
     }
     run_folder.write_done(run.config.folder, summary)
     logger.info("done: %s", json.dumps(summary))
@@ -206,18 +208,16 @@ def _finish(run: Run, state: TrainState) -> None:
 def _is_done(config: PretrainConfig, outline: Outline) -> bool:
     """Whether the folder holds the finished run of this plan and budget; resume=never leaves that to be refused."""
     done: dict[str, Any] | None = run_folder.read_done(config.folder)
-    if done is None or config.checkpoint.resume == "never" or done["steps"] < outline.total_steps:
+    if done is None or config.checkpoint.resume == "never" or done["consumed_samples"] < outline.plan.num_samples:
         return False
-    _require_same_plan(done, outline.plan)
+    _require_same_plan(config, done, outline.plan)
     run_folder.require_same_settings(config)
     logger.info("%s is already done: %d steps", config.folder, done["steps"])
     return True
 
 
-def _require_same_plan(stored: dict[str, Any], plan: Plan) -> None:
+def _require_same_plan(config: PretrainConfig, stored: dict[str, Any], plan: Plan) -> None:
     """Sample numbers mean nothing in another plan."""
     if stored["plan"] != plan.fingerprint:
-        raise ValueError(
-            f"data: this run's plan {plan.fingerprint[:12]} differs from {stored['plan'][:12]} of the checkpoint "
-            "(sources, shares, budget, seed or shards changed); restore them or start in another folder"
-        )
+        old = run_folder.read_plan(config.folder, stored["plan"])
+        require_same_plan(old, plan, consumed=stored["consumed_samples"], extend=config.data.extend_plan)

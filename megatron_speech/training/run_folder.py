@@ -3,7 +3,8 @@
     config.yaml command.txt environment.txt plan.json checkpoints/step_<n>/ tensorboard/ metrics.jsonl
     validation.jsonl logs/rank_<n>.log saved.json done.json
 
-``config.yaml`` repeats the run. ``done.json`` appears when the token budget is spent, and not before.
+``config.yaml`` repeats the run. ``done.json`` appears when the token budget is spent, and not before. A plan that was
+extended stays as ``plan-<fingerprint>.json``, and its successor lists the plans that were followed before it.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from megatron_speech.artifact import read_json, write_atomic
 from megatron_speech.checkpoint.folder import latest_checkpoint
 from megatron_speech.config.parse import dump_yaml, to_dict
 from megatron_speech.config.training import CheckpointConfig, PretrainConfig
+from megatron_speech.data.plan import Plan
 
 logger = logging.getLogger(__name__)
 
-DONE = "done.json"
+DONE, PLAN = "done.json", "plan.json"
 SAVED = "saved.json"
 """Names the newest step that was saved: a run whose checkpoints are gone does not start over in silence."""
 
@@ -83,15 +85,46 @@ def require_same_settings(config: PretrainConfig) -> None:
                 )
 
 
-def prepare(config: PretrainConfig, *, plan: dict[str, Any]) -> None:
-    """Write what was asked: configuration, command, environment, plan; a stale done.json goes."""
+def prepare(config: PretrainConfig, *, plan: Plan, consumed: int) -> None:
+    """Write what was asked: configuration, command, environment, plan; a stale done.json goes.
+
+    `consumed` samples were read by the plans before this one, if there were others.
+    """
     folder = config.folder
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DONE).unlink(missing_ok=True)
     dump_yaml(config, folder / "config.yaml")
     write_atomic(folder / "command.txt", shlex.join(sys.orig_argv) + "\n")
     write_atomic(folder / "environment.txt", _environment())
-    write_atomic(folder / "plan.json", json.dumps(plan, indent=1) + "\n")
+    _write_plan(folder, plan, consumed)
+
+
+def read_plan(folder: Path, fingerprint: str) -> Plan:
+    """The plan of that fingerprint which the run in `folder` follows or has followed."""
+    for path in (folder / PLAN, folder / _superseded(fingerprint)):
+        if path.is_file() and (values := read_json(path))["fingerprint"] == fingerprint:
+            return Plan.from_json(values)
+    raise FileNotFoundError(
+        f"{folder} holds no plan {fingerprint[:12]}, by which the checkpoint was made, and this run's plan is another; "
+        "restore plan.json, the data settings or the shards"
+    )
+
+
+def _write_plan(folder: Path, plan: Plan, consumed: int) -> None:
+    before: dict[str, int] = {}
+    path = folder / PLAN
+    if path.is_file() and consumed:
+        values = read_json(path)
+        before = values["before"]
+        if values["fingerprint"] != plan.fingerprint:
+            write_atomic(folder / _superseded(values["fingerprint"]), path.read_text())
+            before = {**before, values["fingerprint"]: consumed}
+    facts = {"fingerprint": plan.fingerprint, "before": before}
+    write_atomic(path, json.dumps({**plan.to_json(), **facts}, indent=1) + "\n")
+
+
+def _superseded(fingerprint: str) -> str:
+    return f"plan-{fingerprint[:12]}.json"
 
 
 def write_done(folder: Path, summary: dict[str, Any]) -> None:

@@ -1,31 +1,57 @@
-"""Budget and learning rate as pure functions of the step number, so that resuming needs no schedule state.
+"""Batch size and learning rate as pure functions of the samples read, so that resuming needs no schedule state.
 
-A step is a global batch of `train.global_batch_size` rows of `data.seq_length` tokens. Price: a run whose budget is
-changed and then resumed follows the new curve from its step on, not the old one.
+A step is a global batch of rows; while `train.batch_ramp` lasts it is smaller. So samples, not steps, measure how far a
+run is: the rate follows them, and a run resumed inside the ramp finds the size of its next step. Price: a run whose
+budget is changed and then resumed follows the new curve from its sample on, not the old one.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from megatron_speech.config.training import OptimizerConfig, TrainConfig
 
 
-def num_steps(train: TrainConfig, *, seq_length: int) -> int:
-    """Optimizer steps in the token budget, rounded up to whole global batches."""
-    return -(-train.tokens // (train.global_batch_size * seq_length))
+def num_samples(train: TrainConfig, *, seq_length: int) -> int:
+    """Rows in the token budget, rounded up to whole rows."""
+    if train.tokens is None:
+        raise ValueError("train.tokens is missing; give the run's tokens, or data.stages with their own")
+    return -(-train.tokens // seq_length)
 
 
-def learning_rate(step: int, *, config: OptimizerConfig, total_steps: int) -> float:
-    """Rate of step 0 .. total_steps - 1: linear warm-up to `lr`, then decay that reaches `min_lr` at the last step.
+def batch_size(train: TrainConfig, consumed_samples: int) -> int:
+    """Rows of the step that begins after `consumed_samples`, as megatron-core's rampup_batch_size has it."""
+    sizes, ramp = train.batch_sizes, train.batch_ramp
+    increments = 0 if ramp is None else consumed_samples * (len(sizes) - 1) // ramp.samples
+    return sizes[min(increments, len(sizes) - 1)]
 
-    Step s counts as s + 1 tokens' worth of progress, so that the first step already learns.
+
+def steps(train: TrainConfig, *, first: int, total: int) -> Iterator[tuple[int, int]]:
+    """(first sample, rows) of each step over samples `first` .. `total` - 1; the last may reach behind the end."""
+    while first < total:
+        size = batch_size(train, first)
+        yield first, size
+        first += size
+
+
+def num_steps(train: TrainConfig, *, first: int, total: int) -> int:
+    """How many `steps` there are, without walking through them once the batch has its full size."""
+    count = 0
+    while first < total and (size := batch_size(train, first)) < train.global_batch_size:
+        first, count = first + size, count + 1
+    return count + max(0, -(-(total - first) // train.global_batch_size))
+
+
+def learning_rate(upto: int, *, config: OptimizerConfig, total: int) -> float:
+    """Rate of the step that ends `upto` samples into a run of `total`: linear warm-up to `lr`, then decay to `min_lr`.
+
+    A step counts with its own samples, so that the first already learns and the last reaches `min_lr`.
     """
-    warmup_steps = round(config.lr_warmup_fraction * total_steps)
-    if step < warmup_steps:
-        return config.lr * (step + 1) / warmup_steps
-    decay_steps = max(total_steps - warmup_steps, 1)
-    progress = min((step + 1 - warmup_steps) / decay_steps, 1.0)
+    warmup = round(config.lr_warmup_fraction * total)
+    if upto < warmup:
+        return config.lr * upto / warmup
+    progress = (upto - warmup) / max(total - warmup, 1)
     if config.lr_decay_style == "constant":
         return config.lr
     share = 1 - progress if config.lr_decay_style == "linear" else 0.5 * (1 + math.cos(math.pi * progress))

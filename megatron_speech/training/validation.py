@@ -13,7 +13,8 @@ from functools import partial
 
 from megatron_speech.config.training import PretrainConfig
 from megatron_speech.data.batch import collate
-from megatron_speech.data.plan import Plan, compile_plan
+from megatron_speech.data.mixture import compile_plan
+from megatron_speech.data.plan import Plan
 from megatron_speech.data.reader import Reader
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
@@ -33,7 +34,7 @@ def validation_plans(config: PretrainConfig, *, vocabulary: Vocabulary, layout: 
     plans = {}
     for name, source in config.data.validation.items():
         sources = {name: dataclasses.replace(source, weight=1.0)}
-        alone = dataclasses.replace(config.data, sources=sources, validation={})
+        alone = dataclasses.replace(config.data, sources=sources, stages=[], validation={})
         compile_alone = partial(compile_plan, alone, vocabulary=vocabulary, section="data.validation")
         available = compile_alone(num_samples=1).sources[0].rows
         wanted = min(config.logging.validation_rows, available)

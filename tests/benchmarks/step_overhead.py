@@ -44,8 +44,8 @@ from megatron_speech.config.tokens import PackConfig
 from megatron_speech.config.training import PretrainConfig, TrainConfig
 from megatron_speech.data.batch import collate, to_device
 from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.mixture import compile_plan
 from megatron_speech.data.packing import pack_folder
-from megatron_speech.data.plan import compile_plan
 from megatron_speech.data.reader import Reader
 from megatron_speech.data.shards import write_documents
 from megatron_speech.parallel import groups
@@ -181,7 +181,6 @@ def our_step(config: PretrainConfig, engine: Engine) -> Callable[[], None]:
         config=config,
         plan=plan,
         total_steps=SAMPLES,
-        num_microbatches=1,
         engine=engine,
         log=MetricsLog(config.folder, data=config.data, first_step=0, total_steps=SAMPLES, enabled=True),
         validation=Validation(readers={}, micro_batch_size=1),

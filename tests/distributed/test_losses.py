@@ -90,7 +90,7 @@ def _start(rank: int, world_size: int, init_method: str, config: PretrainConfig)
 
 def _rows(config: PretrainConfig) -> list[Row]:
     """Two rows of each source."""
-    from megatron_speech.data.plan import compile_plan
+    from megatron_speech.data.mixture import compile_plan
     from megatron_speech.data.reader import Reader
 
     reader = Reader(compile_plan(config.data, vocabulary=VOCABULARY, num_samples=ROWS))
@@ -157,12 +157,12 @@ def _check_layout(
 
 def _check_nothing(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
     from megatron_speech.data.batch import collate
-    from megatron_speech.training.metrics import mean_losses, task_losses, total_loss
+    from megatron_speech.training.metrics import mean_losses, total_loss
     from megatron_speech.training.step import train_step
 
     engine = _start(rank, world_size, init_method, config)
     before = [parameter.detach().clone() for parameter in engine.chunks[0].parameters()]
     sums, norm = train_step(engine, [collate([_empty(row)]) for row in _rows(config)], lr=1e-2, weight_decay=0.0)
     assert not sums.any() and norm == 0 and total_loss(sums, engine.loss_weights.tolist()) == 0
-    assert mean_losses(sums, ["text", "paired"]) == task_losses(sums, ["text", "synthesis"]) == {}
+    assert mean_losses(sums, ["text", "paired"]) == mean_losses(sums, ["text", "synthesis"]) == {}
     assert all(map(torch.equal, before, engine.chunks[0].parameters()))

@@ -48,7 +48,7 @@ def _engine(init_method: str, config: PretrainConfig) -> Any:
 def _microbatches(config: PretrainConfig) -> list[Any]:
     """Two micro-batches of two rows: one row of each source."""
     from megatron_speech.data.batch import collate
-    from megatron_speech.data.plan import compile_plan
+    from megatron_speech.data.mixture import compile_plan
     from megatron_speech.data.reader import Reader
 
     reader = Reader(compile_plan(config.data, vocabulary=VOCABULARY, num_samples=8))
@@ -60,7 +60,7 @@ def _check_sums(rank: int, world_size: int, init_method: str, config: PretrainCo
     import torch
 
     from megatron_speech.model.forward import forward
-    from megatron_speech.training.metrics import mean_losses, task_losses, total_loss
+    from megatron_speech.training.metrics import mean_losses, total_loss
     from megatron_speech.training.step import train_step
 
     engine = _engine(init_method, config)
@@ -92,7 +92,7 @@ def _check_sums(rank: int, world_size: int, init_method: str, config: PretrainCo
     expected = (weights * losses).sum() / (weights * counts).sum()
     assert total_loss(sums, weights.tolist()) == pytest.approx(expected, rel=1e-5)
     assert total_loss(torch.zeros(2, 2, 2), weights.tolist()) == 0
-    by_task = task_losses(torch.cat([sums, sums[:1]]), ["text", "synthesis", "text"])
+    by_task = mean_losses(torch.cat([sums, sums[:1]]), ["text", "synthesis", "text"])
     assert by_task["synthesis"] == means["paired"] and by_task["text"] == pytest.approx(means["text"], rel=1e-12)
 
 

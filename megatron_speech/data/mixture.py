@@ -1,0 +1,179 @@
+"""From a configured mixture to a plan: whole rows of every source in every stage, or one line that says why not.
+
+Exact requests (epochs, tokens, a share of the stage) come first, the rest is divided. All is integer arithmetic over
+the sources' numbers of rows, so a mixture can be planned before its data exist. Price: budgets are whole rows, so a
+stage of a few rows is only near its shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from megatron_speech.config.data import DataConfig, ShareConfig, StageConfig
+from megatron_speech.data.index import FolderIndex
+from megatron_speech.data.order import MAX_SAMPLES, largest_remainder
+from megatron_speech.data.plan import Plan, PlannedSource, PlannedStage
+from megatron_speech.data.plan_table import decimal, require_epochs
+from megatron_speech.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFacts:
+    """What planning has to know of a source's rows."""
+
+    rows: int
+    """Rows it has."""
+    text_share: float
+    """Text labels among its labels, padding left out of both."""
+    checksum: str
+    """Identity of its shards; empty where only sizes are known, and nothing can be read."""
+
+    @classmethod
+    def of_folder(cls, index: FolderIndex) -> SourceFacts:
+        """Of packed shards."""
+        labels = max(1, index.text_tokens + index.speech_tokens)
+        return cls(rows=index.items, text_share=index.text_tokens / labels, checksum=index.checksum)
+
+
+def compile_plan(
+    config: DataConfig,
+    *,
+    vocabulary: Vocabulary,
+    num_samples: int | None = None,
+    section: Literal["data.sources", "data.validation"] = "data.sources",
+) -> Plan:
+    """The plan of `config` over its folders; errors name the sources by `section`.
+
+    Args:
+        num_samples: rows to read where `config` has no stages.
+
+    Raises:
+        FileNotFoundError: a source's folder holds no packed shards.
+        ValueError: a source was packed otherwise (vocabulary, seq_length), or would be read above its max_epochs.
+    """
+    facts = {
+        name: SourceFacts.of_folder(_open(source.folder, config, vocabulary, key=f"{section}.{name}.folder"))
+        for name, source in config.sources.items()
+    }
+    plan = plan_of(config, facts, vocabulary=vocabulary.fingerprint, num_samples=num_samples)
+    require_epochs(plan, section)
+    return plan
+
+
+def plan_of(
+    config: DataConfig, facts: Mapping[str, SourceFacts], *, vocabulary: str, num_samples: int | None = None
+) -> Plan:
+    """The plan of `config` over sources of which `facts` are known; what `require_epochs` refuses is left in."""
+    lessons = config.lessons
+    sources = [
+        PlannedSource(
+            name=name,
+            folder=config.sources[name].folder,
+            max_epochs=config.sources[name].max_epochs,
+            loss=loss,
+            **asdict(facts[name]),
+        )
+        for name, loss in lessons
+    ]
+    rows = {name: entry.rows for name, entry in facts.items()}
+    stages: list[PlannedStage] = []
+    for number, stage in enumerate(_stages(config, num_samples)):
+        key = f"data.stages[{number}]" if config.stages else "train"
+        budgets = stage_budgets(stage, rows, seq_length=config.seq_length, key=key)
+        first = sum(before.samples for before in stages)
+        stop = stage.stop_at_sample
+        if stop is not None and stop <= first:
+            raise ValueError(f"{key}.stop_at_sample={stop} must lie behind the stage's first sample {first}; raise it")
+        budget = sum(budgets.values())
+        if first + budget > MAX_SAMPLES:
+            raise ValueError(
+                f"{key}: the run would have {first + budget:,} rows, above the order's {MAX_SAMPLES:,}; pack longer "
+                "rows or lower the tokens"
+            )
+        samples = budget if stop is None else min(budget, stop - first)
+        by_lesson = {
+            lessons.index((name, config.lesson(name, share))): budgets[name] for name, share in stage.sources.items()
+        }
+        stages.append(PlannedStage(name=stage.name, budgets=by_lesson, samples=samples))
+    return Plan(
+        sources=tuple(sources),
+        stages=tuple(stages),
+        seq_length=config.seq_length,
+        seed=config.seed,
+        vocabulary=vocabulary,
+    )
+
+
+def stage_budgets(stage: StageConfig, rows: Mapping[str, int], *, seq_length: int, key: str) -> dict[str, int]:
+    """Rows to read of each source of `stage`, in its order; with its `tokens` given they add up to them.
+
+    Exact epochs, tokens and shares come first; what is left goes to the remainder, or by weight.
+
+    Args:
+        rows: rows of each source.
+        key: the stage's place in the configuration, for errors.
+
+    Raises:
+        ValueError: the shares ask for more than the stage has, or for nothing.
+    """
+    total = 0 if stage.tokens is None else -(-stage.tokens // seq_length)
+    fixed = {
+        name: _fixed_rows(share, rows[name], total, seq_length=seq_length)
+        for name, share in stage.sources.items()
+        if not share.takes_what_is_left
+    }
+    flexible = {name: share for name, share in stage.sources.items() if share.takes_what_is_left}
+    left = total - sum(fixed.values())
+    if flexible and left < 0:
+        asked = ", ".join(f"{name} {count:,}" for name, count in fixed.items())
+        raise ValueError(
+            f"{key}.tokens={stage.tokens} are {total:,} rows, but its sources ask for {-left:,} more ({asked}); raise "
+            "tokens or lower a share"
+        )
+    weights = [1.0 if share.weight is None else share.weight for share in flexible.values()]
+    if flexible and left and not any(weights):
+        raise ValueError(f"{key}: all weights are 0, and {left:,} rows are left; raise one")
+    parts = largest_remainder(weights, left) if any(weights) else [0] * len(weights)
+    of_source = fixed | dict(zip(flexible, parts, strict=True))
+    budgets = {name: of_source[name] for name in stage.sources}
+    if not any(budgets.values()):
+        raise ValueError(f"{key} reads no row; raise a share or leave the stage out")
+    return budgets
+
+
+def _fixed_rows(share: ShareConfig, rows: int, total: int, *, seq_length: int) -> int:
+    """Rows of a share that does not depend on the others. Parts of a row are left out, so no epoch is exceeded."""
+    if share.tokens is not None:
+        return -(-share.tokens // seq_length)
+    if share.epochs is not None:
+        return int(decimal(share.epochs) * rows)
+    assert share.share is not None
+    return int(decimal(share.share) * total)
+
+
+def _stages(config: DataConfig, num_samples: int | None) -> list[StageConfig]:
+    """The stages, or the one that weights of sources and a number of rows mean."""
+    if config.stages:
+        return config.stages
+    assert num_samples is not None, "a mixture without stages needs its number of rows"
+    shares = {name: ShareConfig(weight=source.weight) for name, source in config.sources.items()}
+    return [StageConfig(tokens=num_samples * config.seq_length, sources=shares)]
+
+
+def _open(folder: Path, config: DataConfig, vocabulary: Vocabulary, *, key: str) -> FolderIndex:
+    try:
+        index = FolderIndex.load(folder)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{key}={error}") from error  # the message begins with the folder
+    if index.kind != "rows":
+        raise ValueError(f"{key}={folder} holds {index.kind}, not packed rows; run tools/pack_shards.py")
+    vocabulary.require(index.vocabulary, holder=f"{key}={folder}")
+    if index.seq_length != config.seq_length:
+        raise ValueError(
+            f"{key}={folder} was packed with seq_length={index.seq_length} where "
+            f"data.seq_length={config.seq_length}; pack it again or change data.seq_length"
+        )
+    return index

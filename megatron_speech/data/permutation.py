@@ -1,0 +1,89 @@
+"""Keyed permutations of 0 .. n-1 that are computed at any position, without a table and without state.
+
+`permute` is a Feistel network with cycle walking: a bijection of constant memory. `epoch_rows` is the order in which a
+source's rows are read in one epoch. Shuffled freely, a trillion tokens would open a new block for every row; so rows
+move in chunks of consecutive ones, the chunks are permuted, and the rows of as many chunks as are open at a time are
+permuted together. The hash is written out because NumPy does not promise its random streams across versions. Price:
+rows of one chunk are read within `chunk` x `open_chunks` rows of each other, so documents have to be shuffled when they
+are packed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Words = NDArray[np.uint64]
+
+ROUNDS = 6
+"""Feistel rounds; four make a pseudo-random permutation in theory, two more cost little."""
+
+
+def permute(positions: Ints, sizes: Ints | int, keys: Words) -> Ints:
+    """Image of each position under the permutation of 0 .. size-1 that its key chooses; all arrays [n]."""
+    sizes = np.broadcast_to(np.asarray(sizes, np.int64), positions.shape)
+    bits = np.frexp((sizes - 1).astype(np.float64))[1]  # bit length of size - 1, which is below 2^53
+    half = np.maximum(1, (bits + 1) // 2).astype(np.uint64)
+    mask = (np.uint64(1) << half) - np.uint64(1)
+    result = positions.astype(np.uint64)
+    walking = np.arange(len(result))
+    while len(walking):
+        shift, low, key = half[walking], mask[walking], keys[walking]
+        left, right = result[walking] >> shift, result[walking] & low
+        for turn in range(ROUNDS):
+            left, right = right, left ^ (splitmix64(key ^ splitmix64(right + np.uint64(turn << 40))) & low)
+        result[walking] = (left << shift) | right
+        walking = walking[result[walking] >= sizes[walking].astype(np.uint64)]
+    return result.astype(np.int64)
+
+
+def epoch_rows(positions: Ints, rows: int, keys: Words, *, chunk: int, open_chunks: int) -> Ints:
+    """Row at each position of an epoch over `rows` rows; every row stands at exactly one position.
+
+    The rows behind the last whole chunk are a short chunk, whose place among the others the key chooses too.
+
+    Args:
+        positions: in 0 .. rows - 1, [n].
+        keys: one per position, of its epoch (`named_keys`).
+        chunk: consecutive rows that stay together.
+        open_chunks: chunks whose rows are permuted together.
+    """
+    whole, tail = divmod(rows, chunk)
+    slots = whole + (tail > 0)
+    short = (splitmix64(keys ^ _TAIL) % np.uint64(slots)).astype(np.int64) if tail else np.full_like(positions, slots)
+
+    def first_position(slot: Ints) -> Ints:
+        return slot * chunk - (slot > short) * (chunk - tail)
+
+    def slot_at(position: Ints) -> Ints:
+        behind = position >= short * chunk + tail
+        return np.where(behind, (position - tail) // chunk + bool(tail), position // chunk)
+
+    group = slot_at(positions) // open_chunks
+    start = first_position(group * open_chunks)
+    end = first_position(np.minimum((group + 1) * open_chunks, slots))
+    place = start + permute(positions - start, end - start, splitmix64(keys ^ splitmix64(group.astype(np.uint64))))
+    slot = slot_at(place)
+    number = np.where(slot == short, 0, slot - (slot > short))  # among the whole chunks
+    chosen = permute(number, max(whole, 1), splitmix64(keys ^ _CHUNKS))
+    return np.where(slot == short, whole, chosen) * chunk + place - first_position(slot)
+
+
+def named_keys(seed: int, name: str, numbers: Ints) -> Words:
+    """One key per number (an epoch, a sample) of what `name` says."""
+    base = np.uint64(xxhash.xxh3_64_intdigest(f"{seed}/{name}".encode()))
+    return splitmix64(numbers.astype(np.uint64) ^ base)
+
+
+def splitmix64(values: Words) -> Words:
+    """A well-mixed 64-bit hash of each value (finaliser of the SplitMix64 generator)."""
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+_CHUNKS, _TAIL = np.uint64(0x6368756E6B73), np.uint64(0x7461696C)
+"""Keep the keys of an epoch's chunks and of its short chunk's place apart from each other and from the groups'."""
