@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-BENCHMARKS = {"hf_export.py": ["--short"], "spans.py": [], "step_overhead.py": ["--short"]}
+BENCHMARKS = {
+    "hf_export.py": ["--short"],
+    "plan_build.py": ["--short"],
+    "spans.py": [],
+    "step_overhead.py": ["--short"],
+}
 FOLDER = Path(__file__).parent / "benchmarks"
 
 

@@ -196,6 +196,15 @@ class PretrainConfig:
         tokens = self.train.micro_batch_size * self.data.seq_length
         self.precision.check_shapes(self.model, self.parallel, tokens=tokens)
 
+    @property
+    def num_samples(self) -> int | None:
+        """Rows in the token budget, rounded up to whole rows; None where data.stages say it."""
+        if self.data.stages:
+            return None
+        if self.train.tokens is None:
+            raise ValueError("train.tokens is missing; give the run's tokens, or data.stages with their own")
+        return -(-self.train.tokens // self.data.seq_length)
+
 
 def _at_least(section: str, config: object, **least: int) -> None:
     """Every named field of `config` is at least the given number."""

@@ -55,7 +55,7 @@ def compile_plan(
         ValueError: a source was packed otherwise (vocabulary, seq_length), or would be read above its max_epochs.
     """
     facts = {
-        name: SourceFacts.of_folder(_open(source.folder, config, vocabulary, key=f"{section}.{name}.folder"))
+        name: SourceFacts.of_folder(packed_index(source.folder, config, vocabulary, key=f"{section}.{name}.folder"))
         for name, source in config.sources.items()
     }
     plan = plan_of(config, facts, vocabulary=vocabulary.fingerprint, num_samples=num_samples)
@@ -163,7 +163,8 @@ def _stages(config: DataConfig, num_samples: int | None) -> list[StageConfig]:
     return [StageConfig(tokens=num_samples * config.seq_length, sources=shares)]
 
 
-def _open(folder: Path, config: DataConfig, vocabulary: Vocabulary, *, key: str) -> FolderIndex:
+def packed_index(folder: Path, config: DataConfig, vocabulary: Vocabulary, *, key: str) -> FolderIndex:
+    """The index of a folder that fits `config` and `vocabulary`; errors name it by `key`."""
     try:
         index = FolderIndex.load(folder)
     except FileNotFoundError as error:

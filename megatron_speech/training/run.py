@@ -30,7 +30,7 @@ from megatron_speech.training import run_folder
 from megatron_speech.training.engine import build_engine
 from megatron_speech.training.loop import Run, train
 from megatron_speech.training.metrics import MetricsLog
-from megatron_speech.training.schedule import num_samples, num_steps
+from megatron_speech.training.schedule import num_steps
 from megatron_speech.training.signals import StopRequest
 from megatron_speech.training.state import TrainState
 from megatron_speech.training.step import Engine
@@ -97,11 +97,10 @@ def _outline(config: PretrainConfig, world_size: int) -> Outline:
     layout.check_model(config.model, vocabulary=vocabulary)
     for size in config.train.batch_sizes:
         layout.num_microbatches(global_batch_size=size, micro_batch_size=config.train.micro_batch_size)
-    rows = None if config.data.stages else num_samples(config.train, seq_length=config.data.seq_length)
     return Outline(
         layout=layout,
         vocabulary=vocabulary,
-        plan=compile_plan(config.data, vocabulary=vocabulary, num_samples=rows),
+        plan=compile_plan(config.data, vocabulary=vocabulary, num_samples=config.num_samples),
         validation_plans=validation_plans(config, vocabulary=vocabulary, layout=layout),
     )
 

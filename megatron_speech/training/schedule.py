@@ -13,13 +13,6 @@ from collections.abc import Iterator
 from megatron_speech.config.training import OptimizerConfig, TrainConfig
 
 
-def num_samples(train: TrainConfig, *, seq_length: int) -> int:
-    """Rows in the token budget, rounded up to whole rows."""
-    if train.tokens is None:
-        raise ValueError("train.tokens is missing; give the run's tokens, or data.stages with their own")
-    return -(-train.tokens // seq_length)
-
-
 def batch_size(train: TrainConfig, consumed_samples: int) -> int:
     """Rows of the step that begins after `consumed_samples`, as megatron-core's rampup_batch_size has it."""
     sizes, ramp = train.batch_sizes, train.batch_ramp

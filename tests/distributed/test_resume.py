@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from megatron_speech.config.data import LossConfig, ShareConfig, StageConfig
 from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
-from megatron_speech.config.training import CheckpointConfig, PretrainConfig
+from megatron_speech.config.training import BatchRampConfig, CheckpointConfig, PretrainConfig
 from tests.ranks import run_ranks
-from tests.toy_runs import make_config, make_sources
+from tests.toy_runs import SEQ_LENGTH, make_config, make_sources
 
 SHARDED = ParallelConfig(use_distributed_optimizer=True)
 STEPS = 7  # checkpoints after 3, 6 and 7
@@ -87,6 +88,56 @@ def test_run_that_changes_its_layout_matches_one_rank(tmp_path: Path, sources: A
     assert ours["validation"]["text"]["text"] == pytest.approx(reference["validation"]["text"]["text"], rel=1e-5)
 
 
+def test_run_that_is_killed_in_its_batch_ramp_matches_one_rank(tmp_path: Path, sources: Any) -> None:
+    """Steps of 2, 2 and 2 rows, then of 4; the last one has 2 of its 4 rows."""
+    ramp = {"global_batch_size": 4, "batch_ramp": BatchRampConfig(start=2, increment=2, samples=6)}
+    settings = {"steps": 7, "train": ramp, "precision": PrecisionConfig(dtype="float32")}
+    saving = CheckpointConfig(every_steps=2)
+    whole = make_config(tmp_path / "whole", sources, checkpoint=saving, **settings)
+    broken = dataclasses.replace(whole, folder=tmp_path / "broken")
+    run_ranks(_check_trains, 1, whole)
+    with pytest.raises(AssertionError, match="rank"):
+        run_ranks(_check_killed, 2, broken, "step 3")
+    run_ranks(_check_trains, 1, _resumed(broken))
+    assert [record["consumed_samples"] for record in _history(whole)] == [2, 4, 6, 10, 14, 18, 22, 26, 28]
+    for ours, reference in zip(_history(broken), _history(whole), strict=True):
+        for key in ("consumed_samples", "lr", "tokens"):
+            assert ours[key] == reference[key]
+        assert ours["loss"] == pytest.approx(reference["loss"], rel=1e-5)
+
+
+def test_run_goes_on_with_another_mixture_only_when_told_to(tmp_path: Path, sources: Any) -> None:
+    shares = {"text": ShareConfig(weight=3), "paired": ShareConfig(weight=1)}
+    first = StageConfig(tokens=12 * SEQ_LENGTH, sources=shares)
+    silent = ShareConfig(remainder=True, loss=LossConfig(text_weight=0))
+    left, then = (
+        dataclasses.replace(first, stop_at_sample=8),
+        StageConfig(tokens=6 * SEQ_LENGTH, sources={"text": silent}),
+    )
+    made = make_config(tmp_path / "run", sources, train={"tokens": None, "stop_at_step": 2})
+    begun = dataclasses.replace(made, data=dataclasses.replace(made.data, stages=[first]))
+    run_ranks(_check_trains, 1, begun)
+    changed = _resumed(
+        dataclasses.replace(
+            begun,
+            data=dataclasses.replace(begun.data, stages=[left, then]),
+            train=dataclasses.replace(begun.train, stop_at_step=None),
+        )
+    )
+    run_ranks(_check_other_plan_is_refused, 1, changed)
+    told = dataclasses.replace(changed, data=dataclasses.replace(changed.data, extend_plan=True))
+    run_ranks(_check_trains, 1, told)
+    run_ranks(_check_trains, 1, changed)  # done already, and the plan is now the run's own
+    done, plan = (json.loads((begun.folder / name).read_text()) for name in ("done.json", "plan.json"))
+    assert done["consumed_samples"] == 14 == sum(done["rows"].values()) and done["steps"] == 4
+    assert list(plan["before"].values()) == [8]
+    ((fingerprint, _),) = plan["before"].items()
+    stored = json.loads((begun.folder / f"plan-{fingerprint[:12]}.json").read_text())
+    assert stored["fingerprint"] == fingerprint and stored["num_samples"] == 12
+    last = _history(begun)[-1]
+    assert set(last["losses"]) == {"text"} and last["loss"] == 0  # read, and not learnt
+
+
 def test_signal_to_one_rank_saves_on_all_and_leaves_quietly(tmp_path: Path, sources: Any) -> None:
     config = make_config(tmp_path / "run", sources, steps=STEPS, parallel=SHARDED)
     run_ranks(_check_signalled, 2, config)
@@ -103,7 +154,7 @@ def test_resume_with_another_optimizer_sharding_is_refused_on_all_ranks(tmp_path
 
 
 def _resumed(config: PretrainConfig) -> PretrainConfig:
-    return dataclasses.replace(config, checkpoint=CheckpointConfig(every_steps=3, resume="required"))
+    return dataclasses.replace(config, checkpoint=dataclasses.replace(config.checkpoint, resume="required"))
 
 
 def _history(config: PretrainConfig) -> list[dict[str, Any]]:
@@ -168,6 +219,12 @@ def _check_signalled(rank: int, world_size: int, init_method: str, config: Pretr
 
     loop.train_step = signalled_step
     _check_trains(rank, world_size, init_method, config)
+
+
+def _check_other_plan_is_refused(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
+    rule = r"stages\[0\] samples: 8, was 12.*data\.extend_plan=true to follow it after the 8 samples"
+    with pytest.raises(ValueError, match=rule):
+        _check_trains(rank, world_size, init_method, config)
 
 
 def _check_refused(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from itertools import chain
 
+import numpy as np
 import pytest
+import torch
 
-from megatron_speech.training.batches import read_ahead, sample_numbers
+from megatron_speech.data.batch import collate, to_device
+from megatron_speech.data.document import Row
+from megatron_speech.training.batches import read_ahead, rows_until_end, sample_numbers
+from megatron_speech.vocabulary import Vocabulary
+from tests.unit.data.test_mixture import SEQ_LENGTH, planned, stage
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 4])
@@ -23,6 +29,26 @@ def test_ranks_share_a_global_batch_without_loss_or_repetition(ranks: int, micro
         for rank in range(ranks)
     ]
     assert sorted(chain.from_iterable(chain.from_iterable(read))) == list(range(16, 24))
+
+
+def test_behind_the_end_stand_rows_without_targets() -> None:
+    rows = rows_until_end(_Reader(), [4, 5, 6, 9])  # type: ignore[arg-type]
+    assert [int(row.tokens[0]) for row in rows] == [4, 5, 5, 5]
+    assert [row.context.tolist() for row in rows] == [[], [], [[0, 9]], [[0, 9]]]
+    mask = to_device(collate(rows), Vocabulary(num_text_ids=9, num_speech_ids=0), torch.device("cpu")).loss_mask
+    assert mask[:2].all() and not mask[2:].any()
+
+
+class _Reader:
+    """Six rows of nine tokens, each the number of its row."""
+
+    plan = planned(stage(text={"tokens": 6 * SEQ_LENGTH}))
+
+    def rows(self, numbers: list[int]) -> list[Row]:
+        ends, context = np.array([0, 8], np.int32), np.zeros((0, 2), np.int32)
+        return [
+            Row(tokens=np.full(9, number, np.int32), cu_seqlens=ends, context=context, source=0) for number in numbers
+        ]
 
 
 def test_reading_ahead_keeps_order_and_stays_within_its_bound() -> None:

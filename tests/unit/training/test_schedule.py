@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.config.training import BatchRampConfig, OptimizerConfig, TrainConfig
-from megatron_speech.training.schedule import batch_size, learning_rate, num_samples, num_steps, steps
+from megatron_speech.config.data import DataConfig, SourceConfig
+from megatron_speech.config.training import BatchRampConfig, OptimizerConfig, PretrainConfig, TrainConfig
+from megatron_speech.training.schedule import batch_size, learning_rate, num_steps, steps
 
 RAMP = TrainConfig(global_batch_size=32, batch_ramp=BatchRampConfig(start=8, increment=8, samples=300))
 
 
 @pytest.mark.parametrize(("tokens", "rows"), [(1, 1), (16, 1), (17, 2), (1000 * 16, 1000)])
 def test_budget_is_rounded_up_to_whole_rows(tokens: int, rows: int) -> None:
-    assert num_samples(TrainConfig(tokens=tokens), seq_length=16) == rows
+    assert _run(tokens).num_samples == rows
 
 
 def test_a_budget_that_nobody_gave_is_asked_for() -> None:
     with pytest.raises(ValueError, match=r"train\.tokens is missing; .* data\.stages"):
-        num_samples(TrainConfig(), seq_length=16)
+        _ = _run(None).num_samples
+
+
+def _run(tokens: int | None) -> PretrainConfig:
+    sources = {"text": SourceConfig(folder=Path("text"), task="text")}
+    data = DataConfig(seq_length=16, sources=sources)
+    return PretrainConfig(folder=Path("run"), data=data, train=TrainConfig(tokens=tokens))
 
 
 @settings(deadline=None, max_examples=50)

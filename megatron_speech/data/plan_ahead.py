@@ -1,0 +1,47 @@
+"""A mixture planned by stated sizes, by packed folders, or some of each: what tools/plan_mixture.py prints."""
+
+from __future__ import annotations
+
+import json
+
+from megatron_speech.artifact import write_atomic
+from megatron_speech.config.mixture import PlanMixtureConfig, SizeConfig
+from megatron_speech.data.mixture import SourceFacts, packed_index, plan_of
+from megatron_speech.data.plan import Plan
+from megatron_speech.vocabulary import Vocabulary
+
+
+def plan_ahead(config: PlanMixtureConfig) -> Plan:
+    """The plan of the run, which `output` receives; epochs above a source's limit are left in, to be shown.
+
+    Raises:
+        FileNotFoundError: a source is neither sized nor packed.
+        ValueError: folders of two vocabularies or another seq_length, or shares that do not add up.
+    """
+    data = config.data
+    facts = {name: _stated(size, seq_length=data.seq_length) for name, size in config.sizes.items()}
+    vocabulary: Vocabulary | None = None
+    for name, source in data.sources.items():
+        if name in facts:
+            continue
+        key = f"data.sources.{name}.folder"
+        if not (source.folder / "vocabulary.json").is_file():
+            raise FileNotFoundError(f"{key}={source.folder} holds no packed shards; pack them, or give sizes.{name}")
+        vocabulary = vocabulary or Vocabulary.load(source.folder)
+        facts[name] = SourceFacts.of_folder(packed_index(source.folder, data, vocabulary, key=key))
+    plan = plan_of(
+        data,
+        facts,
+        vocabulary="" if vocabulary is None else vocabulary.fingerprint,
+        num_samples=config.num_samples,
+    )
+    if config.output is not None:
+        config.output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(config.output, json.dumps(plan.to_json(), indent=1) + "\n")
+    return plan
+
+
+def _stated(size: SizeConfig, *, seq_length: int) -> SourceFacts:
+    tokens = size.text_tokens + size.speech_tokens
+    rows = -(-tokens // seq_length) if size.rows is None else size.rows
+    return SourceFacts(rows=rows, text_share=size.text_tokens / tokens if tokens else 1.0, checksum="")
