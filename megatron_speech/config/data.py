@@ -167,6 +167,11 @@ class DataConfig:
                     raise ValueError(
                         f"data.{section}.{name}.weight={source.weight} must not be negative; use 0 to leave it out"
                     )
+                if not source.weight < 1e15 or not 0 <= (source.max_epochs or 0) < 1e15:  # true for nan too
+                    raise ValueError(
+                        f"data.{section}.{name}: weight={source.weight} and max_epochs={source.max_epochs} must lie in "
+                        "0 to 1e15; correct them"
+                    )
         self._check_stages()
 
     def _check_stages(self) -> None:

@@ -79,6 +79,9 @@ def plan_of(
         for name, loss in lessons
     ]
     rows = {name: entry.rows for name, entry in facts.items()}
+    for name in config.sources:
+        if not rows[name]:
+            raise ValueError(f"data: source {name} has no rows; pack it again or leave it out")
     stages: list[PlannedStage] = []
     for number, stage in enumerate(_stages(config, num_samples)):
         key = f"data.stages[{number}]" if config.stages else "train"

@@ -212,6 +212,11 @@ def test_what_does_not_add_up_is_refused(shares: dict[str, dict[str, Any]], mess
 def test_impossible_runs_are_refused():
     with pytest.raises(ValueError, match=r"data\.stages\[0\] reads no row"):
         planned(stage(speech={"epochs": 0.001}))
+    with pytest.raises(ValueError, match="source text has no rows; pack it again"):
+        planned(stage(text={"tokens": 1}), rows={"text": 0})
+    for values in ({"max_epochs": float("inf")}, {"max_epochs": -1}, {"weight": float("nan")}):
+        with pytest.raises(ValueError, match=r"data\.sources\.text: weight=.* and max_epochs=.* must lie in 0 to 1e15"):
+            planned(stage(text={"tokens": 1}), text=values)
     huge = stage((1 << 31) * SEQ_LENGTH, text={"weight": 1})
     assert planned(huge).num_samples == 1 << 31
     with pytest.raises(ValueError, match=r"data\.stages\[1\]: the run would have 2,147,483,649 rows, above .* longer"):
