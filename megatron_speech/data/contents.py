@@ -65,18 +65,24 @@ class Examination:
         return np.frombuffer(payload, dtype, count)
 
     def expect(
-        self, name: str, holds: NDArray[np.bool_], rule: Callable[[int], str], *, width: int = 4, first: int = 0
+        self,
+        name: str,
+        holds: NDArray[np.bool_],
+        rule: Callable[[int], str],
+        *,
+        places: NDArray[Any] | None = None,
+        width: int = 4,
     ) -> bool:
-        """Add one fault unless all of `holds`, which is about the numbers of a member from the `first` on.
+        """Add one fault unless all of `holds`, which is about the numbers of a member, or about those at `places`.
 
-        `rule` says what is wrong with the number at an index of `holds`.
+        `rule` says what is wrong at an index of `holds`; `width` is the bytes of a number.
         """
         if holds.all():
             return True
-        at = int(np.argmin(holds))
+        first = int(np.argmin(holds))
         count = holds.size - int(np.count_nonzero(holds))
         more = f" (and {count - 1:,} more)" if count > 1 else ""
-        self.fault(name, rule(at) + more, byte=(first + at) * width)
+        self.fault(name, rule(first) + more, byte=width * int(first if places is None else places[first]))
         return False
 
     def fault(self, name: str, what: str, *, byte: int = 0) -> None:
@@ -192,15 +198,16 @@ def _boundaries(found: Examination, members: Payloads, num_rows: int, seq_length
     if len(document) != len(cu) - num_rows:
         found.fault("document.i64", f"{len(document)} documents where cu.i32 has {len(cu) - num_rows} starts")
     row = np.repeat(np.arange(num_rows), np.diff(ptr))
-    found.expect("cu.i32", cu[ptr[:-1]] == 0, lambda at: f"row {at}: its first document must start at 0")
+    first, last = ptr[:-1], ptr[1:] - 1
+    found.expect("cu.i32", cu[first] == 0, lambda at: f"row {at}: its first document must start at 0", places=first)
     found.expect(
-        "cu.i32", cu[ptr[1:] - 1] == seq_length, lambda at: f"row {at}: its documents must end at {seq_length}"
+        "cu.i32", cu[last] == seq_length, lambda at: f"row {at}: its documents must end at {seq_length}", places=last
     )
     found.expect(
         "cu.i32",
         (np.diff(cu) > 0) | (np.diff(row) > 0),
         lambda at: f"row {row[at]}: starts must increase, {cu[at + 1]} follows {cu[at]}",
-        first=1,
+        places=np.arange(1, len(cu)),
     )
     found.expect(
         "document.i64", document >= -1, lambda at: f"document number {document[at]} must be at least -1", width=8
@@ -225,5 +232,8 @@ def _pointers(found: Examination, name: str, ptr: NDArray[Any], num_rows: int, t
         found.fault(name, f"{len(ptr)} pointers must be {num_rows + 1}, from 0 to {total}")
         return False
     return found.expect(
-        name, np.diff(ptr) >= least, lambda at: f"row {at}: entries {ptr[at]} to {ptr[at + 1]}", first=1
+        name,
+        np.diff(ptr) >= least,
+        lambda at: f"row {at}: entries {ptr[at]} to {ptr[at + 1]}",
+        places=np.arange(1, len(ptr)),
     )

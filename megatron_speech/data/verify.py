@@ -20,7 +20,6 @@ from megatron_speech.data.damage import Damage
 from megatron_speech.data.index import FOLDER_INDEX, FolderIndex
 from megatron_speech.data.rebuild import against_manifest, examine_tar
 from megatron_speech.data.sidecar import REBUILD, ShardIndex, map_file, sidecar
-from megatron_speech.data.tar_blocks import is_zero
 from megatron_speech.vocabulary import Vocabulary
 
 
@@ -110,9 +109,10 @@ def _compare(path: Path, shard: ShardIndex, vocabulary: Vocabulary | None) -> It
                 yield Damage(file=path, block=block, member=name, byte=member.offset, what=what)
         if vocabulary is not None and len(intact) == len(shard.names):
             yield from _examine(path, shard, block, intact, vocabulary)
-    if not is_zero(tar[shard.end :]):
-        what = f"zeros must follow from byte {shard.end} on: damaged, or garbage follows"
-        yield Damage(file=path, byte=shard.end, what=what)
+    end_mark = bytes(tar[shard.end :])
+    if garbage := end_mark.lstrip(b"\0"):
+        what = f"nothing but zeros may follow from byte {shard.end} on: damaged, or garbage follows"
+        yield Damage(file=path, byte=shard.end + len(end_mark) - len(garbage), what=what)
 
 
 def _examine(

@@ -1,12 +1,10 @@
-"""Documents through shards: byte-reproducible, readable by WebDataset, and no damage without a name."""
+"""Documents through shards: byte-reproducible, and refusing what cannot be trained on."""
 
-import shutil
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-import webdataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,49 +48,6 @@ def test_equal_documents_give_equal_bytes(tmp_path: Path):
         assert (one / name).read_bytes() == (two / name).read_bytes(), name
 
 
-def test_shards_are_plain_ustar_that_webdataset_opens(tmp_path: Path):
-    folder = _written(tmp_path / "shards", list(range(1, 40)))
-    shards = sorted(folder.glob("*.tar"))
-    assert len(shards) > 2
-    tokens = []
-    for shard in shards:
-        with tarfile.open(shard) as tar:
-            for member in tar:
-                assert not member.pax_headers
-                assert (member.mtime, member.uid, member.gid, member.uname, member.mode) == (0, 0, 0, "", 0o444)
-        for sample in webdataset.WebDataset(str(shard), shardshuffle=False):
-            tokens.append(np.frombuffer(sample["tokens.i32"], "<i4"))
-            assert np.frombuffer(sample["lens.i32"], "<i4").sum() == len(tokens[-1])
-    written = np.concatenate([document.tokens for document in documents_of(list(range(1, 40)), with_targets=True)])
-    assert np.concatenate(tokens).tolist() == written.tolist()
-
-
-@settings(max_examples=150, deadline=None)
-@given(data=st.data())
-def test_every_flipped_bit_is_found(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject):
-    folder = _written(tmp_path_factory.mktemp("shards") / "s", [30, 5, 80, 2], shard_tokens=60)
-    clean = _outcome(folder)
-    shard = data.draw(st.sampled_from(sorted(folder.iterdir())))
-    content = bytearray(shard.read_bytes())
-    place = data.draw(st.integers(0, len(content) - 1))
-    bit = data.draw(st.integers(0, 7))
-    content[place] ^= 1 << bit
-    shard.write_bytes(content)
-    outcome = _outcome(folder)
-    if shard.name == "vocabulary.json":  # a flip in its white space is harmless
-        assert outcome == clean or outcome.startswith(f"{shard}: "), outcome
-    else:
-        assert outcome.startswith(f"{shard}: "), outcome
-
-
-def _outcome(folder: Path) -> str:
-    """The error of reading the folder, or its content."""
-    try:
-        return repr([(d.key, d.tokens.tolist(), d.target_start) for d in read_documents(folder, vocabulary=VOCABULARY)])
-    except (ValueError, FileNotFoundError) as error:
-        return str(error)
-
-
 @pytest.mark.parametrize("name", ["shards.json", "toy-000000.mspx"])
 def test_a_damaged_index_is_named(tmp_path: Path, name: str):
     folder = _written(tmp_path / "shards", [5, 6])
@@ -112,30 +67,6 @@ def test_a_damaged_member_is_named_with_its_offset(tmp_path: Path):
     content[offset + 8] ^= 1
     shard.write_bytes(content)
     with pytest.raises(ValueError, match=rf"toy-000000.tar: block 0, tokens.i32 at byte {offset}: checksum differs"):
-        list(read_documents(folder))
-
-
-@pytest.mark.parametrize("keep", [0, 511, 512, 1024, 5000])
-def test_truncation_is_named(tmp_path: Path, keep: int):
-    folder = _written(tmp_path / "shards", [50, 60])
-    shard = folder / "toy-000000.tar"
-    shard.write_bytes(shard.read_bytes()[:keep])
-    with pytest.raises(ValueError, match=rf"toy-000000.tar: {keep} bytes where its index states"):
-        list(read_documents(folder))
-
-
-def test_swapped_and_missing_files_are_named(tmp_path: Path):
-    folder = _written(tmp_path / "shards", [50] * 8, shard_tokens=100)
-    first, second = folder / "toy-000000.tar", folder / "toy-000001.tar"
-    for suffixes in ([".tar"], [".mspx"], [".tar", ".mspx"]):
-        copy = tmp_path / "-".join(suffixes)
-        shutil.copytree(folder, copy)
-        for suffix in suffixes:
-            shutil.copy(folder / f"{first.stem}{suffix}", copy / f"{second.stem}{suffix}")
-        with pytest.raises(ValueError, match=r"toy-000001.*(checksum|swapped|index states)"):
-            list(read_documents(copy))
-    second.unlink()
-    with pytest.raises(FileNotFoundError, match=r"toy-000001.tar is missing"):
         list(read_documents(folder))
 
 
