@@ -10,8 +10,10 @@ import pytest
 BENCHMARKS = {
     "hf_export.py": ["--short"],
     "plan_build.py": ["--short"],
+    "shard_read.py": ["--short"],
     "spans.py": [],
     "step_overhead.py": ["--short"],
+    "stream_read.py": ["--short"],
 }
 FOLDER = Path(__file__).parent / "benchmarks"
 
