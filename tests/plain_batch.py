@@ -30,13 +30,14 @@ def positions(rows: Sequence[Row], vocabulary: Vocabulary) -> Iterator[Position]
     for number, row in enumerate(rows):
         for position in range(len(row.tokens) - 1):
             token, label = int(row.tokens[position]), int(row.tokens[position + 1])
+            ends_piece = position + 1 in row.cu_seqlens[:-1]
             in_context = any(start <= position + 1 < end for start, end in row.context)
             yield Position(
                 row=number,
                 position=position,
                 token=token,
                 label=label,
-                is_target=token != vocabulary.end_of_document and not in_context,
+                is_target=token != vocabulary.end_of_document and not ends_piece and not in_context,
                 is_speech=vocabulary.is_speech(label),
                 source=row.source,
             )
@@ -44,7 +45,7 @@ def positions(rows: Sequence[Row], vocabulary: Vocabulary) -> Iterator[Position]
 
 @st.composite
 def rows_of(draw: st.DrawFn, vocabulary: Vocabulary, *, seq_length: int, num_sources: int) -> list[Row]:
-    """One to four rows: documents that end in the end-of-document id, cut at random, with or without contexts."""
+    """One to four rows: documents, cut at random or closed by the end-of-document id, with or without contexts."""
     return [draw(_row(vocabulary, seq_length, num_sources)) for _ in range(draw(st.integers(1, 4)))]
 
 
@@ -53,7 +54,7 @@ def _row(draw: st.DrawFn, vocabulary: Vocabulary, seq_length: int, num_sources: 
     ids = st.integers(0, vocabulary.size - 1).filter(lambda token: token != vocabulary.end_of_document)
     tokens = np.array(draw(st.lists(ids, min_size=seq_length + 1, max_size=seq_length + 1)), np.int32)
     starts = sorted(draw(st.sets(st.integers(1, seq_length - 1), max_size=4)))
-    tokens[[start - 1 for start in starts]] = vocabulary.end_of_document
+    tokens[[start - 1 for start in starts if draw(st.booleans())]] = vocabulary.end_of_document
     ends = st.tuples(st.integers(0, seq_length + 1), st.integers(0, seq_length + 1)).map(sorted)
     spans = [(0, seq_length + 1)] if draw(st.booleans()) else draw(st.lists(ends, max_size=3))
     return Row(

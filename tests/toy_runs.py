@@ -10,7 +10,7 @@ import numpy as np
 
 from megatron_speech.config.data import DataConfig, SourceConfig
 from megatron_speech.config.model import ModelConfig
-from megatron_speech.config.tokens import PackConfig
+from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.training import (
     CheckpointConfig,
     LoggingConfig,

@@ -11,7 +11,7 @@ import numpy as np
 
 from megatron_speech.artifact import make_artifact
 from megatron_speech.audio.shards import AudioRecord, write_audio_shards
-from megatron_speech.config.tokens import PackConfig
+from megatron_speech.config.packing import PackConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.packing import pack_documents
 from megatron_speech.data.shards import write_documents

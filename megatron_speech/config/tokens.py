@@ -1,10 +1,9 @@
-"""From text to packed rows: what the vocabulary, tokenizing and packing tools are told."""
+"""From text to shards of tokens: what the vocabulary and tokenizing tools are told."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,30 +71,3 @@ class TokenizeTextConfig:
             raise ValueError("corpora={} names no corpus; give at least one as name: {path: file.jsonl}")
         if self.shard_tokens < 1:
             raise ValueError(f"shard_tokens={self.shard_tokens} must be at least 1; leave it out for 1 GiB")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PackConfig:
-    """Document shards to packed rows."""
-
-    input: Path
-    """Folder of document shards."""
-    output: Path
-    """Folder of packed shards to make."""
-    name: str = "packed"
-    """Beginning of every shard's file name."""
-    seq_length: int = 1024
-    """S: inputs per row; a row stores S + 1 tokens."""
-    algorithm: Literal["concat", "best_fit"] = "concat"
-    """'concat' cuts documents at row ends and pads only the last row; 'best_fit' never cuts one and pads rows."""
-    overlong: Literal["error", "drop"] = "error"
-    """With best_fit, a document longer than a row: an error, or left out and counted."""
-    seed: int = 0
-    """Seed of the document order."""
-    shard_tokens: int = 1 << 28
-    """Tokens per shard; 2^28 make 1 GiB."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("seq_length", 2), ("shard_tokens", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least {least}; raise it")

@@ -1,9 +1,10 @@
 """Rows to the tensors a training step needs.
 
 The host carries only ids and boundaries (4 bytes per token); labels, masks and modality are derived on the device,
-because moving them costs far more than computing them. Two rules say what is learnt:
+because moving them costs far more than computing them. Three rules say what is learnt:
 
 - the end-of-document id predicts nothing: what follows it is another document, or padding (which repeats that id);
+- nor does the last token of a piece that ends inside a row, where a document was cut so as not to cut a speech span;
 - a token inside a context span is no target.
 
 Price: the end-of-document id may not occur inside a document; `write_documents` refuses it.
@@ -83,6 +84,8 @@ def to_device(host: HostBatch, vocabulary: Vocabulary, device: torch.device) -> 
     ids = torch.from_numpy(host.tokens).to(device, non_blocking=True).long()
     tokens, labels = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
     loss_mask = tokens != vocabulary.end_of_document
+    ends = host.cu_seqlens[host.cu_seqlens % tokens.shape[1] > 0] - 1  # a row's own last input has its label
+    loss_mask.view(-1)[torch.from_numpy(ends).to(device).long()] = False
     if len(host.context):
         loss_mask &= ~_inside_spans(torch.from_numpy(host.context).to(device), ids.shape)[:, 1:]
     first = vocabulary.first_speech_id

@@ -78,6 +78,11 @@ class BlockFolder:
         """The whole tar as int32 words, unchecked; payloads begin at multiples of 512 bytes."""
         return np.frombuffer(self._map(shard), "<i4")
 
+    def release(self) -> None:
+        """Give back the pages of all maps, which count as this process's memory; what is read again is mapped again."""
+        for mapped in self._maps.values():
+            mapped.madvise(mmap.MADV_DONTNEED)
+
     def _map(self, number: int) -> mmap.mmap:
         if number in self._maps:
             self._maps.move_to_end(number)

@@ -1,23 +1,44 @@
 """Which piece of which document goes where in a row: arithmetic on lengths, no tokens.
 
 `concat` lays all documents end to end and cuts the stream every S tokens; neighbouring rows share one token, the last
-label of one and the first input of the next, so every token is a label exactly once; only the last row is padded.
-`best_fit_rows` never cuts a document: within windows of documents, longest first, each goes into the fullest row that
-has room (best-fit decreasing, as in arXiv 2404.10830). Price: its rows are padded, by 1 % or so for short documents.
+label of one and the first input of the next, so every token is a label exactly once; only the last row is padded, and
+rows that end early so as not to cut a speech span. `best_fit` cuts no document that fits into a row: within windows of
+documents, longest first, each goes into the fullest row that has room (best-fit decreasing, as in arXiv 2404.10830).
+Price: its rows are padded, by 1 % or so for short documents.
+
+Both are fed documents in batches of any size and lay out only what no later document can change, so that the rows do
+not depend on the batches.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from megatron_speech.data.block_writer import BLOCK_TOKENS
-from megatron_speech.data.rows import Ints
+from megatron_speech.data.document_folders import Ints
 
-WINDOW = 1 << 16
-"""Documents that best-fit chooses among; more would save no measurable padding."""
+WINDOW_TOKENS, WINDOW_ROWS, WINDOW_DOCUMENTS = 1 << 23, 64, 1 << 16
+"""Best-fit chooses among so many tokens, but at least so many rows, and at most so many documents: enough to fill 99 %
+of rows with documents of a tenth of a row, and no more than 32 MiB for rows up to 128k tokens."""
+CHUNK = 512
+"""Sizes of free room that best-fit looks up at once."""
+
+
+class Spans(NamedTuple):
+    """What rows must not end inside of, in the order of the batch; empty where they may end anywhere."""
+
+    first: list[int]
+    """First token of each span."""
+    last: list[int]
+    """Last token of each."""
+
+
+NOWHERE = Spans([], [])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,94 +46,159 @@ class Layout:
     """Pieces of documents in consecutive rows, in order; arrays [n]."""
 
     num_rows: int
+    """Rows."""
+    next_word: int
+    """Token of the batch at which the row after these begins."""
     row: Ints
     """Row of the piece, from 0."""
     at: Ints
     """Its first position in the row, 0 .. S."""
     document: Ints
-    """Index into the lengths."""
+    """Its document in the batch."""
     offset: Ints
     """Its first token in the document."""
     size: Ints
     """Tokens."""
 
 
-def concat(lengths: Ints, seq_length: int) -> Iterator[Layout]:
-    """Cut the stream of all documents; row r holds its tokens r*S .. r*S + S."""
-    end = np.cumsum(lengths)
-    begin = end - lengths
-    total_rows = -(-(int(end[-1]) - 1) // seq_length)
+def concat(length: Ints, seq_length: int, *, spans: Spans, last: bool) -> Iterator[Layout]:
+    """Cut the stream of the batch's documents; full blocks of rows, and all the rest if it is the `last` batch."""
+    end = np.cumsum(length)
+    begin = end - length
+    starts = row_starts(0, int(length.sum()), seq_length, spans)
     step = _rows_per_block(seq_length)
-    for first_row in range(0, total_rows, step):
-        num_rows = min(step, total_rows - first_row)
-        origin = first_row * seq_length
-        low = int(np.searchsorted(end, origin, side="right"))
-        high = int(np.searchsorted(begin, origin + num_rows * seq_length, side="right"))
-        starts, ends = begin[low:high] - origin, end[low:high] - origin
-        first = np.maximum(starts - 1, 0) // seq_length  # the row whose last label is the first token
-        last = np.minimum((ends - 1) // seq_length, num_rows - 1)
-        counts = last - first + 1
-        which = np.repeat(np.arange(high - low), counts)
-        row = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts - first, counts)
-        left = np.maximum(starts[which], row * seq_length)
-        right = np.minimum(ends[which], row * seq_length + seq_length + 1)
-        order = np.lexsort((left, row))
+    if last:
+        starts.append(int(length.sum()) - 1)
+    else:
+        del starts[(len(starts) - 1) // step * step + 1 :]
+    for low in range(0, len(starts) - 1, step):
+        edges = np.array(starts[low : low + step + 1])
+        first_token, last_token = edges[:-1], edges[1:]
+        document = np.searchsorted(end, first_token, side="right")
+        counts = np.searchsorted(end, last_token, side="right") - document + 1
+        row = np.repeat(np.arange(len(counts)), counts)
+        document = np.arange(len(row)) + np.repeat(document - np.cumsum(counts) + counts, counts)
+        left = np.maximum(begin[document], first_token[row])
         yield Layout(
-            num_rows=num_rows,
-            row=row[order],
-            at=(left - row * seq_length)[order],
-            document=(which + low)[order],
-            offset=(left - starts[which])[order],
-            size=(right - left)[order],
+            num_rows=len(counts),
+            next_word=int(last_token[-1]),
+            row=row,
+            at=left - first_token[row],
+            document=document,
+            offset=left - begin[document],
+            size=np.minimum(end[document], last_token[row] + 1) - left,
         )
 
 
-def best_fit_rows(lengths: Ints, seq_length: int) -> Iterator[Layout]:
-    """Whole documents only, packed window by window."""
+def best_fit(length: Ints, seq_length: int, *, spans: Spans, last: bool) -> Iterator[Layout]:
+    """Whole documents, longer ones in pieces; full windows of them, and all the rest if it is the `last` batch."""
+    end = np.cumsum(length)
+    window, low = max(WINDOW_TOKENS, WINDOW_ROWS * seq_length), 0
+    while low < len(length):
+        filled = int(np.searchsorted(end, window + end[low] - length[low])) + 1
+        high = min(filled, low + WINDOW_DOCUMENTS)
+        if high > len(length) and not last:
+            return
+        high = min(high, len(length))
+        yield from _window(low, high, length, end, seq_length, spans)
+        low = high
+
+
+def _window(low: int, high: int, length: Ints, end: Ints, seq_length: int, spans: Spans) -> Iterator[Layout]:
+    """Best-fit among the documents low .. high - 1."""
+    document, offset, size = np.arange(low, high), np.zeros(high - low, np.int64), length[low:high]
+    need = size
+    if (size > seq_length + 1).any():
+        document, offset, size, need = _split(document, end, length, seq_length, spans)
+    bins = fit(need, seq_length + 1)
     step = _rows_per_block(seq_length)
-    for low in range(0, len(lengths), WINDOW):
-        bins = best_fit(lengths[low : low + WINDOW], seq_length + 1)
-        for first in range(0, len(bins), step):
-            rows = bins[first : first + step]
-            document = np.concatenate(rows).astype(np.int64) + low
-            row = np.repeat(np.arange(len(rows)), [len(members) for members in rows])
-            size = lengths[document]
-            end = np.cumsum(size)
-            row_origin = (end - size)[np.searchsorted(row, row)]
-            yield Layout(
-                num_rows=len(rows),
-                row=row,
-                at=end - size - row_origin,
-                document=document,
-                offset=np.zeros_like(document),
-                size=size,
-            )
+    for first in range(0, len(bins), step):
+        rows = bins[first : first + step]
+        piece = np.concatenate(rows)
+        row = np.repeat(np.arange(len(rows)), [len(members) for members in rows])
+        behind = np.cumsum(size[piece])
+        at = behind - size[piece]
+        yield Layout(
+            num_rows=len(rows),
+            next_word=int(end[high - 1]),
+            row=row,
+            at=at - at[np.searchsorted(row, row)],
+            document=document[piece],
+            offset=offset[piece],
+            size=size[piece],
+        )
 
 
-def best_fit(lengths: Ints, capacity: int) -> list[list[int]]:
-    """Partition documents into bins of at most `capacity` tokens, longest first into the fullest bin with room.
+def _split(document: Ints, end: Ints, length: Ints, seq_length: int, spans: Spans) -> tuple[Ints, Ints, Ints, Ints]:
+    """(document, offset, size, room needed) of each piece; all pieces of a document but its last need a whole row.
 
-    Returns the bins as sorted lists of positions in `lengths`, ordered by their first one. The rooms in use are the
-    bits of one integer, so that finding the smallest sufficient room is a shift and a mask.
+    What follows a piece without end of document in its row would be taken for its continuation.
+    """
+    pieces = []
+    for which in document.tolist():
+        begin = int(end[which] - length[which])
+        starts = row_starts(begin, int(end[which]), seq_length, spans)
+        for first, last in zip(starts, [*starts[1:], int(end[which]) - 1], strict=True):
+            size = last - first + 1
+            pieces.append((which, first - begin, size, size if last == end[which] - 1 else seq_length + 1))
+    document, offset, size, need = np.array(pieces, np.int64).T
+    return document, offset, size, need
+
+
+def row_starts(begin: int, end: int, seq_length: int, spans: Spans) -> list[int]:
+    """Where rows begin that hold the tokens begin .. end - 1; each ends with the first token of the next."""
+    if not spans.first:
+        return list(range(begin, end - 1, seq_length))
+    starts = [begin]
+    while end - 1 - starts[-1] > seq_length:
+        starts.append(_row_end(starts[-1], seq_length, spans))
+    return starts
+
+
+def _row_end(start: int, seq_length: int, spans: Spans) -> int:
+    """Last token of the row that begins at `start`: the S-th, or the first one of a span around it that fits a row."""
+    full = start + seq_length
+    before = bisect_left(spans.first, full) - 1
+    if before < 0 or spans.last[before] <= full or spans.first[before] <= start:
+        return full
+    # One short of a full row, no boundary could be noted behind its last input, which then would predict padding.
+    return spans.first[before] - (spans.first[before] == full - 1)
+
+
+def fit(need: Ints, capacity: int) -> list[list[int]]:
+    """Partition pieces into bins of at most `capacity` tokens, longest first into the fullest bin with room.
+
+    Returns the bins as sorted lists of positions in `need`, ordered by their first one. The rooms in use are bits, in
+    chunks: finding the smallest sufficient room is a shift and a mask in its chunk, or in the list of chunks.
     """
     bins: list[list[int]] = []
     open_bins: list[list[int]] = [[] for _ in range(capacity + 1)]  # by room left
-    rooms = 0
-    for position in np.argsort(-lengths, kind="stable").tolist():
-        need = int(lengths[position])
-        sufficient = rooms >> need
-        if sufficient:
-            room = need + (sufficient & -sufficient).bit_length() - 1
+    chunks = [0] * (capacity // CHUNK + 1)
+    used_chunks = 0
+    order = np.argsort(-need, kind="stable")
+    for position, size in zip(order.tolist(), need[order].tolist(), strict=True):
+        chunk = size // CHUNK
+        index = len(bins)
+        if sufficient := chunks[chunk] >> size % CHUNK:
+            room = size + (sufficient & -sufficient).bit_length() - 1
+        elif larger := used_chunks >> chunk + 1:
+            chunk += (larger & -larger).bit_length()
+            room = chunk * CHUNK + (chunks[chunk] & -chunks[chunk]).bit_length() - 1
+        else:
+            assert size <= capacity, f"piece of {size} tokens in a row of {capacity}"
+            room = capacity
+            bins.append([])
+        if index == len(bins):
             index = open_bins[room].pop()
             if not open_bins[room]:
-                rooms ^= 1 << room
-            bins[index].append(position)
-        else:
-            assert need <= capacity, f"document of {need} tokens in a row of {capacity}"
-            room, index = capacity, len(bins)
-            bins.append([position])
-        open_bins[room - need].append(index)
-        rooms |= 1 << (room - need)
+                chunks[chunk] ^= 1 << room % CHUNK
+                if not chunks[chunk]:
+                    used_chunks ^= 1 << chunk
+        bins[index].append(position)
+        open_bins[room - size].append(index)
+        chunk = (room - size) // CHUNK
+        chunks[chunk] |= 1 << (room - size) % CHUNK
+        used_chunks |= 1 << chunk
     return sorted(sorted(members) for members in bins)
 
 

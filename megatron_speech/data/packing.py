@@ -1,167 +1,158 @@
 """Documents to rows of S + 1 tokens, in an order that depends on (seed, key) alone.
 
-Every document gets an end-of-document id; `data.layout` says which piece goes where. Padding repeats that id, which
-predicts nothing (see `data.batch`), so it carries no loss. Documents are gathered at random from memory maps. Price:
-about 40 bytes of memory per document, and slow seeks where the input neither fits the page cache nor lies on a local
-disk.
+`data.shuffle` brings the documents into that order in bounded memory, each closed by an end-of-document id;
+`data.layout` says which piece goes where. Padding repeats that id, which predicts nothing (see `data.batch`), so it
+carries no loss. Rows depend on the seed and the documents, not on memory, buckets, shards or their order; only the
+document numbers stored beside them say where a document lies in the input.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
-import xxhash
 from tqdm import tqdm
 
 from megatron_speech.artifact import is_made, make_artifact
-from megatron_speech.config.tokens import PackConfig
-from megatron_speech.data.block_folder import BlockFolder
+from megatron_speech.config.packing import PackConfig
+from megatron_speech.config.parse import to_dict
 from megatron_speech.data.block_writer import BlockWriter
-from megatron_speech.data.layout import Layout, best_fit_rows, concat
-from megatron_speech.data.rows import Ints, RowBlock, write_rows
+from megatron_speech.data.document_folders import DocumentBlock, DocumentFolders
+from megatron_speech.data.layout import NOWHERE, Layout, Spans, best_fit, concat
+from megatron_speech.data.row_block import cut_words, row_block
+from megatron_speech.data.rows import write_rows
 from megatron_speech.data.shards import totals
+from megatron_speech.data.shuffle import DOCUMENT_BYTES, Buckets, Documents, num_buckets
+from megatron_speech.data.spans import count_inside, speech_spans
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Catalogue:
-    """Where the documents to pack lie, in packing order; arrays [N]."""
-
-    number: Ints
-    """Position of the document in its folder."""
-    shard: Ints
-    """Its shard."""
-    word: Ints
-    """Its first token, in int32 words from the shard's start."""
-    length: Ints
-    """Tokens, the end-of-document id included."""
-    target: Ints
-    """First target token."""
-
-
 def pack_folder(config: PackConfig) -> None:
     """Pack the document shards of `config.input` into `config.output`; what is already packed stays."""
-    if is_made(config.output, kind="packed", config=config, inputs=[config.input]):
+    identity = {name: value for name, value in to_dict(config).items() if name != "memory"}  # which changes no row
+    if is_made(config.output, kind="packed", config=identity, inputs=config.inputs):
         log.info("%s is already made", config.output)
         return
-    with make_artifact(config.output, kind="packed", config=config, inputs=[config.input]) as draft:
+    with make_artifact(config.output, kind="packed", config=identity, inputs=config.inputs) as draft:
         draft.facts.update(pack_documents(draft.folder, config))
     facts = draft.facts
-    share = facts["padding"] / (facts["rows"] * facts["seq_length"])
-    log.info("%s: %s rows, %.2f%% padding", config.output, f"{facts['rows']:,}", 100 * share)
+    log.info(
+        "%s: %s rows, %.2f%% full; %s of %s documents left out, %s cuts inside documents, %s of them inside speech",
+        config.output,
+        *(f"{facts['rows']:,}", 100 * facts["fill"], f"{facts['dropped']:,}"),
+        *(f"{facts[name]:,}" for name in ("documents", "cuts", "cut_spans")),
+    )
 
 
 def pack_documents(output: Path, config: PackConfig) -> dict[str, Any]:
     """Pack into the folder `output`, which must not hold shards yet.
 
     Returns:
-        Totals for a manifest: rows, tokens (labels) by modality, padding, documents, dropped, shards.
+        Totals for a manifest: rows, tokens (labels) by modality, padding, fill (the share that is no padding), shards;
+        documents packed and dropped; cuts (rows that end inside a document) and cut_spans (inside a speech span, too).
 
     Raises:
-        ValueError: damage in the input, bare speech codes, or a document longer than a row under best_fit.
+        ValueError: damage in the input, a key that occurs twice, bare speech codes, or with overlong=error a document
+            or a speech span that no row can hold.
     """
-    folder = BlockFolder(config.input, kind="documents")
-    vocabulary = folder.vocabulary
+    source = DocumentFolders(config.inputs)
+    vocabulary = source.vocabulary
     if not vocabulary.num_text_ids:
         raise ValueError(f"{config.input}: bare speech codes have no end-of-document id; build documents of them first")
-    catalogue = catalogue_documents(folder, seed=config.seed)
-    catalogue, dropped = _without_overlong(catalogue, config)
-    packed = (concat if config.algorithm == "concat" else best_fit_rows)(catalogue.length, config.seq_length)
-    num_rows = padding = 0
-    with BlockWriter(
+    count = num_buckets(source, config.memory)
+    writer = BlockWriter(
         output,
         name=config.name,
         kind="rows",
         vocabulary=vocabulary,
         seq_length=config.seq_length,
         shard_tokens=config.shard_tokens,
-    ) as writer:
-        total = int(catalogue.length.sum())
-        with tqdm(total=total, desc=f"pack {config.name}", unit="tok", unit_scale=True) as bar:
-            for layout in packed:
-                block = _gather(folder, catalogue, layout, config.seq_length, vocabulary.end_of_document)
+    )
+    with writer, Buckets(output / "shuffle", count=count, end_of_document=vocabulary.end_of_document) as buckets:
+        documents, tokens = _distribute(source, buckets, config)
+        facts: Counter[str] = Counter()
+        with tqdm(total=tokens, desc=f"pack {config.name}", unit="tok", unit_scale=True) as bar:
+            for batch, layout in _laid_out(buckets, source, config):
+                block = row_block(batch, layout, seq_length=config.seq_length, padding=vocabulary.end_of_document)
                 write_rows(writer, block)
-                num_rows += len(block.tokens)
-                padding += int((config.seq_length + 1 - block.used).sum())
-                bar.update(min(int(layout.size.sum()), total - int(bar.n)))  # neighbouring rows may share a token
+                cuts = cut_words(batch, layout)
+                facts["rows"] += layout.num_rows
+                facts["padding"] += block.tokens.size - int(block.used.sum())
+                facts["cuts"] += len(cuts)
+                facts["cut_spans"] += count_inside(batch.words, cuts, vocabulary)
+                bar.update(min(int(block.used.sum()), tokens - int(bar.n)))  # neighbouring rows may share a token
+        fill = 1 - facts["padding"] / (facts["rows"] * config.seq_length)
         writer.facts.update(
             seq_length=config.seq_length,
-            documents=len(catalogue.number),
-            dropped=dropped,
-            padding=padding,
-            input=folder.index.checksum,
+            documents=documents,
+            dropped=source.num_documents - documents,
+            **{name: facts[name] for name in ("padding", "cuts", "cut_spans")},
+            fill=round(fill, 6),
+            input=source.checksum,
         )
     return totals(writer.index, vocabulary)
 
 
-def catalogue_documents(folder: BlockFolder, *, seed: int) -> Catalogue:
-    """List all documents, shuffled by a hash of (seed, key); every byte of the folder is verified on the way."""
-    hashes, columns = [], []
-    for shard in range(len(folder.index.shards)):
-        for block in range(len(folder.shard(shard))):
-            folder.member(shard, block, "tokens.i32")
-            length = folder.array(shard, block, "lens.i32").astype(np.int64)
-            word = folder.shard(shard).member(block, "tokens.i32").offset // 4 + np.cumsum(length) - length
-            target = folder.array(shard, block, "target.i32")
-            columns.append(np.stack([np.full_like(length, shard), word, length + 1, target]))
-            lines = bytes(folder.member(shard, block, "meta.jsonl")).splitlines()
-            keys = (orjson.loads(line)["key"] for line in lines)
-            hashes.append(np.array([xxhash.xxh3_64_intdigest(key.encode(), seed=seed) for key in keys], np.uint64))
-    order = np.argsort(np.concatenate(hashes), kind="stable")
-    shards, words, lengths, targets = np.concatenate(columns, axis=1)[:, order]
-    return Catalogue(number=order, shard=shards, word=words, length=lengths, target=targets)
+def _distribute(source: DocumentFolders, buckets: Buckets, config: PackConfig) -> tuple[int, int]:
+    """Bring all documents into their buckets, a quarter of the memory at a time; numbers of documents and tokens."""
+    pending: list[DocumentBlock] = []
+    size = documents = tokens = 0
+    with tqdm(total=source.num_tokens, desc=f"shuffle {config.name}", unit="tok", unit_scale=True) as bar:
+        for block in source.blocks(seed=config.seed):
+            bar.update(len(block.words))
+            size += block.words.nbytes + DOCUMENT_BYTES * len(block.length)
+            held = _without_overlong(block, source, config)
+            documents += len(held.length)
+            tokens += int(held.length.sum()) + len(held.length)
+            pending.append(held)
+            if size > config.memory // 4:
+                buckets.append(pending)
+                source.release()
+                pending, size = [], 0
+    buckets.append(pending)
+    source.release()
+    if not documents:
+        raise ValueError(f"{config.input}: no document fits into rows of seq_length={config.seq_length}; raise it")
+    return documents, tokens
 
 
-def _gather(
-    folder: BlockFolder, catalogue: Catalogue, layout: Layout, seq_length: int, end_of_document: int
-) -> RowBlock:
-    """Copy the pieces of a layout into rows that are padded with the end-of-document id."""
-    tokens = np.full((layout.num_rows, seq_length + 1), end_of_document, np.int32)
-    flat = tokens.reshape(-1)
-    length, shard = catalogue.length[layout.document], catalogue.shard[layout.document]
-    source = catalogue.word[layout.document] + layout.offset
-    copied = np.minimum(layout.size, length - 1 - layout.offset)  # the last token is the end of document: already there
-    target = layout.row * (seq_length + 1) + layout.at
-    for number, word, place, size in zip(
-        shard.tolist(), source.tolist(), target.tolist(), copied.tolist(), strict=True
-    ):
-        flat[place : place + size] = folder.words(number)[word : word + size]
-    used = np.bincount(layout.row, weights=layout.size, minlength=layout.num_rows).astype(np.int64)
-    spans = np.minimum(catalogue.target[layout.document] - layout.offset, layout.size)
-    context = np.stack([layout.row, layout.at, layout.at + spans], axis=1)[spans > 0]
-    return RowBlock(tokens=tokens, starts=_starts(catalogue, layout, used, seq_length), context=context, used=used)
+def _without_overlong(block: DocumentBlock, source: DocumentFolders, config: PackConfig) -> DocumentBlock:
+    """Refuse or leave out documents that no row can hold without a cut which is not wanted."""
+    if config.overlong == "split":
+        return block
+    longest = block.length + 1 if config.algorithm == "best_fit" else np.zeros_like(block.length)
+    if not config.cut_speech_spans:
+        first, last = speech_spans(block.words, block.begin, source.vocabulary)
+        np.maximum.at(longest, np.searchsorted(block.begin, first, side="right") - 1, last - first + 1)
+    overlong = longest > config.seq_length + 1
+    if config.overlong == "drop" or not overlong.any():
+        return block.select(~overlong)
+    key, place = source.describe(int(block.number[np.argmax(overlong)]))
+    what = "it" if config.algorithm == "best_fit" else "a speech span of it"
+    raise ValueError(
+        f"{place}, {key!r}: {what} takes {int(longest[overlong][0]):,} tokens where a row of "
+        f"seq_length={config.seq_length} has {config.seq_length + 1:,}; raise it, or set overlong to drop or split"
+    )
 
 
-def _starts(catalogue: Catalogue, layout: Layout, used: Ints, seq_length: int) -> Ints:
-    """(row, first input, document number) of each piece that has an input, and of padding (-1)."""
-    padded = np.flatnonzero(used < seq_length)
-    row = np.concatenate([layout.row, padded])
-    at = np.concatenate([layout.at, used[padded]])
-    number = np.concatenate([catalogue.number[layout.document], np.full_like(padded, -1)])
-    order = np.lexsort((at, row))
-    starts = np.stack([row, at, number], axis=1)[order]
-    return starts[starts[:, 1] < seq_length]
-
-
-def _without_overlong(catalogue: Catalogue, config: PackConfig) -> tuple[Catalogue, int]:
-    """Under best_fit, refuse or drop documents which do not fit into one row."""
-    overlong = catalogue.length > config.seq_length + 1
-    if config.algorithm == "concat" or not overlong.any():
-        return catalogue, 0
-    longest = int(catalogue.length.max()) - 1
-    if config.overlong == "error":
-        raise ValueError(
-            f"{config.input}: {int(overlong.sum())} documents exceed seq_length={config.seq_length} (the longest has "
-            f"{longest} tokens) and best_fit never cuts; raise seq_length or set overlong=drop"
-        )
-    if overlong.all():
-        raise ValueError(f"{config.input}: every document exceeds seq_length={config.seq_length}; raise it")
-    kept = {name: values[~overlong] for name, values in vars(catalogue).items()}
-    log.warning("%s: dropped %d documents longer than a row", config.input, int(overlong.sum()))
-    return Catalogue(**kept), int(overlong.sum())
+def _laid_out(buckets: Buckets, source: DocumentFolders, config: PackConfig) -> Iterator[tuple[Documents, Layout]]:
+    """Batches of documents, each with the rows that can be laid out as soon as it is there."""
+    lay_out = concat if config.algorithm == "concat" else best_fit
+    rest = Documents.none()
+    for number in range(buckets.count):
+        documents = buckets.read(number, after=rest, source=source)
+        spans = NOWHERE
+        if not config.cut_speech_spans:
+            first, last = speech_spans(documents.words, documents.begin, source.vocabulary)
+            spans = Spans(first.tolist(), last.tolist())
+        word = 0
+        for layout in lay_out(documents.length, config.seq_length, spans=spans, last=number == buckets.count - 1):
+            yield documents, layout
+            word = layout.next_word
+        rest = documents.rest(word)
+        del documents, spans  # before the next ones are read

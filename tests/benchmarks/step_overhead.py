@@ -39,8 +39,8 @@ from tqdm import tqdm
 
 from megatron_speech.config.data import DataConfig, SourceConfig
 from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.parallel import PrecisionConfig
-from megatron_speech.config.tokens import PackConfig
 from megatron_speech.config.training import PretrainConfig, TrainConfig
 from megatron_speech.data.batch import collate, to_device
 from megatron_speech.data.document import TokenDocument

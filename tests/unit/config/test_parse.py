@@ -8,9 +8,10 @@ from typing import Literal
 
 import pytest
 
+from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.parse import dump_yaml, parse_config, to_dict, user_errors
 from megatron_speech.config.shards import InspectConfig, VerifyConfig
-from megatron_speech.config.tokens import PackConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.config.tokens import TokenizeTextConfig, VocabularyConfig
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = ROOT / "examples" / "miniature"

@@ -1,0 +1,113 @@
+"""Folders of document shards as one input: read from front to back, checked, without keeping what was read.
+
+Shards are memory maps, whose pages count as this process's memory; `release` gives them back. Price: `describe` finds
+one document by reading the keys before it in its shard.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import orjson
+import xxhash
+from numpy.typing import NDArray
+
+from megatron_speech.data.block_folder import BlockFolder
+from megatron_speech.vocabulary import Vocabulary
+
+Ints = NDArray[np.int64]
+Words = NDArray[np.int32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentBlock:
+    """Documents of one block of a shard."""
+
+    words: Words
+    """Tokens of the whole block, without end-of-document ids; a view of the shard."""
+    begin: Ints
+    """[n] first token of each document in `words`."""
+    length: Ints
+    """[n] tokens of each."""
+    target: Ints
+    """[n] first target token of each."""
+    hash: NDArray[np.uint64]
+    """[n] hash of (seed, key): the packing order."""
+    number: Ints
+    """[n] position in the input, counted through the folders."""
+
+    def select(self, which: NDArray[np.bool_]) -> DocumentBlock:
+        """Some of the documents."""
+        arrays = {name: values[which] for name, values in vars(self).items() if name != "words"}
+        return dataclasses.replace(self, **arrays)
+
+
+class DocumentFolders:
+    """Document folders of one vocabulary."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = [BlockFolder(folder, kind="documents") for folder in folders]
+        self.vocabulary: Vocabulary = self._folders[0].vocabulary
+        for folder in self._folders:
+            self.vocabulary.require(folder.index.vocabulary, holder=str(folder.folder))
+        self.num_documents = sum(folder.index.items for folder in self._folders)
+        self.num_tokens = sum(folder.index.text_tokens + folder.index.speech_tokens for folder in self._folders)
+
+    @property
+    def checksum(self) -> str:
+        """Identity of every byte of the input."""
+        return "+".join(folder.index.checksum for folder in self._folders)
+
+    def blocks(self, *, seed: int) -> Iterator[DocumentBlock]:
+        """All blocks, each checked before it is handed out."""
+        first = 0
+        for folder in self._folders:
+            for shard in range(len(folder.index.shards)):
+                for block in range(len(folder.shard(shard).blocks)):
+                    length = folder.array(shard, block, "lens.i32").astype(np.int64)
+                    yield DocumentBlock(
+                        words=folder.array(shard, block, "tokens.i32"),
+                        begin=np.cumsum(length) - length,
+                        length=length,
+                        target=folder.array(shard, block, "target.i32").astype(np.int64),
+                        hash=hashes(_keys(folder, shard, block), seed=seed),
+                        number=np.arange(first, first + len(length)),
+                    )
+                    first += len(length)
+
+    def release(self) -> None:
+        """Give back the memory of what was read; views stay valid, their pages are then read again."""
+        for folder in self._folders:
+            folder.release()
+
+    def describe(self, number: int) -> tuple[str, str]:
+        """Key of the document `number` of the input, and where it lies; slow."""
+        which, number = _locate([folder.index.items for folder in self._folders], number)
+        folder = self._folders[which]
+        shard, within = _locate([entry.items for entry in folder.index.shards], number)
+        in_blocks = (_keys(folder, shard, block) for block in range(len(folder.shard(shard).blocks)))
+        key = next(itertools.islice(itertools.chain.from_iterable(in_blocks), within, None))
+        return key, f"document {number:,} of {folder.folder}"
+
+
+def hashes(keys: Sequence[str], *, seed: int) -> NDArray[np.uint64]:
+    """Where each key stands in the packing order."""
+    digest = xxhash.xxh3_64_intdigest
+    return np.array([digest(key.encode(), seed) for key in keys], np.uint64)
+
+
+def _keys(folder: BlockFolder, shard: int, block: int) -> list[str]:
+    lines = bytes(folder.member(shard, block, "meta.jsonl")).splitlines()
+    return [orjson.loads(line)["key"] for line in lines]
+
+
+def _locate(counts: Sequence[int], number: int) -> tuple[int, int]:
+    """Which of several holders has the item `number`, and which of its items that is."""
+    end = np.cumsum(counts)
+    holder = int(np.searchsorted(end, number, side="right"))
+    return holder, number - int(end[holder]) + counts[holder]

@@ -1,0 +1,49 @@
+"""Documents and a layout to a block of rows: copy the pieces, note where documents begin and what is no target."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from megatron_speech.data.document_folders import Ints
+from megatron_speech.data.layout import Layout
+from megatron_speech.data.rows import RowBlock
+from megatron_speech.data.shuffle import Documents
+
+
+def row_block(documents: Documents, layout: Layout, *, seq_length: int, padding: int) -> RowBlock:
+    """The rows that `layout` makes of `documents`, filled up with the id `padding`."""
+    tokens = np.full((layout.num_rows, seq_length + 1), padding, np.int32)
+    source = documents.begin[layout.document] + layout.offset
+    target = layout.row * (seq_length + 1) + layout.at
+    # Neighbours in the stream are copied at once: a copy of a few bytes costs as much as one of a few thousand.
+    begun = np.flatnonzero(np.append(True, np.diff(source - target) != 0))
+    size = np.add.reduceat(layout.size, begun)
+    words, flat = documents.words.data, tokens.reshape(-1).data
+    for origin, place, count in zip(source[begun].tolist(), target[begun].tolist(), size.tolist(), strict=True):
+        flat[place : place + count] = words[origin : origin + count]
+    used = np.bincount(layout.row, weights=layout.size, minlength=layout.num_rows).astype(np.int64)
+    context = np.minimum(documents.target[layout.document] - layout.offset, layout.size)
+    return RowBlock(
+        tokens=tokens,
+        starts=_starts(documents, layout, used, seq_length),
+        context=np.stack([layout.row, layout.at, layout.at + context], axis=1)[context > 0],
+        used=used,
+    )
+
+
+def cut_words(documents: Documents, layout: Layout) -> Ints:
+    """Tokens of `documents` at which a row ends inside a document: not its first, with which it begins in the next."""
+    last = layout.offset + layout.size - 1
+    cut = (last > 0) & (last < documents.length[layout.document] - 1)
+    return (documents.begin[layout.document] + last)[cut]
+
+
+def _starts(documents: Documents, layout: Layout, used: Ints, seq_length: int) -> Ints:
+    """(row, first input, document number) of each piece that has an input, and of padding (-1)."""
+    padded = np.flatnonzero(used < seq_length)
+    row = np.concatenate([layout.row, padded])
+    at = np.concatenate([layout.at, used[padded]])
+    number = np.concatenate([documents.number[layout.document], np.full_like(padded, -1)])
+    order = np.lexsort((at, row))
+    starts = np.stack([row, at, number], axis=1)[order]
+    return starts[starts[:, 1] < seq_length]

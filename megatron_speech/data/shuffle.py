@@ -1,0 +1,196 @@
+"""All documents of the input in an order that depends on (seed, key) alone, in memory that does not grow with them.
+
+Pass 1 reads the shards from front to back, checks every byte, and appends each document to the bucket file that its
+hash falls into; buckets are ranges of the hash. Pass 2 reads bucket after bucket, each small enough to be sorted in
+memory. A bucket is written in segments with a checksum each, so that the way over the disk damages nothing unnoticed,
+and removed once it is read. Price: the input once more on the disk while packing, and starting over when killed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from megatron_speech.data.document_folders import DocumentBlock, DocumentFolders, Ints, Words
+
+Records = NDArray[Any]
+
+RECORD = np.dtype([("hash", "<u8"), ("number", "<i8"), ("length", "<i4"), ("target", "<i4")])
+"""What a bucket holds of a document beside its tokens; `length` counts the end-of-document id."""
+SEGMENT = np.dtype([("checksum", "<u8"), ("documents", "<i8"), ("words", "<i8")])
+"""What a segment of a bucket begins with; its records and then its tokens follow."""
+DOCUMENT_BYTES = 128
+"""Memory that a document is reckoned to take beside its tokens."""
+GATHER = 1 << 12
+"""Documents that are copied at once; each costs 200 bytes while they are listed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Documents:
+    """Consecutive documents in packing order."""
+
+    words: Words
+    """[T] tokens, document after document, each closed by the end-of-document id."""
+    length: Ints
+    """[N] tokens of each."""
+    target: Ints
+    """[N] first target token of each; at most 0 where all are targets."""
+    number: Ints
+    """[N] position in the input."""
+
+    @property
+    def begin(self) -> Ints:
+        """[N] first token of each in `words`."""
+        return np.cumsum(self.length) - self.length
+
+    @classmethod
+    def none(cls) -> Documents:
+        """No documents."""
+        nothing = np.zeros(0, np.int64)
+        return cls(words=np.zeros(0, np.int32), length=nothing, target=nothing, number=nothing)
+
+    def rest(self, word: int) -> Documents:
+        """A copy from token `word` on, which may stand inside a document."""
+        end = np.cumsum(self.length)
+        low = int(np.searchsorted(end, word, side="right"))
+        length, target = self.length[low:].copy(), self.target[low:].copy()
+        if len(length):
+            length[0] = end[low] - word
+            target[0] -= self.length[low] - length[0]
+        return Documents(words=self.words[word:].copy(), length=length, target=target, number=self.number[low:].copy())
+
+
+class Buckets:
+    """Bucket files in the folder `scratch`; a context that begins without old files and ends without any."""
+
+    def __init__(self, scratch: Path, *, count: int, end_of_document: int) -> None:
+        self.count = count
+        self._scratch = scratch
+        self._sizes = [0] * count
+        self._end = np.array([end_of_document], "<i4").tobytes()
+
+    def __enter__(self) -> Buckets:
+        shutil.rmtree(self._scratch, ignore_errors=True)  # left by an attempt that was killed
+        self._scratch.mkdir(parents=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def append(self, blocks: Sequence[DocumentBlock]) -> None:
+        """Add the documents of `blocks`, each to its bucket."""
+        blocks = [block for block in blocks if len(block.length)]
+        if not blocks:
+            return
+        records = np.concatenate([_records(block) for block in blocks])
+        holder = np.repeat(np.arange(len(blocks)), [len(block.length) for block in blocks])
+        begin = 4 * np.concatenate([block.begin for block in blocks])
+        end = begin + 4 * np.concatenate([block.length for block in blocks])
+        views = [block.words.data.cast("B") for block in blocks]
+        bucket = (records["hash"] >> np.uint64(32)) * np.uint64(self.count) >> np.uint64(32)
+        order = np.argsort(bucket, kind="stable")
+        found, first = np.unique(bucket[order], return_index=True)
+        for number, which in zip(found.tolist(), np.split(order, first[1:]), strict=True):
+            places = zip(holder[which].tolist(), begin[which].tolist(), end[which].tolist(), strict=True)
+            documents = [views[block][start:stop] for block, start, stop in places]
+            self._write(number, records[which].tobytes(), self._end.join([*documents, b""]))
+
+    def read(self, number: int, *, after: Documents, source: DocumentFolders) -> Documents:
+        """The documents of a bucket in packing order, behind those of `after`; the bucket is removed.
+
+        Raises:
+            ValueError: two documents have one key, or the bucket was damaged on the disk.
+        """
+        path = self._scratch / f"{number}.bucket"
+        content = path.read_bytes() if self._sizes[number] else b""
+        path.unlink(missing_ok=True)
+        if len(content) != self._sizes[number]:
+            raise ValueError(f"{path}: {self._sizes[number]} bytes written, {len(content)} read; check the disk")
+        segments = [(np.zeros(0, RECORD), np.zeros(0, np.int64)), *_segments(content, path)]
+        records = np.concatenate([records for records, _ in segments])
+        begin = np.concatenate([begin for _, begin in segments])
+        order = _order(records, source)
+        records, begin = records[order], begin[order]
+        length = records["length"].astype(np.int64)
+        return Documents(
+            words=_joined(after.words, memoryview(content), begin, begin + 4 * length),
+            length=np.concatenate([after.length, length]),
+            target=np.concatenate([after.target, records["target"]]),
+            number=np.concatenate([after.number, records["number"]]),
+        )
+
+    def _write(self, number: int, records: bytes, words: bytes) -> None:
+        sizes = np.array([len(records) // RECORD.itemsize, len(words) // 4], "<i8").tobytes()
+        digest = xxhash.xxh3_64(sizes)
+        digest.update(records)
+        digest.update(words)
+        with (self._scratch / f"{number}.bucket").open("ab") as file:
+            for part in (np.array(digest.intdigest(), "<u8").tobytes(), sizes, records, words):
+                self._sizes[number] += file.write(part)
+
+
+def num_buckets(source: DocumentFolders, memory: int) -> int:
+    """So many that one takes a quarter of `memory`, for it is in memory twice while it is sorted."""
+    return 1 + 4 * (4 * source.num_tokens + DOCUMENT_BYTES * source.num_documents) // memory
+
+
+def _records(block: DocumentBlock) -> Records:
+    records = np.empty(len(block.length), RECORD)
+    records["hash"], records["number"] = block.hash, block.number
+    records["length"], records["target"] = block.length + 1, block.target
+    return records
+
+
+def _segments(content: bytes, path: Path) -> Iterator[tuple[Records, Ints]]:
+    """Records of each segment of a bucket, and the byte where each of its documents begins."""
+    at, view = 0, memoryview(content)
+    while at < len(content):
+        checksum, documents, words = np.frombuffer(content, SEGMENT, 1, at)[0].tolist()
+        first = at + SEGMENT.itemsize
+        middle = first + documents * RECORD.itemsize
+        end = middle + 4 * words
+        if not first < middle < end <= len(content) or xxhash.xxh3_64_intdigest(view[at + 8 : end]) != checksum:
+            raise ValueError(f"{path}: what was written at byte {at} is not what was read; check the disk")
+        records = np.frombuffer(content, RECORD, documents, first)
+        size = 4 * records["length"].astype(np.int64)
+        yield records, middle + np.cumsum(size) - size
+        at = end
+
+
+def _order(records: Records, source: DocumentFolders) -> Ints:
+    """Positions sorted by hash, and by key where hashes are equal: a billion documents have one such pair or none."""
+    order = np.argsort(records["hash"], kind="stable")
+    hashed = records["hash"][order]
+    tied = np.flatnonzero(hashed[1:] == hashed[:-1])
+    for group in np.split(tied, np.flatnonzero(np.diff(tied) > 1) + 1) if len(tied) else ():
+        members = slice(int(group[0]), int(group[-1]) + 2)
+        named = sorted((*source.describe(int(records["number"][which])), int(which)) for which in order[members])
+        for (key, place, _), (other, other_place, _) in itertools.pairwise(named):
+            if key == other:
+                raise ValueError(
+                    f"key {key!r} names {place} and {other_place}; keys seed the order and must differ: "
+                    "leave one document out or rename it"
+                )
+        order[members] = [which for _, _, which in named]
+    return order
+
+
+def _joined(before: Words, content: memoryview, begin: Ints, end: Ints) -> Words:
+    """`before`, and behind it the given byte ranges of `content`."""
+    words = np.empty(len(before) + int((end - begin).sum()) // 4, np.int32)
+    words[: len(before)] = before
+    to, at = words.data.cast("B"), 4 * len(before)
+    for low in range(0, len(begin), GATHER):
+        places = zip(begin[low : low + GATHER].tolist(), end[low : low + GATHER].tolist(), strict=True)
+        part = b"".join([content[start:stop] for start, stop in places])
+        to[at : at + len(part)] = part
+        at += len(part)
+    return words
