@@ -9,6 +9,7 @@ import pytest
 
 BENCHMARKS = {
     "hf_export.py": ["--short"],
+    "pack.py": ["--short"],
     "plan_build.py": ["--short"],
     "shard_read.py": ["--short"],
     "spans.py": [],

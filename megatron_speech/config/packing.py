@@ -32,8 +32,9 @@ class PackConfig:
     seed: int = 0
     """Seed of the document order."""
     memory: int = 1 << 30
-    """Bytes for shuffling, beside some 300 MB for the process; the rows do not depend on it. Documents lie in
-    4 x corpus / memory temporary files; for corpora above 1000 x memory these are written in small pieces."""
+    """Bytes for shuffling, beside 300 MB for the process; rows do not depend on it. Documents pass through temporary
+    files in the output folder, as large as the input, in pieces of memory^2 / (16 x input): raise it for a corpus of
+    more than 1,000 x memory."""
     shard_tokens: int = 1 << 28
     """Tokens per shard; 2^28 make 1 GiB."""
 

@@ -41,12 +41,9 @@ def pack_folder(config: PackConfig) -> None:
     with make_artifact(config.output, kind="packed", config=identity, inputs=config.inputs) as draft:
         draft.facts.update(pack_documents(draft.folder, config))
     facts = draft.facts
-    log.info(
-        "%s: %s rows, %.2f%% full; %s of %s documents left out, %s cuts inside documents, %s of them inside speech",
-        config.output,
-        *(f"{facts['rows']:,}", 100 * facts["fill"], f"{facts['dropped']:,}"),
-        *(f"{facts[name]:,}" for name in ("documents", "cuts", "cut_spans")),
-    )
+    log.info("%s: %s rows, %.2f%% full", config.output, f"{facts['rows']:,}", 100 * facts["fill"])
+    shown = (f"{facts[name]:,}" for name in ("documents", "dropped", "cuts", "cut_spans"))
+    log.info("%s documents (%s left out), %s cuts inside documents, %s of them inside speech", *shown)
 
 
 def pack_documents(output: Path, config: PackConfig) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def test_memory_changes_no_byte(tmp_path: Path, algorithm: Any):
         )
         with mock.patch.object(Buckets, "append", autospec=True, side_effect=Buckets.append) as append:
             pack_documents(folders[memory], config)
-        assert append.call_count == (5 if memory == 1 << 20 else 1)
+        assert (append.call_count > 1) == (memory == 1 << 20)
     few, much = (sorted(folder.iterdir()) for folder in folders.values())
     assert [path.name for path in few] == [path.name for path in much]
     assert all(one.read_bytes() == other.read_bytes() for one, other in zip(few, much, strict=True))
