@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from megatron_speech.config.reader import ReaderConfig
+
 Task = Literal["text", "speech", "interleaved", "recognition", "synthesis", "dialogue"]
 
 _TARGET_TASKS = ("recognition", "synthesis", "dialogue")
@@ -39,8 +41,8 @@ class LossConfig:
 class SourceConfig:
     """One folder of packed token shards (made by tools/pack_shards.py)."""
 
-    folder: Path
-    """Folder with the packed shards and their manifest."""
+    folder: str | Path
+    """Folder with the packed shards and their manifest, or its URL (http, https, s3; see data.reader.cache)."""
     task: Task
     """What the documents are; losses are reported by task, and loss.tokens follows it where that is null."""
     weight: float = 1.0
@@ -152,17 +154,16 @@ class DataConfig:
     """Held-out sources by name, read in order and evaluated one by one (no weight is used, loss.tokens is)."""
     seed: int = 0
     """Seed of the global order."""
-    prefetch: int = 4
-    """Micro-batches read ahead by a thread."""
+    reader: ReaderConfig = field(default_factory=ReaderConfig)
+    """How rows are read."""
 
     def __post_init__(self) -> None:
         if self.seq_length < 2:
             raise ValueError(f"data.seq_length={self.seq_length} must be at least 2; use the packed shards' length")
-        if self.prefetch < 1:
-            raise ValueError(f"data.prefetch={self.prefetch} must be at least 1; 4 hides the reading")
         # Checked here, because a source does not know its name.
         for section, sources in (("sources", self.sources), ("validation", self.validation)):
             for name, source in sources.items():
+                self.reader.check_folder(f"data.{section}.{name}.folder", source.folder)
                 if source.weight < 0:
                     raise ValueError(
                         f"data.{section}.{name}.weight={source.weight} must not be negative; use 0 to leave it out"

@@ -79,6 +79,41 @@ def collate(rows: Sequence[Row]) -> HostBatch:
     )
 
 
+def to_words(hosts: Sequence[HostBatch]) -> NDArray[np.int32]:
+    """Micro-batches of one row length as one array of words, to send them to another rank."""
+    words = [np.array([len(hosts)], np.int32)]
+    for host in hosts:
+        shape = [*host.tokens.shape, len(host.cu_seqlens), len(host.context), host.max_seqlen]
+        parts = (host.tokens, host.cu_seqlens, host.context, host.source)
+        words += [np.array(shape, np.int32), *(part.astype(np.int32, copy=False).reshape(-1) for part in parts)]
+    return np.concatenate(words)
+
+
+def from_words(words: NDArray[np.int32]) -> list[HostBatch]:
+    """Inverse of `to_words`; the batches are windows on `words`."""
+    at = 1
+
+    def part(size: int) -> NDArray[np.int32]:
+        nonlocal at
+        at += size
+        return words[at - size : at]
+
+    hosts = []
+    for _ in range(int(words[0])):
+        rows, width, documents, spans, longest = part(5).tolist()
+        hosts.append(
+            HostBatch(
+                tokens=part(rows * width).reshape(rows, width),
+                cu_seqlens=part(documents),
+                context=part(spans * 3).reshape(spans, 3),
+                source=part(rows).astype(np.int64),
+                max_seqlen=longest,
+            )
+        )
+    assert at == len(words), f"{at} of {len(words)} words"
+    return hosts
+
+
 def to_device(host: HostBatch, vocabulary: Vocabulary, device: torch.device) -> Batch:
     """Move ids and boundaries to `device` and derive the rest there."""
     ids = torch.from_numpy(host.tokens).to(device, non_blocking=True).long()

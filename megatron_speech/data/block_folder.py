@@ -1,13 +1,13 @@
 """Read blocks of a folder of shards by offset, in any order, checked.
 
-Reading never parses the tar: offsets come from the sidecar, bytes from a memory map, and whatever is handed out was
-checked against its checksum first.
+Reading never parses the tar: offsets come from the sidecar, bytes from wherever the folder lies (`data.storage`), and
+whatever is handed out was checked against its checksum first. What fails the check is damage: an error of its own kind,
+which names file, block and byte, because a training run may go on without that block where a tool may not.
 """
 
 from __future__ import annotations
 
-import mmap
-from collections import OrderedDict
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,28 @@ import xxhash
 from numpy.typing import NDArray
 
 from megatron_speech.data.index import FolderIndex
-from megatron_speech.data.sidecar import Kind, ShardIndex
+from megatron_speech.data.sidecar import Kind, Member, ShardIndex, sidecar
+from megatron_speech.data.storage.place import Places
 from megatron_speech.data.tar_blocks import is_zero
 from megatron_speech.vocabulary import Vocabulary
 
 
+class DamagedError(ValueError):
+    """Bytes of a shard differ from what was written."""
+
+    def __init__(self, file: str, *, block: int, byte: int, what: str) -> None:
+        super().__init__(
+            f"{file}: block {block}, {what} at byte {byte}: checksum differs, the file is damaged; restore it or rerun "
+            "the stage that wrote it"
+        )
+        self.file, self.block, self.byte, self.what = file, block, byte, what
+
+
 class BlockFolder:
-    """Read blocks of a finished folder, in any order, checked. For one thread at a time."""
+    """Read blocks of a finished folder, in any order, checked; for several threads at once."""
 
     def __init__(
-        self, folder: Path, *, kind: Kind, vocabulary: Vocabulary | None = None, open_limit: int = 256
+        self, folder: Path, *, kind: Kind, vocabulary: Vocabulary | None = None, places: Places | None = None
     ) -> None:
         self.folder = folder
         self.index = FolderIndex.load(folder)
@@ -35,9 +47,10 @@ class BlockFolder:
             )
         if vocabulary is not None:
             vocabulary.require(self.index.vocabulary, holder=str(folder))
-        self._open_limit = open_limit
-        self._maps: OrderedDict[int, mmap.mmap] = OrderedDict()
-        self._shards: OrderedDict[int, ShardIndex] = OrderedDict()
+        self._place = (places or Places()).of(folder)
+        self._shards: dict[int, ShardIndex] = {}
+        self._whole: set[int] = set()
+        self._lock = threading.Lock()
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -48,61 +61,120 @@ class BlockFolder:
 
     def shard(self, number: int) -> ShardIndex:
         """Sidecar of a shard, mapped and checked on first use."""
-        if number in self._shards:
-            self._shards.move_to_end(number)
+        found = self._shards.get(number)
+        if found is not None:
+            return found
+        with self._lock:
+            if number not in self._shards:
+                self._shards[number] = self._load_sidecar(number)
             return self._shards[number]
-        shard = self._shards[number] = self.index.shard(self.folder, number)
-        if len(self._shards) > self._open_limit:
-            self._shards.popitem(last=False)
-        return shard
 
-    def member(self, shard: int, block: int, name: str, *, verify: bool = True) -> memoryview:
-        """Payload of one member, a view of the memory map; ValueError names file, member and offset of any damage."""
-        entry = self.shard(shard).member(block, name)
-        view = memoryview(self._map(shard))
-        if verify:
-            start, end = entry.span
-            if xxhash.xxh3_64_intdigest(view[start:end]) != entry.checksum:
-                raise ValueError(
-                    f"{self.folder / self.index.shards[shard].name}: block {block}, {name} at byte {entry.offset}: "
-                    "checksum differs, the file is damaged; restore it or rerun the stage that wrote it"
-                )
-        return view[entry.offset : entry.offset + entry.size]
+    def file(self, shard: int) -> str:
+        """Path or URL of a shard."""
+        return self._place.path(self.index.shards[shard].name)
 
-    def array(self, shard: int, block: int, name: str, *, dtype: type = np.int32, verify: bool = True) -> NDArray[Any]:
+    def place(self, shard: int, block: int, name: str) -> Member:
+        """Where a member lies in its shard."""
+        return self.shard(shard).member(block, name)
+
+    def member(self, shard: int, block: int, name: str) -> memoryview:
+        """Payload of one member, checked, perhaps a window on a map; `DamagedError` names file, block and byte."""
+        return self.members(shard, block, [name])[name]
+
+    def members(self, shard: int, block: int, names: list[str]) -> dict[str, memoryview]:
+        """Like `member`, for several that lie side by side: one read, whatever lies between them included."""
+        entries = {name: self.place(shard, block, name) for name in names}
+        first = min(entry.span[0] for entry in entries.values())
+        last = max(entry.span[1] for entry in entries.values())
+        data = memoryview(self.read(shard, block, first, last - first))
+        for name, entry in entries.items():
+            _check(data[entry.span[0] - first :], entry, self.file(shard), block, name)
+        return {name: data[entry.offset - first : entry.offset - first + entry.size] for name, entry in entries.items()}
+
+    def array(self, shard: int, block: int, name: str, *, dtype: type = np.int32) -> NDArray[Any]:
         """Like `member`, as a read-only array of little-endian `dtype`."""
-        payload = self.member(shard, block, name, verify=verify)
-        return np.frombuffer(payload, np.dtype(dtype).newbyteorder("<"))
+        return np.frombuffer(self.member(shard, block, name), np.dtype(dtype).newbyteorder("<"))
+
+    def read(self, shard: int, block: int, start: int, size: int) -> memoryview | bytes:
+        """Bytes `start` .. `start + size` of the shard, all of them in `block`; unchecked.
+
+        Raises:
+            FileNotFoundError, ValueError: the shard is missing, or is not the one of the index.
+            OSError: it could not be read.
+        """
+        self._require_whole(shard)
+        if self._place.cache is None:
+            return self._place.storage.read(self.file(shard), start, size)
+        first = self._span(shard, block)[0]
+        return self._place.cache.read(
+            self._key(shard, block), start - first, size, make=lambda: self._fetch(shard, block)
+        )
+
+    def forget(self, shard: int, block: int) -> None:
+        """Drop the copy of a block that turned out to be damaged, if there is one: the next read fetches it again."""
+        if self._place.cache is not None:
+            self._place.cache.forget(self._key(shard, block))
 
     def words(self, shard: int) -> NDArray[np.int32]:
         """The whole tar as int32 words, unchecked; payloads begin at multiples of 512 bytes."""
-        return np.frombuffer(self._map(shard), "<i4")
+        self._require_whole(shard)
+        return np.frombuffer(self._place.storage.read(self.file(shard), 0, self.shard(shard).num_bytes), "<i4")
 
     def release(self) -> None:
-        """Give back the pages of all maps, which count as this process's memory; what is read again is mapped again."""
-        for mapped in self._maps.values():
-            mapped.madvise(mmap.MADV_DONTNEED)
+        """Give back the memory of what was read; views stay valid, their pages are then read again."""
+        self._place.storage.release()
 
-    def _map(self, number: int) -> mmap.mmap:
-        if number in self._maps:
-            self._maps.move_to_end(number)
-            return self._maps[number]
-        path, expected = self.folder / self.index.shards[number].name, self.shard(number).num_bytes
-        if not path.is_file():
+    def _load_sidecar(self, number: int) -> ShardIndex:
+        path = sidecar(self.folder, self.index.shards[number].name)
+        self._place.bring(path)
+        try:
+            return self.index.shard(self.folder, number)
+        except ValueError:
+            if not self._place.bring_again(path):
+                raise
+            return self.index.shard(self.folder, number)
+
+    def _require_whole(self, number: int) -> None:
+        """At the first touch of a shard: it is there, has its size and ends in zeros."""
+        if number in self._whole:
+            return
+        path, index = self.file(number), self.shard(number)
+        try:
+            size = self._place.storage.size(path)
+        except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"{path} is missing though {self.folder}/shards.json lists it; restore it or rebuild the folder"
+                f"{path} is missing though {self._place.base}/shards.json lists it; restore it or rebuild the folder"
+            ) from error
+        if size != index.num_bytes:
+            raise ValueError(
+                f"{path}: {size} bytes where its index states {index.num_bytes}; truncated or swapped, restore it"
             )
-        with path.open("rb") as file:
-            size = path.stat().st_size
-            if size != expected:
-                raise ValueError(
-                    f"{path}: {size} bytes where its index states {expected}; truncated or swapped, restore it"
-                )
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        last = self.shard(number).end
-        if not is_zero(memoryview(mapped)[last:]):
+        last = index.end
+        if not is_zero(memoryview(self._place.storage.read(path, last, size - last))):
             raise ValueError(f"{path}: the end mark at byte {last} is not zero, the file is damaged; restore it")
-        self._maps[number] = mapped
-        if len(self._maps) > self._open_limit:
-            self._maps.popitem(last=False)  # closed when its last view is gone
-        return mapped
+        self._whole.add(number)
+
+    def _span(self, shard: int, block: int) -> tuple[int, int]:
+        """Bytes of a block."""
+        index = self.shard(shard)
+        return index.member(block, index.names[0]).span[0], index.member(block, index.names[-1]).span[1]
+
+    def _key(self, shard: int, block: int) -> str:
+        """Names the block's content, wherever it lies: the checksum of a sidecar identifies its shard's bytes."""
+        return f"{self.index.shards[shard].checksum}-{block:06d}"
+
+    def _fetch(self, shard: int, block: int) -> bytes:
+        """A whole block of a remote shard, checked before anyone keeps it."""
+        first, last = self._span(shard, block)
+        data = bytes(self._place.storage.read(self.file(shard), first, last - first))
+        for name in self.shard(shard).names:
+            entry = self.place(shard, block, name)
+            _check(memoryview(data)[entry.span[0] - first :], entry, self.file(shard), block, name)
+        return data
+
+
+def _check(data: memoryview, entry: Member, file: str, block: int, name: str) -> None:
+    """Compare the member that `data` begins with, tar header and padding included."""
+    start, end = entry.span
+    if xxhash.xxh3_64_intdigest(data[: end - start]) != entry.checksum:
+        raise DamagedError(file, block=block, byte=entry.offset, what=name)

@@ -17,6 +17,7 @@ from megatron_speech.data.index import FolderIndex
 from megatron_speech.data.order import MAX_SAMPLES, largest_remainder
 from megatron_speech.data.plan import Plan, PlannedSource, PlannedStage
 from megatron_speech.data.plan_table import decimal, require_epochs
+from megatron_speech.data.storage.place import local_folder
 from megatron_speech.vocabulary import Vocabulary
 
 
@@ -166,10 +167,10 @@ def _stages(config: DataConfig, num_samples: int | None) -> list[StageConfig]:
     return [StageConfig(tokens=num_samples * config.seq_length, sources=shares)]
 
 
-def packed_index(folder: Path, config: DataConfig, vocabulary: Vocabulary, *, key: str) -> FolderIndex:
+def packed_index(folder: str | Path, config: DataConfig, vocabulary: Vocabulary, *, key: str) -> FolderIndex:
     """The index of a folder that fits `config` and `vocabulary`; errors name it by `key`."""
     try:
-        index = FolderIndex.load(folder)
+        index = FolderIndex.load(local_folder(folder, config.reader))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{key}={error}") from error  # the message begins with the folder
     if index.kind != "rows":

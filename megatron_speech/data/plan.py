@@ -31,8 +31,8 @@ class PlannedSource:
 
     name: str
     """As in the configuration; also seeds the order of its rows."""
-    folder: Path
-    """Where the packed shards lie; no part of the plan's identity."""
+    folder: str | Path
+    """Where the packed shards lie, perhaps a URL; no part of the plan's identity."""
     rows: int
     """Rows it has."""
     max_epochs: float | None
@@ -174,10 +174,7 @@ class Plan:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Plan:
         """Inverse of `to_json`; other keys are ignored."""
-        sources = [
-            PlannedSource(**{**source, "folder": Path(source["folder"]), "loss": LossConfig(**source["loss"])})
-            for source in values["sources"]
-        ]
+        sources = [PlannedSource(**{**source, "loss": LossConfig(**source["loss"])}) for source in values["sources"]]
         stages = [PlannedStage(**{**stage, "budgets": dict(stage["budgets"])}) for stage in values["stages"]]
         facts = {key: values[key] for key in ("seq_length", "seed", "vocabulary")}
         return cls(sources=tuple(sources), stages=tuple(stages), order=OrderSizes(**values["order"]), **facts)

@@ -1,37 +1,48 @@
 """Read the rows that a plan names: no state but open files, so any sample can be read at any time.
 
-Read ahead with a thread, not with worker processes: a row is 4 (S + 1) bytes out of a memory map, and sending it
+Read ahead with threads, not with worker processes: a row is 4 (S + 1) bytes out of a memory map, and sending it
 between processes would cost many times as much as reading it. Samples are looked up by the window: placing a thousand
 costs little more than placing one.
+
+A damaged row is an error, unless there is a quarantine to note it in: then it keeps its place and its shape, made of
+end-of-document ids, which bear no loss. No other row moves, and none is read in its stead.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from megatron_speech.data.block_folder import DamagedError
 from megatron_speech.data.document import Row
 from megatron_speech.data.plan import Plan
+from megatron_speech.data.quarantine import Quarantine
 from megatron_speech.data.rows import RowFolder
+from megatron_speech.data.storage.place import Places, local_folder
+from megatron_speech.vocabulary import Vocabulary
 
 WINDOW = 1024
 """Sample numbers that are located together."""
 
 
 class Reader:
-    """Rows by sample number; for one thread at a time.
+    """Rows by sample number; for several threads at once.
 
     Raises:
         ValueError: a folder is no longer the one the plan was made from.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self._window = lru_cache(maxsize=2)(self._located)
-        self._folders = [RowFolder(source.folder) for source in plan.sources]
+    def __init__(self, plan: Plan, places: Places | None = None, *, quarantine: Quarantine | None = None) -> None:
+        places = places or Places()
+        self.plan, self._stats, self._quarantine = plan, places.stats, quarantine
+        self._window = lru_cache(maxsize=4)(self._located)
+        self._folders = [
+            RowFolder(local_folder(source.folder, places.config), places=places) for source in plan.sources
+        ]
         for source, folder in zip(plan.sources, self._folders, strict=True):
             if folder.index.checksum != source.checksum:
                 raise ValueError(
@@ -40,12 +51,27 @@ class Reader:
                 )
 
     def rows(self, numbers: Sequence[int]) -> list[Row]:
-        """Rows of the given sample numbers, in that order; ValueError names damage by file, row and byte."""
-        return [self._row(*self._locate(number)) for number in numbers]
+        """Rows of the given sample numbers, in that order.
 
-    def _row(self, source: int, row: int) -> Row:
-        target_only = self.plan.sources[source].loss.tokens == "target"
-        return self._folders[source].row(row, source=source, target_only=target_only)
+        Raises:
+            DamagedError: without a quarantine, for damage; file, block, row and byte are named.
+            OSError: storage did not answer, however often it was asked.
+        """
+        return [self._row(number) for number in numbers]
+
+    def _row(self, number: int) -> Row:
+        source, row = self._locate(number)
+        folder, planned = self._folders[source], self.plan.sources[source]
+        start = time.perf_counter()
+        try:
+            found = folder.row(row, source=source, target_only=planned.loss.tokens == "target")
+        except DamagedError as error:
+            if self._quarantine is None:
+                raise
+            self._quarantine.note(sample=number, source=planned.name, row=row, error=error)
+            found = masked_row(folder.vocabulary, seq_length=self.plan.seq_length, source=source)
+        self._stats.time(time.perf_counter() - start, num_bytes=found.tokens.nbytes)
+        return found
 
     def _locate(self, number: int) -> tuple[int, int]:
         """(source, row in its folder)."""
@@ -56,3 +82,13 @@ class Reader:
     def _located(self, window: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         first = window * WINDOW
         return self.plan.locate_many(np.arange(first, min(first + WINDOW, self.plan.num_samples)))
+
+
+def masked_row(vocabulary: Vocabulary, *, seq_length: int, source: int) -> Row:
+    """A row of one document without a target, in place of one that cannot be read."""
+    return Row(
+        tokens=np.full(seq_length + 1, vocabulary.end_of_document, np.int32),
+        cu_seqlens=np.array([0, seq_length], np.int32),
+        context=np.zeros((0, 2), np.int32),
+        source=source,
+    )

@@ -17,12 +17,16 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from megatron_speech.data.block_folder import BlockFolder
+from megatron_speech.data.block_folder import BlockFolder, DamagedError
 from megatron_speech.data.block_writer import BlockWriter
 from megatron_speech.data.document import Row
+from megatron_speech.data.storage.place import Places
 from megatron_speech.vocabulary import Vocabulary
 
 Ints = NDArray[np.int64]
+
+BOUNDARIES = ["context.i32", "contextptr.i32", "cu.i32", "cuptr.i32", "document.i64", "row.u64"]
+"""Members of a block that are read together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,44 +66,71 @@ def write_rows(writer: BlockWriter, block: RowBlock) -> None:
     )
 
 
-class RowFolder:
-    """Random access to the rows of a packed folder. For one thread at a time."""
+@dataclass(frozen=True, kw_only=True)
+class _Boundaries:
+    """All of a block but its tokens; arrays as they lie in the members."""
 
-    def __init__(self, folder: Path, *, vocabulary: Vocabulary | None = None) -> None:
-        self._blocks = BlockFolder(folder, kind="rows", vocabulary=vocabulary)
+    cu: NDArray[np.int32]
+    cuptr: NDArray[np.int32]
+    context: NDArray[np.int32]
+    contextptr: NDArray[np.int32]
+    documents: Ints
+    checksums: list[int]
+    tokens_at: int
+    """First byte of the tokens in the shard."""
+
+
+class RowFolder:
+    """Random access to the rows of a packed folder; for several threads at once."""
+
+    def __init__(self, folder: Path, *, vocabulary: Vocabulary | None = None, places: Places | None = None) -> None:
+        self._blocks = BlockFolder(folder, kind="rows", vocabulary=vocabulary, places=places)
         self.index = self._blocks.index
         self._first = np.cumsum([0, *(shard.items for shard in self.index.shards)])
-        self._small = lru_cache(maxsize=1024)(self._read_small)
+        self._boundaries = lru_cache(maxsize=1024)(self._read_boundaries)
         self._first_in_shard = lru_cache(maxsize=None)(self._first_row_of_blocks)
 
     def __len__(self) -> int:
         return self.index.items
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary the folder was written with."""
+        return self._blocks.vocabulary
+
     def row(self, number: int, *, source: int = 0, target_only: bool = False) -> Row:
         """Row `number`, checked; its context spans only if `target_only`.
 
         Raises:
-            ValueError: the row or its block is damaged; file, row and byte are named.
+            DamagedError: the row or its block differs from what was written, also after reading it again.
         """
         shard, block, k = self._locate(number)
-        cu, cuptr, context, contextptr, checksums, _ = self._small(shard, block)
-        width = self.index.seq_length + 1
-        tokens = self._blocks.array(shard, block, "tokens.i32", verify=False)[k * width : (k + 1) * width].copy()
-        if xxhash.xxh3_64_intdigest(tokens.tobytes()) != checksums[k]:
-            name = self.index.shards[shard].name
-            byte = self._blocks.shard(shard).member(block, "tokens.i32").offset + k * width * 4
-            raise ValueError(
-                f"{self._blocks.folder / name}: block {block}, row {k} of tokens.i32 at byte {byte}: checksum differs, "
-                "the file is damaged; restore it or pack again"
-            )
-        spans = context[contextptr[k] : contextptr[k + 1]] if target_only else context[:0]
-        return Row(tokens=tokens, cu_seqlens=cu[cuptr[k] : cuptr[k + 1]], context=spans, source=source)
+        try:
+            return self._row(shard, block, k, source=source, target_only=target_only)
+        except DamagedError:
+            self._blocks.forget(shard, block)
+            return self._row(shard, block, k, source=source, target_only=target_only)
 
     def documents(self, number: int) -> Ints:
         """Numbers of the row's documents in the folder it was packed from, by `cu_seqlens`; -1 for padding."""
         shard, block, k = self._locate(number)
-        _, cuptr, _, _, _, documents = self._small(shard, block)
-        return documents[cuptr[k] - k : cuptr[k + 1] - k - 1]
+        found = self._boundaries(shard, block)
+        return found.documents[found.cuptr[k] - k : found.cuptr[k + 1] - k - 1]
+
+    def _row(self, shard: int, block: int, k: int, *, source: int, target_only: bool) -> Row:
+        found = self._boundaries(shard, block)
+        size = 4 * (self.index.seq_length + 1)
+        byte = found.tokens_at + k * size
+        data = self._blocks.read(shard, block, byte, size)
+        tokens = np.frombuffer(data, "<i4")
+        if isinstance(data, memoryview):  # of a map; what is handed on must be what is checked below
+            tokens = tokens.copy()
+        if xxhash.xxh3_64_intdigest(tokens.data) != found.checksums[k]:
+            raise DamagedError(self._blocks.file(shard), block=block, byte=byte, what=f"row {k} of tokens.i32")
+        spans = found.context[found.contextptr[k] : found.contextptr[k + 1]] if target_only else found.context[:0]
+        return Row(
+            tokens=tokens, cu_seqlens=found.cu[found.cuptr[k] : found.cuptr[k + 1]], context=spans, source=source
+        )
 
     def _locate(self, number: int) -> tuple[int, int, int]:
         """(shard, block, row in the block)."""
@@ -113,16 +144,21 @@ class RowFolder:
     def _first_row_of_blocks(self, shard: int) -> Ints:
         return np.concatenate([[0], np.cumsum(self._blocks.shard(shard).items)])
 
-    def _read_small(self, shard: int, block: int) -> tuple[NDArray, ...]:
-        """Everything but the tokens, copied out of the map, checked."""
-        read = self._blocks.array
-        return (
-            read(shard, block, "cu.i32").copy(),
-            read(shard, block, "cuptr.i32").copy(),
-            read(shard, block, "context.i32").reshape(-1, 2).copy(),
-            read(shard, block, "contextptr.i32").copy(),
-            read(shard, block, "row.u64", dtype=np.uint64).copy(),
-            read(shard, block, "document.i64", dtype=np.int64).copy(),
+    def _read_boundaries(self, shard: int, block: int) -> _Boundaries:
+        """One read: a tar lists members by name, and these come before the tokens. Copied out of a map."""
+        found = self._blocks.members(shard, block, BOUNDARIES)
+
+        def array(name: str, dtype: str) -> NDArray:
+            return np.frombuffer(found[name], dtype).copy()
+
+        return _Boundaries(
+            cu=array("cu.i32", "<i4"),
+            cuptr=array("cuptr.i32", "<i4"),
+            context=array("context.i32", "<i4").reshape(-1, 2),
+            contextptr=array("contextptr.i32", "<i4"),
+            documents=array("document.i64", "<i8"),
+            checksums=array("row.u64", "<u8").tolist(),
+            tokens_at=self._blocks.place(shard, block, "tokens.i32").offset,
         )
 
 

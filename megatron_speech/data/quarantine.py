@@ -1,0 +1,97 @@
+"""Rows that were masked because their bytes are damaged: one line each, and a limit to how many there may be.
+
+Every rank appends to a file of its own, ``<run>/quarantine/rank_<n>.jsonl``, because appends of several nodes to one
+file are not safe on every file system. A line names the sample and the bytes, so that the shard can be restored and the
+loss be known; what a resumed run reads again is cut first, as it is from the metrics, so that no sample counts twice.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from megatron_speech.artifact import write_atomic
+from megatron_speech.config.reader import ReaderConfig
+from megatron_speech.data.block_folder import DamagedError
+from megatron_speech.data.read_stats import ReadStats
+
+FOLDER = "quarantine"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One masked sample."""
+
+    sample: int
+    """Its number in the run."""
+    source: str
+    row: int
+    """Of the source's folder."""
+    file: str
+    block: int
+    byte: int
+    """First byte of what differs."""
+    rank: int
+    reason: str
+
+
+class Quarantine:
+    """The list of one rank; for several threads at once."""
+
+    def __init__(self, folder: Path, *, rank: int, stats: ReadStats) -> None:
+        self._path, self._rank, self._stats = folder / FOLDER / f"rank_{rank}.jsonl", rank, stats
+        self._blocks: set[tuple[str, int]] = set()
+        self._lock = threading.Lock()
+
+    def note(self, *, sample: int, source: str, row: int, error: DamagedError) -> None:
+        """Append a record, on disk when this returns."""
+        record = Record(
+            sample=sample,
+            source=source,
+            row=row,
+            file=error.file,
+            block=error.block,
+            byte=error.byte,
+            rank=self._rank,
+            reason=f"checksum of {error.what} differs",
+        )
+        with self._lock:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a") as file:
+                file.write(json.dumps(asdict(record)) + "\n")
+            self._stats.add(damaged_samples=1, damaged_blocks=(error.file, error.block) not in self._blocks)
+            self._blocks.add((error.file, error.block))
+
+
+def begin(folder: Path, *, consumed_samples: int) -> tuple[int, int]:
+    """Drop the records of samples that will be read again; returns (samples, blocks) that stay, of all ranks."""
+    samples, blocks = 0, set()
+    for path in sorted((folder / FOLDER).glob("rank_*.jsonl")):
+        kept = [record for record in _records(path) if record.sample < consumed_samples]
+        write_atomic(path, "".join(json.dumps(asdict(record)) + "\n" for record in kept))
+        samples += len(kept)
+        blocks |= {(record.file, record.block) for record in kept}
+    return samples, len(blocks)
+
+
+def require_few(folder: Path, config: ReaderConfig, *, samples: int, blocks: int, num_samples: int) -> None:
+    """ValueError where damage exceeds both of its limits."""
+    if blocks > config.damaged_blocks and samples > config.damaged_share * num_samples:
+        raise ValueError(
+            f"{samples} samples in {blocks} damaged blocks were masked, more than data.reader.damaged_blocks="
+            f"{config.damaged_blocks} and damaged_share={config.damaged_share:g} of {num_samples}; {folder / FOLDER} "
+            "lists them: restore the shards and resume"
+        )
+
+
+def _records(path: Path) -> list[Record]:
+    """Whole lines; a kill may have cut the last one short."""
+    found = []
+    for line in path.read_text().splitlines():
+        try:
+            found.append(Record(**json.loads(line)))
+        except (json.JSONDecodeError, TypeError):
+            break
+    return found

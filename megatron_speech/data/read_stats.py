@@ -1,0 +1,62 @@
+"""How reading goes: counts, and the times of reads in buckets, so that those of all ranks can be added up."""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import numpy as np
+from numpy.typing import NDArray
+
+COUNTS = ("row_bytes", "cache_hits", "cache_misses", "retries", "damaged_samples", "damaged_blocks")
+PER_OCTAVE = 4
+"""Buckets per doubling of the time: a percentile is true to 19 %."""
+SHORTEST_S = 1e-6
+BUCKETS = 28 * PER_OCTAVE
+"""Up to four minutes."""
+
+
+class ReadStats:
+    """Counted by reader threads, taken by the training loop."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._values = np.zeros(len(COUNTS) + BUCKETS, np.int64)
+
+    def add(self, **counts: int) -> None:
+        """Add to any of COUNTS."""
+        with self._lock:
+            for name, count in counts.items():
+                self._values[COUNTS.index(name)] += count
+
+    def time(self, seconds: float, *, num_bytes: int) -> None:
+        """Count one row that took so long."""
+        bucket = int(PER_OCTAVE * math.log2(max(seconds, SHORTEST_S) / SHORTEST_S))
+        with self._lock:
+            self._values[0] += num_bytes
+            self._values[len(COUNTS) + min(bucket, BUCKETS - 1)] += 1
+
+    def take(self) -> NDArray[np.int64]:
+        """All numbers since the last call: COUNTS, then the buckets. Add those of several ranks, then `describe`."""
+        with self._lock:
+            taken, self._values = self._values, np.zeros_like(self._values)
+        return taken
+
+
+def describe(values: NDArray[np.int64]) -> dict[str, float]:
+    """What `ReadStats.take` counted, by name, with the median and the slow end of the reads in milliseconds."""
+    counts, buckets = values[: len(COUNTS)], values[len(COUNTS) :]
+    return {
+        "read_ms_p50": _percentile_ms(buckets, 0.5),
+        "read_ms_p99": _percentile_ms(buckets, 0.99),
+        **dict(zip(COUNTS, counts.tolist(), strict=True)),
+    }
+
+
+def _percentile_ms(buckets: NDArray[np.int64], share: float) -> float:
+    """Upper end of the bucket that holds the percentile; 0 where nothing was read."""
+    total = int(buckets.sum())
+    if not total:
+        return 0.0
+    bucket = int(np.searchsorted(np.cumsum(buckets), share * total))
+    return round(1e3 * SHORTEST_S * 2 ** ((bucket + 1) / PER_OCTAVE), 6)

@@ -1,0 +1,129 @@
+"""Files of this machine, mapped or read by offset; the last 256 used stay open.
+
+A map is the fastest way to bytes in the page cache, and hands them out without a copy. On a parallel file system a page
+that fails to arrive is a bus error, which no program survives; there files are read by offset, where failures are
+errors that can be tried again.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from megatron_speech.data.storage.retry import Retry
+
+OPEN_FILES = 256
+
+
+class _Openable(Protocol):
+    def __init__(self, path: str) -> None: ...
+
+
+File = TypeVar("File", bound=_Openable)
+
+
+class Mapped:
+    """Files as memory maps."""
+
+    def __init__(self, *, open_files: int = OPEN_FILES) -> None:
+        self._files = _OpenFiles(_Map, open_files)
+
+    def size(self, path: str) -> int:
+        """Bytes of the file."""
+        return len(self._files.get(path).view)
+
+    def read(self, path: str, start: int, size: int) -> memoryview:
+        """A window on the map, which lives as long as the window; OSError where the file is shorter."""
+        view = self._files.get(path).view[start : start + size]
+        return _whole(view, path, start, size)
+
+    def release(self) -> None:
+        """Pages of a map count as this process's memory: give them back."""
+        for file in self._files.all():
+            file.release()
+
+
+class Positioned:
+    """Files read by offset (pread), failed reads tried again."""
+
+    def __init__(self, retry: Retry, *, open_files: int = OPEN_FILES) -> None:
+        self._retry = retry
+        self._files = _OpenFiles(_Descriptor, open_files)
+
+    def size(self, path: str) -> int:
+        """Bytes of the file."""
+        return self._retry(lambda: os.fstat(self._files.get(path).number).st_size, what=path)
+
+    def read(self, path: str, start: int, size: int) -> bytes:
+        """A copy of the bytes; OSError where the file is shorter, or cannot be read however often it is tried."""
+        return self._retry(lambda: self._read(path, start, size), what=f"{path}: bytes {start} to {start + size}")
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+    def _read(self, path: str, start: int, size: int) -> bytes:
+        file = self._files.get(path)
+        parts: list[bytes] = []
+        left = size
+        while left and (part := os.pread(file.number, left, start + size - left)):  # at most 2 GiB at once
+            parts.append(part)
+            left -= len(part)
+        return _whole(parts[0] if len(parts) == 1 else b"".join(parts), path, start, size)
+
+
+Bytes = TypeVar("Bytes", memoryview, bytes)
+
+
+def _whole(found: Bytes, path: str, start: int, size: int) -> Bytes:
+    if len(found) != size:
+        raise EOFError(f"{path}: {len(found)} of {size} bytes at byte {start}, the file ends before; restore it")
+    return found
+
+
+class _OpenFiles(Generic[File]):
+    """The files in use; one that is put away closes when its last reader has done with it."""
+
+    def __init__(self, kind: type[File], limit: int) -> None:
+        self._kind, self._limit = kind, limit
+        self._files: OrderedDict[str, File] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, path: str) -> File:
+        with self._lock:
+            file = self._files.get(path)
+            if file is not None:
+                self._files.move_to_end(path)
+                return file
+            while len(self._files) >= self._limit:
+                self._files.popitem(last=False)
+            return self._files.setdefault(path, self._kind(path))
+
+    def all(self) -> list[File]:
+        """Those that are open."""
+        with self._lock:
+            return list(self._files.values())
+
+
+class _Map:
+    def __init__(self, path: str) -> None:
+        with Path(path).open("rb") as file:
+            empty = os.fstat(file.fileno()).st_size == 0  # cannot be mapped
+            self._map = None if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.view = memoryview(b"" if self._map is None else self._map)
+
+    def release(self) -> None:
+        if self._map is not None:
+            self._map.madvise(mmap.MADV_DONTNEED)
+
+
+class _Descriptor:
+    def __init__(self, path: str) -> None:
+        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if hasattr(self, "number"):
+            os.close(self.number)

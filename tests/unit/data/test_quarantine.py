@@ -1,0 +1,156 @@
+"""A damaged row keeps its place without teaching anything; all others stay what they are; too many end the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from megatron_speech.config.data import DataConfig, SourceConfig
+from megatron_speech.config.reader import ReaderConfig
+from megatron_speech.data import layout, quarantine
+from megatron_speech.data.batch import collate, to_device
+from megatron_speech.data.block_folder import DamagedError
+from megatron_speech.data.document import Row
+from megatron_speech.data.plan import Plan, compile_plan
+from megatron_speech.data.quarantine import Quarantine, require_few
+from megatron_speech.data.read_stats import ReadStats, describe
+from megatron_speech.data.reader import Reader
+from tests.toys import VOCABULARY, packed_folder
+
+SEQ, ROWS_PER_BLOCK = 16, 4
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two shards, blocks of four rows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "BLOCK_TOKENS", ROWS_PER_BLOCK * (SEQ + 1))
+        made = tmp_path_factory.mktemp("packed") / "rows"
+        return packed_folder(made, [9] * 50, seq_length=SEQ, with_targets=True, shard_tokens=300)
+
+
+def _copy(folder: Path, to: Path, *, harmed: dict[str, Sequence[int]]) -> Path:
+    """The folder with bits flipped at some bytes of some shards."""
+    to.mkdir()
+    for path in folder.iterdir():
+        content = bytearray(path.read_bytes())
+        for byte in harmed.get(path.name, ()):
+            content[byte] ^= 4
+        (to / path.name).write_bytes(content)
+    return to
+
+
+def _plan(folder: Path) -> Plan:
+    sources = {"paired": SourceConfig(folder=folder, task="synthesis")}
+    rows = json.loads((folder / "shards.json").read_text().split("\n")[1])["shards"]
+    total = sum(shard["items"] for shard in rows)
+    return compile_plan(DataConfig(seq_length=SEQ, sources=sources), vocabulary=VOCABULARY, num_samples=total)
+
+
+def _member(folder: Path, shard: str, name: str, *, block: int) -> tuple[int, int]:
+    """(first byte, size) of the member of a block."""
+    with tarfile.open(folder / shard) as tar:
+        found = [member for member in tar if member.name.endswith(name)][block]
+        return found.offset_data, found.size
+
+
+def _is_masked(row: Row) -> bool:
+    return bool((row.tokens == VOCABULARY.end_of_document).all()) and row.cu_seqlens.tolist() == [0, SEQ]
+
+
+def _same(one: Row, two: Row) -> bool:
+    return all(np.array_equal(getattr(one, field.name), getattr(two, field.name)) for field in dataclasses.fields(Row))
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_any_flipped_bit_masks_what_it_touches_and_nothing_else(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    plan = _plan(folder)
+    shard = data.draw(st.sampled_from(sorted(path.name for path in folder.glob("*.tar"))))
+    member = data.draw(st.sampled_from(["tokens.i32", "cu.i32", "cuptr.i32", "context.i32", "row.u64"]))
+    start, size = _member(folder, shard, member, block=1)
+    byte = start + data.draw(st.integers(0, size - 1))
+    tmp_path = tmp_path_factory.mktemp("run")
+    harmed = _copy(folder, tmp_path / "rows", harmed={shard: [byte]})
+    stats = ReadStats()
+    reader = Reader(_plan(harmed), quarantine=Quarantine(tmp_path, rank=3, stats=stats))
+    numbers = range(plan.num_samples)
+    wanted, found = Reader(plan).rows(numbers), reader.rows(numbers)
+
+    masked = [number for number in numbers if not _same(wanted[number], found[number])]
+    assert len(masked) == (1 if member == "tokens.i32" else ROWS_PER_BLOCK)
+    assert all(_is_masked(found[number]) for number in masked)
+    records = [json.loads(line) for line in (tmp_path / "quarantine" / "rank_3.jsonl").read_text().splitlines()]
+    assert [record["sample"] for record in records] == masked
+    for record in records:
+        assert (record["source"], record["rank"], record["block"]) == ("paired", 3, 1)
+        assert record["file"] == str(harmed / shard) and member in record["reason"]
+        assert record["byte"] <= byte < record["byte"] + max(size, 4 * (SEQ + 1))
+    counts = describe(stats.take())
+    assert (counts["damaged_samples"], counts["damaged_blocks"]) == (len(masked), 1)
+    with pytest.raises(DamagedError, match=rf"{shard}: block 1, "):
+        Reader(_plan(harmed)).rows(numbers)
+
+
+def test_a_masked_row_bears_no_loss(folder: Path, tmp_path: Path) -> None:
+    name = min(path.name for path in folder.glob("*.tar"))
+    start, _ = _member(folder, name, "tokens.i32", block=0)
+    harmed = _copy(folder, tmp_path / "rows", harmed={name: [start]})
+    plan = _plan(harmed)
+    rows = Reader(plan, quarantine=Quarantine(tmp_path, rank=0, stats=ReadStats())).rows(range(plan.num_samples))
+    (masked,) = [row for row in rows if _is_masked(row)]
+    batch = to_device(collate([rows[0], masked]), VOCABULARY, torch.device("cpu"))
+    assert batch.loss_mask[0].any() and not batch.loss_mask[1].any()
+    assert batch.cu_seqlens.tolist()[-2:] == [SEQ, 2 * SEQ]
+
+
+@pytest.mark.parametrize("harm", ["sidecar", "missing", "truncated"])
+def test_a_shard_that_is_not_the_planned_one_is_an_error_in_training_too(
+    harm: str, folder: Path, tmp_path: Path
+) -> None:
+    harmed = _copy(folder, tmp_path / "rows", harmed={})
+    plan = _plan(harmed)
+    shard = min(harmed.glob("*.tar"))
+    (sidecar,) = harmed.glob(f"{shard.stem}.*[!r]")
+    for path in {"sidecar": [sidecar], "missing": [], "truncated": [shard]}[harm]:
+        path.write_bytes(path.read_bytes()[:-100])
+    if harm == "missing":
+        shard.unlink()
+    reader = Reader(plan, quarantine=Quarantine(tmp_path, rank=0, stats=ReadStats()))
+    with pytest.raises((ValueError, FileNotFoundError), match=str(sidecar if harm == "sidecar" else shard)) as caught:
+        reader.rows(range(plan.num_samples))
+    assert not isinstance(caught.value, DamagedError) and not (tmp_path / "quarantine").exists()
+
+
+def test_what_is_read_again_is_cut_and_the_rest_is_counted(tmp_path: Path) -> None:
+    stats = ReadStats()
+    for rank, samples in enumerate([[1, 5, 9], [2, 8]]):
+        noted = Quarantine(tmp_path, rank=rank, stats=stats)
+        for sample in samples:
+            error = DamagedError("a.tar", block=sample // 4, byte=7, what="row 0 of tokens.i32")
+            noted.note(sample=sample, source="text", row=sample, error=error)
+    with (tmp_path / "quarantine" / "rank_1.jsonl").open("a") as file:
+        file.write('{"sample": 3, "so')  # a kill
+    assert quarantine.begin(tmp_path, consumed_samples=8) == (3, 2)
+    kept = [path.read_text().count("\n") for path in sorted((tmp_path / "quarantine").iterdir())]
+    assert kept == [2, 1]
+    assert quarantine.begin(tmp_path, consumed_samples=0) == (0, 0)
+
+
+def test_both_limits_must_be_exceeded(tmp_path: Path) -> None:
+    config = ReaderConfig(damaged_blocks=3, damaged_share=0.01)
+    require_few(tmp_path, config, samples=50, blocks=3, num_samples=1000)
+    require_few(tmp_path, config, samples=10, blocks=10, num_samples=1000)
+    with pytest.raises(ValueError, match=r"11 samples in 4 damaged blocks.*damaged_blocks=3 and damaged_share=0.01"):
+        require_few(tmp_path, config, samples=11, blocks=4, num_samples=1000)
