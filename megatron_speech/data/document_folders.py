@@ -51,7 +51,7 @@ class DocumentFolders:
     """Document folders of one vocabulary."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        self._folders = [BlockFolder(folder, kind="documents", open_limit=4) for folder in folders]
+        self._folders = [BlockFolder(folder, kind="documents") for folder in folders]
         self.vocabulary: Vocabulary = self._folders[0].vocabulary
         for folder in self._folders:
             self.vocabulary.require(folder.index.vocabulary, holder=str(folder.folder))

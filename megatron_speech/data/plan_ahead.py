@@ -8,6 +8,7 @@ from megatron_speech.artifact import write_atomic
 from megatron_speech.config.mixture import PlanMixtureConfig, SizeConfig
 from megatron_speech.data.mixture import SourceFacts, packed_index, plan_of
 from megatron_speech.data.plan import Plan
+from megatron_speech.data.storage.place import local_folder
 from megatron_speech.vocabulary import Vocabulary
 
 
@@ -25,9 +26,10 @@ def plan_ahead(config: PlanMixtureConfig) -> Plan:
         if name in facts:
             continue
         key = f"data.sources.{name}.folder"
-        if not (source.folder / "vocabulary.json").is_file():
+        folder = local_folder(source.folder, data.reader)
+        if not (folder / "vocabulary.json").is_file():
             raise FileNotFoundError(f"{key}={source.folder} holds no packed shards; pack them, or give sizes.{name}")
-        vocabulary = vocabulary or Vocabulary.load(source.folder)
+        vocabulary = vocabulary or Vocabulary.load(folder)
         facts[name] = SourceFacts.of_folder(packed_index(source.folder, data, vocabulary, key=key))
     plan = plan_of(
         data,

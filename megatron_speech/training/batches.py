@@ -1,10 +1,9 @@
-"""Micro-batches of one data parallel rank, read ahead by a thread.
+"""Which samples a data parallel rank reads, and reading them ahead by threads.
 
 Which rows a rank reads is a function of the sample number alone: of a step that begins at sample s, micro-batch m of
-rank r holds the M rows from s + (m*R + r)*M (M rows per micro-batch, R data parallel ranks). Tensor, context and
-pipeline ranks of one replica read the same rows, so nothing is broadcast. A budget need not be whole global batches:
-numbers behind its end stand for rows that teach nothing. Price: those ranks repeat the reading, and the last step may
-compute what it does not learn.
+rank r holds the M rows from s + (m*R + r)*M (M rows per micro-batch, R data parallel ranks). A budget need not be whole
+global batches: numbers behind its end stand for rows that teach nothing. Price: the last step may compute what it does
+not learn.
 """
 
 from __future__ import annotations
@@ -43,13 +42,17 @@ def rows_until_end(reader: Reader, numbers: Sequence[int]) -> list[Row]:
 
 
 def read_ahead(
-    steps: Iterator[Sequence[Sequence[int]]], read: Callable[[Sequence[int]], HostBatch], *, microbatches: int
+    steps: Iterator[Sequence[Sequence[int]]],
+    read: Callable[[Sequence[int]], HostBatch],
+    *,
+    microbatches: int,
+    threads: int = 1,
 ) -> Iterator[list[HostBatch]]:
-    """Yield each step's micro-batches in order while a thread reads the next `microbatches` or so.
+    """Yield each step's micro-batches in order while `threads` read the next `microbatches` or so.
 
     An error of `read` is raised at the step it belongs to. One step at least is always in flight.
     """
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader") as pool:
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="reader") as pool:
         ahead: deque[list[Future[HostBatch]]] = deque()
         try:
             for numbers in steps:

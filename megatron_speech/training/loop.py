@@ -11,13 +11,14 @@ from itertools import islice
 from megatron_speech.checkpoint.distributed import save_checkpoint
 from megatron_speech.checkpoint.folder import keep_newest, step_folder
 from megatron_speech.config.training import PretrainConfig
-from megatron_speech.data.batch import HostBatch, collate
+from megatron_speech.data.batch import HostBatch
 from megatron_speech.data.plan import Plan
-from megatron_speech.data.reader import Reader
 from megatron_speech.model.loss import trained_targets
 from megatron_speech.parallel import groups
-from megatron_speech.training.batches import read_ahead, rows_until_end, sample_numbers
+from megatron_speech.training.batches import sample_numbers
+from megatron_speech.training.feed import Feed
 from megatron_speech.training.metrics import MetricsLog
+from megatron_speech.training.reading import Reading
 from megatron_speech.training.run_folder import note_saved
 from megatron_speech.training.schedule import batch_size, learning_rate, steps
 from megatron_speech.training.signals import StopRequest
@@ -36,6 +37,8 @@ class Run:
     plan: Plan
     total_steps: int
     engine: Engine
+    feed: Feed
+    reading: Reading
     log: MetricsLog
     validation: Validation
 
@@ -84,14 +87,14 @@ def advance(run: Run, state: TrainState, hosts: Sequence[HostBatch], *, last: bo
         raise FloatingPointError(f"step {state.step}: loss or gradient norm is not finite; nothing of it was saved")
     run.log.count(samples * config.data.seq_length)
     if last or state.step % config.logging.every_steps == 0:
-        run.log.log_step(state, sums, lr=lr, grad_norm=grad_norm)
+        reading = run.reading.since_last(state)
+        run.log.log_step(state, sums, lr=lr, grad_norm=grad_norm, reading=reading)
     return state
 
 
 def _batches(run: Run, state: TrainState, last_step: int) -> Iterator[list[HostBatch]]:
     """This rank's micro-batches of every step from `state` to `last_step`, read ahead."""
-    train, reader = run.config.train, Reader(run.plan)
-    ranks = groups.data_parallel_size()
+    train, ranks = run.config.train, groups.data_parallel_size()
     numbers_of_steps = (
         sample_numbers(
             first,
@@ -102,11 +105,7 @@ def _batches(run: Run, state: TrainState, last_step: int) -> Iterator[list[HostB
         )
         for first, size in steps(train, first=state.consumed_samples, total=run.plan.num_samples)
     )
-    return read_ahead(
-        islice(numbers_of_steps, last_step - state.step),
-        lambda numbers: collate(rows_until_end(reader, numbers)),
-        microbatches=run.config.data.prefetch,
-    )
+    return run.feed.steps(islice(numbers_of_steps, last_step - state.step))
 
 
 def _samples_of_next_step(run: Run, state: TrainState) -> int:

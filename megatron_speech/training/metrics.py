@@ -77,6 +77,7 @@ class _Step:
     lr: float
     grad_norm: float
     tokens_per_s: float
+    reading: dict[str, Any]
 
 
 class MetricsLog:
@@ -114,13 +115,16 @@ class MetricsLog:
         """Add the tokens of a step to the rate."""
         self._tokens += tokens
 
-    def log_step(self, state: TrainState, sums: Tensor, *, lr: float, grad_norm: float) -> None:
-        """Record the step that led to `state`."""
+    def log_step(
+        self, state: TrainState, sums: Tensor, *, lr: float, grad_norm: float, reading: dict[str, Any] | None = None
+    ) -> None:
+        """Record the step that led to `state`, and how reading went since the last record (`training.reading`)."""
         if not self._enabled:
             return
         now = time.monotonic()
         rate = self._tokens / max(now - self._since, 1e-9)
-        self._waiting.append(_Step(state=state, sums=sums, lr=lr, grad_norm=grad_norm, tokens_per_s=rate))
+        step = _Step(state=state, sums=sums, lr=lr, grad_norm=grad_norm, tokens_per_s=rate, reading=reading or {})
+        self._waiting.append(step)
         if now - self._written >= WRITE_SECONDS:
             self.write()
         self.restart_clock()
@@ -148,6 +152,7 @@ class MetricsLog:
             "lr": step.lr,
             "grad_norm": step.grad_norm,
             "tokens_per_s": step.tokens_per_s,
+            **step.reading,
         }
 
     def log_validation(self, step: int, losses: Losses) -> None:
@@ -222,4 +227,5 @@ def _scalars(record: dict[str, Any]) -> dict[str, float]:
         **{f"tokens/{name}": value for name, value in record["tokens"].items()},
         **_by_source("loss", record["losses"]),
         **_by_source("loss_by_task", record["loss_by_task"]),
+        **{f"reading/{name}": value for name, value in record.get("reading", {}).items()},
     }

@@ -19,17 +19,22 @@ from megatron_speech.checkpoint.distributed import load_checkpoint, together
 from megatron_speech.checkpoint.folder import read_state, require_same_model
 from megatron_speech.config.data import DataConfig
 from megatron_speech.config.training import PretrainConfig
+from megatron_speech.data import quarantine
 from megatron_speech.data.mixture import compile_plan
 from megatron_speech.data.plan import Plan
 from megatron_speech.data.plan_change import require_same_plan
 from megatron_speech.data.plan_table import describe
-from megatron_speech.data.reader import Reader
+from megatron_speech.data.quarantine import Quarantine
+from megatron_speech.data.storage.place import Places, local_folder
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
+from megatron_speech.parallel.replica import Replica
 from megatron_speech.training import run_folder
 from megatron_speech.training.engine import build_engine
+from megatron_speech.training.feed import Feed
 from megatron_speech.training.loop import Run, train
 from megatron_speech.training.metrics import MetricsLog
+from megatron_speech.training.reading import Reading
 from megatron_speech.training.schedule import num_steps
 from megatron_speech.training.signals import StopRequest
 from megatron_speech.training.state import TrainState
@@ -68,10 +73,11 @@ def _pretrain(
 
     groups.initialize(outline.layout, seed=config.train.seed, rank=rank, init_method=init_method)
     try:
-        together(lambda: _prepare_folder(config, outline.plan, consumed=consumed))
+        places = Places(config.data.reader)
+        together(lambda: _prepare_folder(config, outline.plan, places, consumed=consumed))
         engine = build_engine(config, vocabulary=outline.vocabulary, load_base=checkpoint is None)
         state = _state_to_start_from(config, engine, checkpoint)
-        run = _assemble(config, outline, engine, state)
+        run = _assemble(config, outline, engine, places, state)
         with closing(run.log):
             state = train(run, state, stop_request)
             if state.consumed_samples >= outline.plan.num_samples:
@@ -120,9 +126,10 @@ def shared_vocabulary(data: DataConfig) -> Vocabulary:
     folders |= {f"data.validation.{name}.folder": source.folder for name, source in data.validation.items()}
     first, vocabulary = "", None
     for key, folder in folders.items():
-        if not (folder / "vocabulary.json").is_file():
+        here = local_folder(folder, data.reader)
+        if not (here / "vocabulary.json").is_file():
             raise FileNotFoundError(f"{key}={folder} holds no packed shards; run tools/pack_shards.py first")
-        found = Vocabulary.load(folder)
+        found = Vocabulary.load(here)
         if vocabulary is None:
             first, vocabulary = key, found
         if found != vocabulary:
@@ -136,10 +143,13 @@ def shared_vocabulary(data: DataConfig) -> Vocabulary:
     return vocabulary
 
 
-def _prepare_folder(config: PretrainConfig, plan: Plan, *, consumed: int) -> None:
+def _prepare_folder(config: PretrainConfig, plan: Plan, places: Places, *, consumed: int) -> None:
+    """What rank 0 does before any rank reads; the damage that was met so far counts as its own."""
     if groups.is_rank_zero():
         logger.info("plan %s:\n%s", plan.fingerprint[:12], describe(plan))
         run_folder.prepare(config, plan=plan, consumed=consumed)
+        samples, blocks = quarantine.begin(config.folder, consumed_samples=consumed)
+        places.stats.add(damaged_samples=samples, damaged_blocks=blocks)
 
 
 def _state_to_start_from(config: PretrainConfig, engine: Engine, checkpoint: Path | None) -> TrainState:
@@ -159,7 +169,13 @@ def _state_to_start_from(config: PretrainConfig, engine: Engine, checkpoint: Pat
     return TrainState.from_json(values)
 
 
-def _assemble(config: PretrainConfig, outline: Outline, engine: Engine, state: TrainState) -> Run:
+def _assemble(config: PretrainConfig, outline: Outline, engine: Engine, places: Places, state: TrainState) -> Run:
+    """Open the sources on the ranks that read, and put together what the loop needs. Collective."""
+    replica = Replica.of(outline.layout)
+    masking = None
+    if config.data.reader.on_damage == "mask":
+        masking = Quarantine(config.folder, rank=groups.rank(), stats=places.stats)
+    feed = Feed(outline.plan, places, replica=replica, quarantine=masking)
     left = num_steps(config.train, first=state.consumed_samples, total=outline.plan.num_samples)
     log = MetricsLog(
         config.folder,
@@ -173,9 +189,11 @@ def _assemble(config: PretrainConfig, outline: Outline, engine: Engine, state: T
         plan=outline.plan,
         total_steps=state.step + left,
         engine=engine,
+        feed=feed,
+        reading=Reading(config, feed, places.stats, first_sample=state.consumed_samples),
         log=log,
         validation=Validation(
-            readers={name: Reader(plan) for name, plan in outline.validation_plans.items()},
+            feeds={name: Feed(plan, places, replica=replica) for name, plan in outline.validation_plans.items()},
             micro_batch_size=config.train.micro_batch_size,
         ),
     )
@@ -198,7 +216,10 @@ def _finish(run: Run, state: TrainState) -> None:
         "validation": validation,
         "tokens_per_s": statistics.median(record["tokens_per_s"] for record in records),
         "plan": run.plan.fingerprint,
-        "rows": run.plan.consumed(state.consumed_samples),
+        "tokens_by_source": {
+            name: {"planned": rows * run.plan.seq_length, "read": records[-1]["rows"][name] * run.plan.seq_length}
+            for name, rows in run.plan.consumed(run.plan.num_samples).items()
+        },
     }
     run_folder.write_done(run.config.folder, summary)
     logger.info("done: %s", json.dumps(summary))

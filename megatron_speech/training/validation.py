@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from megatron_speech.config.training import PretrainConfig
-from megatron_speech.data.batch import collate
 from megatron_speech.data.mixture import compile_plan
 from megatron_speech.data.plan import Plan
-from megatron_speech.data.reader import Reader
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.training.batches import sample_numbers
+from megatron_speech.training.feed import Feed
 from megatron_speech.training.metrics import Losses, mean_losses
 from megatron_speech.training.step import Engine, evaluate_step
 from megatron_speech.vocabulary import Vocabulary
@@ -52,9 +51,9 @@ def validation_plans(config: PretrainConfig, *, vocabulary: Vocabulary, layout: 
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """Readers of the held-out sources, each with exactly the rows that are evaluated."""
+    """Feeds of the held-out sources, each with exactly the rows that are evaluated."""
 
-    readers: dict[str, Reader]
+    feeds: dict[str, Feed]
     micro_batch_size: int
 
     def run(self, engine: Engine) -> Losses:
@@ -63,15 +62,15 @@ class Validation:
             chunk.eval()
         losses: Losses = {}
         size = groups.data_parallel_size()
-        for name, reader in self.readers.items():
+        for name, feed in self.feeds.items():
             numbers = sample_numbers(
                 0,
-                num_microbatches=reader.plan.num_samples // (self.micro_batch_size * size),
+                num_microbatches=feed.plan.num_samples // (self.micro_batch_size * size),
                 micro_batch_size=self.micro_batch_size,
                 data_parallel_rank=groups.data_parallel_rank(),
                 data_parallel_size=size,
             )
-            hosts = [collate(reader.rows(batch)) for batch in numbers]
+            (hosts,) = feed.steps(iter([numbers]))
             losses |= mean_losses(evaluate_step(engine, hosts, num_sources=1), [name])
         for chunk in engine.chunks:
             chunk.train()

@@ -48,12 +48,15 @@ from megatron_speech.data.mixture import compile_plan
 from megatron_speech.data.packing import pack_folder
 from megatron_speech.data.reader import Reader
 from megatron_speech.data.shards import write_documents
+from megatron_speech.data.storage.place import Places
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
-from megatron_speech.training.batches import read_ahead
+from megatron_speech.parallel.replica import Replica
 from megatron_speech.training.engine import build_engine
+from megatron_speech.training.feed import Feed
 from megatron_speech.training.loop import Run, advance
 from megatron_speech.training.metrics import MetricsLog
+from megatron_speech.training.reading import Reading
 from megatron_speech.training.signals import StopRequest
 from megatron_speech.training.state import TrainState
 from megatron_speech.training.step import Engine
@@ -174,16 +177,18 @@ def make_run(folder: Path, shape: dict[str, int]) -> PretrainConfig:
 def our_step(config: PretrainConfig, engine: Engine) -> Callable[[], None]:
     """One turn of `training.loop.train` without its saving: read, step, check, log, agree."""
     plan = compile_plan(config.data, vocabulary=VOCABULARY, num_samples=SAMPLES)
-    reader = Reader(plan)
-    steps = ([[number]] for number in range(SAMPLES))
-    batches = read_ahead(steps, lambda numbers: collate(reader.rows(numbers)), microbatches=4)
+    places = Places(config.data.reader)
+    feed = Feed(plan, places, replica=Replica.of(ParallelLayout.of(config.parallel, world_size=1)))
+    batches = feed.steps([[number]] for number in range(SAMPLES))
     run = Run(
         config=config,
         plan=plan,
         total_steps=SAMPLES,
         engine=engine,
+        feed=feed,
+        reading=Reading(config, feed, places.stats, first_sample=0),
         log=MetricsLog(config.folder, data=config.data, first_step=0, total_steps=SAMPLES, enabled=True),
-        validation=Validation(readers={}, micro_batch_size=1),
+        validation=Validation(feeds={}, micro_batch_size=1),
     )
     stop_request = StopRequest()
     state = TrainState()

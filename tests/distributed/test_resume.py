@@ -158,10 +158,11 @@ def _resumed(config: PretrainConfig) -> PretrainConfig:
 
 
 def _history(config: PretrainConfig) -> list[dict[str, Any]]:
-    """Records of metrics.jsonl without the one that is a clock's; steps must be 1, 2, 3, ... without repetition."""
+    """Records of metrics.jsonl without what clocks say; steps must be 1, 2, 3, ... without repetition."""
     records = [json.loads(line) for line in (config.folder / "metrics.jsonl").read_text().splitlines()]
     assert [record["step"] for record in records] == list(range(1, len(records) + 1))
-    return [{name: value for name, value in record.items() if name != "tokens_per_s"} for record in records]
+    clocks = {"tokens_per_s", "reading"}
+    return [{name: value for name, value in record.items() if name not in clocks} for record in records]
 
 
 def _check_trains(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:

@@ -1,0 +1,88 @@
+"""The micro-batches of a rank, step by step: read ahead by the first rank of its copy of the model, shared with the
+others.
+
+An error of the reading rank is raised on all ranks of the copy, at the step it belongs to; the others would wait for
+rows that never come.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from itertools import tee
+
+import numpy as np
+from numpy.typing import NDArray
+
+from megatron_speech.data.batch import HostBatch, collate, from_words, to_words
+from megatron_speech.data.plan import Plan
+from megatron_speech.data.quarantine import Quarantine
+from megatron_speech.data.reader import Reader
+from megatron_speech.data.storage.place import Places
+from megatron_speech.parallel.replica import Replica
+from megatron_speech.training.batches import read_ahead, rows_until_end
+
+Numbers = Sequence[Sequence[int]]
+"""Sample numbers of each micro-batch of a step."""
+
+
+class Feed:
+    """Rows of a plan for this rank's copy of the model."""
+
+    def __init__(self, plan: Plan, places: Places, *, replica: Replica, quarantine: Quarantine | None = None) -> None:
+        self.plan, self._config, self._replica = plan, places.config, replica
+        self.waited_s = 0.0
+        """Seconds that steps waited for their rows."""
+        self.rows = np.zeros(len(plan.sources), np.int64)
+        """Rows handed out by the reading rank, by source of the plan."""
+        self._reader = Reader(plan, places, quarantine=quarantine) if replica.reads else None
+
+    def steps(self, numbers: Iterator[Numbers]) -> Iterator[list[HostBatch]]:
+        """Micro-batches of each step. Collective over the copy: all its ranks take equally many."""
+        asked, given = tee(numbers)
+        read = None if self._reader is None else self._read(self._reader, asked)
+        for step in given:
+            start = time.perf_counter()
+            hosts = self._next(read, step)
+            self.waited_s += time.perf_counter() - start
+            yield hosts
+
+    def _read(self, reader: Reader, numbers: Iterator[Numbers]) -> Iterator[list[HostBatch]]:
+        config = self._config
+        return read_ahead(
+            numbers,
+            lambda batch: collate(rows_until_end(reader, batch)),
+            microbatches=config.prefetch,
+            threads=config.threads,
+        )
+
+    def _next(self, read: Iterator[list[HostBatch]] | None, step: Numbers) -> list[HostBatch]:
+        if read is None:
+            return _received(self._replica.share(None))
+        try:
+            hosts = next(read)
+        except Exception as error:
+            if self._replica.group is not None:
+                self._replica.share(_message(error))
+            raise
+        self._count(hosts, step)
+        if self._replica.group is not None:
+            self._replica.share(to_words(hosts))
+        return hosts
+
+    def _count(self, hosts: Sequence[HostBatch], step: Numbers) -> None:
+        source = np.concatenate([host.source for host in hosts])
+        planned = np.concatenate([np.asarray(numbers) for numbers in step]) < self.plan.num_samples
+        self.rows += np.bincount(source[planned], minlength=len(self.rows))
+
+
+def _message(error: Exception) -> NDArray[np.int32]:
+    """An error in place of batches: -1 and its characters."""
+    text = f"{type(error).__name__}: {error}"
+    return np.array([-1, *map(ord, text)], np.int32)
+
+
+def _received(words: NDArray[np.int32]) -> list[HostBatch]:
+    if words[0] < 0:
+        raise RuntimeError("the rank that reads for this one failed: " + "".join(map(chr, words[1:].tolist())))
+    return from_words(words)

@@ -1,0 +1,65 @@
+"""How reading goes, over all ranks: for the log, and to end a run that meets too much damage.
+
+The rows of each source are counted where they are handed out, and compared with what the plan says of the sample number
+that the run has reached: reading that left the plan would be seen at the next record.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from megatron_speech.config.training import PretrainConfig
+from megatron_speech.data.quarantine import require_few
+from megatron_speech.data.read_stats import ReadStats, describe
+from megatron_speech.platform.device import device
+from megatron_speech.training.feed import Feed
+from megatron_speech.training.state import TrainState
+
+
+class Reading:
+    """What the feeds of all ranks report, added up."""
+
+    def __init__(self, config: PretrainConfig, feed: Feed, stats: ReadStats, *, first_sample: int) -> None:
+        self._config, self._feed, self._stats = config, feed, stats
+        self._first_sample = first_sample
+        self._damage = {"damaged_samples": 0, "damaged_blocks": 0}
+
+    def since_last(self, state: TrainState) -> dict[str, Any]:
+        """Entries of a metrics record: `rows` by source since the run began, `reading` since the last call. Collective.
+
+        Raises:
+            ValueError: more damage than `data.reader` allows; on all ranks.
+        """
+        feed, plan = self._feed, self._feed.plan
+        values, waited_s = _over_ranks(np.concatenate([feed.rows, self._stats.take()]), feed.waited_s)
+        feed.waited_s = 0.0
+        sources = len(plan.sources)
+        rows = plan.consumed(self._first_sample)
+        for source, count in zip(plan.sources, values[:sources].tolist(), strict=True):
+            rows[source.name] += count
+        assert rows == plan.consumed(state.consumed_samples), f"rows read {rows}, planned otherwise at {state}"
+        reading = describe(values[sources:])
+        for name in self._damage:
+            self._damage[name] += int(reading[name])
+        require_few(
+            self._config.folder,
+            self._config.data.reader,
+            samples=self._damage["damaged_samples"],
+            blocks=self._damage["damaged_blocks"],
+            num_samples=plan.num_samples,
+        )
+        return {"rows": rows, "reading": {"stalled_s": waited_s, **reading, **self._damage}}
+
+
+def _over_ranks(values: np.ndarray[Any, np.dtype[np.int64]], waited_s: float) -> tuple[Any, float]:
+    """Sum of the counts, and the longest wait: a step lasts as long as its slowest rank."""
+    if dist.get_world_size() == 1:
+        return values, waited_s
+    sums, longest = torch.from_numpy(values).to(device()), torch.tensor(waited_s, device=device())
+    dist.all_reduce(sums)
+    dist.all_reduce(longest, op=dist.ReduceOp.MAX)
+    return sums.cpu().numpy(), float(longest)
