@@ -20,7 +20,8 @@ from megatron_speech.data import layout, quarantine
 from megatron_speech.data.batch import collate, to_device
 from megatron_speech.data.block_folder import DamagedError
 from megatron_speech.data.document import Row
-from megatron_speech.data.plan import Plan, compile_plan
+from megatron_speech.data.mixture import compile_plan
+from megatron_speech.data.plan import Plan
 from megatron_speech.data.quarantine import Quarantine, require_few
 from megatron_speech.data.read_stats import ReadStats, describe
 from megatron_speech.data.reader import Reader

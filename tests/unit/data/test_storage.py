@@ -19,7 +19,8 @@ from megatron_speech.config.reader import ReaderConfig
 from megatron_speech.data import layout
 from megatron_speech.data.batch import collate, to_words
 from megatron_speech.data.block_folder import DamagedError
-from megatron_speech.data.plan import Plan, compile_plan
+from megatron_speech.data.mixture import compile_plan
+from megatron_speech.data.plan import Plan
 from megatron_speech.data.read_stats import ReadStats, describe
 from megatron_speech.data.reader import Reader
 from megatron_speech.data.storage import retry
