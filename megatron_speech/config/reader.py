@@ -75,3 +75,8 @@ class ReaderConfig:
 def is_url(folder: str | Path) -> bool:
     """Whether a source lies at a URL, and not in a folder of this machine."""
     return isinstance(folder, str) and URL.fullmatch(folder) is not None
+
+
+def url_or_path(text: str) -> str | Path:
+    """A folder out of JSON, as it was before."""
+    return text if is_url(text) else Path(text)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from megatron_speech.config.data import LossConfig
+from megatron_speech.config.reader import url_or_path
 from megatron_speech.data.order import mix, mixed
 from megatron_speech.data.permutation import Ints, epoch_rows, named_keys
 
@@ -174,7 +175,10 @@ class Plan:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Plan:
         """Inverse of `to_json`; other keys are ignored."""
-        sources = [PlannedSource(**{**source, "loss": LossConfig(**source["loss"])}) for source in values["sources"]]
+        sources = [
+            PlannedSource(**{**source, "folder": url_or_path(source["folder"]), "loss": LossConfig(**source["loss"])})
+            for source in values["sources"]
+        ]
         stages = [PlannedStage(**{**stage, "budgets": dict(stage["budgets"])}) for stage in values["stages"]]
         facts = {key: values[key] for key in ("seq_length", "seed", "vocabulary")}
         return cls(sources=tuple(sources), stages=tuple(stages), order=OrderSizes(**values["order"]), **facts)

@@ -20,6 +20,7 @@ from megatron_speech.data import layout, quarantine
 from megatron_speech.data.batch import collate, to_device
 from megatron_speech.data.block_folder import DamagedError
 from megatron_speech.data.document import Row
+from megatron_speech.data.index import FolderIndex
 from megatron_speech.data.mixture import compile_plan
 from megatron_speech.data.plan import Plan
 from megatron_speech.data.quarantine import Quarantine, require_few
@@ -52,8 +53,7 @@ def _copy(folder: Path, to: Path, *, harmed: dict[str, Sequence[int]]) -> Path:
 
 def _plan(folder: Path) -> Plan:
     sources = {"paired": SourceConfig(folder=folder, task="synthesis")}
-    rows = json.loads((folder / "shards.json").read_text().split("\n")[1])["shards"]
-    total = sum(shard["items"] for shard in rows)
+    total = FolderIndex.load(folder).items
     return compile_plan(DataConfig(seq_length=SEQ, sources=sources), vocabulary=VOCABULARY, num_samples=total)
 
 

@@ -160,7 +160,7 @@ def test_the_last_error_names_url_range_and_attempts(server: ShardServer, tmp_pa
 
 def test_what_is_not_there_is_not_asked_for_again(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "served").mkdir()
-    for path in folder.glob("*.json"):
+    for path in [*folder.glob("*.json"), *folder.glob("*.mspx")]:
         (tmp_path / "served" / path.name).write_bytes(path.read_bytes())
     config = ReaderConfig(cache=tmp_path / "cache")
     with serving(tmp_path / "served") as server:
