@@ -1,10 +1,10 @@
 #!/usr/bin/env python
 """Random rows out of packed shards against megatron-core's `IndexedDataset.get`, which knows no checksums.
 
-The same random rows of 8,193 int32 lie in our shards and in a .bin and .idx that megatron-core's own builder wrote;
-both are in the page cache. Every turn reads the same rows in the same random order into arrays of their own, by four
-ways in turn: megatron-core; ours through a map and through pread, unchecked, by the offsets of our sidecars; and
-`RowFolder.row`, which checks every row and brings its boundaries. CPU-time medians are compared. The last line is JSON.
+The same rows of 8,193 int32 lie in our shards and in a .bin and .idx of megatron-core's own builder, all in the page
+cache. Every turn reads the same rows in the same random order into arrays of their own, by four ways: megatron-core;
+ours through a map and through pread, unchecked, by the offsets of our sidecars; and `RowFolder.row`, which checks every
+row and brings its boundaries. CPU-time medians of alternating turns are compared. The last line is JSON.
 """
 
 from __future__ import annotations
