@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from megatron_speech.config.reader import ReaderConfig
+from megatron_speech.config.reader import ReaderConfig, url_or_path
 
 Task = Literal["text", "speech", "interleaved", "recognition", "synthesis", "dialogue"]
 
@@ -52,6 +52,9 @@ class SourceConfig:
     """Refuse a run that would read this source more often, over all stages; null for no limit."""
     loss: LossConfig = field(default_factory=LossConfig)
     """Which tokens are trained on, and how much they weigh."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", url_or_path(self.folder))
 
     @property
     def policy(self) -> LossConfig:

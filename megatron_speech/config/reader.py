@@ -77,6 +77,6 @@ def is_url(folder: str | Path) -> bool:
     return isinstance(folder, str) and URL.fullmatch(folder) is not None
 
 
-def url_or_path(text: str) -> str | Path:
-    """A folder out of JSON, as it was before."""
-    return text if is_url(text) else Path(text)
+def url_or_path(folder: str | Path) -> str | Path:
+    """A URL as text, a folder of this machine as a path."""
+    return folder if is_url(folder) else Path(folder)

@@ -16,7 +16,8 @@ def row_block(documents: Documents, layout: Layout, *, seq_length: int, padding:
     source = documents.begin[layout.document] + layout.offset
     target = layout.row * (seq_length + 1) + layout.at
     # Neighbours in the stream are copied at once: a copy of a few bytes costs as much as one of a few thousand.
-    begun = np.flatnonzero(np.append(True, np.diff(source - target) != 0))
+    joins = (source[1:] == source[:-1] + layout.size[:-1]) & (target[1:] == target[:-1] + layout.size[:-1])
+    begun = np.flatnonzero(np.append(True, ~joins))
     size = np.add.reduceat(layout.size, begun)
     words, flat = documents.words.data, tokens.reshape(-1).data
     for origin, place, count in zip(source[begun].tolist(), target[begun].tolist(), size.tolist(), strict=True):
