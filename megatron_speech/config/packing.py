@@ -11,7 +11,7 @@ from typing import Literal
 class PackConfig:
     """Document shards to packed rows."""
 
-    input: Path | list[Path]
+    input: list[Path] | Path
     """Folder of document shards, or a list of folders; document keys must differ between them."""
     output: Path
     """Folder of packed shards to make."""

@@ -13,8 +13,10 @@ not depend on the batches.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -114,8 +116,9 @@ def _window(low: int, high: int, length: Ints, end: Ints, seq_length: int, spans
     step = _rows_per_block(seq_length)
     for first in range(0, len(bins), step):
         rows = bins[first : first + step]
-        piece = np.concatenate(rows)
-        row = np.repeat(np.arange(len(rows)), [len(members) for members in rows])
+        counts = [len(members) for members in rows]
+        piece = np.fromiter(chain.from_iterable(rows), np.int64, sum(counts))
+        row = np.repeat(np.arange(len(rows)), counts)
         behind = np.cumsum(size[piece])
         at = behind - size[piece]
         yield Layout(
@@ -134,14 +137,19 @@ def _split(document: Ints, end: Ints, length: Ints, seq_length: int, spans: Span
 
     What follows a piece without end of document in its row would be taken for its continuation.
     """
+    too_long = length[document] > seq_length + 1
     pieces = []
-    for which in document.tolist():
-        begin = int(end[which] - length[which])
-        starts = row_starts(begin, int(end[which]), seq_length, spans)
-        for first, last in zip(starts, [*starts[1:], int(end[which]) - 1], strict=True):
-            size = last - first + 1
-            pieces.append((which, first - begin, size, size if last == end[which] - 1 else seq_length + 1))
-    document, offset, size, need = np.array(pieces, np.int64).T
+    for which in document[too_long].tolist():
+        stop = int(end[which])
+        begin = stop - int(length[which])
+        starts = row_starts(begin, stop, seq_length, spans)
+        sizes = [last - first + 1 for first, last in pairwise([*starts, stop - 1])]
+        needs = [seq_length + 1] * (len(sizes) - 1) + sizes[-1:]
+        pieces += [(which, start - begin, *rest) for start, *rest in zip(starts, sizes, needs, strict=True)]
+    whole = document[~too_long]
+    uncut = np.stack([whole, np.zeros_like(whole), length[whole], length[whole]])
+    found = np.concatenate([uncut, np.array(pieces, np.int64).T], axis=1)
+    document, offset, size, need = found[:, np.argsort(found[0], kind="stable")]
     return document, offset, size, need
 
 
@@ -172,33 +180,33 @@ def fit(need: Ints, capacity: int) -> list[list[int]]:
     chunks: finding the smallest sufficient room is a shift and a mask in its chunk, or in the list of chunks.
     """
     bins: list[list[int]] = []
-    open_bins: list[list[int]] = [[] for _ in range(capacity + 1)]  # by room left
+    open_bins: defaultdict[int, list[int]] = defaultdict(list)  # by room left
     chunks = [0] * (capacity // CHUNK + 1)
     used_chunks = 0
     order = np.argsort(-need, kind="stable")
     for position, size in zip(order.tolist(), need[order].tolist(), strict=True):
         chunk = size // CHUNK
-        index = len(bins)
         if sufficient := chunks[chunk] >> size % CHUNK:
             room = size + (sufficient & -sufficient).bit_length() - 1
+            found = open_bins[room]
         elif larger := used_chunks >> chunk + 1:
             chunk += (larger & -larger).bit_length()
             room = chunk * CHUNK + (chunks[chunk] & -chunks[chunk]).bit_length() - 1
+            found = open_bins[room]
         else:
             assert size <= capacity, f"piece of {size} tokens in a row of {capacity}"
-            room = capacity
+            room, found = capacity, [len(bins)]
             bins.append([])
-        if index == len(bins):
-            index = open_bins[room].pop()
-            if not open_bins[room]:
-                chunks[chunk] ^= 1 << room % CHUNK
-                if not chunks[chunk]:
-                    used_chunks ^= 1 << chunk
+        index = found.pop()
+        if not found:
+            chunks[room // CHUNK] &= ~(1 << room % CHUNK)
+            if not chunks[room // CHUNK]:
+                used_chunks &= ~(1 << room // CHUNK)
         bins[index].append(position)
-        open_bins[room - size].append(index)
-        chunk = (room - size) // CHUNK
-        chunks[chunk] |= 1 << (room - size) % CHUNK
-        used_chunks |= 1 << chunk
+        room -= size
+        open_bins[room].append(index)
+        chunks[room // CHUNK] |= 1 << room % CHUNK
+        used_chunks |= 1 << room // CHUNK
     return sorted(sorted(members) for members in bins)
 
 

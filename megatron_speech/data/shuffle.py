@@ -99,9 +99,11 @@ class Buckets:
         order = np.argsort(bucket, kind="stable")
         found, first = np.unique(bucket[order], return_index=True)
         for number, which in zip(found.tolist(), np.split(order, first[1:]), strict=True):
-            places = zip(holder[which].tolist(), begin[which].tolist(), end[which].tolist(), strict=True)
-            documents = [views[block][start:stop] for block, start, stop in places]
-            self._write(number, records[which].tobytes(), self._end.join([*documents, b""]))
+            words = [
+                self._end.join([*(views[block][start:stop] for block, start, stop in places), b""])
+                for places in _grouped(holder[which], begin[which], end[which])
+            ]
+            self._write(number, records[which].tobytes(), *words)
 
     def read(self, number: int, *, after: Documents, source: DocumentFolders) -> Documents:
         """The documents of a bucket in packing order, behind those of `after`; the bucket is removed.
@@ -127,13 +129,13 @@ class Buckets:
             number=np.concatenate([after.number, records["number"]]),
         )
 
-    def _write(self, number: int, records: bytes, words: bytes) -> None:
-        sizes = np.array([len(records) // RECORD.itemsize, len(words) // 4], "<i8").tobytes()
-        digest = xxhash.xxh3_64(sizes)
-        digest.update(records)
-        digest.update(words)
+    def _write(self, number: int, records: bytes, *words: bytes) -> None:
+        sizes = np.array([len(records) // RECORD.itemsize, sum(map(len, words)) // 4], "<i8").tobytes()
+        digest = xxhash.xxh3_64()
+        for part in (sizes, records, *words):
+            digest.update(part)
         with (self._scratch / f"{number}.bucket").open("ab") as file:
-            for part in (np.array(digest.intdigest(), "<u8").tobytes(), sizes, records, words):
+            for part in (np.array(digest.intdigest(), "<u8").tobytes(), sizes, records, *words):
                 self._sizes[number] += file.write(part)
 
 
@@ -188,9 +190,14 @@ def _joined(before: Words, content: memoryview, begin: Ints, end: Ints) -> Words
     words = np.empty(len(before) + int((end - begin).sum()) // 4, np.int32)
     words[: len(before)] = before
     to, at = words.data.cast("B"), 4 * len(before)
-    for low in range(0, len(begin), GATHER):
-        places = zip(begin[low : low + GATHER].tolist(), end[low : low + GATHER].tolist(), strict=True)
+    for places in _grouped(begin, end):
         part = b"".join([content[start:stop] for start, stop in places])
         to[at : at + len(part)] = part
         at += len(part)
     return words
+
+
+def _grouped(*columns: Ints) -> Iterator[Iterator[tuple[int, ...]]]:
+    """Rows of the columns, `GATHER` at a time."""
+    for low in range(0, len(columns[0]), GATHER):
+        yield zip(*(column[low : low + GATHER].tolist() for column in columns), strict=True)

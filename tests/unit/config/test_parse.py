@@ -170,6 +170,17 @@ def test_the_miniatures_token_files_parse(stem: str):
     parse_config(SCHEMA_OF[stem], description="", args=["--config", str(EXAMPLES / f"{stem}.yaml")])
 
 
+@pytest.mark.parametrize("folders", ["a/b", "[a, b]"])
+def test_one_folder_or_several_survive_printing(tmp_path: Path, capsys: pytest.CaptureFixture[str], folders: str):
+    args = ["--input", folders, "--output", "o"]
+    with pytest.raises(SystemExit):
+        parse_config(PackConfig, description="", args=[*args, "--print_config"])
+    (tmp_path / "printed.yaml").write_text(capsys.readouterr().out)
+    again = parse_config(PackConfig, description="", args=["--config", str(tmp_path / "printed.yaml")])
+    assert again == parse_config(PackConfig, description="", args=args)
+    assert again.inputs == ([Path("a"), Path("b")] if "," in folders else [Path("a/b")])
+
+
 @pytest.mark.parametrize(
     ("schema", "fields", "rule"),
     [
@@ -180,6 +191,9 @@ def test_the_miniatures_token_files_parse(stem: str):
         (PackConfig, {"input": "i", "output": "o", "seq_length": 1}, "seq_length=1"),
         (PackConfig, {"input": "i", "output": "o", "shard_tokens": 0}, "shard_tokens=0"),
         (VerifyConfig, {"folders": []}, "names nothing to verify"),
+        (PackConfig, {"input": "i", "output": "o", "memory": 1000}, "memory=1000"),
+        (PackConfig, {"input": ["i", "i"], "output": "o"}, "at least one folder and none twice"),
+        (PackConfig, {"input": "i", "output": "o", "seq_length": 2, "cut_speech_spans": False}, "seq_length=2"),
     ],
 )
 def test_rules_of_the_token_tools(schema: type, fields: dict, rule: str):
