@@ -7,9 +7,11 @@ Ranks run all layouts of their world size one after the other, because starting 
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -43,6 +45,16 @@ def test_layouts_match_one_rank(world_size: int, truth: tuple[ModelConfig, Path]
         run_ranks(_check_layouts, world_size, table, *truth, timeout=400)
     finally:
         print("", table.read_text() if table.exists() else "no layout finished", sep="\n")
+
+
+@pytest.mark.parametrize("place", ["found", "wanted", "both"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_no_number_matches_nothing(monkeypatch: pytest.MonkeyPatch, value: float, place: str) -> None:
+    good, bad = torch.ones(3), torch.full((3,), value)
+    found, wanted = (bad if place in (name, "both") else good for name in ("found", "wanted"))
+    monkeypatch.setattr(sys.modules[__name__], "_train", lambda _: [("norms", name, found, None) for name in "ab"])
+    worst = _largest_errors(cast(Engine, None), {"norms a": wanted, "norms b": wanted})
+    assert not worst["norms"][0] <= RELATIVE
 
 
 def test_bfloat16_follows_float32(truth: tuple[ModelConfig, Path]) -> None:
@@ -89,6 +101,14 @@ def _train(engine: Engine) -> Iterator[tuple[str, str, torch.Tensor, torch.Tenso
 
 def _compare(engine: Engine, truth: dict[str, torch.Tensor]) -> Worst:
     """By kind, the largest relative error on any rank, and where."""
+    worst = _largest_errors(engine, truth)
+    everyone: list[Worst] = [{}] * dist.get_world_size()
+    dist.all_gather_object(everyone, worst)
+    return {kind: max(each[kind] for each in everyone) for kind in worst}
+
+
+def _largest_errors(engine: Engine, truth: dict[str, torch.Tensor]) -> Worst:
+    """By kind, the largest relative error on this rank, and where; infinite where a value is no number."""
     worst: Worst = {}
     for kind, name, found, weight in _train(engine):
         wanted = truth[f"{kind} {name}"]
@@ -99,10 +119,9 @@ def _compare(engine: Engine, truth: dict[str, torch.Tensor]) -> Worst:
             owned = _owned(engine, weight)
             found, wanted = found.flatten()[owned], wanted[owned]
         error = float((found.flatten() - wanted.flatten()).norm() / scale)
+        error = error if math.isfinite(error) else math.inf  # nan would lose every comparison
         worst[kind.split()[0]] = max(worst.get(kind.split()[0], (0.0, "")), (error, f"{kind} {name}"))
-    everyone: list[Worst] = [{}] * dist.get_world_size()
-    dist.all_gather_object(everyone, worst)
-    return {kind: max(each[kind] for each in everyone) for kind in worst}
+    return worst
 
 
 def _owned(engine: Engine, weight: Any) -> slice:
