@@ -92,7 +92,7 @@ def save_checkpoint(
         state: plain JSON values, written as state.json.
     """
     partial = folder.with_name(folder.name + folders.PARTIAL)
-    together(lambda: folders.begin(folder) if groups.is_rank_zero() else None)
+    on_rank_zero(lambda: folders.begin(folder))
     _finish_param_gather(chunks)
     sharded = _sharded_state(chunks, optimizer, is_loading=False)
     dist_checkpointing.save(
@@ -104,7 +104,7 @@ def save_checkpoint(
         "has_optimizer": optimizer is not None,
         "fp8_amax_history_len": _history_len(chunks),
     }
-    together(lambda: _seal(partial, model=model, vocabulary=vocabulary, state=facts))
+    _seal(partial, model=model, vocabulary=vocabulary, state=facts)
 
 
 def save_model(folder: Path, chunks: Sequence[nn.Module], *, model: ModelConfig, vocabulary: Vocabulary) -> None:
@@ -174,7 +174,10 @@ def load_checkpoint(
 
 
 def together(action: Callable[[], Result]) -> Result:
-    """Run `action` on every rank; if it is a user's mistake or a file error on any, raise that on all. Collective."""
+    """Run `action` on every rank; if it is a user's mistake or a file error on any, raise that on all. Collective.
+
+    `action` itself must hold no collective: the rank that fails before it would leave the others waiting inside.
+    """
     result, error = None, None
     try:
         result = action()
@@ -186,6 +189,11 @@ def together(action: Callable[[], Result]) -> Result:
         if each is not None:
             raise each
     return result  # type: ignore[return-value]
+
+
+def on_rank_zero(action: Callable[[], object]) -> None:
+    """Run `action` on rank 0; its error is raised on all ranks, which wait for it. Collective."""
+    together(lambda: action() if groups.is_rank_zero() else None)
 
 
 class _InProcessSave(TorchDistSaveShardedStrategy):
@@ -290,17 +298,17 @@ def _layout(parallel: ParallelConfig) -> dict[str, Any]:
 
 
 def _seal(partial: Path, *, model: ModelConfig, vocabulary: Vocabulary, state: Mapping[str, Any]) -> None:
-    """Write the facts and everyone's checksums, then give the folder its name. Collective, inside `together`."""
-    rank = dist.get_rank()
-    if rank == 0:
-        folders.write_facts(partial, model=model, vocabulary=vocabulary, state=state)
-    dist.barrier()
-    files = sorted(partial.iterdir())[rank :: dist.get_world_size()]
-    sums: list[dict[str, Any]] = [{}] * dist.get_world_size()
-    dist.all_gather_object(sums, folders.checksums(files))
-    if rank == 0:
+    """Write the facts and everyone's checksums, then give the folder its name. Collective."""
+    rank, size = dist.get_rank(), dist.get_world_size()
+
+    def finish() -> None:
         folders.write_checksums(partial, {name: value for part in sums for name, value in part.items()})
         folders.complete(partial)
+
+    on_rank_zero(lambda: folders.write_facts(partial, model=model, vocabulary=vocabulary, state=state))
+    sums: list[dict[str, Any]] = [{}] * size
+    dist.all_gather_object(sums, together(lambda: folders.checksums(sorted(partial.iterdir())[rank::size])))
+    on_rank_zero(finish)
 
 
 def _check(folder: Path, *, model: ModelConfig, vocabulary: Vocabulary) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from megatron_speech.checkpoint.distributed import save_checkpoint
+from megatron_speech.checkpoint.distributed import on_rank_zero, save_checkpoint
 from megatron_speech.checkpoint.folder import keep_newest, step_folder
 from megatron_speech.config.training import PretrainConfig
 from megatron_speech.data.batch import HostBatch
@@ -126,8 +126,7 @@ def _save(run: Run, state: TrainState) -> None:
         parallel=run.config.parallel,
         state={**state.to_json(), "plan": run.plan.fingerprint},
     )
-    if groups.is_rank_zero():
-        note_saved(run.config.folder, state.step)
-        keep_newest(checkpoints, run.config.checkpoint.keep_last)
+    on_rank_zero(lambda: note_saved(run.config.folder, state.step))
+    on_rank_zero(lambda: keep_newest(checkpoints, run.config.checkpoint.keep_last))
     logger.info("saved step %d", state.step)
     run.log.restart_clock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from megatron_speech.config.data import LossConfig, ShareConfig, StageConfig
 from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.config.training import BatchRampConfig, CheckpointConfig, PretrainConfig
 from tests.ranks import run_ranks
-from tests.toy_runs import SEQ_LENGTH, make_config, make_sources
+from tests.toy_runs import MODEL, SEQ_LENGTH, VOCABULARY, make_config, make_sources
 
 SHARDED = ParallelConfig(use_distributed_optimizer=True)
 STEPS = 7  # checkpoints after 3, 6 and 7
@@ -153,6 +154,10 @@ def test_resume_with_another_optimizer_sharding_is_refused_on_all_ranks(tmp_path
     run_ranks(_check_refused, 2, _resumed(dataclasses.replace(config, parallel=ParallelConfig())))
 
 
+def test_a_full_disk_at_rank_0_is_an_error_of_all_ranks(tmp_path: Path) -> None:
+    run_ranks(_check_full_disk, 2, tmp_path / "step_1")
+
+
 def _resumed(config: PretrainConfig) -> PretrainConfig:
     return dataclasses.replace(config, checkpoint=dataclasses.replace(config.checkpoint, resume="required"))
 
@@ -231,3 +236,25 @@ def _check_other_plan_is_refused(rank: int, world_size: int, init_method: str, c
 def _check_refused(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
     with pytest.raises(ValueError, match=r"parallel.use_distributed_optimizer=True there, False in this run"):
         _check_trains(rank, world_size, init_method, config)
+
+
+def _check_full_disk(rank: int, world_size: int, init_method: str, path: Path) -> None:
+    from megatron_speech.checkpoint import distributed, folder
+    from megatron_speech.parallel import groups
+    from megatron_speech.parallel.layout import ParallelLayout
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    parallel = ParallelConfig()
+    layout = ParallelLayout.of(parallel, world_size=world_size)
+    groups.initialize(layout, seed=1, rank=rank, init_method=init_method)
+    facts = {"model": MODEL, "vocabulary": VOCABULARY, "parallel": parallel, "state": {}}
+    for writer in ("write_facts", "checksums", "write_checksums", "complete"):
+        with pytest.MonkeyPatch.context() as patch:
+            if rank == 0:
+                patch.setattr(folder, writer, full)
+            with pytest.raises(OSError, match="No space left"):
+                distributed.save_checkpoint(path, chunks=[], optimizer=None, **facts)
+        assert not path.exists()
+    groups.shutdown()
