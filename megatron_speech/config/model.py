@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from megatron_speech.config.megatron import check_megatron
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
@@ -43,7 +45,7 @@ class ModelConfig:
     init_method_std: float = 0.02
     """Standard deviation of initial weights when training from scratch."""
     megatron: dict[str, Any] = field(default_factory=dict)
-    """Rare megatron-core TransformerConfig fields, by their own names."""
+    """megatron-core TransformerConfig fields that change dropout, speed or memory alone, by their own names."""
 
     def __post_init__(self) -> None:
         for name in ("num_layers", "hidden_size", "ffn_hidden_size", "num_attention_heads", "num_query_groups"):
@@ -66,6 +68,14 @@ class ModelConfig:
                 f"model.rotary_percent={self.rotary_percent} of a head of {self.head_dim} must leave an even, positive "
                 "width up to the whole head; use 1, or 0.5"
             )
+        if self.max_position_embeddings < 1:
+            raise ValueError(
+                f"model.max_position_embeddings={self.max_position_embeddings} must be at least 1; raise it"
+            )
+        for name, high in (("rotary_base", 1e12), ("norm_epsilon", 1.0), ("init_method_std", 100.0)):
+            if not 0 < getattr(self, name) <= high:  # true for nan too
+                raise ValueError(f"model.{name}={getattr(self, name)} must be above 0 and at most {high:g}; correct it")
+        check_megatron(self.megatron)
 
     @property
     def head_dim(self) -> int:

@@ -18,8 +18,6 @@ parallelism B*S becomes T of `parallel.context`, and tokens and labels are a ran
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import importlib.util
 from typing import Any
 
@@ -47,7 +45,7 @@ from megatron_speech.model.speech_text_model import SpeechTextModel  # noqa: E40
 def to_transformer_config(
     model: ModelConfig, *, parallel: ParallelConfig, precision: PrecisionConfig
 ) -> TransformerConfig:
-    """megatron-core's configuration of the model; ValueError with a near name for an unknown key of model.megatron."""
+    """megatron-core's configuration of the model; ValueError for what this machine or megatron-core cannot do."""
     on_gpu = torch.cuda.is_available()
     fields: dict[str, Any] = {
         **_shape(model),
@@ -65,7 +63,12 @@ def to_transformer_config(
         "calculate_per_token_loss": True,
         "cuda_graph_scope": [],  # the default is spelled in a deprecated way and warns
     }
-    return TransformerConfig(**{**fields, **_checked(model.megatron)})
+    try:
+        return TransformerConfig(**{**fields, **model.megatron})
+    except (AssertionError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()) or "its own check failed"
+        settings = f"with model.megatron={model.megatron} " if model.megatron else ""
+        raise ValueError(f"megatron-core refuses this model {settings}in its layout: {reason}; change one") from error
 
 
 def build_model(
@@ -162,46 +165,3 @@ def _fused_accumulation(parallel: ParallelConfig) -> bool:
 def _leave(weight: torch.Tensor) -> torch.Tensor:
     """An initial distribution that draws nothing; `initialize_weights` draws."""
     return weight
-
-
-# What `model.megatron` must not decide: settings with a section of their own, and what makes the architecture, which
-# layer specs, initial weights and the exchange with Llama, Qwen and GLM classes rely on.
-_OWN_SETTINGS = {
-    field.name for section in (ModelConfig, ParallelConfig, PrecisionConfig) for field in dataclasses.fields(section)
-}
-_ARCHITECTURE = {
-    "normalization",
-    "gated_linear_unit",
-    "activation_func",
-    "add_bias_linear",
-    "calculate_per_token_loss",
-    "num_moe_experts",
-    "multi_latent_attention",
-    "mtp_num_layers",
-}
-
-_UNEVEN_STAGES = {
-    "num_layers_in_first_pipeline_stage",
-    "num_layers_in_last_pipeline_stage",
-    "account_for_embedding_in_pipeline_split",
-    "account_for_loss_in_pipeline_split",
-}
-
-
-def _checked(overrides: dict[str, Any]) -> dict[str, Any]:
-    """`model.megatron`, every key a field of `TransformerConfig` that nothing else decides."""
-    known = {field.name for field in dataclasses.fields(TransformerConfig)}
-    for name in overrides:
-        if name in _OWN_SETTINGS:
-            raise ValueError(
-                f"model.megatron.{name} has its own setting; set it in section model, parallel or precision"
-            )
-        if name in _UNEVEN_STAGES:
-            raise ValueError(f"model.megatron.{name} is not taken; use parallel.pipeline_model_parallel_layout")
-        if name in _ARCHITECTURE:
-            raise ValueError(f"model.megatron.{name} is fixed: the model is a dense RMSNorm-SwiGLU decoder; remove it")
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else "see megatron-core's TransformerConfig"
-            raise ValueError(f"model.megatron.{name} is not a field of megatron-core's TransformerConfig; {hint}")
-    return overrides

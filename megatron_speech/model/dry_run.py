@@ -38,7 +38,7 @@ COMPONENTS = {
 def check_parameters(model: ModelConfig, *, vocabulary: Vocabulary, layout: ParallelLayout) -> int:
     """Compare `planning.parameters` with megatron-core, rank by rank and in sum; returns the number of ranks built.
 
-    ValueError names the first rank that differs: a setting in model.megatron adds weights which planning does not know.
+    ValueError names the first rank that differs: megatron-core makes weights which planning does not know.
     """
     rows, layers = vocabulary.padded_size, layout.layers_per_stage(model.num_layers)
     unique = Parameters()
@@ -88,5 +88,5 @@ def _require_equal(what: str, built: Parameters, planned: Parameters) -> None:
     if built != planned:
         raise ValueError(
             f"{what}: megatron-core makes {built}, planning says {planned}; "
-            "remove the setting in model.megatron that adds or drops weights"
+            "trust megatron-core's, and plan for this version of it anew"
         )

@@ -36,31 +36,17 @@ from torch import Tensor
 from megatron_speech.model.fp8_scaling import E4M3, E5M2, Blockwise, Delayed, Scaling, Tensorwise
 from megatron_speech.parallel import groups
 
-# Settings that the emulated layers know one value of: recomputing a product would count its operands twice.
-EMULATED_VALUES = {
-    "model.megatron.fp8_amax_compute_algo": "max",
-    "model.megatron.fp8_margin": 0,
-    "model.megatron.fp8_wgrad": True,
-    "model.megatron.fp8_param": False,
-    "model.megatron.fp8_dot_product_attention": False,
-    "model.megatron.fp8_multi_head_attention": False,
-    "model.megatron.tp_only_amax_red": False,
-    "model.megatron.activation_func_fp8_input_store": False,
-    "parallel.recompute_granularity": None,
-}
-
 
 def emulate_fp8(layers: Sequence[ModuleSpec], config: TransformerConfig, *, vp_stage: int | None) -> list[ModuleSpec]:
     """This stage's layers with emulated FP8 products, except those that `config` keeps in bfloat16.
 
     ValueError for a setting that the emulation does not know and would therefore ignore.
     """
-    for name, supported in EMULATED_VALUES.items():
-        if (value := getattr(config, name.rpartition(".")[2])) != supported:
-            wanted = "null" if supported is None else supported
-            raise ValueError(
-                f"{name}={value} needs Transformer Engine's layers and a GPU; use {wanted} with precision.fp8_emulation"
-            )
+    if config.recompute_granularity is not None:  # would count the operands of a product twice
+        raise ValueError(
+            f"parallel.recompute_granularity={config.recompute_granularity} needs Transformer Engine's layers and a "
+            "GPU; use null with precision.fp8_emulation"
+        )
     first = get_transformer_layer_offset(config, vp_stage)
     return [
         layer if is_first_last_bf16_layer(config, first + index) else _emulated(layer)

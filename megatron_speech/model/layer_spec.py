@@ -24,14 +24,6 @@ from torch import nn
 from megatron_speech.model.fp8_emulation import emulate_fp8
 from megatron_speech.model.packed_attention import PackedAttention
 
-# Settings of norm and attention that the CPU layers know one value of.
-CPU_VALUES = {
-    "layernorm_zero_centered_gamma": False,
-    "window_size": None,
-    "softmax_type": "vanilla",
-    "apply_query_key_layer_scaling": False,
-}
-
 
 def block_spec(config: TransformerConfig, *, vp_stage: int | None) -> ModuleSpec | TransformerBlockSubmodules:
     """Layers of this rank's chunk and its final norm."""
@@ -44,15 +36,7 @@ def block_spec(config: TransformerConfig, *, vp_stage: int | None) -> ModuleSpec
 
 
 def cpu_layer_spec(config: TransformerConfig) -> ModuleSpec:
-    """megatron-core's own layer with our norm and core attention in place of those that need CUDA.
-
-    ValueError for a setting which those two do not implement and would therefore ignore.
-    """
-    for name, supported in CPU_VALUES.items():
-        if (value := getattr(config, name)) != supported:
-            raise ValueError(
-                f"model.megatron.{name}={value} needs Transformer Engine's layers and a GPU; use {supported}"
-            )
+    """megatron-core's own layer with our norm and core attention in place of those that need CUDA."""
     layer = get_gpt_layer_local_spec(qk_layernorm=config.qk_layernorm, normalization="RMSNorm")
     attention = layer.submodules.self_attention
     inner = dataclasses.replace(attention.submodules, core_attention=PackedAttention)

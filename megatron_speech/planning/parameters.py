@@ -5,7 +5,7 @@ parallel ranks share every matrix evenly, also key and value projections of fewe
 the joined projection and gathers its output); norm weights are whole on each. The first pipeline stage also holds the
 embedding, the last one the final norm and the output head, which is a second copy of the embedding where the two are
 tied and lie on different stages. Data and context parallel ranks are copies. `model.dry_run` builds what megatron-core
-really makes of the same settings, to compare. Price: settings in `model.megatron` that add weights are not known here.
+really makes of the same settings, to compare.
 """
 
 from __future__ import annotations

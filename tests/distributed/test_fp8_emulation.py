@@ -259,10 +259,6 @@ def _emulated_layers(parallel: ParallelConfig, precision: PrecisionConfig) -> se
 
 def _check_refused(rank: int, world_size: int, init_method: str) -> None:
     parallel = _start(rank, world_size, init_method, {})
-    for key, value in (("fp8_margin", 1), ("tp_only_amax_red", True)):
-        model = dataclasses.replace(MODEL, megatron={key: value})
-        with pytest.raises(ValueError, match=f"model.megatron.{key}={value} needs Transformer Engine"):
-            build_model(model, vocabulary=VOCABULARY, parallel=parallel, precision=_precision("delayed"))
     units = {"recompute_granularity": "full", "recompute_method": "uniform", "recompute_num_layers": 1}
     recomputing = dataclasses.replace(parallel, **units)
     with pytest.raises(ValueError, match=r"parallel\.recompute_granularity=full needs .* use null"):

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
+from megatron.core.transformer import TransformerConfig
 
+from megatron_speech.config.megatron import ALLOWED
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.model.builder import build_model, to_transformer_config
-from megatron_speech.model.layer_spec import cpu_layer_spec
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from tests.distributed.engine import MODEL, VOCABULARY
 from tests.ranks import run_ranks
 
+RECOMPUTE: Any = {"recompute_granularity": "full", "recompute_method": "uniform", "recompute_num_layers": 1}
 FLOAT32 = PrecisionConfig(dtype="float32")
 ON_CPU = not torch.cuda.is_available()
 
 
 def test_an_unknown_megatron_key_gets_a_near_name() -> None:
-    model = ModelConfig(megatron={"attention_dropuot": 0.1})
     with pytest.raises(ValueError, match=r"model.megatron.attention_dropuot .* did you mean attention_dropout\?"):
-        to_transformer_config(model, parallel=ParallelConfig(), precision=FLOAT32)
+        ModelConfig(megatron={"attention_dropuot": 0.1})
 
 
 @pytest.mark.parametrize(
@@ -35,18 +37,54 @@ def test_an_unknown_megatron_key_gets_a_near_name() -> None:
         ("normalization", "LayerNorm"),
         ("recompute_granularity", "full"),
         ("num_layers_in_first_pipeline_stage", 1),
+        ("layernorm_epsilon", 0.1),
+        ("no_rope_freq", [1, 1]),
+        ("softmax_scale", 0.01),
+        ("window_size", [4, 0]),
+        ("qk_clip", True),
+        ("fp16", True),
+        ("bf16", False),
+        ("pipeline_dtype", "float16"),
+        ("fp8_margin", 1),
+        ("tp_comm_overlap", True),
+        ("cpu_offloading", True),
+        ("cuda_graph_impl", "local"),
     ],
 )
-def test_a_key_that_something_else_decides_is_refused(key: str, value: object) -> None:
-    with pytest.raises(ValueError, match=f"model.megatron.{key} "):
-        to_transformer_config(ModelConfig(megatron={key: value}), parallel=ParallelConfig(), precision=FLOAT32)
+def test_a_key_that_changes_the_model_or_has_its_own_setting_is_refused(key: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"^model.megatron.{key} is not taken"):
+        ModelConfig(megatron={key: value})
 
 
-@pytest.mark.skipif(not ON_CPU, reason="the refusal is for machines without a GPU")
-def test_what_cpu_layers_would_ignore_is_refused() -> None:
-    model = ModelConfig(megatron={"window_size": [4, 0]})
-    with pytest.raises(ValueError, match=r"model.megatron.window_size=\[4, 0\] needs Transformer Engine"):
-        cpu_layer_spec(to_transformer_config(model, parallel=ParallelConfig(), precision=FLOAT32))
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("hidden_dropout", "lots"),
+        ("hidden_dropout", -0.1),
+        ("attention_dropout", 7),
+        ("attention_dropout", float("nan")),
+        ("deterministic_mode", 1),
+        ("microbatch_group_size_per_vp_stage", 0),
+        ("microbatch_group_size_per_vp_stage", True),
+    ],
+)
+def test_a_value_of_another_type_or_range_is_refused(key: str, value: object) -> None:
+    with pytest.raises(ValueError, match=rf"^model.megatron.{key}={value} must be"):
+        ModelConfig(megatron={key: value})
+
+
+def test_what_is_allowed_are_fields_of_these_types() -> None:
+    fields = {field.name: field.type for field in dataclasses.fields(TransformerConfig)}
+    for name, kind in ALLOWED.items():
+        assert fields[name] in (kind, kind | None), name
+
+
+@pytest.mark.parametrize("key", ["overlap_p2p_comm_warmup_flush", "distribute_saved_activations"])
+def test_what_megatron_core_does_not_combine_is_one_line(key: str) -> None:
+    model = ModelConfig(megatron={key: True})
+    parallel = ParallelConfig(tensor_model_parallel_size=2, sequence_parallel=True, **RECOMPUTE)
+    with pytest.raises(ValueError, match=rf"^megatron-core refuses this model with model.megatron=.*{key}.*change one"):
+        to_transformer_config(model, parallel=parallel, precision=FLOAT32)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.5, 0.1, 0.05])

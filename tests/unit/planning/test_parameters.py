@@ -140,12 +140,14 @@ def test_megatron_builds_as_many_of_other_shapes(changes: dict[str, object]) -> 
         check_parameters(model, vocabulary=WITH_SPEECH, layout=layout)
 
 
-def test_weights_that_planning_does_not_know_are_found() -> None:
-    from megatron_speech.model.dry_run import check_parameters
+def test_weights_that_planning_does_not_know_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    from megatron_speech.model import builder, dry_run
 
-    model = dataclasses.replace(GLM4_9B, num_layers=1, megatron={"attention_output_gate": True})
-    with pytest.raises(ValueError, match=r"rank 0: megatron-core makes .* remove the setting in model\.megatron"):
-        check_parameters(model, vocabulary=WITH_SPEECH, layout=ParallelLayout.one_replica(ParallelConfig()))
+    shape = builder._shape
+    monkeypatch.setattr(builder, "_shape", lambda model: {**shape(model), "attention_output_gate": True})
+    model = dataclasses.replace(GLM4_9B, num_layers=1)
+    with pytest.raises(ValueError, match=r"rank 0: megatron-core makes .* planning says"):
+        dry_run.check_parameters(model, vocabulary=WITH_SPEECH, layout=ParallelLayout.one_replica(ParallelConfig()))
 
 
 def test_the_tool_lists_the_glm4_run_without_torch() -> None:
