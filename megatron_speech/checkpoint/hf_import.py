@@ -82,6 +82,11 @@ def _open_weights(folder: Path, model: ModelConfig, *, num_rows: int) -> Hugging
     source = HuggingFaceWeights(folder)
     if not model.untie_embeddings_and_output_weights and HF_OUTPUT in source.shapes:
         # A second copy of the embedding, in some files.
+        if HF_EMBEDDING not in source.shapes:
+            raise ValueError(
+                f"{folder} lacks tensor {HF_EMBEDDING} and has {HF_OUTPUT}, which tie_word_embeddings=true in "
+                "config.json makes its copy; save the model with save_pretrained"
+            )
         if not torch.equal(source.read(HF_OUTPUT), source.read(HF_EMBEDDING)):
             raise ValueError(
                 f"{folder}: tie_word_embeddings=true in config.json, but {HF_OUTPUT} differs from {HF_EMBEDDING}; "

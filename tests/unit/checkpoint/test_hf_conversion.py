@@ -234,6 +234,12 @@ def test_a_head_that_should_be_tied_and_is_not_is_refused(tmp_path: Path) -> Non
     save_file({**held, "lm_head.weight": embedding + 1}, file)
     with pytest.raises(ValueError, match=r"tie_word_embeddings=true .* lm_head.weight differs"):
         import_text_model(tmp_path)
+    save_file(
+        {**{name: held[name] for name in held if name != "model.embed_tokens.weight"}, "lm_head.weight": embedding},
+        file,
+    )
+    with pytest.raises(ValueError, match=r"lacks tensor model.embed_tokens.weight and has lm_head.weight"):
+        import_text_model(tmp_path)
     save_file({**held, "lm_head.weight": embedding.clone()}, file)
     import_text_model(tmp_path)
 
