@@ -22,7 +22,7 @@ from transformers import (
 
 from megatron_speech.artifact import read_json
 from megatron_speech.checkpoint.hf_mapping import LAYERS, family_of
-from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.model import MOST_LAYERS, ModelConfig
 from megatron_speech.vocabulary import Vocabulary
 
 _CONFIGS: dict[str, tuple[type[PretrainedConfig], str]] = {
@@ -44,9 +44,14 @@ def read_hf_config(folder: Path) -> PretrainedConfig:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} holds no config.json: not a Hugging Face folder; check the path")
     content = read_json(path)
-    family = content.get("model_type") if isinstance(content, dict) else None
+    content = content if isinstance(content, dict) else {}
+    family, layers = content.get("model_type"), content.get("num_hidden_layers")
     if family not in LAYERS:
         raise ValueError(f"{path}: model_type={family} is not among {', '.join(LAYERS)}; convert another model")
+    if isinstance(layers, int) and layers > MOST_LAYERS:  # transformers would list them
+        raise ValueError(
+            f"{path}: num_hidden_layers={layers} must be at most {MOST_LAYERS}; restore the model's own file"
+        )
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
     except (StrictDataclassError, ValueError, TypeError, KeyError, ZeroDivisionError) as error:

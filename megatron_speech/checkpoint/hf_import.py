@@ -9,6 +9,7 @@ in a run as ``model.base``.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +81,7 @@ def _identity(folder: Path) -> list[Path]:
 def _open_weights(folder: Path, model: ModelConfig, *, num_rows: int) -> HuggingFaceWeights:
     """The weights in `folder`, every tensor there and shaped as config.json says."""
     source = HuggingFaceWeights(folder)
+    _require_layers(source, model.num_layers, folder=folder)
     if not model.untie_embeddings_and_output_weights and HF_OUTPUT in source.shapes:
         # A second copy of the embedding, in some files.
         if HF_EMBEDDING not in source.shapes:
@@ -97,6 +99,16 @@ def _open_weights(folder: Path, model: ModelConfig, *, num_rows: int) -> Hugging
         source.shapes, hugging_face_shapes(model, num_rows=num_rows), holder=str(folder), config="config.json"
     )
     return source
+
+
+def _require_layers(source: HuggingFaceWeights, claimed: int, *, folder: Path) -> None:
+    """Refuse another number of layers than the tensors have, before a list is made as long as the claim."""
+    found = {match[1] for name in source.shapes if (match := re.match(r"model\.layers\.(\d+)\.", name))}
+    if len(found) != claimed:
+        raise ValueError(
+            f"{folder / 'config.json'}: num_hidden_layers={claimed}, but the tensors there belong to "
+            f"{len(found)} layers; make them agree"
+        )
 
 
 def _megatron_tensors(

@@ -7,6 +7,9 @@ from typing import Any
 
 from megatron_speech.config.megatron import check_megatron
 
+MOST_LAYERS = 10_000
+"""Far above any decoder: a number beyond it is damage, and would cost memory before it is found out."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
@@ -51,6 +54,8 @@ class ModelConfig:
         for name in ("num_layers", "hidden_size", "ffn_hidden_size", "num_attention_heads", "num_query_groups"):
             if getattr(self, name) < 1:
                 raise ValueError(f"model.{name}={getattr(self, name)} must be at least 1; use a positive number")
+        if self.num_layers > MOST_LAYERS:
+            raise ValueError(f"model.num_layers={self.num_layers} must be at most {MOST_LAYERS}; correct the number")
         if self.kv_channels is not None and self.kv_channels < 1:
             raise ValueError(f"model.kv_channels={self.kv_channels} must be at least 1, or null")
         if self.num_attention_heads % self.num_query_groups:
