@@ -76,7 +76,8 @@ def model_config_of(config: PretrainedConfig, *, holder: str) -> ModelConfig:
     """`config`, as `read_hf_config` gives it, in our words."""
     heads = config.num_attention_heads
     usual_width = config.hidden_size // heads if heads > 0 and config.hidden_size % heads == 0 else None
-    head_width = getattr(config, "head_dim", None) or usual_width
+    head_width = getattr(config, "head_dim", None)
+    head_width = usual_width if head_width is None else head_width
     rope = config.rope_parameters
     try:
         return ModelConfig(

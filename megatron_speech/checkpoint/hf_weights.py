@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -45,9 +46,14 @@ class HuggingFaceWeights:
         self._tensors.pop(name, None)
 
     def read(self, name: str) -> Tensor:
-        """One tensor, mapped from its file."""
-        with safe_open(self._tensors[name].file, "pt") as file:
-            return file.get_tensor(name)
+        """One tensor, mapped from its file; ValueError if it holds anything that is no finite number."""
+        path = self._tensors[name].file
+        with safe_open(path, "pt") as file:
+            tensor = file.get_tensor(name)
+        # The extremes carry any nan, and unlike isfinite() need no second tensor.
+        if tensor.numel() and not all(torch.isfinite(extreme) for extreme in tensor.aminmax()):
+            raise ValueError(f"{path}: tensor {name} holds nan or inf; download the file again or repair the model")
+        return tensor
 
 
 def weight_files(folder: Path) -> list[Path]:

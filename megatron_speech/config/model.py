@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from megatron_speech.config.megatron import check_megatron
 
 MOST_LAYERS = 10_000
 """Far above any decoder: a number beyond it is damage, and would cost memory before it is found out."""
+
+
+_COUNTS = (
+    "num_layers",
+    "hidden_size",
+    "ffn_hidden_size",
+    "num_attention_heads",
+    "num_query_groups",
+    "max_position_embeddings",
+)
+_TYPES: dict[str, Any] = {
+    "str": str,
+    "int": int,
+    "int | None": int | None,
+    "float": int | float,
+    "bool": bool,
+    "dict[str, Any]": dict,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +70,13 @@ class ModelConfig:
     """megatron-core TransformerConfig fields that change dropout, speed or memory alone, by their own names."""
 
     def __post_init__(self) -> None:
-        for name in ("num_layers", "hidden_size", "ffn_hidden_size", "num_attention_heads", "num_query_groups"):
+        self._check_types()
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"model.{name}={getattr(self, name)} must be at least 1; use a positive number")
+        for name in ("rotary_base", "norm_epsilon", "init_method_std"):
+            if not 0 < getattr(self, name) < math.inf:  # false for nan too
+                raise ValueError(f"model.{name}={getattr(self, name)} must be above 0 and finite; correct it")
         if self.num_layers > MOST_LAYERS:
             raise ValueError(f"model.num_layers={self.num_layers} must be at most {MOST_LAYERS}; correct the number")
         if self.kv_channels is not None and self.kv_channels < 1:
@@ -81,6 +104,14 @@ class ModelConfig:
             if not 0 < getattr(self, name) <= high:  # true for nan too
                 raise ValueError(f"model.{name}={getattr(self, name)} must be above 0 and at most {high:g}; correct it")
         check_megatron(self.megatron)
+
+    def _check_types(self) -> None:
+        """The command line is typed by its parser; a checkpoint's or a Hugging Face folder's JSON is not."""
+        for field_ in fields(self):
+            value, kind = getattr(self, field_.name), str(field_.type)
+            # A bool is an int to Python, and never a number here.
+            if isinstance(value, bool) != (kind == "bool") or not isinstance(value, _TYPES[kind]):
+                raise ValueError(f"model.{field_.name}={value!r} must be {kind.removesuffix('[str, Any]')}; correct it")
 
     @property
     def head_dim(self) -> int:

@@ -189,6 +189,10 @@ def test_new_rows_are_finite_and_of_the_old_rows_size(tmp_path: Path) -> None:
         ({"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}}, "not plain rotary positions"),
         ({"attention_bias": True}, "attention_bias=True must be False"),
         ({"hidden_act": "gelu"}, "hidden_act=gelu must be silu"),
+        ({"rope_parameters": {"rope_type": "default", "rope_theta": 0}}, "model.rotary_base=0 must be above 0"),
+        ({"rms_norm_eps": -1.0}, "model.norm_epsilon=-1.0 must be above 0"),
+        ({"max_position_embeddings": -3}, "model.max_position_embeddings=-3 must be at least 1"),
+        ({"head_dim": 0}, "model.kv_channels=0 must be at least 1"),
         ({"num_key_value_heads": 4}, r"model.num_query_groups=4 must divide\s+model.num_attention_heads=6"),
     ],
 )

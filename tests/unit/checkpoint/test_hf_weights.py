@@ -138,6 +138,18 @@ def test_formats_that_float32_cannot_hold_are_refused(tmp_path: Path) -> None:
         HuggingFaceWeights(tmp_path)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_what_is_not_finite_is_refused(tmp_path: Path, value: str, dtype: torch.dtype) -> None:
+    damaged = torch.zeros(3, 5, dtype=dtype)
+    damaged[1, 2] = float(value)
+    save_file({"a": damaged, "b": torch.zeros(2), "none": torch.zeros(0, 2)}, tmp_path / "model.safetensors")
+    weights = HuggingFaceWeights(tmp_path)
+    assert weights.read("b").tolist() == [0, 0] and weights.read("none").numel() == 0
+    with pytest.raises(ValueError, match="tensor a holds nan or inf"):
+        weights.read("a")
+
+
 def test_buffers_of_old_exports_are_left_out(tmp_path: Path) -> None:
     save_file(
         {"a": torch.zeros(2), "model.layers.0.rotary_emb.inv_freq": torch.zeros(2)}, tmp_path / "model.safetensors"
