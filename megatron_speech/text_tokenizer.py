@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from megatron_speech.artifact import fingerprint_files
+from megatron_speech.artifact import fingerprint_files, read_json
 from megatron_speech.vocabulary import Vocabulary
 
 END_OF_TEXT = "<|endoftext|>"
@@ -164,15 +164,22 @@ def _read(path: Path) -> Tokenizer:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; a tokenizer folder holds a tokenizer.json")
     try:
-        json.loads(path.read_text())  # the Rust reader's own errors are bare Exceptions
+        json.loads(path.read_text())
     except ValueError as error:
         raise ValueError(f"{path}: not JSON ({error}); restore the tokenizer") from error
-    return Tokenizer.from_file(str(path))
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:
+        raise ValueError(f"{path}: no tokenizer in it ({error}); restore the tokenizer") from error
 
 
 def _eos_token(config: Path) -> str | None:
     """The end-of-sequence token a Hugging Face folder states, if it does."""
     if not config.is_file():
         return None
-    token = json.loads(config.read_text()).get("eos_token")
-    return token["content"] if isinstance(token, dict) else token
+    content = read_json(config)
+    token = content.get("eos_token") if isinstance(content, dict) else None
+    name = token.get("content") if isinstance(token, dict) else token
+    if not isinstance(content, dict) or not isinstance(name, str | None):
+        raise ValueError(f"{config}: states no eos_token as tokenizers do; restore the file")
+    return name

@@ -26,6 +26,9 @@ from megatron_speech.vocabulary import Vocabulary
 
 CHECKSUMS = "checksums.json"
 PARTIAL = ".partial"
+_FACTS = ("model.json", "vocabulary.json", "state.json")
+# What is opened besides them, where it is there: megatron-core's own files.
+_READ = ("*.distcp", ".metadata", "metadata.json", "common.pt")
 # Fields that say where weights came from or how they are used, not what their shape is.
 _NOT_SHAPE = ("base", "init_method_std", "megatron")
 
@@ -91,7 +94,10 @@ def read_model_config(folder: Path) -> ModelConfig:
     known = {field.name for field in dataclasses.fields(ModelConfig)}
     if unknown := sorted(fields.keys() - known):
         raise ValueError(f"{folder}/model.json: {unknown[0]} is no field of a model; the file is of another version")
-    return ModelConfig(**fields)
+    try:
+        return ModelConfig(**fields)
+    except ValueError as error:
+        raise ValueError(f"{folder}/model.json: {error}") from error
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -124,15 +130,33 @@ def verify(folder: Path, *, part: int = 0, parts: int = 1) -> None:
 
     Raises ValueError naming the damaged file, FileNotFoundError naming a missing one.
     """
-    expected = _read_json(folder, CHECKSUMS)
+    expected = _read_checksums(folder)
     for name in list(expected)[part::parts]:
         _verify_file(folder / name, expected[name], contents=True)
 
 
 def verify_facts(folder: Path) -> None:
     """Check all files but the insides of those that hold tensors: for readers that check the tensors they read."""
-    for name, expected in _read_json(folder, CHECKSUMS).items():
+    for name, expected in _read_checksums(folder).items():
         _verify_file(folder / name, expected, contents=not name.endswith(".distcp"))
+
+
+def _read_checksums(folder: Path) -> dict[str, dict[str, Any]]:
+    """checksums.json: well-formed, and with a line for every file that a reader would open."""
+    sums = _read_json(folder, CHECKSUMS)
+    for name, each in sums.items():
+        if (
+            not isinstance(each, dict)
+            or not isinstance(each.get("bytes"), int)
+            or not isinstance(each.get("xxh3"), str)
+        ):
+            raise ValueError(f"{folder / CHECKSUMS}: {name} has no size and sum; go on from an earlier checkpoint")
+        if Path(name).name != name:
+            raise ValueError(f"{folder / CHECKSUMS} names {name}, which is no file of this folder; do not trust it")
+    present = {path.name for pattern in _READ for path in folder.glob(pattern)}
+    if bare := sorted({*_FACTS, *present} - sums.keys()):
+        raise ValueError(f"{folder / CHECKSUMS} has no checksum of {bare[0]}; go on from an earlier checkpoint")
+    return sums
 
 
 def _verify_file(path: Path, expected: Mapping[str, Any], *, contents: bool) -> None:
@@ -151,7 +175,10 @@ def _read_json(folder: Path, name: str) -> dict[str, Any]:
         raise FileNotFoundError(
             f"{folder} holds no {name}: it is no checkpoint of this project; give one that was saved by it"
         )
-    return read_json(folder / name)
+    content = read_json(folder / name)
+    if not isinstance(content, dict):
+        raise ValueError(f"{folder / name} holds no JSON object: it is damaged; go on from an earlier checkpoint")
+    return content
 
 
 def _hash(path: Path) -> str:

@@ -46,7 +46,7 @@ def read_hf_config(folder: Path) -> PretrainedConfig:
     content = read_json(path)
     content = content if isinstance(content, dict) else {}
     family, layers = content.get("model_type"), content.get("num_hidden_layers")
-    if family not in LAYERS:
+    if not isinstance(family, str) or family not in LAYERS:
         raise ValueError(f"{path}: model_type={family} is not among {', '.join(LAYERS)}; convert another model")
     if isinstance(layers, int) and layers > MOST_LAYERS:  # transformers would list them
         raise ValueError(
@@ -54,7 +54,7 @@ def read_hf_config(folder: Path) -> PretrainedConfig:
         )
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    except (StrictDataclassError, ValueError, TypeError, KeyError, ZeroDivisionError) as error:
+    except (StrictDataclassError, ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} contradicts itself ({reason}); restore the model's own file") from error
     required = {**_REQUIRED, **({"attention_bias": _ATTENTION_BIAS[family]} if family in _ATTENTION_BIAS else {})}

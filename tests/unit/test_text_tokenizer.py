@@ -149,3 +149,19 @@ def test_speech_tokenizer_facts_decide_the_codes(tmp_path: Path):
     (speech / "manifest.json").write_text(json.dumps({"kind": "any", "facts": {"codebook_size": 12}}))
     with pytest.raises(ValueError, match=r"speech/manifest.json: facts lack \['fingerprint'\]"):
         build_vocabulary(VocabularyConfig(output=tmp_path / "w", speech_tokenizer=speech))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("tokenizer.json", "{}", "tokenizer.json: no tokenizer in it"),
+        ("tokenizer_config.json", "[]", "tokenizer_config.json: states no eos_token"),
+        ("tokenizer_config.json", '{"eos_token": 3}', "tokenizer_config.json: states no eos_token"),
+        ("tokenizer_config.json", "{", "tokenizer_config.json is not JSON"),
+    ],
+)
+def test_a_damaged_folder_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
+    TextTokenizer.load("bytes").save(tmp_path)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        TextTokenizer.load(tmp_path)

@@ -65,6 +65,33 @@ def test_damage_is_found_and_named(tmp_path: Path, name: str, damage: str) -> No
         folders.verify(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("checksums.json", "[]", "checksums.json holds no JSON object"),
+        ("checksums.json", "{}", "checksums.json has no checksum of model.json"),
+        ("checksums.json", '{"weights": 1}', "checksums.json: weights has no size and sum"),
+        ("checksums.json", '{"../weights": {"bytes": 1, "xxh3": ""}}', "names ../weights, which is no file of this"),
+        ("model.json", "[]", "model.json holds no JSON object"),
+        ("model.json", '{"num_layers": "4"}', "model.json: model.num_layers='4' must be int"),
+        ("state.json", "3", "state.json holds no JSON object"),
+    ],
+)
+def test_facts_of_another_form_are_refused(tmp_path: Path, name: str, content: str, message: str) -> None:
+    folder = make_checkpoint(tmp_path, 3)
+    (folder / name).write_text(content)
+    read = {"checksums.json": folders.verify_facts, "model.json": folders.read_model_config}
+    with pytest.raises(ValueError, match=message):
+        read.get(name, folders.read_state)(folder)
+
+
+def test_a_file_without_a_checksum_is_refused(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, 3)
+    (folder / "__0_0.distcp").write_bytes(b"weights")
+    with pytest.raises(ValueError, match=r"checksums.json has no checksum of __0_0.distcp"):
+        folders.verify(folder)
+
+
 def test_parts_of_the_check_cover_every_file(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path, 3)
     (folder / "weights").write_bytes(b"")

@@ -220,6 +220,8 @@ def test_what_cannot_be_held_is_refused_by_name(tmp_path: Path, change: dict, me
         ({"num_attention_heads": 0}, r"config.json contradicts itself"),
         ({"hidden_size": 50}, r"config.json contradicts itself"),
         ({"num_hidden_layers": "four"}, r"config.json contradicts itself"),
+        ({"dtype": "banana"}, r"config.json contradicts itself"),
+        ({"model_type": ["llama"]}, r"model_type=\['llama'\] is not among llama"),
         ({"model_type": "gpt2"}, r"model_type=gpt2 is not among llama, qwen2, qwen3, glm"),
     ],
 )
