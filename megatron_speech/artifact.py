@@ -114,6 +114,20 @@ def write_atomic(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+@contextmanager
+def naming_file(path: Path) -> Iterator[None]:
+    """Say of a failed write which file it was: an open file's errors do not, and torch hides them behind its own."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__context__
+        if cause is None or cause.filename is not None or cause.errno is None:
+            raise
+        raise OSError(cause.errno, cause.strerror, str(path)) from error
+
+
 def fingerprint_files(paths: Sequence[Path]) -> str:
     """sha256 over names and contents, in name order."""
     digests = []

@@ -9,6 +9,7 @@ file systems that know no direct writing (some tmpfs) the same code goes through
 from __future__ import annotations
 
 import errno
+import fcntl
 import mmap
 import os
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from pathlib import Path
 import torch
 import xxhash
 from torch import Tensor
+
+from megatron_speech.artifact import naming_file
 
 _BUFFER_BYTES = 1 << 22
 _ALIGNMENT = 4096  # of addresses and lengths in direct writing
@@ -80,7 +83,21 @@ class DirectFile:
         self._digest.update(buffer[:count])
         block = buffer[: -(-count // _ALIGNMENT) * _ALIGNMENT]
         while block:
-            block = block[os.write(self._handle, block) :]
+            try:
+                block = block[os.write(self._handle, block) :]
+            except OSError as error:
+                # A full disk or a limit cuts a write short, and what is left is no longer aligned: the cache takes it,
+                # or says what is really wrong.
+                if error.errno != errno.EINVAL or not self._go_through_the_cache():
+                    raise
+
+    def _go_through_the_cache(self) -> bool:
+        """End direct writing; False if it was over already."""
+        flags = fcntl.fcntl(self._handle, fcntl.F_GETFL)
+        if not flags & os.O_DIRECT:
+            return False
+        fcntl.fcntl(self._handle, fcntl.F_SETFL, flags & ~os.O_DIRECT)
+        return True
 
 
 @contextmanager
@@ -94,7 +111,7 @@ def open_direct(path: Path) -> Iterator[DirectFile]:
             raise
         handle = os.open(path, flags, 0o644)
     try:
-        with ThreadPoolExecutor(1) as thread:
+        with naming_file(path), ThreadPoolExecutor(1) as thread:
             yield DirectFile(handle, thread)
     finally:
         os.close(handle)

@@ -24,6 +24,8 @@ from torch.distributed.checkpoint.metadata import (
 )
 from torch.distributed.checkpoint.storage import WriteResult
 
+from megatron_speech.artifact import naming_file
+
 FILE = "__0_0.distcp"
 # megatron-core's notes about the format: checked when it loads, and its place for what is no tensor.
 _FORMAT = {
@@ -41,7 +43,7 @@ def write_weights(folder: Path, tensors: Iterable[tuple[str, int | None, Tensor]
     """
     stored: dict[str, TensorStorageMetadata] = {}
     written: list[WriteResult] = []
-    with (folder / FILE).open("wb") as file:
+    with naming_file(folder / FILE), (folder / FILE).open("wb") as file:
         for key, layer, tensor in tensors:
             chunk = tensor if layer is None else tensor[None]
             if chunk.untyped_storage().nbytes() != chunk.nbytes:
@@ -58,6 +60,8 @@ def write_weights(folder: Path, tensors: Iterable[tuple[str, int | None, Tensor]
             del tensor, chunk  # before the next one is made
         file.flush()
         os.fsync(file.fileno())
-    FileSystemWriter(folder).finish(Metadata(dict(stored)), [written])
-    torch.save({}, folder / "common.pt")
+    with naming_file(folder / ".metadata"):
+        FileSystemWriter(folder).finish(Metadata(dict(stored)), [written])
+    with naming_file(folder / "common.pt"), (folder / "common.pt").open("wb") as file:
+        torch.save({}, file)
     (folder / "metadata.json").write_text(json.dumps(_FORMAT))

@@ -10,6 +10,7 @@ user error leaves as one line on stderr and exit status 2.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,23 @@ from megatron_speech.config.given import given_settings
 from megatron_speech.config.mistakes import first_mistake
 
 Schema = TypeVar("Schema")
+
+_MISTAKES = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError)
+_SPACE = "free some, or choose another place"
+_RIGHTS = "change the permissions, or choose another place"
+# Never the program's mistake, even where a write into an open file tells no name.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What the machine says of a place, not of the program.
+_REMEDIES = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EFBIG: "raise the limit on file sizes (ulimit -f)",
+    errno.EROFS: "choose another place",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.ENOTDIR: "a part of this path is a file, correct the path",
+    errno.EISDIR: "a file belongs there, correct the path",
+}
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -55,11 +73,19 @@ def parse_config(schema: type[Schema], *, description: str, args: Sequence[str] 
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Show a `ValueError` or a missing file as one line and exit status 2; programmer errors keep their traceback."""
+    """Show a `ValueError`, a missing file or a place that cannot be written as one line and exit status 2.
+
+    Programmer errors keep their traceback.
+    """
     try:
         yield
-    except (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    except (ValueError, OSError) as error:
+        text = str(error)
+        if isinstance(error, OSError) and error.errno in _REMEDIES and (error.filename or error.errno in _FULL):
+            text = f"{error.filename or 'a file'}: {error.strerror}; {_REMEDIES[error.errno]}"
+        elif not isinstance(error, _MISTAKES):
+            raise
+        print(f"error: {' '.join(text.split())}", file=sys.stderr)
         raise SystemExit(2) from error
 
 

@@ -1,5 +1,7 @@
 """YAML files and overrides to dataclasses: exact types, one-line errors, status 2, and no torch on the way."""
 
+import errno
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -8,6 +10,7 @@ from typing import Literal
 
 import pytest
 
+from megatron_speech.artifact import make_artifact
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.parse import dump_yaml, parse_config, to_dict, user_errors
 from megatron_speech.config.shards import InspectConfig, VerifyConfig
@@ -163,6 +166,34 @@ def test_user_errors_are_one_line_and_bugs_keep_their_traceback(capsys: pytest.C
     assert capsys.readouterr().err == "error: no such file\n"
     with pytest.raises(KeyError), user_errors():
         raise KeyError("a bug")
+
+
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (errno.ENOSPC, "a/b: No space left on device; free some, or choose another place"),
+        (errno.EACCES, "a/b: Permission denied; change the permissions, or choose another place"),
+        (errno.EROFS, "a/b: Read-only file system; choose another place"),
+        (errno.ENOTDIR, "a/b: Not a directory; a part of this path is a file, correct the path"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture[str], number: int, line: str):
+    with pytest.raises(SystemExit) as caught, user_errors():
+        raise OSError(number, os.strerror(number), "a/b")
+    assert caught.value.code == 2 and capsys.readouterr().err == f"error: {line}\n"
+
+
+def test_an_output_below_a_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit), user_errors(), make_artifact(tmp_path / "file" / "out", kind="test", config={}):
+        pass
+    assert "Not a directory; a part of this path is a file, correct the path" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [errno.EBADF, errno.EACCES])
+def test_other_errors_of_the_system_keep_their_traceback(number: int):
+    with pytest.raises(OSError, match=os.strerror(number)), user_errors():
+        raise OSError(number, os.strerror(number))
 
 
 @pytest.mark.parametrize("stem", sorted(SCHEMA_OF))
