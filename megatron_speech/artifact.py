@@ -39,7 +39,11 @@ class Draft:
     """Likewise."""
 
 
-def is_made(output: Path, *, kind: str, config: Any, inputs: Sequence[Path] = ()) -> bool:
+Inputs = Sequence[Path] | Mapping[str, str]
+"""Files and artefacts a stage reads, or what `input_ids` said of them, where many processes should not ask again."""
+
+
+def is_made(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> bool:
     """True when `output` was completed from this configuration and these inputs, False when absent.
 
     Raises ValueError naming the difference when it was made from something else: nothing is overwritten silently.
@@ -58,7 +62,7 @@ def is_made(output: Path, *, kind: str, config: Any, inputs: Sequence[Path] = ()
 
 
 @contextmanager
-def make_artifact(output: Path, *, kind: str, config: Any, inputs: Sequence[Path] = ()) -> Iterator[Draft]:
+def make_artifact(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> Iterator[Draft]:
     """Build the artefact folder `output`; it appears under its name only if the block ends without an error.
 
     ``output.partial`` is kept after a failure, and handed back to a later attempt of the same identity (for stages that
@@ -137,8 +141,14 @@ def fingerprint_files(paths: Sequence[Path]) -> str:
     return _fingerprint(digests)
 
 
-def _identity(kind: str, config: Any, inputs: Sequence[Path]) -> dict[str, Any]:
-    return {"kind": kind, "config": to_dict(config), "inputs": {str(path): _input_id(path) for path in inputs}}
+def input_ids(paths: Sequence[Path]) -> dict[str, str]:
+    """Identity of each input: an artefact's by its manifest, a plain file's by its content (all of it is read)."""
+    return {str(path): _input_id(path) for path in paths}
+
+
+def _identity(kind: str, config: Any, inputs: Inputs) -> dict[str, Any]:
+    ids = dict(inputs) if isinstance(inputs, Mapping) else input_ids(inputs)
+    return {"kind": kind, "config": to_dict(config), "inputs": ids}
 
 
 def _input_id(path: Path) -> str:

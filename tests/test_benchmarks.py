@@ -15,6 +15,7 @@ BENCHMARKS = {
     "spans.py": [],
     "step_overhead.py": ["--short"],
     "stream_read.py": ["--short"],
+    "tokenize_text.py": ["--short"],
 }
 FOLDER = Path(__file__).parent / "benchmarks"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Encode text corpora (one JSON object per line) into token document shards."""
+"""Encode text corpora (JSON lines or Parquet, files or folders) into token document shards."""
 
 from megatron_speech.config.parse import parse_config, user_errors
 from megatron_speech.config.tokens import TokenizeTextConfig
@@ -9,11 +9,15 @@ def main() -> None:
     config = parse_config(TokenizeTextConfig, description=__doc__ or "")
     import logging
 
+    from megatron_speech.data.text_tasks import text_tasks
     from megatron_speech.data.tokenize import tokenize_text
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
-        tokenize_text(config)
+        if config.run.part == "count":
+            print(len(text_tasks(config.corpora, files_per_task=config.files_per_task)))
+        else:
+            tokenize_text(config)
 
 
 if __name__ == "__main__":

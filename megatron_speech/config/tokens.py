@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -39,16 +39,48 @@ class VocabularyConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TextCorpusConfig:
-    """One JSONL file of documents."""
+    """One text corpus: a file of documents, or a folder of such files."""
 
     path: Path
-    """One JSON object with id, text and metadata per line."""
+    """A .jsonl, .jsonl.gz, .jsonl.zst or .parquet file with one document per line or row, or a folder, of which all
+    such files are read in the order of their names."""
+    text_key: str = "text"
+    """Key or column that holds the text."""
+    id_key: str | None = "id"
+    """Key or column that holds the document's id, a string unique over all corpora; null: <corpus>/<file>:<line>."""
+    metadata_keys: list[str] = field(default_factory=list)
+    """Further keys or columns kept with the document, beside an object named metadata where there is one."""
     max_documents: int | None = None
-    """Take the first so many documents; null takes all."""
+    """Take the first so many documents; null takes all. A limited corpus is one task."""
+    licence: str | None = None
+    """Licence of the texts, as an SPDX name or a link; goes into the manifest."""
+    language: str | None = None
+    """Language of the texts, as a BCP 47 tag such as en; goes into the manifest."""
 
     def __post_init__(self) -> None:
         if self.max_documents is not None and self.max_documents < 1:
             raise ValueError(f"max_documents={self.max_documents} of {self.path} must be at least 1; null takes all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizeRunConfig:
+    """How the work is spread. Nothing here changes the shards."""
+
+    workers: int = 1
+    """Processes on this machine; each works on one task at a time with its share of the cores."""
+    part: Literal["all", "count", "tasks", "finish"] = "all"
+    """'all' does everything; for array jobs: 'count' prints the number of tasks, 'tasks' does this job's share of them,
+    'finish' joins what the jobs made (slurm/tokenize_text.sbatch)."""
+    job: int = 0
+    """Number of this job among `jobs`, from 0."""
+    jobs: int = 1
+    """Jobs that share the tasks."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"run.workers={self.workers} must be at least 1; 1 uses all cores by threads")
+        if not 0 <= self.job < self.jobs:
+            raise ValueError(f"run.job={self.job} must lie in 0..run.jobs - 1={self.jobs - 1}; give the array's index")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +92,22 @@ class TokenizeTextConfig:
     vocabulary: Path
     """Vocabulary folder (tools/build_vocabulary.py)."""
     output: Path
-    """Folder of document shards to make."""
+    """Folder of document shards to make; the parts lie in <output>.tasks until all are done."""
     name: str = "text"
-    """Beginning of every shard's file name."""
+    """Beginning of every shard's file name, before the number of the task."""
     shard_tokens: int = 1 << 28
     """Tokens per shard; 2^28 make 1 GiB."""
+    files_per_task: int = 1
+    """Consecutive files of a corpus in one task. Every task begins a shard: raise it for many small files."""
+    on_bad_line: Literal["error", "count"] = "error"
+    """A line or row that is no document: 'error' names it and stops, 'count' leaves it out, lists it in dropped.jsonl
+    and counts it by reason in the manifest. An id that repeats is always an error."""
+    run: TokenizeRunConfig = field(default_factory=TokenizeRunConfig)
+    """How the work is spread over processes and jobs; no part of the result."""
 
     def __post_init__(self) -> None:
         if not self.corpora:
             raise ValueError("corpora={} names no corpus; give at least one as name: {path: file.jsonl}")
-        if self.shard_tokens < 1:
-            raise ValueError(f"shard_tokens={self.shard_tokens} must be at least 1; leave it out for 1 GiB")
+        for key in ("shard_tokens", "files_per_task"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"{key}={getattr(self, key)} must be at least 1; leave it out for the default")

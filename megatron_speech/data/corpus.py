@@ -1,19 +1,28 @@
-"""Read a text corpus: one JSON object per line, in datatrove's layout, every defect named by file and line.
+"""Read text corpora: one document per JSON line or Parquet row, every defect named by file and line.
 
     {"id": "en-1", "text": "...", "metadata": {...}}
 
-datatrove's own JsonlReader logs a malformed line and goes on (and drops documents without text), so a damaged corpus
-would shrink without a word; hence these lines of our own. Price: ids are kept in memory to refuse duplicates.
+datatrove's own JsonlReader logs a malformed line and goes on, drops documents without text and gives up a file at its
+first byte that is not UTF-8, so a damaged corpus would shrink without a word; hence these lines of our own, which its
+pipelines can use (`data.tokenize_steps.CorpusReader`). Files may be compressed. Price: whoever wants duplicates refused
+keeps something per id, `read_jsonl` the ids themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
+
+from megatron_speech.data.packed_lines import open_lines
+
+FILE_KINDS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+"""Endings of files that hold documents."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,42 +37,120 @@ class TextDocument:
     """Anything else the corpus says."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class BadLine:
+    """A line or row that is no document."""
+
+    reason: str
+    """What is wrong, in a few words that do not depend on the line: the key it is counted under."""
+    message: str
+    """The whole truth, with file, line, rule and remedy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordLayout:
+    """Where a record keeps what."""
+
+    text_key: str = "text"
+    """Key of the text."""
+    id_key: str | None = "id"
+    """Key of the id; None: `derived_ids` and the line's number, joined by a colon."""
+    derived_ids: str = ""
+    """Name of the file in derived ids."""
+    metadata_keys: Sequence[str] = ()
+    """Further keys that are kept in `metadata`."""
+
+
 def read_jsonl(path: Path) -> Iterator[TextDocument]:
-    """Documents of `path` in file order.
+    """Documents of the JSON lines at `path` in file order.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: a line is no JSON object of this layout, a text is blank, or an id repeats (file and line named).
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"corpus file {path} does not exist; check the path or run the stage which writes it")
     first_line: dict[str, int] = {}
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            document = _parse(line, where=f"{path}:{number}")
-            seen = first_line.setdefault(document.id, number)
-            if seen != number:
-                raise ValueError(
-                    f"{path}:{number}: id {document.id!r} already stands in line {seen}; ids must be unique"
-                )
-            yield document
+    for number, document in read_records(path, RecordLayout()):
+        if isinstance(document, BadLine):
+            raise ValueError(document.message)
+        seen = first_line.setdefault(document.id, number)
+        if seen != number:
+            raise ValueError(f"{path}:{number}: id {document.id!r} already stands in line {seen}; ids must be unique")
+        yield document
     if not first_line:
         raise ValueError(f"{path}: the corpus holds no document; check the stage which wrote it")
 
 
-def _parse(line: bytes, *, where: str) -> TextDocument:
+def read_records(path: Path, layout: RecordLayout) -> Iterator[tuple[int, TextDocument | BadLine]]:
+    """Number (from 1) and content of every line or row of one corpus file; ids may repeat.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is of no kind that is read, is damaged as a whole, or lacks a column.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"corpus file {path} does not exist; check the path or run the stage which writes it")
+    records = _parquet_rows(path, layout) if path.suffix == ".parquet" else _json_lines(path)
+    for number, record in enumerate(records, start=1):
+        yield number, _document(record, layout, path=path, number=number)
+
+
+def _json_lines(path: Path) -> Iterator[Any]:
+    """Parsed lines; instead of a line that is no JSON, the error that says why."""
     try:
-        record = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise ValueError(f"{where}: not JSON ({error}); a corpus file holds one JSON object per line") from error
+        with open_lines(path) as lines:
+            for line in lines:
+                try:
+                    yield orjson.loads(line)
+                except orjson.JSONDecodeError as error:
+                    yield error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path}: damaged or truncated ({error}); restore the file") from error
+
+
+def _parquet_rows(path: Path, layout: RecordLayout) -> Iterator[dict[str, Any]]:
+    """Rows as dictionaries of the columns that are asked for."""
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise ValueError(f"{path}: reading Parquet needs pyarrow; pip install 'megatron-speech[corpus]'") from error
+    try:
+        with parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            asked = [key for key in (layout.text_key, layout.id_key, *layout.metadata_keys) if key is not None]
+            if lacking := [key for key in asked if key not in names]:
+                raise ValueError(
+                    f"{path}: no column {lacking[0]!r} among {', '.join(names)}; set text_key, id_key (null derives "
+                    "ids) or metadata_keys to columns that it has"
+                )
+            wanted = [*asked, "metadata"] if "metadata" in names else asked
+            for batch in file.iter_batches(batch_size=1024, columns=list(dict.fromkeys(wanted))):
+                yield from batch.to_pylist()
+    except (ArrowException, OSError) as error:
+        raise ValueError(f"{path}: damaged, or no Parquet file ({error}); restore the file") from error
+
+
+def _document(record: Any, layout: RecordLayout, *, path: Path, number: int) -> TextDocument | BadLine:
+    """The document in one parsed record, or what is wrong with it."""
+
+    def bad(reason: str, detail: str) -> BadLine:
+        return BadLine(reason=reason, message=f"{path}:{number}: {detail}")
+
+    if isinstance(record, orjson.JSONDecodeError):
+        return bad("not JSON", f"not JSON ({record}); a corpus file holds one JSON object per line")
     if not isinstance(record, dict):
-        raise ValueError(f'{where}: a JSON {type(record).__name__}, not an object; write {{"id": ..., "text": ...}}')
-    for key in ("id", "text"):
-        if not isinstance(record.get(key), str) or not record[key].strip():
-            raise ValueError(
-                f"{where}: {key}={record.get(key)!r:.60} must be a string that is not blank; fix or drop the line"
-            )
+        return bad("no object", f'a JSON {type(record).__name__}, not an object; write {{"id": ..., "text": ...}}')
+    found = {}
+    for kind, key in (("id", layout.id_key), ("text", layout.text_key)):
+        if key is None:
+            found[kind] = f"{layout.derived_ids}:{number}"
+        elif isinstance(value := record.get(key), str) and value.strip():
+            found[kind] = value
+        else:
+            return bad(f"no {kind}", f"{key}={value!r:.60} must be a string that is not blank; fix or drop the line")
     metadata = record.get("metadata", {})
+    if metadata is None:  # as Parquet says of a row that has none
+        metadata = {}
     if not isinstance(metadata, dict):
-        raise ValueError(f"{where}: metadata={metadata!r:.60} must be an object; fix the line or leave it out")
-    return TextDocument(id=record["id"], text=record["text"], metadata=metadata)
+        return bad("metadata", f"metadata={metadata!r:.60} must be an object; fix the line or leave it out")
+    kept = {key: record[key] for key in layout.metadata_keys if key in record}
+    return TextDocument(id=found["id"], text=found["text"], metadata={**metadata, **kept})

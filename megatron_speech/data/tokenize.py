@@ -1,71 +1,200 @@
-"""Text corpora to document shards."""
+"""Text corpora to document shards: one task per input file, by datatrove's executor, then one folder of them all.
+
+The shards are a function of the corpora, the vocabulary and the settings: workers, jobs, kills and restarts change no
+byte. Tasks are fixed by the files, and a task names its shards by its own number, so that joining only moves files.
+Price: every task begins a shard, so many small files make many small shards (`files_per_task` groups them).
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from itertools import islice
+import os
+import select
+import shutil
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-from tqdm import tqdm
+import multiprocess
+from datatrove.executor import LocalPipelineExecutor
+from loguru import logger as datatrove_log
 
-from megatron_speech.artifact import is_made, make_artifact
-from megatron_speech.config.tokens import TokenizeTextConfig
-from megatron_speech.data.corpus import TextDocument, read_jsonl
-from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.shards import write_documents
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.artifact import input_ids, is_made, make_artifact, read_manifest
+from megatron_speech.config.tokens import TokenizeRunConfig, TokenizeTextConfig
+from megatron_speech.data.index import FolderIndex, sidecar
+from megatron_speech.data.shards import totals
+from megatron_speech.data.text_ids import require_distinct
+from megatron_speech.data.text_tasks import TextTask, relative_name, text_tasks
+from megatron_speech.data.tokenize_steps import DROPPED, KIND, CorpusReader, TokenShardWriter
 from megatron_speech.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
-BATCH = 512
-"""Texts encoded at once."""
-
 
 def tokenize_text(config: TokenizeTextConfig) -> None:
-    """Encode `config.corpora` into `config.output`; what is already made stays.
+    """Encode `config.corpora` into `config.output`, or the part of that which `config.run` names.
 
     Raises:
         FileNotFoundError: a corpus or the vocabulary folder is missing.
         ValueError: a line of a corpus is unusable (file and line named), or an id repeats.
     """
-    for name, corpus in config.corpora.items():
-        if not corpus.path.is_file():
-            raise FileNotFoundError(f"corpora.{name}.path={corpus.path} does not exist; run the stage which writes it")
-    inputs = [*(corpus.path for corpus in config.corpora.values()), config.vocabulary]
-    if is_made(config.output, kind="documents", config=config, inputs=inputs):
+    tasks = text_tasks(config.corpora, files_per_task=config.files_per_task)
+    settings = replace(config, run=TokenizeRunConfig())  # how the work was spread is no part of what is made
+    folder = config.output.with_name(config.output.name + ".tasks")
+    if config.output.exists():
+        _require_made(settings, tasks, read_files=config.run.part != "tasks")
         log.info("%s is already made", config.output)
+        shutil.rmtree(folder, ignore_errors=True)  # where a kill came between the last two steps
         return
-    vocabulary = Vocabulary.load(config.vocabulary)
-    tokenizer = TextTokenizer.load(config.vocabulary)
+    reader = CorpusReader(tasks, on_bad_line=config.on_bad_line)
+    writer = TokenShardWriter(
+        reader, folder=folder, vocabulary=config.vocabulary, name=config.name, shard_tokens=config.shard_tokens
+    )
+    Vocabulary.load(config.vocabulary)  # a missing one is the user's mistake, said before any work
+    if config.run.part in ("all", "tasks"):
+        _run(config.run, reader, writer)
+    if config.run.part in ("all", "finish"):
+        _finish(settings, writer)
+        shutil.rmtree(folder)
+
+
+def _require_made(config: TokenizeTextConfig, tasks: list[TextTask], *, read_files: bool) -> None:
+    """ValueError where the output was made from something else; one of many jobs leaves the files to the last."""
+    inputs = read_manifest(config.output).get("inputs", {})
+    if read_files:
+        inputs = input_ids([*(path for task in tasks for path in task.files), config.vocabulary])
+    is_made(config.output, kind="documents", config=config, inputs=inputs)
+
+
+class _Executor(LocalPipelineExecutor):
+    """datatrove's local executor, but for how it starts tasks.
+
+    Its own `run` starts a manager process and workers that wait forever where their parent was killed, and its log
+    shows a user's mistake as a traceback of every frame on its way.
+    """
+
+    def run(self) -> None:
+        ranks = range(self.local_rank_offset, self.local_rank_offset + self.local_tasks)
+        if self.workers == 1:
+            with _silence():
+                for rank in ranks:
+                    self._run_for_rank(rank)
+            return
+        threads = max(1, len(os.sched_getaffinity(0)) // self.workers)
+        start = multiprocess.get_context("forkserver")
+        with start.Pool(self.workers, initializer=_begin_worker, initargs=(os.getpid(), threads)) as pool:
+            deque(pool.imap_unordered(self._run_for_rank, ranks), maxlen=0)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    datatrove_log.disable("datatrove")
+    try:
+        yield
+    finally:
+        datatrove_log.enable("datatrove")
+
+
+def _begin_worker(parent: int, threads: int) -> None:
+    """In a new process: end with the parent, be silent, take a share of the cores before the tokenizer takes all."""
+
+    def end_with_parent() -> None:
+        select.select([os.pidfd_open(parent)], [], [])
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    os.environ["RAYON_NUM_THREADS"] = str(threads)
+    datatrove_log.disable("datatrove")
+
+
+def _run(run: TokenizeRunConfig, reader: CorpusReader, writer: TokenShardWriter) -> None:
+    """This job's share of the tasks."""
+    tasks = len(reader.tasks)
+    first, end = (job * tasks // run.jobs for job in (run.job, run.job + 1))
+    if first == end:
+        return
+    _Executor(
+        [reader, writer],
+        tasks=tasks,
+        workers=min(run.workers, end - first),
+        local_tasks=end - first,
+        local_rank_offset=first,
+        logging_dir=str(writer.folder / f"log-{run.job:05d}"),
+        skip_completed=False,  # by the task's own manifest, which also knows from what it was made
+    ).run()
+
+
+def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:
+    """Join the folders of all tasks into the output."""
+    tasks = writer.reader.tasks
+    manifests = [_task_manifest(writer, task) for task in tasks]
+    folders = [writer.output(task.number) for task in tasks]
+    require_distinct(folders, lambda task, file, line: f"{tasks[task].files[file]}:{line}")
+    inputs = {name: value for manifest in manifests for name, value in manifest["inputs"].items()}
     with make_artifact(config.output, kind="documents", config=config, inputs=inputs) as draft:
-        facts = write_documents(
-            draft.folder,
-            tqdm(_encoded(config, tokenizer), desc=f"tokenize {config.name}", unit="doc"),
-            vocabulary=vocabulary,
-            name=config.name,
-            shard_tokens=config.shard_tokens,
+        index = join_documents(draft.folder, folders)
+        Vocabulary.load(config.vocabulary).save(draft.folder / "vocabulary.json")
+        with (draft.folder / DROPPED).open("wb") as dropped:
+            dropped.writelines((folder / DROPPED).read_bytes() for folder in folders)
+        draft.facts |= totals(index) | _facts(config, tasks, [manifest["facts"] for manifest in manifests])
+    log.info("%s: %s documents, %s tokens", config.output, f"{index.items:,}", f"{index.text_tokens:,}")
+
+
+def _task_manifest(writer: TokenShardWriter, task: TextTask) -> dict[str, Any]:
+    """What a task says of itself; ValueError where it is not made, or from other settings."""
+    folder, settings = writer.output(task.number), writer.settings(task.number)
+    files = ", ".join(relative_name(path, task.settings.path) for path in task.files[:3])
+    if not folder.exists():
+        raise ValueError(
+            f"{folder} is not made: task {task.number} ({task.corpus}: {files}) has not run or failed; run it first"
         )
-        draft.facts.update(facts)
-    log.info("%s: %s documents, %s tokens", config.output, f"{facts['documents']:,}", f"{facts['tokens']:,}")
+    manifest = read_manifest(folder)
+    if {*map(str, task.files), str(writer.vocabulary)} != set(manifest["inputs"]):
+        raise ValueError(f"{folder} was made from other files than {files}; files were added or removed, run it again")
+    is_made(folder, kind=KIND, config=settings, inputs=manifest["inputs"])
+    return manifest
 
 
-def _encoded(config: TokenizeTextConfig, tokenizer: TextTokenizer) -> Iterator[TokenDocument]:
-    documents = _documents(config)
-    while batch := list(islice(documents, BATCH)):
-        encoded = tokenizer.encode_batch([document.text for document in batch])
-        for document, ids in zip(batch, encoded, strict=True):
-            yield TokenDocument(key=document.id, tokens=np.array(ids, np.int32), meta=document.metadata)
+def join_documents(output: Path, folders: list[Path]) -> FolderIndex:
+    """Move the shards of finished folders, whose names all differ, into `output`, in order; returns its index.
+
+    Repeated after a kill it goes on where it stood.
+    """
+    parts = [FolderIndex.load(folder) for folder in folders]
+    for folder, part in zip(folders, parts, strict=True):
+        for shard in part.shards:
+            for source in (folder / shard.name, sidecar(folder, shard.name)):
+                if source.exists():
+                    source.rename(output / source.name)
+                elif not (output / source.name).exists():
+                    raise FileNotFoundError(f"{source} is gone; remove {folder} and run its task again")
+    index = replace(parts[0], shards=[shard for part in parts for shard in part.shards])
+    index.save(output)
+    return index
 
 
-def _documents(config: TokenizeTextConfig) -> Iterator[TextDocument]:
-    corpus_of: dict[str, str] = {}
+def _facts(config: TokenizeTextConfig, tasks: list[TextTask], facts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Totals by corpus, with what the user said of it."""
+    corpora: dict[str, dict[str, Any]] = {}
     for name, corpus in config.corpora.items():
-        for document in islice(read_jsonl(corpus.path), corpus.max_documents):
-            if corpus_of.setdefault(document.id, name) != name:
-                raise ValueError(
-                    f"corpora.{name}.path={corpus.path}: id {document.id!r} also occurs in corpora."
-                    f"{corpus_of[document.id]}; ids must differ, they seed the order"
-                )
-            yield document
+        own = [fact for task, fact in zip(tasks, facts, strict=True) if task.corpus == name]
+        dropped: dict[str, int] = {}
+        for fact in own:
+            _add(dropped, fact["dropped"])
+        corpora[name] = {
+            "licence": corpus.licence,
+            "language": corpus.language,
+            "files": sum(len(task.files) for task in tasks if task.corpus == name),
+            **{key: sum(fact[key] for fact in own) for key in ("documents", "tokens", "text_bytes")},
+            "dropped": dropped,
+        }
+    return {"corpora": corpora}
+
+
+def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:
+    for key, count in more.items():
+        counts[key] = counts.get(key, 0) + count

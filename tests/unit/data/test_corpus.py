@@ -102,5 +102,5 @@ def test_ids_must_differ_between_corpora(tmp_path: Path):
     build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", codebook_size=0))
     corpora = {name: TextCorpusConfig(path=write_jsonl(tmp_path / f"{name}.jsonl", GOOD)) for name in ("one", "two")}
     config = TokenizeTextConfig(corpora=corpora, vocabulary=tmp_path / "vocabulary", output=tmp_path / "documents")
-    with pytest.raises(ValueError, match=r"corpora.two.path=.*id 'a' also occurs in corpora.one"):
+    with pytest.raises(ValueError, match=r"two.jsonl:1: its id already stands at .*one.jsonl:1"):
         tokenize_text(config)

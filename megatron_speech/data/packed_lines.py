@@ -1,0 +1,68 @@
+"""Open a file of lines, packed by gzip, by zstd or not at all.
+
+zstandard's own stream reader takes a file that stops in the middle of a frame for one that ends there, so half a corpus
+could vanish without a word; here the end of the last frame is looked for.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+from typing import IO, Any
+
+CHUNK = 1 << 20
+"""Bytes read at once."""
+
+
+def open_lines(path: Path) -> IO[bytes]:
+    """The unpacked bytes of `path`, to be iterated by lines; reading raises EOFError where a packed file is cut short.
+
+    Raises:
+        ValueError: it is packed by zstd, and zstandard is not installed.
+    """
+    if path.suffix == ".gz":
+        return gzip.open(path, "rb")  # type: ignore[return-value]
+    if path.suffix == ".zst":
+        try:
+            import zstandard
+        except ImportError as error:
+            raise ValueError(f"{path}: reading zst needs zstandard; pip install 'megatron-speech[corpus]'") from error
+        return io.BufferedReader(_ZstdFrames(path, zstandard), CHUNK)
+    return path.open("rb")
+
+
+class _ZstdFrames(io.RawIOBase):
+    """Unpacked bytes of all frames of a file, one after another."""
+
+    def __init__(self, path: Path, zstandard: Any) -> None:
+        self._zstandard = zstandard
+        self._file = path.open("rb")
+        self._frame: Any = None
+        self._packed = b""
+        self._plain = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._plain:
+            self._packed = self._packed or self._file.read(CHUNK)
+            if not self._packed:
+                if self._frame is not None:
+                    raise EOFError("it stops in the middle of a zstd frame")
+                return 0
+            self._frame = self._frame or self._zstandard.ZstdDecompressor().decompressobj()
+            try:
+                self._plain = memoryview(self._frame.decompress(self._packed))
+            except self._zstandard.ZstdError as error:
+                raise EOFError(str(error)) from error
+            self._packed = self._frame.unused_data if self._frame.eof else b""
+            self._frame = None if self._frame.eof else self._frame
+        count = min(len(buffer), len(self._plain))
+        buffer[:count], self._plain = self._plain[:count], self._plain[count:]
+        return count

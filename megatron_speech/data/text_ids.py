@@ -1,0 +1,74 @@
+"""Find ids that repeat among billions of documents, in bounded memory.
+
+A task logs 24 bytes per document: a 128-bit hash of the id and the place it stands at, sorted. Joining compares one
+range of hashes at a time over all tasks. Price: a repeated id is found when the tasks are done, not when it is read.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+FILE = "ids.npy"
+LINE_BITS = 40
+"""Bits of a place that hold the line; the file's index stands above them."""
+RANGE_IDS = 1 << 24
+"""Ids compared at once: 400 MB."""
+
+
+class IdLog:
+    """The ids of one task."""
+
+    def __init__(self) -> None:
+        self._rows = array("Q")
+
+    def add(self, key: str, *, file: int, line: int) -> None:
+        """Log an id and its place."""
+        value = xxhash.xxh3_128_intdigest(key.encode())
+        self._rows.extend((value >> 64, value & 0xFFFF_FFFF_FFFF_FFFF, file << LINE_BITS | line))
+
+    def save(self, folder: Path) -> None:
+        """Write the log, sorted by hash and place."""
+        rows = np.frombuffer(self._rows, np.uint64).reshape(-1, 3)
+        np.save(folder / FILE, rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))], allow_pickle=False)
+
+
+def require_distinct(folders: Sequence[Path], place: Callable[[int, int, int], str]) -> None:
+    """ValueError naming the first id found to repeat within or between the logs of `folders`.
+
+    Args:
+        place: file and line in words, of a folder's number, the file's index and the line.
+    """
+    logs = [np.load(folder / FILE, mmap_mode="r", allow_pickle=False) for folder in folders]
+    parts = max(1, -(-sum(len(rows) for rows in logs) // RANGE_IDS))
+    edges = [(1 << 64) * part // parts for part in range(1, parts)]
+    starts = [[0, *(int(np.searchsorted(rows[:, 0], np.uint64(edge))) for edge in edges), len(rows)] for rows in logs]
+    for part in range(parts):
+        slices = [rows[start[part] : start[part + 1]] for rows, start in zip(logs, starts, strict=True)]
+        rows = np.concatenate([np.insert(rows, 3, number, axis=1) for number, rows in enumerate(slices)])
+        repeat = _first_repeat(rows)
+        if repeat is not None:
+            first, second = (place(*_place(row)) for row in repeat)
+            raise ValueError(f"{second}: its id already stands at {first}; ids must be unique, they seed the order")
+
+
+def _first_repeat(rows: NDArray[np.uint64]) -> NDArray[np.uint64] | None:
+    """The two rows [2, 4] of an id that repeats, of the repetitions the one read first."""
+    order = np.lexsort((rows[:, 2], rows[:, 3], rows[:, 1], rows[:, 0]))
+    rows = rows[order]
+    equal = np.flatnonzero((rows[1:, :2] == rows[:-1, :2]).all(axis=1))
+    if not len(equal):
+        return None
+    first = min(equal.tolist(), key=lambda row: (int(rows[row + 1, 3]), int(rows[row + 1, 2])))
+    return rows[first : first + 2]
+
+
+def _place(row: NDArray[np.uint64]) -> tuple[int, int, int]:
+    """Folder, file and line of a row."""
+    _, _, place, folder = row.tolist()
+    return folder, place >> LINE_BITS, place & ((1 << LINE_BITS) - 1)

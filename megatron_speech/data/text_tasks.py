@@ -1,0 +1,72 @@
+"""What files a corpus has, and how they are cut into tasks: by the files alone, so no worker changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from megatron_speech.config.tokens import TextCorpusConfig
+from megatron_speech.data.corpus import FILE_KINDS, BadLine, RecordLayout, TextDocument, read_records
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTask:
+    """Consecutive files of one corpus, tokenized in one go."""
+
+    number: int
+    """Place of its documents among all tasks'."""
+    corpus: str
+    """Name of the corpus."""
+    settings: TextCorpusConfig
+    """How the corpus is read."""
+    files: tuple[Path, ...]
+    """In order."""
+
+    def read(self) -> Iterator[tuple[int, int, TextDocument | BadLine]]:
+        """Index of the file, number of the line, and the document or what is wrong, for every line of the task."""
+        for index, path in enumerate(self.files):
+            layout = RecordLayout(
+                text_key=self.settings.text_key,
+                id_key=self.settings.id_key,
+                derived_ids=f"{self.corpus}/{relative_name(path, self.settings.path)}",
+                metadata_keys=self.settings.metadata_keys,
+            )
+            for number, document in read_records(path, layout):
+                yield index, number, document
+
+
+def text_tasks(corpora: Mapping[str, TextCorpusConfig], *, files_per_task: int = 1) -> list[TextTask]:
+    """Every file of every corpus, in order, grouped into tasks.
+
+    Raises:
+        FileNotFoundError: a corpus does not exist, or a folder holds no file of a kind that is read.
+        ValueError: a corpus is a file of another kind.
+    """
+    tasks: list[TextTask] = []
+    for name, corpus in corpora.items():
+        files = iter(corpus_files(name, corpus.path))
+        size = None if corpus.max_documents else files_per_task
+        while group := tuple(islice(files, size)):
+            tasks.append(TextTask(number=len(tasks), corpus=name, settings=corpus, files=group))
+    return tasks
+
+
+def corpus_files(name: str, path: Path) -> list[Path]:
+    """The files of the corpus at `path` in the order of their names below it."""
+    if path.is_file():
+        if not path.name.endswith(FILE_KINDS):
+            raise ValueError(f"corpora.{name}.path={path} must end in one of {', '.join(FILE_KINDS)}; convert it")
+        return [path]
+    if not path.is_dir():
+        raise FileNotFoundError(f"corpora.{name}.path={path} does not exist; run the stage which writes it")
+    files = [file for file in path.rglob("*") if file.name.endswith(FILE_KINDS) and file.is_file()]
+    if not files:
+        raise FileNotFoundError(f"corpora.{name}.path={path} holds no file that ends in {', '.join(FILE_KINDS)}")
+    return sorted(files, key=lambda file: relative_name(file, path))
+
+
+def relative_name(file: Path, corpus: Path) -> str:
+    """What a file is called within its corpus, wherever that lies."""
+    return file.name if file == corpus else file.relative_to(corpus).as_posix()

@@ -1,0 +1,196 @@
+"""The two datatrove steps that tokenize text: read a task's documents, write its shards.
+
+    LocalPipelineExecutor([CorpusReader(tasks, on_bad_line="error"), ..., TokenShardWriter(...)], tasks=len(tasks))
+
+Any of datatrove's filters may stand between them. A task's shards are an artefact of their own, so a task that was
+killed is made again from its beginning and one that is complete is skipped. Price: that begins with reading the task's
+files once more, to see that they are still the ones the shards were made from.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+from datatrove.data import Document
+from datatrove.pipeline.base import PipelineStep
+from tqdm import tqdm
+
+from megatron_speech.artifact import input_ids, is_made, make_artifact
+from megatron_speech.config.parse import to_dict
+from megatron_speech.data.corpus import BadLine
+from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.shards import write_documents
+from megatron_speech.data.text_ids import IdLog
+from megatron_speech.data.text_tasks import TextTask
+from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.vocabulary import Vocabulary
+
+log = logging.getLogger(__name__)
+
+KIND = "tokenized_task"
+DROPPED = "dropped.jsonl"
+"""Lines that were left out, one JSON object with reason and message each."""
+BATCH_TEXTS = 512
+"""Texts encoded at once, at most..."""
+BATCH_CHARACTERS = 1 << 22
+"""...and their characters together, but for one longer text."""
+PLACE = "_place"
+"""Metadata key under which a document carries (file index, line) from the reader to the writer."""
+
+
+class CorpusReader(PipelineStep):
+    """Yield the documents of task number `rank`; a line that is none is an error, or kept in `dropped`."""
+
+    type = "READER"
+    name = "text corpora"
+
+    def __init__(self, tasks: Sequence[TextTask], *, on_bad_line: Literal["error", "count"]) -> None:
+        super().__init__()
+        self.tasks = tasks
+        self.on_bad_line = on_bad_line
+        self.dropped: list[BadLine] = []
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        task = self.tasks[rank]
+        self.dropped.clear()
+        left = task.settings.max_documents
+        for index, number, found in task.read():
+            if left == 0:
+                return
+            if isinstance(found, BadLine):
+                self.drop(found)
+                continue
+            left = None if left is None else left - 1
+            yield Document(text=found.text, id=found.id, metadata={**found.metadata, PLACE: (index, number)})
+
+    def drop(self, line: BadLine) -> None:
+        """Leave a line out, or refuse it by a ValueError, as the policy says."""
+        if self.on_bad_line == "error":
+            raise ValueError(line.message)
+        self.dropped.append(line)
+
+
+class TokenShardWriter(PipelineStep):
+    """Encode the documents of task `rank` and write them to ``<folder>/<rank>`` as document shards."""
+
+    type = "WRITER"
+    name = "token shards"
+
+    def __init__(self, reader: CorpusReader, *, folder: Path, vocabulary: Path, name: str, shard_tokens: int) -> None:
+        super().__init__()
+        self.reader = reader
+        self.folder = folder
+        self.vocabulary = vocabulary
+        self.shard_name = name
+        self.shard_tokens = shard_tokens
+
+    def settings(self, number: int) -> dict[str, Any]:
+        """What the shards of a task depend on, beside its files and the vocabulary."""
+        task = self.reader.tasks[number]
+        return {
+            "corpus": task.corpus,
+            "read": to_dict(task.settings),
+            "on_bad_line": self.reader.on_bad_line,
+            "name": f"{self.shard_name}-{number:05d}",
+            "shard_tokens": self.shard_tokens,
+        }
+
+    def output(self, number: int) -> Path:
+        """The artefact folder of a task."""
+        return self.folder / f"{number:05d}"
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        task, settings, output = self.reader.tasks[rank], self.settings(rank), self.output(rank)
+        with _alone(output.with_name(output.name + ".lock")):
+            inputs = input_ids([*task.files, self.vocabulary])
+            try:
+                if is_made(output, kind=KIND, config=settings, inputs=inputs):
+                    return
+            except ValueError as difference:  # a part of ours, and no result that anyone was promised
+                log.info("%s; it is made again", difference)
+                shutil.rmtree(output)
+            with make_artifact(output, kind=KIND, config=settings, inputs=inputs) as draft:
+                (draft.folder / "shards.json").unlink(missing_ok=True)  # of an attempt that was killed at its very end
+                draft.facts |= self._write(data, task, draft.folder, settings["name"])
+
+    def _write(self, documents: Iterable[Document], task: TextTask, folder: Path, name: str) -> dict[str, Any]:
+        tokenizer, ids, size = TextTokenizer.load(self.vocabulary), IdLog(), Counter[str]()
+        bar = f"tokenize {task.corpus}, task {task.number + 1} of {len(self.reader.tasks)}"
+        facts = write_documents(
+            folder,
+            tqdm(self._encoded(documents, task, tokenizer, ids, size), desc=bar, unit="doc", disable=None),
+            vocabulary=Vocabulary.load(self.vocabulary),
+            name=name,
+            shard_tokens=self.shard_tokens,
+        )
+        ids.save(folder)
+        dropped = self.reader.dropped
+        (folder / DROPPED).write_bytes(b"".join(orjson.dumps(vars(line)) + b"\n" for line in dropped))
+        reasons = Counter(line.reason for line in dropped)
+        return facts | dict(size) | {"dropped": dict(sorted(reasons.items()))}
+
+    def _encoded(
+        self, documents: Iterable[Document], task: TextTask, tokenizer: TextTokenizer, ids: IdLog, size: Counter[str]
+    ) -> Iterator[TokenDocument]:
+        for document, tokens in encode_ahead(documents, tokenizer):
+            index, line = document.metadata.pop(PLACE)
+            if not tokens:
+                message = f"{task.files[index]}:{line}: the tokenizer makes no token of this text; drop the line"
+                self.reader.drop(BadLine(reason="no tokens", message=message))
+                continue
+            ids.add(document.id, file=index, line=line)
+            size["text_bytes"] += len(document.text.encode())
+            yield TokenDocument(key=document.id, tokens=np.fromiter(tokens, np.int32), meta=document.metadata)
+
+
+def encode_ahead(documents: Iterable[Document], tokenizer: TextTokenizer) -> Iterator[tuple[Document, list[int]]]:
+    """Documents with their ids, in order; the next batch is encoded by threads of its own while one is written."""
+    with ThreadPoolExecutor(1) as ahead:
+        waiting: tuple[list[Document], Future[list[list[int]]]] | None = None
+        for batch in batches(documents):
+            encoding = ahead.submit(tokenizer.encode_batch, [document.text for document in batch])
+            if waiting:
+                yield from zip(waiting[0], waiting[1].result(), strict=True)
+            waiting = batch, encoding
+        if waiting:
+            yield from zip(waiting[0], waiting[1].result(), strict=True)
+
+
+def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Runs of documents of bounded number and size."""
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        if batch and (len(batch) == BATCH_TEXTS or characters + len(document.text) > BATCH_CHARACTERS):
+            yield batch
+            batch, characters = [], 0
+        batch.append(document)
+        characters += len(document.text)
+    if batch:
+        yield batch
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock file, so that a worker which outlived its killed parent and one of the next attempt take turns."""
+    with path.open("w") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+        except OSError as error:
+            log.warning(
+                "%s: this file system has no locks (%s); let no two runs make %s at once", path, error, path.stem
+            )
+        file.write(f"{os.getpid()}\n")
+        yield
