@@ -1,0 +1,20 @@
+#!/usr/bin/env python
+"""Train a SentencePiece tokenizer on text corpora, and export it to Hugging Face's format with equal ids."""
+
+from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.text_tokenizer import TrainTextTokenizerConfig
+
+
+def main() -> None:
+    config = parse_config(TrainTextTokenizerConfig, description=__doc__ or "")
+    import logging
+
+    from megatron_speech.data.text_tokenizer_training import train_text_tokenizer
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with user_errors():
+        train_text_tokenizer(config)
+
+
+if __name__ == "__main__":
+    main()
