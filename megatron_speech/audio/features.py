@@ -6,7 +6,9 @@ so computing a padded batch would let one clip's neighbours change its frames. P
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +20,20 @@ HOP = 160
 """Samples between frames (10 ms)."""
 WINDOW = 400
 """Samples under the Hann window (25 ms), also the FFT size."""
+
+
+class Features(Protocol):
+    """What computes the frames of several clips, each as if alone."""
+
+    def __call__(self, waveforms_N: Sequence[torch.Tensor], *, num_mel_bins: int, multiple: int) -> list[torch.Tensor]:
+        """Frames [num_mel_bins, F] of each 16 kHz waveform [N]."""
+
+
+def torch_features(
+    waveforms_N: Sequence[torch.Tensor], *, num_mel_bins: int, multiple: int = HOP
+) -> list[torch.Tensor]:
+    """The reference: `log_mel` of each clip."""
+    return [log_mel(waveform, num_mel_bins=num_mel_bins, multiple=multiple) for waveform in waveforms_N]
 
 
 def log_mel(waveform_N: torch.Tensor, *, num_mel_bins: int, multiple: int = HOP) -> torch.Tensor:

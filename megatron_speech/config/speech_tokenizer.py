@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +105,8 @@ class TokenizeSpeechConfig:
     """Audio shards."""
     output: Path
     """Folder for the code shards."""
+    features: Literal["torch", "dali", "dali_gpu"] = "torch"
+    """What computes the log-mel frames: torch, the reference, or NVIDIA DALI's operators (extra [dali])."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers.models.whisper.modeling_whisper import WhisperEncoderLayer
 
-from megatron_speech.audio.features import HOP, log_mel
+from megatron_speech.audio.features import HOP, Features, torch_features
 from megatron_speech.speech_tokenizer.config import CONV_STRIDE, WhisperVQConfig
 from megatron_speech.speech_tokenizer.quantizer import Codebook, nearest_codes
 
@@ -35,10 +35,11 @@ class MelBatch:
     """Log-mel frames that hold a real sample: what attention may look at."""
 
 
-def mel_batch(waveforms: Sequence[torch.Tensor], config: WhisperVQConfig) -> MelBatch:
-    """Log-mel frames of mono 16 kHz waveforms [N], computed one by one and padded together."""
-    multiple = config.rates.samples_per_token
-    mels = [log_mel(wave, num_mel_bins=config.num_mel_bins, multiple=multiple) for wave in waveforms]
+def mel_batch(
+    waveforms: Sequence[torch.Tensor], config: WhisperVQConfig, features: Features = torch_features
+) -> MelBatch:
+    """Log-mel frames of mono 16 kHz waveforms [N], each clip's as if alone, padded together."""
+    mels = features(waveforms, num_mel_bins=config.num_mel_bins, multiple=config.rates.samples_per_token)
     longest = max(mel.shape[1] for mel in mels)
     device = mels[0].device
     return MelBatch(

@@ -16,6 +16,8 @@ import torch
 from tqdm import tqdm
 
 from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.audio.dali_features import DaliFeatures
+from megatron_speech.audio.features import Features, torch_features
 from megatron_speech.audio.shards import read_audio_shards
 from megatron_speech.config.speech_tokenizer import TokenizeSpeechConfig
 from megatron_speech.data.document import TokenDocument
@@ -38,7 +40,10 @@ def run_tokenization(config: TokenizeSpeechConfig) -> None:
     if is_made(config.output, kind=KIND, config=config, inputs=inputs):
         log.info("%s: already done", config.output)
         return
-    tokenizer = SpeechTokenizer.load(config.tokenizer)
+    features: Features = torch_features
+    if config.features != "torch":
+        features = DaliFeatures(device="gpu" if config.features == "dali_gpu" else "cpu")
+    tokenizer = SpeechTokenizer.load(config.tokenizer, features=features)
     vocabulary = Vocabulary.of_codes(tokenizer.codebook_size, tokenizer.fingerprint)
     counts_K = np.zeros(tokenizer.codebook_size, dtype=np.int64)
     start = time.perf_counter()

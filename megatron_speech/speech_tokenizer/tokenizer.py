@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from megatron_speech.artifact import fingerprint_files
+from megatron_speech.audio.features import Features, torch_features
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.speech_tokenizer.batching import batches_by_length, checked_clips
 from megatron_speech.speech_tokenizer.encoder import mel_batch
@@ -26,15 +27,25 @@ MAX_TEXT_TOKENS_PER_SECOND = 10
 class SpeechTokenizer:
     """A trained tokenizer; `load` it from its folder."""
 
-    def __init__(self, model: SpeechRecognitionModel, text: TextSide | None, fingerprint: str) -> None:
+    def __init__(
+        self,
+        model: SpeechRecognitionModel,
+        text: TextSide | None,
+        fingerprint: str,
+        features: Features = torch_features,
+    ) -> None:
         assert model.config.quantize_vocab_size is not None, "a tokenizer has a codebook"
         self.model = model.eval()
         self.text = text
         self.fingerprint = fingerprint
         """sha256 of the weights and config.json: equal exactly when codes mean the same."""
+        self.features = features
+        """What computes log-mel frames."""
 
     @classmethod
-    def load(cls, folder: Path, *, device: torch.device | str = "cpu") -> SpeechTokenizer:
+    def load(
+        cls, folder: Path, *, device: torch.device | str = "cpu", features: Features = torch_features
+    ) -> SpeechTokenizer:
         """From `folder` (config.json, model.safetensors, text tokenizer); errors are one line."""
         model = load_model(folder)
         if model.config.quantize_vocab_size is None:
@@ -42,7 +53,7 @@ class SpeechTokenizer:
                 f"{folder}: a Whisper model without codebook; train one with tools/train_speech_tokenizer.py"
             )
         text = None if model.config.quantize_encoder_only else TextSide(folder, model.config.vocab_size)
-        return cls(model.to(device), text, fingerprint_files([folder / WEIGHTS, folder / "config.json"]))
+        return cls(model.to(device), text, fingerprint_files([folder / WEIGHTS, folder / "config.json"]), features)
 
     @property
     def sample_rate(self) -> int:
@@ -83,7 +94,7 @@ class SpeechTokenizer:
         device = self.codebook.device
         codes: list[np.ndarray] = [np.empty(0, np.int32)] * len(clips)
         for batch in batches_by_length([len(clip) for clip in clips], max_total=int(batch_seconds * SAMPLE_RATE)):
-            mels = mel_batch([clips[index].to(device) for index in batch], self.model.config)
+            mels = mel_batch([clips[index].to(device) for index in batch], self.model.config, self.features)
             codes_BT, lengths_B = self.model.encoder.encode(mels)
             for index, clip_codes, length in zip(batch, codes_BT.cpu(), lengths_B.tolist(), strict=True):
                 codes[index] = clip_codes[:length].numpy().astype(np.int32)

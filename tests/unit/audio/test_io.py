@@ -38,6 +38,14 @@ def test_resampling_removes_what_cannot_be_kept() -> None:
     assert np.abs(waveform[1000:15000]).max() < 1e-4
 
 
+@pytest.mark.parametrize(("rate", "hertz"), [(24000, 9500.0), (44100, 12000.0), (48000, 20000.0), (48000, 10000.0)])
+def test_nothing_above_the_new_nyquist_frequency_folds_back(tmp_path: Path, rate: int, hertz: float) -> None:
+    """Where a resampler without a filter brings the tone back at full strength, it lies 80 dB lower here."""
+    soundfile.write(tmp_path / "tone.wav", tone(1.0, rate, hertz), rate, subtype="FLOAT")
+    left = read_audio(tmp_path / "tone.wav")[1000:15000]
+    assert 20 * np.log10(np.sqrt(np.mean(left**2)) / (0.5 / np.sqrt(2))) < -80
+
+
 def test_first_of_two_channels_and_a_word_about_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     soundfile.write(tmp_path / "two.wav", np.stack([tone(), -tone()], axis=1), 16000)
     np.testing.assert_allclose(read_audio(tmp_path / "two.wav"), tone(), atol=1e-4)
