@@ -160,9 +160,9 @@ def _input_id(path: Path) -> str:
     return _fingerprint([(MANIFEST, hashlib.sha256(_text(manifest).encode()).hexdigest())])
 
 
-def _inherited(key: str, inputs: Sequence[Path]) -> set[str]:
+def _inherited(key: str, inputs: Inputs) -> set[str]:
     """What the manifests of `inputs`, or of the folders that hold them, say under `key`."""
-    folders = [path if path.is_dir() else path.parent for path in inputs]
+    folders = [path if path.is_dir() else path.parent for path in map(Path, inputs)]
     return {term for folder in folders if (folder / MANIFEST).is_file() for term in read_manifest(folder).get(key, [])}
 
 

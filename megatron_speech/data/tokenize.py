@@ -13,7 +13,7 @@ import select
 import shutil
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -137,10 +137,13 @@ def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:
     inputs = {name: value for manifest in manifests for name, value in manifest["inputs"].items()}
     with make_artifact(config.output, kind="documents", config=config, inputs=inputs) as draft:
         index = join_documents(draft.folder, folders)
-        Vocabulary.load(config.vocabulary).save(draft.folder / "vocabulary.json")
+        vocabulary = Vocabulary.load(config.vocabulary)
+        vocabulary.save(draft.folder / "vocabulary.json")
         with (draft.folder / DROPPED).open("wb") as dropped:
             dropped.writelines((folder / DROPPED).read_bytes() for folder in folders)
-        draft.facts |= totals(index) | _facts(config, tasks, [manifest["facts"] for manifest in manifests])
+        draft.licences |= {corpus.licence for corpus in config.corpora.values() if corpus.licence}
+        draft.languages |= {corpus.language for corpus in config.corpora.values() if corpus.language}
+        draft.facts |= totals(index, vocabulary) | _facts(config, tasks, [manifest["facts"] for manifest in manifests])
     log.info("%s: %s documents, %s tokens", config.output, f"{index.items:,}", f"{index.text_tokens:,}")
 
 
@@ -177,7 +180,7 @@ def join_documents(output: Path, folders: list[Path]) -> FolderIndex:
     return index
 
 
-def _facts(config: TokenizeTextConfig, tasks: list[TextTask], facts: list[dict[str, Any]]) -> dict[str, Any]:
+def _facts(config: TokenizeTextConfig, tasks: Sequence[TextTask], facts: list[dict[str, Any]]) -> dict[str, Any]:
     """Totals by corpus, with what the user said of it."""
     corpora: dict[str, dict[str, Any]] = {}
     for name, corpus in config.corpora.items():
