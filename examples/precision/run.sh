@@ -3,7 +3,7 @@
 # usage: bash examples/precision/run.sh PACKED [--steps 300] [--run-dir runs/precision]
 #
 # PACKED holds interleaved and interleaved-heldout, rows of 512 tokens, as examples/miniature/run.sh leaves them in runs/miniature/packed.
-# Two cores need about an hour and a half for 300 steps of five runs. What is done is skipped: the command can be stopped and repeated.
+# Two cores need about an hour and a quarter for 300 steps of five runs. What is done is skipped: the command can be stopped and repeated.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
