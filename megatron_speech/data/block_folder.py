@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from megatron_speech.data.index import FolderIndex
 from megatron_speech.data.sidecar import Kind, Member, ShardIndex, sidecar
+from megatron_speech.data.storage.local import Mapped
 from megatron_speech.data.storage.place import Places
 from megatron_speech.data.tar_blocks import is_zero
 from megatron_speech.vocabulary import Vocabulary
@@ -49,6 +50,7 @@ class BlockFolder:
             vocabulary.require(self.index.vocabulary, holder=str(folder))
         self._place = (places or Places()).of(folder)
         self._shards: dict[int, ShardIndex] = {}
+        self._files = [self._place.path(shard.name) for shard in self.index.shards]
         self._whole: set[int] = set()
         self._lock = threading.Lock()
 
@@ -71,7 +73,7 @@ class BlockFolder:
 
     def file(self, shard: int) -> str:
         """Path or URL of a shard."""
-        return self._place.path(self.index.shards[shard].name)
+        return self._files[shard]
 
     def place(self, shard: int, block: int, name: str) -> Member:
         """Where a member lies in its shard."""
@@ -102,13 +104,21 @@ class BlockFolder:
             FileNotFoundError, ValueError: the shard is missing, or is not the one of the index.
             OSError: it could not be read.
         """
-        self._require_whole(shard)
+        if shard not in self._whole:
+            self._require_whole(shard)
         if self._place.cache is None:
-            return self._place.storage.read(self.file(shard), start, size)
+            return self._place.storage.read(self._files[shard], start, size)
         first = self._span(shard, block)[0]
         return self._place.cache.read(
             self._key(shard, block), start - first, size, make=lambda: self._fetch(shard, block)
         )
+
+    def window(self, shard: int, block: int, name: str) -> memoryview | None:
+        """Payload of a member as a window on the mapped file, unchecked; None where files are not mapped."""
+        if self._place.cache is not None or not isinstance(self._place.storage, Mapped):
+            return None
+        entry = self.place(shard, block, name)
+        return memoryview(self.read(shard, block, entry.offset, entry.size))
 
     def forget(self, shard: int, block: int) -> None:
         """Drop the copy of a block that turned out to be damaged, if there is one: the next read fetches it again."""
@@ -117,7 +127,8 @@ class BlockFolder:
 
     def words(self, shard: int) -> NDArray[np.int32]:
         """The whole tar as int32 words, unchecked; payloads begin at multiples of 512 bytes."""
-        self._require_whole(shard)
+        if shard not in self._whole:
+            self._require_whole(shard)
         return np.frombuffer(self._place.storage.read(self.file(shard), 0, self.shard(shard).num_bytes), "<i4")
 
     def release(self) -> None:
@@ -136,8 +147,6 @@ class BlockFolder:
 
     def _require_whole(self, number: int) -> None:
         """At the first touch of a shard: it is there, has its size and ends in zeros."""
-        if number in self._whole:
-            return
         path, index = self.file(number), self.shard(number)
         try:
             size = self._place.storage.size(path)

@@ -23,9 +23,12 @@ class TokenDocument:
     """Provenance, plain JSON types."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Row:
-    """One training sequence of S positions: input ``tokens[:-1]``, labels ``tokens[1:]``."""
+    """One training sequence of S positions: input ``tokens[:-1]``, labels ``tokens[1:]``.
+
+    Not frozen, which would cost a tenth of reading one.
+    """
 
     tokens: NDArray[np.int32]
     """[S+1]."""

@@ -10,6 +10,7 @@ Price: 12 bytes per row.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -22,11 +23,14 @@ from numpy.typing import NDArray
 from megatron_speech.data.block_folder import BlockFolder, DamagedError
 from megatron_speech.data.block_writer import BlockWriter
 from megatron_speech.data.document import Row
+from megatron_speech.data.storage.local import OPEN_FILES
 from megatron_speech.data.storage.place import Places
 from megatron_speech.vocabulary import Vocabulary
 
 Ints = NDArray[np.int64]
 
+_INT32 = np.dtype("<i4")
+_NO_SPANS = np.zeros((0, 2), np.int32)
 BOUNDARIES = ["context.i32", "contextptr.i32", "cu.i32", "cuptr.i32", "document.i64", "row.u64"]
 """Members of a block that are read together."""
 
@@ -80,6 +84,8 @@ class _Boundaries:
     checksums: list[int]
     tokens_at: int
     """First byte of the tokens in the shard."""
+    mapped: NDArray[np.int32] | None
+    """[K, S+1] tokens where files are mapped: a view, unchecked."""
 
 
 class RowFolder:
@@ -90,7 +96,8 @@ class RowFolder:
         self.index = self._blocks.index
         self._first = list(accumulate((shard.items for shard in self.index.shards), initial=0))
         self._row_bytes = 4 * (self.index.seq_length + 1)
-        self._boundaries = lru_cache(maxsize=1024)(self._read_boundaries)
+        # Each may hold a map, and with it a file, open.
+        self._boundaries = lru_cache(maxsize=OPEN_FILES)(self._read_boundaries)
         self._first_in_shard = lru_cache(maxsize=None)(self._first_row_of_blocks)
 
     def __len__(self) -> int:
@@ -101,6 +108,19 @@ class RowFolder:
         """The vocabulary the folder was written with."""
         return self._blocks.vocabulary
 
+    def __iter__(self) -> Iterator[Row]:
+        """All rows in order, read by the block; no context spans. Errors as `row`, tried once."""
+        for shard in range(len(self.index.shards)):
+            for block, num_rows in enumerate(self._blocks.shard(shard).items.tolist()):
+                found = self._boundaries(shard, block)
+                data = self._blocks.read(shard, block, found.tokens_at, num_rows * self._row_bytes)
+                for k, view in enumerate(np.frombuffer(data, _INT32).reshape(num_rows, -1)):
+                    row = view.copy()
+                    if xxhash.xxh3_64_intdigest(row) != found.checksums[k]:  # type: ignore[arg-type]
+                        raise self._damaged(shard, block, k, found)
+                    cu_seqlens = found.cu[found.cuptr[k] : found.cuptr[k + 1]]
+                    yield Row(tokens=row, cu_seqlens=cu_seqlens, context=_NO_SPANS, source=0)
+
     def row(self, number: int, *, source: int = 0, target_only: bool = False) -> Row:
         """Row `number`, checked; its context spans only if `target_only`.
 
@@ -109,10 +129,10 @@ class RowFolder:
         """
         shard, block, k = self._locate(number)
         try:
-            return self._row(shard, block, k, source=source, target_only=target_only)
+            return self._row(shard, block, k, source, target_only)
         except DamagedError:
             self._blocks.forget(shard, block)
-            return self._row(shard, block, k, source=source, target_only=target_only)
+            return self._row(shard, block, k, source, target_only)
 
     def documents(self, number: int) -> Ints:
         """Numbers of the row's documents in the folder it was packed from, by `cu_seqlens`; -1 for padding."""
@@ -120,23 +140,27 @@ class RowFolder:
         found = self._boundaries(shard, block)
         return found.documents[found.cuptr[k] - k : found.cuptr[k + 1] - k - 1]
 
-    def _row(self, shard: int, block: int, k: int, *, source: int, target_only: bool) -> Row:
+    def _row(self, shard: int, block: int, k: int, source: int, target_only: bool) -> Row:
         found = self._boundaries(shard, block)
-        byte = found.tokens_at + k * self._row_bytes
-        data = self._blocks.read(shard, block, byte, self._row_bytes)
-        tokens = np.frombuffer(data, "<i4")
-        if isinstance(data, memoryview):  # of a map; what is handed on must be what is checked below
-            tokens = tokens.copy()
-        if xxhash.xxh3_64_intdigest(tokens.data) != found.checksums[k]:
-            raise DamagedError(self._blocks.file(shard), block=block, byte=byte, what=f"row {k} of tokens.i32")
-        spans = found.context[found.contextptr[k] : found.contextptr[k + 1]] if target_only else found.context[:0]
+        if found.mapped is not None:
+            tokens = found.mapped[k].copy()  # what is handed on must be what is checked below
+        else:
+            byte = found.tokens_at + k * self._row_bytes
+            tokens = np.frombuffer(self._blocks.read(shard, block, byte, self._row_bytes), _INT32)
+        if xxhash.xxh3_64_intdigest(tokens) != found.checksums[k]:  # type: ignore[arg-type]
+            raise self._damaged(shard, block, k, found)
+        spans = found.context[found.contextptr[k] : found.contextptr[k + 1]] if target_only else _NO_SPANS
         return Row(
             tokens=tokens, cu_seqlens=found.cu[found.cuptr[k] : found.cuptr[k + 1]], context=spans, source=source
         )
 
+    def _damaged(self, shard: int, block: int, k: int, found: _Boundaries) -> DamagedError:
+        byte = found.tokens_at + k * self._row_bytes
+        return DamagedError(self._blocks.file(shard), block=block, byte=byte, what=f"row {k} of tokens.i32")
+
     def _locate(self, number: int) -> tuple[int, int, int]:
         """(shard, block, row in the block)."""
-        assert 0 <= number < len(self), f"row {number} of {len(self)}"
+        assert 0 <= number < self._first[-1], f"row {number} of {len(self)}"
         # Plain lists: NumPy's search takes a microsecond, which a row out of memory takes five of.
         shard = bisect_right(self._first, number) - 1
         within = number - self._first[shard]
@@ -150,6 +174,7 @@ class RowFolder:
     def _read_boundaries(self, shard: int, block: int) -> _Boundaries:
         """One read: a tar lists members by name, and these come before the tokens. Copied out of a map."""
         found = self._blocks.members(shard, block, BOUNDARIES)
+        window = self._blocks.window(shard, block, "tokens.i32")
 
         def array(name: str, dtype: str) -> NDArray:
             return np.frombuffer(found[name], dtype).copy()
@@ -162,6 +187,7 @@ class RowFolder:
             documents=array("document.i64", "<i8"),
             checksums=array("row.u64", "<u8").tolist(),
             tokens_at=self._blocks.place(shard, block, "tokens.i32").offset,
+            mapped=None if window is None else np.frombuffer(window, _INT32).reshape(-1, self._row_bytes // 4),
         )
 
 

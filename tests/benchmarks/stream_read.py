@@ -87,9 +87,8 @@ def ways(folder: Path) -> dict[str, Callable[[], Rows]]:
     (tar,) = (folder / "rows").glob("*.tar")
 
     def ours() -> Rows:
-        rows = RowFolder(folder / "rows")
-        for number in range(len(rows)):
-            yield rows.row(number).tokens
+        for row in RowFolder(folder / "rows"):
+            yield row.tokens
 
     def webdataset() -> Rows:
         for sample in WebDataset(str(tar), shardshuffle=False):

@@ -39,7 +39,7 @@ class Mapped:
     def read(self, path: str, start: int, size: int) -> memoryview:
         """A window on the map, which lives as long as the window; OSError where the file is shorter."""
         view = self._files.get(path).view[start : start + size]
-        return _whole(view, path, start, size)
+        return view if len(view) == size else _whole(view, path, start, size)
 
     def release(self) -> None:
         """Pages of a map count as this process's memory: give them back."""
@@ -96,7 +96,8 @@ class _OpenFiles(Generic[File]):
         with self._lock:
             file = self._files.get(path)
             if file is not None:
-                self._files.move_to_end(path)
+                if len(self._files) == self._limit:  # only then does it matter which was used last
+                    self._files.move_to_end(path)
                 return file
             while len(self._files) >= self._limit:
                 self._files.popitem(last=False)

@@ -115,12 +115,16 @@ def test_damage_is_named_by_row_or_member(tmp_path: Path):
     clean = shard.read_bytes()
     width = (SEQ + 1) * 4
     rows = RowFolder(folder)
+    for number, row in enumerate(rows):
+        assert row.tokens.tolist() == rows.row(number).tokens.tolist()
+        assert row.cu_seqlens.tolist() == rows.row(number).cu_seqlens.tolist()
     offset = clean.index(rows.row(3).tokens.tobytes())
     shard.write_bytes(clean[: offset + 4] + b"\x01" + clean[offset + 5 :])
     fresh = RowFolder(folder)
     fresh.row(2)
-    with pytest.raises(ValueError, match=rf"packed-000000.tar: block 0, row 3 of tokens.i32 at byte {offset}"):
-        fresh.row(3)
+    for read in (lambda: fresh.row(3), lambda: list(fresh)):
+        with pytest.raises(ValueError, match=rf"packed-000000.tar: block 0, row 3 of tokens.i32 at byte {offset}"):
+            read()
     damage, *others = verify_folder(folder, ids=False)
     assert (damage.block, damage.member, damage.byte, others) == (0, "tokens.i32", offset - 3 * width, [])
     place = clean.index(b"cu.i32")
