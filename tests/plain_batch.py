@@ -18,6 +18,8 @@ class Position:
 
     row: int
     position: int
+    in_document: int
+    """Inputs of its document before it."""
     token: int
     label: int
     is_target: bool
@@ -28,13 +30,17 @@ class Position:
 def positions(rows: Sequence[Row], vocabulary: Vocabulary) -> Iterator[Position]:
     """Every input of every row, in order."""
     for number, row in enumerate(rows):
+        starts = set(row.cu_seqlens[:-1].tolist())
+        in_document = -1
         for position in range(len(row.tokens) - 1):
+            in_document = 0 if position in starts else in_document + 1
             token, label = int(row.tokens[position]), int(row.tokens[position + 1])
             ends_piece = position + 1 in row.cu_seqlens[:-1]
             in_context = any(start <= position + 1 < end for start, end in row.context)
             yield Position(
                 row=number,
                 position=position,
+                in_document=in_document,
                 token=token,
                 label=label,
                 is_target=token != vocabulary.end_of_document and not ends_piece and not in_context,
@@ -45,7 +51,10 @@ def positions(rows: Sequence[Row], vocabulary: Vocabulary) -> Iterator[Position]
 
 @st.composite
 def rows_of(draw: st.DrawFn, vocabulary: Vocabulary, *, seq_length: int, num_sources: int) -> list[Row]:
-    """One to four rows: documents, cut at random or closed by the end-of-document id, with or without contexts."""
+    """One to four rows: documents, cut at random or closed by the end-of-document id, with or without contexts.
+
+    The last document of a row goes on, ends with the row's last label or last input, or is padding, which may fill it.
+    """
     return [draw(_row(vocabulary, seq_length, num_sources)) for _ in range(draw(st.integers(1, 4)))]
 
 
@@ -55,6 +64,13 @@ def _row(draw: st.DrawFn, vocabulary: Vocabulary, seq_length: int, num_sources: 
     tokens = np.array(draw(st.lists(ids, min_size=seq_length + 1, max_size=seq_length + 1)), np.int32)
     starts = sorted(draw(st.sets(st.integers(1, seq_length - 1), max_size=4)))
     tokens[[start - 1 for start in starts if draw(st.booleans())]] = vocabulary.end_of_document
+    last = draw(st.sampled_from(["goes on", "ends with the labels", "ends with the inputs", "padding", "all padding"]))
+    if last == "all padding":
+        starts = []
+    if last.endswith("padding"):
+        tokens[max([0, *starts]) :] = vocabulary.end_of_document
+    elif last != "goes on":
+        tokens[seq_length - (last == "ends with the inputs")] = vocabulary.end_of_document
     ends = st.tuples(st.integers(0, seq_length + 1), st.integers(0, seq_length + 1)).map(sorted)
     spans = [(0, seq_length + 1)] if draw(st.booleans()) else draw(st.lists(ends, max_size=3))
     return Row(

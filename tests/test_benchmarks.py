@@ -11,6 +11,7 @@ BENCHMARKS = {
     "hf_export.py": ["--short"],
     "pack.py": ["--short"],
     "plan_build.py": ["--short"],
+    "sample_build.py": ["--short"],
     "shard_read.py": ["--short"],
     "spans.py": [],
     "step_overhead.py": ["--short"],

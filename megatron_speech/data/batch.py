@@ -24,6 +24,9 @@ from numpy.typing import NDArray
 from megatron_speech.data.document import Row
 from megatron_speech.vocabulary import Vocabulary
 
+_ZERO = np.zeros(1, np.int32)
+_NO_SPANS = np.zeros((0, 3), np.int32)
+
 
 @dataclass(frozen=True, kw_only=True)
 class HostBatch:
@@ -65,16 +68,18 @@ def collate(rows: Sequence[Row]) -> HostBatch:
     """Stack rows of one length S into a micro-batch."""
     assert rows, "a micro-batch needs at least one row"
     seq_length = len(rows[0].tokens) - 1
-    starts = [row.cu_seqlens[:-1] + index * seq_length for index, row in enumerate(rows)]
+    ends = [row.cu_seqlens[1:] + index * seq_length for index, row in enumerate(rows)]
+    cu_seqlens = np.concatenate([_ZERO, *ends], dtype=np.int32)
     context = [
         np.concatenate([np.full((len(row.context), 1), index, np.int32), row.context], axis=1)
         for index, row in enumerate(rows)
+        if len(row.context)
     ]
     return HostBatch(
-        tokens=np.stack([row.tokens for row in rows]),
-        cu_seqlens=np.concatenate([*starts, [len(rows) * seq_length]]).astype(np.int32),
-        max_seqlen=max(int(np.diff(row.cu_seqlens).max()) for row in rows),
-        context=np.concatenate(context).astype(np.int32),
+        tokens=np.concatenate([row.tokens for row in rows], dtype=np.int32).reshape(len(rows), -1),
+        cu_seqlens=cu_seqlens,
+        max_seqlen=int(np.diff(cu_seqlens).max()),
+        context=np.concatenate([_NO_SPANS, *context], dtype=np.int32),
         source=np.array([row.source for row in rows], np.int64),
     )
 
@@ -116,23 +121,31 @@ def from_words(words: NDArray[np.int32]) -> list[HostBatch]:
 
 def to_device(host: HostBatch, vocabulary: Vocabulary, device: torch.device) -> Batch:
     """Move ids and boundaries to `device` and derive the rest there."""
-    ids = torch.from_numpy(host.tokens).to(device, non_blocking=True).long()
-    tokens, labels = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+    ids = torch.from_numpy(host.tokens).to(device, non_blocking=True)
+    tokens, labels = ids[:, :-1].long(), ids[:, 1:].long()
     loss_mask = tokens != vocabulary.end_of_document
     ends = host.cu_seqlens[host.cu_seqlens % tokens.shape[1] > 0] - 1  # a row's own last input has its label
     loss_mask.view(-1)[torch.from_numpy(ends).to(device).long()] = False
     if len(host.context):
         loss_mask &= ~_inside_spans(torch.from_numpy(host.context).to(device), ids.shape)[:, 1:]
-    first = vocabulary.first_speech_id
     return Batch(
         tokens=tokens,
         labels=labels,
         loss_mask=loss_mask,
-        speech_targets=(labels >= first) & (labels < first + vocabulary.num_speech_ids),
+        speech_targets=labels >= vocabulary.first_speech_id,  # the last ids; none beyond them is ever written
         source=torch.from_numpy(host.source).to(device),
         cu_seqlens=torch.from_numpy(host.cu_seqlens).to(device),
         max_seqlen=host.max_seqlen,
     )
+
+
+def document_positions(cu_seqlens: torch.Tensor, *, length: int) -> torch.Tensor:
+    """Place of each of the `length` flattened inputs in its document, int32; where each starts is in `cu_seqlens`.
+
+    For models that embed positions; rotary attention finds them in `cu_seqlens` itself.
+    """
+    starts = torch.repeat_interleave(cu_seqlens[:-1], cu_seqlens.diff(), output_size=length)
+    return torch.arange(length, dtype=torch.int32, device=cu_seqlens.device).sub_(starts)
 
 
 def take(batch: Batch, positions: torch.Tensor, *, cu_seqlens: torch.Tensor, max_seqlen: int) -> Batch:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from megatron_speech.data.batch import collate, take, to_device
+from megatron_speech.data.batch import collate, document_positions, from_words, take, to_device, to_words
 from megatron_speech.data.document import Row
 from megatron_speech.data.rows import RowFolder
 from tests.plain_batch import positions, rows_of
@@ -19,12 +19,12 @@ SEQ = 16
 
 def _check(rows: Sequence[Row]) -> None:
     batch = to_device(collate(rows), VOCABULARY, torch.device("cpu"))
-    for expected in positions(rows, VOCABULARY):
-        place = expected.row, expected.position
-        assert batch.tokens[place] == expected.token
-        assert batch.labels[place] == expected.label
-        assert batch.loss_mask[place] == expected.is_target
-        assert batch.speech_targets[place] == expected.is_speech
+    in_document = document_positions(batch.cu_seqlens, length=len(rows) * SEQ).view(len(rows), SEQ)
+    names = ("tokens", "labels", "loss_mask", "speech_targets")
+    found = [*(getattr(batch, name).flatten().tolist() for name in names), in_document.flatten().tolist()]
+    for place, expected in zip(zip(*found, strict=True), positions(rows, VOCABULARY), strict=True):
+        wanted = expected.token, expected.label, expected.is_target, expected.is_speech, expected.in_document
+        assert place == wanted, expected
         assert batch.source[expected.row] == expected.source
     starts = [number * SEQ + int(start) for number, row in enumerate(rows) for start in row.cu_seqlens[:-1]]
     assert batch.cu_seqlens.tolist() == [*starts, len(rows) * SEQ]
@@ -36,6 +36,34 @@ def _check(rows: Sequence[Row]) -> None:
 @given(rows_of(VOCABULARY, seq_length=SEQ, num_sources=3))
 def test_any_rows(rows: list[Row]):
     _check(rows)
+
+
+@settings(deadline=None)
+@given(rows_of(VOCABULARY, seq_length=SEQ, num_sources=3), rows_of(VOCABULARY, seq_length=SEQ, num_sources=3))
+def test_batches_travel_as_words(one: list[Row], two: list[Row]):
+    sent = [collate(one), collate(two)]
+    for received, host in zip(from_words(to_words(sent)), sent, strict=True):
+        for name, value in vars(host).items():
+            found = getattr(received, name)
+            assert np.array_equal(found, value) and getattr(found, "dtype", int) == getattr(value, "dtype", int), name
+
+
+def test_rows_without_targets():
+    """A row of padding, one that is context alone, and one with an empty context, which has targets."""
+    end = VOCABULARY.end_of_document
+    words = np.arange(1, SEQ + 2, dtype=np.int32)
+    spans = {"padding": [], "context": [[0, SEQ + 1]], "empty context": [[0, 0], [SEQ + 1, SEQ + 1]]}
+    rows = [
+        Row(
+            tokens=np.full_like(words, end) if name == "padding" else words,
+            cu_seqlens=np.array([0, SEQ], np.int32),
+            context=np.array(context, np.int32).reshape(-1, 2),
+            source=0,
+        )
+        for name, context in spans.items()
+    ]
+    _check(rows)
+    assert to_device(collate(rows), VOCABULARY, torch.device("cpu")).loss_mask.sum(1).tolist() == [0, 0, SEQ]
 
 
 @pytest.mark.parametrize("target_only", [False, True])
