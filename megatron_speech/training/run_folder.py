@@ -1,7 +1,7 @@
 """The run folder: what was asked, with what, and where the results lie. Written by rank 0.
 
     config.yaml command.txt environment.txt plan.json checkpoints/step_<n>/ tensorboard/ metrics.jsonl
-    validation.jsonl logs/rank_<n>.log saved.json done.json
+    validation.jsonl logs/rank_<n>.log quarantine/rank_<n>.jsonl saved.json done.json
 
 ``config.yaml`` repeats the run. ``done.json`` appears when the token budget is spent, and not before. A plan that was
 extended stays as ``plan-<fingerprint>.json``, and its successor lists the plans that were followed before it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from megatron_speech.artifact import read_json
 from megatron_speech.evaluation.report import plots
 from megatron_speech.evaluation.report.facts import (
     NOT_REPORTED,
@@ -47,6 +48,25 @@ def pretraining(run: RunFolder) -> list[str]:
         *prose("""Faint lines are single steps, strong ones their running mean, dots held-out rows at the end. Text
         targets of synthesis are the markers that close speech and document, not words."""),
         *table(["source", "targets", "loss, first tenth", "loss, last tenth"], rows),
+        *_tokens_by_source(run),
+    ]
+
+
+def _tokens_by_source(run: RunFolder) -> list[str]:
+    """What the plan promised and what the ranks counted, by source; nothing for a run that was not finished."""
+    path = run.folder / "pretrain" / "done.json"
+    sources = read_json(path).get("tokens_by_source", {}) if path.is_file() else {}
+    if not sources:
+        return []
+    total = sum(source["read"] for source in sources.values())
+    rows = [
+        [name, count(source["planned"]), count(source["read"]), percent(source["read"] / max(1, total))]
+        for name, source in sources.items()
+    ]
+    return [
+        *prose("""Tokens by source (rows times their length): planned before the run, and counted where rows were handed
+        to the model."""),
+        *table(["source", "planned", "read", "share of what was read"], rows),
     ]
 
 

@@ -103,6 +103,8 @@ def run(tmp_path):
     artifact(tmp_path / "base", {"parameters": 135_200_000})
     write_jsonl(tmp_path / "pretrain/metrics.jsonl", *metrics(80))
     write_jsonl(tmp_path / "pretrain/validation.jsonl", {"step": 80, "losses": {"text": {"text": 3.2}}})
+    tokens = {"text": {"planned": 19_456, "read": 19_456}, "interleaved": {"planned": 46_080, "read": 46_080}}
+    (tmp_path / "pretrain/done.json").write_text(json.dumps({"steps": 80, "tokens_by_source": tokens}))
     (tmp_path / "pretrain/logs").mkdir()
     (tmp_path / "pretrain/logs/rank_0.log").write_text("resumed from pretrain/checkpoints/step_000040\n")
     artifact(tmp_path / "evaluation/before", evaluation(-0.03))
@@ -141,6 +143,7 @@ def test_a_whole_run_fills_every_section_and_figure(run):
     assert "| tokenizer read back, WER, 12.5 Hz | 2.10 % (LibriSpeech clean) | 41.2 % |" in text
     assert "another test set" in text
     assert "`it is a hill` |" in text, "what a model writes cannot break the table"
+    assert "| interleaved | 46,080 | 46,080 | 70.3 % |" in text, "tokens by source against the plan"
     assert "None" not in text and "nan" not in text
 
 

@@ -18,7 +18,8 @@ def _steps(folder: Path, *, after: int, upto: int, loss: float) -> None:
     log = MetricsLog(folder, data=data, first_step=after, total_steps=9, enabled=True)
     for step in range(after + 1, upto + 1):
         sums = torch.tensor([[[loss, 1.0], [3 * loss, 2.0]]], dtype=torch.float64)
-        log.log_step(TrainState(step=step), sums, lr=0.1, grad_norm=2.0)
+        reading = {"rows": {"a": step}, "reading": {"stalled_s": 0.5}}
+        log.log_step(TrainState(step=step), sums, lr=0.1, grad_norm=2.0, reading=reading)
     log.close()
 
 
@@ -50,4 +51,5 @@ def test_a_resumed_run_shows_each_step_once(tmp_path: Path) -> None:
         "lr",
         "grad_norm",
         "tokens_per_s",
+        "reading/stalled_s",
     } <= set(board.Tags()["scalars"])
