@@ -24,6 +24,7 @@ from megatron_speech.config.precision_report import GradientErrorConfig
 from megatron_speech.data.batch import Batch, collate, to_device
 from megatron_speech.data.mixture import compile_plan
 from megatron_speech.data.reader import Reader
+from megatron_speech.data.storage.place import Places
 from megatron_speech.model.builder import build_model
 from megatron_speech.model.forward import forward
 from megatron_speech.model.loss import training_loss
@@ -92,7 +93,7 @@ def _batches(config: GradientErrorConfig, vocabulary: Vocabulary) -> list[Batch]
         data_parallel_rank=0,
         data_parallel_size=1,
     )
-    reader = Reader(plan)
+    reader = Reader(plan, Places(config.data.reader))
     return [to_device(collate(reader.rows(each)), vocabulary, device()) for each in numbers]
 
 

@@ -69,9 +69,13 @@ class Positioned:
         file = self._files.get(path)
         parts: list[bytes] = []
         left = size
-        while left and (part := os.pread(file.number, left, start + size - left)):  # at most 2 GiB at once
-            parts.append(part)
-            left -= len(part)
+        try:
+            while left and (part := os.pread(file.number, left, start + size - left)):  # at most 2 GiB at once
+                parts.append(part)
+                left -= len(part)
+        except OSError:
+            self._files.forget(path)  # a server that came back wants the file opened again
+            raise
         return _whole(parts[0] if len(parts) == 1 else b"".join(parts), path, start, size)
 
 
@@ -102,6 +106,10 @@ class _OpenFiles(Generic[File]):
             while len(self._files) >= self._limit:
                 self._files.popitem(last=False)
             return self._files.setdefault(path, self._kind(path))
+
+    def forget(self, path: str) -> None:
+        with self._lock:
+            self._files.pop(path, None)
 
     def all(self) -> list[File]:
         """Those that are open."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import signal
 import subprocess
@@ -317,6 +318,28 @@ def test_few_files_stay_open(kind: type[Mapped], tmp_path: Path) -> None:
     assert _open_files() <= before + 3
     with pytest.raises(EOFError, match=r"0: 4 of 8 bytes at byte 60, the file ends before"):
         storage.read(str(paths[0]), 60, 8)
+
+
+def test_a_file_whose_server_went_away_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "shard.tar"
+    path.write_bytes(bytes(range(64)))
+    storage = Positioned(Retry(3, sleep=lambda pause: None))
+    storage.read(str(path), 0, 8)
+    opened: list[str] = []
+    real_open, real_pread, failures = os.open, os.pread, [errno.ESTALE, errno.EIO]
+
+    def pread(*args: int) -> bytes:
+        if failures:
+            raise OSError(failures.pop(), "no answer")
+        return real_pread(*args)
+
+    monkeypatch.setattr(os, "pread", pread)
+    monkeypatch.setattr(os, "open", lambda name, *args: opened.append(name) or real_open(name, *args))
+    assert storage.read(str(path), 8, 8) == bytes(range(8, 16))
+    assert opened == [str(path)] * 2 and not failures
+    failures += [errno.EIO] * 3
+    with pytest.raises(OSError, match=r"shard.tar: bytes 8 to 16: not read in 3 attempts.*no answer"):
+        storage.read(str(path), 8, 8)
 
 
 def test_pauses_double_at_random_length_and_end() -> None:
