@@ -102,6 +102,7 @@ def save_checkpoint(
         **state,
         "layout": _layout(parallel),
         "has_optimizer": optimizer is not None,
+        "dtype": _dtype(chunks),
         "fp8_amax_history_len": _history_len(chunks),
     }
     _seal(partial, model=model, vocabulary=vocabulary, state=facts)
@@ -156,6 +157,12 @@ def load_checkpoint(
         raise ValueError(
             f"{folder}: parallel.use_distributed_optimizer={state['layout']['use_distributed_optimizer']} there, "
             f"{parallel.use_distributed_optimizer} in this run; a resumed run must keep it"
+        )
+    theirs, here = state.get("dtype"), _dtype(chunks)
+    if theirs is not None and theirs != here:  # master weights exist beside bfloat16 alone
+        raise ValueError(
+            f"{folder}: precision.dtype={theirs} there, {here} in this run; resume with {theirs}, or start a new run "
+            "from it with model.base"
         )
     history, ours = state.get("fp8_amax_history_len", 0), _history_len(chunks)
     if ours and history != ours:
@@ -260,6 +267,12 @@ def _into_chunks(loaded: Mapping[str, Any], chunks: Sequence[nn.Module]) -> None
             if name.endswith(_FP8_STATE)
         }
         own.load_state_dict(kept | loaded[f"model{index}"])
+
+
+def _dtype(chunks: Sequence[nn.Module]) -> str | None:
+    """Number format of the weights as in `precision.dtype`; None without weights."""
+    first = next((weight for chunk in chunks for weight in chunk.parameters()), None)
+    return None if first is None else str(first.dtype).removeprefix("torch.")
 
 
 def _history_len(chunks: Sequence[nn.Module]) -> int:

@@ -26,6 +26,7 @@ from megatron_speech.data.plan_change import require_same_plan
 from megatron_speech.data.plan_table import describe
 from megatron_speech.data.quarantine import Quarantine
 from megatron_speech.data.storage.place import Places, local_folder
+from megatron_speech.model.builder import to_transformer_config
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.parallel.replica import Replica
@@ -63,20 +64,18 @@ def _pretrain(
     if _is_done(config, outline):
         return
     checkpoint = run_folder.checkpoint_to_resume(config.folder, config.checkpoint)
-    consumed = 0
     if checkpoint is not None:
-        stored = read_state(checkpoint)
-        _require_same_plan(config, stored, outline.plan)
-        consumed = stored["consumed_samples"]
+        _require_same_plan(config, read_state(checkpoint), outline.plan)
     _check_weights(config, outline, checkpoint)
     logger.info("%s: %d samples, %s", config.folder, outline.plan.num_samples, outline.layout.describe())
 
     groups.initialize(outline.layout, seed=config.train.seed, rank=rank, init_method=init_method)
     try:
         places = Places(config.data.reader)
-        together(lambda: _prepare_folder(config, outline.plan, places, consumed=consumed))
         engine = build_engine(config, vocabulary=outline.vocabulary, load_base=checkpoint is None)
         state = _state_to_start_from(config, engine, checkpoint)
+        # All that can refuse has spoken: only now is the run folder written to.
+        together(lambda: _prepare_folder(config, outline.plan, places, consumed=state.consumed_samples))
         run = _assemble(config, outline, engine, places, state)
         with closing(run.log):
             state = train(run, state, stop_request)
@@ -103,6 +102,7 @@ def _outline(config: PretrainConfig, world_size: int) -> Outline:
     layout.check_model(config.model, vocabulary=vocabulary)
     for size in config.train.batch_sizes:
         layout.num_microbatches(global_batch_size=size, micro_batch_size=config.train.micro_batch_size)
+    to_transformer_config(config.model, parallel=config.parallel, precision=config.precision)
     return Outline(
         layout=layout,
         vocabulary=vocabulary,

@@ -20,6 +20,8 @@ from tests.ranks import run_ranks
 from tests.toy_runs import MODEL, SEQ_LENGTH, VOCABULARY, make_config, make_sources
 
 SHARDED = ParallelConfig(use_distributed_optimizer=True)
+SHARDING_RULE = r"parallel.use_distributed_optimizer=True there, False in this run"
+DTYPE_RULE = r"step_1: precision.dtype=bfloat16 there, float32 in this run; resume with bfloat16, or start a new run"
 STEPS = 7  # checkpoints after 3, 6 and 7
 PIPELINE = ParallelConfig(pipeline_model_parallel_size=2)
 UNEVEN = dataclasses.replace(PIPELINE, virtual_pipeline_model_parallel_size=2, pipeline_model_parallel_layout="E|t|t|L")
@@ -148,14 +150,19 @@ def test_signal_to_one_rank_saves_on_all_and_leaves_quietly(tmp_path: Path, sour
     assert json.loads((config.folder / "done.json").read_text())["steps"] == STEPS
 
 
-def test_resume_with_another_optimizer_sharding_is_refused_on_all_ranks(tmp_path: Path, sources: Any) -> None:
+def test_resume_with_another_optimizer_sharding_or_dtype_is_refused_on_all_ranks(tmp_path: Path, sources: Any) -> None:
     config = make_config(tmp_path / "run", sources, steps=3, parallel=SHARDED)
     run_ranks(_check_trains, 2, dataclasses.replace(config, train=dataclasses.replace(config.train, stop_at_step=1)))
-    run_ranks(_check_refused, 2, _resumed(dataclasses.replace(config, parallel=ParallelConfig())))
+    before = _folder(config)
+    run_ranks(_check_refused, 2, _resumed(dataclasses.replace(config, parallel=ParallelConfig())), SHARDING_RULE)
+    other = dataclasses.replace(config, precision=PrecisionConfig(dtype="float32"))
+    run_ranks(_check_refused, 2, _resumed(other), DTYPE_RULE)
+    assert _folder(config) == before  # a refused resume leaves the folder alone
 
 
-def test_a_full_disk_at_rank_0_is_an_error_of_all_ranks(tmp_path: Path) -> None:
-    run_ranks(_check_full_disk, 2, tmp_path / "step_1")
+def _folder(config: PretrainConfig) -> dict[str, str]:
+    """Contents of the files beside the checkpoints and logs."""
+    return {path.name: path.read_text() for path in config.folder.iterdir() if path.is_file()}
 
 
 def _resumed(config: PretrainConfig) -> PretrainConfig:
@@ -233,8 +240,8 @@ def _check_other_plan_is_refused(rank: int, world_size: int, init_method: str, c
         _check_trains(rank, world_size, init_method, config)
 
 
-def _check_refused(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
-    with pytest.raises(ValueError, match=r"parallel.use_distributed_optimizer=True there, False in this run"):
+def _check_refused(rank: int, world_size: int, init_method: str, config: PretrainConfig, rule: str) -> None:
+    with pytest.raises(ValueError, match=rule):
         _check_trains(rank, world_size, init_method, config)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from megatron_speech.config.data import DataConfig, SourceConfig
+from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.config.parse import dump_yaml
 from megatron_speech.config.training import CheckpointConfig, LoggingConfig, OptimizerConfig, TrainConfig
 from megatron_speech.parallel.layout import ParallelLayout
@@ -49,6 +52,24 @@ def test_a_refused_start_leaves_the_folder_alone(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         pretrain(config, world=(0, 1))
     assert not (config.folder / "config.yaml").exists()
+
+
+ON_GPUS: dict[str, dict[str, Any]] = {
+    "gradient_accumulation_fusion": {"parallel": ParallelConfig(gradient_accumulation_fusion=True)},
+    "fp8": {"precision": PrecisionConfig(fp8="hybrid")},
+}
+
+
+@pytest.mark.parametrize("key", ON_GPUS)
+def test_what_the_machine_lacks_is_refused_before_anything_is_written(tmp_path: Path, key: str) -> None:
+    from megatron_speech.training.run import pretrain
+
+    if torch.cuda.is_available():
+        pytest.skip("the refusal is for machines without a GPU")
+    config = dataclasses.replace(make_config(tmp_path / "run", make_sources(tmp_path)), **ON_GPUS[key])
+    with pytest.raises(ValueError, match=rf"{key}=.* needs .*GPU"):
+        pretrain(config, world=(0, 2))  # refused before the other rank is waited for
+    assert not config.folder.exists()
 
 
 @pytest.mark.parametrize(
