@@ -21,6 +21,7 @@ from megatron_speech.training.metrics import MetricsLog
 from megatron_speech.training.reading import Reading
 from megatron_speech.training.run_folder import note_saved
 from megatron_speech.training.schedule import batch_size, learning_rate, steps
+from megatron_speech.training.settings import deciding_settings
 from megatron_speech.training.signals import StopRequest
 from megatron_speech.training.state import TrainState
 from megatron_speech.training.step import Engine, train_step
@@ -124,7 +125,11 @@ def _save(run: Run, state: TrainState) -> None:
         model=run.config.model,
         vocabulary=run.engine.vocabulary,
         parallel=run.config.parallel,
-        state={**state.to_json(), "plan": run.plan.fingerprint},
+        state={
+            **state.to_json(),
+            "plan": run.plan.fingerprint,
+            "settings": deciding_settings(run.config),
+        },
     )
     on_rank_zero(lambda: note_saved(run.config.folder, state.step))
     on_rank_zero(lambda: keep_newest(checkpoints, run.config.checkpoint.keep_last))

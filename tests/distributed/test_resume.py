@@ -16,6 +16,7 @@ import pytest
 from megatron_speech.config.data import LossConfig, ShareConfig, StageConfig
 from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.config.training import BatchRampConfig, CheckpointConfig, PretrainConfig
+from megatron_speech.training.schedule import learning_rate
 from tests.ranks import run_ranks
 from tests.toy_runs import MODEL, SEQ_LENGTH, VOCABULARY, make_config, make_sources
 
@@ -158,6 +159,32 @@ def test_resume_with_another_optimizer_sharding_or_dtype_is_refused_on_all_ranks
     other = dataclasses.replace(config, precision=PrecisionConfig(dtype="float32"))
     run_ranks(_check_refused, 2, _resumed(other), DTYPE_RULE)
     assert _folder(config) == before  # a refused resume leaves the folder alone
+
+
+@pytest.mark.parametrize(("rows", "read"), [(2, [4, 8, 10, 12, 14, 16]), (8, [4, 8, 16])])
+def test_run_that_changes_its_batch_reads_the_same_rows_and_says_what_changed(
+    tmp_path: Path, sources: Any, rows: int, read: list[int]
+) -> None:
+    whole = make_config(tmp_path / "run", sources, steps=4, precision=PrecisionConfig(dtype="float32"))
+    stopped = dataclasses.replace(whole, train=dataclasses.replace(whole.train, stop_at_step=2))
+    changed = dataclasses.replace(
+        whole,
+        train=dataclasses.replace(whole.train, global_batch_size=rows),
+        optimizer=dataclasses.replace(whole.optimizer, adam_beta1=0.8),
+    )
+    run_ranks(_check_trains, 1, stopped)
+    run_ranks(_check_trains, 1, _resumed(changed))
+    history, plan = _history(whole), json.loads((whole.folder / "plan.json").read_text())
+    assert [record["consumed_samples"] for record in history] == read and plan["num_samples"] == read[-1]
+    rates = [learning_rate(upto, config=whole.optimizer, total=read[-1]) for upto in read]
+    assert [record["lr"] for record in history] == pytest.approx(rates)
+    log = (whole.folder / "logs/rank_0.log").read_text()
+    warnings = [line.partition("from here on ")[2] for line in log.splitlines() if " WARNING " in line]
+    assert warnings == ["optimizer.adam_beta1: 0.9 -> 0.8", f"train.global_batch_size: 4 -> {rows}"]
+
+
+def test_a_full_disk_at_rank_0_is_an_error_of_all_ranks(tmp_path: Path) -> None:
+    run_ranks(_check_full_disk, 2, tmp_path / "step_1")
 
 
 def _folder(config: PretrainConfig) -> dict[str, str]:
