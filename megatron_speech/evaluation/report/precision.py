@@ -8,7 +8,10 @@ float32 beside bfloat16. Price: one run each, so no interval can be given.
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from megatron_speech.artifact import read_json, write_atomic
 from megatron_speech.config.precision_report import PrecisionReportConfig
@@ -18,6 +21,8 @@ from megatron_speech.evaluation.report.facts import Facts, RunFolder, count, dec
 log = logging.getLogger(__name__)
 
 MODALITIES = ("text", "speech")
+LEARNING = ("model", "data", "optimizer", "train")
+NOT_LEARNING = ("data.reader", "train.stop_at_step")
 PARTS = ("speech rows", "text rows", "layers")
 
 
@@ -27,6 +32,9 @@ def write_precision_report(config: PrecisionReportConfig) -> None:
     runs = {name: _finished(folder, name) for name in config.runs}
     for name, done in runs.items():
         _require_same_rows(name, done, runs[config.baseline])
+        _require_alike(config.folder, name, config.baseline)
+    if config.last_steps > (steps := runs[config.baseline]["steps"]):
+        raise ValueError(f"last_steps={config.last_steps} is more than the {steps} steps of the runs; lower it")
     metrics = {name: folder.lines(f"{name}/metrics.jsonl") for name in config.runs}
     errors = folder.facts(str(config.gradients))
     differences = {
@@ -64,6 +72,26 @@ def _require_same_rows(name: str, done: dict[str, Any], baseline: dict[str, Any]
         )
 
 
+def _require_alike(folder: Path, name: str, baseline: str) -> None:
+    """Refuse a run whose model, data, optimizer or budget is another; how rows are read does not count."""
+    ours, theirs = (_learning(folder / each / "config.yaml") for each in (name, baseline))
+    for key in theirs | ours:
+        if ours.get(key) != theirs.get(key):
+            raise ValueError(
+                f"run {name}: {key}={ours.get(key)}, but {theirs.get(key)} in the baseline {baseline}; compare runs "
+                "that differ in precision alone"
+            )
+
+
+def _learning(path: Path) -> dict[str, Any]:
+    """What a run learns and from what, by dotted key."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: restore the run's configuration, or leave the run out of runs")
+    sections = yaml.safe_load(path.read_text())
+    found = {f"{section}.{key}": value for section in LEARNING for key, value in sections.get(section, {}).items()}
+    return {key: value for key, value in found.items() if key not in NOT_LEARNING}
+
+
 def _opening(baseline: dict[str, Any], errors: Facts) -> list[str]:
     tokens = baseline["tokens"]
     return prose(f"""{count(baseline["steps"])} steps on {count(tokens["text"])} text and {count(tokens["speech"])}
@@ -83,7 +111,7 @@ def _losses(
     config: PrecisionReportConfig, runs: dict[str, dict[str, Any]], metrics: dict[str, list[dict[str, Any]]]
 ) -> list[str]:
     header = ["precision", *(f"{modality}, {what}" for modality in MODALITIES for what in ("training", "held out"))]
-    last, rows = min(config.last_steps, runs[config.baseline]["steps"]), []
+    last, rows = config.last_steps, []
     for name in config.runs:
         row = [f"**{name}**" if name == config.baseline else name]
         for modality in MODALITIES:

@@ -12,6 +12,13 @@ from megatron_speech.evaluation.report.precision import write_precision_report
 
 SHIFTS = {"float32": -0.001, "bfloat16": 0.0, "delayed": 0.5}
 
+CONFIG = {
+    "model": {"hidden_size": 32, "megatron": {}},
+    "data": {"seed": 1, "reader": {"threads": 1}},
+    "optimizer": {"lr": 1e-3},
+    "train": {"tokens": 3000, "stop_at_step": None},
+}
+
 
 def _make(folder: Path) -> None:
     for name, shift in SHIFTS.items():
@@ -30,6 +37,7 @@ def _make(folder: Path) -> None:
             "validation": {"interleaved": {"text": 4 + shift, "speech": 5 - shift}},
         }
         (run / "done.json").write_text(json.dumps(done))
+        (run / "config.yaml").write_text(json.dumps({**CONFIG, "folder": name, "precision": {"fp8": name}}))
     error = {"relative_error": 0.1234, "cosine": 0.99}
     facts = {
         "step": 10,
@@ -61,6 +69,28 @@ def test_runs_over_other_rows_are_refused(tmp_path: Path) -> None:
         write_precision_report(PrecisionReportConfig(folder=tmp_path, runs=list(SHIFTS)))
 
 
+@pytest.mark.parametrize(("section", "key"), [("model", "hidden_size"), ("optimizer", "lr"), ("train", "seed")])
+def test_runs_that_differ_in_more_than_precision_are_refused(tmp_path: Path, section: str, key: str) -> None:
+    _make(tmp_path)
+    other = {**CONFIG, section: {**CONFIG[section], key: 64}}
+    (tmp_path / "delayed/config.yaml").write_text(json.dumps(other))
+    with pytest.raises(ValueError, match=rf"run delayed: {section}.{key}=64, but .* in the baseline bfloat16; compare"):
+        write_precision_report(PrecisionReportConfig(folder=tmp_path, runs=list(SHIFTS), last_steps=3))
+
+
+def test_how_rows_are_read_and_when_a_run_paused_may_differ(tmp_path: Path) -> None:
+    _make(tmp_path)
+    data, train = {**CONFIG["data"], "reader": {"threads": 4}}, {**CONFIG["train"], "stop_at_step": 5}
+    (tmp_path / "delayed/config.yaml").write_text(json.dumps({**CONFIG, "data": data, "train": train}))
+    write_precision_report(PrecisionReportConfig(folder=tmp_path, runs=list(SHIFTS), last_steps=3))
+
+
+def test_more_last_steps_than_there_are_is_refused(tmp_path: Path) -> None:
+    _make(tmp_path)
+    with pytest.raises(ValueError, match="last_steps=11 is more than the 10 steps of the runs"):
+        write_precision_report(PrecisionReportConfig(folder=tmp_path, runs=list(SHIFTS), last_steps=11))
+
+
 def test_an_unfinished_run_is_named(tmp_path: Path) -> None:
     _make(tmp_path)
     with pytest.raises(FileNotFoundError, match="run tensorwise is not finished"):
@@ -69,7 +99,9 @@ def test_an_unfinished_run_is_named(tmp_path: Path) -> None:
 
 def test_gradients_may_be_missing(tmp_path: Path) -> None:
     _make(tmp_path)
-    write_precision_report(PrecisionReportConfig(folder=tmp_path, runs=list(SHIFTS), gradients=Path("none")))
+    write_precision_report(
+        PrecisionReportConfig(folder=tmp_path, runs=list(SHIFTS), last_steps=3, gradients=Path("none"))
+    )
     assert "Not measured." in (tmp_path / "report.md").read_text()
 
 
