@@ -37,5 +37,7 @@ class ConvertToHfConfig:
     """Largest safetensors file, in 10**9 bytes; a larger model gets several and an index."""
 
     def __post_init__(self) -> None:
-        if self.max_shard_gb <= 0:
-            raise ValueError(f"max_shard_gb={self.max_shard_gb} must be above 0; 5 is transformers' default")
+        if not 0 < self.max_shard_gb <= 1e6:  # true for nan too
+            raise ValueError(
+                f"max_shard_gb={self.max_shard_gb} must be above 0 and at most 1e6; 5 is transformers' default"
+            )

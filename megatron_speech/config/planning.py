@@ -19,3 +19,9 @@ class PlanParametersConfig(PretrainConfig):
     """The embedding has a multiple of this many rows."""
     check: bool = False
     """Let megatron-core build every rank's model, without memory, and compare; takes seconds and imports torch."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, low in (("num_text_ids", 1), ("num_speech_ids", 0), ("padding_multiple", 1)):
+            if not low <= getattr(self, name) <= 1e9:
+                raise ValueError(f"{name}={getattr(self, name)} must lie in {low} to 1e9; correct it")

@@ -32,6 +32,10 @@ class GradientErrorConfig:
         for name, low in (("micro_batch_size", 1), ("warm_up", 0), ("passes", 1)):
             if getattr(self, name) < low:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least {low}; raise it")
+        if not any(source.weight > 0 for source in self.data.sources.values()):
+            raise ValueError(
+                "data.sources needs at least one source with a weight above 0; name a folder of packed shards"
+            )
         if not self.precisions:
             raise ValueError("precisions is empty; name at least one number format to compare with float32")
 

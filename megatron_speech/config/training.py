@@ -47,6 +47,11 @@ class OptimizerConfig:
         ):
             if not low <= getattr(self, name) <= high:  # false for nan too
                 raise ValueError(f"optimizer.{name}={getattr(self, name)} must lie in {low:g} to {high:g}; correct it")
+        for name in ("adam_beta1", "adam_beta2"):
+            if getattr(self, name) == 1:
+                raise ValueError(f"optimizer.{name}=1 would never learn: it must be below 1; 0.9 and 0.95 are usual")
+        if self.adam_eps == 0:
+            raise ValueError("optimizer.adam_eps=0 divides by 0 where a gradient is 0: it must be above 0; use 1e-8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +94,9 @@ class TrainConfig:
         for name in ("tokens", "stop_at_step"):
             if getattr(self, name) is not None:
                 _at_least("train", self, **{name: 1})
+        for name in ("tokens", "stop_at_step", "global_batch_size", "micro_batch_size"):
+            if (getattr(self, name) or 0) > 1e15:  # as data.stages
+                raise ValueError(f"train.{name}={getattr(self, name)} must be at most 1e15; lower it")
         if self.global_batch_size % self.micro_batch_size:
             raise ValueError(
                 f"train.global_batch_size={self.global_batch_size} must be a multiple of "
