@@ -52,5 +52,5 @@ run tensorwise pretrain pretrain --folder tensorwise --train.tokens $tokens "${f
 run blockwise pretrain pretrain --folder blockwise --train.tokens $tokens "${fp8[@]}" e4m3 --precision.fp8_recipe blockwise
 
 run gradients gradient_error gradients
-run report precision_report report
+run report precision_report report --last_steps $((steps < 50 ? steps : 50))
 echo "report: $run_dir/report.md"
