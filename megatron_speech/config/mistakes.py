@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from megatron_speech.config.given import Load, Word
 
 
@@ -46,11 +48,15 @@ def _in_section(schema: Any, values: Mapping[str, Any], prefix: str, load: Load)
 def _in_value(kind: Any, value: Any, key: str, load: Load, suffix: str = "") -> Iterator[str]:
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         kinds = [each for each in typing.get_args(kind) if each is not types.NoneType]
-        if len(kinds) == 1 and (load(str(value)) if isinstance(value, Word) else value) is not None:
+        if len(kinds) == 1 and not (isinstance(value, Word) and _is_null(value, load)) and value is not None:
             yield from _in_value(kinds[0], value, key, load, " or null")
         return
     if isinstance(value, Word) and kind not in (str, Path):
-        value = load(str(value))
+        try:
+            value = load(str(value))
+        except yaml.YAMLError:
+            yield f"{key}={_shown(str(value))} must be {_rule(kind)}{suffix}; correct it"
+            return
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
         yield from _in_section(kind, value, f"{key}.", load)
@@ -62,6 +68,14 @@ def _in_value(kind: Any, value: Any, key: str, load: Load, suffix: str = "") -> 
             yield from _in_value(args[0], entry, f"{key}[{index}]", load)
     elif not _fits(kind, value):
         yield f"{key}={_shown(value)} must be {_rule(kind)}{suffix}; correct it"
+
+
+def _is_null(word: Word, load: Load) -> bool:
+    """Whether a word says null; text that is no YAML is text."""
+    try:
+        return load(str(word)) is None
+    except yaml.YAMLError:
+        return False
 
 
 def _fits(kind: Any, value: Any) -> bool:

@@ -47,6 +47,8 @@ class _Whole:
     """A choice."""
     voices: tuple[str, ...] = ()
     """Names."""
+    note: str | None = None
+    """Text."""
     inner: _Inner = field(default_factory=_Inner)
     """Nested deeper."""
 
@@ -109,7 +111,7 @@ def test_files_then_overrides(tmp_path: Path):
         ("whole: {path: a, inner: {size: x}}", "whole.inner.size=x must be an integer; correct it"),
         ("whole: {path: a, inner: {size: 0}}", "size=0 must be at least 1; raise it"),
         ("whole: {kind: b}", "whole.path is missing; it has no default, give it"),
-        ("whole: 3", "whole=3 must be a section with the keys path, kind, voices, inner or null; correct it"),
+        ("whole: 3", "whole=3 must be a section with the keys path, kind, voices, note, inner or null; correct it"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, named: str):
@@ -125,6 +127,10 @@ def test_mistakes_are_one_line_and_status_2(tmp_path: Path, capsys: pytest.Captu
         (["--by_name.x.size", "y"], "by_name.x.size=y must be an integer; correct it"),
         (["--inne.size", "2"], "inne: no such key; did you mean 'inner'?"),
         (["--inner.weight", "null", "--inner.size", "1.5"], "inner.size=1.5 must be an integer; correct it"),
+        (["--inner.size", "["], "inner.size=[ must be an integer; correct it"),
+        (["--inner.weight", "%x"], "inner.weight=%x must be a number or null; correct it"),
+        (["--by_name", "{a"], "by_name={a must be a mapping of names to values; correct it"),
+        (["--whole.note", "|x"], "whole.path is missing; it has no default, give it"),
         (["--inner.size"], "argument --inner.size: expected one argument; see --help for the rule"),
     ],
 )
@@ -132,6 +138,10 @@ def test_overrides_are_told_their_mistakes_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], args: list[str], named: str
 ):
     assert _error(capsys, tmp_path, "folder: a\n", *args) == f"error: {named}"
+
+
+def test_text_that_is_no_yaml_is_text(tmp_path: Path):
+    assert _parse(tmp_path, "folder: a\nwhole: {path: a}\n", "--whole.note", "|x%[").whole.note == "|x%["
 
 
 def test_a_missing_key_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
