@@ -93,12 +93,19 @@ def _tensors(folder: Path) -> dict[str, _Stored]:
             if name in found:
                 raise ValueError(f"{file} and {found[name].file.name} both hold {name}; download the folder again")
             found[name] = _Stored(file, shape)
+    # Buffers that old exports saved beside the weights and that follow from the configuration.
+    kept = {name: stored for name, stored in found.items() if not name.endswith("rotary_emb.inv_freq")}
     if (folder / INDEX).is_file():
-        for name, file_name in _weight_map(folder).items():
+        weight_map = _weight_map(folder)
+        for name, file_name in weight_map.items():
             if name not in found or found[name].file.name != file_name:
                 raise ValueError(f"{folder / INDEX}: {name} is not in {file_name}; download the folder again")
-    # Buffers that old exports saved beside the weights and that follow from the configuration.
-    return {name: stored for name, stored in found.items() if not name.endswith("rotary_emb.inv_freq")}
+        for name, stored in kept.items():
+            if name not in weight_map:
+                raise ValueError(
+                    f"{folder / INDEX} does not know {name} of {stored.file.name}; download the folder again"
+                )
+    return kept
 
 
 def _header(path: Path) -> dict[str, Shape]:

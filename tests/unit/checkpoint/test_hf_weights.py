@@ -124,6 +124,17 @@ def test_a_wrong_index_is_refused(tmp_path: Path, change: dict[str, Any], messag
         HuggingFaceWeights(tmp_path)
 
 
+def test_a_tensor_that_the_index_does_not_know_is_refused(tmp_path: Path) -> None:
+    weight_map, index = sharded(tmp_path), tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    held = {"t2": torch.zeros(2), "model.layers.0.rotary_emb.inv_freq": torch.zeros(2)}
+    save_file(held, tmp_path / "part-2.safetensors")
+    assert HuggingFaceWeights(tmp_path).shapes == {"t1": (2,), "t2": (2,)}
+    save_file({**held, "t3": torch.zeros(2)}, tmp_path / "part-2.safetensors")
+    with pytest.raises(ValueError, match=r"does not know t3 of part-2.safetensors"):
+        HuggingFaceWeights(tmp_path)
+
+
 def test_a_tensor_in_two_files_is_refused(tmp_path: Path) -> None:
     weight_map = sharded(tmp_path)
     save_file({"t1": torch.zeros(2), "t2": torch.zeros(2)}, tmp_path / "part-2.safetensors")
