@@ -154,10 +154,11 @@ class PrecisionConfig:
                     "change the shape, the layout or the recipe"
                 )
         if self.first_last_layers_bf16:
-            per_stage = model.num_layers // parallel.pipeline_model_parallel_size
+            # megatron-core's own limit, whatever pipeline_model_parallel_layout puts on a stage.
+            stages = parallel.pipeline_model_parallel_size
             most = max(self.num_layers_at_start_in_bf16, self.num_layers_at_end_in_bf16)
-            if most > per_stage:
+            if most > model.num_layers // stages:
                 raise ValueError(
-                    f"precision keeps {most} first or last layers in bfloat16, but a pipeline stage holds {per_stage}; "
-                    "lower num_layers_at_start_in_bf16 or num_layers_at_end_in_bf16"
+                    f"precision keeps {most} first or last layers in bfloat16, more than {model.num_layers} layers / "
+                    f"{stages} pipeline stages; lower num_layers_at_start_in_bf16 or num_layers_at_end_in_bf16"
                 )

@@ -64,7 +64,15 @@ def test_what_fits_is_accepted(recipe: str) -> None:
                 "precision": {"first_last_layers_bf16": True, "num_layers_at_end_in_bf16": 3},
                 "parallel": {"pipeline_model_parallel_size": 2},
             },
-            "keeps 3 first or last layers in bfloat16, but a pipeline stage holds 2",
+            "keeps 3 first or last layers in bfloat16, more than 4 layers / 2 pipeline stages",
+        ),
+        (
+            "tensorwise",
+            {
+                "precision": {"first_last_layers_bf16": True, "num_layers_at_start_in_bf16": 3},
+                "parallel": {"pipeline_model_parallel_size": 2, "pipeline_model_parallel_layout": "Ettt|tL"},
+            },
+            "keeps 3 first or last layers in bfloat16, more than 4 layers / 2 pipeline stages",
         ),
     ],
 )
