@@ -52,6 +52,10 @@ class OptimizerConfig:
                 raise ValueError(f"optimizer.{name}=1 would never learn: it must be below 1; 0.9 and 0.95 are usual")
         if self.adam_eps == 0:
             raise ValueError("optimizer.adam_eps=0 divides by 0 where a gradient is 0: it must be above 0; use 1e-8")
+        if self.min_lr > self.lr and self.lr_decay_style != "constant":
+            raise ValueError(
+                f"optimizer.min_lr={self.min_lr:g} exceeds optimizer.lr={self.lr:g}, from which it decays; lower it"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

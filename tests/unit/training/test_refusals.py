@@ -91,6 +91,13 @@ def test_nonsense_numbers_are_refused(schema: type, values: dict[str, float]) ->
         schema(**values)
 
 
+def test_a_rate_cannot_decay_upwards() -> None:
+    with pytest.raises(ValueError, match=r"optimizer\.min_lr=6e-05 exceeds optimizer\.lr=6e-06, from which it decays"):
+        OptimizerConfig(lr=6e-6, min_lr=6e-5)
+    OptimizerConfig(lr=6e-6, min_lr=6e-6)
+    OptimizerConfig(lr=1e-6, lr_decay_style="constant")
+
+
 def test_sources_of_two_vocabularies_are_refused_by_name_and_key(tmp_path: Path) -> None:
     from megatron_speech.training.run import shared_vocabulary
 
