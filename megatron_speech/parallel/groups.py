@@ -20,8 +20,19 @@ from megatron_speech.platform.device import device
 
 
 def world_from_environment() -> tuple[int, int]:
-    """(rank, world size) as torchrun set them; (0, 1) for a process started alone."""
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    """(rank, world size) as torchrun set them; (0, 1) for a process started alone. ValueError if they are none."""
+    rank, size = _number("RANK", default=0, least=0), _number("WORLD_SIZE", default=1, least=1)
+    if rank >= size:
+        raise ValueError(f"RANK={rank} is not below WORLD_SIZE={size}; start with torchrun or srun, or unset both")
+    return rank, size
+
+
+def _number(name: str, *, default: int, least: int) -> int:
+    """An environment variable as torchrun sets it."""
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal() or int(text) < least:
+        raise ValueError(f"{name}={text} in the environment must be a number of at least {least}; unset it")
+    return int(text)
 
 
 def initialize(
