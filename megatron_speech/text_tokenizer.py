@@ -13,6 +13,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import orjson
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from megatron_speech.artifact import fingerprint_files, read_json
@@ -150,10 +151,10 @@ def _byte_characters() -> list[str]:
 
 def _without_added_tokens(tokenizer: Tokenizer) -> Tokenizer:
     """A copy that takes the spelling of any added token for ordinary text."""
-    values = json.loads(tokenizer.to_str())
+    values = orjson.loads(tokenizer.to_str())
     for token in values["added_tokens"]:
         token["special"] = True  # encode_special_tokens spares only those marked so
-    copy = Tokenizer.from_str(json.dumps(values))
+    copy = Tokenizer.from_str(orjson.dumps(values).decode())
     copy.encode_special_tokens = True
     copy.no_truncation()
     copy.no_padding()
@@ -164,11 +165,11 @@ def _read(path: Path) -> Tokenizer:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; a tokenizer folder holds a tokenizer.json")
     try:
-        json.loads(path.read_text())
+        orjson.loads(content := path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path}: not JSON ({error}); restore the tokenizer") from error
     try:
-        return Tokenizer.from_file(str(path))
+        return Tokenizer.from_buffer(content)
     except Exception as error:
         raise ValueError(f"{path}: no tokenizer in it ({error}); restore the tokenizer") from error
 

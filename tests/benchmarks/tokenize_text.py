@@ -42,13 +42,13 @@ def main() -> None:
 def measure(folder: Path, corpus: Path | None, vocabulary: Path | None, *, short: bool) -> dict[str, object]:
     """Medians of both sides."""
     if corpus is None:
-        corpus = made_up_corpus(folder / "corpus.jsonl", documents=200 if short else 8000)
+        corpus = made_up_corpus(folder / "corpus.jsonl", documents=40 if short else 1500)
     corpora = {"web": TextCorpusConfig(path=corpus)}
     if vocabulary is None:
         vocab_size = 1000 if short else 8000
         train_text_tokenizer(
             TrainTextTokenizerConfig(
-                corpora=corpora, output=folder / "t", vocab_size=vocab_size, test_documents=20, sample_documents=2000
+                corpora=corpora, output=folder / "t", vocab_size=vocab_size, test_documents=10, sample_documents=500
             )
         )
         vocabulary = folder / "vocabulary"
@@ -93,13 +93,13 @@ def cpu_seconds(work: Callable[[], None]) -> float:
 
 
 def made_up_corpus(path: Path, *, documents: int) -> Path:
-    """Documents of words whose frequencies fall as in language."""
+    """Documents as long as web pages, of words whose frequencies fall as in language."""
     rng = random.Random(0)
     words = ["".join(rng.choice("etaoinshrdlucmfwypvbgk") for _ in range(rng.randrange(2, 11))) for _ in range(20000)]
     weights = [1 / rank for rank in range(1, len(words) + 1)]
     with path.open("w") as file:
         for number in range(documents):
-            text = " ".join(rng.choices(words, weights, k=rng.randrange(50, 300)))
+            text = " ".join(rng.choices(words, weights, k=rng.randrange(100, 1300)))
             file.write(json.dumps({"id": f"d{number}", "text": text}) + "\n")
     return path
 

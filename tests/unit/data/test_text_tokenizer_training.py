@@ -51,7 +51,7 @@ def config_of(tmp_path: Path, kind: str = "bpe", **changes: object) -> TrainText
     lines = [{"id": str(n), "text": text} for n, text in enumerate(texts()) if text.strip()]
     corpus = TextCorpusConfig(path=write_jsonl(tmp_path / "corpus.jsonl", *lines), language="mul")
     config = TrainTextTokenizerConfig(
-        corpora={"toy": corpus}, output=tmp_path / kind, model_type=kind, vocab_size=310, test_documents=40, threads=1
+        corpora={"toy": corpus}, output=tmp_path / kind, model_type=kind, vocab_size=300, test_documents=40, threads=1
     )  # type: ignore[arg-type]
     return replace(config, **changes)  # type: ignore[arg-type]
 
@@ -64,10 +64,10 @@ def test_text_comes_back_through_vocabulary_and_shards(tmp_path: Path, kind: str
     build_vocabulary(VocabularyConfig(output=tmp_path / "v", text=str(tmp_path / kind), codebook_size=9))
     vocabulary, tokenizer = Vocabulary.load(tmp_path / "v"), TextTokenizer.load(tmp_path / "v")
     reference = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / kind / "tokenizer.model"))
-    assert vocabulary.num_text_ids == reference.vocab_size() == 310
-    assert (vocabulary.first_speech_id, vocabulary.size, vocabulary.padded_size) == (314, 323, 384)
+    assert vocabulary.num_text_ids == reference.vocab_size() == 300
+    assert (vocabulary.first_speech_id, vocabulary.size, vocabulary.padded_size) == (304, 313, 384)
     assert vocabulary.end_of_document == reference.eos_id()
-    assert tokenizer.backend.token_to_id("<|audio_0|>") == 314
+    assert tokenizer.backend.token_to_id("<|audio_0|>") == 304
 
     @settings(max_examples=150, deadline=None)
     @given(text=st.text(alphabet=st.characters(exclude_characters=SPACE, exclude_categories=["Cs"]), max_size=40))
