@@ -23,6 +23,8 @@ from megatron_speech.config.parse import to_dict
 from megatron_speech.provenance import made_by
 
 MANIFEST = "manifest.json"
+PARTIAL = ".partial"
+"""Ending of a folder that is being made."""
 
 
 @dataclass
@@ -69,10 +71,11 @@ def make_artifact(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) 
     resume); a partial folder of another identity is deleted first.
     """
     identity = _identity(kind, config, inputs)
-    partial = output.with_name(output.name + ".partial")
+    partial = output.with_name(output.name + PARTIAL)
     marker = partial / "identity.json"
     if partial.exists():
-        if not marker.is_file() and any(partial.iterdir()):
+        begun = [path for path in partial.iterdir() if path.name != f"{marker.name}.tmp"]
+        if not marker.is_file() and begun:
             raise FileExistsError(f"{partial} is in the way and was not made by this stage; move it, or remove it")
         if not marker.is_file() or read_json(marker) != identity:
             shutil.rmtree(partial)
@@ -80,11 +83,11 @@ def make_artifact(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) 
     write_atomic(marker, json.dumps(identity))
     draft = Draft(partial, licences=_inherited("licences", inputs), languages=_inherited("languages", inputs))
     yield draft
-    marker.unlink()
     terms = {"licences": sorted(draft.licences), "languages": sorted(draft.languages)}
     manifest = {**identity, **terms, "facts": to_dict(draft.facts), "made_by": made_by()}
     write_atomic(partial / MANIFEST, _text(manifest))
     partial.rename(output)
+    (output / marker.name).unlink()  # last: a kill before leaves a folder that is known as this stage's
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

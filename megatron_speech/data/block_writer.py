@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from megatron_speech.artifact import PARTIAL
 from megatron_speech.data.contents import MEMBERS, examine
-from megatron_speech.data.index import FolderIndex, ShardEntry
+from megatron_speech.data.index import FOLDER_INDEX, FolderIndex, ShardEntry
 from megatron_speech.data.sidecar import BLOCK, MEMBER, TAR_BLOCK, Kind, ShardIndex
 from megatron_speech.data.tar_blocks import header, member_info
 from megatron_speech.vocabulary import Vocabulary
@@ -47,9 +48,10 @@ class BlockWriter:
             raise ValueError(
                 f"name={name!r} must be 1 to 60 letters, digits, - or _ (it begins every shard's name); rename it"
             )
-        if (folder / "shards.json").exists():
+        if (folder / FOLDER_INDEX).exists() and folder.suffix != PARTIAL:
             raise FileExistsError(f"{folder} already holds finished shards; remove it or choose another output")
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / FOLDER_INDEX).unlink(missing_ok=True)  # of an attempt that was killed at its very end
         for stale in [*folder.glob(f"{name}-*.tar"), *folder.glob(f"{name}-*.mspx")]:  # of an attempt that failed
             stale.unlink()
         vocabulary.save(folder / "vocabulary.json")

@@ -122,7 +122,6 @@ class TokenShardWriter(PipelineStep):
                 log.info("%s; it is made again", difference)
                 shutil.rmtree(output)
             with make_artifact(output, kind=KIND, config=settings, inputs=inputs) as draft:
-                (draft.folder / "shards.json").unlink(missing_ok=True)  # of an attempt that was killed at its very end
                 draft.facts |= self._write(data, task, draft.folder, settings["name"])
 
     def _write(self, documents: Iterable[Document], task: TextTask, folder: Path, name: str) -> dict[str, Any]:

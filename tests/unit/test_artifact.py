@@ -139,3 +139,24 @@ def test_a_manifest_without_its_maker_keeps_its_identity(tmp_path: Path) -> None
     with make_artifact(tmp_path / "next", kind="toy", config={}, inputs=[made]):
         pass
     assert read_manifest(tmp_path / "next")["inputs"] == {str(made): fingerprint_files([made / "manifest.json"])}
+
+
+@pytest.mark.parametrize("last", ["identity.json.tmp", "manifest.json"])
+def test_a_kill_at_either_end_is_no_obstacle(tmp_path: Path, last: str) -> None:
+    """Killed while the mark of a folder was written, or when nothing but its final name was missing."""
+    partial = tmp_path / "made.partial"
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Path, "replace" if last.endswith("tmp") else "rename", die)
+        with make_artifact(tmp_path / "made", kind="test", config={}) as draft:
+            (draft.folder / "work").write_text("half")
+    assert (partial / last).exists()
+    with make_artifact(tmp_path / "made", kind="test", config={}) as draft:
+        (draft.folder / "work").write_text("whole")
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["manifest.json", "work"]

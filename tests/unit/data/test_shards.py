@@ -99,6 +99,9 @@ def test_no_documents_is_an_error_and_shards_are_never_overwritten(tmp_path: Pat
     folder = _written(tmp_path / "shards", [5])
     with pytest.raises(FileExistsError, match="already holds finished shards"):
         _written(folder, [5])
+    killed_at_its_end = folder.rename(tmp_path / "shards.partial")
+    _written(killed_at_its_end, [5, 7])
+    assert [len(document.tokens) for document in read_documents(killed_at_its_end)] == [5, 7]
 
 
 def test_bare_codes_may_use_id_zero(tmp_path: Path):
