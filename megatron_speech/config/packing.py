@@ -40,7 +40,7 @@ class PackConfig:
 
     def __post_init__(self) -> None:
         least_length = 2 if self.cut_speech_spans else 3  # a row must be able to end one token before a span
-        for name, least in (("seq_length", least_length), ("memory", 1 << 20), ("shard_tokens", 1)):
+        for name, least in (("seq_length", least_length), ("memory", 1 << 26), ("shard_tokens", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least {least}; raise it")
         if not self.inputs or len(set(self.inputs)) < len(self.inputs):

@@ -22,11 +22,11 @@ from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.parse import to_dict
 from megatron_speech.data.block_writer import BlockWriter
 from megatron_speech.data.document_folders import DocumentBlock, DocumentFolders
-from megatron_speech.data.layout import NOWHERE, Layout, Spans, best_fit, concat
+from megatron_speech.data.layout import NOWHERE, Spans, best_fit, concat
 from megatron_speech.data.row_block import cut_words, row_block
-from megatron_speech.data.rows import write_rows
+from megatron_speech.data.rows import RowBlock, write_rows
 from megatron_speech.data.shards import totals
-from megatron_speech.data.shuffle import DOCUMENT_BYTES, Buckets, Documents, num_buckets
+from megatron_speech.data.shuffle import DOCUMENT_BYTES, SHARE, Buckets, Documents, num_buckets
 from megatron_speech.data.spans import count_inside, speech_spans
 
 log = logging.getLogger(__name__)
@@ -74,14 +74,12 @@ def pack_documents(output: Path, config: PackConfig) -> dict[str, Any]:
         documents, tokens = _distribute(source, buckets, config)
         facts: Counter[str] = Counter()
         with tqdm(total=tokens, desc=f"pack {config.name}", unit="tok", unit_scale=True) as bar:
-            for batch, layout in _laid_out(buckets, source, config):
-                block = row_block(batch, layout, seq_length=config.seq_length, padding=vocabulary.end_of_document)
+            for block, cuts, cut_spans in _row_blocks(source, buckets, config):
                 write_rows(writer, block)
-                cuts = cut_words(batch, layout)
-                facts["rows"] += layout.num_rows
+                facts["rows"] += len(block.tokens)
                 facts["padding"] += block.tokens.size - int(block.used.sum())
-                facts["cuts"] += len(cuts)
-                facts["cut_spans"] += count_inside(batch.words, cuts, vocabulary)
+                facts["cuts"] += cuts
+                facts["cut_spans"] += cut_spans
                 bar.update(min(int(block.used.sum()), tokens - int(bar.n)))  # neighbouring rows may share a token
         fill = 1 - facts["padding"] / (facts["rows"] * config.seq_length)
         writer.facts.update(
@@ -96,7 +94,7 @@ def pack_documents(output: Path, config: PackConfig) -> dict[str, Any]:
 
 
 def _distribute(source: DocumentFolders, buckets: Buckets, config: PackConfig) -> tuple[int, int]:
-    """Bring all documents into their buckets, a quarter of the memory at a time; numbers of documents and tokens."""
+    """Bring all documents into their buckets, a share of the memory at a time; numbers of documents and tokens."""
     pending: list[DocumentBlock] = []
     size = documents = tokens = 0
     with tqdm(total=source.num_tokens, desc=f"shuffle {config.name}", unit="tok", unit_scale=True) as bar:
@@ -107,7 +105,7 @@ def _distribute(source: DocumentFolders, buckets: Buckets, config: PackConfig) -
             documents += len(held.length)
             tokens += int(held.length.sum()) + len(held.length)
             pending.append(held)
-            if size > config.memory // 4:
+            if size > config.memory // SHARE:
                 buckets.append(pending)
                 source.release()
                 pending, size = [], 0
@@ -137,19 +135,22 @@ def _without_overlong(block: DocumentBlock, source: DocumentFolders, config: Pac
     )
 
 
-def _laid_out(buckets: Buckets, source: DocumentFolders, config: PackConfig) -> Iterator[tuple[Documents, Layout]]:
-    """Batches of documents, each with the rows that can be laid out as soon as it is there."""
+def _row_blocks(source: DocumentFolders, buckets: Buckets, config: PackConfig) -> Iterator[tuple[RowBlock, int, int]]:
+    """All rows in order, and of each block how many end inside a document, and inside a speech span."""
+    vocabulary = source.vocabulary
     lay_out = concat if config.algorithm == "concat" else best_fit
     rest = Documents.none()
     for number in range(buckets.count):
         documents = buckets.read(number, after=rest, source=source)
         spans = NOWHERE
         if not config.cut_speech_spans:
-            first, last = speech_spans(documents.words, documents.begin, source.vocabulary)
+            first, last = speech_spans(documents.words, documents.begin, vocabulary)
             spans = Spans(first.tolist(), last.tolist())
         word = 0
         for layout in lay_out(documents.length, config.seq_length, spans=spans, last=number == buckets.count - 1):
-            yield documents, layout
+            cuts = cut_words(documents, layout)
+            block = row_block(documents, layout, seq_length=config.seq_length, padding=vocabulary.end_of_document)
+            yield block, len(cuts), count_inside(documents.words, cuts, vocabulary)
             word = layout.next_word
         rest = documents.rest(word)
         del documents, spans  # before the next ones are read

@@ -29,6 +29,9 @@ SEGMENT = np.dtype([("checksum", "<u8"), ("documents", "<i8"), ("words", "<i8")]
 """What a segment of a bucket begins with; its records and then its tokens follow."""
 DOCUMENT_BYTES = 128
 """Memory that a document is reckoned to take beside its tokens."""
+SHARE = 4
+"""A bucket, and what waits to be brought into buckets, takes this part of the memory: a bucket is there twice while it
+is sorted, and behind what the one before has left."""
 GATHER = 1 << 12
 """Documents that are copied at once; each costs 200 bytes while they are listed."""
 
@@ -140,8 +143,8 @@ class Buckets:
 
 
 def num_buckets(source: DocumentFolders, memory: int) -> int:
-    """So many that one takes a quarter of `memory`, for it is in memory twice while it is sorted."""
-    return 1 + 4 * (4 * source.num_tokens + DOCUMENT_BYTES * source.num_documents) // memory
+    """So many that each takes its share of `memory`."""
+    return 1 + (4 * source.num_tokens + DOCUMENT_BYTES * source.num_documents) // (memory // SHARE)
 
 
 def _records(block: DocumentBlock) -> Records:

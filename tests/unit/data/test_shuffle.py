@@ -78,7 +78,7 @@ def test_rows_depend_on_seed_and_documents_alone(tmp_path_factory: pytest.TempPa
 def test_memory_changes_no_byte(tmp_path: Path, algorithm: Any):
     source = _write(tmp_path / "documents", documents_of([20_000 + index for index in range(40)]), shard_tokens=200_000)
     folders = {}
-    for memory in (1 << 20, 1 << 30):
+    for memory in (1 << 26, 1 << 30):
         folders[memory] = tmp_path / str(memory)
         config = PackConfig(
             input=source,
@@ -88,9 +88,14 @@ def test_memory_changes_no_byte(tmp_path: Path, algorithm: Any):
             algorithm=algorithm,
             overlong="split",
         )
-        with mock.patch.object(Buckets, "append", autospec=True, side_effect=Buckets.append) as append:
+        with (
+            mock.patch("megatron_speech.data.packing.SHARE", 256),
+            mock.patch("megatron_speech.data.shuffle.SHARE", 256),
+            mock.patch.object(Buckets, "append", autospec=True, side_effect=Buckets.append) as append,
+            mock.patch.object(Buckets, "read", autospec=True, side_effect=Buckets.read) as read,
+        ):
             pack_documents(folders[memory], config)
-        assert (append.call_count > 1) == (memory == 1 << 20)
+        assert (append.call_count > 1) == (read.call_count > 1) == (memory == 1 << 26)
     few, much = (sorted(folder.iterdir()) for folder in folders.values())
     assert [path.name for path in few] == [path.name for path in much]
     assert all(one.read_bytes() == other.read_bytes() for one, other in zip(few, much, strict=True))
@@ -155,4 +160,4 @@ def test_a_killed_attempt_leaves_nothing_behind(tmp_path: Path):
     pack_folder(config)
     assert once == sorted(path.relative_to(config.output) for path in config.output.iterdir())
     assert all((tmp_path / "first" / name).read_bytes() == (config.output / name).read_bytes() for name in once)
-    pack_folder(PackConfig(**{**vars(config), "memory": 1 << 20}))  # is made: memory changes no row
+    pack_folder(PackConfig(**{**vars(config), "memory": 1 << 26}))  # is made: memory changes no row
