@@ -1,8 +1,8 @@
 """Read the rows that a plan names: no state but open files, so any sample can be read at any time.
 
 Read ahead with threads, not with worker processes: a row is 4 (S + 1) bytes out of a memory map, and sending it
-between processes would cost many times as much as reading it. Samples are looked up by the window: placing a thousand
-costs little more than placing one.
+between processes would cost many times as much as reading it. Samples are looked up by the window in which the order
+shuffles them: placing all of it costs little more than placing one.
 
 A damaged row is an error, unless there is a quarantine to note it in: then it keeps its place and its shape, made of
 end-of-document ids, which bear no loss. No other row moves, and none is read in its stead.
@@ -24,9 +24,6 @@ from megatron_speech.data.quarantine import Quarantine
 from megatron_speech.data.rows import RowFolder
 from megatron_speech.data.storage.place import Places, local_folder
 from megatron_speech.vocabulary import Vocabulary
-
-WINDOW = 1024
-"""Sample numbers that are located together."""
 
 
 class Reader:
@@ -75,13 +72,14 @@ class Reader:
 
     def _locate(self, number: int) -> tuple[int, int]:
         """(source, row in its folder)."""
-        window, within = divmod(number, WINDOW)
+        window, within = divmod(number, self.plan.order.window)
         sources, rows = self._window(window)
         return int(sources[within]), int(rows[within])
 
     def _located(self, window: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        first = window * WINDOW
-        return self.plan.locate_many(np.arange(first, min(first + WINDOW, self.plan.num_samples)))
+        size = self.plan.order.window
+        first = window * size
+        return self.plan.locate_many(np.arange(first, min(first + size, self.plan.num_samples)))
 
 
 def masked_row(vocabulary: Vocabulary, *, seq_length: int, source: int) -> Row:

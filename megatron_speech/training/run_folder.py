@@ -103,6 +103,8 @@ def read_plan(folder: Path, fingerprint: str) -> Plan:
     """The plan of that fingerprint which the run in `folder` follows or has followed."""
     for path in (folder / PLAN, folder / _superseded(fingerprint)):
         if path.is_file() and (values := read_json(path))["fingerprint"] == fingerprint:
+            if "stages" not in values:
+                raise ValueError(f"{path} is of an older version, whose order is another; start in another folder")
             return Plan.from_json(values)
     raise FileNotFoundError(
         f"{folder} holds no plan {fingerprint[:12]}, by which the checkpoint was made, and this run's plan is another; "

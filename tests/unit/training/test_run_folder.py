@@ -9,7 +9,7 @@ import pytest
 
 from megatron_speech.config.training import CheckpointConfig
 from megatron_speech.training.metrics import cut_after
-from megatron_speech.training.run_folder import checkpoint_to_resume, read_done, write_done
+from megatron_speech.training.run_folder import checkpoint_to_resume, read_done, read_plan, write_done
 from megatron_speech.training.state import TrainState
 
 
@@ -57,3 +57,9 @@ def test_state_counts_and_survives_json() -> None:
     )
     assert state == TrainState(step=2, consumed_samples=16, text_tokens=101, speech_tokens=22)
     assert TrainState.from_json(json.loads(json.dumps({**state.to_json(), "plan": "x"}))) == state
+
+
+def test_a_plan_of_an_older_version_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text('{"fingerprint": "abc", "sources": []}')
+    with pytest.raises(ValueError, match=r"plan.json is of an older version.*start in another folder"):
+        read_plan(tmp_path, "abc")
