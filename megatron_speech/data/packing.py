@@ -142,6 +142,7 @@ def _row_blocks(source: DocumentFolders, buckets: Buckets, config: PackConfig) -
     rest = Documents.none()
     for number in range(buckets.count):
         documents = buckets.read(number, after=rest, source=source)
+        rest = Documents.none()
         spans = NOWHERE
         if not config.cut_speech_spans:
             first, last = speech_spans(documents.words, documents.begin, vocabulary)
@@ -153,4 +154,4 @@ def _row_blocks(source: DocumentFolders, buckets: Buckets, config: PackConfig) -
             yield block, len(cuts), count_inside(documents.words, cuts, vocabulary)
             word = layout.next_word
         rest = documents.rest(word)
-        del documents, spans  # before the next ones are read
+        del documents, spans  # what is not let go of is in memory twice
