@@ -34,7 +34,7 @@ import numpy as np
 import torch
 
 from megatron_speech.config.data import DataConfig, SourceConfig
-from megatron_speech.config.tokens import PackConfig
+from megatron_speech.config.packing import PackConfig
 from megatron_speech.data.batch import collate, document_positions, to_device
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.packing import pack_documents

@@ -133,7 +133,9 @@ def test_run_goes_on_with_another_mixture_only_when_told_to(tmp_path: Path, sour
     run_ranks(_check_trains, 1, told)
     run_ranks(_check_trains, 1, changed)  # done already, and the plan is now the run's own
     done, plan = (json.loads((begun.folder / name).read_text()) for name in ("done.json", "plan.json"))
-    assert done["consumed_samples"] == 14 == sum(done["rows"].values()) and done["steps"] == 4
+    assert done["consumed_samples"] == 14 and done["steps"] == 4
+    assert all(source["read"] == source["planned"] for source in done["tokens_by_source"].values())
+    assert sum(source["read"] for source in done["tokens_by_source"].values()) == 14 * begun.data.seq_length
     assert list(plan["before"].values()) == [8]
     ((fingerprint, _),) = plan["before"].items()
     stored = json.loads((begun.folder / f"plan-{fingerprint[:12]}.json").read_text())
