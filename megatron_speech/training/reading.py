@@ -25,7 +25,7 @@ class Reading:
 
     def __init__(self, config: PretrainConfig, feed: Feed, stats: ReadStats, *, first_sample: int) -> None:
         self._config, self._feed, self._stats = config, feed, stats
-        self._first_sample = first_sample
+        self._before = feed.plan.consumed(first_sample)
         self._damage = {"damaged_samples": 0, "damaged_blocks": 0}
 
     def since_last(self, state: TrainState) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Reading:
         values, waited_s = _over_ranks(np.concatenate([feed.rows, self._stats.take()]), feed.waited_s)
         feed.waited_s = 0.0
         sources = len(plan.sources)
-        rows = plan.consumed(self._first_sample)
+        rows = dict(self._before)
         for source, count in zip(plan.sources, values[:sources].tolist(), strict=True):
             rows[source.name] += count
         assert rows == plan.consumed(state.consumed_samples), f"rows read {rows}, planned otherwise at {state}"
