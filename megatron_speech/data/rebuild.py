@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,6 +137,12 @@ def _listed(folder: Path) -> FolderIndex | None:
         return None
 
 
+def _numbered(found: Sequence[str]) -> list[str]:
+    """The names that as many shards have where none is missing; each task of a joined folder counts its own from 0."""
+    counts = Counter(re.sub(r"\d+\.tar$", "", name) for name in found)
+    return [f"{prefix}{number:06d}.tar" for prefix, count in sorted(counts.items()) for number in range(count)]
+
+
 def _shard_names(folder: Path, listed: FolderIndex | None) -> list[str]:
     """The tars of the folder in order, none missing and none too many as far as can be known."""
     found = sorted(path.name for path in folder.glob("*.tar"))
@@ -143,7 +151,7 @@ def _shard_names(folder: Path, listed: FolderIndex | None) -> list[str]:
     if listed is not None:
         wanted = [shard.name for shard in listed.shards]
     else:
-        wanted = [re.sub(r"\d+\.tar$", f"{number:06d}.tar", found[0]) for number in range(len(found))]
+        wanted = _numbered(found)
     for name in wanted:
         if name not in found:
             raise FileNotFoundError(f"{folder / name} is missing, shards are numbered from 0 on; restore it")

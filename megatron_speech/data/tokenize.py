@@ -131,7 +131,8 @@ def _run(run: TokenizeRunConfig, reader: CorpusReader, writer: TokenShardWriter)
 def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:
     """Join the folders of all tasks into the output."""
     tasks = writer.reader.tasks
-    manifests = [_task_manifest(writer, task) for task in tasks]
+    vocabulary_id = input_ids([config.vocabulary])[str(config.vocabulary)]
+    manifests = [_task_manifest(writer, task, vocabulary_id=vocabulary_id) for task in tasks]
     folders = [writer.output(task.number) for task in tasks]
     require_distinct(folders, lambda task, file, line: f"{tasks[task].files[file]}:{line}")
     inputs = {name: value for manifest in manifests for name, value in manifest["inputs"].items()}
@@ -147,7 +148,7 @@ def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:
     log.info("%s: %s documents, %s tokens", config.output, f"{index.items:,}", f"{index.text_tokens:,}")
 
 
-def _task_manifest(writer: TokenShardWriter, task: TextTask) -> dict[str, Any]:
+def _task_manifest(writer: TokenShardWriter, task: TextTask, *, vocabulary_id: str) -> dict[str, Any]:
     """What a task says of itself; ValueError where it is not made, or from other settings."""
     folder, settings = writer.output(task.number), writer.settings(task.number)
     files = ", ".join(relative_name(path, task.settings.path) for path in task.files[:3])
@@ -159,6 +160,8 @@ def _task_manifest(writer: TokenShardWriter, task: TextTask) -> dict[str, Any]:
     if {*map(str, task.files), str(writer.vocabulary)} != set(manifest["inputs"]):
         raise ValueError(f"{folder} was made from other files than {files}; files were added or removed, run it again")
     is_made(folder, kind=KIND, config=settings, inputs=manifest["inputs"])
+    if manifest["inputs"][str(writer.vocabulary)] != vocabulary_id:
+        raise ValueError(f"{folder} was made with another vocabulary than {writer.vocabulary} is now; run it again")
     return manifest
 
 

@@ -18,8 +18,10 @@ from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.filters import LambdaFilter
 
 from megatron_speech.artifact import read_manifest
+from megatron_speech.config.shards import IndexConfig
 from megatron_speech.config.tokens import TextCorpusConfig, TokenizeRunConfig, TokenizeTextConfig, VocabularyConfig
 from megatron_speech.data.corpus import RecordLayout, TextDocument, read_records
+from megatron_speech.data.rebuild import index_folder
 from megatron_speech.data.shards import read_documents
 from megatron_speech.data.text_ids import IdLog, require_distinct
 from megatron_speech.data.text_tasks import text_tasks
@@ -95,6 +97,26 @@ def test_finishing_names_the_task_that_is_missing(tmp_path: Path, vocabulary: Pa
     write_jsonl(tmp_path / "corpus" / "part-.jsonl", {"id": "new", "text": "x"})  # moves all files by one
     with pytest.raises(ValueError, match="files were added or removed"):
         tokenize_text(config_of(tmp_path, run={"part": "finish"}))
+
+
+def test_tasks_of_another_vocabulary_are_not_joined(tmp_path: Path, vocabulary: Path):
+    corpus_folder(tmp_path / "corpus")
+    for job in range(3):
+        tokenize_text(config_of(tmp_path, run={"part": "tasks", "job": job, "jobs": 3}))
+    manifest = json.loads((vocabulary / "manifest.json").read_text())
+    (vocabulary / "manifest.json").write_text(json.dumps({**manifest, "facts": {"rebuilt": True}}))
+    with pytest.raises(ValueError, match=r"tasks/00000 was made with another vocabulary than .* is now; run it again"):
+        tokenize_text(config_of(tmp_path, run={"part": "finish"}))
+    assert not (tmp_path / "documents").exists() and (tmp_path / "documents.tasks").exists()
+
+
+def test_the_index_of_joined_tasks_is_made_again(tmp_path: Path, vocabulary: Path):
+    corpus_folder(tmp_path / "corpus")
+    tokenize_text(config_of(tmp_path))
+    listed = (tmp_path / "documents" / "shards.json").read_bytes()
+    (tmp_path / "documents" / "shards.json").unlink()
+    index_folder(IndexConfig(folder=tmp_path / "documents"))
+    assert (tmp_path / "documents" / "shards.json").read_bytes() == listed
 
 
 def test_a_changed_file_is_tokenized_again(tmp_path: Path, vocabulary: Path):
