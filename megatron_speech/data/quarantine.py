@@ -8,6 +8,7 @@ loss be known; what a resumed run reads again is cut first, as it is from the me
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from megatron_speech.artifact import write_atomic
 from megatron_speech.config.reader import ReaderConfig
 from megatron_speech.data.block_folder import DamagedError
 from megatron_speech.data.read_stats import ReadStats
+
+log = logging.getLogger(__name__)
 
 FOLDER = "quarantine"
 
@@ -46,7 +49,7 @@ class Quarantine:
         self._lock = threading.Lock()
 
     def note(self, *, sample: int, source: str, row: int, error: DamagedError) -> None:
-        """Append a record, on disk when this returns."""
+        """Append a record, on disk when this returns, and say so in the log."""
         record = Record(
             sample=sample,
             source=source,
@@ -63,6 +66,7 @@ class Quarantine:
                 file.write(json.dumps(asdict(record)) + "\n")
             self._stats.add(damaged_samples=1, damaged_blocks=(error.file, error.block) not in self._blocks)
             self._blocks.add((error.file, error.block))
+        log.warning("sample %d, row %d of %s, is masked: %s", sample, row, source, error)
 
 
 def begin(folder: Path, *, consumed_samples: int) -> tuple[int, int]:

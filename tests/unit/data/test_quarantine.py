@@ -104,13 +104,15 @@ def test_any_flipped_bit_masks_what_it_touches_and_nothing_else(
         Reader(_plan(harmed)).rows(numbers)
 
 
-def test_a_masked_row_bears_no_loss(folder: Path, tmp_path: Path) -> None:
+def test_a_masked_row_bears_no_loss_and_is_told(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     name = min(path.name for path in folder.glob("*.tar"))
     start, _ = _member(folder, name, "tokens.i32", block=0)
     harmed = _copy(folder, tmp_path / "rows", harmed={name: [start]})
     plan = _plan(harmed)
     rows = Reader(plan, quarantine=Quarantine(tmp_path, rank=0, stats=ReadStats())).rows(range(plan.num_samples))
     (masked,) = [row for row in rows if _is_masked(row)]
+    (told,) = caplog.messages
+    assert "of paired, is masked" in told and str(harmed / name) in told
     batch = to_device(collate([rows[0], masked]), VOCABULARY, torch.device("cpu"))
     assert batch.loss_mask[0].any() and not batch.loss_mask[1].any()
     assert batch.cu_seqlens.tolist()[-2:] == [SEQ, 2 * SEQ]
