@@ -26,7 +26,7 @@ from megatron_speech.config.mistakes import first_mistake
 
 Schema = TypeVar("Schema")
 
-_MISTAKES = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError)
+_MISTAKES = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, ConnectionError)
 _SPACE = "free some, or choose another place"
 _RIGHTS = "change the permissions, or choose another place"
 # Never the program's mistake, even where a write into an open file tells no name.

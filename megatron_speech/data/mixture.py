@@ -92,6 +92,11 @@ def plan_of(
         if stop is not None and stop <= first:
             raise ValueError(f"{key}.stop_at_sample={stop} must lie behind the stage's first sample {first}; raise it")
         budget = sum(budgets.values())
+        if stop is not None and stop > first + budget:
+            raise ValueError(
+                f"{key}.stop_at_sample={stop} lies behind the stage's last sample {first + budget}; lower it, "
+                "or leave it out"
+            )
         if first + budget > MAX_SAMPLES:
             raise ValueError(
                 f"{key}: the run would have {first + budget:,} rows, above the order's {MAX_SAMPLES:,}; pack longer "

@@ -23,7 +23,7 @@ import multiprocess
 from datatrove.executor import LocalPipelineExecutor
 from loguru import logger as datatrove_log
 
-from megatron_speech.artifact import input_ids, is_made, make_artifact, read_manifest
+from megatron_speech.artifact import MANIFEST, input_ids, is_made, make_artifact, read_manifest
 from megatron_speech.config.tokens import TokenizeRunConfig, TokenizeTextConfig
 from megatron_speech.data.index import FolderIndex, sidecar
 from megatron_speech.data.shards import totals
@@ -162,6 +162,10 @@ def _task_manifest(writer: TokenShardWriter, task: TextTask, *, vocabulary_id: s
     is_made(folder, kind=KIND, config=settings, inputs=manifest["inputs"])
     if manifest["inputs"][str(writer.vocabulary)] != vocabulary_id:
         raise ValueError(f"{folder} was made with another vocabulary than {writer.vocabulary} is now; run it again")
+    made = (folder / MANIFEST).stat().st_mtime_ns
+    for path in task.files:  # only what was touched since is read again
+        if path.stat().st_mtime_ns > made and input_ids([path])[str(path)] != manifest["inputs"][str(path)]:
+            raise ValueError(f"{path} changed after {folder} was made from it; run task {task.number} again")
     return manifest
 
 

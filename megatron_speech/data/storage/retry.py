@@ -32,7 +32,7 @@ class Retry:
         self._attempts, self._on_retry, self._sleep = attempts, on_retry, sleep
 
     def __call__(self, read: Callable[[], Result], *, what: str) -> Result:
-        """The result of `read`; OSError naming `what` and the number of attempts when it never came."""
+        """The result of `read`; ConnectionError naming `what` and the number of attempts when it never came."""
         for attempt in range(1, self._attempts + 1):
             try:
                 return read()
@@ -40,7 +40,10 @@ class Retry:
                 raise
             except Exception as error:  # every kind of storage has a family of its own
                 if _is_refusal(error) or attempt == self._attempts:
-                    raise OSError(f"{what}: not read in {attempt} attempts, the last said {_said(error)}") from error
+                    raise ConnectionError(
+                        f"{what}: not read in {attempt} attempts, the last said {_said(error)}; check the address and "
+                        "the network, or raise data.reader.attempts"
+                    ) from error
                 log.warning("%s: attempt %d of %d failed: %s", what, attempt, self._attempts, _said(error))
             self._on_retry()
             self._sleep(random.uniform(0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**attempt)))

@@ -174,6 +174,9 @@ def test_user_errors_are_one_line_and_bugs_keep_their_traceback(capsys: pytest.C
     with pytest.raises(SystemExit), user_errors():
         raise FileNotFoundError("no\n  such file")
     assert capsys.readouterr().err == "error: no such file\n"
+    with pytest.raises(SystemExit), user_errors():
+        raise ConnectionError("no answer; check the network")
+    assert capsys.readouterr().err == "error: no answer; check the network\n"
     with pytest.raises(KeyError), user_errors():
         raise KeyError("a bug")
 

@@ -223,6 +223,8 @@ def test_impossible_runs_are_refused():
         planned(huge, stage(text={"tokens": 1}))
     with pytest.raises(ValueError, match=r"data\.stages\[1\]\.stop_at_sample=100 must lie behind .* first sample 100"):
         planned(stage(text={"tokens": 1600}), stage(stop_at_sample=100, text={"tokens": 1600}))
+    with pytest.raises(ValueError, match=r"stop_at_sample=201 lies behind the stage's last sample 200; lower it"):
+        planned(stage(text={"tokens": 1600}), stage(stop_at_sample=201, text={"tokens": 1600}))
 
 
 @pytest.mark.parametrize(

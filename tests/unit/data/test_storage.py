@@ -145,7 +145,7 @@ def test_a_silent_server_is_asked_again(server: ShardServer, tmp_path: Path) -> 
     reader.rows([0])
     assert describe(places.stats.take())["retries"] == 1
     server.moods = ["slow"] * 2
-    with pytest.raises(OSError, match="not read in 2 attempts, the last said FSTimeoutError"):
+    with pytest.raises(ConnectionError, match="not read in 2 attempts, the last said FSTimeoutError"):
         reader.rows(range(1, BATCH * STEPS))
 
 
@@ -154,7 +154,9 @@ def test_the_last_error_names_url_range_and_attempts(server: ShardServer, tmp_pa
     reader = Reader(_plan(server.url, config), Places(config))
     reader.rows([0])
     server.moods = ["503"] * 3
-    with pytest.raises(OSError, match=rf"{server.url}/packed-\d+.tar: bytes \d+ to \d+: not read in 3 attempts.*503"):
+    with pytest.raises(
+        ConnectionError, match=rf"{server.url}/packed-\d+.tar: bytes \d+ to \d+: not read in 3 attempts.*503"
+    ):
         reader.rows(range(BATCH))
     assert not server.moods, "another number of attempts"
 
@@ -338,7 +340,7 @@ def test_a_file_whose_server_went_away_is_opened_again(tmp_path: Path, monkeypat
     assert storage.read(str(path), 8, 8) == bytes(range(8, 16))
     assert opened == [str(path)] * 2 and not failures
     failures += [errno.EIO] * 3
-    with pytest.raises(OSError, match=r"shard.tar: bytes 8 to 16: not read in 3 attempts.*no answer"):
+    with pytest.raises(ConnectionError, match=r"shard.tar: bytes 8 to 16: not read in 3 attempts.*no answer"):
         storage.read(str(path), 8, 8)
 
 

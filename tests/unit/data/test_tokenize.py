@@ -110,6 +110,18 @@ def test_tasks_of_another_vocabulary_are_not_joined(tmp_path: Path, vocabulary: 
     assert not (tmp_path / "documents").exists() and (tmp_path / "documents.tasks").exists()
 
 
+def test_a_file_that_changed_after_its_task_is_named(tmp_path: Path, vocabulary: Path):
+    corpus_folder(tmp_path / "corpus")
+    for job in range(3):
+        tokenize_text(config_of(tmp_path, run={"part": "tasks", "job": job, "jobs": 3}))
+    with (tmp_path / "corpus" / "part-1.jsonl").open("a") as file:
+        file.write('{"id": "late", "text": "late"}\n')
+    with pytest.raises(
+        ValueError, match=r"part-1.jsonl changed after .*tasks/00001 was made from it; run task 1 again"
+    ):
+        tokenize_text(config_of(tmp_path, run={"part": "finish"}))
+
+
 def test_the_index_of_joined_tasks_is_made_again(tmp_path: Path, vocabulary: Path):
     corpus_folder(tmp_path / "corpus")
     tokenize_text(config_of(tmp_path))
