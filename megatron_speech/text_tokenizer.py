@@ -170,7 +170,7 @@ def _read(path: Path) -> Tokenizer:
         raise ValueError(f"{path}: not JSON ({error}); restore the tokenizer") from error
     try:
         return Tokenizer.from_buffer(content)
-    except Exception as error:
+    except Exception as error:  # the Rust reader raises nothing more particular
         raise ValueError(f"{path}: no tokenizer in it ({error}); restore the tokenizer") from error
 
 

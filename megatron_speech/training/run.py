@@ -219,6 +219,7 @@ def _finish(run: Run, state: TrainState) -> None:
         "validation": validation,
         "tokens_per_s": statistics.median(record["tokens_per_s"] for record in records),
         "plan": run.plan.fingerprint,
+        "damage": {name: records[-1]["reading"][name] for name in ("damaged_samples", "damaged_blocks")},
         "tokens_by_source": {
             name: {"planned": rows * run.plan.seq_length, "read": records[-1]["rows"][name] * run.plan.seq_length}
             for name, rows in run.plan.consumed(run.plan.num_samples).items()

@@ -51,6 +51,7 @@ def test_a_damaged_row_is_masked_and_a_resumed_run_does_not_count_it_twice(run: 
     assert records[-1]["reading"]["damaged_samples"] == len(noted)
     assert records[-1]["reading"]["damaged_blocks"] >= 1
     done = json.loads((config.folder / "done.json").read_text())
+    assert done["damage"]["damaged_samples"] == len(noted) and done["damage"]["damaged_blocks"] >= 1
     sources = done["tokens_by_source"]
     assert {name: entry["read"] for name, entry in sources.items()} == {
         name: entry["planned"] for name, entry in sources.items()

@@ -1,3 +1,5 @@
+"""The judge of speech quality hears whole windows, and a missing network is named."""
+
 from pathlib import Path
 
 import numpy as np

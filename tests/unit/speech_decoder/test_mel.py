@@ -1,3 +1,5 @@
+"""Mel frames of the decoder: as many as hops, at the floor in silence, in the right band for a tone."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Tokens to mel: frames follow time, and neither padding nor drift changes them."""
+
 import pytest
 import torch
 

@@ -1,3 +1,5 @@
+"""Training the decoder: it learns, is reproducible, and names mistakes."""
+
 import json
 from dataclasses import replace
 

@@ -1,3 +1,5 @@
+"""The vocoder: one hop per frame, the published shape, and its folder gives it back."""
+
 import json
 
 import pytest
