@@ -1,10 +1,9 @@
-"""Settings of the speech tokenizer: training, encoding audio shards, and its report."""
+"""Settings of the speech tokenizer and of its training."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,41 +92,3 @@ class TrainSpeechTokenizerConfig:
                 raise ValueError(f"{name}={getattr(self, name)} must lie in [0, 1); 0 switches it off")
         if self.unfreeze_at_step is not None and self.unfreeze_at_step < 0:
             raise ValueError(f"unfreeze_at_step={self.unfreeze_at_step} must not be negative; use null for never")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenizeSpeechConfig:
-    """Encode audio shards to shards of bare codes, keys and metadata kept."""
-
-    tokenizer: Path
-    """Folder of the speech tokenizer."""
-    audio: Path
-    """Audio shards."""
-    output: Path
-    """Folder for the code shards."""
-    features: Literal["torch", "dali", "dali_gpu"] = "torch"
-    """What computes the log-mel frames: torch, the reference, or NVIDIA DALI's operators (extra [dali])."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenizerReportConfig:
-    """Word error rates with and without the bottleneck, and how the codebook is used."""
-
-    tokenizer: Path
-    """Folder of the speech tokenizer."""
-    whisper: Path
-    """Hugging Face folder of the Whisper model it started from: the bound without bottleneck."""
-    judge: Path
-    """Hugging Face folder of an independent Whisper model; left out with a word where absent."""
-    audio: dict[str, Path]
-    """Audio shards by name, all of which should be held out."""
-    output: Path
-    """Folder for the report's manifest and per-utterance transcripts."""
-    max_utterances: int = 200
-    """Utterances of each folder, the first of the shards."""
-
-    def __post_init__(self) -> None:
-        if not self.audio:
-            raise ValueError("audio={} must name at least one folder of audio shards, as heldout: audio/heldout")
-        if self.max_utterances < 1:
-            raise ValueError(f"max_utterances={self.max_utterances} must be at least 1; use a positive number")

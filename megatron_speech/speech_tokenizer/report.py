@@ -21,7 +21,7 @@ from tqdm import tqdm
 from megatron_speech.artifact import is_made, make_artifact
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards
 from megatron_speech.audio.transcripts import error_rates
-from megatron_speech.config.speech_tokenizer import TokenizerReportConfig
+from megatron_speech.config.tokenizer_report import TokenizerReportConfig
 from megatron_speech.speech_tokenizer.batching import windows
 from megatron_speech.speech_tokenizer.tokenize import usage_facts
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer

@@ -19,7 +19,7 @@ from megatron_speech.artifact import is_made, make_artifact
 from megatron_speech.audio.dali_features import DaliFeatures
 from megatron_speech.audio.features import Features, torch_features
 from megatron_speech.audio.shards import read_audio_shards
-from megatron_speech.config.speech_tokenizer import TokenizeSpeechConfig
+from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import write_documents
 from megatron_speech.speech_tokenizer.batching import windows

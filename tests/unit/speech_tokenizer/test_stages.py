@@ -13,12 +13,9 @@ from safetensors import safe_open
 
 from megatron_speech.artifact import read_manifest
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards
-from megatron_speech.config.speech_tokenizer import (
-    BottleneckConfig,
-    TokenizerReportConfig,
-    TokenizeSpeechConfig,
-    TrainSpeechTokenizerConfig,
-)
+from megatron_speech.config.speech_tokenizer import BottleneckConfig, TrainSpeechTokenizerConfig
+from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
+from megatron_speech.config.tokenizer_report import TokenizerReportConfig
 from megatron_speech.data.shards import read_documents
 from megatron_speech.speech_tokenizer.loop import epoch_batches, learning_rate
 from megatron_speech.speech_tokenizer.model import load_model
