@@ -39,6 +39,9 @@ class ReaderConfig:
     """With mask, the run ends when more blocks than this are damaged and more samples than damaged_share ..."""
     damaged_share: float = 1e-5
     """... of the run's samples."""
+    damaged_source_share: float = 0.01
+    """With mask, the run also ends when more than this share of one source's samples is masked, however few those are:
+    a small source would else be lost within the limits of a large run."""
 
     def __post_init__(self) -> None:
         for name, least in (
@@ -52,8 +55,9 @@ class ReaderConfig:
                 raise ValueError(f"data.reader.{name}={getattr(self, name)} must be at least {least}; raise it")
         if not 0 < self.timeout_s < 1e6:  # false for nan too
             raise ValueError(f"data.reader.timeout_s={self.timeout_s} must lie above 0; 60 is usual")
-        if not 0 <= self.damaged_share <= 1:
-            raise ValueError(f"data.reader.damaged_share={self.damaged_share} must lie in 0 to 1; 1e-5 is usual")
+        for name, usual in (("damaged_share", 1e-5), ("damaged_source_share", 0.01)):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"data.reader.{name}={getattr(self, name)} must lie in 0 to 1; {usual:g} is usual")
 
     def check_folder(self, key: str, folder: str | Path) -> None:
         """Refuse a source's `folder` that cannot be read by offset, or whose index files have no place to be."""

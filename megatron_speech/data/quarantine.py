@@ -1,4 +1,4 @@
-"""Rows that were masked because their bytes are damaged: one line each, and a limit to how many there may be.
+"""Rows that were masked because their bytes are damaged: one line each, and limits to how many there may be.
 
 Every rank appends to a file of its own, ``<run>/quarantine/rank_<n>.jsonl``, because appends of several nodes to one
 file are not safe on every file system. A line names the sample and the bytes, so that the shard can be restored and the
@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -65,29 +67,46 @@ class Quarantine:
             with self._path.open("a") as file:
                 file.write(json.dumps(asdict(record)) + "\n")
             self._stats.add(damaged_samples=1, damaged_blocks=(error.file, error.block) not in self._blocks)
+            self._stats.add_masked({source: 1})
             self._blocks.add((error.file, error.block))
         log.warning("sample %d, row %d of %s, is masked: %s", sample, row, source, error)
 
 
-def begin(folder: Path, *, consumed_samples: int) -> tuple[int, int]:
-    """Drop the records of samples that will be read again; returns (samples, blocks) that stay, of all ranks."""
-    samples, blocks = 0, set()
+def begin(folder: Path, *, consumed_samples: int) -> tuple[Counter[str], int]:
+    """Drop the records of samples that will be read again; (samples by source, blocks) of all ranks that stay."""
+    samples, blocks = Counter[str](), set()
     for path in sorted((folder / FOLDER).glob("rank_*.jsonl")):
         kept = [record for record in _records(path) if record.sample < consumed_samples]
         write_atomic(path, "".join(json.dumps(asdict(record)) + "\n" for record in kept))
-        samples += len(kept)
+        samples.update(record.source for record in kept)
         blocks |= {(record.file, record.block) for record in kept}
     return samples, len(blocks)
 
 
-def require_few(folder: Path, config: ReaderConfig, *, samples: int, blocks: int, num_samples: int) -> None:
-    """ValueError where damage exceeds both of its limits."""
-    if blocks > config.damaged_blocks and samples > config.damaged_share * num_samples:
+def require_few(
+    folder: Path, config: ReaderConfig, *, samples: Mapping[str, int], blocks: int, planned: Mapping[str, int]
+) -> None:
+    """ValueError where damage exceeds both limits of the run, or that of one source.
+
+    Args:
+        samples: masked so far, by source.
+        blocks: damaged so far.
+        planned: samples of the whole run, by source.
+    """
+    listed = f"{folder / FOLDER} lists them: restore the shards and resume"
+    masked, total = sum(samples.values()), sum(planned.values())
+    if blocks > config.damaged_blocks and masked > config.damaged_share * total:
         raise ValueError(
-            f"{samples} samples in {blocks} damaged blocks were masked, more than data.reader.damaged_blocks="
-            f"{config.damaged_blocks} and damaged_share={config.damaged_share:g} of {num_samples}; {folder / FOLDER} "
-            "lists them: restore the shards and resume"
+            f"{masked} samples in {blocks} damaged blocks were masked, more than data.reader.damaged_blocks="
+            f"{config.damaged_blocks} and damaged_share={config.damaged_share:g} of {total}; {listed}"
         )
+    for name, count in samples.items():
+        if count > config.damaged_source_share * planned[name]:
+            raise ValueError(
+                f"source {name}: {count} of the {planned[name]} samples that the run reads of it were masked, "
+                f"{count / planned[name]:.1%} where data.reader.damaged_source_share={config.damaged_source_share:g} "
+                f"is allowed; {listed}"
+            )
 
 
 def _records(path: Path) -> list[Record]:

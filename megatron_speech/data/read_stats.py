@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +24,23 @@ class ReadStats:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values = np.zeros(len(COUNTS) + BUCKETS, np.int64)
+        self._masked = Counter[str]()
 
     def add(self, **counts: int) -> None:
         """Add to any of COUNTS."""
         with self._lock:
             for name, count in counts.items():
                 self._values[COUNTS.index(name)] += count
+
+    def add_masked(self, samples: Mapping[str, int]) -> None:
+        """Add to the masked samples by source."""
+        with self._lock:
+            self._masked.update(samples)
+
+    def masked(self, sources: Sequence[str]) -> NDArray[np.int64]:
+        """Masked samples of each of the `sources`, [n], all that were ever added."""
+        with self._lock:
+            return np.array([self._masked[name] for name in sources], np.int64)
 
     def time(self, seconds: float, *, num_bytes: int) -> None:
         """Count one row that took so long."""

@@ -26,6 +26,7 @@ class Reading:
     def __init__(self, config: PretrainConfig, feed: Feed, stats: ReadStats, *, first_sample: int) -> None:
         self._config, self._feed, self._stats = config, feed, stats
         self._before = feed.plan.consumed(first_sample)
+        self._planned = feed.plan.consumed(feed.plan.num_samples)
         self._damage = {"damaged_samples": 0, "damaged_blocks": 0}
 
     def since_last(self, state: TrainState) -> dict[str, Any]:
@@ -35,22 +36,23 @@ class Reading:
             ValueError: more damage than `data.reader` allows; on all ranks.
         """
         feed, plan = self._feed, self._feed.plan
-        values, waited_s = _over_ranks(np.concatenate([feed.rows, self._stats.take()]), feed.waited_s)
+        masked = self._stats.masked(list(self._planned))
+        values, waited_s = _over_ranks(np.concatenate([feed.rows, masked, self._stats.take()]), feed.waited_s)
         feed.waited_s = 0.0
-        sources = len(plan.sources)
+        sources, names = len(plan.sources), len(masked)
         rows = dict(self._before)
         for source, count in zip(plan.sources, values[:sources].tolist(), strict=True):
             rows[source.name] += count
         assert rows == plan.consumed(state.consumed_samples), f"rows read {rows}, planned otherwise at {state}"
-        reading = describe(values[sources:])
+        reading = describe(values[sources + names :])
         for name in self._damage:
             self._damage[name] += int(reading[name])
         require_few(
             self._config.folder,
             self._config.data.reader,
-            samples=self._damage["damaged_samples"],
+            samples=dict(zip(self._planned, values[sources : sources + names].tolist(), strict=True)),
             blocks=self._damage["damaged_blocks"],
-            num_samples=plan.num_samples,
+            planned=self._planned,
         )
         return {"rows": rows, "reading": {"stalled_s": waited_s, **reading, **self._damage}}
 

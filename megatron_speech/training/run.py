@@ -150,7 +150,8 @@ def _prepare_folder(config: PretrainConfig, plan: Plan, places: Places, *, consu
         logger.info("plan %s:\n%s", plan.fingerprint[:12], describe(plan))
         run_folder.prepare(config, plan=plan, consumed=consumed)
         samples, blocks = quarantine.begin(config.folder, consumed_samples=consumed)
-        places.stats.add(damaged_samples=samples, damaged_blocks=blocks)
+        places.stats.add(damaged_samples=samples.total(), damaged_blocks=blocks)
+        places.stats.add_masked(samples)
 
 
 def _state_to_start_from(config: PretrainConfig, engine: Engine, checkpoint: Path | None) -> TrainState:

@@ -39,6 +39,8 @@ def test_all_ranks_of_a_copy_get_what_its_first_rank_reads(name: str, run: Pretr
 
 def test_a_damaged_row_is_masked_and_a_resumed_run_does_not_count_it_twice(run: PretrainConfig, tmp_path: Path) -> None:
     config = _harmed(run, tmp_path, shards=["text"])
+    reader = ReaderConfig(damaged_source_share=1.0)
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, reader=reader))
     stopped = dataclasses.replace(config, train=dataclasses.replace(config.train, stop_at_step=4))
     run_ranks(_check_trains, 2, stopped)
     run_ranks(_check_trains, 1, dataclasses.replace(config, checkpoint=CheckpointConfig(resume="required")))
@@ -63,6 +65,7 @@ def test_a_damaged_row_is_masked_and_a_resumed_run_does_not_count_it_twice(run: 
     ("reader", "rule"),
     [
         (ReaderConfig(damaged_blocks=0, damaged_share=0.0), r"masked, more than data.reader.damaged_blocks=0"),
+        (ReaderConfig(), r"source (text|paired): \d+ of the \d+ samples .*damaged_source_share=0.01"),
         (ReaderConfig(on_damage="fail"), r"checksum differs"),
     ],
 )

@@ -145,15 +145,26 @@ def test_what_is_read_again_is_cut_and_the_rest_is_counted(tmp_path: Path) -> No
             noted.note(sample=sample, source="text", row=sample, error=error)
     with (tmp_path / "quarantine" / "rank_1.jsonl").open("a") as file:
         file.write('{"sample": 3, "so')  # a kill
-    assert quarantine.begin(tmp_path, consumed_samples=8) == (3, 2)
+    assert stats.masked(["other", "text"]).tolist() == [0, 5]
+    assert quarantine.begin(tmp_path, consumed_samples=8) == ({"text": 3}, 2)
     kept = [path.read_text().count("\n") for path in sorted((tmp_path / "quarantine").iterdir())]
     assert kept == [2, 1]
-    assert quarantine.begin(tmp_path, consumed_samples=0) == (0, 0)
+    assert quarantine.begin(tmp_path, consumed_samples=0) == ({}, 0)
 
 
 def test_both_limits_must_be_exceeded(tmp_path: Path) -> None:
-    config = ReaderConfig(damaged_blocks=3, damaged_share=0.01)
-    require_few(tmp_path, config, samples=50, blocks=3, num_samples=1000)
-    require_few(tmp_path, config, samples=10, blocks=10, num_samples=1000)
+    config = ReaderConfig(damaged_blocks=3, damaged_share=0.01, damaged_source_share=0.1)
+    planned = {"text": 800, "speech": 200}
+    require_few(tmp_path, config, samples={"text": 50, "speech": 0}, blocks=3, planned=planned)
+    require_few(tmp_path, config, samples={"text": 6, "speech": 4}, blocks=10, planned=planned)
     with pytest.raises(ValueError, match=r"11 samples in 4 damaged blocks.*damaged_blocks=3 and damaged_share=0.01"):
-        require_few(tmp_path, config, samples=11, blocks=4, num_samples=1000)
+        require_few(tmp_path, config, samples={"text": 7, "speech": 4}, blocks=4, planned=planned)
+
+
+def test_a_small_source_is_not_lost_within_the_limits_of_a_large_run(tmp_path: Path) -> None:
+    """Two damaged blocks are few for the run, but most of what this source has."""
+    planned = {"web": 10**9, "small": 200, "unread": 0}
+    require_few(tmp_path, ReaderConfig(), samples={"web": 60, "small": 2, "unread": 0}, blocks=2, planned=planned)
+    rule = r"source small: 3 of the 200 samples .*, 1\.5% where data\.reader\.damaged_source_share=0\.01 .* restore"
+    with pytest.raises(ValueError, match=rule):
+        require_few(tmp_path, ReaderConfig(), samples={"web": 60, "small": 3, "unread": 0}, blocks=2, planned=planned)

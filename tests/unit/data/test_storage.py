@@ -388,7 +388,10 @@ def test_folders_that_cannot_be_read_are_refused_by_key(where: str, cache: Path 
         _data(where, ReaderConfig(cache=cache))
 
 
-@pytest.mark.parametrize("setting", [{"threads": 0}, {"prefetch": 0}, {"attempts": 0}, {"damaged_share": 2.0}])
+@pytest.mark.parametrize(
+    "setting",
+    [{"threads": 0}, {"prefetch": 0}, {"attempts": 0}, {"damaged_share": 2.0}, {"damaged_source_share": -1.0}],
+)
 def test_reader_settings_are_checked(setting: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=rf"data.reader.{next(iter(setting))}="):
         ReaderConfig(**setting)  # type: ignore[arg-type]
