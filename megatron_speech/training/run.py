@@ -37,7 +37,7 @@ from megatron_speech.training.loop import Run, train
 from megatron_speech.training.metrics import MetricsLog
 from megatron_speech.training.reading import Reading
 from megatron_speech.training.schedule import num_steps
-from megatron_speech.training.settings import changed_settings, deciding_settings
+from megatron_speech.training.settings import changed_settings
 from megatron_speech.training.signals import StopRequest
 from megatron_speech.training.state import TrainState
 from megatron_speech.training.step import Engine
@@ -168,8 +168,8 @@ def _state_to_start_from(config: PretrainConfig, engine: Engine, checkpoint: Pat
         parallel=config.parallel,
     )
     logger.info("resumed from %s", checkpoint)
-    for change in changed_settings(values.get("settings", deciding_settings(config)), config):
-        logger.warning("%s was saved with other settings; from here on %s", checkpoint, change)
+    for change in changed_settings(values, config):
+        logger.warning("%s %s", checkpoint, change)
     return TrainState.from_json(values)
 
 

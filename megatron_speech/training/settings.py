@@ -26,12 +26,14 @@ def deciding_settings(config: PretrainConfig) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in _OTHERS}
 
 
-def changed_settings(stored: Mapping[str, Any], config: PretrainConfig) -> list[str]:
-    """ "key: old -> new" of every setting that differs from the `deciding_settings` of a checkpoint."""
-    ours = deciding_settings(config)
+def changed_settings(state: Mapping[str, Any], config: PretrainConfig) -> list[str]:
+    """What to say of each setting that differs from those in a checkpoint's `state`, or of their absence there."""
+    if "settings" not in state:
+        return ["was saved without its settings (state.json lacks them); whether they changed cannot be told"]
+    stored, ours = state["settings"], deciding_settings(config)
     keys = [*ours, *(key for key in stored if key not in ours)]
     return [
-        f"{key}: {stored.get(key, 'default')} -> {ours.get(key, 'default')}"
+        f"was saved with other settings; from here on {key}: {stored.get(key, 'default')} -> {ours.get(key, 'default')}"
         for key in keys
         if (key in stored) != (key in ours) or stored.get(key) != ours.get(key)
     ]
