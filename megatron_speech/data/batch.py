@@ -139,15 +139,6 @@ def to_device(host: HostBatch, vocabulary: Vocabulary, device: torch.device) -> 
     )
 
 
-def document_positions(cu_seqlens: torch.Tensor, *, length: int) -> torch.Tensor:
-    """Place of each of the `length` flattened inputs in its document, int32; where each starts is in `cu_seqlens`.
-
-    For models that embed positions; rotary attention finds them in `cu_seqlens` itself.
-    """
-    starts = torch.repeat_interleave(cu_seqlens[:-1], cu_seqlens.diff(), output_size=length)
-    return torch.arange(length, dtype=torch.int32, device=cu_seqlens.device).sub_(starts)
-
-
 def take(batch: Batch, positions: torch.Tensor, *, cu_seqlens: torch.Tensor, max_seqlen: int) -> Batch:
     """Some positions of a micro-batch as a micro-batch with one token to a row, so that each keeps its row's source.
 

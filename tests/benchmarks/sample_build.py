@@ -35,7 +35,7 @@ import torch
 
 from megatron_speech.config.data import DataConfig, SourceConfig
 from megatron_speech.config.packing import PackConfig
-from megatron_speech.data.batch import collate, document_positions, to_device
+from megatron_speech.data.batch import collate, to_device
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.mixture import compile_plan
 from megatron_speech.data.packing import pack_documents
@@ -125,6 +125,12 @@ def ours(folder: Path, documents: list[TokenDocument], samples: int) -> tuple[Bu
         return batch, document_positions(batch.cu_seqlens, length=len(numbers) * SEQ_LENGTH)
 
     return host, whole
+
+
+def document_positions(cu_seqlens: torch.Tensor, *, length: int) -> torch.Tensor:
+    """Place of each input in its document, int32 [length]: our rotary attention finds it in `cu_seqlens` itself."""
+    starts = torch.repeat_interleave(cu_seqlens[:-1], cu_seqlens.diff(), output_size=length)
+    return torch.arange(length, dtype=torch.int32).sub_(starts)
 
 
 def megatron(prefix: Path, documents: list[TokenDocument], *, resets: bool) -> Build:

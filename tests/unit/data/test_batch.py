@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from megatron_speech.data.batch import collate, document_positions, from_words, take, to_device, to_words
+from megatron_speech.data.batch import collate, from_words, take, to_device, to_words
 from megatron_speech.data.document import Row
 from megatron_speech.data.rows import RowFolder
 from tests.plain_batch import positions, rows_of
@@ -19,9 +19,10 @@ SEQ = 16
 
 def _check(rows: Sequence[Row]) -> None:
     batch = to_device(collate(rows), VOCABULARY, torch.device("cpu"))
-    in_document = document_positions(batch.cu_seqlens, length=len(rows) * SEQ).view(len(rows), SEQ)
+    lengths = batch.cu_seqlens.diff()
+    in_document = torch.arange(len(rows) * SEQ) - batch.cu_seqlens[:-1].repeat_interleave(lengths)
     names = ("tokens", "labels", "loss_mask", "speech_targets")
-    found = [*(getattr(batch, name).flatten().tolist() for name in names), in_document.flatten().tolist()]
+    found = [*(getattr(batch, name).flatten().tolist() for name in names), in_document.tolist()]
     for place, expected in zip(zip(*found, strict=True), positions(rows, VOCABULARY), strict=True):
         wanted = expected.token, expected.label, expected.is_target, expected.is_speech, expected.in_document
         assert place == wanted, expected
