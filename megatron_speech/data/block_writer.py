@@ -43,7 +43,9 @@ class BlockWriter:
         vocabulary: Vocabulary,
         seq_length: int = 0,
         shard_tokens: int = SHARD_TOKENS,
+        allow_empty: bool = False,
     ) -> None:
+        """With `allow_empty` a folder may end up without a shard; else that is a ValueError."""
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,60}", name):
             raise ValueError(
                 f"name={name!r} must be 1 to 60 letters, digits, - or _ (it begins every shard's name); rename it"
@@ -57,6 +59,7 @@ class BlockWriter:
         vocabulary.save(folder / "vocabulary.json")
         self.facts: dict[str, Any] = {}
         self._folder, self._name, self._vocabulary, self._shard_tokens = folder, name, vocabulary, shard_tokens
+        self._allow_empty = allow_empty
         self._index = FolderIndex(kind=kind, vocabulary=vocabulary.fingerprint, seq_length=seq_length, shards=[])
         self._tar: tarfile.TarFile | None = None
 
@@ -71,7 +74,7 @@ class BlockWriter:
                 self._tar.close()
             return
         self._finish_shard()
-        if not self._index.shards:
+        if not self._index.shards and not self._allow_empty:
             raise ValueError(f"{self._folder}: nothing to write: the input holds no documents; check the stage before")
         self._index.facts.update(self.facts)
         self._index.save(self._folder)

@@ -31,8 +31,12 @@ def write_documents(
     vocabulary: Vocabulary,
     name: str,
     shard_tokens: int = SHARD_TOKENS,
+    allow_empty: bool = False,
 ) -> dict[str, Any]:
     """Write `documents` as shards ``<name>-<number>.tar``; the same documents give the same bytes.
+
+    Args:
+        allow_empty: no document at all is a folder without shards, and no error.
 
     Returns:
         Facts for a manifest, see `totals`.
@@ -41,7 +45,9 @@ def write_documents(
         ValueError: names a document which is empty or holds an id outside the vocabulary or the end-of-document id.
     """
     limit = min(BLOCK_TOKENS, shard_tokens)
-    with BlockWriter(folder, name=name, kind="documents", vocabulary=vocabulary, shard_tokens=shard_tokens) as writer:
+    with BlockWriter(
+        folder, name=name, kind="documents", vocabulary=vocabulary, shard_tokens=shard_tokens, allow_empty=allow_empty
+    ) as writer:
         pending: list[TokenDocument] = []
         size = 0
         for document in documents:

@@ -40,7 +40,7 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
 
     Raises:
         FileNotFoundError: a corpus or the vocabulary folder is missing.
-        ValueError: a line of a corpus is unusable (file and line named), or an id repeats.
+        ValueError: a line of a corpus is unusable (file and line named), an id repeats, or a corpus has no document.
     """
     tasks = text_tasks(config.corpora, files_per_task=config.files_per_task)
     settings = replace(config, run=TokenizeRunConfig())  # how the work was spread is no part of what is made
@@ -133,6 +133,7 @@ def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:
     tasks = writer.reader.tasks
     vocabulary_id = input_ids([config.vocabulary])[str(config.vocabulary)]
     manifests = [_task_manifest(writer, task, vocabulary_id=vocabulary_id) for task in tasks]
+    corpora = _corpora(config, tasks, [manifest["facts"] for manifest in manifests])
     folders = [writer.output(task.number) for task in tasks]
     require_distinct(folders, lambda task, file, line: f"{tasks[task].files[file]}:{line}")
     inputs = {name: value for manifest in manifests for name, value in manifest["inputs"].items()}
@@ -144,7 +145,7 @@ def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:
             dropped.writelines((folder / DROPPED).read_bytes() for folder in folders)
         draft.licences |= {corpus.licence for corpus in config.corpora.values() if corpus.licence}
         draft.languages |= {corpus.language for corpus in config.corpora.values() if corpus.language}
-        draft.facts |= totals(index, vocabulary) | _facts(config, tasks, [manifest["facts"] for manifest in manifests])
+        draft.facts |= totals(index, vocabulary) | {"corpora": corpora}
     log.info("%s: %s documents, %s tokens", config.output, f"{index.items:,}", f"{index.text_tokens:,}")
 
 
@@ -187,8 +188,8 @@ def join_documents(output: Path, folders: list[Path]) -> FolderIndex:
     return index
 
 
-def _facts(config: TokenizeTextConfig, tasks: Sequence[TextTask], facts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Totals by corpus, with what the user said of it."""
+def _corpora(config: TokenizeTextConfig, tasks: Sequence[TextTask], facts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Totals by corpus, with what the user said of it; ValueError where one has no document at all."""
     corpora: dict[str, dict[str, Any]] = {}
     for name, corpus in config.corpora.items():
         own = [fact for task, fact in zip(tasks, facts, strict=True) if task.corpus == name]
@@ -199,10 +200,29 @@ def _facts(config: TokenizeTextConfig, tasks: Sequence[TextTask], facts: list[di
             "licence": corpus.licence,
             "language": corpus.language,
             "files": sum(len(task.files) for task in tasks if task.corpus == name),
+            "empty_tasks": sum(not fact["documents"] for fact in own),
             **{key: sum(fact[key] for fact in own) for key in ("documents", "tokens", "text_bytes")},
             "dropped": dropped,
         }
-    return {"corpora": corpora}
+        if not corpora[name]["documents"]:
+            reasons = ", ".join(f"{reason}: {count:,}" for reason, count in dropped.items())
+            raise ValueError(
+                f"corpora.{name}.path={corpus.path}: none of its {corpora[name]['files']} files "
+                f"({_shown_files(tasks, name)}) holds a document"
+                f"{f', lines were left out ({reasons})' if dropped else ''}; correct the path, text_key or id_key, or "
+                "leave the corpus out"
+            )
+    for task, fact in zip(tasks, facts, strict=True):
+        if not fact["documents"]:
+            names = ", ".join(map(str, task.files))
+            log.warning("%s: no document, %d lines left out", names, sum(fact["dropped"].values()))
+    return corpora
+
+
+def _shown_files(tasks: Sequence[TextTask], corpus: str) -> str:
+    """Names of the first files of a corpus."""
+    names = [relative_name(path, task.settings.path) for task in tasks if task.corpus == corpus for path in task.files]
+    return ", ".join(names[:3] + ["..."] * (len(names) > 3))
 
 
 def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:

@@ -125,7 +125,7 @@ class TokenShardWriter(PipelineStep):
                 draft.facts |= self._write(data, task, draft.folder, settings["name"])
 
     def _write(self, documents: Iterable[Document], task: TextTask, folder: Path, name: str) -> dict[str, Any]:
-        tokenizer, ids, size = TextTokenizer.load(self.vocabulary), IdLog(), Counter[str]()
+        tokenizer, ids, size = TextTokenizer.load(self.vocabulary), IdLog(), Counter(text_bytes=0)
         bar = f"tokenize {task.corpus}, task {task.number + 1} of {len(self.reader.tasks)}"
         facts = write_documents(
             folder,
@@ -133,6 +133,7 @@ class TokenShardWriter(PipelineStep):
             vocabulary=Vocabulary.load(self.vocabulary),
             name=name,
             shard_tokens=self.shard_tokens,
+            allow_empty=True,
         )
         ids.save(folder)
         dropped = self.reader.dropped

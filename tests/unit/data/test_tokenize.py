@@ -27,6 +27,7 @@ from megatron_speech.data.text_ids import IdLog, require_distinct
 from megatron_speech.data.text_tasks import text_tasks
 from megatron_speech.data.tokenize import tokenize_text
 from megatron_speech.data.tokenize_steps import CorpusReader, TokenShardWriter
+from megatron_speech.data.verify import verify_folder
 from megatron_speech.vocabulary_folder import build_vocabulary
 from tests.toys import write_jsonl
 
@@ -76,7 +77,7 @@ def test_jobs_and_workers_change_no_byte(tmp_path: Path, vocabulary: Path):
     assert keys == [f"{file}-{n}" for file in range(3) for n in range(4)]
     facts = manifests[0]["facts"]["corpora"]["web"]
     text = sum(len(f"text {n} of file {file}") for file in range(3) for n in range(4))
-    counts = {"files": 3, "documents": 12, "tokens": text, "text_bytes": text, "dropped": {}}
+    counts = {"files": 3, "empty_tasks": 0, "documents": 12, "tokens": text, "text_bytes": text, "dropped": {}}
     assert facts == {"licence": "CC0-1.0", "language": "en", **counts}
 
 
@@ -158,6 +159,40 @@ def test_bad_lines_are_counted_by_reason_and_listed(tmp_path: Path, vocabulary: 
     assert [line["message"].split(": ")[0] for line in listed] == [f"{path}:{number}" for number in range(2, 8)]
     with pytest.raises(ValueError, match=r"a.jsonl:2: not JSON"):
         tokenize_text(config_of(tmp_path, "strict"))
+
+
+@pytest.mark.parametrize("empty", ["first", "last"])
+def test_an_empty_file_is_counted_and_changes_no_other(
+    tmp_path: Path, vocabulary: Path, empty: str, caplog: pytest.LogCaptureFixture
+):
+    corpus_folder(tmp_path / "corpus", files=2)
+    names = {"first": ("a.jsonl", "b.jsonl"), "last": ("y.jsonl", "z.jsonl")}[empty]
+    write_jsonl(tmp_path / "corpus" / names[0])
+    write_jsonl(tmp_path / "corpus" / names[1], "{", "[1]")  # nothing but bad lines
+    tokenize_text(config_of(tmp_path, on_bad_line="count"))
+    keys = [document.key for document in read_documents(tmp_path / "documents")]
+    assert keys == [f"{file}-{n}" for file in range(2) for n in range(4)]
+    facts = read_manifest(tmp_path / "documents")["facts"]["corpora"]["web"]
+    assert (facts["files"], facts["empty_tasks"], facts["documents"]) == (4, 2, 8)
+    assert facts["dropped"] == {"no object": 1, "not JSON": 1}
+    assert f"{tmp_path / 'corpus' / names[1]}: no document, 2 lines left out" in caplog.text
+    assert list(verify_folder(tmp_path / "documents", ids=True)) == []
+    listed = (tmp_path / "documents" / "shards.json").read_bytes()
+    (tmp_path / "documents" / "shards.json").unlink()
+    index_folder(IndexConfig(folder=tmp_path / "documents"))
+    assert (tmp_path / "documents" / "shards.json").read_bytes() == listed
+
+
+def test_a_corpus_without_any_document_is_named(tmp_path: Path, vocabulary: Path):
+    corpus_folder(tmp_path / "corpus")
+    bad = [write_jsonl(tmp_path / "bad" / f"{name}.jsonl", *lines) for name, lines in (("a", []), ("b", ["{", "{"]))]
+    corpora = {"web": TextCorpusConfig(path=tmp_path / "corpus"), "bad": TextCorpusConfig(path=bad[0].parent)}
+    rule = r"corpora\.bad\.path=.*bad: none of its 2 files \(a\.jsonl, b\.jsonl\) holds a document.*\(not JSON: 2\)"
+    with pytest.raises(ValueError, match=rule):
+        tokenize_text(config_of(tmp_path, corpora=corpora, on_bad_line="count"))
+    assert not (tmp_path / "documents").exists()
+    del corpora["bad"]
+    tokenize_text(config_of(tmp_path, corpora=corpora, on_bad_line="count"))  # what is done is done
 
 
 @pytest.mark.parametrize("files_per_task", [1, 2])
