@@ -14,6 +14,7 @@ import gzip
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,12 @@ def read_records(path: Path, layout: RecordLayout) -> Iterator[tuple[int, TextDo
     records = _parquet_rows(path, layout) if path.suffix == ".parquet" else _json_lines(path)
     for number, record in enumerate(records, start=1):
         yield number, _document(record, layout, path=path, number=number)
+
+
+def first_keys(path: Path, *, lines: int) -> list[str]:
+    """Keys that stand in any of the first JSON lines at `path`, in the order met; what is no object has none."""
+    records = (record for record in islice(_json_lines(path), lines) if isinstance(record, dict))
+    return list(dict.fromkeys(key for record in records for key in record))
 
 
 def _json_lines(path: Path) -> Iterator[Any]:

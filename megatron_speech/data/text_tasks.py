@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from megatron_speech.config.tokens import TextCorpusConfig
-from megatron_speech.data.corpus import FILE_KINDS, BadLine, RecordLayout, TextDocument, read_records
+from megatron_speech.data.corpus import FILE_KINDS, BadLine, RecordLayout, TextDocument, first_keys, read_records
+
+FIRST_LINES = 100
+"""Lines in which keys are looked for before the work begins."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,24 @@ def text_tasks(corpora: Mapping[str, TextCorpusConfig], *, files_per_task: int =
         while group := tuple(islice(files, size)):
             tasks.append(TextTask(number=len(tasks), corpus=name, settings=corpus, files=group))
     return tasks
+
+
+def unseen_keys(tasks: Sequence[TextTask]) -> Iterator[str]:
+    """A line on every of the metadata_keys that the beginning of its corpus does not have: perhaps misspelt.
+
+    A column that a Parquet file lacks is an error when it is read.
+    """
+    for name, task in {task.corpus: task for task in reversed(tasks)}.items():
+        path = task.files[0]
+        if not task.settings.metadata_keys or path.suffix == ".parquet":
+            continue
+        found = first_keys(path, lines=FIRST_LINES)
+        for key in task.settings.metadata_keys:
+            if found and key not in found:
+                yield (
+                    f"corpora.{name}.metadata_keys: {key!r} stands in none of the first {FIRST_LINES} lines of {path}, "
+                    f"whose keys are {', '.join(found)}; correct it if no other line has it"
+                )
 
 
 def corpus_files(name: str, path: Path) -> list[Path]:

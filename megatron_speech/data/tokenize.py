@@ -28,7 +28,7 @@ from megatron_speech.config.tokens import TokenizeRunConfig, TokenizeTextConfig
 from megatron_speech.data.index import FolderIndex, sidecar
 from megatron_speech.data.shards import totals
 from megatron_speech.data.text_ids import require_distinct
-from megatron_speech.data.text_tasks import TextTask, relative_name, text_tasks
+from megatron_speech.data.text_tasks import TextTask, relative_name, text_tasks, unseen_keys
 from megatron_speech.data.tokenize_steps import DROPPED, KIND, CorpusReader, TokenShardWriter
 from megatron_speech.vocabulary import Vocabulary
 
@@ -55,6 +55,8 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
         reader, folder=folder, vocabulary=config.vocabulary, name=config.name, shard_tokens=config.shard_tokens
     )
     Vocabulary.load(config.vocabulary)  # a missing one is the user's mistake, said before any work
+    for doubt in unseen_keys(tasks):
+        log.warning("%s", doubt)
     if config.run.part in ("all", "tasks"):
         _run(config.run, reader, writer)
     if config.run.part in ("all", "finish"):

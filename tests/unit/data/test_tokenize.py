@@ -233,6 +233,15 @@ def test_ids_can_be_derived_and_columns_named(tmp_path: Path, vocabulary: Path):
     ]
 
 
+def test_a_metadata_key_that_no_line_has_is_told(tmp_path: Path, vocabulary: Path, caplog: pytest.LogCaptureFixture):
+    path = write_jsonl(tmp_path / "corpus" / "a.jsonl", "{", {"id": "1", "text": "x"}, {"id": "2", "text": "y", "u": 1})
+    corpus = TextCorpusConfig(path=tmp_path / "corpus", metadata_keys=["u", "url"])
+    tokenize_text(config_of(tmp_path, corpora={"web": corpus}, on_bad_line="count"))
+    (told,) = [message for message in caplog.messages if "metadata_keys" in message]
+    assert told.startswith("corpora.web.metadata_keys: 'url' stands in none of the first 100 lines")
+    assert f"{path}, whose keys are id, text, u;" in told
+
+
 def test_a_limit_holds_over_all_files_of_a_corpus(tmp_path: Path, vocabulary: Path):
     corpus = TextCorpusConfig(path=corpus_folder(tmp_path / "corpus"), max_documents=5)
     tokenize_text(config_of(tmp_path, corpora={"web": corpus}))
