@@ -2,7 +2,7 @@
 
 Everything is checked as the writer would have: a tar that passes can be trained on. What the tars cannot tell is
 whether they are the ones that were written, so whatever else still stands (an intact shards.json, the manifest) must
-agree. Price: every byte is read.
+agree, and what the packer said beside its rows is taken from there. Price: every byte is read.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -22,6 +23,7 @@ from megatron_speech.config.shards import IndexConfig
 from megatron_speech.data.contents import MEMBERS, examine
 from megatron_speech.data.damage import Damage
 from megatron_speech.data.index import FOLDER_INDEX, FolderIndex, ShardEntry
+from megatron_speech.data.shards import totals
 from megatron_speech.data.sidecar import BLOCK, MEMBER, Kind, ShardIndex, map_file
 from megatron_speech.data.tar_blocks import TarFault, member_info, walk
 from megatron_speech.vocabulary import Vocabulary
@@ -48,8 +50,7 @@ def index_folder(config: IndexConfig) -> None:
         if shard is None:
             raise ValueError(f"{damages[0]}; the first of {len(damages)} in this shard, restore it")
         if not number:
-            facts = listed.facts if listed else {}
-            index = replace(index, kind=shard.kind, seq_length=shard.seq_length, facts=facts)
+            index = replace(index, kind=shard.kind, seq_length=shard.seq_length)
         index.shards.append(ShardEntry.of(shard))
         if listed is not None and index.shards[number] != listed.shards[number]:
             raise ValueError(
@@ -64,6 +65,7 @@ def index_folder(config: IndexConfig) -> None:
         shard.save(folder)
     if damage := against_manifest(folder, index):
         raise ValueError(f"{damage}; restore the shards, or move the manifest away to take the tars as they are")
+    index = replace(index, facts=listed.facts if listed else _manifest_facts(folder, index, vocabulary))
     index.save(folder)
     log.info("%s: %d shards indexed, checksum %s", folder, len(names), index.checksum)
 
@@ -115,6 +117,21 @@ def against_manifest(folder: Path, index: FolderIndex) -> Damage | None:
         return None
     what = f"states checksum {stated} where the shards have {index.checksum}: not the shards it was made with"
     return Damage(file=path, what=what)
+
+
+def _manifest_facts(folder: Path, index: FolderIndex, vocabulary: Vocabulary) -> dict[str, Any]:
+    """What the packer had to say beside its rows, such as padding, by the manifest of these shards where there is one.
+
+    Writers of documents say nothing of their own; what else their manifests hold is their stages'.
+    """
+    if index.kind != "rows":
+        return {}
+    stated = read_manifest(folder)["facts"] if (folder / MANIFEST).is_file() else {}
+    if "checksum" not in stated:
+        log.warning("%s: no manifest of these shards, so %s cannot say padding and cuts again", folder, FOLDER_INDEX)
+        return {}
+    counted = totals(index, vocabulary)
+    return {name: value for name, value in stated.items() if name not in counted}
 
 
 def _kind(tar: memoryview, shard: str) -> Kind:

@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from megatron_speech.artifact import make_artifact
+from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.shards import IndexConfig
+from megatron_speech.data.packing import pack_folder
 from megatron_speech.data.rebuild import index_folder
 from megatron_speech.data.shards import write_documents
 from megatron_speech.vocabulary import Vocabulary
-from tests.damages import tars
+from tests.damages import patch, tars
 from tests.toys import VOCABULARY, documents_of, packed_folder
 
 Entry = tuple[tarfile.TarInfo, bytes]
@@ -49,8 +52,31 @@ def test_an_index_made_again_is_the_writers(
         made = {path.name: path.read_bytes() for path in each.iterdir()}
         assert made.keys() == written.keys()
         for name in written:
-            # What the packer has to say beside its rows, such as padding, is in no tar.
+            # What the packer has to say beside its rows, such as padding, is in no tar, and here is no manifest.
             assert made[name] == written[name] or (each == folder and name == "shards.json"), name
+
+
+@pytest.mark.parametrize("harm", ["missing", "damaged"])
+def test_what_the_packer_said_is_taken_from_the_manifest(tmp_path: Path, harm: str):
+    with make_artifact(tmp_path / "documents", kind="documents", config={}) as draft:
+        draft.facts |= write_documents(draft.folder, documents_of([9, 30]), vocabulary=VOCABULARY, name="toy")
+    folder = tmp_path / "rows"
+    pack_folder(PackConfig(input=tmp_path / "documents", output=folder, seq_length=16))
+    written = (folder / "shards.json").read_bytes()
+    assert b'"padding":' in written
+    if harm == "missing":
+        (folder / "shards.json").unlink()
+    else:
+        patch(folder / "shards.json", 30, b"?")
+    index_folder(IndexConfig(folder=folder))
+    assert (folder / "shards.json").read_bytes() == written
+
+
+def test_without_a_manifest_what_is_lost_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    folder = packed_folder(tmp_path / "rows", [9, 30])
+    (folder / "shards.json").unlink()
+    index_folder(IndexConfig(folder=folder))
+    assert f"{folder}: no manifest of these shards, so shards.json cannot say padding and cuts again" in caplog.messages
 
 
 def _with_entries(entries: list[Entry], path: Path, *, form: int) -> None:
