@@ -7,13 +7,17 @@ from megatron_speech.config.shards import VerifyConfig
 
 def main() -> None:
     config = parse_config(VerifyConfig, description=__doc__ or "")
+    import logging
+
     from megatron_speech.data.verify import verify_folders
 
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     number = 0
     with user_errors():
         for number, damage in enumerate(verify_folders(config), start=1):  # noqa: B007
             print(damage, flush=True)
-    print(f"{number} damages" if number else f"no damage in {len(config.folders)} folders")
+    folders = f"{len(config.folders)} folder{'s' * (len(config.folders) > 1)}"
+    print(f"{number or 'no'} damage{'s' * (number > 1)} in {folders}")
     raise SystemExit(1 if number else 0)
 
 

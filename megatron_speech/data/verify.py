@@ -7,13 +7,14 @@ whose sidecar is unusable is walked member by member instead. Price: every byte 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import xxhash
 from tqdm import tqdm
 
-from megatron_speech.artifact import write_atomic
+from megatron_speech.artifact import MANIFEST, write_atomic
 from megatron_speech.config.shards import VerifyConfig
 from megatron_speech.data.contents import examine
 from megatron_speech.data.damage import Damage
@@ -21,6 +22,8 @@ from megatron_speech.data.index import FOLDER_INDEX, FolderIndex
 from megatron_speech.data.rebuild import against_manifest, examine_tar
 from megatron_speech.data.sidecar import REBUILD, ShardIndex, map_file, sidecar
 from megatron_speech.vocabulary import Vocabulary
+
+log = logging.getLogger(__name__)
 
 
 def verify_folders(config: VerifyConfig) -> Iterator[Damage]:
@@ -52,8 +55,14 @@ def verify_folder(folder: Path, *, ids: bool, advance: Callable[[int], object] =
         index = FolderIndex.load(folder)
         if damage := against_manifest(folder, index):
             yield damage
-    except (ValueError, FileNotFoundError) as error:
+    except FileNotFoundError:
+        yield Damage(file=folder / FOLDER_INDEX, what=f"is missing: lost, or the stage was not finished; {REBUILD}")
+    except ValueError as error:
         yield Damage.of(folder / FOLDER_INDEX, error)
+    if not (folder / MANIFEST).is_file():
+        log.warning(
+            "%s: no %s, so nothing says which shards were made here; only checksums beside them", folder, MANIFEST
+        )
     try:
         vocabulary = Vocabulary.load(folder / "vocabulary.json")
         if index is not None:

@@ -169,6 +169,17 @@ def test_a_manifest_of_other_shards_is_named(tmp_path: Path):
     assert next(verify_folder(tmp_path / "two", ids=False)).file == tmp_path / "two" / "manifest.json"
 
 
+def test_a_lost_list_is_named_with_its_remedy_and_a_lost_manifest_is_told(
+    intact: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    folder = shutil.copytree(intact["rows"], tmp_path / "damaged")
+    (folder / "shards.json").unlink()
+    (damage,) = verify_folder(folder, ids=False)
+    assert str(damage).startswith(f"{folder / 'shards.json'}: is missing") and "tools/index_shards.py" in damage.what
+    (told,) = caplog.messages
+    assert told.startswith(f"{folder}: no manifest.json")
+
+
 def test_the_tool_reports_and_fails(
     intact: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
@@ -186,7 +197,9 @@ def test_the_tool_reports_and_fails(
         report = json.loads((tmp_path / "report.json").read_text())
         assert [len(report[str(each)]["damages"]) for each in (intact["documents"], folder)] == [0, damaged]
     assert report[str(folder)]["damages"][0]["file"] == str(tar)
-    assert f"{tar}: block 1, tokens.i32, byte" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"{tar}: block 1, tokens.i32, byte" in shown
+    assert shown.splitlines()[0] == "no damage in 2 folders" and shown.splitlines()[-1] == "1 damage in 2 folders"
 
 
 def test_a_folder_that_does_not_exist_is_no_damage(tmp_path: Path):
