@@ -80,19 +80,18 @@ class ShareConfig:
     loss: LossConfig | None = None
     """What the source teaches in this stage; null for the source's own loss."""
 
-    def __post_init__(self) -> None:
+    def check(self, key: str) -> None:
+        """ValueError where the share, which stands at `key`, is none or several or leaves its limits."""
         given = {name: getattr(self, name) for name in ("weight", "share", "epochs", "tokens")}
         given = {name: value for name, value in given.items() if value is not None}
         if len(given) + self.remainder != 1:
-            names = ", ".join([*given, *["remainder"] * self.remainder]) or "none"
-            raise ValueError(
-                f"a source of a stage takes one of weight, share, epochs, tokens and remainder: true, here {names}; "
-                "keep one"
-            )
+            names = ", ".join([*given, *["remainder"] * self.remainder])
+            remedy = f"has {names}; keep one" if names else "has none; give one"
+            raise ValueError(f"{key} takes one of weight, share, epochs, tokens and remainder: true, but {remedy}")
         for name, value in given.items():
             highest = 1 if name == "share" else 1e15
             if not 0 <= value <= highest:  # false for nan too
-                raise ValueError(f"a stage's {name}={value} must lie in 0 to {highest:g}; correct it")
+                raise ValueError(f"{key}.{name}={value} must lie in 0 to {highest:g}; correct it")
 
     @property
     def takes_what_is_left(self) -> bool:
@@ -114,29 +113,26 @@ class StageConfig:
     """Leave the stage after this sample of the run although its budget is not spent: how a run that has begun gets
     another mixture (data.extend_plan)."""
 
-    def __post_init__(self) -> None:
-        shares = self.sources.values()
+    def check(self, key: str) -> None:
+        """ValueError where the shares of the stage, which stands at `key`, contradict each other or its tokens."""
+        shares, label = self.sources.values(), f"{key} ({self.name})" if self.name else key
+        for name, share in self.sources.items():
+            share.check(f"{label}.sources.{name}")
         for name, value in (("tokens", self.tokens), ("stop_at_sample", self.stop_at_sample)):
             if value is not None and value < 1:
-                raise ValueError(f"{self._label}: {name}={value} must be at least 1; raise it or leave it out")
+                raise ValueError(f"{label}.{name}={value} must be at least 1; raise it or leave it out")
         if not self.sources:
-            raise ValueError(f"{self._label}: sources is empty; name a source of data.sources")
+            raise ValueError(f"{label}.sources is empty; name a source of data.sources")
         if any(share.remainder for share in shares) and sum(share.takes_what_is_left for share in shares) > 1:
-            raise ValueError(
-                f"{self._label}: a remainder leaves nothing to another remainder or weight; use weights alone"
-            )
+            raise ValueError(f"{label}: a remainder leaves nothing to another remainder or weight; use weights alone")
         divided = any(share.takes_what_is_left for share in shares)
         if divided and self.tokens is None:
-            raise ValueError(f"{self._label}: tokens is missing; weights and a remainder divide what it leaves")
+            raise ValueError(f"{label}.tokens is missing; weights and a remainder divide what it leaves")
         if not divided and (self.tokens is not None or any(share.share is not None for share in shares)):
             raise ValueError(
-                f"{self._label}: no source takes what is left of its tokens; give one remainder: true, or give epochs "
-                "or tokens of every source and leave the stage's tokens out"
+                f"{label}: no source takes what is left of its tokens; give one remainder: true, or give epochs or "
+                "tokens of every source and leave the stage's tokens out"
             )
-
-    @property
-    def _label(self) -> str:
-        return f"data.stages, stage {self.name!r}" if self.name else "data.stages, a stage without name"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +182,7 @@ class DataConfig:
                 "data.stages; give the weight in a stage"
             )
         for index, stage in enumerate(self.stages):
+            stage.check(f"data.stages[{index}]")  # here, because it does not know its number
             for name in stage.sources:
                 if name not in self.sources:
                     raise ValueError(
