@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from megatron_speech.config.reader import require_local
+
 
 @dataclass(frozen=True, kw_only=True)
 class PackConfig:
@@ -45,6 +47,8 @@ class PackConfig:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least {least}; raise it")
         if not self.inputs or len(set(self.inputs)) < len(self.inputs):
             raise ValueError(f"input={self.inputs} must name at least one folder and none twice; correct the list")
+        for folder in self.inputs:
+            require_local("input", folder)
 
     @property
     def inputs(self) -> list[Path]:

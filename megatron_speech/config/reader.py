@@ -84,3 +84,11 @@ def is_url(folder: str | Path) -> bool:
 def url_or_path(folder: str | Path) -> str | Path:
     """A URL as text, a folder of this machine as a path."""
     return folder if is_url(folder) else Path(folder)
+
+
+def require_local(key: str, folder: Path) -> None:
+    """Refuse a URL where a tool reads folders of this machine alone; a path has lost one of its slashes."""
+    if found := re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", str(folder)):
+        raise ValueError(
+            f"{key}={found[1]}://{found[2]} is a URL, and only training reads those; copy it to a folder here"
+        )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from megatron_speech.config.reader import require_local
+
 
 @dataclass(frozen=True, kw_only=True)
 class InspectConfig:
@@ -18,6 +20,12 @@ class InspectConfig:
     """Vocabulary folder to show tokens as text; null to print ids."""
     width: int = 400
     """Characters shown per sample."""
+
+    def __post_init__(self) -> None:
+        require_local("folder", self.folder)
+        for name, least in (("samples", 0), ("width", 4)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least {least}; raise it")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +42,8 @@ class VerifyConfig:
     def __post_init__(self) -> None:
         if not self.folders:
             raise ValueError("folders=[] names nothing to verify; give at least one folder")
+        for folder in self.folders:
+            require_local("folders", folder)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +52,9 @@ class IndexConfig:
 
     folder: Path
     """Folder of document shards or packed shards with its vocabulary.json."""
+
+    def __post_init__(self) -> None:
+        require_local("folder", self.folder)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,3 +65,6 @@ class ExportIndexedConfig:
     """Folder of document shards or packed shards; it stays, the export points into it."""
     output: Path
     """Folder to make: <shard>.idx, and <shard>.bin as a link to the tar."""
+
+    def __post_init__(self) -> None:
+        require_local("input", self.input)
