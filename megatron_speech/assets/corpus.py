@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifact import is_made, make_artifact
-from megatron_speech.assets.catalogue import pin_named
+from megatron_speech.assets.catalogue import credit, pin_named
 from megatron_speech.assets.geography import (
     capitals_stated,
     fact_documents,
@@ -62,6 +62,7 @@ def prepare_corpus(config: CorpusConfig) -> None:
         "cloze": cloze_documents(unheard, config.cloze_items),
     }
     with make_artifact(config.output, kind="corpus", config=config, inputs=inputs) as draft:
+        credit(draft, PACKAGES_READ)
         for name, documents in parts.items():
             write_jsonl(draft.folder / f"{name}.jsonl", documents)
             draft.facts[name] = _facts(documents)

@@ -20,6 +20,7 @@ from megatron_speech.audio.io import SAMPLE_RATE, checked_waveform, read_audio
 from megatron_speech.audio.shards import AudioRecord
 
 SHARE = Path("usr") / "share"
+PACKAGES_READ = ("pocketsphinx-testdata", "asterisk-core-sounds-en-g722", "asterisk-core-sounds-en")
 
 
 def read_recordings(assets: Path, *, min_seconds: float, max_seconds: float) -> Iterator[AudioRecord]:

@@ -21,9 +21,10 @@ import numpy as np
 from tqdm import tqdm
 
 from megatron_speech.artifact import is_made, make_artifact, write_atomic
-from megatron_speech.assets.recordings import read_recordings
+from megatron_speech.assets.catalogue import credit, pin_named
+from megatron_speech.assets.recordings import PACKAGES_READ, read_recordings
 from megatron_speech.assets.utterances import Utterance, plan_utterances
-from megatron_speech.assets.voices import Voice, has_voice, open_voice, require_voice
+from megatron_speech.assets.voices import Voice, has_voice, open_voice, require_voice, voice_packages
 from megatron_speech.audio.shards import AudioRecord, audio_facts, write_audio_shard, write_audio_shards
 from megatron_speech.config.assets import SpeechConfig
 
@@ -39,12 +40,16 @@ def speak_corpus(config: SpeechConfig) -> None:
         return
     with make_artifact(config.output, kind="audio", config=config, inputs=[config.corpus]) as draft:
         if config.part == "human":
+            draft.licences.clear()  # nothing of the corpus is heard
+            draft.languages.clear()
+            credit(draft, (name for name in PACKAGES_READ if pin_named(name).is_fetched(config.assets)))
             draft.facts |= _copy_recordings(config, draft.folder)
         else:
             voices = available_voices(config)
-            draft.facts |= speak(
-                plan_utterances(config, voices), assets=config.assets, folder=draft.folder, name=config.part
-            )
+            utterances = plan_utterances(config, voices)
+            for voice in {utterance.voice for utterance in utterances}:
+                credit(draft, voice_packages(voice))
+            draft.facts |= speak(utterances, assets=config.assets, folder=draft.folder, name=config.part)
             draft.facts["voices_left_out"] = sorted(set(config.utterances) - set(voices))
         facts = draft.facts
     log.info("%s: %d utterances, %.2f hours", config.output, facts["utterances"], facts["hours"])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifact import is_made, make_artifact
-from megatron_speech.assets.catalogue import AssetSet, pin_named, pins_of
+from megatron_speech.assets.catalogue import AssetSet, credit, pin_named, pins_of
 from megatron_speech.assets.fetch import PACKAGES
 from megatron_speech.config.assets import AssetsConfig
 
@@ -47,6 +47,7 @@ def unpack_assets(config: AssetsConfig) -> None:
                     f"{config.folder} lacks {pin.label} ({pin.purpose}): run tools/fetch_assets.py --set {config.set}"
                 )
         with make_artifact(output, kind="asset", config=identity) as draft:
+            credit(draft, recipe.packages)
             draft.facts |= recipe.convert(config.folder / PACKAGES, draft.folder)
         log.info("unpacked %s", output)
 

@@ -31,6 +31,11 @@ class Voice(Protocol):
         ...
 
 
+def voice_packages(name: str) -> tuple[str, ...]:
+    """Packages of the catalogue that make the voice `name`."""
+    return ("hibari-tts",) if name == "hibari" else ("flite", "libflite1")
+
+
 def has_voice(name: str, assets: Path) -> bool:
     """True if the packages of voice `name` were fetched; ValueError for an unknown name."""
     if name not in VOICES:

@@ -74,6 +74,8 @@ def train_text_tokenizer(config: TrainTextTokenizerConfig) -> None:
                 for name, corpus in config.corpora.items()
             },
         }
+        draft.licences |= {corpus.licence for corpus in config.corpora.values() if corpus.licence}
+        draft.languages |= {corpus.language for corpus in config.corpora.values() if corpus.language}
         tokenizer.save(draft.folder)
     facts = draft.facts["test"]
     log.info("%s: %d pieces, %s bytes per token", config.output, tokenizer.size, facts["bytes_per_token"])

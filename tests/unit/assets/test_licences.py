@@ -1,0 +1,112 @@
+"""The terms of what is fetched reach the manifest of what a model is trained on, through every stage between."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from megatron_speech.artifact import make_artifact, read_manifest
+from megatron_speech.assets import recordings, unpack
+from megatron_speech.assets.catalogue import CATALOGUE, pin_named
+from megatron_speech.assets.corpus import prepare_corpus
+from megatron_speech.assets.speak import speak_corpus
+from megatron_speech.assets.unpack import Recipe, unpack_assets
+from megatron_speech.assets.voices import voice_packages
+from megatron_speech.audio.shards import read_audio_shards
+from megatron_speech.config.assets import VOICES, AssetsConfig, CorpusConfig, SpeechConfig
+from megatron_speech.config.packing import PackConfig
+from megatron_speech.config.shards import InspectConfig
+from megatron_speech.config.text_to_token import TaskDocumentsConfig
+from megatron_speech.config.text_tokenizer import TrainTextTokenizerConfig
+from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.inspect import inspect_folder
+from megatron_speech.data.packing import pack_folder
+from megatron_speech.data.shards import write_documents
+from megatron_speech.data.text_tokenizer_training import train_text_tokenizer
+from megatron_speech.data.tokenize import tokenize_text
+from megatron_speech.text_to_token.documents import build_task_documents
+from megatron_speech.vocabulary import Vocabulary
+from megatron_speech.vocabulary_folder import build_vocabulary
+
+
+def terms(folder: Path) -> tuple[list[str], list[str]]:
+    manifest = read_manifest(folder)
+    return manifest["licences"], manifest["languages"]
+
+
+@pytest.fixture
+def corpus(packages: Path, tmp_path: Path) -> Path:
+    prepare_corpus(CorpusConfig(assets=packages, output=tmp_path / "corpus", heldout_share=0.3, cloze_items=5))
+    return tmp_path / "corpus"
+
+
+def test_packed_rows_name_the_terms_of_texts_and_voice(corpus: Path, tmp_path: Path) -> None:
+    assert terms(corpus) == (["CC-BY-SA-4.0", "ODbL-1.0"], ["en"])
+    audio = SpeechConfig(
+        assets=tmp_path / "assets",
+        corpus=corpus,
+        output=tmp_path / "audio",
+        part="train",
+        utterances={"hibari": 4, "slt": 2},  # the second is not there and says nothing
+    )
+    speak_corpus(audio)
+    voiced = ["Apache-2.0", "CC-BY-SA-4.0", "ODbL-1.0"]
+    assert terms(audio.output) == (voiced, ["en"])
+
+    with make_artifact(tmp_path / "codes", kind="codes", config={}, inputs=[audio.output]) as draft:
+        said = [
+            TokenDocument(key=r.key, tokens=np.ones(3, np.int32), meta=r.meta) for r in read_audio_shards(audio.output)
+        ]
+        draft.facts |= write_documents(draft.folder, said, vocabulary=Vocabulary.of_codes(4, ""), name="codes")
+    vocabulary, paired, text = (tmp_path / name for name in ("vocabulary", "paired", "text"))
+    build_vocabulary(VocabularyConfig(output=vocabulary, codebook_size=4))
+    build_task_documents(
+        TaskDocumentsConfig(codes=[tmp_path / "codes"], vocabulary=vocabulary, output=paired, task="synthesis")
+    )
+    corpora = {"geography": TextCorpusConfig(path=corpus / "geography.jsonl", max_documents=3, licence="MIT-0")}
+    tokenize_text(TokenizeTextConfig(corpora=corpora, vocabulary=vocabulary, output=text))
+    packed = PackConfig(input=[text, paired], output=tmp_path / "packed", seq_length=64)
+    pack_folder(packed)
+    assert terms(packed.output) == (["Apache-2.0", "CC-BY-SA-4.0", "MIT-0", "ODbL-1.0"], ["en"])
+    shown = list(inspect_folder(InspectConfig(folder=packed.output)))
+    assert "licences Apache-2.0, CC-BY-SA-4.0, MIT-0, ODbL-1.0" in shown
+
+
+def test_recordings_have_their_own_terms_and_none_of_the_corpus(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pin = pin_named("pocketsphinx-testdata")
+    pin.marker(tmp_path / "assets").write_text(pin.sha256)
+    monkeypatch.setattr(
+        recordings, "_test_recordings", lambda root: [("cards", "1", "ten", np.zeros(32000, np.float32))]
+    )
+    config = SpeechConfig(assets=tmp_path / "assets", corpus=corpus, output=tmp_path / "human", part="human")
+    speak_corpus(config)
+    assert terms(config.output) == (["BSD-2-Clause"], ["en"])
+
+
+def test_an_unpacked_model_has_the_terms_of_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pin = pin_named("speechmos")
+    pin.marker(tmp_path).parent.mkdir()
+    pin.marker(tmp_path).write_text(pin.sha256)
+    monkeypatch.setattr(unpack, "RECIPES", (Recipe("toy", ("speechmos",), lambda packages, output: {}),))
+    unpack_assets(AssetsConfig(folder=tmp_path, set="ci"))
+    assert terms(tmp_path / "toy") == (["MIT"], [])
+
+
+def test_a_trained_tokenizer_has_the_terms_of_its_corpora(corpus: Path, tmp_path: Path) -> None:
+    corpora = {"web": TextCorpusConfig(path=corpus / "train.jsonl", licence="CC0-1.0", language="mul")}
+    config = TrainTextTokenizerConfig(
+        corpora=corpora, output=tmp_path / "bpe", vocab_size=320, test_documents=10, threads=1
+    )
+    train_text_tokenizer(config)
+    assert terms(config.output) == (["CC-BY-SA-4.0", "CC0-1.0", "ODbL-1.0"], ["en", "mul"])
+
+
+def test_every_voice_and_recipe_is_of_the_catalogue() -> None:
+    known = {pin.name for pin in CATALOGUE}
+    used = {name for voice in VOICES for name in voice_packages(voice)} | set(recordings.PACKAGES_READ)
+    assert used | {name for recipe in unpack.RECIPES for name in recipe.packages} <= known
