@@ -37,6 +37,10 @@ class CorpusConfig:
     """Interleaved versions of each document, each with fresh spans and fresh speech."""
     max_documents: int | None = None
     """Take the first so many speakable documents; null takes all."""
+    licence: str | None = None
+    """Licence of the texts, as an SPDX name or a link; goes into the manifest beside the corpus folder's own."""
+    language: str | None = None
+    """Language of the texts, as a BCP 47 tag such as en; likewise."""
 
     def __post_init__(self) -> None:
         if self.renderings < 1:

@@ -76,6 +76,8 @@ def run_build(config: InterleaveConfig) -> None:
             tally=tally,
         )
         totals = write_documents(draft.folder, documents, vocabulary=vocabulary, name="interleaved")
+        draft.licences |= {corpus.licence for corpus in config.corpora.values() if corpus.licence}
+        draft.languages |= {corpus.language for corpus in config.corpora.values() if corpus.language}
         draft.facts |= totals | tally.facts() | {"synthesis": dict(synthesizer.counts)}
 
 

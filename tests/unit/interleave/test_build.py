@@ -44,7 +44,10 @@ def config(tmp_path: Path) -> InterleaveConfig:
     facts = write_corpus(tmp_path / "facts.jsonl", {"fact-0": "The capital of France is Paris."}, speakable=False)
     write_corpus(facts, {f"fact-{i}": f"Country {i} lies in the far north of Europe." for i in (1, 2, 3)})
     return InterleaveConfig(
-        corpora={"facts": CorpusConfig(path=facts, renderings=3, max_documents=2), "wiki": CorpusConfig(path=wiki)},
+        corpora={
+            "facts": CorpusConfig(path=facts, renderings=3, max_documents=2),
+            "wiki": CorpusConfig(path=wiki, licence="CC0-1.0", language="en"),
+        },
         model=tmp_path / "hf",
         vocabulary=tmp_path / "vocabulary",
         output=tmp_path / "interleaved",
@@ -125,7 +128,9 @@ def test_text_and_speech_are_found_by_their_provenance(config):
 
 def test_the_stage_writes_shards_with_facts_and_is_skipped_when_made(config):
     run_build(config)
-    facts = read_manifest(config.output)["facts"]
+    manifest = read_manifest(config.output)
+    facts = manifest["facts"]
+    assert (manifest["licences"], manifest["languages"]) == (["CC0-1.0"], ["en"])
     documents = list(read_documents(config.output, vocabulary=Vocabulary.load(config.vocabulary)))
     assert facts["documents"] == len(documents) == 12
     assert facts["speech_tokens"] == facts["span_speech_tokens"] > 0
