@@ -19,13 +19,14 @@ class SizeConfig:
     rows: int | None = None
     """Packed rows; null for as many as the tokens fill."""
 
-    def __post_init__(self) -> None:
+    def check(self, key: str) -> None:
+        """ValueError where the size, which stands at `key`, is none or negative."""
         if min(self.text_tokens, self.speech_tokens) < 0:
-            raise ValueError("sizes: text_tokens and speech_tokens must not be negative; correct them")
+            raise ValueError(f"{key}: text_tokens and speech_tokens must not be negative; correct them")
         if self.rows is None and not self.text_tokens + self.speech_tokens:
-            raise ValueError("sizes: a source needs rows, text_tokens or speech_tokens; give one of them")
+            raise ValueError(f"{key} needs rows, text_tokens or speech_tokens; give one of them")
         if self.rows is not None and self.rows < 1:
-            raise ValueError(f"sizes: rows={self.rows} must be at least 1; raise it")
+            raise ValueError(f"{key}.rows={self.rows} must be at least 1; raise it")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,8 @@ class PlanMixtureConfig(PretrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in self.sizes:
+        for name, size in self.sizes.items():
+            size.check(f"sizes.{name}")
             if name not in self.data.sources:
                 raise ValueError(
                     f"sizes.{name} is none of data.sources ({', '.join(self.data.sources)}); declare it there"

@@ -15,6 +15,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from megatron_speech.data.damage import against_manifest
 from megatron_speech.data.index import FolderIndex
 from megatron_speech.data.sidecar import Kind, Member, ShardIndex, sidecar
 from megatron_speech.data.storage.local import Mapped
@@ -48,6 +49,8 @@ class BlockFolder:
             )
         if vocabulary is not None:
             vocabulary.require(self.index.vocabulary, holder=str(folder))
+        if damage := against_manifest(folder, self.index):
+            raise ValueError(f"{damage}; restore what was replaced")
         self._place = (places or Places()).of(folder)
         self._shards: dict[int, ShardIndex] = {}
         self._files = [self._place.path(shard.name) for shard in self.index.shards]
@@ -104,8 +107,7 @@ class BlockFolder:
             FileNotFoundError, ValueError: the shard is missing, or is not the one of the index.
             OSError: it could not be read.
         """
-        if shard not in self._whole:
-            self._require_whole(shard)
+        self.require_whole(shard)
         if self._place.cache is None:
             return self._place.storage.read(self._files[shard], start, size)
         first = self._span(shard, block)[0]
@@ -127,8 +129,7 @@ class BlockFolder:
 
     def words(self, shard: int) -> NDArray[np.int32]:
         """The whole tar as int32 words, unchecked; payloads begin at multiples of 512 bytes."""
-        if shard not in self._whole:
-            self._require_whole(shard)
+        self.require_whole(shard)
         return np.frombuffer(self._place.storage.read(self.file(shard), 0, self.shard(shard).num_bytes), "<i4")
 
     def release(self) -> None:
@@ -145,8 +146,14 @@ class BlockFolder:
                 raise
             return self.index.shard(self.folder, number)
 
-    def _require_whole(self, number: int) -> None:
-        """At the first touch of a shard: it is there, has its size and ends in zeros."""
+    def require_whole(self, number: int) -> None:
+        """See, at the first touch of a shard, that it is there, has its size and ends in zeros.
+
+        Raises:
+            FileNotFoundError, ValueError: it is not; the shard is named.
+        """
+        if number in self._whole:
+            return
         path, index = self.file(number), self.shard(number)
         try:
             size = self._place.storage.size(path)

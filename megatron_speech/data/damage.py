@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from megatron_speech.artifact import MANIFEST, read_manifest
+from megatron_speech.data.index import FolderIndex
+
 
 @dataclass(frozen=True, kw_only=True)
 class Damage:
@@ -33,3 +36,18 @@ class Damage:
             + [f"byte {self.byte}"] * (self.byte is not None)
         )
         return f"{self.file}: {place}: {self.what}" if place else f"{self.file}: {self.what}"
+
+
+def against_manifest(folder: Path, index: FolderIndex) -> Damage | None:
+    """Where the folder has a manifest: whether it can be read and, if it states a checksum, states that of `index`."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        stated = read_manifest(folder)["facts"].get("checksum", index.checksum)
+    except ValueError as error:
+        return Damage.of(path, error)
+    if stated == index.checksum:
+        return None
+    what = f"states checksum {stated} where the shards have {index.checksum}: not the shards it was made with"
+    return Damage(file=path, what=what)

@@ -2,7 +2,8 @@
 
 A ``.bin`` may hold anything between its sequences, as its ``.idx`` points at each of them; so the tar is the ``.bin``,
 by a link. Of document shards every document is a sequence (without an end-of-document id, which packing appends), of
-packed shards every row. Price: ids are not read on the way, nor ever checked there; run tools/verify_shards.py first.
+packed shards every row. Price: a shard is only seen to be there with its size; ids are
+not read on the way, nor ever checked there, so run tools/verify_shards.py first.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ def export_indexed_dataset(config: ExportIndexedConfig) -> None:
 
 def _sequences(folder: BlockFolder, shard: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Length of each document or row in tokens, and its first byte in the tar."""
+    folder.require_whole(shard)
     lengths, starts = [], []
     for block, items in enumerate(folder.shard(shard).items.tolist()):
         if folder.index.kind == "documents":

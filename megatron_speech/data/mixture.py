@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.data import DataConfig, ShareConfig, StageConfig
-from megatron_speech.data.index import FolderIndex
+from megatron_speech.config.reader import is_url
+from megatron_speech.data.damage import against_manifest
+from megatron_speech.data.index import FolderIndex, sidecar
 from megatron_speech.data.order import MAX_SAMPLES, largest_remainder
 from megatron_speech.data.plan import Plan, PlannedSource, PlannedStage
 from megatron_speech.data.plan_table import decimal, require_epochs
@@ -178,6 +180,7 @@ def packed_index(folder: str | Path, config: DataConfig, vocabulary: Vocabulary,
         index = FolderIndex.load(local_folder(folder, config.reader))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{key}={error}") from error  # the message begins with the folder
+    _require_files(folder, index, key=key)
     if index.kind != "rows":
         raise ValueError(f"{key}={folder} holds {index.kind}, not packed rows; run tools/pack_shards.py")
     vocabulary.require(index.vocabulary, holder=f"{key}={folder}")
@@ -187,3 +190,19 @@ def packed_index(folder: str | Path, config: DataConfig, vocabulary: Vocabulary,
             f"data.seq_length={config.seq_length}; pack it again or change data.seq_length"
         )
     return index
+
+
+def _require_files(folder: str | Path, index: FolderIndex, *, key: str) -> None:
+    """Refuse a folder of this machine that lacks a shard, or whose manifest is of other shards, before anyone reads."""
+    if is_url(folder):
+        return
+    here = Path(folder)
+    if damage := against_manifest(here, index):
+        raise ValueError(f"{key}={damage}; restore what was replaced")
+    present = {path.name for path in here.iterdir()}
+    lost = [entry.name for entry in index.shards if not {entry.name, sidecar(here, entry.name).name} <= present]
+    if lost:
+        raise FileNotFoundError(
+            f"{key}={here / lost[0]} or its sidecar is missing, {len(lost):,} of {len(index.shards):,} shards are; "
+            "restore them"
+        )

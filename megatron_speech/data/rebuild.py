@@ -21,7 +21,7 @@ from tqdm import tqdm
 from megatron_speech.artifact import MANIFEST, read_manifest
 from megatron_speech.config.shards import IndexConfig
 from megatron_speech.data.contents import MEMBERS, examine
-from megatron_speech.data.damage import Damage
+from megatron_speech.data.damage import Damage, against_manifest
 from megatron_speech.data.index import FOLDER_INDEX, FolderIndex, ShardEntry
 from megatron_speech.data.shards import totals
 from megatron_speech.data.sidecar import BLOCK, MEMBER, Kind, ShardIndex, map_file
@@ -40,10 +40,13 @@ def index_folder(config: IndexConfig) -> None:
             shards.json or the manifest tells of.
     """
     folder = config.folder
-    vocabulary, listed = Vocabulary.load(folder / "vocabulary.json"), _listed(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"folder: {folder} is no folder; correct the path")
+    listed = _listed(folder)
+    names = _shard_names(folder, listed)
+    vocabulary = Vocabulary.load(folder / "vocabulary.json")
     if listed is not None:
         vocabulary.require(listed.vocabulary, holder=str(folder / FOLDER_INDEX))
-    names = _shard_names(folder, listed)
     index = FolderIndex(kind="rows", vocabulary=vocabulary.fingerprint, seq_length=0, shards=[])
     for number, name in enumerate(tqdm(names, desc=f"index {folder.name}", unit="shard")):
         shard, damages = examine_tar(folder / name, vocabulary=vocabulary)
@@ -102,21 +105,6 @@ def examine_tar(path: Path, *, vocabulary: Vocabulary) -> tuple[ShardIndex | Non
         members=np.array(members, MEMBER),
     )
     return shard, []
-
-
-def against_manifest(folder: Path, index: FolderIndex) -> Damage | None:
-    """Where the folder has a manifest: whether it can be read and, if it states a checksum, states that of `index`."""
-    path = folder / MANIFEST
-    if not path.is_file():
-        return None
-    try:
-        stated = read_manifest(folder)["facts"].get("checksum", index.checksum)
-    except ValueError as error:
-        return Damage.of(path, error)
-    if stated == index.checksum:
-        return None
-    what = f"states checksum {stated} where the shards have {index.checksum}: not the shards it was made with"
-    return Damage(file=path, what=what)
 
 
 def _manifest_facts(folder: Path, index: FolderIndex, vocabulary: Vocabulary) -> dict[str, Any]:

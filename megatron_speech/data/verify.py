@@ -17,9 +17,9 @@ from tqdm import tqdm
 from megatron_speech.artifact import MANIFEST, write_atomic
 from megatron_speech.config.shards import VerifyConfig
 from megatron_speech.data.contents import examine
-from megatron_speech.data.damage import Damage
+from megatron_speech.data.damage import Damage, against_manifest
 from megatron_speech.data.index import FOLDER_INDEX, FolderIndex
-from megatron_speech.data.rebuild import against_manifest, examine_tar
+from megatron_speech.data.rebuild import examine_tar
 from megatron_speech.data.sidecar import REBUILD, ShardIndex, map_file, sidecar
 from megatron_speech.vocabulary import Vocabulary
 
@@ -34,7 +34,9 @@ def verify_folders(config: VerifyConfig) -> Iterator[Damage]:
     """
     for folder in config.folders:
         if not folder.is_dir():
-            raise FileNotFoundError(f"folders: {folder} does not exist; correct the path")
+            raise FileNotFoundError(f"folders: {folder} is no folder; correct the path")
+    if config.output:  # a place that cannot be written is said before hours of reading
+        config.output.parent.mkdir(parents=True, exist_ok=True)
     report = {}
     for folder in config.folders:
         total = sum(path.stat().st_size for path in folder.glob("*.tar"))
@@ -51,6 +53,9 @@ def verify_folders(config: VerifyConfig) -> Iterator[Damage]:
 def verify_folder(folder: Path, *, ids: bool, advance: Callable[[int], object] = lambda size: None) -> Iterator[Damage]:
     """Every damage of one folder; `advance` is told bytes as they are read."""
     vocabulary = index = None
+    if not (folder / FOLDER_INDEX).exists() and not [*folder.glob("*.tar"), *folder.glob("*.mspx")]:
+        yield Damage(file=folder, what="holds no shards; correct the path, or run the stage that makes them")
+        return
     try:
         index = FolderIndex.load(folder)
         if damage := against_manifest(folder, index):

@@ -13,9 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.artifact import make_artifact
-from megatron_speech.config.shards import IndexConfig, VerifyConfig
+from megatron_speech.config.packing import PackConfig
+from megatron_speech.config.shards import ExportIndexedConfig, IndexConfig, VerifyConfig
 from megatron_speech.data.contents import Examination
 from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.export_indexed import export_indexed_dataset
+from megatron_speech.data.packing import pack_folder
 from megatron_speech.data.rebuild import index_folder
 from megatron_speech.data.rows import RowFolder
 from megatron_speech.data.shards import read_documents, write_documents
@@ -162,6 +165,10 @@ def test_a_manifest_of_other_shards_is_named(tmp_path: Path):
             shutil.copy(path, tmp_path / "one" / path.name)
     (damage,) = verify_folder(tmp_path / "one", ids=False)
     assert damage.file == tmp_path / "one" / "manifest.json" and "not the shards it was made with" in damage.what
+    with pytest.raises(ValueError, match=r"one/manifest.json: states checksum"):
+        list(read_documents(tmp_path / "one"))
+    with pytest.raises(ValueError, match=r"one/manifest.json: states checksum"):  # else its manifest would be believed
+        pack_folder(PackConfig(input=tmp_path / "one", output=tmp_path / "packed", seq_length=8))
     (tmp_path / "one" / "shards.json").unlink()
     with pytest.raises(ValueError, match=r"manifest.json: states checksum"):
         index_folder(IndexConfig(folder=tmp_path / "one"))
@@ -202,6 +209,30 @@ def test_the_tool_reports_and_fails(
     assert shown.splitlines()[0] == "no damage in 2 folders" and shown.splitlines()[-1] == "1 damage in 2 folders"
 
 
-def test_a_folder_that_does_not_exist_is_no_damage(tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match="correct the path"):
-        list(verify_folders(VerifyConfig(folders=[tmp_path / "nowhere"])))
+def test_what_is_no_folder_is_no_damage(intact: dict[str, Path], tmp_path: Path):
+    for path in (tmp_path / "nowhere", tars(intact["rows"])[0]):
+        with pytest.raises(FileNotFoundError, match=f"{path} is no folder; correct the path"):
+            list(verify_folders(VerifyConfig(folders=[path])))
+        with pytest.raises(FileNotFoundError, match=f"{path} is no folder; correct the path"):
+            index_folder(IndexConfig(folder=path))
+
+
+def test_a_folder_of_other_things_has_no_shards(tmp_path: Path):
+    (damage,) = verify_folder(tmp_path, ids=False)
+    assert str(damage).startswith(f"{tmp_path}: holds no shards")
+
+
+def test_the_place_of_the_report_is_made_before_anything_is_read(intact: dict[str, Path], tmp_path: Path):
+    report = tmp_path / "deep" / "report.json"
+    damages = verify_folders(VerifyConfig(folders=[intact["rows"]], output=report))
+    assert next(damages, None) is None and json.loads(report.read_text())[str(intact["rows"])]["damages"] == []
+
+
+@pytest.mark.parametrize("damage", ["missing shard", "truncated to nothing", "trailing garbage"])
+def test_no_export_points_at_a_shard_that_is_not_whole(intact: dict[str, Path], tmp_path: Path, damage: str):
+    folder = shutil.copytree(intact["rows"], tmp_path / "damaged")
+    (folder / "manifest.json").write_text('{"kind": "packed", "facts": {}}')
+    file = IN_TARS[damage](folder)
+    with pytest.raises((ValueError, FileNotFoundError), match=str(file)):
+        export_indexed_dataset(ExportIndexedConfig(input=folder, output=tmp_path / "export"))
+    assert not (tmp_path / "export").exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.config.mixture import PlanMixtureConfig, SizeConfig
+from megatron_speech.config.mixture import PlanMixtureConfig
 from megatron_speech.config.parse import parse_config
 from megatron_speech.data.index import FolderIndex
 from megatron_speech.data.plan import Plan
@@ -66,9 +66,21 @@ def test_what_is_missing_is_named(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         _config("paper.yaml", "--sizes", "{other: {rows: 1}}")
     assert "sizes.other is none of data.sources" in capsys.readouterr().err
-    for values in ({}, {"rows": 0}, {"text_tokens": -1}):
-        with pytest.raises(ValueError, match="sizes: "):
-            SizeConfig(**values)
+    for values in ("{speech_tokens: 0}", "{rows: 0}", "{text_tokens: -1}"):
+        with pytest.raises(SystemExit):
+            _config("paper.yaml", "--sizes", f"{{speech: {values}}}")
+        assert "error: sizes.speech" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", [".tar", ".mspx"])
+def test_a_lost_shard_is_named_before_the_run(tmp_path: Path, ending: str):
+    folder = packed_folder(tmp_path / "text", [12] * 100)
+    source = ["--data.sources.text.folder", str(folder), "--data.seq_length", "16", *_without("text")]
+    assert plan_ahead(_config("paper.yaml", *source)).sources
+    (folder / f"packed-000000{ending}").unlink()
+    rule = rf"^data\.sources\.text\.folder={folder}/packed-000000\.tar or its sidecar is missing, 1 of 1 shards"
+    with pytest.raises(FileNotFoundError, match=rule):
+        plan_ahead(_config("paper.yaml", *source))
 
 
 def _without(name: str) -> list[str]:
