@@ -128,7 +128,10 @@ class Vocabulary:
         """Read a `vocabulary.json`, or one inside the folder `path`."""
         path = path / "vocabulary.json" if path.is_dir() else path
         if not path.is_file():
-            raise FileNotFoundError(f"vocabulary file {path} does not exist; run tools/build_vocabulary.py first")
+            raise FileNotFoundError(
+                f"vocabulary file {path} does not exist; run tools/build_vocabulary.py, or copy the one that "
+                "its neighbours were made with"
+            )
         try:
             return cls.from_json(json.loads(path.read_text()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -46,7 +46,8 @@ class PackConfig:
             if getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least {least}; raise it")
         if not self.inputs or len(set(self.inputs)) < len(self.inputs):
-            raise ValueError(f"input={self.inputs} must name at least one folder and none twice; correct the list")
+            names = ", ".join(map(str, self.inputs))
+            raise ValueError(f"input=[{names}] must name at least one folder and none twice; correct the list")
         for folder in self.inputs:
             require_local("input", folder)
 

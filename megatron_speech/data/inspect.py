@@ -23,18 +23,22 @@ def inspect_folder(config: InspectConfig) -> Iterator[str]:
 
     Raises:
         FileNotFoundError: the folder holds no finished shards.
-        ValueError: damage in what is shown.
+        ValueError: damage in what is shown, or a tokenizer of another vocabulary.
     """
     index = FolderIndex.load(config.folder)
     vocabulary = Vocabulary.load(config.folder / "vocabulary.json")
     vocabulary.require(index.vocabulary, holder=f"{config.folder}/shards.json")
-    tokens = index.text_tokens + index.speech_tokens
-    yield f"{config.folder}: {index.items:,} {index.kind} in {len(index.shards)} shards, checksum {index.checksum}"
+    if config.tokenizer:
+        vocabulary.require(Vocabulary.load(config.tokenizer).fingerprint, holder=f"tokenizer={config.tokenizer}")
+    tokens, shards = index.text_tokens + index.speech_tokens, len(index.shards)
+    of_shards = f"{shards:,} shard{'s' * (shards != 1)}"
+    yield f"{config.folder}: {index.items:,} {index.kind} in {of_shards}, checksum {index.checksum}"
     yield f"vocabulary {index.vocabulary[:12]}: {vocabulary.size:,} ids, {vocabulary.num_speech_ids:,} of them speech"
-    yield (
-        f"tokens {tokens:,}: text {index.text_tokens / tokens:.1%}, speech {index.speech_tokens / tokens:.1%}; "
-        f"{tokens / index.items:.1f} per item"
-    )
+    if tokens:
+        yield (
+            f"tokens {tokens:,}: text {index.text_tokens / tokens:.1%}, speech {index.speech_tokens / tokens:.1%}; "
+            f"{tokens / index.items:.1f} per item"
+        )
     for name, value in {**index.facts, **_terms(config.folder)}.items():
         yield f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
     tokenizer = TextTokenizer.load(config.tokenizer) if config.tokenizer else None

@@ -60,7 +60,8 @@ def pack_documents(output: Path, config: PackConfig) -> dict[str, Any]:
     source = DocumentFolders(config.inputs)
     vocabulary = source.vocabulary
     if not vocabulary.num_text_ids:
-        raise ValueError(f"{config.input}: bare speech codes have no end-of-document id; build documents of them first")
+        what = "bare speech codes have no end-of-document id; build documents of them first"
+        raise ValueError(f"{_names(config)}: {what}")
     count = num_buckets(source, config.memory)
     writer = BlockWriter(
         output,
@@ -93,6 +94,10 @@ def pack_documents(output: Path, config: PackConfig) -> dict[str, Any]:
     return totals(writer.index, vocabulary)
 
 
+def _names(config: PackConfig) -> str:
+    return ", ".join(map(str, config.inputs))
+
+
 def _distribute(source: DocumentFolders, buckets: Buckets, config: PackConfig) -> tuple[int, int]:
     """Bring all documents into their buckets, a share of the memory at a time; numbers of documents and tokens."""
     pending: list[DocumentBlock] = []
@@ -112,7 +117,7 @@ def _distribute(source: DocumentFolders, buckets: Buckets, config: PackConfig) -
     buckets.append(pending)
     source.release()
     if not documents:
-        raise ValueError(f"{config.input}: no document fits into rows of seq_length={config.seq_length}; raise it")
+        raise ValueError(f"{_names(config)}: no document fits into rows of seq_length={config.seq_length}; raise it")
     return documents, tokens
 
 

@@ -82,6 +82,9 @@ def test_text_to_packed_rows_and_back(tmp_path: Path):
         lines = list(inspect_folder(config_shown))
         assert "text 100.0%" in "\n".join(lines)
         assert not list(verify_folder(tmp_path / folder, ids=True))
+    build_vocabulary(VocabularyConfig(output=tmp_path / "other", codebook_size=9))
+    with pytest.raises(ValueError, match=r"tokenizer=.*other"):
+        list(inspect_folder(InspectConfig(folder=tmp_path / "packed", tokenizer=tmp_path / "other")))
 
 
 def test_nothing_half_written_appears_under_its_name(tmp_path: Path):
