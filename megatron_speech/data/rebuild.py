@@ -150,7 +150,7 @@ def _numbered(found: Sequence[str]) -> list[str]:
 
 def _shard_names(folder: Path, listed: FolderIndex | None) -> list[str]:
     """The tars of the folder in order, none missing and none too many as far as can be known."""
-    found = sorted(path.name for path in folder.glob("*.tar"))
+    found = sorted(path.name for path in folder.glob("*.tar") if path.is_file())  # no link to what is gone
     if not found:
         raise FileNotFoundError(f"{folder} holds no shards (*.tar); point at a folder of token shards")
     if listed is not None:

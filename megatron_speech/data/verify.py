@@ -39,7 +39,7 @@ def verify_folders(config: VerifyConfig) -> Iterator[Damage]:
         config.output.parent.mkdir(parents=True, exist_ok=True)
     report = {}
     for folder in config.folders:
-        total = sum(path.stat().st_size for path in folder.glob("*.tar"))
+        total = sum(path.stat().st_size for path in folder.glob("*.tar") if path.is_file())
         damages = []
         with tqdm(total=total, desc=f"verify {folder.name}", unit="B", unit_scale=True) as bar:
             for damage in verify_folder(folder, ids=config.ids, advance=bar.update):

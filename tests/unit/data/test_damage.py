@@ -209,6 +209,18 @@ def test_the_tool_reports_and_fails(
     assert shown.splitlines()[0] == "no damage in 2 folders" and shown.splitlines()[-1] == "1 damage in 2 folders"
 
 
+def test_a_link_to_what_is_gone_is_a_missing_shard(intact: dict[str, Path], tmp_path: Path):
+    folder = shutil.copytree(intact["rows"], tmp_path / "damaged")
+    lost = tars(folder)[1]
+    lost.unlink()
+    lost.symlink_to(tmp_path / "gone")
+    (folder / "gone.tar").symlink_to(tmp_path / "gone")  # and one that nobody lists
+    found = {damage.file: damage.what for damage in verify_folders(VerifyConfig(folders=[folder]))}
+    assert found.keys() == {lost, folder / "gone.tar"} and found[lost].startswith("is missing")
+    with pytest.raises(FileNotFoundError, match=f"{lost} is missing"):
+        index_folder(IndexConfig(folder=folder))
+
+
 def test_what_is_no_folder_is_no_damage(intact: dict[str, Path], tmp_path: Path):
     for path in (tmp_path / "nowhere", tars(intact["rows"])[0]):
         with pytest.raises(FileNotFoundError, match=f"{path} is no folder; correct the path"):
