@@ -54,7 +54,11 @@ class DocumentFolders:
         self._folders = [BlockFolder(folder, kind="documents") for folder in folders]
         self.vocabulary: Vocabulary = self._folders[0].vocabulary
         for folder in self._folders:
-            self.vocabulary.require(folder.index.vocabulary, holder=str(folder.folder))
+            if folder.index.vocabulary != self.vocabulary.fingerprint:
+                raise ValueError(
+                    f"{folder.folder} is of vocabulary {folder.index.vocabulary[:12]} and {folders[0]} of "
+                    f"{self.vocabulary.fingerprint[:12]}; make one of them again with the other's vocabulary"
+                )
         self.num_documents = sum(folder.index.items for folder in self._folders)
         self.num_tokens = sum(folder.index.text_tokens + folder.index.speech_tokens for folder in self._folders)
 

@@ -28,8 +28,11 @@ def inspect_folder(config: InspectConfig) -> Iterator[str]:
     index = FolderIndex.load(config.folder)
     vocabulary = Vocabulary.load(config.folder / "vocabulary.json")
     vocabulary.require(index.vocabulary, holder=f"{config.folder}/shards.json")
-    if config.tokenizer:
-        vocabulary.require(Vocabulary.load(config.tokenizer).fingerprint, holder=f"tokenizer={config.tokenizer}")
+    if config.tokenizer and (other := Vocabulary.load(config.tokenizer)) != vocabulary:
+        raise ValueError(
+            f"tokenizer={config.tokenizer} is of vocabulary {other.fingerprint[:12]}, {config.folder} of "
+            f"{vocabulary.fingerprint[:12]}; give the vocabulary folder that they were made with"
+        )
     tokens, shards = index.text_tokens + index.speech_tokens, len(index.shards)
     of_shards = f"{shards:,} shard{'s' * (shards != 1)}"
     yield f"{config.folder}: {index.items:,} {index.kind} in {of_shards}, checksum {index.checksum}"

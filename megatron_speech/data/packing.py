@@ -62,6 +62,8 @@ def pack_documents(output: Path, config: PackConfig) -> dict[str, Any]:
     if not vocabulary.num_text_ids:
         what = "bare speech codes have no end-of-document id; build documents of them first"
         raise ValueError(f"{_names(config)}: {what}")
+    if not source.num_documents:
+        raise ValueError(f"{_names(config)}: no document to pack; check the stage before")
     count = num_buckets(source, config.memory)
     writer = BlockWriter(
         output,

@@ -83,7 +83,7 @@ def test_text_to_packed_rows_and_back(tmp_path: Path):
         assert "text 100.0%" in "\n".join(lines)
         assert not list(verify_folder(tmp_path / folder, ids=True))
     build_vocabulary(VocabularyConfig(output=tmp_path / "other", codebook_size=9))
-    with pytest.raises(ValueError, match=r"tokenizer=.*other"):
+    with pytest.raises(ValueError, match=r"tokenizer=.*other is of vocabulary"):
         list(inspect_folder(InspectConfig(folder=tmp_path / "packed", tokenizer=tmp_path / "other")))
 
 

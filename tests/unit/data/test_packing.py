@@ -1,5 +1,6 @@
 """Packing against a plain reference: no token lost, none twice, boundaries right, nothing cut by best-fit that fits."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 from unittest import mock
@@ -10,6 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.config.packing import PackConfig
+from megatron_speech.config.shards import InspectConfig
+from megatron_speech.data.inspect import inspect_folder
 from megatron_speech.data.packing import pack_documents
 from megatron_speech.data.rows import RowFolder
 from megatron_speech.data.shards import write_documents
@@ -152,3 +155,26 @@ def _check_boundaries(rows: RowFolder, *, starts: list[int]) -> None:
         inside = [start - origin for start in starts if origin < start < origin + SEQ]
         assert rows.row(index).cu_seqlens.tolist() == [0, *inside, SEQ]
         assert len(rows.documents(index)) == len(inside) + 1
+
+
+def test_what_cannot_be_packed_together_is_named_by_folder(tmp_path: Path):
+    other = Vocabulary(num_text_ids=100, num_speech_ids=60)
+    names = ("one", "two", "empty")
+    for name, vocabulary, lengths in zip(names, (VOCABULARY, other, VOCABULARY), ([5], [6], []), strict=True):
+        folder = tmp_path / name
+        write_documents(folder, documents_of(lengths), vocabulary=vocabulary, name="toy", allow_empty=True)
+    one, two, empty = (tmp_path / name for name in names)
+    rule = rf"^{two} is of vocabulary {other.fingerprint[:12]} and {one} of {VOCABULARY.fingerprint[:12]}"
+    with pytest.raises(ValueError, match=rule):
+        pack_documents(tmp_path / "rows", PackConfig(input=[one, two], output=tmp_path / "rows"))
+    with pytest.raises(ValueError, match=rf"^{empty}: no document to pack"):
+        pack_documents(tmp_path / "rows", PackConfig(input=empty, output=tmp_path / "rows"))
+    with pytest.raises(ValueError, match=rf"^{empty}, {one}: no document fits into rows of seq_length=2;"):
+        config = PackConfig(input=[empty, one], output=tmp_path / "rows", seq_length=2, algorithm="best_fit")
+        pack_documents(tmp_path / "rows", replace(config, overlong="drop"))
+
+
+def test_an_empty_folder_is_shown_as_such(tmp_path: Path):
+    write_documents(tmp_path / "empty", [], vocabulary=VOCABULARY, name="toy", allow_empty=True)
+    first, *_ = inspect_folder(InspectConfig(folder=tmp_path / "empty"))
+    assert "0 documents in 0 shards" in first
