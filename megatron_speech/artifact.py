@@ -9,18 +9,22 @@ languages of everything upstream. Price: changing any input makes everything dow
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from megatron_speech.config.parse import to_dict
 from megatron_speech.provenance import made_by
+
+log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
@@ -88,6 +92,40 @@ def make_artifact(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) 
     write_atomic(partial / MANIFEST, _text(manifest))
     partial.rename(output)
     (output / marker.name).unlink()  # last: a kill before leaves a folder that is known as this stage's
+
+
+@contextmanager
+def alone(output: Path) -> Iterator[None]:
+    """Hold ``<output>.lock``, so that two processes which are to make one artefact take turns and never share a partial
+    folder: a job that was requeued while it still ran, or a worker that outlived its killed parent.
+
+    Look inside whether it `is_made` by now.
+    """
+    path = output.with_name(output.name + ".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = _locked(path)
+    while not (path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno()))):
+        file.close()  # its holder removed it while this process waited, and another may hold its successor
+        file = _locked(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        file.close()
+
+
+def _locked(path: Path) -> TextIO:
+    """The open file, locked as soon as nobody else has it locked."""
+    file = path.open("w")
+    try:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("%s is being made by another process; waiting for it", path.with_suffix(""))
+            fcntl.lockf(file, fcntl.LOCK_EX)
+    except OSError as error:
+        log.warning("%s: no locks on this file system (%s); let no two runs make one output at once", path, error)
+    return file
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

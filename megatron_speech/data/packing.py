@@ -11,13 +11,14 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.artifact import alone, is_made, make_artifact
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.parse import to_dict
 from megatron_speech.data.block_writer import BlockWriter
@@ -35,11 +36,16 @@ log = logging.getLogger(__name__)
 def pack_folder(config: PackConfig) -> None:
     """Pack the document shards of `config.input` into `config.output`; what is already packed stays."""
     identity = {name: value for name, value in to_dict(config).items() if name != "memory"}  # which changes no row
-    if is_made(config.output, kind="packed", config=identity, inputs=config.inputs):
+    made = partial(is_made, config.output, kind="packed", config=identity, inputs=config.inputs)
+    if made():
         log.info("%s is already made", config.output)
         return
-    with make_artifact(config.output, kind="packed", config=identity, inputs=config.inputs) as draft:
-        draft.facts.update(pack_documents(draft.folder, config))
+    with alone(config.output):
+        if made():
+            log.info("%s was made by another process", config.output)
+            return
+        with make_artifact(config.output, kind="packed", config=identity, inputs=config.inputs) as draft:
+            draft.facts.update(pack_documents(draft.folder, config))
     facts = draft.facts
     log.info("%s: %s rows, %.2f%% full", config.output, f"{facts['rows']:,}", 100 * facts["fill"])
     shown = (f"{facts[name]:,}" for name in ("documents", "dropped", "cuts", "cut_spans"))

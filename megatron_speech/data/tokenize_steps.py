@@ -9,14 +9,11 @@ files once more, to see that they are still the ones the shards were made from.
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +23,7 @@ from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 from tqdm import tqdm
 
-from megatron_speech.artifact import input_ids, is_made, make_artifact
+from megatron_speech.artifact import alone, input_ids, is_made, make_artifact
 from megatron_speech.config.parse import to_dict
 from megatron_speech.data.corpus import BadLine
 from megatron_speech.data.document import TokenDocument
@@ -113,7 +110,7 @@ class TokenShardWriter(PipelineStep):
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         task, settings, output = self.reader.tasks[rank], self.settings(rank), self.output(rank)
-        with _alone(output.with_name(output.name + ".lock")):
+        with alone(output):
             inputs = input_ids([*task.files, self.vocabulary])
             try:
                 if is_made(output, kind=KIND, config=settings, inputs=inputs):
@@ -180,17 +177,3 @@ def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
         characters += len(document.text)
     if batch:
         yield batch
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock file, so that a worker which outlived its killed parent and one of the next attempt take turns."""
-    with path.open("w") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX)
-        except OSError as error:
-            log.warning(
-                "%s: this file system has no locks (%s); let no two runs make %s at once", path, error, path.stem
-            )
-        file.write(f"{os.getpid()}\n")
-        yield
