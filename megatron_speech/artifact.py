@@ -94,6 +94,19 @@ def make_artifact(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) 
     (output / marker.name).unlink()  # last: a kill before leaves a folder that is known as this stage's
 
 
+def require_same_draft(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> None:
+    """ValueError naming the difference unless ``output.partial``, which exists, was begun from exactly this.
+
+    For stages whose unfinished work is too dear to be deleted by a slip of the configuration.
+    """
+    partial = output.with_name(output.name + PARTIAL)
+    begun, wanted = read_json(partial / "identity.json"), json.loads(json.dumps(_identity(kind, config, inputs)))
+    if begun != wanted:
+        raise ValueError(
+            f"{partial} was begun with {_first_difference(begun, wanted)}; restore that to go on, or remove the folder"
+        )
+
+
 @contextmanager
 def alone(output: Path) -> Iterator[None]:
     """Hold ``<output>.lock``, so that two processes which are to make one artefact take turns and never share a partial

@@ -1,5 +1,9 @@
 #!/usr/bin/env python
-"""Train a speech tokenizer: a Whisper model and transcribed audio shards in, a Hugging Face style folder out."""
+"""Train a speech tokenizer: a Whisper model and transcribed audio shards in, a Hugging Face style folder out.
+
+Alone or under torchrun. Repeated, it goes on from its newest checkpoint; SIGTERM and SIGUSR1 save and leave with
+status 0.
+"""
 
 from megatron_speech.config.parse import parse_config, user_errors
 from megatron_speech.config.speech_tokenizer import TrainSpeechTokenizerConfig
@@ -9,7 +13,7 @@ def main() -> None:
     config = parse_config(TrainSpeechTokenizerConfig, description=__doc__ or "")
     import logging
 
-    from megatron_speech.speech_tokenizer.train import run_training
+    from megatron_speech.speech_tokenizer_training.run import run_training
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

@@ -88,11 +88,17 @@ def audio_facts(shards: list[dict[str, Any]]) -> dict[str, Any]:
 
 def read_audio_shards(folder: Path) -> Iterator[AudioRecord]:
     """The records of `folder` in written order; ValueError names a damaged, short or wrongly sampled shard."""
+    for shard in shard_facts(folder):
+        yield from _read_shard(folder / shard["name"], shard)
+
+
+def shard_facts(folder: Path) -> list[dict[str, Any]]:
+    """The shards of `folder` as its manifest lists them; ValueError if it holds something else."""
     manifest = read_manifest(folder)
     if manifest["kind"] != "audio":
         raise ValueError(f"{folder} holds {manifest['kind']}, not audio; give a folder made by tools/speak_corpus.py")
-    for shard in manifest["facts"]["shards"]:
-        yield from _read_shard(folder / shard["name"], shard)
+    facts: list[dict[str, Any]] = manifest["facts"]["shards"]
+    return facts
 
 
 def _check_key(key: str, seen: set[str]) -> None:
@@ -115,7 +121,8 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(member, io.BytesIO(data))
 
 
-def _read_shard(path: Path, shard: dict[str, Any]) -> Iterator[AudioRecord]:
+def check_shard(path: Path, shard: dict[str, Any]) -> None:
+    """FileNotFoundError or ValueError unless the shard is there and as its manifest says; all of it is read."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: the shard is in the manifest but not in the folder; make the audio again")
     if _checksum(path) != shard["xxh3"]:
@@ -123,6 +130,10 @@ def _read_shard(path: Path, shard: dict[str, Any]) -> Iterator[AudioRecord]:
             f"{path}: damaged, {path.stat().st_size} bytes do not match the manifest's checksum (of {shard['bytes']} "
             "bytes); make the audio again"
         )
+
+
+def _read_shard(path: Path, shard: dict[str, Any]) -> Iterator[AudioRecord]:
+    check_shard(path, shard)
     count = 0
     with path.open("rb") as file:
         for members in _groups(file):

@@ -5,8 +5,9 @@
 Gradients pass the codebook straight through; the commitment term, over real frames only, keeps trainable states near
 their codes and vanishes from the gradient where everything before the codebook is frozen. The cross-entropy is over the
 ids that occur in the training transcripts (`TextTargets`): the text embedding stays as it is, so no other id could
-change, and the projection onto Whisper's 51,865 ids would cost more than the decoder. Price: when reading, ids never
-trained on compete as Whisper left them. Legend: B clips, T frames, D width, S text tokens, V ids in use.
+change, and the projection onto Whisper's 51,865 ids would cost more than the decoder. Both are sums, so that parts of a
+batch add up to the whole. Price: when reading, ids never trained on compete as Whisper left them. Legend: B clips,
+T frames, D width, S text tokens, V ids in use.
 """
 
 from __future__ import annotations
@@ -29,13 +30,12 @@ IGNORED = -100
 class Losses:
     """What one batch gave, and what the codebook's update needs."""
 
-    total: torch.Tensor
     cross_entropy: torch.Tensor
-    """Nats per text token."""
+    """Nats, summed over text tokens."""
     commitment: torch.Tensor
-    """Mean squared distance to the code, per element."""
+    """Squared distance to the code, mean over the width, summed over frames."""
     vectors_ND: torch.Tensor
-    """Real frames before the codebook, detached."""
+    """Real frames before the codebook in clip order, detached, float32."""
     codes_N: torch.Tensor
     """Their codes."""
 
@@ -43,12 +43,11 @@ class Losses:
 class TextTargets:
     """Transcripts as decoder inputs and labels over the ids in use."""
 
-    def __init__(self, text: TextSide, transcripts: Iterable[list[int]], vocab_size: int) -> None:
-        used = sorted({token for ids in transcripts for token in ids} | {text.end})
-        self.ids_V = torch.tensor(used)
+    def __init__(self, text: TextSide, used: Iterable[int], vocab_size: int) -> None:
+        self.ids_V = torch.tensor(sorted({*used, text.end}))
         """Ids in use, ascending."""
         self.label_of = torch.full((vocab_size,), IGNORED)
-        self.label_of[self.ids_V] = torch.arange(len(used))
+        self.label_of[self.ids_V] = torch.arange(len(self.ids_V))
         self.prompt, self.end = text.prompt, text.end
 
     def batch(self, transcripts: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -62,6 +61,16 @@ class TextTargets:
         return inputs_BS, labels_BS
 
 
+def num_targets(transcript: list[int]) -> int:
+    """Text tokens of a transcript that bear loss: itself and its end."""
+    return len(transcript) + 1
+
+
+def commitment_weight(model: SpeechRecognitionModel) -> float:
+    """Factor of the mean commitment in the loss."""
+    return model.config.quantize_loss_scale * model.config.quantize_commit_coefficient
+
+
 def recognition_losses(
     model: SpeechRecognitionModel,
     pooled_BTD: torch.Tensor,
@@ -72,24 +81,26 @@ def recognition_losses(
     label_smoothing: float = 0.0,
 ) -> Losses:
     """Losses of clips given as states after the pooling [B, T, D], of which `lengths_B` are real."""
-    encoder, config = model.encoder, model.config
-    hidden_BTD = encoder.before_codebook(pooled_BTD, lengths_B)
-    codes_BT = encoder.quantize(hidden_BTD.detach())
+    encoder, device = model.encoder, pooled_BTD.device
+    # Under autocast the layers may work in bfloat16; which code is nearest is decided in float32.
+    hidden_BTD = encoder.before_codebook(pooled_BTD, lengths_B).float()
+    with torch.autocast(device.type, enabled=False):
+        codes_BT = encoder.quantize(hidden_BTD.detach())
     vectors_BTD = encoder.codebook(codes_BT)
     real_BT = within(lengths_B, hidden_BTD.shape[1])
-    commitment = F.mse_loss(hidden_BTD[real_BT], vectors_BTD[real_BT])
+    commitment = (hidden_BTD[real_BT] - vectors_BTD[real_BT]).square().mean(dim=1).sum()
     # Straight-through: forward the code, backward into the state.
     memory_BTD = encoder.after_codebook(hidden_BTD + (vectors_BTD - hidden_BTD).detach(), lengths_B)
-    inputs_BS, labels_BS = targets.batch(transcripts)
+    inputs_BS, labels_BS = (part.to(device) for part in targets.batch(transcripts))
     states_BSD = decode_states(model.decoder, inputs_BS, memory_BTD, lengths_B)
     wanted_BS = labels_BS != IGNORED
-    logits = states_BSD[wanted_BS] @ model.decoder.embed_tokens.weight[targets.ids_V].T
-    cross_entropy = F.cross_entropy(logits, labels_BS[wanted_BS], label_smoothing=label_smoothing)
-    weight = config.quantize_loss_scale * config.quantize_commit_coefficient
+    logits = states_BSD[wanted_BS] @ model.decoder.embed_tokens.weight[targets.ids_V.to(device)].T
+    cross_entropy = F.cross_entropy(
+        logits.float(), labels_BS[wanted_BS], label_smoothing=label_smoothing, reduction="sum"
+    )
     return Losses(
-        total=cross_entropy + weight * commitment,
-        cross_entropy=cross_entropy.detach(),
-        commitment=commitment.detach(),
+        cross_entropy=cross_entropy,
+        commitment=commitment,
         vectors_ND=hidden_BTD[real_BT].detach(),
         codes_N=codes_BT[real_BT],
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import nn
 
 LAPLACE = 1e-5
@@ -71,7 +70,10 @@ class Codebook(nn.Embedding):
 
 
 class EmaUpdate:
-    """Moves a codebook after each training step; its state lives in the encoder's buffers, so checkpoints carry it."""
+    """Moves a codebook after each training step.
+
+    Its averages live in the encoder's buffers, so checkpoints carry them; the rest of its state is `num_updates`.
+    """
 
     def __init__(
         self,
@@ -82,55 +84,62 @@ class EmaUpdate:
         decay: float,
         restart_interval: int | None,
         seed: int,
+        num_updates: int = 0,
     ) -> None:
         self.codebook, self.ema_count, self.ema_weight = codebook, ema_count, ema_weight
-        self.decay, self.restart_interval = decay, restart_interval
-        self.generator = torch.Generator().manual_seed(seed)
-        self.num_updates = 0
-        self.num_restarted = 0
+        self.decay, self.restart_interval, self.seed = decay, restart_interval, seed
+        self.num_updates = num_updates
+        """Updates since training began; restarts are a function of it and of the seed."""
 
     @torch.no_grad()
-    def step(self, vectors_ND: torch.Tensor, codes_N: torch.Tensor) -> None:
-        """Update from this rank's unpadded vectors and their codes; every rank must call it, also without vectors."""
-        counts_K, sums_KD = assignment_sums(vectors_ND.float(), codes_N, self.codebook.num_embeddings)
-        for total in (counts_K, sums_KD):
-            if dist.is_initialized():
-                dist.all_reduce(total)
+    def step(self, vectors_ND: torch.Tensor, codes_N: torch.Tensor, numbers_N: torch.Tensor) -> int:
+        """Update from this rank's unpadded vectors and their codes; returns how many dead codes were restarted.
+
+        `numbers_N` are the vectors' numbers among those of all ranks, 0 to the last without a gap: so a restart is the
+        same however the batch is divided. Collective: every rank calls it, also without vectors.
+        """
+        vectors_ND = vectors_ND.float()
+        counts_K, sums_KD = assignment_sums(vectors_ND, codes_N, self.codebook.num_embeddings)
+        for part in (counts_K, sums_KD):
+            _add_over_ranks(part)
         self.ema_count.mul_(self.decay).add_(counts_K, alpha=1 - self.decay)
         self.ema_weight.mul_(self.decay).add_(sums_KD, alpha=1 - self.decay)
         self.num_updates += 1
+        restarted = 0
         if self.restart_interval is not None and self.num_updates % self.restart_interval == 0:
-            self._restart(vectors_ND.float())
-        total = self.ema_count.sum()
-        smooth_K = (self.ema_count + LAPLACE) / (total + LAPLACE * len(self.ema_count)) * total
+            restarted = self._restart(vectors_ND, numbers_N, total=int(counts_K.sum(dtype=torch.float64)))
+        mass = self.ema_count.sum()
+        smooth_K = (self.ema_count + LAPLACE) / (mass + LAPLACE * len(self.ema_count)) * mass
         self.codebook.weight.copy_(self.ema_weight / smooth_K[:, None])
+        return restarted
 
-    def _restart(self, vectors_ND: torch.Tensor) -> None:
-        """Put codes unused for a whole interval onto random vectors of all ranks.
+    def dead(self) -> torch.Tensor:
+        """Bool [K]: codes that nobody chose for a whole restart interval (100 updates where none is set)."""
+        # A single choice, `interval` updates ago, has decayed to this: below it the code was not chosen since.
+        return self.ema_count < (1 - self.decay) * self.decay ** (self.restart_interval or 100)
+
+    def _restart(self, vectors_ND: torch.Tensor, numbers_N: torch.Tensor, *, total: int) -> int:
+        """Put dead codes onto random vectors, of `total` on all ranks.
 
         Vectors may repeat, so more dead codes than vectors is no error; without any vector the codes stay as they are.
         """
-        assert self.restart_interval is not None
-        # A single choice, `interval` updates ago, has decayed to this: below it the code was not chosen since.
-        dead_K = (self.ema_count < (1 - self.decay) * self.decay**self.restart_interval).nonzero().flatten()
-        candidates_ND = _gather_rows(vectors_ND)
-        if not len(candidates_ND):
-            return
-        choice = torch.randint(len(candidates_ND), (len(dead_K),), generator=self.generator)
-        self.ema_weight[dead_K] = candidates_ND[choice.to(candidates_ND.device)]
-        self.ema_count[dead_K] = 1.0
-        self.num_restarted += len(dead_K)
+        dead = self.dead().nonzero().flatten()
+        if not total or not len(dead):
+            return 0
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.num_updates)
+        chosen = torch.randint(total, (len(dead),), generator=generator).to(vectors_ND.device)
+        place_of = torch.full((total,), -1, device=vectors_ND.device)
+        place_of[numbers_N] = torch.arange(len(numbers_N), device=vectors_ND.device)
+        places = place_of[chosen]
+        rows = vectors_ND.new_zeros(len(dead), vectors_ND.shape[1])
+        rows[places >= 0] = vectors_ND[places[places >= 0]]
+        # Each chosen vector lies on one rank; the others add nothing.
+        _add_over_ranks(rows)
+        self.ema_weight[dead] = rows
+        self.ema_count[dead] = 1.0
+        return len(dead)
 
 
-def _gather_rows(rows_ND: torch.Tensor) -> torch.Tensor:
-    """The rows of every rank, in rank order; ranks may hold different numbers."""
-    if not dist.is_initialized():
-        return rows_ND
-    num = torch.tensor([len(rows_ND)], device=rows_ND.device)
-    nums = [torch.zeros_like(num) for _ in range(dist.get_world_size())]
-    dist.all_gather(nums, num)
-    longest = int(torch.stack(nums).max())
-    padded = F.pad(rows_ND, (0, 0, 0, longest - len(rows_ND)))
-    gathered = [torch.zeros_like(padded) for _ in nums]
-    dist.all_gather(gathered, padded)
-    return torch.cat([rows[: int(count)] for rows, count in zip(gathered, nums, strict=True)])
+def _add_over_ranks(values: torch.Tensor) -> None:
+    if dist.is_initialized():
+        dist.all_reduce(values)

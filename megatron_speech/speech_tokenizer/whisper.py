@@ -48,10 +48,11 @@ class WhisperRecognizer:
         names: Sequence[str] | None = None,
     ) -> list[str]:
         """Texts of mono waveforms, in their order; `batch_seconds` of padded audio at a time, errors by `names`."""
+        device = self.model.encoder.conv1.weight.device
         tail = torch.zeros(int(TAIL_S * SAMPLE_RATE))
         longest = self.model.config.max_samples - len(tail)
         checked = checked_clips(waveforms, sample_rate=sample_rate, max_samples=longest, names=names)
-        clips = [torch.cat([clip, tail]) for clip in checked]
+        clips = [torch.cat([clip, tail]).to(device) for clip in checked]
         texts = [""] * len(clips)
         for batch in batches_by_length([len(clip) for clip in clips], max_total=int(batch_seconds * SAMPLE_RATE)):
             encoder = self.model.encoder

@@ -12,12 +12,15 @@ import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
-from megatron_speech.data.batch import HostBatch
 from megatron_speech.data.document import Row
 from megatron_speech.data.reader import Reader
+
+Asked = TypeVar("Asked")
+Batch = TypeVar("Batch")
 
 
 def sample_numbers(
@@ -42,18 +45,18 @@ def rows_until_end(reader: Reader, numbers: Sequence[int]) -> list[Row]:
 
 
 def read_ahead(
-    steps: Iterator[Sequence[Sequence[int]]],
-    read: Callable[[Sequence[int]], HostBatch],
+    steps: Iterator[Sequence[Asked]],
+    read: Callable[[Asked], Batch],
     *,
     microbatches: int,
     threads: int = 1,
-) -> Iterator[list[HostBatch]]:
+) -> Iterator[list[Batch]]:
     """Yield each step's micro-batches in order while `threads` read the next `microbatches` or so.
 
     An error of `read` is raised at the step it belongs to. One step at least is always in flight.
     """
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="reader") as pool:
-        ahead: deque[list[Future[HostBatch]]] = deque()
+        ahead: deque[list[Future[Batch]]] = deque()
         try:
             for numbers in steps:
                 ahead.append([pool.submit(read, batch) for batch in numbers])

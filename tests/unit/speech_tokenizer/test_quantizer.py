@@ -45,11 +45,11 @@ def test_kmeans_needs_as_many_vectors_as_codes() -> None:
 
 def test_codes_move_to_the_mean_of_their_vectors() -> None:
     update = make_update()
-    target = torch.full((50, 3), 2.0)
+    target, numbers = torch.full((50, 3), 2.0), torch.arange(50)
     codes = torch.zeros(50, dtype=torch.long)
     untouched = update.codebook.weight[1].clone()
     for _ in range(200):
-        update.step(target, codes)
+        update.step(target, codes, numbers)
     torch.testing.assert_close(update.codebook.weight[0], torch.full((3,), 2.0), rtol=1e-3, atol=1e-3)
     # Nothing chose it: count and sum decay together.
     torch.testing.assert_close(update.ema_weight[1] / update.ema_count[1], untouched)
@@ -63,7 +63,7 @@ def test_one_update_is_the_formula() -> None:
     assert torch.equal(counts, torch.tensor([2.0, 1.0, 3.0, 0.0]))
     weight = 0.9 * update.ema_weight + 0.1 * sums
     smooth = (count + 1e-5) / (count.sum() + 4e-5) * count.sum()
-    update.step(vectors, codes)
+    update.step(vectors, codes, torch.arange(6))
     torch.testing.assert_close(update.codebook.weight, weight / smooth[:, None])
 
 
@@ -74,9 +74,11 @@ def test_more_dead_codes_than_vectors_restart_without_error(num_vectors: int) ->
     # A restart puts dead codes onto vectors, and gives them time to be chosen.
     update.ema_count.mul_(1e-3)
     update.ema_weight.mul_(1e-3)
-    for _ in range(5):
-        update.step(vectors, torch.zeros(num_vectors, dtype=torch.long))
-    assert update.num_restarted == (0 if num_vectors == 0 else 15)
+    assert int(update.dead().sum()) == 16
+    restarted = [
+        update.step(vectors, torch.zeros(num_vectors, dtype=torch.long), torch.arange(num_vectors)) for _ in range(5)
+    ]
+    assert restarted == [0, 0, 0, 0, 0 if num_vectors == 0 else 15]
     if num_vectors:
         distance = torch.cdist(update.codebook.weight[1:], vectors).min(dim=1).values
         assert distance.max() < 1e-3
@@ -86,9 +88,26 @@ def test_more_dead_codes_than_vectors_restart_without_error(num_vectors: int) ->
 def test_codes_in_use_are_not_restarted() -> None:
     update = make_update(num_codes=4, interval=3)
     codes = torch.tensor([0, 1, 2, 3])
-    for _ in range(30):
-        update.step(torch.randn(4, 3), codes)
-    assert update.num_restarted == 0
+    assert not any(update.step(torch.randn(4, 3), codes, codes) for _ in range(30))
+    assert not update.dead().any()
+
+
+def test_restarts_depend_on_the_update_not_on_the_process() -> None:
+    """A resumed training restarts onto the vectors that the uninterrupted one would have taken."""
+    whole = make_update(num_codes=16, interval=2)
+    whole.ema_count.mul_(1e-3)
+    batches = torch.randn(4, 9, 3)
+    codes, numbers = torch.zeros(9, dtype=torch.long), torch.arange(9)
+    for batch in batches[:3]:
+        whole.step(batch, codes, numbers)
+    resumed = make_update(num_codes=16, interval=2)
+    for name in ("ema_count", "ema_weight"):
+        getattr(resumed, name).copy_(getattr(whole, name))
+    resumed.num_updates = 3
+    for update in (whole, resumed):
+        update.ema_count[1:] = 0.0
+        assert update.step(batches[3], codes, numbers) == 15
+    assert torch.equal(whole.codebook.weight, resumed.codebook.weight)
 
 
 def test_ranks_keep_the_codebook_of_one_process() -> None:
@@ -98,18 +117,24 @@ def test_ranks_keep_the_codebook_of_one_process() -> None:
 def _check_ranks_agree(rank: int, world_size: int, init_method: str) -> None:
     torch.manual_seed(0)
     vectors, codes = torch.randn(4, 9, 3), torch.randint(0, 3, (4, 9))
-    alone = make_update(interval=2)
+    # 16 codes of which 13 are never chosen: more are dead than a rank, or the batch, has vectors.
+    alone = make_update(num_codes=16, interval=2)
+    alone.ema_count.mul_(1e-3)
+    numbers = torch.arange(9)
     for step in range(4):
-        alone.step(vectors[step], codes[step])
+        alone.step(vectors[step], codes[step], numbers)
     dist.init_process_group("gloo", init_method=init_method, rank=rank, world_size=world_size)
-    shared = make_update(interval=2)
-    # Uneven shares: rank 0 has 3 of 9 vectors, and none in the last step.
+    shared = make_update(num_codes=16, interval=2)
+    shared.ema_count.mul_(1e-3)
+    # Uneven and interleaved shares: rank 0 has every third vector, and none in the last step, which restarts codes.
+    restarted = 0
     for step in range(4):
-        cut = 0 if step == 3 else 3
-        part = slice(0, cut) if rank == 0 else slice(cut, 9)
-        shared.step(vectors[step, part], codes[step, part])
-    torch.testing.assert_close(shared.codebook.weight, alone.codebook.weight)
-    torch.testing.assert_close(shared.ema_count, alone.ema_count)
+        mine = numbers % 3 == (0 if step < 3 else -1)
+        part = mine if rank == 0 else ~mine
+        restarted += shared.step(vectors[step, part], codes[step, part], numbers[part])
+    assert restarted > 0
+    torch.testing.assert_close(shared.codebook.weight, alone.codebook.weight, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(shared.ema_count, alone.ema_count, rtol=1e-6, atol=1e-6)
     dist.destroy_process_group()
 
 

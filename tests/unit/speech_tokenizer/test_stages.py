@@ -13,17 +13,16 @@ from safetensors import safe_open
 
 from megatron_speech.artifact import read_manifest
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards
-from megatron_speech.config.speech_tokenizer import BottleneckConfig, TrainSpeechTokenizerConfig
+from megatron_speech.config.speech_tokenizer import BottleneckConfig, SpeechSourceConfig, TrainSpeechTokenizerConfig
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.config.tokenizer_report import TokenizerReportConfig
 from megatron_speech.data.shards import read_documents
-from megatron_speech.speech_tokenizer.loop import epoch_batches, learning_rate
 from megatron_speech.speech_tokenizer.model import load_model
 from megatron_speech.speech_tokenizer.report import run_report
 from megatron_speech.speech_tokenizer.tokenize import run_tokenization
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
-from megatron_speech.speech_tokenizer.train import Clip, run_training
 from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
+from megatron_speech.speech_tokenizer_training.run import run_training
 from megatron_speech.vocabulary import Vocabulary
 from tests.toys import write_audio
 from tests.unit.speech_tokenizer.toys import WORDS, noise, write_toy_audio, write_toy_whisper
@@ -44,7 +43,7 @@ def training(world: Path, output: str, **changes: object) -> TrainSpeechTokenize
     config = TrainSpeechTokenizerConfig(
         output=world / output,
         whisper=world / "whisper",
-        audio=world / "audio",
+        sources={"words": SpeechSourceConfig(audio=world / "audio")},
         bottleneck=bottleneck,
         steps=150,
         batch_seconds=20.0,
@@ -172,7 +171,7 @@ def test_speech_that_is_too_long_is_named_by_its_utterance(world: Path, tokenize
     audio = write_audio(tmp_path / "audio", [record])
     message = r"utterance sermon: lasts 30.0001 s, longer than the 30 s .*; cut it"
     with pytest.raises(ValueError, match=message):
-        run_training(training(world, "too-long", audio=audio))
+        run_training(training(world, "too-long", sources={"sermons": SpeechSourceConfig(audio=audio)}))
     with pytest.raises(ValueError, match=message):
         run_tokenization(TokenizeSpeechConfig(tokenizer=tokenizer_folder, audio=audio, output=tmp_path / "codes"))
     with pytest.raises(ValueError, match=message):
@@ -221,22 +220,6 @@ def test_failed_training_leaves_no_folder(world: Path) -> None:
     with pytest.raises(ValueError, match="codebook_size=100000 needs"):
         run_training(training(world, "failed", bottleneck=bottleneck))
     assert not (world / "failed").exists()
-
-
-def test_an_epoch_holds_every_clip_once(world: Path) -> None:
-    config = training(world, "unused", batch_seconds=4.0)
-    clips = [Clip([], torch.zeros(5 + index % 7, 2)) for index in range(900)]
-    first, second = (epoch_batches(clips, config, epoch=epoch) for epoch in (0, 1))
-    assert sorted(index for batch in first for index in batch) == list(range(900))
-    assert first != second
-    assert first == epoch_batches(clips, config, epoch=0)
-
-
-def test_learning_rate_warms_up_and_falls(world: Path) -> None:
-    config = training(world, "unused", steps=100, warmup_steps=10, learning_rate=1.0)
-    rates = [learning_rate(step, config) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1) and max(rates) == rates[9] == rates[10] == 1.0
-    assert rates[10:] == sorted(rates[10:], reverse=True) and 0.05 < rates[-1] < 0.06
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,64 @@
+"""Noise and SpecAugment masks, drawn for each clip of each step alone: the same in any world and after any restart.
+
+White noise at a drawn level goes onto the samples, masks onto the log-mel frames, where they take the clip's mean.
+Price: white noise is the mildest of noises; recordings of rooms and babble teach more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from megatron_speech.audio.features import HOP, torch_features
+from megatron_speech.audio.io import SAMPLE_RATE
+from megatron_speech.config.speech_tokenizer import AugmentConfig
+
+MASKED_SHARE = 0.2
+"""Of a clip under one time mask, at most."""
+
+
+def generator_of(seed: int, step: int, place: int) -> np.random.Generator:
+    """What clip number `place` of a step draws from."""
+    return np.random.default_rng([seed, step, place])
+
+
+def with_noise(waveform_N: torch.Tensor, config: AugmentConfig, generator: np.random.Generator) -> torch.Tensor:
+    """The waveform with white noise, in the share of cases that `config` asks for."""
+    if generator.random() >= config.noise_probability:
+        return waveform_N
+    level_db = generator.uniform(*config.noise_snr_db)
+    noise_N = torch.from_numpy(generator.standard_normal(len(waveform_N), dtype=np.float32))
+    return waveform_N + noise_N * waveform_N.square().mean().sqrt() * 10 ** (-level_db / 20)
+
+
+def with_masks(mel_MF: torch.Tensor, config: AugmentConfig, generator: np.random.Generator) -> torch.Tensor:
+    """Log-mel frames with masks over time and frequency."""
+    mel_MF, mean = mel_MF.clone(), mel_MF.mean()
+    bins, frames = mel_MF.shape
+    most = min(int(config.time_mask_seconds * SAMPLE_RATE / HOP), int(MASKED_SHARE * frames))
+    for _ in range(config.time_masks):
+        start, end = _stretch(most, frames, generator)
+        mel_MF[:, start:end] = mean
+    for _ in range(config.frequency_masks):
+        start, end = _stretch(min(config.frequency_mask_bins, bins), bins, generator)
+        mel_MF[start:end] = mean
+    return mel_MF
+
+
+class AugmentedFeatures:
+    """`torch_features` of a batch of clips as augmentation leaves them; one generator per clip."""
+
+    def __init__(self, config: AugmentConfig, generators: Sequence[np.random.Generator]) -> None:
+        self._config, self._generators = config, generators
+
+    def __call__(self, waveforms_N: Sequence[torch.Tensor], *, num_mel_bins: int, multiple: int) -> list[torch.Tensor]:
+        mels = torch_features(waveforms_N, num_mel_bins=num_mel_bins, multiple=multiple)
+        return [with_masks(mel, self._config, each) for mel, each in zip(mels, self._generators, strict=True)]
+
+
+def _stretch(most: int, size: int, generator: np.random.Generator) -> tuple[int, int]:
+    length = int(generator.integers(0, most, endpoint=True))
+    start = int(generator.integers(0, size - length, endpoint=True))
+    return start, start + length

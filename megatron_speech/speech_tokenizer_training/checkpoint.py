@@ -1,0 +1,111 @@
+"""Checkpoints: weights with the codebook's averages, the optimizer, and a few numbers; complete or absent.
+
+Order, dropout, augmentation and restarts are functions of the seed and the step, so no generator is saved, and a run
+that goes on gives the bits of the run that was not interrupted. Price: rank 0 writes while the others wait.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from megatron_speech.artifact import read_json, write_atomic
+from megatron_speech.checkpoint.folder import (
+    CHECKSUMS,
+    begin,
+    checksums,
+    complete,
+    keep_newest,
+    latest_checkpoint,
+    step_folder,
+    write_checksums,
+)
+from megatron_speech.speech_tokenizer_training.order import Cursor
+from megatron_speech.speech_tokenizer_training.ranks import together
+from megatron_speech.speech_tokenizer_training.step import Trainer
+
+KEPT = 2
+WEIGHTS, OPTIMIZER, STATE = "model.safetensors", "optimizer.pt", "state.json"
+
+
+@dataclass(kw_only=True)
+class RunState:
+    """Where a run stands, in plain JSON values."""
+
+    step: int = 0
+    """Steps done."""
+    cursor: Cursor = field(default_factory=Cursor)
+    """Of the next step's batch."""
+    drawn: dict[str, int] = field(default_factory=dict)
+    """Utterances learnt from, by source."""
+    restarted: int = 0
+    """Dead codes that were restarted."""
+    start: dict[str, Any] = field(default_factory=dict)
+    """How the codebook was placed."""
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    """Points of the loss curve."""
+    error_rates: list[dict[str, Any]] = field(default_factory=list)
+    """Word error rates from codes, by step."""
+    error_rates_without_bottleneck: dict[str, float] = field(default_factory=dict)
+    """Of the Whisper model itself, by validation set."""
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> RunState:
+        """Inverse of `asdict`."""
+        return cls(**{**values, "cursor": Cursor(**values["cursor"])})
+
+
+def save(checkpoints: Path, trainer: Trainer, state: RunState) -> None:
+    """Write ``step_<n>`` under `checkpoints` and drop all but the newest two. Collective."""
+
+    def write() -> None:
+        folder = step_folder(checkpoints, state.step)
+        partial = begin(folder)
+        weights = {name: value.detach().cpu().contiguous() for name, value in trainer.model.state_dict().items()}
+        save_file(weights, partial / WEIGHTS)
+        torch.save(trainer.optimizer.state_dict(), partial / OPTIMIZER)
+        write_atomic(partial / STATE, json.dumps(asdict(state)) + "\n")
+        write_checksums(partial, checksums(sorted(partial.iterdir())))
+        complete(partial)
+        keep_newest(checkpoints, KEPT)
+
+    together(write)
+
+
+def newest(checkpoints: Path) -> Path | None:
+    """The newest checkpoint, whole as it was written, or None; ValueError names a damaged file. Collective."""
+
+    def find() -> Path | None:
+        folder = latest_checkpoint(checkpoints)
+        if folder is None:
+            return None
+        for name, expected in read_json(folder / CHECKSUMS).items():
+            if not (folder / name).is_file() or checksums([folder / name])[name] != expected:
+                raise ValueError(
+                    f"{folder / name} does not match its checksum: it is damaged; remove {folder} to go on from an "
+                    "earlier checkpoint"
+                )
+        return folder
+
+    return together(find)
+
+
+def read_state(folder: Path) -> RunState:
+    """The numbers of a checkpoint."""
+    return RunState.from_json(read_json(folder / STATE))
+
+
+def load_weights(folder: Path, model: torch.nn.Module) -> None:
+    """Weights and the codebook's averages."""
+    model.load_state_dict(load_file(folder / WEIGHTS))
+
+
+def load_optimizer(folder: Path, trainer: Trainer) -> None:
+    """Moments and step counts; never a pickle."""
+    device = next(trainer.model.parameters()).device
+    trainer.optimizer.load_state_dict(torch.load(folder / OPTIMIZER, weights_only=True, map_location=device))

@@ -1,0 +1,92 @@
+"""What a training says about itself: TensorBoard and a line in the log every so many steps. Only rank 0 speaks.
+
+A run that goes on drops from the plots what it repeats.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch.utils.tensorboard import SummaryWriter
+
+from megatron_speech.speech_tokenizer.quantizer import perplexity
+from megatron_speech.speech_tokenizer_training.step import StepResult, Trainer
+
+log = logging.getLogger(__name__)
+
+
+class TrainingLog:
+    """Means over the steps since the last line."""
+
+    def __init__(self, folder: Path, *, first_step: int, every_steps: int) -> None:
+        self._every = every_steps
+        self._results: list[StepResult] = []
+        self._since = time.perf_counter()
+        self._board = None
+        if dist.get_rank() == 0:
+            self._board = SummaryWriter(str(folder), purge_step=first_step + 1)
+
+    def step(self, trainer: Trainer, result: StepResult, *, last: bool) -> None:
+        """Take the result of a step; say something when it is time."""
+        if self._board is None:
+            return
+        self._results.append(result)
+        if trainer.step % self._every and not last:
+            return
+        scalars = {**self._means(), **codebook_scalars(trainer)}
+        scalars["learning_rate"] = max(group["lr"] for group in trainer.optimizer.param_groups)
+        self._write(scalars, trainer.step)
+        log.info(
+            "step %d: cross-entropy %.3f, commitment %.4f, perplexity %.0f, %d dead codes, %.0f s of speech per second",
+            trainer.step,
+            *(
+                scalars[name]
+                for name in ("cross_entropy", "commitment", "codebook/perplexity", "codebook/dead", "speech_per_second")
+            ),
+        )
+        self.restart_clock()
+
+    def validation(self, step: int, rates: dict[str, float]) -> None:
+        """Word error rates from codes after `step`."""
+        self._write({f"word_error_rate/{name}": rate for name, rate in rates.items()}, step)
+        said = ", ".join(f"{name} {rate:.2%}" for name, rate in rates.items())
+        log.info("step %d: word error rate from codes: %s", step, said)
+
+    def restart_clock(self) -> None:
+        """Leave out of the rate what was not training (validation, saving)."""
+        self._results, self._since = [], time.perf_counter()
+
+    def close(self) -> None:
+        if self._board is not None:
+            self._board.close()
+
+    def _means(self) -> dict[str, float]:
+        number, results = len(self._results), self._results
+        seconds = max(time.perf_counter() - self._since, 1e-9)
+        return {
+            "cross_entropy": sum(result.cross_entropy for result in results) / number,
+            "commitment": sum(result.commitment for result in results) / number,
+            "gradient_norm": sum(result.grad_norm for result in results) / number,
+            "codebook/restarted": sum(result.restarted for result in results),
+            "speech_per_second": sum(result.seconds for result in results) / seconds,
+        }
+
+    def _write(self, scalars: dict[str, float], step: int) -> None:
+        if self._board is not None:
+            for name, value in scalars.items():
+                self._board.add_scalar(name, value, step)
+
+
+def codebook_scalars(trainer: Trainer) -> dict[str, float]:
+    """How the codebook is used, by its running averages: perplexity, codes in use as a share, dead codes."""
+    dead = int(trainer.ema.dead().sum())
+    counts_K: torch.Tensor = trainer.ema.ema_count
+    return {
+        "codebook/perplexity": perplexity(counts_K),
+        "codebook/usage": 1 - dead / len(counts_K),
+        "codebook/dead": dead,
+    }

@@ -1,0 +1,122 @@
+"""A step's clips, read and decoded ahead by threads while the step before is computed.
+
+Every rank reads its own parts of the batch and nothing else. An error is raised at the step it belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from itertools import tee
+
+import torch
+import torch.distributed as dist
+
+from megatron_speech.config.speech_tokenizer import TrainSpeechTokenizerConfig
+from megatron_speech.speech_tokenizer.model import TextSide
+from megatron_speech.speech_tokenizer_training.augment import generator_of, with_noise
+from megatron_speech.speech_tokenizer_training.order import Cursor, Order, StepBatch, parts_of
+from megatron_speech.speech_tokenizer_training.sources import Source
+from megatron_speech.speech_tokenizer_training.states import KeptStates
+from megatron_speech.training.batches import read_ahead
+
+MICROBATCHES_AHEAD = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """One training utterance: what is heard, as states or as samples, and what was said."""
+
+    place: int
+    """In the batch of all ranks."""
+    transcript: list[int]
+    """Text ids."""
+    states_TD: torch.Tensor | None = None
+    """States after the pooling, float16, where they are kept."""
+    waveform_N: torch.Tensor | None = None
+    """Samples, with noise where asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A micro-batch of one rank, to be read."""
+
+    step: int
+    batch: StepBatch
+    places: list[int]
+    """Of its clips in the batch; empty where there are fewer clips than ranks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clips:
+    """A micro-batch that was read."""
+
+    clips: list[Clip] = field(default_factory=list)
+    counts: bool = True
+    """False: there were fewer clips than ranks, so this rank repeats the first, without weight, to compute as often."""
+    failed: Exception | None = None
+    """Why it could not be read."""
+
+
+class Feed:
+    """Batches of all ranks, and of each the micro-batches of this one."""
+
+    def __init__(
+        self,
+        config: TrainSpeechTokenizerConfig,
+        text: TextSide,
+        sources: list[Source],
+        kept: KeptStates | None,
+    ) -> None:
+        self._config, self._text = config, text
+        self.sources, self._kept = sources, kept
+        self.order = Order(
+            [source.index.samples for source in sources],
+            [source.name for source in sources],
+            [source.weight for source in sources],
+            batch_seconds=config.batch_seconds,
+            seed=config.seed,
+        )
+
+    def steps(self, first: int, cursor: Cursor) -> Generator[tuple[StepBatch, list[Clips]], None, None]:
+        """The batches from step `first`, at `cursor`, to the last, with this rank's micro-batches."""
+        steps, batches = tee(zip(range(first, self._config.steps), self.order.steps(cursor), strict=False))
+        parts = ([Part(step=step, batch=batch, places=places) for places in self._mine(batch)] for step, batch in steps)
+        read = read_ahead(parts, self._read, microbatches=MICROBATCHES_AHEAD, threads=self._config.read_threads)
+        for (_, batch), micros in zip(batches, read, strict=True):
+            yield batch, micros
+
+    def wave(self, source: int, utterance: int) -> torch.Tensor:
+        """Samples [N] as recorded."""
+        return torch.from_numpy(self.sources[source].index.waveform(utterance))
+
+    def states(self, source: int, utterance: int) -> torch.Tensor | None:
+        """States after the pooling [T, D], float16, if they are kept."""
+        return self._kept.get(source, utterance) if self._kept is not None else None
+
+    def _mine(self, batch: StepBatch) -> list[list[int]]:
+        parts = parts_of(batch, world_size=dist.get_world_size(), micro_batch_seconds=self._config.micro_batch_seconds)
+        return parts[dist.get_rank()]
+
+    def _read(self, part: Part) -> Clips:
+        try:
+            clips = [self._clip(part, place) for place in part.places or [0]]
+        except (ValueError, OSError) as error:
+            return Clips(failed=error)
+        return Clips(clips=clips, counts=bool(part.places))
+
+    def _clip(self, part: Part, place: int) -> Clip:
+        source, utterance = int(part.batch.sources[place]), int(part.batch.utterances[place])
+        transcript = self._text.encode(self.sources[source].index.text(utterance))
+        if self._kept is not None and not front_learns(self._config, part.step):
+            return Clip(place=place, transcript=transcript, states_TD=self._kept.get(source, utterance))
+        wave_N = self.wave(source, utterance)
+        if self._config.augment.noise_probability:
+            generator = generator_of(self._config.seed, part.step, 2 * place)
+            wave_N = with_noise(wave_N, self._config.augment, generator)
+        return Clip(place=place, transcript=transcript, waveform_N=wave_N)
+
+
+def front_learns(config: TrainSpeechTokenizerConfig, step: int) -> bool:
+    """Whether the layers before the pooling learn in `step`."""
+    return config.unfreeze_at_step is not None and step >= config.unfreeze_at_step

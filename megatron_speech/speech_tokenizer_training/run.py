@@ -1,0 +1,203 @@
+"""A training from its configuration to the tokenizer folder, in the order things happen; resumable at any step.
+
+Everything lies in ``<output>.partial`` until the folder is complete: indices, states of frozen layers, checkpoints,
+TensorBoard. The same command goes on from the newest checkpoint, on any number of ranks; a changed configuration is
+refused by name. The tokenizer is the last step's, not the best of some validation.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from megatron_speech.artifact import PARTIAL, Draft, input_ids, is_made, make_artifact, require_same_draft
+from megatron_speech.config.speech_tokenizer import TrainSpeechTokenizerConfig
+from megatron_speech.parallel.groups import world_from_environment
+from megatron_speech.speech_tokenizer.model import TextSide, save_model
+from megatron_speech.speech_tokenizer.objective import TextTargets
+from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer_training import checkpoint
+from megatron_speech.speech_tokenizer_training.checkpoint import RunState
+from megatron_speech.speech_tokenizer_training.log import TrainingLog
+from megatron_speech.speech_tokenizer_training.ranks import joined, together
+from megatron_speech.speech_tokenizer_training.reading import Feed
+from megatron_speech.speech_tokenizer_training.schedule import Curve
+from megatron_speech.speech_tokenizer_training.sources import open_sources
+from megatron_speech.speech_tokenizer_training.start import bottleneck_model, place
+from megatron_speech.speech_tokenizer_training.states import KeptStates
+from megatron_speech.speech_tokenizer_training.step import Trainer
+from megatron_speech.speech_tokenizer_training.validation import Validation
+from megatron_speech.training.signals import StopRequest
+
+log = logging.getLogger(__name__)
+
+KIND = "speech_tokenizer"
+WORK = "work"
+"""What training alone needs, inside the output: indices, states, checkpoints. It goes when the tokenizer is there."""
+
+
+def run_training(
+    config: TrainSpeechTokenizerConfig, *, world: tuple[int, int] | None = None, init_method: str | None = None
+) -> None:
+    """Make the tokenizer folder of `config`, or say that it is made. Every rank of the world calls this.
+
+    A stop signal ends it after a step, with a checkpoint and without an error. `world` (rank, size) and `init_method`
+    (``file:///tmp/x/store``) serve ranks that torchrun did not start.
+    """
+    rank, world_size = world or world_from_environment()
+    with StopRequest() as stop_request, joined(rank, world_size, init_method):
+        logging.getLogger("megatron_speech").setLevel(logging.INFO if rank == 0 else logging.WARNING)
+        inputs = together(lambda: input_ids(_inputs(config)))
+        if together(lambda: is_made(config.output, kind=KIND, config=config, inputs=inputs)):
+            log.info("%s: already done", config.output)
+        else:
+            together(lambda: _require_same_run(config, inputs))
+            try:
+                _make(config, inputs, stop_request)
+            except Stopped as stopped:
+                log.info("stopped by a signal after step %s; the same command goes on", stopped)
+                return
+        together(lambda: shutil.rmtree(config.output / WORK, ignore_errors=True))
+
+
+class Stopped(Exception):
+    """A signal asked for an end; the checkpoint is written."""
+
+
+def _inputs(config: TrainSpeechTokenizerConfig) -> list[Path]:
+    audio = [*(source.audio for source in config.sources.values()), *config.validation.values()]
+    return [*audio, config.whisper / "config.json", config.whisper / "model.safetensors"]
+
+
+def _require_same_run(config: TrainSpeechTokenizerConfig, inputs: dict[str, str]) -> None:
+    """Checkpoints of another configuration are neither continued nor deleted."""
+    if (config.output.with_name(config.output.name + PARTIAL) / WORK / "checkpoints").is_dir():
+        require_same_draft(config.output, kind=KIND, config=config, inputs=inputs)
+
+
+def _make(config: TrainSpeechTokenizerConfig, inputs: dict[str, str], stop_request: StopRequest) -> None:
+    """Train and complete the artefact, which rank 0 writes. Collective."""
+    with ExitStack() as stack:
+        making = make_artifact(config.output, kind=KIND, config=config, inputs=inputs)
+        draft = together(lambda: stack.enter_context(making))  # entered by rank 0 alone
+        run = _prepare(config, draft.folder)
+        with closing(run.log):
+            _train(run, stop_request)
+        together(lambda: _complete(run, draft))
+        together(stack.close)
+
+
+@dataclass(kw_only=True)
+class Run:
+    """What training needs, put together."""
+
+    config: TrainSpeechTokenizerConfig
+    checkpoints: Path
+    text: TextSide
+    feed: Feed
+    trainer: Trainer
+    validation: Validation
+    log: TrainingLog
+    state: RunState
+
+
+def _prepare(config: TrainSpeechTokenizerConfig, folder: Path) -> Run:
+    """Model, speech and state, from the start or from the newest checkpoint. Collective."""
+    work = folder / WORK
+    model, begins = bottleneck_model(config)
+    text = TextSide(config.whisper, model.config.vocab_size)
+    validation = Validation(config, text)
+    sources = open_sources(config.sources, text, model.config, work)
+    found = checkpoint.newest(work / "checkpoints")
+    state = RunState() if found is None else checkpoint.read_state(found)
+    past_freezing = config.unfreeze_at_step is not None and state.step >= config.unfreeze_at_step
+    kept = KeptStates.compute(work / "states", model, sources) if config.caches and not past_freezing else None
+    feed = Feed(config, text, sources, kept)
+    if found is not None:
+        checkpoint.load_weights(found, model)
+    elif begins:
+        state.start = place(model, feed, config)
+    else:
+        log.info("%s has a codebook, which is kept", config.whisper)
+    targets = TextTargets(text, {token for source in sources for token in source.text_ids}, model.config.vocab_size)
+    trainer = Trainer(model, targets, config, step=state.step)
+    if found is not None:
+        checkpoint.load_optimizer(found, trainer)
+        log.info("resumed from %s", found)
+    if found is None and validation.sets and begins:
+        state.error_rates_without_bottleneck = validation.by_whisper(config.whisper)
+        log.info("word error rate without bottleneck: %s", state.error_rates_without_bottleneck)
+    return Run(
+        config=config,
+        checkpoints=work / "checkpoints",
+        text=text,
+        feed=feed,
+        trainer=trainer,
+        validation=validation,
+        log=TrainingLog(folder / "tensorboard", first_step=state.step, every_steps=config.log_every_steps),
+        state=state,
+    )
+
+
+def _train(run: Run, stop_request: StopRequest) -> None:
+    """The steps that are left; `Stopped` where a signal ends them. Collective."""
+    config, state, trainer = run.config, run.state, run.trainer
+    curve = Curve(config.steps, state.curve)
+    with closing(run.feed.steps(state.step, state.cursor)) as steps:
+        for batch, micros in steps:
+            result = trainer.advance(micros, batch_size=len(batch))
+            last = trainer.step == config.steps
+            state.step, state.cursor = trainer.step, batch.after
+            state.restarted += result.restarted
+            for source in batch.sources.tolist():
+                name = run.feed.sources[source].name
+                state.drawn[name] = state.drawn.get(name, 0) + 1
+            curve.add(state.step, cross_entropy=result.cross_entropy, commitment=result.commitment)
+            run.log.step(trainer, result, last=last)
+
+            if last or (config.validate_every_steps and state.step % config.validate_every_steps == 0):
+                _validate(run)
+            stopping = stop_request.agreed()
+            if stopping or last or state.step % config.checkpoint_every_steps == 0:
+                checkpoint.save(run.checkpoints, trainer, state)
+                run.log.restart_clock()
+            if stopping and not last:
+                raise Stopped(state.step)
+
+
+def _validate(run: Run) -> None:
+    if not run.validation.sets:
+        return
+    rates = run.validation.from_codes(run.trainer.model)
+    run.trainer.train()
+    run.state.error_rates.append({"step": run.state.step, **rates})
+    run.log.validation(run.state.step, rates)
+    run.log.restart_clock()
+
+
+def _complete(run: Run, draft: Draft) -> None:
+    """Write the tokenizer of the last step and its facts."""
+    save_model(run.trainer.model, draft.folder, text_from=run.config.whisper)
+    made = SpeechTokenizer.load(draft.folder)
+    state, sources = run.state, run.feed.sources
+    epochs = {source.name: round(state.drawn.get(source.name, 0) / len(source.index), 2) for source in sources}
+    facts: dict[str, Any] = {
+        **state.start,
+        "steps": state.step,
+        "checkpoint": "last",
+        "epochs": epochs,
+        "text_ids_in_use": len(run.trainer.targets.ids_V),
+        "codes_restarted": state.restarted,
+        "curve": Curve(run.config.steps, state.curve).rounded(),
+        "error_rates": state.error_rates,
+        "error_rates_without_bottleneck": state.error_rates_without_bottleneck,
+        # What a vocabulary is built from.
+        "codebook_size": made.codebook_size,
+        "frame_rate": made.frame_rate,
+        "fingerprint": made.fingerprint,
+    }
+    draft.facts.update(facts)

@@ -1,0 +1,167 @@
+"""What training starts from: Whisper's weights with a bottleneck, its codebook at k-means of real states.
+
+Rank 0 places the codebook and the others take what it found, so they all start from the same bits. A tokenizer that is
+trained further keeps its codebook and its averages. Price: k-means is one process's work.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from tqdm import tqdm
+
+from megatron_speech.audio.io import SAMPLE_RATE
+from megatron_speech.config.speech_tokenizer import BottleneckConfig, TrainSpeechTokenizerConfig
+from megatron_speech.platform.device import device
+from megatron_speech.speech_tokenizer.config import WhisperVQConfig
+from megatron_speech.speech_tokenizer.encoder import mel_batch
+from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, load_config, load_weights
+from megatron_speech.speech_tokenizer.quantizer import kmeans, perplexity
+from megatron_speech.speech_tokenizer_training.ranks import together
+from megatron_speech.speech_tokenizer_training.reading import Feed
+from megatron_speech.speech_tokenizer_training.states import front_states
+
+log = logging.getLogger(__name__)
+
+POSITION_WINDOWS = 32
+"""Windows of 30 s over which the mean state of a position is taken; the mean's own noise is 1/32 of the variance."""
+KMEANS_FRAMES = 60_000
+"""Frames that place the codebook; more would not move 1,024 means."""
+KMEANS_FRAMES_PER_CODE = 8
+"""Frames of larger codebooks."""
+UPKEEP = ("quantize_ema_decay", "quantize_commit_coefficient", "quantize_restart_interval", "dropout")
+"""What `narrow` sets that does not change what a code means."""
+
+
+def bottleneck_model(config: TrainSpeechTokenizerConfig) -> tuple[SpeechRecognitionModel, bool]:
+    """The weights of `config.whisper` with the bottleneck of `config`, and whether its codebook is yet to be placed.
+
+    ValueError names what differs where the folder has a bottleneck already.
+    """
+    shape = load_config(config.whisper)
+    begins = shape.quantize_vocab_size is None
+    before = shape.to_dict()
+    narrow(shape, config.bottleneck, dropout=config.dropout)
+    if not begins:
+        _require_same_shape(before, shape, config)
+    shape.require_supported("bottleneck")
+    model = SpeechRecognitionModel(shape)
+    new = ("codebook.", "ema_", "embed_positions2.", "position_means") if begins else ()
+    load_weights(model, config.whisper, missing_ok=tuple(f"model.encoder.{name}" for name in new))
+    return model.to(device()), begins
+
+
+def narrow(shape: WhisperVQConfig, bottleneck: BottleneckConfig, *, dropout: float) -> None:
+    """Put the bottleneck's settings into Whisper's configuration."""
+    shape.pooling_kernel_size = int(50 / bottleneck.frame_rate)
+    shape.pooling_position = bottleneck.pooling_position
+    shape.quantize_position = bottleneck.quantize_position
+    shape.quantize_vocab_size = bottleneck.codebook_size
+    shape.quantize_ema_decay = bottleneck.ema_decay
+    shape.quantize_commit_coefficient = bottleneck.commit_coefficient
+    shape.quantize_restart_interval = bottleneck.restart_interval
+    shape.quantize_subtract_position_means = bottleneck.subtract_position_means
+    shape.dropout = dropout
+
+
+def place(model: SpeechRecognitionModel, feed: Feed, config: TrainSpeechTokenizerConfig) -> dict[str, Any]:
+    """Place position table and codebook; facts for the manifest. Collective."""
+
+    def work() -> dict[str, Any]:
+        _place_positions(model, feed, config)
+        return _place_codebook(model, feed, config)
+
+    model.eval()
+    facts = together(work)
+    encoder = model.encoder
+    placed = [encoder.codebook.weight, encoder.ema_count, encoder.ema_weight, encoder.embed_positions2.weight]
+    if config.bottleneck.subtract_position_means:
+        placed.append(encoder.position_means)
+    for tensor in placed:
+        dist.broadcast(tensor.data, src=0)
+    return facts
+
+
+@torch.no_grad()
+def _place_positions(model: SpeechRecognitionModel, feed: Feed, config: TrainSpeechTokenizerConfig) -> None:
+    """Start the position table behind the codebook at the mean state of each position over 30 s windows of speech.
+
+    The windows are utterances end to end, so that every position has heard as much as any other. Where the means are
+    also subtracted before the codebook, the recogniser gets back what was taken. Without that, the table starts at 0.
+    """
+    encoder = model.encoder
+    if not config.bottleneck.subtract_position_means:
+        encoder.embed_positions2.weight.data.zero_()
+        return
+    size = model.config.max_samples
+    speech = _samples(feed, size * POSITION_WINDOWS)
+    whole = len(speech) // size
+    if whole == 0:
+        folders = ", ".join(str(source.index.folder) for source in feed.sources)
+        raise ValueError(f"sources: {folders}: less than {size / SAMPLE_RATE:g} s of speech; add utterances")
+    for window in tqdm(speech[: whole * size].split(size), desc="mean states", unit="window", disable=None):
+        batch = mel_batch([window.to(encoder.position_means.device)], model.config)
+        pooled_1TD, lengths_1 = encoder.front(batch)
+        encoder.position_means += encoder.before_codebook(pooled_1TD, lengths_1, centered=False)[0] / whole
+    encoder.embed_positions2.weight.copy_(encoder.position_means)
+
+
+def _samples(feed: Feed, num_samples: int) -> torch.Tensor:
+    """Utterances end to end, in the order of the draws, until they hold `num_samples` or all were heard."""
+    waves: list[torch.Tensor] = []
+    for source, utterance in feed.order.sample(sum(len(source.index) for source in feed.sources)):
+        waves.append(feed.wave(source, utterance))
+        num_samples -= len(waves[-1])
+        if num_samples <= 0:
+            break
+    return torch.cat(waves)
+
+
+@torch.no_grad()
+def _place_codebook(model: SpeechRecognitionModel, feed: Feed, config: TrainSpeechTokenizerConfig) -> dict[str, Any]:
+    """Start the codebook at k-means of the states it will quantise; facts for the manifest."""
+    encoder, size = model.encoder, config.bottleneck.codebook_size
+    here = encoder.codebook.weight.device
+    frames: list[torch.Tensor] = []
+    wanted = max(KMEANS_FRAMES, KMEANS_FRAMES_PER_CODE * size)
+    for source, utterance in feed.order.sample(sum(len(source.index) for source in feed.sources)):
+        states_TD = feed.states(source, utterance)
+        if states_TD is None:
+            states_TD = front_states(model, [feed.wave(source, utterance)])[0]
+        states_1TD = states_TD[None].float().to(here)
+        frames.append(encoder.before_codebook(states_1TD, torch.tensor([states_1TD.shape[1]], device=here))[0])
+        wanted -= len(frames[-1])
+        if wanted <= 0:
+            break
+    vectors_ND = torch.cat(frames)
+    generator = torch.Generator().manual_seed(config.seed)
+    codebook_KD = kmeans(vectors_ND, size, iterations=config.bottleneck.kmeans_iterations, generator=generator)
+    encoder.codebook.weight.copy_(codebook_KD)
+    encoder.ema_weight.copy_(codebook_KD)
+    codes_N = encoder.quantize(vectors_ND[None])[0]
+    residual = (vectors_ND - codebook_KD[codes_N]).square().sum() / (vectors_ND - vectors_ND.mean(0)).square().sum()
+    facts = {
+        "kmeans_frames": len(vectors_ND),
+        "kmeans_residual": round(float(residual), 4),
+        "kmeans_perplexity": round(perplexity(torch.bincount(codes_N, minlength=size)), 1),
+    }
+    log.info("codebook placed: %s", facts)
+    return facts
+
+
+def _require_same_shape(before: dict[str, Any], shape: WhisperVQConfig, config: TrainSpeechTokenizerConfig) -> None:
+    """Refuse to train a tokenizer further in another shape, or without a recogniser."""
+    if shape.quantize_encoder_only:
+        raise ValueError(
+            f"whisper={config.whisper}: holds its encoder only (quantize_encoder_only), no recogniser to learn "
+            "through; name the folder it was cut from"
+        )
+    for key, value in shape.to_dict().items():
+        if key.startswith(("pooling_", "quantize_", "encoder_causal")) and key not in UPKEEP and before[key] != value:
+            raise ValueError(
+                f"whisper={config.whisper}: has {key}={before[key]}, bottleneck says {value}; make them equal, or "
+                "start from a Whisper model"
+            )

@@ -1,0 +1,242 @@
+"""One training step on all ranks: gradients of the whole batch, one optimizer step, one move of the codebook.
+
+Losses are sums; before the first of them is computed the ranks add up how many text tokens and frames the batch holds,
+and divide by that, so a batch gives the same gradient whole, in parts, and on many ranks. torch's DDP adds gradients
+while the backward pass still runs. It may not rearrange its buckets after the first step (hence
+`find_unused_parameters`): a resumed run would add in another order, and differ in the last bit. The text embedding
+stays Whisper's: with a few hours of speech it could only forget words. Price: ranks wait for each other three times a
+step.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils.rnn import pad_sequence
+
+from megatron_speech.config.speech_tokenizer import TrainSpeechTokenizerConfig
+from megatron_speech.data.permutation import named_keys
+from megatron_speech.speech_tokenizer.encoder import mel_batch
+from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel
+from megatron_speech.speech_tokenizer.objective import (
+    Losses,
+    TextTargets,
+    commitment_weight,
+    num_targets,
+    recognition_losses,
+)
+from megatron_speech.speech_tokenizer.quantizer import EmaUpdate
+from megatron_speech.speech_tokenizer_training.augment import AugmentedFeatures, generator_of
+from megatron_speech.speech_tokenizer_training.reading import Clip, Clips, front_learns
+from megatron_speech.speech_tokenizer_training.schedule import learning_rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """What a step gave, over all ranks."""
+
+    cross_entropy: float
+    """Nats per text token."""
+    commitment: float
+    """Mean squared distance to the code, per element."""
+    grad_norm: float
+    """Before clipping."""
+    restarted: int
+    """Dead codes that were restarted."""
+    seconds: float
+    """Of speech."""
+
+
+class Recognition(nn.Module):
+    """From clips to losses: what DDP wraps."""
+
+    def __init__(self, model: SpeechRecognitionModel, targets: TextTargets, config: TrainSpeechTokenizerConfig) -> None:
+        super().__init__()
+        self.model, self.targets, self.config = model, targets, config
+
+    def forward(self, clips: list[Clip], step: int) -> Losses:
+        device = self.model.encoder.codebook.weight.device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            pooled_BTD, lengths_B = self._pooled(clips, step, device)
+            return recognition_losses(
+                self.model,
+                pooled_BTD,
+                lengths_B,
+                self.targets,
+                [clip.transcript for clip in clips],
+                label_smoothing=self.config.label_smoothing,
+            )
+
+    def _pooled(self, clips: list[Clip], step: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """States after the pooling [B, T, D] and their lengths: as kept, or computed here."""
+        states = [clip.states_TD for clip in clips if clip.states_TD is not None]
+        if states:
+            lengths_B = torch.tensor([len(each) for each in states], device=device)
+            return pad_sequence([each.to(device).float() for each in states], batch_first=True), lengths_B
+        waves = [clip.waveform_N.to(device) for clip in clips if clip.waveform_N is not None]
+        # Drawn apart from the noise, so that one does not move the other.
+        generators = [generator_of(self.config.seed, step, 2 * clip.place + 1) for clip in clips]
+        with torch.autocast(device.type, enabled=False):
+            mels = mel_batch(waves, self.model.config, AugmentedFeatures(self.config.augment, generators))
+        with torch.set_grad_enabled(front_learns(self.config, step)):
+            return self.model.encoder.front(mels)
+
+
+class Trainer:
+    """Model, optimizer and codebook update, advanced one batch at a time; `step` counts those done."""
+
+    def __init__(
+        self,
+        model: SpeechRecognitionModel,
+        targets: TextTargets,
+        config: TrainSpeechTokenizerConfig,
+        *,
+        step: int = 0,
+    ) -> None:
+        self.model, self.targets, self.config, self.step = model, targets, config, step
+        encoder = model.encoder
+        model.requires_grad_(True)
+        for frozen in (encoder.embed_positions, encoder.codebook, model.decoder.embed_tokens):
+            frozen.requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(parameter_groups(model, config), lr=0.0, betas=(0.9, 0.98))
+        self.ema = EmaUpdate(
+            encoder.codebook,
+            encoder.ema_count,
+            encoder.ema_weight,
+            decay=config.bottleneck.ema_decay,
+            restart_interval=config.bottleneck.restart_interval,
+            seed=config.seed,
+            num_updates=step,
+        )
+        self._front = front_modules(model)
+        self._recognition = Recognition(model, targets, config)
+        self._thaw()
+
+    def advance(self, micros: list[Clips], *, batch_size: int) -> StepResult:
+        """One optimizer step and one codebook update on this rank's parts of a batch of `batch_size` clips.
+
+        ValueError on all ranks if one could not read, or if the loss is not finite. Collective.
+        """
+        if self.step == self.config.unfreeze_at_step:
+            self._thaw()
+        tokens_C, frames_C, samples = self._counts(micros, batch_size)
+        tokens, frames = int(tokens_C.sum()), int(frames_C.sum())
+        self._seed_dropout()
+        sums = torch.zeros(2, dtype=torch.float64, device=tokens_C.device)
+        done: list[Losses] = []
+        for number, micro in enumerate(micros):
+            last = number + 1 == len(micros)
+            with nullcontext() if last or isinstance(self._parallel, Recognition) else self._parallel.no_sync():
+                losses: Losses = self._parallel(micro.clips, self.step)
+                loss = losses.cross_entropy / tokens + commitment_weight(self.model) * losses.commitment / frames
+                # DDP takes the mean over ranks; wanted is the sum.
+                (loss * dist.get_world_size() * micro.counts).backward()
+            if micro.counts:
+                sums += torch.stack([losses.cross_entropy.detach(), losses.commitment.detach()]).double()
+                done.append(losses)
+        dist.all_reduce(sums)
+        grad_norm = self._update()
+        restarted = self.ema.step(*self._frames(done, micros, frames_C))
+        result = StepResult(
+            cross_entropy=float(sums[0]) / tokens,
+            commitment=float(sums[1]) / frames,
+            grad_norm=grad_norm,
+            restarted=restarted,
+            seconds=samples / self.model.config.rates.sample_rate,
+        )
+        if not torch.isfinite(sums).all() or not torch.tensor(grad_norm).isfinite():
+            raise ValueError(f"step {self.step}: the loss is {result}; lower learning_rate={self.config.learning_rate}")
+        self.step += 1
+        return result
+
+    def _thaw(self) -> None:
+        """What learns now learns; what is frozen has neither gradient nor dropout."""
+        learns = front_learns(self.config, self.step)
+        self._front.requires_grad_(learns)
+        self.train()
+        self._parallel: Recognition | DistributedDataParallel = self._recognition
+        if dist.get_world_size() > 1:
+            self._parallel = DistributedDataParallel(
+                self._recognition, broadcast_buffers=False, find_unused_parameters=True
+            )
+
+    def train(self) -> None:
+        """Dropout on, but not in frozen layers."""
+        self.model.train()
+        self._front.train(front_learns(self.config, self.step))
+
+    def _counts(self, micros: list[Clips], batch_size: int) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """Text tokens and frames of every clip of the batch [clips], and their samples."""
+        device = self.model.encoder.codebook.weight.device
+        counts = torch.zeros(2 * batch_size + 1, dtype=torch.int64)
+        failed = next((micro.failed for micro in micros if micro.failed is not None), None)
+        counts[-1] = failed is not None
+        rates = self.model.config.rates
+        for clip in (clip for micro in micros if micro.counts for clip in micro.clips):
+            counts[clip.place] = num_targets(clip.transcript)
+            known = clip.states_TD is not None
+            counts[batch_size + clip.place] = len(clip.states_TD) if known else rates.tokens(len(clip.waveform_N))  # type: ignore[arg-type]
+        counts = counts.to(device)
+        dist.all_reduce(counts)
+        if counts[-1]:
+            raise failed or ValueError(f"step {self.step}: another rank could not read its speech; its log says why")
+        frames_C = counts[batch_size:-1]
+        return counts[:batch_size], frames_C, int(frames_C.sum()) * rates.samples_per_token
+
+    def _frames(
+        self, done: list[Losses], micros: list[Clips], frames_C: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """This rank's vectors, their codes, and their numbers among all frames of the batch, in the batch's order."""
+        device = frames_C.device
+        starts_C = frames_C.cumsum(0) - frames_C
+        places = [clip.place for micro in micros if micro.counts for clip in micro.clips]
+        numbers = [torch.arange(int(frames_C[place]), device=device) + starts_C[place] for place in places]
+        none = torch.zeros(0, dtype=torch.long, device=device)
+        vectors = [torch.zeros(0, self.model.config.d_model, device=device), *(losses.vectors_ND for losses in done)]
+        return torch.cat(vectors), torch.cat([none, *(losses.codes_N for losses in done)]), torch.cat([none, *numbers])
+
+    def _update(self) -> float:
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, self.config) * group["scale"]
+        learning = [p for p in self.model.parameters() if p.grad is not None]
+        norm = nn.utils.clip_grad_norm_(learning, self.config.gradient_clipping)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return float(norm)
+
+    def _seed_dropout(self) -> None:
+        """Dropout is a function of the seed, the step and the rank: nothing to save, nothing to restore."""
+        number = self.step * dist.get_world_size() + dist.get_rank()
+        torch.manual_seed(int(named_keys(self.config.seed, "dropout", torch.tensor([number]).numpy())[0] >> 1))
+
+
+def front_modules(model: SpeechRecognitionModel) -> nn.ModuleList:
+    """What comes before the pooling: the convolutions and the first layers."""
+    encoder = model.encoder
+    return nn.ModuleList([encoder.conv1, encoder.conv2, *encoder.layers[: encoder.pool_at]])
+
+
+def parameter_groups(model: SpeechRecognitionModel, config: TrainSpeechTokenizerConfig) -> list[dict[str, Any]]:
+    """All that ever learns: matrices with weight decay, vectors and position tables without; before the codebook and
+    behind it apart, for their `scale` of the learning rate."""
+    encoder = model.encoder
+    early = nn.ModuleList([front_modules(model), *encoder.layers[encoder.pool_at : encoder.quantize_at]])
+    before = {id(parameter) for parameter in early.parameters()}
+    groups = []
+    for scale, is_early in ((config.front_learning_rate_scale, True), (1.0, False)):
+        for decay, is_matrix in ((config.weight_decay, True), (0.0, False)):
+            chosen = [
+                parameter
+                for name, parameter in model.named_parameters()
+                if parameter.requires_grad
+                and (id(parameter) in before) == is_early
+                and (parameter.ndim > 1 and "embed" not in name) == is_matrix
+            ]
+            groups.append({"params": chosen, "weight_decay": decay, "scale": scale})
+    return groups

@@ -1,0 +1,110 @@
+"""Utterances by number: what the index reads is what the shards hold, and what is wrong has a name."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from megatron_speech.audio.index import AudioIndex, joined_entries, scan_shard
+from megatron_speech.audio.io import encode_flac
+from megatron_speech.audio.shards import AudioRecord, _checksum, read_audio_shards, shard_facts
+from tests.toys import write_audio
+from tests.unit.speech_tokenizer.toys import noise
+
+
+def records(count: int) -> list[AudioRecord]:
+    keys = [*(f"u-{number}" for number in range(count - 1)), "k" * 90]
+    return [
+        AudioRecord(key=key, waveform=noise(1000 + 37 * number, number), text=f"word {number} é")
+        for number, key in enumerate(keys)
+    ]
+
+
+def index_of(folder: Path) -> AudioIndex:
+    facts = shard_facts(folder)
+    scans = [scan_shard(folder / shard["name"], shard) for shard in facts]
+    return AudioIndex(folder, [shard["name"] for shard in facts], joined_entries([scan.entries for scan in scans]))
+
+
+def test_every_utterance_is_what_a_sequential_reader_gets(tmp_path: Path) -> None:
+    folder = write_audio(tmp_path / "audio", records(11), per_shard=4)
+    index, read = index_of(folder), list(read_audio_shards(folder))
+    assert len(index) == 11
+    with ThreadPoolExecutor(4) as pool:
+        waves = list(pool.map(index.waveform, reversed(range(11))))[::-1]
+    for number, record in enumerate(read):
+        assert np.array_equal(waves[number], record.waveform)
+        assert index.text(number) == record.text
+        assert abs(int(index.samples[number]) - len(record.waveform)) <= 1
+        assert index.name(number).endswith(f".tar: utterance {record.key}")
+
+
+def test_a_damaged_shard_is_refused_before_it_is_used(tmp_path: Path) -> None:
+    folder = write_audio(tmp_path / "audio", records(3))
+    path = folder / "audio-000000.tar"
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(ValueError, match=r"audio-000000\.tar: damaged.*make the audio again"):
+        index_of(folder)
+
+
+def test_damage_after_the_scan_is_named(tmp_path: Path) -> None:
+    folder = write_audio(tmp_path / "audio", records(3))
+    index = index_of(folder)
+    path = folder / "audio-000000.tar"
+    content = bytearray(path.read_bytes())
+    start = int(index.entries[1]["audio"])
+    content[start : start + 40] = bytes(40)
+    path.chmod(0o644)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"utterance u-1: its audio: not readable as audio"):
+        index.waveform(1)
+    assert len(index.waveform(0)) == 1000
+
+
+def shard_with(path: Path, flac: bytes, meta: dict[str, Any]) -> dict[str, Any]:
+    """A shard of one utterance, as someone else may have written it."""
+    with tarfile.open(path, "w") as tar:
+        for suffix, data in (("flac", flac), ("txt", b"words"), ("json", json.dumps(meta).encode())):
+            member = tarfile.TarInfo(f"one.{suffix}")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return {"name": path.name, "utterances": 1, "bytes": path.stat().st_size, "xxh3": _checksum(path)}
+
+
+@pytest.mark.parametrize("duration", [None, "long", 0, float("inf")])
+def test_an_utterance_without_its_duration_is_named(tmp_path: Path, duration: Any) -> None:
+    shard = shard_with(tmp_path / "a.tar", encode_flac(noise(100, 0)), {"duration_s": duration})
+    with pytest.raises(ValueError, match=r"a\.tar: utterance one: duration_s=.* in its json"):
+        scan_shard(tmp_path / "a.tar", shard)
+
+
+@pytest.mark.parametrize(
+    ("flac", "message"),
+    [
+        (encode_flac(noise(1600, 0), sample_rate=8000), "utterance one: 8000 samples per second, not 16000"),
+        (encode_flac(noise(1500, 0)), "utterance one: 1500 samples, its json says 1600"),
+        (b"this is no audio", "utterance one: its audio: not readable as audio"),
+    ],
+)
+def test_audio_that_cannot_be_used_is_named(tmp_path: Path, flac: bytes, message: str) -> None:
+    scan = scan_shard(tmp_path / "a.tar", shard_with(tmp_path / "a.tar", flac, {"duration_s": 0.1}))
+    index = AudioIndex(tmp_path, ["a.tar"], joined_entries([scan.entries]))
+    with pytest.raises(ValueError, match=message):
+        index.waveform(0)
+
+
+def test_an_utterance_that_lacks_a_part_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        tar.addfile(tarfile.TarInfo("one.flac"), io.BytesIO())
+    shard = {"name": "a.tar", "utterances": 1, "bytes": 0, "xxh3": _checksum(path)}
+    with pytest.raises(ValueError, match="utterance one lacks json, txt"):
+        scan_shard(path, shard)

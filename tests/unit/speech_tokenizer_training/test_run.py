@@ -1,0 +1,231 @@
+"""A training as a whole: interrupted anywhere it gives the same bits, and what cannot be meant is refused by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from megatron_speech.artifact import read_manifest
+from megatron_speech.audio.shards import AudioRecord
+from megatron_speech.config.speech_tokenizer import AugmentConfig, SpeechSourceConfig
+from megatron_speech.speech_tokenizer_training.run import run_training
+from megatron_speech.speech_tokenizer_training.schedule import Curve, learning_rate
+from megatron_speech.speech_tokenizer_training.step import Trainer
+from tests.toys import write_audio
+from tests.unit.speech_tokenizer.toys import noise
+from tests.unit.speech_tokenizer_training.toys import make_world, training, weights
+
+AUGMENTED = {
+    "cache_states": False,
+    "unfreeze_at_step": None,
+    "augment": AugmentConfig(noise_probability=0.5, time_masks=1, frequency_masks=1),
+    "precision": "bf16",
+    "micro_batch_seconds": 2.0,
+}
+SETTINGS = {"kept states, then unfrozen": {}, "augmented, bf16, accumulated": AUGMENTED}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module", params=SETTINGS)
+def settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return SETTINGS[request.param]
+
+
+@pytest.fixture(scope="module")
+def whole(world: Path, settings: dict[str, Any]) -> Path:
+    """The run that nothing interrupts."""
+    output = world / f"whole-{settings.get('precision', 'float32')}"
+    run_training(training(world, output, validation={"words": world / "audio"}, validation_utterances=4, **settings))
+    return output
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, step: int, action: Any) -> None:
+    """Do `action` when `step` steps are done."""
+    advance = Trainer.advance
+
+    def interrupted(self: Trainer, *args: Any, **kwargs: Any) -> Any:
+        if self.step == step:
+            action()
+        return advance(self, *args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "advance", interrupted)
+
+
+def fail() -> None:
+    raise RuntimeError("killed")
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(
+    world: Path, settings: dict[str, Any], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = training(
+        world, tmp_path / "broken", validation={"words": world / "audio"}, validation_utterances=4, **settings
+    )
+    step = random.SystemRandom().randrange(2, 7)
+    with monkeypatch.context() as patch:
+        interrupt(patch, step, fail)
+        with pytest.raises(RuntimeError, match="killed"):
+            run_training(config)
+    checkpoints = sorted(path.name for path in (tmp_path / "broken.partial" / "work" / "checkpoints").iterdir())
+    assert checkpoints[-1] == f"step_{step // 2 * 2}"
+    run_training(config)
+    expected, found = weights(whole), weights(config.output)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected), f"killed after {step} steps"
+    for key in ("curve", "epochs", "codes_restarted", "error_rates", "error_rates_without_bottleneck"):
+        assert read_manifest(whole)["facts"][key] == read_manifest(config.output)["facts"][key]
+    assert not (config.output / "work").exists()
+
+
+def test_a_signal_saves_the_step_and_leaves_without_an_error(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = training(world, tmp_path / "signalled", steps=5, checkpoint_every_steps=100)
+    with monkeypatch.context() as patch:
+        interrupt(patch, 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        run_training(config)
+    assert not config.output.exists()
+    work = tmp_path / "signalled.partial" / "work"
+    assert [path.name for path in (work / "checkpoints").iterdir()] == ["step_3"]
+    changed = dataclasses.replace(config, learning_rate=2e-3)
+    with pytest.raises(ValueError, match=r"signalled\.partial was begun with config\.learning_rate: 0\.001 -> 0\.002"):
+        run_training(changed)
+    run_training(config)
+    with pytest.raises(ValueError, match=r"made with another config \(learning_rate"):
+        run_training(changed)
+
+
+def test_a_damaged_checkpoint_is_named(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = training(world, tmp_path / "damaged", unfreeze_at_step=None)
+    with monkeypatch.context() as patch:
+        interrupt(patch, 4, fail)
+        with pytest.raises(RuntimeError, match="killed"):
+            run_training(config)
+    path = tmp_path / "damaged.partial" / "work" / "checkpoints" / "step_4" / "optimizer.pt"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"step_4/optimizer\.pt does not match its checksum.*remove .*step_4 to go on"):
+        run_training(config)
+
+
+def test_the_manifest_and_tensorboard_tell_what_happened(whole: Path) -> None:
+    facts = read_manifest(whole)["facts"]
+    assert (
+        facts["steps"] == 7 and facts["checkpoint"] == "last" and [p["step"] for p in facts["curve"]] == [*range(1, 8)]
+    )
+    assert [rates["step"] for rates in facts["error_rates"]] == [7] and "words" in facts["error_rates"][0]
+    assert facts["error_rates_without_bottleneck"].keys() == {"words"}
+    # 3 machine transcripts of 40 to 1 of 64.
+    assert facts["epochs"]["machine"] / facts["epochs"]["supervised"] == pytest.approx(3 * 64 / 40, rel=0.6)
+    events = EventAccumulator(str(whole / "tensorboard"))
+    events.Reload()
+    tags = set(events.Tags()["scalars"])
+    assert {"cross_entropy", "commitment", "learning_rate", "word_error_rate/words", "speech_per_second"} <= tags
+    assert {f"codebook/{name}" for name in ("perplexity", "usage", "dead", "restarted")} <= tags
+
+
+def test_parts_of_a_batch_give_the_weights_of_the_whole(world: Path, tmp_path: Path) -> None:
+    settings = {"steps": 3, "dropout": 0.0, "learning_rate": 1e-4, "unfreeze_at_step": 0}
+    run_training(training(world, tmp_path / "whole", **settings))
+    run_training(training(world, tmp_path / "parts", micro_batch_seconds=1.5, **settings))
+    expected, found = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-6, atol=1e-6, msg=name)
+
+
+def test_kept_states_teach_what_computed_ones_do(world: Path, tmp_path: Path) -> None:
+    settings = {"steps": 3, "dropout": 0.0, "unfreeze_at_step": None}
+    for name, cached in (("kept", True), ("computed", False)):
+        run_training(training(world, tmp_path / name, cache_states=cached, **settings))
+    kept, computed = (read_manifest(tmp_path / name)["facts"]["curve"] for name in ("kept", "computed"))
+    for mine, theirs in zip(kept, computed, strict=True):
+        assert mine["cross_entropy"] == pytest.approx(theirs["cross_entropy"], rel=1e-2)
+
+
+def test_layers_before_the_codebook_learn_at_their_own_rate(world: Path, tmp_path: Path) -> None:
+    settings = {"steps": 2, "unfreeze_at_step": 0, "warmup_steps": 0, "front_learning_rate_scale": 0.0}
+    run_training(training(world, tmp_path / "still", **settings))
+    before, after = weights(world / "whisper"), weights(tmp_path / "still")
+    for name in ("conv1.weight", "layers.0.fc1.weight", "layers.1.fc1.weight"):
+        assert torch.equal(before[f"model.encoder.{name}"], after[f"model.encoder.{name}"])
+    assert not torch.equal(before["model.encoder.layers.2.fc1.weight"], after["model.encoder.layers.2.fc1.weight"])
+
+
+def test_a_tokenizer_is_trained_further_with_its_codebook(world: Path, whole: Path, tmp_path: Path) -> None:
+    config = training(world, tmp_path / "further", whisper=whole, steps=1, learning_rate=1e-9)
+    run_training(config)
+    before, after = weights(whole), weights(config.output)
+    name = "model.encoder.codebook.weight"
+    assert (
+        torch.cdist(before[name], after[name]).diagonal().max() < 0.5 * torch.cdist(before[name], before[name]).mean()
+    )
+    assert "kmeans_frames" not in read_manifest(config.output)["facts"]
+    other = dataclasses.replace(config.bottleneck, codebook_size=64)
+    with pytest.raises(ValueError, match="has quantize_vocab_size=32, bottleneck says 64; make them equal"):
+        run_training(dataclasses.replace(config, output=tmp_path / "other", bottleneck=other))
+    values = json.loads((whole / "config.json").read_text())
+    encoder = tmp_path / "encoder"
+    encoder.mkdir()
+    (encoder / "config.json").write_text(json.dumps({**values, "quantize_encoder_only": True}))
+    (encoder / "model.safetensors").symlink_to(whole / "model.safetensors")
+    with pytest.raises(ValueError, match="holds its encoder only"):
+        run_training(dataclasses.replace(config, output=tmp_path / "other", whisper=encoder))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "message"),
+    [
+        (" \n", 1, "utterance odd: its transcript is empty; transcribe it or leave it out"),
+        ("word " * 20, 1, r"utterance odd: 100 text tokens, Whisper's decoder writes 61; cut it"),
+        ("word", 31, r"utterance odd: lasts 31 s, longer than the 30 s .*; cut it"),
+    ],
+)
+def test_what_cannot_be_learnt_is_named_before_the_first_step(
+    world: Path, tmp_path: Path, text: str, seconds: int, message: str
+) -> None:
+    audio = write_audio(tmp_path / "audio", [AudioRecord(key="odd", waveform=noise(16000 * seconds, 0), text=text)])
+    with pytest.raises(ValueError, match=message):
+        run_training(training(world, tmp_path / "out", sources={"odd": SpeechSourceConfig(audio=audio)}))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"augment": AugmentConfig(time_masks=2)}, "cache_states=true computes them once; set cache_states=false"),
+        ({"sources": {}}, "sources: none has a weight above 0"),
+        ({"micro_batch_seconds": 0.0}, "micro_batch_seconds=0.0 must be above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan must be above 0"),
+        ({"dropout": 1.0}, r"dropout=1.0 must lie in \[0, 1\)"),
+    ],
+)
+def test_impossible_settings_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        training(tmp_path, tmp_path / "out", **changes)
+
+
+def test_learning_rate_warms_up_and_falls(tmp_path: Path) -> None:
+    config = training(tmp_path, tmp_path / "out", steps=100, warmup_steps=10, learning_rate=1.0)
+    rates = [learning_rate(step, config) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and max(rates) == rates[9] == rates[10] == 1.0
+    assert rates[10:] == sorted(rates[10:], reverse=True) and 0.05 < rates[-1] < 0.06
+
+
+def test_the_curve_is_means_of_consecutive_steps() -> None:
+    curve = Curve(250, [])
+    for step in range(1, 251):
+        curve.add(step, loss=float(step))
+    assert len(curve.points) == 84
+    assert curve.rounded()[0] == {"step": 3, "loss": 2.0} and curve.rounded()[-1] == {"step": 250, "loss": 250.0}
