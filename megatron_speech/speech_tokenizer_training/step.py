@@ -10,6 +10,7 @@ step.
 
 from __future__ import annotations
 
+import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -162,9 +163,12 @@ class Trainer:
         self.train()
         self._parallel: Recognition | DistributedDataParallel = self._recognition
         if dist.get_world_size() > 1:
-            self._parallel = DistributedDataParallel(
-                self._recognition, broadcast_buffers=False, find_unused_parameters=True
-            )
+            with warnings.catch_warnings():
+                # The codebook's averages agree without being sent; newer torch renames the switch, and says so.
+                warnings.simplefilter("ignore", FutureWarning)
+                self._parallel = DistributedDataParallel(
+                    self._recognition, broadcast_buffers=False, find_unused_parameters=True
+                )
 
     def train(self) -> None:
         """Dropout on, but not in frozen layers."""

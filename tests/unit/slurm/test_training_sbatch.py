@@ -1,4 +1,4 @@
-"""slurm/pretrain.sbatch against stand-ins for srun, scontrol and torchrun: command line, signal, requeue, its limit."""
+"""The training jobs of slurm/ against stand-ins for srun, scontrol, torchrun: command line, signal, requeue, limit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,16 @@ SRUN = '#!/usr/bin/env bash\nwhile [[ $1 == --* ]]; do shift; done\nexec "$@"\n'
 SCONTROL = '#!/usr/bin/env bash\nif [[ $1 == show ]]; then echo node1; echo node2; else echo "$@" >>requeued; fi\n'
 
 
-def start(site: Path, *arguments: str, restarts: str = "0") -> subprocess.Popen[bytes]:
+# What a job appends to its arguments, by its name and that of its tool.
+JOBS = {"pretrain": ["--checkpoint.resume=if_present"], "train_speech_tokenizer": []}
+
+
+@pytest.fixture(params=JOBS)
+def job_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def start(site: Path, job_name: str, *arguments: str, restarts: str = "0") -> subprocess.Popen[bytes]:
     """Run the batch script in `site` as SLURM would, with stand-ins first on PATH."""
     files = {"bin/srun": SRUN, "bin/scontrol": SCONTROL, ".venv/bin/torchrun": TORCHRUN}
     for name, text in files.items():
@@ -50,7 +59,7 @@ def start(site: Path, *arguments: str, restarts: str = "0") -> subprocess.Popen[
         "SLURM_JOB_NODELIST": "node[1-2]",
         "SLURM_RESTART_COUNT": restarts,
     }
-    command = ["bash", str(ROOT / "slurm" / "pretrain.sbatch"), *arguments]
+    command = ["bash", str(ROOT / "slurm" / f"{job_name}.sbatch"), *arguments]
     return subprocess.Popen(command, cwd=site, env=environment)
 
 
@@ -62,8 +71,8 @@ def wait_for(path: Path) -> None:
     time.sleep(0.05)
 
 
-def test_one_torchrun_per_node_with_the_overrides_last_but_resume(tmp_path: Path) -> None:
-    assert start(tmp_path, "--config", "a b.yaml", "finishes").wait(30) == 0
+def test_one_torchrun_per_node_with_the_overrides_last_but_resume(tmp_path: Path, job_name: str) -> None:
+    assert start(tmp_path, job_name, "--config", "a b.yaml", "finishes").wait(30) == 0
     ignored, *arguments = (tmp_path / "started").read_text().splitlines()
     assert ignored == "True"
     assert arguments == [
@@ -72,20 +81,20 @@ def test_one_torchrun_per_node_with_the_overrides_last_but_resume(tmp_path: Path
         "--rdzv-backend=c10d",
         "--rdzv-id=7-0",
         "--rdzv-endpoint=node1:29500",
-        f"{tmp_path}/tools/pretrain.py",
+        f"{tmp_path}/tools/{job_name}.py",
         "--config",
         "a b.yaml",
         "finishes",
-        "--checkpoint.resume=if_present",
+        *JOBS[job_name],
     ]
     assert not (tmp_path / "requeued").exists()
 
 
 @pytest.mark.parametrize(("restarts", "requeued"), [("0", True), ("20", False)])
 def test_the_signal_saves_then_requeues_unless_the_limit_is_reached(
-    tmp_path: Path, restarts: str, requeued: bool
+    tmp_path: Path, job_name: str, restarts: str, requeued: bool
 ) -> None:
-    job = start(tmp_path, restarts=restarts)
+    job = start(tmp_path, job_name, restarts=restarts)
     wait_for(tmp_path / "started")
     job.send_signal(signal.SIGUSR1)
     assert job.wait(30) == 0
@@ -93,8 +102,8 @@ def test_the_signal_saves_then_requeues_unless_the_limit_is_reached(
     assert (tmp_path / "requeued").exists() == requeued
 
 
-def test_a_failed_run_fails_the_job_and_is_not_requeued(tmp_path: Path) -> None:
-    job = start(tmp_path, "fails")
+def test_a_failed_run_fails_the_job_and_is_not_requeued(tmp_path: Path, job_name: str) -> None:
+    job = start(tmp_path, job_name, "fails")
     wait_for(tmp_path / "started")
     job.send_signal(signal.SIGUSR1)
     assert job.wait(30) == 3
