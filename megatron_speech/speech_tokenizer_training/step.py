@@ -203,7 +203,9 @@ class Trainer:
         numbers = [torch.arange(int(frames_C[place]), device=device) + starts_C[place] for place in places]
         none = torch.zeros(0, dtype=torch.long, device=device)
         vectors = [torch.zeros(0, self.model.config.d_model, device=device), *(losses.vectors_ND for losses in done)]
-        return torch.cat(vectors), torch.cat([none, *(losses.codes_N for losses in done)]), torch.cat([none, *numbers])
+        vectors_ND, numbers_N = torch.cat(vectors), torch.cat([none, *numbers])
+        assert len(vectors_ND) == len(numbers_N), f"{len(vectors_ND)} frames, {len(numbers_N)} were counted"
+        return vectors_ND, torch.cat([none, *(losses.codes_N for losses in done)]), numbers_N
 
     def _update(self) -> float:
         for group in self.optimizer.param_groups:
