@@ -1,7 +1,7 @@
 """The log-mel frames of `audio.features` by NVIDIA DALI, on CPU or GPU operators; torch stays the reference.
 
 DALI takes clips of different lengths in one batch without padding them to each other, so a clip's frames are those it
-has alone. Its defaults are not Whisper's: window, mel range and floor are stated here one by one (with its own window
+has alone. Its defaults are not Whisper's: window and mel range are stated here one by one (with its own window
 the difference is 0.18). It never resamples: its resampler lets what lies above the new Nyquist frequency fold back at
 full strength, so audio comes at 16 kHz, by soxr, or is refused. Price: on a CPU it is slower than torch; its place is a
 GPU that tokenizes much audio.
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from megatron_speech.audio.features import HOP, WINDOW
+from megatron_speech.audio.features import HOP, WINDOW, Blocks, floored
 from megatron_speech.audio.io import SAMPLE_RATE
 
 
@@ -50,11 +50,12 @@ class DaliFeatures:
         *,
         num_mel_bins: int,
         multiple: int = HOP,
+        blocks: Blocks | None = None,
         sample_rate: int = SAMPLE_RATE,
     ) -> list[torch.Tensor]:
         """Frames [num_mel_bins, F] of each mono waveform [N], as `features.log_mel` gives them, on its device.
 
-        ValueError where `sample_rate` is not 16 kHz.
+        A block's frames agree with a stream's to 2e-4, not to the bit. ValueError where `sample_rate` is not 16 kHz.
         """
         if sample_rate != SAMPLE_RATE:
             raise ValueError(
@@ -68,7 +69,7 @@ class DaliFeatures:
         for start in range(0, len(waveforms_N), self._max_clips):
             batch = waveforms_N[start : start + self._max_clips]
             mels += self._compute(self._pipelines[num_mel_bins], batch, multiple)
-        return mels
+        return [floored(mel, blocks) for mel in mels]
 
     def _build(self, num_mel_bins: int) -> Any:
         pipeline = self._dali.Pipeline(
@@ -78,7 +79,7 @@ class DaliFeatures:
             prefetch_queue_depth=1,
         )
         with pipeline:
-            pipeline.set_outputs(_log_mel(self._dali, num_mel_bins, self._device))
+            pipeline.set_outputs(_decades(self._dali, num_mel_bins, self._device))
         pipeline.build()
         return pipeline
 
@@ -95,9 +96,9 @@ class DaliFeatures:
         return [torch.from_dlpack(mel).clone().to(wave.device) for mel, wave in zip(mels, waveforms_N, strict=True)]
 
 
-def _log_mel(dali: Any, num_mel_bins: int, device: str) -> Any:
-    """The graph, from the inputs "waveform" [N] and "frames" [1] to decades [num_mel_bins, frames]."""
-    fn, math = dali.fn, dali.math
+def _decades(dali: Any, num_mel_bins: int, device: str) -> Any:
+    """The graph, from the inputs "waveform" [N] and "frames" [1] to log10 mel power [num_mel_bins, frames]."""
+    fn = dali.fn
     waveform = fn.external_source(name="waveform", dtype=dali.types.FLOAT, ndim=1)
     frames = fn.external_source(name="frames", dtype=dali.types.INT32, ndim=1)
     if device == "gpu":
@@ -123,5 +124,4 @@ def _log_mel(dali: Any, num_mel_bins: int, device: str) -> Any:
         mel_formula="slaney",
         normalize=True,
     )
-    decades = 0.1 * fn.to_decibels(mel, multiplier=10.0, reference=1.0, cutoff_db=-100.0)
-    return (math.max(decades, fn.reductions.max(decades) - 8.0) + 4.0) / 4.0
+    return 0.1 * fn.to_decibels(mel, multiplier=10.0, reference=1.0, cutoff_db=-100.0)

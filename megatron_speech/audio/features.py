@@ -2,11 +2,18 @@
 
 A clip is computed alone and at its own length: Whisper's floor (8 decades below the loudest bin) belongs to the clip,
 so computing a padded batch would let one clip's neighbours change its frames. Price: one small FFT call per clip.
+
+That floor looks ahead to the loudest moment of the clip, so no stream can have it. A causal tokenizer takes `Blocks`:
+the floor lies 8 decades below the loudest bin up to the end of the frame's block, and whole clips are computed by the
+class that computes streams, block by block, so that both give the same bits. Price: what is quieter than 8 decades
+below speech keeps its level until speech has been heard (digital silence at the start of a clip above all), and one
+small FFT call per block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
 
@@ -20,37 +27,142 @@ HOP = 160
 """Samples between frames (10 ms)."""
 WINDOW = 400
 """Samples under the Hann window (25 ms), also the FFT size."""
+FLOOR_DECADES = 8.0
+"""How far below the loudest bin a bin may lie."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """Frames that become known together: first `lead + frames`, then `frames` at a time, the rest at the end."""
+
+    frames: int
+    lead: int
+    """Frames of the next block that a block needs."""
+
+    def sizes(self, num_frames: int) -> list[int]:
+        """Lengths of the blocks of `num_frames` frames."""
+        ends = [*range(self.frames + self.lead, num_frames, self.frames), num_frames]
+        return [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
 
 class Features(Protocol):
     """What computes the frames of several clips, each as if alone."""
 
-    def __call__(self, waveforms_N: Sequence[torch.Tensor], *, num_mel_bins: int, multiple: int) -> list[torch.Tensor]:
-        """Frames [num_mel_bins, F] of each 16 kHz waveform [N]."""
+    def __call__(
+        self, waveforms_N: Sequence[torch.Tensor], *, num_mel_bins: int, multiple: int, blocks: Blocks | None
+    ) -> list[torch.Tensor]:
+        """Frames [num_mel_bins, F] of each 16 kHz waveform [N]; floor by `blocks`, None: by clip."""
 
 
 def torch_features(
-    waveforms_N: Sequence[torch.Tensor], *, num_mel_bins: int, multiple: int = HOP
+    waveforms_N: Sequence[torch.Tensor], *, num_mel_bins: int, multiple: int = HOP, blocks: Blocks | None = None
 ) -> list[torch.Tensor]:
     """The reference: `log_mel` of each clip."""
-    return [log_mel(waveform, num_mel_bins=num_mel_bins, multiple=multiple) for waveform in waveforms_N]
+    return [log_mel(waveform, num_mel_bins=num_mel_bins, multiple=multiple, blocks=blocks) for waveform in waveforms_N]
 
 
-def log_mel(waveform_N: torch.Tensor, *, num_mel_bins: int, multiple: int = HOP) -> torch.Tensor:
+def log_mel(
+    waveform_N: torch.Tensor, *, num_mel_bins: int, multiple: int = HOP, blocks: Blocks | None = None
+) -> torch.Tensor:
     """Log-mel frames [num_mel_bins, F] of one 16 kHz waveform [N], zeros appended up to a `multiple` of samples.
 
-    F is the padded length over `HOP`. Equal to transformers' WhisperFeatureExtractor on the same padded waveform.
+    F is the padded length over `HOP`. Without `blocks` equal to transformers' WhisperFeatureExtractor on the same
+    padded waveform; with them, what `BlockLogMel` gives for it.
     """
     assert waveform_N.ndim == 1 and waveform_N.numel() > 0, f"{waveform_N.shape=} is not a clip"
     assert multiple % HOP == 0, f"{multiple=} must be a multiple of {HOP=}"
+    if blocks is not None:
+        stream = BlockLogMel(num_mel_bins=num_mel_bins, blocks=blocks, device=waveform_N.device)
+        return torch.cat([*stream.push(waveform_N), *stream.finish(multiple)], dim=1)
     length = -(-waveform_N.numel() // multiple) * multiple
     # The centred transform reflects half a window at both ends, which needs more samples than that half.
     padded = F.pad(waveform_N.float(), (0, max(length, 2 * HOP) - waveform_N.numel()))
-    window = torch.hann_window(WINDOW, device=padded.device)
-    spectrum = torch.stft(padded, WINDOW, HOP, window=window, return_complex=True)[:, : length // HOP]
-    mel = _filters(num_mel_bins).to(padded.device) @ spectrum.abs().square()
-    decades = mel.clamp(min=1e-10).log10()
-    return (torch.maximum(decades, decades.max() - 8.0) + 4.0) / 4.0
+    return floored(_decades(_reflected(padded), length // HOP, num_mel_bins))
+
+
+def floored(decades_MF: torch.Tensor, blocks: Blocks | None = None) -> torch.Tensor:
+    """Log10 mel power [M, F] as Whisper takes it, with one floor, or one per block."""
+    parts, peak = [], decades_MF.new_tensor(-torch.inf)
+    for part in decades_MF.split(blocks.sizes(decades_MF.shape[1]) if blocks else decades_MF.shape[1], dim=1):
+        peak = torch.maximum(peak, part.max())
+        parts.append(_scaled(part, peak))
+    return torch.cat(parts, dim=1)
+
+
+class BlockLogMel:
+    """The frames of one clip that arrives in pieces: each block as soon as its last frame's window is heard.
+
+    A window is centred on its frame, so a block waits for 40 samples (2.5 ms) behind its last hop. Holds one block of
+    samples, whatever the clip's length.
+    """
+
+    def __init__(self, *, num_mel_bins: int, blocks: Blocks, device: torch.device | str = "cpu") -> None:
+        self.num_mel_bins, self.blocks = num_mel_bins, blocks
+        # What precedes the first sample: its reflection, written when the samples behind it are here.
+        self.pending_N = torch.zeros(WINDOW + (blocks.frames + blocks.lead) * HOP, device=device)
+        """Samples from the start of the next frame's window on, of which `num_pending` are heard."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin the next clip."""
+        self.num_pending, self.num_samples, self.num_frames = WINDOW // 2, 0, 0
+        self.peak = self.pending_N.new_tensor(-torch.inf)
+
+    def push(self, samples_N: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Add samples; the frames [num_mel_bins, F] of each block that they complete."""
+        while len(samples_N):
+            size = self.blocks.frames + (self.blocks.lead if self.num_frames == 0 else 0)
+            needed = (size - 1) * HOP + WINDOW
+            taken = min(needed - self.num_pending, len(samples_N))
+            self.pending_N[self.num_pending : self.num_pending + taken] = samples_N[:taken]
+            self.num_pending += taken
+            self.num_samples += taken
+            samples_N = samples_N[taken:]
+            if self.num_pending == needed:
+                if self.num_frames == 0:
+                    self.pending_N[: WINDOW // 2] = self.pending_N[WINDOW // 2 + 1 : WINDOW + 1].flip(0)
+                yield self._frames(self.pending_N[:needed], size)
+                self.num_pending -= size * HOP
+                self.pending_N[: self.num_pending] = self.pending_N[size * HOP : needed].clone()
+
+    def finish(self, multiple: int) -> Iterator[torch.Tensor]:
+        """The frames that remain, after zeros up to a `multiple` of samples; as at the end of a whole clip."""
+        length = -(-self.num_samples // multiple) * multiple
+        yield from self.push(self.pending_N.new_zeros(length - self.num_samples))
+        left = length // HOP - self.num_frames
+        if left == 0:
+            return
+        heard = self.pending_N[: self.num_pending]
+        if self.num_frames == 0:
+            samples = heard[WINDOW // 2 :]
+            extended = _reflected(F.pad(samples, (0, max(length, 2 * HOP) - length)))
+        else:
+            extended = torch.cat([heard, heard[-WINDOW // 2 - 1 : -1].flip(0)])
+        yield self._frames(extended[: (left - 1) * HOP + WINDOW], left)
+
+    def _frames(self, samples_N: torch.Tensor, num_frames: int) -> torch.Tensor:
+        decades_MF = _decades(samples_N, num_frames, self.num_mel_bins)
+        self.num_frames += num_frames
+        self.peak = torch.maximum(self.peak, decades_MF.max())
+        return _scaled(decades_MF, self.peak)
+
+
+def _scaled(decades_MF: torch.Tensor, peak: torch.Tensor) -> torch.Tensor:
+    """Raised to the floor, then brought to about -1 .. 1."""
+    return (torch.maximum(decades_MF, peak - FLOOR_DECADES) + 4.0) / 4.0
+
+
+def _reflected(samples_N: torch.Tensor) -> torch.Tensor:
+    """Samples with half a window of their reflection at both ends."""
+    return F.pad(samples_N[None], (WINDOW // 2, WINDOW // 2), mode="reflect")[0]
+
+
+def _decades(samples_N: torch.Tensor, num_frames: int, num_mel_bins: int) -> torch.Tensor:
+    """Log10 mel power [num_mel_bins, num_frames] of the first windows in `samples_N`."""
+    window = torch.hann_window(WINDOW, device=samples_N.device)
+    spectrum = torch.stft(samples_N, WINDOW, HOP, window=window, center=False, return_complex=True)[:, :num_frames]
+    mel = _filters(num_mel_bins).to(samples_N.device) @ spectrum.abs().square()
+    return mel.clamp(min=1e-10).log10()
 
 
 @cache

@@ -20,6 +20,11 @@ class BottleneckConfig:
     """Encoder layers before the average pooling."""
     quantize_position: int = 2
     """Encoder layers before the codebook; at least pooling_position."""
+    block_seconds: float | None = None
+    """Attention reaches up to the end of blocks of so many seconds, so that speech can be encoded while it is spoken: 2
+    in the paper, 4 in the released model; null: bidirectional."""
+    causal_convolution: bool = False
+    """Convolutions see the past only, as in the released model."""
     subtract_position_means: bool = True
     """Quantise states less the mean state of their position. Whisper's middle layers still hold the time of every frame
     (a third of the variance after layer 2 of tiny.en); without this, codes are spent on it."""
@@ -45,10 +50,21 @@ class BottleneckConfig:
                 f"bottleneck.pooling_position={self.pooling_position} must lie in 0..quantize_position="
                 f"{self.quantize_position}; pooling comes first"
             )
+        tokens = None if self.block_seconds is None else self.block_seconds * self.frame_rate
+        if tokens is not None and (tokens < 1 or tokens != int(tokens)):
+            raise ValueError(
+                f"bottleneck.block_seconds={self.block_seconds} must hold a whole number of codes at frame_rate="
+                f"{self.frame_rate}; use a multiple of {1 / self.frame_rate:g}, or null"
+            )
         if not 0 < self.ema_decay < 1:
             raise ValueError(f"bottleneck.ema_decay={self.ema_decay} must lie in (0, 1); 0.99 is usual")
         if self.commit_coefficient < 0 or self.kmeans_iterations < 0:
             raise ValueError("bottleneck.commit_coefficient and kmeans_iterations must not be negative; use 0 for none")
+
+    @property
+    def block_frames(self) -> int | None:
+        """Encoder frames (50 Hz) per block; None for bidirectional attention."""
+        return None if self.block_seconds is None else round(self.block_seconds * 50)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,10 @@
              `front` ...................................`before_codebook`..`quantize`..`after_codebook`....
 
 Clips of different lengths share a batch without knowing of each other: convolutions see zeros behind a clip's end, as
-they do when it is alone, attention never looks there, and pooling windows never straddle it. Price: masks instead of
-packed sequences. Legend: B clips, M mel bins, F log-mel frames, T encoder frames, D width, K codes.
+they do when it is alone, attention never looks there, and pooling windows never straddle it. Whole clips with masks,
+as training needs them; codes of causal encoders come block by block, from `blockwise`. Price: masks instead of packed
+sequences. The released code differs where a batch is padded: it lets a clip's last frames see the zeros of the padding
+instead of their own reflection. Legend: B clips, M mel bins, F log-mel frames, T encoder frames, D width, K codes.
 """
 
 from __future__ import annotations
@@ -39,7 +41,12 @@ def mel_batch(
     waveforms: Sequence[torch.Tensor], config: WhisperVQConfig, features: Features = torch_features
 ) -> MelBatch:
     """Log-mel frames of mono 16 kHz waveforms [N], each clip's as if alone, padded together."""
-    mels = features(waveforms, num_mel_bins=config.num_mel_bins, multiple=config.rates.samples_per_token)
+    mels = features(
+        waveforms,
+        num_mel_bins=config.num_mel_bins,
+        multiple=config.rates.samples_per_token,
+        blocks=config.floor_blocks,
+    )
     longest = max(mel.shape[1] for mel in mels)
     device = mels[0].device
     return MelBatch(
@@ -54,6 +61,19 @@ def within(lengths_B: torch.Tensor, size: int) -> torch.Tensor:
     return torch.arange(size, device=lengths_B.device)[None, :] < lengths_B[:, None]
 
 
+def visible(size: int, block: int, device: torch.device, *, start: int = 0) -> torch.Tensor:
+    """Bool [size - start, size]: whether a frame from `start` on (row) sees one (column), up to its block's end."""
+    rows, columns = torch.arange(start, size, device=device), torch.arange(size, device=device)
+    return columns[None, :] < (rows[:, None] // block + 1) * block
+
+
+class CausalConv1d(nn.Conv1d):
+    """Sees the present and the past; before the first frame lie zeros."""
+
+    def forward(self, hidden_BDT: torch.Tensor) -> torch.Tensor:
+        return super().forward(F.pad(hidden_BDT, (self.kernel_size[0] - 1, 0)))
+
+
 class WhisperVQEncoder(nn.Module):
     """The encoder; without pooling and codebook in its configuration it is Whisper's."""
 
@@ -65,8 +85,9 @@ class WhisperVQEncoder(nn.Module):
         super().__init__()
         self.config = config
         width = config.d_model
-        self.conv1 = nn.Conv1d(config.num_mel_bins, width, kernel_size=3, padding=1)
-        self.conv2 = nn.Conv1d(width, width, kernel_size=3, stride=CONV_STRIDE, padding=1)
+        conv, padding = (CausalConv1d, 0) if config.encoder_causal_convolution else (nn.Conv1d, 1)
+        self.conv1 = conv(config.num_mel_bins, width, kernel_size=3, padding=padding)
+        self.conv2 = conv(width, width, kernel_size=3, stride=CONV_STRIDE, padding=padding)
         self.embed_positions = nn.Embedding(config.max_source_positions, width)
         self.embed_positions.weight.requires_grad_(False)
         num_layers = config.quantize_position if config.quantize_encoder_only else config.encoder_layers
@@ -81,8 +102,9 @@ class WhisperVQEncoder(nn.Module):
         if config.quantize_vocab_size is not None:
             self.codebook = Codebook(config.quantize_vocab_size, width)
             self.embed_positions2 = nn.Embedding(-(-config.max_source_positions // self.pooling), width)
-            self.register_buffer("ema_count", torch.ones(config.quantize_vocab_size))
-            self.register_buffer("ema_weight", self.codebook.weight.detach().clone())
+            if config.quantize_ema_decay is not None:
+                self.register_buffer("ema_count", torch.ones(config.quantize_vocab_size))
+                self.register_buffer("ema_weight", self.codebook.weight.detach().clone())
             if config.quantize_subtract_position_means:
                 self.register_buffer("position_means", torch.zeros_like(self.embed_positions2.weight))
 
@@ -120,13 +142,24 @@ class WhisperVQEncoder(nn.Module):
         return self.layer_norm(self._run(vectors_BTD, lengths_B, self.quantize_at, len(self.layers)))
 
     def encode(self, batch: MelBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Codes int64 [B, T] of clips and the number of real ones, int [B]."""
+        """Codes int64 [B, T] of clips and the number of real ones, int [B]; all clips at once."""
         pooled_BTD, lengths_B = self.front(batch)
         return self.quantize(self.before_codebook(pooled_BTD, lengths_B)), lengths_B
 
     def _run(self, hidden_BTD: torch.Tensor, lengths_B: torch.Tensor, first: int, last: int) -> torch.Tensor:
-        """Layers `first` to `last` - 1, with no attention to what lies behind a clip's end."""
-        mask_B11T = within(lengths_B, hidden_BTD.shape[1])[:, None, None]
+        """Layers `first` to `last` - 1, which share their rate and their mask."""
+        mask = self._mask(lengths_B, hidden_BTD.shape[1], first)
         for layer in self.layers[first:last]:
-            hidden_BTD = layer(hidden_BTD, mask_B11T)
+            hidden_BTD = layer(hidden_BTD, mask)
         return hidden_BTD
+
+    def _mask(self, lengths_B: torch.Tensor, size: int, layer: int) -> torch.Tensor:
+        """What the frames of `layer` may look at: bool, [B, 1, T, T] or broadcast to it."""
+        real_B11T = within(lengths_B, size)[:, None, None]
+        block = self.config.quantize_causal_block_size
+        if self.config.looks_back(layer):
+            # As in the released code the silence that fills a clip's last code sees itself.
+            return visible(size, 1, lengths_B.device)[None, None]
+        if block is None:
+            return real_B11T
+        return real_B11T & visible(size, block // (self.pooling if layer >= self.pool_at else 1), lengths_B.device)

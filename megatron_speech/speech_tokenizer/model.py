@@ -1,8 +1,10 @@
 """Encoder and decoder together, as a Hugging Face style folder: config.json, model.safetensors, tokenizer.json.
 
 One class is Whisper (no codebook in the configuration), the tokenizer in training, and the finished tokenizer. Weights
-carry the released tokenizer's names (``model.encoder.*``, ``model.decoder.*``), so public folders load here. Price: a
-folder saved for encoding alone (`quantize_encoder_only`) has no decoder, and recognising with it is refused.
+carry the released code's names, so public folders load here and ours load there: ``model.encoder.*`` and
+``model.decoder.*`` in a whole model, ``conv1.weight`` and so on, without prefix, in a folder for encoding alone
+(`quantize_encoder_only`); both are read. Price: a folder for encoding alone has no decoder, recognising with it is
+refused; and a tokenizer with `quantize_subtract_position_means` has a buffer that the released code does not know.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from megatron_speech.speech_tokenizer.encoder import WhisperVQEncoder
 from megatron_speech.speech_tokenizer.recognizer import greedy
 
 WEIGHTS = "model.safetensors"
+ENCODER = "model.encoder."
+"""Prefix of the encoder's weights in a whole model; a folder for encoding alone has none."""
 TEXT_FILES = ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "preprocessor_config.json")
 
 
@@ -135,8 +139,8 @@ def load_weights(model: nn.Module, folder: Path, *, missing_ok: tuple[str, ...])
     # A decoder's output projection is its embedding; an encoder-only model leaves upper layers unread.
     try:
         with safe_open(path, framework="pt") as file:
-            found = set(file.keys()) & wanted.keys()
-            state = {key: file.get_tensor(key).float() for key in sorted(found)}
+            names = {key if key in wanted else ENCODER + key: key for key in file.keys()}  # noqa: SIM118
+            state = {key: file.get_tensor(names[key]).float() for key in sorted(names.keys() & wanted.keys())}
     except SafetensorError as error:
         raise ValueError(f"{path}: not readable as safetensors ({error}); it is damaged, make it again") from error
     missing = [key for key in wanted if key not in state and not key.startswith(missing_ok)]
@@ -157,9 +161,12 @@ def load_weights(model: nn.Module, folder: Path, *, missing_ok: tuple[str, ...])
 def save_model(model: SpeechRecognitionModel, folder: Path, *, text_from: Path) -> None:
     """Write config and weights into `folder`, and the text tokenizer's files copied from `text_from`."""
     folder.mkdir(parents=True, exist_ok=True)
-    values = {**model.config.to_dict(), "architectures": ["WhisperVQForConditionalGeneration"], "model_type": "whisper"}
+    alone = model.config.quantize_encoder_only
+    architecture = "WhisperVQEncoder" if alone else "WhisperVQForConditionalGeneration"
+    values = {**model.config.to_dict(), "architectures": [architecture], "model_type": "whisper"}
     (folder / "config.json").write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
-    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    whole = model.state_dict()
+    state = {key.removeprefix(ENCODER if alone else ""): value.cpu().contiguous() for key, value in whole.items()}
     save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
     for name in TEXT_FILES:
         if (text_from / name).is_file():

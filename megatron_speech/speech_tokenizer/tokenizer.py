@@ -1,8 +1,9 @@
 """The speech tokenizer as the rest of the package sees it: waveforms to codes, codes to text.
 
-Codes depend on nothing but their clip: not on the batch, not on the order. The recogniser reads codes alone, which
-makes it the measure of what they carry, and the judge of codes that no audio was made for (text-to-token output).
-Price: clips up to 30 s; longer speech is cut before.
+Codes depend on nothing but their clip: not on the batch, not on the order; those of a causal tokenizer's block depend
+on nothing behind the block, and `streaming.StreamingEncoder` gives the same ones while the clip is being spoken. The
+recogniser reads codes alone, which makes it the measure of what they carry, and the judge of codes that no audio was
+made for (text-to-token output). Price: clips up to 30 s; longer speech is cut before.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from megatron_speech.artifact import fingerprint_files
 from megatron_speech.audio.features import Features, torch_features
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.speech_tokenizer.batching import batches_by_length, checked_clips
-from megatron_speech.speech_tokenizer.encoder import mel_batch
+from megatron_speech.speech_tokenizer.blockwise import encode_blockwise
+from megatron_speech.speech_tokenizer.encoder import MelBatch, mel_batch
 from megatron_speech.speech_tokenizer.model import WEIGHTS, SpeechRecognitionModel, TextSide, load_model, write_text
 
 MAX_TEXT_TOKENS_PER_SECOND = 10
@@ -95,10 +97,15 @@ class SpeechTokenizer:
         codes: list[np.ndarray] = [np.empty(0, np.int32)] * len(clips)
         for batch in batches_by_length([len(clip) for clip in clips], max_total=int(batch_seconds * SAMPLE_RATE)):
             mels = mel_batch([clips[index].to(device) for index in batch], self.model.config, self.features)
-            codes_BT, lengths_B = self.model.encoder.encode(mels)
-            for index, clip_codes, length in zip(batch, codes_BT.cpu(), lengths_B.tolist(), strict=True):
-                codes[index] = clip_codes[:length].numpy().astype(np.int32)
+            for index, clip_codes in zip(batch, self._encode(mels), strict=True):
+                codes[index] = clip_codes.cpu().numpy().astype(np.int32)
         return codes
+
+    def _encode(self, mels: MelBatch) -> list[torch.Tensor]:
+        if self.model.config.block_frames is not None:
+            return encode_blockwise(self.model.encoder, mels)
+        codes_BT, lengths_B = self.model.encoder.encode(mels)
+        return [clip_codes[:length] for clip_codes, length in zip(codes_BT.cpu(), lengths_B.tolist(), strict=True)]
 
     @torch.no_grad()
     def recognize(self, codes: Sequence[np.ndarray], *, batch_codes: int = 4096) -> list[str]:

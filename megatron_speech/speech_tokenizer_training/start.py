@@ -57,7 +57,10 @@ def bottleneck_model(config: TrainSpeechTokenizerConfig) -> tuple[SpeechRecognit
 def narrow(shape: WhisperVQConfig, bottleneck: BottleneckConfig, *, dropout: float) -> None:
     """Put the bottleneck's settings into Whisper's configuration."""
     shape.pooling_kernel_size = int(50 / bottleneck.frame_rate)
+    shape.pooling_type = "avg"
     shape.pooling_position = bottleneck.pooling_position
+    shape.encoder_causal_convolution = bottleneck.causal_convolution
+    shape.quantize_causal_block_size = bottleneck.block_frames
     shape.quantize_position = bottleneck.quantize_position
     shape.quantize_vocab_size = bottleneck.codebook_size
     shape.quantize_ema_decay = bottleneck.ema_decay

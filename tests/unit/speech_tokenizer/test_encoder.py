@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from megatron_speech.speech_tokenizer.encoder import mel_batch
@@ -24,7 +25,16 @@ def test_encoder_without_bottleneck_matches_transformers() -> None:
     torch.testing.assert_close(model.encoder.layer_norm(states), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("changes", [{}, {"pooling_position": 2}, {"quantize_subtract_position_means": True}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"pooling_position": 2},
+        {"quantize_subtract_position_means": True},
+        {"quantize_causal_block_size": 20},
+        {"quantize_causal_encoder": True, "encoder_causal_convolution": True},
+    ],
+)
 def test_clip_does_not_know_its_batch(changes: dict[str, object]) -> None:
     model = toy_model(narrowed_config(**changes))
     clips = [torch.from_numpy(noise(length, seed)) for seed, length in enumerate(LENGTHS)]
@@ -90,14 +100,39 @@ def test_the_longest_clip_fills_the_position_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
-    [("encoder_causal_convolution", True), ("quantize_causal_block_size", 200), ("pooling_type", "max")],
+    ("changes", "message"),
+    [
+        ({"pooling_type": "max"}, "pooling_type=max: only avg is implemented; use it"),
+        ({"pooling_kernel_size": 7}, "pooling_kernel_size=7 must divide max_source_positions=200; use a divisor"),
+        ({"quantize_causal_block_size": 30}, "quantize_causal_block_size=30 must be .* multiple of .*=4, .*; use a"),
+        ({"quantize_causal_block_size": 0}, "quantize_causal_block_size=0 must be a positive multiple"),
+        ({"log_mel_floor": "room"}, "log_mel_floor=room must be clip, block or null; use null"),
+        ({"log_mel_floor": "block"}, "log_mel_floor=block needs blocks, .*; use clip, or set"),
+        ({"quantize_position": 4}, "quantize_position=4.*; move them"),
+    ],
 )
-def test_what_is_not_implemented_is_refused_by_name(key: str, value: object) -> None:
-    with pytest.raises(ValueError, match=rf"{key}=.*; use"):
-        narrowed_config(**{key: value}).require_supported("tokenizer")
+def test_impossible_shapes_are_refused_by_name(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        narrowed_config(**changes).require_supported("tokenizer")
 
 
-def test_bottleneck_outside_the_encoder_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"quantize_position=4.*; move them"):
-        narrowed_config(quantize_position=4).require_supported("tokenizer")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"quantize_causal_block_size": 100, "encoder_causal_convolution": True},
+        {"quantize_causal_encoder": True, "quantize_causal_block_size": 20},
+        {"encoder_causal_attention": True},
+        {"quantize_causal_block_size": 200, "log_mel_floor": "clip"},
+    ],
+)
+def test_causal_shapes_are_supported(changes: dict[str, object]) -> None:
+    narrowed_config(**changes).require_supported("tokenizer")
+
+
+def test_causal_convolutions_are_the_others_one_frame_later() -> None:
+    """Kernels of 3 that look back by 1 and by 2 log-mel frames more than centred ones: 20 ms together."""
+    centred, causal = (toy_model(narrowed_config(encoder_causal_convolution=on)).encoder for on in (False, True))
+    mel = torch.randn(1, 80, 64)
+    with torch.no_grad():
+        states = [F.gelu(encoder.conv2(F.gelu(encoder.conv1(mel)))) for encoder in (centred, causal)]
+    torch.testing.assert_close(states[1][..., 2:], states[0][..., 1:-1])

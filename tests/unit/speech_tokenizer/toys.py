@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
+from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel
 from tests.toys import write_audio
 
@@ -46,9 +47,11 @@ def narrowed_config(**changes: object) -> WhisperVQConfig:
     """`toy_config` with 16 codes at 12.5 Hz behind the second layer, pooled behind the first."""
     bottleneck: dict[str, object] = {
         "pooling_kernel_size": 4,
+        "pooling_type": "avg",
         "pooling_position": 1,
         "quantize_position": 2,
         "quantize_vocab_size": 16,
+        "quantize_ema_decay": 0.99,
     }
     return toy_config(**{**bottleneck, **changes})
 
@@ -62,6 +65,18 @@ def toy_model(config: WhisperVQConfig) -> SpeechRecognitionModel:
             if parameter.ndim > 1:
                 parameter.normal_(std=0.15)
     return model.eval()
+
+
+def placed_model(config: WhisperVQConfig, clip: np.ndarray) -> SpeechRecognitionModel:
+    """`toy_model` with its codes near states of `clip`, so that many of them are chosen there."""
+    model = toy_model(config)
+    encoder = model.encoder
+    with torch.no_grad():
+        states_TD = encoder.before_codebook(*encoder.front(mel_batch([torch.from_numpy(clip)], config)))[0]
+        rows = torch.linspace(0, len(states_TD) - 1, encoder.codebook.num_embeddings).long()
+        jitter = 0.1 * states_TD.std(dim=0) * torch.randn(len(rows), config.d_model)
+        encoder.codebook.weight.copy_(states_TD[rows] + jitter)
+    return model
 
 
 def write_toy_whisper(folder: Path) -> Path:

@@ -1,0 +1,165 @@
+"""A stream's codes are the whole clip's, whatever the chunks; its memory is bounded; what it cannot take is named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from megatron_speech.audio.features import torch_features
+from megatron_speech.speech_tokenizer.streaming import StreamingEncoder
+from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from tests.unit.speech_tokenizer.toys import narrowed_config, noise, placed_model
+
+BLOCK = {"quantize_causal_block_size": 20}
+
+
+def toy_tokenizer(**changes: object) -> SpeechTokenizer:
+    return SpeechTokenizer(placed_model(narrowed_config(**changes), lively(64_000, 3)), None, "")
+
+
+def by_clips(tokenizer: SpeechTokenizer, waveform: np.ndarray) -> np.ndarray:
+    """Codes of the waveform's pieces as long as the position table (here 4 s), each encoded whole."""
+    size = tokenizer.model.config.max_samples
+    clips = [waveform[start : start + size] for start in range(0, len(waveform), size)]
+    return np.concatenate([np.empty(0, np.int32), *tokenizer.encode(clips)])
+
+
+def lively(samples: int, seed: int) -> np.ndarray:
+    """Noise whose level jumps, now and then to silence: the floor moves."""
+    rng = np.random.default_rng(seed)
+    gains = rng.choice(np.float32([0, 1e-5, 1e-2, 1, 5]), size=samples // 3000 + 1)
+    return noise(samples, seed) * np.repeat(gains, 3000)[:samples]
+
+
+@given(
+    changes=st.fixed_dictionaries(
+        {
+            "quantize_causal_block_size": st.sampled_from([4, 20, 36, 100, 400]),
+            "encoder_causal_convolution": st.booleans(),
+            "quantize_vocab_size": st.sampled_from([2, 16, 40]),
+            "quantize_subtract_position_means": st.booleans(),
+            "pooling_position": st.sampled_from([1, 2]),
+        }
+    ),
+    samples=st.integers(0, 150_000),
+    cuts=st.lists(st.floats(0, 1), max_size=12),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=25, deadline=None)
+def test_any_chunks_give_the_codes_of_the_whole(
+    changes: dict[str, object], samples: int, cuts: list[float], seed: int
+) -> None:
+    tokenizer = toy_tokenizer(**changes)
+    waveform = lively(samples, seed)
+    stream = StreamingEncoder(tokenizer)
+    chunks = np.split(waveform, sorted(int(cut * samples) for cut in cuts))
+    codes = np.concatenate([*(stream.push(chunk) for chunk in chunks), stream.finish()])
+    assert codes.dtype == np.int32
+    assert np.array_equal(codes, by_clips(tokenizer, waveform))
+
+
+@pytest.mark.parametrize("chunk", [1, 16, 3217])
+@pytest.mark.parametrize("shape", [BLOCK, {"encoder_causal_attention": True, "encoder_causal_convolution": True}])
+def test_small_chunks_give_the_codes_of_the_whole(shape: dict[str, object], chunk: int) -> None:
+    tokenizer = toy_tokenizer(**shape)
+    waveform = lively(8_000, 3)
+    stream = StreamingEncoder(tokenizer)
+    codes = [stream.push(waveform[start : start + chunk]) for start in range(0, len(waveform), chunk)]
+    expected = tokenizer.encode([waveform])[0]
+    assert len(set(expected.tolist())) > 2
+    assert np.array_equal(np.concatenate([*codes, stream.finish()]), expected)
+
+
+@pytest.mark.parametrize(("causal", "wait"), [(True, 40), (False, 200)])
+def test_a_block_comes_with_the_sample_that_completes_it(causal: bool, wait: int) -> None:
+    """20 encoder frames are 6400 samples; its last window reaches 40 further, a centred convolution one hop more."""
+    tokenizer = toy_tokenizer(encoder_causal_convolution=causal, **BLOCK)
+    waveform = lively(20_000, 1)
+    stream = StreamingEncoder(tokenizer)
+    assert len(stream.push(waveform[: 6400 + wait - 1])) == 0
+    first = stream.push(waveform[6400 + wait - 1 : 6400 + wait])
+    assert np.array_equal(first, tokenizer.encode([waveform])[0][:5])
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_nothing_behind_a_block_changes_its_codes(causal: bool) -> None:
+    tokenizer = toy_tokenizer(encoder_causal_convolution=causal, **BLOCK)
+    waveform, changed = lively(30_000, 1), lively(30_000, 1)
+    changed[2 * 6400 + 200 :] = 100 * noise(30_000 - 2 * 6400 - 200, 7)
+    codes = tokenizer.encode([waveform, changed])
+    assert np.array_equal(codes[0][:10], codes[1][:10]) and not np.array_equal(codes[0], codes[1])
+
+
+def test_the_table_of_positions_begins_anew() -> None:
+    """The codes of the last block of 4 s come without waiting for more."""
+    tokenizer = toy_tokenizer(**BLOCK)
+    stream = StreamingEncoder(tokenizer)
+    waveform = lively(64_000, 1)
+    assert len(stream.push(waveform)) == 50
+    assert np.array_equal(stream.push(waveform), tokenizer.encode([waveform])[0])
+    assert len(stream.finish()) == 0
+
+
+def test_memory_does_not_grow() -> None:
+    stream = StreamingEncoder(toy_tokenizer(quantize_causal_block_size=100))
+    held = stream.held_bytes
+    minute = lively(16_000 * 60, 1)
+    counts = [len(stream.push(minute)) for _ in range(4)]
+    assert sum(counts) == 4 * 60 * 12.5
+    assert stream.held_bytes == held < 1_000_000
+
+
+def test_a_stream_never_fed_has_no_codes() -> None:
+    stream = StreamingEncoder(toy_tokenizer(**BLOCK))
+    assert len(stream.push(np.empty(0, np.float32))) == len(stream.finish()) == 0
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "message"),
+    [
+        (np.float32([0, np.nan]), 16000, "chunk at 0.5 s: 1 of 2 samples are not finite"),
+        (np.zeros(5, np.int16), 16000, "chunk at 0.5 s: dtype int16 is not float; divide"),
+        (np.zeros((5, 2), np.float32), 16000, r"chunk at 0.5 s: shape \(5, 2\) is not one channel; take"),
+        (np.zeros(5, np.float32), 8000, "chunk at 0.5 s: sample_rate=8000 must be 16000; resample"),
+    ],
+)
+def test_a_bad_chunk_is_named_and_leaves_the_stream_as_it_was(samples: np.ndarray, rate: int, message: str) -> None:
+    tokenizer = toy_tokenizer(**BLOCK)
+    waveform = lively(20_000, 2)
+    stream = StreamingEncoder(tokenizer)
+    before = stream.push(waveform[:8000])
+    with pytest.raises(ValueError, match=message):
+        stream.push(samples, sample_rate=rate)
+    codes = np.concatenate([before, stream.push(waveform[8000:]), stream.finish()])
+    assert np.array_equal(codes, tokenizer.encode([waveform])[0])
+
+
+def test_a_finished_stream_takes_no_more() -> None:
+    stream = StreamingEncoder(toy_tokenizer(**BLOCK))
+    stream.finish()
+    with pytest.raises(ValueError, match="this stream is finished; make a new"):
+        stream.push(np.zeros(5, np.float32))
+    with pytest.raises(ValueError, match="this stream is finished; make a new"):
+        stream.finish()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "tokenizer is bidirectional .*; use one trained with bottleneck.block_seconds"),
+        ({"encoder_causal_convolution": True}, "tokenizer is bidirectional"),
+        ({"log_mel_floor": "clip", **BLOCK}, "log_mel_floor=clip must be block: .*; change it in config.json"),
+    ],
+)
+def test_what_looks_ahead_cannot_stream(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        StreamingEncoder(toy_tokenizer(**changes))
+
+
+def test_frames_of_another_kind_cannot_stream() -> None:
+    tokenizer = toy_tokenizer(**BLOCK)
+    tokenizer.features = lambda *args, **kwargs: torch_features(*args, **kwargs)
+    with pytest.raises(ValueError, match="features must be torch's"):
+        StreamingEncoder(tokenizer)
