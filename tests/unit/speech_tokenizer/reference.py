@@ -123,8 +123,8 @@ def encode(waveform: np.ndarray, weights: Weights, config: WhisperVQConfig) -> t
             states = np.array([states[at : at + pooling].mean(axis=0) for at in range(0, len(states), pooling)])
             real, block = math.ceil(real / pooling), block and block // pooling
         if index + 1 == config.quantize_position:
-            before = states
-            distances = ((states[:, None] - weights["codebook.weight"]) ** 2).sum(axis=2)
+            before = states - weights.get("position_means", np.zeros_like(states))[: len(states)]
+            distances = ((before[:, None] - weights["codebook.weight"]) ** 2).sum(axis=2)
             codes = distances.argmin(axis=1)
             states = weights["codebook.weight"][codes] + weights["embed_positions2.weight"][: len(codes)]
     if config.quantize_encoder_only:

@@ -27,6 +27,7 @@ SHAPES: dict[str, dict[str, object]] = {
     "blocks, the clip's floor": {"quantize_causal_block_size": 20, "log_mel_floor": "clip"},
     "causal": {"encoder_causal_attention": True},
     "causal up to the codebook, blocks behind": {"quantize_causal_encoder": True, "quantize_causal_block_size": 20},
+    "blocks, centred": {"quantize_causal_block_size": 20, "quantize_subtract_position_means": True},
     "no pooling": {"pooling_kernel_size": None, "quantize_causal_block_size": 10},
 }
 RELEASED = {
@@ -38,10 +39,11 @@ RELEASED = {
 
 
 def waveform(samples: int) -> np.ndarray:
-    """Silence, a whisper, then noise: the floor of a clip is not the floor of its first blocks."""
+    """Silence, a whisper, noise, silence: a clip's floor is not that of its first blocks, nor a block's its own."""
     clip = noise(samples, samples)
-    clip[:6000] = 0
-    clip[6000 : samples // 2] *= 1e-5
+    clip[:3000] = 0
+    clip[3000:8000] *= 1e-5
+    clip[14000:] *= 1e-7
     return clip
 
 

@@ -72,6 +72,8 @@ def placed_model(config: WhisperVQConfig, clip: np.ndarray) -> SpeechRecognition
     model = toy_model(config)
     encoder = model.encoder
     with torch.no_grad():
+        if config.quantize_subtract_position_means:
+            encoder.position_means.normal_()
         states_TD = encoder.before_codebook(*encoder.front(mel_batch([torch.from_numpy(clip)], config)))[0]
         rows = torch.linspace(0, len(states_TD) - 1, encoder.codebook.num_embeddings).long()
         jitter = 0.1 * states_TD.std(dim=0) * torch.randn(len(rows), config.d_model)

@@ -1,0 +1,118 @@
+"""Raw samples from a pipe, or a file, to a JSON line of codes per block, each line as soon as its block is heard.
+
+An interrupt ends the stream as silence does: what was heard is encoded, and the summary follows. Price: 16 kHz mono
+only on the pipe, because raw samples do not say what they are.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import BinaryIO, Self
+
+import numpy as np
+
+from megatron_speech.audio.io import SAMPLE_RATE, read_audio
+from megatron_speech.config.stream_speech import StreamSpeechConfig
+from megatron_speech.speech_tokenizer.streaming import StreamingEncoder
+from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+
+
+def stream_speech(config: StreamSpeechConfig, pipe: BinaryIO, write: Callable[[str], None]) -> None:
+    """Encode `config.audio` or `pipe`; `write` gets one line per block, then a summary.
+
+    ValueError names a pipe that carries a file instead of raw samples, or that ends within a sample.
+    """
+    stream = StreamingEncoder(SpeechTokenizer.load(config.tokenizer))
+    rates = stream.config.rates
+    size = max(1, int(config.chunk_seconds * SAMPLE_RATE))
+    num_codes, busy_s = 0, 0.0
+
+    def put(blocks: Iterator[np.ndarray]) -> None:
+        nonlocal num_codes, busy_s
+        start = time.perf_counter()
+        for codes in blocks:
+            busy_s += time.perf_counter() - start
+            write(json.dumps({"start": rates.seconds(num_codes), "codes": codes.tolist()}))
+            num_codes += len(codes)
+            start = time.perf_counter()
+        busy_s += time.perf_counter() - start
+
+    damage: ValueError | None = None
+    try:
+        with Interrupts() as interrupts:
+            for chunk in interrupts.end(file_chunks(config, size) if config.audio else pipe_chunks(pipe, size)):
+                put(stream.blocks(chunk))
+    except ValueError as error:
+        damage = error
+    put(codes for codes in [stream.finish()] if len(codes))
+    seconds = stream.num_samples / SAMPLE_RATE
+    factor = round(busy_s / seconds, 4) if seconds else None
+    write(json.dumps({"seconds": round(seconds, 4), "tokens": num_codes, "real_time_factor": factor}))
+    if damage is not None:
+        raise damage
+
+
+class Interrupts:
+    """Ctrl-C ends the reading, never a block half computed."""
+
+    def __init__(self) -> None:
+        self.asked = self.reading = False
+
+    def __enter__(self) -> Self:
+        self.previous = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        signal.signal(signal.SIGINT, self.previous)
+
+    def end(self, chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        """`chunks` up to an interrupt."""
+        while not self.asked:
+            try:
+                self.reading = True
+                chunk = next(chunks, None)
+            except KeyboardInterrupt:
+                return
+            finally:
+                self.reading = False
+            if chunk is None:
+                return
+            yield chunk
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        if self.reading:
+            raise KeyboardInterrupt
+
+
+def file_chunks(config: StreamSpeechConfig, size: int) -> Iterator[np.ndarray]:
+    """The audio file in pieces of `size` samples."""
+    assert config.audio is not None
+    waveform = read_audio(config.audio)
+    for start in range(0, len(waveform), size):
+        yield waveform[start : start + size]
+
+
+def pipe_chunks(pipe: BinaryIO, size: int) -> Iterator[np.ndarray]:
+    """Raw samples as float32 in -1 .. 1, as they arrive, at most `size` at a time."""
+    kept, num_read = b"", 0
+    while data := pipe.read1(2 * size) if hasattr(pipe, "read1") else pipe.read(2 * size):
+        if num_read == 0 and data[:4] in (b"RIFF", b"fLaC", b"OggS"):
+            raise ValueError(
+                f"standard input: begins with {data[:4].decode()}, a file's header, not with raw samples; "
+                "use arecord -t raw, or give the file as audio="
+            )
+        num_read += len(data)
+        kept += data
+        whole = len(kept) // 2 * 2
+        yield np.frombuffer(kept[:whole], "<i2").astype(np.float32) / 32768
+        kept = kept[whole:]
+    if kept:
+        raise ValueError(
+            f"standard input: ends within a sample, at byte {num_read}; send 16-bit samples, the codes above are of "
+            "the whole ones"
+        )

@@ -1,0 +1,111 @@
+"""Raw samples through the tool: a line per block, a summary, and clean ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from megatron_speech.audio.io import write_audio
+from megatron_speech.config.stream_speech import StreamSpeechConfig
+from megatron_speech.speech_tokenizer.live import stream_speech
+from megatron_speech.speech_tokenizer.model import save_model
+from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from tests.unit.speech_tokenizer.toys import narrowed_config, noise, placed_model
+
+SAMPLES = np.round(noise(20_000, 1) * 32767).astype("<i2")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("tokenizer")
+    config = narrowed_config(quantize_causal_block_size=20, quantize_encoder_only=True)
+    save_model(placed_model(config, noise(20_000, 1)), made, text_from=made)
+    return made
+
+
+def lines_of(config: StreamSpeechConfig, pipe: Any) -> list[dict[str, Any]]:
+    lines: list[str] = []
+    stream_speech(config, pipe, lines.append)
+    return [json.loads(line) for line in lines]
+
+
+def codes_of(lines: list[dict[str, Any]]) -> list[int]:
+    return [code for line in lines for code in line.get("codes", [])]
+
+
+def test_a_pipe_gives_a_line_per_block_and_a_summary(folder: Path) -> None:
+    *blocks, summary = lines_of(StreamSpeechConfig(tokenizer=folder), io.BytesIO(SAMPLES.tobytes()))
+    assert [line["start"] for line in blocks] == pytest.approx([0, 0.4, 0.8, 1.2])
+    expected = SpeechTokenizer.load(folder).encode([SAMPLES.astype(np.float32) / 32768])[0].tolist()
+    assert codes_of(blocks) == expected and len(set(expected)) > 2
+    assert summary["seconds"] == 1.25 and summary["tokens"] == 16 and summary["real_time_factor"] > 0
+
+
+@pytest.mark.parametrize("chunk_seconds", [0.0005, 0.033, 60.0])
+def test_a_file_gives_the_same_lines_whatever_the_chunks(folder: Path, tmp_path: Path, chunk_seconds: float) -> None:
+    path = tmp_path / "speech.flac"
+    write_audio(path, SAMPLES[:7000].astype(np.float32) / 32768)
+    lines = lines_of(StreamSpeechConfig(tokenizer=folder, audio=path, chunk_seconds=chunk_seconds), None)
+    once = lines_of(StreamSpeechConfig(tokenizer=folder, audio=path), None)
+    assert lines[:-1] == once[:-1] and [len(line["codes"]) for line in once[:-1]] == [5, 1]
+
+
+class Interrupted(io.BytesIO):
+    """A pipe whose reader is interrupted where the data end."""
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        data = super().read1(size)
+        if not data:
+            signal.raise_signal(signal.SIGINT)
+        return data
+
+
+def test_an_interrupt_leaves_the_codes_so_far(folder: Path) -> None:
+    config = StreamSpeechConfig(tokenizer=folder)
+    interrupted, ended = (lines_of(config, pipe(SAMPLES.tobytes())) for pipe in (Interrupted, io.BytesIO))
+    assert codes_of(interrupted) == codes_of(ended) and interrupted[-1]["tokens"] == 16
+
+
+def test_an_interrupt_waits_for_the_block_at_work(folder: Path) -> None:
+    lines: list[str] = []
+
+    def write(line: str) -> None:
+        lines.append(line)
+        if len(lines) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    stream_speech(StreamSpeechConfig(tokenizer=folder), io.BytesIO(SAMPLES.tobytes()), write)
+    assert len(json.loads(lines[0])["codes"]) == 5
+    assert 0.4 < json.loads(lines[-1])["seconds"] < 0.6
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (SAMPLES.tobytes() + b"x", r"ends within a sample, at byte 40001; send 16-bit"),
+        (b"RIFF" + SAMPLES.tobytes(), "begins with RIFF, .*; use arecord -t raw"),
+    ],
+)
+def test_what_is_no_raw_speech_is_named_after_what_was_heard(folder: Path, data: bytes, message: str) -> None:
+    lines: list[str] = []
+    with pytest.raises(ValueError, match=message):
+        stream_speech(StreamSpeechConfig(tokenizer=folder), io.BytesIO(data), lines.append)
+    assert json.loads(lines[-1])["tokens"] == (16 if len(data) % 2 else 0)
+
+
+def test_nothing_is_written_for_a_reader_that_left(folder: Path) -> None:
+    lines: list[str] = []
+
+    def write(line: str) -> None:
+        lines.append(line)
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        stream_speech(StreamSpeechConfig(tokenizer=folder), io.BytesIO(SAMPLES.tobytes()), write)
+    assert len(lines) == 1
