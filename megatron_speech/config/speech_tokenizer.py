@@ -51,7 +51,7 @@ class BottleneckConfig:
                 f"{self.quantize_position}; pooling comes first"
             )
         tokens = None if self.block_seconds is None else self.block_seconds * self.frame_rate
-        if tokens is not None and (tokens < 1 or tokens != int(tokens)):
+        if tokens is not None and (round(tokens) < 1 or abs(tokens - round(tokens)) > 1e-9):
             raise ValueError(
                 f"bottleneck.block_seconds={self.block_seconds} must hold a whole number of codes at frame_rate="
                 f"{self.frame_rate}; use a multiple of {1 / self.frame_rate:g}, or null"

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.audio.features import torch_features
+from megatron_speech.config.speech_tokenizer import BottleneckConfig
 from megatron_speech.speech_tokenizer.streaming import StreamingEncoder
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
-from tests.unit.speech_tokenizer.toys import narrowed_config, noise, placed_model
+from megatron_speech.speech_tokenizer.train import narrow
+from tests.unit.speech_tokenizer.toys import narrowed_config, noise, placed_model, toy_config
 
 BLOCK = {"quantize_causal_block_size": 20}
 
@@ -163,3 +165,25 @@ def test_frames_of_another_kind_cannot_stream() -> None:
     tokenizer.features = lambda *args, **kwargs: torch_features(*args, **kwargs)
     with pytest.raises(ValueError, match="features must be torch's"):
         StreamingEncoder(tokenizer)
+
+
+@pytest.mark.parametrize(("seconds", "frame_rate", "frames"), [(2.0, 12.5, 100), (4.0, 25, 200), (0.56, 12.5, 28), (None, 12.5, None)])
+def test_training_writes_its_blocks_into_the_shape(
+    seconds: float | None, frame_rate: float, frames: int | None
+) -> None:
+    shape = toy_config(max_source_positions=1500)
+    bottleneck = BottleneckConfig(
+        block_seconds=seconds,
+        causal_convolution=True,
+        frame_rate=frame_rate,
+        pooling_position=1,
+    )
+    narrow(shape, bottleneck, dropout=0.0)
+    shape.require_supported("bottleneck")
+    assert shape.block_frames == shape.quantize_causal_block_size == frames and shape.encoder_causal_convolution
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.0, -2.0, 2.01])
+def test_a_block_that_cuts_a_code_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match=r"block_seconds=.* must hold a whole number of codes .*=12.5; use .* 0.08"):
+        BottleneckConfig(block_seconds=seconds)
