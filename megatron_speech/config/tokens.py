@@ -65,13 +65,13 @@ class TextCorpusConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizeRunConfig:
-    """How the work is spread. Nothing here changes the shards."""
+    """How the work of a tokenizing tool is spread. Nothing here changes the shards."""
 
     workers: int = 1
     """Processes on this machine; each works on one task at a time with its share of the cores."""
     part: Literal["all", "count", "tasks", "finish"] = "all"
     """'all' does everything; for array jobs: 'count' prints the number of tasks, 'tasks' does this job's share of them,
-    'finish' joins what the jobs made (slurm/tokenize_text.sbatch)."""
+    'finish' joins what the jobs made (slurm/tokenize_text.sbatch, slurm/tokenize_speech.sbatch)."""
     job: int = 0
     """Number of this job among `jobs`, from 0."""
     jobs: int = 1

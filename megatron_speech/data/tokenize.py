@@ -8,20 +8,11 @@ Price: every task begins a shard, so many small files make many small shards (`f
 from __future__ import annotations
 
 import logging
-import os
-import select
 import shutil
-import threading
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import multiprocess
-from datatrove.executor import LocalPipelineExecutor
-from loguru import logger as datatrove_log
 
 from megatron_speech.artifact import MANIFEST, input_ids, is_made, make_artifact, read_manifest
 from megatron_speech.config.tokens import TokenizeRunConfig, TokenizeTextConfig
@@ -30,6 +21,7 @@ from megatron_speech.data.shards import totals
 from megatron_speech.data.text_ids import require_distinct
 from megatron_speech.data.text_tasks import TextTask, relative_name, text_tasks, unseen_keys
 from megatron_speech.data.tokenize_steps import DROPPED, KIND, CorpusReader, TokenShardWriter
+from megatron_speech.tasks import run_tasks, tasks_folder
 from megatron_speech.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -44,7 +36,7 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
     """
     tasks = text_tasks(config.corpora, files_per_task=config.files_per_task)
     settings = replace(config, run=TokenizeRunConfig())  # how the work was spread is no part of what is made
-    folder = config.output.with_name(config.output.name + ".tasks")
+    folder = tasks_folder(config.output)
     if config.output.exists():
         _require_made(settings, tasks, read_files=config.run.part != "tasks")
         log.info("%s is already made", config.output)
@@ -58,7 +50,7 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
     for doubt in unseen_keys(tasks):
         log.warning("%s", doubt)
     if config.run.part in ("all", "tasks"):
-        _run(config.run, reader, writer)
+        run_tasks([reader, writer], tasks=len(tasks), run=config.run, folder=folder)
     if config.run.part in ("all", "finish"):
         _finish(settings, writer)
         shutil.rmtree(folder)
@@ -70,64 +62,6 @@ def _require_made(config: TokenizeTextConfig, tasks: list[TextTask], *, read_fil
     if read_files:
         inputs = input_ids([*(path for task in tasks for path in task.files), config.vocabulary])
     is_made(config.output, kind="documents", config=config, inputs=inputs)
-
-
-class _Executor(LocalPipelineExecutor):
-    """datatrove's local executor, but for how it starts tasks.
-
-    Its own `run` starts a manager process and workers that wait forever where their parent was killed, and its log
-    shows a user's mistake as a traceback of every frame on its way.
-    """
-
-    def run(self) -> None:
-        ranks = range(self.local_rank_offset, self.local_rank_offset + self.local_tasks)
-        if self.workers == 1:
-            with _silence():
-                for rank in ranks:
-                    self._run_for_rank(rank)
-            return
-        threads = max(1, len(os.sched_getaffinity(0)) // self.workers)
-        start = multiprocess.get_context("forkserver")
-        with start.Pool(self.workers, initializer=_begin_worker, initargs=(os.getpid(), threads)) as pool:
-            deque(pool.imap_unordered(self._run_for_rank, ranks), maxlen=0)
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    datatrove_log.disable("datatrove")
-    try:
-        yield
-    finally:
-        datatrove_log.enable("datatrove")
-
-
-def _begin_worker(parent: int, threads: int) -> None:
-    """In a new process: end with the parent, be silent, take a share of the cores before the tokenizer takes all."""
-
-    def end_with_parent() -> None:
-        select.select([os.pidfd_open(parent)], [], [])
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    os.environ["RAYON_NUM_THREADS"] = str(threads)
-    datatrove_log.disable("datatrove")
-
-
-def _run(run: TokenizeRunConfig, reader: CorpusReader, writer: TokenShardWriter) -> None:
-    """This job's share of the tasks."""
-    tasks = len(reader.tasks)
-    first, end = (job * tasks // run.jobs for job in (run.job, run.job + 1))
-    if first == end:
-        return
-    _Executor(
-        [reader, writer],
-        tasks=tasks,
-        workers=min(run.workers, end - first),
-        local_tasks=end - first,
-        local_rank_offset=first,
-        logging_dir=str(writer.folder / f"log-{run.job:05d}"),
-        skip_completed=False,  # by the task's own manifest, which also knows from what it was made
-    ).run()
 
 
 def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:

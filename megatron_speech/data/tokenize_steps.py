@@ -9,8 +9,6 @@ files once more, to see that they are still the ones the shards were made from.
 
 from __future__ import annotations
 
-import logging
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,17 +21,16 @@ from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 from tqdm import tqdm
 
-from megatron_speech.artifact import alone, input_ids, is_made, make_artifact
+from megatron_speech.artifact import Draft
 from megatron_speech.config.parse import to_dict
 from megatron_speech.data.corpus import BadLine
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import write_documents
 from megatron_speech.data.text_ids import IdLog
 from megatron_speech.data.text_tasks import TextTask
+from megatron_speech.tasks import make_task
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
-
-log = logging.getLogger(__name__)
 
 KIND = "tokenized_task"
 DROPPED = "dropped.jsonl"
@@ -108,18 +105,13 @@ class TokenShardWriter(PipelineStep):
         return self.folder / f"{number:05d}"
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        task, settings, output = self.reader.tasks[rank], self.settings(rank), self.output(rank)
-        with alone(output):
-            inputs = input_ids([*task.files, self.vocabulary])
-            try:
-                if is_made(output, kind=KIND, config=settings, inputs=inputs):
-                    return
-            except ValueError as difference:  # a part of ours, and no result that anyone was promised
-                log.info("%s; it is made again", difference)
-                shutil.rmtree(output)
-            with make_artifact(output, kind=KIND, config=settings, inputs=inputs) as draft:
-                draft.facts |= self._write(data, task, draft.folder, settings["name"])
+        task, settings = self.reader.tasks[rank], self.settings(rank)
+
+        def write(draft: Draft) -> None:
+            draft.facts |= self._write(data, task, draft.folder, settings["name"])
+
+        inputs = [*task.files, self.vocabulary]
+        make_task(self.output(rank), kind=KIND, config=settings, inputs=inputs, write=write)
 
     def _write(self, documents: Iterable[Document], task: TextTask, folder: Path, name: str) -> dict[str, Any]:
         tokenizer, ids, size = TextTokenizer.load(self.vocabulary), IdLog(), Counter(text_bytes=0)

@@ -1,0 +1,105 @@
+"""Run the tasks of a datatrove pipeline: a job's share of them, several at a time, each an artefact of its own.
+
+A task that was killed is made again from its beginning and one that is complete is skipped, so a run is repeated until
+all is done. Tasks are fixed by what is read, never by workers or jobs. Price: a task is the smallest loss of a kill.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import shutil
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import multiprocess
+from datatrove.executor import LocalPipelineExecutor
+from datatrove.pipeline.base import PipelineStep
+from loguru import logger as datatrove_log
+
+from megatron_speech.artifact import Draft, Inputs, alone, input_ids, is_made, make_artifact
+from megatron_speech.config.tokens import TokenizeRunConfig
+
+log = logging.getLogger(__name__)
+
+
+def tasks_folder(output: Path) -> Path:
+    """Where the parts of `output` lie until all are done."""
+    return output.with_name(output.name + ".tasks")
+
+
+def run_tasks(steps: Sequence[PipelineStep], *, tasks: int, run: TokenizeRunConfig, folder: Path) -> None:
+    """Run this job's share of `tasks` tasks of the pipeline `steps`; datatrove's logs go below `folder`."""
+    first, end = (job * tasks // run.jobs for job in (run.job, run.job + 1))
+    if first == end:
+        return
+    _Executor(
+        list(steps),
+        tasks=tasks,
+        workers=min(run.workers, end - first),
+        local_tasks=end - first,
+        local_rank_offset=first,
+        logging_dir=str(folder / f"log-{run.job:05d}"),
+        skip_completed=False,  # by the task's own manifest, which also knows from what it was made
+    ).run()
+
+
+def make_task(output: Path, *, kind: str, config: Any, inputs: Inputs, write: Callable[[Draft], None]) -> None:
+    """Have `write` make a task's artefact, unless it is there; one that was made from something else is made again."""
+    with alone(output):
+        ids = inputs if isinstance(inputs, Mapping) else input_ids(inputs)
+        try:
+            if is_made(output, kind=kind, config=config, inputs=ids):
+                return
+        except ValueError as difference:  # a part of ours, and no result that anyone was promised
+            log.info("%s; it is made again", difference)
+            shutil.rmtree(output)
+        with make_artifact(output, kind=kind, config=config, inputs=ids) as draft:
+            write(draft)
+
+
+class _Executor(LocalPipelineExecutor):
+    """datatrove's local executor, but for how it starts tasks.
+
+    Its own `run` starts a manager process and workers that wait forever where their parent was killed, and its log
+    shows a user's mistake as a traceback of every frame on its way.
+    """
+
+    def run(self) -> None:
+        ranks = range(self.local_rank_offset, self.local_rank_offset + self.local_tasks)
+        if self.workers == 1:
+            with _silence():
+                for rank in ranks:
+                    self._run_for_rank(rank)
+            return
+        threads = max(1, len(os.sched_getaffinity(0)) // self.workers)
+        start = multiprocess.get_context("forkserver")
+        with start.Pool(self.workers, initializer=_begin_worker, initargs=(os.getpid(), threads)) as pool:
+            deque(pool.imap_unordered(self._run_for_rank, ranks), maxlen=0)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    datatrove_log.disable("datatrove")
+    try:
+        yield
+    finally:
+        datatrove_log.enable("datatrove")
+
+
+def _begin_worker(parent: int, threads: int) -> None:
+    """In a new process: end with the parent, be silent, take a share of the cores before a library takes all."""
+
+    def end_with_parent() -> None:
+        select.select([os.pidfd_open(parent)], [], [])
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    os.environ["RAYON_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(threads)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    datatrove_log.disable("datatrove")
