@@ -9,11 +9,16 @@ def main() -> None:
     config = parse_config(TokenizeSpeechConfig, description=__doc__ or "")
     import logging
 
+    from megatron_speech.audio.shards import audio_shards
     from megatron_speech.speech_tokenizer.tokenize import run_tokenization
+    from megatron_speech.speech_tokenizer.tokenize_input import audio_tasks
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
-        run_tokenization(config)
+        if config.run.part == "count":
+            print(len(audio_tasks(audio_shards(config.audio), config.tasks)))
+        else:
+            run_tokenization(config)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from megatron_speech.audio.io import SAMPLE_RATE, decode_audio
-from megatron_speech.audio.shards import check_shard
+from megatron_speech.audio.shards import AudioShard
 
 ENTRY = np.dtype(
     [
@@ -45,12 +44,13 @@ class ScannedShard:
     texts: list[str]
 
 
-def scan_shard(path: Path, shard: dict[str, Any]) -> ScannedShard:
-    """The utterances of one shard, which is checked against `shard`, its lines in the manifest.
+def scan_shard(shard: AudioShard) -> ScannedShard:
+    """The utterances of one shard, which is checked against what its manifest says.
 
     FileNotFoundError or ValueError names the file, or the utterance that lacks a part or its duration.
     """
-    check_shard(path, shard)
+    shard.check()
+    path = shard.path
     entries, keys, texts = [], [], []
     with tarfile.open(path, "r:") as tar, path.open("rb") as file:
         for key, group in groupby(tar, key=lambda member: member.name.partition(".")[0]):
@@ -65,7 +65,7 @@ def scan_shard(path: Path, shard: dict[str, Any]) -> ScannedShard:
             entries.append((0, samples, flac.offset_data, flac.size, txt.offset_data, txt.size))
             keys.append(key)
             texts.append(_read(file.fileno(), txt).decode())
-    if len(keys) != shard["utterances"]:
+    if len(keys) != shard.utterances:
         raise ValueError(
             f"{path}: {len(keys)} utterances, its manifest says {shard['utterances']}; make the audio again"
         )

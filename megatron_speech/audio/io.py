@@ -1,8 +1,8 @@
 """Read, write and resample audio: files of any kind in, mono float32 at one rate out.
 
 Decoding is libsndfile's (soundfile), resampling soxr's high-quality polyphase filter, applied once. What is not audio
-is refused by name here, so that no later stage meets a NaN or an empty clip. Of several channels the first is taken
-(a mean would cancel opposite phases), and the log says so once per file. Price: whole files in memory.
+is refused by name here, so that no later stage meets a NaN, an empty clip or half of one. Of several channels the first
+is taken (a mean would cancel opposite phases), and whoever reads says so. Price: whole files in memory.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import logging
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -19,6 +20,25 @@ log = logging.getLogger(__name__)
 
 SAMPLE_RATE = 16000
 """Samples per second of everything the speech side reads."""
+
+
+class AudioError(ValueError):
+    """A file or utterance that is no usable audio: named in one line, with its reason in a word for whoever counts."""
+
+    def __init__(self, message: str, reason: str = "not audio") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Decoded(NamedTuple):
+    """A decoded file."""
+
+    waveform: np.ndarray
+    """First channel, float32 [samples], finite and not empty."""
+    sample_rate: int
+    """Its own."""
+    channels: int
+    """Of the file."""
 
 
 def read_audio(path: Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -33,14 +53,26 @@ def read_audio(path: Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
 
 
 def decode_audio(data: bytes, *, name: str) -> tuple[np.ndarray, int]:
-    """Mono float32 waveform [samples] and its own sample rate; `name` is what errors call it."""
+    """Mono float32 waveform [samples] and its own sample rate; `name` is what errors and the log call it."""
+    waveform, rate, channels = decode(data, name=name)
+    if channels > 1:
+        log.warning("%s: %d channels, only the first is used", name, channels)
+    return waveform, rate
+
+
+def decode(data: bytes, *, name: str) -> Decoded:
+    """The first channel of an audio file's bytes; `AudioError` names what is not audio, cut short, empty or not finite.
+
+    Silent about channels: for readers of many files, who count.
+    """
     try:
-        samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            samples, promised, rate = file.read(dtype="float32", always_2d=True), file.frames, file.samplerate
     except soundfile.LibsndfileError as error:
-        raise ValueError(f"{name}: not readable as audio ({error.error_string.strip()}); convert it to FLAC") from error
-    if samples.shape[1] > 1:
-        log.warning("%s: %d channels, only the first is used", name, samples.shape[1])
-    return checked_waveform(samples[:, 0], name=name), rate
+        raise AudioError(f"{name}: not readable as audio ({error.error_string.strip()}); convert it to FLAC") from error
+    if len(samples) < promised:
+        raise AudioError(f"{name}: {len(samples)} of {promised} samples are there; it is cut short, make it again")
+    return Decoded(checked_waveform(samples[:, 0], name=name), rate, samples.shape[1])
 
 
 def encode_flac(waveform: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> bytes:
@@ -64,12 +96,13 @@ def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
 
 
 def checked_waveform(waveform: np.ndarray, *, name: str) -> np.ndarray:
-    """`waveform` as contiguous float32; ValueError naming it if it is empty or holds a NaN or infinity."""
+    """`waveform` as contiguous float32; `AudioError` names one that is empty or holds a NaN or infinity."""
     if not waveform.size:
-        raise ValueError(f"{name}: no samples; leave it out")
+        raise AudioError(f"{name}: no samples; leave it out", "empty")
     if not np.isfinite(waveform).all():
         bad = int((~np.isfinite(waveform)).sum())
-        raise ValueError(f"{name}: {bad} of {waveform.size} samples are not finite; leave it out or make it again")
+        message = f"{name}: {bad} of {waveform.size} samples are not finite; leave it out or make it again"
+        raise AudioError(message, "not finite")
     return np.ascontiguousarray(waveform, dtype=np.float32)
 
 

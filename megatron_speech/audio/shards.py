@@ -3,15 +3,17 @@
 Any WebDataset reader streams them. Tars are plain USTAR with time 0 and fixed owners, so the same records give the
 same bytes, and a checksum in the manifest can mean something: `read_audio_shards` compares every shard with it before
 the first record leaves, and the number of records after the last. A short shard is an error, never a smaller corpus.
-Price: a shard is read twice, once to hash it (about 1 GB/s) and once to decode it.
+An utterance that cannot be decoded stops the reader too, unless it is handed someone to tell (`on_bad`). Price: a shard
+is read twice, once to hash it (about 1 GB/s) and once to decode it.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import logging
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -21,7 +23,9 @@ import numpy as np
 import xxhash
 
 from megatron_speech.artifact import read_manifest
-from megatron_speech.audio.io import SAMPLE_RATE, decode_audio, encode_flac
+from megatron_speech.audio.io import SAMPLE_RATE, AudioError, decode, encode_flac
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,69 @@ class AudioRecord:
     """What is said."""
     meta: dict[str, Any] = field(default_factory=dict)
     """Provenance, JSON types; `duration_s` is added when it is written."""
+    channels: int = 1
+    """Of the file that was read; `waveform` is the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadRecord:
+    """An utterance of a shard that cannot be used."""
+
+    shard: str
+    """File name of its shard."""
+    key: str
+    reason: str
+    """In a word or two, for counting."""
+    message: str
+    """In one line, naming the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioShard:
+    """A shard as its folder's manifest knows it."""
+
+    path: Path
+    utterances: int
+    seconds: float
+    bytes: int
+    xxh3: str
+    """xxh3_128 of the file."""
+
+    def check(self) -> None:
+        """FileNotFoundError or ValueError unless the file is there with its checksum; all of it is read."""
+        if not self.path.is_file():
+            raise FileNotFoundError(
+                f"{self.path}: the shard is in the manifest but not in the folder; make the audio again"
+            )
+        if _checksum(self.path) != self.xxh3:
+            raise ValueError(
+                f"{self.path}: damaged, {self.path.stat().st_size} bytes do not match the manifest's checksum (of "
+                f"{self.bytes} bytes); make the audio again"
+            )
+
+    def read(self, *, on_bad: Callable[[BadRecord], None] | None = None) -> Iterator[AudioRecord]:
+        """The records in written order; see `read_audio_shards`."""
+        self.check()
+        count = several_channels = 0
+        with self.path.open("rb") as file:
+            for members in _groups(file):
+                count += 1
+                try:
+                    record = _record(self.path, members)
+                except AudioError as error:
+                    if on_bad is None:
+                        raise
+                    key = members["key"].decode()
+                    on_bad(BadRecord(shard=self.path.name, key=key, reason=error.reason, message=str(error)))
+                    continue
+                several_channels += record.channels > 1
+                yield record
+        if several_channels:
+            log.warning("%s: %d utterances have several channels, only the first is used", self.path, several_channels)
+        if count != self.utterances:
+            raise ValueError(
+                f"{self.path}: {count} utterances, its manifest says {self.utterances}; make the audio again"
+            )
 
 
 def write_audio_shards(
@@ -86,19 +153,27 @@ def audio_facts(shards: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def read_audio_shards(folder: Path) -> Iterator[AudioRecord]:
-    """The records of `folder` in written order; ValueError names a damaged, short or wrongly sampled shard."""
-    for shard in shard_facts(folder):
-        yield from _read_shard(folder / shard["name"], shard)
-
-
-def shard_facts(folder: Path) -> list[dict[str, Any]]:
-    """The shards of `folder` as its manifest lists them; ValueError if it holds something else."""
+def audio_shards(folder: Path) -> list[AudioShard]:
+    """The shards of `folder` in written order, by its manifest; ValueError where it holds something else."""
     manifest = read_manifest(folder)
     if manifest["kind"] != "audio":
         raise ValueError(f"{folder} holds {manifest['kind']}, not audio; give a folder made by tools/speak_corpus.py")
-    facts: list[dict[str, Any]] = manifest["facts"]["shards"]
-    return facts
+    names = ("utterances", "seconds", "bytes", "xxh3")
+    shards = manifest["facts"]["shards"]
+    return [AudioShard(path=folder / shard["name"], **{name: shard[name] for name in names}) for shard in shards]
+
+
+def read_audio_shards(folder: Path, *, on_bad: Callable[[BadRecord], None] | None = None) -> Iterator[AudioRecord]:
+    """The records of `folder` in written order.
+
+    An utterance that cannot be decoded is an `AudioError`, or is handed to `on_bad` and left out.
+
+    Raises:
+        FileNotFoundError: a shard is missing.
+        ValueError: names a damaged or short shard, whatever `on_bad`.
+    """
+    for shard in audio_shards(folder):
+        yield from shard.read(on_bad=on_bad)
 
 
 def _check_key(key: str, seen: set[str]) -> None:
@@ -121,28 +196,6 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(member, io.BytesIO(data))
 
 
-def check_shard(path: Path, shard: dict[str, Any]) -> None:
-    """FileNotFoundError or ValueError unless the shard is there and as its manifest says; all of it is read."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: the shard is in the manifest but not in the folder; make the audio again")
-    if _checksum(path) != shard["xxh3"]:
-        raise ValueError(
-            f"{path}: damaged, {path.stat().st_size} bytes do not match the manifest's checksum (of {shard['bytes']} "
-            "bytes); make the audio again"
-        )
-
-
-def _read_shard(path: Path, shard: dict[str, Any]) -> Iterator[AudioRecord]:
-    check_shard(path, shard)
-    count = 0
-    with path.open("rb") as file:
-        for members in _groups(file):
-            yield _record(path, members)
-            count += 1
-    if count != shard["utterances"]:
-        raise ValueError(f"{path}: {count} utterances, its manifest says {shard['utterances']}; make the audio again")
-
-
 def _groups(file: BinaryIO) -> Iterator[dict[str, bytes]]:
     """Members of the same key, in tar order: {"key": ..., "flac": ..., "txt": ..., "json": ...}."""
     group: dict[str, bytes] = {}
@@ -163,11 +216,21 @@ def _record(path: Path, members: dict[str, bytes]) -> AudioRecord:
     key = members["key"].decode()
     missing = {"flac", "txt", "json"} - members.keys()
     if missing:
-        raise ValueError(f"{path}: utterance {key} lacks {', '.join(sorted(missing))}; make the audio again")
-    waveform, rate = decode_audio(members["flac"], name=f"{path}:{key}.flac")
+        message = f"{path}: utterance {key} lacks {', '.join(sorted(missing))}; make the audio again"
+        raise AudioError(message, "incomplete")
+    name = f"{path}:{key}"
+    waveform, rate, channels = decode(members["flac"], name=f"{name}.flac")
     if rate != SAMPLE_RATE:
-        raise ValueError(f"{path}:{key}.flac: {rate} samples per second, not {SAMPLE_RATE}; resample it")
-    return AudioRecord(key=key, waveform=waveform, text=members["txt"].decode(), meta=json.loads(members["json"]))
+        message = f"{name}.flac: {rate} samples per second, not {SAMPLE_RATE}; resample it"
+        raise AudioError(message, "sample rate")
+    try:
+        text, meta = members["txt"].decode(), json.loads(members["json"])
+    except ValueError as error:
+        message = f"{name}: its .txt is not UTF-8 or its .json no JSON ({error}); make the audio again"
+        raise AudioError(message, "metadata") from error
+    if not isinstance(meta, dict):
+        raise AudioError(f"{name}.json: {meta!r:.60} must be an object; make the audio again", "metadata")
+    return AudioRecord(key=key, waveform=waveform, text=text, meta=meta, channels=channels)
 
 
 def _checksum(path: Path) -> str:

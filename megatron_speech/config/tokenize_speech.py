@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from megatron_speech.config.tokens import TokenizeRunConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +18,38 @@ class TokenizeSpeechConfig:
     audio: Path
     """Audio shards."""
     output: Path
-    """Folder for the code shards."""
+    """Folder for the code shards; the parts lie in <output>.tasks until all are done."""
+    cut: Literal["overlap", "restart"] = "overlap"
+    """Speech longer than the encoder takes (30 s): 'overlap' encodes windows with context on both sides, whose codes
+    are dropped; 'restart' encodes each 30 s alone, as the released tokenizer does."""
+    overlap_seconds: float = 2.0
+    """Context on each side of a window, rounded up to whole codes; no meaning with cut=restart."""
+    silence_peak_dbfs: float | None = -60.0
+    """An utterance whose loudest sample lies below this level (decibels of full scale) is quarantined as silent; null
+    encodes it."""
+    max_quarantined_share: float = 0.01
+    """Stop where more than this share of the utterances is unusable: of a task's once it has read 1,000, of all when
+    the tasks are joined (a single one never stops it)."""
     features: Literal["torch", "dali", "dali_gpu"] = "torch"
     """What computes the log-mel frames: torch, the reference, or NVIDIA DALI's operators (extra [dali])."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the encoder runs; the workers of one machine share its GPU."""
+    batch_seconds: float = 120.0
+    """Seconds of padded speech encoded at a time."""
+    tasks: int | None = None
+    """Parts of consecutive shards that are done and kept as a whole, at most one per shard; null for one per shard. No
+    part of the result."""
+    run: TokenizeRunConfig = field(default_factory=TokenizeRunConfig)
+    """How the work is spread over processes and jobs; no part of the result."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_quarantined_share <= 1:
+            raise ValueError(f"max_quarantined_share={self.max_quarantined_share} must lie in 0 to 1; 0.01 is usual")
+        if not 0 <= self.overlap_seconds < 15:
+            raise ValueError(f"overlap_seconds={self.overlap_seconds} must lie in 0 to 15, half a window; 2 is usual")
+        if self.silence_peak_dbfs is not None and not self.silence_peak_dbfs <= 0:
+            raise ValueError(f"silence_peak_dbfs={self.silence_peak_dbfs} must be at most 0, full scale; try -60")
+        if not self.batch_seconds > 0:
+            raise ValueError(f"batch_seconds={self.batch_seconds} must be above 0; 120 suits a CPU")
+        if self.tasks is not None and self.tasks < 1:
+            raise ValueError(f"tasks={self.tasks} must be at least 1; null makes one per shard")

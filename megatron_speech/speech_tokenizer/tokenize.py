@@ -1,74 +1,168 @@
-"""Audio shards to shards of bare codes; the codes keep their utterance's key and metadata.
+"""Audio shards to shards of bare codes: tasks by datatrove's executor, then one folder of all that they made.
 
-Clips are sorted by length within a window only, so memory is bounded and the documents come out in the audio's order.
-Since a clip's codes do not depend on its neighbours, neither window nor batch size is part of the result.
+Joining reads every task's codes and writes them as one, so the result is what a single task would have written: tasks,
+workers, jobs, kills and restarts change no byte. Batches end with an audio shard for the same reason. Two machines, or
+two numbers of threads, may round a state differently and, where two codes are equally near, choose another. Price:
+codes are written twice, 50 bytes for a second of speech that took 16,000 to read.
 """
 
 from __future__ import annotations
 
 import logging
+import shutil
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
+import orjson
 import torch
-from tqdm import tqdm
 
-from megatron_speech.artifact import is_made, make_artifact
-from megatron_speech.audio.dali_features import DaliFeatures
-from megatron_speech.audio.features import Features, torch_features
-from megatron_speech.audio.shards import read_audio_shards
+from megatron_speech.artifact import fingerprint_files, input_ids, is_made, make_artifact, read_manifest
+from megatron_speech.audio.shards import BadRecord, audio_shards
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
+from megatron_speech.config.tokens import TokenizeRunConfig
 from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.shards import write_documents
+from megatron_speech.data.index import FOLDER_INDEX
+from megatron_speech.data.shards import read_documents, write_documents
+from megatron_speech.data.text_ids import require_distinct
 from megatron_speech.speech_tokenizer.batching import windows
+from megatron_speech.speech_tokenizer.model import WEIGHTS, load_config, require
 from megatron_speech.speech_tokenizer.quantizer import perplexity
-from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer.tokenize_input import (
+    QUARANTINE,
+    AudioReader,
+    AudioTask,
+    audio_tasks,
+    require_few,
+    show,
+)
+from megatron_speech.speech_tokenizer.tokenize_steps import KIND as TASK_KIND
+from megatron_speech.speech_tokenizer.tokenize_steps import NAME, CodeWriter
+from megatron_speech.tasks import run_tasks, tasks_folder
 from megatron_speech.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
 KIND = "speech_codes"
-WINDOW = 512
-"""Utterances sorted by length at a time."""
+COUNTED = 4096
+"""Documents whose codes are counted at once."""
 
 
 def run_tokenization(config: TokenizeSpeechConfig) -> None:
-    """Make the code shards of `config`, or say that they are made."""
-    inputs = [config.tokenizer, config.audio]
-    if is_made(config.output, kind=KIND, config=config, inputs=inputs):
+    """Encode `config.audio` into `config.output`, or the part of that which `config.run` names.
+
+    Raises:
+        FileNotFoundError: the tokenizer, the audio or one of its shards is missing.
+        ValueError: a shard is damaged, a key repeats, or too many utterances are unusable; nothing done is lost.
+    """
+    settings = replace(config, run=TokenizeRunConfig(), tasks=None)  # how work was spread is no part of what is made
+    # What `SpeechTokenizer.fingerprint` says, of a folder that need not be an artefact of ours.
+    files = [require(config.tokenizer / name) for name in (WEIGHTS, "config.json")]
+    inputs = {str(config.tokenizer): fingerprint_files(files), **input_ids([config.audio])}
+    folder = tasks_folder(config.output)
+    if is_made(config.output, kind=KIND, config=settings, inputs=inputs):
         log.info("%s: already done", config.output)
+        shutil.rmtree(folder, ignore_errors=True)  # where a kill came between the last two steps
         return
-    features: Features = torch_features
-    if config.features != "torch":
-        features = DaliFeatures(device="gpu" if config.features == "dali_gpu" else "cpu")
-    tokenizer = SpeechTokenizer.load(config.tokenizer, features=features)
-    vocabulary = Vocabulary.of_codes(tokenizer.codebook_size, tokenizer.fingerprint)
-    counts_K = np.zeros(tokenizer.codebook_size, dtype=np.int64)
-    start = time.perf_counter()
+    writer = code_writer(config, tokenizer_id=inputs[str(config.tokenizer)])
+    tasks = range(len(writer.reader.tasks))
+    waiting = [task for task in tasks if not writer.output(task).exists()]
+    begun = time.perf_counter()
+    if config.run.part in ("all", "tasks"):
+        run_tasks([writer.reader, writer], tasks=len(tasks), run=config.run, folder=folder)
+    seconds = time.perf_counter() - begun
+    if config.run.part in ("all", "finish"):
+        facts = [_task_facts(writer, task) for task in tasks]
+        made = _finish(settings, inputs, writer, facts)
+        shutil.rmtree(folder)
+        new = sum(facts[task]["tokens"] for task in waiting)
+        rate = f" ({new / seconds:,.0f} per second)" if config.run.part == "all" and new else ""
+        log.info(
+            "%s: %.2f hours, %s tokens%s, quarantined %s",
+            *(config.output, made["seconds"] / 3600, f"{made['tokens']:,}", rate, show(Counter(made["quarantined"]))),
+        )
+
+
+def code_writer(config: TokenizeSpeechConfig, *, tokenizer_id: str) -> CodeWriter:
+    """The last of the two steps; `reader` is the first."""
+    reader = AudioReader(
+        audio_tasks(audio_shards(config.audio), config.tasks),
+        silence_peak_dbfs=config.silence_peak_dbfs,
+        max_quarantined_share=config.max_quarantined_share,
+    )
+    return CodeWriter(reader, folder=tasks_folder(config.output), config=config, tokenizer_id=tokenizer_id)
+
+
+def _task_facts(writer: CodeWriter, number: int) -> dict[str, Any]:
+    """What a task counted; ValueError where it is not made, or from other audio or settings."""
+    folder = writer.output(number)
+    shards = writer.reader.tasks[number].shards
+    names = shards[0].path.name if len(shards) == 1 else f"{shards[0].path.name} to {shards[-1].path.name}"
+    if not folder.exists():
+        raise ValueError(f"{folder} is not made: task {number} ({names}) has not run or failed; run it first")
+    try:
+        is_made(folder, kind=TASK_KIND, config=writer.settings(), inputs=writer.inputs(number))
+    except ValueError as error:
+        raise ValueError(f"{error}; run task {number} ({names}) again") from error
+    facts: dict[str, Any] = read_manifest(folder)["facts"]
+    return facts
+
+
+def _finish(
+    config: TokenizeSpeechConfig, inputs: dict[str, str], writer: CodeWriter, facts: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Write the codes of all tasks as one folder; returns the facts of its manifest."""
+    tasks = writer.reader.tasks
+    folders = [writer.output(task.number) for task in tasks]
+    total = {key: sum(fact[key] for fact in facts) for key in facts[0]}
+    lists = [(folder / QUARANTINE).read_bytes() for folder in folders]
+    quarantined = [BadRecord(**orjson.loads(line)) for lines in lists for line in lines.splitlines()]
+    require_few(quarantined, total["utterances"], config.max_quarantined_share)
+    require_distinct(folders, lambda task, shard, number: f"{tasks[task].shards[shard].path}, utterance {number + 1}")
+    shape = load_config(config.tokenizer)
+    assert shape.quantize_vocab_size is not None, "no task was made with a tokenizer that has no codebook"
+    counts_K = np.zeros(shape.quantize_vocab_size, dtype=np.int64)
     with make_artifact(config.output, kind=KIND, config=config, inputs=inputs) as draft:
-        documents = code_documents(tokenizer, config, counts_K)
-        draft.facts.update(write_documents(draft.folder, documents, vocabulary=vocabulary, name="codes"))
-        draft.facts.update(usage_facts(counts_K, frame_rate=tokenizer.frame_rate))
-    # A clock's figure is no fact of the artefact: making it again must give the same manifest.
-    log.info("%s: %d tokens per second", config.output, int(counts_K.sum()) / (time.perf_counter() - start))
+        parts = [read_documents(folder) for folder in folders if (folder / FOLDER_INDEX).exists()]
+        documents = _counting(chain.from_iterable(parts), counts_K)
+        vocabulary = Vocabulary.of_codes(shape.quantize_vocab_size, inputs[str(config.tokenizer)])
+        draft.facts |= write_documents(draft.folder, documents, vocabulary=vocabulary, name=NAME)
+        (draft.folder / QUARANTINE).write_bytes(b"".join(lists))
+        draft.facts |= {
+            **usage_facts(counts_K, frame_rate=shape.rates.token_rate),
+            "utterances": total["utterances"],
+            "quarantined": dict(sorted(Counter(record.reason for record in quarantined).items())),
+            "utterances_cut": total["cut"],
+            "utterances_of_several_channels": total["several_channels"],
+            "audio_shards": _sources(tasks, quarantined),
+        }
+    return draft.facts
 
 
-def code_documents(
-    tokenizer: SpeechTokenizer, config: TokenizeSpeechConfig, counts_K: np.ndarray
-) -> Iterator[TokenDocument]:
-    """The utterances of the audio shards as codes, in the shards' order; `counts_K` is added to."""
-    with tqdm(desc=f"encode {config.audio}", unit="s", unit_scale=True) as bar:
-        for records in windows(read_audio_shards(config.audio), WINDOW):
-            codes = tokenizer.encode(
-                [record.waveform for record in records],
-                names=[f"{config.audio}: utterance {record.key}" for record in records],
-            )
-            for record, tokens in zip(records, codes, strict=True):
-                counts_K += np.bincount(tokens, minlength=len(counts_K))
-                bar.update(len(record.waveform) / tokenizer.sample_rate)
-                yield TokenDocument(key=record.key, tokens=tokens, meta=record.meta)
+def _counting(documents: Iterable[TokenDocument], counts_K: np.ndarray) -> Iterator[TokenDocument]:
+    """The documents; their codes are added to `counts_K`."""
+    for some in windows(documents, COUNTED):
+        counts_K += np.bincount(np.concatenate([document.tokens for document in some]), minlength=len(counts_K))
+        yield from some
+
+
+def _sources(tasks: Sequence[AudioTask], quarantined: list[BadRecord]) -> list[dict[str, Any]]:
+    """The audio shards the codes are made from, with their checksums."""
+    bad = Counter(record.shard for record in quarantined)
+    return [
+        {
+            "name": shard.path.name,
+            "xxh3": shard.xxh3,
+            "utterances": shard.utterances,
+            "quarantined": bad[shard.path.name],
+        }
+        for task in tasks
+        for shard in task.shards
+    ]
 
 
 def usage_facts(counts_K: np.ndarray, *, frame_rate: float) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from megatron_speech.artifact import read_json, write_atomic
 from megatron_speech.audio.index import AudioIndex, joined_entries, scan_shard
 from megatron_speech.audio.io import SAMPLE_RATE
-from megatron_speech.audio.shards import shard_facts
+from megatron_speech.audio.shards import AudioShard, audio_shards
 from megatron_speech.config.speech_tokenizer import SpeechSourceConfig
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.model import TextSide
@@ -45,10 +45,10 @@ def open_sources(
 
 
 def _open(name: str, folder: Path, weight: float, text: TextSide, shape: WhisperVQConfig, kept: Path) -> Source:
-    shards = together(lambda: shard_facts(folder))
-    names = [shard["name"] for shard in shards]
+    shards = together(lambda: audio_shards(folder))
+    names = [shard.path.name for shard in shards]
     if not together(lambda: (kept / "text_ids.json").is_file()):
-        scans = divided(shards, lambda shard: _scan(folder, shard, text, shape))
+        scans = divided(shards, lambda shard: _scan(shard, text, shape))
         entries = joined_entries([part for part, _ in scans])
         ids = sorted({token for _, used in scans for token in used})
         together(lambda: _keep(kept, entries, ids))
@@ -58,15 +58,13 @@ def _open(name: str, folder: Path, weight: float, text: TextSide, shape: Whisper
     return Source(name=name, weight=weight, index=index, text_ids=read_json(kept / "text_ids.json"))
 
 
-def _scan(
-    folder: Path, shard: dict[str, object], text: TextSide, shape: WhisperVQConfig
-) -> tuple[np.ndarray, set[int]]:
+def _scan(shard: AudioShard, text: TextSide, shape: WhisperVQConfig) -> tuple[np.ndarray, set[int]]:
     """A shard's entries and the text ids that it uses; ValueError names what cannot be learnt from."""
-    scan = scan_shard(folder / str(shard["name"]), shard)
+    scan = scan_shard(shard)
     used: set[int] = set()
     room = shape.max_target_positions - len(text.prompt) - 1
     for key, words, samples in zip(scan.keys, scan.texts, scan.entries["samples"].tolist(), strict=True):
-        name = f"{folder}: utterance {key}"
+        name = f"{shard.path.parent}: utterance {key}"
         if samples > shape.max_samples:
             raise ValueError(
                 f"{name}: lasts {samples / SAMPLE_RATE:g} s, longer than the {shape.max_samples / SAMPLE_RATE:g} s "

@@ -14,7 +14,7 @@ import pytest
 
 from megatron_speech.audio.index import AudioIndex, joined_entries, scan_shard
 from megatron_speech.audio.io import encode_flac
-from megatron_speech.audio.shards import AudioRecord, _checksum, read_audio_shards, shard_facts
+from megatron_speech.audio.shards import AudioRecord, AudioShard, _checksum, audio_shards, read_audio_shards
 from tests.toys import write_audio
 from tests.unit.speech_tokenizer.toys import noise
 
@@ -28,9 +28,9 @@ def records(count: int) -> list[AudioRecord]:
 
 
 def index_of(folder: Path) -> AudioIndex:
-    facts = shard_facts(folder)
-    scans = [scan_shard(folder / shard["name"], shard) for shard in facts]
-    return AudioIndex(folder, [shard["name"] for shard in facts], joined_entries([scan.entries for scan in scans]))
+    shards = audio_shards(folder)
+    scans = [scan_shard(shard) for shard in shards]
+    return AudioIndex(folder, [shard.path.name for shard in shards], joined_entries([scan.entries for scan in scans]))
 
 
 def test_every_utterance_is_what_a_sequential_reader_gets(tmp_path: Path) -> None:
@@ -69,21 +69,21 @@ def test_damage_after_the_scan_is_named(tmp_path: Path) -> None:
     assert len(index.waveform(0)) == 1000
 
 
-def shard_with(path: Path, flac: bytes, meta: dict[str, Any]) -> dict[str, Any]:
+def shard_with(path: Path, flac: bytes, meta: dict[str, Any]) -> AudioShard:
     """A shard of one utterance, as someone else may have written it."""
     with tarfile.open(path, "w") as tar:
         for suffix, data in (("flac", flac), ("txt", b"words"), ("json", json.dumps(meta).encode())):
             member = tarfile.TarInfo(f"one.{suffix}")
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
-    return {"name": path.name, "utterances": 1, "bytes": path.stat().st_size, "xxh3": _checksum(path)}
+    return AudioShard(path=path, utterances=1, seconds=0.1, bytes=path.stat().st_size, xxh3=_checksum(path))
 
 
 @pytest.mark.parametrize("duration", [None, "long", 0, float("inf")])
 def test_an_utterance_without_its_duration_is_named(tmp_path: Path, duration: Any) -> None:
     shard = shard_with(tmp_path / "a.tar", encode_flac(noise(100, 0)), {"duration_s": duration})
     with pytest.raises(ValueError, match=r"a\.tar: utterance one: duration_s=.* in its json"):
-        scan_shard(tmp_path / "a.tar", shard)
+        scan_shard(shard)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_an_utterance_without_its_duration_is_named(tmp_path: Path, duration: An
     ],
 )
 def test_audio_that_cannot_be_used_is_named(tmp_path: Path, flac: bytes, message: str) -> None:
-    scan = scan_shard(tmp_path / "a.tar", shard_with(tmp_path / "a.tar", flac, {"duration_s": 0.1}))
+    scan = scan_shard(shard_with(tmp_path / "a.tar", flac, {"duration_s": 0.1}))
     index = AudioIndex(tmp_path, ["a.tar"], joined_entries([scan.entries]))
     with pytest.raises(ValueError, match=message):
         index.waveform(0)
@@ -105,6 +105,6 @@ def test_an_utterance_that_lacks_a_part_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     with tarfile.open(path, "w") as tar:
         tar.addfile(tarfile.TarInfo("one.flac"), io.BytesIO())
-    shard = {"name": "a.tar", "utterances": 1, "bytes": 0, "xxh3": _checksum(path)}
+    shard = AudioShard(path=path, utterances=1, seconds=0.0, bytes=0, xxh3=_checksum(path))
     with pytest.raises(ValueError, match="utterance one lacks json, txt"):
-        scan_shard(path, shard)
+        scan_shard(shard)

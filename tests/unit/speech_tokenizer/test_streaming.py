@@ -167,7 +167,9 @@ def test_frames_of_another_kind_cannot_stream() -> None:
         StreamingEncoder(tokenizer)
 
 
-@pytest.mark.parametrize(("seconds", "frame_rate", "frames"), [(2.0, 12.5, 100), (4.0, 25, 200), (0.56, 12.5, 28), (None, 12.5, None)])
+@pytest.mark.parametrize(
+    ("seconds", "frame_rate", "frames"), [(2.0, 12.5, 100), (4.0, 25, 200), (0.56, 12.5, 28), (None, 12.5, None)]
+)
 def test_training_writes_its_blocks_into_the_shape(
     seconds: float | None, frame_rate: float, frames: int | None
 ) -> None:

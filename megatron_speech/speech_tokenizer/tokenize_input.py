@@ -1,0 +1,108 @@
+"""What is encoded: audio shards cut into tasks, their utterances as datatrove documents, the unusable ones set aside.
+
+A corpus of millions of clips always holds some that are silent or broken. They are listed, counted and left out; more
+than a small share of them means that something is wrong with the corpus, and stops the work.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from datatrove.data import Document
+from datatrove.pipeline.base import PipelineStep
+
+from megatron_speech.audio.shards import AudioRecord, AudioShard, BadRecord
+
+QUARANTINE = "quarantine.jsonl"
+"""Utterances that were left out, one JSON object with shard, key, reason and message each."""
+LEAST_JUDGED = 1000
+"""Utterances a task has read before their quarantined share can stop it."""
+UTTERANCE = "_utterance"
+"""Metadata key under which a document carries its `Utterance` from the reader to the writer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioTask:
+    """Consecutive audio shards, encoded in one go."""
+
+    number: int
+    """Place of its utterances among all tasks'."""
+    shards: tuple[AudioShard, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Utterance:
+    """What an encoded document keeps of its record."""
+
+    record: AudioRecord
+    shard: int
+    """Of the task."""
+    number: int
+    """Utterances of the shard before it."""
+
+
+def audio_tasks(shards: Sequence[AudioShard], tasks: int | None) -> list[AudioTask]:
+    """`shards` in at most `tasks` parts of nearly equal number; None: each alone."""
+    count = min(tasks or len(shards), len(shards))
+    edges = [task * len(shards) // count for task in range(count + 1)]
+    return [
+        AudioTask(number=task, shards=tuple(shards[first:end])) for task, (first, end) in enumerate(pairwise(edges))
+    ]
+
+
+class AudioReader(PipelineStep):
+    """Yield the utterances of task number `rank`; those that cannot be encoded go to `quarantined`."""
+
+    type = "READER"
+    name = "audio shards"
+
+    def __init__(
+        self, tasks: Sequence[AudioTask], *, silence_peak_dbfs: float | None, max_quarantined_share: float
+    ) -> None:
+        super().__init__()
+        self.tasks = tasks
+        self.silence_peak_dbfs = silence_peak_dbfs
+        self.max_quarantined_share = max_quarantined_share
+        self.quarantined: list[BadRecord] = []
+        self.read = 0
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        self.quarantined.clear()
+        self.read = 0
+        loudest = 0.0 if self.silence_peak_dbfs is None else 10 ** (self.silence_peak_dbfs / 20)
+        for index, shard in enumerate(self.tasks[rank].shards):
+            before = self.read
+            for record in shard.read(on_bad=self._quarantine):
+                peak = float(max(record.waveform.max(), -record.waveform.min()))
+                if peak < loudest:
+                    message = f"{shard.path}:{record.key}: peak {peak:.2g} of full scale; silent"
+                    self._quarantine(BadRecord(shard=shard.path.name, key=record.key, reason="silent", message=message))
+                    continue
+                self.read += 1
+                utterance = Utterance(record=record, shard=index, number=self.read - before - 1)
+                yield Document(text=record.text, id=record.key, metadata={**record.meta, UTTERANCE: utterance})
+
+    def _quarantine(self, record: BadRecord) -> None:
+        self.read += 1
+        self.quarantined.append(record)
+        if self.read >= LEAST_JUDGED:
+            require_few(self.quarantined, self.read, self.max_quarantined_share)
+
+
+def require_few(quarantined: Sequence[BadRecord], utterances: int, share: float) -> None:
+    """ValueError where more than `share` of `utterances` (and more than one) are quarantined."""
+    if len(quarantined) > max(1, share * utterances):
+        reasons = Counter(record.reason for record in quarantined)
+        raise ValueError(
+            f"{len(quarantined)} of {utterances} utterances are unusable ({show(reasons)}), more than "
+            f"max_quarantined_share={share:g}; the first: {quarantined[0].message}; mend the audio or raise the share"
+        )
+
+
+def show(counts: Counter[str]) -> str:
+    """ "silent 3, not audio 1", or "none"."""
+    return ", ".join(f"{reason} {count}" for reason, count in counts.most_common()) or "none"

@@ -1,0 +1,193 @@
+"""The datatrove step that encodes speech: it takes the utterances of a task and writes their codes.
+
+    LocalPipelineExecutor([AudioReader(tasks, ...), ..., CodeWriter(reader, ...)], tasks=len(tasks))
+
+Any of datatrove's filters may stand between them: a document's text is the transcript, its metadata the utterance's.
+Windows of similar length are encoded together, out of at most `GATHER_SECONDS` of one shard: memory is bounded, and
+what shares a batch depends on the shard alone, not on the task it belongs to. Price: a whole clip in memory, however
+long, and a few short batches at every shard's end.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import torch
+from datatrove.data import Document
+from datatrove.pipeline.base import PipelineStep
+from tqdm import tqdm
+
+from megatron_speech.artifact import Draft
+from megatron_speech.audio.dali_features import DaliFeatures
+from megatron_speech.audio.features import Features, torch_features
+from megatron_speech.audio.io import SAMPLE_RATE
+from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
+from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.shards import write_documents
+from megatron_speech.data.text_ids import IdLog
+from megatron_speech.speech_tokenizer.tokenize_input import QUARANTINE, UTTERANCE, AudioReader, AudioTask, Utterance
+from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer.windows import Window, cut_windows
+from megatron_speech.tasks import make_task
+from megatron_speech.vocabulary import Vocabulary
+
+log = logging.getLogger(__name__)
+
+KIND = "speech_codes_task"
+NAME = "codes"
+"""Beginning of every shard's file name."""
+GATHER_SECONDS = 1800
+"""Speech sorted by length at a time: 115 MB."""
+
+
+class CodeWriter(PipelineStep):
+    """Encode the utterances of task `rank` and write them to ``<folder>/<rank>`` as shards of bare codes."""
+
+    type = "WRITER"
+    name = "code shards"
+
+    def __init__(self, reader: AudioReader, *, folder: Path, config: TokenizeSpeechConfig, tokenizer_id: str) -> None:
+        super().__init__()
+        self.reader = reader
+        self.folder = folder
+        self.config = config
+        self.tokenizer_id = tokenizer_id
+
+    def settings(self) -> dict[str, Any]:
+        """What a task's codes depend on, beside its `inputs`."""
+        names = ("cut", "overlap_seconds", "silence_peak_dbfs", "features", "device", "batch_seconds")
+        return {name: getattr(self.config, name) for name in names}
+
+    def inputs(self, number: int) -> dict[str, str]:
+        """Identities of the tokenizer and of a task's shards."""
+        shards = {str(shard.path): shard.xxh3 for shard in self.reader.tasks[number].shards}
+        return {str(self.config.tokenizer): self.tokenizer_id, **shards}
+
+    def output(self, number: int) -> Path:
+        """The artefact folder of a task."""
+        return self.folder / f"{number:05d}"
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
+        def write(draft: Draft) -> None:
+            draft.facts |= self._write(data, self.reader.tasks[rank], draft.folder)
+
+        make_task(self.output(rank), kind=KIND, config=self.settings(), inputs=self.inputs(rank), write=write)
+
+    def _write(self, documents: Iterable[Document], task: AudioTask, folder: Path) -> dict[str, Any]:
+        tokenizer = loaded_tokenizer(self.config.tokenizer, self.config.features, self.config.device, self.tokenizer_id)
+        counts: Counter[str] = Counter()
+        ids = IdLog()
+        begun = time.perf_counter()
+        name = f"encode {task.shards[0].path.parent.name}, task {task.number + 1} of {len(self.reader.tasks)}"
+        seconds = sum(shard.seconds for shard in task.shards)
+        with tqdm(total=round(seconds), desc=name, unit="s", unit_scale=True, disable=None) as bar:
+            encoded = self._encoded(documents, task, tokenizer, ids, counts, bar)
+            first = next(encoded, None)
+            if first is not None:  # else there is nothing to write, which only the whole corpus may not say
+                vocabulary = Vocabulary.of_codes(tokenizer.codebook_size, tokenizer.fingerprint)
+                write_documents(folder, chain([first], encoded), vocabulary=vocabulary, name=NAME)
+        ids.save(folder)
+        lines = [orjson.dumps(asdict(record)) + b"\n" for record in self.reader.quarantined]
+        (folder / QUARANTINE).write_bytes(b"".join(lines))
+        rate = counts["tokens"] / (time.perf_counter() - begun)
+        log.info("%s: %d tokens, %d per second, %d quarantined", name, counts["tokens"], rate, len(lines))
+        kinds = ("documents", "tokens", "samples", "cut", "several_channels")
+        return {"utterances": self.reader.read, **{kind: counts[kind] for kind in kinds}}
+
+    def _encoded(
+        self,
+        documents: Iterable[Document],
+        task: AudioTask,
+        tokenizer: SpeechTokenizer,
+        ids: IdLog,
+        counts: Counter[str],
+        bar: Any,
+    ) -> Iterator[TokenDocument]:
+        for gathered in gather(documents):
+            cuts = [self._cut(tokenizer, document) for document in gathered]
+            shard = task.shards[gathered[0].metadata[UTTERANCE].shard].path
+            for document, windows, tokens in zip(
+                gathered, cuts, encode_cut(tokenizer, gathered, cuts, self.config.batch_seconds, shard), strict=True
+            ):
+                utterance: Utterance = document.metadata.pop(UTTERANCE)
+                num_samples = len(utterance.record.waveform)
+                ids.add(document.id, file=utterance.shard, line=utterance.number)
+                counts.update(documents=1, tokens=len(tokens), samples=num_samples, cut=len(windows) > 1)
+                counts.update(several_channels=utterance.record.channels > 1)
+                bar.update(num_samples / SAMPLE_RATE)
+                own = {
+                    "duration_s": round(num_samples / SAMPLE_RATE, 4),
+                    "samples": num_samples,
+                    "audio_shard": shard.name,
+                }
+                yield TokenDocument(key=document.id, tokens=tokens, meta={**document.metadata, **own})
+
+    def _cut(self, tokenizer: SpeechTokenizer, document: Document) -> list[Window]:
+        shape = tokenizer.model.config
+        overlap = -(-self.config.overlap_seconds * tokenizer.frame_rate // 1) if self.config.cut == "overlap" else 0
+        return cut_windows(
+            len(document.metadata[UTTERANCE].record.waveform),
+            samples_per_token=shape.rates.samples_per_token,
+            max_tokens=shape.max_codes,
+            overlap_tokens=int(overlap),
+        )
+
+
+def gather(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Runs of documents of one shard, `GATHER_SECONDS` of speech together but for one longer clip."""
+    gathered: list[Document] = []
+    room = GATHER_SECONDS * SAMPLE_RATE
+    for document in documents:
+        utterance: Utterance = document.metadata[UTTERANCE]
+        size = len(utterance.record.waveform)
+        if gathered and (size > room or utterance.shard != gathered[0].metadata[UTTERANCE].shard):
+            yield gathered
+            gathered, room = [], GATHER_SECONDS * SAMPLE_RATE
+        gathered.append(document)
+        room -= size
+    if gathered:
+        yield gathered
+
+
+def encode_cut(
+    tokenizer: SpeechTokenizer,
+    documents: Sequence[Document],
+    cuts: Sequence[Sequence[Window]],
+    batch_seconds: float,
+    shard: Path,
+) -> Iterator[np.ndarray]:
+    """Codes int32 of each document, in their order, from its windows; all windows together are batched by length."""
+    waveforms = [
+        document.metadata[UTTERANCE].record.waveform[window.begin : window.end]
+        for document, windows in zip(documents, cuts, strict=True)
+        for window in windows
+    ]
+    names = [f"{shard}:{document.id}" for document, windows in zip(documents, cuts, strict=True) for _ in windows]
+    codes = iter(tokenizer.encode(waveforms, batch_seconds=batch_seconds, names=names))
+    for windows in cuts:
+        kept = [next(codes)[window.skip : window.skip + window.keep] for window in windows]
+        yield kept[0] if len(kept) == 1 else np.concatenate(kept)
+
+
+@lru_cache(maxsize=1)
+def loaded_tokenizer(folder: Path, features: str, device: str, fingerprint: str) -> SpeechTokenizer:
+    """The tokenizer of `folder`, once per process; ValueError if it is no longer the one of `fingerprint`."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device=cuda: torch finds no GPU here; use device=cpu, or a machine that has one")
+    compute: Features = torch_features
+    if features != "torch":
+        compute = DaliFeatures(device="gpu" if features == "dali_gpu" else "cpu")
+    tokenizer = SpeechTokenizer.load(folder, device=device, features=compute)
+    if tokenizer.fingerprint != fingerprint:
+        raise ValueError(f"{folder} was replaced while its codes were made; run the tool again")
+    return tokenizer
