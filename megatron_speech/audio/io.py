@@ -1,7 +1,7 @@
 """Read, write and resample audio: files of any kind in, mono float32 at one rate out.
 
 Decoding is libsndfile's (soundfile), resampling soxr's high-quality polyphase filter, applied once. What is not audio
-is refused by name here, so that no later stage meets a NaN, an empty clip or half of one. Of several channels the first
+is refused by name here, so that no later stage meets a NaN or an empty clip. Of several channels the first
 is taken (a mean would cancel opposite phases), and whoever reads says so. Price: whole files in memory.
 """
 
@@ -61,17 +61,15 @@ def decode_audio(data: bytes, *, name: str) -> tuple[np.ndarray, int]:
 
 
 def decode(data: bytes, *, name: str) -> Decoded:
-    """The first channel of an audio file's bytes; `AudioError` names what is not audio, cut short, empty or not finite.
+    """The first channel of an audio file's bytes; `AudioError` names what is not audio (a FLAC file cut
+    short is none), empty or not finite.
 
     Silent about channels: for readers of many files, who count.
     """
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            samples, promised, rate = file.read(dtype="float32", always_2d=True), file.frames, file.samplerate
+        samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{name}: not readable as audio ({error.error_string.strip()}); convert it to FLAC") from error
-    if len(samples) < promised:
-        raise AudioError(f"{name}: {len(samples)} of {promised} samples are there; it is cut short, make it again")
     return Decoded(checked_waveform(samples[:, 0], name=name), rate, samples.shape[1])
 
 

@@ -22,7 +22,7 @@ class TokenizeSpeechConfig:
     cut: Literal["overlap", "restart"] = "overlap"
     """Speech longer than the encoder takes (30 s): 'overlap' encodes windows with context on both sides, whose codes
     are dropped; 'restart' encodes each 30 s alone, as the released tokenizer does."""
-    overlap_seconds: float = 2.0
+    overlap_seconds: float = 1.0
     """Context on each side of a window, rounded up to whole codes; no meaning with cut=restart."""
     silence_peak_dbfs: float | None = -60.0
     """An utterance whose loudest sample lies below this level (decibels of full scale) is quarantined as silent; null
@@ -46,7 +46,7 @@ class TokenizeSpeechConfig:
         if not 0 <= self.max_quarantined_share <= 1:
             raise ValueError(f"max_quarantined_share={self.max_quarantined_share} must lie in 0 to 1; 0.01 is usual")
         if not 0 <= self.overlap_seconds < 15:
-            raise ValueError(f"overlap_seconds={self.overlap_seconds} must lie in 0 to 15, half a window; 2 is usual")
+            raise ValueError(f"overlap_seconds={self.overlap_seconds} must lie in 0 to 15, half a window; 1 is usual")
         if self.silence_peak_dbfs is not None and not self.silence_peak_dbfs <= 0:
             raise ValueError(f"silence_peak_dbfs={self.silence_peak_dbfs} must be at most 0, full scale; try -60")
         if not self.batch_seconds > 0:

@@ -1,12 +1,13 @@
 """Audio files: what comes back is what was meant, what is not audio is refused by name."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from megatron_speech.audio.io import decode_audio, encode_flac, read_audio, resample, write_audio
+from megatron_speech.audio.io import AudioError, decode_audio, encode_flac, read_audio, resample, write_audio
 
 
 def tone(seconds: float = 0.5, rate: int = 16000, hertz: float = 440.0) -> np.ndarray:
@@ -72,3 +73,13 @@ def test_written_files_are_read_back(tmp_path: Path) -> None:
         np.testing.assert_allclose(read_audio(tmp_path / name), tone(), atol=1 / 32767)
     with pytest.raises(ValueError, match=r"a\.mp3: audio is written as .wav or .flac; choose"):
         write_audio(tmp_path / "a.mp3", tone())
+
+
+@pytest.mark.parametrize("part", [0.0, 0.01, 0.5, 0.999])
+def test_a_flac_file_cut_short_is_refused(part: float) -> None:
+    data = encode_flac(tone(2.0) + 0.1 * np.random.default_rng(0).standard_normal(32000).astype(np.float32))
+    with pytest.raises(AudioError, match="clip: not readable as audio") as caught:
+        decode_audio(data[: int(part * len(data))], name="clip")
+    assert caught.value.reason == "not audio"
+    again = pickle.loads(pickle.dumps(caught.value))  # as it comes back from another process
+    assert (str(again), again.reason) == (str(caught.value), caught.value.reason)

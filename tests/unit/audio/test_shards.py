@@ -1,5 +1,6 @@
 """Audio shards: same records, same bytes; a short, damaged or wrongly sampled shard is an error."""
 
+import io
 import json
 import tarfile
 from collections.abc import Iterator
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 import webdataset
 
-from megatron_speech.audio.io import encode_flac
-from megatron_speech.audio.shards import AudioRecord, _checksum, read_audio_shards, write_audio_shards
+from megatron_speech.audio.io import AudioError, encode_flac
+from megatron_speech.audio.shards import AudioRecord, BadRecord, _checksum, read_audio_shards, write_audio_shards
 from tests.toys import write_audio
 
 
@@ -130,3 +131,23 @@ def test_an_unfinished_folder_cannot_be_read(tmp_path: Path) -> None:
     write_audio_shards(tmp_path, records(), name="part")
     with pytest.raises(FileNotFoundError, match=r"holds no manifest\.json"):
         list(read_audio_shards(tmp_path))
+
+
+def test_bad_records_are_handed_over_by_name_and_the_rest_is_read(tmp_path: Path) -> None:
+    folder = make(tmp_path / "audio", count=2)
+    path = folder / "part-000000.tar"
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for key, data in (("a", b"no audio"), ("b", encode_flac(np.ones(99, np.float32)))):
+            for suffix, content in (("flac", data), ("txt", b""), ("json", b"{}")):
+                member = tarfile.TarInfo(f"{key}.{suffix}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    rewrite_facts(folder, xxh3=_checksum(path), utterances=2)
+    bad: list[BadRecord] = []
+    assert [record.key for record in read_audio_shards(folder, on_bad=bad.append)] == ["b"]
+    assert [(record.shard, record.key, record.reason) for record in bad] == [("part-000000.tar", "a", "not audio")]
+    with pytest.raises(AudioError, match=r"part-000000.tar:a.flac: not readable as audio"):
+        list(read_audio_shards(folder))
+    rewrite_facts(folder, xxh3="0" * 32)
+    with pytest.raises(ValueError, match=r"part-000000\.tar: damaged"):
+        list(read_audio_shards(folder, on_bad=bad.append))
