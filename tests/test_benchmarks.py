@@ -14,6 +14,7 @@ BENCHMARKS = {
     "sample_build.py": ["--short"],
     "shard_read.py": ["--short"],
     "spans.py": [],
+    "speech_tokenize.py": ["--short"],
     "step_overhead.py": ["--short"],
     "stream_read.py": ["--short"],
     "tokenize_text.py": ["--short"],
