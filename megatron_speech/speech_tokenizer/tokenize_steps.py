@@ -11,6 +11,7 @@ long, and a few short batches at every shard's end.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -134,12 +135,12 @@ class CodeWriter(PipelineStep):
 
     def _cut(self, tokenizer: SpeechTokenizer, document: Document) -> list[Window]:
         shape = tokenizer.model.config
-        overlap = -(-self.config.overlap_seconds * tokenizer.frame_rate // 1) if self.config.cut == "overlap" else 0
+        overlap_s = self.config.overlap_seconds if self.config.cut == "overlap" else 0.0
         return cut_windows(
             len(document.metadata[UTTERANCE].record.waveform),
             samples_per_token=shape.rates.samples_per_token,
             max_tokens=shape.max_codes,
-            overlap_tokens=int(overlap),
+            overlap_tokens=math.ceil(overlap_s * tokenizer.frame_rate),
         )
 
 
