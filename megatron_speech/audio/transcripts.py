@@ -9,9 +9,22 @@ rates a little above those of papers that use the list.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
+from types import ModuleType
 
+import numpy as np
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class UtteranceEdits:
+    """Edits and reference lengths of every compared utterance, int [N] each."""
+
+    word_edits: np.ndarray
+    words: np.ndarray
+    character_edits: np.ndarray
+    characters: np.ndarray
 
 
 def normalize(text: str) -> str:
@@ -32,11 +45,36 @@ def error_rates(references: Sequence[str], hypotheses: Sequence[str]) -> dict[st
     Raises:
         ValueError: the lists differ in length, or no reference has a word.
     """
-    try:
-        import jiwer
-    except ImportError as error:
-        raise ValueError("word error rates need the package jiwer; pip install 'megatron-speech[eval]'") from error
+    jiwer = _jiwer()
+    truth, guess = _compared(references, hypotheses)
+    words = jiwer.process_words(truth, guess)
+    return {
+        "wer": words.wer,
+        "cer": jiwer.cer(truth, guess),
+        "substitutions": words.substitutions,
+        "deletions": words.deletions,
+        "insertions": words.insertions,
+        "words": words.hits + words.substitutions + words.deletions,
+        "utterances": len(truth),
+        "skipped": len(references) - len(truth),
+    }
 
+
+def utterance_edits(references: Sequence[str], hypotheses: Sequence[str]) -> UtteranceEdits:
+    """What `error_rates` sums up, utterance by utterance: the items of a bootstrap. Raises what it raises."""
+    truth, guess = _compared(references, hypotheses)
+    word_edits, words = _edits(truth, guess, characters=False)
+    character_edits, characters = _edits(truth, guess, characters=True)
+    return UtteranceEdits(word_edits=word_edits, words=words, character_edits=character_edits, characters=characters)
+
+
+def sequence_edits(references: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> np.ndarray:
+    """Least number of insertions, deletions and substitutions between integer sequences [T], pair by pair: int [N]."""
+    return _edits(*([" ".join(map(str, row)) for row in rows] for rows in (references, others)), characters=False)[0]
+
+
+def _compared(references: Sequence[str], hypotheses: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Both sides normalised, without the pairs whose reference is then empty."""
     if len(references) != len(hypotheses):
         raise ValueError(
             f"error_rates: {len(references)} references but {len(hypotheses)} hypotheses; give one for each"
@@ -50,18 +88,30 @@ def error_rates(references: Sequence[str], hypotheses: Sequence[str]) -> dict[st
         raise ValueError(
             f"error_rates: none of {len(pairs)} references has a word after normalisation; check the transcripts"
         )
-    truth, guess = [pair[0] for pair in kept], [pair[1] for pair in kept]
-    words = jiwer.process_words(truth, guess)
-    return {
-        "wer": words.wer,
-        "cer": jiwer.cer(truth, guess),
-        "substitutions": words.substitutions,
-        "deletions": words.deletions,
-        "insertions": words.insertions,
-        "words": words.hits + words.substitutions + words.deletions,
-        "utterances": len(kept),
-        "skipped": len(pairs) - len(kept),
-    }
+    return [pair[0] for pair in kept], [pair[1] for pair in kept]
+
+
+def _edits(truth: list[str], guess: list[str], *, characters: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Edits and length of every reference, int [N] each, in words or characters."""
+    jiwer = _jiwer()
+    compared = (jiwer.process_characters if characters else jiwer.process_words)(truth, guess)
+    edits = [
+        sum(
+            max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
+            for chunk in chunks
+            if chunk.type != "equal"
+        )
+        for chunks in compared.alignments
+    ]
+    return np.array(edits), np.array([len(reference) for reference in compared.references])
+
+
+def _jiwer() -> ModuleType:
+    try:
+        import jiwer
+    except ImportError as error:
+        raise ValueError("word error rates need the package jiwer; pip install 'megatron-speech[eval]'") from error
+    return jiwer
 
 
 @cache

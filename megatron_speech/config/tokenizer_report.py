@@ -1,30 +1,90 @@
-"""Settings of the speech tokenizer's report."""
+"""Settings of the speech tokenizer's report, and of the table over many tokenizers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
+class RobustnessConfig:
+    """What is done to the held-out speech, to see which codes change and which words are lost."""
+
+    gains_db: list[float] = field(default_factory=lambda: [-20.0, -10.0, 6.0])
+    """Gains in dB; what then lies outside [-1, 1] is clipped."""
+    snrs_db: list[float] = field(default_factory=lambda: [20.0, 10.0, 5.0])
+    """Signal to noise in dB, over the whole clip, for white noise and for babble (other clips of the same data)."""
+    babble_clips: int = 4
+    """Clips that talk at once; fewer where the data has no more others."""
+    rates: list[int] = field(default_factory=lambda: [8000, 48000])
+    """Sample rates to go to and come back from."""
+    max_utterances: int = 48
+    """Utterances of each folder, the first of those that the report reads."""
+    seed: int = 0
+    """Of the noise and of the choice of babble."""
+
+    def __post_init__(self) -> None:
+        for name in ("babble_clips", "max_utterances"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"robustness.{name}={getattr(self, name)} must be at least 1; use a positive number")
+        if any(rate < 1000 for rate in self.rates):
+            raise ValueError(f"robustness.rates={self.rates} must be at least 1000 Hz each; 8000 is a telephone's")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokenizerReportConfig:
-    """Word error rates with and without the bottleneck, and how the codebook is used."""
+    """Word error rates with and without the bottleneck, how the codebook is used, and what disturbs the codes."""
 
     tokenizer: Path
     """Folder of the speech tokenizer."""
-    whisper: Path
-    """Hugging Face folder of the Whisper model it started from: the bound without bottleneck."""
-    judge: Path
-    """Hugging Face folder of an independent Whisper model; left out with a word where absent."""
+    whisper: Path | None
+    """Hugging Face folder of the Whisper model it started from: the bound without bottleneck; null leaves it out."""
+    judge: Path | None
+    """Hugging Face folder of an independent Whisper model; left out with a word where absent, null without."""
     audio: dict[str, Path]
-    """Audio shards by name, all of which should be held out."""
+    """Audio shards by name, all of which should be held out; a folder without utterances is left out with a word."""
     output: Path
-    """Folder for the report's manifest and per-utterance transcripts."""
+    """Folder for report.md, its plots, the manifest and per-utterance transcripts."""
     max_utterances: int = 200
     """Utterances of each folder, the first of the shards."""
+    robustness: RobustnessConfig | None = field(default_factory=RobustnessConfig)
+    """Disturbances to try (about as much work again for each as reading the codes once); null for none."""
+    resamples: int = 2000
+    """Bootstrap resamples, over utterances, behind every 95 % interval."""
+    seed: int = 0
+    """Of the bootstrap."""
 
     def __post_init__(self) -> None:
         if not self.audio:
             raise ValueError("audio={} must name at least one folder of audio shards, as heldout: audio/heldout")
         if self.max_utterances < 1:
             raise ValueError(f"max_utterances={self.max_utterances} must be at least 1; use a positive number")
+        if self.resamples < 100:
+            raise ValueError(f"resamples={self.resamples} must be at least 100 for a 95 % interval; 2000 is usual")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerExperimentsConfig:
+    """Speech tokenizers that differ in a setting or two, side by side."""
+
+    rows: dict[str, str]
+    """What was tried, in the order of the table: name, and what tools/train_speech_tokenizer.py was told beyond the
+    common settings, as on its command line. Folders that are not named here follow, in the order of their names."""
+    folder: Path = Path("experiments")
+    """Holds <row>/tokenizer and <row>/report for every row; `report.md` and `wer.png` are written into it."""
+    baseline: str = "base"
+    """The row that the others are held against."""
+    audio: list[str] = field(default_factory=lambda: ["seen", "unseen", "human"])
+    """Data sets of the reports to show, the one that matters most first."""
+    reading: Path | None = None
+    """Markdown file whose text is put above the table: what a person reads in it."""
+    resamples: int = 2000
+    """Bootstrap resamples, over utterances, behind every 95 % interval."""
+
+    def __post_init__(self) -> None:
+        for name, words in self.rows.items():
+            if len(shlex.split(words)) % 2 or not all(key.startswith("--") for key in shlex.split(words)[::2]):
+                raise ValueError(f"rows.{name}={words!r} must be pairs of --key value, as on the command line; mend it")
+        if not self.audio:
+            raise ValueError("audio=[] must name at least one data set of the reports, as seen")

@@ -19,7 +19,7 @@ def plot_losses(
     path: Path, lines: Sequence[dict[str, Any]], *, resumed_at: Sequence[int], validation: Sequence[dict]
 ) -> None:
     """Loss per modality over steps: all sources together, and each source; dots are held-out data."""
-    figure, panels = _figure(2, width=10.5)
+    figure, panels = new_figure(2, width=10.5)
     for panel, modality in zip(panels, COLOURS, strict=True):
         colour = COLOURS[modality]
         sources = sorted({source for line in lines for source, by in line["losses"].items() if modality in by})
@@ -47,12 +47,12 @@ def plot_losses(
             title=f"{modality} targets", xlabel="step", ylabel="loss, nats per token" if panel is panels[0] else ""
         )
         panel.legend(frameon=False, fontsize=9, loc="best")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_codebook(path: Path, counts: Sequence[int]) -> None:
     """How often each code is used, most frequent first, beside an even share."""
-    figure, (panel,) = _figure(1)
+    figure, (panel,) = new_figure(1)
     ordered = np.sort(np.asarray(counts))[::-1]
     used = ordered[ordered > 0]
     panel.fill_between(np.arange(1, len(used) + 1), used, 0.5, color=SPEECH, alpha=0.25, linewidth=0)
@@ -75,36 +75,36 @@ def plot_codebook(path: Path, counts: Sequence[int]) -> None:
         ylabel="times used",
         title=f"{len(used):,} of {len(ordered):,} codes in use",
     )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_spans(path: Path, *, words: Sequence[int], spans: Sequence[int], poisson: Sequence[float]) -> None:
     """Lengths of the spans that became speech, beside the distribution they were drawn from."""
-    figure, (panel,) = _figure(1)
+    figure, (panel,) = new_figure(1)
     shares = np.asarray(spans) / max(1, sum(spans))
     panel.bar(words, shares, width=0.8, color=SPEECH, alpha=0.75, label=f"{sum(spans):,} spans drawn")
     panel.plot(words, poisson, "o-", color=INK, markersize=3.5, linewidth=1.2, label="Poisson(10), without 0")
     panel.set(xlabel="words in a span", ylabel="share of spans")
     panel.legend(frameon=False, fontsize=9)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_accuracy(path: Path, tasks: dict[str, tuple[dict[str, Any], dict[str, Any]]], *, chance: float) -> None:
     """Accuracy with intervals in the four modality pairs: {task: (before, after)}, each {pair: estimate}."""
-    figure, panels = _figure(len(tasks), width=5.25 * len(tasks), sharey=True)
+    figure, panels = new_figure(len(tasks), width=5.25 * len(tasks), sharey=True)
     for panel, (task, (before, after)) in zip(panels, tasks.items(), strict=True):
         _points(panel, before, PAIRS, shift=-0.12, colour=lambda pair: GREY)
         _points(panel, after, PAIRS, shift=0.12, colour=lambda pair: COLOURS[pair.split("->")[1]])
         _finish(panel, [pair.replace("->", "\n-> ") for pair in PAIRS], chance=chance, title=task)
     panels[0].set_ylabel("accuracy, 95 % interval")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_geo_qa(path: Path, before: dict[str, Any], after: dict[str, Any], *, chance: float) -> None:
     """Accuracy by form of the question and group of countries; colour is the modality of the question."""
     places = [(pair, group) for group in ("spoken", "written_only") for pair in ("text->text", "speech->text")]
     names = {"spoken": "capital heard\nin training", "written_only": "capital only\never written"}
-    figure, (panel,) = _figure(1, width=6.5)
+    figure, (panel,) = new_figure(1, width=6.5)
     for results, shift, solid in ((before, -0.12, False), (after, 0.12, True)):
         estimates = {f"{pair} {group}": results.get(pair, {}).get(group) for pair, group in places}
         estimates = {place: estimate for place, estimate in estimates.items() if estimate}
@@ -116,7 +116,7 @@ def plot_geo_qa(path: Path, before: dict[str, Any], after: dict[str, Any], *, ch
     labels = [f"{'written' if pair == 'text->text' else 'spoken'} question\n{names[group]}" for pair, group in places]
     _finish(panel, labels, chance=chance, title="GeoQA: which of four capitals?")
     panel.set_ylabel("accuracy, 95 % interval")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_precision(
@@ -127,7 +127,7 @@ def plot_precision(
     errors: dict[str, dict[str, dict[str, float]]],
 ) -> None:
     """Loss less the baseline's over steps, by modality; relative error of the gradients of text and speech rows."""
-    figure, panels = _figure(3, width=13)
+    figure, panels = new_figure(3, width=13)
     others = [name for name in differences if name != baseline]
     for panel, (modality, colour) in zip(panels, COLOURS.items(), strict=False):
         panel.axhline(0, color=INK, linewidth=1, label=baseline)
@@ -142,7 +142,7 @@ def plot_precision(
     panels[2].set(title="error of gradients", ylabel="share of float32's gradient", ylim=(0, None))
     panels[2].set_xticks(range(len(errors)), list(errors), fontsize=9)
     panels[2].legend(frameon=False, fontsize=9)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _points(
@@ -164,7 +164,8 @@ def _finish(panel: Any, labels: Sequence[str], *, chance: float, title: str) -> 
     panel.legend(frameon=False, fontsize=9, loc="lower left")
 
 
-def _figure(panels: int, *, width: float = 6.0, sharey: bool = False) -> tuple[Any, Any]:
+def new_figure(panels: int, *, width: float = 6.0, sharey: bool = False) -> tuple[Any, Any]:
+    """A figure of `panels` side by side in the report's manner; ValueError without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -180,7 +181,8 @@ def _figure(panels: int, *, width: float = 6.0, sharey: bool = False) -> tuple[A
     return figure, axes
 
 
-def _save(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path) -> None:
+    """The same figure gives the same bytes."""
     figure.savefig(path, dpi=150, metadata={"Software": None})
 
 

@@ -1,0 +1,177 @@
+"""The speech tokenizer's report: words, codes, disturbances, and the published figures beside them.
+
+Written from the facts alone, so that whatever stands in it can be read by a program too; only the speed comes from the
+clock, and is said to. Price: the words around the numbers are written for any outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from megatron_speech.artifact import write_atomic
+from megatron_speech.evaluation.report.facts import count, percent, prose, table
+from megatron_speech.evaluation.report.plots import plot_codebook
+from megatron_speech.evaluation.report.tokenizer_plots import plot_readers, plot_robustness
+
+LIBRISPEECH = "LibriSpeech clean / other"
+PUBLISHED = (
+    ("whisper-large-v3, without bottleneck", "50", "", LIBRISPEECH, "2.50 % / 4.53 %"),
+    ("GLM-4-Voice tokenizer", "50", "600", LIBRISPEECH, "1.85 % / 3.78 %"),
+    ("GLM-4-Voice tokenizer", "25", "300", LIBRISPEECH, "1.94 % / 4.16 %"),
+    ("GLM-4-Voice tokenizer", "12.5", "175", LIBRISPEECH, "2.10 % / 4.90 %"),
+    ("GLM-4-Voice tokenizer", "6.25", "100", LIBRISPEECH, "misprinted there"),
+)
+"""Table 1 of arXiv 2412.02612; its last row repeats the figures of resynthesis in place of these."""
+
+
+def write_tokenizer_report(folder: Path, facts: Mapping[str, Any], timings: Mapping[str, Any]) -> None:
+    """Write report.md and its figures into `folder`."""
+    lines = [
+        "# A speech tokenizer, measured",
+        "",
+        *opening(facts),
+        *words(folder, facts),
+        *voices(facts),
+        *codes(folder, facts, timings),
+        *disturbed(folder, facts),
+        *published(facts),
+    ]
+    write_atomic(folder / "report.md", "\n".join(lines).rstrip() + "\n")
+
+
+def opening(facts: Mapping[str, Any]) -> list[str]:
+    """What was measured, and on how much."""
+    amount = ", ".join(
+        f"{name} ({count(own['utterances'])} utterances, {own['speech_seconds'] / 60:.1f} min)"
+        for name, own in facts["usage_by_set"].items()
+    )
+    lines = prose(f"""One codebook of {count(facts["codebook_size"])} codes at {facts["frame_rate"]:g} per second. Data:
+    {amount}. Intervals are 95 % bootstrap intervals over utterances.""")
+    lines += [f"Left out: {name}, {why}." for name, why in facts["left_out"].items()]
+    if facts["judge"] is None:
+        lines += ["No independent judge heard the audio.", ""]
+    return lines
+
+
+def words(folder: Path, facts: Mapping[str, Any]) -> list[str]:
+    """Error rates of every reader of every data set."""
+    by_set = readings(facts, facts["error_rates"])
+    plot_readers(folder / "wer.png", by_set)
+    rows = [
+        [name, reader, bounded(rates, "wer"), bounded(rates, "cer"), count(rates["words"])]
+        for name, by_reader in by_set.items()
+        for reader, rates in by_reader.items()
+    ]
+    return [
+        "## Words",
+        "",
+        *prose("""Read from the codes by the tokenizer's own recogniser, from the audio by the Whisper model it started
+        from (without bottleneck), and by another one: a judge cannot read codes, so what it gets wrong is in the audio
+        or in its own ear, and bounds what to expect."""),
+        *table(["data", "reader", "word error rate", "character error rate", "words"], rows),
+        "![Word error rates by data set and reader](wer.png)",
+        "",
+    ]
+
+
+def voices(facts: Mapping[str, Any]) -> list[str]:
+    """Word error rates by voice, one column per reader."""
+    by_set = readings(facts, facts["error_rates_by_voice"])
+    readers = list(dict.fromkeys(reader for by_reader in by_set.values() for reader in by_reader))
+    rows = []
+    for name, by_reader in by_set.items():
+        for voice in next(iter(by_reader.values())):
+            rates = [bounded(by_reader[reader][voice], "wer") for reader in readers]
+            rows.append([name, voice, *rates, count(next(iter(by_reader.values()))[voice]["words"])])
+    return ["## Voices", "", *table(["data", "voice", *(f"{r}, WER" for r in readers), "words"], rows)]
+
+
+def codes(folder: Path, facts: Mapping[str, Any], timings: Mapping[str, Any]) -> list[str]:
+    """Use of the codebook, rates, speed."""
+    plot_codebook(folder / "usage.png", facts["code_counts"])
+    total = sum(facts["code_counts"])
+    rows = [
+        [
+            name,
+            count(own["codes"]),
+            f"{own['codes_per_speech_second']:.2f}",
+            count(own["codes_used"]),
+            f"{own['perplexity']:.1f}",
+            f"{timings[name]['speech_seconds_per_cpu_second']:.1f}",
+        ]
+        for name, own in facts["usage_by_set"].items()
+    ]
+    return [
+        "## Codes",
+        "",
+        *prose(f"""{count(facts["codes_used"])} of {count(facts["codebook_size"])} codes were seen in
+        {count(total)}, {count(facts["codes_unseen"])} were not: dead, or rare in so little speech. Perplexity
+        {facts["perplexity"]:.1f} (codes of even use that would carry as much). Bits per second:
+        {facts["bits_per_second"]:.0f} at most (log2 of the codebook's size), {facts["entropy_bits_per_second"]:.0f} by
+        the entropy of single codes, which a small sample makes too low. The last started code of a clip counts whole,
+        hence more codes per second than {facts["frame_rate"]:g}. Speed is the clock's, on this machine under its load:
+        seconds of speech encoded per second of CPU time, all threads together."""),
+        *table(["data", "codes", "per second", "different codes", "perplexity", "encoding speed"], rows),
+        "![How often each code is used](usage.png)",
+        "",
+    ]
+
+
+def disturbed(folder: Path, facts: Mapping[str, Any]) -> list[str]:
+    """Words lost and codes changed under every disturbance, by data set."""
+    if not facts["robustness"]:
+        return []
+    lines = [
+        "## Robustness",
+        "",
+        *prose("""The same clips, disturbed. Codes changed: share of positions that hold another code than before.
+        Edits: insertions, deletions and substitutions needed, per code; what shifts in time counts less here. Noise:
+        decibels below the speech over the whole clip; babble is other clips of the same data. Gains clip at full
+        scale."""),
+    ]
+    for name, rows in facts["robustness"].items():
+        plot_robustness(folder / f"robustness-{name}.png", rows)
+        cells = [[row["name"], *(bounded(row, key) for key in ("wer", "codes_changed", "code_edits"))] for row in rows]
+        lines += [
+            f"### {name}, {count(rows[0]['utterances'])} utterances",
+            "",
+            *table(["disturbance", "word error rate from codes", "codes changed", "edits per code"], cells),
+            f"![Words lost and codes changed](robustness-{name}.png)",
+            "",
+        ]
+    return lines
+
+
+def published(facts: Mapping[str, Any]) -> list[str]:
+    """Table 1 of the published report, and this tokenizer below it."""
+    rate, bits = f"{facts['frame_rate']:g}", f"{facts['bits_per_second']:.0f}"
+    ours = [
+        ["**this tokenizer**", rate, bits, name, bounded(by_reader["from codes"], "wer")]
+        for name, by_reader in readings(facts, facts["error_rates"]).items()
+    ]
+    return [
+        "## Beside the published figures",
+        "",
+        *prose("""Upper rows: published figures (arXiv 2412.02612, table 1) of tokenizers that started from Whisper
+        large v3 and learnt from more than 700,000 hours. Last rows: this tokenizer. **Other test sets, other voices,
+        another size on each side**: the figures are not comparable, and nothing follows from their difference."""),
+        *table(
+            ["tokenizer", "codes/s", "bits/s", "test set", "word error rate"],
+            [*(list(row) for row in PUBLISHED), *ours],
+        ),
+    ]
+
+
+def readings(facts: Mapping[str, Any], by_name: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """{"heldout, from codes": x} as {"heldout": {"from codes": x}}."""
+    return {
+        name: {key.removeprefix(f"{name}, "): value for key, value in by_name.items() if key.startswith(f"{name}, ")}
+        for name in facts["usage_by_set"]
+    }
+
+
+def bounded(values: Mapping[str, float], key: str) -> str:
+    """A share with its interval: "12.3 % (10.1-14.6)"."""
+    return f"{percent(values[key])} ({100 * values[f'{key}_low']:.1f}-{100 * values[f'{key}_high']:.1f})"

@@ -1,0 +1,72 @@
+"""Figures on speech tokenizers. Orange is what is read from codes, blue and grey what is read from the audio itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from megatron_speech.evaluation.report.plots import DASHES, GREY, INK, SPEECH, TEXT, new_figure, save_figure
+
+KINDS = ("gain", "white noise", "babble", "resampling")
+
+
+def plot_readers(path: Path, rates: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+    """Word error rates as bars with intervals: {data set: {reader: {wer, wer_low, wer_high}}}."""
+    figure, (panel,) = new_figure(1, width=3 + 1.6 * len(rates))
+    readers = list(dict.fromkeys(reader for by_reader in rates.values() for reader in by_reader))
+    for place, (reader, colour) in enumerate(zip(readers, (SPEECH, TEXT, GREY), strict=False)):
+        width = 0.8 / len(readers)
+        for index, by_reader in enumerate(rates.values()):
+            if (values := by_reader.get(reader)) is not None:
+                x = index - 0.4 + (place + 0.5) * width
+                panel.bar(x, values["wer"], width=0.9 * width, color=colour, label=reader if index == 0 else None)
+                panel.plot([x, x], [values["wer_low"], values["wer_high"]], color=INK, linewidth=1.5)
+    panel.set(ylabel="word error rate, 95 % interval", ylim=(0, None))
+    panel.set_xticks(range(len(rates)), list(rates), fontsize=9)
+    panel.legend(frameon=False, fontsize=9)
+    save_figure(figure, path)
+
+
+def plot_robustness(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Words lost and codes changed over the level of every kind of disturbance, the untouched clips to the left."""
+    kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
+    figure, panels = new_figure(len(kinds), width=1.5 + 2.9 * len(kinds), sharey=True)
+    untouched = next(row for row in rows if row["kind"] == "none")
+    for panel, kind in zip(panels, kinds, strict=True):
+        shown = [untouched, *(row for row in rows if row["kind"] == kind)]
+        for key, colour, label in (("wer", SPEECH, "words read wrong"), ("codes_changed", TEXT, "codes changed")):
+            places = range(len(shown))
+            panel.plot(places, [row[key] for row in shown], "o-", color=colour, markersize=4, label=label)
+            low, high = ([row[f"{key}_{bound}"] for row in shown] for bound in ("low", "high"))
+            panel.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
+        unit = "kHz" if kind == "resampling" else "dB"
+        levels = [row["level"] / (1000 if kind == "resampling" else 1) for row in shown[1:]]
+        panel.set_xticks(
+            range(len(shown)), ["none", *(f"{level:+g}" if kind == "gain" else f"{level:g}" for level in levels)]
+        )
+        panel.set(title=kind, xlabel=unit, ylim=(0, None))
+    panels[0].set_ylabel("share, 95 % interval")
+    panels[0].legend(frameon=False, fontsize=9)
+    save_figure(figure, path)
+
+
+def plot_experiments(
+    path: Path, names: Sequence[str], rates: Mapping[str, Sequence[Any]], bounds: Mapping[str, float]
+) -> None:
+    """Word error rates of every row from codes, one mark per data set; dashes: without bottleneck, where known."""
+    figure, (panel,) = new_figure(1, width=3 + 0.6 * len(names))
+    for shift, (audio, estimates), colour, dash in zip(
+        (-0.15, 0.0, 0.15, 0.3), rates.items(), (SPEECH, TEXT, GREY, INK), DASHES, strict=False
+    ):
+        for place, estimate in enumerate(estimates):
+            if estimate is not None:
+                panel.plot([place + shift] * 2, [estimate.low, estimate.high], color=colour, linewidth=2)
+                panel.plot(place + shift, estimate.value, "o", color=colour, markersize=5)
+        panel.plot([], [], "o-", color=colour, label=f"{audio}, from codes")
+        if audio in bounds:
+            panel.axhline(bounds[audio], color=colour, linewidth=1, linestyle=dash if dash != "-" else (0, (5, 3)))
+    panel.set(ylabel="word error rate, 95 % interval", ylim=(0, None), xlim=(-0.5, len(names) - 0.5))
+    panel.set_xticks(range(len(names)), list(names), rotation=40, ha="right", fontsize=9)
+    panel.legend(frameon=False, fontsize=9)
+    save_figure(figure, path)

@@ -1,0 +1,213 @@
+"""What words lose on the way through the codes: error rates with and without the bottleneck, usage, robustness.
+
+Three readers hear the same held-out utterances: the Whisper model the tokenizer came from (the bound), the tokenizer's
+own recogniser, which sees codes only, and an independent Whisper model, which shows how much of the error is already in
+the audio. Rates are given for all and by voice, with intervals over utterances; every transcript is kept. Price: a
+small sample has a wide interval, and readers of one data set share its mistakes, so intervals that overlap may still
+hide a difference.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.audio.io import SAMPLE_RATE
+from megatron_speech.audio.shards import AudioRecord, read_audio_shards
+from megatron_speech.audio.transcripts import error_rates, utterance_edits
+from megatron_speech.config.tokenizer_report import TokenizerReportConfig
+from megatron_speech.evaluation.report.tokenizer import write_tokenizer_report
+from megatron_speech.evaluation.robustness import robustness, with_interval
+from megatron_speech.evaluation.statistics import Bootstrap
+from megatron_speech.speech_tokenizer.batching import windows
+from megatron_speech.speech_tokenizer.tokenize import usage_facts
+from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
+
+log = logging.getLogger(__name__)
+
+KIND = "speech_tokenizer_report"
+WINDOW = 64
+"""Utterances given to a reader at a time."""
+FROM_CODES = "from codes"
+WITHOUT_BOTTLENECK = "without bottleneck"
+
+Reader = Callable[[list[AudioRecord]], list[str]]
+
+
+def run_report(config: TokenizerReportConfig) -> None:
+    """Make the report of `config`, or say that it is made."""
+    judge = config.judge if config.judge and (config.judge / "model.safetensors").is_file() else None
+    weights = [folder / "model.safetensors" for folder in (config.whisper, judge) if folder is not None]
+    inputs = [config.tokenizer, *config.audio.values(), *weights]
+    if is_made(config.output, kind=KIND, config=config, inputs=inputs):
+        log.info("%s: already done", config.output)
+        return
+    if config.judge is not None and judge is None:
+        log.warning("%s is not there: the report goes without an independent judge", config.judge)
+    tokenizer = SpeechTokenizer.load(config.tokenizer)
+    readers: dict[str, Reader] = {}
+    if config.whisper is not None:
+        readers[WITHOUT_BOTTLENECK] = of_whisper(config.whisper)
+    if judge is not None:
+        readers[f"judge {judge.name}"] = of_whisper(judge)
+    with make_artifact(config.output, kind=KIND, config=config, inputs=inputs) as draft:
+        sets, left_out = read_sets(config)
+        facts, timings = measure(config, tokenizer, readers, sets, draft.folder)
+        draft.facts.update({"judge": judge and judge.name, "left_out": left_out, **facts})
+        # A clock's figure is no fact of the artefact: making it again must give the same manifest.
+        (draft.folder / "timings.json").write_text(json.dumps({"encode": timings}, indent=1) + "\n")
+        write_tokenizer_report(draft.folder, draft.facts, timings)
+    log.info("%s: written", config.output / "report.md")
+
+
+def measure(
+    config: TokenizerReportConfig,
+    tokenizer: SpeechTokenizer,
+    readers: dict[str, Reader],
+    sets: dict[str, list[AudioRecord]],
+    folder: Path,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Facts of all data sets, and what encoding them cost; writes their transcripts into `folder`."""
+    bootstrap = Bootstrap(seed=config.seed, resamples=config.resamples)
+    counts_K = np.zeros(tokenizer.codebook_size, dtype=np.int64)
+    facts: dict[str, Any] = {"error_rates": {}, "error_rates_by_voice": {}, "usage_by_set": {}, "robustness": {}}
+    timings = {}
+    for name, records in sets.items():
+        codes, timings[name] = encode(tokenizer, name, records)
+        own_K = np.bincount(np.concatenate(codes), minlength=len(counts_K))
+        counts_K += own_K
+        facts["usage_by_set"][name] = usage(own_K, records, tokenizer)
+        heard = {FROM_CODES: tokenizer.recognize(codes)}
+        heard |= {reader: read(records, name, reader, function) for reader, function in readers.items()}
+        for reader, texts in heard.items():
+            facts["error_rates"][f"{name}, {reader}"] = rates(records, texts, bootstrap)
+            facts["error_rates_by_voice"][f"{name}, {reader}"] = rates_by_voice(records, texts, bootstrap)
+        write_transcripts(folder / f"{name}.jsonl", records, heard)
+        if config.robustness is not None:
+            facts["robustness"][name] = robustness(tokenizer, records, config.robustness, bootstrap)
+    facts |= usage_facts(counts_K, frame_rate=tokenizer.frame_rate)
+    return facts | bits_per_second(counts_K, tokenizer.frame_rate), timings
+
+
+def read_sets(config: TokenizerReportConfig) -> tuple[dict[str, list[AudioRecord]], dict[str, str]]:
+    """The first utterances of every data set, and why sets were left out; ValueError where nothing is left."""
+    sets, left_out = {}, {}
+    for name, folder in config.audio.items():
+        records = list(islice(read_audio_shards(folder), config.max_utterances))
+        if records:
+            sets[name] = records
+        else:
+            left_out[name] = "no utterance"
+            log.warning("%s holds no utterance: the report goes without %s", folder, name)
+    if not sets:
+        raise ValueError(
+            f"audio={', '.join(map(str, config.audio.values()))}: no utterance at all; name held-out speech"
+        )
+    return sets, left_out
+
+
+def of_whisper(folder: Path) -> Reader:
+    """What a Whisper model hears in the audio itself."""
+    recognizer = WhisperRecognizer.load(folder)
+    return lambda records: recognizer.transcribe([record.waveform for record in records], names=names_of(records))
+
+
+def names_of(records: list[AudioRecord]) -> list[str]:
+    """What errors call them."""
+    return [f"utterance {record.key}" for record in records]
+
+
+def encode(
+    tokenizer: SpeechTokenizer, name: str, records: list[AudioRecord]
+) -> tuple[list[np.ndarray], dict[str, float]]:
+    """Codes of all records, and what it cost: seconds of speech and of CPU time, all threads together."""
+    codes: list[np.ndarray] = []
+    start = time.process_time()
+    for part in windows(tqdm(records, desc=f"{name}, encode", unit="clip"), WINDOW):
+        codes += tokenizer.encode([record.waveform for record in part], names=names_of(part))
+    spent = time.process_time() - start
+    seconds = seconds_of(records)
+    timing = {"speech_seconds": seconds, "cpu_seconds": round(spent, 2)}
+    timing["speech_seconds_per_cpu_second"] = round(seconds / max(spent, 1e-9), 2)
+    log.info("%s: %g seconds of speech encoded per CPU-second", name, timing["speech_seconds_per_cpu_second"])
+    return codes, timing
+
+
+def seconds_of(records: list[AudioRecord]) -> float:
+    """Their duration together."""
+    return round(sum(len(record.waveform) for record in records) / SAMPLE_RATE, 2)
+
+
+def usage(counts_K: np.ndarray, records: list[AudioRecord], tokenizer: SpeechTokenizer) -> dict[str, Any]:
+    """How one data set uses the codebook; the counts themselves are kept for all sets together."""
+    facts = usage_facts(counts_K, frame_rate=tokenizer.frame_rate)
+    codes = int(counts_K.sum())
+    return {
+        "utterances": len(records),
+        "speech_seconds": seconds_of(records),
+        "codes": codes,
+        "codes_per_speech_second": round(codes / seconds_of(records), 3),
+        "codes_used": facts["codes_used"],
+        "perplexity": facts["perplexity"],
+    }
+
+
+def bits_per_second(counts_K: np.ndarray, frame_rate: float) -> dict[str, float | int]:
+    """What the codes could carry at most, and by the entropy of how often each was used; codes never seen."""
+    shares = counts_K[counts_K > 0] / counts_K.sum()
+    return {
+        "codes_unseen": int((counts_K == 0).sum()),
+        "bits_per_second": round(frame_rate * float(np.log2(len(counts_K))), 2),
+        "entropy_bits_per_second": round(frame_rate * float(-(shares * np.log2(shares)).sum()), 2),
+    }
+
+
+def read(records: list[AudioRecord], name: str, reader: str, function: Reader) -> list[str]:
+    """Texts of `records` by one reader, with a progress bar."""
+    texts: list[str] = []
+    with tqdm(total=len(records), desc=f"{name}, {reader}", unit="clip") as bar:
+        for part in windows(records, WINDOW):
+            texts += function(part)
+            bar.update(len(part))
+    return texts
+
+
+def rates(records: list[AudioRecord], texts: list[str], bootstrap: Bootstrap) -> dict[str, float]:
+    """`error_rates` of what was heard, with the bounds of 95 % intervals over utterances."""
+    said = [record.text for record in records]
+    edits = utterance_edits(said, texts)
+    return {
+        **with_interval("wer", bootstrap.ratio(edits.word_edits, edits.words)),
+        **with_interval("cer", bootstrap.ratio(edits.character_edits, edits.characters)),
+        **error_rates(said, texts),
+    }
+
+
+def rates_by_voice(records: list[AudioRecord], texts: list[str], bootstrap: Bootstrap) -> dict[str, dict[str, float]]:
+    """`rates` of each voice in the metadata."""
+    by_voice: dict[str, list[int]] = {}
+    for index, record in enumerate(records):
+        by_voice.setdefault(str(record.meta.get("voice", "unknown")), []).append(index)
+    return {
+        voice: rates([records[i] for i in own], [texts[i] for i in own], bootstrap)
+        for voice, own in sorted(by_voice.items())
+    }
+
+
+def write_transcripts(path: Path, records: list[AudioRecord], heard: dict[str, list[str]]) -> None:
+    """One line per utterance: key, voice, what was said, what each reader heard."""
+    with path.open("w") as file:
+        for index, record in enumerate(records):
+            line = {"key": record.key, "voice": record.meta.get("voice"), "said": record.text}
+            line |= {reader: texts[index] for reader, texts in heard.items()}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
