@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from megatron_speech.audio.io import SAMPLE_RATE, resample
 from megatron_speech.audio.shards import AudioRecord
-from megatron_speech.audio.transcripts import error_rates, sequence_edits, utterance_edits
+from megatron_speech.audio.transcripts import sequence_edits, utterance_edits
 from megatron_speech.config.tokenizer_report import RobustnessConfig
 from megatron_speech.evaluation.statistics import Bootstrap, Estimate
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
@@ -42,10 +42,15 @@ class Disturbance:
 
 
 def disturbances(records: Sequence[AudioRecord], config: RobustnessConfig) -> list[Disturbance]:
-    """What `config` asks for; ValueError where babble has no other clip to take."""
+    """What `config` asks for; ValueError where noise is asked for and a clip is silent or has no others for babble."""
     if config.snrs_db and len(records) < 2:
         raise ValueError(
-            f"babble is made of other clips, but there is only {records[0].key}; add utterances, or set "
+            f"babble is made of other clips, but there is only {records[0].key}; add utterances, raise "
+            "robustness.max_utterances, or set robustness.snrs_db=[]"
+        )
+    if config.snrs_db and (silent := [record.key for record in records if not record.waveform.any()]):
+        raise ValueError(
+            f"utterance {silent[0]} is silent: no noise lies so many decibels below it; leave it out, or set "
             "robustness.snrs_db=[]"
         )
 
@@ -87,7 +92,7 @@ def mix(waveform_N: np.ndarray, noise_N: np.ndarray, *, snr_db: float, name: str
     """The clip with noise `snr_db` below it in mean power; not clipped. ValueError names a clip that is silent."""
     speech_power, noise_power = (float(np.mean(np.square(x, dtype=np.float64))) for x in (waveform_N, noise_N))
     if not speech_power or not noise_power:
-        raise ValueError(f"{name}: it, or the noise for it, is silent: no signal to noise ratio exists; leave it out")
+        raise ValueError(f"{name}: it, or the babble for it, is silent; leave it out, or raise robustness.babble_clips")
     scale = np.sqrt(speech_power / noise_power / 10 ** (snr_db / 10))
     return waveform_N + noise_N * np.float32(scale)
 
@@ -117,42 +122,36 @@ def robustness(
 ) -> list[dict[str, Any]]:
     """The untouched clips and every disturbance: words read wrong from the codes, and codes that changed.
 
-    Shares are of the untouched clip's codes; `low` and `high` bound 95 % intervals over utterances.
+    Shares are of the untouched clips' codes; `wer_change` is taken utterance by utterance; `_low` and `_high` bound
+    95 % intervals over utterances.
     """
-    records = records[: config.max_utterances]
-    asked = disturbances(records, config)
+    asked = disturbances(records := records[: config.max_utterances], config)
     untouched = tokenizer.encode([record.waveform for record in records], names=_names(records))
+    said = [record.text for record in records]
+    read_before = utterance_edits(said, tokenizer.recognize(untouched)).word_edits
+    lengths = [len(codes) for codes in untouched]
+
+    def compare(codes: list[np.ndarray]) -> dict[str, Any]:
+        assert lengths == [len(row) for row in codes], "a disturbance keeps a clip's length"
+        edits = utterance_edits(said, tokenizer.recognize(codes))
+        changed = [(before != after).sum() for before, after in zip(untouched, codes, strict=True)]
+        return {
+            **with_interval("wer", bootstrap.ratio(edits.word_edits, edits.words)),
+            **with_interval("wer_change", bootstrap.ratio(edits.word_edits - read_before, edits.words)),
+            **with_interval("codes_changed", bootstrap.ratio(changed, lengths)),
+            **with_interval("code_edits", bootstrap.ratio(sequence_edits(untouched, codes), lengths)),
+            "utterances": len(records),
+            "words": int(edits.words.sum()),
+        }
+
     first: dict[str, Any] = {"name": "untouched", "kind": "none", "level": None}
-    rows = [first | _compare(tokenizer, records, untouched, untouched, bootstrap)]
+    rows = [first | compare(untouched)]
     for disturbance in tqdm(asked, desc="robustness", unit="disturbance"):
         clips = [disturbance.apply(index) for index in range(len(records))]
         codes = tokenizer.encode(clips, names=_names(records))
         row = {"name": disturbance.name, "kind": disturbance.kind, "level": disturbance.level}
-        rows.append(row | _compare(tokenizer, records, untouched, codes, bootstrap))
+        rows.append(row | compare(codes))
     return rows
-
-
-def _compare(
-    tokenizer: SpeechTokenizer,
-    records: Sequence[AudioRecord],
-    before: list[np.ndarray],
-    after: list[np.ndarray],
-    bootstrap: Bootstrap,
-) -> dict[str, Any]:
-    lengths = [len(codes) for codes in before]
-    assert lengths == [len(codes) for codes in after], "a disturbance keeps a clip's length"
-    texts, heard = [record.text for record in records], tokenizer.recognize(after)
-    edits = utterance_edits(texts, heard)
-    return {
-        **with_interval("wer", bootstrap.ratio(edits.word_edits, edits.words)),
-        **with_interval(
-            "codes_changed",
-            bootstrap.ratio([(a != b).sum() for a, b in zip(before, after, strict=True)], lengths),
-        ),
-        **with_interval("code_edits", bootstrap.ratio(sequence_edits(before, after), lengths)),
-        "utterances": len(records),
-        "words": error_rates(texts, heard)["words"],
-    }
 
 
 def with_interval(name: str, estimate: Estimate) -> dict[str, float]:

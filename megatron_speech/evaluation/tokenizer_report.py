@@ -20,15 +20,17 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.artifact import MANIFEST, is_made, make_artifact
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards
 from megatron_speech.audio.transcripts import error_rates, utterance_edits
 from megatron_speech.config.tokenizer_report import TokenizerReportConfig
+from megatron_speech.evaluation.report.facts import FROM_CODES, WITHOUT_BOTTLENECK
 from megatron_speech.evaluation.report.tokenizer import write_tokenizer_report
-from megatron_speech.evaluation.robustness import robustness, with_interval
+from megatron_speech.evaluation.robustness import disturbances, robustness, with_interval
 from megatron_speech.evaluation.statistics import Bootstrap
 from megatron_speech.speech_tokenizer.batching import windows
+from megatron_speech.speech_tokenizer.model import WEIGHTS
 from megatron_speech.speech_tokenizer.tokenize import usage_facts
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
@@ -38,17 +40,18 @@ log = logging.getLogger(__name__)
 KIND = "speech_tokenizer_report"
 WINDOW = 64
 """Utterances given to a reader at a time."""
-FROM_CODES = "from codes"
-WITHOUT_BOTTLENECK = "without bottleneck"
 
 Reader = Callable[[list[AudioRecord]], list[str]]
 
 
 def run_report(config: TokenizerReportConfig) -> None:
     """Make the report of `config`, or say that it is made."""
-    judge = config.judge if config.judge and (config.judge / "model.safetensors").is_file() else None
-    weights = [folder / "model.safetensors" for folder in (config.whisper, judge) if folder is not None]
-    inputs = [config.tokenizer, *config.audio.values(), *weights]
+    judge = config.judge if config.judge and (config.judge / WEIGHTS).is_file() else None
+    weights = [folder / WEIGHTS for folder in (config.whisper, judge) if folder is not None]
+    # A released tokenizer has no manifest: its files say what it is.
+    made_here = (config.tokenizer / MANIFEST).is_file()
+    files = [config.tokenizer] if made_here else [config.tokenizer / name for name in (WEIGHTS, "config.json")]
+    inputs = [*files, *config.audio.values(), *weights]
     if is_made(config.output, kind=KIND, config=config, inputs=inputs):
         log.info("%s: already done", config.output)
         return
@@ -106,6 +109,8 @@ def read_sets(config: TokenizerReportConfig) -> tuple[dict[str, list[AudioRecord
         records = list(islice(read_audio_shards(folder), config.max_utterances))
         if records:
             sets[name] = records
+            if config.robustness is not None:  # what cannot be disturbed is said before anything is read
+                disturbances(records[: config.robustness.max_utterances], config.robustness)
         else:
             left_out[name] = "no utterance"
             log.warning("%s holds no utterance: the report goes without %s", folder, name)
@@ -133,8 +138,10 @@ def encode(
     """Codes of all records, and what it cost: seconds of speech and of CPU time, all threads together."""
     codes: list[np.ndarray] = []
     start = time.process_time()
-    for part in windows(tqdm(records, desc=f"{name}, encode", unit="clip"), WINDOW):
-        codes += tokenizer.encode([record.waveform for record in part], names=names_of(part))
+    with tqdm(total=len(records), desc=f"{name}, encode", unit="clip") as bar:
+        for part in windows(records, WINDOW):
+            codes += tokenizer.encode([record.waveform for record in part], names=names_of(part))
+            bar.update(len(part))
     spent = time.process_time() - start
     seconds = seconds_of(records)
     timing = {"speech_seconds": seconds, "cpu_seconds": round(spent, 2)}

@@ -15,7 +15,9 @@ from typing import Any
 from megatron_speech.artifact import MANIFEST, read_manifest
 
 NOT_REPORTED = "not reported"
-WER_FROM_CODES = "error_rates.heldout, from codes.wer"
+FROM_CODES, WITHOUT_BOTTLENECK = "from codes", "without bottleneck"
+"""Readers in the tokenizer's report: its own recogniser, and the Whisper model it started from."""
+WER_FROM_CODES = f"error_rates.heldout, {FROM_CODES}.wer"
 """Where the tokenizer's report keeps the word error rate of its own recogniser."""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifact import write_atomic
-from megatron_speech.evaluation.report.facts import count, percent, prose, table
+from megatron_speech.evaluation.report.facts import FROM_CODES, count, percent, prose, table
 from megatron_speech.evaluation.report.plots import plot_codebook
 from megatron_speech.evaluation.report.tokenizer_plots import plot_readers, plot_robustness
 
@@ -126,18 +126,22 @@ def disturbed(folder: Path, facts: Mapping[str, Any]) -> list[str]:
     lines = [
         "## Robustness",
         "",
-        *prose("""The same clips, disturbed. Codes changed: share of positions that hold another code than before.
+        *prose("""The same clips, disturbed. Added: points of word error rate beside the untouched clips, utterance by
+        utterance. Codes changed: share of positions that hold another code than before.
         Edits: insertions, deletions and substitutions needed, per code; what shifts in time counts less here. Noise:
         decibels below the speech over the whole clip; babble is other clips of the same data. Gains clip at full
         scale."""),
     ]
     for name, rows in facts["robustness"].items():
         plot_robustness(folder / f"robustness-{name}.png", rows)
-        cells = [[row["name"], *(bounded(row, key) for key in ("wer", "codes_changed", "code_edits"))] for row in rows]
+        cells = [
+            [row["name"], bounded(row, "wer"), points(row), bounded(row, "codes_changed"), bounded(row, "code_edits")]
+            for row in rows
+        ]
         lines += [
             f"### {name}, {count(rows[0]['utterances'])} utterances",
             "",
-            *table(["disturbance", "word error rate from codes", "codes changed", "edits per code"], cells),
+            *table(["disturbance", "word error rate from codes", "added", "codes changed", "edits per code"], cells),
             f"![Words lost and codes changed](robustness-{name}.png)",
             "",
         ]
@@ -148,7 +152,7 @@ def published(facts: Mapping[str, Any]) -> list[str]:
     """Table 1 of the published report, and this tokenizer below it."""
     rate, bits = f"{facts['frame_rate']:g}", f"{facts['bits_per_second']:.0f}"
     ours = [
-        ["**this tokenizer**", rate, bits, name, bounded(by_reader["from codes"], "wer")]
+        ["**this tokenizer**", rate, bits, name, bounded(by_reader[FROM_CODES], "wer")]
         for name, by_reader in readings(facts, facts["error_rates"]).items()
     ]
     return [
@@ -170,6 +174,14 @@ def readings(facts: Mapping[str, Any], by_name: Mapping[str, Any]) -> dict[str, 
         name: {key.removeprefix(f"{name}, "): value for key, value in by_name.items() if key.startswith(f"{name}, ")}
         for name in facts["usage_by_set"]
     }
+
+
+def points(row: Mapping[str, Any]) -> str:
+    """What a disturbance adds to the word error rate, in points with its interval; nothing for the untouched clips."""
+    if row["kind"] == "none":
+        return ""
+    value, low, high = (100 * row[f"wer_change{bound}"] for bound in ("", "_low", "_high"))
+    return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def bounded(values: Mapping[str, float], key: str) -> str:

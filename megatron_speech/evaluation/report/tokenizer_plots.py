@@ -9,6 +9,8 @@ from typing import Any
 from megatron_speech.evaluation.report.plots import DASHES, GREY, INK, SPEECH, TEXT, new_figure, save_figure
 
 KINDS = ("gain", "white noise", "babble", "resampling")
+HIGHEST = 1.3
+"""Where the axis of robustness ends: beyond, a recogniser only babbles itself."""
 
 
 def plot_readers(path: Path, rates: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
@@ -29,26 +31,31 @@ def plot_readers(path: Path, rates: Mapping[str, Mapping[str, Mapping[str, float
 
 
 def plot_robustness(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Words lost and codes changed over the level of every kind of disturbance, the untouched clips to the left."""
+    """Words lost and codes changed over the level of every kind of disturbance, beside the untouched clips."""
     kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
     figure, panels = new_figure(len(kinds), width=1.5 + 2.9 * len(kinds), sharey=True)
     untouched = next(row for row in rows if row["kind"] == "none")
     for panel, kind in zip(panels, kinds, strict=True):
         shown = [untouched, *(row for row in rows if row["kind"] == kind)]
+        if kind == "gain":  # no gain is one among others
+            shown.sort(key=lambda row: row["level"] or 0.0)
         for key, colour, label in (("wer", SPEECH, "words read wrong"), ("codes_changed", TEXT, "codes changed")):
-            places = range(len(shown))
-            panel.plot(places, [row[key] for row in shown], "o-", color=colour, markersize=4, label=label)
-            low, high = ([row[f"{key}_{bound}"] for row in shown] for bound in ("low", "high"))
-            panel.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
-        unit = "kHz" if kind == "resampling" else "dB"
-        levels = [row["level"] / (1000 if kind == "resampling" else 1) for row in shown[1:]]
-        panel.set_xticks(
-            range(len(shown)), ["none", *(f"{level:+g}" if kind == "gain" else f"{level:g}" for level in levels)]
-        )
-        panel.set(title=kind, xlabel=unit, ylim=(0, None))
-    panels[0].set_ylabel("share, 95 % interval")
+            line = "o" if kind == "resampling" else "o-"
+            panel.plot(range(len(shown)), [row[key] for row in shown], line, color=colour, markersize=5, label=label)
+            for place, row in enumerate(shown):
+                panel.plot([place] * 2, [row[f"{key}_low"], row[f"{key}_high"]], color=colour, linewidth=1.5)
+        panel.set_xticks(range(len(shown)), [_level(row, kind) for row in shown])
+        panel.set(title=kind, xlabel="kHz" if kind == "resampling" else "dB")
+    highest = max(row[f"{key}_high"] for row in rows for key in ("wer", "codes_changed"))
+    panels[0].set(ylabel="share, 95 % interval", ylim=(0, min(HIGHEST, 1.05 * highest)))
     panels[0].legend(frameon=False, fontsize=9)
     save_figure(figure, path)
+
+
+def _level(row: Mapping[str, Any], kind: str) -> str:
+    if row["level"] is None:
+        return "0" if kind == "gain" else "none"
+    return f"{row['level']:+g}" if kind == "gain" else f"{row['level'] / (1000 if kind == 'resampling' else 1):g}"
 
 
 def plot_experiments(

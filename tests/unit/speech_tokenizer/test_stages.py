@@ -180,6 +180,7 @@ def test_speech_that_is_too_long_is_named_by_its_utterance(world: Path, tokenize
                 judge=world / "no-judge",
                 audio={"long": audio},
                 output=tmp_path / "report",
+                robustness=None,
             )
         )
 

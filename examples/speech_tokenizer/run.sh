@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# What does a speech tokenizer owe to its rate, its codebook, its layers and its data? Trains every row of experiments.yaml and reports.
+# usage: bash examples/speech_tokenizer/run.sh [--rows "base rate_25 ..."] [--run-dir runs/speech_tokenizer]
+#
+# The speech is made first (9,000 utterances, 16 hours, of four voices: some ten minutes on two cores), then a row takes from ten minutes
+# to hours; without --rows all of them a day or two. What is done is skipped: the command can be stopped and repeated. A row's output
+# goes to experiments/<row>/tokenizer.log and report.log; experiments/report.md is written anew after every row.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+
+rows="" run_dir=$root/runs/speech_tokenizer
+fail() { echo "error: $*" >&2; exit 2; }
+while (($#)); do
+    [[ $# -ge 2 || $1 == -h || $1 == --help ]] || fail "$1 is the last word: an option takes a value; see --help"
+    case $1 in
+        --rows) rows=$2 && shift 2 ;;
+        --run-dir) run_dir=$(realpath -m -- "$2") && shift 2 ;;
+        -h | --help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
+        *) fail "$1 is not an option; see --help" ;;
+    esac
+done
+
+bash "$root/tools/install.sh"
+python=$root/.venv/bin/python
+[[ -n $rows ]] || rows=$("$python" "$here/rows.py")
+for row in $rows; do "$python" "$here/rows.py" "$row" >/dev/null || exit 2; done
+
+mkdir -p "$run_dir/experiments" "$root/.cache/assets"
+cd "$run_dir"
+[[ -e assets ]] || ln -s "$root/.cache/assets" assets
+export TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error PYTHONUNBUFFERED=1
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
+
+# run NAME TOOL YAML OVERRIDES...: one step. A NAME with a slash makes experiments/NAME, unless it is made, with a log beside it.
+run() {
+    local name=$1 tool=$2 yaml=$3
+    shift 3
+    local command=("$python" "$root/tools/$tool.py" --config "$here/$yaml.yaml" "$@")
+    if [[ $name != */* ]]; then
+        echo "== $name"
+        "${command[@]}"
+    elif [[ ! -f experiments/$name/manifest.json ]]; then
+        in_row "$name" "${command[@]}" --output "experiments/$name"
+    fi
+}
+# in_row ROW/PART COMMAND...: run it with its output in a log, and note its CPU seconds in the row's timings.jsonl.
+in_row() {
+    local name=$1 log=experiments/$1.log status=0 user system TIMEFORMAT='%U %S'
+    shift
+    echo "== $name, see $log"
+    mkdir -p "experiments/${name%/*}"
+    { time "$@" >>"$log" 2>&1 || status=$?; } 2>"experiments/$name.time"
+    read -r user system <"experiments/$name.time"
+    rm "experiments/$name.time"
+    awk -v stage="${name#*/}" -v spent="$user $system" \
+        'BEGIN { split(spent, s, " "); printf "{\"stage\": \"%s\", \"cpu_seconds\": %.1f}\n", stage, s[1] + s[2] }' \
+        >>"experiments/${name%/*}/timings.jsonl"
+    ((status == 0)) || fail "$name failed; its output is in $run_dir/$log; mend the cause and repeat the command"
+}
+
+# Real models, voices and texts, as in the miniature.
+run fetch fetch_assets ../miniature/assets
+run unpack unpack_assets ../miniature/assets
+run corpus prepare_corpus ../miniature/corpus
+run audio-train speak_corpus audio_train
+run audio-seen speak_corpus audio_seen
+run audio-unseen speak_corpus audio_unseen
+run audio-human speak_corpus ../miniature/audio_human
+if [[ " ${rows//$'\n'/ } " == *" one_voice "* ]]; then
+    run audio-one-voice speak_corpus audio_train --output audio/one_voice --utterances "{hibari: 9000, slt: 0, rms: 0, kal16: 0}"
+fi
+
+reading=()
+[[ ! -f $here/report/reading.md ]] || reading=(--reading "$here/report/reading.md")
+for row in $rows; do
+    mapfile -t words < <("$python" "$here/rows.py" "$row")
+    [[ -n ${words[0]} ]] || words=()
+    # Every row is read from its codes; what reads the audio itself hears the same for all, so only the first row asks.
+    bounds=()
+    [[ $row == base ]] || bounds=(--whisper null --judge null --robustness null)
+    run "$row/tokenizer" train_speech_tokenizer tokenizer "${words[@]}"
+    run "$row/report" tokenizer_report report --tokenizer "experiments/$row/tokenizer" "${bounds[@]}"
+    run table tokenizer_experiments experiments "${reading[@]}"
+done
+echo "report: $run_dir/experiments/report.md"

@@ -1,0 +1,80 @@
+"""What two trainings were told differently, from the configurations in their manifests.
+
+A manifest keeps the settings of the version that made it. Only settings that both versions know are compared, and what
+the list of rows names beside them; the folder of the training speech is one setting, however a version spells it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+AUDIO = "audio"
+
+
+def require_as_listed(folder: Path, config: Mapping[str, Any], words: str) -> None:
+    """ValueError unless `config` holds what the command line `words` ask for."""
+    recorded = flat(config)
+    for key, wanted in asked(words).items():
+        if key not in recorded or not _same(recorded[key], wanted):
+            raise ValueError(
+                f"{folder} was made with {key}={recorded.get(key, 'nothing of that name')}, the list of rows says "
+                f"{wanted}; remove the folder and train it again, or correct the list"
+            )
+
+
+def differences(config: Mapping[str, Any], base: Mapping[str, Any], words: str) -> list[str]:
+    """Settings as "key=value" in which `config` differs from `base`, those of the list of rows first."""
+    ours, theirs = flat(config), flat(base)
+    keys = dict.fromkeys([*asked(words), *(key for key in ours if key in theirs)])
+    return [
+        f"{key.removeprefix('bottleneck.')}={_shown(ours[key])}"
+        for key in keys
+        if key != "output" and key in ours and ours[key] != theirs.get(key)
+    ]
+
+
+def asked(words: str) -> dict[str, Any]:
+    """Settings of a command line by dotted key."""
+    parts = shlex.split(words)
+    given: dict[str, Any] = {}
+    for key, value in zip(parts[::2], parts[1::2], strict=True):
+        given |= flat({key.removeprefix("--"): yaml.safe_load(value)})
+    return given
+
+
+def flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted key, training speech as one of them."""
+    result: dict[str, Any] = {}
+    for key, value in config.items():
+        if key == "sources":
+            result[AUDIO] = ", ".join(sorted(source["audio"] for source in value.values()))
+        elif isinstance(value, Mapping):
+            result |= {f"{key}.{name}": part for name, part in flat(value).items()}
+        else:
+            result[key] = value
+    return result
+
+
+def _same(recorded: Any, wanted: Any) -> bool:
+    # YAML reads 5e-4 as text.
+    if isinstance(recorded, int | float) and not isinstance(recorded, bool) and isinstance(wanted, str):
+        try:
+            return recorded == float(wanted)
+        except ValueError:
+            return False
+    return bool(recorded == wanted)
+
+
+def _shown(value: Any) -> str:
+    return (
+        str(value).lower()
+        if isinstance(value, bool) or value is None
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )

@@ -1,0 +1,88 @@
+"""examples/speech_tokenizer/run.sh with a python that only notes what it is asked for: which rows, and how often."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+# Runs rows.py for real; of a tool it keeps the words, and makes the folder that a row's part is to become.
+PYTHON = f"""#!{sys.executable}
+import os, pathlib, runpy, sys
+path, words = sys.argv[1], sys.argv[2:]
+if path.endswith("rows.py"):
+    sys.argv = sys.argv[1:]
+    runpy.run_path(path, run_name="__main__")
+    sys.exit()
+tool = pathlib.Path(path).stem
+with open(os.environ["COMMANDS"], "a") as file:
+    file.write("\\t".join([tool, *words]) + "\\n")
+if os.environ.get("FAIL") == tool:
+    sys.exit("no luck")
+if tool in ("train_speech_tokenizer", "tokenizer_report"):
+    output = pathlib.Path(words[len(words) - 1 - words[::-1].index("--output") + 1])
+    output.mkdir(parents=True)
+    (output / "manifest.json").write_text("{{}}")
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    shutil.copytree(ROOT / "examples" / "speech_tokenizer", root / "examples" / "speech_tokenizer")
+    for path, text in (("tools/install.sh", "#!/bin/bash\n"), (".venv/bin/python", PYTHON)):
+        (root / path).parent.mkdir(parents=True)
+        (root / path).write_text(text)
+        (root / path).chmod(0o755)
+    return root
+
+
+def run(root: Path, *words: str, fail: str = "") -> tuple[subprocess.CompletedProcess[str], list[list[str]]]:
+    """What the script says, and the commands that it ran."""
+    commands = root / "commands"
+    commands.write_text("")
+    script = root / "examples" / "speech_tokenizer" / "run.sh"
+    done = subprocess.run(
+        ["bash", str(script), "--run-dir", str(root / "run"), *words],
+        env={**os.environ, "COMMANDS": str(commands), "FAIL": fail},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done, [line.split("\t") for line in commands.read_text().splitlines()]
+
+
+def test_rows_are_trained_reported_and_then_left_alone(root: Path) -> None:
+    done, commands = run(root, "--rows", "base one_voice")
+    assert done.returncode == 0, done.stderr
+    trained = [words for words in commands if words[0] == "train_speech_tokenizer"]
+    assert trained[0][-2:] == ["--output", "experiments/base/tokenizer"] and "--sources" not in trained[0]
+    assert "{synthetic: {audio: audio/one_voice}}" in trained[1], "words with spaces stay one word"
+    reported = [words for words in commands if words[0] == "tokenizer_report"]
+    assert "--judge" not in reported[0] and "--judge" in reported[1], "what hears the audio hears it once"
+    assert sum(words[0] == "speak_corpus" for words in commands) == 5
+    timing = (root / "run/experiments/base/timings.jsonl").read_text().splitlines()
+    assert [json.loads(line)["stage"] for line in timing] == ["tokenizer", "report"]
+    assert all(json.loads(line)["cpu_seconds"] >= 0 for line in timing)
+    _, again = run(root, "--rows", "base one_voice")
+    assert not any(words[0] in ("train_speech_tokenizer", "tokenizer_report") for words in again)
+
+
+def test_a_failed_row_is_named_with_its_log(root: Path) -> None:
+    done, _ = run(root, "--rows", "base", fail="tokenizer_report")
+    assert done.returncode == 2 and "base/report failed; its output is in" in done.stderr
+    assert "no luck" in (root / "run/experiments/base/report.log").read_text()
+    assert (root / "run/experiments/base/tokenizer/manifest.json").is_file()
+    assert "--tokenizer" in run(root, "--rows", "base")[1][-2], "what was done is kept, what failed is done again"
+
+
+def test_a_row_that_is_not_listed_is_refused_before_any_work(root: Path) -> None:
+    done, commands = run(root, "--rows", "base rate_13")
+    assert done.returncode == 2 and "rate_13 is no row of experiments.yaml; name one of base, rate_50" in done.stderr
+    assert not commands
