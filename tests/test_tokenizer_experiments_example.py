@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from megatron_speech.config.parse import parse_config, to_dict
+from megatron_speech.config.speech_tokenizer import TrainSpeechTokenizerConfig
+from megatron_speech.evaluation.report.settings import require_as_listed
 
 ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "examples" / "speech_tokenizer"
+ROWS: dict[str, str] = yaml.safe_load((EXAMPLE / "experiments.yaml").read_text())["rows"]
 # Runs rows.py for real; of a tool it keeps the words, and makes the folder that a row's part is to become.
 PYTHON = f"""#!{sys.executable}
 import os, pathlib, runpy, sys
@@ -35,7 +43,7 @@ if tool in ("train_speech_tokenizer", "tokenizer_report"):
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
-    shutil.copytree(ROOT / "examples" / "speech_tokenizer", root / "examples" / "speech_tokenizer")
+    shutil.copytree(EXAMPLE, root / "examples" / "speech_tokenizer")
     for path, text in (("tools/install.sh", "#!/bin/bash\n"), (".venv/bin/python", PYTHON)):
         (root / path).parent.mkdir(parents=True)
         (root / path).write_text(text)
@@ -72,6 +80,13 @@ def test_rows_are_trained_reported_and_then_left_alone(root: Path) -> None:
     assert all(json.loads(line)["cpu_seconds"] >= 0 for line in timing)
     _, again = run(root, "--rows", "base one_voice")
     assert not any(words[0] in ("train_speech_tokenizer", "tokenizer_report") for words in again)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_row_is_a_command_line_of_the_training(row: str) -> None:
+    settings = ["--config", str(EXAMPLE / "tokenizer.yaml"), *shlex.split(ROWS[row])]
+    config = to_dict(parse_config(TrainSpeechTokenizerConfig, description="", args=settings))
+    require_as_listed(Path(row), config, ROWS[row])
 
 
 def test_a_failed_row_is_named_with_its_log(root: Path) -> None:

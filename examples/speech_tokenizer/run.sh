@@ -2,9 +2,9 @@
 # What does a speech tokenizer owe to its rate, its codebook, its layers and its data? Trains every row of experiments.yaml and reports.
 # usage: bash examples/speech_tokenizer/run.sh [--rows "base rate_25 ..."] [--run-dir runs/speech_tokenizer]
 #
-# The speech is made first (9,000 utterances, 16 hours, of four voices: some ten minutes on two cores), then a row takes from ten minutes
-# to hours; without --rows all of them a day or two. What is done is skipped: the command can be stopped and repeated. A row's output
-# goes to experiments/<row>/tokenizer.log and report.log; experiments/report.md is written anew after every row.
+# The speech is made first (9,000 utterances, 16 hours, of four voices: six minutes on two cores), then the rows one after the other,
+# each from a quarter of an hour to many hours. What is done is skipped: the command can be stopped and repeated. A row's output goes to
+# experiments/<row>/tokenizer.log and report.log; experiments/report.md is written anew after every row.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
