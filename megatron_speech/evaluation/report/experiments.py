@@ -96,7 +96,7 @@ def write_experiments(config: TokenizerExperimentsConfig) -> None:
     lines = [
         "# Speech tokenizers, side by side",
         "",
-        *prose("""Each was trained with the settings of the first row but for what stands beside its name, once, with
+        *prose(f"""Each was trained with the settings of {config.baseline} but for what stands beside its name, once, with
         one seed. Words read wrong from the codes by the tokenizer's own recogniser, with 95 % bootstrap intervals over
         utterances. The difference is taken utterance by utterance: its interval is narrower than those of the two
         rates, and what contains 0 decides nothing. Perplexity: of the codes of all held-out speech. Residual: share of
@@ -107,7 +107,7 @@ def write_experiments(config: TokenizerExperimentsConfig) -> None:
         "![Word error rates of every row](wer.png)",
         "",
         *bound_table(config.audio, bounds),
-        *([] if not absent else ["## Not in this table", "", *(f"- `{n}`: {why}" for n, why in absent.items())]),
+        *not_shown(absent),
     ]
     write_atomic(config.folder / "report.md", "\n".join(lines).rstrip() + "\n")
     log.info("%s: %d rows", config.folder / "report.md", len(rows))
@@ -223,6 +223,16 @@ def bound_table(audio: Sequence[str], bounds: dict[str, dict[str, Estimate]]) ->
         figure: the model that the baseline started from."""),
         *table(["reader", *(f"{name}, WER" for name in audio)], cells),
     ]
+
+
+def not_shown(absent: dict[str, str]) -> list[str]:
+    """Rows without a result, by what they lack."""
+    if not absent:
+        return []
+    by_reason: dict[str, list[str]] = {}
+    for name, why in absent.items():
+        by_reason.setdefault(why, []).append(f"`{name}`")
+    return ["## Not in this table", "", *(f"- {why}: {', '.join(names)}" for why, names in by_reason.items()), ""]
 
 
 def reading(path: Path | None) -> list[str]:

@@ -91,7 +91,7 @@ def test_rows_stand_in_the_lists_order_and_others_after_them(config: TokenizerEx
     text = page(config)
     places = [text.index(f"| {name} |") for name in ("rate_25", "**base**", "same", "by_hand")]
     assert places == sorted(places)
-    assert "- `later`: no tokenizer yet" in text
+    assert "- no tokenizer yet: `later`" in text
     assert (config.folder / "wer.png").stat().st_size > 10_000
     assert "None" not in text and "nan" not in text
 
@@ -131,7 +131,7 @@ def test_without_the_baseline_rows_stand_alone(config: TokenizerExperimentsConfi
     shutil.rmtree(config.folder / "base")
     (config.folder / "base" / "tokenizer.partial").mkdir(parents=True)
     text = page(config)
-    assert "- `base`: tokenizer begun but not finished" in text and cells(text, "rate_25")[7] == "not reported"
+    assert "- tokenizer begun but not finished: `base`" in text and cells(text, "rate_25")[7] == "not reported"
 
 
 def test_a_row_that_is_not_what_the_list_says_is_refused(config: TokenizerExperimentsConfig) -> None:
