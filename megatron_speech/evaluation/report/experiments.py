@@ -96,8 +96,8 @@ def write_experiments(config: TokenizerExperimentsConfig) -> None:
     lines = [
         "# Speech tokenizers, side by side",
         "",
-        *prose(f"""Each was trained with the settings of {config.baseline} but for what stands beside its name, once, with
-        one seed. Words read wrong from the codes by the tokenizer's own recogniser, with 95 % bootstrap intervals over
+        *prose(f"""Each was trained once, with one seed and the settings of {config.baseline} but for what stands beside
+        its name. Words read wrong from the codes by the tokenizer's own recogniser, with 95 % bootstrap intervals over
         utterances. The difference is taken utterance by utterance: its interval is narrower than those of the two
         rates, and what contains 0 decides nothing. Perplexity: of the codes of all held-out speech. Residual: share of
         the variance that the codebook misses before training."""),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.evaluation.report.plots import DASHES, GREY, INK, SPEECH, TEXT, new_figure, save_figure
+from megatron_speech.evaluation.report.plots import GREY, INK, SPEECH, TEXT, new_figure, save_figure
 
 KINDS = ("gain", "white noise", "babble", "resampling")
 HIGHEST = 1.3
@@ -63,8 +63,8 @@ def plot_experiments(
 ) -> None:
     """Word error rates of every row from codes, one mark per data set; dashes: without bottleneck, where known."""
     figure, (panel,) = new_figure(1, width=3 + 0.6 * len(names))
-    for shift, (audio, estimates), colour, dash in zip(
-        (-0.15, 0.0, 0.15, 0.3), rates.items(), (SPEECH, TEXT, GREY, INK), DASHES, strict=False
+    for shift, (audio, estimates), colour in zip(
+        (-0.15, 0.0, 0.15, 0.3), rates.items(), (SPEECH, TEXT, GREY, INK), strict=False
     ):
         for place, estimate in enumerate(estimates):
             if estimate is not None:
@@ -72,7 +72,7 @@ def plot_experiments(
                 panel.plot(place + shift, estimate.value, "o", color=colour, markersize=5)
         panel.plot([], [], "o-", color=colour, label=f"{audio}, from codes")
         if audio in bounds:
-            panel.axhline(bounds[audio], color=colour, linewidth=1, linestyle=dash if dash != "-" else (0, (5, 3)))
+            panel.axhline(bounds[audio], color=colour, linewidth=1, linestyle="--")
     panel.set(ylabel="word error rate, 95 % interval", ylim=(0, None), xlim=(-0.5, len(names) - 0.5))
     panel.set_xticks(range(len(names)), list(names), rotation=40, ha="right", fontsize=9)
     panel.legend(frameon=False, fontsize=9)
