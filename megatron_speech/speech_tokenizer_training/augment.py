@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from megatron_speech.audio.features import HOP, torch_features
+from megatron_speech.audio.features import HOP, Blocks, torch_features
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.config.speech_tokenizer import AugmentConfig
 
@@ -53,8 +53,10 @@ class AugmentedFeatures:
     def __init__(self, config: AugmentConfig, generators: Sequence[np.random.Generator]) -> None:
         self._config, self._generators = config, generators
 
-    def __call__(self, waveforms_N: Sequence[torch.Tensor], *, num_mel_bins: int, multiple: int) -> list[torch.Tensor]:
-        mels = torch_features(waveforms_N, num_mel_bins=num_mel_bins, multiple=multiple)
+    def __call__(
+        self, waveforms_N: Sequence[torch.Tensor], *, num_mel_bins: int, multiple: int, blocks: Blocks | None
+    ) -> list[torch.Tensor]:
+        mels = torch_features(waveforms_N, num_mel_bins=num_mel_bins, multiple=multiple, blocks=blocks)
         return [with_masks(mel, self._config, each) for mel, each in zip(mels, self._generators, strict=True)]
 
 
