@@ -66,9 +66,7 @@ def scan_shard(shard: AudioShard) -> ScannedShard:
             keys.append(key)
             texts.append(_read(file.fileno(), txt).decode())
     if len(keys) != shard.utterances:
-        raise ValueError(
-            f"{path}: {len(keys)} utterances, its manifest says {shard.utterances}; make the audio again"
-        )
+        raise ValueError(f"{path}: {len(keys)} utterances, its manifest says {shard.utterances}; make the audio again")
     return ScannedShard(entries=np.array(entries, ENTRY), keys=keys, texts=texts)
 
 

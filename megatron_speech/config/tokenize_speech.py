@@ -21,7 +21,7 @@ class TokenizeSpeechConfig:
     """Folder for the code shards; the parts lie in <output>.tasks until all are done."""
     cut: Literal["overlap", "restart"] = "overlap"
     """Speech longer than the encoder takes (30 s): 'overlap' encodes windows with context on both sides, whose codes
-    are dropped; 'restart' encodes each 30 s alone, as the released tokenizer does."""
+    are dropped; 'restart' encodes each 30 s alone, as the released tokenizer and every stream do."""
     overlap_seconds: float = 1.0
     """Context on each side of a window, rounded up to whole codes; no meaning with cut=restart. Codes behind two layers
     of Whisper tiny hear about 0.3 s to either side; deeper encoders hear further."""
@@ -35,6 +35,10 @@ class TokenizeSpeechConfig:
     """What computes the log-mel frames: torch, the reference, or NVIDIA DALI's operators (extra [dali])."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the encoder runs; the workers of one machine share its GPU."""
+    blocks: Literal["exact", "masked"] = "exact"
+    """How a causal tokenizer encodes: 'exact', block by block and clip by clip, gives a stream's codes, every one;
+    'masked' encodes batches of clips, which a GPU needs to be busy, and near ties may fall otherwise. No meaning for a
+    bidirectional tokenizer."""
     batch_seconds: float = 30.0
     """Seconds of padded speech encoded at a time. More pads more: 1 % at 30, 6 % at 120 (clips of 1 to 30 s); a GPU
     needs more to be busy."""

@@ -85,7 +85,7 @@ class CodeWriter(PipelineStep):
         make_task(self.output(rank), kind=KIND, config=self.settings(), inputs=self.inputs(rank), write=write)
 
     def _write(self, documents: Iterable[Document], task: AudioTask, folder: Path) -> dict[str, Any]:
-        tokenizer = loaded_tokenizer(self.config.tokenizer, self.config.features, self.config.device, self.tokenizer_id)
+        tokenizer = loaded_tokenizer(self.config, self.tokenizer_id)
         counts: Counter[str] = Counter()
         ids = IdLog()
         begun = time.perf_counter()
@@ -180,15 +180,19 @@ def encode_cut(
         yield kept[0] if len(kept) == 1 else np.concatenate(kept)
 
 
+def loaded_tokenizer(config: TokenizeSpeechConfig, fingerprint: str) -> SpeechTokenizer:
+    """The tokenizer of `config`, once per process; ValueError if it is no longer the one of `fingerprint`."""
+    return _loaded(config.tokenizer, config.features, config.device, config.blocks == "masked", fingerprint)
+
+
 @lru_cache(maxsize=1)
-def loaded_tokenizer(folder: Path, features: str, device: str, fingerprint: str) -> SpeechTokenizer:
-    """The tokenizer of `folder`, once per process; ValueError if it is no longer the one of `fingerprint`."""
+def _loaded(folder: Path, features: str, device: str, masked: bool, fingerprint: str) -> SpeechTokenizer:
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device=cuda: torch finds no GPU here; use device=cpu, or a machine that has one")
     compute: Features = torch_features
     if features != "torch":
         compute = DaliFeatures(device="gpu" if features == "dali_gpu" else "cpu")
-    tokenizer = SpeechTokenizer.load(folder, device=device, features=compute)
+    tokenizer = SpeechTokenizer.load(folder, device=device, features=compute, masked=masked)
     if tokenizer.fingerprint != fingerprint:
         raise ValueError(f"{folder} was replaced while its codes were made; run the tool again")
     return tokenizer

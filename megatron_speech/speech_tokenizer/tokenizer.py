@@ -35,6 +35,8 @@ class SpeechTokenizer:
         text: TextSide | None,
         fingerprint: str,
         features: Features = torch_features,
+        *,
+        masked: bool = False,
     ) -> None:
         assert model.config.quantize_vocab_size is not None, "a tokenizer has a codebook"
         self.model = model.eval()
@@ -43,10 +45,18 @@ class SpeechTokenizer:
         """sha256 of the weights and config.json: equal exactly when codes mean the same."""
         self.features = features
         """What computes log-mel frames."""
+        self.masked = masked
+        """Whether clips of a causal tokenizer are encoded together under a mask, which keeps a GPU busy, and not block
+        by block, which gives a stream's codes to the last near tie."""
 
     @classmethod
     def load(
-        cls, folder: Path, *, device: torch.device | str = "cpu", features: Features = torch_features
+        cls,
+        folder: Path,
+        *,
+        device: torch.device | str = "cpu",
+        features: Features = torch_features,
+        masked: bool = False,
     ) -> SpeechTokenizer:
         """From `folder` (config.json, model.safetensors, text tokenizer); errors are one line."""
         model = load_model(folder)
@@ -55,7 +65,8 @@ class SpeechTokenizer:
                 f"{folder}: a Whisper model without codebook; train one with tools/train_speech_tokenizer.py"
             )
         text = None if model.config.quantize_encoder_only else TextSide(folder, model.config.vocab_size)
-        return cls(model.to(device), text, fingerprint_files([folder / WEIGHTS, folder / "config.json"]), features)
+        fingerprint = fingerprint_files([folder / WEIGHTS, folder / "config.json"])
+        return cls(model.to(device), text, fingerprint, features, masked=masked)
 
     @property
     def sample_rate(self) -> int:
@@ -102,7 +113,7 @@ class SpeechTokenizer:
         return codes
 
     def _encode(self, mels: MelBatch) -> list[torch.Tensor]:
-        if self.model.config.block_frames is not None:
+        if self.model.config.block_frames is not None and not self.masked:
             return encode_blockwise(self.model.encoder, mels)
         codes_BT, lengths_B = self.model.encoder.encode(mels)
         return [clip_codes[:length] for clip_codes, length in zip(codes_BT.cpu(), lengths_B.tolist(), strict=True)]

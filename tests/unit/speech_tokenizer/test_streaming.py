@@ -94,6 +94,16 @@ def test_nothing_behind_a_block_changes_its_codes(causal: bool) -> None:
     assert np.array_equal(codes[0][:10], codes[1][:10]) and not np.array_equal(codes[0], codes[1])
 
 
+@pytest.mark.parametrize("causal", [True, False])
+def test_batches_under_a_mask_give_the_codes_of_blocks(causal: bool) -> None:
+    tokenizer = toy_tokenizer(**BLOCK, encoder_causal_convolution=causal)
+    clips = [lively(samples, samples) for samples in (9_000, 64_000, 641, 31_999, 20_000)]
+    exact = tokenizer.encode(clips)
+    tokenizer.masked = True
+    masked = tokenizer.encode(clips)
+    assert [codes.tolist() for codes in masked] == [codes.tolist() for codes in exact]
+
+
 def test_the_table_of_positions_begins_anew() -> None:
     """The codes of the last block of 4 s come without waiting for more."""
     tokenizer = toy_tokenizer(**BLOCK)
