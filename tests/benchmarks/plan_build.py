@@ -28,6 +28,7 @@ from megatron_speech.config.data import DataConfig, ShareConfig, SourceConfig, S
 from megatron_speech.data.index import FolderIndex, ShardEntry
 from megatron_speech.data.mixture import compile_plan
 from megatron_speech.data.plan import Plan
+from megatron_speech.data.sidecar import sidecar
 from megatron_speech.vocabulary import Vocabulary
 
 SEQ_LENGTH, ROWS, ROWS_PER_SHARD = 8192, 122_070_312, 32_000
@@ -99,12 +100,15 @@ def build(config: DataConfig) -> Plan:
 
 
 def make_sources(folder: Path) -> DataConfig:
-    """Folders of an index alone, each as large as its part of the rows, read in two stages."""
+    """Folders of an index and empty files, each as large as its part of the rows, read in two stages."""
     counts = [round(ROWS * weight) for weight in WEIGHTS.values()]
     for (name, _), rows in zip(WEIGHTS.items(), counts, strict=True):
         (folder / name).mkdir()
         firsts = range(0, rows, ROWS_PER_SHARD)
         shards = [_shard(name, number, min(ROWS_PER_SHARD, rows - first)) for number, first in enumerate(firsts)]
+        for shard in shards:
+            (folder / name / shard.name).touch()
+            sidecar(folder / name, shard.name).touch()
         index = FolderIndex(kind="rows", vocabulary=VOCABULARY.fingerprint, seq_length=SEQ_LENGTH, shards=shards)
         index.save(folder / name)
     half = ROWS // 2

@@ -134,6 +134,7 @@ def write_tokenizer(folder: Path, shape: str) -> Path:
         encoder_attention_heads=heads,
         encoder_ffn_dim=4 * width,
         pooling_kernel_size=4,
+        pooling_type="avg",
         pooling_position=layers,
         quantize_position=layers,
         quantize_vocab_size=codes,
