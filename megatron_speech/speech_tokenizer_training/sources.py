@@ -7,6 +7,7 @@ kept beside the checkpoints. Price: what shows in the samples alone (NaN, anothe
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from megatron_speech.config.speech_tokenizer import SpeechSourceConfig
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.model import TextSide
 from megatron_speech.speech_tokenizer_training.ranks import divided, together
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,7 @@ def _open(name: str, folder: Path, weight: float, text: TextSide, shape: Whisper
     index = AudioIndex(folder, names, np.load(kept / "entries.npy", allow_pickle=False))
     if not len(index):
         raise ValueError(f"sources.{name}.audio={folder}: holds no utterance; leave the source out")
+    log.info("source %s: %d utterances, %.2f hours", name, len(index), index.samples.sum() / SAMPLE_RATE / 3600)
     return Source(name=name, weight=weight, index=index, text_ids=read_json(kept / "text_ids.json"))
 
 

@@ -7,6 +7,7 @@ per hour of Whisper tiny, and float16's rounding.
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel
 from megatron_speech.speech_tokenizer_training.ranks import divided
 from megatron_speech.speech_tokenizer_training.sources import Source
+
+log = logging.getLogger(__name__)
 
 PART = 512
 """Utterances of a file."""
@@ -81,7 +84,9 @@ def _compute(folder: Path, model: SpeechRecognitionModel, source: Source, number
     lengths = torch.tensor([len(each) for each in states])
     save_file({"states": torch.cat(states), "lengths": lengths}, temporary)
     temporary.replace(path)
-    bar.update(round(sum(map(len, waves)) / SAMPLE_RATE, 1))
+    seconds = sum(map(len, waves)) / SAMPLE_RATE
+    bar.update(round(seconds, 1))
+    log.info("%s: utterances %d to %d of %d, %.2f hours", path.name, first, last - 1, len(source.index), seconds / 3600)
 
 
 def _path(folder: Path, source: int, first: int) -> Path:
