@@ -90,8 +90,17 @@ def make_artifact(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) 
     terms = {"licences": sorted(draft.licences), "languages": sorted(draft.languages)}
     manifest = {**identity, **terms, "facts": to_dict(draft.facts), "made_by": made_by()}
     write_atomic(partial / MANIFEST, _text(manifest))
+    _let_read(partial)
     partial.rename(output)
     (output / marker.name).unlink()  # last: a kill before leaves a folder that is known as this stage's
+
+
+def _let_read(folder: Path) -> None:
+    """Let whoever may read the folder read its files: safetensors writes for their owner alone."""
+    readers = folder.stat().st_mode & 0o444
+    for path in folder.rglob("*"):
+        if not path.is_symlink() and path.is_file() and readers & ~path.stat().st_mode:
+            path.chmod(path.stat().st_mode | readers)
 
 
 def require_same_draft(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> None:

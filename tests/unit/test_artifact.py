@@ -190,3 +190,14 @@ def _in_turn(output: Path, inside: Path, said: Any) -> None:
         inside.mkdir()  # fails where another is
         time.sleep(0.01)
         inside.rmdir()
+
+
+def test_who_may_read_the_folder_may_read_its_files(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.touch(0o600)
+    with make_artifact(tmp_path / "made", kind="toy", config={}) as draft:
+        draft.folder.chmod(0o750)
+        (draft.folder / "weights").touch(0o600)
+        (draft.folder / "link").symlink_to(elsewhere)
+    assert (tmp_path / "made" / "weights").stat().st_mode & 0o777 == 0o640
+    assert elsewhere.stat().st_mode & 0o777 == 0o600
