@@ -4,7 +4,8 @@
 #
 # The speech is made first (9,000 utterances, 16 hours, of four voices: six minutes on two cores), then the rows one after the other,
 # each from a quarter of an hour to many hours. What is done is skipped: the command can be stopped and repeated. A row's output goes to
-# experiments/<row>/tokenizer.log and report.log; experiments/report.md is written anew after every row.
+# experiments/<row>/tokenizer.log and report.log; experiments/report.md is written anew after every row. Where a row fails the others go on;
+# which ones failed is said at the end, with exit status 1.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -16,7 +17,7 @@ while (($#)); do
     case $1 in
         --rows) rows=$2 && shift 2 ;;
         --run-dir) run_dir=$(realpath -m -- "$2") && shift 2 ;;
-        -h | --help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
+        -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
         *) fail "$1 is not an option; see --help" ;;
     esac
 done
@@ -44,7 +45,7 @@ run() {
         in_row "$name" "${command[@]}" --output "experiments/$name"
     fi
 }
-# in_row ROW/PART COMMAND...: run it with its output in a log, and note its CPU seconds in the row's timings.jsonl.
+# in_row ROW/PART COMMAND...: run it with its output in a log, and note its CPU seconds in the row's timings.jsonl; a failure is kept in `failed`.
 in_row() {
     local name=$1 log=experiments/$1.log status=0 user system TIMEFORMAT='%U %S'
     shift
@@ -56,7 +57,9 @@ in_row() {
     awk -v stage="${name#*/}" -v spent="$user $system" \
         'BEGIN { split(spent, s, " "); printf "{\"stage\": \"%s\", \"cpu_seconds\": %.1f}\n", stage, s[1] + s[2] }' \
         >>"experiments/${name%/*}/timings.jsonl"
-    ((status == 0)) || fail "$name failed; its output is in $run_dir/$log; mend the cause and repeat the command"
+    ((status == 0)) && return
+    failed+=("$name")
+    echo "error: $name failed; its output is in $run_dir/$log" >&2
 }
 
 # Real models, voices and texts, as in the miniature.
@@ -71,7 +74,7 @@ if [[ " ${rows//$'\n'/ } " == *" one_voice "* ]]; then
     run audio-one-voice speak_corpus audio_train --output audio/one_voice --utterances "{hibari: 9000, slt: 0, rms: 0, kal16: 0}"
 fi
 
-reading=()
+failed=() table="" reading=()
 [[ ! -f $here/report/reading.md ]] || reading=(--reading "$here/report/reading.md")
 for row in $rows; do
     mapfile -t words < <("$python" "$here/rows.py" "$row")
@@ -80,7 +83,13 @@ for row in $rows; do
     bounds=()
     [[ $row == base ]] || bounds=(--whisper null --judge null --robustness null)
     run "$row/tokenizer" train_speech_tokenizer tokenizer "${words[@]}"
-    run "$row/report" tokenizer_report report --tokenizer "experiments/$row/tokenizer" "${bounds[@]}"
-    run table tokenizer_experiments experiments "${reading[@]}"
+    if [[ -f experiments/$row/tokenizer/manifest.json ]]; then
+        run "$row/report" tokenizer_report report --tokenizer "experiments/$row/tokenizer" "${bounds[@]}"
+    fi
+    if compgen -G "experiments/*/report/manifest.json" >/dev/null; then
+        run table tokenizer_experiments experiments "${reading[@]}" && table="" || table=table
+    fi
 done
+failed+=($table)
+((${#failed[@]} == 0)) || { echo "error: failed: ${failed[*]}; mend the cause and repeat the command" >&2; exit 1; }
 echo "report: $run_dir/experiments/report.md"
