@@ -84,7 +84,21 @@ class TokenizerExperimentsConfig:
 
     def __post_init__(self) -> None:
         for name, words in self.rows.items():
-            if len(shlex.split(words)) % 2 or not all(key.startswith("--") for key in shlex.split(words)[::2]):
-                raise ValueError(f"rows.{name}={words!r} must be pairs of --key value, as on the command line; mend it")
+            try:
+                pairs(words)
+            except ValueError as error:
+                raise ValueError(f"rows.{name}={words!r} {error}, as on the command line; mend it") from error
         if not self.audio:
             raise ValueError("audio=[] must name at least one data set of the reports, as seen")
+
+
+def pairs(words: str) -> list[tuple[str, str]]:
+    """Keys, without dashes, and values of a command line; ValueError unless all are --key value or --key=value."""
+    given: list[tuple[str, str]] = []
+    rest = iter(shlex.split(words))
+    for word in rest:
+        key, equals, value = word.partition("=")
+        if not key.startswith("--") or (not equals and (value := next(rest, "--")).startswith("--")):
+            raise ValueError("must be pairs of --key value")
+        given.append((key.removeprefix("--"), value))
+    return given

@@ -1,17 +1,19 @@
 """What two trainings were told differently, from the configurations in their manifests.
 
 A manifest keeps the settings of the version that made it. Only settings that both versions know are compared, and what
-the list of rows names beside them; the folder of the training speech is one setting, however a version spells it.
+the list of rows names beside them; the folders of the training speech, with their weights, are one setting, however a
+version spells it.
 """
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from megatron_speech.config.tokenizer_report import pairs
 
 AUDIO = "audio"
 
@@ -40,10 +42,9 @@ def differences(config: Mapping[str, Any], base: Mapping[str, Any], words: str) 
 
 def asked(words: str) -> dict[str, Any]:
     """Settings of a command line by dotted key."""
-    parts = shlex.split(words)
     given: dict[str, Any] = {}
-    for key, value in zip(parts[::2], parts[1::2], strict=True):
-        given |= flat({key.removeprefix("--"): yaml.safe_load(value)})
+    for key, value in pairs(words):
+        given |= flat({key: yaml.safe_load(value)})
     return given
 
 
@@ -52,12 +53,18 @@ def flat(config: Mapping[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in config.items():
         if key == "sources":
-            result[AUDIO] = ", ".join(sorted(source["audio"] for source in value.values()))
+            result[AUDIO] = ", ".join(sorted(_speech(source) for source in value.values()))
         elif isinstance(value, Mapping):
             result |= {f"{key}.{name}": part for name, part in flat(value).items()}
         else:
             result[key] = value
     return result
+
+
+def _speech(source: Mapping[str, Any]) -> str:
+    """A source's folder, and its weight where it is not 1: "audio/a*3"."""
+    weight, folder = source.get("weight", 1), str(source["audio"])
+    return folder if weight == 1 else f"{folder}*{weight:g}"
 
 
 def _same(recorded: Any, wanted: Any) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from megatron_speech.config.tokenizer_report import TokenizerExperimentsConfig
 from megatron_speech.evaluation.report.experiments import write_experiments
-from megatron_speech.evaluation.report.settings import differences, require_as_listed
+from megatron_speech.evaluation.report.settings import asked, differences, require_as_listed
 
 WORDS = ["apple", "bread", "chair", "door", "egg", "flower", "garden", "house", "ink", "jar"]
 
@@ -154,6 +154,28 @@ def test_nothing_to_show_is_refused(tmp_path: Path) -> None:
         write_experiments(TokenizerExperimentsConfig(folder=tmp_path, rows={"base": ""}))
     with pytest.raises(ValueError, match="must be pairs of --key value"):
         TokenizerExperimentsConfig(rows={"base": "--steps"})
+    with pytest.raises(ValueError, match=r"rows\.base='--steps=9 8' must be pairs of --key value"):
+        TokenizerExperimentsConfig(rows={"base": "--steps=9 8"})
+    with pytest.raises(ValueError, match="must be pairs of --key value"):
+        TokenizerExperimentsConfig(rows={"base": "--steps --learning_rate 1"})
+
+
+def test_both_spellings_of_a_command_line_are_the_same_settings() -> None:
+    words = "--steps=9 --bottleneck.frame_rate 25 --sources='{x: {audio: audio/b=c}}'"
+    assert TokenizerExperimentsConfig(rows={"base": words}).rows["base"] == words
+    assert asked(words) == {"steps": 9, "bottleneck.frame_rate": 25, "audio": "audio/b=c"}
+
+
+def test_weights_of_the_speech_are_a_setting() -> None:
+    even, three = (
+        {"sources": {"a": {"audio": "audio/a", "weight": 1.0}, "b": {"audio": "audio/b", "weight": weight}}}
+        for weight in (1.0, 3.0)
+    )
+    assert differences(three, even, "") == ["audio=audio/a, audio/b*3"] and differences(even, even, "") == []
+    words = '--sources "{a: {audio: audio/a}, b: {audio: audio/b, weight: 3}}"'
+    require_as_listed(Path("row"), three, words)
+    with pytest.raises(ValueError, match=r"audio=audio/a, audio/b, the list of rows says audio/a, audio/b\*3"):
+        require_as_listed(Path("row"), even, words)
 
 
 def test_speech_to_learn_from_is_one_setting_in_every_version() -> None:
