@@ -59,17 +59,17 @@ class WhisperVQConfig(WhisperConfig):
     log_mel_floor: str | None = None
     """Ours: what the floor of the log-mel frames, 8 decades, lies below. "clip": the clip's loudest bin, as in Whisper
     and the released code, which looks ahead and cannot stream. "block": the loudest bin up to the end of the frame's
-    block. None: "block" where codes come block by block, else "clip"."""
+    block. None: "clip"."""
 
     def require_supported(self, holder: str) -> None:
         """ValueError naming the first key of `holder` that asks for what is impossible or not implemented."""
         pooling = self.pooling_kernel_size or 1
         if self.pooling_kernel_size is not None and self.pooling_type != "avg":
             raise ValueError(f"{holder}: pooling_type={self.pooling_type}: only avg is implemented; use it")
-        if pooling < 1 or self.max_source_positions % pooling:
+        if not 1 <= pooling <= self.max_source_positions:
             raise ValueError(
-                f"{holder}: pooling_kernel_size={pooling} must divide max_source_positions="
-                f"{self.max_source_positions}; use a divisor"
+                f"{holder}: pooling_kernel_size={pooling} must lie in 1..max_source_positions="
+                f"{self.max_source_positions}, else the longest clip has no code; use 4 for 12.5 Hz"
             )
         block = self.quantize_causal_block_size
         if block is not None and (block < 1 or block % pooling):
@@ -100,7 +100,7 @@ class WhisperVQConfig(WhisperConfig):
 
     @property
     def max_codes(self) -> int:
-        """Codes of the longest clip: what the position table covers (30 s in a Whisper model)."""
+        """Codes of the longest clip, all whole: 375 at 12.5 Hz (30 s), 187 at 6.25 Hz (29.92 s of Whisper's table)."""
         return self.max_source_positions // (self.pooling_kernel_size or 1)
 
     @property
@@ -127,4 +127,4 @@ class WhisperVQConfig(WhisperConfig):
     @property
     def floor_blocks(self) -> Blocks | None:
         """The blocks of the floor; None for one floor per clip."""
-        return None if self.log_mel_floor == "clip" else self.mel_blocks
+        return self.mel_blocks if self.log_mel_floor == "block" else None

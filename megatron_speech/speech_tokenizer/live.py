@@ -48,7 +48,7 @@ def stream_speech(config: StreamSpeechConfig, pipe: BinaryIO, write: Callable[[s
                 put(stream.blocks(chunk))
     except ValueError as error:
         damage = error
-    put(codes for codes in [stream.finish()] if len(codes))
+    put(stream.end())
     seconds = stream.num_samples / SAMPLE_RATE
     factor = round(busy_s / seconds, 4) if seconds else None
     write(json.dumps({"seconds": round(seconds, 4), "tokens": num_codes, "real_time_factor": factor}))

@@ -1,10 +1,11 @@
 """Speech to codes while it is being spoken: chunks of any length in, each block's codes out as soon as it is heard.
 
 The codes are those that `SpeechTokenizer.encode` gives for the whole clip, whatever the chunks, because both run
-`blockwise`, block for block with the same shapes. The position table covers 30 s; there the encoder starts anew, as the
-released code does with long audio, so an endless stream needs bounded memory: a stream longer than 30 s has the codes
-of its 30 s pieces. Price: a code waits for the end of its block (2 s in the paper, 4 s in the released model; 80 ms
-where attention is strictly causal), and 2.5 ms more for the window of its last frame.
+`blockwise`, block for block with the same shapes. The position table covers 30 s (29.92 s at 6.25 codes per second);
+there the encoder starts anew, as the released code does with long audio, so an endless stream needs bounded memory: a
+longer stream has the codes of such pieces. Price: a code waits for the end of its block (2 s in the paper, 4 s in the
+released model; 80 ms where attention is strictly causal) and for the window of its last frame: 2.5 ms more with causal
+convolutions, 12.5 ms with centred ones.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class StreamingEncoder:
             )
         if config.floor_blocks is None:
             raise ValueError(
-                "streaming: log_mel_floor=clip must be block: a clip's floor is known at its end only; change it in "
-                "config.json"
+                f"streaming: log_mel_floor={config.log_mel_floor or 'null'} is the clip's floor, known at its end; "
+                'set "log_mel_floor": "block" in config.json; the price: silence before speech gets other codes'
             )
         if tokenizer.features is not torch_features:
             raise ValueError("streaming: features must be torch's, a stream's frames come by block; load with them")
@@ -75,9 +76,13 @@ class StreamingEncoder:
 
     def finish(self) -> np.ndarray:
         """Codes int32 of what is left, filled with silence to a whole code; nothing can be pushed after."""
+        return _joined(self.end())
+
+    def end(self) -> Iterator[np.ndarray]:
+        """As `finish`, block by block, each computed when it is iterated over."""
         self._check_open()
         self.finished = True
-        return _joined(self._end_clip())
+        return self._end_clip()
 
     def _take(self, waveform_N: torch.Tensor) -> Iterator[np.ndarray]:
         for piece in self._pieces(waveform_N):

@@ -55,12 +55,15 @@ def bottleneck_model(config: TrainSpeechTokenizerConfig) -> tuple[SpeechRecognit
 
 
 def narrow(shape: WhisperVQConfig, bottleneck: BottleneckConfig, *, dropout: float) -> None:
-    """Put the bottleneck's settings into Whisper's configuration."""
+    """Put the bottleneck's settings into Whisper's configuration; a tokenizer's log-mel floor stays."""
+    begins = shape.quantize_vocab_size is None
     shape.pooling_kernel_size = int(50 / bottleneck.frame_rate)
     shape.pooling_type = "avg"
     shape.pooling_position = bottleneck.pooling_position
     shape.encoder_causal_convolution = bottleneck.causal_convolution
     shape.quantize_causal_block_size = bottleneck.block_frames
+    if begins and shape.block_frames is not None:
+        shape.log_mel_floor = "block"
     shape.quantize_position = bottleneck.quantize_position
     shape.quantize_vocab_size = bottleneck.codebook_size
     shape.quantize_ema_decay = bottleneck.ema_decay
@@ -108,7 +111,8 @@ def _place_positions(model: SpeechRecognitionModel, feed: Feed, config: TrainSpe
     for window in tqdm(speech[: whole * size].split(size), desc="mean states", unit="window", disable=None):
         batch = mel_batch([window.to(encoder.position_means.device)], model.config)
         pooled_1TD, lengths_1 = encoder.front(batch)
-        encoder.position_means += encoder.before_codebook(pooled_1TD, lengths_1, centered=False)[0] / whole
+        means_TD = encoder.before_codebook(pooled_1TD, lengths_1, centered=False)[0] / whole
+        encoder.position_means[: len(means_TD)] += means_TD
     encoder.embed_positions2.weight.copy_(encoder.position_means)
 
 

@@ -28,14 +28,15 @@ def decades(waveform: np.ndarray, num_mel_bins: int, multiple: int) -> np.ndarra
 
 
 def log_mel(waveform: np.ndarray, config: WhisperVQConfig) -> np.ndarray:
-    """Frames [frames, bins] over the floor that the configuration asks for."""
+    """Frames [frames, bins] over the clip's floor, as published, or over the block's where the configuration asks."""
     multiple = 320 * (config.pooling_kernel_size or 1)
     power = decades(waveform, config.num_mel_bins, multiple)
+    if config.log_mel_floor != "block":
+        return (np.maximum(power, power.max() - 8) + 4) / 4
     block = config.quantize_causal_block_size
     if config.encoder_causal_attention or config.quantize_causal_encoder:
         block = config.pooling_kernel_size or 1
-    if block is None or config.log_mel_floor == "clip":
-        return (np.maximum(power, power.max() - 8) + 4) / 4
+    assert block is not None
     ahead = 0 if config.encoder_causal_convolution else 1
     rows = []
     for frame in range(len(power)):

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from megatron_speech.speech_tokenizer.encoder import mel_batch
-from tests.unit.speech_tokenizer.toys import narrowed_config, noise, toy_config, toy_model
+from megatron_speech.speech_tokenizer.model import TextSide
+from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from tests.unit.speech_tokenizer.toys import (
+    VOCAB,
+    narrowed_config,
+    noise,
+    placed_model,
+    toy_config,
+    toy_model,
+    write_text_side,
+)
 
 LENGTHS = (16000, 1, 1280, 1281, 40000, 23457, 159)
 
@@ -99,11 +112,28 @@ def test_the_longest_clip_fills_the_position_table() -> None:
     assert lengths.tolist() == [model.config.max_codes] == [50]
 
 
+def test_positions_that_are_no_whole_codes_are_left_over(tmp_path: Path) -> None:
+    """50 positions are six codes of 8 and two positions that no clip reaches, as Whisper's 1500 at 6.25 Hz."""
+    changes = {"max_source_positions": 50, "pooling_kernel_size": 8, "quantize_subtract_position_means": True}
+    config = narrowed_config(**changes)
+    config.require_supported("tokenizer")
+    write_text_side(tmp_path)
+    tokenizer = SpeechTokenizer(placed_model(config, noise(6 * 2560, 0)), TextSide(tmp_path, VOCAB), "")
+    assert config.max_codes == 6 and config.max_samples == 6 * 2560
+    assert len(tokenizer.model.encoder.embed_positions2.weight) == 7
+    codes = tokenizer.encode([noise(6 * 2560, 0), noise(5 * 2560 + 1, 1)])
+    assert [len(clip) for clip in codes] == [6, 6] and len(tokenizer.recognize(codes)) == 2
+    with pytest.raises(ValueError, match=r"clip 0: lasts 0.960063 s, longer than the 0.96 s"):
+        tokenizer.encode([noise(6 * 2560 + 1, 0)])
+    with pytest.raises(ValueError, match="sequence 0 has 7 codes, the recogniser reads at most 6"):
+        tokenizer.recognize([np.zeros(7, np.int32)])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"pooling_type": "max"}, "pooling_type=max: only avg is implemented; use it"),
-        ({"pooling_kernel_size": 7}, "pooling_kernel_size=7 must divide max_source_positions=200; use a divisor"),
+        ({"pooling_kernel_size": 201}, r"pooling_kernel_size=201 must lie in 1..max_source_positions=200, .*; use 4"),
         ({"quantize_causal_block_size": 30}, "quantize_causal_block_size=30 must be .* multiple of .*=4, .*; use a"),
         ({"quantize_causal_block_size": 0}, "quantize_causal_block_size=0 must be a positive multiple"),
         ({"log_mel_floor": "room"}, "log_mel_floor=room must be clip, block or null; use null"),
@@ -122,7 +152,7 @@ def test_impossible_shapes_are_refused_by_name(changes: dict[str, object], messa
         {"quantize_causal_block_size": 100, "encoder_causal_convolution": True},
         {"quantize_causal_encoder": True, "quantize_causal_block_size": 20},
         {"encoder_causal_attention": True},
-        {"quantize_causal_block_size": 200, "log_mel_floor": "clip"},
+        {"quantize_causal_block_size": 200, "log_mel_floor": "block"},
     ],
 )
 def test_causal_shapes_are_supported(changes: dict[str, object]) -> None:

@@ -13,6 +13,8 @@ import pytest
 
 from megatron_speech.audio.io import write_audio
 from megatron_speech.config.stream_speech import StreamSpeechConfig
+from megatron_speech.speech_tokenizer import live
+from megatron_speech.speech_tokenizer.blockwise import BlockEncoder
 from megatron_speech.speech_tokenizer.live import stream_speech
 from megatron_speech.speech_tokenizer.model import save_model
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
@@ -24,7 +26,7 @@ SAMPLES = np.round(noise(20_000, 1) * 32767).astype("<i2")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("tokenizer")
-    config = narrowed_config(quantize_causal_block_size=20, quantize_encoder_only=True)
+    config = narrowed_config(quantize_causal_block_size=20, log_mel_floor="block", quantize_encoder_only=True)
     save_model(placed_model(config, noise(20_000, 1)), made, text_from=made)
     return made
 
@@ -54,6 +56,21 @@ def test_a_file_gives_the_same_lines_whatever_the_chunks(folder: Path, tmp_path:
     lines = lines_of(StreamSpeechConfig(tokenizer=folder, audio=path, chunk_seconds=chunk_seconds), None)
     once = lines_of(StreamSpeechConfig(tokenizer=folder, audio=path), None)
     assert lines[:-1] == once[:-1] and [len(line["codes"]) for line in once[:-1]] == [5, 1]
+
+
+def test_the_last_block_counts_in_the_real_time_factor(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that only a block moves, by a second: 1.25 s of speech in four blocks."""
+    now, step = 0.0, BlockEncoder.step
+
+    def slow(self: BlockEncoder, *args: Any, **kwargs: Any) -> Any:
+        nonlocal now
+        now += 1
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(BlockEncoder, "step", slow)
+    monkeypatch.setattr(live.time, "perf_counter", lambda: now)
+    *blocks, summary = lines_of(StreamSpeechConfig(tokenizer=folder), io.BytesIO(SAMPLES.tobytes()))
+    assert len(blocks) == 4 and summary["real_time_factor"] == 4 / 1.25
 
 
 class Interrupted(io.BytesIO):

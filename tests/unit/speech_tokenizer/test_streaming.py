@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +21,10 @@ BLOCK = {"quantize_causal_block_size": 20}
 
 
 def toy_tokenizer(**changes: object) -> SpeechTokenizer:
-    return SpeechTokenizer(placed_model(narrowed_config(**changes), lively(64_000, 3)), None, "")
+    if changes.keys() & {"quantize_causal_block_size", "encoder_causal_attention"}:
+        changes = {"log_mel_floor": "block", **changes}
+    config = narrowed_config(**changes)
+    return SpeechTokenizer(placed_model(config, lively(config.max_samples, 3)), None, "")
 
 
 def by_clips(tokenizer: SpeechTokenizer, waveform: np.ndarray) -> np.ndarray:
@@ -43,6 +49,7 @@ def lively(samples: int, seed: int) -> np.ndarray:
             "quantize_vocab_size": st.sampled_from([2, 16, 40]),
             "quantize_subtract_position_means": st.booleans(),
             "pooling_position": st.sampled_from([1, 2]),
+            "max_source_positions": st.sampled_from([200, 50]),
         }
     ),
     samples=st.integers(0, 150_000),
@@ -114,13 +121,32 @@ def test_the_table_of_positions_begins_anew() -> None:
     assert len(stream.finish()) == 0
 
 
+def live_bytes() -> int:
+    """Memory of all tensors that anything still refers to."""
+    gc.collect()
+    storages = [item.untyped_storage() for item in gc.get_objects() if isinstance(item, torch.Tensor)]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
 def test_memory_does_not_grow() -> None:
-    stream = StreamingEncoder(toy_tokenizer(quantize_causal_block_size=100))
-    held = stream.held_bytes
-    minute = lively(16_000 * 60, 1)
-    counts = [len(stream.push(minute)) for _ in range(4)]
-    assert sum(counts) == 4 * 60 * 12.5
-    assert stream.held_bytes == held < 1_000_000
+    stream = StreamingEncoder(toy_tokenizer(**BLOCK))
+    chunk = lively(20_000, 1)
+    stream.push(chunk)
+    held = live_bytes()
+    assert sum(len(stream.push(chunk)) for _ in range(10)) >= 10 * 15 - 5
+    # A clip's frames would be 1250 log-mel frames of 80 bins, 400 kB.
+    assert live_bytes() <= held + 1_000
+    assert stream.held_bytes < 1_000_000
+
+
+def test_what_is_live_would_show_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The measure of the test above sees frames that a stream keeps."""
+    stream, kept = StreamingEncoder(toy_tokenizer(**BLOCK)), []
+    step = stream.codes.step
+    monkeypatch.setattr(stream.codes, "step", lambda mel, **end: (kept.append(mel), step(mel, **end))[1])
+    held = live_bytes()
+    stream.push(lively(20_000, 1))
+    assert live_bytes() > held + 3 * 40 * 80 * 4 - 1 and len(kept) == 3
 
 
 def test_a_stream_never_fed_has_no_codes() -> None:
@@ -162,7 +188,8 @@ def test_a_finished_stream_takes_no_more() -> None:
     [
         ({}, "tokenizer is bidirectional .*; use one trained with bottleneck.block_seconds"),
         ({"encoder_causal_convolution": True}, "tokenizer is bidirectional"),
-        ({"log_mel_floor": "clip", **BLOCK}, "log_mel_floor=clip must be block: .*; change it in config.json"),
+        ({"log_mel_floor": "clip", **BLOCK}, 'log_mel_floor=clip is the clip\'s .*; set "log_mel_floor": "block" in'),
+        ({"log_mel_floor": None, **BLOCK}, "log_mel_floor=null is the clip's floor, .*; the price: silence before"),
     ],
 )
 def test_what_looks_ahead_cannot_stream(changes: dict[str, object], message: str) -> None:
@@ -178,7 +205,8 @@ def test_frames_of_another_kind_cannot_stream() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "frame_rate", "frames"), [(2.0, 12.5, 100), (4.0, 25, 200), (0.56, 12.5, 28), (None, 12.5, None)]
+    ("seconds", "frame_rate", "frames"),
+    [(2.0, 12.5, 100), (4.0, 25, 200), (0.56, 12.5, 28), (None, 12.5, None), (None, 6.25, None), (0.16, 6.25, 8)],
 )
 def test_training_writes_its_blocks_into_the_shape(
     seconds: float | None, frame_rate: float, frames: int | None
@@ -193,6 +221,30 @@ def test_training_writes_its_blocks_into_the_shape(
     narrow(shape, bottleneck, dropout=0.0)
     shape.require_supported("bottleneck")
     assert shape.block_frames == shape.quantize_causal_block_size == frames and shape.encoder_causal_convolution
+    assert (shape.floor_blocks is not None) == (frames is not None), "a stream cannot know a clip's floor"
+
+
+def test_a_tokenizer_trained_further_keeps_its_floor() -> None:
+    """A released folder leaves the key out: the clip's floor is what its codes were learnt with."""
+    shape = narrowed_config(quantize_causal_block_size=100)
+    narrow(shape, BottleneckConfig(block_seconds=2, pooling_position=1), dropout=0.0)
+    assert shape.log_mel_floor is None and shape.floor_blocks is None
+
+
+@pytest.mark.parametrize("pooling", [4, 8])
+def test_a_stream_over_tables_that_are_no_whole_codes_is_its_pieces(pooling: int) -> None:
+    """50 positions: 12 codes of 4 or 6 of 8, and the table begins anew before its last two positions."""
+    tokenizer = toy_tokenizer(
+        max_source_positions=50,
+        pooling_kernel_size=pooling,
+        quantize_causal_block_size=16,
+        quantize_subtract_position_means=True,
+    )
+    waveform = lively(3 * tokenizer.model.config.max_samples + 5_000, 4)
+    stream = StreamingEncoder(tokenizer)
+    chunks = [stream.push(waveform[start : start + 7_777]) for start in range(0, len(waveform), 7_777)]
+    codes = np.concatenate([*chunks, stream.finish()])
+    assert len(set(codes.tolist())) > 3 and np.array_equal(codes, by_clips(tokenizer, waveform))
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.0, -2.0, 2.01])
