@@ -43,6 +43,11 @@ class AudioRecord:
     channels: int = 1
     """Of the file that was read; `waveform` is the first."""
 
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return f"utterance {self.key}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class BadRecord:

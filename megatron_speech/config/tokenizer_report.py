@@ -28,6 +28,8 @@ class RobustnessConfig:
         for name in ("babble_clips", "max_utterances"):
             if getattr(self, name) < 1:
                 raise ValueError(f"robustness.{name}={getattr(self, name)} must be at least 1; use a positive number")
+        if not (self.gains_db or self.snrs_db or self.rates):
+            raise ValueError("robustness: gains_db, snrs_db and rates are all empty; use robustness=null for none")
         if any(rate < 1000 for rate in self.rates):
             raise ValueError(f"robustness.rates={self.rates} must be at least 1000 Hz each; 8000 is a telephone's")
 

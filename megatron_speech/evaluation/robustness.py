@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from megatron_speech.audio.io import SAMPLE_RATE, resample
 from megatron_speech.audio.shards import AudioRecord
-from megatron_speech.audio.transcripts import sequence_edits, utterance_edits
+from megatron_speech.audio.transcripts import UtteranceEdits, sequence_edits, utterance_edits
 from megatron_speech.config.tokenizer_report import RobustnessConfig
 from megatron_speech.evaluation.statistics import Bootstrap, Estimate
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
@@ -66,7 +66,7 @@ def disturbances(records: Sequence[AudioRecord], config: RobustnessConfig) -> li
     def noisy(noise: Callable[[int], np.ndarray], snr_db: float) -> Callable[[int], np.ndarray]:
         def mixed(index: int) -> np.ndarray:
             record = records[index]
-            return mix(record.waveform, noise(index), snr_db=snr_db, name=f"utterance {record.key}")
+            return mix(record.waveform, noise(index), snr_db=snr_db, name=record.name)
 
         return mixed
 
@@ -126,18 +126,17 @@ def robustness(
     95 % intervals over utterances.
     """
     asked = disturbances(records := records[: config.max_utterances], config)
-    untouched = tokenizer.encode([record.waveform for record in records], names=_names(records))
-    said = [record.text for record in records]
-    read_before = utterance_edits(said, tokenizer.recognize(untouched)).word_edits
+    names, said = [record.name for record in records], [record.text for record in records]
+    untouched = tokenizer.encode([record.waveform for record in records], names=names)
+    before = utterance_edits(said, tokenizer.recognize(untouched))
     lengths = [len(codes) for codes in untouched]
 
-    def compare(codes: list[np.ndarray]) -> dict[str, Any]:
+    def compare(codes: list[np.ndarray], edits: UtteranceEdits) -> dict[str, Any]:
         assert lengths == [len(row) for row in codes], "a disturbance keeps a clip's length"
-        edits = utterance_edits(said, tokenizer.recognize(codes))
-        changed = [(before != after).sum() for before, after in zip(untouched, codes, strict=True)]
+        changed = [(old != new).sum() for old, new in zip(untouched, codes, strict=True)]
         return {
             **with_interval("wer", bootstrap.ratio(edits.word_edits, edits.words)),
-            **with_interval("wer_change", bootstrap.ratio(edits.word_edits - read_before, edits.words)),
+            **with_interval("wer_change", bootstrap.ratio(edits.word_edits - before.word_edits, edits.words)),
             **with_interval("codes_changed", bootstrap.ratio(changed, lengths)),
             **with_interval("code_edits", bootstrap.ratio(sequence_edits(untouched, codes), lengths)),
             "utterances": len(records),
@@ -145,12 +144,12 @@ def robustness(
         }
 
     first: dict[str, Any] = {"name": "untouched", "kind": "none", "level": None}
-    rows = [first | compare(untouched)]
+    rows = [first | compare(untouched, before)]
     for disturbance in tqdm(asked, desc="robustness", unit="disturbance"):
         clips = [disturbance.apply(index) for index in range(len(records))]
-        codes = tokenizer.encode(clips, names=_names(records))
+        codes = tokenizer.encode(clips, names=names)
         row = {"name": disturbance.name, "kind": disturbance.kind, "level": disturbance.level}
-        rows.append(row | compare(codes))
+        rows.append(row | compare(codes, utterance_edits(said, tokenizer.recognize(codes))))
     return rows
 
 
@@ -158,10 +157,6 @@ def with_interval(name: str, estimate: Estimate) -> dict[str, float]:
     """Facts of an estimate: {name, name_low, name_high}."""
     values = {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     return {key: round(value, 6) for key, value in values.items()}
-
-
-def _names(records: Sequence[AudioRecord]) -> list[str]:
-    return [f"utterance {record.key}" for record in records]
 
 
 def _random(seed: int, index: int) -> np.random.Generator:

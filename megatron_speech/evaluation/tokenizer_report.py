@@ -13,7 +13,6 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,10 @@ KIND = "speech_tokenizer_report"
 WINDOW = 64
 """Utterances given to a reader at a time."""
 
+LONGEST_S = 28.0
+"""Seconds of the longest utterance that is measured: what Whisper takes with the silence behind it. It holds whoever
+reads, so that reports with and without readers of the audio are of the same utterances."""
+
 Reader = Callable[[list[AudioRecord]], list[str]]
 
 
@@ -58,15 +61,19 @@ def run_report(config: TokenizerReportConfig) -> None:
     if config.judge is not None and judge is None:
         log.warning("%s is not there: the report goes without an independent judge", config.judge)
     tokenizer = SpeechTokenizer.load(config.tokenizer)
-    readers: dict[str, Reader] = {}
+    ears: dict[str, WhisperRecognizer] = {}
     if config.whisper is not None:
-        readers[WITHOUT_BOTTLENECK] = of_whisper(config.whisper)
+        ears[WITHOUT_BOTTLENECK] = WhisperRecognizer.load(config.whisper)
     if judge is not None:
-        readers[f"judge {judge.name}"] = of_whisper(judge)
+        ears[f"judge {judge.name}"] = WhisperRecognizer.load(judge)
+    readers = {label: of_whisper(recognizer) for label, recognizer in ears.items()}
+    takes = [tokenizer.model.config.max_samples, *(recognizer.max_samples for recognizer in ears.values())]
+    longest = min(int(LONGEST_S * SAMPLE_RATE), *takes)
     with make_artifact(config.output, kind=KIND, config=config, inputs=inputs) as draft:
-        sets, left_out = read_sets(config)
+        sets, left_out, too_long = read_sets(config, longest)
         facts, timings = measure(config, tokenizer, readers, sets, draft.folder)
         draft.facts.update({"judge": judge and judge.name, "left_out": left_out, **facts})
+        draft.facts.update({"too_long": too_long, "longest_seconds": longest / SAMPLE_RATE})
         # A clock's figure is no fact of the artefact: making it again must give the same manifest.
         (draft.folder / "timings.json").write_text(json.dumps({"encode": timings}, indent=1) + "\n")
         write_tokenizer_report(draft.folder, draft.facts, timings)
@@ -102,34 +109,45 @@ def measure(
     return facts | bits_per_second(counts_K, tokenizer.frame_rate), timings
 
 
-def read_sets(config: TokenizerReportConfig) -> tuple[dict[str, list[AudioRecord]], dict[str, str]]:
-    """The first utterances of every data set, and why sets were left out; ValueError where nothing is left."""
-    sets, left_out = {}, {}
+def read_sets(
+    config: TokenizerReportConfig, longest: int
+) -> tuple[dict[str, list[AudioRecord]], dict[str, str], dict[str, int]]:
+    """The first utterances of every data set up to `longest` samples, why sets were left out, and how many of each
+    were passed over as too long; ValueError where nothing is left."""
+    sets: dict[str, list[AudioRecord]] = {}
+    left_out, too_long = {}, {}
     for name, folder in config.audio.items():
-        records = list(islice(read_audio_shards(folder), config.max_utterances))
+        records: list[AudioRecord] = []
+        passed = 0
+        for record in read_audio_shards(folder):
+            if len(record.waveform) > longest:
+                passed += 1
+                continue
+            records.append(record)
+            if len(records) == config.max_utterances:
+                break
+        if passed:
+            too_long[name] = passed
+            log.warning("%s: %d utterances longer than %g s left out", folder, passed, longest / SAMPLE_RATE)
         if records:
             sets[name] = records
             if config.robustness is not None:  # what cannot be disturbed is said before anything is read
                 disturbances(records[: config.robustness.max_utterances], config.robustness)
         else:
-            left_out[name] = "no utterance"
+            left_out[name] = f"no utterance up to {longest / SAMPLE_RATE:g} s" if passed else "no utterance"
             log.warning("%s holds no utterance: the report goes without %s", folder, name)
     if not sets:
         raise ValueError(
             f"audio={', '.join(map(str, config.audio.values()))}: no utterance at all; name held-out speech"
         )
-    return sets, left_out
+    return sets, left_out, too_long
 
 
-def of_whisper(folder: Path) -> Reader:
+def of_whisper(recognizer: WhisperRecognizer) -> Reader:
     """What a Whisper model hears in the audio itself."""
-    recognizer = WhisperRecognizer.load(folder)
-    return lambda records: recognizer.transcribe([record.waveform for record in records], names=names_of(records))
-
-
-def names_of(records: list[AudioRecord]) -> list[str]:
-    """What errors call them."""
-    return [f"utterance {record.key}" for record in records]
+    return lambda records: recognizer.transcribe(
+        [record.waveform for record in records], names=[record.name for record in records]
+    )
 
 
 def encode(
@@ -140,7 +158,7 @@ def encode(
     start = time.process_time()
     with tqdm(total=len(records), desc=f"{name}, encode", unit="clip") as bar:
         for part in windows(records, WINDOW):
-            codes += tokenizer.encode([record.waveform for record in part], names=names_of(part))
+            codes += tokenizer.encode([record.waveform for record in part], names=[record.name for record in part])
             bar.update(len(part))
     spent = time.process_time() - start
     seconds = seconds_of(records)

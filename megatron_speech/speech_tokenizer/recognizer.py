@@ -15,7 +15,8 @@ from transformers.models.whisper.modeling_whisper import WhisperDecoder
 from megatron_speech.speech_tokenizer.encoder import within
 
 LOOP = 8
-"""Tokens that nobody says twice in one clip: the start of a second round."""
+"""Tokens of which a second round, in one clip, is taken for a decoder caught in a loop. Price: what is really said
+twice (a refrain, a list) is cut before its second round, and so is what follows."""
 
 
 def decode_states(

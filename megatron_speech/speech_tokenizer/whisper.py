@@ -17,11 +17,10 @@ from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.speech_tokenizer.batching import batches_by_length, checked_clips
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, TextSide, load_model, write_text
+from megatron_speech.speech_tokenizer.tokenizer import MAX_TEXT_TOKENS_PER_SECOND
 
 TAIL_S = 2.0
 """Seconds of silence behind every clip."""
-MAX_TOKENS_PER_SECOND = 10
-"""Nobody speaks faster; a decoder caught in a loop stops here."""
 
 
 class WhisperRecognizer:
@@ -38,6 +37,11 @@ class WhisperRecognizer:
             raise ValueError(f"{folder}: a speech tokenizer, not a Whisper model; load it with SpeechTokenizer")
         return cls(model, TextSide(folder, model.config.vocab_size))
 
+    @property
+    def max_samples(self) -> int:
+        """Samples of the longest clip, its tail apart."""
+        return self.model.config.max_samples - int(TAIL_S * SAMPLE_RATE)
+
     @torch.no_grad()
     def transcribe(
         self,
@@ -50,8 +54,7 @@ class WhisperRecognizer:
         """Texts of mono waveforms, in their order; `batch_seconds` of padded audio at a time, errors by `names`."""
         device = self.model.encoder.conv1.weight.device
         tail = torch.zeros(int(TAIL_S * SAMPLE_RATE))
-        longest = self.model.config.max_samples - len(tail)
-        checked = checked_clips(waveforms, sample_rate=sample_rate, max_samples=longest, names=names)
+        checked = checked_clips(waveforms, sample_rate=sample_rate, max_samples=self.max_samples, names=names)
         clips = [torch.cat([clip, tail]).to(device) for clip in checked]
         texts = [""] * len(clips)
         for batch in batches_by_length([len(clip) for clip in clips], max_total=int(batch_seconds * SAMPLE_RATE)):
@@ -59,7 +62,7 @@ class WhisperRecognizer:
             states_BTD, lengths_B = encoder.front(mel_batch([clips[i] for i in batch], self.model.config))
             memory_BTD = encoder.layer_norm(states_BTD)
             longest_s = max(len(clips[i]) for i in batch) / SAMPLE_RATE
-            max_tokens = 8 + int(MAX_TOKENS_PER_SECOND * longest_s)
+            max_tokens = 8 + int(MAX_TEXT_TOKENS_PER_SECOND * longest_s)
             for index, text in zip(
                 batch, write_text(self.model, self.text, memory_BTD, lengths_B, max_tokens=max_tokens), strict=True
             ):

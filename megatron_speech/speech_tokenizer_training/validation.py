@@ -60,7 +60,7 @@ class Validation:
 
     def _rates(self, read: Callable[[list[np.ndarray], list[str]], list[str]]) -> dict[str, float]:
         def texts(records: list[AudioRecord]) -> list[str]:
-            return read([record.waveform for record in records], [f"utterance {record.key}" for record in records])
+            return read([record.waveform for record in records], [record.name for record in records])
 
         rates = {}
         for name, records in self.sets.items():

@@ -24,6 +24,7 @@ from megatron_speech.evaluation.report.facts import (
     WITHOUT_BOTTLENECK,
     RunFolder,
     count,
+    in_points,
     interval,
     prose,
     table,
@@ -188,7 +189,7 @@ def main_table(
                 count(settings["steps"]),
                 row.cpu_minutes(),
                 *(shown(rates[audio][index]) for audio in config.audio),
-                "" if row is base else NOT_REPORTED if change is None else points(change),
+                "" if row is base else added(change),
                 f"{row.report['facts']['perplexity']:.0f}",
                 f"{facts['kmeans_residual']:.3f}" if "kmeans_residual" in facts else NOT_REPORTED,
             ]
@@ -249,6 +250,6 @@ def shown(estimate: Estimate | None) -> str:
     return NOT_REPORTED if estimate is None else interval(estimate.rounded())
 
 
-def points(change: Estimate) -> str:
-    """A difference of rates in points with its interval: "-1.2 (-2.0 to -0.4)"."""
-    return f"{100 * change.value:+.1f} ({100 * change.low:+.1f} to {100 * change.high:+.1f})"
+def added(change: Estimate | None) -> str:
+    """What a row adds to the baseline's rate, in points with its interval."""
+    return NOT_REPORTED if change is None else in_points(change.value, change.low, change.high)

@@ -139,3 +139,8 @@ def mean_loss(lines: list[dict[str, Any]], modality: str = "speech", source: str
     values = [(line["losses"].get(source, {}) if source else line["loss_by_modality"]).get(modality) for line in lines]
     found = [value for value in values if value is not None]
     return decimal(sum(found) / len(found)) if found else NOT_REPORTED
+
+
+def in_points(change: float, low: float, high: float) -> str:
+    """A difference of shares in points with its interval: "-1.2 (-2.0 to -0.4)"."""
+    return f"{100 * change:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifact import write_atomic
-from megatron_speech.evaluation.report.facts import FROM_CODES, count, percent, prose, table
+from megatron_speech.evaluation.report.facts import FROM_CODES, count, in_points, percent, prose, table
 from megatron_speech.evaluation.report.plots import plot_codebook
 from megatron_speech.evaluation.report.tokenizer_plots import plot_readers, plot_robustness
 
@@ -50,6 +50,10 @@ def opening(facts: Mapping[str, Any]) -> list[str]:
     lines = prose(f"""One codebook of {count(facts["codebook_size"])} codes at {facts["frame_rate"]:g} per second. Data:
     {amount}. Intervals are 95 % bootstrap intervals over utterances.""")
     lines += [f"Left out: {name}, {why}." for name, why in facts["left_out"].items()]
+    lines += [
+        f"Left out of {name}: {count(number)} utterances longer than {facts['longest_seconds']:g} s."
+        for name, number in facts["too_long"].items()
+    ]
     if facts["judge"] is None:
         lines += ["No independent judge heard the audio.", ""]
     return lines
@@ -69,7 +73,8 @@ def words(folder: Path, facts: Mapping[str, Any]) -> list[str]:
         "",
         *prose("""Read from the codes by the tokenizer's own recogniser, from the audio by the Whisper model it started
         from (without bottleneck), and by another one: a judge cannot read codes, so what it gets wrong is in the audio
-        or in its own ear, and bounds what to expect."""),
+        or in its own ear, and bounds what to expect. All three stop where they begin to repeat themselves: a refrain
+        that is really said twice counts as words lost."""),
         *table(["data", "reader", "word error rate", "character error rate", "words"], rows),
         "![Word error rates by data set and reader](wer.png)",
         "",
@@ -180,8 +185,7 @@ def points(row: Mapping[str, Any]) -> str:
     """What a disturbance adds to the word error rate, in points with its interval; nothing for the untouched clips."""
     if row["kind"] == "none":
         return ""
-    value, low, high = (100 * row[f"wer_change{bound}"] for bound in ("", "_low", "_high"))
-    return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
+    return in_points(row["wer_change"], row["wer_change_low"], row["wer_change_high"])
 
 
 def bounded(values: Mapping[str, float], key: str) -> str:

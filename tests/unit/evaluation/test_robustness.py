@@ -105,6 +105,13 @@ def test_changes_are_counted_against_the_untouched_clips(tokenizer: SpeechTokeni
     assert loud["codes_changed_low"] <= loud["codes_changed"] <= loud["codes_changed_high"]
 
 
+def test_the_untouched_clips_are_read_once(tokenizer: SpeechTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, recognize = [], tokenizer.recognize
+    monkeypatch.setattr(tokenizer, "recognize", lambda codes: (read.append(1), recognize(codes))[1])
+    robustness(tokenizer, records(2), RobustnessConfig(gains_db=[0.0], snrs_db=[], rates=[]), Bootstrap(resamples=100))
+    assert len(read) == 2
+
+
 def test_edits_between_codes_are_the_fewest() -> None:
     rows = [np.array([1, 2, 3, 4]), np.array([12, 3])]
     assert sequence_edits(rows, [np.array([2, 3, 4, 5]), np.array([1, 23])]).tolist() == [2, 2]
@@ -125,6 +132,7 @@ def test_a_lone_clip_and_a_silent_one_are_refused_by_name() -> None:
     ("changes", "message"),
     [
         ({"babble_clips": 0}, "robustness.babble_clips=0 must be at least 1; use"),
+        ({"gains_db": [], "snrs_db": [], "rates": []}, "are all empty; use robustness=null"),
         ({"rates": [8000, 8]}, "must be at least 1000 Hz each; 8000 is"),
     ],
 )

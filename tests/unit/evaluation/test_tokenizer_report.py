@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from megatron_speech.artifact import make_artifact, read_manifest
-from megatron_speech.audio.shards import read_audio_shards
+from megatron_speech.audio.shards import AudioRecord, read_audio_shards
 from megatron_speech.audio.transcripts import error_rates, utterance_edits
 from megatron_speech.config.tokenizer_report import RobustnessConfig, TokenizerReportConfig
 from megatron_speech.evaluation.tokenizer_report import bits_per_second, run_report
 from megatron_speech.speech_tokenizer.model import save_model
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from tests.toys import write_audio
-from tests.unit.speech_tokenizer.toys import narrowed_config, toy_model, write_toy_audio, write_toy_whisper
+from tests.unit.speech_tokenizer.toys import narrowed_config, noise, toy_model, write_toy_audio, write_toy_whisper
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +130,23 @@ def test_a_tokenizer_from_elsewhere_needs_no_manifest(world: Path, tmp_path: Pat
     run_report(config)
     inputs = read_manifest(tmp_path / "report")["inputs"]
     assert str(tmp_path / "tokenizer" / "model.safetensors") in inputs and str(tmp_path / "tokenizer") not in inputs
+
+
+def test_what_is_too_long_is_left_out_and_said(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """28.0001 s behind 28 s: with the silence that follows, Whisper's 30 s. The limit holds whoever reads."""
+    lengths = {"a": 28 * 16000 + 1, "b": 8000, "c": 35 * 16000, "d": 28 * 16000}
+    records = [AudioRecord(key=key, waveform=noise(size, 1), text="alpha") for key, size in lengths.items()]
+    write_audio(tmp_path / "long", [records[2]])
+    changes = {"whisper": None, "judge": None, "robustness": None, "resamples": 100, "output": tmp_path / "report"}
+    config = settings(
+        world, audio={"some": write_audio(tmp_path / "some", records), "all": tmp_path / "long"}, **changes
+    )
+    run_report(config)
+    facts = read_manifest(tmp_path / "report")["facts"]
+    assert facts["too_long"] == {"some": 2, "all": 1} and facts["usage_by_set"]["some"]["utterances"] == 2
+    assert facts["left_out"] == {"all": "no utterance up to 28 s"} and "longer than 28 s left out" in caplog.text
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "Left out of some: 2 utterances longer than 28 s." in text
 
 
 def test_no_data_is_refused(world: Path, tmp_path: Path) -> None:
