@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ import torch
 import torch.nn.functional as F
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+from megatron_speech.config.speech_tokenizer import BottleneckConfig
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import TextSide
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer_training.start import _place_positions
 from tests.unit.speech_tokenizer.toys import (
     VOCAB,
     narrowed_config,
@@ -127,6 +130,20 @@ def test_positions_that_are_no_whole_codes_are_left_over(tmp_path: Path) -> None
         tokenizer.encode([noise(6 * 2560 + 1, 0)])
     with pytest.raises(ValueError, match="sequence 0 has 7 codes, the recogniser reads at most 6"):
         tokenizer.recognize([np.zeros(7, np.int32)])
+
+
+def test_means_are_placed_where_a_clip_can_reach() -> None:
+    """Training at 6.25 Hz: the second table has a row that no window of the longest clip fills."""
+    changes = {"max_source_positions": 50, "pooling_kernel_size": 8, "quantize_subtract_position_means": True}
+    model = toy_model(narrowed_config(**changes))
+    feed = SimpleNamespace(
+        sources=[SimpleNamespace(index=[0, 1])],
+        order=SimpleNamespace(sample=lambda number: [(0, utterance) for utterance in range(number)]),
+        wave=lambda source, utterance: torch.from_numpy(noise(16000, utterance)),
+    )
+    _place_positions(model, feed, SimpleNamespace(bottleneck=BottleneckConfig(frame_rate=6.25)))
+    norms = model.encoder.embed_positions2.weight.norm(dim=1)
+    assert (norms > 0).tolist() == [True] * 6 + [False]
 
 
 @pytest.mark.parametrize(
