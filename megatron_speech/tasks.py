@@ -7,17 +7,20 @@ all is done. Tasks are fixed by what is read, never by workers or jobs. Price: a
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
-import select
 import shutil
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import cache
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import multiprocess
+import dill
 from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from loguru import logger as datatrove_log
@@ -34,7 +37,10 @@ def tasks_folder(output: Path) -> Path:
 
 
 def run_tasks(steps: Sequence[PipelineStep], *, tasks: int, run: TokenizeRunConfig, folder: Path) -> None:
-    """Run this job's share of `tasks` tasks of the pipeline `steps`; datatrove's logs go below `folder`."""
+    """Run this job's share of `tasks` tasks of the pipeline `steps`; datatrove's logs go below `folder`.
+
+    The first error of a task ends the run; ValueError where a worker was killed.
+    """
     first, end = (job * tasks // run.jobs for job in (run.job, run.job + 1))
     if first == end:
         return
@@ -66,8 +72,8 @@ def make_task(output: Path, *, kind: str, config: Any, inputs: Inputs, write: Ca
 class _Executor(LocalPipelineExecutor):
     """datatrove's local executor, but for how it starts tasks.
 
-    Its own `run` starts a manager process and workers that wait forever where their parent was killed, and its log
-    shows a user's mistake as a traceback of every frame on its way.
+    Its own `run` starts a manager process and workers that wait forever where their parent was killed, as it does where
+    one of them was; and its log shows a user's mistake as a traceback of every frame on its way.
     """
 
     def run(self) -> None:
@@ -78,9 +84,25 @@ class _Executor(LocalPipelineExecutor):
                     self._run_for_rank(rank)
             return
         threads = max(1, len(os.sched_getaffinity(0)) // self.workers)
-        start = multiprocess.get_context("forkserver")
-        with start.Pool(self.workers, initializer=_begin_worker, initargs=(os.getpid(), threads)) as pool:
-            deque(pool.imap_unordered(self._run_for_rank, ranks), maxlen=0)
+        context = multiprocessing.get_context("forkserver")
+        parent, alive = context.Pipe(duplex=False)
+        pool = ProcessPoolExecutor(
+            self.workers,
+            context,
+            initializer=_begin_worker,
+            initargs=(dill.dumps(self), parent, threads),  # steps may hold functions that pickle does not know
+        )
+        try:
+            for done in as_completed([pool.submit(_run_task, rank) for rank in ranks]):
+                done.result()
+        except BrokenProcessPool as error:
+            raise ValueError(
+                "a worker was killed (out of memory?); finished tasks are kept, run again, with fewer run.workers if "
+                "memory was short"
+            ) from error
+        finally:
+            alive.close()  # ends the workers, whatever they are at
+            pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
@@ -92,14 +114,30 @@ def _silence() -> Iterator[None]:
         datatrove_log.enable("datatrove")
 
 
-def _begin_worker(parent: int, threads: int) -> None:
+_worker_executor = b""
+"""In a worker: the pickled executor with all its steps, sent once."""
+
+
+def _begin_worker(executor: bytes, parent: Connection, threads: int) -> None:
     """In a new process: end with the parent, be silent, take a share of the cores before a library takes all."""
+    global _worker_executor
+    _worker_executor = executor
 
     def end_with_parent() -> None:
-        select.select([os.pidfd_open(parent)], [], [])
+        parent.poll(None)  # nothing is ever sent; it returns when the other end is closed, by a kill too
         os._exit(1)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
     os.environ["RAYON_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(threads)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     datatrove_log.disable("datatrove")
+
+
+def _run_task(rank: int) -> None:
+    _loaded_executor()._run_for_rank(rank)
+
+
+@cache
+def _loaded_executor() -> _Executor:
+    executor: _Executor = dill.loads(_worker_executor)
+    return executor
