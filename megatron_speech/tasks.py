@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dill
 from datatrove.executor import LocalPipelineExecutor
@@ -29,6 +29,9 @@ from megatron_speech.artifact import Draft, Inputs, alone, input_ids, is_made, m
 from megatron_speech.config.tokens import TokenizeRunConfig
 
 log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def tasks_folder(output: Path) -> Path:
@@ -69,6 +72,31 @@ def make_task(output: Path, *, kind: str, config: Any, inputs: Inputs, write: Ca
             write(draft)
 
 
+def in_processes(work: Callable[[Item], Result], items: Sequence[Item], *, workers: int) -> Iterator[Result]:
+    """`work(item)` of every item, as they are done, by `workers` new processes.
+
+    `work`, with all that it holds, is sent once per process, by dill; items and results go through a pipe by pickle.
+    The first error ends all; ValueError where a process was killed.
+    """
+    threads = max(1, len(os.sched_getaffinity(0)) // workers)
+    context = multiprocessing.get_context("forkserver")
+    parent, alive = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(
+        workers, context, initializer=_begin_worker, initargs=(dill.dumps(work), parent, threads)
+    )
+    try:
+        for done in as_completed([pool.submit(_work, item) for item in items]):
+            yield done.result()
+    except BrokenProcessPool as error:
+        raise ValueError(
+            "a worker was killed (out of memory?); what is done is kept, run again, with fewer workers if memory was "
+            "short"
+        ) from error
+    finally:
+        alive.close()  # ends the workers, whatever they are at
+        pool.shutdown(cancel_futures=True)
+
+
 class _Executor(LocalPipelineExecutor):
     """datatrove's local executor, but for how it starts tasks.
 
@@ -83,26 +111,8 @@ class _Executor(LocalPipelineExecutor):
                 for rank in ranks:
                     self._run_for_rank(rank)
             return
-        threads = max(1, len(os.sched_getaffinity(0)) // self.workers)
-        context = multiprocessing.get_context("forkserver")
-        parent, alive = context.Pipe(duplex=False)
-        pool = ProcessPoolExecutor(
-            self.workers,
-            context,
-            initializer=_begin_worker,
-            initargs=(dill.dumps(self), parent, threads),  # steps may hold functions that pickle does not know
-        )
-        try:
-            for done in as_completed([pool.submit(_run_task, rank) for rank in ranks]):
-                done.result()
-        except BrokenProcessPool as error:
-            raise ValueError(
-                "a worker was killed (out of memory?); finished tasks are kept, run again, with fewer run.workers if "
-                "memory was short"
-            ) from error
-        finally:
-            alive.close()  # ends the workers, whatever they are at
-            pool.shutdown(cancel_futures=True)
+        for _ in in_processes(self._run_for_rank, ranks, workers=self.workers):
+            pass
 
 
 @contextmanager
@@ -114,14 +124,14 @@ def _silence() -> Iterator[None]:
         datatrove_log.enable("datatrove")
 
 
-_worker_executor = b""
-"""In a worker: the pickled executor with all its steps, sent once."""
+_pickled_work = b""
+"""In a worker: what it does with each item, sent once."""
 
 
-def _begin_worker(executor: bytes, parent: Connection, threads: int) -> None:
+def _begin_worker(work: bytes, parent: Connection, threads: int) -> None:
     """In a new process: end with the parent, be silent, take a share of the cores before a library takes all."""
-    global _worker_executor
-    _worker_executor = executor
+    global _pickled_work
+    _pickled_work = work
 
     def end_with_parent() -> None:
         parent.poll(None)  # nothing is ever sent; it returns when the other end is closed, by a kill too
@@ -133,11 +143,11 @@ def _begin_worker(executor: bytes, parent: Connection, threads: int) -> None:
     datatrove_log.disable("datatrove")
 
 
-def _run_task(rank: int) -> None:
-    _loaded_executor()._run_for_rank(rank)
+def _work(item: Any) -> Any:
+    return _loaded_work()(item)
 
 
 @cache
-def _loaded_executor() -> _Executor:
-    executor: _Executor = dill.loads(_worker_executor)
-    return executor
+def _loaded_work() -> Callable[[Any], Any]:
+    work: Callable[[Any], Any] = dill.loads(_pickled_work)
+    return work

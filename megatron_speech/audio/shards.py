@@ -90,7 +90,7 @@ class AudioShard:
         self.check()
         count = several_channels = 0
         with self.path.open("rb") as file:
-            for members in _groups(file):
+            for members in members_by_key(file):
                 count += 1
                 try:
                     record = _record(self.path, members)
@@ -162,7 +162,9 @@ def audio_shards(folder: Path) -> list[AudioShard]:
     """The shards of `folder` in written order, by its manifest; ValueError where it holds something else."""
     manifest = read_manifest(folder)
     if manifest["kind"] != "audio":
-        raise ValueError(f"{folder} holds {manifest['kind']}, not audio; give a folder made by tools/speak_corpus.py")
+        raise ValueError(
+            f"{folder} holds {manifest['kind']}, not audio; make one of your speech by tools/import_speech.py"
+        )
     names = ("utterances", "seconds", "bytes", "xxh3")
     shards = manifest["facts"]["shards"]
     return [AudioShard(path=folder / shard["name"], **{name: shard[name] for name in names}) for shard in shards]
@@ -201,18 +203,24 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(member, io.BytesIO(data))
 
 
-def _groups(file: BinaryIO) -> Iterator[dict[str, bytes]]:
-    """Members of the same key, in tar order: {"key": ..., "flac": ..., "txt": ..., "json": ...}."""
+def members_by_key(file: BinaryIO) -> Iterator[dict[str, bytes]]:
+    """Members of the same key, in tar order: {"key": ..., "flac": ..., "txt": ..., "json": ...}.
+
+    As in WebDataset a key is the path up to the first dot of the file's name; what is no file is passed over.
+    """
     group: dict[str, bytes] = {}
     with tarfile.open(fileobj=file, mode="r|") as tar:
         for member in tar:
-            key, _, suffix = member.name.partition(".")
-            if group and group["key"] != key.encode():
+            content = tar.extractfile(member)
+            if content is None:
+                continue
+            folder, slash, base = member.name.rpartition("/")
+            stem, _, suffix = base.partition(".")
+            key = f"{folder}{slash}{stem}".encode()
+            if group and group["key"] != key:
                 yield group
                 group = {}
-            content = tar.extractfile(member)
-            assert content is not None, f"{member.name} is not a file"
-            group |= {"key": key.encode(), suffix: content.read()}
+            group |= {"key": key, suffix: content.read()}
     if group:
         yield group
 

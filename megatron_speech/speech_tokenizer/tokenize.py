@@ -15,13 +15,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import orjson
 import torch
 
 from megatron_speech.artifact import fingerprint_files, input_ids, is_made, make_artifact, read_manifest
+from megatron_speech.audio.quarantine import QUARANTINE, require_few, show
 from megatron_speech.audio.shards import BadRecord, audio_shards
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.config.tokens import TokenizeRunConfig
@@ -32,14 +33,7 @@ from megatron_speech.data.text_ids import require_distinct
 from megatron_speech.speech_tokenizer.batching import windows
 from megatron_speech.speech_tokenizer.model import WEIGHTS, load_config, require
 from megatron_speech.speech_tokenizer.quantizer import perplexity
-from megatron_speech.speech_tokenizer.tokenize_input import (
-    QUARANTINE,
-    AudioReader,
-    AudioTask,
-    audio_tasks,
-    require_few,
-    show,
-)
+from megatron_speech.speech_tokenizer.tokenize_input import AudioReader, AudioTask, audio_tasks
 from megatron_speech.speech_tokenizer.tokenize_steps import KIND as TASK_KIND
 from megatron_speech.speech_tokenizer.tokenize_steps import NAME, CodeWriter
 from megatron_speech.tasks import run_tasks, tasks_folder
@@ -59,6 +53,7 @@ def run_tokenization(config: TokenizeSpeechConfig) -> None:
         FileNotFoundError: the tokenizer, the audio or one of its shards is missing.
         ValueError: a shard is damaged, a key repeats, or too many utterances are unusable; nothing done is lost.
     """
+    config = replace(config, cut=resolved_cut(config))
     settings = replace(config, run=TokenizeRunConfig(), tasks=None)  # how work was spread is no part of what is made
     # What `SpeechTokenizer.fingerprint` says, of a folder that need not be an artefact of ours.
     files = [require(config.tokenizer / name) for name in (WEIGHTS, "config.json")]
@@ -85,6 +80,17 @@ def run_tokenization(config: TokenizeSpeechConfig) -> None:
             "%s: %.2f hours, %s tokens%s, quarantined %s",
             *(config.output, made["seconds"] / 3600, f"{made['tokens']:,}", rate, show(Counter(made["quarantined"]))),
         )
+
+
+def resolved_cut(config: TokenizeSpeechConfig) -> Literal["overlap", "restart"]:
+    """`config.cut`, chosen by what the tokenizer is where it is null; ValueError for one that does not suit it."""
+    causal = load_config(config.tokenizer).block_frames is not None
+    if causal and config.cut == "overlap":
+        raise ValueError(
+            f"cut=overlap: {config.tokenizer} is causal, and windows that start between its blocks have codes that no "
+            "stream has; use restart, or null"
+        )
+    return config.cut or ("restart" if causal else "overlap")
 
 
 def code_writer(config: TokenizeSpeechConfig, *, tokenizer_id: str) -> CodeWriter:

@@ -6,7 +6,6 @@ than a small share of them means that something is wrong with the corpus, and st
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,12 +14,9 @@ from typing import Any
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 
+from megatron_speech.audio.quarantine import LEAST_JUDGED, require_few
 from megatron_speech.audio.shards import AudioRecord, AudioShard, BadRecord
 
-QUARANTINE = "quarantine.jsonl"
-"""Utterances that were left out, one JSON object with shard, key, reason and message each."""
-LEAST_JUDGED = 1000
-"""Utterances a task has read before their quarantined share can stop it."""
 UTTERANCE = "_utterance"
 """Metadata key under which a document carries its `Utterance` from the reader to the writer."""
 
@@ -91,18 +87,3 @@ class AudioReader(PipelineStep):
         self.quarantined.append(record)
         if self.read >= LEAST_JUDGED:
             require_few(self.quarantined, self.read, self.max_quarantined_share)
-
-
-def require_few(quarantined: Sequence[BadRecord], utterances: int, share: float) -> None:
-    """ValueError where more than `share` of `utterances` (and more than one) are quarantined."""
-    if len(quarantined) > max(1, share * utterances):
-        reasons = Counter(record.reason for record in quarantined)
-        raise ValueError(
-            f"{len(quarantined)} of {utterances} utterances are unusable ({show(reasons)}), more than "
-            f"max_quarantined_share={share:g}; the first: {quarantined[0].message}; mend the audio or raise the share"
-        )
-
-
-def show(counts: Counter[str]) -> str:
-    """ "silent 3, not audio 1", or "none"."""
-    return ", ".join(f"{reason} {count}" for reason, count in counts.most_common()) or "none"

@@ -32,11 +32,12 @@ from megatron_speech.artifact import Draft
 from megatron_speech.audio.dali_features import DaliFeatures
 from megatron_speech.audio.features import Features, torch_features
 from megatron_speech.audio.io import SAMPLE_RATE
+from megatron_speech.audio.quarantine import QUARANTINE
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import write_documents
 from megatron_speech.data.text_ids import IdLog
-from megatron_speech.speech_tokenizer.tokenize_input import QUARANTINE, UTTERANCE, AudioReader, AudioTask, Utterance
+from megatron_speech.speech_tokenizer.tokenize_input import UTTERANCE, AudioReader, AudioTask, Utterance
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.speech_tokenizer.windows import Window, cut_windows
 from megatron_speech.tasks import make_task
@@ -59,6 +60,7 @@ class CodeWriter(PipelineStep):
 
     def __init__(self, reader: AudioReader, *, folder: Path, config: TokenizeSpeechConfig, tokenizer_id: str) -> None:
         super().__init__()
+        assert config.cut is not None, "the tokenizer decides, before work is given out"
         self.reader = reader
         self.folder = folder
         self.config = config
@@ -66,7 +68,7 @@ class CodeWriter(PipelineStep):
 
     def settings(self) -> dict[str, Any]:
         """What a task's codes depend on, beside its `inputs`."""
-        names = ("cut", "overlap_seconds", "silence_peak_dbfs", "features", "device", "batch_seconds")
+        names = ("cut", "overlap_seconds", "silence_peak_dbfs", "features", "device", "blocks", "batch_seconds")
         return {name: getattr(self.config, name) for name in names}
 
     def inputs(self, number: int) -> dict[str, str]:

@@ -28,11 +28,12 @@ from megatron_speech.config.tokens import TokenizeRunConfig
 from megatron_speech.data.shards import read_documents
 from megatron_speech.speech_tokenizer import tokenize_input, tokenize_steps
 from megatron_speech.speech_tokenizer.model import save_model
+from megatron_speech.speech_tokenizer.streaming import StreamingEncoder
 from megatron_speech.speech_tokenizer.tokenize import code_writer, run_tokenization
 from megatron_speech.speech_tokenizer.tokenize_input import UTTERANCE, Utterance
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from tests.toys import write_audio
-from tests.unit.speech_tokenizer.toys import narrowed_config, noise, toy_model
+from tests.unit.speech_tokenizer.toys import narrowed_config, noise, placed_model, toy_model
 
 ROOT = Path(__file__).resolve().parents[3]
 SECOND = 16000
@@ -124,6 +125,23 @@ def test_codes_are_those_of_the_clip_and_long_speech_is_whole(
     assert facts["audio_shards"] == [
         {"name": shard["name"], "xxh3": shard["xxh3"], "utterances": 2, "quarantined": 0} for shard in listed
     ]
+
+
+def test_long_speech_has_the_codes_of_its_stream(tmp_path: Path) -> None:
+    """10 s with an encoder that takes 4, at default settings; blocks of 1.2 s do not divide its 4 s."""
+    waveform = noise(10 * SECOND, 3)
+    model = placed_model(narrowed_config(quantize_encoder_only=True, quantize_causal_block_size=60), waveform[:64_000])
+    save_model(model, tmp_path / "tokenizer", text_from=tmp_path)
+    write_audio(tmp_path / "audio", [AudioRecord(key="long", waveform=waveform, text="")])
+    run_tokenization(config_of(tmp_path))
+    (document,) = read_documents(tmp_path / "codes")
+    stream = StreamingEncoder(SpeechTokenizer.load(tmp_path / "tokenizer"))
+    heard = next(read_audio_shards(tmp_path / "audio")).waveform
+    expected = np.concatenate([stream.push(heard), stream.finish()])
+    assert len(set(expected.tolist())) > 8
+    assert np.array_equal(document.tokens, expected)
+    with pytest.raises(ValueError, match=r"cut=overlap: .*tokenizer is causal, .* use restart"):
+        run_tokenization(config_of(tmp_path, "others", cut="overlap"))
 
 
 def test_what_is_encoded_together_is_bounded_and_of_one_shard(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,7 +304,7 @@ def test_joining_names_the_task_that_is_missing_or_of_other_settings(tmp_path: P
 
 def test_a_task_knows_every_setting_that_its_codes_depend_on(tmp_path: Path, tokenizer: Path) -> None:
     corpus(tmp_path / "audio", clips=2)
-    config = config_of(tmp_path)
+    config = config_of(tmp_path, cut="overlap")
     others = {"tokenizer", "audio", "output", "max_quarantined_share", "tasks", "run"}
     named = set(code_writer(config, tokenizer_id="").settings())
     assert named | others == {field.name for field in dataclasses.fields(config)} and not named & others
