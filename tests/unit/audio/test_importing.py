@@ -1,0 +1,189 @@
+"""A user's recordings become audio shards: nothing lost, what is unusable named, a kill forgiven."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from megatron_speech.artifact import read_manifest
+from megatron_speech.audio import importing
+from megatron_speech.audio.importing import import_speech
+from megatron_speech.audio.shards import read_audio_shards
+from megatron_speech.config.import_speech import ImportSpeechConfig
+
+
+def tone(hertz: float, rate: int = 16000, seconds: float = 0.3) -> np.ndarray:
+    return 0.4 * np.sin(2 * np.pi * hertz * np.arange(int(rate * seconds)) / rate)
+
+
+def recordings(folder: Path, count: int = 5) -> list[dict[str, Any]]:
+    """Files of several kinds, and a row for each."""
+    folder.mkdir()
+    rows = []
+    for number in range(count):
+        name = f"r{number}.{('wav', 'flac', 'ogg')[number % 3]}"
+        soundfile.write(folder / name, tone(200 + 40 * number), 16000)
+        rows.append({"audio": name, "text": f"text {number}", "id": f"r{number}", "speaker": "s"})
+    return rows
+
+
+def table(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    path = folder / "table.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def run(tmp_path: Path, output: str = "audio", **changes: Any) -> Path:
+    if "tars" not in changes:
+        changes.setdefault("table", tmp_path / "in" / "table.jsonl")
+    import_speech(ImportSpeechConfig(output=tmp_path / output, **{"utterances_per_shard": 2, **changes}))
+    return tmp_path / output
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.tar"))}
+
+
+def test_a_table_comes_back_whole_from_any_number_of_workers(tmp_path: Path) -> None:
+    rows = recordings(tmp_path / "in")
+    table(tmp_path / "in", rows)
+    audio = run(tmp_path, licence="CC0-1.0", language="en")
+    found = list(read_audio_shards(audio))
+    assert [(r.key, r.text, r.meta["speaker"], r.meta["audio"]) for r in found] == [
+        (row["id"], row["text"], "s", row["audio"]) for row in rows
+    ]
+    np.testing.assert_allclose(found[0].waveform, tone(200), atol=1e-4)
+    manifest = read_manifest(audio)
+    assert manifest["licences"] == ["CC0-1.0"] and manifest["languages"] == ["en"]
+    assert manifest["facts"]["utterances"] == 5 and len(manifest["facts"]["shards"]) == 3
+    assert sorted(path.name for path in audio.iterdir() if path.suffix != ".tar") == [
+        "manifest.json",
+        "quarantine.jsonl",
+    ]
+    assert digest(run(tmp_path, "again", workers=2)) == digest(audio)
+
+
+def test_a_tsv_is_a_table_and_ids_may_be_missing_or_no_file_names(tmp_path: Path) -> None:
+    recordings(tmp_path / "in", 2)
+    (tmp_path / "in" / "t.tsv").write_text('audio\ttext\tid\nr0.wav\tsay "it"\ta/b.c\nr1.flac\ttwo\t\n')
+    first, second = read_audio_shards(run(tmp_path, table=tmp_path / "in" / "t.tsv"))
+    assert (first.key, first.meta["source_id"], first.text) == ("a-b-c", "a/b.c", 'say "it"')
+    assert (second.key, second.text) == ("000000001", "two") and "source_id" not in second.meta
+
+
+def test_of_two_channels_at_44_khz_the_first_comes_at_16(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    both = np.stack([tone(300, 44100, 1.0), tone(3000, 44100, 1.0)], axis=1)
+    soundfile.write(tmp_path / "in" / "two.wav", both, 44100)
+    table(tmp_path / "in", [{"audio": "two.wav", "text": "x"}])
+    audio = run(tmp_path)
+    (record,) = read_audio_shards(audio)
+    np.testing.assert_allclose(record.waveform[500:15500], tone(300, 16000, 1.0)[500:15500], atol=2e-3)
+    assert read_manifest(audio)["facts"]["utterances_of_several_channels"] == 1
+
+
+def test_a_kill_between_shards_costs_none_that_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table(tmp_path / "in", recordings(tmp_path / "in"))
+    whole = run(tmp_path, "whole")
+    write, made = importing.write_audio_shard, []
+
+    def write_one(path: Path, records: Any) -> dict[str, Any]:
+        made.append(path.name)
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return write(path, records)
+
+    monkeypatch.setattr(importing, "write_audio_shard", write_one)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    assert not (tmp_path / "audio").exists()
+    assert digest(run(tmp_path, max_quarantined_share=0.5)) == digest(whole)
+    assert made == ["audio-000000.tar", "audio-000001.tar", "audio-000001.tar", "audio-000002.tar"]
+
+
+def test_what_is_unusable_is_listed_and_too_much_of_it_stops(tmp_path: Path) -> None:
+    rows = recordings(tmp_path / "in")
+    (tmp_path / "in" / "noise.wav").write_bytes(b"no audio")
+    soundfile.write(tmp_path / "in" / "empty.wav", np.zeros(0), 16000)
+    bad = {"noise.wav": "not audio", "empty.wav": "empty", "gone.wav": "unreadable", "r1.flac": "no text"}
+    rows += [{"audio": name, "text": " " if name == "r1.flac" else "x", "id": f"bad-{name}"} for name in bad]
+    table(tmp_path / "in", rows)
+    with pytest.raises(ValueError, match=r"4 of 9 utterances are unusable .* the first: .*table.jsonl:6 \(bad-noise"):
+        run(tmp_path)
+    audio = run(tmp_path, max_quarantined_share=0.5)
+    lines = [json.loads(line) for line in (audio / "quarantine.jsonl").read_text().splitlines()]
+    assert [line["reason"] for line in lines] == list(bad.values())
+    assert read_manifest(audio)["facts"]["quarantined"] == dict.fromkeys(bad.values(), 1)
+    assert len(list(read_audio_shards(audio))) == 5
+    free = run(tmp_path, "free", max_quarantined_share=0.5, transcripts=False)
+    assert [record.text for record in read_audio_shards(free)][-1] == " "
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"audio": "r0.wav", "text": "x", "id": "r1"}', r"table.jsonl:6: id 'r1' already stands at .*table.jsonl:2"),
+        ("{", r"table.jsonl:6: no JSON"),
+        ('{"text": "x"}', r"table.jsonl:6: must be a row with the path 'audio'"),
+        ('{"audio": "r0.wav", "text": 5}', r"table.jsonl:6: text=5 must be a string"),
+    ],
+)
+def test_a_row_that_cannot_be_is_named_by_its_line(tmp_path: Path, line: str, message: str) -> None:
+    path = table(tmp_path / "in", recordings(tmp_path / "in"))
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path)
+
+
+def write_tar(path: Path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as tar:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+
+
+def test_webdataset_tars_go_through_the_same_writer(tmp_path: Path) -> None:
+    recordings(tmp_path / "in", 3)
+    wav, flac = (tmp_path / "in" / "r0.wav").read_bytes(), (tmp_path / "in" / "r1.flac").read_bytes()
+    write_tar(tmp_path / "a.tar", {"./d/x.wav": wav, "./d/x.txt": b"one", "./d/x.json": b'{"speaker": "s"}'})
+    write_tar(tmp_path / "b.tar", {"y.flac": flac, "y.json": b'{"text": "two"}', "z.txt": b"no audio"})
+    x, y = read_audio_shards(run(tmp_path, tars=str(tmp_path / "*.tar")))
+    assert (x.key, x.text, x.meta["speaker"], x.meta["source_id"]) == ("d-x", "one", "s", "d/x")
+    assert (y.key, y.text) == ("y", "two")
+    np.testing.assert_allclose(y.waveform, tone(240), atol=1e-4)
+    write_tar(tmp_path / "c.tar", {"y.flac": flac, "y.txt": b"again"})
+    with pytest.raises(ValueError, match=r"c.tar: id 'y' already stands at .*b.tar"):
+        run(tmp_path, "more", tars=str(tmp_path / "*.tar"))
+    (tmp_path / "c.tar").write_bytes((tmp_path / "a.tar").read_bytes()[:700])
+    with pytest.raises(ValueError, match=r"c.tar: damaged, or no tar"):
+        run(tmp_path, "more", tars=str(tmp_path / "c.tar"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"table": None}, "table=None and tars=None: give exactly one"),
+        ({"table": Path("a.csv")}, "a.csv must end in .jsonl or .tsv"),
+        ({"workers": 0}, "workers=0 must be at least 1"),
+        ({"max_quarantined_share": 2.0}, "max_quarantined_share=2.0 must lie in 0 to 1"),
+    ],
+)
+def test_settings_that_cannot_be(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path, **changes)
+
+
+def test_what_is_absent_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"table.jsonl does not exist"):
+        run(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"fits no file"):
+        run(tmp_path, tars=str(tmp_path / "*.tar"))

@@ -1,0 +1,22 @@
+#!/usr/bin/env python
+"""Make audio shards (16 kHz FLAC with text) of your own recordings: from a table of files, or from WebDataset tars.
+Unusable ones are listed in quarantine.jsonl. Repeat it to go on after a stop.
+"""
+
+import logging
+
+from megatron_speech.config.import_speech import ImportSpeechConfig
+from megatron_speech.config.parse import parse_config, user_errors
+
+
+def main() -> None:
+    config = parse_config(ImportSpeechConfig, description=__doc__ or "")
+    from megatron_speech.audio.importing import import_speech
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with user_errors():
+        import_speech(config)
+
+
+if __name__ == "__main__":
+    main()
