@@ -7,14 +7,11 @@ its receipt. Price: tables are held in memory, and the files they name are known
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
-import re
-import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from glob import glob
 from pathlib import Path
@@ -24,34 +21,14 @@ import orjson
 from tqdm import tqdm
 
 from megatron_speech.artifact import Draft, input_ids, is_made, make_artifact, read_json, write_atomic
+from megatron_speech.audio.import_sources import AUDIO_KINDS, Source, read_table, read_tar, require_new
 from megatron_speech.audio.io import SAMPLE_RATE, AudioError, decode, resample
 from megatron_speech.audio.quarantine import LEAST_JUDGED, QUARANTINE, require_few, show
-from megatron_speech.audio.shards import AudioRecord, BadRecord, audio_facts, members_by_key, write_audio_shard
+from megatron_speech.audio.shards import AudioRecord, BadRecord, audio_facts, write_audio_shard
 from megatron_speech.config.import_speech import ImportSpeechConfig
 from megatron_speech.tasks import in_processes
 
 log = logging.getLogger(__name__)
-
-AUDIO_KINDS = ("flac", "wav", "mp3", "ogg", "opus")
-"""Endings of a tar's recordings."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A recording as its user wrote it down."""
-
-    name: str
-    """Its id in the source."""
-    place: str
-    """For errors: the table and line, or the tar."""
-    audio: Path | bytes | None
-    text: str | None
-    meta: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def key(self) -> str:
-        """The id as a file name."""
-        return re.sub(r"[^A-Za-z0-9_-]+", "-", self.name).strip("-") or "utterance"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +82,7 @@ def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft
     bad = [BadRecord(**record) for receipt in made for record in receipt["bad"]]
     places: dict[str, str] = {}
     for key, place in (pair for receipt in made for pair in receipt["ids"]):
-        _require_new(key, place, places)
+        require_new(key, place, places)
     require_few(bad, len(places) + len(bad), config.max_quarantined_share)
     if not places:
         raise ValueError(f"{config.table or config.tars}: no usable utterance in it; correct the path")
@@ -114,8 +91,8 @@ def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft
     draft.facts["utterances_of_several_channels"] = sum(receipt["several_channels"] for receipt in made)
     lines = [orjson.dumps(asdict(record)) + b"\n" for record in bad]
     (draft.folder / QUARANTINE).write_bytes(b"".join(lines))
-    for receipt in receipts:
-        receipt.unlink()
+    for path in receipts:
+        path.unlink()
 
 
 def make_shard(folder: Path, transcripts: bool, part: Part) -> dict[str, Any]:
@@ -126,13 +103,13 @@ def make_shard(folder: Path, transcripts: bool, part: Part) -> dict[str, Any]:
     channels: list[int] = []
 
     def records() -> Iterator[AudioRecord]:
-        for source in _read_tar(part.sources) if isinstance(part.sources, Path) else part.sources:
+        for source in read_tar(part.sources) if isinstance(part.sources, Path) else part.sources:
             try:
                 record = _record(source, transcripts=transcripts)
             except AudioError as error:
                 bad.append({"shard": path.name, "key": source.key, "reason": error.reason, "message": str(error)})
                 continue
-            _require_new(source.key, source.place, places)
+            require_new(source.key, source.place, places)
             channels.append(record.channels)
             yield record
 
@@ -147,25 +124,19 @@ def make_shard(folder: Path, transcripts: bool, part: Part) -> dict[str, Any]:
 
 def _record(source: Source, *, transcripts: bool) -> AudioRecord:
     """The utterance; `AudioError` says why there is none."""
-    name = f"{source.place} ({source.name})"
+    name, audio = f"{source.place} ({source.name})", source.audio
     if transcripts and not (source.text or "").strip():
         raise AudioError(f"{name}: no text; write it, leave the row out, or set transcripts to false", "no text")
-    if source.audio is None:
+    if audio is None:
         raise AudioError(f"{name}: none of .{', .'.join(AUDIO_KINDS)}; add the recording", "incomplete")
     try:
-        data = source.audio if isinstance(source.audio, bytes) else source.audio.read_bytes()
+        data = audio if isinstance(audio, bytes) else audio.read_bytes()
     except OSError as error:
-        raise AudioError(f"{name}: {source.audio}: {error.strerror}; correct the path", "unreadable") from error
+        raise AudioError(f"{name}: {error.filename}: {error.strerror}; correct the path", "unreadable") from error
     waveform, rate, channels = decode(data, name=name)
     meta = source.meta if source.key == source.name else {**source.meta, "source_id": source.name}
     waveform = resample(waveform, rate, SAMPLE_RATE)
     return AudioRecord(key=source.key, waveform=waveform, text=source.text or "", meta=meta, channels=channels)
-
-
-def _require_new(key: str, place: str, places: dict[str, str]) -> None:
-    if key in places:
-        raise ValueError(f"{place}: id {key!r} already stands at {places[key]}; ids must be unique, rename one")
-    places[key] = place
 
 
 def _parts(config: ImportSpeechConfig) -> tuple[list[Part], dict[str, str]]:
@@ -173,7 +144,7 @@ def _parts(config: ImportSpeechConfig) -> tuple[list[Part], dict[str, str]]:
     if config.table is not None:
         if not config.table.is_file():
             raise FileNotFoundError(f"table={config.table} does not exist; correct the path")
-        rows, size = _rows(config.table), config.utterances_per_shard
+        rows, size = read_table(config.table), config.utterances_per_shard
         groups = [tuple(rows[start : start + size]) for start in range(0, len(rows), size)]
         return [Part(number=n, sources=group) for n, group in enumerate(groups)], input_ids([config.table])
     tars = [Path(name) for name in sorted(glob(str(config.tars), recursive=True))]  # noqa: PTH207 (a pattern may be absolute)
@@ -182,54 +153,3 @@ def _parts(config: ImportSpeechConfig) -> tuple[list[Part], dict[str, str]]:
     # By size and time: a checksum would read terabytes twice.
     facts = {str(tar): f"{tar.stat().st_size} bytes at {tar.stat().st_mtime_ns}" for tar in tars}
     return [Part(number=n, sources=tar) for n, tar in enumerate(tars)], facts
-
-
-def _rows(table: Path) -> list[Source]:
-    """ValueError names a line that is no row, or an id that repeats."""
-    places: dict[str, str] = {}
-    rows = []
-    with table.open(encoding="utf-8", newline="") as file:
-        lines: Iterator[Any] = iter(file)
-        if table.suffix == ".tsv":
-            lines = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        for number, line in enumerate(lines, start=1 if table.suffix == ".jsonl" else 2):
-            place = f"{table}:{number}"
-            try:
-                row = orjson.loads(line) if isinstance(line, str) else dict(line)
-            except orjson.JSONDecodeError as error:
-                raise ValueError(f"{place}: no JSON ({error}); correct the line") from error
-            if not isinstance(row, dict) or not isinstance(row.get("audio"), str) or None in row:
-                raise ValueError(f"{place}: must be a row with the path 'audio'; correct the line")
-            text, name = row.pop("text", None), row.pop("id", None)
-            for key, value in (("text", text), ("id", name)):
-                if value is not None and not isinstance(value, str):
-                    raise ValueError(f"{place}: {key}={value!r:.60} must be a string; put it in quotes")
-            audio = table.parent / row["audio"]
-            rows.append(Source(name=name or f"{len(rows):09d}", place=place, audio=audio, text=text, meta=row))
-            _require_new(rows[-1].key, place, places)
-    return rows
-
-
-def _read_tar(path: Path) -> Iterator[Source]:
-    """The recordings of a WebDataset tar; ValueError names one that is damaged."""
-    try:
-        with path.open("rb") as file:
-            for members in members_by_key(file):
-                audio = next((members[kind] for kind in AUDIO_KINDS if kind in members), None)
-                yield _of_members(path, members, audio)
-    except tarfile.TarError as error:
-        raise ValueError(f"{path}: damaged, or no tar ({error}); copy it again") from error
-
-
-def _of_members(path: Path, members: dict[str, bytes], audio: bytes | None) -> Source:
-    name, place = members["key"].decode().removeprefix("./"), str(path)
-    try:
-        meta = json.loads(members.get("json", b"{}"))
-        text = members["txt"].decode() if "txt" in members else None
-        if not isinstance(meta, dict):
-            raise ValueError(f"{meta!r:.60} is no object")
-    except ValueError as error:
-        raise ValueError(f"{path} ({name}): its .txt is not UTF-8 or its .json no object ({error}); mend it") from error
-    if text is None and isinstance(meta.get("text"), str):
-        text = meta["text"]
-    return Source(name=name, place=place, audio=audio, text=text, meta=meta)

@@ -163,7 +163,8 @@ def audio_shards(folder: Path) -> list[AudioShard]:
     manifest = read_manifest(folder)
     if manifest["kind"] != "audio":
         raise ValueError(
-            f"{folder} holds {manifest['kind']}, not audio; make one of your speech by tools/import_speech.py"
+            f"{folder} holds {manifest['kind']}, not audio; give a folder made by tools/import_speech.py or "
+            "tools/speak_corpus.py"
         )
     names = ("utterances", "seconds", "bytes", "xxh3")
     shards = manifest["facts"]["shards"]

@@ -13,8 +13,8 @@ class ImportSpeechConfig:
     output: Path
     """Folder of the audio shards."""
     table: Path | None = None
-    """A .jsonl file with one object per line, or a .tsv file with a header: audio (path, relative to the file's folder),
-    text, id where there is one (else the row's number), and any metadata. Files may be of any kind libsndfile reads."""
+    """A .jsonl file with one object per line, or a .tsv file with a header: audio (a path, relative to the folder of
+    the table), text, id (without one: the row's number), and any metadata. libsndfile reads the recordings."""
     tars: str | None = None
     """WebDataset tars instead, as a pattern ('data/*.tar'): <key>.flac or .wav, .mp3, .ogg, .opus, with <key>.txt and,
     where there is metadata, <key>.json. A tar becomes a shard."""

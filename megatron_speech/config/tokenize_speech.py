@@ -22,10 +22,10 @@ class TokenizeSpeechConfig:
     cut: Literal["overlap", "restart"] | None = None
     """Speech longer than the encoder takes (30 s): 'restart' encodes each 30 s alone, as the released tokenizer and
     every stream do; 'overlap' encodes windows with context on both sides, whose codes are dropped, for bidirectional
-    tokenizers only (no stream has such codes). null: restart for a causal tokenizer, overlap for a bidirectional one."""
+    tokenizers only (no stream has such codes). null: restart for a causal tokenizer, else overlap."""
     overlap_seconds: float = 1.0
-    """Context on each side of a window, rounded up to whole codes; no meaning where cut is restart. Codes behind two layers
-    of Whisper tiny hear about 0.3 s to either side; deeper encoders hear further."""
+    """Context on each side of a window, rounded up to whole codes; no meaning where cut is restart. Codes behind two
+    layers of Whisper tiny hear about 0.3 s to either side; deeper encoders hear further."""
     silence_peak_dbfs: float | None = -60.0
     """An utterance whose loudest sample lies below this level (decibels of full scale) is quarantined as silent; null
     encodes it."""

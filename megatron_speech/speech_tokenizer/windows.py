@@ -6,8 +6,8 @@
                             [.....| kept          |....]          ... context: encoded, its tokens dropped
 
 Cuts lie between tokens. Without overlap each window is encoded as if it were a clip, which is what the released
-tokenizer and every stream do at every 30 s; with it, a token near a cut hears its neighbours. Price: windows advance by 30 s less two
-overlaps, so speech longer than 30 s costs 30 / (30 - 2 overlap) times as much.
+tokenizer and every stream do at every 30 s; with it, a token near a cut hears its neighbours. Price: windows advance by
+30 s less two overlaps, so speech longer than 30 s costs 30 / (30 - 2 overlap) times as much.
 """
 
 from __future__ import annotations
