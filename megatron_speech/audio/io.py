@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,7 +57,7 @@ def decode_audio(data: bytes, *, name: str) -> tuple[np.ndarray, int]:
     """Mono float32 waveform [samples] and its own sample rate; `name` is what errors and the log call it."""
     waveform, rate, channels = decode(data, name=name)
     if channels > 1:
-        log.warning("%s: %d channels, only the first is used", name, channels)
+        _say_channels(name, channels)
     return waveform, rate
 
 
@@ -71,6 +72,12 @@ def decode(data: bytes, *, name: str) -> Decoded:
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{name}: not readable as audio ({error.error_string.strip()}); convert it to FLAC") from error
     return Decoded(checked_waveform(samples[:, 0], name=name), rate, samples.shape[1])
+
+
+@lru_cache(maxsize=1 << 12)
+def _say_channels(name: str, channels: int) -> None:
+    """Once per name: a training reads its clips again and again."""
+    log.warning("%s: %d channels, only the first is used", name, channels)
 
 
 def encode_flac(waveform: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> bytes:

@@ -50,7 +50,8 @@ def test_nothing_above_the_new_nyquist_frequency_folds_back(tmp_path: Path, rate
 def test_first_of_two_channels_and_a_word_about_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     soundfile.write(tmp_path / "two.wav", np.stack([tone(), -tone()], axis=1), 16000)
     np.testing.assert_allclose(read_audio(tmp_path / "two.wav"), tone(), atol=1e-4)
-    assert "2 channels, only the first" in caplog.text
+    read_audio(tmp_path / "two.wav")
+    assert caplog.text.count("2 channels, only the first") == 1
 
 
 def test_files_that_are_no_audio_are_named(tmp_path: Path) -> None:
