@@ -159,15 +159,15 @@ def _reflected(samples_N: torch.Tensor) -> torch.Tensor:
 
 def _decades(samples_N: torch.Tensor, num_frames: int, num_mel_bins: int) -> torch.Tensor:
     """Log10 mel power [num_mel_bins, num_frames] of the first windows in `samples_N`."""
-    window = torch.hann_window(WINDOW, device=samples_N.device)
+    window, filters_MK = _window_and_filters(num_mel_bins, samples_N.device)
     spectrum = torch.stft(samples_N, WINDOW, HOP, window=window, center=False, return_complex=True)[:, :num_frames]
-    mel = _filters(num_mel_bins).to(samples_N.device) @ spectrum.abs().square()
+    mel = filters_MK @ spectrum.abs().square()
     return mel.clamp(min=1e-10).log10()
 
 
 @cache
-def _filters(num_mel_bins: int) -> torch.Tensor:
-    """Slaney mel filters [num_mel_bins, WINDOW // 2 + 1] from 0 to 8 kHz."""
+def _window_and_filters(num_mel_bins: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Hann window [WINDOW] and Slaney mel filters [num_mel_bins, WINDOW // 2 + 1] from 0 to 8 kHz, made once."""
     filters = mel_filter_bank(
         num_frequency_bins=WINDOW // 2 + 1,
         num_mel_filters=num_mel_bins,
@@ -177,4 +177,6 @@ def _filters(num_mel_bins: int) -> torch.Tensor:
         norm="slaney",
         mel_scale="slaney",
     )
-    return torch.from_numpy(filters.T).float().contiguous()
+    with torch.inference_mode(False):  # where the first clip is encoded in that mode, later ones may not be
+        window = torch.hann_window(WINDOW, device=device)
+        return window, torch.from_numpy(filters.T).float().contiguous().to(device)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import WhisperFeatureExtractor
 
+from megatron_speech.audio import features
 from megatron_speech.audio.features import FLOOR_DECADES, Blocks, log_mel
 
 
@@ -49,3 +50,10 @@ def test_blocks_hold_the_clips_frames_over_their_own_floor(samples: int, frames:
 
 def test_one_sample_is_one_frame() -> None:
     assert log_mel(torch.ones(1), num_mel_bins=80).shape == (80, 1)
+
+
+def test_window_and_filters_are_made_once_per_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    log_mel(torch.ones(3200), num_mel_bins=80, blocks=Blocks(frames=4, lead=0))
+    monkeypatch.setattr(features, "mel_filter_bank", None)
+    monkeypatch.setattr(torch, "hann_window", None)
+    log_mel(torch.ones(3200), num_mel_bins=80, blocks=Blocks(frames=4, lead=0))
