@@ -133,7 +133,12 @@ def load_model(folder: Path) -> SpeechRecognitionModel:
 
 
 def load_weights(model: nn.Module, folder: Path, *, missing_ok: tuple[str, ...]) -> None:
-    """Copy the folder's weights into `model`; weights it lacks must start with one of `missing_ok`."""
+    """Copy the folder's weights into `model`; weights it lacks must start with one of `missing_ok`.
+
+    They are float32, and from here on convolutions of float32 are computed so by this process: cuDNN's default on a GPU
+    is TF32, ten bits, with codes that are not the CPU's.
+    """
+    torch.backends.cudnn.allow_tf32 = False
     path = require(folder / WEIGHTS)
     wanted = model.state_dict()
     # A decoder's output projection is its embedding; an encoder-only model leaves upper layers unread.

@@ -13,7 +13,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from megatron_speech.config.speech_tokenizer import BottleneckConfig
 from megatron_speech.speech_tokenizer.encoder import mel_batch
-from megatron_speech.speech_tokenizer.model import TextSide
+from megatron_speech.speech_tokenizer.model import TextSide, load_model, save_model
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.speech_tokenizer_training.start import _place_positions
 from tests.unit.speech_tokenizer.toys import (
@@ -183,3 +183,12 @@ def test_causal_convolutions_are_the_others_one_frame_later() -> None:
     with torch.no_grad():
         states = [F.gelu(encoder.conv2(F.gelu(encoder.conv1(mel)))) for encoder in (centred, causal)]
     torch.testing.assert_close(states[1][..., 2:], states[0][..., 1:-1])
+
+
+def test_convolutions_of_a_loaded_model_are_float32_on_a_gpu_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    save_model(toy_model(toy_config()), tmp_path, text_from=tmp_path)
+    load_model(tmp_path)
+    assert not torch.backends.cudnn.allow_tf32
