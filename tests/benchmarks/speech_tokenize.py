@@ -3,9 +3,11 @@
 
 Clips of 1 to 30 s go through the tool's own path: tar, checksum, FLAC, log-mel, batches, encoder, codes, token shards,
 joining. The bare call is the encoder, codebook included, on the batches that this path made, kept in memory with their
-features; its result is thrown away. Both in one process, alternating; CPU time of all threads, medians. Shapes are
-Whisper's with random weights, pooled to 12.5 Hz and quantised behind layer 2 as in examples/miniature; "released" is
-the GLM-4-Voice tokenizer's, and slow. Reading the model, once per process, is given apart.
+features; its result is thrown away. Those batches are padded, so `ratio` does not show what padding costs: `padding`
+does, the share of frames that the encoder computes beside the speech. Both in one process, alternating; CPU time of all
+threads, medians. Shapes are Whisper's with random weights, pooled to 12.5 Hz and quantised behind layer 2 as in
+examples/miniature; "tiny_blocks" is causal in blocks of 2 s (clip by clip, without padding); "released" is the
+GLM-4-Voice tokenizer's, causal in blocks of 4 s, and slow. Reading the model, once per process, is given apart.
 """
 
 import argparse
@@ -24,18 +26,20 @@ import torch
 from megatron_speech.artifact import make_artifact
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards, write_audio_shards
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
+from megatron_speech.speech_tokenizer.blockwise import encode_blockwise
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
-from megatron_speech.speech_tokenizer.encoder import MelBatch, WhisperVQEncoder
+from megatron_speech.speech_tokenizer.encoder import MelBatch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, save_model
 from megatron_speech.speech_tokenizer.tokenize import run_tokenization
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 
 LIMIT = 0.85
 RATE = 16000
-SHAPES = {  # width, heads, mel bins, layers before the codebook, codes
-    "tiny": (384, 6, 80, 2, 1024),
-    "base": (512, 8, 80, 2, 1024),
-    "released": (1280, 20, 128, 16, 16384),
+SHAPES = {  # width, heads, mel bins, layers before the codebook, codes, encoder frames per block
+    "tiny": (384, 6, 80, 2, 1024, None),
+    "base": (512, 8, 80, 2, 1024, None),
+    "tiny_blocks": (384, 6, 80, 2, 1024, 100),
+    "released": (1280, 20, 128, 16, 16384, 200),
 }
 
 
@@ -73,11 +77,15 @@ def measure(folder: Path, shape: str, *, repeats: int) -> dict[str, float]:
 
     batches = batches_of(whole)  # also warms up, and loads the model
     encoder = SpeechTokenizer.load(tokenizer).model.encoder
+    blocks = encoder.config.block_frames is not None
 
     def bare() -> None:
         with torch.no_grad():
             for batch in batches:
-                encoder.encode(batch)
+                if blocks:
+                    encode_blockwise(encoder, batch)
+                else:
+                    encoder.encode(batch)
 
     def loading() -> None:
         SpeechTokenizer.load(tokenizer)
@@ -88,7 +96,8 @@ def measure(folder: Path, shape: str, *, repeats: int) -> dict[str, float]:
             times[name].append(cpu_seconds(work))
     bare_s, whole_s, loading_s = (statistics.median(times[name]) for name in ("bare", "whole", "loading"))
     speech_s = sum(len(record.waveform) for record in read_audio_shards(folder / "audio")) / RATE
-    frames = sum(batch.mel_BMF.shape[0] * batch.mel_BMF.shape[2] for batch in batches)
+    padded = (batch.frames_B.sum() if blocks else len(batch.frames_B) * batch.frames_B.max() for batch in batches)
+    frames = sum(map(int, padded))
     return {
         "ratio": round(bare_s / whole_s, 4),
         "ratio_with_loading": round(bare_s / (whole_s + loading_s), 4),
@@ -100,19 +109,20 @@ def measure(folder: Path, shape: str, *, repeats: int) -> dict[str, float]:
 
 
 def batches_of(work: Callable[[], None]) -> list[MelBatch]:
-    """What the encoder is given while `work` runs."""
+    """What the encoder is given while `work` runs, block by block or as a whole."""
     batches: list[MelBatch] = []
-    encode = WhisperVQEncoder.encode
+    encode = SpeechTokenizer._encode
 
-    def recording(encoder: WhisperVQEncoder, batch: MelBatch) -> tuple[torch.Tensor, torch.Tensor]:
+    def recording(tokenizer: SpeechTokenizer, batch: MelBatch) -> list[torch.Tensor]:
         batches.append(batch)
-        return encode(encoder, batch)
+        return encode(tokenizer, batch)
 
-    WhisperVQEncoder.encode = recording  # type: ignore[method-assign]
+    SpeechTokenizer._encode = recording  # type: ignore[method-assign]
     try:
         work()
     finally:
-        WhisperVQEncoder.encode = encode  # type: ignore[method-assign]
+        SpeechTokenizer._encode = encode  # type: ignore[method-assign]
+    assert batches, "the tool encoded by another way"
     return batches
 
 
@@ -125,7 +135,7 @@ def cpu_seconds(work: Callable[[], None]) -> float:
 
 def write_tokenizer(folder: Path, shape: str) -> Path:
     """A tokenizer of a shape with random weights, its encoder alone."""
-    width, heads, mels, layers, codes = SHAPES[shape]
+    width, heads, mels, layers, codes, block = SHAPES[shape]
     torch.manual_seed(0)
     config = WhisperVQConfig(
         num_mel_bins=mels,
@@ -139,6 +149,8 @@ def write_tokenizer(folder: Path, shape: str) -> Path:
         quantize_position=layers,
         quantize_vocab_size=codes,
         quantize_encoder_only=True,
+        quantize_causal_block_size=block,
+        encoder_causal_convolution=block is not None,
     )
     save_model(SpeechRecognitionModel(config), folder, text_from=folder)
     return folder
