@@ -72,7 +72,8 @@ class Codebook(nn.Embedding):
 class EmaUpdate:
     """Moves a codebook after each training step.
 
-    Its averages live in the encoder's buffers, so checkpoints carry them; the rest of its state is `num_updates`.
+    Its averages live in the encoder's buffers, so every model carries them; the rest of its state, `num_updates` and
+    `idle_K`, is training's own.
     """
 
     def __init__(
@@ -90,6 +91,12 @@ class EmaUpdate:
         self.decay, self.restart_interval, self.seed = decay, restart_interval, seed
         self.num_updates = num_updates
         """Updates since training began; restarts are a function of it and of the seed."""
+        self.interval = restart_interval or 100
+        """Updates without being chosen that make a code dead."""
+        # Counted, not read off the averages: a large count takes hundreds of updates to decay, a rare code has a small
+        # one while it lives.
+        self.idle_K = torch.full_like(ema_count, self.interval, dtype=torch.long)
+        """Updates since each code was last chosen, on any rank, or restarted; `interval` of one never chosen yet."""
 
     @torch.no_grad()
     def step(self, vectors_ND: torch.Tensor, codes_N: torch.Tensor, numbers_N: torch.Tensor) -> int:
@@ -104,6 +111,7 @@ class EmaUpdate:
             _add_over_ranks(part)
         self.ema_count.mul_(self.decay).add_(counts_K, alpha=1 - self.decay)
         self.ema_weight.mul_(self.decay).add_(sums_KD, alpha=1 - self.decay)
+        self.idle_K.add_(1).masked_fill_(counts_K > 0, 0)
         self.num_updates += 1
         restarted = 0
         if self.restart_interval is not None and self.num_updates % self.restart_interval == 0:
@@ -114,9 +122,11 @@ class EmaUpdate:
         return restarted
 
     def dead(self) -> torch.Tensor:
-        """Bool [K]: codes that nobody chose for a whole restart interval (100 updates where none is set)."""
-        # A single choice, `interval` updates ago, has decayed to this: below it the code was not chosen since.
-        return self.ema_count < (1 - self.decay) * self.decay ** (self.restart_interval or 100)
+        """Bool [K]: codes that nobody chose for a whole restart interval (100 updates where none is set).
+
+        In the first interval: since training began.
+        """
+        return self.idle_K >= self.interval
 
     def _restart(self, vectors_ND: torch.Tensor, numbers_N: torch.Tensor, *, total: int) -> int:
         """Put dead codes onto random vectors, of `total` on all ranks.
@@ -137,6 +147,7 @@ class EmaUpdate:
         _add_over_ranks(rows)
         self.ema_weight[dead] = rows
         self.ema_count[dead] = 1.0
+        self.idle_K[dead] = 0
         return len(dead)
 
 

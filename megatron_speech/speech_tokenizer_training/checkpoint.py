@@ -1,7 +1,8 @@
 """Checkpoints: weights with the codebook's averages, the optimizer, and a few numbers; complete or absent.
 
-Order, dropout, augmentation and restarts are functions of the seed and the step, so no generator is saved, and a run
-that goes on gives the bits of the run that was not interrupted. Price: rank 0 writes while the others wait.
+Order, dropout, augmentation and restarts are functions of the seed and the step, so no generator is saved, and on a CPU
+a run that goes on gives the bits of the run that was not interrupted (CUDA adds the codebook's sums and some gradients
+in no fixed order). Price: rank 0 writes while the others wait.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from megatron_speech.speech_tokenizer_training.ranks import together
 from megatron_speech.speech_tokenizer_training.step import Trainer
 
 KEPT = 2
-WEIGHTS, OPTIMIZER, STATE = "model.safetensors", "optimizer.pt", "state.json"
+WEIGHTS, OPTIMIZER, CODEBOOK, STATE = "model.safetensors", "optimizer.pt", "codebook.safetensors", "state.json"
 
 
 @dataclass(kw_only=True)
@@ -69,6 +70,7 @@ def save(checkpoints: Path, trainer: Trainer, state: RunState) -> None:
         weights = {name: value.detach().cpu().contiguous() for name, value in trainer.model.state_dict().items()}
         save_file(weights, partial / WEIGHTS)
         torch.save(trainer.optimizer.state_dict(), partial / OPTIMIZER)
+        save_file({"idle": trainer.ema.idle_K.cpu()}, partial / CODEBOOK)
         write_atomic(partial / STATE, json.dumps(asdict(state)) + "\n")
         write_checksums(partial, checksums(sorted(partial.iterdir())))
         complete(partial)
@@ -105,7 +107,8 @@ def load_weights(folder: Path, model: torch.nn.Module) -> None:
     model.load_state_dict(load_file(folder / WEIGHTS))
 
 
-def load_optimizer(folder: Path, trainer: Trainer) -> None:
-    """Moments and step counts; never a pickle."""
-    device = next(trainer.model.parameters()).device
-    trainer.optimizer.load_state_dict(torch.load(folder / OPTIMIZER, weights_only=True, map_location=device))
+def load_trainer(folder: Path, trainer: Trainer) -> None:
+    """What training alone needs: Adam's moments and counts, and for how long codes were not chosen; never a pickle."""
+    # From the CPU torch moves the moments to their parameters and leaves the step counts, which it reads there, alone.
+    trainer.optimizer.load_state_dict(torch.load(folder / OPTIMIZER, weights_only=True, map_location="cpu"))
+    trainer.ema.idle_K.copy_(load_file(folder / CODEBOOK)["idle"])

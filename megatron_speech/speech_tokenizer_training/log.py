@@ -82,7 +82,8 @@ class TrainingLog:
 
 
 def codebook_scalars(trainer: Trainer) -> dict[str, float]:
-    """How the codebook is used, by its running averages: perplexity, codes in use as a share, dead codes."""
+    """How the codebook is used: perplexity of its running averages; codes that nobody chose for a restart interval (in
+    the first: since training began), and the share of the others."""
     dead = int(trainer.ema.dead().sum())
     counts_K: torch.Tensor = trainer.ema.ema_count
     return {

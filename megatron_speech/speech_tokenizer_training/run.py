@@ -126,7 +126,7 @@ def _prepare(config: TrainSpeechTokenizerConfig, folder: Path) -> Run:
     targets = TextTargets(text, {token for source in sources for token in source.text_ids}, model.config.vocab_size)
     trainer = Trainer(model, targets, config, step=state.step)
     if found is not None:
-        checkpoint.load_optimizer(found, trainer)
+        checkpoint.load_trainer(found, trainer)
         log.info("resumed from %s", found)
     if found is None and validation.sets and begins:
         state.error_rates_without_bottleneck = validation.by_whisper(config.whisper)

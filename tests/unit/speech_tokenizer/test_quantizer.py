@@ -71,10 +71,7 @@ def test_one_update_is_the_formula() -> None:
 def test_more_dead_codes_than_vectors_restart_without_error(num_vectors: int) -> None:
     update = make_update(num_codes=16, interval=5)
     vectors = torch.randn(num_vectors, 3)
-    # A restart puts dead codes onto vectors, and gives them time to be chosen.
-    update.ema_count.mul_(1e-3)
-    update.ema_weight.mul_(1e-3)
-    assert int(update.dead().sum()) == 16
+    assert int(update.dead().sum()) == 16  # nobody chose any yet
     restarted = [
         update.step(vectors, torch.zeros(num_vectors, dtype=torch.long), torch.arange(num_vectors)) for _ in range(5)
     ]
@@ -92,20 +89,32 @@ def test_codes_in_use_are_not_restarted() -> None:
     assert not update.dead().any()
 
 
+def test_unused_codes_restart_at_the_first_interval_and_rare_ones_live() -> None:
+    """At the defaults, where averages say neither: an unused code's count is 0.37 by then, a rare code's below."""
+    update = make_update(num_codes=4, decay=0.99, interval=100)
+    update.ema_count.copy_(torch.tensor([1.0, 1e-9, 1.0, 1.0]))
+    one, restarts, dead = torch.zeros(1, dtype=torch.long), [], []
+    for number in range(1, 301):
+        # Code 0 always, code 1 once in an interval, 2 and 3 never.
+        codes = torch.ones_like(one) if number % 100 == 50 else one
+        restarts.append(update.step(torch.randn(1, 3), codes, one))
+        dead.append(int(update.dead().sum()))
+    assert {number: count for number, count in enumerate(restarts, 1) if count} == {100: 2, 200: 2, 300: 2}
+    assert dead[0] == 3 and dead[60] == 2 and dead[-1] == 0
+
+
 def test_restarts_depend_on_the_update_not_on_the_process() -> None:
     """A resumed training restarts onto the vectors that the uninterrupted one would have taken."""
     whole = make_update(num_codes=16, interval=2)
-    whole.ema_count.mul_(1e-3)
     batches = torch.randn(4, 9, 3)
     codes, numbers = torch.zeros(9, dtype=torch.long), torch.arange(9)
     for batch in batches[:3]:
         whole.step(batch, codes, numbers)
     resumed = make_update(num_codes=16, interval=2)
-    for name in ("ema_count", "ema_weight"):
+    for name in ("ema_count", "ema_weight", "idle_K"):
         getattr(resumed, name).copy_(getattr(whole, name))
     resumed.num_updates = 3
     for update in (whole, resumed):
-        update.ema_count[1:] = 0.0
         assert update.step(batches[3], codes, numbers) == 15
     assert torch.equal(whole.codebook.weight, resumed.codebook.weight)
 
@@ -119,13 +128,11 @@ def _check_ranks_agree(rank: int, world_size: int, init_method: str) -> None:
     vectors, codes = torch.randn(4, 9, 3), torch.randint(0, 3, (4, 9))
     # 16 codes of which 13 are never chosen: more are dead than a rank, or the batch, has vectors.
     alone = make_update(num_codes=16, interval=2)
-    alone.ema_count.mul_(1e-3)
     numbers = torch.arange(9)
     for step in range(4):
         alone.step(vectors[step], codes[step], numbers)
     dist.init_process_group("gloo", init_method=init_method, rank=rank, world_size=world_size)
     shared = make_update(num_codes=16, interval=2)
-    shared.ema_count.mul_(1e-3)
     # Uneven and interleaved shares: rank 0 has every third vector, and none in the last step, which restarts codes.
     restarted = 0
     for step in range(4):
@@ -135,6 +142,7 @@ def _check_ranks_agree(rank: int, world_size: int, init_method: str) -> None:
     assert restarted > 0
     torch.testing.assert_close(shared.codebook.weight, alone.codebook.weight, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(shared.ema_count, alone.ema_count, rtol=1e-6, atol=1e-6)
+    assert torch.equal(shared.idle_K, alone.idle_K)
     dist.destroy_process_group()
 
 

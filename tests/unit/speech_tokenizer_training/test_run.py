@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import random
 import signal
 from pathlib import Path
 from typing import Any
@@ -68,13 +67,13 @@ def fail() -> None:
     raise RuntimeError("killed")
 
 
+@pytest.mark.parametrize("step", [2, 3, 5])
 def test_a_killed_run_goes_on_to_the_same_bits(
-    world: Path, settings: dict[str, Any], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: Path, settings: dict[str, Any], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     config = training(
         world, tmp_path / "broken", validation={"words": world / "audio"}, validation_utterances=4, **settings
     )
-    step = random.SystemRandom().randrange(2, 7)
     with monkeypatch.context() as patch:
         interrupt(patch, step, fail)
         with pytest.raises(RuntimeError, match="killed"):
