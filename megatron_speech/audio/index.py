@@ -8,7 +8,6 @@ and the number of samples.
 
 from __future__ import annotations
 
-import json
 import os
 import tarfile
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from megatron_speech.audio.io import SAMPLE_RATE, decode_audio
-from megatron_speech.audio.shards import AudioShard
+from megatron_speech.audio.shards import AudioShard, text_and_meta
 
 ENTRY = np.dtype(
     [
@@ -58,13 +57,16 @@ def scan_shard(shard: AudioShard) -> ScannedShard:
             if missing := sorted({"flac", "txt", "json"} - members.keys()):
                 raise ValueError(f"{path}: utterance {key} lacks {', '.join(missing)}; make the audio again")
             flac, txt = members["flac"], members["txt"]
-            seconds = json.loads(_read(file.fileno(), members["json"])).get("duration_s")
+            text, meta = text_and_meta(
+                f"{path}: utterance {key}", _read(file.fileno(), txt), _read(file.fileno(), members["json"])
+            )
+            seconds = meta.get("duration_s")
             if not isinstance(seconds, int | float) or not 0 < seconds < 1e5:
                 raise ValueError(f"{path}: utterance {key}: duration_s={seconds} in its json; make the audio again")
             samples = round(seconds * SAMPLE_RATE)
             entries.append((0, samples, flac.offset_data, flac.size, txt.offset_data, txt.size))
             keys.append(key)
-            texts.append(_read(file.fileno(), txt).decode())
+            texts.append(text)
     if len(keys) != shard.utterances:
         raise ValueError(f"{path}: {len(keys)} utterances, its manifest says {shard.utterances}; make the audio again")
     return ScannedShard(entries=np.array(entries, ENTRY), keys=keys, texts=texts)

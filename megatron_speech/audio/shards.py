@@ -237,14 +237,20 @@ def _record(path: Path, members: dict[str, bytes]) -> AudioRecord:
     if rate != SAMPLE_RATE:
         message = f"{name}.flac: {rate} samples per second, not {SAMPLE_RATE}; resample it"
         raise AudioError(message, "sample rate")
+    text, meta = text_and_meta(name, members["txt"], members["json"])
+    return AudioRecord(key=key, waveform=waveform, text=text, meta=meta, channels=channels)
+
+
+def text_and_meta(name: str, txt: bytes, meta: bytes) -> tuple[str, dict[str, Any]]:
+    """Transcript and metadata from the bytes of their files; AudioError by `name`."""
     try:
-        text, meta = members["txt"].decode(), json.loads(members["json"])
+        text, values = txt.decode(), json.loads(meta)
     except ValueError as error:
         message = f"{name}: its .txt is not UTF-8 or its .json no JSON ({error}); make the audio again"
         raise AudioError(message, "metadata") from error
-    if not isinstance(meta, dict):
-        raise AudioError(f"{name}.json: {meta!r:.60} must be an object; make the audio again", "metadata")
-    return AudioRecord(key=key, waveform=waveform, text=text, meta=meta, channels=channels)
+    if not isinstance(values, dict):
+        raise AudioError(f"{name}: its .json is {values!r:.60}, not an object; make the audio again", "metadata")
+    return text, values
 
 
 def _checksum(path: Path) -> str:

@@ -69,10 +69,10 @@ def test_damage_after_the_scan_is_named(tmp_path: Path) -> None:
     assert len(index.waveform(0)) == 1000
 
 
-def shard_with(path: Path, flac: bytes, meta: dict[str, Any]) -> AudioShard:
+def shard_with(path: Path, flac: bytes, meta: Any, text: bytes = b"words") -> AudioShard:
     """A shard of one utterance, as someone else may have written it."""
     with tarfile.open(path, "w") as tar:
-        for suffix, data in (("flac", flac), ("txt", b"words"), ("json", json.dumps(meta).encode())):
+        for suffix, data in (("flac", flac), ("txt", text), ("json", json.dumps(meta).encode())):
             member = tarfile.TarInfo(f"one.{suffix}")
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
@@ -99,6 +99,14 @@ def test_audio_that_cannot_be_used_is_named(tmp_path: Path, flac: bytes, message
     index = AudioIndex(tmp_path, ["a.tar"], joined_entries([scan.entries]))
     with pytest.raises(ValueError, match=message):
         index.waveform(0)
+
+
+def test_a_transcript_or_json_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    flac = encode_flac(noise(100, 0))
+    with pytest.raises(ValueError, match=r"a\.tar: utterance one: its \.json is \[1\], not an object"):
+        scan_shard(shard_with(tmp_path / "a.tar", flac, [1]))
+    with pytest.raises(ValueError, match=r"b\.tar: utterance one: its \.txt is not UTF-8"):
+        scan_shard(shard_with(tmp_path / "b.tar", flac, {"duration_s": 0.1}, b"\xff"))
 
 
 def test_an_utterance_that_lacks_a_part_is_named(tmp_path: Path) -> None:
