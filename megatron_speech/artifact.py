@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from safetensors import SafetensorError
+
 from megatron_speech.config.parse import to_dict
 from megatron_speech.provenance import made_by
 
@@ -181,11 +183,20 @@ def write_atomic(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+def rename_synced(temporary: Path, path: Path) -> None:
+    """Give a written file its final name once its bytes are on the disk."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
 @contextmanager
 def naming_file(path: Path) -> Iterator[None]:
     """Say of a failed write which file it was: an open file's errors do not, and torch hides them behind its own."""
     try:
         yield
+    except SafetensorError as error:
+        raise OSError(f"{path}: {error}; is the disk full?") from error
     except (OSError, RuntimeError) as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, OSError):

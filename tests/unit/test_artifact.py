@@ -8,8 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import SafetensorError
 
-from megatron_speech.artifact import alone, fingerprint_files, is_made, make_artifact, read_manifest, write_atomic
+from megatron_speech.artifact import (
+    alone,
+    fingerprint_files,
+    is_made,
+    make_artifact,
+    naming_file,
+    read_manifest,
+    write_atomic,
+)
 
 
 @dataclass(frozen=True)
@@ -201,3 +210,9 @@ def test_who_may_read_the_folder_may_read_its_files(tmp_path: Path) -> None:
         (draft.folder / "link").symlink_to(elsewhere)
     assert (tmp_path / "made" / "weights").stat().st_mode & 0o777 == 0o640
     assert elsewhere.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_failed_write_of_safetensors_names_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "absent" / "model.safetensors"
+    with pytest.raises(OSError, match=r"absent/model\.safetensors: .*is the disk full"), naming_file(path):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
