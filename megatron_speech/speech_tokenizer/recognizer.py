@@ -66,8 +66,10 @@ def greedy(
         logits_BV = state_BD @ decoder.embed_tokens.weight.T + suppress_V
         choice_B = (logits_BV + suppress_first_V if step == 0 else logits_BV).argmax(dim=1)
         running_B &= choice_B != end
-        for clip in running_B.nonzero().flatten().tolist():
-            written[clip].append(int(choice_B[clip]))
+        for clip, (token, runs) in enumerate(zip(choice_B.tolist(), running_B.tolist(), strict=True)):
+            if not runs:
+                continue
+            written[clip].append(token)
             if repeats(written[clip]):
                 del written[clip][-LOOP:]
                 running_B[clip] = False

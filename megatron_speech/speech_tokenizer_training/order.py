@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,14 +88,13 @@ class Order:
             sources.append(np.full(len(numbers), source))
         return np.concatenate(sources), np.concatenate(utterances)
 
-    def sample(self, count: int) -> list[tuple[int, int]]:
+    def sample(self, count: int) -> Iterator[tuple[int, int]]:
         """The first `count` draws as (source, utterance), mixed as a stretch is."""
-        found: list[tuple[int, int]] = []
         for stretch in range(-(-count // self.stretch)):
             sources, utterances = self.draws(stretch * self.stretch, (stretch + 1) * self.stretch)
             mixed = _shuffled(len(sources), self._seed, "sample", stretch)
-            found += zip(sources[mixed].tolist(), utterances[mixed].tolist(), strict=True)
-        return found[:count]
+            drawn = zip(sources[mixed].tolist(), utterances[mixed].tolist(), strict=True)
+            yield from islice(drawn, count - stretch * self.stretch)
 
     def steps(self, cursor: Cursor) -> Iterator[StepBatch]:
         """The batches from `cursor` on, without end."""

@@ -4,8 +4,8 @@ Losses are sums; before the first of them is computed the ranks add up how many 
 and divide by that, so a batch gives the same gradient whole, in parts, and on many ranks. torch's DDP adds gradients
 while the backward pass still runs. It may not rearrange its buckets after the first step (hence
 `find_unused_parameters`): a resumed run would add in another order, and differ in the last bit. The text embedding
-stays Whisper's: with a few hours of speech it could only forget words. Price: ranks wait for each other three times a
-step.
+stays Whisper's: with a few hours of speech it could only forget words. Price: ranks wait for each other to
+count, to add gradients and losses, to move the codebook, and to ask whether to stop.
 """
 
 from __future__ import annotations
@@ -198,9 +198,9 @@ class Trainer:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """This rank's vectors, their codes, and their numbers among all frames of the batch, in the batch's order."""
         device = frames_C.device
-        starts_C = frames_C.cumsum(0) - frames_C
+        starts_C, frames = frames_C.cumsum(0) - frames_C, frames_C.tolist()
         places = [clip.place for micro in micros if micro.counts for clip in micro.clips]
-        numbers = [torch.arange(int(frames_C[place]), device=device) + starts_C[place] for place in places]
+        numbers = [torch.arange(frames[place], device=device) + starts_C[place] for place in places]
         none = torch.zeros(0, dtype=torch.long, device=device)
         vectors = [torch.zeros(0, self.model.config.d_model, device=device), *(losses.vectors_ND for losses in done)]
         vectors_ND, numbers_N = torch.cat(vectors), torch.cat([none, *numbers])
