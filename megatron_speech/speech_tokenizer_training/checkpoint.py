@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from megatron_speech.artifact import read_json, write_atomic
+from megatron_speech.artifact import naming_file, read_json, write_atomic
 from megatron_speech.checkpoint.folder import (
     CHECKSUMS,
     begin,
@@ -68,9 +68,12 @@ def save(checkpoints: Path, trainer: Trainer, state: RunState) -> None:
         folder = step_folder(checkpoints, state.step)
         partial = begin(folder)
         weights = {name: value.detach().cpu().contiguous() for name, value in trainer.model.state_dict().items()}
-        save_file(weights, partial / WEIGHTS)
-        torch.save(trainer.optimizer.state_dict(), partial / OPTIMIZER)
-        save_file({"idle": trainer.ema.idle_K.cpu()}, partial / CODEBOOK)
+        with naming_file(partial / WEIGHTS):
+            save_file(weights, partial / WEIGHTS)
+        with naming_file(partial / OPTIMIZER), (partial / OPTIMIZER).open("wb") as file:
+            torch.save(trainer.optimizer.state_dict(), file)
+        with naming_file(partial / CODEBOOK):
+            save_file({"idle": trainer.ema.idle_K.cpu()}, partial / CODEBOOK)
         write_atomic(partial / STATE, json.dumps(asdict(state)) + "\n")
         write_checksums(partial, checksums(sorted(partial.iterdir())))
         complete(partial)

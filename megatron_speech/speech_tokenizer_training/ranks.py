@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -20,6 +21,13 @@ Result = TypeVar("Result")
 
 MISTAKES = (ValueError, OSError)
 """Errors of users and files, which one rank meets and all report."""
+PATIENCE = timedelta(days=2)
+"""How long ranks wait for each other: one may scan shards, compute states or run k-means for hours. A rank that dies
+ends the others through torchrun, not through this."""
+
+
+class Stopped(Exception):
+    """A signal asked for an end; what is done is kept."""
 
 
 @contextmanager
@@ -31,7 +39,8 @@ def joined(rank: int, world_size: int, init_method: str | None) -> Iterator[None
     place: dict[str, Any] = {"init_method": init_method or "env://"}
     if init_method is None and world_size == 1:
         place = {"store": dist.HashStore()}
-    dist.init_process_group("nccl" if here.type == "cuda" else "gloo", rank=rank, world_size=world_size, **place)
+    backend = "nccl" if here.type == "cuda" else "gloo"
+    dist.init_process_group(backend, rank=rank, world_size=world_size, timeout=PATIENCE, **place)
     try:
         yield
     finally:
@@ -44,7 +53,7 @@ def together(work: Callable[[], Result]) -> Result:
     if dist.get_rank() == 0:
         try:
             shared = [work(), None]
-        except MISTAKES as error:
+        except (*MISTAKES, Stopped) as error:
             shared = [None, error]
     mine = shared[0]
     dist.broadcast_object_list(shared, src=0)
@@ -54,18 +63,44 @@ def together(work: Callable[[], Result]) -> Result:
     return result
 
 
-def divided(items: Sequence[Item], work: Callable[[Item], Result]) -> list[Result]:
-    """`work` of every item in order, each done by one rank; the first error of any is raised on all. Collective."""
+def agree(work: Callable[[], Result]) -> Result:
+    """What `work` returns here; the first user's error of any rank is raised on all. Collective."""
+    done: list[Result] = []
+    failed: Exception | None = None
+    try:
+        done.append(work())
+    except MISTAKES as error:
+        failed = error
+    _raise_first(failed)
+    return done[0]
+
+
+def divided(
+    items: Sequence[Item], work: Callable[[Item], Result], *, stop: Callable[[], bool] = lambda: False
+) -> list[Result]:
+    """`work` of every item in order, each done by one rank; the first error of any is raised on all. Collective.
+
+    Where `stop` asks for it on any rank, that rank begins no further item, and `Stopped` is raised on all.
+    """
     rank, size = dist.get_rank(), dist.get_world_size()
     mine: list[Result] = []
     failed: Exception | None = None
     try:
-        mine.extend(work(item) for item in items[rank::size])
-    except MISTAKES as error:
+        for item in items[rank::size]:
+            if stop():
+                raise Stopped
+            mine.append(work(item))
+    except (*MISTAKES, Stopped) as error:
         failed = error
+    _raise_first(failed)
     gathered: list[Any] = [None] * size
-    dist.all_gather_object(gathered, (mine, failed))
-    for _, theirs in gathered:
-        if theirs is not None:
-            raise theirs
-    return [gathered[number % size][0][number // size] for number in range(len(items))]
+    dist.all_gather_object(gathered, mine)
+    return [gathered[number % size][number // size] for number in range(len(items))]
+
+
+def _raise_first(failed: Exception | None) -> None:
+    everyone: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(everyone, failed)
+    for error in everyone:
+        if error is not None:
+            raise error

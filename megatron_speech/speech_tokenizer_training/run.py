@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifact import PARTIAL, Draft, input_ids, is_made, make_artifact, require_same_draft
+from megatron_speech.artifact import PARTIAL, Draft, alone, input_ids, is_made, make_artifact, require_same_draft
 from megatron_speech.config.speech_tokenizer import TrainSpeechTokenizerConfig
 from megatron_speech.parallel.groups import world_from_environment
-from megatron_speech.speech_tokenizer.model import TextSide, save_model
+from megatron_speech.speech_tokenizer.model import TextSide, require, save_model
 from megatron_speech.speech_tokenizer.objective import TextTargets
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.speech_tokenizer_training import checkpoint
 from megatron_speech.speech_tokenizer_training.checkpoint import RunState
 from megatron_speech.speech_tokenizer_training.log import TrainingLog
-from megatron_speech.speech_tokenizer_training.ranks import joined, together
+from megatron_speech.speech_tokenizer_training.ranks import Stopped, agree, joined, together
 from megatron_speech.speech_tokenizer_training.reading import Feed
 from megatron_speech.speech_tokenizer_training.schedule import Curve
 from megatron_speech.speech_tokenizer_training.sources import open_sources
@@ -45,12 +45,14 @@ def run_training(
 ) -> None:
     """Make the tokenizer folder of `config`, or say that it is made. Every rank of the world calls this.
 
-    A stop signal ends it after a step, with a checkpoint and without an error. `world` (rank, size) and `init_method`
+    A stop signal ends it without an error: after a step, with a checkpoint, or between two pieces of what comes before,
+    of which scans and states are kept. `world` (rank, size) and `init_method`
     (``file:///tmp/x/store``) serve ranks that torchrun did not start.
     """
     rank, world_size = world or world_from_environment()
-    with StopRequest() as stop_request, joined(rank, world_size, init_method):
+    with StopRequest() as stop_request, joined(rank, world_size, init_method), ExitStack() as stack:
         logging.getLogger("megatron_speech").setLevel(logging.INFO if rank == 0 else logging.WARNING)
+        together(lambda: stack.enter_context(alone(config.output)))  # entered by rank 0 alone
         inputs = together(lambda: input_ids(_inputs(config)))
         if together(lambda: is_made(config.output, kind=KIND, config=config, inputs=inputs)):
             log.info("%s: already done", config.output)
@@ -59,23 +61,23 @@ def run_training(
             try:
                 _make(config, inputs, stop_request)
             except Stopped as stopped:
-                log.info("stopped by a signal after step %s; the same command goes on", stopped)
+                log.info("stopped by a signal %s; the same command goes on", stopped or "before the first step")
                 return
         together(lambda: shutil.rmtree(config.output / WORK, ignore_errors=True))
 
 
-class Stopped(Exception):
-    """A signal asked for an end; the checkpoint is written."""
-
-
 def _inputs(config: TrainSpeechTokenizerConfig) -> list[Path]:
     audio = [*(source.audio for source in config.sources.values()), *config.validation.values()]
-    return [*audio, config.whisper / "config.json", config.whisper / "model.safetensors"]
+    # The text files say which ids a transcript has; who lacks them is told later what for.
+    text = [config.whisper / name for name in ("tokenizer.json", "generation_config.json")]
+    weights = [require(config.whisper / name) for name in ("config.json", "model.safetensors")]
+    return [*audio, *weights, *(path for path in text if path.is_file())]
 
 
 def _require_same_run(config: TrainSpeechTokenizerConfig, inputs: dict[str, str]) -> None:
-    """Checkpoints of another configuration are neither continued nor deleted."""
-    if (config.output.with_name(config.output.name + PARTIAL) / WORK / "checkpoints").is_dir():
+    """States and checkpoints of another configuration are neither continued nor deleted."""
+    work = config.output.with_name(config.output.name + PARTIAL) / WORK
+    if (work / "states").is_dir() or (work / "checkpoints").is_dir():
         require_same_draft(config.output, kind=KIND, config=config, inputs=inputs)
 
 
@@ -84,7 +86,7 @@ def _make(config: TrainSpeechTokenizerConfig, inputs: dict[str, str], stop_reque
     with ExitStack() as stack:
         making = make_artifact(config.output, kind=KIND, config=config, inputs=inputs)
         draft = together(lambda: stack.enter_context(making))  # entered by rank 0 alone
-        run = _prepare(config, draft.folder)
+        run = _prepare(config, draft.folder, stop_request)
         with closing(run.log):
             _train(run, stop_request)
         together(lambda: _complete(run, draft))
@@ -105,28 +107,30 @@ class Run:
     state: RunState
 
 
-def _prepare(config: TrainSpeechTokenizerConfig, folder: Path) -> Run:
+def _prepare(config: TrainSpeechTokenizerConfig, folder: Path, stop_request: StopRequest) -> Run:
     """Model, speech and state, from the start or from the newest checkpoint. Collective."""
-    work = folder / WORK
-    model, begins = bottleneck_model(config)
-    text = TextSide(config.whisper, model.config.vocab_size)
-    validation = Validation(config, text)
-    sources = open_sources(config.sources, text, model.config, work)
+    work, stop = folder / WORK, stop_request.received
+    model, begins = agree(lambda: bottleneck_model(config))
+    text = agree(lambda: TextSide(config.whisper, model.config.vocab_size))
+    validation = Validation(config, text, model.config.max_samples)
+    sources = open_sources(config.sources, text, model.config, work, stop=stop)
     found = checkpoint.newest(work / "checkpoints")
-    state = RunState() if found is None else checkpoint.read_state(found)
+    state = RunState() if found is None else agree(lambda: checkpoint.read_state(found))
     past_freezing = config.unfreeze_at_step is not None and state.step >= config.unfreeze_at_step
-    kept = KeptStates.compute(work / "states", model, sources) if config.caches and not past_freezing else None
+    kept = None
+    if config.caches and not past_freezing:
+        kept = KeptStates.compute(work / "states", model, sources, stop=stop)
     feed = Feed(config, text, sources, kept)
     if found is not None:
-        checkpoint.load_weights(found, model)
+        agree(lambda: checkpoint.load_weights(found, model))
     elif begins:
-        state.start = place(model, feed, config)
+        state.start = place(model, feed, config, stop=stop)
     else:
         log.info("%s has a codebook, which is kept", config.whisper)
     targets = TextTargets(text, {token for source in sources for token in source.text_ids}, model.config.vocab_size)
     trainer = Trainer(model, targets, config, step=state.step)
     if found is not None:
-        checkpoint.load_trainer(found, trainer)
+        agree(lambda: checkpoint.load_trainer(found, trainer))
         log.info("resumed from %s", found)
     if found is None and validation.sets and begins:
         state.error_rates_without_bottleneck = validation.by_whisper(config.whisper)
@@ -166,7 +170,7 @@ def _train(run: Run, stop_request: StopRequest) -> None:
                 checkpoint.save(run.checkpoints, trainer, state)
                 run.log.restart_clock()
             if stopping and not last:
-                raise Stopped(state.step)
+                raise Stopped(f"after step {state.step}")
 
 
 def _validate(run: Run) -> None:

@@ -7,6 +7,7 @@ trained further keeps its codebook and its averages. Price: k-means is one proce
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,13 +15,14 @@ import torch.distributed as dist
 from tqdm import tqdm
 
 from megatron_speech.audio.io import SAMPLE_RATE
+from megatron_speech.audio.rates import SpeechRates
 from megatron_speech.config.speech_tokenizer import BottleneckConfig, TrainSpeechTokenizerConfig
 from megatron_speech.platform.device import device
-from megatron_speech.speech_tokenizer.config import WhisperVQConfig
+from megatron_speech.speech_tokenizer.config import CONV_STRIDE, WhisperVQConfig
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, load_config, load_weights
 from megatron_speech.speech_tokenizer.quantizer import kmeans, perplexity
-from megatron_speech.speech_tokenizer_training.ranks import together
+from megatron_speech.speech_tokenizer_training.ranks import Stopped, together
 from megatron_speech.speech_tokenizer_training.reading import Feed
 from megatron_speech.speech_tokenizer_training.states import front_states
 
@@ -57,7 +59,8 @@ def bottleneck_model(config: TrainSpeechTokenizerConfig) -> tuple[SpeechRecognit
 def narrow(shape: WhisperVQConfig, bottleneck: BottleneckConfig, *, dropout: float) -> None:
     """Put the bottleneck's settings into Whisper's configuration; a tokenizer's log-mel floor stays."""
     begins = shape.quantize_vocab_size is None
-    shape.pooling_kernel_size = int(50 / bottleneck.frame_rate)
+    # Whisper's second convolution halves the log-mel frames.
+    shape.pooling_kernel_size = SpeechRates.of_token_rate(bottleneck.frame_rate).frames_per_token // CONV_STRIDE
     shape.pooling_type = "avg"
     shape.pooling_position = bottleneck.pooling_position
     shape.encoder_causal_convolution = bottleneck.causal_convolution
@@ -73,12 +76,14 @@ def narrow(shape: WhisperVQConfig, bottleneck: BottleneckConfig, *, dropout: flo
     shape.dropout = dropout
 
 
-def place(model: SpeechRecognitionModel, feed: Feed, config: TrainSpeechTokenizerConfig) -> dict[str, Any]:
-    """Place position table and codebook; facts for the manifest. Collective."""
+def place(
+    model: SpeechRecognitionModel, feed: Feed, config: TrainSpeechTokenizerConfig, *, stop: Callable[[], bool]
+) -> dict[str, Any]:
+    """Place position table and codebook; facts for the manifest. `Stopped` where rank 0's `stop` asks. Collective."""
 
     def work() -> dict[str, Any]:
-        _place_positions(model, feed, config)
-        return _place_codebook(model, feed, config)
+        _place_positions(model, feed, config, stop)
+        return _place_codebook(model, feed, config, stop)
 
     model.eval()
     facts = together(work)
@@ -92,7 +97,9 @@ def place(model: SpeechRecognitionModel, feed: Feed, config: TrainSpeechTokenize
 
 
 @torch.no_grad()
-def _place_positions(model: SpeechRecognitionModel, feed: Feed, config: TrainSpeechTokenizerConfig) -> None:
+def _place_positions(
+    model: SpeechRecognitionModel, feed: Feed, config: TrainSpeechTokenizerConfig, stop: Callable[[], bool]
+) -> None:
     """Start the position table behind the codebook at the mean state of each position over 30 s windows of speech.
 
     The windows are utterances end to end, so that every position has heard as much as any other. Where the means are
@@ -109,6 +116,8 @@ def _place_positions(model: SpeechRecognitionModel, feed: Feed, config: TrainSpe
         folders = ", ".join(str(source.index.folder) for source in feed.sources)
         raise ValueError(f"sources: {folders}: less than {size / SAMPLE_RATE:g} s of speech; add utterances")
     for window in tqdm(speech[: whole * size].split(size), desc="mean states", unit="window", disable=None):
+        if stop():
+            raise Stopped
         batch = mel_batch([window.to(encoder.position_means.device)], model.config)
         pooled_1TD, lengths_1 = encoder.front(batch)
         means_TD = encoder.before_codebook(pooled_1TD, lengths_1, centered=False)[0] / whole
@@ -128,13 +137,17 @@ def _samples(feed: Feed, num_samples: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _place_codebook(model: SpeechRecognitionModel, feed: Feed, config: TrainSpeechTokenizerConfig) -> dict[str, Any]:
+def _place_codebook(
+    model: SpeechRecognitionModel, feed: Feed, config: TrainSpeechTokenizerConfig, stop: Callable[[], bool]
+) -> dict[str, Any]:
     """Start the codebook at k-means of the states it will quantise; facts for the manifest."""
     encoder, size = model.encoder, config.bottleneck.codebook_size
     here = encoder.codebook.weight.device
     frames: list[torch.Tensor] = []
     wanted = max(KMEANS_FRAMES, KMEANS_FRAMES_PER_CODE * size)
     for source, utterance in feed.order.sample(sum(len(source.index) for source in feed.sources)):
+        if stop():
+            raise Stopped
         states_TD = feed.states(source, utterance)
         if states_TD is None:
             states_TD = front_states(model, [feed.wave(source, utterance)])[0]

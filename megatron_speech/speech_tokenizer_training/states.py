@@ -8,6 +8,7 @@ per hour of Whisper tiny, and float16's rounding.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tqdm import tqdm
 
+from megatron_speech.artifact import naming_file, rename_synced
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.speech_tokenizer.batching import batches_by_length
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel
-from megatron_speech.speech_tokenizer_training.ranks import divided
+from megatron_speech.speech_tokenizer_training.ranks import agree, divided
 from megatron_speech.speech_tokenizer_training.sources import Source
 
 log = logging.getLogger(__name__)
@@ -41,15 +43,22 @@ class KeptStates:
         self._open = lru_cache(maxsize=256)(_open)
 
     @classmethod
-    def compute(cls, folder: Path, model: SpeechRecognitionModel, sources: list[Source]) -> KeptStates:
-        """Compute what is not in `folder` yet. Collective."""
-        folder.mkdir(parents=True, exist_ok=True)
+    def compute(
+        cls,
+        folder: Path,
+        model: SpeechRecognitionModel,
+        sources: list[Source],
+        *,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> KeptStates:
+        """Compute what is not in `folder` yet; `Stopped` between two parts where `stop` asks for it. Collective."""
+        agree(lambda: folder.mkdir(parents=True, exist_ok=True))
         parts = [
             (number, first) for number, source in enumerate(sources) for first in range(0, len(source.index), PART)
         ]
         model.eval()
         with tqdm(desc="frozen layers", unit="s", unit_scale=True, disable=dist.get_rank() > 0 or None) as bar:
-            divided(parts, lambda part: _compute(folder, model, sources[part[0]], *part, bar))
+            divided(parts, lambda part: _compute(folder, model, sources[part[0]], *part, bar), stop=stop)
         return cls(folder)
 
     def get(self, source: int, utterance: int) -> torch.Tensor:
@@ -82,8 +91,9 @@ def _compute(folder: Path, model: SpeechRecognitionModel, source: Source, number
     states = front_states(model, waves)
     temporary = path.with_suffix(".tmp")
     lengths = torch.tensor([len(each) for each in states])
-    save_file({"states": torch.cat(states), "lengths": lengths}, temporary)
-    temporary.replace(path)
+    with naming_file(temporary):
+        save_file({"states": torch.cat(states), "lengths": lengths}, temporary)
+    rename_synced(temporary, path)
     seconds = sum(map(len, waves)) / SAMPLE_RATE
     bar.update(round(seconds, 1))
     log.info("%s: utterances %d to %d of %d, %.2f hours", path.name, first, last - 1, len(source.index), seconds / 3600)

@@ -6,12 +6,14 @@ hundred utterances have a wide interval; the report (tools/tokenizer_report.py) 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from itertools import islice
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards
 from megatron_speech.audio.transcripts import error_rates
 from megatron_speech.config.speech_tokenizer import TrainSpeechTokenizerConfig
@@ -19,8 +21,10 @@ from megatron_speech.platform.device import device
 from megatron_speech.speech_tokenizer.batching import windows
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, TextSide, load_model
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
-from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
-from megatron_speech.speech_tokenizer_training.ranks import divided
+from megatron_speech.speech_tokenizer.whisper import TAIL_S, WhisperRecognizer
+from megatron_speech.speech_tokenizer_training.ranks import agree, divided
+
+log = logging.getLogger(__name__)
 
 TOGETHER = 16
 """Utterances that a rank reads at a time."""
@@ -29,16 +33,14 @@ TOGETHER = 16
 class Validation:
     """Held-out utterances by name of their set; empty without any."""
 
-    def __init__(self, config: TrainSpeechTokenizerConfig, text: TextSide) -> None:
+    def __init__(self, config: TrainSpeechTokenizerConfig, text: TextSide, max_samples: int) -> None:
         self._text = text
+        # Both readers get the same utterances, so the one that takes less decides.
+        longest = max_samples - int(TAIL_S * SAMPLE_RATE)
         self.sets = {
-            name: list(islice(read_audio_shards(folder), config.validation_utterances))
+            name: agree(partial(_held_out, name, folder, config.validation_utterances, longest))
             for name, folder in config.validation.items()
         }
-        if self.sets:
-            # Before hours of training: the package may be missing, the transcripts empty.
-            for records in self.sets.values():
-                error_rates([record.text for record in records], [record.text for record in records])
 
     def from_codes(self, model: SpeechRecognitionModel) -> dict[str, float]:
         """Word error rate of each set, read from codes; `model` is left in evaluation mode. Collective."""
@@ -51,7 +53,7 @@ class Validation:
 
     def by_whisper(self, folder: Path) -> dict[str, float]:
         """Word error rate of each set, read by the Whisper model in `folder`. Collective."""
-        recognizer = WhisperRecognizer(load_model(folder).to(device()), self._text)
+        recognizer = WhisperRecognizer(agree(lambda: load_model(folder)).to(device()), self._text)
 
         def read(waveforms: list[np.ndarray], names: list[str]) -> list[str]:
             return recognizer.transcribe(waveforms, names=names)
@@ -67,3 +69,30 @@ class Validation:
             heard = [text for part in divided(list(windows(records, TOGETHER)), texts) for text in part]
             rates[name] = round(error_rates([record.text for record in records], heard)["wer"], 5)
         return rates
+
+
+def _held_out(name: str, folder: Path, count: int, longest: int) -> list[AudioRecord]:
+    """The first `count` utterances of at most `longest` samples; ValueError, before hours of training, where none is
+    left, the transcripts are empty or the package that scores them is missing."""
+    passed = 0
+    records: list[AudioRecord] = []
+    for record in read_audio_shards(folder):
+        if len(record.waveform) > longest:
+            passed += 1
+            continue
+        records.append(record)
+        if len(records) == count:
+            break
+    if passed:
+        log.warning(
+            "validation.%s: %d utterances above %g s left out: Whisper does not take them at once",
+            name,
+            passed,
+            longest / SAMPLE_RATE,
+        )
+    if not records:
+        raise ValueError(
+            f"validation.{name}={folder}: no utterance of {longest / SAMPLE_RATE:g} s or less; leave it out"
+        )
+    error_rates([record.text for record in records], [record.text for record in records])
+    return records

@@ -39,6 +39,10 @@ class StopRequest:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    def received(self) -> bool:
+        """Whether this rank received a stop signal; not collective."""
+        return self._received is not None
+
     def agreed(self) -> bool:
         """Whether any rank received a stop signal; the same answer on all ranks. Collective."""
         if torch.distributed.get_world_size() == 1:

@@ -13,6 +13,7 @@ from megatron_speech.audio.index import AudioIndex
 from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.config.speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig
 from megatron_speech.speech_tokenizer_training.order import Cursor, StepBatch, parts_of
+from megatron_speech.speech_tokenizer_training.ranks import Stopped, agree, divided, joined
 from megatron_speech.speech_tokenizer_training.run import run_training
 from megatron_speech.speech_tokenizer_training.step import Trainer
 from tests.ranks import run_ranks
@@ -91,6 +92,25 @@ def test_an_utterance_that_one_rank_cannot_read_stops_both(world: Path, tmp_path
         unfreeze_at_step=None,
     )
     run_ranks(_one_cannot_read, 2, config)
+
+
+def test_what_one_rank_cannot_do_is_raised_on_all() -> None:
+    run_ranks(_one_fails, 2)
+
+
+def _one_fails(rank: int, world_size: int, init_method: str) -> None:
+    def read(item: int) -> int:
+        if item == 1:
+            raise OSError(28, "No space left on device", "model.safetensors")
+        return item
+
+    with joined(rank, world_size, init_method):
+        for work in (lambda: agree(lambda: read(rank)), lambda: divided(range(4), read)):
+            with pytest.raises(OSError, match=r"No space left on device.*model\.safetensors"):
+                work()
+        with pytest.raises(Stopped):
+            divided(range(4), read, stop=lambda: rank == 1)
+        assert divided((0, 2, 4), read) == [0, 2, 4] and agree(lambda: rank) == rank
 
 
 def _train(rank: int, world_size: int, init_method: str, config: TrainSpeechTokenizerConfig) -> None:

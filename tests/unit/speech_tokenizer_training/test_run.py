@@ -16,9 +16,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from megatron_speech.artifact import read_manifest
 from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.config.speech_tokenizer import AugmentConfig, SpeechSourceConfig
-from megatron_speech.speech_tokenizer_training.run import run_training
+from megatron_speech.speech_tokenizer.model import TextSide
+from megatron_speech.speech_tokenizer_training import sources, states
+from megatron_speech.speech_tokenizer_training.ranks import joined
+from megatron_speech.speech_tokenizer_training.run import _inputs, run_training
 from megatron_speech.speech_tokenizer_training.schedule import Curve, learning_rate
 from megatron_speech.speech_tokenizer_training.step import Trainer
+from megatron_speech.speech_tokenizer_training.validation import Validation
 from tests.toys import write_audio
 from tests.unit.speech_tokenizer.toys import noise
 from tests.unit.speech_tokenizer_training.toys import make_world, training, weights
@@ -105,6 +109,67 @@ def test_a_signal_saves_the_step_and_leaves_without_an_error(
     run_training(config)
     with pytest.raises(ValueError, match=r"made with another config \(learning_rate"):
         run_training(changed)
+
+
+def test_a_signal_before_the_first_step_keeps_what_is_done(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scans by shard, states by part, under a lock; a changed setting does not delete them."""
+    config = training(world, tmp_path / "out", steps=1)
+    work, scan, compute = tmp_path / "out.partial" / "work", sources.scan_shard, states._compute
+    scanned: list[str] = []
+
+    def signalled_scan(shard: Any) -> Any:
+        assert (tmp_path / "out.lock").exists()
+        scanned.append(f"{shard.path.parent.name}/{shard.path.name}")
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return scan(shard)
+
+    def signalled_compute(*args: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        compute(*args)
+
+    monkeypatch.setattr(sources, "scan_shard", signalled_scan)
+    run_training(config)
+    assert len(scanned) == 1 and not (work / "states").exists()
+    run_training(config)
+    assert len(scanned) == len(set(scanned)) == 2  # another one, and not the first again
+    monkeypatch.setattr(sources, "scan_shard", scan)
+    monkeypatch.setattr(states, "_compute", signalled_compute)
+    run_training(config)
+    assert len(list((work / "states").iterdir())) == 1 and not (work / "checkpoints").exists()
+    with pytest.raises(ValueError, match=r"was begun with config\.learning_rate"):
+        run_training(dataclasses.replace(config, learning_rate=0.5))
+    assert len(list((work / "states").iterdir())) == 1
+    monkeypatch.setattr(states, "_compute", compute)
+    run_training(config)
+    assert config.output.exists() and not (tmp_path / "out.lock").exists()
+
+
+def test_text_files_are_among_the_inputs(world: Path, tmp_path: Path) -> None:
+    names = {path.name for path in _inputs(training(world, tmp_path / "out"))}
+    assert {"tokenizer.json", "generation_config.json", "config.json", "model.safetensors"} <= names
+
+
+def test_validation_leaves_out_what_is_too_long(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The judge's silence leaves 28 of 30 s; found when training begins, not when it first validates."""
+    records = [AudioRecord(key=f"u{n}", waveform=noise(16000 * n, 0), text="word") for n in (29, 1, 28)]
+    audio = write_audio(tmp_path / "audio", records)
+    config = training(world, tmp_path / "out", validation={"words": audio}, validation_utterances=2)
+    text = TextSide(config.whisper, 259)
+    with joined(0, 1, None):
+        validation = Validation(config, text, 30 * 16000)
+        assert [record.key for record in validation.sets["words"]] == ["u1", "u28"]
+        assert "validation.words: 1 utterances above 28 s left out" in caplog.text
+        with pytest.raises(ValueError, match=r"validation\.words=.*: no utterance of -1 s or less"):
+            Validation(config, text, 16000)
+
+
+def test_utterances_that_cannot_be_learnt_from_are_counted(world: Path, tmp_path: Path) -> None:
+    records = [AudioRecord(key=f"u{n}", waveform=noise(1600, 0), text=" ") for n in range(7)]
+    audio = write_audio(tmp_path / "audio", records)
+    with pytest.raises(ValueError, match=r"utterance u0: .*utterance u4: .*; sources\.odd: 7 such utterances in all"):
+        run_training(training(world, tmp_path / "out", sources={"odd": SpeechSourceConfig(audio=audio)}))
 
 
 def test_a_damaged_checkpoint_is_named(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
