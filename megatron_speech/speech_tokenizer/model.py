@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers.models.whisper.modeling_whisper import WhisperDecoder
 
-from megatron_speech.artifact import read_json
+from megatron_speech.artifact import naming_file, read_json
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.encoder import WhisperVQEncoder
 from megatron_speech.speech_tokenizer.recognizer import greedy
@@ -172,7 +172,8 @@ def save_model(model: SpeechRecognitionModel, folder: Path, *, text_from: Path) 
     (folder / "config.json").write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
     whole = model.state_dict()
     state = {key.removeprefix(ENCODER if alone else ""): value.cpu().contiguous() for key, value in whole.items()}
-    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    with naming_file(folder / WEIGHTS):
+        save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
     for name in TEXT_FILES:
         if (text_from / name).is_file():
             shutil.copyfile(text_from / name, folder / name)
