@@ -42,7 +42,9 @@ class Utterance:
 
 
 def audio_tasks(shards: Sequence[AudioShard], tasks: int | None) -> list[AudioTask]:
-    """`shards` in at most `tasks` parts of nearly equal number; None: each alone."""
+    """`shards` in at most `tasks` parts of nearly equal number; None: each alone. ValueError if there is no shard."""
+    if not shards:
+        raise ValueError("audio: the folder holds no shards; make it again with at least one utterance")
     count = min(tasks or len(shards), len(shards))
     edges = [task * len(shards) // count for task in range(count + 1)]
     return [

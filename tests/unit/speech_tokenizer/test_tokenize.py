@@ -349,3 +349,8 @@ def test_killed_at_any_moment_it_ends_the_same(tmp_path: Path, tokenizer: Path) 
     )
     assert again.returncode == 0, again.stderr
     assert digest(tmp_path / "killed") == digest(tmp_path / "whole")
+
+
+def test_audio_without_a_shard_is_refused() -> None:
+    with pytest.raises(ValueError, match="audio: the folder holds no shards"):
+        tokenize_input.audio_tasks([], None)
