@@ -87,9 +87,10 @@ for row in $rows; do
         run "$row/report" tokenizer_report report --tokenizer "experiments/$row/tokenizer" "${bounds[@]}"
     fi
     if compgen -G "experiments/*/report/manifest.json" >/dev/null; then
-        run table tokenizer_experiments experiments "${reading[@]}" && table="" || table=table
+        table=table
+        run table tokenizer_experiments experiments "${reading[@]}" && table=""
     fi
 done
-failed+=($table)
+[[ -z $table ]] || failed+=("$table")
 ((${#failed[@]} == 0)) || { echo "error: failed: ${failed[*]}; mend the cause and repeat the command" >&2; exit 1; }
 echo "report: $run_dir/experiments/report.md"
