@@ -141,7 +141,7 @@ def test_means_are_placed_where_a_clip_can_reach() -> None:
         order=SimpleNamespace(sample=lambda number: [(0, utterance) for utterance in range(number)]),
         wave=lambda source, utterance: torch.from_numpy(noise(16000, utterance)),
     )
-    _place_positions(model, feed, SimpleNamespace(bottleneck=BottleneckConfig(frame_rate=6.25)))
+    _place_positions(model, feed, SimpleNamespace(bottleneck=BottleneckConfig(frame_rate=6.25)), lambda: False)
     norms = model.encoder.embed_positions2.weight.norm(dim=1)
     assert (norms > 0).tolist() == [True] * 6 + [False]
 
