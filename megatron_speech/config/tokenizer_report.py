@@ -40,9 +40,9 @@ class TokenizerReportConfig:
 
     tokenizer: Path
     """Folder of the speech tokenizer."""
-    whisper: Path | None
+    whisper: Path | None = None
     """Hugging Face folder of the Whisper model it started from: the bound without bottleneck; null leaves it out."""
-    judge: Path | None
+    judge: Path | None = None
     """Hugging Face folder of an independent Whisper model; left out with a word where absent, null without."""
     audio: dict[str, Path]
     """Audio shards by name, all of which should be held out; a folder without utterances is left out with a word."""

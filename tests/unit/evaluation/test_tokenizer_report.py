@@ -168,3 +168,8 @@ def test_edits_of_utterances_add_up_to_the_rates() -> None:
     assert edits.word_edits.tolist() == [2, 2] and edits.words.tolist() == [3, 2]
     assert edits.word_edits.sum() / edits.words.sum() == rates["wer"]
     assert edits.character_edits.sum() / edits.characters.sum() == pytest.approx(rates["cer"])
+
+
+def test_other_readers_may_be_left_out_as_the_help_says(tmp_path: Path) -> None:
+    config = TokenizerReportConfig(tokenizer=tmp_path, audio={"a": tmp_path}, output=tmp_path / "report")
+    assert config.whisper is None and config.judge is None
