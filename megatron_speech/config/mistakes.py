@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -92,11 +93,12 @@ def _fits(kind: Any, value: Any) -> bool:
 
 
 def _converts(kind: Callable[[Any], Any], value: Any) -> bool:
+    """Whether a value is a number of a kind: NaN is none, and infinity is written .inf, as YAML has it."""
     try:
-        kind(value)
-    except ValueError:
+        number = kind(value)
+    except (ValueError, OverflowError):
         return False
-    return True
+    return not (math.isnan(number) or (isinstance(value, str) and math.isinf(number)))
 
 
 def _shown(value: Any) -> str:

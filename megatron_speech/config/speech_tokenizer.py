@@ -1,70 +1,24 @@
-"""Settings of the speech tokenizer and of its training."""
+"""Settings of the training of a speech tokenizer."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from megatron_speech.config.bottleneck import BottleneckConfig
+from megatron_speech.config.bounds import MAX_SEED, require_bounds
 
-@dataclass(frozen=True, kw_only=True)
-class BottleneckConfig:
-    """Where Whisper's encoder is narrowed, and to what."""
-
-    frame_rate: float = 12.5
-    """Codes per second: 50, 25, 12.5 or 6.25."""
-    codebook_size: int = 1024
-    """Number of codes; the released tokenizer has 16,384 at 12.5 Hz."""
-    pooling_position: int = 2
-    """Encoder layers before the average pooling."""
-    quantize_position: int = 2
-    """Encoder layers before the codebook; at least pooling_position."""
-    block_seconds: float | None = None
-    """Attention reaches up to the end of blocks of so many seconds, so that speech can be encoded while it is spoken: 2
-    in the paper, 4 in the released model; null: bidirectional."""
-    causal_convolution: bool = False
-    """Convolutions see the past only, as in the released model."""
-    subtract_position_means: bool = True
-    """Quantise states less the mean state of their position. Whisper's middle layers still hold the time of every frame
-    (a third of the variance after layer 2 of tiny.en); without this, codes are spent on it."""
-    ema_decay: float = 0.99
-    """Weight of the past in the codebook's running averages."""
-    commit_coefficient: float = 0.25
-    """Weight of the commitment loss."""
-    restart_interval: int = 100
-    """Steps between two restarts of unused codes."""
-    kmeans_iterations: int = 12
-    """Rounds of k-means that place the codebook before training."""
-
-    def __post_init__(self) -> None:
-        if self.frame_rate not in (50, 25, 12.5, 6.25):
-            raise ValueError(
-                f"bottleneck.frame_rate={self.frame_rate} must be 50, 25, 12.5 or 6.25; 12.5 is the paper's choice"
-            )
-        for name in ("codebook_size", "restart_interval"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"bottleneck.{name}={getattr(self, name)} must be at least 1; use a positive number")
-        if not 0 <= self.pooling_position <= self.quantize_position:
-            raise ValueError(
-                f"bottleneck.pooling_position={self.pooling_position} must lie in 0..quantize_position="
-                f"{self.quantize_position}; pooling comes first"
-            )
-        tokens = None if self.block_seconds is None else self.block_seconds * self.frame_rate
-        if tokens is not None and (round(tokens) < 1 or abs(tokens - round(tokens)) > 1e-9):
-            raise ValueError(
-                f"bottleneck.block_seconds={self.block_seconds} must hold a whole number of codes at frame_rate="
-                f"{self.frame_rate}; use a multiple of {1 / self.frame_rate:g}, or null"
-            )
-        if not 0 < self.ema_decay < 1:
-            raise ValueError(f"bottleneck.ema_decay={self.ema_decay} must lie in (0, 1); 0.99 is usual")
-        if self.commit_coefficient < 0 or self.kmeans_iterations < 0:
-            raise ValueError("bottleneck.commit_coefficient and kmeans_iterations must not be negative; use 0 for none")
-
-    @property
-    def block_frames(self) -> int | None:
-        """Encoder frames (50 Hz) per block; None for bidirectional attention."""
-        return None if self.block_seconds is None else round(self.block_seconds * 50)
+NO_PART_OF_RESULT = {
+    "read_threads": "clips are read ahead by any of them, and used in the order of the batches",
+    "log_every_steps": "lines and points are read off the training, and nothing is drawn for them",
+    "checkpoint_every_steps": "a run that goes on gives the bits of one that was not interrupted",
+    "max_quarantined_share": "decides whether there is a result, not which",
+}
+"""Settings of training that change nothing of the tokenizer, and why: a run may go on with others, and a folder that
+is made is made whatever they say."""
+KNOWN_LATER = ("language", "silence_peak_dbfs")
+"""Settings that came later. At their defaults they mean what every run did before, so folders without them count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +32,7 @@ class SpeechSourceConfig:
     supervised utterance to 3 pseudo-labelled ones."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight < math.inf:
-            raise ValueError(f"weight={self.weight} must not be negative; 1 is even, 0 leaves the source out")
+        require_bounds("weight", self.weight, 0, 1e15, "1 is even, 0 leaves the source out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,13 +53,16 @@ class AugmentConfig:
     """Most bins under one mask; their number is drawn evenly from 0."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.noise_probability <= 1:
-            raise ValueError(f"augment.noise_probability={self.noise_probability} must lie in 0..1; 0 is none")
-        if not self.noise_snr_db[0] <= self.noise_snr_db[1]:
-            raise ValueError(f"augment.noise_snr_db={list(self.noise_snr_db)} must be [least, greatest]; swap them")
-        for name in ("time_masks", "time_mask_seconds", "frequency_masks", "frequency_mask_bins"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"augment.{name}={getattr(self, name)} must not be negative; use 0 for none")
+        require_bounds("augment.noise_probability", self.noise_probability, 0, 1, "0 is none")
+        least, most = self.noise_snr_db
+        if not -200 <= least <= most <= 200:
+            raise ValueError(
+                f"augment.noise_snr_db={list(self.noise_snr_db)} must be [least, greatest] in -200 to 200 dB; "
+                "swap or correct them"
+            )
+        for name, most in (("time_masks", 1000), ("time_mask_seconds", 30), ("frequency_masks", 1000)):
+            require_bounds(f"augment.{name}", getattr(self, name), 0, most, "0 is none")
+        require_bounds("augment.frequency_mask_bins", self.frequency_mask_bins, 0, 128, "0 is none, Whisper has 80")
 
     @property
     def changes_anything(self) -> bool:
@@ -125,6 +81,16 @@ class TrainSpeechTokenizerConfig:
     """Hugging Face folder to start from: a Whisper model, or a tokenizer of the same shape, whose codebook is kept."""
     sources: dict[str, SpeechSourceConfig]
     """What to learn from, by name."""
+    language: str | None = None
+    """Language that a multilingual Whisper is prompted to write, as its tokens name it (en, de, zh, ...); the
+    tokenizer's folder says it to whoever loads it. Null: what whisper's folder says, else en. English-only models take
+    en alone."""
+    silence_peak_dbfs: float | None = -60.0
+    """An utterance whose loudest sample lies below this level (decibels of full scale) is not learnt from; null learns
+    from it."""
+    max_quarantined_share: float = 0.01
+    """Stop where more than this share of the sources' utterances is unusable: damaged, not audio, silent, without
+    transcript, too long (a single one never stops it)."""
     validation: dict[str, Path] = field(default_factory=dict)
     """Audio shards whose word error rate is measured, by name: from codes, and once by the Whisper model itself."""
     validation_utterances: int = 100
@@ -174,29 +140,29 @@ class TrainSpeechTokenizerConfig:
     """Steps between two checkpoints, of which the newest two are kept."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "steps",
-            "batch_seconds",
-            "learning_rate",
-            "gradient_clipping",
-            "read_threads",
-            "log_every_steps",
-            "checkpoint_every_steps",
-            "validation_utterances",
+        for name, least, most, remedy in (
+            ("steps", 1, 10**9, "300 is the default"),
+            ("batch_seconds", 1e-3, 1e6, "120 is the default"),
+            ("micro_batch_seconds", 1e-3, 1e6, "null is one part per rank"),
+            ("learning_rate", 1e-30, 1, "1e-4 is the default"),
+            ("gradient_clipping", 1e-30, 1e30, "1 is usual"),
+            ("read_threads", 1, 1024, "2 is the default"),
+            ("log_every_steps", 1, 10**9, "10 is the default"),
+            ("checkpoint_every_steps", 1, 10**9, "500 is the default"),
+            ("validation_utterances", 1, 10**9, "100 is the default"),
+            ("validate_every_steps", 1, 10**9, "null validates after the last step only"),
+            ("unfreeze_at_step", 0, 10**9, "null never does"),
+            ("warmup_steps", 0, 10**9, "0 is none"),
+            ("weight_decay", 0, 1e6, "0 is none"),
+            ("front_learning_rate_scale", 0, 1e6, "0 leaves those layers as they are, 1 is the default"),
+            ("silence_peak_dbfs", -1000, 0, "-60 is usual, null learns from silence too"),
+            ("max_quarantined_share", 0, 1, "0.01 is usual"),
+            ("seed", 0, MAX_SEED, "0 is the default"),
         ):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name}={getattr(self, name)} must be above 0; use a positive number")
-        for name in ("warmup_steps", "weight_decay", "front_learning_rate_scale"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name}={getattr(self, name)} must not be negative; use 0 for none")
+            require_bounds(name, getattr(self, name), least, most, remedy)
         for name in ("dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must lie in [0, 1); 0 switches it off")
-        for name in ("micro_batch_seconds", "validate_every_steps"):
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)} must be above 0; use null for none")
-        if self.unfreeze_at_step is not None and self.unfreeze_at_step < 0:
-            raise ValueError(f"unfreeze_at_step={self.unfreeze_at_step} must not be negative; use null for never")
         if not any(source.weight > 0 for source in self.sources.values()):
             raise ValueError("sources: none has a weight above 0; name the speech to learn from")
         if self.augment.changes_anything and self.caches:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from megatron_speech.config.bounds import require_bounds
+
 
 @dataclass(frozen=True, kw_only=True)
 class StreamSpeechConfig:
@@ -19,5 +21,4 @@ class StreamSpeechConfig:
     """Seconds taken at a time, at most; codes do not depend on it."""
 
     def __post_init__(self) -> None:
-        if not self.chunk_seconds > 0:
-            raise ValueError(f"chunk_seconds={self.chunk_seconds} must be above 0; 0.1 is usual")
+        require_bounds("chunk_seconds", self.chunk_seconds, 1e-9, 3600, "0.1 is usual")

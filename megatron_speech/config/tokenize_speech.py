@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from megatron_speech.config.bounds import require_bounds
 from megatron_speech.config.tokens import TokenizeRunConfig
 
 
@@ -54,9 +55,6 @@ class TokenizeSpeechConfig:
             raise ValueError(f"max_quarantined_share={self.max_quarantined_share} must lie in 0 to 1; 0.01 is usual")
         if not 0 <= self.overlap_seconds < 15:
             raise ValueError(f"overlap_seconds={self.overlap_seconds} must lie in 0 to 15, half a window; 1 is usual")
-        if self.silence_peak_dbfs is not None and not self.silence_peak_dbfs <= 0:
-            raise ValueError(f"silence_peak_dbfs={self.silence_peak_dbfs} must be at most 0, full scale; try -60")
-        if not self.batch_seconds > 0:
-            raise ValueError(f"batch_seconds={self.batch_seconds} must be above 0; 30 suits a CPU")
-        if self.tasks is not None and self.tasks < 1:
-            raise ValueError(f"tasks={self.tasks} must be at least 1; null makes one per shard")
+        require_bounds("silence_peak_dbfs", self.silence_peak_dbfs, -1000, 0, "-60 is usual, null encodes silence too")
+        require_bounds("batch_seconds", self.batch_seconds, 1e-3, 1e6, "30 suits a CPU")
+        require_bounds("tasks", self.tasks, 1, 10**9, "null makes one per shard")

@@ -6,6 +6,8 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from megatron_speech.config.bounds import MAX_SEED, require_bounds
+
 
 @dataclass(frozen=True, kw_only=True)
 class RobustnessConfig:
@@ -32,6 +34,14 @@ class RobustnessConfig:
             raise ValueError("robustness: gains_db, snrs_db and rates are all empty; use robustness=null for none")
         if any(rate < 1000 for rate in self.rates):
             raise ValueError(f"robustness.rates={self.rates} must be at least 1000 Hz each; 8000 is a telephone's")
+        for name, values, most in (
+            ("gains_db", self.gains_db, 200),
+            ("snrs_db", self.snrs_db, 200),
+            ("rates", self.rates, 10**6),
+        ):
+            for index, value in enumerate(values):
+                require_bounds(f"robustness.{name}[{index}]", value, -most, most, "correct it")
+        require_bounds("robustness.seed", self.seed, 0, MAX_SEED, "0 is the default")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +74,8 @@ class TokenizerReportConfig:
             raise ValueError(f"max_utterances={self.max_utterances} must be at least 1; use a positive number")
         if self.resamples < 100:
             raise ValueError(f"resamples={self.resamples} must be at least 100 for a 95 % interval; 2000 is usual")
+        require_bounds("resamples", self.resamples, 100, 10**6, "2000 is usual")
+        require_bounds("seed", self.seed, 0, MAX_SEED, "0 is the default")
 
 
 @dataclass(frozen=True, kw_only=True)

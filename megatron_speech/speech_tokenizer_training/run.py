@@ -1,8 +1,8 @@
 """A training from its configuration to the tokenizer folder, in the order things happen; resumable at any step.
 
 Everything lies in ``<output>.partial`` until the folder is complete: indices, states of frozen layers, checkpoints,
-TensorBoard. The same command goes on from the newest checkpoint, on any number of ranks; a changed configuration is
-refused by name. The tokenizer is the last step's, not the best of some validation.
+TensorBoard. The same command goes on from the newest checkpoint, on any number of ranks; a changed setting is refused
+by name, unless the result does not depend on it. The tokenizer is the last step's, not the best of some validation.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 import shutil
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifact import PARTIAL, Draft, alone, input_ids, is_made, make_artifact, require_same_draft
-from megatron_speech.config.speech_tokenizer import TrainSpeechTokenizerConfig
+from megatron_speech.config.parse import to_dict
+from megatron_speech.config.speech_tokenizer import KNOWN_LATER, NO_PART_OF_RESULT, TrainSpeechTokenizerConfig
 from megatron_speech.parallel.groups import world_from_environment
 from megatron_speech.speech_tokenizer.model import TextSide, require, save_model
 from megatron_speech.speech_tokenizer.objective import TextTargets
@@ -54,7 +55,7 @@ def run_training(
         logging.getLogger("megatron_speech").setLevel(logging.INFO if rank == 0 else logging.WARNING)
         together(lambda: stack.enter_context(alone(config.output)))  # entered by rank 0 alone
         inputs = together(lambda: input_ids(_inputs(config)))
-        if together(lambda: is_made(config.output, kind=KIND, config=config, inputs=inputs)):
+        if together(lambda: is_made(config.output, kind=KIND, config=result_settings(config), inputs=inputs)):
             log.info("%s: already done", config.output)
         else:
             together(lambda: _require_same_run(config, inputs))
@@ -74,17 +75,24 @@ def _inputs(config: TrainSpeechTokenizerConfig) -> list[Path]:
     return [*audio, *weights, *(path for path in text if path.is_file())]
 
 
+def result_settings(config: TrainSpeechTokenizerConfig) -> dict[str, Any]:
+    """What the tokenizer depends on: settings that change nothing of it are at their defaults, whatever was given."""
+    defaults: dict[str, Any] = {each.name: each.default for each in fields(config)}
+    settings = {**to_dict(config), **{name: defaults[name] for name in NO_PART_OF_RESULT}}
+    return {name: value for name, value in settings.items() if name not in KNOWN_LATER or value != defaults[name]}
+
+
 def _require_same_run(config: TrainSpeechTokenizerConfig, inputs: dict[str, str]) -> None:
     """States and checkpoints of another configuration are neither continued nor deleted."""
     work = config.output.with_name(config.output.name + PARTIAL) / WORK
     if (work / "states").is_dir() or (work / "checkpoints").is_dir():
-        require_same_draft(config.output, kind=KIND, config=config, inputs=inputs)
+        require_same_draft(config.output, kind=KIND, config=result_settings(config), inputs=inputs)
 
 
 def _make(config: TrainSpeechTokenizerConfig, inputs: dict[str, str], stop_request: StopRequest) -> None:
     """Train and complete the artefact, which rank 0 writes. Collective."""
     with ExitStack() as stack:
-        making = make_artifact(config.output, kind=KIND, config=config, inputs=inputs)
+        making = make_artifact(config.output, kind=KIND, config=result_settings(config), inputs=inputs)
         draft = together(lambda: stack.enter_context(making))  # entered by rank 0 alone
         run = _prepare(config, draft.folder, stop_request)
         with closing(run.log):

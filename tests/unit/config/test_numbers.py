@@ -8,17 +8,30 @@ from typing import Any
 
 import pytest
 
+from megatron_speech.config.bottleneck import BottleneckConfig
 from megatron_speech.config.convert import ConvertToHfConfig
 from megatron_speech.config.data import DataConfig, SourceConfig
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.planning import PlanParametersConfig
 from megatron_speech.config.precision_report import GradientErrorConfig
+from megatron_speech.config.speech_tokenizer import AugmentConfig, SpeechSourceConfig, TrainSpeechTokenizerConfig
+from megatron_speech.config.stream_speech import StreamSpeechConfig
+from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
+from megatron_speech.config.tokenizer_report import RobustnessConfig, TokenizerReportConfig
 from megatron_speech.config.training import OptimizerConfig, TrainConfig
 
 HERE = Path("x")
 DATA = DataConfig(sources={"text": SourceConfig(folder=HERE, task="text")})
 NEEDED: dict[type, dict[str, Any]] = {
     ConvertToHfConfig: {"checkpoint": HERE, "vocabulary": HERE, "output": HERE},
+    StreamSpeechConfig: {"tokenizer": HERE},
+    TokenizeSpeechConfig: {"tokenizer": HERE, "audio": HERE, "output": HERE},
+    TokenizerReportConfig: {"tokenizer": HERE, "audio": {"a": HERE}, "output": HERE},
+    TrainSpeechTokenizerConfig: {
+        "output": HERE,
+        "whisper": HERE,
+        "sources": {"a": SpeechSourceConfig(audio=HERE)},
+    },
     PlanParametersConfig: {"folder": HERE, "data": DATA, "num_text_ids": 60, "num_speech_ids": 60},
 }
 
@@ -42,6 +55,24 @@ NEEDED: dict[type, dict[str, Any]] = {
         (PlanParametersConfig, "padding_multiple", 0),
         (PlanParametersConfig, "num_text_ids", 0),
         (PlanParametersConfig, "num_speech_ids", -5),
+        (BottleneckConfig, "codebook_size", 10**12),
+        (BottleneckConfig, "block_seconds", 1e9),
+        (BottleneckConfig, "block_seconds", math.nan),
+        (BottleneckConfig, "commit_coefficient", math.nan),
+        (AugmentConfig, "time_masks", 10**12),
+        (AugmentConfig, "noise_snr_db", (math.nan, 3.0)),
+        (AugmentConfig, "noise_snr_db", (0.0, math.inf)),
+        (TrainSpeechTokenizerConfig, "batch_seconds", 1e9),
+        (TrainSpeechTokenizerConfig, "micro_batch_seconds", math.inf),
+        (TrainSpeechTokenizerConfig, "learning_rate", 1e300),
+        (TrainSpeechTokenizerConfig, "seed", 2**64),
+        (TrainSpeechTokenizerConfig, "seed", -1),
+        (TokenizeSpeechConfig, "batch_seconds", 1e300),
+        (TokenizeSpeechConfig, "silence_peak_dbfs", math.nan),
+        (StreamSpeechConfig, "chunk_seconds", 1e300),
+        (TokenizerReportConfig, "seed", 10**30),
+        (TokenizerReportConfig, "resamples", 10**12),
+        (RobustnessConfig, "seed", 10**30),
     ],
 )
 def test_a_number_without_meaning_is_refused_by_its_key(schema: Any, key: str, value: float) -> None:

@@ -13,7 +13,8 @@ from safetensors import safe_open
 
 from megatron_speech.artifact import read_manifest
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards
-from megatron_speech.config.speech_tokenizer import BottleneckConfig, SpeechSourceConfig, TrainSpeechTokenizerConfig
+from megatron_speech.config.bottleneck import BottleneckConfig
+from megatron_speech.config.speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.config.tokenizer_report import TokenizerReportConfig
 from megatron_speech.data.shards import read_documents
