@@ -17,6 +17,8 @@ import numpy as np
 import soundfile
 import soxr
 
+from megatron_speech.audio.containers import is_empty_flac
+
 log = logging.getLogger(__name__)
 
 SAMPLE_RATE = 16000
@@ -70,6 +72,8 @@ def decode(data: bytes, *, name: str) -> Decoded:
     try:
         samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
+        if is_empty_flac(data):  # which libsndfile takes for no file at all
+            return Decoded(checked_waveform(np.empty(0, np.float32), name=name), SAMPLE_RATE, 1)
         raise AudioError(f"{name}: not readable as audio ({error.error_string.strip()}); convert it to FLAC") from error
     return Decoded(checked_waveform(samples[:, 0], name=name), rate, samples.shape[1])
 
@@ -103,7 +107,7 @@ def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
 def checked_waveform(waveform: np.ndarray, *, name: str) -> np.ndarray:
     """`waveform` as contiguous float32; `AudioError` names one that is empty or holds a NaN or infinity."""
     if not waveform.size:
-        raise AudioError(f"{name}: no samples; leave it out", "empty")
+        raise AudioError(f"{name}: no samples; leave it out", "zero length")
     if not np.isfinite(waveform).all():
         bad = int((~np.isfinite(waveform)).sum())
         message = f"{name}: {bad} of {waveform.size} samples are not finite; leave it out or make it again"

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from megatron_speech.audio.shards import BadRecord
+from megatron_speech.audio.shards import AudioRecord, AudioShard, BadRecord
 
 QUARANTINE = "quarantine.jsonl"
 """Utterances that were left out, one JSON object with shard, key, reason and message each."""
 LEAST_JUDGED = 1000
 """Utterances that are read before their quarantined share can stop the work."""
+
+
+def silence(shard: AudioShard, record: AudioRecord, peak_dbfs: float | None) -> BadRecord | None:
+    """The entry of an utterance of `shard` whose loudest sample lies below `peak_dbfs`; None where one does not, or
+    where that is null."""
+    if peak_dbfs is None:
+        return None
+    peak = float(max(record.waveform.max(), -record.waveform.min()))
+    if peak >= 10 ** (peak_dbfs / 20):
+        return None
+    message = f"{shard.path}:{record.key}: peak {peak:.2g} of full scale; silent"
+    return BadRecord(shard=shard.path.name, key=record.key, reason="silent", message=message)
 
 
 def require_few(quarantined: Sequence[BadRecord], utterances: int, share: float) -> None:

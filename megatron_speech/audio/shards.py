@@ -15,7 +15,7 @@ import logging
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -215,15 +215,27 @@ def members_by_key(file: BinaryIO) -> Iterator[dict[str, bytes]]:
             content = tar.extractfile(member)
             if content is None:
                 continue
-            folder, slash, base = member.name.rpartition("/")
-            stem, _, suffix = base.partition(".")
-            key = f"{folder}{slash}{stem}".encode()
+            name, suffix = key_of(member.name)
+            key = name.encode()
             if group and group["key"] != key:
                 yield group
                 group = {}
             group |= {"key": key, suffix: content.read()}
     if group:
         yield group
+
+
+def key_of(name: str) -> tuple[str, str]:
+    """Key and suffix of a tar member: its path up to the first dot of the file's name, and the rest."""
+    folder, slash, base = name.rpartition("/")
+    stem, _, suffix = base.partition(".")
+    return f"{folder}{slash}{stem}", suffix
+
+
+def keys_in(file: BinaryIO) -> Iterator[str]:
+    """The keys of `members_by_key`, of which only the tar headers are read."""
+    with tarfile.open(fileobj=file, mode="r:") as tar:
+        yield from (key for key, _ in groupby(key_of(member.name)[0] for member in tar if member.isfile()))
 
 
 def _record(path: Path, members: dict[str, bytes]) -> AudioRecord:

@@ -15,6 +15,7 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
+from megatron_speech.audio.containers import container, undecided
 from megatron_speech.audio.io import SAMPLE_RATE, read_audio
 from megatron_speech.config.stream_speech import StreamSpeechConfig
 from megatron_speech.speech_tokenizer.streaming import StreamingEncoder
@@ -99,20 +100,34 @@ def file_chunks(config: StreamSpeechConfig, size: int) -> Iterator[np.ndarray]:
 
 def pipe_chunks(pipe: BinaryIO, size: int) -> Iterator[np.ndarray]:
     """Raw samples as float32 in -1 .. 1, as they arrive, at most `size` at a time."""
-    kept, num_read = b"", 0
+    kept, num_read, begun = b"", 0, False
     while data := pipe.read1(2 * size) if hasattr(pipe, "read1") else pipe.read(2 * size):
-        if num_read == 0 and data[:4] in (b"RIFF", b"fLaC", b"OggS"):
-            raise ValueError(
-                f"standard input: begins with {data[:4].decode()}, a file's header, not with raw samples; "
-                "use arecord -t raw, or give the file as audio="
-            )
         num_read += len(data)
         kept += data
-        whole = len(kept) // 2 * 2
-        yield np.frombuffer(kept[:whole], "<i2").astype(np.float32) / 32768
-        kept = kept[whole:]
-    if kept:
+        if not begun and undecided(kept):
+            continue
+        if not begun:
+            _require_raw(kept)
+            begun = True
+        yield _samples(kept)
+        kept = kept[len(kept) // 2 * 2 :]
+    if not begun:
+        _require_raw(kept)
+        yield _samples(kept)
+    if num_read % 2:
         raise ValueError(
             f"standard input: ends within a sample, at byte {num_read}; send 16-bit samples, the codes above are of "
             "the whole ones"
+        )
+
+
+def _samples(data: bytes) -> np.ndarray:
+    return np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.float32) / 32768
+
+
+def _require_raw(head: bytes) -> None:
+    if name := container(head):
+        raise ValueError(
+            f"standard input: begins as {name} files do, not with raw samples; use arecord -t raw, or "
+            "ffmpeg -i FILE -f s16le -ac 1 -ar 16000 -, or give the file as audio="
         )

@@ -33,7 +33,7 @@ from megatron_speech.data.text_ids import require_distinct
 from megatron_speech.speech_tokenizer.batching import windows
 from megatron_speech.speech_tokenizer.model import WEIGHTS, load_config, require
 from megatron_speech.speech_tokenizer.quantizer import perplexity
-from megatron_speech.speech_tokenizer.tokenize_input import AudioReader, AudioTask, audio_tasks
+from megatron_speech.speech_tokenizer.tokenize_input import AudioReader, AudioTask, audio_tasks, require_distinct_keys
 from megatron_speech.speech_tokenizer.tokenize_steps import KIND as TASK_KIND
 from megatron_speech.speech_tokenizer.tokenize_steps import NAME, CodeWriter
 from megatron_speech.tasks import run_tasks, tasks_folder
@@ -66,6 +66,8 @@ def run_tokenization(config: TokenizeSpeechConfig) -> None:
     writer = code_writer(config, tokenizer_id=inputs[str(config.tokenizer)])
     tasks = range(len(writer.reader.tasks))
     waiting = [task for task in tasks if not writer.output(task).exists()]
+    if waiting and config.run.part == "all":  # an array's jobs do not read each other's shards: joining tells
+        require_distinct_keys([shard for task in writer.reader.tasks for shard in task.shards])
     begun = time.perf_counter()
     if config.run.part in ("all", "tasks"):
         run_tasks([writer.reader, writer], tasks=len(tasks), run=config.run, folder=folder)
@@ -77,8 +79,9 @@ def run_tokenization(config: TokenizeSpeechConfig) -> None:
         new = sum(facts[task]["tokens"] for task in waiting)
         rate = f" ({new / seconds:,.0f} per second)" if config.run.part == "all" and new else ""
         log.info(
-            "%s: %.2f hours, %s tokens%s, quarantined %s",
+            "%s: %.2f hours, %s tokens%s, quarantined %s, %d utterances without text",
             *(config.output, made["seconds"] / 3600, f"{made['tokens']:,}", rate, show(Counter(made["quarantined"]))),
+            made["utterances_without_text"],
         )
 
 
@@ -144,6 +147,7 @@ def _finish(
             "quarantined": dict(sorted(Counter(record.reason for record in quarantined).items())),
             "utterances_cut": total["cut"],
             "utterances_of_several_channels": total["several_channels"],
+            "utterances_without_text": total["without_text"],  # kept: codes need none, training on them does
             "audio_shards": _sources(tasks, quarantined),
         }
     return draft.facts

@@ -6,16 +6,21 @@ than a small share of them means that something is wrong with the corpus, and st
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 
-from megatron_speech.audio.quarantine import LEAST_JUDGED, require_few
-from megatron_speech.audio.shards import AudioRecord, AudioShard, BadRecord
+from megatron_speech.audio.quarantine import LEAST_JUDGED, require_few, silence
+from megatron_speech.audio.shards import AudioRecord, AudioShard, BadRecord, keys_in
+from megatron_speech.data.text_ids import IdLog, require_distinct
 
 UTTERANCE = "_utterance"
 """Metadata key under which a document carries its `Utterance` from the reader to the writer."""
@@ -52,6 +57,21 @@ def audio_tasks(shards: Sequence[AudioShard], tasks: int | None) -> list[AudioTa
     ]
 
 
+def require_distinct_keys(shards: Sequence[AudioShard]) -> None:
+    """ValueError naming the first key that two utterances have, by the shards' tar headers alone.
+
+    A shard that cannot be read so far is left to its reader, which checks all of it.
+    """
+    ids = IdLog()
+    for number, shard in enumerate(shards):
+        with suppress(OSError, tarfile.TarError), shard.path.open("rb") as file:
+            for line, key in enumerate(keys_in(file)):
+                ids.add(key, file=number, line=line)
+    with TemporaryDirectory() as folder:
+        ids.save(Path(folder))
+        require_distinct([Path(folder)], lambda _, shard, line: f"{shards[shard].path}, utterance {line + 1}")
+
+
 class AudioReader(PipelineStep):
     """Yield the utterances of task number `rank`; those that cannot be encoded go to `quarantined`."""
 
@@ -71,14 +91,11 @@ class AudioReader(PipelineStep):
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         self.quarantined.clear()
         self.read = 0
-        loudest = 0.0 if self.silence_peak_dbfs is None else 10 ** (self.silence_peak_dbfs / 20)
         for index, shard in enumerate(self.tasks[rank].shards):
             before = self.read
             for record in shard.read(on_bad=self._quarantine):
-                peak = float(max(record.waveform.max(), -record.waveform.min()))
-                if peak < loudest:
-                    message = f"{shard.path}:{record.key}: peak {peak:.2g} of full scale; silent"
-                    self._quarantine(BadRecord(shard=shard.path.name, key=record.key, reason="silent", message=message))
+                if silent := silence(shard, record, self.silence_peak_dbfs):
+                    self._quarantine(silent)
                     continue
                 self.read += 1
                 utterance = Utterance(record=record, shard=index, number=self.read - before - 1)

@@ -104,7 +104,7 @@ class CodeWriter(PipelineStep):
         (folder / QUARANTINE).write_bytes(b"".join(lines))
         rate = counts["tokens"] / (time.perf_counter() - begun)
         log.info("%s: %d tokens, %d per second, %d quarantined", name, counts["tokens"], rate, len(lines))
-        kinds = ("documents", "tokens", "samples", "cut", "several_channels")
+        kinds = ("documents", "tokens", "samples", "cut", "several_channels", "without_text")
         return {"utterances": self.reader.read, **{kind: counts[kind] for kind in kinds}}
 
     def _encoded(
@@ -127,6 +127,7 @@ class CodeWriter(PipelineStep):
                 ids.add(document.id, file=utterance.shard, line=utterance.number)
                 counts.update(documents=1, tokens=len(tokens), samples=num_samples, cut=len(windows) > 1)
                 counts.update(several_channels=utterance.record.channels > 1)
+                counts.update(without_text=not utterance.record.text.strip())
                 bar.update(num_samples / SAMPLE_RATE)
                 own = {
                     "duration_s": round(num_samples / SAMPLE_RATE, 4),

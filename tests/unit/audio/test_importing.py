@@ -113,7 +113,7 @@ def test_what_is_unusable_is_listed_and_too_much_of_it_stops(tmp_path: Path) -> 
     rows = recordings(tmp_path / "in")
     (tmp_path / "in" / "noise.wav").write_bytes(b"no audio")
     soundfile.write(tmp_path / "in" / "empty.wav", np.zeros(0), 16000)
-    bad = {"noise.wav": "not audio", "empty.wav": "empty", "gone.wav": "unreadable", "r1.flac": "no text"}
+    bad = {"noise.wav": "not audio", "empty.wav": "zero length", "gone.wav": "unreadable", "r1.flac": "no text"}
     rows += [{"audio": name, "text": " " if name == "r1.flac" else "x", "id": f"bad-{name}"} for name in bad]
     table(tmp_path / "in", rows)
     with pytest.raises(ValueError, match=r"4 of 9 utterances are unusable .* the first: .*table.jsonl:6 \(bad-noise"):

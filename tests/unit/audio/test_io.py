@@ -76,7 +76,7 @@ def test_written_files_are_read_back(tmp_path: Path) -> None:
         write_audio(tmp_path / "a.mp3", tone())
 
 
-@pytest.mark.parametrize("part", [0.0, 0.01, 0.5, 0.999])
+@pytest.mark.parametrize("part", [0.01, 0.5, 0.999])
 def test_a_flac_file_cut_short_is_refused(part: float) -> None:
     data = encode_flac(tone(2.0) + 0.1 * np.random.default_rng(0).standard_normal(32000).astype(np.float32))
     with pytest.raises(AudioError, match="clip: not readable as audio") as caught:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from megatron_speech.audio.io import write_audio
 from megatron_speech.config.stream_speech import StreamSpeechConfig
@@ -102,18 +103,36 @@ def test_an_interrupt_waits_for_the_block_at_work(folder: Path) -> None:
     assert 0.4 < json.loads(lines[-1])["seconds"] < 0.6
 
 
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (SAMPLES.tobytes() + b"x", r"ends within a sample, at byte 40001; send 16-bit"),
-        (b"RIFF" + SAMPLES.tobytes(), "begins with RIFF, .*; use arecord -t raw"),
-    ],
-)
-def test_what_is_no_raw_speech_is_named_after_what_was_heard(folder: Path, data: bytes, message: str) -> None:
+def file_of(kind: str) -> bytes:
+    """The samples as a file of a kind."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, SAMPLES, 16000, format=kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+@pytest.mark.parametrize(("kind", "name"), [("WAV", "WAV"), ("FLAC", "FLAC"), ("AIFF", "AIFF"), ("MP3", "MP3")])
+def test_a_file_is_no_raw_speech(folder: Path, kind: str, name: str, size: int) -> None:
+    pipe = io.BytesIO(file_of(kind))
     lines: list[str] = []
-    with pytest.raises(ValueError, match=message):
-        stream_speech(StreamSpeechConfig(tokenizer=folder), io.BytesIO(data), lines.append)
-    assert json.loads(lines[-1])["tokens"] == (16 if len(data) % 2 else 0)
+    config = StreamSpeechConfig(tokenizer=folder, chunk_seconds=size / 32000)
+    with pytest.raises(ValueError, match=rf"begins as {name} files do, .*; use arecord -t raw, or ffmpeg"):
+        stream_speech(config, pipe, lines.append)
+    assert json.loads(lines[-1])["tokens"] == 0
+
+
+@pytest.mark.parametrize("head", [b"\xff\xfb\x90\x00", b"\xff\xff", b"I"])
+def test_samples_that_begin_somewhat_like_a_file_are_samples(folder: Path, head: bytes) -> None:
+    data = head + SAMPLES.tobytes()[len(head) :]
+    for pipe, seconds in ((io.BytesIO(data), 1.25), (io.BytesIO(data[:10]), 0.0003)):
+        assert lines_of(StreamSpeechConfig(tokenizer=folder), pipe)[-1]["seconds"] == seconds
+
+
+def test_half_a_sample_is_named_after_what_was_heard(folder: Path) -> None:
+    lines: list[str] = []
+    with pytest.raises(ValueError, match=r"ends within a sample, at byte 40001; send 16-bit"):
+        stream_speech(StreamSpeechConfig(tokenizer=folder), io.BytesIO(SAMPLES.tobytes() + b"x"), lines.append)
+    assert json.loads(lines[-1])["tokens"] == 16
 
 
 def test_nothing_is_written_for_a_reader_that_left(folder: Path) -> None:

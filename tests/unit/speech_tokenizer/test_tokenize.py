@@ -162,10 +162,15 @@ def sound(samples: np.ndarray, rate: int = SECOND, kind: str = "FLAC", subtype: 
 
 
 GOOD = encode_flac(noise(SECOND // 2, 1))
+NO_FRAMES = (
+    b"fLaC\x80\x00\x00\x22" + (4096).to_bytes(2) * 2 + bytes(6) + ((16000 << 44) + (15 << 36)).to_bytes(8) + bytes(16)
+)
+"""A FLAC file of no samples, as the reference encoder writes it: STREAMINFO and nothing else."""
 BAD = {
     "noise": (b"\x00 this is no audio", "not audio"),
-    "nothing": (b"", "not audio"),
-    "no-samples": (sound(np.zeros(0), kind="WAV"), "empty"),
+    "nothing": (b"", "zero length"),
+    "no-frames": (NO_FRAMES, "zero length"),
+    "no-samples": (sound(np.zeros(0), kind="WAV"), "zero length"),
     "nan": (sound(np.full(99, np.nan), kind="WAV", subtype="FLOAT"), "not finite"),
     "slow": (encode_flac(noise(999, 1), sample_rate=8000), "sample rate"),
     "cut": (GOOD[: len(GOOD) // 2], "not audio"),
@@ -207,7 +212,7 @@ def test_unusable_utterances_are_listed_by_reason_and_nothing_else_is_lost(tmp_p
     clips = {"good-a": GOOD, **{key: data for key, (data, _) in BAD.items()}, **good}
     write_members(tmp_path / "audio", clips)  # their transcripts are empty, which is no obstacle
     with pytest.raises(
-        ValueError, match=r"10 of 14 utterances are unusable \(.*\), more than .*=0.01; the first: .*000000"
+        ValueError, match=r"11 of 15 utterances are unusable \(.*\), more than .*=0.01; the first: .*000000"
     ):
         run_tokenization(config_of(tmp_path))
     task = tmp_path / "codes.tasks" / "00000"
@@ -225,13 +230,15 @@ def test_unusable_utterances_are_listed_by_reason_and_nothing_else_is_lost(tmp_p
     facts = read_manifest(tmp_path / "codes")["facts"]
     reasons = [reason for _, reason in BAD.values()]
     assert facts["quarantined"] == {reason: reasons.count(reason) for reason in sorted(set(reasons))}
-    assert facts["utterances"] == 14 and facts["documents"] == 4 and facts["audio_shards"][0]["quarantined"] == 10
+    assert facts["utterances_without_text"] == 4
+    assert facts["utterances"] == 15 and facts["documents"] == 4 and facts["audio_shards"][0]["quarantined"] == 11
 
 
 def test_one_bad_clip_of_ten_stops_nothing_and_silence_is_an_option(tmp_path: Path, tokenizer: Path) -> None:
     write_members(tmp_path / "audio", {**{f"g{n}": GOOD for n in range(9)}, "hush": BAD["hush"][0]})
     run_tokenization(config_of(tmp_path))
-    assert read_manifest(tmp_path / "codes")["facts"]["quarantined"] == {"silent": 1}
+    facts = read_manifest(tmp_path / "codes")["facts"]
+    assert facts["quarantined"] == {"silent": 1} and facts["utterances_without_text"] == 9
     for name, level in (("low", -90.0), ("null", None)):
         run_tokenization(config_of(tmp_path, name, silence_peak_dbfs=level))
         assert read_manifest(tmp_path / name)["facts"]["documents"] == 10
@@ -241,7 +248,7 @@ def test_too_many_bad_clips_stop_a_task_early(tmp_path: Path, tokenizer: Path, m
     monkeypatch.setattr(tokenize_input, "LEAST_JUDGED", 10)
     clips = {f"g{number}": GOOD for number in range(8)} | {f"b{number}": b"" for number in range(50)}
     write_members(tmp_path / "audio", clips)
-    with pytest.raises(ValueError, match=r"2 of 10 utterances are unusable \(not audio 2\), more than .*=0.1; .*:b0"):
+    with pytest.raises(ValueError, match=r"2 of 10 utterances are unusable \(zero length 2\), more than .*=0.1; .*:b0"):
         run_tokenization(config_of(tmp_path, max_quarantined_share=0.1))
     assert not (tmp_path / "codes").exists()
 
@@ -286,7 +293,24 @@ def test_a_key_that_repeats_in_another_shard_is_named(tmp_path: Path, tokenizer:
     (tmp_path / "audio" / "again.tar").write_bytes((tmp_path / "audio" / shards[0]["name"]).read_bytes())
     manifest["facts"]["shards"] = [*shards, {**shards[0], "name": "again.tar"}]
     (tmp_path / "audio" / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ValueError, match=r"again.tar, utterance 1: its id already stands at .*audio-000000.tar, utt"):
+    message = r"again.tar, utterance 1: its id already stands at .*audio-000000.tar, utterance 1; "
+    with pytest.raises(ValueError, match=message):
+        run_tokenization(config_of(tmp_path))
+    assert not (tmp_path / "codes.tasks").exists(), "nothing is encoded for it"
+    run_tokenization(config_of(tmp_path, run={"part": "tasks"}))  # as one of many jobs, which do not look
+    with pytest.raises(ValueError, match=message):
+        run_tokenization(config_of(tmp_path, run={"part": "finish"}))
+
+
+def test_what_its_headers_do_not_tell_is_left_to_the_reader(tmp_path: Path, tokenizer: Path) -> None:
+    write_audio(tmp_path / "audio", [clip("a"), clip("b")], per_shard=1)
+    path = tmp_path / "audio" / "audio-000001.tar"
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:700])
+    with pytest.raises(ValueError, match=r"audio-000001\.tar: damaged, 700 bytes do not match"):
+        run_tokenization(config_of(tmp_path))
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"audio-000001\.tar: the shard is in the manifest but not"):
         run_tokenization(config_of(tmp_path))
 
 
@@ -316,7 +340,7 @@ def test_a_task_knows_every_setting_that_its_codes_depend_on(tmp_path: Path, tok
     [
         ({"overlap_seconds": 15.0}, "overlap_seconds=15.0 must lie in 0 to 15"),
         ({"max_quarantined_share": 1.1}, "max_quarantined_share=1.1 must lie in 0 to 1"),
-        ({"silence_peak_dbfs": 3.0}, "silence_peak_dbfs=3.0 must be at most 0"),
+        ({"silence_peak_dbfs": 3.0}, "silence_peak_dbfs=3.0 must lie in -1,000 to 0"),
         ({"batch_seconds": 0.0}, r"batch_seconds=0.0 must lie in 0.001 to 1e\+06"),
         ({"tasks": 0}, "tasks=0 must lie in 1 to"),
     ],
