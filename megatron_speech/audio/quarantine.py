@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
 
 from megatron_speech.audio.shards import AudioRecord, AudioShard, BadRecord
 
@@ -21,8 +25,17 @@ def silence(shard: AudioShard, record: AudioRecord, peak_dbfs: float | None) -> 
     peak = float(max(record.waveform.max(), -record.waveform.min()))
     if peak >= 10 ** (peak_dbfs / 20):
         return None
-    message = f"{shard.path}:{record.key}: peak {peak:.2g} of full scale; silent"
-    return BadRecord(shard=shard.path.name, key=record.key, reason="silent", message=message)
+    return shard.bad(record.key, "silent", f"peak {peak:.2g} of full scale; silent")
+
+
+def write_quarantine(path: Path, quarantined: Iterable[BadRecord]) -> None:
+    """Write the list."""
+    path.write_bytes(b"".join(orjson.dumps(asdict(record)) + b"\n" for record in quarantined))
+
+
+def read_quarantine(path: Path) -> list[BadRecord]:
+    """The list as it was written."""
+    return [BadRecord(**orjson.loads(line)) for line in path.read_bytes().splitlines()]
 
 
 def require_few(quarantined: Sequence[BadRecord], utterances: int, share: float) -> None:

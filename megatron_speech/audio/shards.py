@@ -73,6 +73,10 @@ class AudioShard:
     xxh3: str
     """xxh3_128 of the file."""
 
+    def bad(self, key: str, reason: str, why: str) -> BadRecord:
+        """The entry of the utterance `key`, of which `why` says what is wrong."""
+        return BadRecord(shard=self.path.name, key=key, reason=reason, message=f"{self.path}:{key}: {why}")
+
     def check(self) -> None:
         """FileNotFoundError or ValueError unless the file is there with its checksum; all of it is read."""
         if not self.path.is_file():
@@ -93,7 +97,7 @@ class AudioShard:
             for members in members_by_key(file):
                 count += 1
                 try:
-                    record = _record(self.path, members)
+                    record = record_of(self.path, members)
                 except AudioError as error:
                     if on_bad is None:
                         raise
@@ -238,7 +242,8 @@ def keys_in(file: BinaryIO) -> Iterator[str]:
         yield from (key for key, _ in groupby(key_of(member.name)[0] for member in tar if member.isfile()))
 
 
-def _record(path: Path, members: dict[str, bytes]) -> AudioRecord:
+def record_of(path: Path, members: dict[str, bytes]) -> AudioRecord:
+    """The utterance in the `members_by_key` of the shard `path`; AudioError names one that cannot be used."""
     key = members["key"].decode()
     missing = {"flac", "txt", "json"} - members.keys()
     if missing:
@@ -249,11 +254,11 @@ def _record(path: Path, members: dict[str, bytes]) -> AudioRecord:
     if rate != SAMPLE_RATE:
         message = f"{name}.flac: {rate} samples per second, not {SAMPLE_RATE}; resample it"
         raise AudioError(message, "sample rate")
-    text, meta = text_and_meta(name, members["txt"], members["json"])
+    text, meta = _text_and_meta(name, members["txt"], members["json"])
     return AudioRecord(key=key, waveform=waveform, text=text, meta=meta, channels=channels)
 
 
-def text_and_meta(name: str, txt: bytes, meta: bytes) -> tuple[str, dict[str, Any]]:
+def _text_and_meta(name: str, txt: bytes, meta: bytes) -> tuple[str, dict[str, Any]]:
     """Transcript and metadata from the bytes of their files; AudioError by `name`."""
     try:
         text, values = txt.decode(), json.loads(meta)

@@ -61,11 +61,12 @@ def run_report(config: TokenizerReportConfig) -> None:
     if config.judge is not None and judge is None:
         log.warning("%s is not there: the report goes without an independent judge", config.judge)
     tokenizer = SpeechTokenizer.load(config.tokenizer)
+    language = tokenizer.text.language if tokenizer.text is not None else None
     ears: dict[str, WhisperRecognizer] = {}
     if config.whisper is not None:
-        ears[WITHOUT_BOTTLENECK] = WhisperRecognizer.load(config.whisper)
+        ears[WITHOUT_BOTTLENECK] = WhisperRecognizer.load(config.whisper, language=language)
     if judge is not None:
-        ears[f"judge {judge.name}"] = WhisperRecognizer.load(judge)
+        ears[f"judge {judge.name}"] = WhisperRecognizer.load(judge, language=language)
     readers = {label: of_whisper(recognizer) for label, recognizer in ears.items()}
     takes = [tokenizer.model.config.max_samples, *(recognizer.max_samples for recognizer in ears.values())]
     longest = min(int(LONGEST_S * SAMPLE_RATE), *takes)

@@ -10,6 +10,7 @@ refused; and a tokenizer with `quantize_subtract_position_means` has a buffer th
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from megatron_speech.speech_tokenizer.recognizer import greedy
 WEIGHTS = "model.safetensors"
 ENCODER = "model.encoder."
 """Prefix of the encoder's weights in a whole model; a folder for encoding alone has none."""
+LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
+"""Whisper's tokens for languages: two letters, or three."""
 TEXT_FILES = ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "preprocessor_config.json")
 
 
@@ -61,16 +64,27 @@ class SpeechRecognitionModel(nn.Module):
 
 
 class TextSide:
-    """What the recogniser writes in: Whisper's text tokens, its prompt, and the ids it must not write."""
+    """What the recogniser writes in: Whisper's text tokens, its prompt, and the ids it must not write.
 
-    def __init__(self, folder: Path, vocab_size: int) -> None:
+    A multilingual Whisper is prompted for `language`; None: what generation_config.json says, else en.
+    """
+
+    def __init__(self, folder: Path, vocab_size: int, *, language: str | None = None) -> None:
         self.tokenizer = Tokenizer.from_file(str(require(folder / "tokenizer.json")))
         # Angle brackets in a transcript are text, not control.
         self.tokenizer.encode_special_tokens = True
         settings = read_json(require(folder / "generation_config.json"))
         names = ["<|startoftranscript|>", "<|notimestamps|>"]
-        if settings.get("is_multilingual", False):
-            names[1:1] = ["<|en|>", "<|transcribe|>"]
+        multilingual = settings.get("is_multilingual", False)
+        self.language = language or str(settings.get("language") or "en").strip("<|>")
+        """Language that is written, as its token names it."""
+        if multilingual:
+            self._require_language(folder)
+            names[1:1] = [f"<|{self.language}|>", "<|transcribe|>"]
+        elif self.language != "en":
+            raise ValueError(
+                f"language={self.language}: {folder} holds an English-only model; use en, or a multilingual Whisper"
+            )
         self.prompt = [self._special(name, folder) for name in names]
         self.end = self._special("<|endoftext|>", folder)
         self.suppress_V = forbidden(settings.get("suppress_tokens") or [], vocab_size)
@@ -84,6 +98,14 @@ class TextSide:
 
     def decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids).strip()
+
+    def _require_language(self, folder: Path) -> None:
+        known = [found[1] for name in self.tokenizer.get_vocab() if (found := LANGUAGE.fullmatch(name))]
+        if self.language not in known:
+            raise ValueError(
+                f"language={self.language}: {folder / 'tokenizer.json'} has no such language; use one of "
+                f"{', '.join(sorted(known))}"
+            )
 
     def _special(self, name: str, folder: Path) -> int:
         token = self.tokenizer.token_to_id(name)
@@ -163,8 +185,11 @@ def load_weights(model: nn.Module, folder: Path, *, missing_ok: tuple[str, ...])
     model.load_state_dict(state, strict=False)
 
 
-def save_model(model: SpeechRecognitionModel, folder: Path, *, text_from: Path) -> None:
-    """Write config and weights into `folder`, and the text tokenizer's files copied from `text_from`."""
+def save_model(model: SpeechRecognitionModel, folder: Path, *, text_from: Path, language: str | None = None) -> None:
+    """Write config and weights into `folder`, and the text tokenizer's files copied from `text_from`.
+
+    generation_config.json says `language` where one is given.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     alone = model.config.quantize_encoder_only
     architecture = "WhisperVQEncoder" if alone else "WhisperVQForConditionalGeneration"
@@ -177,6 +202,9 @@ def save_model(model: SpeechRecognitionModel, folder: Path, *, text_from: Path) 
     for name in TEXT_FILES:
         if (text_from / name).is_file():
             shutil.copyfile(text_from / name, folder / name)
+    if language is not None:
+        settings = {**read_json(folder / "generation_config.json"), "language": language}
+        (folder / "generation_config.json").write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n")
 
 
 def require(path: Path) -> Path:

@@ -86,7 +86,9 @@ class EmaUpdate:
         restart_interval: int | None,
         seed: int,
         num_updates: int = 0,
+        group: dist.ProcessGroup | None = None,
     ) -> None:
+        self._group = group  # of the ranks that update together; None for all
         self.codebook, self.ema_count, self.ema_weight = codebook, ema_count, ema_weight
         self.decay, self.restart_interval, self.seed = decay, restart_interval, seed
         self.num_updates = num_updates
@@ -108,7 +110,7 @@ class EmaUpdate:
         vectors_ND = vectors_ND.float()
         counts_K, sums_KD = assignment_sums(vectors_ND, codes_N, self.codebook.num_embeddings)
         for part in (counts_K, sums_KD):
-            _add_over_ranks(part)
+            _add_over_ranks(part, self._group)
         self.ema_count.mul_(self.decay).add_(counts_K, alpha=1 - self.decay)
         self.ema_weight.mul_(self.decay).add_(sums_KD, alpha=1 - self.decay)
         self.idle_K.add_(1).masked_fill_(counts_K > 0, 0)
@@ -144,13 +146,13 @@ class EmaUpdate:
         rows = vectors_ND.new_zeros(len(dead), vectors_ND.shape[1])
         rows[places >= 0] = vectors_ND[places[places >= 0]]
         # Each chosen vector lies on one rank; the others add nothing.
-        _add_over_ranks(rows)
+        _add_over_ranks(rows, self._group)
         self.ema_weight[dead] = rows
         self.ema_count[dead] = 1.0
         self.idle_K[dead] = 0
         return len(dead)
 
 
-def _add_over_ranks(values: torch.Tensor) -> None:
+def _add_over_ranks(values: torch.Tensor, group: dist.ProcessGroup | None) -> None:
     if dist.is_initialized():
-        dist.all_reduce(values)
+        dist.all_reduce(values, group=group)

@@ -18,11 +18,10 @@ from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
-import orjson
 import torch
 
 from megatron_speech.artifact import fingerprint_files, input_ids, is_made, make_artifact, read_manifest
-from megatron_speech.audio.quarantine import QUARANTINE, require_few, show
+from megatron_speech.audio.quarantine import QUARANTINE, read_quarantine, require_few, show, write_quarantine
 from megatron_speech.audio.shards import BadRecord, audio_shards
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.config.tokens import TokenizeRunConfig
@@ -128,8 +127,7 @@ def _finish(
     tasks = writer.reader.tasks
     folders = [writer.output(task.number) for task in tasks]
     total = {key: sum(fact[key] for fact in facts) for key in facts[0]}
-    lists = [(folder / QUARANTINE).read_bytes() for folder in folders]
-    quarantined = [BadRecord(**orjson.loads(line)) for lines in lists for line in lines.splitlines()]
+    quarantined = [record for folder in folders for record in read_quarantine(folder / QUARANTINE)]
     require_few(quarantined, total["utterances"], config.max_quarantined_share)
     require_distinct(folders, lambda task, shard, number: f"{tasks[task].shards[shard].path}, utterance {number + 1}")
     shape = load_config(config.tokenizer)
@@ -140,7 +138,7 @@ def _finish(
         documents = _counting(chain.from_iterable(parts), counts_K)
         vocabulary = Vocabulary.of_codes(shape.quantize_vocab_size, inputs[str(config.tokenizer)])
         draft.facts |= write_documents(draft.folder, documents, vocabulary=vocabulary, name=NAME)
-        (draft.folder / QUARANTINE).write_bytes(b"".join(lists))
+        write_quarantine(draft.folder / QUARANTINE, quarantined)
         draft.facts |= {
             **usage_facts(counts_K, frame_rate=shape.rates.token_rate),
             "utterances": total["utterances"],

@@ -15,14 +15,12 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import torch
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
@@ -32,7 +30,7 @@ from megatron_speech.artifact import Draft
 from megatron_speech.audio.dali_features import DaliFeatures
 from megatron_speech.audio.features import Features, torch_features
 from megatron_speech.audio.io import SAMPLE_RATE
-from megatron_speech.audio.quarantine import QUARANTINE
+from megatron_speech.audio.quarantine import QUARANTINE, write_quarantine
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import write_documents
@@ -100,10 +98,11 @@ class CodeWriter(PipelineStep):
                 vocabulary = Vocabulary.of_codes(tokenizer.codebook_size, tokenizer.fingerprint)
                 write_documents(folder, chain([first], encoded), vocabulary=vocabulary, name=NAME)
         ids.save(folder)
-        lines = [orjson.dumps(asdict(record)) + b"\n" for record in self.reader.quarantined]
-        (folder / QUARANTINE).write_bytes(b"".join(lines))
+        write_quarantine(folder / QUARANTINE, self.reader.quarantined)
         rate = counts["tokens"] / (time.perf_counter() - begun)
-        log.info("%s: %d tokens, %d per second, %d quarantined", name, counts["tokens"], rate, len(lines))
+        log.info(
+            "%s: %d tokens, %d per second, %d quarantined", name, counts["tokens"], rate, len(self.reader.quarantined)
+        )
         kinds = ("documents", "tokens", "samples", "cut", "several_channels", "without_text")
         return {"utterances": self.reader.read, **{kind: counts[kind] for kind in kinds}}
 

@@ -30,12 +30,13 @@ class WhisperRecognizer:
         self.model, self.text = model, text
 
     @classmethod
-    def load(cls, folder: Path) -> WhisperRecognizer:
-        """From a Hugging Face Whisper folder; FileNotFoundError or ValueError in one line."""
+    def load(cls, folder: Path, *, language: str | None = None) -> WhisperRecognizer:
+        """From a Hugging Face Whisper folder, to write `language` (`TextSide`); FileNotFoundError or ValueError in one
+        line."""
         model = load_model(folder)
         if model.config.quantize_vocab_size is not None:
             raise ValueError(f"{folder}: a speech tokenizer, not a Whisper model; load it with SpeechTokenizer")
-        return cls(model, TextSide(folder, model.config.vocab_size))
+        return cls(model, TextSide(folder, model.config.vocab_size, language=language))
 
     @property
     def max_samples(self) -> int:

@@ -53,8 +53,7 @@ class TrainingLog:
     def validation(self, step: int, rates: dict[str, float]) -> None:
         """Word error rates from codes after `step`."""
         self._write({f"word_error_rate/{name}": rate for name, rate in rates.items()}, step)
-        said = ", ".join(f"{name} {rate:.2%}" for name, rate in rates.items())
-        log.info("step %d: word error rate from codes: %s", step, said)
+        log.info("step %d%s", step, shown({"from codes": rates}))
 
     def restart_clock(self) -> None:
         """Leave out of the rate what was not training (validation, saving)."""
@@ -79,6 +78,14 @@ class TrainingLog:
         if self._board is not None:
             for name, value in scalars.items():
                 self._board.add_scalar(name, value, step)
+
+
+def shown(rates: dict[str, dict[str, float]]) -> str:
+    """Word error rates by reader and set, to be read after what was done; nothing where nothing was read."""
+    by_reader = {
+        reader: ", ".join(f"{name} {rate:.2%}" for name, rate in sets.items()) for reader, sets in rates.items() if sets
+    }
+    return "".join(f"; word error rate {reader}: {said}" for reader, said in by_reader.items())
 
 
 def codebook_scalars(trainer: Trainer) -> dict[str, float]:

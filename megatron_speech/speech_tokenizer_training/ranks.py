@@ -22,8 +22,10 @@ Result = TypeVar("Result")
 MISTAKES = (ValueError, OSError)
 """Errors of users and files, which one rank meets and all report."""
 PATIENCE = timedelta(days=2)
-"""How long ranks wait for each other: one may scan shards, compute states or run k-means for hours. A rank that dies
-ends the others through torchrun, not through this."""
+"""How long ranks wait for each other outside steps: one may scan shards, compute states or run k-means for hours. A
+rank that dies ends the others through torchrun, not through this."""
+STEP_PATIENCE = timedelta(minutes=20)
+"""How long within a step, where all do as much: who takes longer hangs, and the run ends."""
 
 
 class Stopped(Exception):
@@ -31,18 +33,21 @@ class Stopped(Exception):
 
 
 @contextmanager
-def joined(rank: int, world_size: int, init_method: str | None) -> Iterator[None]:
-    """Be `rank` of `world_size` (nccl with CUDA, gloo without); alone, with a store inside the process."""
+def joined(rank: int, world_size: int, init_method: str | None) -> Iterator[dist.ProcessGroup]:
+    """Be `rank` of `world_size`; alone, with a store inside the process. Yields the group of the steps.
+
+    The default group, gloo, is for what takes one rank long, and waits `PATIENCE`; the steps' (nccl with CUDA) waits
+    `STEP_PATIENCE`.
+    """
     here = device()
     if here.type == "cuda":
         torch.cuda.set_device(here)
     place: dict[str, Any] = {"init_method": init_method or "env://"}
     if init_method is None and world_size == 1:
         place = {"store": dist.HashStore()}
-    backend = "nccl" if here.type == "cuda" else "gloo"
-    dist.init_process_group(backend, rank=rank, world_size=world_size, timeout=PATIENCE, **place)
+    dist.init_process_group("gloo", rank=rank, world_size=world_size, timeout=PATIENCE, **place)
     try:
-        yield
+        yield dist.new_group(backend="nccl" if here.type == "cuda" else "gloo", timeout=STEP_PATIENCE)
     finally:
         dist.destroy_process_group()
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
+
 from megatron_speech.artifact import PARTIAL, Draft, alone, input_ids, is_made, make_artifact, require_same_draft
+from megatron_speech.audio.quarantine import QUARANTINE, write_quarantine
 from megatron_speech.config.parse import to_dict
 from megatron_speech.config.speech_tokenizer import KNOWN_LATER, NO_PART_OF_RESULT, TrainSpeechTokenizerConfig
 from megatron_speech.parallel.groups import world_from_environment
@@ -23,7 +27,7 @@ from megatron_speech.speech_tokenizer.objective import TextTargets
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.speech_tokenizer_training import checkpoint
 from megatron_speech.speech_tokenizer_training.checkpoint import RunState
-from megatron_speech.speech_tokenizer_training.log import TrainingLog
+from megatron_speech.speech_tokenizer_training.log import TrainingLog, shown
 from megatron_speech.speech_tokenizer_training.ranks import Stopped, agree, joined, together
 from megatron_speech.speech_tokenizer_training.reading import Feed
 from megatron_speech.speech_tokenizer_training.schedule import Curve
@@ -51,7 +55,7 @@ def run_training(
     (``file:///tmp/x/store``) serve ranks that torchrun did not start.
     """
     rank, world_size = world or world_from_environment()
-    with StopRequest() as stop_request, joined(rank, world_size, init_method), ExitStack() as stack:
+    with StopRequest() as stop_request, joined(rank, world_size, init_method) as steps, ExitStack() as stack:
         logging.getLogger("megatron_speech").setLevel(logging.INFO if rank == 0 else logging.WARNING)
         together(lambda: stack.enter_context(alone(config.output)))  # entered by rank 0 alone
         inputs = together(lambda: input_ids(_inputs(config)))
@@ -60,7 +64,8 @@ def run_training(
         else:
             together(lambda: _require_same_run(config, inputs))
             try:
-                _make(config, inputs, stop_request)
+                rates = _make(config, inputs, stop_request, steps)
+                log.info("%s: written, %d steps%s", config.output, config.steps, shown(rates))
             except Stopped as stopped:
                 log.info("stopped by a signal %s; the same command goes on", stopped or "before the first step")
                 return
@@ -89,16 +94,20 @@ def _require_same_run(config: TrainSpeechTokenizerConfig, inputs: dict[str, str]
         require_same_draft(config.output, kind=KIND, config=result_settings(config), inputs=inputs)
 
 
-def _make(config: TrainSpeechTokenizerConfig, inputs: dict[str, str], stop_request: StopRequest) -> None:
-    """Train and complete the artefact, which rank 0 writes. Collective."""
+def _make(
+    config: TrainSpeechTokenizerConfig, inputs: dict[str, str], stop_request: StopRequest, steps: dist.ProcessGroup
+) -> dict[str, dict[str, float]]:
+    """Train and complete the artefact, which rank 0 writes; word error rates by reader and set. Collective."""
     with ExitStack() as stack:
         making = make_artifact(config.output, kind=KIND, config=result_settings(config), inputs=inputs)
         draft = together(lambda: stack.enter_context(making))  # entered by rank 0 alone
-        run = _prepare(config, draft.folder, stop_request)
+        run = _prepare(config, draft.folder, stop_request, steps)
         with closing(run.log):
             _train(run, stop_request)
         together(lambda: _complete(run, draft))
         together(stack.close)
+    rates = {name: rate for name, rate in ({}, *run.state.error_rates)[-1].items() if name != "step"}
+    return {"from codes": rates, "without bottleneck": run.state.error_rates_without_bottleneck}
 
 
 @dataclass(kw_only=True)
@@ -115,13 +124,15 @@ class Run:
     state: RunState
 
 
-def _prepare(config: TrainSpeechTokenizerConfig, folder: Path, stop_request: StopRequest) -> Run:
+def _prepare(
+    config: TrainSpeechTokenizerConfig, folder: Path, stop_request: StopRequest, steps: dist.ProcessGroup
+) -> Run:
     """Model, speech and state, from the start or from the newest checkpoint. Collective."""
     work, stop = folder / WORK, stop_request.received
     model, begins = agree(lambda: bottleneck_model(config))
-    text = agree(lambda: TextSide(config.whisper, model.config.vocab_size))
+    text = agree(lambda: TextSide(config.whisper, model.config.vocab_size, language=config.language))
     validation = Validation(config, text, model.config.max_samples)
-    sources = open_sources(config.sources, text, model.config, work, stop=stop)
+    sources = open_sources(config, text, model.config, work, stop=stop)
     found = checkpoint.newest(work / "checkpoints")
     state = RunState() if found is None else agree(lambda: checkpoint.read_state(found))
     past_freezing = config.unfreeze_at_step is not None and state.step >= config.unfreeze_at_step
@@ -136,13 +147,13 @@ def _prepare(config: TrainSpeechTokenizerConfig, folder: Path, stop_request: Sto
     else:
         log.info("%s has a codebook, which is kept", config.whisper)
     targets = TextTargets(text, {token for source in sources for token in source.text_ids}, model.config.vocab_size)
-    trainer = Trainer(model, targets, config, step=state.step)
+    trainer = Trainer(model, targets, config, step=state.step, group=steps)
     if found is not None:
         agree(lambda: checkpoint.load_trainer(found, trainer))
         log.info("resumed from %s", found)
     if found is None and validation.sets and begins:
         state.error_rates_without_bottleneck = validation.by_whisper(config.whisper)
-        log.info("word error rate without bottleneck: %s", state.error_rates_without_bottleneck)
+        log.info("begun%s", shown({"without bottleneck": state.error_rates_without_bottleneck}))
     return Run(
         config=config,
         checkpoints=work / "checkpoints",
@@ -193,15 +204,19 @@ def _validate(run: Run) -> None:
 
 def _complete(run: Run, draft: Draft) -> None:
     """Write the tokenizer of the last step and its facts."""
-    save_model(run.trainer.model, draft.folder, text_from=run.config.whisper)
+    save_model(run.trainer.model, draft.folder, text_from=run.config.whisper, language=run.config.language)
     made = SpeechTokenizer.load(draft.folder)
     state, sources = run.state, run.feed.sources
     epochs = {source.name: round(state.drawn.get(source.name, 0) / len(source.index), 2) for source in sources}
+    bad = {source.name: source.quarantined for source in sources}
+    write_quarantine(draft.folder / QUARANTINE, [record for each in bad.values() for record in each])
     facts: dict[str, Any] = {
         **state.start,
         "steps": state.step,
         "checkpoint": "last",
+        "language": run.text.language,
         "epochs": epochs,
+        "quarantined": {name: dict(sorted(Counter(bad.reason for bad in each).items())) for name, each in bad.items()},
         "text_ids_in_use": len(run.trainer.targets.ids_V),
         "codes_restarted": state.restarted,
         "curve": Curve(run.config.steps, state.curve).rounded(),

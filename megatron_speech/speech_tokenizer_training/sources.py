@@ -1,24 +1,35 @@
 """The speech to learn from: every source's index and the text ids in use, found in one scan that ranks divide.
 
-Everything that can be wrong with an utterance and shows without decoding it is found here, before the first step: a
-damaged shard, an empty transcript, speech longer than Whisper hears, text longer than its decoder writes. The scan is
-kept beside the checkpoints. Price: what shows in the samples alone (NaN, another rate) stops the run at its step.
+Everything that can be wrong with an utterance is found here, before the first step: audio that is damaged or silent, an
+empty transcript, speech longer than Whisper hears, text longer than its decoder writes. Such utterances are listed,
+counted and left out; more than a small share of a source stops the run. The scan is kept beside the checkpoints. Price:
+all speech is decoded once more (audio/index.py says how fast); damage that comes later stops the run at its step.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch.distributed as dist
 
 from megatron_speech.artifact import naming_file, read_json, rename_synced, write_atomic
 from megatron_speech.audio.index import AudioIndex, joined_entries, scan_shard
 from megatron_speech.audio.io import SAMPLE_RATE
-from megatron_speech.audio.shards import AudioShard, audio_shards
-from megatron_speech.config.speech_tokenizer import SpeechSourceConfig
+from megatron_speech.audio.quarantine import (
+    LEAST_JUDGED,
+    QUARANTINE,
+    read_quarantine,
+    require_few,
+    show,
+    write_quarantine,
+)
+from megatron_speech.audio.shards import AudioShard, BadRecord, audio_shards
+from megatron_speech.config.speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.model import TextSide
 from megatron_speech.speech_tokenizer_training.ranks import agree, divided, together
@@ -26,7 +37,7 @@ from megatron_speech.speech_tokenizer_training.ranks import agree, divided, toge
 log = logging.getLogger(__name__)
 
 LISTED = 5
-"""Utterances that an error lists; it counts all of them."""
+"""Unusable utterances of a source that the log names; it counts all of them, and the tokenizer's folder lists them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +49,12 @@ class Source:
     index: AudioIndex
     text_ids: list[int]
     """Text ids that its transcripts use, ascending."""
+    quarantined: list[BadRecord]
+    """Utterances that were left out; the index does not hold them."""
 
 
 def open_sources(
-    configs: dict[str, SpeechSourceConfig],
+    config: TrainSpeechTokenizerConfig,
     text: TextSide,
     shape: WhisperVQConfig,
     work: Path,
@@ -52,70 +65,84 @@ def open_sources(
 
     `stop` is asked between two shards, and raises `Stopped`; a shard that was scanned is not scanned again.
     """
-    chosen = {name: config for name, config in sorted(configs.items()) if config.weight > 0}
+    chosen = {name: source for name, source in sorted(config.sources.items()) if source.weight > 0}
     return [
-        _open(name, config, text, shape, work / f"index-{number}", stop)
-        for number, (name, config) in enumerate(chosen.items())
+        _open(name, source, config, text, shape, work / f"scan-{number}", stop)
+        for number, (name, source) in enumerate(chosen.items())
     ]
 
 
 def _open(
     name: str,
-    config: SpeechSourceConfig,
+    source: SpeechSourceConfig,
+    config: TrainSpeechTokenizerConfig,
     text: TextSide,
     shape: WhisperVQConfig,
     kept: Path,
     stop: Callable[[], bool],
 ) -> Source:
-    folder = config.audio
+    folder = source.audio
     shards = together(lambda: audio_shards(folder))
     names = [shard.path.name for shard in shards]
     if not together(lambda: (kept / "text_ids.json").is_file()):
         together(lambda: kept.mkdir(parents=True, exist_ok=True))
-        faults = divided(shards, lambda shard: _scan(shard, text, shape, kept), stop=stop)
-        bad = [each for part in faults for each in part]
-        if bad:
-            raise ValueError("; ".join([*bad[:LISTED], f"sources.{name}: {len(bad)} such utterances in all"]))
+        divided(shards, lambda shard: _scan(shard, config, text, shape, kept), stop=stop)
         together(lambda: _join(kept, names))
     index = agree(lambda: AudioIndex(folder, names, np.load(kept / "entries.npy", allow_pickle=False)))
+    quarantined = agree(lambda: read_quarantine(kept / QUARANTINE))
+    for bad in quarantined[:LISTED] if dist.get_rank() == 0 else []:
+        log.warning("source %s: left out: %s", name, bad.message)
+    require_few(quarantined, len(index) + len(quarantined), config.max_quarantined_share)
     if not len(index):
-        raise ValueError(f"sources.{name}.audio={folder}: holds no utterance; leave the source out")
-    log.info("source %s: %d utterances, %.2f hours", name, len(index), index.samples.sum() / SAMPLE_RATE / 3600)
+        why = quarantined[0].message if quarantined else "leave the source out"
+        raise ValueError(f"sources.{name}.audio={folder}: holds no usable utterance; {why}")
+    log.info(
+        "source %s: %d utterances, %.2f hours, quarantined %s",
+        *(name, len(index), index.samples.sum() / SAMPLE_RATE / 3600),
+        show(Counter(bad.reason for bad in quarantined)),
+    )
     ids = agree(lambda: read_json(kept / "text_ids.json"))
-    return Source(name=name, weight=config.weight, index=index, text_ids=ids)
+    return Source(name=name, weight=source.weight, index=index, text_ids=ids, quarantined=quarantined)
 
 
-def _scan(shard: AudioShard, text: TextSide, shape: WhisperVQConfig, kept: Path) -> list[str]:
-    """Keep a shard's entries and text ids, or say of each utterance that cannot be learnt from why."""
+def _scan(
+    shard: AudioShard, config: TrainSpeechTokenizerConfig, text: TextSide, shape: WhisperVQConfig, kept: Path
+) -> None:
+    """Keep a shard's entries, its text ids and its unusable utterances."""
     name = shard.path.name
     if (kept / f"{name}.json").is_file():
-        return []
-    scan = scan_shard(shard)
+        return
+    bad: list[BadRecord] = []
+    scan = scan_shard(shard, on_bad=bad.append, silence_peak_dbfs=config.silence_peak_dbfs)
     used: set[int] = set()
-    bad: list[str] = []
-    for key, words, samples in zip(scan.keys, scan.texts, scan.entries["samples"].tolist(), strict=True):
+    usable: list[int] = []
+    samples = scan.entries["samples"].tolist()
+    for number, (key, words) in enumerate(zip(scan.keys, scan.texts, strict=True)):
         ids = text.encode(words)
-        if why := _fault(words, ids, samples, text, shape):
-            bad.append(f"{shard.path.parent}: utterance {key}: {why}")
-        used.update(ids)
-    if not bad:
-        _write_entries(kept / f"{name}.npy", scan.entries)
-        write_atomic(kept / f"{name}.json", str(sorted(used)))  # last: it says that the rest is there
-    return bad
+        if fault := _fault(words, ids, samples[number], text, shape):
+            bad.append(shard.bad(key, *fault))
+        else:
+            usable.append(number)
+            used.update(ids)
+    if shard.utterances >= LEAST_JUDGED:
+        require_few(bad, shard.utterances, config.max_quarantined_share)
+    write_quarantine(kept / f"{name}.{QUARANTINE}", bad)
+    _write_entries(kept / f"{name}.npy", scan.entries[usable])
+    write_atomic(kept / f"{name}.json", str(sorted(used)))  # last: it says that the rest is there
 
 
-def _fault(words: str, ids: list[int], samples: int, text: TextSide, shape: WhisperVQConfig) -> str | None:
-    """Why an utterance cannot be learnt from, if it cannot."""
+def _fault(words: str, ids: list[int], samples: int, text: TextSide, shape: WhisperVQConfig) -> tuple[str, str] | None:
+    """Why an utterance cannot be learnt from, in a word and in full, if it cannot."""
     room = shape.max_target_positions - len(text.prompt) - 1
     if samples > shape.max_samples:
-        return (
+        return "too long", (
             f"lasts {samples / SAMPLE_RATE:g} s, longer than the {shape.max_samples / SAMPLE_RATE:g} s "
             "that Whisper's encoder takes at once; cut it or leave it out"
         )
     if not words.strip():
-        return "its transcript is empty; transcribe it or leave it out"
+        return "no text", "its transcript is empty; transcribe it or leave it out"
     if len(ids) > room:
-        return f"{len(ids)} text tokens, Whisper's decoder writes {room}; cut it or leave it out"
+        return "too much text", f"{len(ids)} text tokens, Whisper's decoder writes {room}; cut it or leave it out"
     return None
 
 
@@ -125,9 +152,11 @@ def _join(kept: Path, names: list[str]) -> None:
     entries = joined_entries([np.load(f"{scan}.npy", allow_pickle=False) for scan in scans])
     ids = sorted({token for scan in scans for token in read_json(scan.with_name(scan.name + ".json"))})
     _write_entries(kept / "entries.npy", entries)
+    lists = [read_quarantine(scan.with_name(f"{scan.name}.{QUARANTINE}")) for scan in scans]
+    write_quarantine(kept / QUARANTINE, [bad for part in lists for bad in part])
     write_atomic(kept / "text_ids.json", str(ids))  # last: it says that the rest is there
     for scan in scans:
-        for ending in (".npy", ".json"):
+        for ending in (".npy", ".json", f".{QUARANTINE}"):
             scan.with_name(scan.name + ending).unlink()
 
 

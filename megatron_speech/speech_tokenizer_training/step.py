@@ -99,7 +99,10 @@ class Trainer:
         config: TrainSpeechTokenizerConfig,
         *,
         step: int = 0,
+        group: dist.ProcessGroup | None = None,
     ) -> None:
+        """`group`: of the ranks that step together; None for the default group."""
+        self._group = group
         self.model, self.targets, self.config, self.step = model, targets, config, step
         encoder = model.encoder
         model.requires_grad_(True)
@@ -114,6 +117,7 @@ class Trainer:
             restart_interval=config.bottleneck.restart_interval,
             seed=config.seed,
             num_updates=step,
+            group=group,
         )
         self._front = front_modules(model)
         self._recognition = Recognition(model, targets, config)
@@ -141,7 +145,7 @@ class Trainer:
             if micro.counts:
                 sums += torch.stack([losses.cross_entropy.detach(), losses.commitment.detach()]).double()
                 done.append(losses)
-        dist.all_reduce(sums)
+        dist.all_reduce(sums, group=self._group)
         grad_norm = self._update()
         restarted = self.ema.step(*self._frames(done, micros, frames_C))
         result = StepResult(
@@ -167,7 +171,10 @@ class Trainer:
                 # The codebook's averages agree without being sent; newer torch renames the switch, and says so.
                 warnings.simplefilter("ignore", FutureWarning)
                 self._parallel = DistributedDataParallel(
-                    self._recognition, broadcast_buffers=False, find_unused_parameters=True
+                    self._recognition,
+                    process_group=self._group,
+                    broadcast_buffers=False,
+                    find_unused_parameters=True,
                 )
 
     def train(self) -> None:
@@ -187,7 +194,7 @@ class Trainer:
             known = clip.states_TD is not None
             counts[batch_size + clip.place] = len(clip.states_TD) if known else rates.tokens(len(clip.waveform_N))  # type: ignore[arg-type]
         counts = counts.to(device)
-        dist.all_reduce(counts)
+        dist.all_reduce(counts, group=self._group)
         if counts[-1]:
             raise failed or ValueError(f"step {self.step}: another rank could not read its speech; its log says why")
         frames_C = counts[batch_size:-1]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 
 from megatron_speech.audio.index import AudioIndex
 from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.config.speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig
+from megatron_speech.speech_tokenizer_training import ranks
 from megatron_speech.speech_tokenizer_training.order import Cursor, StepBatch, parts_of
 from megatron_speech.speech_tokenizer_training.ranks import Stopped, agree, divided, joined
 from megatron_speech.speech_tokenizer_training.run import run_training
@@ -96,6 +99,20 @@ def test_an_utterance_that_one_rank_cannot_read_stops_both(world: Path, tmp_path
 
 def test_what_one_rank_cannot_do_is_raised_on_all() -> None:
     run_ranks(_one_fails, 2)
+
+
+def test_a_rank_that_hangs_in_a_step_ends_it_and_one_that_works_alone_does_not() -> None:
+    run_ranks(_one_hangs, 2)
+
+
+def _one_hangs(rank: int, world_size: int, init_method: str) -> None:
+    """Rank 1 does not enter the step: rank 0 gives it up, while rank 1 waits for as long outside."""
+    ranks.STEP_PATIENCE = timedelta(seconds=0.5)
+    with joined(rank, world_size, init_method) as steps:
+        if rank == 0:
+            with pytest.raises(RuntimeError, match=r"[Tt]imed? ?out"):
+                dist.all_reduce(torch.ones(1), group=steps)
+        assert agree(lambda: rank) == rank
 
 
 def _one_fails(rank: int, world_size: int, init_method: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from megatron_speech.audio.index import AudioIndex, joined_entries, scan_shard
-from megatron_speech.audio.io import encode_flac
-from megatron_speech.audio.shards import AudioRecord, AudioShard, _checksum, audio_shards, read_audio_shards
+from megatron_speech.audio.io import AudioError, encode_flac
+from megatron_speech.audio.shards import AudioRecord, AudioShard, BadRecord, _checksum, audio_shards, read_audio_shards
 from tests.toys import write_audio
 from tests.unit.speech_tokenizer.toys import noise
 
@@ -82,30 +84,42 @@ def shard_with(path: Path, flac: bytes, meta: Any, text: bytes = b"words") -> Au
 @pytest.mark.parametrize("duration", [None, "long", 0, float("inf")])
 def test_an_utterance_without_its_duration_is_named(tmp_path: Path, duration: Any) -> None:
     shard = shard_with(tmp_path / "a.tar", encode_flac(noise(100, 0)), {"duration_s": duration})
-    with pytest.raises(ValueError, match=r"a\.tar: utterance one: duration_s=.* in its json"):
+    with pytest.raises(ValueError, match=r"a\.tar:one: duration_s=.* in its json"):
         scan_shard(shard)
 
 
 @pytest.mark.parametrize(
     ("flac", "message"),
     [
-        (encode_flac(noise(1600, 0), sample_rate=8000), "utterance one: 8000 samples per second, not 16000"),
-        (encode_flac(noise(1500, 0)), "utterance one: 1500 samples, its json says 1600"),
-        (b"this is no audio", "utterance one: its audio: not readable as audio"),
+        (encode_flac(noise(1600, 0), sample_rate=8000), r"a\.tar:one\.flac: 8000 samples per second, not 16000"),
+        (encode_flac(noise(1500, 0)), r"a\.tar:one: 1500 samples, its json says 1600"),
+        (b"this is no audio", r"a\.tar:one\.flac: not readable as audio"),
     ],
 )
 def test_audio_that_cannot_be_used_is_named(tmp_path: Path, flac: bytes, message: str) -> None:
-    scan = scan_shard(shard_with(tmp_path / "a.tar", flac, {"duration_s": 0.1}))
-    index = AudioIndex(tmp_path, ["a.tar"], joined_entries([scan.entries]))
-    with pytest.raises(ValueError, match=message):
-        index.waveform(0)
+    shard = shard_with(tmp_path / "a.tar", flac, {"duration_s": 0.1})
+    with pytest.raises(AudioError, match=message):
+        scan_shard(shard)
+    bad: list[BadRecord] = []
+    assert not scan_shard(shard, on_bad=bad.append).keys
+    assert [(each.shard, each.key) for each in bad] == [("a.tar", "one")] and re.search(message, bad[0].message)
+
+
+def test_of_several_channels_the_clip_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.stack([noise(1600, 0), noise(1600, 1)], axis=1), 16000, format="FLAC")
+    scan = scan_shard(shard_with(tmp_path / "a.tar", buffer.getvalue(), {"duration_s": 0.1}))
+    assert "a.tar: 1 utterances have several channels, only the first is used; one of them is one" in caplog.text
+    caplog.clear()
+    heard = AudioIndex(tmp_path, ["a.tar"], joined_entries([scan.entries])).waveform(0)
+    assert np.allclose(heard, noise(1600, 0), atol=1e-4) and not caplog.text
 
 
 def test_a_transcript_or_json_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     flac = encode_flac(noise(100, 0))
-    with pytest.raises(ValueError, match=r"a\.tar: utterance one: its \.json is \[1\], not an object"):
+    with pytest.raises(ValueError, match=r"a\.tar:one: its \.json is \[1\], not an object"):
         scan_shard(shard_with(tmp_path / "a.tar", flac, [1]))
-    with pytest.raises(ValueError, match=r"b\.tar: utterance one: its \.txt is not UTF-8"):
+    with pytest.raises(ValueError, match=r"b\.tar:one: its \.txt is not UTF-8"):
         scan_shard(shard_with(tmp_path / "b.tar", flac, {"duration_s": 0.1}, b"\xff"))
 
 

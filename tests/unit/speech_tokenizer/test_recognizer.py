@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
 
-from megatron_speech.speech_tokenizer.model import TextSide
+from megatron_speech.speech_tokenizer.model import TextSide, save_model
 from megatron_speech.speech_tokenizer.recognizer import decode_states, greedy, repeats
 from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
 from tests.unit.speech_tokenizer.toys import VOCAB, noise, toy_config, toy_model, write_text_side, write_toy_whisper
@@ -102,3 +104,41 @@ def test_bad_audio_is_named(tmp_path: Path, clip: np.ndarray, rate: int, message
     recognizer = WhisperRecognizer.load(write_toy_whisper(tmp_path / "whisper"))
     with pytest.raises(ValueError, match=message):
         recognizer.transcribe([clip], sample_rate=rate, names=["utterance a"])
+
+
+def multilingual(folder: Path, *languages: str, **settings: object) -> Path:
+    """The toy Whisper with tokens for languages."""
+    write_toy_whisper(folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_special_tokens([*(f"<|{name}|>" for name in languages), "<|transcribe|>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "is_multilingual": True, **settings}))
+    return folder
+
+
+def test_a_multilingual_whisper_is_prompted_for_its_language(tmp_path: Path) -> None:
+    folder = multilingual(tmp_path / "many", "en", "de", "yue")
+    token = Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id
+    for language, expected in ((None, "en"), ("de", "de"), ("yue", "yue")):
+        text = TextSide(folder, VOCAB, language=language)
+        assert text.language == expected and text.prompt[1:3] == [token(f"<|{expected}|>"), token("<|transcribe|>")]
+    for language in ("xx", "transcribe", "german"):
+        with pytest.raises(ValueError, match=rf"language={language}: .*no such language; use one of de, en, yue"):
+            TextSide(folder, VOCAB, language=language)
+    says = multilingual(tmp_path / "says", "en", "de", language="<|de|>")
+    assert TextSide(says, VOCAB).language == "de"
+    assert TextSide(says, VOCAB, language="en").language == "en"
+
+
+def test_an_english_model_takes_english_alone(tmp_path: Path) -> None:
+    folder = write_toy_whisper(tmp_path / "whisper")
+    assert TextSide(folder, VOCAB, language="en").prompt == TextSide(folder, VOCAB).prompt
+    with pytest.raises(ValueError, match=r"language=de: .*holds an English-only model; use en, or a multilingual"):
+        WhisperRecognizer.load(folder, language="de")
+
+
+def test_a_saved_model_says_its_language(tmp_path: Path) -> None:
+    folder = multilingual(tmp_path / "many", "en", "de")
+    save_model(toy_model(toy_config()), tmp_path / "saved", text_from=folder, language="de")
+    assert TextSide(tmp_path / "saved", VOCAB).language == "de"

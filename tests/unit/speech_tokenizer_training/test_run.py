@@ -14,9 +14,10 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from megatron_speech.artifact import read_manifest
-from megatron_speech.audio.shards import AudioRecord
+from megatron_speech.audio.quarantine import read_quarantine
+from megatron_speech.audio.shards import AudioRecord, _checksum
 from megatron_speech.config.speech_tokenizer import NO_PART_OF_RESULT, AugmentConfig, SpeechSourceConfig
-from megatron_speech.speech_tokenizer.model import TextSide
+from megatron_speech.speech_tokenizer.model import TextSide, load_config
 from megatron_speech.speech_tokenizer_training import sources, states
 from megatron_speech.speech_tokenizer_training.ranks import joined
 from megatron_speech.speech_tokenizer_training.run import _inputs, run_training
@@ -122,11 +123,11 @@ def test_a_signal_before_the_first_step_keeps_what_is_done(
     work, scan, compute = tmp_path / "out.partial" / "work", sources.scan_shard, states._compute
     scanned: list[str] = []
 
-    def signalled_scan(shard: Any) -> Any:
+    def signalled_scan(shard: Any, **settings: Any) -> Any:
         assert (tmp_path / "out.lock").exists()
         scanned.append(f"{shard.path.parent.name}/{shard.path.name}")
         os.kill(os.getpid(), signal.SIGUSR1)
-        return scan(shard)
+        return scan(shard, **settings)
 
     def signalled_compute(*args: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -168,11 +169,54 @@ def test_validation_leaves_out_what_is_too_long(world: Path, tmp_path: Path, cap
             Validation(config, text, 16000)
 
 
-def test_utterances_that_cannot_be_learnt_from_are_counted(world: Path, tmp_path: Path) -> None:
-    records = [AudioRecord(key=f"u{n}", waveform=noise(1600, 0), text=" ") for n in range(7)]
-    audio = write_audio(tmp_path / "audio", records)
-    with pytest.raises(ValueError, match=r"utterance u0: .*utterance u4: .*; sources\.odd: 7 such utterances in all"):
-        run_training(training(world, tmp_path / "out", sources={"odd": SpeechSourceConfig(audio=audio)}))
+def faulty(folder: Path, *, good: int) -> Path:
+    """Good words, and one utterance of every fault that shows in the audio or beside it."""
+    records = [AudioRecord(key=f"g{n}", waveform=noise(8000, n), text="word") for n in range(good)]
+    records += [
+        AudioRecord(key="hush", waveform=noise(8000, 0) * 1e-3, text="word"),
+        AudioRecord(key="mute", waveform=noise(8000, 0), text=" \n"),
+        AudioRecord(key="hole", waveform=noise(8000, 0), text="word"),
+    ]
+    write_audio(folder, records, per_shard=1)
+    path, hole = folder / "manifest.json", folder / f"audio-{good + 2:06d}.tar"
+    data = hole.read_bytes()
+    begin = data.index(b"fLaC")
+    hole.chmod(0o644)
+    hole.write_bytes(data[: begin + 200] + bytes(400) + data[begin + 600 :])
+    manifest = json.loads(path.read_text())
+    manifest["facts"]["shards"][-1]["xxh3"] = _checksum(hole)
+    path.write_text(json.dumps(manifest))
+    return folder
+
+
+def test_what_cannot_be_learnt_from_is_left_out_named_and_counted(
+    world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = {"odd": SpeechSourceConfig(audio=faulty(tmp_path / "audio", good=6))}
+    config = training(world, tmp_path / "out", sources=odd, steps=1, max_quarantined_share=0.4, seed=3)
+    strict = dataclasses.replace(config, max_quarantined_share=0.3)
+    with pytest.raises(ValueError, match=r"3 of 9 utterances are unusable \(.*\), more than max_quarantined_share=0.3"):
+        run_training(strict)
+    run_training(config)
+    reasons = {"hush": "silent", "mute": "no text", "hole": "not audio"}
+    facts = read_manifest(config.output)["facts"]
+    assert facts["quarantined"] == {"odd": dict.fromkeys(sorted(reasons.values()), 1)}
+    listed = read_quarantine(config.output / "quarantine.jsonl")
+    assert {bad.key: bad.reason for bad in listed} == reasons and all(bad.message in caplog.text for bad in listed)
+    assert f"{config.output}: written, 1 steps" in caplog.messages[-1]
+
+
+def test_one_silent_clip_stops_nothing_and_silence_is_an_option(world: Path, tmp_path: Path) -> None:
+    records = [AudioRecord(key=f"u{n}", waveform=noise(8000, n) * 1e-4, text="word") for n in range(3)]
+    hush = {"hush": SpeechSourceConfig(audio=write_audio(tmp_path / "audio", records))}
+    config = training(world, tmp_path / "out", sources=hush, steps=1)
+    with pytest.raises(ValueError, match=r"3 of 3 utterances are unusable \(silent 3\)"):
+        run_training(config)
+    with joined(0, 1, None):
+        heard = dataclasses.replace(config, silence_peak_dbfs=None)
+        shape = load_config(config.whisper)
+        found = sources.open_sources(heard, TextSide(config.whisper, shape.vocab_size), shape, tmp_path / "work")
+    assert len(found[0].index) == 3 and not found[0].quarantined
 
 
 def test_a_damaged_checkpoint_is_named(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,9 +298,9 @@ def test_a_tokenizer_is_trained_further_with_its_codebook(world: Path, whole: Pa
 @pytest.mark.parametrize(
     ("text", "seconds", "message"),
     [
-        (" \n", 1, "utterance odd: its transcript is empty; transcribe it or leave it out"),
-        ("word " * 20, 1, r"utterance odd: 100 text tokens, Whisper's decoder writes 61; cut it"),
-        ("word", 31, r"utterance odd: lasts 31 s, longer than the 30 s .*; cut it"),
+        (" \n", 1, ":odd: its transcript is empty; transcribe it or leave it out"),
+        ("word " * 20, 1, r":odd: 100 text tokens, Whisper's decoder writes 61; cut it"),
+        ("word", 31, r":odd: lasts 31 s, longer than the 30 s .*; cut it"),
     ],
 )
 def test_what_cannot_be_learnt_is_named_before_the_first_step(
