@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import xxhash
 
-from megatron_speech.artifact import read_manifest
+from megatron_speech.artifact import file_xxh3, read_manifest
 from megatron_speech.audio.io import SAMPLE_RATE, AudioError, decode, encode_flac
 
 log = logging.getLogger(__name__)
@@ -83,7 +82,7 @@ class AudioShard:
             raise FileNotFoundError(
                 f"{self.path}: the shard is in the manifest but not in the folder; make the audio again"
             )
-        if _checksum(self.path) != self.xxh3:
+        if file_xxh3(self.path) != self.xxh3:
             raise ValueError(
                 f"{self.path}: damaged, {self.path.stat().st_size} bytes do not match the manifest's checksum (of "
                 f"{self.bytes} bytes); make the audio again"
@@ -148,7 +147,7 @@ def write_audio_shard(path: Path, records: Iterable[AudioRecord]) -> dict[str, A
         "utterances": len(keys),
         "seconds": round(seconds, 2),
         "bytes": path.stat().st_size,
-        "xxh3": _checksum(path),
+        "xxh3": file_xxh3(path),
     }
 
 
@@ -268,11 +267,3 @@ def _text_and_meta(name: str, txt: bytes, meta: bytes) -> tuple[str, dict[str, A
     if not isinstance(values, dict):
         raise AudioError(f"{name}: its .json is {values!r:.60}, not an object; make the audio again", "metadata")
     return text, values
-
-
-def _checksum(path: Path) -> str:
-    digest = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

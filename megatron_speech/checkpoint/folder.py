@@ -17,9 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import xxhash
-
-from megatron_speech.artifact import read_json, write_atomic
+from megatron_speech.artifact import file_xxh3, read_json, write_atomic
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parse import to_dict
 from megatron_speech.vocabulary import Vocabulary
@@ -117,7 +115,7 @@ def require_same_model(folder: Path, *, model: ModelConfig, vocabulary: Vocabula
 
 def checksums(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
     """Size and xxh3-128 of each file, by name."""
-    return {path.name: {"bytes": path.stat().st_size, "xxh3": _hash(path)} for path in paths}
+    return {path.name: {"bytes": path.stat().st_size, "xxh3": file_xxh3(path)} for path in paths}
 
 
 def write_checksums(partial: Path, sums: Mapping[str, Any]) -> None:
@@ -162,7 +160,7 @@ def _read_checksums(folder: Path) -> dict[str, dict[str, Any]]:
 def _verify_file(path: Path, expected: Mapping[str, Any], *, contents: bool) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {path.parent} has lost {path.name}; go on from an earlier checkpoint")
-    if path.stat().st_size != expected["bytes"] or (contents and _hash(path) != expected["xxh3"]):
+    if path.stat().st_size != expected["bytes"] or (contents and file_xxh3(path) != expected["xxh3"]):
         raise ValueError(f"{path} does not match its checksum: the file is damaged; go on from an earlier checkpoint")
 
 
@@ -179,14 +177,6 @@ def _read_json(folder: Path, name: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{folder / name} holds no JSON object: it is damaged; go on from an earlier checkpoint")
     return content
-
-
-def _hash(path: Path) -> str:
-    digest = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while block := file.read(1 << 24):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _sync(path: Path) -> None:

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from megatron_speech.artifact import file_xxh3
 from megatron_speech.audio.index import AudioIndex, joined_entries, scan_shard
 from megatron_speech.audio.io import AudioError, encode_flac
-from megatron_speech.audio.shards import AudioRecord, AudioShard, BadRecord, _checksum, audio_shards, read_audio_shards
+from megatron_speech.audio.shards import AudioRecord, AudioShard, BadRecord, audio_shards, read_audio_shards
 from tests.toys import write_audio
 from tests.unit.speech_tokenizer.toys import noise
 
@@ -78,7 +79,7 @@ def shard_with(path: Path, flac: bytes, meta: Any, text: bytes = b"words") -> Au
             member = tarfile.TarInfo(f"one.{suffix}")
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
-    return AudioShard(path=path, utterances=1, seconds=0.1, bytes=path.stat().st_size, xxh3=_checksum(path))
+    return AudioShard(path=path, utterances=1, seconds=0.1, bytes=path.stat().st_size, xxh3=file_xxh3(path))
 
 
 @pytest.mark.parametrize("duration", [None, "long", 0, float("inf")])
@@ -127,6 +128,6 @@ def test_an_utterance_that_lacks_a_part_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     with tarfile.open(path, "w") as tar:
         tar.addfile(tarfile.TarInfo("one.flac"), io.BytesIO())
-    shard = AudioShard(path=path, utterances=1, seconds=0.0, bytes=0, xxh3=_checksum(path))
+    shard = AudioShard(path=path, utterances=1, seconds=0.0, bytes=0, xxh3=file_xxh3(path))
     with pytest.raises(ValueError, match="utterance one lacks json, txt"):
         scan_shard(shard)

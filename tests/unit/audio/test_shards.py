@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import webdataset
 
+from megatron_speech.artifact import file_xxh3
 from megatron_speech.audio.io import AudioError, encode_flac
-from megatron_speech.audio.shards import AudioRecord, BadRecord, _checksum, read_audio_shards, write_audio_shards
+from megatron_speech.audio.shards import AudioRecord, BadRecord, read_audio_shards, write_audio_shards
 from tests.toys import write_audio
 
 
@@ -98,7 +99,7 @@ def test_another_sample_rate_is_refused(tmp_path: Path) -> None:
             source = tmp_path / suffix
             source.write_bytes(data)
             tar.add(source, arcname=f"a.{suffix}")
-    rewrite_facts(folder, xxh3=_checksum(path), utterances=1)
+    rewrite_facts(folder, xxh3=file_xxh3(path), utterances=1)
     with pytest.raises(ValueError, match="24000 samples per second, not 16000; resample it"):
         list(read_audio_shards(folder))
 
@@ -108,7 +109,7 @@ def test_an_incomplete_utterance_is_named(tmp_path: Path) -> None:
     path = folder / "part-000000.tar"
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         tar.addfile(tarfile.TarInfo("a.txt"))
-    rewrite_facts(folder, xxh3=_checksum(path), utterances=1)
+    rewrite_facts(folder, xxh3=file_xxh3(path), utterances=1)
     with pytest.raises(ValueError, match="utterance a lacks flac, json; make the audio again"):
         list(read_audio_shards(folder))
 
@@ -142,7 +143,7 @@ def test_bad_records_are_handed_over_by_name_and_the_rest_is_read(tmp_path: Path
                 member = tarfile.TarInfo(f"{key}.{suffix}")
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
-    rewrite_facts(folder, xxh3=_checksum(path), utterances=2)
+    rewrite_facts(folder, xxh3=file_xxh3(path), utterances=2)
     bad: list[BadRecord] = []
     assert [record.key for record in read_audio_shards(folder, on_bad=bad.append)] == ["b"]
     assert [(record.shard, record.key, record.reason) for record in bad] == [("part-000000.tar", "a", "not audio")]

@@ -20,9 +20,9 @@ import pytest
 import soundfile
 from datatrove.data import Document
 
-from megatron_speech.artifact import make_artifact, read_manifest
+from megatron_speech.artifact import file_xxh3, make_artifact, read_manifest
 from megatron_speech.audio.io import encode_flac
-from megatron_speech.audio.shards import AudioRecord, _checksum, audio_facts, read_audio_shards
+from megatron_speech.audio.shards import AudioRecord, audio_facts, read_audio_shards
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.config.tokens import TokenizeRunConfig
 from megatron_speech.data.shards import read_documents
@@ -202,7 +202,7 @@ def write_members(folder: Path, clips: dict[str, bytes], *, text: str = "", per_
                             tar.addfile(member, io.BytesIO(data))
             count = len(keys[number : number + per_shard])
             facts = {"name": path.name, "utterances": count, "seconds": 1.0, "bytes": path.stat().st_size}
-            shards.append({**facts, "xxh3": _checksum(path)})
+            shards.append({**facts, "xxh3": file_xxh3(path)})
         draft.facts |= audio_facts(shards)
     return folder
 

@@ -13,9 +13,9 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from megatron_speech.artifact import read_manifest
+from megatron_speech.artifact import file_xxh3, read_manifest
 from megatron_speech.audio.quarantine import read_quarantine
-from megatron_speech.audio.shards import AudioRecord, _checksum
+from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.config.speech_tokenizer import NO_PART_OF_RESULT, AugmentConfig, SpeechSourceConfig
 from megatron_speech.speech_tokenizer.model import TextSide, load_config
 from megatron_speech.speech_tokenizer_training import sources, states
@@ -184,7 +184,7 @@ def faulty(folder: Path, *, good: int) -> Path:
     hole.chmod(0o644)
     hole.write_bytes(data[: begin + 200] + bytes(400) + data[begin + 600 :])
     manifest = json.loads(path.read_text())
-    manifest["facts"]["shards"][-1]["xxh3"] = _checksum(hole)
+    manifest["facts"]["shards"][-1]["xxh3"] = file_xxh3(hole)
     path.write_text(json.dumps(manifest))
     return folder
 
