@@ -97,6 +97,11 @@ class TextTokenizer:
         """Like `encode` for many texts, faster."""
         return [encoding.ids for encoding in self._encoder.encode_batch_fast(list(texts), add_special_tokens=False)]
 
+    def token_ends(self, text: str) -> list[int]:
+        """End of every token of `encode(text)` in characters; tokens within one character share its end."""
+        offsets = self._encoder.encode(text, add_special_tokens=False).offsets
+        return [end for _, end in offsets]
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`; special and speech tokens appear by their names."""
         return self.backend.decode(list(ids), skip_special_tokens=False)

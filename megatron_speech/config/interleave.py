@@ -11,12 +11,19 @@ from megatron_speech.config.text_to_token import SynthesisConfig
 
 @dataclass(frozen=True, kw_only=True)
 class SpansConfig:
-    """How words are chosen to be spoken (arXiv 2411.17607)."""
+    """How parts of a document are chosen to be spoken (arXiv 2411.17607)."""
 
     ratio: float = 0.3
-    """Share of a document's words that becomes speech, in expectation; at most 0.5, because spans may not touch."""
+    """Share of a document's speakable units that becomes speech, in expectation; at most 0.5, because spans may not
+    touch. One document deviates from it by less than its longest span, and by less than half of the document."""
     mean_length: float = 10.0
-    """Mean of the Poisson distribution of span lengths, in words."""
+    """Mean of the Poisson distribution of span lengths, in units."""
+    unit: Literal["words", "tokens", "characters"] = "words"
+    """What is counted: words between white space, tokens of the text tokenizer (spans may cut words), or characters
+    (for Chinese; a run of Latin letters or digits is one)."""
+    snap_to_clauses: bool = False
+    """Move the ends of spans to clause boundaries at most 6 units away, up or down at random so that the expected ratio
+    stays exact; lengths are then wider than Poisson's, and each end can add 6 units to a document's deviation."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.ratio <= 0.5:
@@ -24,7 +31,18 @@ class SpansConfig:
                 f"spans.ratio={self.ratio} must be above 0 and at most 0.5 (spans may not touch); the paper uses 0.3"
             )
         if not 1.0 <= self.mean_length <= 1e6:
-            raise ValueError(f"spans.mean_length={self.mean_length} must lie in 1..1000000 words; the paper uses 10")
+            raise ValueError(f"spans.mean_length={self.mean_length} must lie in 1..1000000 units; the paper uses 10")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeakableConfig:
+    """Which sentences may become speech."""
+
+    language: Literal["en", "zh"] = "en"
+    """Language of the texts: its stops, its scripts, and how numbers and signs are read."""
+    filter: bool = True
+    """Leave sentences that cannot be read aloud (code, tables, mathematics, markup, other scripts, ...) as text; false
+    lets spans fall anywhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +84,9 @@ class InterleaveConfig:
     boundary: Literal["begin_end", "none"] = "begin_end"
     """What stands around a speech span: begin and end of audio, or nothing (the paper does not say)."""
     spans: SpansConfig = field(default_factory=SpansConfig)
-    """Which words are spoken."""
+    """Which units are spoken."""
+    speakable: SpeakableConfig = field(default_factory=SpeakableConfig)
+    """Which sentences may be spoken at all."""
     synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
     """Sampling of speech tokens and its guards."""
 

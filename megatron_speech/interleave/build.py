@@ -26,9 +26,9 @@ from megatron_speech.data.corpus import TextDocument, read_jsonl
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import write_documents
 from megatron_speech.inference.model import read_vocabulary
-from megatron_speech.interleave.compose import Piece, compose, cut, word_ends
-from megatron_speech.interleave.spans import sample_spans
+from megatron_speech.interleave.compose import Piece, compose, cut_document
 from megatron_speech.interleave.tally import Tally
+from megatron_speech.interleave.units import TokenEnds
 from megatron_speech.text_to_token.synthesize import Synthesizer
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
@@ -71,6 +71,7 @@ def run_build(config: InterleaveConfig) -> None:
             tqdm(read_renderings(config, tally), total=total, desc="interleave", unit="document"),
             config,
             encode=tokenizer.encode,
+            token_ends=tokenizer.token_ends,
             vocabulary=vocabulary,
             synthesize=lambda texts, keys: synthesizer.synthesize(texts, config.seed, keys=keys),
             tally=tally,
@@ -115,12 +116,13 @@ def interleave(
     vocabulary: Vocabulary,
     synthesize: Synthesize,
     tally: Tally,
+    token_ends: TokenEnds | None = None,
     window: int = WINDOW_DOCUMENTS,
 ) -> Iterator[TokenDocument]:
     """Token documents in the order of `renderings`; their meta tell every span's words, characters, tokens and key."""
     waiting = iter(renderings)
     while batch := list(itertools.islice(waiting, window)):
-        pieces = [cut_rendering(rendering, config) for rendering in batch]
+        pieces = [cut_rendering(rendering, config, token_ends) for rendering in batch]
         codes = synthesize_pieces(batch, pieces, synthesize)
         for rendering, parts, speech in zip(batch, pieces, codes, strict=True):
             composed = compose(parts, speech, encode=encode, vocabulary=vocabulary, boundary=config.boundary)
@@ -137,17 +139,16 @@ def interleave(
             yield TokenDocument(key=rendering.key, tokens=composed.tokens, meta=meta)
 
 
-def cut_rendering(rendering: Rendering, config: InterleaveConfig) -> list[Piece]:
+def cut_rendering(rendering: Rendering, config: InterleaveConfig, token_ends: TokenEnds | None) -> list[Piece]:
     """Pieces of a document, those to be spoken marked."""
-    ends = word_ends(rendering.text)
-    spans = sample_spans(
-        len(ends),
-        ratio=config.spans.ratio,
-        mean_length=config.spans.mean_length,
+    return cut_document(
+        rendering.text,
+        key=rendering.key,
         seed=config.seed,
-        document_id=rendering.key,
+        spans=config.spans,
+        speakable=config.speakable,
+        token_ends=token_ends,
     )
-    return cut(rendering.text, spans, ends=ends)
 
 
 def synthesize_pieces(

@@ -31,6 +31,9 @@ import numpy as np
 MAX_RATIO = 0.5
 """Up to here any drawn lengths find places with a text word between neighbours, in a document of any length."""
 
+MAX_SNAP = 6
+"""Farthest that the end of a span moves to a clause boundary, in words."""
+
 
 def sample_spans(
     num_words: int, *, ratio: float = 0.3, mean_length: float = 10.0, seed: int, document_id: str
@@ -48,6 +51,37 @@ def sample_spans(
     lengths = _draw_lengths(draws, num_words, ratio, mean_length)
     starts, lengths = _place(draws, num_words, lengths)
     return list(zip(starts.tolist(), (starts + lengths).tolist(), strict=True))
+
+
+def snap_spans(
+    spans: list[tuple[int, int]], boundaries: np.ndarray, *, seed: int, document_id: str
+) -> list[tuple[int, int]]:
+    """`spans` with their ends moved to `boundaries` (ascending, int [n]), every end the same in expectation.
+
+    An end between two boundaries goes to the lower or the upper one, with the probability that keeps its mean where it
+    is; it stays where it is unless both are within MAX_SNAP words of it and on its own side of the middle of the span
+    and of the text next to it. So spans neither vanish nor touch, and the expected number of spoken words is that of
+    `spans`; their lengths are no longer Poisson's.
+    """
+    drawn = np.array(spans, dtype=np.int64)
+    gaps = np.append(drawn[1:, 0], boundaries[-1] + 1 + 2 * MAX_SNAP) - drawn[:, 1]
+    before = np.append(drawn[0, 0] + 1 + 2 * MAX_SNAP, gaps[:-1])  # beyond the ends of the document nothing is touched
+    lengths = drawn[:, 1] - drawn[:, 0]
+    uniform = _Draws(seed, f"{document_id}\0snap").uniform(drawn.size).reshape(drawn.shape)
+    starts = _rounded(drawn[:, 0], boundaries, (before - 1) // 2, (lengths - 1) // 2, uniform[:, 0])
+    ends = _rounded(drawn[:, 1], boundaries, (lengths - 1) // 2, (gaps - 1) // 2, uniform[:, 1])
+    return list(zip(starts.tolist(), ends.tolist(), strict=True))
+
+
+def _rounded(
+    places: np.ndarray, boundaries: np.ndarray, below: np.ndarray, above: np.ndarray, uniform: np.ndarray
+) -> np.ndarray:
+    """`places` moved down by at most `below` or up by at most `above` to a boundary, unbiased; else left: int64 [n]."""
+    lower = boundaries[np.searchsorted(boundaries, places, side="right") - 1]
+    upper = boundaries[np.minimum(np.searchsorted(boundaries, places, side="left"), len(boundaries) - 1)]
+    may = (places - lower <= np.minimum(below, MAX_SNAP)) & (upper - places <= np.minimum(above, MAX_SNAP))
+    rounded = np.where(uniform * (upper - lower) < places - lower, upper, lower)
+    return np.where(may, rounded, places)
 
 
 def check_span_settings(ratio: float, mean_length: float) -> None:

@@ -1,12 +1,17 @@
 """Cutting and composing: pieces join to the document, text ids are the tokenizer's, provenance points at the speech."""
 
+import re
+from collections import Counter
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.interleave.compose import compose, cut, word_ends
-from megatron_speech.interleave.spans import sample_spans
+from megatron_speech.config.interleave import SpansConfig, SpeakableConfig
+from megatron_speech.interleave.characters import character_classes, code_points
+from megatron_speech.interleave.compose import Piece, compose, cut_document
+from megatron_speech.interleave.speakable import stretches
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO
 from tests.toys import byte_vocabulary
 
@@ -22,19 +27,61 @@ def speech(*codes: int) -> list[int]:
     return [VOCABULARY.speech_id(code) for code in codes]
 
 
-@given(st.text(), st.integers(0, 100))
-def test_pieces_join_to_the_document(text, seed):
-    ends = word_ends(text)
-    pieces = cut(text, sample_spans(len(ends), ratio=0.5, mean_length=2, seed=seed, document_id=text), ends=ends)
+def cut(text: str, spans: list[tuple[int, int]]) -> list[Piece]:
+    """Pieces of `text` with the given words spoken."""
+    words = re.findall(r"\s*\S+", text)
+    words[-1] += text[sum(map(len, words)) :]
+    pieces, start, position = [], 0, 0
+    for end, spoken in [*((bound, i % 2) for span in spans for i, bound in enumerate(span)), (len(words), 0)]:
+        part = "".join(words[start:end])
+        if part:
+            chars = (position, position + len(part))
+            pieces.append(Piece(part, (start, end), chars, bool(spoken), "prose"))
+        start, position = end, position + len(part)
+    return pieces
+
+
+FRAGMENTS = ["The cat sat. ", "He said: “No!” ", "x = y^2. ", "\n\n", "| a | b |\n", "东京 is far. ", "\u2029",
+             "<b>it</b> ", "    return x;\n", "a b c d, e f g h i j; ", "今天是2024年。他走了，",
+             "e\u0301 ", "\x00 ", "https://a.bc/d "]  # fmt: skip
+DOCUMENTS = st.one_of(st.text(), st.lists(st.sampled_from(FRAGMENTS), max_size=25).map("".join))
+
+
+def token_ends(text: str) -> list[int]:
+    """Tokens of two characters."""
+    return [*range(2, len(text), 2), len(text)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    DOCUMENTS,
+    st.integers(0, 100),
+    st.sampled_from(["words", "tokens", "characters"]),
+    st.booleans(),
+    st.sampled_from(["en", "zh"]),
+)
+def test_pieces_join_to_the_document_and_nothing_unspeakable_is_spoken(text, seed, unit, snap, language):
+    spans = SpansConfig(ratio=0.5, mean_length=3, unit=unit, snap_to_clauses=snap)
+    speakable, counts = SpeakableConfig(language=language), Counter()
+    arguments = {"key": text, "seed": seed, "spans": spans, "speakable": speakable, "token_ends": token_ends}
+    pieces = cut_document(text, counts=counts, **arguments)
     assert "".join(piece.text for piece in pieces) == (text if text.strip() else "")
     assert all(text[slice(*piece.chars)] == piece.text for piece in pieces)
-    assert len(ends) == len(text.split())
-    assert all(len(piece.text.split()) == piece.words[1] - piece.words[0] for piece in pieces)
+    assert [end for piece in pieces for end in piece.words[1:]] == [piece.words[0] for piece in pieces[1:]] + (
+        [counts.total()] if pieces else []
+    )
+    classes = character_classes(code_points(text))
+    for stretch in stretches(text, language=language, classes=classes):
+        if stretch.reason is not None:
+            for piece in pieces:
+                start, end = max(stretch.start, piece.chars[0]), min(stretch.end, piece.chars[1])
+                assert not (piece.spoken and start < end), f"{text[start:end]!r} is {stretch.reason}"
+    assert cut_document(text, **arguments) == pieces
 
 
 def test_speech_stands_in_the_place_of_its_words():
     text = " The capital of\tFrance is Paris. "
-    pieces = cut(text, [(3, 4), (5, 6)], ends=word_ends(text))
+    pieces = cut(text, [(3, 4), (5, 6)])
     assert [(piece.text, piece.spoken) for piece in pieces] == [
         (" The capital of", False),
         ("\tFrance", True),
@@ -58,7 +105,7 @@ def test_speech_stands_in_the_place_of_its_words():
 
 
 def test_without_boundary_tokens_speech_stands_bare():
-    pieces = cut("a b c", [(1, 2)], ends=word_ends("a b c"))
+    pieces = cut("a b c", [(1, 2)])
     composed = compose(pieces, {1: np.array([3])}, encode=encode, vocabulary=VOCABULARY, boundary="none")
     assert composed.tokens.tolist() == [*encode("a"), *speech(3), *encode(" c")]
     assert composed.spans[0]["tokens"] == [1, 2]
@@ -71,13 +118,13 @@ def test_a_failed_span_is_tokenised_with_the_text_around_it():
         seen.append(text)
         return encode(text)
 
-    pieces = cut("a b c d e", [(1, 2), (3, 4)], ends=word_ends("a b c d e"))
+    pieces = cut("a b c d e", [(1, 2), (3, 4)])
     composed = compose(pieces, {1: None, 3: np.array([0])}, encode=spy, vocabulary=VOCABULARY)
     assert "a b c" in seen and composed.tokens.tolist() == [*encode("a b c"), BEGIN, *speech(0), END, *encode(" e")]
     assert [span["words"] for span in composed.spans] == [[3, 4]]
 
 
 def test_codes_outside_the_codebook_are_named():
-    pieces = cut("a b", [(0, 1)], ends=word_ends("a b"))
+    pieces = cut("a b", [(0, 1)])
     with pytest.raises(ValueError, match="codebook of 8"):
         compose(pieces, {0: np.array([8])}, encode=encode, vocabulary=VOCABULARY)

@@ -1,0 +1,194 @@
+"""Which sentences of a document can be read aloud, why the others cannot, and what kind of text each one is.
+
+    text --lines--> code, tables | blocks of prose --sentences--> reason and class of each
+
+Sentences keep their offsets and cover the text: each takes the white space before it, as a word does (`units`).
+Sentences of English are found by `sentencex`, those of Chinese at their stops, by one expression (`sentencex` takes
+quadratic time for a Chinese paragraph: 23 s for 240,000 characters). Everything that looks at single characters does
+so once, through a table of character classes, for the whole document; expressions are asked of suspects only. So the
+time is linear: a document of 50 MB in a single line takes seconds.
+
+A sentence that says anything a voice would have to leave out (a word in another script, a formula, a tag) is not
+speakable as a whole, since the words around a hole are no faithful reading. Price: a sentence that quotes one Greek
+word stays text. The rules are judgements, good for prose; what they miss shows in the noise report.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import sentencex
+
+from megatron_speech.interleave.characters import Class
+
+Language = Literal["en", "zh"]
+TextClass = Literal["prose", "numbers", "names", "dialogue"]
+
+REASONS = ("code", "table", "mathematics", "markup", "address", "script", "control", "no_words")
+"""Why a stretch cannot be spoken."""
+
+NUMBERS_SHARE, NAMES_SHARE, LONGEST_WORD = 0.1, 0.25, 40
+"""Share of digits that makes a sentence "numbers", of capitalised words "names"; mean word length above which it is
+no language."""
+
+_LINE_BREAKS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+_CHINESE_STOP = re.compile(r"[。！？!?；…\n]+[”’」』）》\"')\]]*")
+_SUSPECT_LINE = re.compile(r"[{}<>=\\|_#`~\[\]\t;]|   |\(\)")
+_FENCE = re.compile(r"\s*(?:```|~~~)")
+_COLUMNS = re.compile(r"\S(?: {3,}| *\t\s*)(?=\S)")
+_RULE = re.compile(r"\s*[|+:=\-]*(?:--|==)[|+:=\- ]*$")
+_CODE_START = re.compile(
+    r"\s*(?:import \w+|from [\w.]+ import |def \w+\(|class \w+[(:{]|function\b.*\(|#include|#define|>>> |//|/\*|\*/|"
+    r"(?:const|let|var|public|private|static|return|if|for|while)\b[^.]{0,80}[;{(]|[{}\])]+[;,]?\s*$|</?\w+[^>]{0,80}>$)"
+)
+_CODE_END = re.compile(r"[;{}]\s*$")
+_CODE = re.compile(r"\w_\w|\w\(\)|\w\.\w+\(|(?<!\S)--?\w+=|::\w|->|=>|&&|\|\||[{}]\s*;|==|!=|\+=")
+_MARKUP = re.compile(r"</?[A-Za-z!][^<>]{0,200}>|\[\[|\]\]|\{\{|\}\}|\]\(|&#?\w{2,8};|(?:^|\n)\s*#{1,6} ")
+_MATHEMATICS = re.compile(r"\\[A-Za-z]+|[\w)\]] ?[=^] ?[\w(\\+-]|\w[*^]\w")
+_LEFT_OVER = re.compile(r"[<>|{}\\]")
+_ADDRESS = re.compile(r"(?:https?://|www\.|ftp://)\S+|\S+@\S+\.\w+|(?<!\S)/?(?:[\w.-]+/){2,}\S*")
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """One sentence, or a run of lines that are none; offsets in characters, half-open."""
+
+    start: int
+    end: int
+    reason: str | None
+    """None: may be spoken; else one of REASONS."""
+    text_class: TextClass
+
+
+def stretches(text: str, *, language: Language, classes: np.ndarray) -> list[Stretch]:
+    """Consecutive stretches that together cover `text`, in time linear in its length; empty for an empty text.
+
+    `language` names the stops, and the scripts that can be read: Latin letters for en, Chinese and Latin for zh;
+    `classes` are those of the text's characters (`characters.character_classes`).
+    """
+    if not text:
+        return []
+    plain = text
+    for line_break in _LINE_BREAKS:  # sentencex fails at some of them
+        plain = plain.replace(line_break, "\n")
+    bounds: list[int] = []
+    given: dict[int, str] = {}
+    for start, end, reason in _blocks(plain):
+        if reason is not None:
+            given[start] = reason
+            bounds.append(start)
+        else:
+            bounds += _sentence_starts(plain[start:end], start, language)
+    ends = _without_trailing_space(np.array([*bounds[1:], len(text)], dtype=np.int64), classes)
+    reasons = np.array([given.get(start) for start in bounds], dtype=object)
+    keep = np.diff(ends, prepend=0) > 0  # a stretch of nothing but white space joins the next one
+    ends, reasons = ends[keep], reasons[keep]
+    if not len(ends):
+        return [Stretch(0, len(text), "no_words", "prose")]
+    ends[-1] = len(text)
+    return _judge(text, classes, ends, reasons, language)
+
+
+def _sentence_starts(block: str, offset: int, language: Language) -> list[int]:
+    """Offsets of the sentences of a block of prose; the first is `offset`."""
+    if language == "zh":
+        starts = [offset, *(offset + match.end() for match in _CHINESE_STOP.finditer(block))]
+        return starts[:-1] if len(starts) > 1 and starts[-1] == offset + len(block) else starts
+    starts = [offset + found["start_index"] for found in sentencex.get_sentence_boundaries(language, block)]
+    return [offset, *starts[1:]]
+
+
+def _without_trailing_space(ends: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Ends moved to the left over white space, so that it goes to the following stretch."""
+    filled = np.where(classes != Class.SPACE, np.arange(1, len(classes) + 1), 0)
+    last = np.maximum.accumulate(filled)
+    return last[ends - 1]
+
+
+def _blocks(text: str) -> Iterator[tuple[int, int, str | None]]:
+    """Runs of lines with one reason ("code", "table" or None): start, end, reason; together they cover the text."""
+    if not _SUSPECT_LINE.search(text):
+        yield 0, len(text), None
+        return
+    lines = text.splitlines(keepends=True)
+    reasons = _line_reasons(lines)
+    start = position = 0
+    for number, line in enumerate(lines):
+        position += len(line)
+        if number + 1 == len(lines) or reasons[number + 1] != reasons[number]:
+            yield start, position, reasons[number]
+            start = position
+
+
+def _line_reasons(lines: list[str]) -> list[str | None]:
+    """Per line; up to two lines between two of code are code, too."""
+    reasons: list[str | None] = []
+    fenced, last_code = False, -9
+    for number, line in enumerate(lines):
+        fence = _FENCE.match(line) is not None
+        reason = "code" if fenced or fence else _line_reason(line) if _SUSPECT_LINE.search(line) else None
+        fenced ^= fence
+        reasons.append(reason)
+        if reason == "code":
+            if number - last_code <= 3:
+                reasons[last_code + 1 : number] = ["code"] * (number - last_code - 1)
+            last_code = number
+    return reasons
+
+
+def _line_reason(line: str) -> str | None:
+    if line.count("|") >= 2 or len(_COLUMNS.findall(line)) >= 2 or _RULE.match(line):
+        return "table"
+    if _CODE_START.match(line) or (_CODE_END.search(line[-20:]) and re.search(r"[(=<{}]|::", line)):
+        return "code"
+    signs = sum(line.count(sign) for sign in "{}[]<>=\\_#;()&*/")
+    return "code" if signs >= 4 and signs > 0.12 * len(line) else None
+
+
+def _judge(text: str, classes: np.ndarray, ends: np.ndarray, reasons: np.ndarray, language: Language) -> list[Stretch]:
+    """Reason and class of every stretch; `reasons` holds those that are known from their lines."""
+    starts = np.concatenate([[0], ends[:-1]])
+    sentence = np.repeat(np.arange(len(ends), dtype=np.int64) * len(Class), ends - starts)
+    counts = np.bincount(sentence + classes, minlength=len(ends) * len(Class)).reshape(len(ends), len(Class))
+    initials = classes == Class.UPPER
+    initials[1:] &= classes[:-1] == Class.SPACE
+    capitals = np.add.reduceat(initials, starts, dtype=np.int64)
+    latin = counts[:, Class.LATIN] + counts[:, Class.UPPER]
+    han, other, digits = counts[:, Class.HAN], counts[:, Class.OTHER], counts[:, Class.DIGIT]
+    spaces = counts[:, Class.SPACE]
+    foreign = other + han > 0 if language == "en" else (other > 0) | (latin > 2 * han)
+    no_language = (ends - starts - spaces > LONGEST_WORD * (spaces + 1)) & (han == 0)
+    suspects = counts[:, Class.SIGN] + counts[:, Class.ADDRESS] > 0
+    for mask, reason in (
+        (latin + han + other + digits == 0, "no_words"),
+        (counts[:, Class.CONTROL] > 0, "control"),
+        (counts[:, Class.MATH] > 0, "mathematics"),
+        (foreign, "script"),
+        (no_language, "code"),
+    ):
+        reasons[mask & (reasons == None)] = reason  # noqa: E711
+    for index in np.flatnonzero(suspects & ((reasons == None) | no_language)):  # noqa: E711
+        reasons[index] = _reason(text[starts[index] : ends[index]]) or reasons[index]
+    names = (capitals > 2) & (capitals - 1 >= NAMES_SHARE * (spaces + 1))
+    kinds = np.where(names, "names", "prose").astype(object)
+    kinds[counts[:, Class.QUOTE] > 1] = "dialogue"
+    kinds[digits > NUMBERS_SHARE * (latin + han + digits)] = "numbers"
+    rows = zip(starts.tolist(), ends.tolist(), reasons.tolist(), kinds.tolist(), strict=True)
+    return [Stretch(*row) for row in rows]
+
+
+def _reason(sentence: str) -> str | None:
+    """Of a sentence that holds a sign which prose rarely does."""
+    if _MARKUP.search(sentence):
+        return "markup"
+    without = _ADDRESS.sub("", sentence)
+    if without != sentence and len(re.findall(r"\w+", without)) < 3:
+        return "address"
+    for expression, reason in ((_CODE, "code"), (_MATHEMATICS, "mathematics"), (_LEFT_OVER, "markup")):
+        if expression.search(without):
+            return reason
+    return None
