@@ -7,14 +7,15 @@ where an expression per sentence would cost more than all the rest of interleavi
 from __future__ import annotations
 
 import unicodedata
-from enum import IntEnum
 from functools import lru_cache
 
 import numpy as np
 
 
-class Class(IntEnum):
-    """Kinds of characters that decide whether, and how, text is read aloud."""
+class Class:
+    """Kinds of characters that decide whether, and how, text is read aloud: plain numbers, fastest in NumPy."""
+
+    COUNT = 14
 
     SPACE = 0
     LATIN = 1
@@ -88,7 +89,7 @@ def _table() -> np.ndarray:
     return table
 
 
-def _of_category(character: str) -> Class:
+def _of_category(character: str) -> int:
     category = unicodedata.category(character)
     if character.isspace():
         return Class.SPACE

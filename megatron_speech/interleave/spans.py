@@ -115,14 +115,16 @@ class _Draws:
 def _draw_lengths(draws: _Draws, num_words: int, ratio: float, mean_length: float) -> np.ndarray:
     """Lengths int64 [k] whose expected sum is `ratio * num_words`."""
     target = ratio * num_words
-    keep = draws.uniform(1)[0]
-    lengths = np.empty(0, dtype=np.int64)
-    while lengths.sum() < target:
-        expected = target / mean_length
-        batch = int(expected + 4.0 * math.sqrt(expected)) + 4
+    expected = target / mean_length
+    batch = int(expected + 4.0 * math.sqrt(expected)) + 4
+    uniform = draws.uniform(1 + batch)
+    keep = float(uniform[0])
+    lengths = _poisson(uniform[1:], mean_length)
+    ends = lengths.cumsum()
+    while ends[-1] < target:
         lengths = np.concatenate([lengths, _poisson(draws.uniform(batch), mean_length)])
-    ends = np.cumsum(lengths)
-    crossing = int(np.searchsorted(ends, target))
+        ends = lengths.cumsum()
+    crossing = int(ends.searchsorted(target))
     if crossing == 0:
         return np.array([length] if (length := math.floor(target + keep)) else [], dtype=np.int64)
     whole, missing = lengths[:crossing], target - ends[crossing - 1]
@@ -134,7 +136,7 @@ def _draw_lengths(draws: _Draws, num_words: int, ratio: float, mean_length: floa
 
 def _poisson(uniform: np.ndarray, mean: float) -> np.ndarray:
     """Poisson lengths without zero, by inversion: int64, the shape of `uniform`."""
-    return 1 + np.searchsorted(_cumulative(mean), uniform, side="right")
+    return 1 + _cumulative(mean).searchsorted(uniform, side="right")
 
 
 @lru_cache(maxsize=8)
@@ -158,8 +160,9 @@ def _place(draws: _Draws, num_words: int, lengths: np.ndarray) -> tuple[np.ndarr
     placements are exactly the k-subsets of {0, ..., text words}: those with the k smallest of as many random keys.
     """
     num_spans, num_text = len(lengths), num_words - int(lengths.sum())
-    lengths = lengths[np.argsort(draws.bits(num_spans), kind="stable")]
-    before = (
-        np.argpartition(draws.bits(num_text + 1), num_spans - 1)[:num_spans] if num_spans else np.empty(0, np.int64)
-    )
-    return np.sort(before) + np.cumsum(lengths) - lengths, lengths
+    if not num_spans:
+        return lengths, lengths
+    lengths = lengths[draws.bits(num_spans).argsort(kind="stable")]
+    before = draws.bits(num_text + 1).argpartition(num_spans - 1)[:num_spans]
+    before.sort()
+    return before + lengths.cumsum() - lengths, lengths

@@ -37,7 +37,8 @@ no language."""
 
 _LINE_BREAKS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 _CHINESE_STOP = re.compile(r"[。！？!?；…\n]+[”’」』）》\"')\]]*")
-_SUSPECT_LINE = re.compile(r"[{}<>=\\|_#`~\[\]\t;]|   |\(\)")
+_SUSPECT_LINE = re.compile(r"[{}<>=\\|_#*^`~\[\]\t;]|   |\(\)")
+_SUSPECT_STRINGS = ("\t", ";", "   ", "()")
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _COLUMNS = re.compile(r"\S(?: {3,}| *\t\s*)(?=\S)")
 _RULE = re.compile(r"\s*[|+:=\-]*(?:--|==)[|+:=\- ]*$")
@@ -75,19 +76,21 @@ def stretches(text: str, *, language: Language, classes: np.ndarray) -> list[Str
     plain = text
     for line_break in _LINE_BREAKS:  # sentencex fails at some of them
         plain = plain.replace(line_break, "\n")
+    has_lines = bool((classes == Class.SIGN).any()) or any(string in plain for string in _SUSPECT_STRINGS)
     bounds: list[int] = []
-    given: dict[int, str] = {}
-    for start, end, reason in _blocks(plain):
-        if reason is not None:
-            given[start] = reason
-            bounds.append(start)
-        else:
-            bounds += _sentence_starts(plain[start:end], start, language)
-    ends = _without_trailing_space(np.array([*bounds[1:], len(text)], dtype=np.int64), classes)
-    reasons = np.array([given.get(start) for start in bounds], dtype=object)
-    keep = np.diff(ends, prepend=0) > 0  # a stretch of nothing but white space joins the next one
-    ends, reasons = ends[keep], reasons[keep]
-    if not len(ends):
+    given: list[str | None] = []
+    for start, end, reason in _blocks(plain) if has_lines else [(0, len(plain), None)]:
+        starts = _sentence_starts(plain[start:end], start, language) if reason is None else [start]
+        bounds += starts
+        given += [reason] * len(starts)
+    ends, reasons = [0], []
+    for end, reason in zip([*bounds[1:], len(text)], given, strict=True):
+        while end and plain[end - 1].isspace():
+            end -= 1  # white space goes to the following stretch
+        if end > ends[-1]:  # a stretch of nothing but white space joins the next one
+            ends.append(end)
+            reasons.append(reason)
+    if not reasons:
         return [Stretch(0, len(text), "no_words", "prose")]
     ends[-1] = len(text)
     return _judge(text, classes, ends, reasons, language)
@@ -102,18 +105,8 @@ def _sentence_starts(block: str, offset: int, language: Language) -> list[int]:
     return [offset, *starts[1:]]
 
 
-def _without_trailing_space(ends: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Ends moved to the left over white space, so that it goes to the following stretch."""
-    filled = np.where(classes != Class.SPACE, np.arange(1, len(classes) + 1), 0)
-    last = np.maximum.accumulate(filled)
-    return last[ends - 1]
-
-
 def _blocks(text: str) -> Iterator[tuple[int, int, str | None]]:
     """Runs of lines with one reason ("code", "table" or None): start, end, reason; together they cover the text."""
-    if not _SUSPECT_LINE.search(text):
-        yield 0, len(text), None
-        return
     lines = text.splitlines(keepends=True)
     reasons = _line_reasons(lines)
     start = position = 0
@@ -149,39 +142,54 @@ def _line_reason(line: str) -> str | None:
     return "code" if signs >= 4 and signs > 0.12 * len(line) else None
 
 
-def _judge(text: str, classes: np.ndarray, ends: np.ndarray, reasons: np.ndarray, language: Language) -> list[Stretch]:
-    """Reason and class of every stretch; `reasons` holds those that are known from their lines."""
-    starts = np.concatenate([[0], ends[:-1]])
-    sentence = np.repeat(np.arange(len(ends), dtype=np.int64) * len(Class), ends - starts)
-    counts = np.bincount(sentence + classes, minlength=len(ends) * len(Class)).reshape(len(ends), len(Class))
+def _judge(
+    text: str, classes: np.ndarray, bounds: list[int], reasons: list[str | None], language: Language
+) -> list[Stretch]:
+    """Reason and class of the stretches between `bounds`; `reasons` holds those that are known from their lines."""
+    number = len(reasons)
+    offsets = np.repeat(np.arange(0, number * Class.COUNT, Class.COUNT), np.diff(bounds))
+    counts = np.bincount(offsets + classes, minlength=number * Class.COUNT).reshape(number, Class.COUNT).tolist()
     initials = classes == Class.UPPER
     initials[1:] &= classes[:-1] == Class.SPACE
-    capitals = np.add.reduceat(initials, starts, dtype=np.int64)
-    latin = counts[:, Class.LATIN] + counts[:, Class.UPPER]
-    han, other, digits = counts[:, Class.HAN], counts[:, Class.OTHER], counts[:, Class.DIGIT]
-    spaces = counts[:, Class.SPACE]
-    foreign = other + han > 0 if language == "en" else (other > 0) | (latin > 2 * han)
-    no_language = (ends - starts - spaces > LONGEST_WORD * (spaces + 1)) & (han == 0)
-    suspects = counts[:, Class.SIGN] + counts[:, Class.ADDRESS] > 0
-    for mask, reason in (
-        (latin + han + other + digits == 0, "no_words"),
-        (counts[:, Class.CONTROL] > 0, "control"),
-        (counts[:, Class.MATH] > 0, "mathematics"),
-        (foreign, "script"),
-        (no_language, "code"),
-    ):
-        reasons[mask & (reasons == None)] = reason  # noqa: E711
-    for index in np.flatnonzero(suspects & ((reasons == None) | no_language)):  # noqa: E711
-        reasons[index] = _reason(text[starts[index] : ends[index]]) or reasons[index]
-    names = (capitals > 2) & (capitals - 1 >= NAMES_SHARE * (spaces + 1))
-    kinds = np.where(names, "names", "prose").astype(object)
-    kinds[counts[:, Class.QUOTE] > 1] = "dialogue"
-    kinds[digits > NUMBERS_SHARE * (latin + han + digits)] = "numbers"
-    rows = zip(starts.tolist(), ends.tolist(), reasons.tolist(), kinds.tolist(), strict=True)
-    return [Stretch(*row) for row in rows]
+    capitals = np.add.reduceat(initials, bounds[:-1], dtype=np.int64).tolist()
+    found = []
+    for index, (count, reason) in enumerate(zip(counts, reasons, strict=True)):
+        start, end = bounds[index], bounds[index + 1]
+        if reason is None:
+            reason = _reason_of_counts(count, language)
+            if count[Class.SIGN] or count[Class.ADDRESS]:
+                reason = _reason_of_signs(text[start:end]) or reason
+        found.append(Stretch(start, end, reason, _text_class(count, capitals[index])))
+    return found
 
 
-def _reason(sentence: str) -> str | None:
+def _reason_of_counts(count: list[int], language: Language) -> str | None:
+    """Of a sentence with so many characters of each class."""
+    latin, han, other = count[Class.LATIN] + count[Class.UPPER], count[Class.HAN], count[Class.OTHER]
+    if not (latin or han or other or count[Class.DIGIT]):
+        return "no_words"
+    if count[Class.CONTROL]:
+        return "control"
+    if count[Class.MATH]:
+        return "mathematics"
+    if other or (han if language == "en" else latin > 2 * han):
+        return "script"
+    if not han and sum(count) > (LONGEST_WORD + 1) * (count[Class.SPACE] + 1):
+        return "code"
+    return None
+
+
+def _text_class(count: list[int], capitals: int) -> TextClass:
+    letters = count[Class.LATIN] + count[Class.UPPER] + count[Class.HAN]
+    if count[Class.DIGIT] > NUMBERS_SHARE * (letters + count[Class.DIGIT]):
+        return "numbers"
+    if count[Class.QUOTE] > 1:
+        return "dialogue"
+    # The first word of a sentence has a capital anyhow.
+    return "names" if capitals > 2 and capitals - 1 >= NAMES_SHARE * (count[Class.SPACE] + 1) else "prose"
+
+
+def _reason_of_signs(sentence: str) -> str | None:
     """Of a sentence that holds a sign which prose rarely does."""
     if _MARKUP.search(sentence):
         return "markup"
