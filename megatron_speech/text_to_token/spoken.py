@@ -1,69 +1,31 @@
 """Text as it is read aloud, for the text-to-token model only: what it is trained on and what it is asked.
 
-A small model should not have to learn that "1984", "1,984" and "£5" have a spoken form, so numbers and the
-commonest signs become words, accents are folded, case is dropped and spaces collapse. The written side of every
-document stays as it is. Price: English only, and a guess where the reading is ambiguous ("1984" is a year, "1,984"
-a count).
+A small model should not have to learn that "1984", "1,984" and "£5" have a spoken form, so numbers, dates, signs,
+units and abbreviations become words. The written side of every document stays as it is. English is read by rules over
+num2words (`read_english`), Chinese by wetext's grammars (`read_chinese`), each the better of the two on sixty
+cases written beforehand (tests/unit/text_to_token/readings.py). Price: a guess where the reading is ambiguous ("1984"
+is a year, "1,984" a count).
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
+from typing import Literal
 
-from num2words import num2words
+from megatron_speech.text_to_token.read_english import read_english
 
-_SIGNS = {"&": " and ", "%": " percent ", "+": " plus ", "=": " equals ", "@": " at ", "°": " degrees ", "/": " "}
-_CURRENCIES = {"$": "dollars", "£": "pounds", "€": "euros"}
-_DASHES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "–": ", ", "—": ", ", "−": "-"})
-_CURRENCY = re.compile(r"([$£€])\s?(\d[\d,]*(?:\.\d+)?)(?:\s+(thousand|million|billion|trillion))?")
-_ORDINAL = re.compile(r"\b(\d[\d,]*)(?:st|nd|rd|th)\b", re.IGNORECASE)
-_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
-_DECADE = re.compile(r"\b(1[1-9]\d0|20\d0)s\b")
-_LONGEST_NUMBER = 15
+Language = Literal["en", "zh"]
 
 
-def spoken(text: str) -> str:
-    """Lower-case words and the punctuation that shapes speech (. , ? ! '), single spaces; may be empty."""
-    text = text.translate(_DASHES)
-    text = _CURRENCY.sub(lambda found: " ".join(filter(None, (found[2], found[3], _CURRENCIES[found[1]]))), text)
-    text = _DECADE.sub(lambda found: f" {_plural(_year(int(found[1])))} ", text)
-    text = _ORDINAL.sub(lambda found: f" {_words(found[1], to='ordinal')} ", text)
-    text = _NUMBER.sub(lambda found: f" {_number(found[0])} ", text)
-    for sign, words in _SIGNS.items():
-        text = text.replace(sign, words)
-    text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    text = re.sub(r"[;:()\[\]]", ", ", text)
-    text = re.sub(r"[^a-z.,?!' ]", " ", text)
-    text = re.sub(r"\s+", " ", text)
-    text = re.sub(r" ([.,?!])", r"\1", text)
-    text = re.sub(r"([.,?!])[.,?!]+", r"\1", text)
-    text = text.strip(" ,'")
-    return text if re.search(r"[a-z]", text) else ""
+def spoken(text: str, *, language: Language = "en") -> str:
+    """`text` in the letters and the punctuation that a voice needs, single spaces; may be empty.
 
+    en: lower-case words and . , ? ! '
+    zh: Chinese characters, Latin letters as they stand, and 。，、？！
 
-def _number(digits: str) -> str:
-    """A number as a year where it looks like one, else as a count; very long ones digit by digit."""
-    trailing = ", " if digits.endswith(",") else ""
-    plain = digits.rstrip(",")
-    if re.fullmatch(r"1[1-9]\d\d|20\d\d", plain):
-        return _year(int(plain)) + trailing
-    return _words(plain) + trailing
+    Raises ValueError for zh where wetext is not installed.
+    """
+    if language == "en":
+        return read_english(text)
+    from megatron_speech.text_to_token.read_chinese import read_chinese
 
-
-def _words(digits: str, *, to: str = "cardinal") -> str:
-    plain = digits.replace(",", "")
-    if len(plain) > _LONGEST_NUMBER or (len(plain) > 1 and plain[0] == "0" and "." not in plain):
-        return " ".join(num2words(int(digit)) for digit in plain if digit.isdigit())
-    if "." in plain:
-        whole, fraction = plain.split(".")
-        return f"{num2words(int(whole))} point {' '.join(num2words(int(digit)) for digit in fraction)}"
-    return num2words(int(plain), to=to).replace(",", "")
-
-
-def _year(year: int) -> str:
-    return num2words(year, to="year")
-
-
-def _plural(words: str) -> str:
-    return words[:-1] + "ies" if words.endswith("y") else words + "s"
+    return read_chinese(text)

@@ -1,37 +1,56 @@
 """Text as it is read aloud."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.text_to_token.spoken import spoken
+from tests.unit.text_to_token.readings import CHINESE, CHINESE_OTHERWISE, ENGLISH
+
+
+@pytest.mark.parametrize(("written", "read"), ENGLISH)
+def test_english_readings(written: str, read: str) -> None:
+    assert spoken(written, language="en") == read
 
 
 @pytest.mark.parametrize(
     ("written", "read"),
     [
-        ("In 1984, 1,984 cats", "in nineteen eighty four, one thousand nine hundred and eighty four cats"),
-        ("the 3rd of 12", "the third of twelve"),
-        ("£5 million and $3.50", "five million pounds and three point five zero dollars"),
-        ("about 3.5% of it", "about three point five percent of it"),
-        ("in the 1990s", "in the nineteen nineties"),
-        ("agent 007!", "agent zero zero seven!"),
         ("Café — naïve 東京", "cafe, naive"),
-        ("NATO & the U.S.", "nato and the u.s."),
         ("It's \u201cok\u201d (mostly): yes", "it's ok, mostly, yes"),
         ("a  b\n\tc", "a b c"),
         ("...", ""),
         ("東京", ""),
         ("1234567890123456", "one two three four five six seven eight nine zero one two three four five six"),
+        ("in 0.5 m, 24/7, -3, 5/0", "in zero point five meters, twenty four seven, minus three, five zero"),
+        ("at 99:99 or 10.5.2020", "at ninety nine, ninety nine or ten point five. twenty twenty"),
+        ("I may go. May I? He met Dr. X", "i may go. may i? he met doctor x"),
+        ("the 9/10 people in 30 min", "the nine tenths people in thirty minutes"),
     ],
 )
-def test_readings(written: str, read: str) -> None:
-    assert spoken(written) == read
+def test_english_corners(written: str, read: str) -> None:
+    assert spoken(written, language="en") == read
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_gives_the_small_alphabet_and_reading_twice_changes_nothing(text: str) -> None:
-    once = spoken(text)
+    once = spoken(text, language="en")
     assert set(once) <= set("abcdefghijklmnopqrstuvwxyz.,?!' ")
     assert "  " not in once and once == once.strip()
-    assert spoken(once) == once
+    assert spoken(once, language="en") == once
+
+
+def test_chinese_readings() -> None:
+    pytest.importorskip("wetext", reason="pip install 'megatron-speech[chinese]'")
+    for written, read in CHINESE:
+        assert spoken(written, language="zh") == CHINESE_OTHERWISE.get(written, read)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.one_of(st.text(), st.text(alphabet="今天年月日号0123456789.,:/-%￥$€℃~ ，。（）kmGBA#")))
+def test_any_text_gives_chinese_without_digits(text: str) -> None:
+    pytest.importorskip("wetext", reason="pip install 'megatron-speech[chinese]'")
+    read = spoken(text, language="zh")
+    assert not any(char.isdigit() for char in read if char.isascii())
+    assert read == read.strip()
