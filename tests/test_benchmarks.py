@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = {
+    "compose.py": ["--short"],
     "hf_export.py": ["--short"],
     "pack.py": ["--short"],
     "plan_build.py": ["--short"],
     "sample_build.py": ["--short"],
     "shard_read.py": ["--short"],
-    "spans.py": [],
+    "spans.py": ["--short"],
     "speech_tokenize.py": ["--short"],
     "step_overhead.py": ["--short"],
     "stream_read.py": ["--short"],

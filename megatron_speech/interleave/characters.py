@@ -15,7 +15,7 @@ import numpy as np
 class Class:
     """Kinds of characters that decide whether, and how, text is read aloud: plain numbers, fastest in NumPy."""
 
-    COUNT = 14
+    COUNT = 15
 
     SPACE = 0
     LATIN = 1
@@ -39,6 +39,8 @@ class Class:
     """Currency, emoji, modifiers: read, or left out without harm."""
     MARK = 13
     """Combining marks and invisible formatting: part of the character before."""
+    INITIAL = 14
+    """A Latin capital after white space, in counts alone."""
 
 
 _FIRST_UNUSED = 0x323B0

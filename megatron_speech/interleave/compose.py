@@ -173,45 +173,60 @@ def compose_batch(
     boundary: Boundary = "begin_end",
 ) -> list[Composed]:
     """Tokens of each document's pieces with `codes[i]` (int [T]) in place of spoken piece i; None: it stays text."""
-    texts: list[str] = []
-    for pieces, codes in documents:
-        texts += _texts(pieces, codes)
-    ids = iter(encode_batch(texts))
-    return [_composed(pieces, codes, ids, vocabulary, boundary) for pieces, codes in documents]
+    laid_out = [_lay_out(*document) for document in documents]
+    ids = iter(encode_batch([text for texts, _, _ in laid_out for text in texts]))
+    speech = iter(_speech_ids([codes for _, _, parts in laid_out for codes in parts], vocabulary))
+    around = np.empty(0, np.int32)
+    if boundary == "begin_end":
+        around = enclosed(around, vocabulary=vocabulary)
+    return [_composed(spoken, ids, speech, around) for _, spoken, _ in laid_out]
 
 
-def _texts(pieces: Sequence[Piece], codes: Mapping[int, np.ndarray | None]) -> list[str]:
-    """What is to be tokenised, in the order in which `_composed` asks for it: text before a span, text of the span."""
+def _lay_out(
+    pieces: Sequence[Piece], codes: Mapping[int, np.ndarray | None]
+) -> tuple[list[str], list[Piece], list[np.ndarray]]:
+    """Texts to be tokenised (before and of each span, after the last one), spans that have speech, their codes."""
     texts, text = [], ""
+    spoken: list[Piece] = []
+    speech: list[np.ndarray] = []
     for index, piece in enumerate(pieces):
-        if piece.spoken and codes[index] is not None:
-            texts += [text, piece.text]
-            text = ""
-        else:
+        sequence = codes[index] if piece.spoken else None
+        if sequence is None:
             text += piece.text
-    return [*texts, text]
+            continue
+        texts += [text, piece.text]
+        spoken.append(piece)
+        speech.append(sequence)
+        text = ""
+    return [*texts, text], spoken, speech
+
+
+def _speech_ids(speech: Sequence[np.ndarray], vocabulary: Vocabulary) -> list[np.ndarray]:
+    """`speech_ids` of each, looked at all at once."""
+    lengths = [len(codes) for codes in speech]
+    if not all(lengths):
+        raise ValueError("speech codes: a span has none, at least one is needed; give None for a span without speech")
+    if not speech:
+        return []
+    ids = speech_ids(np.concatenate(speech), vocabulary=vocabulary)
+    ends = list(itertools.accumulate(lengths))
+    return [ids[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
 
 def _composed(
-    pieces: Sequence[Piece],
-    codes: Mapping[int, np.ndarray | None],
-    ids: Iterator[Sequence[int]],
-    vocabulary: Vocabulary,
-    boundary: Boundary,
+    spoken: Sequence[Piece], ids: Iterator[Sequence[int]], speech: Iterator[np.ndarray], around: np.ndarray
 ) -> Composed:
+    """One document of the batch; takes its share of `ids` and `speech`; `around` holds no or both boundary tokens."""
     parts: list[np.ndarray] = []
     spans: list[dict[str, Any]] = []
     length = replaced = 0
-    for index, piece in enumerate(pieces):
-        spoken = codes[index] if piece.spoken else None
-        if spoken is None:
-            continue
-        text = np.array(next(ids), dtype=np.int32)
+    begin, end = around[:1], around[1:]
+    for piece in spoken:
+        text, codes = np.array(next(ids), dtype=np.int32), next(speech)
         replaced += len(next(ids))
-        speech = speech_ids(spoken, vocabulary=vocabulary)
-        first = length + len(text) + (boundary == "begin_end")
-        parts += [text, enclosed(speech, vocabulary=vocabulary) if boundary == "begin_end" else speech]
-        length += len(parts[-2]) + len(parts[-1])
-        spans.append({"words": [*piece.words], "chars": [*piece.chars], "tokens": [first, first + len(speech)]})
+        first = length + len(text) + len(begin)
+        parts += (text, begin, codes, end)
+        length = first + len(codes) + len(end)
+        spans.append({"words": [*piece.words], "chars": [*piece.chars], "tokens": [first, first + len(codes)]})
     parts.append(np.array(next(ids), dtype=np.int32))
     return Composed(np.concatenate(parts), spans, replaced)

@@ -146,12 +146,7 @@ def _judge(
     text: str, classes: np.ndarray, bounds: list[int], reasons: list[str | None], language: Language
 ) -> list[Stretch]:
     """Reason and class of the stretches between `bounds`; `reasons` holds those that are known from their lines."""
-    number = len(reasons)
-    offsets = np.repeat(np.arange(0, number * Class.COUNT, Class.COUNT), np.diff(bounds))
-    counts = np.bincount(offsets + classes, minlength=number * Class.COUNT).reshape(number, Class.COUNT).tolist()
-    initials = classes == Class.UPPER
-    initials[1:] &= classes[:-1] == Class.SPACE
-    capitals = np.add.reduceat(initials, bounds[:-1], dtype=np.int64).tolist()
+    counts = _counts(classes, bounds)
     found = []
     for index, (count, reason) in enumerate(zip(counts, reasons, strict=True)):
         start, end = bounds[index], bounds[index + 1]
@@ -159,13 +154,27 @@ def _judge(
             reason = _reason_of_counts(count, language)
             if count[Class.SIGN] or count[Class.ADDRESS]:
                 reason = _reason_of_signs(text[start:end]) or reason
-        found.append(Stretch(start, end, reason, _text_class(count, capitals[index])))
+        found.append(Stretch(start, end, reason, _text_class(count)))
     return found
+
+
+def _counts(classes: np.ndarray, bounds: list[int]) -> list[list[int]]:
+    """Characters of each class between `bounds`. Small Latin letters, most of the text, are what remains."""
+    places = np.flatnonzero(classes != Class.LATIN)
+    kinds = classes[places]
+    kinds[(kinds == Class.UPPER) & (classes[np.maximum(places - 1, 0)] == Class.SPACE)] = Class.INITIAL
+    number = len(bounds) - 1
+    rows = np.repeat(np.arange(0, number * Class.COUNT, Class.COUNT), np.diff(places.searchsorted(bounds)))
+    counts = np.bincount(rows + kinds, minlength=number * Class.COUNT).reshape(number, Class.COUNT)
+    counts[:, Class.LATIN] = np.diff(bounds) - counts.sum(axis=1)
+    listed: list[list[int]] = counts.tolist()
+    return listed
 
 
 def _reason_of_counts(count: list[int], language: Language) -> str | None:
     """Of a sentence with so many characters of each class."""
-    latin, han, other = count[Class.LATIN] + count[Class.UPPER], count[Class.HAN], count[Class.OTHER]
+    latin = count[Class.LATIN] + count[Class.UPPER] + count[Class.INITIAL]
+    han, other = count[Class.HAN], count[Class.OTHER]
     if not (latin or han or other or count[Class.DIGIT]):
         return "no_words"
     if count[Class.CONTROL]:
@@ -179,8 +188,9 @@ def _reason_of_counts(count: list[int], language: Language) -> str | None:
     return None
 
 
-def _text_class(count: list[int], capitals: int) -> TextClass:
-    letters = count[Class.LATIN] + count[Class.UPPER] + count[Class.HAN]
+def _text_class(count: list[int]) -> TextClass:
+    capitals = count[Class.INITIAL]
+    letters = count[Class.LATIN] + count[Class.UPPER] + capitals + count[Class.HAN]
     if count[Class.DIGIT] > NUMBERS_SHARE * (letters + count[Class.DIGIT]):
         return "numbers"
     if count[Class.QUOTE] > 1:

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from functools import lru_cache
 
 from num2words import num2words
+
+Rules = list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]]
 
 _LONGEST_NUMBER = 15
 _FOLDED = str.maketrans({"‘": "'", "’": "'", "“": None, "”": None, '"': None, "–": "-", "—": ", ", "−": "-", "⁄": "/"})
@@ -42,19 +45,28 @@ _BEFORE_NUMBERS = {"no": "number", "vol": "volume", "pp": "pages", "p": "page", 
 _BEFORE_NAMES = {"St": "saint", "Mt": "mount", "Ft": "fort"}
 _ROMAN = {"I": 1, "V": 5, "X": 10}
 _FRACTIONS = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 6: "sixth", 8: "eighth", 10: "tenth"}
-_ANY_RULE = re.compile(r"[^A-Za-z ,?!'.]|\.\w|\b(?:[A-Z]?[a-z]{1,6}\.)|[A-Z]{2}|[A-Z] |[A-Z]$")
+_FINISHED = re.compile(r"[a-z]+(?:'[a-z]+)*(?:[.,?!]? [a-z]+(?:'[a-z]+)*)*[.?!]?")
 
 
 def read_english(text: str) -> str:
     """Lower-case words and the punctuation that shapes speech (. , ? ! '), single spaces; may be empty."""
+    text = text.strip().translate(_FOLDED)
     if not text.isascii():
-        text = unicodedata.normalize("NFKD", re.sub(r"(?=[½¼¾⅓⅔])", " ", text))
-    text = re.sub(r"[^\x00-\x7f£€¥°]+", "", text.translate(_FOLDED))
-    for expression, reading in _RULES if _ANY_RULE.search(text) else ():
-        text = expression.sub(reading, text)
+        text = unicodedata.normalize("NFKD", re.sub(r"(?=[½¼¾⅓⅔])", " ", text)).translate(_FOLDED)
+        text = re.sub(r"[^\x00-\x7f£€¥°]+", "", text)
+    for trigger, rules in _RULES:
+        if trigger.search(text):
+            for expression, reading in rules:
+                text = expression.sub(reading, text)
+    text = text.lower()
+    return text if _FINISHED.fullmatch(text) else _finished(text)
+
+
+def _finished(text: str) -> str:
+    """Lower-case text without digits in the alphabet of speech."""
     for sign, words in _SIGNS.items():
         text = text.replace(sign, words)
-    text = re.sub(r"[;:()\[\]]", ", ", text.lower())
+    text = re.sub(r"[;:()\[\]]", ", ", text)
     text = re.sub(r"[^a-z.,?!' ]", " ", text)
     text = " ".join(text.split())
     text = re.sub(r" ([.,?!])", r"\1", text)
@@ -160,8 +172,11 @@ def _regnal(found: re.Match[str]) -> str:
 
 
 _N = r"(\d[\d,]*(?:\.\d+)?)"
-_RULES = [
+# fmt: off
+_ADDRESSES: Rules = [
     (re.compile(r"\b(?:https?://|ftp://|www\.)\S+|\b[\w.+-]+@[\w-]+\.[\w.-]+", re.IGNORECASE), _address),
+]
+_SHORTENED: Rules = [
     (re.compile(rf"(?<![\w.])({'|'.join(map(re.escape, _ABBREVIATIONS))})\.(?=[\s,)])", re.IGNORECASE),
      lambda found: _ABBREVIATIONS[found[1].lower()]),
     (re.compile(r"(?<![\w.])etc\.(?=(\s+[A-Z]|\s*$)?)", re.IGNORECASE),
@@ -169,7 +184,11 @@ _RULES = [
     (re.compile(rf"\b({'|'.join(_BEFORE_NUMBERS)})\.\s?(?=\d)", re.IGNORECASE),
      lambda found: f"{_BEFORE_NUMBERS[found[1].lower()]} "),
     (re.compile(rf"\b({'|'.join(_BEFORE_NAMES)})\.\s+(?=[A-Z])"), lambda found: f"{_BEFORE_NAMES[found[1]]} "),
+]
+_ROMANS: Rules = [
     (re.compile(r"\b([A-Z][a-z]+) (X{0,2}(?:I[XV]|VI{1,3}|I{2,3})|X{1,2}V?)\b"), _regnal),
+]
+_NUMBERS: Rules = [
     (re.compile(r"\b(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])\b"),
      lambda found: _date(_MONTHS[int(found[2]) - 1].lower(), found[3], found[1])),
     (re.compile(rf"\b(\d{{1,2}})(?:st|nd|rd|th)? {_MONTH}(?= |$|[,.;?!])"),
@@ -185,9 +204,16 @@ _RULES = [
      lambda found: f" {' '.join(map(_words, found[1]))}, {' '.join(map(_words, found[2]))} "),
     (re.compile(rf"{_N}\s?({_UNIT})(?![\w/°])"), _measure),
     (re.compile(r"\b(\d{1,2})/(\d{1,2})\b"), _fraction),
-    (re.compile(r"(?<=\d)\s?-\s?(?=\d)|(?<=[\d%])-(?=\d)"), " to "),
-    (re.compile(r"(?<![\w-])-(?=\d)"), " minus "),
-    (re.compile(r"#(?=\d)"), " number "),
+    (re.compile(r"(?<=\d)\s?-\s?(?=\d)|(?<=[\d%])-(?=\d)"), lambda _: " to "),
+    (re.compile(r"(?<![\w-])-(?=\d)"), lambda _: " minus "),
+    (re.compile(r"#(?=\d)"), lambda _: " number "),
     (re.compile(_N), lambda found: f" {_number(found[0])} "),
-]  # fmt: skip
-"""What is read how, in this order."""
+]
+# fmt: on
+_RULES = [
+    (re.compile(r"://|www\.|@", re.IGNORECASE), _ADDRESSES),
+    (re.compile(r"\.[\s,)\d]|etc\.", re.IGNORECASE), _SHORTENED),
+    (re.compile(r" [IVX]"), _ROMANS),
+    (re.compile(r"\d"), _NUMBERS),
+]
+"""What is read how, in this order: what lets a group of rules be tried, and the group."""
