@@ -13,12 +13,11 @@ tokenised in one call, since a call costs more than a short text.
 
 from __future__ import annotations
 
-import bisect
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -33,8 +32,7 @@ from megatron_speech.vocabulary import Vocabulary
 Boundary = Literal["begin_end", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A part of a document that stays text or is to be spoken; offsets are half-open."""
 
     text: str
@@ -117,22 +115,17 @@ def _in_document(spans: Sequence[tuple[int, int]], chosen: np.ndarray) -> list[t
 
 def _cut(text: str, spans: Sequence[tuple[int, int]], ends: Sequence[int], sentences: Sequence[Stretch]) -> list[Piece]:
     """Pieces from left to right; `spans` in units whose ends are `ends`, the last one that of the text."""
-    sentence_ends = [sentence.end for sentence in sentences]
     pieces: list[Piece] = []
-
-    def add(start: int, end: int, spoken: bool) -> None:
-        if start < end:
-            first, last = ends[start - 1] if start else 0, ends[end - 1]
-            sentence = sentences[bisect.bisect_right(sentence_ends, first)]
-            pieces.append(Piece(text[first:last], (start, end), (first, last), spoken, sentence.text_class))
-
-    position = 0
-    for start, end in spans:
-        assert position <= start < end <= len(ends), f"span {(start, end)} out of order or beyond {len(ends)} units"
-        add(position, start, False)
-        add(start, end, True)
-        position = end
-    add(position, len(ends), False)
+    unit = char = sentence = 0
+    bounds = [(bound, index % 2 == 1) for index, bound in enumerate(itertools.chain.from_iterable(spans))]
+    for end, is_spoken in [*bounds, (len(ends), False)]:
+        assert unit <= end <= len(ends), f"a span ends or begins at {end}, before {unit} or beyond {len(ends)} units"
+        if unit < end:
+            while sentences[sentence].end <= char:
+                sentence += 1
+            last = ends[end - 1]
+            pieces.append(Piece(text[char:last], (unit, end), (char, last), is_spoken, sentences[sentence].text_class))
+            unit, char = end, last
     return pieces
 
 

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import sentencex
@@ -37,25 +36,26 @@ no language."""
 
 _LINE_BREAKS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 _CHINESE_STOP = re.compile(r"[。！？!?；…\n]+[”’」』）》\"')\]]*")
-_SUSPECT_LINE = re.compile(r"[{}<>=\\|_#*^`~\[\]\t;]|   |\(\)")
-_SUSPECT_STRINGS = ("\t", ";", "   ", "()")
+_SUSPECT_SIGN = re.compile(r"[{}<>=\\|_#*^`~\[\]\t;]")
+_SUSPECT_STRINGS = ("\t", ";", "   ", "()", "):")
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _COLUMNS = re.compile(r"\S(?: {3,}| *\t\s*)(?=\S)")
-_RULE = re.compile(r"\s*[|+:=\-]*(?:--|==)[|+:=\- ]*$")
+_RULE_SIGNS = frozenset("|+:=- \t\n")
 _CODE_START = re.compile(
     r"\s*(?:import \w+|from [\w.]+ import |def \w+\(|class \w+[(:{]|function\b.*\(|#include|#define|>>> |//|/\*|\*/|"
     r"(?:const|let|var|public|private|static|return|if|for|while)\b[^.]{0,80}[;{(]|[{}\])]+[;,]?\s*$|</?\w+[^>]{0,80}>$)"
 )
 _CODE_END = re.compile(r"[;{}]\s*$")
 _CODE = re.compile(r"\w_\w|\w\(\)|\w\.\w+\(|(?<!\S)--?\w+=|::\w|->|=>|&&|\|\||[{}]\s*;|==|!=|\+=")
-_MARKUP = re.compile(r"</?[A-Za-z!][^<>]{0,200}>|\[\[|\]\]|\{\{|\}\}|\]\(|&#?\w{2,8};|(?:^|\n)\s*#{1,6} ")
+_MARKUP = re.compile(r"</?[A-Za-z!][^<>]{0,200}>|\[\[|\]\]|\{\{|\}\}|\]\(|&#?\w{2,8};|(?:^|\n)[ \t]*#{1,6} ")
 _MATHEMATICS = re.compile(r"\\[A-Za-z]+|[\w)\]] ?[=^] ?[\w(\\+-]|\w[*^]\w")
 _LEFT_OVER = re.compile(r"[<>|{}\\]")
-_ADDRESS = re.compile(r"(?:https?://|www\.|ftp://)\S+|\S+@\S+\.\w+|(?<!\S)/?(?:[\w.-]+/){2,}\S*")
+_ADDRESS = re.compile(
+    r"(?:https?://|www\.|ftp://)\S+|[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,8}|(?<!\S)/?(?:[\w.-]{1,64}/){2,}\S*"
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(NamedTuple):
     """One sentence, or a run of lines that are none; offsets in characters, half-open."""
 
     start: int
@@ -78,18 +78,22 @@ def stretches(text: str, *, language: Language, classes: np.ndarray) -> list[Str
         plain = plain.replace(line_break, "\n")
     has_lines = bool((classes == Class.SIGN).any()) or any(string in plain for string in _SUSPECT_STRINGS)
     bounds: list[int] = []
+    reasons: list[str | None] = []
     given: list[str | None] = []
     for start, end, reason in _blocks(plain) if has_lines else [(0, len(plain), None)]:
         starts = _sentence_starts(plain[start:end], start, language) if reason is None else [start]
         bounds += starts
         given += [reason] * len(starts)
-    ends, reasons = [0], []
-    for end, reason in zip([*bounds[1:], len(text)], given, strict=True):
-        while end and plain[end - 1].isspace():
+    ends = [0]
+    start = 0
+    for stop, reason in zip([*bounds[1:], len(text)], given, strict=True):
+        end = stop
+        while end > start and plain[end - 1].isspace():
             end -= 1  # white space goes to the following stretch
-        if end > ends[-1]:  # a stretch of nothing but white space joins the next one
+        if end > start:  # a stretch of nothing but white space joins the next one
             ends.append(end)
             reasons.append(reason)
+        start = stop
     if not reasons:
         return [Stretch(0, len(text), "no_words", "prose")]
     ends[-1] = len(text)
@@ -123,7 +127,7 @@ def _line_reasons(lines: list[str]) -> list[str | None]:
     fenced, last_code = False, -9
     for number, line in enumerate(lines):
         fence = _FENCE.match(line) is not None
-        reason = "code" if fenced or fence else _line_reason(line) if _SUSPECT_LINE.search(line) else None
+        reason = "code" if fenced or fence else _line_reason(line) if _is_suspect(line) else None
         fenced ^= fence
         reasons.append(reason)
         if reason == "code":
@@ -133,13 +137,18 @@ def _line_reasons(lines: list[str]) -> list[str | None]:
     return reasons
 
 
+def _is_suspect(line: str) -> bool:
+    return _SUSPECT_SIGN.search(line) is not None or "   " in line or "()" in line or "):" in line
+
+
 def _line_reason(line: str) -> str | None:
-    if line.count("|") >= 2 or len(_COLUMNS.findall(line)) >= 2 or _RULE.match(line):
+    is_rule = ("--" in line or "==" in line) and _RULE_SIGNS.issuperset(line)
+    if is_rule or line.count("|") >= 2 or len(_COLUMNS.findall(line)) >= 2:
         return "table"
     if _CODE_START.match(line) or (_CODE_END.search(line[-20:]) and re.search(r"[(=<{}]|::", line)):
         return "code"
-    signs = sum(line.count(sign) for sign in "{}[]<>=\\_#;()&*/")
-    return "code" if signs >= 4 and signs > 0.12 * len(line) else None
+    signs = sum(line.count(sign) for sign in "{}[]=\\;()&*")
+    return "code" if signs >= 5 and signs > 0.12 * len(line) else None
 
 
 def _judge(

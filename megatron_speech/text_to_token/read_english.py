@@ -45,21 +45,33 @@ _BEFORE_NUMBERS = {"no": "number", "vol": "volume", "pp": "pages", "p": "page", 
 _BEFORE_NAMES = {"St": "saint", "Mt": "mount", "Ft": "fort"}
 _ROMAN = {"I": 1, "V": 5, "X": 10}
 _FRACTIONS = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 6: "sixth", 8: "eighth", 10: "tenth"}
-_FINISHED = re.compile(r"[a-z]+(?:'[a-z]+)*(?:[.,?!]? [a-z]+(?:'[a-z]+)*)*[.?!]?")
+_ALPHABET = b"abcdefghijklmnopqrstuvwxyz .,?!'"
+_DOUBLED = re.compile(r"[ .,?!][.,?!]|  ")
+_FRACTION_SIGNS, _NO_SIGN = re.compile(r"(?=[½¼¾⅓⅔])"), re.compile(r"[^\x00-\x7f£€¥°]+")
 
 
 def read_english(text: str) -> str:
     """Lower-case words and the punctuation that shapes speech (. , ? ! '), single spaces; may be empty."""
-    text = text.strip().translate(_FOLDED)
-    if not text.isascii():
-        text = unicodedata.normalize("NFKD", re.sub(r"(?=[½¼¾⅓⅔])", " ", text)).translate(_FOLDED)
-        text = re.sub(r"[^\x00-\x7f£€¥°]+", "", text)
-    for trigger, rules in _RULES:
-        if trigger.search(text):
+    text = text.strip()
+    if '"' in text or not text.isascii():
+        text = unicodedata.normalize("NFKD", _FRACTION_SIGNS.sub(" ", text.translate(_FOLDED))).translate(_FOLDED)
+        text = _NO_SIGN.sub("", text)
+    for is_needed, rules in _RULES:
+        if is_needed(text):
             for expression, reading in rules:
                 text = expression.sub(reading, text)
-    text = text.lower()
-    return text if _FINISHED.fullmatch(text) else _finished(text)
+    text = text.strip().lower()
+    return text if _is_finished(text) else _finished(text)
+
+
+def _is_finished(text: str) -> bool:
+    """Whether `_finished` would change nothing; most spans are plain words, and this is what it costs to know."""
+    return (
+        not text.encode().translate(None, _ALPHABET)
+        and text[:1].isalpha()
+        and text[-1:] not in ",'"
+        and _DOUBLED.search(text) is None
+    )
 
 
 def _finished(text: str) -> str:
@@ -210,10 +222,11 @@ _NUMBERS: Rules = [
     (re.compile(_N), lambda found: f" {_number(found[0])} "),
 ]
 # fmt: on
-_RULES = [
-    (re.compile(r"://|www\.|@", re.IGNORECASE), _ADDRESSES),
-    (re.compile(r"\.[\s,)\d]|etc\.", re.IGNORECASE), _SHORTENED),
-    (re.compile(r" [IVX]"), _ROMANS),
-    (re.compile(r"\d"), _NUMBERS),
+_STOP, _DIGIT = re.compile(r"\.[\s,)\d]|etc\.", re.IGNORECASE), re.compile(r"[0-9]")
+_RULES: list[tuple[Callable[[str], object], Rules]] = [
+    (lambda text: "@" in text or "://" in text or "www." in text.lower(), _ADDRESSES),
+    (lambda text: "." in text and _STOP.search(text), _SHORTENED),
+    (lambda text: " I" in text or " V" in text or " X" in text, _ROMANS),
+    (_DIGIT.search, _NUMBERS),
 ]
-"""What is read how, in this order: what lets a group of rules be tried, and the group."""
+"""What is read how, in this order: whether a group of rules can have a part in the text, and the group."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from megatron_speech.config.interleave import SpansConfig, SpeakableConfig
 from megatron_speech.interleave.characters import character_classes, code_points
-from megatron_speech.interleave.compose import Piece, compose, cut_document
+from megatron_speech.interleave.compose import Piece, compose, compose_batch, cut_document
 from megatron_speech.interleave.speakable import stretches
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO
 from tests.toys import byte_vocabulary
@@ -128,3 +128,45 @@ def test_codes_outside_the_codebook_are_named():
     pieces = cut("a b", [(0, 1)])
     with pytest.raises(ValueError, match="codebook of 8"):
         compose(pieces, {0: np.array([8])}, encode=encode, vocabulary=VOCABULARY)
+
+
+def prose(words: int, number: int) -> str:
+    """Sentences of 7 words; every fifth one cannot be spoken."""
+    text = [f"word{number} " if i % 7 else f"{'x = y' if i % 35 == 0 else 'Word'}, " for i in range(words)]
+    return "".join(part + (". " if i % 7 == 6 else "") for i, part in enumerate(text))
+
+
+@pytest.mark.parametrize("snap", [False, True])
+def test_mean_ratio_is_of_what_can_be_spoken(snap):
+    """Documents of 50 to 3,000 words; scripts of the benchmark show 10,000 of up to 20,000."""
+    spans, deviations, counts = SpansConfig(snap_to_clauses=snap), [], Counter()
+    for number in range(400):
+        words = round(50 * 60 ** (number / 400))
+        here: Counter[str] = Counter()
+        pieces = cut_document(
+            prose(words, number), key=str(number), seed=1, spans=spans, speakable=SpeakableConfig(), counts=here
+        )
+        counts += here
+        spoken = sum(piece.words[1] - piece.words[0] for piece in pieces if piece.spoken)
+        deviations.append(spoken / here["speakable"] - 0.3)
+        assert deviations[-1] < 0.5
+    assert counts["mathematics"] > 0 and counts["speakable"] > counts["mathematics"]
+    assert abs(np.mean(deviations)) < 4 * np.std(deviations) / np.sqrt(len(deviations))
+    assert np.std(deviations) < 0.05
+
+
+def test_many_documents_are_composed_as_one_by_one():
+    texts = ["The cat sat on the mat. " * 9, "a b c d e f g h i j. " * 4, "one"]
+    arguments = {"seed": 0, "spans": SpansConfig(mean_length=2), "speakable": SpeakableConfig()}
+    documents = []
+    for text in texts:
+        pieces = cut_document(text, key=text, **arguments)
+        spoken = [index for index, piece in enumerate(pieces) if piece.spoken]
+        documents.append((pieces, {index: np.arange(1 + index % 3) if index % 5 else None for index in spoken[::-1]}))
+    batch = compose_batch(documents, encode_batch=lambda texts: [encode(text) for text in texts], vocabulary=VOCABULARY)
+    for (pieces, codes), composed in zip(documents, batch, strict=True):
+        alone = compose(pieces, codes, encode=encode, vocabulary=VOCABULARY)
+        assert composed.tokens.tolist() == alone.tokens.tolist() and composed.spans == alone.spans
+        assert composed.replaced_text_ids == alone.replaced_text_ids
+    with pytest.raises(ValueError, match="a span has none"):
+        compose([Piece("a", (0, 1), (0, 1), True, "prose")], {0: np.array([])}, encode=encode, vocabulary=VOCABULARY)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.interleave.spans import length_probabilities, sample_spans
+from megatron_speech.interleave.spans import MAX_SNAP, length_probabilities, sample_spans, snap_spans
 
 SETTINGS = {
     "num_words": st.integers(0, 400),
@@ -103,3 +103,31 @@ def test_every_place_is_as_likely_as_any_other():
 def test_impossible_settings_are_named(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         sample_spans(10, seed=0, document_id="a", **wrong)
+
+
+BOUNDARIES = st.lists(st.integers(1, 399), max_size=120).map(lambda inner: np.array(sorted({0, 400, *inner})))
+
+
+@settings(max_examples=300, deadline=None)
+@given(BOUNDARIES, st.floats(0.05, 0.5), st.floats(1.0, 60.0), st.integers(0, 1000))
+def test_snapped_spans_stay_apart_and_move_little(boundaries, ratio, mean_length, seed):
+    spans = sample_spans(400, ratio=ratio, mean_length=mean_length, seed=seed, document_id="a")
+    snapped = snap_spans(spans, boundaries, seed=seed, document_id="a") if spans else []
+    assert len(snapped) == len(spans)
+    assert all(0 <= start < end <= 400 for start, end in snapped)
+    assert all(start > end for (_, end), (start, _) in pairwise(snapped))
+    for old, new in zip(np.ravel(spans), np.ravel(snapped), strict=True):
+        assert old == new or (abs(new - old) <= MAX_SNAP and new in boundaries)
+
+
+def test_snapping_keeps_the_expected_ratio_and_finds_clauses():
+    boundaries = np.array([*range(0, 300, 7), 303, 307, 400])
+    at_clause, deviations = [], []
+    for i in range(3_000):
+        spans = sample_spans(400, seed=5, document_id=str(i))
+        snapped = snap_spans(spans, boundaries, seed=5, document_id=str(i))
+        deviations.append(np.diff(snapped).sum() - np.diff(spans).sum())
+        at_clause.append([np.isin(np.ravel(each), boundaries).mean() for each in (spans, snapped)])
+    assert abs(np.mean(deviations)) < 4 * np.std(deviations) / np.sqrt(len(deviations))
+    drawn, moved = np.mean(at_clause, axis=0)
+    assert moved > 2.5 * drawn, "ends lie at clauses far oftener than by chance"

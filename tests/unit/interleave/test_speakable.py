@@ -1,0 +1,132 @@
+"""Sentences keep their offsets and cover the text, what cannot be spoken says why, and no text takes long."""
+
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from megatron_speech.interleave.characters import character_classes, code_points
+from megatron_speech.interleave.speakable import REASONS, Stretch, stretches
+from megatron_speech.interleave.units import unit_ends
+
+
+def found(text: str, language: str = "en") -> list[Stretch]:
+    return stretches(text, language=language, classes=character_classes(code_points(text)))
+
+
+def units(text: str, unit: str, **options) -> list[str]:
+    ends = unit_ends(text, unit, classes=character_classes(code_points(text)), **options).tolist()
+    return [text[start:end] for start, end in pairwise([0, *ends])]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.one_of(st.text(), st.text(alphabet='aB .?!"()\n\t\r\x85\u2028\u2029é\x00|{}=;`~#今。”…1\u0301😀')),
+    st.sampled_from(["en", "zh"]),
+)
+def test_stretches_cover_any_text(text, language):
+    stretched = found(text, language)
+    assert [stretch.start for stretch in stretched] == [0, *(stretch.end for stretch in stretched)][: len(stretched)]
+    assert sum(stretch.end - stretch.start for stretch in stretched) == len(text)
+    assert all(stretch.start < stretch.end for stretch in stretched)
+    assert {stretch.reason for stretch in stretched} <= {None, *REASONS}
+
+
+def test_sentences_of_english_and_chinese():
+    text = "Dr. Smith went to the U.S. in 1984. He paid $3.50, e.g. for tea!\n\n\u201cIs it?\u201d he said."
+    assert [text[each.start : each.end] for each in found(text)] == [
+        "Dr. Smith went to the U.S. in 1984.",
+        " He paid $3.50, e.g. for tea!",
+        "\n\n\u201cIs it?\u201d he said.",
+    ]
+    text = "今天是2024年。他说：“你好！”然后走了"
+    assert [text[each.start : each.end] for each in found(text, "zh")] == [
+        "今天是2024年。",
+        "他说：“你好！”",
+        "然后走了",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("It rained, and the match was put off.", None),
+        ("She paid $5 & left (at 3:30 p.m.) for the café.", None),
+        ("Write to me@home.org or see www.home.org for the plan.", None),
+        ("https://example.com/a/b?c=d", "address"),
+        ("def read(path):", "code"),
+        ("    return x;\n    y = f(x);\n", "code"),
+        ("```\nls the folder\n```", "code"),
+        ("Call the_function() twice.", "code"),
+        ("aGVsbG8gd29ybGQhIGhlbGxvIHdvcmxkISBoZWxsbyB3b3JsZCE", "code"),
+        ("| a | b |\n|---|---|\n| 1 | 2 |", "table"),
+        ("name\tage\tcity\nann\t5\tRome\n", "table"),
+        ("The sum is x^2 + y^2 = z^2 for all.", "mathematics"),
+        ("Hence a ∈ B and so on.", "mathematics"),
+        ("A <b>bold</b> claim.", "markup"),
+        ("See [here](there) now.", "markup"),
+        ("Tokyo (東京) is large.", "script"),
+        ("سلام دنيا. كيف حالك؟", "script"),
+        ("A bad \x07 bell.", "control"),
+        ("A lost \ufffd letter.", "control"),
+        ("* * *", "no_words"),
+    ],
+)
+def test_reasons(text, reason):
+    assert {stretch.reason for stretch in found(text)} == {reason}
+
+
+@pytest.mark.parametrize(("text", "reason"), [("GPT和其他模型都很好。", None), ("This is English.", "script")])
+def test_reasons_of_chinese(text, reason):
+    assert [stretch.reason for stretch in found(text, "zh")] == [reason]
+
+
+@pytest.mark.parametrize(
+    ("text", "text_class"),
+    [
+        ("The cat sat on the mat.", "prose"),
+        ("In 1984 it cost 3.5 pounds.", "numbers"),
+        ("\u201cNo,\u201d she said.", "dialogue"),
+        ("There Anna Smith met Peter Jones of New York.", "names"),
+    ],
+)
+def test_classes(text, text_class):
+    assert [stretch.text_class for stretch in found(text)] == [text_class]
+
+
+def test_code_between_prose_is_cut_out():
+    text = "We write it so.\n\nfor (i = 0; i < n; i++) {\n\n  go(i);\n}\nThat is all of it."
+    assert [(text[s.start : s.end].strip()[:5], s.reason) for s in found(text)] == [
+        ("We wr", None),
+        ("for (", "code"),
+        ("That ", None),
+    ]
+
+
+def test_units():
+    assert units(" A cat,\n it  sat. ", "words") == [" A", " cat,", "\n it", "  sat. "]
+    assert units("在2024年, GPT好e\u0301！", "characters") == ["在", "2024", "年", ",", " GPT", "好", "e\u0301", "！"]
+    assert units("ab \n c", "tokens", token_ends=lambda text: [1, 2, 2, 3, 4, 6]) == ["a", "b", " \n c"]
+    assert units(" \n", "words") == units("", "characters") == []
+
+
+@pytest.mark.parametrize(
+    ("unit", "language"),
+    [("word. ", "en"), ('"a (b. ', "en"), ("(", "en"), ("a", "en"), ("سلام. ", "en"), ("今天，", "zh"), ("今。", "zh"),
+     ("| a ", "en"), ("<a ", "en"), ("x_", "en"), ("{", "en"), ("a@", "en"), ("a/", "en"), ("\\", "en"), ("   a", "en"),
+     ("\n", "en"), ("a\n\n", "en"), ("&a", "en"), ("[", "en"), ("-", "en"), ("[[(", "en"), ("{;\n", "en")],
+)  # fmt: skip
+def test_time_is_linear(unit, language):
+    """Four times the text takes nowhere near sixteen times as long, in one line or in many."""
+
+    def seconds(characters: int) -> float:
+        text = unit * (characters // len(unit))
+        began = time.process_time()
+        found(text, language)
+        return time.process_time() - began
+
+    found("warm")
+    short = min(seconds(30_000) for _ in range(3))
+    assert min(seconds(120_000) for _ in range(2)) < 9 * short + 0.01
