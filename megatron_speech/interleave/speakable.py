@@ -38,6 +38,7 @@ _LINE_BREAKS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 _CHINESE_STOP = re.compile(r"[。！？!?；…\n]+[”’」』）》\"')\]]*")
 _SUSPECT_SIGN = re.compile(r"[{}<>=\\|_#*^`~\[\]\t;]")
 _SUSPECT_STRINGS = ("\t", ";", "   ", "()", "):")
+_NEW_LINE = re.compile(r"\n(?=[A-Z0-9\"“*•-])")
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _COLUMNS = re.compile(r"\S(?: {3,}| *\t\s*)(?=\S)")
 _RULE_SIGNS = frozenset("|+:=- \t\n")
@@ -105,8 +106,11 @@ def _sentence_starts(block: str, offset: int, language: Language) -> list[int]:
     if language == "zh":
         starts = [offset, *(offset + match.end() for match in _CHINESE_STOP.finditer(block))]
         return starts[:-1] if len(starts) > 1 and starts[-1] == offset + len(block) else starts
-    starts = [offset + found["start_index"] for found in sentencex.get_sentence_boundaries(language, block)]
-    return [offset, *starts[1:]]
+    found_starts = {offset + found["start_index"] for found in sentencex.get_sentence_boundaries(language, block)}
+    # Lists and verse have no stops; where a wrapped line of prose begins with a capital, one break more does no harm.
+    found_starts.update(offset + match.end() for match in _NEW_LINE.finditer(block))
+    found_starts.add(offset)
+    return sorted(found_starts)
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int, str | None]]:

@@ -36,7 +36,8 @@ def test_every_pin_is_whole() -> None:
 
 def test_sets() -> None:
     ci, full = pins_of("ci"), pins_of("full")
-    assert set(ci) < set(full) and set(full) == set(CATALOGUE)
+    assert set(ci) < set(full) and set(full) | set(pins_of("texts")) == set(CATALOGUE)
+    assert not any(pin.smallest_set == "texts" for pin in full) and recipes_of("texts") == []
     assert sum(pin.megabytes for pin in ci) < 200
     assert [recipe.name for recipe in recipes_of("ci")] == ["smollm2-135m", "whisper-tiny.en", "dnsmos"]
 

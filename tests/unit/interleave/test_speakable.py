@@ -105,6 +105,15 @@ def test_code_between_prose_is_cut_out():
     ]
 
 
+def test_every_line_of_a_list_is_judged_by_itself():
+    lines = found("1046 - Nasir Khusraw sets out\n1279 - Η μάχη\nA wrapped line\nof prose goes on")
+    assert [(line.reason, line.text_class) for line in lines] == [
+        (None, "numbers"),
+        ("script", "numbers"),
+        (None, "prose"),
+    ]
+
+
 def test_units():
     assert units(" A cat,\n it  sat. ", "words") == [" A", " cat,", "\n it", "  sat. "]
     assert units("在2024年, GPT好e\u0301！", "characters") == ["在", "2024", "年", ",", " GPT", "好", "e\u0301", "！"]

