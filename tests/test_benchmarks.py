@@ -12,6 +12,7 @@ BENCHMARKS = {
     "hf_export.py": ["--short"],
     "pack.py": ["--short"],
     "plan_build.py": ["--short"],
+    "ratio.py": ["--short"],
     "sample_build.py": ["--short"],
     "shard_read.py": ["--short"],
     "spans.py": ["--short"],
