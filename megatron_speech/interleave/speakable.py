@@ -106,11 +106,11 @@ def _sentence_starts(block: str, offset: int, language: Language) -> list[int]:
     if language == "zh":
         starts = [offset, *(offset + match.end() for match in _CHINESE_STOP.finditer(block))]
         return starts[:-1] if len(starts) > 1 and starts[-1] == offset + len(block) else starts
-    found_starts = {offset + found["start_index"] for found in sentencex.get_sentence_boundaries(language, block)}
+    found = [offset + sentence["start_index"] for sentence in sentencex.get_sentence_boundaries(language, block)]
+    if "\n" not in block:
+        return [offset, *found[1:]]
     # Lists and verse have no stops; where a wrapped line of prose begins with a capital, one break more does no harm.
-    found_starts.update(offset + match.end() for match in _NEW_LINE.finditer(block))
-    found_starts.add(offset)
-    return sorted(found_starts)
+    return sorted({offset, *found, *(offset + match.end() for match in _NEW_LINE.finditer(block))})
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int, str | None]]:
@@ -159,15 +159,14 @@ def _judge(
     text: str, classes: np.ndarray, bounds: list[int], reasons: list[str | None], language: Language
 ) -> list[Stretch]:
     """Reason and class of the stretches between `bounds`; `reasons` holds those that are known from their lines."""
-    counts = _counts(classes, bounds)
+    is_english = language == "en"
     found = []
-    for index, (count, reason) in enumerate(zip(counts, reasons, strict=True)):
+    for index, (count, reason) in enumerate(zip(_counts(classes, bounds), reasons, strict=True)):
         start, end = bounds[index], bounds[index + 1]
+        judged, text_class, has_signs = _verdict(count, is_english)
         if reason is None:
-            reason = _reason_of_counts(count, language)
-            if count[Class.SIGN] or count[Class.ADDRESS]:
-                reason = _reason_of_signs(text[start:end]) or reason
-        found.append(Stretch(start, end, reason, _text_class(count)))
+            reason = (_reason_of_signs(text[start:end]) or judged) if has_signs else judged
+        found.append(Stretch(start, end, reason, text_class))
     return found
 
 
@@ -184,32 +183,29 @@ def _counts(classes: np.ndarray, bounds: list[int]) -> list[list[int]]:
     return listed
 
 
-def _reason_of_counts(count: list[int], language: Language) -> str | None:
-    """Of a sentence with so many characters of each class."""
-    latin = count[Class.LATIN] + count[Class.UPPER] + count[Class.INITIAL]
-    han, other = count[Class.HAN], count[Class.OTHER]
-    if not (latin or han or other or count[Class.DIGIT]):
-        return "no_words"
-    if count[Class.CONTROL]:
-        return "control"
-    if count[Class.MATH]:
-        return "mathematics"
-    if other or (han if language == "en" else latin > 2 * han):
-        return "script"
-    if not han and sum(count) > (LONGEST_WORD + 1) * (count[Class.SPACE] + 1):
-        return "code"
-    return None
-
-
-def _text_class(count: list[int]) -> TextClass:
-    capitals = count[Class.INITIAL]
-    letters = count[Class.LATIN] + count[Class.UPPER] + capitals + count[Class.HAN]
-    if count[Class.DIGIT] > NUMBERS_SHARE * (letters + count[Class.DIGIT]):
-        return "numbers"
-    if count[Class.QUOTE] > 1:
-        return "dialogue"
-    # The first word of a sentence has a capital anyhow.
-    return "names" if capitals > 2 and capitals - 1 >= NAMES_SHARE * (count[Class.SPACE] + 1) else "prose"
+def _verdict(count: list[int], is_english: bool) -> tuple[str | None, TextClass, bool]:
+    """Reason and class of a sentence with so many characters of each class, and whether its signs are to be read."""
+    space, latin, upper, digit, han, other, plain, quote, sign, address, math, control, _, _, initial = count
+    latin += upper + initial
+    reason = None
+    if not (latin or han or other or digit):
+        reason = "no_words"
+    elif control:
+        reason = "control"
+    elif math:
+        reason = "mathematics"
+    elif other or (han if is_english else latin > 2 * han):
+        reason = "script"
+    elif not han and latin + digit + plain > LONGEST_WORD * (space + 1):
+        reason = "code"
+    text_class: TextClass = "prose"
+    if digit > NUMBERS_SHARE * (latin + han + digit):
+        text_class = "numbers"
+    elif quote > 1:
+        text_class = "dialogue"
+    elif initial > 2 and initial - 1 >= NAMES_SHARE * (space + 1):  # the first word has a capital anyhow
+        text_class = "names"
+    return reason, text_class, bool(sign or address)
 
 
 def _reason_of_signs(sentence: str) -> str | None:
