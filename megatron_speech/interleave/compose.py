@@ -78,7 +78,7 @@ def cut_document(
         after[1:-1] |= np.diff(chosen) > 1
         after[-1] = True
         drawn = snap_spans(drawn, np.flatnonzero(after), seed=seed, document_id=key)
-    return _cut(text, _in_document(drawn, chosen), ends.tolist(), sentences)
+    return _cut(text, _in_document(drawn, chosen), ends, sentences)
 
 
 def _rule_out(
@@ -102,29 +102,35 @@ def _in_document(spans: Sequence[tuple[int, int]], chosen: np.ndarray) -> list[t
     """Spans over `chosen` units as spans over all units, cut where units in between were not chosen."""
     if not len(chosen) or chosen[-1] + 1 == len(chosen):
         return list(spans)
-    units, found = chosen.tolist(), []
-    for start, end in spans:
-        if units[end - 1] - units[start] == end - 1 - start:
-            found.append((units[start], units[end - 1] + 1))
+    if not spans:
+        return []
+    drawn = np.array(spans, dtype=np.int64)
+    first, last = chosen[drawn[:, 0]], chosen[drawn[:, 1] - 1]
+    is_whole = (last - first == drawn[:, 1] - 1 - drawn[:, 0]).tolist()
+    found = []
+    for start, end, whole, span in zip(first.tolist(), (last + 1).tolist(), is_whole, spans, strict=True):
+        if whole:
+            found.append((start, end))
             continue
-        for _, run in itertools.groupby(range(start, end), key=lambda index: units[index] - index):
-            indices = list(run)
-            found.append((units[indices[0]], units[indices[-1]] + 1))
+        inside = chosen[slice(*span)]
+        for run in np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1):
+            found.append((int(run[0]), int(run[-1]) + 1))
     return found
 
 
-def _cut(text: str, spans: Sequence[tuple[int, int]], ends: Sequence[int], sentences: Sequence[Stretch]) -> list[Piece]:
+def _cut(text: str, spans: Sequence[tuple[int, int]], ends: np.ndarray, sentences: Sequence[Stretch]) -> list[Piece]:
     """Pieces from left to right; `spans` in units whose ends are `ends`, the last one that of the text."""
     pieces: list[Piece] = []
     unit = char = sentence = 0
-    bounds = [(bound, index % 2 == 1) for index, bound in enumerate(itertools.chain.from_iterable(spans))]
-    for end, is_spoken in [*bounds, (len(ends), False)]:
+    bounds = [*itertools.chain.from_iterable(spans), len(ends)]
+    lasts = ends[np.maximum(np.array(bounds) - 1, 0)].tolist()
+    for index, (end, last) in enumerate(zip(bounds, lasts, strict=True)):
         assert unit <= end <= len(ends), f"a span ends or begins at {end}, before {unit} or beyond {len(ends)} units"
         if unit < end:
             while sentences[sentence].end <= char:
                 sentence += 1
-            last = ends[end - 1]
-            pieces.append(Piece(text[char:last], (unit, end), (char, last), is_spoken, sentences[sentence].text_class))
+            text_class = sentences[sentence].text_class
+            pieces.append(Piece(text[char:last], (unit, end), (char, last), index % 2 == 1, text_class))
             unit, char = end, last
     return pieces
 

@@ -3,10 +3,10 @@
 
 Sentences, filter, units, spans, cut, the reading aloud of every span, and composition; each step is also timed alone.
 Codes of the speech are at hand, as many as a synthesiser would write: 5 a word, 0.4 s at 12.5 Hz (arXiv 2411.17607 has
-3.81 per text token, the miniature 5.5 a word). Words per second, printed too, do not depend on that number. The text tokenizer
-is a known cost that is not ours, so both numbers are given, and the limit concerns the one without the time spent in
-it. Documents of 50 to 20,000 words, as many of each length as of any other on a logarithmic
-scale, of made-up prose with a share of figures, quotations, names and what cannot be spoken; or of --corpus.
+3.81 per text token, the miniature 5.5 a word). Words per second, printed too, do not depend on that number. The text
+tokenizer is a known cost that is not ours, so both numbers are given, and the limit concerns the one without the time
+spent in it. Documents of 50 to 20,000 words, as many of each length as of any other on a logarithmic scale, of made-up
+prose with a share of figures, quotations, names and what cannot be spoken; or of --corpus.
 """
 
 import argparse
