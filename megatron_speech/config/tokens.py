@@ -43,8 +43,9 @@ class TextCorpusConfig:
     """One text corpus: a file of documents, or a folder of such files."""
 
     path: Path
-    """A .jsonl, .jsonl.gz, .jsonl.zst or .parquet file with one document per line or row, or a folder, of which all
-    such files are read in the order of their names."""
+    """A .jsonl, .jsonl.gz, .jsonl.zst or .parquet file with one document per line or row, or the .warc.wet.gz or .warc.gz
+    file of a crawl, with one per text record; or a folder, of which all such files are read in the order of their
+    names."""
     text_key: str = "text"
     """Key or column that holds the text."""
     id_key: str | None = "id"
@@ -71,7 +72,7 @@ class TokenizeRunConfig:
     """Processes on this machine; each works on one task at a time with its share of the cores."""
     part: Literal["all", "count", "tasks", "finish"] = "all"
     """'all' does everything; for array jobs: 'count' prints the number of tasks, 'tasks' does this job's share of them,
-    'finish' joins what the jobs made (slurm/tokenize_text.sbatch, slurm/tokenize_speech.sbatch)."""
+    'finish' joins what the jobs made (slurm/tokenize_text.sbatch and the like)."""
     job: int = 0
     """Number of this job among `jobs`, from 0."""
     jobs: int = 1

@@ -1,4 +1,4 @@
-"""Read text corpora: one document per JSON line or Parquet row, every defect named by file and line.
+"""Read text corpora: one document per JSON line, Parquet row or WET record, every defect named by file and line.
 
     {"id": "en-1", "text": "...", "metadata": {...}}
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -21,8 +22,9 @@ from typing import Any
 import orjson
 
 from megatron_speech.data.packed_lines import open_lines
+from megatron_speech.data.web_text import ENDINGS, read_archive
 
-FILE_KINDS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+FILE_KINDS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet", *ENDINGS)
 """Endings of files that hold documents."""
 
 
@@ -81,8 +83,14 @@ def read_jsonl(path: Path) -> Iterator[TextDocument]:
         raise ValueError(f"{path}: the corpus holds no document; check the stage which wrote it")
 
 
-def read_records(path: Path, layout: RecordLayout) -> Iterator[tuple[int, TextDocument | BadLine]]:
-    """Number (from 1) and content of every line or row of one corpus file; ids may repeat.
+def read_records(
+    path: Path, layout: RecordLayout, *, first: int = 0, end: int | None = None
+) -> Iterator[tuple[int, TextDocument | BadLine]]:
+    """Number (from 1) and content of every line, row or record of one corpus file; ids may repeat.
+
+    Args:
+        first: skip so many, which costs their unpacking but not their parsing.
+        end: stop before the record that so many stand before; None reads to the end of the file.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -90,50 +98,78 @@ def read_records(path: Path, layout: RecordLayout) -> Iterator[tuple[int, TextDo
     """
     if not path.is_file():
         raise FileNotFoundError(f"corpus file {path} does not exist; check the path or run the stage which writes it")
-    records = _parquet_rows(path, layout) if path.suffix == ".parquet" else _json_lines(path)
-    for number, record in enumerate(records, start=1):
+    if path.suffix == ".parquet":
+        records: Iterator[Any] = islice(_parquet_rows(path, layout), first, end)
+    else:
+        records = map(_parsed, islice(_raw_records(path), first, end))
+    for number, record in enumerate(records, start=first + 1):
         yield number, _document(record, layout, path=path, number=number)
+
+
+def count_records(path: Path) -> int:
+    """Lines, rows or records of a corpus file, documents or not; raises what reading it would."""
+    if path.suffix != ".parquet":
+        return sum(1 for _ in _raw_records(path))
+    rows: int
+    with _parquet_file(path) as file:
+        rows = file.metadata.num_rows
+    return rows
 
 
 def first_keys(path: Path, *, lines: int) -> list[str]:
     """Keys that stand in any of the first JSON lines at `path`, in the order met; what is no object has none."""
-    records = (record for record in islice(_json_lines(path), lines) if isinstance(record, dict))
+    records = (record for record in map(_parsed, islice(_raw_records(path), lines)) if isinstance(record, dict))
     return list(dict.fromkeys(key for record in records for key in record))
 
 
-def _json_lines(path: Path) -> Iterator[Any]:
-    """Parsed lines; instead of a line that is no JSON, the error that says why."""
+def _raw_records(path: Path) -> Iterator[Any]:
+    """Lines as bytes, or the records of an archive; ValueError where the file is damaged as a whole."""
     try:
+        if path.name.endswith(ENDINGS):
+            yield from read_archive(path)
+            return
         with open_lines(path) as lines:
-            for line in lines:
-                try:
-                    yield orjson.loads(line)
-                except orjson.JSONDecodeError as error:
-                    yield error
+            yield from lines
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path}: damaged or truncated ({error}); restore the file") from error
 
 
-def _parquet_rows(path: Path, layout: RecordLayout) -> Iterator[dict[str, Any]]:
-    """Rows as dictionaries of the columns that are asked for."""
+def _parsed(record: Any) -> Any:
+    """What a line holds; instead of a line that is no JSON, the error that says why."""
+    if not isinstance(record, bytes):
+        return record
+    try:
+        return orjson.loads(record)
+    except orjson.JSONDecodeError as error:
+        return error
+
+
+@contextmanager
+def _parquet_file(path: Path) -> Iterator[Any]:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
         raise ValueError(f"{path}: reading Parquet needs pyarrow; pip install 'megatron-speech[corpus]'") from error
     try:
         with parquet.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            asked = [key for key in (layout.text_key, layout.id_key, *layout.metadata_keys) if key is not None]
-            if lacking := [key for key in asked if key not in names]:
-                raise ValueError(
-                    f"{path}: no column {lacking[0]!r} among {', '.join(names)}; set text_key, id_key (null derives "
-                    "ids) or metadata_keys to columns that it has"
-                )
-            wanted = [*asked, "metadata"] if "metadata" in names else asked
-            for batch in file.iter_batches(batch_size=1024, columns=list(dict.fromkeys(wanted))):
-                yield from batch.to_pylist()
+            yield file
     except (ArrowException, OSError) as error:
         raise ValueError(f"{path}: damaged, or no Parquet file ({error}); restore the file") from error
+
+
+def _parquet_rows(path: Path, layout: RecordLayout) -> Iterator[dict[str, Any]]:
+    """Rows as dictionaries of the columns that are asked for."""
+    with _parquet_file(path) as file:
+        names = file.schema_arrow.names
+        asked = [key for key in (layout.text_key, layout.id_key, *layout.metadata_keys) if key is not None]
+        if lacking := [key for key in asked if key not in names]:
+            raise ValueError(
+                f"{path}: no column {lacking[0]!r} among {', '.join(names)}; set text_key, id_key (null derives "
+                "ids) or metadata_keys to columns that it has"
+            )
+        wanted = [*asked, "metadata"] if "metadata" in names else asked
+        for batch in file.iter_batches(batch_size=1024, columns=list(dict.fromkeys(wanted))):
+            yield from batch.to_pylist()
 
 
 def _document(record: Any, layout: RecordLayout, *, path: Path, number: int) -> TextDocument | BadLine:
@@ -144,6 +180,10 @@ def _document(record: Any, layout: RecordLayout, *, path: Path, number: int) -> 
 
     if isinstance(record, orjson.JSONDecodeError):
         return bad("not JSON", f"not JSON ({record}); a corpus file holds one JSON object per line")
+    if isinstance(record, UnicodeDecodeError):
+        return bad("not UTF-8", f"not UTF-8 ({record}); drop the record")
+    if isinstance(record, ValueError):
+        return bad("not text", str(record))
     if not isinstance(record, dict):
         return bad("no object", f'a JSON {type(record).__name__}, not an object; write {{"id": ..., "text": ...}}')
     found = {}

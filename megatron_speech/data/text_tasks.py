@@ -26,6 +26,10 @@ class TextTask:
     """How the corpus is read."""
     files: tuple[Path, ...]
     """In order."""
+    records: tuple[int, int | None] = (0, None)
+    """Lines of a single file that are the task's, half-open, from 0; None is the end of the file."""
+    first_file: int = 0
+    """Place of its first file among all corpora's."""
 
     def read(self) -> Iterator[tuple[int, int, TextDocument | BadLine]]:
         """Index of the file, number of the line, and the document or what is wrong, for every line of the task."""
@@ -36,7 +40,7 @@ class TextTask:
                 derived_ids=f"{self.corpus}/{relative_name(path, self.settings.path)}",
                 metadata_keys=self.settings.metadata_keys,
             )
-            for number, document in read_records(path, layout):
+            for number, document in read_records(path, layout, first=self.records[0], end=self.records[1]):
                 yield index, number, document
 
 

@@ -1,0 +1,57 @@
+"""Read the text that a web crawl's archives hold: the conversion records of WET files, one document each.
+
+    {"id": "<urn:uuid:...>", "text": "...", "url": "https://...", "date": "2024-05-18T12:01:02Z"}
+
+warcio parses the records, but takes an archive that was cut short for one that ends there, and never looks at a
+checksum; so it is handed what Python's gzip unpacks, which does both, and every record's length is compared with what
+its header says. (datatrove's WarcReader leaves records out without a word and guesses at encodings.) What describes
+the crawl (warcinfo, requests, metadata) is no document; a page that was not converted to text is named as none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from megatron_speech.data.packed_lines import open_lines
+
+ENDINGS = (".warc.wet.gz", ".warc.gz")
+"""Of files that are read as archives."""
+
+
+def read_archive(path: Path) -> Iterator[dict[str, Any] | ValueError]:
+    """Documents of the archive at `path`; instead of a record that is no text, the error that says why.
+
+    Raises:
+        EOFError: the file is cut short.
+        ValueError: warcio is not installed, or the file is no archive.
+    """
+    try:
+        from warcio.archiveiterator import ArchiveIterator
+        from warcio.exceptions import ArchiveLoadFailed
+    except ImportError as error:
+        raise ValueError(f"{path}: reading WARC needs warcio; pip install 'megatron-speech[corpus]'") from error
+    with open_lines(path) as unpacked:
+        try:
+            for record in ArchiveIterator(unpacked):
+                if record.rec_type in ("conversion", "response", "resource"):
+                    yield _document(record)
+            unpacked.read()  # warcio stops at the last record; the checksum stands behind it
+        except ArchiveLoadFailed as error:
+            raise ValueError(f"{path}: damaged, or no WARC file ({error}); restore the file") from error
+
+
+def _document(record: Any) -> dict[str, Any] | ValueError:
+    headers = record.rec_headers
+    if record.rec_type != "conversion":
+        return ValueError(f"a {record.rec_type} record, not text; give the crawl's WET files")
+    content = record.content_stream().read()
+    if len(content) != int(headers.get_header("Content-Length") or 0):
+        raise EOFError(f"a record of {headers.get_header('Content-Length')} bytes has {len(content)}")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        return error
+    names = {"id": "WARC-Record-ID", "url": "WARC-Target-URI", "date": "WARC-Date"}
+    return {"text": text, **{key: headers.get_header(name) for key, name in names.items()}}
