@@ -63,7 +63,7 @@ def is_made(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> boo
     wanted = _identity(kind, config, inputs)
     for part in ("kind", "config", "inputs"):
         if made.get(part) != wanted[part]:
-            difference = _first_difference(made.get(part), wanted[part])
+            difference = first_difference(made.get(part), wanted[part])
             raise ValueError(
                 f"{output} exists but was made with another {part} ({difference}); remove it or choose another output"
             )
@@ -115,7 +115,7 @@ def require_same_draft(output: Path, *, kind: str, config: Any, inputs: Inputs =
     begun, wanted = read_json(partial / "identity.json"), json.loads(json.dumps(_identity(kind, config, inputs)))
     if begun != wanted:
         raise ValueError(
-            f"{partial} was begun with {_first_difference(begun, wanted)}; restore that to go on, or remove the folder"
+            f"{partial} was begun with {first_difference(begun, wanted)}; restore that to go on, or remove the folder"
         )
 
 
@@ -258,9 +258,10 @@ def _text(manifest: Mapping[str, Any]) -> str:
     return json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
 
 
-def _first_difference(old: Any, new: Any, key: str = "") -> str:
+def first_difference(old: Any, new: Any, key: str = "") -> str:
+    """The first key whose values differ, with both."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in [*old, *(name for name in new if name not in old)]:
             if old.get(name) != new.get(name):
-                return _first_difference(old.get(name), new.get(name), f"{key}.{name}" if key else str(name))
+                return first_difference(old.get(name), new.get(name), f"{key}.{name}" if key else str(name))
     return f"{key or 'value'}: {str(old)[:60]} -> {str(new)[:60]}"

@@ -1,4 +1,5 @@
-# Sourced by slurm/tokenize_*.sbatch, which set $root and $name: submit tools/$name.py as an array, or do one job's part.
+# Sourced by the array jobs' .sbatch, which set $root and $name: submit tools/$name.py as an array, or do one job's
+# part.
 # shellcheck shell=bash
 [[ -f $root/slurm/site.env ]] || { echo "error: $root/slurm/site.env does not exist; copy slurm/site.env.example" >&2; exit 2; }
 # shellcheck source=slurm/site.env.example

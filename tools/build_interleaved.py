@@ -1,6 +1,6 @@
 #!/usr/bin/env python
-"""Text corpora (JSONL) to interleaved speech-text token shards: spans of words are replaced by speech tokens that the
-text-to-token model writes for them."""
+"""Text corpora (JSON lines, Parquet, WET; files or folders) to interleaved speech-text token shards: spans of words are
+replaced by speech tokens that the text-to-token model writes for them."""
 
 from megatron_speech.config.interleave import InterleaveConfig
 from megatron_speech.config.parse import parse_config, user_errors
@@ -8,10 +8,17 @@ from megatron_speech.config.parse import parse_config, user_errors
 
 def main() -> None:
     config = parse_config(InterleaveConfig, description=__doc__ or "")
-    from megatron_speech.interleave.build import run_build
+    import logging
 
+    from megatron_speech.interleave.build import run_build
+    from megatron_speech.interleave.corpora import interleave_tasks
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
-        run_build(config)
+        if config.run.part == "count":
+            print(len(interleave_tasks(config)))
+        else:
+            run_build(config)
 
 
 if __name__ == "__main__":

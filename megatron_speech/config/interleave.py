@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.text_to_token import SynthesisConfig
+from megatron_speech.config.tokens import TextCorpusConfig, TokenizeRunConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,25 +47,40 @@ class SpeakableConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorpusConfig:
-    """One JSONL file of documents; those with ``speakable: false`` in their metadata are left out."""
+class CorpusConfig(TextCorpusConfig):
+    """One text corpus; documents with ``speakable: false`` in their metadata are left out."""
 
-    path: Path
-    """JSONL file: one {"id", "text", "metadata"} per line; a missing `speakable` counts as true."""
     renderings: int = 1
     """Interleaved versions of each document, each with fresh spans and fresh speech."""
-    max_documents: int | None = None
-    """Take the first so many speakable documents; null takes all."""
-    licence: str | None = None
-    """Licence of the texts, as an SPDX name or a link; goes into the manifest beside the corpus folder's own."""
-    language: str | None = None
-    """Language of the texts, as a BCP 47 tag such as en; likewise."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.renderings < 1:
             raise ValueError(f"renderings={self.renderings} of {self.path} must be at least 1; or leave the corpus out")
-        if self.max_documents is not None and self.max_documents < 1:
-            raise ValueError(f"max_documents={self.max_documents} of {self.path} must be at least 1; null takes all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseConfig:
+    """How much of the synthetic speech says what it should: a sample of it, read back."""
+
+    speech_tokenizer: Path
+    """Folder of the speech tokenizer whose recogniser reads the codes."""
+    spans_per_shard: int = 32
+    """Spans drawn from every shard; 32 of ten words tell a shard's word error rate to about 6 points at 0.3."""
+    max_wer: float | None = None
+    """A shard whose sampled word error rate is above this (1 is 100 %) is quarantined; null only reports."""
+    max_quarantined_share: float = 0.05
+    """Stop, when the shards are joined, where more than this share of them is quarantined (and more than one)."""
+
+    def __post_init__(self) -> None:
+        if self.spans_per_shard < 1:
+            raise ValueError(f"noise.spans_per_shard={self.spans_per_shard} must be at least 1; noise: null reads none")
+        if self.max_wer is not None and not self.max_wer > 0:
+            raise ValueError(f"noise.max_wer={self.max_wer} must be above 0; null quarantines nothing")
+        if not 0 <= self.max_quarantined_share < 1:
+            raise ValueError(
+                f"noise.max_quarantined_share={self.max_quarantined_share} must be at least 0, below 1; 0.05 is usual"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,18 +94,42 @@ class InterleaveConfig:
     vocabulary: Path
     """Vocabulary folder of the model to be trained (tools/build_vocabulary.py)."""
     output: Path
-    """Folder of document shards to make."""
+    """Folder of document shards to make; the parts lie in <output>.tasks until all are done."""
+    name: str = "interleaved"
+    """Beginning of every shard's file name, before the number of the file and the part of it."""
+    shard_documents: int = 4096
+    """Lines or rows of a corpus file that make a shard, at most; a shard never holds two files' documents."""
+    documents_per_task: int | None = None
+    """Cut files that have more lines than this (rounded up to whole shards) into several tasks; null: a task is a file.
+    A corpus with max_documents is one task. No part of the result."""
+    on_bad_line: Literal["error", "count"] = "error"
+    """A line or row that is no document, or an id that repeats: 'error' names it and stops; 'count' leaves the line out
+    (a document whose id repeats is kept), lists it and counts it by reason in the manifest."""
     seed: int = 0
     """Of span placement and of sampling; both depend on it and on document ids alone."""
     boundary: Literal["begin_end", "none"] = "begin_end"
     """What stands around a speech span: begin and end of audio, or nothing (the paper does not say)."""
     spans: SpansConfig = field(default_factory=SpansConfig)
-    """Which units are spoken."""
+    """Which parts are spoken."""
     speakable: SpeakableConfig = field(default_factory=SpeakableConfig)
-    """Which sentences may be spoken at all."""
+    """Which sentences may be. Texts of another language are another run: their share is a matter of the mixture."""
     synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
     """Sampling of speech tokens and its guards."""
+    noise: NoiseConfig | None = None
+    """How the speech is read back; null: not at all."""
+    run: TokenizeRunConfig = field(default_factory=TokenizeRunConfig)
+    """How the work is spread over processes and jobs; no part of the result."""
 
     def __post_init__(self) -> None:
         if not self.corpora:
             raise ValueError("corpora is empty; name at least one JSONL file")
+        for name, corpus in self.corpora.items():
+            if corpus.language and corpus.language.split("-")[0] != self.speakable.language:
+                raise ValueError(
+                    f"corpora.{name}.language={corpus.language} but speakable.language={self.speakable.language}; "
+                    "correct one, or build corpora of two languages in two runs"
+                )
+        for key in ("shard_documents", "documents_per_task"):
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise ValueError(f"{key}={value} must be at least 1; leave it out for the default")

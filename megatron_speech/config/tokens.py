@@ -43,9 +43,9 @@ class TextCorpusConfig:
     """One text corpus: a file of documents, or a folder of such files."""
 
     path: Path
-    """A .jsonl, .jsonl.gz, .jsonl.zst or .parquet file with one document per line or row, or the .warc.wet.gz or .warc.gz
-    file of a crawl, with one per text record; or a folder, of which all such files are read in the order of their
-    names."""
+    """A .jsonl, .jsonl.gz, .jsonl.zst or .parquet file with one document per line or row, a crawl's .warc.wet.gz or
+    .warc.gz file with one per text record, or a folder, of which all such files are read in the order of their names.
+    """
     text_key: str = "text"
     """Key or column that holds the text."""
     id_key: str | None = "id"

@@ -7,7 +7,7 @@ range of hashes at a time over all tasks. Price: a repeated id is found when the
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 FILE = "ids.npy"
 LINE_BITS = 40
 """Bits of a place that hold the line; the file's index stands above them."""
+Place = tuple[int, int, int]
+"""Number of a folder, index of a file, line."""
 RANGE_IDS = 1 << 24
 """Ids compared at once: 400 MB."""
 
@@ -32,6 +34,11 @@ class IdLog:
         value = xxhash.xxh3_128_intdigest(key.encode())
         self._rows.extend((value >> 64, value & 0xFFFF_FFFF_FFFF_FFFF, file << LINE_BITS | line))
 
+    @property
+    def count(self) -> int:
+        """Ids logged."""
+        return len(self._rows) // 3
+
     def save(self, folder: Path) -> None:
         """Write the log, sorted by hash and place."""
         rows = np.frombuffer(self._rows, np.uint64).reshape(-1, 3)
@@ -44,6 +51,14 @@ def require_distinct(folders: Sequence[Path], place: Callable[[int, int, int], s
     Args:
         place: file and line in words, of a folder's number, the file's index and the line.
     """
+    for first, second in repeated(folders):
+        raise ValueError(
+            f"{place(*second)}: its id already stands at {place(*first)}; ids must be unique, they seed the order"
+        )
+
+
+def repeated(folders: Sequence[Path]) -> Iterator[tuple[Place, Place]]:
+    """Places of ids that stand at an earlier place too, which comes first; of one range of hashes, in reading order."""
     logs = [np.load(folder / FILE, mmap_mode="r", allow_pickle=False) for folder in folders]
     parts = max(1, -(-sum(len(rows) for rows in logs) // RANGE_IDS))
     edges = [(1 << 64) * part // parts for part in range(1, parts)]
@@ -51,24 +66,18 @@ def require_distinct(folders: Sequence[Path], place: Callable[[int, int, int], s
     for part in range(parts):
         slices = [rows[start[part] : start[part + 1]] for rows, start in zip(logs, starts, strict=True)]
         rows = np.concatenate([np.insert(rows, 3, number, axis=1) for number, rows in enumerate(slices)])
-        repeat = _first_repeat(rows)
-        if repeat is not None:
-            first, second = (place(*_place(row)) for row in repeat)
-            raise ValueError(f"{second}: its id already stands at {first}; ids must be unique, they seed the order")
+        yield from ((_place(first), _place(second)) for first, second in _repeats(rows))
 
 
-def _first_repeat(rows: NDArray[np.uint64]) -> NDArray[np.uint64] | None:
-    """The two rows [2, 4] of an id that repeats, of the repetitions the one read first."""
-    order = np.lexsort((rows[:, 2], rows[:, 3], rows[:, 1], rows[:, 0]))
-    rows = rows[order]
-    equal = np.flatnonzero((rows[1:, :2] == rows[:-1, :2]).all(axis=1))
-    if not len(equal):
-        return None
-    first = min(equal.tolist(), key=lambda row: (int(rows[row + 1, 3]), int(rows[row + 1, 2])))
-    return rows[first : first + 2]
+def _repeats(rows: NDArray[np.uint64]) -> list[NDArray[np.uint64]]:
+    """Pairs of rows [2, 4] of ids that repeat, those first whose repetition is read first."""
+    rows = rows[np.lexsort((rows[:, 2], rows[:, 3], rows[:, 1], rows[:, 0]))]
+    equal = np.flatnonzero((rows[1:, :2] == rows[:-1, :2]).all(axis=1)).tolist()
+    equal.sort(key=lambda row: (int(rows[row + 1, 3]), int(rows[row + 1, 2])))
+    return [rows[row : row + 2] for row in equal]
 
 
-def _place(row: NDArray[np.uint64]) -> tuple[int, int, int]:
+def _place(row: NDArray[np.uint64]) -> Place:
     """Folder, file and line of a row."""
     _, _, place, folder = row.tolist()
     return folder, place >> LINE_BITS, place & ((1 << LINE_BITS) - 1)

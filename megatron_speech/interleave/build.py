@@ -1,171 +1,260 @@
-"""Interleaved data from text corpora: sample spans, synthesise them in bulk, compose, count.
+"""Interleaved data from text corpora: tasks by datatrove's executor, then one folder of all that they made.
 
-    documents --(windows)--> spans --(sorted by length)--> speech codes --> compose --> token documents
+    corpora --> tasks --> shards (spans, speech, composition, noise sample) --> join --> report
 
-A generator over documents, so that it can stand in any pipeline. Synthesis is the cost: a window of documents is cut
-first, and all its spans are synthesised at once, longest first, so that batches hold like lengths. Span places and
-speech are functions of (seed, document id, rendering), not of windows or batches. A rendering is one pass of fresh
-spans over a document: diversity rather than repetition is what synthetic data offers. Price: a window of documents in
-memory, and a document without any span (its target was below a word) stays text alone.
+The shards are a function of the corpora, the models and the settings: tasks, workers, jobs, kills and restarts change
+no byte, as far as the engine's codes do not depend on what shares its batch (`text_to_token.synthesize`). Shards whose
+speech is too noisy are joined to a folder of their own, ``<output>/quarantine``, and no reader of the output sees them.
+Price: the parts, with the journals, take the space of the output once more until all is joined.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
+import orjson
 
-from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.artifact import (
+    MANIFEST,
+    Draft,
+    fingerprint_files,
+    input_ids,
+    is_made,
+    make_artifact,
+    read_manifest,
+)
 from megatron_speech.config.interleave import InterleaveConfig
-from megatron_speech.data.corpus import TextDocument, read_jsonl
-from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.shards import write_documents
+from megatron_speech.config.tokens import TokenizeRunConfig
+from megatron_speech.data.shards import totals
+from megatron_speech.data.text_ids import repeated
+from megatron_speech.data.text_tasks import TextTask, relative_name, unseen_keys
+from megatron_speech.data.tokenize import join_documents
 from megatron_speech.inference.model import read_vocabulary
-from megatron_speech.interleave.compose import Piece, compose, cut_document
+from megatron_speech.interleave.corpora import interleave_tasks
+from megatron_speech.interleave.noise import shard_rate, summarize
+from megatron_speech.interleave.report import write_report
+from megatron_speech.interleave.steps import DROPPED, NOISE, TASK, Interleaver
 from megatron_speech.interleave.tally import Tally
-from megatron_speech.interleave.units import TokenEnds
-from megatron_speech.text_to_token.synthesize import Synthesizer
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.speech_tokenizer.model import WEIGHTS, require
+from megatron_speech.tasks import run_tasks, tasks_folder
 from megatron_speech.vocabulary import Vocabulary
 
-WINDOW_DOCUMENTS = 256
-"""Renderings cut before their spans are synthesised together: enough spans to fill batches of like length."""
+log = logging.getLogger(__name__)
 
-Synthesize = Callable[[Sequence[str], Sequence[str]], Sequence[np.ndarray | None]]
-"""(texts, keys naming them for the random numbers) -> codes int [T] of each, None where synthesis failed."""
-
-
-@dataclass(frozen=True)
-class Rendering:
-    """One pass over a document: its text, and a key that seeds its spans and its speech."""
-
-    key: str
-    text: str
-    meta: dict[str, Any]
+KIND = "interleaved"
+QUARANTINE = "quarantine"
+"""Folder of the shards that are too noisy, and with .jsonl the list of them."""
+REPEATED = "repeated_ids.jsonl"
+"""Documents whose id stands at an earlier place too."""
 
 
 def run_build(config: InterleaveConfig) -> None:
-    """Build the folder `config.output` of interleaved token documents."""
-    inputs = [*(corpus.path for corpus in config.corpora.values()), config.model, config.vocabulary]
-    if is_made(config.output, kind="interleaved", config=config, inputs=inputs):
-        logging.getLogger(__name__).info("%s: already done", config.output)
+    """Build the folder `config.output` of interleaved token documents, or the part of that which `config.run` names.
+
+    Raises:
+        FileNotFoundError: a corpus, a model or the vocabulary folder is missing.
+        ValueError: a line is unusable, an id repeats, a task did not end, too many shards are noisy, or the output was
+            made from something else; nothing that was synthesised is lost.
+    """
+    tasks = interleave_tasks(config)
+    settings = replace(config, run=TokenizeRunConfig(), documents_per_task=None)  # no part of what is made
+    folder = tasks_folder(config.output)
+    models = _models(config)
+    if config.output.exists():
+        files = [path for task in tasks for path in task.files]
+        inputs = read_manifest(config.output).get("inputs", {})
+        if config.run.part != "tasks":  # one of many jobs leaves the files to the last
+            inputs = {**input_ids(files), **models}
+        is_made(config.output, kind=KIND, config=settings, inputs=inputs)
+        log.info("%s: already done", config.output)
+        shutil.rmtree(folder, ignore_errors=True)  # where a kill came between the last two steps
         return
+    for doubt in unseen_keys(tasks):
+        log.warning("%s", doubt)
+    step = Interleaver(tasks, config=settings, folder=folder, inputs=models)
+    if config.run.part in ("all", "tasks"):
+        run_tasks([step], tasks=len(tasks), run=config.run, folder=folder)
+        _require_ended(step, config.run)
+    if config.run.part in ("all", "finish"):
+        _finish(settings, step, models)
+        shutil.rmtree(folder)
+
+
+def _models(config: InterleaveConfig) -> dict[str, str]:
+    """Identities of all that is read beside the corpora.
+
+    What can be wrong with the models is looked at before one is loaded: a mistake shows at once.
+    """
     vocabulary = Vocabulary.load(config.vocabulary)
-    tokenizer = TextTokenizer.load(config.vocabulary)
-    # Everything that can be wrong is looked at before the model is loaded: a mistake shows at once.
     if read_vocabulary(config.model).speech_fingerprint != vocabulary.speech_fingerprint:
         raise ValueError(
             f"model={config.model} writes the codes of another speech tokenizer than vocabulary={config.vocabulary}; "
             "build both with one speech tokenizer"
         )
-    # A first pass over the corpora: a bad line is found before hours of synthesis, and the bar knows its end.
-    total = sum(1 for _ in read_renderings(config, Tally(config.spans)))
-    synthesizer, tally = Synthesizer.load(config.model, config.synthesis), Tally(config.spans)
-    with make_artifact(config.output, kind="interleaved", config=config, inputs=inputs) as draft:
-        documents = interleave(
-            tqdm(read_renderings(config, tally), total=total, desc="interleave", unit="document"),
-            config,
-            encode=tokenizer.encode,
-            token_ends=tokenizer.token_ends,
-            vocabulary=vocabulary,
-            synthesize=lambda texts, keys: synthesizer.synthesize(texts, config.seed, keys=keys),
-            tally=tally,
-        )
-        totals = write_documents(draft.folder, documents, vocabulary=vocabulary, name="interleaved")
-        draft.licences |= {corpus.licence for corpus in config.corpora.values() if corpus.licence}
-        draft.languages |= {corpus.language for corpus in config.corpora.values() if corpus.language}
-        draft.facts |= totals | tally.facts() | {"synthesis": dict(synthesizer.counts)}
-
-
-def read_renderings(config: InterleaveConfig, tally: Tally) -> Iterator[Rendering]:
-    """Every rendering of every speakable document, corpus by corpus; ValueError where two corpora share an id."""
-    seen: dict[str, str] = {}
-    for name, corpus in config.corpora.items():
-        speakable = (document for document in read_jsonl(corpus.path) if tally.admit(is_speakable(document)))
-        for document in itertools.islice(speakable, corpus.max_documents):
-            if seen.setdefault(document.id, name) != name:
-                raise ValueError(
-                    f"corpora.{name}.path={corpus.path}: id {document.id!r} is also in corpora.{seen[document.id]}; "
-                    "ids seed the spans and must differ"
-                )
-            for number in range(corpus.renderings):
-                meta = {"id": document.id, "corpus": name, "rendering": number}
-                yield Rendering(f"{document.id}#{number}", document.text, meta)
-
-
-def is_speakable(document: TextDocument) -> bool:
-    """Whether the corpus lets the document become speech; anything but true or false is a ValueError."""
-    speakable = document.metadata.get("speakable", True)
-    if not isinstance(speakable, bool):
+    ids = input_ids([config.model, config.vocabulary])
+    if config.noise is None:
+        return ids
+    folder = config.noise.speech_tokenizer  # which need not be an artefact of ours
+    fingerprint = fingerprint_files([require(folder / name) for name in (WEIGHTS, "config.json")])
+    if vocabulary.speech_fingerprint not in ("", fingerprint):
         raise ValueError(
-            f"document {document.id!r}: metadata.speakable={speakable!r} must be true or false; fix the corpus"
+            f"noise.speech_tokenizer={folder} is another speech tokenizer than that of vocabulary={config.vocabulary}; "
+            "its recogniser would read other codes"
         )
-    return speakable
+    return {**ids, str(folder): fingerprint}
 
 
-def interleave(
-    renderings: Iterable[Rendering],
-    config: InterleaveConfig,
-    *,
-    encode: Callable[[str], Sequence[int]],
-    vocabulary: Vocabulary,
-    synthesize: Synthesize,
-    tally: Tally,
-    token_ends: TokenEnds | None = None,
-    window: int = WINDOW_DOCUMENTS,
-) -> Iterator[TokenDocument]:
-    """Token documents in the order of `renderings`; their meta tell every span's words, characters, tokens and key."""
-    waiting = iter(renderings)
-    while batch := list(itertools.islice(waiting, window)):
-        pieces = [cut_rendering(rendering, config, token_ends) for rendering in batch]
-        codes = synthesize_pieces(batch, pieces, synthesize)
-        for rendering, parts, speech in zip(batch, pieces, codes, strict=True):
-            composed = compose(parts, speech, encode=encode, vocabulary=vocabulary, boundary=config.boundary)
-            tally.count(parts, speech, composed)
-            spans = [{**span, "key": f"{rendering.key}:{span['words'][0]}"} for span in composed.spans]
-            failed = sum(spoken is None for spoken in speech.values())
-            meta = {
-                **rendering.meta,
-                "seed": config.seed,
-                "engine": str(config.model),
-                "spans": spans,
-                "failed": failed,
-            }
-            yield TokenDocument(key=rendering.key, tokens=composed.tokens, meta=meta)
+def _require_ended(step: Interleaver, run: TokenizeRunConfig) -> None:
+    """ValueError where tasks of this job stopped; the log has said why."""
+    tasks = step.tasks[run.job * len(step.tasks) // run.jobs : (run.job + 1) * len(step.tasks) // run.jobs]
+    stopped = [task.number for task in tasks if not step.output(task.number).exists()]
+    if stopped:
+        raise ValueError(
+            f"the engine stopped in {len(stopped)} of {len(tasks)} tasks ({', '.join(map(str, stopped[:9]))}); what "
+            f"they made is kept in {step.folder}, run again"
+        )
 
 
-def cut_rendering(rendering: Rendering, config: InterleaveConfig, token_ends: TokenEnds | None) -> list[Piece]:
-    """Pieces of a document, those to be spoken marked."""
-    return cut_document(
-        rendering.text,
-        key=rendering.key,
-        seed=config.seed,
-        spans=config.spans,
-        speakable=config.speakable,
-        token_ends=token_ends,
+def _finish(config: InterleaveConfig, step: Interleaver, models: dict[str, str]) -> None:
+    """Join the shards of all tasks into the output, those that are too noisy into its quarantine."""
+    manifests = [_task_manifest(step, task, models) for task in step.tasks]
+    folders = [step.folder / shard for manifest in manifests for shard in manifest["facts"]["shards"]]
+    facts = [read_manifest(folder)["facts"] for folder in folders]
+    rows = [[orjson.loads(line) for line in (folder / NOISE).open("rb")] for folder in folders]
+    noisy = [_is_noisy(config, shard) for shard in rows]
+    _require_few(config, noisy, rows, step.folder)
+    _require_documents(config, step.tasks, facts)
+    inputs = {name: value for manifest in manifests for name, value in manifest["inputs"].items()}
+    with make_artifact(config.output, kind=KIND, config=config, inputs=inputs) as draft:
+        repeats = _write_repeated(config, step, manifests, folders, draft)
+        index = join_documents(draft.folder, [folder for folder, bad in zip(folders, noisy, strict=True) if not bad])
+        if quarantined := [folder for folder, bad in zip(folders, noisy, strict=True) if bad]:
+            (draft.folder / QUARANTINE).mkdir(exist_ok=True)
+            join_documents(draft.folder / QUARANTINE, quarantined)
+        vocabulary = Vocabulary.load(config.vocabulary)
+        vocabulary.save(draft.folder / "vocabulary.json")
+        for name in (DROPPED, NOISE):
+            with (draft.folder / name).open("wb") as file:
+                file.writelines((folder / name).read_bytes() for folder in folders)
+        listed = [
+            orjson.dumps({"shard": folder.name, "wer": shard_rate(shard), "spans": len(shard)}) + b"\n"
+            for folder, shard, bad in zip(folders, rows, noisy, strict=True)
+            if bad
+        ]
+        (draft.folder / f"{QUARANTINE}.jsonl").write_bytes(b"".join(listed))
+        draft.licences |= {corpus.licence for corpus in config.corpora.values() if corpus.licence}
+        draft.languages |= {config.speakable.language}
+        draft.facts |= totals(index, vocabulary) | _facts(config, facts)
+        draft.facts |= {"repeated_ids": repeats, "shards_quarantined": sum(noisy)}
+        draft.facts["noise"] = summarize([row for shard in rows for row in shard]) if config.noise else None
+        rates = [shard_rate(shard) for shard in rows]
+        write_report(draft.folder, draft.facts, rates=[rate for rate in rates if rate is not None], config=config)
+    log.info(
+        "%s: %s documents, %s text and %s speech tokens, %d shards quarantined",
+        *(config.output, f"{index.items:,}", f"{index.text_tokens:,}", f"{index.speech_tokens:,}", sum(noisy)),
     )
 
 
-def synthesize_pieces(
-    renderings: Sequence[Rendering], pieces: Sequence[Sequence[Piece]], synthesize: Synthesize
-) -> list[dict[int, np.ndarray | None]]:
-    """Codes of the spoken pieces of each document, by piece index; one call for all, longest text first."""
-    places = [
-        (document, index, piece)
-        for document, parts in enumerate(pieces)
-        for index, piece in enumerate(parts)
-        if piece.spoken
-    ]
-    places.sort(key=lambda place: -len(place[2].text))
-    texts = [piece.text.strip() for _, _, piece in places]
-    keys = [f"{renderings[document].key}:{piece.words[0]}" for document, _, piece in places]
-    codes: list[dict[int, np.ndarray | None]] = [{} for _ in pieces]
-    spoken = synthesize(texts, keys) if texts else []
-    for (document, index, _), sequence in zip(places, spoken, strict=True):
-        codes[document][index] = sequence
-    return codes
+def _task_manifest(step: Interleaver, task: TextTask, models: dict[str, str]) -> dict[str, Any]:
+    """What a task says of itself; ValueError where it is not made, or from other files, models or settings."""
+    folder = step.output(task.number)
+    files = ", ".join(relative_name(path, task.settings.path) for path in task.files[:3])
+    if not folder.exists():
+        raise ValueError(
+            f"{folder} is not made: task {task.number} ({task.corpus}: {files}) has not run or failed; run it first"
+        )
+    manifest = read_manifest(folder)
+    wanted = {**{str(path): manifest["inputs"].get(str(path), "nothing") for path in task.files}, **models}
+    is_made(folder, kind=TASK, config=step.task_settings(task), inputs=wanted)
+    made = (folder / MANIFEST).stat().st_mtime_ns
+    for path in task.files:  # only what was touched since is read again
+        if path.stat().st_mtime_ns > made and input_ids([path])[str(path)] != manifest["inputs"][str(path)]:
+            raise ValueError(f"{path} changed after {folder} was made from it; run task {task.number} again")
+    return manifest
+
+
+def _is_noisy(config: InterleaveConfig, rows: Sequence[dict[str, Any]]) -> bool:
+    rate = shard_rate(rows)
+    return config.noise is not None and config.noise.max_wer is not None and (rate or 0.0) > config.noise.max_wer
+
+
+def _require_few(
+    config: InterleaveConfig, noisy: Sequence[bool], rows: Sequence[Sequence[dict[str, Any]]], folder: Path
+) -> None:
+    """ValueError where more than the allowed share of shards (and more than one), or all, are to be quarantined."""
+    if config.noise is None or not any(noisy):
+        return
+    if all(noisy) or sum(noisy) > max(1, config.noise.max_quarantined_share * len(noisy)):
+        rates = sorted(rate for shard in rows if (rate := shard_rate(shard)) is not None)
+        raise ValueError(
+            f"{sum(noisy)} of {len(noisy)} shards have a word error rate above noise.max_wer={config.noise.max_wer:g} "
+            f"(median {rates[len(rates) // 2]:.3f}), more than noise.max_quarantined_share="
+            f"{config.noise.max_quarantined_share:g}; listen to the text-to-token model ({NOISE} of each folder in "
+            f"{folder}), or raise a limit"
+        )
+
+
+def _require_documents(config: InterleaveConfig, tasks: Sequence[TextTask], facts: Sequence[dict[str, Any]]) -> None:
+    """ValueError naming a corpus that gave no document at all."""
+    for name, corpus in config.corpora.items():
+        if not any(fact["documents"] for fact in facts if fact["corpus"] == name):
+            files = sum(len(task.files) for task in tasks if task.corpus == name and task.records[0] == 0)
+            raise ValueError(
+                f"corpora.{name}.path={corpus.path}: none of its {files} files holds a document that may be spoken; "
+                "correct the path, text_key or id_key, or leave the corpus out"
+            )
+
+
+def _write_repeated(
+    config: InterleaveConfig,
+    step: Interleaver,
+    manifests: Sequence[dict[str, Any]],
+    folders: Sequence[Path],
+    draft: Draft,
+) -> int:
+    """List the documents whose id stands at an earlier place too; ValueError for the first where that is an error."""
+    task_of = [task for task, made in zip(step.tasks, manifests, strict=True) for _ in made["facts"]["shards"]]
+
+    def lines() -> Iterator[bytes]:
+        for first, second in repeated(folders):
+            places = [f"{task_of[folder].files[file]}:{line}" for folder, file, line in (first, second)]
+            if config.on_bad_line == "error":
+                raise ValueError(
+                    f"{places[1]}: its id already stands at {places[0]}; ids seed the spans and must differ"
+                )
+            yield orjson.dumps({"line": places[1], "first": places[0]}) + b"\n"
+
+    with (draft.folder / REPEATED).open("wb") as file:
+        count = 0
+        for line in lines():
+            file.write(line)
+            count += 1
+    return count
+
+
+def _facts(config: InterleaveConfig, facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Counts of all shards, those in quarantine too, together and by corpus."""
+    tally, corpora = Tally(config.spans), {}
+    for fact in facts:
+        tally.add(fact["tally"])
+    sums = ("source_documents", "documents", "text_tokens", "speech_tokens", "documents_not_speakable")
+    for name, corpus in config.corpora.items():
+        own = [fact for fact in facts if fact["corpus"] == name]
+        dropped = {reason for fact in own for reason in fact["dropped"]}
+        corpora[name] = {
+            "licence": corpus.licence,
+            "renderings": corpus.renderings,
+            **{key: sum(fact[key] for fact in own) for key in sums},
+            "dropped": {reason: sum(fact["dropped"].get(reason, 0) for fact in own) for reason in sorted(dropped)},
+        }
+    return {
+        **tally.facts(),
+        "documents_not_speakable": sum(fact["documents_not_speakable"] for fact in facts),
+        "noise_spans_too_long": sum(fact["noise_too_long"] for fact in facts),
+        "corpora": corpora,
+    }

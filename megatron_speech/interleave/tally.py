@@ -24,21 +24,31 @@ class Tally:
         self.spans = spans
         self.counts: Counter[str] = Counter()
         self.span_lengths: Counter[int] = Counter()
+        self.left_out: Counter[str] = Counter()
+        """Words that no span may hold, by reason."""
+        self.spans_by_class: Counter[str] = Counter()
+        """Spans that became speech."""
 
-    def admit(self, speakable: bool) -> bool:
-        """Pass `speakable` on, counting the documents that must not become speech."""
-        self.counts["documents_not_speakable"] += not speakable
-        return speakable
-
-    def count(self, pieces: Sequence[Piece], codes: Mapping[int, np.ndarray | None], composed: Composed) -> None:
-        """Add one document."""
+    def count(
+        self,
+        pieces: Sequence[Piece],
+        codes: Mapping[int, np.ndarray | None],
+        composed: Composed,
+        units: Mapping[str, int],
+    ) -> None:
+        """Add one document; `units` are its units by what they are: "speakable", or the reason why not."""
+        left_out = {reason: count for reason, count in units.items() if reason != "speakable"}
         lengths = {index: piece.words[1] - piece.words[0] for index, piece in enumerate(pieces)}
         spoken = {index: lengths[index] for index, sequence in codes.items() if sequence is not None}
-        is_short = self.spans.ratio * sum(lengths.values()) < self.spans.mean_length
+        words = sum(lengths.values()) - sum(left_out.values())
+        is_short = self.spans.ratio * words < self.spans.mean_length
         if not is_short:
             self.span_lengths.update(lengths[index] for index in codes)
+        self.left_out.update(left_out)
+        self.spans_by_class.update(pieces[index].text_class for index in spoken)
         self.counts.update(
-            words=sum(lengths.values()),
+            words=words,
+            words_not_speakable=sum(left_out.values()),
             words_drawn=sum(lengths[index] for index in codes),
             words_spoken=sum(spoken.values()),
             spans=len(codes),
@@ -49,8 +59,22 @@ class Tally:
             span_speech_tokens=sum(len(sequence) for sequence in codes.values() if sequence is not None),
         )
 
+    def state(self) -> dict[str, dict[str, int]]:
+        """Everything counted, as plain JSON that `add` takes."""
+        kinds = ("counts", "span_lengths", "left_out", "spans_by_class")
+        return {kind: {str(key): count for key, count in sorted(getattr(self, kind).items())} for kind in kinds}
+
+    def add(self, state: Mapping[str, Mapping[str, int]]) -> None:
+        """Take in what another tally counted."""
+        for kind in ("counts", "left_out", "spans_by_class"):
+            getattr(self, kind).update(state[kind])
+        self.span_lengths.update({int(length): count for length, count in state["span_lengths"].items()})
+
     def facts(self) -> dict[str, Any]:
-        """Counts, ratios, and the histogram of span lengths beside the distribution they were drawn from."""
+        """Counts, ratios, and the histogram of span lengths beside the distribution they were drawn from.
+
+        Ratios are of the words that may be spoken.
+        """
         counts = self.counts
         largest = max(self.span_lengths, default=0)
         return {
@@ -59,6 +83,8 @@ class Tally:
             "ratio_spoken": _ratio(counts["words_spoken"], counts["words"]),
             "speech_tokens_per_replaced_word": _ratio(counts["span_speech_tokens"], counts["words_spoken"]),
             "speech_tokens_per_replaced_text_id": _ratio(counts["span_speech_tokens"], counts["replaced_text_ids"]),
+            "words_left_out": dict(self.left_out.most_common()),
+            "spans_by_class": dict(self.spans_by_class.most_common()),
             "span_lengths": {
                 "words": list(range(1, largest + 1)),
                 "spans": [self.span_lengths[length] for length in range(1, largest + 1)],

@@ -1,7 +1,15 @@
-"""Corpora to interleaved shards: what may be spoken, what is counted, and that batching changes nothing."""
+"""Corpora to interleaved shards: no byte depends on tasks, jobs, kills or dead engines; all that is left out is counted."""
+
+from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,155 +19,311 @@ import pytest
 from megatron_speech.artifact import read_manifest
 from megatron_speech.config.interleave import CorpusConfig, InterleaveConfig, SpansConfig
 from megatron_speech.config.text_to_token import SynthesisConfig
-from megatron_speech.config.tokens import VocabularyConfig
+from megatron_speech.config.tokens import TokenizeRunConfig, VocabularyConfig
 from megatron_speech.data.shards import read_documents
-from megatron_speech.interleave.build import interleave, read_renderings, run_build
-from megatron_speech.interleave.tally import Tally
+from megatron_speech.data.verify import verify_folder
+from megatron_speech.interleave.build import run_build
+from megatron_speech.interleave.corpora import interleave_tasks
+from megatron_speech.interleave.engines import Engines
+from megatron_speech.interleave.journal import Journal
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 from megatron_speech.vocabulary_folder import build_vocabulary
-from tests.toys import write_model
+from tests.toys import write_jsonl, write_model
 
 TEXT = "the river runs from the hills to the sea and turns many mills on its way"
-
-
-def write_corpus(path: Path, texts: dict[str, str], **metadata) -> Path:
-    lines = [json.dumps({"id": name, "text": text, "metadata": metadata}) for name, text in texts.items()]
-    with path.open("a") as file:
-        file.write("".join(line + "\n" for line in lines))
-    return path
+OPENED = 5
+"""Spans that the stand-in for an engine has in flight."""
 
 
 def article(number: int) -> str:
     words = TEXT.split()
-    return " ".join(words[(number + i) % len(words)] for i in range(10 + 7 * number))
+    return " ".join(words[(number + i) % len(words)] for i in range(10 + 7 * number)) + "."
+
+
+def record(name: str, text: str, **metadata: object) -> dict[str, object]:
+    return {"id": name, "text": text, "metadata": metadata}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    build_vocabulary(VocabularyConfig(output=folder / "vocabulary", text="bytes", codebook_size=16))
+    write_model(folder / "hf", folder / "vocabulary", num_hidden_layers=1)
+    return folder
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> InterleaveConfig:
-    """Two corpora, one with a document that must not be spoken, and a random text-to-token model."""
-    build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", text="bytes", codebook_size=16))
-    write_model(tmp_path / "hf", tmp_path / "vocabulary", num_hidden_layers=1)
-    wiki = write_corpus(tmp_path / "wiki.jsonl", {f"wiki-{i}": article(i) for i in range(6)}, speakable=True)
-    facts = write_corpus(tmp_path / "facts.jsonl", {"fact-0": "The capital of France is Paris."}, speakable=False)
-    write_corpus(facts, {f"fact-{i}": f"Country {i} lies in the far north of Europe." for i in (1, 2, 3)})
+def config(tmp_path: Path, models: Path) -> InterleaveConfig:
+    """Two corpora, one with a document that must not be spoken, the other of two files, and shards of two lines."""
+    write_jsonl(tmp_path / "wiki/a.jsonl", *(record(f"wiki-{i}", article(i), speakable=True) for i in range(5)))
+    write_jsonl(tmp_path / "wiki/b.jsonl", *(record(f"wiki-{i}", article(i)) for i in range(5, 7)))
+    facts = [record(f"fact-{i}", f"Country {i} lies in the far north of Europe.") for i in (1, 2, 3)]
+    write_jsonl(tmp_path / "facts.jsonl", record("fact-0", "The capital of France is Paris.", speakable=False), *facts)
     return InterleaveConfig(
         corpora={
-            "facts": CorpusConfig(path=facts, renderings=3, max_documents=2),
-            "wiki": CorpusConfig(path=wiki, licence="CC0-1.0", language="en"),
+            "facts": CorpusConfig(path=tmp_path / "facts.jsonl", renderings=3, max_documents=2),
+            "wiki": CorpusConfig(path=tmp_path / "wiki", licence="CC0-1.0", language="en"),
         },
-        model=tmp_path / "hf",
-        vocabulary=tmp_path / "vocabulary",
+        model=models / "hf",
+        vocabulary=models / "vocabulary",
         output=tmp_path / "interleaved",
+        shard_documents=2,
         spans=SpansConfig(ratio=0.4, mean_length=4),
         synthesis=SynthesisConfig(min_codes_per_character=0.1, max_codes_per_character=3, attempts=2),
     )
 
 
-def synthesize(texts, keys):
-    """Codes that depend on key and text alone; one in five fails."""
-    digests = [hashlib.sha256(f"{key}\0{text}".encode()).digest() for text, key in zip(texts, keys, strict=True)]
-    return [np.frombuffer(d, np.uint8)[: 2 + d[0] % 20] % 16 if d[1] % 5 else None for d in digests]
+class FakeEngine:
+    """Codes that depend on key and text alone, a few at a time and out of order; one in five fails."""
+
+    def __init__(self) -> None:
+        self.spoken: list[str] = []
+        self.dies_after: int | None = None
+
+    def speak(self, _: Engines, items: Iterable[tuple[str, str]]) -> Iterator[tuple[int, np.ndarray | None]]:
+        waiting, opened = enumerate(items), []
+        for number, (key, text) in waiting:
+            opened.append((number, key, text))
+            if len(opened) == OPENED:
+                yield self._finish(opened.pop(2))
+        while opened:
+            yield self._finish(opened.pop())
+
+    def _finish(self, span: tuple[int, str, str]) -> tuple[int, np.ndarray | None]:
+        number, key, text = span
+        if self.dies_after is not None and len(self.spoken) >= self.dies_after:
+            self.dies_after = None
+            raise RuntimeError("CUDA error:\n an illegal memory access")
+        self.spoken.append(f"{key} {text}")
+        digest = hashlib.sha256(f"{key}\0{text}".encode()).digest()
+        return number, np.frombuffer(digest, np.uint8)[: 2 + digest[0] % 20] % 16 if digest[1] % 5 else None
 
 
-def built(config: InterleaveConfig, window: int, tally: Tally):
-    vocabulary = Vocabulary.load(config.vocabulary)
-    encode = TextTokenizer.load(config.vocabulary).encode
-    renderings = read_renderings(config, tally)
-    return list(
-        interleave(
-            renderings,
-            config,
-            encode=encode,
-            vocabulary=vocabulary,
-            synthesize=synthesize,
-            tally=tally,
-            window=window,
-        )
-    )
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    fake = FakeEngine()
+    monkeypatch.setattr(Engines, "speak", lambda engines, items: fake.speak(engines, items))
+    return fake
 
 
-def test_batching_changes_nothing(config):
-    reference, others = (
-        built(config, 1000, Tally(config.spans)),
-        [built(config, window, Tally(config.spans)) for window in (1, 3)],
-    )
-    for documents in others:
-        assert [(d.key, d.tokens.tolist(), d.meta) for d in documents] == [
-            (d.key, d.tokens.tolist(), d.meta) for d in reference
-        ]
+def digest(folder: Path) -> dict[str, str]:
+    """Every file of a folder but its manifest, which names paths."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_each_rendering_has_fresh_spans_and_unspeakable_documents_are_left_out(config):
-    tally = Tally(config.spans)
-    documents = built(config, 4, tally)
+def run(config: InterleaveConfig, output: str, **spread: object) -> Path:
+    folder = config.output.with_name(output)
+    run_build(replace(config, output=folder, run=TokenizeRunConfig(**spread)))  # type: ignore[arg-type]
+    return folder
+
+
+def documents_of(config: InterleaveConfig, folder: Path):
+    return list(read_documents(folder, vocabulary=Vocabulary.load(config.vocabulary)))
+
+
+def test_tasks_and_jobs_change_no_byte(config, engine):
+    whole = run(config, "whole")
+    cut = replace(config, documents_per_task=1)
+    counted = replace(cut, output=whole.with_name("cut"))
+    assert (len(interleave_tasks(config)), len(interleave_tasks(counted))) == (3, 5)
+    for job in (6, 0, 3, 1, 2, 5, 4, 1):  # more jobs than tasks, in any order, one of them twice
+        run(cut, "cut", part="tasks", job=job, jobs=7)
+    for _ in range(2):  # requeued when all was done
+        run(cut, "cut", part="finish")
+    assert digest(whole) == digest(run(cut, "two", workers=1)) == digest(whole.with_name("cut"))
+    facts = [read_manifest(whole.with_name(name))["facts"] for name in ("whole", "cut", "two")]
+    assert facts[0] == facts[1] == facts[2]
+    assert not list(whole.parent.glob("*.tasks")) and not list(whole.parent.glob("*.partial"))
+    assert verify_folder(whole) == []
+    assert [shard.name for shard in sorted(whole.glob("*.tar"))][:3] == [
+        "interleaved-00000-00000-000000.tar",
+        "interleaved-00000-00001-000000.tar",
+        "interleaved-00001-00000-000000.tar",
+    ]
+
+
+def test_each_rendering_has_fresh_spans_and_unspeakable_documents_are_left_out(config, engine):
+    documents = documents_of(config, run(config, "made"))
     assert [d.key for d in documents[:6]] == [f"fact-{i}#{r}" for i in (1, 2) for r in range(3)]
-    assert len(documents) == 6 + 6 and tally.counts["documents_not_speakable"] == 1
-    longest = next(d for d in documents if d.meta["id"] == "wiki-5")
+    assert len(documents) == 6 + 7
+    longest = next(d for d in documents if d.meta["id"] == "wiki-6")
     assert len(longest.meta["spans"]) + longest.meta["failed"] > 1
-    places = {json.dumps([span["words"] for span in d.meta["spans"]]) for d in documents[:3]}
-    assert len(places) > 1
+    assert len({json.dumps([span["words"] for span in d.meta["spans"]]) for d in documents[:3]}) > 1
+    facts = read_manifest(config.output.with_name("made"))["facts"]
+    assert facts["documents_not_speakable"] == 1
+    assert facts["spans"] == sum(facts["span_lengths"]["spans"]) + facts["spans_in_short_documents"]
+    assert 0 < facts["spans_failed"] < facts["spans"] == len(engine.spoken)
+    assert 0 < facts["words_spoken"] < facts["words_drawn"] < facts["words"]
+    assert facts["ratio_drawn"] == pytest.approx(0.4, abs=0.1)
+    assert facts["speech_tokens"] == facts["span_speech_tokens"]
+    assert "| share of them drawn, where 0.4 is asked |" in (config.output.with_name("made") / "report.md").read_text()
 
 
-def test_text_and_speech_are_found_by_their_provenance(config):
+def test_text_and_speech_are_found_by_their_provenance(config, engine):
     vocabulary, tokenizer = Vocabulary.load(config.vocabulary), TextTokenizer.load(config.vocabulary)
-    tally = Tally(config.spans)
-    for document in built(config, 4, tally):
-        text = article(int(document.meta["id"][-1])) if document.meta["corpus"] == "wiki" else None
+    for document in documents_of(config, run(config, "made")):
+        assert document.meta["seed"] == 0 and len(document.meta["model"]) == 16
         speech = document.tokens >= vocabulary.first_speech_id
         marked = np.zeros_like(speech)
         for span in document.meta["spans"]:
             marked[slice(*span["tokens"])] = True
+            assert span["class"] in ("prose", "numbers", "names", "dialogue")
+            assert span["key"] == f"{document.key}:{span['words'][0]}"
         assert (speech == marked).all()
-        if text:
+        if document.meta["corpus"] == "wiki":
+            text = article(int(document.meta["id"][-1]))
             kept = np.ones(len(text), bool)
             for span in document.meta["spans"]:
                 kept[slice(*span["chars"])] = False
             written = [int(t) for t in document.tokens if t < vocabulary.num_text_ids]
             assert tokenizer.decode(written) == "".join(np.array([*text])[kept])
-    counts = tally.counts
-    assert (
-        counts["spans"] == sum(tally.span_lengths.values()) + counts["spans_in_short_documents"]
-        and 0 < counts["spans_failed"] < counts["spans"]
-    )
-    assert counts["spans_in_short_documents"] >= 6, "every rendering of a fact has one"
-    assert 0 < counts["words_spoken"] < counts["words_drawn"] < counts["words"]
 
 
-def test_the_stage_writes_shards_with_facts_and_is_skipped_when_made(config):
-    run_build(config)
-    manifest = read_manifest(config.output)
-    facts = manifest["facts"]
-    assert (manifest["licences"], manifest["languages"]) == (["CC0-1.0"], ["en"])
-    documents = list(read_documents(config.output, vocabulary=Vocabulary.load(config.vocabulary)))
-    assert facts["documents"] == len(documents) == 12
-    assert facts["speech_tokens"] == facts["span_speech_tokens"] > 0
-    assert facts["tokens"] == sum(len(document.tokens) for document in documents)
-    assert facts["ratio_spoken"] <= facts["ratio_drawn"] == pytest.approx(0.4, abs=0.1)
-    assert facts["spans_failed"] == facts["synthesis"].get("given_up", 0)
-    assert len(facts["span_lengths"]["words"]) == len(facts["span_lengths"]["poisson"])
-    before = (config.output / "manifest.json").stat().st_mtime_ns
-    run_build(config)
-    assert (config.output / "manifest.json").stat().st_mtime_ns == before
+def killed(config: InterleaveConfig, output: str, fate: random.Random, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether a kill -9, at a random record of the journal, which it may tear, or at a random rename, ended the run."""
+    child = os.fork()
+    if child:
+        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    left = Counter(records=fate.randrange(1, 12), renames=fate.choice([99, 99, 1, 2, 3]))
+    append, rename = Journal.append, Path.rename
+
+    def torn(journal: Journal, *span: object) -> None:
+        left["records"] -= 1
+        if not left["records"]:
+            journal._file.write(b"0123456789abcdef {"[: fate.randrange(18)])
+            os.kill(os.getpid(), signal.SIGKILL)
+        append(journal, *span)  # type: ignore[arg-type]
+
+    def stopped(path: Path, target: Path) -> Path:
+        left["renames"] -= 1
+        if not left["renames"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return rename(path, target)
+
+    monkeypatch.setattr(Journal, "append", torn)
+    monkeypatch.setattr(Path, "rename", stopped)
+    try:
+        run(config, output)
+    finally:
+        os._exit(0)
 
 
-def test_defects_of_the_corpora_are_named(config, tmp_path):
-    write_corpus(tmp_path / "wiki.jsonl", {"fact-1": "Taken twice."})
-    with pytest.raises(ValueError, match=r"corpora\.wiki\.path=.*'fact-1' is also in corpora\.facts"):
-        run_build(config)
-    write_corpus(tmp_path / "facts.jsonl", {"x": "Perhaps."}, speakable="no")
-    with pytest.raises(ValueError, match=r"'x': metadata\.speakable='no'"):
-        facts = {"facts": CorpusConfig(path=config.corpora["facts"].path)}
-        list(read_renderings(replace(config, corpora=facts), Tally(config.spans)))
+def test_a_run_that_is_killed_ten_times_makes_what_an_undisturbed_one_makes(config, engine, monkeypatch):
+    undisturbed = run(config, "whole")
+    kills, fate = 0, random.Random(3)
+    for _ in range(40):
+        if kills == 10 or not killed(config, "disturbed", fate, monkeypatch):
+            break
+        kills += 1
+    assert kills == 10, "the run is too short for the test"
+    engine.spoken.clear()
+    disturbed = run(config, "disturbed")
+    assert digest(disturbed) == digest(undisturbed)
+    assert read_manifest(disturbed)["facts"] == read_manifest(undisturbed)["facts"]
+    assert len(engine.spoken) < read_manifest(disturbed)["facts"]["spans"], "nothing of what was spoken was kept"
+
+
+def test_an_engine_that_dies_ends_its_task_alone_and_a_rerun_finishes(config, engine, caplog):
+    undisturbed = run(config, "whole")
+    engine.spoken.clear()
+    engine.dies_after = 9  # in the first file of the second corpus
+    with caplog.at_level(logging.ERROR), pytest.raises(ValueError, match=r"the engine stopped in 1 of 3 tasks \(1\)"):
+        run(config, "made")
+    assert [line.message for line in caplog.records] == [
+        "task 1 (wiki) stopped: RuntimeError: CUDA error: an illegal memory access; what it made is kept, run it again"
+    ]
+    parts = config.output.with_name("made.tasks")
+    assert [path.name for path in sorted(parts.glob("task-?????"))] == ["task-00000", "task-00002"]
+    made = run(config, "made")
+    assert digest(made) == digest(undisturbed)
+    assert max(Counter(engine.spoken).values()) == 1, "no span was spoken twice"
+
+
+def test_the_boundary_can_be_changed_without_speaking_again(config, engine):
+    run(config, "made", part="tasks")
+    engine.spoken.clear()
+    run(replace(config, boundary="none"), "made")
+    assert engine.spoken == []
+    with pytest.raises(ValueError, match=r"another config \(boundary: none -> begin_end\)"):
+        run(config, "made")
+
+
+def test_codes_of_another_seed_or_sampling_are_not_mixed_in(config, engine):
+    run(config, "made", part="tasks")
+    with pytest.raises(ValueError, match=r"journal was begun with other settings \(synthesis.synthesis.top_p"):
+        run(replace(config, synthesis=replace(config.synthesis, top_p=0.5)), "made")
+
+
+def test_finishing_names_the_task_that_is_missing(config, engine, tmp_path):
+    run(config, "made", part="tasks", job=1, jobs=2)
+    with pytest.raises(ValueError, match=r"task-00000 is not made: task 0 \(facts: facts.jsonl\) has not run"):
+        run(config, "made", part="finish")
+    run(config, "made", part="tasks")
+    with (tmp_path / "wiki/b.jsonl").open("a") as file:
+        file.write(json.dumps(record("late", "It came late.")) + "\n")
+    with pytest.raises(ValueError, match=r"b.jsonl changed after .*task-00002 was made from it; run task 2 again"):
+        run(config, "made", part="finish")
+
+
+BAD = ["{", {"id": "blank", "text": " "}, {"id": "odd", "text": "Perhaps.", "metadata": {"speakable": "no"}}]
+
+
+def test_lines_that_are_no_documents_are_named_or_counted(config, engine, tmp_path):
+    with (tmp_path / "wiki/b.jsonl").open("ab") as file:
+        file.write(b'{"id": "latin", "text": "caf\xe9"}\n')
+        file.writelines((line if isinstance(line, str) else json.dumps(line)).encode() + b"\n" for line in BAD)
+        file.write(json.dumps(record("wiki-0", "This name is taken.")).encode() + b"\n")
+        hard = "bell \x07 and null \x00 \u202eback to front\u202c \u05e9\u05dc\u05d5\u05dd \u0627\u0644\u0633\u0644\u0627\u0645 \ufffd"
+        file.write(json.dumps(record("hard", hard)).encode() + b"\n")
+    with pytest.raises(ValueError, match=r"b\.jsonl:3: not JSON"):
+        run(config, "made")
+    assert not any("wiki-5" in span for span in engine.spoken), "found before anything of the task is spoken"
+    counted = replace(config, on_bad_line="count")
+    made = run(counted, "counted")
+    facts = read_manifest(made)["facts"]
+    assert facts["corpora"]["wiki"]["dropped"] == {"no text": 1, "not JSON": 2, "speakable": 1}
+    assert len((made / "dropped.jsonl").read_text().splitlines()) == 4
+    assert facts["repeated_ids"] == 1
+    assert json.loads((made / "repeated_ids.jsonl").read_text()) == {
+        "line": f"{tmp_path}/wiki/b.jsonl:7",
+        "first": f"{tmp_path}/wiki/a.jsonl:1",
+    }
+    document = documents_of(config, made)[-1]
+    text = [int(t) for t in document.tokens if t < Vocabulary.load(config.vocabulary).num_text_ids]
+    assert document.meta["id"] == "hard" and len(text) <= len(hard.encode())
+    assert digest(run(replace(counted, documents_per_task=2), "again")) == digest(made)
+
+
+def test_ids_that_repeat_between_files_are_an_error_by_default(config, engine, tmp_path):
+    with (tmp_path / "wiki/b.jsonl").open("a") as file:
+        file.write(json.dumps(record("fact-1", "Taken twice.")) + "\n")
+    with pytest.raises(ValueError, match=r"b.jsonl:3: its id already stands at .*facts.jsonl:2; ids seed the spans"):
+        run(config, "made")
 
 
 def test_mistakes_are_found_before_the_weights_are_read(config, tmp_path):
-    (config.model / "model.safetensors").unlink()
-    vocabulary = Vocabulary.load(config.model)
-    replace(vocabulary, speech_fingerprint="another").save(config.model / "vocabulary.json")
+    model = tmp_path / "hf"
+    model.mkdir()
+    for file in config.model.iterdir():
+        if file.name != "model.safetensors":
+            (model / file.name).write_bytes(file.read_bytes())
+    vocabulary = Vocabulary.load(model)
+    replace(vocabulary, speech_fingerprint="another").save(model / "vocabulary.json")
     with pytest.raises(ValueError, match="writes the codes of another speech tokenizer"):
-        run_build(config)
-    vocabulary.save(config.model / "vocabulary.json")
-    (tmp_path / "wiki.jsonl").write_text("{}\n")
-    with pytest.raises(ValueError, match=r"wiki\.jsonl:1: id=None must be a string"):
-        run_build(config)
+        run_build(replace(config, model=model))
+    with pytest.raises(ValueError, match=r"corpora.wiki.language=en but speakable.language=zh"):
+        replace(config, speakable=replace(config.speakable, language="zh"))
+
+
+def test_a_real_model_speaks_and_the_output_is_skipped_when_made(config):
+    wiki = {"wiki": replace(config.corpora["wiki"], max_documents=2)}
+    config = replace(config, corpora=wiki)
+    made = run(config, "made")
+    manifest = read_manifest(made)
+    assert (manifest["licences"], manifest["languages"]) == (["CC0-1.0"], ["en"])
+    assert manifest["facts"]["documents"] == len(documents_of(config, made)) == 2
+    before = (made / "manifest.json").stat().st_mtime_ns
+    run(config, "made")
+    assert (made / "manifest.json").stat().st_mtime_ns == before

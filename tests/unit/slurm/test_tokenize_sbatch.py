@@ -1,4 +1,4 @@
-"""slurm/tokenize_*.sbatch against stand-ins for sbatch, srun and Python: each submits itself, then does its part."""
+"""The array scripts of slurm/ against stand-ins for sbatch, srun and Python: each submits itself, does its part."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SRUN = '#!/usr/bin/env bash\necho "$1" >srun\nwhile [[ $1 == --* ]]; do shift; d
 SBATCH = '#!/usr/bin/env bash\necho "$@" >>submitted\necho "71;cluster"\n'
 
 
-TOOLS = ["tokenize_text", "tokenize_speech"]
+TOOLS = ["tokenize_text", "tokenize_speech", "build_interleaved"]
 
 
 def run(site: Path, tool: str, *arguments: str, **variables: str) -> None:

@@ -1,0 +1,118 @@
+"""How corpora are cut into shards and tasks, and what their lines hold.
+
+A shard is a run of `shard_documents` lines of one file: fixed by the files, whatever reads them. A task is a file, or
+whole shards of a large one; how large the tasks are changes no shard. Only cutting files needs their lines counted, and
+the counts are kept beside the parts. Price: a task in the middle of a packed file unpacks all before it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from megatron_speech.artifact import alone, read_json, write_atomic
+from megatron_speech.config.interleave import InterleaveConfig
+from megatron_speech.data.corpus import BadLine, TextDocument, count_records
+from megatron_speech.data.text_tasks import TextTask, corpus_files
+from megatron_speech.tasks import tasks_folder
+
+COUNTS = "lines.json"
+"""Counted lines by file, with the file's size and time."""
+NOT_SPEAKABLE = "not speakable"
+"""Why a document is left out whose corpus says so: no mistake."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a task's files."""
+
+    shard: str
+    """Shard it belongs to: number of the file, and of the part of it."""
+    number: int
+    """Of the line in its file, from 1."""
+    path: Path
+    found: TextDocument | BadLine
+
+
+def interleave_tasks(config: InterleaveConfig) -> list[TextTask]:
+    """Every file of every corpus, in order, cut where it is larger than a task; counts lines if it has to.
+
+    Raises:
+        FileNotFoundError: a corpus does not exist, or a folder holds no file of a kind that is read.
+        ValueError: a corpus is a file of another kind.
+    """
+    places: list[tuple[str, int, list[Path]]] = []
+    num_files = 0
+    for name, corpus in config.corpora.items():
+        files = corpus_files(name, corpus.path)
+        groups = [files] if corpus.max_documents else [[file] for file in files]
+        for group in groups:
+            places.append((name, num_files, group))
+            num_files += len(group)
+    size = config.documents_per_task and -(-config.documents_per_task // config.shard_documents)
+    counted = [group[0] for name, _, group in places if not config.corpora[name].max_documents] if size else []
+    counts = dict(zip(counted, _counts(counted, tasks_folder(config.output)), strict=True))
+    tasks: list[TextTask] = []
+    for name, first_file, group in places:
+        for records in _ranges(counts.get(group[0], 0), (size or 0) * config.shard_documents):
+            tasks.append(
+                TextTask(
+                    number=len(tasks),
+                    corpus=name,
+                    settings=config.corpora[name],
+                    files=tuple(group),
+                    records=records,
+                    first_file=first_file,
+                )
+            )
+    return tasks
+
+
+def task_lines(task: TextTask, config: InterleaveConfig) -> Iterator[Line]:
+    """The lines of a task, up to the last one its corpus may give; ValueError for a bad one where that is an error."""
+    left = task.settings.max_documents
+    for index, number, found in task.read():
+        if left == 0:
+            return
+        path = task.files[index]
+        found = _judged(found, path, number)
+        if isinstance(found, TextDocument):
+            left = None if left is None else left - 1
+        elif config.on_bad_line == "error" and found.reason != NOT_SPEAKABLE:
+            raise ValueError(found.message)
+        yield Line(f"{task.first_file + index:05d}-{(number - 1) // config.shard_documents:05d}", number, path, found)
+
+
+def _judged(found: TextDocument | BadLine, path: Path, number: int) -> TextDocument | BadLine:
+    """The document, unless its metadata keep it from being spoken or say nothing that can be understood."""
+    speakable = found.metadata.get("speakable", True) if isinstance(found, TextDocument) else True
+    if speakable is True:
+        return found
+    if speakable is False:
+        return BadLine(reason=NOT_SPEAKABLE, message=f"{path}:{number}: metadata.speakable is false")
+    message = f"{path}:{number}: metadata.speakable={speakable!r} must be true or false; fix the corpus"
+    return BadLine(reason="speakable", message=message)
+
+
+def _ranges(lines: int, size: int) -> list[tuple[int, int | None]]:
+    """Half-open ranges of `size` lines, the last one up to the end of the file."""
+    starts = range(0, lines, size) if size and lines else (0,)
+    return [(start, start + size if start + size < lines else None) for start in starts]
+
+
+def _counts(files: Sequence[Path], folder: Path) -> list[int]:
+    """Lines of each file; what was counted before and has not changed since is not read again."""
+    if not files:
+        return []
+    path = folder / COUNTS
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(path):
+        known = read_json(path) if path.is_file() else {}
+        for file in files:
+            stamp = [file.stat().st_size, file.stat().st_mtime_ns]
+            if known.get(str(file), [])[:2] != stamp:
+                known[str(file)] = [*stamp, count_records(file)]
+                write_atomic(path, json.dumps(known))
+    return [known[str(file)][2] for file in files]

@@ -1,0 +1,93 @@
+"""What a worker loads once, when it first needs it: the model that speaks and the recogniser that reads it back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from megatron_speech.config.interleave import InterleaveConfig
+from megatron_speech.interleave.compose import Composed, Piece, compose_batch, cut_document
+from megatron_speech.interleave.documents import Codes, Rendering
+from megatron_speech.interleave.noise import Sample
+from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.text_to_token.synthesize import Synthesizer
+from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.vocabulary import Vocabulary
+
+
+class Engines:
+    """The models and tokenizers of one process, and the calls in which they are used."""
+
+    def __init__(self, config: InterleaveConfig) -> None:
+        self._config = config
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """Of the model to be trained."""
+        return Vocabulary.load(self._config.vocabulary)
+
+    @cached_property
+    def _text_tokenizer(self) -> TextTokenizer:
+        return TextTokenizer.load(self._config.vocabulary)
+
+    @cached_property
+    def _synthesizer(self) -> Synthesizer:
+        return Synthesizer.load(self._config.model, self._config.synthesis)
+
+    @cached_property
+    def _recognizer(self) -> SpeechTokenizer:
+        assert self._config.noise is not None
+        return SpeechTokenizer.load(self._config.noise.speech_tokenizer)
+
+    def cut(self, rendering: Rendering) -> tuple[list[Piece], Counter[str]]:
+        """Pieces of a text, and its units by whether they may be spoken."""
+        units: Counter[str] = Counter()
+        pieces = cut_document(
+            rendering.text,
+            key=rendering.key,
+            seed=self._config.seed,
+            spans=self._config.spans,
+            speakable=self._config.speakable,
+            token_ends=self._text_tokenizer.token_ends if self._config.spans.unit == "tokens" else None,
+            counts=units,
+        )
+        return pieces, units
+
+    def compose(self, documents: Sequence[tuple[list[Piece], Codes]]) -> list[Composed]:
+        """Tokens of each document."""
+        return compose_batch(
+            documents,
+            encode_batch=self._text_tokenizer.encode_batch,
+            vocabulary=self.vocabulary,
+            boundary=self._config.boundary,
+        )
+
+    def speak(self, spans: Iterable[tuple[str, str]]) -> Iterator[tuple[int, np.ndarray | None]]:
+        """Codes of each (key, text) as they come; nothing is loaded where nothing is to be spoken."""
+        waiting = iter(spans)
+        first = next(waiting, None)
+        if first is not None:
+            yield from self._synthesizer.stream(chain([first], waiting), self._config.seed)
+
+    def forget(self) -> None:
+        """Load the model that speaks anew when it is next needed: what runs it has died."""
+        self.__dict__.pop("_synthesizer", None)
+
+    def sample(self) -> Sample | None:
+        """What draws the spans of a shard that are read back; None where none are."""
+        noise = self._config.noise
+        if noise is None:
+            return None
+        longest = self._recognizer.model.config.max_codes
+        return Sample(noise.spans_per_shard, seed=self._config.seed, max_codes=longest)
+
+    def read_back(self, sample: Sample | None) -> list[dict[str, Any]]:
+        """What was heard in a shard's drawn spans."""
+        if sample is None:
+            return []
+        return sample.read_back(self._recognizer, language=self._config.speakable.language)

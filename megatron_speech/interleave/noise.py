@@ -1,0 +1,130 @@
+"""How noisy the synthetic speech is: a sample of every shard's spans, read back by the speech tokenizer's recogniser.
+
+    codes of a span --recognise--> words    against    the span's text as it is spoken ("1984": "nineteen eighty four")
+
+The paper says only that the word error rate of such spans is higher than that of read speech; here it is measured, by
+shard, by class of text and by length of span, with bootstrap intervals over spans. The sample is a function of (seed,
+span key): the spans with the smallest hashes, so neither batches nor restarts change it. Of Chinese every character is
+a word. Price: what the recogniser itself misreads counts as noise (tools/round_trip.py tells how much that is on real
+speech), and a span of a few words, out of its sentence, is harder to recognise than the sentence.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import xxhash
+
+from megatron_speech.audio.transcripts import normalize, utterance_edits
+from megatron_speech.evaluation.statistics import Bootstrap
+from megatron_speech.interleave.documents import Interleaved
+from megatron_speech.text_to_token.spoken import spoken
+
+LENGTHS = (5, 10, 15, 20)
+"""First length in units of every bin but the first."""
+RESAMPLES = 1000
+_HAN = re.compile(r"([\u3400-\u9fff\uf900-\ufaff])")
+
+
+class Recognizer(Protocol):
+    """What reads codes; `SpeechTokenizer.recognize`."""
+
+    def recognize(self, codes: Sequence[np.ndarray]) -> list[str]:
+        """Text of each sequence of codes int [T]."""
+        ...
+
+
+class Sample:
+    """At most `size` of the spans shown to it, drawn evenly: those whose keys hash lowest under `seed`."""
+
+    def __init__(self, size: int, *, seed: int, max_codes: int) -> None:
+        self._size, self._seed, self._max_codes = size, seed, max_codes
+        self._heap: list[tuple[int, int, dict[str, Any], np.ndarray]] = []
+        self._shown = 0
+        self.too_long = 0
+        """Spans that the recogniser does not take, which are not drawn."""
+
+    def show(self, made: Interleaved) -> None:
+        """Draw among the spoken spans of a document."""
+        spoken_pieces = [index for index in sorted(made.codes) if made.codes[index] is not None]
+        for index, span in zip(spoken_pieces, made.document.meta["spans"], strict=True):
+            codes, piece = made.codes[index], made.pieces[index]
+            assert codes is not None
+            if len(codes) > self._max_codes:
+                self.too_long += 1
+                continue
+            rank = -xxhash.xxh3_64_intdigest(f"{self._seed}\0noise\0{span['key']}".encode())
+            self._shown += 1
+            if len(self._heap) == self._size and rank <= self._heap[0][0]:
+                continue
+            units = piece.words[1] - piece.words[0]
+            record = {"key": span["key"], "class": piece.text_class, "units": units, "text": piece.text.strip()}
+            push = heapq.heappush if len(self._heap) < self._size else heapq.heapreplace
+            push(self._heap, (rank, -self._shown, record, codes))
+
+    def read_back(self, recognizer: Recognizer, *, language: str) -> list[dict[str, Any]]:
+        """One row per drawn span that has words to be compared: what was said, what was heard, and the edits."""
+        drawn = sorted(self._heap, key=lambda item: -item[1])
+        heard = recognizer.recognize([codes for *_, codes in drawn])
+        rows = []
+        for (_, _, record, codes), guess in zip(drawn, heard, strict=True):
+            said = comparable(spoken(record["text"]), language=language)
+            if normalize(said):
+                rows.append({**record, "codes": len(codes), "said": said, "heard": guess})
+        if not rows:
+            return []
+        guesses = [comparable(row["heard"], language=language) for row in rows]
+        edits = utterance_edits([row["said"] for row in rows], guesses)
+        for index, row in enumerate(rows):
+            row |= {name: int(values[index]) for name, values in vars(edits).items()}
+        return rows
+
+
+def comparable(text: str, *, language: str) -> str:
+    """The text in words that can be told apart: of Chinese, every character is one."""
+    return _HAN.sub(r" \1 ", text) if language == "zh" else text
+
+
+def summarize(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Error rates of `rows` with 95 % intervals, together, by class of text and by length; null where there is none."""
+    classes = sorted({str(row["class"]) for row in rows})
+    return {
+        "spans": len(rows),
+        **_rates(rows),
+        "by_class": {name: _rates([row for row in rows if row["class"] == name]) for name in classes},
+        "by_length": {
+            label: rates
+            for index, label in enumerate(length_labels())
+            if (rates := _rates([row for row in rows if np.searchsorted(LENGTHS, row["units"], "right") == index]))[
+                "wer"
+            ]
+        },
+    }
+
+
+def length_labels() -> list[str]:
+    """Names of the bins of span lengths: "1-4", "5-9", ..., "20+"."""
+    edges = (1, *LENGTHS)
+    return [f"{first}-{after - 1}" for first, after in zip(edges, LENGTHS, strict=False)] + [f"{edges[-1]}+"]
+
+
+def shard_rate(rows: Sequence[Mapping[str, Any]]) -> float | None:
+    """Word error rate of one shard's sample, a fraction; None where nothing could be compared."""
+    words = sum(row["words"] for row in rows)
+    return sum(row["word_edits"] for row in rows) / words if words else None
+
+
+def _rates(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    counts = [(row["word_edits"], row["words"], row["character_edits"], row["characters"]) for row in rows]
+    if not counts:
+        return {"wer": None, "cer": None}
+    word_edits, words, character_edits, characters = np.array(counts).T
+    bootstrap = Bootstrap(resamples=RESAMPLES)
+    return {
+        "wer": bootstrap.ratio(word_edits, words).rounded(),
+        "cer": bootstrap.ratio(character_edits, characters).rounded(),
+    }

@@ -1,0 +1,104 @@
+"""The stage's report: what was made, what was left out and why, and how noisy the speech is; report.md and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from megatron_speech.config.interleave import InterleaveConfig
+from megatron_speech.evaluation.report import plots
+from megatron_speech.evaluation.report.facts import count, decimal, interval, percent, prose, table
+from megatron_speech.interleave.noise import length_labels
+
+NONE = "-"
+
+
+def write_report(folder: Path, facts: Mapping[str, Any], *, rates: Sequence[float], config: InterleaveConfig) -> None:
+    """Write report.md, spans.png and, where speech was read back, noise.png; `rates` are those of the shards."""
+    lines = ["# Interleaved data", "", *_made(facts, config), *_left_out(facts)]
+    if facts["spans"]:
+        plots.plot_spans(folder / "spans.png", **facts["span_lengths"])
+        lines += ["![Span lengths beside their distribution](spans.png)", ""]
+    if facts["noise"] and facts["noise"]["spans"]:
+        max_wer = config.noise.max_wer if config.noise else None
+        plot_noise(folder / "noise.png", facts["noise"], rates=rates, max_wer=max_wer)
+        lines += _noise(facts, rates)
+    (folder / "report.md").write_text("\n".join(lines))
+
+
+def _made(facts: Mapping[str, Any], config: InterleaveConfig) -> list[str]:
+    unit = config.spans.unit
+    corpora = [
+        [name, *(count(corpus[key]) for key in ("source_documents", "documents", "text_tokens", "speech_tokens"))]
+        for name, corpus in facts["corpora"].items()
+    ]
+    return [
+        *table(["corpus", "documents read", "interleaved", "text tokens", "speech tokens"], corpora),
+        *table(
+            ["quantity", "value"],
+            [
+                [f"speakable {unit}", count(facts["words"])],
+                [f"share of them drawn, where {config.spans.ratio:g} is asked", _or(facts["ratio_drawn"], percent, 2)],
+                ["share of them that became speech", _or(facts["ratio_spoken"], percent, 2)],
+                ["spans", count(facts["spans"])],
+                ["spans whose synthesis failed, left as text", count(facts["spans_failed"])],
+                ["speech tokens per replaced text token", _or(facts["speech_tokens_per_replaced_text_id"], decimal)],
+                ["shards in quarantine", count(facts["shards_quarantined"])],
+            ],
+        ),
+    ]
+
+
+def _left_out(facts: Mapping[str, Any]) -> list[str]:
+    rows = [["units that cannot be spoken: " + reason, count(n)] for reason, n in facts["words_left_out"].items()]
+    for name, corpus in facts["corpora"].items():
+        rows += [[f"lines of {name} that are no document: {why}", count(n)] for why, n in corpus["dropped"].items()]
+    rows.append(["documents whose corpus keeps them from being spoken", count(facts["documents_not_speakable"])])
+    rows.append(["documents whose id repeats (kept)", count(facts["repeated_ids"])])
+    return ["## Left out", "", *table(["what", "count"], rows)]
+
+
+def _noise(facts: Mapping[str, Any], rates: Sequence[float]) -> list[str]:
+    noise = facts["noise"]
+    rows = [("all", noise), *noise["by_class"].items(), *((f"{k} units", v) for k, v in noise["by_length"].items())]
+    shown = [[name, count(part["wer"]["items"]), interval(part["wer"]), interval(part["cer"])] for name, part in rows]
+    ordered = sorted(rates)
+    return [
+        "## Noise",
+        "",
+        *prose(f"""{noise["spans"]:,} spans, a sample of every shard, read back by the speech tokenizer's recogniser,
+        against their text as it is spoken. Among {len(rates):,} shards the word error rate goes from
+        {percent(ordered[0])} to {percent(ordered[-1])}, median {percent(ordered[len(ordered) // 2])}."""),
+        *table(["spans", "number", "word error rate (95 %)", "character error rate (95 %)"], shown),
+        "![Word error rate by class of text, by length, and by shard](noise.png)",
+        "",
+    ]
+
+
+def plot_noise(path: Path, noise: Mapping[str, Any], *, rates: Sequence[float], max_wer: float | None) -> None:
+    """Word error rate by class of text, by length of span, and the shards' rates beside the limit."""
+    figure, panels = plots.new_figure(3, width=12.0)
+    lengths = [label for label in length_labels() if label in noise["by_length"]]
+    parts = [("by class of text", list(noise["by_class"]), noise["by_class"])]
+    parts.append(("by length of span, units", lengths, noise["by_length"]))
+    for panel, (title, labels, found) in zip(panels[:2], parts, strict=True):
+        for x, label in enumerate(labels):
+            estimate = found[label]["wer"]
+            panel.plot([x, x], [estimate["low"], estimate["high"]], color=plots.SPEECH, linewidth=2)
+            panel.plot(x, estimate["value"], "o", color=plots.SPEECH, markersize=7)
+        panel.axhline(noise["wer"]["value"], color=plots.GREY, linestyle="--", linewidth=1.2)
+        panel.set_xticks(range(len(labels)), labels, fontsize=9)
+        panel.set(title=title, xlim=(-0.5, len(labels) - 0.5), ylim=(0, None))
+    panels[0].set_ylabel("word error rate, 95 % interval")
+    panels[2].hist(rates, bins=min(40, max(5, len(rates) // 4)), color=plots.SPEECH, alpha=0.75)
+    if max_wer is not None:
+        panels[2].axvline(max_wer, color=plots.INK, linewidth=1, linestyle=(0, (2, 3)))
+    panels[2].set(title="by shard", xlabel="word error rate", ylabel="shards")
+    plots.save_figure(figure, path)
+
+
+def _or(value: float | None, show: Any, digits: int = 0) -> str:
+    if value is None:
+        return NONE
+    return f"{100 * value:.{digits}f} %" if show is percent else str(show(value))

@@ -1,0 +1,171 @@
+"""The datatrove step that interleaves a task's documents, shard by shard.
+
+    LocalPipelineExecutor([Interleaver(tasks, ...)], tasks=len(tasks))
+
+A shard holds a fixed run of one file's lines, so it is the same whatever tasks, workers and jobs there are, and joining
+only moves files. Each is an artefact of its own, with a journal beside it while it is made: a task that was killed goes
+on with the first shard that is not there, and with the first span of it that was not spoken. An engine that dies ends
+its task by one line; the other tasks go on. Price: a shard ends with batches that run empty, and small files make small
+shards.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import orjson
+from datatrove.pipeline.base import PipelineStep
+from tqdm import tqdm
+
+from megatron_speech.artifact import Draft, input_ids
+from megatron_speech.config.interleave import InterleaveConfig
+from megatron_speech.config.parse import to_dict
+from megatron_speech.data.corpus import BadLine, TextDocument
+from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.shards import write_documents
+from megatron_speech.data.text_ids import IdLog
+from megatron_speech.data.text_tasks import TextTask
+from megatron_speech.interleave.corpora import NOT_SPEAKABLE, Line, task_lines
+from megatron_speech.interleave.documents import EngineError, Interleaved, Rendering, interleave
+from megatron_speech.interleave.engines import Engines
+from megatron_speech.interleave.journal import Journal
+from megatron_speech.interleave.noise import Sample
+from megatron_speech.interleave.tally import Tally
+from megatron_speech.tasks import make_task
+
+log = logging.getLogger(__name__)
+
+TASK, SHARD = "interleave_task", "interleaved_shard"
+DROPPED, NOISE = "dropped.jsonl", "noise.jsonl"
+"""Lines that were left out, and spans that were read back: one JSON object each."""
+SYNTHESIS = ("seed", "synthesis")
+"""Settings that decide the codes of a span."""
+SETTINGS = (*SYNTHESIS, "name", "shard_documents", "on_bad_line", "boundary", "spans", "speakable", "noise")
+"""Settings that decide a shard."""
+
+
+class Interleaver(PipelineStep):
+    """Make the shards of task `rank` in ``<folder>/<shard>``, and a list of them in ``<folder>/task-<rank>``."""
+
+    type = "WRITER"
+    name = "interleaved shards"
+
+    def __init__(
+        self, tasks: Sequence[TextTask], *, config: InterleaveConfig, folder: Path, inputs: Mapping[str, str]
+    ) -> None:
+        """`inputs` identify everything but the corpora."""
+        super().__init__()
+        self.tasks = tasks
+        self.config = config
+        self.folder = folder
+        self.engines = Engines(config)
+        self._inputs = dict(inputs)
+
+    def output(self, number: int) -> Path:
+        """The artefact folder of a task."""
+        return self.folder / f"task-{number:05d}"
+
+    def settings(self, task: TextTask) -> dict[str, Any]:
+        """What a shard of a task depends on, beside the inputs."""
+        read = {key: value for key, value in to_dict(task.settings).items() if key != "path"}
+        return {"corpus": task.corpus, "read": read, **{name: getattr(self.config, name) for name in SETTINGS}}
+
+    def task_settings(self, task: TextTask) -> dict[str, Any]:
+        """What a task depends on, beside the inputs."""
+        return {**self.settings(task), "records": list(task.records)}
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
+        task = self.tasks[rank]
+        inputs = {**input_ids(task.files), **self._inputs}
+
+        def write(draft: Draft) -> None:
+            # Read once before: a bad line is found before hours of synthesis, and the bar knows its end.
+            documents = sum(isinstance(line.found, TextDocument) for line in task_lines(task, self.config))
+            bar = f"interleave {task.corpus}, task {rank + 1} of {len(self.tasks)}"
+            with tqdm(
+                total=documents * self.config.corpora[task.corpus].renderings, desc=bar, unit="doc", disable=None
+            ) as progress:
+                draft.facts["shards"] = list(self._make_shards(task, inputs, progress))
+
+        try:
+            make_task(self.output(rank), kind=TASK, config=self.task_settings(task), inputs=inputs, write=write)
+        except EngineError as error:
+            self.engines.forget()
+            log.error("task %d (%s) stopped: %s; what it made is kept, run it again", rank, task.corpus, error)
+            log.debug("what the engine raised", exc_info=error)
+
+    def _make_shards(self, task: TextTask, inputs: Mapping[str, str], progress: Any) -> Iterator[str]:
+        for shard, lines in groupby(task_lines(task, self.config), key=lambda line: line.shard):
+            write = partial(self._write_shard, task=task, shard=shard, lines=lines, progress=progress)
+            make_task(self.folder / shard, kind=SHARD, config=self.settings(task), inputs=inputs, write=write)
+            yield shard
+
+    def _write_shard(self, draft: Draft, *, task: TextTask, shard: str, lines: Iterable[Line], progress: Any) -> None:
+        dropped, ids, tally, sample = list[BadLine](), IdLog(), Tally(self.config.spans), self.engines.sample()
+        synthesis = {"model": self._inputs[str(self.config.model)]}
+        synthesis |= {name: to_dict(getattr(self.config, name)) for name in SYNTHESIS}
+        with Journal(self.folder / f"{shard}.journal", synthesis=synthesis) as journal:
+            made = interleave(
+                self._renderings(task, lines, dropped, ids),
+                cut=self.engines.cut,
+                compose=self.engines.compose,
+                stream=self.engines.speak,
+                journal=journal,
+            )
+            facts = write_documents(
+                draft.folder,
+                _counted(made, tally, sample, progress),
+                vocabulary=self.engines.vocabulary,
+                name=f"{self.config.name}-{shard}",
+                allow_empty=True,
+            )
+        rows = self.engines.read_back(sample)
+        ids.save(draft.folder)
+        reasons = Counter(line.reason for line in dropped)
+        _write_lines(draft.folder / DROPPED, [vars(line) for line in dropped if line.reason != NOT_SPEAKABLE])
+        _write_lines(draft.folder / NOISE, [{"shard": shard, **row} for row in rows])
+        draft.facts |= {
+            **{name: facts[name] for name in ("documents", "tokens", "text_tokens", "speech_tokens")},
+            "corpus": task.corpus,
+            "source_documents": ids.count,
+            "documents_not_speakable": reasons.pop(NOT_SPEAKABLE, 0),
+            "dropped": dict(sorted(reasons.items())),
+            "tally": tally.state(),
+            "noise_too_long": sample.too_long if sample else 0,
+        }
+
+    def _renderings(
+        self, task: TextTask, lines: Iterable[Line], dropped: list[BadLine], ids: IdLog
+    ) -> Iterator[Rendering]:
+        model = self._inputs[str(self.config.model)][:16]
+        for line in lines:
+            if isinstance(line.found, BadLine):
+                dropped.append(line.found)
+                continue
+            ids.add(line.found.id, file=task.files.index(line.path), line=line.number)
+            for number in range(self.config.corpora[task.corpus].renderings):
+                meta = {"id": line.found.id, "corpus": task.corpus, "rendering": number}
+                meta |= {"seed": self.config.seed, "model": model}
+                yield Rendering(f"{line.found.id}#{number}", line.found.text, meta)
+
+
+def _counted(
+    made: Iterable[Interleaved], tally: Tally, sample: Sample | None, progress: Any
+) -> Iterator[TokenDocument]:
+    for each in made:
+        tally.count(each.pieces, each.codes, each.composed, each.units)
+        if sample is not None:
+            sample.show(each)
+        progress.update()
+        if len(each.document.tokens):
+            yield each.document
+
+
+def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
