@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -255,6 +256,7 @@ def _facts(config: InterleaveConfig, facts: Sequence[dict[str, Any]]) -> dict[st
     return {
         **tally.facts(),
         "documents_not_speakable": sum(fact["documents_not_speakable"] for fact in facts),
+        "synthesis": dict(sum((Counter(fact["synthesis"]) for fact in facts), Counter())),
         "noise_spans_too_long": sum(fact["noise_too_long"] for fact in facts),
         "corpora": corpora,
     }

@@ -13,7 +13,7 @@ alone.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,7 @@ def interleave(
     compose: Callable[[list[tuple[list[Piece], Codes]]], list[Composed]],
     stream: Stream,
     journal: Journal,
+    work: Callable[[], Mapping[str, int]] = dict,
     window: int = WINDOW_DOCUMENTS,
 ) -> Iterator[Interleaved]:
     """Documents in the order of `renderings`; their meta tell every span's words, characters, tokens, class and key.
@@ -94,6 +95,7 @@ def interleave(
     Args:
         cut: pieces of a text, those to be spoken marked, and its units by whether they may be.
         compose: tokens of each document's pieces and the codes of the spoken ones.
+        work: what the stream counted since it was last asked, kept with the spans.
 
     Raises:
         EngineError: the stream raised anything.
@@ -119,7 +121,7 @@ def interleave(
 
     for number, codes in _guarded(stream, spans()):
         each, index, key, text = asked.pop(number)
-        journal.append(key, text, codes)
+        journal.append(key, text, codes, work())
         each.put(index, codes)
         while waiting and not waiting[0].missing:
             ready.append(waiting.popleft())

@@ -25,6 +25,7 @@ class Engines:
 
     def __init__(self, config: InterleaveConfig) -> None:
         self._config = config
+        self._counted: Counter[str] = Counter()
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -74,9 +75,16 @@ class Engines:
         if first is not None:
             yield from self._synthesizer.stream(chain([first], waiting), self._config.seed)
 
+    def work(self) -> dict[str, int]:
+        """What the synthesizer counted since the last call: samples drawn, refused by reason, given up."""
+        counts = Counter(self._synthesizer.counts if "_synthesizer" in self.__dict__ else {})
+        new, self._counted = counts - self._counted, counts
+        return dict(new)
+
     def forget(self) -> None:
         """Load the model that speaks anew when it is next needed: what runs it has died."""
         self.__dict__.pop("_synthesizer", None)
+        self._counted.clear()
 
     def sample(self) -> Sample | None:
         """What draws the spans of a shard that are read back; None where none are."""

@@ -15,6 +15,7 @@ the checksums show.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,8 @@ class Journal:
     def __init__(self, path: Path, *, synthesis: Mapping[str, Any]) -> None:
         """`synthesis` is what decides the codes of a (key, text); ValueError where the file has another."""
         self._path, self._head = path, {"synthesis": orjson.loads(orjson.dumps(synthesis))}
+        self.work: Counter[str] = Counter()
+        """What synthesis did, in all runs; what a kill left in flight is done, and counted, again."""
         self._found: dict[tuple[str, str], Spoken] = {}
         self._load()
         self._file = path.open("ab", buffering=0)
@@ -65,10 +68,11 @@ class Journal:
         """What an earlier run made of a span, handed out once; None if it made nothing."""
         return self._found.pop((key, _digest(text)), None)
 
-    def append(self, key: str, text: str, codes: np.ndarray | None) -> None:
-        """Keep the codes of a span; with the system when this returns."""
+    def append(self, key: str, text: str, codes: np.ndarray | None, work: Mapping[str, int] | None = None) -> None:
+        """Keep the codes of a span, and what was counted since the last one; with the system when this returns."""
         values = None if codes is None else np.asarray(codes).tolist()
-        self._write({"key": key, "text": _digest(text), "codes": values})
+        self._write({"key": key, "text": _digest(text), "codes": values} | ({"work": dict(work)} if work else {}))
+        self.work.update(work or {})
 
     def _write(self, record: Mapping[str, Any]) -> None:
         body = orjson.dumps(record)
@@ -104,6 +108,7 @@ class Journal:
                     f"them to go on, or remove {self._path.parent} to make everything again"
                 )
             return
+        self.work.update(record.get("work", {}))
         codes = record["codes"]
         self._found[record["key"], record["text"]] = Spoken(None if codes is None else np.array(codes, np.int32))
 

@@ -22,7 +22,7 @@ import xxhash
 from megatron_speech.audio.transcripts import normalize, utterance_edits
 from megatron_speech.evaluation.statistics import Bootstrap
 from megatron_speech.interleave.documents import Interleaved
-from megatron_speech.text_to_token.spoken import spoken
+from megatron_speech.text_to_token.spoken import Language, spoken
 
 LENGTHS = (5, 10, 15, 20)
 """First length in units of every bin but the first."""
@@ -66,13 +66,13 @@ class Sample:
             push = heapq.heappush if len(self._heap) < self._size else heapq.heapreplace
             push(self._heap, (rank, -self._shown, record, codes))
 
-    def read_back(self, recognizer: Recognizer, *, language: str) -> list[dict[str, Any]]:
+    def read_back(self, recognizer: Recognizer, *, language: Language) -> list[dict[str, Any]]:
         """One row per drawn span that has words to be compared: what was said, what was heard, and the edits."""
         drawn = sorted(self._heap, key=lambda item: -item[1])
         heard = recognizer.recognize([codes for *_, codes in drawn])
         rows = []
         for (_, _, record, codes), guess in zip(drawn, heard, strict=True):
-            said = comparable(spoken(record["text"]), language=language)
+            said = comparable(spoken(record["text"], language=language), language=language)
             if normalize(said):
                 rows.append({**record, "codes": len(codes), "said": said, "heard": guess})
         if not rows:

@@ -12,6 +12,7 @@ from megatron_speech.evaluation.report.facts import count, decimal, interval, pe
 from megatron_speech.interleave.noise import length_labels
 
 NONE = "-"
+FAULTS = ("runaway", "too_short", "repeats", "unspeakable")
 
 
 def write_report(folder: Path, facts: Mapping[str, Any], *, rates: Sequence[float], config: InterleaveConfig) -> None:
@@ -54,6 +55,7 @@ def _left_out(facts: Mapping[str, Any]) -> list[str]:
     rows = [["units that cannot be spoken: " + reason, count(n)] for reason, n in facts["words_left_out"].items()]
     for name, corpus in facts["corpora"].items():
         rows += [[f"lines of {name} that are no document: {why}", count(n)] for why, n in corpus["dropped"].items()]
+    rows += [[f"samples of speech refused: {why}", count(facts["synthesis"].get(why, 0))] for why in FAULTS]
     rows.append(["documents whose corpus keeps them from being spoken", count(facts["documents_not_speakable"])])
     rows.append(["documents whose id repeats (kept)", count(facts["repeated_ids"])])
     return ["## Left out", "", *table(["what", "count"], rows)]

@@ -44,10 +44,10 @@ log = logging.getLogger(__name__)
 TASK, SHARD = "interleave_task", "interleaved_shard"
 DROPPED, NOISE = "dropped.jsonl", "noise.jsonl"
 """Lines that were left out, and spans that were read back: one JSON object each."""
-SYNTHESIS = ("seed", "synthesis")
-"""Settings that decide the codes of a span."""
-SETTINGS = (*SYNTHESIS, "name", "shard_documents", "on_bad_line", "boundary", "spans", "speakable", "noise")
+SETTINGS = ("seed", "name", "shard_documents", "on_bad_line", "boundary", "spans", "speakable", "synthesis", "noise")
 """Settings that decide a shard."""
+PACE = ("batch_size", "device")
+"""Settings of synthesis that decide how fast a span is spoken, and nothing else: they may change between two runs."""
 
 
 class Interleaver(PipelineStep):
@@ -108,15 +108,14 @@ class Interleaver(PipelineStep):
 
     def _write_shard(self, draft: Draft, *, task: TextTask, shard: str, lines: Iterable[Line], progress: Any) -> None:
         dropped, ids, tally, sample = list[BadLine](), IdLog(), Tally(self.config.spans), self.engines.sample()
-        synthesis = {"model": self._inputs[str(self.config.model)]}
-        synthesis |= {name: to_dict(getattr(self.config, name)) for name in SYNTHESIS}
-        with Journal(self.folder / f"{shard}.journal", synthesis=synthesis) as journal:
+        with Journal(self.folder / f"{shard}.journal", synthesis=self._synthesis()) as journal:
             made = interleave(
                 self._renderings(task, lines, dropped, ids),
                 cut=self.engines.cut,
                 compose=self.engines.compose,
                 stream=self.engines.speak,
                 journal=journal,
+                work=self.engines.work,
             )
             facts = write_documents(
                 draft.folder,
@@ -125,6 +124,7 @@ class Interleaver(PipelineStep):
                 name=f"{self.config.name}-{shard}",
                 allow_empty=True,
             )
+            work = journal.work
         rows = self.engines.read_back(sample)
         ids.save(draft.folder)
         reasons = Counter(line.reason for line in dropped)
@@ -137,8 +137,14 @@ class Interleaver(PipelineStep):
             "documents_not_speakable": reasons.pop(NOT_SPEAKABLE, 0),
             "dropped": dict(sorted(reasons.items())),
             "tally": tally.state(),
+            "synthesis": dict(sorted(work.items())),
             "noise_too_long": sample.too_long if sample else 0,
         }
+
+    def _synthesis(self) -> dict[str, Any]:
+        """What decides the codes of a (key, text)."""
+        settings = {key: value for key, value in to_dict(self.config.synthesis).items() if key not in PACE}
+        return {"model": self._inputs[str(self.config.model)], "seed": self.config.seed, **settings}
 
     def _renderings(
         self, task: TextTask, lines: Iterable[Line], dropped: list[BadLine], ids: IdLog

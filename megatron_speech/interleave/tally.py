@@ -89,6 +89,7 @@ class Tally:
                 "words": list(range(1, largest + 1)),
                 "spans": [self.span_lengths[length] for length in range(1, largest + 1)],
                 "poisson": length_probabilities(self.spans.mean_length, largest).round(6).tolist(),
+                "mean": self.spans.mean_length,
             },
         }
 

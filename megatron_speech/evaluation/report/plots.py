@@ -78,13 +78,15 @@ def plot_codebook(path: Path, counts: Sequence[int]) -> None:
     save_figure(figure, path)
 
 
-def plot_spans(path: Path, *, words: Sequence[int], spans: Sequence[int], poisson: Sequence[float]) -> None:
+def plot_spans(
+    path: Path, *, words: Sequence[int], spans: Sequence[int], poisson: Sequence[float], mean: float = 10.0
+) -> None:
     """Lengths of the spans that became speech, beside the distribution they were drawn from."""
     figure, (panel,) = new_figure(1)
     shares = np.asarray(spans) / max(1, sum(spans))
     panel.bar(words, shares, width=0.8, color=SPEECH, alpha=0.75, label=f"{sum(spans):,} spans drawn")
-    panel.plot(words, poisson, "o-", color=INK, markersize=3.5, linewidth=1.2, label="Poisson(10), without 0")
-    panel.set(xlabel="words in a span", ylabel="share of spans")
+    panel.plot(words, poisson, "o-", color=INK, markersize=3.5, linewidth=1.2, label=f"Poisson({mean:g}), without 0")
+    panel.set(xlabel="length of a span", ylabel="share of spans")
     panel.legend(frameon=False, fontsize=9)
     save_figure(figure, path)
 

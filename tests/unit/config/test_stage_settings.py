@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from megatron_speech.config.evaluation import EvaluationConfig, HeldOutConfig, SpokenCorpusConfig
-from megatron_speech.config.interleave import CorpusConfig, InterleaveConfig, SpansConfig
+from megatron_speech.config.interleave import CorpusConfig, InterleaveConfig, NoiseConfig, SpansConfig
 from megatron_speech.interleave.spans import check_span_settings
 
 P = Path("x")
@@ -19,6 +19,15 @@ P = Path("x")
         (lambda: CorpusConfig(path=P, renderings=0), r"renderings=0 of x must"),
         (lambda: CorpusConfig(path=P, max_documents=0), r"max_documents=0 of x must"),
         (lambda: InterleaveConfig(corpora={}, model=P, vocabulary=P, output=P), "corpora is empty"),
+        (lambda: NoiseConfig(speech_tokenizer=P, spans_per_shard=0), r"noise\.spans_per_shard=0 must"),
+        (lambda: NoiseConfig(speech_tokenizer=P, max_wer=0.0), r"noise\.max_wer=0\.0 must"),
+        (lambda: NoiseConfig(speech_tokenizer=P, max_quarantined_share=1.0), r"noise\.max_quarantined_share=1\.0 must"),
+        (
+            lambda: InterleaveConfig(
+                corpora={"a": CorpusConfig(path=P)}, model=P, vocabulary=P, output=P, shard_documents=0
+            ),
+            r"shard_documents=0 must",
+        ),
         (lambda: HeldOutConfig(max_tokens=1), r"held_out\.max_tokens=1 must"),
         (lambda: HeldOutConfig(max_documents=0), r"held_out\.max_documents=0 must"),
         (lambda: EvaluationConfig(model=P, output=P), "nothing to measure"),
