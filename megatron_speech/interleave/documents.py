@@ -37,10 +37,6 @@ Stream = Callable[[Iterable[tuple[str, str]]], Iterable[tuple[int, np.ndarray | 
 """Of (key, text), read as there is room: position and codes int [T] of each, or None, as they come."""
 
 
-class EngineError(Exception):
-    """The engine that speaks stopped; what it had made is in the journal."""
-
-
 @dataclass(frozen=True)
 class Rendering:
     """One pass over a document: its text, and a key that seeds its spans and its speech."""
@@ -96,9 +92,6 @@ def interleave(
         cut: pieces of a text, those to be spoken marked, and its units by whether they may be.
         compose: tokens of each document's pieces and the codes of the spoken ones.
         work: what the stream counted since it was last asked, kept with the spans.
-
-    Raises:
-        EngineError: the stream raised anything.
     """
     waiting: deque[Waiting] = deque()
     ready: list[Waiting] = []
@@ -119,7 +112,7 @@ def interleave(
                 number += 1
                 yield key, text
 
-    for number, codes in _guarded(stream, spans()):
+    for number, codes in stream(spans()):
         each, index, key, text = asked.pop(number)
         journal.append(key, text, codes, work())
         each.put(index, codes)
@@ -146,25 +139,6 @@ def windows(renderings: Iterable[Rendering], size: int) -> Iterator[list[Renderi
         characters += len(rendering.text)
     if batch:
         yield batch
-
-
-def _guarded(stream: Stream, spans: Iterator[tuple[str, str]]) -> Iterator[tuple[int, np.ndarray | None]]:
-    """What the stream of `spans` gives; its own errors become one, those of making spans stay what they are."""
-    own: list[BaseException] = []
-
-    def watched() -> Iterator[tuple[str, str]]:
-        try:
-            yield from spans
-        except Exception as error:
-            own.append(error)
-            raise
-
-    try:
-        yield from stream(watched())
-    except Exception as error:
-        if own:
-            raise own[0] from None
-        raise EngineError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
 
 
 def _composed(

@@ -32,12 +32,14 @@ from megatron_speech.data.shards import write_documents
 from megatron_speech.data.text_ids import IdLog
 from megatron_speech.data.text_tasks import TextTask
 from megatron_speech.interleave.corpora import NOT_SPEAKABLE, Line, task_lines
-from megatron_speech.interleave.documents import EngineError, Interleaved, Rendering, interleave
+from megatron_speech.interleave.documents import Interleaved, Rendering, interleave
 from megatron_speech.interleave.engines import Engines
 from megatron_speech.interleave.journal import Journal
 from megatron_speech.interleave.noise import Sample
 from megatron_speech.interleave.tally import Tally
 from megatron_speech.tasks import make_task
+from megatron_speech.text_to_token.engines import EngineError
+from megatron_speech.text_to_token.synthesize import speaker_of
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +99,7 @@ class Interleaver(PipelineStep):
             make_task(self.output(rank), kind=TASK, config=self.task_settings(task), inputs=inputs, write=write)
         except EngineError as error:
             self.engines.forget()
-            log.error("task %d (%s) stopped: %s; what it made is kept, run it again", rank, task.corpus, error)
-            log.debug("what the engine raised", exc_info=error)
+            log.error("task %d (%s) stopped: %s", rank, task.corpus, error)
 
     def _make_shards(self, task: TextTask, inputs: Mapping[str, str], progress: Any) -> Iterator[str]:
         for shard, lines in groupby(task_lines(task, self.config), key=lambda line: line.shard):
@@ -149,16 +150,18 @@ class Interleaver(PipelineStep):
     def _renderings(
         self, task: TextTask, lines: Iterable[Line], dropped: list[BadLine], ids: IdLog
     ) -> Iterator[Rendering]:
-        model = self._inputs[str(self.config.model)][:16]
+        same: dict[str, Any] = {"seed": self.config.seed, "engine": self.config.synthesis.engine}
+        same["model"] = self._inputs[str(self.config.model)][:16]
         for line in lines:
             if isinstance(line.found, BadLine):
                 dropped.append(line.found)
                 continue
             ids.add(line.found.id, file=task.files.index(line.path), line=line.number)
             for number in range(self.config.corpora[task.corpus].renderings):
-                meta = {"id": line.found.id, "corpus": task.corpus, "rendering": number}
-                meta |= {"seed": self.config.seed, "model": model}
-                yield Rendering(f"{line.found.id}#{number}", line.found.text, meta)
+                key = f"{line.found.id}#{number}"
+                speaker = speaker_of(self.config.synthesis.speakers, self.config.seed, f"{key}:")
+                meta = {"id": line.found.id, "corpus": task.corpus, "rendering": number, "speaker": speaker, **same}
+                yield Rendering(key, line.found.text, meta)
 
 
 def _counted(

@@ -27,6 +27,8 @@ from megatron_speech.interleave.build import run_build
 from megatron_speech.interleave.corpora import interleave_tasks
 from megatron_speech.interleave.engines import Engines
 from megatron_speech.interleave.journal import Journal
+from megatron_speech.text_to_token.engines import EngineError
+from megatron_speech.text_to_token.synthesize import speaker_of
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 from megatron_speech.vocabulary_folder import build_vocabulary
@@ -95,7 +97,7 @@ class FakeEngine:
         number, key, text = span
         if self.dies_after is not None and len(self.spoken) >= self.dies_after:
             self.dies_after = None
-            raise RuntimeError("CUDA error:\n an illegal memory access")
+            raise EngineError("synthesis.engine=fake died (an illegal memory access); run the same command again")
         self.spoken.append(f"{key} {text}")
         digest = hashlib.sha256(f"{key}\0{text}".encode()).digest()
         return number, np.frombuffer(digest, np.uint8)[: 2 + digest[0] % 20] % 16 if digest[1] % 5 else None
@@ -165,8 +167,12 @@ def test_each_rendering_has_fresh_spans_and_unspeakable_documents_are_left_out(c
 
 def test_text_and_speech_are_found_by_their_provenance(config, engine):
     vocabulary, tokenizer = Vocabulary.load(config.vocabulary), TextTokenizer.load(config.vocabulary)
-    for document in documents_of(config, run(config, "made")):
+    speakers = ["anna", "ben", "chris"]
+    voiced = replace(config, synthesis=replace(config.synthesis, speakers=speakers))
+    for document in documents_of(config, run(voiced, "made")):
         assert document.meta["seed"] == 0 and len(document.meta["model"]) == 16
+        assert document.meta["engine"] == "transformers"
+        assert {speaker_of(speakers, 0, span["key"]) for span in document.meta["spans"]} <= {document.meta["speaker"]}
         speech = document.tokens >= vocabulary.first_speech_id
         marked = np.zeros_like(speech)
         for span in document.meta["spans"]:
@@ -234,7 +240,7 @@ def test_an_engine_that_dies_ends_its_task_alone_and_a_rerun_finishes(config, en
     with caplog.at_level(logging.ERROR), pytest.raises(ValueError, match=r"the engine stopped in 1 of 3 tasks \(1\)"):
         run(config, "made")
     assert [line.message for line in caplog.records] == [
-        "task 1 (wiki) stopped: RuntimeError: CUDA error: an illegal memory access; what it made is kept, run it again"
+        "task 1 (wiki) stopped: synthesis.engine=fake died (an illegal memory access); run the same command again"
     ]
     parts = config.output.with_name("made.tasks")
     assert [path.name for path in sorted(parts.glob("task-?????"))] == ["task-00000", "task-00002"]
