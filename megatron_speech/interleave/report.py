@@ -84,6 +84,7 @@ def plot_noise(path: Path, noise: Mapping[str, Any], *, rates: Sequence[float], 
     lengths = [label for label in length_labels() if label in noise["by_length"]]
     parts = [("by class of text", list(noise["by_class"]), noise["by_class"])]
     parts.append(("by length of span, units", lengths, noise["by_length"]))
+    top = max(part[label]["wer"]["high"] for _, labels, part in parts for label in labels)
     for panel, (title, labels, found) in zip(panels[:2], parts, strict=True):
         for x, label in enumerate(labels):
             estimate = found[label]["wer"]
@@ -91,7 +92,7 @@ def plot_noise(path: Path, noise: Mapping[str, Any], *, rates: Sequence[float], 
             panel.plot(x, estimate["value"], "o", color=plots.SPEECH, markersize=7)
         panel.axhline(noise["wer"]["value"], color=plots.GREY, linestyle="--", linewidth=1.2)
         panel.set_xticks(range(len(labels)), labels, fontsize=9)
-        panel.set(title=title, xlim=(-0.5, len(labels) - 0.5), ylim=(0, None))
+        panel.set(title=title, xlim=(-0.5, len(labels) - 0.5), ylim=(0, 1.05 * top or 1.0))
     panels[0].set_ylabel("word error rate, 95 % interval")
     panels[2].hist(rates, bins=min(40, max(5, len(rates) // 4)), color=plots.SPEECH, alpha=0.75)
     if max_wer is not None:

@@ -9,6 +9,7 @@ from megatron_speech.evaluation.report.facts import (
     RunFolder,
     count,
     decimal,
+    interval,
     mean_loss,
     percent,
     prose,
@@ -126,6 +127,10 @@ def text_to_token(run: RunFolder) -> list[str]:
     ]
 
 
+def _noise(facts: Facts) -> str:
+    return interval(facts.at("noise.wer").values) if facts.get("noise.wer") else NOT_REPORTED
+
+
 def interleaving(run: RunFolder) -> list[str]:
     """Achieved ratio, growth, span lengths against their distribution."""
     facts = run.facts("documents/interleaved")
@@ -149,6 +154,7 @@ def interleaving(run: RunFolder) -> list[str]:
                 ["spans", facts.show("spans", count)],
                 ["spans whose synthesis failed", facts.show("spans_failed", count)],
                 ["speech tokens per replaced text token", facts.show("speech_tokens_per_replaced_text_id", decimal)],
+                ["word error rate of the synthetic speech, a sample read back", _noise(facts)],
             ],
         ),
     ]
