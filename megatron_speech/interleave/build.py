@@ -38,7 +38,7 @@ from megatron_speech.data.tokenize import join_documents
 from megatron_speech.inference.model import read_vocabulary
 from megatron_speech.interleave.corpora import interleave_tasks
 from megatron_speech.interleave.noise import shard_rate, summarize
-from megatron_speech.interleave.report import write_report
+from megatron_speech.interleave.report import require_libraries, write_report
 from megatron_speech.interleave.steps import DROPPED, NOISE, TASK, Interleaver
 from megatron_speech.interleave.tally import Tally
 from megatron_speech.speech_tokenizer.model import WEIGHTS, require
@@ -75,6 +75,7 @@ def run_build(config: InterleaveConfig) -> None:
         log.info("%s: already done", config.output)
         shutil.rmtree(folder, ignore_errors=True)  # where a kill came between the last two steps
         return
+    require_libraries(config)
     for doubt in unseen_keys(tasks):
         log.warning("%s", doubt)
     step = Interleaver(tasks, config=settings, folder=folder, inputs=models)

@@ -91,6 +91,11 @@ class Engines:
         noise = self._config.noise
         if noise is None:
             return None
+        if self._recognizer.text is None:
+            raise ValueError(
+                f"noise.speech_tokenizer={noise.speech_tokenizer} holds its encoder only and cannot recognise; use the "
+                "folder it was cut from, or noise: null"
+            )
         longest = self._recognizer.model.config.max_codes
         return Sample(noise.spans_per_shard, seed=self._config.seed, max_codes=longest)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,13 @@ from megatron_speech.interleave.noise import length_labels
 
 NONE = "-"
 FAULTS = ("runaway", "too_short", "repeats", "unspeakable")
+
+
+def require_libraries(config: InterleaveConfig) -> None:
+    """ValueError where what measures and draws is not installed: said before hours of synthesis, not after."""
+    for name in ("matplotlib", *(["jiwer"] if config.noise else [])):
+        if find_spec(name) is None:
+            raise ValueError(f"the report needs {name}; pip install 'megatron-speech[eval]'")
 
 
 def write_report(folder: Path, facts: Mapping[str, Any], *, rates: Sequence[float], config: InterleaveConfig) -> None:

@@ -15,7 +15,7 @@ from megatron_speech.artifact import read_manifest
 from megatron_speech.config.interleave import NoiseConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import read_documents
-from megatron_speech.interleave import build
+from megatron_speech.interleave import build, report
 from megatron_speech.interleave.compose import Composed, Piece
 from megatron_speech.interleave.documents import Interleaved
 from megatron_speech.interleave.engines import Engines
@@ -132,6 +132,13 @@ def test_too_many_noisy_shards_end_the_job_and_lose_nothing(noisy, engine):  # n
     spoken = len(engine.spoken)
     run(replace(with_all, noise=replace(with_all.noise, max_wer=None)), "made")
     assert len(engine.spoken) == spoken
+
+
+def test_what_the_report_needs_is_looked_for_first(noisy, engine, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(report, "find_spec", lambda name: None if name == "jiwer" else object())
+    with pytest.raises(ValueError, match=r"the report needs jiwer; pip install"):
+        run(noisy, "made")
+    assert engine.spoken == []
 
 
 def test_another_tokenizers_recogniser_is_refused(noisy, monkeypatch):
