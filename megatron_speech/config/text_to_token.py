@@ -25,6 +25,16 @@ class SynthesisConfig:
     """The same code more often in a row is a failure (12.5 codes are a second)."""
     attempts: int = 3
     """Samples drawn, each with another seed, before a text is given up."""
+    speakers: list[str] = field(default_factory=list)
+    """Voices of the text-to-token model, one drawn per document; none for a model that was taught without voices."""
+    engine: Literal["transformers", "vllm"] = "transformers"
+    """What runs the model: this process, or vLLM (the `serve` extra)."""
+    batch_size: int = 64
+    """Texts under way at once."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Number format to compute in."""
+    device: str = "cpu"
+    """Where transformers computes: cpu or cuda (vLLM takes what it was built for)."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_codes_per_character < self.max_codes_per_character:
@@ -32,7 +42,7 @@ class SynthesisConfig:
                 f"synthesis.min_codes_per_character={self.min_codes_per_character} must be at least 0 and below "
                 f"synthesis.max_codes_per_character={self.max_codes_per_character}; change one"
             )
-        for name in ("max_repeats", "attempts"):
+        for name in ("max_repeats", "attempts", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"synthesis.{name}={getattr(self, name)} must be at least 1; use a positive number")
 

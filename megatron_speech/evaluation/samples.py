@@ -23,7 +23,7 @@ from megatron_speech.artifact import is_made, make_artifact
 from megatron_speech.config.samples import SamplesConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import write_documents
-from megatron_speech.inference.generate import Generation, Request, generate
+from megatron_speech.inference.generate import Generation, Request, generate, in_order
 from megatron_speech.inference.model import LanguageModel, read_vocabulary
 from megatron_speech.inference.sampling import Sampling, allowed_ids
 from megatron_speech.interleave.tasks import enclosed, recognition_prompt, speech_ids, synthesis_prompt
@@ -97,11 +97,11 @@ def _write(
     vocabulary = model.vocabulary
     speech = modality == "speech"
     limit = config.max_speech_tokens if speech else config.max_text_tokens
-    return generate(
+    results = generate(
         model,
         [Request(prompt=ids.tolist(), max_new_tokens=limit, seed=config.seed + n) for n, ids in enumerate(prompts)],
         sampling=Sampling(temperature=config.temperature if speech else 0.0, top_p=config.top_p),
         stop=[vocabulary.special_id(END_OF_AUDIO) if speech else vocabulary.end_of_document],
         allowed=allowed_ids(vocabulary, modality),
-        progress=True,
     )
+    return in_order(results, len(prompts), progress=f"write {modality}")

@@ -1,28 +1,40 @@
-"""Batched generation with a key-value cache: prefill left-padded prompts, then one token per row and step.
+"""Continuous batching: a stream of requests in, results out as they finish, a full batch in between.
 
-Rows are sorted by prompt length and cut into batches, so that padding is small; rows that have stopped are dropped
-once they are a quarter of a batch. Every request has its own seed and its own limit (see `sampling`).
-This loop exists because a request's seed must not depend on its neighbours, which the loop of transformers cannot
-promise; the network, its attention and its cache are those of transformers. Price: no refilling of finished rows (a
-serving engine does that).
+A row that has finished makes room at once: the last rows move into the gaps, and when an eighth of the batch is free
+the next requests are read into it (their prompts in one pass, padded on the right). Requests are taken from a bounded
+window, longest prompt first, so that rows of like length run together, memory stays bounded for an endless stream, and
+the long ones do not come last.
+
+This loop exists because a request's randomness must not depend on its neighbours, which the loops of transformers
+cannot promise, and because of its speed; the network and its attention are those of transformers. A request's numbers
+are a function of (its seed, its own step); its logits do not depend on its neighbours but for the rounding of the
+matrix products (shapes differ), which can turn a choice only where two ids are equal to within that rounding. Price:
+attention reads as many columns as the longest row has, for every row.
+
+Shapes: B rows, S tokens of a prompt, T columns of the cache, D width, A ids that may come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
-from transformers import Cache
 
-from megatron_speech.inference.cache import keep_rows, preallocated_cache
+from megatron_speech.inference.cache import Place, SlotCache
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.inference.sampling import Sampling, choose, uniform
 
-KEEP_ROWS_ABOVE = 0.75  # of a batch still going: below it, copying the rest is cheaper than computing for the dead
+REFILL_AT = 8  # a batch is refilled when one in so many rows is free: a pass over a prompt costs as much as a step
+WINDOW_BATCHES = 16  # requests that are read ahead and sorted, in batches
+PREFILL_TOKENS = 8192  # of prompts read in one pass, padding included: bounds memory
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,125 +61,172 @@ class Generation:
 
 def generate(
     model: LanguageModel,
-    requests: Sequence[Request],
+    requests: Iterable[Request],
     *,
     sampling: Sampling,
     stop: Collection[int],
     allowed: Tensor | None = None,
-    batch_size: int = 32,
-    progress: bool = False,
-) -> list[Generation]:
-    """Continue every request, in order; `allowed` (bool [V]) restricts the ids that may come, stop ids included."""
-    for number, request in enumerate(requests):
-        assert request.prompt and request.max_new_tokens > 0, f"{number=}: empty prompt or nothing to generate"
-    head = _Head.of(model, allowed)
-    results = [Generation() for _ in requests]
-    order = sorted(range(len(requests)), key=lambda number: -len(requests[number].prompt))
-    with tqdm(total=len(requests), desc="generate", unit="request", disable=not progress) as bar:
-        for start in range(0, len(order), batch_size):
-            numbers = order[start : start + batch_size]
-            batch = [requests[number] for number in numbers]
-            made = _generate_batch(model, head, batch, sampling=sampling, stop=frozenset(stop))
-            for number, generation in zip(numbers, made, strict=True):
-                results[number] = generation
-            bar.update(len(numbers))
-    return results
+    batch_size: int = 64,
+) -> Iterator[tuple[int, Generation]]:
+    """Continue every request: (its place in the input, result), in the order in which they finish.
+
+    Requests are read as they are needed, a window ahead; `allowed` (bool [V]) restricts the ids that may come, stop
+    ids included.
+    """
+    network = _Network.of(model, slots=batch_size, allowed_V=allowed)
+    batch = _Batch(network, sampling=sampling, stop=frozenset(stop))
+    waiting = _longest_first(requests, window=WINDOW_BATCHES * batch_size)
+    while True:
+        free = batch_size - len(batch.rows)
+        newcomers = list(itertools.islice(waiting, free)) if free * REFILL_AT >= batch_size else []
+        for rows in _prefills(newcomers):
+            yield from batch.admit(rows)
+        if batch.rows:
+            yield from batch.step()
+        elif not newcomers:
+            return
 
 
-@torch.inference_mode()
-def _generate_batch(
-    model: LanguageModel, head: _Head, requests: Sequence[Request], *, sampling: Sampling, stop: frozenset[int]
-) -> list[Generation]:
-    """One batch from prefill to the last stop."""
-    tokens: list[list[int]] = [[] for _ in requests]
-    stopped = [False] * len(requests)
-    live = list(range(len(requests)))  # request of each row of the network's batch
-    rows = _Rows.of(requests, model)
-    seeds = np.array([request.seed for request in requests], dtype=np.uint64)
-
-    def is_going(number: int) -> bool:
-        return not stopped[number] and len(tokens[number]) < requests[number].max_new_tokens
-
-    for step in range(max(request.max_new_tokens for request in requests)):
-        logits_BA = head.logits(rows.forward(model))
-        numbers = torch.from_numpy(uniform(seeds[live], step)).to(model.device)
-        chosen_B = head.ids(choose(logits_BA, sampling=sampling, uniform_B=numbers))
-        for number, token in zip(live, chosen_B.tolist(), strict=True):
-            if is_going(number):
-                if token in stop:
-                    stopped[number] = True
-                else:
-                    tokens[number].append(token)
-        going = [row for row, number in enumerate(live) if is_going(number)]
-        if not going:
-            break
-        rows.tokens_BS = chosen_B[:, None]
-        if len(going) <= KEEP_ROWS_ABOVE * len(live):
-            rows.keep(going)
-            live = [live[row] for row in going]
-    return [Generation(tokens=ids, stopped=end) for ids, end in zip(tokens, stopped, strict=True)]
+def in_order(results: Iterable[tuple[int, T]], total: int, *, progress: str | None = None) -> list[T]:
+    """All of a stream's results, in the order of its input; `progress` is the label of a bar."""
+    placed = dict(tqdm(results, total=total, desc=progress, disable=progress is None))
+    return [placed[number] for number in range(total)]
 
 
 @dataclass(frozen=True)
-class _Head:
-    """The output head over the A ids that may come: with speech alone, a fiftieth of a large text vocabulary."""
+class _Row:
+    """A request under way."""
 
+    number: int
+    request: Request
+    tokens: list[int] = field(default_factory=list)
+
+
+def _longest_first(requests: Iterable[Request], *, window: int) -> Iterator[_Row]:
+    """Requests, sorted within consecutive windows; each window is read when the one before it is used up."""
+    rows = (_Row(number, request) for number, request in enumerate(requests))
+    while block := list(itertools.islice(rows, window)):
+        for row in block:
+            assert row.request.prompt and row.request.max_new_tokens > 0, f"request {row.number} asks for nothing"
+        yield from sorted(block, key=lambda row: -len(row.request.prompt))
+
+
+def _prefills(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
+    """Consecutive rows that are read in one pass."""
+    part: list[_Row] = []
+    for row in rows:
+        longest = max([len(row.request.prompt), *(len(other.request.prompt) for other in part)])
+        if part and (len(part) + 1) * longest > PREFILL_TOKENS:
+            yield part
+            part = []
+        part.append(row)
+    if part:
+        yield part
+
+
+class _Batch:
+    """The requests under way: `rows[n]` lives in slot n of the cache."""
+
+    def __init__(self, network: _Network, *, sampling: Sampling, stop: frozenset[int]) -> None:
+        self.network = network
+        self.sampling = sampling
+        self.stop = stop
+        self.rows: list[_Row] = []
+
+    @torch.inference_mode()
+    def admit(self, newcomers: list[_Row]) -> list[tuple[int, Generation]]:
+        """Read prompts into the next slots and choose their first tokens."""
+        logits_BA = self.network.read([row.request.prompt for row in newcomers], first_slot=len(self.rows))
+        self.rows += newcomers
+        return self._choose(logits_BA, newcomers)
+
+    @torch.inference_mode()
+    def step(self) -> list[tuple[int, Generation]]:
+        """One token more for every row."""
+        columns = [len(row.request.prompt) + len(row.tokens) - 1 for row in self.rows]
+        logits_BA = self.network.extend([row.tokens[-1] for row in self.rows], columns)
+        return self._choose(logits_BA, self.rows)
+
+    def _choose(self, logits_BA: Tensor, rows: Sequence[_Row]) -> list[tuple[int, Generation]]:
+        """Append what was chosen, and give back and forget the rows that have come to their end."""
+        seeds = np.array([row.request.seed for row in rows], dtype=np.uint64)
+        steps = np.array([len(row.tokens) for row in rows], dtype=np.uint64)
+        numbers_B = torch.from_numpy(uniform(seeds, steps)).to(logits_BA.device)
+        chosen_B = choose(logits_BA, sampling=self.sampling, uniform_B=numbers_B)
+        finished: dict[int, Generation] = {}
+        for row, token in zip(rows, self.network.ids(chosen_B), strict=True):
+            stopped = token in self.stop
+            if not stopped:
+                row.tokens.append(token)
+            if stopped or len(row.tokens) == row.request.max_new_tokens:
+                finished[row.number] = Generation(tokens=row.tokens, stopped=stopped)
+        if finished:
+            self._close_gaps(finished)
+        return list(finished.items())
+
+    def _close_gaps(self, finished: Collection[int]) -> None:
+        """Forget finished rows; the last of the others move into their slots."""
+        num_left = len(self.rows) - len(finished)
+        gaps = [slot for slot in range(num_left) if self.rows[slot].number in finished]
+        movers = [slot for slot in range(num_left, len(self.rows)) if self.rows[slot].number not in finished]
+        for source, target in zip(movers, gaps, strict=True):
+            self.rows[target] = self.rows[source]
+        self.network.cache.move(movers, gaps)
+        del self.rows[num_left:]
+
+
+@dataclass(frozen=True)
+class _Network:
+    """The decoder over slots, and its output head over the A ids that may come (of a text vocabulary, a fiftieth)."""
+
+    decoder: nn.Module
+    cache: SlotCache
     weight_AD: Tensor
     ids_A: Tensor
 
     @classmethod
-    def of(cls, model: LanguageModel, allowed_V: Tensor | None) -> _Head:
+    def of(cls, model: LanguageModel, *, slots: int, allowed_V: Tensor | None) -> _Network:
         head = model.network.get_output_embeddings()
         assert isinstance(head, nn.Linear) and head.bias is None, "the head of this family is not a plain matrix"
         ids = torch.arange(len(head.weight)) if allowed_V is None else allowed_V.nonzero()[:, 0]
         ids = ids.to(model.device)
-        return cls(head.weight.detach() if allowed_V is None else head.weight.detach()[ids], ids)
+        cache = SlotCache(num_layers=model.network.config.num_hidden_layers, slots=slots)
+        return cls(model.network.get_decoder(), cache, head.weight.detach()[ids], ids)
 
-    def logits(self, hidden_BD: Tensor) -> Tensor:
-        return hidden_BD @ self.weight_AD.T
+    def read(self, prompts: Sequence[Sequence[int]], *, first_slot: int) -> Tensor:
+        """Logits [B, A] of the token after each prompt; padding follows a prompt, where causal attention ends."""
+        longest = max(len(prompt) for prompt in prompts)
+        tokens_BS = torch.zeros(len(prompts), longest, dtype=torch.long)
+        for row, prompt in enumerate(prompts):
+            tokens_BS[row, : len(prompt)] = torch.tensor(prompt)
+        place = Place(rows_B=self._tensor(range(first_slot, first_slot + len(prompts))), shown=longest)
+        hidden_BSD = self.decoder(
+            input_ids=tokens_BS.to(self.ids_A.device), past_key_values=self.cache.at(place), use_cache=True
+        ).last_hidden_state
+        last_B = self._tensor([len(prompt) - 1 for prompt in prompts])
+        return hidden_BSD[torch.arange(len(prompts), device=last_B.device), last_B] @ self.weight_AD.T
 
-    def ids(self, index_B: Tensor) -> Tensor:
-        return self.ids_A[index_B]
-
-
-@dataclass
-class _Rows:
-    """What the network is to read next, and what it remembers: B rows, S new tokens, T tokens in all."""
-
-    tokens_BS: Tensor
-    mask_BT: Tensor
-    cache: Cache
-
-    @classmethod
-    def of(cls, requests: Sequence[Request], model: LanguageModel) -> _Rows:
-        """Prompts padded on the left, so that every row's next token is in the last column."""
-        length = max(len(request.prompt) for request in requests)
-        tokens = torch.zeros(len(requests), length, dtype=torch.long)
-        mask = torch.zeros(len(requests), length, dtype=torch.long)
-        for row, request in enumerate(requests):
-            tokens[row, length - len(request.prompt) :] = torch.tensor(request.prompt)
-            mask[row, length - len(request.prompt) :] = 1
-        capacity = length + max(request.max_new_tokens for request in requests)
-        cache = preallocated_cache(num_layers=model.network.config.num_hidden_layers, capacity=capacity)
-        return cls(tokens.to(model.device), mask.to(model.device), cache)
-
-    def forward(self, model: LanguageModel) -> Tensor:
-        """Last hidden state of every row, [B, D]; the mask grows by the column that will follow."""
-        new = self.tokens_BS.shape[1]
-        positions_BS = (self.mask_BT.cumsum(dim=1) - 1).clamp(min=0)[:, -new:]
-        hidden_BSD = model.network.get_decoder()(
-            input_ids=self.tokens_BS,
-            attention_mask=self.mask_BT,
-            position_ids=positions_BS,
-            past_key_values=self.cache,
+    def extend(self, tokens: Sequence[int], columns: Sequence[int]) -> Tensor:
+        """Logits [B, A] after one token more in each of the first B slots, written at its column."""
+        columns_B, shown = self._tensor(columns), max(columns) + 1
+        place = Place(rows_B=self._tensor(range(len(columns))), columns_B=columns_B, shown=shown)
+        hidden_B1D = self.decoder(
+            input_ids=self._tensor(tokens)[:, None],
+            position_ids=columns_B[:, None],
+            attention_mask=self._mask(columns_B, shown),
+            past_key_values=self.cache.at(place),
             use_cache=True,
         ).last_hidden_state
-        self.mask_BT = torch.cat([self.mask_BT, self.mask_BT.new_ones(len(self.mask_BT), 1)], dim=1)
-        return hidden_BSD[:, -1]
+        return hidden_B1D[:, 0] @ self.weight_AD.T
 
-    def keep(self, rows: Sequence[int]) -> None:
-        """Forget all rows but these."""
-        index = torch.tensor(rows, device=self.tokens_BS.device)
-        self.tokens_BS = self.tokens_BS[index]
-        self.mask_BT = self.mask_BT[index]
-        keep_rows(self.cache, index)
+    def ids(self, index_B: Tensor) -> list[int]:
+        """Ids of the vocabulary from places in the head."""
+        return self.ids_A[index_B].tolist()
+
+    def _mask(self, columns_B: Tensor, shown: int) -> Tensor:
+        """What is added to attention scores, [B, 1, 1, T]: minus infinity after a row's last column."""
+        unused_BT = torch.arange(shown, device=columns_B.device) > columns_B[:, None]
+        return self.weight_AD.new_zeros(unused_BT.shape).masked_fill_(unused_BT, -torch.inf)[:, None, None]
+
+    def _tensor(self, values: Iterable[int]) -> Tensor:
+        return torch.tensor(list(values), device=self.ids_A.device)

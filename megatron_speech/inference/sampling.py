@@ -52,10 +52,10 @@ def choose(logits_BV: Tensor, *, sampling: Sampling, uniform_B: Tensor) -> Tenso
     return (index_B1 if order_BV is None else order_BV.gather(1, index_B1))[:, 0]
 
 
-def uniform(seeds: np.ndarray, step: int) -> np.ndarray:
-    """Uniform numbers in [0, 1) from uint64 seeds [B] and a step, by two rounds of splitmix64."""
+def uniform(seeds: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Uniform numbers in [0, 1) from uint64 seeds [B] and steps [B], by two rounds of splitmix64."""
     with np.errstate(over="ignore"):
-        mixed = _splitmix64(_splitmix64(seeds) + np.uint64(step))
+        mixed = _splitmix64(_splitmix64(seeds) + steps.astype(np.uint64))
     return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

@@ -26,7 +26,7 @@ def training_document(
     return synthesis_document(key, text_ids=text_ids, codes=codes, vocabulary=vocabulary, meta=meta)
 
 
-def prompt(text: str, *, tokenizer: TextTokenizer, vocabulary: Vocabulary) -> list[int]:
+def prompt(text: str, *, tokenizer: TextTokenizer, vocabulary: Vocabulary, speaker: str | None = None) -> list[int]:
     """Ids after which speech tokens follow; empty when nothing of the text can be spoken ("...", other scripts)."""
     text_ids = tokenizer.encode(spoken(text))
     return synthesis_prompt(text_ids, vocabulary=vocabulary).tolist() if text_ids else []

@@ -2,26 +2,29 @@
 
 A sampled sequence fails in known ways: it ends at once, never ends, or loops on one code. Each is seen from the
 codes alone, so no recogniser is needed in the loop (tools/round_trip.py measures what the guards miss). A refused
-text is sampled again with another seed, `attempts` times at most, and then given as None: the caller keeps it as
-text and counts it. Randomness is a function of (seed, key, attempt), so batches, order and restarts change nothing.
+text joins the stream again with the next attempt's seed, `attempts` times at most, and is then given as None: the
+caller keeps it as text and counts it. Randomness is a function of (seed, key, attempt), so batches, order and restarts
+change nothing. Results come as they finish; what is held in memory is what the engine has under way.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import itertools
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
 from megatron_speech.config.text_to_token import SynthesisConfig
-from megatron_speech.inference.generate import Generation, Request, generate
-from megatron_speech.inference.model import Dtype, LanguageModel
-from megatron_speech.inference.sampling import Sampling, allowed_ids
-from megatron_speech.text_to_token.layout import codes_of, prompt, stop_id
+from megatron_speech.inference.generate import Generation, Request, in_order
+from megatron_speech.inference.model import LanguageModel, read_vocabulary
+from megatron_speech.inference.sampling import Sampling
+from megatron_speech.text_to_token.engines import Engine, TransformersEngine, VllmEngine
+from megatron_speech.text_to_token.layout import codes_of, prompt
 from megatron_speech.text_to_token.spoken import spoken
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
@@ -29,34 +32,15 @@ from megatron_speech.vocabulary import Vocabulary
 Fault = Literal["unspeakable", "runaway", "too_short", "repeats"]
 
 
-class Engine(Protocol):
-    """Whatever continues prompts with speech ids, each request under its own seed."""
-
-    def generate(self, requests: Sequence[Request], *, progress: bool) -> list[Generation]:
-        """Speech ids up to the end of the audio, in the order of the requests."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
-class TransformersEngine:
-    """Generation in this process."""
+class _Item:
+    """A text under way."""
 
-    model: LanguageModel
-    sampling: Sampling
-    batch_size: int = 64
-
-    def generate(self, requests: Sequence[Request], *, progress: bool) -> list[Generation]:
-        """See `Engine`."""
-        vocabulary = self.model.vocabulary
-        return generate(
-            self.model,
-            requests,
-            sampling=self.sampling,
-            stop=[stop_id(vocabulary)],
-            allowed=allowed_ids(vocabulary, "speech"),
-            batch_size=self.batch_size,
-            progress=progress,
-        )
+    number: int
+    key: str
+    prompt: list[int]
+    num_characters: int
+    attempt: int = 0
 
 
 @dataclass(kw_only=True)
@@ -71,15 +55,18 @@ class Synthesizer:
     """texts, samples, given_up, codes, spoken_characters, and refused samples by fault."""
 
     @classmethod
-    def load(
-        cls, folder: Path, settings: SynthesisConfig | None = None, *, dtype: Dtype = "float32", device: str = "cpu"
-    ) -> Synthesizer:
-        """From the Hugging Face folder of a text-to-token model."""
+    def load(cls, folder: Path, settings: SynthesisConfig | None = None) -> Synthesizer:
+        """From the Hugging Face folder of a text-to-token model; EngineError when the engine does not start."""
         settings = settings or SynthesisConfig()
-        model = LanguageModel.load(folder, dtype=dtype, device=device)
-        sampling = Sampling(temperature=settings.temperature, top_p=settings.top_p)
-        engine = TransformersEngine(model=model, sampling=sampling)
-        return cls(engine=engine, tokenizer=model.tokenizer, vocabulary=model.vocabulary, settings=settings)
+        vocabulary, tokenizer = read_vocabulary(folder), TextTokenizer.load(folder)
+        engine: Engine
+        if settings.engine == "vllm":
+            engine = VllmEngine(folder, vocabulary=vocabulary, settings=settings)
+        else:
+            model = LanguageModel.load(folder, dtype=settings.dtype, device=settings.device)
+            sampling = Sampling(temperature=settings.temperature, top_p=settings.top_p)
+            engine = TransformersEngine(model=model, sampling=sampling, batch_size=settings.batch_size)
+        return cls(engine=engine, tokenizer=tokenizer, vocabulary=vocabulary, settings=settings)
 
     def synthesize(
         self, texts: Sequence[str], seed: int, *, keys: Sequence[str] | None = None, progress: bool = False
@@ -89,30 +76,68 @@ class Synthesizer:
         `keys` name the texts for the random numbers (document and span); by default a text is its own name, and then
         equal texts give equal codes.
         """
-        names = texts if keys is None else keys
-        assert len(names) == len(texts), f"{len(names)} keys for {len(texts)} texts"
-        prompts = [prompt(text, tokenizer=self.tokenizer, vocabulary=self.vocabulary) for text in texts]
-        lengths = [len(spoken(text)) for text in texts]
-        results: list[np.ndarray | None] = [None] * len(texts)
-        waiting = [number for number, ids in enumerate(prompts) if ids]
-        self.counts.update(texts=len(texts), unspeakable=len(texts) - len(waiting))
-        for attempt in range(self.settings.attempts):
-            requests = [
-                Request(
-                    prompt=prompts[number],
-                    max_new_tokens=self._most_codes(lengths[number]) + 1,
-                    seed=request_seed(seed, names[number], attempt),
-                )
-                for number in waiting
-            ]
-            generations = self.engine.generate(requests, progress=progress)
-            for number, generation in zip(waiting, generations, strict=True):
-                results[number] = self._accept(generation, lengths[number])
-            waiting = [number for number in waiting if results[number] is None]
-            if not waiting:
+        items = zip(texts if keys is None else keys, texts, strict=True)
+        return in_order(self.stream(items, seed), len(texts), progress="synthesise" if progress else None)
+
+    def stream(self, items: Iterable[tuple[str, str]], seed: int) -> Iterator[tuple[int, np.ndarray | None]]:
+        """(Place of the item in the input, codes int32 [T] or None) of every (key, text), as they finish.
+
+        Items are read as the engine gets free, a bounded number ahead, so the input may be endless.
+        """
+        source = enumerate(items)
+        given_up: deque[int] = deque()  # places of texts that were never asked, because nothing of them can be spoken
+        again: deque[_Item] = deque()
+        while True:
+            asked: dict[int, _Item] = {}
+            for number, generation in self.engine.generate(self._requests(source, again, given_up, asked, seed)):
+                item = asked.pop(number)
+                codes = self._accept(generation, item.num_characters)
+                if codes is None and item.attempt + 1 < self.settings.attempts:
+                    again.append(replace(item, attempt=item.attempt + 1))
+                else:
+                    self.counts["given_up"] += codes is None
+                    yield item.number, codes
+                while given_up:
+                    yield given_up.popleft(), None
+            if not again:  # else what was refused after the last request had been read, once more
                 break
-        self.counts["given_up"] += sum(codes is None for codes in results)
-        return results
+        while given_up:
+            yield given_up.popleft(), None
+
+    def _requests(
+        self,
+        source: Iterator[tuple[int, tuple[str, str]]],
+        again: deque[_Item],
+        given_up: deque[int],
+        asked: dict[int, _Item],
+        seed: int,
+    ) -> Iterator[Request]:
+        """What to ask next, refused items before new ones; each is entered in `asked` under its place here."""
+        places = itertools.count()
+        while True:
+            if again:
+                item = again.popleft()
+            elif new := next(source, None):
+                number, (key, text) = new
+                item = self._item(number, key, text, seed)
+                self.counts["texts"] += 1
+                if not item.prompt:
+                    self.counts.update(unspeakable=1, given_up=1)
+                    given_up.append(number)
+                    continue
+            else:
+                return
+            asked[next(places)] = item
+            yield Request(
+                prompt=item.prompt,
+                max_new_tokens=self._most_codes(item.num_characters) + 1,
+                seed=request_seed(seed, item.key, item.attempt),
+            )
+
+    def _item(self, number: int, key: str, text: str, seed: int) -> _Item:
+        speaker = speaker_of(self.settings.speakers, seed, key)
+        ids = prompt(text, tokenizer=self.tokenizer, vocabulary=self.vocabulary, speaker=speaker)
+        return _Item(number=number, key=key, prompt=ids, num_characters=len(spoken(text)))
 
     def _accept(self, generation: Generation, num_characters: int) -> np.ndarray | None:
         """Codes of a good sample, None for a refused one; both are counted."""
@@ -141,6 +166,11 @@ def request_seed(seed: int, key: str, attempt: int) -> int:
     """64 bits from (seed, key, attempt)."""
     digest = hashlib.blake2b(f"{seed}\0{key}\0{attempt}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")
+
+
+def speaker_of(speakers: Sequence[str], seed: int, key: str) -> str | None:
+    """Who speaks a span (its key is `document:place`): one voice for a document; None where no voices are named."""
+    return speakers[request_seed(seed, key.rpartition(":")[0] or key, 0) % len(speakers)] if speakers else None
 
 
 def longest_run(tokens: Sequence[int]) -> int:
