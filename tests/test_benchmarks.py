@@ -19,6 +19,7 @@ BENCHMARKS = {
     "speech_tokenize.py": ["--short"],
     "step_overhead.py": ["--short"],
     "stream_read.py": ["--short"],
+    "synthesis.py": ["--short"],
     "tokenize_text.py": ["--short"],
 }
 FOLDER = Path(__file__).parent / "benchmarks"
