@@ -9,6 +9,7 @@ raises one line that names it; what it had yielded before stays good. Price of v
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,23 +90,25 @@ class VllmEngine:
 
     def generate(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
         """See `Engine`."""
-        waiting, under_way = enumerate(requests), 0
-        exhausted = False
-        while True:
-            while not exhausted and under_way < 2 * self.settings.batch_size:
-                number, request = next(waiting, (0, None))
-                exhausted = request is None
-                if request is not None:
+        waiting = enumerate(requests)
+        under_way: set[str] = set()
+        try:
+            while True:
+                room = 2 * self.settings.batch_size - len(under_way)
+                for number, request in itertools.islice(waiting, room):
                     with self._naming():
                         self.engine.add_request(str(number), self._prompt(request), self._params(request))
-                    under_way += 1
-            if not under_way:
-                return
-            with self._naming():
-                finished = [output for output in self.engine.step() if output.finished]
-            under_way -= len(finished)
-            for output in finished:
-                yield int(output.request_id), self._generation(output.outputs[0])
+                    under_way.add(str(number))
+                if not under_way:
+                    return
+                with self._naming():
+                    finished = [output for output in self.engine.step() if output.finished]
+                under_way -= {output.request_id for output in finished}
+                for output in finished:
+                    yield int(output.request_id), self._generation(output.outputs[0])
+        except GeneratorExit:  # nobody wants the rest: it must not come up in the next stream
+            self.engine.abort_request(list(under_way))
+            raise
 
     def _naming(self) -> Any:
         return _named("vllm", (Exception,), "read its log above, and run the same command again")

@@ -1,7 +1,10 @@
 """One interface over two engines: the same greedy ids, and an engine that dies named in one line."""
 
 import importlib.util
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -73,3 +76,69 @@ def test_both_engines_give_the_same_greedy_ids(tmp_path: Path) -> None:
     ours = TransformersEngine(model=model, sampling=Sampling(temperature=0), batch_size=4).generate(REQUESTS)
     theirs = VllmEngine(tmp_path, vocabulary=model.vocabulary, settings=settings).generate(REQUESTS)
     assert in_order(ours, len(REQUESTS)) == in_order(theirs, len(REQUESTS))
+
+
+class FakeVllm:
+    """The part of LLMEngine that is used: two requests finish per step, last first; it dies at step `dies_at`."""
+
+    def __init__(self, dies_at: int = 1000) -> None:
+        self.waiting: dict[str, Any] = {}
+        self.most = self.steps = 0
+        self.dies_at = dies_at
+
+    def add_request(self, request_id: str, prompt: dict[str, list[int]], params: Any) -> None:
+        self.waiting[request_id] = (prompt["prompt_token_ids"], params)
+        self.most = max(self.most, len(self.waiting))
+
+    def step(self) -> list[Any]:
+        self.steps += 1
+        if self.steps == self.dies_at:
+            raise RuntimeError("engine core\nis dead")
+        finished = [(each, *self.waiting.pop(each)) for each in list(self.waiting)[-2:]]
+        return [
+            SimpleNamespace(
+                finished=True,
+                request_id=number,
+                outputs=[SimpleNamespace(token_ids=[*ids, params.stop_token_ids[0]][: params.max_tokens])],
+            )
+            for number, ids, params in finished
+        ]
+
+    def abort_request(self, request_ids: list[str]) -> None:
+        for each in request_ids:
+            del self.waiting[each]
+
+
+def _fake_vllm(monkeypatch: pytest.MonkeyPatch, fake: FakeVllm) -> VllmEngine:
+    module = ModuleType("vllm")
+    vars(module).update(
+        EngineArgs=SimpleNamespace,
+        SamplingParams=SimpleNamespace,
+        LLMEngine=SimpleNamespace(from_engine_args=lambda _: fake),
+    )
+    monkeypatch.setitem(sys.modules, "vllm", module)
+    return VllmEngine(Path("hf"), vocabulary=byte_vocabulary(40), settings=SynthesisConfig(engine="vllm", batch_size=2))
+
+
+def test_vllm_is_fed_two_batches_ahead_and_its_stop_id_is_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeVllm()
+    results = in_order(_fake_vllm(monkeypatch, fake).generate(iter(REQUESTS)), len(REQUESTS))
+    assert fake.most == 4
+    for request, generation in zip(REQUESTS, results, strict=True):
+        assert generation.tokens == list(request.prompt)[: request.max_new_tokens]
+        assert generation.stopped == (request.max_new_tokens > len(request.prompt))
+
+
+def test_what_vllm_gave_before_it_died_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = {}
+    with pytest.raises(EngineError, match=r"^synthesis\.engine=vllm died \(RuntimeError: engine core is dead\)"):
+        kept.update(_fake_vllm(monkeypatch, FakeVllm(dies_at=3)).generate(REQUESTS))
+    assert len(kept) == 4
+
+
+def test_a_stream_that_is_left_leaves_nothing_in_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeVllm()
+    stream = _fake_vllm(monkeypatch, fake).generate(REQUESTS)
+    next(stream)
+    stream.close()
+    assert not fake.waiting
