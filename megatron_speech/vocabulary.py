@@ -25,6 +25,15 @@ RECOGNIZE = "<|recognize|>"
 SYNTHESIZE = "<|synthesize|>"
 SPECIAL_TOKENS = (BEGIN_OF_AUDIO, END_OF_AUDIO, RECOGNIZE, SYNTHESIZE)
 
+# Of text-to-token models (text_to_token.layout).
+SOUNDS = "<|sounds|>"
+_SPEAKER = "<|speaker:{}|>"
+
+
+def speaker_token(name: str) -> str:
+    """Special token that says who speaks."""
+    return _SPEAKER.format(name)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Vocabulary:
@@ -93,6 +102,14 @@ class Vocabulary:
     def speech_token(self, code: int) -> str:
         """Name of a speech code in an extended Hugging Face tokenizer, as GLM-4-Voice writes it."""
         return f"<|audio_{code}|>"
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Names that have a speaker token, in id order; empty where nobody is told apart."""
+        before, after = _SPEAKER.split("{}")
+        return tuple(
+            token.removeprefix(before).removesuffix(after) for token in self.special_tokens if token.startswith(before)
+        )
 
     def is_speech(self, token_id: int) -> bool:
         """Whether the id is a speech code; special ids count as text."""

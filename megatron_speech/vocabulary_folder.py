@@ -9,7 +9,7 @@ from typing import Any
 from megatron_speech.artifact import is_made, make_artifact, read_manifest
 from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.text_tokenizer import TextTokenizer, save_tokenizer
-from megatron_speech.vocabulary import Vocabulary
+from megatron_speech.vocabulary import SOUNDS, SPECIAL_TOKENS, Vocabulary, speaker_token
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ def build_vocabulary(config: VocabularyConfig) -> None:
     vocabulary = Vocabulary(
         num_text_ids=text.size,
         num_speech_ids=num_codes,
+        special_tokens=_special_tokens(config),
         end_of_document=text.end_of_document,
         text_fingerprint=text.fingerprint,
         speech_fingerprint=speech_fingerprint,
@@ -52,6 +53,12 @@ def _inputs(config: VocabularyConfig) -> list[Path]:
         path = Path(config.text)
         inputs += [file for file in (path / "tokenizer.json", path) if file.is_file()][:1]
     return inputs
+
+
+def _special_tokens(config: VocabularyConfig) -> tuple[str, ...]:
+    """The tasks' tokens, then what a text-to-token model is told beside the text."""
+    spelling = (SOUNDS,) if config.spelling == "sounds" else ()
+    return (*SPECIAL_TOKENS, *spelling, *(speaker_token(name) for name in config.speakers))
 
 
 def _speech(config: VocabularyConfig) -> tuple[int, str]:

@@ -15,11 +15,11 @@ YAMLS = sorted((ROOT / "examples").rglob("*.yaml"))
 
 
 def tools_by_yaml() -> dict[Path, str]:
-    """Which tool reads which file, from every run.sh: lines `run NAME TOOL YAML ...` and `train NAME FILE ...`."""
+    """Which tool reads which file, by every run.sh: `run` or `train NAME TOOL YAML ...`, `train NAME FILE ...`."""
     found: dict[Path, str] = {}
     for folder in FOLDERS:
         for line in expanded((folder / "run.sh").read_text()):
-            if match := re.match(r"\s*run \S+ (\w+) (\w+)", line):
+            if match := re.match(r"\s*(?:run|train) \S+ (\w+) (\w+)", line):
                 found[folder / f"{match[2]}.yaml"] = match[1]
             elif match := re.match(r"\s*train \S+ (\S+\.yaml)", line):
                 found[folder / match[1]] = "pretrain"

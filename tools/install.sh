@@ -16,5 +16,5 @@ if [[ -z $python ]] || ! "$python" -c 'import sys; sys.exit(sys.version_info[:2]
 fi
 [[ -x .venv/bin/pip ]] || "$python" -m venv --clear .venv
 echo "installing the pinned packages into .venv (once)"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -c tools/constraints.txt -e '.[corpus,eval,dev]'
+.venv/bin/python -m pip install --quiet --disable-pip-version-check -c tools/constraints.txt -e '.[corpus,eval,pronunciation,dev]'
 echo "$wanted" >"$stamp"

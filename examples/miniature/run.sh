@@ -63,11 +63,11 @@ run() {
     shift 3
     step "$name" "$python" "$root/tools/$tool.py" --config "$here/$yaml.yaml" "$@"
 }
-# train NAME YAML OVERRIDES...: two ranks, one thread each.
+# train NAME TOOL YAML OVERRIDES...: two ranks, one thread each.
 train() {
-    local name=$1 yaml=$2
-    shift 2
-    OMP_NUM_THREADS=1 step "$name" "$torchrun" --standalone --nproc-per-node 2 "$root/tools/pretrain.py" --config "$here/$yaml" "$@"
+    local name=$1 tool=$2 yaml=$3
+    shift 3
+    OMP_NUM_THREADS=1 step "$name" "$torchrun" --standalone --nproc-per-node 2 "$root/tools/$tool.py" --config "$here/$yaml.yaml" "$@"
 }
 
 # Real models, voices and texts, pinned by version and hash, in the cache beside .venv (shared by all runs).
@@ -91,11 +91,14 @@ for part in train heldout human questions cloze; do
 done
 run tokenizer-report tokenizer_report tokenizer_report --max_utterances "$heldout_utterances"
 
-# d. The text-to-token model: the same trainer as the big model's, two data parallel ranks.
+# d. The text-to-token model: the same trainer as the big model's, two data parallel ranks; short pairs first.
 run text-to-token-vocabulary build_vocabulary text_to_token_vocabulary
 run text-to-token-documents build_task_documents task_text_to_token
 run text-to-token-packed pack_shards pack_text_to_token
-train text-to-token text_to_token.yaml --train.tokens $((text_to_token_steps * 4 * 512))
+run text-to-token-short-documents build_task_documents task_text_to_token --utterances.max_duration_s 3 --output t2t/short/documents
+run text-to-token-short-packed pack_shards pack_text_to_token --input t2t/short/documents --output t2t/short/packed
+tokens=$((text_to_token_steps * 4 * 512))
+train text-to-token train_text_to_token text_to_token --train.tokens $tokens --first.short.tokens $((tokens / 8))
 run text-to-token-export convert_to_hf text_to_token_export
 run vocabulary build_vocabulary vocabulary
 run round-trip round_trip round_trip --utterances.max_utterances "$round_trip_texts"
@@ -121,9 +124,9 @@ run base convert_from_hf base
 [[ $pretrain_yaml == pretrain.yaml ]] || pretrain_steps=$((pretrain_steps * 4)) # the 18M model is that much faster
 tokens=$((pretrain_steps * 4 * 512)) half=$((pretrain_steps / 2))
 if [[ ! -f pretrain/done.json ]]; then
-    train pretrain-first-half "$pretrain_yaml" --train.tokens $tokens --train.stop_at_step $half \
+    train pretrain-first-half pretrain "${pretrain_yaml%.yaml}" --train.tokens $tokens --train.stop_at_step $half \
         --parallel.pipeline_model_parallel_size 2
-    train pretrain-second-half "$pretrain_yaml" --train.tokens $tokens --checkpoint.resume required
+    train pretrain-second-half pretrain "${pretrain_yaml%.yaml}" --train.tokens $tokens --checkpoint.resume required
 fi
 
 # g. Evaluation before and after. h. Export, samples, and something to hear.

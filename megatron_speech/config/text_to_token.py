@@ -55,22 +55,27 @@ class UtterancesConfig:
     """Keep these voices only; null keeps all."""
     sources: list[str] | None = None
     """Keep utterances of these sources only (`source` in the meta); null keeps all."""
+    of_first: int | None = None
+    """Look at the first so many of these voices and sources only, in shard order; null looks at all."""
     max_duration_s: float | None = None
     """Leave out longer utterances, in seconds; null keeps all."""
     max_utterances: int | None = None
     """Stop after so many, in shard order; null takes all."""
 
     def __post_init__(self) -> None:
-        if self.max_utterances is not None and self.max_utterances < 1:
-            raise ValueError(f"utterances.max_utterances={self.max_utterances} must be at least 1; null takes all")
+        for name in ("of_first", "max_utterances"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"utterances.{name}={getattr(self, name)} must be at least 1; null takes all")
+
+    def wants(self, meta: dict[str, Any]) -> bool:
+        """Whether an utterance with this meta is of the voices and sources."""
+        return (self.voices is None or meta.get("voice") in self.voices) and (
+            self.sources is None or meta.get("source") in self.sources
+        )
 
     def admits(self, meta: dict[str, Any]) -> bool:
         """Whether an utterance with this meta passes the filters."""
-        return (
-            (self.voices is None or meta.get("voice") in self.voices)
-            and (self.sources is None or meta.get("source") in self.sources)
-            and (self.max_duration_s is None or meta.get("duration_s", 0.0) <= self.max_duration_s)
-        )
+        return self.wants(meta) and (self.max_duration_s is None or meta.get("duration_s", 0.0) <= self.max_duration_s)
 
 
 @dataclass(frozen=True, kw_only=True)

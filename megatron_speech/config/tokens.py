@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,11 @@ class VocabularyConfig:
     """Number of speech ids, where there is no speech_tokenizer folder."""
     speech_fingerprint: str = ""
     """Identity of the speech tokenizer, where there is no folder to ask."""
+    spelling: Literal["letters", "sounds"] = "letters"
+    """What a text-to-token model is to read: the letters of a text, or its sounds by an English pronouncing dictionary
+    (one ASCII character each: keep text at 'bytes'). Letters for any other model."""
+    speakers: list[str] = field(default_factory=list)
+    """Voices that a text-to-token model is to tell apart, each with a special token; empty for none."""
     padding_multiple: int = 128
     """The embedding has a multiple of this many rows; every tensor parallel size in use must divide it."""
 
@@ -34,6 +40,17 @@ class VocabularyConfig:
             )
         if self.codebook_size is not None and self.codebook_size < 0:
             raise ValueError(f"codebook_size={self.codebook_size} must not be negative; use 0 for text alone")
+        if self.spelling == "sounds" and self.text != "bytes":
+            raise ValueError(
+                f"spelling=sounds writes one ASCII character per sound, for which text={self.text} has no use; "
+                "set text: bytes, or spelling: letters"
+            )
+        for name in self.speakers:
+            if not re.fullmatch(r"[\w.-]+", name) or self.speakers.count(name) > 1:
+                raise ValueError(
+                    f"speakers={self.speakers}: {name!r} must be of letters, digits, '_', '.' and '-', and stand once; "
+                    "rename it or leave it out"
+                )
         if self.padding_multiple < 1:
             raise ValueError(f"padding_multiple={self.padding_multiple} must be at least 1; 128 suits most layouts")
 

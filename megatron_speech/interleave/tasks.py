@@ -3,6 +3,8 @@
     recognition:  <|recognize|> <|begin_of_audio|> speech <|end_of_audio|>  |  text
     synthesis:    <|synthesize|> text <|begin_of_audio|>                    |  speech <|end_of_audio|>
 
+A text-to-token model's prompt holds more between task and text (text_to_token.layout): `hints`.
+
 The bar is `target_start`: "for supervised speech-text data, the model is only trained to predict tokens in the target
 parts" (arXiv 2411.17607); whether a source obeys it is a setting of the run, not of the data. The packer closes every
 document with the end-of-document id, so none is appended here. The paper does not print its prompts; one special token
@@ -33,11 +35,20 @@ def recognition_document(
 
 
 def synthesis_document(
-    key: str, *, text_ids: Sequence[int], codes: np.ndarray, vocabulary: Vocabulary, meta: dict[str, Any] | None = None
+    key: str,
+    *,
+    text_ids: Sequence[int],
+    codes: np.ndarray,
+    vocabulary: Vocabulary,
+    meta: dict[str, Any] | None = None,
+    hints: Sequence[str] = (),
 ) -> TokenDocument:
-    """Text to speech; arguments and errors as in `recognition_document`. The target ends with `<|end_of_audio|>`."""
+    """Text to speech; arguments and errors as in `recognition_document`. The target ends with `<|end_of_audio|>`.
+
+    `hints` are special tokens that stand before the text.
+    """
     target = np.append(speech_ids(codes, vocabulary=vocabulary, key=key), vocabulary.special_id(END_OF_AUDIO))
-    return _document(key, synthesis_prompt(text_ids, vocabulary=vocabulary, key=key), target, meta)
+    return _document(key, synthesis_prompt(text_ids, vocabulary=vocabulary, key=key, hints=hints), target, meta)
 
 
 def recognition_prompt(codes: np.ndarray, *, vocabulary: Vocabulary, key: str = "recognition prompt") -> np.ndarray:
@@ -46,11 +57,13 @@ def recognition_prompt(codes: np.ndarray, *, vocabulary: Vocabulary, key: str = 
     return np.concatenate([[vocabulary.special_id(RECOGNIZE)], speech]).astype(np.int32)
 
 
-def synthesis_prompt(text_ids: Sequence[int], *, vocabulary: Vocabulary, key: str = "synthesis prompt") -> np.ndarray:
-    """Everything before the first speech token, int32 [len(text_ids) + 2]."""
+def synthesis_prompt(
+    text_ids: Sequence[int], *, vocabulary: Vocabulary, key: str = "synthesis prompt", hints: Sequence[str] = ()
+) -> np.ndarray:
+    """Everything before the first speech token, int32 [len(hints) + len(text_ids) + 2]."""
     text = _text(text_ids, vocabulary=vocabulary, key=key)
-    ends = vocabulary.special_id(SYNTHESIZE), vocabulary.special_id(BEGIN_OF_AUDIO)
-    return np.concatenate([ends[:1], text, ends[1:]]).astype(np.int32)
+    before = [vocabulary.special_id(token) for token in (SYNTHESIZE, *hints)]
+    return np.concatenate([before, text, [vocabulary.special_id(BEGIN_OF_AUDIO)]]).astype(np.int32)
 
 
 def speech_ids(codes: np.ndarray, *, vocabulary: Vocabulary, key: str = "speech codes") -> np.ndarray:

@@ -67,9 +67,15 @@ def task_document(
     text, key = utterance.meta["text"], utterance.key
     meta = {**utterance.meta, "task": task}
     if task == "text_to_token":
-        if not prompt(text, tokenizer=tokenizer, vocabulary=vocabulary):
-            return None
-        return training_document(key, text, utterance.tokens, tokenizer=tokenizer, vocabulary=vocabulary, meta=meta)
+        try:
+            speaker = str(utterance.meta.get("voice")) if vocabulary.speakers else None
+            if not prompt(text, tokenizer=tokenizer, vocabulary=vocabulary, speaker=speaker):
+                return None
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from error
+        return training_document(
+            key, text, utterance.tokens, tokenizer=tokenizer, vocabulary=vocabulary, meta=meta, speaker=speaker
+        )
     layout = {"recognition": recognition_document, "synthesis": synthesis_document}[task]
     ids = tokenizer.encode(text)
     return layout(key, text_ids=ids, codes=utterance.tokens, vocabulary=vocabulary, meta=meta)

@@ -1,7 +1,11 @@
 """How a text and its speech tokens are laid out as one sequence: asked exactly as it was taught.
 
-The layout is that of the synthesis task (`interleave.tasks`), in the text-to-token model's own vocabulary, over the
-text as it is spoken. The same functions make training documents and prompts.
+    <|synthesize|> [<|speaker:NAME|>] [<|sounds|>] text <|begin_of_audio|>  |  speech <|end_of_audio|>
+
+This is the layout of the synthesis task (`interleave.tasks`) in the text-to-token model's own vocabulary, whose
+special tokens decide what stands in brackets. With speaker tokens every sequence names one of them. With `<|sounds|>`
+the text is its pronunciation (`pronunciation`), else the text as it is read aloud (`spoken`). The bar is where the
+target starts. The same functions make training documents and prompts.
 """
 
 from __future__ import annotations
@@ -13,23 +17,61 @@ import numpy as np
 
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.interleave.tasks import synthesis_document, synthesis_prompt
+from megatron_speech.text_to_token.pronunciation import pronounce
 from megatron_speech.text_to_token.spoken import spoken
 from megatron_speech.text_tokenizer import TextTokenizer
-from megatron_speech.vocabulary import END_OF_AUDIO, Vocabulary
+from megatron_speech.vocabulary import END_OF_AUDIO, SOUNDS, Vocabulary, speaker_token
 
 
 def training_document(
-    key: str, text: str, codes: np.ndarray, *, tokenizer: TextTokenizer, vocabulary: Vocabulary, meta: dict[str, Any]
+    key: str,
+    text: str,
+    codes: np.ndarray,
+    *,
+    tokenizer: TextTokenizer,
+    vocabulary: Vocabulary,
+    meta: dict[str, Any],
+    speaker: str | None = None,
 ) -> TokenDocument:
-    """(text, speech codes) to learn from; ValueError when nothing of the text can be spoken or a code is unknown."""
-    text_ids = tokenizer.encode(spoken(text))
-    return synthesis_document(key, text_ids=text_ids, codes=codes, vocabulary=vocabulary, meta=meta)
+    """(text, speech codes) to learn from.
+
+    Raises ValueError when nothing of the text can be spoken, a code is unknown, or as `prompt` for the speaker.
+    """
+    return synthesis_document(
+        key,
+        text_ids=_text_ids(text, tokenizer=tokenizer, vocabulary=vocabulary),
+        codes=codes,
+        vocabulary=vocabulary,
+        meta=meta,
+        hints=_hints(vocabulary, speaker),
+    )
 
 
 def prompt(text: str, *, tokenizer: TextTokenizer, vocabulary: Vocabulary, speaker: str | None = None) -> list[int]:
-    """Ids after which speech tokens follow; empty when nothing of the text can be spoken ("...", other scripts)."""
-    text_ids = tokenizer.encode(spoken(text))
-    return synthesis_prompt(text_ids, vocabulary=vocabulary).tolist() if text_ids else []
+    """Ids after which speech tokens follow; empty when nothing of the text can be spoken ("...", other scripts).
+
+    Raises ValueError for a speaker without a token, or for none where the vocabulary has some.
+    """
+    hints = _hints(vocabulary, speaker)
+    text_ids = _text_ids(text, tokenizer=tokenizer, vocabulary=vocabulary)
+    return synthesis_prompt(text_ids, vocabulary=vocabulary, hints=hints).tolist() if text_ids else []
+
+
+def _text_ids(text: str, *, tokenizer: TextTokenizer, vocabulary: Vocabulary) -> list[int]:
+    """The text as this vocabulary's model reads it."""
+    return tokenizer.encode(pronounce(text) if SOUNDS in vocabulary.special_tokens else spoken(text))
+
+
+def _hints(vocabulary: Vocabulary, speaker: str | None) -> list[str]:
+    """Special tokens before the text."""
+    known = vocabulary.speakers
+    if (speaker is not None or known) and speaker not in known:
+        raise ValueError(
+            f"speaker={speaker} is none of the vocabulary's speakers ({', '.join(known) or 'it has none'}); "
+            "name one of them, or build a vocabulary that has it (tools/build_vocabulary.py, speakers)"
+        )
+    speakers = [speaker_token(speaker)] if speaker is not None else []
+    return [*speakers, *([SOUNDS] if SOUNDS in vocabulary.special_tokens else [])]
 
 
 def codes_of(tokens: Sequence[int], *, vocabulary: Vocabulary) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 The word error rate of the true codes of the same utterances stands beside it: it is what the recogniser itself gets
 wrong, and the floor for synthesis. Texts that were given up are counted, and are read as nothing in
-`wer_with_failures`. Price: tokens only; a fault of the speech decoder is not seen here.
+`wer_with_failures`. A model with speaker tokens speaks every text as the speaker who did, and each speaker has rates of
+its own. Price: tokens only; a fault of the speech decoder is not seen here.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import statistics
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ import numpy as np
 from megatron_speech.artifact import is_made, make_artifact
 from megatron_speech.audio.transcripts import error_rates
 from megatron_speech.config.text_to_token import RoundTripConfig
+from megatron_speech.data.document import TokenDocument
 from megatron_speech.inference.model import read_vocabulary
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.text_to_token.synthesize import Synthesizer
@@ -44,12 +47,14 @@ def round_trip(config: RoundTripConfig) -> None:
     texts = [str(utterance.meta["text"]) for utterance in utterances]
     true = [utterance.tokens for utterance in utterances]
     with make_artifact(config.output, kind="round_trip", config=config, inputs=inputs) as draft:
-        made = synthesizer.synthesize(texts, config.seed, keys=[each.key for each in utterances], progress=True)
+        made = synthesize_as_spoken(synthesizer, utterances, config.seed)
         tokenizer = SpeechTokenizer.load(config.speech_tokenizer)
         heard_true = tokenizer.recognize(true)
         heard = _recognize(tokenizer, made)
         draft.facts.update(compare(texts, true=true, made=made, heard_true=heard_true, heard=heard))
         draft.facts["synthesis"] = dict(synthesizer.counts)
+        if vocabulary.speakers:
+            draft.facts["speakers"] = by_speaker(utterances, made=made, heard_true=heard_true, heard=heard)
         if config.text_vocabulary:
             draft.facts["speech_tokens_per_text_token"] = _expansion(
                 TextTokenizer.load(config.text_vocabulary), texts, made
@@ -58,6 +63,7 @@ def round_trip(config: RoundTripConfig) -> None:
             for utterance, codes, truth, guess in zip(utterances, made, heard_true, heard, strict=True):
                 sample = {
                     "id": utterance.key,
+                    "voice": utterance.meta.get("voice"),
                     "text": utterance.meta["text"],
                     "heard_true_codes": truth,
                     "heard_synthesised": guess,
@@ -68,6 +74,47 @@ def round_trip(config: RoundTripConfig) -> None:
     logger.info(
         "%s: word error rate %s, true codes %s", config.output, draft.facts["wer"], draft.facts["wer_true_codes"]
     )
+
+
+def synthesize_as_spoken(
+    synthesizer: Synthesizer, utterances: Sequence[TokenDocument], seed: int
+) -> list[np.ndarray | None]:
+    """Codes of every text, in order, None where it was given up; in its utterance's voice if voices have tokens."""
+    made: list[np.ndarray | None] = [None] * len(utterances)
+    for voice in dict.fromkeys(_voices(utterances) if synthesizer.vocabulary.speakers else [None]):
+        numbers = [n for n, each in enumerate(utterances) if voice in (None, str(each.meta.get("voice")))]
+        settings = replace(synthesizer.settings, speakers=[voice] if voice else [])
+        one = replace(synthesizer, settings=settings)  # the same counter
+        texts, keys = zip(*((str(utterances[n].meta["text"]), utterances[n].key) for n in numbers), strict=True)
+        for n, codes in zip(numbers, one.synthesize(texts, seed, keys=keys, progress=True), strict=True):
+            made[n] = codes
+    return made
+
+
+def by_speaker(
+    utterances: Sequence[TokenDocument],
+    *,
+    made: Sequence[np.ndarray | None],
+    heard_true: Sequence[str],
+    heard: Sequence[str | None],
+) -> dict[str, dict[str, Any]]:
+    """Facts of `compare` for each voice."""
+    voices = _voices(utterances)
+    facts = {}
+    for voice in dict.fromkeys(voices):
+        numbers = [n for n, name in enumerate(voices) if name == voice]
+        facts[voice] = compare(
+            [str(utterances[n].meta["text"]) for n in numbers],
+            true=[utterances[n].tokens for n in numbers],
+            made=[made[n] for n in numbers],
+            heard_true=[heard_true[n] for n in numbers],
+            heard=[heard[n] for n in numbers],
+        )
+    return facts
+
+
+def _voices(utterances: Sequence[TokenDocument]) -> list[str]:
+    return [str(utterance.meta.get("voice")) for utterance in utterances]
 
 
 def compare(

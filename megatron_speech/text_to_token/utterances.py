@@ -19,13 +19,14 @@ def read_utterances(
 
     Raises ValueError where a folder's codes come from another speech tokenizer than the vocabulary's.
     """
-    taken = 0
+    taken = seen = 0
     for folder in folders:
         require_same_codes(folder, vocabulary=vocabulary)
         for document in read_documents(folder):
-            if taken == wanted.max_utterances:
+            if taken == wanted.max_utterances or seen == wanted.of_first:
                 return
             counts["read"] += 1
+            seen += wanted.wants(document.meta)
             if not wanted.admits(document.meta):
                 counts["filtered_out"] += 1
             elif not str(document.meta.get("text", "")).strip():

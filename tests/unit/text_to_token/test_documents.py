@@ -76,6 +76,8 @@ def test_synthesis_ends_with_speech(folder: Path, task: str, text: str) -> None:
         ({"sources": ["geography"]}, ["u1"]),
         ({"max_duration_s": 5.0}, ["u0", "u1"]),
         ({"max_utterances": 1}, ["u0"]),
+        ({"of_first": 2}, ["u0", "u1"]),
+        ({"of_first": 2, "voices": ["hibari"], "max_duration_s": 5.0}, ["u0"]),
     ],
 )
 def test_filters(folder: Path, filters: dict, keys: list[str]) -> None:

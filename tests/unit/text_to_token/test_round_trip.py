@@ -1,9 +1,17 @@
 """Facts of a round trip."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
-from megatron_speech.text_to_token.round_trip import compare
+from megatron_speech.config.text_to_token import SynthesisConfig
+from megatron_speech.inference.generate import Generation, Request
+from megatron_speech.text_to_token.round_trip import by_speaker, compare, synthesize_as_spoken
+from megatron_speech.text_to_token.synthesize import Synthesizer
+from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.vocabulary import SPECIAL_TOKENS, Vocabulary, speaker_token
+from tests.toys import utterances
 
 TEXTS = ["the red car stopped", "good morning", "cold water"]
 TRUE = [np.zeros(10, dtype=np.int32), np.zeros(4, dtype=np.int32), np.zeros(6, dtype=np.int32)]
@@ -28,3 +36,41 @@ def test_failures_are_counted_apart() -> None:
 def test_nothing_synthesised_has_no_rate() -> None:
     facts = compare(TEXTS, true=TRUE, made=[None] * 3, heard_true=TEXTS, heard=[None] * 3)
     assert facts["wer"] is None and facts["wer_with_failures"] == 1.0 and facts["length_ratio_median"] is None
+
+
+class Echo:
+    """Says the code of the speaker's number, as often as there are ids of text."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+
+    def generate(self, requests: Sequence[Request], *, progress: bool) -> list[Generation]:
+        first = self.vocabulary.special_id(speaker_token("ann"))
+        speakers = [request.prompt[1] - first for request in requests]
+        lengths = [len(request.prompt) - 3 for request in requests]
+        return [
+            Generation(tokens=[self.vocabulary.speech_id(speaker)] * length, stopped=True)
+            for speaker, length in zip(speakers, lengths, strict=True)
+        ]
+
+
+def test_every_text_is_spoken_by_its_own_speaker() -> None:
+    tokens = (*SPECIAL_TOKENS, speaker_token("ann"), speaker_token("bob"))
+    vocabulary = Vocabulary(num_text_ids=257, num_speech_ids=5, end_of_document=256, special_tokens=tokens)
+    synthesizer = Synthesizer(
+        engine=Echo(vocabulary),
+        tokenizer=TextTokenizer.load("bytes"),
+        vocabulary=vocabulary,
+        settings=SynthesisConfig(),
+    )
+    said = utterances(
+        {"text": text, "voice": voice} for text, voice in [("one", "bob"), ("three", "ann"), ("t", "bob")]
+    )
+    made = synthesize_as_spoken(synthesizer, said, 0)
+    assert [codes.tolist() for codes in made] == [[1] * 3, [0] * 5, [1]]  # type: ignore[union-attr]
+    assert synthesizer.counts["texts"] == 3
+    facts = by_speaker(said, made=made, heard_true=["one", "three", "tea"], heard=["one", "four", "tea"])
+    assert [(name, each["texts"], each["wer"], each["wer_true_codes"]) for name, each in facts.items()] == [
+        ("bob", 2, 0.5, 0.5),
+        ("ann", 1, 1.0, 0.0),
+    ]

@@ -1,0 +1,119 @@
+"""Settings of the text-to-token model's training: those of any run, with one task and its defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from megatron_speech.config.data import DataConfig, LossConfig, ShareConfig, SourceConfig, StageConfig
+from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.training import (
+    CheckpointConfig,
+    LoggingConfig,
+    OptimizerConfig,
+    PretrainConfig,
+    TrainConfig,
+)
+
+TEXT_TO_TOKEN_MODEL = ModelConfig(
+    num_layers=6,
+    hidden_size=256,
+    ffn_hidden_size=688,
+    num_attention_heads=4,
+    num_query_groups=2,
+    max_position_embeddings=2048,
+    rotary_base=10_000.0,
+)
+"""5M parameters: enough for one voice, small enough for two processor cores."""
+TEXT_TO_TOKEN_OPTIMIZER = OptimizerConfig(lr=1e-3, min_lr=1e-4, lr_warmup_fraction=0.05)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstPairsConfig:
+    """Pairs that are read first. Short ones: on them a model finds far sooner which letters sound when."""
+
+    pairs: Path
+    """Packed rows, of the same length as the others."""
+    tokens: int
+    """Tokens to read, over and over if there are fewer."""
+
+    def __post_init__(self) -> None:
+        if self.tokens < 1:
+            raise ValueError(f"first: tokens={self.tokens} of {self.pairs} must be at least 1; or leave it out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextToTokenTrainingConfig:
+    """A text-to-token model learns from packed (text, speech) pairs: a training run with the choices of this task."""
+
+    folder: Path
+    """Run folder: configuration, checkpoints, TensorBoard, logs."""
+    pairs: Path
+    """Packed rows of text_to_token documents (tools/build_task_documents.py, tools/pack_shards.py)."""
+    first: dict[str, FirstPairsConfig] = field(default_factory=dict)
+    """Pairs to read before those, by name and in order; their tokens are part of train.tokens."""
+    held_out: Path | None = None
+    """Packed rows of held-out pairs whose loss is measured; null for none."""
+    seq_length: int = 512
+    """Tokens per packed row; must equal the packed rows'."""
+    model: ModelConfig = field(default_factory=lambda: TEXT_TO_TOKEN_MODEL)
+    """Shape and starting weights: a small decoder from scratch, or the folder of an imported base model."""
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    """Layout over ranks."""
+    precision: PrecisionConfig = field(default_factory=PrecisionConfig)
+    """Number formats."""
+    optimizer: OptimizerConfig = field(default_factory=lambda: TEXT_TO_TOKEN_OPTIMIZER)
+    """Optimizer and schedule."""
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(global_batch_size=4))
+    """Budget and batch."""
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    """Saving and resuming."""
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    """Metrics and validation."""
+
+    def __post_init__(self) -> None:
+        if self.train.tokens is None:
+            raise ValueError("train.tokens is missing; give the run's tokens, those of `first` included")
+        if "pairs" in self.first:
+            raise ValueError("first.pairs: that name is taken by the pairs that follow; use another")
+        if self.tokens_of_pairs < 1:
+            raise ValueError(
+                f"train.tokens={self.train.tokens} leaves nothing for pairs={self.pairs} behind the tokens of `first`; "
+                "raise it, or lower those"
+            )
+        _ = self.run  # what the common trainer would refuse is refused here
+
+    @property
+    def tokens_of_pairs(self) -> int:
+        """Tokens read from `pairs`."""
+        return (self.train.tokens or 0) - sum(each.tokens for each in self.first.values())
+
+    @property
+    def run(self) -> PretrainConfig:
+        """The same, as the common trainer reads it: one stage after the other, loss on the speech alone."""
+        sources = {**{name: each.pairs for name, each in self.first.items()}, "pairs": self.pairs}
+        tokens = {**{name: each.tokens for name, each in self.first.items()}, "pairs": self.tokens_of_pairs}
+        return PretrainConfig(
+            folder=self.folder,
+            data=DataConfig(
+                seq_length=self.seq_length,
+                sources={name: _speech_of(rows) for name, rows in sources.items()},
+                stages=[
+                    StageConfig(name=name, tokens=tokens[name], sources={name: ShareConfig(remainder=True)})
+                    for name in sources
+                ],
+                validation={"held_out": _speech_of(self.held_out)} if self.held_out else {},
+            ),
+            model=self.model,
+            parallel=self.parallel,
+            precision=self.precision,
+            optimizer=self.optimizer,
+            train=replace(self.train, tokens=None),
+            checkpoint=self.checkpoint,
+            logging=self.logging,
+        )
+
+
+def _speech_of(rows: Path) -> SourceConfig:
+    return SourceConfig(folder=rows, task="synthesis", loss=LossConfig(tokens="target"))

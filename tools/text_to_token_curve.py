@@ -1,0 +1,20 @@
+#!/usr/bin/env python
+"""Put text-to-token models that learnt from different pairs side by side: report.md and curve.png."""
+
+import logging
+
+from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.text_to_token_curve import TextToTokenCurveConfig
+
+
+def main() -> None:
+    config = parse_config(TextToTokenCurveConfig, description=__doc__ or "")
+    from megatron_speech.evaluation.report.text_to_token_curve import write_curve
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with user_errors():
+        write_curve(config)
+
+
+if __name__ == "__main__":
+    main()

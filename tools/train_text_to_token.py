@@ -1,0 +1,21 @@
+#!/usr/bin/env python
+"""Train a text-to-token model on packed (text, speech) pairs, alone or under torchrun.
+
+It is tools/pretrain.py with this task's data and defaults: the same loop, run folder, signals and resuming.
+"""
+
+from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.text_to_token_training import TextToTokenTrainingConfig
+
+
+def main() -> None:
+    """Parse, then train."""
+    config = parse_config(TextToTokenTrainingConfig, description=__doc__ or "")
+    from megatron_speech.training.run import pretrain
+
+    with user_errors():
+        pretrain(config.run)
+
+
+if __name__ == "__main__":
+    main()
