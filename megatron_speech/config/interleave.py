@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from megatron_speech.config.text_to_token import SynthesisConfig
+from megatron_speech.config.text_to_token import Language, SynthesisConfig
 from megatron_speech.config.tokens import TextCorpusConfig, TokenizeRunConfig
 
 
@@ -39,7 +39,7 @@ class SpansConfig:
 class SpeakableConfig:
     """Which sentences may become speech."""
 
-    language: Literal["en", "zh"] = "en"
+    language: Language = "en"
     """Language of the texts: its stops, its scripts, and how numbers and signs are read."""
     filter: bool = True
     """Leave sentences that cannot be read aloud (code, tables, mathematics, markup, other scripts, ...) as text; false

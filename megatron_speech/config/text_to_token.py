@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+Language = Literal["en", "zh"]
+"""Languages that are read aloud."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesisConfig:
@@ -92,6 +95,8 @@ class TaskDocumentsConfig:
     """Folder of document shards to make."""
     utterances: UtterancesConfig = field(default_factory=UtterancesConfig)
     """Which of them to take."""
+    language: Language = "en"
+    """Language of the texts: how the text-to-token model has numbers and signs read aloud."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +115,8 @@ class RoundTripConfig:
     """Vocabulary folder whose text tokens are counted against speech tokens (the big model's); null skips the count."""
     utterances: UtterancesConfig = field(default_factory=UtterancesConfig)
     """Which texts to try."""
+    language: Language = "en"
+    """Language of the texts: how the text-to-token model has numbers and signs read aloud."""
     seed: int = 0
     """Seed of sampling."""
     synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)

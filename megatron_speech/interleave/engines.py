@@ -38,7 +38,7 @@ class Engines:
 
     @cached_property
     def _synthesizer(self) -> Synthesizer:
-        return Synthesizer.load(self._config.model, self._config.synthesis)
+        return Synthesizer.load(self._config.model, self._config.synthesis, language=self._config.speakable.language)
 
     @cached_property
     def _recognizer(self) -> SpeechTokenizer:

@@ -22,9 +22,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import sentencex
 
+from megatron_speech.config.text_to_token import Language
 from megatron_speech.interleave.characters import Class
 
-Language = Literal["en", "zh"]
 TextClass = Literal["prose", "numbers", "names", "dialogue"]
 
 REASONS = ("code", "table", "mathematics", "markup", "address", "script", "control", "no_words")

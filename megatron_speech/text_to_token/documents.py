@@ -14,7 +14,7 @@ from itertools import chain
 from tqdm import tqdm
 
 from megatron_speech.artifact import is_made, make_artifact
-from megatron_speech.config.text_to_token import TaskDocumentsConfig
+from megatron_speech.config.text_to_token import Language, TaskDocumentsConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import write_documents
 from megatron_speech.interleave.tasks import recognition_document, synthesis_document
@@ -52,7 +52,9 @@ def _documents(
     config: TaskDocumentsConfig, *, tokenizer: TextTokenizer, vocabulary: Vocabulary, counts: Counter[str]
 ) -> Iterator[TokenDocument]:
     for utterance in read_utterances(config.codes, config.utterances, vocabulary=vocabulary, counts=counts):
-        document = task_document(utterance, task=config.task, tokenizer=tokenizer, vocabulary=vocabulary)
+        document = task_document(
+            utterance, task=config.task, tokenizer=tokenizer, vocabulary=vocabulary, language=config.language
+        )
         if document is None:
             counts["unspeakable"] += 1
             continue
@@ -61,7 +63,12 @@ def _documents(
 
 
 def task_document(
-    utterance: TokenDocument, *, task: str, tokenizer: TextTokenizer, vocabulary: Vocabulary
+    utterance: TokenDocument,
+    *,
+    task: str,
+    tokenizer: TextTokenizer,
+    vocabulary: Vocabulary,
+    language: Language = "en",
 ) -> TokenDocument | None:
     """One utterance laid out for `task`; None where its text has nothing that can be spoken."""
     text, key = utterance.meta["text"], utterance.key
@@ -69,12 +76,19 @@ def task_document(
     if task == "text_to_token":
         try:
             speaker = str(utterance.meta.get("voice")) if vocabulary.speakers else None
-            if not prompt(text, tokenizer=tokenizer, vocabulary=vocabulary, speaker=speaker):
+            if not prompt(text, tokenizer=tokenizer, vocabulary=vocabulary, speaker=speaker, language=language):
                 return None
         except ValueError as error:
             raise ValueError(f"{key}: {error}") from error
         return training_document(
-            key, text, utterance.tokens, tokenizer=tokenizer, vocabulary=vocabulary, meta=meta, speaker=speaker
+            key,
+            text,
+            utterance.tokens,
+            tokenizer=tokenizer,
+            vocabulary=vocabulary,
+            meta=meta,
+            speaker=speaker,
+            language=language,
         )
     layout = {"recognition": recognition_document, "synthesis": synthesis_document}[task]
     ids = tokenizer.encode(text)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from megatron_speech.config.text_to_token import Language
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.interleave.tasks import synthesis_document, synthesis_prompt
 from megatron_speech.text_to_token.pronunciation import pronounce
@@ -32,14 +33,15 @@ def training_document(
     vocabulary: Vocabulary,
     meta: dict[str, Any],
     speaker: str | None = None,
+    language: Language = "en",
 ) -> TokenDocument:
     """(text, speech codes) to learn from.
 
-    Raises ValueError when nothing of the text can be spoken, a code is unknown, or as `prompt` for the speaker.
+    Raises ValueError when nothing of the text can be spoken, a code is unknown, or as `prompt`.
     """
     return synthesis_document(
         key,
-        text_ids=_text_ids(text, tokenizer=tokenizer, vocabulary=vocabulary),
+        text_ids=_text_ids(text, language, tokenizer=tokenizer, vocabulary=vocabulary),
         codes=codes,
         vocabulary=vocabulary,
         meta=meta,
@@ -47,19 +49,34 @@ def training_document(
     )
 
 
-def prompt(text: str, *, tokenizer: TextTokenizer, vocabulary: Vocabulary, speaker: str | None = None) -> list[int]:
+def prompt(
+    text: str,
+    *,
+    tokenizer: TextTokenizer,
+    vocabulary: Vocabulary,
+    speaker: str | None = None,
+    language: Language = "en",
+) -> list[int]:
     """Ids after which speech tokens follow; empty when nothing of the text can be spoken ("...", other scripts).
 
-    Raises ValueError for a speaker without a token, or for none where the vocabulary has some.
+    Raises ValueError for a speaker without a token, for none where the vocabulary has some, and for the sounds of
+    another language than English.
     """
     hints = _hints(vocabulary, speaker)
-    text_ids = _text_ids(text, tokenizer=tokenizer, vocabulary=vocabulary)
+    text_ids = _text_ids(text, language, tokenizer=tokenizer, vocabulary=vocabulary)
     return synthesis_prompt(text_ids, vocabulary=vocabulary, hints=hints).tolist() if text_ids else []
 
 
-def _text_ids(text: str, *, tokenizer: TextTokenizer, vocabulary: Vocabulary) -> list[int]:
+def _text_ids(text: str, language: Language, *, tokenizer: TextTokenizer, vocabulary: Vocabulary) -> list[int]:
     """The text as this vocabulary's model reads it."""
-    return tokenizer.encode(pronounce(text) if SOUNDS in vocabulary.special_tokens else spoken(text))
+    if SOUNDS not in vocabulary.special_tokens:
+        return tokenizer.encode(spoken(text, language=language))
+    if language != "en":
+        raise ValueError(
+            f"language={language}: the text-to-token model reads sounds, which are known for English alone; build its "
+            "vocabulary with spelling: letters"
+        )
+    return tokenizer.encode(pronounce(text))
 
 
 def _hints(vocabulary: Vocabulary, speaker: str | None) -> list[str]:

@@ -11,6 +11,7 @@ only, and what the dictionary gets wrong no amount of speech puts right.
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache
 from typing import Any
 
@@ -28,7 +29,10 @@ def pronounce(text: str) -> str:
 
     Raises ModuleNotFoundError where hibari-tts is not installed.
     """
-    signs = _UNKNOWN.sub("", _dictionary()(text).translate(_SIGNS))
+    plain = unicodedata.normalize("NFKC", text)
+    # The package takes what is a digit, but no decimal one, for a number, and fails.
+    plain = "".join(" " if sign.isdigit() and not sign.isdecimal() else sign for sign in plain)
+    signs = _UNKNOWN.sub("", _dictionary()(plain).translate(_SIGNS))
     signs = re.sub(r"([.,?!])", r"\1 ", signs)
     signs = re.sub(r"\s+", " ", signs)
     signs = re.sub(r" ([.,?!])", r"\1", signs)

@@ -43,7 +43,7 @@ def round_trip(config: RoundTripConfig) -> None:
     utterances = list(read_utterances([config.codes], config.utterances, vocabulary=vocabulary, counts=counts))
     if not utterances:
         raise ValueError(f"codes={config.codes}: no utterance passes the filters; widen `utterances`")
-    synthesizer = Synthesizer.load(config.model, config.synthesis)
+    synthesizer = Synthesizer.load(config.model, config.synthesis, language=config.language)
     texts = [str(utterance.meta["text"]) for utterance in utterances]
     true = [utterance.tokens for utterance in utterances]
     with make_artifact(config.output, kind="round_trip", config=config, inputs=inputs) as draft:

@@ -9,11 +9,8 @@ is a year, "1,984" a count).
 
 from __future__ import annotations
 
-from typing import Literal
-
+from megatron_speech.config.text_to_token import Language
 from megatron_speech.text_to_token.read_english import read_english
-
-Language = Literal["en", "zh"]
 
 
 def spoken(text: str, *, language: Language = "en") -> str:

@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from megatron_speech.config.text_to_token import SynthesisConfig
+from megatron_speech.config.text_to_token import Language, SynthesisConfig
 from megatron_speech.inference.generate import Generation, Request, in_order
 from megatron_speech.inference.model import LanguageModel, read_vocabulary
 from megatron_speech.inference.sampling import Sampling
@@ -51,11 +51,13 @@ class Synthesizer:
     tokenizer: TextTokenizer
     vocabulary: Vocabulary
     settings: SynthesisConfig
+    language: Language = "en"
+    """How numbers and signs are read aloud."""
     counts: Counter[str] = field(default_factory=Counter)
     """texts, samples, given_up, codes, spoken_characters, and refused samples by fault."""
 
     @classmethod
-    def load(cls, folder: Path, settings: SynthesisConfig | None = None) -> Synthesizer:
+    def load(cls, folder: Path, settings: SynthesisConfig | None = None, *, language: Language = "en") -> Synthesizer:
         """From the Hugging Face folder of a text-to-token model; EngineError when the engine does not start."""
         settings = settings or SynthesisConfig()
         vocabulary, tokenizer = read_vocabulary(folder), TextTokenizer.load(folder)
@@ -66,7 +68,7 @@ class Synthesizer:
             model = LanguageModel.load(folder, dtype=settings.dtype, device=settings.device)
             sampling = Sampling(temperature=settings.temperature, top_p=settings.top_p)
             engine = TransformersEngine(model=model, sampling=sampling, batch_size=settings.batch_size)
-        return cls(engine=engine, tokenizer=tokenizer, vocabulary=vocabulary, settings=settings)
+        return cls(engine=engine, tokenizer=tokenizer, vocabulary=vocabulary, settings=settings, language=language)
 
     def synthesize(
         self, texts: Sequence[str], seed: int, *, keys: Sequence[str] | None = None, progress: bool = False
@@ -136,8 +138,11 @@ class Synthesizer:
 
     def _item(self, number: int, key: str, text: str, seed: int) -> _Item:
         speaker = speaker_of(self.settings.speakers, seed, key)
-        ids = prompt(text, tokenizer=self.tokenizer, vocabulary=self.vocabulary, speaker=speaker)
-        return _Item(number=number, key=key, prompt=ids, num_characters=len(spoken(text)))
+        ids = prompt(
+            text, tokenizer=self.tokenizer, vocabulary=self.vocabulary, speaker=speaker, language=self.language
+        )
+        length = len(spoken(text, language=self.language))
+        return _Item(number=number, key=key, prompt=ids, num_characters=length)
 
     def _accept(self, generation: Generation, num_characters: int) -> np.ndarray | None:
         """Codes of a good sample, None for a refused one; both are counted."""

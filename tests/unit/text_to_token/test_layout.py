@@ -86,3 +86,13 @@ def test_sounds_stand_for_the_text_as_written(tmp_path: Path, monkeypatch: pytes
 def test_settings_that_contradict_are_refused(settings: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         VocabularyConfig(output=Path("x"), codebook_size=16, **settings)
+
+
+def test_chinese_is_read_as_chinese_and_has_no_sounds(tmp_path: Path) -> None:
+    pytest.importorskip("wetext")
+    tokenizer, letters = _vocabulary(tmp_path / "letters")
+    ids = prompt("5只猫", tokenizer=tokenizer, vocabulary=letters, language="zh")
+    assert tokenizer.decode(ids) == "<|synthesize|>五只猫<|begin_of_audio|>"
+    tokenizer, sounds = _vocabulary(tmp_path / "sounds", spelling="sounds")
+    with pytest.raises(ValueError, match=r"language=zh: .* sounds, which are known for English alone"):
+        prompt("5只猫", tokenizer=tokenizer, vocabulary=sounds, language="zh")

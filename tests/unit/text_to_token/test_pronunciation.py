@@ -21,6 +21,7 @@ with_dictionary = pytest.mark.skipif(
         ("The judge chose five thin boys.", "D@ J'VJ C'oz f'yv T'In b'9z."),
         ("In the US (1964), they asked us.", "In D@ ju'Es, nynt'in s'Iksti f'Or, De '{skt Vs."),
         ("a", "6"),
+        ("x² ① 𐩀", "Eks t'u w'Vn"),
         ("...", ""),
         ("中文", ""),
     ],

@@ -1,6 +1,6 @@
 """Facts of a round trip."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
@@ -44,14 +44,11 @@ class Echo:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
 
-    def generate(self, requests: Sequence[Request], *, progress: bool) -> list[Generation]:
+    def generate(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
         first = self.vocabulary.special_id(speaker_token("ann"))
-        speakers = [request.prompt[1] - first for request in requests]
-        lengths = [len(request.prompt) - 3 for request in requests]
-        return [
-            Generation(tokens=[self.vocabulary.speech_id(speaker)] * length, stopped=True)
-            for speaker, length in zip(speakers, lengths, strict=True)
-        ]
+        for number, request in enumerate(requests):
+            code = self.vocabulary.speech_id(request.prompt[1] - first)
+            yield number, Generation(tokens=[code] * (len(request.prompt) - 3), stopped=True)
 
 
 def test_every_text_is_spoken_by_its_own_speaker() -> None:
