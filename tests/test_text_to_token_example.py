@@ -68,13 +68,12 @@ def run(root: Path, *words: str, fail: str = "") -> tuple[subprocess.CompletedPr
 def test_a_row_learns_from_its_pairs_alone(root: Path) -> None:
     done, commands = run(root, "--rows", "hours_1 letters_11")
     assert done.returncode == 0, done.stderr
-    pairs = [words for words in commands if words[0] == "build_task_documents" and "--utterances.of_first" in words]
-    asked = [(words[words.index("--utterances.of_first") + 1], words[words.index("--output") + 1]) for words in pairs]
+    built = [words for words in commands if words[0] == "build_task_documents" and "--utterances.of_first" in words]
+    asked = [(words[words.index("--utterances.of_first") + 1], words[words.index("--output") + 1]) for words in built]
     assert asked == [
-        ("1120", "curve/hours_1/documents"),
-        ("1120", "curve/hours_1/short/documents"),
-        ("8800", "curve/letters_11/documents"),
-        ("8800", "curve/letters_11/short/documents"),
+        (pairs, f"curve/{row}/{part}documents")
+        for row, pairs in (("hours_1", "1120"), ("letters_11", "8800"))
+        for part in ("", "short/", "middle/")
     ]
     trained = [words for words in commands if words[0] == "train_text_to_token"]
     assert [words[words.index("--folder") + 1] for words in trained] == ["curve/hours_1/run", "curve/letters_11/run"]

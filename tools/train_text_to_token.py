@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """Train a text-to-token model on packed (text, speech) pairs, alone or under torchrun.
 
-It is tools/pretrain.py with this task's data and defaults: the same loop, run folder, signals and resuming.
+It is tools/pretrain.py with this task's data and defaults: the same loop, signals and run folder, whose config.yaml
+tools/pretrain.py repeats.
 """
 
 from megatron_speech.config.parse import parse_config, user_errors

@@ -95,10 +95,15 @@ run tokenizer-report tokenizer_report tokenizer_report --max_utterances "$heldou
 run text-to-token-vocabulary build_vocabulary text_to_token_vocabulary
 run text-to-token-documents build_task_documents task_text_to_token
 run text-to-token-packed pack_shards pack_text_to_token
-run text-to-token-short-documents build_task_documents task_text_to_token --utterances.max_duration_s 3 --output t2t/short/documents
-run text-to-token-short-packed pack_shards pack_text_to_token --input t2t/short/documents --output t2t/short/packed
-tokens=$((text_to_token_steps * 4 * 512))
-train text-to-token train_text_to_token text_to_token --train.tokens $tokens --first.short.tokens $((tokens / 8))
+# Alignment is learnt on what is short: pairs up to 3 seconds first, then up to 5.5, each for an eighth of the tokens.
+tokens=$((text_to_token_steps * 4 * 512)) first=()
+for part in short:3 middle:5.5; do
+    name=${part%:*}
+    run "text-to-token-$name" build_task_documents task_text_to_token --utterances.max_duration_s "${part#*:}" --output "t2t/$name/documents"
+    run "text-to-token-$name-packed" pack_shards pack_text_to_token --input "t2t/$name/documents" --output "t2t/$name/packed"
+    first+=("--first.$name.tokens" $((tokens / 8)))
+done
+train text-to-token train_text_to_token text_to_token --train.tokens $tokens "${first[@]}"
 run text-to-token-export convert_to_hf text_to_token_export
 run vocabulary build_vocabulary vocabulary
 run round-trip round_trip round_trip --utterances.max_utterances "$round_trip_texts"

@@ -66,22 +66,25 @@ for part in train heldout; do
 done
 
 one_row() {
-    local row=$1 utterances spelling
+    local row=$1 utterances spelling part name
     read -r utterances spelling < <("$python" "$here/rows.py" "$row")
     mkdir -p "curve/$row"
     run "vocabulary-$spelling" build_vocabulary ../miniature/text_to_token_vocabulary --spelling "$spelling" --output "vocabulary_$spelling"
     run "$row/documents" build_task_documents ../miniature/task_text_to_token --vocabulary "vocabulary_$spelling" \
         --output "curve/$row/documents" --utterances.of_first "$utterances"
     run "$row/packed" pack_shards ../miniature/pack_text_to_token --input "curve/$row/documents" --output "curve/$row/packed"
-    run "$row/short-documents" build_task_documents ../miniature/task_text_to_token --vocabulary "vocabulary_$spelling" \
-        --output "curve/$row/short/documents" --utterances.of_first "$utterances" --utterances.max_duration_s 3
-    run "$row/short-packed" pack_shards ../miniature/pack_text_to_token --input "curve/$row/short/documents" --output "curve/$row/short/packed"
+    for part in short:3 middle:5.5; do
+        name=${part%:*}
+        run "$row/$name-documents" build_task_documents ../miniature/task_text_to_token --vocabulary "vocabulary_$spelling" \
+            --output "curve/$row/$name/documents" --utterances.of_first "$utterances" --utterances.max_duration_s "${part#*:}"
+        run "$row/$name-packed" pack_shards ../miniature/pack_text_to_token --input "curve/$row/$name/documents" --output "curve/$row/$name/packed"
+    done
     run "held-out-$spelling" build_task_documents ../miniature/task_text_to_token --codes "[codes/heldout]" \
         --vocabulary "vocabulary_$spelling" --output "heldout_$spelling/documents"
     run "held-out-packed-$spelling" pack_shards ../miniature/pack_text_to_token --input "heldout_$spelling/documents" \
         --output "heldout_$spelling/packed"
     train "$row" train_text_to_token text_to_token --folder "curve/$row/run" --pairs "curve/$row/packed" \
-        --first.short.pairs "curve/$row/short/packed" --held_out "heldout_$spelling/packed"
+        --first.short.pairs "curve/$row/short/packed" --first.middle.pairs "curve/$row/middle/packed" --held_out "heldout_$spelling/packed"
     run "$row/hf" convert_to_hf ../miniature/text_to_token_export --checkpoint "curve/$row/run" --vocabulary "vocabulary_$spelling" \
         --output "curve/$row/hf"
     run "$row/round_trip" round_trip round_trip --model "curve/$row/hf" --output "curve/$row/round_trip"

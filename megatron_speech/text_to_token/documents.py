@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
+from typing import Any
 
 from tqdm import tqdm
 
@@ -70,26 +71,16 @@ def task_document(
     vocabulary: Vocabulary,
     language: Language = "en",
 ) -> TokenDocument | None:
-    """One utterance laid out for `task`; None where its text has nothing that can be spoken."""
+    """One utterance laid out for `task`, by its own voice where voices have tokens; None if nothing can be spoken."""
     text, key = utterance.meta["text"], utterance.key
     meta = {**utterance.meta, "task": task}
     if task == "text_to_token":
-        try:
-            speaker = str(utterance.meta.get("voice")) if vocabulary.speakers else None
-            if not prompt(text, tokenizer=tokenizer, vocabulary=vocabulary, speaker=speaker, language=language):
-                return None
-        except ValueError as error:
-            raise ValueError(f"{key}: {error}") from error
-        return training_document(
-            key,
-            text,
-            utterance.tokens,
-            tokenizer=tokenizer,
-            vocabulary=vocabulary,
-            meta=meta,
-            speaker=speaker,
-            language=language,
-        )
+        speaker = str(utterance.meta.get("voice")) if vocabulary.speakers else None
+        settings: dict[str, Any] = {"tokenizer": tokenizer, "vocabulary": vocabulary, "speaker": speaker}
+        settings["language"] = language
+        if not prompt(text, **settings):
+            return None
+        return training_document(key, text, utterance.tokens, meta=meta, **settings)
     layout = {"recognition": recognition_document, "synthesis": synthesis_document}[task]
     ids = tokenizer.encode(text)
     return layout(key, text_ids=ids, codes=utterance.tokens, vocabulary=vocabulary, meta=meta)

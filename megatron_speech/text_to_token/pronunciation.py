@@ -27,12 +27,11 @@ _UNKNOWN = re.compile(r"[^a-zACDEINOSTUVZJ34689@{=1,.?!' ]")
 def pronounce(text: str) -> str:
     """Sounds, `'` before a stressed one, pauses (. , ? !) and single spaces; empty where nothing can be said.
 
-    Raises ModuleNotFoundError where hibari-tts is not installed.
+    Raises ValueError where the package is not installed.
     """
-    plain = unicodedata.normalize("NFKC", text)
-    # The package takes what is a digit, but no decimal one, for a number, and fails.
-    plain = "".join(" " if sign.isdigit() and not sign.isdecimal() else sign for sign in plain)
-    signs = _UNKNOWN.sub("", _dictionary()(plain).translate(_SIGNS))
+    # What is a digit to Python and no number (as a superscript or Ethiopic one) would stop the package.
+    text = "".join(sign for sign in unicodedata.normalize("NFKC", text) if sign.isdecimal() or not sign.isdigit())
+    signs = _UNKNOWN.sub("", _dictionary()(text).translate(_SIGNS))
     signs = re.sub(r"([.,?!])", r"\1 ", signs)
     signs = re.sub(r"\s+", " ", signs)
     signs = re.sub(r" ([.,?!])", r"\1", signs)
@@ -47,7 +46,7 @@ def _dictionary() -> Any:
     try:
         from hibari.g2p import G2P
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "reading sounds needs the package hibari-tts: pip install 'megatron-speech[pronunciation]'"
+        raise ValueError(
+            "spelling=sounds needs the package hibari-tts; pip install 'megatron-speech[pronunciation]'"
         ) from error
     return G2P()

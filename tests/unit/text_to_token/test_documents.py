@@ -104,3 +104,21 @@ def test_codes_of_another_speech_tokenizer_are_refused(folder: Path) -> None:
     (folder / "other").rename(folder / "vocabulary")
     with pytest.raises(ValueError, match="codes of speech tokenizer abc"):
         _build(folder, "synthesis")
+
+
+def test_a_voice_is_the_speaker_and_must_have_a_token(folder: Path) -> None:
+    for name, speakers in (("both", ["hibari", "flite_slt"]), ("one", ["hibari"])):
+        config = VocabularyConfig(
+            output=folder / name, text="bytes", codebook_size=16, speech_fingerprint="abc", speakers=speakers
+        )
+        build_vocabulary(config)
+    (folder / "vocabulary").rename(folder / "old")
+    (folder / "both").rename(folder / "vocabulary")
+    tokenizer = TextTokenizer.load(folder / "vocabulary")
+    spoken_by = [tokenizer.decode([document.tokens[1]]) for document in _build(folder, "text_to_token")]
+    assert spoken_by == ["<|speaker:hibari|>", "<|speaker:flite_slt|>", "<|speaker:hibari|>"]
+    (folder / "vocabulary").rename(folder / "both")
+    (folder / "one").rename(folder / "vocabulary")
+    (folder / "text_to_token").rename(folder / "made")
+    with pytest.raises(ValueError, match=r"speaker=flite_slt is none of the vocabulary's speakers .hibari."):
+        _build(folder, "text_to_token")
