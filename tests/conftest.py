@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Ranks import test modules by name, and tests import `tests.ranks`: the root must be importable however pytest started.
@@ -19,6 +20,8 @@ if ROOT not in sys.path:
 
 
 def pytest_configure() -> None:
+    settings.register_profile("shared_machine", deadline=None)  # how long an example takes says nothing here
+    settings.load_profile("shared_machine")
     multiprocessing.set_forkserver_preload(["tests.preload"])
 
 
