@@ -57,14 +57,22 @@ def read_hf_config(folder: Path) -> PretrainedConfig:
     except (StrictDataclassError, ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} contradicts itself ({reason}); restore the model's own file") from error
+    refuse_other_architectures(config, holder=str(path))
+    return config
+
+
+def refuse_other_architectures(config: PretrainedConfig, *, holder: str) -> None:
+    """ValueError naming the first setting of `config` that this project neither holds nor runs."""
+    family = config.model_type
+    if family not in LAYERS:
+        raise ValueError(f"{holder}: model_type={family} is not among {', '.join(LAYERS)}; convert another model")
     required = {**_REQUIRED, **({"attention_bias": _ATTENTION_BIAS[family]} if family in _ATTENTION_BIAS else {})}
     for name, value in required.items():
         if getattr(config, name, value) != value:
-            raise ValueError(f"{path}: {name}={getattr(config, name)} must be {value}; convert another model")
+            raise ValueError(f"{holder}: {name}={getattr(config, name)} must be {value}; convert another model")
     rope = config.rope_parameters
     if rope.get("rope_type", "default") != "default" or (family != "glm" and rope.get("partial_rotary_factor", 1) != 1):
-        raise ValueError(f"{path}: rope_parameters={rope} are not plain rotary positions; convert another model")
-    return config
+        raise ValueError(f"{holder}: rope_parameters={rope} are not plain rotary positions; convert another model")
 
 
 def read_model_config(folder: Path) -> ModelConfig:

@@ -23,16 +23,16 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
-from megatron_speech.inference.cache import Place, SlotCache
+from megatron_speech.inference.decoder import Decoder
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.inference.sampling import Sampling, choose, uniform
 
 REFILL_AT = 8  # a batch is refilled when one in so many rows is free: a pass over a prompt costs as much as a step
 WINDOW_BATCHES = 16  # requests that are read ahead and sorted, in batches
-PREFILL_TOKENS = 8192  # of prompts read in one pass, padding included: bounds memory
+PREFILL_TOKENS = 8192  # of prompts read in one pass: bounds memory
 
 T = TypeVar("T")
 
@@ -73,8 +73,9 @@ def generate(
     Requests are read as they are needed, a window ahead; `allowed` (bool [V]) restricts the ids that may come, stop
     ids included.
     """
-    network = _Network.of(model, slots=batch_size, allowed_V=allowed)
-    batch = _Batch(network, sampling=sampling, stop=frozenset(stop))
+    ids_A = None if allowed is None else allowed.nonzero()[:, 0].to(model.device)
+    decoder = Decoder.of(model.network, ids_A=ids_A)
+    batch = _Batch(decoder, ids_A=ids_A, slots=batch_size, sampling=sampling, stop=frozenset(stop))
     waiting = _longest_first(requests, window=WINDOW_BATCHES * batch_size)
     while True:
         free = batch_size - len(batch.rows)
@@ -101,6 +102,11 @@ class _Row:
     request: Request
     tokens: list[int] = field(default_factory=list)
 
+    @property
+    def length(self) -> int:
+        """Tokens so far, of the prompt and new."""
+        return len(self.request.prompt) + len(self.tokens)
+
 
 def _longest_first(requests: Iterable[Request], *, window: int) -> Iterator[_Row]:
     """Requests, sorted within consecutive windows; each window is read when the one before it is used up."""
@@ -115,8 +121,7 @@ def _prefills(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
     """Consecutive rows that are read in one pass."""
     part: list[_Row] = []
     for row in rows:
-        longest = max([len(row.request.prompt), *(len(other.request.prompt) for other in part)])
-        if part and (len(part) + 1) * longest > PREFILL_TOKENS:
+        if part and sum(other.length for other in part) + row.length > PREFILL_TOKENS:
             yield part
             part = []
         part.append(row)
@@ -127,8 +132,12 @@ def _prefills(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
 class _Batch:
     """The requests under way: `rows[n]` lives in slot n of the cache."""
 
-    def __init__(self, network: _Network, *, sampling: Sampling, stop: frozenset[int]) -> None:
-        self.network = network
+    def __init__(
+        self, decoder: Decoder, *, ids_A: Tensor | None, slots: int, sampling: Sampling, stop: frozenset[int]
+    ) -> None:
+        self.decoder = decoder
+        self.ids_A = ids_A
+        self.cache = decoder.cache(slots)
         self.sampling = sampling
         self.stop = stop
         self.rows: list[_Row] = []
@@ -136,15 +145,17 @@ class _Batch:
     @torch.inference_mode()
     def admit(self, newcomers: list[_Row]) -> list[tuple[int, Generation]]:
         """Read prompts into the next slots and choose their first tokens."""
-        logits_BA = self.network.read([row.request.prompt for row in newcomers], first_slot=len(self.rows))
+        logits_BA = self.decoder.read(
+            [row.request.prompt for row in newcomers], cache=self.cache, first_slot=len(self.rows)
+        )
         self.rows += newcomers
         return self._choose(logits_BA, newcomers)
 
     @torch.inference_mode()
     def step(self) -> list[tuple[int, Generation]]:
         """One token more for every row."""
-        columns = [len(row.request.prompt) + len(row.tokens) - 1 for row in self.rows]
-        logits_BA = self.network.extend([row.tokens[-1] for row in self.rows], columns)
+        columns = [row.length - 1 for row in self.rows]
+        logits_BA = self.decoder.extend([row.tokens[-1] for row in self.rows], cache=self.cache, columns=columns)
         return self._choose(logits_BA, self.rows)
 
     def _choose(self, logits_BA: Tensor, rows: Sequence[_Row]) -> list[tuple[int, Generation]]:
@@ -153,8 +164,10 @@ class _Batch:
         steps = np.array([len(row.tokens) for row in rows], dtype=np.uint64)
         numbers_B = torch.from_numpy(uniform(seeds, steps)).to(logits_BA.device)
         chosen_B = choose(logits_BA, sampling=self.sampling, uniform_B=numbers_B)
+        if self.ids_A is not None:
+            chosen_B = self.ids_A[chosen_B]
         finished: dict[int, Generation] = {}
-        for row, token in zip(rows, self.network.ids(chosen_B), strict=True):
+        for row, token in zip(rows, chosen_B.tolist(), strict=True):
             stopped = token in self.stop
             if not stopped:
                 row.tokens.append(token)
@@ -171,62 +184,5 @@ class _Batch:
         movers = [slot for slot in range(num_left, len(self.rows)) if self.rows[slot].number not in finished]
         for source, target in zip(movers, gaps, strict=True):
             self.rows[target] = self.rows[source]
-        self.network.cache.move(movers, gaps)
+        self.cache.move(movers, gaps, columns=max((self.rows[slot].length for slot in gaps), default=0))
         del self.rows[num_left:]
-
-
-@dataclass(frozen=True)
-class _Network:
-    """The decoder over slots, and its output head over the A ids that may come (of a text vocabulary, a fiftieth)."""
-
-    decoder: nn.Module
-    cache: SlotCache
-    weight_AD: Tensor
-    ids_A: Tensor
-
-    @classmethod
-    def of(cls, model: LanguageModel, *, slots: int, allowed_V: Tensor | None) -> _Network:
-        head = model.network.get_output_embeddings()
-        assert isinstance(head, nn.Linear) and head.bias is None, "the head of this family is not a plain matrix"
-        ids = torch.arange(len(head.weight)) if allowed_V is None else allowed_V.nonzero()[:, 0]
-        ids = ids.to(model.device)
-        cache = SlotCache(num_layers=model.network.config.num_hidden_layers, slots=slots)
-        return cls(model.network.get_decoder(), cache, head.weight.detach()[ids], ids)
-
-    def read(self, prompts: Sequence[Sequence[int]], *, first_slot: int) -> Tensor:
-        """Logits [B, A] of the token after each prompt; padding follows a prompt, where causal attention ends."""
-        longest = max(len(prompt) for prompt in prompts)
-        tokens_BS = torch.zeros(len(prompts), longest, dtype=torch.long)
-        for row, prompt in enumerate(prompts):
-            tokens_BS[row, : len(prompt)] = torch.tensor(prompt)
-        place = Place(rows_B=self._tensor(range(first_slot, first_slot + len(prompts))), shown=longest)
-        hidden_BSD = self.decoder(
-            input_ids=tokens_BS.to(self.ids_A.device), past_key_values=self.cache.at(place), use_cache=True
-        ).last_hidden_state
-        last_B = self._tensor([len(prompt) - 1 for prompt in prompts])
-        return hidden_BSD[torch.arange(len(prompts), device=last_B.device), last_B] @ self.weight_AD.T
-
-    def extend(self, tokens: Sequence[int], columns: Sequence[int]) -> Tensor:
-        """Logits [B, A] after one token more in each of the first B slots, written at its column."""
-        columns_B, shown = self._tensor(columns), max(columns) + 1
-        place = Place(rows_B=self._tensor(range(len(columns))), columns_B=columns_B, shown=shown)
-        hidden_B1D = self.decoder(
-            input_ids=self._tensor(tokens)[:, None],
-            position_ids=columns_B[:, None],
-            attention_mask=self._mask(columns_B, shown),
-            past_key_values=self.cache.at(place),
-            use_cache=True,
-        ).last_hidden_state
-        return hidden_B1D[:, 0] @ self.weight_AD.T
-
-    def ids(self, index_B: Tensor) -> list[int]:
-        """Ids of the vocabulary from places in the head."""
-        return self.ids_A[index_B].tolist()
-
-    def _mask(self, columns_B: Tensor, shown: int) -> Tensor:
-        """What is added to attention scores, [B, 1, 1, T]: minus infinity after a row's last column."""
-        unused_BT = torch.arange(shown, device=columns_B.device) > columns_B[:, None]
-        return self.weight_AD.new_zeros(unused_BT.shape).masked_fill_(unused_BT, -torch.inf)[:, None, None]
-
-    def _tensor(self, values: Iterable[int]) -> Tensor:
-        return torch.tensor(list(values), device=self.ids_A.device)

@@ -1,4 +1,4 @@
-"""Batched, cached, left-padded generation against the plainest possible loop."""
+"""Continuous batching over a cache of slots against the plainest possible loop."""
 
 import itertools
 from typing import Any

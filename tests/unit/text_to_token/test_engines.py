@@ -7,8 +7,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from megatron_speech.config.text_to_token import SynthesisConfig
+from megatron_speech.inference.decoder import Decoder
 from megatron_speech.inference.generate import Request, in_order
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.inference.sampling import Sampling
@@ -29,17 +31,16 @@ def _model() -> LanguageModel:
 def test_an_engine_that_dies_is_named_and_what_it_gave_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     model = _model()
     engine = TransformersEngine(model=model, sampling=Sampling(temperature=0), batch_size=2)
-    decoder, passes = model.network.get_decoder(), 0
-    forward = decoder.forward
+    extend, passes = Decoder.extend, 0
 
-    def fails_at_last(*args: object, **kwargs: object) -> object:
+    def fails_at_last(*args: Any, **kwargs: Any) -> torch.Tensor:
         nonlocal passes
         passes += 1
-        if passes > 30:
+        if passes > 20:
             raise RuntimeError("out of\nmemory")
-        return forward(*args, **kwargs)
+        return extend(*args, **kwargs)
 
-    monkeypatch.setattr(decoder, "forward", fails_at_last)
+    monkeypatch.setattr(Decoder, "extend", fails_at_last)
     kept = {}
     with pytest.raises(
         EngineError, match=r"^synthesis\.engine=transformers died \(RuntimeError: out of memory\).*again$"
