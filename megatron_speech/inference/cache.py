@@ -3,7 +3,7 @@
 A cache that grows by concatenation copies everything at every step; one of fixed length is read whole from the first
 token. Here a slot's columns are written in place, and memory grows by half when the longest row has no room left.
 
-Shapes: H heads of keys, C columns, W width of a head.
+Shapes: G heads of keys, C columns, W width of a head.
 """
 
 from __future__ import annotations
@@ -19,29 +19,26 @@ GROWTH = 1.5  # of the columns, when they do not suffice: few copies, little unu
 
 @dataclass
 class SlotCache:
-    """One tensor [slots, H, C, W] for each layer; what no row has written is 0: a masked column must never be NaN."""
+    """One tensor [slots, 2 G, C, W] for each layer, keys before values; what no row has written is 0, never NaN."""
 
-    keys: list[Tensor]
-    values: list[Tensor]
+    states: list[Tensor]
 
     @classmethod
-    def empty(cls, *, layers: int, slots: int, heads: int, width: int, like: Tensor) -> SlotCache:
+    def empty(cls, *, layers: int, slots: int, groups: int, width: int, like: Tensor) -> SlotCache:
         """No columns yet; type and device are those of `like`."""
-        made = [like.new_empty(slots, heads, 0, width) for _ in range(2 * layers)]
-        return cls(made[:layers], made[layers:])
+        return cls([like.new_empty(slots, 2 * groups, 0, width) for _ in range(layers)])
 
     def hold(self, columns: int) -> None:
         """Make room for so many columns."""
-        capacity = self.keys[0].shape[2]
+        capacity = self.states[0].shape[2]
         if columns > capacity:
             capacity = max(columns, int(GROWTH * capacity))
-            for states in (self.keys, self.values):
-                states[:] = [_widened(one, capacity) for one in states]
+            self.states[:] = [_widened(states, capacity) for states in self.states]
 
     @torch.inference_mode()
     def move(self, sources: Sequence[int], targets: Sequence[int], *, columns: int) -> None:
         """Copy the first columns of some slots to others."""
-        for states in (*self.keys, *self.values):
+        for states in self.states:
             for source, target in zip(sources, targets, strict=True):
                 states[target, :, :columns] = states[source, :, :columns]
 

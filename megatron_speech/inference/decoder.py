@@ -33,8 +33,8 @@ from megatron_speech.inference.cache import SlotCache
 
 CHUNK_ROWS = 8  # whose columns are read together: as many as the longest of them has
 
-# (queries [N, H, W], keys [N, G, W], values [N, G, W]) -> what each query saw [N, H * W]
-Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+# (queries, keys and values of every token [N, H + 2 G, W]) -> what its queries saw [N, H * W]
+Attend = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ class Decoder:
         """An empty cache for so many rows."""
         width = 2 * len(self.frequencies_P)
         return SlotCache.empty(
-            layers=len(self.layers), slots=slots, heads=self.groups, width=width, like=self.embedding_VD
+            layers=len(self.layers), slots=slots, groups=self.groups, width=width, like=self.embedding_VD
         )
 
     @torch.inference_mode()
@@ -135,39 +135,33 @@ class Decoder:
         keep_B: Tensor | None = None,
     ) -> Tensor:
         """One layer, in place; with `keep_B`, of these tokens alone once all have been seen."""
-        num_tokens, depth = hidden_ND.shape
-        normed_ND = F.rms_norm(hidden_ND, (depth,), layer.norm_D, self.epsilon)
-        heads_NIW = F.linear(normed_ND, layer.qkv_XD, layer.qkv_bias_X).view(
-            num_tokens, self.heads + 2 * self.groups, -1
-        )
-        qk_NJW, v_NGW = heads_NIW[:, : -self.groups], heads_NIW[:, -self.groups :]
+        normed_ND = self._normed(hidden_ND, layer.norm_D)
+        qkv_NIW = F.linear(normed_ND, layer.qkv_XD, layer.qkv_bias_X).unflatten(1, (self.heads + 2 * self.groups, -1))
+        qk_NJW = qkv_NIW[:, : self.heads + self.groups]
         if layer.qk_norm_JW is not None:
-            qk_NJW = F.rms_norm(qk_NJW, qk_NJW.shape[-1:], None, self.epsilon).mul_(layer.qk_norm_JW)
+            qk_NJW.copy_(self._normed(qk_NJW, None).mul_(layer.qk_norm_JW))
         cos_N1W, sin_N1W = rotation
         turned_NJW = qk_NJW.roll(qk_NJW.shape[-1] // 2, dims=-1)
-        qk_NJW = qk_NJW.mul_(cos_N1W).addcmul_(turned_NJW, sin_N1W)
-        seen_NX = attend(qk_NJW[:, : self.heads], qk_NJW[:, self.heads :], v_NGW)
+        qk_NJW.mul_(cos_N1W).addcmul_(turned_NJW, sin_N1W)
+        seen_NX = attend(qkv_NIW)
         if keep_B is not None:
             hidden_ND, seen_NX = hidden_ND[keep_B], seen_NX[keep_B]
         hidden_ND.addmm_(seen_NX, layer.out_DX.T)
-        normed_ND = F.rms_norm(hidden_ND, (depth,), layer.mlp_norm_D, self.epsilon)
+        normed_ND = self._normed(hidden_ND, layer.mlp_norm_D)
         gate_NF, up_NF = F.linear(normed_ND, layer.gate_up_ED).chunk(2, dim=-1)
-        return hidden_ND.addmm_(F.silu(gate_NF).mul_(up_NF), layer.down_DF.T)
+        return hidden_ND.addmm_(F.silu(gate_NF, inplace=True).mul_(up_NF), layer.down_DF.T)
 
     def _over_prompts(self, cache: SlotCache, layer: int, *, first_slot: int, lengths: Sequence[int]) -> Attend:
         """Every prompt sees itself, and is stored."""
-        keys, values = cache.keys[layer], cache.values[layer]
+        slots = cache.states[layer]
 
-        def attend(q_NHW: Tensor, k_NGW: Tensor, v_NGW: Tensor) -> Tensor:
-            parts = zip(*(states.split(list(lengths)) for states in (q_NHW, k_NGW, v_NGW)), strict=True)
+        def attend(qkv_NIW: Tensor) -> Tensor:
             seen = []
-            for slot, part in enumerate(parts, start=first_slot):
-                q_HSW, k_GSW, v_GSW = (states.transpose(0, 1) for states in part)
-                keys[slot, :, : k_GSW.shape[1]] = k_GSW
-                values[slot, :, : v_GSW.shape[1]] = v_GSW
-                seen_HSW = F.scaled_dot_product_attention(
-                    q_HSW[None], k_GSW[None], v_GSW[None], is_causal=True, enable_gqa=True
-                )[0]
+            for slot, qkv_SIW in enumerate(qkv_NIW.split(list(lengths)), start=first_slot):
+                qkv_ISW = qkv_SIW.transpose(0, 1)
+                slots[slot, :, : len(qkv_SIW)] = qkv_ISW[self.heads :]
+                q_HSW, k_GSW, v_GSW = qkv_ISW[None].split([self.heads, self.groups, self.groups], dim=1)
+                seen_HSW = F.scaled_dot_product_attention(q_HSW, k_GSW, v_GSW, is_causal=True, enable_gqa=True)[0]
                 seen.append(seen_HSW.transpose(0, 1).flatten(1))
             return torch.cat(seen)
 
@@ -177,19 +171,16 @@ class Decoder:
         self, cache: SlotCache, layer: int, *, columns_B: Tensor, chunks: list[tuple[slice, Tensor]]
     ) -> Attend:
         """Every row's new token is stored and sees its slot; the query heads of a group are queries of one head."""
-        keys, values = cache.keys[layer], cache.values[layer]
+        slots = cache.states[layer]
         rows_B = torch.arange(len(columns_B), device=columns_B.device)
 
-        def attend(q_BHW: Tensor, k_BGW: Tensor, v_BGW: Tensor) -> Tensor:
-            keys[rows_B, :, columns_B] = k_BGW
-            values[rows_B, :, columns_B] = v_BGW
-            q_BGQW = q_BHW.unflatten(1, (self.groups, -1))
-            seen = [
-                F.scaled_dot_product_attention(
-                    q_BGQW[rows], keys[rows, :, : mask.shape[-1]], values[rows, :, : mask.shape[-1]], attn_mask=mask
-                )
-                for rows, mask in chunks
-            ]
+        def attend(qkv_BIW: Tensor) -> Tensor:
+            slots[rows_B, :, columns_B] = qkv_BIW[:, self.heads :]
+            q_BGQW = qkv_BIW[:, : self.heads].unflatten(1, (self.groups, -1))
+            seen = []
+            for rows, mask in chunks:
+                k_BGTW, v_BGTW = slots[rows, :, : mask.shape[-1]].split(self.groups, dim=1)
+                seen.append(F.scaled_dot_product_attention(q_BGQW[rows], k_BGTW, v_BGTW, attn_mask=mask))
             return torch.cat(seen).flatten(1)
 
         return attend
@@ -211,7 +202,10 @@ class Decoder:
         return torch.cat([cos_NP, cos_NP], dim=-1)[:, None], torch.cat([-sin_NP, sin_NP], dim=-1)[:, None]
 
     def _logits(self, hidden_BD: Tensor) -> Tensor:
-        return F.linear(F.rms_norm(hidden_BD, self.norm_D.shape, self.norm_D, self.epsilon), self.head_AD)
+        return F.linear(self._normed(hidden_BD, self.norm_D), self.head_AD)
+
+    def _normed(self, states: Tensor, weight: Tensor | None) -> Tensor:
+        return F.rms_norm(states, states.shape[-1:], weight, self.epsilon)
 
     def _tensor(self, values: Sequence[int]) -> Tensor:
         return torch.tensor(values, device=self.head_AD.device)

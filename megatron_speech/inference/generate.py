@@ -1,17 +1,17 @@
 """Continuous batching: a stream of requests in, results out as they finish, a full batch in between.
 
-A row that has finished makes room at once: the last rows move into the gaps, and when an eighth of the batch is free
-the next requests are read into it (their prompts in one pass, padded on the right). Requests are taken from a bounded
-window, longest prompt first, so that rows of like length run together, memory stays bounded for an endless stream, and
-the long ones do not come last.
+A row that has finished makes room at once: the last rows move into the gaps, and when a sixteenth of the batch is free
+the next requests are read into it (their prompts in one pass). Requests are taken from a bounded window, longest prompt
+first, so that rows of like length run together, memory stays bounded for an endless stream, and the long ones do not
+come last.
 
 This loop exists because a request's randomness must not depend on its neighbours, which the loops of transformers
-cannot promise, and because of its speed; the network and its attention are those of transformers. A request's numbers
-are a function of (its seed, its own step); its logits do not depend on its neighbours but for the rounding of the
-matrix products (shapes differ), which can turn a choice only where two ids are equal to within that rounding. Price:
-attention reads as many columns as the longest row has, for every row.
+cannot promise, and because of its speed; `decoder` is its forward pass. A request's numbers are a function of (its
+seed, its own step); its logits do not depend on its neighbours but for the rounding of the matrix products (shapes
+differ), which can turn a choice only where two ids are equal to within that rounding. Price: attention reads as many
+columns as the longest row of a chunk has, for every row of it.
 
-Shapes: B rows, S tokens of a prompt, T columns of the cache, D width, A ids that may come.
+Shapes: B rows, A ids that may come, V vocabulary.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from megatron_speech.inference.decoder import Decoder
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.inference.sampling import Sampling, choose, uniform
 
-REFILL_AT = 8  # a batch is refilled when one in so many rows is free: a pass over a prompt costs as much as a step
+REFILL_AT = 16  # a batch is refilled when one in so many rows is free: passes over few tokens are dear
 WINDOW_BATCHES = 16  # requests that are read ahead and sorted, in batches
 PREFILL_TOKENS = 8192  # of prompts read in one pass: bounds memory
 

@@ -41,7 +41,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TransformersEngine:
-    """Generation in this process, with continuous batching (`inference.generate`)."""
+    """Generation in this process, from the model as transformers loads it (`inference.generate`)."""
 
     model: LanguageModel
     sampling: Sampling

@@ -10,7 +10,8 @@ weights do not stop where speech ends, so that lengths are given: texts are span
 have about 4.9 codes per word, the ratio of that model. Ours gives up a row at its own length; `transformers.generate`
 has one length for a batch, the longest, and what is too much is cut off afterwards. With `--model` (a folder of
 tools/convert_to_hf.py) rows stop where the model ends the speech, or at the guard's limit; `transformers.generate` then
-stops with its last row. Both sides alternate in one process; CPU time, medians. The last line is JSON.
+stops with its last row. All three alternate in one process, `--rounds` times; CPU time, medians over the rounds (one
+round by default: a first look; what is reported takes three). The last line is JSON.
 """
 
 from __future__ import annotations
