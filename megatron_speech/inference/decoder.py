@@ -1,6 +1,6 @@
 """The forward pass of generation: prompts read packed, then one token for every row, over a cache of slots.
 
-transformers computes the same numbers in about twice the time on a CPU: it repeats keys and values for the query heads
+transformers computes the same numbers with more work: it repeats keys and values for the query heads
 that share them, pads prompts, and carries every position of a prompt through the last layer. Here the query heads of a
 group are treated as that many queries of one head, prompts lie end to end without padding, the last layer goes on with
 each prompt's last position alone, and the head has rows for the ids that may come only. Row r of the batch keeps its

@@ -1,4 +1,4 @@
-"""What continues prompts with speech ids, behind one interface: this process through transformers, or vLLM.
+"""What continues prompts with speech ids, behind one interface: this process with a model of transformers, or vLLM.
 
 Requests are read as the engine gets free and results come as they finish, in any order. Under greedy decoding both
 engines give the same ids, in float32 but for ties within rounding; sampled ids differ between them (each has its own
