@@ -17,7 +17,7 @@ AMOUNTS = {
     "questions": (8, 24, 177),  # countries asked about
     "heldout_documents": (4, 16, 32),  # of each kind, for the loss by modality
     "tokenizer_steps": (60, 200, 1200),
-    "text_to_token_steps": (60, 360, 2400),
+    "text_to_token_steps": (60, 360, 3000),
     "round_trip_texts": (12, 32, 64),
     "interleaved_documents": (40, 250, 1000),
     "geography_documents": (300, 1860, 1860),

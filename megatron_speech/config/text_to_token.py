@@ -14,9 +14,9 @@ Language = Literal["en", "zh"]
 class SynthesisConfig:
     """How speech tokens are sampled for a text, and when a sample is refused."""
 
-    temperature: float = 0.8
-    """Divides the logits; 0 is greedy (which tends to loop)."""
-    top_p: float = 0.95
+    temperature: float = 0.3
+    """Divides the logits; 0 is greedy, which reads words best and cannot be tried again where it loops."""
+    top_p: float = 1.0
     """Nucleus: smallest set of most likely codes that holds this probability."""
     min_codes_per_character: float = 0.3
     """Fewer codes than this per character of spoken text is a failure (words are missing)."""

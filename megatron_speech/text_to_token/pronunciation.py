@@ -21,6 +21,7 @@ _WEAK_VOWELS = {"ᵊ": "=", "ᵻ": "1"}
 _DIPHTHONGS = {"A": "e", "I": "y", "O": "o", "W": "8", "Y": "9"}  # as in day, eye, go, now, boy
 _PAUSES = dict.fromkeys(";:,—()", ",")
 _SIGNS = str.maketrans(_CONSONANTS | _VOWELS | _WEAK_VOWELS | _DIPHTHONGS | _PAUSES | {"ˈ": "'", "…": "."})
+_BRACKETS = str.maketrans("[]", "()")  # [word](sounds) is a command to the package, and a link to everybody else
 _UNKNOWN = re.compile(r"[^a-zACDEINOSTUVZJ34689@{=1,.?!' ]")
 
 
@@ -29,8 +30,9 @@ def pronounce(text: str) -> str:
 
     Raises ValueError where the package is not installed.
     """
-    # What is a digit to Python and no number (as a superscript or Ethiopic one) would stop the package.
-    text = "".join(sign for sign in unicodedata.normalize("NFKC", text) if sign.isdecimal() or not sign.isdigit())
+    text = unicodedata.normalize("NFKC", text).translate(_BRACKETS)
+    # What is a digit to Python and no number (as an Ethiopic one) would stop the package.
+    text = "".join(sign for sign in text if sign.isdecimal() or not sign.isdigit())
     signs = _UNKNOWN.sub("", _dictionary()(text).translate(_SIGNS))
     signs = re.sub(r"([.,?!])", r"\1 ", signs)
     signs = re.sub(r"\s+", " ", signs)

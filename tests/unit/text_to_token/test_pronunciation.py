@@ -23,6 +23,7 @@ with_dictionary = pytest.mark.skipif(
         ("In the US (1964), they asked us.", "In D@ ju'Es, nynt'in s'Iksti f'Or, De '{skt Vs."),
         ("a", "6"),
         ("x² ① 𐩀", "Eks t'u w'Vn"),
+        ("[day](now)", "d'e n'8"),
         ("...", ""),
         ("中文", ""),
     ],
