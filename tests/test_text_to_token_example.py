@@ -66,17 +66,17 @@ def run(root: Path, *words: str, fail: str = "") -> tuple[subprocess.CompletedPr
 
 
 def test_a_row_learns_from_its_pairs_alone(root: Path) -> None:
-    done, commands = run(root, "--rows", "hours_1 letters_11")
+    done, commands = run(root, "--rows", "hours_1 letters_16")
     assert done.returncode == 0, done.stderr
     built = [words for words in commands if words[0] == "build_task_documents" and "--utterances.of_first" in words]
     asked = [(words[words.index("--utterances.of_first") + 1], words[words.index("--output") + 1]) for words in built]
     assert asked == [
         (pairs, f"curve/{row}/{part}documents")
-        for row, pairs in (("hours_1", "1120"), ("letters_11", "8800"))
+        for row, pairs in (("hours_1", "1120"), ("letters_16", "12800"))
         for part in ("", "short/", "middle/")
     ]
     trained = [words for words in commands if words[0] == "train_text_to_token"]
-    assert [words[words.index("--folder") + 1] for words in trained] == ["curve/hours_1/run", "curve/letters_11/run"]
+    assert [words[words.index("--folder") + 1] for words in trained] == ["curve/hours_1/run", "curve/letters_16/run"]
     assert sum(words[0] == "text_to_token_curve" for words in commands) == 2
     assert '"stage": "run"' in (root / "run/curve/hours_1/timings.jsonl").read_text()
 

@@ -2,7 +2,7 @@
 # What do more hours of speech buy a text-to-token model? Trains every row of curve.yaml for the same number of steps and reports.
 # usage: bash examples/text_to_token/run.sh [--rows "hours_1 hours_4 ..."] [--tokenizer runs/miniature/speech_tokenizer] [--run-dir runs/text_to_token]
 #
-# The speech tokenizer is that of the miniature (examples/miniature/run.sh trains it). 24,000 utterances are spoken and encoded first (half
+# The speech tokenizer is that of the miniature (examples/miniature/run.sh trains it). 12,800 utterances are spoken and encoded first (a quarter of
 # an hour on two cores), then the rows one after the other, about as long each. What is done is skipped: the command can be stopped and
 # repeated. A row's output goes to curve/<row>/<step>.log; curve/report.md is written anew after every row.
 set -euo pipefail
