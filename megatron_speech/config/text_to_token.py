@@ -32,7 +32,7 @@ class SynthesisConfig:
     """Voices of the text-to-token model, one drawn per document; none for a model that was taught without voices."""
     engine: Literal["transformers", "vllm"] = "transformers"
     """What runs the model: this process, or vLLM (the `serve` extra)."""
-    batch_size: int = 64
+    batch_size: int = 128
     """Texts under way at once."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format to compute in."""

@@ -31,7 +31,7 @@ from transformers import PreTrainedModel
 from megatron_speech.checkpoint.hf_config import refuse_other_architectures
 from megatron_speech.inference.cache import SlotCache
 
-CHUNK_ROWS = 8  # whose columns are read together: as many as the longest of them has
+CHUNK_ROWS = 16  # whose columns are read together: as many as the longest of them has
 
 # (queries, keys and values of every token [N, H + 2 G, W]) -> what its queries saw [N, H * W]
 Attend = Callable[[Tensor], Tensor]
