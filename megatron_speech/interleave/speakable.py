@@ -34,6 +34,10 @@ NUMBERS_SHARE, NAMES_SHARE, LONGEST_WORD = 0.1, 0.25, 40
 """Share of digits that makes a sentence "numbers", of capitalised words "names"; mean word length above which it is
 no language."""
 
+LONGEST_CELL, LONGEST_STATEMENT = 100, 400
+"""Characters: cells of a table are shorter on average, and lines of code that are known by their first or last signs.
+What a line longer than that holds (many documents are one line) is judged sentence by sentence."""
+
 _LINE_BREAKS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 _CHINESE_STOP = re.compile(r"[。！？!?；…\n]+[”’」』）》\"')\]]*")
 _SUSPECT_SIGN = re.compile(r"[{}<>=\\|_#*^`~\[\]\t;]")
@@ -147,9 +151,11 @@ def _is_suspect(line: str) -> bool:
 
 def _line_reason(line: str) -> str | None:
     is_rule = ("--" in line or "==" in line) and _RULE_SIGNS.issuperset(line)
-    if is_rule or line.count("|") >= 2 or len(_COLUMNS.findall(line)) >= 2:
+    separators = max(line.count("|"), len(_COLUMNS.findall(line)))
+    if is_rule or (separators >= 2 and len(line) <= LONGEST_CELL * (separators + 1)):
         return "table"
-    if _CODE_START.match(line) or (_CODE_END.search(line[-20:]) and re.search(r"[(=<{}]|::", line)):
+    is_short = len(line) <= LONGEST_STATEMENT
+    if is_short and (_CODE_START.match(line) or (_CODE_END.search(line[-20:]) and re.search(r"[(=<{}]|::", line))):
         return "code"
     signs = sum(line.count(sign) for sign in "{}[]=\\;()&*")
     return "code" if signs >= 5 and signs > 0.12 * len(line) else None

@@ -105,6 +105,23 @@ def test_code_between_prose_is_cut_out():
     ]
 
 
+@pytest.mark.parametrize(
+    "odd", ["A wide   gap and    another.", "Its title | the site | the day.", "It ends (as code would);"]
+)
+def test_what_is_odd_in_a_long_line_costs_its_sentence_at_most(odd):
+    around = "It rained, and the match was put off until the ground had dried. " * 20
+    judged = found(f"{around}{odd}")
+    assert [stretch.reason for stretch in judged][:20] == [None] * 20
+    assert [stretch.reason for stretch in found(f"{odd} {around}")][-20:] == [None] * 20
+
+
+def test_a_wide_table_and_a_long_line_of_code_stay_what_they_are():
+    table = " | ".join(f"the cell of column {number}" for number in range(60))
+    code = "".join(f"a[{number}]=f(b,{{c:{number}}});" for number in range(60))
+    assert {stretch.reason for stretch in found(table)} == {"table"}
+    assert {stretch.reason for stretch in found(code)} == {"code"}
+
+
 def test_every_line_of_a_list_is_judged_by_itself():
     lines = found("1046 - Nasir Khusraw sets out\n1279 - Η μάχη\nA wrapped line\nof prose goes on")
     assert [(line.reason, line.text_class) for line in lines] == [
