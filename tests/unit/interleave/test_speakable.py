@@ -105,6 +105,13 @@ def test_code_between_prose_is_cut_out():
     ]
 
 
+def test_a_quotation_that_is_never_closed_does_not_swallow_the_document():
+    text = 'He said "no. ' + "It rained, and the match was put off. Dr. Smith went home. " * 2000
+    lengths = [stretch.end - stretch.start for stretch in found(text)]
+    assert len(lengths) > 3900 and max(lengths) < 5000
+    assert not any(text[: stretch.end].endswith("Dr.") for stretch in found(text))
+
+
 @pytest.mark.parametrize(
     "odd", ["A wide   gap and    another.", "Its title | the site | the day.", "It ends (as code would);"]
 )
