@@ -153,7 +153,8 @@ def _finish(config: InterleaveConfig, step: Interleaver, models: dict[str, str])
         draft.languages |= {config.speakable.language}
         draft.facts |= totals(index, vocabulary) | _facts(config, facts)
         draft.facts |= {"repeated_ids": repeats, "shards_quarantined": sum(noisy)}
-        draft.facts["noise"] = summarize([row for shard in rows for row in shard]) if config.noise else None
+        spoken = [sum(fact["tally"]["spans_by_class"].values()) for fact in facts]
+        draft.facts["noise"] = summarize(list(zip(rows, spoken, strict=True))) if config.noise else None
         rates = [shard_rate(shard) for shard in rows]
         write_report(draft.folder, draft.facts, rates=[rate for rate in rates if rate is not None], config=config)
     log.info(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +28,8 @@ from megatron_speech.text_to_token.spoken import spoken
 LENGTHS = (5, 10, 15, 20)
 """First length in units of every bin but the first."""
 RESAMPLES = 1000
+Rows = Sequence[Mapping[str, Any]]
+"""Sampled spans, as `Sample.read_back` gives them."""
 _HAN = re.compile(r"([\u3400-\u9fff\uf900-\ufaff])")
 
 
@@ -90,20 +92,22 @@ def comparable(text: str, *, language: str) -> str:
     return _HAN.sub(r" \1 ", text) if language == "zh" else text
 
 
-def summarize(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Error rates of `rows` with 95 % intervals, together, by class of text and by length; null where there is none."""
+def summarize(shards: Sequence[tuple[Rows, int]]) -> dict[str, Any]:
+    """Error rates with 95 % intervals, together, by class of text and by length; null where there is none.
+
+    `shards`: (sampled rows, spans of the shard) of each. Every sampled span stands for as many of its shard's, so that
+    the rates are those of all spans, not those of an average shard.
+    """
+    rows = [{**row, "weight": spans / len(sample)} for sample, spans in shards for row in sample]
     classes = sorted({str(row["class"]) for row in rows})
+    by_length: list[list[dict[str, Any]]] = [[] for _ in length_labels()]
+    for row in rows:
+        by_length[np.searchsorted(LENGTHS, row["units"], "right")].append(row)
     return {
         "spans": len(rows),
         **_rates(rows),
         "by_class": {name: _rates([row for row in rows if row["class"] == name]) for name in classes},
-        "by_length": {
-            label: rates
-            for index, label in enumerate(length_labels())
-            if (rates := _rates([row for row in rows if np.searchsorted(LENGTHS, row["units"], "right") == index]))[
-                "wer"
-            ]
-        },
+        "by_length": {label: _rates(found) for label, found in zip(length_labels(), by_length, strict=True) if found},
     }
 
 
@@ -113,17 +117,19 @@ def length_labels() -> list[str]:
     return [f"{first}-{after - 1}" for first, after in zip(edges, LENGTHS, strict=False)] + [f"{edges[-1]}+"]
 
 
-def shard_rate(rows: Sequence[Mapping[str, Any]]) -> float | None:
+def shard_rate(rows: Rows) -> float | None:
     """Word error rate of one shard's sample, a fraction; None where nothing could be compared."""
     words = sum(row["words"] for row in rows)
     return sum(row["word_edits"] for row in rows) / words if words else None
 
 
-def _rates(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    counts = [(row["word_edits"], row["words"], row["character_edits"], row["characters"]) for row in rows]
-    if not counts:
+def _rates(rows: Rows) -> dict[str, Any]:
+    if not rows:
         return {"wer": None, "cer": None}
-    word_edits, words, character_edits, characters = np.array(counts).T
+    counted = ("word_edits", "words", "character_edits", "characters")
+    word_edits, words, character_edits, characters = (
+        np.array([row[name] * row["weight"] for row in rows]) for name in counted
+    )
     bootstrap = Bootstrap(resamples=RESAMPLES)
     return {
         "wer": bootstrap.ratio(word_edits, words).rounded(),

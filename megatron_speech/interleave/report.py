@@ -78,8 +78,9 @@ def _noise(facts: Mapping[str, Any], rates: Sequence[float]) -> list[str]:
         "## Noise",
         "",
         *prose(f"""{noise["spans"]:,} spans, a sample of every shard, read back by the speech tokenizer's recogniser,
-        against their text as it is spoken. Among {len(rates):,} shards the word error rate goes from
-        {percent(ordered[0])} to {percent(ordered[-1])}, median {percent(ordered[len(ordered) // 2])}."""),
+        against their text as it is spoken; each stands for the spans of its shard. Among {len(rates):,} shards the
+        word error rate goes from {percent(ordered[0])} to {percent(ordered[-1])}, median
+        {percent(ordered[len(ordered) // 2])}."""),
         *table(["spans", "number", "word error rate (95 %)", "character error rate (95 %)"], shown),
         "![Word error rate by class of text, by length, and by shard](noise.png)",
         "",

@@ -58,14 +58,23 @@ def test_spoken_forms_are_compared_by_class_and_length():
     documents = [document(n, SAID[n], classes[n], (6, 6, 4, 21)[n]) for n in range(4)]
     heard = ["the river runs to the sea", "in nineteen eighty four it cost five pounds", "Anna Smith of", "go"]
     rows = sample_of(documents).read_back(Reader(*heard), language="en")
-    facts = summarize(rows)
+    facts = summarize([(rows, 4)])
     assert [facts["by_class"][name]["wer"]["value"] for name in classes] == [0, 0, 0.25, pytest.approx(2 / 3, abs=1e-5)]
     assert list(facts["by_length"]) == ["1-4", "5-9", "20+"]
     assert length_labels() == ["1-4", "5-9", "10-14", "15-19", "20+"]
     assert facts["wer"]["items"] == facts["spans"] == 4
     assert shard_rate(rows) == pytest.approx(facts["wer"]["value"], abs=1e-6)
     assert facts["wer"]["low"] <= facts["wer"]["value"] <= facts["wer"]["high"]
-    assert (summarize([])["wer"], shard_rate([])) == (None, None)
+    assert (summarize([([], 0)])["wer"], shard_rate([])) == (None, None)
+
+
+def test_a_sampled_span_stands_for_the_spans_of_its_shard():
+    rows = sample_of([document(0, SAID[0], "prose", 6)]).read_back(Reader("the river runs to the sea"), language="en")
+    bad = [{**row, "word_edits": row["words"], "class": "names"} for row in rows]
+    facts = summarize([(rows, 300), (bad, 100)])
+    assert facts["wer"]["value"] == pytest.approx(0.25)
+    assert facts["by_class"]["names"]["wer"]["value"] == pytest.approx(1)
+    assert facts["wer"]["items"] == 2
 
 
 def test_of_chinese_every_character_is_a_word():
