@@ -262,7 +262,7 @@ def test_the_boundary_can_be_changed_without_speaking_again(config, engine):
 def test_codes_of_another_seed_or_sampling_are_not_mixed_in(config, engine):
     run(config, "made", part="tasks")
     with pytest.raises(
-        ValueError, match=r"journal was begun with other settings \(synthesis.top_p: 0.95 -> 0.5\); restore"
+        ValueError, match=r"journal was begun with other settings \(synthesis.top_p: 1.0 -> 0.5\); restore"
     ):
         run(replace(config, synthesis=replace(config.synthesis, top_p=0.5)), "made")
 
