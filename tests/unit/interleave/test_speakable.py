@@ -161,5 +161,5 @@ def test_time_is_linear(unit, language):
         return time.process_time() - began
 
     found("warm")
-    short = min(seconds(30_000) for _ in range(3))
-    assert min(seconds(120_000) for _ in range(2)) < 9 * short + 0.01
+    short = min(seconds(30_000) for _ in range(9))
+    assert min(seconds(120_000) for _ in range(5)) < 9 * short + 0.01  # other work of the machine only adds
