@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -48,6 +49,13 @@ class SynthesisConfig:
         for name in ("max_repeats", "attempts", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"synthesis.{name}={getattr(self, name)} must be at least 1; use a positive number")
+        for name in ("temperature", "spare_codes"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"synthesis.{name}={getattr(self, name)} must not be negative; use 0 or more")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"synthesis.top_p={self.top_p} must lie in (0, 1]; 1 keeps every code")
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+            raise ValueError(f"synthesis.device={self.device} is unknown; use cpu, cuda or cuda:<number>")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,7 +78,6 @@ class Engines:
     def work(self) -> dict[str, int]:
         """What the synthesizer counted since the last call: samples drawn, refused by reason, given up."""
         counts = Counter(self._synthesizer.counts if "_synthesizer" in self.__dict__ else {})
-        del counts["texts"]  # counted when they are read, so with what a kill leaves in flight; the tally has the spans
         new, self._counted = counts - self._counted, counts
         return dict(new)
 

@@ -48,7 +48,7 @@ class Journal:
         """`synthesis` is what decides the codes of a (key, text); ValueError where the file has another."""
         self._path, self._head = path, {"synthesis": orjson.loads(orjson.dumps(synthesis))}
         self.work: Counter[str] = Counter()
-        """What synthesis did, in all runs; what a kill left in flight is done, and counted, again."""
+        """What synthesis did for the spans that it holds, in all runs."""
         self._found: dict[tuple[str, str], Spoken] = {}
         self._load()
         self._file = path.open("ab", buffering=0)

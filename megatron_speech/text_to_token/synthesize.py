@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 
 from megatron_speech.config.text_to_token import Language, SynthesisConfig
 from megatron_speech.inference.generate import Generation, Request, in_order
 from megatron_speech.inference.model import LanguageModel, read_vocabulary
 from megatron_speech.inference.sampling import Sampling
-from megatron_speech.text_to_token.engines import Engine, TransformersEngine, VllmEngine
+from megatron_speech.text_to_token.engines import Engine, EngineError, TransformersEngine, VllmEngine
 from megatron_speech.text_to_token.layout import codes_of, prompt
 from megatron_speech.text_to_token.spoken import spoken
 from megatron_speech.text_tokenizer import TextTokenizer
@@ -40,7 +41,8 @@ class _Item:
     key: str
     prompt: list[int]
     num_characters: int
-    attempt: int = 0
+    faults: tuple[Fault, ...] = ()
+    """Of the samples that were refused so far, one for each."""
 
 
 @dataclass(kw_only=True)
@@ -54,7 +56,7 @@ class Synthesizer:
     language: Language = "en"
     """How numbers and signs are read aloud."""
     counts: Counter[str] = field(default_factory=Counter)
-    """texts, samples, given_up, codes, spoken_characters, and refused samples by fault."""
+    """texts, samples, given_up, codes, spoken_characters, and refused samples by fault: of the texts that have come."""
 
     @classmethod
     def load(cls, folder: Path, settings: SynthesisConfig | None = None, *, language: Language = "en") -> Synthesizer:
@@ -65,6 +67,10 @@ class Synthesizer:
         if settings.engine == "vllm":
             engine = VllmEngine(folder, vocabulary=vocabulary, settings=settings)
         else:
+            if settings.device != "cpu" and not torch.cuda.is_available():
+                raise EngineError(
+                    f"synthesis.device={settings.device}: torch sees no GPU here; use cpu, or another node"
+                )
             model = LanguageModel.load(folder, dtype=settings.dtype, device=settings.device)
             sampling = Sampling(temperature=settings.temperature, top_p=settings.top_p)
             engine = TransformersEngine(model=model, sampling=sampling, batch_size=settings.batch_size)
@@ -87,30 +93,28 @@ class Synthesizer:
         Items are read as the engine gets free, a bounded number ahead, so the input may be endless.
         """
         source = enumerate(items)
-        given_up: deque[int] = deque()  # places of texts that were never asked, because nothing of them can be spoken
+        unspeakable: deque[int] = deque()  # places of texts that were never asked
         again: deque[_Item] = deque()
+        attempts = self.settings.attempts if self.settings.temperature else 1  # the same sample would only come again
         while True:
             asked: dict[int, _Item] = {}
-            for number, generation in self.engine.generate(self._requests(source, again, given_up, asked, seed)):
+            for number, generation in self.engine.generate(self._requests(source, again, unspeakable, asked, seed)):
                 item = asked.pop(number)
-                codes = self._accept(generation, item.num_characters)
-                if codes is None and item.attempt + 1 < self.settings.attempts:
-                    again.append(replace(item, attempt=item.attempt + 1))
+                fault = self._fault(generation, item.num_characters)
+                if fault and len(item.faults) + 1 < attempts:
+                    again.append(replace(item, faults=(*item.faults, fault)))
                 else:
-                    self.counts["given_up"] += codes is None
-                    yield item.number, codes
-                while given_up:
-                    yield given_up.popleft(), None
+                    yield item.number, self._finished(item, generation, fault)
+                yield from self._given_up(unspeakable)
             if not again:  # else what was refused after the last request had been read, once more
                 break
-        while given_up:
-            yield given_up.popleft(), None
+        yield from self._given_up(unspeakable)
 
     def _requests(
         self,
         source: Iterator[tuple[int, tuple[str, str]]],
         again: deque[_Item],
-        given_up: deque[int],
+        unspeakable: deque[int],
         asked: dict[int, _Item],
         seed: int,
     ) -> Iterator[Request]:
@@ -122,10 +126,8 @@ class Synthesizer:
             elif new := next(source, None):
                 number, (key, text) = new
                 item = self._item(number, key, text, seed)
-                self.counts["texts"] += 1
                 if not item.prompt:
-                    self.counts.update(unspeakable=1, given_up=1)
-                    given_up.append(number)
+                    unspeakable.append(number)
                     continue
             else:
                 return
@@ -133,7 +135,7 @@ class Synthesizer:
             yield Request(
                 prompt=item.prompt,
                 max_new_tokens=self._most_codes(item.num_characters) + 1,
-                seed=request_seed(seed, item.key, item.attempt),
+                seed=request_seed(seed, item.key, len(item.faults)),
             )
 
     def _item(self, number: int, key: str, text: str, seed: int) -> _Item:
@@ -144,14 +146,22 @@ class Synthesizer:
         length = len(spoken(text, language=self.language))
         return _Item(number=number, key=key, prompt=ids, num_characters=length)
 
-    def _accept(self, generation: Generation, num_characters: int) -> np.ndarray | None:
-        """Codes of a good sample, None for a refused one; both are counted."""
-        self.counts["samples"] += 1
-        if fault := self._fault(generation, num_characters):
-            self.counts[fault] += 1
+    def _finished(self, item: _Item, generation: Generation, fault: Fault | None) -> np.ndarray | None:
+        """Codes of a text's last sample, None where it was refused, too; all its samples are counted."""
+        faults = [*item.faults, fault] if fault else item.faults
+        self.counts.update(["texts", *faults])
+        self.counts["samples"] += len(item.faults) + 1
+        if fault:
+            self.counts["given_up"] += 1
             return None
-        self.counts.update(codes=len(generation.tokens), spoken_characters=num_characters)
+        self.counts.update(codes=len(generation.tokens), spoken_characters=item.num_characters)
         return codes_of(generation.tokens, vocabulary=self.vocabulary)
+
+    def _given_up(self, unspeakable: deque[int]) -> Iterator[tuple[int, None]]:
+        """Texts of which nothing can be spoken."""
+        while unspeakable:
+            self.counts.update(["texts", "unspeakable", "given_up"])
+            yield unspeakable.popleft(), None
 
     def _most_codes(self, num_characters: int) -> int:
         return self.settings.spare_codes + int(self.settings.max_codes_per_character * num_characters)

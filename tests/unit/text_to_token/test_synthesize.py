@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,6 +55,26 @@ def test_codes_come_back_as_codes_in_order() -> None:
     assert [codes.tolist() for codes in results] == [list(range(6)), list(range(10))]  # type: ignore[union-attr]
     assert [request.max_new_tokens for request in engine.asked] == [3 + 8 + 1, 3 + 16 + 1]
     assert synthesizer.counts["given_up"] == 0 and synthesizer.counts["codes"] == 16
+
+
+def test_what_is_counted_belongs_to_the_texts_that_have_come() -> None:
+    """A restart draws again what was under way: had it been counted already, it would be counted twice."""
+    synthesizer, _ = _synthesizer(lambda request: _speech(0 if len(request.prompt) > 9 else 6))
+    texts = ["abcd", "...", "abcdefghijkl", "efgh", "abcdefghijkm"]
+    for come, (_, codes) in enumerate(synthesizer.stream(zip(texts, texts, strict=True), seed=0), start=1):
+        counts = synthesizer.counts
+        assert counts["texts"] == come
+        assert counts["given_up"] * SETTINGS.attempts == counts["too_short"] + counts["unspeakable"] * SETTINGS.attempts
+        assert codes is None or len(codes) == 6
+    assert (counts["given_up"], counts["samples"], counts["unspeakable"]) == (3, 2 + 2 * SETTINGS.attempts, 1)
+
+
+def test_a_greedy_sample_is_not_drawn_again() -> None:
+    engine = FakeEngine(lambda _: _speech(1))
+    settings = replace(SETTINGS, temperature=0.0)
+    synthesizer = Synthesizer(engine=engine, tokenizer=TOKENIZER, vocabulary=VOCABULARY, settings=settings)
+    assert synthesizer.synthesize(["abcd"], seed=0) == [None]
+    assert (len(engine.asked), synthesizer.counts["too_short"]) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +133,9 @@ def test_settings_that_allow_nothing_are_refused() -> None:
         SynthesisConfig(min_codes_per_character=3)
     with pytest.raises(ValueError, match="attempts=0"):
         SynthesisConfig(attempts=0)
+    for settings in ({"temperature": -1.0}, {"top_p": 2.0}, {"spare_codes": -1}, {"device": "tpu"}):
+        with pytest.raises(ValueError, match=f"synthesis.{next(iter(settings))}="):
+            SynthesisConfig(**settings)
 
 
 def test_types_of_codes() -> None:
