@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,8 +17,9 @@ from megatron_speech.interleave.spans import length_probabilities
 class Tally:
     """Integer counts over all documents, and the facts that follow from them.
 
-    The histogram of span lengths leaves out documents whose target is below the mean length: their only span is
-    cut to the target (see `spans`), and a corpus of single sentences would hide the drawn distribution.
+    The histogram of span lengths is of documents whose spans are as they were drawn: not of short ones, where one span
+    reaches the target and is cut to it (see `spans`), nor of those in which a span may have been cut around something
+    that cannot be spoken.
     """
 
     def __init__(self, spans: SpansConfig) -> None:
@@ -41,8 +43,9 @@ class Tally:
         lengths = {index: piece.words[1] - piece.words[0] for index, piece in enumerate(pieces)}
         spoken = {index: lengths[index] for index, sequence in codes.items() if sequence is not None}
         words = sum(lengths.values()) - sum(left_out.values())
-        is_short = self.spans.ratio * words < self.spans.mean_length
-        if not is_short:
+        target, longest = self.spans.ratio * words, self.spans.mean_length + 3 * math.sqrt(self.spans.mean_length)
+        is_as_drawn = target >= longest and not left_out
+        if is_as_drawn:
             self.span_lengths.update(lengths[index] for index in codes)
         self.left_out.update(left_out)
         self.spans_by_class.update(pieces[index].text_class for index in spoken)
@@ -52,7 +55,7 @@ class Tally:
             words_drawn=sum(lengths[index] for index in codes),
             words_spoken=sum(spoken.values()),
             spans=len(codes),
-            spans_in_short_documents=len(codes) if is_short else 0,
+            spans_cut_or_short=0 if is_as_drawn else len(codes),
             spans_failed=len(codes) - len(spoken),
             documents_without_speech=not spoken,
             replaced_text_ids=composed.replaced_text_ids,

@@ -162,9 +162,9 @@ def interleaving(run: RunFolder) -> list[str]:
     if lengths:
         plots.plot_spans(run.folder / "spans.png", **lengths.values)
         lines += [
-            *prose(f"""In documents so short that one span fills their share its length is cut to it: this holds for
-            {facts.show("spans_in_short_documents", count)} of the spans, which the plot leaves out. Over all spans
-            the mean length is {_mean_span(facts)} words, in the plot {_mean_plotted(lengths)}."""),
+            *prose(f"""In short documents one span may fill the share, and is cut to it; others may be cut around what
+            cannot be spoken. The plot leaves out the {facts.show("spans_cut_or_short", count)} spans of such documents.
+            Over all spans the mean length is {_mean_span(facts)} words, in the plot {_mean_plotted(lengths)}."""),
             "![Span lengths beside Poisson(10)](spans.png)",
             "",
         ]
