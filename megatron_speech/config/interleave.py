@@ -129,6 +129,10 @@ class InterleaveConfig:
                     f"corpora.{name}.language={corpus.language} but speakable.language={self.speakable.language}; "
                     "correct one, or build corpora of two languages in two runs"
                 )
+        if self.speakable.language == "zh" and self.spans.unit == "words":
+            raise ValueError(
+                "spans.unit=words with speakable.language=zh: Chinese has no white space between words; use characters"
+            )
         for key in ("shard_documents", "documents_per_task"):
             value = getattr(self, key)
             if value is not None and value < 1:

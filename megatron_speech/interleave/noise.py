@@ -6,7 +6,8 @@ The paper says only that the word error rate of such spans is higher than that o
 shard, by class of text and by length of span, with bootstrap intervals over spans. The sample is a function of (seed,
 span key): the spans with the smallest hashes, so neither batches nor restarts change it. Of Chinese every character is
 a word. Price: what the recogniser itself misreads counts as noise (tools/round_trip.py tells how much that is on real
-speech), and a span of a few words, out of its sentence, is harder to recognise than the sentence.
+speech); a span of a few words, out of its sentence, is harder to recognise than the sentence; and a model that reads
+sounds was asked for its dictionary's reading of numbers and abbreviations, which is not always that of `spoken`.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def _made(facts: Mapping[str, Any], config: InterleaveConfig) -> list[str]:
         for name, corpus in facts["corpora"].items()
     ]
     return [
-        *table(["corpus", "documents read", "interleaved", "text tokens", "speech tokens"], corpora),
+        *table(["corpus", "documents read", "interleaved", "text and boundary tokens", "speech tokens"], corpora),
         *table(
             ["quantity", "value"],
             [
@@ -64,6 +64,7 @@ def _left_out(facts: Mapping[str, Any]) -> list[str]:
     for name, corpus in facts["corpora"].items():
         rows += [[f"lines of {name} that are no document: {why}", count(n)] for why, n in corpus["dropped"].items()]
     rows += [[f"samples of speech refused: {why}", count(facts["synthesis"].get(why, 0))] for why in FAULTS]
+    rows.append(["spans too long for the recogniser, not in the noise", count(facts["noise_spans_too_long"])])
     rows.append(["documents whose corpus keeps them from being spoken", count(facts["documents_not_speakable"])])
     rows.append(["documents whose id repeats (kept)", count(facts["repeated_ids"])])
     return ["## Left out", "", *table(["what", "count"], rows)]

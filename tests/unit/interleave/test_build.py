@@ -157,7 +157,7 @@ def test_each_rendering_has_fresh_spans_and_unspeakable_documents_are_left_out(c
     assert len({json.dumps([span["words"] for span in d.meta["spans"]]) for d in documents[:3]}) > 1
     facts = read_manifest(config.output.with_name("made"))["facts"]
     assert facts["documents_not_speakable"] == 1
-    assert facts["spans"] == sum(facts["span_lengths"]["spans"]) + facts["spans_in_short_documents"]
+    assert facts["spans"] == sum(facts["span_lengths"]["spans"]) + facts["spans_cut_or_short"]
     assert 0 < facts["spans_failed"] < facts["spans"] == len(engine.spoken)
     assert 0 < facts["words_spoken"] < facts["words_drawn"] < facts["words"]
     assert facts["ratio_drawn"] == pytest.approx(0.4, abs=0.1)
@@ -326,6 +326,9 @@ def test_mistakes_are_found_before_the_weights_are_read(config, tmp_path):
         run_build(replace(config, model=model))
     with pytest.raises(ValueError, match=r"corpora.wiki.language=en but speakable.language=zh"):
         replace(config, speakable=replace(config.speakable, language="zh"))
+    unnamed = {"wiki": replace(config.corpora["wiki"], language=None)}
+    with pytest.raises(ValueError, match=r"spans.unit=words with speakable.language=zh"):
+        replace(config, corpora=unnamed, speakable=replace(config.speakable, language="zh"))
 
 
 def test_a_real_model_speaks_and_the_output_is_skipped_when_made(config):
