@@ -68,7 +68,8 @@ class NoiseConfig:
     spans_per_shard: int = 32
     """Spans drawn from every shard; 32 of ten words tell a shard's word error rate to about 6 points at 0.3."""
     max_wer: float | None = None
-    """A shard whose sampled word error rate is above this (1 is 100 %) is quarantined; null only reports."""
+    """A shard whose sampled word error rate is above this (1 is 100 %) is quarantined, as is one whose
+    speech could not be measured; null only reports."""
     max_quarantined_share: float = 0.05
     """Stop, when the shards are joined, where more than this share of them is quarantined (and more than one)."""
 

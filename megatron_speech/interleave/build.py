@@ -128,7 +128,8 @@ def _finish(config: InterleaveConfig, step: Interleaver, models: dict[str, str])
     folders = [step.folder / shard for manifest in manifests for shard in manifest["facts"]["shards"]]
     facts = [read_manifest(folder)["facts"] for folder in folders]
     rows = [[orjson.loads(line) for line in (folder / NOISE).open("rb")] for folder in folders]
-    noisy = [_is_noisy(config, shard) for shard in rows]
+    spoken = [sum(fact["tally"]["spans_by_class"].values()) for fact in facts]
+    noisy = [_is_noisy(config, shard, spans) for shard, spans in zip(rows, spoken, strict=True)]
     _require_few(config, noisy, rows, step.folder)
     _require_documents(config, step.tasks, facts)
     inputs = {name: value for manifest in manifests for name, value in manifest["inputs"].items()}
@@ -153,10 +154,14 @@ def _finish(config: InterleaveConfig, step: Interleaver, models: dict[str, str])
         draft.languages |= {config.speakable.language}
         draft.facts |= totals(index, vocabulary) | _facts(config, facts)
         draft.facts |= {"repeated_ids": repeats, "shards_quarantined": sum(noisy)}
-        spoken = [sum(fact["tally"]["spans_by_class"].values()) for fact in facts]
         draft.facts["noise"] = summarize(list(zip(rows, spoken, strict=True))) if config.noise else None
         rates = [shard_rate(shard) for shard in rows]
         write_report(draft.folder, draft.facts, rates=[rate for rate in rates if rate is not None], config=config)
+    if not index.speech_tokens:
+        log.warning(
+            "%s holds no speech: see what was left out in its report.md, and speakable.language=%s",
+            *(config.output, config.speakable.language),
+        )
     log.info(
         "%s: %s documents, %s text and %s speech tokens, %d shards quarantined",
         *(config.output, f"{index.items:,}", f"{index.text_tokens:,}", f"{index.speech_tokens:,}", sum(noisy)),
@@ -181,9 +186,12 @@ def _task_manifest(step: Interleaver, task: TextTask, models: dict[str, str]) ->
     return manifest
 
 
-def _is_noisy(config: InterleaveConfig, rows: Sequence[dict[str, Any]]) -> bool:
+def _is_noisy(config: InterleaveConfig, rows: Sequence[dict[str, Any]], spans: int) -> bool:
+    """Whether a shard's speech is above the limit, or none of it could be measured."""
+    if config.noise is None or config.noise.max_wer is None or not spans:
+        return False
     rate = shard_rate(rows)
-    return config.noise is not None and config.noise.max_wer is not None and (rate or 0.0) > config.noise.max_wer
+    return rate is None or rate > config.noise.max_wer
 
 
 def _require_few(
@@ -194,9 +202,10 @@ def _require_few(
         return
     if all(noisy) or sum(noisy) > max(1, config.noise.max_quarantined_share * len(noisy)):
         rates = sorted(rate for shard in rows if (rate := shard_rate(shard)) is not None)
+        median = f"median {rates[len(rates) // 2]:.3f}" if rates else "none could be measured"
         raise ValueError(
             f"{sum(noisy)} of {len(noisy)} shards have a word error rate above noise.max_wer={config.noise.max_wer:g} "
-            f"(median {rates[len(rates) // 2]:.3f}), more than noise.max_quarantined_share="
+            f"or none that could be measured ({median}), more than noise.max_quarantined_share="
             f"{config.noise.max_quarantined_share:g}; listen to the text-to-token model ({NOISE} of each folder in "
             f"{folder}), or raise a limit"
         )

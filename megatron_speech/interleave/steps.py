@@ -145,7 +145,13 @@ class Interleaver(PipelineStep):
     def _synthesis(self) -> dict[str, Any]:
         """What decides the codes of a (key, text)."""
         settings = {key: value for key, value in to_dict(self.config.synthesis).items() if key not in PACE}
-        return {"model": self._inputs[str(self.config.model)], "seed": self.config.seed, **settings}
+        language = self.config.speakable.language  # in which numbers and signs are read
+        return {
+            "model": self._inputs[str(self.config.model)],
+            "seed": self.config.seed,
+            "language": language,
+            **settings,
+        }
 
     def _renderings(
         self, task: TextTask, lines: Iterable[Line], dropped: list[BadLine], ids: IdLog

@@ -267,6 +267,16 @@ def test_codes_of_another_seed_or_sampling_are_not_mixed_in(config, engine):
         run(replace(config, synthesis=replace(config.synthesis, top_p=0.5)), "made")
 
 
+def test_codes_of_another_language_are_not_mixed_in(config, engine):
+    config = replace(config, corpora={"wiki": replace(config.corpora["wiki"], language=None)})
+    run(config, "made", part="tasks")
+    chinese = replace(
+        config, speakable=replace(config.speakable, language="zh"), spans=replace(config.spans, unit="characters")
+    )
+    with pytest.raises(ValueError, match=r"other settings \(synthesis.language: en -> zh\)"):
+        run(chinese, "made")
+
+
 def test_finishing_names_the_task_that_is_missing(config, engine, tmp_path):
     run(config, "made", part="tasks", job=1, jobs=2)
     with pytest.raises(ValueError, match=r"task-00000 is not made: task 0 \(facts: facts.jsonl\) has not run"):

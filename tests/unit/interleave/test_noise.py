@@ -115,6 +115,18 @@ def noisy(config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # noqa: F81
     )
 
 
+def test_speech_that_could_not_be_measured_is_set_aside_too(noisy, engine, monkeypatch):  # noqa: F811
+    heard = Engines.read_back
+
+    def read_back(engines: Engines, sample: Sample) -> list[dict[str, object]]:
+        return [row for row in heard(engines, sample) if "wiki-6" not in row["key"]]
+
+    monkeypatch.setattr(Engines, "read_back", read_back)
+    made = run(noisy, "made")
+    assert [d.meta["id"] for d in read_documents(made / "quarantine")] == ["wiki-6"]
+    assert json.loads((made / "quarantine.jsonl").read_text())["wer"] is None
+
+
 def test_noisy_shards_are_set_aside_and_listed(noisy, engine):  # noqa: F811
     made = run(noisy, "made")
     vocabulary = Vocabulary.load(noisy.vocabulary)
@@ -135,7 +147,10 @@ def test_too_many_noisy_shards_end_the_job_and_lose_nothing(noisy, engine):  # n
         strict, corpora={"wiki": replace(strict.corpora["wiki"], path=strict.corpora["wiki"].path / "b.jsonl")}
     )
     with_all = replace(one, shard_documents=4)
-    with pytest.raises(ValueError, match=r"1 of 1 shards have a word error rate above noise.max_wer=1e-09 \(median"):
+    with pytest.raises(
+        ValueError,
+        match=r"1 of 1 shards have a word error rate above noise.max_wer=1e-09 or none that could be measured \(median",
+    ):
         run(with_all, "made")
     assert (noisy.output.with_name("made.tasks") / "task-00000").exists() and not noisy.output.exists()
     spoken = len(engine.spoken)
