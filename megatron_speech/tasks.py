@@ -33,10 +33,18 @@ log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+PARTS = ".tasks"
+"""Ending of the folder of an output's parts."""
+
 
 def tasks_folder(output: Path) -> Path:
     """Where the parts of `output` lie until all are done."""
-    return output.with_name(output.name + ".tasks")
+    return output.with_name(output.name + PARTS)
+
+
+def output_of(folder: Path) -> Path:
+    """What the parts in `folder` are of."""
+    return folder.with_name(folder.name.removesuffix(PARTS))
 
 
 def run_tasks(steps: Sequence[PipelineStep], *, tasks: int, run: TokenizeRunConfig, folder: Path) -> None:
@@ -58,13 +66,26 @@ def run_tasks(steps: Sequence[PipelineStep], *, tasks: int, run: TokenizeRunConf
     ).run()
 
 
-def make_task(output: Path, *, kind: str, config: Any, inputs: Inputs, write: Callable[[Draft], None]) -> None:
-    """Have `write` make a task's artefact, unless it is there; one that was made from something else is made again."""
+def make_task(
+    output: Path,
+    *,
+    kind: str,
+    config: Any,
+    inputs: Inputs,
+    write: Callable[[Draft], None],
+    is_whole: Callable[[Path], bool] = lambda _: True,
+) -> None:
+    """Have `write` make a task's artefact, unless it is there; one that was made from something else is made again.
+
+    So is one of which `is_whole` says that it lost what it listed.
+    """
     with alone(output):
         ids = inputs if isinstance(inputs, Mapping) else input_ids(inputs)
         try:
             if is_made(output, kind=kind, config=config, inputs=ids):
-                return
+                if is_whole(output):
+                    return
+                raise ValueError(f"{output} lost shards that it made")
         except ValueError as difference:  # a part of ours, and no result that anyone was promised
             log.info("%s; it is made again", difference)
             shutil.rmtree(output)

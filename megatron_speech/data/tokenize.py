@@ -11,12 +11,11 @@ import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifact import MANIFEST, input_ids, is_made, make_artifact, read_manifest
+from megatron_speech.artifact import MANIFEST, input_ids, is_made, make_artifact, read_manifest, require_same_draft
 from megatron_speech.config.tokens import TokenizeRunConfig, TokenizeTextConfig
-from megatron_speech.data.index import FolderIndex, sidecar
+from megatron_speech.data.join import is_begun, join_documents
 from megatron_speech.data.shards import totals
 from megatron_speech.data.text_ids import require_distinct
 from megatron_speech.data.text_tasks import TextTask, relative_name, text_tasks, unseen_keys
@@ -42,6 +41,8 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
         log.info("%s is already made", config.output)
         shutil.rmtree(folder, ignore_errors=True)  # where a kill came between the last two steps
         return
+    if config.run.part != "tasks" and is_begun(config.output):
+        require_same_draft(config.output, kind="documents", config=settings, inputs=_inputs(settings, tasks))
     reader = CorpusReader(tasks, on_bad_line=config.on_bad_line)
     writer = TokenShardWriter(
         reader, folder=folder, vocabulary=config.vocabulary, name=config.name, shard_tokens=config.shard_tokens
@@ -60,8 +61,12 @@ def _require_made(config: TokenizeTextConfig, tasks: list[TextTask], *, read_fil
     """ValueError where the output was made from something else; one of many jobs leaves the files to the last."""
     inputs = read_manifest(config.output).get("inputs", {})
     if read_files:
-        inputs = input_ids([*(path for task in tasks for path in task.files), config.vocabulary])
+        inputs = _inputs(config, tasks)
     is_made(config.output, kind="documents", config=config, inputs=inputs)
+
+
+def _inputs(config: TokenizeTextConfig, tasks: list[TextTask]) -> dict[str, str]:
+    return input_ids([*(path for task in tasks for path in task.files), config.vocabulary])
 
 
 def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:
@@ -104,24 +109,6 @@ def _task_manifest(writer: TokenShardWriter, task: TextTask, *, vocabulary_id: s
         if path.stat().st_mtime_ns > made and input_ids([path])[str(path)] != manifest["inputs"][str(path)]:
             raise ValueError(f"{path} changed after {folder} was made from it; run task {task.number} again")
     return manifest
-
-
-def join_documents(output: Path, folders: list[Path]) -> FolderIndex:
-    """Move the shards of finished folders, whose names all differ, into `output`, in order; returns its index.
-
-    Repeated after a kill it goes on where it stood.
-    """
-    parts = [FolderIndex.load(folder) for folder in folders]
-    for folder, part in zip(folders, parts, strict=True):
-        for shard in part.shards:
-            for source in (folder / shard.name, sidecar(folder, shard.name)):
-                if source.exists():
-                    source.rename(output / source.name)
-                elif not (output / source.name).exists():
-                    raise FileNotFoundError(f"{source} is gone; remove {folder} and run its task again")
-    index = replace(parts[0], shards=[shard for part in parts for shard in part.shards])
-    index.save(output)
-    return index
 
 
 def _corpora(config: TokenizeTextConfig, tasks: Sequence[TextTask], facts: list[dict[str, Any]]) -> dict[str, Any]:

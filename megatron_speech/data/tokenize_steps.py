@@ -25,6 +25,7 @@ from megatron_speech.artifact import Draft
 from megatron_speech.config.parse import to_dict
 from megatron_speech.data.corpus import BadLine
 from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.join import is_whole
 from megatron_speech.data.shards import write_documents
 from megatron_speech.data.text_ids import IdLog
 from megatron_speech.data.text_tasks import TextTask
@@ -111,7 +112,7 @@ class TokenShardWriter(PipelineStep):
             draft.facts |= self._write(data, task, draft.folder, settings["name"])
 
         inputs = [*task.files, self.vocabulary]
-        make_task(self.output(rank), kind=KIND, config=settings, inputs=inputs, write=write)
+        make_task(self.output(rank), kind=KIND, config=settings, inputs=inputs, write=write, is_whole=is_whole)
 
     def _write(self, documents: Iterable[Document], task: TextTask, folder: Path, name: str) -> dict[str, Any]:
         tokenizer, ids, size = TextTokenizer.load(self.vocabulary), IdLog(), Counter(text_bytes=0)

@@ -28,13 +28,14 @@ from megatron_speech.artifact import (
     is_made,
     make_artifact,
     read_manifest,
+    require_same_draft,
 )
 from megatron_speech.config.interleave import InterleaveConfig
 from megatron_speech.config.tokens import TokenizeRunConfig
+from megatron_speech.data.join import is_begun, join_documents
 from megatron_speech.data.shards import totals
 from megatron_speech.data.text_ids import repeated
 from megatron_speech.data.text_tasks import TextTask, relative_name, unseen_keys
-from megatron_speech.data.tokenize import join_documents
 from megatron_speech.inference.model import read_vocabulary
 from megatron_speech.interleave.corpora import interleave_tasks
 from megatron_speech.interleave.noise import shard_rate, summarize
@@ -66,8 +67,8 @@ def run_build(config: InterleaveConfig) -> None:
     settings = replace(config, run=TokenizeRunConfig(), documents_per_task=None)  # no part of what is made
     folder = tasks_folder(config.output)
     models = _models(config)
+    files = [path for task in tasks for path in task.files]
     if config.output.exists():
-        files = [path for task in tasks for path in task.files]
         inputs = read_manifest(config.output).get("inputs", {})
         if config.run.part != "tasks":  # one of many jobs leaves the files to the last
             inputs = {**input_ids(files), **models}
@@ -75,6 +76,8 @@ def run_build(config: InterleaveConfig) -> None:
         log.info("%s: already done", config.output)
         shutil.rmtree(folder, ignore_errors=True)  # where a kill came between the last two steps
         return
+    if config.run.part != "tasks" and is_begun(config.output):
+        require_same_draft(config.output, kind=KIND, config=settings, inputs={**input_ids(files), **models})
     require_libraries(config)
     for doubt in unseen_keys(tasks):
         log.warning("%s", doubt)

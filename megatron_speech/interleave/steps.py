@@ -23,11 +23,12 @@ import orjson
 from datatrove.pipeline.base import PipelineStep
 from tqdm import tqdm
 
-from megatron_speech.artifact import Draft, input_ids
+from megatron_speech.artifact import Draft, input_ids, read_manifest
 from megatron_speech.config.interleave import InterleaveConfig
 from megatron_speech.config.parse import to_dict
 from megatron_speech.data.corpus import BadLine, TextDocument
 from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.join import is_whole
 from megatron_speech.data.shards import write_documents
 from megatron_speech.data.text_ids import IdLog
 from megatron_speech.data.text_tasks import TextTask
@@ -96,15 +97,26 @@ class Interleaver(PipelineStep):
                 draft.facts["shards"] = list(self._make_shards(task, inputs, progress))
 
         try:
-            make_task(self.output(rank), kind=TASK, config=self.task_settings(task), inputs=inputs, write=write)
+            make_task(
+                self.output(rank),
+                kind=TASK,
+                config=self.task_settings(task),
+                inputs=inputs,
+                write=write,
+                is_whole=self._is_whole,
+            )
         except EngineError as error:
             self.engines.forget()
             log.error("task %d (%s) stopped: %s", rank, task.corpus, error)
 
+    def _is_whole(self, task: Path) -> bool:
+        return all(is_whole(self.folder / shard) for shard in read_manifest(task)["facts"]["shards"])
+
     def _make_shards(self, task: TextTask, inputs: Mapping[str, str], progress: Any) -> Iterator[str]:
         for shard, lines in groupby(task_lines(task, self.config), key=lambda line: line.shard):
             write = partial(self._write_shard, task=task, shard=shard, lines=lines, progress=progress)
-            make_task(self.folder / shard, kind=SHARD, config=self.settings(task), inputs=inputs, write=write)
+            settings = self.settings(task)
+            make_task(self.folder / shard, kind=SHARD, config=settings, inputs=inputs, write=write, is_whole=is_whole)
             yield shard
 
     def _write_shard(self, draft: Draft, *, task: TextTask, shard: str, lines: Iterable[Line], progress: Any) -> None:

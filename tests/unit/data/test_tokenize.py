@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -143,6 +144,31 @@ def test_a_changed_file_is_tokenized_again(tmp_path: Path, vocabulary: Path):
     write_jsonl(tmp_path / "corpus" / "part-1.jsonl", {"id": "third", "text": "changed"})
     with pytest.raises(ValueError, match="made with another inputs"):
         tokenize_text(config_of(tmp_path))
+
+
+def test_shards_that_a_killed_join_moved_are_neither_deleted_nor_lost(
+    tmp_path: Path, vocabulary: Path, monkeypatch: pytest.MonkeyPatch
+):
+    corpus_folder(tmp_path / "corpus")
+    tokenize_text(config_of(tmp_path, "whole"))
+    rename = Path.rename
+
+    def dies(path: Path, target: Path) -> Path:
+        if path.suffix == ".mspx":
+            rename(path, target)
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "rename", dies)
+        tokenize_text(config_of(tmp_path))
+    with pytest.raises(ValueError, match=r"documents.partial was begun with config.shard_tokens: 40 -> 41; restore"):
+        tokenize_text(config_of(tmp_path, shard_tokens=41))
+    shutil.rmtree(tmp_path / "documents.partial")  # as the message offers
+    with pytest.raises(FileNotFoundError, match=r"text-00000-000000.tar is gone; run the tasks again"):
+        tokenize_text(config_of(tmp_path, run={"part": "finish"}))
+    tokenize_text(config_of(tmp_path))
+    assert digest(tmp_path / "documents") == digest(tmp_path / "whole")
 
 
 BAD = ["{", "[1]", {"id": "t", "text": " "}, {"id": 3, "text": "x"}, {"id": "m", "text": "x", "metadata": []}, "\ufffd"]

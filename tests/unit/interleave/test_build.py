@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import random
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -232,6 +233,33 @@ def test_a_run_that_is_killed_ten_times_makes_what_an_undisturbed_one_makes(conf
     assert digest(disturbed) == digest(undisturbed)
     assert read_manifest(disturbed)["facts"] == read_manifest(undisturbed)["facts"]
     assert len(engine.spoken) < read_manifest(disturbed)["facts"]["spans"], "nothing of what was spoken was kept"
+
+
+def test_shards_that_a_killed_join_moved_are_neither_deleted_nor_lost(config, engine, monkeypatch, tmp_path):
+    config = replace(config, corpora={"wiki": config.corpora["wiki"]})
+    undisturbed, rename = run(config, "whole"), Path.rename
+
+    def dies(path: Path, target: Path) -> Path:
+        if path.suffix == ".mspx":
+            rename(path, target)
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "rename", dies)
+        run(config, "made")
+    partial, engine.spoken = tmp_path / "made.partial", []
+    listed = {"wiki": replace(config.corpora["wiki"], licence="CC-BY-4.0")}
+    for part in ("all", "finish"):
+        with pytest.raises(ValueError, match=r"made.partial was begun with .*licence: CC0-1.0 -> CC-BY-4.0; restore"):
+            run(replace(config, corpora=listed), "made", part=part)
+    assert [path.name for path in partial.glob("*.tar")] == ["interleaved-00000-00000-000000.tar"]
+    shutil.rmtree(partial)  # as the message offers
+    with pytest.raises(FileNotFoundError, match=r"00000-000000.tar is gone; run the tasks again"):
+        run(config, "made", part="finish")
+    shutil.rmtree(tmp_path / "made.tasks/00000-00001")
+    assert digest(run(config, "made")) == digest(undisturbed)
+    assert engine.spoken == [], "made again from the journals"
 
 
 def test_an_engine_that_dies_ends_its_task_alone_and_a_rerun_finishes(config, engine, caplog):

@@ -1,0 +1,51 @@
+"""One folder of the shards of many: they are moved, not copied, and a join that was killed goes on.
+
+Shards lie in ``<output>.tasks/<folder>`` until they are moved to ``<output>.partial``, or to a folder in it. From then
+on that is their only place: it is not deleted for another setting, and a folder whose shards are in neither place is
+made again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from megatron_speech.artifact import PARTIAL
+from megatron_speech.data.index import FOLDER_INDEX, FolderIndex, sidecar
+from megatron_speech.tasks import output_of
+
+
+def join_documents(output: Path, folders: list[Path]) -> FolderIndex:
+    """Move the shards of finished folders, whose names all differ, into `output`, in order; returns its index.
+
+    Repeated after a kill it goes on where it stood.
+    """
+    parts = [FolderIndex.load(folder) for folder in folders]
+    for folder, part in zip(folders, parts, strict=True):
+        for name in _files(folder, part):
+            if (folder / name).exists():
+                (folder / name).rename(output / name)
+            elif not (output / name).exists():
+                raise FileNotFoundError(f"{folder / name} is gone; run the tasks again, and it is made again")
+    index = replace(parts[0], shards=[shard for part in parts for shard in part.shards])
+    index.save(output)
+    return index
+
+
+def is_begun(output: Path) -> bool:
+    """Whether a join that did not end has moved shards already."""
+    return any(output.with_name(output.name + PARTIAL).rglob("*.tar"))
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether all files of the shards of a finished folder are there, or where a join moves them."""
+    if not (folder / FOLDER_INDEX).is_file():
+        return False
+    output = output_of(folder.parent)
+    partial = output.with_name(output.name + PARTIAL)
+    places = [folder, partial, *(path for path in partial.glob("*") if path.is_dir())]
+    return all(any((place / name).exists() for place in places) for name in _files(folder, FolderIndex.load(folder)))
+
+
+def _files(folder: Path, index: FolderIndex) -> list[str]:
+    return [name for shard in index.shards for name in (shard.name, sidecar(folder, shard.name).name)]
