@@ -93,11 +93,13 @@ def make_task(
             write(draft)
 
 
-def in_processes(work: Callable[[Item], Result], items: Sequence[Item], *, workers: int) -> Iterator[Result]:
+def in_processes(
+    work: Callable[[Item], Result], items: Sequence[Item], *, workers: int, number: Callable[[Item], int]
+) -> Iterator[Result]:
     """`work(item)` of every item, as they are done, by `workers` new processes.
 
     `work`, with all that it holds, is sent once per process, by dill; items and results go through a pipe by pickle.
-    The first error ends all; ValueError where a process was killed.
+    The first error ends all; ValueError where a process was killed, which names items by their `number`.
     """
     threads = max(1, len(os.sched_getaffinity(0)) // workers)
     context = multiprocessing.get_context("forkserver")
@@ -105,13 +107,16 @@ def in_processes(work: Callable[[Item], Result], items: Sequence[Item], *, worke
     pool = ProcessPoolExecutor(
         workers, context, initializer=_begin_worker, initargs=(dill.dumps(work), parent, threads)
     )
+    tasks = {pool.submit(_work, item): number(item) for item in items}
     try:
-        for done in as_completed([pool.submit(_work, item) for item in items]):
+        for done in as_completed(tasks):
             yield done.result()
     except BrokenProcessPool as error:
+        left = [task for future, task in tasks.items() if not future.done() or future.exception()]
         raise ValueError(
-            "a worker was killed (out of memory?); what is done is kept, run again, with fewer workers if memory was "
-            "short"
+            f"a worker was killed (out of memory?) with {len(left)} of {len(tasks)} tasks not done "
+            f"({', '.join(map(str, left[:9]))}{', ...' if len(left) > 9 else ''}); what is done is kept, the same "
+            "command goes on; use fewer workers if memory was short"
         ) from error
     finally:
         alive.close()  # ends the workers, whatever they are at
@@ -132,7 +137,7 @@ class _Executor(LocalPipelineExecutor):
                 for rank in ranks:
                     self._run_for_rank(rank)
             return
-        for _ in in_processes(self._run_for_rank, ranks, workers=self.workers):
+        for _ in in_processes(self._run_for_rank, ranks, workers=self.workers, number=int):
             pass
 
 

@@ -70,7 +70,11 @@ def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft
     bad: list[BadRecord] = []
     read = 0
     work = partial(make_shard, draft.folder, config.transcripts)
-    done = in_processes(work, waiting, workers=config.workers) if config.workers > 1 else map(work, waiting)
+    done = (
+        in_processes(work, waiting, workers=config.workers, number=lambda part: part.number)
+        if config.workers > 1
+        else map(work, waiting)
+    )
     with tqdm(desc=f"import {config.output.name}", unit="utterance", disable=None) as bar:
         for receipt in done:
             read += len(receipt["ids"]) + len(receipt["bad"])

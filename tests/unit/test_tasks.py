@@ -48,7 +48,10 @@ def run(folder: Path, **changes: Any) -> dict[str, str]:
 
 
 def test_a_killed_worker_ends_the_run_by_one_line_and_the_next_one_completes(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"^a worker was killed \(out of memory\?\); what is done is kept, run ag"):
+    with pytest.raises(
+        ValueError,
+        match=r"^a worker was killed .* with [1-3] of 4 tasks not done \(.*2.*\); .* goes on",
+    ):
         run(tmp_path / "killed", fails=2)
     assert not (tmp_path / "killed" / "00002").exists()
     assert run(tmp_path / "killed", fails=2) == {f"{rank:05d}": str(rank * rank) for rank in range(4)}
