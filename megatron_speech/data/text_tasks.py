@@ -60,6 +60,16 @@ def text_tasks(corpora: Mapping[str, TextCorpusConfig], *, files_per_task: int =
     return tasks
 
 
+def require_apart(corpora: Mapping[str, TextCorpusConfig], output: Path) -> None:
+    """ValueError where `output` would lie in a corpus' folder, of which every file is read."""
+    for name, corpus in corpora.items():
+        if corpus.path.is_dir() and output.resolve().is_relative_to(corpus.path.resolve()):
+            raise ValueError(
+                f"output={output} lies in corpora.{name}.path={corpus.path}, of which every file is read; choose a "
+                "folder outside"
+            )
+
+
 def unseen_keys(tasks: Sequence[TextTask]) -> Iterator[str]:
     """A line on every of the metadata_keys that the beginning of its corpus does not have: perhaps misspelt.
 

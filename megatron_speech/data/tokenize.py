@@ -18,7 +18,7 @@ from megatron_speech.config.tokens import TokenizeRunConfig, TokenizeTextConfig
 from megatron_speech.data.join import is_begun, join_documents
 from megatron_speech.data.shards import totals
 from megatron_speech.data.text_ids import require_distinct
-from megatron_speech.data.text_tasks import TextTask, relative_name, text_tasks, unseen_keys
+from megatron_speech.data.text_tasks import TextTask, relative_name, require_apart, text_tasks, unseen_keys
 from megatron_speech.data.tokenize_steps import DROPPED, KIND, CorpusReader, TokenShardWriter
 from megatron_speech.tasks import run_tasks, tasks_folder
 from megatron_speech.vocabulary import Vocabulary
@@ -31,8 +31,10 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
 
     Raises:
         FileNotFoundError: a corpus or the vocabulary folder is missing.
-        ValueError: a line of a corpus is unusable (file and line named), an id repeats, or a corpus has no document.
+        ValueError: a line of a corpus is unusable (file and line named), an id repeats, a corpus has no document, or
+            the output lies in one.
     """
+    require_apart(config.corpora, config.output)
     tasks = text_tasks(config.corpora, files_per_task=config.files_per_task)
     settings = replace(config, run=TokenizeRunConfig())  # how the work was spread is no part of what is made
     folder = tasks_folder(config.output)

@@ -14,7 +14,6 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +34,12 @@ from megatron_speech.config.tokens import TokenizeRunConfig
 from megatron_speech.data.join import is_begun, join_documents
 from megatron_speech.data.shards import totals
 from megatron_speech.data.text_ids import repeated
-from megatron_speech.data.text_tasks import TextTask, relative_name, unseen_keys
+from megatron_speech.data.text_tasks import TextTask, relative_name, require_apart, unseen_keys
 from megatron_speech.inference.model import read_vocabulary
 from megatron_speech.interleave.corpora import interleave_tasks
+from megatron_speech.interleave.identity import output_identity, task_identity
 from megatron_speech.interleave.noise import shard_rate, summarize
+from megatron_speech.interleave.quarantine import noisy_shards, set_aside
 from megatron_speech.interleave.report import require_libraries, write_report
 from megatron_speech.interleave.steps import DROPPED, NOISE, TASK, Interleaver
 from megatron_speech.interleave.tally import Tally
@@ -49,8 +50,6 @@ from megatron_speech.vocabulary import Vocabulary
 log = logging.getLogger(__name__)
 
 KIND = "interleaved"
-QUARANTINE = "quarantine"
-"""Folder of the shards that are too noisy, and with .jsonl the list of them."""
 REPEATED = "repeated_ids.jsonl"
 """Documents whose id stands at an earlier place too."""
 
@@ -63,8 +62,9 @@ def run_build(config: InterleaveConfig) -> None:
         ValueError: a line is unusable, an id repeats, a task did not end, too many shards are noisy, or the output was
             made from something else; nothing that was synthesised is lost.
     """
+    require_apart(config.corpora, config.output)
     tasks = interleave_tasks(config)
-    settings = replace(config, run=TokenizeRunConfig(), documents_per_task=None)  # no part of what is made
+    identity = output_identity(config)
     folder = tasks_folder(config.output)
     models = _models(config)
     files = [path for task in tasks for path in task.files]
@@ -72,21 +72,21 @@ def run_build(config: InterleaveConfig) -> None:
         inputs = read_manifest(config.output).get("inputs", {})
         if config.run.part != "tasks":  # one of many jobs leaves the files to the last
             inputs = {**input_ids(files), **models}
-        is_made(config.output, kind=KIND, config=settings, inputs=inputs)
+        is_made(config.output, kind=KIND, config=identity, inputs=inputs)
         log.info("%s: already done", config.output)
         shutil.rmtree(folder, ignore_errors=True)  # where a kill came between the last two steps
         return
     if config.run.part != "tasks" and is_begun(config.output):
-        require_same_draft(config.output, kind=KIND, config=settings, inputs={**input_ids(files), **models})
+        require_same_draft(config.output, kind=KIND, config=identity, inputs={**input_ids(files), **models})
     require_libraries(config)
     for doubt in unseen_keys(tasks):
         log.warning("%s", doubt)
-    step = Interleaver(tasks, config=settings, folder=folder, inputs=models)
+    step = Interleaver(tasks, config=config, folder=folder, inputs=models)
     if config.run.part in ("all", "tasks"):
         run_tasks([step], tasks=len(tasks), run=config.run, folder=folder)
         _require_ended(step, config.run)
     if config.run.part in ("all", "finish"):
-        _finish(settings, step, models)
+        _finish(config, step, models)
         shutil.rmtree(folder)
 
 
@@ -132,27 +132,18 @@ def _finish(config: InterleaveConfig, step: Interleaver, models: dict[str, str])
     facts = [read_manifest(folder)["facts"] for folder in folders]
     rows = [[orjson.loads(line) for line in (folder / NOISE).open("rb")] for folder in folders]
     spoken = [sum(fact["tally"]["spans_by_class"].values()) for fact in facts]
-    noisy = [_is_noisy(config, shard, spans) for shard, spans in zip(rows, spoken, strict=True)]
-    _require_few(config, noisy, rows, step.folder)
+    noisy = noisy_shards(config, rows, spoken)
     _require_documents(config, step.tasks, facts)
     inputs = {name: value for manifest in manifests for name, value in manifest["inputs"].items()}
-    with make_artifact(config.output, kind=KIND, config=config, inputs=inputs) as draft:
+    with make_artifact(config.output, kind=KIND, config=output_identity(config), inputs=inputs) as draft:
         repeats = _write_repeated(config, step, manifests, folders, draft)
         index = join_documents(draft.folder, [folder for folder, bad in zip(folders, noisy, strict=True) if not bad])
-        if quarantined := [folder for folder, bad in zip(folders, noisy, strict=True) if bad]:
-            (draft.folder / QUARANTINE).mkdir(exist_ok=True)
-            join_documents(draft.folder / QUARANTINE, quarantined)
+        set_aside(draft.folder, folders, rows, noisy)
         vocabulary = Vocabulary.load(config.vocabulary)
         vocabulary.save(draft.folder / "vocabulary.json")
         for name in (DROPPED, NOISE):
             with (draft.folder / name).open("wb") as file:
                 file.writelines((folder / name).read_bytes() for folder in folders)
-        listed = [
-            orjson.dumps({"shard": folder.name, "wer": shard_rate(shard), "spans": len(shard)}) + b"\n"
-            for folder, shard, bad in zip(folders, rows, noisy, strict=True)
-            if bad
-        ]
-        (draft.folder / f"{QUARANTINE}.jsonl").write_bytes(b"".join(listed))
         draft.licences |= {corpus.licence for corpus in config.corpora.values() if corpus.licence}
         draft.languages |= {config.speakable.language}
         draft.facts |= totals(index, vocabulary) | _facts(config, facts)
@@ -181,37 +172,12 @@ def _task_manifest(step: Interleaver, task: TextTask, models: dict[str, str]) ->
         )
     manifest = read_manifest(folder)
     wanted = {**{str(path): manifest["inputs"].get(str(path), "nothing") for path in task.files}, **models}
-    is_made(folder, kind=TASK, config=step.task_settings(task), inputs=wanted)
+    is_made(folder, kind=TASK, config=task_identity(step.config, task), inputs=wanted)
     made = (folder / MANIFEST).stat().st_mtime_ns
     for path in task.files:  # only what was touched since is read again
         if path.stat().st_mtime_ns > made and input_ids([path])[str(path)] != manifest["inputs"][str(path)]:
             raise ValueError(f"{path} changed after {folder} was made from it; run task {task.number} again")
     return manifest
-
-
-def _is_noisy(config: InterleaveConfig, rows: Sequence[dict[str, Any]], spans: int) -> bool:
-    """Whether a shard's speech is above the limit, or none of it could be measured."""
-    if config.noise is None or config.noise.max_wer is None or not spans:
-        return False
-    rate = shard_rate(rows)
-    return rate is None or rate > config.noise.max_wer
-
-
-def _require_few(
-    config: InterleaveConfig, noisy: Sequence[bool], rows: Sequence[Sequence[dict[str, Any]]], folder: Path
-) -> None:
-    """ValueError where more than the allowed share of shards (and more than one), or all, are to be quarantined."""
-    if config.noise is None or not any(noisy):
-        return
-    if all(noisy) or sum(noisy) > max(1, config.noise.max_quarantined_share * len(noisy)):
-        rates = sorted(rate for shard in rows if (rate := shard_rate(shard)) is not None)
-        median = f"median {rates[len(rates) // 2]:.3f}" if rates else "none could be measured"
-        raise ValueError(
-            f"{sum(noisy)} of {len(noisy)} shards have a word error rate above noise.max_wer={config.noise.max_wer:g} "
-            f"or none that could be measured ({median}), more than noise.max_quarantined_share="
-            f"{config.noise.max_quarantined_share:g}; listen to the text-to-token model ({NOISE} of each folder in "
-            f"{folder}), or raise a limit"
-        )
 
 
 def _require_documents(config: InterleaveConfig, tasks: Sequence[TextTask], facts: Sequence[dict[str, Any]]) -> None:

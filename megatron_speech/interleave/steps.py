@@ -25,7 +25,6 @@ from tqdm import tqdm
 
 from megatron_speech.artifact import Draft, input_ids, read_manifest
 from megatron_speech.config.interleave import InterleaveConfig
-from megatron_speech.config.parse import to_dict
 from megatron_speech.data.corpus import BadLine, TextDocument
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.join import is_whole
@@ -35,6 +34,7 @@ from megatron_speech.data.text_tasks import TextTask
 from megatron_speech.interleave.corpora import NOT_SPEAKABLE, Line, task_lines
 from megatron_speech.interleave.documents import Interleaved, Rendering, interleave
 from megatron_speech.interleave.engines import Engines
+from megatron_speech.interleave.identity import shard_identity, synthesis_identity, task_identity
 from megatron_speech.interleave.journal import Journal
 from megatron_speech.interleave.noise import Sample
 from megatron_speech.interleave.tally import Tally
@@ -47,10 +47,6 @@ log = logging.getLogger(__name__)
 TASK, SHARD = "interleave_task", "interleaved_shard"
 DROPPED, NOISE = "dropped.jsonl", "noise.jsonl"
 """Lines that were left out, and spans that were read back: one JSON object each."""
-SETTINGS = ("seed", "name", "shard_documents", "on_bad_line", "boundary", "spans", "speakable", "synthesis", "noise")
-"""Settings that decide a shard."""
-PACE = ("batch_size", "device")
-"""Settings of synthesis that decide how fast a span is spoken, and nothing else: they may change between two runs."""
 
 
 class Interleaver(PipelineStep):
@@ -74,15 +70,6 @@ class Interleaver(PipelineStep):
         """The artefact folder of a task."""
         return self.folder / f"task-{number:05d}"
 
-    def settings(self, task: TextTask) -> dict[str, Any]:
-        """What a shard of a task depends on, beside the inputs."""
-        read = {key: value for key, value in to_dict(task.settings).items() if key != "path"}
-        return {"corpus": task.corpus, "read": read, **{name: getattr(self.config, name) for name in SETTINGS}}
-
-    def task_settings(self, task: TextTask) -> dict[str, Any]:
-        """What a task depends on, beside the inputs."""
-        return {**self.settings(task), "records": list(task.records)}
-
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
         task = self.tasks[rank]
         inputs = {**input_ids(task.files), **self._inputs}
@@ -100,7 +87,7 @@ class Interleaver(PipelineStep):
             make_task(
                 self.output(rank),
                 kind=TASK,
-                config=self.task_settings(task),
+                config=task_identity(self.config, task),
                 inputs=inputs,
                 write=write,
                 is_whole=self._is_whole,
@@ -115,13 +102,14 @@ class Interleaver(PipelineStep):
     def _make_shards(self, task: TextTask, inputs: Mapping[str, str], progress: Any) -> Iterator[str]:
         for shard, lines in groupby(task_lines(task, self.config), key=lambda line: line.shard):
             write = partial(self._write_shard, task=task, shard=shard, lines=lines, progress=progress)
-            settings = self.settings(task)
-            make_task(self.folder / shard, kind=SHARD, config=settings, inputs=inputs, write=write, is_whole=is_whole)
+            identity = shard_identity(self.config, task)
+            make_task(self.folder / shard, kind=SHARD, config=identity, inputs=inputs, write=write, is_whole=is_whole)
             yield shard
 
     def _write_shard(self, draft: Draft, *, task: TextTask, shard: str, lines: Iterable[Line], progress: Any) -> None:
         dropped, ids, tally, sample = list[BadLine](), IdLog(), Tally(self.config.spans), self.engines.sample()
-        with Journal(self.folder / f"{shard}.journal", synthesis=self._synthesis()) as journal:
+        speaks = synthesis_identity(self.config, model=self._inputs[str(self.config.model)])
+        with Journal(self.folder / f"{shard}.journal", synthesis=speaks) as journal:
             made = interleave(
                 self._renderings(task, lines, dropped, ids),
                 cut=self.engines.cut,
@@ -152,17 +140,6 @@ class Interleaver(PipelineStep):
             "tally": tally.state(),
             "synthesis": dict(sorted(work.items())),
             "noise_too_long": sample.too_long if sample else 0,
-        }
-
-    def _synthesis(self) -> dict[str, Any]:
-        """What decides the codes of a (key, text)."""
-        settings = {key: value for key, value in to_dict(self.config.synthesis).items() if key not in PACE}
-        language = self.config.speakable.language  # in which numbers and signs are read
-        return {
-            "model": self._inputs[str(self.config.model)],
-            "seed": self.config.seed,
-            "language": language,
-            **settings,
         }
 
     def _renderings(

@@ -305,6 +305,21 @@ def test_codes_of_another_language_are_not_mixed_in(config, engine):
         run(chinese, "made")
 
 
+def test_the_pace_of_synthesis_can_be_changed_at_any_time(config, engine, tmp_path):
+    run(config, "made", part="tasks")
+    parts = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "made.tasks").glob("*")}
+    faster = replace(config, synthesis=replace(config.synthesis, batch_size=7))
+    run(faster, "made", part="tasks")
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "made.tasks").glob("*")} == parts
+    made = digest(run(config, "made"))
+    assert digest(run(faster, "made")) == made
+
+
+def test_an_output_within_a_corpus_is_refused(config, tmp_path):
+    with pytest.raises(ValueError, match=r"output=.*wiki/made lies in corpora.wiki.path=.*wiki, of which every"):
+        run(replace(config, output=tmp_path / "wiki/any"), "made")
+
+
 def test_finishing_names_the_task_that_is_missing(config, engine, tmp_path):
     run(config, "made", part="tasks", job=1, jobs=2)
     with pytest.raises(ValueError, match=r"task-00000 is not made: task 0 \(facts: facts.jsonl\) has not run"):
@@ -326,13 +341,13 @@ def test_lines_that_are_no_documents_are_named_or_counted(config, engine, tmp_pa
         file.writelines((line if isinstance(line, str) else json.dumps(line)).encode() + b"\n" for line in BAD)
         file.write(json.dumps(record("wiki-0", "This name is taken.")).encode() + b"\n")
         file.write(json.dumps(record("hard", HARD)).encode() + b"\n")
-    with pytest.raises(ValueError, match=r"b\.jsonl:3: not JSON"):
+    with pytest.raises(ValueError, match=r"b\.jsonl:3: not UTF-8"):
         run(config, "made")
     assert not any("wiki-5" in span for span in engine.spoken), "found before anything of the task is spoken"
     counted = replace(config, on_bad_line="count")
     made = run(counted, "counted")
     facts = read_manifest(made)["facts"]
-    assert facts["corpora"]["wiki"]["dropped"] == {"no text": 1, "not JSON": 2, "speakable": 1}
+    assert facts["corpora"]["wiki"]["dropped"] == {"no text": 1, "not JSON": 1, "not UTF-8": 1, "speakable": 1}
     assert len((made / "dropped.jsonl").read_text().splitlines()) == 4
     assert facts["repeated_ids"] == 1
     assert json.loads((made / "repeated_ids.jsonl").read_text()) == {

@@ -1,0 +1,58 @@
+"""Shards whose speech is too noisy, or could not be measured: joined to a folder of their own, which no reader sees.
+
+    <output>/quarantine         their documents
+    <output>/quarantine.jsonl   one line each: word error rate, spans that were read back
+
+Decided when all shards are joined, from the rows that were written with each: another limit makes no shard again.
+Price: a shard goes as a whole, with what is good in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+
+from megatron_speech.config.interleave import InterleaveConfig, NoiseConfig
+from megatron_speech.data.join import join_documents
+from megatron_speech.interleave.noise import Rows, shard_rate
+
+QUARANTINE = "quarantine"
+"""Folder of the shards that are set aside, and with .jsonl the list of them."""
+
+
+def noisy_shards(config: InterleaveConfig, rows: Sequence[Rows], spans: Sequence[int]) -> list[bool]:
+    """Whether each shard is to be set aside, by the `rows` read back of its `spans` spoken spans.
+
+    Raises ValueError where those are all of them, or more than one and more than the allowed share.
+    """
+    noise = config.noise
+    if noise is None or noise.max_wer is None:
+        return [False] * len(rows)
+    rates = [shard_rate(shard) for shard in rows]
+    noisy = [bool(count) and (rate is None or rate > noise.max_wer) for rate, count in zip(rates, spans, strict=True)]
+    if any(noisy) and (all(noisy) or sum(noisy) > max(1, noise.max_quarantined_share * len(noisy))):
+        raise _too_many(noise, sum(noisy), rates, config.output)
+    return noisy
+
+
+def set_aside(folder: Path, shards: Sequence[Path], rows: Sequence[Rows], noisy: Sequence[bool]) -> None:
+    """Join the noisy ones of `shards` to `<folder>/quarantine`, and list them beside it."""
+    if any(noisy):
+        (folder / QUARANTINE).mkdir(exist_ok=True)
+        join_documents(folder / QUARANTINE, [shard for shard, bad in zip(shards, noisy, strict=True) if bad])
+    with (folder / f"{QUARANTINE}.jsonl").open("wb") as file:
+        for shard, read, bad in zip(shards, rows, noisy, strict=True):
+            if bad:
+                file.write(orjson.dumps({"shard": shard.name, "wer": shard_rate(read), "spans": len(read)}) + b"\n")
+
+
+def _too_many(noise: NoiseConfig, count: int, rates: Sequence[float | None], output: Path) -> ValueError:
+    measured = sorted(rate for rate in rates if rate is not None)
+    median = f"median {measured[len(measured) // 2]:.3f}" if measured else "none could be measured"
+    return ValueError(
+        f"{count} of {len(rates)} shards have a word error rate above noise.max_wer={noise.max_wer:g} or none that "
+        f"could be measured ({median}), more than noise.max_quarantined_share={noise.max_quarantined_share:g}; listen "
+        f"to the text-to-token model, or raise a limit and join again ({output}.tasks is kept: --run.part finish)"
+    )
