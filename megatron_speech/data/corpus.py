@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -123,24 +124,28 @@ def first_keys(path: Path, *, lines: int) -> list[str]:
 
 
 def _raw_records(path: Path) -> Iterator[Any]:
-    """Lines as bytes, or the records of an archive; ValueError where the file is damaged as a whole."""
+    """Lines as bytes, without a byte order mark, or an archive's records; ValueError where the file is damaged."""
     try:
         if path.name.endswith(ENDINGS):
             yield from read_archive(path)
             return
         with open_lines(path) as lines:
-            yield from lines
+            yield from (line.removeprefix(BOM_UTF8) if not n else line for n, line in enumerate(lines))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path}: damaged or truncated ({error}); restore the file") from error
 
 
 def _parsed(record: Any) -> Any:
-    """What a line holds; instead of a line that is no JSON, the error that says why."""
+    """What a line holds; instead of a line that is no JSON, or no text at all, the error that says why."""
     if not isinstance(record, bytes):
         return record
     try:
         return orjson.loads(record)
     except orjson.JSONDecodeError as error:
+        try:
+            record.decode()
+        except UnicodeDecodeError as undecodable:
+            return undecodable
         return error
 
 
@@ -181,7 +186,7 @@ def _document(record: Any, layout: RecordLayout, *, path: Path, number: int) -> 
     if isinstance(record, orjson.JSONDecodeError):
         return bad("not JSON", f"not JSON ({record}); a corpus file holds one JSON object per line")
     if isinstance(record, UnicodeDecodeError):
-        return bad("not UTF-8", f"not UTF-8 ({record}); drop the record")
+        return bad("not UTF-8", f"not UTF-8 ({record}); convert the file, or drop the record")
     if isinstance(record, ValueError):
         return bad("not text", str(record))
     if not isinstance(record, dict):

@@ -26,7 +26,7 @@ def join_documents(output: Path, folders: list[Path]) -> FolderIndex:
             if (folder / name).exists():
                 (folder / name).rename(output / name)
             elif not (output / name).exists():
-                raise FileNotFoundError(f"{folder / name} is gone; run the tasks again, and it is made again")
+                raise FileNotFoundError(f"{folder / name} is gone; run the tasks again, which make it again")
     index = replace(parts[0], shards=[shard for part in parts for shard in part.shards])
     index.save(output)
     return index
@@ -38,7 +38,7 @@ def is_begun(output: Path) -> bool:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether all files of the shards of a finished folder are there, or where a join moves them."""
+    """Whether all files of the shards of a finished folder are there, or where a join moves them to."""
     if not (folder / FOLDER_INDEX).is_file():
         return False
     output = output_of(folder.parent)

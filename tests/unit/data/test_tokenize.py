@@ -172,7 +172,7 @@ def test_shards_that_a_killed_join_moved_are_neither_deleted_nor_lost(
 
 
 BAD = ["{", "[1]", {"id": "t", "text": " "}, {"id": 3, "text": "x"}, {"id": "m", "text": "x", "metadata": []}, "\ufffd"]
-REASONS = {"metadata": 1, "no id": 1, "no object": 1, "no text": 1, "not JSON": 2}
+REASONS = {"metadata": 1, "no id": 1, "no object": 1, "no text": 1, "not JSON": 1, "not UTF-8": 1}
 
 
 def test_bad_lines_are_counted_by_reason_and_listed(tmp_path: Path, vocabulary: Path):
@@ -185,6 +185,19 @@ def test_bad_lines_are_counted_by_reason_and_listed(tmp_path: Path, vocabulary: 
     assert [line["message"].split(": ")[0] for line in listed] == [f"{path}:{number}" for number in range(2, 8)]
     with pytest.raises(ValueError, match=r"a.jsonl:2: not JSON"):
         tokenize_text(config_of(tmp_path, "strict"))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path, vocabulary: Path):
+    path = write_jsonl(tmp_path / "corpus" / "a.jsonl", {"id": "a", "text": "x"}, {"id": "b", "text": "y"})
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    tokenize_text(config_of(tmp_path))
+    assert [document.key for document in read_documents(tmp_path / "documents")] == ["a", "b"]
+
+
+def test_an_output_within_a_corpus_is_refused(tmp_path: Path, vocabulary: Path):
+    corpus_folder(tmp_path / "corpus")
+    with pytest.raises(ValueError, match=r"output=.*corpus/deep/out lies in corpora.web.path=.*corpus, of which every"):
+        tokenize_text(config_of(tmp_path, "corpus/deep/out"))
 
 
 @pytest.mark.parametrize("empty", ["first", "last"])
