@@ -3,8 +3,8 @@
 transformers computes the same numbers with more work: it repeats keys and values for the query heads
 that share them, pads prompts, and carries every position of a prompt through the last layer. Here the query heads of a
 group are treated as that many queries of one head, prompts lie end to end without padding, the last layer goes on with
-each prompt's last position alone, and the head has rows for the ids that may come only. Row r of the batch keeps its
-tokens in columns 0, 1, ... of slot r; a step writes one column of every row and reads those that any row of its chunk
+each prompt's last position alone, and the head has rows for the ids that may come only. A row of the batch keeps its
+tokens in columns 0, 1, ... of a slot; a step writes one column of every row and reads those that any row of its chunk
 uses.
 
 It covers the families that this project exports (Llama, Qwen2, Qwen3, GLM-4: root mean square norms, gated SiLU,
@@ -32,6 +32,7 @@ from megatron_speech.checkpoint.hf_config import refuse_other_architectures
 from megatron_speech.inference.cache import SlotCache
 
 CHUNK_ROWS = 16  # whose columns are read together: as many as the longest of them has
+Chunk = tuple[slice, slice, Tensor]  # rows, their slots, what is added to their scores [b, 1, 1, T]
 
 # (queries, keys and values of every token [N, H + 2 G, W]) -> what its queries saw [N, H * W]
 Attend = Callable[[Tensor], Tensor]
@@ -99,8 +100,8 @@ class Decoder:
         )
 
     @torch.inference_mode()
-    def read(self, prompts: Sequence[Sequence[int]], *, cache: SlotCache, first_slot: int) -> Tensor:
-        """Logits [B, A] of the token after each prompt; prompts go into consecutive slots."""
+    def read(self, prompts: Sequence[Sequence[int]], *, cache: SlotCache, slots: Sequence[int]) -> Tensor:
+        """Logits [B, A] of the token after each prompt, which is written to its slot."""
         lengths = [len(prompt) for prompt in prompts]
         cache.hold(max(lengths))
         positions_N = self._tensor([position for length in lengths for position in range(length)])
@@ -108,20 +109,25 @@ class Decoder:
         last_B = self._tensor(lengths).cumsum(0) - 1
         rotation = self._rotation(positions_N)
         for number, layer in enumerate(self.layers):
-            attend = self._over_prompts(cache, number, first_slot=first_slot, lengths=lengths)
+            attend = self._over_prompts(cache, number, slots=slots, lengths=lengths)
             keep_B = last_B if number == len(self.layers) - 1 else None
             hidden_ND = self._pass(layer, hidden_ND, rotation=rotation, attend=attend, keep_B=keep_B)
         return self._logits(hidden_ND)
 
     @torch.inference_mode()
-    def extend(self, tokens: Sequence[int], *, cache: SlotCache, columns: Sequence[int]) -> Tensor:
-        """Logits [B, A] after one token more in each of the first B slots, written at its column."""
+    def extend(
+        self, tokens: Sequence[int], *, cache: SlotCache, slots: Sequence[int], columns: Sequence[int]
+    ) -> Tensor:
+        """Logits [B, A] after one token more in each of these slots, written at its column.
+
+        Rows in consecutive slots are read together, and fastest where they are of like length.
+        """
         cache.hold(max(columns) + 1)
-        columns_B = self._tensor(columns)
+        columns_B, slots_B = self._tensor(columns), self._tensor(slots)
         hidden_BD = F.embedding(self._tensor(tokens), self.embedding_VD)
-        rotation, chunks = self._rotation(columns_B), self._chunks(columns_B, columns)
+        rotation, chunks = self._rotation(columns_B), self._chunks(slots, columns)
         for number, layer in enumerate(self.layers):
-            attend = self._over_slots(cache, number, columns_B=columns_B, chunks=chunks)
+            attend = self._over_slots(cache, number, places=(slots_B, columns_B), chunks=chunks)
             hidden_BD = self._pass(layer, hidden_BD, rotation=rotation, attend=attend)
         return self._logits(hidden_BD)
 
@@ -151,15 +157,15 @@ class Decoder:
         gate_NF, up_NF = F.linear(normed_ND, layer.gate_up_ED).chunk(2, dim=-1)
         return hidden_ND.addmm_(F.silu(gate_NF, inplace=True).mul_(up_NF), layer.down_DF.T)
 
-    def _over_prompts(self, cache: SlotCache, layer: int, *, first_slot: int, lengths: Sequence[int]) -> Attend:
+    def _over_prompts(self, cache: SlotCache, layer: int, *, slots: Sequence[int], lengths: Sequence[int]) -> Attend:
         """Every prompt sees itself, and is stored."""
-        slots = cache.states[layer]
+        states = cache.states[layer]
 
         def attend(qkv_NIW: Tensor) -> Tensor:
             seen = []
-            for slot, qkv_SIW in enumerate(qkv_NIW.split(list(lengths)), start=first_slot):
+            for slot, qkv_SIW in zip(slots, qkv_NIW.split(list(lengths)), strict=True):
                 qkv_ISW = qkv_SIW.transpose(0, 1)
-                slots[slot, :, : len(qkv_SIW)] = qkv_ISW[self.heads :]
+                states[slot, :, : len(qkv_SIW)] = qkv_ISW[self.heads :]
                 q_HSW, k_GSW, v_GSW = qkv_ISW[None].split([self.heads, self.groups, self.groups], dim=1)
                 seen_HSW = F.scaled_dot_product_attention(q_HSW, k_GSW, v_GSW, is_causal=True, enable_gqa=True)[0]
                 seen.append(seen_HSW.transpose(0, 1).flatten(1))
@@ -168,31 +174,34 @@ class Decoder:
         return attend
 
     def _over_slots(
-        self, cache: SlotCache, layer: int, *, columns_B: Tensor, chunks: list[tuple[slice, Tensor]]
+        self, cache: SlotCache, layer: int, *, places: tuple[Tensor, Tensor], chunks: Sequence[Chunk]
     ) -> Attend:
         """Every row's new token is stored and sees its slot; the query heads of a group are queries of one head."""
-        slots = cache.states[layer]
-        rows_B = torch.arange(len(columns_B), device=columns_B.device)
+        states = cache.states[layer]
+        slots_B, columns_B = places
 
         def attend(qkv_BIW: Tensor) -> Tensor:
-            slots[rows_B, :, columns_B] = qkv_BIW[:, self.heads :]
+            states[slots_B, :, columns_B] = qkv_BIW[:, self.heads :]
             q_BGQW = qkv_BIW[:, : self.heads].unflatten(1, (self.groups, -1))
             seen = []
-            for rows, mask in chunks:
-                k_BGTW, v_BGTW = slots[rows, :, : mask.shape[-1]].split(self.groups, dim=1)
+            for rows, slots, mask in chunks:
+                k_BGTW, v_BGTW = states[slots, :, : mask.shape[-1]].split(self.groups, dim=1)
                 seen.append(F.scaled_dot_product_attention(q_BGQW[rows], k_BGTW, v_BGTW, attn_mask=mask))
             return torch.cat(seen).flatten(1)
 
         return attend
 
-    def _chunks(self, columns_B: Tensor, columns: Sequence[int]) -> list[tuple[slice, Tensor]]:
-        """Consecutive rows that are read together, with what is added to their scores [b, 1, 1, T]."""
-        chunks = []
-        for first in range(0, len(columns), CHUNK_ROWS):
-            rows = slice(first, min(first + CHUNK_ROWS, len(columns)))
-            unused_BT = torch.arange(max(columns[rows]) + 1, device=columns_B.device) > columns_B[rows, None]
-            mask_BT = self.head_AD.new_zeros(unused_BT.shape).masked_fill_(unused_BT, -torch.inf)
-            chunks.append((rows, mask_BT[:, None, None]))
+    def _chunks(self, slots: Sequence[int], columns: Sequence[int]) -> list[Chunk]:
+        """Rows that are read together: as many as may be, in consecutive slots."""
+        chunks, first = [], 0
+        for end in range(1, len(slots) + 1):
+            if end < len(slots) and end - first < CHUNK_ROWS and slots[end] == slots[end - 1] + 1:
+                continue
+            columns_b = self._tensor(columns[first:end])
+            unused_bT = torch.arange(max(columns[first:end]) + 1, device=columns_b.device) > columns_b[:, None]
+            mask_bT = self.head_AD.new_zeros(unused_bT.shape).masked_fill_(unused_bT, -torch.inf)
+            chunks.append((slice(first, end), slice(slots[first], slots[end - 1] + 1), mask_bT[:, None, None]))
+            first = end
         return chunks
 
     def _rotation(self, positions_N: Tensor) -> tuple[Tensor, Tensor]:

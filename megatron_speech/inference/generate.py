@@ -1,9 +1,9 @@
 """Continuous batching: a stream of requests in, results out as they finish, a full batch in between.
 
-A row that has finished makes room at once: the last rows move into the gaps, and when a sixteenth of the batch is free
-the next requests are read into it (their prompts in one pass). Requests are taken from a bounded window, longest prompt
-first, so that rows of like length run together, memory stays bounded for an endless stream, and the long ones do not
-come last.
+A row that has finished makes room at once: the oldest rows move into the gaps, and when a sixteenth of the batch is
+free the next requests are read into it (their prompts in one pass). Requests are taken from a bounded window, longest
+prompt first, and slots are given out in a ring, so that neighbours are of like age and length, memory stays bounded for
+an endless stream, and the long ones do not come last.
 
 This loop exists because a request's randomness must not depend on its neighbours, which the loops of transformers
 cannot promise, and because of its speed; `decoder` is its forward pass. A request's numbers are a function of (its
@@ -130,13 +130,15 @@ def _prefills(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
 
 
 class _Batch:
-    """The requests under way: `rows[n]` lives in slot n of the cache."""
+    """The requests under way, oldest first; their slots follow one another around the cache from `first_slot` on."""
 
     def __init__(
         self, decoder: Decoder, *, ids_A: Tensor | None, slots: int, sampling: Sampling, stop: frozenset[int]
     ) -> None:
         self.decoder = decoder
         self.ids_A = ids_A
+        self.num_slots = slots
+        self.first_slot = 0
         self.cache = decoder.cache(slots)
         self.sampling = sampling
         self.stop = stop
@@ -145,17 +147,20 @@ class _Batch:
     @torch.inference_mode()
     def admit(self, newcomers: list[_Row]) -> list[tuple[int, Generation]]:
         """Read prompts into the next slots and choose their first tokens."""
-        logits_BA = self.decoder.read(
-            [row.request.prompt for row in newcomers], cache=self.cache, first_slot=len(self.rows)
-        )
         self.rows += newcomers
+        slots = self._slots(range(len(self.rows) - len(newcomers), len(self.rows)))
+        logits_BA = self.decoder.read([row.request.prompt for row in newcomers], cache=self.cache, slots=slots)
         return self._choose(logits_BA, newcomers)
 
     @torch.inference_mode()
     def step(self) -> list[tuple[int, Generation]]:
         """One token more for every row."""
-        columns = [row.length - 1 for row in self.rows]
-        logits_BA = self.decoder.extend([row.tokens[-1] for row in self.rows], cache=self.cache, columns=columns)
+        logits_BA = self.decoder.extend(
+            [row.tokens[-1] for row in self.rows],
+            cache=self.cache,
+            slots=self._slots(range(len(self.rows))),
+            columns=[row.length - 1 for row in self.rows],
+        )
         return self._choose(logits_BA, self.rows)
 
     def _choose(self, logits_BA: Tensor, rows: Sequence[_Row]) -> list[tuple[int, Generation]]:
@@ -178,11 +183,17 @@ class _Batch:
         return list(finished.items())
 
     def _close_gaps(self, finished: Collection[int]) -> None:
-        """Forget finished rows; the last of the others move into their slots."""
-        num_left = len(self.rows) - len(finished)
-        gaps = [slot for slot in range(num_left) if self.rows[slot].number in finished]
-        movers = [slot for slot in range(num_left, len(self.rows)) if self.rows[slot].number not in finished]
+        """Forget finished rows; the oldest of the others move into their slots."""
+        num_gone = len(finished)
+        gaps = [n for n in range(num_gone, len(self.rows)) if self.rows[n].number in finished]
+        movers = [n for n in range(num_gone) if self.rows[n].number not in finished]
         for source, target in zip(movers, gaps, strict=True):
             self.rows[target] = self.rows[source]
-        self.cache.move(movers, gaps, columns=max((self.rows[slot].length for slot in gaps), default=0))
-        del self.rows[num_left:]
+        longest = max((self.rows[n].length for n in gaps), default=0)
+        self.cache.move(self._slots(movers), self._slots(gaps), columns=longest)
+        del self.rows[:num_gone]
+        self.first_slot = (self.first_slot + num_gone) % self.num_slots
+
+    def _slots(self, rows: Iterable[int]) -> list[int]:
+        """Slots of these rows of the batch."""
+        return [(self.first_slot + row) % self.num_slots for row in rows]

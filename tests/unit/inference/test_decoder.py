@@ -62,24 +62,24 @@ def _expected(network: PreTrainedModel, sequences: list[list[int]]) -> torch.Ten
 def test_prompts_and_further_tokens_have_the_logits_of_transformers(network: PreTrainedModel) -> None:
     decoder = Decoder.of(network)
     cache = decoder.cache(len(PROMPTS))
-    logits = decoder.read(PROMPTS, cache=cache, first_slot=0)
+    logits = decoder.read(PROMPTS, cache=cache, slots=range(len(PROMPTS)))
     torch.testing.assert_close(logits, _expected(network, PROMPTS), rtol=1e-5, atol=1e-5)
     sequences = [list(prompt) for prompt in PROMPTS]
     for step in range(5):
         tokens = [(7 * step + 3 * row) % 50 for row in range(len(PROMPTS))]
         columns = [len(ids) for ids in sequences]
         sequences = [[*ids, token] for ids, token in zip(sequences, tokens, strict=True)]
-        logits = decoder.extend(tokens, cache=cache, columns=columns)
+        logits = decoder.extend(tokens, cache=cache, slots=range(len(tokens)), columns=columns)
         torch.testing.assert_close(logits, _expected(network, sequences), rtol=1e-5, atol=1e-5)
 
 
 def test_a_slot_that_is_read_again_or_moved_forgets_who_was_there(network: PreTrainedModel) -> None:
     decoder = Decoder.of(network)
     cache = decoder.cache(3)
-    decoder.read([[9] * 20, [4] * 20, [3, 1, 2]], cache=cache, first_slot=0)
-    decoder.read([[5, 6]], cache=cache, first_slot=1)
+    decoder.read([[9] * 20, [4] * 20, [3, 1, 2]], cache=cache, slots=[0, 1, 2])
+    decoder.read([[5, 6]], cache=cache, slots=[1])
     cache.move([2], [0], columns=3)
-    logits = decoder.extend([7, 8], cache=cache, columns=[3, 2])
+    logits = decoder.extend([7, 8], cache=cache, slots=[0, 1], columns=[3, 2])
     expected = _expected(network, [[3, 1, 2, 7], [5, 6, 8]])
     torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
 
@@ -87,7 +87,7 @@ def test_a_slot_that_is_read_again_or_moved_forgets_who_was_there(network: PreTr
 def test_the_head_is_restricted_to_the_ids_that_may_come(network: PreTrainedModel) -> None:
     ids = torch.tensor([3, 4, 40])
     decoder = Decoder.of(network, ids_A=ids)
-    logits = decoder.read(PROMPTS, cache=decoder.cache(len(PROMPTS)), first_slot=0)
+    logits = decoder.read(PROMPTS, cache=decoder.cache(len(PROMPTS)), slots=range(len(PROMPTS)))
     torch.testing.assert_close(logits, _expected(network, PROMPTS)[:, ids], rtol=1e-5, atol=1e-5)
 
 

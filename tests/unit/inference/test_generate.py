@@ -9,6 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from megatron_speech.inference.decoder import Decoder
 from megatron_speech.inference.generate import WINDOW_BATCHES, Generation, Request, generate, in_order
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.inference.sampling import Sampling, allowed_ids, choose, uniform
@@ -96,6 +97,29 @@ def test_long_prompts_are_read_in_several_passes(model: LanguageModel, monkeypat
     expected = _all(model, _requests(), sampling=GREEDY, stop=[], batch_size=8)
     monkeypatch.setattr("megatron_speech.inference.generate.PREFILL_TOKENS", 8)
     assert _all(model, _requests(), sampling=GREEDY, stop=[], batch_size=8) == expected
+
+
+def test_rows_that_are_read_together_are_of_like_length(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row of a chunk is read to the end of the longest one: little of that may be for nothing."""
+    columns_read, columns_used, extend = [], [], Decoder.extend
+
+    def counted(decoder: Decoder, tokens: Any, *, cache: Any, slots: Any, columns: list[int]) -> torch.Tensor:
+        masks = [mask for *_, mask in decoder._chunks(slots, columns)]
+        columns_read.append(sum(mask.shape[0] * mask.shape[-1] for mask in masks))
+        columns_used.append(sum(columns) + len(columns))
+        return extend(decoder, tokens, cache=cache, slots=slots, columns=columns)
+
+    monkeypatch.setattr(Decoder, "extend", counted)
+    monkeypatch.setattr("megatron_speech.inference.decoder.CHUNK_ROWS", 4)
+    random = np.random.default_rng(0)
+    lengths = random.poisson(20, 400)
+    limits = np.maximum(lengths * random.normal(1, 0.15, 400), 1).astype(int).tolist()
+    requests = [
+        Request(prompt=[1] * length, max_new_tokens=limit, seed=0)
+        for length, limit in zip(lengths, limits, strict=True)
+    ]
+    _all(model, requests, sampling=GREEDY, stop=[], batch_size=32)
+    assert sum(columns_read) < 1.1 * sum(columns_used)
 
 
 def test_no_request_gives_nothing(model: LanguageModel) -> None:
