@@ -21,7 +21,10 @@ _WEAK_VOWELS = {"ᵊ": "=", "ᵻ": "1"}
 _DIPHTHONGS = {"A": "e", "I": "y", "O": "o", "W": "8", "Y": "9"}  # as in day, eye, go, now, boy
 _PAUSES = dict.fromkeys(";:,—()", ",")
 _SIGNS = str.maketrans(_CONSONANTS | _VOWELS | _WEAK_VOWELS | _DIPHTHONGS | _PAUSES | {"ˈ": "'", "…": "."})
-_BRACKETS = str.maketrans("[]", "()")  # [word](sounds) is a command to the package, and a link to everybody else
+_WRITTEN = str.maketrans("[]⁄−", "()/-")  # [word](sounds) is a command to the package, and a link to everybody else
+_FRACTION_SIGN = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
+_MIXED = re.compile(r"(?<=\d) (?=[1-9]\d?/[1-9])")
+_SPOONS = re.compile(r"\b(\d+)\s?(tbsp|tsp)s?\b\.?")
 _UNKNOWN = re.compile(r"[^a-zACDEINOSTUVZJ34689@{=1,.?!' ]")
 
 
@@ -30,7 +33,8 @@ def pronounce(text: str) -> str:
 
     Raises ValueError where the package is not installed.
     """
-    text = unicodedata.normalize("NFKC", text).translate(_BRACKETS)
+    text = unicodedata.normalize("NFKC", _FRACTION_SIGN.sub(" ", text)).translate(_WRITTEN)
+    text = _SPOONS.sub(_spoons, _MIXED.sub(" and ", text))  # what the package would misread
     # What is a digit to Python and no number (as an Ethiopic one) would stop the package.
     text = "".join(sign for sign in text if sign.isdecimal() or not sign.isdigit())
     signs = _UNKNOWN.sub("", _dictionary()(text).translate(_SIGNS))
@@ -40,6 +44,11 @@ def pronounce(text: str) -> str:
     signs = re.sub(r"([.,?!])[.,?!]+", r"\1", signs)
     signs = signs.strip(" ,'")
     return signs if re.search(r"[^.,?!' ]", signs) else ""
+
+
+def _spoons(found: re.Match[str]) -> str:
+    name = "tablespoon" if found[2] == "tbsp" else "teaspoon"
+    return f"{found[1]} {name}{'' if found[1] == '1' else 's'}"
 
 
 @cache

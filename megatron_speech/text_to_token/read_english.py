@@ -18,13 +18,15 @@ from num2words import num2words
 Rules = list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]]
 
 _LONGEST_NUMBER = 15
-_FOLDED = str.maketrans({"‘": "'", "’": "'", "“": None, "”": None, '"': None, "–": "-", "—": ", ", "−": "-", "⁄": "/"})
+_FOLDED = str.maketrans({"‘": "'", "’": "'", "“": None, "”": None, '"': None, "–": "-", "—": ", ", "−": "-", "⁄": "/",
+                         "º": "°", "˚": "°", "×": " by "})  # fmt: skip
 _SIGNS = {"&": " and ", "%": " percent ", "+": " plus ", "=": " equals ", "@": " at ", "°": " degrees ", "/": " "}
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
            "November", "December")  # fmt: skip
 _MONTH = r"(Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\.?"  # noqa: E501
 _CURRENCIES = {"$": ("dollar", "cent"), "£": ("pound", "pence"), "€": ("euro", "cent"), "¥": ("yen", "sen")}
-_SCALE = r"(?:\s+(thousand|million|billion|trillion)\b)?"
+_SCALES = {"k": "thousand", "m": "million", "bn": "billion", "tn": "trillion"}
+_SCALE = r"(?:\s+(thousand|million|billion|trillion)\b|(k|m|bn|tn)\b)?"
 _UNITS = {
     "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "m": "meter", "kg": "kilogram", "g": "gram",
     "mg": "milligram", "lb": "pound", "lbs": "pound", "oz": "ounce", "ft": "foot", "in": "inch", "mi": "mile",
@@ -32,9 +34,10 @@ _UNITS = {
     "Hz": "hertz", "kHz": "kilohertz", "MHz": "megahertz", "GHz": "gigahertz", "KB": "kilobyte", "MB": "megabyte",
     "GB": "gigabyte", "TB": "terabyte", "mph": "mile per hour", "km/h": "kilometer per hour",
     "m/s": "meter per second", "°C": "degree celsius", "°F": "degree fahrenheit", "km2": "square kilometer",
-    "m2": "square meter", "ha": "hectare", "min": "minute", "hrs": "hour",
+    "m2": "square meter", "ha": "hectare", "min": "minute", "hrs": "hour", "tbsp": "tablespoon", "tsp": "teaspoon",
 }  # fmt: skip
 _UNIT = "|".join(sorted(map(re.escape, _UNITS), key=len, reverse=True))
+_NO_INCH = r"(?!in\s+(?!(?:x|by)\s?\d|(?:long|wide|high|tall|thick|deep)\b)\S)"  # "1984 in London"
 _ABBREVIATIONS = {
     "dr": "doctor", "mr": "mister", "mrs": "missus", "prof": "professor", "e.g": "for example", "i.e": "that is",
     "vs": "versus", "approx": "approximately", "jr": "junior", "sr": "senior", "gen": "general", "capt": "captain",
@@ -118,7 +121,7 @@ def _date(month: str, day: str, year: str | None) -> str:
 
 
 def _money(found: re.Match[str]) -> str:
-    sign, amount, scale = found[1], found[2].rstrip(","), found[3]
+    sign, amount, scale = found[1], found[2].rstrip(","), found[3] or _SCALES.get(found[4])
     one, part = _CURRENCIES[sign]
     many = one if sign == "¥" else one + "s"
     comma = ", " if found[2].endswith(",") else " "
@@ -134,17 +137,21 @@ def _money(found: re.Match[str]) -> str:
     return f" {' and '.join(parts) or _words('0') + ' ' + many}{comma}"
 
 
+def _unit(unit: str, *, plural: bool) -> str:
+    name = _UNITS[unit]
+    if not plural:
+        return name
+    first, _, rest = name.partition(" per ")
+    first = "feet" if first == "foot" else first + "es" if first == "inch" else first
+    if first.startswith("degree"):
+        first = first.replace("degree", "degrees")
+    elif not first.endswith(("feet", "inches", "hertz")):
+        first += "s"
+    return first + (f" per {rest}" if rest else "")
+
+
 def _measure(found: re.Match[str]) -> str:
-    name, amount = _UNITS[found[2]], found[1]
-    if amount != "1":
-        first, _, rest = name.partition(" per ")
-        first = "feet" if first == "foot" else first + "es" if first == "inch" else first
-        if first.startswith("degree"):
-            first = first.replace("degree", "degrees")
-        elif not first.endswith(("feet", "inches", "hertz")):
-            first += "s"
-        name = first + (f" per {rest}" if rest else "")
-    return f"{_words(amount)} {name} "
+    return f"{_words(found[1])} {_unit(found[2], plural=found[1] != '1')} "
 
 
 def _time(found: re.Match[str]) -> str:
@@ -164,11 +171,25 @@ def _address(found: re.Match[str]) -> str:
 
 
 def _fraction(found: re.Match[str]) -> str:
-    top, bottom = int(found[1]), int(found[2])
-    if bottom not in _FRACTIONS or not 0 < top < bottom:
-        return f" {_words(found[1])} {_words(found[2])} "
-    name = _FRACTIONS[bottom]
-    return f" {_words(found[1])} {name if top == 1 else 'halves' if bottom == 2 else name + 's'} "
+    """Of "2 1/2 km", with or without its number and its unit."""
+    number, top, bottom, unit = found[1], int(found[2]), int(found[3]), found[4]
+    whole = f" {_words(number)}" if number else ""
+    if bottom in _FRACTIONS and 0 < top < bottom:
+        name = _FRACTIONS[bottom]
+        name = name if top == 1 else "halves" if bottom == 2 else name + "s"
+        said = f"{whole}{' and' if number else ''} {_words(found[2])} {name} "
+    else:
+        said = f"{whole} {_words(found[2])} {_words(found[3])} "
+    return said + (f"{_unit(unit, plural=bool(number))} " if unit else "")
+
+
+def _day(found: re.Match[str]) -> str:
+    """Of "12/05/2001" the month first, unless only the second can be a month."""
+    first, second = int(found[1]), int(found[2])
+    month, day = (second, first) if first > 12 >= second else (first, second)
+    if not (1 <= month <= 12 and 1 <= day <= 31):
+        return f" {_words(found[1])} {_words(found[2])} {_number(found[3])} "
+    return _date(_MONTHS[month - 1].lower(), str(day), found[3])
 
 
 def _roman(numeral: str) -> int:
@@ -203,21 +224,24 @@ _ROMANS: Rules = [
 _NUMBERS: Rules = [
     (re.compile(r"\b(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])\b"),
      lambda found: _date(_MONTHS[int(found[2]) - 1].lower(), found[3], found[1])),
+    (re.compile(r"\b(\d{1,2})/(\d{1,2})/(\d{4})\b"), _day),
+    (re.compile(r"(?<![\d.,])(\d{1,3}(?: \d{3}){0,3}) 000\b"), lambda found: found[1].replace(" ", "") + "000"),
     (re.compile(rf"\b(\d{{1,2}})(?:st|nd|rd|th)? {_MONTH}(?= |$|[,.;?!])"),
      lambda found: f"the {_words(found[1], 'ordinal')} of {_month(found[2])}"),
     (re.compile(rf"\b{_MONTH} (\d{{1,2}})(?:st|nd|rd|th)?\b(?:, (\d{{4}})\b)?"),
      lambda found: _date(_month(found[1]), found[2], found[3])),
     (re.compile(r"\b(\d{1,2}):([0-5]\d)\b"), _time),
+    (re.compile(r"(?<=\d):(?=\d)"), lambda _: " to "),
+    (re.compile(r"\b(\d{3})-(\d{4})\b"),
+     lambda found: f" {' '.join(map(_words, found[1]))}, {' '.join(map(_words, found[2]))} "),
+    (re.compile(r"(?<=\d)\s?-\s?(?=[$£€¥]?\d)|(?<=[\d%])-(?=\d)"), lambda _: " to "),
+    (re.compile(r"(?<![\w-])-(?=[$£€¥]?\d)"), lambda _: " minus "),
     (re.compile(rf"(?:\bUS)?([$£€¥])\s?{_N}{_SCALE}"), _money),
     (re.compile(r"\b(1[1-9]\d0|20\d0)s\b"), lambda found: f" {_plural(_words(found[1], 'year'))} "),
     (re.compile(r"(?<!\w)'?([2-9]0)s\b"), lambda found: f" {_plural(_words(found[1]))} "),
     (re.compile(r"\b(\d[\d,]*)(?:st|nd|rd|th)\b", re.IGNORECASE), lambda found: f" {_words(found[1], 'ordinal')} "),
-    (re.compile(r"\b(\d{3})-(\d{4})\b"),
-     lambda found: f" {' '.join(map(_words, found[1]))}, {' '.join(map(_words, found[2]))} "),
-    (re.compile(rf"{_N}\s?({_UNIT})(?![\w/°])"), _measure),
-    (re.compile(r"\b(\d{1,2})/(\d{1,2})\b"), _fraction),
-    (re.compile(r"(?<=\d)\s?-\s?(?=\d)|(?<=[\d%])-(?=\d)"), lambda _: " to "),
-    (re.compile(r"(?<![\w-])-(?=\d)"), lambda _: " minus "),
+    (re.compile(rf"\b(?:(\d{{1,4}})\s+)?(\d{{1,2}})/(\d{{1,2}})(?:\s?{_NO_INCH}({_UNIT})(?![\w/°])|\b)"), _fraction),
+    (re.compile(rf"{_N}\s?{_NO_INCH}({_UNIT})(?![\w/°])"), _measure),
     (re.compile(r"#(?=\d)"), lambda _: " number "),
     (re.compile(_N), lambda found: f" {_number(found[0])} "),
 ]

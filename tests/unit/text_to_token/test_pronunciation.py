@@ -21,6 +21,8 @@ with_dictionary = pytest.mark.skipif(
     [
         ("The judge chose five thin boys.", "D@ J'VJ C'oz f'yv T'In b'9z."),
         ("In the US (1964), they asked us.", "In D@ ju'Es, nynt'in s'Iksti f'Or, De '{skt Vs."),
+        ("2½ cups, 2 1/2 tbsp", "t'u {nd w'Vn h'{f k'Vps, t'u {nd w'Vn h'{f t'eb@lspunz"),
+        ("−5, 1 tsp", "m'yn@s f'yv, w'Vn t'ispun"),
         ("a", "6"),
         ("x² ① 𐩀", "Eks t'u w'Vn"),
         ("[day](now)", "d'e n'8"),
