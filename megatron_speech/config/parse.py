@@ -55,7 +55,7 @@ def parse_config(schema: type[Schema], *, description: str, args: Sequence[str] 
     args = sys.argv[1:] if args is None else args
     load = get_loader("yaml")
     with user_errors():
-        if {"-h", "--help"} & set(args):
+        if any(word in ("-h", "--help") or re.fullmatch(r"--[\w.]+\.help", word) for word in args):
             parser.parse_args(args)  # prints and leaves
         given = given_settings(args, load)
         printing = any(word.startswith("--print_config") for word in args)  # what may still lack keys

@@ -83,6 +83,13 @@ def _error(capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, *args:
     return lines[0]
 
 
+@pytest.mark.parametrize("section", ["by_name", "whole"])
+def test_a_section_that_may_be_left_out_has_its_own_help(capsys: pytest.CaptureFixture[str], section: str):
+    with pytest.raises(SystemExit) as caught:
+        parse_config(_Outer, description="Test.", args=[f"--{section}.help"])
+    assert caught.value.code == 0 and f"Help for --{section}.help" in capsys.readouterr().out
+
+
 def test_files_then_overrides(tmp_path: Path):
     config = _parse(tmp_path, "folder: a/b\ninner: {size: 2}\nby_name: {x: {size: 5}}\n", "--inner.size", "3")
     assert config == _Outer(folder=Path("a/b"), inner=_Inner(size=3), by_name={"x": _Inner(size=5)})
