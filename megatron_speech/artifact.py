@@ -30,6 +30,8 @@ from megatron_speech.provenance import made_by
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+MARKER = "identity.json"
+"""In an unfinished artefact: what it is to be made from."""
 PARTIAL = ".partial"
 """Ending of a folder that is being made."""
 
@@ -59,6 +61,8 @@ def is_made(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> boo
     """
     if not output.exists():
         return False
+    if not (output / MANIFEST).is_file():
+        raise FileExistsError(f"{output} is in the way: it is no finished output of any stage; move it, or remove it")
     made = read_manifest(output)
     wanted = _identity(kind, config, inputs)
     for part in ("kind", "config", "inputs"):
@@ -67,6 +71,7 @@ def is_made(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> boo
             raise ValueError(
                 f"{output} exists but was made with another {part} ({difference}); remove it or choose another output"
             )
+    (output / MARKER).unlink(missing_ok=True)  # where a kill came before the last step of making it
     return True
 
 
@@ -79,7 +84,7 @@ def make_artifact(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) 
     """
     identity = _identity(kind, config, inputs)
     partial = output.with_name(output.name + PARTIAL)
-    marker = partial / "identity.json"
+    marker = partial / MARKER
     if partial.exists():
         begun = [path for path in partial.iterdir() if path.name != f"{marker.name}.tmp"]
         if not marker.is_file() and begun:
@@ -95,7 +100,7 @@ def make_artifact(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) 
     write_atomic(partial / MANIFEST, _text(manifest))
     _let_read(partial)
     partial.rename(output)
-    (output / marker.name).unlink()  # last: a kill before leaves a folder that is known as this stage's
+    (output / MARKER).unlink(missing_ok=True)  # last: a kill before leaves a folder that is known as this stage's
 
 
 def _let_read(folder: Path) -> None:
@@ -112,7 +117,7 @@ def require_same_draft(output: Path, *, kind: str, config: Any, inputs: Inputs =
     For stages whose unfinished work is too dear to be deleted by a slip of the configuration.
     """
     partial = output.with_name(output.name + PARTIAL)
-    begun, wanted = read_json(partial / "identity.json"), json.loads(json.dumps(_identity(kind, config, inputs)))
+    begun, wanted = read_json(partial / MARKER), json.loads(json.dumps(_identity(kind, config, inputs)))
     if begun != wanted:
         raise ValueError(
             f"{partial} was begun with {first_difference(begun, wanted)}; restore that to go on, or remove the folder"

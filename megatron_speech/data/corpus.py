@@ -198,7 +198,8 @@ def _document(record: Any, layout: RecordLayout, *, path: Path, number: int) -> 
         elif isinstance(value := record.get(key), str) and value.strip():
             found[kind] = value
         else:
-            return bad(f"no {kind}", f"{key}={value!r:.60} must be a string that is not blank; fix or drop the line")
+            remedy = "fix or drop the line" + (", or let id_key: null name it by its place" if kind == "id" else "")
+            return bad(f"no {kind}", f"{key}={value!r:.60} must be a string that is not blank; {remedy}")
     metadata = record.get("metadata", {})
     if metadata is None:  # as Parquet says of a row that has none
         metadata = {}

@@ -7,10 +7,12 @@ made again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from megatron_speech.artifact import PARTIAL
+from megatron_speech.artifact import PARTIAL, Inputs, require_same_draft
 from megatron_speech.data.index import FOLDER_INDEX, FolderIndex, sidecar
 from megatron_speech.tasks import output_of
 
@@ -32,9 +34,13 @@ def join_documents(output: Path, folders: list[Path]) -> FolderIndex:
     return index
 
 
-def is_begun(output: Path) -> bool:
-    """Whether a join that did not end has moved shards already."""
-    return any(output.with_name(output.name + PARTIAL).rglob("*.tar"))
+def refuse_other_join(output: Path, *, kind: str, config: Any, inputs: Callable[[], Inputs]) -> None:
+    """ValueError where a join that did not end has moved shards already, and was begun from something else.
+
+    `inputs` are looked at only then: all of them are read.
+    """
+    if any(output.with_name(output.name + PARTIAL).rglob("*.tar")):
+        require_same_draft(output, kind=kind, config=config, inputs=inputs())
 
 
 def is_whole(folder: Path) -> bool:

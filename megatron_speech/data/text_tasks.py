@@ -49,7 +49,7 @@ def text_tasks(corpora: Mapping[str, TextCorpusConfig], *, files_per_task: int =
 
     Raises:
         FileNotFoundError: a corpus does not exist, or a folder holds no file of a kind that is read.
-        ValueError: a corpus is a file of another kind.
+        ValueError: a corpus is a file of another kind, or holds a link to a folder.
     """
     tasks: list[TextTask] = []
     for name, corpus in corpora.items():
@@ -96,7 +96,12 @@ def corpus_files(name: str, path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise FileNotFoundError(f"corpora.{name}.path={path} does not exist; run the stage which writes it")
-    files = [file for file in path.rglob("*") if file.name.endswith(FILE_KINDS) and file.is_file()]
+    entries = list(path.rglob("*"))
+    if linked := next((entry for entry in entries if entry.is_symlink() and entry.is_dir()), None):
+        raise ValueError(
+            f"{linked} is a link to a folder, which is not followed; make it a corpus of its own, or link its files"
+        )
+    files = [file for file in entries if file.name.endswith(FILE_KINDS) and file.is_file()]
     if not files:
         raise FileNotFoundError(f"corpora.{name}.path={path} holds no file that ends in {', '.join(FILE_KINDS)}")
     return sorted(files, key=lambda file: relative_name(file, path))

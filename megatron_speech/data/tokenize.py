@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from megatron_speech.artifact import MANIFEST, input_ids, is_made, make_artifact, read_manifest, require_same_draft
+from megatron_speech.artifact import MANIFEST, alone, input_ids, is_made, make_artifact, read_manifest
 from megatron_speech.config.tokens import TokenizeRunConfig, TokenizeTextConfig
-from megatron_speech.data.join import is_begun, join_documents
+from megatron_speech.data.join import join_documents, refuse_other_join
 from megatron_speech.data.shards import totals
 from megatron_speech.data.text_ids import require_distinct
 from megatron_speech.data.text_tasks import TextTask, relative_name, require_apart, text_tasks, unseen_keys
@@ -43,8 +43,8 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
         log.info("%s is already made", config.output)
         shutil.rmtree(folder, ignore_errors=True)  # where a kill came between the last two steps
         return
-    if config.run.part != "tasks" and is_begun(config.output):
-        require_same_draft(config.output, kind="documents", config=settings, inputs=_inputs(settings, tasks))
+    if config.run.part != "tasks":
+        _refuse_other_join(settings, tasks)
     reader = CorpusReader(tasks, on_bad_line=config.on_bad_line)
     writer = TokenShardWriter(
         reader, folder=folder, vocabulary=config.vocabulary, name=config.name, shard_tokens=config.shard_tokens
@@ -55,8 +55,17 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
     if config.run.part in ("all", "tasks"):
         run_tasks([reader, writer], tasks=len(tasks), run=config.run, folder=folder)
     if config.run.part in ("all", "finish"):
-        _finish(settings, writer)
-        shutil.rmtree(folder)
+        with alone(config.output):
+            if config.output.exists():  # as it may by now, where two do the same
+                _require_made(settings, tasks, read_files=True)
+            else:
+                _refuse_other_join(settings, tasks)
+                _finish(settings, writer)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _refuse_other_join(config: TokenizeTextConfig, tasks: list[TextTask]) -> None:
+    refuse_other_join(config.output, kind="documents", config=config, inputs=lambda: _inputs(config, tasks))
 
 
 def _require_made(config: TokenizeTextConfig, tasks: list[TextTask], *, read_files: bool) -> None:

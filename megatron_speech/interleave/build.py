@@ -22,16 +22,15 @@ import orjson
 from megatron_speech.artifact import (
     MANIFEST,
     Draft,
+    alone,
     fingerprint_files,
     input_ids,
     is_made,
     make_artifact,
     read_manifest,
-    require_same_draft,
 )
 from megatron_speech.config.interleave import InterleaveConfig
-from megatron_speech.config.tokens import TokenizeRunConfig
-from megatron_speech.data.join import is_begun, join_documents
+from megatron_speech.data.join import join_documents, refuse_other_join
 from megatron_speech.data.shards import totals
 from megatron_speech.data.text_ids import repeated
 from megatron_speech.data.text_tasks import TextTask, relative_name, require_apart, unseen_keys
@@ -39,7 +38,7 @@ from megatron_speech.inference.model import read_vocabulary
 from megatron_speech.interleave.corpora import interleave_tasks
 from megatron_speech.interleave.identity import output_identity, task_identity
 from megatron_speech.interleave.noise import shard_rate, summarize
-from megatron_speech.interleave.quarantine import noisy_shards, set_aside
+from megatron_speech.interleave.quarantine import noisy_shards, quarantined, set_aside
 from megatron_speech.interleave.report import require_libraries, write_report
 from megatron_speech.interleave.steps import DROPPED, NOISE, TASK, Interleaver
 from megatron_speech.interleave.tally import Tally
@@ -67,27 +66,34 @@ def run_build(config: InterleaveConfig) -> None:
     identity = output_identity(config)
     folder = tasks_folder(config.output)
     models = _models(config)
-    files = [path for task in tasks for path in task.files]
+
+    def inputs() -> dict[str, str]:
+        return {**input_ids([path for task in tasks for path in task.files]), **models}
+
     if config.output.exists():
-        inputs = read_manifest(config.output).get("inputs", {})
-        if config.run.part != "tasks":  # one of many jobs leaves the files to the last
-            inputs = {**input_ids(files), **models}
-        is_made(config.output, kind=KIND, config=identity, inputs=inputs)
+        # One of many jobs leaves the files to the last.
+        known = read_manifest(config.output).get("inputs", {}) if config.run.part == "tasks" else inputs()
+        is_made(config.output, kind=KIND, config=identity, inputs=known)
         log.info("%s: already done", config.output)
         shutil.rmtree(folder, ignore_errors=True)  # where a kill came between the last two steps
         return
-    if config.run.part != "tasks" and is_begun(config.output):
-        require_same_draft(config.output, kind=KIND, config=identity, inputs={**input_ids(files), **models})
+    if config.run.part != "tasks":
+        refuse_other_join(config.output, kind=KIND, config=identity, inputs=inputs)
     require_libraries(config)
     for doubt in unseen_keys(tasks):
         log.warning("%s", doubt)
     step = Interleaver(tasks, config=config, folder=folder, inputs=models)
     if config.run.part in ("all", "tasks"):
         run_tasks([step], tasks=len(tasks), run=config.run, folder=folder)
-        _require_ended(step, config.run)
+        _require_ended(step, config)
     if config.run.part in ("all", "finish"):
-        _finish(config, step, models)
-        shutil.rmtree(folder)
+        with alone(config.output):
+            if config.output.exists():  # as it may by now, where two do the same
+                is_made(config.output, kind=KIND, config=identity, inputs=inputs())
+            else:
+                refuse_other_join(config.output, kind=KIND, config=identity, inputs=inputs)
+                _finish(config, step, models)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _models(config: InterleaveConfig) -> dict[str, str]:
@@ -114,11 +120,12 @@ def _models(config: InterleaveConfig) -> dict[str, str]:
     return {**ids, str(folder): fingerprint}
 
 
-def _require_ended(step: Interleaver, run: TokenizeRunConfig) -> None:
+def _require_ended(step: Interleaver, config: InterleaveConfig) -> None:
     """ValueError where tasks of this job stopped; the log has said why."""
+    run = config.run
     tasks = step.tasks[run.job * len(step.tasks) // run.jobs : (run.job + 1) * len(step.tasks) // run.jobs]
     stopped = [task.number for task in tasks if not step.output(task.number).exists()]
-    if stopped:
+    if stopped and not config.output.exists():  # as it may, where two do the same
         raise ValueError(
             f"the engine stopped in {len(stopped)} of {len(tasks)} tasks ({', '.join(map(str, stopped[:9]))}); what "
             f"they made is kept in {step.folder}, run again"
@@ -138,7 +145,7 @@ def _finish(config: InterleaveConfig, step: Interleaver, models: dict[str, str])
     with make_artifact(config.output, kind=KIND, config=output_identity(config), inputs=inputs) as draft:
         repeats = _write_repeated(config, step, manifests, folders, draft)
         index = join_documents(draft.folder, [folder for folder, bad in zip(folders, noisy, strict=True) if not bad])
-        set_aside(draft.folder, folders, rows, noisy)
+        set_aside(draft.folder, folders, facts, rows, noisy)
         vocabulary = Vocabulary.load(config.vocabulary)
         vocabulary.save(draft.folder / "vocabulary.json")
         for name in (DROPPED, NOISE):
@@ -147,7 +154,7 @@ def _finish(config: InterleaveConfig, step: Interleaver, models: dict[str, str])
         draft.licences |= {corpus.licence for corpus in config.corpora.values() if corpus.licence}
         draft.languages |= {config.speakable.language}
         draft.facts |= totals(index, vocabulary) | _facts(config, facts)
-        draft.facts |= {"repeated_ids": repeats, "shards_quarantined": sum(noisy)}
+        draft.facts |= {"repeated_ids": repeats, "quarantined": quarantined(facts, noisy)}
         draft.facts["noise"] = summarize(list(zip(rows, spoken, strict=True))) if config.noise else None
         rates = [shard_rate(shard) for shard in rows]
         write_report(draft.folder, draft.facts, rates=[rate for rate in rates if rate is not None], config=config)
@@ -206,7 +213,8 @@ def _write_repeated(
             places = [f"{task_of[folder].files[file]}:{line}" for folder, file, line in (first, second)]
             if config.on_bad_line == "error":
                 raise ValueError(
-                    f"{places[1]}: its id already stands at {places[0]}; ids seed the spans and must differ"
+                    f"{places[1]}: its id already stands at {places[0]}; ids seed the spans and must differ (what was "
+                    "spoken is kept; on_bad_line: count keeps both documents, and lists them)"
                 )
             yield orjson.dumps({"line": places[1], "first": places[0]}) + b"\n"
 

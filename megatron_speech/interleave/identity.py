@@ -19,13 +19,17 @@ SPREAD = ("run", "documents_per_task")
 """Settings of how the work is spread over tasks, processes and jobs."""
 PACE = ("batch_size", "device")
 """Settings of synthesis that decide how fast a span is spoken, and nothing else."""
-JOIN = ("max_wer", "max_quarantined_share")
+JOIN = ("max_wer",)
 """Settings of noise that decide which shards are set aside when all are joined, and nothing before."""
+TOLERANCE = ("max_quarantined_share",)
+"""Settings of noise that decide whether there is an output, and nothing in it."""
 
 
 def output_identity(config: InterleaveConfig) -> dict[str, Any]:
     """What the whole output depends on, beside the inputs."""
     settings = _without(to_dict(config), SPREAD)
+    if settings["noise"]:
+        settings["noise"] = _without(settings["noise"], TOLERANCE)
     return {**settings, "synthesis": _without(settings["synthesis"], PACE)}
 
 

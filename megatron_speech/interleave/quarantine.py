@@ -1,7 +1,7 @@
 """Shards whose speech is too noisy, or could not be measured: joined to a folder of their own, which no reader sees.
 
     <output>/quarantine         their documents
-    <output>/quarantine.jsonl   one line each: word error rate, spans that were read back
+    <output>/quarantine.jsonl   one line each: what it holds, word error rate, spans that were read back
 
 Decided when all shards are joined, from the rows that were written with each: another limit makes no shard again.
 Price: a shard goes as a whole, with what is good in it.
@@ -9,8 +9,9 @@ Price: a shard goes as a whole, with what is good in it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -20,6 +21,8 @@ from megatron_speech.interleave.noise import Rows, shard_rate
 
 QUARANTINE = "quarantine"
 """Folder of the shards that are set aside, and with .jsonl the list of them."""
+HELD = ("documents", "text_tokens", "speech_tokens")
+"""What is counted of them."""
 
 
 def noisy_shards(config: InterleaveConfig, rows: Sequence[Rows], spans: Sequence[int]) -> list[bool]:
@@ -37,15 +40,29 @@ def noisy_shards(config: InterleaveConfig, rows: Sequence[Rows], spans: Sequence
     return noisy
 
 
-def set_aside(folder: Path, shards: Sequence[Path], rows: Sequence[Rows], noisy: Sequence[bool]) -> None:
+def quarantined(facts: Sequence[Mapping[str, Any]], noisy: Sequence[bool]) -> dict[str, int]:
+    """How much the noisy shards hold, by the `facts` of all."""
+    held = {name: sum(fact[name] for fact, bad in zip(facts, noisy, strict=True) if bad) for name in HELD}
+    return {"shards": sum(noisy), **held}
+
+
+def set_aside(
+    folder: Path,
+    shards: Sequence[Path],
+    facts: Sequence[Mapping[str, Any]],
+    rows: Sequence[Rows],
+    noisy: Sequence[bool],
+) -> None:
     """Join the noisy ones of `shards` to `<folder>/quarantine`, and list them beside it."""
     if any(noisy):
         (folder / QUARANTINE).mkdir(exist_ok=True)
         join_documents(folder / QUARANTINE, [shard for shard, bad in zip(shards, noisy, strict=True) if bad])
     with (folder / f"{QUARANTINE}.jsonl").open("wb") as file:
-        for shard, read, bad in zip(shards, rows, noisy, strict=True):
+        for shard, fact, read, bad in zip(shards, facts, rows, noisy, strict=True):
             if bad:
-                file.write(orjson.dumps({"shard": shard.name, "wer": shard_rate(read), "spans": len(read)}) + b"\n")
+                held = {name: fact[name] for name in HELD}
+                line = {"shard": shard.name, **held, "wer": shard_rate(read), "spans": len(read)}
+                file.write(orjson.dumps(line) + b"\n")
 
 
 def _too_many(noise: NoiseConfig, count: int, rates: Sequence[float | None], output: Path) -> ValueError:

@@ -53,10 +53,18 @@ def _made(facts: Mapping[str, Any], config: InterleaveConfig) -> list[str]:
                 ["spans", count(facts["spans"])],
                 ["spans whose synthesis failed, left as text", count(facts["spans_failed"])],
                 ["speech tokens per replaced text token", _or(facts["speech_tokens_per_replaced_text_id"], decimal)],
-                ["shards in quarantine", count(facts["shards_quarantined"])],
+                *([f"{name.replace('_', ' ')} in quarantine", count(n)] for name, n in facts["quarantined"].items()),
             ],
         ),
+        *_quarantine(facts),
     ]
+
+
+def _quarantine(facts: Mapping[str, Any]) -> list[str]:
+    if not facts["quarantined"]["shards"]:
+        return []
+    return prose("""Counts of documents, tokens and spans are of all shards, those in quarantine too, which are not
+    among the documents of this folder.""")
 
 
 def _left_out(facts: Mapping[str, Any]) -> list[str]:
@@ -73,16 +81,27 @@ def _left_out(facts: Mapping[str, Any]) -> list[str]:
 def _noise(facts: Mapping[str, Any], rates: Sequence[float]) -> list[str]:
     noise = facts["noise"]
     rows = [("all", noise), *noise["by_class"].items(), *((f"{k} units", v) for k, v in noise["by_length"].items())]
-    shown = [[name, count(part["wer"]["items"]), interval(part["wer"]), interval(part["cer"])] for name, part in rows]
+    spoken = {"all": sum(facts["spans_by_class"].values()), **facts["spans_by_class"]}
+    shown = [
+        [
+            name,
+            count(spoken[name]) if name in spoken else NONE,
+            count(part["wer"]["items"]),
+            interval(part["wer"]),
+            interval(part["cer"]),
+        ]
+        for name, part in rows
+    ]
     ordered = sorted(rates)
     return [
         "## Noise",
         "",
         *prose(f"""{noise["spans"]:,} spans, a sample of every shard, read back by the speech tokenizer's recogniser,
-        against their text as it is spoken; each stands for the spans of its shard. Among {len(rates):,} shards the
+        against their text as it is spoken; each stands for the spans of its shard, so that classes count by what was
+        spoken, not by what was read back. Among {len(rates):,} shards the
         word error rate goes from {percent(ordered[0])} to {percent(ordered[-1])}, median
         {percent(ordered[len(ordered) // 2])}."""),
-        *table(["spans", "number", "word error rate (95 %)", "character error rate (95 %)"], shown),
+        *table(["spans", "spoken", "read back", "word error rate (95 %)", "character error rate (95 %)"], shown),
         "![Word error rate by class of text, by length, and by shard](noise.png)",
         "",
     ]

@@ -153,6 +153,23 @@ def test_a_manifest_without_its_maker_keeps_its_identity(tmp_path: Path) -> None
     assert read_manifest(tmp_path / "next")["inputs"] == {str(made): fingerprint_files([made / "manifest.json"])}
 
 
+def test_a_kill_after_the_final_name_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(InterruptedError):
+        patch.setattr(Path, "unlink", lambda *_, **__: (_ for _ in ()).throw(InterruptedError))
+        with make_artifact(tmp_path / "made", kind="test", config={}):
+            pass
+    assert is_made(tmp_path / "made", kind="test", config={})
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["manifest.json"]
+
+
+def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    with pytest.raises(
+        FileExistsError, match=r"made is in the way: it is no finished output of any stage; move it, or"
+    ):
+        is_made(tmp_path / "made", kind="test", config={})
+
+
 @pytest.mark.parametrize("last", ["identity.json.tmp", "manifest.json"])
 def test_a_kill_at_either_end_is_no_obstacle(tmp_path: Path, last: str) -> None:
     """Killed while the mark of a folder was written, or when nothing but its final name was missing."""

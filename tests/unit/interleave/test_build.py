@@ -11,6 +11,7 @@ import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from megatron_speech.config.tokens import TokenizeRunConfig, VocabularyConfig
 from megatron_speech.data.shards import read_documents
 from megatron_speech.data.verify import verify_folder
 from megatron_speech.evaluation.report import plots
+from megatron_speech.interleave import build
 from megatron_speech.interleave.build import run_build
 from megatron_speech.interleave.corpora import interleave_tasks
 from megatron_speech.interleave.engines import Engines
@@ -313,6 +315,30 @@ def test_the_pace_of_synthesis_can_be_changed_at_any_time(config, engine, tmp_pa
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "made.tasks").glob("*")} == parts
     made = digest(run(config, "made"))
     assert digest(run(faster, "made")) == made
+
+
+def test_a_join_that_another_process_made_meanwhile_is_taken(config, engine, monkeypatch, tmp_path):
+    run(config, "made", part="tasks")
+    alone = build.alone
+
+    @contextmanager
+    def after_another(output: Path) -> Iterator[None]:
+        monkeypatch.setattr(build, "alone", alone)
+        run(config, "made", part="finish")
+        with alone(output):
+            yield
+
+    monkeypatch.setattr(build, "alone", after_another)
+    run(config, "made", part="finish")
+    assert digest(tmp_path / "made") == digest(run(config, "whole"))
+
+
+def test_a_linked_folder_within_a_corpus_is_refused(config, tmp_path):
+    (tmp_path / "wiki/more").symlink_to(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"wiki/more is a link to a folder, which is not followed; make it a corpus of"
+    ):
+        run(config, "made")
 
 
 def test_an_output_within_a_corpus_is_refused(config, tmp_path):

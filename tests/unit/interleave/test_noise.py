@@ -134,9 +134,13 @@ def test_noisy_shards_are_set_aside_and_listed(noisy, engine):  # noqa: F811
     kept = [d.meta["id"] for d in read_documents(made, vocabulary=vocabulary)]
     assert "wiki-6" not in kept and len(kept) == 6 + 6
     facts = read_manifest(made)["facts"]
-    assert (facts["shards_quarantined"], facts["documents"], facts["corpora"]["wiki"]["documents"]) == (1, 12, 7)
+    assert (facts["quarantined"]["shards"], facts["documents"], facts["corpora"]["wiki"]["documents"]) == (1, 12, 7)
     (line,) = [json.loads(line) for line in (made / "quarantine.jsonl").read_text().splitlines()]
     assert line["wer"] == 1.0 and line["shard"] == "00002-00001"
+    aside = list(read_documents(made / "quarantine", vocabulary=vocabulary))
+    assert facts["quarantined"]["documents"] == line["documents"] == len(aside) == 1
+    assert line["text_tokens"] + line["speech_tokens"] == sum(len(d.tokens) for d in aside)
+    assert "those in quarantine too" in (made / "report.md").read_text()
     assert 0 < facts["noise"]["wer"]["value"] < 1 and (made / "noise.png").stat().st_size > 1000
     assert "| all |" in (made / "report.md").read_text()
 
@@ -153,7 +157,9 @@ def test_too_many_noisy_shards_end_the_job_and_lose_nothing(noisy, engine):  # n
     ):
         run(with_all, "made")
     assert (noisy.output.with_name("made.tasks") / "task-00000").exists() and not noisy.output.exists()
-    run(replace(with_all, noise=replace(with_all.noise, max_wer=None)), "made", part="finish")
+    raised = replace(with_all, noise=replace(with_all.noise, max_wer=None))
+    run(raised, "made", part="finish")
+    run(replace(raised, noise=replace(raised.noise, max_quarantined_share=0.9)), "made")
 
 
 def test_what_the_report_needs_is_looked_for_first(noisy, engine, monkeypatch):  # noqa: F811
