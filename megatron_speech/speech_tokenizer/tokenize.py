@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from megatron_speech.artifact import fingerprint_files, input_ids, is_made, make_artifact, read_manifest
+from megatron_speech.artifact import alone, fingerprint_files, input_ids, is_made, make_artifact, read_manifest
 from megatron_speech.audio.quarantine import QUARANTINE, read_quarantine, require_few, show, write_quarantine
 from megatron_speech.audio.shards import BadRecord, audio_shards
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
@@ -72,9 +72,13 @@ def run_tokenization(config: TokenizeSpeechConfig) -> None:
         run_tasks([writer.reader, writer], tasks=len(tasks), run=config.run, folder=folder)
     seconds = time.perf_counter() - begun
     if config.run.part in ("all", "finish"):
-        facts = [_task_facts(writer, task) for task in tasks]
-        made = _finish(settings, inputs, writer, facts)
-        shutil.rmtree(folder)
+        with alone(config.output):
+            if is_made(config.output, kind=KIND, config=settings, inputs=inputs):  # where two do the same
+                shutil.rmtree(folder, ignore_errors=True)
+                return
+            facts = [_task_facts(writer, task) for task in tasks]
+            made = _finish(settings, inputs, writer, facts)
+            shutil.rmtree(folder)
         new = sum(facts[task]["tokens"] for task in waiting)
         rate = f" ({new / seconds:,.0f} per second)" if config.run.part == "all" and new else ""
         log.info(
