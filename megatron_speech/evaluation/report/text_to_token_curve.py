@@ -170,6 +170,9 @@ def plot_curve(
     panel.set(
         xlabel="hours of pairs", ylabel="round trip, word error rate, 95 % interval", ylim=(0, None), xscale="log"
     )
+    hours = sorted({row.hours for row in rows})
+    panel.set_xticks(hours, [f"{each:.1f}" for each in hours])
+    panel.minorticks_off()
     panel.legend(frameon=False, fontsize=9)
     save_figure(figure, path)
 
