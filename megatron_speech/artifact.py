@@ -63,16 +63,19 @@ def is_made(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> boo
         return False
     if not (output / MANIFEST).is_file():
         raise FileExistsError(f"{output} is in the way: it is no finished output of any stage; move it, or remove it")
-    made = read_manifest(output)
-    wanted = _identity(kind, config, inputs)
-    for part in ("kind", "config", "inputs"):
-        if made.get(part) != wanted[part]:
-            difference = first_difference(made.get(part), wanted[part])
-            raise ValueError(
-                f"{output} exists but was made with another {part} ({difference}); remove it or choose another output"
-            )
+    if difference := made_from_else(output, kind=kind, config=config, inputs=inputs):
+        raise ValueError(f"{output} exists but was made with {difference}; remove it or choose another output")
     (output / MARKER).unlink(missing_ok=True)  # where a kill came before the last step of making it
     return True
+
+
+def made_from_else(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> str:
+    """What the artefact `output` was made with that is not this, in words; empty where there is nothing."""
+    made, wanted = read_manifest(output), _identity(kind, config, inputs)
+    for part in ("kind", "config", "inputs"):
+        if made.get(part) != wanted[part]:
+            return f"another {part} ({first_difference(made.get(part), wanted[part])})"
+    return ""
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from loguru import logger as datatrove_log
 
-from megatron_speech.artifact import Draft, Inputs, alone, input_ids, is_made, make_artifact
+from megatron_speech.artifact import Draft, Inputs, alone, input_ids, made_from_else, make_artifact
 from megatron_speech.config.tokens import TokenizeRunConfig
 
 log = logging.getLogger(__name__)
@@ -81,16 +81,24 @@ def make_task(
     """
     with alone(output):
         ids = inputs if isinstance(inputs, Mapping) else input_ids(inputs)
-        try:
-            if is_made(output, kind=kind, config=config, inputs=ids):
-                if is_whole(output):
-                    return
-                raise ValueError(f"{output} lost shards that it made")
-        except ValueError as difference:  # a part of ours, and no result that anyone was promised
-            log.info("%s; it is made again", difference)
+        if output.exists():
+            fault = _fault(output, kind=kind, config=config, inputs=ids, is_whole=is_whole)
+            if not fault:
+                return
+            log.info("%s is made again: it %s", output, fault)  # a part of ours, and no result that anyone was promised
             shutil.rmtree(output)
         with make_artifact(output, kind=kind, config=config, inputs=ids) as draft:
             write(draft)
+
+
+def _fault(output: Path, *, kind: str, config: Any, inputs: Inputs, is_whole: Callable[[Path], bool]) -> str:
+    """Why a part that is there cannot be taken; empty where it can."""
+    try:
+        if difference := made_from_else(output, kind=kind, config=config, inputs=inputs):
+            return f"was made with {difference}"
+        return "" if is_whole(output) else "lost files that it lists"
+    except ValueError as error:
+        return f"is damaged ({error})"
 
 
 def in_processes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from pathlib import Path
@@ -68,3 +69,28 @@ def test_only_numbers_go_through_the_pool(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Writer, "__reduce__", lambda step: (sent.append(1), (Writer, (step.folder,)))[1])
     run(tmp_path / "whole")
     assert len(sent) == 1
+
+
+@pytest.mark.parametrize("fault", ["damaged", "other", "lost"])
+def test_a_part_that_cannot_be_taken_is_made_again_and_says_why(
+    tmp_path: Path, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def make(config: int, *, is_whole: bool = True) -> list[int]:
+        calls: list[int] = []
+        make_task(
+            tmp_path / "part",
+            kind="number",
+            config={"n": config},
+            inputs={},
+            write=lambda _: calls.append(config),
+            is_whole=lambda _: is_whole,
+        )
+        return calls
+
+    assert make(1) == [1] and make(1) == []
+    if fault == "damaged":
+        (tmp_path / "part/manifest.json").write_text("{")
+    with caplog.at_level(logging.INFO):
+        assert make(2 if fault == "other" else 1, is_whole=fault != "lost")
+    said = {"damaged": "is damaged", "other": "was made with another config (n: 1 -> 2)", "lost": "lost files"}
+    assert f"made again: it {said[fault]}" in caplog.text
