@@ -119,6 +119,7 @@ def in_processes(
     try:
         for done in as_completed(tasks):
             yield done.result()
+        pool.shutdown()
     except BrokenProcessPool as error:
         left = [task for future, task in tasks.items() if not future.done() or future.exception()]
         raise ValueError(

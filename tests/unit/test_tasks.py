@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +97,31 @@ def test_a_part_that_cannot_be_taken_is_made_again_and_says_why(
         assert make(2 if fault == "other" else 1, is_whole=fault != "lost")
     said = {"damaged": "is damaged", "other": "was made with another config (n: 1 -> 2)", "lost": "lost files"}
     assert f"made again: it {said[fault]}" in caplog.text
+
+
+HELD: list[Any] = []
+LEAK = """
+from megatron_speech.tasks import in_processes
+from tests.unit.test_tasks import lock
+if __name__ == "__main__":
+    print(sorted(in_processes(lock, [1, 2, 3], workers=2, number=int)))
+"""
+
+
+def lock(number: int) -> int:
+    """Hold what a progress bar holds: a semaphore of this process, which it gives back when it ends in its own way."""
+    HELD.append(multiprocessing.RLock())
+    return number
+
+
+def test_workers_that_are_done_leave_no_semaphore_behind(tmp_path: Path) -> None:
+    (tmp_path / "leak.py").write_text(LEAK)
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, tmp_path / "leak.py"],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[1, 2, 3]\n" and "leaked" not in done.stderr
