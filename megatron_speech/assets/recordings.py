@@ -50,12 +50,13 @@ def decode_g722(path: Path) -> np.ndarray:
 
 
 def parse_prompts(text: str) -> dict[str, str]:
-    """``name: words`` per line; what is a sound and not words (in brackets) or a comment is left out."""
+    """``name: words`` per line; what is a sound or silence and not words (in brackets) or a comment is left out."""
     prompts = {}
     for line in text.splitlines():
         name, separator, words = line.partition(":")
         words = clean_text(words)
-        if separator and words and not line.startswith(";") and not set("[]<>") & set(words):
+        is_no_words = set("[]<>") & set(words) or words.startswith("(")
+        if separator and words and not line.startswith(";") and not is_no_words:
             prompts[name.strip()] = words
     return prompts
 
