@@ -8,7 +8,8 @@ from megatron_speech.assets.recordings import decode_g722, parse_prompts, parse_
 
 
 def test_prompts_leave_out_sounds_and_comments() -> None:
-    text = "; Core: sounds\n\nagent-pass: Please enter your  password.\nbeep: [this is a tone]\nsilence/1: (1 second of silence)\nempty:\n"
+    text = "; Core: sounds\n\nagent-pass: Please enter your  password.\nbeep: [this is a tone]\nempty:\n"
+    text += "silence/1: (1 second of silence)\n"
     assert parse_prompts(text) == {"agent-pass": "Please enter your password."}
 
 
