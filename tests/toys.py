@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pytest
 
 from megatron_speech.artifact import make_artifact
 from megatron_speech.audio.shards import AudioRecord, write_audio_shards
@@ -123,3 +125,19 @@ def write_model(folder: Path, vocabulary: Path, **changes: Any) -> Path:
         TextTokenizer.load(vocabulary).save(draft.folder)
         Vocabulary.load(vocabulary).save(draft.folder / "vocabulary.json")
     return folder
+
+
+@contextmanager
+def killed_when_a_shard_is_moved(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What runs within ends, as by a kill, once the first shard of a join has its new place."""
+    rename = Path.rename
+
+    def dies(path: Path, target: Path) -> Path:
+        moved = rename(path, target)
+        if path.suffix == ".mspx":
+            raise KeyboardInterrupt
+        return moved
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "rename", dies)
+        yield

@@ -30,7 +30,7 @@ from megatron_speech.data.tokenize import tokenize_text
 from megatron_speech.data.tokenize_steps import CorpusReader, TokenShardWriter
 from megatron_speech.data.verify import verify_folder
 from megatron_speech.vocabulary_folder import build_vocabulary
-from tests.toys import write_jsonl
+from tests.toys import killed_when_a_shard_is_moved, write_jsonl
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -151,16 +151,7 @@ def test_shards_that_a_killed_join_moved_are_neither_deleted_nor_lost(
 ):
     corpus_folder(tmp_path / "corpus")
     tokenize_text(config_of(tmp_path, "whole"))
-    rename = Path.rename
-
-    def dies(path: Path, target: Path) -> Path:
-        if path.suffix == ".mspx":
-            rename(path, target)
-            raise KeyboardInterrupt
-        return rename(path, target)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Path, "rename", dies)
+    with killed_when_a_shard_is_moved(monkeypatch):
         tokenize_text(config_of(tmp_path))
     with pytest.raises(ValueError, match=r"documents.partial was begun with config.shard_tokens: 40 -> 41; restore"):
         tokenize_text(config_of(tmp_path, shard_tokens=41))

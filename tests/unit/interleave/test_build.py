@@ -5,13 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import random
-import shutil
-import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,11 +20,9 @@ from megatron_speech.config.tokens import TokenizeRunConfig, VocabularyConfig
 from megatron_speech.data.shards import read_documents
 from megatron_speech.data.verify import verify_folder
 from megatron_speech.evaluation.report import plots
-from megatron_speech.interleave import build
 from megatron_speech.interleave.build import run_build
 from megatron_speech.interleave.corpora import interleave_tasks
 from megatron_speech.interleave.engines import Engines
-from megatron_speech.interleave.journal import Journal
 from megatron_speech.text_to_token.engines import EngineError
 from megatron_speech.text_to_token.synthesize import speaker_of
 from megatron_speech.text_tokenizer import TextTokenizer
@@ -192,78 +185,6 @@ def test_text_and_speech_are_found_by_their_provenance(config, engine):
             assert tokenizer.decode(written) == "".join(np.array([*text])[kept])
 
 
-def killed(config: InterleaveConfig, output: str, fate: random.Random, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether a kill -9, at a random record of the journal, which it may tear, or at a random rename, ended the run."""
-    child = os.fork()
-    if child:
-        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
-    left = Counter(records=fate.randrange(1, 5), renames=fate.choice([99, 99, 1, 2, 3]))
-    append, rename = Journal.append, Path.rename
-
-    def torn(journal: Journal, *span: object) -> None:
-        left["records"] -= 1
-        if not left["records"]:
-            journal._file.write(b"0123456789abcdef {"[: fate.randrange(18)])
-            os.kill(os.getpid(), signal.SIGKILL)
-        append(journal, *span)  # type: ignore[arg-type]
-
-    def stopped(path: Path, target: Path) -> Path:
-        left["renames"] -= 1
-        if not left["renames"]:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return rename(path, target)
-
-    monkeypatch.setattr(Journal, "append", torn)
-    monkeypatch.setattr(Path, "rename", stopped)
-    try:
-        run(config, output)
-    finally:
-        os._exit(0)
-
-
-def test_a_run_that_is_killed_ten_times_makes_what_an_undisturbed_one_makes(config, engine, monkeypatch):
-    config = replace(config, corpora={"wiki": config.corpora["wiki"]}, shard_documents=4)
-    undisturbed = run(config, "whole")
-    kills, fate = 0, random.Random(3)
-    for _ in range(40):
-        if kills == 10 or not killed(config, "disturbed", fate, monkeypatch):
-            break
-        kills += 1
-    assert kills == 10, "the run is too short for the test"
-    engine.spoken.clear()
-    disturbed = run(config, "disturbed")
-    assert digest(disturbed) == digest(undisturbed)
-    assert read_manifest(disturbed)["facts"] == read_manifest(undisturbed)["facts"]
-    assert len(engine.spoken) < read_manifest(disturbed)["facts"]["spans"], "nothing of what was spoken was kept"
-
-
-def test_shards_that_a_killed_join_moved_are_neither_deleted_nor_lost(config, engine, monkeypatch, tmp_path):
-    config = replace(config, corpora={"wiki": config.corpora["wiki"]})
-    undisturbed, rename = run(config, "whole"), Path.rename
-
-    def dies(path: Path, target: Path) -> Path:
-        if path.suffix == ".mspx":
-            rename(path, target)
-            raise KeyboardInterrupt
-        return rename(path, target)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Path, "rename", dies)
-        run(config, "made")
-    partial, engine.spoken = tmp_path / "made.partial", []
-    listed = {"wiki": replace(config.corpora["wiki"], licence="CC-BY-4.0")}
-    for part in ("all", "finish"):
-        with pytest.raises(ValueError, match=r"made.partial was begun with .*licence: CC0-1.0 -> CC-BY-4.0; restore"):
-            run(replace(config, corpora=listed), "made", part=part)
-    assert [path.name for path in partial.glob("*.tar")] == ["interleaved-00000-00000-000000.tar"]
-    shutil.rmtree(partial)  # as the message offers
-    with pytest.raises(FileNotFoundError, match=r"00000-000000.tar is gone; run the tasks again"):
-        run(config, "made", part="finish")
-    shutil.rmtree(tmp_path / "made.tasks/00000-00001")
-    assert digest(run(config, "made")) == digest(undisturbed)
-    assert engine.spoken == [], "made again from the journals"
-
-
 def test_an_engine_that_dies_ends_its_task_alone_and_a_rerun_finishes(config, engine, caplog):
     undisturbed = run(config, "whole")
     engine.spoken.clear()
@@ -315,22 +236,6 @@ def test_the_pace_of_synthesis_can_be_changed_at_any_time(config, engine, tmp_pa
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "made.tasks").glob("*")} == parts
     made = digest(run(config, "made"))
     assert digest(run(faster, "made")) == made
-
-
-def test_a_join_that_another_process_made_meanwhile_is_taken(config, engine, monkeypatch, tmp_path):
-    run(config, "made", part="tasks")
-    alone = build.alone
-
-    @contextmanager
-    def after_another(output: Path) -> Iterator[None]:
-        monkeypatch.setattr(build, "alone", alone)
-        run(config, "made", part="finish")
-        with alone(output):
-            yield
-
-    monkeypatch.setattr(build, "alone", after_another)
-    run(config, "made", part="finish")
-    assert digest(tmp_path / "made") == digest(run(config, "whole"))
 
 
 def test_a_linked_folder_within_a_corpus_is_refused(config, tmp_path):
