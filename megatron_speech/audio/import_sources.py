@@ -30,6 +30,14 @@ class Source:
     audio: Path | bytes | None
     text: str | None
     meta: dict[str, Any] = field(default_factory=dict)
+    start_s: float = 0.0
+    """Where the utterance begins in the recording, in seconds."""
+    duration_s: float | None = None
+    """Length of the utterance in seconds; null: to the end of the recording."""
+    channel: int | None = None
+    """Channel of the recording, from 0; null: as the setting `channels` says."""
+    whole_duration_s: float | None = None
+    """What the source says the whole recording lasts, in seconds; only compared with what is decoded."""
 
     @property
     def key(self) -> str:
