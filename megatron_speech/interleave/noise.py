@@ -24,7 +24,7 @@ from megatron_speech.audio.transcripts import normalize, utterance_edits
 from megatron_speech.config.text_to_token import Language
 from megatron_speech.evaluation.statistics import Bootstrap
 from megatron_speech.interleave.documents import Interleaved
-from megatron_speech.text_to_token.spoken import spoken
+from megatron_speech.text_normalization.reading import spoken
 
 LENGTHS = (5, 10, 15, 20)
 """First length in units of every bin but the first."""

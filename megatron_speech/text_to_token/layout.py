@@ -18,8 +18,8 @@ import numpy as np
 from megatron_speech.config.text_to_token import Language
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.interleave.tasks import synthesis_document, synthesis_prompt
+from megatron_speech.text_normalization.reading import Unreadable, spoken
 from megatron_speech.text_to_token.pronunciation import pronounce
-from megatron_speech.text_to_token.spoken import spoken
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import END_OF_AUDIO, SOUNDS, Vocabulary, speaker_token
 
@@ -37,7 +37,8 @@ def training_document(
 ) -> TokenDocument:
     """(text, speech codes) to learn from.
 
-    Raises ValueError when nothing of the text can be spoken, a code is unknown, or as `prompt`.
+    Raises ValueError when nothing of the text can be spoken, its reading is unsure (Unreadable), a code is unknown, or
+    as `prompt`.
     """
     return synthesis_document(
         key,
@@ -57,13 +58,16 @@ def prompt(
     speaker: str | None = None,
     language: Language = "en",
 ) -> list[int]:
-    """Ids after which speech tokens follow; empty when nothing of the text can be spoken ("...", other scripts).
+    """Ids after which speech tokens follow; empty when nothing of the text can be spoken, or its reading is unsure.
 
     Raises ValueError for a speaker without a token, for none where the vocabulary has some, and for the sounds of
     another language than English.
     """
     hints = _hints(vocabulary, speaker)
-    text_ids = _text_ids(text, language, tokenizer=tokenizer, vocabulary=vocabulary)
+    try:
+        text_ids = _text_ids(text, language, tokenizer=tokenizer, vocabulary=vocabulary)
+    except Unreadable:
+        return []
     return synthesis_prompt(text_ids, vocabulary=vocabulary, hints=hints).tolist() if text_ids else []
 
 

@@ -24,9 +24,9 @@ from megatron_speech.config.text_to_token import Language, SynthesisConfig
 from megatron_speech.inference.generate import Generation, Request, in_order
 from megatron_speech.inference.model import LanguageModel, read_vocabulary
 from megatron_speech.inference.sampling import Sampling
+from megatron_speech.text_normalization.reading import spoken
 from megatron_speech.text_to_token.engines import Engine, EngineError, TransformersEngine, VllmEngine
 from megatron_speech.text_to_token.layout import codes_of, prompt
-from megatron_speech.text_to_token.spoken import spoken
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
@@ -143,7 +143,7 @@ class Synthesizer:
         ids = prompt(
             text, tokenizer=self.tokenizer, vocabulary=self.vocabulary, speaker=speaker, language=self.language
         )
-        length = len(spoken(text, language=self.language))
+        length = len(spoken(text, language=self.language)) if ids else 0
         return _Item(number=number, key=key, prompt=ids, num_characters=length)
 
     def _finished(self, item: _Item, generation: Generation, fault: Fault | None) -> np.ndarray | None:

@@ -25,7 +25,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from megatron_speech.config.interleave import SpansConfig, SpeakableConfig
 from megatron_speech.data.corpus import read_jsonl
 from megatron_speech.interleave.compose import Piece, compose_batch, cut_document
-from megatron_speech.text_to_token.spoken import spoken
+from megatron_speech.text_normalization.reading import spoken
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 

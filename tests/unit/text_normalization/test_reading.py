@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.text_to_token.spoken import spoken
-from tests.unit.text_to_token.readings import CHINESE, CHINESE_OTHERWISE, ENGLISH
+from megatron_speech.text_normalization.reading import spoken
+from tests.unit.text_normalization.readings import CHINESE, CHINESE_OTHERWISE, ENGLISH
 
 
 @pytest.mark.parametrize(("written", "read"), ENGLISH)

@@ -1,7 +1,7 @@
 """English as it is read aloud: numbers, dates, money, units, addresses and abbreviations become words.
 
 Rules from the longest form to the shortest, each an expression that needs a digit or a sign to match; text of plain
-words passes them by. num2words knows the numbers. On the sixty cases of tests/unit/text_to_token/readings.py, wetext's
+words passes them by. num2words knows the numbers. On the sixty cases of its tests (readings.py), wetext's
 English grammars read 30 as they are read here, several of the others wrongly ("1990s" as seconds, "1,984" without its
 one), and take 1.4 ms for each; these rules take a twentieth of that.
 """

@@ -1,0 +1,47 @@
+"""Text as it is read aloud: pieces of the written text, each with the words a voice says for it.
+
+    "In 1984, we"  -->  (In: in) ( : ) (1984: nineteen eighty four) (,: ,) ( : ) (we: we)  -->  in nineteen ...
+
+A small model should not have to learn that "1984", "1,984" and "£5" have a spoken form, so numbers, dates, signs,
+units and abbreviations become words. The written side of every document stays as it is. A piece is never cut: "World
+War II" read in two parts says something else. What cannot be read for sure is `Unreadable`, and stays in writing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from megatron_speech.config.text_to_token import Language
+from megatron_speech.text_normalization.english import read_english
+from megatron_speech.text_normalization.pieces import Piece, Unreadable
+
+__all__ = ["Piece", "Unreadable", "joined", "read_pieces", "spoken"]
+
+
+def read_pieces(text: str, *, language: Language) -> list[Piece]:
+    """Consecutive pieces that cover `text`; none for an empty one.
+
+    Raises Unreadable at the first part whose reading is not known, and ValueError for zh where wetext is missing.
+    """
+    if language == "en":
+        return [Piece(0, len(text), read_english(text))]
+    from megatron_speech.text_normalization.chinese import read_chinese
+
+    return [Piece(0, len(text), read_chinese(text))]
+
+
+def joined(pieces: Iterable[Piece], *, language: Language) -> str:
+    """What a voice says for consecutive pieces, as `spoken`: of all pieces of a text, or of a part of them."""
+    words = " " if language == "en" else ""
+    return words.join(piece.words for piece in pieces if piece.words)
+
+
+def spoken(text: str, *, language: Language = "en") -> str:
+    """`text` in the letters and the punctuation that a voice needs, single spaces; may be empty.
+
+    en: lower-case words and . , ? ! '
+    zh: Chinese characters, Latin letters as they stand, and 。，、？！
+
+    Raises as `read_pieces`.
+    """
+    return joined(read_pieces(text, language=language), language=language)
