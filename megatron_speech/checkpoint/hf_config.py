@@ -1,11 +1,13 @@
 """Model shapes in the two languages: `ModelConfig` and transformers' config.json.
 
 What a family can say and this project cannot (another activation, scaled rotary positions, a sliding window) is
-refused by name instead of dropped.
+refused by name instead of dropped. A setting that changes nothing (a factor of 1, a window that is off or as long as
+the longest input) is accepted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +36,10 @@ _CONFIGS: dict[str, tuple[type[PretrainedConfig], str]] = {
 
 # Settings that must have these values where the family has them at all. `attention_bias` is said by Llama, Qwen3 and
 # GLM; the first two would also put a bias behind attention.
-_REQUIRED = {"hidden_act": "silu", "mlp_bias": False, "use_sliding_window": False, "quantization_config": None}
+_REQUIRED = {"mlp_bias": False, "quantization_config": None}
+_SILU = ("silu", "swish")  # two names of one function
+# Scalings of rotary positions that are plain positions where their factor is 1.
+_SCALED_ROPE = ("linear", "dynamic", "yarn", "llama3")
 _ATTENTION_BIAS = {"llama": False, "qwen3": False, "glm": True}
 
 
@@ -70,9 +75,34 @@ def refuse_other_architectures(config: PretrainedConfig, *, holder: str) -> None
     for name, value in required.items():
         if getattr(config, name, value) != value:
             raise ValueError(f"{holder}: {name}={getattr(config, name)} must be {value}; convert another model")
+    if config.hidden_act not in _SILU:
+        raise ValueError(f"{holder}: hidden_act={config.hidden_act} must be silu; convert another model")
     rope = config.rope_parameters
-    if rope.get("rope_type", "default") != "default" or (family != "glm" and rope.get("partial_rotary_factor", 1) != 1):
+    if not _is_plain(rope) or (family != "glm" and rope.get("partial_rotary_factor", 1) != 1):
         raise ValueError(f"{holder}: rope_parameters={rope} are not plain rotary positions; convert another model")
+    _refuse_sliding_window(config, holder=holder)
+
+
+def _is_plain(rope: Mapping[str, Any]) -> bool:
+    """Whether rotary positions are neither stretched nor scaled."""
+    if rope.get("rope_type", "default") == "default":
+        return True
+    return rope["rope_type"] in _SCALED_ROPE and rope.get("factor") == 1 and rope.get("attention_factor") in (None, 1)
+
+
+def _refuse_sliding_window(config: PretrainedConfig, *, holder: str) -> None:
+    """ValueError if a layer sees less than the longest input; a window that is switched off hides nothing."""
+    layers = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if unknown := sorted(layers - {"full_attention", "sliding_attention"}):
+        raise ValueError(
+            f"{holder}: layer_types has {unknown[0]}, which no family here computes; convert another model"
+        )
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", False) else None
+    if "sliding_attention" in layers and window is not None and window < config.max_position_embeddings:
+        raise ValueError(
+            f"{holder}: use_sliding_window=True with sliding_window={window} below max_position_embeddings="
+            f"{config.max_position_embeddings} hides tokens from some layers; convert another model"
+        )
 
 
 def read_model_config(folder: Path) -> ModelConfig:

@@ -11,9 +11,11 @@ import logging
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from megatron_speech.artifact import is_made, make_artifact
 from megatron_speech.checkpoint import folder as folders
@@ -26,6 +28,7 @@ from megatron_speech.checkpoint.hf_mapping import (
     require_shapes,
     row_ranges,
 )
+from megatron_speech.checkpoint.hf_weights import require_finite
 from megatron_speech.checkpoint.safetensors_writer import write_safetensors
 from megatron_speech.checkpoint.weights import StoredTensor, WeightsReader
 from megatron_speech.config.convert import ConvertToHfConfig
@@ -56,7 +59,7 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
     with make_artifact(config.output, kind="hugging_face", config=config, inputs=inputs) as draft:
         draft.facts["files"] = write_safetensors(
             draft.folder,
-            _hugging_face_tensors(reader, model, vocabulary=vocabulary),
+            _hugging_face_tensors(reader, model, vocabulary=vocabulary, holder=checkpoint),
             shapes=shapes,
             dtype=getattr(torch, config.dtype),
             max_bytes=int(config.max_shard_gb * 1e9),
@@ -86,8 +89,8 @@ def find_checkpoint(path: Path) -> Path:
 
 
 def _hugging_face_tensors(
-    reader: WeightsReader, model: ModelConfig, *, vocabulary: Vocabulary
-) -> Iterator[tuple[str, StoredTensor, list[tuple[int, int]]]]:
+    reader: WeightsReader, model: ModelConfig, *, vocabulary: Vocabulary, holder: Path
+) -> Iterator[tuple[str, _FiniteRows, list[tuple[int, int]]]]:
     """Name, place and rows of every Hugging Face tensor in the table's order; the next is checked meanwhile."""
     table = entries(model)
     with ThreadPoolExecutor(1) as thread:
@@ -99,4 +102,21 @@ def _hugging_face_tensors(
             for name, ranges in zip(
                 entry.hugging_face, row_ranges(entry, model, num_rows=vocabulary.size), strict=True
             ):
-                yield name, tensor, ranges
+                yield name, _FiniteRows(tensor, f"{holder}: tensor {name}"), ranges
+
+
+@dataclass(frozen=True)
+class _FiniteRows:
+    """Rows of a stored tensor; reading one that holds nan or inf is a ValueError that begins with `name`."""
+
+    stored: StoredTensor
+    name: str
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.stored.dtype
+
+    def read(self, first: int, end: int, out: Tensor) -> None:
+        """Put rows `first` to `end` into `out`."""
+        self.stored.read(first, end, out)
+        require_finite(out, name=self.name, remedy="the training diverged; export an earlier checkpoint")

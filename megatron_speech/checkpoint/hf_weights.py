@@ -50,10 +50,15 @@ class HuggingFaceWeights:
         path = self._tensors[name].file
         with safe_open(path, "pt") as file:
             tensor = file.get_tensor(name)
-        # The extremes carry any nan, and unlike isfinite() need no second tensor.
-        if tensor.numel() and not all(torch.isfinite(extreme) for extreme in tensor.aminmax()):
-            raise ValueError(f"{path}: tensor {name} holds nan or inf; download the file again or repair the model")
+        require_finite(tensor, name=f"{path}: tensor {name}", remedy="download the file again or repair the model")
         return tensor
+
+
+def require_finite(tensor: Tensor, *, name: str, remedy: str) -> None:
+    """ValueError of one line, beginning with `name`, if the tensor holds nan or inf."""
+    # The extremes carry any nan, and unlike isfinite() need no second tensor.
+    if tensor.numel() and not all(torch.isfinite(extreme) for extreme in tensor.aminmax()):
+        raise ValueError(f"{name} holds nan or inf; {remedy}")
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -284,6 +284,20 @@ def test_weights_trained_in_bfloat16_are_exported_as_they_are(tmp_path: Path) ->
     assert torch.equal(exported, torch.linspace(0.5, 2, 48).bfloat16().float())
 
 
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_never_exported(tmp_path: Path, broken: float) -> None:
+    text_model(tmp_path / "text", "llama", tied=True)
+    _, vocabulary = import_text_model(tmp_path)
+    model = read_model_config(tmp_path / "text")
+    with whole_model(model, vocabulary=vocabulary, dtype="float32") as chunk:
+        chunk.state_dict()["decoder.layers.2.self_attention.linear_proj.weight"][3, 5] = broken
+        save_model(tmp_path / "diverged", [chunk], model=model, vocabulary=vocabulary)
+    message = r"diverged: tensor model.layers.2.self_attn.o_proj.weight holds nan or inf; the training diverged"
+    with pytest.raises(ValueError, match=message):
+        export(tmp_path, tmp_path / "diverged")
+    assert not (tmp_path / "hf").exists()
+
+
 def test_an_export_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
     text_model(tmp_path / "text", "llama", tied=True)
     base, _ = import_text_model(tmp_path)
