@@ -11,6 +11,7 @@ import numpy as np
 from megatron_speech.config.data import DataConfig, SourceConfig
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.packing import PackConfig
+from megatron_speech.config.parallel import PrecisionConfig
 from megatron_speech.config.training import (
     CheckpointConfig,
     LoggingConfig,
@@ -50,6 +51,7 @@ def make_config(folder: Path, sources: dict[str, SourceConfig], *, steps: int = 
         "optimizer": OptimizerConfig(lr=1e-2, min_lr=1e-3),
         "checkpoint": CheckpointConfig(every_steps=3),
         "logging": LoggingConfig(validation_rows=4),
+        "precision": PrecisionConfig(dtype="bfloat16"),  # on every machine
         **sections,
     }
     return PretrainConfig(folder=folder, train=TrainConfig(**train), **values)

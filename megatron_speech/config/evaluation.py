@@ -50,8 +50,9 @@ class EvaluationConfig:
     """GeoQA: questions on capitals, written and spoken."""
     held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
     """Loss by modality."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Precision of the forward pass; log-probabilities are always summed in float64."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Number format of the forward pass; log-probabilities are always summed in float64. auto: bfloat16 on a CPU with
+    AVX512-BF16 or AMX, else float32."""
     resamples: int = 2000
     """Bootstrap resamples behind every 95 % interval."""
     seed: int = 0

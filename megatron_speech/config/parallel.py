@@ -89,8 +89,9 @@ class ParallelConfig:
 class PrecisionConfig:
     """Number formats; FP8 needs Transformer Engine and a GPU, or is emulated to compare recipes."""
 
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    """Weights and activations; master weights, gradients and optimizer state stay float32."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Number format of weights and activations; master weights, gradients and optimizer state stay float32. auto:
+    bfloat16 on a GPU and on a CPU with AVX512-BF16 or AMX, else float32. A resumed run keeps the format it began in."""
     fp8: Literal["none", "hybrid", "e4m3"] = "none"
     """FP8 format of the transformer layers' matrix products: hybrid takes E5M2 for gradients; embedding, output head
     and so the speech rows never leave `dtype`."""
@@ -123,7 +124,7 @@ class PrecisionConfig:
                 "precision.first_last_layers_bf16=true needs precision.fp8_recipe=tensorwise or blockwise: delayed "
                 "scales are updated for all layers at once; change one"
             )
-        if self.fp8 != "none" and self.dtype != "bfloat16" and not self.fp8_emulation:
+        if self.fp8 != "none" and self.dtype == "float32" and not self.fp8_emulation:
             raise ValueError(f"precision.fp8={self.fp8} needs precision.dtype=bfloat16; change one")
 
     def check_shapes(self, model: ModelConfig, parallel: ParallelConfig, *, tokens: int) -> None:

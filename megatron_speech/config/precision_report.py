@@ -19,7 +19,9 @@ class GradientErrorConfig:
     """Folder to make; the errors are the facts of its manifest."""
     data: DataConfig
     """Rows to pass: the first of the mixture, in its order."""
-    precisions: dict[str, PrecisionConfig] = field(default_factory=lambda: {"bfloat16": PrecisionConfig()})
+    precisions: dict[str, PrecisionConfig] = field(
+        default_factory=lambda: {"bfloat16": PrecisionConfig(dtype="bfloat16")}
+    )
     """Number formats by the name they have in the report."""
     micro_batch_size: int = 1
     """Rows per pass."""

@@ -33,8 +33,8 @@ class SamplesConfig:
     """Nucleus of speech."""
     seed: int = 0
     """Seed of sampling."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Number format to compute in."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Number format to compute in. auto: bfloat16 on a GPU and on a CPU with AVX512-BF16 or AMX, else float32."""
     device: str = "cpu"
     """Where to compute: cpu or cuda."""
 

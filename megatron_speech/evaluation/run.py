@@ -24,20 +24,26 @@ from megatron_speech.evaluation.held_out import read_held_out, run_held_out
 from megatron_speech.evaluation.likelihood import Request, Scorer
 from megatron_speech.evaluation.statistics import Bootstrap
 from megatron_speech.inference.model import LanguageModel, read_vocabulary
+from megatron_speech.platform.number_format import resolve_dtype
 from megatron_speech.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
 
 
 def run_evaluation(config: EvaluationConfig) -> None:
     """Write `config.output`/evaluation.json and items.jsonl."""
     inputs = evaluation_inputs(config)
     if is_made(config.output, kind="evaluation", config=config, inputs=inputs):
-        logging.getLogger(__name__).info("%s: already done", config.output)
+        logger.info("%s: already done", config.output)
         return
     # Everything is read before the model is loaded: a defect in the last file must not cost the work on the first.
     items = read_items(config, read_vocabulary(config.model))
-    model = LanguageModel.load(config.model, dtype=config.dtype)
+    dtype, reason = resolve_dtype(config.dtype, key="dtype", gpu=False)
+    logger.info(reason)
+    model = LanguageModel.load(config.model, dtype=dtype)
     with make_artifact(config.output, kind="evaluation", config=config, inputs=inputs) as draft:
         results, records = measure(model, items, config)
+        results["dtype"] = dtype
         write_atomic(draft.folder / "evaluation.json", json.dumps(results, indent=1) + "\n")
         write_atomic(draft.folder / "items.jsonl", "".join(json.dumps(record) + "\n" for record in records))
         draft.facts |= results

@@ -27,6 +27,7 @@ from megatron_speech.inference.generate import Generation, Request, generate, in
 from megatron_speech.inference.model import LanguageModel, read_vocabulary
 from megatron_speech.inference.sampling import Sampling, allowed_ids
 from megatron_speech.interleave.tasks import enclosed, recognition_prompt, speech_ids, synthesis_prompt
+from megatron_speech.platform.number_format import resolve_dtype
 from megatron_speech.text_to_token.utterances import read_utterances
 from megatron_speech.vocabulary import END_OF_AUDIO, Modality, Vocabulary
 
@@ -43,7 +44,9 @@ def make_samples(config: SamplesConfig) -> None:
     utterances = list(read_utterances([config.codes], wanted, vocabulary=vocabulary, counts=Counter()))
     if not utterances:
         raise ValueError(f"codes={config.codes}: no utterance passes the filters; widen `utterances`")
-    model = LanguageModel.load(config.model, dtype=config.dtype, device=config.device)
+    dtype, reason = resolve_dtype(config.dtype, key="dtype", gpu=config.device != "cpu")
+    logger.info(reason)
+    model = LanguageModel.load(config.model, dtype=dtype, device=config.device)
     with make_artifact(config.output, kind="samples", config=config, inputs=inputs) as draft:
         samples, spoken = _samples(model, utterances, config)
         if config.speech_tokenizer:

@@ -66,7 +66,8 @@ def built_parameters(
     groups.pose(layout, rank=rank)
     try:
         with FakeTensorMode():
-            chunks = build_model(model, vocabulary=vocabulary, parallel=layout.config, precision=PrecisionConfig())
+            precision = PrecisionConfig(dtype="bfloat16")
+            chunks = build_model(model, vocabulary=vocabulary, parallel=layout.config, precision=precision)
             return _count(_named(chunks)), _count(_named(chunks), unique=True)
     finally:
         groups.shutdown()

@@ -7,17 +7,30 @@ of `model.fp8_emulation`, if `precision.fp8_emulation` asks for them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from megatron_speech.config.parallel import PrecisionConfig
+from megatron_speech.platform.number_format import resolve_dtype
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
+def resolve_precision(precision: PrecisionConfig) -> tuple[PrecisionConfig, str]:
+    """`precision` with the number format that `dtype: auto` stands for on this machine, and one line that says why."""
+    # FP8 of Transformer Engine works beside bfloat16 alone; where it cannot work, `transformer_fields` says so.
+    gpu = torch.cuda.is_available() or (precision.fp8 != "none" and not precision.fp8_emulation)
+    dtype, reason = resolve_dtype(precision.dtype, key="precision.dtype", gpu=gpu)
+    return replace(precision, dtype=dtype), reason
+
+
 def transformer_fields(precision: PrecisionConfig) -> dict[str, Any]:
-    """The fields of `TransformerConfig` that `precision` decides; ValueError for FP8 that this machine cannot do."""
+    """The fields of `TransformerConfig` that `precision` (with its `dtype` resolved) decides.
+
+    ValueError for FP8 that this machine cannot do.
+    """
     dtype = DTYPES[precision.dtype]
     fields: dict[str, Any] = {
         "bf16": dtype is torch.bfloat16,

@@ -15,6 +15,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from megatron_speech.platform.number_format import bfloat16_units
+
 DEADLINE_S = 60.0
 
 # What a child process runs: it prints the answer, and what it raises is the answer too.
@@ -84,7 +86,7 @@ def examine() -> list[Finding]:
     """Every line of the table; takes as long as the slowest import."""
     children = {part.name: _start(part.probe) for part in PARTS if part.probe and _version(part)}
     packages = [_finding(part, children.get(part.name)) for part in PARTS]
-    return [_host(), *packages, _apex()]
+    return [_host(), _bfloat16(), *packages, _apex()]
 
 
 def _start(probe: str) -> subprocess.Popen[str]:
@@ -128,6 +130,13 @@ def _apex() -> Finding:
         return Finding(name="Apex", found="NVIDIA's", note="")
     other = "PyPI's unrelated 'apex' is installed: pip uninstall apex; " if spec else ""
     return Finding(name="Apex", found="", note=f"missing: {other}used only where Transformer Engine is absent")
+
+
+def _bfloat16() -> Finding:
+    """The units that the CPU multiplies bfloat16 with."""
+    found = " and ".join(bfloat16_units())
+    cost = "dtype=auto computes in float32 on this CPU (bfloat16 would take 8 to 70 times as long)"
+    return Finding(name="bfloat16 on the CPU", found=found, note="" if found else f"missing: {cost}")
 
 
 def _host() -> Finding:

@@ -28,6 +28,7 @@ from megatron_speech.data.storage.place import Places
 from megatron_speech.model.builder import build_model
 from megatron_speech.model.forward import forward
 from megatron_speech.model.loss import training_loss
+from megatron_speech.model.precision import resolve_precision
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.platform.device import device
@@ -62,7 +63,9 @@ def measure_gradient_error(config: GradientErrorConfig) -> None:
 
             wanted = _parts(gradients(PrecisionConfig(dtype="float32")), model=model, vocabulary=vocabulary)
             errors = {}
-            for name, precision in config.precisions.items():
+            for name, asked in config.precisions.items():
+                precision, reason = resolve_precision(asked)
+                logger.info("%s: %s", name, reason)
                 found = _parts(gradients(precision), model=model, vocabulary=vocabulary)
                 errors[name] = {part: compare(found[part], wanted[part]) for part in wanted}
                 logger.info("%s: %s", name, errors[name]["speech rows"])

@@ -35,6 +35,7 @@ from megatron_speech.training.engine import build_engine
 from megatron_speech.training.feed import Feed
 from megatron_speech.training.loop import Run, train
 from megatron_speech.training.metrics import MetricsLog
+from megatron_speech.training.number_format import resolve_number_format
 from megatron_speech.training.reading import Reading
 from megatron_speech.training.schedule import num_steps
 from megatron_speech.training.settings import changed_settings
@@ -60,8 +61,10 @@ def pretrain(config: PretrainConfig, *, world: tuple[int, int] | None = None, in
 def _pretrain(
     config: PretrainConfig, rank: int, world_size: int, init_method: str | None, stop_request: StopRequest
 ) -> None:
+    config, reason = resolve_number_format(config)
     outline = _outline(config, world_size)
     run_folder.start_logging(config.folder, rank=rank)
+    logger.info(reason)
     if _is_done(config, outline):
         return
     checkpoint = run_folder.checkpoint_to_resume(config.folder, config.checkpoint)

@@ -94,7 +94,7 @@ def test_a_run_without_a_history_does_not_go_on_with_delayed_scales(tmp_path: Pa
 
 
 def _precision(recipe: str, **settings: Any) -> PrecisionConfig:
-    settings = {"fp8": "hybrid", **settings}
+    settings = {"dtype": "bfloat16", "fp8": "hybrid", **settings}
     return PrecisionConfig(fp8_recipe=recipe, fp8_emulation=True, **settings)  # type: ignore[arg-type]
 
 
@@ -272,7 +272,7 @@ def _check_base(rank: int, world_size: int, init_method: str, folder: Path) -> N
     def build(precision: PrecisionConfig, seed: int) -> Any:
         return build_model(TOY, vocabulary=VOCABULARY, parallel=parallel, precision=precision, seed=seed)
 
-    plain, delayed = build(PrecisionConfig(), 1), build(_precision("delayed"), 2)
+    plain, delayed = build(PrecisionConfig(dtype="bfloat16"), 1), build(_precision("delayed"), 2)
     histories = [module for module in delayed[0].modules() if isinstance(module, Delayed)]
     for history in histories:
         history.scale.fill_(3.0)

@@ -101,7 +101,9 @@ def test_a_megatron_key_wins() -> None:
 @pytest.mark.skipif(not ON_CPU, reason="the refusal is for machines without a GPU")
 def test_gpu_settings_are_refused_on_a_cpu() -> None:
     with pytest.raises(ValueError, match=r"precision.fp8=hybrid needs Transformer Engine and a GPU"):
-        to_transformer_config(ModelConfig(), parallel=ParallelConfig(), precision=PrecisionConfig(fp8="hybrid"))
+        to_transformer_config(
+            ModelConfig(), parallel=ParallelConfig(), precision=PrecisionConfig(dtype="bfloat16", fp8="hybrid")
+        )
 
 
 @pytest.mark.skipif(not ON_CPU, reason="the refusal is for machines without Apex")

@@ -20,9 +20,9 @@ def test_measures_errors_of_each_part(tmp_path: Path) -> None:
     run_ranks(_save_weights, 1, tmp_path / "weights")
     formats = {
         "float32": PrecisionConfig(dtype="float32"),
-        "bfloat16": PrecisionConfig(),
+        "bfloat16": PrecisionConfig(dtype="bfloat16"),
         "tensorwise": PrecisionConfig(dtype="float32", fp8="hybrid", fp8_recipe="tensorwise", fp8_emulation=True),
-        "delayed": PrecisionConfig(fp8="hybrid", fp8_emulation=True),
+        "delayed": PrecisionConfig(dtype="bfloat16", fp8="hybrid", fp8_emulation=True),
     }
     config = GradientErrorConfig(
         checkpoint=tmp_path / "weights",
@@ -65,7 +65,9 @@ def _save_weights(rank: int, world_size: int, init_method: str, folder: Path) ->
     parallel = ParallelConfig()
     groups.initialize(ParallelLayout.of(parallel, world_size=1), seed=0, rank=rank, init_method=init_method)
     # Weights that bfloat16 holds, so that formats differ in what they compute alone.
-    chunks = build_model(MODEL, vocabulary=VOCABULARY, parallel=parallel, precision=PrecisionConfig(), seed=1)
+    chunks = build_model(
+        MODEL, vocabulary=VOCABULARY, parallel=parallel, precision=PrecisionConfig(dtype="bfloat16"), seed=1
+    )
     save_model(folder, chunks, model=MODEL, vocabulary=VOCABULARY)
 
 
