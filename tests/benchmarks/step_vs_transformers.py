@@ -32,7 +32,7 @@ SMOLLM2_135M = ModelConfig(
 SMALL = ModelConfig(num_layers=6, hidden_size=256, ffn_hidden_size=688, num_attention_heads=4, num_query_groups=2)
 SHAPES = {
     "small": (SMALL, Vocabulary(num_text_ids=300, num_speech_ids=1024), 4),
-    "smollm2-135m": (SMOLLM2_135M, Vocabulary(num_text_ids=49_152, num_speech_ids=1024), 1),
+    "smollm2-135m-instruct": (SMOLLM2_135M, Vocabulary(num_text_ids=49_152, num_speech_ids=1024), 1),
 }
 LENGTH, DOCUMENTS, LIMIT = 512, 4, 1.15
 

@@ -31,7 +31,7 @@ SENTENCE = "The capital of France is Paris, and the capital of Italy is"
 
 
 def test_real_weights_go_there_and_back(real_assets: Path, tmp_path: Path) -> None:
-    text = real_assets / "smollm2-135m"
+    text = real_assets / "smollm2-135m-instruct"
     build_vocabulary(
         VocabularyConfig(output=tmp_path / "vocabulary", text=str(text), codebook_size=64, padding_multiple=192)
     )

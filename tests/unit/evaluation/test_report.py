@@ -12,9 +12,9 @@ from megatron_speech.evaluation.report.build import write_report
 from tests.toys import write_jsonl
 
 
-def artifact(folder, facts):
+def artifact(folder, facts, **config):
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps({"kind": "any", "config": {}, "inputs": {}, "facts": facts}))
+    (folder / "manifest.json").write_text(json.dumps({"kind": "any", "config": config, "inputs": {}, "facts": facts}))
 
 
 def estimate(value, items=48):
@@ -100,7 +100,8 @@ def run(tmp_path):
             },
         },
     )
-    artifact(tmp_path / "base", {"parameters": 135_200_000})
+    artifact(tmp_path / "assets" / "small", {"model": "SmallText-Instruct (4 bits)"})
+    artifact(tmp_path / "base", {"parameters": 135_200_000}, model="assets/small")
     write_jsonl(tmp_path / "pretrain/metrics.jsonl", *metrics(80))
     write_jsonl(tmp_path / "pretrain/validation.jsonl", {"step": 80, "losses": {"text": {"text": 3.2}}})
     tokens = {"text": {"planned": 19_456, "read": 19_456}, "interleaved": {"planned": 46_080, "read": 46_080}}
