@@ -3,7 +3,8 @@
 A Hugging Face ``tokenizer.json``, a SentencePiece model (converted, and refused unless the conversion agrees with
 sentencepiece itself) or plain bytes: all become a `tokenizers.Tokenizer`, so each can be extended by speech tokens and
 exported. Raw text is data: a document which contains ``<|im_start|>`` or ``<|audio_5|>`` as characters is encoded as
-those characters, never as the special id. Price: chat templates have to place special ids themselves.
+those characters, never as the special id; added tokens that are content (runs of spaces, words of a domain) are encoded
+as `tokenizers` encodes them. Price: chat templates have to place special ids themselves.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from pathlib import Path
 import orjson
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from megatron_speech.artifact import fingerprint_files, read_json
+from megatron_speech.artifact import fingerprint_files
+from megatron_speech.raw_text import raw_text_encoder, with_special_tokens
+from megatron_speech.tokenizer_folder import TokenizerFolder
 from megatron_speech.vocabulary import Vocabulary
 
 END_OF_TEXT = "<|endoftext|>"
@@ -26,53 +29,107 @@ END_OF_TEXT = "<|endoftext|>"
 class TextTokenizer:
     """Encode raw text to ids 0 .. size - 1."""
 
-    def __init__(self, tokenizer: Tokenizer, *, size: int, end_of_document: int, fingerprint: str) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        size: int,
+        end_of_document: int,
+        fingerprint: str,
+        begin_of_document: Sequence[int] = (),
+    ) -> None:
         self.size = size
         """Number of text ids, the tokenizer's own special ids included."""
         self.end_of_document = end_of_document
         """Text id that closes a document; never the result of encoding raw text."""
+        self.begin_of_document = tuple(begin_of_document)
+        """Text ids that begin a document; most tokenizers have none."""
         self.fingerprint = fingerprint
         """Identity of the text tokenizer's files."""
         self.backend = tokenizer
         """The tokenizer as exported; parses special tokens, so do not encode a corpus with it."""
-        self._encoder = _without_added_tokens(tokenizer)
+        self._encoder = raw_text_encoder(tokenizer)
 
     @classmethod
-    def load(cls, source: Path | str, *, end_of_document: str | None = None) -> TextTokenizer:
+    def load(
+        cls, source: Path | str, *, end_of_document: str | None = None, begin_of_document: Sequence[str] | None = None
+    ) -> TextTokenizer:
         """Load the kind "bytes", a vocabulary folder, a Hugging Face folder, or a SentencePiece ``.model`` file.
 
         Args:
             end_of_document: text of the token that closes documents; by default the source's end-of-sequence token.
+            begin_of_document: texts of the tokens that begin documents; by default those which the source's tokenizer
+                itself puts before a text.
 
         Raises:
             FileNotFoundError: there is no tokenizer at `source`.
-            ValueError: it cannot be read faithfully, or has no such end-of-document token.
+            ValueError: it cannot be read faithfully, has no such token, or would begin documents as it closes them.
         """
-        default: str | None
         if str(source) == "bytes":
-            tokenizer, default = _byte_tokenizer(), END_OF_TEXT
             fingerprint = hashlib.sha256(b"id b is byte b; 256 is <|endoftext|>").hexdigest()
-        elif (folder := Path(source)).is_dir() and (folder / "vocabulary.json").is_file():
-            return cls._of_vocabulary(folder)
-        elif (path := folder / "tokenizer.json" if folder.is_dir() else folder).suffix == ".json" and path.is_file():
-            tokenizer, default = _read(path), _eos_token(path.with_name("tokenizer_config.json"))
-            fingerprint = fingerprint_files([path])
+            folder = TokenizerFolder({}, Path(source))
+            return cls._of_source(
+                _byte_tokenizer(), folder, [end_of_document or END_OF_TEXT], begin_of_document, fingerprint
+            )
+        place = Path(source)
+        if place.is_dir() and (place / "vocabulary.json").is_file():
+            return cls._of_vocabulary(place)
+        path = place / "tokenizer.json" if place.is_dir() else place
+        closing: str | None = None
+        if path.suffix == ".json" and path.is_file():
+            tokenizer = _read(path)
         elif path.suffix == ".model" and path.is_file():
             from megatron_speech.sentencepiece_model import convert_sentencepiece
 
-            tokenizer, default = convert_sentencepiece(path)
-            fingerprint = fingerprint_files([path])
+            tokenizer, closing = convert_sentencepiece(path)
         else:
             raise FileNotFoundError(
                 f"text tokenizer {source}: no tokenizer.json and no .model file there; give one of those or 'bytes'"
             )
-        closing = tokenizer.token_to_id(end_of_document or default or "")
-        if closing is None:
+        folder = TokenizerFolder.read(path.parent)
+        ends = [end_of_document] if end_of_document else [closing, folder.end_of_sequence(tokenizer)]
+        return cls._of_source(tokenizer, folder, ends, begin_of_document, fingerprint_files([path]))
+
+    @classmethod
+    def _of_source(
+        cls,
+        tokenizer: Tokenizer,
+        folder: TokenizerFolder,
+        ends: Sequence[str | None],
+        begin: Sequence[str] | None,
+        fingerprint: str,
+    ) -> TextTokenizer:
+        """The tokenizer of a source.
+
+        Args:
+            ends: candidates for the token that closes documents, the best first; None where a place names none.
+            begin: tokens that begin documents; None for the source's own.
+        """
+        end = next((end for end in ends if end is not None), None)
+        if end is None:
             raise ValueError(
-                f"end_of_document={end_of_document or default!r} is no token of {source}; name one that it has"
+                f"end_of_document: {folder.looked_at()} name no end-of-sequence token of the tokenizer; set "
+                "end_of_document to a token that it has"
             )
-        size = tokenizer.get_vocab_size(with_added_tokens=True)
-        return cls(tokenizer, size=size, end_of_document=closing, fingerprint=fingerprint)
+        names = folder.beginning(tokenizer) if begin is None else list(begin)
+        found = {token: tokenizer.token_to_id(token) for token in (end, *names)}
+        ids = {token: number for token, number in found.items() if number is not None}
+        if missing := [token for token in found if token not in ids]:
+            key = "end_of_document" if missing[0] == end else "begin_of_document"
+            raise ValueError(f"{key}={missing[0]!r} is no token of {folder.folder}; name one that it has")
+        if end in names:
+            raise ValueError(
+                f"begin_of_document: {folder.folder} begins texts with {end!r}, which also closes documents; set "
+                "begin_of_document: [], or another end_of_document"
+            )
+        tokenizer = with_special_tokens(tokenizer, {end, *names} | folder.special_tokens(tokenizer))
+        return cls(
+            tokenizer,
+            size=tokenizer.get_vocab_size(with_added_tokens=True),
+            end_of_document=ids[end],
+            begin_of_document=[ids[name] for name in names],
+            fingerprint=fingerprint,
+        )
 
     @classmethod
     def _of_vocabulary(cls, folder: Path) -> TextTokenizer:
@@ -86,6 +143,7 @@ class TextTokenizer:
             tokenizer,
             size=vocabulary.num_text_ids,
             end_of_document=vocabulary.end_of_document,
+            begin_of_document=vocabulary.begin_of_document,
             fingerprint=vocabulary.text_fingerprint,
         )
 
@@ -154,18 +212,6 @@ def _byte_characters() -> list[str]:
     return [chr(byte if byte in printable else next(others)) for byte in range(256)]
 
 
-def _without_added_tokens(tokenizer: Tokenizer) -> Tokenizer:
-    """A copy that takes the spelling of any added token for ordinary text."""
-    values = orjson.loads(tokenizer.to_str())
-    for token in values["added_tokens"]:
-        token["special"] = True  # encode_special_tokens spares only those marked so
-    copy = Tokenizer.from_str(orjson.dumps(values).decode())
-    copy.encode_special_tokens = True
-    copy.no_truncation()
-    copy.no_padding()
-    return copy
-
-
 def _read(path: Path) -> Tokenizer:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; a tokenizer folder holds a tokenizer.json")
@@ -177,15 +223,3 @@ def _read(path: Path) -> Tokenizer:
         return Tokenizer.from_buffer(content)
     except Exception as error:  # the Rust reader raises nothing more particular
         raise ValueError(f"{path}: no tokenizer in it ({error}); restore the tokenizer") from error
-
-
-def _eos_token(config: Path) -> str | None:
-    """The end-of-sequence token a Hugging Face folder states, if it does."""
-    if not config.is_file():
-        return None
-    content = read_json(config)
-    token = content.get("eos_token") if isinstance(content, dict) else None
-    name = token.get("content") if isinstance(token, dict) else token
-    if not isinstance(content, dict) or not isinstance(name, str | None):
-        raise ValueError(f"{config}: states no eos_token as tokenizers do; restore the file")
-    return name

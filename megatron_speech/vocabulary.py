@@ -47,6 +47,9 @@ class Vocabulary:
     """Tokens added between text and speech, in id order."""
     end_of_document: int = 0
     """Text id that closes every document."""
+    begin_of_document: tuple[int, ...] = ()
+    """Text ids that begin every document, as the base model was trained; whoever lays out a document or a prompt puts
+    them there."""
     text_fingerprint: str = ""
     """sha256 of the text tokenizer's files."""
     speech_fingerprint: str = ""
@@ -62,6 +65,11 @@ class Vocabulary:
             )
         if len(set(self.special_tokens)) != len(self.special_tokens):
             raise ValueError(f"vocabulary: special_tokens={self.special_tokens} must not repeat")
+        if any(not 0 <= each < self.num_text_ids or each == self.end_of_document for each in self.begin_of_document):
+            raise ValueError(
+                f"vocabulary: begin_of_document={self.begin_of_document} must be text ids below {self.num_text_ids}, "
+                f"other than end_of_document={self.end_of_document}; build it again"
+            )
 
     @classmethod
     def of_codes(cls, num_speech_ids: int, speech_fingerprint: str) -> Vocabulary:
@@ -118,17 +126,24 @@ class Vocabulary:
     @property
     def fingerprint(self) -> str:
         """sha256 over all fields: equal exactly when every id means the same."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self._fields(), sort_keys=True).encode()).hexdigest()
+
+    def _fields(self) -> dict[str, Any]:
+        """All fields as JSON has them; `begin_of_document` only where there is one: older ones lack the key."""
+        fields = {**asdict(self), "special_tokens": list(self.special_tokens)}
+        begin = fields.pop("begin_of_document")
+        return {**fields, "begin_of_document": list(begin)} if begin else fields
 
     def to_json(self) -> dict[str, Any]:
         """All fields and the fingerprint, for manifests and checkpoints."""
-        return {**asdict(self), "special_tokens": list(self.special_tokens), "fingerprint": self.fingerprint}
+        return {**self._fields(), "fingerprint": self.fingerprint}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Vocabulary:
         """Inverse of `to_json`; a fingerprint that does not match the fields is an error."""
         fields = {key: value for key, value in values.items() if key != "fingerprint"}
         fields["special_tokens"] = tuple(fields["special_tokens"])
+        fields["begin_of_document"] = tuple(fields.get("begin_of_document", ()))
         vocabulary = cls(**fields)
         if values.get("fingerprint") != vocabulary.fingerprint:
             raise ValueError(

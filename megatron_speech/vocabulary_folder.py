@@ -20,13 +20,16 @@ def build_vocabulary(config: VocabularyConfig) -> None:
     if is_made(config.output, kind="vocabulary", config=config, inputs=inputs):
         log.info("%s is already made", config.output)
         return
-    text = TextTokenizer.load(config.text, end_of_document=config.end_of_document)
+    text = TextTokenizer.load(
+        config.text, end_of_document=config.end_of_document, begin_of_document=config.begin_of_document
+    )
     num_codes, speech_fingerprint = _speech(config)
     vocabulary = Vocabulary(
         num_text_ids=text.size,
         num_speech_ids=num_codes,
         special_tokens=_special_tokens(config),
         end_of_document=text.end_of_document,
+        begin_of_document=text.begin_of_document,
         text_fingerprint=text.fingerprint,
         speech_fingerprint=speech_fingerprint,
         padding_multiple=config.padding_multiple,

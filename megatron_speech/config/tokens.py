@@ -18,6 +18,9 @@ class VocabularyConfig:
     """'bytes', a Hugging Face folder with tokenizer.json, or a SentencePiece model file."""
     end_of_document: str | None = None
     """Text token that closes every document; null for the text tokenizer's own end-of-sequence token."""
+    begin_of_document: list[str] | None = None
+    """Text tokens that begin every document; null for those that the text tokenizer itself puts before a text (as the
+    base model was trained), [] for none."""
     speech_tokenizer: Path | None = None
     """Speech tokenizer folder, whose manifest states codebook_size and fingerprint."""
     codebook_size: int | None = None

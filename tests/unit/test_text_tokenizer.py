@@ -54,8 +54,7 @@ def test_spelt_out_special_tokens_stay_text(tmp_path: Path, kind: str):
     )
     build_vocabulary(config)
     plain, extended = TextTokenizer.load(source, end_of_document="<|endoftext|>"), TextTokenizer.load(config.output)
-    special = {token.content for token in plain.backend.get_added_tokens_decoder().values()}
-    reserved = {plain.backend.token_to_id(token) for token in special}
+    reserved = {number for number, token in plain.backend.get_added_tokens_decoder().items() if token.special}
     for tokenizer in (plain, extended):
         ids = tokenizer.encode(HOSTILE)
         assert not reserved & set(ids) and max(ids) < plain.size

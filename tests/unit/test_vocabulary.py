@@ -48,6 +48,7 @@ def test_json_keeps_everything_and_detects_edits(tmp_path: Path):
 def test_every_field_changes_the_fingerprint():
     changes = {
         "num_text_ids": 1, "num_speech_ids": 1, "special_tokens": ("<|x|>",), "end_of_document": 1,
+        "begin_of_document": (1,),
         "text_fingerprint": "x", "speech_fingerprint": "x", "padding_multiple": 64,
     }  # fmt: skip
     assert set(changes) == {field.name for field in dataclasses.fields(Vocabulary)}
