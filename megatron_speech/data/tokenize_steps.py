@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -142,7 +143,8 @@ class TokenShardWriter(PipelineStep):
                 continue
             ids.add(document.id, file=index, line=line)
             size["text_bytes"] += len(document.text.encode())
-            yield TokenDocument(key=document.id, tokens=np.fromiter(tokens, np.int32), meta=document.metadata)
+            opened = chain(tokenizer.begin_of_document, tokens)
+            yield TokenDocument(key=document.id, tokens=np.fromiter(opened, np.int32), meta=document.metadata)
 
 
 def encode_ahead(documents: Iterable[Document], tokenizer: TextTokenizer) -> Iterator[tuple[Document, list[int]]]:

@@ -69,10 +69,11 @@ def layout(model: Scorer, context: Utterance, continuation: Utterance, pair: tup
     """Ids given and ids scored, for one modality pair."""
     given, asked = pair
     begin, end = (model.vocabulary.special_id(token) for token in (BEGIN_OF_AUDIO, END_OF_AUDIO))
+    context_ids = [*model.vocabulary.begin_of_document]
     if given == "text":
-        context_ids = [*model.tokenizer.encode(context.text), *([begin] if asked == "speech" else [])]
+        context_ids += [*model.tokenizer.encode(context.text), *([begin] if asked == "speech" else [])]
     else:
-        context_ids = [begin, *_speech(model, context), *([end] if asked == "text" else [])]
+        context_ids += [begin, *_speech(model, context), *([end] if asked == "text" else [])]
     if asked == "text":
         return context_ids, list(model.tokenizer.encode(" " + continuation.text.strip()))
     return context_ids, _speech(model, continuation)

@@ -70,7 +70,9 @@ def _samples(
     vocabulary = model.vocabulary
     codes = [utterance.tokens for utterance in utterances]
     texts = [str(utterance.meta["text"]) for utterance in utterances]
-    contexts = [enclosed(speech_ids(each, vocabulary=vocabulary), vocabulary=vocabulary) for each in codes]
+    opening = np.array(vocabulary.begin_of_document, np.int32)
+    heard = [enclosed(speech_ids(each, vocabulary=vocabulary), vocabulary=vocabulary) for each in codes]
+    contexts = [np.concatenate([opening, each]) for each in heard]
     continued = _write(model, contexts, "text", config)
     recognised = _write(model, [recognition_prompt(each, vocabulary=vocabulary) for each in codes], "text", config)
     text_ids = [model.tokenizer.encode(text) for text in texts]

@@ -178,7 +178,8 @@ def compose_batch(
     around = np.empty(0, np.int32)
     if boundary == "begin_end":
         around = enclosed(around, vocabulary=vocabulary)
-    return [_composed(spoken, ids, speech, around) for _, spoken, _ in laid_out]
+    opening = np.array(vocabulary.begin_of_document, dtype=np.int32)
+    return [_composed(spoken, ids, speech, around, opening) for _, spoken, _ in laid_out]
 
 
 def _lay_out(
@@ -213,12 +214,16 @@ def _speech_ids(speech: Sequence[np.ndarray], vocabulary: Vocabulary) -> list[np
 
 
 def _composed(
-    spoken: Sequence[Piece], ids: Iterator[Sequence[int]], speech: Iterator[np.ndarray], around: np.ndarray
+    spoken: Sequence[Piece],
+    ids: Iterator[Sequence[int]],
+    speech: Iterator[np.ndarray],
+    around: np.ndarray,
+    opening: np.ndarray,
 ) -> Composed:
     """One document of the batch; takes its share of `ids` and `speech`; `around` holds no or both boundary tokens."""
-    parts: list[np.ndarray] = []
+    parts = [opening]
     spans: list[dict[str, Any]] = []
-    length = replaced = 0
+    length, replaced = len(opening), 0
     begin, end = around[:1], around[1:]
     for piece in spoken:
         text, codes = np.array(next(ids), dtype=np.int32), next(speech)
@@ -228,4 +233,7 @@ def _composed(
         length = first + len(codes) + len(end)
         spans.append({"words": [*piece.words], "chars": [*piece.chars], "tokens": [first, first + len(codes)]})
     parts.append(np.array(next(ids), dtype=np.int32))
-    return Composed(np.concatenate(parts), spans, replaced)
+    tokens = np.concatenate(parts)
+    if len(tokens) == len(opening):  # a text without any token is no document
+        tokens = tokens[:0]
+    return Composed(tokens, spans, replaced)

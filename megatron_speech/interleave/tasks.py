@@ -6,10 +6,11 @@
 A text-to-token model's prompt holds more between task and text (text_to_token.layout): `hints`.
 
 The bar is `target_start`: "for supervised speech-text data, the model is only trained to predict tokens in the target
-parts" (arXiv 2411.17607); whether a source obeys it is a setting of the run, not of the data. The packer closes every
-document with the end-of-document id, so none is appended here. The paper does not print its prompts; one special token
-per task costs one id and cannot be mistaken for text. The prompt functions are shared with generation, so that a model
-is asked exactly what it was taught.
+parts" (arXiv 2411.17607); whether a source obeys it is a setting of the run, not of the data. The
+vocabulary's begin of document, if it has one, stands before the task. The packer closes every document with the
+end-of-document id, so none is appended here. The paper does not print its prompts; one special token per task costs one
+id and cannot be mistaken for text. The prompt functions are shared with generation, so that a model is asked exactly
+what it was taught.
 """
 
 from __future__ import annotations
@@ -52,17 +53,18 @@ def synthesis_document(
 
 
 def recognition_prompt(codes: np.ndarray, *, vocabulary: Vocabulary, key: str = "recognition prompt") -> np.ndarray:
-    """Everything before the transcript, int32 [T + 3]."""
+    """Everything before the transcript, int32 [begin of document + T + 3]."""
     speech = enclosed(speech_ids(codes, vocabulary=vocabulary, key=key), vocabulary=vocabulary)
-    return np.concatenate([[vocabulary.special_id(RECOGNIZE)], speech]).astype(np.int32)
+    before = [*vocabulary.begin_of_document, vocabulary.special_id(RECOGNIZE)]
+    return np.concatenate([before, speech]).astype(np.int32)
 
 
 def synthesis_prompt(
     text_ids: Sequence[int], *, vocabulary: Vocabulary, key: str = "synthesis prompt", hints: Sequence[str] = ()
 ) -> np.ndarray:
-    """Everything before the first speech token, int32 [len(hints) + len(text_ids) + 2]."""
+    """Everything before the first speech token, int32 [begin of document + len(hints) + len(text_ids) + 2]."""
     text = _text(text_ids, vocabulary=vocabulary, key=key)
-    before = [vocabulary.special_id(token) for token in (SYNTHESIZE, *hints)]
+    before = [*vocabulary.begin_of_document, *(vocabulary.special_id(token) for token in (SYNTHESIZE, *hints))]
     return np.concatenate([before, text, [vocabulary.special_id(BEGIN_OF_AUDIO)]]).astype(np.int32)
 
 
