@@ -133,7 +133,7 @@ def _require_same_tokenizer(model: Path, folder: Path, *, vocabulary: Vocabulary
     """Ids must mean the same to the model and to the vocabulary."""
     extended = TextTokenizer.load(folder)
     end = extended.backend.id_to_token(extended.end_of_document)
-    fingerprint = TextTokenizer.load(model, end_of_document=end).fingerprint
+    fingerprint = TextTokenizer.load(model, end_of_document=end, begin_of_document=[]).fingerprint
     if fingerprint != vocabulary.text_fingerprint:
         raise ValueError(
             f"{folder}: text tokenizer {vocabulary.text_fingerprint[:12]} differs from {fingerprint[:12]} of {model}; "
