@@ -32,6 +32,8 @@ from megatron_speech.data.spans import count_inside, speech_spans
 
 log = logging.getLogger(__name__)
 
+_ROW = "a row of seq_length={} has {:,}; raise it, or set overlong to drop or split"
+
 
 def pack_folder(config: PackConfig) -> None:
     """Pack the document shards of `config.input` into `config.output`; what is already packed stays."""
@@ -70,6 +72,8 @@ def pack_documents(output: Path, config: PackConfig) -> dict[str, Any]:
         raise ValueError(f"{_names(config)}: {what}")
     if not source.num_documents:
         raise ValueError(f"{_names(config)}: no document to pack; check the stage before")
+    if config.algorithm == "best_fit" and config.overlong == "error":
+        _require_fitting(source, config)
     count = num_buckets(source, config.memory)
     writer = BlockWriter(
         output,
@@ -106,6 +110,26 @@ def _names(config: PackConfig) -> str:
     return ", ".join(map(str, config.inputs))
 
 
+def _require_fitting(source: DocumentFolders, config: PackConfig) -> None:
+    """ValueError naming the first document that no row holds whole, and how many there are, before the work begins."""
+    room = config.seq_length + 1
+    before = overlong = longest = 0
+    first: tuple[int, int] | None = None
+    for length_N in source.lengths():
+        needed_N = length_N + 1  # the end of the document
+        too_long = np.flatnonzero(needed_N > room)
+        if len(too_long) and first is None:
+            first = before + int(too_long[0]), int(needed_N[too_long[0]])
+        overlong, longest = overlong + len(too_long), max(longest, int(needed_N.max(initial=0)))
+        before += len(length_N)
+    if first is None:
+        return
+    key, place = source.describe(first[0])
+    row = _ROW.format(config.seq_length, room)
+    many = f"; {overlong:,} of {before:,} documents are too long, the longest takes {longest:,}"
+    raise ValueError(f"{place}, {key!r}: it takes {first[1]:,} tokens where {row}{many if overlong > 1 else ''}")
+
+
 def _distribute(source: DocumentFolders, buckets: Buckets, config: PackConfig) -> tuple[int, int]:
     """Bring all documents into their buckets, a share of the memory at a time; numbers of documents and tokens."""
     pending: list[DocumentBlock] = []
@@ -130,7 +154,7 @@ def _distribute(source: DocumentFolders, buckets: Buckets, config: PackConfig) -
 
 
 def _without_overlong(block: DocumentBlock, source: DocumentFolders, config: PackConfig) -> DocumentBlock:
-    """Refuse or leave out documents that no row can hold without a cut which is not wanted."""
+    """Leave out documents that no row can hold without a cut which is not wanted, or refuse their speech spans."""
     if config.overlong == "split":
         return block
     longest = block.length + 1 if config.algorithm == "best_fit" else np.zeros_like(block.length)
@@ -141,11 +165,8 @@ def _without_overlong(block: DocumentBlock, source: DocumentFolders, config: Pac
     if config.overlong == "drop" or not overlong.any():
         return block.select(~overlong)
     key, place = source.describe(int(block.number[np.argmax(overlong)]))
-    what = "it" if config.algorithm == "best_fit" else "a speech span of it"
-    raise ValueError(
-        f"{place}, {key!r}: {what} takes {int(longest[overlong][0]):,} tokens where a row of "
-        f"seq_length={config.seq_length} has {config.seq_length + 1:,}; raise it, or set overlong to drop or split"
-    )
+    row = _ROW.format(config.seq_length, config.seq_length + 1)
+    raise ValueError(f"{place}, {key!r}: a speech span of it takes {int(longest[overlong][0]):,} tokens where {row}")
 
 
 def _row_blocks(source: DocumentFolders, buckets: Buckets, config: PackConfig) -> Iterator[tuple[RowBlock, int, int]]:

@@ -39,7 +39,7 @@ from megatron_speech.interleave.corpora import interleave_tasks
 from megatron_speech.interleave.identity import output_identity, task_identity
 from megatron_speech.interleave.noise import shard_rate, summarize
 from megatron_speech.interleave.quarantine import noisy_shards, quarantined, set_aside
-from megatron_speech.interleave.report import require_libraries, write_report
+from megatron_speech.interleave.report import in_words, require_libraries, write_report
 from megatron_speech.interleave.steps import DROPPED, NOISE, TASK, Interleaver
 from megatron_speech.interleave.tally import Tally
 from megatron_speech.speech_tokenizer.model import WEIGHTS, require
@@ -167,6 +167,7 @@ def _finish(config: InterleaveConfig, step: Interleaver, models: dict[str, str])
         "%s: %s documents, %s text and %s speech tokens, %d shards quarantined",
         *(config.output, f"{index.items:,}", f"{index.text_tokens:,}", f"{index.speech_tokens:,}", sum(noisy)),
     )
+    log.info("%s; more in %s", in_words(draft.facts, unit=config.spans.unit), config.output / "report.md")
 
 
 def _task_manifest(step: Interleaver, task: TextTask, models: dict[str, str]) -> dict[str, Any]:

@@ -36,6 +36,19 @@ def write_report(folder: Path, facts: Mapping[str, Any], *, rates: Sequence[floa
     (folder / "report.md").write_text("\n".join(lines))
 
 
+def in_words(facts: Mapping[str, Any], *, unit: str) -> str:
+    """How much of a corpus became speech, and how well, in one line."""
+    every = facts["words"] + facts["words_not_speakable"]
+    said = [f"{facts['words']:,} of {every:,} {unit} can be read aloud"]
+    if facts["ratio_spoken"] is not None:
+        said.append(f"{facts['ratio_spoken']:.1%} of these became speech")
+    if facts["spans_failed"]:
+        said.append(f"{facts['spans_failed']:,} of {facts['spans']:,} spans failed")
+    if facts["noise"] and facts["noise"]["spans"]:
+        said.append(f"{facts['noise']['wer']['value']:.1%} of the words of spans read back wrong")
+    return ", ".join(said)
+
+
 def _made(facts: Mapping[str, Any], config: InterleaveConfig) -> list[str]:
     unit = config.spans.unit
     corpora = [

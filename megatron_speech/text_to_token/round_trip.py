@@ -12,7 +12,7 @@ import json
 import logging
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -71,9 +71,17 @@ def round_trip(config: RoundTripConfig) -> None:
                     "codes": None if codes is None else codes.tolist(),
                 }
                 file.write(json.dumps(sample, ensure_ascii=False) + "\n")
-    logger.info(
-        "%s: word error rate %s, true codes %s", config.output, draft.facts["wer"], draft.facts["wer_true_codes"]
-    )
+    logger.info("%s: %s", config.output, in_words(draft.facts))
+
+
+def in_words(facts: Mapping[str, Any]) -> str:
+    """What a round trip found, in one line."""
+    true, texts, failures = f"{facts['wer_true_codes']:.1%}", facts["texts"], facts["failures"]
+    if facts["wer"] is None:
+        return f"no speech was made of any of {texts} texts (true codes: {true} of the words read wrong)"
+    read = f"{facts['wer']:.1%} of the words of {texts - failures} texts read wrong (true codes: {true})"
+    given_up = f"; {failures} more were given up, and with them it is {facts['wer_with_failures']:.1%}"
+    return read + given_up if failures else read
 
 
 def synthesize_as_spoken(

@@ -185,6 +185,17 @@ def test_text_and_speech_are_found_by_their_provenance(config, engine):
             assert tokenizer.decode(written) == "".join(np.array([*text])[kept])
 
 
+def test_the_last_lines_say_what_could_be_read_and_what_became_speech(config, engine, caplog):
+    with caplog.at_level(logging.INFO):
+        facts = read_manifest(run(config, "made"))["facts"]
+    every = facts["words"] + facts["words_not_speakable"]
+    line = next(record.message for record in caplog.records if "can be read aloud" in record.message)
+    assert line.startswith(
+        f"{facts['words']:,} of {every:,} words can be read aloud, {facts['ratio_spoken']:.1%} of these"
+    )
+    assert f"{facts['spans_failed']} of {facts['spans']} spans failed" in line and line.endswith("made/report.md")
+
+
 def test_an_engine_that_dies_ends_its_task_alone_and_a_rerun_finishes(config, engine, caplog):
     undisturbed = run(config, "whole")
     engine.spoken.clear()

@@ -7,7 +7,7 @@ import pytest
 
 from megatron_speech.config.text_to_token import SynthesisConfig
 from megatron_speech.inference.generate import Generation, Request
-from megatron_speech.text_to_token.round_trip import by_speaker, compare, synthesize_as_spoken
+from megatron_speech.text_to_token.round_trip import by_speaker, compare, in_words, synthesize_as_spoken
 from megatron_speech.text_to_token.synthesize import Synthesizer
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import SPECIAL_TOKENS, Vocabulary, speaker_token
@@ -71,3 +71,12 @@ def test_every_text_is_spoken_by_its_own_speaker() -> None:
         ("bob", 2, 0.5, 0.5),
         ("ann", 1, 1.0, 0.0),
     ]
+
+
+def test_one_line_says_what_was_read_and_what_was_given_up():
+    facts = {"texts": 12, "failures": 1, "wer": 11 / 12, "wer_true_codes": 0.0952, "wer_with_failures": 0.9231}
+    assert in_words(facts) == (
+        "91.7% of the words of 11 texts read wrong (true codes: 9.5%); 1 more were given up, and with them it is 92.3%"
+    )
+    assert in_words({**facts, "failures": 0}).endswith("of 12 texts read wrong (true codes: 9.5%)")
+    assert in_words({**facts, "failures": 12, "wer": None}).startswith("no speech was made of any of 12 texts")
