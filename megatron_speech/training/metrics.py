@@ -13,7 +13,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,12 @@ def mean_losses(sums: Tensor, names: Sequence[str]) -> Losses:
     return {name: by_modality for name, by_modality in means.items() if by_modality}
 
 
+def target_counts(sums: Tensor) -> dict[str, int]:
+    """Targets by modality over all sources, from sums [sources, 2, 2]."""
+    counts = sums[..., 1].sum(0).tolist()
+    return {name: int(counts[at]) for name, at in MODALITIES.items()}
+
+
 def modality_losses(sums: Tensor) -> dict[str, float]:
     """Mean loss by modality over all sources."""
     return mean_losses(sums, ["all"] * len(sums)).get("all", {})
@@ -66,6 +72,18 @@ def total_loss(sums: Tensor, weights: Sequence[Sequence[float]]) -> float:
             loss += cell_loss * each
             weight += targets * each
     return loss / weight if weight > 0 else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """What a pass over the held-out sources found: a line of validation.jsonl."""
+
+    losses: Losses
+    """Mean by source and modality, nats per target."""
+    targets: dict[str, dict[str, int]]
+    """Targets that were scored, by source and modality."""
+    rows: dict[str, int]
+    """Packed rows that were scored, by source."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,13 +173,13 @@ class MetricsLog:
             **step.reading,
         }
 
-    def log_validation(self, step: int, losses: Losses) -> None:
+    def log_validation(self, step: int, found: HeldOut) -> None:
         """Record a pass over the held-out sources."""
         if self._enabled:
             self.write()
-            _append(self._folder / "validation.jsonl", [{"step": step, "losses": losses}])
-            self._to_board(_by_source("validation", losses), step)
-            logger.info("step %d: validation %s", step, json.dumps(losses))
+            _append(self._folder / "validation.jsonl", [{"step": step, **asdict(found)}])
+            self._to_board(_by_source("validation", found.losses), step)
+            logger.info("step %d: validation %s", step, json.dumps(found.losses))
             self.restart_clock()
 
     def restart_clock(self) -> None:

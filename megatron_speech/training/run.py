@@ -72,6 +72,8 @@ def _pretrain(
         _require_same_plan(config, read_state(checkpoint), outline.plan)
     _check_weights(config, outline, checkpoint)
     logger.info("%s: %d samples, %s", config.folder, outline.plan.num_samples, outline.layout.describe())
+    for name, plan in outline.validation_plans.items():
+        logger.info("held-out source %s: %d rows are scored", name, plan.num_samples)
 
     groups.initialize(outline.layout, seed=config.train.seed, rank=rank, init_method=init_method)
     try:
@@ -111,7 +113,7 @@ def _outline(config: PretrainConfig, world_size: int) -> Outline:
         layout=layout,
         vocabulary=vocabulary,
         plan=compile_plan(config.data, vocabulary=vocabulary, num_samples=config.num_samples),
-        validation_plans=validation_plans(config, vocabulary=vocabulary, layout=layout),
+        validation_plans=validation_plans(config, vocabulary=vocabulary),
     )
 
 
@@ -199,17 +201,18 @@ def _assemble(config: PretrainConfig, outline: Outline, engine: Engine, places: 
         feed=feed,
         reading=Reading(config, feed, places.stats, first_sample=state.consumed_samples),
         log=log,
-        validation=Validation(
-            feeds={name: Feed(plan, places, replica=replica) for name, plan in outline.validation_plans.items()},
-            micro_batch_size=config.train.micro_batch_size,
+        validation=Validation.of(
+            {name: Feed(plan, places, replica=replica) for name, plan in outline.validation_plans.items()},
+            config=config,
+            layout=outline.layout,
         ),
     )
 
 
 def _finish(run: Run, state: TrainState) -> None:
     """The budget is spent: a last look at held-out rows, and the summary that marks the run as done."""
-    validation = run.validation.run(run.engine)
-    run.log.log_validation(state.step, validation)
+    held_out = run.validation.run(run.engine)
+    run.log.log_validation(state.step, held_out)
     if not groups.is_rank_zero():
         return
     lines = (run.config.folder / "metrics.jsonl").read_text().splitlines()
@@ -220,7 +223,9 @@ def _finish(run: Run, state: TrainState) -> None:
         "tokens": {"text": state.text_tokens, "speech": state.speech_tokens},
         "loss": records[-1]["loss"],
         "losses": records[-1]["losses"],
-        "validation": validation,
+        "validation": held_out.losses,
+        "validation_targets": held_out.targets,
+        "validation_rows": held_out.rows,
         "tokens_per_s": statistics.median(record["tokens_per_s"] for record in records),
         "plan": run.plan.fingerprint,
         "damage": {name: records[-1]["reading"][name] for name in ("damaged_samples", "damaged_blocks")},
