@@ -25,6 +25,7 @@ import xxhash
 from safetensors import SafetensorError
 
 from megatron_speech.config.parse import to_dict
+from megatron_speech.plain_json import to_json
 from megatron_speech.provenance import made_by
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ def make_artifact(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) 
         if not marker.is_file() or read_json(marker) != identity:
             shutil.rmtree(partial)
     partial.mkdir(parents=True, exist_ok=True)
-    write_atomic(marker, json.dumps(identity))
+    write_atomic(marker, to_json(identity))
     draft = Draft(partial, licences=_inherited("licences", inputs), languages=_inherited("languages", inputs))
     yield draft
     terms = {"licences": sorted(draft.licences), "languages": sorted(draft.languages)}
@@ -120,7 +121,7 @@ def require_same_draft(output: Path, *, kind: str, config: Any, inputs: Inputs =
     For stages whose unfinished work is too dear to be deleted by a slip of the configuration.
     """
     partial = output.with_name(output.name + PARTIAL)
-    begun, wanted = read_json(partial / MARKER), json.loads(json.dumps(_identity(kind, config, inputs)))
+    begun, wanted = read_json(partial / MARKER), json.loads(to_json(_identity(kind, config, inputs)))
     if begun != wanted:
         raise ValueError(
             f"{partial} was begun with {first_difference(begun, wanted)}; restore that to go on, or remove the folder"
@@ -263,7 +264,7 @@ def _fingerprint(digests: Sequence[tuple[str, str]]) -> str:
 
 
 def _text(manifest: Mapping[str, Any]) -> str:
-    return json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    return to_json(manifest, indent=1, ensure_ascii=False) + "\n"
 
 
 def first_difference(old: Any, new: Any, key: str = "") -> str:

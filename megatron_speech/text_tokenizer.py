@@ -10,7 +10,6 @@ as `tokenizers` encodes them. Price: chat templates have to place special ids th
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import orjson
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from megatron_speech.artifact import fingerprint_files
+from megatron_speech.plain_json import to_json
 from megatron_speech.raw_text import raw_text_encoder, with_special_tokens
 from megatron_speech.tokenizer_folder import TokenizerFolder
 from megatron_speech.vocabulary import Vocabulary
@@ -192,7 +192,7 @@ def save_tokenizer(folder: Path, tokenizer: Tokenizer, *, end_of_document: int) 
         "clean_up_tokenization_spaces": False,  # decoding must give back the very text
         "model_max_length": 1 << 30,
     }
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1) + "\n")
+    (folder / "tokenizer_config.json").write_text(to_json(config, indent=1) + "\n")
 
 
 def _byte_tokenizer() -> Tokenizer:

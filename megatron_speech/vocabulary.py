@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from megatron_speech.plain_json import to_json
+
 Modality = Literal["text", "speech"]
 
 BEGIN_OF_AUDIO = "<|begin_of_audio|>"
@@ -153,7 +155,7 @@ class Vocabulary:
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        path.write_text(json.dumps(self.to_json(), indent=1) + "\n")
+        path.write_text(to_json(self.to_json(), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:

@@ -8,7 +8,6 @@ it states a capital that must stay unheard (`geography.py`).
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,6 +25,7 @@ from megatron_speech.assets.geography import (
 from megatron_speech.assets.wikipedia import article_document, cloze_documents, read_articles
 from megatron_speech.config.assets import CorpusConfig
 from megatron_speech.data import corpus
+from megatron_speech.plain_json import to_json
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def write_jsonl(path: Path, documents: Iterable[dict[str, Any]]) -> None:
     """One JSON document per line, UTF-8."""
     with path.open("w", encoding="utf-8") as file:
         for document in documents:
-            file.write(json.dumps(document, ensure_ascii=False) + "\n")
+            file.write(to_json(document, ensure_ascii=False) + "\n")
 
 
 def _facts(documents: list[dict[str, Any]]) -> dict[str, int]:

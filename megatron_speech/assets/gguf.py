@@ -9,13 +9,14 @@ understood.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from megatron_speech.plain_json import to_json
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
@@ -58,7 +59,7 @@ def smollm2_to_hf(gguf_path: Path, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     save_file(tensors, output / "model.safetensors", metadata={"format": "pt"})
     (output / "model.safetensors").chmod(0o644)  # the library writes it for its owner alone
-    (output / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (output / "config.json").write_text(to_json(config, indent=2) + "\n")
     GenerationConfig(**{key: config[key] for key in _TOKEN_IDS}).save_pretrained(output)
     AutoTokenizer.from_pretrained(gguf_path.parent, gguf_file=gguf_path.name).save_pretrained(output)
     logger.info("%s: %d tensors written to %s", gguf_path.name, len(tensors), output)

@@ -12,6 +12,8 @@ import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from megatron_speech.plain_json import to_json
+
 if TYPE_CHECKING:
     import torch
 
@@ -36,7 +38,7 @@ def convert_hifigan(checkpoint: Path, config: Path, output: Path) -> dict[str, A
     save_file(weights, output / "model.safetensors", metadata={"format": "pt"})
     settings = json.loads(config.read_text())
     shape = {"model_type": "hifigan", **{key: settings[key] for key in SHAPE_KEYS}}
-    (output / "config.json").write_text(json.dumps(shape, indent=1) + "\n")
+    (output / "config.json").write_text(to_json(shape, indent=1) + "\n")
     return {"parameters": sum(weight.numel() for weight in weights.values()), "sample_rate": shape["sampling_rate"]}
 
 

@@ -27,6 +27,7 @@ from megatron_speech.assets.utterances import Utterance, plan_utterances
 from megatron_speech.assets.voices import Voice, has_voice, open_voice, require_voice, voice_packages
 from megatron_speech.audio.shards import AudioRecord, audio_facts, write_audio_shard, write_audio_shards
 from megatron_speech.config.assets import SpeechConfig
+from megatron_speech.plain_json import to_json
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def speak(utterances: list[Utterance], *, assets: Path, folder: Path, name: str)
             path = folder / f"{name}-{number:06d}.tar"
             receipt = path.with_suffix(".json")
             if not receipt.is_file():
-                write_atomic(receipt, json.dumps(write_audio_shard(path, _said(pool, batch, assets, bar))))
+                write_atomic(receipt, to_json(write_audio_shard(path, _said(pool, batch, assets, bar))))
             else:
                 bar.update(len(batch))
             shards.append(json.loads(receipt.read_text()))

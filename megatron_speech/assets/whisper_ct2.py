@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from megatron_speech.plain_json import to_json
+
 DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 """CTranslate2's type codes."""
 ENGLISH_ONLY_VOCABULARY = 51864
@@ -183,10 +185,10 @@ def _write_tokenizer(tokenizer: Path, output: Path) -> None:
         "model_max_length": 1024,
         "clean_up_tokenization_spaces": False,
     }
-    (output / "tokenizer_config.json").write_text(json.dumps(settings, indent=1) + "\n")
+    (output / "tokenizer_config.json").write_text(to_json(settings, indent=1) + "\n")
     features = {"feature_extractor_type": "WhisperFeatureExtractor", "feature_size": 80, "sampling_rate": 16000}
     features |= {"hop_length": 160, "n_fft": 400, "chunk_length": 30, "padding_value": 0.0}
-    (output / "preprocessor_config.json").write_text(json.dumps(features, indent=1) + "\n")
+    (output / "preprocessor_config.json").write_text(to_json(features, indent=1) + "\n")
 
 
 class _Reader:

@@ -7,7 +7,6 @@ its receipt. Price: tables are held in memory, and the files they name are known
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ from megatron_speech.audio.io import SAMPLE_RATE, AudioError, decode, resample
 from megatron_speech.audio.quarantine import LEAST_JUDGED, QUARANTINE, require_few, show
 from megatron_speech.audio.shards import AudioRecord, BadRecord, audio_facts, write_audio_shard
 from megatron_speech.config.import_speech import ImportSpeechConfig
+from megatron_speech.plain_json import to_json
 from megatron_speech.tasks import in_processes
 
 log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def make_shard(folder: Path, transcripts: bool, part: Part) -> dict[str, Any]:
         path.unlink()
     several = sum(count > 1 for count in channels)
     receipt = {"shard": shard, "ids": list(places.items()), "bad": bad, "several_channels": several}
-    write_atomic(path.with_suffix(".json"), json.dumps(receipt))
+    write_atomic(path.with_suffix(".json"), to_json(receipt))
     return receipt
 
 

@@ -9,7 +9,6 @@ more read of the files (from the page cache) when saving, one before loading.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from typing import Any
 from megatron_speech.artifact import file_xxh3, read_json, write_atomic
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parse import to_dict
+from megatron_speech.plain_json import to_json
 from megatron_speech.vocabulary import Vocabulary
 
 CHECKSUMS = "checksums.json"
@@ -81,9 +81,9 @@ def keep_newest(checkpoints: Path, keep_last: int) -> None:
 
 def write_facts(partial: Path, *, model: ModelConfig, vocabulary: Vocabulary, state: Mapping[str, Any]) -> None:
     """model.json, vocabulary.json and state.json: what the weights are, readable without torch."""
-    write_atomic(partial / "model.json", json.dumps(to_dict(model), indent=1) + "\n")
+    write_atomic(partial / "model.json", to_json(to_dict(model), indent=1) + "\n")
     vocabulary.save(partial / "vocabulary.json")
-    write_atomic(partial / "state.json", json.dumps(state, indent=1) + "\n")
+    write_atomic(partial / "state.json", to_json(state, indent=1) + "\n")
 
 
 def read_model_config(folder: Path) -> ModelConfig:
@@ -120,7 +120,7 @@ def checksums(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
 
 def write_checksums(partial: Path, sums: Mapping[str, Any]) -> None:
     """Record the checksums of all files; the last file to be written."""
-    write_atomic(partial / CHECKSUMS, json.dumps(dict(sorted(sums.items())), indent=1) + "\n")
+    write_atomic(partial / CHECKSUMS, to_json(dict(sorted(sums.items())), indent=1) + "\n")
 
 
 def verify(folder: Path, *, part: int = 0, parts: int = 1) -> None:

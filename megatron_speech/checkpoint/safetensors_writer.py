@@ -8,7 +8,6 @@ files with an index, in the form that transformers and vLLM read.
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +21,7 @@ from megatron_speech.artifact import write_atomic
 from megatron_speech.checkpoint.direct_file import DirectFile, open_direct
 from megatron_speech.checkpoint.hf_mapping import Shape
 from megatron_speech.checkpoint.hf_weights import INDEX, SINGLE
+from megatron_speech.plain_json import to_json
 
 _FORMATS = {torch.float32: "F32", torch.bfloat16: "BF16"}
 
@@ -72,9 +72,7 @@ def write_safetensors(
     if len(shards) > 1:
         total = sum(math.prod(shape) for shape in shapes.values()) * dtype.itemsize
         weight_map = {name: file_name for file_name, names in shards.items() for name in names}
-        write_atomic(
-            folder / INDEX, json.dumps({"metadata": {"total_size": total}, "weight_map": weight_map}, indent=1)
-        )
+        write_atomic(folder / INDEX, to_json({"metadata": {"total_size": total}, "weight_map": weight_map}, indent=1))
     return sums
 
 
@@ -118,6 +116,6 @@ def _header(shapes: Mapping[str, Shape], *, dtype: torch.dtype) -> bytes:
     for name, shape in shapes.items():
         start, end = end, end + math.prod(shape) * dtype.itemsize
         header[name] = {"dtype": _FORMATS[dtype], "shape": list(shape), "data_offsets": [start, end]}
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = to_json(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
     return struct.pack("<Q", len(text)) + text

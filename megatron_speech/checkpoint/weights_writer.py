@@ -6,7 +6,6 @@ loader asks for. Every layout reads it, each rank its part. Price: ranks that ne
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +24,7 @@ from torch.distributed.checkpoint.metadata import (
 from torch.distributed.checkpoint.storage import WriteResult
 
 from megatron_speech.artifact import naming_file
+from megatron_speech.plain_json import to_json
 
 FILE = "__0_0.distcp"
 # megatron-core's notes about the format: checked when it loads, and its place for what is no tensor.
@@ -64,4 +64,4 @@ def write_weights(folder: Path, tensors: Iterable[tuple[str, int | None, Tensor]
         FileSystemWriter(folder).finish(Metadata(dict(stored)), [written])
     with naming_file(folder / "common.pt"), (folder / "common.pt").open("wb") as file:
         torch.save({}, file)
-    (folder / "metadata.json").write_text(json.dumps(_FORMAT))
+    (folder / "metadata.json").write_text(to_json(_FORMAT))

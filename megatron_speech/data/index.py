@@ -16,6 +16,7 @@ from typing import Any
 import xxhash
 
 from megatron_speech.data.sidecar import FORMAT, REBUILD, Kind, ShardIndex, sidecar
+from megatron_speech.plain_json import to_json
 
 FOLDER_INDEX = "shards.json"
 
@@ -133,4 +134,4 @@ def _signed(body: str) -> str:
 
 
 def _json(values: Any) -> str:
-    return json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+    return to_json(values, separators=(",", ":"), ensure_ascii=False)

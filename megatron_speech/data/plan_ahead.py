@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 from megatron_speech.artifact import write_atomic
 from megatron_speech.config.mixture import PlanMixtureConfig, SizeConfig
 from megatron_speech.data.mixture import SourceFacts, packed_index, plan_of
 from megatron_speech.data.plan import Plan
 from megatron_speech.data.storage.place import local_folder
+from megatron_speech.plain_json import to_json
 from megatron_speech.vocabulary import Vocabulary
 
 
@@ -39,7 +38,7 @@ def plan_ahead(config: PlanMixtureConfig) -> Plan:
     )
     if config.output is not None:
         config.output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(config.output, json.dumps(plan.to_json(), indent=1) + "\n")
+        write_atomic(config.output, to_json(plan.to_json(), indent=1) + "\n")
     return plan
 
 

@@ -7,18 +7,18 @@ loss be known; what a resumed run reads again is cut first, as it is from the me
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from megatron_speech.artifact import write_atomic
 from megatron_speech.config.reader import ReaderConfig
 from megatron_speech.data.block_folder import DamagedError
 from megatron_speech.data.read_stats import ReadStats
+from megatron_speech.jsonl_log import append_records, cut_log
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +64,7 @@ class Quarantine:
         )
         with self._lock:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a") as file:
-                file.write(json.dumps(asdict(record)) + "\n")
+            append_records(self._path, [asdict(record)])
             self._stats.add(damaged_samples=1, damaged_blocks=(error.file, error.block) not in self._blocks)
             self._stats.add_masked({source: 1})
             self._blocks.add((error.file, error.block))
@@ -76,10 +75,11 @@ def begin(folder: Path, *, consumed_samples: int) -> tuple[Counter[str], int]:
     """Drop the records of samples that will be read again; (samples by source, blocks) of all ranks that stay."""
     samples, blocks = Counter[str](), set()
     for path in sorted((folder / FOLDER).glob("rank_*.jsonl")):
-        kept = [record for record in _records(path) if record.sample < consumed_samples]
-        write_atomic(path, "".join(json.dumps(asdict(record)) + "\n" for record in kept))
-        samples.update(record.source for record in kept)
-        blocks |= {(record.file, record.block) for record in kept}
+        if path.name.endswith(".damaged.jsonl"):
+            continue
+        kept = cut_log(path, is_record=_is_record, stays=lambda values: values["sample"] < consumed_samples)
+        samples.update(values["source"] for values in kept)
+        blocks |= {(values["file"], values["block"]) for values in kept}
     return samples, len(blocks)
 
 
@@ -109,12 +109,6 @@ def require_few(
             )
 
 
-def _records(path: Path) -> list[Record]:
-    """Whole lines; a kill may have cut the last one short."""
-    found = []
-    for line in path.read_text().splitlines():
-        try:
-            found.append(Record(**json.loads(line)))
-        except (json.JSONDecodeError, TypeError):
-            break
-    return found
+def _is_record(values: dict[str, Any]) -> bool:
+    kinds = {each.name: int if each.type == "int" else str for each in fields(Record)}
+    return values.keys() == kinds.keys() and all(type(values[name]) is kind for name, kind in kinds.items())

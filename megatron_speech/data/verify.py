@@ -6,7 +6,6 @@ whose sidecar is unusable is walked member by member instead. Price: every byte 
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from megatron_speech.data.damage import Damage, against_manifest
 from megatron_speech.data.index import FOLDER_INDEX, FolderIndex
 from megatron_speech.data.rebuild import examine_tar
 from megatron_speech.data.sidecar import REBUILD, ShardIndex, map_file, sidecar
+from megatron_speech.plain_json import to_json
 from megatron_speech.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def verify_folders(config: VerifyConfig) -> Iterator[Damage]:
                 yield damage
         report[str(folder)] = {"bytes": total, "ids": config.ids, "damages": damages}
     if config.output:
-        write_atomic(config.output, json.dumps(report, indent=1) + "\n")
+        write_atomic(config.output, to_json(report, indent=1) + "\n")
 
 
 def verify_folder(folder: Path, *, ids: bool, advance: Callable[[int], object] = lambda size: None) -> Iterator[Damage]:

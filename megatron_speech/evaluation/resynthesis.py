@@ -7,7 +7,6 @@ Without the vocoder's weights nothing can be heard: the step then makes no WAV a
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from megatron_speech.audio.transcripts import error_rates
 from megatron_speech.config.speech_decoder import DecodeSpeechConfig
 from megatron_speech.data.shards import read_documents
 from megatron_speech.evaluation.dnsmos import Dnsmos
+from megatron_speech.plain_json import to_json
 from megatron_speech.speech_decoder.token_to_mel import TokenToMel
 from megatron_speech.speech_decoder.vocoder import HifiGan
 from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
@@ -129,7 +129,7 @@ def _judge(config: DecodeSpeechConfig, pairs: list[Pair], sounds: list[np.ndarra
         facts[name] = {"wer": rates["wer"], "cer": rates["cer"], "words": rates["words"]}
         facts[name]["dnsmos"] = float(np.mean([score.overall for score in scores]))
         log.info("%s: word error rate %.3f, DNSMOS %.2f", name, facts[name]["wer"], facts[name]["dnsmos"])
-    write_atomic(folder / "scores.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    write_atomic(folder / "scores.jsonl", "".join(to_json(line, ensure_ascii=False) + "\n" for line in lines))
     return facts
 
 

@@ -10,7 +10,6 @@ items.jsonl holds the scores behind every accuracy, one line per question, so th
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from megatron_speech.evaluation.held_out import read_held_out, run_held_out
 from megatron_speech.evaluation.likelihood import Request, Scorer
 from megatron_speech.evaluation.statistics import Bootstrap
 from megatron_speech.inference.model import LanguageModel, read_vocabulary
+from megatron_speech.plain_json import to_json
 from megatron_speech.platform.number_format import resolve_dtype
 from megatron_speech.vocabulary import Vocabulary
 
@@ -44,8 +44,8 @@ def run_evaluation(config: EvaluationConfig) -> None:
     with make_artifact(config.output, kind="evaluation", config=config, inputs=inputs) as draft:
         results, records = measure(model, items, config)
         results["dtype"] = dtype
-        write_atomic(draft.folder / "evaluation.json", json.dumps(results, indent=1) + "\n")
-        write_atomic(draft.folder / "items.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+        write_atomic(draft.folder / "evaluation.json", to_json(results, indent=1) + "\n")
+        write_atomic(draft.folder / "items.jsonl", "".join(to_json(record) + "\n" for record in records))
         draft.facts |= results
 
 

@@ -11,7 +11,6 @@ One sample proves nothing and is worth reading all the same. Ids of the other mo
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from megatron_speech.inference.generate import Generation, Request, generate, in
 from megatron_speech.inference.model import LanguageModel, read_vocabulary
 from megatron_speech.inference.sampling import Sampling, allowed_ids
 from megatron_speech.interleave.tasks import enclosed, recognition_prompt, speech_ids, synthesis_prompt
+from megatron_speech.plain_json import to_json
 from megatron_speech.platform.number_format import resolve_dtype
 from megatron_speech.text_to_token.utterances import read_utterances
 from megatron_speech.vocabulary import END_OF_AUDIO, Modality, Vocabulary
@@ -59,7 +59,7 @@ def make_samples(config: SamplesConfig) -> None:
         if spoken:
             codes = Vocabulary.of_codes(vocabulary.num_speech_ids, vocabulary.speech_fingerprint)
             write_documents(draft.folder / "codes", spoken, vocabulary=codes, name="codes")
-        (draft.folder / "samples.json").write_text(json.dumps(samples, indent=1, ensure_ascii=False) + "\n")
+        (draft.folder / "samples.json").write_text(to_json(samples, indent=1, ensure_ascii=False) + "\n")
         draft.facts["samples"] = [{**sample, "codes": len(sample["codes"])} for sample in samples]
 
 

@@ -9,7 +9,6 @@ hide a difference.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from megatron_speech.evaluation.report.facts import FROM_CODES, WITHOUT_BOTTLENE
 from megatron_speech.evaluation.report.tokenizer import write_tokenizer_report
 from megatron_speech.evaluation.robustness import disturbances, robustness, with_interval
 from megatron_speech.evaluation.statistics import Bootstrap
+from megatron_speech.plain_json import to_json
 from megatron_speech.speech_tokenizer.batching import windows
 from megatron_speech.speech_tokenizer.model import WEIGHTS
 from megatron_speech.speech_tokenizer.tokenize import usage_facts
@@ -76,7 +76,7 @@ def run_report(config: TokenizerReportConfig) -> None:
         draft.facts.update({"judge": judge and judge.name, "left_out": left_out, **facts})
         draft.facts.update({"too_long": too_long, "longest_seconds": longest / SAMPLE_RATE})
         # A clock's figure is no fact of the artefact: making it again must give the same manifest.
-        (draft.folder / "timings.json").write_text(json.dumps({"encode": timings}, indent=1) + "\n")
+        (draft.folder / "timings.json").write_text(to_json({"encode": timings}, indent=1) + "\n")
         write_tokenizer_report(draft.folder, draft.facts, timings)
     log.info("%s: written", config.output / "report.md")
 
@@ -236,4 +236,4 @@ def write_transcripts(path: Path, records: list[AudioRecord], heard: dict[str, l
         for index, record in enumerate(records):
             line = {"key": record.key, "voice": record.meta.get("voice"), "said": record.text}
             line |= {reader: texts[index] for reader, texts in heard.items()}
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.write(to_json(line, ensure_ascii=False) + "\n")

@@ -7,7 +7,6 @@ the counts are kept beside the parts. Price: a task in the middle of a packed fi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from megatron_speech.artifact import alone, read_json, write_atomic
 from megatron_speech.config.interleave import InterleaveConfig
 from megatron_speech.data.corpus import BadLine, TextDocument, count_records
 from megatron_speech.data.text_tasks import TextTask, corpus_files
+from megatron_speech.plain_json import to_json
 from megatron_speech.tasks import tasks_folder
 
 COUNTS = "lines.json"
@@ -114,5 +114,5 @@ def _counts(files: Sequence[Path], folder: Path) -> list[int]:
             stamp = [file.stat().st_size, file.stat().st_mtime_ns]
             if known.get(str(file), [])[:2] != stamp:
                 known[str(file)] = [*stamp, count_records(file)]
-                write_atomic(path, json.dumps(known))
+                write_atomic(path, to_json(known))
     return [known[str(file)][2] for file in files]

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from megatron_speech.config.speech_decoder import TokenToMelConfig
+from megatron_speech.plain_json import to_json
 from megatron_speech.speech_decoder.mel import MelSettings
 
 # Shape letters: B batch, N tokens, T mel frames, C channels, M mel bands, K codes.
@@ -122,7 +123,7 @@ class TokenToMel(nn.Module):
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""
         parts = {"net": asdict(self.config), "identity": asdict(self.identity), "mel": asdict(self.mel)}
-        (folder / "config.json").write_text(json.dumps(parts, indent=1) + "\n")
+        (folder / "config.json").write_text(to_json(parts, indent=1) + "\n")
         save_file(self.state_dict(), folder / "model.safetensors")
 
     @classmethod

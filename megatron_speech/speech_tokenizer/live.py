@@ -6,7 +6,6 @@ only on the pipe, because raw samples do not say what they are.
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import numpy as np
 from megatron_speech.audio.containers import container, undecided
 from megatron_speech.audio.io import SAMPLE_RATE, read_audio
 from megatron_speech.config.stream_speech import StreamSpeechConfig
+from megatron_speech.plain_json import to_json
 from megatron_speech.speech_tokenizer.streaming import StreamingEncoder
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 
@@ -37,7 +37,7 @@ def stream_speech(config: StreamSpeechConfig, pipe: BinaryIO, write: Callable[[s
         start = time.perf_counter()
         for codes in blocks:
             busy_s += time.perf_counter() - start
-            write(json.dumps({"start": rates.seconds(num_codes), "codes": codes.tolist()}))
+            write(to_json({"start": rates.seconds(num_codes), "codes": codes.tolist()}))
             num_codes += len(codes)
             start = time.perf_counter()
         busy_s += time.perf_counter() - start
@@ -52,7 +52,7 @@ def stream_speech(config: StreamSpeechConfig, pipe: BinaryIO, write: Callable[[s
     put(stream.end())
     seconds = stream.num_samples / SAMPLE_RATE
     factor = round(busy_s / seconds, 4) if seconds else None
-    write(json.dumps({"seconds": round(seconds, 4), "tokens": num_codes, "real_time_factor": factor}))
+    write(to_json({"seconds": round(seconds, 4), "tokens": num_codes, "real_time_factor": factor}))
     if damage is not None:
         raise damage
 

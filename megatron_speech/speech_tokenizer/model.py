@@ -9,7 +9,6 @@ refused; and a tokenizer with `quantize_subtract_position_means` has a buffer th
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import nn
 from transformers.models.whisper.modeling_whisper import WhisperDecoder
 
 from megatron_speech.artifact import naming_file, read_json
+from megatron_speech.plain_json import to_json
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.encoder import WhisperVQEncoder
 from megatron_speech.speech_tokenizer.recognizer import greedy
@@ -194,7 +194,7 @@ def save_model(model: SpeechRecognitionModel, folder: Path, *, text_from: Path, 
     alone = model.config.quantize_encoder_only
     architecture = "WhisperVQEncoder" if alone else "WhisperVQForConditionalGeneration"
     values = {**model.config.to_dict(), "architectures": [architecture], "model_type": "whisper"}
-    (folder / "config.json").write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
+    (folder / "config.json").write_text(to_json(values, indent=1, sort_keys=True) + "\n")
     whole = model.state_dict()
     state = {key.removeprefix(ENCODER if alone else ""): value.cpu().contiguous() for key, value in whole.items()}
     with naming_file(folder / WEIGHTS):
@@ -204,7 +204,7 @@ def save_model(model: SpeechRecognitionModel, folder: Path, *, text_from: Path, 
             shutil.copyfile(text_from / name, folder / name)
     if language is not None:
         settings = {**read_json(folder / "generation_config.json"), "language": language}
-        (folder / "generation_config.json").write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n")
+        (folder / "generation_config.json").write_text(to_json(settings, indent=1, sort_keys=True) + "\n")
 
 
 def require(path: Path) -> Path:

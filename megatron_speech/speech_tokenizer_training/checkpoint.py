@@ -7,7 +7,6 @@ in no fixed order). Price: rank 0 writes while the others wait.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from megatron_speech.checkpoint.folder import (
     step_folder,
     write_checksums,
 )
+from megatron_speech.plain_json import to_json
 from megatron_speech.speech_tokenizer_training.order import Cursor
 from megatron_speech.speech_tokenizer_training.ranks import together
 from megatron_speech.speech_tokenizer_training.step import Trainer
@@ -74,7 +74,7 @@ def save(checkpoints: Path, trainer: Trainer, state: RunState) -> None:
             torch.save(trainer.optimizer.state_dict(), file)
         with naming_file(partial / CODEBOOK):
             save_file({"idle": trainer.ema.idle_K.cpu()}, partial / CODEBOOK)
-        write_atomic(partial / STATE, json.dumps(asdict(state)) + "\n")
+        write_atomic(partial / STATE, to_json(asdict(state)) + "\n")
         write_checksums(partial, checksums(sorted(partial.iterdir())))
         complete(partial)
         keep_newest(checkpoints, KEPT)

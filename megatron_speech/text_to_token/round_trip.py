@@ -8,7 +8,6 @@ its own. Price: tokens only; a fault of the speech decoder is not seen here.
 
 from __future__ import annotations
 
-import json
 import logging
 import statistics
 from collections import Counter
@@ -23,6 +22,7 @@ from megatron_speech.audio.transcripts import error_rates
 from megatron_speech.config.text_to_token import RoundTripConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.inference.model import read_vocabulary
+from megatron_speech.plain_json import to_json
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.text_to_token.synthesize import Synthesizer
 from megatron_speech.text_to_token.utterances import read_utterances
@@ -70,7 +70,7 @@ def round_trip(config: RoundTripConfig) -> None:
                     "num_true_codes": len(utterance.tokens),
                     "codes": None if codes is None else codes.tolist(),
                 }
-                file.write(json.dumps(sample, ensure_ascii=False) + "\n")
+                file.write(to_json(sample, ensure_ascii=False) + "\n")
     logger.info("%s: %s", config.output, in_words(draft.facts))
 
 

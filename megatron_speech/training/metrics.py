@@ -8,7 +8,6 @@ kill loses up to a second of lines, all of steps which the resumed run repeats.
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
@@ -23,9 +22,11 @@ from torch import Tensor
 from torch.utils.tensorboard import FileWriter
 from tqdm import tqdm
 
-from megatron_speech.artifact import write_atomic
 from megatron_speech.config.data import DataConfig
+from megatron_speech.jsonl_log import append_records
 from megatron_speech.model.loss import SPEECH, TEXT
+from megatron_speech.plain_json import to_json
+from megatron_speech.training.history import METRICS, VALIDATION, resume_logs
 from megatron_speech.training.state import TrainState
 
 logger = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ class MetricsLog:
         data: DataConfig,
         first_step: int,
         total_steps: int,
+        every_steps: int = 1,
         enabled: bool,
     ) -> None:
         self._enabled = enabled
@@ -119,8 +121,7 @@ class MetricsLog:
         self._written = self._since
         if not enabled:
             return
-        cut_after(folder / "metrics.jsonl", first_step)
-        cut_after(folder / "validation.jsonl", first_step)
+        resume_logs(folder, step=first_step, every_steps=every_steps)
         self._folder = folder
         self._board = FileWriter(str(folder / "tensorboard"))
         # Steps that a resumed run repeats are dropped from the plots.
@@ -153,7 +154,7 @@ class MetricsLog:
             return
         records = [self._record(step) for step in self._waiting]
         self._waiting, self._written = [], time.monotonic()
-        _append(self._folder / "metrics.jsonl", records)
+        append_records(self._folder / METRICS, records)
         for record in records:
             self._to_board(_scalars(record), record["step"])
             self._say(record)
@@ -177,9 +178,9 @@ class MetricsLog:
         """Record a pass over the held-out sources."""
         if self._enabled:
             self.write()
-            _append(self._folder / "validation.jsonl", [{"step": step, **asdict(found)}])
+            append_records(self._folder / VALIDATION, [{"step": step, **asdict(found)}])
             self._to_board(_by_source("validation", found.losses), step)
-            logger.info("step %d: validation %s", step, json.dumps(found.losses))
+            logger.info("step %d: validation %s", step, to_json(found.losses))
             self.restart_clock()
 
     def restart_clock(self) -> None:
@@ -206,26 +207,6 @@ class MetricsLog:
             self._bar.update(record["step"] - self._bar.n)
         else:
             logger.info("step %d: %s, %.0f tokens/s", record["step"], line, record["tokens_per_s"])
-
-
-def cut_after(path: Path, step: int) -> None:
-    """Drop the lines of later steps, and a last line that a kill cut short."""
-    if not path.is_file():
-        return
-    kept = []
-    for line in path.read_text().splitlines():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        if record["step"] <= step:
-            kept.append(line + "\n")
-    write_atomic(path, "".join(kept))
-
-
-def _append(path: Path, records: Sequence[dict[str, Any]]) -> None:
-    with path.open("a") as file:
-        file.writelines(json.dumps(record) + "\n" for record in records)
 
 
 def _by_source(name: str, losses: Losses) -> dict[str, float]:

@@ -7,9 +7,7 @@ the last two cases it leaves a checkpoint and no ``done.json``.
 
 from __future__ import annotations
 
-import json
 import logging
-import statistics
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +28,7 @@ from megatron_speech.model.builder import to_transformer_config
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.parallel.replica import Replica
+from megatron_speech.plain_json import to_json
 from megatron_speech.training import run_folder
 from megatron_speech.training.engine import build_engine
 from megatron_speech.training.feed import Feed
@@ -42,6 +41,7 @@ from megatron_speech.training.settings import changed_settings
 from megatron_speech.training.signals import StopRequest
 from megatron_speech.training.state import TrainState
 from megatron_speech.training.step import Engine
+from megatron_speech.training.summary import summarise
 from megatron_speech.training.validation import Validation, validation_plans
 from megatron_speech.vocabulary import Vocabulary
 
@@ -191,6 +191,7 @@ def _assemble(config: PretrainConfig, outline: Outline, engine: Engine, places: 
         data=config.data,
         first_step=state.step,
         total_steps=state.step + left,
+        every_steps=config.logging.every_steps,
         enabled=groups.is_rank_zero(),
     )
     return Run(
@@ -215,27 +216,9 @@ def _finish(run: Run, state: TrainState) -> None:
     run.log.log_validation(state.step, held_out)
     if not groups.is_rank_zero():
         return
-    lines = (run.config.folder / "metrics.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in lines]
-    summary = {
-        "steps": state.step,
-        "consumed_samples": state.consumed_samples,
-        "tokens": {"text": state.text_tokens, "speech": state.speech_tokens},
-        "loss": records[-1]["loss"],
-        "losses": records[-1]["losses"],
-        "validation": held_out.losses,
-        "validation_targets": held_out.targets,
-        "validation_rows": held_out.rows,
-        "tokens_per_s": statistics.median(record["tokens_per_s"] for record in records),
-        "plan": run.plan.fingerprint,
-        "damage": {name: records[-1]["reading"][name] for name in ("damaged_samples", "damaged_blocks")},
-        "tokens_by_source": {
-            name: {"planned": rows * run.plan.seq_length, "read": records[-1]["rows"][name] * run.plan.seq_length}
-            for name, rows in run.plan.consumed(run.plan.num_samples).items()
-        },
-    }
+    summary = summarise(run, state, held_out)
     run_folder.write_done(run.config.folder, summary)
-    logger.info("done: %s", json.dumps(summary))
+    logger.info("done: %s", to_json(summary))
 
 
 def _is_done(config: PretrainConfig, outline: Outline) -> bool:

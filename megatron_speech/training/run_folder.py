@@ -9,7 +9,6 @@ extended stays as ``plan-<fingerprint>.json``, and its successor lists the plans
 
 from __future__ import annotations
 
-import json
 import logging
 import platform
 import shlex
@@ -27,6 +26,7 @@ from megatron_speech.checkpoint.folder import latest_checkpoint
 from megatron_speech.config.parse import dump_yaml, to_dict
 from megatron_speech.config.training import CheckpointConfig, PretrainConfig
 from megatron_speech.data.plan import Plan
+from megatron_speech.plain_json import to_json
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def read_done(folder: Path) -> dict[str, Any] | None:
 
 def note_saved(folder: Path, step: int) -> None:
     """Remember that a checkpoint of `step` exists."""
-    write_atomic(folder / SAVED, json.dumps({"step": step}) + "\n")
+    write_atomic(folder / SAVED, to_json({"step": step}) + "\n")
 
 
 def require_same_settings(config: PretrainConfig) -> None:
@@ -122,7 +122,7 @@ def _write_plan(folder: Path, plan: Plan, consumed: int) -> None:
             write_atomic(folder / _superseded(values["fingerprint"]), path.read_text())
             before = {**before, values["fingerprint"]: consumed}
     facts = {"fingerprint": plan.fingerprint, "before": before}
-    write_atomic(path, json.dumps({**plan.to_json(), **facts}, indent=1) + "\n")
+    write_atomic(path, to_json({**plan.to_json(), **facts}, indent=1) + "\n")
 
 
 def _superseded(fingerprint: str) -> str:
@@ -131,7 +131,7 @@ def _superseded(fingerprint: str) -> str:
 
 def write_done(folder: Path, summary: dict[str, Any]) -> None:
     """Announce that the run is finished."""
-    write_atomic(folder / DONE, json.dumps(summary, indent=1) + "\n")
+    write_atomic(folder / DONE, to_json(summary, indent=1) + "\n")
 
 
 def start_logging(folder: Path, *, rank: int) -> None:

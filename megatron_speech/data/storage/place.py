@@ -10,7 +10,6 @@ a rank opens it.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from megatron_speech.data.storage.interface import Storage
 from megatron_speech.data.storage.local import Mapped, Positioned
 from megatron_speech.data.storage.ranged import Ranged
 from megatron_speech.data.storage.retry import Retry
+from megatron_speech.plain_json import to_json
 
 ORIGIN = "origin.json"
 """In a mirror: where it is the mirror of."""
@@ -122,7 +122,7 @@ def local_folder(folder: str | Path, config: ReaderConfig) -> Path:
             except FileNotFoundError:
                 if name == "vocabulary.json":
                     raise
-        _write(mirror / ORIGIN, json.dumps({"url": url}).encode())  # last: the mark of a whole mirror
+        _write(mirror / ORIGIN, to_json({"url": url}).encode())  # last: the mark of a whole mirror
     return mirror
 
 

@@ -1,4 +1,4 @@
-"""Resuming rules, the cut of metrics.jsonl, and what a run folder says."""
+"""Resuming rules, and what a run folder says."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from megatron_speech.config.training import CheckpointConfig
-from megatron_speech.training.metrics import cut_after
 from megatron_speech.training.run_folder import checkpoint_to_resume, read_done, read_plan, write_done
 from megatron_speech.training.state import TrainState
 
@@ -32,15 +31,6 @@ def test_the_newest_complete_checkpoint_is_taken(tmp_path: Path, resume: str) ->
     found = checkpoint_to_resume(tmp_path, CheckpointConfig(resume=resume))  # type: ignore[arg-type]
     assert found == tmp_path / "checkpoints" / "step_10"
     assert checkpoint_to_resume(tmp_path / "new", CheckpointConfig(resume="if_present")) is None
-
-
-def test_metrics_are_cut_back_to_the_resumed_step(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    path.write_text("".join(json.dumps({"step": step}) + "\n" for step in range(1, 7)) + '{"step": 7, "lo')
-    cut_after(path, 4)
-    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3, 4]
-    cut_after(tmp_path / "absent.jsonl", 4)
-    assert not (tmp_path / "absent.jsonl").exists()
 
 
 def test_done_is_absent_until_written(tmp_path: Path) -> None:

@@ -1,0 +1,112 @@
+"""A log of JSON records, one a line, which a run appends to and cuts back when it goes on.
+
+What stands in such a file is worth keeping and never worth stopping for. A kill leaves an incomplete last line, which
+goes quietly. Any other line that is no record is damage: it moves to ``<name>.damaged.jsonl`` beside the file, one
+warning names the lines, and the records behind it stay.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from megatron_speech.artifact import write_atomic
+from megatron_speech.plain_json import to_json
+
+log = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+_NAMED = 9
+"""Line numbers that a warning lists at most."""
+
+
+def append_records(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Add lines; ValueError, with none of them written, where a number is not finite."""
+    lines = [to_json(record) + "\n" for record in records]
+    with path.open("a") as file:
+        file.writelines(lines)
+
+
+def cut_log(
+    path: Path,
+    *,
+    is_record: Callable[[Record], bool],
+    stays: Callable[[Record], bool],
+    rising: str | None = None,
+) -> list[Record]:
+    """Keep the records that `stays` accepts, set damaged lines aside, and return what was kept; [] without a file.
+
+    `is_record` says whether a JSON object is one of this log's records. `rising` names a number of theirs that grows
+    from line to line: a line whose number does not lie between its neighbours' is damaged, too.
+    """
+    if not path.is_file():
+        return []
+    content = path.read_bytes()
+    lines = content.split(b"\n")
+    found = {number: record for number, line in enumerate(lines) if (record := _parsed(line)) and is_record(record)}
+    for number in _misplaced({number: record[rising] for number, record in found.items()} if rising else {}):
+        del found[number]
+    last = len(lines) - 1
+    damaged = [number for number in range(len(lines)) if number not in found]
+    if last in damaged and _is_cut_short(lines[last]):
+        damaged.pop()
+    if damaged:
+        _set_aside(path, [(number + 1, lines[number]) for number in damaged])
+    kept = {number: record for number, record in found.items() if stays(record)}
+    rewritten = b"".join(lines[number] + b"\n" for number in kept)
+    if rewritten != content:
+        write_atomic(path, rewritten.decode())
+    return list(kept.values())
+
+
+def _misplaced(values: Mapping[int, float]) -> list[int]:
+    """Keys whose value does not lie between the one before it and the one behind it, where those two are in order."""
+    found, before = [], -math.inf
+    for (key, value), (_, behind) in pairwise([*values.items(), (0, math.inf)]):
+        if before < behind and not before < value < behind:
+            found.append(key)
+        else:
+            before = value
+    return found
+
+
+def _parsed(line: bytes) -> Record | None:
+    """The JSON object of a line; None for anything else."""
+    try:
+        value = json.loads(line.decode(), parse_constant=_refuse)
+    except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _is_cut_short(line: bytes) -> bool:
+    """Whether a last line without an end is what a kill leaves: nothing, or the beginning of an object in text."""
+    return not line or (line.startswith(b"{") and line.isascii() and line.decode().isprintable())
+
+
+def _set_aside(path: Path, damaged: Sequence[tuple[int, bytes]]) -> None:
+    beside = path.with_name(f"{path.stem}.damaged{path.suffix}")
+    with beside.open("ab") as file:
+        file.writelines(line + b"\n" for _, line in damaged)
+        file.flush()
+        os.fsync(file.fileno())
+    numbers = [str(number) for number, _ in damaged]
+    more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
+    log.warning(
+        "%s: %s %s%s no record of this log: moved to %s, the others are kept",
+        path,
+        "line" if len(numbers) == 1 else "lines",
+        ", ".join(numbers[:_NAMED]),
+        more + (" is" if len(numbers) == 1 else " are"),
+        beside.name,
+    )

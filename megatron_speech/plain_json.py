@@ -1,0 +1,31 @@
+"""JSON that every parser reads: NaN and the infinities are none, and are refused by the key they stand under."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def to_json(value: Any, **options: Any) -> str:
+    """`json.dumps` with its `options`; ValueError names the first number that is not finite."""
+    try:
+        return json.dumps(value, allow_nan=False, **options)
+    except ValueError as error:
+        if not str(error).startswith("Out of range"):
+            raise
+        place = _not_finite(value, "")
+        raise ValueError(f"{place}, which is no finite number and no JSON; nothing was written") from error
+
+
+def _not_finite(value: Any, key: str) -> str | None:
+    """The first such number as ``key=value``, or None."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{key or 'value'}={value}"
+    entries: Any = ()
+    if isinstance(value, Mapping):
+        entries = ((f"{key}.{name}" if key else str(name), each) for name, each in value.items())
+    elif isinstance(value, list | tuple):
+        entries = ((f"{key}[{index}]", each) for index, each in enumerate(value))
+    return next((found for name, each in entries if (found := _not_finite(each, name))), None)
