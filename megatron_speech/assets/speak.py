@@ -10,6 +10,7 @@ import json
 import logging
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -101,7 +102,8 @@ def _copy_recordings(config: SpeechConfig, folder: Path) -> dict[str, Any]:
 def _pool() -> ProcessPoolExecutor:
     # forkserver: a fork of a process that already runs threads (tqdm, onnxruntime) may hang.
     context = multiprocessing.get_context("forkserver")
-    return ProcessPoolExecutor(max_workers=len(os.sched_getaffinity(0)), mp_context=context)
+    silent = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is told by the parent, which ends them
+    return ProcessPoolExecutor(max_workers=len(os.sched_getaffinity(0)), mp_context=context, initializer=silent)
 
 
 def _said(pool: ProcessPoolExecutor, batch: list[Utterance], assets: Path, bar: tqdm) -> Iterator[AudioRecord]:

@@ -22,11 +22,12 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, get_loader, set_parsing_settings
 
 from megatron_speech.config.given import given_settings
+from megatron_speech.config.leaving import AGAIN, INTERRUPTED, MISTAKE, interruption_is_one_line, leave
 from megatron_speech.config.mistakes import first_mistake
 
 Schema = TypeVar("Schema")
 
-_MISTAKES = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, ConnectionError)
+_MISTAKES = (ValueError, FloatingPointError, FileNotFoundError, FileExistsError, NotADirectoryError, ConnectionError)
 _SPACE = "free some, or choose another place"
 _RIGHTS = "change the permissions, or choose another place"
 # Never the program's mistake, even where a write into an open file tells no name.
@@ -52,7 +53,9 @@ def parse_config(schema: type[Schema], *, description: str, args: Sequence[str] 
     parser = ArgumentParser(description=description, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="YAML file; repeat it to let a later file override.")
     parser.add_class_arguments(schema, as_group=False)
-    args = sys.argv[1:] if args is None else args
+    if args is None:
+        interruption_is_one_line()
+        args = sys.argv[1:]
     load = get_loader("yaml")
     with user_errors():
         if any(word in ("-h", "--help") or re.fullmatch(r"--[\w.]+\.help", word) for word in args):
@@ -75,18 +78,19 @@ def parse_config(schema: type[Schema], *, description: str, args: Sequence[str] 
 def user_errors() -> Iterator[None]:
     """Show a `ValueError`, a missing file or a place that cannot be written as one line and exit status 2.
 
-    Programmer errors keep their traceback.
+    Ctrl-C is one line and status 130. Programmer errors keep their traceback.
     """
     try:
         yield
-    except (ValueError, OSError) as error:
+    except KeyboardInterrupt as error:
+        raise leave(AGAIN, INTERRUPTED) from error
+    except (ValueError, FloatingPointError, OSError) as error:
         text = str(error)
         if isinstance(error, OSError) and error.errno in _REMEDIES and (error.filename or error.errno in _FULL):
             text = f"{error.filename or 'a file'}: {error.strerror}; {_REMEDIES[error.errno]}"
         elif not isinstance(error, _MISTAKES):
             raise
-        print(f"error: {' '.join(text.split())}", file=sys.stderr)
-        raise SystemExit(2) from error
+        raise leave(f"error: {text}", MISTAKE) from error
 
 
 def to_dict(config: Any) -> Any:
