@@ -10,8 +10,9 @@ as `tokenizers` encodes them. Price: chat templates have to place special ids th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
@@ -77,7 +78,7 @@ class TextTokenizer:
         path = place / "tokenizer.json" if place.is_dir() else place
         closing: str | None = None
         if path.suffix == ".json" and path.is_file():
-            tokenizer = _read(path)
+            tokenizer = read_tokenizer(path)
         elif path.suffix == ".model" and path.is_file():
             from megatron_speech.sentencepiece_model import convert_sentencepiece
 
@@ -125,7 +126,7 @@ class TextTokenizer:
         tokenizer = with_special_tokens(tokenizer, {end, *names} | folder.special_tokens(tokenizer))
         return cls(
             tokenizer,
-            size=tokenizer.get_vocab_size(with_added_tokens=True),
+            size=_size(tokenizer),
             end_of_document=ids[end],
             begin_of_document=[ids[name] for name in names],
             fingerprint=fingerprint,
@@ -134,8 +135,8 @@ class TextTokenizer:
     @classmethod
     def _of_vocabulary(cls, folder: Path) -> TextTokenizer:
         """The text part of a vocabulary folder."""
-        vocabulary, tokenizer = Vocabulary.load(folder), _read(folder / "tokenizer.json")
-        if tokenizer.get_vocab_size(with_added_tokens=True) != vocabulary.size:
+        vocabulary, tokenizer = Vocabulary.load(folder), read_tokenizer(folder / "tokenizer.json")
+        if _size(tokenizer) != vocabulary.size:
             raise ValueError(
                 f"{folder}: tokenizer.json and vocabulary.json differ in size; rerun tools/build_vocabulary.py"
             )
@@ -164,15 +165,19 @@ class TextTokenizer:
         """Text of `ids`; special and speech tokens appear by their names."""
         return self.backend.decode(list(ids), skip_special_tokens=False)
 
-    def extended(self, tokens: Sequence[str]) -> Tokenizer:
-        """A copy of the backend with `tokens` as special tokens behind all its ids, in order."""
+    def extended(self, vocabulary: Vocabulary) -> Tokenizer:
+        """A copy of the backend in which every token of `vocabulary` is a special one, those it lacked behind its ids.
+
+        ValueError where `tokenizers`, which numbers new tokens itself, would put one into a hole among the ids.
+        """
+        ids = vocabulary.token_ids
         tokenizer = Tokenizer.from_str(self.backend.to_str())
-        tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in tokens])
-        for index, token in enumerate(tokens):
-            if tokenizer.token_to_id(token) != self.size + index:
+        tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in ids])
+        for token, place in ids.items():
+            if tokenizer.token_to_id(token) != place:
                 raise ValueError(
-                    f"text tokenizer: token {token} got id {tokenizer.token_to_id(token)} where {self.size + index} is "
-                    "its place; the tokenizer has holes in its ids or this token already, use another"
+                    f"text tokenizer: its ids reach {self.size - 1} with holes between, into which new tokens would "
+                    f"fall ({token} at {tokenizer.token_to_id(token)}, not at {place}); give the holes names first"
                 )
         return tokenizer
 
@@ -181,8 +186,14 @@ class TextTokenizer:
         save_tokenizer(folder, self.backend, end_of_document=self.end_of_document)
 
 
-def save_tokenizer(folder: Path, tokenizer: Tokenizer, *, end_of_document: int) -> None:
-    """Write a tokenizer so that ``AutoTokenizer.from_pretrained(folder)`` gives the same ids."""
+def save_tokenizer(
+    folder: Path, tokenizer: Tokenizer, *, end_of_document: int, more: Mapping[str, Any] | None = None
+) -> None:
+    """Write a tokenizer so that ``AutoTokenizer.from_pretrained(folder)`` gives the same ids.
+
+    Args:
+        more: keys of tokenizer_config.json beside those that do so.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     closing = tokenizer.id_to_token(end_of_document)
@@ -191,8 +202,14 @@ def save_tokenizer(folder: Path, tokenizer: Tokenizer, *, end_of_document: int) 
         "eos_token": closing,
         "clean_up_tokenization_spaces": False,  # decoding must give back the very text
         "model_max_length": 1 << 30,
+        **(more or {}),
     }
     (folder / "tokenizer_config.json").write_text(to_json(config, indent=1) + "\n")
+
+
+def _size(tokenizer: Tokenizer) -> int:
+    """The number after the highest id; ids may have holes."""
+    return max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
 
 
 def _byte_tokenizer() -> Tokenizer:
@@ -212,14 +229,22 @@ def _byte_characters() -> list[str]:
     return [chr(byte if byte in printable else next(others)) for byte in range(256)]
 
 
-def _read(path: Path) -> Tokenizer:
+def read_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer in a ``tokenizer.json``; FileNotFoundError or ValueError says what is wrong with it."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; a tokenizer folder holds a tokenizer.json")
     try:
-        orjson.loads(content := path.read_bytes())
+        values = orjson.loads(content := path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path}: not JSON ({error}); restore the tokenizer") from error
     try:
-        return Tokenizer.from_buffer(content)
+        tokenizer = Tokenizer.from_buffer(content)
     except Exception as error:  # the Rust reader raises nothing more particular
         raise ValueError(f"{path}: no tokenizer in it ({error}); restore the tokenizer") from error
+    for token in values["added_tokens"]:
+        if tokenizer.token_to_id(token["content"]) != token["id"]:  # it numbers added tokens without holes
+            raise ValueError(
+                f"{path}: token {token['content']} has id {token['id']}, but is loaded as "
+                f"{tokenizer.token_to_id(token['content'])}: the ids before it have holes; give the holes names first"
+            )
+    return tokenizer

@@ -3,9 +3,10 @@
     text ids | special ids | speech ids | padding
     0 ..       num_text      first_speech  size .. padded_size
 
-Speech ids are contiguous and last, so that modality is one comparison (as in GLM-4-Voice, where an id at or above
-``<|audio_0|>`` is speech). The padded size depends on a fixed multiple, never on the tensor parallel size, so that one
-checkpoint fits every layout. Two vocabularies are the same exactly when their fingerprints are: shards, plans,
+Speech ids are contiguous. A special token, or all speech tokens together, may stand among the text ids instead, where a
+text tokenizer has them already (`mapped_ids`): their rows of a trained model so keep their meaning. The masks below say
+which id is what in both cases. The padded size depends on a fixed multiple, never on the tensor parallel size, so that
+one checkpoint fits every layout. Two vocabularies are the same exactly when their fingerprints are: shards, plans,
 checkpoints and exports carry it, and a mismatch is an error.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +28,7 @@ END_OF_AUDIO = "<|end_of_audio|>"
 RECOGNIZE = "<|recognize|>"
 SYNTHESIZE = "<|synthesize|>"
 SPECIAL_TOKENS = (BEGIN_OF_AUDIO, END_OF_AUDIO, RECOGNIZE, SYNTHESIZE)
+FIRST_CODE = "<|audio_0|>"
 
 # Of text-to-token models (text_to_token.layout).
 SOUNDS = "<|sounds|>"
@@ -46,7 +49,7 @@ class Vocabulary:
     num_speech_ids: int
     """Codebook size of the speech tokenizer; 0 for text alone."""
     special_tokens: tuple[str, ...] = SPECIAL_TOKENS
-    """Tokens added between text and speech, in id order."""
+    """Tokens of ours that are no speech; those that the text tokenizer lacks lie behind its ids, in this order."""
     end_of_document: int = 0
     """Text id that closes every document."""
     begin_of_document: tuple[int, ...] = ()
@@ -58,6 +61,9 @@ class Vocabulary:
     """sha256 of the speech tokenizer's weights."""
     padding_multiple: int = 128
     """`padded_size` is the next multiple of this; every tensor parallel size in use must divide it."""
+    mapped_ids: tuple[tuple[str, int], ...] = ()
+    """Special tokens that the text tokenizer has itself, and speech code 0 if it has all, with their ids, in id order.
+    """
 
     def __post_init__(self) -> None:
         if self.num_text_ids < 0 or self.num_speech_ids < 0 or self.size == 0:
@@ -72,6 +78,17 @@ class Vocabulary:
                 f"vocabulary: begin_of_document={self.begin_of_document} must be text ids below {self.num_text_ids}, "
                 f"other than end_of_document={self.end_of_document}; build it again"
             )
+        self._check_mapped_ids()
+
+    def _check_mapped_ids(self) -> None:
+        taken = [self._mapped[token] for token in self.special_tokens if token in self._mapped]
+        taken += self.speech_ids if FIRST_CODE in self._mapped else []
+        ours = set(self._mapped) <= {*self.special_tokens, FIRST_CODE} and len(self._mapped) == len(self.mapped_ids)
+        if not ours or len(set(taken)) < len(taken) or not all(0 <= number < self.num_text_ids for number in taken):
+            raise ValueError(
+                f"vocabulary: mapped_ids={self._mapped} must be special tokens or {FIRST_CODE}, each with ids of its "
+                f"own below num_text_ids={self.num_text_ids}; build the vocabulary again"
+            )
 
     @classmethod
     def of_codes(cls, num_speech_ids: int, speech_fingerprint: str) -> Vocabulary:
@@ -84,15 +101,35 @@ class Vocabulary:
             padding_multiple=1,
         )
 
+    @cached_property
+    def _mapped(self) -> dict[str, int]:
+        return dict(self.mapped_ids)
+
+    @cached_property
+    def _new_specials(self) -> tuple[str, ...]:
+        return tuple(token for token in self.special_tokens if token not in self._mapped)
+
+    @property
+    def token_ids(self) -> dict[str, int]:
+        """Id of every token of ours by name: specials, then speech codes."""
+        specials = {token: self.special_id(token) for token in self.special_tokens}
+        return specials | {self.speech_token(code): number for code, number in enumerate(self.speech_ids)}
+
     @property
     def first_speech_id(self) -> int:
         """Id of speech code 0."""
-        return self.num_text_ids + len(self.special_tokens)
+        return self._mapped.get(FIRST_CODE, self.num_text_ids + len(self._new_specials))
+
+    @property
+    def speech_ids(self) -> range:
+        """Ids of the speech codes, in order."""
+        return range(self.first_speech_id, self.first_speech_id + self.num_speech_ids)
 
     @property
     def size(self) -> int:
-        """Number of meaningful ids; padding starts here."""
-        return self.first_speech_id + self.num_speech_ids
+        """Number of ids; padding starts here."""
+        new_codes = 0 if FIRST_CODE in self._mapped else self.num_speech_ids
+        return self.num_text_ids + len(self._new_specials) + new_codes
 
     @property
     def padded_size(self) -> int:
@@ -102,7 +139,7 @@ class Vocabulary:
     def special_id(self, token: str) -> int:
         """Id of a special token; KeyError-free: an unknown name is a programmer's error."""
         assert token in self.special_tokens, f"{token=} is not among {self.special_tokens}"
-        return self.num_text_ids + self.special_tokens.index(token)
+        return self._mapped[token] if token in self._mapped else self.num_text_ids + self._new_specials.index(token)
 
     def speech_id(self, code: int) -> int:
         """Id of a speech code in 0 .. num_speech_ids - 1. For arrays: add `first_speech_id`."""
@@ -123,7 +160,20 @@ class Vocabulary:
 
     def is_speech(self, token_id: int) -> bool:
         """Whether the id is a speech code; special ids count as text."""
-        return self.first_speech_id <= token_id < self.size
+        return token_id in self.speech_ids
+
+    def speech_mask(self, ids: Any) -> Any:
+        """Which of `ids` (array or tensor, below `size`) are speech codes; the same kind, bool, of the same shape."""
+        speech, mask = self.speech_ids, ids >= self.first_speech_id
+        return mask if speech.stop == self.size else mask & (ids < speech.stop)  # last of all: one comparison
+
+    def text_mask(self, ids: Any) -> Any:
+        """Which of `ids` (array or tensor) are ids of text: neither speech nor special tokens of ours."""
+        mask = ids < self.num_text_ids
+        for token, first in self.mapped_ids:
+            count = self.num_speech_ids if token == FIRST_CODE else 1
+            mask = mask & ((ids < first) | (ids >= first + count))
+        return mask
 
     @property
     def fingerprint(self) -> str:
@@ -131,10 +181,11 @@ class Vocabulary:
         return hashlib.sha256(json.dumps(self._fields(), sort_keys=True).encode()).hexdigest()
 
     def _fields(self) -> dict[str, Any]:
-        """All fields as JSON has them; `begin_of_document` only where there is one: older ones lack the key."""
+        """All fields as JSON has them; those that older vocabularies lack only where they say something."""
         fields = {**asdict(self), "special_tokens": list(self.special_tokens)}
-        begin = fields.pop("begin_of_document")
-        return {**fields, "begin_of_document": list(begin)} if begin else fields
+        begin, mapped = list(fields.pop("begin_of_document")), dict(fields.pop("mapped_ids"))
+        fields |= {"begin_of_document": begin} if begin else {}
+        return fields | ({"mapped_ids": mapped} if mapped else {})
 
     def to_json(self) -> dict[str, Any]:
         """All fields and the fingerprint, for manifests and checkpoints."""
@@ -146,6 +197,8 @@ class Vocabulary:
         fields = {key: value for key, value in values.items() if key != "fingerprint"}
         fields["special_tokens"] = tuple(fields["special_tokens"])
         fields["begin_of_document"] = tuple(fields.get("begin_of_document", ()))
+        # By id: some writers of JSON sort names.
+        fields["mapped_ids"] = tuple(sorted(fields.get("mapped_ids", {}).items(), key=lambda mapped: mapped[1]))
         vocabulary = cls(**fields)
         if values.get("fingerprint") != vocabulary.fingerprint:
             raise ValueError(

@@ -1,17 +1,28 @@
-"""Make the vocabulary folder of a model: one id space, and a Hugging Face tokenizer that agrees with it id by id."""
+"""Make the vocabulary folder of a model: one id space, and a Hugging Face tokenizer that agrees with it id by id.
+
+A text tokenizer may have tokens of ours already: those of an export of this project, or a model's own for audio. Tokens
+keep the ids that they have, and so the trained rows of the model. ``tokenizer_config.json`` keeps the vocabulary too,
+because it comes back from other tools (fine-tuning, merging), where ``vocabulary.json`` is lost.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifact import is_made, make_artifact, read_manifest
+from megatron_speech.artifact import is_made, make_artifact, read_json, read_manifest
 from megatron_speech.config.tokens import VocabularyConfig
-from megatron_speech.text_tokenizer import TextTokenizer, save_tokenizer
-from megatron_speech.vocabulary import SOUNDS, SPECIAL_TOKENS, Vocabulary, speaker_token
+from megatron_speech.text_tokenizer import TextTokenizer, read_tokenizer, save_tokenizer
+from megatron_speech.vocabulary import FIRST_CODE, SOUNDS, SPECIAL_TOKENS, Vocabulary, speaker_token
 
 log = logging.getLogger(__name__)
+
+KEPT = "speech_vocabulary"
+"""Key of tokenizer_config.json that holds the vocabulary."""
+_PADDING_MULTIPLE = 128
+_CODE = re.compile(r"<\|audio_(0|[1-9]\d*)\|>")
 
 
 def build_vocabulary(config: VocabularyConfig) -> None:
@@ -20,33 +31,131 @@ def build_vocabulary(config: VocabularyConfig) -> None:
     if is_made(config.output, kind="vocabulary", config=config, inputs=inputs):
         log.info("%s is already made", config.output)
         return
-    text = TextTokenizer.load(
-        config.text, end_of_document=config.end_of_document, begin_of_document=config.begin_of_document
-    )
-    num_codes, speech_fingerprint = _speech(config)
-    vocabulary = Vocabulary(
-        num_text_ids=text.size,
-        num_speech_ids=num_codes,
-        special_tokens=_special_tokens(config),
-        end_of_document=text.end_of_document,
-        begin_of_document=text.begin_of_document,
-        text_fingerprint=text.fingerprint,
-        speech_fingerprint=speech_fingerprint,
-        padding_multiple=config.padding_multiple,
-    )
-    codes = [vocabulary.speech_token(code) for code in range(num_codes)]
-    tokenizer = text.extended([*vocabulary.special_tokens, *codes])
+    kept = None if config.text == "bytes" else kept_vocabulary(Path(config.text))
+    vocabulary, text = _new(config) if kept is None else _again(config, kept)
+    tokenizer = text.extended(vocabulary)
     with make_artifact(config.output, kind="vocabulary", config=config, inputs=inputs) as draft:
         vocabulary.save(draft.folder / "vocabulary.json")
-        save_tokenizer(draft.folder, tokenizer, end_of_document=vocabulary.end_of_document)
+        save_tokenizer(
+            draft.folder, tokenizer, end_of_document=vocabulary.end_of_document, more={KEPT: vocabulary.to_json()}
+        )
         draft.facts.update(
             text_ids=vocabulary.num_text_ids,
             speech_ids=vocabulary.num_speech_ids,
+            mapped_ids=dict(vocabulary.mapped_ids),
             size=vocabulary.size,
             padded_size=vocabulary.padded_size,
             fingerprint=vocabulary.fingerprint,
         )
     log.info("%s: %s ids, %s with padding", config.output, f"{vocabulary.size:,}", f"{vocabulary.padded_size:,}")
+
+
+def kept_vocabulary(folder: Path) -> Vocabulary | None:
+    """The vocabulary that an export of this project in `folder` was made with; None for any other folder or file."""
+    if (folder / "vocabulary.json").is_file():
+        return Vocabulary.load(folder)
+    path = folder / "tokenizer_config.json"
+    content = read_json(path) if path.is_file() else None
+    if not isinstance(content, dict) or KEPT not in content:
+        return None
+    try:
+        return Vocabulary.from_json(content[KEPT])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: {KEPT} is no usable vocabulary ({error}); restore the export's own file") from error
+
+
+def _new(config: VocabularyConfig) -> tuple[Vocabulary, TextTokenizer]:
+    """A text tokenizer's first vocabulary."""
+    text = TextTokenizer.load(
+        config.text, end_of_document=config.end_of_document, begin_of_document=config.begin_of_document
+    )
+    return _over(config, text, fingerprint="")
+
+
+def _again(config: VocabularyConfig, kept: Vocabulary) -> tuple[Vocabulary, TextTokenizer]:
+    """The vocabulary that the folder had before; with tokens that were added since, one that has all of them."""
+    path = Path(config.text) / "tokenizer.json"
+    names = read_tokenizer(path).id_to_token
+    begin = config.begin_of_document
+    text = TextTokenizer.load(
+        path,
+        end_of_document=config.end_of_document or names(kept.end_of_document),
+        begin_of_document=[names(each) or "" for each in kept.begin_of_document] if begin is None else begin,
+    )
+    for token, place in kept.token_ids.items():
+        if text.backend.token_to_id(token) != place:
+            raise ValueError(
+                f"{path}: token {token} has id {text.backend.token_to_id(token)}, but {place} in the vocabulary that "
+                "the folder was made with; restore the export's own tokenizer"
+            )
+    num_codes, fingerprint = _speech(config)
+    if num_codes and not kept.num_speech_ids:
+        return _over(config, text, fingerprint=fingerprint)  # it knew text alone
+    asked: dict[str, Any] = {"special_tokens": _special_tokens(config), "num_speech_ids": num_codes}
+    asked |= {"speech_fingerprint": fingerprint} if fingerprint else {}
+    asked |= {"padding_multiple": config.padding_multiple} if config.padding_multiple else {}
+    asked |= {"end_of_document": text.end_of_document, "begin_of_document": text.begin_of_document}
+    for key, value in asked.items():
+        if getattr(kept, key) != value:
+            raise ValueError(
+                f"{config.text} was made with the vocabulary's {key}={getattr(kept, key)}, here {value} is asked for; "
+                "ask for the same, or build from the text model that it came from"
+            )
+    if text.size == kept.size:
+        return kept, text
+    log.warning("%s has %d tokens more than its vocabulary: all keep their ids", config.text, text.size - kept.size)
+    return _over(config, text, fingerprint=kept.speech_fingerprint)
+
+
+def _over(config: VocabularyConfig, text: TextTokenizer, *, fingerprint: str) -> tuple[Vocabulary, TextTokenizer]:
+    """A vocabulary over all tokens of a text tokenizer, with new ids for those of ours that it lacks."""
+    num_codes, given = _speech(config)
+    specials = _special_tokens(config)
+    vocabulary = Vocabulary(
+        num_text_ids=text.size,
+        num_speech_ids=num_codes,
+        special_tokens=specials,
+        end_of_document=text.end_of_document,
+        begin_of_document=text.begin_of_document,
+        text_fingerprint=text.fingerprint,
+        speech_fingerprint=given or fingerprint,
+        padding_multiple=config.padding_multiple or _PADDING_MULTIPLE,
+        mapped_ids=_mapped_ids(config, text, specials, num_codes),
+    )
+    if vocabulary.mapped_ids:
+        log.info("%s has tokens of ours, which keep their ids: %s", config.text, dict(vocabulary.mapped_ids))
+    return vocabulary, text
+
+
+def _mapped_ids(
+    config: VocabularyConfig, text: TextTokenizer, specials: tuple[str, ...], num_codes: int
+) -> tuple[tuple[str, int], ...]:
+    """Tokens of ours that the tokenizer has; ValueError where it has some speech tokens, but not these in a row."""
+    ids = text.backend.get_vocab(with_added_tokens=True)
+    mapped = [(token, ids[token]) for token in specials if token in ids]
+    codes = {int(match[1]): ids[token] for token in ids if (match := _CODE.fullmatch(token))}
+    if not codes or not num_codes:
+        return _by_id(mapped)
+    if missing := [code for code in range(num_codes) if code not in codes]:
+        raise ValueError(
+            f"text={config.text} has {len(codes)} tokens <|audio_k|>, but no <|audio_{missing[0]}|> for a codebook of "
+            f"{num_codes}; give the speech tokenizer of this model, or a text tokenizer without any of them"
+        )
+    if len(codes) > num_codes:
+        raise ValueError(
+            f"text={config.text} has {len(codes)} tokens <|audio_k|>, more than a codebook of {num_codes}; "
+            "give the speech tokenizer of this model, or a text tokenizer without any of them"
+        )
+    if astray := [code for code in range(num_codes) if codes[code] != codes[0] + code]:
+        raise ValueError(
+            f"text={config.text}: <|audio_{astray[0]}|> has id {codes[astray[0]]}, {codes[0] + astray[0]} would follow "
+            "its neighbours; speech tokens must have consecutive ids: use a text tokenizer without them"
+        )
+    return _by_id([*mapped, (FIRST_CODE, codes[0])])
+
+
+def _by_id(mapped: list[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(mapped, key=lambda each: each[1]))
 
 
 def _inputs(config: VocabularyConfig) -> list[Path]:

@@ -15,7 +15,8 @@ class VocabularyConfig:
     output: Path
     """Vocabulary folder to make: vocabulary.json and an extended Hugging Face tokenizer."""
     text: str = "bytes"
-    """'bytes', a Hugging Face folder with tokenizer.json, or a SentencePiece model file."""
+    """'bytes', a Hugging Face folder with tokenizer.json, or a SentencePiece model file. Tokens of ours that it has
+    (an export of this project, a model with tokens for audio) keep their ids."""
     end_of_document: str | None = None
     """Text token that closes every document; null for the text tokenizer's own end-of-sequence token."""
     begin_of_document: list[str] | None = None
@@ -32,8 +33,9 @@ class VocabularyConfig:
     (one ASCII character each: keep text at 'bytes'). Letters for any other model."""
     speakers: list[str] = field(default_factory=list)
     """Voices that a text-to-token model is to tell apart, each with a special token; empty for none."""
-    padding_multiple: int = 128
-    """The embedding has a multiple of this many rows; every tensor parallel size in use must divide it."""
+    padding_multiple: int | None = None
+    """The embedding has a multiple of this many rows; every tensor parallel size in use must divide it. null: 128, or
+    as in the vocabulary that an export given as text was made with."""
 
     def __post_init__(self) -> None:
         if (self.speech_tokenizer is None) == (self.codebook_size is None):
@@ -54,7 +56,7 @@ class VocabularyConfig:
                     f"speakers={self.speakers}: {name!r} must be of letters, digits, '_', '.' and '-', and stand once; "
                     "rename it or leave it out"
                 )
-        if self.padding_multiple < 1:
+        if self.padding_multiple is not None and self.padding_multiple < 1:
             raise ValueError(f"padding_multiple={self.padding_multiple} must be at least 1; 128 suits most layouts")
 
 

@@ -132,7 +132,7 @@ def to_device(host: HostBatch, vocabulary: Vocabulary, device: torch.device) -> 
         tokens=tokens,
         labels=labels,
         loss_mask=loss_mask,
-        speech_targets=labels >= vocabulary.first_speech_id,  # the last ids; none beyond them is ever written
+        speech_targets=vocabulary.speech_mask(labels),
         source=torch.from_numpy(host.source).to(device),
         cu_seqlens=torch.from_numpy(host.cu_seqlens).to(device),
         max_seqlen=host.max_seqlen,

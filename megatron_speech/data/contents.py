@@ -131,7 +131,7 @@ def _documents(found: Examination, members: Payloads, vocabulary: Vocabulary) ->
             tokens != eod,
             lambda at: f"{name(at)} holds the end-of-document id {eod}, which packing appends itself; remove it",
         )
-    found.speech_tokens = int(np.count_nonzero(tokens >= vocabulary.first_speech_id))
+    found.speech_tokens = int(np.count_nonzero(vocabulary.speech_mask(tokens)))
     found.text_tokens = len(tokens) - found.speech_tokens
 
 
@@ -187,7 +187,7 @@ def _rows(found: Examination, members: Payloads, vocabulary: Vocabulary, seq_len
     _boundaries(found, members, num_rows, seq_length)
     _contexts(found, members, num_rows, width)
     # Labels, so that a token which ends one row and begins the next counts once; padding is no speech.
-    found.speech_tokens = int(np.count_nonzero(tokens[:, 1:] >= vocabulary.first_speech_id))
+    found.speech_tokens = int(np.count_nonzero(vocabulary.speech_mask(tokens[:, 1:])))
     found.text_tokens = int(used.astype(np.int64).sum()) - num_rows - found.speech_tokens
 
 

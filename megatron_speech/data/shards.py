@@ -95,8 +95,8 @@ def totals(index: FolderIndex, vocabulary: Vocabulary) -> dict[str, Any]:
             "text_tokenizer": vocabulary.text_fingerprint,
             "speech_tokenizer": vocabulary.speech_fingerprint,
             "text_ids": [0, vocabulary.num_text_ids],
-            "special_ids": [vocabulary.num_text_ids, vocabulary.first_speech_id],
-            "speech_ids": [vocabulary.first_speech_id, vocabulary.size],
+            "special_ids": {token: vocabulary.special_id(token) for token in vocabulary.special_tokens},
+            "speech_ids": [vocabulary.speech_ids.start, vocabulary.speech_ids.stop],
             "padded_size": vocabulary.padded_size,
         },
     }

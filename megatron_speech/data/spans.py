@@ -22,7 +22,7 @@ def speech_spans(words: NDArray[np.int32], begin: Ints, vocabulary: Vocabulary) 
         words: documents end to end, [T].
         begin: first token of each document.
     """
-    speech = words >= vocabulary.first_speech_id
+    speech = vocabulary.speech_mask(words)
     edge = np.zeros(len(words) + 1, bool)  # no run reaches over these
     edge[begin], edge[-1] = True, True
     first = np.flatnonzero(speech & (edge[:-1] | ~np.roll(speech, 1)))  # what wraps around stands at an edge
@@ -34,10 +34,10 @@ def speech_spans(words: NDArray[np.int32], begin: Ints, vocabulary: Vocabulary) 
 
 def count_inside(words: NDArray[np.int32], cuts: Ints, vocabulary: Vocabulary) -> int:
     """How many of `cuts` lie inside a speech span; each is a token of `words` that ends a row within its document."""
-    cuts = cuts[words[cuts] >= vocabulary.first_speech_id]
+    cuts = cuts[vocabulary.speech_mask(words[cuts])]
     before, after = words[cuts - 1], words[cuts + 1]
-    begun = (before >= vocabulary.first_speech_id) | (before == _special(vocabulary, BEGIN_OF_AUDIO))
-    goes_on = (after >= vocabulary.first_speech_id) | (after == _special(vocabulary, END_OF_AUDIO))
+    begun = vocabulary.speech_mask(before) | (before == _special(vocabulary, BEGIN_OF_AUDIO))
+    goes_on = vocabulary.speech_mask(after) | (after == _special(vocabulary, END_OF_AUDIO))
     return int((begun & goes_on).sum())
 
 

@@ -51,13 +51,11 @@ def scored_request(document: TokenDocument, vocabulary: Vocabulary, max_tokens: 
 
 
 def _losses(model: Scorer, requests: list[Request], bootstrap: Bootstrap) -> dict[str, Any]:
-    first, size = model.vocabulary.first_speech_id, model.vocabulary.size
     sums: dict[str, list[float]] = {"text": [], "speech": []}
     counts: dict[str, list[int]] = {"text": [], "speech": []}
     scores = model.token_log_probabilities(requests, progress=True)
     for (_, scored), log_probabilities in zip(requests, scores, strict=True):
-        ids = np.asarray(scored)
-        speech = (first <= ids) & (ids < size)
+        speech = model.vocabulary.speech_mask(np.asarray(scored))
         for modality, chosen in (("text", ~speech), ("speech", speech)):
             if chosen.any():
                 sums[modality].append(-float(log_probabilities[chosen].sum()))

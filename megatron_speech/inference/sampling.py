@@ -64,12 +64,10 @@ def allowed_ids(vocabulary: Vocabulary, modality: Modality) -> Tensor:
 
     Speech: every code and end_of_audio. Text: every text id, the end of the document among them.
     """
-    allowed = torch.zeros(vocabulary.size, dtype=torch.bool)
+    ids = torch.arange(vocabulary.size)
+    allowed: Tensor = vocabulary.speech_mask(ids) if modality == "speech" else vocabulary.text_mask(ids)
     if modality == "speech":
-        allowed[vocabulary.first_speech_id :] = True
         allowed[vocabulary.special_id(END_OF_AUDIO)] = True
-    else:
-        allowed[: vocabulary.num_text_ids] = True
     return allowed
 
 

@@ -91,9 +91,10 @@ def _text(text_ids: Sequence[int], *, vocabulary: Vocabulary, key: str) -> np.nd
     ids = np.asarray(text_ids, dtype=np.int32)
     if ids.size == 0:
         raise ValueError(f"{key}: the text gives no token; drop empty texts")
-    if ids.min() < 0 or ids.max() >= vocabulary.num_text_ids:
+    if ids.min() < 0 or not vocabulary.text_mask(ids).all():
         raise ValueError(
-            f"{key}: text id outside 0..{vocabulary.num_text_ids - 1}; use the vocabulary's own text tokenizer"
+            f"{key}: text id outside 0..{vocabulary.num_text_ids - 1}, or of a speech or special token among them; "
+            "use the vocabulary's own text tokenizer"
         )
     return ids
 

@@ -98,7 +98,7 @@ def _hints(vocabulary: Vocabulary, speaker: str | None) -> list[str]:
 def codes_of(tokens: Sequence[int], *, vocabulary: Vocabulary) -> np.ndarray:
     """Generated speech ids as codes of the speech tokenizer, int32 [T]."""
     codes = np.asarray(tokens, dtype=np.int32) - vocabulary.first_speech_id
-    assert codes.size == 0 or codes.min() >= 0, (
+    assert codes.size == 0 or (codes.min() >= 0 and codes.max() < vocabulary.num_speech_ids), (
         "a generated id is no speech id: generation was not restricted to speech"
     )
     return codes

@@ -129,7 +129,7 @@ def _parts(gradients: dict[str, Tensor], *, model: ModelConfig, vocabulary: Voca
     rows = torch.cat([gradients[name] for name in names], dim=1)
     layers = [gradient.flatten() for name, gradient in gradients.items() if name.startswith("decoder.layers.")]
     return {
-        "text rows": rows[: vocabulary.num_text_ids],
-        "speech rows": rows[vocabulary.first_speech_id : vocabulary.size],
+        "text rows": rows[vocabulary.text_mask(torch.arange(len(rows)))],
+        "speech rows": rows[vocabulary.speech_ids.start : vocabulary.speech_ids.stop],
         "layers": torch.cat(layers),
     }

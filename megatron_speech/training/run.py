@@ -140,10 +140,11 @@ def shared_vocabulary(data: DataConfig) -> Vocabulary:
             first, vocabulary = key, found
         if found != vocabulary:
             theirs, ours = found.to_json(), vocabulary.to_json()
-            fact = next(fact for fact in ours if theirs[fact] != ours[fact])
+            fact = next(fact for fact in ours if theirs.get(fact) != ours[fact])
+            values = [str(each.get(fact))[:16] for each in (theirs, ours)]
             raise ValueError(
-                f"{key}={folder}: its vocabulary's {fact}={str(theirs[fact])[:16]} is not {str(ours[fact])[:16]} as in "
-                f"{first}; rebuild one of them with the other's vocabulary"
+                f"{key}={folder}: its vocabulary's {fact}={values[0]} is not {values[1]} as in {first}; rebuild "
+                "one of them with the other's vocabulary"
             )
     assert vocabulary is not None, "PretrainConfig requires a source"
     return vocabulary

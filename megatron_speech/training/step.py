@@ -153,8 +153,9 @@ def _finalize(
 
 def _keep_new_rows(name: str, parameter: Any, vocabulary: Vocabulary) -> None:
     """Zero a parameter's ``main_grad``, except in the rows of special and speech ids of an embedding or output head."""
-    frozen = len(parameter)
-    if name.endswith(("word_embeddings.weight", "output_layer.weight")):
-        first_row = groups.tensor_parallel_rank() * len(parameter)
-        frozen = min(max(vocabulary.num_text_ids - first_row, 0), len(parameter))
-    parameter.main_grad[:frozen].zero_()
+    if not name.endswith(("word_embeddings.weight", "output_layer.weight")):
+        parameter.main_grad.zero_()
+        return
+    first_row = groups.tensor_parallel_rank() * len(parameter)
+    ids = torch.arange(first_row, first_row + len(parameter), device=parameter.device)
+    parameter.main_grad.masked_fill_(vocabulary.text_mask(ids)[:, None], 0)

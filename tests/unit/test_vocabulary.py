@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +31,58 @@ def test_ids_tile_the_space(text: int, codes: int, multiple: int, token: int):
         assert vocabulary.speech_id(codes - 1) == vocabulary.size - 1
 
 
+def by_id(mapped: list[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(mapped, key=lambda each: each[1]))
+
+
+@st.composite
+def mapped_vocabularies(draw: st.DrawFn) -> Vocabulary:
+    """Some specials, and perhaps the speech codes, at ids that the text tokenizer gave them."""
+    codes = draw(st.integers(1, 9))
+    specials = draw(st.lists(st.sampled_from(SPECIAL_TOKENS), unique=True))
+    first = draw(st.none() | st.integers(0, 20))
+    free = [number for number in range(30) if first is None or not first <= number < first + codes]
+    places = draw(st.permutations(free))[: len(specials)]
+    mapped = [*zip(specials, places, strict=True), *([("<|audio_0|>", first)] if first is not None else [])]
+    return Vocabulary(num_text_ids=30, num_speech_ids=codes, mapped_ids=by_id(mapped), padding_multiple=8)
+
+
+@given(vocabulary=mapped_vocabularies())
+def test_every_id_is_text_a_special_token_or_speech_wherever_the_tokens_lie(vocabulary: Vocabulary):
+    ids = np.arange(vocabulary.size)
+    specials = {vocabulary.special_id(token) for token in SPECIAL_TOKENS}
+    speech = {vocabulary.speech_id(code) for code in range(vocabulary.num_speech_ids)}
+    assert set(ids[vocabulary.speech_mask(ids)]) == speech == {n for n in range(99) if vocabulary.is_speech(n)}
+    assert set(ids[vocabulary.text_mask(ids)]) == set(range(vocabulary.num_text_ids)) - specials - speech
+    assert len(specials) == len(SPECIAL_TOKENS) and not specials & speech
+    assert set(range(vocabulary.num_text_ids)) | specials | speech == set(ids)
+    assert sorted(vocabulary.token_ids.values()) == sorted(specials | speech)
+    assert Vocabulary.from_json(json.loads(json.dumps(vocabulary.to_json()))) == vocabulary
+
+
+@pytest.mark.parametrize(
+    "mapped",
+    [
+        [("<|user|>", 3)],
+        [("<|recognize|>", 100)],
+        [("<|recognize|>", -1)],
+        [("<|recognize|>", 3), ("<|synthesize|>", 3)],
+        [("<|recognize|>", 3), ("<|recognize|>", 4)],
+        [("<|audio_0|>", 98)],
+        [("<|audio_0|>", 50), ("<|recognize|>", 52)],
+    ],
+)
+def test_mapped_ids_that_cannot_be_are_refused(mapped: list[tuple[str, int]]):
+    with pytest.raises(ValueError, match=r"vocabulary: mapped_ids=.* must be special tokens or <\|audio_0\|>"):
+        Vocabulary(num_text_ids=100, num_speech_ids=4, mapped_ids=tuple(mapped))
+
+
+def test_vocabularies_without_mapped_ids_keep_the_fingerprint_they_had():
+    vocabulary = Vocabulary(num_text_ids=257, num_speech_ids=20, end_of_document=256, text_fingerprint="text")
+    assert vocabulary.fingerprint == "3ef1d9471a4553813bd662f85f0e8e4611fdb2ab5522435261178d556d3ca020"
+    assert "mapped_ids" not in vocabulary.to_json()
+
+
 def test_json_keeps_everything_and_detects_edits(tmp_path: Path):
     VOCABULARY.save(tmp_path / "vocabulary.json")
     assert Vocabulary.load(tmp_path) == Vocabulary.load(tmp_path / "vocabulary.json") == VOCABULARY
@@ -50,6 +103,7 @@ def test_every_field_changes_the_fingerprint():
         "num_text_ids": 1, "num_speech_ids": 1, "special_tokens": ("<|x|>",), "end_of_document": 1,
         "begin_of_document": (1,),
         "text_fingerprint": "x", "speech_fingerprint": "x", "padding_multiple": 64,
+        "mapped_ids": (("<|recognize|>", 7),),
     }  # fmt: skip
     assert set(changes) == {field.name for field in dataclasses.fields(Vocabulary)}
     others = {dataclasses.replace(VOCABULARY, **{name: value}).fingerprint for name, value in changes.items()}
