@@ -1,9 +1,10 @@
-"""A Hugging Face text model becomes a checkpoint whose embedding also has rows for specials and speech.
+"""A Hugging Face model becomes a checkpoint whose embedding also has rows for specials and speech.
 
-Old rows stay bit-equal, new rows are drawn from the distribution of the old ones (`model/extension.py`), padding is
-zero. Tensors are held against config.json before any is read, then go from safetensors to the checkpoint one by one, no
-model is built. The output is an ordinary float32 checkpoint without optimizer state, in every layout's reach: name it
-in a run as ``model.base``.
+Old rows stay bit-equal; those of specials and speech are among them if the model's tokenizer has these tokens at the
+vocabulary's ids, as that of an export of ours. New rows are drawn from the distribution of the old ones
+(`model/extension.py`), padding is zero. Tensors are held against config.json before any is read, then go from
+safetensors to the checkpoint one by one, no model is built. The output is an ordinary float32 checkpoint without
+optimizer state, in every layout's reach: name it in a run as ``model.base``.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from megatron_speech.config.parse import to_dict
 from megatron_speech.model.extension import extend_embedding
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
+from megatron_speech.vocabulary_folder import kept_vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -54,9 +56,9 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
         return
     vocabulary = Vocabulary.load(config.vocabulary)
     source = _open_weights(config.model, model, num_rows=hf_config.vocab_size)
-    _require_same_tokenizer(config.model, config.vocabulary, vocabulary=vocabulary)
+    kept = _kept_rows(config.model, config.vocabulary, vocabulary, num_rows=hf_config.vocab_size)
     with make_artifact(config.output, kind="checkpoint", config=config, inputs=inputs) as draft:
-        tensors = _megatron_tensors(source, model, vocabulary=vocabulary, seed=config.seed)
+        tensors = _megatron_tensors(source, model, vocabulary=vocabulary, kept=kept, seed=config.seed)
         write_weights(draft.folder, tensors, num_layers=model.num_layers)
         layout = {**to_dict(ParallelConfig()), "world_size": 1}
         state = {"step": 0, "layout": layout, "has_optimizer": False}
@@ -64,13 +66,29 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
         folders.write_checksums(draft.folder, folders.checksums(draft.folder / name for name in _FILES))
         shapes = megatron_shapes(model, num_rows=vocabulary.padded_size)
         draft.facts["parameters"] = sum(torch.Size(shape).numel() for shape in shapes.values())
-        draft.facts["text_rows_read"] = hf_config.vocab_size
-        draft.facts["rows_added"] = vocabulary.size - vocabulary.num_text_ids
-        draft.facts["rows_padded"] = vocabulary.padded_size - vocabulary.size
-    logger.info("%s: %d new rows for specials and speech", config.output, vocabulary.size - vocabulary.num_text_ids)
+        draft.facts |= _row_facts(vocabulary, kept=kept, num_rows=hf_config.vocab_size)
+        facts = dict(draft.facts)
+    logger.info(
+        "%s: rows of text: %d read; of specials: %d read, %d drawn; of speech: %d read, %d drawn",
+        config.output,
+        *(facts[name] for name in _ROWS),
+    )
 
 
 _FILES = (FILE, ".metadata", "metadata.json", "common.pt", "model.json", "vocabulary.json", "state.json")
+
+
+_ROWS = ("text_rows_read", "special_rows_read", "special_rows_drawn", "speech_rows_read", "speech_rows_drawn")
+
+
+def _row_facts(vocabulary: Vocabulary, *, kept: int, num_rows: int) -> dict[str, int]:
+    """How many rows of which kind were read from the model's `num_rows`, of which the first `kept` were, and drawn."""
+    specials = [vocabulary.special_id(token) for token in vocabulary.special_tokens]
+    special_rows, speech_rows = (sum(number < kept for number in ids) for ids in (specials, vocabulary.speech_ids))
+    read = kept - special_rows - speech_rows, special_rows, len(specials) - special_rows
+    counts = *read, speech_rows, vocabulary.num_speech_ids - speech_rows
+    others = {"rows_padded": vocabulary.padded_size - vocabulary.size, "rows_left_out": num_rows - kept}
+    return {**dict(zip(_ROWS, counts, strict=True)), **others}
 
 
 def _identity(folder: Path) -> list[Path]:
@@ -112,7 +130,7 @@ def _require_layers(source: HuggingFaceWeights, claimed: int, *, folder: Path) -
 
 
 def _megatron_tensors(
-    source: HuggingFaceWeights, model: ModelConfig, *, vocabulary: Vocabulary, seed: int
+    source: HuggingFaceWeights, model: ModelConfig, *, vocabulary: Vocabulary, kept: int, seed: int
 ) -> Iterator[tuple[str, int | None, Tensor]]:
     """Key, layer and float32 tensor of everything in the model, with the embedding (and an untied head) grown."""
     seeds = {EMBEDDING: seed, OUTPUT: seed + 1}
@@ -122,20 +140,59 @@ def _megatron_tensors(
         if entry.megatron not in seeds:
             return tensor.float()
         # Rows beyond the tokenizer's ids are padding of the old model.
-        text_rows = tensor[: vocabulary.num_text_ids].float()
-        return extend_embedding(text_rows, vocabulary=vocabulary, seed=seeds[entry.megatron])
+        return extend_embedding(tensor[:kept].float(), vocabulary=vocabulary, seed=seeds[entry.megatron])
 
     for entry in entries(model):
         yield entry.megatron, entry.layer, tensor_of(entry)
 
 
-def _require_same_tokenizer(model: Path, folder: Path, *, vocabulary: Vocabulary) -> None:
-    """Ids must mean the same to the model and to the vocabulary."""
+def _kept_rows(model: Path, folder: Path, vocabulary: Vocabulary, *, num_rows: int) -> int:
+    """How many of the model's first rows mean in the vocabulary `folder` what they mean to the model.
+
+    All rows of the vocabulary where its tokens have the same ids in the model's tokenizer, else those of the text.
+    ValueError where ids of text, or tokens of ours, mean another thing to the model.
+    """
     extended = TextTokenizer.load(folder)
-    end = extended.backend.id_to_token(extended.end_of_document)
-    fingerprint = TextTokenizer.load(model, end_of_document=end, begin_of_document=[]).fingerprint
-    if fingerprint != vocabulary.text_fingerprint:
+    ours = extended.backend.get_vocab(with_added_tokens=True)
+    # The file itself: a vocabulary.json beside it would hide tokens that were added since.
+    path = model / "tokenizer.json"
+    end = extended.backend.id_to_token(vocabulary.end_of_document)
+    text = TextTokenizer.load(path if path.is_file() else model, end_of_document=end, begin_of_document=[])
+    theirs = text.backend.get_vocab(with_added_tokens=True)
+    _require_same_codes(model, folder, vocabulary)
+    if theirs.items() >= ours.items():
+        if beyond := sorted((token for token in theirs if token not in ours), key=theirs.__getitem__):
+            logger.warning("%s: the vocabulary lacks %s; their rows are left out", model, ", ".join(beyond))
+        kept = vocabulary.size
+    else:
+        for token, place in vocabulary.token_ids.items():
+            if place >= vocabulary.num_text_ids and token in theirs:
+                raise ValueError(
+                    f"{model}: its tokenizer has {token} at id {theirs[token]}, {folder} at {place} or other text ids; "
+                    "build the vocabulary from this model's tokenizer"
+                )
+        if text.fingerprint != vocabulary.text_fingerprint:
+            raise ValueError(
+                f"{folder}: text tokenizer {vocabulary.text_fingerprint[:12]} differs from {text.fingerprint[:12]} of "
+                f"{model}; build the vocabulary from this model's tokenizer"
+            )
+        kept = vocabulary.num_text_ids
+    if num_rows < kept:
         raise ValueError(
-            f"{folder}: text tokenizer {vocabulary.text_fingerprint[:12]} differs from {fingerprint[:12]} of {model}; "
-            "build the vocabulary from this model's tokenizer"
+            f"{model}: its tokenizer has {kept} ids, but config.json vocab_size={num_rows} rows; "
+            "save the model with as many rows as its tokenizer has ids"
+        )
+    return kept
+
+
+def _require_same_codes(model: Path, folder: Path, vocabulary: Vocabulary) -> None:
+    """ValueError if the model is an export whose speech ids are codes of another speech tokenizer."""
+    kept = kept_vocabulary(model)
+    if kept is None or not kept.num_speech_ids:
+        return
+    theirs, ours = ((each.num_speech_ids, each.speech_fingerprint[:12]) for each in (kept, vocabulary))
+    if theirs != ours:
+        raise ValueError(
+            f"{model} knows {theirs[0]} codes of speech tokenizer {theirs[1] or 'unnamed'}, {folder} has {ours[0]} of "
+            f"{ours[1] or 'unnamed'}; build the vocabulary with the model's speech tokenizer, or from its text model"
         )

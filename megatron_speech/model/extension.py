@@ -19,21 +19,24 @@ from megatron_speech.vocabulary import Vocabulary
 _BLOCK_ROWS = 8192  # taken to float64 at once: an embedding of 150,000 rows never is as a whole
 
 
-def extend_embedding(text_rows: Tensor, *, vocabulary: Vocabulary, seed: int) -> Tensor:
-    """Grow an embedding [num_text_ids, D] to [padded_size, D]: old rows bit-equal, new rows drawn, padding zero.
+def extend_embedding(old_rows: Tensor, *, vocabulary: Vocabulary, seed: int) -> Tensor:
+    """Grow an embedding to [padded_size, D]: old rows bit-equal, new rows drawn, padding zero.
 
-    Deterministic in (rows, vocabulary, seed): no layout, no global generator. ValueError where the rows are not as many
-    as the vocabulary's text ids.
+    Deterministic in (rows, vocabulary, seed): no layout, no global generator.
+
+    Args:
+        old_rows: those of the text ids [num_text_ids, D], or of all ids [size, D]; ValueError for another number.
     """
-    if text_rows.shape[0] != vocabulary.num_text_ids:
+    if old_rows.shape[0] not in (vocabulary.num_text_ids, vocabulary.size):
         raise ValueError(
             f"vocabulary: num_text_ids={vocabulary.num_text_ids} but the model's embedding has "
-            f"{text_rows.shape[0]} rows; use the text tokenizer that belongs to the model"
+            f"{old_rows.shape[0]} rows; use the text tokenizer that belongs to the model"
         )
-    num_new = vocabulary.size - vocabulary.num_text_ids
-    padding = text_rows.new_zeros(vocabulary.padded_size - vocabulary.size, text_rows.shape[1])
-    drawn = draw_rows(text_rows, num_new, seed=seed).to(text_rows.dtype)
-    return torch.cat([text_rows, drawn, padding])
+    padding = old_rows.new_zeros(vocabulary.padded_size - vocabulary.size, old_rows.shape[1])
+    if old_rows.shape[0] == vocabulary.size:
+        return torch.cat([old_rows, padding])
+    drawn = draw_rows(old_rows, vocabulary.size - vocabulary.num_text_ids, seed=seed).to(old_rows.dtype)
+    return torch.cat([old_rows, drawn, padding])
 
 
 def draw_rows(rows_VD: Tensor, num_new: int, *, seed: int) -> Tensor:
