@@ -98,7 +98,10 @@ def test_the_head_is_restricted_to_the_ids_that_may_come(network: PreTrainedMode
         (LlamaConfig(**SHAPE, attention_bias=True), "attention_bias=True"),
         (LlamaConfig(**SHAPE, hidden_act="gelu"), "hidden_act=gelu"),
         (LlamaConfig(**SHAPE, rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}), "linear"),
-        (Qwen3Config(**SHAPE, use_sliding_window=True, max_window_layers=1), "use_sliding_window=True"),
+        (
+            Qwen3Config(**SHAPE, use_sliding_window=True, sliding_window=16, max_window_layers=1),
+            "use_sliding_window=True",
+        ),
     ],
 )
 def test_what_the_pass_does_not_compute_is_refused(config: Any, key: str) -> None:
