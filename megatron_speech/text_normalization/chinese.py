@@ -1,50 +1,253 @@
-"""Chinese as it is read aloud: wetext's grammars for numbers, dates, times and units; money is brought into their form.
+"""Chinese as it is read aloud: every character is read, is silent, or makes the text unreadable.
 
-wetext (a runtime of WeNet's grammars, without pynini) takes about 1 ms for a text with a number in it; text without
-digits or signs never gets there. Price: 50 MB of grammars, so that it is an extra of the package.
+    2024年5月，GPT-4 --> (2024年5月: 二零二四年五月) (，: ，) (GPT-4: GPT四)
+
+Chinese characters and Latin letters stand for themselves, punctuation for a pause, quotation marks for nothing. What
+holds a digit or a sign is read by its form (`chinese_forms`), with a look at what stands around it; two readings that
+may both be meant are none. Time is linear: forms are bounded, and looked for where a digit or a sign stands only.
 """
 
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Iterable
 from functools import lru_cache
 
-_CURRENCIES = {"¥": "元", "$": "美元", "€": "欧元", "£": "英镑"}
-_MONEY = re.compile(r"([¥$€£])\s?(\d[\d,]*)(?:\.(\d+?)0*)?(?!\d)([万亿]*)元?")
-_PERCENT_RANGE = re.compile(r"(?<=%)\s?[-~–—]\s?(?=\d)")
-_SIGNED_PERCENT = re.compile(r"(?<![\d%])-(?=[\d.]+%)")
-_RULED = re.compile(r"[0-9%]")
-_PUNCTUATION = str.maketrans({",": "，", "?": "？", "!": "！", ";": "，", ":": "，", "；": "，", "：": "，", "…": "。",
-                              "(": "，", ")": "，", "—": "，", "～": " ", "~": " "})  # fmt: skip
-_KEPT = "A-Za-z'\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U000323af"
+from megatron_speech.text_normalization.chinese_amounts import UNITS, Around
+from megatron_speech.text_normalization.chinese_forms import FORMS, SEEN_BEFORE, SEEN_BEHIND
+from megatron_speech.text_normalization.chinese_numbers import cardinal, digit_by_digit
+from megatron_speech.text_normalization.pieces import Piece, Unreadable
+
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff"
+_HAN_CHARACTER, _HAN_NUMERAL = re.compile(f"[{_HAN}]"), frozenset("〇零一二三四五六七八九十百千")
+_LATIN = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*")
+_MODEL = re.compile(r"[A-Za-z]+(?:-?[0-9]+(?:\.[0-9]+)?[A-Za-z]*)+(?![0-9'])")
+_MODEL_PART = re.compile(r"[A-Za-z]+|[0-9]+(?:\.[0-9]+)?")
+_MODEL_BEHIND = re.compile(r"[0-9]+(?:\.[0-9]+)?(?![0-9A-Za-z.,:/\-])")
+_NUMBERED = re.compile(r"([0-9]{1,2}|1080|720|480|2160)([A-Za-z]+)(?![A-Za-z0-9\-/.])")
+_INITIALS = re.compile(r"(?:[A-Z]\.){2,}")
+_ROMAN, _ROMAN_BEFORE = re.compile(r"[IVX]{2,}(?![A-Za-z'0-9-])"), tuple("期型级类代世章卷部度")
+_SHORTENED = re.compile(r"(?<![A-Za-z])[A-Za-z]{1,4}$")
+_SOLID = re.compile(r"[!-'*+\--:<-~]{1,40}")
+"""ASCII without white space and , ; ( )."""
+_TO_WORDS = re.compile(r"[A-Z]2[A-Z](?![A-Za-z])")
+_CODE_BEFORE = re.compile(r"[A-Za-z][A-Za-z']* $")
+_PAUSES = {**dict.fromkeys("，,；;：:（）()［］[]【】〔〕—～~•", "，"), "、": "、", "。": "。", "…": "。",
+           "！": "！", "!": "！", "？": "？", "?": "？"}  # fmt: skip
+_DIGITS = tuple("0123456789")
+_SILENT = frozenset("“”‘’\"'「」『』《》〈〉·・﹁﹂﹃﹄〝〞")
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufe00-\ufe0f\ufeff]")
+_ENDS_OF_RANGE = frozenset("年月日号时点分秒%‰℃度元米天周岁人次章节页条届名")
+_GLUED = frozenset(string.ascii_letters + string.digits + ".")
+"""In front of a digit these belong to it."""
+_STARTS_FORM = re.compile(r"[0-9$¥€£₹₩₽฿±−-]|US\$|HK\$|NT\$|(?:RMB|USD|CNY|EUR|GBP|HKD|JPY)\s?[0-9]")
+_PAUSE_RUN, _BETWEEN_LATIN = re.compile(r"([。，、？！])[。，、？！]+"), re.compile(r"[A-Za-z']$")
 
 
-def read_chinese(text: str) -> str:
-    """Chinese characters, Latin letters and 。，、？！; white space is left between Latin words only. May be empty."""
-    text = unicodedata.normalize("NFKC", text.replace("￥", "¥"))
-    if _RULED.search(text):
-        text = _MONEY.sub(_money, text)
-        text = _SIGNED_PERCENT.sub("负", _PERCENT_RANGE.sub("到", text))
-        text = _normalizer()(re.sub(rf"[^{_KEPT}0-9 .,:/%~°+。，、？！；：（）()-]", "，", text))
-    text = re.sub(r"\.(?=\s|$)", "。", text).translate(_PUNCTUATION)
-    text = re.sub(rf"[^{_KEPT}。，、？！]+", " ", text)
-    text = re.sub(r"(?<![A-Za-z']) | (?![A-Za-z'])", "", text)
-    text = re.sub(r"([。，、？！])[。，、？！]+", r"\1", text).strip("，、 ")
-    return text if re.search(rf"[{_KEPT}]", text) else ""
+def read_chinese(text: str) -> list[Piece]:
+    """Consecutive pieces that cover `text`, a Chinese character each where it stands for itself; Unreadable."""
+    plain = text.translate(_folds())
+    pieces: list[Piece] = []
+    place = 0
+    while place < len(text):
+        end, words = _read_at(plain, text, place)
+        pieces.append(Piece(place, end, words))
+        place = end
+    return pieces
+
+
+def join_chinese(words: Iterable[str]) -> str:
+    """Words of pieces as one text: one space between Latin words, one pause where several meet."""
+    said = ""
+    parts: list[str] = []
+    for word in words:
+        if not word:
+            continue
+        if said and _BETWEEN_LATIN.search(said) and word[0].isascii():
+            parts.append(" ")
+        parts.append(word)
+        said = word
+    text = _PAUSE_RUN.sub(r"\1", "".join(parts)).strip("，、")
+    return text if re.search(rf"[A-Za-z{_HAN}]", text) else ""
+
+
+def _read_at(plain: str, text: str, place: int) -> tuple[int, str]:
+    """End and words of the piece that begins at `place`."""
+    character = plain[place]
+    if "\u4e00" <= character <= "\u9fff" or "\u3400" <= character <= "\u4dbf":
+        return place + 1, character
+    if character.isspace() or _INVISIBLE.match(character):
+        return place + 1, ""
+    if found := _form(plain, place):
+        return found
+    if character.isascii() and character.isalpha():
+        return _latin(plain, text, place)
+    words = _sign(plain, place)
+    if words is None:
+        raise _unreadable(plain, text, place)
+    return place + 1, words
+
+
+def _form(plain: str, place: int) -> tuple[int, str] | None:
+    if not _STARTS_FORM.match(plain, place):
+        return None
+    if numbered := _numbered(plain, place):
+        return numbered
+    if place and plain[place] in _DIGITS and plain[place - 1] in _GLUED:
+        return None
+    before = plain[max(0, place - SEEN_BEFORE) : place]
+    for expression, reading in FORMS:
+        if found := expression.match(plain, place):
+            words = reading(found, Around(before, plain[found.end() : found.end() + SEEN_BEHIND]))
+            if words is not None:
+                return found.end(), words
+    return _behind_latin(plain, place)
+
+
+def _numbered(plain: str, place: int) -> tuple[int, str] | None:
+    """5G, 3D, 1080p: letters that are no unit."""
+    found = _NUMBERED.match(plain, place)
+    if not found or found[2] in ("x", "X", "am", "pm", "AM", "PM") or found[2] in UNITS:
+        return None
+    digits = found[1]
+    return found.end(), (cardinal(digits) if len(digits) < 3 else digit_by_digit(digits)) + found[2]
+
+
+def _behind_latin(plain: str, place: int) -> tuple[int, str] | None:
+    """The number of a model behind its name: iPhone 15."""
+    found = _MODEL_BEHIND.match(plain, place)
+    if not found or not _CODE_BEFORE.search(plain[max(0, place - SEEN_BEFORE) : place]):
+        return None
+    words = _model_number(found[0])
+    return None if words is None else (found.end(), words)
+
+
+def _latin(plain: str, text: str, place: int) -> tuple[int, str]:
+    if found := _INITIALS.match(plain, place):
+        return found.end(), found[0].replace(".", "")
+    if found := _MODEL.match(plain, place):
+        words = [_model_number(part) if part[0].isdigit() else part for part in _MODEL_PART.findall(found[0])]
+        if None in words or _TO_WORDS.match(plain, place) or plain[found.end() : found.end() + 1] in tuple("-/_@"):
+            raise _unreadable(plain, text, place)
+        return found.end(), "".join(word for word in words if word)
+    if found := _ROMAN.match(plain, place):
+        value = _roman(found[0])
+        if value is None or not (
+            plain[found.end() : found.end() + 1] in _ROMAN_BEFORE or plain[place - 1 : place] == "第"
+        ):
+            raise _unreadable(plain, text, place)
+        return found.end(), cardinal(str(value))
+    found = _LATIN.match(plain, place)
+    assert found is not None
+    return found.end(), found[0]
+
+
+def _model_number(digits: str) -> str | None:
+    """Short numbers as such, longer ones digit by digit; 500 may be said in both ways."""
+    if len(digits) > 8:
+        return None
+    if "." in digits:
+        return cardinal(digits) if digits[0] != "0" or digits[1] == "." else None
+    if len(digits) <= 2 and (digits[0] != "0" or digits == "0"):
+        return cardinal(digits)
+    return None if digits.endswith("00") else digit_by_digit(digits)
+
+
+def _roman(numeral: str) -> int | None:
+    """II to XXXIX."""
+    found = re.fullmatch(r"(X{0,3})(IX|IV|V?I{0,3})", numeral)
+    if found is None:
+        return None
+    return 10 * len(found[1]) + {"IX": 9, "IV": 4}.get(found[2], 5 * ("V" in found[2]) + found[2].count("I"))
+
+
+def _sign(plain: str, place: int) -> str | None:
+    """Words, a pause or "" of a character that is no letter, None where nothing is sure."""
+    character = plain[place]
+    before, behind = plain[place - 1 : place], plain[place + 1 : place + 2]
+    if character in "-–—~～" and (behind in _DIGITS or behind == "第"):
+        if before and before in _ENDS_OF_RANGE:
+            return "到"
+        return "，" if character == "—" == before else None
+    if character in _PAUSES:
+        return None if character in ":;" and behind == "/" else _PAUSES[character]
+    if character in _SILENT:
+        return None if character in "·・'" and (before in _DIGITS or behind in _DIGITS) else _quote(plain, place)
+    if character == ".":
+        return _full_stop(plain, place)
+    if character == "-":
+        return _hyphen(before, behind)
+    if character == "&":
+        latin = before.strip().isascii() and behind.strip().isascii()
+        return None if not (before.isalpha() and behind.isalpha()) else "and" if latin else "和"
+    if character == "々":
+        return before if _HAN_CHARACTER.fullmatch(before) else None
+    if character == "〇":
+        return "零" if before in _HAN_NUMERAL or behind in _HAN_NUMERAL else None
+    if unicodedata.category(character) in ("No", "Nl"):
+        return _numeral(character)
+    return "" if unicodedata.category(character) == "Mn" and before.isascii() and before.isalpha() else None
+
+
+def _quote(plain: str, place: int) -> str | None:
+    """Silent, but for what may be inches."""
+    is_inch = plain[place] == '"' and plain[place - 1 : place] in _DIGITS
+    opened = plain.count('"', max(0, place - 40), place) % 2 == 1
+    return None if is_inch and not opened else ""
+
+
+def _full_stop(plain: str, place: int) -> str | None:
+    before, behind = plain[place - 1 : place], plain[place + 1 : place + 2]
+    if behind.isascii() and behind.isalnum():
+        is_list = re.search(r"(?:^|\n)\s*[0-9]{1,2}$", plain[max(0, place - 5) : place]) and behind.isalpha()
+        return "，" if is_list else None
+    if _SHORTENED.search(plain[max(0, place - 5) : place]) and re.match(
+        r"\s+[A-Za-z0-9]", plain[place + 1 : place + 4]
+    ):
+        return None
+    return "，" if before in _DIGITS and place <= 2 else "。"
+
+
+def _hyphen(before: str, behind: str) -> str | None:
+    if before.isascii() and before.isalpha() and behind.isascii() and behind.isalpha():
+        return ""
+    return "，" if behind == "-" or before == "-" or (behind.isspace() and (not before or before.isspace())) else None
+
+
+def _numeral(character: str) -> str | None:
+    """①, Ⅲ, ½."""
+    name, value = unicodedata.name(character, ""), unicodedata.numeric(character)
+    if "FRACTION" in name:
+        top, _, bottom = unicodedata.normalize("NFKC", character).partition("\u2044")
+        return f"{cardinal(bottom)}分之{cardinal(top)}" if top and bottom else None
+    known = name.startswith(("CIRCLED", "PARENTHESIZED", "ROMAN NUMERAL", "SMALL ROMAN NUMERAL", "DIGIT"))
+    return cardinal(str(int(value))) if known and value == int(value) and 0 < value <= 50 else None
+
+
+def _unreadable(plain: str, text: str, place: int) -> Unreadable:
+    """With the whole of what was not read, up to the next white space, Chinese character or pause."""
+    found = _SOLID.match(plain, place + 1)
+    end = place + 1 if found is None else found.end()
+    sign = text[place:end]
+    reason = "its reading is not sure" if re.search(r"[0-9]", plain[place:end]) else "no sign that is read aloud"
+    return Unreadable(sign, place, reason)
 
 
 @lru_cache(maxsize=1)
-def _normalizer() -> Callable[[str], str]:
-    try:
-        from wetext import Normalizer
-    except ImportError as error:
-        raise ValueError("language=zh reads numbers by wetext; pip install 'megatron-speech[chinese]'") from error
-    normalize: Callable[[str], str] = Normalizer(lang="zh", operator="tn").normalize
-    return normalize
-
-
-def _money(found: re.Match[str]) -> str:
-    fraction = f".{found[3]}" if found[3] and found[3] != "0" else ""
-    return f"{found[2].replace(',', '')}{fraction}{found[4]}{_CURRENCIES[found[1]]}"
+def _folds() -> dict[int, str]:
+    """Full-width signs, letters with marks and variants of Chinese characters as the character that is read."""
+    folds = {0x3000: " ", 0xFFE5: "¥", 0x2212: "−"}
+    for point in (*range(0xC0, 0x250), *range(0x1E00, 0x1F00), *range(0xFF01, 0xFF5F)):
+        base = unicodedata.normalize("NFKD", chr(point))[:1]
+        rest = unicodedata.normalize("NFKD", chr(point))[1:]
+        if base.isascii() and all(unicodedata.category(mark) == "Mn" for mark in rest):
+            folds[point] = base
+    for pause in "，；：（）！？～":  # pauses have a sign of their own
+        folds.pop(ord(pause), None)
+    for point in (*range(0x2E80, 0x2FE0), *range(0xF900, 0xFB00)):
+        base = unicodedata.normalize("NFKC", chr(point))
+        if len(base) == 1 and _HAN_CHARACTER.fullmatch(base):
+            folds[point] = base
+    return folds

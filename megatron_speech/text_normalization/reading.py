@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from megatron_speech.config.text_to_token import Language
+from megatron_speech.text_normalization.chinese import join_chinese, read_chinese
 from megatron_speech.text_normalization.english import read_english
 from megatron_speech.text_normalization.pieces import Piece, Unreadable
 
@@ -21,19 +22,17 @@ __all__ = ["Piece", "Unreadable", "joined", "read_pieces", "spoken"]
 def read_pieces(text: str, *, language: Language) -> list[Piece]:
     """Consecutive pieces that cover `text`; none for an empty one.
 
-    Raises Unreadable at the first part whose reading is not known, and ValueError for zh where wetext is missing.
+    Raises Unreadable at the first part whose reading is not known.
     """
     if language == "en":
         return [Piece(0, len(text), read_english(text))]
-    from megatron_speech.text_normalization.chinese import read_chinese
-
-    return [Piece(0, len(text), read_chinese(text))]
+    return read_chinese(text)
 
 
 def joined(pieces: Iterable[Piece], *, language: Language) -> str:
     """What a voice says for consecutive pieces, as `spoken`: of all pieces of a text, or of a part of them."""
-    words = " " if language == "en" else ""
-    return words.join(piece.words for piece in pieces if piece.words)
+    words = (piece.words for piece in pieces if piece.words)
+    return " ".join(words) if language == "en" else join_chinese(words)
 
 
 def spoken(text: str, *, language: Language = "en") -> str:

@@ -78,7 +78,6 @@ def test_a_sampled_span_stands_for_the_spans_of_its_shard():
 
 
 def test_of_chinese_every_character_is_a_word():
-    pytest.importorskip("wetext")
     documents = [document(0, "今天天气很好", "prose", 6)]
     (row,) = sample_of(documents).read_back(Reader("今天天汽很好"), language="zh")
     assert (row["word_edits"], row["words"]) == (1, 6)

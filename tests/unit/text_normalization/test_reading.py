@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.text_normalization.reading import spoken
-from tests.unit.text_normalization.readings import CHINESE, CHINESE_OTHERWISE, ENGLISH
+from tests.unit.text_normalization.readings import ENGLISH
 
 
 @pytest.mark.parametrize(("written", "read"), ENGLISH)
@@ -46,18 +46,3 @@ def test_any_text_gives_the_small_alphabet_and_reading_twice_changes_nothing(tex
     assert set(once) <= set("abcdefghijklmnopqrstuvwxyz.,?!' ")
     assert "  " not in once and once == once.strip()
     assert spoken(once, language="en") == once
-
-
-def test_chinese_readings() -> None:
-    pytest.importorskip("wetext", reason="pip install 'megatron-speech[chinese]'")
-    for written, read in CHINESE:
-        assert spoken(written, language="zh") == CHINESE_OTHERWISE.get(written, read)
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.one_of(st.text(), st.text(alphabet="今天年月日号0123456789.,:/-%￥$€℃~ ，。（）kmGBA#")))
-def test_any_text_gives_chinese_without_digits(text: str) -> None:
-    pytest.importorskip("wetext", reason="pip install 'megatron-speech[chinese]'")
-    read = spoken(text, language="zh")
-    assert not any(char.isdigit() for char in read if char.isascii())
-    assert read == read.strip()

@@ -89,7 +89,6 @@ def test_settings_that_contradict_are_refused(settings: dict, said: str) -> None
 
 
 def test_chinese_is_read_as_chinese_and_has_no_sounds(tmp_path: Path) -> None:
-    pytest.importorskip("wetext")
     tokenizer, letters = _vocabulary(tmp_path / "letters")
     ids = prompt("5只猫", tokenizer=tokenizer, vocabulary=letters, language="zh")
     assert tokenizer.decode(ids) == "<|synthesize|>五只猫<|begin_of_audio|>"
