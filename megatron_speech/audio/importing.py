@@ -10,34 +10,25 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
-from glob import glob
 from pathlib import Path
 from typing import Any
 
 import orjson
 from tqdm import tqdm
 
-from megatron_speech.artifact import Draft, input_ids, is_made, make_artifact, read_json, write_atomic
-from megatron_speech.audio.import_sources import AUDIO_KINDS, Source, read_table, read_tar, require_new
+from megatron_speech.artifact import Draft, is_made, make_artifact, read_json, write_atomic
 from megatron_speech.audio.io import SAMPLE_RATE, AudioError, decode, resample
 from megatron_speech.audio.quarantine import LEAST_JUDGED, QUARANTINE, require_few, show
 from megatron_speech.audio.shards import AudioRecord, BadRecord, audio_facts, write_audio_shard
+from megatron_speech.audio.sources.parts import Part, find_parts
+from megatron_speech.audio.sources.source import Source, require_new
 from megatron_speech.config.import_speech import ImportSpeechConfig
 from megatron_speech.plain_json import to_json
 from megatron_speech.tasks import in_processes
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """What becomes one shard."""
-
-    number: int
-    sources: Path | tuple[Source, ...]
-    """A tar, or rows."""
 
 
 def import_speech(config: ImportSpeechConfig) -> None:
@@ -47,7 +38,7 @@ def import_speech(config: ImportSpeechConfig) -> None:
         FileNotFoundError: the table is missing, or no tar fits the pattern.
         ValueError: a row or tar is damaged, an id repeats, or too much is unusable; finished shards are kept.
     """
-    parts, inputs = _parts(config)
+    parts, inputs = find_parts(config)
     # What changes no shard: work is kept where these change.
     settings = replace(config, workers=1, max_quarantined_share=1.0)
     if is_made(config.output, kind="audio", config=settings, inputs=inputs):
@@ -89,7 +80,9 @@ def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft
         require_new(key, place, places)
     require_few(bad, len(places) + len(bad), config.max_quarantined_share)
     if not places:
-        raise ValueError(f"{config.table or config.tars}: no usable utterance in it; correct the path")
+        reasons = show(Counter(record.reason for record in bad))
+        first = f"; the first: {bad[0].message}" if bad else ""
+        raise ValueError(f"{config.table or config.tars}: no usable utterance in it ({reasons}){first}")
     draft.facts |= audio_facts([receipt["shard"] for receipt in made if receipt["ids"]])
     draft.facts["quarantined"] = dict(sorted(Counter(record.reason for record in bad).items()))
     draft.facts["utterances_of_several_channels"] = sum(receipt["several_channels"] for receipt in made)
@@ -107,7 +100,7 @@ def make_shard(folder: Path, transcripts: bool, part: Part) -> dict[str, Any]:
     channels: list[int] = []
 
     def records() -> Iterator[AudioRecord]:
-        for source in read_tar(part.sources) if isinstance(part.sources, Path) else part.sources:
+        for source in part.read():
             try:
                 record = _record(source, transcripts=transcripts)
             except AudioError as error:
@@ -129,10 +122,13 @@ def make_shard(folder: Path, transcripts: bool, part: Part) -> dict[str, Any]:
 def _record(source: Source, *, transcripts: bool) -> AudioRecord:
     """The utterance; `AudioError` says why there is none."""
     name, audio = f"{source.place} ({source.name})", source.audio
+    if source.defect is not None:
+        reason, why = source.defect
+        raise AudioError(f"{name}: {why}", reason)
     if transcripts and not (source.text or "").strip():
         raise AudioError(f"{name}: no text; write it, leave the row out, or set transcripts to false", "no text")
     if audio is None:
-        raise AudioError(f"{name}: none of .{', .'.join(AUDIO_KINDS)}; add the recording", "incomplete")
+        raise AudioError(f"{name}: no recording; add it", "incomplete")
     try:
         data = audio if isinstance(audio, bytes) else audio.read_bytes()
     except OSError as error:
@@ -141,19 +137,3 @@ def _record(source: Source, *, transcripts: bool) -> AudioRecord:
     meta = source.meta if source.key == source.name else {**source.meta, "source_id": source.name}
     waveform = resample(waveform, rate, SAMPLE_RATE)
     return AudioRecord(key=source.key, waveform=waveform, text=source.text or "", meta=meta, channels=channels)
-
-
-def _parts(config: ImportSpeechConfig) -> tuple[list[Part], dict[str, str]]:
-    """The parts of the work, and the identities of what they are made from."""
-    if config.table is not None:
-        if not config.table.is_file():
-            raise FileNotFoundError(f"table={config.table} does not exist; correct the path")
-        rows, size = read_table(config.table), config.utterances_per_shard
-        groups = [tuple(rows[start : start + size]) for start in range(0, len(rows), size)]
-        return [Part(number=n, sources=group) for n, group in enumerate(groups)], input_ids([config.table])
-    tars = [Path(name) for name in sorted(glob(str(config.tars), recursive=True))]  # noqa: PTH207 (a pattern may be absolute)
-    if not tars:
-        raise FileNotFoundError(f"tars={config.tars} fits no file; correct the pattern")
-    # By size and time: a checksum would read terabytes twice.
-    facts = {str(tar): f"{tar.stat().st_size} bytes at {tar.stat().st_mtime_ns}" for tar in tars}
-    return [Part(number=n, sources=tar) for n, tar in enumerate(tars)], facts

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+
+ImportLayout = Literal[
+    "auto", "plain", "common_voice", "nemo", "audio_folder", "lhotse", "shar", "librispeech", "kaldi"
+]
+COLUMNS = (
+    *("audio", "text", "id", "speaker", "channel"),
+    *("start", "end", "duration", "start_ms", "end_ms", "duration_ms"),
+)
+"""What a column may be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,11 +23,21 @@ class ImportSpeechConfig:
     output: Path
     """Folder of the audio shards."""
     table: Path | None = None
-    """A .jsonl file with one object per line, or a .tsv file with a header: audio (a path, relative to the folder of
-    the table), text, id (without one: the row's number), and any metadata. libsndfile reads the recordings."""
+    """What lists the recordings: a table with a row each (.jsonl or .json with an object per line, .csv or .tsv with a
+    header, .parquet), a pattern of such tables, or a folder in the layout of LibriSpeech, Kaldi, Lhotse Shar or
+    AudioFolder."""
     tars: str | None = None
     """WebDataset tars instead, as a pattern ('data/*.tar'): <key>.flac or .wav, .mp3, .ogg, .opus, with <key>.txt and,
-    where there is metadata, <key>.json. A tar becomes a shard."""
+    where there is metadata, <key>.json. A tar becomes a shard. With a table too, its rows name members of the tars."""
+    layout: ImportLayout = "auto"
+    """Which columns or files mean what; auto: as they show, or an error names them. plain: audio, text, id."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Columns of the table by what they are, where the layout does not say it: audio (a path), text, id, speaker, and
+    of a part of a recording start, end, duration (seconds; or start_ms, end_ms, duration_ms) and channel (from 0)."""
+    metadata: tuple[str, ...] = ()
+    """Columns that are metadata, though their names seem to say which part of a recording a row is."""
+    root: Path | None = None
+    """Folder that relative paths start at; null: the folder of the table."""
     transcripts: bool = True
     """Whether an utterance without text is quarantined; false keeps it, with an empty text."""
     utterances_per_shard: int = 1000
@@ -32,10 +52,14 @@ class ImportSpeechConfig:
     """Processes; no part of the result."""
 
     def __post_init__(self) -> None:
-        if (self.table is None) == (self.tars is None):
-            raise ValueError(f"table={self.table} and tars={self.tars}: give exactly one of them")
-        if self.table is not None and self.table.suffix not in (".jsonl", ".tsv"):
-            raise ValueError(f"table={self.table} must end in .jsonl or .tsv; convert it")
+        if self.table is None and self.tars is None:
+            raise ValueError("table=None and tars=None: give a table, tars, or a table of what is in tars")
+        unknown = [name for name in self.columns if name not in COLUMNS]
+        if unknown:
+            raise ValueError(f"columns={{{unknown[0]}: ...}} is nothing a column can be; use {', '.join(COLUMNS)}")
+        twice = [name for name in ("start", "end", "duration") if {name, f"{name}_ms"} <= self.columns.keys()]
+        if twice:
+            raise ValueError(f"columns has {twice[0]} and {twice[0]}_ms; give one of them")
         if not 0 <= self.max_quarantined_share <= 1:
             raise ValueError(f"max_quarantined_share={self.max_quarantined_share} must lie in 0 to 1; 0.01 is usual")
         for name in ("utterances_per_shard", "workers"):

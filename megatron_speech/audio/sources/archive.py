@@ -1,0 +1,153 @@
+"""The members of tars, utterance by utterance. What a tar has twice, apart, cut short or behind its end is an error.
+
+A tar is read once, as a stream, and nothing of it is written to disk; gzip, bzip2 and xz are read through.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import logging
+import lzma
+import tarfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from megatron_speech.audio.sources.source import AUDIO_KINDS
+
+log = logging.getLogger(__name__)
+
+PARTS = (*AUDIO_KINDS, "txt", "json")
+"""Endings of the members that an utterance is made of."""
+_PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Members:
+    """The members of one utterance."""
+
+    key: str
+    """Their path without the ending."""
+    numbers: list[int] = field(default_factory=list)
+    """Their places in the tar, from 1."""
+    files: dict[str, bytes] = field(default_factory=dict)
+    """Contents by ending, in lower case, without the dot."""
+    links: list[str] = field(default_factory=list)
+    """Members that are links or devices, and so hold nothing."""
+    others: set[str] = field(default_factory=set)
+    """Endings of its members that are none of `PARTS`."""
+
+    def place(self, path: Path) -> str:
+        """For errors."""
+        endings = ", ".join(f".{ending}" for ending in (*self.files, *sorted(self.others)))
+        return f"{path}, member {self.numbers[0]} ({endings})"
+
+
+def read_utterances(path: Path) -> Iterator[Members]:
+    """The members of each utterance, in tar order.
+
+    An utterance's members have one path up to the last dot of the file's name. Companions that macOS writes are passed
+    over. ValueError names the tar, the utterance and both places where a member repeats or members lie apart, and a
+    tar that is damaged or without utterances.
+    """
+    seen: dict[str, dict[str, int]] = {}
+    group: Members | None = None
+    unknown: Counter[str] = Counter()
+    for number, name, content in read_files(path):
+        key, ending = split_name(name)
+        if ending not in PARTS:
+            unknown[f".{ending}"] += 1
+            if group is not None and group.key == key:
+                group.others.add(ending)
+            continue
+        if ending in seen.setdefault(key, {}):
+            places = f"as member {seen[key][ending]} and as member {number}"
+            raise ValueError(f"{path}: utterance {key!r} has its .{ending} twice, {places}; leave one out")
+        seen[key][ending] = number
+        if group is None or group.key != key:
+            if group is not None:
+                yield group
+            if len(seen[key]) > 1:
+                raise ValueError(
+                    f"{path}: utterance {key!r} begins with member {min(seen[key].values())}, and its .{ending} is "
+                    f"member {number}, behind others; members of one utterance must be neighbours (tar --sort=name)"
+                )
+            group = Members(key=key)
+        group.numbers.append(number)
+        if content is None:
+            group.links.append(f".{ending}")
+        else:
+            group.files[ending] = content
+    if group is not None:
+        yield group
+    found = ", ".join(f"{ending} {count}" for ending, count in unknown.most_common())
+    if not seen:
+        raise ValueError(
+            f"{path}: no recording in it; its members end in {found or 'nothing, it is empty'}, known are ."
+            f"{', .'.join(PARTS)}"
+        )
+    if unknown:
+        log.warning("%s: passed over members that are no part of an utterance: %s", path, found)
+
+
+def read_files(path: Path) -> Iterator[tuple[int, str, bytes | None]]:
+    """Number, name and content of each member that is no folder; the content of links and devices is None.
+
+    ValueError names a tar that is damaged or cut short.
+    """
+    number = 0
+    try:
+        with _opened(path) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+            for number, member in enumerate(tar, start=1):
+                name = member.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+                if not member.isdir() and not _is_companion(name):
+                    content = tar.extractfile(member) if member.isreg() else None
+                    yield number, name.removeprefix("./"), content.read() if content else None
+            _require_end(path, tar, number)
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        raise ValueError(f"{path}: damaged, or no tar, behind member {number} ({error}); copy it again") from error
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """The path up to the last dot of the file's name, and the ending in lower case."""
+    folder, slash, base = name.rpartition("/")
+    stem, dot, ending = base.rpartition(".")
+    return (f"{folder}{slash}{stem}", ending.lower()) if dot else (name, "")
+
+
+def _opened(path: Path) -> BinaryIO:
+    with path.open("rb") as file:
+        head = file.read(6)
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        raise ValueError(f"{path}: is packed by zstd; unpack it to .tar")
+    opened = next((opened for magic, opened in _PACKED.items() if head.startswith(magic)), open)
+    stream: BinaryIO = opened(path, "rb")
+    return stream
+
+
+def _is_companion(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return "__MACOSX" in parts or any(part.startswith("._") or part == ".DS_Store" for part in parts)
+
+
+def _require_end(path: Path, tar: tarfile.TarFile, number: int) -> None:
+    """ValueError unless the tar ends with its mark, two empty blocks, of which tarfile has read one, and no more.
+
+    By itself, tarfile takes a header that is cut short or damaged for the end.
+    """
+    stream = tar.fileobj
+    assert stream is not None, "an open tar"
+    left = 0
+    while rest := stream.read(1 << 20):
+        left += len(rest)
+        if rest.strip(b"\0"):
+            raise ValueError(
+                f"{path}: more follows behind member {number}, but no member: damaged, or tars joined by cat; copy it "
+                "again, or join them by tar --concatenate"
+            )
+    if left < tarfile.BLOCKSIZE:
+        raise ValueError(f"{path}: ends behind member {number} without an end mark: cut short; copy it again")

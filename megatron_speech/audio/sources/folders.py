@@ -1,0 +1,125 @@
+"""Folders of speech as their makers publish them: LibriSpeech's tree of chapters, and Kaldi's data folders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from megatron_speech.audio.sources.source import AUDIO_KINDS, Source
+from megatron_speech.audio.sources.tables import read_lines
+from megatron_speech.audio.sources.times import letter_channel
+
+TRANSCRIPTS = "*.trans.txt"
+KALDI_FILES = ("wav.scp", "text", "segments", "utt2spk", "reco2file_and_channel")
+
+
+def transcript_files(folder: Path) -> list[Path]:
+    """The transcripts of a tree as LibriSpeech's, one file for each chapter."""
+    return sorted(folder.rglob(TRANSCRIPTS))
+
+
+def read_librispeech(transcripts: list[Path]) -> list[Source]:
+    """Every recording and every line of the chapters; what has only one of the two is a source without the other.
+
+    Lines are ``<id> WORDS``, and the recording of an id lies beside them. ValueError names an id that repeats.
+    """
+    return [source for path in transcripts for source in _chapter(path)]
+
+
+def _chapter(transcripts: Path) -> Iterator[Source]:
+    words = _by_key(transcripts)
+    endings = tuple(f".{kind}" for kind in AUDIO_KINDS)
+    files = {path.stem: path for path in sorted(transcripts.parent.iterdir()) if path.suffix.lower() in endings}
+    for name in [*words, *sorted(files.keys() - words.keys())]:
+        place, text = words.get(name, (str(files.get(name)), None))
+        meta = {"speaker": name.split("-")[0]} if name.count("-") == 2 else {}
+        yield Source(name=name, place=place, audio=files.get(name), text=text, meta=meta)
+
+
+def kaldi_files(folder: Path) -> list[Path]:
+    """The files of a Kaldi data folder that are read."""
+    return [folder / name for name in KALDI_FILES if (folder / name).is_file()]
+
+
+def read_kaldi(folder: Path, root: Path | None) -> list[Source]:
+    """The utterances of a Kaldi data folder.
+
+    Relative paths of wav.scp start at `root`, or at the folder. ValueError names a line that is none, an id that
+    repeats, or a recording that is the output of a command: no command is ever run.
+    """
+    recordings = {key: _recording(*line, root or folder) for key, line in _by_key(folder / "wav.scp").items()}
+    texts, speakers, sides = (_by_key(folder / name, wanted=False) for name in ("text", "utt2spk", KALDI_FILES[-1]))
+    channels = {key: _side(*line) for key, line in sides.items()}
+    segments = _by_key(folder / "segments", wanted=False)
+    parts = {key: _segment(*line) for key, line in segments.items()} or {key: (key, 0.0, None) for key in recordings}
+    sources = []
+    for name in [*parts, *(key for key in texts if key not in parts)]:
+        recording, start, duration = parts.get(name, (name, 0.0, None))
+        place = segments.get(name) or texts.get(name) or (f"{folder / 'wav.scp'} ({name})", "")
+        defect = None
+        if recording not in recordings:
+            defect = ("incomplete", f"{recording!r} is not in wav.scp; add it, or leave the utterance out")
+        elif duration is not None and duration <= 0:
+            defect = ("segment", "it ends before it begins; correct the line")
+        meta: dict[str, Any] = {"speaker": speakers[name][1]} if name in speakers else {}
+        if recording != name:
+            meta |= {"recording": recording, "source_start_s": start}
+        sources.append(
+            Source(
+                name=name,
+                place=place[0],
+                audio=recordings.get(recording),
+                text=texts[name][1] if name in texts else None,
+                meta=meta,
+                start_s=start,
+                duration_s=duration,
+                channel=channels.get(recording),
+                defect=defect,
+            )
+        )
+    return sources
+
+
+def _by_key(path: Path, *, wanted: bool = True) -> dict[str, tuple[str, str]]:
+    """Place and rest of each line by its first word; an absent file that is not `wanted` has no lines."""
+    lines: dict[str, tuple[str, str]] = {}
+    for place, line in read_lines(path) if wanted or path.is_file() else ():
+        key, *rest = re.split(r"[ \t]+", line.strip(), maxsplit=1)
+        if key in lines:
+            raise ValueError(f"{place}: {key!r} already stands at {lines[key][0]}; ids must be unique, rename one")
+        if key:
+            lines[key] = (place, rest[0] if rest else "")
+    return lines
+
+
+def _recording(place: str, value: str, root: Path) -> Path:
+    if value.endswith("|") or value.startswith("|"):
+        raise ValueError(f"{place}: {value!r:.80} is a command, and none is run; write its output to a file, name that")
+    if not value or value == "-":
+        raise ValueError(f"{place}: names no file; correct the line")
+    if re.search(r"\.ark$|:\d+(\[.*\])?$", value):
+        raise ValueError(f"{place}: {value!r:.80} is no audio file; an archive's entries must be written to files")
+    return root / value
+
+
+def _segment(place: str, value: str) -> tuple[str, float, float | None]:
+    """Recording, start and duration in seconds; an end of -1 is the recording's."""
+    fields = value.split()
+    try:
+        recording, start, end = fields[0], float(fields[1]), float(fields[2])
+        if len(fields) > 3 or not 0 <= start < float("inf") or not -1 <= end < float("inf"):
+            raise ValueError
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{place}: must be '<utterance> <recording> <start> <end>' in seconds; correct it") from error
+    return recording, start, None if end == -1 else end - start
+
+
+def _side(place: str, value: str) -> int:
+    """The channel, from 0, of a line '<recording> <file> <side>', whose side is A, B or counted from 1."""
+    side = value.split()[-1] if value else ""
+    channel = letter_channel(side) if side.lower() in ("a", "b") else int(side) - 1 if side.isdecimal() else None
+    if channel is None or channel < 0:
+        raise ValueError(f"{place}: {side!r} is no side of a recording; write A, B, 1 or 2")
+    return channel

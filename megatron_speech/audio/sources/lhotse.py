@@ -1,0 +1,145 @@
+"""Lhotse's manifests: cuts, or supervisions with their recordings, as lines of JSON; and Shar, cuts packed in tars.
+
+An utterance is a supervision: its words, and the part of the recording that they are said in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from megatron_speech.audio.sources.archive import read_utterances
+from megatron_speech.audio.sources.source import AUDIO_KINDS, Source
+from megatron_speech.audio.sources.tables import Row, read_rows
+
+_SLACK_S = 0.05
+"""A supervision may reach this far beyond its cut: times are rounded."""
+
+
+def is_lhotse(found: Iterable[str]) -> bool:
+    """Whether rows with the keys `found` are cuts, supervisions or recordings of Lhotse."""
+    keys = set(found)
+    cuts, supervisions = {"supervisions", "start", "duration", "type"}, {"recording_id", "start", "duration", "channel"}
+    return keys >= cuts or keys >= supervisions or keys >= {"sources", "sampling_rate", "num_samples"}
+
+
+def recordings_file(table: Path) -> Path:
+    """Where the recordings of the supervisions in `table` are looked for: beside it, under the name of recordings."""
+    return table.with_name(table.name.replace("supervisions", "recordings"))
+
+
+def read_lhotse(rows: Iterable[Row], table: Path, root: Path) -> list[Source]:
+    """The utterances of a manifest of cuts or supervisions, whose relative paths start at `root`.
+
+    Raises:
+        FileNotFoundError: the recordings of the supervisions are not beside them.
+        ValueError: names a line that is none, or whose audio is no file: no command is run, nothing is fetched.
+    """
+    recordings: Mapping[str, Any] = {}
+    sources: list[Source] = []
+    for place, row in rows:
+        try:
+            if "sources" in row:
+                raise ValueError("these are recordings, without words; give the manifest of supervisions or cuts")
+            if "recording_id" in row:
+                recordings = recordings or _recordings(table)
+                if row["recording_id"] not in recordings:
+                    raise ValueError(f"recording {row['recording_id']!r} is not in {recordings_file(table)}")
+                sources.append(_source(row, recordings[row["recording_id"]], place, root))
+            else:
+                sources += _of_cut(row, place, root)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{place}: no cut or supervision of Lhotse ({error!r}); correct the line") from error
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from error
+    return sources
+
+
+def read_shar(cuts: Path, tar: Path) -> Iterator[Source]:
+    """The utterances of one shard of Lhotse Shar: its cuts, and the tar of their recordings, in the tar's order.
+
+    A cut without a recording is a source without audio. ValueError names a recording without a cut.
+    """
+    rows = {str(row.get("id")): (place, row) for place, row in read_rows(cuts)}
+    for members in read_utterances(tar):
+        if members.key not in rows:
+            raise ValueError(f"{members.place(tar)}: {members.key!r} is no cut of {cuts}; copy both again")
+        audio = next((members.files[kind] for kind in AUDIO_KINDS if kind in members.files), None)
+        yield from _packed(*rows.pop(members.key), audio)
+    for place, row in rows.values():
+        yield from _packed(place, row, None)
+
+
+def _packed(place: str, row: dict[str, Any], audio: bytes | None) -> list[Source]:
+    try:
+        return [replace(source, audio=audio) for source in _of_cut(row, place, None)]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{place}: no cut of one recording ({error}); correct the line") from error
+
+
+def _recordings(table: Path) -> dict[str, Any]:
+    path = recordings_file(table)
+    if path == table or not path.is_file():
+        raise FileNotFoundError(
+            f"{table}: needs its recordings beside it, in a file named as it is, with 'recordings' for 'supervisions'"
+        )
+    return {row["id"]: row for _, row in read_rows(path)}
+
+
+def _of_cut(cut: Mapping[str, Any], place: str, root: Path | None) -> list[Source]:
+    """The supervisions of a cut, or the cut itself where it has none; `root` is null in Shar, which packs the audio."""
+    if cut["type"] not in ("MonoCut", "MultiCut", "Cut"):
+        raise ValueError(f"a {cut['type']} is no part of one recording; save its audio, and cuts of that")
+    whole = {"id": cut["id"], "start": 0, "duration": cut["duration"], "channel": cut.get("channel")}
+    sources = []
+    for supervision in cut.get("supervisions") or [whole]:
+        start, end = supervision["start"], supervision["start"] + supervision["duration"]
+        inside = {"start": max(start, 0) + cut["start"], "duration": min(end, cut["duration"]) - max(start, 0)}
+        source = _source({**supervision, **inside, "cut": cut["id"]}, cut["recording"], place, root)
+        if start < -_SLACK_S or end > cut["duration"] + _SLACK_S:
+            why = f"its words, from {start:g} to {end:g} s of a cut of {cut['duration']:g} s, are cut off"
+            source = replace(source, defect=("segment", f"{why}; leave it out"))
+        sources.append(source)
+    return sources
+
+
+def _source(row: Mapping[str, Any], recording: Mapping[str, Any], place: str, root: Path | None) -> Source:
+    """The source of a supervision whose times are the recording's."""
+    if any(transform.get("name") != "Resample" for transform in recording.get("transforms") or ()):
+        raise ValueError("the recording is to be transformed as it is read; save its audio, and cuts of that")
+    channels = row.get("channel")
+    channel = channels[0] if isinstance(channels, list) and len(channels) == 1 else channels
+    path, channel = _file(recording, channel if isinstance(channel, int) else None, root)
+    start, duration, whole = float(row["start"]), float(row["duration"]), float(recording["duration"])
+    meta = {key: row[key] for key in ("speaker", "language", "gender", "custom", "cut") if row.get(key) is not None}
+    if start > 0:
+        meta["source_start_s"] = start
+    return Source(
+        name=str(row["id"]),
+        place=place,
+        audio=path,
+        text=row.get("text"),
+        meta=meta | {"recording": recording["id"]},
+        start_s=start,
+        # Times are rounded: what ends with the recording has its length.
+        duration_s=None if abs(start + duration - whole) < 1e-3 else duration,
+        channel=channel,
+        whole_duration_s=whole,
+        defect=None if duration > 0 else ("segment", "it ends before it begins; correct the line"),
+    )
+
+
+def _file(recording: Mapping[str, Any], channel: int | None, root: Path | None) -> tuple[Path | None, int | None]:
+    """The file that holds a channel, null in Shar, and the channel's number in it, null where all are meant."""
+    holding = [source for source in recording["sources"] if channel is None or channel in source["channels"]]
+    if len(holding) != 1:
+        raise ValueError(f"channel {channel} is in {len(holding)} files of recording {recording['id']!r}, not in one")
+    kind, place, channels = holding[0]["type"], holding[0]["source"], holding[0]["channels"]
+    number = None if channel is None or len(channels) == 1 else channels.index(channel)
+    if root is None:
+        return None, number
+    if kind != "file":
+        raise ValueError(f"the audio is of type {kind!r} ({place!r:.60}), not a file; write it to files")
+    return root / place, number

@@ -1,0 +1,80 @@
+"""Parquet files with a row per utterance, as the Hugging Face Hub stores speech: the recording's bytes in a column."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from megatron_speech.audio.sources.columns import Columns
+from megatron_speech.audio.sources.source import Source
+
+if TYPE_CHECKING:
+    import pyarrow
+    import pyarrow.parquet
+
+ROWS_AT_ONCE = 64
+
+
+def parquet_shape(path: Path) -> tuple[list[str], int]:
+    """The columns that are read, and the number of rows; ValueError names a file that is no Parquet, or a column that
+    stands twice."""
+    file = _open(path)
+    names = file.schema_arrow.names
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise ValueError(f"{path}: has the column {repeated[0]!r} twice; rename one")
+    return names, file.metadata.num_rows
+
+
+def read_parquet(path: Path, columns: Columns, *, start: int, stop: int, first: int) -> Iterator[Source]:
+    """The sources of rows `start` to `stop`; the file's row 0 is number `first` of the table.
+
+    Columns of bytes other than the recording are left out of the metadata. What JSON has no type for is kept as text.
+    """
+    file = _open(path)
+    names = [field.name for field in file.schema_arrow if field.name == columns.audio or not _has_bytes(field.type)]
+    row = 0
+    for group in range(file.num_row_groups):
+        rows = file.metadata.row_group(group).num_rows
+        if row + rows <= start or row >= stop:
+            row += rows
+            continue
+        for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, row_groups=[group], columns=names):
+            for values in batch.to_pylist() if row + len(batch) > start and row < stop else [{}] * len(batch):
+                if start <= row < stop:
+                    cells = {key: value if key == columns.audio else _plain(value) for key, value in values.items()}
+                    yield columns.source(cells, place=f"{path}:{row + 1}", name=f"{first + row:09d}")
+                row += 1
+
+
+def _open(path: Path) -> pyarrow.parquet.ParquetFile:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ValueError(f"{path}: Parquet needs pyarrow; pip install 'megatron-speech[corpus]'") from error
+    try:
+        return pyarrow.parquet.ParquetFile(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{path}: damaged, or no Parquet ({' '.join(str(error).split())}); copy it again") from error
+
+
+def _has_bytes(kind: pyarrow.DataType) -> bool:
+    import pyarrow.types as types
+
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
+        return True
+    return any(_has_bytes(kind.field(number).type) for number in range(kind.num_fields))
+
+
+def _plain(value: Any) -> Any:
+    """A cell in JSON's types."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, str | int | float) else str(value)

@@ -1,0 +1,221 @@
+"""The parts of an import: which layout the source has, and what of it becomes which shard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from glob import glob
+from pathlib import Path
+
+from megatron_speech.artifact import fingerprint_files, input_ids
+from megatron_speech.audio.sources.columns import find_columns
+from megatron_speech.audio.sources.folders import kaldi_files, read_kaldi, read_librispeech, transcript_files
+from megatron_speech.audio.sources.lhotse import is_lhotse, read_lhotse, read_shar, recordings_file
+from megatron_speech.audio.sources.parquet import parquet_shape, read_parquet
+from megatron_speech.audio.sources.source import Source, require_new
+from megatron_speech.audio.sources.tables import JSON_LINES, SEPARATED, Row, kind_of, read_rows
+from megatron_speech.audio.sources.tars import TarredRow, read_tar, read_tarred
+from megatron_speech.config.import_speech import ImportSpeechConfig
+
+Read = Callable[[], Iterable[Source]]
+Found = tuple[list[Read], dict[str, str]]
+"""What reads the sources of each shard, and the identities of the files that say what they are."""
+_FOLDERS = "kaldi (wav.scp), librispeech (*.trans.txt), shar (cuts.*.jsonl.gz), audio_folder (metadata.csv or .jsonl)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What becomes one shard."""
+
+    number: int
+    read: Read
+    """Its sources, in order; called in the process that writes the shard."""
+
+
+def find_parts(config: ImportSpeechConfig) -> tuple[list[Part], dict[str, str]]:
+    """The parts of the work, and the identities of what they are made from.
+
+    Raises:
+        FileNotFoundError: a table, folder or tar is missing.
+        ValueError: a row cannot be, an id repeats, or the layout is not certain; it names the columns or files found.
+    """
+    tars = _matching("tars", config.tars) if config.tars is not None else []
+    tables = _matching("table", str(config.table)) if config.table is not None else []
+    if not tables:
+        reads: list[Read] = [partial(read_tar, tar, config) for tar in tars]
+        inputs: dict[str, str] = {}
+    elif all(table.is_dir() for table in tables):
+        reads, inputs = _of_folders(tables, config)
+    else:
+        reads, inputs = _of_tables(tables, tars, config)
+    return [Part(number=number, read=read) for number, read in enumerate(reads)], inputs | _glances(tars)
+
+
+def _of_tables(tables: Sequence[Path], tars: Sequence[Path], config: ImportSpeechConfig) -> Found:
+    kinds = {kind_of(table) for table in tables}
+    if kinds == {".parquet"}:
+        return _of_parquet(tables, config), _glances(tables)
+    unknown = sorted(kinds - {*JSON_LINES, *SEPARATED})
+    if unknown:
+        raise ValueError(
+            f"table={config.table} ends in {unknown[0] or 'nothing'}; a table must end in .jsonl, .json, .csv or .tsv "
+            "(or so with .gz), or all of them in .parquet; convert it"
+        )
+    rows = {table: read_rows(table) for table in tables}
+    empty = [table for table in tables if not rows[table]]
+    if empty:
+        raise ValueError(f"{empty[0]}: holds no row; correct the path, or leave it out")
+    if tars:
+        return _of_tarred(rows, tars, config), input_ids(tables)
+    if config.layout == "lhotse" or (config.layout == "auto" and is_lhotse(_columns(rows))):
+        sources = [one for table in tables for one in read_lhotse(rows[table], table, config.root or table.parent)]
+        files = [path for table in tables for path in {table, recordings_file(table)} if path.is_file()]
+        return _in_shards(sources, config), input_ids(sorted(files))
+    return _in_shards(_of_rows(rows, config), config), input_ids(tables)
+
+
+def _of_rows(rows: dict[Path, list[Row]], config: ImportSpeechConfig) -> list[Source]:
+    sources: list[Source] = []
+    for table in rows:
+        columns = find_columns(_columns({table: rows[table]}), config, table=table)
+        for place, row in rows[table]:
+            sources.append(columns.source(row, place=place, name=f"{len(sources):09d}"))
+    return sources
+
+
+def _of_parquet(tables: Sequence[Path], config: ImportSpeechConfig) -> list[Read]:
+    reads: list[Read] = []
+    first = 0
+    for table in tables:
+        found, count = parquet_shape(table)
+        columns = find_columns(found, config, table=table)
+        for start in range(0, count, config.utterances_per_shard):
+            stop = min(start + config.utterances_per_shard, count)
+            reads.append(partial(read_parquet, table, columns, start=start, stop=stop, first=first))
+        first += count
+    if not reads:
+        raise ValueError(f"table={config.table}: holds no row; correct the path")
+    return reads
+
+
+def _of_tarred(rows: dict[Path, list[Row]], tars: Sequence[Path], config: ImportSpeechConfig) -> list[Read]:
+    """A read for each tar, of its rows in the tables."""
+    columns = find_columns(_columns(rows), config, table=next(iter(rows)))
+    groups: dict[Path, list[TarredRow]] = {tar: [] for tar in tars}
+    count = 0
+    for table in rows:
+        for place, row in rows[table]:
+            member = row.get(columns.audio)
+            if not isinstance(member, str):
+                raise ValueError(f"{place}: must name a member of the tar as {columns.audio!r}; correct the line")
+            tar = _tar_of(row, place, table, tars)
+            groups[tar].append(TarredRow(member=member, place=place, name=f"{count:09d}", row=row))
+            count += 1
+    return [partial(read_tarred, tar, tuple(group), columns) for tar, group in groups.items()]
+
+
+def _tar_of(row: dict[str, object], place: str, table: Path, tars: Sequence[Path]) -> Path:
+    """The tar that holds the recording of a row: by its `shard_id`, or by the name of the table; or the only one."""
+    if len(tars) == 1:
+        return tars[0]
+    if "shard_id" in row:
+        fits = [tar for tar in tars if re.findall(r"\d+", _stem(tar))[-1:] in ([str(row["shard_id"])],)]
+        rule = f"no tar's name ends in the number of shard_id={row['shard_id']!r}"
+    else:
+        fits = [tar for tar in tars if _stem(tar) == _stem(table)]
+        rule = "the row has no shard_id, and no tar is named as its table is"
+    if len(fits) != 1:
+        raise ValueError(f"{place}: {rule}; give the tar of this table, or add shard_id")
+    return fits[0]
+
+
+def _of_folders(folders: Sequence[Path], config: ImportSpeechConfig) -> Found:
+    sources: list[Source] = []
+    reads: list[Read] = []
+    inputs: dict[str, str] = {}
+    for folder in folders:
+        layout, files = _folder_layout(folder, config.layout)
+        if layout == "audio_folder":
+            more, facts = _of_tables(files, [], config)
+            reads, inputs = [*reads, *more], inputs | facts
+            continue
+        if layout == "kaldi":
+            sources += read_kaldi(folder, config.root)
+        elif layout == "librispeech":
+            sources += read_librispeech(files)
+        else:
+            pairs = [(cuts, _shar_tar(cuts)) for cuts in files]
+            reads += [partial(read_shar, *pair) for pair in pairs]
+            inputs |= _glances([tar for _, tar in pairs])
+        inputs[str(folder)] = fingerprint_files(files)
+    return [*_in_shards(sources, config), *reads], inputs
+
+
+def _folder_layout(folder: Path, wanted: str) -> tuple[str, list[Path]]:
+    """The layout of a folder, and the files that say what is in it; ValueError where none or several fit."""
+    metadata = [path for path in sorted(folder.glob("metadata.*")) if kind_of(path) in (*JSON_LINES, *SEPARATED)]
+    found = {
+        "kaldi": kaldi_files(folder) if (folder / "wav.scp").is_file() else [],
+        "shar": sorted(folder.glob("cuts.*.jsonl*")),
+        "audio_folder": metadata[:1],
+    }
+    if not any(found.values()) or wanted == "librispeech":
+        found["librispeech"] = transcript_files(folder)
+    fits = [name for name, files in found.items() if files and wanted in ("auto", name)]
+    if len(fits) != 1:
+        names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") or "nothing"
+        raise ValueError(
+            f"table={folder}: holds {shown}, which fits {' and '.join(fits) or 'no'} layout={wanted} of a folder "
+            f"(known: {_FOLDERS}); name the table in it, a pattern such as '*.parquet', or the layout"
+        )
+    return fits[0], found[fits[0]]
+
+
+def _shar_tar(cuts: Path) -> Path:
+    name = cuts.name.replace("cuts", "recording", 1).partition(".jsonl")[0]
+    tar = next(
+        (path for path in (cuts.with_name(f"{name}.tar"), cuts.with_name(f"{name}.tar.gz")) if path.is_file()), None
+    )
+    if tar is None:
+        raise FileNotFoundError(f"{cuts}: {name}.tar is not beside it; copy the recordings too")
+    return tar
+
+
+def _in_shards(sources: Sequence[Source], config: ImportSpeechConfig) -> list[Read]:
+    """A read for each shard; ValueError names both places of an id that repeats."""
+    places: dict[str, str] = {}
+    for source in sources:
+        require_new(source.name, source.place, places)
+    size = config.utterances_per_shard
+    return [partial(tuple, sources[start : start + size]) for start in range(0, len(sources), size)]
+
+
+def _matching(setting: str, pattern: str) -> list[Path]:
+    """The path itself, or all that fit it as a pattern, in name order."""
+    if Path(pattern).exists():
+        return [Path(pattern)]
+    paths = [Path(name) for name in sorted(glob(pattern, recursive=True))]  # noqa: PTH207 (a pattern may be absolute)
+    if not paths:
+        what = (
+            "fits no file; correct the pattern"
+            if setting == "tars" or "*" in pattern
+            else "does not exist; correct the path"
+        )
+        raise FileNotFoundError(f"{setting}={pattern} {what}")
+    return paths
+
+
+def _glances(paths: Iterable[Path]) -> dict[str, str]:
+    """Files by size and time: a checksum would read terabytes twice."""
+    return {str(path): f"{path.stat().st_size} bytes at {path.stat().st_mtime_ns}" for path in paths}
+
+
+def _columns(rows: dict[Path, list[Row]]) -> list[str]:
+    return list(dict.fromkeys(key for table in rows for _, row in rows[table] for key in row))
+
+
+def _stem(path: Path) -> str:
+    return path.name.partition(".")[0]

@@ -1,0 +1,112 @@
+"""The rows of tables of text: JSON lines, and CSV or TSV with a header. Their defects are named by file and line."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+JSON_LINES = (".jsonl", ".json")
+SEPARATED = (".csv", ".tsv")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+Row = tuple[str, dict[str, Any]]
+"""Its place, as ``<table>:<line>``, and its cells by column."""
+
+
+def kind_of(table: Path) -> str:
+    """The ending of a table's name in lower case, without that of gzip."""
+    return Path(table.name.lower().removesuffix(".gz")).suffix
+
+
+def read_rows(table: Path) -> list[Row]:
+    """The rows of a table of text; ValueError names the file and line of one that cannot be read."""
+    return _separated(table) if kind_of(table) in SEPARATED else list(_json_lines(table))
+
+
+def read_lines(table: Path) -> Iterator[tuple[str, str]]:
+    """Every line with its place, without its end; ValueError names one that is no UTF-8."""
+    opened = gzip.open if table.suffix.lower() == ".gz" else open
+    try:
+        with opened(table, "rb") as file:
+            for number, line in enumerate(file, start=1):
+                if number == 1 and (line.startswith(_UTF_16) or b"\0" in line):
+                    raise ValueError(f"{table}: is UTF-16, or no text; save it as UTF-8")
+                text = _decoded(line, f"{table}:{number}").rstrip("\r\n")
+                yield f"{table}:{number}", text.removeprefix("\ufeff") if number == 1 else text
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{table}: damaged gzip ({error}); copy it again") from error
+
+
+def _decoded(line: bytes, place: str) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{place}: no UTF-8 (byte 0x{line[error.start]:02x} at {error.start + 1}); save the table as UTF-8 (it may "
+            "be Latin-1)"
+        ) from error
+
+
+def _json_lines(table: Path) -> Iterator[Row]:
+    for place, line in read_lines(table):
+        if not line.strip():
+            continue
+        if line.startswith("[") and place.endswith(":1"):
+            raise ValueError(f"{place}: is a JSON array; write an object per line")
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise ValueError(f"{place}: no JSON ({error}); correct the line") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"{place}: must be an object, not {row!r:.60}; correct the line")
+        yield place, row
+
+
+def _separated(table: Path) -> list[Row]:
+    lines = list(read_lines(table))
+    if not lines:
+        return []
+    delimiter = "\t" if kind_of(table) == ".tsv" else _delimiter(lines[0][1])
+    records = _quoted(lines, delimiter) if delimiter != "\t" else _tabbed([pair for pair in lines if pair[1].strip()])
+    if not records:
+        return []
+    place, header = records[0]
+    repeated = [name for name in header if header.count(name) > 1]
+    if repeated:
+        raise ValueError(f"{place}: the column {repeated[0]!r} stands twice in the header; rename one")
+    for place, record in records[1:]:
+        if len(record) != len(header):
+            raise ValueError(f"{place}: {len(record)} fields, the header has {len(header)}; correct the line")
+    return [(place, dict(zip(header, record, strict=True))) for place, record in records[1:]]
+
+
+def _delimiter(header: str) -> str:
+    return next((sign for sign in (",", ";", "\t") if sign in header), ",")
+
+
+def _tabbed(lines: list[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """Fields of lines with tabs. Quotes belong to the text unless every field that begins with one is quoted."""
+    try:
+        return [(place, next(csv.reader([line], delimiter="\t", strict=True))) for place, line in lines]
+    except csv.Error:
+        return [(place, line.split("\t")) for place, line in lines]
+
+
+def _quoted(lines: list[tuple[str, str]], delimiter: str) -> list[tuple[str, list[str]]]:
+    """Fields of lines with commas, which may be quoted and then hold line ends."""
+    reader = csv.reader((f"{line}\n" for _, line in lines), delimiter=delimiter, strict=True)
+    records, at = [], 0
+    try:
+        for record in reader:
+            if record:
+                records.append((lines[at][0], record))
+            at = reader.line_num
+    except csv.Error as error:
+        raise ValueError(f"{lines[at][0]}: {error} in the record that begins here; correct the quotes") from error
+    return records

@@ -1,0 +1,111 @@
+"""Recordings in tars: WebDataset's, with the words beside each, and those of which a manifest has the words."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from megatron_speech.audio.sources.archive import Members, read_files, read_utterances
+from megatron_speech.audio.sources.columns import TEXTS, Columns, find_times, text_column
+from megatron_speech.audio.sources.source import AUDIO_KINDS, Source, key_of_name
+from megatron_speech.config.import_speech import ImportSpeechConfig
+
+log = logging.getLogger(__name__)
+
+
+def read_tar(path: Path, config: ImportSpeechConfig) -> Iterator[Source]:
+    """The recordings of a WebDataset tar; ValueError names one that is damaged, or a member that cannot be."""
+    for members in read_utterances(path):
+        place = members.place(path)
+        try:
+            row = orjson.loads(members.files.get("json", b"{}"))
+            words = members.files["txt"].decode("utf-8-sig") if "txt" in members.files else None
+            if not isinstance(row, dict):
+                raise ValueError(f"{row!r:.60} is no object")
+        except ValueError as error:
+            why = f"its .txt is not UTF-8 or its .json no object ({error}); mend it"
+            yield Source(name=members.key, place=place, audio=None, text=None, defect=("metadata", why))
+        else:
+            yield _source(members, row, words, place, config)
+
+
+def _source(members: Members, row: dict[str, Any], words: str | None, place: str, config: ImportSpeechConfig) -> Source:
+    """The source of an utterance with the object of its .json and the words of its .txt."""
+    kinds = [kind for kind in AUDIO_KINDS if kind in members.files]
+    name = members.key
+    if row.get("id") == name:
+        # A shard of our own: the name it had before comes back.
+        before = str(row.get("source_id"))
+        name = before if key_of_name(before) == name else name
+        row = {key: value for key, value in row.items() if key not in ("id", "source_id")}
+    if words is not None:
+        row = {key: value for key, value in row.items() if key != "text" or value != words}
+    text = config.columns.get("text") or text_column(row, TEXTS, place=place, needed=False)
+    columns = Columns(
+        audio="",
+        text=text if words is None else None,
+        id=config.columns.get("id"),
+        speaker=config.columns.get("speaker"),
+        times=find_times(row, config, place=place),
+        channel=config.columns.get("channel"),
+        metadata=config.metadata,
+    )
+    source = columns.source(row, place=place, name=name, audio=members.files[kinds[0]] if kinds else b"")
+    changes: dict[str, Any] = {"text": source.text if words is None else words}
+    if not kinds:
+        changes["audio"] = None
+    if members.links:
+        why = f"{', '.join(members.links)}: a link, which holds nothing; pack the files themselves (tar -h)"
+        changes["defect"] = ("link", why)
+    elif len(kinds) > 1:
+        changes["defect"] = ("several recordings", f"{len(kinds)} recordings, .{', .'.join(kinds)}; leave one")
+    return replace(source, **changes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TarredRow:
+    """A row of a manifest whose recording is a member of a tar."""
+
+    member: str
+    place: str
+    name: str
+    """The source's, where the row has no id."""
+    row: dict[str, Any]
+
+
+def read_tarred(path: Path, rows: Sequence[TarredRow], columns: Columns) -> Iterator[Source]:
+    """The sources of a manifest's `rows`, whose recordings are members of the tar `path`; in the tar's order.
+
+    NeMo writes a recording of several rows once, and names it ``<name>-sub<n>`` in the further rows. A row whose member
+    is not there has no audio. ValueError where a member repeats.
+    """
+    waiting: dict[str, list[TarredRow]] = {}
+    for row in rows:
+        waiting.setdefault(_without_sub(row.member), []).append(row)
+    seen: dict[str, int] = {}
+    spare = 0
+    for number, name, content in read_files(path):
+        if name in seen:
+            raise ValueError(f"{path}: {name!r} stands twice, as member {seen[name]} and {number}; leave one out")
+        seen[name] = number
+        found = waiting.pop(name, [])
+        spare += not found
+        for row in found:
+            source = columns.source(row.row, place=row.place, name=row.name, audio=content or b"")
+            yield source if content is not None else replace(source, audio=None, defect=("link", f"{name} is a link"))
+    for row in (row for found in waiting.values() for row in found):
+        why = f"{row.member} is no member of {path}; correct the manifest"
+        source = columns.source(row.row, place=row.place, name=row.name, audio=b"")
+        yield replace(source, audio=None, defect=("incomplete", why))
+    if spare:
+        log.info("%s: %d members are in no row of the manifest, and left out", path, spare)
+
+
+def _without_sub(member: str) -> str:
+    return re.sub(r"-sub\d+(?=\.[^./]*$)", "", member.removeprefix("./"))

@@ -1,0 +1,93 @@
+"""Columns that say which part of a recording an utterance is: where their unit is certain, and where it is not."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_UNITS = {"s": 1.0, "sec": 1.0, "secs": 1.0, "seconds": 1.0, "ms": 1e3, "msec": 1e3, "millis": 1e3, "milliseconds": 1e3}
+_KINDS = {"offset": "start", "start": "start", "begin": "start", "end": "end", "stop": "end", "duration": "duration"}
+_CLEAR = re.compile(rf"(?:audio_)?({'|'.join(_KINDS)})(?:_?time)?_({'|'.join(_UNITS)})")
+_UNCLEAR = re.compile(
+    r"(?:audio_|segment_|seg_|clip_|utt_|frame_|sample_)?(?:offset|start|begin|end|stop|onset|duration|from|to)"
+    r"(?:_?(?:time|at|frames?|samples?|pos|position|offset|us|ns|minutes|hours))*"
+    r"|time_?(?:start|begin|end|stop|from|to)|timestamp|timecode|segment|channel(?:_selector|_index|_num|_number)?|ch"
+)
+_NUMBER = re.compile(r"[-+]?\d[\d:.,]*(?:[eE][-+]?\d+)?")
+_LETTERS = {"a": 0, "b": 1, "l": 0, "r": 1, "left": 0, "right": 1}
+_SLACK_S = 0.02
+
+
+def times_of(found: Iterable[str], *, place: str) -> dict[str, tuple[str, float]]:
+    """Of "start", "end" and "duration": the column and its units per second, where its name makes that certain.
+
+    These are `offset` and `duration` (seconds), and names that end in the unit, as in `start_s` or `end_ms`.
+    ValueError where two columns say the same.
+    """
+    times: dict[str, tuple[str, float]] = {}
+    for column in found:
+        match = _CLEAR.fullmatch(column.lower())
+        if match:
+            kind, unit = _KINDS[match[1]], _UNITS[match[2]]
+        elif column in ("offset", "duration"):
+            kind, unit = _KINDS[column], 1.0
+        else:
+            continue
+        if kind in times:
+            raise ValueError(
+                f"{place}: columns {times[kind][0]} and {column} both say the {kind}; list one of them under metadata"
+            )
+        times[kind] = (column, unit)
+    return times
+
+
+def unclear_part(row: Mapping[str, Any]) -> str | None:
+    """A column of `row` that seems to say which part of the recording it is; None where none does."""
+    return next((key for key, value in row.items() if _UNCLEAR.fullmatch(key.lower()) and _is_number(value)), None)
+
+
+def seconds(value: Any, per_second: float, name: str) -> float | None:
+    """A cell as seconds; None where it is empty, ValueError where it is no number."""
+    if value is None or value == "":
+        return None
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{name}={value!r:.60} must be a number; correct the row")
+    return number / per_second
+
+
+def part_of(*, start: float | None = None, end: float | None = None, duration: float | None = None) -> dict[str, Any]:
+    """The fields of a `Source` that say which part of the recording it is.
+
+    A duration without a start is what the whole recording lasts.
+    """
+    if start is None and end is None:
+        return {"whole_duration_s": duration}
+    start = start or 0.0
+    length = duration if end is None else end - start
+    if start < 0 or (length is not None and length <= 0):
+        return {"defect": ("segment", f"the part from {start:g} s, {length} s long, cannot be; correct the row")}
+    if end is not None and duration is not None and abs(start + duration - end) > _SLACK_S:
+        why = f"start {start:g} s, end {end:g} s and duration {duration:g} s disagree; correct the row"
+        return {"defect": ("segment", why)}
+    return {"start_s": start, "duration_s": length}
+
+
+def letter_channel(value: Any) -> int | None:
+    """The channel, from 0, that a letter or a side names; None for anything else."""
+    return _LETTERS.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_is_number, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_is_number, value))
+    if isinstance(value, str):
+        return bool(_NUMBER.fullmatch(value.strip()))
+    return isinstance(value, int | float) and not isinstance(value, bool)
