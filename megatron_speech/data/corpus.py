@@ -11,10 +11,10 @@ keeps something per id, `read_jsonl` the ids themselves.
 from __future__ import annotations
 
 import gzip
+import json
 import zlib
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -22,11 +22,13 @@ from typing import Any
 
 import orjson
 
+from megatron_speech.data.corpus_files import CorpusFile
 from megatron_speech.data.packed_lines import open_lines
+from megatron_speech.data.parquet_rows import parquet_file, parquet_rows
 from megatron_speech.data.web_text import ENDINGS, read_archive
 
-FILE_KINDS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet", *ENDINGS)
-"""Endings of files that hold documents."""
+DEEPEST = 200
+"""Brackets within brackets that a line may have; orjson, which writes what the metadata say, stops soon after."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,7 @@ def read_jsonl(path: Path) -> Iterator[TextDocument]:
 
 
 def read_records(
-    path: Path, layout: RecordLayout, *, first: int = 0, end: int | None = None
+    path: CorpusFile, layout: RecordLayout, *, first: int = 0, end: int | None = None
 ) -> Iterator[tuple[int, TextDocument | BadLine]]:
     """Number (from 1) and content of every line, row or record of one corpus file; ids may repeat.
 
@@ -97,33 +99,36 @@ def read_records(
         FileNotFoundError: there is no such file.
         ValueError: the file is of no kind that is read, is damaged as a whole, or lacks a column.
     """
-    if not path.is_file():
+    if isinstance(path, Path) and not path.is_file():
         raise FileNotFoundError(f"corpus file {path} does not exist; check the path or run the stage which writes it")
     if path.suffix == ".parquet":
         records: Iterator[Any] = islice(_parquet_rows(path, layout), first, end)
     else:
-        records = map(_parsed, islice(_raw_records(path), first, end))
+        kept = [key for key in (layout.text_key, layout.id_key, "metadata", *layout.metadata_keys) if key is not None]
+        watched = [orjson.dumps(key) for key in kept]
+        records = (_parsed(record, watched) for record in islice(_raw_records(path), first, end))
     for number, record in enumerate(records, start=first + 1):
         yield number, _document(record, layout, path=path, number=number)
 
 
-def count_records(path: Path) -> int:
+def count_records(path: CorpusFile) -> int:
     """Lines, rows or records of a corpus file, documents or not; raises what reading it would."""
     if path.suffix != ".parquet":
         return sum(1 for _ in _raw_records(path))
     rows: int
-    with _parquet_file(path) as file:
+    with path.open("rb") as opened, parquet_file(opened, name=str(path)) as file:
         rows = file.metadata.num_rows
     return rows
 
 
-def first_keys(path: Path, *, lines: int) -> list[str]:
+def first_keys(path: CorpusFile, *, lines: int) -> list[str]:
     """Keys that stand in any of the first JSON lines at `path`, in the order met; what is no object has none."""
-    records = (record for record in map(_parsed, islice(_raw_records(path), lines)) if isinstance(record, dict))
+    parsed = (_parsed(record, ()) for record in islice(_raw_records(path), lines))
+    records = (record for record in parsed if isinstance(record, dict))
     return list(dict.fromkeys(key for record in records for key in record))
 
 
-def _raw_records(path: Path) -> Iterator[Any]:
+def _raw_records(path: CorpusFile) -> Iterator[Any]:
     """Lines as bytes, without a byte order mark, or an archive's records; ValueError where the file is damaged."""
     try:
         if path.name.endswith(ENDINGS):
@@ -135,54 +140,62 @@ def _raw_records(path: Path) -> Iterator[Any]:
         raise ValueError(f"{path}: damaged or truncated ({error}); restore the file") from error
 
 
-def _parsed(record: Any) -> Any:
-    """What a line holds; instead of a line that is no JSON, or no text at all, the error that says why."""
+def _parsed(record: Any, watched: Sequence[bytes]) -> Any:
+    """What a line holds; instead of a line that is no JSON, or has two meanings, what is wrong with it.
+
+    Args:
+        watched: keys as JSON writes them, of which each may stand once.
+    """
     if not isinstance(record, bytes):
         return record
     try:
-        return orjson.loads(record)
+        found = orjson.loads(record)
     except orjson.JSONDecodeError as error:
         try:
             record.decode()
         except UnicodeDecodeError as undecodable:
             return undecodable
         return error
+    if record.count(b"{") + record.count(b"[") > DEEPEST and _depth(found) > DEEPEST:
+        return BadLine(reason="nested", message=f"more than {DEEPEST} brackets within brackets; flatten the metadata")
+    if any(record.count(key) > 1 for key in watched) and (twice := _repeated_key(record)):
+        return BadLine(reason="repeated key", message=f"key {twice!r} stands twice in the object; keep one")
+    return found
 
 
-@contextmanager
-def _parquet_file(path: Path) -> Iterator[Any]:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        raise ValueError(f"{path}: reading Parquet needs pyarrow; pip install 'megatron-speech[corpus]'") from error
-    try:
-        with parquet.ParquetFile(path) as file:
-            yield file
-    except (ArrowException, OSError) as error:
-        raise ValueError(f"{path}: damaged, or no Parquet file ({error}); restore the file") from error
+def _depth(value: Any) -> int:
+    """Lists and objects within each other."""
+    depth, level = 0, [value]
+    while level := [each for each in level if isinstance(each, dict | list)]:
+        depth += 1
+        level = [part for each in level for part in (each.values() if isinstance(each, dict) else each)]
+    return depth
 
 
-def _parquet_rows(path: Path, layout: RecordLayout) -> Iterator[dict[str, Any]]:
-    """Rows as dictionaries of the columns that are asked for."""
-    with _parquet_file(path) as file:
-        names = file.schema_arrow.names
-        asked = [key for key in (layout.text_key, layout.id_key, *layout.metadata_keys) if key is not None]
-        if lacking := [key for key in asked if key not in names]:
-            raise ValueError(
-                f"{path}: no column {lacking[0]!r} among {', '.join(names)}; set text_key, id_key (null derives "
-                "ids) or metadata_keys to columns that it has"
-            )
-        wanted = [*asked, "metadata"] if "metadata" in names else asked
-        for batch in file.iter_batches(batch_size=1024, columns=list(dict.fromkeys(wanted))):
-            yield from batch.to_pylist()
+def _repeated_key(record: bytes) -> str | None:
+    """A key that stands twice in the outermost object."""
+    outermost: list[str] = []
+
+    def keep(pairs: list[tuple[str, Any]]) -> None:
+        outermost[:] = [key for key, _ in pairs]  # the last one to be read is the outermost
+
+    json.loads(record, object_pairs_hook=keep)
+    return next((key for index, key in enumerate(outermost) if key in outermost[:index]), None)
 
 
-def _document(record: Any, layout: RecordLayout, *, path: Path, number: int) -> TextDocument | BadLine:
+def _parquet_rows(path: CorpusFile, layout: RecordLayout) -> Iterator[Any]:
+    with path.open("rb") as opened:
+        yield from parquet_rows(opened, layout, name=str(path))
+
+
+def _document(record: Any, layout: RecordLayout, *, path: CorpusFile, number: int) -> TextDocument | BadLine:
     """The document in one parsed record, or what is wrong with it."""
 
     def bad(reason: str, detail: str) -> BadLine:
         return BadLine(reason=reason, message=f"{path}:{number}: {detail}")
 
+    if isinstance(record, BadLine):
+        return bad(record.reason, record.message)
     if isinstance(record, orjson.JSONDecodeError):
         return bad("not JSON", f"not JSON ({record}); a corpus file holds one JSON object per line")
     if isinstance(record, UnicodeDecodeError):
@@ -195,11 +208,15 @@ def _document(record: Any, layout: RecordLayout, *, path: Path, number: int) -> 
     for kind, key in (("id", layout.id_key), ("text", layout.text_key)):
         if key is None:
             found[kind] = f"{layout.derived_ids}:{number}"
-        elif isinstance(value := record.get(key), str) and value.strip():
-            found[kind] = value
-        else:
+            continue
+        value = record.get(key)
+        if kind == "id" and isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if not (isinstance(value, str) and value.strip()):
+            rule = "a string that is not blank" + (", or an integer" if kind == "id" else "")
             remedy = "fix or drop the line" + (", or let id_key: null name it by its place" if kind == "id" else "")
-            return bad(f"no {kind}", f"{key}={value!r:.60} must be a string that is not blank; {remedy}")
+            return bad(f"no {kind}", f"{key}={value!r:.60} must be {rule}; {remedy}")
+        found[kind] = value
     metadata = record.get("metadata", {})
     if metadata is None:  # as Parquet says of a row that has none
         metadata = {}

@@ -8,7 +8,9 @@ from itertools import islice
 from pathlib import Path
 
 from megatron_speech.config.tokens import TextCorpusConfig
-from megatron_speech.data.corpus import FILE_KINDS, BadLine, RecordLayout, TextDocument, first_keys, read_records
+from megatron_speech.data.corpus import BadLine, RecordLayout, TextDocument, first_keys, read_records
+from megatron_speech.data.corpus_files import CorpusFile, corpus_files, relative_name
+from megatron_speech.data.parquet_rows import require_columns
 
 FIRST_LINES = 100
 """Lines in which keys are looked for before the work begins."""
@@ -24,7 +26,7 @@ class TextTask:
     """Name of the corpus."""
     settings: TextCorpusConfig
     """How the corpus is read."""
-    files: tuple[Path, ...]
+    files: tuple[CorpusFile, ...]
     """In order."""
     records: tuple[int, int | None] = (0, None)
     """Lines of a single file that are the task's, half-open, from 0; None is the end of the file."""
@@ -63,11 +65,23 @@ def text_tasks(corpora: Mapping[str, TextCorpusConfig], *, files_per_task: int =
 def require_apart(corpora: Mapping[str, TextCorpusConfig], output: Path) -> None:
     """ValueError where `output` would lie in a corpus' folder, of which every file is read."""
     for name, corpus in corpora.items():
-        if corpus.path.is_dir() and output.resolve().is_relative_to(corpus.path.resolve()):
+        path = corpus.path
+        if isinstance(path, Path) and path.is_dir() and output.resolve().is_relative_to(path.resolve()):
             raise ValueError(
-                f"output={output} lies in corpora.{name}.path={corpus.path}, of which every file is read; choose a "
+                f"output={output} lies in corpora.{name}.path={path}, of which every file is read; choose a "
                 "folder outside"
             )
+
+
+def require_readable_columns(tasks: Sequence[TextTask]) -> None:
+    """ValueError naming a column that the first file of a Parquet corpus lacks, or that no JSON can hold.
+
+    Every file is looked at when it is read; this shows a mistake before the work begins.
+    """
+    for task in {task.corpus: task for task in reversed(tasks)}.values():
+        if (path := task.files[0]).suffix == ".parquet":
+            with path.open("rb") as opened:
+                require_columns(opened, task.settings, name=str(path))
 
 
 def unseen_keys(tasks: Sequence[TextTask]) -> Iterator[str]:
@@ -86,27 +100,3 @@ def unseen_keys(tasks: Sequence[TextTask]) -> Iterator[str]:
                     f"corpora.{name}.metadata_keys: {key!r} stands in none of the first {FIRST_LINES} lines of {path}, "
                     f"whose keys are {', '.join(found)}; correct it if no other line has it"
                 )
-
-
-def corpus_files(name: str, path: Path) -> list[Path]:
-    """The files of the corpus at `path` in the order of their names below it."""
-    if path.is_file():
-        if not path.name.endswith(FILE_KINDS):
-            raise ValueError(f"corpora.{name}.path={path} must end in one of {', '.join(FILE_KINDS)}; convert it")
-        return [path]
-    if not path.is_dir():
-        raise FileNotFoundError(f"corpora.{name}.path={path} does not exist; run the stage which writes it")
-    entries = list(path.rglob("*"))
-    if linked := next((entry for entry in entries if entry.is_symlink() and entry.is_dir()), None):
-        raise ValueError(
-            f"{linked} is a link to a folder, which is not followed; make it a corpus of its own, or link its files"
-        )
-    files = [file for file in entries if file.name.endswith(FILE_KINDS) and file.is_file()]
-    if not files:
-        raise FileNotFoundError(f"corpora.{name}.path={path} holds no file that ends in {', '.join(FILE_KINDS)}")
-    return sorted(files, key=lambda file: relative_name(file, path))
-
-
-def relative_name(file: Path, corpus: Path) -> str:
-    """What a file is called within its corpus, wherever that lies."""
-    return file.name if file == corpus else file.relative_to(corpus).as_posix()

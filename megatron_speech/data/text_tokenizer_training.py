@@ -21,9 +21,10 @@ from typing import Any
 import sentencepiece
 import xxhash
 
-from megatron_speech.artifact import fingerprint_files, input_ids, is_made, make_artifact
+from megatron_speech.artifact import fingerprint_files, is_made, make_artifact
 from megatron_speech.config.text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.data.corpus import BadLine
+from megatron_speech.data.corpus_files import file_ids
 from megatron_speech.data.text_tasks import text_tasks
 from megatron_speech.text_tokenizer import TextTokenizer
 
@@ -54,7 +55,7 @@ def train_text_tokenizer(config: TrainTextTokenizerConfig) -> None:
         ValueError: a line of a corpus is unusable, the sample does not carry so large a vocabulary, or the export does
             not give sentencepiece's ids or (with normalization identity) does not give back a text, which is named.
     """
-    inputs = input_ids([path for task in text_tasks(config.corpora) for path in task.files])
+    inputs = file_ids(path for task in text_tasks(config.corpora) for path in task.files)
     if is_made(config.output, kind="text_tokenizer", config=config, inputs=inputs):
         log.info("%s is already made", config.output)
         return

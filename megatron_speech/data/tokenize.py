@@ -15,10 +15,11 @@ from typing import Any
 
 from megatron_speech.artifact import MANIFEST, alone, input_ids, is_made, make_artifact, read_manifest
 from megatron_speech.config.tokens import TokenizeRunConfig, TokenizeTextConfig
+from megatron_speech.data.corpus_files import changed_after, file_ids, relative_name
 from megatron_speech.data.join import join_documents, refuse_other_join
 from megatron_speech.data.shards import totals
 from megatron_speech.data.text_ids import require_distinct
-from megatron_speech.data.text_tasks import TextTask, relative_name, require_apart, text_tasks, unseen_keys
+from megatron_speech.data.text_tasks import TextTask, require_apart, require_readable_columns, text_tasks, unseen_keys
 from megatron_speech.data.tokenize_steps import DROPPED, KIND, CorpusReader, TokenShardWriter
 from megatron_speech.tasks import run_tasks, tasks_folder
 from megatron_speech.vocabulary import Vocabulary
@@ -50,6 +51,7 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
         reader, folder=folder, vocabulary=config.vocabulary, name=config.name, shard_tokens=config.shard_tokens
     )
     Vocabulary.load(config.vocabulary)  # a missing one is the user's mistake, said before any work
+    require_readable_columns(tasks)
     for doubt in unseen_keys(tasks):
         log.warning("%s", doubt)
     if config.run.part in ("all", "tasks"):
@@ -77,7 +79,7 @@ def _require_made(config: TokenizeTextConfig, tasks: list[TextTask], *, read_fil
 
 
 def _inputs(config: TokenizeTextConfig, tasks: list[TextTask]) -> dict[str, str]:
-    return input_ids([*(path for task in tasks for path in task.files), config.vocabulary])
+    return file_ids(path for task in tasks for path in task.files) | input_ids([config.vocabulary])
 
 
 def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:
@@ -116,9 +118,8 @@ def _task_manifest(writer: TokenShardWriter, task: TextTask, *, vocabulary_id: s
     if manifest["inputs"][str(writer.vocabulary)] != vocabulary_id:
         raise ValueError(f"{folder} was made with another vocabulary than {writer.vocabulary} is now; run it again")
     made = (folder / MANIFEST).stat().st_mtime_ns
-    for path in task.files:  # only what was touched since is read again
-        if path.stat().st_mtime_ns > made and input_ids([path])[str(path)] != manifest["inputs"][str(path)]:
-            raise ValueError(f"{path} changed after {folder} was made from it; run task {task.number} again")
+    if path := changed_after(task.files, made, manifest["inputs"]):
+        raise ValueError(f"{path} changed after {folder} was made from it; run task {task.number} again")
     return manifest
 
 

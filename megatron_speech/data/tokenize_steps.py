@@ -22,9 +22,10 @@ from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 from tqdm import tqdm
 
-from megatron_speech.artifact import Draft
+from megatron_speech.artifact import Draft, input_ids
 from megatron_speech.config.parse import to_dict
 from megatron_speech.data.corpus import BadLine
+from megatron_speech.data.corpus_files import file_ids
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.join import is_whole
 from megatron_speech.data.shards import write_documents
@@ -112,7 +113,7 @@ class TokenShardWriter(PipelineStep):
         def write(draft: Draft) -> None:
             draft.facts |= self._write(data, task, draft.folder, settings["name"])
 
-        inputs = [*task.files, self.vocabulary]
+        inputs = file_ids(task.files) | input_ids([self.vocabulary])
         make_task(self.output(rank), kind=KIND, config=settings, inputs=inputs, write=write, is_whole=is_whole)
 
     def _write(self, documents: Iterable[Document], task: TextTask, folder: Path, name: str) -> dict[str, Any]:

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.data.packed_lines import open_lines
+from megatron_speech.data.remote_file import RemoteFile
 
 ENDINGS = (".warc.wet.gz", ".warc.gz")
 """Of files that are read as archives."""
 
 
-def read_archive(path: Path) -> Iterator[dict[str, Any] | ValueError]:
+def read_archive(path: Path | RemoteFile) -> Iterator[dict[str, Any] | ValueError]:
     """Documents of the archive at `path`; instead of a record that is no text, the error that says why.
 
     Raises:

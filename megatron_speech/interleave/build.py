@@ -30,10 +30,11 @@ from megatron_speech.artifact import (
     read_manifest,
 )
 from megatron_speech.config.interleave import InterleaveConfig
+from megatron_speech.data.corpus_files import changed_after, file_ids, relative_name
 from megatron_speech.data.join import join_documents, refuse_other_join
 from megatron_speech.data.shards import totals
 from megatron_speech.data.text_ids import repeated
-from megatron_speech.data.text_tasks import TextTask, relative_name, require_apart, unseen_keys
+from megatron_speech.data.text_tasks import TextTask, require_apart, require_readable_columns, unseen_keys
 from megatron_speech.inference.model import read_vocabulary
 from megatron_speech.interleave.corpora import interleave_tasks
 from megatron_speech.interleave.identity import output_identity, task_identity
@@ -68,7 +69,7 @@ def run_build(config: InterleaveConfig) -> None:
     models = _models(config)
 
     def inputs() -> dict[str, str]:
-        return {**input_ids([path for task in tasks for path in task.files]), **models}
+        return {**file_ids(path for task in tasks for path in task.files), **models}
 
     if config.output.exists():
         # One of many jobs leaves the files to the last.
@@ -80,6 +81,7 @@ def run_build(config: InterleaveConfig) -> None:
     if config.run.part != "tasks":
         refuse_other_join(config.output, kind=KIND, config=identity, inputs=inputs)
     require_libraries(config)
+    require_readable_columns(tasks)
     for doubt in unseen_keys(tasks):
         log.warning("%s", doubt)
     step = Interleaver(tasks, config=config, folder=folder, inputs=models)
@@ -182,9 +184,8 @@ def _task_manifest(step: Interleaver, task: TextTask, models: dict[str, str]) ->
     wanted = {**{str(path): manifest["inputs"].get(str(path), "nothing") for path in task.files}, **models}
     is_made(folder, kind=TASK, config=task_identity(step.config, task), inputs=wanted)
     made = (folder / MANIFEST).stat().st_mtime_ns
-    for path in task.files:  # only what was touched since is read again
-        if path.stat().st_mtime_ns > made and input_ids([path])[str(path)] != manifest["inputs"][str(path)]:
-            raise ValueError(f"{path} changed after {folder} was made from it; run task {task.number} again")
+    if path := changed_after(task.files, made, manifest["inputs"]):
+        raise ValueError(f"{path} changed after {folder} was made from it; run task {task.number} again")
     return manifest
 
 

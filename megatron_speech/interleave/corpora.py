@@ -14,7 +14,9 @@ from pathlib import Path
 from megatron_speech.artifact import alone, read_json, write_atomic
 from megatron_speech.config.interleave import InterleaveConfig
 from megatron_speech.data.corpus import BadLine, TextDocument, count_records
-from megatron_speech.data.text_tasks import TextTask, corpus_files
+from megatron_speech.data.corpus_files import CorpusFile, corpus_files
+from megatron_speech.data.remote_file import RemoteFile
+from megatron_speech.data.text_tasks import TextTask
 from megatron_speech.plain_json import to_json
 from megatron_speech.tasks import tasks_folder
 
@@ -32,7 +34,7 @@ class Line:
     """Shard it belongs to: number of the file, and of the part of it."""
     number: int
     """Of the line in its file, from 1."""
-    path: Path
+    path: CorpusFile
     found: TextDocument | BadLine
 
 
@@ -43,7 +45,7 @@ def interleave_tasks(config: InterleaveConfig) -> list[TextTask]:
         FileNotFoundError: a corpus does not exist, or a folder holds no file of a kind that is read.
         ValueError: a corpus is a file of another kind.
     """
-    places: list[tuple[str, int, list[Path]]] = []
+    places: list[tuple[str, int, list[CorpusFile]]] = []
     num_files = 0
     for name, corpus in config.corpora.items():
         files = corpus_files(name, corpus.path)
@@ -85,7 +87,7 @@ def task_lines(task: TextTask, config: InterleaveConfig) -> Iterator[Line]:
         yield Line(f"{task.first_file + index:05d}-{(number - 1) // config.shard_documents:05d}", number, path, found)
 
 
-def _judged(found: TextDocument | BadLine, path: Path, number: int) -> TextDocument | BadLine:
+def _judged(found: TextDocument | BadLine, path: CorpusFile, number: int) -> TextDocument | BadLine:
     """The document, unless its metadata keep it from being spoken or say nothing that can be understood."""
     speakable = found.metadata.get("speakable", True) if isinstance(found, TextDocument) else True
     if speakable is True:
@@ -102,7 +104,7 @@ def _ranges(lines: int, size: int) -> list[tuple[int, int | None]]:
     return [(start, start + size if start + size < lines else None) for start in starts]
 
 
-def _counts(files: Sequence[Path], folder: Path) -> list[int]:
+def _counts(files: Sequence[CorpusFile], folder: Path) -> list[int]:
     """Lines of each file; what was counted before and has not changed since is not read again."""
     if not files:
         return []
@@ -111,8 +113,15 @@ def _counts(files: Sequence[Path], folder: Path) -> list[int]:
     with alone(path):
         known = read_json(path) if path.is_file() else {}
         for file in files:
-            stamp = [file.stat().st_size, file.stat().st_mtime_ns]
+            stamp = _stamp(file)
             if known.get(str(file), [])[:2] != stamp:
                 known[str(file)] = [*stamp, count_records(file)]
                 write_atomic(path, to_json(known))
     return [known[str(file)][2] for file in files]
+
+
+def _stamp(file: CorpusFile) -> list[int | str]:
+    """What changes with a file's content, without reading it."""
+    if isinstance(file, RemoteFile):
+        return [file.size, file.identity]
+    return [file.stat().st_size, file.stat().st_mtime_ns]

@@ -23,9 +23,10 @@ import orjson
 from datatrove.pipeline.base import PipelineStep
 from tqdm import tqdm
 
-from megatron_speech.artifact import Draft, input_ids, read_manifest
+from megatron_speech.artifact import Draft, read_manifest
 from megatron_speech.config.interleave import InterleaveConfig
 from megatron_speech.data.corpus import BadLine, TextDocument
+from megatron_speech.data.corpus_files import file_ids
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.join import is_whole
 from megatron_speech.data.shards import write_documents
@@ -72,7 +73,7 @@ class Interleaver(PipelineStep):
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
         task = self.tasks[rank]
-        inputs = {**input_ids(task.files), **self._inputs}
+        inputs = {**file_ids(task.files), **self._inputs}
 
         def write(draft: Draft) -> None:
             # Read once before: a bad line is found before hours of synthesis, and the bar knows its end.

@@ -40,6 +40,23 @@ class Ranged:
         """A small file, whole."""
         return self._retry(lambda: self._files.cat_file(path, timeout=self._timeout_s), what=path)
 
+    def find(self, url: str) -> dict[str, dict[str, Any]]:
+        """What the server says of every file at, below or matching `url`, by URL; empty where there is none.
+
+        Only S3 knows what lies below a URL, or matches a pattern.
+        """
+        return self._retry(lambda: self._find(url), what=url)
+
+    def _find(self, url: str) -> dict[str, dict[str, Any]]:
+        try:
+            if url.startswith("http"):
+                return {url: self._info(url)}
+            self._files.invalidate_cache()
+            found = self._files.glob(url, detail=True) if "*" in url else self._files.find(url, detail=True)
+        except FileNotFoundError:
+            return {}
+        return {self._files.unstrip_protocol(name): said for name, said in found.items()}
+
     def require_ranges(self, path: str) -> None:
         """ValueError unless the server sends a part where a part of the file at `path` is asked for."""
         part = self._retry(lambda: self._files.cat_file(path, start=1, end=3, timeout=self._timeout_s), what=path)

@@ -162,7 +162,14 @@ def test_shards_that_a_killed_join_moved_are_neither_deleted_nor_lost(
     assert digest(tmp_path / "documents") == digest(tmp_path / "whole")
 
 
-BAD = ["{", "[1]", {"id": "t", "text": " "}, {"id": 3, "text": "x"}, {"id": "m", "text": "x", "metadata": []}, "\ufffd"]
+BAD = [
+    "{",
+    "[1]",
+    {"id": "t", "text": " "},
+    {"id": 3.5, "text": "x"},
+    {"id": "m", "text": "x", "metadata": []},
+    "\ufffd",
+]
 REASONS = {"metadata": 1, "no id": 1, "no object": 1, "no text": 1, "not JSON": 1, "not UTF-8": 1}
 
 

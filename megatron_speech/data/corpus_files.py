@@ -1,0 +1,119 @@
+"""Which files a corpus has: a file, all of a folder, all that match a pattern, here or at a URL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from megatron_speech.artifact import MANIFEST, PARTIAL, input_ids
+from megatron_speech.config.tokens import is_corpus_url
+from megatron_speech.data.remote_file import RemoteFile, remote_files
+from megatron_speech.data.web_text import ENDINGS
+
+FILE_KINDS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet", *ENDINGS)
+"""Endings of files that hold documents."""
+CorpusFile = Path | RemoteFile
+_PATTERN = re.compile(r"[*?\[]")
+
+
+def corpus_files(name: str, path: str | Path) -> list[CorpusFile]:
+    """The files of the corpus `name` at `path` in the order of their names below it.
+
+    Raises:
+        FileNotFoundError: there is nothing at `path`, or no file of a kind that is read.
+        ValueError: it is a file of another kind, or a folder with a link to a folder.
+    """
+    if is_corpus_url(path):
+        return _remote(name, str(path))
+    path = Path(path)
+    if path.is_file():
+        _require_kind(name, path)
+        return [path]
+    if path.is_dir():
+        found = list(_below(path))
+    elif _PATTERN.search(str(path)):
+        matches = _matches(path)
+        if not matches:
+            raise FileNotFoundError(f"corpora.{name}.path={path} matches no file; correct the pattern")
+        found = [file for each in matches for file in (_below(each) if each.is_dir() else [each])]
+    else:
+        raise FileNotFoundError(f"corpora.{name}.path={path} does not exist; {_remedy(path)}")
+    files = {file for file in found if file.name.endswith(FILE_KINDS) and file.is_file()}
+    if not files:
+        raise FileNotFoundError(f"corpora.{name}.path={path} holds no file that ends in {', '.join(FILE_KINDS)}")
+    return sorted(files, key=lambda file: relative_name(file, path))
+
+
+def relative_name(file: CorpusFile, corpus: str | Path) -> str:
+    """What a file is called within its corpus, wherever that lies."""
+    whole, base = str(file), str(corpus).rstrip("/")
+    if whole == base:
+        return file.name
+    if not (whole.startswith(base + "/") and (is_corpus_url(corpus) or Path(corpus).is_dir())):
+        base = _PATTERN.split(base)[0].rpartition("/")[0]  # of a pattern, what stands before it
+    return whole.removeprefix(base).lstrip("/") if base else whole
+
+
+def file_ids(files: Iterable[CorpusFile]) -> dict[str, str]:
+    """Identity of each file: of its content, or of what its server says of it."""
+    ids: dict[str, str] = {}
+    for file in files:
+        ids |= {str(file): file.identity} if isinstance(file, RemoteFile) else input_ids([file])
+    return ids
+
+
+def changed_after(files: Iterable[CorpusFile], made_ns: int, ids: Mapping[str, str]) -> CorpusFile | None:
+    """The first file that is not what `ids` says; files here are read again only where touched since `made_ns`."""
+    for file in files:
+        touched = isinstance(file, RemoteFile) or file.stat().st_mtime_ns > made_ns
+        if touched and file_ids([file])[str(file)] != ids[str(file)]:
+            return file
+    return None
+
+
+def _matches(pattern: Path) -> list[Path]:
+    """Files and folders that match; what exists by its very name is no pattern."""
+    root = Path(pattern.anchor)
+    parts = list(pattern.parts[bool(pattern.anchor) :])
+    while len(parts) > 1 and (root / parts[0]).exists():
+        root /= parts.pop(0)
+    return list(root.glob("/".join(parts)))
+
+
+def _below(folder: Path) -> list[Path]:
+    """Everything in a folder and its folders."""
+    entries = list(folder.rglob("*"))
+    if linked := next((entry for entry in entries if entry.is_symlink() and entry.is_dir()), None):
+        raise ValueError(
+            f"{linked} is a link to a folder, which is not followed; make it a corpus of its own, or link its files"
+        )
+    return entries
+
+
+def _remote(name: str, url: str) -> list[CorpusFile]:
+    files = remote_files(url)
+    if not files:
+        what = "matches no file; correct the pattern" if _PATTERN.search(url) else "does not exist; correct the URL"
+        raise FileNotFoundError(f"corpora.{name}.path={url} {what}")
+    if [file.url for file in files] == [url]:
+        _require_kind(name, files[0])
+    found: list[CorpusFile] = [file for file in files if file.name.endswith(FILE_KINDS)]
+    if not found:
+        raise FileNotFoundError(f"corpora.{name}.path={url} holds no file that ends in {', '.join(FILE_KINDS)}")
+    return found
+
+
+def _require_kind(name: str, file: CorpusFile) -> None:
+    if not file.name.endswith(FILE_KINDS):
+        raise ValueError(f"corpora.{name}.path={file} must end in one of {', '.join(FILE_KINDS)}; convert it")
+
+
+def _remedy(path: Path) -> str:
+    """What to do about a path that does not exist: it may belong to a stage's output that is not finished."""
+    for place in (path, *path.parents):
+        if place.name and place.with_name(place.name + PARTIAL).exists():
+            return f"{place.name + PARTIAL} is there: finish the stage which writes it"
+        if (place / MANIFEST).is_file():
+            return f"{place} was made without it: correct the path, or run the stage which writes it"
+    return "correct the path"

@@ -1,0 +1,149 @@
+"""Rows of a Parquet file as JSON could hold them, refused by column name before the first is read where it could not.
+
+Times, dates and decimals become text without loss, as Arrow writes them (``2024-05-01 12:00:00.000000``, ``1.50``); a
+map with text keys becomes an object. Bytes, durations, unions and maps with other keys have no one way to be text, and
+a name that stands twice has no one meaning: such a column is the user's to convert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any, Protocol
+
+BATCH_ROWS = 1024
+"""Rows converted at once."""
+
+
+class Columns(Protocol):
+    """Names of the columns that are read."""
+
+    @property
+    def text_key(self) -> str:
+        """Of the text."""
+
+    @property
+    def id_key(self) -> str | None:
+        """Of the id; None where there is none."""
+
+    @property
+    def metadata_keys(self) -> Sequence[str]:
+        """Of further columns that are kept."""
+
+
+@contextmanager
+def parquet_file(file: IO[bytes], *, name: str) -> Iterator[Any]:
+    """The open file; ValueError says of `name` that pyarrow is missing or that it is damaged."""
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise ValueError(f"{name}: reading Parquet needs pyarrow; pip install 'megatron-speech[corpus]'") from error
+    try:
+        with parquet.ParquetFile(file) as opened:
+            yield opened
+    except (ArrowException, OSError) as error:
+        raise ValueError(f"{name}: damaged, or no Parquet file ({error}); restore the file") from error
+
+
+def parquet_rows(file: IO[bytes], columns: Columns, *, name: str) -> Iterator[dict[str, Any] | ValueError]:
+    """Rows as dictionaries of `columns` and ``metadata``; an error instead of a row that is no text.
+
+    Raises:
+        ValueError: the file is damaged, or as `require_columns`.
+    """
+    with parquet_file(file, name=name) as opened:
+        types = _types(opened.schema_arrow, columns, name=name)
+        for batch in opened.iter_batches(batch_size=BATCH_ROWS, columns=list(types)):
+            yield from _rows(batch, types)
+
+
+def require_columns(file: IO[bytes], columns: Columns, *, name: str) -> None:
+    """ValueError where a file lacks a column, has it twice, or holds in it what is no text and no JSON."""
+    with parquet_file(file, name=name) as opened:
+        _types(opened.schema_arrow, columns, name=name)
+
+
+def _types(schema: Any, columns: Columns, *, name: str) -> dict[str, Any]:
+    """The Arrow type that each column is converted to."""
+    asked = [key for key in (columns.text_key, columns.id_key, *columns.metadata_keys) if key is not None]
+    if lacking := [key for key in asked if key not in schema.names]:
+        raise ValueError(
+            f"{name}: no column {lacking[0]!r} among {', '.join(schema.names)}; set text_key, id_key (null derives "
+            "ids) or metadata_keys to columns that it has"
+        )
+    wanted = list(dict.fromkeys([*asked, "metadata"] if "metadata" in schema.names else asked))
+    if twice := [key for key in wanted if schema.names.count(key) > 1]:
+        count = schema.names.count(twice[0])
+        raise ValueError(f"{name}: {count} columns are named {twice[0]!r}; rename all but one")
+    types = {key: _readable(schema.field(key).type, f"{name}: column {key!r}") for key in wanted}
+    _require(_is_text(types[columns.text_key]), name, columns.text_key, schema, "text")
+    if key := columns.id_key:
+        _require(_is_text(types[key]) or _is_integer(types[key]), name, key, schema, "text or an integer")
+    return types
+
+
+def _rows(batch: Any, types: dict[str, Any]) -> Iterator[dict[str, Any] | ValueError]:
+    """Rows of a record batch; one by one where a text of it is no UTF-8, or a map has a key twice."""
+    try:
+        columns = [batch.column(key).cast(type_).to_pylist(maps_as_pydicts="strict") for key, type_ in types.items()]
+    except (UnicodeDecodeError, KeyError) as error:
+        if len(batch) == 1:
+            yield error if isinstance(error, UnicodeDecodeError) else ValueError(f"a map has a key twice ({error})")
+        else:
+            for row in range(len(batch)):
+                yield from _rows(batch.slice(row, 1), types)
+        return
+    for values in zip(*columns, strict=True):
+        yield dict(zip(types, values, strict=True))
+
+
+def _readable(found: Any, place: str) -> Any:
+    """The Arrow type that values of type `found` are converted to, so that JSON holds them; ValueError if none does."""
+    from pyarrow import field, large_list, list_, map_, string, struct, types
+
+    if types.is_dictionary(found):
+        return _readable(found.value_type, place)
+    if types.is_temporal(found) and not types.is_duration(found) and not types.is_interval(found):
+        return string()
+    if types.is_decimal(found):
+        return string()
+    if types.is_list(found) or types.is_fixed_size_list(found):
+        return list_(_readable(found.value_type, f"{place}, in a list"))
+    if types.is_large_list(found):
+        return large_list(_readable(found.value_type, f"{place}, in a list"))
+    if types.is_struct(found):
+        names = [found.field(index).name for index in range(found.num_fields)]
+        if len(set(names)) < len(names):
+            raise ValueError(f"{place}: a field's name stands twice among {', '.join(names)}; rename one")
+        return struct(
+            [field(part.name, _readable(part.type, f"{place}, field {part.name!r}")) for part in found.fields]
+        )
+    if types.is_map(found) and _is_text(found.key_type):
+        return map_(string(), _readable(found.item_type, f"{place}, in a map"))
+    if _is_text(found) or (types.is_primitive(found) and not types.is_temporal(found)) or types.is_null(found):
+        return found
+    raise ValueError(
+        f"{place}: {found} has no form in JSON; leave the column out (metadata_keys), or convert it to text"
+    )
+
+
+def _require(holds: bool, name: str, key: str, schema: Any, rule: str) -> None:
+    if not holds:
+        raise ValueError(
+            f"{name}: column {key!r} is {schema.field(key).type}, it must be {rule}; name another of "
+            f"{', '.join(schema.names)}, or convert it"
+        )
+
+
+def _is_text(found: Any) -> bool:
+    from pyarrow import types
+
+    return bool(
+        types.is_string(found) or types.is_large_string(found) or types.is_string_view(found) or types.is_null(found)
+    )
+
+
+def _is_integer(found: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_integer(found))

@@ -1,0 +1,113 @@
+"""A file at a URL, read from its beginning to its end as a local one is: for corpora, which are read once.
+
+It offers of `Path` what reading a corpus needs. Its bytes come by ranges, each with a deadline and tried again; what it
+is made of is known by what the server says of it (size, entity tag, time), so nothing is fetched to see whether it
+changed. Limitation: nothing is kept, so a file that is read twice comes over the network twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from megatron_speech.config.reader import ReaderConfig
+from megatron_speech.data.storage.place import Places
+from megatron_speech.data.storage.ranged import Ranged
+
+RANGE_BYTES = 1 << 23
+"""Bytes of one request."""
+_STAMPS = ("ETag", "etag", "LastModified", "Last-Modified", "Content-MD5", "Digest")
+"""What servers say that changes with a file's content."""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file at a URL."""
+
+    url: str
+    size: int = field(compare=False)
+    """Bytes."""
+    identity: str = field(compare=False)
+    """Changes when the server says that the file has changed."""
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def name(self) -> str:
+        """Last part of the URL's path."""
+        return PurePosixPath(urlsplit(self.url).path).name
+
+    @property
+    def suffix(self) -> str:
+        """Ending of the name, with its dot."""
+        return PurePosixPath(self.name).suffix
+
+    def open(self, mode: str = "rb") -> IO[bytes]:
+        """The file as a stream that can be sought in; reading raises OSError naming URL and bytes."""
+        assert mode == "rb", f"{mode=}: files at URLs are read only"
+        return io.BufferedReader(_Stream(self.url, self.size), RANGE_BYTES)
+
+
+def remote_files(url: str) -> list[RemoteFile]:
+    """The file at `url`, or all below it (S3), or all that match it where it has a ``*``, in the order of their URLs.
+
+    Raises:
+        OSError: the server did not answer.
+        ImportError: the packages for this kind of URL are not installed.
+    """
+    found = client(url).find(url)
+    return [
+        RemoteFile(name, int(said["size"]), _identity(name, said))
+        for name, said in sorted(found.items())
+        if said.get("size") is not None
+    ]
+
+
+def client(url: str) -> Ranged:
+    """The client of a URL's scheme: one per process."""
+    return _places().remote(url)
+
+
+@lru_cache(maxsize=1)
+def _places() -> Places:
+    return Places(ReaderConfig())
+
+
+def _identity(url: str, said: dict[str, Any]) -> str:
+    stamps = {key: str(said[key]) for key in ("size", *_STAMPS) if said.get(key) is not None}
+    return hashlib.sha256(json.dumps([url, stamps], sort_keys=True).encode()).hexdigest()
+
+
+class _Stream(io.RawIOBase):
+    """Bytes of a file at a URL."""
+
+    def __init__(self, url: str, size: int) -> None:
+        self._url, self._size, self._at = url, size, 0
+        self._client = client(url)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        count = max(0, min(len(buffer), self._size - self._at))
+        if count:
+            buffer[:count] = self._client.read(self._url, self._at, count)
+            self._at += count
+        return count

@@ -1,0 +1,190 @@
+"""Where corpora lie: files, folders, patterns, URLs; what exists is taken by its name, what does not is said so."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from megatron_speech.artifact import read_manifest
+from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.data import remote_file
+from megatron_speech.data.corpus_files import corpus_files, relative_name
+from megatron_speech.data.shards import read_documents
+from megatron_speech.data.storage import retry
+from megatron_speech.data.text_tasks import text_tasks
+from megatron_speech.data.tokenize import tokenize_text
+from megatron_speech.vocabulary_folder import build_vocabulary
+from tests.servers import ShardServer, serving
+from tests.toys import write_jsonl
+
+
+def _line(id_: str) -> bytes:
+    return json.dumps({"id": id_, "text": f"text of {id_}"}).encode() + b"\n"
+
+
+def _corpus(folder: Path) -> Path:
+    """Files of several kinds, some of whose names look like patterns."""
+    for name in ("a.jsonl", "b.jsonl", "deep/c.jsonl", "x[1].jsonl", "st*r.jsonl", "what?.jsonl"):
+        write_jsonl(folder / name, {"id": name, "text": "x"})
+    (folder / "z.jsonl.gz").write_bytes(gzip.compress(_line("z")))
+    (folder / "README.md").write_text("no corpus")
+    (folder / "folder.jsonl").mkdir()
+    return folder
+
+
+def _names(folder: Path, pattern: str) -> list[str]:
+    path = TextCorpusConfig(path=folder / pattern).path
+    return [relative_name(file, path) for file in corpus_files("c", path)]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("*.jsonl", ["a.jsonl", "b.jsonl", "st*r.jsonl", "what?.jsonl", "x[1].jsonl"]),
+        ("[ab].jsonl", ["a.jsonl", "b.jsonl"]),
+        ("?.jsonl*", ["a.jsonl", "b.jsonl", "z.jsonl.gz"]),
+        ("**/c.jsonl", ["deep/c.jsonl"]),
+        ("*/c.jsonl", ["deep/c.jsonl"]),
+        ("d*", ["deep/c.jsonl"]),
+        ("x[1].jsonl", ["x[1].jsonl"]),
+        ("st*r.jsonl", ["st*r.jsonl"]),
+        ("what?.jsonl", ["what?.jsonl"]),
+        ("a.jsonl", ["a.jsonl"]),
+    ],
+)
+def test_a_pattern_gives_its_files_and_a_name_itself(tmp_path: Path, pattern: str, names: list[str]) -> None:
+    assert _names(_corpus(tmp_path / "data"), pattern) == names
+
+
+def test_a_folder_whose_name_looks_like_a_pattern_is_taken_by_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / "part[1]"
+    write_jsonl(folder / "a.jsonl", {"id": "a", "text": "x"})
+    write_jsonl(tmp_path / "part1" / "other.jsonl", {"id": "b", "text": "x"})
+    assert _names(tmp_path, "part[1]") == ["a.jsonl"]
+    assert [file.name for file in corpus_files("c", folder / "*.jsonl")] == ["a.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("gone.jsonl", r"gone.jsonl does not exist; correct the path$"),
+        ("no/such/folder", r"no/such/folder does not exist; correct the path$"),
+        ("*.parquet", r"\*.parquet matches no file; correct the pattern"),
+        ("*.md", r"\*.md holds no file that ends in .jsonl"),
+        ("folder.jsonl", r"folder.jsonl holds no file that ends in .jsonl"),
+        ("made/gone.jsonl", r"made/gone.jsonl does not exist; .*made was made without it: correct the path, or run"),
+        ("begun/x.jsonl", r"begun/x.jsonl does not exist; begun.partial is there: finish the stage which writes it"),
+    ],
+)
+def test_what_does_not_exist_is_told_with_its_remedy(tmp_path: Path, path: str, said: str) -> None:
+    folder = _corpus(tmp_path / "data")
+    (folder / "begun.partial").mkdir()
+    (folder / "made").mkdir()
+    (folder / "made" / "manifest.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match=rf"corpora.c.path=.*{said}"):
+        corpus_files("c", folder / path)
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/c.jsonl", "https://host/c.jsonl", "S3://bucket/c.jsonl"])
+def test_a_url_keeps_its_slashes(url: str) -> None:
+    lower = url.replace("S3", "s3")
+    assert TextCorpusConfig(path=url).path == lower
+    assert TextCorpusConfig(path=Path(url)).path == lower  # which has lost one
+    assert isinstance(TextCorpusConfig(path="data/a:b.jsonl").path, Path)
+
+
+@pytest.mark.parametrize("url", ["ftp://host/c.jsonl", "hf://datasets/a/b.parquet", "pipe://cat"])
+def test_another_kind_of_url_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=rf"path={url}: no path and none of the URLs http, https, s3"):
+        TextCorpusConfig(path=url)
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """A bucket with a corpus; settings reach the client by its own environment variables."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "any")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setattr(retry, "FIRST_PAUSE_S", 0.0)
+        remote_file._places.cache_clear()
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="texts")
+        for key, body in (
+            ("en/b.jsonl", _line("b") + _line("c")),
+            ("en/a.jsonl.gz", gzip.compress(_line("a"))),
+            ("en/deep/d.jsonl", _line("d")),
+            ("en/README.md", b"no corpus"),
+        ):
+            client.put_object(Bucket="texts", Key=key, Body=body)
+        yield "s3://texts/en"
+        server.stop()
+    remote_file._places.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("path", "ids"),
+    [("", "abcd"), ("/b.jsonl", "bc"), ("/*.jsonl*", "abc"), ("/**/*.jsonl", "bcd"), ("/", "abcd")],
+)
+def test_a_bucket_is_read_like_a_folder(bucket: str, tmp_path: Path, path: str, ids: str) -> None:
+    build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", codebook_size=4))
+    config = TokenizeTextConfig(
+        corpora={"c": TextCorpusConfig(path=bucket + path)}, vocabulary=tmp_path / "vocabulary", output=tmp_path / "out"
+    )
+    tokenize_text(config)
+    assert [document.key for document in read_documents(tmp_path / "out")] == list(ids)
+    inputs = read_manifest(tmp_path / "out")["inputs"]
+    assert {name for name in inputs if name.startswith("s3://texts/en/")} == set(inputs) - {str(config.vocabulary)}
+    tokenize_text(config)  # is made already
+
+
+def test_a_changed_object_is_noticed(bucket: str, tmp_path: Path) -> None:
+    build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", codebook_size=4))
+    corpora = {"c": TextCorpusConfig(path=f"{bucket}/new.jsonl")}
+    config = TokenizeTextConfig(corpora=corpora, vocabulary=tmp_path / "vocabulary", output=tmp_path / "out")
+    client = boto3.client("s3")
+    client.put_object(Bucket="texts", Key="en/new.jsonl", Body=_line("a"))
+    tokenize_text(config)
+    client.put_object(Bucket="texts", Key="en/new.jsonl", Body=_line("b"))
+    with pytest.raises(ValueError, match=r"was made with another inputs \(s3://texts/en/new.jsonl"):
+        tokenize_text(config)
+    client.delete_object(Bucket="texts", Key="en/new.jsonl")
+    with pytest.raises(FileNotFoundError, match=r"corpora.c.path=s3://texts/en/new.jsonl does not exist; correct"):
+        tokenize_text(config)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/gone.jsonl", "gone.jsonl does not exist; correct the URL"),
+        ("/*.parquet", "matches no file; correct the pattern"),
+        ("/README.md", "README.md must end in one of .jsonl"),
+    ],
+)
+def test_what_a_bucket_lacks_is_told(bucket: str, path: str, said: str) -> None:
+    with pytest.raises((FileNotFoundError, ValueError), match=rf"corpora.c.path=s3://texts/en/.*{said}"):
+        text_tasks({"c": TextCorpusConfig(path=bucket + path)})
+
+
+def test_a_web_server_gives_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.0)
+    lines = b"".join(_line(str(number)) for number in range(3000))
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "c.jsonl.gz").write_bytes(gzip.compress(lines))
+    with serving(tmp_path / "www", ranges=True) as server:
+        assert isinstance(server, ShardServer)
+        server.moody, server.moods = ".gz", ["503", "cut"]
+        (task,) = text_tasks({"c": TextCorpusConfig(path=f"{server.url}/c.jsonl.gz")})
+        assert len(list(task.read())) == 3000
+        with pytest.raises(FileNotFoundError, match="does not exist; correct the URL"):
+            text_tasks({"c": TextCorpusConfig(path=f"{server.url}/gone.jsonl")})
