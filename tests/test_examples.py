@@ -1,13 +1,12 @@
 """Every YAML file under examples/ is read by a tool, and parses with that tool's schema."""
 
-import ast
-import importlib
 import re
 from pathlib import Path
 
 import pytest
 
 from megatron_speech.config.parse import parse_config
+from tests.schemas import schema
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = sorted(path.parent for path in (ROOT / "examples").glob("*/run.sh"))
@@ -42,21 +41,6 @@ def expanded(script: str) -> list[str]:
         else:
             lines += [line.replace(f"${{{loop[0]}}}", value).replace(f"${loop[0]}", value) for value in loop[1]]
     return lines
-
-
-def schema(tool: str) -> type:
-    """The dataclass that tools/<tool>.py hands to parse_config, found without running the tool."""
-    tree = ast.parse((ROOT / "tools" / f"{tool}.py").read_text())
-    calls = [
-        node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "parse_config"
-    ]
-    assert len(calls) == 1, f"tools/{tool}.py should call parse_config once"
-    name = calls[0].args[0]
-    assert isinstance(name, ast.Name)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and name.id in [alias.name for alias in node.names]:
-            return getattr(importlib.import_module(node.module or ""), name.id)
-    raise AssertionError(f"tools/{tool}.py does not import {name.id}")
 
 
 def overrides(tool: str, path: Path) -> list[str]:

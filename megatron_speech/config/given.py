@@ -1,75 +1,81 @@
-"""What a user gave: YAML files and dotted overrides as one nested mapping, read strictly.
+"""What a user gave: YAML files and dotted overrides, in their order, as one nested mapping of plain data.
 
-YAML lets a key that stands twice take its last value without a word, so that an edit above it is lost. Here that is an
-error with file, line and key. The run's values come from jsonargparse; these are what `mistakes` looks through when
-something does not fit. Price: every file is read twice.
+Nothing here knows a schema: `build` makes a dataclass of the mapping, and tells what does not fit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-Load = Callable[[str], Any]
-"""YAML text to its value, as the parser reads it."""
+from megatron_speech.config.yaml_text import read_yaml
 
 
 class Word(str):
     """A value from the command line: the text itself where text is wanted, otherwise YAML."""
 
+    earlier: tuple[Word, ...] = ()
+    """What the same option gave before: a list's option can be repeated, a mapping's merges."""
 
-def given_settings(args: Sequence[str], load: Load) -> dict[str, Any]:
-    """Files and overrides in the order of `args`, later ones winning key by key; ValueError names a faulty file."""
+    @property
+    def value(self) -> Any:
+        """The word read as YAML; text that is no YAML is text, and so is an empty word."""
+        try:
+            value = read_yaml(self)
+        except ValueError:
+            return str(self)
+        return str(self) if value is None and self.strip().lower() not in ("null", "~") else value
+
+    @property
+    def items(self) -> list[Any]:
+        """The words of a repeated option; a list in brackets begins anew."""
+        items: list[Any] = []
+        for word in (*self.earlier, self):
+            value = word.value
+            items = value if isinstance(value, list) else [*items, word]
+        return items
+
+    @property
+    def mapping(self) -> Mapping[str, Any] | None:
+        """The mapping that this word and those before it are, merged key by key; None if this word is none."""
+        value = self.value
+        if not isinstance(value, Mapping):
+            return None
+        before = self.earlier[-1].mapping if self.earlier else None
+        return merged(before, value) if before is not None else value
+
+
+def given_settings(args: Sequence[str]) -> dict[str, Any]:
+    """Files and overrides in the order of `args`, later ones winning key by key; ValueError names a faulty one."""
     values: dict[str, Any] = {}
-    for word, following in zip(args, [*args, "--"][1:], strict=True):
+    words = iter(args)
+    for word in words:
+        if not word.startswith("--") or word == "--":
+            raise ValueError(f"{word}: no option; write --key value, and a list of several as '[a, b]'")
         key, separator, text = word.removeprefix("--").partition("=")
-        if not word.startswith("--") or (not separator and following.startswith("--")):
-            continue  # no option, or one without value
-        text = text if separator else following
-        _merge(values, read_settings(Path(text), load) if key == "config" else _nested(key.split("."), Word(text)))
-    values.pop("print_config", None)
+        if not separator:
+            text = next(words, "--")
+            if text.startswith("--"):
+                raise ValueError(f"--{key}: expected one argument; write --{key} VALUE, or --{key}=VALUE")
+        values = merged(values, read_settings(Path(text)) if key == "config" else _nested(key.split("."), Word(text)))
     return values
 
 
-def read_settings(path: Path, load: Load) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; ValueError or FileNotFoundError with file and line if it is none or repeats a key."""
     if not path.is_file():
-        raise FileNotFoundError(f"--config {path}: no such file; correct the path")
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise FileNotFoundError(f"--config {path}: {what}; correct the path")
     try:
-        text = path.read_text(encoding="utf-8")
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = read_yaml(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise ValueError(f"--config {path}: not UTF-8 ({error}); write it as plain text") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f":{mark.line + 1}" if mark else ""
-        raise ValueError(
-            f"--config {path}{place}: not YAML ({getattr(error, 'problem', error)}); correct it"
-        ) from error
-    if not isinstance(tree, yaml.MappingNode):
+    except ValueError as error:
+        raise ValueError(f"--config {path}{error}") from error
+    if not isinstance(values, dict):
         raise ValueError(f"--config {path}: must be a mapping of keys to values; write it as key: value")
-    for key, first, line in _repeated(tree, ""):
-        raise ValueError(f"--config {path}:{line}: key {key} already stands in line {first}; keep one of them")
-    return dict(load(text))
-
-
-def _repeated(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int, int]]:
-    """(dotted key, first line, line) of every key that a mapping in `node` holds again."""
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _repeated(item, prefix)
-    if not isinstance(node, yaml.MappingNode):
-        return
-    lines: dict[str, int] = {}
-    for key, value in node.value:
-        name, line = f"{prefix}{key.value}", key.start_mark.line + 1
-        if name in lines:
-            yield name, lines[name], line
-        lines[name] = line
-        yield from _repeated(value, f"{name}.")
+    return values
 
 
 def _nested(keys: list[str], value: Any) -> dict[str, Any]:
@@ -78,9 +84,16 @@ def _nested(keys: list[str], value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-def _merge(values: dict[str, Any], later: Mapping[str, Any]) -> None:
+def merged(values: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, key by key, the later one winning; a word that is a mapping is read as one beside another."""
+    result = dict(values)
     for key, value in later.items():
-        if isinstance(value, Mapping) and isinstance(values.get(key), dict):
-            _merge(values[key], value)
-        else:
-            values[key] = value
+        before = result.get(key)
+        if isinstance(before, Word) and isinstance(value, Mapping):
+            before = before.mapping
+        elif isinstance(before, Mapping) and isinstance(value, Word):
+            value = value if value.mapping is None else value.mapping
+        elif isinstance(before, Word) and isinstance(value, Word):
+            value.earlier = (*before.earlier, before)
+        result[key] = merged(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+    return result

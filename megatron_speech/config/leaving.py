@@ -23,7 +23,7 @@ AGAIN = "interrupted: nothing unfinished has its final name; run the same comman
 
 def leave(line: str, status: int) -> SystemExit:
     """Say why this process ends; the caller raises what is returned."""
-    line = " ".join(line.split())
+    line = _printable(" ".join(line.split()))
     if file := os.environ.get(ERROR_FILE):
         Path(file).write_text(_for_torchrun(line))
     if LAUNCHER not in os.environ:
@@ -41,6 +41,11 @@ def interruption_is_one_line() -> None:
             sys.__excepthook__(kind, error, traceback)
 
     sys.excepthook = show
+
+
+def _printable(text: str) -> str:
+    """A text whose control characters and half characters are escaped: it may hold bytes of a file."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _for_torchrun(line: str) -> str:

@@ -50,6 +50,7 @@ def test_rows_are_counted_where_folders_exist(tmp_path: Path):
     packed_folder(tmp_path / "text", [12] * 100)
     config = _config(
         "paper.yaml",
+        *("--data.sources", "null", "--sizes", "null"),  # none of the file's
         *("--data.sources", f"{{text: {{task: text, folder: {tmp_path / 'text'}}}, more: {{task: text, folder: x}}}}"),
         *("--data.stages", "[{sources: {text: {epochs: 1.0}, more: {epochs: 1.0}}}]"),
         *("--data.seq_length", "16", "--sizes", "{more: {rows: 5}}"),
@@ -85,4 +86,4 @@ def test_a_lost_shard_is_named_before_the_run(tmp_path: Path, ending: str):
 
 def _without(name: str) -> list[str]:
     sizes = {key: {"rows": 9} for key in ("interleaved", "speech", "supervised", "text") if key != name}
-    return ["--sizes", json.dumps(sizes)]
+    return ["--sizes", "null", "--sizes", json.dumps(sizes)]

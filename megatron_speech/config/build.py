@@ -1,0 +1,200 @@
+"""Plain data to a frozen dataclass: one walk that decides what is accepted, and names by dotted key what is not.
+
+Types are exact: a number is no text, text is no number, and NaN and infinity are no numbers. A single value stands for
+a list of one. No value is ever taken for the name of a class or a module.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import re
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from megatron_speech.config.given import Word
+
+
+class Builder:
+    """Makes dataclasses of nested mappings; required keys that nobody gave are collected in `missing`."""
+
+    def __init__(self) -> None:
+        self.missing: list[str] = []
+
+    def section(self, schema: Any, values: Mapping[str, Any], prefix: str = "", default: Any = None) -> Any:
+        """An instance of `schema`, or the mapping of its built values while keys are missing below `prefix`.
+
+        Keys that are not given come from the instance `default`, or else from the schema. ValueError names the first
+        mistake.
+        """
+        before = len(self.missing)
+        hints, fields = typing.get_type_hints(schema), {field.name: field for field in dataclasses.fields(schema)}
+        for name in values:
+            if name not in fields:
+                raise ValueError(_no_such_key(f"{prefix}{name}", str(name), fields))
+        built = {}
+        for name, field in fields.items():
+            standard = default_of(field, default)
+            if name in values:
+                built[name] = self.value(hints[name], values[name], f"{prefix}{name}", standard)
+            elif standard is not dataclasses.MISSING:
+                built[name] = standard
+            elif dataclasses.is_dataclass(hints[name]):
+                built[name] = self.section(hints[name], {}, f"{prefix}{name}.")
+            else:
+                self.missing.append(f"{prefix}{name}")
+        if len(self.missing) > before:
+            return built
+        try:
+            return schema(**built)
+        except ValueError as error:
+            named = re.match(r"\w+", str(error))
+            raise ValueError(f"{prefix if named and named[0] in fields else ''}{error}") from error
+
+    def value(self, kind: Any, value: Any, key: str, default: Any = None) -> Any:
+        """`value` as one of `kind`, which is a section, a mapping, a list or a scalar; ValueError by `key` if not."""
+        plain = value.value if isinstance(value, Word) else value
+        if plain is None and types.NoneType in alternatives(kind):
+            return None
+        part = _alternative(kind, listed=isinstance(plain, list))
+        origin, args = typing.get_origin(part), typing.get_args(part)
+        if dataclasses.is_dataclass(part) or origin is dict:
+            mapping = value.mapping if isinstance(value, Word) else value
+            if not isinstance(mapping, Mapping):
+                raise _mistake(kind, value, key)
+            if origin is not dict:
+                return self.section(part, mapping, f"{key}.", default if isinstance(default, part) else None)
+            return {_name(name, key): self.value(args[1], entry, f"{key}.{name}") for name, entry in mapping.items()}
+        if origin in (list, tuple):
+            items = value.items if isinstance(value, Word) else plain if isinstance(plain, list) else [plain]
+            if plain is None or isinstance(plain, Mapping) or (is_fixed(part) and len(items) != len(args)):
+                raise _mistake(kind, value, key)
+            return origin(self.value(args[0], item, f"{key}[{index}]") for index, item in enumerate(items))
+        if part is Any:
+            return _data(value, key)
+        if _is_text(part):
+            plain = str(value) if isinstance(value, Word) else value
+        if not _fits(part, plain):
+            raise _mistake(kind, value, key)
+        return plain if typing.get_origin(part) is typing.Literal else part(plain)
+
+
+def alternatives(kind: Any) -> list[Any]:
+    """The types of a union, or the type itself."""
+    return list(typing.get_args(kind)) if typing.get_origin(kind) in (typing.Union, types.UnionType) else [kind]
+
+
+def default_of(field: dataclasses.Field[Any], instance: Any = None) -> Any:
+    """A field's default value, or MISSING; the value in `instance` where there is one."""
+    if instance is not None:
+        return getattr(instance, field.name)
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def entry_of(kind: Any) -> tuple[type, str] | None:
+    """The dataclass of a section or of a mapping's or list's entries, and how a key goes on to an entry."""
+    for each in alternatives(kind):
+        entry = (typing.get_args(each) or [None])[-1]
+        if isinstance(each, type) and dataclasses.is_dataclass(each):
+            return each, ""
+        if isinstance(entry, type) and dataclasses.is_dataclass(entry):
+            return entry, ".<name>" if typing.get_origin(each) is dict else "[]"
+    return None
+
+
+def rule(kind: Any) -> str:
+    """What a value of a type looks like, to be read after "must be"."""
+    kinds = alternatives(kind)
+    if len(kinds) > 1:
+        return " or ".join(dict.fromkeys("null" if each is types.NoneType else rule(each) for each in kinds))
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return f"a section with the keys {', '.join(field.name for field in dataclasses.fields(kind))}"
+    if origin is typing.Literal:
+        return f"one of {', '.join(map(str, args))}"
+    if origin is dict:
+        return "a mapping of names to values"
+    if is_fixed(kind):
+        return f"a list in brackets of {len(args)} values"
+    if origin in (list, tuple):
+        return "a list in brackets"
+    names = {int: "an integer", float: "a number", bool: "true or false", Path: "a path"}
+    return names.get(kind, "text")
+
+
+def is_fixed(kind: Any) -> bool:
+    """Whether a type is a tuple of so many values."""
+    return typing.get_origin(kind) is tuple and typing.get_args(kind)[-1] is not ...
+
+
+def _alternative(kind: Any, *, listed: bool) -> Any:
+    """The one of a union's types that a value has: the list if it is `listed`, otherwise the first that is no list."""
+    kinds = [each for each in alternatives(kind) if each is not types.NoneType]
+    return next((each for each in kinds if (typing.get_origin(each) in (list, tuple)) == listed), kinds[0])
+
+
+def _is_text(kind: Any) -> bool:
+    return kind in (str, Path) or typing.get_origin(kind) is typing.Literal
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    if typing.get_origin(kind) is typing.Literal:
+        return isinstance(value, str) and value in typing.get_args(kind)
+    if kind is bool:
+        return isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and _finite(value)
+    return isinstance(value, str) and (kind is not Path or value != "") and _readable(value)
+
+
+def _finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # an integer beyond all floats
+        return False
+
+
+def _readable(text: str) -> bool:
+    """Whether files and paths can hold a text: it has no NUL and no half characters (bytes that are no UTF-8)."""
+    return "\0" not in text and not re.search("[\ud800-\udfff]", text)
+
+
+def _data(value: Any, key: str) -> Any:
+    """A value of any type that YAML and JSON can write, with the words of the command line read as YAML."""
+    value = value.value if isinstance(value, Word) else value
+    if isinstance(value, Mapping):
+        return {_name(name, key): _data(entry, f"{key}.{name}") for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_data(entry, f"{key}[{index}]") for index, entry in enumerate(value)]
+    if value is not None and not any(_fits(kind, value) for kind in (bool, int, float, str)):
+        raise ValueError(f"{key}={_shown(value)} must be text, a number, true, false or null; correct it")
+    return value
+
+
+def _name(name: Any, key: str) -> str:
+    if not isinstance(name, str) or not name or not _readable(name):
+        raise ValueError(f"{key}: the name {_shown(name)} must be text; write it in quotes")
+    return name
+
+
+def _mistake(kind: Any, value: Any, key: str) -> ValueError:
+    large = type(value.value if isinstance(value, Word) else value) is int and int in alternatives(kind)
+    return ValueError(f"{key}={_shown(value)} must be {rule(kind)}{' of at most 64 bits' * large}; correct it")
+
+
+def _no_such_key(key: str, name: str, fields: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, fields, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"the keys there are {', '.join(fields)}"
+    return f"{key}: no such key; {hint}"
+
+
+def _shown(value: Any) -> str:
+    """A value as YAML writes it, on one line and short."""
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else " ".join(str(value).split())
+    return text if 0 < len(text) < 60 else f"{text[:57]}..." if text else "''"

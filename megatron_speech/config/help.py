@@ -1,0 +1,126 @@
+"""What `--help` says: every key with its docstring, what a value looks like, and its default."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+import shutil
+import sys
+import textwrap
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from docstring_parser import parse_from_object
+
+from megatron_speech.config.build import default_of, entry_of, rule
+from megatron_speech.config.plain import to_dict
+from megatron_speech.config.yaml_text import write_yaml
+
+_OPTIONS = {
+    "-h, --help": "Show this help and leave; --SECTION.help for the keys of one section.",
+    "--config FILE": "YAML file; repeat it to let a later file win key by key.",
+    "--print_config": "Print all settings as commented YAML and leave.",
+    "--KEY VALUE": "A setting. A list of several is '[a, b]', or the option repeated; a mapping '{a: ...}' adds "
+    "to the one before, which null empties.",
+}
+
+
+def help_text(schema: type, *, description: str, section: str = "") -> str:
+    """The help of a tool, or of the keys of one `section` alone; ValueError if it has no keys of its own."""
+    parts = [part for part in _parts(schema) if not section or f"{_bare(part.key)}.".startswith(f"{section}.")]
+    if not parts:
+        raise ValueError(f"--{section}.help: {section} has no keys of its own; use --help")
+    needed = [f"--{key} {key.rpartition('.')[2].upper()}" for key in _needed(schema)] if not section else []
+    lines = [" ".join([f"usage: {Path(sys.argv[0]).name} [--config FILE ...]", *needed, "[--KEY VALUE ...]"])]
+    lines += ["", *_wrapped(description, ""), "", "options:", *_listed(_OPTIONS.items())]
+    for part in parts:
+        title = f"{part.key}: {part.about.rstrip('.')}:" if part.key else "settings:"
+        lines += ["", *_wrapped(title, ""), *_listed(part.keys())]
+    return "\n".join(lines) + "\n"
+
+
+def _listed(entries: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for name, text in entries:
+        yield f"  {name}"
+        yield from _wrapped(text, "        ")
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    width = min(shutil.get_terminal_size().columns, 120)
+    return textwrap.wrap(
+        " ".join(text.split()), width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
+
+
+@functools.cache
+def docs(section: type) -> Mapping[str, str]:
+    """The docstring of every field of a dataclass, on one line."""
+    classes = [each for each in reversed(section.__mro__) if dataclasses.is_dataclass(each)]
+    params = (param for each in classes for param in parse_from_object(each).params)
+    return {param.arg_name: " ".join((param.description or "").split()) for param in params}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Part:
+    """A section, or what the entries of a mapping or list are made of."""
+
+    key: str
+    schema: type
+    about: str
+    default: Any
+    """Instance whose values are the defaults; None for the schema's own."""
+
+    def keys(self) -> Iterator[tuple[str, str]]:
+        """Option and description of every key that is no section."""
+        hints = typing.get_type_hints(self.schema)
+        for field in dataclasses.fields(self.schema):
+            if hints[field.name] is (entry_of(hints[field.name]) or [None])[0]:
+                continue
+            standard = default_of(field, self.default)
+            wanted = (
+                "required"
+                if standard is dataclasses.MISSING
+                else f"default: {write_yaml(to_dict(standard), flow=True)}"
+            )
+            about = docs(self.schema).get(field.name, "")
+            # Lists of sections are given as a whole.
+            option = f"{'' if '[]' in self.key else '--'}{self.key}{'.' if self.key else ''}{field.name}"
+            yield f"{option} {field.name.upper()}", f"{about} ({short_rule(hints[field.name])}; {wanted})"
+
+
+def short_rule(kind: Any) -> str:
+    """What a value looks like, without a section's keys."""
+    return re.sub(r" with the keys .*?(?= or null$|$)", "", rule(kind))
+
+
+def _parts(schema: type, key: str = "", about: str = "", default: Any = None) -> Iterator[_Part]:
+    yield _Part(key=key, schema=schema, about=about, default=default)
+    hints = typing.get_type_hints(schema)
+    for field in dataclasses.fields(schema):
+        if found := entry_of(hints[field.name]):
+            entry, suffix = found
+            standard = default_of(field, default)
+            below = f"{key}{'.' if key else ''}{field.name}{suffix}"
+            text = docs(schema).get(field.name, "")
+            yield from _parts(entry, below, text, standard if isinstance(standard, entry) else None)
+
+
+def _needed(schema: type, prefix: str = "") -> Iterator[str]:
+    """Keys without a default; of a mapping without one, those of its entries."""
+    hints = typing.get_type_hints(schema)
+    for field in dataclasses.fields(schema):
+        if default_of(field) is not dataclasses.MISSING:
+            continue
+        found = entry_of(hints[field.name])
+        if found and found[1] != "[]":
+            yield from _needed(found[0], f"{prefix}{field.name}{found[1]}.")
+        else:
+            yield f"{prefix}{field.name}"
+
+
+def _bare(key: str) -> str:
+    """A key as it is asked for in --KEY.help."""
+    return re.sub(r"\.<name>|\[\]", "", key)

@@ -1,0 +1,81 @@
+"""What `--print_config` prints: a schema as commented YAML with the settings that were given, to edit and to load."""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from megatron_speech.config.build import default_of, entry_of
+from megatron_speech.config.help import docs, short_rule
+from megatron_speech.config.plain import to_dict
+from megatron_speech.config.yaml_text import write_yaml
+
+_WIDTH = 100
+
+
+def printed_config(schema: type, values: Mapping[str, Any], *, description: str) -> str:
+    """`values` (built, so that they fit) and all defaults; keys that are required and not given are comments."""
+    lines = [*_comment(description), "", *_section(schema, values)]
+    return "\n".join(lines) + "\n"
+
+
+def _section(schema: type, values: Mapping[str, Any], default: Any = None, *, example: bool = False) -> Iterator[str]:
+    """Lines of a section: every key with its docstring, its type and its value, required ones empty in an example."""
+    hints = typing.get_type_hints(schema)
+    for field in dataclasses.fields(schema):
+        kind, standard = hints[field.name], default_of(field, default)
+        value = values.get(field.name, standard)
+        required = standard is dataclasses.MISSING and not dataclasses.is_dataclass(kind)
+        if entry_of(kind) == (kind, ""):
+            yield from _comment(f"{docs(schema).get(field.name, '').rstrip('.')}:")
+        else:
+            wanted = f"{'required, ' if required else ''}{short_rule(kind)}"
+            if value != standard and not required and entry_of(kind) is None:
+                wanted += f", default {write_yaml(to_dict(standard), flow=True)}"
+            yield from _comment(f"{docs(schema).get(field.name, '')} [{wanted}]")
+        yield from _key(field.name, kind, value, standard, mark="" if example and required else "# ")
+
+
+def _key(name: str, kind: Any, value: Any, default: Any, *, mark: str) -> Iterator[str]:
+    """Lines of a key and its value; after `mark` an example where a mapping, list or optional section is empty."""
+    found = entry_of(kind)
+    if found is None:
+        yield f"{mark}{name}:" if value is dataclasses.MISSING else f"{name}: {write_yaml(to_dict(value), flow=True)}"
+        return
+    entry, suffix = found
+    if kind is entry or (not suffix and value):
+        given = value if isinstance(value, Mapping) else {}
+        yield from _block(f"{name}:", _section(entry, given, default if isinstance(default, entry) else None))
+    elif value and value is not dataclasses.MISSING:
+        yield f"{name}:"
+        plain = to_dict(value)
+        entries = (
+            [("-", item) for item in plain]
+            if suffix == "[]"
+            else [(f"{write_yaml(k, flow=True)}:", plain[k]) for k in plain]
+        )
+        for index, (head, given) in enumerate(entries):
+            lines = [line for line in _section(entry, given) if not index or not line.lstrip().startswith("#")]
+            yield from (f"  {line}" for line in _block(head, lines))
+    else:
+        if value is not dataclasses.MISSING:
+            yield f"{name}: {write_yaml(to_dict(value), flow=True)}"
+        yield f"{mark}{name}:"
+        if suffix:
+            yield f"{mark}  -" if suffix == "[]" else f"{mark}  <name>:"
+        indent = "    " if suffix else "  "
+        yield from (f"{mark}{indent}{line}" for line in _section(entry, {}, example=True))
+
+
+def _block(head: str, lines: Iterable[str]) -> Iterator[str]:
+    """A section's lines below its head, all in comments if none of them is a value."""
+    lines = list(lines)
+    mark = "# " if all(line.lstrip().startswith("#") for line in lines) else ""
+    yield from [f"{mark}{head}", *(f"{mark}  {line}" for line in lines)]
+
+
+def _comment(text: str) -> Iterator[str]:
+    return (f"# {line}" for line in textwrap.wrap(" ".join(text.split()), _WIDTH - 2, break_on_hyphens=False))

@@ -1,0 +1,98 @@
+"""YAML as settings need it: plain data, no key twice, and words that mean what they look like.
+
+PyYAML reads YAML 1.1, where `no` is false, `010` is 8 and `1e-4` is text; here they are text, text and a number. A key
+that stands twice takes its last value there without a word; here that is an error with its line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+MAX_VALUES = 100_000
+"""Most values of a file, aliases counted wherever they stand: a few lines of them can mean billions."""
+
+_FLOAT = r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*\.[0-9_]*)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
+_INFINITE = r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+# Kind, words of it, their first characters.
+_WORDS = (
+    ("null", r"~|null|Null|NULL|", ("~", "n", "N", "")),
+    ("bool", r"true|True|TRUE|false|False|FALSE", ("t", "T", "f", "F")),
+    ("int", r"[-+]?(?:0|[1-9][0-9_]*)", tuple("-+0123456789")),
+    ("float", rf"{_FLOAT}|{_INFINITE}", tuple("-+.0123456789")),
+    ("merge", r"<<", ("<",)),
+)
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads plain data with the words above."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that this module, or any reader of YAML 1.1, would take for something else."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        # Line breaks of all kinds are escaped: plain and single-quoted text would be folded at them.
+        style = '"' if re.search("[\n\r\x85\u2028\u2029]", data) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+_Loader.yaml_implicit_resolvers = {}
+for _kind, _words, _first in _WORDS:
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(rf"(?:{_words})\Z"), list(_first))
+
+
+def read_yaml(text: str) -> Any:
+    """The value of a YAML text; ValueError tells what is wrong with it, after its line where that is known (":3: ...").
+
+    Tags that make objects, keys that stand twice, and texts of more than MAX_VALUES values are wrong.
+    """
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        count = 0
+        for count, (key, first, line) in enumerate(_values(node, ""), start=1):
+            if first:
+                raise ValueError(f":{line}: key {key} already stands in line {first}; keep one of them")
+            if count > MAX_VALUES:
+                raise ValueError(f": holds more than {MAX_VALUES:,} values, aliases (*) included; shorten it")
+        return loader.construct_document(node)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+        raise ValueError(f"{f':{mark.line + 1}' if mark else ''}: not YAML ({problem}); correct it") from error
+    except RecursionError:
+        raise ValueError(": nested too deeply, or a part refers to itself; write it flat") from None
+
+
+def write_yaml(value: Any, *, flow: bool = False) -> str:
+    """Plain data as YAML that `read_yaml` and every other reader take for the same; `flow` writes it on one line."""
+    width = 1 << 30 if flow else 120
+    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width, default_flow_style=flow)
+    return text.removesuffix("\n").removesuffix("\n...") if flow else text
+
+
+def _values(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int, int]]:
+    """Every value below `node` as (dotted key, line where its key stood before or 0, line)."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield prefix, 0, item.start_mark.line + 1
+            yield from _values(item, prefix)
+    elif isinstance(node, yaml.MappingNode):
+        lines: dict[Any, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            name = f"{prefix}{key.value}"
+            yield name, lines.get(name, 0), line
+            lines[name] = line
+            yield from _values(value, f"{name}.")

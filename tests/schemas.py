@@ -1,0 +1,67 @@
+"""Which dataclass every tool parses, and the fewest settings with which it parses."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import typing
+from pathlib import Path
+from typing import Any
+
+from megatron_speech.config.build import default_of
+
+ROOT = Path(__file__).resolve().parents[1]
+TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if "parse_config(" in path.read_text())
+_SOURCE = {"data": {"sources": {"a": {"folder": "packed", "task": "text"}}}}
+# What a schema's own rules ask for beside the keys that have no default.
+_ALSO: dict[str, dict[str, Any]] = {
+    "build_vocabulary": {"codebook_size": 4},
+    "evaluate": {"held_out": {"sources": {"a": "packed"}}},
+    "gradient_error": _SOURCE,
+    "import_speech": {"table": "table.jsonl"},
+    "plan_mixture": {**_SOURCE, "train": {"tokens": 64}},
+    "plan_parameters": {**_SOURCE, "train": {"tokens": 64}},
+    "pretrain": {**_SOURCE, "train": {"tokens": 64}},
+    "tokenizer_experiments": {"rows": {"a": "--seed 1"}},
+    "train_text_to_token": {"train": {"tokens": 64}},
+}
+
+
+def schema(tool: str) -> type:
+    """The dataclass that tools/<tool>.py hands to parse_config, found without running the tool."""
+    tree = ast.parse((ROOT / "tools" / f"{tool}.py").read_text())
+    calls = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "parse_config"
+    ]
+    assert len(calls) == 1, f"tools/{tool}.py should call parse_config once"
+    name = calls[0].args[0]
+    assert isinstance(name, ast.Name)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and name.id in [alias.name for alias in node.names]:
+            return getattr(importlib.import_module(node.module or ""), name.id)
+    raise AssertionError(f"tools/{tool}.py does not import {name.id}")
+
+
+def least_settings(tool: str) -> dict[str, Any]:
+    """Settings of a tool that break no rule: something for every key without a default."""
+    return {**_least(schema(tool)), **_ALSO.get(tool, {})}
+
+
+def _least(section: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(section)
+    needed = [field.name for field in dataclasses.fields(section) if default_of(field) is dataclasses.MISSING]
+    return {name: _value(hints[name], name) for name in needed}
+
+
+def _value(kind: Any, name: str) -> Any:
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return _least(kind)  # type: ignore[arg-type]
+    if origin is dict:
+        return {"a": _value(args[1], name)}
+    if origin is typing.Literal:
+        return args[0]
+    if origin is not None:  # a list, or a union that begins with one
+        return [name]
+    return 64 if kind is int else name
