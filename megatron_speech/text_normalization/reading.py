@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from megatron_speech.config.text_to_token import Language
 from megatron_speech.text_normalization.chinese import join_chinese, read_chinese
-from megatron_speech.text_normalization.english import read_english
+from megatron_speech.text_normalization.english import is_plain, join_english, read_english
 from megatron_speech.text_normalization.pieces import Piece, Unreadable
 
 __all__ = ["Piece", "Unreadable", "joined", "read_pieces", "spoken"]
@@ -25,14 +25,14 @@ def read_pieces(text: str, *, language: Language) -> list[Piece]:
     Raises Unreadable at the first part whose reading is not known.
     """
     if language == "en":
-        return [Piece(0, len(text), read_english(text))]
+        return read_english(text)
     return read_chinese(text)
 
 
 def joined(pieces: Iterable[Piece], *, language: Language) -> str:
     """What a voice says for consecutive pieces, as `spoken`: of all pieces of a text, or of a part of them."""
     words = (piece.words for piece in pieces if piece.words)
-    return " ".join(words) if language == "en" else join_chinese(words)
+    return join_english(words) if language == "en" else join_chinese(words)
 
 
 def spoken(text: str, *, language: Language = "en") -> str:
@@ -43,4 +43,6 @@ def spoken(text: str, *, language: Language = "en") -> str:
 
     Raises as `read_pieces`.
     """
+    if language == "en" and is_plain(text):
+        return text.lower()
     return joined(read_pieces(text, language=language), language=language)

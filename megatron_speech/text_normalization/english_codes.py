@@ -1,0 +1,162 @@
+"""English telephone numbers, addresses, versions and names with digits in words."""
+
+from __future__ import annotations
+
+import re
+
+from megatron_speech.text_normalization.english_numbers import (
+    END,
+    END_OR_HYPHEN,
+    NUMBER,
+    Rule,
+    Unsure,
+    cardinal,
+    plural,
+    rule,
+    spell,
+    value,
+    word_before,
+)
+
+_ENDINGS = "com|org|net|edu|gov|io|ai|co|uk|us|de|fr|eu|info|tv|me|ca|au|in|jp|ch|nl"
+_SIGN_NAMES = {".": "dot", "/": "slash", "@": "at", "-": "dash", "_": "underscore", ":": "colon"}
+_VERSIONS = ("version", "versions", "release", "python", "ios", "android", "ubuntu", "v", "java", "linux", "kernel",
+             "firmware", "php", "node", "chrome", "firefox", "windows", "macos")  # fmt: skip
+_SLASHED = {"and/or": "and or", "he/she": "he or she", "she/he": "she or he", "his/her": "his or her",
+            "him/her": "him or her", "w/o": "without", "w/": "with", "ac/dc": "ac dc", "tcp/ip": "tcp ip",
+            "hiv/aids": "hiv aids", "c/o": "care of"}  # fmt: skip
+_NAMES = {"C++": "c plus plus", "C#": "c sharp", "F#": "f sharp", "WW2": "world war two", "WW1": "world war one",
+          "WWII": "world war two", "WWI": "world war one", "3D": "three d", "2D": "two d"}  # fmt: skip
+
+
+def _address(found: re.Match[str]) -> str:
+    """ "https://example.com/a" without its scheme, "jo.b@site.org"."""
+    address = re.sub(r"\A(?:https?|ftp)://", "", found[0], flags=re.IGNORECASE)
+    if re.search(r"[^\w.@/-]|\d{3}", address) or not address.isascii():
+        raise Unsure("an address with signs")
+    said = re.sub(r"[./@_-]", lambda sign: f" {_SIGN_NAMES[sign[0]]} ", address)
+    said = re.sub(r"\d+", lambda digits: f" {cardinal(digits[0])} ", said)
+    return re.sub(r"(?: slash)+\Z", "", " ".join(said.lower().split()))
+
+
+def _phone(found: re.Match[str]) -> str:
+    return ("plus " if found[0].startswith("+") else "") + spell(found[0])
+
+
+def _local_phone(found: re.Match[str]) -> str:
+    return f"{spell(found[1])}, {spell(found[2])}"
+
+
+def _isbn(found: re.Match[str]) -> str | None:
+    digits = re.sub(r"\D", "", found[1])
+    ends_in_x = found[1].endswith("X")
+    if len(digits) + ends_in_x not in (10, 13):
+        raise Unsure("no ISBN")
+    return f"{found[0][:4].lower()} {spell(digits)}{' x' if ends_in_x else ''}"
+
+
+def _ip(found: re.Match[str]) -> str | None:
+    parts = found[0].split(".")
+    if len(parts) == 4 and all(int(part) < 256 for part in parts):
+        return " dot ".join(map(spell, parts))
+    if any(len(part) > 3 for part in parts):
+        raise Unsure("a date or a version")
+    return " point ".join(map(cardinal, parts))
+
+
+def _version(found: re.Match[str]) -> str | None:
+    """ "Python 3.11": the part after the point is a number of its own."""
+    if len(found[2]) > 1 and word_before(found).lower() in _VERSIONS:
+        raise Unsure("a version or a decimal")
+    return None
+
+
+def _v_version(found: re.Match[str]) -> str:
+    return "v " + " point ".join(map(cardinal, found[1].split(".")))
+
+
+def _mixed(found: re.Match[str]) -> str | None:
+    """ "B-52", "MP3", "H1N1", "COVID-19": letters as they stand, and numbers of at most two digits."""
+    if found[0] in _NAMES:
+        return _NAMES[found[0]]
+    if re.match(r"[a-z]{3,}-", found[0]):
+        return None  # "mid-1990s"
+    words = []
+    for part in re.findall(r"[A-Za-z]+|\d+", found[0]):
+        if part.isdecimal():
+            if len(part) > 2 and not re.fullmatch(r"[1-9]00", part):
+                raise Unsure("a number by its digits, or as a count")
+            words.append(cardinal(part))
+        else:
+            words.append(part.lower())
+    return " ".join(words)
+
+
+def _many_mixed(found: re.Match[str]) -> str:
+    return f"{found[1].lower().rstrip('-')} {plural(cardinal(found[2]))}"
+
+
+def _digit_first(found: re.Match[str]) -> str | None:
+    if found[2] in "CFKMB" and found[1] != "4":
+        raise Unsure("a unit, or a letter")
+    return f"{cardinal(found[1])} {found[2].lower()}"
+
+
+def _thousands(found: re.Match[str]) -> str:
+    return f"{cardinal(found[1])} {'thousand' if found[2] == 'k' else 'billion'}"
+
+
+def _by(found: re.Match[str]) -> str:
+    first, last = found[1], found[2]
+    if max(value(first), value(last)) >= 1000:
+        raise Unsure("a size in numbers of four digits")
+    return f"{cardinal(first)} by {cardinal(last)}"
+
+
+def _slashed(found: re.Match[str]) -> str | None:
+    words = _SLASHED.get(found[0].lower())
+    if words is None:
+        raise Unsure("a slash between words")
+    return words
+
+
+def _hashtag(found: re.Match[str]) -> str | None:
+    if not (found[2].islower() or found[2].istitle()):
+        raise Unsure("words run together")
+    return f"{'hashtag' if found[1] == '#' else 'at'} {found[2].lower()}"
+
+
+def _offset(found: re.Match[str]) -> str:
+    sign = {"+": "plus", "-": "minus"}[found[2]]
+    return f"{found[1].lower()} {sign} {cardinal(found[3])}"
+
+
+_PHONE = r"(?:\+?\d{1,3}[\s.-])?(?:\(\d{3}\)\s?|\d{3}[\s.-])\d{3}[\s.-]\d{4}"
+RULES: list[Rule] = [
+    rule(
+        r"(?:https?://|ftp://|www\.)\S*[\w/]|[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64})*\.[A-Za-z]{2,}",
+        _address,
+        any_case=True,
+    ),
+    rule(rf"(?:[A-Za-z][\w-]{{0,62}}\.){{1,4}}(?:{_ENDINGS})(?:/[\w/-]*)?(?=[\s,;:!?)\"]|\.\s|\.?\Z)", _address),
+    rule(rf"ISBN(?:-1[03])?:?\s([\d][\d -]{{8,16}}[\dX]){END}", _isbn),
+    rule(rf"{_PHONE}{END}", _phone),
+    rule(rf"\+\d{{1,3}}(?:[\s-]\(?\d{{1,4}}\)?){{2,5}}{END}", _phone),
+    rule(rf"\d{{3}}-\d\d-\d{{4}}{END}", _phone),
+    rule(rf"\d{{4}}([ -])\d{{4}}\1\d{{4}}\1\d{{4}}{END}", _phone),
+    rule(rf"(\d{{3}})-(\d{{4}}){END}", _local_phone),
+    rule(rf"\d{{1,4}}(?:\.\d{{1,4}}){{2,3}}{END}", _ip),
+    rule(rf"(\d+)\.(\d+){END}", _version),
+    rule(rf"[vV](\d{{1,3}}(?:\.\d{{1,3}}){{0,3}}){END}", _v_version),
+    rule(r"(?:C\+\+|C#|F#)(?=[\s,;:.!?)]|\Z)", _mixed),
+    rule(rf"(UTC|GMT)([+-])(\d\d?){END}", _offset),
+    rule(rf"([A-Z]{{1,3}}-?)(\d\d?)s{END}", lambda found: _many_mixed(found) if "-" in found[1] else None),
+    rule(rf"[A-Za-z]++(?:-?\d++[A-Za-z]*+)++(?:-[A-Z])?{END_OR_HYPHEN}", _mixed),
+    rule(rf"(\d+)\s?x\s?(\d+){END_OR_HYPHEN}", _by),
+    rule(rf"(\d+)([A-Z]){END_OR_HYPHEN}", _digit_first),
+    rule(rf"{NUMBER}(k|bn)(?=\s[a-z]+s\b|\s(?:people|men|women|children)\b)", _thousands),
+    rule(r"[A-Za-z]+/[A-Za-z]*(?![\w/])", _slashed),
+    rule(r"([#@])([A-Za-z]{2,})(?![\w@#./-])", _hashtag),
+]
+WORDS = frozenset(("http", "https", "HTTP", "HTTPS", "ftp", "FTP", "ISBN"))
+"""Words that one of the rules begins with, where no sign follows them."""

@@ -1,0 +1,201 @@
+"""English dates and times of day in words."""
+
+from __future__ import annotations
+
+import re
+
+from megatron_speech.text_normalization.english_numbers import (
+    END,
+    END_OR_HYPHEN,
+    TO,
+    Rule,
+    Unsure,
+    cardinal,
+    is_counted,
+    is_year,
+    ordinal,
+    plural,
+    rule,
+    word_after,
+    word_before,
+    words_before,
+    year,
+)
+
+MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
+          "November", "December")  # fmt: skip
+_MONTH = r"(Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"  # noqa: E501
+_DAYS = {"Mon": "monday", "Tue": "tuesday", "Tues": "tuesday", "Wed": "wednesday", "Thu": "thursday",
+         "Thur": "thursday", "Thurs": "thursday", "Fri": "friday", "Sat": "saturday", "Sun": "sunday"}  # fmt: skip
+_DAY = r"(0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?"
+_YEAR = r"([12]\d{3})"
+_HALF = r"(\s?(?:[ap]m|[AP]M|[apAP]\.\s?[mM]\.?)(?!\w))"
+_CLOCK = r"([01]?\d|2[0-4]):([0-5]\d)"
+_NEVER_AFTER_TIMES = ("ratio", "odds", "scale", "score", "chance", "beat", "won", "lost", "surah", "sura", "psalm")
+_DURATIONS = ("took", "take", "takes", "lasted", "lasts", "ran", "runs", "time of", "duration", "finished in",
+              "after", "within", "won in", "record of", "length")  # fmt: skip
+_DECADE_CUES = (
+    "the",
+    "his",
+    "her",
+    "their",
+    "my",
+    "our",
+    "your",
+    "early",
+    "mid",
+    "late",
+    "early-",
+    "mid-",
+    "late-",
+    "'",
+)
+
+
+def _month(name: str) -> str:
+    return next(month for month in MONTHS if month.startswith(name[:3])).lower()
+
+
+def _of_year(digits: str | None) -> str:
+    return f", {year(digits) if is_year(digits) else cardinal(digits)}" if digits else ""
+
+
+def _day_of_month(day: str) -> str:
+    return ordinal(str(int(day)))
+
+
+def _the(found: re.Match[str]) -> str:
+    return "" if word_before(found).lower() == "the" else "the "
+
+
+def _month_first(found: re.Match[str]) -> str | None:
+    """ "July 4, 1776", "July 4-6", "July 4-August 6"."""
+    month, day, other_month, last, of_year = found.groups()
+    if last is None and of_year is None:
+        following, before = word_after(found), word_before(found).lower()
+        if before in ("in", "during", "since") or (
+            is_counted(following) and before not in ("on", "from", "until", "by")
+        ):
+            if before == "in" and is_counted(following):
+                return f"{_month(month)} {cardinal(day)}"
+            raise Unsure("a day, or a count after a month")
+    if last is None:
+        return f"{_month(month)} {_day_of_month(day)}{_of_year(of_year)}"
+    if other_month is None and int(last) <= int(day):
+        raise Unsure("a range that goes back")
+    until = f"{_month(other_month)} " if other_month else ""
+    return f"{_month(month)} {_day_of_month(day)} to {until}{_day_of_month(last)}{_of_year(of_year)}"
+
+
+def _day_first(found: re.Match[str]) -> str | None:
+    """ "3 March 2021", "5-7 May 2010", "3rd of March"."""
+    first, last, month, of_year = found.groups()
+    if month in ("May", "March", "Mar") and of_year is None and word_after(found).islower() and last is None:
+        if word_after(found) in ("be", "have", "not", "he", "she", "they", "the", "we"):
+            raise Unsure("a month or a verb")
+    spoken_year = _of_year(of_year) if "," in found[0] else _of_year(of_year).replace(",", "")
+    if last and int(last) <= int(first):
+        raise Unsure("a range that goes back")
+    until = f" to the {_day_of_month(last)}" if last else ""
+    return f"{_the(found)}{_day_of_month(first)}{until} of {_month(month)}{spoken_year}"
+
+
+def _month_and_year(found: re.Match[str]) -> str | None:
+    return f"{_month(found[1])} {year(found[2])}" if is_year(found[2]) else None
+
+
+def _iso(found: re.Match[str]) -> str | None:
+    return f"{MONTHS[int(found[3]) - 1].lower()} {_day_of_month(found[4])}{_of_year(found[1])}"
+
+
+def _by_numbers(found: re.Match[str]) -> str | None:
+    """ "25/12/2010": sure only where one of the two can be no month, or both are the same."""
+    first, second, of_year = int(found[1]), int(found[2]), found[3]
+    if not is_year(of_year) or not (1 <= first <= 31 and 1 <= second <= 31) or (first > 12 and second > 12):
+        raise Unsure("no date")
+    if first <= 12 and second <= 12 and first != second:
+        raise Unsure("a day and a month, or a month and a day")
+    month, day = (second, first) if first > 12 else (first, second)
+    return f"{MONTHS[month - 1].lower()} {ordinal(str(day))}, {year(of_year)}"
+
+
+def _decade(found: re.Match[str]) -> str | None:
+    """ "1990s", "the 90s", "'90s"."""
+    digits = found[2]
+    if len(digits) == 4:
+        return plural(year(digits))
+    is_sure = found[1] or word_before(found).lower() in _DECADE_CUES or words_before(found).endswith("-")
+    if not is_sure:
+        raise Unsure("a decade or a number of seconds")
+    return plural(cardinal(digits))
+
+
+def _short_year(found: re.Match[str]) -> str:
+    return f"oh {cardinal(found[1][1])}" if found[1][0] == "0" else cardinal(found[1])
+
+
+def _abbreviated_month(found: re.Match[str]) -> str | None:
+    return None if found[1] in ("May", "Mar", "Jan", "Dec") and not found[0].endswith(".") else _month(found[1])
+
+
+def _clock(hours: str, minutes: str, half: str | None) -> str:
+    hour = int(hours)
+    if hour == 0 or (hour == 24 and minutes != "00") or (half and hour > 12):
+        raise Unsure("an hour that has several names")
+    said = cardinal(str(hour))
+    if minutes != "00":
+        return f"{said} {'oh ' + cardinal(minutes[1]) if minutes[0] == '0' else cardinal(minutes)}"
+    return said if half else f"{said} o'clock" if hour <= 12 else f"{said} hundred"
+
+
+def _half(half: str | None) -> str:
+    return " " + half.lower().replace(" ", "") if half else ""
+
+
+def _time(found: re.Match[str]) -> str | None:
+    """ "5:30", "5:30-6:00 p.m."."""
+    if any(cue in words_before(found) for cue in _NEVER_AFTER_TIMES):
+        return None
+    first_half, last_half = found[3], found[6]
+    any_half = first_half or last_half
+    said = _clock(found[1], found[2], any_half) + _half(first_half)
+    if found[4] is None:
+        return said
+    return f"{said} to {_clock(found[4], found[5], any_half)}{_half(last_half)}"
+
+
+def _hours(found: re.Match[str]) -> str | None:
+    """ "5 p.m.", "9am-5pm", "5-6 p.m."."""
+    first, first_half, last, last_half = found.groups()
+    if int(first) not in range(1, 13) or (last and int(last) not in range(1, 13)):
+        return None
+    until = f" to {cardinal(last)}" if last else ""
+    return f"{cardinal(first)}{_half(first_half)}{until}{_half(last_half)}"
+
+
+def _duration(found: re.Match[str]) -> str | None:
+    """ "2:30:15"; sure only where it is said to be a duration."""
+    if not any(cue in words_before(found) for cue in (*_DURATIONS, " in ")) or found[1] == "00":
+        raise Unsure("a duration or a time of day")
+    amounts = [(int(found[1]), "hour"), (int(found[2]), "minute"), (int(found[3]), "second")]
+    parts = [f"{cardinal(str(n))} {name}{'' if n == 1 else 's'}" for n, name in amounts if n]
+    return " ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
+
+
+_LAST_DAY = rf"(?:{TO}(?:{_MONTH}\.?\s)?{_DAY})?"
+RULES: list[Rule] = [
+    rule(rf"([12]\d{{3}})([-/])(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01]){END}", _iso),
+    rule(rf"(\d{{1,2}})[/.](\d{{1,2}})[/.](\d{{4}}){END}", _by_numbers),
+    rule(rf"{_MONTH}\.?\s{_DAY}{_LAST_DAY}(?:,?\s{_YEAR})?{END}(?!\s?%|\s?°)", _month_first),
+    rule(rf"{_DAY}(?:{TO}{_DAY})?\s(?:of\s)?{_MONTH}(?:\.?,?\s{_YEAR}{END}|\.(?=\s[a-z])|{END})", _day_first),
+    rule(rf"{_MONTH}\.?,?\s{_YEAR}{END_OR_HYPHEN}", _month_and_year),
+    rule(rf"(')?([2-9]0|1[1-9]\d0|20\d0)'?s{END_OR_HYPHEN}", _decade),
+    rule(rf"'(\d\d){END}", _short_year),
+    rule(rf"{_MONTH}\.(?=,|\s[a-z\d])", _abbreviated_month),
+    rule(rf"({'|'.join(_DAYS)})\.(?=,|\s[a-z\d])", lambda found: _DAYS[found[1]]),
+    rule(rf"(\d{{1,2}}):([0-5]\d):([0-5]\d){END}", _duration),
+    rule(rf"{_CLOCK}{_HALF}?(?:{TO}{_CLOCK}{_HALF}?)?{END_OR_HYPHEN}", _time),
+    rule(rf"(\d\d?){_HALF}?(?:{TO}(\d\d?))?{_HALF}{END_OR_HYPHEN}", _hours),
+]
+WORDS = frozenset((*MONTHS, *(month[:3] for month in MONTHS), "Sept", *_DAYS))
+"""Words that one of the rules begins with."""

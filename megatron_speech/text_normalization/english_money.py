@@ -1,0 +1,137 @@
+"""English money in words."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from megatron_speech.text_normalization.english_numbers import (
+    END_OR_HYPHEN,
+    NUMBER,
+    TO,
+    Rule,
+    Unsure,
+    cardinal,
+    is_described,
+    rule,
+    value,
+)
+from megatron_speech.text_normalization.english_units import UNIT, unit_name
+
+
+class Currency(NamedTuple):
+    """Names of a currency and of its hundredth, one and many."""
+
+    one: str
+    many: str
+    part: str = ""
+    parts: str = ""
+
+
+_DOLLAR = Currency("dollar", "dollars", "cent", "cents")
+_EURO = Currency("euro", "euros", "cent", "cents")
+_POUND = Currency("pound", "pounds", "penny", "pence")
+_YEN = Currency("yen", "yen")
+_SIGNS = {
+    "$": _DOLLAR, "€": _EURO, "£": _POUND, "¥": _YEN, "₹": Currency("rupee", "rupees"), "₩": Currency("won", "won"),
+    "₽": Currency("ruble", "rubles"), "₪": Currency("shekel", "shekels"), "₫": Currency("dong", "dong"),
+    "₴": Currency("hryvnia", "hryvnias"), "₦": Currency("naira", "naira"), "₱": Currency("peso", "pesos"),
+    "฿": Currency("baht", "baht"), "₺": Currency("lira", "lira"), "₸": Currency("tenge", "tenge"),
+    "₡": Currency("colon", "colones"), "₵": Currency("cedi", "cedis"), "₲": Currency("guarani", "guaranis"),
+    "₮": Currency("tugrik", "tugriks"), "₭": Currency("kip", "kip"), "₼": Currency("manat", "manat"),
+    "₾": Currency("lari", "lari"), "₿": Currency("bitcoin", "bitcoins"), "₨": Currency("rupee", "rupees"),
+}  # fmt: skip
+_NATIONS = {"US": "us", "U.S.": "us", "C": "canadian", "CA": "canadian", "A": "australian", "AU": "australian",
+            "NZ": "new zealand", "HK": "hong kong", "S": "singapore", "NT": "new taiwan"}  # fmt: skip
+_CODES = {
+    "USD": Currency("us dollar", "us dollars", "cent", "cents"), "EUR": _EURO, "GBP": _POUND, "JPY": _YEN,
+    "CAD": Currency("canadian dollar", "canadian dollars"), "AUD": Currency("australian dollar", "australian dollars"),
+    "CHF": Currency("swiss franc", "swiss francs"), "INR": Currency("indian rupee", "indian rupees"),
+    "CNY": Currency("yuan", "yuan"), "RMB": Currency("yuan", "yuan"),
+}  # fmt: skip
+_SCALES = {"k": "thousand", "m": "million", "mn": "million", "mm": "million", "b": "billion", "bn": "billion",
+           "t": "trillion", "tn": "trillion"}  # fmt: skip
+_PERIODS = {"hour": "hour", "hr": "hour", "h": "hour", "day": "day", "week": "week", "wk": "week", "month": "month",
+            "mo": "month", "year": "year", "yr": "year", "person": "person", "share": "share", "barrel": "barrel",
+            "ton": "ton", "night": "night", "gallon": "gallon", "pound": "pound", "lb": "pound", "unit": "unit"}  # fmt: skip
+
+SIGN = f"[{''.join(_SIGNS)}]"
+_NATION = rf"(?:{'|'.join(map(re.escape, sorted(_NATIONS, key=len, reverse=True)))})"
+_SCALE = r"(?:[\s-]([Tt]housand|[Mm]illion|[Bb]illion|[Tt]rillion)(?![\w])|\s?([kKmMbBtT]|[bmt]n|MM)(?!\w))?"
+
+
+def _amount(digits: str, scale: str | None, currency: Currency, *, is_one: bool) -> str:
+    """One sum: "3.5", "million" and dollars."""
+    whole, _, cents = digits.replace(",", "").partition(".")
+    name = currency.one if is_one else currency.many
+    if scale or len(cents) != 2 or not currency.part:
+        said = cardinal(digits)
+        is_single = said == "one" and not scale
+        return f"{said} {scale + ' ' if scale else ''}{currency.one if is_single else name}"
+    parts = []
+    if int(whole or "0"):
+        parts.append(f"{cardinal(whole)} {currency.one if int(whole) == 1 else name}")
+    if int(cents):
+        number = str(int(cents))
+        parts.append(f"{cardinal(number)} {currency.part if number == '1' else currency.parts}")
+    return " and ".join(parts) or f"zero {currency.many}"
+
+
+def _scale(word: str | None, letter: str | None) -> str | None:
+    return word.lower() if word else _SCALES[letter.lower()] if letter else None
+
+
+def _sums(found: re.Match[str], first: int, currency: Currency) -> str:
+    """One sum or a range; its groups are number, scale word, scale letter, twice."""
+    number, word, letter, last, last_word, last_letter = found.group(*range(first, first + 6))
+    is_one = is_described(found)
+    scale, last_scale = _scale(word, letter), _scale(last_word, last_letter)
+    if last is None:
+        return _amount(number, scale, currency, is_one=is_one)
+    if (scale is None and value(number) >= value(last)) or (scale and last_scale is None):
+        raise Unsure("a range that goes back")
+    is_plain = "." not in number or last_scale
+    from_ = (
+        " ".join(filter(None, (cardinal(number), scale)))
+        if is_plain
+        else _amount(number, scale, currency, is_one=False)
+    )
+    return f"{from_} to {_amount(last, last_scale, currency, is_one=is_one)}"
+
+
+def _money(found: re.Match[str]) -> str | None:
+    nation, sign, period = found[1], found[2], found[14]
+    currency = _SIGNS[sign]
+    if nation:
+        if sign != "$":
+            raise Unsure("letters before a currency")
+        of = _NATIONS[nation]
+        currency = Currency(f"{of} dollar", f"{of} dollars", "cent", "cents")
+    if found[9]:
+        return f"{_sums(found, 3, currency)} per {unit_name(found, 9, is_plural=False)}"
+    if period and period not in _PERIODS:
+        raise Unsure("a slash after money")
+    return _sums(found, 3, currency) + (f" per {_PERIODS[period]}" if period else "")
+
+
+def _sign_last(found: re.Match[str]) -> str | None:
+    if found[7] == "¢":
+        if found[2] or found[3] or found[4]:
+            raise Unsure("cents")
+        return f"{cardinal(found[1])} cent{'' if found[1] == '1' or is_described(found) else 's'}"
+    return _sums(found, 1, _SIGNS[found[7]] if found[7] in _SIGNS else _CODES[found[7]])
+
+
+def _code_first(found: re.Match[str]) -> str | None:
+    return _sums(found, 2, _CODES[found[1]])
+
+
+_RANGE = rf"{NUMBER}{_SCALE}(?:{TO}{SIGN}?{NUMBER}{_SCALE})?"
+_CODE = f"(?:{'|'.join(_CODES)})"
+RULES: list[Rule] = [
+    rule(rf"({_NATION})?({SIGN})\s?{_RANGE}(?:/(?:{UNIT}|([a-z]+)))?{END_OR_HYPHEN}", _money),
+    rule(rf"{_RANGE}\s?({SIGN}|¢|{_CODE}){END_OR_HYPHEN}", _sign_last),
+    rule(rf"({_CODE})\s?{_RANGE}{END_OR_HYPHEN}", _code_first),
+]
+WORDS = frozenset((*_CODES, *_NATIONS))
+"""Words that one of the rules begins with."""

@@ -1,0 +1,195 @@
+"""English money, percentages, fractions, ratios, ranges and bare numbers in words."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from megatron_speech.text_normalization.english_numbers import (
+    END,
+    END_OR_HYPHEN,
+    NUMBER,
+    TO,
+    Rule,
+    Unsure,
+    cardinal,
+    is_counted,
+    is_year,
+    ordinal,
+    rule,
+    span_words,
+    spell,
+    text_after,
+    value,
+    word_after,
+    word_before,
+    words_before,
+    words_of,
+    year,
+)
+from megatron_speech.text_normalization.english_units import UNIT, unit_name
+
+_DENOMINATORS = {"2": "half", "3": "third", "4": "quarter"}
+_PLAIN_DENOMINATORS = ("2", "3", "4", "5", "6", "7", "8", "9", "16", "32", "64")
+_FRACTION_SIGNS = {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8",
+                   "⅞": "7/8"}  # fmt: skip
+_SAYINGS = {"24/7": "twenty four seven", "9/11": "nine eleven", "50/50": "fifty fifty", "20/20": "twenty twenty",
+            "50-50": "fifty fifty"}  # fmt: skip
+_DATE_CUES = ("on", "since", "by", "until", "till", "from", "dated", "to")
+_RATIO_CUES = ("ratio", "odds", "scale", "score", "by", "won", "lost", "beat", "chance")
+_YEAR_CUES = words_of(
+    "in since by until till from to of year and before after during between around circa about early late mid "
+    "through the this that summer winter spring autumn fall january february march april may june july august "
+    "september october november december"
+)
+_STRICT_YEAR_CUES = frozenset(("in", "since", "by", "until", "year", "before", "after", "from"))
+_CODES = words_of(
+    "figure figures fig table section room flight model number no route highway article interstate bus code phone "
+    "isbn type part serial version apartment unit zip exercise example equation eq gate suite bulletin psalm"
+)
+_SPELT_BEFORE = frozenset(("call", "dial", "called", "dialed", "calling", "dialing"))
+_THREE_DIGIT_NAMES = words_of(
+    "flight room route highway interstate boeing airbus bus mercedes peugeot porsche bmw channel suite apartment us"
+)
+_ZIP = re.compile(r"(?:\b[A-Z]{2}|ZIP|zip code|zip|ZIP code|postcode)\s\Z")
+
+
+def _percent(found: re.Match[str]) -> str | None:
+    first, first_sign, last = found[1], found[2], found[3]
+    if last is None:
+        return f"{cardinal(first)} percent"
+    if value(last) <= value(first):
+        raise Unsure("a range that goes back")
+    return f"{cardinal(first)}{' percent' if first_sign else ''} to {cardinal(last)} percent"
+
+
+def _fraction_words(top: str, bottom: str) -> str:
+    if bottom in _DENOMINATORS:
+        name = _DENOMINATORS[bottom]
+        several = "halves" if bottom == "2" else name + "s"
+    else:
+        name = ordinal(bottom)
+        several = name + "s"
+    return f"{cardinal(top)} {name if top == '1' else several}"
+
+
+def _fraction(found: re.Match[str]) -> str | None:
+    """ "3/4", "2 1/2 km", "1/2-inch"."""
+    whole, top, bottom, gap, sign = found.group(1, 2, 3, 4, 5)
+    if whole is None and sign is None:
+        _require_fraction(found, top, bottom)
+    if not 0 < int(top) < int(bottom) or math.gcd(int(top), int(bottom)) > 1 or bottom not in _PLAIN_DENOMINATORS:
+        if not (0 < int(top) < int(bottom) and int(bottom) <= 100 and re.match(r"\sof\s", text_after(found, 5))):
+            raise Unsure("a fraction, a date or a score")
+    said = f"{cardinal(whole)} and {_fraction_words(top, bottom)}" if whole else _fraction_words(top, bottom)
+    return said + (f" {unit_name(found, 5, is_plural=whole is not None and gap != '-')}" if sign else "")
+
+
+def _require_fraction(found: re.Match[str], top: str, bottom: str) -> None:
+    if word_before(found).lower() in _DATE_CUES and word_after(found) not in ("of", "cup", "inch", "mile", "teaspoon"):
+        raise Unsure("a fraction or a date")
+    if word_after(found) in ("time", "measure", "meter", "beat", "signature", "stars"):
+        raise Unsure("a fraction, or two numbers")
+
+
+def _fraction_sign(found: re.Match[str]) -> str:
+    top, bottom = _FRACTION_SIGNS[found[2]].split("/")
+    said = _fraction_words(top, bottom)
+    said = f"{cardinal(found[1])} and {said}" if found[1] else said
+    return said + (f" {unit_name(found, 4, is_plural=found[1] is not None and found[3] != '-')}" if found[4] else "")
+
+
+def _ratio(found: re.Match[str]) -> str | None:
+    first, last = found[1], found[2]
+    is_cued = any(re.search(rf"\b{cue}\b", words_before(found)) for cue in _RATIO_CUES) or word_after(found) == "ratio"
+    if len(last) == 1 or is_cued or last == "100":
+        return f"{cardinal(first)} to {cardinal(last)}"
+    raise Unsure("a ratio, a time or a verse")
+
+
+def _range(found: re.Match[str]) -> str | None:
+    """ "10-12 people", "1914-18", "won 3-2"."""
+    first, last = found[1], found[2]
+    before, after = word_before(found).lower().rstrip("."), word_after(found)
+    if before in _CODES or (first, last) in (("9", "11"), ("7", "11"), ("24", "7")):
+        raise Unsure("a range, or a name")
+    if any(number.startswith("0") and number[1:2] not in ("", ".") for number in (first, last)):
+        raise Unsure("a range, or a code")
+    if is_year(first) and len(last) == 2 and int(last) <= 12:
+        raise Unsure("years, or a year and a month")
+    said = span_words(first, last)
+    if is_year(first):
+        return said
+    if re.search(r"\b(?:w[oi]n|lost|lose|beat|defeat\w*|score|victory|tied|drew|led|lead)\b", words_before(found)) or (
+        after in ("win", "victory", "loss", "defeat", "lead", "draw", "tie", "record", "vote", "decision", "score")
+    ):
+        return f"{cardinal(first)} to {cardinal(last)}"
+    if said and (
+        (after.islower() and after not in ("in", "at", "on", "and", "the", "he", "is", "was")) or before in _RANGED
+    ):
+        return said
+    raise Unsure("a range, a score or a date")
+
+
+_RANGED = words_of("aged ages age pages page pp chapters verses lines about approximately around years from")
+
+
+def _bare(found: re.Match[str]) -> str | None:
+    """A number alone: a year where it looks like one and nothing is counted, else a count."""
+    digits = found[1]
+    before, after = word_before(found).lower(), word_after(found)
+    following = text_after(found, 6)
+    if re.match(r"\s\d{3}(?!\d|,\d|[-/:])", following) and len(digits) <= 3 and "." not in digits:
+        raise Unsure("groups of digits, or two numbers")
+    if before in _SPELT_BEFORE and len(digits) == 3:
+        return spell(digits)
+    if len(digits) == 5 and _ZIP.search(found.string[max(0, found.start() - 10) : found.start()]):
+        return spell(digits)
+    if before in _THREE_DIGIT_NAMES and re.fullmatch(r"\d{3,}", digits) and not digits.endswith("00"):
+        raise Unsure("a number by its digits, or as a count")
+    if digits.isdecimal() and len(digits) == 4:
+        if is_year(digits):
+            return (
+                cardinal(digits)
+                if is_counted(after) and before not in _YEAR_CUES and digits[2:] != "00"
+                else year(digits)
+            )
+        if digits < "1100" and digits[0] == "1" and before in _STRICT_YEAR_CUES and not is_counted(after):
+            return year(digits)
+    return cardinal(digits)
+
+
+def _grouped(found: re.Match[str]) -> str:
+    return cardinal(re.sub(r"\s", ",", found[1]))
+
+
+def _ordinal(found: re.Match[str]) -> str:
+    return ordinal(found[1])
+
+
+def _saying(found: re.Match[str]) -> str | None:
+    if found[0] == "9/11" and re.match(r"\sof\s", text_after(found, 5)):
+        return None
+    return _SAYINGS[found[0]]
+
+
+def _era(found: re.Match[str]) -> str:
+    """ "44 BC", "476 AD"."""
+    digits = found[1]
+    return f"{year(digits) if is_year(digits) else cardinal(digits)} {found[2].lower()}"
+
+
+_SCALED = r"(?:[\s-](?:hundred|thousand|million|billion|trillion))"
+RULES: list[Rule] = [
+    rule(rf"(?:24/7|9/11|50/50|20/20|50-50){END_OR_HYPHEN}", _saying),
+    rule(rf"{NUMBER}(\s?%|\spercent)?(?:{TO}{NUMBER})?(?:\s?%){END_OR_HYPHEN}", _percent),
+    rule(rf"(?:(\d{{1,4}})\s)?(\d{{1,3}})/(\d{{1,3}})(?:([\s-]?){UNIT})?{END_OR_HYPHEN}", _fraction),
+    rule(rf"(\d{{1,4}})?\s?([½¼¾⅓⅔⅛⅜⅝⅞])(?:([\s-]?){UNIT})?{END_OR_HYPHEN}", _fraction_sign),
+    rule(rf"(\d[\d,]*)(?:st|nd|rd|th){END_OR_HYPHEN}", _ordinal, any_case=True),
+    rule(r"(\d{1,4})\s(BCE?|AD|CE|B\.C\.(?:E\.)?|A\.D\.|C\.E\.)(?!\w)", _era),
+    rule(rf"(\d{{1,4}}):(\d{{1,4}}){END_OR_HYPHEN}", _ratio),
+    rule(rf"{NUMBER}{TO}{NUMBER}(?={_SCALED})", lambda found: span_words(found[1], found[2])),
+    rule(rf"{NUMBER}[-–]{NUMBER}{END_OR_HYPHEN}", _range),
+    rule(rf"(\d{{1,3}}(?:\s000)+){END}", _grouped),
+    rule(rf"{NUMBER}{END_OR_HYPHEN}", _bare),
+]

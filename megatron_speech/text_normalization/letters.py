@@ -1,0 +1,78 @@
+"""Signs of English texts folded into few: Latin letters without their accents, one kind of quotation mark, of space.
+
+    "Łódź’s ﬁrst"  -->  "Lodz's first", and where in the text each of its characters stood
+
+Every Latin letter becomes letters a to z by its decomposition or by the table here, or stays as it is, for the reader
+to refuse: those of phonetic alphabets have no one sound in English.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+_LETTERS = {
+    "ß": "ss", "ẞ": "SS", "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "đ": "d",
+    "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "ı": "i", "ŋ": "ng", "Ŋ": "Ng", "ħ": "h", "Ħ": "H", "ŧ": "t",
+    "Ŧ": "T", "ĸ": "k", "ɓ": "b", "Ɓ": "B", "ɗ": "d", "Ɗ": "D", "ƙ": "k", "Ƙ": "K", "ƴ": "y", "Ƴ": "Y", "ⱪ": "k",
+    "ſ": "s",
+}  # fmt: skip
+_MARKS = {
+    "‘": "'", "’": "'", "‛": "'", "ʼ": "'", "ʻ": "'", "ʹ": "'", "′": "'", "“": "“", "”": "“", "„": "“", "‟": "“",
+    "«": "“", "»": "“", "″": '"', "‐": "-", "‑": "-", "‒": "–", "―": "—", "−": "-", "⁄": "/", "∕": "/", "º": "°",
+    "˚": "°", "…": "…", "№": "#", "µ": "μ", "₂": "2", "₃": "3", "₄": "4", "‚": ",", "‹": "'", "›": "'",
+}  # fmt: skip
+_KEPT = "½¼¾⅓⅔⅛⅜⅝⅞²³™"
+_LEFT_OUT = frozenset("\u00ad\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u202a\u202b\u202c\u202d\u202e\ufe0e")
+_READABLE = ("<compat>", "<wide>", "<noBreak>")
+_LETTER = re.compile(r"[A-Za-z]")
+_PLAIN = re.compile(r"[\x20-\x7e]*")
+
+
+def folded(text: str) -> tuple[str, list[int] | None]:
+    """The folded text, and for each of its characters and its end the character of `text`; None: as it stands."""
+    if _PLAIN.fullmatch(text):
+        return text, None
+    parts: list[str] = []
+    places: list[int] = []
+    is_letter = False
+    for place, sign in enumerate(text):
+        if "\u0300" <= sign <= "\u036f":
+            if is_letter:
+                continue  # an accent
+            new = sign
+        else:
+            new = fold_sign(sign)
+        if new:
+            is_letter = _LETTER.match(new[-1]) is not None
+            parts.append(new)
+            places += [place] * len(new)
+    return "".join(parts), [*places, len(text)]
+
+
+@lru_cache(maxsize=1 << 14)
+def fold_sign(sign: str) -> str:
+    """What stands for one character: ASCII where its reading is sure, itself where it is not; "" leaves it out."""
+    if sign < "\x7f":
+        return " " if sign.isspace() else sign
+    if sign in _LEFT_OUT:
+        return ""
+    if sign in _KEPT:
+        return sign
+    if sign in _LETTERS or sign in _MARKS:
+        return _LETTERS.get(sign) or _MARKS[sign]
+    if sign.isspace():
+        return " "
+    if sign.isdecimal():
+        return str(unicodedata.decimal(sign))
+    decomposed = unicodedata.decomposition(sign).split()
+    if not decomposed:
+        return sign
+    if decomposed[0].startswith("<"):
+        parts = [chr(int(code, 16)) for code in decomposed[1:]]
+        return "".join(map(fold_sign, parts)) if decomposed[0] in _READABLE and sign != "´" else sign
+    base = fold_sign(chr(int(decomposed[0], 16)))
+    marks = (chr(int(code, 16)) for code in decomposed[1:])
+    is_accented = _LETTER.match(base[-1:]) and all("\u0300" <= mark <= "\u036f" for mark in marks)
+    return base if is_accented else sign
