@@ -32,6 +32,7 @@ _YEAR = r"([12]\d{3})"
 _HALF = r"(\s?(?:[ap]m|[AP]M|[apAP]\.\s?[mM]\.?)(?!\w))"
 _CLOCK = r"([01]?\d|2[0-4]):([0-5]\d)"
 _NEVER_AFTER_TIMES = ("ratio", "odds", "scale", "score", "chance", "beat", "won", "lost", "surah", "sura", "psalm")
+_AFTER_VERBS = ("be", "have", "not", "he", "she", "they", "the", "we")
 _DURATIONS = ("took", "take", "takes", "lasted", "lasts", "ran", "runs", "time of", "duration", "finished in",
               "after", "within", "won in", "record of", "length")  # fmt: skip
 _DECADE_CUES = (
@@ -90,9 +91,9 @@ def _month_first(found: re.Match[str]) -> str | None:
 def _day_first(found: re.Match[str]) -> str | None:
     """ "3 March 2021", "5-7 May 2010", "3rd of March"."""
     first, last, month, of_year = found.groups()
-    if month in ("May", "March", "Mar") and of_year is None and word_after(found).islower() and last is None:
-        if word_after(found) in ("be", "have", "not", "he", "she", "they", "the", "we"):
-            raise Unsure("a month or a verb")
+    is_bare = of_year is None and last is None
+    if is_bare and month in ("May", "March", "Mar") and word_after(found) in _AFTER_VERBS:
+        raise Unsure("a month or a verb")
     spoken_year = _of_year(of_year) if "," in found[0] else _of_year(of_year).replace(",", "")
     if last and int(last) <= int(first):
         raise Unsure("a range that goes back")

@@ -53,7 +53,7 @@ _SCALES = {"k": "thousand", "m": "million", "mn": "million", "mm": "million", "b
            "t": "trillion", "tn": "trillion"}  # fmt: skip
 _PERIODS = {"hour": "hour", "hr": "hour", "h": "hour", "day": "day", "week": "week", "wk": "week", "month": "month",
             "mo": "month", "year": "year", "yr": "year", "person": "person", "share": "share", "barrel": "barrel",
-            "ton": "ton", "night": "night", "gallon": "gallon", "pound": "pound", "lb": "pound", "unit": "unit"}  # fmt: skip
+            "ton": "ton", "night": "night", "gallon": "gallon", "pound": "pound", "unit": "unit"}  # fmt: skip
 
 SIGN = f"[{''.join(_SIGNS)}]"
 _NATION = rf"(?:{'|'.join(map(re.escape, sorted(_NATIONS, key=len, reverse=True)))})"

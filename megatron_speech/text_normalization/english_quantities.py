@@ -78,9 +78,10 @@ def _fraction(found: re.Match[str]) -> str | None:
     whole, top, bottom, gap, sign = found.group(1, 2, 3, 4, 5)
     if whole is None and sign is None:
         _require_fraction(found, top, bottom)
-    if not 0 < int(top) < int(bottom) or math.gcd(int(top), int(bottom)) > 1 or bottom not in _PLAIN_DENOMINATORS:
-        if not (0 < int(top) < int(bottom) and int(bottom) <= 100 and re.match(r"\sof\s", text_after(found, 5))):
-            raise Unsure("a fraction, a date or a score")
+    is_proper = 0 < int(top) < int(bottom) <= 100
+    is_usual = math.gcd(int(top), int(bottom)) == 1 and bottom in _PLAIN_DENOMINATORS
+    if not is_proper or not (is_usual or re.match(r"\sof\s", text_after(found, 5))):
+        raise Unsure("a fraction, a date or a score")
     said = f"{cardinal(whole)} and {_fraction_words(top, bottom)}" if whole else _fraction_words(top, bottom)
     return said + (f" {unit_name(found, 5, is_plural=whole is not None and gap != '-')}" if sign else "")
 

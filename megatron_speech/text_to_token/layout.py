@@ -72,7 +72,10 @@ def prompt(
 
 
 def _text_ids(text: str, language: Language, *, tokenizer: TextTokenizer, vocabulary: Vocabulary) -> list[int]:
-    """The text as this vocabulary's model reads it."""
+    """The text as this vocabulary's model reads it.
+
+    Raises Unreadable, of sounds too: the dictionary reads anything, but not always what is meant.
+    """
     if SOUNDS not in vocabulary.special_tokens:
         return tokenizer.encode(spoken(text, language=language))
     if language != "en":
@@ -80,7 +83,7 @@ def _text_ids(text: str, language: Language, *, tokenizer: TextTokenizer, vocabu
             f"language={language}: the text-to-token model reads sounds, which are known for English alone; build its "
             "vocabulary with spelling: letters"
         )
-    return tokenizer.encode(pronounce(text))
+    return tokenizer.encode(pronounce(text)) if spoken(text, language=language) else []
 
 
 def _hints(vocabulary: Vocabulary, speaker: str | None) -> list[str]:

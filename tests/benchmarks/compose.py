@@ -16,6 +16,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import islice, product
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from megatron_speech.config.interleave import SpansConfig, SpeakableConfig
 from megatron_speech.data.corpus import read_jsonl
 from megatron_speech.interleave.compose import Piece, compose_batch, cut_document
-from megatron_speech.text_normalization.reading import spoken
+from megatron_speech.text_normalization.reading import Unreadable, spoken
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
@@ -91,7 +92,8 @@ def run(documents: Sequence[tuple[str, str]], encode: Encode, clock: Counter[str
         for parts in pieces:
             for piece in parts:
                 if piece.spoken:
-                    spoken(piece.text, language="en")
+                    with suppress(Unreadable):
+                        spoken(piece.text, language="en")
         read = time.process_time()
         speech = [synthesized(parts, codes) for parts in pieces]
         made = time.process_time()
