@@ -192,7 +192,7 @@ def save_tokenizer(
     """Write a tokenizer so that ``AutoTokenizer.from_pretrained(folder)`` gives the same ids.
 
     Args:
-        more: keys of tokenizer_config.json beside those that do so.
+        more: keys of tokenizer_config.json; they take precedence over those that are written by default.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifact import is_made, make_artifact, read_json, read_manifest
+from megatron_speech.base_files import base_facts, carry, tokenizer_config
 from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.text_tokenizer import TextTokenizer, read_tokenizer, save_tokenizer
 from megatron_speech.vocabulary import FIRST_CODE, SOUNDS, SPECIAL_TOKENS, Vocabulary, speaker_token
@@ -36,10 +37,11 @@ def build_vocabulary(config: VocabularyConfig) -> None:
     tokenizer = text.extended(vocabulary)
     with make_artifact(config.output, kind="vocabulary", config=config, inputs=inputs) as draft:
         vocabulary.save(draft.folder / "vocabulary.json")
-        save_tokenizer(
-            draft.folder, tokenizer, end_of_document=vocabulary.end_of_document, more={KEPT: vocabulary.to_json()}
-        )
+        more = {**tokenizer_config(config.text, tokenizer), KEPT: vocabulary.to_json()}
+        save_tokenizer(draft.folder, tokenizer, end_of_document=vocabulary.end_of_document, more=more)
+        carry(config.text, draft.folder, vocabulary)
         draft.facts.update(
+            base=base_facts(config.text),
             text_ids=vocabulary.num_text_ids,
             speech_ids=vocabulary.num_speech_ids,
             mapped_ids=dict(vocabulary.mapped_ids),

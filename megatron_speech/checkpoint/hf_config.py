@@ -14,17 +14,19 @@ from typing import Any, Literal
 from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     AutoConfig,
-    GenerationConfig,
     GlmConfig,
     LlamaConfig,
     PretrainedConfig,
     Qwen2Config,
     Qwen3Config,
+    __version__,
 )
 
-from megatron_speech.artifact import read_json
+from megatron_speech.artifact import read_json, write_atomic
+from megatron_speech.base_files import GENERATION, special_ids
 from megatron_speech.checkpoint.hf_mapping import LAYERS, family_of
 from megatron_speech.config.model import MOST_LAYERS, ModelConfig
+from megatron_speech.plain_json import to_json
 from megatron_speech.vocabulary import Vocabulary
 
 _CONFIGS: dict[str, tuple[type[PretrainedConfig], str]] = {
@@ -140,15 +142,25 @@ def model_config_of(config: PretrainedConfig, *, holder: str) -> ModelConfig:
 
 
 def write_model_config(
-    folder: Path, model: ModelConfig, *, vocabulary: Vocabulary, dtype: Literal["float32", "bfloat16"]
+    folder: Path,
+    model: ModelConfig,
+    *,
+    vocabulary: Vocabulary,
+    dtype: Literal["float32", "bfloat16"],
+    generation: Mapping[str, Any],
 ) -> None:
-    """config.json and generation_config.json: unpadded vocabulary, end of document as end and as padding."""
+    """config.json and generation_config.json: unpadded vocabulary, end of document as one more end.
+
+    Args:
+        generation: the base's generation settings, which are kept; without them the end of document is the only end,
+            and the padding.
+    """
     family = family_of(model)
     config_class, architecture = _CONFIGS[family]
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": model.rotary_base}
     if family == "glm":
         rope["partial_rotary_factor"] = model.rotary_percent
-    ids = {"bos_token_id": None, "eos_token_id": vocabulary.end_of_document, "pad_token_id": vocabulary.end_of_document}
+    ids = special_ids(generation, vocabulary)
     values: dict[str, Any] = {
         "architectures": [architecture],
         "dtype": dtype,
@@ -168,4 +180,6 @@ def write_model_config(
         **ids,
     }
     config_class(**values).save_pretrained(folder)
-    GenerationConfig(**ids).save_pretrained(folder)
+    # Written as it was: transformers refuses to save some settings that it reads.
+    settings = {**generation, **ids, "transformers_version": __version__}
+    write_atomic(folder / GENERATION, to_json(settings, indent=2) + "\n")

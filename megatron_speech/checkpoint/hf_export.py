@@ -8,7 +8,6 @@ the weights. Optimizer state is not read; what is read is held against its check
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.base_files import COPIED, copy_files, generation_settings
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.hf_config import write_model_config
 from megatron_speech.checkpoint.hf_mapping import (
@@ -37,8 +37,7 @@ from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
-# What a vocabulary folder may hold besides its manifest.
-_TOKENIZER_FILES = ("tokenizer*.json", "special_tokens_map.json", "chat_template.jinja", "*.model", "vocabulary.json")
+_FROM_VOCABULARY = ("tokenizer.json", "tokenizer_config.json", "vocabulary.json", *COPIED)
 
 
 def convert_to_hf(config: ConvertToHfConfig) -> None:
@@ -64,10 +63,9 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
             dtype=getattr(torch, config.dtype),
             max_bytes=int(config.max_shard_gb * 1e9),
         )
-        write_model_config(draft.folder, model, vocabulary=vocabulary, dtype=config.dtype)
-        for pattern in _TOKENIZER_FILES:
-            for path in config.vocabulary.glob(pattern):
-                shutil.copyfile(path, draft.folder / path.name)
+        generation = generation_settings(config.vocabulary)
+        write_model_config(draft.folder, model, vocabulary=vocabulary, dtype=config.dtype, generation=generation)
+        copy_files(config.vocabulary, draft.folder, _FROM_VOCABULARY)
         draft.facts["checkpoint"] = checkpoint
         draft.facts["step"] = folders.read_state(checkpoint).get("step")
         draft.facts["family"] = family_of(model)

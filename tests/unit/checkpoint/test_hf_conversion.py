@@ -97,7 +97,7 @@ def test_generate_writes_speech_ids_and_continues_them(tmp_path: Path) -> None:
         logits = model(torch.cat([prompt[0], written])[None]).logits[0, prompt.shape[1] - 1 : -1]
     assert torch.equal(speech[logits[:, speech].argmax(1)], written)
     assert "<|audio_" in tokenizer.decode(written)
-    assert GenerationConfig.from_pretrained(hf).eos_token_id == vocabulary.end_of_document
+    assert GenerationConfig.from_pretrained(hf).eos_token_id == [0, vocabulary.end_of_document]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs vLLM: pip install 'megatron-speech[serve]'")

@@ -1,0 +1,171 @@
+"""What an export keeps of the folder that its text tokenizer came from.
+
+Chat template, roles of tokens, generation settings and licence belong to a model and not to its weights. A vocabulary
+folder takes them over, because it goes wherever the model goes, and an export takes them from there. Ids need no
+change: text keeps its places.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tokenizers import Tokenizer
+
+from megatron_speech.artifact import read_json, write_atomic
+from megatron_speech.plain_json import to_json
+from megatron_speech.vocabulary import Vocabulary
+
+log = logging.getLogger(__name__)
+
+GENERATION = "generation_config.json"
+CARD = "README.md"
+COPIED = (
+    "chat_template.*",
+    "additional_chat_templates/*.jinja",
+    "special_tokens_map.json",
+    "LICEN[CS]E*",
+    "NOTICE*",
+    "COPYING*",
+    "USE_POLICY*",
+)
+"""Files that are taken over as they are."""
+_ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
+_CARD_KEYS = ("license", "license_name", "license_link", "language", "base_model")
+# tokenizer.json has the tokens; the others name code or places of another machine.
+_DROPPED = ("added_tokens_decoder", "auto_map", "tokenizer_file", "vocab_file", "special_tokens_map_file", "is_local")
+
+
+def folder_of(text: str) -> Path | None:
+    """The folder of a text tokenizer; None for plain bytes."""
+    path = Path(text)
+    return None if text == "bytes" else path if path.is_dir() else path.parent
+
+
+def tokenizer_config(text: str, tokenizer: Tokenizer) -> dict[str, Any]:
+    """The text tokenizer's own tokenizer_config.json, as far as it holds for the extended `tokenizer`.
+
+    ValueError where it gives a token an id that `tokenizer` does not.
+    """
+    folder = folder_of(text)
+    if folder is None or not (folder / "tokenizer_config.json").is_file():
+        return {}
+    config = _object(folder / "tokenizer_config.json")
+    for token, place in _added_tokens(folder, config):
+        if tokenizer.token_to_id(token) != place:
+            raise ValueError(
+                f"{folder}: its added token {token} has id {place}, but {tokenizer.token_to_id(token)} in "
+                "tokenizer.json; save it with AutoTokenizer.from_pretrained(...).save_pretrained(...)"
+            )
+    remote = "auto_map" in config or not (folder / "tokenizer.json").is_file()
+    kept = {key: value for key, value in config.items() if key not in _DROPPED and value is not None}
+    if remote:
+        kept.pop("tokenizer_class", None)
+    for role in _ROLES:
+        named = kept.get(role)
+        token = str(named.get("content") if isinstance(named, dict) else named)
+        if named is not None and tokenizer.token_to_id(token) is None:
+            log.warning("%s: %s=%s is no token of tokenizer.json and is left out", folder, role, token)
+            del kept[role]
+    return kept
+
+
+def _added_tokens(folder: Path, config: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Tokens with ids that files beside tokenizer.json name."""
+    decoder = config.get("added_tokens_decoder")
+    for place, token in decoder.items() if isinstance(decoder, dict) else ():
+        if isinstance(token, dict) and "content" in token and str(place).isdigit():
+            yield token["content"], int(place)
+    if (folder / "added_tokens.json").is_file():
+        yield from _object(folder / "added_tokens.json").items()
+
+
+def carry(text: str, output: Path, vocabulary: Vocabulary) -> None:
+    """Take over the files of `COPIED` and the generation settings of the text tokenizer's folder."""
+    folder = folder_of(text)
+    if folder is None:
+        return
+    copy_files(folder, output, COPIED)
+    if settings := generation_settings(folder):
+        special_ids(settings, vocabulary)  # an export would refuse them, after the training
+        write_atomic(output / GENERATION, to_json(settings, indent=2) + "\n")
+
+
+def copy_files(folder: Path, output: Path, patterns: tuple[str, ...]) -> None:
+    """Copy the files of `folder` that match, with their place in it."""
+    for path in (path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file()):
+        target = output / path.relative_to(folder)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def generation_settings(folder: Path) -> dict[str, Any]:
+    """generation_config.json; in its absence the ids that config.json says, as transformers takes them."""
+    if (folder / GENERATION).is_file():
+        return _object(folder / GENERATION)
+    if not (folder / "config.json").is_file():
+        return {}
+    config = _object(folder / "config.json")
+    return {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id") if config.get(key) is not None}
+
+
+def special_ids(generation: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
+    """Begin, ends and padding for generation: the base's, with the end of document among the ends."""
+    ends = generation.get("eos_token_id")
+    ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
+    begin, padding = (generation.get(key) for key in ("bos_token_id", "pad_token_id"))
+    for place in (*ends, begin, padding):
+        if place is not None and not (type(place) is int and place < vocabulary.size):
+            raise ValueError(
+                f"{GENERATION}: id {place!r:.40} is none of the vocabulary's {vocabulary.size} ids; restore the text "
+                "model's own file, or save the model with as many ids as it uses"
+            )
+    if vocabulary.end_of_document not in ends:
+        ends = [*ends, vocabulary.end_of_document]
+    return {
+        "bos_token_id": begin,
+        "eos_token_id": ends[0] if len(ends) == 1 else ends,
+        "pad_token_id": vocabulary.end_of_document if padding is None else padding,
+    }
+
+
+def base_facts(text: str) -> dict[str, Any]:
+    """Name, licence and languages of the model that a text tokenizer belongs to, for model cards."""
+    folder = folder_of(text)
+    if folder is None:
+        return {}
+    card = front_matter(folder / CARD)
+    facts = {key: _names(card[key]) for key in _CARD_KEYS if card.get(key)}
+    return {"name": folder.resolve().name, **{key: names for key, names in facts.items() if names}}
+
+
+def _names(value: Any) -> list[str]:
+    return [str(each) for each in (value if isinstance(value, list) else [value]) if isinstance(each, str | int)]
+
+
+def front_matter(path: Path) -> dict[str, Any]:
+    """The YAML between the first two lines of dashes of a model card; empty where there is none that can be read."""
+    if not path.is_file():
+        return {}
+    lines = path.read_text(encoding="utf-8", errors="replace").lstrip("\ufeff").splitlines()
+    if not lines or lines[0].strip() != "---" or "---" not in (ends := [line.strip() for line in lines[1:]]):
+        return {}
+    try:
+        content = yaml.safe_load("\n".join(lines[1 : 1 + ends.index("---")]))
+    except yaml.YAMLError as error:
+        log.warning(
+            "%s: its front matter is no YAML (%s): it says nothing of a licence", path, " ".join(str(error).split())
+        )
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _object(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no JSON object; restore the file")
+    return content
