@@ -92,12 +92,15 @@ def _of_cut(cut: Mapping[str, Any], place: str, root: Path | None) -> list[Sourc
     """The supervisions of a cut, or the cut itself where it has none; `root` is null in Shar, which packs the audio."""
     if cut["type"] not in ("MonoCut", "MultiCut", "Cut"):
         raise ValueError(f"a {cut['type']} is no part of one recording; save its audio, and cuts of that")
-    whole = {"id": cut["id"], "start": 0, "duration": cut["duration"], "channel": cut.get("channel")}
+    whole = {"start": 0, "duration": cut["duration"], "channel": cut.get("channel")}
+    supervisions = cut.get("supervisions") or [whole]
     sources = []
-    for supervision in cut.get("supervisions") or [whole]:
+    for supervision in supervisions:
+        # A supervision may be in several cuts, a cut's id is its own.
+        name = cut["id"] if len(supervisions) == 1 else f"{cut['id']}-{supervision['id']}"
         start, end = supervision["start"], supervision["start"] + supervision["duration"]
         inside = {"start": max(start, 0) + cut["start"], "duration": min(end, cut["duration"]) - max(start, 0)}
-        source = _source({**supervision, **inside, "cut": cut["id"]}, cut["recording"], place, root)
+        source = _source({**supervision, **inside, "id": name}, cut["recording"], place, root)
         if start < -_SLACK_S or end > cut["duration"] + _SLACK_S:
             why = f"its words, from {start:g} to {end:g} s of a cut of {cut['duration']:g} s, are cut off"
             source = replace(source, defect=("segment", f"{why}; leave it out"))
@@ -113,7 +116,7 @@ def _source(row: Mapping[str, Any], recording: Mapping[str, Any], place: str, ro
     channel = channels[0] if isinstance(channels, list) and len(channels) == 1 else channels
     path, channel = _file(recording, channel if isinstance(channel, int) else None, root)
     start, duration, whole = float(row["start"]), float(row["duration"]), float(recording["duration"])
-    meta = {key: row[key] for key in ("speaker", "language", "gender", "custom", "cut") if row.get(key) is not None}
+    meta = {key: row[key] for key in ("speaker", "language", "gender", "custom") if row.get(key) is not None}
     if start > 0:
         meta["source_start_s"] = start
     return Source(

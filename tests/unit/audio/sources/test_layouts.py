@@ -1,0 +1,286 @@
+"""Published layouts are recognised and read, from files of their own writers where those are libraries."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import lhotse
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+import soundfile
+
+from megatron_speech.audio.sources.source import Source
+from tests.sources import read_sources, written
+
+
+def part(source: Source) -> tuple[Any, ...]:
+    return source.start_s, source.duration_s, source.channel, source.whole_duration_s
+
+
+@pytest.mark.parametrize("clips", [True, False])
+def test_common_voice(tmp_path: Path, clips: bool) -> None:
+    table = 'client_id\tpath\tsentence\tup_votes\tage\nc0ffee\tcommon_voice_en_1.mp3\t"Go," she said.\t2\t\n'
+    (tmp_path / "clips").mkdir() if clips else None
+    (source,) = read_sources(written(tmp_path, table, "train.tsv"))
+    folder = tmp_path / "clips" if clips else tmp_path
+    assert (source.name, source.audio) == ("common_voice_en_1", folder / "common_voice_en_1.mp3")
+    assert source.text == '"Go," she said.' and source.meta["speaker"] == "c0ffee" and source.meta["up_votes"] == "2"
+
+
+def test_nemo_manifests(tmp_path: Path) -> None:
+    rows = [
+        {"audio_filepath": "a.wav", "text": "one", "duration": 2.0},
+        {"audio_filepath": "/x/a.wav", "text": "two", "offset": 1.0, "duration": 0.5, "lang": "en"},
+    ]
+    first, second = read_sources(written(tmp_path, rows, "train_manifest.json"))
+    assert (first.audio, part(first)) == (tmp_path / "a.wav", (0.0, None, None, 2.0))
+    assert (second.audio, part(second)) == (Path("/x/a.wav"), (1.0, 0.5, None, None))
+    assert second.meta == {"audio_filepath": "/x/a.wav", "lang": "en", "source_start_s": 1.0}
+    (moved, _) = read_sources(tmp_path / "train_manifest.json", root=tmp_path / "elsewhere")
+    assert moved.audio == tmp_path / "elsewhere" / "a.wav"
+
+
+def test_an_audio_folder(tmp_path: Path) -> None:
+    written(tmp_path, "file_name,transcription\na.wav,one\n", "metadata.csv")
+    (source,) = read_sources(tmp_path)
+    assert (source.audio, source.text) == (tmp_path / "a.wav", "one")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"wav": "a", "words": "b"}, r"its columns wav, words fit no layout=auto .*plain \(audio\); common_v"),
+        ({"path": "a", "text": "b"}, r"its columns path, text fit no layout=auto"),
+        ({"audio": "a", "audio_filepath": "b", "text": "c"}, r"fit plain and nemo layout=auto"),
+        ({"audio": "a", "caption": "b"}, r"none of audio, caption is the transcript; name it, as in columns: {"),
+        ({"audio": "a", "sentence": "b", "transcript": "c"}, r"sentence, transcript may all be the transcript"),
+    ],
+)  # fmt: skip
+def test_columns_that_are_not_certain_are_listed(tmp_path: Path, row: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_sources(written(tmp_path, [row]))
+
+
+def test_columns_are_mapped_by_settings(tmp_path: Path) -> None:
+    row = {"wav": "a.wav", "words": "hi", "utt": 7, "spk": "s", "from": 1.0, "text": "x"}
+    table = written(tmp_path, [row])
+    columns = {"audio": "wav", "text": "words", "id": "utt", "speaker": "spk", "start": "from"}
+    (source,) = read_sources(table, columns=columns)
+    assert (source.name, source.text, source.start_s, source.meta["speaker"]) == ("7", "hi", 1.0, "s")
+    with pytest.raises(ValueError, match=r"columns=\{audio: sound\}, but its columns are wav, words, utt"):
+        read_sources(table, columns={"audio": "sound"})
+    with pytest.raises(ValueError, match=r"fit no layout=nemo"):
+        read_sources(table, layout="nemo")
+
+
+def chapter(folder: Path, reader: str, number: str, lines: list[str], files: list[str]) -> None:
+    place = folder / reader / number
+    written(place, "".join(f"{reader}-{number}-{line}\n" for line in lines), f"{reader}-{number}.trans.txt")
+    for name in files:
+        (place / f"{reader}-{number}-{name}").write_bytes(b"")
+
+
+def test_librispeech_as_published(tmp_path: Path) -> None:
+    chapter(tmp_path, "84", "121123", ["0000 GO DO YOU HEAR", "0001 BUT"], ["0000.flac", "0001.flac"])
+    chapter(tmp_path, "84", "121550", ["0000 NO FILE"], ["0009.flac"])
+    found = read_sources(tmp_path)
+    folder = tmp_path / "84" / "121123"
+    assert [(s.name, s.text) for s in found] == [
+        *(("84-121123-0000", "GO DO YOU HEAR"), ("84-121123-0001", "BUT")),
+        *(("84-121550-0000", "NO FILE"), ("84-121550-0009", None)),
+    ]
+    assert found[0].audio == folder / "84-121123-0000.flac" and found[0].meta == {"speaker": "84"}
+    assert found[2].audio is None and found[2].place.endswith("84-121550.trans.txt:1")
+
+
+def kaldi(folder: Path, **files: str) -> Path:
+    for name, content in files.items():
+        written(folder, content, name.replace("_scp", ".scp"))
+    return folder
+
+
+def test_kaldi_data_folders(tmp_path: Path) -> None:
+    folder = kaldi(
+        tmp_path, wav_scp="r1 a.wav\nr2 /x/b.flac\n", text="r1 one  two\nr2\ttwo\nr3 lost\n", utt2spk="r1 s1\n"
+    )
+    one, two, lost = read_sources(folder)
+    assert (one.name, one.audio, one.text, one.meta) == ("r1", tmp_path / "a.wav", "one  two", {"speaker": "s1"})
+    assert (two.audio, two.text, part(two)) == (Path("/x/b.flac"), "two", (0.0, None, None, None))
+    assert lost.defect is not None and "'r3' is not in wav.scp" in lost.defect[1]
+
+
+def test_kaldi_segments_and_sides(tmp_path: Path) -> None:
+    folder = kaldi(
+        tmp_path,
+        wav_scp="call-A c.wav\ncall-B c.wav\n",
+        segments="u1 call-A 0.5 1.5\nu2 call-B 2 -1\nu3 call-A 3 2\nu4 gone 0 1\n",
+        text="u1 one\nu2 two\nu3 three\nu4 four\n",
+        reco2file_and_channel="call-A call A\ncall-B call B\n",
+    )
+    found = read_sources(folder)
+    assert [part(source)[:3] for source in found[:2]] == [(0.5, 1.0, 0), (2.0, None, 1)]
+    assert [source.defect and source.defect[0] for source in found] == [None, None, "segment", "incomplete"]
+    assert found[1].meta == {"recording": "call-B", "source_start_s": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"wav_scp": "r1 sph2pipe -f wav a.sph |\n"}, r"wav.scp:1: 'sph2pipe .*' is a command, and none is run"),
+        ({"wav_scp": "r1 | touch owned\n"}, r"wav.scp:1: '\| touch owned' is a command"),
+        ({"wav_scp": "r1 feats.ark:123\n"}, r"wav.scp:1: 'feats.ark:123' is no audio file"),
+        ({"wav_scp": "r1\n"}, r"wav.scp:1: names no file"),
+        ({"wav_scp": "r1 a.wav\nr1 b.wav\n"}, r"wav.scp:2: 'r1' already stands at .*wav.scp:1"),
+        ({"wav_scp": "r1 a.wav\n", "segments": "u1 r1 zero 1\n"}, r"segments:1: must be '<utterance> <recording>"),
+        ({"wav_scp": "r1 a.wav\n", "segments": "u1 r1 0 1 1\n"}, r"segments:1: must be '<utterance> <recording>"),
+        ({"wav_scp": "r1 a.wav\n", "reco2file_and_channel": "r1 r1 C\n"}, r"'C' is no side of a recording"),
+    ],
+)
+def test_kaldi_lines_that_cannot_be_are_named_and_no_command_is_run(
+    tmp_path: Path, files: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_sources(kaldi(tmp_path, text="r1 one\n", **files))
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_folder_of_no_known_layout_lists_what_it_holds(tmp_path: Path) -> None:
+    written(tmp_path, "x", "train.tsv")
+    (tmp_path / "clips").mkdir()
+    with pytest.raises(ValueError, match=r"holds clips/, train.tsv, which fits no layout=auto of a folder .*kaldi"):
+        read_sources(tmp_path)
+
+
+def hub(path: Path, rows: int, **columns: Any) -> Path:
+    """Parquet as the Hub stores speech: a struct of the recording's bytes and path."""
+    audio = [{"bytes": b"%d" % number, "path": f"{number}.wav"} for number in range(rows)]
+    kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    table = pyarrow.table({"audio": pyarrow.array(audio, kind), **columns})
+    pyarrow.parquet.write_table(table, path, row_group_size=4)
+    return path
+
+
+def test_parquet_of_the_hub(tmp_path: Path) -> None:
+    words = [f"text {number}" for number in range(10)]
+    when, picture = [datetime.datetime(2026, 1, 2)] * 10, [b"x"] * 10
+    for name in ("train-00000-of-00002", "train-00001-of-00002"):
+        hub(
+            tmp_path / f"{name}.parquet", 10, transcription=words, when=when, picture=picture, score=[float("nan")] * 10
+        )
+    found = read_sources(tmp_path / "*.parquet", utterances_per_shard=3)
+    assert [(s.name, s.audio, s.text) for s in found] == [
+        (f"{number:09d}", b"%d" % (number % 10), f"text {number % 10}") for number in range(20)
+    ]
+    assert found[3].meta == {"audio": "3.wav", "when": "2026-01-02 00:00:00", "score": None}
+    assert found[12].place.endswith("train-00001-of-00002.parquet:3")
+
+
+def test_parquet_with_paths_parts_and_ids(tmp_path: Path) -> None:
+    table = pyarrow.table({"audio": ["a.wav"], "text": ["x"], "offset": [1.0], "duration": [2.0], "id": [5]})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    (source,) = read_sources(tmp_path / "t.parquet")
+    assert (source.name, source.audio, part(source)) == ("5", tmp_path / "a.wav", (1.0, 2.0, None, None))
+
+
+def test_parquet_that_cannot_be_is_named(tmp_path: Path) -> None:
+    path = hub(tmp_path / "t.parquet", 1, caption=["x"])
+    with pytest.raises(ValueError, match=r"t.parquet: none of audio, caption is the transcript"):
+        read_sources(path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"t.parquet: damaged, or no Parquet"):
+        read_sources(path)
+    pyarrow.parquet.write_table(pyarrow.table({"audio": [[0.5, 0.25]], "text": ["x"]}), path)
+    with pytest.raises(ValueError, match=r"t.parquet:1: must be a row with the path 'audio'"):
+        read_sources(path)
+    twice = pyarrow.Table.from_arrays([pyarrow.array(["a"])] * 3, names=["audio", "text", "text"])
+    pyarrow.parquet.write_table(twice, path)
+    with pytest.raises(ValueError, match=r"t.parquet: has the column 'text' twice"):
+        read_sources(path)
+
+
+def lhotse_sets(folder: Path) -> tuple[lhotse.RecordingSet, lhotse.SupervisionSet]:
+    for name, channels in (("mono", 1), ("stereo", 2)):
+        soundfile.write(folder / f"{name}.wav", np.full((32000, channels), 0.25), 16000)
+    recordings = [lhotse.Recording.from_file(folder / f"{name}.wav") for name in ("mono", "stereo")]
+    facts = [("s1", "mono", 0.0, 1.0, 0), ("s2", "mono", 1.0, 1.0, 0), ("s3", "stereo", 0.5, 0.5, 1)]
+    supervisions = [
+        lhotse.SupervisionSegment(
+            id=name,
+            recording_id=recording,
+            start=start,
+            duration=length,
+            channel=channel,
+            text=f"words {name}",
+            speaker="s",
+        )
+        for name, recording, start, length, channel in facts
+    ]
+    return lhotse.RecordingSet.from_recordings(recordings), lhotse.SupervisionSet.from_segments(supervisions)
+
+
+LHOTSE = [
+    ("s1", "mono.wav", "words s1", (0.0, 1.0, None, 2.0)),
+    ("s2", "mono.wav", "words s2", (1.0, None, None, 2.0)),
+    ("s3", "stereo.wav", "words s3", (0.5, 0.5, 1, 2.0)),
+]
+
+
+@pytest.mark.parametrize(
+    ("form", "names"),
+    [
+        ("x_supervisions_all.jsonl.gz", ["s1", "s2", "s3"]),
+        ("cuts.jsonl.gz", ["mono-0-s1", "mono-0-s2", "stereo-1"]),
+        ("trimmed.jsonl", ["s1", "s2", "s3"]),
+    ],
+)
+def test_lhotse_manifests_with_recordings_on_disk(tmp_path: Path, form: str, names: list[str]) -> None:
+    recordings, supervisions = lhotse_sets(tmp_path)
+    cuts = lhotse.CutSet.from_manifests(recordings, supervisions)
+    if "supervisions" in form:
+        supervisions.to_file(tmp_path / form)
+        with pytest.raises(FileNotFoundError, match="needs its recordings beside it"):
+            read_sources(tmp_path / form)
+        recordings.to_file(tmp_path / form.replace("supervisions", "recordings"))
+    else:
+        (cuts.trim_to_supervisions(keep_overlapping=False) if "trimmed" in form else cuts).to_file(tmp_path / form)
+    found = read_sources(tmp_path / form)
+    assert [(s.name, s.audio, s.text, part(s)) for s in found] == [
+        (name, tmp_path / file, text, where) for name, (_, file, text, where) in zip(names, LHOTSE, strict=True)
+    ]
+    assert found[0].meta["speaker"] == "s"
+
+
+def test_lhotse_shar(tmp_path: Path) -> None:
+    cuts = lhotse.CutSet.from_manifests(*lhotse_sets(tmp_path)).trim_to_supervisions(keep_overlapping=False)
+    (tmp_path / "shar").mkdir()
+    cuts.to_shar(tmp_path / "shar", fields={"recording": "wav"}, shard_size=2)
+    found = read_sources(tmp_path / "shar")
+    assert [(s.name, s.text) for s in found] == [(name, text) for name, _, text, _ in LHOTSE]
+    assert [part(source)[:2] for source in found] == [(0.0, None)] * 3
+    assert all(isinstance(source.audio, bytes) and source.audio.startswith(b"RIFF") for source in found)
+    (tmp_path / "shar" / "recording.000001.tar").unlink()
+    with pytest.raises(FileNotFoundError, match=r"recording.000001.tar is not beside it"):
+        read_sources(tmp_path / "shar")
+
+
+def test_lhotse_audio_that_is_no_file_is_refused_and_no_command_is_run(tmp_path: Path) -> None:
+    cut = lhotse.CutSet.from_manifests(*lhotse_sets(tmp_path))[0].to_dict()
+    for kind, place in (("command", f"touch {tmp_path}/owned"), ("url", "https://x.org/a.wav"), ("shar", "")):
+        cut["recording"]["sources"][0] |= {"type": kind, "source": place}
+        with pytest.raises(ValueError, match=rf"t.jsonl:1: the audio is of type '{kind}'"):
+            read_sources(written(tmp_path, [cut]))
+    assert not (tmp_path / "owned").exists()
+    with pytest.raises(ValueError, match=r"t.jsonl:1: a MixedCut is no part of one recording"):
+        read_sources(written(tmp_path, [cut | {"type": "MixedCut"}]))
+
+
+def test_lhotse_words_that_a_cut_cuts_off_go_to_quarantine(tmp_path: Path) -> None:
+    windows = lhotse.CutSet.from_manifests(*lhotse_sets(tmp_path)).cut_into_windows(0.75)
+    windows.to_file(tmp_path / "cuts.jsonl")
+    found = read_sources(tmp_path / "cuts.jsonl")
+    assert [source.text for source in found].count("words s1") == 2
+    assert all(source.defect and "are cut off" in source.defect[1] for source in found if source.text)
