@@ -179,7 +179,7 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file; ValueError names the file that is not JSON."""
     try:
         return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}): it is damaged; remove it or make it again") from error
 
 

@@ -126,7 +126,7 @@ def load_model(folder: Path, chunks: Sequence[nn.Module], *, model: ModelConfig,
 
     Raises FileNotFoundError or ValueError, of one line, for a folder missing, damaged, of another shape or vocabulary.
     """
-    together(lambda: _check(folder, model=model, vocabulary=vocabulary))
+    _check(folder, model=model, vocabulary=vocabulary)
     wanted = _sharded_state(chunks, None, is_loading=True, generators=False)
     weights = {
         chunk: {name: part for name, part in parts.items() if not name.endswith(_FP8_STATE)}
@@ -149,7 +149,7 @@ def load_checkpoint(
     Generators (dropout) are restored only in the layout that saved them: elsewhere they have no meaning.
     Raises FileNotFoundError or ValueError (on all ranks) naming what is missing, damaged or different.
     """
-    together(lambda: _check(folder, model=model, vocabulary=vocabulary))
+    _check(folder, model=model, vocabulary=vocabulary)
     state = folders.read_state(folder)
     if not state["has_optimizer"]:
         raise ValueError(f"{folder} holds weights alone and cannot be resumed; start a new run from it with model.base")
@@ -325,7 +325,14 @@ def _seal(partial: Path, *, model: ModelConfig, vocabulary: Vocabulary, state: M
 
 
 def _check(folder: Path, *, model: ModelConfig, vocabulary: Vocabulary) -> None:
-    """All that can be wrong with a checkpoint before its tensors are read; ranks share the work of the checksums."""
-    folders.require_same_model(folder, model=model, vocabulary=vocabulary)
-    folders.verify(folder, part=dist.get_rank(), parts=dist.get_world_size())
-    read_index(folder)
+    """All that can be wrong with a checkpoint before its tensors are read. Collective.
+
+    Ranks share the work of the checksums, and no rank parses anything before all of it was compared with them.
+    """
+    together(lambda: folders.verify(folder, part=dist.get_rank(), parts=dist.get_world_size()))
+
+    def parse() -> None:
+        folders.require_same_model(folder, model=model, vocabulary=vocabulary)
+        read_index(folder)
+
+    together(parse)

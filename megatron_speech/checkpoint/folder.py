@@ -9,21 +9,27 @@ more read of the files (from the page cache) when saving, one before loading.
 from __future__ import annotations
 
 import dataclasses
+import json
+import logging
 import os
-import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifact import file_xxh3, read_json, write_atomic
+from megatron_speech.artifact import write_atomic
+from megatron_speech.checkpoint.checksums import CHECKSUMS as CHECKSUMS
+from megatron_speech.checkpoint.checksums import STEP, Sums, mend, read_checksums, read_verified, verify_file
+from megatron_speech.checkpoint.checksums import checksums as checksums
+from megatron_speech.checkpoint.checksums import write_checksums as write_checksums
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parse import to_dict
 from megatron_speech.plain_json import to_json
 from megatron_speech.vocabulary import Vocabulary
 
-CHECKSUMS = "checksums.json"
-PARTIAL = ".partial"
+logger = logging.getLogger(__name__)
+
+PARTIAL, STRAY = ".partial", ".stray"
 _FACTS = ("model.json", "vocabulary.json", "state.json")
 # What is opened besides them, where it is there: megatron-core's own files.
 _READ = ("*.distcp", ".metadata", "metadata.json", "common.pt")
@@ -38,10 +44,17 @@ def step_folder(checkpoints: Path, step: int) -> Path:
 
 def list_checkpoints(checkpoints: Path) -> list[Path]:
     """Complete checkpoints, oldest first."""
-    if not checkpoints.is_dir():
-        return []
-    found = [path for path in checkpoints.iterdir() if re.fullmatch(r"step_\d+", path.name)]
+    found = [path for path in _named_as_one(checkpoints) if path.is_dir()]
     return sorted(found, key=lambda path: int(path.name.removeprefix("step_")))
+
+
+def strays(checkpoints: Path) -> list[Path]:
+    """What is named as a checkpoint and is no folder: a file, or a link that leads nowhere."""
+    return sorted(path for path in _named_as_one(checkpoints) if not path.is_dir())
+
+
+def _named_as_one(checkpoints: Path) -> list[Path]:
+    return [path for path in checkpoints.iterdir() if STEP.fullmatch(path.name)] if checkpoints.is_dir() else []
 
 
 def latest_checkpoint(checkpoints: Path) -> Path | None:
@@ -51,14 +64,20 @@ def latest_checkpoint(checkpoints: Path) -> Path | None:
 
 
 def begin(folder: Path) -> Path:
-    """An empty ``<folder>.partial`` to write into; leftovers of an interrupted save go. One rank calls this."""
-    if folder.exists():
+    """An empty ``<folder>.partial`` to write into; leftovers of an interrupted save go. One rank calls this.
+
+    A file, or a link that leads nowhere, in the place of `folder` moves aside.
+    """
+    if folder.is_dir():
         raise FileExistsError(
             f"checkpoint {folder} exists already and is never overwritten; remove it or save elsewhere"
         )
+    if os.path.lexists(folder):
+        aside = folder.with_name(folder.name + STRAY)
+        folder.replace(aside)
+        logger.warning("%s is no checkpoint and stood in the place of one: renamed to %s", folder, aside.name)
     partial = folder.with_name(folder.name + PARTIAL)
-    if partial.exists():
-        shutil.rmtree(partial)
+    _remove(partial)
     partial.mkdir(parents=True)
     return partial
 
@@ -76,7 +95,7 @@ def keep_newest(checkpoints: Path, keep_last: int) -> None:
     for folder in list_checkpoints(checkpoints)[: -max(keep_last, 1)]:
         folder.rename(folder.with_name(folder.name + PARTIAL))
     for leftover in checkpoints.glob(f"step_*{PARTIAL}"):
-        shutil.rmtree(leftover)
+        _remove(leftover)
 
 
 def write_facts(partial: Path, *, model: ModelConfig, vocabulary: Vocabulary, state: Mapping[str, Any]) -> None:
@@ -88,7 +107,7 @@ def write_facts(partial: Path, *, model: ModelConfig, vocabulary: Vocabulary, st
 
 def read_model_config(folder: Path) -> ModelConfig:
     """The shape stored in a checkpoint; FileNotFoundError says what the folder lacks."""
-    fields = _read_json(folder, "model.json")
+    fields = _read_fact(folder, "model.json")
     known = {field.name for field in dataclasses.fields(ModelConfig)}
     if unknown := sorted(fields.keys() - known):
         raise ValueError(f"{folder}/model.json: {unknown[0]} is no field of a model; the file is of another version")
@@ -98,9 +117,18 @@ def read_model_config(folder: Path) -> ModelConfig:
         raise ValueError(f"{folder}/model.json: {error}") from error
 
 
+def read_vocabulary(folder: Path) -> Vocabulary:
+    """The vocabulary stored in a checkpoint."""
+    fields = _read_fact(folder, "vocabulary.json")
+    try:
+        return Vocabulary.from_json(fields)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{folder}/vocabulary.json is no vocabulary ({error}); {mend(folder)}") from error
+
+
 def read_state(folder: Path) -> dict[str, Any]:
     """The plain JSON state stored in a checkpoint."""
-    return _read_json(folder, "state.json")
+    return _read_fact(folder, "state.json")
 
 
 def require_same_model(folder: Path, *, model: ModelConfig, vocabulary: Vocabulary) -> None:
@@ -110,17 +138,12 @@ def require_same_model(folder: Path, *, model: ModelConfig, vocabulary: Vocabula
     for name in ours:
         if name not in _NOT_SHAPE and theirs[name] != ours[name]:
             raise ValueError(f"{folder}: model.{name}={theirs[name]} there, {ours[name]} in this run; make them equal")
-    vocabulary.require(Vocabulary.load(folder).fingerprint, holder=str(folder))
+    vocabulary.require(read_vocabulary(folder).fingerprint, holder=str(folder))
 
 
-def checksums(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
-    """Size and xxh3-128 of each file, by name."""
-    return {path.name: {"bytes": path.stat().st_size, "xxh3": file_xxh3(path)} for path in paths}
-
-
-def write_checksums(partial: Path, sums: Mapping[str, Any]) -> None:
-    """Record the checksums of all files; the last file to be written."""
-    write_atomic(partial / CHECKSUMS, to_json(dict(sorted(sums.items())), indent=1) + "\n")
+def is_checkpoint(folder: Path) -> bool:
+    """Whether a folder holds anything of a checkpoint, whole or not."""
+    return any((folder / name).is_file() for name in (CHECKSUMS, ".metadata", "state.json"))
 
 
 def verify(folder: Path, *, part: int = 0, parts: int = 1) -> None:
@@ -128,55 +151,45 @@ def verify(folder: Path, *, part: int = 0, parts: int = 1) -> None:
 
     Raises ValueError naming the damaged file, FileNotFoundError naming a missing one.
     """
-    expected = _read_checksums(folder)
-    for name in list(expected)[part::parts]:
-        _verify_file(folder / name, expected[name], contents=True)
+    sums = _read_checksums(folder)
+    for name in list(sums)[part::parts]:
+        verify_file(folder / name, sums)
 
 
 def verify_facts(folder: Path) -> None:
     """Check all files but the insides of those that hold tensors: for readers that check the tensors they read."""
-    for name, expected in _read_checksums(folder).items():
-        _verify_file(folder / name, expected, contents=not name.endswith(".distcp"))
+    sums = _read_checksums(folder)
+    for name in sums:
+        verify_file(folder / name, sums, contents=not name.endswith(".distcp"))
 
 
-def _read_checksums(folder: Path) -> dict[str, dict[str, Any]]:
-    """checksums.json: well-formed, and with a line for every file that a reader would open."""
-    sums = _read_json(folder, CHECKSUMS)
-    for name, each in sums.items():
-        if (
-            not isinstance(each, dict)
-            or not isinstance(each.get("bytes"), int)
-            or not isinstance(each.get("xxh3"), str)
-        ):
-            raise ValueError(f"{folder / CHECKSUMS}: {name} has no size and sum; go on from an earlier checkpoint")
-        if Path(name).name != name:
-            raise ValueError(f"{folder / CHECKSUMS} names {name}, which is no file of this folder; do not trust it")
-    present = {path.name for pattern in _READ for path in folder.glob(pattern)}
-    if bare := sorted({*_FACTS, *present} - sums.keys()):
-        raise ValueError(f"{folder / CHECKSUMS} has no checksum of {bare[0]}; go on from an earlier checkpoint")
-    return sums
+def read_file(folder: Path, name: str) -> bytes:
+    """A file of a checkpoint, whose content equals its checksum: for everything that is parsed."""
+    return read_verified(folder / name, _read_checksums(folder, name))
 
 
-def _verify_file(path: Path, expected: Mapping[str, Any], *, contents: bool) -> None:
-    if not path.is_file():
-        raise FileNotFoundError(f"checkpoint {path.parent} has lost {path.name}; go on from an earlier checkpoint")
-    if path.stat().st_size != expected["bytes"] or (contents and file_xxh3(path) != expected["xxh3"]):
-        raise ValueError(f"{path} does not match its checksum: the file is damaged; go on from an earlier checkpoint")
+def _read_checksums(folder: Path, *names: str) -> Sums:
+    """With a line for `names`, and for every file that is there and that a reader would open."""
+    present = {path.name for pattern in _READ for path in folder.glob(pattern)} if folder.is_dir() else set()
+    return read_checksums(folder, needed={*_FACTS, *names, *present})
 
 
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"checkpoint folder {folder} does not exist; give a folder such as run/checkpoints/step_100"
-        )
-    if not (folder / name).is_file():
-        raise FileNotFoundError(
-            f"{folder} holds no {name}: it is no checkpoint of this project; give one that was saved by it"
-        )
-    content = read_json(folder / name)
+def _read_fact(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        content = json.loads(read_file(folder, name))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{folder / name} is no JSON ({error}); {mend(folder)}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{folder / name} holds no JSON object: it is damaged; go on from an earlier checkpoint")
+        raise ValueError(f"{folder / name} holds no JSON object; {mend(folder)}")
     return content
+
+
+def _remove(path: Path) -> None:
+    """Whatever it is; a link goes, and not what it leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

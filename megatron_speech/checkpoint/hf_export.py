@@ -49,7 +49,7 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
         return
     model = folders.read_model_config(checkpoint)
     vocabulary = Vocabulary.load(config.vocabulary)
-    vocabulary.require(Vocabulary.load(checkpoint).fingerprint, holder=str(checkpoint))
+    vocabulary.require(folders.read_vocabulary(checkpoint).fingerprint, holder=str(checkpoint))
     folders.verify_facts(checkpoint)
     reader = WeightsReader(checkpoint)
     stored = megatron_shapes(model, num_rows=vocabulary.padded_size)
@@ -76,7 +76,7 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
 
 def find_checkpoint(path: Path) -> Path:
     """`path` itself if it is a checkpoint, else the newest one of the run folder `path`."""
-    if (path / folders.CHECKSUMS).is_file():
+    if folders.is_checkpoint(path):
         return path
     newest = folders.latest_checkpoint(path / "checkpoints")
     if newest is None:

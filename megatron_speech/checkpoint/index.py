@@ -6,12 +6,16 @@ of classes and refuses everything else, and the files that it names must lie in 
 
 from __future__ import annotations
 
+import io
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.distributed.checkpoint.metadata import Metadata
+
+from megatron_speech.checkpoint.checksums import mend
+from megatron_speech.checkpoint.folder import read_file
 
 INDEX = ".metadata"
 
@@ -34,21 +38,29 @@ _CLASSES = {
 
 
 def read_index(folder: Path) -> Metadata:
-    """The index of `folder`; ValueError names a class that no index needs, or a file outside the folder."""
+    """The index of `folder`, whose bytes equal their checksum before they are read.
+
+    ValueError names a class that no index needs, a file outside the folder, or the damage.
+    """
     path = folder / INDEX
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} has lost {INDEX}; go on from an earlier checkpoint")
-    with path.open("rb") as file:
-        try:
-            index = _AllowListUnpickler(file, path).load()
-        except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is no checkpoint index ({error}); go on from an earlier checkpoint") from error
-    if not isinstance(index, Metadata) or not isinstance(index.storage_data, dict):
-        raise ValueError(f"{path} holds no checkpoint index; go on from an earlier checkpoint")
-    for place in index.storage_data.values():
-        if Path(place.relative_path).name != place.relative_path:
-            raise ValueError(f"{path} names {place.relative_path}, outside its folder; do not trust this folder")
+    content = read_file(folder, INDEX)
+    try:
+        index = _AllowListUnpickler(io.BytesIO(content), path).load()
+        if not (isinstance(index, Metadata) and isinstance(index.state_dict_metadata, dict)):
+            raise TypeError("another object")
+        names = {str(place.relative_path) for place in index.storage_data.values()}
+    except _Refused:
+        raise
+    except Exception as error:  # what bytes of a pickle may spell has no end
+        raise ValueError(f"{path} is no checkpoint index ({type(error).__name__}); {mend(folder)}") from error
+    for name in sorted(names):
+        if Path(name).name != name:
+            raise ValueError(f"{path} names {name}, outside its folder; do not trust this folder")
     return index
+
+
+class _Refused(ValueError):
+    """The index asks for what it must not have."""
 
 
 class _AllowListUnpickler(pickle.Unpickler):
@@ -61,7 +73,7 @@ class _AllowListUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         is_dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
         if not is_dtype and name not in _CLASSES.get(module, ()):
-            raise ValueError(
+            raise _Refused(
                 f"{self._path} asks for {module}.{name}, which no checkpoint index needs; do not trust this folder"
             )
         return super().find_class(module, name)

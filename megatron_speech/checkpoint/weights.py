@@ -29,6 +29,7 @@ from torch.distributed.checkpoint.metadata import (
     TensorStorageMetadata,
 )
 
+from megatron_speech.checkpoint.checksums import mend
 from megatron_speech.checkpoint.index import read_index
 
 # What lies in a checkpoint beside the model's weights.
@@ -105,20 +106,20 @@ class WeightsReader:
                     continue
                 box = box[1:]
             if any(side.start < 0 or side.stop > limit for side, limit in zip(box, shape, strict=True)):
-                raise ValueError(f"{self._folder}: a chunk of {key} lies outside it; go on from an earlier checkpoint")
+                raise ValueError(f"{self._folder}: a chunk of {key} lies outside it; {mend(self._folder)}")
             chunks.append(self._checked(key, chunk, tuple(box), dtype=stored.properties.dtype))
             filled += chunk.sizes.numel()
         if filled != shape.numel():
-            raise ValueError(f"{self._folder}: tensor {key} lacks a chunk; go on from an earlier checkpoint")
+            raise ValueError(f"{self._folder}: tensor {key} lacks a chunk; {mend(self._folder)}")
         return StoredTensor(shape, stored.properties.dtype, tuple(chunks))
 
     def _checked(self, key: str, chunk: ChunkStorageMetadata, box: tuple[slice, ...], *, dtype: torch.dtype) -> _Chunk:
         """Find the bytes of `chunk` and hold them against their sum."""
         place = self._places.get(MetadataIndex(key, chunk.offsets))
         if place is None:
-            raise ValueError(f"{self._folder}: tensor {key} lacks a chunk; go on from an earlier checkpoint")
+            raise ValueError(f"{self._folder}: tensor {key} lacks a chunk; {mend(self._folder)}")
         path = self._folder / place.relative_path
-        damaged = ValueError(f"{path}: a chunk of {key} is damaged; go on from an earlier checkpoint")
+        damaged = ValueError(f"{path}: a chunk of {key} is damaged; {mend(self._folder)}")
         with path.open("rb", buffering=0) as file:
             view = _Slice(file.fileno(), place.offset, place.length)
             try:

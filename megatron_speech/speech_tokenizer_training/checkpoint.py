@@ -15,16 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from megatron_speech.artifact import naming_file, read_json, write_atomic
-from megatron_speech.checkpoint.folder import (
-    CHECKSUMS,
-    begin,
-    checksums,
-    complete,
-    keep_newest,
-    latest_checkpoint,
-    step_folder,
-    write_checksums,
-)
+from megatron_speech.checkpoint.checksums import checksums, read_checksums, verify_file, write_checksums
+from megatron_speech.checkpoint.folder import begin, complete, keep_newest, latest_checkpoint, step_folder
 from megatron_speech.plain_json import to_json
 from megatron_speech.speech_tokenizer_training.order import Cursor
 from megatron_speech.speech_tokenizer_training.ranks import together
@@ -89,12 +81,9 @@ def newest(checkpoints: Path) -> Path | None:
         folder = latest_checkpoint(checkpoints)
         if folder is None:
             return None
-        for name, expected in read_json(folder / CHECKSUMS).items():
-            if not (folder / name).is_file() or checksums([folder / name])[name] != expected:
-                raise ValueError(
-                    f"{folder / name} does not match its checksum: it is damaged; remove {folder} to go on from an "
-                    "earlier checkpoint"
-                )
+        sums = read_checksums(folder, needed=(WEIGHTS, OPTIMIZER, CODEBOOK, STATE))
+        for name in sums:
+            verify_file(folder / name, sums)
         return folder
 
     return together(find)

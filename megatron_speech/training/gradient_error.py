@@ -45,7 +45,7 @@ def measure_gradient_error(config: GradientErrorConfig) -> None:
     if is_made(config.output, kind="gradient_error", config=config, inputs=inputs):
         logger.info("%s: already done", config.output)
         return
-    model, vocabulary = folders.read_model_config(checkpoint), Vocabulary.load(checkpoint)
+    model, vocabulary = folders.read_model_config(checkpoint), folders.read_vocabulary(checkpoint)
     for precision in config.precisions.values():
         precision.check_shapes(model, ParallelConfig(), tokens=config.micro_batch_size * config.data.seq_length)
     with make_artifact(config.output, kind="gradient_error", config=config, inputs=inputs) as draft:

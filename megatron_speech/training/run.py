@@ -69,7 +69,10 @@ def _pretrain(
         return
     checkpoint = run_folder.checkpoint_to_resume(config.folder, config.checkpoint)
     if checkpoint is not None:
-        _require_same_plan(config, read_state(checkpoint), outline.plan)
+        stored = read_state(checkpoint)
+        if "plan" not in stored:
+            raise ValueError(f"{checkpoint} holds weights alone and cannot be resumed; name it as model.base")
+        _require_same_plan(config, stored, outline.plan)
     _check_weights(config, outline, checkpoint)
     logger.info("%s: %d samples, %s", config.folder, outline.plan.num_samples, outline.layout.describe())
     for name, plan in outline.validation_plans.items():

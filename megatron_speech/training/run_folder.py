@@ -14,6 +14,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from typing import Any
 import yaml
 
 from megatron_speech import __version__
-from megatron_speech.artifact import read_json, write_atomic
-from megatron_speech.checkpoint.folder import latest_checkpoint
+from megatron_speech.artifact import read_json, rename_synced, write_atomic
+from megatron_speech.checkpoint.folder import latest_checkpoint, strays
 from megatron_speech.config.parse import dump_yaml, to_dict
 from megatron_speech.config.training import CheckpointConfig, PretrainConfig
 from megatron_speech.data.plan import Plan
@@ -30,7 +31,8 @@ from megatron_speech.plain_json import to_json
 
 logger = logging.getLogger(__name__)
 
-DONE, PLAN = "done.json", "plan.json"
+DONE, PLAN, CONFIG = "done.json", "plan.json", "config.yaml"
+_DECIDING = ("model", "precision", "optimizer", "train")
 SAVED = "saved.json"
 """Names the newest step that was saved: a run whose checkpoints are gone does not start over in silence."""
 
@@ -41,13 +43,14 @@ def checkpoint_to_resume(folder: Path, config: CheckpointConfig) -> Path | None:
     Raises FileExistsError where starting would shadow a checkpoint, FileNotFoundError where one is required.
     """
     checkpoints = folder / "checkpoints"
+    for path in strays(checkpoints):
+        logger.warning("%s is no folder and no checkpoint: it is passed over", path)
     newest = latest_checkpoint(checkpoints)
     saved = folder / SAVED
     if newest is None and saved.is_file():
-        raise FileNotFoundError(
-            f"{checkpoints} holds no complete checkpoint, but step {read_json(saved)['step']} was saved; bring it "
-            f"back, or remove {folder} to start from step 0"
-        )
+        mend = f"bring it back, or remove {folder} to start from step 0"
+        step = _facts(saved, {"step": int}, mend=mend)["step"]
+        raise FileNotFoundError(f"{checkpoints} holds no complete checkpoint, but step {step} was saved; {mend}")
     if config.resume == "never" and newest is not None:
         raise FileExistsError(
             f"{newest} exists and checkpoint.resume=never; set checkpoint.resume=required to go on, "
@@ -64,7 +67,10 @@ def checkpoint_to_resume(folder: Path, config: CheckpointConfig) -> Path | None:
 def read_done(folder: Path) -> dict[str, Any] | None:
     """The summary of a finished run, or None."""
     path = folder / DONE
-    return read_json(path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    needed = {"steps": int, "consumed_samples": int, "plan": str}
+    return _facts(path, needed, mend="remove it, and the run goes on from its newest checkpoint and writes it again")
 
 
 def note_saved(folder: Path, step: int) -> None:
@@ -74,15 +80,42 @@ def note_saved(folder: Path, step: int) -> None:
 
 def require_same_settings(config: PretrainConfig) -> None:
     """Refuse a finished run that was made with another model, optimizer or budget; names the key and both values."""
-    stored = yaml.safe_load((config.folder / "config.yaml").read_text())
-    ours = to_dict(config)
-    for section in ("model", "precision", "optimizer", "train"):
+    stored, ours = _stored_settings(config.folder), to_dict(config)
+    for section in _DECIDING:
         for key, value in ours[section].items():
             if key != "stop_at_step" and stored[section].get(key) != value:
                 raise ValueError(
                     f"{config.folder} is done with {section}.{key}={stored[section].get(key)}, this run says {value}; "
                     "restore it or choose another folder"
                 )
+
+
+def _stored_settings(folder: Path) -> dict[str, Any]:
+    """config.yaml of a finished run."""
+    path = folder / CONFIG
+    mend = "restore it from a copy, or choose another folder: with which settings this finished run was made is unknown"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} is done, but has lost {CONFIG}; {mend}")
+    try:
+        stored = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: it is no YAML; {mend}") from error
+    whole = isinstance(stored, dict) and all(isinstance(stored.get(section), dict) for section in _DECIDING)
+    if not whole:
+        raise ValueError(f"{path} is damaged: it lacks {' or '.join(_DECIDING)}; {mend}")
+    return dict(stored)
+
+
+def _facts(path: Path, needed: Mapping[str, type], *, mend: str) -> dict[str, Any]:
+    """A JSON object with values of the `needed` types; ValueError naming the file and what to do about it."""
+    try:
+        values = read_json(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: it is no JSON; {mend}") from error
+    for name, kind in needed.items():
+        if not isinstance(values, dict) or not isinstance(values.get(name), kind):
+            raise ValueError(f"{path} is damaged: it does not say {name}; {mend}")
+    return dict(values)
 
 
 def prepare(config: PretrainConfig, *, plan: Plan, consumed: int) -> None:
@@ -93,7 +126,9 @@ def prepare(config: PretrainConfig, *, plan: Plan, consumed: int) -> None:
     folder = config.folder
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DONE).unlink(missing_ok=True)
-    dump_yaml(config, folder / "config.yaml")
+    unfinished = folder / f"{CONFIG}.tmp"
+    dump_yaml(config, unfinished)
+    rename_synced(unfinished, folder / CONFIG)
     write_atomic(folder / "command.txt", shlex.join(sys.orig_argv) + "\n")
     write_atomic(folder / "environment.txt", _environment())
     _write_plan(folder, plan, consumed)
@@ -101,11 +136,22 @@ def prepare(config: PretrainConfig, *, plan: Plan, consumed: int) -> None:
 
 def read_plan(folder: Path, fingerprint: str) -> Plan:
     """The plan of that fingerprint which the run in `folder` follows or has followed."""
+    mend = "restore it from a copy, or give this run the data settings and shards that it had"
     for path in (folder / PLAN, folder / _superseded(fingerprint)):
-        if path.is_file() and (values := read_json(path))["fingerprint"] == fingerprint:
-            if "stages" not in values:
-                raise ValueError(f"{path} is of an older version, whose order is another; start in another folder")
-            return Plan.from_json(values)
+        if not path.is_file():
+            continue
+        values = _facts(path, {"fingerprint": str}, mend=mend)
+        if values["fingerprint"] != fingerprint:
+            continue
+        if "stages" not in values:
+            raise ValueError(f"{path} is of an older version, whose order is another; start in another folder")
+        try:
+            plan = Plan.from_json(values)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise ValueError(f"{path} is damaged: it is no plan ({error}); {mend}") from error
+        if plan.fingerprint != fingerprint:
+            raise ValueError(f"{path} is damaged: its fingerprint is not that of its content; {mend}")
+        return plan
     raise FileNotFoundError(
         f"{folder} holds no plan {fingerprint[:12]}, by which the checkpoint was made, and this run's plan is another; "
         "restore plan.json, the data settings or the shards"
@@ -116,7 +162,8 @@ def _write_plan(folder: Path, plan: Plan, consumed: int) -> None:
     before: dict[str, int] = {}
     path = folder / PLAN
     if path.is_file() and consumed:
-        values = read_json(path)
+        needed = {"fingerprint": str, "before": dict}
+        values = _facts(path, needed, mend="restore it from a copy, or remove it, and it is written again")
         before = values["before"]
         if values["fingerprint"] != plan.fingerprint:
             write_atomic(folder / _superseded(values["fingerprint"]), path.read_text())

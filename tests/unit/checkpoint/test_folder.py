@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -80,9 +83,107 @@ def test_damage_is_found_and_named(tmp_path: Path, name: str, damage: str) -> No
 def test_facts_of_another_form_are_refused(tmp_path: Path, name: str, content: str, message: str) -> None:
     folder = make_checkpoint(tmp_path, 3)
     (folder / name).write_text(content)
+    if name != folders.CHECKSUMS:  # written so, and not damaged since
+        folders.write_checksums(folder, folders.checksums(set(folder.iterdir()) - {folder / folders.CHECKSUMS}))
     read = {"checksums.json": folders.verify_facts, "model.json": folders.read_model_config}
     with pytest.raises(ValueError, match=message):
         read.get(name, folders.read_state)(folder)
+
+
+READERS = {
+    "verify": folders.verify,
+    "verify_facts": folders.verify_facts,
+    "require_same_model": lambda folder: folders.require_same_model(folder, model=MODEL, vocabulary=VOCABULARY),
+}
+LOST = {
+    "checksums.json": r"step_3 has lost checksums\.json",
+    "state.json": r"step_3 has lost state\.json",
+    "vocabulary.json": r"step_3 has lost vocabulary\.json",
+    "model.json": r"step_3 has lost model\.json",
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_a_lost_file_is_named_with_what_to_do(tmp_path: Path, name: str) -> None:
+    folder = make_checkpoint(tmp_path, 3)
+    (folder / name).unlink()
+    readers = {**READERS, "state": folders.read_state} if name == "state.json" else READERS
+    for reader, read in readers.items():
+        if reader == "require_same_model" and name == "state.json":
+            continue  # reads no state
+        with pytest.raises(FileNotFoundError, match=rf"{LOST[name]}.*; restore it from a copy, or move .*step_3 away"):
+            read(folder)
+
+
+@pytest.mark.parametrize("name", ["model.json", "vocabulary.json", "state.json"])
+def test_a_flipped_bit_of_any_fact_is_damage_and_never_read(tmp_path: Path, name: str) -> None:
+    folder = make_checkpoint(tmp_path, 3)
+    content = (folder / name).read_bytes()
+    reads = {"model.json": folders.read_model_config, "vocabulary.json": folders.read_vocabulary}
+    for bit in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        (folder / name).write_bytes(damaged)
+        with pytest.raises(ValueError, match=rf"step_3/{name} does not match its checksum in checksums\.json: one of"):
+            reads.get(name, folders.read_state)(folder)
+
+
+def test_a_flipped_bit_of_the_checksums_names_them(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, 3)
+    path = folder / folders.CHECKSUMS
+    content = path.read_bytes()
+    for bit in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        try:
+            folders.verify(folder)
+        except (ValueError, FileNotFoundError) as error:
+            assert re.search(r"checksums\.json|has lost", str(error)) and "restore it from a copy" in str(error), error
+        else:
+            assert json.loads(damaged) == json.loads(content)  # a space became another
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder: None, "checkpoint folder .*step_3 does not exist; give a folder such as"),
+        (Path.touch, "step_3 is a file and no checkpoint folder; give a folder such as"),
+        (Path.mkdir, "checkpoint folder .*step_3 is empty; restore it from a copy, or move"),
+    ],
+)
+def test_what_is_no_checkpoint_at_all_is_told_so(tmp_path: Path, make: Callable[[Path], None], message: str) -> None:
+    make(tmp_path / "step_3")
+    for read in READERS.values():
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            read(tmp_path / "step_3")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes").touch()
+    with pytest.raises(FileNotFoundError, match=r"holds no checksums\.json: it is no checkpoint of this project"):
+        folders.verify(tmp_path / "other")
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_file_named_as_a_checkpoint_is_passed_over_and_moves_aside(tmp_path: Path, link: bool) -> None:
+    stray = tmp_path / "step_7"
+    if link:
+        stray.symlink_to(tmp_path / "nowhere")
+    else:
+        stray.write_text("mine")
+    folder = make_checkpoint(tmp_path, 3)
+    assert folders.latest_checkpoint(tmp_path) == folder and folders.strays(tmp_path) == [stray]
+    assert make_checkpoint(tmp_path, 7) == stray and folders.latest_checkpoint(tmp_path) == stray
+    aside = tmp_path / "step_7.stray"
+    assert aside.is_symlink() if link else aside.read_text() == "mine"
+
+
+def test_leftovers_that_are_no_folders_go(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "step_4.partial").touch()
+    (tmp_path / "step_5.partial").symlink_to(tmp_path / "kept")
+    make_checkpoint(tmp_path, 4)
+    folders.keep_newest(tmp_path, 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "step_4"]
 
 
 def test_a_file_without_a_checksum_is_refused(tmp_path: Path) -> None:

@@ -35,8 +35,9 @@ def test_the_newest_complete_checkpoint_is_taken(tmp_path: Path, resume: str) ->
 
 def test_done_is_absent_until_written(tmp_path: Path) -> None:
     assert read_done(tmp_path) is None
-    write_done(tmp_path, {"steps": 3})
-    assert read_done(tmp_path) == {"steps": 3}
+    summary = {"steps": 3, "consumed_samples": 12, "plan": "abc"}
+    write_done(tmp_path, summary)
+    assert read_done(tmp_path) == summary
 
 
 def test_state_counts_and_survives_json() -> None:
