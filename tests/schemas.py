@@ -9,7 +9,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.config.build import default_of
+from megatron_speech.config.build import alternatives, default_of
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if "parse_config(" in path.read_text())
@@ -55,6 +55,7 @@ def _least(section: type) -> dict[str, Any]:
 
 
 def _value(kind: Any, name: str) -> Any:
+    kind = alternatives(kind)[0]
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind):
         return _least(kind)  # type: ignore[arg-type]
@@ -62,6 +63,6 @@ def _value(kind: Any, name: str) -> Any:
         return {"a": _value(args[1], name)}
     if origin is typing.Literal:
         return args[0]
-    if origin is not None:  # a list, or a union that begins with one
+    if origin is not None:  # a list
         return [name]
     return 64 if kind is int else name

@@ -78,7 +78,7 @@ class Builder:
             return _data(value, key)
         if _is_text(part):
             plain = str(value) if isinstance(value, Word) else value
-        if not _fits(part, plain):
+        if not _fits(part, plain) or (plain == "" and Path in alternatives(kind)):
             raise _mistake(kind, value, key)
         return plain if typing.get_origin(part) is typing.Literal else part(plain)
 
@@ -150,7 +150,7 @@ def _fits(kind: Any, value: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and _finite(value)
-    return isinstance(value, str) and (kind is not Path or value != "") and _readable(value)
+    return isinstance(value, str) and _readable(value)
 
 
 def _finite(number: float) -> bool:

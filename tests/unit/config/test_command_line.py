@@ -185,6 +185,7 @@ def test_a_file_too_needs_no_brackets_for_a_list_of_one(tmp_path: Path, text: st
         (["--folders", "[[a]]"], "folders[0]=['a'] must be a path; correct it"),
         (["--folders", ""], "folders[0]='' must be a path; correct it"),
         (["--path", ""], "path='' must be a path or null; correct it"),
+        (["--place", ""], "place='' must be text or a path; correct it"),
         (["--path", "a\0b"], "path=a\\x00b must be a path or null; correct it"),
         (["--text", "a\udcffb"], "text=a\\udcffb must be text; correct it"),
         (["--numbers", "1,2"], "numbers[0]=1,2 must be an integer; correct it"),
