@@ -43,6 +43,12 @@ class AudioRecord:
     """Of the file that was read; `waveform` is the first."""
 
     @property
+    def voice(self) -> str | None:
+        """Whose voice it is: `voice` of the metadata, or `speaker`; None where neither is there."""
+        voice = self.meta.get("voice", self.meta.get("speaker"))
+        return None if voice is None else str(voice)
+
+    @property
     def name(self) -> str:
         """What errors call it."""
         return f"utterance {self.key}"

@@ -52,7 +52,7 @@ class SpeechDecoderConfig:
     tokenizer: Path
     """Folder of the speech tokenizer that made the codes; its code vectors start the embedding."""
     voices: tuple[str, ...] = ("hibari",)
-    """Voices to learn; the network has no speaker input, so more than one is averaged."""
+    """Voices to learn, as the metadata says under voice or speaker; no speaker input: several are averaged."""
     frame_rate: float = 12.5
     """Tokens per second of the tokenizer; every utterance's duration is checked against it."""
     net: TokenToMelConfig = field(default_factory=TokenToMelConfig)
@@ -104,7 +104,7 @@ class DecodeSpeechConfig:
     generated: Path | None = None
     """Folder made by tools/generate.py, whose codes are decoded too; null for none."""
     voices: tuple[str, ...] = ("hibari",)
-    """Voices to decode: those the decoder has learnt."""
+    """Voices to decode, as the metadata says under voice or speaker: those the decoder has learnt."""
     num_utterances: int = 12
     """Held-out utterances to decode, the first of the shards."""
     num_wavs: int = 4

@@ -103,7 +103,7 @@ def _read_pairs(config: DecodeSpeechConfig) -> list[Pair]:
     codes = {document.key: document.tokens for document in read_documents(config.codes)}
     pairs: list[Pair] = []
     for record in read_audio_shards(config.audio):
-        if record.key in codes and record.meta.get("voice") in config.voices:
+        if record.key in codes and record.voice in config.voices:
             pairs.append(Pair(key=record.key, text=record.text, original=record.waveform, codes=codes[record.key]))
         if len(pairs) == config.num_utterances:
             break

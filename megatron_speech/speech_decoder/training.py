@@ -111,6 +111,7 @@ def load_utterances(
     """
     documents = {document.key: document for document in read_documents(codes)}
     left_out: Counter[str] = Counter()
+    others: Counter[str] = Counter()
     utterances: list[Utterance] = []
     for record in read_audio_shards(audio):
         if len(utterances) == limit:
@@ -118,8 +119,9 @@ def load_utterances(
         document = documents.get(record.key)
         if document is None:
             left_out["without codes"] += 1
-        elif record.meta.get("voice") not in config.voices:
+        elif record.voice not in config.voices:
             left_out["of another voice"] += 1
+            others[str(record.voice)] += 1
         elif len(document.tokens) > config.max_tokens:
             left_out["too long"] += 1
         else:
@@ -132,8 +134,10 @@ def load_utterances(
             waveform = torch.from_numpy(resample(record.waveform, SAMPLE_RATE, mel.sample_rate))
             utterances.append(Utterance(codes=torch.from_numpy(document.tokens).long(), mel=log_mel(waveform, mel)))
     if not utterances:
+        found = ", ".join(voice for voice, _ in others.most_common(5)) or "none"
         raise ValueError(
-            f"{audio}: no utterance to learn from ({dict(left_out)}); check voices={list(config.voices)} and codes"
+            f"{audio}: no utterance to learn from ({dict(left_out)}); check codes, and that voices="
+            f"{list(config.voices)} stand in the metadata as voice or speaker (others found there: {found})"
         )
     log.info("%s: %d utterances, left out %s", audio, len(utterances), dict(left_out) or "none")
     return utterances

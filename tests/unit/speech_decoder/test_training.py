@@ -29,8 +29,9 @@ def corpus(tmp_path):
     """Audio shards, code shards and tokenizer of a toy language; returns the configuration to train on them."""
     rng = np.random.default_rng(0)
     codes = {f"u{i}": rng.integers(0, CODES, size=rng.integers(8, 16)).astype(np.int32) for i in range(12)}
+    meta = {"u0": {"voice": "other", "speaker": "hibari"}, "u1": {"speaker": "hibari"}}
     records = [
-        AudioRecord(key=key, waveform=tone(each), text="x", meta={"voice": "other" if key == "u0" else "hibari"})
+        AudioRecord(key=key, waveform=tone(each), text="x", meta=meta.get(key, {"voice": "hibari"}))
         for key, each in codes.items()
     ]
     documents = [TokenDocument(key=key, tokens=each, meta={}) for key, each in codes.items()]
@@ -77,7 +78,13 @@ def test_a_repeated_command_does_nothing(corpus):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"frame_rate": 25.0}, r"codes for .* s of audio, not frame_rate=25\.0"), ({"voices": ("nobody",)}, "nobody")],
+    [
+        ({"frame_rate": 25.0}, r"codes for .* s of audio, not frame_rate=25\.0"),
+        (
+            {"voices": ("nobody",)},
+            r"\['nobody'\] stand in .* as voice or speaker \(others found there: hibari, other\)",
+        ),
+    ],
 )
 def test_a_mistake_is_named_and_leaves_nothing(corpus, change, message):
     with pytest.raises(ValueError, match=message):
