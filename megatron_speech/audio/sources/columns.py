@@ -68,7 +68,10 @@ class Columns:
         """
         recording, shown = (audio, row.get(self.audio)) if audio is not None else self._recording(row, place)
         known = {self.text, self.id, self.audio, self.channel, *(column for column, _ in self.times.values())}
-        _require_clear({key: row[key] for key in row.keys() - known - {*self.metadata}}, place)
+        rest = {key: value for key, value in row.items() if key not in known | {*self.metadata}}
+        _require_clear(
+            rest, place, open_end="start" in self.times and self.times.keys().isdisjoint(("end", "duration"))
+        )
         times = {
             kind: seconds(row.get(column), per, f"{place}: {column}") for kind, (column, per) in self.times.items()
         }
@@ -153,8 +156,8 @@ def find_columns(found: Iterable[str], config: ImportSpeechConfig, *, table: Pat
     )
 
 
-def _require_clear(row: Mapping[str, Any], place: str) -> None:
-    column = unclear_part(row)
+def _require_clear(row: Mapping[str, Any], place: str, *, open_end: bool) -> None:
+    column = unclear_part(row, open_end=open_end)
     if column:
         raise ValueError(
             f"{place}: {column}={row[column]!r:.60} may say which part of the recording this is, but its unit is not "

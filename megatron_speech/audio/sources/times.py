@@ -7,14 +7,24 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_UNITS = {"s": 1.0, "sec": 1.0, "secs": 1.0, "seconds": 1.0, "ms": 1e3, "msec": 1e3, "millis": 1e3, "milliseconds": 1e3}
-_KINDS = {"offset": "start", "start": "start", "begin": "start", "end": "end", "stop": "end", "duration": "duration"}
-_CLEAR = re.compile(rf"(?:audio_)?({'|'.join(_KINDS)})(?:_?time)?_({'|'.join(_UNITS)})")
-_UNCLEAR = re.compile(
-    r"(?:audio_|segment_|seg_|clip_|utt_|frame_|sample_)?(?:offset|start|begin|end|stop|onset|duration|from|to)"
-    r"(?:_?(?:time|at|frames?|samples?|pos|position|offset|us|ns|minutes|hours))*"
-    r"|time_?(?:start|begin|end|stop|from|to)|timestamp|timecode|segment|channel(?:_selector|_index|_num|_number)?|ch"
+_UNITS = {
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("ms", "msec", "msecs", "millis", "millisecond", "milliseconds"), 1000.0),
+}
+_KINDS = {
+    **dict.fromkeys(("offset", "start", "begin", "onset", "from"), "start"),
+    **dict.fromkeys(("end", "stop", "to"), "end"),
+    **dict.fromkeys(("duration", "dur", "length", "len"), "duration"),
+}
+_CLEAR = re.compile(
+    rf"(?:(?:audio|segment|seg|clip|chunk|utt|utterance)_)?({'|'.join(_KINDS)})(?:_?time)?_({'|'.join(_UNITS)})"
 )
+_UNCLEAR = re.compile(
+    r"(?!source_)(?:\w+_)?(?:offset|start|begin|end|stop|onset)(?:_?(?:time|at|frames?|samples?|pos|position|idx|index"
+    rf"|us|ns|{'|'.join(_UNITS)}))*|(?:start|begin|end|stop)_offset|(?:from|to)(?:_\w+)?|time_?(?:from|to)"
+    r"|t_?(?:start|end|min|max|beg|0|1)|x(?:min|max)|timestamp|timecode|segment|ch|channel(?:_\w+)?"
+)
+_LENGTH = re.compile(r"(?:\w+_)?(?:dur|duration|length|len)(?:_\w+)?|(?:n|nr|num|number_of)_?(?:frames|samples)")
 _NUMBER = re.compile(r"[-+]?\d[\d:.,]*(?:[eE][-+]?\d+)?")
 _LETTERS = {"a": 0, "b": 1, "l": 0, "r": 1, "left": 0, "right": 1}
 _SLACK_S = 0.02
@@ -28,7 +38,7 @@ def times_of(found: Iterable[str], *, place: str) -> dict[str, tuple[str, float]
     """
     times: dict[str, tuple[str, float]] = {}
     for column in found:
-        match = _CLEAR.fullmatch(column.lower())
+        match = _CLEAR.fullmatch(_in_words(column))
         if match:
             kind, unit = _KINDS[match[1]], _UNITS[match[2]]
         elif column in ("offset", "duration"):
@@ -43,9 +53,12 @@ def times_of(found: Iterable[str], *, place: str) -> dict[str, tuple[str, float]
     return times
 
 
-def unclear_part(row: Mapping[str, Any]) -> str | None:
-    """A column of `row` that seems to say which part of the recording it is; None where none does."""
-    return next((key for key, value in row.items() if _UNCLEAR.fullmatch(key.lower()) and _is_number(value)), None)
+def unclear_part(row: Mapping[str, Any], *, open_end: bool) -> str | None:
+    """A column of `row` that seems to say which part of the recording it is, or, with `open_end`, how long the part is;
+    None where none does."""
+    patterns = (_UNCLEAR, _LENGTH) if open_end else (_UNCLEAR,)
+    names = (key for key in row if any(pattern.fullmatch(_in_words(key)) for pattern in patterns))
+    return next((name for name in names if _is_number(row[name])), None)
 
 
 def seconds(value: Any, per_second: float, name: str) -> float | None:
@@ -81,6 +94,11 @@ def part_of(*, start: float | None = None, end: float | None = None, duration: f
 def letter_channel(value: Any) -> int | None:
     """The channel, from 0, that a letter or a side names; None for anything else."""
     return _LETTERS.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def _in_words(column: str) -> str:
+    """ "startTime (ms)" as "start_time_ms"."""
+    return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column).lower()).strip("_")
 
 
 def _is_number(value: Any) -> bool:

@@ -127,6 +127,28 @@ def test_what_is_unusable_is_listed_and_too_much_of_it_stops(tmp_path: Path) -> 
     assert [record.text for record in read_audio_shards(free)][-1] == " "
 
 
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("share", [0.01, 1.0])
+def test_where_nothing_is_usable_the_reasons_are_shown(tmp_path: Path, count: int, share: float) -> None:
+    (tmp_path / "in").mkdir()
+    table(tmp_path / "in", [{"audio": "gone.wav", "text": "x"}] * count)
+    with pytest.raises(ValueError, match=rf"unreadable {count}\).* the first: .*table.jsonl:1 .*gone.wav"):
+        run(tmp_path, max_quarantined_share=share)
+    write_tar(tmp_path / "t.tar", {f"{number}.wav": b"noise" for number in range(count)})
+    with pytest.raises(ValueError, match=rf"no text {count}\).* the first: .*t.tar, member 1 \(.wav\)"):
+        run(tmp_path, tars=str(tmp_path / "t.tar"), max_quarantined_share=share)
+
+
+def test_utterances_whose_source_shows_a_defect_are_listed_with_it(tmp_path: Path) -> None:
+    rows = recordings(tmp_path / "in", 3)
+    rows[1] |= {"offset": 1.0, "duration": -1.0}
+    table(tmp_path / "in", rows)
+    audio = run(tmp_path)
+    (line,) = (audio / "quarantine.jsonl").read_text().splitlines()
+    assert (json.loads(line)["key"], json.loads(line)["reason"]) == ("r1", "segment")
+    assert "table.jsonl:2 (r1): the part from 1 s" in line
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -30,6 +30,12 @@ def part(tmp_path: Path, row: dict[str, Any], **changes: Any) -> tuple[Any, ...]
         ({"start_ms": 500, "end_ms": 2000}, (0.5, 1.5, None, None)),
         ({"begin_seconds": "1", "duration_ms": "250"}, (1, 0.25, None, None)),
         ({"start_time_ms": 500, "stop_time_ms": 2000}, (0.5, 1.5, None, None)),
+        ({"startTimeMs": 500, "End Time (s)": "2"}, (0.5, 1.5, None, None)),
+        ({"segment_start_s": 1, "len_s": 1}, (1, 1, None, None)),
+        (
+            {"audio_duration": 3.0, "num_samples": 5, "segment_id": 3, "channels": 2, "source_start_s": 9},
+            (0, None, None, None),
+        ),
         ({"channel": "B"}, (0, None, 1, None)),
         ({"channel": "left"}, (0, None, 0, None)),
         ({"channel": "BBC Four", "start": "Monday", "end": None, "segment": True}, (0, None, None, None)),
@@ -50,12 +56,20 @@ def test_parts_whose_unit_is_not_certain_are_refused_by_name(tmp_path: Path, nam
     "name",
     [
         *("channel", "start_sample", "end_frame", "frame_offset", "offset_samples", "onset", "segment", "timestamp"),
-        *("duration_samples", "duration_us", "start_frames", "begin_time", "stop_time", "channel_selector", "from"),
+        *("start_frames", "begin_time", "stop_time", "channel_selector", "channel_id", "from", "to", "t0", "xmin"),
+        *("startSample", "offset_us", "vad_start_s", "speech_end", "clip-begin", "start idx"),
     ],
 )
 def test_samples_frames_and_numbered_channels_are_refused_by_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=rf"t.jsonl:1: {name}=1 may say"):
         part(tmp_path, {name: 1})
+
+
+@pytest.mark.parametrize("name", ["dur", "length", "num_frames", "n_samples", "duration_samples", "audio_duration"])
+def test_a_length_in_an_unknown_unit_is_refused_where_a_part_begins(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=rf"t.jsonl:1: {name}=8000 may say"):
+        part(tmp_path, {"offset": 1.0, name: 8000})
+    assert part(tmp_path, {"offset": 1.0, "duration": 2.0, name: 8000})[:2] == (1.0, 2.0)
 
 
 def test_a_refused_column_can_be_mapped_or_called_metadata(tmp_path: Path) -> None:
