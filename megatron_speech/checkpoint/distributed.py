@@ -26,6 +26,7 @@ from torch.distributed import checkpoint as torch_checkpoint
 
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.bucket_padding import without_bucket_padding
+from megatron_speech.checkpoint.finite import require_finite
 from megatron_speech.checkpoint.index import read_index
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parallel import ParallelConfig
@@ -84,7 +85,8 @@ def save_checkpoint(
     """Save everything that training needs to go on, under `folder`, complete or not at all. Collective.
 
     Args:
-        folder: final name, such as ``run/checkpoints/step_100``; an existing one is a FileExistsError on all ranks.
+        folder: final name, such as ``run/checkpoints/step_100``; an existing one is a FileExistsError on all ranks,
+            and so is a FloatingPointError where a weight or a moment of any rank is not finite.
         chunks: this rank's model chunks, bare or wrapped for data parallelism.
         optimizer: None for weights alone.
         model: written as model.json. vocabulary: written as vocabulary.json.
@@ -92,8 +94,9 @@ def save_checkpoint(
         state: plain JSON values, written as state.json.
     """
     partial = folder.with_name(folder.name + folders.PARTIAL)
-    on_rank_zero(lambda: folders.begin(folder))
     _finish_param_gather(chunks)
+    together(lambda: require_finite(chunks, optimizer))
+    on_rank_zero(lambda: folders.begin(folder))
     sharded = _sharded_state(chunks, optimizer, is_loading=False)
     dist_checkpointing.save(
         sharded, str(partial), FullyParallelSaveStrategyWrapper(_InProcessSave(), groups.data_parallel_group())
@@ -188,7 +191,7 @@ def together(action: Callable[[], Result]) -> Result:
     result, error = None, None
     try:
         result = action()
-    except (ValueError, OSError) as caught:
+    except (ValueError, FloatingPointError, OSError) as caught:
         error = caught
     errors: list[Exception | None] = [None] * dist.get_world_size()
     dist.all_gather_object(errors, error)

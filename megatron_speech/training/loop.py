@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from megatron_speech.checkpoint.distributed import on_rank_zero, save_checkpoint
-from megatron_speech.checkpoint.folder import keep_newest, step_folder
+from megatron_speech.checkpoint.folder import keep_newest, latest_checkpoint, step_folder
 from megatron_speech.config.training import PretrainConfig
 from megatron_speech.data.batch import HostBatch
 from megatron_speech.data.plan import Plan
@@ -17,7 +17,7 @@ from megatron_speech.model.loss import trained_targets
 from megatron_speech.parallel import groups
 from megatron_speech.training.batches import sample_numbers
 from megatron_speech.training.feed import Feed
-from megatron_speech.training.metrics import MetricsLog
+from megatron_speech.training.metrics import HeldOut, MetricsLog
 from megatron_speech.training.reading import Reading
 from megatron_speech.training.run_folder import note_saved
 from megatron_speech.training.schedule import batch_size, learning_rate, steps
@@ -55,7 +55,7 @@ def train(run: Run, state: TrainState, stop_request: StopRequest) -> TrainState:
         # Once in a while: evaluate on held-out rows. The end of the run does it anyway.
         every = config.logging.validate_every_steps
         if every and state.step % every == 0 and state.step < run.total_steps:
-            run.log.log_validation(state.step, run.validation.run(run.engine))
+            validate(run, state)
 
         # Once in a while, and whenever the process is about to leave: save.
         stopping = stop_request.agreed()
@@ -85,12 +85,32 @@ def advance(run: Run, state: TrainState, hosts: Sequence[HostBatch], *, last: bo
     text, speech = trained_targets(sums, config.data.loss_weights)
     state = state.after(samples=samples, text_tokens=text, speech_tokens=speech)
     if not (sums.isfinite().all() and math.isfinite(grad_norm)):
-        raise FloatingPointError(f"step {state.step}: loss or gradient norm is not finite; nothing of it was saved")
+        raise _diverged(run, state, "loss or gradient norm is not finite")
     run.log.count(samples * config.data.seq_length)
     if last or state.step % config.logging.every_steps == 0:
         reading = run.reading.since_last(state)
         run.log.log_step(state, sums, lr=lr, grad_norm=grad_norm, reading=reading)
     return state
+
+
+def validate(run: Run, state: TrainState) -> HeldOut:
+    """Score the held-out rows and log it; FloatingPointError where a loss is not finite. Collective."""
+    found = run.validation.run(run.engine)
+    for name, by_modality in found.losses.items():
+        if not all(map(math.isfinite, by_modality.values())):
+            raise _diverged(run, state, f"held-out loss of {name} is not finite")
+    run.log.log_validation(state.step, found)
+    return found
+
+
+def _diverged(run: Run, state: TrainState, what: str) -> FloatingPointError:
+    """In one line: the step, what of it is no number, and from where to go on how."""
+    newest = latest_checkpoint(run.config.folder / "checkpoints")
+    good = f"the newest checkpoint is {newest}" if newest else "there is no checkpoint before it"
+    return FloatingPointError(
+        f"step {state.step}: {what}, and nothing of it was saved; {good}; go on from there with a lower optimizer.lr "
+        "or optimizer.clip_grad, or without the rows that it read"
+    )
 
 
 def _batches(run: Run, state: TrainState, last_step: int) -> Iterator[list[HostBatch]]:
@@ -118,19 +138,19 @@ def _samples_of_next_step(run: Run, state: TrainState) -> int:
 def _save(run: Run, state: TrainState) -> None:
     run.log.write()  # a resumed run keeps the lines up to its checkpoint
     checkpoints = run.config.folder / "checkpoints"
-    save_checkpoint(
-        step_folder(checkpoints, state.step),
-        chunks=run.engine.chunks,
-        optimizer=run.engine.optimizer,
-        model=run.config.model,
-        vocabulary=run.engine.vocabulary,
-        parallel=run.config.parallel,
-        state={
-            **state.to_json(),
-            "plan": run.plan.fingerprint,
-            "settings": deciding_settings(run.config),
-        },
-    )
+    facts = {**state.to_json(), "plan": run.plan.fingerprint, "settings": deciding_settings(run.config)}
+    try:
+        save_checkpoint(
+            step_folder(checkpoints, state.step),
+            chunks=run.engine.chunks,
+            optimizer=run.engine.optimizer,
+            model=run.config.model,
+            vocabulary=run.engine.vocabulary,
+            parallel=run.config.parallel,
+            state=facts,
+        )
+    except FloatingPointError as error:
+        raise _diverged(run, state, f"after its update {error}") from error
     on_rank_zero(lambda: note_saved(run.config.folder, state.step))
     on_rank_zero(lambda: keep_newest(checkpoints, run.config.checkpoint.keep_last))
     logger.info("saved step %d", state.step)

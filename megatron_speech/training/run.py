@@ -32,7 +32,7 @@ from megatron_speech.plain_json import to_json
 from megatron_speech.training import run_folder
 from megatron_speech.training.engine import build_engine
 from megatron_speech.training.feed import Feed
-from megatron_speech.training.loop import Run, train
+from megatron_speech.training.loop import Run, train, validate
 from megatron_speech.training.metrics import MetricsLog
 from megatron_speech.training.number_format import resolve_number_format
 from megatron_speech.training.reading import Reading
@@ -216,8 +216,7 @@ def _assemble(config: PretrainConfig, outline: Outline, engine: Engine, places: 
 
 def _finish(run: Run, state: TrainState) -> None:
     """The budget is spent: a last look at held-out rows, and the summary that marks the run as done."""
-    held_out = run.validation.run(run.engine)
-    run.log.log_validation(state.step, held_out)
+    held_out = validate(run, state)
     if not groups.is_rank_zero():
         return
     summary = summarise(run, state, held_out)
