@@ -20,8 +20,8 @@ LAYOUTS = {
     "pipeline": ParallelConfig(pipeline_model_parallel_size=2),
     "sharded data": ParallelConfig(use_distributed_optimizer=True),
 }
-# (where a NaN is put, after the update of which step, what the line says, newest checkpoint). A master weight reaches the
-# model with the next update.
+# (where a NaN is put, after the update of which step, what the line says, newest checkpoint).
+# A master weight reaches the model with the next update.
 CASES = [
     ("weight", 7, r"^step 7: after its update a master weight is not finite", "step_6"),
     ("weight", 3, r"^step 3: after its update a master weight is not finite", None),
