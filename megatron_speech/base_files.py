@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from tokenizers import Tokenizer
 
-from megatron_speech.artifact import read_json, write_atomic
+from megatron_speech.artifact import MANIFEST, read_json, read_manifest, write_atomic
 from megatron_speech.plain_json import to_json
 from megatron_speech.vocabulary import Vocabulary
 
@@ -133,13 +133,14 @@ def special_ids(generation: Mapping[str, Any], vocabulary: Vocabulary) -> dict[s
     }
 
 
-def base_facts(text: str) -> dict[str, Any]:
-    """Name, licence and languages of the model that a text tokenizer belongs to, for model cards."""
-    folder = folder_of(text)
-    if folder is None:
-        return {}
+def base_facts(folder: Path) -> dict[str, Any]:
+    """Name, licence and languages of a model, for the cards of those that are made from it.
+
+    By its own card; `licences` are those of its manifest, where a stage of this project made the folder.
+    """
     card = front_matter(folder / CARD)
-    facts = {key: _names(card[key]) for key in _CARD_KEYS if card.get(key)}
+    facts = {key: _names(card.get(key)) for key in _CARD_KEYS}
+    facts["licences"] = read_manifest(folder).get("licences", []) if (folder / MANIFEST).is_file() else []
     return {"name": folder.resolve().name, **{key: names for key, names in facts.items() if names}}
 
 

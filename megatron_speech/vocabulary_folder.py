@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifact import is_made, make_artifact, read_json, read_manifest
-from megatron_speech.base_files import base_facts, carry, tokenizer_config
+from megatron_speech.base_files import carry, tokenizer_config
 from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.text_tokenizer import TextTokenizer, read_tokenizer, save_tokenizer
 from megatron_speech.vocabulary import FIRST_CODE, SOUNDS, SPECIAL_TOKENS, Vocabulary, speaker_token
@@ -41,7 +41,8 @@ def build_vocabulary(config: VocabularyConfig) -> None:
         save_tokenizer(draft.folder, tokenizer, end_of_document=vocabulary.end_of_document, more=more)
         carry(config.text, draft.folder, vocabulary)
         draft.facts.update(
-            base=base_facts(config.text),
+            text_tokenizer=Path(config.text).name,
+            speech_tokenizer=_speech_facts(config),
             text_ids=vocabulary.num_text_ids,
             speech_ids=vocabulary.num_speech_ids,
             mapped_ids=dict(vocabulary.mapped_ids),
@@ -173,6 +174,15 @@ def _special_tokens(config: VocabularyConfig) -> tuple[str, ...]:
     """The tasks' tokens, then what a text-to-token model is told beside the text."""
     spelling = (SOUNDS,) if config.spelling == "sounds" else ()
     return (*SPECIAL_TOKENS, *spelling, *(speaker_token(name) for name in config.speakers))
+
+
+def _speech_facts(config: VocabularyConfig) -> dict[str, Any]:
+    """Name, rate and size of the speech tokenizer, for model cards; empty where there is no folder to ask."""
+    if config.speech_tokenizer is None:
+        return {}
+    facts = read_manifest(config.speech_tokenizer)["facts"]
+    known = {key: facts[key] for key in ("codebook_size", "frame_rate") if key in facts}
+    return {"name": config.speech_tokenizer.resolve().name, **known}
 
 
 def _speech(config: VocabularyConfig) -> tuple[int, str]:

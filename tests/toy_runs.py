@@ -29,11 +29,11 @@ MODEL = ModelConfig(num_layers=2, hidden_size=32, ffn_hidden_size=48, num_attent
 SEQ_LENGTH = 32
 
 
-def make_sources(folder: Path, *, documents: int = 60) -> dict[str, SourceConfig]:
+def make_sources(folder: Path, *, documents: int = 60, vocabulary: Vocabulary = VOCABULARY) -> dict[str, SourceConfig]:
     """Packed sources `text` (text ids) and `paired` (text context, speech target, trained on the target only)."""
     for name, sample in (("text", _text), ("paired", _paired)):
         written = folder / "documents" / name
-        write_documents(written, sample(documents), vocabulary=VOCABULARY, name=name)
+        write_documents(written, sample(documents, vocabulary), vocabulary=vocabulary, name=name)
         (written / "manifest.json").write_text('{"kind": "documents", "facts": {}}')  # as a stage would
         pack_folder(PackConfig(input=written, output=folder / "packed" / name, seq_length=SEQ_LENGTH))
     return {
@@ -57,15 +57,15 @@ def make_config(folder: Path, sources: dict[str, SourceConfig], *, steps: int = 
     return PretrainConfig(folder=folder, train=TrainConfig(**train), **values)
 
 
-def _text(documents: int) -> Iterator[TokenDocument]:
+def _text(documents: int, vocabulary: Vocabulary) -> Iterator[TokenDocument]:
     generator = np.random.default_rng(1)
     for index in range(documents):
         yield TokenDocument(key=f"t{index}", tokens=generator.integers(1, 60, 20).astype(np.int32))
 
 
-def _paired(documents: int) -> Iterator[TokenDocument]:
-    generator, first = np.random.default_rng(2), VOCABULARY.first_speech_id
+def _paired(documents: int, vocabulary: Vocabulary) -> Iterator[TokenDocument]:
+    generator, speech_ids = np.random.default_rng(2), vocabulary.speech_ids
     for index in range(documents):
-        text, speech = generator.integers(1, 60, 6), generator.integers(first, first + 60, 12)
+        text, speech = generator.integers(1, 60, 6), generator.integers(speech_ids.start, speech_ids.stop, 12)
         tokens = np.concatenate([text, speech]).astype(np.int32)
         yield TokenDocument(key=f"p{index}", tokens=tokens, target_start=6)

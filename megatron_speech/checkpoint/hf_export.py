@@ -29,6 +29,7 @@ from megatron_speech.checkpoint.hf_mapping import (
     row_ranges,
 )
 from megatron_speech.checkpoint.hf_weights import require_finite
+from megatron_speech.checkpoint.model_card import tokenizer_facts, write_model_card
 from megatron_speech.checkpoint.safetensors_writer import write_safetensors
 from megatron_speech.checkpoint.weights import StoredTensor, WeightsReader
 from megatron_speech.config.convert import ConvertToHfConfig
@@ -71,6 +72,8 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
         draft.facts["family"] = family_of(model)
         draft.facts["parameters"] = sum(torch.Size(shape).numel() for shape in shapes.values())
         draft.facts["vocabulary"] = vocabulary.fingerprint
+        draft.facts |= tokenizer_facts(config.vocabulary)
+        write_model_card(draft.folder, name=config.output.name, facts=draft.facts, checkpoint=checkpoint)
     logger.info("%s: exported %s", config.output, checkpoint)
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from megatron_speech.artifact import MANIFEST, is_made, make_artifact
+from megatron_speech.base_files import GENERATION, base_facts, generation_settings
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.hf_config import model_config_of, read_hf_config
 from megatron_speech.checkpoint.hf_mapping import (
@@ -57,6 +58,11 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
     vocabulary = Vocabulary.load(config.vocabulary)
     source = _open_weights(config.model, model, num_rows=hf_config.vocab_size)
     kept = _kept_rows(config.model, config.vocabulary, vocabulary, num_rows=hf_config.vocab_size)
+    if generation_settings(config.model) and not (config.vocabulary / GENERATION).is_file():
+        logger.warning(
+            "%s has no %s: exports will lack those of %s; build the vocabulary with text=%s to keep them",
+            *(config.vocabulary, GENERATION, config.model, config.model),
+        )
     with make_artifact(config.output, kind="checkpoint", config=config, inputs=inputs) as draft:
         tensors = _megatron_tensors(source, model, vocabulary=vocabulary, kept=kept, seed=config.seed)
         write_weights(draft.folder, tensors, num_layers=model.num_layers)
@@ -66,6 +72,7 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
         folders.write_checksums(draft.folder, folders.checksums(draft.folder / name for name in _FILES))
         shapes = megatron_shapes(model, num_rows=vocabulary.padded_size)
         draft.facts["parameters"] = sum(torch.Size(shape).numel() for shape in shapes.values())
+        draft.facts["base"] = base_facts(config.model)
         draft.facts |= _row_facts(vocabulary, kept=kept, num_rows=hf_config.vocab_size)
         facts = dict(draft.facts)
     logger.info(

@@ -1,7 +1,7 @@
 """The run folder: what was asked, with what, and where the results lie. Written by rank 0.
 
     config.yaml command.txt environment.txt plan.json checkpoints/step_<n>/ tensorboard/ metrics.jsonl
-    validation.jsonl logs/rank_<n>.log quarantine/rank_<n>.jsonl saved.json done.json
+    validation.jsonl origin.json logs/rank_<n>.log quarantine/rank_<n>.jsonl saved.json done.json
 
 ``config.yaml`` repeats the run. ``done.json`` appears when the token budget is spent, and not before. A plan that was
 extended stays as ``plan-<fingerprint>.json``, and its successor lists the plans that were followed before it.
@@ -22,11 +22,13 @@ from typing import Any
 import yaml
 
 from megatron_speech import __version__
-from megatron_speech.artifact import read_json, rename_synced, write_atomic
+from megatron_speech.artifact import MANIFEST, read_json, read_manifest, rename_synced, write_atomic
 from megatron_speech.checkpoint.folder import latest_checkpoint, strays
+from megatron_speech.checkpoint.origin import ORIGIN, origin_of
 from megatron_speech.config.parse import dump_yaml, to_dict
 from megatron_speech.config.training import CheckpointConfig, PretrainConfig
 from megatron_speech.data.plan import Plan
+from megatron_speech.data.storage.place import local_folder
 from megatron_speech.plain_json import to_json
 
 logger = logging.getLogger(__name__)
@@ -132,6 +134,22 @@ def prepare(config: PretrainConfig, *, plan: Plan, consumed: int) -> None:
     write_atomic(folder / "command.txt", shlex.join(sys.orig_argv) + "\n")
     write_atomic(folder / "environment.txt", _environment())
     _write_plan(folder, plan, consumed)
+    write_atomic(folder / ORIGIN, to_json(_origin(config), indent=1) + "\n")
+
+
+def _origin(config: PretrainConfig) -> dict[str, Any]:
+    """The imported model behind the base, and task, licences and languages of every source, for model cards."""
+    path, base = config.folder / ORIGIN, config.model.base
+    if path.is_file():
+        origin: dict[str, Any] = read_json(path)  # of the run's first start: the base may be gone by now
+    else:
+        origin = {"base": {}, "sources": {}} if base == "scratch" else origin_of(Path(base))
+    for name, source in config.data.sources.items():
+        here = local_folder(source.folder, config.data.reader)
+        manifest = read_manifest(here) if (here / MANIFEST).is_file() else {}
+        terms = {key: manifest.get(key, []) for key in ("licences", "languages")}
+        origin["sources"][name] = {"task": source.task, **terms}
+    return origin
 
 
 def read_plan(folder: Path, fingerprint: str) -> Plan:
