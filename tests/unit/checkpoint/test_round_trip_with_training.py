@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -34,8 +35,7 @@ def trained(folder: Path, *, steps: int = 1) -> Path:
     for name, licence in (("text", "CC-BY-SA-4.0"), ("paired", "CC0-1.0")):
         path = folder / "packed" / name / "manifest.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "licences": [licence], "languages": ["en", "de"]}))
-    model = read_model_config(folder / "text")
-    model = model.__class__(**{**model.__dict__, "base": str(base)})
+    model = dataclasses.replace(read_model_config(folder / "text"), base=str(base))
     config = make_config(folder / "run", sources, steps=steps, model=model, precision=PrecisionConfig(dtype="float32"))
     pretrain(config, world=(0, 1))
     return export(folder, folder / "run")
