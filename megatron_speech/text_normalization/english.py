@@ -8,7 +8,7 @@ that no part of a number is read as another number. A form that several readings
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from megatron_speech.text_normalization import (
     english_codes,
@@ -19,23 +19,15 @@ from megatron_speech.text_normalization import (
     english_signs,
     english_units,
 )
-from megatron_speech.text_normalization.english_numbers import (
-    NUMBER,
-    NUMERALS,
-    Rule,
-    Unsure,
-    cardinal,
-    rule,
-    words_of,
-)
+from megatron_speech.text_normalization.english_numbers import NUMBER, NUMERALS, Rule, Unsure, cardinal, rule, words_of
 from megatron_speech.text_normalization.letters import folded
 from megatron_speech.text_normalization.pieces import Piece, Unreadable
 
 _WORD = r"[A-Za-z]+(?:'[A-Za-z]+)*"
-_TOKEN = re.compile(
-    rf"(\s+)|({_WORD})(?=[\s,;:?!)\]\"“—–…]|-(?![\d-])|--|\.(?![A-Za-z\d])|\Z)|([,;](?=\s)|\.(?=\s|\Z)|[?!](?=\s|\Z))"
-)
-"""White space, a word that nothing special touches, or a mark."""
+_WORD_END = r"(?=[\s,;:?!)\]\"“—–…]|-(?![\d-])|--|\.(?![A-Za-z\d])|\Z)"
+_TOKEN = re.compile(rf"((?:[a-df-z][a-z]* |e(?!tc )[a-z]* )+)|(\s+)|({_WORD}){_WORD_END}|([,;](?=\s)|[.?!](?=\s|\Z))")
+"""A run of small words, white space, a word that nothing special touches, or a mark."""
+_RUN_KIND, _SPACE_KIND, _WORD_KIND = 1, 2, 3
 _MARKS = {",": ",", ";": ",", ".": ".", "?": "?", "!": "!"}
 _BEFORE_STOPS = words_of(
     "mr mrs ms prof vs approx jr sr gen capt sgt dept govt inc ltd corp bros gov sen rev lt maj cpl adm messrs "
@@ -51,7 +43,7 @@ _WATCHED = frozenset((
 """Words that a rule may begin with."""
 _DOUBLED = re.compile(r"[ .,?!][.,?!]|  ")
 _ALPHABET = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ .,?!'"
-_ODD = re.compile(r"[ .,?!][.,?!]|  |(?<![A-Za-z])'|'(?![A-Za-z])|[.?!,][A-Za-z]|'[A-Za-z]+'")
+_ODD = re.compile(r"[ .,?!][.,?!]|  |(?<![A-Za-z])'|'(?![A-Za-z])|[.?!,][A-Za-z]|'[A-Za-z]+'| I(?:[.,?!]| of )")
 _BEFORE_STOP, _CAPITALISED = re.compile(r"([A-Za-z]+)\."), re.compile(r"[A-Z][A-Za-z]*")
 _PLAIN_TOKEN = re.compile(r" |[A-Za-z']+|[.,?!]")
 _NUMBER_START = re.compile(rf"\.?\d|[½¼¾⅓⅔⅛⅜⅝⅞]|{english_money.SIGN}|'\d|\(\d{{3}}\)\s?\d|\+\d|[#@][A-Za-z]")
@@ -59,8 +51,8 @@ _NUMBERS: list[Rule] = [
     *english_money.RULES,
     *english_dates.RULES,
     english_names.VERSE,
-    *english_codes.RULES,
     *english_units.RULES,
+    *english_codes.RULES,
     rule(rf"{NUMBER}(?=-\s(?:and|or|to)\s\d)", lambda found: cardinal(found[1])),
     *english_quantities.RULES,
     *english_signs.RULES,
@@ -84,21 +76,51 @@ def read_english(text: str) -> list[Piece]:
 
     Raises Unreadable.
     """
-    if is_plain(text):
-        return [Piece(token.start(), token.end(), token[0].strip().lower()) for token in _PLAIN_TOKEN.finditer(text)]
     read, places = folded(text)
     parts: list[tuple[int, str]] = []
-    position, end = 0, len(read)
-    while position < end:
-        token = _TOKEN.match(read, position)
-        kind = token.lastindex if token is not None else None
-        if token is None or (kind == 2 and _is_watched(token[0], read, token.end())):
-            position, words = _by_rules(read, position, places)
+    start = 0
+    for end, words, is_run in _scan(read, places):
+        if is_run:
+            parts += [(token.end(), token[0].strip().lower()) for token in _PLAIN_TOKEN.finditer(read, start, end)]
         else:
-            position = token.end()
-            words = token[0].lower() if kind == 2 else _MARKS[token[0]] if kind == 3 else ""
-        parts.append((position, words))
+            parts.append((end, words))
+        start = end
     return _pieces(parts, len(text), places)
+
+
+def speak_english(text: str) -> str:
+    """What `read_english` gives, joined, in less time.
+
+    Raises Unreadable.
+    """
+    if is_plain(text):
+        return text.lower()
+    return join_english(words for _, words, _ in _scan(*folded(text)) if words)
+
+
+def _scan(text: str, places: list[int] | None) -> Iterator[tuple[int, str, bool]]:
+    """End and words of every part of the folded text, and whether the part is a run of plain words.
+
+    Raises Unreadable; `places` as of `folded`.
+    """
+    position, end = 0, len(text)
+    while position < end:
+        token = _TOKEN.match(text, position)
+        kind = token.lastindex if token is not None else None
+        if token is None or (kind == _WORD_KIND and _is_watched(token[0], text, token.end())):
+            position, words = _by_rules(text, position, places)
+            kind = None
+        else:
+            position, words = token.end(), token[0]
+            if kind == _WORD_KIND:
+                words = words.lower()
+            elif kind == _SPACE_KIND:
+                words = ""
+            elif kind == _RUN_KIND:
+                words = words[:-1]
+            else:
+                words = _MARKS[words]
+        yield position, words, kind == _RUN_KIND
 
 
 def is_plain(text: str) -> bool:
@@ -109,12 +131,15 @@ def is_plain(text: str) -> bool:
         and text[:1].isalpha()
         and text[-1:] not in " ,'"
         and _ODD.search(text) is None
+        and "etc" not in text
         and _WATCHED.isdisjoint(_CAPITALISED.findall(text))
         and ("." not in text or _BEFORE_STOPS.isdisjoint(word.lower() for word in _BEFORE_STOP.findall(text)))
     )
 
 
 def _is_watched(word: str, text: str, end: int) -> bool:
+    if word == "I":
+        return text[end : end + 1] not in (" ", "'") or text[end : end + 4] == " of "
     return word in _WATCHED or (text[end : end + 1] == "." and word.lower() in _BEFORE_STOPS)
 
 

@@ -59,8 +59,8 @@ def _ip(found: re.Match[str]) -> str | None:
     parts = found[0].split(".")
     if len(parts) == 4 and all(int(part) < 256 for part in parts):
         return " dot ".join(map(spell, parts))
-    if any(len(part) > 3 for part in parts):
-        raise Unsure("a date or a version")
+    if any(len(part) > 3 for part in parts) or all(len(part) == 3 for part in parts[1:]):
+        raise Unsure("a date, a version or thousands")
     return " point ".join(map(cardinal, parts))
 
 
@@ -142,6 +142,7 @@ RULES: list[Rule] = [
     rule(rf"ISBN(?:-1[03])?:?\s([\d][\d -]{{8,16}}[\dX]){END}", _isbn),
     rule(rf"{_PHONE}{END}", _phone),
     rule(rf"\+\d{{1,3}}(?:[\s-]\(?\d{{1,4}}\)?){{2,5}}{END}", _phone),
+    rule(rf"0\d{{2,4}}[\s-]\d{{3,4}}[\s-]?\d{{3,4}}{END}", _phone),
     rule(rf"\d{{3}}-\d\d-\d{{4}}{END}", _phone),
     rule(rf"\d{{4}}([ -])\d{{4}}\1\d{{4}}\1\d{{4}}{END}", _phone),
     rule(rf"(\d{{3}})-(\d{{4}}){END}", _local_phone),

@@ -16,6 +16,7 @@ from megatron_speech.text_normalization.english_numbers import (
     ordinal,
     plural,
     rule,
+    value,
     word_after,
     word_before,
     words_before,
@@ -74,9 +75,7 @@ def _month_first(found: re.Match[str]) -> str | None:
     month, day, other_month, last, of_year = found.groups()
     if last is None and of_year is None:
         following, before = word_after(found), word_before(found).lower()
-        if before in ("in", "during", "since") or (
-            is_counted(following) and before not in ("on", "from", "until", "by")
-        ):
+        if before in ("in", "during", "since") or (is_counted(following) and (not before or month in ("May", "March"))):
             if before == "in" and is_counted(following):
                 return f"{_month(month)} {cardinal(day)}"
             raise Unsure("a day, or a count after a month")
@@ -122,9 +121,11 @@ def _by_numbers(found: re.Match[str]) -> str | None:
 
 def _decade(found: re.Match[str]) -> str | None:
     """ "1990s", "the 90s", "'90s"."""
-    digits = found[2]
+    digits, last = found[2], found[3]
+    if last and value(last) <= value(digits[-2:]):
+        raise Unsure("a range that goes back")
     if len(digits) == 4:
-        return plural(year(digits))
+        return plural(year(digits)) + (f" to {plural(cardinal(last))}" if last else "")
     is_sure = found[1] or word_before(found).lower() in _DECADE_CUES or words_before(found).endswith("-")
     if not is_sure:
         raise Unsure("a decade or a number of seconds")
@@ -190,7 +191,7 @@ RULES: list[Rule] = [
     rule(rf"{_MONTH}\.?\s{_DAY}{_LAST_DAY}(?:,?\s{_YEAR})?{END}(?!\s?%|\s?°)", _month_first),
     rule(rf"{_DAY}(?:{TO}{_DAY})?\s(?:of\s)?{_MONTH}(?:\.?,?\s{_YEAR}{END}|\.(?=\s[a-z])|{END})", _day_first),
     rule(rf"{_MONTH}\.?,?\s{_YEAR}{END_OR_HYPHEN}", _month_and_year),
-    rule(rf"(')?([2-9]0|1[1-9]\d0|20\d0)'?s{END_OR_HYPHEN}", _decade),
+    rule(rf"(')?([2-9]0|1\d\d0|20\d0)'?s(?:{TO}'?([2-9]0)s)?{END_OR_HYPHEN}", _decade),
     rule(rf"'(\d\d){END}", _short_year),
     rule(rf"{_MONTH}\.(?=,|\s[a-z\d])", _abbreviated_month),
     rule(rf"({'|'.join(_DAYS)})\.(?=,|\s[a-z\d])", lambda found: _DAYS[found[1]]),

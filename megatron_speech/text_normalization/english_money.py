@@ -47,7 +47,7 @@ _CODES = {
     "USD": Currency("us dollar", "us dollars", "cent", "cents"), "EUR": _EURO, "GBP": _POUND, "JPY": _YEN,
     "CAD": Currency("canadian dollar", "canadian dollars"), "AUD": Currency("australian dollar", "australian dollars"),
     "CHF": Currency("swiss franc", "swiss francs"), "INR": Currency("indian rupee", "indian rupees"),
-    "CNY": Currency("yuan", "yuan"), "RMB": Currency("yuan", "yuan"),
+    "Rs": Currency("rupee", "rupees"), "CNY": Currency("yuan", "yuan"), "RMB": Currency("yuan", "yuan"),
 }  # fmt: skip
 _SCALES = {"k": "thousand", "m": "million", "mn": "million", "mm": "million", "b": "billion", "bn": "billion",
            "t": "trillion", "tn": "trillion"}  # fmt: skip
@@ -131,7 +131,7 @@ _CODE = f"(?:{'|'.join(_CODES)})"
 RULES: list[Rule] = [
     rule(rf"({_NATION})?({SIGN})\s?{_RANGE}(?:/(?:{UNIT}|([a-z]+)))?{END_OR_HYPHEN}", _money),
     rule(rf"{_RANGE}\s?({SIGN}|¢|{_CODE}){END_OR_HYPHEN}", _sign_last),
-    rule(rf"({_CODE})\s?{_RANGE}{END_OR_HYPHEN}", _code_first),
+    rule(rf"({_CODE})(?:(?<=s)\.)?\s?{_RANGE}{END_OR_HYPHEN}", _code_first),
 ]
 WORDS = frozenset((*_CODES, *_NATIONS))
 """Words that one of the rules begins with."""

@@ -40,14 +40,20 @@ _HEADS = ("World War", "Chapter", "Part", "Volume", "Book", "Act", "Scene", "Typ
           "Super Bowl", "Title", "Article", "Episode", "Stage", "Grade", "Level", "Appendix", "Vatican", "Category",
           "Division", "Region", "Unit", "Table", "Figure", "Canto", "Tier", "Type")  # fmt: skip
 _REGNAL = words_of(
-    "Albert Alexander Alfonso Amenhotep Baldwin Basil Benedict Boniface Casimir Catherine Charles Christian "
-    "Clement Constantine Cyrus Darius David Edward Elizabeth Emmanuel Ferdinand Francis Franz Frederick Friedrich "
-    "George Gregory Gustav Gustavus Haakon Harald Henry Honorius Innocent Isabella Ivan James John Joseph Julius "
-    "Justinian Kenneth Leo Leopold Louis Malcolm Margaret Margrethe Maria Mary Maximilian Mehmed Michael Murad "
-    "Napoleon Nicholas Olav Otto Paul Pedro Peter Philip Pius Ptolemy Rama Ramesses Ramses Richard Robert Selim "
-    "Seti Sigismund Sixtus Stephen Suleiman Theodosius Thutmose Umberto Urban Victor Wilhelm William Xerxes "
-    "Abdullah Hassan Juan Carlos Felipe Edgar Afonso Manuel Berengar Conrad Lothair Rudolf Tiglath Menelik Mahmud "
-    "Abdulhamid Charles Christina Oscar Carl"
+    "Abbas Abdulhamid Abdullah Afonso Ahmed Akbar Albert Alexander Alexios Alfonso Alonso Alphonso Amenhotep "
+    "Andrew Andronikos Anne Antiochus Arsinoe Artaxerxes Asen Attalus Baldwin Basarab Basil Baudouin Bayezid Bela "
+    "Benedict Berengar Berenice Birger Bogdan Bohemond Boleslaw Boniface Cambyses Canute Carl Carlos Casimir "
+    "Catherine Charles Christian Christina Clement Cleopatra Cnut Conrad Constantine Cosimo Cyrus Darius David "
+    "Edgar Edward Elizabeth Emmanuel Enrique Eric Erik Felipe Ferdinand Fernando Ferrante Francis Franz Frederick "
+    "Friedrich Galeazzo Garcia George Gregory Guillaume Gustav Gustavus Haakon Harald Hassan Henri Henry Honorius "
+    "Hormizd Innocent Isabella Ivan James Jean John Joseph Juan Julius Justinian Kamehameha Kenneth Khan Khosrow "
+    "Leo Leopold Lothair Louis Ludwig Magnus Mahmud Malcolm Manuel Margaret Margrethe Maria Mary Matthias "
+    "Maximilian Mehmed Menelik Mentuhotep Michael Mieszko Mircea Mithridates Moctezuma Murad Mustafa Napoleon "
+    "Nebuchadnezzar Nicholas Norodom Olav Oscar Osman Otto Ottokar Paul Pedro Pepi Peter Philip Philippe Pius "
+    "Psamtik Ptolemy Radu Rainier Rama Ramesses Ramiro Ramses Raymond Richard Robert Roger Romanos Rudolf Sancho "
+    "Sargon Seleucus Selim Senusret Seti Shalmaneser Shapur Sigismund Sixtus Stefan Stephen Suleiman Sverre Sweyn "
+    "Theodosius Thutmose Tiglath Umberto Urban Valdemar Victor Vlad Vladislaus Wenceslaus Wilhelm William "
+    "Wladyslaw Xerxes Yazdegerd"
 )
 _TITLES = ("King", "Queen", "Pope", "Emperor", "Tsar", "Czar", "Kaiser", "Sultan", "Empress", "Prince", "Duke")
 _SAINTS = words_of(
@@ -74,6 +80,10 @@ _FIRST_PERSON = words_of(
     "went go feel felt believe want wanted like love need came come made make took take told got get never always "
     "also just"
 )
+_AFTER_RULERS = words_of(
+    "of and was or is became ruled reigned died succeeded ascended ordered issued founded married defeated himself "
+    "herself in to from at with"
+)
 _DRIPS = (
     "drip",
     "line",
@@ -92,6 +102,8 @@ _DRIPS = (
 
 def _abbreviation(found: re.Match[str]) -> str | None:
     words = _ABBREVIATIONS[found[1].lower()]
+    if found[2]:
+        return words + "'s"
     return words + _stop_after_names(
         found, found[1].lower() in ("inc", "ltd", "corp", "bros", "jr", "sr", "ave", "blvd")
     )
@@ -131,22 +143,26 @@ def _saint_or_street(found: re.Match[str]) -> str | None:
 
 def _doctor_or_drive(found: re.Match[str]) -> str | None:
     before, following = word_before(found), word_after(found)
-    if following[:1].isupper() and following not in _STARTS:
-        starts_sentence = re.search(
-            r"(?:\A|[.!?\"]\s)\w+,?\s\Z", found.string[max(0, found.start() - 40) : found.start()]
-        )
-        if before[:1].isupper() and not starts_sentence and before not in _STARTS:
-            raise Unsure("doctor or drive")
+    starts_sentence = re.search(
+        r"(?:\A|[.!?\"“]\s?)\w+,?\s\Z", found.string[max(0, found.start() - 40) : found.start()]
+    )
+    after_name = before[:1].isupper() and not (starts_sentence or before in _STARTS or before.endswith("."))
+    if not after_name and following[:1].isupper():
         return "doctor"
-    if before[:1].isupper():
+    if after_name and (not following or following[0].islower() or following in _STARTS):
         return "drive" + ("." if ends_sentence(found) else "")
-    if following[:1].islower() or not following:
-        raise Unsure("doctor or drive")
-    return "doctor"
+    raise Unsure("doctor or drive")
 
 
 def _initials(found: re.Match[str]) -> str:
     return found[0].lower()
+
+
+def _lone_i(found: re.Match[str]) -> str:
+    """ "I" for who speaks; but "Ivan Asen I, one of"."""
+    if re.search(r"[a-z,]\s[A-Z][a-z]+\s\Z", found.string[max(0, found.start() - 40) : found.start()]):
+        raise Unsure("a numeral, or a person who speaks")
+    return "i"
 
 
 def _numbered(found: re.Match[str]) -> str:
@@ -158,7 +174,7 @@ def _headed(found: re.Match[str]) -> str | None:
     digits = roman(found[2].upper())
     if digits is None or (found[2].islower() and found[2] == "i"):
         return None
-    if found[2] == "I" and word_after(found) in _FIRST_PERSON:
+    if found[2] == "I" and word_after(found) in _FIRST_PERSON - {"was"}:
         raise Unsure("a numeral, or a person who speaks")
     return f"{found[1].lower()} {cardinal(digits)}"
 
@@ -171,7 +187,7 @@ def _regnal(found: re.Match[str]) -> str | None:
         return None
     if numeral == "I":
         after = word_after(found)
-        is_plain = after in ("of", "and", "was") or re.match(r"\s?[,.;:)]|\s*\Z", text_after(found, 4))
+        is_plain = after in _AFTER_RULERS or after[:1].isupper() or re.match(r"\s?[,.;:)]|\s*\Z", text_after(found, 4))
         if after in _FIRST_PERSON - {"was"} or not (title or owner or is_plain):
             raise Unsure("a numeral, or a person who speaks")
     if len(numeral) == 1 and re.match(r"\.\s+[A-Z]", text_after(found, 20)):
@@ -207,13 +223,13 @@ def _any_of(words: object) -> str:
     return "|".join(map(re.escape, sorted(words, key=len, reverse=True)))  # type: ignore[call-overload]
 
 
-_SHORT = r"\.(?=[\s,;:)\]\"]|\Z)"
+_SHORT = r"\.(?=[\s,;:)\]\"“?!—]|\Z)"
 VERSE = rule(rf"(?:([123])\s)?({_any_of(_BOOKS)})\s(\d{{1,3}}):(\d{{1,3}})(?:[-–](\d{{1,3}}))?{END}", _verse)
 RULES: list[Rule] = [
     rule(rf"([IVX]+)(?:th)?[\s-](century|centuries){END}", _roman_century),
     rule(rf"({_any_of(_HEADS)})\s([IVXLivx]+){END_OR_HYPHEN}", _headed),
     rule(rf"(?:({_any_of(_TITLES)})\s)?((?:[A-Z][a-z]+\s)?(?:{_any_of(_REGNAL)}))\s{_NUMERAL}('s)?(?=\W|\Z)", _regnal),
-    rule(rf"({_any_of(_ABBREVIATIONS)}){_SHORT}(?!\s*\Z(?<=al\.))", _abbreviation, any_case=True),
+    rule(rf"({_any_of(_ABBREVIATIONS)})(?:{_SHORT}|\.('s)(?!\w))(?!\s*\Z(?<=al\.))", _abbreviation, any_case=True),
     rule(r"etc\.?(?![\w])", _et_cetera, any_case=True),
     rule(rf"({_any_of(_BEFORE_NUMBERS)})\.\s?(?=\d)", _numbered, any_case=True),
     rule(r"(No)s?\s(?=\d)", lambda found: "number" if found[0][2] == " " else "numbers"),
@@ -221,7 +237,8 @@ RULES: list[Rule] = [
     rule(rf"Dr{_SHORT}", _doctor_or_drive),
     rule(rf"({_any_of(_ONLY_BEFORE_NAMES)})\.(?=\s+[A-Z])", _before_name),
     rule(rf"({_any_of(_ONLY_AFTER_NAMES)}){_SHORT}", _after_name),
-    rule(r"(?:[A-Za-z]\.){2,}(?:[A-Za-z](?![A-Za-z]))?|(?:Ph|ph)\.[Dd]\.?|[A-Z]\.(?=\s[A-Z])", _initials),
+    rule(r"(?:[A-Za-z]\.){2,}(?:[A-Za-z](?![A-Za-z]))?(?:'s(?!\w))?|(?:Ph|ph)\.[Dd]\.?|[A-Z]\.(?=\s[A-Z])", _initials),
+    rule(r"I(?=\s?[.,;:)(?!]|'s|\sof\s)", _lone_i),
     rule(r"([IVXLCDM]+)(?![\w.])", _lone_numeral),
 ]
 WORDS = frozenset((*_BOOKS, *(head.split()[0] for head in _HEADS), *_REGNAL, *_TITLES, "No", "Nos", "etc"))

@@ -13,7 +13,7 @@ Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str | None]]
 """A form of writing, and its words: None where this is another form after all."""
 
 NUMBER = r"((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)"
-END = r"(?=[\s;?!)\]\"—…×“]|[,:](?!\d)|'(?!\w)|\.(?!\w)|\Z)"
+END = r"(?=[\s;?!)\]\"—…×±“]|[,:](?!\d)|'(?!\w)|\.(?!\w)|\Z)"
 """After a number: nothing that could belong to it."""
 END_OR_HYPHEN = rf"(?:{END}|(?=-[A-Za-z]{{2}}))"
 TO = r"\s?[-–]\s?"
@@ -145,7 +145,9 @@ def ends_sentence(found: re.Match[str]) -> bool:
 
 def is_counted(word: str) -> bool:
     """Whether a word after a number is what it counts: a plural in small letters."""
-    return word in _FEW or (word.islower() and word.endswith("s") and len(word) > 2 and word not in _NO_NOUNS)
+    return word in _FEW or (
+        word.islower() and word.endswith("s") and not word.endswith("wards") and len(word) > 2 and word not in _NO_NOUNS
+    )
 
 
 def is_described(found: re.Match[str]) -> bool:

@@ -51,6 +51,7 @@ _SPELT_BEFORE = frozenset(("call", "dial", "called", "dialed", "calling", "diali
 _THREE_DIGIT_NAMES = words_of(
     "flight room route highway interstate boeing airbus bus mercedes peugeot porsche bmw channel suite apartment us"
 )
+_LENGTHS = ("metres", "meters", "kilometres", "kilometers", "miles", "feet", "yards", "people")
 _ZIP = re.compile(r"(?:\b[A-Z]{2}|ZIP|zip code|zip|ZIP code|postcode)\s\Z")
 
 
@@ -119,19 +120,28 @@ def _range(found: re.Match[str]) -> str | None:
     if is_year(first) and len(last) == 2 and int(last) <= 12:
         raise Unsure("years, or a year and a month")
     said = span_words(first, last)
+    if re.match(r"\s(?:BCE?|B\.C\.)", text_after(found, 6)):
+        return f"{_old_year(first)} to {_old_year(last)}"
     if is_year(first):
         return said
-    if re.search(r"\b(?:w[oi]n|lost|lose|beat|defeat\w*|score|victory|tied|drew|led|lead)\b", words_before(found)) or (
-        after in ("win", "victory", "loss", "defeat", "lead", "draw", "tie", "record", "vote", "decision", "score")
-    ):
+    if said and "–" in found[0] and not re.match(r"\s[A-Z]{1,2}\b", text_after(found, 4)):
+        return f"{_old_year(first)} to {_old_year(last)}" if len(first) == len(last) == 4 and first < "1100" else said
+    if _SCORED.search(words_before(found)) or after in _SCORES:
         return f"{cardinal(first)} to {cardinal(last)}"
-    if said and (
-        (after.islower() and after not in ("in", "at", "on", "and", "the", "he", "is", "was")) or before in _RANGED
-    ):
+    if said and ((after.islower() and after not in _NOT_COUNTED) or before in _RANGED):
         return said
     raise Unsure("a range, a score or a date")
 
 
+def _old_year(digits: str) -> str:
+    return year(digits) if re.fullmatch(r"1\d{3}|20\d\d", digits) else cardinal(digits)
+
+
+_SCORED = re.compile(r"\b(?:w[oi]n|lost|lose|beat|defeat\w*|score|victory|tied|drew|led|lead)\b")
+_SCORES = words_of(
+    "win wins victories scores losses defeats victory loss defeat lead draw tie record vote decision score"
+)
+_NOT_COUNTED = words_of("in at on and the he is was")
 _RANGED = words_of("aged ages age pages page pp chapters verses lines about approximately around years from")
 
 
@@ -142,19 +152,23 @@ def _bare(found: re.Match[str]) -> str | None:
     following = text_after(found, 6)
     if re.match(r"\s\d{3}(?!\d|,\d|[-/:])", following) and len(digits) <= 3 and "." not in digits:
         raise Unsure("groups of digits, or two numbers")
+    if re.fullmatch(r"0\d+", digits) and (re.match(r"\s\d", following) or after in ("hours", "h")):
+        raise Unsure("a number by its digits, or a time")
     if before in _SPELT_BEFORE and len(digits) == 3:
         return spell(digits)
     if len(digits) == 5 and _ZIP.search(found.string[max(0, found.start() - 10) : found.start()]):
         return spell(digits)
-    if before in _THREE_DIGIT_NAMES and re.fullmatch(r"\d{3,}", digits) and not digits.endswith("00"):
+    if (
+        before in _THREE_DIGIT_NAMES
+        and after not in _LENGTHS
+        and re.fullmatch(r"\d{3,}", digits)
+        and not digits.endswith("00")
+    ):
         raise Unsure("a number by its digits, or as a count")
     if digits.isdecimal() and len(digits) == 4:
+        is_dated = before in _YEAR_CUES or before.endswith(("'s", "s'"))
         if is_year(digits):
-            return (
-                cardinal(digits)
-                if is_counted(after) and before not in _YEAR_CUES and digits[2:] != "00"
-                else year(digits)
-            )
+            return cardinal(digits) if is_counted(after) and not is_dated and digits[2:] != "00" else year(digits)
         if digits < "1100" and digits[0] == "1" and before in _STRICT_YEAR_CUES and not is_counted(after):
             return year(digits)
     return cardinal(digits)
@@ -165,7 +179,10 @@ def _grouped(found: re.Match[str]) -> str:
 
 
 def _ordinal(found: re.Match[str]) -> str:
-    return ordinal(found[1])
+    """ "19th", "6th-13th"."""
+    if found[2] and value(found[1]) >= value(found[2]):
+        raise Unsure("a range that goes back")
+    return f"{ordinal(found[1])} to {ordinal(found[2])}" if found[2] else ordinal(found[1])
 
 
 def _saying(found: re.Match[str]) -> str | None:
@@ -186,8 +203,12 @@ RULES: list[Rule] = [
     rule(rf"{NUMBER}(\s?%|\spercent)?(?:{TO}{NUMBER})?(?:\s?%){END_OR_HYPHEN}", _percent),
     rule(rf"(?:(\d{{1,4}})\s)?(\d{{1,3}})/(\d{{1,3}})(?:([\s-]?){UNIT})?{END_OR_HYPHEN}", _fraction),
     rule(rf"(\d{{1,4}})?\s?([½¼¾⅓⅔⅛⅜⅝⅞])(?:([\s-]?){UNIT})?{END_OR_HYPHEN}", _fraction_sign),
-    rule(rf"(\d[\d,]*)(?:st|nd|rd|th){END_OR_HYPHEN}", _ordinal, any_case=True),
-    rule(r"(\d{1,4})\s(BCE?|AD|CE|B\.C\.(?:E\.)?|A\.D\.|C\.E\.)(?!\w)", _era),
+    rule(
+        rf"(\d[\d,]*)(?:st|nd|rd|th)(?:{TO}(\d[\d,]*)(?:st|nd|rd|th))?(?:{END_OR_HYPHEN}|(?=-\s(?:and|or|to)\s))",
+        _ordinal,
+        any_case=True,
+    ),
+    rule(r"(\d{1,4})\s(BCE?|AD|CE|B\.C\.(?:E\.)?|A\.D\.|C\.E\.)(?![\w–])", _era),
     rule(rf"(\d{{1,4}}):(\d{{1,4}}){END_OR_HYPHEN}", _ratio),
     rule(rf"{NUMBER}{TO}{NUMBER}(?={_SCALED})", lambda found: span_words(found[1], found[2])),
     rule(rf"{NUMBER}[-–]{NUMBER}{END_OR_HYPHEN}", _range),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from megatron_speech.text_normalization.english_numbers import Rule, Unsure, rule
+from megatron_speech.text_normalization.english_numbers import Rule, Unsure, rule, text_after
 
 
 def _always(words: str) -> Callable[[re.Match[str]], str]:
@@ -24,6 +24,8 @@ def _apostrophe(found: re.Match[str]) -> str:
     before = found.string[max(0, found.start() - 1) : found.start()]
     if before.isdecimal():
         raise Unsure("feet, or a quotation mark")
+    if before and before in ".)]%" and re.match("s(?![A-Za-z])", text_after(found, 2)):
+        raise Unsure("an s that belongs to a sign")
     return ""
 
 
@@ -35,15 +37,18 @@ def word_with_apostrophe(found: re.Match[str]) -> str | None:
 
 def _dash(found: re.Match[str]) -> str:
     """A pause; between two numbers it is anything."""
-    before = found.string[max(0, found.start() - 3) : found.start()].rstrip()
-    after = found.string[found.end() : found.end() + 3].lstrip()
-    if before[-1:].isdecimal() and after[:1].isdecimal():
+    before = found.string[max(0, found.start() - 5) : found.start()]
+    if re.search(r"\d(?:st|nd|rd|th|%)?\s*\Z", before) and re.match(r"\s*[\d$£€]", text_after(found, 4)):
         raise Unsure("a dash, a range or a minus")
     return ","
 
 
+def _era_dash(_: re.Match[str]) -> str:
+    raise Unsure("a range of years")
+
+
 def _cross(found: re.Match[str]) -> str:
-    return "times" if re.match(r"\s?[\d.,]+\s?=", found.string[found.end() : found.end() + 20]) else "by"
+    return "times" if re.match(r"\s?[\d.,]+\s?=", text_after(found, 20)) else "by"
 
 
 _ELISIONS = "em|til|cause|tis|twas|bout|round|cos|nother|ere|fore|neath|kay"
@@ -56,10 +61,13 @@ RULES: list[Rule] = [
     rule(r"\.+(?!\w)|…", _always(".")),
     rule(r"(?<=[a-z])\.(?=[A-Z])", _always(".")),
     rule(r"[?!][?!.]*", lambda found: "?" if "?" in found[0] else "!"),
-    rule(r",|;(?=[\s\"“A-Za-z]|\Z)|:(?=[\s\"“']|\Z)|(?<![\w(\[])\((?!\d+\))|\)|(?<!\w)\[(?!\d)|\](?!\()", _always(",")),
+    rule(r",|;(?=[\s\"“A-Za-z]|\Z)|:(?=[\s\"“']|\Z)|(?<=[a-z]):(?=[A-Z][a-z])", _always(",")),
+    rule(r"(?<![\w(\[])\(|\)|(?<!\w)\[(?!\d+[\],])|\](?!\()", _always(",")),
     rule(r"(?:(?<=\s)|(?<=\A))[-–](?=\s)|--+|—+", _dash),
-    rule(r"(?<=[A-Za-z.'\d%])[-–](?=[A-Za-z])|(?<=[A-Za-z])-(?=['\"“]?[A-Za-z])|(?<=[A-Za-z\d])-(?=\s)", _always("")),
-    rule(r"(?<=[a-z])-(?=\d)", _always("")),
+    rule(r"(?<=BC|AD|CE)–", _era_dash),
+    rule(r"(?<=[A-Za-z.'\d%])[-–](?=[A-Za-z])", _always("")),
+    rule(r"(?<=[A-Za-z])-(?=['\"“]?[A-Za-z])|(?<=[A-Za-z\d])-(?=[\s,])", _always("")),
+    rule(r"(?<=[a-z])[-–](?=\d)", _always("")),
     rule(r"(?<![\w)\]%°])[-–](?=\.?\d|[$£€¥]\s?\d)", _always("minus")),
     rule(r"(?:(?<=\A)|(?<=\s))•(?=\s)", _always("")),
     rule(r"(?<=\s)-(?=[A-Za-z])", _always("")),

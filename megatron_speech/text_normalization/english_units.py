@@ -38,7 +38,7 @@ _NAMES = {
     "kPa": "kilopascal", "MPa": "megapascal", "GPa": "gigapascal", "kN": "kilonewton", "mol": "mole",
     "mmol": "millimole", "KB": "kilobyte", "kB": "kilobyte", "MB": "megabyte", "GB": "gigabyte", "TB": "terabyte",
     "PB": "petabyte", "Mb": "megabit", "Gb": "gigabit", "px": "pixel", "hp": "horsepower", "dB": "decibel",
-    "Hz": "hertz", "kHz": "kilohertz", "MHz": "megahertz", "GHz": "gigahertz", "THz": "terahertz",
+    "N": "newton", "J": "joule", "K": "kelvin", "Hz": "hertz", "kHz": "kilohertz", "MHz": "megahertz", "GHz": "gigahertz", "THz": "terahertz",
 }  # fmt: skip
 _WHOLE = {
     "mph": "mile per hour", "kph": "kilometer per hour", "kmh": "kilometer per hour", "mpg": "mile per gallon",
@@ -55,8 +55,11 @@ _SAME = ("hertz", "horsepower", "celsius", "fahrenheit")
 _DOTTED = ("in", "ft", "lb", "lbs", "oz", "min", "mins", "sec", "secs", "hr", "hrs", "mi", "yd", "yds", "gal", "tsp",
            "tbsp", "yr", "yrs", "sq ft", "sq mi", "sq km", "sq m", "sq in", "cu ft", "fl oz", "km", "cm", "mm", "kg",
            "g", "mg", "ml", "m")  # fmt: skip
-_GLUED = words_of("s t m g h l A C F K")
+_GLUED = words_of("s m g h l K N J")
 """Signs that say a unit only after a space: "90s" is a decade, "5m" five millions."""
+_RACES = words_of(
+    "freestyle dash race sprint hurdles relay butterfly backstroke breaststroke run medley final tall long wide deep"
+)
 _LETTER_CODES = ("I", "V", "W", "L", "X", "A")
 
 
@@ -127,6 +130,8 @@ def closing_stop(found: re.Match[str], group: int) -> str:
 
 def _require_unit(found: re.Match[str], gap: str, sign: str) -> None:
     is_compound = found[6] or found[5]
+    if sign == "m" and not gap and word_after(found) in _RACES:
+        return
     if sign in _GLUED and not gap and not is_compound:
         raise Unsure("a unit, or a letter")
     if sign == "m" and not is_compound and is_counted(word_after(found)):
@@ -150,6 +155,8 @@ def _is_inch(found: re.Match[str]) -> bool:
         or found[6]
         or re.match(r"\s(?:[x×]|by)\s?\d|\s(?:long|wide|high|tall|thick|deep)\b", rest)
     ):
+        return True
+    if re.match(r"\)", rest) or ("." in found[1] and not re.match(r"\s\w", rest)):
         return True
     follows_length = re.search(r"(?:\b(?:ft|feet|foot)\.?|\bin (?:by|x|×))\s\Z", words_before(found))
     return follows_length is not None and not re.match(r"\s\w", rest)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
 
 _LETTERS = {
     "ß": "ss", "ẞ": "SS", "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "đ": "d",
@@ -26,24 +25,37 @@ _MARKS = {
 _KEPT = "½¼¾⅓⅔⅛⅜⅝⅞²³™"
 _LEFT_OUT = frozenset("\u00ad\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u202a\u202b\u202c\u202d\u202e\ufe0e")
 _READABLE = ("<compat>", "<wide>", "<noBreak>")
-_LETTER = re.compile(r"[A-Za-z]")
+_LETTER, _MARK = re.compile(r"[A-Za-z]"), re.compile("[\u0300-\u036f]")
 _PLAIN = re.compile(r"[\x20-\x7e]*")
+
+
+class _Folds(dict[int, str]):
+    """What stands for a code point, found when it is first met."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = found = fold_sign(chr(code))
+        return found
+
+
+_FOLDS = _Folds()
 
 
 def folded(text: str) -> tuple[str, list[int] | None]:
     """The folded text, and for each of its characters and its end the character of `text`; None: as it stands."""
     if _PLAIN.fullmatch(text):
         return text, None
+    if _MARK.search(text) is None:
+        read = text.translate(_FOLDS)
+        if len(read) == len(text):
+            return read, None
     parts: list[str] = []
     places: list[int] = []
     is_letter = False
     for place, sign in enumerate(text):
-        if "\u0300" <= sign <= "\u036f":
-            if is_letter:
-                continue  # an accent
-            new = sign
-        else:
-            new = fold_sign(sign)
+        is_mark = _MARK.match(sign) is not None
+        if is_mark and is_letter:
+            continue
+        new = sign if is_mark else _FOLDS[ord(sign)]
         if new:
             is_letter = _LETTER.match(new[-1]) is not None
             parts.append(new)
@@ -51,7 +63,6 @@ def folded(text: str) -> tuple[str, list[int] | None]:
     return "".join(parts), [*places, len(text)]
 
 
-@lru_cache(maxsize=1 << 14)
 def fold_sign(sign: str) -> str:
     """What stands for one character: ASCII where its reading is sure, itself where it is not; "" leaves it out."""
     if sign < "\x7f":

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from megatron_speech.config.text_to_token import Language
 from megatron_speech.text_normalization.chinese import join_chinese, read_chinese
-from megatron_speech.text_normalization.english import is_plain, join_english, read_english
+from megatron_speech.text_normalization.english import join_english, read_english, speak_english
 from megatron_speech.text_normalization.pieces import Piece, Unreadable
 
 __all__ = ["Piece", "Unreadable", "joined", "read_pieces", "spoken"]
@@ -43,6 +43,6 @@ def spoken(text: str, *, language: Language = "en") -> str:
 
     Raises as `read_pieces`.
     """
-    if language == "en" and is_plain(text):
-        return text.lower()
+    if language == "en":
+        return speak_english(text)
     return joined(read_pieces(text, language=language), language=language)
