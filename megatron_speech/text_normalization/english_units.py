@@ -38,7 +38,8 @@ _NAMES = {
     "kPa": "kilopascal", "MPa": "megapascal", "GPa": "gigapascal", "kN": "kilonewton", "mol": "mole",
     "mmol": "millimole", "KB": "kilobyte", "kB": "kilobyte", "MB": "megabyte", "GB": "gigabyte", "TB": "terabyte",
     "PB": "petabyte", "Mb": "megabit", "Gb": "gigabit", "px": "pixel", "hp": "horsepower", "dB": "decibel",
-    "N": "newton", "J": "joule", "K": "kelvin", "Hz": "hertz", "kHz": "kilohertz", "MHz": "megahertz", "GHz": "gigahertz", "THz": "terahertz",
+    "N": "newton", "J": "joule", "K": "kelvin",
+    "Hz": "hertz", "kHz": "kilohertz", "MHz": "megahertz", "GHz": "gigahertz", "THz": "terahertz",
 }  # fmt: skip
 _WHOLE = {
     "mph": "mile per hour", "kph": "kilometer per hour", "kmh": "kilometer per hour", "mpg": "mile per gallon",
