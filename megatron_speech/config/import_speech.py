@@ -54,6 +54,8 @@ class ImportSpeechConfig:
     def __post_init__(self) -> None:
         if self.table is None and self.tars is None:
             raise ValueError("table=None and tars=None: give a table, tars, or a table of what is in tars")
+        if self.table is None and (self.layout != "auto" or "audio" in self.columns):
+            raise ValueError("layout and columns.audio are of a table, and there is none; leave them out")
         unknown = [name for name in self.columns if name not in COLUMNS]
         if unknown:
             raise ValueError(f"columns={{{unknown[0]}: ...}} is nothing a column can be; use {', '.join(COLUMNS)}")

@@ -198,8 +198,9 @@ def _layout(found: Sequence[str], wanted: str, table: Path) -> Layout:
         if any(column in found for column in layout.audio)
         and (name != "common_voice" or ("sentence" in found and "audio" not in found))
     ]
-    if wanted != "auto" and wanted in LAYOUTS:
-        fits = [name for name in (wanted,) if any(column in found for column in LAYOUTS[name].audio)]
+    if wanted != "auto":
+        layout = LAYOUTS.get(wanted)
+        fits = [wanted] if layout is not None and any(column in found for column in layout.audio) else []
     if len(fits) == 1:
         return LAYOUTS[fits[0]]
     known = "; ".join(f"{name} ({' or '.join(layout.audio)})" for name, layout in LAYOUTS.items())

@@ -17,7 +17,7 @@ KALDI_FILES = ("wav.scp", "text", "segments", "utt2spk", "reco2file_and_channel"
 
 def transcript_files(folder: Path) -> list[Path]:
     """The transcripts of a tree as LibriSpeech's, one file for each chapter."""
-    return sorted(folder.rglob(TRANSCRIPTS))
+    return sorted(path for path in folder.rglob(TRANSCRIPTS) if not path.name.startswith("."))
 
 
 def read_librispeech(transcripts: list[Path]) -> list[Source]:
@@ -31,7 +31,8 @@ def read_librispeech(transcripts: list[Path]) -> list[Source]:
 def _chapter(transcripts: Path) -> Iterator[Source]:
     words = _by_key(transcripts)
     endings = tuple(f".{kind}" for kind in AUDIO_KINDS)
-    files = {path.stem: path for path in sorted(transcripts.parent.iterdir()) if path.suffix.lower() in endings}
+    paths = sorted(path for path in transcripts.parent.iterdir() if not path.name.startswith("."))
+    files = {path.stem: path for path in paths if path.suffix.lower() in endings}
     for name in [*words, *sorted(files.keys() - words.keys())]:
         place, text = words.get(name, (str(files.get(name)), None))
         meta = {"speaker": name.split("-")[0]} if name.count("-") == 2 else {}

@@ -70,6 +70,7 @@ def _of_tables(tables: Sequence[Path], tars: Sequence[Path], config: ImportSpeec
     if tars:
         return _of_tarred(rows, tars, config), input_ids(tables)
     if config.layout == "lhotse" or (config.layout == "auto" and is_lhotse(_columns(rows))):
+        _require_unmapped(config, "lhotse")
         sources = [one for table in tables for one in read_lhotse(rows[table], table, config.root or table.parent)]
         files = [path for table in tables for path in {table, recordings_file(table)} if path.is_file()]
         return _in_shards(sources, config), input_ids(sorted(files))
@@ -141,6 +142,7 @@ def _of_folders(folders: Sequence[Path], config: ImportSpeechConfig) -> Found:
             more, facts = _of_tables(files, [], config)
             reads, inputs = [*reads, *more], inputs | facts
             continue
+        _require_unmapped(config, layout)
         if layout == "kaldi":
             sources += read_kaldi(folder, config.root)
         elif layout == "librispeech":
@@ -172,6 +174,11 @@ def _folder_layout(folder: Path, wanted: str) -> tuple[str, list[Path]]:
             f"(known: {_FOLDERS}); name the table in it, a pattern such as '*.parquet', or the layout"
         )
     return fits[0], found[fits[0]]
+
+
+def _require_unmapped(config: ImportSpeechConfig, layout: str) -> None:
+    if config.columns or config.metadata:
+        raise ValueError(f"columns and metadata are for tables; the layout {layout} says what is what; leave them out")
 
 
 def _shar_tar(cuts: Path) -> Path:

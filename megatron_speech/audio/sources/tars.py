@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ def read_tar(path: Path, config: ImportSpeechConfig) -> Iterator[Source]:
     for members in read_utterances(path):
         place = members.place(path)
         try:
-            row = orjson.loads(members.files.get("json", b"{}"))
+            row = orjson.loads(members.files.get("json", b"{}").removeprefix(BOM_UTF8))
             words = members.files["txt"].decode("utf-8-sig") if "txt" in members.files else None
             if not isinstance(row, dict):
                 raise ValueError(f"{row!r:.60} is no object")
@@ -61,7 +62,7 @@ def _source(members: Members, row: dict[str, Any], words: str | None, place: str
     if not kinds:
         changes["audio"] = None
     if members.links:
-        why = f"{', '.join(members.links)}: a link, which holds nothing; pack the files themselves (tar -h)"
+        why = f"{', '.join(members.links)}: a link or device, which holds nothing; pack the files themselves (tar -h)"
         changes["defect"] = ("link", why)
     elif len(kinds) > 1:
         changes["defect"] = ("several recordings", f"{len(kinds)} recordings, .{', .'.join(kinds)}; leave one")

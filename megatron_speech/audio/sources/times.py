@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 _UNITS = {
@@ -56,9 +57,13 @@ def times_of(found: Iterable[str], *, place: str) -> dict[str, tuple[str, float]
 def unclear_part(row: Mapping[str, Any], *, open_end: bool) -> str | None:
     """A column of `row` that seems to say which part of the recording it is, or, with `open_end`, how long the part is;
     None where none does."""
-    patterns = (_UNCLEAR, _LENGTH) if open_end else (_UNCLEAR,)
-    names = (key for key in row if any(pattern.fullmatch(_in_words(key)) for pattern in patterns))
-    return next((name for name in names if _is_number(row[name])), None)
+    return next((key for key, value in row.items() if _is_suspect(key, open_end) and _is_number(value)), None)
+
+
+@lru_cache(maxsize=4096)
+def _is_suspect(column: str, open_end: bool) -> bool:
+    words = _in_words(column)
+    return bool(_UNCLEAR.fullmatch(words) or (open_end and _LENGTH.fullmatch(words)))
 
 
 def seconds(value: Any, per_second: float, name: str) -> float | None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import soundfile
 
@@ -125,6 +127,24 @@ def test_what_is_unusable_is_listed_and_too_much_of_it_stops(tmp_path: Path) -> 
     assert len(list(read_audio_shards(audio))) == 5
     free = run(tmp_path, "free", max_quarantined_share=0.5, transcripts=False)
     assert [record.text for record in read_audio_shards(free)][-1] == " "
+
+
+def test_tars_and_parquet_are_read_in_worker_processes_too(tmp_path: Path) -> None:
+    rows = recordings(tmp_path / "in", 4)
+    contents = [(tmp_path / "in" / row["audio"]).read_bytes() for row in rows]
+    for number, content in enumerate(contents):
+        write_tar(tmp_path / f"{number}.tar", {f"r{number}.{('wav', 'flac', 'ogg')[number % 3]}": content})
+    audio = [{"bytes": content, "path": row["audio"]} for content, row in zip(contents, rows, strict=True)]
+    table = pyarrow.table({"audio": audio, "text": [row["text"] for row in rows], "id": [row["id"] for row in rows]})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    changes: dict[str, Any]
+    for name, changes in {
+        "tars": {"tars": str(tmp_path / "*.tar"), "transcripts": False},
+        "parquet": {"table": tmp_path / "t.parquet"},
+    }.items():
+        one, two = (run(tmp_path, f"{name}{workers}", workers=workers, **changes) for workers in (1, 2))
+        assert digest(one) == digest(two)
+        assert [record.key for record in read_audio_shards(one)] == [row["id"] for row in rows]
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -86,6 +86,8 @@ def chapter(folder: Path, reader: str, number: str, lines: list[str], files: lis
 
 def test_librispeech_as_published(tmp_path: Path) -> None:
     chapter(tmp_path, "84", "121123", ["0000 GO DO YOU HEAR", "0001 BUT"], ["0000.flac", "0001.flac"])
+    for companion in ("._84-121123.trans.txt", "._84-121123-0000.flac"):
+        (tmp_path / "84" / "121123" / companion).write_bytes(b"\0\xff")
     chapter(tmp_path, "84", "121550", ["0000 NO FILE"], ["0009.flac"])
     found = read_sources(tmp_path)
     folder = tmp_path / "84" / "121123"
@@ -284,3 +286,15 @@ def test_lhotse_words_that_a_cut_cuts_off_go_to_quarantine(tmp_path: Path) -> No
     found = read_sources(tmp_path / "cuts.jsonl")
     assert [source.text for source in found].count("words s1") == 2
     assert all(source.defect and "are cut off" in source.defect[1] for source in found if source.text)
+
+
+def test_settings_that_a_layout_does_not_use_are_refused(tmp_path: Path) -> None:
+    folder = kaldi(tmp_path, wav_scp="r1 a.wav\n", text="r1 one\n")
+    with pytest.raises(ValueError, match="columns and metadata are for tables; the layout kaldi says"):
+        read_sources(folder, columns={"text": "words"})
+    table = written(tmp_path, [{"audio": "a.wav", "text": "x"}])
+    for layout in ("kaldi", "common_voice"):
+        with pytest.raises(ValueError, match=rf"its columns audio, text fit no layout={layout}"):
+            read_sources(table, layout=layout)
+    with pytest.raises(ValueError, match=r"layout and columns\.audio are of a table, and there is none"):
+        read_sources(tars="*.tar", layout="nemo")
