@@ -5,7 +5,8 @@
 
 Cutting is all that lies between a document's text and its pieces: sentences (`speakable`), units (`units`), spans
 (`spans`, drawn over the speakable units only). Each unit takes the white space before it, so that pieces join to the
-document exactly and a byte-level text tokenizer sees the leading space it was trained with. Each text piece is
+document exactly and a byte-level text tokenizer sees the leading space it was trained with. What a span says is its
+share of its sentences' readings (`readings`), so it never cuts what is read as one. Each text piece is
 tokenised by itself: the ids are those of the text around the speech, as at inference. A span without speech (its
 synthesis failed) goes back into the text around it before that text is tokenised. Texts of many documents are
 tokenised in one call, since a call costs more than a short text.
@@ -23,7 +24,8 @@ import numpy as np
 
 from megatron_speech.config.interleave import SpansConfig, SpeakableConfig
 from megatron_speech.interleave.characters import character_classes, code_points, ends_clause
-from megatron_speech.interleave.spans import sample_spans, snap_spans
+from megatron_speech.interleave.readings import Readings, read_sentences
+from megatron_speech.interleave.spans import keep_whole, sample_spans, snap_spans
 from megatron_speech.interleave.speakable import Stretch, TextClass, stretches
 from megatron_speech.interleave.tasks import enclosed, speech_ids
 from megatron_speech.interleave.units import TokenEnds, unit_ends
@@ -42,6 +44,8 @@ class Piece(NamedTuple):
     spoken: bool
     text_class: TextClass
     """Of the sentence in which the piece begins."""
+    reading: str = ""
+    """What a voice says for a piece to be spoken; empty where it cannot be read."""
 
 
 def cut_document(
@@ -66,9 +70,12 @@ def cut_document(
     if not len(ends):
         return []
     sentences = stretches(text, language=speakable.language, classes=classes)
+    sentences, readings = read_sentences(text, sentences, language=speakable.language, every=not speakable.filter)
+    blocks = readings.blocks(ends)
     may_be_spoken = np.ones(len(ends), dtype=bool)
     if speakable.filter:
         _rule_out(may_be_spoken, ends, sentences, counts)
+        blocks = _whole(blocks, may_be_spoken, counts)
     chosen = np.flatnonzero(may_be_spoken)
     if counts is not None:
         counts["speakable"] += len(chosen)
@@ -78,7 +85,9 @@ def cut_document(
         after[1:-1] |= np.diff(chosen) > 1
         after[-1] = True
         drawn = snap_spans(drawn, np.flatnonzero(after), seed=seed, document_id=key)
-    return _cut(text, _in_document(drawn, chosen), ends, sentences)
+    if len(blocks) and drawn:
+        drawn = keep_whole(drawn, np.searchsorted(chosen, blocks), seed=seed, document_id=key)
+    return _cut(text, _in_document(drawn, chosen), ends, sentences, readings)
 
 
 def _rule_out(
@@ -96,6 +105,16 @@ def _rule_out(
         if counts is not None and stretch.reason is not None:
             counts[stretch.reason] += max(0, end + 1 - max(start, done))
         done = max(done, end + 1)
+
+
+def _whole(blocks: np.ndarray, may_be_spoken: np.ndarray, counts: Counter[str] | None) -> np.ndarray:
+    """The blocks all of whose units may be spoken; no unit of the others may be."""
+    whole = np.array([may_be_spoken[start:end].all() for start, end in blocks], dtype=bool)
+    for start, end in blocks[~whole]:
+        if counts is not None:
+            counts["reading"] += int(may_be_spoken[start:end].sum())
+        may_be_spoken[start:end] = False
+    return blocks[whole]
 
 
 def _in_document(spans: Sequence[tuple[int, int]], chosen: np.ndarray) -> list[tuple[int, int]]:
@@ -118,7 +137,13 @@ def _in_document(spans: Sequence[tuple[int, int]], chosen: np.ndarray) -> list[t
     return found
 
 
-def _cut(text: str, spans: Sequence[tuple[int, int]], ends: np.ndarray, sentences: Sequence[Stretch]) -> list[Piece]:
+def _cut(
+    text: str,
+    spans: Sequence[tuple[int, int]],
+    ends: np.ndarray,
+    sentences: Sequence[Stretch],
+    readings: Readings,
+) -> list[Piece]:
     """Pieces from left to right; `spans` in units whose ends are `ends`, the last one that of the text."""
     pieces: list[Piece] = []
     unit = char = sentence = 0
@@ -130,7 +155,9 @@ def _cut(text: str, spans: Sequence[tuple[int, int]], ends: np.ndarray, sentence
             while sentences[sentence].end <= char:
                 sentence += 1
             text_class = sentences[sentence].text_class
-            pieces.append(Piece(text[char:last], (unit, end), (char, last), index % 2 == 1, text_class))
+            spoken = index % 2 == 1
+            reading = readings.of(char, last) if spoken else ""
+            pieces.append(Piece(text[char:last], (unit, end), (char, last), spoken, text_class, reading))
             unit, char = end, last
     return pieces
 

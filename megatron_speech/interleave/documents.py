@@ -34,7 +34,7 @@ COMPOSED_TOGETHER = 64
 Codes = dict[int, np.ndarray | None]
 """Of each spoken piece of a document, int [T]; None where synthesis failed."""
 Stream = Callable[[Iterable[tuple[str, str]]], Iterable[tuple[int, np.ndarray | None]]]
-"""Of (key, text), read as there is room: position and codes int [T] of each, or None, as they come."""
+"""Of (key, reading), read as there is room: position and codes int [T] of each, or None, as they come."""
 
 
 @dataclass(frozen=True)
@@ -104,17 +104,17 @@ def interleave(
             waiting.extend(opened)
             places = [(each, index) for each in opened for index, piece in enumerate(each.pieces) if piece.spoken]
             for each, index in sorted(places, key=lambda place: -len(place[0].pieces[place[1]].text)):
-                key, text = each.span_key(index), each.pieces[index].text.strip()
-                if found := journal.take(key, text):
+                key, reading = each.span_key(index), each.pieces[index].reading
+                if found := journal.take(key, reading):
                     each.put(index, found.codes)
                     continue
-                asked[number] = each, index, key, text
+                asked[number] = each, index, key, reading
                 number += 1
-                yield key, text
+                yield key, reading
 
     for number, codes in stream(spans()):
-        each, index, key, text = asked.pop(number)
-        journal.append(key, text, codes, work())
+        each, index, key, reading = asked.pop(number)
+        journal.append(key, reading, codes, work())
         each.put(index, codes)
         while waiting and not waiting[0].missing:
             ready.append(waiting.popleft())

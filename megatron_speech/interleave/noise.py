@@ -1,13 +1,12 @@
 """How noisy the synthetic speech is: a sample of every shard's spans, read back by the speech tokenizer's recogniser.
 
-    codes of a span --recognise--> words    against    the span's text as it is spoken ("1984": "nineteen eighty four")
+    codes of a span --recognise--> words    against    the span's share of what is read ("1984": "nineteen eighty four")
 
 The paper says only that the word error rate of such spans is higher than that of read speech; here it is measured, by
 shard, by class of text and by length of span, with bootstrap intervals over spans. The sample is a function of (seed,
 span key): the spans with the smallest hashes, so neither batches nor restarts change it. Of Chinese every character is
 a word. Price: what the recogniser itself misreads counts as noise (tools/round_trip.py tells how much that is on real
-speech); a span of a few words, out of its sentence, is harder to recognise than the sentence; and a model that reads
-sounds was asked for its dictionary's reading of numbers and abbreviations, which is not always that of `spoken`.
+speech), and a span of a few words, out of its sentence, is harder to recognise than the sentence.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from megatron_speech.audio.transcripts import normalize, utterance_edits
 from megatron_speech.config.text_to_token import Language
 from megatron_speech.evaluation.statistics import Bootstrap
 from megatron_speech.interleave.documents import Interleaved
-from megatron_speech.text_normalization.reading import spoken
 
 LENGTHS = (5, 10, 15, 20)
 """First length in units of every bin but the first."""
@@ -67,6 +65,7 @@ class Sample:
                 continue
             units = piece.words[1] - piece.words[0]
             record = {"key": span["key"], "class": piece.text_class, "units": units, "text": piece.text.strip()}
+            record["said"] = piece.reading
             push = heapq.heappush if len(self._heap) < self._size else heapq.heapreplace
             push(self._heap, (rank, -self._shown, record, codes))
 
@@ -76,7 +75,7 @@ class Sample:
         heard = recognizer.recognize([codes for *_, codes in drawn])
         rows = []
         for (_, _, record, codes), guess in zip(drawn, heard, strict=True):
-            said = comparable(spoken(record["text"], language=language), language=language)
+            said = comparable(record["said"], language=language)
             if normalize(said):
                 rows.append({**record, "codes": len(codes), "said": said, "heard": guess})
         if not rows:

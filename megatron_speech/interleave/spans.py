@@ -73,6 +73,30 @@ def snap_spans(
     return list(zip(starts.tolist(), ends.tolist(), strict=True))
 
 
+def keep_whole(
+    spans: list[tuple[int, int]], blocks: np.ndarray, *, seed: int, document_id: str
+) -> list[tuple[int, int]]:
+    """`spans` that cut none of `blocks` (words that are read as one: int [n, 2], half-open, in order, not touching).
+
+    An end inside a block goes to the block's first or last end, with the probability that keeps its mean where it is.
+    One draw decides for all ends in a block, so that spans keep their order, and the expected number of spoken words is
+    that of `spans`. A span inside a block becomes the block or nothing; two spans that come to touch become one.
+    """
+    bounds = np.array(spans, dtype=np.int64).ravel()
+    nearest = np.maximum(np.searchsorted(blocks[:, 0], bounds, side="right") - 1, 0)
+    first, last = blocks[nearest].T if len(blocks) else (bounds, bounds)
+    inside = (first < bounds) & (bounds < last)
+    if not inside.any():
+        return spans
+    uniform = _Draws(seed, f"{document_id}\0blocks").uniform(len(blocks))[nearest]
+    whole = np.where(uniform * (last - first) < bounds - first, last, first)
+    starts, ends = np.where(inside, whole, bounds).reshape(-1, 2).T
+    starts, ends = starts[starts < ends], ends[starts < ends]
+    apart = starts[1:] > ends[:-1]
+    starts, ends = starts[np.append(True, apart)[: len(starts)]], ends[np.append(apart, True)[: len(ends)]]
+    return list(zip(starts.tolist(), ends.tolist(), strict=True))
+
+
 def _rounded(
     places: np.ndarray, boundaries: np.ndarray, below: np.ndarray, above: np.ndarray, uniform: np.ndarray
 ) -> np.ndarray:

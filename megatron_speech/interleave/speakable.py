@@ -27,8 +27,8 @@ from megatron_speech.interleave.characters import Class
 
 TextClass = Literal["prose", "numbers", "names", "dialogue"]
 
-REASONS = ("code", "table", "mathematics", "markup", "address", "script", "control", "no_words")
-"""Why a stretch cannot be spoken."""
+REASONS = ("code", "table", "mathematics", "markup", "address", "script", "control", "no_words", "reading")
+"""Why a stretch cannot be spoken; "reading" where its language's reader is not sure of a part (`readings`)."""
 
 NUMBERS_SHARE, NAMES_SHARE, LONGEST_WORD = 0.1, 0.25, 40
 """Share of digits that makes a sentence "numbers", of capitalised words "names"; mean word length above which it is

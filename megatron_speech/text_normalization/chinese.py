@@ -43,6 +43,7 @@ _ENDS_OF_RANGE = frozenset("年月日号时点分秒%‰℃度元米天周岁人
 _GLUED = frozenset(string.ascii_letters + string.digits + ".")
 """In front of a digit these belong to it."""
 _STARTS_FORM = re.compile(r"[0-9$¥€£₹₩₽฿±−-]|US\$|HK\$|NT\$|(?:RMB|USD|CNY|EUR|GBP|HKD|JPY)\s?[0-9]")
+_PLAIN = re.compile(r"[\u4e00-\u9fff](?:[，、。？！]?[\u4e00-\u9fff])*[。？！]?")
 _PAUSE_RUN, _BETWEEN_LATIN = re.compile(r"([。，、？！])[。，、？！]+"), re.compile(r"[A-Za-z']$")
 
 
@@ -52,10 +53,19 @@ def read_chinese(text: str) -> list[Piece]:
     pieces: list[Piece] = []
     place = 0
     while place < len(text):
+        if "\u4e00" <= plain[place] <= "\u9fff":
+            pieces.append(Piece(place, place + 1, plain[place]))
+            place += 1
+            continue
         end, words = _read_at(plain, text, place)
         pieces.append(Piece(place, end, words))
         place = end
     return pieces
+
+
+def is_plain(text: str) -> bool:
+    """Whether `text` is Chinese characters and single pauses: its reading is itself."""
+    return _PLAIN.fullmatch(text) is not None
 
 
 def join_chinese(words: Iterable[str]) -> str:
@@ -76,7 +86,7 @@ def join_chinese(words: Iterable[str]) -> str:
 def _read_at(plain: str, text: str, place: int) -> tuple[int, str]:
     """End and words of the piece that begins at `place`."""
     character = plain[place]
-    if "\u4e00" <= character <= "\u9fff" or "\u3400" <= character <= "\u4dbf":
+    if "\u3400" <= character <= "\u4dbf":
         return place + 1, character
     if character.isspace() or _INVISIBLE.match(character):
         return place + 1, ""

@@ -186,7 +186,7 @@ def join_english(words: Iterable[str]) -> str:
         text = re.sub(r" (?=[.,?!])", "", text)
         text = re.sub(r"[.,?!]{2,}", lambda run: _strongest(run[0]), text)
     text = text.lstrip(" .,?!").rstrip(" ,")
-    return text if re.search(r"[a-z]", text) else ""
+    return text if re.search(r"[A-Za-z]", text) else ""
 
 
 def _strongest(run: str) -> str:

@@ -12,11 +12,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from megatron_speech.config.text_to_token import Language
+from megatron_speech.text_normalization import chinese, english
 from megatron_speech.text_normalization.chinese import join_chinese, read_chinese
 from megatron_speech.text_normalization.english import join_english, read_english, speak_english
 from megatron_speech.text_normalization.pieces import Piece, Unreadable
 
-__all__ = ["Piece", "Unreadable", "joined", "read_pieces", "spoken"]
+__all__ = ["Piece", "Unreadable", "is_plain", "joined", "read_as_written", "read_pieces", "spoken"]
+
+
+def is_plain(text: str, *, language: Language) -> bool:
+    """Whether every part of `text` is read as it is written, whatever stands around it."""
+    return english.is_plain(text) if language == "en" else chinese.is_plain(text)
 
 
 def read_pieces(text: str, *, language: Language) -> list[Piece]:
@@ -46,3 +52,16 @@ def spoken(text: str, *, language: Language = "en") -> str:
     if language == "en":
         return speak_english(text)
     return joined(read_pieces(text, language=language), language=language)
+
+
+def read_as_written(text: str, *, language: Language = "en") -> str:
+    """As `spoken`, but words that are read as they are written keep their capitals, which tell "US" from "us"."""
+    if is_plain(text, language=language):
+        return text
+    pieces = read_pieces(text, language=language)
+    sources = (text[piece.start : piece.end] for piece in pieces)
+    written = (
+        piece._replace(words=source) if piece.words == source.lower() else piece
+        for piece, source in zip(pieces, sources, strict=True)
+    )
+    return joined(written, language=language)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
+import orjson
 from tqdm import tqdm
 
 from megatron_speech.artifact import is_made, make_artifact
@@ -19,12 +20,16 @@ from megatron_speech.config.text_to_token import Language, TaskDocumentsConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import write_documents
 from megatron_speech.interleave.tasks import recognition_document, synthesis_document
+from megatron_speech.text_normalization.reading import Unreadable, read_as_written
 from megatron_speech.text_to_token.layout import prompt, training_document
 from megatron_speech.text_to_token.utterances import read_utterances
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
+
+UNREADABLE = "unreadable.jsonl"
+"""Utterances that a text-to-token model does not learn, because their texts cannot be read aloud for sure."""
 
 
 def build_task_documents(config: TaskDocumentsConfig) -> None:
@@ -37,25 +42,38 @@ def build_task_documents(config: TaskDocumentsConfig) -> None:
     tokenizer = TextTokenizer.load(config.vocabulary)
     counts: Counter[str] = Counter()
     with make_artifact(config.output, kind=f"documents_{config.task}", config=config, inputs=inputs) as draft:
-        documents = _documents(config, tokenizer=tokenizer, vocabulary=vocabulary, counts=counts)
+        unreadable: list[dict[str, str]] = []
+        documents = _documents(config, tokenizer=tokenizer, vocabulary=vocabulary, counts=counts, unreadable=unreadable)
         first = next(documents, None)
         if first is None:
             folders = ", ".join(str(path) for path in config.codes)
             raise ValueError(f"codes={folders}: no utterance passes the filters {dict(counts)}; widen `utterances`")
         bar = tqdm(chain([first], documents), desc=config.task, unit="document")
         draft.facts.update(write_documents(draft.folder, bar, vocabulary=vocabulary, name=config.task))
+        (draft.folder / UNREADABLE).write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in unreadable))
         draft.facts["utterances"] = dict(counts)
         draft.facts["duration_s"] = round(draft.facts["utterances"].pop("duration_ms") / 1000, 1)
-    logger.info("%s: %d documents", config.output, draft.facts["documents"])
+    left_out = f"; {len(unreadable)} texts that no reader is sure of are listed in {UNREADABLE}" if unreadable else ""
+    logger.info("%s: %d documents%s", config.output, draft.facts["documents"], left_out)
 
 
 def _documents(
-    config: TaskDocumentsConfig, *, tokenizer: TextTokenizer, vocabulary: Vocabulary, counts: Counter[str]
+    config: TaskDocumentsConfig,
+    *,
+    tokenizer: TextTokenizer,
+    vocabulary: Vocabulary,
+    counts: Counter[str],
+    unreadable: list[dict[str, str]],
 ) -> Iterator[TokenDocument]:
     for utterance in read_utterances(config.codes, config.utterances, vocabulary=vocabulary, counts=counts):
-        document = task_document(
-            utterance, task=config.task, tokenizer=tokenizer, vocabulary=vocabulary, language=config.language
-        )
+        try:
+            document = task_document(
+                utterance, task=config.task, tokenizer=tokenizer, vocabulary=vocabulary, language=config.language
+            )
+        except Unreadable as error:
+            counts["unreadable"] += 1
+            unreadable.append({"id": utterance.key, "text": str(utterance.meta["text"]), "why": str(error)})
+            continue
         if document is None:
             counts["unspeakable"] += 1
             continue
@@ -71,16 +89,20 @@ def task_document(
     vocabulary: Vocabulary,
     language: Language = "en",
 ) -> TokenDocument | None:
-    """One utterance laid out for `task`, by its own voice where voices have tokens; None if nothing can be spoken."""
+    """One utterance laid out for `task`, by its own voice where voices have tokens; None if nothing can be spoken.
+
+    Raises Unreadable where a text-to-token model is to learn a text whose reading is not sure.
+    """
     text, key = utterance.meta["text"], utterance.key
     meta = {**utterance.meta, "task": task}
     if task == "text_to_token":
         speaker = str(utterance.meta.get("voice")) if vocabulary.speakers else None
         settings: dict[str, Any] = {"tokenizer": tokenizer, "vocabulary": vocabulary, "speaker": speaker}
         settings["language"] = language
-        if not prompt(text, **settings):
+        reading = read_as_written(text, language=language)
+        if not prompt(reading, **settings):
             return None
-        return training_document(key, text, utterance.tokens, meta=meta, **settings)
+        return training_document(key, reading, utterance.tokens, meta=meta, **settings)
     layout = {"recognition": recognition_document, "synthesis": synthesis_document}[task]
     ids = tokenizer.encode(text)
     return layout(key, text_ids=ids, codes=utterance.tokens, vocabulary=vocabulary, meta=meta)

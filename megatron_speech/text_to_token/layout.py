@@ -4,8 +4,9 @@
 
 This is the layout of the synthesis task (`interleave.tasks`) in the text-to-token model's own vocabulary, whose
 special tokens decide what stands in brackets. With speaker tokens every sequence names one of them. With `<|sounds|>`
-the text is its pronunciation (`pronunciation`), else the text as it is read aloud (`spoken`). The bar is where the
-target starts. The same functions make training documents and prompts.
+the text is the pronunciation (`pronunciation`) of the reading, else the reading itself in the letters of a voice. A
+reading is a text as it is read aloud, with its capitals (`text_normalization.reading.read_as_written`), or a part of
+one. The bar is where the target starts. The same functions make training documents and prompts.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import numpy as np
 from megatron_speech.config.text_to_token import Language
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.interleave.tasks import synthesis_document, synthesis_prompt
-from megatron_speech.text_normalization.reading import Unreadable, spoken
 from megatron_speech.text_to_token.pronunciation import pronounce
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import END_OF_AUDIO, SOUNDS, Vocabulary, speaker_token
@@ -26,7 +26,7 @@ from megatron_speech.vocabulary import END_OF_AUDIO, SOUNDS, Vocabulary, speaker
 
 def training_document(
     key: str,
-    text: str,
+    reading: str,
     codes: np.ndarray,
     *,
     tokenizer: TextTokenizer,
@@ -35,14 +35,13 @@ def training_document(
     speaker: str | None = None,
     language: Language = "en",
 ) -> TokenDocument:
-    """(text, speech codes) to learn from.
+    """(reading of a text, speech codes) to learn from.
 
-    Raises ValueError when nothing of the text can be spoken, its reading is unsure (Unreadable), a code is unknown, or
-    as `prompt`.
+    Raises ValueError for an empty reading, an unknown code, or as `prompt`.
     """
     return synthesis_document(
         key,
-        text_ids=_text_ids(text, language, tokenizer=tokenizer, vocabulary=vocabulary),
+        text_ids=_text_ids(reading, language, tokenizer=tokenizer, vocabulary=vocabulary),
         codes=codes,
         vocabulary=vocabulary,
         meta=meta,
@@ -51,39 +50,33 @@ def training_document(
 
 
 def prompt(
-    text: str,
+    reading: str,
     *,
     tokenizer: TextTokenizer,
     vocabulary: Vocabulary,
     speaker: str | None = None,
     language: Language = "en",
 ) -> list[int]:
-    """Ids after which speech tokens follow; empty when nothing of the text can be spoken, or its reading is unsure.
+    """Ids after which speech tokens follow; empty where the reading says nothing.
 
     Raises ValueError for a speaker without a token, for none where the vocabulary has some, and for the sounds of
     another language than English.
     """
     hints = _hints(vocabulary, speaker)
-    try:
-        text_ids = _text_ids(text, language, tokenizer=tokenizer, vocabulary=vocabulary)
-    except Unreadable:
-        return []
+    text_ids = _text_ids(reading, language, tokenizer=tokenizer, vocabulary=vocabulary) if reading else []
     return synthesis_prompt(text_ids, vocabulary=vocabulary, hints=hints).tolist() if text_ids else []
 
 
-def _text_ids(text: str, language: Language, *, tokenizer: TextTokenizer, vocabulary: Vocabulary) -> list[int]:
-    """The text as this vocabulary's model reads it.
-
-    Raises Unreadable, of sounds too: the dictionary reads anything, but not always what is meant.
-    """
+def _text_ids(reading: str, language: Language, *, tokenizer: TextTokenizer, vocabulary: Vocabulary) -> list[int]:
+    """The reading as this vocabulary's model takes it."""
     if SOUNDS not in vocabulary.special_tokens:
-        return tokenizer.encode(spoken(text, language=language))
+        return tokenizer.encode(reading.lower() if language == "en" else reading)
     if language != "en":
         raise ValueError(
             f"language={language}: the text-to-token model reads sounds, which are known for English alone; build its "
             "vocabulary with spelling: letters"
         )
-    return tokenizer.encode(pronounce(text)) if spoken(text, language=language) else []
+    return tokenizer.encode(pronounce(reading))
 
 
 def _hints(vocabulary: Vocabulary, speaker: str | None) -> list[str]:

@@ -3,15 +3,14 @@
 English spelling hides its sounds, and a few hours of speech do not teach them ("gustatory" becomes "Jewish story"). A
 pronouncing dictionary of 180,000 words, its rules and a small network for unknown words (the package hibari-tts, which
 holds misaki's; Apache-2.0, a millisecond a sentence) know them. Each sound is one ASCII character, as X-SAMPA writes it
-where it takes one, so that a byte tokenizer gives one id per sound, about as many as there are letters. The package
-expands numbers and abbreviations itself, from the text as written, since capitals tell "US" from "us". Price: English
-only, and what the dictionary gets wrong no amount of speech puts right.
+where it takes one, so that a byte tokenizer gives one id per sound, about as many as there are letters. Texts come in
+words, as they are read aloud, and with their capitals, since these tell "US" from "us". Limitation: English only, and
+what the dictionary gets wrong no amount of speech puts right.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from functools import cache
 from typing import Any
 
@@ -21,34 +20,23 @@ _WEAK_VOWELS = {"ᵊ": "=", "ᵻ": "1"}
 _DIPHTHONGS = {"A": "e", "I": "y", "O": "o", "W": "8", "Y": "9"}  # as in day, eye, go, now, boy
 _PAUSES = dict.fromkeys(";:,—()", ",")
 _SIGNS = str.maketrans(_CONSONANTS | _VOWELS | _WEAK_VOWELS | _DIPHTHONGS | _PAUSES | {"ˈ": "'", "…": "."})
-_WRITTEN = str.maketrans("[]⁄−", "()/-")  # [word](sounds) is a command to the package, and a link to everybody else
-_FRACTION_SIGN = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
-_MIXED = re.compile(r"(?<=\d) (?=[1-9]\d?/[1-9])")
-_SPOONS = re.compile(r"\b(\d+)\s?(tbsp|tsp)s?\b\.?")
 _UNKNOWN = re.compile(r"[^a-zACDEINOSTUVZJ34689@{=1,.?!' ]")
 
 
-def pronounce(text: str) -> str:
+def pronounce(reading: str) -> str:
     """Sounds, `'` before a stressed one, pauses (. , ? !) and single spaces; empty where nothing can be said.
+
+    `reading` holds letters, spaces and . , ? ! '
 
     Raises ValueError where the package is not installed.
     """
-    text = unicodedata.normalize("NFKC", _FRACTION_SIGN.sub(" ", text)).translate(_WRITTEN)
-    text = _SPOONS.sub(_spoons, _MIXED.sub(" and ", text))  # what the package would misread
-    # What is a digit to Python and no number (as an Ethiopic one) would stop the package.
-    text = "".join(sign for sign in text if sign.isdecimal() or not sign.isdigit())
-    signs = _UNKNOWN.sub("", _dictionary()(text).translate(_SIGNS))
+    signs = _UNKNOWN.sub("", _dictionary()(reading).translate(_SIGNS))
     signs = re.sub(r"([.,?!])", r"\1 ", signs)
     signs = re.sub(r"\s+", " ", signs)
     signs = re.sub(r" ([.,?!])", r"\1", signs)
     signs = re.sub(r"([.,?!])[.,?!]+", r"\1", signs)
     signs = signs.strip(" ,'")
     return signs if re.search(r"[^.,?!' ]", signs) else ""
-
-
-def _spoons(found: re.Match[str]) -> str:
-    name = "tablespoon" if found[2] == "tbsp" else "teaspoon"
-    return f"{found[1]} {name}{'' if found[1] == '1' else 's'}"
 
 
 @cache

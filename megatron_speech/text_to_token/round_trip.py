@@ -19,11 +19,12 @@ import numpy as np
 
 from megatron_speech.artifact import is_made, make_artifact
 from megatron_speech.audio.transcripts import error_rates
-from megatron_speech.config.text_to_token import RoundTripConfig
+from megatron_speech.config.text_to_token import Language, RoundTripConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.inference.model import read_vocabulary
 from megatron_speech.plain_json import to_json
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.text_normalization.reading import Unreadable, read_as_written
 from megatron_speech.text_to_token.synthesize import Synthesizer
 from megatron_speech.text_to_token.utterances import read_utterances
 from megatron_speech.text_tokenizer import TextTokenizer
@@ -88,15 +89,25 @@ def synthesize_as_spoken(
     synthesizer: Synthesizer, utterances: Sequence[TokenDocument], seed: int
 ) -> list[np.ndarray | None]:
     """Codes of every text, in order, None where it was given up; in its utterance's voice if voices have tokens."""
+    readings = [_reading(str(each.meta["text"]), synthesizer.language) for each in utterances]
     made: list[np.ndarray | None] = [None] * len(utterances)
     for voice in dict.fromkeys(_voices(utterances) if synthesizer.vocabulary.speakers else [None]):
         numbers = [n for n, each in enumerate(utterances) if voice in (None, str(each.meta.get("voice")))]
         settings = replace(synthesizer.settings, speakers=[voice] if voice else [])
         one = replace(synthesizer, settings=settings)  # the same counter
-        texts, keys = zip(*((str(utterances[n].meta["text"]), utterances[n].key) for n in numbers), strict=True)
-        for n, codes in zip(numbers, one.synthesize(texts, seed, keys=keys, progress=True), strict=True):
+        said, keys = zip(*((readings[n], utterances[n].key) for n in numbers), strict=True)
+        for n, codes in zip(numbers, one.synthesize(said, seed, keys=keys, progress=True), strict=True):
             made[n] = codes
     return made
+
+
+def _reading(text: str, language: Language) -> str:
+    """Empty where it is not sure, so that nothing is spoken."""
+    try:
+        return read_as_written(text, language=language)
+    except Unreadable as error:
+        logger.warning("given up: %s", error)
+        return ""
 
 
 def by_speaker(

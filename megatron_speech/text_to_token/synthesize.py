@@ -1,4 +1,4 @@
-"""Texts to speech tokens in bulk, with guards: a sample is accepted, drawn again, or given up and counted.
+"""Readings of texts to speech tokens in bulk, with guards: a sample is accepted, drawn again, or given up and counted.
 
 A sampled sequence fails in known ways: it ends at once, never ends, or loops on one code. Each is seen from the
 codes alone, so no recogniser is needed in the loop (tools/round_trip.py measures what the guards miss). A refused
@@ -24,7 +24,6 @@ from megatron_speech.config.text_to_token import Language, SynthesisConfig
 from megatron_speech.inference.generate import Generation, Request, in_order
 from megatron_speech.inference.model import LanguageModel, read_vocabulary
 from megatron_speech.inference.sampling import Sampling
-from megatron_speech.text_normalization.reading import spoken
 from megatron_speech.text_to_token.engines import Engine, EngineError, TransformersEngine, VllmEngine
 from megatron_speech.text_to_token.layout import codes_of, prompt
 from megatron_speech.text_tokenizer import TextTokenizer
@@ -47,14 +46,14 @@ class _Item:
 
 @dataclass(kw_only=True)
 class Synthesizer:
-    """Text to speech codes; `counts` says how often each thing happened since it was made."""
+    """Readings (texts as they are read aloud) to speech codes; `counts` says how often each thing happened so far."""
 
     engine: Engine
     tokenizer: TextTokenizer
     vocabulary: Vocabulary
     settings: SynthesisConfig
     language: Language = "en"
-    """How numbers and signs are read aloud."""
+    """Of the readings."""
     counts: Counter[str] = field(default_factory=Counter)
     """texts, samples, given_up, codes, spoken_characters, and refused samples by fault: of the texts that have come."""
 
@@ -77,18 +76,18 @@ class Synthesizer:
         return cls(engine=engine, tokenizer=tokenizer, vocabulary=vocabulary, settings=settings, language=language)
 
     def synthesize(
-        self, texts: Sequence[str], seed: int, *, keys: Sequence[str] | None = None, progress: bool = False
+        self, readings: Sequence[str], seed: int, *, keys: Sequence[str] | None = None, progress: bool = False
     ) -> list[np.ndarray | None]:
-        """Codes int32 [T] of every text, None where every attempt failed.
+        """Codes int32 [T] of every reading, None where every attempt failed, or it says nothing.
 
-        `keys` name the texts for the random numbers (document and span); by default a text is its own name, and then
-        equal texts give equal codes.
+        `keys` name the readings for the random numbers (document and span); by default one is its own name, and then
+        equal ones give equal codes.
         """
-        items = zip(texts if keys is None else keys, texts, strict=True)
-        return in_order(self.stream(items, seed), len(texts), progress="synthesise" if progress else None)
+        items = zip(readings if keys is None else keys, readings, strict=True)
+        return in_order(self.stream(items, seed), len(readings), progress="synthesise" if progress else None)
 
     def stream(self, items: Iterable[tuple[str, str]], seed: int) -> Iterator[tuple[int, np.ndarray | None]]:
-        """(Place of the item in the input, codes int32 [T] or None) of every (key, text), as they finish.
+        """(Place of the item in the input, codes int32 [T] or None) of every (key, reading), as they finish.
 
         Items are read as the engine gets free, a bounded number ahead, so the input may be endless.
         """
@@ -138,13 +137,12 @@ class Synthesizer:
                 seed=request_seed(seed, item.key, len(item.faults)),
             )
 
-    def _item(self, number: int, key: str, text: str, seed: int) -> _Item:
+    def _item(self, number: int, key: str, reading: str, seed: int) -> _Item:
         speaker = speaker_of(self.settings.speakers, seed, key)
         ids = prompt(
-            text, tokenizer=self.tokenizer, vocabulary=self.vocabulary, speaker=speaker, language=self.language
+            reading, tokenizer=self.tokenizer, vocabulary=self.vocabulary, speaker=speaker, language=self.language
         )
-        length = len(spoken(text, language=self.language)) if ids else 0
-        return _Item(number=number, key=key, prompt=ids, num_characters=length)
+        return _Item(number=number, key=key, prompt=ids, num_characters=len(reading))
 
     def _finished(self, item: _Item, generation: Generation, fault: Fault | None) -> np.ndarray | None:
         """Codes of a text's last sample, None where it was refused, too; all its samples are counted."""

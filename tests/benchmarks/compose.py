@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """Text to composed token documents but the synthesis: tokens per second of one core. One JSON line last.
 
-Sentences, filter, units, spans, cut, the reading aloud of every span, and composition; each step is also timed alone.
+Sentences, filter, the reading aloud of every sentence, units, spans, cut, and composition; each step is also timed
+alone.
 Codes of the speech are at hand, as many as a synthesiser would write: 5 a word, 0.4 s at 12.5 Hz (arXiv 2411.17607 has
 3.81 per text token, the miniature 5.5 a word). Words per second, printed too, do not depend on that number. The text
 tokenizer is a known cost that is not ours, so both numbers are given, and the limit concerns the one without the time
@@ -16,7 +17,6 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from itertools import islice, product
 from pathlib import Path
 
@@ -26,7 +26,6 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from megatron_speech.config.interleave import SpansConfig, SpeakableConfig
 from megatron_speech.data.corpus import read_jsonl
 from megatron_speech.interleave.compose import Piece, compose_batch, cut_document
-from megatron_speech.text_normalization.reading import Unreadable, spoken
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
@@ -89,12 +88,6 @@ def run(documents: Sequence[tuple[str, str]], encode: Encode, clock: Counter[str
         began = time.process_time()
         pieces = [cut_document(text, key=key, seed=0, spans=SPANS, speakable=SPEAKABLE) for key, text in window]
         cut = time.process_time()
-        for parts in pieces:
-            for piece in parts:
-                if piece.spoken:
-                    with suppress(Unreadable):
-                        spoken(piece.text, language="en")
-        read = time.process_time()
         speech = [synthesized(parts, codes) for parts in pieces]
         made = time.process_time()
         spent = 0.0
@@ -107,7 +100,7 @@ def run(documents: Sequence[tuple[str, str]], encode: Encode, clock: Counter[str
             return ids
 
         composed = compose_batch(list(zip(pieces, speech, strict=True)), encode_batch=timed, vocabulary=VOCABULARY)
-        clock.update(cut=cut - began, read=read - cut, tokenize=spent, compose=time.process_time() - made - spent)
+        clock.update(cut=cut - began, tokenize=spent, compose=time.process_time() - made - spent)
         tokens += sum(len(each.tokens) for each in composed)
     return tokens
 

@@ -161,6 +161,20 @@ def test_each_rendering_has_fresh_spans_and_unspeakable_documents_are_left_out(c
     assert "| share of them drawn, where 0.4 is asked |" in (config.output.with_name("made") / "report.md").read_text()
 
 
+def test_the_model_is_asked_for_readings_and_unsure_sentences_are_counted(config, engine):
+    said = "She was aged 5 in the war, and it cost $3.5 million. "
+    write_jsonl(config.corpora["wiki"].path / "c.jsonl", record("figures", (said + "He got 3-4-5 there. ") * 6))
+    facts = read_manifest(run(replace(config, noise=None), "made"))["facts"]
+    asked = [text for text in engine.spoken if text.startswith("figures")]
+    assert asked and not any(char.isdigit() or char == "$" for text in asked for char in text.partition(" ")[2])
+    assert any("aged five" in text or "five in the" in text for text in asked)
+    assert not any("inch" in text for text in asked)
+    assert facts["words_left_out"]["reading"] == 6 * 4
+    assert (
+        "| units that cannot be spoken: reading | 24 |" in (config.output.with_name("made") / "report.md").read_text()
+    )
+
+
 def test_text_and_speech_are_found_by_their_provenance(config, engine):
     vocabulary, tokenizer = Vocabulary.load(config.vocabulary), TextTokenizer.load(config.vocabulary)
     speakers = ["anna", "ben", "chris"]

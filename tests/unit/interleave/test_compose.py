@@ -132,7 +132,10 @@ def test_codes_outside_the_codebook_are_named():
 
 def prose(words: int, number: int) -> str:
     """Sentences of 7 words; every fifth one cannot be spoken."""
-    text = [f"word{number} " if i % 7 else f"{'x = y' if i % 35 == 0 else 'Word'}, " for i in range(words)]
+    text = [
+        f"word{'abcdefghij'[number % 10]} " if i % 7 else f"{'x = y' if i % 35 == 0 else 'Word'}, "
+        for i in range(words)
+    ]
     return "".join(part + (". " if i % 7 == 6 else "") for i, part in enumerate(text))
 
 

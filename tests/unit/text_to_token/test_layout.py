@@ -36,7 +36,7 @@ def test_the_text_may_be_that_of_a_hugging_face_tokenizer(tmp_path: Path) -> Non
     text = _words(tmp_path / "base")
     tokenizer, vocabulary = _vocabulary(tmp_path / "vocabulary", text=str(text), end_of_document="</s>")
     ends = vocabulary.special_id(SYNTHESIZE), vocabulary.special_id(BEGIN_OF_AUDIO)
-    assert prompt("2 Cats.", tokenizer=tokenizer, vocabulary=vocabulary) == [ends[0], 2, 3, 4, ends[1]]
+    assert prompt("two Cats.", tokenizer=tokenizer, vocabulary=vocabulary) == [ends[0], 2, 3, 4, ends[1]]
 
 
 def test_a_speaker_stands_before_the_text_in_documents_and_prompts(tmp_path: Path) -> None:
@@ -67,12 +67,12 @@ def test_a_speaker_without_a_token_is_refused(tmp_path: Path, known: list[str], 
         prompt("Hi.", tokenizer=tokenizer, vocabulary=vocabulary, speaker=speaker)
 
 
-def test_sounds_stand_for_the_text_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "pronounce", {"US": "ju'Es", "...": ""}.__getitem__)
+def test_sounds_stand_for_the_reading_with_its_capitals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "pronounce", {"US": "ju'Es", ".": ""}.__getitem__)
     tokenizer, vocabulary = _vocabulary(tmp_path / "vocabulary", spelling="sounds", speakers=["ann"])
     ids = prompt("US", tokenizer=tokenizer, vocabulary=vocabulary, speaker="ann")
     assert tokenizer.decode(ids) == "<|synthesize|><|speaker:ann|><|sounds|>ju'Es<|begin_of_audio|>"
-    assert prompt("...", tokenizer=tokenizer, vocabulary=vocabulary, speaker="ann") == []
+    assert prompt(".", tokenizer=tokenizer, vocabulary=vocabulary, speaker="ann") == []
 
 
 @pytest.mark.parametrize(
@@ -88,10 +88,10 @@ def test_settings_that_contradict_are_refused(settings: dict, said: str) -> None
         VocabularyConfig(output=Path("x"), codebook_size=16, **settings)
 
 
-def test_chinese_is_read_as_chinese_and_has_no_sounds(tmp_path: Path) -> None:
+def test_chinese_keeps_its_letters_and_has_no_sounds(tmp_path: Path) -> None:
     tokenizer, letters = _vocabulary(tmp_path / "letters")
-    ids = prompt("5只猫", tokenizer=tokenizer, vocabulary=letters, language="zh")
-    assert tokenizer.decode(ids) == "<|synthesize|>五只猫<|begin_of_audio|>"
+    ids = prompt("五只猫GPT", tokenizer=tokenizer, vocabulary=letters, language="zh")
+    assert tokenizer.decode(ids) == "<|synthesize|>五只猫GPT<|begin_of_audio|>"
     tokenizer, sounds = _vocabulary(tmp_path / "sounds", spelling="sounds")
     with pytest.raises(ValueError, match=r"language=zh: .* sounds, which are known for English alone"):
-        prompt("5只猫", tokenizer=tokenizer, vocabulary=sounds, language="zh")
+        prompt("五只猫", tokenizer=tokenizer, vocabulary=sounds, language="zh")

@@ -66,6 +66,8 @@ def test_every_text_is_spoken_by_its_own_speaker() -> None:
     made = synthesize_as_spoken(synthesizer, said, 0)
     assert [codes.tolist() for codes in made] == [[1] * 3, [0] * 5, [1]]  # type: ignore[union-attr]
     assert synthesizer.counts["texts"] == 3
+    unsure = utterances([{"text": "He scored 3-4-5.", "voice": "ann"}])
+    assert synthesize_as_spoken(synthesizer, unsure, 0) == [None]
     facts = by_speaker(said, made=made, heard_true=["one", "three", "tea"], heard=["one", "four", "tea"])
     assert [(name, each["texts"], each["wer"], each["wer_true_codes"]) for name, each in facts.items()] == [
         ("bob", 2, 0.5, 0.5),

@@ -1,0 +1,102 @@
+"""How the sentences of a document are read aloud: each is read once and as a whole, and spans take their share.
+
+    "aged 5 in the war"    span "aged 5"  -->  aged five        (read by itself, "5 in" would be inches)
+
+A sentence that its language's reader refuses is not speakable: its reason is "reading". Of the others only the pieces
+are kept that are read otherwise than they are written; what lies between them is read as it stands, so a long document
+needs little memory. The reading of a span keeps the capitals of the text, which tell "US" from "us".
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+
+import numpy as np
+
+from megatron_speech.config.text_to_token import Language
+from megatron_speech.interleave.speakable import Stretch
+from megatron_speech.text_normalization.reading import Piece, Unreadable, is_plain, joined, read_pieces
+
+_WORD_OR_MARK = re.compile(r"[.,?!]|[^\s.,?!]+")
+
+
+class Readings:
+    """What a voice says for any part of a document that cuts no piece."""
+
+    def __init__(self, text: str, language: Language) -> None:
+        self._text, self._language = text, language
+        self._pieces: list[Piece] = []
+        self._unreadable: list[tuple[int, int]] = []
+
+    def add(self, start: int, end: int) -> bool:
+        """Read the sentence at these characters, behind all that were read; whether it can be read."""
+        written = self._text[start:end]
+        if is_plain(written.strip(), language=self._language):
+            return True
+        try:
+            pieces = read_pieces(written, language=self._language)
+        except Unreadable:
+            self._unreadable.append((start, end))
+            return False
+        for piece in pieces:
+            source = written[piece.start : piece.end]
+            as_written = source.lower() if self._language == "en" else source
+            if piece.words != as_written and not source.isspace():
+                self._pieces.append(_trimmed(piece, source, start))
+        return True
+
+    def of(self, start: int, end: int) -> str:
+        """Words for these characters, with the capitals of the text; empty where a part of them cannot be read."""
+        near = bisect_left(self._unreadable, (end,))
+        if near and self._unreadable[near - 1][1] > start:
+            return ""
+        words: list[Piece] = []
+        place = start
+        for piece in self._pieces[bisect_left(self._pieces, (start,)) : bisect_left(self._pieces, (end,))]:
+            words += self._as_written(place, piece.start)
+            words.append(piece)
+            place = piece.end
+        return joined([*words, *self._as_written(place, end)], language=self._language)
+
+    def blocks(self, ends: np.ndarray) -> np.ndarray:
+        """Runs of units, whose ends are `ends`, that one piece covers: int64 [blocks, 2], half-open, in order."""
+        bounds = np.array([piece[:2] for piece in self._pieces], dtype=np.int64).reshape(-1, 2)
+        first = np.searchsorted(ends, bounds[:, 0], side="right")
+        after = np.searchsorted(ends, bounds[:, 1] - 1, side="right") + 1
+        runs: list[list[int]] = []
+        for start, end in zip(first.tolist(), after.tolist(), strict=True):
+            if end - start < 2:
+                continue
+            if runs and start < runs[-1][1]:  # two pieces share a unit
+                runs[-1][1] = end
+            else:
+                runs.append([start, end])
+        return np.array(runs, dtype=np.int64).reshape(-1, 2)
+
+    def _as_written(self, start: int, end: int) -> list[Piece]:
+        return [Piece(found.start(), found.end(), found[0]) for found in _WORD_OR_MARK.finditer(self._text, start, end)]
+
+
+def read_sentences(
+    text: str, sentences: Sequence[Stretch], *, language: Language, every: bool = False
+) -> tuple[list[Stretch], Readings]:
+    """The sentences, those that may be spoken but cannot be read with the reason "reading", and how they are read.
+
+    Args:
+        every: read also those that may not be spoken.
+    """
+    readings = Readings(text, language)
+    judged = []
+    for sentence in sentences:
+        if (sentence.reason is None or every) and not readings.add(sentence.start, sentence.end):
+            sentence = sentence if sentence.reason else sentence._replace(reason="reading")
+        judged.append(sentence)
+    return judged, readings
+
+
+def _trimmed(piece: Piece, source: str, offset: int) -> Piece:
+    """In the document, without white space at its ends."""
+    start = piece.start + len(source) - len(source.lstrip())
+    return Piece(offset + start, offset + start + len(source.strip()), piece.words)
