@@ -16,7 +16,8 @@ import numpy as np
 
 from megatron_speech.assets.fetch import DEBIAN
 from megatron_speech.assets.text import clean_text
-from megatron_speech.audio.io import SAMPLE_RATE, checked_waveform, read_audio
+from megatron_speech.audio.checks import checked_waveform
+from megatron_speech.audio.io import SAMPLE_RATE, read_audio
 from megatron_speech.audio.shards import AudioRecord
 
 SHARE = Path("usr") / "share"

@@ -19,7 +19,8 @@ from typing import Protocol
 import numpy as np
 
 from megatron_speech.assets.fetch import DEBIAN, PACKAGES
-from megatron_speech.audio.io import SAMPLE_RATE, checked_waveform, read_audio, resample
+from megatron_speech.audio.checks import checked_waveform
+from megatron_speech.audio.io import SAMPLE_RATE, read_audio, resample
 from megatron_speech.config.assets import VOICES
 
 

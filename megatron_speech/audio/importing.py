@@ -1,8 +1,8 @@
 """Audio shards of speech that lies elsewhere: recordings of any kind in a table, or in WebDataset tars.
 
-Every recording is decoded, its first channel taken and brought to 16 kHz once, so no later stage resamples. A shard is
+Every recording is decoded, checked and brought to 16 kHz once (`utterances`), so no later stage resamples. A shard is
 made by one process from its part of the source alone, so workers change no byte, and a finished one survives a kill by
-its receipt. Price: tables are held in memory, and the files they name are known by name only, not by content.
+its receipt. Cost: tables are held in memory, and the files they name are known by name only, not by content.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import orjson
 from tqdm import tqdm
 
 from megatron_speech.artifact import Draft, is_made, make_artifact, read_json, write_atomic
-from megatron_speech.audio.io import SAMPLE_RATE, AudioError, decode, resample
-from megatron_speech.audio.quarantine import LEAST_JUDGED, QUARANTINE, require_few, show
+from megatron_speech.audio.checks import AudioError
+from megatron_speech.audio.quarantine import LEAST_JUDGED, QUARANTINE, require_few, show, write_quarantine
 from megatron_speech.audio.shards import AudioRecord, BadRecord, audio_facts, write_audio_shard
 from megatron_speech.audio.sources.parts import Part, find_parts
-from megatron_speech.audio.sources.source import Source, require_new
+from megatron_speech.audio.sources.source import require_new
+from megatron_speech.audio.utterances import Recordings, utterances
 from megatron_speech.config.import_speech import ImportSpeechConfig
 from megatron_speech.plain_json import to_json
 from megatron_speech.tasks import in_processes
@@ -53,6 +53,8 @@ def import_speech(config: ImportSpeechConfig) -> None:
         "%s: %d utterances, %.2f hours, quarantined %s",
         *(config.output, facts["utterances"], facts["hours"], show(Counter(facts["quarantined"]))),
     )
+    if moved := facts["utterances_of_silent_first_channel"]:
+        log.warning("%s: of %d utterances the first channel is silent, another is used", config.output, moved)
 
 
 def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft) -> None:
@@ -60,7 +62,7 @@ def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft
     waiting = [part for part in parts if not receipts[part.number].is_file()]
     bad: list[BadRecord] = []
     read = 0
-    work = partial(make_shard, draft.folder, config.transcripts)
+    work = partial(make_shard, draft.folder, config)
     done = (
         in_processes(work, waiting, workers=config.workers, number=lambda part: part.number)
         if config.workers > 1
@@ -85,55 +87,38 @@ def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft
         raise ValueError(f"{config.table or config.tars}: no usable utterance in it ({reasons}){first}")
     draft.facts |= audio_facts([receipt["shard"] for receipt in made if receipt["ids"]])
     draft.facts["quarantined"] = dict(sorted(Counter(record.reason for record in bad).items()))
-    draft.facts["utterances_of_several_channels"] = sum(receipt["several_channels"] for receipt in made)
-    lines = [orjson.dumps(asdict(record)) + b"\n" for record in bad]
-    (draft.folder / QUARANTINE).write_bytes(b"".join(lines))
+    for name in ("several_channels", "silent_first_channel"):
+        draft.facts[f"utterances_of_{name}"] = sum(receipt["counts"].get(name, 0) for receipt in made)
+    write_quarantine(draft.folder / QUARANTINE, bad)
     for path in receipts:
         path.unlink()
 
 
-def make_shard(folder: Path, transcripts: bool, part: Part) -> dict[str, Any]:
+def make_shard(folder: Path, config: ImportSpeechConfig, part: Part) -> dict[str, Any]:
     """Write the shard of `part` and its receipt, which says what is in it and what was left out."""
     path = folder / f"audio-{part.number:06d}.tar"
     bad: list[dict[str, str]] = []
     places: dict[str, str] = {}
-    channels: list[int] = []
+    counts: Counter[str] = Counter()
+    recordings = Recordings()
 
     def records() -> Iterator[AudioRecord]:
         for source in part.read():
             try:
-                record = _record(source, transcripts=transcripts)
+                found = utterances(source, config, recordings)
             except AudioError as error:
                 bad.append({"shard": path.name, "key": source.key, "reason": error.reason, "message": str(error)})
                 continue
-            require_new(source.key, source.place, places)
-            channels.append(record.channels)
-            yield record
+            for utterance in found:
+                require_new(utterance.record.key, source.place, places)
+                counts["several_channels"] += utterance.record.channels > 1
+                counts["silent_first_channel"] += utterance.moved
+                yield utterance.record
 
     shard = write_audio_shard(path, records())
+    recordings.close()
     if not places:
         path.unlink()
-    several = sum(count > 1 for count in channels)
-    receipt = {"shard": shard, "ids": list(places.items()), "bad": bad, "several_channels": several}
+    receipt = {"shard": shard, "ids": list(places.items()), "bad": bad, "counts": counts}
     write_atomic(path.with_suffix(".json"), to_json(receipt))
     return receipt
-
-
-def _record(source: Source, *, transcripts: bool) -> AudioRecord:
-    """The utterance; `AudioError` says why there is none."""
-    name, audio = f"{source.place} ({source.name})", source.audio
-    if source.defect is not None:
-        reason, why = source.defect
-        raise AudioError(f"{name}: {why}", reason)
-    if transcripts and not (source.text or "").strip():
-        raise AudioError(f"{name}: no text; write it, leave the row out, or set transcripts to false", "no text")
-    if audio is None:
-        raise AudioError(f"{name}: no recording; add it", "incomplete")
-    try:
-        data = audio if isinstance(audio, bytes) else audio.read_bytes()
-    except OSError as error:
-        raise AudioError(f"{name}: {error.filename}: {error.strerror}; correct the path", "unreadable") from error
-    waveform, rate, channels = decode(data, name=name)
-    meta = source.meta if source.key == source.name else {**source.meta, "source_id": source.name}
-    waveform = resample(waveform, rate, SAMPLE_RATE)
-    return AudioRecord(key=source.key, waveform=waveform, text=source.text or "", meta=meta, channels=channels)

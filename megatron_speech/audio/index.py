@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from megatron_speech.audio.io import SAMPLE_RATE, AudioError, decode
+from megatron_speech.audio.checks import AudioError
+from megatron_speech.audio.io import SAMPLE_RATE, decode
 from megatron_speech.audio.quarantine import silence
 from megatron_speech.audio.shards import AudioRecord, AudioShard, BadRecord, key_of, record_of
 
@@ -83,7 +84,7 @@ def scan_shard(
             else:
                 on_bad(bad)
     if several_channels:
-        message = "%s: %d utterances have several channels, only the first is used; one of them is %s"
+        message = "%s: %d utterances have several channels, one of each is used; one of them is %s"
         log.warning(message, path, len(several_channels), several_channels[0])
     if count != shard.utterances:
         raise ValueError(f"{path}: {count} utterances, its manifest says {shard.utterances}; make the audio again")
@@ -149,7 +150,7 @@ class AudioIndex:
         entry = self.entries[number]
         try:
             # Of its channels the scan has told.
-            waveform, rate, _ = decode(self._bytes(entry, "audio"), name="its audio")
+            waveform, rate, _, _ = decode(self._bytes(entry, "audio"), name="its audio")
         except ValueError as error:
             raise ValueError(f"{self.name(number)}: {error}") from error
         if rate != SAMPLE_RATE:

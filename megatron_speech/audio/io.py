@@ -1,8 +1,8 @@
 """Read, write and resample audio: files of any kind in, mono float32 at one rate out.
 
-Decoding is libsndfile's (soundfile), resampling soxr's high-quality polyphase filter, applied once. What is not audio
-is refused by name here, so that no later stage meets a NaN or an empty clip. Of several channels the first
-is taken (a mean would cancel opposite phases), and whoever reads says so. Price: whole files in memory.
+Decoding is libsndfile's (`recording`), resampling soxr's high-quality polyphase filter, applied once. What is not
+audio, cut short or not believable is refused by name here: no later stage meets a NaN or an empty clip. Of several
+channels one is heard (`channels`), and whoever reads says so. Cost: whole utterances in memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import numpy as np
 import soundfile
 import soxr
 
-from megatron_speech.audio.containers import is_empty_flac
+from megatron_speech.audio.channels import Choice, hear
+from megatron_speech.audio.checks import AudioError, check_level, checked_samples, naming, printable
+from megatron_speech.audio.recording import Recording
 
 log = logging.getLogger(__name__)
 
@@ -25,63 +27,55 @@ SAMPLE_RATE = 16000
 """Samples per second of everything the speech side reads."""
 
 
-class AudioError(ValueError):
-    """A file or utterance that is no usable audio: named in one line, with its reason in a word for whoever counts."""
-
-    def __init__(self, message: str, reason: str = "not audio") -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
 class Decoded(NamedTuple):
     """A decoded file."""
 
     waveform: np.ndarray
-    """First channel, float32 [samples], finite and not empty."""
+    """One channel, float32 [samples], finite and not empty."""
     sample_rate: int
     """Its own."""
     channels: int
     """Of the file."""
+    channel: int | None
+    """The one that is heard, from 0; null: a mean of all."""
 
 
-def read_audio(path: Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+def read_audio(path: Path, *, sample_rate: int = SAMPLE_RATE, channels: Choice = "first") -> np.ndarray:
     """Mono float32 waveform [samples] of the file `path` at `sample_rate`.
 
-    FileNotFoundError if absent; ValueError naming the file if it is no audio, empty, or not finite.
+    FileNotFoundError if absent; ValueError naming the file if it is no audio, cut short, empty, or not believable.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such audio file; correct the path")
-    waveform, rate = decode_audio(path.read_bytes(), name=str(path))
-    return resample(waveform, rate, sample_rate)
+        raise FileNotFoundError(f"{printable(str(path))}: no such audio file; correct the path")
+    waveform, rate = decode_audio(path, name=str(path), channels=channels)
+    with naming(str(path)):
+        return to_rate(waveform, rate, sample_rate)
 
 
-def decode_audio(data: bytes, *, name: str) -> tuple[np.ndarray, int]:
+def decode_audio(data: Path | bytes, *, name: str, channels: Choice = "first") -> tuple[np.ndarray, int]:
     """Mono float32 waveform [samples] and its own sample rate; `name` is what errors and the log call it."""
-    waveform, rate, channels = decode(data, name=name)
-    if channels > 1:
-        _say_channels(name, channels)
-    return waveform, rate
+    found = decode(data, name=name, channels=channels)
+    if found.channels > 1:
+        _say_channels(name, found.channels, found.channel)
+    return found.waveform, found.sample_rate
 
 
-def decode(data: bytes, *, name: str) -> Decoded:
-    """The first channel of an audio file's bytes; `AudioError` names what is not audio (a FLAC file cut
-    short is none), empty or not finite.
+def decode(data: Path | bytes, *, name: str, channels: Choice = "first") -> Decoded:
+    """One channel of an audio file or its bytes; `AudioError` names what is not audio, cut short or not believable.
 
     Silent about channels: for readers of many files, who count.
     """
-    try:
-        samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        if is_empty_flac(data):  # which libsndfile takes for no file at all
-            return Decoded(checked_waveform(np.empty(0, np.float32), name=name), SAMPLE_RATE, 1)
-        raise AudioError(f"{name}: not readable as audio ({error.error_string.strip()}); convert it to FLAC") from error
-    return Decoded(checked_waveform(samples[:, 0], name=name), rate, samples.shape[1])
+    with naming(name), Recording(data) as recording:
+        waveform, channel = hear(checked_samples(recording.read()), channels)
+        check_level(waveform)
+        return Decoded(waveform, recording.sample_rate, recording.channels, channel)
 
 
 @lru_cache(maxsize=1 << 12)
-def _say_channels(name: str, channels: int) -> None:
+def _say_channels(name: str, channels: int, channel: int | None) -> None:
     """Once per name: a training reads its clips again and again."""
-    log.warning("%s: %d channels, only the first is used", name, channels)
+    heard = "their mean" if channel is None else f"only number {channel + 1}" if channel else "only the first"
+    log.warning("%s: %d channels, %s is used", name, channels, heard)
 
 
 def encode_flac(waveform: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> bytes:
@@ -104,15 +98,15 @@ def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     return soxr.resample(waveform, from_rate, to_rate, quality="HQ").astype(np.float32, copy=False)
 
 
-def checked_waveform(waveform: np.ndarray, *, name: str) -> np.ndarray:
-    """`waveform` as contiguous float32; `AudioError` names one that is empty or holds a NaN or infinity."""
-    if not waveform.size:
-        raise AudioError(f"{name}: no samples; leave it out", "zero length")
-    if not np.isfinite(waveform).all():
-        bad = int((~np.isfinite(waveform)).sum())
-        message = f"{name}: {bad} of {waveform.size} samples are not finite; leave it out or make it again"
-        raise AudioError(message, "not finite")
-    return np.ascontiguousarray(waveform, dtype=np.float32)
+def to_rate(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    """`resample`d speech; `AudioError` (without a name) where nothing is left of it, or too high a level."""
+    try:
+        waveform = resample(waveform, from_rate, to_rate)
+    except Exception as error:  # of soxr, a library
+        raise AudioError(f"cannot be resampled ({type(error).__name__}: {error}); leave it out") from error
+    with naming(f"at {to_rate} samples per second"):
+        check_level(waveform := checked_samples(waveform))
+    return waveform
 
 
 def _encode(waveform: np.ndarray, sample_rate: int, kind: str) -> bytes:

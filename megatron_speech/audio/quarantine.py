@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 
+from megatron_speech.audio.checks import is_silent, peak_of, printable
 from megatron_speech.audio.shards import AudioRecord, AudioShard, BadRecord
 
 QUARANTINE = "quarantine.jsonl"
@@ -18,19 +19,19 @@ LEAST_JUDGED = 1000
 
 
 def silence(shard: AudioShard, record: AudioRecord, peak_dbfs: float | None) -> BadRecord | None:
-    """The entry of an utterance of `shard` whose loudest sample lies below `peak_dbfs`; None where one does not, or
-    where that is null."""
+    """The entry of an utterance of `shard` in which nothing comes up to `peak_dbfs` (`checks.is_silent`); None where
+    something does, or where that is null."""
     if peak_dbfs is None:
         return None
-    peak = float(max(record.waveform.max(), -record.waveform.min()))
-    if peak >= 10 ** (peak_dbfs / 20):
+    if not is_silent(record.waveform, peak_dbfs):
         return None
-    return shard.bad(record.key, "silent", f"peak {peak:.2g} of full scale; silent")
+    return shard.bad(record.key, "silent", f"peak {peak_of(record.waveform):.2g} of full scale; silent")
 
 
 def write_quarantine(path: Path, quarantined: Iterable[BadRecord]) -> None:
-    """Write the list."""
-    path.write_bytes(b"".join(orjson.dumps(asdict(record)) + b"\n" for record in quarantined))
+    """Write the list, whatever bytes a name holds."""
+    rows = ({key: printable(value) for key, value in asdict(record).items()} for record in quarantined)
+    path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
 
 
 def read_quarantine(path: Path) -> list[BadRecord]:
@@ -41,10 +42,10 @@ def read_quarantine(path: Path) -> list[BadRecord]:
 def require_few(quarantined: Sequence[BadRecord], utterances: int, share: float) -> None:
     """ValueError where more than `share` of `utterances` (and more than one) are quarantined."""
     if len(quarantined) > max(1, share * utterances):
-        reasons = Counter(record.reason for record in quarantined)
+        reasons, first = Counter(record.reason for record in quarantined), printable(quarantined[0].message)
         raise ValueError(
             f"{len(quarantined)} of {utterances} utterances are unusable ({show(reasons)}), more than "
-            f"max_quarantined_share={share:g}; the first: {quarantined[0].message}; mend the audio or raise the share"
+            f"max_quarantined_share={share:g}; the first: {first}; mend the audio or raise the share"
         )
 
 

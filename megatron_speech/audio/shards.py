@@ -3,7 +3,7 @@
 Any WebDataset reader streams them. Tars are plain USTAR with time 0 and fixed owners, so the same records give the
 same bytes, and a checksum in the manifest can mean something: `read_audio_shards` compares every shard with it before
 the first record leaves, and the number of records after the last. A short shard is an error, never a smaller corpus.
-An utterance that cannot be decoded stops the reader too, unless it is handed someone to tell (`on_bad`). Price: a shard
+An utterance that cannot be decoded stops the reader too, unless it is handed someone to tell (`on_bad`). Cost: a shard
 is read twice, once to hash it (about 1 GB/s) and once to decode it.
 """
 
@@ -22,9 +22,14 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from megatron_speech.artifact import file_xxh3, read_manifest
-from megatron_speech.audio.io import SAMPLE_RATE, AudioError, decode, encode_flac
+from megatron_speech.audio.checks import AudioError
+from megatron_speech.audio.io import SAMPLE_RATE, decode, encode_flac
+from megatron_speech.plain_json import to_json
 
 log = logging.getLogger(__name__)
+
+LONGEST_KEY = 95
+"""Letters of a key: with ``.flac`` the 100 bytes that a name may have in a plain tar."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +45,7 @@ class AudioRecord:
     meta: dict[str, Any] = field(default_factory=dict)
     """Provenance, JSON types; `duration_s` is added when it is written."""
     channels: int = 1
-    """Of the file that was read; `waveform` is the first."""
+    """Of the file that was read; `waveform` is one of them, or their mean."""
 
     @property
     def voice(self) -> str | None:
@@ -52,6 +57,11 @@ class AudioRecord:
     def name(self) -> str:
         """What errors call it."""
         return f"utterance {self.key}"
+
+    @property
+    def duration_s(self) -> float:
+        """As written: in seconds, of four decimals."""
+        return round(len(self.waveform) / SAMPLE_RATE, 4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +122,7 @@ class AudioShard:
                 several_channels += record.channels > 1
                 yield record
         if several_channels:
-            log.warning("%s: %d utterances have several channels, only the first is used", self.path, several_channels)
+            log.warning("%s: %d utterances have several channels, one of each is used", self.path, several_channels)
         if count != self.utterances:
             raise ValueError(
                 f"{self.path}: {count} utterances, its manifest says {self.utterances}; make the audio again"
@@ -140,13 +150,14 @@ def write_audio_shard(path: Path, records: Iterable[AudioRecord]) -> dict[str, A
     seconds = 0.0
     with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
         for record in records:
-            _check_key(record.key, keys)
-            duration = round(len(record.waveform) / SAMPLE_RATE, 4)
-            seconds += duration
-            meta = {**record.meta, "id": record.key, "text": record.text, "duration_s": duration}
+            check_record(record)
+            if record.key in keys:
+                raise ValueError(f"utterance key {record.key!r} appears twice; give each utterance its own")
+            keys.add(record.key)
+            seconds += record.duration_s
             _add(tar, f"{record.key}.flac", encode_flac(record.waveform))
-            _add(tar, f"{record.key}.txt", record.text.encode())
-            _add(tar, f"{record.key}.json", json.dumps(meta, ensure_ascii=False, sort_keys=True).encode())
+            for suffix, content in _words(record).items():
+                _add(tar, f"{record.key}.{suffix}", content)
     temporary.replace(path)
     return {
         "name": path.name,
@@ -193,12 +204,26 @@ def read_audio_shards(folder: Path, *, on_bad: Callable[[BadRecord], None] | Non
         yield from shard.read(on_bad=on_bad)
 
 
-def _check_key(key: str, seen: set[str]) -> None:
-    if not key or not key.replace("-", "").replace("_", "").isalnum() or not key.isascii():
-        raise ValueError(f"utterance key {key!r} must be letters, digits, '-' and '_', as a file name; rename it")
-    if key in seen:
-        raise ValueError(f"utterance key {key!r} appears twice; give each utterance its own")
-    seen.add(key)
+def check_record(record: AudioRecord) -> None:
+    """`AudioError` where a shard cannot hold the utterance: its key is no short file name, or its words no UTF-8 or
+    JSON."""
+    key = record.key
+    if not key.replace("-", "").replace("_", "").isalnum() or not key.isascii():
+        raise AudioError(f"utterance key {key!r} must be letters, digits, '-' and '_', as a file name; rename it", "id")
+    if len(key) > LONGEST_KEY:
+        raise AudioError(f"utterance key {key!r} has more than {LONGEST_KEY} letters; shorten it", "id")
+    try:
+        _words(record)
+    except (TypeError, ValueError) as error:
+        message = f"utterance {key}: its text is no UTF-8 or its metadata no JSON ({error}); correct it"
+        raise AudioError(message, "metadata") from error
+
+
+def _words(record: AudioRecord) -> dict[str, bytes]:
+    """The members beside the audio, by suffix."""
+    meta = {**record.meta, "id": record.key, "text": record.text, "duration_s": record.duration_s}
+    written = to_json(meta, ensure_ascii=False, sort_keys=True)
+    return {"txt": record.text.encode(), "json": written.encode()}
 
 
 def _batches(records: Iterable[AudioRecord], size: int) -> Iterator[list[AudioRecord]]:
@@ -255,7 +280,7 @@ def record_of(path: Path, members: dict[str, bytes]) -> AudioRecord:
         message = f"{path}: utterance {key} lacks {', '.join(sorted(missing))}; make the audio again"
         raise AudioError(message, "incomplete")
     name = f"{path}:{key}"
-    waveform, rate, channels = decode(members["flac"], name=f"{name}.flac")
+    waveform, rate, channels, _ = decode(members["flac"], name=f"{name}.flac")
     if rate != SAMPLE_RATE:
         message = f"{name}.flac: {rate} samples per second, not {SAMPLE_RATE}; resample it"
         raise AudioError(message, "sample rate")

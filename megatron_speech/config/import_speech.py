@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from megatron_speech.config.bounds import require_bounds
+
 ImportLayout = Literal[
     "auto", "plain", "common_voice", "nemo", "audio_folder", "lhotse", "shar", "librispeech", "kaldi"
 ]
@@ -40,6 +42,13 @@ class ImportSpeechConfig:
     """Folder that relative paths start at; null: the folder of the table."""
     transcripts: bool = True
     """Whether an utterance without text is quarantined; false keeps it, with an empty text."""
+    channels: Literal["first", "loudest", "mix", "split"] = "first"
+    """What is heard of several channels, where a row does not say: the first (where it is silent, the first that
+    speaks), the one of most energy, their mean (quarantined where they cancel each other), or each that speaks as an
+    utterance of its own, <key>_ch1, <key>_ch2, ... without text (transcripts: false, as one text fits no two)."""
+    silence_peak_dbfs: float | None = -60.0
+    """An utterance whose loudest sample lies below this level (decibels of full scale) is quarantined as silent; a
+    constant offset is no sound. Null keeps it. A silent channel is one below it, too (null: -60)."""
     utterances_per_shard: int = 1000
     """Rows of the table that make one shard."""
     licence: str | None = None
@@ -67,3 +76,4 @@ class ImportSpeechConfig:
         for name in ("utterances_per_shard", "workers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1; leave it out for the default")
+        require_bounds("silence_peak_dbfs", self.silence_peak_dbfs, -1000, 0, "-60 is usual, null keeps silence too")

@@ -8,7 +8,8 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from megatron_speech.audio.io import SAMPLE_RATE, checked_waveform
+from megatron_speech.audio.checks import checked_waveform
+from megatron_speech.audio.io import SAMPLE_RATE
 
 Item = TypeVar("Item")
 

@@ -93,7 +93,7 @@ class Interrupts:
 def file_chunks(config: StreamSpeechConfig, size: int) -> Iterator[np.ndarray]:
     """The audio file in pieces of `size` samples."""
     assert config.audio is not None
-    waveform = read_audio(config.audio)
+    waveform = read_audio(config.audio, channels=config.channels)
     for start in range(0, len(waveform), size):
         yield waveform[start : start + size]
 

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from megatron_speech.audio.checks import checked_waveform
 from megatron_speech.audio.features import HOP, BlockLogMel, torch_features
-from megatron_speech.audio.io import SAMPLE_RATE, checked_waveform
+from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.speech_tokenizer.blockwise import BlockEncoder
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 

@@ -15,8 +15,9 @@ import pytest
 import soundfile
 
 from megatron_speech.artifact import file_xxh3
+from megatron_speech.audio.checks import AudioError
 from megatron_speech.audio.index import AudioIndex, joined_entries, scan_shard
-from megatron_speech.audio.io import AudioError, encode_flac
+from megatron_speech.audio.io import encode_flac
 from megatron_speech.audio.shards import AudioRecord, AudioShard, BadRecord, audio_shards, read_audio_shards
 from tests.toys import write_audio
 from tests.unit.speech_tokenizer.toys import noise
@@ -110,7 +111,7 @@ def test_of_several_channels_the_clip_is_named(tmp_path: Path, caplog: pytest.Lo
     buffer = io.BytesIO()
     soundfile.write(buffer, np.stack([noise(1600, 0), noise(1600, 1)], axis=1), 16000, format="FLAC")
     scan = scan_shard(shard_with(tmp_path / "a.tar", buffer.getvalue(), {"duration_s": 0.1}))
-    assert "a.tar: 1 utterances have several channels, only the first is used; one of them is one" in caplog.text
+    assert "a.tar: 1 utterances have several channels, one of each is used; one of them is one" in caplog.text
     caplog.clear()
     heard = AudioIndex(tmp_path, ["a.tar"], joined_entries([scan.entries])).waveform(0)
     assert np.allclose(heard, noise(1600, 0), atol=1e-4) and not caplog.text

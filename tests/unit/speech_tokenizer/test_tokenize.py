@@ -173,7 +173,7 @@ BAD = {
     "no-samples": (sound(np.zeros(0), kind="WAV"), "zero length"),
     "nan": (sound(np.full(99, np.nan), kind="WAV", subtype="FLOAT"), "not finite"),
     "slow": (encode_flac(noise(999, 1), sample_rate=8000), "sample rate"),
-    "cut": (GOOD[: len(GOOD) // 2], "not audio"),
+    "cut": (GOOD[: len(GOOD) // 2], "cut short"),
     "zeros": (encode_flac(np.zeros(SECOND, np.float32)), "silent"),
     "hush": (encode_flac(noise(SECOND, 1) * 1e-3), "silent"),
     "no-json": (GOOD, "incomplete"),
@@ -273,7 +273,7 @@ def test_of_several_channels_the_first_is_encoded_and_counted(
     two, one = read_documents(tmp_path / "codes")
     assert np.array_equal(two.tokens, one.tokens)
     assert read_manifest(tmp_path / "codes")["facts"]["utterances_of_several_channels"] == 1
-    assert "audio-000000.tar: 1 utterances have several channels, only the first is used" in caplog.text
+    assert "audio-000000.tar: 1 utterances have several channels, one of each is used" in caplog.text
 
 
 def test_a_damaged_shard_stops_the_job_by_name(tmp_path: Path, tokenizer: Path) -> None:

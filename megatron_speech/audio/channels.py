@@ -1,0 +1,57 @@
+"""Which of a recording's channels is heard. A dead microphone, two people, two phases: one rule each."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from megatron_speech.audio.checks import SILENCE_PEAK_DBFS, AudioError, is_silent
+
+Choice = Literal["first", "loudest", "mix"]
+"""The first channel (where it is silent, the first that speaks), the one of most energy, or their mean."""
+LEAST_LEFT = 0.1
+"""Of the energy that a mean of unrelated channels keeps, the least that is no cancellation."""
+
+
+class Heard(NamedTuple):
+    """One voice of a recording."""
+
+    waveform: np.ndarray
+    """Float32 [samples]."""
+    channel: int | None
+    """From 0; null: a mean of all."""
+
+
+def hear(samples: np.ndarray, choice: Choice = "first", *, silence_peak_dbfs: float = SILENCE_PEAK_DBFS) -> Heard:
+    """One waveform of `samples` [frames, channels], which are not empty; `AudioError` where a mean cancels them."""
+    if samples.shape[1] == 1:
+        return Heard(samples[:, 0], 0)
+    if choice == "mix":
+        return Heard(_mean(samples, silence_peak_dbfs), None)
+    if choice == "loudest":
+        channel = int(np.argmax(_energies(samples)))
+    else:
+        channel = next(iter(speaking(samples, silence_peak_dbfs)), 0)
+    return Heard(np.ascontiguousarray(samples[:, channel]), channel)
+
+
+def speaking(samples: np.ndarray, silence_peak_dbfs: float = SILENCE_PEAK_DBFS) -> list[int]:
+    """The channels of `samples` [frames, channels] that are not silent, ascending."""
+    return [n for n in range(samples.shape[1]) if not is_silent(samples[:, n], silence_peak_dbfs)]
+
+
+def _mean(samples: np.ndarray, silence_peak_dbfs: float) -> np.ndarray:
+    mean: np.ndarray = samples.mean(axis=1)
+    heard = speaking(samples, silence_peak_dbfs)
+    if heard:
+        left, least = _energies(mean[:, None])[0], _energies(samples[:, heard]).min()
+        if left < LEAST_LEFT * least / samples.shape[1]:
+            message = f"its {samples.shape[1]} channels cancel each other: their mean keeps {left / least:.2g} of"
+            raise AudioError(f"{message} one's energy; take one with channels=first or loudest", "phase")
+    return mean
+
+
+def _energies(samples: np.ndarray) -> np.ndarray:
+    """Mean square of each channel without its offset, float64 [channels]."""
+    return samples.var(axis=0, dtype=np.float64)

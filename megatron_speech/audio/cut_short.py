@@ -1,0 +1,173 @@
+"""Whether a recording ends where its file says: a copy that stopped early has too little speech for its words.
+
+libsndfile reads what is there and is silent about the rest. Here the promise of each container is compared with the
+bytes that follow: the size of the samples (WAV, RF64, W64, AIFF, CAF, AU, SPHERE), the end-of-stream page (Ogg), the
+number of frames and the last one's length (`mp3`). FLAC is judged while it is decoded. What follows the samples does
+not count: tags, further chunks, garbage.
+
+Limitation: an Ogg file that was cut exactly between two of its streams passes.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from mmap import mmap
+from typing import NamedTuple
+
+from megatron_speech.audio import mp3
+from megatron_speech.audio.containers import flac_promise, flac_sound, skip_id3
+
+
+class Layout(NamedTuple):
+    """How a kind of file is divided into chunks: a name, a size, and that many bytes."""
+
+    first: int
+    """Byte of the first chunk."""
+    name: bytes
+    """Of the chunk with the samples."""
+    size: str
+    """Of a chunk, as a format of `struct`."""
+    own: int = 0
+    """Bytes of the name and size that the size counts too."""
+    multiple: int = 2
+    """Chunks begin at multiples of so many bytes."""
+
+
+LAYOUTS = {
+    b"RIFF": Layout(12, b"data", "<I"),
+    b"RF64": Layout(12, b"data", "<I"),
+    b"RIFX": Layout(12, b"data", ">I"),
+    b"FORM": Layout(12, b"SSND", ">I"),
+    b"caff": Layout(8, b"data", ">q", multiple=1),
+    b"riff": Layout(40, bytes.fromhex("64617461f3acd3118cd100c04f8edb8a"), "<q", own=24, multiple=8),
+}
+"""By the first four bytes of a file; the last is W64's."""
+DEAF_TO_SIZE = (b"riff", b".snd", b"NIST")
+RF64_SIZE_AT = 28
+"""Where RF64 keeps the size of its samples, of which the chunk itself says 0xFFFFFFFF."""
+
+
+class Samples(NamedTuple):
+    """What a header says of the samples behind it."""
+
+    start: int
+    """Their first byte."""
+    size: int | None
+    """Bytes promised; None where the writer could not know them and left a stand-in: all that follows is samples."""
+    size_at: int
+    """Where the promise stands."""
+    size_format: str
+    own: int = 0
+    """Bytes that the written size counts besides the samples."""
+
+
+def missing(data: bytes | mmap, kind: str | None) -> str | None:
+    """What a file of `kind` (`containers.kind_of`) lacks at its end; None where nothing is known to be missing."""
+    if kind == "Ogg":
+        return _missing_of_ogg(data)
+    if kind == "MP3":
+        return mp3.missing(data)
+    if kind == "FLAC":
+        return _missing_of_flac(data)
+    samples = samples_of(data)
+    if samples is None or samples.size is None or samples.start + samples.size <= len(data):
+        return None
+    return f"{max(0, len(data) - samples.start)} of {samples.size} bytes of samples are there"
+
+
+def mended(data: bytes | mmap, kind: str | None) -> bytes | None:
+    """The file as libsndfile reads it right, where it reads it wrong; None where it needs no help.
+
+    It takes some stand-ins for the size for a promise of no samples, and others for damage. It takes all that follows
+    the samples of `DEAF_TO_SIZE` for more of them, and guesses how long an MP3 file is that does not say so.
+    """
+    if kind == "MP3":
+        return mp3.with_count(data)
+    samples = samples_of(data)
+    if samples is None:
+        return None
+    if samples.size is not None:
+        end = samples.start + samples.size
+        return data[:end] if data[:4] in DEAF_TO_SIZE and end < len(data) else None
+    size, filled = len(data) - samples.start + samples.own, bytearray(data)
+    largest = 256 ** struct.calcsize(samples.size_format) - 1
+    struct.pack_into(samples.size_format, filled, samples.size_at, min(size, largest))
+    return bytes(filled)
+
+
+def samples_of(data: bytes | mmap) -> Samples | None:
+    """The promise of a file whose header makes one; None for other kinds, and where the samples do not begin."""
+    head = data[:4]
+    if head == b".snd" and len(data) >= 12:
+        start, size = struct.unpack_from(">II", data, 4)
+        return Samples(start, _promised(data, start, size), 8, ">I")
+    if head == b"NIST":
+        return _samples_of_sphere(data)
+    return _samples_of_chunks(data, LAYOUTS[head]) if head in LAYOUTS else None
+
+
+def _samples_of_chunks(data: bytes | mmap, layout: Layout) -> Samples | None:
+    place, names, sizes = layout.first, len(layout.name), struct.calcsize(layout.size)
+    while place + names + sizes <= len(data):
+        start, size_at = place + names + sizes, place + names
+        size = struct.unpack_from(layout.size, data, size_at)[0] - layout.own
+        if data[place:size_at] == layout.name:
+            if data[:4] == b"RF64" and size == 0xFFFFFFFF and data[12:16] == b"ds64":
+                size = struct.unpack_from("<q", data, RF64_SIZE_AT)[0]
+                return Samples(start, size if size > 0 or start == len(data) else None, RF64_SIZE_AT, "<q")
+            return Samples(start, _promised(data, start, size), size_at, layout.size, layout.own)
+        if size < 0:
+            return None
+        place = start + size
+        place += -place % layout.multiple
+    return None
+
+
+def _promised(data: bytes | mmap, start: int, size: int) -> int | None:
+    """`size`, unless it is a stand-in of who writes to a pipe: none, half or all of what 32 bits hold, or -1."""
+    behind = len(data) - start
+    if size <= 0:
+        return 0 if behind <= 0 or _only_chunks(data, start) else None
+    stand_in = 0x7FFF0000 <= size <= 0x80000000 or 0xFFFF0000 <= size <= 0xFFFFFFFF
+    return None if stand_in and size > behind else size
+
+
+def _only_chunks(data: bytes | mmap, place: int) -> bool:
+    """Whether chunks of RIFF or IFF fill the file from `place` on, as they do behind an empty one."""
+    order = "<I" if data[:4] == b"RIFF" else ">I"
+    while place + 8 <= len(data) and data[place : place + 4].strip().isalnum():
+        size = struct.unpack_from(order, data, place + 4)[0]
+        place += 8 + size + size % 2
+    return place in (len(data), len(data) + 1)
+
+
+def _samples_of_sphere(data: bytes | mmap) -> Samples | None:
+    begin = re.match(rb"NIST_1A\n\s*(\d{1,9})\n", data[:32])
+    head = data[: int(begin[1])] if begin else b""
+    fields = dict(re.findall(rb"\n(\w+) -(?:i|s\d) (\d{1,18})(?=\s)", head))
+    if begin is None or b"sample_count" not in fields or b"sample_n_bytes" not in fields:
+        return None
+    width = int(fields[b"sample_n_bytes"]) * int(fields.get(b"channel_count", 1))
+    return Samples(len(head), int(fields[b"sample_count"]) * width, 0, "")
+
+
+def _missing_of_flac(data: bytes | mmap) -> str | None:
+    """Of its head; its frames are judged while they are decoded."""
+    start = skip_id3(data)
+    sound = flac_sound(data, start)
+    if sound is None:
+        return "its metadata are not whole"
+    return "no sound follows its metadata" if sound == len(data) and flac_promise(data, start) else None
+
+
+def _missing_of_ogg(data: bytes | mmap) -> str | None:
+    place, flags = 0, 0
+    while data[place : place + 4] == b"OggS":
+        head = data[place : place + 27]
+        lengths = data[place + 27 : place + 27 + head[26]] if len(head) == 27 else b""
+        end = place + 27 + len(lengths) + sum(lengths)
+        if len(head) < 27 or len(lengths) < head[26] or end > len(data):
+            return "its last page is not whole"
+        place, flags = end, head[5]
+    return None if flags & 4 else "its last page does not end the stream"
