@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from megatron_speech.text_normalization import (
+    english_abbreviations,
     english_codes,
     english_dates,
     english_money,
@@ -19,31 +20,31 @@ from megatron_speech.text_normalization import (
     english_signs,
     english_units,
 )
-from megatron_speech.text_normalization.english_numbers import NUMBER, NUMERALS, Rule, Unsure, cardinal, rule, words_of
+from megatron_speech.text_normalization.english_numbers import NUMBER, NUMERALS, Rule, Unsure, cardinal, rule
 from megatron_speech.text_normalization.letters import folded
 from megatron_speech.text_normalization.pieces import Piece, Unreadable
 
 _WORD = r"[A-Za-z]+(?:'[A-Za-z]+)*"
 _WORD_END = r"(?=[\s,;:?!)\]\"“—–…]|-(?![\d-])|--|\.(?![A-Za-z\d])|\Z)"
-_TOKEN = re.compile(rf"((?:[a-df-z][a-z]* |e(?!tc )[a-z]* )+)|(\s+)|({_WORD}){_WORD_END}|([,;](?=\s)|[.?!](?=\s|\Z))")
+_RUN = r"(?:[a-df-hj-uwyz][a-z]* |e(?!tc )[a-z]* |[ivx](?![ivx]* )[a-z]* )+"
+_TOKEN = re.compile(rf"({_RUN})|(\s+)|({_WORD}){_WORD_END}|([,;](?=\s)|[.?!](?=\s|\Z))")
 """A run of small words, white space, a word that nothing special touches, or a mark."""
 _RUN_KIND, _SPACE_KIND, _WORD_KIND = 1, 2, 3
 _MARKS = {",": ",", ";": ",", ".": ".", "?": "?", "!": "!"}
-_BEFORE_STOPS = words_of(
-    "mr mrs ms prof vs approx jr sr gen capt sgt dept govt inc ltd corp bros gov sen rev lt maj cpl adm messrs "
-    "ave blvd viz cf al esp assn intl univ mt ft col rep fr hon co rd ln sq pl hwy no nos vol vols pp fig figs ch "
-    "ca sec est eq art etc st dr ph jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur "
-    "thurs fri sat sun"
-) | frozenset("abcdefghijklmnopqrstuvwxyz")
+_BEFORE_STOPS = english_abbreviations.STOPPED | english_dates.STOPPED | frozenset("abcdefghijklmnopqrstuvwxyz")
 """What a stop may shorten rather than end."""
 _WATCHED = frozenset((
-    *english_codes.WORDS, *english_dates.WORDS, *english_money.WORDS, *english_names.WORDS,
+    *english_abbreviations.WORDS, *english_codes.WORDS, *english_dates.WORDS, *english_money.WORDS,
+    *english_names.WORDS,
     *(numeral for numeral in NUMERALS if len(numeral) > 1),
+    *(numeral.lower() for numeral in NUMERALS if set(numeral) <= set("IVX")),
 ))  # fmt: skip
 """Words that a rule may begin with."""
 _DOUBLED = re.compile(r"[ .,?!][.,?!]|  ")
 _ALPHABET = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ .,?!'"
-_ODD = re.compile(r"[ .,?!][.,?!]|  |(?<![A-Za-z])'|'(?![A-Za-z])|[.?!,][A-Za-z]|'[A-Za-z]+'| I(?:[.,?!]| of )")
+_ODD = re.compile(
+    r"[ .,?!][.,?!]|  |(?<![A-Za-z])'|'(?![A-Za-z])|[.?!,][A-Za-z]|'[A-Za-z]+'| I(?:[.,?!]| of )|\b[ivx]+\b"
+)
 _BEFORE_STOP, _CAPITALISED = re.compile(r"([A-Za-z]+)\."), re.compile(r"[A-Z][A-Za-z]*")
 _PLAIN_TOKEN = re.compile(r" |[A-Za-z']+|[.,?!]")
 _NUMBER_START = re.compile(rf"\.?\d|[½¼¾⅓⅔⅛⅜⅝⅞]|{english_money.SIGN}|'\d|\(\d{{3}}\)\s?\d|\+\d|[#@][A-Za-z]")
@@ -60,6 +61,7 @@ _NUMBERS: list[Rule] = [
 _LETTERS: list[Rule] = [
     english_names.VERSE,
     *english_names.RULES,
+    *english_abbreviations.RULES,
     *english_dates.RULES,
     *english_money.RULES,
     *english_codes.RULES,

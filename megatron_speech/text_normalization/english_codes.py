@@ -97,6 +97,8 @@ def _many_mixed(found: re.Match[str]) -> str:
 
 
 def _digit_first(found: re.Match[str]) -> str | None:
+    if found[3]:
+        return f"{cardinal(found[3])} {found[4].lower()}"
     if found[2] in "CFKMB" and found[1] != "4":
         raise Unsure("a unit, or a letter")
     return f"{cardinal(found[1])} {found[2].lower()}"
@@ -150,14 +152,15 @@ RULES: list[Rule] = [
     rule(rf"(\d+)\.(\d+){END}", _version),
     rule(rf"[vV](\d{{1,3}}(?:\.\d{{1,3}}){{0,3}}){END}", _v_version),
     rule(r"(?:C\+\+|C#|F#)(?=[\s,;:.!?)]|\Z)", _mixed),
+    rule(r"WWII?(?![\w-])", _mixed),
     rule(rf"(UTC|GMT)([+-])(\d\d?){END}", _offset),
     rule(rf"([A-Z]{{1,3}}-?)(\d\d?)s{END}", lambda found: _many_mixed(found) if "-" in found[1] else None),
     rule(rf"[A-Za-z]++(?:-?\d++[A-Za-z]*+)++(?:-[A-Z])?{END_OR_HYPHEN}", _mixed),
     rule(rf"(\d+)\s?x\s?(\d+){END_OR_HYPHEN}", _by),
-    rule(rf"(\d+)([A-Z]){END_OR_HYPHEN}", _digit_first),
+    rule(rf"(\d+)([A-Z]){END_OR_HYPHEN}|(\d\d?)([A-Z]{{2,3}}){END_OR_HYPHEN}", _digit_first),
     rule(rf"{NUMBER}(k|bn)(?=\s[a-z]+s\b|\s(?:people|men|women|children)\b)", _thousands),
     rule(r"[A-Za-z]+/[A-Za-z]*(?![\w/])", _slashed),
     rule(r"([#@])([A-Za-z]{2,})(?![\w@#./-])", _hashtag),
 ]
-WORDS = frozenset(("http", "https", "HTTP", "HTTPS", "ftp", "FTP", "ISBN"))
+WORDS = frozenset(("http", "https", "HTTP", "HTTPS", "ftp", "FTP", "ISBN", "WWI", "WWII"))
 """Words that one of the rules begins with, where no sign follows them."""

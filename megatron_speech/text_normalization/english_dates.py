@@ -26,6 +26,7 @@ from megatron_speech.text_normalization.english_numbers import (
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
           "November", "December")  # fmt: skip
 _MONTH = r"(Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"  # noqa: E501
+_LENGTHS = {"Feb": 29, "Apr": 30, "Jun": 30, "Sep": 30, "Nov": 30}
 _DAYS = {"Mon": "monday", "Tue": "tuesday", "Tues": "tuesday", "Wed": "wednesday", "Thu": "thursday",
          "Thur": "thursday", "Thurs": "thursday", "Fri": "friday", "Sat": "saturday", "Sun": "sunday"}  # fmt: skip
 _DAY = r"(0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?"
@@ -62,7 +63,10 @@ def _of_year(digits: str | None) -> str:
     return f", {year(digits) if is_year(digits) else cardinal(digits)}" if digits else ""
 
 
-def _day_of_month(day: str) -> str:
+def _day_of_month(day: str, month: str) -> str:
+    """Raises Unsure for the 30th of February."""
+    if int(day) > _LENGTHS.get(month[:3], 31):
+        raise Unsure("no date")
     return ordinal(str(int(day)))
 
 
@@ -80,11 +84,12 @@ def _month_first(found: re.Match[str]) -> str | None:
                 return f"{_month(month)} {cardinal(day)}"
             raise Unsure("a day, or a count after a month")
     if last is None:
-        return f"{_month(month)} {_day_of_month(day)}{_of_year(of_year)}"
+        return f"{_month(month)} {_day_of_month(day, month)}{_of_year(of_year)}"
     if other_month is None and int(last) <= int(day):
         raise Unsure("a range that goes back")
     until = f"{_month(other_month)} " if other_month else ""
-    return f"{_month(month)} {_day_of_month(day)} to {until}{_day_of_month(last)}{_of_year(of_year)}"
+    until += _day_of_month(last, other_month or month)
+    return f"{_month(month)} {_day_of_month(day, month)} to {until}{_of_year(of_year)}"
 
 
 def _day_first(found: re.Match[str]) -> str | None:
@@ -96,8 +101,8 @@ def _day_first(found: re.Match[str]) -> str | None:
     spoken_year = _of_year(of_year) if "," in found[0] else _of_year(of_year).replace(",", "")
     if last and int(last) <= int(first):
         raise Unsure("a range that goes back")
-    until = f" to the {_day_of_month(last)}" if last else ""
-    return f"{_the(found)}{_day_of_month(first)}{until} of {_month(month)}{spoken_year}"
+    until = f" to the {_day_of_month(last, month)}" if last else ""
+    return f"{_the(found)}{_day_of_month(first, month)}{until} of {_month(month)}{spoken_year}"
 
 
 def _month_and_year(found: re.Match[str]) -> str | None:
@@ -105,7 +110,8 @@ def _month_and_year(found: re.Match[str]) -> str | None:
 
 
 def _iso(found: re.Match[str]) -> str | None:
-    return f"{MONTHS[int(found[3]) - 1].lower()} {_day_of_month(found[4])}{_of_year(found[1])}"
+    month = MONTHS[int(found[3]) - 1]
+    return f"{month.lower()} {_day_of_month(found[4], month)}{_of_year(found[1])}"
 
 
 def _by_numbers(found: re.Match[str]) -> str | None:
@@ -116,7 +122,8 @@ def _by_numbers(found: re.Match[str]) -> str | None:
     if first <= 12 and second <= 12 and first != second:
         raise Unsure("a day and a month, or a month and a day")
     month, day = (second, first) if first > 12 else (first, second)
-    return f"{MONTHS[month - 1].lower()} {ordinal(str(day))}, {year(of_year)}"
+    name = MONTHS[month - 1]
+    return f"{name.lower()} {_day_of_month(str(day), name)}, {year(of_year)}"
 
 
 def _decade(found: re.Match[str]) -> str | None:
@@ -201,3 +208,5 @@ RULES: list[Rule] = [
 ]
 WORDS = frozenset((*MONTHS, *(month[:3] for month in MONTHS), "Sept", *_DAYS))
 """Words that one of the rules begins with."""
+STOPPED = frozenset(word.lower() for word in WORDS if len(word) < 6)
+"""What a stop may shorten, in small letters."""

@@ -57,7 +57,8 @@ _PERIODS = {"hour": "hour", "hr": "hour", "h": "hour", "day": "day", "week": "we
 
 SIGN = f"[{''.join(_SIGNS)}]"
 _NATION = rf"(?:{'|'.join(map(re.escape, sorted(_NATIONS, key=len, reverse=True)))})"
-_SCALE = r"(?:[\s-]([Tt]housand|[Mm]illion|[Bb]illion|[Tt]rillion)(?![\w])|\s?([kKmMbBtT]|[bmt]n|MM)(?!\w))?"
+_WORD = r"([Tt]housand|[Mm]illion|[Bb]illion|[Tt]rillion|[Cc]rore|[Ll]akh)"
+_SCALE = rf"(?:[\s-]{_WORD}(?!\w)|\s?([kKmMbBtT]|[bmt]n|MM)(?!\w))?"
 
 
 def _amount(digits: str, scale: str | None, currency: Currency, *, is_one: bool) -> str:
@@ -128,8 +129,12 @@ def _code_first(found: re.Match[str]) -> str | None:
 
 _RANGE = rf"{NUMBER}{_SCALE}(?:{TO}{SIGN}?{NUMBER}{_SCALE})?"
 _CODE = f"(?:{'|'.join(_CODES)})"
+_EACH = rf"(?:/(?:{UNIT}|([a-z]+)(?:(?<=mo|yr|wk|hr)\.(?=\s[a-z]))?))"
 RULES: list[Rule] = [
-    rule(rf"({_NATION})?({SIGN})\s?{_RANGE}(?:/(?:{UNIT}|([a-z]+)))?{END_OR_HYPHEN}", _money),
+    rule(
+        rf"({_NATION})?({SIGN})\s?{_RANGE}(?:/(?:{UNIT}|([a-z]+)(?:(?<=mo|yr|wk|hr)\.(?=\s[a-z]))?))?{END_OR_HYPHEN}",
+        _money,
+    ),
     rule(rf"{_RANGE}\s?({SIGN}|¢|{_CODE}){END_OR_HYPHEN}", _sign_last),
     rule(rf"({_CODE})(?:(?<=s)\.)?\s?{_RANGE}{END_OR_HYPHEN}", _code_first),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from num2words import num2words
@@ -114,6 +114,11 @@ def span_words(first: str, last: str) -> str | None:
     if is_year(first) and is_year(last):
         return f"{year(first)} to {year(last)}"
     return f"{cardinal(first)} to {cardinal(last)}"
+
+
+def any_of(words: Iterable[str]) -> str:
+    """An expression for any of the words, longer ones first."""
+    return "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
 
 
 def word_before(found: re.Match[str]) -> str:

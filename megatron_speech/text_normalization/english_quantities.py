@@ -52,7 +52,8 @@ _THREE_DIGIT_NAMES = words_of(
     "flight room route highway interstate boeing airbus bus mercedes peugeot porsche bmw channel suite apartment us"
 )
 _LENGTHS = ("metres", "meters", "kilometres", "kilometers", "miles", "feet", "yards", "people")
-_ZIP = re.compile(r"(?:\b[A-Z]{2}|ZIP|zip code|zip|ZIP code|postcode)\s\Z")
+_YEARS_BEFORE = re.compile(r"\b(?:from|between) \d{3,4} (?:to|and) \Z")
+_ZIP = re.compile(r"(?:\b[A-Z]{2}|(?i:zip(?: code)?|postcode))\s\Z")
 
 
 def _percent(found: re.Match[str]) -> str | None:
@@ -137,7 +138,9 @@ def _old_year(digits: str) -> str:
     return year(digits) if re.fullmatch(r"1\d{3}|20\d\d", digits) else cardinal(digits)
 
 
-_SCORED = re.compile(r"\b(?:w[oi]n|lost|lose|beat|defeat\w*|score|victory|tied|drew|led|lead)\b")
+_SCORED = re.compile(
+    r"\b(?:w[oi]n|lost|lose|beat|defeat\w*|score|victory|tied|drew|led|lead|voted?|passed|margin|scored?)\b"
+)
 _SCORES = words_of(
     "win wins victories scores losses defeats victory loss defeat lead draw tie record vote decision score"
 )
@@ -154,6 +157,8 @@ def _bare(found: re.Match[str]) -> str | None:
         raise Unsure("groups of digits, or two numbers")
     if re.fullmatch(r"0\d+", digits) and (re.match(r"\s\d", following) or after in ("hours", "h")):
         raise Unsure("a number by its digits, or a time")
+    if re.match(r"-(?:present|now|today)\b", text_after(found, 9)):
+        raise Unsure("a range of years")
     if before in _SPELT_BEFORE and len(digits) == 3:
         return spell(digits)
     if len(digits) == 5 and _ZIP.search(found.string[max(0, found.start() - 10) : found.start()]):
@@ -169,7 +174,8 @@ def _bare(found: re.Match[str]) -> str | None:
         is_dated = before in _YEAR_CUES or before.endswith(("'s", "s'"))
         if is_year(digits):
             return cardinal(digits) if is_counted(after) and not is_dated and digits[2:] != "00" else year(digits)
-        if digits < "1100" and digits[0] == "1" and before in _STRICT_YEAR_CUES and not is_counted(after):
+        is_dated = before in _STRICT_YEAR_CUES or _YEARS_BEFORE.search(words_before(found)) is not None
+        if digits < "1100" and digits[0] == "1" and is_dated and not is_counted(after):
             return year(digits)
     return cardinal(digits)
 
@@ -197,7 +203,7 @@ def _era(found: re.Match[str]) -> str:
     return f"{year(digits) if is_year(digits) else cardinal(digits)} {found[2].lower()}"
 
 
-_SCALED = r"(?:[\s-](?:hundred|thousand|million|billion|trillion))"
+_SCALED = r"(?:[\s-](?:hundred|thousand|million|billion|trillion|crore|lakh))"
 RULES: list[Rule] = [
     rule(rf"(?:24/7|9/11|50/50|20/20|50-50){END_OR_HYPHEN}", _saying),
     rule(rf"{NUMBER}(\s?%|\spercent)?(?:{TO}{NUMBER})?(?:\s?%){END_OR_HYPHEN}", _percent),

@@ -44,7 +44,7 @@ _NAMES = {
 _WHOLE = {
     "mph": "mile per hour", "kph": "kilometer per hour", "kmh": "kilometer per hour", "mpg": "mile per gallon",
     "rpm": "revolution per minute", "bpm": "beat per minute", "fps": "frame per second", "dpi": "dot per inch",
-    "bps": "bit per second", "kbps": "kilobit per second", "Mbps": "megabit per second", "Gbps": "gigabit per second",
+    "kbps": "kilobit per second", "Mbps": "megabit per second", "Gbps": "gigabit per second",
     "ppm": "part per million", "ppb": "part per billion", "psi": "pound per square inch", "sq ft": "square foot",
     "sq mi": "square mile", "sq km": "square kilometer", "sq m": "square meter", "sq in": "square inch",
     "sq yd": "square yard", "cu ft": "cubic foot", "cu m": "cubic meter", "cu in": "cubic inch", "°C": "degree celsius",
@@ -56,7 +56,7 @@ _SAME = ("hertz", "horsepower", "celsius", "fahrenheit")
 _DOTTED = ("in", "ft", "lb", "lbs", "oz", "min", "mins", "sec", "secs", "hr", "hrs", "mi", "yd", "yds", "gal", "tsp",
            "tbsp", "yr", "yrs", "sq ft", "sq mi", "sq km", "sq m", "sq in", "cu ft", "fl oz", "km", "cm", "mm", "kg",
            "g", "mg", "ml", "m")  # fmt: skip
-_GLUED = words_of("s m g h l K N J")
+_GLUED = words_of("s m g h l")
 """Signs that say a unit only after a space: "90s" is a decade, "5m" five millions."""
 _RACES = words_of(
     "freestyle dash race sprint hurdles relay butterfly backstroke breaststroke run medley final tall long wide deep"
@@ -112,6 +112,8 @@ def _many(name: str) -> str:
 def _measure(found: re.Match[str]) -> str | None:
     """ "5 km", "5-km", "20-25 °C", "9.8 m/s2"; "5 in the" is none."""
     first, last, gap, sign = found.group(1, 2, 3, 4)
+    if sign in ("K", "N", "J") and not gap:
+        return None
     _require_unit(found, gap, sign)
     if sign == "in" and not _is_inch(found):
         return None

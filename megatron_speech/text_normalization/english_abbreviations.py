@@ -1,0 +1,148 @@
+"""English abbreviations in words, and whether their stop ends a sentence, too."""
+
+from __future__ import annotations
+
+import re
+
+from megatron_speech.text_normalization.english_numbers import (
+    Rule,
+    Unsure,
+    any_of,
+    ends_sentence,
+    rule,
+    text_after,
+    word_after,
+    word_before,
+    words_before,
+    words_of,
+)
+
+_ALWAYS = {
+    "mr": "mister", "mrs": "missus", "ms": "ms", "prof": "professor", "e.g": "for example", "i.e": "that is",
+    "vs": "versus", "approx": "approximately", "jr": "junior", "sr": "senior", "gen": "general", "capt": "captain",
+    "sgt": "sergeant", "dept": "department", "a.k.a": "also known as", "govt": "government", "inc": "incorporated",
+    "ltd": "limited", "corp": "corporation", "bros": "brothers", "gov": "governor", "sen": "senator",
+    "rev": "reverend", "lt": "lieutenant", "maj": "major", "cpl": "corporal", "adm": "admiral", "messrs": "messieurs",
+    "ave": "avenue", "blvd": "boulevard", "viz": "namely", "cf": "compare", "al": "al", "esp": "especially",
+    "drs": "doctors", "profs": "professors", "sens": "senators", "reps": "representatives", "govs": "governors",
+    "tel": "telephone", "bldg": "building", "pkwy": "parkway", "incl": "including", "misc": "miscellaneous",
+    "avg": "average", "ibid": "ibid", "calif": "california", "fla": "florida", "ariz": "arizona",
+    "conn": "connecticut", "tenn": "tennessee", "minn": "minnesota", "okla": "oklahoma", "colo": "colorado",
+    "pres": "president", "sts": "saints", "supt": "superintendent", "cmdr": "commander", "cdr": "commander",
+    "pvt": "private", "pfc": "private first class", "msgr": "monsignor", "insp": "inspector", "brig": "brigadier",
+    "assn": "association", "intl": "international", "univ": "university",
+}  # fmt: skip
+_BEFORE_NAMES = {"Mt": "mount", "Ft": "fort", "Col": "colonel", "Rep": "representative", "Fr": "father",
+                 "Hon": "honorable"}  # fmt: skip
+_AFTER_NAMES = {"Co": "company", "Rd": "road", "Ln": "lane", "Sq": "square", "Pl": "place", "Hwy": "highway"}
+_AFTER_PLACES = {
+    "Mass": "massachusetts", "Wash": "washington", "Penn": "pennsylvania", "Pa": "pennsylvania", "Ala": "alabama",
+    "Mich": "michigan", "Wis": "wisconsin", "Ore": "oregon", "Nev": "nevada", "Tex": "texas", "Va": "virginia",
+    "Md": "maryland", "Neb": "nebraska", "Kan": "kansas", "Ky": "kentucky", "Ga": "georgia", "Ill": "illinois",
+    "Ind": "indiana", "Mo": "missouri", "La": "louisiana", "Miss": "mississippi",
+}  # fmt: skip
+_BEFORE_NUMBERS = {
+    "no": "number", "nos": "numbers", "vol": "volume", "vols": "volumes", "pp": "pages", "p": "page", "fig": "figure",
+    "figs": "figures", "ch": "chapter", "ca": "circa", "c": "circa", "sec": "section", "est": "established",
+    "eq": "equation", "art": "article", "op": "opus", "ext": "extension", "apt": "apartment",
+    "para": "paragraph", "pt": "part", "bk": "book", "ver": "version",
+}  # fmt: skip
+_TITLES = words_of("mr mrs ms prof gen capt sgt gov sen rev lt maj cpl adm")
+_ENDING_NAMES = words_of("inc ltd corp bros jr sr ave blvd")
+_SAINTS = words_of(
+    "Paul Mary John Peter James George Helens Louis Petersburg Lucia Andrews Andrew Patrick Francis Thomas "
+    "Augustine Joseph Moritz Kitts Vincent Pierre Martin Nicholas Clair Lawrence Lucie Germain Catharines Albans "
+    "Pancras Ives Bernard Michael David Anne Anthony Croix Tropez Gallen Elizabeth Simons Olaf Cloud Charles Mark "
+    "Luke Matthew Stephen Benedict Johns Marks Jude Denis Giles Bride Barts"
+)
+_STARTS = words_of(
+    "The A An He She It They We I You Then There This That These In On At But And When After Before As If For "
+    "With His Her Its Their My Our Who What Where Why How No Yes So Now Later Today"
+)
+"""Capitalised words that begin a sentence rather than a name."""
+
+
+def _abbreviation(found: re.Match[str]) -> str | None:
+    short = found[1].lower()
+    if short in _TITLES and re.match(r"\s\d", text_after(found, 2)):
+        raise Unsure("a title, or another word")
+    return _ALWAYS[short] + (found[2] or _stop(found, ends_names=short in _ENDING_NAMES))
+
+
+def _stop(found: re.Match[str], *, ends_names: bool) -> str:
+    """The stop of a sentence that ends with an abbreviation; what ends names may be followed by another sentence."""
+    is_last = re.match(r"[\"“')\]]*\s*\Z", text_after(found))
+    return "." if is_last or (ends_names and word_after(found) in _STARTS) else ""
+
+
+def _unknown(_: re.Match[str]) -> str:
+    raise Unsure("an abbreviation")
+
+
+def _et_cetera(found: re.Match[str]) -> str:
+    return "et cetera" + ("." if ends_sentence(found) else "")
+
+
+def _after_name(found: re.Match[str]) -> str | None:
+    if not (word_before(found)[:1].isupper() or words_before(found).endswith("& ")):
+        return None
+    return _AFTER_NAMES[found[1]] + _stop(found, ends_names=True)
+
+
+def _saint_or_street(found: re.Match[str]) -> str | None:
+    after_name = word_before(found)[:1].isupper()
+    following = word_after(found)
+    if following in _SAINTS or (following[:1].isupper() and following not in _STARTS and not after_name):
+        return "saint"
+    if following[:1].isupper() and following not in _STARTS:
+        raise Unsure("saint or street")
+    if not after_name:
+        raise Unsure("saint or street")
+    return "street" + ("." if ends_sentence(found) else "")
+
+
+def _doctor_or_drive(found: re.Match[str]) -> str | None:
+    before, following = word_before(found), word_after(found)
+    starts_sentence = re.search(
+        r"(?:\A|[.!?\"“]\s?)\w+,?\s\Z", found.string[max(0, found.start() - 40) : found.start()]
+    )
+    is_name = before[:1].isupper() and not (before in _STARTS or before.endswith("."))
+    if following[:1].isupper() and (starts_sentence or not is_name):
+        return "doctor"
+    if is_name and (not following or following[0].islower() or following in _STARTS):
+        return "drive" + ("." if ends_sentence(found) else "")
+    raise Unsure("doctor or drive")
+
+
+def _number_sign(found: re.Match[str]) -> str:
+    """ "No 5" without its stop."""
+    if not re.search(r"[a-z,]\s\Z", words_before(found)):
+        raise Unsure("number, or none")
+    return "number" if found[1] == "No" else "numbers"
+
+
+_SHORT = r"\.(?=[\s,;:)\]\"“?!—]|\Z)"
+RULES: list[Rule] = [
+    rule(rf"({any_of(_ALWAYS)})(?:{_SHORT}|\.('s)(?!\w))", _abbreviation, any_case=True),
+    rule(r"etc\.?(?!\w)", _et_cetera, any_case=True),
+    rule(rf"({any_of(_BEFORE_NUMBERS)})\.\s?(?=\d)", lambda found: _BEFORE_NUMBERS[found[1].lower()], any_case=True),
+    rule(r"(?!Rs)(?:[b-df-hj-np-tv-xz]{1,4})\.(?=\s\d)|(?<=\d\s)[a-z]\.(?=\s)", _unknown, any_case=True),
+    rule(r"(Nos?)\s(?=\d)", _number_sign),
+    rule(rf"St{_SHORT}", _saint_or_street),
+    rule(rf"Dr{_SHORT}", _doctor_or_drive),
+    rule(rf"({any_of(_BEFORE_NAMES)})\.(?=\s+[A-Z])", lambda found: _BEFORE_NAMES[found[1]]),
+    rule(rf"({any_of(_AFTER_NAMES)}){_SHORT}", _after_name),
+    rule(rf"(?<=, )({any_of(_AFTER_PLACES)})\.", lambda found: _AFTER_PLACES[found[1]]),
+    rule(
+        r"(?:[A-Za-z]\.){2,}(?:[A-Za-z](?![A-Za-z]))?(?:'s(?!\w))?|(?:Ph|ph)\.[Dd]\.?|[A-Z]\.(?=\s[A-Z])",
+        lambda found: found[0].lower(),
+    ),
+]
+WORDS = frozenset(("No", "Nos", "etc"))
+"""Words that one of the rules begins with, where no stop follows them."""
+STOPPED = frozenset(
+    name.lower()
+    for names in (_ALWAYS, _BEFORE_NAMES, _AFTER_NAMES, _AFTER_PLACES, _BEFORE_NUMBERS, ("St", "Dr", "Ph", "etc"))
+    for name in names
+)
+"""What a stop may shorten, in small letters."""
