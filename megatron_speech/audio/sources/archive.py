@@ -43,7 +43,7 @@ class Members:
 
     def place(self, path: Path) -> str:
         """For errors."""
-        endings = ", ".join(f".{ending}" for ending in (*self.files, *sorted(self.others)))
+        endings = ", ".join([*(f".{ending}" for ending in (*self.files, *sorted(self.others))), *self.links])
         return f"{path}, member {self.numbers[0]} ({endings})"
 
 
@@ -60,7 +60,7 @@ def read_utterances(path: Path) -> Iterator[Members]:
     for number, name, content in read_files(path):
         key, ending = split_name(name)
         if ending not in PARTS:
-            unknown[f".{ending}"] += 1
+            unknown[f".{ending}" if ending else "no ending"] += 1
             if group is not None and group.key == key:
                 group.others.add(ending)
             continue

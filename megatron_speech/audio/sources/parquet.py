@@ -45,7 +45,7 @@ def read_parquet(path: Path, columns: Columns, *, start: int, stop: int, first: 
             for values in batch.to_pylist() if row + len(batch) > start and row < stop else [{}] * len(batch):
                 if start <= row < stop:
                     cells = {key: value if key == columns.audio else _plain(value) for key, value in values.items()}
-                    yield columns.source(cells, place=f"{path}:{row + 1}", name=f"{first + row:09d}")
+                    yield columns.streamed(cells, place=f"{path}:{row + 1}", name=f"{first + row:09d}")
                 row += 1
 
 

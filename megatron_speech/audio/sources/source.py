@@ -32,6 +32,10 @@ _PLAIN = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?
 _HASHED = re.compile(r".*--[0-9a-f]{20}|[0-9a-f]{20}")
 
 
+class RowError(ValueError):
+    """A cell of a row that cannot be; the message does not say of which row."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """A recording as its user wrote it down."""

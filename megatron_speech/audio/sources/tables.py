@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 JSON_LINES = (".jsonl", ".json")
 SEPARATED = (".csv", ".tsv")
@@ -60,12 +59,26 @@ def _json_lines(table: Path) -> Iterator[Row]:
         if line.startswith("[") and place.endswith(":1"):
             raise ValueError(f"{place}: is a JSON array; write an object per line")
         try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
+            row = json.loads(line, object_pairs_hook=_object, parse_constant=_refuse_constant)
+            if "\\ud" in line.lower():
+                json.dumps(row, ensure_ascii=False).encode()  # half of a pair of escapes is no text
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{place}: no JSON ({error}); correct the line") from error
         if not isinstance(row, dict):
             raise ValueError(f"{place}: must be an object, not {row!r:.60}; correct the line")
         yield place, row
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
+    return row
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _separated(table: Path) -> list[Row]:
@@ -76,14 +89,15 @@ def _separated(table: Path) -> list[Row]:
     records = _quoted(lines, delimiter) if delimiter != "\t" else _tabbed([pair for pair in lines if pair[1].strip()])
     if not records:
         return []
-    place, header = records[0]
+    place, header = records[0][0], [name.strip() for name in records[0][1]]
     repeated = [name for name in header if header.count(name) > 1]
     if repeated:
         raise ValueError(f"{place}: the column {repeated[0]!r} stands twice in the header; rename one")
     for place, record in records[1:]:
         if len(record) != len(header):
             raise ValueError(f"{place}: {len(record)} fields, the header has {len(header)}; correct the line")
-    return [(place, dict(zip(header, record, strict=True))) for place, record in records[1:]]
+    rows = ((place, zip(header, record, strict=True)) for place, record in records[1:])
+    return [(place, {name: cell for name, cell in row if name or cell}) for place, row in rows]
 
 
 def _delimiter(header: str) -> str:

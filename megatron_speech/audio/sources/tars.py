@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 from megatron_speech.audio.sources.archive import Members, read_files, read_utterances
-from megatron_speech.audio.sources.columns import TEXTS, Columns, find_times, text_column
+from megatron_speech.audio.sources.columns import Columns
+from megatron_speech.audio.sources.layouts import TEXTS, find_times, text_column
 from megatron_speech.audio.sources.source import AUDIO_KINDS, Source, key_of_name
 from megatron_speech.config.import_speech import ImportSpeechConfig
 
@@ -57,7 +58,7 @@ def _source(members: Members, row: dict[str, Any], words: str | None, place: str
         channel=config.columns.get("channel"),
         metadata=config.metadata,
     )
-    source = columns.source(row, place=place, name=name, audio=members.files[kinds[0]] if kinds else b"")
+    source = columns.streamed(row, place=place, name=name, audio=members.files[kinds[0]] if kinds else b"")
     changes: dict[str, Any] = {"text": source.text if words is None else words}
     if not kinds:
         changes["audio"] = None
@@ -98,11 +99,11 @@ def read_tarred(path: Path, rows: Sequence[TarredRow], columns: Columns) -> Iter
         found = waiting.pop(name, [])
         spare += not found
         for row in found:
-            source = columns.source(row.row, place=row.place, name=row.name, audio=content or b"")
+            source = columns.streamed(row.row, place=row.place, name=row.name, audio=content or b"")
             yield source if content is not None else replace(source, audio=None, defect=("link", f"{name} is a link"))
     for row in (row for found in waiting.values() for row in found):
         why = f"{row.member} is no member of {path}; correct the manifest"
-        source = columns.source(row.row, place=row.place, name=row.name, audio=b"")
+        source = columns.streamed(row.row, place=row.place, name=row.name, audio=b"")
         yield replace(source, audio=None, defect=("incomplete", why))
     if spare:
         log.info("%s: %d members are in no row of the manifest, and left out", path, spare)

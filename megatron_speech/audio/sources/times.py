@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from megatron_speech.audio.sources.source import RowError
+
 _UNITS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
     **dict.fromkeys(("ms", "msec", "msecs", "millis", "millisecond", "milliseconds"), 1000.0),
@@ -67,7 +69,7 @@ def _is_suspect(column: str, open_end: bool) -> bool:
 
 
 def seconds(value: Any, per_second: float, name: str) -> float | None:
-    """A cell as seconds; None where it is empty, ValueError where it is no number."""
+    """A cell as seconds; None where it is empty, RowError where it is no number."""
     if value is None or value == "":
         return None
     try:
@@ -75,7 +77,7 @@ def seconds(value: Any, per_second: float, name: str) -> float | None:
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"{name}={value!r:.60} must be a number; correct the row")
+        raise RowError(f"{name}={value!r:.60} must be a number")
     return number / per_second
 
 

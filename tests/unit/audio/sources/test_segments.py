@@ -106,5 +106,5 @@ def test_columns_that_contradict_the_settings_are_named(tmp_path: Path) -> None:
         part(tmp_path, {"offset": 1, "start_s": 1})
     with pytest.raises(ValueError, match=r"end_s is where a part ends; map the column where it starts"):
         part(tmp_path, {"end_s": 1})
-    with pytest.raises(ValueError, match=r"channel='C' is no channel; count from 0"):
+    with pytest.raises(ValueError, match=r"channel='C' is no channel .a number from 0"):
         part(tmp_path, {"channel": "C"}, columns={"channel": "channel"})

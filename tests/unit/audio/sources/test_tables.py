@@ -28,6 +28,7 @@ AS_TEXT = "".join(json.dumps(row) + "\n" for row in ROWS)
         ("t.tsv", "\ufeffid\taudio\ttext\r\na\ta.wav\tone\r\nb\tb.wav\ttwo"),
         ("t.tsv", '"audio"\t"text"\t"id"\n"a.wav"\t"one"\t"a"\nb.wav\ttwo\tb\n'),
         ("t.csv", 'audio,text,id\na.wav,"one",a\n\nb.wav,two,b\n'),
+        ("t.csv", ",audio, text, id\n0,a.wav,one,a\n1,b.wav,two,b\n"),
         ("t.CSV", "\ufeffaudio;text;id\r\na.wav;one;a\r\nb.wav;two;b\r\n"),
     ],
 )
@@ -64,6 +65,10 @@ def test_quotes_belong_to_the_text_where_a_field_with_one_is_not_quoted(tmp_path
         ("t.jsonl.gz", gzip.compress(AS_TEXT.encode())[:-9], r"t.jsonl.gz: damaged gzip"),
         ("t.jsonl", json.dumps(ROWS), r"t.jsonl:1: is a JSON array; write an object per line"),
         ("t.jsonl", '"a.wav"\n', r"t.jsonl:1: must be an object"),
+        ("t.jsonl", '{"audio":"a","text":"x","text":"y"}\n', r"t.jsonl:1: no JSON \(the key 'text' stands twice\)"),
+        ("t.jsonl", '{"audio":"a","snr":NaN}\n', r"t.jsonl:1: no JSON \(NaN is no number of JSON\)"),
+        ("t.jsonl", '{"audio":"a","text":"\\ud800"}\n', r"t.jsonl:1: no JSON \(.* surrogates not allowed"),
+        ("t.jsonl", "[" * 100_000, r"t.jsonl:1: "),
         ("t.tsv", "audio\ttext\na.wav\tx\nb.wav\n", r"t.tsv:3: 1 fields, the header has 2"),
         ("t.csv", "audio,text\na.wav,x,y\n", r"t.csv:2: 3 fields, the header has 2"),
         ("t.csv", 'audio,text\na.wav,"x\nb.wav,y\n', r"t.csv:2: unexpected end of data in the record that begins here"),
@@ -84,8 +89,8 @@ def test_a_defect_of_a_table_is_named_by_file_and_line(tmp_path: Path, name: str
 
 
 def test_numbers_are_names(tmp_path: Path) -> None:
-    rows = [{"audio": "a.wav", "text": "x", "id": 7}, {"audio": "b.wav", "text": "x", "id": "08"}]
-    assert [s.name for s in read_sources(written(tmp_path, rows))] == ["7", "08"]
+    rows = [{"audio": "a.wav", "text": "x", "id": name} for name in (7, "08", 10**25)]
+    assert [s.name for s in read_sources(written(tmp_path, rows))] == ["7", "08", "1" + "0" * 25]
 
 
 def test_a_path_that_no_file_can_have_is_left_to_its_utterance(tmp_path: Path) -> None:

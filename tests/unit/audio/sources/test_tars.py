@@ -96,12 +96,13 @@ def test_what_repeats_lies_apart_or_is_unknown_is_an_error(
 
 def test_a_link_two_recordings_and_broken_metadata_go_to_quarantine_with_their_reason(tmp_path: Path) -> None:
     members = [("a.wav", None), ("a.txt", b"x"), ("b.wav", b"B"), ("b.flac", b"F"), ("c.wav", b"C"), ("c.json", b"[1]")]
-    members += [("d.wav", b"D"), ("d.txt", b"\xff"), ("e.txt", b"alone")]
+    members += [("d.wav", b"D"), ("d.txt", b"\xff"), ("e.txt", b"alone"), ("f.wav", b"F")]
+    members += [("f.json", b'{"text": 5}'), ("g.wav", b"G"), ("g.json", b'{"text": "x", "offset": "soon"}')]
     found = read(write_tar(tmp_path / "a.tar", members))
     assert [source.defect and source.defect[0] for source in found] == [
-        *("link", "several recordings", "metadata", "metadata", None),
+        *("link", "several recordings", "metadata", "metadata", None, "metadata", "metadata"),
     ]
-    assert found[-1].audio is None and found[-1].place.endswith("a.tar, member 9 (.txt)")
+    assert found[4].audio is None and found[4].place.endswith("a.tar, member 9 (.txt)")
 
 
 def test_damage_is_named_wherever_it_is(tmp_path: Path) -> None:
