@@ -19,8 +19,11 @@ _PART = re.compile(r"<0x[0-9A-F]{2}>|.", re.DOTALL)
 """Pieces that any text may need, special or not: bytes, which fallback looks up by these names, and characters."""
 
 
-def raw_text_encoder(tokenizer: Tokenizer) -> Tokenizer:
-    """The copy. Its ids are those of `tokenizer`; it must not be asked for the names of special tokens."""
+def raw_text_encoder(tokenizer: Tokenizer) -> tuple[Tokenizer, int | None]:
+    """The copy, and the id that it gives to what it does not know, if there is one.
+
+    Its ids are those of `tokenizer`; it must not be asked for the names of special tokens.
+    """
     values = orjson.loads(tokenizer.to_str())
     mark = f"\0{secrets.token_hex(16)}\0"
     renamed: dict[str, str] = {}
@@ -33,7 +36,8 @@ def raw_text_encoder(tokenizer: Tokenizer) -> Tokenizer:
     copy.encode_special_tokens = True  # for bytes and characters, which keep their names
     copy.no_truncation()
     copy.no_padding()
-    return copy
+    model = values["model"]
+    return copy, model["unk_id"] if "unk_id" in model else model["vocab"].get(model.get("unk_token"))
 
 
 def with_special_tokens(tokenizer: Tokenizer, names: set[str]) -> Tokenizer:

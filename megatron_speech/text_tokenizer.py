@@ -14,10 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from megatron_speech.artifact import fingerprint_files
+from megatron_speech.long_text import encode_long
 from megatron_speech.plain_json import to_json
 from megatron_speech.raw_text import raw_text_encoder, with_special_tokens
 from megatron_speech.tokenizer_folder import TokenizerFolder
@@ -49,7 +52,7 @@ class TextTokenizer:
         """Identity of the text tokenizer's files."""
         self.backend = tokenizer
         """The tokenizer as exported; parses special tokens, so do not encode a corpus with it."""
-        self._encoder = raw_text_encoder(tokenizer)
+        self._encoder, self.unknown = raw_text_encoder(tokenizer)
 
     @classmethod
     def load(
@@ -156,6 +159,10 @@ class TextTokenizer:
         """Like `encode` for many texts, faster."""
         return [encoding.ids for encoding in self._encoder.encode_batch_fast(list(texts), add_special_tokens=False)]
 
+    def encode_long(self, text: str) -> NDArray[np.int32]:
+        """Like `encode`, in memory that does not grow with the text but for its ids; slower."""
+        return encode_long(self._encoder, text)
+
     def token_ends(self, text: str) -> list[int]:
         """End of every token of `encode(text)` in characters; tokens within one character share its end."""
         offsets = self._encoder.encode(text, add_special_tokens=False).offsets
@@ -171,7 +178,7 @@ class TextTokenizer:
         ValueError where `tokenizers`, which numbers new tokens itself, would put one into a hole among the ids.
         """
         ids = vocabulary.token_ids
-        tokenizer = Tokenizer.from_str(self.backend.to_str())
+        tokenizer = with_special_tokens(Tokenizer.from_str(self.backend.to_str()), set(ids))
         tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in ids])
         for token, place in ids.items():
             if tokenizer.token_to_id(token) != place:

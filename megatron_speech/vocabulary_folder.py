@@ -14,7 +14,9 @@ from typing import Any
 
 from megatron_speech.artifact import is_made, make_artifact, read_json, read_manifest
 from megatron_speech.base_files import carry, tokenizer_config
+from megatron_speech.config.parse import to_dict
 from megatron_speech.config.tokens import VocabularyConfig
+from megatron_speech.text_loss import probe, require_little_lost
 from megatron_speech.text_tokenizer import TextTokenizer, read_tokenizer, save_tokenizer
 from megatron_speech.vocabulary import FIRST_CODE, SOUNDS, SPECIAL_TOKENS, Vocabulary, speaker_token
 
@@ -29,13 +31,16 @@ _CODE = re.compile(r"<\|audio_(0|[1-9]\d*)\|>")
 def build_vocabulary(config: VocabularyConfig) -> None:
     """Write ``vocabulary.json``, the extended ``tokenizer.json`` and its configuration to `config.output`."""
     inputs = _inputs(config)
-    if is_made(config.output, kind="vocabulary", config=config, inputs=inputs):
+    identity = {key: value for key, value in to_dict(config).items() if key != "max_lost_share"}
+    if is_made(config.output, kind="vocabulary", config=identity, inputs=inputs):
         log.info("%s is already made", config.output)
         return
     kept = None if config.text == "bytes" else kept_vocabulary(Path(config.text))
     vocabulary, text = _new(config) if kept is None else _again(config, kept)
+    loss = probe(text)
+    require_little_lost(loss, config.max_lost_share, holder=f"text={config.text}, on texts in many scripts")
     tokenizer = text.extended(vocabulary)
-    with make_artifact(config.output, kind="vocabulary", config=config, inputs=inputs) as draft:
+    with make_artifact(config.output, kind="vocabulary", config=identity, inputs=inputs) as draft:
         vocabulary.save(draft.folder / "vocabulary.json")
         more = {**tokenizer_config(config.text, tokenizer), KEPT: vocabulary.to_json()}
         save_tokenizer(draft.folder, tokenizer, end_of_document=vocabulary.end_of_document, more=more)
@@ -49,6 +54,7 @@ def build_vocabulary(config: VocabularyConfig) -> None:
             size=vocabulary.size,
             padded_size=vocabulary.padded_size,
             fingerprint=vocabulary.fingerprint,
+            probe=loss,
         )
     log.info("%s: %s ids, %s with padding", config.output, f"{vocabulary.size:,}", f"{vocabulary.padded_size:,}")
 

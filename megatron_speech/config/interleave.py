@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from megatron_speech.config.bounds import require_bounds
 from megatron_speech.config.text_to_token import Language, SynthesisConfig
 from megatron_speech.config.tokens import TextCorpusConfig, TokenizeRunConfig
 
@@ -106,6 +107,8 @@ class InterleaveConfig:
     on_bad_line: Literal["error", "count"] = "error"
     """A line or row that is no document, or an id that repeats: 'error' names it and stops; 'count' leaves the line out
     (a document whose id repeats is kept), lists it and counts it by reason in the manifest."""
+    max_quarantined_share: float = 0.01
+    """Stop where 'count' leaves out more than this share of a task's lines, or of a corpus's (and more than one)."""
     seed: int = 0
     """Of span placement and of sampling; both depend on it and on document ids alone."""
     boundary: Literal["begin_end", "none"] = "begin_end"
@@ -134,6 +137,7 @@ class InterleaveConfig:
             raise ValueError(
                 "spans.unit=words with speakable.language=zh: Chinese has no white space between words; use characters"
             )
+        require_bounds("max_quarantined_share", self.max_quarantined_share, 0, 1, "0.01 is usual")
         for key in ("shard_documents", "documents_per_task"):
             value = getattr(self, key)
             if value is not None and value < 1:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from megatron_speech.config.bounds import require_bounds
 from megatron_speech.config.tokens import TextCorpusConfig
 
 
@@ -33,12 +34,17 @@ class TrainTextTokenizerConfig:
     """Names of further ids which text never becomes, beside <unk>, <s> and </s>; </s> closes documents."""
     sample_documents: int = 1_000_000
     """Documents to train on, drawn by their ids; all of them lie in memory."""
-    test_documents: int = 1000
-    """Documents held out, on which the export must give sentencepiece's own ids; drawn the same way."""
+    test_documents: int | None = None
+    """Documents held out, on which the export must give sentencepiece's own ids; drawn the same way. Null: one in a
+    hundred, at least one and at most 1000."""
     max_bytes: int = 1 << 16
     """Longer documents are cut after so many bytes, in training and in the test."""
     threads: int = 8
     """Of SentencePiece. Part of the result of 'unigram': its sums round by the number of threads."""
+    on_bad_line: Literal["error", "count"] = "error"
+    """A line or row that is no document: 'error' names it and stops, 'count' leaves it out and counts it by reason."""
+    max_quarantined_share: float = 0.01
+    """Stop where 'count' leaves out more than this share of the lines (and more than one)."""
     seed: int = 0
     """Seed of the draw."""
 
@@ -46,8 +52,9 @@ class TrainTextTokenizerConfig:
         if not self.corpora:
             raise ValueError("corpora={} names no corpus; give at least one as name: {path: file.jsonl}")
         for key in ("vocab_size", "sample_documents", "test_documents", "max_bytes", "threads"):
-            if getattr(self, key) < 1:
+            if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise ValueError(f"{key}={getattr(self, key)} must be at least 1; leave it out for the default")
+        require_bounds("max_quarantined_share", self.max_quarantined_share, 0, 1, "0.01 is usual")
         if not 0.98 <= self.character_coverage <= 1:
             raise ValueError(f"character_coverage={self.character_coverage} must lie in 0.98..1; 0.9995 is usual")
         for token in self.special_tokens:

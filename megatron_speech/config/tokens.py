@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from megatron_speech.config.bounds import require_bounds
 from megatron_speech.config.reader import SCHEMES
 
 
@@ -35,6 +36,9 @@ class VocabularyConfig:
     (one ASCII character each: keep text at 'bytes'). Letters for any other model."""
     speakers: list[str] = field(default_factory=list)
     """Voices that a text-to-token model is to tell apart, each with a special token; empty for none."""
+    max_lost_share: float = 0.1
+    """Refuse a text tokenizer that loses more than this share of the characters of texts in ten scripts (no bytes to
+    fall back on, say); what it loses is in the manifest. 1 takes any."""
     padding_multiple: int | None = None
     """The embedding has a multiple of this many rows; every tensor parallel size in use must divide it. null: 128, or
     as in the vocabulary that an export given as text was made with."""
@@ -52,6 +56,7 @@ class VocabularyConfig:
                 f"spelling=sounds writes one ASCII character per sound, for which text={self.text} has no use; "
                 "set text: bytes, or spelling: letters"
             )
+        require_bounds("max_lost_share", self.max_lost_share, 0, 1, "0.1 is usual")
         for name in self.speakers:
             if not re.fullmatch(r"[\w.-]+", name) or self.speakers.count(name) > 1:
                 raise ValueError(
@@ -148,6 +153,11 @@ class TokenizeTextConfig:
     on_bad_line: Literal["error", "count"] = "error"
     """A line or row that is no document: 'error' names it and stops, 'count' leaves it out, lists it in dropped.jsonl
     and counts it by reason in the manifest. An id that repeats is always an error."""
+    max_quarantined_share: float = 0.01
+    """Stop where 'count' leaves out more than this share of a corpus's lines (and more than one)."""
+    max_lost_share: float = 0.01
+    """Stop where more than this share of a corpus's characters does not come back from the ids (unknown to the text
+    tokenizer, or changed by it); measured on a sample of the documents, counted in the manifest."""
     run: TokenizeRunConfig = field(default_factory=TokenizeRunConfig)
     """How the work is spread over processes and jobs; no part of the result."""
 
@@ -157,3 +167,5 @@ class TokenizeTextConfig:
         for key in ("shard_tokens", "files_per_task"):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key}={getattr(self, key)} must be at least 1; leave it out for the default")
+        for key in ("max_quarantined_share", "max_lost_share"):
+            require_bounds(key, getattr(self, key), 0, 1, "0.01 is usual")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -11,6 +12,7 @@ from megatron_speech.config.tokens import TextCorpusConfig
 from megatron_speech.data.corpus import BadLine, RecordLayout, TextDocument, first_keys, read_records
 from megatron_speech.data.corpus_files import CorpusFile, corpus_files, relative_name
 from megatron_speech.data.parquet_rows import require_columns
+from megatron_speech.left_out import require_few
 
 FIRST_LINES = 100
 """Lines in which keys are looked for before the work begins."""
@@ -71,6 +73,13 @@ def require_apart(corpora: Mapping[str, TextCorpusConfig], output: Path) -> None
                 f"output={output} lies in corpora.{name}.path={path}, of which every file is read; choose a "
                 "folder outside"
             )
+
+
+def require_few_lines(lines: Sequence[BadLine], read: int, share: float) -> None:
+    """ValueError where more than `share` of the lines that were read (and more than one) are left out."""
+    if lines:
+        reasons = Counter(line.reason for line in lines)
+        require_few(reasons, read, share, what="lines", first=lines[0].message, remedy="mend the corpus")
 
 
 def require_readable_columns(tasks: Sequence[TextTask]) -> None:

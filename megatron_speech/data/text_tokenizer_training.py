@@ -13,7 +13,7 @@ import heapq
 import io
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,12 @@ import sentencepiece
 import xxhash
 
 from megatron_speech.artifact import fingerprint_files, is_made, make_artifact
+from megatron_speech.config.parse import to_dict
 from megatron_speech.config.text_tokenizer import TrainTextTokenizerConfig
-from megatron_speech.data.corpus import BadLine
+from megatron_speech.data.corpus import BadLine, TextDocument
 from megatron_speech.data.corpus_files import file_ids
-from megatron_speech.data.text_tasks import text_tasks
+from megatron_speech.data.text_tasks import require_few_lines, text_tasks
+from megatron_speech.left_out import show
 from megatron_speech.text_tokenizer import TextTokenizer
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,8 @@ SCORE_STEPS = 64
 """Steps of a unigram score per nat."""
 SPACE = "\u2581"
 """What SentencePiece writes for a space."""
+MOST_HELD_OUT = 1000
+"""Documents held out where the configuration does not say how many."""
 UNKNOWN_MARK = "\u2585"
 """SentencePiece leaves out texts with this character, which marks what it does not know."""
 
@@ -56,20 +60,24 @@ def train_text_tokenizer(config: TrainTextTokenizerConfig) -> None:
             not give sentencepiece's ids or (with normalization identity) does not give back a text, which is named.
     """
     inputs = file_ids(path for task in text_tasks(config.corpora) for path in task.files)
-    if is_made(config.output, kind="text_tokenizer", config=config, inputs=inputs):
+    identity = {key: value for key, value in to_dict(config).items() if key != "max_quarantined_share"}
+    if is_made(config.output, kind="text_tokenizer", config=identity, inputs=inputs):
         log.info("%s is already made", config.output)
         return
-    test, sample = draw_documents(config)
-    with make_artifact(config.output, kind="text_tokenizer", config=config, inputs=inputs) as draft:
+    drawn = draw_documents(config)
+    log.info("%d documents to train on, %d held out to test", len(drawn.sample), len(drawn.test))
+    with make_artifact(config.output, kind="text_tokenizer", config=identity, inputs=inputs) as draft:
         model = draft.folder / "tokenizer.model"
-        model.write_bytes(train_model(config, [document.text for document in sample]))
+        model.write_bytes(train_model(config, [document.text for document in drawn.sample]))
         tokenizer = TextTokenizer.load(model)
         draft.facts |= {
             "pieces": tokenizer.size,
             "fingerprint": fingerprint_files([model]),
             "end_of_document": tokenizer.backend.id_to_token(tokenizer.end_of_document),
-            "training": _corpus_facts(sample),
-            "test": _corpus_facts(test) | compare(model, tokenizer, test, lossless=config.normalization == "identity"),
+            "training": _corpus_facts(drawn.sample),
+            "test": _corpus_facts(drawn.test)
+            | compare(model, tokenizer, drawn.test, lossless=config.normalization == "identity"),
+            "dropped": dict(sorted(drawn.left_out.items())),
             "corpora": {
                 name: {"licence": corpus.licence, "language": corpus.language}
                 for name, corpus in config.corpora.items()
@@ -78,37 +86,67 @@ def train_text_tokenizer(config: TrainTextTokenizerConfig) -> None:
         draft.licences |= {corpus.licence for corpus in config.corpora.values() if corpus.licence}
         draft.languages |= {corpus.language for corpus in config.corpora.values() if corpus.language}
         tokenizer.save(draft.folder)
-    facts = draft.facts["test"]
-    log.info("%s: %d pieces, %s bytes per token", config.output, tokenizer.size, facts["bytes_per_token"])
+    log.info(
+        "%s: %d pieces from %d documents, %s bytes per token on %d others; lines left out: %s",
+        *(config.output, tokenizer.size, len(drawn.sample), draft.facts["test"]["bytes_per_token"], len(drawn.test)),
+        show(drawn.left_out),
+    )
 
 
-def draw_documents(config: TrainTextTokenizerConfig) -> tuple[list[Drawn], list[Drawn]]:
-    """Test and training documents, cut to `max_bytes`; the order of the draw is the order of both.
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """What was drawn of the corpora, in the order of the draw."""
+
+    test: list[Drawn]
+    """Held out."""
+    sample: list[Drawn]
+    """To train on."""
+    left_out: Counter[str]
+    """Lines that are no documents, by reason."""
+
+
+def draw_documents(config: TrainTextTokenizerConfig) -> Draw:
+    """Test and training documents, cut to `max_bytes`.
 
     A document's place in the draw is a hash of its id and the seed: the first `test_documents` are held out.
     """
-    most = config.test_documents + config.sample_documents
+    most = (config.test_documents or MOST_HELD_OUT) + config.sample_documents
     heap: list[tuple[int, Drawn]] = []  # of those drawn so far, the last one first
+    number = 0
+    bad: list[BadLine] = []
+    for found in _documents(config):
+        if isinstance(found, BadLine):
+            bad.append(found)
+            continue
+        number += 1
+        draw = xxhash.xxh3_64_intdigest(f"{config.seed} {found.id}".encode())
+        if len(heap) == most and -draw <= heap[0][0]:
+            continue
+        entry = (-draw, Drawn(draw, found.id, _cut(found.text, config.max_bytes)))
+        (heapq.heappush if len(heap) < most else heapq.heappushpop)(heap, entry)
+    require_few_lines(bad, number + len(bad), config.max_quarantined_share)
+    held_out = config.test_documents or min(MOST_HELD_OUT, max(1, number // 100))
+    if number <= held_out:
+        raise ValueError(
+            f"the corpora hold {number} documents of which test_documents={held_out} are held out: nothing is left to "
+            "train on; lower it"
+        )
+    drawn = sorted(document for _, document in heap)[: held_out + config.sample_documents]
+    return Draw(test=drawn[:held_out], sample=drawn[held_out:], left_out=Counter(line.reason for line in bad))
+
+
+def _documents(config: TrainTextTokenizerConfig) -> Iterator[TextDocument | BadLine]:
+    """The documents of all corpora, and lines that are none; ValueError for one where that is an error."""
     for task in text_tasks(config.corpora):
         left = task.settings.max_documents
         for _, _, found in task.read():
             if left == 0:
                 break
-            if isinstance(found, BadLine):
+            if isinstance(found, TextDocument):
+                left = None if left is None else left - 1
+            elif config.on_bad_line == "error":
                 raise ValueError(found.message)
-            left = None if left is None else left - 1
-            draw = xxhash.xxh3_64_intdigest(f"{config.seed} {found.id}".encode())
-            if len(heap) == most and -draw <= heap[0][0]:
-                continue
-            entry = (-draw, Drawn(draw, found.id, _cut(found.text, config.max_bytes)))
-            (heapq.heappush if len(heap) < most else heapq.heappushpop)(heap, entry)
-    drawn = sorted(document for _, document in heap)
-    if len(drawn) <= config.test_documents:
-        raise ValueError(
-            f"the corpora hold {len(drawn)} documents of which test_documents={config.test_documents} are held out: "
-            "nothing is left to train on; lower it"
-        )
-    return drawn[: config.test_documents], drawn[config.test_documents :]
+            yield found
 
 
 def train_model(config: TrainTextTokenizerConfig, texts: Sequence[str]) -> bytes:

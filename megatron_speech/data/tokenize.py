@@ -9,19 +9,33 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from megatron_speech.artifact import MANIFEST, alone, input_ids, is_made, make_artifact, read_manifest
+from megatron_speech.config.parse import to_dict
 from megatron_speech.config.tokens import TokenizeRunConfig, TokenizeTextConfig
+from megatron_speech.data.corpus import BadLine
 from megatron_speech.data.corpus_files import changed_after, file_ids, relative_name
 from megatron_speech.data.join import join_documents, refuse_other_join
 from megatron_speech.data.shards import totals
 from megatron_speech.data.text_ids import require_distinct
-from megatron_speech.data.text_tasks import TextTask, require_apart, require_readable_columns, text_tasks, unseen_keys
+from megatron_speech.data.text_tasks import (
+    TextTask,
+    require_apart,
+    require_few_lines,
+    require_readable_columns,
+    text_tasks,
+    unseen_keys,
+)
 from megatron_speech.data.tokenize_steps import DROPPED, KIND, CorpusReader, TokenShardWriter
+from megatron_speech.left_out import show
 from megatron_speech.tasks import run_tasks, tasks_folder
+from megatron_speech.text_loss import add_losses
 from megatron_speech.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -37,18 +51,22 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
     """
     require_apart(config.corpora, config.output)
     tasks = text_tasks(config.corpora, files_per_task=config.files_per_task)
-    settings = replace(config, run=TokenizeRunConfig())  # how the work was spread is no part of what is made
     folder = tasks_folder(config.output)
     if config.output.exists():
-        _require_made(settings, tasks, read_files=config.run.part != "tasks")
+        _require_made(config, tasks, read_files=config.run.part != "tasks")
         log.info("%s is already made", config.output)
         shutil.rmtree(folder, ignore_errors=True)  # where a kill came between the last two steps
         return
     if config.run.part != "tasks":
-        _refuse_other_join(settings, tasks)
-    reader = CorpusReader(tasks, on_bad_line=config.on_bad_line)
+        _refuse_other_join(config, tasks)
+    reader = CorpusReader(tasks, on_bad_line=config.on_bad_line, max_quarantined_share=config.max_quarantined_share)
     writer = TokenShardWriter(
-        reader, folder=folder, vocabulary=config.vocabulary, name=config.name, shard_tokens=config.shard_tokens
+        reader,
+        folder=folder,
+        vocabulary=config.vocabulary,
+        name=config.name,
+        shard_tokens=config.shard_tokens,
+        max_lost_share=config.max_lost_share,
     )
     Vocabulary.load(config.vocabulary)  # a missing one is the user's mistake, said before any work
     require_readable_columns(tasks)
@@ -59,15 +77,21 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
     if config.run.part in ("all", "finish"):
         with alone(config.output):
             if config.output.exists():  # as it may by now, where two do the same
-                _require_made(settings, tasks, read_files=True)
+                _require_made(config, tasks, read_files=True)
             else:
-                _refuse_other_join(settings, tasks)
-                _finish(settings, writer)
+                _refuse_other_join(config, tasks)
+                _finish(config, writer)
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _identity(config: TokenizeTextConfig) -> dict[str, Any]:
+    """What the output depends on: not how the work was spread, nor how much might have been lost."""
+    settings: dict[str, Any] = to_dict(replace(config, run=TokenizeRunConfig()))
+    return {key: value for key, value in settings.items() if key not in ("max_quarantined_share", "max_lost_share")}
+
+
 def _refuse_other_join(config: TokenizeTextConfig, tasks: list[TextTask]) -> None:
-    refuse_other_join(config.output, kind="documents", config=config, inputs=lambda: _inputs(config, tasks))
+    refuse_other_join(config.output, kind="documents", config=_identity(config), inputs=lambda: _inputs(config, tasks))
 
 
 def _require_made(config: TokenizeTextConfig, tasks: list[TextTask], *, read_files: bool) -> None:
@@ -75,7 +99,7 @@ def _require_made(config: TokenizeTextConfig, tasks: list[TextTask], *, read_fil
     inputs = read_manifest(config.output).get("inputs", {})
     if read_files:
         inputs = _inputs(config, tasks)
-    is_made(config.output, kind="documents", config=config, inputs=inputs)
+    is_made(config.output, kind="documents", config=_identity(config), inputs=inputs)
 
 
 def _inputs(config: TokenizeTextConfig, tasks: list[TextTask]) -> dict[str, str]:
@@ -89,9 +113,13 @@ def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:
     manifests = [_task_manifest(writer, task, vocabulary_id=vocabulary_id) for task in tasks]
     corpora = _corpora(config, tasks, [manifest["facts"] for manifest in manifests])
     folders = [writer.output(task.number) for task in tasks]
+    for name, facts in corpora.items():
+        writer.require_little_lost(name, facts["text_loss"])
+        lines = _dropped(writer, name)
+        require_few_lines(lines, facts["documents"] + len(lines), config.max_quarantined_share)
     require_distinct(folders, lambda task, file, line: f"{tasks[task].files[file]}:{line}")
     inputs = {name: value for manifest in manifests for name, value in manifest["inputs"].items()}
-    with make_artifact(config.output, kind="documents", config=config, inputs=inputs) as draft:
+    with make_artifact(config.output, kind="documents", config=_identity(config), inputs=inputs) as draft:
         index = join_documents(draft.folder, folders)
         vocabulary = Vocabulary.load(config.vocabulary)
         vocabulary.save(draft.folder / "vocabulary.json")
@@ -100,7 +128,11 @@ def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:
         draft.licences |= {corpus.licence for corpus in config.corpora.values() if corpus.licence}
         draft.languages |= {corpus.language for corpus in config.corpora.values() if corpus.language}
         draft.facts |= totals(index, vocabulary) | {"corpora": corpora}
-    log.info("%s: %s documents, %s tokens", config.output, f"{index.items:,}", f"{index.text_tokens:,}")
+    left_out = sum((Counter(facts["dropped"]) for facts in corpora.values()), Counter[str]())
+    log.info(
+        "%s: %s documents, %s tokens; lines left out: %s",
+        *(config.output, f"{index.items:,}", f"{index.text_tokens:,}", show(left_out)),
+    )
 
 
 def _task_manifest(writer: TokenShardWriter, task: TextTask, *, vocabulary_id: str) -> dict[str, Any]:
@@ -128,9 +160,7 @@ def _corpora(config: TokenizeTextConfig, tasks: Sequence[TextTask], facts: list[
     corpora: dict[str, dict[str, Any]] = {}
     for name, corpus in config.corpora.items():
         own = [fact for task, fact in zip(tasks, facts, strict=True) if task.corpus == name]
-        dropped: dict[str, int] = {}
-        for fact in own:
-            _add(dropped, fact["dropped"])
+        dropped = dict(sum((Counter(fact["dropped"]) for fact in own), Counter[str]()))
         corpora[name] = {
             "licence": corpus.licence,
             "language": corpus.language,
@@ -138,13 +168,13 @@ def _corpora(config: TokenizeTextConfig, tasks: Sequence[TextTask], facts: list[
             "empty_tasks": sum(not fact["documents"] for fact in own),
             **{key: sum(fact[key] for fact in own) for key in ("documents", "tokens", "text_bytes")},
             "dropped": dropped,
+            "text_loss": add_losses([fact["text_loss"] for fact in own]),
         }
         if not corpora[name]["documents"]:
-            reasons = ", ".join(f"{reason}: {count:,}" for reason, count in dropped.items())
+            left_out = f", lines were left out ({show(dropped)})" if dropped else ""
             raise ValueError(
                 f"corpora.{name}.path={corpus.path}: none of its {corpora[name]['files']} files "
-                f"({_shown_files(tasks, name)}) holds a document"
-                f"{f', lines were left out ({reasons})' if dropped else ''}; correct the path, text_key or id_key, or "
+                f"({_shown_files(tasks, name)}) holds a document{left_out}; correct the path, text_key or id_key, or "
                 "leave the corpus out"
             )
     for task, fact in zip(tasks, facts, strict=True):
@@ -160,6 +190,7 @@ def _shown_files(tasks: Sequence[TextTask], corpus: str) -> str:
     return ", ".join(names[:3] + ["..."] * (len(names) > 3))
 
 
-def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:
-    for key, count in more.items():
-        counts[key] = counts.get(key, 0) + count
+def _dropped(writer: TokenShardWriter, corpus: str) -> list[BadLine]:
+    """Lines of a corpus that were left out, in order."""
+    folders = [writer.output(task.number) for task in writer.reader.tasks if task.corpus == corpus]
+    return [BadLine(**orjson.loads(line)) for folder in folders for line in (folder / DROPPED).open("rb")]

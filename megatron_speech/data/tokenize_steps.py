@@ -10,9 +10,8 @@ files once more, to see that they are still the ones the shards were made from.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ import numpy as np
 import orjson
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from megatron_speech.artifact import Draft, input_ids
@@ -30,18 +30,20 @@ from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.join import is_whole
 from megatron_speech.data.shards import write_documents
 from megatron_speech.data.text_ids import IdLog
-from megatron_speech.data.text_tasks import TextTask
+from megatron_speech.data.text_tasks import TextTask, require_few_lines
+from megatron_speech.left_out import LEAST_JUDGED
 from megatron_speech.tasks import make_task
+from megatron_speech.text_loss import TextLoss, require_little_lost
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
-KIND = "tokenized_task"
+KIND = "text_task"
 DROPPED = "dropped.jsonl"
 """Lines that were left out, one JSON object with reason and message each."""
 BATCH_TEXTS = 512
 """Texts encoded at once, at most..."""
-BATCH_CHARACTERS = 1 << 22
-"""...and their characters together, but for one longer text."""
+BATCH_CHARACTERS = 1 << 21
+"""...and their characters together, but for one longer text, which is encoded by pieces."""
 PLACE = "_place"
 """Metadata key under which a document carries (file index, line) from the reader to the writer."""
 
@@ -52,19 +54,26 @@ class CorpusReader(PipelineStep):
     type = "READER"
     name = "text corpora"
 
-    def __init__(self, tasks: Sequence[TextTask], *, on_bad_line: Literal["error", "count"]) -> None:
+    def __init__(
+        self, tasks: Sequence[TextTask], *, on_bad_line: Literal["error", "count"], max_quarantined_share: float = 1.0
+    ) -> None:
         super().__init__()
         self.tasks = tasks
         self.on_bad_line = on_bad_line
+        self.max_quarantined_share = max_quarantined_share
         self.dropped: list[BadLine] = []
+        self.read = 0
+        """Lines of the task so far."""
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         task = self.tasks[rank]
         self.dropped.clear()
+        self.read = 0
         left = task.settings.max_documents
         for index, number, found in task.read():
             if left == 0:
                 return
+            self.read += 1
             if isinstance(found, BadLine):
                 self.drop(found)
                 continue
@@ -72,10 +81,12 @@ class CorpusReader(PipelineStep):
             yield Document(text=found.text, id=found.id, metadata={**found.metadata, PLACE: (index, number)})
 
     def drop(self, line: BadLine) -> None:
-        """Leave a line out, or refuse it by a ValueError, as the policy says."""
+        """Leave a line out, or refuse it, or the whole task for too many of them, by a ValueError."""
         if self.on_bad_line == "error":
             raise ValueError(line.message)
         self.dropped.append(line)
+        if self.read >= LEAST_JUDGED:
+            require_few_lines(self.dropped, self.read, self.max_quarantined_share)
 
 
 class TokenShardWriter(PipelineStep):
@@ -84,8 +95,18 @@ class TokenShardWriter(PipelineStep):
     type = "WRITER"
     name = "token shards"
 
-    def __init__(self, reader: CorpusReader, *, folder: Path, vocabulary: Path, name: str, shard_tokens: int) -> None:
+    def __init__(
+        self,
+        reader: CorpusReader,
+        *,
+        folder: Path,
+        vocabulary: Path,
+        name: str,
+        shard_tokens: int,
+        max_lost_share: float = 1.0,
+    ) -> None:
         super().__init__()
+        self.max_lost_share = max_lost_share
         self.reader = reader
         self.folder = folder
         self.vocabulary = vocabulary
@@ -118,10 +139,11 @@ class TokenShardWriter(PipelineStep):
 
     def _write(self, documents: Iterable[Document], task: TextTask, folder: Path, name: str) -> dict[str, Any]:
         tokenizer, ids, size = TextTokenizer.load(self.vocabulary), IdLog(), Counter(text_bytes=0)
+        loss = TextLoss(tokenizer)
         bar = f"tokenize {task.corpus}, task {task.number + 1} of {len(self.reader.tasks)}"
         facts = write_documents(
             folder,
-            tqdm(self._encoded(documents, task, tokenizer, ids, size), desc=bar, unit="doc", disable=None),
+            tqdm(self._encoded(documents, task, tokenizer, ids, size, loss), desc=bar, unit="doc", disable=None),
             vocabulary=Vocabulary.load(self.vocabulary),
             name=name,
             shard_tokens=self.shard_tokens,
@@ -131,29 +153,53 @@ class TokenShardWriter(PipelineStep):
         dropped = self.reader.dropped
         (folder / DROPPED).write_bytes(b"".join(orjson.dumps(vars(line)) + b"\n" for line in dropped))
         reasons = Counter(line.reason for line in dropped)
-        return facts | dict(size) | {"dropped": dict(sorted(reasons.items()))}
+        return facts | dict(size) | {"dropped": dict(sorted(reasons.items())), "text_loss": loss.facts()}
 
     def _encoded(
-        self, documents: Iterable[Document], task: TextTask, tokenizer: TextTokenizer, ids: IdLog, size: Counter[str]
+        self,
+        documents: Iterable[Document],
+        task: TextTask,
+        tokenizer: TextTokenizer,
+        ids: IdLog,
+        size: Counter[str],
+        loss: TextLoss,
     ) -> Iterator[TokenDocument]:
+        begin = np.array(tokenizer.begin_of_document, np.int32)
         for document, tokens in encode_ahead(documents, tokenizer):
             index, line = document.metadata.pop(PLACE)
-            if not tokens:
+            if not len(tokens):
                 message = f"{task.files[index]}:{line}: the tokenizer makes no token of this text; drop the line"
                 self.reader.drop(BadLine(reason="no tokens", message=message))
                 continue
             ids.add(document.id, file=index, line=line)
             size["text_bytes"] += len(document.text.encode())
-            opened = chain(tokenizer.begin_of_document, tokens)
-            yield TokenDocument(key=document.id, tokens=np.fromiter(opened, np.int32), meta=document.metadata)
+            if len(begin):
+                tokens = np.concatenate([begin, tokens])
+            loss.count(document.text, tokens[len(begin) :])
+            if loss.checked >= LEAST_JUDGED:
+                self.require_little_lost(task.corpus, loss.facts())
+            yield TokenDocument(key=document.id, tokens=tokens, meta=document.metadata)
+
+    def require_little_lost(self, corpus: str, facts: Mapping[str, Any]) -> None:
+        """ValueError where a corpus loses more of its text than is allowed."""
+        holder = f"corpora.{corpus} by the text tokenizer of vocabulary={self.vocabulary}"
+        require_little_lost(facts, self.max_lost_share, holder=holder)
 
 
-def encode_ahead(documents: Iterable[Document], tokenizer: TextTokenizer) -> Iterator[tuple[Document, list[int]]]:
+def encode_ahead(
+    documents: Iterable[Document], tokenizer: TextTokenizer
+) -> Iterator[tuple[Document, NDArray[np.int32]]]:
     """Documents with their ids, in order; the next batch is encoded by threads of its own while one is written."""
+
+    def encode(texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        if len(texts) == 1 and len(texts[0]) > BATCH_CHARACTERS:
+            return [tokenizer.encode_long(texts[0])]
+        return [np.array(ids, np.int32) for ids in tokenizer.encode_batch(texts)]
+
     with ThreadPoolExecutor(1) as ahead:
-        waiting: tuple[list[Document], Future[list[list[int]]]] | None = None
+        waiting: tuple[list[Document], Future[list[NDArray[np.int32]]]] | None = None
         for batch in batches(documents):
-            encoding = ahead.submit(tokenizer.encode_batch, [document.text for document in batch])
+            encoding = ahead.submit(encode, [document.text for document in batch])
             if waiting:
                 yield from zip(waiting[0], waiting[1].result(), strict=True)
             waiting = batch, encoding

@@ -30,11 +30,18 @@ from megatron_speech.artifact import (
     read_manifest,
 )
 from megatron_speech.config.interleave import InterleaveConfig
+from megatron_speech.data.corpus import BadLine
 from megatron_speech.data.corpus_files import changed_after, file_ids, relative_name
 from megatron_speech.data.join import join_documents, refuse_other_join
 from megatron_speech.data.shards import totals
 from megatron_speech.data.text_ids import repeated
-from megatron_speech.data.text_tasks import TextTask, require_apart, require_readable_columns, unseen_keys
+from megatron_speech.data.text_tasks import (
+    TextTask,
+    require_apart,
+    require_few_lines,
+    require_readable_columns,
+    unseen_keys,
+)
 from megatron_speech.inference.model import read_vocabulary
 from megatron_speech.interleave.corpora import interleave_tasks
 from megatron_speech.interleave.identity import output_identity, task_identity
@@ -43,6 +50,7 @@ from megatron_speech.interleave.quarantine import noisy_shards, quarantined, set
 from megatron_speech.interleave.report import in_words, require_libraries, write_report
 from megatron_speech.interleave.steps import DROPPED, NOISE, TASK, Interleaver
 from megatron_speech.interleave.tally import Tally
+from megatron_speech.left_out import show
 from megatron_speech.speech_tokenizer.model import WEIGHTS, require
 from megatron_speech.tasks import run_tasks, tasks_folder
 from megatron_speech.vocabulary import Vocabulary
@@ -143,6 +151,7 @@ def _finish(config: InterleaveConfig, step: Interleaver, models: dict[str, str])
     spoken = [sum(fact["tally"]["spans_by_class"].values()) for fact in facts]
     noisy = noisy_shards(config, rows, spoken)
     _require_documents(config, step.tasks, facts)
+    _require_few_lines(config, folders, facts)
     inputs = {name: value for manifest in manifests for name, value in manifest["inputs"].items()}
     with make_artifact(config.output, kind=KIND, config=output_identity(config), inputs=inputs) as draft:
         repeats = _write_repeated(config, step, manifests, folders, draft)
@@ -165,9 +174,11 @@ def _finish(config: InterleaveConfig, step: Interleaver, models: dict[str, str])
             "%s holds no speech: see what was left out in its report.md, and speakable.language=%s",
             *(config.output, config.speakable.language),
         )
+    dropped = sum((Counter(fact["dropped"]) for fact in facts), Counter[str]())
     log.info(
-        "%s: %s documents, %s text and %s speech tokens, %d shards quarantined",
+        "%s: %s documents, %s text and %s speech tokens, %d shards quarantined; lines left out: %s",
         *(config.output, f"{index.items:,}", f"{index.text_tokens:,}", f"{index.speech_tokens:,}", sum(noisy)),
+        show(dropped),
     )
     log.info("%s; more in %s", in_words(draft.facts, unit=config.spans.unit), config.output / "report.md")
 
@@ -198,6 +209,15 @@ def _require_documents(config: InterleaveConfig, tasks: Sequence[TextTask], fact
                 f"corpora.{name}.path={corpus.path}: none of its {files} files holds a document that may be spoken; "
                 "correct the path, text_key or id_key, or leave the corpus out"
             )
+
+
+def _require_few_lines(config: InterleaveConfig, folders: Sequence[Path], facts: Sequence[dict[str, Any]]) -> None:
+    """ValueError naming a corpus of which too many lines were left out."""
+    for name in config.corpora:
+        own = [pair for pair in zip(folders, facts, strict=True) if pair[1]["corpus"] == name]
+        lines = [BadLine(**orjson.loads(line)) for folder, _ in own for line in (folder / DROPPED).open("rb")]
+        read = len(lines) + sum(fact["source_documents"] for _, fact in own)
+        require_few_lines(lines, read, config.max_quarantined_share)
 
 
 def _write_repeated(

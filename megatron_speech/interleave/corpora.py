@@ -16,7 +16,8 @@ from megatron_speech.config.interleave import InterleaveConfig
 from megatron_speech.data.corpus import BadLine, TextDocument, count_records
 from megatron_speech.data.corpus_files import CorpusFile, corpus_files
 from megatron_speech.data.remote_file import RemoteFile
-from megatron_speech.data.text_tasks import TextTask
+from megatron_speech.data.text_tasks import TextTask, require_few_lines
+from megatron_speech.left_out import LEAST_JUDGED
 from megatron_speech.plain_json import to_json
 from megatron_speech.tasks import tasks_folder
 
@@ -85,6 +86,20 @@ def task_lines(task: TextTask, config: InterleaveConfig) -> Iterator[Line]:
         elif config.on_bad_line == "error" and found.reason != NOT_SPEAKABLE:
             raise ValueError(found.message)
         yield Line(f"{task.first_file + index:05d}-{(number - 1) // config.shard_documents:05d}", number, path, found)
+
+
+def count_documents(task: TextTask, config: InterleaveConfig) -> int:
+    """Documents of a task; ValueError where it has too many lines that are none, or as `task_lines`."""
+    documents = 0
+    bad: list[BadLine] = []
+    for line in task_lines(task, config):
+        if isinstance(line.found, TextDocument):
+            documents += 1
+        elif line.found.reason != NOT_SPEAKABLE:
+            bad.append(line.found)
+    if documents + len(bad) >= LEAST_JUDGED:
+        require_few_lines(bad, documents + len(bad), config.max_quarantined_share)
+    return documents
 
 
 def _judged(found: TextDocument | BadLine, path: CorpusFile, number: int) -> TextDocument | BadLine:

@@ -22,12 +22,12 @@ PACE = ("batch_size", "device")
 JOIN = ("max_wer",)
 """Settings of noise that decide which shards are set aside when all are joined, and nothing before."""
 TOLERANCE = ("max_quarantined_share",)
-"""Settings of noise that decide whether there is an output, and nothing in it."""
+"""Settings, also of noise, that decide whether there is an output, and nothing in it."""
 
 
 def output_identity(config: InterleaveConfig) -> dict[str, Any]:
     """What the whole output depends on, beside the inputs."""
-    settings = _without(to_dict(config), SPREAD)
+    settings = _without(to_dict(config), SPREAD + TOLERANCE)
     if settings["noise"]:
         settings["noise"] = _without(settings["noise"], TOLERANCE)
     return {**settings, "synthesis": _without(settings["synthesis"], PACE)}

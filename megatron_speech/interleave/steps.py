@@ -25,14 +25,14 @@ from tqdm import tqdm
 
 from megatron_speech.artifact import Draft, read_manifest
 from megatron_speech.config.interleave import InterleaveConfig
-from megatron_speech.data.corpus import BadLine, TextDocument
+from megatron_speech.data.corpus import BadLine
 from megatron_speech.data.corpus_files import file_ids
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.join import is_whole
 from megatron_speech.data.shards import write_documents
 from megatron_speech.data.text_ids import IdLog
 from megatron_speech.data.text_tasks import TextTask
-from megatron_speech.interleave.corpora import NOT_SPEAKABLE, Line, task_lines
+from megatron_speech.interleave.corpora import NOT_SPEAKABLE, Line, count_documents, task_lines
 from megatron_speech.interleave.documents import Interleaved, Rendering, interleave
 from megatron_speech.interleave.engines import Engines
 from megatron_speech.interleave.identity import shard_identity, synthesis_identity, task_identity
@@ -77,7 +77,7 @@ class Interleaver(PipelineStep):
 
         def write(draft: Draft) -> None:
             # Read once before: a bad line is found before hours of synthesis, and the bar knows its end.
-            documents = sum(isinstance(line.found, TextDocument) for line in task_lines(task, self.config))
+            documents = count_documents(task, self.config)
             bar = f"interleave {task.corpus}, task {rank + 1} of {len(self.tasks)}"
             with tqdm(
                 total=documents * self.config.corpora[task.corpus].renderings, desc=bar, unit="doc", disable=None

@@ -89,7 +89,8 @@ def test_text_comes_back_through_vocabulary_and_shards(tmp_path: Path, kind: str
 def test_the_manifest_says_what_was_measured(tmp_path: Path):
     train_text_tokenizer(config_of(tmp_path))
     facts = read_manifest(tmp_path / "bpe")["facts"]
-    test, sample = draw_documents(config_of(tmp_path))
+    drawn = draw_documents(config_of(tmp_path))
+    test, sample = drawn.test, drawn.sample
     assert facts["training"]["documents"] == len(sample) and facts["test"]["documents"] == 40
     assert facts["test"]["text_bytes"] == sum(len(document.text.encode()) for document in test)
     assert facts["test"]["bytes_per_token"] == round(facts["test"]["text_bytes"] / facts["test"]["tokens"], 4)
@@ -101,15 +102,42 @@ def test_the_manifest_says_what_was_measured(tmp_path: Path):
 
 def test_the_draw_depends_on_ids_and_seed_alone(tmp_path: Path):
     config = config_of(tmp_path, sample_documents=50, max_bytes=30)
-    test, sample = draw_documents(config)
+    drawn = draw_documents(config)
+    test, sample = drawn.test, drawn.sample
     assert (len(test), len(sample)) == (40, 50)
     assert max(len(document.text.encode()) for document in sample) <= 30
     lines = (tmp_path / "corpus.jsonl").read_text().splitlines()
     write_jsonl(tmp_path / "corpus.jsonl", *reversed(lines))
-    assert draw_documents(config) == (test, sample)
-    assert draw_documents(replace(config, seed=1)) != (test, sample)
+    assert draw_documents(config) == drawn
+    assert draw_documents(replace(config, seed=1)) != drawn
     with pytest.raises(ValueError, match="test_documents=900 are held out: nothing is left to train on; lower it"):
         draw_documents(replace(config, test_documents=900))
+
+
+@pytest.mark.parametrize(("documents", "held_out"), [(2, 1), (150, 1), (450, 4)])
+def test_one_document_in_a_hundred_is_held_out(tmp_path: Path, documents: int, held_out: int):
+    config = config_of(tmp_path, test_documents=None)
+    write_jsonl(tmp_path / "corpus.jsonl", *({"id": n, "text": "x"} for n in range(documents)))
+    drawn = draw_documents(config)
+    assert (len(drawn.test), len(drawn.sample)) == (held_out, documents - held_out)
+
+
+def test_what_is_held_out_and_left_out_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    config = config_of(tmp_path, test_documents=None)
+    count = len((tmp_path / "corpus.jsonl").read_text().splitlines())
+    with (tmp_path / "corpus.jsonl").open("a") as file:
+        file.write("{\n[]\n")
+    with pytest.raises(ValueError, match=rf"corpus.jsonl:{count + 1}: not JSON"):
+        train_text_tokenizer(config)
+    config = replace(config, on_bad_line="count")
+    rule = rf"2 of {count + 2} lines are unusable \(no object 1, not JSON 1\), more than max_quarantined_share=0.005"
+    with pytest.raises(ValueError, match=rule):
+        train_text_tokenizer(replace(config, max_quarantined_share=0.005))
+    with caplog.at_level("INFO"):
+        train_text_tokenizer(replace(config, max_quarantined_share=0.02))
+    assert f"{count - 2} documents to train on, 2 held out to test" in caplog.messages
+    assert caplog.messages[-1].endswith("lines left out: no object 1, not JSON 1")
+    assert read_manifest(config.output)["facts"]["dropped"] == {"no object": 1, "not JSON": 1}
 
 
 def test_equal_cuts_are_decided_alike(tmp_path: Path):

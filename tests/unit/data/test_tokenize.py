@@ -79,7 +79,9 @@ def test_jobs_and_workers_change_no_byte(tmp_path: Path, vocabulary: Path):
     facts = manifests[0]["facts"]["corpora"]["web"]
     text = sum(len(f"text {n} of file {file}") for file in range(3) for n in range(4))
     counts = {"files": 3, "empty_tasks": 0, "documents": 12, "tokens": text, "text_bytes": text, "dropped": {}}
-    assert facts == {"licence": "CC0-1.0", "language": "en", **counts}
+    loss = {"documents_checked": 12, "characters_checked": text, "documents_changed": 0, "characters_lost": 0}
+    loss |= {"unknown_tokens": 0, "most_lost": {}}
+    assert facts == {"licence": "CC0-1.0", "language": "en", **counts, "text_loss": loss}
 
 
 def test_grouped_files_share_shards(tmp_path: Path, vocabulary: Path):
@@ -162,6 +164,7 @@ def test_shards_that_a_killed_join_moved_are_neither_deleted_nor_lost(
     assert digest(tmp_path / "documents") == digest(tmp_path / "whole")
 
 
+COUNTED: dict[str, Any] = {"on_bad_line": "count", "max_quarantined_share": 1.0}
 BAD = [
     "{",
     "[1]",
@@ -176,7 +179,7 @@ REASONS = {"metadata": 1, "no id": 1, "no object": 1, "no text": 1, "not JSON": 
 def test_bad_lines_are_counted_by_reason_and_listed(tmp_path: Path, vocabulary: Path):
     path = write_jsonl(tmp_path / "corpus" / "a.jsonl", {"id": "a", "text": "x"}, *BAD, {"id": "b", "text": "y"})
     path.write_bytes(path.read_bytes().replace("\ufffd".encode(), b"\xff"))  # not UTF-8
-    tokenize_text(config_of(tmp_path, on_bad_line="count"))
+    tokenize_text(config_of(tmp_path, **COUNTED))
     assert [document.key for document in read_documents(tmp_path / "documents")] == ["a", "b"]
     assert read_manifest(tmp_path / "documents")["facts"]["corpora"]["web"]["dropped"] == REASONS
     listed = [json.loads(line) for line in (tmp_path / "documents" / "dropped.jsonl").read_text().splitlines()]
@@ -198,6 +201,42 @@ def test_an_output_within_a_corpus_is_refused(tmp_path: Path, vocabulary: Path):
         tokenize_text(config_of(tmp_path, "corpus/deep/out"))
 
 
+def test_too_many_bad_lines_end_the_work_and_a_raised_share_goes_on(
+    tmp_path: Path, vocabulary: Path, caplog: pytest.LogCaptureFixture
+):
+    lines: list[Any] = [{"id": n, "text": "x"} for n in range(98)]
+    write_jsonl(tmp_path / "corpus" / "a.jsonl", *lines, "{", "[]")
+    rule = r"2 of 100 lines are unusable \(no object 1, not JSON 1\), more than max_quarantined_share=0.01; .*:99"
+    with pytest.raises(ValueError, match=rule):
+        tokenize_text(config_of(tmp_path, on_bad_line="count"))
+    assert not (tmp_path / "documents").exists()
+    made = next((tmp_path / "documents.tasks").glob("*/*.tar")).stat().st_mtime_ns
+    with caplog.at_level("INFO"):
+        tokenize_text(config_of(tmp_path, on_bad_line="count", max_quarantined_share=0.02))
+    assert next((tmp_path / "documents").glob("*.tar")).stat().st_mtime_ns == made, "nothing is encoded again"
+    assert caplog.messages[-1].endswith("98 documents, 98 tokens; lines left out: no object 1, not JSON 1")
+    tokenize_text(config_of(tmp_path, on_bad_line="count"))  # what is made is made, whatever was allowed
+
+
+def test_a_corpus_of_bad_lines_ends_early(tmp_path: Path, vocabulary: Path):
+    good: list[Any] = [{"id": n, "text": "x"} for n in range(990)]
+    write_jsonl(tmp_path / "corpus" / "a.jsonl", *good, *["{"] * 9000)
+    with pytest.raises(ValueError, match=r"11 of 1001 lines are unusable \(not JSON 11\)"):
+        tokenize_text(config_of(tmp_path, on_bad_line="count"))
+    write_jsonl(tmp_path / "other" / "small.jsonl", {"id": "s", "text": "x"}, "{", "{")
+    corpora = {"large": TextCorpusConfig(path=tmp_path / "good"), "small": TextCorpusConfig(path=tmp_path / "other")}
+    write_jsonl(tmp_path / "good" / "a.jsonl", *good)
+    with pytest.raises(ValueError, match=r"2 of 3 lines are unusable"):  # a small corpus does not hide in a large one
+        tokenize_text(config_of(tmp_path, "small", corpora=corpora, on_bad_line="count"))
+
+
+@pytest.mark.parametrize(("first", "second"), [(7, "7"), ("7", 7), (7, 7)])
+def test_ids_that_are_numbers_repeat_as_text(tmp_path: Path, vocabulary: Path, first: object, second: object):
+    write_jsonl(tmp_path / "corpus" / "a.jsonl", {"id": first, "text": "x"}, {"id": second, "text": "y"})
+    with pytest.raises(ValueError, match=r"a.jsonl:2: its id already stands at .*a.jsonl:1"):
+        tokenize_text(config_of(tmp_path))
+
+
 @pytest.mark.parametrize("empty", ["first", "last"])
 def test_an_empty_file_is_counted_and_changes_no_other(
     tmp_path: Path, vocabulary: Path, empty: str, caplog: pytest.LogCaptureFixture
@@ -206,7 +245,7 @@ def test_an_empty_file_is_counted_and_changes_no_other(
     names = {"first": ("a.jsonl", "b.jsonl"), "last": ("y.jsonl", "z.jsonl")}[empty]
     write_jsonl(tmp_path / "corpus" / names[0])
     write_jsonl(tmp_path / "corpus" / names[1], "{", "[1]")  # nothing but bad lines
-    tokenize_text(config_of(tmp_path, on_bad_line="count"))
+    tokenize_text(config_of(tmp_path, **COUNTED))
     keys = [document.key for document in read_documents(tmp_path / "documents")]
     assert keys == [f"{file}-{n}" for file in range(2) for n in range(4)]
     facts = read_manifest(tmp_path / "documents")["facts"]["corpora"]["web"]
@@ -224,12 +263,12 @@ def test_a_corpus_without_any_document_is_named(tmp_path: Path, vocabulary: Path
     corpus_folder(tmp_path / "corpus")
     bad = [write_jsonl(tmp_path / "bad" / f"{name}.jsonl", *lines) for name, lines in (("a", []), ("b", ["{", "{"]))]
     corpora = {"web": TextCorpusConfig(path=tmp_path / "corpus"), "bad": TextCorpusConfig(path=bad[0].parent)}
-    rule = r"corpora\.bad\.path=.*bad: none of its 2 files \(a\.jsonl, b\.jsonl\) holds a document.*\(not JSON: 2\)"
+    rule = r"corpora\.bad\.path=.*bad: none of its 2 files \(a\.jsonl, b\.jsonl\) holds a document.*\(not JSON 2\)"
     with pytest.raises(ValueError, match=rule):
-        tokenize_text(config_of(tmp_path, corpora=corpora, on_bad_line="count"))
+        tokenize_text(config_of(tmp_path, corpora=corpora, **COUNTED))
     assert not (tmp_path / "documents").exists()
     del corpora["bad"]
-    tokenize_text(config_of(tmp_path, corpora=corpora, on_bad_line="count"))  # what is done is done
+    tokenize_text(config_of(tmp_path, corpora=corpora, **COUNTED))  # what is done is done
 
 
 @pytest.mark.parametrize("files_per_task", [1, 2])
@@ -237,7 +276,7 @@ def test_a_repeated_id_is_an_error_under_any_policy(tmp_path: Path, vocabulary: 
     corpus_folder(tmp_path / "corpus", files=2)
     write_jsonl(tmp_path / "corpus" / "part-1.jsonl", {"id": "new", "text": "x"}, {"id": "0-2", "text": "x"})
     with pytest.raises(ValueError, match=r"part-1.jsonl:2: its id already stands at .*part-0.jsonl:3"):
-        tokenize_text(config_of(tmp_path, on_bad_line="count", files_per_task=files_per_task))
+        tokenize_text(config_of(tmp_path, **COUNTED, files_per_task=files_per_task))
     assert not (tmp_path / "documents").exists()
 
 
@@ -273,7 +312,7 @@ def test_ids_can_be_derived_and_columns_named(tmp_path: Path, vocabulary: Path):
 def test_a_metadata_key_that_no_line_has_is_told(tmp_path: Path, vocabulary: Path, caplog: pytest.LogCaptureFixture):
     path = write_jsonl(tmp_path / "corpus" / "a.jsonl", "{", {"id": "1", "text": "x"}, {"id": "2", "text": "y", "u": 1})
     corpus = TextCorpusConfig(path=tmp_path / "corpus", metadata_keys=["u", "url"])
-    tokenize_text(config_of(tmp_path, corpora={"web": corpus}, on_bad_line="count"))
+    tokenize_text(config_of(tmp_path, corpora={"web": corpus}, **COUNTED))
     (told,) = [message for message in caplog.messages if "metadata_keys" in message]
     assert told.startswith("corpora.web.metadata_keys: 'url' stands in none of the first 100 lines")
     assert f"{path}, whose keys are id, text, u;" in told
@@ -322,7 +361,7 @@ def test_parquet_columns_become_documents(tmp_path: Path, vocabulary: Path):
     rows = {"text": ["a", None, "c"], "id": ["1", "2", "3"], "score": [0.5, 1.5, 2.5], "other": [1, 2, 3]}
     parquet.write_table(pyarrow.table(rows), tmp_path / "corpus" / "a.parquet")
     corpus = TextCorpusConfig(path=tmp_path / "corpus", metadata_keys=["score"])
-    tokenize_text(config_of(tmp_path, corpora={"web": corpus}, on_bad_line="count"))
+    tokenize_text(config_of(tmp_path, corpora={"web": corpus}, **COUNTED))
     assert [(d.key, d.meta) for d in read_documents(tmp_path / "documents")] == [
         ("1", {"score": 0.5}),
         ("3", {"score": 2.5}),

@@ -301,6 +301,9 @@ def test_lines_that_are_no_documents_are_named_or_counted(config, engine, tmp_pa
         run(config, "made")
     assert not any("wiki-5" in span for span in engine.spoken), "found before anything of the task is spoken"
     counted = replace(config, on_bad_line="count")
+    with pytest.raises(ValueError, match=r"4 of \d+ lines are unusable .* max_quarantined_share=0.01; the first: .*b"):
+        run(counted, "counted")
+    counted = replace(counted, max_quarantined_share=1.0)  # nothing that was spoken is spoken again
     made = run(counted, "counted")
     facts = read_manifest(made)["facts"]
     assert facts["corpora"]["wiki"]["dropped"] == {"no text": 1, "not JSON": 1, "not UTF-8": 1, "speakable": 1}
