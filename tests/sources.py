@@ -40,3 +40,15 @@ def write_tar(path: Path, members: Iterable[tuple[str, bytes | None]], *, mode: 
             member.size = len(data or b"")
             tar.addfile(member, io.BytesIO(data or b""))
     return path
+
+
+def write_kaldi(folder: Path, **files: str) -> Path:
+    """A Kaldi data folder of these files, where `wav_scp` stands for wav.scp."""
+    for name, content in files.items():
+        written(folder, content, name.replace("_scp", ".scp"))
+    return folder
+
+
+def part_of(source: Source) -> tuple[float, float | None, int | None, float | None]:
+    """Which part of its recording a source is, and what the whole is said to last."""
+    return source.start_s, source.duration_s, source.channel, source.whole_duration_s

@@ -59,6 +59,11 @@ def read_utterances(path: Path) -> Iterator[Members]:
     unknown: Counter[str] = Counter()
     for number, name, content in read_files(path):
         key, ending = split_name(name)
+        if name.endswith(".trans.txt"):
+            raise ValueError(
+                f"{path}: {name} has the words of a chapter, as LibriSpeech is published; unpack it, and give the "
+                "folder as the table"
+            )
         if ending not in PARTS:
             unknown[f".{ending}" if ending else "no ending"] += 1
             if group is not None and group.key == key:

@@ -83,6 +83,7 @@ def test_what_macos_adds_and_folders_are_passed_over(tmp_path: Path) -> None:
         ([("a.wav", b"A"), ("a.WAV", b"B")], r"utterance 'a' has its .wav twice, as member 1 and as member 2"),
         ([("a.wav", b""), ("b.wav", b""), ("a.txt", b"")], r"begins with member 1, and its .txt is member 3, .*neigh"),
         ([("a.txt", b""), ("b.txt", b""), ("a.wav", b"")], r"begins with member 1, and its .wav is member 3, .*neigh"),
+        ([("1/2/1-2-0.flac", b""), ("1/2/1-2.trans.txt", b"")], r"1-2.trans.txt has the words of a chapter, .*unpack"),
         ([], r"no recording in it; its members end in nothing, it is empty"),
         ([("a.png", b"x"), ("b.png", b"x"), ("c.lab", b"x")], r"its members end in .png 2, .lab 1, known are .flac"),
     ],
