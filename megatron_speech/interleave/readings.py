@@ -9,7 +9,6 @@ needs little memory. The reading of a span keeps the capitals of the text, which
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections.abc import Sequence
 
@@ -17,9 +16,7 @@ import numpy as np
 
 from megatron_speech.config.text_to_token import Language
 from megatron_speech.interleave.speakable import Stretch
-from megatron_speech.text_normalization.reading import Piece, Unreadable, is_plain, joined, read_pieces
-
-_WORD_OR_MARK = re.compile(r"[.,?!]|[^\s.,?!]+")
+from megatron_speech.text_normalization.reading import Piece, Unreadable, is_plain, joined, odd_pieces
 
 
 class Readings:
@@ -36,15 +33,11 @@ class Readings:
         if is_plain(written.strip(), language=self._language):
             return True
         try:
-            pieces = read_pieces(written, language=self._language)
+            pieces = odd_pieces(written, language=self._language)
         except Unreadable:
             self._unreadable.append((start, end))
             return False
-        for piece in pieces:
-            source = written[piece.start : piece.end]
-            as_written = source.lower() if self._language == "en" else source
-            if piece.words != as_written and not source.isspace():
-                self._pieces.append(_trimmed(piece, source, start))
+        self._pieces += [_trimmed(piece, written[piece.start : piece.end], start) for piece in pieces]
         return True
 
     def of(self, start: int, end: int) -> str:
@@ -52,13 +45,12 @@ class Readings:
         near = bisect_left(self._unreadable, (end,))
         if near and self._unreadable[near - 1][1] > start:
             return ""
-        words: list[Piece] = []
+        said: list[Piece] = []
         place = start
         for piece in self._pieces[bisect_left(self._pieces, (start,)) : bisect_left(self._pieces, (end,))]:
-            words += self._as_written(place, piece.start)
-            words.append(piece)
+            said += [*self._as_written(place, piece.start), piece]
             place = piece.end
-        return joined([*words, *self._as_written(place, end)], language=self._language)
+        return joined([*said, *self._as_written(place, end)], language=self._language)
 
     def blocks(self, ends: np.ndarray) -> np.ndarray:
         """Runs of units, whose ends are `ends`, that one piece covers: int64 [blocks, 2], half-open, in order."""
@@ -76,7 +68,10 @@ class Readings:
         return np.array(runs, dtype=np.int64).reshape(-1, 2)
 
     def _as_written(self, start: int, end: int) -> list[Piece]:
-        return [Piece(found.start(), found.end(), found[0]) for found in _WORD_OR_MARK.finditer(self._text, start, end)]
+        words = self._text[start:end].split()
+        if self._language == "en":
+            words = [" ".join(words)]
+        return [Piece(start, end, word) for word in words]
 
 
 def read_sentences(

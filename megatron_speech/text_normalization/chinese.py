@@ -68,6 +68,12 @@ def is_plain(text: str) -> bool:
     return _PLAIN.fullmatch(text) is not None
 
 
+def odd_pieces(text: str) -> list[Piece]:
+    """Those pieces of `read_chinese` whose words are not what is written; Unreadable."""
+    pieces = ((piece, text[piece.start : piece.end]) for piece in read_chinese(text))
+    return [piece for piece, source in pieces if piece.words != source and not source.isspace()]
+
+
 def join_chinese(words: Iterable[str]) -> str:
     """Words of pieces as one text: one space between Latin words, one pause where several meet."""
     said = ""

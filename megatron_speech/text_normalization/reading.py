@@ -17,7 +17,7 @@ from megatron_speech.text_normalization.chinese import join_chinese, read_chines
 from megatron_speech.text_normalization.english import join_english, read_english, speak_english
 from megatron_speech.text_normalization.pieces import Piece, Unreadable
 
-__all__ = ["Piece", "Unreadable", "is_plain", "joined", "read_as_written", "read_pieces", "spoken"]
+__all__ = ["Piece", "Unreadable", "is_plain", "joined", "odd_pieces", "read_as_written", "read_pieces", "spoken"]
 
 
 def is_plain(text: str, *, language: Language) -> bool:
@@ -33,6 +33,14 @@ def read_pieces(text: str, *, language: Language) -> list[Piece]:
     if language == "en":
         return read_english(text)
     return read_chinese(text)
+
+
+def odd_pieces(text: str, *, language: Language) -> list[Piece]:
+    """Those pieces of `read_pieces` that are not read as they are written (of English, in small letters).
+
+    Raises as `read_pieces`.
+    """
+    return english.odd_pieces(text) if language == "en" else chinese.odd_pieces(text)
 
 
 def joined(pieces: Iterable[Piece], *, language: Language) -> str:

@@ -129,7 +129,7 @@ def trained_on(texts: Sequence[str]) -> Encode:
 def made_up_documents(count: int) -> list[tuple[str, str]]:
     """Ids and texts of 50 to 20,000 words, lengths evenly spread on a logarithmic scale."""
     rng = random.Random(0)
-    syllables = ["".join(pair) for pair in product("bdfgklmnprstvw", "aeiou")]
+    syllables = ["".join(pair) for pair in product("bdfgklmnprstvw", "aeiou") if pair != ("v", "i")]  # vi: a numeral
     words = ["".join(rng.choices(syllables, k=rng.choices((1, 2, 3), (5, 4, 2))[0])) for _ in range(4000)]
     weights = [1 / rank for rank in range(1, len(words) + 1)]
     return [

@@ -14,7 +14,7 @@ from megatron_speech.interleave.compose import Piece, cut_document
 from megatron_speech.interleave.readings import read_sentences
 from megatron_speech.interleave.spans import keep_whole, sample_spans
 from megatron_speech.interleave.speakable import stretches
-from megatron_speech.text_normalization.reading import read_pieces, spoken
+from megatron_speech.text_normalization.reading import odd_pieces, read_pieces, spoken
 
 ENGLISH = (
     "She was aged 5 in the war. It cost $3.5 million in World War II, they say. Dr. Smith left on 5 May 2010 for it. "
@@ -135,3 +135,17 @@ def test_the_expected_number_of_spoken_words_stays_exact(num_words):
     difference = np.array(kept) - np.array(drawn)
     assert difference.any()
     assert abs(difference.mean()) < 4 * difference.std() / len(difference) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "language"), [(ENGLISH, "en"), ("It’s “no” — the café of Łódź, 5 km off. ", "en"), (CHINESE, "zh")]
+)
+def test_odd_pieces_are_those_that_are_not_read_as_written(text, language):
+    pieces = read_pieces(text, language=language)
+    written = [
+        text[piece.start : piece.end].lower() if language == "en" else text[piece.start : piece.end] for piece in pieces
+    ]
+    odd = [
+        piece for piece, source in zip(pieces, written, strict=True) if piece.words != source and not source.isspace()
+    ]
+    assert odd_pieces(text, language=language) == odd and odd
