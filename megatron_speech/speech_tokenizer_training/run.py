@@ -55,7 +55,8 @@ def run_training(
     (``file:///tmp/x/store``) serve ranks that torchrun did not start.
     """
     rank, world_size = world or world_from_environment()
-    with StopRequest() as stop_request, joined(rank, world_size, init_method) as steps, ExitStack() as stack:
+    stopping = StopRequest(speaks=rank == 0)
+    with stopping as stop_request, joined(rank, world_size, init_method) as steps, ExitStack() as stack:
         logging.getLogger("megatron_speech").setLevel(logging.INFO if rank == 0 else logging.WARNING)
         together(lambda: stack.enter_context(alone(config.output)))  # entered by rank 0 alone
         inputs = together(lambda: input_ids(_inputs(config)))

@@ -54,7 +54,7 @@ def pretrain(config: PretrainConfig, *, world: tuple[int, int] | None = None, in
     `world` (rank, size) and `init_method` (``file:///tmp/x/store``) serve ranks that torchrun did not start.
     """
     rank, world_size = world or groups.world_from_environment()
-    with StopRequest() as stop_request:
+    with StopRequest(speaks=rank == 0) as stop_request:
         _pretrain(config, rank, world_size, init_method, stop_request)
 
 

@@ -1,24 +1,29 @@
-"""Pre-emption: a signal to any one rank lets all ranks finish the step, save together and leave with status 0.
+"""A request to stop: a signal to any one rank lets all ranks finish the step, save together and leave with status 0.
 
-SIGUSR1 is what SLURM sends before the time limit (``--signal``), SIGTERM what a cancelled or pre-empted job receives.
-The handler only sets a flag; ranks agree once a step, so none of them waits in a collective another one left. Price:
-one collective of a single integer per step (none in a single process). A second signal changes nothing.
+SIGUSR1 is what SLURM sends before the time limit (``--signal``), SIGTERM what a cancelled or pre-empted job receives,
+SIGINT what Ctrl-C sends. The handler only sets a flag; ranks agree once a step, so none of them waits in a collective
+another one left. Cost: one collective of a single integer per step (none in a single process). A second SIGINT ends the
+process at once; another signal changes nothing.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from types import FrameType
 from typing import Any
 
 import torch
 
+from megatron_speech.config.leaving import INTERRUPTED
 from megatron_speech.platform.device import device
 
 logger = logging.getLogger(__name__)
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+FIRST = b"interrupted: this step is finished and saved first; Ctrl-C again ends at once, without saving\n"
+SECOND = b"interrupted again: ended at once, with nothing saved since the last checkpoint\n"
 
 
 class StopRequest:
@@ -27,8 +32,11 @@ class StopRequest:
     Opened before anything slow, so that a signal to a process that is still starting is remembered, not deadly.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, speaks: bool = True) -> None:
+        """`speaks`: answer Ctrl-C on stderr, as one rank of many does."""
         self._received: signal.Signals | None = None
+        self._interrupted = False
+        self._speaks = speaks
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopRequest:
@@ -53,3 +61,12 @@ class StopRequest:
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self._received = signal.Signals(number)
+        if number != signal.SIGINT:
+            return
+        # os.write and os._exit: a handler may run within a write or a lock of the code that it interrupts.
+        if self._speaks:
+            below_bar = b"\n" if os.isatty(2) else b""
+            os.write(2, below_bar + (SECOND if self._interrupted else FIRST))
+        if self._interrupted:
+            os._exit(INTERRUPTED)
+        self._interrupted = True

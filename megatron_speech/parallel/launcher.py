@@ -1,0 +1,81 @@
+"""torchrun, but for its last words: what a user has to read is the last line on the screen.
+
+torchrun itself starts and watches the ranks. It ends every failure and every Ctrl-C with a traceback of its own frames,
+thirty lines below the one line of the rank that failed. Here that line comes last and once, and the status is the
+rank's.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from contextlib import suppress
+from types import FrameType
+from typing import NoReturn
+
+import psutil
+from torch.distributed import run as torchrun
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+
+from megatron_speech.config.leaving import INTERRUPTED, LAUNCHER
+
+TIME_TO_SAVE_S = 600
+"""How long ranks may take to save after Ctrl-C or SIGTERM; torchrun's own 30 s would cut a large checkpoint."""
+TIME_TO_DIE_S = 5
+
+
+def launch(args: list[str]) -> None:
+    """Run ``torchrun <args>``; leaves by SystemExit unless every rank ended well."""
+    os.environ[LAUNCHER] = "1"
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(TIME_TO_SAVE_S))
+    logging.disable()  # torchrun's own account of what is told below
+    signal.signal(signal.SIGINT, _stop_ranks)
+    try:
+        torchrun.main(["--signals-to-handle", "SIGTERM,SIGHUP,SIGQUIT", *args])
+    except ChildFailedError as error:
+        _leave_failed(error)
+    except SignalException as stopped:  # the ranks have saved and said so
+        raise SystemExit(128 + stopped.sigval) from stopped
+
+
+def _stop_ranks(number: int, frame: FrameType | None) -> NoReturn:
+    """First Ctrl-C: as torchrun's own handler, which would wait for the ranks once more at the second."""
+    signal.signal(signal.SIGINT, _end_ranks)
+    raise SignalException("Ctrl-C", sigval=signal.SIGINT)
+
+
+def _end_ranks(number: int, frame: FrameType | None) -> NoReturn:
+    """Second Ctrl-C: ranks that still run are told a second time, which ends them at once."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ranks = psutil.Process().children()
+    for told in (signal.SIGINT, signal.SIGKILL):
+        for rank in ranks:
+            with suppress(psutil.NoSuchProcess):
+                rank.send_signal(told)
+        _, ranks = psutil.wait_procs(ranks, timeout=TIME_TO_DIE_S)
+    os._exit(INTERRUPTED)
+
+
+def _leave_failed(error: ChildFailedError) -> NoReturn:
+    """With the first line that a rank left, else with the first rank that ended without one."""
+    failures = sorted(error.failures.items(), key=lambda item: item[1].timestamp)
+    told = [failure for _, failure in failures if _line(failure)]
+    if told:
+        print(_line(told[0]), file=sys.stderr)
+        raise SystemExit(told[0].exitcode) from error
+    rank, first = failures[0]
+    if first.exitcode < 0:
+        cause = f"was killed by {first.signal_name()}" + ("; out of memory?" if first.exitcode == -9 else "")
+    else:
+        cause = f"ended with status {first.exitcode}; its own lines stand above"
+    print(f"error: rank {rank} (process {first.pid}) {cause}", file=sys.stderr)
+    raise SystemExit(first.exitcode if first.exitcode > 0 else 128 - first.exitcode) from error
+
+
+def _line(failure: ProcessFailure) -> str:
+    """What `config.leaving` wrote for torchrun; empty where a rank ended otherwise."""
+    message = failure.message.get("message", "") if isinstance(failure.message, dict) else ""
+    return message if message.startswith(("error: ", "interrupted")) else ""
