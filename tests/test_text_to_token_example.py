@@ -16,6 +16,8 @@ EXAMPLE = ROOT / "examples" / "text_to_token"
 PYTHON = f"""#!{sys.executable}
 import os, pathlib, runpy, sys
 path, words = sys.argv[1], sys.argv[2:]
+if path.endswith("launch.py"):
+    path, words = words[3], words[4:]
 if path.endswith("rows.py"):
     sys.argv = sys.argv[1:]
     runpy.run_path(path, run_name="__main__")
@@ -30,7 +32,6 @@ if tool == "round_trip":
     output.mkdir(parents=True, exist_ok=True)
     (output / "manifest.json").write_text("{{}}")
 """
-TORCHRUN = f'#!/bin/bash\nshift 3\nexec {sys.executable} {{python}} "$@"\n'
 
 
 @pytest.fixture
@@ -39,7 +40,6 @@ def root(tmp_path: Path) -> Path:
     shutil.copytree(EXAMPLE, root / "examples" / "text_to_token")
     python = root / ".venv" / "bin" / "python"
     scripts = {root / "tools/install.sh": "#!/bin/bash\n", python: PYTHON}
-    scripts[root / ".venv/bin/torchrun"] = TORCHRUN.format(python=python)
     for path, text in scripts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

@@ -3,7 +3,7 @@
 
     python tools/launch.py --nproc-per-node 8 tools/pretrain.py --config run.yaml
 
-Takes torchrun's own options. Ctrl-C lets the ranks save and leave; once more ends them at once.
+Takes torchrun's own options (`torchrun --help`). Ctrl-C lets the ranks save and leave; once more ends them at once.
 """
 
 import sys
@@ -13,6 +13,9 @@ from megatron_speech.config.leaving import interruption_is_one_line
 
 def main() -> None:
     """Hand everything to torchrun."""
+    if sys.argv[1:] in (["-h"], ["--help"]):
+        print(__doc__)
+        return
     interruption_is_one_line()
     from megatron_speech.parallel.launcher import launch
 

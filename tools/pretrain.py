@@ -1,7 +1,8 @@
 #!/usr/bin/env python
-"""Train a model on packed shards: the text-to-token model or the speech-text model, alone or under torchrun.
+"""Train a model on packed shards: the text-to-token model or the speech-text model, alone or by tools/launch.py.
 
-Writes a run folder (checkpoints, metrics, done.json). SIGTERM and SIGUSR1 save and leave with status 0.
+Writes a run folder (checkpoints, metrics, done.json). Ctrl-C, SIGTERM and SIGUSR1 save and leave with
+status 0.
 """
 
 from megatron_speech.config.parse import parse_config, user_errors

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Train a speech tokenizer: a Whisper model and transcribed audio shards in, a Hugging Face style folder out.
 
-Alone or under torchrun. Repeated, it goes on from its newest checkpoint; SIGTERM and SIGUSR1 save and leave with
-status 0.
+Alone or by tools/launch.py. Repeated, it goes on from its newest checkpoint; Ctrl-C, SIGTERM and SIGUSR1 save and
+leave with status 0.
 """
 
 from megatron_speech.config.parse import parse_config, user_errors

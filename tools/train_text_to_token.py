@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train a text-to-token model on packed (text, speech) pairs, alone or under torchrun.
+"""Train a text-to-token model on packed (text, speech) pairs, alone or by tools/launch.py.
 
 It is tools/pretrain.py with this task's data and defaults: the same loop, signals and run folder, whose config.yaml
 tools/pretrain.py repeats.

@@ -32,7 +32,7 @@ if [[ -z $assets ]]; then if ((minutes < 10)); then assets=ci; else assets=full;
 [[ $assets == ci || $assets == full ]] || fail "--assets=$assets must be ci or full"
 
 bash "$root/tools/install.sh"
-python=$root/.venv/bin/python torchrun=$root/.venv/bin/torchrun
+python=$root/.venv/bin/python
 amounts=$("$python" "$here/budget.py" "$minutes")
 eval "$amounts"
 
@@ -68,7 +68,7 @@ run() {
 train() {
     local name=$1 tool=$2 yaml=$3
     shift 3
-    OMP_NUM_THREADS=1 step "$name" "$torchrun" --standalone --nproc-per-node 2 "$root/tools/$tool.py" --config "$here/$yaml.yaml" "$@"
+    OMP_NUM_THREADS=1 step "$name" "$python" "$root/tools/launch.py" --standalone --nproc-per-node 2 "$root/tools/$tool.py" --config "$here/$yaml.yaml" "$@"
 }
 
 # Real models, voices and texts, pinned by version and hash, in the cache beside .venv (shared by all runs).

@@ -24,7 +24,7 @@ done
 [[ -f $tokenizer/manifest.json ]] || fail "--tokenizer=$tokenizer is no speech tokenizer; run examples/miniature/run.sh first, or name another"
 
 bash "$root/tools/install.sh"
-python=$root/.venv/bin/python torchrun=$root/.venv/bin/torchrun
+python=$root/.venv/bin/python
 [[ -n $rows ]] || rows=$("$python" "$here/rows.py")
 for row in $rows; do "$python" "$here/rows.py" "$row" >/dev/null || exit 2; done
 
@@ -48,7 +48,7 @@ train() {
     local row=$1 log=curve/$1/run.log status=0 spent TIMEFORMAT='%U %S'
     echo "== $row/run, see $log"
     [[ ! -f curve/$row/run/done.json ]] || return 0
-    spent=$({ time OMP_NUM_THREADS=1 "$torchrun" --standalone --nproc-per-node 2 "$root/tools/$2.py" --config "$here/$3.yaml" "${@:4}" \
+    spent=$({ time OMP_NUM_THREADS=1 "$python" "$root/tools/launch.py" --standalone --nproc-per-node 2 "$root/tools/$2.py" --config "$here/$3.yaml" "${@:4}" \
         >>"$log" 2>&1; } 2>&1) || status=$?
     awk -v spent="$spent" 'BEGIN { split(spent, s, " "); printf "{\"stage\": \"run\", \"cpu_seconds\": %.1f}\n", s[1] + s[2] }' \
         >>"curve/$row/timings.jsonl"

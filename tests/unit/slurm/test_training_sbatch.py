@@ -1,4 +1,4 @@
-"""The training jobs of slurm/ against stand-ins for srun, scontrol, torchrun: command line, signal, requeue, limit."""
+"""The training jobs of slurm/ against stand-ins for srun, scontrol, Python: command line, signal, requeue, limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 
-TORCHRUN = f"""#!{sys.executable}
+LAUNCHER = f"""#!{sys.executable}
 import pathlib, signal, sys, time
 here = pathlib.Path(sys.argv[0]).parents[2]
 ignored = signal.getsignal(signal.SIGUSR1) == signal.SIG_IGN
@@ -43,7 +43,7 @@ def job_name(request: pytest.FixtureRequest) -> str:
 
 def start(site: Path, job_name: str, *arguments: str, restarts: str = "0") -> subprocess.Popen[bytes]:
     """Run the batch script in `site` as SLURM would, with stand-ins first on PATH."""
-    files = {"bin/srun": SRUN, "bin/scontrol": SCONTROL, ".venv/bin/torchrun": TORCHRUN}
+    files = {"bin/srun": SRUN, "bin/scontrol": SCONTROL, ".venv/bin/python": LAUNCHER}
     for name, text in files.items():
         (site / name).parent.mkdir(parents=True, exist_ok=True)
         (site / name).write_text(text)
@@ -71,11 +71,12 @@ def wait_for(path: Path) -> None:
     time.sleep(0.05)
 
 
-def test_one_torchrun_per_node_with_the_overrides_last_but_resume(tmp_path: Path, job_name: str) -> None:
+def test_one_launcher_per_node_with_the_overrides_last_but_resume(tmp_path: Path, job_name: str) -> None:
     assert start(tmp_path, job_name, "--config", "a b.yaml", "finishes").wait(30) == 0
     ignored, *arguments = (tmp_path / "started").read_text().splitlines()
     assert ignored == "True"
     assert arguments == [
+        f"{tmp_path}/tools/launch.py",
         "--nnodes=2",
         "--nproc-per-node=8",
         "--rdzv-backend=c10d",
