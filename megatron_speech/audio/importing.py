@@ -19,12 +19,13 @@ from tqdm import tqdm
 
 from megatron_speech.artifact import Draft, is_made, make_artifact, read_json, write_atomic
 from megatron_speech.audio.checks import AudioError
-from megatron_speech.audio.quarantine import LEAST_JUDGED, QUARANTINE, require_few, show, write_quarantine
+from megatron_speech.audio.quarantine import QUARANTINE, require_few, write_quarantine
 from megatron_speech.audio.shards import AudioRecord, BadRecord, audio_facts, write_audio_shard
 from megatron_speech.audio.sources.parts import Part, find_parts
 from megatron_speech.audio.sources.source import require_new
 from megatron_speech.audio.utterances import Recordings, utterances
 from megatron_speech.config.import_speech import ImportSpeechConfig
+from megatron_speech.left_out import LEAST_JUDGED, show
 from megatron_speech.plain_json import to_json
 from megatron_speech.tasks import in_processes
 

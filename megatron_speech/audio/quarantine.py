@@ -9,13 +9,12 @@ from pathlib import Path
 
 import orjson
 
+from megatron_speech import left_out
 from megatron_speech.audio.checks import is_silent, peak_of, printable
 from megatron_speech.audio.shards import AudioRecord, AudioShard, BadRecord
 
 QUARANTINE = "quarantine.jsonl"
 """Utterances that were left out, one JSON object with shard, key, reason and message each."""
-LEAST_JUDGED = 1000
-"""Utterances that are read before their quarantined share can stop the work."""
 
 
 def silence(shard: AudioShard, record: AudioRecord, peak_dbfs: float | None) -> BadRecord | None:
@@ -41,14 +40,6 @@ def read_quarantine(path: Path) -> list[BadRecord]:
 
 def require_few(quarantined: Sequence[BadRecord], utterances: int, share: float) -> None:
     """ValueError where more than `share` of `utterances` (and more than one) are quarantined."""
-    if len(quarantined) > max(1, share * utterances):
+    if quarantined:
         reasons, first = Counter(record.reason for record in quarantined), printable(quarantined[0].message)
-        raise ValueError(
-            f"{len(quarantined)} of {utterances} utterances are unusable ({show(reasons)}), more than "
-            f"max_quarantined_share={share:g}; the first: {first}; mend the audio or raise the share"
-        )
-
-
-def show(counts: Counter[str]) -> str:
-    """ "silent 3, not audio 1", or "none"."""
-    return ", ".join(f"{reason} {count}" for reason, count in counts.most_common()) or "none"
+        left_out.require_few(reasons, utterances, share, what="utterances", first=first, remedy="mend the audio")

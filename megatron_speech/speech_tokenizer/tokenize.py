@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from megatron_speech.artifact import alone, fingerprint_files, input_ids, is_made, make_artifact, read_manifest
-from megatron_speech.audio.quarantine import QUARANTINE, read_quarantine, require_few, show, write_quarantine
+from megatron_speech.audio.quarantine import QUARANTINE, read_quarantine, require_few, write_quarantine
 from megatron_speech.audio.shards import BadRecord, audio_shards
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.config.tokens import TokenizeRunConfig
@@ -29,6 +29,7 @@ from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.index import FOLDER_INDEX
 from megatron_speech.data.shards import read_documents, write_documents
 from megatron_speech.data.text_ids import require_distinct
+from megatron_speech.left_out import show
 from megatron_speech.speech_tokenizer.batching import windows
 from megatron_speech.speech_tokenizer.model import WEIGHTS, load_config, require
 from megatron_speech.speech_tokenizer.quantizer import perplexity
