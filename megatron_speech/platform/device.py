@@ -6,9 +6,45 @@ import os
 
 import torch
 
+# What says in the environment of a job that it was granted GPUs: lists of them, in which 0 is the first, and numbers.
+_VISIBLE, _LISTS, _NUMBERS = (
+    "CUDA_VISIBLE_DEVICES",
+    ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS"),
+    ("SLURM_GPUS_ON_NODE", "GPUS_PER_NODE"),
+)
+_NO_GPU = ("", "-1", "NoDevFiles", "none", "void")
+
 
 def device() -> torch.device:
     """`cuda:<local rank>` with CUDA, else `cpu`."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+
+
+def where(world_size: int) -> str:
+    """What a training of `world_size` ranks runs on, in words.
+
+    ValueError where the job was granted GPUs and torch sees none: days on a CPU are not what was asked for. An empty
+    CUDA_VISIBLE_DEVICES says that a CPU is meant.
+    """
+    ranks = f"{world_size} rank{'s' if world_size > 1 else ''}"
+    if torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        of_each = " of each node" if world_size > count else ""
+        return f"{ranks} on {torch.cuda.get_device_name()} x {count}{of_each}"
+    if grant := _granted():
+        raise ValueError(
+            f"{grant} in the environment grants GPUs, but torch {torch.__version__} sees none: install torch for CUDA, "
+            "check the driver (python -m megatron_speech.platform.doctor), or set CUDA_VISIBLE_DEVICES= (empty) to "
+            "train on the CPU"
+        )
+    return f"CPU (stand-in for megatron-core's GPU calls), {ranks}"
+
+
+def _granted() -> str | None:
+    """The first variable that grants GPUs, with its value; None where a CPU is meant or nothing is said."""
+    none = {_VISIBLE: _NO_GPU, **dict.fromkeys(_LISTS, _NO_GPU), **dict.fromkeys(_NUMBERS, (*_NO_GPU, "0"))}
+    said = {name: os.environ[name].strip() for name in none if name in os.environ}
+    names = [_VISIBLE] if _VISIBLE in said else said
+    return next((f"{name}={said[name]}" for name in names if said[name] not in none[name]), None)

@@ -22,6 +22,7 @@ from megatron_speech.audio.quarantine import QUARANTINE, write_quarantine
 from megatron_speech.config.parse import to_dict
 from megatron_speech.config.speech_tokenizer import KNOWN_LATER, NO_PART_OF_RESULT, TrainSpeechTokenizerConfig
 from megatron_speech.parallel.groups import world_from_environment
+from megatron_speech.platform.device import where
 from megatron_speech.speech_tokenizer.model import TextSide, require, save_model
 from megatron_speech.speech_tokenizer.objective import TextTargets
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
@@ -55,9 +56,11 @@ def run_training(
     (``file:///tmp/x/store``) serve ranks that torchrun did not start.
     """
     rank, world_size = world or world_from_environment()
+    device_line = where(world_size)
     stopping = StopRequest(speaks=rank == 0)
     with stopping as stop_request, joined(rank, world_size, init_method) as steps, ExitStack() as stack:
         logging.getLogger("megatron_speech").setLevel(logging.INFO if rank == 0 else logging.WARNING)
+        log.info(device_line)
         together(lambda: stack.enter_context(alone(config.output)))  # entered by rank 0 alone
         inputs = together(lambda: input_ids(_inputs(config)))
         if together(lambda: is_made(config.output, kind=KIND, config=result_settings(config), inputs=inputs)):

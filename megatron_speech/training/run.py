@@ -29,6 +29,7 @@ from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.parallel.replica import Replica
 from megatron_speech.plain_json import to_json
+from megatron_speech.platform.device import where
 from megatron_speech.training import run_folder
 from megatron_speech.training.engine import build_engine
 from megatron_speech.training.feed import Feed
@@ -61,9 +62,11 @@ def pretrain(config: PretrainConfig, *, world: tuple[int, int] | None = None, in
 def _pretrain(
     config: PretrainConfig, rank: int, world_size: int, init_method: str | None, stop_request: StopRequest
 ) -> None:
+    device_line = where(world_size)
     config, reason = resolve_number_format(config)
     outline = _outline(config, world_size)
     run_folder.start_logging(config.folder, rank=rank)
+    logger.info(device_line)
     logger.info(reason)
     if _is_done(config, outline):
         return
