@@ -92,6 +92,40 @@ def test_of_two_channels_at_44_khz_the_first_comes_at_16(tmp_path: Path) -> None
     assert read_manifest(audio)["facts"]["utterances_of_several_channels"] == 1
 
 
+def test_rows_of_one_recording_become_its_parts_from_any_number_of_workers(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    sound = np.stack([tone(300, 44100, 2.0), tone(900, 44100, 2.0)], axis=1)
+    soundfile.write(tmp_path / "in" / "long.flac", sound, 44100)
+    parts = [(0.0, 0.5), (0.5, 0.25), (0.75, 1.25), (0.1, 0.3), (1.9, 0.2)]
+    rows = [
+        {"audio": "long.flac", "text": f"{n}", "id": f"p{n}", "offset": a, "duration": b}
+        for n, (a, b) in enumerate(parts)
+    ]
+    table(tmp_path / "in", rows)
+    audio = run(tmp_path)
+    found = list(read_audio_shards(audio))
+    assert [record.meta["duration_s"] for record in found] == [b for _, b in parts[:4]]
+    np.testing.assert_allclose(found[1].waveform[500:3500], tone(300, 16000, 0.25)[500:3500], atol=2e-3)
+    (line,) = (audio / "quarantine.jsonl").read_text().splitlines()
+    assert "table.jsonl:5 (p4): no part from 1.9 s to 2.1 s in a recording of 2.000 s" in line
+    assert digest(run(tmp_path, "again", workers=2)) == digest(audio)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_channel_may_become_an_utterance(tmp_path: Path, workers: int) -> None:
+    (tmp_path / "in").mkdir()
+    two = np.stack([tone(300), tone(900)], axis=1)
+    soundfile.write(tmp_path / "in" / "two.wav", two, 16000)
+    soundfile.write(tmp_path / "in" / "dead.wav", two * [0, 1], 16000)
+    table(tmp_path / "in", [{"audio": f"{name}.wav", "text": "x", "id": name} for name in ("two", "dead")])
+    audio = run(tmp_path, channels="split", transcripts=False, workers=workers)
+    found = {record.key: record for record in read_audio_shards(audio)}
+    assert list(found) == ["two_ch1", "two_ch2", "dead_ch2"] and {record.text for record in found.values()} == {""}
+    np.testing.assert_allclose(found["dead_ch2"].waveform, tone(900), atol=1e-4)
+    facts = read_manifest(run(tmp_path, "first"))["facts"]
+    assert facts["utterances_of_several_channels"] == 2 and facts["utterances_of_silent_first_channel"] == 1
+
+
 def test_a_kill_between_shards_costs_none_that_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table(tmp_path / "in", recordings(tmp_path / "in"))
     whole = run(tmp_path, "whole")

@@ -59,6 +59,30 @@ def test_a_file_gives_the_same_lines_whatever_the_chunks(folder: Path, tmp_path:
     assert lines[:-1] == once[:-1] and [len(line["codes"]) for line in once[:-1]] == [5, 1]
 
 
+@pytest.mark.parametrize(
+    ("channels", "sides"), [("first", (0, 1)), ("first", (1, -1)), ("loudest", (0.2, 1)), ("mix", (1, 1))]
+)
+def test_of_a_file_of_two_channels_the_one_asked_for_is_heard(
+    folder: Path, tmp_path: Path, channels: Any, sides: tuple[float, float]
+) -> None:
+    """Where nothing is said the first, or the one that speaks."""
+    mono = SAMPLES[:7000].astype(np.float32) / 32768
+    soundfile.write(tmp_path / "mono.wav", mono, 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "two.wav", np.outer(mono, sides), 16000, subtype="FLOAT")
+    found, expected = (
+        codes_of(lines_of(StreamSpeechConfig(tokenizer=folder, audio=tmp_path / name, channels=channels), None))
+        for name in ("two.wav", "mono.wav")
+    )
+    assert found == expected and len(found) == 6
+
+
+def test_a_file_that_is_cut_short_is_refused(folder: Path, tmp_path: Path) -> None:
+    write_audio(tmp_path / "cut.wav", SAMPLES[:7000].astype(np.float32) / 32768)
+    (tmp_path / "cut.wav").write_bytes((tmp_path / "cut.wav").read_bytes()[:-2])
+    with pytest.raises(ValueError, match=r"cut\.wav: cut short, 13998 of 14000 bytes"):
+        lines_of(StreamSpeechConfig(tokenizer=folder, audio=tmp_path / "cut.wav"), None)
+
+
 def test_the_last_block_counts_in_the_real_time_factor(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that only a block moves, by a second: 1.25 s of speech in four blocks."""
     now, step = 0.0, BlockEncoder.step
