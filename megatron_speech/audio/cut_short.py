@@ -1,11 +1,9 @@
 """Whether a recording ends where its file says: a copy that stopped early has too little speech for its words.
 
 libsndfile reads what is there and is silent about the rest. Here the promise of each container is compared with the
-bytes that follow: the size of the samples (WAV, RF64, W64, AIFF, CAF, AU, SPHERE), the end-of-stream page (Ogg), the
-number of frames and the last one's length (`mp3`). FLAC is judged while it is decoded. What follows the samples does
-not count: tags, further chunks, garbage.
-
-Limitation: an Ogg file that was cut exactly between two of its streams passes.
+bytes that follow: the size of the samples (WAV, RF64, W64, AIFF, CAF, AU, SPHERE), the last page (`ogg`), the number of
+frames and the last one's length (`mp3`). FLAC is judged while it is decoded. What follows the samples does not count:
+tags, further chunks, garbage.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ import struct
 from mmap import mmap
 from typing import NamedTuple
 
-from megatron_speech.audio import mp3
+from megatron_speech.audio import mp3, ogg
 from megatron_speech.audio.containers import flac_promise, flac_sound, skip_id3
 
 
@@ -65,7 +63,7 @@ class Samples(NamedTuple):
 def missing(data: bytes | mmap, kind: str | None) -> str | None:
     """What a file of `kind` (`containers.kind_of`) lacks at its end; None where nothing is known to be missing."""
     if kind == "Ogg":
-        return _missing_of_ogg(data)
+        return ogg.missing(data)
     if kind == "MP3":
         return mp3.missing(data)
     if kind == "FLAC":
@@ -159,15 +157,3 @@ def _missing_of_flac(data: bytes | mmap) -> str | None:
     if sound is None:
         return "its metadata are not whole"
     return "no sound follows its metadata" if sound == len(data) and flac_promise(data, start) else None
-
-
-def _missing_of_ogg(data: bytes | mmap) -> str | None:
-    place, flags = 0, 0
-    while data[place : place + 4] == b"OggS":
-        head = data[place : place + 27]
-        lengths = data[place + 27 : place + 27 + head[26]] if len(head) == 27 else b""
-        end = place + 27 + len(lengths) + sum(lengths)
-        if len(head) < 27 or len(lengths) < head[26] or end > len(data):
-            return "its last page is not whole"
-        place, flags = end, head[5]
-    return None if flags & 4 else "its last page does not end the stream"

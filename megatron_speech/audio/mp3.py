@@ -30,24 +30,33 @@ def missing(data: bytes | mmap) -> str | None:
     if start is None:
         return "no two frames of layer III follow each other"
     promised, found = _promised(data, start), _walk(data, start)
-    if promised is None:
-        return "its last frame is not whole" if found.torn else None
     sound = found.frames - 1
+    if promised is None or sound > promised + 1:
+        return "its last frame is not whole" if found.torn else None
     return f"{sound} of {promised} frames are there" if sound < promised - (not found.torn) else None
 
 
 def with_count(data: bytes | mmap) -> bytes | None:
-    """The file with a note of its frames in front of the first; None where it has one that libsndfile reads."""
+    """The file with a true note of its frames in front of the first; None where it has one that libsndfile reads.
+
+    A note is untrue where files were joined: it speaks of the first.
+    """
     start = _first(data)
-    if start is None or _note(data, start) is not None:
+    if start is None:
         return None
+    note, frames, behind = _note(data, start), _walk(data, start).frames, start
+    if note is not None:
+        behind += mpeg_frame(data[start : start + 4]) or 0
+        frames -= 1
+        if frames <= note + 1:
+            return None
     head = bytearray(data[start : start + 4])
     head[1] |= 1  # no checksum
     head[2] = head[2] & 0x0C | 0x90  # 128 or 80 kilobits per second, long enough for a note
     frame = bytearray(mpeg_frame(bytes(head)) or 0)
     place = 4 + _side_bytes(head)
-    frame[:4], frame[place : place + 12] = head, b"Xing\0\0\0\1" + _walk(data, start).frames.to_bytes(4, "big")
-    return data[:start] + bytes(frame) + data[start:]
+    frame[:4], frame[place : place + 12] = head, b"Xing\0\0\0\1" + frames.to_bytes(4, "big")
+    return data[:start] + bytes(frame) + data[behind:]
 
 
 def _first(data: bytes | mmap) -> int | None:

@@ -19,6 +19,7 @@ from typing import BinaryIO, Self
 import numpy as np
 import soundfile
 
+from megatron_speech.audio import ogg
 from megatron_speech.audio.checks import AudioError, check_rate
 from megatron_speech.audio.containers import is_empty, kind_of
 from megatron_speech.audio.cut_short import mended, missing
@@ -202,6 +203,8 @@ def _checked(data: bytes | mmap) -> tuple[bytes | None, str | None]:
         raise AudioError(f"{kind} is not read; {REMEDY}")
     if lack := missing(data, kind):
         raise _cut(lack)
+    if kind == "Ogg" and (fault := ogg.fault(data)):
+        raise AudioError(fault)
     return mended(data, kind), kind
 
 

@@ -199,3 +199,38 @@ def test_a_kind_that_is_not_decoded_is_refused_by_name(head: bytes, kind: str) -
 def test_no_bytes_raise_anything_else(head: bytes, tail: bytes) -> None:
     with pytest.raises(AudioError):
         decode(head + tail, name="clip")
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+@settings(max_examples=100, deadline=None)
+@given(share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_any_bit_of_an_ogg_file_that_flips_is_noticed(subtype: str, share: float, bit: int) -> None:
+    """Its decoder passes over a damaged page, with the speech on it."""
+    data = bytearray(written("OGG", subtype))
+    data[int(share * len(data))] ^= 1 << bit
+    with pytest.raises(AudioError):
+        decode(bytes(data), name="clip")
+
+
+def test_an_ogg_page_that_is_gone_is_noticed() -> None:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.tile(speech(), (8, 1)), 16000, format="OGG", subtype="OPUS")
+    first, *pages = buffer.getvalue().split(b"OggS")[1:]
+    assert len(pages) > 5
+    for gone in range(1, len(pages) - 1):
+        left = b"".join(b"OggS" + page for page in (first, *pages[:gone], *pages[gone + 1 :]))
+        with pytest.raises(AudioError, match=f"clip: damaged, page {gone + 1} is gone; copy it again"):
+            decode(left, name="clip")
+
+
+def test_ogg_files_that_were_joined_are_refused_as_only_the_first_would_be_read() -> None:
+    data = written("OGG", "VORBIS")
+    with pytest.raises(AudioError, match="clip: one stream follows another, and only the first is read"):
+        decode(data + data, name="clip")
+
+
+def test_mp3_files_that_were_joined_are_read_whole() -> None:
+    data = written("MP3", "MPEG_LAYER_III")
+    assert 24_000 < len(decode(data + data, name="clip").waveform) < 28_000  # with what the encoder adds
+    with pytest.raises(AudioError, match="cut short"):
+        decode((data + data)[:-1], name="clip")
