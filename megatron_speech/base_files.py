@@ -8,6 +8,7 @@ change: text keeps its places.
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,16 +25,11 @@ log = logging.getLogger(__name__)
 
 GENERATION = "generation_config.json"
 CARD = "README.md"
-COPIED = (
-    "chat_template.*",
-    "additional_chat_templates/*.jinja",
-    "special_tokens_map.json",
-    "LICEN[CS]E*",
-    "NOTICE*",
-    "COPYING*",
-    "USE_POLICY*",
+_COPIED = re.compile(
+    r"chat_template\..*|additional_chat_templates/.*\.jinja|special_tokens_map\.json"
+    r"|(?i:licen[cs]e|notice|copying|(acceptable_)?use_policy)([._-].*)?"
 )
-"""Files that are taken over as they are."""
+"""Files that are taken over as they are, by their path in the folder."""
 _ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 _CARD_KEYS = ("license", "license_name", "license_link", "language", "base_model")
 # tokenizer.json has the tokens; the others name code or places of another machine.
@@ -85,22 +81,23 @@ def _added_tokens(folder: Path, config: dict[str, Any]) -> Iterator[tuple[str, i
 
 
 def carry(text: str, output: Path, vocabulary: Vocabulary) -> None:
-    """Take over the files of `COPIED` and the generation settings of the text tokenizer's folder."""
+    """Take over chat templates, licence files and generation settings of the text tokenizer's folder."""
     folder = folder_of(text)
     if folder is None:
         return
-    copy_files(folder, output, COPIED)
+    copy_files(folder, output)
     if settings := generation_settings(folder):
         special_ids(settings, vocabulary)  # an export would refuse them, after the training
         write_atomic(output / GENERATION, to_json(settings, indent=2) + "\n")
 
 
-def copy_files(folder: Path, output: Path, patterns: tuple[str, ...]) -> None:
-    """Copy the files of `folder` that match, with their place in it."""
-    for path in (path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file()):
-        target = output / path.relative_to(folder)
-        target.parent.mkdir(exist_ok=True)
-        shutil.copyfile(path, target)
+def copy_files(folder: Path, output: Path) -> None:
+    """Copy chat templates and licence files, each to its place."""
+    for path in sorted([*folder.iterdir(), *folder.glob("additional_chat_templates/*")]):
+        if path.is_file() and _COPIED.fullmatch(path.relative_to(folder).as_posix()):
+            target = output / path.relative_to(folder)
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, target)
 
 
 def generation_settings(folder: Path) -> dict[str, Any]:
@@ -145,7 +142,9 @@ def base_facts(folder: Path) -> dict[str, Any]:
 
 
 def _names(value: Any) -> list[str]:
-    return [str(each) for each in (value if isinstance(value, list) else [value]) if isinstance(each, str | int)]
+    values = value if isinstance(value, list) else [value]
+    values = ["no" if each is False else each for each in values]  # YAML reads Norwegian so
+    return [each for each in values if isinstance(each, str)]
 
 
 def front_matter(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ the weights. Optimizer state is not read; what is read is held against its check
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from megatron_speech.artifact import is_made, make_artifact
-from megatron_speech.base_files import COPIED, copy_files, generation_settings
+from megatron_speech.base_files import copy_files, generation_settings
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.hf_config import write_model_config
 from megatron_speech.checkpoint.hf_mapping import (
@@ -38,7 +39,7 @@ from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
-_FROM_VOCABULARY = ("tokenizer.json", "tokenizer_config.json", "vocabulary.json", *COPIED)
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocabulary.json")
 
 
 def convert_to_hf(config: ConvertToHfConfig) -> None:
@@ -66,7 +67,9 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
         )
         generation = generation_settings(config.vocabulary)
         write_model_config(draft.folder, model, vocabulary=vocabulary, dtype=config.dtype, generation=generation)
-        copy_files(config.vocabulary, draft.folder, _FROM_VOCABULARY)
+        for name in _TOKENIZER_FILES:
+            shutil.copyfile(config.vocabulary / name, draft.folder / name)
+        copy_files(config.vocabulary, draft.folder)
         draft.facts["checkpoint"] = checkpoint
         draft.facts["step"] = folders.read_state(checkpoint).get("step")
         draft.facts["family"] = family_of(model)

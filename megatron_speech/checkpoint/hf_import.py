@@ -13,11 +13,12 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from megatron_speech.artifact import MANIFEST, is_made, make_artifact
+from megatron_speech.artifact import MANIFEST, file_xxh3, is_made, make_artifact, read_manifest
 from megatron_speech.base_files import GENERATION, base_facts, generation_settings
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.hf_config import model_config_of, read_hf_config
@@ -76,9 +77,9 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
         draft.facts |= _row_facts(vocabulary, kept=kept, num_rows=hf_config.vocab_size)
         facts = dict(draft.facts)
     logger.info(
-        "%s: rows of text: %d read; of specials: %d read, %d drawn; of speech: %d read, %d drawn",
+        "%s: rows of text: %d read; of specials: %d read, %d drawn; of speech: %d read, %d drawn; %d others left out",
         config.output,
-        *(facts[name] for name in _ROWS),
+        *(facts[name] for name in (*_ROWS, "rows_left_out")),
     )
 
 
@@ -99,8 +100,19 @@ def _row_facts(vocabulary: Vocabulary, *, kept: int, num_rows: int) -> dict[str,
 
 
 def _identity(folder: Path) -> list[Path]:
-    """What identifies a model folder: its manifest if a stage here made it, else the contents of its files."""
-    return [folder] if (folder / MANIFEST).is_file() else [folder / "config.json", *weight_files(folder)]
+    """What identifies a model folder: its manifest if a stage here made it as it is, else the contents of its files."""
+    weights = weight_files(folder)
+    if (folder / MANIFEST).is_file() and not _changed(weights, read_manifest(folder)["facts"].get("files")):
+        return [folder]
+    return [folder / "config.json", *weights]
+
+
+def _changed(weights: list[Path], written: Any) -> bool:
+    """Whether files of weights are others than an export wrote: it may have been fine-tuned in its own folder."""
+    if not isinstance(written, dict):
+        return False
+    sums = {path.name: {"bytes": path.stat().st_size, "xxh3": file_xxh3(path)} for path in weights}
+    return sums != written
 
 
 def _open_weights(folder: Path, model: ModelConfig, *, num_rows: int) -> HuggingFaceWeights:

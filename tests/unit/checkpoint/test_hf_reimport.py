@@ -160,6 +160,19 @@ def test_rows_that_were_cut_off_are_missed(tmp_path: Path) -> None:
     assert not (tmp_path / "base2").exists()
 
 
+def test_an_export_that_was_fine_tuned_in_its_own_folder_is_imported_as_it_is_now(tmp_path: Path) -> None:
+    """Its manifest still describes what was exported."""
+    text_model(tmp_path / "text", "llama", tied=True)
+    base, _ = import_text_model(tmp_path)
+    hf = export(tmp_path, base)
+    imported(tmp_path, hf, tmp_path / "vocabulary")
+    save_file({name: tensor + 1 for name, tensor in tensors(hf).items()}, hf / "model.safetensors")
+    with pytest.raises(ValueError, match="base2 exists but was made with another inputs"):
+        imported(tmp_path, hf, tmp_path / "vocabulary")
+    shutil.rmtree(tmp_path / "base2")
+    require_same_rows(tmp_path, imported(tmp_path, hf, tmp_path / "vocabulary"), tensors(hf))
+
+
 def test_tokens_of_ours_at_other_ids_are_refused(tmp_path: Path) -> None:
     hf, _ = trained_export(tmp_path, tied=True)
     build_vocabulary(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import ModelCard
+from tokenizers import AddedToken, Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from megatron_speech.checkpoint.hf_config import read_model_config
@@ -19,7 +20,7 @@ from megatron_speech.config.convert import ConvertFromHfConfig
 from megatron_speech.config.parallel import PrecisionConfig
 from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.training.run import pretrain
-from megatron_speech.vocabulary import Vocabulary
+from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO, Vocabulary
 from megatron_speech.vocabulary_folder import build_vocabulary
 from tests.toy_runs import make_config, make_sources
 from tests.toy_text_models import FAMILIES, export, import_text_model, tensors, text_model
@@ -61,6 +62,27 @@ def test_what_a_step_has_taught_comes_back_bit_by_bit(tmp_path: Path, family: st
         assert after.keys() == learnt.keys() and all(torch.equal(after[key], learnt[key]) for key in learnt)
 
 
+def test_tokens_for_audio_that_a_model_has_of_its_own_are_trained_where_they_are(tmp_path: Path) -> None:
+    """As GLM-4-Voice has them: speech between other tokens, specials of ours before it, among it and behind it."""
+    text_model(tmp_path / "text", "glm", tied=False, padding_rows=40)
+    tokenizer = Tokenizer.from_file(str(tmp_path / "text" / "tokenizer.json"))
+    names = ["<|user|>", END_OF_AUDIO, *(f"<|audio_{code}|>" for code in range(20)), "<|assistant|>", BEGIN_OF_AUDIO]
+    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
+    tokenizer.save(str(tmp_path / "text" / "tokenizer.json"))
+    hf = trained(tmp_path)
+    vocabulary = Vocabulary.load(hf)
+    assert vocabulary.speech_ids == range(259, 279) and vocabulary.size == 283
+    done = json.loads((tmp_path / "run" / "done.json").read_text())
+    assert done["tokens"]["speech"] > 0 and done["losses"]["paired"]["speech"] > 0
+    learnt, before = tensors(hf), tensors(tmp_path / "text")
+    untrained = tensors(export(tmp_path, tmp_path / "base", "untrained"))
+    assert torch.equal(untrained[EMBEDDING][:281], before[EMBEDDING][:281])
+    moved = (learnt[EMBEDDING] != untrained[EMBEDDING]).any(1)
+    assert moved[259:279].any()
+    after = tensors(again(tmp_path, hf, tmp_path / "vocabulary", "last"))
+    assert all(torch.equal(after[name], learnt[name]) for name in learnt)
+
+
 def test_a_chat_model_stays_one(tmp_path: Path) -> None:
     chat_model(tmp_path / "text")
     hf = trained(tmp_path)
@@ -81,8 +103,8 @@ def test_a_chat_model_stays_one(tmp_path: Path) -> None:
 
 def test_the_card_says_what_a_model_is_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text_model(tmp_path / "text", "llama", tied=True)
-    (tmp_path / "text" / "README.md").write_text("---\nlicense: apache-2.0\nlanguage: fr\n---\n# A model\n")
-    for name in ("LICENSE", "NOTICE.txt"):
+    (tmp_path / "text" / "README.md").write_text("---\nlicense: apache-2.0\nlanguage: [fr, no]\n---\n# A model\n")
+    for name in ("LICENSE", "NOTICE.txt", "Licence-Weights.md", "use_policy.md"):
         (tmp_path / "text" / name).write_text(f"{name} of the base\n")
     hf = trained(tmp_path, steps=3)
     for gone in ("base", "packed", "documents"):  # the run folder alone is needed
@@ -99,7 +121,7 @@ def test_the_card_says_what_a_model_is_made_of(tmp_path: Path, monkeypatch: pyte
 def assert_card(hf: Path) -> None:
     card = ModelCard.load(hf / "README.md")
     assert card.data.license == "apache-2.0" and card.data.base_model == "text"
-    assert card.data.language == ["fr", "en", "de"]
+    assert card.data.language == ["fr", "no", "en", "de"]
     run = hf.parent / "run"
     tokens = json.loads((run / "done.json").read_text())["tokens"]
     validation = json.loads((run / "validation.jsonl").read_text().splitlines()[-1])["losses"]["text"]["text"]
@@ -113,7 +135,8 @@ def assert_card(hf: Path) -> None:
         "| 0 to 256 | text tokenizer: text |",
     ):
         assert said in card.content, said
-    assert (hf / "LICENSE").read_text() == "LICENSE of the base\n" and (hf / "NOTICE.txt").is_file()
+    for name in ("LICENSE", "NOTICE.txt", "Licence-Weights.md", "use_policy.md"):
+        assert (hf / name).read_text() == f"{name} of the base\n"
 
 
 def test_an_export_names_the_export_that_it_was_made_from(tmp_path: Path) -> None:
