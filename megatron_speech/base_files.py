@@ -33,7 +33,10 @@ _COPIED = re.compile(
 _ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 _CARD_KEYS = ("license", "license_name", "license_link", "language", "base_model")
 # tokenizer.json has the tokens; the others name code or places of another machine.
-_DROPPED = ("added_tokens_decoder", "auto_map", "tokenizer_file", "vocab_file", "special_tokens_map_file", "is_local")
+_DROPPED = (
+    *("added_tokens_decoder", "auto_map", "tokenizer_file", "vocab_file", "special_tokens_map_file"),
+    *("name_or_path", "is_local", "local_files_only"),
+)
 
 
 def folder_of(text: str) -> Path | None:

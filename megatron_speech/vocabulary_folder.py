@@ -100,20 +100,31 @@ def _again(config: VocabularyConfig, kept: Vocabulary) -> tuple[Vocabulary, Text
     num_codes, fingerprint = _speech(config)
     if num_codes and not kept.num_speech_ids:
         return _over(config, text, fingerprint=fingerprint)  # it knew text alone
-    asked: dict[str, Any] = {"special_tokens": _special_tokens(config), "num_speech_ids": num_codes}
-    asked |= {"speech_fingerprint": fingerprint} if fingerprint else {}
-    asked |= {"padding_multiple": config.padding_multiple} if config.padding_multiple else {}
-    asked |= {"end_of_document": text.end_of_document, "begin_of_document": text.begin_of_document}
-    for key, value in asked.items():
-        if getattr(kept, key) != value:
-            raise ValueError(
-                f"{config.text} was made with the vocabulary's {key}={getattr(kept, key)}, here {value} is asked for; "
-                "ask for the same, or build from the text model that it came from"
-            )
+    _require_asked(config, kept, text)
     if text.size == kept.size:
         return kept, text
     log.warning("%s has %d tokens more than its vocabulary: all keep their ids", config.text, text.size - kept.size)
     return _over(config, text, fingerprint=kept.speech_fingerprint)
+
+
+def _require_asked(config: VocabularyConfig, kept: Vocabulary, text: TextTokenizer) -> None:
+    """ValueError if the configuration asks for another vocabulary than `kept`; what it leaves open is as kept."""
+    num_codes, fingerprint = _speech(config)
+    name = text.backend.id_to_token
+    asked: dict[str, tuple[Any, Any]] = {
+        "codebook_size": (kept.num_speech_ids, num_codes),
+        "special tokens": (list(kept.special_tokens), list(_special_tokens(config))),
+        "speech_fingerprint": (kept.speech_fingerprint, fingerprint or kept.speech_fingerprint),
+        "padding_multiple": (kept.padding_multiple, config.padding_multiple or kept.padding_multiple),
+        "end_of_document": (name(kept.end_of_document), name(text.end_of_document)),
+        "begin_of_document": (list(map(name, kept.begin_of_document)), list(map(name, text.begin_of_document))),
+    }
+    for key, (before, now) in asked.items():
+        if now != before:
+            raise ValueError(
+                f"{config.text} was made with {key}={before}, here {now} is asked for; ask for the same, or build from "
+                "the text model that it came from"
+            )
 
 
 def _over(config: VocabularyConfig, text: TextTokenizer, *, fingerprint: str) -> tuple[Vocabulary, TextTokenizer]:

@@ -68,7 +68,8 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
         generation = generation_settings(config.vocabulary)
         write_model_config(draft.folder, model, vocabulary=vocabulary, dtype=config.dtype, generation=generation)
         for name in _TOKENIZER_FILES:
-            shutil.copyfile(config.vocabulary / name, draft.folder / name)
+            if (config.vocabulary / name).is_file():
+                shutil.copyfile(config.vocabulary / name, draft.folder / name)
         copy_files(config.vocabulary, draft.folder)
         draft.facts["checkpoint"] = checkpoint
         draft.facts["step"] = folders.read_state(checkpoint).get("step")
@@ -76,7 +77,9 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
         draft.facts["parameters"] = sum(torch.Size(shape).numel() for shape in shapes.values())
         draft.facts["vocabulary"] = vocabulary.fingerprint
         draft.facts |= tokenizer_facts(config.vocabulary)
-        write_model_card(draft.folder, name=config.output.name, facts=draft.facts, checkpoint=checkpoint)
+        write_model_card(
+            draft.folder, name=config.output.name, facts=draft.facts, vocabulary=vocabulary, checkpoint=checkpoint
+        )
     logger.info("%s: exported %s", config.output, checkpoint)
 
 

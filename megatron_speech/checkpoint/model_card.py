@@ -30,7 +30,9 @@ def tokenizer_facts(vocabulary_folder: Path) -> dict[str, Any]:
     return {key: facts[key] for key in ("text_tokenizer", "speech_tokenizer") if facts.get(key)}
 
 
-def write_model_card(folder: Path, *, name: str, facts: dict[str, Any], checkpoint: Path) -> None:
+def write_model_card(
+    folder: Path, *, name: str, facts: dict[str, Any], vocabulary: Vocabulary, checkpoint: Path
+) -> None:
     """Write the card of an export.
 
     Args:
@@ -38,7 +40,7 @@ def write_model_card(folder: Path, *, name: str, facts: dict[str, Any], checkpoi
         name: the name that it will have.
         facts: those of its manifest: family, parameters, `tokenizer_facts`.
     """
-    origin, vocabulary = origin_of(checkpoint), Vocabulary.load(folder)
+    origin = origin_of(checkpoint)
     parts = [
         _front_matter(origin["base"] or {}, origin["sources"]),
         f"# {name}\n\n{_origin(origin['base'], facts)}",

@@ -165,11 +165,12 @@ def test_the_vocabulary_of_an_export_is_recovered(tmp_path: Path, kind: str, tok
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"codebook_size": 21}, "num_speech_ids=20, here 21 is asked for"),
+        ({"codebook_size": 21}, "codebook_size=20, here 21 is asked for"),
         ({"speech_fingerprint": "def"}, "speech_fingerprint=abc, here def is asked for"),
         ({"padding_multiple": 256}, "padding_multiple=64, here 256 is asked for"),
-        ({"speakers": ["anna"]}, r"special_tokens=\(.*\), here .*<\|speaker:anna\|>.* is asked for"),
-        ({"end_of_document": "<|audio_3|>"}, "end_of_document=256, here 264 is asked for"),
+        ({"speakers": ["anna"]}, r"special tokens=\[.*\], here .*<\|speaker:anna\|>.* is asked for"),
+        ({"begin_of_document": ["<|audio_3|>"]}, r"begin_of_document=\[\], here \['<\|audio_3\|>'\] is asked for"),
+        ({"end_of_document": "<|audio_3|>"}, r"end_of_document=<\|endoftext\|>, here <\|audio_3\|> is asked for"),
     ],
 )
 def test_an_export_asked_for_another_vocabulary_is_refused(
