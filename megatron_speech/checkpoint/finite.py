@@ -6,23 +6,26 @@ of weights and optimizer state where they lie, a small part of what writing them
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from megatron_speech.platform import standin
+if TYPE_CHECKING:
+    from megatron.core.optimizer import MegatronOptimizer
 
-standin.install()  # before megatron-core is imported
 
-from megatron.core.optimizer import MegatronOptimizer  # noqa: E402
+def require_finite(chunks: Sequence[nn.Module], optimizer: MegatronOptimizer | None) -> None:
+    """FloatingPointError names the first tensor of this rank that holds NaN or an infinity."""
+    require_all_finite(chain(_weights(chunks), _megatron_state(optimizer)))
 
 
 @torch.no_grad()
-def require_finite(chunks: Sequence[nn.Module], optimizer: MegatronOptimizer | None) -> None:
-    """FloatingPointError names the first tensor of this rank that holds NaN or an infinity."""
-    parts = list(chain(_weights(chunks), _optimizer_state(optimizer)))
+def require_all_finite(named: Iterable[tuple[str, Tensor]]) -> None:
+    """FloatingPointError names the first of the tensors that holds NaN or an infinity."""
+    parts = [(name, tensor) for name, tensor in named if tensor.is_floating_point() and tensor.numel()]
     if not parts:
         return
     largest = torch.stack([torch.linalg.vector_norm(tensor, ord=torch.inf).float() for _, tensor in parts])
@@ -31,21 +34,20 @@ def require_finite(chunks: Sequence[nn.Module], optimizer: MegatronOptimizer | N
         raise FloatingPointError(f"{parts[finite.index(False)][0]} is not finite")
 
 
+def moments(state: Mapping[Any, Mapping[str, Any]]) -> Iterator[tuple[str, Tensor]]:
+    """Tensors of a torch optimizer's state, by name."""
+    for values in state.values():
+        yield from ((f"the optimizer's {name}", value) for name, value in values.items() if isinstance(value, Tensor))
+
+
 def _weights(chunks: Sequence[nn.Module]) -> Iterator[tuple[str, Tensor]]:
     for chunk in chunks:
-        for name, parameter in chunk.named_parameters():
-            if parameter.numel():
-                yield name.removeprefix("module."), parameter
+        yield from ((name.removeprefix("module."), parameter) for name, parameter in chunk.named_parameters())
 
 
-def _optimizer_state(optimizer: MegatronOptimizer | None) -> Iterator[tuple[str, Tensor]]:
+def _megatron_state(optimizer: MegatronOptimizer | None) -> Iterator[tuple[str, Tensor]]:
     """Master weights and moments; several optimizers are chained where parameters differ in kind."""
     for each in getattr(optimizer, "chained_optimizers", [optimizer]):
-        if each is None or each.is_stub_optimizer:
-            continue
-        for group in each.param_groups:
-            yield from (("a master weight", weight) for weight in group["params"] if weight.numel())
-        for moments in each.optimizer.state.values():
-            for name, value in moments.items():
-                if isinstance(value, Tensor) and value.is_floating_point() and value.numel():
-                    yield f"the optimizer's {name}", value
+        if each is not None and not each.is_stub_optimizer:
+            yield from (("a master weight", weight) for group in each.param_groups for weight in group["params"])
+            yield from moments(each.optimizer.state)

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from megatron_speech.artifact import naming_file, read_json, write_atomic
 from megatron_speech.checkpoint.checksums import checksums, read_checksums, verify_file, write_checksums
+from megatron_speech.checkpoint.finite import moments, require_all_finite
 from megatron_speech.checkpoint.folder import begin, complete, keep_newest, latest_checkpoint, step_folder
 from megatron_speech.plain_json import to_json
 from megatron_speech.speech_tokenizer_training.order import Cursor
@@ -54,10 +55,14 @@ class RunState:
 
 
 def save(checkpoints: Path, trainer: Trainer, state: RunState) -> None:
-    """Write ``step_<n>`` under `checkpoints` and drop all but the newest two. Collective."""
+    """Write ``step_<n>`` under `checkpoints` and drop all but the newest two. Collective.
+
+    FloatingPointError on all ranks, with nothing written, where a weight or a moment is not finite.
+    """
 
     def write() -> None:
         folder = step_folder(checkpoints, state.step)
+        _require_finite(trainer, state.step)
         partial = begin(folder)
         weights = {name: value.detach().cpu().contiguous() for name, value in trainer.model.state_dict().items()}
         with naming_file(partial / WEIGHTS):
@@ -72,6 +77,16 @@ def save(checkpoints: Path, trainer: Trainer, state: RunState) -> None:
         keep_newest(checkpoints, KEPT)
 
     together(write)
+
+
+def _require_finite(trainer: Trainer, step: int) -> None:
+    try:
+        require_all_finite([*trainer.model.state_dict().items(), *moments(trainer.optimizer.state)])
+    except FloatingPointError as error:
+        raise FloatingPointError(
+            f"step {step}: after its update {error}, and nothing of it was saved; begin anew, in another folder, with "
+            f"less than learning_rate={trainer.config.learning_rate}"
+        ) from error
 
 
 def newest(checkpoints: Path) -> Path | None:

@@ -19,7 +19,7 @@ from megatron_speech.platform.device import device
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-MISTAKES = (ValueError, OSError)
+MISTAKES = (ValueError, FloatingPointError, OSError)
 """Errors of users and files, which one rank meets and all report."""
 PATIENCE = timedelta(days=2)
 """How long ranks wait for each other outside steps: one may scan shards, compute states or run k-means for hours. A

@@ -231,6 +231,25 @@ def test_a_damaged_checkpoint_is_named(world: Path, tmp_path: Path, monkeypatch:
         run_training(config)
 
 
+def test_weights_that_are_not_finite_are_not_saved(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = training(world, tmp_path / "diverged", unfreeze_at_step=None)
+    advance = Trainer.advance
+
+    def spoilt(self: Trainer, *args: Any, **kwargs: Any) -> Any:
+        result = advance(self, *args, **kwargs)
+        if self.step == 4:
+            next(self.model.parameters()).data.view(-1)[0] = torch.nan
+        return result
+
+    monkeypatch.setattr(Trainer, "advance", spoilt)
+    with pytest.raises(FloatingPointError, match=r"^step 4: after its update .* is not finite, and nothing of it was"):
+        run_training(config)
+    checkpoints = tmp_path / "diverged.partial" / "work" / "checkpoints"
+    assert [path.name for path in checkpoints.iterdir()] == ["step_2"]
+
+
 def test_the_manifest_and_tensorboard_tell_what_happened(whole: Path) -> None:
     facts = read_manifest(whole)["facts"]
     assert (
