@@ -78,6 +78,7 @@ class Columns:
         """The recording, and its path for the metadata."""
         cell = row.get(self.audio)
         path, content = (cell.get("path"), cell.get("bytes")) if isinstance(cell, dict) else (cell, None)
+        content = cell if isinstance(cell, bytes) else content
         if isinstance(content, bytes):
             return content, path if isinstance(path, str) else None
         if not isinstance(path, str) or not path:

@@ -109,4 +109,5 @@ def _folder(table: Path, layout: Layout) -> Path:
 
 
 def _list(names: Sequence[str]) -> str:
-    return ", ".join(names) or "none"
+    shown = [name if name.isprintable() and name else repr(name) for name in names[:20]]
+    return ", ".join(f"{name:.60}" for name in shown) + (", ..." if len(names) > 20 else "") or "none"

@@ -174,6 +174,12 @@ def test_parquet_with_paths_parts_and_ids(tmp_path: Path) -> None:
     assert (source.name, source.audio, part_of(source)) == ("5", tmp_path / "a.wav", (1.0, 2.0, None, None))
 
 
+def test_parquet_with_bytes_alone_by_another_name(tmp_path: Path) -> None:
+    pyarrow.parquet.write_table(pyarrow.table({"flac": [b"F"], "text": ["x"], "other": [b"O"]}), tmp_path / "t.parquet")
+    (source,) = read_sources(tmp_path / "t.parquet", columns={"audio": "flac"})
+    assert (source.audio, source.text, source.meta) == (b"F", "x", {})
+
+
 def test_parquet_that_cannot_be_is_named(tmp_path: Path) -> None:
     path = hub(tmp_path / "t.parquet", 1, caption=["x"])
     with pytest.raises(ValueError, match=r"t.parquet: none of audio, caption is the transcript"):
