@@ -43,9 +43,10 @@ def stream_speech(config: StreamSpeechConfig, pipe: BinaryIO, write: Callable[[s
         busy_s += time.perf_counter() - start
 
     damage: ValueError | None = None
+    chunks = file_chunks(config, size) if config.audio else pipe_chunks(pipe, size)
     try:
         with Interrupts() as interrupts:
-            for chunk in interrupts.end(file_chunks(config, size) if config.audio else pipe_chunks(pipe, size)):
+            for chunk in interrupts.end(chunks):
                 put(stream.blocks(chunk))
     except ValueError as error:
         damage = error
@@ -91,11 +92,10 @@ class Interrupts:
 
 
 def file_chunks(config: StreamSpeechConfig, size: int) -> Iterator[np.ndarray]:
-    """The audio file in pieces of `size` samples."""
+    """The audio file in pieces of `size` samples; it is read at once, and a bad one refused before any line."""
     assert config.audio is not None
     waveform = read_audio(config.audio, channels=config.channels)
-    for start in range(0, len(waveform), size):
-        yield waveform[start : start + size]
+    return (waveform[start : start + size] for start in range(0, len(waveform), size))
 
 
 def pipe_chunks(pipe: BinaryIO, size: int) -> Iterator[np.ndarray]:

@@ -32,15 +32,15 @@ def test_parts_in_any_order_are_those_of_the_whole(kind: str, subtype: str, cuts
 
 @pytest.mark.parametrize("ending", ["wav", "flac", "mp3", "ogg", "opus"])
 def test_parts_of_a_long_file_are_reached_by_seeking(tmp_path: Path, ending: str) -> None:
-    rate = 48000 if ending == "opus" else 44100
-    path, sound = tmp_path / f"long.{ending}", speech(90 * rate, 2)
+    rate = 24000 if ending == "opus" else 22050
+    path, sound = tmp_path / f"long.{ending}", speech(40 * rate, 2)
     kind = {"format": "OGG", "subtype": "OPUS"} if ending == "opus" else {}
     with soundfile.SoundFile(path, "w", rate, 2, **kind) as file:
         for start in range(0, len(sound), rate):  # libsndfile overflows its stack when it writes much Vorbis at once
             file.write(sound[start : start + rate])
     with Recording(path) as whole, Recording(path) as recording:
         expected = whole.read()
-        for start in np.random.default_rng(0).integers(0, 89 * rate, 20):
+        for start in np.random.default_rng(0).integers(0, 39 * rate, 20):
             part = recording.read(start, start + 5000)
             np.testing.assert_allclose(part, expected[start : start + 5000], atol=1e-6, rtol=0)
 

@@ -76,11 +76,13 @@ def test_of_a_file_of_two_channels_the_one_asked_for_is_heard(
     assert found == expected and len(found) == 6
 
 
-def test_a_file_that_is_cut_short_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_cut_short_is_refused_before_any_line(folder: Path, tmp_path: Path) -> None:
     write_audio(tmp_path / "cut.wav", SAMPLES[:7000].astype(np.float32) / 32768)
     (tmp_path / "cut.wav").write_bytes((tmp_path / "cut.wav").read_bytes()[:-2])
+    lines: list[str] = []
     with pytest.raises(ValueError, match=r"cut\.wav: cut short, 13998 of 14000 bytes"):
-        lines_of(StreamSpeechConfig(tokenizer=folder, audio=tmp_path / "cut.wav"), None)
+        stream_speech(StreamSpeechConfig(tokenizer=folder, audio=tmp_path / "cut.wav"), io.BytesIO(), lines.append)
+    assert not lines
 
 
 def test_the_last_block_counts_in_the_real_time_factor(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
