@@ -31,6 +31,8 @@ OTHER = ("MP4", "Matroska", "WMA", "AMR", "AAC")
 REMEDY = "convert it to FLAC (ffmpeg -i FILE FILE.flac)"
 UNKNOWN_FRAMES = 1 << 40
 """More frames than any file holds: libsndfile's answer for a FLAC file that does not say."""
+MP3_PADDING = 2400
+"""Samples of silence that an MP3 encoder adds at most: its delay, and what fills the last frame."""
 BLOCK = 1 << 18
 """Frames that are decoded at a time."""
 NEAR = 1 << 18
@@ -65,6 +67,11 @@ class Recording:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    @property
+    def padding_s(self) -> float:
+        """Seconds by which others may find the file longer: an MP3 encoder adds silence, which is not read here."""
+        return MP3_PADDING / self.sample_rate if self._kind == "MP3" else 0.0
 
     def close(self) -> None:
         self._file.close()

@@ -3,7 +3,7 @@
 Times become samples of the recording's own rate, each to the nearest: from `start_s` up to, not with, the sample at
 `start_s` + `duration_s`. So parts that follow each other share no sample and miss none. A part may end 10 ms behind the
 recording (times are rounded, often to hundredths) and ends with it then. Where a source says how long the recording
-is, 100 ms more or less are the same (encoders add silence).
+is, 100 ms more or less are the same. For MP3 the silence that its encoder added is tolerated too.
 """
 
 from __future__ import annotations
@@ -123,11 +123,11 @@ def part_of(source: Source, recording: Recording) -> tuple[int, int]:
     rate, frames = recording.sample_rate, recording.num_frames
     lasts = frames / rate
     stated = source.whole_duration_s
-    if stated is not None and not abs(stated - lasts) <= LENGTH_TOLERANCE_S:
+    if stated is not None and not abs(stated - lasts) <= LENGTH_TOLERANCE_S + recording.padding_s:
         raise AudioError(f"the recording lasts {lasts:.3f} s and not {stated:g} s; correct one of them", "duration")
     start_s = source.start_s
     stop_s = lasts if source.duration_s is None else start_s + source.duration_s
-    if not (0 <= start_s < stop_s <= lasts + END_TOLERANCE_S):
+    if not (0 <= start_s < stop_s <= lasts + END_TOLERANCE_S + recording.padding_s):
         if not frames:
             raise AudioError("no samples; leave it out", "zero length")
         message = f"no part from {start_s:g} s to {stop_s:g} s in a recording of {lasts:.3f} s; correct the times"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from megatron_speech.audio.channels import Choice, hear, speaking
 from megatron_speech.audio.checks import AudioError, is_silent
+from megatron_speech.audio.quarantine import silence
+from megatron_speech.audio.shards import AudioRecord, AudioShard
 from tests.unit.audio.test_cut_short import speech
 
 VOICE, OTHER = speech(4000, 2).T
@@ -54,3 +58,11 @@ def test_unrelated_channels_are_no_cancellation_however_many() -> None:
 def test_silence_is_judged_without_the_offset() -> None:
     assert speaking(np.stack([SILENT, VOICE, 0 * VOICE, OTHER - 0.3], axis=1)) == [1, 3]
     assert is_silent(SILENT + 1e-4 * VOICE, -60.0) and not is_silent(SILENT + 1e-2 * VOICE, -60.0)
+
+
+def test_an_utterance_that_is_only_an_offset_is_silent_in_every_stage() -> None:
+    shard = AudioShard(path=Path("a.tar"), utterances=1, seconds=0.25, bytes=0, xxh3="")
+    for waveform, reason in ((SILENT, "silent"), (SILENT + VOICE, None)):
+        bad = silence(shard, AudioRecord(key="x", waveform=waveform, text="x"), -60.0)
+        assert (bad and bad.reason) == reason
+    assert silence(shard, AudioRecord(key="x", waveform=SILENT, text="x"), None) is None

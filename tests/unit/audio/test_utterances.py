@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from megatron_speech.audio.sources.parts import Part
 from megatron_speech.audio.sources.source import Source
 from megatron_speech.audio.utterances import Recordings, nearest_sample, utterances
 from megatron_speech.config.import_speech import ImportSpeechConfig
-from tests.unit.audio.test_cut_short import speech
+from tests.unit.audio.test_cut_short import speech, written
 
 
 def config(**changes: Any) -> ImportSpeechConfig:
@@ -106,6 +107,15 @@ def test_a_stated_length_is_compared_with_the_recordings(clip: Path) -> None:
     for stated in (1.85, 3.0, -1.0, float("nan"), 1e300):
         reason, message = refusal(source(clip, whole_duration_s=stated))
         assert reason == "duration" and f"lasts 2.000 s and not {stated:g} s" in message
+
+
+def test_the_silence_that_an_mp3_encoder_adds_is_no_disagreement() -> None:
+    """At 16 kHz others count up to 0.15 s more."""
+    row = source(written("MP3", "MPEG_LAYER_III"))  # 0.75 s
+    assert len(records(replace(row, whole_duration_s=0.99))[0].waveform) == 12_000
+    assert len(records(replace(row, start_s=0.25, duration_s=0.65))[0].waveform) == 8_000
+    assert refusal(replace(row, whole_duration_s=1.01))[0] == "duration"
+    assert refusal(replace(row, start_s=0.25, duration_s=0.67))[0] == "segment"
 
 
 def test_a_file_is_opened_once_for_its_rows_and_refused_once(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
