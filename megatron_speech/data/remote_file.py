@@ -17,8 +17,8 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from megatron_speech.config.reader import ReaderConfig
-from megatron_speech.data.storage.place import Places
 from megatron_speech.data.storage.ranged import Ranged
+from megatron_speech.data.storage.retry import Retry
 
 RANGE_BYTES = 1 << 23
 """Bytes of one request."""
@@ -72,12 +72,14 @@ def remote_files(url: str) -> list[RemoteFile]:
 
 def client(url: str) -> Ranged:
     """The client of a URL's scheme: one per process."""
-    return _places().remote(url)
+    return _client(urlsplit(url).scheme)
 
 
-@lru_cache(maxsize=1)
-def _places() -> Places:
-    return Places(ReaderConfig())
+@lru_cache
+def _client(scheme: str) -> Ranged:
+    settings = ReaderConfig()
+    retry = Retry(settings.attempts, remedy="check the address, the credentials and the network")
+    return Ranged(scheme, retry, timeout_s=settings.timeout_s)
 
 
 def _identity(url: str, said: dict[str, Any]) -> str:

@@ -15,6 +15,8 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 10.0
 FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, EOFError, ImportError)
 """Errors that another try does not mend."""
+_NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound")
+"""Of botocore, which is imported only where it is used."""
 
 Result = TypeVar("Result")
 
@@ -26,10 +28,11 @@ class Retry:
         self,
         attempts: int,
         *,
+        remedy: str = "check the address and the network, or raise data.reader.attempts",
         on_retry: Callable[[], None] = lambda: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._attempts, self._on_retry, self._sleep = attempts, on_retry, sleep
+        self._attempts, self._remedy, self._on_retry, self._sleep = attempts, remedy, on_retry, sleep
 
     def __call__(self, read: Callable[[], Result], *, what: str) -> Result:
         """The result of `read`; ConnectionError naming `what` and the number of attempts when it never came."""
@@ -41,8 +44,7 @@ class Retry:
             except Exception as error:  # every kind of storage has a family of its own
                 if _is_refusal(error) or attempt == self._attempts:
                     raise ConnectionError(
-                        f"{what}: not read in {attempt} attempts, the last said {_said(error)}; check the address and "
-                        "the network, or raise data.reader.attempts"
+                        f"{what}: not read in {attempt} attempts, the last said {_said(error)}; {self._remedy}"
                     ) from error
                 log.warning("%s: attempt %d of %d failed: %s", what, attempt, self._attempts, _said(error))
             self._on_retry()
@@ -51,7 +53,9 @@ class Retry:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """An HTTP status that says the request itself is wrong, and not that the server is busy."""
+    """Whether the request itself is wrong, and not the server busy: no credentials, or an HTTP status that says so."""
+    if type(error).__name__ in _NO_CREDENTIALS:
+        return True
     status = getattr(error, "status", None)
     return isinstance(status, int) and 400 <= status < 500 and status not in (408, 429)
 

@@ -117,7 +117,7 @@ def bucket() -> Iterator[str]:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
         patch.setattr(retry, "FIRST_PAUSE_S", 0.0)
-        remote_file._places.cache_clear()
+        remote_file._client.cache_clear()
         client = boto3.client("s3")
         client.create_bucket(Bucket="texts")
         for key, body in (
@@ -129,7 +129,7 @@ def bucket() -> Iterator[str]:
             client.put_object(Bucket="texts", Key=key, Body=body)
         yield "s3://texts/en"
         server.stop()
-    remote_file._places.cache_clear()
+    remote_file._client.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -174,6 +174,18 @@ def test_a_changed_object_is_noticed(bucket: str, tmp_path: Path) -> None:
 def test_what_a_bucket_lacks_is_told(bucket: str, path: str, said: str) -> None:
     with pytest.raises((FileNotFoundError, ValueError), match=rf"corpora.c.path=s3://texts/en/.*{said}"):
         text_tasks({"c": TextCorpusConfig(path=bucket + path)})
+
+
+def test_a_bucket_without_credentials_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    remote_file._client.cache_clear()
+    rule = "s3://texts/c.jsonl: not read in 1 attempts, .*NoCredentialsError.*; check the address, the credentials"
+    with pytest.raises(ConnectionError, match=rule):
+        text_tasks({"c": TextCorpusConfig(path="s3://texts/c.jsonl")})
+    remote_file._client.cache_clear()
 
 
 def test_a_web_server_gives_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
