@@ -9,6 +9,7 @@ libraries may choose differently.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import sentencepiece
@@ -50,12 +51,17 @@ def convert_sentencepiece(path: Path) -> tuple[Tokenizer, str | None]:
     proto = sentencepiece_model_pb2.ModelProto.FromString(path.read_bytes())  # type: ignore[attr-defined]
     tokenizer = Tokenizer(_model(proto))
     tokenizer.normalizer = _normalizer(proto.normalizer_spec)
-    if proto.trainer_spec.model_type == _UNIGRAM:
-        tokenizer.pre_tokenizer = _break_spelt_out_pieces(proto)
+    symbols = sorted((piece.piece for piece in proto.pieces if piece.type == piece.USER_DEFINED), key=len, reverse=True)
+    unigram = proto.trainer_spec.model_type == _UNIGRAM
+    steps = [_break_spelt_out_pieces(proto, whole_words=not unigram)] if unigram or symbols else []
+    if symbols:  # each is a word of its own, which BPE, where no merge makes it, takes whole (ignore_merges)
+        steps.insert(0, pre_tokenizers.Split(Regex("|".join(map(re.escape, symbols))), "isolated"))
+    if steps:
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
     tokenizer.decoder = _decoder(proto)
     control = [piece.piece for piece in proto.pieces if piece.type == piece.CONTROL]
     tokenizer.add_special_tokens([AddedToken(piece, special=True, normalized=False) for piece in control])
-    _require_agreement(tokenizer, processor, path)
+    _require_agreement(tokenizer, processor, path, symbols)
     eos = processor.eos_id()
     return tokenizer, processor.id_to_piece(eos) if eos >= 0 else None
 
@@ -74,7 +80,14 @@ def _model(proto: object) -> models.Model:
         if piece[:cut] in scores and piece[cut:] in scores
     ]
     pairs = [(left, right) for _, _, left, right in sorted(merges)]
-    return models.BPE(vocab, pairs, unk_token=trainer.unk_piece, fuse_unk=True, byte_fallback=trainer.byte_fallback)
+    return models.BPE(
+        vocab,
+        pairs,
+        unk_token=trainer.unk_piece,
+        fuse_unk=True,
+        byte_fallback=trainer.byte_fallback,
+        ignore_merges=any(piece.type == piece.USER_DEFINED for piece in pieces),
+    )
 
 
 def _normalizer(spec: object) -> normalizers.Normalizer:
@@ -89,10 +102,12 @@ def _normalizer(spec: object) -> normalizers.Normalizer:
     return normalizers.Sequence(steps)
 
 
-def _break_spelt_out_pieces(proto: object) -> pre_tokenizers.PreTokenizer:
-    """Part the first character of ``<s>`` or ``<0x41>`` from the rest: Unigram would take such text for the piece."""
+def _break_spelt_out_pieces(proto: object, *, whole_words: bool = False) -> pre_tokenizers.PreTokenizer:
+    """Part the first character of ``<s>`` or ``<0x41>`` from the rest: Unigram would take such text for the piece, and
+    BPE that takes whole words for pieces (`whole_words`) such a word."""
     reserved = [piece.piece for piece in proto.pieces if piece.type not in _SEGMENTED]  # type: ignore[attr-defined]
-    parts = [f"{re.escape(piece[0])}(?={re.escape(piece[1:])})" for piece in reserved]
+    begin, end = (r"\A", r"\z") if whole_words else ("", "")
+    parts = [f"{begin}{re.escape(piece[0])}(?={re.escape(piece[1:])}{end})" for piece in reserved]
     return pre_tokenizers.Split(Regex("|".join(parts)), "isolated")
 
 
@@ -103,9 +118,12 @@ def _decoder(proto: object) -> decoders.Decoder:
     return decoders.Sequence(steps)
 
 
-def _require_agreement(tokenizer: Tokenizer, processor: sentencepiece.SentencePieceProcessor, path: Path) -> None:
+def _require_agreement(
+    tokenizer: Tokenizer, processor: sentencepiece.SentencePieceProcessor, path: Path, symbols: Sequence[str]
+) -> None:
     tokenizer.encode_special_tokens = True
-    for probe in PROBES:
+    spelt_out = [symbol.replace("▁", " ") for symbol in symbols]
+    for probe in (*PROBES, *(f"a{symbol}b{symbol}c" for symbol in spelt_out)):
         ours, theirs = tokenizer.encode(probe, add_special_tokens=False).ids, processor.encode(probe)
         if ours != theirs:
             raise ValueError(

@@ -26,6 +26,8 @@ from megatron_speech.raw_text import raw_text_encoder, with_special_tokens
 from megatron_speech.tokenizer_folder import TokenizerFolder
 from megatron_speech.vocabulary import Vocabulary
 
+FILES = ("tokenizer.json", "tokenizer.model")
+"""Of a folder, the first that is there."""
 END_OF_TEXT = "<|endoftext|>"
 """End of document of the byte tokenizer, as GPT-2 wrote it."""
 
@@ -78,7 +80,9 @@ class TextTokenizer:
         place = Path(source)
         if place.is_dir() and (place / "vocabulary.json").is_file():
             return cls._of_vocabulary(place)
-        path = place / "tokenizer.json" if place.is_dir() else place
+        path = place
+        if place.is_dir():
+            path = next((file for name in FILES if (file := place / name).is_file()), place)
         closing: str | None = None
         if path.suffix == ".json" and path.is_file():
             tokenizer = read_tokenizer(path)

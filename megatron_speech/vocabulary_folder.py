@@ -17,7 +17,7 @@ from megatron_speech.base_files import carry, tokenizer_config
 from megatron_speech.config.parse import to_dict
 from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.text_loss import probe, require_little_lost
-from megatron_speech.text_tokenizer import TextTokenizer, read_tokenizer, save_tokenizer
+from megatron_speech.text_tokenizer import FILES, TextTokenizer, read_tokenizer, save_tokenizer
 from megatron_speech.vocabulary import FIRST_CODE, SOUNDS, SPECIAL_TOKENS, Vocabulary, speaker_token
 
 log = logging.getLogger(__name__)
@@ -183,7 +183,7 @@ def _inputs(config: VocabularyConfig) -> list[Path]:
     inputs = [config.speech_tokenizer] if config.speech_tokenizer else []
     if config.text != "bytes":
         path = Path(config.text)
-        inputs += [file for file in (path / "tokenizer.json", path) if file.is_file()][:1]
+        inputs += [file for file in (*(path / name for name in FILES), path) if file.is_file()][:1]
     return inputs
 
 
