@@ -47,6 +47,7 @@ _BEFORE_NUMBERS = {
     "eq": "equation", "art": "article", "op": "opus", "ext": "extension", "apt": "apartment",
     "para": "paragraph", "pt": "part", "bk": "book", "ver": "version",
 }  # fmt: skip
+_OF_LIVES = {"b": "born", "d": "died"}
 _TITLES = words_of("mr mrs ms prof gen capt sgt gov sen rev lt maj cpl adm")
 _ENDING_NAMES = words_of("inc ltd corp bros jr sr ave blvd")
 _SAINTS = words_of(
@@ -126,6 +127,7 @@ RULES: list[Rule] = [
     rule(rf"({any_of(_ALWAYS)})(?:{_SHORT}|\.('s)(?!\w))", _abbreviation, any_case=True),
     rule(r"etc\.?(?!\w)", _et_cetera, any_case=True),
     rule(rf"({any_of(_BEFORE_NUMBERS)})\.\s?(?=\d)", lambda found: _BEFORE_NUMBERS[found[1].lower()], any_case=True),
+    rule(r"(?<=\()([bd])\.\s?(?=(?:ca?\.\s?)?\d{2,4}(?!\d))", lambda found: _OF_LIVES[found[1]]),
     rule(r"(?!Rs)(?:[b-df-hj-np-tv-xz]{1,4})\.(?=\s\d)|(?<=\d\s)[a-z]\.(?=\s)", _unknown, any_case=True),
     rule(r"(Nos?)\s(?=\d)", _number_sign),
     rule(rf"St{_SHORT}", _saint_or_street),
