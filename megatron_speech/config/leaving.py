@@ -37,6 +37,8 @@ def interruption_is_one_line() -> None:
     def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
             leave(AGAIN, INTERRUPTED)
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)  # Python itself would end by the signal, which a caller sees as another status
         else:
             sys.__excepthook__(kind, error, traceback)
 

@@ -106,10 +106,10 @@ def validate(run: Run, state: TrainState) -> HeldOut:
 def _diverged(run: Run, state: TrainState, what: str) -> FloatingPointError:
     """In one line: the step, what of it is no number, and from where to go on how."""
     newest = latest_checkpoint(run.config.folder / "checkpoints")
-    good = f"the newest checkpoint is {newest}" if newest else "there is no checkpoint before it"
+    again = f"go on from the newest checkpoint, {newest}," if newest else "no checkpoint was saved before: begin again"
     return FloatingPointError(
-        f"step {state.step}: {what}, and nothing of it was saved; {good}; go on from there with a lower optimizer.lr "
-        "or optimizer.clip_grad, or without the rows that it read"
+        f"step {state.step}: {what}, and nothing of it was saved; {again} with a lower optimizer.lr or "
+        "optimizer.clip_grad, or without the rows that it read"
     )
 
 

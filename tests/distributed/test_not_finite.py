@@ -50,8 +50,8 @@ def test_nothing_that_is_not_finite_is_saved(
         precision=PrecisionConfig(dtype="bfloat16"),
         logging=LoggingConfig(validation_rows=4, validate_every_steps=2),
     )
-    good = rf"newest checkpoint is .*{newest};" if newest else "there is no checkpoint before it;"
-    run_ranks(_check_diverges, 2, config, place, step, f"{line}.*, and nothing of it was saved; .*{good} go on from")
+    again = rf"go on from the newest checkpoint, .*{newest}, with" if newest else "no checkpoint was saved before"
+    run_ranks(_check_diverges, 2, config, place, step, f"{line}.*, and nothing of it was saved; {again}")
     assert not (config.folder / "done.json").exists()
     for name in ("metrics.jsonl", "validation.jsonl"):
         for record in (config.folder / name).read_text().splitlines() if (config.folder / name).exists() else []:

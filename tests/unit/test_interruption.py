@@ -73,7 +73,7 @@ def test_outside_of_the_work(tmp_path: Path) -> None:
         f"interruption_is_one_line(); Path({str(tmp_path / 'began')!r}).touch()\nwhile True: time.sleep(0.1)"
     )
     status, printed = _interrupted(code, tmp_path / "began")
-    assert (status, printed) == (-signal.SIGINT, f"{AGAIN}\n")  # a shell shows it as 130
+    assert (status, printed) == (130, f"{AGAIN}\n")
 
 
 def test_a_rank_leaves_its_line_for_torchrun(
