@@ -19,6 +19,7 @@ from megatron_speech.text_normalization.english_numbers import (
 )
 
 _ENDINGS = "com|org|net|edu|gov|io|ai|co|uk|us|de|fr|eu|info|tv|me|ca|au|in|jp|ch|nl"
+_SMALL_MIXED = ("mp3", "mp4", "h2o", "co2", "covid-19")
 _SIGN_NAMES = {".": "dot", "/": "slash", "@": "at", "-": "dash", "_": "underscore", ":": "colon"}
 _VERSIONS = ("version", "versions", "release", "python", "ios", "android", "ubuntu", "v", "java", "linux", "kernel",
              "firmware", "php", "node", "chrome", "firefox", "windows", "macos")  # fmt: skip
@@ -79,8 +80,11 @@ def _mixed(found: re.Match[str]) -> str | None:
     """ "B-52", "MP3", "H1N1", "COVID-19": letters as they stand, and numbers of at most two digits."""
     if found[0] in _NAMES:
         return _NAMES[found[0]]
-    if re.match(r"[a-z]{3,}-", found[0]):
+    if re.match(r"[a-z]{2,}-", found[0]):
         return None  # "mid-1990s"
+    is_leet = found[0].islower() and found[0] not in _SMALL_MIXED
+    if re.search(r"[a-z][A-Z]|\d[a-z]{2}|\A[kcm]?m[23]\Z", found[0]) or is_leet:
+        raise Unsure("letters and digits of several readings")
     words = []
     for part in re.findall(r"[A-Za-z]+|\d+", found[0]):
         if part.isdecimal():

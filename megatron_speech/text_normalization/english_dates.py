@@ -20,6 +20,7 @@ from megatron_speech.text_normalization.english_numbers import (
     word_after,
     word_before,
     words_before,
+    words_of,
     year,
 )
 
@@ -33,6 +34,10 @@ _DAY = r"(0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?"
 _YEAR = r"([12]\d{3})"
 _HALF = r"(\s?(?:[ap]m|[AP]M|[apAP]\.\s?[mM]\.?)(?!\w))"
 _CLOCK = r"([01]?\d|2[0-4]):([0-5]\d)"
+_SHORT_BOOKS = words_of(
+    "Gen Ex Exod Lev Num Deut Josh Judg Sam Kgs Chr Chron Neh Ps Pss Prov Eccl Isa Jer Lam Ezek Dan Hos Mic Hab Zech "
+    "Mal Mt Matt Mk Lk Jn Rom Cor Gal Eph Phil Col Thess Tim Tit Heb Jas Pet Rev Quran Qur'an Solomon Sirach Wisdom"
+)
 _NEVER_AFTER_TIMES = ("ratio", "odds", "scale", "score", "chance", "beat", "won", "lost", "surah", "sura", "psalm")
 _AFTER_VERBS = ("be", "have", "not", "he", "she", "they", "the", "we")
 _DURATIONS = ("took", "take", "takes", "lasted", "lasts", "ran", "runs", "time of", "duration", "finished in",
@@ -131,9 +136,15 @@ def _decade(found: re.Match[str]) -> str | None:
     digits, last = found[2], found[3]
     if last and value(last) <= value(digits[-2:]):
         raise Unsure("a range that goes back")
+    if digits == "1000":
+        raise Unsure("a century, or thousands")
     if len(digits) == 4:
         return plural(year(digits)) + (f" to {plural(cardinal(last))}" if last else "")
-    is_sure = found[1] or word_before(found).lower() in _DECADE_CUES or words_before(found).endswith("-")
+    is_sure = (
+        found[1]
+        or word_before(found).lower() in _DECADE_CUES
+        or re.search(r"-\Z|\d0s (?:and|or|to|through) '?\Z", words_before(found))
+    )
     if not is_sure:
         raise Unsure("a decade or a number of seconds")
     return plural(cardinal(digits))
@@ -163,6 +174,8 @@ def _half(half: str | None) -> str:
 
 def _time(found: re.Match[str]) -> str | None:
     """ "5:30", "5:30-6:00 p.m."."""
+    if word_before(found).rstrip(".") in _SHORT_BOOKS:
+        raise Unsure("a verse")
     if any(cue in words_before(found) for cue in _NEVER_AFTER_TIMES):
         return None
     first_half, last_half = found[3], found[6]

@@ -57,13 +57,19 @@ _AFTER_RULERS = words_of(
     "of and was or is became ruled reigned died succeeded ascended ordered issued founded married defeated himself "
     "herself in to from at with"
 )
+_BEFORE_SPEAKERS = words_of(
+    "Am Was Can Could Should Would Will Shall May Might Must Do Did Have Had Need Dare And But Or Nor So If When Then "
+    "As While Because Since Than Like Though Although Yes No Oh Ah Well Why How What Where Who Now Here There Only "
+    "Even That Not Neither Either Until Unless Before After Once Whether Perhaps Maybe"
+)
 _SMALL_HEADS = words_of("chapter act scene part book volume section page pages p pp vol canto")
 _DRIPS = words_of("drip line lines fluid fluids therapy antibiotics bag bags drug drugs needle")
 
 
 def _lone_i(found: re.Match[str]) -> str:
     """ "I" for who speaks; but "Ivan Asen I, one of"."""
-    if re.search(r"[a-z,]\s[A-Z][a-z]+\s\Z", found.string[max(0, found.start() - 40) : found.start()]):
+    before = word_before(found)
+    if re.fullmatch("[A-Z][a-z]+", before) and before not in _BEFORE_SPEAKERS:
         raise Unsure("a numeral, or a person who speaks")
     return "i"
 
@@ -115,8 +121,8 @@ def _small_numeral(found: re.Match[str]) -> str | None:
     numeral, digits = found[0], roman(found[0].upper())
     if digits is not None and word_before(found).lower().rstrip(".") in _SMALL_HEADS:
         return cardinal(digits)
-    if len(numeral) == 1:
-        return numeral
+    if "ii" not in numeral:
+        return numeral  # a word: "i", "xi"
     raise Unsure("a numeral after an unknown name")
 
 

@@ -12,7 +12,7 @@ from num2words import num2words
 Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str | None]]
 """A form of writing, and its words: None where this is another form after all."""
 
-NUMBER = r"((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)"
+NUMBER = r"((?:\d{1,3}(?:,\d{3}){1,12}|\d{1,40})(?:\.\d{1,40})?|\.\d{1,40})"
 END = r"(?=[\s;?!)\]\"—…×±“]|[,:](?!\d)|'(?!\w)|\.(?!\w)|\Z)"
 """After a number: nothing that could belong to it."""
 END_OR_HYPHEN = rf"(?:{END}|(?=-[A-Za-z]{{2}}))"
@@ -161,13 +161,20 @@ def is_described(found: re.Match[str]) -> bool:
     after = word_after(found)
     if before in ("a", "an"):
         return bool(after)
-    return before in ("the", "its", "his", "her", "their", "this") and after.islower() and after not in _AFTER_AMOUNTS
+    return (
+        before in ("the", "its", "his", "her", "their", "this")
+        and after.islower()
+        and after not in _AFTER_AMOUNTS
+        and not after.endswith("ed")
+    )
 
 
 _AFTER_AMOUNTS = words_of(
     "a an in of for to on from at by with he she it they we you i that which who was were is are had has have "
     "would will could can may might and or but as than more less worth so when if after before over under per "
-    "each into"
+    "each into between apart away long wide high tall deep north south east west above below along across "
+    "through around down up off there then ago later earlier "
+    "paid made sold spent lost won given sent held left taken known built bought found cost put"
 )
 
 

@@ -105,7 +105,7 @@ def _fraction_sign(found: re.Match[str]) -> str:
 def _ratio(found: re.Match[str]) -> str | None:
     first, last = found[1], found[2]
     is_cued = any(re.search(rf"\b{cue}\b", words_before(found)) for cue in _RATIO_CUES) or word_after(found) == "ratio"
-    if len(last) == 1 or is_cued or last == "100":
+    if is_cued or ((len(last) == 1 or last == "100") and not word_before(found)[:1].isupper()):
         return f"{cardinal(first)} to {cardinal(last)}"
     raise Unsure("a ratio, a time or a verse")
 
@@ -126,7 +126,8 @@ def _range(found: re.Match[str]) -> str | None:
     if is_year(first):
         return said
     if said and "–" in found[0] and not re.match(r"\s[A-Z]{1,2}\b", text_after(found, 4)):
-        return f"{_old_year(first)} to {_old_year(last)}" if len(first) == len(last) == 4 and first < "1100" else said
+        is_dated = first < "1100" if len(first) == len(last) == 4 else is_year(last) and text_after(found, 1) == ")"
+        return f"{_old_year(first)} to {_old_year(last)}" if is_dated else said
     if _SCORED.search(words_before(found)) or after in _SCORES:
         return f"{cardinal(first)} to {cardinal(last)}"
     if said and ((after.islower() and after not in _NOT_COUNTED) or before in _RANGED):
@@ -181,6 +182,8 @@ def _bare(found: re.Match[str]) -> str | None:
 
 
 def _grouped(found: re.Match[str]) -> str:
+    if re.match(rf"\s(?:{UNIT}|%)", text_after(found, 20)):
+        raise Unsure("groups of digits before a unit")
     return cardinal(re.sub(r"\s", ",", found[1]))
 
 
@@ -210,7 +213,7 @@ RULES: list[Rule] = [
     rule(rf"(?:(\d{{1,4}})\s)?(\d{{1,3}})/(\d{{1,3}})(?:([\s-]?){UNIT})?{END_OR_HYPHEN}", _fraction),
     rule(rf"(\d{{1,4}})?\s?([½¼¾⅓⅔⅛⅜⅝⅞])(?:([\s-]?){UNIT})?{END_OR_HYPHEN}", _fraction_sign),
     rule(
-        rf"(\d[\d,]*)(?:st|nd|rd|th)(?:{TO}(\d[\d,]*)(?:st|nd|rd|th))?(?:{END_OR_HYPHEN}|(?=-\s(?:and|or|to)\s))",
+        rf"(\d[\d,]{{0,14}})(?:st|nd|rd|th)(?:{TO}(\d[\d,]{{0,14}})(?:st|nd|rd|th))?(?:{END_OR_HYPHEN}|(?=-\s(?:and|or|to)\s))",
         _ordinal,
         any_case=True,
     ),

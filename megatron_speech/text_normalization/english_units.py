@@ -124,6 +124,18 @@ def _measure(found: re.Match[str]) -> str | None:
     return f"{amount} {unit_name(found, 4, is_plural=not is_one)}{closing_stop(found, 8)}"
 
 
+def _large_measure(found: re.Match[str]) -> str | None:
+    """ "9.6 million km2"."""
+    first, last, scale, sign = found.group(1, 2, 3, 4)
+    if sign == "in":
+        return None
+    if last and value(last) <= value(first):
+        raise Unsure("a range that goes back")
+    amount = f"{cardinal(first)} to {cardinal(last)}" if last else cardinal(first)
+    name = unit_name(found, 4, is_plural=not is_described(found))
+    return f"{amount} {scale} {name}{closing_stop(found, 8)}"
+
+
 def closing_stop(found: re.Match[str], group: int) -> str:
     """The stop of an abbreviation, where it ends a sentence, too."""
     if not found[group]:
@@ -185,5 +197,6 @@ RULES: list[Rule] = [
     rule(rf"(\d)'\s?(\d{{1,2}})(?:\"|''){END_OR_HYPHEN}", _feet_and_inches),
     rule(rf"{NUMBER}\s?°\s?([NSEW]){END_OR_HYPHEN}", _compass),
     rule(rf"{NUMBER}(?:{TO}{NUMBER})?([\s-]?){UNIT}{END_OR_HYPHEN}", _measure),
+    rule(rf"{NUMBER}(?:{TO}{NUMBER})?\s(thousand|million|billion|trillion)\s{UNIT}{END_OR_HYPHEN}", _large_measure),
     rule(rf"{NUMBER}\s([A-Z]){END_OR_HYPHEN}(?!\.)", _no_unit),
 ]

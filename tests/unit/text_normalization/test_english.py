@@ -115,6 +115,8 @@ def test_every_currency_sign_is_named_or_refused() -> None:
 @given(st.one_of(st.text(), WRITTEN, JOINED))
 @example("\ufeff")
 @example("ǆ ŉ")
+@example("1" * 5000 + "th")
+@example("$" + "1" * 5000 + ".00")
 def test_pieces_cover_the_text(text: str) -> None:
     pieces = _pieces(text)
     if pieces:
@@ -165,8 +167,17 @@ def test_text_of_plain_words_is_read_alike_as_a_whole_and_by_pieces(text: str) -
     assert joined(pieces, language="en") == spoken(text, language="en")
 
 
-UNITS = ["1,", "1, ", "-", "a.b.c.d ", "a", "1", "9 ", "a1", "'", '12" ', "I ", "St. ", "(", "1/", "1:1 ", "$1-", "é",
-         "May ", "A.", "a-", "1.1", "/a", "@a", "John ", ".", "½", "#a ", "www.", "+1 "]  # fmt: skip
+@pytest.mark.parametrize("written", [case[0] for case in CASES])
+def test_reading_twice_changes_nothing(written: str) -> None:
+    once = _reading(written)
+    assert once == "unspeakable" or _reading(once) == once
+
+
+UNITS = [
+    "1,", "1, ", "-", "a.b.c.d ", "a", "1", "9 ", "a1", "'", '12" ', "I ", "St. ", "(", "1/", "1:1 ", "$1-", "é",
+    "May ", "A.", "a-", "1.1", "/a", "@a", "John ", ".", ",000", "$5 ", "5 km ", "John 3:16 ", "'a' ", "“a” ",
+    "5-", "½", "#a ", "www.", "+1 ", "0", "ii ", "a. ", "1th", "$1.00", "- ", "\u0301", "IV ", "1990s–",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("unit", UNITS)
