@@ -40,6 +40,7 @@ _WATCHED = frozenset((
     *(numeral.lower() for numeral in NUMERALS if set(numeral) <= set("IVX")),
 ))  # fmt: skip
 """Words that a rule may begin with."""
+_VOWELS = frozenset("aeiouy")
 _DOUBLED = re.compile(r"[ .,?!][.,?!]|  ")
 _PLAIN_WORD = r"(?![ivx]+\b|I(?:[.,?!]| of ))[A-Za-z]++(?:'[A-Za-z]++)?+"
 _PLAIN = re.compile(rf"{_PLAIN_WORD}(?:[.,?!]?+ {_PLAIN_WORD})*+[.?!]?+")
@@ -158,7 +159,12 @@ def is_plain(text: str) -> bool:
 def _is_watched(word: str, text: str, end: int) -> bool:
     if word == "I":
         return text[end : end + 1] not in (" ", "'") or text[end : end + 4] == " of "
-    return word in _WATCHED or (text[end : end + 1] == "." and word.lower() in _BEFORE_STOPS)
+    return word in _WATCHED or (text[end : end + 1] == "." and _may_be_short(word.lower()))
+
+
+def _may_be_short(word: str) -> bool:
+    """Whether a stop after the word may shorten it rather than end a sentence."""
+    return word in _BEFORE_STOPS or _VOWELS.isdisjoint(word)
 
 
 def _pieces(parts: list[tuple[int, str]], length: int, places: list[int] | None) -> list[Piece]:

@@ -110,6 +110,13 @@ def _day_first(found: re.Match[str]) -> str | None:
     return f"{_the(found)}{_day_of_month(first, month)}{until} of {_month(month)}{spoken_year}"
 
 
+def _over_months(found: re.Match[str]) -> str:
+    """ "5 May-7 June 2010"."""
+    first, month, last, other_month, of_year = found.groups()
+    until = f"the {_day_of_month(last, other_month)} of {_month(other_month)}{_of_year(of_year).replace(',', '')}"
+    return f"{_the(found)}{_day_of_month(first, month)} of {_month(month)} to {until}"
+
+
 def _month_and_year(found: re.Match[str]) -> str | None:
     return f"{_month(found[1])} {year(found[2])}" if is_year(found[2]) else None
 
@@ -209,6 +216,7 @@ RULES: list[Rule] = [
     rule(rf"([12]\d{{3}})([-/])(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01]){END}", _iso),
     rule(rf"(\d{{1,2}})[/.](\d{{1,2}})[/.](\d{{4}}){END}", _by_numbers),
     rule(rf"{_MONTH}\.?\s{_DAY}{_LAST_DAY}(?:,?\s{_YEAR})?{END}(?!\s?%|\s?°)", _month_first),
+    rule(rf"{_DAY}\s{_MONTH}{TO}{_DAY}\s{_MONTH}(?:\s{_YEAR})?{END}", _over_months),
     rule(rf"{_DAY}(?:{TO}{_DAY})?\s(?:of\s)?{_MONTH}(?:\.?,?\s{_YEAR}{END}|\.(?=\s[a-z])|{END})", _day_first),
     rule(rf"{_MONTH}\.?,?\s{_YEAR}{END_OR_HYPHEN}", _month_and_year),
     rule(rf"(')?([2-9]0|1\d\d0|20\d0)'?s(?:{TO}'?([2-9]0)s)?{END_OR_HYPHEN}", _decade),

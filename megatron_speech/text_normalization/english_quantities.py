@@ -130,7 +130,8 @@ def _range(found: re.Match[str]) -> str | None:
         return f"{_old_year(first)} to {_old_year(last)}" if is_dated else said
     if _SCORED.search(words_before(found)) or after in _SCORES:
         return f"{cardinal(first)} to {cardinal(last)}"
-    if said and ((after.islower() and after not in _NOT_COUNTED) or before in _RANGED):
+    is_ranged = before in _RANGED or _LISTED.search(words_before(found)) is not None
+    if said and (is_ranged or (after.islower() and after not in _NOT_COUNTED)):
         return said
     raise Unsure("a range, a score or a date")
 
@@ -145,6 +146,7 @@ _SCORED = re.compile(
 _SCORES = words_of(
     "win wins victories scores losses defeats victory loss defeat lead draw tie record vote decision score"
 )
+_LISTED = re.compile(r"\b(?:pages?|pp\.?|ages?|verses?|chapters?|lines?) [\d, –-]+\Z")
 _NOT_COUNTED = words_of("in at on and the he is was")
 _RANGED = words_of("aged ages age pages page pp chapters verses lines about approximately around years from")
 

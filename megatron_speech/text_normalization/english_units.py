@@ -27,7 +27,8 @@ _NAMES = {
     "nm": "nanometer", "kg": "kilogram", "g": "gram", "mg": "milligram", "μg": "microgram", "mcg": "microgram",
     "lb": "pound", "lbs": "pound", "oz": "ounce", "ft": "foot", "in": "inch", "mi": "mile", "yd": "yard",
     "yds": "yard", "ml": "milliliter", "mL": "milliliter", "dl": "deciliter", "dL": "deciliter", "L": "liter",
-    "l": "liter", "gal": "gallon", "tsp": "teaspoon", "tbsp": "tablespoon", "ha": "hectare", "cc": "cubic centimeter",
+    "l": "liter", "gal": "gallon", "tsp": "teaspoon", "tbsp": "tablespoon", "ha": "hectare", "kgs": "kilogram",
+    "kms": "kilometer", "cc": "cubic centimeter",
     "fl oz": "fluid ounce", "s": "second", "sec": "second", "secs": "second", "ms": "millisecond", "min": "minute",
     "mins": "minute", "h": "hour", "hr": "hour", "hrs": "hour", "yr": "year", "yrs": "year", "W": "watt",
     "kW": "kilowatt", "MW": "megawatt", "GW": "gigawatt", "TW": "terawatt", "mW": "milliwatt", "Wh": "watt hour",
@@ -61,7 +62,7 @@ _GLUED = words_of("s m g h l")
 _RACES = words_of(
     "freestyle dash race sprint hurdles relay butterfly backstroke breaststroke run medley final tall long wide deep"
 )
-_LETTER_CODES = ("I", "V", "W", "L", "X", "A")
+_LETTER_CODES = ("I", "V", "W", "L", "X")
 
 
 def _choice(names: object) -> str:
@@ -187,6 +188,11 @@ def _compass(found: re.Match[str]) -> str:
     return f"{cardinal(found[1])} degree{'' if found[1] == '1' else 's'} {side}"
 
 
+def _spaced_degrees(found: re.Match[str]) -> str:
+    scale = {"C": "celsius", "F": "fahrenheit"}[found[2]]
+    return f"{cardinal(found[1])} degree{'' if found[1] == '1' else 's'} {scale}"
+
+
 def _no_unit(found: re.Match[str]) -> str | None:
     if found[2] in _LETTER_CODES:
         return None
@@ -194,6 +200,7 @@ def _no_unit(found: re.Match[str]) -> str | None:
 
 
 RULES: list[Rule] = [
+    rule(rf"{NUMBER}\s?°\s([CF]){END_OR_HYPHEN}", _spaced_degrees),
     rule(rf"(\d)'\s?(\d{{1,2}})(?:\"|''){END_OR_HYPHEN}", _feet_and_inches),
     rule(rf"{NUMBER}\s?°\s?([NSEW]){END_OR_HYPHEN}", _compass),
     rule(rf"{NUMBER}(?:{TO}{NUMBER})?([\s-]?){UNIT}{END_OR_HYPHEN}", _measure),
