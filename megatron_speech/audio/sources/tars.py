@@ -84,27 +84,35 @@ class TarredRow:
 def read_tarred(path: Path, rows: Sequence[TarredRow], columns: Columns) -> Iterator[Source]:
     """The sources of a manifest's `rows`, whose recordings are members of the tar `path`; in the tar's order.
 
-    NeMo writes a recording of several rows once, and names it ``<name>-sub<n>`` in the further rows. A row whose member
-    is not there has no audio. ValueError where a member repeats.
+    NeMo writes a recording of several rows once, and names it ``<name>-sub<n>`` in the further rows; a member of that
+    very name comes first. A row whose member is not there has no audio. ValueError where a member repeats, or two may
+    be meant.
     """
     waiting: dict[str, list[TarredRow]] = {}
     for row in rows:
-        waiting.setdefault(_without_sub(row.member), []).append(row)
+        for name in {row.member.removeprefix("./"), _without_sub(row.member)}:
+            waiting.setdefault(name, []).append(row)
+    found: dict[str, str] = {}
     seen: dict[str, int] = {}
     spare = 0
     for number, name, content in read_files(path):
         if name in seen:
             raise ValueError(f"{path}: {name!r} stands twice, as member {seen[name]} and {number}; leave one out")
         seen[name] = number
-        found = waiting.pop(name, [])
-        spare += not found
-        for row in found:
-            source = columns.streamed(row.row, place=row.place, name=row.name, audio=content or b"")
-            yield source if content is not None else replace(source, audio=None, defect=("link", f"{name} is a link"))
-    for row in (row for found in waiting.values() for row in found):
-        why = f"{row.member} is no member of {path}; correct the manifest"
-        source = columns.streamed(row.row, place=row.place, name=row.name, audio=b"")
-        yield replace(source, audio=None, defect=("incomplete", why))
+        spare += name not in waiting
+        for row in waiting.get(name, ()):
+            if row.member == name and row.name in found:
+                raise ValueError(f"{row.place}: {name!r} may be the member {found[row.name]!r} too; rename one")
+            if row.name not in found:
+                found[row.name] = name
+                source = columns.streamed(row.row, place=row.place, name=row.name, audio=content or b"")
+                defect = ("link", f"{name} is a link or device, which holds nothing")
+                yield source if content is not None else replace(source, audio=None, defect=defect)
+    for row in rows:
+        if row.name not in found:
+            why = f"{row.member} is no member of {path}; correct the manifest"
+            source = columns.streamed(row.row, place=row.place, name=row.name, audio=b"")
+            yield replace(source, audio=None, defect=("incomplete", why))
     if spare:
         log.info("%s: %d members are in no row of the manifest, and left out", path, spare)
 

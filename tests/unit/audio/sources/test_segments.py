@@ -101,6 +101,15 @@ def test_a_time_that_is_no_number_is_named_by_its_line(tmp_path: Path, value: An
         part(tmp_path, {"offset": value})
 
 
+def test_a_recording_that_is_whole_in_several_rows_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    row = {"audio": "a.wav", "text": "x"}
+    read_sources(written(tmp_path, [row | {"offset": 0.0}, row | {"offset": 1.0}, {"audio": "b.wav", "text": "y"}]))
+    read_sources(written(tmp_path, [row | {"channel": "A"}, row | {"channel": "B"}]))
+    assert not caplog.messages
+    read_sources(written(tmp_path, [row | {"piece": 1}, row | {"piece": 2}]))
+    assert "1 recordings are whole in several rows each, one of them" in caplog.text and "a.wav" in caplog.text
+
+
 def test_columns_that_contradict_the_settings_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="columns offset and start_s both say the start"):
         part(tmp_path, {"offset": 1, "start_s": 1})

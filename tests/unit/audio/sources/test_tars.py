@@ -180,6 +180,11 @@ def test_the_rows_of_a_manifest_find_their_members(tmp_path: Path) -> None:
         ("four", None, 0.0, None, 2.0),
     ]
     assert found[3].defect is not None and "gone.wav is no member" in found[3].defect[1]
+    members = [("x-sub1.wav", b"S"), ("x.wav", b"X")]
+    (source,) = read_sources(written(tmp_path, rows[1:2], "m.json"), tars=str(write_tar(tmp_path / "m.tar", members)))
+    assert source.audio == b"S"
+    with pytest.raises(ValueError, match=r"m.json:1: 'x-sub1.wav' may be the member 'x.wav' too; rename one"):
+        read_sources(tmp_path / "m.json", tars=str(write_tar(tmp_path / "m.tar", members[::-1])))
     for number in (3, 4):
         write_tar(tmp_path / f"other_{number}.tar", PAIR)
     with pytest.raises(ValueError, match=r"manifest.json:1: no tar's name ends in the number of shard_id=0"):
