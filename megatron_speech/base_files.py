@@ -26,11 +26,12 @@ log = logging.getLogger(__name__)
 GENERATION = "generation_config.json"
 CARD = "README.md"
 _COPIED = re.compile(
-    r"chat_template\..*|additional_chat_templates/.*\.jinja|special_tokens_map\.json"
-    r"|(?i:licen[cs]e|notice|copying|(acceptable_)?use_policy)([._-].*)?"
+    r"chat_template\..*|additional_chat_templates/.*\.jinja|(?i:licen[cs]e|notice|copying|(acceptable_)?use_policy)([._-].*)?"
 )
 """Files that are taken over as they are, by their path in the folder."""
+_SPECIAL_TOKENS = "special_tokens_map.json"
 _ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
+_LISTS = ("additional_special_tokens", "extra_special_tokens")
 _CARD_KEYS = ("license", "license_name", "license_link", "language", "base_model")
 # tokenizer.json has the tokens; the others name code or places of another machine.
 _DROPPED = (
@@ -48,29 +49,55 @@ def folder_of(text: str) -> Path | None:
 def tokenizer_config(text: str, tokenizer: Tokenizer) -> dict[str, Any]:
     """The text tokenizer's own tokenizer_config.json, as far as it holds for the extended `tokenizer`.
 
-    ValueError where it gives a token an id that `tokenizer` does not.
+    Roles of tokens may stand in special_tokens_map.json alone. ValueError where a file gives a token an id that
+    `tokenizer` does not.
     """
     folder = folder_of(text)
-    if folder is None or not (folder / "tokenizer_config.json").is_file():
+    if folder is None:
         return {}
-    config = _object(folder / "tokenizer_config.json")
+    config: dict[str, Any] = {}
+    for name in (_SPECIAL_TOKENS, "tokenizer_config.json"):
+        config |= _object(folder / name) if (folder / name).is_file() else {}
     for token, place in _added_tokens(folder, config):
         if tokenizer.token_to_id(token) != place:
             raise ValueError(
                 f"{folder}: its added token {token} has id {place}, but {tokenizer.token_to_id(token)} in "
                 "tokenizer.json; save it with AutoTokenizer.from_pretrained(...).save_pretrained(...)"
             )
-    remote = "auto_map" in config or not (folder / "tokenizer.json").is_file()
-    kept = {key: value for key, value in config.items() if key not in _DROPPED and value is not None}
-    if remote:
+    kept = {key: value for key, value in config.items() if key not in _DROPPED}
+    if "auto_map" in config or not (folder / "tokenizer.json").is_file():  # a class of others, or of another file
         kept.pop("tokenizer_class", None)
-    for role in _ROLES:
-        named = kept.get(role)
-        token = str(named.get("content") if isinstance(named, dict) else named)
-        if named is not None and tokenizer.token_to_id(token) is None:
-            log.warning("%s: %s=%s is no token of tokenizer.json and is left out", folder, role, token)
-            del kept[role]
+    if kept.get("eos_token") is None:
+        kept.pop("eos_token", None)
+    return _without_unknown_tokens(kept, tokenizer, folder)
+
+
+def _without_unknown_tokens(config: dict[str, Any], tokenizer: Tokenizer, folder: Path) -> dict[str, Any]:
+    """`config` less the roles of tokens that do not exist: transformers would give them the ids behind ours."""
+
+    def known(role: str, token: Any) -> bool:
+        if token is None or (isinstance(token, str) and tokenizer.token_to_id(token) is not None):
+            return True
+        log.warning("%s: %s=%s is no token of tokenizer.json and is left out", folder, role, token)
+        return False
+
+    names = {key: _token_names(value) if key in (*_ROLES, *_LISTS) else value for key, value in config.items()}
+    kept = {key: value for key, value in names.items() if key not in _ROLES or known(key, value)}
+    for role in _LISTS:
+        if isinstance(tokens := kept.get(role), dict):  # attribute to token
+            kept[role] = {name: token for name, token in tokens.items() if known(role, token)}
+        elif isinstance(tokens, list):
+            kept[role] = [token for token in tokens if known(role, token)]
     return kept
+
+
+def _token_names(value: Any) -> Any:
+    """Tokens by their text alone: how each is matched stands in tokenizer.json."""
+    if isinstance(value, list):
+        return [_token_names(each) for each in value]
+    if isinstance(value, dict):
+        return value["content"] if "content" in value else {key: _token_names(each) for key, each in value.items()}
+    return value
 
 
 def _added_tokens(folder: Path, config: dict[str, Any]) -> Iterator[tuple[str, int]]:

@@ -180,10 +180,24 @@ def test_ids_that_do_not_hold_are_refused_before_any_training(
 def test_a_role_of_a_token_that_does_not_exist_is_named_and_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    chat_model(tmp_path / "text", pad_token="[PAD]")
+    chat_model(tmp_path / "text", pad_token="[PAD]", additional_special_tokens=["<|im_end|>", "<extra_0>"])
     hf = exported(tmp_path)
-    assert "pad_token=[PAD] is no token of tokenizer.json and is left out" in caplog.text
+    for role in ("pad_token=[PAD]", "additional_special_tokens=<extra_0>"):
+        assert f"{role} is no token of tokenizer.json and is left out" in caplog.text
     assert len(AutoTokenizer.from_pretrained(hf)) == 284
+
+
+def test_roles_that_only_the_older_file_names_are_kept(tmp_path: Path) -> None:
+    """As transformers wrote them once: special_tokens_map.json, and no role in tokenizer_config.json."""
+    chat_model(tmp_path / "text")
+    path = tmp_path / "text" / "tokenizer_config.json"
+    config = {key: value for key, value in json.loads(path.read_text()).items() if key not in ROLES}
+    path.write_text(json.dumps(config))
+    roles = {key: value for key, value in ROLES.items() if key.endswith(("token", "tokens"))}
+    as_objects = {"eos_token": {"content": "<|im_end|>", "lstrip": False, "normalized": False, "rstrip": False}}
+    (tmp_path / "text" / "special_tokens_map.json").write_text(json.dumps({**roles, **as_objects}))
+    ours = AutoTokenizer.from_pretrained(exported(tmp_path))
+    assert (ours.bos_token, ours.eos_token, ours.pad_token) == ("<|im_start|>", "<|im_end|>", "<|pad|>")
 
 
 def test_code_of_others_is_never_named(tmp_path: Path) -> None:
