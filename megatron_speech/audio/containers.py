@@ -46,6 +46,8 @@ def kind_of(data: bytes | mmap) -> str | None:
     head = data[behind : behind + HEAD_BYTES]
     if head[:1] == b"\xff" and head[1:2] in (b"\xf0", b"\xf1", b"\xf8", b"\xf9"):
         return "AAC"
+    if head[:7] == b"NIST_1A" and b",embedded-" in head[:1024]:
+        return "compressed SPHERE"
     return container(head) or container(data[:HEAD_BYTES])
 
 

@@ -41,7 +41,8 @@ LAYOUTS = {
     b"riff": Layout(40, bytes.fromhex("64617461f3acd3118cd100c04f8edb8a"), "<q", own=24, multiple=8),
 }
 """By the first four bytes of a file; the last is W64's."""
-DEAF_TO_SIZE = (b"riff", b".snd", b"NIST")
+READ_TO_THE_END = (b"riff", b".snd", b"NIST")
+"""First bytes of kinds whose stated size libsndfile does not heed where more follows."""
 RF64_SIZE_AT = 28
 """Where RF64 keeps the size of its samples, of which the chunk itself says 0xFFFFFFFF."""
 
@@ -78,7 +79,7 @@ def mended(data: bytes | mmap, kind: str | None) -> bytes | None:
     """The file as libsndfile reads it right, where it reads it wrong; None where it needs no help.
 
     It takes some stand-ins for the size for a promise of no samples, and others for damage. It takes all that follows
-    the samples of `DEAF_TO_SIZE` for more of them, and guesses how long an MP3 file is that does not say so.
+    the samples of `READ_TO_THE_END` for more of them, and guesses how long an MP3 file is that does not say so.
     """
     if kind == "MP3":
         return mp3.with_count(data)
@@ -87,7 +88,7 @@ def mended(data: bytes | mmap, kind: str | None) -> bytes | None:
         return None
     if samples.size is not None:
         end = samples.start + samples.size
-        return data[:end] if data[:4] in DEAF_TO_SIZE and end < len(data) else None
+        return data[:end] if data[:4] in READ_TO_THE_END and end < len(data) else None
     size, filled = len(data) - samples.start + samples.own, bytearray(data)
     largest = 256 ** struct.calcsize(samples.size_format) - 1
     struct.pack_into(samples.size_format, filled, samples.size_at, min(size, largest))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from megatron_speech.audio.checks import AudioError
+from megatron_speech.audio.checks import LONGEST_S, AudioError
 from megatron_speech.audio.io import SAMPLE_RATE, decode
 from megatron_speech.audio.quarantine import silence
 from megatron_speech.audio.shards import AudioRecord, AudioShard, BadRecord, key_of, record_of
@@ -99,7 +99,7 @@ def _entry(
         shard.path, {"key": key.encode(), **{suffix: _read(handle, member) for suffix, member in members.items()}}
     )
     seconds = record.meta.get("duration_s")
-    if not isinstance(seconds, int | float) or not 0 < seconds < 1e5:
+    if not isinstance(seconds, int | float) or not 0 < seconds < LONGEST_S:
         raise AudioError(f"{shard.path}:{key}: duration_s={seconds} in its json; make the audio again", "metadata")
     samples = round(seconds * SAMPLE_RATE)
     if abs(len(record.waveform) - samples) > 1:

@@ -26,8 +26,8 @@ from megatron_speech.audio.cut_short import mended, missing
 
 READABLE = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF", "AU", "NIST", "FLAC", "OGG", "MP3")
 """Kinds, as libsndfile calls them, that say where they end."""
-OTHER = ("MP4", "Matroska", "WMA", "AMR", "AAC")
-"""Kinds of `containers` that libsndfile does not decode."""
+OTHER = ("MP4", "Matroska", "WMA", "AMR", "AAC", "compressed SPHERE")
+"""Kinds of `containers` that libsndfile does not decode, or takes for what they are not."""
 REMEDY = "convert it to FLAC (ffmpeg -i FILE FILE.flac)"
 UNKNOWN_FRAMES = 1 << 40
 """More frames than any file holds: libsndfile's answer for a FLAC file that does not say."""

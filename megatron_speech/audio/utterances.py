@@ -57,11 +57,11 @@ class Recordings:
         """The recording; `AudioError`, as often as it is asked for, where there is none."""
         if audio is not self._audio and (isinstance(audio, bytes) or audio != self._audio):
             self.close()
-            self._audio = audio
             try:
                 self._opened = Recording(audio)
             except AudioError as error:
                 self._opened = error
+            self._audio = audio
         if isinstance(self._opened, AudioError):
             raise AudioError(str(self._opened), self._opened.reason)
         assert self._opened is not None

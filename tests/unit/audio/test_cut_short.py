@@ -174,6 +174,14 @@ def test_a_kind_that_does_not_say_where_it_ends_is_refused_by_name(kind: str) ->
         decode(buffer.getvalue(), name="clip")
 
 
+def test_compressed_sphere_is_no_noise() -> None:
+    data = written("NIST", "PCM_16").replace(
+        b"sample_count -i", b"sample_coding -s26 pcm,embedded-shorten-v2.00\nsample_count -i"
+    )
+    with pytest.raises(AudioError, match="clip: compressed SPHERE is not read; convert it to FLAC"):
+        decode(data[:9000], name="clip")
+
+
 @pytest.mark.parametrize(
     ("head", "kind"),
     [
