@@ -25,7 +25,7 @@ from megatron_speech.text_normalization.letters import folded
 from megatron_speech.text_normalization.pieces import Piece, Unreadable
 
 _WORD = r"[A-Za-z]+(?:'[A-Za-z]+)*"
-_WORD_END = r"(?=[\s,;:?!)\]\"“—–…]|-(?![\d-])|--|\.(?![A-Za-z\d])|\Z)"
+_WORD_END = r"(?=[\s,;:?!)\]\"“—–…]|-(?![\d-]|[\w.+-]{0,64}@|[\w-]{0,64}\.[a-z])|--|\.(?![A-Za-z\d])|\Z)"
 _RUN = r"(?:[a-df-hj-uwyz][a-z]* |e(?!tc )[a-z]* |[ivx](?![ivx]* )[a-z]* )+"
 _TOKEN = re.compile(rf"({_RUN})|(\s+)|({_WORD}){_WORD_END}|([,;](?=\s)|[.?!](?=\s|\Z))")
 """A run of small words, white space, a word that nothing special touches, or a mark."""

@@ -34,6 +34,8 @@ _ALWAYS = {
 }  # fmt: skip
 _BEFORE_NAMES = {"Mt": "mount", "Ft": "fort", "Col": "colonel", "Rep": "representative", "Fr": "father",
                  "Hon": "honorable"}  # fmt: skip
+_WITHOUT_STOPS = {"Mr": "mister", "Mrs": "missus", "Dr": "doctor", "Prof": "professor", "Mt": "mount"}
+"""As in Britain."""
 _AFTER_NAMES = {"Co": "company", "Rd": "road", "Ln": "lane", "Sq": "square", "Pl": "place", "Hwy": "highway"}
 _AFTER_PLACES = {
     "Mass": "massachusetts", "Wash": "washington", "Penn": "pennsylvania", "Pa": "pennsylvania", "Ala": "alabama",
@@ -130,6 +132,8 @@ RULES: list[Rule] = [
     rule(r"(?<=\()([bd])\.\s?(?=(?:ca?\.\s?)?\d{2,4}(?!\d))", lambda found: _OF_LIVES[found[1]]),
     rule(r"(?!Rs)(?:[b-df-hj-np-tv-xz]{1,4})\.(?=\s\d)|(?<=\d\s)[a-z]\.(?=\s)", _unknown, any_case=True),
     rule(r"(Nos?)\s(?=\d)", _number_sign),
+    rule(rf"({any_of(_WITHOUT_STOPS)})(?=\s[A-Z])", lambda found: _WITHOUT_STOPS[found[1]]),
+    rule(r"St(?=\s[A-Z]|,)", _saint_or_street),
     rule(rf"St{_SHORT}", _saint_or_street),
     rule(rf"Dr{_SHORT}", _doctor_or_drive),
     rule(rf"({any_of(_BEFORE_NAMES)})\.(?=\s+[A-Z])", lambda found: _BEFORE_NAMES[found[1]]),
@@ -140,7 +144,7 @@ RULES: list[Rule] = [
         lambda found: found[0].lower(),
     ),
 ]
-WORDS = frozenset(("No", "Nos", "etc"))
+WORDS = frozenset(("No", "Nos", "etc", "St", *_WITHOUT_STOPS))
 """Words that one of the rules begins with, where no stop follows them."""
 STOPPED = frozenset(
     name.lower()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from megatron_speech.text_normalization.english_dates import MONTHS
 from megatron_speech.text_normalization.english_numbers import (
     END,
     END_OR_HYPHEN,
@@ -17,8 +18,10 @@ from megatron_speech.text_normalization.english_numbers import (
     value,
     word_before,
 )
+from megatron_speech.text_normalization.english_units import is_other_case
 
 _ENDINGS = "com|org|net|edu|gov|io|ai|co|uk|us|de|fr|eu|info|tv|me|ca|au|in|jp|ch|nl"
+_MONTHS = frozenset(month[:3].lower() for month in MONTHS)
 _SMALL_MIXED = ("mp3", "mp4", "h2o", "co2", "covid-19")
 _SIGN_NAMES = {".": "dot", "/": "slash", "@": "at", "-": "dash", "_": "underscore", ":": "colon"}
 _VERSIONS = ("version", "versions", "release", "python", "ios", "android", "ubuntu", "v", "java", "linux", "kernel",
@@ -60,7 +63,7 @@ def _ip(found: re.Match[str]) -> str | None:
     parts = found[0].split(".")
     if len(parts) == 4 and all(int(part) < 256 for part in parts):
         return " dot ".join(map(spell, parts))
-    if any(len(part) > 3 for part in parts) or all(len(part) == 3 for part in parts[1:]):
+    if len(parts) == 4 or any(len(part) > 3 for part in parts) or all(len(part) == 3 for part in parts[1:]):
         raise Unsure("a date, a version or thousands")
     return " point ".join(map(cardinal, parts))
 
@@ -80,6 +83,8 @@ def _mixed(found: re.Match[str]) -> str | None:
     """ "B-52", "MP3", "H1N1", "COVID-19": letters as they stand, and numbers of at most two digits."""
     if found[0] in _NAMES:
         return _NAMES[found[0]]
+    if found[0].partition("-")[0].lower()[:3] in _MONTHS:
+        raise Unsure("a date, or a name")
     if re.match(r"[a-z]{2,}-", found[0]):
         return None  # "mid-1990s"
     is_leet = found[0].islower() and found[0] not in _SMALL_MIXED
@@ -101,6 +106,8 @@ def _many_mixed(found: re.Match[str]) -> str:
 
 
 def _digit_first(found: re.Match[str]) -> str | None:
+    if found[3] and is_other_case(found[4]):
+        raise Unsure("a unit, or other letters")
     if found[3]:
         return f"{cardinal(found[3])} {found[4].lower()}"
     if found[2] in "CFKMB" and found[1] != "4":

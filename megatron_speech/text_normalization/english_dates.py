@@ -16,6 +16,7 @@ from megatron_speech.text_normalization.english_numbers import (
     ordinal,
     plural,
     rule,
+    text_after,
     value,
     word_after,
     word_before,
@@ -26,14 +27,20 @@ from megatron_speech.text_normalization.english_numbers import (
 
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
           "November", "December")  # fmt: skip
-_MONTH = r"(Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"  # noqa: E501
+_MONTH_NAMES = sorted(
+    {form for name in MONTHS for form in (name, name[:3], name.upper(), name[:3].upper())} | {"Sept", "SEPT"},
+    reverse=True,
+)
+_MONTH = f"({'|'.join(_MONTH_NAMES)})"
 _LENGTHS = {"Feb": 29, "Apr": 30, "Jun": 30, "Sep": 30, "Nov": 30}
 _DAYS = {"Mon": "monday", "Tue": "tuesday", "Tues": "tuesday", "Wed": "wednesday", "Thu": "thursday",
          "Thur": "thursday", "Thurs": "thursday", "Fri": "friday", "Sat": "saturday", "Sun": "sunday"}  # fmt: skip
+_SMALL_MONTHS = frozenset(form.lower() for name in _MONTH_NAMES for form in (name, name[:3])) - {"may", "march", "mar"}
 _DAY = r"(0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?"
 _YEAR = r"([12]\d{3})"
 _HALF = r"(\s?(?:[ap]m|[AP]M|[apAP]\.\s?[mM]\.?)(?!\w))"
 _CLOCK = r"([01]?\d|2[0-4]):([0-5]\d)"
+_DOTTED_CLOCK = r"(\d\d?)\.([0-5]\d)"
 _SHORT_BOOKS = words_of(
     "Gen Ex Exod Lev Num Deut Josh Judg Sam Kgs Chr Chron Neh Ps Pss Prov Eccl Isa Jer Lam Ezek Dan Hos Mic Hab Zech "
     "Mal Mt Matt Mk Lk Jn Rom Cor Gal Eph Phil Col Thess Tim Tit Heb Jas Pet Rev Quran Qur'an Solomon Sirach Wisdom"
@@ -42,26 +49,11 @@ _NEVER_AFTER_TIMES = ("ratio", "odds", "scale", "score", "chance", "beat", "won"
 _AFTER_VERBS = ("be", "have", "not", "he", "she", "they", "the", "we")
 _DURATIONS = ("took", "take", "takes", "lasted", "lasts", "ran", "runs", "time of", "duration", "finished in",
               "after", "within", "won in", "record of", "length")  # fmt: skip
-_DECADE_CUES = (
-    "the",
-    "his",
-    "her",
-    "their",
-    "my",
-    "our",
-    "your",
-    "early",
-    "mid",
-    "late",
-    "early-",
-    "mid-",
-    "late-",
-    "'",
-)
+_DECADE_CUES = words_of("the his her their my our your early mid late early- mid- late- '")
 
 
 def _month(name: str) -> str:
-    return next(month for month in MONTHS if month.startswith(name[:3])).lower()
+    return next(month for month in MONTHS if month.startswith(name[:3].title())).lower()
 
 
 def _of_year(digits: str | None) -> str:
@@ -70,7 +62,7 @@ def _of_year(digits: str | None) -> str:
 
 def _day_of_month(day: str, month: str) -> str:
     """Raises Unsure for the 30th of February."""
-    if int(day) > _LENGTHS.get(month[:3], 31):
+    if int(day) > _LENGTHS.get(month[:3].title(), 31):
         raise Unsure("no date")
     return ordinal(str(int(day)))
 
@@ -84,7 +76,8 @@ def _month_first(found: re.Match[str]) -> str | None:
     month, day, other_month, last, of_year = found.groups()
     if last is None and of_year is None:
         following, before = word_after(found), word_before(found).lower()
-        if before in ("in", "during", "since") or (is_counted(following) and (not before or month in ("May", "March"))):
+        is_verb = not before or month.title() in ("May", "March")
+        if before in ("in", "during", "since") or (is_counted(following) and is_verb):
             if before == "in" and is_counted(following):
                 return f"{_month(month)} {cardinal(day)}"
             raise Unsure("a day, or a count after a month")
@@ -101,7 +94,7 @@ def _day_first(found: re.Match[str]) -> str | None:
     """ "3 March 2021", "5-7 May 2010", "3rd of March"."""
     first, last, month, of_year = found.groups()
     is_bare = of_year is None and last is None
-    if is_bare and month in ("May", "March", "Mar") and word_after(found) in _AFTER_VERBS:
+    if is_bare and month.title() in ("May", "March", "Mar") and word_after(found) in _AFTER_VERBS:
         raise Unsure("a month or a verb")
     spoken_year = _of_year(of_year) if "," in found[0] else _of_year(of_year).replace(",", "")
     if last and int(last) <= int(first):
@@ -162,7 +155,15 @@ def _short_year(found: re.Match[str]) -> str:
 
 
 def _abbreviated_month(found: re.Match[str]) -> str | None:
-    return None if found[1] in ("May", "Mar", "Jan", "Dec") and not found[0].endswith(".") else _month(found[1])
+    return None if found[1].title() in ("May", "Mar", "Jan", "Dec") and not found[0].endswith(".") else _month(found[1])
+
+
+def is_small_date(found: re.Match[str]) -> bool:
+    """Whether a number stands beside a month in small letters: "july 25", "25 may 2012"."""
+    after = word_after(found)
+    if word_before(found).rstrip(".") in _SMALL_MONTHS or after in _SMALL_MONTHS:
+        return True
+    return after in ("may", "march", "mar") and re.match(r"\s\w+\s[12]\d{3}\b", text_after(found)) is not None
 
 
 def _clock(hours: str, minutes: str, half: str | None) -> str:
@@ -225,9 +226,10 @@ RULES: list[Rule] = [
     rule(rf"({'|'.join(_DAYS)})\.(?=,|\s[a-z\d])", lambda found: _DAYS[found[1]]),
     rule(rf"(\d{{1,2}}):([0-5]\d):([0-5]\d){END}", _duration),
     rule(rf"{_CLOCK}{_HALF}?(?:{TO}{_CLOCK}{_HALF}?)?{END_OR_HYPHEN}", _time),
+    rule(rf"{_DOTTED_CLOCK}{_HALF}{END_OR_HYPHEN}", lambda found: _clock(*found.groups()) + _half(found[3])),
     rule(rf"(\d\d?){_HALF}?(?:{TO}(\d\d?))?{_HALF}{END_OR_HYPHEN}", _hours),
 ]
-WORDS = frozenset((*MONTHS, *(month[:3] for month in MONTHS), "Sept", *_DAYS))
+WORDS = frozenset((*_MONTH_NAMES, *_DAYS))
 """Words that one of the rules begins with."""
 STOPPED = frozenset(word.lower() for word in WORDS if len(word) < 6)
 """What a stop may shorten, in small letters."""

@@ -137,11 +137,11 @@ def _verse(found: re.Match[str]) -> str:
 VERSE = rule(rf"(?:([123])\s)?({any_of(_BOOKS)})\s(\d{{1,3}}):(\d{{1,3}})(?:[-–](\d{{1,3}}))?{END}", _verse)
 RULES: list[Rule] = [
     rule(rf"([IVX]+)(?:th)?[\s-](century|centuries){END}", _roman_century),
-    rule(rf"({any_of(_HEADS)})\s([IVXLivx]+){END_OR_HYPHEN}", _headed),
+    rule(rf"({any_of((*_HEADS, *map(str.upper, _HEADS)))})\s([IVXLivx]+){END_OR_HYPHEN}", _headed),
     rule(rf"(?:({any_of(_TITLES)})\s)?((?:[A-Z][a-z]+\s)?(?:{any_of(_REGNAL)}))\s{_NUMERAL}('s)?(?=\W|\Z)", _regnal),
     rule(r"[ivx]+(?![\w'-]|\.\w)", _small_numeral),
     rule(r"I(?=\s?[.,;:)(?!]|'s|\sof\s)", _lone_i),
     rule(r"([IVXLCDM]+)(?![\w.])", _lone_numeral),
 ]
-WORDS = frozenset((*_BOOKS, *(head.split()[0] for head in _HEADS), *_REGNAL, *_TITLES))
+WORDS = frozenset((*_BOOKS, *(head.split()[0] for head in (*_HEADS, *map(str.upper, _HEADS))), *_REGNAL, *_TITLES))
 """Words that one of the rules begins with, where no stop follows them."""

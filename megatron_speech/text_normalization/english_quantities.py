@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+from megatron_speech.text_normalization.english_dates import is_small_date
 from megatron_speech.text_normalization.english_numbers import (
     END,
     END_OR_HYPHEN,
@@ -27,7 +28,7 @@ from megatron_speech.text_normalization.english_numbers import (
     words_of,
     year,
 )
-from megatron_speech.text_normalization.english_units import UNIT, unit_name
+from megatron_speech.text_normalization.english_units import UNIT, is_other_case, unit_name
 
 _DENOMINATORS = {"2": "half", "3": "third", "4": "quarter"}
 _PLAIN_DENOMINATORS = ("2", "3", "4", "5", "6", "7", "8", "9", "16", "32", "64")
@@ -53,7 +54,7 @@ _THREE_DIGIT_NAMES = words_of(
 )
 _LENGTHS = ("metres", "meters", "kilometres", "kilometers", "miles", "feet", "yards", "people")
 _YEARS_BEFORE = re.compile(r"\b(?:from|between) \d{3,4} (?:to|and) \Z")
-_ZIP = re.compile(r"(?:\b[A-Z]{2}|(?i:zip(?: code)?|postcode))\s\Z")
+_ZIP = re.compile(r"(?:\b[A-Z]{2},?|(?i:zip(?: code)?|postcode))\s\Z")
 
 
 def _percent(found: re.Match[str]) -> str | None:
@@ -75,6 +76,14 @@ def _fraction_words(top: str, bottom: str) -> str:
     return f"{cardinal(top)} {name if top == '1' else several}"
 
 
+def _mixed(whole: str | None, top: str, bottom: str) -> str:
+    """ "2 1/2": two and a half."""
+    said = _fraction_words(top, bottom)
+    if whole is None:
+        return said
+    return f"{cardinal(whole)} and {'a' + said[3:] if top == '1' and bottom in '24' else said}"
+
+
 def _fraction(found: re.Match[str]) -> str | None:
     """ "3/4", "2 1/2 km", "1/2-inch"."""
     whole, top, bottom, gap, sign = found.group(1, 2, 3, 4, 5)
@@ -84,7 +93,7 @@ def _fraction(found: re.Match[str]) -> str | None:
     is_usual = math.gcd(int(top), int(bottom)) == 1 and bottom in _PLAIN_DENOMINATORS
     if not is_proper or not (is_usual or re.match(r"\sof\s", text_after(found, 5))):
         raise Unsure("a fraction, a date or a score")
-    said = f"{cardinal(whole)} and {_fraction_words(top, bottom)}" if whole else _fraction_words(top, bottom)
+    said = _mixed(whole, top, bottom)
     return said + (f" {unit_name(found, 5, is_plural=whole is not None and gap != '-')}" if sign else "")
 
 
@@ -97,8 +106,7 @@ def _require_fraction(found: re.Match[str], top: str, bottom: str) -> None:
 
 def _fraction_sign(found: re.Match[str]) -> str:
     top, bottom = _FRACTION_SIGNS[found[2]].split("/")
-    said = _fraction_words(top, bottom)
-    said = f"{cardinal(found[1])} and {said}" if found[1] else said
+    said = _mixed(found[1], top, bottom)
     return said + (f" {unit_name(found, 4, is_plural=found[1] is not None and found[3] != '-')}" if found[4] else "")
 
 
@@ -158,11 +166,15 @@ def _bare(found: re.Match[str]) -> str | None:
     following = text_after(found, 6)
     if re.match(r"\s\d{3}(?!\d|,\d|[-/:])", following) and len(digits) <= 3 and "." not in digits:
         raise Unsure("groups of digits, or two numbers")
+    if is_small_date(found):
+        raise Unsure("a date in small letters")
+    if is_other_case(after):
+        raise Unsure("a unit, or other letters")
     if re.fullmatch(r"0\d+", digits) and (re.match(r"\s\d", following) or after in ("hours", "h")):
         raise Unsure("a number by its digits, or a time")
     if re.match(r"-(?:present|now|today)\b", text_after(found, 9)):
         raise Unsure("a range of years")
-    if before in _SPELT_BEFORE and len(digits) == 3:
+    if (before in _SPELT_BEFORE and len(digits) == 3) or words_before(found).endswith("ending in "):
         return spell(digits)
     if len(digits) == 5 and _ZIP.search(found.string[max(0, found.start() - 10) : found.start()]):
         return spell(digits)
@@ -191,9 +203,18 @@ def _grouped(found: re.Match[str]) -> str:
 
 def _ordinal(found: re.Match[str]) -> str:
     """ "19th", "6th-13th"."""
-    if found[2] and value(found[1]) >= value(found[2]):
+    first, ending, last, last_ending = found.groups()
+    said = ordinal(first)
+    if ending.lower() != _ending(first) or (last and last_ending.lower() != _ending(last)):
+        raise Unsure("an ordinal with another ending")
+    if last and value(first) >= value(last):
         raise Unsure("a range that goes back")
-    return f"{ordinal(found[1])} to {ordinal(found[2])}" if found[2] else ordinal(found[1])
+    return f"{said} to {ordinal(last)}" if last else said
+
+
+def _ending(digits: str) -> str:
+    is_teen = digits[-2:-1] == "1"
+    return "th" if is_teen else {"1": "st", "2": "nd", "3": "rd"}.get(digits[-1], "th")
 
 
 def _saying(found: re.Match[str]) -> str | None:
@@ -209,16 +230,13 @@ def _era(found: re.Match[str]) -> str:
 
 
 _SCALED = r"(?:[\s-](?:hundred|thousand|million|billion|trillion|crore|lakh))"
+_NTH = r"(\d{1,3}(?:,\d{3}){1,4}|\d{1,12})(st|nd|rd|th)"
 RULES: list[Rule] = [
     rule(rf"(?:24/7|9/11|50/50|20/20|50-50){END_OR_HYPHEN}", _saying),
     rule(rf"{NUMBER}(\s?%|\spercent)?(?:{TO}{NUMBER})?(?:\s?%){END_OR_HYPHEN}", _percent),
     rule(rf"(?:(\d{{1,4}})\s)?(\d{{1,3}})/(\d{{1,3}})(?:([\s-]?){UNIT})?{END_OR_HYPHEN}", _fraction),
     rule(rf"(\d{{1,4}})?\s?([½¼¾⅓⅔⅛⅜⅝⅞])(?:([\s-]?){UNIT})?{END_OR_HYPHEN}", _fraction_sign),
-    rule(
-        rf"(\d[\d,]{{0,14}})(?:st|nd|rd|th)(?:{TO}(\d[\d,]{{0,14}})(?:st|nd|rd|th))?(?:{END_OR_HYPHEN}|(?=-\s(?:and|or|to)\s))",
-        _ordinal,
-        any_case=True,
-    ),
+    rule(rf"{_NTH}(?:{TO}{_NTH})?(?:{END_OR_HYPHEN}|(?=-\s(?:and|or|to)\s))", _ordinal, any_case=True),
     rule(r"(\d{1,4})\s(BCE?|AD|CE|B\.C\.(?:E\.)?|A\.D\.|C\.E\.)(?![\w–])", _era),
     rule(rf"(\d{{1,4}}):(\d{{1,4}}){END_OR_HYPHEN}", _ratio),
     rule(rf"{NUMBER}{TO}{NUMBER}(?={_SCALED})", lambda found: span_words(found[1], found[2])),

@@ -14,6 +14,7 @@ from megatron_speech.text_normalization.english_numbers import (
     ends_sentence,
     is_counted,
     is_described,
+    is_year,
     rule,
     text_after,
     value,
@@ -51,6 +52,7 @@ _WHOLE = {
     "sq yd": "square yard", "cu ft": "cubic foot", "cu m": "cubic meter", "cu in": "cubic inch", "°C": "degree celsius",
     "°F": "degree fahrenheit", "°": "degree",
 }  # fmt: skip
+_SMALL = frozenset(sign.lower() for sign in (*_NAMES, *_WHOLE))
 _LENGTHS = frozenset(("km", "cm", "mm", "m", "dm", "μm", "nm", "ft", "in", "mi", "yd"))
 _TIMES = frozenset(("s", "sec", "h", "hr", "min", "ms"))
 _SAME = ("hertz", "horsepower", "celsius", "fahrenheit")
@@ -137,6 +139,11 @@ def _large_measure(found: re.Match[str]) -> str | None:
     return f"{amount} {scale} {name}{closing_stop(found, 8)}"
 
 
+def is_other_case(word: str) -> bool:
+    """Whether a word is a unit but for its capitals: "KG", "mbps"."""
+    return 1 < len(word) < 6 and word not in _NAMES and word not in _WHOLE and word.lower() in _SMALL
+
+
 def closing_stop(found: re.Match[str], group: int) -> str:
     """The stop of an abbreviation, where it ends a sentence, too."""
     if not found[group]:
@@ -148,6 +155,10 @@ def _require_unit(found: re.Match[str], gap: str, sign: str) -> None:
     is_compound = found[6] or found[5]
     if sign == "m" and not gap and word_after(found) in _RACES:
         return
+    if re.match(r"[NJK] [A-Z\d]|[WLV] \d", sign + text_after(found, 2)):
+        raise Unsure("a unit, or a letter")
+    if sign == "s" and is_year(found[1]):
+        raise Unsure("seconds, or years")
     if sign in _GLUED and not gap and not is_compound:
         raise Unsure("a unit, or a letter")
     if sign == "m" and not is_compound and is_counted(word_after(found)):

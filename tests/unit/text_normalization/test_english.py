@@ -52,7 +52,7 @@ def test_readings_by_kind(written: str, accepted: str) -> None:
         ("I may go. May I? He met Dr. X", "i may go. may i? he met doctor x"),
         ("born in 1984 in London, 3 in a row", "born in nineteen eighty four in london, three in a row"),
         ("a 5 in. nail, 6 in by 4 in, 8 in long", "a five inch nail, six inches by four inches, eight inches long"),
-        ("2½ cups, 2 1/2 tsp, 3/4 km", "two and one half cups, two and one half teaspoons, three quarters kilometer"),
+        ("2½ cups, 2 1/2 tsp, 3/4 km", "two and a half cups, two and a half teaspoons, three quarters kilometer"),
         ("at −5 °C, 40º, -£5", "at minus five degrees celsius, forty degrees, minus five pounds"),
         ("£3.5m, 40 000 people", "three point five million pounds, forty thousand people"),
         ("5 × 10 cm, 3:1", "five by ten centimeters, three to one"),
