@@ -23,14 +23,17 @@ class Readings:
     """What a voice says for any part of a document that cuts no piece."""
 
     def __init__(self, text: str, language: Language) -> None:
-        self._text, self._language = text, language
+        self._text = text.replace("’", "'") if language == "en" else text
+        self._language = language
         self._pieces: list[Piece] = []
         self._unreadable: list[tuple[int, int]] = []
 
     def add(self, start: int, end: int) -> bool:
         """Read the sentence at these characters, behind all that were read; whether it can be read."""
-        written = self._text[start:end]
-        if is_plain(written.strip(), language=self._language):
+        written = self._text[start:end].lstrip()
+        start = end - len(written)
+        written = written.rstrip()
+        if is_plain(written, language=self._language):
             return True
         try:
             pieces = odd_pieces(written, language=self._language)
@@ -45,9 +48,12 @@ class Readings:
         near = bisect_left(self._unreadable, (end,))
         if near and self._unreadable[near - 1][1] > start:
             return ""
+        odd = self._pieces[bisect_left(self._pieces, (start,)) : bisect_left(self._pieces, (end,))]
+        if not odd and self._language == "en":  # most spans: as `joined`, in less time
+            return " ".join(self._text[start:end].split()).lstrip(" .,?!").rstrip(" ,")
         said: list[Piece] = []
         place = start
-        for piece in self._pieces[bisect_left(self._pieces, (start,)) : bisect_left(self._pieces, (end,))]:
+        for piece in odd:
             said += [*self._as_written(place, piece.start), piece]
             place = piece.end
         return joined([*said, *self._as_written(place, end)], language=self._language)

@@ -44,7 +44,8 @@ _VOWELS = frozenset("aeiouy")
 _DOUBLED = re.compile(r"[ .,?!][.,?!]|  ")
 _PLAIN_WORD = r"(?![ivx]+\b|I(?:[.,?!]| of ))[A-Za-z]++(?:'[A-Za-z]++)?+"
 _PLAIN = re.compile(rf"{_PLAIN_WORD}(?:[.,?!]?+ {_PLAIN_WORD})*+[.?!]?+")
-_CAPITALISED = re.compile(r"[A-Z][A-Za-z]*")
+_CAPITALISED = re.compile(r"[A-Z][A-Za-z]*+")
+_QUOTE = re.compile('["“”]')
 _PLAIN_TOKEN = re.compile(r" |[A-Za-z']+|[.,?!]")
 _NUMBER_START = re.compile(rf"\.?\d|[½¼¾⅓⅔⅛⅜⅝⅞]|{english_money.SIGN}|'\d|\(\d{{3}}\)\s?\d|\+\d|[#@][A-Za-z]")
 _NUMBERS: list[Rule] = [
@@ -94,6 +95,8 @@ def odd_pieces(text: str) -> list[Piece]:
 
     Raises Unreadable.
     """
+    if _QUOTE.search(text) and is_plain(_QUOTE.sub("", text)):
+        return [Piece(*quote.span(), "") for quote in _QUOTE.finditer(text)]
     read, places = folded(text)
     if places is not None:
         return [piece for piece in read_english(text) if _is_odd(text[piece.start : piece.end], piece.words)]
@@ -152,8 +155,7 @@ def is_plain(text: str) -> bool:
     """Whether `text` is words and marks that no rule can have a part in: its reading is the text in small letters."""
     if _PLAIN.fullmatch(text) is None or "etc" in text or not _WATCHED.isdisjoint(_CAPITALISED.findall(text)):
         return False
-    before_stops = (part.rpartition(" ")[2].lower() for part in text.split(".")[:-1])
-    return _BEFORE_STOPS.isdisjoint(before_stops)
+    return _BEFORE_STOPS.isdisjoint([part.rpartition(" ")[2].lower() for part in text.split(".")[:-1]])
 
 
 def _is_watched(word: str, text: str, end: int) -> bool:
