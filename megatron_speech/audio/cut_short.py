@@ -4,6 +4,8 @@ libsndfile reads what is there and is silent about the rest. Here the promise of
 bytes that follow: the size of the samples (WAV, RF64, W64, AIFF, CAF, AU, SPHERE), the last page (`ogg`), the number of
 frames and the last one's length (`mp3`). FLAC is judged while it is decoded. What follows the samples does not count:
 tags, further chunks, garbage.
+
+Limitation: what came through a pipe states no size. Cut, it passes; as FLAC only if the cut falls between two frames.
 """
 
 from __future__ import annotations
@@ -78,11 +80,15 @@ def missing(data: bytes | mmap, kind: str | None) -> str | None:
 def mended(data: bytes | mmap, kind: str | None) -> bytes | None:
     """The file as libsndfile reads it right, where it reads it wrong; None where it needs no help.
 
-    It takes some stand-ins for the size for a promise of no samples, and others for damage. It takes all that follows
-    the samples of `READ_TO_THE_END` for more of them, and guesses how long an MP3 file is that does not say so.
+    It takes some stand-ins for the size for a promise of no samples, and others for damage. It takes what follows the
+    samples of `READ_TO_THE_END`, or of a FLAC file of unknown length, for more of them. And it guesses how long an MP3
+    file is that does not say so.
     """
     if kind == "MP3":
         return mp3.with_count(data)
+    if kind == "FLAC":
+        tagged = data[-128:-125] == b"TAG" and not flac_promise(data, skip_id3(data))
+        return data[:-128] if tagged else None
     samples = samples_of(data)
     if samples is None:
         return None

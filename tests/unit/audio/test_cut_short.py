@@ -126,6 +126,8 @@ def test_flac_of_unknown_length_is_read_whole(channels: int) -> None:
     found, expected = decode(unknown_length(data), name="clip"), decode(data, name="clip")
     np.testing.assert_array_equal(found.waveform, expected.waveform)
     assert found[1:] == expected[1:]
+    tagged = decode(unknown_length(data) + b"TAG" + bytes(125), name="clip")
+    np.testing.assert_array_equal(tagged.waveform, expected.waveform)
 
 
 @settings(max_examples=50, deadline=None)
