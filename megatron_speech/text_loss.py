@@ -37,14 +37,16 @@ class TextLoss:
         self._lost: Counter[str] = Counter()
         self._seen = 0
 
-    def count(self, text: str, ids: Sequence[int] | np.ndarray) -> None:
-        """Count one document."""
+    def count(self, text: str, ids: Sequence[int] | np.ndarray) -> bool:
+        """Count one document; whether it was decoded again."""
         unknown = self._tokenizer.unknown
         if unknown is not None:
             self._counts["unknown_tokens"] += int(np.count_nonzero(np.asarray(ids) == unknown))
         self._seen += 1
-        if self._seen <= FIRST_DOCUMENTS or self._seen % EVERY == 0:
+        chosen = self._seen <= FIRST_DOCUMENTS or self._seen % EVERY == 0
+        if chosen:
             self._decode(text, ids)
+        return chosen
 
     @property
     def checked(self) -> int:

@@ -14,7 +14,7 @@ import gzip
 import json
 import zlib
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -105,7 +105,7 @@ def read_records(
         records: Iterator[Any] = islice(_parquet_rows(path, layout), first, end)
     else:
         kept = [key for key in (layout.text_key, layout.id_key, "metadata", *layout.metadata_keys) if key is not None]
-        watched = [orjson.dumps(key) for key in kept]
+        watched = {key: orjson.dumps(key) for key in kept}
         records = (_parsed(record, watched) for record in islice(_raw_records(path), first, end))
     for number, record in enumerate(records, start=first + 1):
         yield number, _document(record, layout, path=path, number=number)
@@ -123,7 +123,7 @@ def count_records(path: CorpusFile) -> int:
 
 def first_keys(path: CorpusFile, *, lines: int) -> list[str]:
     """Keys that stand in any of the first JSON lines at `path`, in the order met; what is no object has none."""
-    parsed = (_parsed(record, ()) for record in islice(_raw_records(path), lines))
+    parsed = (_parsed(record, {}) for record in islice(_raw_records(path), lines))
     records = (record for record in parsed if isinstance(record, dict))
     return list(dict.fromkeys(key for record in records for key in record))
 
@@ -140,11 +140,11 @@ def _raw_records(path: CorpusFile) -> Iterator[Any]:
         raise ValueError(f"{path}: damaged or truncated ({error}); restore the file") from error
 
 
-def _parsed(record: Any, watched: Sequence[bytes]) -> Any:
+def _parsed(record: Any, watched: Mapping[str, bytes]) -> Any:
     """What a line holds; instead of a line that is no JSON, or has two meanings, what is wrong with it.
 
     Args:
-        watched: keys as JSON writes them, of which each may stand once.
+        watched: keys that are read, as JSON writes them: each may stand once, and JSON must hold what it says.
     """
     if not isinstance(record, bytes):
         return record
@@ -158,9 +158,22 @@ def _parsed(record: Any, watched: Sequence[bytes]) -> Any:
         return error
     if record.count(b"{") + record.count(b"[") > DEEPEST and _depth(found) > DEEPEST:
         return BadLine(reason="nested", message=f"more than {DEEPEST} brackets within brackets; flatten the metadata")
-    if any(record.count(key) > 1 for key in watched) and (twice := _repeated_key(record)):
+    if any(record.count(key) > 1 for key in watched.values()) and (twice := _repeated_key(record)):
         return BadLine(reason="repeated key", message=f"key {twice!r} stands twice in the object; keep one")
+    huge = [key for key in watched if _numbers_beyond(found.get(key), float)] if isinstance(found, dict) else []
+    exact = json.loads(record) if huge else {}  # orjson makes a float of an integer that 64 bits do not hold
+    if numbers := [number for key in huge for number in _numbers_beyond(exact[key], int)]:
+        return BadLine(reason="number", message=f"{numbers[0]} takes more than 64 bits; write it as text")
     return found
+
+
+def _numbers_beyond(value: Any, kind: type) -> list[Any]:
+    """Numbers of a type in `value` that 64 bits do not hold as integers."""
+    if isinstance(value, dict | list):
+        parts = value.values() if isinstance(value, dict) else value
+        return [number for part in parts for number in _numbers_beyond(part, kind)]
+    is_one = isinstance(value, int | float) and type(value) is kind
+    return [value] if is_one and not -(1 << 63) <= value < 1 << 64 else []
 
 
 def _depth(value: Any) -> int:

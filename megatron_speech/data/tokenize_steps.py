@@ -175,8 +175,8 @@ class TokenShardWriter(PipelineStep):
             size["text_bytes"] += len(document.text.encode())
             if len(begin):
                 tokens = np.concatenate([begin, tokens])
-            loss.count(document.text, tokens[len(begin) :])
-            if loss.checked >= LEAST_JUDGED:
+            decoded = loss.count(document.text, tokens[len(begin) :])
+            if decoded and loss.checked >= LEAST_JUDGED:
                 self.require_little_lost(task.corpus, loss.facts())
             yield TokenDocument(key=document.id, tokens=tokens, meta=document.metadata)
 

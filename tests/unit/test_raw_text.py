@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.raw_text import raw_text_encoder
 from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.vocabulary_folder import build_vocabulary
 
 CONTENT = (
     AddedToken("    ", normalized=False, special=False),
@@ -108,6 +110,18 @@ def test_roles_in_the_folder_make_a_token_special(tmp_path: Path) -> None:
     assert tokenizer.token_to_id("    ") in loaded.encode("a    b")
     loaded.save(tmp_path / "again")
     assert TextTokenizer.load(tmp_path / "again").encode("a <fim_mid>    b") == loaded.encode("a <fim_mid>    b")
+
+
+def test_speech_tokens_that_a_base_has_as_content_are_special_in_the_vocabulary(tmp_path: Path) -> None:
+    TextTokenizer.load("bytes").save(tmp_path / "base")
+    tokenizer = Tokenizer.from_file(str(tmp_path / "base" / "tokenizer.json"))
+    tokenizer.add_tokens([AddedToken(f"<|audio_{code}|>", special=False) for code in range(4)])
+    tokenizer.save(str(tmp_path / "base" / "tokenizer.json"))
+    build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", text=str(tmp_path / "base"), codebook_size=4))
+    first = tokenizer.token_to_id("<|audio_0|>")
+    loaded = TextTokenizer.load(tmp_path / "vocabulary")
+    assert loaded.encode("<|audio_0|>") == list(b"<|audio_0|>")
+    assert loaded.backend.token_to_id("<|audio_0|>") == first
 
 
 def _begins(tokenizer: Tokenizer, *tokens: str) -> None:

@@ -34,6 +34,7 @@ def _read(folder: Path, *lines: bytes) -> list[TextDocument | BadLine]:
         ),
         (b'{"id": "a", "text": "x", "metadata": {"text": "another", "id": 3}}', "a", "x"),
         (b'{"id": "a", "text": "\\ud83d\\ude42"}\r', "a", "\U0001f642"),
+        (b'{"id": "a", "text": "x", "metadata": {"n": 1e30}, "other": 99999999999999999999999}', "a", "x"),
     ],
 )
 def test_an_odd_line_is_read(tmp_path: Path, line: bytes, id_: str, text: str) -> None:
@@ -59,7 +60,10 @@ DEEP = b"[" * 300 + b"]" * 300
         (b'{"id": "a", "id": "b", "text": "one"}', "repeated key"),
         (b'{"id": "a", "text": "x", "url": 1, "url": 2}', "repeated key"),
         (b'{"id": "a", "text": "x", "metadata": {}, "metadata": {"a": 1}}', "repeated key"),
-        (b'{"id": 123456789012345678901234567890, "text": "x"}', "no id"),
+        (b'{"id": 123456789012345678901234567890, "text": "x"}', "number"),
+        (b'{"id": "a", "text": "x", "url": [18446744073709551616]}', "number"),
+        (b'{"id": "a", "text": "x", "metadata": {"n": {"m": -' + b"9" * 300 + b"}}}", "number"),
+        (b'{"id": 1e30, "text": "x"}', "no id"),
         (b'{"id": 1.0, "text": "x"}', "no id"),
         (b'{"id": true, "text": "x"}', "no id"),
         (b'{"id": null, "text": "x"}', "no id"),
