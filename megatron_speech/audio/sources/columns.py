@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from megatron_speech.audio.sources.source import RowError, Source
@@ -65,7 +65,7 @@ class Columns:
         if part.get("start_s") is not None:
             meta["source_start_s"] = part["start_s"]
         return Source(
-            name=self._name(row) or name,
+            name=self._name(row, shown) or name,
             place=place,
             audio=recording,
             text=self._text(row),
@@ -87,12 +87,12 @@ class Columns:
             raise RowError(f"{self.audio}={path!r:.80} is an address, which is not fetched")
         return self.folder / path, path
 
-    def _name(self, row: Mapping[str, Any]) -> str | None:
+    def _name(self, row: Mapping[str, Any], path: str | None) -> str | None:
+        if self.id == self.audio:
+            return re.sub(r"\.[^./]*$", "", path) if path else None
         value = row.get(self.id) if self.id else None
         if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
             raise RowError(f"{self.id}={value!r:.60} must be a string or a whole number")
-        if value and self.id == self.audio:
-            return str(PurePath(str(value)).with_suffix(""))
         return None if value is None or value == "" else str(value)
 
     def _text(self, row: Mapping[str, Any]) -> str | None:
@@ -131,5 +131,5 @@ def _require_clear(row: Mapping[str, Any], place: str, *, open_end: bool) -> Non
         raise ValueError(
             f"{place}: {column}={row[column]!r:.60} may say which part of the recording this is, but its unit is not "
             f"certain; map it, as in columns: {{start: {column}}} for seconds (or end, duration, start_ms, end_ms, "
-            "duration_ms, channel from 0), or list it under metadata"
+            "duration_ms, channel from 0), or, where the recording is cut already, list it under metadata"
         )

@@ -28,6 +28,16 @@ def parquet_shape(path: Path) -> tuple[list[str], int]:
     return names, file.metadata.num_rows
 
 
+def parquet_ids(path: Path, column: str) -> Iterator[tuple[str, str]]:
+    """Place and name of every row that has one in `column`, of which alone is read."""
+    row = 0
+    for batch in _open(path).iter_batches(columns=[column]):
+        for value in batch.column(0).to_pylist():
+            row += 1
+            if isinstance(value, str | int) and value != "":
+                yield f"{path}:{row}", str(value)
+
+
 def read_parquet(path: Path, columns: Columns, *, start: int, stop: int, first: int) -> Iterator[Source]:
     """The sources of rows `start` to `stop`; the file's row 0 is number `first` of the table.
 

@@ -15,7 +15,7 @@ from megatron_speech.artifact import fingerprint_files, input_ids
 from megatron_speech.audio.sources.folders import kaldi_files, read_kaldi, read_librispeech, transcript_files
 from megatron_speech.audio.sources.layouts import find_columns
 from megatron_speech.audio.sources.lhotse import is_lhotse, read_lhotse, read_shar, recordings_file
-from megatron_speech.audio.sources.parquet import parquet_shape, read_parquet
+from megatron_speech.audio.sources.parquet import parquet_ids, parquet_shape, read_parquet
 from megatron_speech.audio.sources.source import Source, require_new
 from megatron_speech.audio.sources.tables import JSON_LINES, SEPARATED, Row, kind_of, read_rows
 from megatron_speech.audio.sources.tars import TarredRow, read_tar, read_tarred
@@ -106,10 +106,14 @@ def _tell_of_repeats(sources: Sequence[Source], config: ImportSpeechConfig) -> N
 
 def _of_parquet(tables: Sequence[Path], config: ImportSpeechConfig) -> list[Read]:
     reads: list[Read] = []
+    places: dict[str, str] = {}
     first = 0
     for table in tables:
         found, count = parquet_shape(table)
         columns = find_columns(found, config, table=table)
+        if columns.id in found and columns.id != columns.audio:
+            for place, name in parquet_ids(table, columns.id):
+                require_new(name, place, places)
         for start in range(0, count, config.utterances_per_shard):
             stop = min(start + config.utterances_per_shard, count)
             reads.append(partial(read_parquet, table, columns, start=start, stop=stop, first=first))

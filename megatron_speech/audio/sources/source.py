@@ -80,5 +80,8 @@ def key_of_name(name: str) -> str:
 def require_new(key: str, place: str, places: dict[str, str]) -> None:
     """Add a key to `places`; ValueError where it is there."""
     if key in places:
-        raise ValueError(f"{place}: id {key!r} already stands at {places[key]}; ids must be unique, rename one")
+        raise ValueError(
+            f"{place}: id {key!r} already stands at {places[key]}; ids must be unique: rename one, or "
+            "map another column to id"
+        )
     places[key] = place

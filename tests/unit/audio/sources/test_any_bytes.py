@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.sources import read_sources, write_kaldi, write_tar, written
@@ -45,6 +45,7 @@ def test_any_bytes_as_a_table(tmp_path: Path, content: bytes, name: str) -> None
 
 @quickly
 @given(rows=st.lists(st.dictionaries(KEYS | TEXT, JSON, max_size=6), min_size=1, max_size=3))
+@example(rows=[{"path": "/", "sentence": "x"}])
 def test_any_objects_as_rows(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     read_or_refused(written(tmp_path, lines.encode("utf-8", "surrogatepass"), "t.jsonl"))

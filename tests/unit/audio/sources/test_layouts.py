@@ -10,6 +10,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from megatron_speech.audio.sources.parts import find_parts
+from megatron_speech.config.import_speech import ImportSpeechConfig
 from tests.sources import part_of, read_sources, write_kaldi, written
 
 
@@ -178,6 +180,16 @@ def test_parquet_with_bytes_alone_by_another_name(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pyarrow.table({"flac": [b"F"], "text": ["x"], "other": [b"O"]}), tmp_path / "t.parquet")
     (source,) = read_sources(tmp_path / "t.parquet", columns={"audio": "flac"})
     assert (source.audio, source.text, source.meta) == (b"F", "x", {})
+
+
+def test_an_id_that_repeats_in_parquet_is_named_before_the_work_begins(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        hub(tmp_path / f"{name}.parquet", 2, text=["x"] * 2, id=[1, 2] if name == "a" else [3, 1])
+    config = ImportSpeechConfig(output=tmp_path / "out", table=tmp_path / "*.parquet")
+    with pytest.raises(ValueError, match=r"b.parquet:2: id '1' already stands at .*a.parquet:1; .* map another column"):
+        find_parts(config)
+    named = read_sources(tmp_path / "a.parquet", columns={"id": "audio"})
+    assert [(source.name, source.defect) for source in named] == [("0", None), ("1", None)]
 
 
 def test_parquet_that_cannot_be_is_named(tmp_path: Path) -> None:
