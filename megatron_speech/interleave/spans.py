@@ -80,7 +80,8 @@ def keep_whole(
 
     An end inside a block goes to the block's first or last end, with the probability that keeps its mean where it is.
     One draw decides for all ends in a block, so that spans keep their order, and the expected number of spoken words is
-    that of `spans`. A span inside a block becomes the block or nothing; two spans that come to touch become one.
+    that of `spans`. A span inside a block becomes the block or nothing; two spans that come to touch become one. So a
+    document of one block is all speech or all text.
     """
     bounds = np.array(spans, dtype=np.int64).ravel()
     nearest = np.maximum(np.searchsorted(blocks[:, 0], bounds, side="right") - 1, 0)

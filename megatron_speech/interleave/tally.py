@@ -19,7 +19,8 @@ class Tally:
 
     The histogram of span lengths is of documents whose spans are as they were drawn: not of short ones, where one span
     reaches the target and is cut to it (see `spans`), nor of those in which a span may have been cut around something
-    that cannot be spoken.
+    that cannot be spoken. Ends that moved to a clause boundary, or out of what is read as one, make it a little wider
+    than what was drawn.
     """
 
     def __init__(self, spans: SpansConfig) -> None:

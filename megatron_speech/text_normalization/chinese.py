@@ -32,6 +32,7 @@ _ROMAN, _ROMAN_BEFORE = re.compile(r"[IVX]{2,}(?![A-Za-z'0-9-])"), tuple("期型
 _SHORTENED = re.compile(r"(?<![A-Za-z])[A-Za-z]{1,4}$")
 _SOLID = re.compile(r"[!-'*+\--:<-~]{1,40}")
 """ASCII without white space and , ; ( )."""
+_POWERS = frozenset(("m2", "m3", "km2", "cm2", "cm3", "mm2"))
 _TO_WORDS = re.compile(r"[A-Z]2[A-Z](?![A-Za-z])")
 _CODE_BEFORE = re.compile(r"[A-Za-z][A-Za-z']* $")
 _PAUSES = {**dict.fromkeys("，,；;：:（）()［］[]【】〔〕—～~•", "，"), "、": "、", "。": "。", "…": "。",
@@ -145,7 +146,12 @@ def _latin(plain: str, text: str, place: int) -> tuple[int, str]:
         return found.end(), found[0].replace(".", "")
     if found := _MODEL.match(plain, place):
         words = [_model_number(part) if part[0].isdigit() else part for part in _MODEL_PART.findall(found[0])]
-        if None in words or _TO_WORDS.match(plain, place) or plain[found.end() : found.end() + 1] in tuple("-/_@"):
+        if (
+            None in words
+            or found[0] in _POWERS
+            or _TO_WORDS.match(plain, place)
+            or plain[found.end() : found.end() + 1] in tuple("-/_@")
+        ):
             raise _unreadable(plain, text, place)
         return found.end(), "".join(word for word in words if word)
     if found := _ROMAN.match(plain, place):
@@ -165,7 +171,8 @@ def _model_number(digits: str) -> str | None:
     if len(digits) > 8:
         return None
     if "." in digits:
-        return cardinal(digits) if digits[0] != "0" or digits[1] == "." else None
+        whole, _, fraction = digits.partition(".")
+        return cardinal(digits) if len(fraction) == 1 and (whole == "0" or whole[0] != "0") else None
     if len(digits) <= 2 and (digits[0] != "0" or digits == "0"):
         return cardinal(digits)
     return None if digits.endswith("00") else digit_by_digit(digits)
@@ -203,7 +210,7 @@ def _sign(plain: str, place: int) -> str | None:
     if character == "〇":
         return "零" if before in _HAN_NUMERAL or behind in _HAN_NUMERAL else None
     if unicodedata.category(character) in ("No", "Nl"):
-        return _numeral(character)
+        return None if before in _DIGITS or behind in _DIGITS else _numeral(character)
     return "" if unicodedata.category(character) == "Mn" and before.isascii() and before.isalpha() else None
 
 

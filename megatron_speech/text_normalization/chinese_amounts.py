@@ -43,7 +43,7 @@ class Around(NamedTuple):
 _N = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?"
 _SIGNED = rf"[-−±]?\s?{_N}"
 _END = (
-    r"(?![0-9]|\.[0-9]|,[0-9]{2,3}(?![0-9])|，[0-9]{3}(?![0-9])|\s[0-9]{3}(?![0-9])|\s?[*×÷=^_\\|]|[/:：][0-9]"
+    r"(?![0-9]|\.[0-9]|,[0-9]{2,3}(?![0-9])|，[0-9]{3}(?![0-9])|\s[0-9]{3}(?![0-9])|\s?[*×÷=^_\\|]|[/:：][0-9]|[½⅓⅔¼¾⅛⅜⅝⅞²³]"
     r"|\s?[-–—~～]\s?[0-9.])"
 )
 """No number goes on in a way that another form would have to read."""
@@ -57,11 +57,14 @@ AMOUNT = re.compile(
     rf"(?:(?P<priced>{'|'.join(PRICED.split())})/(?P<each>{'|'.join(EACH.split())}))?)"
 )
 _DAY = re.compile(r"(?:[1-9]|1[0-2])\.(?:[1-9]|[12][0-9]|3[01])")
+_NAME_BEFORE = re.compile(r"[A-Za-z]\s?$")
+"""Python 3.12 is no decimal."""
 _BEHIND_DECIMALS = frozenset("的和与或到至以左之是为即及上下约")
 """Behind 10.1 these say that it is no day."""
 _QUANTITY_BEFORE = re.compile(r"(?:为|达|达到|共|共计|总计|约|近|超过|突破|逾|高达|多达|等于)$")
-_RANK_BEFORE = re.compile(r"(?:第|周|星期|礼拜|[点千万亿百])$")
+_RANK_BEFORE = re.compile(r"(?:第[0-9、到至和~-]*|周|星期|礼拜|[点千万亿百])$")
 _MINUS_BEFORE = re.compile(r"(?:^|[为至到是在达温约于低跌了从降（，。：:、(\s])$")
+_PRICE = re.compile(r"\s?(?:元|美元|欧元|英镑|港元|日元)")
 _COUNTED = re.compile(rf"\s?(?:{'|'.join(COUNTING_WORDS.split())})")
 
 
@@ -151,9 +154,8 @@ def _plain(number: str) -> str:
 
 def _measured(numbers: list[str], part: dict[str, str | None]) -> str | None:
     unit = part["unit"]
-    said = _to(
-        [("负" if n[0] == "-" else "") + cardinal(n.lstrip("-"), two=part["sign"] is None) for n in numbers], part
-    )
+    two = part["sign"] is None and not (unit and UNITS[unit].isascii())
+    said = _to([("负" if n[0] == "-" else "") + cardinal(n.lstrip("-"), two=two) for n in numbers], part)
     said += (part["about"] or "") + (part["scale"] or "") + (part["more"] or "")
     if part["priced"]:
         return None if unit else f"{said}{part['priced']}每{part['each']}"
@@ -168,8 +170,12 @@ def _counted(numbers: list[str], part: dict[str, str | None], around: Around) ->
     behind = tail + around.behind
     following = behind.lstrip(" ")[:1]
     is_counted = bool(tail) or following in COUNTERS or _COUNTED.match(behind) is not None
-    if any(number[0] == "-" for number in numbers[1:]):
-        return None
+    if len(numbers) == 2 and re.match(r"年(?![0-9级代初末底])", behind):
+        is_counted = Decimal(numbers[1]) < 60  # 3-5年; 98-99年 is no duration
+    if _PRICE.match(behind):
+        numbers = [_plain(number) for number in numbers]
+    if any(number[0] == "-" for number in numbers[1:]) or (len(numbers) == 1 and re.match(r"\s?[年月日]", behind)):
+        return None  # no date that a calendar has
     if len(numbers) == 2 and not is_counted and not around.before.endswith("第"):
         return None
     ordinal = bool(_RANK_BEFORE.search(around.before))
@@ -201,7 +207,8 @@ def _is_sure(number: str, part: dict[str, str | None], around: Around, *, is_cou
         return False
     if "." in number:
         is_day = _DAY.fullmatch(number) and "\u4e00" <= following <= "\u9fff" and not is_counted
-        return not is_day or following in _BEHIND_DECIMALS
+        is_version = len(number.partition(".")[2]) > 1 and _NAME_BEFORE.search(around.before) is not None
+        return not is_version and (not is_day or following in _BEHIND_DECIMALS)
     if is_counted or "," in (part["first"] or ""):
         return True
     if following == "号" and len(number) > 2:

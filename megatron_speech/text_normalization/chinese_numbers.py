@@ -13,7 +13,7 @@ SCALES = ("万亿", "千亿", "百亿", "千万", "百万", "十万", "亿", "�
 
 COUNTERS = frozenset(
     "个人名位只条张本件次元块角分米里斤克吨升岁天周秒刻台部辆架艘套所座家户间页章节篇首句字组队对双副枚颗粒片段根支枝把瓶杯"
-    "碗盒包袋箱批届期场局轮回倍成度种类项级等代亩例起宗株棵朵头匹尾口处点步圈环票席员强载夜趟番声顿餐道层卷册幅帧款版"
+    "碗盒包袋箱批届期场局轮回倍成度种类项级等代亩例起宗株棵朵头匹尾口处点步圈环票席员强载夜折趟番声顿餐道层卷册幅帧款版"
     "磅寸尺丈码桶盘串筐捆堆群股滴罐"
 )
 """What a number of any length in front of is a count."""
@@ -23,7 +23,7 @@ COUNTING_WORDS = (
     "美金 台币 加元 澳元 法郎 泰铢 百分点 像素 字节 赫兹 千瓦 "
     "兆瓦 瓦 伏 安培 分贝 摄氏度 华氏度 千卡 大卡 焦耳 帕 兆 吉"
 )
-TWO_OF = (COUNTERS | {"晚"}) - frozenset("期级等代环段层组队届款版节")
+TWO_OF = (COUNTERS | {"晚", "年"}) - frozenset("期级等代环段层组队届款版节折")
 """Two of these are 两; of COUNTERS that are not here, 2 may be a rank, and both may be meant."""
 RANKED = frozenset("月日号楼班级等代环线期段两比对加减乘除和与或至到的是、")
 """In front of these a 2 is 二: a rank, or a figure."""
