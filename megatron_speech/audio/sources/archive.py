@@ -59,29 +59,17 @@ def read_utterances(path: Path) -> Iterator[Members]:
     unknown: Counter[str] = Counter()
     for number, name, content in read_files(path):
         key, ending = split_name(name)
-        if name.endswith(".trans.txt"):
-            raise ValueError(
-                f"{path}: {name} has the words of a chapter, as LibriSpeech is published; unpack it, and give the "
-                "folder as the table"
-            )
         if ending not in PARTS:
             unknown[f".{ending}" if ending else "no ending"] += 1
             if group is not None and group.key == key:
                 group.others.add(ending)
             continue
-        if ending in seen.setdefault(key, {}):
-            places = f"as member {seen[key][ending]} and as member {number}"
-            raise ValueError(f"{path}: utterance {key!r} has its .{ending} twice, {places}; leave one out")
+        if group is not None and group.key != key:
+            yield group
+            group = None
+        _require_new_neighbour(path, number, name, seen.setdefault(key, {}), begins=group is None)
         seen[key][ending] = number
-        if group is None or group.key != key:
-            if group is not None:
-                yield group
-            if len(seen[key]) > 1:
-                raise ValueError(
-                    f"{path}: utterance {key!r} begins with member {min(seen[key].values())}, and its .{ending} is "
-                    f"member {number}, behind others; members of one utterance must be neighbours (tar --sort=name)"
-                )
-            group = Members(key=key)
+        group = group or Members(key=key)
         group.numbers.append(number)
         if content is None:
             group.links.append(f".{ending}")
@@ -91,12 +79,28 @@ def read_utterances(path: Path) -> Iterator[Members]:
         yield group
     found = ", ".join(f"{ending} {count}" for ending, count in unknown.most_common())
     if not seen:
-        raise ValueError(
-            f"{path}: no recording in it; its members end in {found or 'nothing, it is empty'}, known are ."
-            f"{', .'.join(PARTS)}"
-        )
+        known = f"known are .{', .'.join(PARTS)}"
+        raise ValueError(f"{path}: no recording in it; its members end in {found or 'nothing, it is empty'}, {known}")
     if unknown:
         log.warning("%s: passed over members that are no part of an utterance: %s", path, found)
+
+
+def _require_new_neighbour(path: Path, number: int, name: str, seen: dict[str, int], *, begins: bool) -> None:
+    """ValueError where a member repeats, or `begins` an utterance whose members `seen` lie elsewhere in the tar."""
+    key, ending = split_name(name)
+    if ending in seen:
+        places = f"as member {seen[ending]} and as member {number}"
+        raise ValueError(f"{path}: utterance {key!r} has its .{ending} twice, {places}; leave one out")
+    if seen and begins:
+        raise ValueError(
+            f"{path}: utterance {key!r} begins with member {min(seen.values())}, and its .{ending} is member {number}, "
+            "behind others; members of one utterance must be neighbours (tar --sort=name)"
+        )
+    if name.endswith(".trans.txt"):
+        raise ValueError(
+            f"{path}: {name} has the words of a chapter, as LibriSpeech is published; unpack it, and give the folder "
+            "as the table"
+        )
 
 
 def read_files(path: Path) -> Iterator[tuple[int, str, bytes | None]]:

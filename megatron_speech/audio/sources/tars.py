@@ -27,7 +27,7 @@ def read_tar(path: Path, config: ImportSpeechConfig) -> Iterator[Source]:
         place = members.place(path)
         try:
             row = orjson.loads(members.files.get("json", b"{}").removeprefix(BOM_UTF8))
-            words = members.files["txt"].decode("utf-8-sig") if "txt" in members.files else None
+            words = members.files["txt"].decode("utf-8-sig").rstrip("\r\n") if "txt" in members.files else None
             if not isinstance(row, dict):
                 raise ValueError(f"{row!r:.60} is no object")
         except ValueError as error:

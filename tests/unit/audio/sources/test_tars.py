@@ -21,7 +21,7 @@ from megatron_speech.audio.sources.source import Source
 from tests.sources import read_sources, write_tar, written
 from tests.toys import write_audio
 
-PAIR = [("a.wav", b"A"), ("a.txt", b"one"), ("b.flac", b"B"), ("b.json", b'{"text": "two", "speaker": "s"}')]
+PAIR = [("a.wav", b"A"), ("a.txt", b"one\n"), ("b.flac", b"B"), ("b.json", b'{"text": "two", "speaker": "s"}')]
 
 
 def read(path: Path) -> list[Source]:
