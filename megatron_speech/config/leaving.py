@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import FrameType
+from typing import NoReturn
 
 MISTAKE, INTERRUPTED = 2, 130
 LAUNCHER = "MEGATRON_SPEECH_LAUNCHER"
-"""Set in the environment of ranks by tools/launch.py, which prints their line itself, once and last."""
+"""Set in the environment of ranks by tools/launch.py, which prints their mistake itself, once and last."""
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 """Where torchrun looks for the error of a rank that it started."""
 AGAIN = "interrupted: nothing unfinished has its final name; run the same command again to go on"
@@ -26,23 +30,34 @@ def leave(line: str, status: int) -> SystemExit:
     line = _printable(" ".join(line.split()))
     if file := os.environ.get(ERROR_FILE):
         Path(file).write_text(_for_torchrun(line))
-    if LAUNCHER not in os.environ:
+    alone = LAUNCHER not in os.environ
+    if alone or (status == INTERRUPTED and os.environ.get("RANK") == "0"):  # which launch.py does not tell
         print(line, file=sys.stderr)
     return SystemExit(status)
 
 
 def interruption_is_one_line() -> None:
-    """Show Ctrl-C as one line also where no `user_errors` is open: while libraries are imported."""
+    """Let Ctrl-C end this process at once with one line, as long as there is nothing to put away: while libraries are
+    imported, which may swallow a KeyboardInterrupt."""
+    signal.signal(signal.SIGINT, _end)
 
-    def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        if issubclass(kind, KeyboardInterrupt):
-            leave(AGAIN, INTERRUPTED)
-            sys.stdout.flush()
-            os._exit(INTERRUPTED)  # Python itself would end by the signal, which a caller sees as another status
-        else:
-            sys.__excepthook__(kind, error, traceback)
 
-    sys.excepthook = show
+@contextmanager
+def unwinding() -> Iterator[None]:
+    """Inside, Ctrl-C is a KeyboardInterrupt again: what was begun is put away."""
+    ends = signal.getsignal(signal.SIGINT) is _end
+    if ends:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if ends:
+            signal.signal(signal.SIGINT, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    leave(AGAIN, INTERRUPTED)
+    os._exit(INTERRUPTED)
 
 
 def _printable(text: str) -> str:

@@ -21,7 +21,7 @@ from typing import Any, NoReturn, TypeVar
 from megatron_speech.config.build import Builder
 from megatron_speech.config.given import given_settings
 from megatron_speech.config.help import help_text
-from megatron_speech.config.leaving import AGAIN, INTERRUPTED, MISTAKE, interruption_is_one_line, leave
+from megatron_speech.config.leaving import AGAIN, INTERRUPTED, MISTAKE, interruption_is_one_line, leave, unwinding
 from megatron_speech.config.plain import to_dict
 from megatron_speech.config.printed import printed_config
 from megatron_speech.config.yaml_text import write_yaml
@@ -85,7 +85,8 @@ def user_errors() -> Iterator[None]:
     Ctrl-C is one line and status 130. Programmer errors keep their traceback.
     """
     try:
-        yield
+        with unwinding():
+            yield
     except KeyboardInterrupt as error:
         raise leave(AGAIN, INTERRUPTED) from error
     except (ValueError, FloatingPointError, OSError) as error:

@@ -16,11 +16,13 @@ from types import FrameType
 from typing import NoReturn
 
 import psutil
+from torch.distributed import DistError
 from torch.distributed import run as torchrun
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.elastic.rendezvous import RendezvousError
 
-from megatron_speech.config.leaving import INTERRUPTED, LAUNCHER
+from megatron_speech.config.leaving import AGAIN, INTERRUPTED, LAUNCHER, MISTAKE
 
 TIME_TO_SAVE_S = 600
 """How long ranks may take to save after Ctrl-C or SIGTERM; torchrun's own 30 s would cut a large checkpoint."""
@@ -39,11 +41,21 @@ def launch(args: list[str]) -> None:
         _leave_failed(error)
     except SignalException as stopped:  # the ranks have saved and said so
         raise SystemExit(128 + stopped.sigval) from stopped
+    except (DistError, RendezvousError) as error:
+        cause = " ".join(str(error).split())[:200]
+        print(
+            f"error: the ranks cannot meet ({cause}); with all of them on this machine add --standalone, else choose "
+            "another --rdzv-endpoint",
+            file=sys.stderr,
+        )
+        raise SystemExit(MISTAKE) from error
 
 
 def _stop_ranks(number: int, frame: FrameType | None) -> NoReturn:
     """First Ctrl-C: as torchrun's own handler, which would wait for the ranks once more at the second."""
     signal.signal(signal.SIGINT, _end_ranks)
+    if not psutil.Process().children():
+        print(AGAIN, file=sys.stderr)
     raise SignalException("Ctrl-C", sigval=signal.SIGINT)
 
 
@@ -78,4 +90,4 @@ def _leave_failed(error: ChildFailedError) -> NoReturn:
 def _line(failure: ProcessFailure) -> str:
     """What `config.leaving` wrote for torchrun; empty where a rank ended otherwise."""
     message = failure.message.get("message", "") if isinstance(failure.message, dict) else ""
-    return message if message.startswith(("error: ", "interrupted")) else ""
+    return message if message.startswith("error: ") else ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,8 @@ def _assemble(config: PretrainConfig, outline: Outline, engine: Engine, places: 
         masking = Quarantine(config.folder, rank=groups.rank(), stats=places.stats)
     feed = Feed(outline.plan, places, replica=replica, quarantine=masking)
     left = num_steps(config.train, first=state.consumed_samples, total=outline.plan.num_samples)
-    log = MetricsLog(
+    opened = partial(
+        MetricsLog,
         config.folder,
         data=config.data,
         first_step=state.step,
@@ -208,7 +210,7 @@ def _assemble(config: PretrainConfig, outline: Outline, engine: Engine, places: 
         engine=engine,
         feed=feed,
         reading=Reading(config, feed, places.stats, first_sample=state.consumed_samples),
-        log=log,
+        log=together(opened),
         validation=Validation.of(
             {name: Feed(plan, places, replica=replica) for name, plan in outline.validation_plans.items()},
             config=config,

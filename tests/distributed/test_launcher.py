@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from megatron_speech.config.leaving import AGAIN
 from megatron_speech.config.parse import dump_yaml
 from megatron_speech.config.training import CheckpointConfig
 from tests.toy_runs import make_config, make_sources
@@ -63,6 +65,28 @@ def test_the_launcher_shows_what_matters_last_and_once(tmp_path: Path, case: str
         assert "KeyError: 3" in lines[-2] and "status 1; its own lines stand above" in lines[-1]
     if case == "a killed rank":
         assert lines[-1].endswith("was killed by SIGKILL; out of memory?") and len(lines) == 1
+
+
+def test_ranks_that_cannot_meet_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "tool.py").touch()
+    with socket.create_server(("", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [*LAUNCHER[:2], "--nproc-per-node", "2", "--master-port", port, str(tmp_path / "tool.py")]
+        process = _start(command, tmp_path / "err")
+        assert process.wait(timeout=100) == 2
+    (line,) = (tmp_path / "err").read_text().splitlines()
+    assert line.startswith("error: the ranks cannot meet (") and "add --standalone" in line and port in line
+
+
+def test_ctrl_c_before_the_work_is_one_line(tmp_path: Path) -> None:
+    body = f"(Path({str(tmp_path)!r}) / f'began-{{rank}}').touch()\nwith user_errors(): time.sleep(600)"
+    (tmp_path / "tool.py").write_text(HEAD + body)
+    process = _start([*LAUNCHER, str(tmp_path / "tool.py")], tmp_path / "err")
+    for rank in range(2):
+        _until(tmp_path / f"began-{rank}", tmp_path / "err", process)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert (tmp_path / "err").read_text() == f"{AGAIN}\n"
 
 
 def test_torchrun_itself_shows_the_line_in_its_last_lines(tmp_path: Path) -> None:
