@@ -104,7 +104,7 @@ def _added_tokens(folder: Path, config: dict[str, Any]) -> Iterator[tuple[str, i
     """Tokens with ids that files beside tokenizer.json name."""
     decoder = config.get("added_tokens_decoder")
     for place, token in decoder.items() if isinstance(decoder, dict) else ():
-        if isinstance(token, dict) and "content" in token and str(place).isdigit():
+        if isinstance(token, dict) and isinstance(token.get("content"), str) and str(place).isdigit():
             yield token["content"], int(place)
     if (folder / "added_tokens.json").is_file():
         yield from _object(folder / "added_tokens.json").items()
@@ -132,8 +132,13 @@ def copy_files(folder: Path, output: Path) -> None:
 
 def generation_settings(folder: Path) -> dict[str, Any]:
     """generation_config.json; in its absence the ids that config.json says, as transformers takes them."""
-    if (folder / GENERATION).is_file():
-        return _object(folder / GENERATION)
+    if (path := folder / GENERATION).is_file():
+        settings = _object(path)
+        try:
+            to_json(settings)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        return settings
     if not (folder / "config.json").is_file():
         return {}
     config = _object(folder / "config.json")

@@ -252,7 +252,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
         tokenizer = Tokenizer.from_buffer(content)
     except Exception as error:  # the Rust reader raises nothing more particular
         raise ValueError(f"{path}: no tokenizer in it ({error}); restore the tokenizer") from error
-    for token in values["added_tokens"]:
+    for token in values.get("added_tokens", []):
         if tokenizer.token_to_id(token["content"]) != token["id"]:  # it numbers added tokens without holes
             raise ValueError(
                 f"{path}: token {token['content']} has id {token['id']}, but is loaded as "

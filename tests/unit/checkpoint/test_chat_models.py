@@ -177,6 +177,37 @@ def test_ids_that_do_not_hold_are_refused_before_any_training(
     assert "\n" not in str(error.value) and not (tmp_path / "v").exists()
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("generation_config.json", "[]", "generation_config.json: .* restore the file"),
+        (
+            "generation_config.json",
+            '{"temperature": NaN}',
+            "generation_config.json: temperature=nan, which is no finite",
+        ),
+        ("generation_config.json", '{"eos_token_id": [1.5]}', "generation_config.json: id 1.5 is none"),
+        ("special_tokens_map.json", "[]", "special_tokens_map.json: .* restore the file"),
+        ("added_tokens.json", '{"<|pad|>": 3}', r"its added token <\|pad\|> has id 3, but 259 in tokenizer.json"),
+        ("added_tokens.json", "[]", "added_tokens.json holds no JSON object; restore the file"),
+    ],
+)
+def test_a_damaged_file_of_the_base_is_named(tmp_path: Path, file: str, content: str, message: str) -> None:
+    (chat_model(tmp_path / "text") / file).write_text(content)
+    with pytest.raises(ValueError, match=message) as error:
+        build_vocabulary(VocabularyConfig(output=tmp_path / "v", text=str(tmp_path / "text"), codebook_size=20))
+    assert "\n" not in str(error.value) and not (tmp_path / "v").exists()
+
+
+@pytest.mark.parametrize(
+    "card",
+    ["---\n: : [\n---\n", "---\nlicense: !!python/name:os.system\n---\n", "---\nlicense: {a: 1}\n---\n", "\0---"],
+)
+def test_a_card_that_cannot_be_read_says_nothing(tmp_path: Path, card: str) -> None:
+    (chat_model(tmp_path / "text") / "README.md").write_text(card)
+    assert "license: unknown" in (exported(tmp_path) / "README.md").read_text()
+
+
 def test_a_role_of_a_token_that_does_not_exist_is_named_and_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
