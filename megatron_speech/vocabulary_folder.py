@@ -1,8 +1,9 @@
 """Make the vocabulary folder of a model: one id space, and a Hugging Face tokenizer that agrees with it id by id.
 
 A text tokenizer may have tokens of ours already: those of an export of this project, or a model's own for audio. Tokens
-keep the ids that they have, and so the trained rows of the model. ``tokenizer_config.json`` keeps the vocabulary too,
-because it comes back from other tools (fine-tuning, merging), where ``vocabulary.json`` is lost.
+keep the ids that they have, and so the trained rows of the model. ``tokenizer_config.json`` and an export's
+``config.json`` keep the vocabulary too, because they come back from other tools (fine-tuning, merging), where
+``vocabulary.json`` is lost.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from megatron_speech.vocabulary import FIRST_CODE, SOUNDS, SPECIAL_TOKENS, Vocab
 log = logging.getLogger(__name__)
 
 KEPT = "speech_vocabulary"
-"""Key of tokenizer_config.json that holds the vocabulary."""
+"""Key of tokenizer_config.json and config.json that holds the vocabulary."""
+_KEEPERS = ("vocabulary.json", "tokenizer_config.json", "config.json")
 _PADDING_MULTIPLE = 128
 _CODE = re.compile(r"<\|audio_(0|[1-9]\d*)\|>")
 
@@ -60,11 +62,27 @@ def build_vocabulary(config: VocabularyConfig) -> None:
 
 
 def kept_vocabulary(folder: Path) -> Vocabulary | None:
-    """The vocabulary that an export of this project in `folder` was made with; None for any other folder or file."""
-    if (folder / "vocabulary.json").is_file():
-        return Vocabulary.load(folder)
-    path = folder / "tokenizer_config.json"
-    content = read_json(path) if path.is_file() else None
+    """The vocabulary that an export of this project in `folder` was made with; None for any other folder or file.
+
+    ValueError where its files name several: then tokens and rows are of two models.
+    """
+    found = {name: vocabulary for name in _KEEPERS if (vocabulary := _kept_in(folder / name)) is not None}
+    for name, vocabulary in found.items():
+        first = next(iter(found))
+        if vocabulary != found[first]:
+            raise ValueError(
+                f"{folder}: {first} and {name} are of vocabularies {found[first].fingerprint[:12]} and "
+                f"{vocabulary.fingerprint[:12]}; put tokenizer and config.json of one export together"
+            )
+    return next(iter(found.values()), None)
+
+
+def _kept_in(path: Path) -> Vocabulary | None:
+    if not path.is_file():
+        return None
+    if path.name == "vocabulary.json":
+        return Vocabulary.load(path)
+    content = read_json(path)
     if not isinstance(content, dict) or KEPT not in content:
         return None
     try:

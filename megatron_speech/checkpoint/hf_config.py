@@ -28,6 +28,7 @@ from megatron_speech.checkpoint.hf_mapping import LAYERS, family_of
 from megatron_speech.config.model import MOST_LAYERS, ModelConfig
 from megatron_speech.plain_json import to_json
 from megatron_speech.vocabulary import Vocabulary
+from megatron_speech.vocabulary_folder import KEPT
 
 _CONFIGS: dict[str, tuple[type[PretrainedConfig], str]] = {
     "llama": (LlamaConfig, "LlamaForCausalLM"),
@@ -178,6 +179,7 @@ def write_model_config(
         "tie_word_embeddings": not model.untie_embeddings_and_output_weights,
         **({"attention_bias": _ATTENTION_BIAS[family]} if family in _ATTENTION_BIAS else {}),
         **ids,
+        KEPT: vocabulary.to_json(),
     }
     config_class(**values).save_pretrained(folder)
     # Written as it was: transformers refuses to save some settings that it reads.

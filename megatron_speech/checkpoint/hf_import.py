@@ -35,15 +35,14 @@ from megatron_speech.checkpoint.hf_mapping import (
     require_shapes,
 )
 from megatron_speech.checkpoint.hf_weights import HuggingFaceWeights, weight_files
+from megatron_speech.checkpoint.kept_rows import ROWS, kept_rows, row_facts
 from megatron_speech.checkpoint.weights_writer import FILE, write_weights
 from megatron_speech.config.convert import ConvertFromHfConfig
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parallel import ParallelConfig
 from megatron_speech.config.parse import to_dict
 from megatron_speech.model.extension import extend_embedding
-from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
-from megatron_speech.vocabulary_folder import kept_vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
         return
     vocabulary = Vocabulary.load(config.vocabulary)
     source = _open_weights(config.model, model, num_rows=hf_config.vocab_size)
-    kept = _kept_rows(config.model, config.vocabulary, vocabulary, num_rows=hf_config.vocab_size)
+    kept = kept_rows(config.model, config.vocabulary, vocabulary, num_rows=hf_config.vocab_size)
     if generation_settings(config.model) and not (config.vocabulary / GENERATION).is_file():
         logger.warning(
             "%s has no %s: exports will lack those of %s; build the vocabulary with text=%s to keep them",
@@ -74,29 +73,16 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
         shapes = megatron_shapes(model, num_rows=vocabulary.padded_size)
         draft.facts["parameters"] = sum(torch.Size(shape).numel() for shape in shapes.values())
         draft.facts["base"] = base_facts(config.model)
-        draft.facts |= _row_facts(vocabulary, kept=kept, num_rows=hf_config.vocab_size)
+        draft.facts |= row_facts(vocabulary, kept=kept, num_rows=hf_config.vocab_size)
         facts = dict(draft.facts)
     logger.info(
         "%s: rows of text: %d read; of specials: %d read, %d drawn; of speech: %d read, %d drawn; %d others left out",
         config.output,
-        *(facts[name] for name in (*_ROWS, "rows_left_out")),
+        *(facts[name] for name in (*ROWS, "rows_left_out")),
     )
 
 
 _FILES = (FILE, ".metadata", "metadata.json", "common.pt", "model.json", "vocabulary.json", "state.json")
-
-
-_ROWS = ("text_rows_read", "special_rows_read", "special_rows_drawn", "speech_rows_read", "speech_rows_drawn")
-
-
-def _row_facts(vocabulary: Vocabulary, *, kept: int, num_rows: int) -> dict[str, int]:
-    """How many rows of which kind were read from the model's `num_rows`, of which the first `kept` were, and drawn."""
-    specials = [vocabulary.special_id(token) for token in vocabulary.special_tokens]
-    special_rows, speech_rows = (sum(number < kept for number in ids) for ids in (specials, vocabulary.speech_ids))
-    read = kept - special_rows - speech_rows, special_rows, len(specials) - special_rows
-    counts = *read, speech_rows, vocabulary.num_speech_ids - speech_rows
-    others = {"rows_padded": vocabulary.padded_size - vocabulary.size, "rows_left_out": num_rows - kept}
-    return {**dict(zip(_ROWS, counts, strict=True)), **others}
 
 
 def _identity(folder: Path) -> list[Path]:
@@ -163,55 +149,3 @@ def _megatron_tensors(
 
     for entry in entries(model):
         yield entry.megatron, entry.layer, tensor_of(entry)
-
-
-def _kept_rows(model: Path, folder: Path, vocabulary: Vocabulary, *, num_rows: int) -> int:
-    """How many of the model's first rows mean in the vocabulary `folder` what they mean to the model.
-
-    All rows of the vocabulary where its tokens have the same ids in the model's tokenizer, else those of the text.
-    ValueError where ids of text, or tokens of ours, mean another thing to the model.
-    """
-    extended = TextTokenizer.load(folder)
-    ours = extended.backend.get_vocab(with_added_tokens=True)
-    # The file itself: a vocabulary.json beside it would hide tokens that were added since.
-    path = model / "tokenizer.json"
-    end = extended.backend.id_to_token(vocabulary.end_of_document)
-    text = TextTokenizer.load(path if path.is_file() else model, end_of_document=end, begin_of_document=[])
-    theirs = text.backend.get_vocab(with_added_tokens=True)
-    _require_same_codes(model, folder, vocabulary)
-    if theirs.items() >= ours.items():
-        if beyond := sorted((token for token in theirs if token not in ours), key=theirs.__getitem__):
-            logger.warning("%s: the vocabulary lacks %s; their rows are left out", model, ", ".join(beyond))
-        kept = vocabulary.size
-    else:
-        for token, place in vocabulary.token_ids.items():
-            if place >= vocabulary.num_text_ids and token in theirs:
-                raise ValueError(
-                    f"{model}: its tokenizer has {token} at id {theirs[token]}, {folder} at {place} or other text ids; "
-                    "build the vocabulary from this model's tokenizer"
-                )
-        if text.fingerprint != vocabulary.text_fingerprint:
-            raise ValueError(
-                f"{folder}: text tokenizer {vocabulary.text_fingerprint[:12]} differs from {text.fingerprint[:12]} of "
-                f"{model}; build the vocabulary from this model's tokenizer"
-            )
-        kept = vocabulary.num_text_ids
-    if num_rows < kept:
-        raise ValueError(
-            f"{model}: its tokenizer has {kept} ids, but config.json vocab_size={num_rows} rows; "
-            "save the model with as many rows as its tokenizer has ids"
-        )
-    return kept
-
-
-def _require_same_codes(model: Path, folder: Path, vocabulary: Vocabulary) -> None:
-    """ValueError if the model is an export whose speech ids are codes of another speech tokenizer."""
-    kept = kept_vocabulary(model)
-    if kept is None or not kept.num_speech_ids:
-        return
-    theirs, ours = ((each.num_speech_ids, each.speech_fingerprint[:12]) for each in (kept, vocabulary))
-    if theirs != ours:
-        raise ValueError(
-            f"{model} knows {theirs[0]} codes of speech tokenizer {theirs[1] or 'unnamed'}, {folder} has {ours[0]} of "
-            f"{ours[1] or 'unnamed'}; build the vocabulary with the model's speech tokenizer, or from its text model"
-        )

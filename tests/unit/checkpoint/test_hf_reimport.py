@@ -173,6 +173,31 @@ def test_an_export_that_was_fine_tuned_in_its_own_folder_is_imported_as_it_is_no
     require_same_rows(tmp_path, imported(tmp_path, hf, tmp_path / "vocabulary"), tensors(hf))
 
 
+def test_rows_of_speech_whose_tokenizer_was_replaced_are_refused(tmp_path: Path) -> None:
+    """As a merge leaves it that takes its tokenizer from the text model."""
+    hf, _ = trained_export(tmp_path, tied=True)
+    AutoModelForCausalLM.from_pretrained(hf).save_pretrained(tmp_path / "back")
+    AutoTokenizer.from_pretrained(tmp_path / "text").save_pretrained(tmp_path / "back")
+    shutil.copy(tmp_path / "text" / "tokenizer.json", tmp_path / "back")
+    with pytest.raises(ValueError, match=r"has rows for 281 ids, .* not their tokens in its tokenizer") as error:
+        imported(tmp_path, tmp_path / "back", tmp_path / "vocabulary")
+    assert "\n" not in str(error.value) and not (tmp_path / "base2").exists()
+
+
+def test_tokenizer_and_weights_of_two_exports_are_refused(tmp_path: Path) -> None:
+    hf, _ = trained_export(tmp_path, tied=True)
+    build_vocabulary(
+        VocabularyConfig(
+            output=tmp_path / "other", text=str(tmp_path / "text"), codebook_size=20, speech_fingerprint="x"
+        )
+    )
+    back = without_vocabulary_json(hf, tmp_path / "back")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(tmp_path / "other" / name, back)
+    with pytest.raises(ValueError, match=r"tokenizer_config.json and config.json are of vocabularies \w+ and \w+"):
+        imported(tmp_path, back, tmp_path / "other")
+
+
 def test_tokens_of_ours_at_other_ids_are_refused(tmp_path: Path) -> None:
     hf, _ = trained_export(tmp_path, tied=True)
     build_vocabulary(

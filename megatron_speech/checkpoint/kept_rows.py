@@ -1,0 +1,100 @@
+"""Which rows of a model's embedding keep their meaning in a vocabulary, and which are new.
+
+A row means what the model's tokenizer calls its id. Where that has all tokens of the vocabulary at their ids, as the
+tokenizer of an export has, all rows are kept; where it is the vocabulary's text tokenizer, those of the text are.
+Anything between would lose or mix up what was learnt about speech, and is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.vocabulary import Vocabulary
+from megatron_speech.vocabulary_folder import kept_vocabulary
+
+logger = logging.getLogger(__name__)
+
+ROWS = ("text_rows_read", "special_rows_read", "special_rows_drawn", "speech_rows_read", "speech_rows_drawn")
+
+
+def kept_rows(model: Path, folder: Path, vocabulary: Vocabulary, *, num_rows: int) -> int:
+    """How many of the model's first rows, `num_rows` in all, mean in the vocabulary `folder` what they mean to it.
+
+    ValueError where ids of text, or tokens of ours, mean another thing to the model.
+    """
+    extended = TextTokenizer.load(folder)
+    ours = extended.backend.get_vocab(with_added_tokens=True)
+    # The file itself: a vocabulary.json beside it would hide tokens that were added since.
+    path = model / "tokenizer.json"
+    end = extended.backend.id_to_token(vocabulary.end_of_document)
+    text = TextTokenizer.load(path if path.is_file() else model, end_of_document=end, begin_of_document=[])
+    theirs = text.backend.get_vocab(with_added_tokens=True)
+    before = kept_vocabulary(model)
+    _require_same_codes(before, vocabulary, model=model, folder=folder)
+    kept = vocabulary.size
+    if theirs.items() >= ours.items():
+        if beyond := sorted((token for token in theirs if token not in ours), key=theirs.__getitem__):
+            logger.warning("%s: the vocabulary lacks %s; their rows are left out", model, ", ".join(beyond))
+    else:
+        kept = vocabulary.num_text_ids
+        _require_no_tokens_of_ours(theirs, vocabulary, model=model, folder=folder)
+        _require_no_rows_of_ours(before, vocabulary, model=model, num_rows=num_rows)
+        _require_same_text(text, vocabulary, model=model, folder=folder)
+    if num_rows < kept:
+        raise ValueError(
+            f"{model}: its tokenizer has {kept} ids, but config.json vocab_size={num_rows} rows; "
+            "save the model with as many rows as its tokenizer has ids"
+        )
+    return kept
+
+
+def row_facts(vocabulary: Vocabulary, *, kept: int, num_rows: int) -> dict[str, int]:
+    """How many rows of which kind were read from the model's `num_rows`, of which the first `kept` were, and drawn."""
+    specials = [vocabulary.special_id(token) for token in vocabulary.special_tokens]
+    special_rows, speech_rows = (sum(number < kept for number in ids) for ids in (specials, vocabulary.speech_ids))
+    read = kept - special_rows - speech_rows, special_rows, len(specials) - special_rows
+    counts = *read, speech_rows, vocabulary.num_speech_ids - speech_rows
+    others = {"rows_padded": vocabulary.padded_size - vocabulary.size, "rows_left_out": num_rows - kept}
+    return {**dict(zip(ROWS, counts, strict=True)), **others}
+
+
+def _require_same_codes(before: Vocabulary | None, vocabulary: Vocabulary, *, model: Path, folder: Path) -> None:
+    """ValueError if the model is an export, of vocabulary `before`, whose speech ids are another tokenizer's codes."""
+    if before is None or not before.num_speech_ids:
+        return
+    theirs, ours = ((each.num_speech_ids, each.speech_fingerprint[:12]) for each in (before, vocabulary))
+    if theirs != ours:
+        raise ValueError(
+            f"{model} knows {theirs[0]} codes of speech tokenizer {theirs[1] or 'unnamed'}, {folder} has {ours[0]} of "
+            f"{ours[1] or 'unnamed'}; build the vocabulary with the model's speech tokenizer, or from its text model"
+        )
+
+
+def _require_no_tokens_of_ours(theirs: dict[str, int], vocabulary: Vocabulary, *, model: Path, folder: Path) -> None:
+    """ValueError if the model's tokenizer has a token that is to be new, at whatever id."""
+    for token, place in vocabulary.token_ids.items():
+        if place >= vocabulary.num_text_ids and token in theirs:
+            raise ValueError(
+                f"{model}: its tokenizer has {token} at id {theirs[token]}, {folder} at {place} or other text ids; "
+                "build the vocabulary from this model's tokenizer"
+            )
+
+
+def _require_no_rows_of_ours(before: Vocabulary | None, vocabulary: Vocabulary, *, model: Path, num_rows: int) -> None:
+    """ValueError if the model is an export, of vocabulary `before`, that got another tokenizer since."""
+    if before is not None and num_rows >= before.size > vocabulary.num_text_ids:
+        raise ValueError(
+            f"{model} has rows for {before.size} ids, as an export of ours, but not their tokens in its tokenizer; "
+            "put the export's tokenizer back, or cut the rows of speech off"
+        )
+
+
+def _require_same_text(text: TextTokenizer, vocabulary: Vocabulary, *, model: Path, folder: Path) -> None:
+    """ValueError if the vocabulary was built over another text tokenizer than the model's."""
+    if text.fingerprint != vocabulary.text_fingerprint:
+        raise ValueError(
+            f"{folder}: text tokenizer {vocabulary.text_fingerprint[:12]} differs from {text.fingerprint[:12]} of "
+            f"{model}; build the vocabulary from this model's tokenizer"
+        )
