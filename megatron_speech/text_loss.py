@@ -89,14 +89,22 @@ def add_losses(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {**{key: sum(fact[key] for fact in facts) for key in COUNTS}, "most_lost": dict(lost.most_common(SHOWN))}
 
 
+def loss_in_words(facts: Mapping[str, Any]) -> str:
+    """What is lost, with the characters that it hits most often; empty where nothing is."""
+    lost, checked = facts["characters_lost"], facts["characters_checked"]
+    if not lost and not facts["unknown_tokens"]:
+        return ""
+    often = ", ".join(f"{character!r} {count}" for character, count in facts["most_lost"].items())
+    return (
+        f"{lost} of {checked} characters ({lost / max(1, checked):.2%}) do not come back from their ids"
+        f"{', most often ' if often else ''}{often}"
+    )
+
+
 def require_little_lost(facts: Mapping[str, Any], share: float, *, holder: str) -> None:
     """ValueError where more than `share` of the characters did not come back; `holder` is what was encoded by what."""
-    lost, checked = facts["characters_lost"], facts["characters_checked"]
-    if lost <= share * checked:
-        return
-    often = ", ".join(f"{character!r} {count}" for character, count in facts["most_lost"].items())
-    raise ValueError(
-        f"{holder}: {lost} of {checked} characters ({lost / checked:.2%}) do not come back from their ids, most often "
-        f"{often}; more than max_lost_share={share:g}: use a tokenizer with byte fallback and without such "
-        "normalisation, or raise the share"
-    )
+    if facts["characters_lost"] > share * facts["characters_checked"]:
+        raise ValueError(
+            f"{holder}: {loss_in_words(facts)}; more than max_lost_share={share:g}: use a tokenizer with byte fallback "
+            "and without such normalisation, or raise the share"
+        )

@@ -17,7 +17,7 @@ from megatron_speech.artifact import is_made, make_artifact, read_json, read_man
 from megatron_speech.base_files import carry, tokenizer_config
 from megatron_speech.config.parse import to_dict
 from megatron_speech.config.tokens import VocabularyConfig
-from megatron_speech.text_loss import probe, require_little_lost
+from megatron_speech.text_loss import loss_in_words, probe, require_little_lost
 from megatron_speech.text_tokenizer import FILES, TextTokenizer, read_tokenizer, save_tokenizer
 from megatron_speech.vocabulary import FIRST_CODE, SOUNDS, SPECIAL_TOKENS, Vocabulary, speaker_token
 
@@ -58,6 +58,8 @@ def build_vocabulary(config: VocabularyConfig) -> None:
             fingerprint=vocabulary.fingerprint,
             probe=loss,
         )
+    if lost := loss_in_words(loss):
+        log.warning("text=%s: on texts in many scripts, %s", config.text, lost)
     log.info("%s: %s ids, %s with padding", config.output, f"{vocabulary.size:,}", f"{vocabulary.padded_size:,}")
 
 

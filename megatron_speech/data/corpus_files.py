@@ -63,6 +63,18 @@ def file_ids(files: Iterable[CorpusFile]) -> dict[str, str]:
     return ids
 
 
+def reads_into(corpus: str | Path, folder: Path) -> bool:
+    """Whether files of `folder`, which a tool writes, would be files of the corpus."""
+    if is_corpus_url(corpus):
+        return False
+    corpus, folder = Path.cwd() / corpus, folder.resolve()
+    if corpus.is_dir():
+        return folder.is_relative_to(corpus.resolve())
+    if "**" in corpus.parts:
+        return folder.is_relative_to(Path(*corpus.parts[: corpus.parts.index("**")]).resolve())
+    return not corpus.is_file() and (folder / "any.jsonl").match(str(corpus))
+
+
 def changed_after(files: Iterable[CorpusFile], made_ns: int, ids: Mapping[str, str]) -> CorpusFile | None:
     """The first file that is not what `ids` says; files here are read again only where touched since `made_ns`."""
     for file in files:

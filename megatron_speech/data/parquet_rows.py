@@ -99,8 +99,10 @@ def _rows(batch: Any, types: dict[str, Any]) -> Iterator[dict[str, Any] | ValueE
 
 def _readable(found: Any, place: str) -> Any:
     """The Arrow type that values of type `found` are converted to, so that JSON holds them; ValueError if none does."""
-    from pyarrow import field, large_list, list_, map_, string, struct, types
+    from pyarrow import BaseExtensionType, field, large_list, list_, map_, string, struct, types
 
+    if isinstance(found, BaseExtensionType):
+        return _readable(found.storage_type, place)
     if types.is_dictionary(found):
         return _readable(found.value_type, place)
     if types.is_temporal(found) and not types.is_duration(found) and not types.is_interval(found):

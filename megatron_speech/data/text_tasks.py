@@ -10,7 +10,7 @@ from pathlib import Path
 
 from megatron_speech.config.tokens import TextCorpusConfig
 from megatron_speech.data.corpus import BadLine, RecordLayout, TextDocument, first_keys, read_records
-from megatron_speech.data.corpus_files import CorpusFile, corpus_files, relative_name
+from megatron_speech.data.corpus_files import CorpusFile, corpus_files, reads_into, relative_name
 from megatron_speech.data.parquet_rows import require_columns
 from megatron_speech.left_out import require_few
 
@@ -68,7 +68,7 @@ def require_apart(corpora: Mapping[str, TextCorpusConfig], output: Path) -> None
     """ValueError where `output` would lie in a corpus' folder, of which every file is read."""
     for name, corpus in corpora.items():
         path = corpus.path
-        if isinstance(path, Path) and path.is_dir() and output.resolve().is_relative_to(path.resolve()):
+        if reads_into(path, output):
             raise ValueError(
                 f"output={output} lies in corpora.{name}.path={path}, of which every file is read; choose a "
                 "folder outside"

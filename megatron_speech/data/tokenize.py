@@ -35,7 +35,7 @@ from megatron_speech.data.text_tasks import (
 from megatron_speech.data.tokenize_steps import DROPPED, KIND, CorpusReader, TokenShardWriter
 from megatron_speech.left_out import show
 from megatron_speech.tasks import run_tasks, tasks_folder
-from megatron_speech.text_loss import add_losses
+from megatron_speech.text_loss import add_losses, loss_in_words
 from megatron_speech.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -128,6 +128,9 @@ def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:
         draft.licences |= {corpus.licence for corpus in config.corpora.values() if corpus.licence}
         draft.languages |= {corpus.language for corpus in config.corpora.values() if corpus.language}
         draft.facts |= totals(index, vocabulary) | {"corpora": corpora}
+    for name, facts in corpora.items():
+        if lost := loss_in_words(facts["text_loss"]):
+            log.warning("corpora.%s: %s, by the text tokenizer of %s", name, lost, config.vocabulary)
     left_out = sum((Counter(facts["dropped"]) for facts in corpora.values()), Counter[str]())
     log.info(
         "%s: %s documents, %s tokens; lines left out: %s",

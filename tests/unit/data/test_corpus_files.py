@@ -17,7 +17,7 @@ from megatron_speech.data import remote_file
 from megatron_speech.data.corpus_files import corpus_files, relative_name
 from megatron_speech.data.shards import read_documents
 from megatron_speech.data.storage import retry
-from megatron_speech.data.text_tasks import text_tasks
+from megatron_speech.data.text_tasks import require_apart, text_tasks
 from megatron_speech.data.tokenize import tokenize_text
 from megatron_speech.vocabulary_folder import build_vocabulary
 from tests.servers import ShardServer, serving
@@ -68,6 +68,32 @@ def test_a_folder_whose_name_looks_like_a_pattern_is_taken_by_its_name(tmp_path:
     write_jsonl(tmp_path / "part1" / "other.jsonl", {"id": "b", "text": "x"})
     assert _names(tmp_path, "part[1]") == ["a.jsonl"]
     assert [file.name for file in corpus_files("c", folder / "*.jsonl")] == ["a.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("corpus", "output", "inside"),
+    [
+        ("data", "data/out", True),
+        ("data", "out", False),
+        ("data/*.jsonl", "data/out", False),
+        ("data/*/*.jsonl", "data/out", True),
+        ("data/**/*.jsonl", "data/deep/out", True),
+        ("data/**/*.jsonl", "out", False),
+        ("data/a.jsonl", "data/out", False),
+    ],
+)
+def test_an_output_among_the_files_of_its_corpus_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: str, output: str, inside: bool
+) -> None:
+    _corpus(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    for base in (Path(), tmp_path):
+        corpora = {"c": TextCorpusConfig(path=base / corpus)}
+        if inside:
+            with pytest.raises(ValueError, match=r"output=.*out lies in corpora.c.path="):
+                require_apart(corpora, base / output)
+        else:
+            require_apart(corpora, base / output)
 
 
 @pytest.mark.parametrize(
