@@ -60,6 +60,7 @@ def is_made(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> boo
 
     Raises ValueError naming the difference when it was made from something else: nothing is overwritten silently.
     """
+    require_place(output, inputs)
     if not output.exists():
         return False
     if not (output / MANIFEST).is_file():
@@ -68,6 +69,17 @@ def is_made(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> boo
         raise ValueError(f"{output} exists but was made with {difference}; remove it or choose another output")
     (output / MARKER).unlink(missing_ok=True)  # where a kill came before the last step of making it
     return True
+
+
+def require_place(output: Path, inputs: Inputs = ()) -> None:
+    """ValueError unless `output` is a folder with a name of its own, outside of all that it is made from."""
+    if output.name in ("", ".."):
+        raise ValueError(f"{output} is no name for an output; give the path of a folder that does not exist yet")
+    place = Path(os.path.realpath(output))
+    for path in map(Path, inputs):
+        path = path.parent if (path.parent / MANIFEST).is_file() else path  # a file of an artefact
+        if Path(os.path.realpath(path)) in (place, *place.parents):
+            raise ValueError(f"{output} is or lies inside {path}, from which it is made; choose another place")
 
 
 def made_from_else(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> str:
@@ -86,6 +98,7 @@ def make_artifact(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) 
     ``output.partial`` is kept after a failure, and handed back to a later attempt of the same identity (for stages that
     resume); a partial folder of another identity is deleted first.
     """
+    require_place(output, inputs)
     identity = _identity(kind, config, inputs)
     partial = output.with_name(output.name + PARTIAL)
     marker = partial / MARKER
@@ -135,6 +148,7 @@ def alone(output: Path) -> Iterator[None]:
 
     Look inside whether it `is_made` by now.
     """
+    require_place(output)
     path = output.with_name(output.name + ".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     file = _locked(path)

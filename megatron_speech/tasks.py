@@ -26,7 +26,7 @@ from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from loguru import logger as datatrove_log
 
-from megatron_speech.artifact import Draft, Inputs, alone, input_ids, made_from_else, make_artifact
+from megatron_speech.artifact import Draft, Inputs, alone, input_ids, made_from_else, make_artifact, require_place
 from megatron_speech.config.tokens import TokenizeRunConfig
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ PARTS = ".tasks"
 
 def tasks_folder(output: Path) -> Path:
     """Where the parts of `output` lie until all are done."""
+    require_place(output)
     return output.with_name(output.name + PARTS)
 
 

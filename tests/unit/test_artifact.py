@@ -233,3 +233,22 @@ def test_a_failed_write_of_safetensors_names_its_file(tmp_path: Path) -> None:
     path = tmp_path / "absent" / "model.safetensors"
     with pytest.raises(OSError, match=r"absent/model\.safetensors: .*is the disk full"), naming_file(path):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
+@pytest.mark.parametrize("name", [".", "..", "/", "input", "input/out", "input/a/b", "link/out", "input/../input/out"])
+def test_no_output_lies_in_its_own_input_or_lacks_a_name(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with make_artifact(Path("input"), kind="test", config={}) as draft:
+        (draft.folder / "file").touch()
+    Path("link").symlink_to("input")
+    before = sorted(Path().rglob("*"))
+    for inputs in ([Path("input")], [Path("input/file")]):
+        with (
+            pytest.raises((ValueError, FileExistsError)),
+            make_artifact(Path(name), kind="new", config={}, inputs=inputs),
+        ):
+            raise AssertionError("nothing may be written there")
+        with pytest.raises((ValueError, FileExistsError)):
+            is_made(Path(name), kind="new", config={}, inputs=inputs)
+    assert sorted(Path().rglob("*")) == before
+    assert not is_made(Path("input2"), kind="new", config={}, inputs=[Path("input")])
