@@ -175,8 +175,9 @@ def _read_checksums(folder: Path, *names: str) -> Sums:
 
 
 def _read_fact(folder: Path, name: str) -> dict[str, Any]:
+    told = read_file(folder, name)
     try:
-        content = json.loads(read_file(folder, name))
+        content = json.loads(told)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{folder / name} is no JSON ({error}); {mend(folder)}") from error
     if not isinstance(content, dict):

@@ -96,9 +96,8 @@ def _refuse_other_join(config: TokenizeTextConfig, tasks: list[TextTask]) -> Non
 
 def _require_made(config: TokenizeTextConfig, tasks: list[TextTask], *, read_files: bool) -> None:
     """ValueError where the output was made from something else; one of many jobs leaves the files to the last."""
-    inputs = read_manifest(config.output).get("inputs", {})
-    if read_files:
-        inputs = _inputs(config, tasks)
+    read_files = read_files or not (config.output / MANIFEST).is_file()
+    inputs = _inputs(config, tasks) if read_files else read_manifest(config.output).get("inputs", {})
     is_made(config.output, kind="documents", config=_identity(config), inputs=inputs)
 
 

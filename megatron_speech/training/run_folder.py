@@ -200,7 +200,12 @@ def write_done(folder: Path, summary: dict[str, Any]) -> None:
 
 
 def start_logging(folder: Path, *, rank: int) -> None:
-    """Send this rank's log to logs/rank_<n>.log, and rank 0's to stderr as well."""
+    """Send this rank's log to logs/rank_<n>.log, and rank 0's to stderr as well.
+
+    FileExistsError where the folder is another stage's output, to which a run must not add its files.
+    """
+    if (folder / MANIFEST).is_file():
+        raise FileExistsError(f"folder={folder} is the finished output of another stage; choose another folder")
     logs = folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     handlers: list[logging.Handler] = [logging.FileHandler(logs / f"rank_{rank}.log")]
