@@ -35,7 +35,7 @@ class Builder:
         hints, fields = typing.get_type_hints(schema), {field.name: field for field in dataclasses.fields(schema)}
         for name in values:
             if name not in fields:
-                raise ValueError(_no_such_key(f"{prefix}{name}", str(name), fields))
+                raise ValueError(_no_such_key(f"{prefix}{_shown(name)}", str(name), fields))
         built = {}
         for name, field in fields.items():
             standard = default_of(field, default)
@@ -78,6 +78,8 @@ class Builder:
             return _data(value, key)
         if _is_text(part):
             plain = str(value) if isinstance(value, Word) else value
+        if part is Path and isinstance(plain, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", plain):
+            raise ValueError(f"{key}={_shown(plain)} is a URL, and this must be a path; copy it to a disk here")
         if not _fits(part, plain) or (plain == "" and Path in alternatives(kind)):
             raise _mistake(kind, value, key)
         return plain if typing.get_origin(part) is typing.Literal else part(plain)
@@ -185,7 +187,8 @@ def _name(name: Any, key: str) -> str:
 
 def _mistake(kind: Any, value: Any, key: str) -> ValueError:
     large = type(value.value if isinstance(value, Word) else value) is int and int in alternatives(kind)
-    return ValueError(f"{key}={_shown(value)} must be {rule(kind)}{' of at most 64 bits' * large}; correct it")
+    wanted = rule(kind).replace("an integer", "an integer of at most 64 bits") if large else rule(kind)
+    return ValueError(f"{key}={_shown(value)} must be {wanted}; correct it")
 
 
 def _no_such_key(key: str, name: str, fields: Mapping[str, Any]) -> str:

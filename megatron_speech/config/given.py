@@ -58,17 +58,17 @@ def given_settings(args: Sequence[str]) -> dict[str, Any]:
             text = next(words, "--")
             if text.startswith("--"):
                 raise ValueError(f"--{key}: expected one argument; write --{key} VALUE, or --{key}=VALUE")
-        values = merged(values, read_settings(Path(text)) if key == "config" else _nested(key.split("."), Word(text)))
+        values = merged(values, read_settings(text) if key == "config" else _nested(key.split("."), Word(text)))
     return values
 
 
-def read_settings(path: Path) -> dict[str, Any]:
+def read_settings(path: str) -> dict[str, Any]:
     """The mapping in a YAML file; ValueError or FileNotFoundError with file and line if it is none or repeats a key."""
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
-        raise FileNotFoundError(f"--config {path}: {what}; correct the path")
+    if not Path(path).is_file() or not path:
+        what = "is no file" if path and Path(path).exists() else "no such file"
+        raise FileNotFoundError(f"--config {path or chr(39) * 2}: {what}; correct the path")
     try:
-        values = read_yaml(path.read_text(encoding="utf-8"))
+        values = read_yaml(Path(path).read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise ValueError(f"--config {path}: not UTF-8 ({error}); write it as plain text") from error
     except ValueError as error:

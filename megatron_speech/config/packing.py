@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from megatron_speech.config.bounds import require_bounds
 from megatron_speech.config.reader import require_local
 
 
@@ -45,6 +46,7 @@ class PackConfig:
         for name, least in (("seq_length", least_length), ("memory", 1 << 26), ("shard_tokens", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least {least}; raise it")
+        require_bounds("seq_length", self.seq_length, least_length, 1 << 24, "a row must fit in memory")
         if not self.inputs or len(set(self.inputs)) < len(self.inputs):
             names = ", ".join(map(str, self.inputs))
             raise ValueError(f"input=[{names}] must name at least one folder and none twice; correct the list")

@@ -28,7 +28,15 @@ from megatron_speech.config.yaml_text import write_yaml
 
 Schema = TypeVar("Schema")
 
-_MISTAKES = (ValueError, FloatingPointError, FileNotFoundError, FileExistsError, NotADirectoryError, ConnectionError)
+_MISTAKES = (
+    ValueError,
+    MemoryError,
+    FloatingPointError,
+    FileNotFoundError,
+    FileExistsError,
+    NotADirectoryError,
+    ConnectionError,
+)
 _SPACE = "free some, or choose another place"
 _RIGHTS = "change the permissions, or choose another place"
 # Never the program's mistake, even where a write into an open file tells no name.
@@ -41,6 +49,10 @@ _REMEDIES = {
     errno.EROFS: "choose another place",
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
+    errno.ENOENT: "correct the path",
+    errno.EEXIST: "it is in the way, correct the path",
+    errno.ENAMETOOLONG: "shorten the path",
+    errno.ELOOP: "a link leads back to itself, correct the path",
     errno.ENOTDIR: "a part of this path is a file, correct the path",
     errno.EISDIR: "a file belongs there, correct the path",
 }
@@ -89,7 +101,7 @@ def user_errors() -> Iterator[None]:
             yield
     except KeyboardInterrupt as error:
         raise leave(AGAIN, INTERRUPTED) from error
-    except (ValueError, FloatingPointError, OSError) as error:
+    except (ValueError, MemoryError, FloatingPointError, OSError) as error:
         text = str(error)
         if isinstance(error, OSError) and error.errno in _REMEDIES and (error.filename or error.errno in _FULL):
             text = f"{error.filename or 'a file'}: {error.strerror}; {_REMEDIES[error.errno]}"

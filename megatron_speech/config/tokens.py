@@ -49,8 +49,7 @@ class VocabularyConfig:
                 f"speech_tokenizer={self.speech_tokenizer} and codebook_size={self.codebook_size}: "
                 "give exactly one of them"
             )
-        if self.codebook_size is not None and self.codebook_size < 0:
-            raise ValueError(f"codebook_size={self.codebook_size} must not be negative; use 0 for text alone")
+        require_bounds("codebook_size", self.codebook_size, 0, 1 << 20, "use 0 for text alone")
         if self.spelling == "sounds" and self.text != "bytes":
             raise ValueError(
                 f"spelling=sounds writes one ASCII character per sound, for which text={self.text} has no use; "
@@ -63,8 +62,7 @@ class VocabularyConfig:
                     f"speakers={self.speakers}: {name!r} must be of letters, digits, '_', '.' and '-', and stand once; "
                     "rename it or leave it out"
                 )
-        if self.padding_multiple is not None and self.padding_multiple < 1:
-            raise ValueError(f"padding_multiple={self.padding_multiple} must be at least 1; 128 suits most layouts")
+        require_bounds("padding_multiple", self.padding_multiple, 1, 1 << 20, "128 suits most layouts")
 
 
 def is_corpus_url(path: str | Path) -> bool:

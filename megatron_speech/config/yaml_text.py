@@ -66,7 +66,10 @@ def read_yaml(text: str) -> Any:
                 raise ValueError(f":{line}: key {key} already stands in line {first}; keep one of them")
             if count > MAX_VALUES:
                 raise ValueError(f": holds more than {MAX_VALUES:,} values, aliases (*) included; shorten it")
-        return loader.construct_document(node)
+        try:
+            return loader.construct_document(node)
+        except ValueError as error:  # an integer of thousands of digits, a day that is none
+            raise ValueError(f": holds a value that cannot be read ({error}); correct it") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or error

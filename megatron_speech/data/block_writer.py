@@ -46,9 +46,9 @@ class BlockWriter:
         allow_empty: bool = False,
     ) -> None:
         """With `allow_empty` a folder may end up without a shard; else that is a ValueError."""
-        if not re.fullmatch(r"[A-Za-z0-9_-]{1,60}", name):
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,59}", name):
             raise ValueError(
-                f"name={name!r} must be 1 to 60 letters, digits, - or _ (it begins every shard's name); rename it"
+                f"name={name!r} must be 1 to 60 letters, digits, _ or (not first) -: it begins shards' names; rename it"
             )
         if (folder / FOLDER_INDEX).exists() and folder.suffix != PARTIAL:
             raise FileExistsError(f"{folder} already holds finished shards; remove it or choose another output")

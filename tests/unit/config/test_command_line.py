@@ -176,7 +176,7 @@ def test_a_file_too_needs_no_brackets_for_a_list_of_one(tmp_path: Path, text: st
         (["--branches.a.b.c", "1"], "branches.a.b: no such key; the keys there are leaves, leaf, maybe"),
         (["--branches.", "1"], "branches: the name '' must be text; write it in quotes"),
         (["--branches..leaf.size", "1"], "branches: the name '' must be text; write it in quotes"),
-        (["--.x", "1"], ": no such key; "),
+        (["--.x", "1"], "'': no such key; "),
         (["--branches", "{1: {}}"], "branches: the name 1 must be text; write it in quotes"),
         (["--branches.a.leaf.size", "10"], "branches.a.leaf.size=10 must be at most 9; lower it"),
         (["--text.x", "1"], "text={'x': '1'} must be text; correct it"),
