@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import importlib
 import typing
 from pathlib import Path
@@ -28,6 +29,7 @@ _ALSO: dict[str, dict[str, Any]] = {
 }
 
 
+@functools.cache
 def schema(tool: str) -> type:
     """The dataclass that tools/<tool>.py hands to parse_config, found without running the tool."""
     tree = ast.parse((ROOT / "tools" / f"{tool}.py").read_text())

@@ -1,0 +1,76 @@
+"""What the rows of the tables find in their folder: one small, whole output of every stage."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from megatron_speech.artifact import make_artifact
+from megatron_speech.checkpoint.hf_import import convert_from_hf
+from megatron_speech.config.convert import ConvertFromHfConfig
+from megatron_speech.config.packing import PackConfig
+from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.data.packing import pack_folder
+from megatron_speech.data.tokenize import tokenize_text
+from megatron_speech.speech_tokenizer.model import save_model
+from megatron_speech.vocabulary_folder import build_vocabulary
+from tests.schemas import ROOT
+from tests.toy_text_models import text_model
+from tests.toys import utterances, write_codes, write_jsonl, write_model
+from tests.unit.speech_tokenizer.toys import narrowed_config, toy_model, write_toy_audio, write_toy_whisper
+
+CODES = 16
+TEXTS = ["The cat sat on the mat.", "It rained all day.", "Ada is tall.", "Bo has a dog."]
+
+
+def make_world(root: Path) -> Path:
+    """text.jsonl, table.jsonl, note.txt, empty/ and one folder per kind of stage output, all in `root`."""
+    root.mkdir(exist_ok=True)
+    write_jsonl(root / "text.jsonl", *({"id": f"d{n}", "text": text} for n, text in enumerate(TEXTS * 3)))
+    (root / "note.txt").write_text("A note.\n")
+    (root / "empty").mkdir()
+    text_model(root / "text_model", "llama", tied=False)
+    write_toy_whisper(root / "whisper")
+    write_toy_audio(root / "audio", copies=1)
+    with make_artifact(root / "speech_tokenizer", kind="speech_tokenizer", config={}) as draft:
+        save_model(toy_model(narrowed_config(max_source_positions=1500)), draft.folder, text_from=root / "whisper")
+    metas = [
+        {"text": text, "voice": "ada", "source": "corpus", "duration_s": 1.0, "item": f"d{n}"}
+        for n, text in enumerate(TEXTS)
+    ]
+    write_codes(root / "codes", utterances(metas), num_codes=CODES, fingerprint="of_codes")
+    _vocabulary(root / "vocabulary", codebook_size=CODES, speech_fingerprint="of_codes")
+    _vocabulary(root / "other_vocabulary", codebook_size=CODES + 1, speech_fingerprint="of_others")
+    _vocabulary(root / "text_vocabulary", codebook_size=0)
+    _tokens(root, "tokens", vocabulary="vocabulary")
+    _tokens(root, "other_tokens", vocabulary="other_vocabulary")
+    pack_folder(PackConfig(input=root / "tokens", output=root / "packed", seq_length=16))
+    convert_from_hf(
+        ConvertFromHfConfig(model=root / "text_model", vocabulary=root / "vocabulary", output=root / "base")
+    )
+    write_model(root / "model", root / "vocabulary")
+    torch.save({"weights": torch.zeros(1)}, root / "pickle.pt")
+    np.save(root / "array.npy", np.zeros(4, np.float32))
+    return root
+
+
+def _vocabulary(folder: Path, **settings: object) -> None:
+    text = str(folder.with_name("text_model"))
+    build_vocabulary(VocabularyConfig(output=folder, text=text, padding_multiple=64, **settings))  # type: ignore[arg-type]
+
+
+def _tokens(root: Path, name: str, *, vocabulary: str) -> None:
+    corpora = {"a": TextCorpusConfig(path=root / "text.jsonl")}
+    tokenize_text(TokenizeTextConfig(corpora=corpora, vocabulary=root / vocabulary, output=root / name))
+
+
+def import_what_tools_import() -> None:
+    """Import all that the tools import in their mains, so that forks of this process need not."""
+    for path in sorted((ROOT / "tools").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("megatron_speech."):
+                importlib.import_module(node.module or "")
