@@ -107,9 +107,10 @@ class Columns:
         meta = {key: value for key, value in row.items() if key not in used}
         if path is not None:
             meta[self.audio] = path
-        if self.speaker is not None and self.speaker != "speaker" and row.get(self.speaker) is not None:
-            meta = {**meta, "speaker": str(row[self.speaker])}
-        return {f"original_{key}" if key in WRITTEN else key: value for key, value in meta.items()}
+        speaker = row.get(self.speaker) if self.speaker is not None and self.speaker != "speaker" else None
+        taken = WRITTEN if speaker is None else (*WRITTEN, "speaker")
+        meta = {f"original_{key}" if key in taken else key: value for key, value in meta.items()}
+        return meta if speaker is None else {**meta, "speaker": str(speaker)}
 
     def _channel(self, row: Mapping[str, Any]) -> int | None:
         if self.channel is None:

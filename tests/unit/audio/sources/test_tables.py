@@ -110,13 +110,17 @@ def test_several_tables_are_one_with_one_numbering(tmp_path: Path) -> None:
 
 def test_metadata_of_the_writers_names_is_kept_under_others(tmp_path: Path) -> None:
     row = {"audio": "a.wav", "sentence": "x", "text": "y", "utt": "u", "id": "i", "source_id": "s", "key": "k"}
+    row |= {"speaker": "A. N. Other", "spk": 7}
     table = written(tmp_path, [row | {"duration_s": 2.5}])
-    (source,) = read_sources(table, columns={"text": "sentence", "id": "utt"})
+    (source,) = read_sources(table, columns={"text": "sentence", "id": "utt", "speaker": "spk"})
     assert (source.name, source.text, source.whole_duration_s) == ("u", "x", 2.5)
     assert source.meta == {
         "audio": "a.wav",
         "original_text": "y",
         "original_id": "i",
         "original_source_id": "s",
+        "original_speaker": "A. N. Other",
+        "speaker": "7",
+        "spk": 7,
         "key": "k",
     }
