@@ -22,7 +22,7 @@ from typing import Any
 
 import orjson
 
-from megatron_speech.data.corpus_files import CorpusFile
+from megatron_speech.data.corpus_files import CorpusFile, remedy_of_missing
 from megatron_speech.data.packed_lines import open_lines
 from megatron_speech.data.parquet_rows import parquet_file, parquet_rows
 from megatron_speech.data.web_text import ENDINGS, read_archive
@@ -100,7 +100,7 @@ def read_records(
         ValueError: the file is of no kind that is read, is damaged as a whole, or lacks a column.
     """
     if isinstance(path, Path) and not path.is_file():
-        raise FileNotFoundError(f"corpus file {path} does not exist; check the path or run the stage which writes it")
+        raise FileNotFoundError(f"corpus file {path} does not exist; {remedy_of_missing(path)}")
     if path.suffix == ".parquet":
         records: Iterator[Any] = islice(_parquet_rows(path, layout), first, end)
     else:

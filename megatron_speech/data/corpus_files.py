@@ -38,7 +38,7 @@ def corpus_files(name: str, path: str | Path) -> list[CorpusFile]:
             raise FileNotFoundError(f"corpora.{name}.path={path} matches no file; correct the pattern")
         found = [file for each in matches for file in (_below(each) if each.is_dir() else [each])]
     else:
-        raise FileNotFoundError(f"corpora.{name}.path={path} does not exist; {_remedy(path)}")
+        raise FileNotFoundError(f"corpora.{name}.path={path} does not exist; {remedy_of_missing(path)}")
     files = {file for file in found if file.name.endswith(FILE_KINDS) and file.is_file()}
     if not files:
         raise FileNotFoundError(f"corpora.{name}.path={path} holds no file that ends in {', '.join(FILE_KINDS)}")
@@ -121,7 +121,7 @@ def _require_kind(name: str, file: CorpusFile) -> None:
         raise ValueError(f"corpora.{name}.path={file} must end in one of {', '.join(FILE_KINDS)}; convert it")
 
 
-def _remedy(path: Path) -> str:
+def remedy_of_missing(path: Path) -> str:
     """What to do about a path that does not exist: it may belong to a stage's output that is not finished."""
     for place in (path, *path.parents):
         if place.name and place.with_name(place.name + PARTIAL).exists():
