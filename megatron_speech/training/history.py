@@ -25,8 +25,8 @@ def resume_logs(folder: Path, *, step: int, every_steps: int) -> None:
     cut_log(folder / VALIDATION, is_record=_is_validation, stays=lambda record: record["step"] <= step, rising="step")
     kept = read_metrics(folder, upto=step)
     if missing := gaps([record["step"] for record in kept], upto=step, every_steps=every_steps):
-        spans = ", ".join(f"{first} to {last}" for first, last in missing)
-        logger.warning("%s has no lines of steps %s, which this run did; its curve has a gap", folder / METRICS, spans)
+        spans = ", ".join(f"{first} to {last}" if first < last else str(first) for first, last in missing)
+        logger.warning("%s has no line of steps %s, which this run did; its curve has a gap", folder / METRICS, spans)
 
 
 def read_metrics(folder: Path, *, upto: float = math.inf) -> list[Record]:

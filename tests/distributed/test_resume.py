@@ -144,6 +144,38 @@ def test_run_goes_on_with_another_mixture_only_when_told_to(tmp_path: Path, sour
     assert set(last["losses"]) == {"text"} and last["loss"] == 0  # read, and not learnt
 
 
+@pytest.mark.parametrize("damage", ["flipped key", "binary", "deleted"])
+def test_damaged_logs_stop_no_run_that_goes_on(tmp_path: Path, sources: Any, damage: str) -> None:
+    config = make_config(tmp_path / "run", sources, steps=STEPS)
+    run_ranks(_check_trains, 2, dataclasses.replace(config, train=dataclasses.replace(config.train, stop_at_step=4)))
+    path = config.folder / "metrics.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    if damage == "deleted":
+        path.unlink()
+        left = []
+    else:
+        lines[1] = bytes(range(128, 200)) + b"\n" if damage == "binary" else lines[1].replace(b'"step"', b'"ste\x70x"')
+        path.write_bytes(b"".join(lines))
+        left = [1, 3, 4]
+    run_ranks(_check_trains, 2, _resumed(config))
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [*left, 5, 6, 7]
+    log = (config.folder / "logs" / "rank_0.log").read_text()
+    assert f"has no line of steps {'2' if left else '1 to 4'}, which this run did" in log
+    assert ("line 2 is no record of this log: moved to metrics.damaged.jsonl" in log) == bool(left)
+
+
+def test_a_run_that_has_lost_its_log_and_its_summary_is_done_again(tmp_path: Path, sources: Any) -> None:
+    config = make_config(tmp_path / "run", sources, steps=2)
+    run_ranks(_check_trains, 1, config)
+    before = json.loads((config.folder / "done.json").read_text())
+    for name in ("done.json", "metrics.jsonl"):
+        (config.folder / name).unlink()
+    run_ranks(_check_trains, 1, _resumed(config))
+    done = json.loads((config.folder / "done.json").read_text())
+    assert done["loss"] is None and done["tokens_per_s"] is None
+    assert all(done[key] == before[key] for key in ("steps", "tokens", "validation", "validation_rows", "plan"))
+
+
 def test_signal_to_one_rank_saves_on_all_and_leaves_quietly(tmp_path: Path, sources: Any) -> None:
     config = make_config(tmp_path / "run", sources, steps=STEPS, parallel=SHARDED)
     run_ranks(_check_signalled, 2, config)

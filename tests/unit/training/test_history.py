@@ -51,7 +51,7 @@ def test_damaged_logs_stop_nothing_and_their_gap_is_named(
     with caplog.at_level(logging.WARNING):
         resume_logs(tmp_path, step=20, every_steps=1)
     first = 11 if damage == "truncated" else 1
-    assert f"{METRICS} has no lines of steps {first} to 20" in caplog.messages[-1]
+    assert f"{METRICS} has no line of steps {first} to 20" in caplog.messages[-1]
 
 
 def test_a_damaged_line_in_the_middle_keeps_the_lines_behind_it(tmp_path: Path) -> None:
