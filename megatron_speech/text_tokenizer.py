@@ -184,6 +184,7 @@ class TextTokenizer:
         ids = vocabulary.token_ids
         tokenizer = with_special_tokens(Tokenizer.from_str(self.backend.to_str()), set(ids))
         tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in ids])
+        tokenizer = Tokenizer.from_str(tokenizer.to_str())  # as it will be loaded: that may number them otherwise
         for token, place in ids.items():
             if tokenizer.token_to_id(token) != place:
                 raise ValueError(

@@ -51,7 +51,7 @@ def kept_rows(model: Path, folder: Path, vocabulary: Vocabulary, *, num_rows: in
 
 
 def row_facts(vocabulary: Vocabulary, *, kept: int, num_rows: int) -> dict[str, int]:
-    """How many rows of which kind were read from the model's `num_rows`, of which the first `kept` were, and drawn."""
+    """Rows by kind, read and drawn, where the first `kept` rows of a model's `num_rows` were read."""
     specials = [vocabulary.special_id(token) for token in vocabulary.special_tokens]
     special_rows, speech_rows = (sum(number < kept for number in ids) for ids in (specials, vocabulary.speech_ids))
     read = kept - special_rows - speech_rows, special_rows, len(specials) - special_rows
