@@ -60,7 +60,7 @@ def remote_files(url: str) -> list[RemoteFile]:
 
     Raises:
         OSError: the server did not answer.
-        ImportError: the packages for this kind of URL are not installed.
+        ValueError: the packages for this kind of URL are not installed.
     """
     found = client(url).find(url)
     return [
@@ -79,7 +79,10 @@ def client(url: str) -> Ranged:
 def _client(scheme: str) -> Ranged:
     settings = ReaderConfig()
     retry = Retry(settings.attempts, remedy="check the address, the credentials and the network")
-    return Ranged(scheme, retry, timeout_s=settings.timeout_s)
+    try:
+        return Ranged(scheme, retry, timeout_s=settings.timeout_s)
+    except ImportError as error:
+        raise ValueError(str(error)) from error
 
 
 def _identity(url: str, said: dict[str, Any]) -> str:

@@ -214,6 +214,18 @@ def test_a_bucket_without_credentials_is_told_at_once(monkeypatch: pytest.Monkey
     remote_file._client.cache_clear()
 
 
+@pytest.mark.parametrize("url", ["s3://texts/c.jsonl", "https://host/c.jsonl"])
+def test_packages_that_urls_need_are_named(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    def missing(scheme: str, **_: object) -> None:
+        raise ImportError(f"no client for {scheme}")
+
+    monkeypatch.setattr("fsspec.filesystem", missing)
+    remote_file._client.cache_clear()
+    with pytest.raises(ValueError, match=r"://.* needs packages that are not installed: pip install .*object-store"):
+        text_tasks({"c": TextCorpusConfig(path=url)})
+    remote_file._client.cache_clear()
+
+
 def test_a_web_server_gives_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.0)
     lines = b"".join(_line(str(number)) for number in range(3000))
