@@ -54,6 +54,8 @@ class TrainTextTokenizerConfig:
         for key in ("vocab_size", "sample_documents", "test_documents", "max_bytes", "threads"):
             if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise ValueError(f"{key}={getattr(self, key)} must be at least 1; leave it out for the default")
+        require_bounds("vocab_size", self.vocab_size, 1, 1 << 24, "32768 is usual")
+        require_bounds("threads", self.threads, 1, 1 << 10, "8 is usual")
         require_bounds("max_quarantined_share", self.max_quarantined_share, 0, 1, "0.01 is usual")
         if not 0.98 <= self.character_coverage <= 1:
             raise ValueError(f"character_coverage={self.character_coverage} must lie in 0.98..1; 0.9995 is usual")
