@@ -60,14 +60,15 @@ def remote_files(url: str) -> list[RemoteFile]:
 
     Raises:
         OSError: the server did not answer.
-        ValueError: the packages for this kind of URL are not installed.
+        ValueError: the packages for this kind of URL are not installed, or a file's size is not known.
     """
     found = client(url).find(url)
-    return [
-        RemoteFile(name, int(said["size"]), _identity(name, said))
-        for name, said in sorted(found.items())
-        if said.get("size") is not None
-    ]
+    if unknown := [name for name, said in found.items() if said.get("size") is None]:
+        raise ValueError(
+            f"{unknown[0]}: the server does not say how many bytes it has; use one that sends Content-Length, or copy "
+            "the file to a disk"
+        )
+    return [RemoteFile(name, int(said["size"]), _identity(name, said)) for name, said in sorted(found.items())]
 
 
 def client(url: str) -> Ranged:

@@ -17,6 +17,7 @@ from megatron_speech.data import remote_file
 from megatron_speech.data.corpus_files import corpus_files, relative_name
 from megatron_speech.data.shards import read_documents
 from megatron_speech.data.storage import retry
+from megatron_speech.data.storage.ranged import Ranged
 from megatron_speech.data.text_tasks import require_apart, text_tasks
 from megatron_speech.data.tokenize import tokenize_text
 from megatron_speech.vocabulary_folder import build_vocabulary
@@ -224,6 +225,12 @@ def test_packages_that_urls_need_are_named(monkeypatch: pytest.MonkeyPatch, url:
     with pytest.raises(ValueError, match=r"://.* needs packages that are not installed: pip install .*object-store"):
         text_tasks({"c": TextCorpusConfig(path=url)})
     remote_file._client.cache_clear()
+
+
+def test_a_file_of_unknown_size_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ranged, "find", lambda self, url: {url: {"size": None}})
+    with pytest.raises(ValueError, match=r"http://host/c.jsonl: the server does not say how many bytes it has"):
+        text_tasks({"c": TextCorpusConfig(path="http://host/c.jsonl")})
 
 
 def test_a_web_server_gives_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
