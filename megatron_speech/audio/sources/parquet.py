@@ -30,12 +30,10 @@ def parquet_shape(path: Path) -> tuple[list[str], int]:
 
 def parquet_ids(path: Path, column: str) -> Iterator[tuple[str, str]]:
     """Place and name of every row that has one in `column`, of which alone is read."""
-    row = 0
-    for batch in _open(path).iter_batches(columns=[column]):
-        for value in batch.column(0).to_pylist():
-            row += 1
-            if isinstance(value, str | int) and value != "":
-                yield f"{path}:{row}", str(value)
+    file = _open(path)
+    for row, cells in _rows(file, path, [column], start=0, stop=file.metadata.num_rows):
+        if isinstance(cells[column], str | int) and cells[column] != "":
+            yield f"{path}:{row + 1}", str(cells[column])
 
 
 def read_parquet(path: Path, columns: Columns, *, start: int, stop: int, first: int) -> Iterator[Source]:
@@ -45,18 +43,31 @@ def read_parquet(path: Path, columns: Columns, *, start: int, stop: int, first: 
     """
     file = _open(path)
     names = [field.name for field in file.schema_arrow if field.name == columns.audio or not _has_bytes(field.type)]
+    for row, values in _rows(file, path, names, start=start, stop=stop):
+        cells = {key: value if key == columns.audio else _plain(value) for key, value in values.items()}
+        yield columns.streamed(cells, place=f"{path}:{row + 1}", name=f"{first + row:09d}")
+
+
+def _rows(
+    file: pyarrow.parquet.ParquetFile, path: Path, columns: list[str], *, start: int, stop: int
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number and cells of rows `start` to `stop`; ValueError names a file that is damaged there."""
+    import pyarrow
+
     row = 0
-    for group in range(file.num_row_groups):
-        rows = file.metadata.row_group(group).num_rows
-        if row + rows <= start or row >= stop:
-            row += rows
-            continue
-        for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, row_groups=[group], columns=names):
-            for values in batch.to_pylist() if row + len(batch) > start and row < stop else [{}] * len(batch):
-                if start <= row < stop:
-                    cells = {key: value if key == columns.audio else _plain(value) for key, value in values.items()}
-                    yield columns.streamed(cells, place=f"{path}:{row + 1}", name=f"{first + row:09d}")
-                row += 1
+    try:
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            if row + rows <= start or row >= stop:
+                row += rows
+                continue
+            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, row_groups=[group], columns=columns):
+                begin, end = max(start - row, 0), min(stop - row, len(batch))
+                if begin < end:
+                    yield from enumerate(batch.slice(begin, end - begin).to_pylist(), start=row + begin)
+                row += len(batch)
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _damaged(path, error) from error
 
 
 def _open(path: Path) -> pyarrow.parquet.ParquetFile:
@@ -66,9 +77,15 @@ def _open(path: Path) -> pyarrow.parquet.ParquetFile:
     except ImportError as error:
         raise ValueError(f"{path}: Parquet needs pyarrow; pip install 'megatron-speech[corpus]'") from error
     try:
-        return pyarrow.parquet.ParquetFile(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: damaged, or no Parquet ({' '.join(str(error).split())}); copy it again") from error
+        file = pyarrow.parquet.ParquetFile(path, page_checksum_verification=True)
+        _ = file.schema_arrow.names
+        return file
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path}: damaged, or no Parquet ({' '.join(str(error).split())}); copy it again")
 
 
 def _has_bytes(kind: pyarrow.DataType) -> bool:

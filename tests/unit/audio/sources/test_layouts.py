@@ -218,3 +218,24 @@ def test_settings_that_a_layout_does_not_use_are_refused(tmp_path: Path) -> None
             read_sources(table, layout=layout)
     with pytest.raises(ValueError, match=r"layout and columns\.audio are of a table, and there is none"):
         read_sources(tars="*.tar", layout="nemo")
+
+
+def test_damage_within_parquet_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    table = pyarrow.table({"audio": ["a.wav"] * 4000, "text": [f"words {number}" for number in range(4000)]})
+    pyarrow.parquet.write_table(table, path, compression="zstd", write_page_checksum=True)
+    data = bytearray(path.read_bytes())
+    for place in (len(data) // 3, len(data) // 2):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :])
+        with pytest.raises(ValueError, match=r"t.parquet: damaged, or no Parquet"):
+            read_sources(path)
+    pyarrow.parquet.write_table(pyarrow.table({"audio": ["a.wav"], "text": ["words"]}), path, use_dictionary=False)
+    path.write_bytes(path.read_bytes().replace(b"words", b"wor\xff\xff"))
+    with pytest.raises(ValueError, match=r"t.parquet: damaged, or no Parquet"):
+        read_sources(path)
+    pyarrow.parquet.write_table(table, path, compression="zstd")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3 : len(data) // 2] = bytes(len(data) // 2 - len(data) // 3)
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"t.parquet: damaged, or no Parquet"):
+        read_sources(path)
