@@ -39,19 +39,26 @@ _RUN_KIND, _SPACE_KIND, _WORD_KIND = 1, 2, 3
 _MARKS = {",": ",", ";": ",", ".": ".", "?": "?", "!": "!"}
 _BEFORE_STOPS = english_abbreviations.STOPPED | english_dates.STOPPED | frozenset("abcdefghijklmnopqrstuvwxyz")
 """What a stop may shorten rather than end."""
-_WATCHED = frozenset((
-    *english_abbreviations.WORDS, *english_codes.WORDS, *english_dates.WORDS, *english_money.WORDS,
+_WATCHED_IN_WORDS = frozenset((
+    *english_abbreviations.WORDS, *english_codes.WORDS, *english_dates.WORDS,
     *english_names.WORDS,
     *(numeral for numeral in NUMERALS if len(numeral) > 1),
     *(numeral.lower() for numeral in NUMERALS if set(numeral) <= set("IVX")),
 ))  # fmt: skip
-"""Words that a rule may begin with."""
+"""Words that a rule may begin with, also where no digit and no sign stands..."""
+_WATCHED = _WATCHED_IN_WORDS | english_money.WORDS
+"""...and anywhere."""
 _VOWELS = frozenset("aeiouy")
 _DOUBLED = re.compile(r"[ .,?!][.,?!]|  ")
 _PLAIN_WORD = r"(?![ivx]+\b|I(?:[.,?!]| of ))[A-Za-z]++(?:'[A-Za-z]++)?+"
 _PLAIN = re.compile(rf"{_PLAIN_WORD}(?:[.,?!]?+ {_PLAIN_WORD})*+[.?!]?+")
 _CAPITALISED = re.compile(r"[A-Z][A-Za-z]*+")
-_QUOTE = re.compile('["“”]')
+_APART = re.compile(
+    r"([\"“”]|(?<=[A-Za-z])-(?=[A-Za-z]))|[;:](?=\s)|(?<= )\((?=[A-Za-z])|(?<=[A-Za-z.])\)(?=[ ,.;:]|\Z)"
+)
+"""Marks that are read alike among plain words: the first kinds as nothing, the others as a pause."""
+_BARE = str.maketrans("-", " ", '"“”;:()')
+"""A text without these marks."""
 _PLAIN_TOKEN = re.compile(r" |[A-Za-z']+|[.,?!]")
 _NUMBER_START = re.compile(rf"\.?\d|[½¼¾⅓⅔⅛⅜⅝⅞]|{english_money.SIGN}|'\d|\(\d{{3}}\)\s?\d|\+\d|[#@][A-Za-z]")
 _NUMBERS: list[Rule] = [
@@ -101,8 +108,11 @@ def odd_pieces(text: str) -> list[Piece]:
 
     Raises Unreadable.
     """
-    if _QUOTE.search(text) and is_plain(_QUOTE.sub("", text)):
-        return [Piece(*quote.span(), "") for quote in _QUOTE.finditer(text)]
+    bare = text.translate(_BARE)
+    if is_plain(bare):
+        marks = list(_APART.finditer(text))
+        if len(marks) == len(text) - len(bare) + text.count("-"):
+            return [Piece(*mark.span(), "" if mark[1] else ",") for mark in marks]
     read, places = folded(text)
     if places is not None:
         return [piece for piece in read_english(text) if _is_odd(text[piece.start : piece.end], piece.words)]
@@ -159,9 +169,9 @@ def _scan(text: str, places: list[int] | None) -> Iterator[tuple[int, str, bool]
 
 def is_plain(text: str) -> bool:
     """Whether `text` is words and marks that no rule can have a part in: its reading is the text in small letters."""
-    if _PLAIN.fullmatch(text) is None or "etc" in text or not _WATCHED.isdisjoint(_CAPITALISED.findall(text)):
+    if _PLAIN.fullmatch(text) is None or "etc" in text or not _WATCHED_IN_WORDS.isdisjoint(_CAPITALISED.findall(text)):
         return False
-    return _BEFORE_STOPS.isdisjoint([part.rpartition(" ")[2].lower() for part in text.split(".")[:-1]])
+    return not any(_may_be_short(part.rpartition(" ")[2].lower()) for part in text.split(".")[:-1])
 
 
 def _is_watched(word: str, text: str, end: int) -> bool:

@@ -139,6 +139,7 @@ def test_the_expected_number_of_spoken_words_stays_exact(num_words):
 
 FRAGMENTS = [
     *("He", " said", " “", "”", '"', ", ", ". ", "no", "?", "!", " it's", " it’s", "’", "'", " café", " 5 km", " 1984"),
+    *("; ", ": ", " (", ")", " well-made", " A", " mfg.", "-", " He"),
     *("Dr. ", "St. ", " I", " II", " vi", "—", "-", "今天", "GPT-4", "，", "10-20%", "3:2", "\xa0", "ﬁ", "…"),
 ]
 
@@ -147,6 +148,7 @@ FRAGMENTS = [
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=12).map("".join), st.sampled_from(["en", "zh"]))
 @example(ENGLISH, "en")
 @example("“Bring it,” he said, “or not.”", "en")
+@example('He saw (as you know) the well-made A; the mfg. said: "no."', "en")
 @example(CHINESE, "zh")
 def test_odd_pieces_are_those_that_are_not_read_as_written(text, language):
     try:
