@@ -15,31 +15,32 @@ load such checkpoints only from people you trust.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed import checkpoint as torch_checkpoint
 
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.bucket_padding import without_bucket_padding
 from megatron_speech.checkpoint.finite import require_finite
+from megatron_speech.checkpoint.generators import set_generators, sharded_generators
 from megatron_speech.checkpoint.index import read_index
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parallel import ParallelConfig
 from megatron_speech.config.parse import to_dict
 from megatron_speech.model.fp8_scaling import Delayed
 from megatron_speech.parallel import groups
+from megatron_speech.parallel.agreement import on_rank_zero, together
 from megatron_speech.platform import standin
 from megatron_speech.vocabulary import Vocabulary
 
 standin.install()  # before megatron-core is imported
 
 from megatron.core import dist_checkpointing  # noqa: E402
-from megatron.core.dist_checkpointing.mapping import ShardedObject, ShardedTensor  # noqa: E402
+from megatron.core.dist_checkpointing.mapping import ShardedObject  # noqa: E402
 from megatron.core.dist_checkpointing.strategies.fully_parallel import FullyParallelSaveStrategyWrapper  # noqa: E402
 from megatron.core.dist_checkpointing.strategies.torch import (  # noqa: E402
     MCoreSavePlanner,
@@ -50,9 +51,6 @@ from megatron.core.dist_checkpointing.strategies.torch import (  # noqa: E402
 from megatron.core.dist_checkpointing.validation import StrictHandling  # noqa: E402
 from megatron.core.distributed import DistributedDataParallel  # noqa: E402
 from megatron.core.optimizer import MegatronOptimizer  # noqa: E402
-from megatron.core.tensor_parallel import get_cuda_rng_tracker  # noqa: E402
-
-Result = TypeVar("Result")
 
 # The one format that every layout can read; see DistributedOptimizer.sharded_state_dict.
 _FORMAT = {"distrib_optim_sharding_type": "fully_reshardable", "chained_optim_avoid_prefix": True}
@@ -179,31 +177,8 @@ def load_checkpoint(
     _into_chunks(loaded, chunks)
     optimizer.load_state_dict(loaded["optimizer"])
     if same_layout:
-        _set_generators(loaded["generators"])
+        set_generators(loaded["generators"])
     return state
-
-
-def together(action: Callable[[], Result]) -> Result:
-    """Run `action` on every rank; if it is a user's mistake or a file error on any, raise that on all. Collective.
-
-    `action` itself must hold no collective: the rank that fails before it would leave the others waiting inside.
-    """
-    result, error = None, None
-    try:
-        result = action()
-    except (ValueError, FloatingPointError, OSError) as caught:
-        error = caught
-    errors: list[Exception | None] = [None] * dist.get_world_size()
-    dist.all_gather_object(errors, error)
-    for each in errors:
-        if each is not None:
-            raise each
-    return result  # type: ignore[return-value]
-
-
-def on_rank_zero(action: Callable[[], object]) -> None:
-    """Run `action` on rank 0; its error is raised on all ranks, which wait for it. Collective."""
-    together(lambda: action() if groups.is_rank_zero() else None)
 
 
 class _InProcessSave(TorchDistSaveShardedStrategy):
@@ -235,7 +210,7 @@ def _sharded_state(
         with without_bucket_padding(optimizer):
             state["optimizer"] = optimizer.sharded_state_dict(models, is_loading=is_loading, metadata=_format())
     if generators:
-        state["generators"] = _sharded_generators()
+        state["generators"] = sharded_generators()
     return state
 
 
@@ -287,26 +262,6 @@ def _history_len(chunks: Sequence[nn.Module]) -> int:
 def unwrap(chunk: nn.Module) -> Any:
     """The model inside megatron-core's data parallel wrapper, or the chunk itself."""
     return chunk.module if hasattr(chunk, "ddp_config") else chunk
-
-
-def _sharded_generators() -> dict[str, ShardedTensor]:
-    """States of the generators that dropout draws from, as [world, bytes] tensors with one row per rank."""
-    states: dict[str, Tensor] = {"torch": torch.get_rng_state(), "device": torch.cuda.get_rng_state()}
-    states |= {f"tracker.{name}": state for name, state in get_cuda_rng_tracker().get_states().items()}
-    place = (0, dist.get_rank(), dist.get_world_size())
-    return {
-        name: ShardedTensor.from_rank_offsets(f"generators.{name}", state.cpu().clone()[None], place)
-        for name, state in states.items()
-    }
-
-
-def _set_generators(states: Mapping[str, Tensor]) -> None:
-    torch.set_rng_state(states["torch"][0].cpu())
-    torch.cuda.set_rng_state(states["device"][0].cpu())
-    prefix = "tracker."
-    get_cuda_rng_tracker().set_states(
-        {name.removeprefix(prefix): state[0].cpu() for name, state in states.items() if name.startswith(prefix)}
-    )
 
 
 def _layout(parallel: ParallelConfig) -> dict[str, Any]:

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from megatron_speech.checkpoint.distributed import on_rank_zero, save_checkpoint
+from megatron_speech.checkpoint.distributed import save_checkpoint
 from megatron_speech.checkpoint.folder import keep_newest, latest_checkpoint, step_folder
 from megatron_speech.config.training import PretrainConfig
 from megatron_speech.data.batch import HostBatch
 from megatron_speech.data.plan import Plan
 from megatron_speech.model.loss import trained_targets
 from megatron_speech.parallel import groups
+from megatron_speech.parallel.agreement import on_rank_zero
 from megatron_speech.training.batches import sample_numbers
 from megatron_speech.training.feed import Feed
 from megatron_speech.training.metrics import HeldOut, MetricsLog

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.checkpoint.distributed import load_checkpoint, together
+from megatron_speech.checkpoint.distributed import load_checkpoint
 from megatron_speech.checkpoint.folder import read_state, require_same_model
 from megatron_speech.config.data import DataConfig
 from megatron_speech.config.training import PretrainConfig
@@ -27,6 +27,7 @@ from megatron_speech.data.quarantine import Quarantine
 from megatron_speech.data.storage.place import Places, local_folder
 from megatron_speech.model.builder import to_transformer_config
 from megatron_speech.parallel import groups
+from megatron_speech.parallel.agreement import together
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.parallel.replica import Replica
 from megatron_speech.plain_json import to_json
