@@ -4,7 +4,7 @@ At each place the rules of English are asked, the longest and most special forms
 rule takes a form as a whole ("$3.5 million", "5-7 May 2010") and only where nothing follows that could belong to it, so
 that no part of a number is read as another number. A form that several readings fit is refused.
 
-Of the 1,203 cases of the tests that have a reading, NeMo's text processing reads 625 as they are read here (49 ms each)
+Of 1,203 cases of the tests that have a reading, NeMo's text processing reads 625 as they are read here (49 ms each)
 and wetext's English grammars 583 (1.8 ms), punctuation and "and" aside; neither can refuse. These rules refuse 129 of
 them, and take 0.1 ms for a sentence of an encyclopedia.
 

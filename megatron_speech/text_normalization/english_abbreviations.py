@@ -110,7 +110,7 @@ def _doctor_or_drive(found: re.Match[str]) -> str | None:
         r"(?:\A|[.!?\"“]\s?)\w+,?\s\Z", found.string[max(0, found.start() - 40) : found.start()]
     )
     is_name = before[:1].isupper() and not (before in _STARTS or before.endswith("."))
-    if following[:1].isupper() and (starts_sentence or not is_name):
+    if following[:1].isupper() and (starts_sentence or not is_name) and following not in _STARTS - {"Who"}:
         return "doctor"
     if is_name and (not following or following[0].islower() or following in _STARTS):
         return "drive" + ("." if ends_sentence(found) else "")

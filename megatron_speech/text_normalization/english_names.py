@@ -17,6 +17,7 @@ from megatron_speech.text_normalization.english_numbers import (
     text_after,
     word_after,
     word_before,
+    words_before,
     words_of,
 )
 
@@ -126,6 +127,11 @@ def _small_numeral(found: re.Match[str]) -> str | None:
     raise Unsure("a numeral after an unknown name")
 
 
+def _by(found: re.Match[str]) -> str | None:
+    """ "10 in. x 5 in."."""
+    return "by" if re.search(r"\d\s?(?:[a-z]{1,3}\.?)?\s\Z", words_before(found)) else None
+
+
 def _verse(found: re.Match[str]) -> str:
     """ "John 3:16-18", "1 Corinthians 13:4"."""
     number, book, chapter, verse, last = found.groups()
@@ -139,6 +145,7 @@ RULES: list[Rule] = [
     rule(rf"([IVX]+)(?:th)?[\s-](century|centuries){END}", _roman_century),
     rule(rf"({any_of((*_HEADS, *map(str.upper, _HEADS)))})\s([IVXLivx]+){END_OR_HYPHEN}", _headed),
     rule(rf"(?:({any_of(_TITLES)})\s)?((?:[A-Z][a-z]+\s)?(?:{any_of(_REGNAL)}))\s{_NUMERAL}('s)?(?=\W|\Z)", _regnal),
+    rule(r"x(?=\s\d)", _by),
     rule(r"[ivx]+(?![\w'-]|\.\w)", _small_numeral),
     rule(r"I(?=\s?[.,;:)(?!]|'s|\sof\s)", _lone_i),
     rule(r"([IVXLCDM]+)(?![\w.])", _lone_numeral),

@@ -166,6 +166,8 @@ def _bare(found: re.Match[str]) -> str | None:
     following = text_after(found, 6)
     if re.match(r"\s\d{3}(?!\d|,\d|[-/:])", following) and len(digits) <= 3 and "." not in digits:
         raise Unsure("groups of digits, or two numbers")
+    if re.fullmatch(r"\d{1,3}\.\d{3}", digits) and is_counted(after):
+        raise Unsure("a decimal or a thousand")
     if is_small_date(found):
         raise Unsure("a date in small letters")
     if is_other_case(after):
