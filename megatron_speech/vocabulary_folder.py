@@ -115,7 +115,8 @@ def _again(config: VocabularyConfig, kept: Vocabulary) -> tuple[Vocabulary, Text
         if text.backend.token_to_id(token) != place:
             raise ValueError(
                 f"{path}: token {token} has id {text.backend.token_to_id(token)}, but {place} in the vocabulary that "
-                "the folder was made with; restore the export's own tokenizer"
+                "the folder was made with; restore the export's own tokenizer, or, for a model without speech, remove "
+                f"{KEPT} from its configuration"
             )
     num_codes, fingerprint = _speech(config)
     if num_codes and not kept.num_speech_ids:

@@ -87,7 +87,7 @@ def _require_no_rows_of_ours(before: Vocabulary | None, vocabulary: Vocabulary, 
     if before is not None and num_rows >= before.size > vocabulary.num_text_ids:
         raise ValueError(
             f"{model} has rows for {before.size} ids, as an export of ours, but not their tokens in its tokenizer; "
-            "put the export's tokenizer back, or cut the rows of speech off"
+            "put the export's tokenizer back, or cut the rows of speech off and build the vocabulary again"
         )
 
 

@@ -184,6 +184,22 @@ def test_rows_of_speech_whose_tokenizer_was_replaced_are_refused(tmp_path: Path)
     assert "\n" not in str(error.value) and not (tmp_path / "base2").exists()
 
 
+def test_a_model_whose_speech_was_cut_off_is_a_text_model_again(tmp_path: Path) -> None:
+    hf, _ = trained_export(tmp_path, tied=True)
+    saved_by_transformers(hf, tmp_path / "back", rows=257)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(tmp_path / "text" / name, tmp_path / "back")
+    facts = read_manifest(imported(tmp_path, tmp_path / "back", tmp_path / "vocabulary"))["facts"]
+    assert (facts["text_rows_read"], facts["speech_rows_read"], facts["speech_rows_drawn"]) == (257, 0, 20)
+    settings = VocabularyConfig(output=tmp_path / "again", text=str(tmp_path / "back"), codebook_size=30)
+    with pytest.raises(ValueError, match="remove speech_vocabulary from its configuration"):
+        build_vocabulary(settings)
+    path = tmp_path / "back" / "config.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "speech_vocabulary"}))
+    build_vocabulary(settings)
+    assert Vocabulary.load(tmp_path / "again").speech_ids == range(261, 291)
+
+
 def test_tokenizer_and_weights_of_two_exports_are_refused(tmp_path: Path) -> None:
     hf, _ = trained_export(tmp_path, tied=True)
     build_vocabulary(
