@@ -43,8 +43,8 @@ class SpeakableConfig:
     language: Language = "en"
     """Language of the texts: its stops, its scripts, and how numbers and signs are read."""
     filter: bool = True
-    """Leave sentences that cannot be read aloud (code, tables, mathematics, markup, other scripts, ...) as text; false
-    lets spans fall anywhere."""
+    """Leave sentences that cannot be read aloud (code, tables, markup, other scripts, an unsure reading and so on)
+    as text; false lets spans fall anywhere, and those that no reader is sure of are given up."""
 
 
 @dataclass(frozen=True, kw_only=True)
