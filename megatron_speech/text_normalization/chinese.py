@@ -261,7 +261,7 @@ def _unreadable(plain: str, text: str, place: int) -> Unreadable:
 @lru_cache(maxsize=1)
 def _folds() -> dict[int, str]:
     """Full-width signs, letters with marks and variants of Chinese characters as the character that is read."""
-    folds = {0x3000: " ", 0xFFE5: "¥", 0x2212: "−"}
+    folds = {0x3000: " ", 0xFFE5: "¥", 0x301C: "～"}
     for point in (*range(0xC0, 0x250), *range(0x1E00, 0x1F00), *range(0xFF01, 0xFF5F)):
         base = unicodedata.normalize("NFKD", chr(point))[:1]
         rest = unicodedata.normalize("NFKD", chr(point))[1:]

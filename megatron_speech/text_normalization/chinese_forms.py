@@ -205,7 +205,7 @@ FORMS: list[Form] = [
     (re.compile(r"([0-9]{1,4})\s?年(?:\s?([0-9]{1,2})\s?月(?:\s?([0-9]{1,2})\s?([日号]))?)?"), _year_and_month),
     (re.compile(rf"([0-9]{{1,2}}){_TO}([0-9]{{1,2}})\s?月(?!\s?[0-9])"), _months),
     (re.compile(rf"([0-9]{{1,2}})\s?月\s?([0-9]{{1,2}})(?:{_TO}([0-9]{{1,2}}))?\s?([日号])"), _day),
-    (re.compile(r"([0-9]{1,2})\s?月()()()(?!\s?[0-9])"), lambda found, _: _month_and_day(found[1], None)),
+    (re.compile(r"([0-9]{1,2})\s?月(?!\s?[0-9])"), lambda found, _: _month_and_day(found[1], None)),
     (re.compile(r"([0-9]{1,2})\s?日"), _day_alone),
     (re.compile(rf"{_CLOCK}(?:{_TO}{_CLOCK})?(?![0-9:：])"), _time),
     (re.compile(r"[0-9]{1,7}(?:[:：][0-9]{1,7}){1,3}(?![0-9:：.])"), _ratio),

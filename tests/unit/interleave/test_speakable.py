@@ -79,7 +79,15 @@ def test_reasons(text, reason):
     assert {stretch.reason for stretch in found(text)} == {reason}
 
 
-@pytest.mark.parametrize(("text", "reason"), [("GPT和其他模型都很好。", None), ("This is English.", "script")])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("GPT和其他模型都很好。", None),
+        ("约10%～15%的人于2021/12/1来了～", None),
+        ("见a/b/c。", "address"),
+        ("This is English.", "script"),
+    ],
+)
 def test_reasons_of_chinese(text, reason):
     assert [stretch.reason for stretch in found(text, "zh")] == [reason]
 
