@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from megatron_speech.config.bounds import MAX_SEED, require_bounds
+
 
 @dataclass(frozen=True, kw_only=True)
 class SpokenCorpusConfig:
@@ -59,6 +61,7 @@ class EvaluationConfig:
     """Of the bootstrap."""
 
     def __post_init__(self) -> None:
+        require_bounds("seed", self.seed, 0, MAX_SEED, "0 is the default")
         if self.resamples < 100:
             raise ValueError(f"resamples={self.resamples} must be at least 100 for a 95 % interval; 2000 is usual")
         if self.cloze is None and self.geo_qa is None and not self.held_out.sources:

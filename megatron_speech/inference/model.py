@@ -11,11 +11,14 @@ Shapes: B rows, S tokens of a row, D width, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from torch import Tensor
 from tqdm import tqdm
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
@@ -24,6 +27,7 @@ from megatron_speech.platform.number_format import Dtype
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
+_REFUSALS = (StrictDataclassError, SafetensorError)
 LOGIT_ROWS = 512  # hidden states turned into logits at a time: 512 x 50k float32 is 100 MB
 
 
@@ -42,7 +46,8 @@ class LanguageModel:
     def load(cls, folder: Path, *, dtype: Dtype = "float32", device: str = "cpu") -> LanguageModel:
         """Read `folder`; ValueError when embedding and vocabulary disagree, FileNotFoundError when it is absent."""
         vocabulary = read_vocabulary(folder)
-        network = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype), local_files_only=True)
+        with _readable(folder):
+            network = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype), local_files_only=True)
         torch.nn.Module.to(network, device)  # in place; transformers' own `to` is not typed
         return cls(network=network.eval(), tokenizer=TextTokenizer.load(folder), vocabulary=vocabulary)
 
@@ -121,13 +126,23 @@ def read_vocabulary(folder: Path) -> Vocabulary:
             f"{folder} holds no config.json: not a Hugging Face folder; run tools/convert_to_hf.py first"
         )
     vocabulary = Vocabulary.load(folder)
-    vocab_size = AutoConfig.from_pretrained(folder, local_files_only=True).vocab_size
+    with _readable(folder):
+        vocab_size = AutoConfig.from_pretrained(folder, local_files_only=True).vocab_size
     if vocab_size != vocabulary.size:
         raise ValueError(
             f"{folder}: config.json has vocab_size={vocab_size} but vocabulary.json has {vocabulary.size} ids; "
             "export the checkpoint again"
         )
     return vocabulary
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """ValueError naming the folder where transformers refuses what stands in its files."""
+    try:
+        yield
+    except (*_REFUSALS, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        raise ValueError(f"{folder} cannot be read as a model ({error}); restore it, or export it again") from error
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
@@ -70,7 +71,7 @@ class TextSide:
     """
 
     def __init__(self, folder: Path, vocab_size: int, *, language: str | None = None) -> None:
-        self.tokenizer = Tokenizer.from_file(str(require(folder / "tokenizer.json")))
+        self.tokenizer = _read_tokenizer(require(folder / "tokenizer.json"))
         # Angle brackets in a transcript are text, not control.
         self.tokenizer.encode_special_tokens = True
         settings = read_json(require(folder / "generation_config.json"))
@@ -139,10 +140,23 @@ def write_text(
     return [text.decode(clip) for clip in ids]
 
 
+def _read_tokenizer(path: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # its own errors are plain exceptions
+        raise ValueError(f"{path}: no tokenizer in it ({error}); restore it") from error
+
+
 def load_config(folder: Path) -> WhisperVQConfig:
     """The configuration in `folder`, refused by name where this version cannot do what it asks."""
-    values = read_json(require(folder / "config.json"))
-    config = WhisperVQConfig(**{key: value for key, value in values.items() if key != "model_type"})
+    path = require(folder / "config.json")
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} holds no JSON object; restore it, or make the folder again")
+    try:
+        config = WhisperVQConfig(**{key: value for key, value in values.items() if key != "model_type"})
+    except (StrictDataclassError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} is no configuration of a Whisper model ({error}); restore it") from error
     config.require_supported(str(folder))
     return config
 
