@@ -24,6 +24,7 @@ import select
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -131,14 +132,17 @@ class Worlds:
         self.whole, self.folder, self.copies = whole, folder, 0
         self._clean: Path | None = None
 
-    def run(self, row: Row) -> Ended:
-        """Run a row: in this process as far as it only reads its command line, else in a fork and a world."""
-        if row.is_read_alone and (ended := _read_command_line(row)):
+    def run(self, row: Row, *, alone: bool = False) -> Ended:
+        """Run a row: in this process as far as it only reads its command line, else in a fork and a world.
+
+        With `alone`, in a process of its own.
+        """
+        if not alone and row.is_read_alone and (ended := _read_command_line(row)):
             return ended
         folder = self._clean or self._copy()
         self._clean = None
         before = state(folder)
-        ended = run_row(row, folder)
+        ended = run_row(row, folder, alone=alone)
         if state(folder) == before:
             self._clean = folder
         else:
@@ -150,7 +154,7 @@ class Worlds:
         return Path(shutil.copytree(self.whole, self.folder / str(self.copies), symlinks=True))
 
 
-def run_row(row: Row, folder: Path) -> Ended:
+def run_row(row: Row, folder: Path, *, alone: bool = False) -> Ended:
     """Run a row in `folder`, a world that it may spoil."""
     for name, to in row.files.items():
         change(folder, name, to)
@@ -159,7 +163,7 @@ def run_row(row: Row, folder: Path) -> Ended:
         (folder / "c.yaml").write_text(row.config)
         words = ["--config", "c.yaml", *words]
     before = state(folder)
-    status, stderr = _run_in_fork(row.tool, words, folder)
+    status, stderr = (_run_alone if alone else _run_in_fork)(row.tool, words, folder)
     after = state(folder)
     left = [name for name in after if after[name] not in (before.get(name), _FOLDER) and not _is_unfinished(name)]
     left += [f"{name} (removed)" for name in before if name not in after]
@@ -188,6 +192,13 @@ def state(folder: Path) -> dict[str, tuple[int, int]]:
         told = path.lstat()
         found[str(path.relative_to(folder))] = _FOLDER if path.is_dir() else (told.st_size, told.st_mtime_ns)
     return found
+
+
+def _run_alone(tool: str, words: list[str], folder: Path) -> tuple[int, str]:
+    paths = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder}"}
+    command = [sys.executable, str(ROOT / "tools" / f"{tool}.py"), *words]
+    done = subprocess.run(command, cwd=folder, env=paths, capture_output=True, timeout=_SECONDS, check=False)
+    return done.returncode, done.stderr.decode(errors="replace")
 
 
 def _run_in_fork(tool: str, words: list[str], folder: Path) -> tuple[int, str]:

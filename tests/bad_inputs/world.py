@@ -7,6 +7,7 @@ import importlib
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
 
 from megatron_speech.artifact import make_artifact
@@ -31,7 +32,10 @@ def make_world(root: Path) -> Path:
     """text.jsonl, table.jsonl, note.txt, empty/ and one folder per kind of stage output, all in `root`."""
     root.mkdir(exist_ok=True)
     write_jsonl(root / "text.jsonl", *({"id": f"d{n}", "text": text} for n, text in enumerate(TEXTS * 3)))
+    write_jsonl(root / "audio.jsonl", {"audio": "a.wav", "text": "x"})
+    soundfile.write(root / "a.wav", np.random.default_rng(0).normal(0, 0.1, 16_000), 16_000)
     (root / "note.txt").write_text("A note.\n")
+    (root / "marker_of_imports.py").write_text("open('imported', 'w').close()\nThing = print\n")
     (root / "empty").mkdir()
     text_model(root / "text_model", "llama", tied=False)
     write_toy_whisper(root / "whisper")
