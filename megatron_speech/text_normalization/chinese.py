@@ -18,10 +18,9 @@ from functools import lru_cache
 from megatron_speech.text_normalization.chinese_amounts import UNITS, Around
 from megatron_speech.text_normalization.chinese_forms import FORMS, SEEN_BEFORE, SEEN_BEHIND
 from megatron_speech.text_normalization.chinese_numbers import cardinal, digit_by_digit
+from megatron_speech.text_normalization.chinese_signs import HAN, HAN_CHARACTER, sign
 from megatron_speech.text_normalization.pieces import Piece, Unreadable
 
-_HAN = "\u3400-\u4dbf\u4e00-\u9fff"
-_HAN_CHARACTER, _HAN_NUMERAL = re.compile(f"[{_HAN}]"), frozenset("〇零一二三四五六七八九十百千")
 _LATIN = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*")
 _MODEL = re.compile(r"[A-Za-z]+(?:-?[0-9]+(?:\.[0-9]+)?[A-Za-z]*)+(?![0-9'])")
 _MODEL_PART = re.compile(r"[A-Za-z]+|[0-9]+(?:\.[0-9]+)?")
@@ -29,18 +28,18 @@ _MODEL_BEHIND = re.compile(r"[0-9]+(?:\.[0-9]+)?(?![0-9A-Za-z.,:/\-])")
 _NUMBERED = re.compile(r"([0-9]{1,2}|1080|720|480|2160)([A-Za-z]+)(?![A-Za-z0-9\-/.])")
 _INITIALS = re.compile(r"(?:[A-Z]\.){2,}")
 _ROMAN, _ROMAN_BEFORE = re.compile(r"[IVX]{2,}(?![A-Za-z'0-9-])"), tuple("期型级类代世章卷部度")
-_SHORTENED = re.compile(r"(?<![A-Za-z])[A-Za-z]{1,4}$")
 _SOLID = re.compile(r"[!-'*+\--:<-~]{1,40}")
 """ASCII without white space and , ; ( )."""
+_SPLIT = re.compile(r"[\s\u00ad\u200b-\u200f\u2060\ufeff]{1,20}[0-9½⅓⅔¼¾]")
+"""White space between two numbers, which a voice would run together."""
 _POWERS = frozenset(("m2", "m3", "km2", "cm2", "cm3", "mm2"))
-_TO_WORDS = re.compile(r"[A-Z]2[A-Z](?![A-Za-z])")
+_TO_WORDS = re.compile(r"(?!H2O)[A-Z]2[A-Z](?![A-Za-z])")
+_NO_NAMES = frozenset(("x", "X", "am", "pm", "AM", "PM", "w"))
+_C_PLUS_PLUS = re.compile(r"(?<![A-Za-z0-9])C\+\+(?!\+)")
+_BARE = re.compile(r"[0-9.,]+")
 _CODE_BEFORE = re.compile(r"[A-Za-z][A-Za-z']* $")
-_PAUSES = {**dict.fromkeys("，,；;：:（）()［］[]【】〔〕—～~•", "，"), "、": "、", "。": "。", "…": "。",
-           "！": "！", "!": "！", "？": "？", "?": "？"}  # fmt: skip
 _DIGITS = tuple("0123456789")
-_SILENT = frozenset("“”‘’\"'「」『』《》〈〉·・﹁﹂﹃﹄〝〞")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufe00-\ufe0f\ufeff]")
-_ENDS_OF_RANGE = frozenset("年月日号时点分秒%‰℃度元米天周岁人次章节页条届名")
 _GLUED = frozenset(string.ascii_letters + string.digits + ".")
 """In front of a digit these belong to it."""
 _STARTS_FORM = re.compile(r"[0-9$¥€£₹₩₽฿±−-]|US\$|HK\$|NT\$|(?:RMB|USD|CNY|EUR|GBP|HKD|JPY)\s?[0-9]")
@@ -87,7 +86,7 @@ def join_chinese(words: Iterable[str]) -> str:
         parts.append(word)
         said = word
     text = _PAUSE_RUN.sub(r"\1", "".join(parts)).strip("，、")
-    return text if re.search(rf"[A-Za-z{_HAN}]", text) else ""
+    return text if re.search(rf"[A-Za-z{HAN}]", text) else ""
 
 
 def _read_at(plain: str, text: str, place: int) -> tuple[int, str]:
@@ -101,7 +100,7 @@ def _read_at(plain: str, text: str, place: int) -> tuple[int, str]:
         return found
     if character.isascii() and character.isalpha():
         return _latin(plain, text, place)
-    words = _sign(plain, place)
+    words = sign(plain, place)
     if words is None:
         raise _unreadable(plain, text, place)
     return place + 1, words
@@ -118,7 +117,7 @@ def _form(plain: str, place: int) -> tuple[int, str] | None:
     for expression, reading in FORMS:
         if found := expression.match(plain, place):
             words = reading(found, Around(before, plain[found.end() : found.end() + SEEN_BEHIND]))
-            if words is not None:
+            if words is not None and not (_BARE.fullmatch(found[0]) and _SPLIT.match(plain, found.end())):
                 return found.end(), words
     return _behind_latin(plain, place)
 
@@ -126,7 +125,8 @@ def _form(plain: str, place: int) -> tuple[int, str] | None:
 def _numbered(plain: str, place: int) -> tuple[int, str] | None:
     """5G, 3D, 1080p: letters that are no unit."""
     found = _NUMBERED.match(plain, place)
-    if not found or found[2] in ("x", "X", "am", "pm", "AM", "PM") or found[2] in UNITS:
+    is_named = _CODE_BEFORE.search(plain[max(0, place - SEEN_BEFORE) : place]) and found and found[2] in ("s", "c")
+    if not found or found[2] in _NO_NAMES or (found[2] in UNITS and not is_named):
         return None
     digits = found[1]
     return found.end(), (cardinal(digits) if len(digits) < 3 else digit_by_digit(digits)) + found[2]
@@ -135,7 +135,8 @@ def _numbered(plain: str, place: int) -> tuple[int, str] | None:
 def _behind_latin(plain: str, place: int) -> tuple[int, str] | None:
     """The number of a model behind its name: iPhone 15."""
     found = _MODEL_BEHIND.match(plain, place)
-    if not found or not _CODE_BEFORE.search(plain[max(0, place - SEEN_BEFORE) : place]):
+    seen = plain[max(0, place - SEEN_BEFORE) : place]
+    if not found or not _CODE_BEFORE.search(seen) or _SPLIT.match(plain, found.end()):
         return None
     words = _model_number(found[0])
     return None if words is None else (found.end(), words)
@@ -144,6 +145,8 @@ def _behind_latin(plain: str, place: int) -> tuple[int, str] | None:
 def _latin(plain: str, text: str, place: int) -> tuple[int, str]:
     if found := _INITIALS.match(plain, place):
         return found.end(), found[0].replace(".", "")
+    if _C_PLUS_PLUS.match(plain, place):
+        return place + 3, "C加加"
     if found := _MODEL.match(plain, place):
         words = [_model_number(part) if part[0].isdigit() else part for part in _MODEL_PART.findall(found[0])]
         if (
@@ -186,76 +189,12 @@ def _roman(numeral: str) -> int | None:
     return 10 * len(found[1]) + {"IX": 9, "IV": 4}.get(found[2], 5 * ("V" in found[2]) + found[2].count("I"))
 
 
-def _sign(plain: str, place: int) -> str | None:
-    """Words, a pause or "" of a character that is no letter, None where nothing is sure."""
-    character = plain[place]
-    before, behind = plain[place - 1 : place], plain[place + 1 : place + 2]
-    if character in "-–—~～" and (behind in _DIGITS or behind == "第"):
-        if before and before in _ENDS_OF_RANGE:
-            return "到"
-        return "，" if character == "—" == before else None
-    if character in _PAUSES:
-        return None if character in ":;" and behind == "/" else _PAUSES[character]
-    if character in _SILENT:
-        return None if character in "·・'" and (before in _DIGITS or behind in _DIGITS) else _quote(plain, place)
-    if character == ".":
-        return _full_stop(plain, place)
-    if character == "-":
-        return _hyphen(before, behind)
-    if character == "&":
-        latin = before.strip().isascii() and behind.strip().isascii()
-        return None if not (before.isalpha() and behind.isalpha()) else "and" if latin else "和"
-    if character == "々":
-        return before if _HAN_CHARACTER.fullmatch(before) else None
-    if character == "〇":
-        return "零" if before in _HAN_NUMERAL or behind in _HAN_NUMERAL else None
-    if unicodedata.category(character) in ("No", "Nl"):
-        return None if before in _DIGITS or behind in _DIGITS else _numeral(character)
-    return "" if unicodedata.category(character) == "Mn" and before.isascii() and before.isalpha() else None
-
-
-def _quote(plain: str, place: int) -> str | None:
-    """Silent, but for what may be inches."""
-    is_inch = plain[place] == '"' and plain[place - 1 : place] in _DIGITS
-    opened = plain.count('"', max(0, place - 40), place) % 2 == 1
-    return None if is_inch and not opened else ""
-
-
-def _full_stop(plain: str, place: int) -> str | None:
-    before, behind = plain[place - 1 : place], plain[place + 1 : place + 2]
-    if behind.isascii() and behind.isalnum():
-        is_list = re.search(r"(?:^|\n)\s*[0-9]{1,2}$", plain[max(0, place - 5) : place]) and behind.isalpha()
-        return "，" if is_list else None
-    if _SHORTENED.search(plain[max(0, place - 5) : place]) and re.match(
-        r"\s+[A-Za-z0-9]", plain[place + 1 : place + 4]
-    ):
-        return None
-    return "，" if before in _DIGITS and place <= 2 else "。"
-
-
-def _hyphen(before: str, behind: str) -> str | None:
-    if before.isascii() and before.isalpha() and behind.isascii() and behind.isalpha():
-        return ""
-    return "，" if behind == "-" or before == "-" or (behind.isspace() and (not before or before.isspace())) else None
-
-
-def _numeral(character: str) -> str | None:
-    """①, Ⅲ, ½."""
-    name, value = unicodedata.name(character, ""), unicodedata.numeric(character)
-    if "FRACTION" in name:
-        top, _, bottom = unicodedata.normalize("NFKC", character).partition("\u2044")
-        return f"{cardinal(bottom)}分之{cardinal(top)}" if top and bottom else None
-    known = name.startswith(("CIRCLED", "PARENTHESIZED", "ROMAN NUMERAL", "SMALL ROMAN NUMERAL", "DIGIT"))
-    return cardinal(str(int(value))) if known and value == int(value) and 0 < value <= 50 else None
-
-
 def _unreadable(plain: str, text: str, place: int) -> Unreadable:
     """With the whole of what was not read, up to the next white space, Chinese character or pause."""
     found = _SOLID.match(plain, place + 1)
     end = place + 1 if found is None else found.end()
-    sign = text[place:end]
     reason = "its reading is not sure" if re.search(r"[0-9]", plain[place:end]) else "no sign that is read aloud"
-    return Unreadable(sign, place, reason)
+    return Unreadable(text[place:end], place, reason)
 
 
 @lru_cache(maxsize=1)
@@ -271,6 +210,6 @@ def _folds() -> dict[int, str]:
         folds.pop(ord(pause), None)
     for point in (*range(0x2E80, 0x2FE0), *range(0xF900, 0xFB00)):
         base = unicodedata.normalize("NFKC", chr(point))
-        if len(base) == 1 and _HAN_CHARACTER.fullmatch(base):
+        if len(base) == 1 and HAN_CHARACTER.fullmatch(base):
             folds[point] = base
     return folds

@@ -42,7 +42,7 @@ class Around(NamedTuple):
 
 _N = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?"
 _END = (
-    r"(?![0-9]|\.[0-9]|,[0-9]{2,3}(?![0-9])|，[0-9]{3}(?![0-9])|\s[0-9]{3}(?![0-9])|\s?[*×÷=^_\\|]|[/:：][0-9]|[½⅓⅔¼¾⅛⅜⅝⅞²³]"
+    r"(?![0-9$¥€£]|\.[0-9]|,[0-9]{2,3}(?![0-9])|,[0-9](?![0-9,，。\s]|\Z)|，[0-9]{3}(?![0-9])|\s[0-9]{3}(?![0-9])|\s?[*×÷=^_\\|]|[/:：][0-9]|[½⅓⅔¼¾⅛⅜⅝⅞²³]"
     r"|\s?[-–—~～]\s?[0-9.])"
 )
 """No number goes on in a way that another form would have to read."""
@@ -67,6 +67,25 @@ _PRICE = re.compile(r"\s?(?:元|美元|欧元|英镑|港元|日元)")
 _COUNTED = re.compile(rf"\s?(?:{'|'.join(COUNTING_WORDS.split())})")
 
 
+_DEGREES = re.compile(r"(?:\s?[到至~～—–-]\s?-?[0-9.]+)?\s?(?:度|摄氏度|℃)")
+_ENDS_OF_RANGE = re.compile(
+    r"[0-9零一二三四五六七八九十百千万亿半两多几][个小公]?[年月日号时点分秒%‰℃度元米里斤天周岁人次章节页条届名]$"
+)
+"""Behind these a dash says 到."""
+_FIGURES = re.compile(r"(?:图|表|例|题|附录|公式)\s?$")
+_SECONDS_BEFORE = re.compile(
+    r"(?:^|(?<!华)为|[了约仅需续等每达至超共前后过按时间在到延耗，。（(、第一二三四五六七八九十分])$"
+)
+_NAMED = re.compile(r"[A-Za-z]\s?$")
+_YEAR_AND_MONTH = re.compile(r"(?:19|20)[0-9]{2}\.(?:0[1-9]|1[0-2]|[1-9])")
+_PART_OF = re.compile(r"[0-9一二三四五六七八九十两][米块点元斤秒度]$")
+
+
+def ends_range(before: str) -> bool:
+    """Whether what stands before a dash is the first end of a range: 5度, 3月5日."""
+    return _ENDS_OF_RANGE.search(before) is not None
+
+
 def amount(found: re.Match[str], around: Around) -> str | None:
     """What AMOUNT found in words; None where it may be something else."""
     part = found.groupdict()
@@ -76,6 +95,10 @@ def amount(found: re.Match[str], around: Around) -> str | None:
     if part["first_scale"] and part["scale"] not in ("千", "万", "亿", "万亿"):
         return None
     if "," in (part["first"] or "") and around.before.endswith(","):
+        return None
+    if (part["currency"] and re.search("[0-9]$", around.before)) or not _is_of_unit(part, around):
+        return None
+    if len(numbers) == 2 and _FIGURES.search(around.before):
         return None
     if not all(_is_number(number.lstrip("-")) for number in numbers) or not _is_range(numbers, part):
         return None
@@ -91,6 +114,16 @@ def amount(found: re.Match[str], around: Around) -> str | None:
     else:
         said = _counted(numbers, part, around)
     return None if said is None else sign + said
+
+
+def _is_of_unit(part: dict[str, str | None], around: Around) -> bool:
+    """Whether a letter behind a number is its unit: the s of iPhone 6s and 骁龙8s is none."""
+    unit, number = part["unit"], part["first"] or ""
+    if unit is None or len(unit) > 1 or not unit.isascii() or part["currency"]:
+        return True
+    if _NAMED.search(around.before):
+        return False
+    return unit != "s" or "." in number or _SECONDS_BEFORE.search(around.before) is not None
 
 
 def _is_number(number: str) -> bool:
@@ -116,10 +149,13 @@ def _sign(part: dict[str, str | None], around: Around) -> str | None:
     if part["sign"] == "±":
         return "正负"
     before = around.before
+    if before.endswith("零下"):
+        return None
     if part["sign"] == "−" or part["currency"] or _MINUS_BEFORE.search(before):
         return "负"
     measured = part["share"] or part["unit"] in ("℃", "°C", "℉", "°F")
-    return "负" if measured and "\u4e00" <= before[-1:] <= "\u9fff" else None
+    is_measured = bool(measured or _DEGREES.match(around.behind))
+    return "负" if is_measured and "\u4e00" <= before[-1:] <= "\u9fff" and not ends_range(before) else None
 
 
 def _with_sign(sign: str, head: str, number: str) -> str:
@@ -170,13 +206,17 @@ def _counted(numbers: list[str], part: dict[str, str | None], around: Around) ->
     following = behind.lstrip(" ")[:1]
     is_counted = bool(tail) or following in COUNTERS or _COUNTED.match(behind) is not None
     if len(numbers) == 2 and re.match(r"年(?![0-9级代初末底])", behind):
-        is_counted = Decimal(numbers[1]) < 60  # 3-5年; 98-99年 is no duration
+        is_counted = Decimal(numbers[1]) < 60 and not (
+            Decimal(numbers[0]) >= 10 and Decimal(numbers[1]) == Decimal(numbers[0]) + 1
+        )  # 3-5年; 15-16年 may be years, and 98-99年 is no duration
     if _PRICE.match(behind):
         numbers = [_plain(number) for number in numbers]
     if any(number[0] == "-" for number in numbers[1:]) or (len(numbers) == 1 and re.match(r"\s?[年月日]", behind)):
         return None  # no date that a calendar has
     if len(numbers) == 2 and not is_counted and not around.before.endswith("第"):
         return None
+    if following == "式":
+        return None  # 24式太极拳 counts, 79式 does not
     ordinal = bool(_RANK_BEFORE.search(around.before))
     words = []
     for number in numbers:
@@ -206,6 +246,8 @@ def _is_sure(number: str, part: dict[str, str | None], around: Around, *, is_cou
         return False
     if "." in number:
         is_day = _DAY.fullmatch(number) and "\u4e00" <= following <= "\u9fff" and not is_counted
+        if _YEAR_AND_MONTH.fullmatch(number) and not is_counted:
+            return False
         is_version = len(number.partition(".")[2]) > 1 and _NAME_BEFORE.search(around.before) is not None
         return not is_version and (not is_day or following in _BEHIND_DECIMALS)
     if is_counted or "," in (part["first"] or ""):
@@ -213,6 +255,6 @@ def _is_sure(number: str, part: dict[str, str | None], around: Around, *, is_cou
     if following == "号" and len(number) > 2:
         return False
     if len(number) <= 2:
-        is_part = len(number) == 2 and around.before[-1:] in ("米", "块", "点", "元", "斤")  # 1米75
+        is_part = len(number) == 2 and _PART_OF.search(around.before)  # 1米75
         return following not in ("年", "月") and not is_part
     return bool(_QUANTITY_BEFORE.search(around.before)) and not "\u4e00" <= following <= "\u9fff"

@@ -7,110 +7,29 @@ first form that reads wins; a place that begins like a form and is read by none 
 from __future__ import annotations
 
 import re
-from calendar import monthrange
-from collections.abc import Callable
 
 from megatron_speech.text_normalization.chinese_amounts import AMOUNT, Around, amount
-from megatron_speech.text_normalization.chinese_numbers import (
-    LONGEST,
-    TWO_OF,
-    cardinal,
-    digit_by_digit,
-)
+from megatron_speech.text_normalization.chinese_dates import DATES, TO, Form
+from megatron_speech.text_normalization.chinese_numbers import COUNTERS, LONGEST, cardinal, digit_by_digit
 from megatron_speech.text_normalization.chinese_units import UNITS
-
-Form = tuple[re.Pattern[str], Callable[[re.Match[str], Around], str | None]]
 
 SEEN_BEFORE, SEEN_BEHIND = 20, 10
 """Characters that a form may look at around it."""
 
-_TO = r"\s?[-–—~～至到]\s?"
 _CODES = re.compile(
     r"(?:(电话|手机|热线|拨打|致电|来电|客服)"
     r"|编号|号码|身份证|密码|邮编|邮政编码|验证码|学号|账号|卡号|尾号|QQ|微信|代码)(?:号码|号)?[为是：: ，]{0,2}$"
 )
 _SCORE_BEFORE = re.compile(r"比分[^。]{0,8}$|战平$|大胜[^。]{0,8}$|击败[^。]{0,8}$|战胜[^。]{0,8}$")
 _SCORE_BEHIND = re.compile(r"\s?(?:战胜|击败|大胜|险胜|取胜|获胜|胜|领先|落后|战平|逼平|淘汰|负于|不敌|告负|横扫)")
+_BOOKS = re.compile(
+    r"(?:(?:马太|马可|路加|约翰)福音|创世[记纪]|出埃及记|箴言|启示录|使徒行传|罗马书|希伯来书|以赛亚书|哥林多[前后]书)\s?$"
+)
+_PERHAPS_BOOK = re.compile(r"(?:[书记经录传篇歌言章节]|福音)\s?$")
+_NO_FRACTION_BEHIND = re.compile(r"\s?(?:[月日号年页室级班期周届季赛栋楼层路线]|赛季)")
+_WEAPONS = re.compile(r"式[一-鿿]{0,4}(?:枪|炮|坦克|战车|装甲车|军服|军装|火箭|导弹|弹|舰|机)")
+_SUMS = re.compile(r"\s?[元人个件吨条户只张股美欧港]")
 _RATIO_BEFORE = re.compile(r"(?:比例尺?|比值|比|赔率|比率|按|约|占比)[为是：:约]{0,2}$")
-_ABOUT = re.compile(r"(?:[近约达共满逾过超距有历]|长达|历时|大约|历经)$")
-_SPAN_OF_YEARS = re.compile(r"\s?(?:来(?!自)|前(?!后)|的?历史|之久|间|多|以上|左右|悠久|里|内|时间|之后|后|寿命)")
-_COUNTED_YEARS = re.compile(r"\s?(?:的?历史|之久|悠久|寿命)")
-
-
-def _year(digits: str, around: Around, *, has_month: bool = False) -> str | None:
-    """A year digit by digit, or a number of years; None where it may be either."""
-    value = int(digits)
-    about, span = _ABOUT.search(around.before), _SPAN_OF_YEARS.match(around.behind)
-    if has_month or re.search(r"公元前?$", around.before):
-        return digit_by_digit(digits)
-    if len(digits) == 4:
-        if digits[0] == "0":
-            return None
-        if not 1000 <= value <= 2100:
-            return cardinal(digits, two=True)
-        if value % 100 or not (about or span):
-            return digit_by_digit(digits)
-        return cardinal(digits, two=True) if about or _COUNTED_YEARS.match(around.behind) else None
-    if digits[0] == "0" and len(digits) == 2:
-        return digit_by_digit(digits)
-    if len(digits) == 3:
-        return None if value % 10 or value < 100 else cardinal(digits, two=True)
-    if around.behind.startswith("代"):
-        return cardinal(digits) if value % 10 == 0 and value >= 10 else None
-    if value >= 60 and not about:
-        return None
-    ranked = around.behind.startswith("级") or around.before.endswith("第")
-    return cardinal(digits, two=not ranked) if value else None
-
-
-def _month_and_day(month: str | None, day: str | None, mark: str = "日", *, year: int = 2000) -> str | None:
-    """Words of a month and a day of it; None where the calendar has no such day."""
-    if month is None:
-        return ""
-    if not 1 <= int(month) <= 12 or (day is not None and not 1 <= int(day) <= monthrange(year, int(month))[1]):
-        return None
-    return f"{cardinal(str(int(month)))}月" + (f"{cardinal(str(int(day)))}{mark}" if day is not None else "")
-
-
-def _date(found: re.Match[str], around: Around) -> str | None:
-    year, _, month, day = found.groups()
-    words = _month_and_day(month, day, year=int(year))
-    return None if words is None or not 1000 <= int(year) <= 2100 else f"{digit_by_digit(year)}年{words}"
-
-
-def _year_and_month(found: re.Match[str], around: Around) -> str | None:
-    year, month, day, mark = found.groups()
-    words = _month_and_day(month, day, mark, year=int(year) if len(year) == 4 and int(year) else 2000)
-    said = _year(year, around, has_month=month is not None)
-    return None if words is None or said is None else f"{said}年{words}"
-
-
-def _years(found: re.Match[str], around: Around) -> str | None:
-    first, last = found[1], found[2]
-    if not 1000 <= int(first) < int(last) <= 2100 or (not found[3] and first[:2] not in ("18", "19", "20")):
-        return None
-    if not found[3] and around.behind[:1] in TWO_OF:
-        return None
-    return f"{digit_by_digit(first)}到{digit_by_digit(last)}{found[3] or ''}"
-
-
-def _day(found: re.Match[str], around: Around) -> str | None:
-    month, first, last, mark = found.groups()
-    words = _month_and_day(month, first, mark)
-    if words is None or last is None:
-        return words
-    if not int(first) < int(last) or _month_and_day(month, last) is None:
-        return None
-    return f"{words.removesuffix(mark)}到{cardinal(str(int(last)))}{mark}"
-
-
-def _months(found: re.Match[str], around: Around) -> str | None:
-    first, last = int(found[1]), int(found[2])
-    return f"{cardinal(str(first))}到{cardinal(str(last))}月" if 1 <= first < last <= 12 else None
-
-
-def _day_alone(found: re.Match[str], around: Around) -> str | None:
-    return f"{cardinal(found[1])}日" if 1 <= int(found[1]) <= 31 else None
 
 
 def _is_score(around: Around) -> bool:
@@ -127,7 +46,11 @@ def _clock(hour: str, minute: str, second: str | None) -> str | None:
 
 
 def _time(found: re.Match[str], around: Around) -> str | None:
+    if _BOOKS.search(around.before) and found[3] is None and found[4] is None:
+        return f"{cardinal(found[1])}章{cardinal(str(int(found[2])))}节"
     if _is_score(around) or _RATIO_BEFORE.search(around.before) or re.match(r"\s?[A-Za-z]", around.behind):
+        return None
+    if _PERHAPS_BOOK.search(around.before):
         return None
     hour, minute, second, *last = found.groups()
     words = _clock(hour, minute, second)
@@ -142,7 +65,9 @@ def _ratio(found: re.Match[str], around: Around) -> str | None:
     numbers = re.split("[:：]", found[0])
     if any(len(number) > 1 and number[0] == "0" for number in numbers) or around.behind[:1] in ("年", "月", "日"):
         return None
-    if re.match(r"\s?[A-Za-z]", around.behind):
+    if len(numbers) == 2 and _BOOKS.search(around.before):
+        return f"{cardinal(numbers[0])}章{cardinal(numbers[1])}节"
+    if re.match(r"\s?[A-Za-z]", around.behind) or _PERHAPS_BOOK.search(around.before):
         return None
     if "：" in found[0] and not (_is_score(around) or _RATIO_BEFORE.search(around.before)):
         return None
@@ -154,6 +79,8 @@ def _score(found: re.Match[str], around: Around) -> str | None:
 
 
 def _telephone(found: re.Match[str], around: Around) -> str | None:
+    if _SUMS.match(around.behind) and not _CODES.search(around.before):
+        return None
     return digit_by_digit(re.sub(r"\D", "", found[0]), telephone=True)
 
 
@@ -171,7 +98,9 @@ def _fraction(found: re.Match[str], around: Around) -> str | None:
     top, bottom = int(found[1]), int(found[2])
     if not 0 < top < bottom or not (bottom <= 10 or bottom in (12, 16, 20, 50, 100, 1000)) or found[2][0] == "0":
         return None
-    if bottom == 12 and top != 1:  # a day of December, too
+    if around.before.endswith("第") or _NO_FRACTION_BEHIND.match(around.behind):
+        return None
+    if (bottom == 12 and top != 1) or (bottom >= 10 and top == bottom - 1):  # a day of December; 19/20赛季
         return None
     return f"{cardinal(found[2])}分之{cardinal(found[1])}"
 
@@ -191,6 +120,34 @@ def _arithmetic(found: re.Match[str], around: Around) -> str | None:
     return said + (UNITS.get(found[2], found[2]) if found[2] else "")
 
 
+def _equation(found: re.Match[str], around: Around) -> str | None:
+    """2+2=4."""
+    names = {"+": "加", "-": "减", "−": "减", "–": "减", "×": "乘", "÷": "除以", "=": "等于"}
+    parts = re.findall(rf"{_N}|[-+−–×÷=]", found[0])
+    if any((part[0] == "0" and part[1:2] not in ("", ".")) or len(part) > LONGEST for part in parts):
+        return None
+    return "".join(names.get(part) or cardinal(part) for part in parts)
+
+
+def _model(found: re.Match[str], around: Around) -> str | None:
+    """A type, a room, a road: 56式步枪, 502室, 波音747."""
+    behind = around.behind
+    is_named = (
+        _WEAPONS.match(behind)
+        or (len(found[0]) > 2 and re.match(r"室(?![内外])|教室|国道|省道", behind))
+        or (len(found[0]) == 3 and re.match(r"(?:事件|高校|工程)", behind))
+        or (len(found[0]) == 3 and re.search(r"(?:波音|空客)\s?$", around.before) and not re.match("-|[架台]", behind))
+        or (len(found[0]) == 5 and re.match(r"(?:网站|热线|平台|官网|客服|APP|App)", behind))
+    )
+    return digit_by_digit(found[0]) if is_named else None
+
+
+def _and_more(found: re.Match[str], around: Around) -> str | None:
+    """1000+人."""
+    is_count = around.behind[:1] in COUNTERS and len(found[1]) <= LONGEST
+    return f"{cardinal(found[1], two=True)}多" if is_count else None
+
+
 def _angle(found: re.Match[str], around: Around) -> str | None:
     words = f"{cardinal(found[1])}度{cardinal(found[2])}分"
     return words + (f"{cardinal(found[3])}秒" if found[3] else "")
@@ -199,15 +156,11 @@ def _angle(found: re.Match[str], around: Around) -> str | None:
 _CLOCK = r"([0-9]{1,2})[:：]([0-9]{2})(?:[:：]([0-9]{2}))?"
 _N = r"[0-9]+(?:\.[0-9]+)?"
 
+EQUATION: Form = (re.compile(rf"{_N}(?:\s?[-+−–×÷]\s?{_N}){{1,4}}\s?=\s?{_N}(?![0-9.=+×÷])"), _equation)
 FORMS: list[Form] = [
-    (re.compile(r"([0-9]{4})([-/.])([0-9]{1,2})\2([0-9]{1,2})(?![0-9./-])"), _date),
-    (re.compile(rf"([0-9]{{4}}){_TO}([0-9]{{4}})\s?(年)?(?![0-9.\-/年])"), _years),
-    (re.compile(r"([0-9]{1,4})\s?年(?:\s?([0-9]{1,2})\s?月(?:\s?([0-9]{1,2})\s?([日号]))?)?"), _year_and_month),
-    (re.compile(rf"([0-9]{{1,2}}){_TO}([0-9]{{1,2}})\s?月(?!\s?[0-9])"), _months),
-    (re.compile(rf"([0-9]{{1,2}})\s?月\s?([0-9]{{1,2}})(?:{_TO}([0-9]{{1,2}}))?\s?([日号])"), _day),
-    (re.compile(r"([0-9]{1,2})\s?月(?!\s?[0-9])"), lambda found, _: _month_and_day(found[1], None)),
-    (re.compile(r"([0-9]{1,2})\s?日"), _day_alone),
-    (re.compile(rf"{_CLOCK}(?:{_TO}{_CLOCK})?(?![0-9:：])"), _time),
+    EQUATION,
+    *DATES,
+    (re.compile(rf"{_CLOCK}(?:{TO}{_CLOCK})?(?![0-9:：])"), _time),
     (re.compile(r"[0-9]{1,7}(?:[:：][0-9]{1,7}){1,3}(?![0-9:：.])"), _ratio),
     (re.compile(r"([0-9]{1,3})[-–]([0-9]{1,3})(?![0-9.\-])"), _score),
     (
@@ -216,6 +169,8 @@ FORMS: list[Form] = [
     ),
     (re.compile(r"[0-9]{2,}(?:-[0-9]{2,}){0,4}(?![0-9.,\-])"), _code),
     (re.compile(r"0[0-9]{1,11}(?![0-9.,:：/\-])"), _leading_zeros),
+    (re.compile(r"[1-9][0-9]{1,4}(?![0-9])"), _model),
+    (re.compile(r"([1-9][0-9]*0)\+"), _and_more),
     (re.compile(r"([0-9][05])(?=后(?![年天周月]))"), lambda found, _: digit_by_digit(found[1])),  # born in the nineties
     (re.compile(r"([0-9]{1,4})/([0-9]{1,4})(?![0-9/.])"), _fraction),
     (re.compile(r"([0-9]{1,3})°([0-9]{1,2})[′'](?:([0-9]{1,2})[″\"])?"), _angle),

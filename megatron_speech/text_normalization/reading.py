@@ -53,7 +53,7 @@ def spoken(text: str, *, language: Language = "en") -> str:
     """`text` in the letters and the punctuation that a voice needs, single spaces; may be empty.
 
     en: lower-case words and . , ? ! '
-    zh: Chinese characters, Latin letters as they stand, and 。，、？！
+    zh: Chinese characters, Latin words as they stand with the apostrophes in them, and 。，、？！
 
     Raises as `read_pieces`.
     """
