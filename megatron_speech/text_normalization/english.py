@@ -32,7 +32,7 @@ from megatron_speech.text_normalization.pieces import Piece, Unreadable
 
 _WORD = r"[A-Za-z]+(?:'[A-Za-z]+)*"
 _WORD_END = r"(?=[\s,;:?!)\]\"“—–…]|-(?![\d-]|[\w.+-]{0,64}@|[\w-]{0,64}\.[a-z])|--|\.(?![A-Za-z\d])|\Z)"
-_RUN = r"(?:[a-df-hj-uwyz][a-z]* |e(?!tc )[a-z]* |[ivx](?![ivx]* )[a-z]* )+"
+_RUN = r"(?:[a-df-hj-uwyz][a-z]* |e(?!tc )[a-z]* |[ix](?![ivx]* )[a-z]* |v(?![ivx]* |s )[a-z]* )+"
 _TOKEN = re.compile(rf"({_RUN})|(\s+)|({_WORD}){_WORD_END}|([,;](?=\s)|[.?!](?=\s|\Z))")
 """A run of small words, white space, a word that nothing special touches, or a mark."""
 _RUN_KIND, _SPACE_KIND, _WORD_KIND = 1, 2, 3
@@ -48,13 +48,18 @@ _WATCHED_IN_WORDS = frozenset((
 """Words that a rule may begin with, also where no digit and no sign stands..."""
 _WATCHED = _WATCHED_IN_WORDS | english_money.WORDS
 """...and anywhere."""
+_NUMERAL_I = re.compile(
+    r"(?:[Tt]ype|[Ss]chedule) I |"
+    r"\bI (?:of|Corinthians|Thessalonians|Chronicles|Maccabees|(?:Samuel|Kings|Timothy|Peter|John) \d)"
+)
+"""An "I" that may count rather than speak."""
 _VOWELS = frozenset("aeiouy")
 _DOUBLED = re.compile(r"[ .,?!][.,?!]|  ")
-_PLAIN_WORD = r"(?![ivx]+\b|I(?:[.,?!]| of ))[A-Za-z]++(?:'[A-Za-z]++)?+"
+_PLAIN_WORD = r"(?![ivx]+\b|vs\b|I(?:[.,?!]| of |(?<=[Tt]ype I)|(?<=[Ss]chedule I)))[A-Za-z]++(?:'[A-Za-z]++)?+"
 _PLAIN = re.compile(rf"{_PLAIN_WORD}(?:[.,?!]?+ {_PLAIN_WORD})*+[.?!]?+")
 _CAPITALISED = re.compile(r"[A-Z][A-Za-z]*+")
 _APART = re.compile(
-    r"([\"“”]|(?<=[A-Za-z])-(?=[A-Za-z]))|[;:](?=\s)|(?<= )\((?=[A-Za-z])|(?<=[A-Za-z.])\)(?=[ ,.;:]|\Z)"
+    r"([\"“”]|(?<=[A-Za-z])(?<!day)-(?=[A-Za-z]))|[;:](?=\s)|(?<= )\((?=[A-Za-z])|(?<=[A-Za-z.])\)(?=[ ,.;:]|\Z)"
 )
 """Marks that are read alike among plain words: the first kinds as nothing, the others as a pause."""
 _BARE = str.maketrans("-", " ", '"“”;:()')
@@ -176,7 +181,7 @@ def is_plain(text: str) -> bool:
 
 def _is_watched(word: str, text: str, end: int) -> bool:
     if word == "I":
-        return text[end : end + 1] not in (" ", "'") or text[end : end + 4] == " of "
+        return text[end : end + 1] not in (" ", "'") or _NUMERAL_I.search(text, max(0, end - 10), end + 20) is not None
     return word in _WATCHED or (text[end : end + 1] == "." and _may_be_short(word.lower()))
 
 

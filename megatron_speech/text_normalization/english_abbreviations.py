@@ -9,6 +9,8 @@ from megatron_speech.text_normalization.english_numbers import (
     Unsure,
     any_of,
     ends_sentence,
+    is_counted,
+    is_year,
     rule,
     text_after,
     word_after,
@@ -33,7 +35,7 @@ _ALWAYS = {
     "assn": "association", "intl": "international", "univ": "university",
 }  # fmt: skip
 _BEFORE_NAMES = {"Mt": "mount", "Ft": "fort", "Col": "colonel", "Rep": "representative", "Fr": "father",
-                 "Hon": "honorable"}  # fmt: skip
+                 "Hon": "honorable", "Wm": "william", "Chas": "charles", "Thos": "thomas"}  # fmt: skip
 _WITHOUT_STOPS = {"Mr": "mister", "Mrs": "missus", "Dr": "doctor", "Prof": "professor", "Mt": "mount"}
 """As in Britain."""
 _AFTER_NAMES = {"Co": "company", "Rd": "road", "Ln": "lane", "Sq": "square", "Pl": "place", "Hwy": "highway"}
@@ -47,9 +49,10 @@ _BEFORE_NUMBERS = {
     "no": "number", "nos": "numbers", "vol": "volume", "vols": "volumes", "pp": "pages", "p": "page", "fig": "figure",
     "figs": "figures", "ch": "chapter", "ca": "circa", "c": "circa", "sec": "section", "est": "established",
     "eq": "equation", "art": "article", "op": "opus", "ext": "extension", "apt": "apartment",
-    "para": "paragraph", "pt": "part", "bk": "book", "ver": "version",
+    "hwy": "highway", "rte": "route", "para": "paragraph", "pt": "part", "bk": "book", "ver": "version",
 }  # fmt: skip
-_OF_LIVES = {"b": "born", "d": "died"}
+_OF_LIVES = {"b": "born", "d": "died", "r": "reigned"}
+_BEFORE_NO = words_of("said say says is was or and with answer replied answered")
 _TITLES = words_of("mr mrs ms prof gen capt sgt gov sen rev lt maj cpl adm")
 _ENDING_NAMES = words_of("inc ltd corp bros jr sr ave blvd")
 _SAINTS = words_of(
@@ -58,11 +61,31 @@ _SAINTS = words_of(
     "Pancras Ives Bernard Michael David Anne Anthony Croix Tropez Gallen Elizabeth Simons Olaf Cloud Charles Mark "
     "Luke Matthew Stephen Benedict Johns Marks Jude Denis Giles Bride Barts"
 )
+_BEFORE_SAINTS = words_of(
+    "Mount Port Fort Lake Sault Bay Cape Near From To Of By Between Around Visit Since Until Like Cathedral Church"
+)
 _STARTS = words_of(
     "The A An He She It They We I You Then There This That These In On At But And When After Before As If For "
     "With His Her Its Their My Our Who What Where Why How No Yes So Now Later Today"
 )
 """Capitalised words that begin a sentence rather than a name."""
+
+
+def _before_number(found: re.Match[str]) -> str:
+    """ "No. 5"; but "He said no. 12 others agreed"."""
+    short, rest = found[1].lower(), text_after(found)
+    number = re.match(r"([\d,.]*\d)\+?(?:\s(?:more\s|other\s)?([A-Za-z]+))?", rest)
+    counts = number is not None and is_counted(number[2] or "")
+    if short in ("no", "art") and (counts or (found[1] == "no" and word_before(found).lower() in _BEFORE_NO)):
+        raise Unsure("an abbreviation, or the end of a sentence")
+    if short == "est" and (counts or number is None or not is_year(number[1])):
+        raise Unsure("established or estimated")
+    return _BEFORE_NUMBERS[short]
+
+
+def _century(found: re.Match[str]) -> str:
+    is_dated = word_after(found) in ("BC", "BCE", "AD", "CE")
+    return "century" + ("." if ends_sentence(found) and not is_dated else "")
 
 
 def _abbreviation(found: re.Match[str]) -> str | None:
@@ -95,6 +118,10 @@ def _after_name(found: re.Match[str]) -> str | None:
 def _saint_or_street(found: re.Match[str]) -> str | None:
     after_name = word_before(found)[:1].isupper()
     following = word_after(found)
+    if re.fullmatch("[A-Z][a-z]+", word_before(found)) and following in _SAINTS:
+        if word_before(found) not in _BEFORE_SAINTS and word_before(found) not in _STARTS:
+            raise Unsure("saint or street")
+        return "saint"
     if following in _SAINTS or (following[:1].isupper() and following not in _STARTS and not after_name):
         return "saint"
     if following[:1].isupper() and following not in _STARTS:
@@ -128,8 +155,10 @@ _SHORT = r"\.(?=[\s,;:)\]\"“?!—]|\Z)"
 RULES: list[Rule] = [
     rule(rf"({any_of(_ALWAYS)})(?:{_SHORT}|\.('s)(?!\w))", _abbreviation, any_case=True),
     rule(r"etc\.?(?!\w)", _et_cetera, any_case=True),
-    rule(rf"({any_of(_BEFORE_NUMBERS)})\.\s?(?=\d)", lambda found: _BEFORE_NUMBERS[found[1].lower()], any_case=True),
-    rule(r"(?<=\()([bd])\.\s?(?=(?:ca?\.\s?)?\d{2,4}(?!\d))", lambda found: _OF_LIVES[found[1]]),
+    rule(rf"({any_of(_BEFORE_NUMBERS)})\.\s?(?=\d)", _before_number, any_case=True),
+    rule(r"(?<=\()([bdr])\.\s?(?=(?:ca?\.\s?)?\d{2,4}(?!\d))", lambda found: _OF_LIVES[found[1]]),
+    rule(r"(?:(?<=\dth )|(?<=\dst )|(?<=\dnd )|(?<=\drd ))c\.(?!\w)", _century),
+    rule(r"vs(?![\w.])", lambda _: "versus"),
     rule(r"(?!Rs)(?:[b-df-hj-np-tv-xz]{1,4})\.(?=\s\d)|(?<=\d\s)[a-z]\.(?=\s)", _unknown, any_case=True),
     rule(r"(Nos?)\s(?=\d)", _number_sign),
     rule(rf"({any_of(_WITHOUT_STOPS)})(?=\s[A-Z])", lambda found: _WITHOUT_STOPS[found[1]]),
@@ -144,7 +173,7 @@ RULES: list[Rule] = [
         lambda found: found[0].lower(),
     ),
 ]
-WORDS = frozenset(("No", "Nos", "etc", "St", *_WITHOUT_STOPS))
+WORDS = frozenset(("No", "Nos", "etc", "St", "vs", *_WITHOUT_STOPS))
 """Words that one of the rules begins with, where no stop follows them."""
 STOPPED = frozenset(
     name.lower()

@@ -30,7 +30,8 @@ _SLASHED = {"and/or": "and or", "he/she": "he or she", "she/he": "she or he", "h
             "him/her": "him or her", "w/o": "without", "w/": "with", "ac/dc": "ac dc", "tcp/ip": "tcp ip",
             "hiv/aids": "hiv aids", "c/o": "care of"}  # fmt: skip
 _NAMES = {"C++": "c plus plus", "C#": "c sharp", "F#": "f sharp", "WW2": "world war two", "WW1": "world war one",
-          "WWII": "world war two", "WWI": "world war one", "3D": "three d", "2D": "two d"}  # fmt: skip
+          "WWII": "world war two", "WWI": "world war one", "3D": "three d", "2D": "two d",
+          "CO2": "c o two", "NO2": "n o two", "SO2": "s o two", "NO3": "n o three", "SO4": "s o four"}  # fmt: skip
 
 
 def _address(found: re.Match[str]) -> str:
@@ -83,6 +84,8 @@ def _mixed(found: re.Match[str]) -> str | None:
     """ "B-52", "MP3", "H1N1", "COVID-19": letters as they stand, and numbers of at most two digits."""
     if found[0] in _NAMES:
         return _NAMES[found[0]]
+    if re.fullmatch(r"Nos?\d+", found[0]):
+        raise Unsure("number, or no")
     if found[0].partition("-")[0].lower()[:3] in _MONTHS:
         raise Unsure("a date, or a name")
     if re.match(r"[a-z]{2,}-", found[0]):
@@ -106,6 +109,8 @@ def _many_mixed(found: re.Match[str]) -> str:
 
 
 def _digit_first(found: re.Match[str]) -> str | None:
+    if found[4] in ("ST", "ND", "RD", "TH"):
+        return None
     if found[3] and is_other_case(found[4]):
         raise Unsure("a unit, or other letters")
     if found[3]:
@@ -113,6 +118,26 @@ def _digit_first(found: re.Match[str]) -> str | None:
     if found[2] in "CFKMB" and found[1] != "4":
         raise Unsure("a unit, or a letter")
     return f"{cardinal(found[1])} {found[2].lower()}"
+
+
+def _issn(found: re.Match[str]) -> str:
+    return f"issn {spell(found[1])}{' x' if found[1].endswith('X') else ''}"
+
+
+def _letters(found: re.Match[str]) -> str:
+    """ "AT&T"."""
+    letters, owner, _ = found[0].partition("'s")
+    return " ".join(letters).lower().replace("&", "and") + owner
+
+
+_OPERATIONS = {"+": "plus", "-": "minus", "−": "minus", "–": "minus", "×": "times", "x": "times", "÷": "divided by",
+               "=": "equals"}  # fmt: skip
+
+
+def _equation(found: re.Match[str]) -> str:
+    """ "2+2=4"."""
+    parts = re.findall(r"[\d.]+|[-+−–×x÷=]", found[0])
+    return " ".join(_OPERATIONS.get(part) or cardinal(part) for part in parts)
 
 
 def _thousands(found: re.Match[str]) -> str:
@@ -145,7 +170,13 @@ def _offset(found: re.Match[str]) -> str:
 
 
 _PHONE = r"(?:\+?\d{1,3}[\s.-])?(?:\(\d{3}\)\s?|\d{3}[\s.-])\d{3}[\s.-]\d{4}"
+_OPERAND = r"\d{1,6}(?:\.\d{1,4})?"
 RULES: list[Rule] = [
+    rule(rf"{_OPERAND}(?:\s?[-+−–×x÷]\s?{_OPERAND}){{1,4}}\s?=\s?{_OPERAND}{END}", _equation),
+    rule(rf"{NUMBER}\+(?=\s(?:[a-z]+s|people|men|women|children)\b)", lambda found: f"{cardinal(found[1])} plus"),
+    rule(rf"(\d\d?)-([A-Z]){END_OR_HYPHEN}", lambda found: f"{cardinal(found[1])} {found[2].lower()}"),
+    rule(rf"ISSN:?\s(\d{{4}}-\d{{3}}[\dX]){END}", _issn),
+    rule(r"[A-Z]{1,3}&[A-Z]{1,3}(?:'s)?(?![\w&])", _letters),
     rule(
         r"(?:https?://|ftp://|www\.)\S*[\w/]|[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64})*\.[A-Za-z]{2,}",
         _address,
@@ -173,5 +204,5 @@ RULES: list[Rule] = [
     rule(r"[A-Za-z]+/[A-Za-z]*(?![\w/])", _slashed),
     rule(r"([#@])([A-Za-z]{2,})(?![\w@#./-])", _hashtag),
 ]
-WORDS = frozenset(("http", "https", "HTTP", "HTTPS", "ftp", "FTP", "ISBN", "WWI", "WWII"))
+WORDS = frozenset(("http", "https", "HTTP", "HTTPS", "ftp", "FTP", "ISBN", "ISSN", "WWI", "WWII"))
 """Words that one of the rules begins with, where no sign follows them."""

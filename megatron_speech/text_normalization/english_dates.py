@@ -35,6 +35,9 @@ _MONTH = f"({'|'.join(_MONTH_NAMES)})"
 _LENGTHS = {"Feb": 29, "Apr": 30, "Jun": 30, "Sep": 30, "Nov": 30}
 _DAYS = {"Mon": "monday", "Tue": "tuesday", "Tues": "tuesday", "Wed": "wednesday", "Thu": "thursday",
          "Thur": "thursday", "Thurs": "thursday", "Fri": "friday", "Sat": "saturday", "Sun": "sunday"}  # fmt: skip
+_WEEKDAYS = {**_DAYS, **{day.title(): day for day in _DAYS.values()}}
+_WEEKDAY = f"({'|'.join(sorted(_WEEKDAYS, reverse=True))})"
+MONTH_NAMES = frozenset(_MONTH_NAMES)
 _SMALL_MONTHS = frozenset(form.lower() for name in _MONTH_NAMES for form in (name, name[:3])) - {"may", "march", "mar"}
 _DAY = r"(0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?"
 _YEAR = r"([12]\d{3})"
@@ -223,6 +226,10 @@ RULES: list[Rule] = [
     rule(rf"(')?([2-9]0|1\d\d0|20\d0)'?s(?:{TO}'?([2-9]0)s)?{END_OR_HYPHEN}", _decade),
     rule(rf"'(\d\d){END}", _short_year),
     rule(rf"{_MONTH}\.(?=,|\s[a-z\d])", _abbreviated_month),
+    rule(
+        rf"{_WEEKDAY}\.?[-–]{_WEEKDAY}(?:\.(?=,|\s[a-z\d]))?(?!\w)",
+        lambda found: f"{_WEEKDAYS[found[1]]} to {_WEEKDAYS[found[2]]}",
+    ),
     rule(rf"({'|'.join(_DAYS)})\.(?=,|\s[a-z\d])", lambda found: _DAYS[found[1]]),
     rule(rf"(\d{{1,2}}):([0-5]\d):([0-5]\d){END}", _duration),
     rule(rf"{_CLOCK}{_HALF}?(?:{TO}{_CLOCK}{_HALF}?)?{END_OR_HYPHEN}", _time),

@@ -14,7 +14,9 @@ from megatron_speech.text_normalization.english_numbers import (
     cardinal,
     is_described,
     rule,
+    text_after,
     value,
+    words_before,
 )
 from megatron_speech.text_normalization.english_units import UNIT, unit_name
 
@@ -63,15 +65,15 @@ _SCALE = rf"(?:[\s-]{_WORD}(?!\w)|\s?([kKmMbBtT]|[bmt]n|MM)(?!\w))?"
 
 def _amount(digits: str, scale: str | None, currency: Currency, *, is_one: bool) -> str:
     """One sum: "3.5", "million" and dollars."""
-    whole, _, cents = digits.replace(",", "").partition(".")
+    whole, _, cents = digits.partition(".")
     name = currency.one if is_one else currency.many
     if scale or len(cents) != 2 or not currency.part:
         said = cardinal(digits)
         is_single = said == "one" and not scale
         return f"{said} {scale + ' ' if scale else ''}{currency.one if is_single else name}"
     parts = []
-    if int(whole or "0"):
-        parts.append(f"{cardinal(whole)} {currency.one if int(whole) == 1 else name}")
+    if value(whole or "0"):
+        parts.append(f"{cardinal(whole)} {currency.one if whole == '1' else name}")
     if int(cents):
         number = str(int(cents))
         parts.append(f"{cardinal(number)} {currency.part if number == '1' else currency.parts}")
@@ -85,7 +87,7 @@ def _scale(word: str | None, letter: str | None) -> str | None:
 def _sums(found: re.Match[str], first: int, currency: Currency) -> str:
     """One sum or a range; its groups are number, scale word, scale letter, twice."""
     number, word, letter, last, last_word, last_letter = found.group(*range(first, first + 6))
-    is_one = is_described(found)
+    is_one = is_described(found) or re.match(r"-(?!plus)", text_after(found, 5)) is not None
     scale, last_scale = _scale(word, letter), _scale(last_word, last_letter)
     if last is None:
         return _amount(number, scale, currency, is_one=is_one)
@@ -102,6 +104,8 @@ def _sums(found: re.Match[str], first: int, currency: Currency) -> str:
 
 def _money(found: re.Match[str]) -> str | None:
     nation, sign, period = found[1], found[2], found[14]
+    if re.search(r"\d\s\Z", words_before(found)):
+        raise Unsure("a number beside money")
     currency = _SIGNS[sign]
     if nation:
         if sign != "$":
@@ -132,7 +136,7 @@ _CODE = f"(?:{'|'.join(_CODES)})"
 _EACH = rf"(?:/(?:{UNIT}|([a-z]+)(?:(?<=mo|yr|wk|hr)\.(?=\s[a-z]))?))"
 RULES: list[Rule] = [
     rule(
-        rf"({_NATION})?({SIGN})\s?{_RANGE}(?:/(?:{UNIT}|([a-z]+)(?:(?<=mo|yr|wk|hr)\.(?=\s[a-z]))?))?{END_OR_HYPHEN}",
+        rf"({_NATION})?({SIGN})\s?{_RANGE}(?:/(?:{UNIT}|([a-z]+)(?:(?<=mo|yr|wk|hr)\.(?=\s[a-z]))?))?(?:{END_OR_HYPHEN}|(?=-an?-[a-z]))",
         _money,
     ),
     rule(rf"{_RANGE}\s?({SIGN}|¢|{_CODE}){END_OR_HYPHEN}", _sign_last),

@@ -54,9 +54,22 @@ _FIRST_PERSON = words_of(
     "went go feel felt believe want wanted like love need came come made make took take told got get never always "
     "also just"
 )
-_AFTER_RULERS = words_of(
-    "of and was or is became ruled reigned died succeeded ascended ordered issued founded married defeated himself "
-    "herself in to from at with"
+_AFTER_RULERS = words_of("of is has reigned succeeded ascended abdicated himself herself in to from at with by on for")
+"""Behind "Charles I" these go with no person who speaks."""
+_OF_RULERS = re.compile(
+    r"\s(?:was|became)\s(?:born|crowned|executed|beheaded|deposed|assassinated|succeeded|buried|king|queen|emperor|tsar"
+    r"|pope)\b"
+)
+_AND_RULER = re.compile(r"\sand\s[A-Z][a-z]+\s[IVX]+\b")
+_RULER_BEFORE = re.compile(
+    r"\b(?:reign|son|daughter|wife|widow|court|execution|death|coronation|successor|accession|heir)s? of \Z"
+)
+_SENTENCE_START = re.compile(r"(?:\A|[.?!\n]\s)\s*\Z")
+_NUMBERED_BOOKS = words_of("Corinthians Thessalonians Chronicles Maccabees")
+_NUMBERED_NAMES = words_of("Samuel Kings Timothy Peter John")
+_AFTER_TYPES = words_of(
+    "diabetes error errors collagen is are was were has and or in of interferon secretion drug drugs substance "
+    "civilization supernova supernovae hypersensitivity"
 )
 _BEFORE_SPEAKERS = words_of(
     "Am Was Can Could Should Would Will Shall May Might Must Do Did Have Had Need Dare And But Or Nor So If When Then "
@@ -75,6 +88,21 @@ def _lone_i(found: re.Match[str]) -> str:
     return "i"
 
 
+def _typed(found: re.Match[str]) -> str:
+    """ "type I diabetes"; but "the type I like"."""
+    after = word_after(found)
+    if after in _FIRST_PERSON - {"was"}:
+        return "i"
+    if after and after not in _AFTER_TYPES:
+        raise Unsure("a numeral, or a person who speaks")
+    return "one"
+
+
+def _numbered_book(found: re.Match[str]) -> str:
+    """ "I Corinthians", "II Samuel 7"."""
+    return f"{ordinal(str(len(found[1])))} {found[2].lower()}"
+
+
 def _headed(found: re.Match[str]) -> str | None:
     """ "World War II", "Act III", "scene ii"."""
     digits = roman(found[2].upper())
@@ -91,15 +119,25 @@ def _regnal(found: re.Match[str]) -> str | None:
     digits = roman(numeral)
     if digits is None or numeral == "L" or (name == "Malcolm" and numeral == "X"):
         return None
-    if numeral == "I":
-        after = word_after(found)
-        is_plain = after in _AFTER_RULERS or after[:1].isupper() or re.match(r"\s?[,.;:)]|\s*\Z", text_after(found, 4))
-        if after in _FIRST_PERSON - {"was"} or not (title or owner or is_plain):
-            raise Unsure("a numeral, or a person who speaks")
+    if numeral == "I" and not _is_first(found, title, owner):
+        raise Unsure("a numeral, or a person who speaks")
     if len(numeral) == 1 and re.match(r"\.\s+[A-Z]", text_after(found, 20)):
         raise Unsure("a numeral or an initial")
     before = f"{title.lower()} " if title else ""
     return f"{before}{name.lower()} the {ordinal(digits)}{owner or ''}"
+
+
+def _is_first(found: re.Match[str], title: str | None, owner: str | None) -> bool:
+    """Whether the "I" of "Charles I" is surely a numeral: the words around go with no person who speaks."""
+    after, rest = word_after(found), text_after(found)
+    if after in _FIRST_PERSON - {"was"}:
+        return False
+    if owner or after in _AFTER_RULERS or re.match(r"\s?[,.;:()]|\s*\Z", rest[:4]) or _AND_RULER.match(rest):
+        return True
+    begins = _SENTENCE_START.search(found.string[max(0, found.start() - 4) : found.start()]) is not None
+    if title and begins:
+        return True
+    return bool(((begins or title) and _OF_RULERS.match(rest)) or _RULER_BEFORE.search(words_before(found)))
 
 
 def _lone_numeral(found: re.Match[str]) -> str | None:
@@ -146,6 +184,8 @@ RULES: list[Rule] = [
     rule(rf"({any_of((*_HEADS, *map(str.upper, _HEADS)))})\s([IVXLivx]+){END_OR_HYPHEN}", _headed),
     rule(rf"(?:({any_of(_TITLES)})\s)?((?:[A-Z][a-z]+\s)?(?:{any_of(_REGNAL)}))\s{_NUMERAL}('s)?(?=\W|\Z)", _regnal),
     rule(r"x(?=\s\d)", _by),
+    rule(r"(?:(?<=[Tt]ype )|(?<=[Ss]chedule ))I(?!')(?!\w)", _typed),
+    rule(rf"(I{{1,3}})\s({any_of(_NUMBERED_BOOKS)}|(?:{any_of(_NUMBERED_NAMES)})(?=\s\d))(?!\w)", _numbered_book),
     rule(r"[ivx]+(?![\w'-]|\.\w)", _small_numeral),
     rule(r"I(?=\s?[.,;:)(?!]|'s|\sof\s)", _lone_i),
     rule(r"([IVXLCDM]+)(?![\w.])", _lone_numeral),

@@ -15,7 +15,8 @@ Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str | None]]
 NUMBER = r"((?:\d{1,3}(?:,\d{3}){1,12}|\d{1,40})(?:\.\d{1,40})?|\.\d{1,40})"
 END = r"(?=[\s;?!)\]\"—…×±“]|[,:](?!\d)|'(?!\w)|\.(?!\w)|\Z)"
 """After a number: nothing that could belong to it."""
-END_OR_HYPHEN = rf"(?:{END}|(?=-[A-Za-z]{{2}}))"
+_MONTH_STARTS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+END_OR_HYPHEN = rf"(?:{END}|(?=-[A-Za-z]{{2}}|–(?:{_MONTH_STARTS})))"
 TO = r"\s?[-–]\s?"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from megatron_speech.text_normalization.english_dates import is_small_date
+from megatron_speech.text_normalization.english_dates import MONTH_NAMES, is_small_date
 from megatron_speech.text_normalization.english_numbers import (
     END,
     END_OR_HYPHEN,
@@ -52,6 +52,7 @@ _SPELT_BEFORE = frozenset(("call", "dial", "called", "dialed", "calling", "diali
 _THREE_DIGIT_NAMES = words_of(
     "flight room route highway interstate boeing airbus bus mercedes peugeot porsche bmw channel suite apartment us"
 )
+_SAID_IN_TWO = words_of("Flight Room Route Highway Interstate Boeing Peugeot Suite")
 _LENGTHS = ("metres", "meters", "kilometres", "kilometers", "miles", "feet", "yards", "people")
 _YEARS_BEFORE = re.compile(r"\b(?:from|between) \d{3,4} (?:to|and) \Z")
 _ZIP = re.compile(r"(?:\b[A-Z]{2},?|(?i:zip(?: code)?|postcode))\s\Z")
@@ -100,6 +101,8 @@ def _fraction(found: re.Match[str]) -> str | None:
 def _require_fraction(found: re.Match[str], top: str, bottom: str) -> None:
     if word_before(found).lower() in _DATE_CUES and word_after(found) not in ("of", "cup", "inch", "mile", "teaspoon"):
         raise Unsure("a fraction or a date")
+    if not MONTH_NAMES.isdisjoint((word_before(found).rstrip("."), word_after(found))):
+        raise Unsure("a fraction, or days of a month")
     if word_after(found) in ("time", "measure", "meter", "beat", "signature", "stars"):
         raise Unsure("a fraction, or two numbers")
 
@@ -112,6 +115,8 @@ def _fraction_sign(found: re.Match[str]) -> str:
 
 def _ratio(found: re.Match[str]) -> str | None:
     first, last = found[1], found[2]
+    if re.search(r"\d:\d+(?:[-–]\d+)?[;,] \Z", words_before(found)):
+        raise Unsure("a ratio, or a verse")
     is_cued = any(re.search(rf"\b{cue}\b", words_before(found)) for cue in _RATIO_CUES) or word_after(found) == "ratio"
     if is_cued or ((len(last) == 1 or last == "100") and not word_before(found)[:1].isupper()):
         return f"{cardinal(first)} to {cardinal(last)}"
@@ -149,7 +154,7 @@ def _old_year(digits: str) -> str:
 
 
 _SCORED = re.compile(
-    r"\b(?:w[oi]n|lost|lose|beat|defeat\w*|score|victory|tied|drew|led|lead|voted?|passed|margin|scored?)\b"
+    r"\b(?:w[oi]n|lost|lose|beat|defeat\w*|score|victory|tied|drew|led|lead|voted?|passed|margin|scored?|ended|finished|drawn)\b"
 )
 _SCORES = words_of(
     "win wins victories scores losses defeats victory loss defeat lead draw tie record vote decision score"
@@ -186,6 +191,8 @@ def _bare(found: re.Match[str]) -> str | None:
         and re.fullmatch(r"\d{3,}", digits)
         and not digits.endswith("00")
     ):
+        if word_before(found) in _SAID_IN_TWO and len(digits) == 3 and digits[0] != "0":
+            return f"{cardinal(digits[0])} {'oh ' + cardinal(digits[2]) if digits[1] == '0' else cardinal(digits[1:])}"
         raise Unsure("a number by its digits, or as a count")
     if digits.isdecimal() and len(digits) == 4:
         is_dated = before in _YEAR_CUES or before.endswith(("'s", "s'"))
@@ -219,6 +226,16 @@ def _ending(digits: str) -> str:
     return "th" if is_teen else {"1": "st", "2": "nd", "3": "rd"}.get(digits[-1], "th")
 
 
+def _season(found: re.Match[str]) -> str | None:
+    """ "2008/09", "2008/2009"."""
+    first, last = found.groups()
+    if int(first) + 1 != int(first[:2] + last if len(last) == 2 else last):
+        return None
+    if len(last) == 4 or last == "00":
+        return f"{year(first)} to {year(str(int(first) + 1))}"
+    return f"{year(first)} to {'oh ' if last[0] == '0' else ''}{cardinal(last.lstrip('0'))}"
+
+
 def _saying(found: re.Match[str]) -> str | None:
     if found[0] == "9/11" and re.match(r"\sof\s", text_after(found, 5)):
         return None
@@ -235,11 +252,12 @@ _SCALED = r"(?:[\s-](?:hundred|thousand|million|billion|trillion|crore|lakh))"
 _NTH = r"(\d{1,3}(?:,\d{3}){1,4}|\d{1,12})(st|nd|rd|th)"
 RULES: list[Rule] = [
     rule(rf"(?:24/7|9/11|50/50|20/20|50-50){END_OR_HYPHEN}", _saying),
+    rule(rf"((?:1[89]|20)\d\d)/(\d\d(?:\d\d)?){END_OR_HYPHEN}", _season),
     rule(rf"{NUMBER}(\s?%|\spercent)?(?:{TO}{NUMBER})?(?:\s?%){END_OR_HYPHEN}", _percent),
     rule(rf"(?:(\d{{1,4}})\s)?(\d{{1,3}})/(\d{{1,3}})(?:([\s-]?){UNIT})?{END_OR_HYPHEN}", _fraction),
     rule(rf"(\d{{1,4}})?\s?([½¼¾⅓⅔⅛⅜⅝⅞])(?:([\s-]?){UNIT})?{END_OR_HYPHEN}", _fraction_sign),
     rule(rf"{_NTH}(?:{TO}{_NTH})?(?:{END_OR_HYPHEN}|(?=-\s(?:and|or|to)\s))", _ordinal, any_case=True),
-    rule(r"(\d{1,4})\s(BCE?|AD|CE|B\.C\.(?:E\.)?|A\.D\.|C\.E\.)(?![\w–])", _era),
+    rule(r"(\d{1,4})\s(BCE?|AD|CE|B\.C\.(?:E\.)?|A\.D\.|C\.E\.)(?!\w)(?!–(?!AD\s\d|\d+\s(?:BC|AD|CE)))", _era),
     rule(rf"(\d{{1,4}}):(\d{{1,4}}){END_OR_HYPHEN}", _ratio),
     rule(rf"{NUMBER}{TO}{NUMBER}(?={_SCALED})", lambda found: span_words(found[1], found[2])),
     rule(rf"{NUMBER}[-–]{NUMBER}{END_OR_HYPHEN}", _range),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from megatron_speech.text_normalization.english_numbers import Rule, Unsure, rule, text_after
+from megatron_speech.text_normalization.english_dates import MONTH_NAMES
+from megatron_speech.text_normalization.english_numbers import Rule, Unsure, any_of, rule, text_after
 
 
 def _always(words: str) -> Callable[[re.Match[str]], str]:
@@ -35,10 +36,40 @@ def word_with_apostrophe(found: re.Match[str]) -> str | None:
     return None if re.search(r"(?<!\w)'(?!\s)", before) else found[0].lower()
 
 
+_MONTH = rf"(?:{any_of(MONTH_NAMES)})\.?\s"
+_FULL_DAY = "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
+_ERA = r"(?:\s(?:BCE?|AD|CE))?"
+_DATED_BEFORE = re.compile(rf"\b{_MONTH}(?:\d{{1,2}},?\s)?\d{{3,4}}{_ERA}\s?\Z")
+_DATED_BEHIND = re.compile(rf"\s?(?:\d{{1,2}}\s)?{_MONTH}(?:\d{{1,2}},?\s)?\d{{3,4}}(?!\d)")
+_ABOUT = r"(?:c\.\s?|ca\.\s?|circa\s)?"
+_LIVED_BEFORE = re.compile(rf"\((?:[^()]{{0,30}}[\s;,])?{_ABOUT}(\d{{3,4}})\s?\Z")
+_LIVED_BEHIND = re.compile(rf"\s?{_ABOUT}(?:(?:\d{{1,2}}\s)?{_MONTH}(?:\d{{1,2}},?\s)?)?(\d{{3,4}})\)")
+
+
+def _dated_to(found: re.Match[str]) -> bool:
+    """Whether a dash joins two dates: "May 1990 – June 1991", "(c. 1450 – 1502)"."""
+    before, behind = found.string[max(0, found.start() - 60) : found.start()], text_after(found, 60)
+    if _DATED_BEFORE.search(before) and (_DATED_BEHIND.match(behind) or _LIVED_BEHIND.match(behind)):
+        return True
+    first, last = _LIVED_BEFORE.search(before), _LIVED_BEHIND.match(behind)
+    return first is not None and last is not None and int(first[1]) < int(last[1])
+
+
+def _joins_dates(found: re.Match[str]) -> str | None:
+    return "to" if _dated_to(found) else None
+
+
+def _joins_days(found: re.Match[str]) -> str | None:
+    before = found.string[max(0, found.start() - 9) : found.start()]
+    return "to" if re.search(rf"\b{_FULL_DAY}\Z", before) else None
+
+
 def _dash(found: re.Match[str]) -> str:
-    """A pause; between two numbers it is anything."""
+    """A pause, or "to" between dates and degrees; between two other numbers it is anything."""
     before = found.string[max(0, found.start() - 5) : found.start()]
-    if re.search(r"\d(?:st|nd|rd|th|%)?\s*\Z", before) and re.match(r"\s*[\d$£€]", text_after(found, 4)):
+    if _dated_to(found) or (re.search(r"\d°\s?\Z", before) and re.match(r"\s?\d[\d.]*°", text_after(found, 9))):
+        return "to"
+    if re.search(r"\d(?:st|nd|rd|th|%|°)?\s*\Z", before) and re.match(r"\s*[\d$£€]", text_after(found, 4)):
         raise Unsure("a dash, a range or a minus")
     return ","
 
@@ -64,7 +95,11 @@ RULES: list[Rule] = [
     rule(r",|;(?=[\s\"“A-Za-z]|\Z)|:(?=[\s\"“']|\Z)|(?<=[a-z]):(?=[A-Z][a-z])", _always(",")),
     rule(r"(?<![\w(\[])\(|\)(?!\w)|(?<!\w)\[(?!\d+[\],])|\](?![\w(])", _always(",")),
     rule(r"(?:(?<=\s)|(?<=\A))[-–](?=\s)|(?<=\S)--+|--+(?=\s)|—+", _dash),
+    rule(r"(?<=\d)[-–](?=[A-Z][a-z])", _joins_dates),
+    rule(r"(?:(?<=BC)|(?<=CE)|(?<=AD))[-–](?=AD\s\d|\d+\s(?:BC|AD|CE))", _always("to")),
     rule(r"(?<=BC|AD|CE)–", _era_dash),
+    rule(rf"(?<=day)[-–](?={_FULL_DAY}\b)", _joins_days),
+    rule(r"(?:(?<=noon)|(?<=midnight))[-–](?=\d)|(?<=[\dm])[-–](?=(?:noon|midnight)\b)", _always("to")),
     rule(r"(?<=[A-Za-z.'\d%°½¼¾⅓⅔⅛⅜⅝⅞])[-–](?=[A-Za-z])", _always("")),
     rule(r"(?<=[A-Za-z])-(?=['\"“]?[A-Za-z])|(?<=[a-z\d])-(?=[\s,])", _always("")),
     rule(r"(?<=[a-z])-(?=\d)|(?:(?<=early)|(?<=late)|(?<=mid)|(?<=pre))–(?=\d)", _always("")),

@@ -115,7 +115,7 @@ def _many(name: str) -> str:
 def _measure(found: re.Match[str]) -> str | None:
     """ "5 km", "5-km", "20-25 °C", "9.8 m/s2"; "5 in the" is none."""
     first, last, gap, sign = found.group(1, 2, 3, 4)
-    if sign in ("K", "N", "J") and not gap:
+    if sign in ("K", "N", "J") and gap != " ":
         return None
     _require_unit(found, gap, sign)
     if sign == "in" and not _is_inch(found):
@@ -186,6 +186,8 @@ def _is_inch(found: re.Match[str]) -> bool:
     if re.match(r"\)", rest) or ("." in found[1] and not re.match(r"\s\w", rest)):
         return True
     follows_length = re.search(r"(?:\b(?:ft|feet|foot)\.?|\bin (?:by|x|×))\s\Z", words_before(found))
+    if follows_length and re.match(r"\s(?!(?:the|an?|his|her|its|my|our|their|this|that|front|\d+)\b)\w", rest):
+        raise Unsure("inches, or a word")
     return follows_length is not None and not re.match(r"\s\w", rest)
 
 

@@ -25,6 +25,8 @@ _MARKS = {
 _KEPT = "½¼¾⅓⅔⅛⅜⅝⅞²³™"
 _LEFT_OUT = frozenset("\u00ad\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u202a\u202b\u202c\u202d\u202e\ufe0e")
 _READABLE = ("<compat>", "<wide>", "<noBreak>")
+_GLUED = re.compile(r"(?<=\d)[₂₃₄\u2160-\u217f\u2474-\u249b]|[₂₃₄\u2160-\u217f\u2474-\u249b](?=\d)")
+"""Signs that hold a number of their own beside a digit: 5₂ is not 52."""
 _LETTER, _MARK = re.compile(r"[A-Za-z]"), re.compile("[\u0300-\u036f]")
 _PLAIN = re.compile(r"[\x20-\x7e]*")
 
@@ -44,7 +46,8 @@ def folded(text: str) -> tuple[str, list[int] | None]:
     """The folded text, and for each of its characters and its end the character of `text`; None: as it stands."""
     if _PLAIN.fullmatch(text):
         return text, None
-    if _MARK.search(text) is None:
+    glued = {found.start() for found in _GLUED.finditer(text)}
+    if not glued and _MARK.search(text) is None:
         read = text.translate(_FOLDS)
         if len(read) == len(text):
             return read, None
@@ -55,7 +58,7 @@ def folded(text: str) -> tuple[str, list[int] | None]:
         is_mark = _MARK.match(sign) is not None
         if is_mark and is_letter:
             continue
-        new = sign if is_mark else _FOLDS[ord(sign)]
+        new = sign if is_mark or place in glued else _FOLDS[ord(sign)]
         if new:
             is_letter = _LETTER.match(new[-1]) is not None
             parts.append(new)
