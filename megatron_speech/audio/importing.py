@@ -23,6 +23,7 @@ from megatron_speech.audio.quarantine import QUARANTINE, require_few, write_quar
 from megatron_speech.audio.shards import AudioRecord, BadRecord, audio_facts, write_audio_shard
 from megatron_speech.audio.sources.parts import Part, find_parts
 from megatron_speech.audio.sources.source import require_new
+from megatron_speech.audio.sources.wholes import Whole, require_one_text, whole_of
 from megatron_speech.audio.utterances import Recordings, utterances
 from megatron_speech.config.import_speech import ImportSpeechConfig
 from megatron_speech.left_out import LEAST_JUDGED, show
@@ -79,8 +80,11 @@ def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft
     made = [read_json(receipt) for receipt in receipts]
     bad = [BadRecord(**record) for receipt in made for record in receipt["bad"]]
     places: dict[str, str] = {}
+    wholes: dict[str, Whole] = {}
     for key, place in (pair for receipt in made for pair in receipt["ids"]):
         require_new(key, place, places)
+    for whole in (Whole(*row) for receipt in made for row in receipt["wholes"]):
+        require_one_text(whole, wholes, config)
     require_few(bad, len(places) + len(bad), config.max_quarantined_share)
     if not places:
         reasons = show(Counter(record.reason for record in bad))
@@ -100,6 +104,7 @@ def make_shard(folder: Path, config: ImportSpeechConfig, part: Part) -> dict[str
     path = folder / f"audio-{part.number:06d}.tar"
     bad: list[dict[str, str]] = []
     places: dict[str, str] = {}
+    wholes: dict[str, Whole] = {}
     counts: Counter[str] = Counter()
     recordings = Recordings()
 
@@ -110,6 +115,8 @@ def make_shard(folder: Path, config: ImportSpeechConfig, part: Part) -> dict[str
             except AudioError as error:
                 bad.append({"shard": path.name, "key": source.key, "reason": error.reason, "message": str(error)})
                 continue
+            if (whole := whole_of(source, config)) is not None:
+                require_one_text(whole, wholes, config)
             for utterance in found:
                 require_new(utterance.record.key, source.place, places)
                 counts["several_channels"] += utterance.record.channels > 1
@@ -120,6 +127,12 @@ def make_shard(folder: Path, config: ImportSpeechConfig, part: Part) -> dict[str
     recordings.close()
     if not places:
         path.unlink()
-    receipt = {"shard": shard, "ids": list(places.items()), "bad": bad, "counts": counts}
+    receipt = {
+        "shard": shard,
+        "ids": list(places.items()),
+        "bad": bad,
+        "counts": counts,
+        "wholes": list(wholes.values()),
+    }
     write_atomic(path.with_suffix(".json"), to_json(receipt))
     return receipt

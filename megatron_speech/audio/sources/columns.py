@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.audio.sources.source import RowError, Source
-from megatron_speech.audio.sources.times import letter_channel, part_of, seconds, unclear_part
+from megatron_speech.audio.sources.suspects import require_clear
+from megatron_speech.audio.sources.times import letter_channel, part_of, seconds
 
 WRITTEN = ("id", "text", "duration_s", "source_id")
 """Metadata that the writer of audio shards sets; a source's own of such a name is kept as ``original_<name>``."""
@@ -56,9 +57,8 @@ class Columns:
     def _source(self, row: Mapping[str, Any], place: str, name: str, audio: bytes | None) -> Source:
         recording, shown = (audio, row.get(self.audio)) if audio is not None else self._recording(row)
         known = {self.text, self.id, self.audio, self.channel, *(column for column, _ in self.times.values())}
-        rest = {key: value for key, value in row.items() if key not in known | {*self.metadata}}
-        _require_clear(
-            rest, place, open_end="start" in self.times and self.times.keys().isdisjoint(("end", "duration"))
+        self._require_clear(
+            {key: value for key, value in row.items() if key not in known | {*self.metadata}}, row, place
         )
         times = {kind: seconds(row.get(column), per, column) for kind, (column, per) in self.times.items()}
         part, meta = part_of(**times), self._meta(row, shown)
@@ -73,6 +73,20 @@ class Columns:
             channel=self._channel(row),
             **part,
         )
+
+    def _require_clear(self, rest: Mapping[str, Any], row: Mapping[str, Any], place: str) -> None:
+        """ValueError where a column of `rest`, or a key of an object that holds the recording, may say which part."""
+        cell = row.get(self.audio)
+        if isinstance(cell, dict) and self.audio not in self.metadata:
+            known = ("path", "bytes", "array", "sampling_rate")
+            rest = {**rest, self.audio: {key: value for key, value in cell.items() if key not in known}}
+        open_end = "start" in self.times and self.times.keys().isdisjoint(("end", "duration"))
+        try:
+            require_clear(
+                {k: v for k, v in rest.items() if letter_channel(v) is None or k != "channel"}, open_end=open_end
+            )
+        except RowError as error:
+            raise ValueError(f"{place}: {error}") from error
 
     def _recording(self, row: Mapping[str, Any]) -> tuple[Path | bytes, str | None]:
         """The recording, and its path for the metadata."""
@@ -124,13 +138,3 @@ class Columns:
         if number is None:
             raise RowError(f"{self.channel}={value!r:.60} is no channel (a number from 0, or A and B)")
         return number
-
-
-def _require_clear(row: Mapping[str, Any], place: str, *, open_end: bool) -> None:
-    column = unclear_part(row, open_end=open_end)
-    if column:
-        raise ValueError(
-            f"{place}: {column}={row[column]!r:.60} may say which part of the recording this is, but its unit is not "
-            f"certain; map it, as in columns: {{start: {column}}} for seconds (or end, duration, start_ms, end_ms, "
-            "duration_ms, channel from 0), or, where the recording is cut already, list it under metadata"
-        )

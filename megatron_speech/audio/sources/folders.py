@@ -77,6 +77,7 @@ def read_kaldi(folder: Path, root: Path | None) -> list[Source]:
                 start_s=start,
                 duration_s=duration,
                 channel=channels.get(recording),
+                part_is_stated=name in segments,
                 defect=defect,
             )
         )

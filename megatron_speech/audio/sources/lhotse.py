@@ -130,6 +130,7 @@ def _source(row: Mapping[str, Any], recording: Mapping[str, Any], place: str, ro
         duration_s=None if abs(start + duration - whole) < 1e-3 else duration,
         channel=channel,
         whole_duration_s=whole,
+        part_is_stated=True,
         defect=None if duration > 0 else ("segment", "it ends before it begins; correct the line"),
     )
 

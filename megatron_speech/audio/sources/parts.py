@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,9 +17,8 @@ from megatron_speech.audio.sources.parquet import parquet_ids, parquet_shape, re
 from megatron_speech.audio.sources.source import Source, require_new
 from megatron_speech.audio.sources.tables import JSON_LINES, SEPARATED, Row, kind_of, read_rows
 from megatron_speech.audio.sources.tars import TarredRow, read_tar, read_tarred
+from megatron_speech.audio.sources.wholes import Whole, require_one_text, whole_of
 from megatron_speech.config.import_speech import ImportSpeechConfig
-
-log = logging.getLogger(__name__)
 
 Read = Callable[[], Iterable[Source]]
 Found = tuple[list[Read], dict[str, str]]
@@ -78,9 +75,7 @@ def _of_tables(tables: Sequence[Path], tars: Sequence[Path], config: ImportSpeec
         sources = [one for table in tables for one in read_lhotse(rows[table], table, config.root or table.parent)]
         files = [path for table in tables for path in {table, recordings_file(table)} if path.is_file()]
         return _in_shards(sources, config), input_ids(sorted(files))
-    sources = _of_rows(rows, config)
-    _tell_of_repeats(sources, config)
-    return _in_shards(sources, config), input_ids(tables)
+    return _in_shards(_of_rows(rows, config), config), input_ids(tables)
 
 
 def _of_rows(rows: dict[Path, list[Row]], config: ImportSpeechConfig) -> list[Source]:
@@ -90,18 +85,6 @@ def _of_rows(rows: dict[Path, list[Row]], config: ImportSpeechConfig) -> list[So
         for place, row in rows[table]:
             sources.append(columns.source(row, place=place, name=f"{len(sources):09d}"))
     return sources
-
-
-def _tell_of_repeats(sources: Sequence[Source], config: ImportSpeechConfig) -> None:
-    """Warn where several rows name one whole recording: they may be parts, by a column that is not known."""
-    whole = (source for source in sources if source.start_s == 0 and source.duration_s is None)
-    counts = Counter((source.audio, source.channel) for source in whole)
-    repeated = [audio for (audio, _), count in counts.items() if count > 1]
-    if repeated:
-        log.warning(
-            "%s: %d recordings are whole in several rows each, one of them %s; where a row is a part, map its columns",
-            *(config.table, len(repeated), repeated[0]),
-        )
 
 
 def _of_parquet(tables: Sequence[Path], config: ImportSpeechConfig) -> list[Read]:
@@ -199,7 +182,7 @@ def _folder_layout(folder: Path, wanted: str) -> tuple[str, list[Path]]:
 
 
 def _require_unmapped(config: ImportSpeechConfig, layout: str) -> None:
-    if config.columns or config.metadata:
+    if config.columns or {*config.metadata} - {"text"}:
         raise ValueError(f"columns and metadata are for tables; the layout {layout} says what is what; leave them out")
 
 
@@ -214,10 +197,13 @@ def _shar_tar(cuts: Path) -> Path:
 
 
 def _in_shards(sources: Sequence[Source], config: ImportSpeechConfig) -> list[Read]:
-    """A read for each shard; ValueError names both places of an id that repeats."""
+    """A read for each shard; ValueError names both places of an id, or of a whole recording, that repeats."""
     places: dict[str, str] = {}
+    wholes: dict[str, Whole] = {}
     for source in sources:
         require_new(source.name, source.place, places)
+        if (whole := whole_of(source, config)) is not None:
+            require_one_text(whole, wholes, config)
     size = config.utterances_per_shard
     return [partial(tuple, sources[start : start + size]) for start in range(0, len(sources), size)]
 

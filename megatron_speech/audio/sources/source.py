@@ -55,6 +55,8 @@ class Source:
     """Channel of the recording, from 0; null: as the setting `channels` says."""
     whole_duration_s: float | None = None
     """What the source says the whole recording lasts, in seconds; only compared with what is decoded."""
+    part_is_stated: bool = False
+    """Whether its layout always says which part it is, so that a whole recording is what it says."""
     defect: tuple[str, str] | None = None
     """Why it cannot be used, where the source itself shows that: the reason in a word or two, and a sentence."""
 

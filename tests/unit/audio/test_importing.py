@@ -149,8 +149,9 @@ def test_what_is_unusable_is_listed_and_too_much_of_it_stops(tmp_path: Path) -> 
     rows = recordings(tmp_path / "in")
     (tmp_path / "in" / "noise.wav").write_bytes(b"no audio")
     soundfile.write(tmp_path / "in" / "empty.wav", np.zeros(0), 16000)
-    bad = {"noise.wav": "not audio", "empty.wav": "zero length", "gone.wav": "unreadable", "r1.flac": "no text"}
-    rows += [{"audio": name, "text": " " if name == "r1.flac" else "x", "id": f"bad-{name}"} for name in bad]
+    soundfile.write(tmp_path / "in" / "mute.wav", tone(700), 16000)
+    bad = {"noise.wav": "not audio", "empty.wav": "zero length", "gone.wav": "unreadable", "mute.wav": "no text"}
+    rows += [{"audio": name, "text": " " if name == "mute.wav" else "x", "id": f"bad-{name}"} for name in bad]
     table(tmp_path / "in", rows)
     with pytest.raises(ValueError, match=r"4 of 9 utterances are unusable .* the first: .*table.jsonl:6 \(bad-noise"):
         run(tmp_path)
@@ -179,6 +180,21 @@ def test_tars_and_parquet_are_read_in_worker_processes_too(tmp_path: Path) -> No
         one, two = (run(tmp_path, f"{name}{workers}", workers=workers, **changes) for workers in (1, 2))
         assert digest(one) == digest(two)
         assert [record.key for record in read_audio_shards(one)] == [row["id"] for row in rows]
+
+
+@pytest.mark.parametrize("per_shard", [1, 2])
+def test_a_recording_whose_bytes_stand_whole_in_several_rows_of_parquet_is_refused(
+    tmp_path: Path, per_shard: int
+) -> None:
+    recordings(tmp_path / "in", 1)
+    content = (tmp_path / "in" / "r0.wav").read_bytes()
+    rows = {"audio": [content] * 2, "text": ["one", "two"], "piece": ["p1", "p2"], "speaker": ["s", "s"]}
+    pyarrow.parquet.write_table(pyarrow.table(rows), tmp_path / "t.parquet")
+    settings = {"table": tmp_path / "t.parquet", "utterances_per_shard": per_shard}
+    with pytest.raises(ValueError, match=r"t.parquet:2: names the same .* as .*t.parquet:1, .* may be in piece; map"):
+        run(tmp_path, **settings)
+    audio = run(tmp_path, metadata=("piece",), **settings)
+    assert [record.text for record in read_audio_shards(audio)] == ["one", "two"]
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -58,11 +58,11 @@ def test_any_text_comes_back_from_its_own_writer(
     tmp_path: Path, name: str, dialect: str | None, texts: list[str]
 ) -> None:
     if dialect is None:
-        content = "".join(json.dumps({"audio": "a", "text": text}) + "\n" for text in texts)
+        content = "".join(json.dumps({"audio": f"{number}", "text": text}) + "\n" for number, text in enumerate(texts))
     else:
         texts = [text.replace("\n", " ") for text in texts] if dialect == "excel-tab" else texts
         file = io.StringIO()
-        csv.writer(file, dialect).writerows([["audio", "text"], *(["a", text] for text in texts)])
+        csv.writer(file, dialect).writerows([["audio", "text"], *enumerate(texts)])
         content = file.getvalue()
     assert [source.text for source in read_sources(written(tmp_path, content, name))] == texts
 

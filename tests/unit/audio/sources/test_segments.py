@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.sources import read_sources, written
+from tests.sources import read_sources, write_kaldi, written
 
 
 def part(tmp_path: Path, row: dict[str, Any], **changes: Any) -> tuple[Any, ...]:
@@ -101,13 +101,100 @@ def test_a_time_that_is_no_number_is_named_by_its_line(tmp_path: Path, value: An
         part(tmp_path, {"offset": value})
 
 
-def test_a_recording_that_is_whole_in_several_rows_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_recording_that_stands_whole_in_several_rows_with_other_words_is_refused(tmp_path: Path) -> None:
+    one, two = {"audio": "a.wav", "text": "x"}, {"audio": "./a.wav", "text": "y"}
+    match = r"t.jsonl:2: names the same whole recording as .*t.jsonl:1, .* may be in piece, q; map columns to start"
+    rows = [one | {"piece": "1st", "q": 1, "r": 0}, two | {"piece": "2nd", "q": 2, "r": 0}]
+    with pytest.raises(ValueError, match=match):
+        read_sources(written(tmp_path, rows))
+    with pytest.raises(ValueError, match="may be in q; map"):
+        read_sources(written(tmp_path, rows), metadata=("piece",))
+    assert len(read_sources(written(tmp_path, rows), metadata=("piece", "q"))) == 2
+    with pytest.raises(ValueError, match=r"no other column says the part; map .* list text under metadata"):
+        read_sources(written(tmp_path, [one, two]))
+    assert len(read_sources(written(tmp_path, [one, two]), metadata=("text",))) == 2
+    with pytest.raises(ValueError, match="with other words or none"):
+        read_sources(written(tmp_path, [{"audio": "a.wav"}, {"audio": "a.wav"}]), transcripts=False)
+
+
+def test_a_recording_may_stand_in_several_rows_as_parts_channels_or_with_one_text(tmp_path: Path) -> None:
     row = {"audio": "a.wav", "text": "x"}
-    read_sources(written(tmp_path, [row | {"offset": 0.0}, row | {"offset": 1.0}, {"audio": "b.wav", "text": "y"}]))
-    read_sources(written(tmp_path, [row | {"channel": "A"}, row | {"channel": "B"}]))
-    assert not caplog.messages
-    read_sources(written(tmp_path, [row | {"piece": 1}, row | {"piece": 2}]))
-    assert "1 recordings are whole in several rows each, one of them" in caplog.text and "a.wav" in caplog.text
+    for first, second in [
+        ({"offset": 0.0}, {"offset": 1.0, "text": "y"}),
+        ({"channel": "A"}, {"channel": "B", "text": "y"}),
+        ({"speed": 0.9}, {"speed": 1.1, "text": "x "}),
+        ({}, {"text": ""}),
+        ({}, {"audio": "b.wav", "text": "y"}),
+    ]:
+        assert len(read_sources(written(tmp_path, [row | first, row | second]))) == 2
+
+
+def test_a_recording_that_stands_whole_for_several_utterances_of_kaldi_is_refused(tmp_path: Path) -> None:
+    folder = write_kaldi(tmp_path, wav_scp="u1 a.wav\nu2 a.wav\n", text="u1 one\nu2 two\n")
+    with pytest.raises(ValueError, match=r"text:2|\(u2\): names the same whole recording"):
+        read_sources(folder)
+    write_kaldi(tmp_path, segments="u1 u1 0 -1\nu2 u2 0 -1\n")
+    assert len(read_sources(folder)) == 2
+
+
+PAIRS = "start_ts end_ts|stime etime|st et|in out|first_sample last_sample|time_in time_out|clip_from clip_to|pos len"
+PAIRS += "|audio_begin audio_stop|t1 t2|tbeg tend|left right|lower upper|seek length|inicio fin|开始 结束|cutIn cutOut"
+
+
+@pytest.mark.parametrize("pair", PAIRS.split("|"))
+def test_pairs_of_columns_that_may_be_times_are_refused_by_name(tmp_path: Path, pair: str) -> None:
+    start, end = pair.split()
+    with pytest.raises(ValueError, match=rf"t.jsonl:1: ({start}|{end})=.* may say which part"):
+        part(tmp_path, {start: 1.5, end: "2.5"})
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        *({name: [1.5, 2.5]} for name in ("timestamps", "interval", "range", "span", "boundaries", "time")),
+        *({"time": value} for value in ("1.5-2.5", "1.5 --> 2.5", "00:01.5 --> 00:02.5", "[1.5, 2.5]", "1.5s to 2.5s")),
+        *({"begin": value} for value in ("1.5s", "1500 ms", "PT1.5S", "1,5", "1:02", "1970-01-01 00:00:01.500000")),
+        {"segments": [{"start": 1.5, "end": 2.5, "text": "x"}]},
+        {"info": {"cut": {"start": 1.5}}},
+    ],
+)
+def test_values_that_hold_times_are_refused_by_name(tmp_path: Path, row: dict[str, Any]) -> None:
+    (name,) = row
+    with pytest.raises(ValueError, match=rf"t.jsonl:1: {name}=.* may say which part"):
+        part(tmp_path, row)
+    assert part(tmp_path, row, metadata=(name,)) == (0, None, None, None, None)
+
+
+def test_times_beside_the_path_of_a_recording_are_refused_by_name(tmp_path: Path) -> None:
+    for inner in ({"start": 1.0, "end": 2.0}, {"offset": 16000, "num_frames": 16000}):
+        with pytest.raises(ValueError, match=r"t.jsonl:1: audio=.* may say which part"):
+            part(tmp_path, {"audio": {"path": "a.wav", **inner}})
+    assert part(tmp_path, {"audio": {"path": "a.wav", "sampling_rate": 16000}})[0] == 0
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        *(
+            {"channel": value}
+            for value in ("agent", "customer", "caller", "ch1", "CH 2", "C", "0,1", "2", [0, 1], "tx")
+        ),
+        *({name: 1} for name in ("audio_channel", "side", "track", "mic", "channelIndex", "speaker_channel")),
+        *({name: "left"} for name in ("audio_channel", "side")),
+    ],
+)
+def test_channels_that_are_not_certain_are_refused_by_name(tmp_path: Path, row: dict[str, Any]) -> None:
+    (name,) = row
+    with pytest.raises(ValueError, match=rf"t.jsonl:1: {name}=.* which channel .*columns: {{channel: {name}}}"):
+        part(tmp_path, row)
+    assert part(tmp_path, row, metadata=(name,)) == (0, None, None, None, None)
+
+
+def test_columns_of_other_things_are_metadata(tmp_path: Path) -> None:
+    row = {"start_date": 2021, "offset_db": -3, "end_reason": 1, "weekend": 1, "trend": 3, "spend": 2, "duration": 1.0}
+    row |= {"text_length": 5, "segment_id": 5, "to_lang": "en", "segment": "", "upload_time": 12, "first_name": "A"}
+    row |= {"channel": "youtube", "channel_id": "UC123", "words": [{"word": "x", "start": 0.1, "end": 0.2}], "in": 1}
+    assert part(tmp_path, row) == (0, None, None, 1.0, None)
 
 
 def test_columns_that_contradict_the_settings_are_named(tmp_path: Path) -> None:

@@ -1,0 +1,178 @@
+"""Columns that may say which part of a recording, or which channel, a row is, without a unit that is certain.
+
+Names can never be listed whole. So the names here are wide, and a wrong guess costs its user one listing under
+`metadata`; `wholes` refuses by the recordings themselves what no name shows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from megatron_speech.audio.sources.source import RowError
+from megatron_speech.audio.sources.times import UNITS, in_words
+
+_EDGES = {
+    *(
+        "start",
+        "starts",
+        "begin",
+        "begins",
+        "beginning",
+        "beg",
+        "onset",
+        "onsets",
+        "offset",
+        "offsets",
+        "stop",
+        "stops",
+    ),
+    *("end", "ends", "ending", "tbeg", "tend", "tstart", "tmin", "tmax", "xmin", "xmax", "starttime", "endtime"),
+    *("startat", "endat", "début", "debut", "fin", "inicio", "início", "fim", "inizio", "fine", "anfang", "ende"),
+    *("начало", "конец", "开始", "结束", "開始", "終了", "結束"),
+}
+"""Words of a name that mean where something begins or ends."""
+_OF_OTHER_THINGS = {
+    *(
+        "date",
+        "day",
+        "month",
+        "year",
+        "reason",
+        "punct",
+        "punctuation",
+        "token",
+        "tokens",
+        "char",
+        "chars",
+        "character",
+    ),
+    *("db", "lang", "language", "page", "line", "id", "ids", "name", "source", "words", "symbol"),
+}
+"""With one of these a name means an edge of something else."""
+_FIRSTS = {
+    *("in", "first", "from", "st", "stime", "s", "lo", "low", "lower", "left", "pos", "position", "seek", "skip"),
+    *("t1", "ts1", "min", "t", "time", "at"),
+}
+_SECONDS = {
+    *("out", "last", "to", "et", "ed", "etime", "e", "hi", "high", "upper", "right", "len", "length", "dur", "take"),
+    *("t2", "ts2", "max", "until", "till"),
+}
+"""Words that mean an edge only as a pair of columns."""
+_NEUTRAL = {
+    *("time", "times", "ts", "timestamp", "point", "pos", "position", "idx", "index", "in", "at", "us", "ns", *UNITS),
+    *("sample", "samples", "frame", "frames", "audio", "clip", "cut", "seg", "segment", "utt", "utterance", "chunk"),
+    *("speech", "vad", "part", "slice", "window", "region", "file", "wav", "recording"),
+}
+"""Words that may stand beside those of a pair."""
+_ALONE = re.compile(r"(?:from|to)(?:_\w+)?|time_?(?:from|to)|t_?(?:beg|0|1)|timestamp|timecode|segment")
+_RANGE = re.compile(
+    r"(?:\w+_)?(?:times?|timestamps?|timecodes?|timings?|timespans?|intervals?|ranges?|spans?|segments?|segs?|bounds?"
+    r"|boundary|boundaries|slices?|windows?|regions?|parts?|clips?|cuts?|chunks?|edges?|limits?)(?:_\w{1,7})?"
+)
+_LENGTH = re.compile(r"(?:\w+_)?(?:dur|duration|length|len)(?:_\w+)?|(?:n|nr|num|number_of)_?(?:frames|samples)")
+_CHANNEL = re.compile(
+    r"(?:audio_|speaker_|source_|rec_|recording_|mic_)?(?:ch|chan|channel|side|track)"
+    r"(?:_?(?:id|no|nr|num|number|idx|index|selector|name|label))?|channel_\w+|mic|microphone"
+)
+_SIDE = re.compile(
+    r"[a-z]|(?:ch|chan|channel|spk|speaker|track|mic|side|c)?[ _-]?\d+(?:[ ,;/+_-]+\d+)*|agent|customer|client|caller"
+    r"|callee|operator|advisor|user|rep|representative|inbound|outbound|incoming|outgoing|in|out|rx|tx|near|far|local"
+    r"|remote|both|all|doctor|patient|host|guest|interviewer|interviewee|left|right|front|rear|center|centre|mid|top"
+    r"|bottom|first|second|upper|lower|human|bot|assistant|system|teacher|student|self|other"
+)
+_TIME = (
+    r"[-+]?\d[\d:.,]*(?:[eE][-+]?\d+)?\s*(?:[µun]?s|ms|secs?|seconds?|msecs?|milliseconds?|m|min|h|samples?|frames?)?"
+)
+_NUMBER = re.compile(rf"{_TIME}|P(?:\d+D)?T[\d.,HMS]+|1970-01-01[ T].*")
+_TWO_TIMES = re.compile(rf"[\[(]?\s*{_TIME}\s*(?:-->|->|–|—|\.\.+|to|[-,;/|_~ ])\s*{_TIME}\s*[\])]?")
+
+
+def require_clear(row: Mapping[str, Any], *, open_end: bool) -> None:
+    """RowError where a column of `row` may say which part or channel this is, or, with `open_end`, how long a part."""
+    flat = list(_flat(row))
+    numbers = {name: column for column, name, value in flat if _is_time(value)}
+    for column, name, value in flat:
+        if _CHANNEL.fullmatch(name):
+            if _is_side(value) and not (name.endswith("_id") and isinstance(value, str) and len(value) > 2):
+                raise _unclear(
+                    "which channel", column, row, f"columns: {{channel: {column}}} (a number from 0, or A and B)"
+                )
+        elif (
+            (_is_edge(name) and _holds_time(value))
+            or (name in numbers and (_in_a_pair(name, numbers) or (open_end and _LENGTH.fullmatch(name))))
+            or (_RANGE.fullmatch(name) and _is_range(value))
+        ):
+            raise _unclear("which part of the recording", column, row, _mapping(column, value))
+
+
+def _unclear(what: str, column: str, row: Mapping[str, Any], remedy: str) -> RowError:
+    return RowError(
+        f"{column}={row[column]!r:.60} may say {what} this is, but its unit is not certain; map it, as in {remedy}, "
+        "or, where it says something else or the recording is cut already, list it under metadata"
+    )
+
+
+def _mapping(column: str, value: Any) -> str:
+    if isinstance(value, int | float):
+        return f"columns: {{start: {column}}} for seconds (or end, duration, start_ms, end_ms, duration_ms)"
+    return "columns of numbers called start_s and end_s (or start_ms and end_ms)"
+
+
+def _flat(row: Mapping[str, Any], column: str = "", prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Column, name in words and value of each cell, and of each key within a cell that is an object."""
+    for key, value in row.items():
+        name = f"{prefix}_{in_words(key)}".strip("_")
+        yield column or key, name, value
+        if isinstance(value, dict):
+            yield from _flat({str(inner): item for inner, item in value.items()}, column or key, name)
+
+
+@lru_cache(maxsize=4096)
+def _is_edge(name: str) -> bool:
+    words = set(name.split("_"))
+    return bool(_ALONE.fullmatch(name) or (words & _EDGES and not words & _OF_OTHER_THINGS))
+
+
+def _in_a_pair(name: str, numbers: Mapping[str, str]) -> bool:
+    words = name.split("_")
+    for place, word in enumerate(words):
+        others = _SECONDS if word in _FIRSTS else ()
+        rest = words[:place] + words[place + 1 :]
+        if all(one in _NEUTRAL for one in rest) and any(
+            "_".join([*words[:place], other, *words[place + 1 :]]) in numbers for other in others
+        ):
+            return True
+    return False
+
+
+def _is_side(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(map(_is_side, value))
+    return bool(_SIDE.fullmatch(value.strip().lower())) if isinstance(value, str) else _is_time(value)
+
+
+def _is_time(value: Any) -> bool:
+    """Whether a cell is a number, or text that begins as a time does."""
+    if isinstance(value, str):
+        return bool(_NUMBER.fullmatch(value.strip()))
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _holds_time(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_time, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_holds_time, value))
+    return _is_time(value) or _is_range(value)
+
+
+def _is_range(value: Any) -> bool:
+    """Whether a cell holds two times: a list of them, an object, or text."""
+    if isinstance(value, dict):
+        return sum(map(_holds_time, value.values())) > 1
+    if isinstance(value, list | tuple):
+        return sum(map(_is_time, value)) > 1 or any(map(_is_range, value))
+    return isinstance(value, str) and bool(_TWO_TIMES.fullmatch(value.strip()))

@@ -1,0 +1,64 @@
+"""A recording that several rows name whole, each with words of its own: then each is a part, by a column unknown."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+import xxhash
+
+from megatron_speech.audio.sources.source import Source
+from megatron_speech.config.import_speech import ImportSpeechConfig
+
+_PATHS = ("audio", "path", "audio_filepath", "audio_file", "file_name", "")
+"""Columns that name the recording."""
+
+
+class Whole(NamedTuple):
+    """A row that names a whole recording; plain JSON, so that receipts can hold it."""
+
+    recording: str
+    """The path, or a digest of the bytes; and the channel."""
+    text: str
+    place: str
+    columns: dict[str, str]
+    """Digest of each cell that is not known to be metadata."""
+
+
+def whole_of(source: Source, config: ImportSpeechConfig) -> Whole | None:
+    """The `Whole` that `source` is; None where it is a part, or cannot be used."""
+    text = " ".join((source.text or "").split())
+    unusable = source.audio is None or source.defect is not None or (config.transcripts and not text)
+    if unusable or source.part_is_stated or source.start_s > 0 or source.duration_s is not None:
+        return None
+    audio = source.audio
+    recording = xxhash.xxh3_128_hexdigest(audio) if isinstance(audio, bytes) else os.path.abspath(str(audio))  # noqa: PTH100 (of any string)
+    metadata = {*config.metadata, *_PATHS, config.columns.get("audio")}
+    return Whole(
+        recording=recording if source.channel is None else f"{recording}, channel {source.channel}",
+        text=_digest(text),
+        place=source.place,
+        columns={key: _digest(value) for key, value in source.meta.items() if key not in metadata},
+    )
+
+
+def require_one_text(row: Whole, seen: dict[str, Whole], config: ImportSpeechConfig) -> None:
+    """Add a row to `seen`; ValueError where one with another text, or both without any, names the same recording.
+
+    Rows with one text are versions of it. Where all columns that differ are listed as metadata, several texts are too.
+    """
+    other = seen.setdefault(row.recording, row)
+    if other is row or (other.text == row.text != _digest("")):
+        return
+    names = [name for name in row.columns if row.columns[name] != other.columns.get(name)]
+    if names or not config.metadata:
+        shown = ", ".join(names[:8]) or "text"
+        which = f"the part or the channel may be in {shown}" if names else "no other column says the part"
+        raise ValueError(
+            f"{row.place}: names the same whole recording as {other.place}, with other words or none, and {which}; map columns "
+            f"to start, end, duration or channel, or, where both are of the whole, list {shown} under metadata"
+        )
+
+
+def _digest(value: Any) -> str:
+    return xxhash.xxh3_64_hexdigest(repr(value).encode("utf-8", "surrogatepass"))
