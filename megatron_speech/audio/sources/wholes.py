@@ -55,8 +55,8 @@ def require_one_text(row: Whole, seen: dict[str, Whole], config: ImportSpeechCon
         shown = ", ".join(names[:8]) or "text"
         which = f"the part or the channel may be in {shown}" if names else "no other column says the part"
         raise ValueError(
-            f"{row.place}: names the same whole recording as {other.place}, with other words or none, and {which}; map columns "
-            f"to start, end, duration or channel, or, where both are of the whole, list {shown} under metadata"
+            f"{row.place}: names the same whole recording as {other.place}, with other words or none, and {which}; map "
+            f"columns to start, end, duration or channel, or, where both are of the whole, list {shown} under metadata"
         )
 
 
