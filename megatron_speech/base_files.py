@@ -29,6 +29,10 @@ _COPIED = re.compile(
     r"chat_template\..*|additional_chat_templates/.*\.jinja|(?i:licen[cs]e|notice|copying|(acceptable_)?use_policy)([._-].*)?"
 )
 """Files that are taken over as they are, by their path in the folder."""
+_TOKENIZER = (
+    *("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *(GENERATION, "config.json", "vocabulary.json"),
+)
 _SPECIAL_TOKENS = "special_tokens_map.json"
 _ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 _LISTS = ("additional_special_tokens", "extra_special_tokens")
@@ -123,11 +127,21 @@ def carry(text: str, output: Path, vocabulary: Vocabulary) -> None:
 
 def copy_files(folder: Path, output: Path) -> None:
     """Copy chat templates and licence files, each to its place."""
-    for path in sorted([*folder.iterdir(), *folder.glob("additional_chat_templates/*")]):
-        if path.is_file() and _COPIED.fullmatch(path.relative_to(folder).as_posix()):
-            target = output / path.relative_to(folder)
-            target.parent.mkdir(exist_ok=True)
-            shutil.copyfile(path, target)
+    for path in copied_files(folder):
+        target = output / path.relative_to(folder)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def copied_files(folder: Path) -> list[Path]:
+    """Chat templates and licence files of a folder."""
+    found = sorted([*folder.iterdir(), *folder.glob("additional_chat_templates/*")])
+    return [path for path in found if path.is_file() and _COPIED.fullmatch(path.relative_to(folder).as_posix())]
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files of a folder that say what its ids mean: the tokenizer, roles of tokens, a vocabulary of ours."""
+    return [path for name in _TOKENIZER if (path := folder / name).is_file()]
 
 
 def generation_settings(folder: Path) -> dict[str, Any]:

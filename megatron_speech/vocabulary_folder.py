@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifact import is_made, make_artifact, read_json, read_manifest
-from megatron_speech.base_files import carry, tokenizer_config
+from megatron_speech.base_files import carry, copied_files, folder_of, tokenizer_config, tokenizer_files
 from megatron_speech.config.parse import to_dict
 from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.text_loss import loss_in_words, probe, require_little_lost
-from megatron_speech.text_tokenizer import FILES, TextTokenizer, read_tokenizer, save_tokenizer
+from megatron_speech.text_tokenizer import TextTokenizer, read_tokenizer, save_tokenizer
 from megatron_speech.vocabulary import FIRST_CODE, SOUNDS, SPECIAL_TOKENS, Vocabulary, speaker_token
 
 log = logging.getLogger(__name__)
@@ -200,11 +200,12 @@ def _by_id(mapped: list[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
 
 
 def _inputs(config: VocabularyConfig) -> list[Path]:
-    """What the folder is made from: the text tokenizer's file, the speech tokenizer's folder."""
+    """What the folder is made from: the text tokenizer with the files beside it, the speech tokenizer's folder."""
     inputs = [config.speech_tokenizer] if config.speech_tokenizer else []
-    if config.text != "bytes":
-        path = Path(config.text)
-        inputs += [file for file in (*(path / name for name in FILES), path) if file.is_file()][:1]
+    folder = folder_of(config.text)
+    if folder is not None and folder.is_dir():
+        own = [Path(config.text)] if Path(config.text).is_file() else []
+        inputs += dict.fromkeys([*own, *tokenizer_files(folder), *copied_files(folder)])
     return inputs
 
 

@@ -13,13 +13,12 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from megatron_speech.artifact import MANIFEST, file_xxh3, is_made, make_artifact, read_manifest
-from megatron_speech.base_files import GENERATION, base_facts, generation_settings
+from megatron_speech.artifact import MANIFEST, is_made, make_artifact
+from megatron_speech.base_files import CARD, GENERATION, base_facts, generation_settings, tokenizer_files
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.hf_config import model_config_of, read_hf_config
 from megatron_speech.checkpoint.hf_mapping import (
@@ -51,7 +50,7 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
     """Make the checkpoint folder `config.output`; ValueError or FileNotFoundError where the inputs do not fit."""
     hf_config = read_hf_config(config.model)
     model = model_config_of(hf_config, holder=str(config.model / "config.json"))
-    inputs = [*_identity(config.model), config.vocabulary]
+    inputs = [*_inputs(config.model), config.vocabulary]
     if is_made(config.output, kind="checkpoint", config=config, inputs=inputs):
         logger.info("%s: already done", config.output)
         return
@@ -85,20 +84,14 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
 _FILES = (FILE, ".metadata", "metadata.json", "common.pt", "model.json", "vocabulary.json", "state.json")
 
 
-def _identity(folder: Path) -> list[Path]:
-    """What identifies a model folder: its manifest if a stage here made it as it is, else the contents of its files."""
-    weights = weight_files(folder)
-    if (folder / MANIFEST).is_file() and not _changed(weights, read_manifest(folder)["facts"].get("files")):
-        return [folder]
-    return [folder / "config.json", *weights]
+def _inputs(folder: Path) -> list[Path]:
+    """What the result is made from: weights, tokenizer, settings, card, and the manifest where a stage made the folder.
 
-
-def _changed(weights: list[Path], written: Any) -> bool:
-    """Whether files of weights are others than an export wrote: it may have been fine-tuned in its own folder."""
-    if not isinstance(written, dict):
-        return False
-    sums = {path.name: {"bytes": path.stat().st_size, "xxh3": file_xxh3(path)} for path in weights}
-    return sums != written
+    The manifest does not stand for the files: the folder may have been changed since.
+    """
+    files = [*weight_files(folder), *tokenizer_files(folder)]
+    files += [folder / CARD] if (folder / CARD).is_file() else []
+    return [folder, *files] if (folder / MANIFEST).is_file() else files
 
 
 def _open_weights(folder: Path, model: ModelConfig, *, num_rows: int) -> HuggingFaceWeights:

@@ -7,6 +7,8 @@ must agree with them tensor by tensor. Files are mapped, not read: one tensor is
 
 from __future__ import annotations
 
+import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +19,12 @@ from torch import Tensor
 from megatron_speech.artifact import read_json
 from megatron_speech.checkpoint.hf_mapping import Shape
 
+logger = logging.getLogger(__name__)
+
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 # Formats that become float32 without loss.
 _FORMATS = ("F32", "BF16", "F16")
+_ADAPTER = re.compile(r"adapter_config\.json|adapter_model\..*")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 
@@ -62,11 +67,24 @@ def require_finite(tensor: Tensor, *, name: str, remedy: str) -> None:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a Hugging Face folder: those of its index, or the single one."""
-    if (folder / INDEX).is_file():
+    """The safetensors files of a Hugging Face folder, as transformers chooses them: the single one, or the index's.
+
+    ValueError where the folder holds two models, or an adapter that is no part of its weights.
+    """
+    if adapters := sorted(path.name for path in folder.glob("adapter_*") if _ADAPTER.fullmatch(path.name)):
+        raise ValueError(
+            f"{folder} holds {adapters[0]}: an adapter, which these weights lack; merge it (merge_and_unload of peft, "
+            "then save_pretrained into another folder), or move it away"
+        )
+    single, index = folder / SINGLE, folder / INDEX
+    if single.is_file():
+        if index.is_file() and not _is_stale(index):
+            raise ValueError(
+                f"{folder} holds {SINGLE} and all files of {INDEX}: two models; remove the older of the two"
+            )
+        return [single]
+    if index.is_file():
         return sorted({folder / file for file in _weight_map(folder).values()})
-    if (folder / SINGLE).is_file():
-        return [folder / SINGLE]
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if pickles:
         raise ValueError(
@@ -74,6 +92,15 @@ def weight_files(folder: Path) -> list[Path]:
             "save the model with save_pretrained, which writes safetensors"
         )
     raise FileNotFoundError(f"{folder} holds neither {SINGLE} nor {INDEX}; save the model with save_pretrained first")
+
+
+def _is_stale(index: Path) -> bool:
+    """Whether an index beside a single file is no second model: where save_pretrained wrote one file over many."""
+    try:
+        return set(_weight_map(index.parent).values()) == {SINGLE}
+    except (ValueError, FileNotFoundError) as error:
+        logger.warning("%s is taken, and not the index beside it: %s", index.with_name(SINGLE), error)
+        return True
 
 
 def _weight_map(folder: Path) -> dict[str, str]:
@@ -100,7 +127,7 @@ def _tensors(folder: Path) -> dict[str, _Stored]:
             found[name] = _Stored(file, shape)
     # Buffers that old exports saved beside the weights and that follow from the configuration.
     kept = {name: stored for name, stored in found.items() if not name.endswith("rotary_emb.inv_freq")}
-    if (folder / INDEX).is_file():
+    if not (folder / SINGLE).is_file():
         weight_map = _weight_map(folder)
         for name, file_name in weight_map.items():
             if name not in found or found[name].file.name != file_name:

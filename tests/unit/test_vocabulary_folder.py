@@ -239,3 +239,29 @@ def test_an_export_whose_tokenizer_was_renumbered_is_refused(tmp_path: Path) -> 
     (export / "tokenizer.json").write_text(re.sub(r"<\|audio_[34]\|>", lambda match: swapped[match[0]], text))
     with pytest.raises(ValueError, match=r"token <\|audio_3\|> has id 265, but 264 in the vocabulary"):
         vocabulary_of(tmp_path / "after", export)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("tokenizer_config.json", '{"eos_token": "<|im_end|>"}'),
+        ("tokenizer_config.json", '{"eos_token": "<|endoftext|>", "chat_template": "new"}'),
+        ("special_tokens_map.json", '{"eos_token": "<|im_end|>"}'),
+        ("generation_config.json", '{"eos_token_id": [256, 257]}'),
+        ("config.json", '{"eos_token_id": 257}'),
+        ("chat_template.jinja", "new"),
+        ("additional_chat_templates/tools.jinja", "new"),
+        ("LICENSE.txt", "terms"),
+        ("tokenizer.json", None),
+    ],
+)
+def test_a_vocabulary_from_other_files_is_another_vocabulary(tmp_path: Path, name: str, content: str | None) -> None:
+    """Ends, templates, settings and licences are taken over: a change of theirs must not be passed over as made."""
+    text = text_folder(tmp_path / "text", ["<|im_end|>"])
+    vocabulary = vocabulary_of(tmp_path / "vocabulary", text)
+    assert vocabulary_of(tmp_path / "vocabulary", text) == vocabulary, "unchanged, it is already made"
+    path = text / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(path.read_text() + "\n" if content is None else content)
+    with pytest.raises(ValueError, match="vocabulary exists but was made with another inputs"):
+        vocabulary_of(tmp_path / "vocabulary", text)

@@ -256,3 +256,32 @@ def test_a_model_with_tokens_for_audio_of_its_own_keeps_their_rows(tmp_path: Pat
     assert [vocabulary.special_id(token) for token in SPECIAL_TOKENS] == [258, 259, 260, 261]
     back = without_vocabulary_json(tmp_path / "hf", tmp_path / "back")
     require_same_rows(tmp_path, imported(tmp_path, back, tmp_path / "vocabulary"), after)
+
+
+def test_a_folder_that_was_saved_again_in_one_file_is_imported_as_transformers_loads_it(tmp_path: Path) -> None:
+    hf, _ = trained_export(tmp_path, tied=True)
+    back = tmp_path / "back"
+    model = AutoModelForCausalLM.from_pretrained(hf)
+    model.save_pretrained(back, max_shard_size="50KB")
+    AutoTokenizer.from_pretrained(hf).save_pretrained(back)
+    with torch.no_grad():
+        model.model.norm.weight.add_(5)
+    model.save_pretrained(back)
+    assert (back / "model.safetensors.index.json").is_file()
+    require_same_rows(tmp_path, imported(tmp_path, back, tmp_path / "vocabulary"), tensors(back))
+
+
+@pytest.mark.parametrize("made_here", [True, False])
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json", "generation_config.json", "README.md"])
+def test_an_import_from_other_files_beside_the_weights_is_another_import(
+    tmp_path: Path, name: str, made_here: bool
+) -> None:
+    """A tokenizer decides which rows are kept: one that is put right later must not find the import already done."""
+    hf, _ = trained_export(tmp_path, tied=True)
+    if not made_here:
+        (hf / "manifest.json").unlink()
+    base = imported(tmp_path, hf, tmp_path / "vocabulary")
+    assert imported(tmp_path, hf, tmp_path / "vocabulary") == base, "unchanged, it is already done"
+    (hf / name).write_text((hf / name).read_text() + "\n")
+    with pytest.raises(ValueError, match="base2 exists but was made with another inputs"):
+        imported(tmp_path, hf, tmp_path / "vocabulary")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import struct
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from megatron_speech.checkpoint.hf_weights import HuggingFaceWeights
+from megatron_speech.checkpoint.hf_weights import HuggingFaceWeights, weight_files
 from megatron_speech.checkpoint.safetensors_writer import write_safetensors
 
 
@@ -225,3 +226,38 @@ def test_a_failed_write_leaves_no_file_of_that_name(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="the disk is full"):
         write_safetensors(tmp_path, tensors(), shapes={"a": (2,), "b": (2,)}, dtype=torch.float32, max_bytes=10**9)
     assert not (tmp_path / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        '{"weight_map": {"t": "model-00001-of-00002.safetensors"}}',
+        "{}",
+        "[",
+        '{"weight_map": {"t": "model.safetensors"}}',
+    ],
+)
+def test_a_single_file_beats_an_index_that_is_left_over(tmp_path: Path, index: str) -> None:
+    """As save_pretrained leaves a folder into which it writes one file instead of many."""
+    save_file({"t": torch.ones(2)}, tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    assert weight_files(tmp_path) == [tmp_path / "model.safetensors"]
+    assert HuggingFaceWeights(tmp_path).read("t").tolist() == [1.0, 1.0]
+
+
+def test_two_whole_models_in_one_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": sharded(tmp_path)}))
+    save_file({"t1": torch.ones(2), "t2": torch.ones(2)}, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"model.safetensors and all files of model.safetensors.index.json") as error:
+        HuggingFaceWeights(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"])
+def test_an_adapter_that_is_not_merged_is_refused(tmp_path: Path, name: str) -> None:
+    for held in ("model.safetensors", name):
+        save_file({"t": torch.ones(2)}, tmp_path / held)
+        with (
+            pytest.raises(ValueError, match=rf"holds {name}: an adapter, .*merge it") if held == name else nullcontext()
+        ):
+            HuggingFaceWeights(tmp_path)
