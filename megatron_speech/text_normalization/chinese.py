@@ -36,6 +36,8 @@ _POWERS = frozenset(("m2", "m3", "km2", "cm2", "cm3", "mm2"))
 _TO_WORDS = re.compile(r"(?!H2O)[A-Z]2[A-Z](?![A-Za-z])")
 _NO_NAMES = frozenset(("x", "X", "am", "pm", "AM", "PM", "w"))
 _C_PLUS_PLUS = re.compile(r"(?<![A-Za-z0-9])C\+\+(?!\+)")
+_MONEY = tuple("元块人左右粉多")
+"""Behind 10W these say that it is 10万."""
 _BARE = re.compile(r"[0-9.,]+")
 _CODE_BEFORE = re.compile(r"[A-Za-z][A-Za-z']* $")
 _DIGITS = tuple("0123456789")
@@ -125,8 +127,10 @@ def _form(plain: str, place: int) -> tuple[int, str] | None:
 def _numbered(plain: str, place: int) -> tuple[int, str] | None:
     """5G, 3D, 1080p: letters that are no unit."""
     found = _NUMBERED.match(plain, place)
-    is_named = _CODE_BEFORE.search(plain[max(0, place - SEEN_BEFORE) : place]) and found and found[2] in ("s", "c")
-    if not found or found[2] in _NO_NAMES or (found[2] in UNITS and not is_named):
+    if not found or found[2] in _NO_NAMES or (found[2] == "W" and plain[found.end() : found.end() + 1] in _MONEY):
+        return None
+    is_named = found[2] in ("s", "c") and _CODE_BEFORE.search(plain[max(0, place - SEEN_BEFORE) : place])
+    if found[2] in UNITS and not is_named:
         return None
     digits = found[1]
     return found.end(), (cardinal(digits) if len(digits) < 3 else digit_by_digit(digits)) + found[2]

@@ -76,9 +76,9 @@ _FIGURES = re.compile(r"(?:图|表|例|题|附录|公式)\s?$")
 _SECONDS_BEFORE = re.compile(
     r"(?:^|(?<!华)为|[了约仅需续等每达至超共前后过按时间在到延耗，。（(、第一二三四五六七八九十分])$"
 )
-_NAMED = re.compile(r"[A-Za-z]\s?$")
+_NAMED = re.compile(r"[A-Za-z](?:[0-9]*\s)?$")
 _YEAR_AND_MONTH = re.compile(r"(?:19|20)[0-9]{2}\.(?:0[1-9]|1[0-2]|[1-9])")
-_PART_OF = re.compile(r"[0-9一二三四五六七八九十两][米块点元斤秒度]$")
+_PART_OF = re.compile(r"[0-9一二三四五六七八九十两][米块点元斤秒分时度]$")
 
 
 def ends_range(before: str) -> bool:
@@ -227,7 +227,7 @@ def _counted(numbers: list[str], part: dict[str, str | None], around: Around) ->
                 return None
         if not _is_sure(number, part, around, is_counted=is_counted, following=following):
             return None
-        words.append(cardinal(number, two=bool(tail or is_counted) and not ordinal))
+        words.append(cardinal(number, two=bool(tail or is_counted) and not ordinal and part["sign"] is None))
     if numbers[-1:] == ["2"] and not ordinal:
         if following in RANKED:
             words[-1] = "二"

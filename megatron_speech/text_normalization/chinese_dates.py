@@ -17,7 +17,7 @@ Form = tuple[re.Pattern[str], Callable[[re.Match[str], Around], str | None]]
 
 TO = r"\s?[-–—~～至到]\s?"
 _ABOUT = re.compile(
-    r"(?:[近约达满逾超距历了每隔整第用]|长达|大约|历经|未来|过去|今后|最近|[这那]|工作|服役|从业|执教|服刑|判刑|有期徒刑|在位"
+    r"(?:[近约达满逾超距历了每隔整第用]|长达|大约|历经|未来|过去|今后|最近|[这那]|工作|服役|从业|执教|服刑|判刑|有期徒刑|在位|为期|连续|任职|距今|合同期|刑期|婚后"
     r"|民国|康熙|雍正|乾隆|嘉庆|道光|咸丰|同治|光绪|宣统|洪武|永乐|嘉靖|万历|崇祯|贞观|开元|天宝|建安|明治|大正|昭和|平成|令和)$"
 )
 """In front of these a number of years is counted."""
@@ -25,7 +25,7 @@ _PERHAPS_ABOUT = re.compile(r"[共过有]$")
 """So it is in front of these, where nothing follows that happens in a year: 有20年了."""
 _ENDS_COUNT = re.compile(r"\s?(?:[，。、；！？,;!?）)了以不没]|的?历史|的?经验|\Z)")
 _SPAN_OF_YEARS = re.compile(
-    r"\s?(?:来(?=[，。,、首第一最他她]|\Z)|前(?![后锋海])|的?历史|之久|间|多|以上|左右|悠久|里(?![皮约])|内(?![蒙马])|时间|之后|后(?!卫)|寿命)"
+    r"\s?(?:来(?=[，。,、首第一最他她]|\Z)|前(?![后锋海])|的?历史|之久|间|多|以上|左右|悠久|里(?![皮约])|内(?![蒙马])|时间|之后|后(?!卫)|寿命|一遇|一[次度]|期|房龄|工龄|党龄|教龄)"
 )
 _COUNTED_YEARS = re.compile(r"\s?(?:的?历史|之久|悠久|寿命)")
 _IN_YEAR = re.compile(
@@ -38,7 +38,7 @@ def _year(digits: str, around: Around, *, has_month: bool = False) -> str | None
     """A year digit by digit, or a number of years; None where it may be either."""
     value = int(digits)
     if re.search(r"[公西]元前?$", around.before):
-        return digit_by_digit(digits) if len(digits) > 2 else cardinal(digits)
+        return digit_by_digit(digits) if len(digits) > 2 and value % 100 else cardinal(digits)
     if has_month or (digits[0] == "0" and len(digits) == 2):
         return digit_by_digit(digits)
     if len(digits) == 4:

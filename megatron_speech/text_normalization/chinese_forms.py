@@ -28,7 +28,9 @@ _BOOKS = re.compile(
 _PERHAPS_BOOK = re.compile(r"(?:[书记经录传篇歌言章节]|福音)\s?$")
 _NO_FRACTION_BEHIND = re.compile(r"\s?(?:[月日号年页室级班期周届季赛栋楼层路线]|赛季)")
 _WEAPONS = re.compile(r"式[一-鿿]{0,4}(?:枪|炮|坦克|战车|装甲车|军服|军装|火箭|导弹|弹|舰|机)")
-_SUMS = re.compile(r"\s?[元人个件吨条户只张股美欧港]")
+_SUMS = re.compile(r"\s?[元人个件吨条户只张股次位名台天美欧港]")
+_SERVICES = ("12306", "12315", "12123", "10086", "10010")
+_NO_SERVICE = re.compile(r"\s?[元人个件条户名位次台只张股万亿年月日米千公]")
 _RATIO_BEFORE = re.compile(r"(?:比例尺?|比值|比|赔率|比率|按|约|占比)[为是：:约]{0,2}$")
 
 
@@ -133,7 +135,8 @@ def _model(found: re.Match[str], around: Around) -> str | None:
     """A type, a room, a road: 56式步枪, 502室, 波音747."""
     behind = around.behind
     is_named = (
-        _WEAPONS.match(behind)
+        (found[0] in _SERVICES and not (_NO_SERVICE.match(behind) or re.search("[为达共约有计]$", around.before)))
+        or _WEAPONS.match(behind)
         or (len(found[0]) > 2 and re.match(r"室(?![内外])|教室|国道|省道", behind))
         or (len(found[0]) == 3 and re.match(r"(?:事件|高校|工程)", behind))
         or (len(found[0]) == 3 and re.search(r"(?:波音|空客)\s?$", around.before) and not re.match("-|[架台]", behind))

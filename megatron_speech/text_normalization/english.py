@@ -49,13 +49,15 @@ _WATCHED_IN_WORDS = frozenset((
 _WATCHED = _WATCHED_IN_WORDS | english_money.WORDS
 """...and anywhere."""
 _NUMERAL_I = re.compile(
-    r"(?:[Tt]ype|[Ss]chedule) I |"
+    r"(?:[Tt]ypes?|[Ss]chedule) I |"
     r"\bI (?:of|Corinthians|Thessalonians|Chronicles|Maccabees|(?:Samuel|Kings|Timothy|Peter|John) \d)"
 )
 """An "I" that may count rather than speak."""
 _VOWELS = frozenset("aeiouy")
 _DOUBLED = re.compile(r"[ .,?!][.,?!]|  ")
-_PLAIN_WORD = r"(?![ivx]+\b|vs\b|I(?:[.,?!]| of |(?<=[Tt]ype I)|(?<=[Ss]chedule I)))[A-Za-z]++(?:'[A-Za-z]++)?+"
+_PLAIN_WORD = (
+    r"(?![ivx]+\b|vs\b|I(?:[.,?!]| of |(?<=[Tt]ype I)|(?<=[Tt]ypes I)|(?<=[Ss]chedule I)))[A-Za-z]++(?:'[A-Za-z]++)?+"
+)
 _PLAIN = re.compile(rf"{_PLAIN_WORD}(?:[.,?!]?+ {_PLAIN_WORD})*+[.?!]?+")
 _CAPITALISED = re.compile(r"[A-Z][A-Za-z]*+")
 _APART = re.compile(

@@ -75,7 +75,7 @@ def _before_number(found: re.Match[str]) -> str:
     """ "No. 5"; but "He said no. 12 others agreed"."""
     short, rest = found[1].lower(), text_after(found)
     number = re.match(r"([\d,.]*\d)\+?(?:\s(?:more\s|other\s)?([A-Za-z]+))?", rest)
-    counts = number is not None and is_counted(number[2] or "")
+    counts = number is not None and (is_counted(number[2] or "") or re.match(r"\S+\sof\s(?:them|us|you)", rest))
     if short in ("no", "art") and (counts or (found[1] == "no" and word_before(found).lower() in _BEFORE_NO)):
         raise Unsure("an abbreviation, or the end of a sentence")
     if short == "est" and (counts or number is None or not is_year(number[1])):

@@ -117,6 +117,12 @@ def _month_and_year(found: re.Match[str]) -> str | None:
     return f"{_month(found[1])} {year(found[2])}" if is_year(found[2]) else None
 
 
+def _months(found: re.Match[str]) -> str:
+    """ "Jan-Feb 1991"."""
+    first, last, of_year = found.groups()
+    return f"{_month(first)} to {_month(last)}{_of_year(of_year).replace(',', '')}"
+
+
 def _iso(found: re.Match[str]) -> str | None:
     month = MONTHS[int(found[3]) - 1]
     return f"{month.lower()} {_day_of_month(found[4], month)}{_of_year(found[1])}"
@@ -222,12 +228,13 @@ RULES: list[Rule] = [
     rule(rf"{_MONTH}\.?\s{_DAY}{_LAST_DAY}(?:,?\s{_YEAR})?{END}(?!\s?%|\s?°)", _month_first),
     rule(rf"{_DAY}\s{_MONTH}{TO}{_DAY}\s{_MONTH}(?:\s{_YEAR})?{END}", _over_months),
     rule(rf"{_DAY}(?:{TO}{_DAY})?\s(?:of\s)?{_MONTH}(?:\.?,?\s{_YEAR}{END}|\.(?=\s[a-z])|{END})", _day_first),
+    rule(rf"{_MONTH}\.?[-–]{_MONTH}(?:\.?,?\s{_YEAR})?{END}(?!\s\d)", _months),
     rule(rf"{_MONTH}\.?,?\s{_YEAR}{END_OR_HYPHEN}", _month_and_year),
     rule(rf"(')?([2-9]0|1\d\d0|20\d0)'?s(?:{TO}'?([2-9]0)s)?{END_OR_HYPHEN}", _decade),
     rule(rf"'(\d\d){END}", _short_year),
     rule(rf"{_MONTH}\.(?=,|\s[a-z\d])", _abbreviated_month),
     rule(
-        rf"{_WEEKDAY}\.?[-–]{_WEEKDAY}(?:\.(?=,|\s[a-z\d]))?(?!\w)",
+        rf"{_WEEKDAY}\.?{TO}{_WEEKDAY}(?:\.(?=,|\s[a-z\d]))?(?!\w)",
         lambda found: f"{_WEEKDAYS[found[1]]} to {_WEEKDAYS[found[2]]}",
     ),
     rule(rf"({'|'.join(_DAYS)})\.(?=,|\s[a-z\d])", lambda found: _DAYS[found[1]]),

@@ -87,7 +87,8 @@ def _scale(word: str | None, letter: str | None) -> str | None:
 def _sums(found: re.Match[str], first: int, currency: Currency) -> str:
     """One sum or a range; its groups are number, scale word, scale letter, twice."""
     number, word, letter, last, last_word, last_letter = found.group(*range(first, first + 6))
-    is_one = is_described(found) or re.match(r"-(?!plus)", text_after(found, 5)) is not None
+    is_joined = found[0].endswith("-dollar") or re.match(r"-(?!plus)", text_after(found, 5)) is not None
+    is_one = is_joined or is_described(found)
     scale, last_scale = _scale(word, letter), _scale(last_word, last_letter)
     if last is None:
         return _amount(number, scale, currency, is_one=is_one)
@@ -136,7 +137,7 @@ _CODE = f"(?:{'|'.join(_CODES)})"
 _EACH = rf"(?:/(?:{UNIT}|([a-z]+)(?:(?<=mo|yr|wk|hr)\.(?=\s[a-z]))?))"
 RULES: list[Rule] = [
     rule(
-        rf"({_NATION})?({SIGN})\s?{_RANGE}(?:/(?:{UNIT}|([a-z]+)(?:(?<=mo|yr|wk|hr)\.(?=\s[a-z]))?))?(?:{END_OR_HYPHEN}|(?=-an?-[a-z]))",
+        rf"({_NATION})?({SIGN})\s?{_RANGE}(?:/(?:{UNIT}|([a-z]+)(?:(?<=mo|yr|wk|hr)\.(?=\s[a-z]))?))?(?:-dollar(?=\s[a-z]))?(?:{END_OR_HYPHEN}|(?=-an?-[a-z]))",
         _money,
     ),
     rule(rf"{_RANGE}\s?({SIGN}|¢|{_CODE}){END_OR_HYPHEN}", _sign_last),

@@ -23,7 +23,7 @@ from megatron_speech.text_normalization.english_numbers import (
 
 _HEADS = ("World War", "Chapter", "Part", "Volume", "Book", "Act", "Scene", "Type", "Phase", "Class", "Mark", "Section",
           "Super Bowl", "Title", "Article", "Episode", "Stage", "Grade", "Level", "Appendix", "Vatican", "Category",
-          "Division", "Region", "Unit", "Table", "Figure", "Canto", "Tier", "Type")  # fmt: skip
+          "Division", "Region", "Unit", "Table", "Figure", "Canto", "Tier", "Schedule")  # fmt: skip
 _REGNAL = words_of(
     "Abbas Abdulhamid Abdullah Afonso Ahmed Akbar Albert Alexander Alexios Alfonso Alonso Alphonso Amenhotep "
     "Andrew Andronikos Anne Antiochus Arsinoe Artaxerxes Asen Attalus Baldwin Basarab Basil Baudouin Bayezid Bela "
@@ -60,6 +60,8 @@ _OF_RULERS = re.compile(
     r"\s(?:was|became)\s(?:born|crowned|executed|beheaded|deposed|assassinated|succeeded|buried|king|queen|emperor|tsar"
     r"|pope)\b"
 )
+_ENDS_NAME = re.compile(r"\s?[.;:()]|\s*\Z|,(?!\s(?:too|as|for|personally|however|myself|like|of course)\b)")
+"""Behind "Charles I"; but "I told Charles I, too, was ill"."""
 _AND_RULER = re.compile(r"\sand\s[A-Z][a-z]+\s[IVX]+\b")
 _RULER_BEFORE = re.compile(
     r"\b(?:reign|son|daughter|wife|widow|court|execution|death|coronation|successor|accession|heir)s? of \Z"
@@ -88,14 +90,23 @@ def _lone_i(found: re.Match[str]) -> str:
     return "i"
 
 
-def _typed(found: re.Match[str]) -> str:
-    """ "type I diabetes"; but "the type I like"."""
-    after = word_after(found)
+def _typed(found: re.Match[str]) -> str | None:
+    """ "type I diabetes", "type II"; but "the type I like"."""
+    after, digits = word_after(found), roman(found[0])
+    if found[0] != "I":
+        return cardinal(digits) if digits else None
     if after in _FIRST_PERSON - {"was"}:
         return "i"
     if after and after not in _AFTER_TYPES:
         raise Unsure("a numeral, or a person who speaks")
     return "one"
+
+
+def _second_of_type(found: re.Match[str]) -> str | None:
+    """ "types I and II"."""
+    digits = roman(found[0])
+    is_type = re.search(r"\b(?:type|phase|class|part|stage|schedule|grade)s? [ivx]+ (?:and|or) \Z", words_before(found))
+    return cardinal(digits) if is_type and digits else None
 
 
 def _numbered_book(found: re.Match[str]) -> str:
@@ -132,7 +143,7 @@ def _is_first(found: re.Match[str], title: str | None, owner: str | None) -> boo
     after, rest = word_after(found), text_after(found)
     if after in _FIRST_PERSON - {"was"}:
         return False
-    if owner or after in _AFTER_RULERS or re.match(r"\s?[,.;:()]|\s*\Z", rest[:4]) or _AND_RULER.match(rest):
+    if owner or after in _AFTER_RULERS or _ENDS_NAME.match(rest) or _AND_RULER.match(rest):
         return True
     begins = _SENTENCE_START.search(found.string[max(0, found.start() - 4) : found.start()]) is not None
     if title and begins:
@@ -184,11 +195,12 @@ RULES: list[Rule] = [
     rule(rf"({any_of((*_HEADS, *map(str.upper, _HEADS)))})\s([IVXLivx]+){END_OR_HYPHEN}", _headed),
     rule(rf"(?:({any_of(_TITLES)})\s)?((?:[A-Z][a-z]+\s)?(?:{any_of(_REGNAL)}))\s{_NUMERAL}('s)?(?=\W|\Z)", _regnal),
     rule(r"x(?=\s\d)", _by),
-    rule(r"(?:(?<=[Tt]ype )|(?<=[Ss]chedule ))I(?!')(?!\w)", _typed),
+    rule(r"(?:(?<=[Tt]ype )|(?<=[Tt]ypes )|(?<=[Ss]chedule ))[IVX]{1,4}(?!')(?!\w)", _typed),
+    rule(r"(?:(?<=[IVX] and )|(?<=[IVX] or ))[IVX]{2,4}(?!['\w])", _second_of_type),
     rule(rf"(I{{1,3}})\s({any_of(_NUMBERED_BOOKS)}|(?:{any_of(_NUMBERED_NAMES)})(?=\s\d))(?!\w)", _numbered_book),
     rule(r"[ivx]+(?![\w'-]|\.\w)", _small_numeral),
     rule(r"I(?=\s?[.,;:)(?!]|'s|\sof\s)", _lone_i),
-    rule(r"([IVXLCDM]+)(?![\w.])", _lone_numeral),
+    rule(r"([IVXLCDM]+)(?!\w|\.\w)", _lone_numeral),
 ]
 WORDS = frozenset((*_BOOKS, *(head.split()[0] for head in (*_HEADS, *map(str.upper, _HEADS))), *_REGNAL, *_TITLES))
 """Words that one of the rules begins with, where no stop follows them."""

@@ -46,6 +46,14 @@ _LIVED_BEFORE = re.compile(rf"\((?:[^()]{{0,30}}[\s;,])?{_ABOUT}(\d{{3,4}})\s?\Z
 _LIVED_BEHIND = re.compile(rf"\s?{_ABOUT}(?:(?:\d{{1,2}}\s)?{_MONTH}(?:\d{{1,2}},?\s)?)?(\d{{3,4}})\)")
 
 
+_SPACED_RANGES = (
+    (re.compile(r"\d\s?°\s?[CF]?\s?\Z"), re.compile(r"\s?\d[\d.]*\s?°")),
+    (re.compile(r"\d (?:BCE?|AD|CE)\s\Z"), re.compile(r"\s(?:AD\s\d|\d+\s(?:BC|AD|CE))")),
+    (re.compile(rf"\b{_FULL_DAY}\s\Z"), re.compile(rf"\s{_FULL_DAY}\b")),
+)
+"""What stands on the two sides of a dash that says "to"."""
+
+
 def _dated_to(found: re.Match[str]) -> bool:
     """Whether a dash joins two dates: "May 1990 – June 1991", "(c. 1450 – 1502)"."""
     before, behind = found.string[max(0, found.start() - 60) : found.start()], text_after(found, 60)
@@ -66,8 +74,9 @@ def _joins_days(found: re.Match[str]) -> str | None:
 
 def _dash(found: re.Match[str]) -> str:
     """A pause, or "to" between dates and degrees; between two other numbers it is anything."""
-    before = found.string[max(0, found.start() - 5) : found.start()]
-    if _dated_to(found) or (re.search(r"\d°\s?\Z", before) and re.match(r"\s?\d[\d.]*°", text_after(found, 9))):
+    before = found.string[max(0, found.start() - 12) : found.start()]
+    behind = text_after(found, 12)
+    if _dated_to(found) or any(first.search(before) and last.match(behind) for first, last in _SPACED_RANGES):
         return "to"
     if re.search(r"\d(?:st|nd|rd|th|%|°)?\s*\Z", before) and re.match(r"\s*[\d$£€]", text_after(found, 4)):
         raise Unsure("a dash, a range or a minus")
@@ -99,7 +108,7 @@ RULES: list[Rule] = [
     rule(r"(?:(?<=BC)|(?<=CE)|(?<=AD))[-–](?=AD\s\d|\d+\s(?:BC|AD|CE))", _always("to")),
     rule(r"(?<=BC|AD|CE)–", _era_dash),
     rule(rf"(?<=day)[-–](?={_FULL_DAY}\b)", _joins_days),
-    rule(r"(?:(?<=noon)|(?<=midnight))[-–](?=\d)|(?<=[\dm])[-–](?=(?:noon|midnight)\b)", _always("to")),
+    rule(r"(?:(?<=noon)|(?<=midnight))[-–](?=\d)|(?<=[\dm.])[-–](?=(?:noon|midnight)\b)", _always("to")),
     rule(r"(?<=[A-Za-z.'\d%°½¼¾⅓⅔⅛⅜⅝⅞])[-–](?=[A-Za-z])", _always("")),
     rule(r"(?<=[A-Za-z])-(?=['\"“]?[A-Za-z])|(?<=[a-z\d])-(?=[\s,])", _always("")),
     rule(r"(?<=[a-z])-(?=\d)|(?:(?<=early)|(?<=late)|(?<=mid)|(?<=pre))–(?=\d)", _always("")),
