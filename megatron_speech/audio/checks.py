@@ -15,6 +15,8 @@ SAMPLE_RATES = (4_000, 384_000)
 HIGHEST_PEAK = 10 ** (3 / 20)
 """Loudest believable sample, 3 dB above full scale: lossy decoders overshoot by less. Integers that were stored as
 floats lie thousands of times higher."""
+SHORTEST_S = 0.02
+"""Seconds of the shortest utterance: less holds no speech, and not one whole window of features."""
 LONGEST_S = 100_000
 """Seconds of the longest utterance that audio shards hold."""
 SILENCE_PEAK_DBFS = -60.0

@@ -16,6 +16,7 @@ MAGIC = {
     b"ID3": "MP3",
     b"caff": "CAF",
     b".snd": "AU",
+    b"dns.": "AU",
     b"riff.\x91\xcf\x11": "W64",
     b"#!AMR": "AMR",
     b"NIST_1A": "SPHERE",

@@ -43,8 +43,12 @@ LAYOUTS = {
     b"riff": Layout(40, bytes.fromhex("64617461f3acd3118cd100c04f8edb8a"), "<q", own=24, multiple=8),
 }
 """By the first four bytes of a file; the last is W64's."""
-READ_TO_THE_END = (b"riff", b".snd", b"NIST")
+AU = {b".snd": ">", b"dns.": "<"}
+"""First bytes of AU files and their order of bytes."""
+READ_TO_THE_END = (b"riff", *AU, b"NIST")
 """First bytes of kinds whose stated size libsndfile does not heed where more follows."""
+UNKNOWN_SIZE = 1 << 56
+"""More bytes than any file holds: what follows the size is all there is."""
 RF64_SIZE_AT = 28
 """Where RF64 keeps the size of its samples, of which the chunk itself says 0xFFFFFFFF."""
 
@@ -72,6 +76,8 @@ def missing(data: bytes | mmap, kind: str | None) -> str | None:
     if kind == "FLAC":
         return _missing_of_flac(data)
     samples = samples_of(data)
+    if samples is not None and samples.start > len(data):
+        return f"its samples begin at byte {samples.start}, behind its end"
     if samples is None or samples.size is None or samples.start + samples.size <= len(data):
         return None
     return f"{max(0, len(data) - samples.start)} of {samples.size} bytes of samples are there"
@@ -101,12 +107,24 @@ def mended(data: bytes | mmap, kind: str | None) -> bytes | None:
     return bytes(filled)
 
 
+def joined(data: bytes | mmap, kind: str | None) -> bool:
+    """Whether another file follows within this one (`cat a.wav b.wav`): only the first would be read."""
+    if kind == "FLAC":
+        sound = flac_sound(data, skip_id3(data))
+        return sound is not None and data.find(b"fLaC\0\0\0\x22", sound) >= 0
+    samples = samples_of(data)
+    if samples is None or samples.size is None:
+        return False
+    end = samples.start + samples.size
+    return any(data[place : place + 4] in (*LAYOUTS, *AU) for place in {end, end + end % 2})
+
+
 def samples_of(data: bytes | mmap) -> Samples | None:
     """The promise of a file whose header makes one; None for other kinds, and where the samples do not begin."""
     head = data[:4]
-    if head == b".snd" and len(data) >= 12:
-        start, size = struct.unpack_from(">II", data, 4)
-        return Samples(start, _promised(data, start, size), 8, ">I")
+    if head in AU and len(data) >= 12:
+        start, size = struct.unpack_from(f"{AU[head]}II", data, 4)
+        return Samples(start, _promised(data, start, size), 8, f"{AU[head]}I")
     if head == b"NIST":
         return _samples_of_sphere(data)
     return _samples_of_chunks(data, LAYOUTS[head]) if head in LAYOUTS else None
@@ -120,7 +138,8 @@ def _samples_of_chunks(data: bytes | mmap, layout: Layout) -> Samples | None:
         if data[place:size_at] == layout.name:
             if data[:4] == b"RF64" and size == 0xFFFFFFFF and data[12:16] == b"ds64":
                 size = struct.unpack_from("<q", data, RF64_SIZE_AT)[0]
-                return Samples(start, size if size > 0 or start == len(data) else None, RF64_SIZE_AT, "<q")
+                known = 0 < size < UNKNOWN_SIZE or start == len(data)
+                return Samples(start, size if known else None, RF64_SIZE_AT, "<q")
             return Samples(start, _promised(data, start, size), size_at, layout.size, layout.own)
         if size < 0:
             return None
@@ -130,12 +149,19 @@ def _samples_of_chunks(data: bytes | mmap, layout: Layout) -> Samples | None:
 
 
 def _promised(data: bytes | mmap, start: int, size: int) -> int | None:
-    """`size`, unless it is a stand-in of who writes to a pipe: none, half or all of what 32 bits hold, or -1."""
+    """`size`, unless it is a stand-in of who writes to a pipe: none, half or all of what 32 or 64 bits hold, -1."""
     behind = len(data) - start
     if size <= 0:
         return 0 if behind <= 0 or _only_chunks(data, start) else None
-    stand_in = 0x7FFF0000 <= size <= 0x80000000 or 0xFFFF0000 <= size <= 0xFFFFFFFF
-    return None if stand_in and size > behind else size
+    stand_in = 0x7FFF0000 <= size <= 0x80000000 or 0xFFFF0000 <= size <= 0xFFFFFFFF or size >= UNKNOWN_SIZE
+    return None if size > behind and (stand_in or _counts_header(data, size)) else size
+
+
+def _counts_header(data: bytes | mmap, size: int) -> bool:
+    """Whether a WAV file whose own length is right says of its samples how long all of it is, or all but 8 bytes."""
+    order = {b"RIFF": "<I", b"RIFX": ">I"}.get(data[:4])
+    whole = order is not None and struct.unpack_from(order, data, 4)[0] + 8 == len(data)
+    return whole and size in (len(data), len(data) - 8)
 
 
 def _only_chunks(data: bytes | mmap, place: int) -> bool:

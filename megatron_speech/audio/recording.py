@@ -22,7 +22,7 @@ import soundfile
 from megatron_speech.audio import ogg
 from megatron_speech.audio.checks import AudioError, check_rate
 from megatron_speech.audio.containers import is_empty, kind_of
-from megatron_speech.audio.cut_short import mended, missing
+from megatron_speech.audio.cut_short import joined, mended, missing
 
 READABLE = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF", "AU", "NIST", "FLAC", "OGG", "MP3")
 """Kinds, as libsndfile calls them, that say where they end."""
@@ -101,7 +101,10 @@ class Recording:
         # A descriptor and no name, so that no ending of a name says what the file is.
         source = self._bytes if isinstance(self._bytes, io.BytesIO) else self._bytes.fileno()
         with _decoding():
-            return _Forward(source, closefd=False)
+            file = _Forward(source, closefd=False)
+            if file.subtype == "OPUS":
+                file.seek(0)  # without it libsndfile forgets to leave out what comes before the first sample
+            return file
 
     def _reopen(self) -> None:
         self._file.close()
@@ -212,6 +215,8 @@ def _checked(data: bytes | mmap) -> tuple[bytes | None, str | None]:
         raise _cut(lack)
     if kind == "Ogg" and (fault := ogg.fault(data)):
         raise AudioError(fault)
+    if joined(data, kind):
+        raise AudioError("one file follows another, and only the first is read; make a file of each")
     return mended(data, kind), kind
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from megatron_speech.audio.channels import Choice, Heard, hear, speaking
 from megatron_speech.audio.checks import (
     LONGEST_S,
+    SHORTEST_S,
     SILENCE_PEAK_DBFS,
     AudioError,
     check_level,
@@ -103,6 +104,8 @@ def _utterances(source: Source, config: ImportSpeechConfig, recordings: Recordin
     for heard in _apart(samples, level, config) if split else [_heard(source, samples, level, config)]:
         check_level(heard.waveform)
         waveform = to_rate(heard.waveform, recording.sample_rate, SAMPLE_RATE)
+        if len(waveform) < SHORTEST_S * SAMPLE_RATE:
+            raise AudioError(f"{len(waveform) / SAMPLE_RATE:.4f} s hold no speech; leave it out", "too short")
         if config.silence_peak_dbfs is not None and is_silent(waveform, level):
             raise AudioError(f"no sound above {level:g} decibels of full scale; leave it out", "silent")
         record = AudioRecord(

@@ -77,7 +77,7 @@ def test_a_file_from_a_pipe_has_no_size_and_is_read_whole(
     )
 
 
-@pytest.mark.parametrize("stand_in", [0, -1])
+@pytest.mark.parametrize("stand_in", [0, -1, (1 << 63) - 1])
 @pytest.mark.parametrize(("kind", "mark", "behind", "order"), [("CAF", b"data", 4, ">q"), ("RF64", b"ds64", 16, "<q")])
 def test_a_stand_in_of_eight_bytes_is_none_either(
     kind: str, mark: bytes, behind: int, order: str, stand_in: int
@@ -244,3 +244,53 @@ def test_mp3_files_that_were_joined_are_read_whole() -> None:
     assert 24_000 < len(decode(data + data, name="clip").waveform) < 28_000  # with what the encoder adds
     with pytest.raises(AudioError, match="cut short"):
         decode((data + data)[:-1], name="clip")
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype"), [("FLAC", "PCM_16"), ("WAV", "PCM_16"), ("AU", "PCM_16"), ("AIFF", "PCM_16")]
+)
+def test_files_joined_by_cat_are_refused_as_only_the_first_would_be_read(kind: str, subtype: str) -> None:
+    data = written(kind, subtype)
+    tag = b"ID3\4\0\0\0\0\0\x0a" + bytes(10) if kind == "FLAC" else b""
+    with pytest.raises(AudioError, match="one file follows another, and only the first is read"):
+        decode(data + tag + data, name="clip")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.99])
+def test_au_of_either_order_of_bytes_is_checked(share: float) -> None:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, speech(), 16000, format="AU", subtype="PCM_16", endian="LITTLE")
+    data = buffer.getvalue()
+    assert len(decode(data, name="clip").waveform) == 12_000
+    with pytest.raises(AudioError, match="bytes of samples are there") as caught:
+        decode(data[: int(share * len(data))], name="clip")
+    assert caught.value.reason == "cut short"
+
+
+def test_au_whose_samples_begin_behind_its_end_is_cut_short() -> None:
+    for size in (0xFFFFFFFF, 1000):
+        with pytest.raises(AudioError, match="its samples begin at byte 99999, behind its end"):
+            decode(b".snd" + struct.pack(">IIIII", 99_999, size, 3, 16000, 1) + bytes(100), name="clip")
+
+
+@pytest.mark.parametrize("stand_in", [(1 << 63) - 1, (1 << 63) - 2, 1 << 62, 1 << 60])
+def test_w64_from_a_pipe_is_read_whole(stand_in: int) -> None:
+    data = bytearray(written("W64", "PCM_16"))
+    at = data.find(bytes.fromhex("64617461f3acd311")) + 16
+    struct.pack_into("<q", data, at, stand_in)
+    np.testing.assert_array_equal(
+        decode(bytes(data), name="clip").waveform, decode(written("W64", "PCM_16"), name="clip").waveform
+    )
+
+
+@pytest.mark.parametrize("counted", [36, 44])
+def test_a_wav_size_that_counts_the_header_is_not_cut_short(counted: int) -> None:
+    data = bytearray(written("WAV", "PCM_16"))
+    assert data[36:40] == b"data"
+    struct.pack_into("<I", data, 40, len(data) - 44 + counted)
+    assert len(decode(bytes(data), name="clip").waveform) == 12_000
+    with pytest.raises(AudioError, match="cut short"):
+        decode(bytes(data[:-2]), name="clip")
+    cut = written("WAV", "PCM_16")[:-counted]
+    with pytest.raises(AudioError, match="cut short"):
+        decode(cut, name="clip")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -121,3 +122,27 @@ def test_damage_within_a_flac_file_is_not_a_cut() -> None:
     with Recording(bytes(data)) as recording, pytest.raises(AudioError, match="not readable as audio") as caught:
         recording.read()
     assert caught.value.reason == "not audio"
+
+
+@pytest.mark.parametrize(("kind", "subtype"), [*kinds(), ("FLAC", "unknown length")])
+def test_the_whole_is_the_same_whether_it_is_read_first_or_after_a_part(kind: str, subtype: str) -> None:
+    data = unknown_length(written(kind, "PCM_16")) if subtype == "unknown length" else written(kind, subtype)
+    if kind == "AIFF" and subtype.startswith("DWVW"):
+        return  # libsndfile reads these only once, from the beginning
+    with Recording(data) as recording:
+        first = recording.read()
+        recording.read(5000, 6000)
+        np.testing.assert_allclose(recording.read(0, recording.num_frames), first, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype", "rate"), [("OGG", "OPUS", 48000), ("OGG", "OPUS", 16000), ("OGG", "VORBIS", 16000)]
+)
+def test_what_a_codec_puts_before_the_sound_is_left_out(kind: str, subtype: str, rate: int) -> None:
+    buffer, sound = io.BytesIO(), np.random.default_rng(0).standard_normal(rate).astype(np.float32) * 0.1
+    soundfile.write(buffer, sound, rate, format=kind, subtype=subtype)
+    with Recording(buffer.getvalue()) as recording:
+        whole = recording.read()[:, 0]
+    size = 1 << 18
+    likeness = np.fft.irfft(np.conj(np.fft.rfft(sound, size)) * np.fft.rfft(whole, size))
+    assert int(np.argmax(likeness)) == 0 and len(whole) == rate

@@ -56,7 +56,7 @@ def clip(tmp_path: Path) -> Iterator[Path]:
 def test_rows_cut_up_a_recording_without_gap_or_overlap(clip: Path) -> None:
     whole = records(source(clip))[0].waveform
     recordings, found, place = Recordings(), [], 0.0
-    for length in (0.1, 0.2, 0.3, 0.7, 0.0001, 0.6999):
+    for length in (0.1, 0.2, 0.3, 0.7, 0.0201, 0.6799):
         row = source(clip, start_s=place, duration_s=length)
         found += [one.record.waveform for one in utterances(row, config(), recordings)]
         place += length
@@ -263,3 +263,14 @@ def test_the_list_is_json_whatever_the_names_hold(tmp_path: Path) -> None:
     lines = (tmp_path / "q.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 2 and json.loads(lines[0])["key"] == r"a\x00b\n\x1b[31m\udcff\ud800é"
     assert read_quarantine(tmp_path / "q.jsonl")[0].message.isprintable()
+
+
+@pytest.mark.parametrize(("samples", "kept"), [(1, False), (319, False), (320, True)])
+def test_what_is_too_short_to_hold_speech_is_refused(tmp_path: Path, samples: int, kept: bool) -> None:
+    soundfile.write(tmp_path / "short.wav", 0.3 * np.sin(np.arange(samples) + 1), 16000)
+    if kept:
+        assert len(records(source(tmp_path / "short.wav"))[0].waveform) == samples
+        return
+    with pytest.raises(AudioError, match="hold no speech") as caught:
+        records(source(tmp_path / "short.wav"))
+    assert caught.value.reason == "too short"
