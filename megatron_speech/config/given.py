@@ -63,16 +63,22 @@ def given_settings(args: Sequence[str]) -> dict[str, Any]:
 
 
 def read_settings(path: str) -> dict[str, Any]:
-    """The mapping in a YAML file; ValueError or FileNotFoundError with file and line if it is none or repeats a key."""
+    """The mapping in a YAML file, empty where it holds comments alone.
+
+    ValueError or FileNotFoundError with file and line if it is none or repeats a key.
+    """
     if not Path(path).is_file() or not path:
         what = "is no file" if path and Path(path).exists() else "no such file"
         raise FileNotFoundError(f"--config {path or chr(39) * 2}: {what}; correct the path")
     try:
-        values = read_yaml(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        values = read_yaml(text)
     except UnicodeDecodeError as error:
         raise ValueError(f"--config {path}: not UTF-8 ({error}); write it as plain text") from error
     except ValueError as error:
         raise ValueError(f"--config {path}{error}") from error
+    if values is None and text.lstrip().startswith("#"):  # as --print_config prints where no key has a default
+        return {}
     if not isinstance(values, dict):
         raise ValueError(f"--config {path}: must be a mapping of keys to values; write it as key: value")
     return values

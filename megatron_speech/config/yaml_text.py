@@ -28,7 +28,14 @@ _WORDS = (
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads plain data with the words above."""
+    """Reads plain data with the words above; a tag (``!!int``), which could make anything of a value, is refused."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()
+        if tag := getattr(event, "tag", None):
+            line = event.start_mark.line + 1
+            raise ValueError(f":{line}: holds the tag {tag}; leave it out, quotes make text of a value")
+        return super().compose_node(parent, index)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -53,7 +60,7 @@ for _kind, _words, _first in _WORDS:
 def read_yaml(text: str) -> Any:
     """The value of a YAML text; ValueError tells what is wrong with it, after its line where that is known (":3: ...").
 
-    Tags that make objects, keys that stand twice, and texts of more than MAX_VALUES values are wrong.
+    Tags, keys that stand twice, and texts of more than MAX_VALUES values are wrong.
     """
     try:
         loader = _Loader(text)
@@ -68,7 +75,7 @@ def read_yaml(text: str) -> Any:
                 raise ValueError(f": holds more than {MAX_VALUES:,} values, aliases (*) included; shorten it")
         try:
             return loader.construct_document(node)
-        except ValueError as error:  # an integer of thousands of digits, a day that is none
+        except ValueError as error:  # an integer of thousands of digits
             raise ValueError(f": holds a value that cannot be read ({error}); correct it") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

@@ -169,6 +169,8 @@ def test_a_missing_key_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[st
         ("folder: [a\nb: c]\n", ":2: not YAML"),
         ("- folder\n", ": must be a mapping of keys to values"),
         ("", ": must be a mapping of keys to values"),
+        ("null\n", ": must be a mapping of keys to values"),
+        ("inner: {size: !!int '-'}\n", ":1: holds the tag tag:yaml.org,2002:int; leave it out"),
     ],
 )
 def test_a_faulty_file_is_named_with_its_line(

@@ -51,8 +51,14 @@ _BOMB = "a: &a [x, x, x, x]\n" + "\n".join(
     ("text", "fault"),
     [
         ("a: 1\nb: 2\na: 3", r":3: key a already stands in line 1"),
-        ("a: !!python/object/apply:os.system [ls]", r":1: not YAML \(could not determine a constructor"),
-        ("a: !ours b", r":1: not YAML \(could not determine a constructor"),
+        ("a: !!python/object/apply:os.system [ls]", r":1: holds the tag tag:yaml.org,2002:python/object/apply"),
+        ("a:\n- !ours b", r":2: holds the tag !ours; leave it out"),
+        ("a: ! b", r":1: holds the tag !; leave it out"),
+        ("!!bool x", r":1: holds the tag tag:yaml.org,2002:bool; leave it out"),
+        ("a: !!timestamp x", r":1: holds the tag tag:yaml.org,2002:timestamp"),
+        ("!!int '-': 1", r":1: holds the tag tag:yaml.org,2002:int"),
+        ("!!map {a: 1}", r":1: holds the tag tag:yaml.org,2002:map"),
+        ("a: &x !!seq [1]", r":1: holds the tag tag:yaml.org,2002:seq"),
         ("a:\n\tb: 1", r":2: not YAML \(found character '\\t'"),
         ("a: *b", r":1: not YAML \(found undefined alias"),
         ("? [a]\n: b", r":1: not YAML \(found unhashable key\)"),
@@ -67,6 +73,16 @@ _BOMB = "a: &a [x, x, x, x]\n" + "\n".join(
 def test_faults_are_told_with_their_line(text: str, fault: str):
     with pytest.raises(ValueError, match=fault):
         read_yaml(text)
+
+
+@given(
+    st.sampled_from("bool int float null str timestamp binary merge value set omap pairs seq map".split()),
+    st.sampled_from(["", "x", '""', "'-'", "[]", "[1]", "{}", "{a: 1}", "0b", "0x", "=", "<<", "1:x", "\n- 1"]),
+)
+def test_no_tag_is_read_whatever_stands_behind_it(kind: str, value: str):
+    for text in (f"!!{kind} {value}", f"a: !!{kind} {value}", f"!<tag:yaml.org,2002:{kind}> {value}"):
+        with pytest.raises(ValueError, match=r"^:1: (holds the tag|not YAML)"):
+            read_yaml(text)
 
 
 _PLAIN = st.recursive(
