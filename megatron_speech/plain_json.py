@@ -15,11 +15,11 @@ def to_json(value: Any, **options: Any) -> str:
     except ValueError as error:
         if not str(error).startswith("Out of range"):
             raise
-        place = _not_finite(value, "")
+        place = not_finite(value, "")
         raise ValueError(f"{place}, which is no finite number and no JSON; nothing was written") from error
 
 
-def _not_finite(value: Any, key: str) -> str | None:
+def not_finite(value: Any, key: str = "") -> str | None:
     """The first such number as ``key=value``, or None."""
     if isinstance(value, float) and not math.isfinite(value):
         return f"{key or 'value'}={value}"
@@ -28,4 +28,4 @@ def _not_finite(value: Any, key: str) -> str | None:
         entries = ((f"{key}.{name}" if key else str(name), each) for name, each in value.items())
     elif isinstance(value, list | tuple):
         entries = ((f"{key}[{index}]", each) for index, each in enumerate(value))
-    return next((found for name, each in entries if (found := _not_finite(each, name))), None)
+    return next((found for name, each in entries if (found := not_finite(each, name))), None)

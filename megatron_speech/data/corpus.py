@@ -198,7 +198,9 @@ def _repeated_key(record: bytes) -> str | None:
 
 def _parquet_rows(path: CorpusFile, layout: RecordLayout) -> Iterator[Any]:
     with path.open("rb") as opened:
-        yield from parquet_rows(opened, layout, name=str(path))
+        for row in parquet_rows(opened, layout, name=str(path)):
+            no_json = isinstance(row, ValueError) and not isinstance(row, UnicodeDecodeError)
+            yield BadLine(reason="not JSON", message=str(row)) if no_json else row
 
 
 def _document(record: Any, layout: RecordLayout, *, path: CorpusFile, number: int) -> TextDocument | BadLine:

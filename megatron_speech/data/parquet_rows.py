@@ -2,7 +2,8 @@
 
 Times, dates and decimals become text without loss, as Arrow writes them (``2024-05-01 12:00:00.000000``, ``1.50``); a
 map with text keys becomes an object. Bytes, durations, unions and maps with other keys have no one way to be text, and
-a name that stands twice has no one meaning: such a column is the user's to convert.
+a name that stands twice has no one meaning: such a column is the user's to convert. NaN and the infinities are no JSON:
+a row with one is refused, as a JSON line is.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any, Protocol
+
+from megatron_speech.plain_json import not_finite
 
 BATCH_ROWS = 1024
 """Rows converted at once."""
@@ -84,6 +87,7 @@ def _types(schema: Any, columns: Columns, *, name: str) -> dict[str, Any]:
 
 def _rows(batch: Any, types: dict[str, Any]) -> Iterator[dict[str, Any] | ValueError]:
     """Rows of a record batch; one by one where a text of it is no UTF-8, or a map has a key twice."""
+    with_floats = [key for key, type_ in types.items() if "float" in str(type_) or "double" in str(type_)]
     try:
         columns = [batch.column(key).cast(type_).to_pylist(maps_as_pydicts="strict") for key, type_ in types.items()]
     except (UnicodeDecodeError, KeyError) as error:
@@ -94,7 +98,9 @@ def _rows(batch: Any, types: dict[str, Any]) -> Iterator[dict[str, Any] | ValueE
                 yield from _rows(batch.slice(row, 1), types)
         return
     for values in zip(*columns, strict=True):
-        yield dict(zip(types, values, strict=True))
+        row = dict(zip(types, values, strict=True))
+        number = not_finite({key: row[key] for key in with_floats}) if with_floats else None
+        yield row if number is None else ValueError(f"{number} is no finite number and no JSON; write null or text")
 
 
 def _readable(found: Any, place: str) -> Any:
@@ -106,6 +112,7 @@ def _readable(found: Any, place: str) -> Any:
     if types.is_dictionary(found):
         return _readable(found.value_type, place)
     if types.is_temporal(found) and not types.is_duration(found) and not types.is_interval(found):
+        _require_known_zone(found, place)
         return string()
     if types.is_decimal(found):
         return string()
@@ -127,6 +134,20 @@ def _readable(found: Any, place: str) -> Any:
     raise ValueError(
         f"{place}: {found} has no form in JSON; leave the column out (metadata_keys), or convert it to text"
     )
+
+
+def _require_known_zone(found: Any, place: str) -> None:
+    """ValueError for times of a zone which Arrow cannot look up, and so cannot write as text."""
+    from pyarrow import ArrowInvalid, array, int64, string, types
+
+    if types.is_timestamp(found) and found.tz:
+        try:
+            array([0], int64()).cast(found).cast(string())
+        except ArrowInvalid as error:
+            raise ValueError(
+                f"{place}: time zone {found.tz!r} is unknown here; install tzdata if it is missing, name a zone that "
+                "there is, or leave the column out (metadata_keys)"
+            ) from error
 
 
 def _require(holds: bool, name: str, key: str, schema: Any, rule: str) -> None:

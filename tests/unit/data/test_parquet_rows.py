@@ -87,6 +87,38 @@ def test_a_column_that_json_cannot_hold_is_refused_by_name(tmp_path: Path, array
         assert isinstance(_read(path)[0], TextDocument)
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("type_", [pa.float16(), pa.float32(), pa.float64()])
+@pytest.mark.parametrize("wrapped", ["alone", "in a list", "in a struct"])
+def test_a_number_that_is_not_finite_is_a_bad_line_as_in_json(
+    tmp_path: Path, number: str, type_: Any, wrapped: str
+) -> None:
+    array = pa.array([1.5, float(number)]).cast(type_)
+    place = {"alone": "extra", "in a list": "extra[0]", "in a struct": "extra.inner"}[wrapped]
+    if wrapped == "in a list":
+        array = pa.ListArray.from_arrays([0, 1, 2], array)
+    elif wrapped == "in a struct":
+        array = pa.StructArray.from_arrays([array], ["inner"])
+    one, two = _read(_write(tmp_path, id=["1", "2"], text=["x", "y"], extra=array), metadata_keys=["extra"])
+    assert isinstance(one, TextDocument) and isinstance(two, BadLine)
+    assert (two.reason, two.message.partition(": ")[2][: len(place)]) == ("not JSON", place)
+    assert f"{place}={number} is no finite number" in two.message
+    (tmp_path / "c.jsonl").write_text(f'{{"id": "1", "text": "x", "extra": {number.replace("inf", "1e999")}}}\n')
+    (line,) = _read(tmp_path / "c.jsonl", metadata_keys=["extra"])
+    assert isinstance(line, BadLine) and line.reason == two.reason
+
+
+@pytest.mark.parametrize("zone", ["Mars/Base", "GMT+2", "+25:00"])
+@pytest.mark.parametrize("wrapped", ["alone", "in a list"])
+def test_an_unknown_time_zone_is_named_and_is_no_damage(tmp_path: Path, zone: str, wrapped: str) -> None:
+    array = pa.array([0], pa.int64()).cast(pa.timestamp("us", tz=zone))
+    path = _write(tmp_path, extra=array if wrapped == "alone" else pa.ListArray.from_arrays([0, 1], array))
+    with pytest.raises(ValueError, match=r"c\.parquet: column 'extra'.*: time zone '.*' is unknown here") as caught:
+        _read(path, metadata_keys=["extra"])
+    assert zone in str(caught.value) and "damaged" not in str(caught.value)
+    assert isinstance(_read(path)[0], TextDocument)  # nobody asked for it
+
+
 def test_the_refusal_comes_before_the_work(tmp_path: Path) -> None:
     path = _write(tmp_path, extra=pa.array([b"x"]))
     build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", codebook_size=4))
