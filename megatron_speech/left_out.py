@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
 LEAST_JUDGED = 1000
 """Items that are read before the share of those left out can stop the work."""
@@ -29,3 +30,9 @@ def show(reasons: Mapping[str, int]) -> str:
     """ "silent 3, not audio 1", or "none"."""
     ordered = sorted(reasons.items(), key=lambda reason: (-reason[1], reason[0]))
     return ", ".join(f"{reason} {count}" for reason, count in ordered) or "none"
+
+
+def is_companion(name: str) -> bool:
+    """Whether the file called `name`, with its folders, is one that macOS writes beside a user's files."""
+    parts = PurePosixPath(name).parts
+    return "__MACOSX" in parts or any(part.startswith("._") or part == ".DS_Store" for part in parts)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from megatron_speech.artifact import MANIFEST, PARTIAL, input_ids
 from megatron_speech.config.tokens import is_corpus_url
 from megatron_speech.data.remote_file import RemoteFile, remote_files
 from megatron_speech.data.web_text import ENDINGS
+from megatron_speech.left_out import is_companion
+
+logger = logging.getLogger(__name__)
 
 FILE_KINDS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet", *ENDINGS)
 """Endings of files that hold documents."""
 CorpusFile = Path | RemoteFile
+F = TypeVar("F", bound=CorpusFile)
 _PATTERN = re.compile(r"[*?\[]")
 
 
@@ -22,11 +29,12 @@ def corpus_files(name: str, path: str | Path) -> list[CorpusFile]:
 
     Raises:
         FileNotFoundError: there is nothing at `path`, or no file of a kind that is read.
-        ValueError: it is a file of another kind, or a folder with a link to a folder.
+        ValueError: it is a file of another kind, or has a link to a folder or to nothing.
     """
     if is_corpus_url(path):
         return _remote(name, str(path))
     path = Path(path)
+    _require_led([path])
     if path.is_file():
         _require_kind(name, path)
         return [path]
@@ -39,6 +47,8 @@ def corpus_files(name: str, path: str | Path) -> list[CorpusFile]:
         found = [file for each in matches for file in (_below(each) if each.is_dir() else [each])]
     else:
         raise FileNotFoundError(f"corpora.{name}.path={path} does not exist; {remedy_of_missing(path)}")
+    found = _without_companions(name, path, found)
+    _require_led(found)
     files = {file for file in found if file.name.endswith(FILE_KINDS) and file.is_file()}
     if not files:
         raise FileNotFoundError(f"corpora.{name}.path={path} holds no file that ends in {', '.join(FILE_KINDS)}")
@@ -90,6 +100,9 @@ def _matches(pattern: Path) -> list[Path]:
     parts = list(pattern.parts[bool(pattern.anchor) :])
     while len(parts) > 1 and (root / parts[0]).exists():
         root /= parts.pop(0)
+    if len(parts) > 1 and not _PATTERN.search(parts[-1]):  # `glob` passes over a link of this name to nothing
+        last = parts.pop()
+        return [folder / last for folder in root.glob("/".join(parts)) if os.path.lexists(folder / last)]
     return list(root.glob("/".join(parts)))
 
 
@@ -103,6 +116,26 @@ def _below(folder: Path) -> list[Path]:
     return entries
 
 
+def _without_companions(name: str, corpus: str | Path, found: Iterable[F]) -> list[F]:
+    """Those of `found` that no macOS wrote beside the user's files; the log says which are passed over."""
+    by_kind: dict[bool, list[F]] = {True: [], False: []}
+    for file in found:
+        by_kind[is_companion(relative_name(file, corpus))].append(file)
+    companions, kept = by_kind[True], by_kind[False]
+    if companions:
+        names = sorted(relative_name(file, corpus) for file in companions)
+        more = ", ..." if len(names) > 3 else ""
+        said = f"{len(names)} of macOS's own files are passed over: {', '.join(names[:3])}{more}"
+        logger.warning("corpora.%s.path=%s: %s", name, corpus, said)
+    return kept
+
+
+def _require_led(files: Iterable[Path]) -> None:
+    for file in files:
+        if file.is_symlink() and not file.exists():
+            raise ValueError(f"{file} is a link to {file.readlink()}, where nothing is; mend the link, or remove it")
+
+
 def _remote(name: str, url: str) -> list[CorpusFile]:
     files = remote_files(url)
     if not files:
@@ -110,6 +143,8 @@ def _remote(name: str, url: str) -> list[CorpusFile]:
         raise FileNotFoundError(f"corpora.{name}.path={url} {what}")
     if [file.url for file in files] == [url]:
         _require_kind(name, files[0])
+    else:
+        files = _without_companions(name, url, files)
     found: list[CorpusFile] = [file for file in files if file.name.endswith(FILE_KINDS)]
     if not found:
         raise FileNotFoundError(f"corpora.{name}.path={url} holds no file that ends in {', '.join(FILE_KINDS)}")

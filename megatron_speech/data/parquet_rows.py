@@ -98,9 +98,9 @@ def _rows(batch: Any, types: dict[str, Any]) -> Iterator[dict[str, Any] | ValueE
                 yield from _rows(batch.slice(row, 1), types)
         return
     for values in zip(*columns, strict=True):
-        row = dict(zip(types, values, strict=True))
-        number = not_finite({key: row[key] for key in with_floats}) if with_floats else None
-        yield row if number is None else ValueError(f"{number} is no finite number and no JSON; write null or text")
+        found = dict(zip(types, values, strict=True))
+        number = not_finite({key: found[key] for key in with_floats}) if with_floats else None
+        yield found if number is None else ValueError(f"{number} is no finite number and no JSON; write null or text")
 
 
 def _readable(found: Any, place: str) -> Any:

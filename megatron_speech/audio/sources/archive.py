@@ -14,10 +14,11 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from megatron_speech.audio.sources.source import AUDIO_KINDS
+from megatron_speech.left_out import is_companion
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ def read_files(path: Path) -> Iterator[tuple[int, str, bytes | None]]:
         with _opened(path) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
             for number, member in enumerate(tar, start=1):
                 name = member.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-                if not member.isdir() and not _is_companion(name):
+                if not member.isdir() and not is_companion(name):
                     content = tar.extractfile(member) if member.isreg() else None
                     yield number, name.removeprefix("./"), content.read() if content else None
             _require_end(path, tar, number)
@@ -136,11 +137,6 @@ def _opened(path: Path) -> BinaryIO:
     opened = next((opened for magic, opened in _PACKED.items() if head.startswith(magic)), open)
     stream: BinaryIO = opened(path, "rb")
     return stream
-
-
-def _is_companion(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    return "__MACOSX" in parts or any(part.startswith("._") or part == ".DS_Store" for part in parts)
 
 
 def _require_end(path: Path, tar: tarfile.TarFile, number: int) -> None:

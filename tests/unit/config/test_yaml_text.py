@@ -76,7 +76,24 @@ def test_faults_are_told_with_their_line(text: str, fault: str):
 
 
 @given(
-    st.sampled_from("bool int float null str timestamp binary merge value set omap pairs seq map".split()),
+    st.sampled_from(
+        [
+            "bool",
+            "int",
+            "float",
+            "null",
+            "str",
+            "timestamp",
+            "binary",
+            "merge",
+            "value",
+            "set",
+            "omap",
+            "pairs",
+            "seq",
+            "map",
+        ]
+    ),
     st.sampled_from(["", "x", '""', "'-'", "[]", "[1]", "{}", "{a: 1}", "0b", "0x", "=", "<<", "1:x", "\n- 1"]),
 )
 def test_no_tag_is_read_whatever_stands_behind_it(kind: str, value: str):

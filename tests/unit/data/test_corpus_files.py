@@ -63,6 +63,40 @@ def test_a_pattern_gives_its_files_and_a_name_itself(tmp_path: Path, pattern: st
     assert _names(_corpus(tmp_path / "data"), pattern) == names
 
 
+@pytest.mark.parametrize("pattern", ["", "*.jsonl", "**/*", "*", "*/c.jsonl", "deep"])
+def test_files_that_macos_writes_beside_a_users_are_passed_over_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, pattern: str
+) -> None:
+    folder = _corpus(tmp_path / "data")
+    expected = _names(folder, pattern)
+    for name in ("._a.jsonl", ".DS_Store", "deep/._c.jsonl", "__MACOSX/c.jsonl", "__MACOSX/deep/d.jsonl"):
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).write_bytes(b"\0\x05\x16\x07")
+    assert not caplog.messages
+    assert _names(folder, pattern) == expected
+    (line,) = caplog.messages
+    assert "of macOS's own files are passed over: " in line and ("._" in line or "__MACOSX" in line)
+
+
+@pytest.mark.parametrize("link", ["b.jsonl", "deep/c.jsonl", "deep/more", "notes.txt"])
+@pytest.mark.parametrize("pattern", ["", "*", "**/*", "*/c.jsonl", "[ab].jsonl", "b.jsonl", "d*"])
+def test_a_link_to_nothing_is_refused_by_name(tmp_path: Path, link: str, pattern: str) -> None:
+    folder = _corpus(tmp_path / "data")
+    (folder / link).unlink(missing_ok=True)
+    (folder / link).symlink_to("gone/x.jsonl")
+    covers = {
+        "b.jsonl": ("", "*", "**/*", "[ab].jsonl", "b.jsonl"),
+        "notes.txt": ("", "*", "**/*"),
+        "deep/c.jsonl": ("", "*", "**/*", "*/c.jsonl", "d*"),
+        "deep/more": ("", "*", "**/*", "d*"),
+    }
+    if pattern not in covers[link]:
+        assert _names(folder, pattern) or link == "deep/c.jsonl"
+        return
+    with pytest.raises(ValueError, match=rf"data/{link} is a link to gone/x\.jsonl, where nothing is; mend the link"):
+        _names(folder, pattern)
+
+
 def test_a_folder_whose_name_looks_like_a_pattern_is_taken_by_its_name(tmp_path: Path) -> None:
     folder = tmp_path / "part[1]"
     write_jsonl(folder / "a.jsonl", {"id": "a", "text": "x"})
