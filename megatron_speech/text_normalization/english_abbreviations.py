@@ -78,6 +78,8 @@ def _before_number(found: re.Match[str]) -> str:
     counts = number is not None and (is_counted(number[2] or "") or re.match(r"\S+\sof\s(?:them|us|you)", rest))
     if short in ("no", "art") and (counts or (found[1] == "no" and word_before(found).lower() in _BEFORE_NO)):
         raise Unsure("an abbreviation, or the end of a sentence")
+    if short == "fig" and (counts or word_before(found).lower() in ("a", "an", "one")):
+        raise Unsure("a figure, or a fruit")
     if short == "est" and (counts or number is None or not is_year(number[1])):
         raise Unsure("established or estimated")
     return _BEFORE_NUMBERS[short]

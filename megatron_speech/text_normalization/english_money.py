@@ -16,7 +16,9 @@ from megatron_speech.text_normalization.english_numbers import (
     rule,
     text_after,
     value,
+    word_after,
     words_before,
+    words_of,
 )
 from megatron_speech.text_normalization.english_units import UNIT, unit_name
 
@@ -58,6 +60,11 @@ _PERIODS = {"hour": "hour", "hr": "hour", "h": "hour", "day": "day", "week": "we
             "ton": "ton", "night": "night", "gallon": "gallon", "pound": "pound", "unit": "unit"}  # fmt: skip
 
 SIGN = f"[{''.join(_SIGNS)}]"
+_DESCRIBED = words_of(
+    "deal project contract plan budget bill fund loan program programme company business industry lawsuit settlement "
+    "house home prize fine"
+)
+"""Behind "$1-billion" these are what it describes."""
 _NATION = rf"(?:{'|'.join(map(re.escape, sorted(_NATIONS, key=len, reverse=True)))})"
 _WORD = r"([Tt]housand|[Mm]illion|[Bb]illion|[Tt]rillion|[Cc]rore|[Ll]akh)"
 _SCALE = rf"(?:[\s-]{_WORD}(?!\w)|\s?([kKmMbBtT]|[bmt]n|MM)(?!\w))?"
@@ -87,7 +94,8 @@ def _scale(word: str | None, letter: str | None) -> str | None:
 def _sums(found: re.Match[str], first: int, currency: Currency) -> str:
     """One sum or a range; its groups are number, scale word, scale letter, twice."""
     number, word, letter, last, last_word, last_letter = found.group(*range(first, first + 6))
-    is_joined = found[0].endswith("-dollar") or re.match(r"-(?!plus)", text_after(found, 5)) is not None
+    is_joined = (re.search(r"\d-[a-z]", found[0]) and word_after(found) in _DESCRIBED) or found[0].endswith("-dollar")
+    is_joined = is_joined or re.match(r"-(?!plus)", text_after(found, 5)) is not None
     is_one = is_joined or is_described(found)
     scale, last_scale = _scale(word, letter), _scale(last_word, last_letter)
     if last is None:

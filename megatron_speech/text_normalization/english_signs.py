@@ -106,6 +106,7 @@ RULES: list[Rule] = [
     rule(r"(?:(?<=\s)|(?<=\A))[-–](?=\s)|(?<=\S)--+|--+(?=\s)|—+", _dash),
     rule(r"(?<=\d)[-–](?=[A-Z][a-z])", _joins_dates),
     rule(r"(?:(?<=BC)|(?<=CE)|(?<=AD))[-–](?=AD\s\d|\d+\s(?:BC|AD|CE))", _always("to")),
+    rule(r"(?<=C\.)[-–](?=A\.D\.\s\d)", _always("to")),
     rule(r"(?<=BC|AD|CE)–", _era_dash),
     rule(rf"(?<=day)[-–](?={_FULL_DAY}\b)", _joins_days),
     rule(r"(?:(?<=noon)|(?<=midnight))[-–](?=\d)|(?<=[\dm.])[-–](?=(?:noon|midnight)\b)", _always("to")),
