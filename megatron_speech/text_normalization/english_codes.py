@@ -17,21 +17,26 @@ from megatron_speech.text_normalization.english_numbers import (
     spell,
     value,
     word_before,
+    words_of,
 )
 from megatron_speech.text_normalization.english_units import is_other_case
 
 _ENDINGS = "com|org|net|edu|gov|io|ai|co|uk|us|de|fr|eu|info|tv|me|ca|au|in|jp|ch|nl"
 _MONTHS = frozenset(month[:3].lower() for month in MONTHS)
 _SMALL_MIXED = ("mp3", "mp4", "h2o", "co2", "covid-19")
+_SIGNS = re.compile(r"\d+|[A-Za-z]")
 _SIGN_NAMES = {".": "dot", "/": "slash", "@": "at", "-": "dash", "_": "underscore", ":": "colon"}
 _VERSIONS = ("version", "versions", "release", "python", "ios", "android", "ubuntu", "v", "java", "linux", "kernel",
              "firmware", "php", "node", "chrome", "firefox", "windows", "macos")  # fmt: skip
+_FORMULAS = words_of(
+    "CO2 CO2e CO3 NO2 NO3 N2O SO2 SO3 SO4 H2SO4 HNO3 H2O2 H3PO4 PO4 NH3 NH4 CH4 C2H4 C2H6 C3H8 C6H6 C6H12O6 H2CO3"
+)
+"""Compounds, whose letters are said one by one."""
 _SLASHED = {"and/or": "and or", "he/she": "he or she", "she/he": "she or he", "his/her": "his or her",
             "him/her": "him or her", "w/o": "without", "w/": "with", "ac/dc": "ac dc", "tcp/ip": "tcp ip",
             "hiv/aids": "hiv aids", "c/o": "care of"}  # fmt: skip
 _NAMES = {"C++": "c plus plus", "C#": "c sharp", "F#": "f sharp", "WW2": "world war two", "WW1": "world war one",
-          "WWII": "world war two", "WWI": "world war one", "3D": "three d", "2D": "two d",
-          "CO2": "c o two", "NO2": "n o two", "SO2": "s o two", "NO3": "n o three", "SO4": "s o four"}  # fmt: skip
+          "WWII": "world war two", "WWI": "world war one", "3D": "three d", "2D": "two d"}  # fmt: skip
 
 
 def _address(found: re.Match[str]) -> str:
@@ -84,6 +89,8 @@ def _mixed(found: re.Match[str]) -> str | None:
     """ "B-52", "MP3", "H1N1", "COVID-19": letters as they stand, and numbers of at most two digits."""
     if found[0] in _NAMES:
         return _NAMES[found[0]]
+    if found[0] in _FORMULAS:
+        return " ".join(cardinal(part) if part.isdecimal() else part.lower() for part in _SIGNS.findall(found[0]))
     if re.fullmatch(r"Nos?\d+", found[0]):
         raise Unsure("number, or no")
     if found[0].partition("-")[0].lower()[:3] in _MONTHS:
