@@ -43,17 +43,21 @@ def cut_log(
     """Keep the records that `stays` accepts, set damaged lines aside, and return what was kept; [] without a file.
 
     `is_record` says whether a JSON object is one of this log's records. `rising` names a number of theirs that grows
-    from line to line: a line whose number does not lie between its neighbours' is damaged, too.
+    from line to line: a line whose number does not lie between its neighbours' is damaged, too. A line that only
+    repeats the one before it goes quietly. ValueError where something else than a file has the file's name.
     """
     if not path.is_file():
+        _require_free(path)
         return []
     content = path.read_bytes()
     lines = content.split(b"\n")
     found = {number: record for number, line in enumerate(lines) if (record := _parsed(line)) and is_record(record)}
+    repeated = {number for number in found if rising and number and lines[number] == lines[number - 1]}
+    found = {number: record for number, record in found.items() if number not in repeated}
     for number in _misplaced({number: record[rising] for number, record in found.items()} if rising else {}):
         del found[number]
     last = len(lines) - 1
-    damaged = [number for number in range(len(lines)) if number not in found]
+    damaged = [number for number in range(len(lines)) if number not in found and number not in repeated]
     if last in damaged and _is_cut_short(lines[last]):
         damaged.pop()
     if damaged:
@@ -63,6 +67,13 @@ def cut_log(
     if rewritten != content:
         write_atomic(path, rewritten.decode())
     return list(kept.values())
+
+
+def _require_free(path: Path) -> None:
+    if path.is_symlink():
+        raise ValueError(f"{path} is a link to {path.readlink()}, where no file is; mend the link, or remove it")
+    if path.exists():
+        raise ValueError(f"{path} is no file, and this log is written there; move it away")
 
 
 def _misplaced(values: Mapping[int, float]) -> list[int]:

@@ -13,16 +13,19 @@ from typing import Any
 import torch
 
 from megatron_speech.config.parallel import PrecisionConfig
-from megatron_speech.platform.number_format import resolve_dtype
+from megatron_speech.platform.number_format import Dtype, resolve_dtype
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def resolve_precision(precision: PrecisionConfig) -> tuple[PrecisionConfig, str]:
-    """`precision` with the number format that `dtype: auto` stands for on this machine, and one line that says why."""
+def resolve_precision(precision: PrecisionConfig, *, begun_in: Dtype | None = None) -> tuple[PrecisionConfig, str]:
+    """`precision` with the number format that `dtype: auto` stands for on this machine, and one line that says why.
+
+    `begun_in` is the format of the run that goes on.
+    """
     # FP8 of Transformer Engine works beside bfloat16 alone; where it cannot work, `transformer_fields` says so.
     gpu = torch.cuda.is_available() or (precision.fp8 != "none" and not precision.fp8_emulation)
-    dtype, reason = resolve_dtype(precision.dtype, key="precision.dtype", gpu=gpu)
+    dtype, reason = resolve_dtype(precision.dtype, key="precision.dtype", gpu=gpu, begun_in=begun_in)
     return replace(precision, dtype=dtype), reason
 
 

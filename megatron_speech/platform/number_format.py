@@ -36,14 +36,19 @@ def bfloat16_units(cpuinfo: Path = CPUINFO, environment: Mapping[str, str] = os.
     return [name for flag, name in UNITS.items() if flag in flags]
 
 
-def resolve_dtype(setting: DtypeSetting, *, key: str, gpu: bool) -> tuple[Dtype, str]:
+def resolve_dtype(setting: DtypeSetting, *, key: str, gpu: bool, begun_in: Dtype | None = None) -> tuple[Dtype, str]:
     """The format to compute in, and one line that says why.
 
     Args:
         key: name of the setting, for the line.
         gpu: whether a GPU computes.
+        begun_in: format of the run that goes on, which `auto` keeps.
     """
     units = bfloat16_units()
+    slow = "this CPU has neither AVX512-BF16 nor AMX and takes 8 to 70 times as long as in float32"
+    if setting == "auto" and begun_in:
+        line = f"{key}=auto: {begun_in}, in which this run began and goes on"
+        return begun_in, line if begun_in == "float32" or gpu or units else f"{line}; {slow}"
     if setting == "auto":
         if gpu:
             return "bfloat16", f"{key}=auto: bfloat16 on the GPU"
@@ -51,6 +56,5 @@ def resolve_dtype(setting: DtypeSetting, *, key: str, gpu: bool) -> tuple[Dtype,
             return "bfloat16", f"{key}=auto: bfloat16, since this CPU has {' and '.join(units)}"
         return "float32", f"{key}=auto: float32, since this CPU has neither AVX512-BF16 nor AMX"
     if setting == "bfloat16" and not (gpu or units):
-        slow = "this CPU has neither AVX512-BF16 nor AMX and takes 8 to 70 times as long as in float32"
-        return setting, f"{key}=bfloat16: {slow}; {key}=auto chooses float32"
+        return setting, f"{key}=bfloat16: {slow}; {key}=auto chooses float32 where nothing was begun in bfloat16"
     return setting, f"{key}={setting}"

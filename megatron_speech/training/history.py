@@ -1,6 +1,6 @@
 """What earlier attempts of a run wrote into its logs, cut back to the step from which it goes on.
 
-A log never stops a run. What is damaged is set aside by `jsonl_log`; what is missing is named here.
+No damage to a log stops a run. What is damaged is set aside by `jsonl_log`; what is missing is named here.
 """
 
 from __future__ import annotations
@@ -20,9 +20,13 @@ _NUMBERS = ("consumed_samples", "loss", "lr", "grad_norm", "tokens_per_s")
 _SECTIONS = ("tokens", "losses", "loss_by_task", "loss_by_modality")
 
 
-def resume_logs(folder: Path, *, step: int, every_steps: int) -> None:
-    """Drop the lines of steps after `step`; one warning names the steps of metrics.jsonl that have no line."""
-    cut_log(folder / VALIDATION, is_record=_is_validation, stays=lambda record: record["step"] <= step, rising="step")
+def resume_logs(folder: Path, *, step: int, validated: int, every_steps: int) -> None:
+    """Drop the lines of steps after `step`, and of validation.jsonl those after step `validated`.
+
+    One warning names the steps of metrics.jsonl that have no line.
+    """
+    path = folder / VALIDATION
+    cut_log(path, is_record=_is_validation, stays=lambda record: record["step"] <= validated, rising="step")
     kept = read_metrics(folder, upto=step)
     if missing := gaps([record["step"] for record in kept], upto=step, every_steps=every_steps):
         spans = ", ".join(f"{first} to {last}" if first < last else str(first) for first, last in missing)

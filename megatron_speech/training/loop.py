@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from megatron_speech.checkpoint.distributed import save_checkpoint
-from megatron_speech.checkpoint.folder import keep_newest, latest_checkpoint, step_folder
+from megatron_speech.checkpoint.folder import keep_newest, list_checkpoints, step_folder
 from megatron_speech.config.training import PretrainConfig
 from megatron_speech.data.batch import HostBatch
 from megatron_speech.data.plan import Plan
@@ -45,27 +45,30 @@ class Run:
     validation: Validation
 
 
-def train(run: Run, state: TrainState, stop_request: StopRequest) -> TrainState:
-    """Steps until the budget is spent, the stop step is reached or a stop is asked for; the last step is saved."""
-    config, last_step = run.config, run.total_steps
+def train(run: Run, state: TrainState, stop_request: StopRequest) -> tuple[TrainState, HeldOut | None]:
+    """Steps until the budget is spent, the stop step is reached or a stop is asked for; the last step is saved.
+
+    The newest pass over held-out rows comes with the state: where the budget was spent here, that of its last step.
+    """
+    config, last_step, held_out = run.config, run.total_steps, None
     if config.train.stop_at_step is not None:
         last_step = min(last_step, config.train.stop_at_step)
     for hosts in _batches(run, state, last_step):
         state = advance(run, state, hosts, last=state.step + 1 == last_step)
 
-        # Once in a while: evaluate on held-out rows. The end of the run does it anyway.
+        # Once in a while, and at the end of the budget: evaluate on held-out rows.
         every = config.logging.validate_every_steps
-        if every and state.step % every == 0 and state.step < run.total_steps:
-            validate(run, state)
+        if state.step == run.total_steps or (every and state.step % every == 0):
+            held_out = validate(run, state)
 
-        # Once in a while, and whenever the process is about to leave: save.
+        # Once in a while, and whenever the process is about to leave: save what is found finite.
         stopping = stop_request.agreed()
         if stopping or state.step == last_step or state.step % config.checkpoint.every_steps == 0:
             _save(run, state)
         if stopping:
             logger.info("stopped by a signal after step %d; resume to go on", state.step)
             break
-    return state
+    return state, held_out
 
 
 def advance(run: Run, state: TrainState, hosts: Sequence[HostBatch], *, last: bool) -> TrainState:
@@ -106,11 +109,18 @@ def validate(run: Run, state: TrainState) -> HeldOut:
 
 def _diverged(run: Run, state: TrainState, what: str) -> FloatingPointError:
     """In one line: the step, what of it is no number, and from where to go on how."""
-    newest = latest_checkpoint(run.config.folder / "checkpoints")
-    again = f"go on from the newest checkpoint, {newest}," if newest else "no checkpoint was saved before: begin again"
+    checkpoints = run.config.folder / "checkpoints"
+    ours, saved = step_folder(checkpoints, state.step), list_checkpoints(checkpoints)
+    fate = f"{ours} holds its weights: remove it" if ours in saved else "nothing of it was saved"
+    before = [each for each in saved if each != ours]
+    again = (
+        f"go on from the newest checkpoint{' before it' if ours in saved else ''}, {before[-1]},"
+        if before
+        else ("no checkpoint was saved before: begin again")
+    )
     return FloatingPointError(
-        f"step {state.step}: {what}, and nothing of it was saved; {again} with a lower optimizer.lr or "
-        "optimizer.clip_grad, or without the rows that it read"
+        f"step {state.step}: {what}, and {fate}; {again} with a lower optimizer.lr or optimizer.clip_grad, or without "
+        "the rows that it read"
     )
 
 

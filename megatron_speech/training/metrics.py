@@ -121,7 +121,9 @@ class MetricsLog:
         self._written = self._since
         if not enabled:
             return
-        resume_logs(folder, step=first_step, every_steps=every_steps)
+        # A run that goes on at its end only scores the held-out rows again.
+        validated = first_step - 1 if first_step == total_steps else first_step
+        resume_logs(folder, step=first_step, validated=validated, every_steps=every_steps)
         self._folder = folder
         self._board = FileWriter(str(folder / "tensorboard"))
         # Steps that a resumed run repeats are dropped from the plots.

@@ -18,11 +18,7 @@ def resolve_number_format(config: PretrainConfig) -> tuple[PretrainConfig, str]:
     """`config` without `auto`, and one line that says which format the run computes in, and why."""
     precision = config.precision
     stored = _format_of_the_run(config) if precision.dtype == "auto" else None
-    if stored is not None:
-        precision, reason = resolve_precision(replace(precision, dtype=stored))
-        reason = f"precision.dtype=auto: {stored}, in which this run began ({reason})"
-    else:
-        precision, reason = resolve_precision(precision)
+    precision, reason = resolve_precision(precision, begun_in=stored)
     return replace(config, precision=precision), reason
 
 

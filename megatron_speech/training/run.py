@@ -36,7 +36,7 @@ from megatron_speech.training import run_folder
 from megatron_speech.training.engine import build_engine
 from megatron_speech.training.feed import Feed
 from megatron_speech.training.loop import Run, train, validate
-from megatron_speech.training.metrics import MetricsLog
+from megatron_speech.training.metrics import HeldOut, MetricsLog
 from megatron_speech.training.number_format import resolve_number_format
 from megatron_speech.training.reading import Reading
 from megatron_speech.training.schedule import num_steps
@@ -92,9 +92,9 @@ def _pretrain(
         together(lambda: _prepare_folder(config, outline.plan, places, consumed=state.consumed_samples))
         run = _assemble(config, outline, engine, places, state)
         with closing(run.log):
-            state = train(run, state, stop_request)
+            state, held_out = train(run, state, stop_request)
             if state.consumed_samples >= outline.plan.num_samples:
-                _finish(run, state)
+                _finish(run, state, held_out or validate(run, state))
     finally:
         groups.shutdown()
 
@@ -220,9 +220,8 @@ def _assemble(config: PretrainConfig, outline: Outline, engine: Engine, places: 
     )
 
 
-def _finish(run: Run, state: TrainState) -> None:
-    """The budget is spent: a last look at held-out rows, and the summary that marks the run as done."""
-    held_out = validate(run, state)
+def _finish(run: Run, state: TrainState, held_out: HeldOut) -> None:
+    """The budget is spent and the last step saved: write the summary that marks the run as done."""
     if not groups.is_rank_zero():
         return
     summary = summarise(run, state, held_out)

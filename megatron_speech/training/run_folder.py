@@ -141,7 +141,9 @@ def _origin(config: PretrainConfig) -> dict[str, Any]:
     """The imported model behind the base, and task, licences and languages of every source, for model cards."""
     path, base = config.folder / ORIGIN, config.model.base
     if path.is_file():
-        origin: dict[str, Any] = read_json(path)  # of the run's first start: the base may be gone by now
+        # Of the run's first start: the base may be gone by now.
+        mend = "restore it from a copy, or remove it, and it is written again from what model.base holds now"
+        origin = _facts(path, {"base": dict, "sources": dict}, mend=mend)
     else:
         origin = {"base": {}, "sources": {}} if base == "scratch" else origin_of(Path(base))
     for name, source in config.data.sources.items():

@@ -28,7 +28,7 @@ CASES = [
     ("weight", 4, r"^step [56]: loss or gradient norm is not finite", "step_3"),
     ("moment", 6, r"^step 6: after its update the optimizer's exp_avg is not finite", "step_3"),
     ("held-out", 4, r"^step 4: held-out loss of text is not finite", "step_3"),
-    ("held-out", 7, r"^step 7: held-out loss of text is not finite", "step_7"),
+    ("held-out", 7, r"^step 7: held-out loss of text is not finite", "step_6"),
 ]
 
 

@@ -97,3 +97,27 @@ def test_one_flipped_bit_costs_two_lines_at_most(tmp_path_factory: pytest.TempPa
     path.write_bytes(content)
     kept = _cut(path)
     assert len(kept) >= 8 and [record["step"] for record in kept] == sorted({record["step"] for record in kept})
+
+
+@pytest.mark.parametrize("at", [0, 4, 9])
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_record_that_stands_twice_is_dropped_once_and_is_no_damage(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, at: int, times: int
+) -> None:
+    path = tmp_path / "validation.jsonl"
+    path.write_bytes(b"\n".join([*LINES[:at], *[LINES[at]] * times, *LINES[at + 1 :], b""]))
+    assert _cut(path) == RECORDS
+    assert path.read_bytes() == b"\n".join([*LINES, b""])
+    assert [each.name for each in tmp_path.iterdir()] == [path.name] and not caplog.messages
+
+
+@pytest.mark.parametrize("target", ["gone.jsonl", "gone/log.jsonl"])
+def test_a_link_to_nothing_and_a_folder_are_named(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.symlink_to(target)
+    with pytest.raises(ValueError, match=rf"metrics\.jsonl is a link to {target}, where no file is; mend the link"):
+        _cut(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ValueError, match=r"metrics\.jsonl is no file, and this log is written there; move it away"):
+        _cut(path)

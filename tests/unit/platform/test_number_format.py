@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,13 @@ def test_a_machine_that_does_not_list_its_flags_has_no_units(tmp_path: Path) -> 
         ("float32", ["AMX"], False, "float32", "dtype=float32"),
         ("bfloat16", ["AMX"], False, "bfloat16", "dtype=bfloat16"),
         ("bfloat16", [], True, "bfloat16", "dtype=bfloat16"),
-        ("bfloat16", [], False, "bfloat16", "8 to 70 times as long as in float32; dtype=auto chooses float32"),
+        (
+            "bfloat16",
+            [],
+            False,
+            "bfloat16",
+            "8 to 70 times as long as in float32; dtype=auto chooses float32 where nothing was begun in bfloat16",
+        ),
     ],
 )
 def test_one_line_says_which_format_and_why(
@@ -61,3 +68,15 @@ def test_one_line_says_which_format_and_why(
     monkeypatch.setattr(number_format, "bfloat16_units", lambda: units)
     found, line = resolve_dtype(setting, key="dtype", gpu=gpu)
     assert found == dtype and line.endswith(reason)
+
+
+@pytest.mark.parametrize("begun_in", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("units", "gpu"), [([], False), (["AMX"], False), ([], True)])
+def test_a_run_that_goes_on_keeps_its_format_and_is_not_advised_what_was_given(
+    monkeypatch: pytest.MonkeyPatch, begun_in: Any, units: list[str], gpu: bool
+) -> None:
+    monkeypatch.setattr(number_format, "bfloat16_units", lambda: units)
+    found, line = resolve_dtype("auto", key="dtype", gpu=gpu, begun_in=begun_in)
+    assert found == begun_in and line.startswith(f"dtype=auto: {begun_in}, in which this run began and goes on")
+    assert ("8 to 70 times" in line) == (begun_in == "bfloat16" and not units and not gpu)
+    assert "chooses" not in line

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.config.training import CheckpointConfig, PretrainConfig
+from megatron_speech.checkpoint.folder import list_checkpoints
+from megatron_speech.config.training import CheckpointConfig, LoggingConfig, PretrainConfig
+from megatron_speech.training.metrics import HeldOut
 from megatron_speech.training.run import pretrain
 from megatron_speech.training.run_folder import (
     checkpoint_to_resume,
@@ -126,3 +128,59 @@ def test_a_file_in_the_place_of_a_checkpoint_does_not_end_a_run(
     assert json.loads((config.folder / "done.json").read_text())["steps"] == 8
     log = (config.folder / "logs" / "rank_0.log").read_text()
     assert "step_99 is no folder and no checkpoint: it is passed over" in log and (checkpoints / "step_6").is_dir()
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_the_origin(config: PretrainConfig, damage: str) -> None:
+    plan = validation_plans(config, vocabulary=VOCABULARY)["text"]
+    path = config.folder / "origin.json"
+    before = path.read_bytes()
+    path.write_bytes(DAMAGE[damage])
+    with pytest.raises(ValueError, match=r"origin\.json is damaged: .*; restore it from a copy, or remove it"):
+        prepare(config, plan=plan, consumed=4)
+    path.unlink()  # as told
+    prepare(config, plan=plan, consumed=4)
+    assert path.read_bytes() == before
+
+
+def test_a_summary_written_again_leaves_one_validation_of_the_last_step(made: PretrainConfig, tmp_path: Path) -> None:
+    logging = LoggingConfig(validation_rows=4, validate_every_steps=1)
+    config = replace(
+        made,
+        folder=tmp_path / "run",
+        logging=logging,
+        checkpoint=CheckpointConfig(every_steps=2, resume="if_present"),
+    )
+    pretrain(config, world=(0, 1))
+    done, log = ((config.folder / name).read_text() for name in ("done.json", "validation.jsonl"))
+    steps = [json.loads(line)["step"] for line in log.splitlines()]
+    assert steps == list(range(1, steps[-1] + 1))
+    for _ in range(3):
+        (config.folder / "done.json").unlink()
+        pretrain(config, world=(0, 1))
+        assert json.loads((config.folder / "done.json").read_text())["validation"] == json.loads(done)["validation"]
+        assert (config.folder / "validation.jsonl").read_text() == log
+    assert not list(config.folder.glob("*.damaged.jsonl"))
+
+
+def test_weights_that_are_saved_and_score_no_number_are_named(
+    made: PretrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(made, folder=tmp_path / "run", checkpoint=CheckpointConfig(every_steps=2, resume="if_present"))
+    pretrain(config, world=(0, 1))
+    (config.folder / "done.json").unlink()
+    before, last = list_checkpoints(config.folder / "checkpoints")[-2:]
+    nothing = HeldOut(losses={"text": {"text": float("nan")}}, targets={}, rows={})
+    monkeypatch.setattr("megatron_speech.training.validation.Validation.run", lambda *_: nothing)
+    said = rf"held-out loss of text is not finite, and {last} holds its weights: remove it; go on from the newest "
+    with pytest.raises(FloatingPointError, match=rf"{said}checkpoint before it, {before}, with a lower optimizer\.lr"):
+        pretrain(config, world=(0, 1))
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "validation.jsonl"])
+def test_a_log_that_is_a_link_to_nothing_is_named(made: PretrainConfig, tmp_path: Path, name: str) -> None:
+    config = replace(made, folder=tmp_path / "run")
+    config.folder.mkdir()
+    (config.folder / name).symlink_to("/gone/log")
+    with pytest.raises(ValueError, match=rf"{name} is a link to /gone/log, where no file is; mend the link, or remove"):
+        pretrain(config, world=(0, 1))

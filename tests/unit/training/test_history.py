@@ -49,7 +49,7 @@ def test_damaged_logs_stop_nothing_and_their_gap_is_named(
         (tmp_path / METRICS).write_bytes(content[damage])
         (tmp_path / VALIDATION).write_bytes(content[damage])
     with caplog.at_level(logging.WARNING):
-        resume_logs(tmp_path, step=20, every_steps=1)
+        resume_logs(tmp_path, step=20, validated=20, every_steps=1)
     first = 11 if damage == "truncated" else 1
     assert f"{METRICS} has no line of steps {first} to 20" in caplog.messages[-1]
 
@@ -58,6 +58,6 @@ def test_a_damaged_line_in_the_middle_keeps_the_lines_behind_it(tmp_path: Path) 
     lines = [_line(step) for step in range(1, 101)]
     lines[2] = lines[2].replace('"step"', '"stdp"')
     (tmp_path / METRICS).write_text("".join(lines))
-    resume_logs(tmp_path, step=100, every_steps=1)
+    resume_logs(tmp_path, step=100, validated=100, every_steps=1)
     assert len((tmp_path / METRICS).read_text().splitlines()) == 99
     assert (tmp_path / "metrics.damaged.jsonl").read_text() == lines[2]
