@@ -30,6 +30,26 @@ def origin_of(checkpoint: Path) -> dict[str, Any]:
         return {"base": manifest["facts"].get("base", {"name": name}), "sources": {}}
     run = run_folder_of(checkpoint)
     if run is not None and (run / ORIGIN).is_file():
-        origin: dict[str, Any] = read_json(run / ORIGIN)
-        return origin
+        return read_origin(run / ORIGIN)
     return {"base": None, "sources": {}}
+
+
+def read_origin(path: Path) -> dict[str, Any]:
+    """The content of a run's origin.json; ValueError where it is damaged."""
+    mend = "restore it from a copy, or remove it: a run that goes on writes it again"
+    try:
+        origin = read_json(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: it is no JSON; {mend}") from error
+    if not isinstance(origin, dict) or not isinstance(origin.get("base", ""), dict | None):
+        raise ValueError(f"{path} is damaged: it does not say base; {mend}")
+    sources = origin.get("sources")
+    if not isinstance(sources, dict) or not all(map(_is_source, sources.values())):
+        raise ValueError(f"{path} is damaged: its sources lack task, licences or languages; {mend}")
+    return origin
+
+
+def _is_source(facts: Any) -> bool:
+    return isinstance(facts, dict) and all(
+        isinstance(facts.get(key), kind) for key, kind in (("task", str), ("licences", list), ("languages", list))
+    )

@@ -24,7 +24,7 @@ import yaml
 from megatron_speech import __version__
 from megatron_speech.artifact import MANIFEST, read_json, read_manifest, rename_synced, write_atomic
 from megatron_speech.checkpoint.folder import latest_checkpoint, strays
-from megatron_speech.checkpoint.origin import ORIGIN, origin_of
+from megatron_speech.checkpoint.origin import ORIGIN, origin_of, read_origin
 from megatron_speech.config.parse import dump_yaml, to_dict
 from megatron_speech.config.training import CheckpointConfig, PretrainConfig
 from megatron_speech.data.plan import Plan
@@ -141,9 +141,7 @@ def _origin(config: PretrainConfig) -> dict[str, Any]:
     """The imported model behind the base, and task, licences and languages of every source, for model cards."""
     path, base = config.folder / ORIGIN, config.model.base
     if path.is_file():
-        # Of the run's first start: the base may be gone by now.
-        mend = "restore it from a copy, or remove it, and it is written again from what model.base holds now"
-        origin = _facts(path, {"base": dict, "sources": dict}, mend=mend)
+        origin = read_origin(path)  # of the run's first start: the base may be gone by now
     else:
         origin = {"base": {}, "sources": {}} if base == "scratch" else origin_of(Path(base))
     for name, source in config.data.sources.items():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from megatron_speech.checkpoint.folder import list_checkpoints
+from megatron_speech.checkpoint.origin import origin_of
 from megatron_speech.config.training import CheckpointConfig, LoggingConfig, PretrainConfig
 from megatron_speech.training.metrics import HeldOut
 from megatron_speech.training.run import pretrain
@@ -130,14 +131,22 @@ def test_a_file_in_the_place_of_a_checkpoint_does_not_end_a_run(
     assert "step_99 is no folder and no checkpoint: it is passed over" in log and (checkpoints / "step_6").is_dir()
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
+BAD_ORIGINS = {
+    "base text": b'{"base": "x", "sources": {}}',
+    "no sources": b'{"base": null, "sources": null}',
+    "a bare source": b'{"base": {}, "sources": {"a": {}}}',
+}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGE, *BAD_ORIGINS])
 def test_the_origin(config: PretrainConfig, damage: str) -> None:
     plan = validation_plans(config, vocabulary=VOCABULARY)["text"]
     path = config.folder / "origin.json"
     before = path.read_bytes()
-    path.write_bytes(DAMAGE[damage])
-    with pytest.raises(ValueError, match=r"origin\.json is damaged: .*; restore it from a copy, or remove it"):
-        prepare(config, plan=plan, consumed=4)
+    path.write_bytes((DAMAGE | BAD_ORIGINS)[damage])
+    for read in (lambda: prepare(config, plan=plan, consumed=4), lambda: origin_of(config.folder / "checkpoints/x")):
+        with pytest.raises(ValueError, match=r"origin\.json is damaged: .*; restore it from a copy, or remove it"):
+            read()
     path.unlink()  # as told
     prepare(config, plan=plan, consumed=4)
     assert path.read_bytes() == before
