@@ -14,6 +14,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -77,7 +78,7 @@ def require_place(output: Path, inputs: Inputs = ()) -> None:
         raise ValueError(f"{output} is no name for an output; give the path of a folder that does not exist yet")
     place = Path(os.path.realpath(output))
     for path in map(Path, inputs):
-        path = path.parent if (path.parent / MANIFEST).is_file() else path  # a file of an artefact
+        path = path.parent if _is_artifact(path.parent) else path  # a file of an artefact
         if Path(os.path.realpath(path)) in (place, *place.parents):
             raise ValueError(f"{output} is or lies inside {path}, from which it is made; choose another place")
 
@@ -194,7 +195,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON ({error}): it is damaged; remove it or make it again") from error
+        raise ValueError(
+            f"{path} is not JSON ({error}): it is damaged; make it again, or copy it from where it is whole"
+        ) from error
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -241,11 +244,8 @@ def fingerprint_files(paths: Sequence[Path]) -> str:
 
 def file_xxh3(path: Path) -> str:
     """xxh3_128 of a file, which finds damage at the speed of a disk."""
-    digest = xxhash.xxh3_128()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 
 
 def input_ids(paths: Sequence[Path]) -> dict[str, str]:
@@ -269,8 +269,18 @@ def _input_id(path: Path) -> str:
 
 def _inherited(key: str, inputs: Inputs) -> set[str]:
     """What the manifests of `inputs`, or of the folders that hold them, say under `key`."""
-    folders = [path if path.is_dir() else path.parent for path in map(Path, inputs)]
-    return {term for folder in folders if (folder / MANIFEST).is_file() for term in read_manifest(folder).get(key, [])}
+    folders = (path if path.is_dir() else path.parent for path in map(Path, inputs))
+    return {term for folder in filter(_is_artifact, folders) for term in read_manifest(folder).get(key, [])}
+
+
+def _is_artifact(folder: Path) -> bool:
+    """Whether a folder's manifest is a stage's, damaged or not: others call files of theirs so, too."""
+    try:
+        with (folder / MANIFEST).open("rb") as file:
+            begins = re.match(rb'\{\s*"kind":', file.read(64))
+        return begins is not None and "facts" in json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        return isinstance(error, ValueError)
 
 
 def _fingerprint(digests: Sequence[tuple[str, str]]) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,21 @@ from megatron_speech.audio.sources.source import require_new
 from megatron_speech.audio.sources.wholes import Whole, require_one_text, whole_of
 from megatron_speech.audio.utterances import Recordings, utterances
 from megatron_speech.config.import_speech import ImportSpeechConfig
+from megatron_speech.config.parse import to_dict
 from megatron_speech.left_out import LEAST_JUDGED, show
 from megatron_speech.plain_json import to_json
 from megatron_speech.tasks import in_processes
 
 log = logging.getLogger(__name__)
+
+_NO_PART = ("workers", "max_quarantined_share")
+"""Settings that change no shard: they are no part of the manifest, and work is kept where they change."""
+_HEARD = {
+    "first": "the first is heard",
+    "loudest": "the loudest is heard",
+    "mix": "their mean is heard",
+    "split": "each that speaks is an utterance",
+}
 
 
 def import_speech(config: ImportSpeechConfig) -> None:
@@ -41,8 +50,7 @@ def import_speech(config: ImportSpeechConfig) -> None:
         ValueError: a row or tar is damaged, an id repeats, or too much is unusable; finished shards are kept.
     """
     parts, inputs = find_parts(config)
-    # What changes no shard: work is kept where these change.
-    settings = replace(config, workers=1, max_quarantined_share=1.0)
+    settings = {name: value for name, value in to_dict(config).items() if name not in _NO_PART}
     if is_made(config.output, kind="audio", config=settings, inputs=inputs):
         log.info("%s is already made", config.output)
         return
@@ -52,11 +60,24 @@ def import_speech(config: ImportSpeechConfig) -> None:
         _make_shards(config, parts, draft)
     facts = draft.facts
     log.info(
-        "%s: %d utterances, %.2f hours, quarantined %s",
-        *(config.output, facts["utterances"], facts["hours"], show(Counter(facts["quarantined"]))),
+        "%s: %d utterances, %.2f hours, quarantined %s%s",
+        *(
+            config.output,
+            facts["utterances"],
+            facts["hours"],
+            show(Counter(facts["quarantined"])),
+            _channels(config, facts),
+        ),
     )
-    if moved := facts["utterances_of_silent_first_channel"]:
-        log.warning("%s: of %d utterances the first channel is silent, another is used", config.output, moved)
+
+
+def _channels(config: ImportSpeechConfig, facts: dict[str, Any]) -> str:
+    """What was heard of recordings with several channels, where there are any."""
+    chosen, moved = facts["utterances_of_channels_by_setting"], facts["utterances_of_silent_first_channel"]
+    if not chosen:
+        return ""
+    said = f"; {chosen} utterances are of recordings with several channels, of which {_HEARD[config.channels]}"
+    return f"{said} (of {moved} it is silent, and another is heard)" if moved else said
 
 
 def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft) -> None:
@@ -92,7 +113,7 @@ def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft
         raise ValueError(f"{config.table or config.tars}: no usable utterance in it ({reasons}){first}")
     draft.facts |= audio_facts([receipt["shard"] for receipt in made if receipt["ids"]])
     draft.facts["quarantined"] = dict(sorted(Counter(record.reason for record in bad).items()))
-    for name in ("several_channels", "silent_first_channel"):
+    for name in ("several_channels", "channels_by_setting", "silent_first_channel"):
         draft.facts[f"utterances_of_{name}"] = sum(receipt["counts"].get(name, 0) for receipt in made)
     write_quarantine(draft.folder / QUARANTINE, bad)
     for path in receipts:
@@ -120,6 +141,7 @@ def make_shard(folder: Path, config: ImportSpeechConfig, part: Part) -> dict[str
             for utterance in found:
                 require_new(utterance.record.key, source.place, places)
                 counts["several_channels"] += utterance.record.channels > 1
+                counts["channels_by_setting"] += utterance.by_setting
                 counts["silent_first_channel"] += utterance.moved
                 yield utterance.record
 

@@ -43,6 +43,8 @@ class Utterance:
     """An utterance to be written."""
 
     record: AudioRecord
+    by_setting: bool
+    """Whether its recording has several channels, and the setting `channels` chose one, or their mean."""
     moved: bool
     """Whether its recording's first channel was silent, so that another is heard."""
 
@@ -108,16 +110,20 @@ def _utterances(source: Source, config: ImportSpeechConfig, recordings: Recordin
             raise AudioError(f"{len(waveform) / SAMPLE_RATE:.4f} s hold no speech; leave it out", "too short")
         if config.silence_peak_dbfs is not None and is_silent(waveform, level):
             raise AudioError(f"no sound above {level:g} decibels of full scale; leave it out", "silent")
+        meta = source.meta if source.key == source.name else {**source.meta, "source_id": source.name}
+        if split or source.channel is not None:
+            meta = {**meta, "source_channel": heard.channel}
         record = AudioRecord(
             key=f"{source.key}_ch{(heard.channel or 0) + 1}" if split else source.key,
             waveform=waveform,
             text="" if split else source.text or "",
-            meta=source.meta if source.key == source.name else {**source.meta, "source_id": source.name},
+            meta=meta,
             channels=recording.channels,
         )
         check_record(record)
-        moved = config.channels == "first" and source.channel is None and heard.channel != 0
-        yield Utterance(record=record, moved=moved)
+        by_setting = source.channel is None and recording.channels > 1
+        moved = config.channels == "first" and by_setting and heard.channel != 0
+        yield Utterance(record=record, by_setting=by_setting, moved=moved)
 
 
 def part_of(source: Source, recording: Recording) -> tuple[int, int]:

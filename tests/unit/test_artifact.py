@@ -108,6 +108,20 @@ def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
+@pytest.mark.parametrize("content", ["{", '{"audio_filepath": "a"}\n{"a": 1}\n', '{"kind": "Deployment"}', "[]", ""])
+@pytest.mark.parametrize("name", ["manifest.json", "table.csv"])
+def test_a_file_beside_a_manifest_of_others_is_an_input_like_any(tmp_path: Path, name: str, content: str) -> None:
+    given, output = tmp_path / "in" / name, tmp_path / "in" / "out"
+    given.parent.mkdir()
+    given.write_text("1")
+    (given.parent / "manifest.json").write_text(content)
+    _make(output, _Config(output), given)
+    assert is_made(output, kind="toy", config=_Config(output), inputs=[given])
+    (given.parent / "manifest.json").write_text('{\n "kind": "any", "facts')
+    with pytest.raises(ValueError, match=r"lies inside .*/in, from which it is made"):
+        is_made(output, kind="toy", config=_Config(output), inputs=[given])
+
+
 def test_a_stranger_in_the_way_is_not_deleted(tmp_path: Path) -> None:
     notes = tmp_path / "out.partial" / "notes.txt"
     notes.parent.mkdir()

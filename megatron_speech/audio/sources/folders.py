@@ -32,7 +32,10 @@ def _chapter(transcripts: Path) -> Iterator[Source]:
     words = _by_key(transcripts)
     endings = tuple(f".{kind}" for kind in AUDIO_KINDS)
     paths = sorted(path for path in transcripts.parent.iterdir() if not path.name.startswith("."))
-    files = {path.stem: path for path in paths if path.suffix.lower() in endings}
+    files: dict[str, Path] = {}
+    for path in paths:
+        if path.suffix.lower() in endings and files.setdefault(path.stem, path) is not path:
+            raise ValueError(f"{path}: {files[path.stem].name} is a recording of that id too; leave one")
     for name in [*words, *sorted(files.keys() - words.keys())]:
         place, text = words.get(name, (str(files.get(name)), None))
         meta = {"speaker": name.split("-")[0]} if name.count("-") == 2 else {}

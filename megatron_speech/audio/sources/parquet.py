@@ -43,8 +43,9 @@ def read_parquet(path: Path, columns: Columns, *, start: int, stop: int, first: 
     """
     file = _open(path)
     names = [field.name for field in file.schema_arrow if field.name == columns.audio or not _has_bytes(field.type)]
+    as_they_are = {columns.audio, *(column for column, _ in columns.times.values())}  # a time that is NaN is no absence
     for row, values in _rows(file, path, names, start=start, stop=stop):
-        cells = {key: value if key == columns.audio else _plain(value) for key, value in values.items()}
+        cells = {key: value if key in as_they_are else _plain(value) for key, value in values.items()}
         yield columns.streamed(cells, place=f"{path}:{row + 1}", name=f"{first + row:09d}")
 
 

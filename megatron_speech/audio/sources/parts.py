@@ -64,10 +64,7 @@ def _of_tables(tables: Sequence[Path], tars: Sequence[Path], config: ImportSpeec
             f"table={config.table} ends in {unknown[0] or 'nothing'}; a table must end in .jsonl, .json, .csv or .tsv "
             "(or so with .gz), or all of them in .parquet; convert it"
         )
-    rows = {table: read_rows(table) for table in tables}
-    empty = [table for table in tables if not rows[table]]
-    if empty:
-        raise ValueError(f"{empty[0]}: holds no row; correct the path, or leave it out")
+    rows = _read_tables(tables)
     if tars:
         return _of_tarred(rows, tars, config), input_ids(tables)
     if config.layout == "lhotse" or (config.layout == "auto" and is_lhotse(_columns(rows))):
@@ -78,12 +75,21 @@ def _of_tables(tables: Sequence[Path], tars: Sequence[Path], config: ImportSpeec
     return _in_shards(_of_rows(rows, config), config), input_ids(tables)
 
 
-def _of_rows(rows: dict[Path, list[Row]], config: ImportSpeechConfig) -> list[Source]:
+def _read_tables(tables: Sequence[Path]) -> dict[Path, list[Row]]:
+    rows = {table: read_rows(table) for table in tables}
+    empty = [table for table in tables if not rows[table]]
+    if empty:
+        raise ValueError(f"{empty[0]}: holds no row; correct the path, or leave it out")
+    return rows
+
+
+def _of_rows(rows: dict[Path, list[Row]], config: ImportSpeechConfig, *, first: int = 0) -> list[Source]:
+    """The sources of all rows; those without an id are numbered from `first`."""
     sources: list[Source] = []
     for table in rows:
         columns = find_columns(_columns({table: rows[table]}), config, table=table)
         for place, row in rows[table]:
-            sources.append(columns.source(row, place=place, name=f"{len(sources):09d}"))
+            sources.append(columns.source(row, place=place, name=f"{first + len(sources):09d}"))
     return sources
 
 
@@ -127,8 +133,9 @@ def _tar_of(row: dict[str, object], place: str, table: Path, tars: Sequence[Path
     if len(tars) == 1:
         return tars[0]
     if "shard_id" in row:
-        fits = [tar for tar in tars if re.findall(r"\d+", _stem(tar))[-1:] in ([str(row["shard_id"])],)]
-        rule = f"no tar's name ends in the number of shard_id={row['shard_id']!r}"
+        number = str(row["shard_id"]).lstrip("0")
+        fits = [tar for tar in tars if [n.lstrip("0") for n in re.findall(r"\d+", _stem(tar))[-1:]] == [number]]
+        rule = f"{'several' if fits else 'no'} tar's name ends in the number of shard_id={row['shard_id']!r}"
     else:
         fits = [tar for tar in tars if _stem(tar) == _stem(table)]
         rule = "the row has no shard_id, and no tar is named as its table is"
@@ -144,8 +151,8 @@ def _of_folders(folders: Sequence[Path], config: ImportSpeechConfig) -> Found:
     for folder in folders:
         layout, files = _folder_layout(folder, config.layout)
         if layout == "audio_folder":
-            more, facts = _of_tables(files, [], config)
-            reads, inputs = [*reads, *more], inputs | facts
+            sources += _of_rows(_read_tables(files), config, first=len(sources))
+            inputs |= input_ids(files)
             continue
         _require_unmapped(config, layout)
         if layout == "kaldi":
@@ -166,10 +173,9 @@ def _folder_layout(folder: Path, wanted: str) -> tuple[str, list[Path]]:
     found = {
         "kaldi": kaldi_files(folder) if (folder / "wav.scp").is_file() else [],
         "shar": sorted(folder.glob("cuts.*.jsonl*")),
-        "audio_folder": metadata[:1],
+        "audio_folder": metadata,
+        "librispeech": transcript_files(folder) if wanted in ("auto", "librispeech") else [],
     }
-    if not any(found.values()) or wanted == "librispeech":
-        found["librispeech"] = transcript_files(folder)
     fits = [name for name, files in found.items() if files and wanted in ("auto", name)]
     if len(fits) != 1:
         names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
@@ -177,6 +183,11 @@ def _folder_layout(folder: Path, wanted: str) -> tuple[str, list[Path]]:
         raise ValueError(
             f"table={folder}: holds {shown}, which fits {' and '.join(fits) or 'no'} layout={wanted} of a folder "
             f"(known: {_FOLDERS}); name the table in it, a pattern such as '*.parquet', or the layout"
+        )
+    if fits == ["audio_folder"] and len(metadata) > 1:
+        names = [path.name for path in metadata]
+        raise ValueError(
+            f"table={folder}: holds {' and '.join(names)}, which may say different things; name one of them"
         )
     return fits[0], found[fits[0]]
 

@@ -74,7 +74,7 @@ _RANGE = re.compile(
 )
 _LENGTH = re.compile(r"(?:\w+_)?(?:dur|duration|length|len)(?:_\w+)?|(?:n|nr|num|number_of)_?(?:frames|samples)")
 _CHANNEL = re.compile(
-    r"(?:audio_|speaker_|source_|rec_|recording_|mic_)?(?:ch|chan|channel|side|track)"
+    r"(?:audio_|speaker_|rec_|recording_|mic_)?(?:ch|chan|channel|side|track)"
     r"(?:_?(?:id|no|nr|num|number|idx|index|selector|name|label))?|channel_\w+|mic|microphone"
 )
 _SIDE = re.compile(
@@ -105,7 +105,7 @@ def require_clear(row: Mapping[str, Any], *, open_end: bool) -> None:
             or (name in numbers and (_in_a_pair(name, numbers) or (open_end and _LENGTH.fullmatch(name))))
             or (_RANGE.fullmatch(name) and _is_range(value))
         ):
-            raise _unclear("which part of the recording", column, row, _mapping(column, value))
+            raise _unclear("which part of the recording", column, row, _mapping(column, row[column]))
 
 
 def _unclear(what: str, column: str, row: Mapping[str, Any], remedy: str) -> RowError:

@@ -105,11 +105,32 @@ def _delimiter(header: str) -> str:
 
 
 def _tabbed(lines: list[tuple[str, str]]) -> list[tuple[str, list[str]]]:
-    """Fields of lines with tabs. Quotes belong to the text unless every field that begins with one is quoted."""
+    """Fields of lines with tabs. Quotes belong to the text unless every field that begins with one is quoted.
+
+    ValueError names a line with a stray quote, where other lines have quotes that only a writer of CSV makes.
+    """
+    records, strays = [], []
+    for place, line in lines:
+        try:
+            records.append((place, next(csv.reader([line], delimiter="\t", strict=True))))
+        except csv.Error:
+            strays.append(place)
+    if strays and any(_is_written_as_csv(line) for _, line in lines):
+        raise ValueError(
+            f"{strays[0]}: a stray quote, where other lines are quoted as CSV is; double it and quote the field"
+        )
+    return [(place, line.split("\t")) for place, line in lines] if strays else records
+
+
+def _is_written_as_csv(line: str) -> bool:
+    """Whether a line is as a writer of CSV makes it: every field quoted, or each that holds a quote or a tab."""
     try:
-        return [(place, next(csv.reader([line], delimiter="\t", strict=True))) for place, line in lines]
+        fields = next(csv.reader([line], delimiter="\t", strict=True))
     except csv.Error:
-        return [(place, line.split("\t")) for place, line in lines]
+        return False
+    quoted = ['"' + field.replace('"', '""') + '"' for field in fields]
+    where_needed = [one if {'"', "\t"} & {*field} else field for one, field in zip(quoted, fields, strict=True)]
+    return '"' in line and line in ("\t".join(quoted), "\t".join(where_needed))
 
 
 def _quoted(lines: list[tuple[str, str]], delimiter: str) -> list[tuple[str, list[str]]]:
@@ -122,5 +143,6 @@ def _quoted(lines: list[tuple[str, str]], delimiter: str) -> list[tuple[str, lis
                 records.append((lines[at][0], record))
             at = reader.line_num
     except csv.Error as error:
-        raise ValueError(f"{lines[at][0]}: {error} in the record that begins here; correct the quotes") from error
+        what = "close its quotes, or shorten the field" if "field larger" in str(error) else "correct the quotes"
+        raise ValueError(f"{lines[at][0]}: {error} in the record that begins here; {what}") from error
     return records

@@ -182,21 +182,6 @@ def test_tars_and_parquet_are_read_in_worker_processes_too(tmp_path: Path) -> No
         assert [record.key for record in read_audio_shards(one)] == [row["id"] for row in rows]
 
 
-@pytest.mark.parametrize("per_shard", [1, 2])
-def test_a_recording_whose_bytes_stand_whole_in_several_rows_of_parquet_is_refused(
-    tmp_path: Path, per_shard: int
-) -> None:
-    recordings(tmp_path / "in", 1)
-    content = (tmp_path / "in" / "r0.wav").read_bytes()
-    rows = {"audio": [content] * 2, "text": ["one", "two"], "piece": ["p1", "p2"], "speaker": ["s", "s"]}
-    pyarrow.parquet.write_table(pyarrow.table(rows), tmp_path / "t.parquet")
-    settings = {"table": tmp_path / "t.parquet", "utterances_per_shard": per_shard}
-    with pytest.raises(ValueError, match=r"t.parquet:2: names the same .* as .*t.parquet:1, .* may be in piece; map"):
-        run(tmp_path, **settings)
-    audio = run(tmp_path, metadata=("piece",), **settings)
-    assert [record.text for record in read_audio_shards(audio)] == ["one", "two"]
-
-
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("share", [0.01, 1.0])
 def test_where_nothing_is_usable_the_reasons_are_shown(tmp_path: Path, count: int, share: float) -> None:

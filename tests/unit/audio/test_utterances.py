@@ -175,7 +175,7 @@ def test_a_silent_first_channel_is_counted_where_another_is_heard(tmp_path: Path
     path = stereo(tmp_path, NONE, RIGHT)
     rows = [source(path), source(path, name="b", channel=1)]
     receipt = make_shard(tmp_path, config(), Part(number=0, read=lambda: rows))
-    assert receipt["counts"] == {"several_channels": 2, "silent_first_channel": 1}
+    assert receipt["counts"] == {"several_channels": 2, "channels_by_setting": 1, "silent_first_channel": 1}
 
 
 @pytest.mark.parametrize(

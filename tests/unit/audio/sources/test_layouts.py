@@ -138,6 +138,44 @@ def test_kaldi_lines_that_cannot_be_are_named_and_no_command_is_run(
     assert not (tmp_path / "owned").exists()
 
 
+def test_two_files_that_say_what_is_in_a_folder_are_refused_by_name(tmp_path: Path) -> None:
+    written(tmp_path / "a", "file_name,text\na.wav,one\n", "metadata.csv")
+    written(tmp_path / "a", [{"file_name": "a.wav", "text": "two"}], "metadata.jsonl")
+    with pytest.raises(ValueError, match=r"holds metadata.csv and metadata.jsonl, .* name one of them"):
+        read_sources(tmp_path / "a")
+    written(tmp_path / "b", "file_name,text\na.wav,one\n", "metadata.csv")
+    written(tmp_path / "b" / "1" / "2", "1-2-0000 ONE\n", "1-2.trans.txt")
+    with pytest.raises(ValueError, match=r"fits audio_folder and librispeech layout=auto"):
+        read_sources(tmp_path / "b")
+    assert read_sources(tmp_path / "b", layout="librispeech")[0].text == "ONE"
+    for ending in ("flac", "wav"):
+        written(tmp_path / "b" / "1" / "2", "", f"1-2-0000.{ending}")
+    with pytest.raises(ValueError, match=r"1-2-0000.wav: 1-2-0000.flac is a recording of that id too; leave one"):
+        read_sources(tmp_path / "b", layout="librispeech")
+
+
+def test_folders_without_ids_are_one_with_one_numbering(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        written(tmp_path / name, "file_name,text\n1.wav,one\n2.wav,two\n", "metadata.csv")
+    found = read_sources(tmp_path / "*")
+    assert [s.name for s in found] == [f"{number:09d}" for number in range(4)]
+    assert found[2].audio == tmp_path / "b" / "1.wav"
+
+
+def test_times_of_parquet_that_are_no_numbers_are_refused_or_quarantined(tmp_path: Path) -> None:
+    def table(**columns: Any) -> Path:
+        rows = {"audio": ["a.wav", "b.wav"], "text": ["x", "y"], **columns}
+        pyarrow.parquet.write_table(pyarrow.table(rows), tmp_path / "t.parquet")
+        return tmp_path / "t.parquet"
+
+    nan, good = read_sources(table(start_s=[float("nan"), 1.0], end_s=[2.0, 2.0]))
+    assert nan.defect is not None and "start_s='nan' must be a number" in nan.defect[1]
+    assert part_of(good)[:2] == (1.0, 1.0)
+    for kind in (pyarrow.timestamp("ms"), pyarrow.duration("ms"), pyarrow.time32("ms")):
+        with pytest.raises(ValueError, match=r"t.parquet:1: start=.* may say which part"):
+            read_sources(table(start=pyarrow.array([1500, 2500], kind)))
+
+
 def test_a_folder_of_no_known_layout_lists_what_it_holds(tmp_path: Path) -> None:
     written(tmp_path, "x", "train.tsv")
     (tmp_path / "clips").mkdir()

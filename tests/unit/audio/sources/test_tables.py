@@ -54,6 +54,12 @@ def test_quotes_belong_to_the_text_where_a_field_with_one_is_not_quoted(tmp_path
     assert source.text == "one,\n\ntwo"
 
 
+@pytest.mark.parametrize("good", ['a.wav\t"say ""it"" now"', 'a.wav\t"a\ttab"', '"a.wav"\t"it"'])
+def test_a_stray_quote_among_quoted_lines_is_named(tmp_path: Path, good: str) -> None:
+    with pytest.raises(ValueError, match=r"t.tsv:3: a stray quote, where other lines are quoted as CSV is"):
+        read_sources(written(tmp_path, f'audio\ttext\n{good}\nb.wav\t"Yes" he\n', "t.tsv"))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -72,6 +78,7 @@ def test_quotes_belong_to_the_text_where_a_field_with_one_is_not_quoted(tmp_path
         ("t.tsv", "audio\ttext\na.wav\tx\nb.wav\n", r"t.tsv:3: 1 fields, the header has 2"),
         ("t.csv", "audio,text\na.wav,x,y\n", r"t.csv:2: 3 fields, the header has 2"),
         ("t.csv", 'audio,text\na.wav,"x\nb.wav,y\n', r"t.csv:2: unexpected end of data in the record that begins here"),
+        ("t.csv", f"audio,text\na.wav,{'x' * 200_000}\n", r"t.csv:2: field larger .*; close its quotes, or shorten"),
         ("t.csv", "audio,text,text\na.wav,x,y\n", r"t.csv:1: the column 'text' stands twice"),
         ("t.csv", "audio,text\n", r"t.csv: holds no row"),
         ("t.jsonl", "", r"t.jsonl: holds no row"),
@@ -79,6 +86,7 @@ def test_quotes_belong_to_the_text_where_a_field_with_one_is_not_quoted(tmp_path
         ("t.jsonl", AS_TEXT + '{"audio":"c.wav","id":"a"}\n', r"t.jsonl:3: id 'a' already stands at .*t.jsonl:1"),
         ("t.jsonl", '{"audio":"a.wav","text":"x","id":1.5}\n', r"t.jsonl:1: id=1.5 must be a string or a whole number"),
         ("t.jsonl", '{"audio":"a.wav","text":"x","id":false}\n', r"t.jsonl:1: id=False must be a string or a whole"),
+        ("t.jsonl", f'{{"audio":"a","text":"x","offset":{"9" * 400}}}', r"t.jsonl:1: offset='999.* must be a number"),
         ("t.jsonl", '{"audio":["a.wav"],"text":"x"}\n', r"t.jsonl:1: must be a row with the path 'audio'"),
         ("t.jsonl", '{"audio":"https://x.org/a.wav","text":"x"}\n', r"t.jsonl:1: audio='https://x.*' is an address"),
     ],

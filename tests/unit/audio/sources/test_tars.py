@@ -180,6 +180,9 @@ def test_the_rows_of_a_manifest_find_their_members(tmp_path: Path) -> None:
         ("four", None, 0.0, None, 2.0),
     ]
     assert found[3].defect is not None and "gone.wav is no member" in found[3].defect[1]
+    for shard in (0, 1):
+        (tmp_path / f"audio_{shard}.tar").rename(tmp_path / f"padded_{shard:03d}.tar")
+    assert [s.audio for s in read_sources(table, tars=str(tmp_path / "padded_*.tar"))][:3] == [b"0", b"0", b"1"]
     members = [("x-sub1.wav", b"S"), ("x.wav", b"X")]
     (source,) = read_sources(written(tmp_path, rows[1:2], "m.json"), tars=str(write_tar(tmp_path / "m.tar", members)))
     assert source.audio == b"S"

@@ -1,0 +1,63 @@
+"""What an import says of itself: which channels were heard, with which settings, and which rows contradict others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+import soundfile
+
+from megatron_speech.artifact import read_manifest
+from megatron_speech.audio.shards import read_audio_shards
+from tests.unit.audio.test_importing import recordings, run, table, tone
+
+
+def test_the_last_line_says_which_of_several_channels_was_heard(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "in").mkdir()
+    both = np.stack([tone(200), tone(300)], axis=1)
+    for name, sound in (("two", both), ("late", both * [0, 1]), ("one", tone(400)), ("said", both)):
+        soundfile.write(tmp_path / "in" / f"{name}.wav", sound, 16000)
+    rows = [{"audio": f"{name}.wav", "text": name, "id": name} for name in ("two", "late", "one")]
+    table(tmp_path / "in", [*rows, {"audio": "said.wav", "text": "said", "id": "said", "channel": "B"}])
+    for choice, said in {
+        "first": "2 utterances are of recordings with several channels, of which the first is heard (of 1 it",
+        "loudest": "; 2 utterances are of recordings with several channels, of which the loudest is heard",
+    }.items():
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            audio = run(tmp_path, choice, channels=choice)
+        assert said in caplog.messages[-1]
+        channels = [record.meta.get("source_channel") for record in read_audio_shards(audio)]
+        assert channels == [None, None, None, 1]
+    (tmp_path / "in" / "table.jsonl").write_text('{"audio": "one.wav", "text": "x"}\n')
+    with caplog.at_level("INFO"):
+        run(tmp_path, "mono")
+    assert "channel" not in caplog.messages[-1]
+
+
+def test_the_manifest_tells_the_settings_that_were_used(tmp_path: Path) -> None:
+    recordings(tmp_path / "in")
+    table(tmp_path / "in", [{"audio": "r0.wav", "text": "x"}])
+    made = read_manifest(run(tmp_path, workers=2, max_quarantined_share=0.5))["config"]
+    assert made["utterances_per_shard"] == 2 and not made.keys() & {"workers", "max_quarantined_share"}
+    run(tmp_path, workers=1)
+
+
+@pytest.mark.parametrize("per_shard", [1, 2])
+def test_a_recording_whose_bytes_stand_whole_in_several_rows_of_parquet_is_refused(
+    tmp_path: Path, per_shard: int
+) -> None:
+    recordings(tmp_path / "in", 1)
+    content = (tmp_path / "in" / "r0.wav").read_bytes()
+    rows = {"audio": [content] * 2, "text": ["one", "two"], "piece": ["p1", "p2"], "speaker": ["s", "s"]}
+    pyarrow.parquet.write_table(pyarrow.table(rows), tmp_path / "t.parquet")
+    settings = {"table": tmp_path / "t.parquet", "utterances_per_shard": per_shard}
+    with pytest.raises(ValueError, match=r"t.parquet:2: names the same .* as .*t.parquet:1, .* may be in piece; map"):
+        run(tmp_path, **settings)
+    audio = run(tmp_path, metadata=("piece",), **settings)
+    assert [record.text for record in read_audio_shards(audio)] == ["one", "two"]
