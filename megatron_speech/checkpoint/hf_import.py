@@ -56,7 +56,11 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
         return
     vocabulary = Vocabulary.load(config.vocabulary)
     source = _open_weights(config.model, model, num_rows=hf_config.vocab_size)
-    kept = kept_rows(config.model, config.vocabulary, vocabulary, num_rows=hf_config.vocab_size)
+    kept = kept_rows(
+        *(config.model, config.vocabulary, vocabulary),
+        num_rows=hf_config.vocab_size,
+        embedding=lambda: source.read(HF_EMBEDDING),
+    )
     if generation_settings(config.model) and not (config.vocabulary / GENERATION).is_file():
         logger.warning(
             "%s has no %s: exports will lack those of %s; build the vocabulary with text=%s to keep them",

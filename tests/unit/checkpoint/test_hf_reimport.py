@@ -285,3 +285,56 @@ def test_an_import_from_other_files_beside_the_weights_is_another_import(
     (hf / name).write_text((hf / name).read_text() + "\n")
     with pytest.raises(ValueError, match="base2 exists but was made with another inputs"):
         imported(tmp_path, hf, tmp_path / "vocabulary")
+
+
+def without_any_name(hf: Path, folder: Path, text: Path, *, multiple: int | None = None) -> Path:
+    """An export that has the tokenizer of its text model, and whose configuration knows nothing of speech."""
+    saved_by_transformers(hf, folder, multiple=multiple)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(text / name, folder)
+    path = folder / "config.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "speech_vocabulary"}))
+    return folder
+
+
+@pytest.mark.parametrize("multiple", [None, 8, 64, 128, 1000])
+def test_rows_of_speech_that_nothing_names_are_refused(tmp_path: Path, multiple: int | None) -> None:
+    hf, _ = trained_export(tmp_path, tied=True)
+    back = without_any_name(hf, tmp_path / "back", tmp_path / "text", multiple=multiple)
+    with pytest.raises(ValueError, match=r"rows more than its tokenizer has ids.* tokenizer back, or.* cut") as error:
+        imported(tmp_path, back, tmp_path / "vocabulary")
+    assert "\n" not in str(error.value) and not (tmp_path / "base2").exists()
+
+
+@pytest.mark.parametrize("kind", ["drawn", "zero", "one row again and again"])
+@pytest.mark.parametrize("padding", [7, 23, 40, 63, 127, 255])
+def test_padding_of_a_text_model_is_no_speech(tmp_path: Path, padding: int, kind: str) -> None:
+    """Also where it has as many rows as the vocabulary with speech, 281, and more."""
+    text_model(tmp_path / "text", "llama", tied=True, padding_rows=padding)
+    held = tensors(tmp_path / "text")
+    rows = held["model.embed_tokens.weight"]
+    if kind != "drawn":
+        rows[257:] = 0 if kind == "zero" else rows[:257].mean(dim=0)
+        save_file(held, tmp_path / "text" / "model.safetensors", metadata={"format": "pt"})
+    facts = read_manifest(import_text_model(tmp_path)[0])["facts"]
+    assert (facts["text_rows_read"], facts["speech_rows_drawn"], facts["rows_left_out"]) == (257, 20, padding)
+
+
+def test_more_rows_than_any_padding_has_are_refused(tmp_path: Path) -> None:
+    """With a codebook of usual size, the number of rows alone tells."""
+    text_model(tmp_path / "text", "llama", tied=True, padding_rows=700)
+    settings = VocabularyConfig(output=tmp_path / "vocabulary", text=str(tmp_path / "text"), codebook_size=600)
+    build_vocabulary(settings)
+    with pytest.raises(ValueError, match="700 rows more than its tokenizer has ids"):
+        imported(tmp_path, tmp_path / "text", tmp_path / "vocabulary")
+
+
+def test_the_token_that_differs_is_named(tmp_path: Path) -> None:
+    hf, _ = trained_export(tmp_path, tied=True)
+    back = without_vocabulary_json(hf, tmp_path / "back")
+    content = json.loads((back / "tokenizer.json").read_text())
+    for token in content["added_tokens"]:
+        token["content"] = {"<|audio_3|>": "<|user|>"}.get(token["content"], token["content"])
+    (back / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"has but no <\|audio_3\|>, which .*vocabulary has at 264"):
+        imported(tmp_path, back, tmp_path / "vocabulary")
