@@ -127,8 +127,14 @@ def read_vocabulary(folder: Path) -> Vocabulary:
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """The plain JSON state stored in a checkpoint."""
-    return _read_fact(folder, "state.json")
+    """The plain JSON state stored in a checkpoint; ValueError where its folder is named as that of another step."""
+    state, named = _read_fact(folder, "state.json"), STEP.fullmatch(folder.name)
+    if named and state.get("step") != int(named[1]):
+        raise ValueError(
+            f"{folder} holds the checkpoint of step {state.get('step')}: it was renamed or swapped with another; "
+            f"give it back the name step_{state.get('step')}, or move it away"
+        )
+    return state
 
 
 def require_same_model(folder: Path, *, model: ModelConfig, vocabulary: Vocabulary) -> None:

@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from megatron_speech.artifact import is_made, make_artifact
-from megatron_speech.base_files import copy_files, generation_settings
+from megatron_speech.artifact import is_made, make_artifact, write_atomic
+from megatron_speech.base_files import CARD, copy_files, generation_settings
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.hf_config import write_model_config
 from megatron_speech.checkpoint.hf_mapping import (
@@ -30,7 +30,7 @@ from megatron_speech.checkpoint.hf_mapping import (
     row_ranges,
 )
 from megatron_speech.checkpoint.hf_weights import require_finite
-from megatron_speech.checkpoint.model_card import tokenizer_facts, write_model_card
+from megatron_speech.checkpoint.model_card import model_card, tokenizer_facts
 from megatron_speech.checkpoint.safetensors_writer import write_safetensors
 from megatron_speech.checkpoint.weights import StoredTensor, WeightsReader
 from megatron_speech.config.convert import ConvertToHfConfig
@@ -57,29 +57,32 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
     stored = megatron_shapes(model, num_rows=vocabulary.padded_size)
     require_shapes(reader.shapes, stored, holder=str(checkpoint), config="model.json")
     shapes = hugging_face_shapes(model, num_rows=vocabulary.size)
+    facts = {
+        "checkpoint": checkpoint,
+        "step": folders.read_state(checkpoint).get("step"),
+        "family": family_of(model),
+        "parameters": sum(torch.Size(shape).numel() for shape in shapes.values()),
+        "vocabulary": vocabulary.fingerprint,
+        **tokenizer_facts(config.vocabulary),
+    }
+    card = model_card(config.output.name, facts=facts, vocabulary=vocabulary, checkpoint=checkpoint)
     with make_artifact(config.output, kind="hugging_face", config=config, inputs=inputs) as draft:
-        draft.facts["files"] = write_safetensors(
-            draft.folder,
-            _hugging_face_tensors(reader, model, vocabulary=vocabulary, holder=checkpoint),
-            shapes=shapes,
-            dtype=getattr(torch, config.dtype),
-            max_bytes=int(config.max_shard_gb * 1e9),
-        )
+        # The weights come last: whatever is wrong with small files is known before hours of writing.
         generation = generation_settings(config.vocabulary)
         write_model_config(draft.folder, model, vocabulary=vocabulary, dtype=config.dtype, generation=generation)
         for name in _TOKENIZER_FILES:
             if (config.vocabulary / name).is_file():
                 shutil.copyfile(config.vocabulary / name, draft.folder / name)
         copy_files(config.vocabulary, draft.folder)
-        draft.facts["checkpoint"] = checkpoint
-        draft.facts["step"] = folders.read_state(checkpoint).get("step")
-        draft.facts["family"] = family_of(model)
-        draft.facts["parameters"] = sum(torch.Size(shape).numel() for shape in shapes.values())
-        draft.facts["vocabulary"] = vocabulary.fingerprint
-        draft.facts |= tokenizer_facts(config.vocabulary)
-        write_model_card(
-            draft.folder, name=config.output.name, facts=draft.facts, vocabulary=vocabulary, checkpoint=checkpoint
+        write_atomic(draft.folder / CARD, card)
+        files = write_safetensors(
+            draft.folder,
+            _hugging_face_tensors(reader, model, vocabulary=vocabulary, holder=checkpoint),
+            shapes=shapes,
+            dtype=getattr(torch, config.dtype),
+            max_bytes=int(config.max_shard_gb * 1e9),
         )
+        draft.facts.update(facts, files=files)
     logger.info("%s: exported %s", config.output, checkpoint)
 
 

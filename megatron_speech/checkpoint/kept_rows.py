@@ -94,8 +94,9 @@ def _require_no_tokens_of_ours(
         return
     differ = sorted((token for token in ours if theirs.get(token) != ours[token]), key=lambda each: each not in theirs)
     token, place = differ[0], ours[differ[0]]
-    what = f"{token} at id {theirs[token]}, {folder} at {place}"
-    if token not in theirs:
+    if token in theirs:
+        what = f"{token} at id {theirs[token]}, {folder} at {place}"
+    else:
         what = f"tokens of speech, but no {token}, which {folder} has at {place}"
     raise ValueError(f"{model}: its tokenizer has {what}; build the vocabulary from this model's tokenizer")
 

@@ -7,17 +7,20 @@ that. What is not recorded is said to be so; nothing is guessed.
 from __future__ import annotations
 
 import json
+import logging
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCardData
 
-from megatron_speech.artifact import MANIFEST, read_manifest, write_atomic
-from megatron_speech.base_files import CARD
+from megatron_speech.artifact import MANIFEST, read_manifest
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.origin import origin_of, run_folder_of
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, Vocabulary
+
+logger = logging.getLogger(__name__)
 
 _VALIDATION = "validation.jsonl"  # of a run folder
 _NOT_RECORDED = "not recorded"
@@ -25,19 +28,27 @@ Sources = dict[str, dict[str, Any]]
 
 
 def tokenizer_facts(vocabulary_folder: Path) -> dict[str, Any]:
-    """What the manifest of a vocabulary folder, or of an export that serves as one, says of its two tokenizers."""
+    """What the manifest of a vocabulary folder, or of an export that serves as one, says of its two tokenizers.
+
+    ValueError where it says it in another form.
+    """
     facts = read_manifest(vocabulary_folder)["facts"] if (vocabulary_folder / MANIFEST).is_file() else {}
-    return {key: facts[key] for key in ("text_tokenizer", "speech_tokenizer") if facts.get(key)}
+    told = facts if isinstance(facts, dict) else {}
+    speech = told.get("speech_tokenizer") or {}
+    rate = speech.get("frame_rate", 0) if isinstance(speech, dict) else None
+    if not isinstance(told.get("text_tokenizer", ""), str) or not isinstance(rate, int | float) or facts is not told:
+        raise ValueError(
+            f"{vocabulary_folder / MANIFEST} is damaged: it does not say text_tokenizer and speech_tokenizer; "
+            "restore it from a copy, or build the vocabulary again"
+        )
+    return {key: told[key] for key in ("text_tokenizer", "speech_tokenizer") if told.get(key)}
 
 
-def write_model_card(
-    folder: Path, *, name: str, facts: dict[str, Any], vocabulary: Vocabulary, checkpoint: Path
-) -> None:
-    """Write the card of an export.
+def model_card(name: str, *, facts: dict[str, Any], vocabulary: Vocabulary, checkpoint: Path) -> str:
+    """The card of an export; ValueError where a file that it is made from is damaged.
 
     Args:
-        folder: the export, all but finished.
-        name: the name that it will have.
+        name: the name of the export.
         facts: those of its manifest: family, parameters, `tokenizer_facts`.
     """
     origin = origin_of(checkpoint)
@@ -48,7 +59,7 @@ def write_model_card(
         f"## Tokens\n\n{_tokens(vocabulary, facts)}",
         f"## How to load it\n\n{_how_to_load(name, vocabulary)}",
     ]
-    write_atomic(folder / CARD, "\n\n".join(parts) + "\n")
+    return "\n\n".join(parts) + "\n"
 
 
 def _front_matter(base: dict[str, Any], sources: Sources) -> str:
@@ -104,17 +115,42 @@ def _held_out(checkpoint: Path, step: int) -> Iterator[str]:
     run = run_folder_of(checkpoint)
     if run is None or not (run / _VALIDATION).is_file():
         return
-    last: dict[str, Any] = {}
-    for line in (run / _VALIDATION).read_text(errors="replace").splitlines():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:  # the run itself names damaged lines
-            continue
-        if isinstance(record, dict) and isinstance(record.get("losses"), dict) and record.get("step", step + 1) <= step:
+    last: dict[str, Any] = {"losses": {}}
+    left_out = 0
+    for line in filter(None, (run / _VALIDATION).read_text(errors="replace").splitlines()):
+        record = _record(line)
+        left_out += record is None
+        if record is not None and record["step"] <= step:
             last = record
-    for name, losses in last.get("losses", {}).items():
+    if left_out:
+        logger.warning(
+            "%s: %d lines are no held-out losses, or have one that is no finite number; the card leaves them out",
+            *(run / _VALIDATION, left_out),
+        )
+    for name, losses in last["losses"].items():
         for modality, loss in losses.items():
             yield f"| {name}, {modality} | {last['step']:,} | {loss:.3f} |"
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    """A line of held-out losses, {"step": n, "losses": {source: {modality: loss}}}; None for any other."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if (
+        not isinstance(record, dict)
+        or type(record.get("step")) is not int
+        or not isinstance(record.get("losses"), dict)
+    ):
+        return None
+    sources = record["losses"].values()
+    whole = all(isinstance(each, dict) and all(map(_is_loss, each.values())) for each in sources)
+    return record if whole else None
+
+
+def _is_loss(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _tokens(vocabulary: Vocabulary, facts: dict[str, Any]) -> str:

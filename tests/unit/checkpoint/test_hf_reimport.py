@@ -336,5 +336,5 @@ def test_the_token_that_differs_is_named(tmp_path: Path) -> None:
     for token in content["added_tokens"]:
         token["content"] = {"<|audio_3|>": "<|user|>"}.get(token["content"], token["content"])
     (back / "tokenizer.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"has but no <\|audio_3\|>, which .*vocabulary has at 264"):
+    with pytest.raises(ValueError, match=r"but no <\|audio_3\|>, which .*vocabulary has at 264"):
         imported(tmp_path, back, tmp_path / "vocabulary")
