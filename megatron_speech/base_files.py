@@ -35,6 +35,7 @@ _TOKENIZER = (
 )
 _SPECIAL_TOKENS = "special_tokens_map.json"
 _ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
+_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 _LISTS = ("additional_special_tokens", "extra_special_tokens")
 _CARD_KEYS = ("license", "license_name", "license_link", "language", "base_model")
 # tokenizer.json has the tokens; the others name code or places of another machine.
@@ -145,7 +146,21 @@ def tokenizer_files(folder: Path) -> list[Path]:
 
 
 def generation_settings(folder: Path) -> dict[str, Any]:
-    """generation_config.json; in its absence the ids that config.json says, as transformers takes them."""
+    """generation_config.json; in its absence the ids that config.json says, as transformers takes them.
+
+    An id of -1, by which old files say that there is none, is left out.
+    """
+    settings = _generation(folder)
+    for key in (key for key in _IDS if key in settings):
+        values = settings[key] if isinstance(settings[key], list) else [settings[key]]
+        kept = [value for value in values if value != -1]
+        if len(kept) < len(values):
+            log.warning("%s: %s=-1 is no id and is left out", folder, key)
+            settings = {**settings, key: kept or None}
+    return settings
+
+
+def _generation(folder: Path) -> dict[str, Any]:
     if (path := folder / GENERATION).is_file():
         settings = _object(path)
         try:
@@ -156,7 +171,7 @@ def generation_settings(folder: Path) -> dict[str, Any]:
     if not (folder / "config.json").is_file():
         return {}
     config = _object(folder / "config.json")
-    return {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id") if config.get(key) is not None}
+    return {key: config[key] for key in _IDS if config.get(key) is not None}
 
 
 def special_ids(generation: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
@@ -165,7 +180,7 @@ def special_ids(generation: Mapping[str, Any], vocabulary: Vocabulary) -> dict[s
     ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
     begin, padding = (generation.get(key) for key in ("bos_token_id", "pad_token_id"))
     for place in (*ends, begin, padding):
-        if place is not None and not (type(place) is int and place < vocabulary.size):
+        if place is not None and not (type(place) is int and 0 <= place < vocabulary.size):
             raise ValueError(
                 f"{GENERATION}: id {place!r:.40} is none of the vocabulary's {vocabulary.size} ids; restore the text "
                 "model's own file, or save the model with as many ids as it uses"

@@ -10,6 +10,7 @@ as `tokenizers` encodes them. Price: chat templates have to place special ids th
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from megatron_speech.plain_json import to_json
 from megatron_speech.raw_text import raw_text_encoder, with_special_tokens
 from megatron_speech.tokenizer_folder import TokenizerFolder
 from megatron_speech.vocabulary import Vocabulary
+
+log = logging.getLogger(__name__)
 
 FILES = ("tokenizer.json", "tokenizer.model")
 """Of a folder, the first that is there."""
@@ -191,7 +194,7 @@ class TextTokenizer:
                     f"text tokenizer: its ids reach {self.size - 1} with holes between, into which new tokens would "
                     f"fall ({token} at {tokenizer.token_to_id(token)}, not at {place}); give the holes names first"
                 )
-        return tokenizer
+        return _without_unknown_padding(tokenizer)
 
     def save(self, folder: Path) -> None:
         """Write ``tokenizer.json`` and ``tokenizer_config.json``, as transformers' AutoTokenizer reads them."""
@@ -217,6 +220,17 @@ def save_tokenizer(
         **(more or {}),
     }
     (folder / "tokenizer_config.json").write_text(to_json(config, indent=1) + "\n")
+
+
+def _without_unknown_padding(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer itself; it no longer pads by a token that it lacks, to which transformers would give a new id."""
+    padding = tokenizer.padding or {}
+    if padding and tokenizer.token_to_id(padding["pad_token"]) != padding["pad_id"]:
+        log.warning(
+            "tokenizer.json pads by %s, which is no token with id %s: left out", padding["pad_token"], padding["pad_id"]
+        )
+        tokenizer.no_padding()
+    return tokenizer
 
 
 def _size(tokenizer: Tokenizer) -> int:

@@ -265,3 +265,16 @@ def test_a_vocabulary_from_other_files_is_another_vocabulary(tmp_path: Path, nam
     path.write_text(path.read_text() + "\n" if content is None else content)
     with pytest.raises(ValueError, match="vocabulary exists but was made with another inputs"):
         vocabulary_of(tmp_path / "vocabulary", text)
+
+
+@pytest.mark.parametrize("token", [BEGIN, "<|audio_0|>", "<|audio_7|>"])
+@pytest.mark.parametrize("way", ["eos_token", "end_of_document", "begin_of_document"])
+def test_a_token_of_ours_bounds_no_document(tmp_path: Path, token: str, way: str) -> None:
+    """It would be taken for audio, and audio for the end of a document."""
+    text = text_folder(tmp_path / "text", [BEGIN, *codes(20)])
+    settings: dict[str, Any] = {"end_of_document": token, "begin_of_document": [token]}
+    if way == "eos_token":
+        (text / "tokenizer_config.json").write_text(json.dumps({"eos_token": token}))
+    with pytest.raises(ValueError, match=r"bounds documents and is a token of ours .*; set end_of_document") as error:
+        vocabulary_of(tmp_path / "vocabulary", text, **{key: settings[key] for key in settings if key == way})
+    assert "\n" not in str(error.value) and not (tmp_path / "vocabulary").exists()

@@ -32,6 +32,8 @@ ROLES = {
 }
 GENERATION = {"bos_token_id": 257, "eos_token_id": [258, 256], "pad_token_id": 259, "temperature": 0.6, "top_p": 0.95}
 
+IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+
 
 def chat_model(folder: Path, *, generation: dict[str, Any] | None = None, **tokenizer: Any) -> Path:
     """A byte model with the tokens of a chat format (257 to 259)."""
@@ -165,6 +167,8 @@ def test_what_is_lost_in_other_tools_comes_back_from_an_export(tmp_path: Path) -
         ),
         ({"added_tokens_decoder": {"299": {"content": "<|pad|>"}}}, None, r"added token <\|pad\|> has id 299, but 259"),
         ({}, {"eos_token_id": 99_999}, r"generation_config.json: id 99999 is none of the vocabulary's 284 ids"),
+        ({}, {"eos_token_id": [256, -5]}, r"generation_config.json: id -5 is none"),
+        ({}, {"pad_token_id": -2}, r"generation_config.json: id -2 is none"),
         ({}, {"eos_token_id": "x"}, r"generation_config.json: id 'x' is none"),
     ],
 )
@@ -238,3 +242,35 @@ def test_code_of_others_is_never_named(tmp_path: Path) -> None:
     config = json.loads((hf / "tokenizer_config.json").read_text())
     assert "auto_map" not in config and config["tokenizer_class"] == "PreTrainedTokenizerFast"
     assert AutoTokenizer.from_pretrained(hf).eos_token == "<|im_end|>"
+
+
+@pytest.mark.parametrize("place", ["generation_config.json", "config.json"])
+@pytest.mark.parametrize(
+    ("key", "value"), [("pad_token_id", -1), ("bos_token_id", -1), ("eos_token_id", -1), ("eos_token_id", [256, -1])]
+)
+def test_an_id_of_minus_one_is_none_and_said_to_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, place: str, key: str, value: Any
+) -> None:
+    """As configurations of old say that a model has no such token."""
+    text_model(tmp_path / "text", "llama", tied=True)
+    (tmp_path / "text" / "generation_config.json").unlink(missing_ok=True)
+    path = tmp_path / "text" / place
+    held = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps({**held, key: value}))
+    hf = exported(tmp_path)
+    assert f"{key}=-1 is no id and is left out" in caplog.text
+    for name in ("config.json", "generation_config.json"):
+        ids = json.loads((hf / name).read_text())
+        assert "-1" not in json.dumps([ids.get(each) for each in IDS])
+    assert AutoModelForCausalLM.from_pretrained(hf).model.embed_tokens.padding_idx == 256
+
+
+def test_a_padding_token_that_does_not_exist_gets_no_id(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    text_model(tmp_path / "text", "llama", tied=True)
+    path = str(tmp_path / "text" / "tokenizer.json")
+    tokenizer = Tokenizer.from_file(path)
+    tokenizer.enable_padding(length=50)
+    tokenizer.save(path)
+    theirs = AutoTokenizer.from_pretrained(exported(tmp_path))
+    assert "pads by [PAD], which is no token with id 0: left out" in caplog.text
+    assert len(theirs) == 281 and max(theirs("a", padding=False).input_ids) < 281 and theirs.pad_token_id is None
