@@ -100,6 +100,9 @@ def _utterances(source: Source, config: ImportSpeechConfig, recordings: Recordin
     if source.audio is None:
         raise AudioError("no recording; add it", "incomplete")
     recording = recordings.open(source.audio)
+    if source.side is not None and source.channel is None and recording.channels > 1:
+        message = f"{source.side} may say which of its {recording.channels} channels this is; map the column to channel"
+        raise AudioError(f"{message} (a number from 0, or A and B), or list it under metadata", "channel")
     samples = checked_samples(recording.read(*part_of(source, recording)))
     level = SILENCE_PEAK_DBFS if config.silence_peak_dbfs is None else config.silence_peak_dbfs
     split = config.channels == "split" and source.channel is None and recording.channels > 1

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.audio.sources.source import RowError, Source
-from megatron_speech.audio.sources.suspects import require_clear
+from megatron_speech.audio.sources.suspects import require_clear, side_of
 from megatron_speech.audio.sources.times import letter_channel, part_of, seconds
 
 WRITTEN = ("id", "text", "duration_s", "source_id")
@@ -57,9 +57,8 @@ class Columns:
     def _source(self, row: Mapping[str, Any], place: str, name: str, audio: bytes | None) -> Source:
         recording, shown = (audio, row.get(self.audio)) if audio is not None else self._recording(row)
         known = {self.text, self.id, self.audio, self.channel, *(column for column, _ in self.times.values())}
-        self._require_clear(
-            {key: value for key, value in row.items() if key not in known | {*self.metadata}}, row, place
-        )
+        rest = {key: value for key, value in row.items() if key not in known | {*self.metadata}}
+        self._require_clear(rest, row, place)
         times = {kind: seconds(row.get(column), per, column) for kind, (column, per) in self.times.items()}
         part, meta = part_of(**times), self._meta(row, shown)
         if part.get("start_s") is not None:
@@ -71,6 +70,7 @@ class Columns:
             text=self._text(row),
             meta=meta,
             channel=self._channel(row),
+            side=side_of(rest),
             **part,
         )
 

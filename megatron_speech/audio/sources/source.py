@@ -53,6 +53,8 @@ class Source:
     """Length of the utterance in seconds; null: to the end of the recording."""
     channel: int | None = None
     """Channel of the recording, from 0; null: as the setting `channels` says."""
+    side: str | None = None
+    """A cell that may name one of several channels in words that are not known; harmless where there is one channel."""
     whole_duration_s: float | None = None
     """What the source says the whole recording lasts, in seconds; only compared with what is decoded."""
     part_is_stated: bool = False

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from megatron_speech.audio.sources.source import RowError
-from megatron_speech.audio.sources.times import UNITS, in_words
+from megatron_speech.audio.sources.times import UNITS, in_words, letter_channel
 
 _EDGES = {
     *(
@@ -106,6 +106,14 @@ def require_clear(row: Mapping[str, Any], *, open_end: bool) -> None:
             or (_RANGE.fullmatch(name) and _is_range(value))
         ):
             raise _unclear("which part of the recording", column, row, _mapping(column, row[column]))
+
+
+def side_of(row: Mapping[str, Any]) -> str | None:
+    """A cell of `row` whose column names a channel, with words that are not known, as ``column=value``."""
+    cells = (
+        cell for cell in _flat(row) if _CHANNEL.fullmatch(cell[1]) and isinstance(cell[2], str) and cell[2].strip()
+    )
+    return next((f"{column}={value!r:.60}" for column, _, value in cells if letter_channel(value) is None), None)
 
 
 def _unclear(what: str, column: str, row: Mapping[str, Any], remedy: str) -> RowError:

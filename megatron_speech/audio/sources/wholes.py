@@ -56,7 +56,8 @@ def require_one_text(row: Whole, seen: dict[str, Whole], config: ImportSpeechCon
         which = f"the part or the channel may be in {shown}" if names else "no other column says the part"
         raise ValueError(
             f"{row.place}: names the same whole recording as {other.place}, with other words or none, and {which}; map "
-            f"columns to start, end, duration or channel, or, where both are of the whole, list {shown} under metadata"
+            "columns to start, end, duration or channel (Kaldi: write segments), or, where both are of the whole, list "
+            f"{shown} under metadata"
         )
 
 

@@ -265,6 +265,14 @@ def test_the_list_is_json_whatever_the_names_hold(tmp_path: Path) -> None:
     assert read_quarantine(tmp_path / "q.jsonl")[0].message.isprintable()
 
 
+def test_a_side_in_unknown_words_matters_where_there_are_several_channels(tmp_path: Path, clip: Path) -> None:
+    path = stereo(tmp_path, LEFT, RIGHT)
+    reason, message = refusal(source(path, side="channel='BBC'"))
+    assert reason == "channel" and "channel='BBC' may say which of its 2 channels" in message
+    assert len(records(source(path, side="channel='BBC'", channel=1))) == 1
+    assert len(records(source(clip, side="channel='BBC'"))) == 1
+
+
 @pytest.mark.parametrize(("samples", "kept"), [(1, False), (319, False), (320, True)])
 def test_what_is_too_short_to_hold_speech_is_refused(tmp_path: Path, samples: int, kept: bool) -> None:
     soundfile.write(tmp_path / "short.wav", 0.3 * np.sin(np.arange(samples) + 1), 16000)

@@ -190,6 +190,15 @@ def test_channels_that_are_not_certain_are_refused_by_name(tmp_path: Path, row: 
     assert part(tmp_path, row, metadata=(name,)) == (0, None, None, None, None)
 
 
+def test_a_channel_in_unknown_words_is_kept_for_when_the_channels_are_counted(tmp_path: Path) -> None:
+    def side(row: dict[str, Any], **changes: Any) -> str | None:
+        return read_sources(written(tmp_path, [{"audio": "a.wav", "text": "x", **row}]), **changes)[0].side
+
+    assert side({"channel": "moderator"}) == "channel='moderator'" and side({"track": "x1y"}) == "track='x1y'"
+    assert side({"channel": "moderator"}, metadata=("channel",)) is None
+    assert side({"channel": "B"}) is None and side({"channel": ""}) is None
+
+
 def test_columns_of_other_things_are_metadata(tmp_path: Path) -> None:
     row = {"start_date": 2021, "offset_db": -3, "end_reason": 1, "weekend": 1, "trend": 3, "spend": 2, "duration": 1.0}
     row |= {"text_length": 5, "segment_id": 5, "to_lang": "en", "segment": "", "upload_time": 12, "first_name": "A"}
