@@ -178,16 +178,28 @@ def _locked(path: Path) -> TextIO:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a completed artefact; FileNotFoundError names the folder and what it lacks."""
+    """The manifest of a completed artefact; FileNotFoundError names the folder, and what it or its stage lacks."""
     path = folder / MANIFEST
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{folder} holds no {MANIFEST}: it does not exist or its stage was not finished; run that stage first"
-        )
+        raise FileNotFoundError(f"{folder} {_lacks_manifest(folder)}")
     manifest = read_json(path)
     if not isinstance(manifest, dict) or not {"kind", "facts"} <= manifest.keys():
         raise ValueError(f"{path} is no manifest: it lacks kind or facts; make {folder} again")
     return manifest
+
+
+def _lacks_manifest(folder: Path) -> str:
+    """What is wrong with a folder that is no completed artefact, and what to do about it."""
+    partial = folder.with_name(folder.name + PARTIAL)
+    if folder.name and not folder.exists() and partial.exists():
+        return f"is not finished: {partial.name} is there; run the stage which makes it to its end"
+    if not folder.exists():
+        return "does not exist; correct the path, or run the stage which makes it"
+    if not folder.is_dir():
+        return "is no folder that a stage made; correct the path"
+    return (
+        f"holds no {MANIFEST}: no stage made it, or not to its end; correct the path, or run the stage which makes it"
+    )
 
 
 def read_json(path: Path) -> Any:

@@ -40,6 +40,28 @@ def speaker_token(name: str) -> str:
     return _SPEAKER.format(name)
 
 
+_REQUIRED = ("num_text_ids", "num_speech_ids", "special_tokens", "fingerprint")
+_TYPES: dict[str, type] = {
+    **dict.fromkeys(("num_text_ids", "num_speech_ids", "end_of_document", "padding_multiple"), int),
+    **dict.fromkeys(("text_fingerprint", "speech_fingerprint", "fingerprint"), str),
+    **dict.fromkeys(("special_tokens", "begin_of_document"), list),
+    "mapped_ids": dict,
+}
+
+
+def _require_fields(values: Any) -> None:
+    """ValueError unless `values` are what JSON says of a vocabulary, by names and types."""
+    if not isinstance(values, dict):
+        raise ValueError("it is no JSON object")
+    if lacking := [name for name in _REQUIRED if name not in values]:
+        raise ValueError(f"it lacks {lacking[0]}")
+    for name, value in values.items():
+        if name not in _TYPES:
+            raise ValueError(f"{name} is no field of a vocabulary; the file is of another version")
+        if type(value) is not _TYPES[name]:
+            raise ValueError(f"{name}={value!r:.40} is no {_TYPES[name].__name__}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Vocabulary:
     """Sizes, special tokens and fingerprints that fix the meaning of every id."""
@@ -200,13 +222,17 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Vocabulary:
-        """Inverse of `to_json`; a fingerprint that does not match the fields is an error."""
+        """Inverse of `to_json`; ValueError where a field is lacking or of another type, or the fingerprint differs."""
+        _require_fields(values)
         fields = {key: value for key, value in values.items() if key != "fingerprint"}
         fields["special_tokens"] = tuple(fields["special_tokens"])
         fields["begin_of_document"] = tuple(fields.get("begin_of_document", ()))
-        # By id: some writers of JSON sort names.
-        fields["mapped_ids"] = tuple(sorted(fields.get("mapped_ids", {}).items(), key=lambda mapped: mapped[1]))
-        vocabulary = cls(**fields)
+        mapped = fields.get("mapped_ids", {}).items()
+        try:
+            # By id: some writers of JSON sort names.
+            vocabulary = cls(**{**fields, "mapped_ids": tuple(sorted(mapped, key=lambda each: each[1]))})
+        except TypeError as error:
+            raise ValueError("the parts of its special_tokens, begin_of_document or mapped_ids are no such") from error
         if values.get("fingerprint") != vocabulary.fingerprint:
             raise ValueError(
                 "vocabulary: the stored fingerprint does not match its fields; the file was edited or damaged"

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,7 @@ def test_a_failure_leaves_nothing_under_the_final_name(tmp_path: Path):
         (draft.folder / "half").write_text("x")
         raise RuntimeError("killed")
     assert not output.exists()
-    with pytest.raises(FileNotFoundError, match="was not finished"):
+    with pytest.raises(FileNotFoundError, match="is not finished"):
         read_manifest(output)
     with make_artifact(output, kind="toy", config=_Config(output)) as draft:
         assert (draft.folder / "half").exists()  # the same identity may resume
@@ -266,3 +267,17 @@ def test_no_output_lies_in_its_own_input_or_lacks_a_name(tmp_path: Path, name: s
             is_made(Path(name), kind="new", config={}, inputs=inputs)
     assert sorted(Path().rglob("*")) == before
     assert not is_made(Path("input2"), kind="new", config={}, inputs=[Path("input")])
+
+
+def test_a_folder_that_no_stage_finished_is_told_with_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "begun.partial").mkdir()
+    (tmp_path / "note.txt").write_text("x")
+    for name, said in {
+        "gone": "gone does not exist; correct the path, or run the stage which makes it",
+        "begun": "begun is not finished: begun.partial is there; run the stage which makes it to its end",
+        "note.txt": "note.txt is no folder that a stage made; correct the path",
+        "empty": "empty holds no manifest.json: no stage made it, or not to its end; correct the path, or run",
+    }.items():
+        with pytest.raises(FileNotFoundError, match=re.escape(said)):
+            read_manifest(tmp_path / name)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,3 +128,34 @@ def test_impossible_sizes_are_refused(fields: dict):
         Vocabulary(**{"num_speech_ids": 0, **fields})
     with pytest.raises(ValueError, match="must not repeat"):
         Vocabulary(num_text_ids=1, num_speech_ids=1, special_tokens=("a", "a"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        *(({name: None}, f"it lacks {name}") for name in ("num_text_ids", "num_speech_ids", "special_tokens")),
+        ({"fingerprint": None}, "it lacks fingerprint"),
+        ({"special_tokens": 5}, "special_tokens=5 is no list"),
+        ({"special_tokens": [["x"]]}, "the parts of its special_tokens, begin_of_document or mapped_ids are no such"),
+        ({"num_text_ids": True}, "num_text_ids=True is no int"),
+        ({"num_text_ids": "9"}, "num_text_ids='9' is no int"),
+        ({"padding_multiple": 1.5}, "padding_multiple=1.5 is no int"),
+        ({"begin_of_document": ["x"]}, "the parts of its"),
+        ({"mapped_ids": {"x": "y", "z": 1}}, "the parts of its"),
+        ({"mapped_ids": []}, r"mapped_ids=\[\] is no dict"),
+        ({"colour": 1}, "colour is no field of a vocabulary; the file is of another version"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_in_words(tmp_path: Path, changes: dict[str, Any], said: str):
+    values = VOCABULARY.to_json() | changes
+    path = tmp_path / "vocabulary.json"
+    path.write_text(json.dumps({key: value for key, value in values.items() if value is not None}))
+    with pytest.raises(ValueError, match=rf"vocabulary\.json: not a usable vocabulary \({said}"):
+        Vocabulary.load(path)
+
+
+@pytest.mark.parametrize("content", ["3", "[]", "null", '"x"'])
+def test_a_file_that_is_no_object_is_said_so(tmp_path: Path, content: str):
+    (tmp_path / "vocabulary.json").write_text(content)
+    with pytest.raises(ValueError, match=r"not a usable vocabulary \(it is no JSON object\)"):
+        Vocabulary.load(tmp_path)
