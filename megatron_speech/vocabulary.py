@@ -105,13 +105,6 @@ class Vocabulary:
     def _check_mapped_ids(self) -> None:
         taken = [self._mapped[token] for token in self.special_tokens if token in self._mapped]
         taken += self.speech_ids if FIRST_CODE in self._mapped else []
-        for token, place in self._mapped.items():
-            reach = self.num_speech_ids if token == FIRST_CODE else 1
-            if bound := {self.end_of_document, *self.begin_of_document} & set(range(place, place + reach)):
-                raise ValueError(
-                    f"vocabulary: id {min(bound)} bounds documents and is a token of ours ({token} has id {place}); "
-                    "set end_of_document and begin_of_document to tokens of the text"
-                )
         ours = set(self._mapped) <= {*self.special_tokens, FIRST_CODE} and len(self._mapped) == len(self.mapped_ids)
         if not ours or len(set(taken)) < len(taken) or not all(0 <= number < self.num_text_ids for number in taken):
             raise ValueError(

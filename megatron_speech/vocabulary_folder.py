@@ -163,6 +163,12 @@ def _over(config: VocabularyConfig, text: TextTokenizer, *, fingerprint: str) ->
         padding_multiple=config.padding_multiple or _PADDING_MULTIPLE,
         mapped_ids=_mapped_ids(config, text, specials, num_codes),
     )
+    bounds = {text.end_of_document, *text.begin_of_document}
+    if wrong := [token for token, place in vocabulary.token_ids.items() if place in bounds]:
+        raise ValueError(
+            f"text={config.text}: {wrong[0]} bounds documents and is a token of ours for speech or tasks; set "
+            "end_of_document and begin_of_document to tokens of the text"
+        )
     if vocabulary.mapped_ids:
         log.info("%s has tokens of ours, which keep their ids: %s", config.text, dict(vocabulary.mapped_ids))
     return vocabulary, text

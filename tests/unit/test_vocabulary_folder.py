@@ -275,6 +275,6 @@ def test_a_token_of_ours_bounds_no_document(tmp_path: Path, token: str, way: str
     settings: dict[str, Any] = {"end_of_document": token, "begin_of_document": [token]}
     if way == "eos_token":
         (text / "tokenizer_config.json").write_text(json.dumps({"eos_token": token}))
-    with pytest.raises(ValueError, match=r"bounds documents and is a token of ours .*; set end_of_document") as error:
+    with pytest.raises(ValueError, match=r"bounds documents and is a token of ours .*set end_of_document") as error:
         vocabulary_of(tmp_path / "vocabulary", text, **{key: settings[key] for key in settings if key == way})
     assert "\n" not in str(error.value) and not (tmp_path / "vocabulary").exists()
