@@ -193,3 +193,21 @@ def test_a_log_that_is_a_link_to_nothing_is_named(made: PretrainConfig, tmp_path
     (config.folder / name).symlink_to("/gone/log")
     with pytest.raises(ValueError, match=rf"{name} is a link to /gone/log, where no file is; mend the link, or remove"):
         pretrain(config, world=(0, 1))
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_checkpoint_under_the_name_of_another_step_is_not_resumed(
+    made: PretrainConfig, tmp_path: Path, swapped: bool
+) -> None:
+    checkpoint = CheckpointConfig(every_steps=2, resume="if_present")
+    config = replace(made, folder=tmp_path / "run", checkpoint=checkpoint, train=replace(made.train, stop_at_step=4))
+    pretrain(config, world=(0, 1))
+    second, fourth, ninth = (tmp_path / "run" / "checkpoints" / f"step_{step}" for step in (2, 4, 9))
+    fourth.rename(ninth)
+    if swapped:
+        second.rename(fourth)
+        ninth.rename(second)
+    wrong, held = (fourth, 2) if swapped else (ninth, 4)
+    with pytest.raises(ValueError, match=f"{wrong.name} holds the checkpoint of step {held}: it was renamed") as error:
+        pretrain(replace(config, train=replace(config.train, stop_at_step=None)), world=(0, 1))
+    assert "\n" not in str(error.value)
