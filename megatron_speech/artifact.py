@@ -38,6 +38,10 @@ PARTIAL = ".partial"
 """Ending of a folder that is being made."""
 
 
+UNRECORDED = "not recorded"
+"""The licence of raw data whose user gave none: it must not look like that of a tool which read it."""
+
+
 @dataclass
 class Draft:
     """A stage's output while it is being made."""

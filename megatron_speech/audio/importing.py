@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from megatron_speech.artifact import Draft, is_made, make_artifact, read_json, write_atomic
+from megatron_speech.artifact import UNRECORDED, Draft, is_made, make_artifact, read_json, write_atomic
 from megatron_speech.audio.checks import AudioError
 from megatron_speech.audio.quarantine import QUARANTINE, require_few, write_quarantine
 from megatron_speech.audio.shards import AudioRecord, BadRecord, audio_facts, write_audio_shard
@@ -55,7 +55,7 @@ def import_speech(config: ImportSpeechConfig) -> None:
         log.info("%s is already made", config.output)
         return
     with make_artifact(config.output, kind="audio", config=settings, inputs=inputs) as draft:
-        draft.licences |= {config.licence} if config.licence else set()
+        draft.licences.add(config.licence or UNRECORDED)
         draft.languages |= {config.language} if config.language else set()
         _make_shards(config, parts, draft)
     facts = draft.facts

@@ -93,6 +93,8 @@ def require_folder(folder: Path) -> None:
 
 
 def _without_checksums(folder: Path, needed: Iterable[str]) -> str:
+    if (folder / "config.json").is_file():
+        return f"{folder} is a Hugging Face folder; make a checkpoint of it by tools/convert_from_hf.py, and give that"
     if any((folder / name).exists() for name in needed):
         return f"checkpoint {folder} has lost {CHECKSUMS}, and its files cannot be trusted without; {mend(folder)}"
     return f"{folder} holds no {CHECKSUMS}: it is no checkpoint of this project; give one that was saved by it"

@@ -50,7 +50,9 @@ def read_hf_config(folder: Path) -> PretrainedConfig:
     """config.json of a Hugging Face folder; ValueError names what this project cannot hold."""
     path = folder / "config.json"
     if not path.is_file():
-        raise FileNotFoundError(f"{folder} holds no config.json: not a Hugging Face folder; check the path")
+        raise FileNotFoundError(
+            f"{folder} holds no config.json: not a Hugging Face folder; check the path (names on a hub are not fetched)"
+        )
     content = read_json(path)
     content = content if isinstance(content, dict) else {}
     family, layers = content.get("model_type"), content.get("num_hidden_layers")

@@ -101,7 +101,11 @@ def _training(checkpoint: Path, sources: Sources) -> str:
         return "None yet: rows of new tokens are drawn from the distribution of the old ones."
     counts = [f"{state[key]:,} {key.replace('_', ' ')}" for key in ("text_tokens", "speech_tokens") if key in state]
     lines = [f"{state['step']:,} steps; tokens that bore loss: {', '.join(counts) or _NOT_RECORDED}.\n"]
-    lines += ["| data | task | licences | languages |\n|---|---|---|---|"] if sources else [f"Data: {_NOT_RECORDED}."]
+    lines += (
+        ["| data | task | licences of all it was made from | languages |\n|---|---|---|---|"]
+        if sources
+        else [f"Data: {_NOT_RECORDED}."]
+    )
     for name, source in sources.items():
         terms = (", ".join(source[key]) or _NOT_RECORDED for key in ("licences", "languages"))
         lines.append(f"| {name} | {source['task']} | {' | '.join(terms)} |")

@@ -60,7 +60,8 @@ class Builder:
         plain = value.value if isinstance(value, Word) else value
         if plain is None and types.NoneType in alternatives(kind):
             return None
-        part = _alternative(kind, listed=isinstance(plain, list))
+        repeated = isinstance(value, Word) and value.earlier
+        part = _alternative(kind, listed=isinstance(plain, list) or bool(repeated))
         origin, args = typing.get_origin(part), typing.get_args(part)
         if dataclasses.is_dataclass(part) or origin is dict:
             mapping = value.mapping if isinstance(value, Word) else value

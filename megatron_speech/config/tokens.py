@@ -47,7 +47,7 @@ class VocabularyConfig:
         if (self.speech_tokenizer is None) == (self.codebook_size is None):
             raise ValueError(
                 f"speech_tokenizer={self.speech_tokenizer} and codebook_size={self.codebook_size}: "
-                "give exactly one of them"
+                "give exactly one of them (codebook_size=0 for text alone)"
             )
         require_bounds("codebook_size", self.codebook_size, 0, 1 << 20, "use 0 for text alone")
         if self.spelling == "sounds" and self.text != "bytes":

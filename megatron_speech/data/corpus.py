@@ -230,6 +230,8 @@ def _document(record: Any, layout: RecordLayout, *, path: CorpusFile, number: in
         if not (isinstance(value, str) and value.strip()):
             rule = "a string that is not blank" + (", or an integer" if kind == "id" else "")
             remedy = "fix or drop the line" + (", or let id_key: null name it by its place" if kind == "id" else "")
+            if key not in record:
+                remedy = f"its keys are {', '.join(map(str, record))[:200] or 'none'}; set {kind}_key, or {remedy}"
             return bad(f"no {kind}", f"{key}={value!r:.60} must be {rule}; {remedy}")
         found[kind] = value
     metadata = record.get("metadata", {})

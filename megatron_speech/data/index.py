@@ -15,6 +15,7 @@ from typing import Any
 
 import xxhash
 
+from megatron_speech.artifact import MANIFEST, read_manifest
 from megatron_speech.data.sidecar import FORMAT, REBUILD, Kind, ShardIndex, sidecar
 from megatron_speech.plain_json import to_json
 
@@ -115,6 +116,7 @@ class FolderIndex:
         """
         path = folder / FOLDER_INDEX
         if not path.is_file():
+            require_token_shards(folder)
             raise FileNotFoundError(
                 f"{folder} holds no {FOLDER_INDEX}: not a finished folder of shards; run the stage that makes it"
             )
@@ -126,6 +128,12 @@ class FolderIndex:
         if values.pop("format") != FORMAT:
             raise ValueError(f"{path}: another format than {FORMAT}, which this version reads; {REBUILD}")
         return cls(**{**values, "shards": [ShardEntry(**shard) for shard in values["shards"]]})
+
+
+def require_token_shards(folder: Path) -> None:
+    """ValueError where the folder's manifest says that its tars hold recordings."""
+    if (folder / MANIFEST).is_file() and read_manifest(folder).get("kind") == "audio":
+        raise ValueError(f"{folder} holds audio shards, no token shards; give a folder of documents or packed rows")
 
 
 def _signed(body: str) -> str:

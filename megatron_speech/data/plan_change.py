@@ -25,7 +25,8 @@ def require_same_plan(old: Plan, new: Plan, *, consumed: int, extend: bool) -> N
     if conflict is not None:
         raise ValueError(
             f"data: the run has read {consumed:,} samples of another plan ({found}), and {conflict}; restore what they "
-            "came from, append a stage or leave the present one by stop_at_sample, or start in another folder"
+            "came from; to train on, append a stage to data.stages (or end the present one by stop_at_sample) and set "
+            "data.extend_plan=true; or start in another folder"
         )
     if not extend:
         raise ValueError(

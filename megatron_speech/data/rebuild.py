@@ -22,7 +22,7 @@ from megatron_speech.artifact import MANIFEST, read_manifest
 from megatron_speech.config.shards import IndexConfig
 from megatron_speech.data.contents import MEMBERS, examine
 from megatron_speech.data.damage import Damage, against_manifest
-from megatron_speech.data.index import FOLDER_INDEX, FolderIndex, ShardEntry
+from megatron_speech.data.index import FOLDER_INDEX, FolderIndex, ShardEntry, require_token_shards
 from megatron_speech.data.shards import totals
 from megatron_speech.data.sidecar import BLOCK, MEMBER, Kind, ShardIndex, map_file
 from megatron_speech.data.tar_blocks import TarFault, member_info, walk
@@ -43,6 +43,7 @@ def index_folder(config: IndexConfig) -> None:
     if not folder.is_dir():
         raise FileNotFoundError(f"folder: {folder} is no folder; correct the path")
     listed = _listed(folder)
+    require_token_shards(folder)
     names = _shard_names(folder, listed)
     vocabulary = Vocabulary.load(folder / "vocabulary.json")
     if listed is not None:

@@ -21,7 +21,7 @@ from typing import Any
 import sentencepiece
 import xxhash
 
-from megatron_speech.artifact import fingerprint_files, is_made, make_artifact
+from megatron_speech.artifact import UNRECORDED, fingerprint_files, is_made, make_artifact
 from megatron_speech.config.parse import to_dict
 from megatron_speech.config.text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.data.corpus import BadLine, TextDocument
@@ -83,7 +83,7 @@ def train_text_tokenizer(config: TrainTextTokenizerConfig) -> None:
                 for name, corpus in config.corpora.items()
             },
         }
-        draft.licences |= {corpus.licence for corpus in config.corpora.values() if corpus.licence}
+        draft.licences |= {corpus.licence or UNRECORDED for corpus in config.corpora.values()}
         draft.languages |= {corpus.language for corpus in config.corpora.values() if corpus.language}
         tokenizer.save(draft.folder)
     log.info(

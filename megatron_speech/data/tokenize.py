@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from megatron_speech.artifact import MANIFEST, alone, input_ids, is_made, make_artifact, read_manifest
+from megatron_speech.artifact import MANIFEST, UNRECORDED, alone, input_ids, is_made, make_artifact, read_manifest
 from megatron_speech.config.parse import to_dict
 from megatron_speech.config.tokens import TokenizeRunConfig, TokenizeTextConfig
 from megatron_speech.data.corpus import BadLine
@@ -124,7 +124,7 @@ def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:
         vocabulary.save(draft.folder / "vocabulary.json")
         with (draft.folder / DROPPED).open("wb") as dropped:
             dropped.writelines((folder / DROPPED).read_bytes() for folder in folders)
-        draft.licences |= {corpus.licence for corpus in config.corpora.values() if corpus.licence}
+        draft.licences |= {corpus.licence or UNRECORDED for corpus in config.corpora.values()}
         draft.languages |= {corpus.language for corpus in config.corpora.values() if corpus.language}
         draft.facts |= totals(index, vocabulary) | {"corpora": corpora}
     for name, facts in corpora.items():

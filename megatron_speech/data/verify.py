@@ -17,7 +17,7 @@ from megatron_speech.artifact import MANIFEST, write_atomic
 from megatron_speech.config.shards import VerifyConfig
 from megatron_speech.data.contents import examine
 from megatron_speech.data.damage import Damage, against_manifest
-from megatron_speech.data.index import FOLDER_INDEX, FolderIndex
+from megatron_speech.data.index import FOLDER_INDEX, FolderIndex, require_token_shards
 from megatron_speech.data.rebuild import examine_tar
 from megatron_speech.data.sidecar import REBUILD, ShardIndex, map_file, sidecar
 from megatron_speech.plain_json import to_json
@@ -53,6 +53,7 @@ def verify_folders(config: VerifyConfig) -> Iterator[Damage]:
 def verify_folder(folder: Path, *, ids: bool, advance: Callable[[int], object] = lambda size: None) -> Iterator[Damage]:
     """Every damage of one folder; `advance` is told bytes as they are read."""
     vocabulary = index = None
+    require_token_shards(folder)
     if not (folder / FOLDER_INDEX).exists() and not [*folder.glob("*.tar"), *folder.glob("*.mspx")]:
         yield Damage(file=folder, what="holds no shards; correct the path, or run the stage that makes them")
         return

@@ -21,6 +21,7 @@ import orjson
 
 from megatron_speech.artifact import (
     MANIFEST,
+    UNRECORDED,
     Draft,
     alone,
     fingerprint_files,
@@ -162,7 +163,7 @@ def _finish(config: InterleaveConfig, step: Interleaver, models: dict[str, str])
         for name in (DROPPED, NOISE):
             with (draft.folder / name).open("wb") as file:
                 file.writelines((folder / name).read_bytes() for folder in folders)
-        draft.licences |= {corpus.licence for corpus in config.corpora.values() if corpus.licence}
+        draft.licences |= {corpus.licence or UNRECORDED for corpus in config.corpora.values()}
         draft.languages |= {config.speakable.language}
         draft.facts |= totals(index, vocabulary) | _facts(config, facts)
         draft.facts |= {"repeated_ids": repeats, "quarantined": quarantined(facts, noisy)}

@@ -20,6 +20,10 @@ from megatron_speech.audio import importing
 from megatron_speech.audio.importing import import_speech
 from megatron_speech.audio.shards import read_audio_shards
 from megatron_speech.config.import_speech import ImportSpeechConfig
+from megatron_speech.config.shards import IndexConfig, InspectConfig
+from megatron_speech.data.inspect import inspect_folder
+from megatron_speech.data.rebuild import index_folder
+from megatron_speech.data.verify import verify_folder
 
 
 def tone(hertz: float, rate: int = 16000, seconds: float = 0.3) -> np.ndarray:
@@ -266,3 +270,20 @@ def test_what_is_absent_is_named(tmp_path: Path) -> None:
         run(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"fits no file"):
         run(tmp_path, tars=str(tmp_path / "*.tar"))
+
+
+def test_recordings_without_a_licence_do_not_look_licensed(tmp_path: Path) -> None:
+    table(tmp_path / "in", recordings(tmp_path / "in"))
+    assert read_manifest(run(tmp_path))["licences"] == ["not recorded"]
+
+
+def test_tools_for_token_shards_say_that_a_folder_holds_audio(tmp_path: Path) -> None:
+    table(tmp_path / "in", recordings(tmp_path / "in"))
+    audio = run(tmp_path)
+    for work in (
+        lambda: list(verify_folder(audio, ids=False)),
+        lambda: list(inspect_folder(InspectConfig(folder=audio))),
+        lambda: index_folder(IndexConfig(folder=audio)),
+    ):
+        with pytest.raises(ValueError, match=r"holds audio shards, no token shards; give a folder of documents"):
+            work()

@@ -161,6 +161,9 @@ def test_what_is_no_checkpoint_at_all_is_told_so(tmp_path: Path, make: Callable[
     (tmp_path / "other" / "notes").touch()
     with pytest.raises(FileNotFoundError, match=r"holds no checksums\.json: it is no checkpoint of this project"):
         folders.verify(tmp_path / "other")
+    (tmp_path / "other" / "config.json").touch()
+    with pytest.raises(FileNotFoundError, match=r"is a Hugging Face folder; make a checkpoint of it by tools/convert_"):
+        folders.verify(tmp_path / "other")
 
 
 @pytest.mark.parametrize("link", [False, True])

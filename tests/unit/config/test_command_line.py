@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.parse import parse_config
 from megatron_speech.config.plain import to_dict
 from megatron_speech.config.tokens import TokenizeTextConfig
@@ -159,6 +160,13 @@ def test_a_file_too_needs_no_brackets_for_a_list_of_one(tmp_path: Path, text: st
     (tmp_path / "c.yaml").write_text(text)
     tree = _parse("--config", str(tmp_path / "c.yaml"))
     assert (tree.folders, tree.numbers, tree.voices) == ([Path("a")], [3], ("b",))
+
+
+def test_an_option_that_takes_one_path_or_several_keeps_all_that_are_repeated():
+    words = ["--output", "packed", "--seq_length", "128"]
+    one = parse_config(PackConfig, description="", args=["--input", "a", *words])
+    two = parse_config(PackConfig, description="", args=["--input", "a", *words, "--input", "b"])
+    assert (one.inputs, two.inputs) == ([Path("a")], [Path("a"), Path("b")])
 
 
 @pytest.mark.parametrize(

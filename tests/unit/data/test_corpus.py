@@ -38,6 +38,7 @@ def test_documents_are_read_in_order(tmp_path: Path):
         ("", "not JSON"),
         ("[1]", "a JSON list, not an object"),
         ({"id": "b", "text": " \n"}, "text=.* must be a string that is not blank"),
+        ({"id": "b", "content": "x"}, "text=None must be .*; its keys are id, content; set text_key, or fix or drop"),
         ({"id": "b"}, "text=None must be"),
         ({"id": 3.0, "text": "x"}, "id=3.0 must be .*, or an integer"),
         ({"id": True, "text": "x"}, "id=True must be"),
