@@ -37,7 +37,8 @@ class ImportSpeechConfig:
     """Columns of the table by what they are, where the layout does not say it: audio (a path), text, id, speaker, and
     of a part of a recording start, end, duration (seconds; or start_ms, end_ms, duration_ms) and channel (from 0)."""
     metadata: tuple[str, ...] = ()
-    """Columns that are metadata, though their names seem to say which part of a recording a row is."""
+    """Columns that are metadata, though they may say which part or channel of a recording a row is; with text among
+    them, rows may give one whole recording several texts."""
     root: Path | None = None
     """Folder that relative paths start at; null: the folder of the table."""
     transcripts: bool = True

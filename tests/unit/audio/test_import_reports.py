@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -12,6 +13,7 @@ import soundfile
 
 from megatron_speech.artifact import read_manifest
 from megatron_speech.audio.shards import read_audio_shards
+from tests.sources import write_tar
 from tests.unit.audio.test_importing import recordings, run, table, tone
 
 
@@ -46,6 +48,26 @@ def test_the_manifest_tells_the_settings_that_were_used(tmp_path: Path) -> None:
     made = read_manifest(run(tmp_path, workers=2, max_quarantined_share=0.5))["config"]
     assert made["utterances_per_shard"] == 2 and not made.keys() & {"workers", "max_quarantined_share"}
     run(tmp_path, workers=1)
+
+
+@pytest.mark.parametrize("layout", ["nemo", "webdataset"])
+def test_a_member_of_a_tar_that_stands_whole_with_other_words_is_refused(tmp_path: Path, layout: str) -> None:
+    recordings(tmp_path / "in", 1)
+    content = (tmp_path / "in" / "r0.wav").read_bytes()
+    settings: dict[str, Any]
+    if layout == "nemo":
+        table(tmp_path / "in", [{"audio_filepath": name, "text": name} for name in ("a.wav", "a-sub1.wav")])
+        settings = {"table": tmp_path / "in" / "table.jsonl", "tars": str(tmp_path / "t.tar")}
+        write_tar(tmp_path / "t.tar", [("a.wav", content)])
+    else:
+        settings = {"tars": str(tmp_path / "t.tar")}
+        members = [
+            (f"{name}.{kind}", data) for name in "ab" for kind, data in (("wav", content), ("txt", name.encode()))
+        ]
+        write_tar(tmp_path / "t.tar", members)
+    with pytest.raises(ValueError, match=r"names the same whole recording as .*, with other words"):
+        run(tmp_path, **settings)
+    assert len(list(read_audio_shards(run(tmp_path, metadata=("text",), **settings)))) == 2
 
 
 @pytest.mark.parametrize("per_shard", [1, 2])
