@@ -49,7 +49,24 @@ _OF_OTHER_THINGS = {
         "chars",
         "character",
     ),
-    *("db", "lang", "language", "page", "line", "id", "ids", "name", "source", "words", "symbol"),
+    *(
+        "age",
+        "pitch",
+        "freq",
+        "frequency",
+        "hz",
+        "db",
+        "lang",
+        "language",
+        "page",
+        "line",
+        "id",
+        "ids",
+        "name",
+        "source",
+        "words",
+        "symbol",
+    ),
 }
 """With one of these a name means an edge of something else."""
 _FIRSTS = {
@@ -64,10 +81,28 @@ _SECONDS = {
 _NEUTRAL = {
     *("time", "times", "ts", "timestamp", "point", "pos", "position", "idx", "index", "in", "at", "us", "ns", *UNITS),
     *("sample", "samples", "frame", "frames", "audio", "clip", "cut", "seg", "segment", "utt", "utterance", "chunk"),
-    *("speech", "vad", "part", "slice", "window", "region", "file", "wav", "recording"),
+    *(
+        "t",
+        "cue",
+        "mark",
+        "marker",
+        "subtitle",
+        "speech",
+        "vad",
+        "part",
+        "slice",
+        "window",
+        "region",
+        "file",
+        "wav",
+        "recording",
+    ),
 }
 """Words that may stand beside those of a pair."""
-_ALONE = re.compile(r"(?:from|to)(?:_\w+)?|time_?(?:from|to)|t_?(?:beg|0|1)|timestamp|timecode|segment")
+_ALONE = re.compile(
+    r"(?:from|to)(?:_\w+)?|time_?(?:from|to)|t_?(?:beg|0|1)|timestamp|timecode|segment"
+    r"|(?:start|begin|end|stop)(?:pos|ts|sample|frame|idx|index|ms|secs?|seconds?|point|mark)s?"
+)
 _RANGE = re.compile(
     r"(?:\w+_)?(?:times?|timestamps?|timecodes?|timings?|timespans?|intervals?|ranges?|spans?|segments?|segs?|bounds?"
     r"|boundary|boundaries|slices?|windows?|regions?|parts?|clips?|cuts?|chunks?|edges?|limits?)(?:_\w{1,7})?"
@@ -103,7 +138,7 @@ def require_clear(row: Mapping[str, Any], *, open_end: bool) -> None:
         elif (
             (_is_edge(name) and _holds_time(value))
             or (name in numbers and (_in_a_pair(name, numbers) or (open_end and _LENGTH.fullmatch(name))))
-            or (_RANGE.fullmatch(name) and _is_range(value))
+            or (_is_range_name(name) and _is_range(value))
         ):
             raise _unclear("which part of the recording", column, row, _mapping(column, row[column]))
 
@@ -142,6 +177,11 @@ def _flat(row: Mapping[str, Any], column: str = "", prefix: str = "") -> Iterato
 def _is_edge(name: str) -> bool:
     words = set(name.split("_"))
     return bool(_ALONE.fullmatch(name) or (words & _EDGES and not words & _OF_OTHER_THINGS))
+
+
+@lru_cache(maxsize=4096)
+def _is_range_name(name: str) -> bool:
+    return bool(_RANGE.fullmatch(name)) and not {*name.split("_")} & _OF_OTHER_THINGS
 
 
 def _in_a_pair(name: str, numbers: Mapping[str, str]) -> bool:
@@ -183,4 +223,4 @@ def _is_range(value: Any) -> bool:
         return sum(map(_holds_time, value.values())) > 1
     if isinstance(value, list | tuple):
         return sum(map(_is_time, value)) > 1 or any(map(_is_range, value))
-    return isinstance(value, str) and bool(_TWO_TIMES.fullmatch(value.strip()))
+    return isinstance(value, str) and bool(_TWO_TIMES.fullmatch(value.strip(" []()")))

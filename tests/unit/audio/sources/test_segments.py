@@ -139,6 +139,7 @@ def test_a_recording_that_stands_whole_for_several_utterances_of_kaldi_is_refuse
 
 PAIRS = "start_ts end_ts|stime etime|st et|in out|first_sample last_sample|time_in time_out|clip_from clip_to|pos len"
 PAIRS += "|audio_begin audio_stop|t1 t2|tbeg tend|left right|lower upper|seek length|inicio fin|开始 结束|cutIn cutOut"
+PAIRS += "|cue_in cue_out|startpos endpos"
 
 
 @pytest.mark.parametrize("pair", PAIRS.split("|"))
@@ -152,7 +153,10 @@ def test_pairs_of_columns_that_may_be_times_are_refused_by_name(tmp_path: Path, 
     "row",
     [
         *({name: [1.5, 2.5]} for name in ("timestamps", "interval", "range", "span", "boundaries", "time")),
-        *({"time": value} for value in ("1.5-2.5", "1.5 --> 2.5", "00:01.5 --> 00:02.5", "[1.5, 2.5]", "1.5s to 2.5s")),
+        *(
+            {"time": value}
+            for value in ("1.5-2.5", "1.5 --> 2.5", "00:01.5 --> 00:02.5", "[[1.5, 2.5]]", "1.5s to 2.5s")
+        ),
         *({"begin": value} for value in ("1.5s", "1500 ms", "PT1.5S", "1,5", "1:02", "1970-01-01 00:00:01.500000")),
         {"segments": [{"start": 1.5, "end": 2.5, "text": "x"}]},
         {"info": {"cut": {"start": 1.5}}},
@@ -201,7 +205,15 @@ def test_a_channel_in_unknown_words_is_kept_for_when_the_channels_are_counted(tm
 
 def test_columns_of_other_things_are_metadata(tmp_path: Path) -> None:
     row = {"start_date": 2021, "offset_db": -3, "end_reason": 1, "weekend": 1, "trend": 3, "spend": 2, "duration": 1.0}
-    row |= {"text_length": 5, "segment_id": 5, "to_lang": "en", "segment": "", "upload_time": 12, "first_name": "A"}
+    row |= {
+        "text_length": 5,
+        "segment_id": 5,
+        "to_lang": "en",
+        "segment": "",
+        "upload_time": 12,
+        "first_name": "A",
+        "age_range": "20-29",
+    }
     row |= {"channel": "youtube", "channel_id": "UC123", "words": [{"word": "x", "start": 0.1, "end": 0.2}], "in": 1}
     assert part(tmp_path, row) == (0, None, None, 1.0, None)
 
