@@ -207,7 +207,6 @@ def test_an_option_that_takes_one_path_or_several_keeps_all_that_are_repeated():
         (["--rate", "true"], "rate=true must be a number; correct it"),
         (["--span", "3"], "span=3 must be a list in brackets of 2 values; correct it"),
         (["--span", "[1, 2, 3]"], "span=[1, 2, 3] must be a list in brackets of 2 values; correct it"),
-        (["--branches.a.leaf.any.x", "!!binary aGk="], "branches.a.leaf.any.x=b'hi' must be text, a number"),
         (["--stages", "[{sise: 1}]"], "stages[0].sise: no such key; did you mean 'size'?"),
     ],
 )
