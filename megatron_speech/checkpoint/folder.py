@@ -138,12 +138,14 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def require_same_model(folder: Path, *, model: ModelConfig, vocabulary: Vocabulary) -> None:
-    """Refuse a checkpoint of another shape or vocabulary; the ValueError names the field and both values."""
+    """Refuse a checkpoint of another shape or vocabulary; the ValueError names every field that differs, and both values.
+    """
     stored = read_model_config(folder)
     theirs, ours = ({**to_dict(each), "kv_channels": each.head_dim} for each in (stored, model))
-    for name in ours:
-        if name not in _NOT_SHAPE and theirs[name] != ours[name]:
-            raise ValueError(f"{folder}: model.{name}={theirs[name]} there, {ours[name]} in this run; make them equal")
+    names = [name for name in ours if name not in _NOT_SHAPE and theirs[name] != ours[name]]
+    if names:
+        differing = ", ".join(f"model.{name}={theirs[name]} there, {ours[name]} in this run" for name in names)
+        raise ValueError(f"{folder}: {differing}; make them equal")
     vocabulary.require(read_vocabulary(folder).fingerprint, holder=str(folder))
 
 

@@ -215,6 +215,10 @@ def test_another_shape_or_vocabulary_is_named_with_both_values(tmp_path: Path) -
     )
     with pytest.raises(ValueError, match=r"model.num_layers=2 there, 4 in this run"):
         folders.require_same_model(folder, model=dataclasses.replace(MODEL, num_layers=4), vocabulary=VOCABULARY)
+    both = r"model.num_layers=2 there, 4 in this run, model.ffn_hidden_size=688 there, 64 in this run; make them equal"
+    with pytest.raises(ValueError, match=both):
+        other_shape = dataclasses.replace(MODEL, num_layers=4, ffn_hidden_size=64)
+        folders.require_same_model(folder, model=other_shape, vocabulary=VOCABULARY)
     with pytest.raises(ValueError, match="vocabulary fingerprint"):
         other = dataclasses.replace(VOCABULARY, num_speech_ids=61)
         folders.require_same_model(folder, model=MODEL, vocabulary=other)
