@@ -138,8 +138,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def require_same_model(folder: Path, *, model: ModelConfig, vocabulary: Vocabulary) -> None:
-    """Refuse a checkpoint of another shape or vocabulary; the ValueError names every field that differs, and both values.
-    """
+    """Refuse a checkpoint of another shape or vocabulary; the ValueError names all that differs, and both values."""
     stored = read_model_config(folder)
     theirs, ours = ({**to_dict(each), "kv_channels": each.head_dim} for each in (stored, model))
     names = [name for name in ours if name not in _NOT_SHAPE and theirs[name] != ours[name]]
