@@ -78,7 +78,8 @@ def test_the_resumed_half_goes_on_where_the_first_stopped(miniature: Path) -> No
     for source, modality in (("text", "text"), ("interleaved", "speech")):
         before, after = (record["losses"].get(source, {}).get(modality) for record in (last, first))
         if before is not None and after is not None:  # a step of four rows may lack a source
-            assert abs(after - before) < 1.5, (source, before, after)  # a lost model would be at ln(50k) = 10.8
+            # Rows differ, and some are easy; a lost model would be at ln(50k) = 10.8 on any.
+            assert after < before + 1.5, (source, before, after)
     speech = [record["loss_by_modality"]["speech"] for record in records if "speech" in record["loss_by_modality"]]
     assert speech[-1] < speech[0] - 1
 
