@@ -20,7 +20,15 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from megatron_speech.artifact import alone, fingerprint_files, input_ids, is_made, make_artifact, read_manifest
+from megatron_speech.artifact import (
+    MANIFEST,
+    alone,
+    fingerprint_files,
+    input_ids,
+    is_made,
+    make_artifact,
+    read_manifest,
+)
 from megatron_speech.audio.quarantine import QUARANTINE, read_quarantine, require_few, write_quarantine
 from megatron_speech.audio.shards import BadRecord, audio_shards
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
@@ -57,6 +65,8 @@ def run_tokenization(config: TokenizeSpeechConfig) -> None:
     settings = replace(config, run=TokenizeRunConfig(), tasks=None)  # how work was spread is no part of what is made
     # What `SpeechTokenizer.fingerprint` says, of a folder that need not be an artefact of ours.
     files = [require(config.tokenizer / name) for name in (WEIGHTS, "config.json")]
+    if (config.tokenizer / MANIFEST).is_file():
+        read_manifest(config.tokenizer)  # a damaged one is named: licences are inherited from it
     inputs = {str(config.tokenizer): fingerprint_files(files), **input_ids([config.audio])}
     folder = tasks_folder(config.output)
     if is_made(config.output, kind=KIND, config=settings, inputs=inputs):

@@ -75,11 +75,13 @@ def test_the_resumed_half_goes_on_where_the_first_stopped(miniature: Path) -> No
     assert steps == list(range(1, len(steps) + 1))
     assert [record["consumed_samples"] for record in records] == [4 * step for step in steps]
     last, first = records[len(steps) // 2 - 1], records[len(steps) // 2]
-    for source, modality in (("text", "text"), ("interleaved", "speech")):
+    for source, modality in (("text", "text"), ("interleaved", "text"), ("interleaved", "speech")):
         before, after = (record["losses"].get(source, {}).get(modality) for record in (last, first))
-        if before is not None and after is not None:  # a step of four rows may lack a source
-            # Rows differ, and some are easy; a lost model would be at ln(50k) = 10.8 on any.
-            assert after < before + 1.5, (source, before, after)
+        if before is None or after is None:  # a step of four rows may lack a source
+            continue
+        assert after < before + 1.5, (source, before, after)  # a lost model would be at ln(50k) = 10.8
+        if modality == "text":  # of speech a step has few targets, and rows of repeated codes are easy
+            assert after > before - 1.5, (source, before, after)
     speech = [record["loss_by_modality"]["speech"] for record in records if "speech" in record["loss_by_modality"]]
     assert speech[-1] < speech[0] - 1
 
