@@ -20,8 +20,9 @@ import xxhash
 
 from megatron_speech.artifact import PARTIAL
 from megatron_speech.data.contents import MEMBERS, examine
-from megatron_speech.data.index import FOLDER_INDEX, FolderIndex, ShardEntry
+from megatron_speech.data.index import FolderIndex, ShardEntry
 from megatron_speech.data.sidecar import BLOCK, MEMBER, TAR_BLOCK, Kind, ShardIndex
+from megatron_speech.data.storage.interface import FOLDER_INDEX
 from megatron_speech.data.tar_blocks import header, member_info
 from megatron_speech.vocabulary import Vocabulary
 

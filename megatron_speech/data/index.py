@@ -17,9 +17,8 @@ import xxhash
 
 from megatron_speech.artifact import MANIFEST, read_manifest
 from megatron_speech.data.sidecar import FORMAT, REBUILD, Kind, ShardIndex, sidecar
+from megatron_speech.data.storage.interface import FOLDER_INDEX
 from megatron_speech.plain_json import to_json
-
-FOLDER_INDEX = "shards.json"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifact import PARTIAL, Inputs, require_same_draft
-from megatron_speech.data.index import FOLDER_INDEX, FolderIndex, sidecar
+from megatron_speech.data.index import FolderIndex, sidecar
+from megatron_speech.data.storage.interface import FOLDER_INDEX
 from megatron_speech.tasks import output_of
 
 

@@ -34,8 +34,8 @@ from megatron_speech.audio.shards import BadRecord, audio_shards
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.config.tokens import TokenizeRunConfig
 from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.index import FOLDER_INDEX
 from megatron_speech.data.shards import read_documents, write_documents
+from megatron_speech.data.storage.interface import FOLDER_INDEX
 from megatron_speech.data.text_ids import require_distinct
 from megatron_speech.left_out import show
 from megatron_speech.speech_tokenizer.batching import windows

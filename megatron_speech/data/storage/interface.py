@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+FOLDER_INDEX = "shards.json"
+"""In a folder of shards: which they are, and of what vocabulary."""
+
 
 class Storage(Protocol):
     """Ranges of files by their path or URL; safe to call from several threads."""

@@ -17,10 +17,9 @@ from pathlib import Path
 
 from megatron_speech.artifact import read_json
 from megatron_speech.config.reader import ReaderConfig, is_url
-from megatron_speech.data.index import FOLDER_INDEX
 from megatron_speech.data.read_stats import ReadStats
 from megatron_speech.data.storage.cache import BlockCache
-from megatron_speech.data.storage.interface import Storage
+from megatron_speech.data.storage.interface import FOLDER_INDEX, Storage
 from megatron_speech.data.storage.local import Mapped, Positioned
 from megatron_speech.data.storage.ranged import Ranged
 from megatron_speech.data.storage.retry import Retry
