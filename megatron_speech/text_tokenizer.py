@@ -20,9 +20,9 @@ import orjson
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from megatron_speech.artifact import fingerprint_files
+from megatron_speech.artifacts.manifest import fingerprint_files
+from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.long_text import encode_long
-from megatron_speech.plain_json import to_json
 from megatron_speech.raw_text import raw_text_encoder, with_special_tokens
 from megatron_speech.tokenizer_folder import TokenizerFolder
 from megatron_speech.vocabulary import Vocabulary

@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from megatron_speech.plain_json import to_json
+from megatron_speech.artifacts.plain_json import to_json
 
 Modality = Literal["text", "speech"]
 

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifact import is_made, make_artifact, read_json, read_manifest
+from megatron_speech.artifacts.manifest import is_made, make_artifact, read_json, read_manifest
 from megatron_speech.base_files import carry, copied_files, folder_of, tokenizer_config, tokenizer_files
 from megatron_speech.config.parse import to_dict
 from megatron_speech.config.tokens import VocabularyConfig

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pytest
 
-from megatron_speech.artifact import make_artifact
+from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.audio.shards import AudioRecord, write_audio_shards
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.data.document import TokenDocument

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from megatron_speech.artifact import Draft
+from megatron_speech.artifacts.manifest import Draft
 
 AssetSet = Literal["ci", "full", "texts"]
 

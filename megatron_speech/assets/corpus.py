@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.artifacts.manifest import is_made, make_artifact
+from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.assets.catalogue import credit, pin_named
 from megatron_speech.assets.geography import (
     capitals_stated,
@@ -25,7 +26,6 @@ from megatron_speech.assets.geography import (
 from megatron_speech.assets.wikipedia import article_document, cloze_documents, read_articles
 from megatron_speech.config.assets import CorpusConfig
 from megatron_speech.data import corpus
-from megatron_speech.plain_json import to_json
 
 log = logging.getLogger(__name__)
 

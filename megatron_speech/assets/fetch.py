@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from megatron_speech.artifact import write_atomic
+from megatron_speech.artifacts.manifest import write_atomic
 from megatron_speech.assets.catalogue import Pin, pins_of
 from megatron_speech.config.assets import AssetsConfig
 

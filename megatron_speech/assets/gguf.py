@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from megatron_speech.plain_json import to_json
+from megatron_speech.artifacts.plain_json import to_json
 
 if TYPE_CHECKING:
     from gguf import GGUFReader

@@ -12,7 +12,7 @@ import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from megatron_speech.plain_json import to_json
+from megatron_speech.artifacts.plain_json import to_json
 
 if TYPE_CHECKING:
     import torch

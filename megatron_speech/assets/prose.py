@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.assets.catalogue import credit, pin_named
 from megatron_speech.assets.corpus import write_jsonl
 from megatron_speech.assets.fetch import PACKAGES

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.assets.catalogue import AssetSet, credit, pin_named, pins_of
 from megatron_speech.assets.fetch import PACKAGES
 from megatron_speech.config.assets import AssetsConfig

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from megatron_speech.plain_json import to_json
+from megatron_speech.artifacts.plain_json import to_json
 
 DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 """CTranslate2's type codes."""

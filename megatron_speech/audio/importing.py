@@ -16,7 +16,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from megatron_speech.artifact import UNRECORDED, Draft, is_made, make_artifact, read_json, write_atomic
+from megatron_speech.artifacts.left_out import LEAST_JUDGED, show
+from megatron_speech.artifacts.manifest import UNRECORDED, Draft, is_made, make_artifact, read_json, write_atomic
+from megatron_speech.artifacts.plain_json import to_json
+from megatron_speech.artifacts.tasks import in_processes
 from megatron_speech.audio.checks import AudioError
 from megatron_speech.audio.quarantine import QUARANTINE, require_few, write_quarantine
 from megatron_speech.audio.shards import AudioRecord, BadRecord, audio_facts, write_audio_shard
@@ -26,9 +29,6 @@ from megatron_speech.audio.sources.wholes import Whole, require_one_text, whole_
 from megatron_speech.audio.utterances import Recordings, utterances
 from megatron_speech.config.import_speech import ImportSpeechConfig
 from megatron_speech.config.parse import to_dict
-from megatron_speech.left_out import LEAST_JUDGED, show
-from megatron_speech.plain_json import to_json
-from megatron_speech.tasks import in_processes
 
 log = logging.getLogger(__name__)
 

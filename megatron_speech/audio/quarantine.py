@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from megatron_speech import left_out
+from megatron_speech.artifacts import left_out
 from megatron_speech.audio.checks import is_silent, peak_of, printable
 from megatron_speech.audio.shards import AudioRecord, AudioShard, BadRecord
 

@@ -21,10 +21,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from megatron_speech.artifact import file_xxh3, read_manifest
+from megatron_speech.artifacts.manifest import file_xxh3, read_manifest
+from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.audio.checks import AudioError
 from megatron_speech.audio.io import SAMPLE_RATE, decode, encode_flac
-from megatron_speech.plain_json import to_json
 
 log = logging.getLogger(__name__)
 

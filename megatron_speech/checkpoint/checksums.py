@@ -12,8 +12,8 @@ from typing import Any
 
 import xxhash
 
-from megatron_speech.artifact import file_xxh3, read_json, write_atomic
-from megatron_speech.plain_json import to_json
+from megatron_speech.artifacts.manifest import file_xxh3, read_json, write_atomic
+from megatron_speech.artifacts.plain_json import to_json
 
 CHECKSUMS = "checksums.json"
 STEP = re.compile(r"step_(0|[1-9][0-9]*)")

@@ -17,14 +17,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifact import write_atomic
+from megatron_speech.artifacts.manifest import write_atomic
+from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.checksums import CHECKSUMS as CHECKSUMS
 from megatron_speech.checkpoint.checksums import STEP, Sums, mend, read_checksums, read_verified, verify_file
 from megatron_speech.checkpoint.checksums import checksums as checksums
 from megatron_speech.checkpoint.checksums import write_checksums as write_checksums
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parse import to_dict
-from megatron_speech.plain_json import to_json
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)

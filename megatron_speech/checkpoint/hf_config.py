@@ -22,11 +22,11 @@ from transformers import (
     __version__,
 )
 
-from megatron_speech.artifact import read_json, write_atomic
+from megatron_speech.artifacts.manifest import read_json, write_atomic
+from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.base_files import GENERATION, special_ids
 from megatron_speech.checkpoint.hf_mapping import LAYERS, family_of
 from megatron_speech.config.model import MOST_LAYERS, ModelConfig
-from megatron_speech.plain_json import to_json
 from megatron_speech.vocabulary import Vocabulary
 from megatron_speech.vocabulary_folder import KEPT
 

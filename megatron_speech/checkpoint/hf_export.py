@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from megatron_speech.artifact import is_made, make_artifact, write_atomic
+from megatron_speech.artifacts.manifest import is_made, make_artifact, write_atomic
 from megatron_speech.base_files import CARD, copy_files, generation_settings
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.hf_config import write_model_config

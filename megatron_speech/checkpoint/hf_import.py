@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from megatron_speech.artifact import MANIFEST, is_made, make_artifact
+from megatron_speech.artifacts.manifest import MANIFEST, is_made, make_artifact
 from megatron_speech.base_files import CARD, GENERATION, base_facts, generation_settings, tokenizer_files
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.hf_config import model_config_of, read_hf_config

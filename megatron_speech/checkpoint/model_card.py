@@ -15,7 +15,7 @@ from typing import Any
 
 from huggingface_hub import ModelCardData
 
-from megatron_speech.artifact import MANIFEST, read_manifest
+from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.origin import origin_of, run_folder_of
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, Vocabulary

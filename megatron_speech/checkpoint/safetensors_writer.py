@@ -17,11 +17,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from megatron_speech.artifact import write_atomic
+from megatron_speech.artifacts.manifest import write_atomic
+from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.direct_file import DirectFile, open_direct
 from megatron_speech.checkpoint.hf_mapping import Shape
 from megatron_speech.checkpoint.hf_weights import INDEX, SINGLE
-from megatron_speech.plain_json import to_json
 
 _FORMATS = {torch.float32: "F32", torch.bfloat16: "BF16"}
 

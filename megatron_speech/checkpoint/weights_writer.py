@@ -23,8 +23,8 @@ from torch.distributed.checkpoint.metadata import (
 )
 from torch.distributed.checkpoint.storage import WriteResult
 
-from megatron_speech.artifact import naming_file
-from megatron_speech.plain_json import to_json
+from megatron_speech.artifacts.manifest import naming_file
+from megatron_speech.artifacts.plain_json import to_json
 
 FILE = "__0_0.distcp"
 # megatron-core's notes about the format: checked when it loads, and its place for what is no tensor.

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from megatron_speech.artifact import PARTIAL
+from megatron_speech.artifacts.manifest import PARTIAL
 from megatron_speech.data.contents import MEMBERS, examine
 from megatron_speech.data.index import FolderIndex, ShardEntry
 from megatron_speech.data.sidecar import BLOCK, MEMBER, TAR_BLOCK, Kind, ShardIndex

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from megatron_speech.artifact import MANIFEST, PARTIAL, input_ids
+from megatron_speech.artifacts.left_out import is_companion
+from megatron_speech.artifacts.manifest import MANIFEST, PARTIAL, input_ids
 from megatron_speech.config.tokens import is_corpus_url
 from megatron_speech.data.remote_file import RemoteFile, remote_files
 from megatron_speech.data.web_text import ENDINGS
-from megatron_speech.left_out import is_companion
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from megatron_speech.artifact import MANIFEST, read_manifest
+from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.data.index import FolderIndex
 
 

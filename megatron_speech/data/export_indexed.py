@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.config.shards import ExportIndexedConfig
 from megatron_speech.data.block_folder import BlockFolder
 from megatron_speech.data.index import FolderIndex

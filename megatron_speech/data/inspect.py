@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from megatron_speech.artifact import MANIFEST, read_manifest
+from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.config.shards import InspectConfig
 from megatron_speech.data.index import FolderIndex
 from megatron_speech.data.rows import RowFolder

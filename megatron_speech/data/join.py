@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifact import PARTIAL, Inputs, require_same_draft
+from megatron_speech.artifacts.manifest import PARTIAL, Inputs, require_same_draft
+from megatron_speech.artifacts.tasks import output_of
 from megatron_speech.data.index import FolderIndex, sidecar
 from megatron_speech.data.storage.interface import FOLDER_INDEX
-from megatron_speech.tasks import output_of
 
 
 def join_documents(output: Path, folders: list[Path]) -> FolderIndex:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from megatron_speech.artifact import alone, is_made, make_artifact
+from megatron_speech.artifacts.manifest import alone, is_made, make_artifact
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.parse import to_dict
 from megatron_speech.data.block_writer import BlockWriter

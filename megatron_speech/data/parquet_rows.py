@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any, Protocol
 
-from megatron_speech.plain_json import not_finite
+from megatron_speech.artifacts.plain_json import not_finite
 
 BATCH_ROWS = 1024
 """Rows converted at once."""

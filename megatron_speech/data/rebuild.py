@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from megatron_speech.artifact import MANIFEST, read_manifest
+from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.config.shards import IndexConfig
 from megatron_speech.data.contents import MEMBERS, examine
 from megatron_speech.data.damage import Damage, against_manifest

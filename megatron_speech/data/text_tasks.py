@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from megatron_speech.artifacts.left_out import require_few
 from megatron_speech.config.tokens import TextCorpusConfig
 from megatron_speech.data.corpus import BadLine, RecordLayout, TextDocument, first_keys, read_records
 from megatron_speech.data.corpus_files import CorpusFile, corpus_files, reads_into, relative_name
 from megatron_speech.data.parquet_rows import require_columns
-from megatron_speech.left_out import require_few
 
 FIRST_LINES = 100
 """Lines in which keys are looked for before the work begins."""

@@ -16,7 +16,17 @@ from typing import Any
 
 import orjson
 
-from megatron_speech.artifact import MANIFEST, UNRECORDED, alone, input_ids, is_made, make_artifact, read_manifest
+from megatron_speech.artifacts.left_out import show
+from megatron_speech.artifacts.manifest import (
+    MANIFEST,
+    UNRECORDED,
+    alone,
+    input_ids,
+    is_made,
+    make_artifact,
+    read_manifest,
+)
+from megatron_speech.artifacts.tasks import run_tasks, tasks_folder
 from megatron_speech.config.parse import to_dict
 from megatron_speech.config.tokens import TokenizeRunConfig, TokenizeTextConfig
 from megatron_speech.data.corpus import BadLine
@@ -33,8 +43,6 @@ from megatron_speech.data.text_tasks import (
     unseen_keys,
 )
 from megatron_speech.data.tokenize_steps import DROPPED, KIND, CorpusReader, TokenShardWriter
-from megatron_speech.left_out import show
-from megatron_speech.tasks import run_tasks, tasks_folder
 from megatron_speech.text_loss import add_losses, loss_in_words
 from megatron_speech.vocabulary import Vocabulary
 

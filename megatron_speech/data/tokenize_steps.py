@@ -22,7 +22,9 @@ from datatrove.pipeline.base import PipelineStep
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from megatron_speech.artifact import Draft, input_ids
+from megatron_speech.artifacts.left_out import LEAST_JUDGED
+from megatron_speech.artifacts.manifest import Draft, input_ids
+from megatron_speech.artifacts.tasks import make_task
 from megatron_speech.config.parse import to_dict
 from megatron_speech.data.corpus import BadLine
 from megatron_speech.data.corpus_files import file_ids
@@ -31,8 +33,6 @@ from megatron_speech.data.join import is_whole
 from megatron_speech.data.shards import write_documents
 from megatron_speech.data.text_ids import IdLog
 from megatron_speech.data.text_tasks import TextTask, require_few_lines
-from megatron_speech.left_out import LEAST_JUDGED
-from megatron_speech.tasks import make_task
 from megatron_speech.text_loss import TextLoss, require_little_lost
 from megatron_speech.text_tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary

@@ -13,7 +13,8 @@ from pathlib import Path
 import xxhash
 from tqdm import tqdm
 
-from megatron_speech.artifact import MANIFEST, write_atomic
+from megatron_speech.artifacts.manifest import MANIFEST, write_atomic
+from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.shards import VerifyConfig
 from megatron_speech.data.contents import examine
 from megatron_speech.data.damage import Damage, against_manifest
@@ -21,7 +22,6 @@ from megatron_speech.data.index import FolderIndex, require_token_shards
 from megatron_speech.data.rebuild import examine_tar
 from megatron_speech.data.sidecar import REBUILD, ShardIndex, map_file, sidecar
 from megatron_speech.data.storage.interface import FOLDER_INDEX
-from megatron_speech.plain_json import to_json
 from megatron_speech.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)

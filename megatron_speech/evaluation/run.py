@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifact import is_made, make_artifact, write_atomic
+from megatron_speech.artifacts.manifest import is_made, make_artifact, write_atomic
+from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.evaluation import EvaluationConfig
 from megatron_speech.evaluation.cloze import ClozeItem, read_cloze, run_cloze
 from megatron_speech.evaluation.geo_qa import Question, read_questions, run_geo_qa
@@ -23,7 +24,6 @@ from megatron_speech.evaluation.held_out import read_held_out, run_held_out
 from megatron_speech.evaluation.likelihood import Request, Scorer
 from megatron_speech.evaluation.statistics import Bootstrap
 from megatron_speech.inference.model import LanguageModel, read_vocabulary
-from megatron_speech.plain_json import to_json
 from megatron_speech.platform.number_format import resolve_dtype
 from megatron_speech.vocabulary import Vocabulary
 

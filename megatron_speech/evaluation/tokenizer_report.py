@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from megatron_speech.artifact import MANIFEST, is_made, make_artifact
+from megatron_speech.artifacts.manifest import MANIFEST, is_made, make_artifact
+from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards
 from megatron_speech.audio.transcripts import error_rates, utterance_edits
@@ -27,7 +28,6 @@ from megatron_speech.evaluation.report.facts import FROM_CODES, WITHOUT_BOTTLENE
 from megatron_speech.evaluation.report.tokenizer import write_tokenizer_report
 from megatron_speech.evaluation.robustness import disturbances, robustness, with_interval
 from megatron_speech.evaluation.statistics import Bootstrap
-from megatron_speech.plain_json import to_json
 from megatron_speech.speech_tokenizer.batching import windows
 from megatron_speech.speech_tokenizer.model import WEIGHTS
 from megatron_speech.speech_tokenizer.tokenize import usage_facts

@@ -19,7 +19,8 @@ from typing import Any
 
 import orjson
 
-from megatron_speech.artifact import (
+from megatron_speech.artifacts.left_out import show
+from megatron_speech.artifacts.manifest import (
     MANIFEST,
     UNRECORDED,
     Draft,
@@ -30,6 +31,7 @@ from megatron_speech.artifact import (
     make_artifact,
     read_manifest,
 )
+from megatron_speech.artifacts.tasks import run_tasks, tasks_folder
 from megatron_speech.config.interleave import InterleaveConfig
 from megatron_speech.data.corpus import BadLine
 from megatron_speech.data.corpus_files import changed_after, file_ids, relative_name
@@ -51,9 +53,7 @@ from megatron_speech.interleave.quarantine import noisy_shards, quarantined, set
 from megatron_speech.interleave.report import in_words, require_libraries, write_report
 from megatron_speech.interleave.steps import DROPPED, NOISE, TASK, Interleaver
 from megatron_speech.interleave.tally import Tally
-from megatron_speech.left_out import show
 from megatron_speech.speech_tokenizer.model import WEIGHTS, require
-from megatron_speech.tasks import run_tasks, tasks_folder
 from megatron_speech.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)

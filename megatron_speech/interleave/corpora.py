@@ -11,15 +11,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from megatron_speech.artifact import alone, read_json, write_atomic
+from megatron_speech.artifacts.left_out import LEAST_JUDGED
+from megatron_speech.artifacts.manifest import alone, read_json, write_atomic
+from megatron_speech.artifacts.plain_json import to_json
+from megatron_speech.artifacts.tasks import tasks_folder
 from megatron_speech.config.interleave import InterleaveConfig
 from megatron_speech.data.corpus import BadLine, TextDocument, count_records
 from megatron_speech.data.corpus_files import CorpusFile, corpus_files
 from megatron_speech.data.remote_file import RemoteFile
 from megatron_speech.data.text_tasks import TextTask, require_few_lines
-from megatron_speech.left_out import LEAST_JUDGED
-from megatron_speech.plain_json import to_json
-from megatron_speech.tasks import tasks_folder
 
 COUNTS = "lines.json"
 """Counted lines by file, with the file's size and time."""

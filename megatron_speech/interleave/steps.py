@@ -23,7 +23,8 @@ import orjson
 from datatrove.pipeline.base import PipelineStep
 from tqdm import tqdm
 
-from megatron_speech.artifact import Draft, read_manifest
+from megatron_speech.artifacts.manifest import Draft, read_manifest
+from megatron_speech.artifacts.tasks import make_task
 from megatron_speech.config.interleave import InterleaveConfig
 from megatron_speech.data.corpus import BadLine
 from megatron_speech.data.corpus_files import file_ids
@@ -39,7 +40,6 @@ from megatron_speech.interleave.identity import shard_identity, synthesis_identi
 from megatron_speech.interleave.journal import Journal
 from megatron_speech.interleave.noise import Sample
 from megatron_speech.interleave.tally import Tally
-from megatron_speech.tasks import make_task
 from megatron_speech.text_to_token.engines import EngineError
 from megatron_speech.text_to_token.synthesize import speaker_of
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from megatron_speech.artifact import is_made, make_artifact, read_manifest
+from megatron_speech.artifacts.manifest import is_made, make_artifact, read_manifest
 from megatron_speech.audio.io import SAMPLE_RATE, resample
 from megatron_speech.audio.shards import read_audio_shards
 from megatron_speech.config.speech_decoder import SpeechDecoderConfig

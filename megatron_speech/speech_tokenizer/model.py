@@ -21,8 +21,8 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers.models.whisper.modeling_whisper import WhisperDecoder
 
-from megatron_speech.artifact import naming_file, read_json
-from megatron_speech.plain_json import to_json
+from megatron_speech.artifacts.manifest import naming_file, read_json
+from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.encoder import WhisperVQEncoder
 from megatron_speech.speech_tokenizer.recognizer import greedy

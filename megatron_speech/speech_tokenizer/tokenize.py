@@ -20,7 +20,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from megatron_speech.artifact import (
+from megatron_speech.artifacts.left_out import show
+from megatron_speech.artifacts.manifest import (
     MANIFEST,
     alone,
     fingerprint_files,
@@ -29,6 +30,7 @@ from megatron_speech.artifact import (
     make_artifact,
     read_manifest,
 )
+from megatron_speech.artifacts.tasks import run_tasks, tasks_folder
 from megatron_speech.audio.quarantine import QUARANTINE, read_quarantine, require_few, write_quarantine
 from megatron_speech.audio.shards import BadRecord, audio_shards
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
@@ -37,14 +39,12 @@ from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import read_documents, write_documents
 from megatron_speech.data.storage.interface import FOLDER_INDEX
 from megatron_speech.data.text_ids import require_distinct
-from megatron_speech.left_out import show
 from megatron_speech.speech_tokenizer.batching import windows
 from megatron_speech.speech_tokenizer.model import WEIGHTS, load_config, require
 from megatron_speech.speech_tokenizer.quantizer import perplexity
 from megatron_speech.speech_tokenizer.tokenize_input import AudioReader, AudioTask, audio_tasks, require_distinct_keys
 from megatron_speech.speech_tokenizer.tokenize_steps import KIND as TASK_KIND
 from megatron_speech.speech_tokenizer.tokenize_steps import NAME, CodeWriter
-from megatron_speech.tasks import run_tasks, tasks_folder
 from megatron_speech.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)

@@ -26,7 +26,8 @@ from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 from tqdm import tqdm
 
-from megatron_speech.artifact import Draft
+from megatron_speech.artifacts.manifest import Draft
+from megatron_speech.artifacts.tasks import make_task
 from megatron_speech.audio.dali_features import DaliFeatures
 from megatron_speech.audio.features import Features, torch_features
 from megatron_speech.audio.io import SAMPLE_RATE
@@ -38,7 +39,6 @@ from megatron_speech.data.text_ids import IdLog
 from megatron_speech.speech_tokenizer.tokenize_input import UTTERANCE, AudioReader, AudioTask, Utterance
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.speech_tokenizer.windows import Window, cut_windows
-from megatron_speech.tasks import make_task
 from megatron_speech.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from megatron_speech.artifact import naming_file, read_json, write_atomic
+from megatron_speech.artifacts.manifest import naming_file, read_json, write_atomic
+from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.checksums import checksums, read_checksums, verify_file, write_checksums
 from megatron_speech.checkpoint.finite import moments, require_all_finite
 from megatron_speech.checkpoint.folder import begin, complete, keep_newest, latest_checkpoint, step_folder
-from megatron_speech.plain_json import to_json
 from megatron_speech.speech_tokenizer_training.order import Cursor
 from megatron_speech.speech_tokenizer_training.ranks import together
 from megatron_speech.speech_tokenizer_training.step import Trainer

@@ -17,7 +17,15 @@ from typing import Any
 
 import torch.distributed as dist
 
-from megatron_speech.artifact import PARTIAL, Draft, alone, input_ids, is_made, make_artifact, require_same_draft
+from megatron_speech.artifacts.manifest import (
+    PARTIAL,
+    Draft,
+    alone,
+    input_ids,
+    is_made,
+    make_artifact,
+    require_same_draft,
+)
 from megatron_speech.audio.quarantine import QUARANTINE, write_quarantine
 from megatron_speech.config.parse import to_dict
 from megatron_speech.config.speech_tokenizer import KNOWN_LATER, NO_PART_OF_RESULT, TrainSpeechTokenizerConfig

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch.distributed as dist
 
-from megatron_speech.artifact import naming_file, read_json, rename_synced, write_atomic
+from megatron_speech.artifacts.left_out import LEAST_JUDGED, show
+from megatron_speech.artifacts.manifest import naming_file, read_json, rename_synced, write_atomic
 from megatron_speech.audio.index import AudioIndex, joined_entries, scan_shard
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.audio.quarantine import (
@@ -28,7 +29,6 @@ from megatron_speech.audio.quarantine import (
 )
 from megatron_speech.audio.shards import AudioShard, BadRecord, audio_shards
 from megatron_speech.config.speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig
-from megatron_speech.left_out import LEAST_JUDGED, show
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.model import TextSide
 from megatron_speech.speech_tokenizer_training.ranks import agree, divided, together

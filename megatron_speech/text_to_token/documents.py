@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from tqdm import tqdm
 
-from megatron_speech.artifact import is_made, make_artifact
+from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.config.text_to_token import Language, TaskDocumentsConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import write_documents

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.jsonl_log import Record, cut_log
+from megatron_speech.artifacts.jsonl_log import Record, cut_log
 
 logger = logging.getLogger(__name__)
 

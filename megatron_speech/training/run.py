@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.distributed import load_checkpoint
 from megatron_speech.checkpoint.folder import read_state, require_same_model
 from megatron_speech.config.data import DataConfig
@@ -30,7 +31,6 @@ from megatron_speech.parallel import groups
 from megatron_speech.parallel.agreement import together
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.parallel.replica import Replica
-from megatron_speech.plain_json import to_json
 from megatron_speech.platform.device import where
 from megatron_speech.training import run_folder
 from megatron_speech.training.engine import build_engine

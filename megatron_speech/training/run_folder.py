@@ -22,14 +22,14 @@ from typing import Any
 import yaml
 
 from megatron_speech import __version__
-from megatron_speech.artifact import MANIFEST, read_json, read_manifest, rename_synced, write_atomic
+from megatron_speech.artifacts.manifest import MANIFEST, read_json, read_manifest, rename_synced, write_atomic
+from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.folder import latest_checkpoint, strays
 from megatron_speech.checkpoint.origin import ORIGIN, origin_of, read_origin
 from megatron_speech.config.parse import dump_yaml, to_dict
 from megatron_speech.config.training import CheckpointConfig, PretrainConfig
 from megatron_speech.data.plan import Plan
 from megatron_speech.data.storage.place import local_folder
-from megatron_speech.plain_json import to_json
 
 logger = logging.getLogger(__name__)
 

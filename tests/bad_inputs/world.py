@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 import torch
 
-from megatron_speech.artifact import make_artifact
+from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.checkpoint.hf_import import convert_from_hf
 from megatron_speech.config.convert import ConvertFromHfConfig
 from megatron_speech.config.packing import PackConfig

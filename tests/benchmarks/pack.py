@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from megatron_speech.artifact import make_artifact
+from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.packing import pack_documents

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from megatron_speech.artifact import make_artifact
+from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards, write_audio_shards
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.speech_tokenizer.blockwise import encode_blockwise

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from datatrove.pipeline.base import PipelineStep
 
+from megatron_speech.artifacts.tasks import run_tasks
 from megatron_speech.config.leaving import AGAIN, ERROR_FILE, LAUNCHER, leave
 from megatron_speech.config.tokens import TokenizeRunConfig
-from megatron_speech.tasks import run_tasks
 
 ROOT = Path(__file__).resolve().parents[2]
 

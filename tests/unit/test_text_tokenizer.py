@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from megatron_speech.artifact import read_manifest
+from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.sentencepiece_model import PROBES
 from megatron_speech.text_tokenizer import TextTokenizer

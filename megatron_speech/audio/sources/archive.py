@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from megatron_speech.artifacts.left_out import is_companion
 from megatron_speech.audio.sources.source import AUDIO_KINDS
-from megatron_speech.left_out import is_companion
 
 log = logging.getLogger(__name__)
 

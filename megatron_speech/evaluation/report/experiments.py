@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifact import MANIFEST, read_manifest, write_atomic
+from megatron_speech.artifacts.manifest import MANIFEST, read_manifest, write_atomic
 from megatron_speech.audio.transcripts import UtteranceEdits, utterance_edits
 from megatron_speech.config.tokenizer_report import TokenizerExperimentsConfig
 from megatron_speech.evaluation.report.facts import (

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifact import MANIFEST, read_manifest
+from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 
 NOT_REPORTED = "not reported"
 FROM_CODES, WITHOUT_BOTTLENECK = "from codes", "without bottleneck"

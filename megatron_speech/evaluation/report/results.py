@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from megatron_speech.artifact import read_json
+from megatron_speech.artifacts.manifest import read_json
 from megatron_speech.evaluation.report import plots
 from megatron_speech.evaluation.report.facts import (
     NOT_REPORTED,

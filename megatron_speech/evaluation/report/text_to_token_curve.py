@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifact import MANIFEST, read_manifest, write_atomic
+from megatron_speech.artifacts.manifest import MANIFEST, read_manifest, write_atomic
 from megatron_speech.audio.transcripts import UtteranceEdits, utterance_edits
 from megatron_speech.config.text_to_token_curve import CurveRowConfig, TextToTokenCurveConfig
 from megatron_speech.evaluation.report.experiments import not_shown, reading

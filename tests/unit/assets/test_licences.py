@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from megatron_speech.artifact import make_artifact, read_manifest
+from megatron_speech.artifacts.manifest import make_artifact, read_manifest
 from megatron_speech.assets import recordings, unpack
 from megatron_speech.assets.catalogue import CATALOGUE, pin_named
 from megatron_speech.assets.corpus import prepare_corpus

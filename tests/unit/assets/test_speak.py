@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from megatron_speech.artifact import read_manifest
+from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.assets import speak as speak_module
 from megatron_speech.assets.corpus import prepare_corpus, read_jsonl
 from megatron_speech.assets.speak import speak_corpus

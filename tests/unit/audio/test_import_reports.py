@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 import soundfile
 
-from megatron_speech.artifact import read_manifest
+from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.audio.shards import read_audio_shards
 from tests.sources import write_tar
 from tests.unit.audio.test_importing import recordings, run, table, tone

@@ -15,7 +15,7 @@ import pyarrow.parquet
 import pytest
 import soundfile
 
-from megatron_speech.artifact import read_manifest
+from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.audio import importing
 from megatron_speech.audio.importing import import_speech
 from megatron_speech.audio.shards import read_audio_shards

@@ -10,7 +10,7 @@ from typing import Literal
 
 import pytest
 
-from megatron_speech.artifact import make_artifact
+from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.parse import dump_yaml, parse_config, to_dict, user_errors
 from megatron_speech.config.shards import InspectConfig, VerifyConfig

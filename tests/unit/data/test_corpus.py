@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from megatron_speech.artifact import read_manifest
+from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.shards import InspectConfig
 from megatron_speech.config.tokens import (

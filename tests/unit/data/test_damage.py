@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.artifact import make_artifact
+from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.shards import ExportIndexedConfig, IndexConfig, VerifyConfig
 from megatron_speech.data.contents import Examination

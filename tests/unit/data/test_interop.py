@@ -7,7 +7,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from megatron_speech.artifact import make_artifact
+from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.shards import ExportIndexedConfig
 from megatron_speech.data.export_indexed import export_indexed_dataset
 from megatron_speech.data.rows import RowFolder

@@ -18,7 +18,7 @@ import pytest
 from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.filters import LambdaFilter
 
-from megatron_speech.artifact import read_manifest
+from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.shards import IndexConfig
 from megatron_speech.config.tokens import TextCorpusConfig, TokenizeRunConfig, TokenizeTextConfig, VocabularyConfig
 from megatron_speech.data.corpus import RecordLayout, TextDocument, read_records

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from megatron_speech.artifact import make_artifact
+from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.text_to_token_curve import CurveRowConfig, TextToTokenCurveConfig
 from megatron_speech.evaluation.report.text_to_token_curve import write_curve
 

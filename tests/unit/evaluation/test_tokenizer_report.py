@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from megatron_speech.artifact import make_artifact, read_manifest
+from megatron_speech.artifacts.manifest import make_artifact, read_manifest
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards
 from megatron_speech.audio.transcripts import error_rates, utterance_edits
 from megatron_speech.config.tokenizer_report import RobustnessConfig, TokenizerReportConfig

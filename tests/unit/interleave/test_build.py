@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from megatron_speech.artifact import read_manifest
+from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.interleave import CorpusConfig, InterleaveConfig, SpansConfig
 from megatron_speech.config.text_to_token import SynthesisConfig
 from megatron_speech.config.tokens import TokenizeRunConfig, VocabularyConfig

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.artifact import read_manifest
+from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.interleave import InterleaveConfig
 from megatron_speech.interleave import build
 from megatron_speech.interleave.journal import Journal

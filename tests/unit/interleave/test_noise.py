@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from megatron_speech.artifact import read_manifest
+from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.interleave import NoiseConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import read_documents

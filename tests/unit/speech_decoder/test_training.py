@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from megatron_speech.artifact import make_artifact
+from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.config.speech_decoder import DecodeSpeechConfig, SpeechDecoderConfig, TokenToMelConfig
 from megatron_speech.data.document import TokenDocument

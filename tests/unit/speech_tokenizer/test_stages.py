@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from megatron_speech.artifact import read_manifest
+from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards
 from megatron_speech.config.bottleneck import BottleneckConfig
 from megatron_speech.config.speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig

@@ -13,7 +13,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from megatron_speech.artifact import file_xxh3, read_manifest
+from megatron_speech.artifacts.manifest import file_xxh3, read_manifest
 from megatron_speech.audio.quarantine import read_quarantine
 from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.config.speech_tokenizer import NO_PART_OF_RESULT, AugmentConfig, SpeechSourceConfig

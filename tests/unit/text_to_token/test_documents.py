@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.artifact import read_manifest
+from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.text_to_token import TaskDocumentsConfig, UtterancesConfig
 from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.data.document import TokenDocument

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from safetensors import SafetensorError
 
-from megatron_speech.artifact import (
+from megatron_speech.artifacts.manifest import (
     alone,
     fingerprint_files,
     is_made,

@@ -25,9 +25,9 @@ from typing import Any, TextIO
 import xxhash
 from safetensors import SafetensorError
 
+from megatron_speech.artifacts.plain_json import to_json
+from megatron_speech.artifacts.provenance import made_by
 from megatron_speech.config.parse import to_dict
-from megatron_speech.plain_json import to_json
-from megatron_speech.provenance import made_by
 
 log = logging.getLogger(__name__)
 

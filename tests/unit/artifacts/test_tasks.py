@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from datatrove.pipeline.base import PipelineStep
 
-from megatron_speech.artifact import Draft
+from megatron_speech.artifacts.manifest import Draft
+from megatron_speech.artifacts.tasks import make_task, run_tasks
 from megatron_speech.config.tokens import TokenizeRunConfig
-from megatron_speech.tasks import make_task, run_tasks
 
 
 class Writer(PipelineStep):
@@ -101,8 +101,8 @@ def test_a_part_that_cannot_be_taken_is_made_again_and_says_why(
 
 HELD: list[Any] = []
 LEAK = """
-from megatron_speech.tasks import in_processes
-from tests.unit.test_tasks import lock
+from megatron_speech.artifacts.tasks import in_processes
+from tests.unit.artifacts.test_tasks import lock
 if __name__ == "__main__":
     print(sorted(in_processes(lock, [1, 2, 3], workers=2, number=int)))
 """
@@ -116,7 +116,7 @@ def lock(number: int) -> int:
 
 def test_workers_that_are_done_leave_no_semaphore_behind(tmp_path: Path) -> None:
     (tmp_path / "leak.py").write_text(LEAK)
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run(
         [sys.executable, tmp_path / "leak.py"],
         env={**os.environ, "PYTHONPATH": str(root)},

@@ -26,7 +26,15 @@ from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from loguru import logger as datatrove_log
 
-from megatron_speech.artifact import Draft, Inputs, alone, input_ids, made_from_else, make_artifact, require_place
+from megatron_speech.artifacts.manifest import (
+    Draft,
+    Inputs,
+    alone,
+    input_ids,
+    made_from_else,
+    make_artifact,
+    require_place,
+)
 from megatron_speech.config.tokens import TokenizeRunConfig
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifact import write_atomic
-from megatron_speech.plain_json import to_json
+from megatron_speech.artifacts.manifest import write_atomic
+from megatron_speech.artifacts.plain_json import to_json
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.jsonl_log import Record, append_records, cut_log
+from megatron_speech.artifacts.jsonl_log import Record, append_records, cut_log
 
 RECORDS = [{"step": step, "loss": 1 / step} for step in range(1, 11)]
 LINES = [json.dumps(record).encode() for record in RECORDS]

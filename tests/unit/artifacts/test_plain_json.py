@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_speech.plain_json import to_json
+from megatron_speech.artifacts.plain_json import to_json
 
 
 @pytest.mark.parametrize(
