@@ -14,9 +14,9 @@ from megatron_speech.checkpoint.hf_export import convert_to_hf
 from megatron_speech.checkpoint.hf_import import convert_from_hf
 from megatron_speech.config.convert import ConvertFromHfConfig, ConvertToHfConfig
 from megatron_speech.config.tokens import VocabularyConfig
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import Vocabulary
-from megatron_speech.vocabulary_folder import build_vocabulary
 
 SHAPE = {
     "hidden_size": 48,

@@ -17,7 +17,7 @@ from megatron_speech.config.packing import PackConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.packing import pack_documents
 from megatron_speech.data.shards import write_documents
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
 if TYPE_CHECKING:  # tests of data need no torch

@@ -9,7 +9,7 @@ def main() -> None:
     config = parse_config(VocabularyConfig, description=__doc__ or "")
     import logging
 
-    from megatron_speech.vocabulary_folder import build_vocabulary
+    from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from megatron_speech.artifacts.manifest import is_made, make_artifact, write_atomic
-from megatron_speech.base_files import CARD, copy_files, generation_settings
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.hf_config import write_model_config
 from megatron_speech.checkpoint.hf_mapping import (
@@ -35,6 +34,7 @@ from megatron_speech.checkpoint.safetensors_writer import write_safetensors
 from megatron_speech.checkpoint.weights import StoredTensor, WeightsReader
 from megatron_speech.config.convert import ConvertToHfConfig
 from megatron_speech.config.model import ModelConfig
+from megatron_speech.text_tokenizer.base_files import CARD, copy_files, generation_settings
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)

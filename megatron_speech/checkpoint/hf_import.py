@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from megatron_speech.artifacts.manifest import MANIFEST, is_made, make_artifact
-from megatron_speech.base_files import CARD, GENERATION, base_facts, generation_settings, tokenizer_files
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.hf_config import model_config_of, read_hf_config
 from megatron_speech.checkpoint.hf_mapping import (
@@ -41,6 +40,7 @@ from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parallel import ParallelConfig
 from megatron_speech.config.parse import to_dict
 from megatron_speech.model.extension import extend_embedding
+from megatron_speech.text_tokenizer.base_files import CARD, GENERATION, base_facts, generation_settings, tokenizer_files
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.vocabulary_folder import kept_vocabulary
 from megatron_speech.vocabulary import Vocabulary
-from megatron_speech.vocabulary_folder import kept_vocabulary
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from megatron_speech.config.shards import InspectConfig
 from megatron_speech.data.index import FolderIndex
 from megatron_speech.data.rows import RowFolder
 from megatron_speech.data.shards import read_documents
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
 

@@ -28,7 +28,7 @@ from megatron_speech.config.text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.data.corpus import BadLine, TextDocument
 from megatron_speech.data.corpus_files import file_ids
 from megatron_speech.data.text_tasks import require_few_lines, text_tasks
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 
 log = logging.getLogger(__name__)
 

@@ -43,7 +43,7 @@ from megatron_speech.data.text_tasks import (
     unseen_keys,
 )
 from megatron_speech.data.tokenize_steps import DROPPED, KIND, CorpusReader, TokenShardWriter
-from megatron_speech.text_loss import add_losses, loss_in_words
+from megatron_speech.text_tokenizer.text_loss import add_losses, loss_in_words
 from megatron_speech.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)

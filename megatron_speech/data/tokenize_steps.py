@@ -33,8 +33,8 @@ from megatron_speech.data.join import is_whole
 from megatron_speech.data.shards import write_documents
 from megatron_speech.data.text_ids import IdLog
 from megatron_speech.data.text_tasks import TextTask, require_few_lines
-from megatron_speech.text_loss import TextLoss, require_little_lost
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.text_loss import TextLoss, require_little_lost
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
 KIND = "text_task"

@@ -16,7 +16,7 @@ from megatron_speech.interleave.documents import Codes, Rendering
 from megatron_speech.interleave.noise import Sample
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.text_to_token.synthesize import Synthesizer
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
 

@@ -23,7 +23,7 @@ from megatron_speech.interleave.tasks import recognition_document, synthesis_doc
 from megatron_speech.text_normalization.reading import Unreadable, read_as_written
 from megatron_speech.text_to_token.layout import prompt, training_document
 from megatron_speech.text_to_token.utterances import read_utterances
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.text_normalization.reading import Unreadable, read_as_written
 from megatron_speech.text_to_token.synthesize import Synthesizer
 from megatron_speech.text_to_token.utterances import read_utterances
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, 
 from megatron_speech.data.packing import pack_folder
 from megatron_speech.data.tokenize import tokenize_text
 from megatron_speech.speech_tokenizer.model import save_model
-from megatron_speech.vocabulary_folder import build_vocabulary
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from tests.schemas import ROOT
 from tests.toy_text_models import text_model
 from tests.toys import utterances, write_codes, write_jsonl, write_model

@@ -38,7 +38,7 @@ from megatron_speech.inference.sampling import Sampling, allowed_ids
 from megatron_speech.text_to_token.engines import Engine, TransformersEngine
 from megatron_speech.text_to_token.layout import prompt, stop_id
 from megatron_speech.text_to_token.synthesize import Synthesizer
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
 LIMIT, ENGINE_LIMIT = 3.0, 0.95

@@ -21,8 +21,8 @@ from megatron_speech.data.corpus import read_jsonl
 from megatron_speech.data.text_tokenizer_training import train_text_tokenizer
 from megatron_speech.data.tokenize import tokenize_text
 from megatron_speech.data.tokenize_steps import BATCH_TEXTS
-from megatron_speech.text_tokenizer import TextTokenizer
-from megatron_speech.vocabulary_folder import build_vocabulary
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 
 LIMIT = 0.85
 

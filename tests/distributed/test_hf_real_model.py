@@ -15,8 +15,8 @@ from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import Vocabulary
-from megatron_speech.vocabulary_folder import build_vocabulary
 from tests.ranks import run_ranks
 from tests.toy_text_models import export, require_same_weights
 

@@ -19,9 +19,9 @@ from megatron_speech.data.verify import verify_folder
 from megatron_speech.evaluation.likelihood import PAIRS, Utterance, layout
 from megatron_speech.interleave.compose import Piece, compose
 from megatron_speech.interleave.tasks import recognition_document, recognition_prompt, synthesis_document
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import Vocabulary
-from megatron_speech.vocabulary_folder import build_vocabulary
 from tests.toys import write_jsonl
 
 BOS = 257

@@ -28,8 +28,8 @@ from megatron_speech.data.shards import write_documents
 from megatron_speech.data.text_tokenizer_training import train_text_tokenizer
 from megatron_speech.data.tokenize import tokenize_text
 from megatron_speech.text_to_token.documents import build_task_documents
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import Vocabulary
-from megatron_speech.vocabulary_folder import build_vocabulary
 
 
 def terms(folder: Path) -> tuple[list[str], list[str]]:

@@ -20,8 +20,8 @@ from megatron_speech.checkpoint.hf_import import convert_from_hf
 from megatron_speech.config.convert import ConvertFromHfConfig, ConvertToHfConfig
 from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.model.forward import forward
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import Vocabulary
-from megatron_speech.vocabulary_folder import build_vocabulary
 from tests.toy_text_models import (
     FAMILIES,
     SHAPE,

@@ -18,8 +18,8 @@ from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.checkpoint.hf_import import convert_from_hf
 from megatron_speech.config.convert import ConvertFromHfConfig
 from megatron_speech.config.tokens import VocabularyConfig
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import SPECIAL_TOKENS, Vocabulary
-from megatron_speech.vocabulary_folder import build_vocabulary
 from tests.toy_text_models import export, import_text_model, tensors, text_model
 
 EMBEDDINGS = ("model.embed_tokens.weight", "lm_head.weight")

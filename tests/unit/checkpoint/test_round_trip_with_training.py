@@ -19,9 +19,9 @@ from megatron_speech.checkpoint.hf_import import convert_from_hf
 from megatron_speech.config.convert import ConvertFromHfConfig
 from megatron_speech.config.parallel import PrecisionConfig
 from megatron_speech.config.tokens import VocabularyConfig
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.training.run import pretrain
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO, Vocabulary
-from megatron_speech.vocabulary_folder import build_vocabulary
 from tests.toy_runs import make_config, make_sources
 from tests.toy_text_models import FAMILIES, export, import_text_model, tensors, text_model
 from tests.unit.checkpoint.test_chat_models import chat_model, templates

@@ -20,7 +20,7 @@ from megatron_speech.data.storage import retry
 from megatron_speech.data.storage.ranged import Ranged
 from megatron_speech.data.text_tasks import require_apart, text_tasks
 from megatron_speech.data.tokenize import tokenize_text
-from megatron_speech.vocabulary_folder import build_vocabulary
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from tests.servers import ShardServer, serving
 from tests.toys import write_jsonl
 

@@ -13,7 +13,7 @@ from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, 
 from megatron_speech.data.corpus import BadLine, RecordLayout, TextDocument, read_records
 from megatron_speech.data.shards import read_documents
 from megatron_speech.data.tokenize import tokenize_text
-from megatron_speech.vocabulary_folder import build_vocabulary
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 
 pa = pytest.importorskip("pyarrow", reason="needs the extra [corpus]")
 from pyarrow import parquet  # noqa: E402

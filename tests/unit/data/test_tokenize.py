@@ -29,7 +29,7 @@ from megatron_speech.data.text_tasks import text_tasks
 from megatron_speech.data.tokenize import tokenize_text
 from megatron_speech.data.tokenize_steps import CorpusReader, TokenShardWriter
 from megatron_speech.data.verify import verify_folder
-from megatron_speech.vocabulary_folder import build_vocabulary
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from tests.toys import killed_when_a_shard_is_moved, write_jsonl
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -19,9 +19,9 @@ from megatron_speech.evaluation.run import measure, read_items, run_evaluation
 from megatron_speech.evaluation.statistics import Bootstrap
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.interleave.tasks import recognition_document
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import Vocabulary
-from megatron_speech.vocabulary_folder import build_vocabulary
 from tests.toys import tiny_llama, write_codes, write_jsonl, write_model
 
 CODES = 32

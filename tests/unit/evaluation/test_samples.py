@@ -12,7 +12,7 @@ from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.data.shards import read_documents
 from megatron_speech.evaluation.samples import make_samples
 from megatron_speech.text_to_token.round_trip import round_trip
-from megatron_speech.vocabulary_folder import build_vocabulary
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from tests.toys import utterances, write_codes, write_model
 
 

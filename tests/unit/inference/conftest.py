@@ -3,7 +3,7 @@
 import pytest
 
 from megatron_speech.inference.model import LanguageModel
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from tests.toys import byte_vocabulary, tiny_llama
 
 

@@ -25,9 +25,9 @@ from megatron_speech.interleave.corpora import interleave_tasks
 from megatron_speech.interleave.engines import Engines
 from megatron_speech.text_to_token.engines import EngineError
 from megatron_speech.text_to_token.synthesize import speaker_of
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import Vocabulary
-from megatron_speech.vocabulary_folder import build_vocabulary
 from tests.toys import write_jsonl, write_model
 
 TEXT = "the river runs from the hills to the sea and turns many mills on its way"

@@ -11,9 +11,9 @@ from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import read_documents
 from megatron_speech.text_to_token.documents import build_task_documents
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO, RECOGNIZE, SYNTHESIZE, Vocabulary
-from megatron_speech.vocabulary_folder import build_vocabulary
 from tests.toys import utterances, write_codes
 
 UTTERANCES = [

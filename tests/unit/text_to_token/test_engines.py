@@ -15,7 +15,7 @@ from megatron_speech.inference.generate import Request, in_order
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.inference.sampling import Sampling
 from megatron_speech.text_to_token.engines import EngineError, TransformersEngine, VllmEngine
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from tests.toys import byte_vocabulary, tiny_llama
 
 HAS_VLLM = importlib.util.find_spec("vllm") is not None

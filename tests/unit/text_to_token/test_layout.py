@@ -9,9 +9,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.text_to_token import layout
 from megatron_speech.text_to_token.layout import prompt, training_document
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, SYNTHESIZE, Vocabulary
-from megatron_speech.vocabulary_folder import build_vocabulary
 
 CODES = np.array([3, 1, 4], dtype=np.int32)
 

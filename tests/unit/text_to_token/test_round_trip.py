@@ -9,7 +9,7 @@ from megatron_speech.config.text_to_token import SynthesisConfig
 from megatron_speech.inference.generate import Generation, Request
 from megatron_speech.text_to_token.round_trip import by_speaker, compare, in_words, synthesize_as_spoken
 from megatron_speech.text_to_token.synthesize import Synthesizer
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import SPECIAL_TOKENS, Vocabulary, speaker_token
 from tests.toys import utterances
 

@@ -14,7 +14,7 @@ from megatron_speech.config.text_to_token import SynthesisConfig
 from megatron_speech.inference.generate import Generation, Request
 from megatron_speech.text_to_token.engines import EngineError
 from megatron_speech.text_to_token.synthesize import Synthesizer, longest_run, request_seed, speaker_of
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from tests.toys import byte_vocabulary
 
 SETTINGS = SynthesisConfig(

@@ -14,9 +14,9 @@ from tokenizers import AddedToken, Tokenizer
 from transformers import AutoTokenizer
 
 from megatron_speech.config.tokens import VocabularyConfig
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import SPECIAL_TOKENS, Vocabulary
-from megatron_speech.vocabulary_folder import build_vocabulary
 
 BEGIN, END, RECOGNIZE, SYNTHESIZE = SPECIAL_TOKENS
 

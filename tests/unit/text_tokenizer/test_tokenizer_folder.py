@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 
 END = 256
 """Id of <|endoftext|> in the byte tokenizer."""

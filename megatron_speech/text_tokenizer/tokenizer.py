@@ -22,9 +22,9 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from megatron_speech.artifacts.manifest import fingerprint_files
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.long_text import encode_long
-from megatron_speech.raw_text import raw_text_encoder, with_special_tokens
-from megatron_speech.tokenizer_folder import TokenizerFolder
+from megatron_speech.text_tokenizer.long_text import encode_long
+from megatron_speech.text_tokenizer.raw_text import raw_text_encoder, with_special_tokens
+from megatron_speech.text_tokenizer.tokenizer_folder import TokenizerFolder
 from megatron_speech.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class TextTokenizer:
         if path.suffix == ".json" and path.is_file():
             tokenizer = read_tokenizer(path)
         elif path.suffix == ".model" and path.is_file():
-            from megatron_speech.sentencepiece_model import convert_sentencepiece
+            from megatron_speech.text_tokenizer.sentencepiece_model import convert_sentencepiece
 
             tokenizer, closing = convert_sentencepiece(path)
         else:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from megatron_speech.long_text import encode_long
-from megatron_speech.raw_text import raw_text_encoder
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.long_text import encode_long
+from megatron_speech.text_tokenizer.raw_text import raw_text_encoder
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 
 WORDS = [
     "the ",
@@ -90,7 +90,7 @@ import json, resource, sys
 from pathlib import Path
 from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
 from megatron_speech.data.tokenize import tokenize_text
-from megatron_speech.vocabulary_folder import build_vocabulary
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 
 folder, characters = Path(sys.argv[1]), int(sys.argv[2])
 build_vocabulary(VocabularyConfig(output=folder / "vocabulary", codebook_size=4))

@@ -11,10 +11,10 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.tokens import VocabularyConfig
-from megatron_speech.sentencepiece_model import PROBES
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.sentencepiece_model import PROBES
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import Vocabulary
-from megatron_speech.vocabulary_folder import build_vocabulary
 
 HOSTILE = "a <|audio_5|> b <|im_start|>c<|endoftext|> <|begin_of_audio|> <tool> </s> <s>"
 BYTES = TextTokenizer.load("bytes")

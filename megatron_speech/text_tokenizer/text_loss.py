@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from megatron_speech.sentencepiece_model import PROBES
-from megatron_speech.text_tokenizer import TextTokenizer
+from megatron_speech.text_tokenizer.sentencepiece_model import PROBES
+from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 
 FIRST_DOCUMENTS = 256
 """Documents at the beginning that are all decoded again..."""
