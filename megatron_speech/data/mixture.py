@@ -19,7 +19,7 @@ from megatron_speech.data.index import FolderIndex, sidecar
 from megatron_speech.data.order import MAX_SAMPLES, largest_remainder
 from megatron_speech.data.plan import Plan, PlannedSource, PlannedStage
 from megatron_speech.data.plan_table import decimal, require_epochs
-from megatron_speech.data.storage.place import local_folder
+from megatron_speech.storage.place import local_folder
 from megatron_speech.vocabulary import Vocabulary
 
 

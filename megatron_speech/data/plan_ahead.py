@@ -7,7 +7,7 @@ from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.mixture import PlanMixtureConfig, SizeConfig
 from megatron_speech.data.mixture import SourceFacts, packed_index, plan_of
 from megatron_speech.data.plan import Plan
-from megatron_speech.data.storage.place import local_folder
+from megatron_speech.storage.place import local_folder
 from megatron_speech.vocabulary import Vocabulary
 
 

@@ -22,7 +22,7 @@ from megatron_speech.data.document import Row
 from megatron_speech.data.plan import Plan
 from megatron_speech.data.quarantine import Quarantine
 from megatron_speech.data.rows import RowFolder
-from megatron_speech.data.storage.place import Places, local_folder
+from megatron_speech.storage.place import Places, local_folder
 from megatron_speech.vocabulary import Vocabulary
 
 

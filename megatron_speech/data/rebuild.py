@@ -25,8 +25,8 @@ from megatron_speech.data.damage import Damage, against_manifest
 from megatron_speech.data.index import FolderIndex, ShardEntry, require_token_shards
 from megatron_speech.data.shards import totals
 from megatron_speech.data.sidecar import BLOCK, MEMBER, Kind, ShardIndex, map_file
-from megatron_speech.data.storage.interface import FOLDER_INDEX
 from megatron_speech.data.tar_blocks import TarFault, member_info, walk
+from megatron_speech.storage.interface import FOLDER_INDEX
 from megatron_speech.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from megatron_speech.config.reader import ReaderConfig
-from megatron_speech.data.storage.ranged import Ranged
-from megatron_speech.data.storage.retry import Retry
+from megatron_speech.storage.ranged import Ranged
+from megatron_speech.storage.retry import Retry
 
 RANGE_BYTES = 1 << 23
 """Bytes of one request."""

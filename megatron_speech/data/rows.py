@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from megatron_speech.data.block_folder import BlockFolder, DamagedError
 from megatron_speech.data.block_writer import BlockWriter
 from megatron_speech.data.document import Row
-from megatron_speech.data.storage.local import OPEN_FILES
-from megatron_speech.data.storage.place import Places
+from megatron_speech.storage.local import OPEN_FILES
+from megatron_speech.storage.place import Places
 from megatron_speech.vocabulary import Vocabulary
 
 Ints = NDArray[np.int64]

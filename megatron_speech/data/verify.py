@@ -21,7 +21,7 @@ from megatron_speech.data.damage import Damage, against_manifest
 from megatron_speech.data.index import FolderIndex, require_token_shards
 from megatron_speech.data.rebuild import examine_tar
 from megatron_speech.data.sidecar import REBUILD, ShardIndex, map_file, sidecar
-from megatron_speech.data.storage.interface import FOLDER_INDEX
+from megatron_speech.storage.interface import FOLDER_INDEX
 from megatron_speech.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)

@@ -37,7 +37,6 @@ from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.config.tokens import TokenizeRunConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.shards import read_documents, write_documents
-from megatron_speech.data.storage.interface import FOLDER_INDEX
 from megatron_speech.data.text_ids import require_distinct
 from megatron_speech.speech_tokenizer.batching import windows
 from megatron_speech.speech_tokenizer.model import WEIGHTS, load_config, require
@@ -45,6 +44,7 @@ from megatron_speech.speech_tokenizer.quantizer import perplexity
 from megatron_speech.speech_tokenizer.tokenize_input import AudioReader, AudioTask, audio_tasks, require_distinct_keys
 from megatron_speech.speech_tokenizer.tokenize_steps import KIND as TASK_KIND
 from megatron_speech.speech_tokenizer.tokenize_steps import NAME, CodeWriter
+from megatron_speech.storage.interface import FOLDER_INDEX
 from megatron_speech.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from megatron_speech.data.batch import HostBatch, collate, from_words, to_words
 from megatron_speech.data.plan import Plan
 from megatron_speech.data.quarantine import Quarantine
 from megatron_speech.data.reader import Reader
-from megatron_speech.data.storage.place import Places
 from megatron_speech.parallel.replica import Replica
+from megatron_speech.storage.place import Places
 from megatron_speech.training.batches import read_ahead, rows_until_end
 
 Numbers = Sequence[Sequence[int]]

@@ -24,7 +24,6 @@ from megatron_speech.config.precision_report import GradientErrorConfig
 from megatron_speech.data.batch import Batch, collate, to_device
 from megatron_speech.data.mixture import compile_plan
 from megatron_speech.data.reader import Reader
-from megatron_speech.data.storage.place import Places
 from megatron_speech.model.builder import build_model
 from megatron_speech.model.forward import forward
 from megatron_speech.model.loss import training_loss
@@ -32,6 +31,7 @@ from megatron_speech.model.precision import resolve_precision
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.platform.device import device
+from megatron_speech.storage.place import Places
 from megatron_speech.training.batches import sample_numbers
 from megatron_speech.vocabulary import Vocabulary
 

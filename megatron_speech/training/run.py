@@ -25,13 +25,13 @@ from megatron_speech.data.plan import Plan
 from megatron_speech.data.plan_change import require_same_plan
 from megatron_speech.data.plan_table import describe
 from megatron_speech.data.quarantine import Quarantine
-from megatron_speech.data.storage.place import Places, local_folder
 from megatron_speech.model.builder import to_transformer_config
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.agreement import together
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.parallel.replica import Replica
 from megatron_speech.platform.device import where
+from megatron_speech.storage.place import Places, local_folder
 from megatron_speech.training import run_folder
 from megatron_speech.training.engine import build_engine
 from megatron_speech.training.feed import Feed

@@ -48,10 +48,10 @@ from megatron_speech.data.mixture import compile_plan
 from megatron_speech.data.packing import pack_folder
 from megatron_speech.data.reader import Reader
 from megatron_speech.data.shards import write_documents
-from megatron_speech.data.storage.place import Places
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.parallel.replica import Replica
+from megatron_speech.storage.place import Places
 from megatron_speech.training.engine import build_engine
 from megatron_speech.training.feed import Feed
 from megatron_speech.training.loop import Run, advance

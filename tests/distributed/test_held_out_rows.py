@@ -78,8 +78,8 @@ def _read(path: Path) -> Found:
 
 
 def _score(rank: int, world_size: int, init_method: str, config: PretrainConfig, path: Path) -> None:
-    from megatron_speech.data.storage.place import Places
     from megatron_speech.parallel.replica import Replica
+    from megatron_speech.storage.place import Places
     from megatron_speech.training.engine import build_engine
     from megatron_speech.training.feed import Feed
     from megatron_speech.training.validation import Validation, validation_plans

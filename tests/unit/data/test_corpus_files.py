@@ -16,10 +16,10 @@ from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, 
 from megatron_speech.data import remote_file
 from megatron_speech.data.corpus_files import corpus_files, relative_name
 from megatron_speech.data.shards import read_documents
-from megatron_speech.data.storage import retry
-from megatron_speech.data.storage.ranged import Ranged
 from megatron_speech.data.text_tasks import require_apart, text_tasks
 from megatron_speech.data.tokenize import tokenize_text
+from megatron_speech.storage import retry
+from megatron_speech.storage.ranged import Ranged
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from tests.servers import ShardServer, serving
 from tests.toys import write_jsonl

@@ -24,8 +24,8 @@ from megatron_speech.data.index import FolderIndex
 from megatron_speech.data.mixture import compile_plan
 from megatron_speech.data.plan import Plan
 from megatron_speech.data.quarantine import Quarantine, require_few
-from megatron_speech.data.read_stats import ReadStats, describe
 from megatron_speech.data.reader import Reader
+from megatron_speech.storage.read_stats import ReadStats, describe
 from tests.toys import VOCABULARY, packed_folder
 
 SEQ, ROWS_PER_BLOCK = 16, 4

@@ -14,8 +14,8 @@ from megatron_speech.config.reader import ReaderConfig
 from megatron_speech.data.mixture import compile_plan
 from megatron_speech.data.plan import Plan
 from megatron_speech.data.reader import Reader
-from megatron_speech.data.storage import retry
-from megatron_speech.data.storage.place import Places
+from megatron_speech.storage import retry
+from megatron_speech.storage.place import Places
 from tests.toys import VOCABULARY, packed_folder
 
 SEQ = 16

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from megatron_speech.data.storage.retry import Retry
+from megatron_speech.storage.retry import Retry
 
 CONNECTIONS = 64
 """To one S3 endpoint at a time; threads beyond it wait for each other."""

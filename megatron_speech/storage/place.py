@@ -18,12 +18,12 @@ from pathlib import Path
 from megatron_speech.artifacts.manifest import read_json
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.reader import ReaderConfig, is_url
-from megatron_speech.data.read_stats import ReadStats
-from megatron_speech.data.storage.cache import BlockCache
-from megatron_speech.data.storage.interface import FOLDER_INDEX, Storage
-from megatron_speech.data.storage.local import Mapped, Positioned
-from megatron_speech.data.storage.ranged import Ranged
-from megatron_speech.data.storage.retry import Retry
+from megatron_speech.storage.cache import BlockCache
+from megatron_speech.storage.interface import FOLDER_INDEX, Storage
+from megatron_speech.storage.local import Mapped, Positioned
+from megatron_speech.storage.ranged import Ranged
+from megatron_speech.storage.read_stats import ReadStats
+from megatron_speech.storage.retry import Retry
 
 ORIGIN = "origin.json"
 """In a mirror: where it is the mirror of."""

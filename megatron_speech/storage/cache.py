@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from megatron_speech.data.read_stats import ReadStats
+from megatron_speech.storage.read_stats import ReadStats
 
 KEEP = 0.9
 """An eviction goes down to this part of the limit, so that not every block evicts one."""

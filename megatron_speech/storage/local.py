@@ -14,7 +14,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from megatron_speech.data.storage.retry import Retry
+from megatron_speech.storage.retry import Retry
 
 OPEN_FILES = 256
 

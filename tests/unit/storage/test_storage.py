@@ -22,13 +22,13 @@ from megatron_speech.data.batch import collate, to_words
 from megatron_speech.data.block_folder import DamagedError
 from megatron_speech.data.mixture import compile_plan
 from megatron_speech.data.plan import Plan
-from megatron_speech.data.read_stats import ReadStats, describe
 from megatron_speech.data.reader import Reader
-from megatron_speech.data.storage import retry
-from megatron_speech.data.storage.cache import BlockCache
-from megatron_speech.data.storage.local import Mapped, Positioned
-from megatron_speech.data.storage.place import Places
-from megatron_speech.data.storage.retry import Retry
+from megatron_speech.storage import retry
+from megatron_speech.storage.cache import BlockCache
+from megatron_speech.storage.local import Mapped, Positioned
+from megatron_speech.storage.place import Places
+from megatron_speech.storage.read_stats import ReadStats, describe
+from megatron_speech.storage.retry import Retry
 from megatron_speech.training.batches import read_ahead, sample_numbers
 from tests.servers import ShardServer, serving
 from tests.toys import VOCABULARY, packed_folder
@@ -264,8 +264,8 @@ def test_a_cache_keeps_its_limit_and_what_was_used_last(tmp_path: Path) -> None:
 KILLED_WRITER = """
 import os, signal, sys
 from pathlib import Path
-from megatron_speech.data.read_stats import ReadStats
-from megatron_speech.data.storage.cache import BlockCache
+from megatron_speech.storage.read_stats import ReadStats
+from megatron_speech.storage.cache import BlockCache
 folder, when = Path(sys.argv[1]), sys.argv[2]
 def die(*args): os.kill(os.getpid(), signal.SIGKILL)
 if when == "before rename": Path.replace = die
