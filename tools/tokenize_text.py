@@ -9,7 +9,7 @@ def main() -> None:
     config = parse_config(TokenizeTextConfig, description=__doc__ or "")
     import logging
 
-    from megatron_speech.data.text_tasks import text_tasks
+    from megatron_speech.corpus.text_tasks import text_tasks
     from megatron_speech.data.tokenize import tokenize_text
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")

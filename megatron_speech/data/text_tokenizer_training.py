@@ -25,9 +25,9 @@ from megatron_speech.artifacts.left_out import show
 from megatron_speech.artifacts.manifest import UNRECORDED, fingerprint_files, is_made, make_artifact
 from megatron_speech.config.parse import to_dict
 from megatron_speech.config.text_tokenizer import TrainTextTokenizerConfig
-from megatron_speech.data.corpus import BadLine, TextDocument
-from megatron_speech.data.corpus_files import file_ids
-from megatron_speech.data.text_tasks import require_few_lines, text_tasks
+from megatron_speech.corpus.files import file_ids
+from megatron_speech.corpus.records import BadLine, TextDocument
+from megatron_speech.corpus.text_tasks import require_few_lines, text_tasks
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 
 log = logging.getLogger(__name__)

@@ -29,12 +29,9 @@ from megatron_speech.artifacts.manifest import (
 from megatron_speech.artifacts.tasks import run_tasks, tasks_folder
 from megatron_speech.config.parse import to_dict
 from megatron_speech.config.tokens import TokenizeRunConfig, TokenizeTextConfig
-from megatron_speech.data.corpus import BadLine
-from megatron_speech.data.corpus_files import changed_after, file_ids, relative_name
-from megatron_speech.data.join import join_documents, refuse_other_join
-from megatron_speech.data.shards import totals
-from megatron_speech.data.text_ids import require_distinct
-from megatron_speech.data.text_tasks import (
+from megatron_speech.corpus.files import changed_after, file_ids, relative_name
+from megatron_speech.corpus.records import BadLine
+from megatron_speech.corpus.text_tasks import (
     TextTask,
     require_apart,
     require_few_lines,
@@ -42,6 +39,9 @@ from megatron_speech.data.text_tasks import (
     text_tasks,
     unseen_keys,
 )
+from megatron_speech.data.join import join_documents, refuse_other_join
+from megatron_speech.data.shards import totals
+from megatron_speech.data.text_ids import require_distinct
 from megatron_speech.data.tokenize_steps import DROPPED, KIND, CorpusReader, TokenShardWriter
 from megatron_speech.text_tokenizer.text_loss import add_losses, loss_in_words
 from megatron_speech.vocabulary import Vocabulary

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from megatron_speech.config.evaluation import SpokenCorpusConfig
-from megatron_speech.data.corpus import TextDocument, read_jsonl
+from megatron_speech.corpus.records import TextDocument, read_jsonl
 from megatron_speech.evaluation.codes import codes_by
 from megatron_speech.evaluation.likelihood import PAIRS, Choice, Scorer, Utterance, credit, score
 from megatron_speech.evaluation.statistics import Bootstrap

@@ -33,18 +33,18 @@ from megatron_speech.artifacts.manifest import (
 )
 from megatron_speech.artifacts.tasks import run_tasks, tasks_folder
 from megatron_speech.config.interleave import InterleaveConfig
-from megatron_speech.data.corpus import BadLine
-from megatron_speech.data.corpus_files import changed_after, file_ids, relative_name
-from megatron_speech.data.join import join_documents, refuse_other_join
-from megatron_speech.data.shards import totals
-from megatron_speech.data.text_ids import repeated
-from megatron_speech.data.text_tasks import (
+from megatron_speech.corpus.files import changed_after, file_ids, relative_name
+from megatron_speech.corpus.records import BadLine
+from megatron_speech.corpus.text_tasks import (
     TextTask,
     require_apart,
     require_few_lines,
     require_readable_columns,
     unseen_keys,
 )
+from megatron_speech.data.join import join_documents, refuse_other_join
+from megatron_speech.data.shards import totals
+from megatron_speech.data.text_ids import repeated
 from megatron_speech.inference.model import read_vocabulary
 from megatron_speech.interleave.corpora import interleave_tasks
 from megatron_speech.interleave.identity import output_identity, task_identity

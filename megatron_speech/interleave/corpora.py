@@ -16,10 +16,10 @@ from megatron_speech.artifacts.manifest import alone, read_json, write_atomic
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.artifacts.tasks import tasks_folder
 from megatron_speech.config.interleave import InterleaveConfig
-from megatron_speech.data.corpus import BadLine, TextDocument, count_records
-from megatron_speech.data.corpus_files import CorpusFile, corpus_files
-from megatron_speech.data.remote_file import RemoteFile
-from megatron_speech.data.text_tasks import TextTask, require_few_lines
+from megatron_speech.corpus.files import CorpusFile, corpus_files
+from megatron_speech.corpus.records import BadLine, TextDocument, count_records
+from megatron_speech.corpus.remote_file import RemoteFile
+from megatron_speech.corpus.text_tasks import TextTask, require_few_lines
 
 COUNTS = "lines.json"
 """Counted lines by file, with the file's size and time."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from megatron_speech.config.interleave import InterleaveConfig
 from megatron_speech.config.parse import to_dict
-from megatron_speech.data.text_tasks import TextTask
+from megatron_speech.corpus.text_tasks import TextTask
 
 SHARD = ("seed", "name", "shard_documents", "on_bad_line", "boundary", "spans", "speakable", "synthesis", "noise")
 """Settings that decide a shard."""

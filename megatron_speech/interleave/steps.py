@@ -26,13 +26,13 @@ from tqdm import tqdm
 from megatron_speech.artifacts.manifest import Draft, read_manifest
 from megatron_speech.artifacts.tasks import make_task
 from megatron_speech.config.interleave import InterleaveConfig
-from megatron_speech.data.corpus import BadLine
-from megatron_speech.data.corpus_files import file_ids
+from megatron_speech.corpus.files import file_ids
+from megatron_speech.corpus.records import BadLine
+from megatron_speech.corpus.text_tasks import TextTask
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.join import is_whole
 from megatron_speech.data.shards import write_documents
 from megatron_speech.data.text_ids import IdLog
-from megatron_speech.data.text_tasks import TextTask
 from megatron_speech.interleave.corpora import NOT_SPEAKABLE, Line, count_documents, task_lines
 from megatron_speech.interleave.documents import Interleaved, Rendering, interleave
 from megatron_speech.interleave.engines import Engines

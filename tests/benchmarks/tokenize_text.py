@@ -17,7 +17,7 @@ from pathlib import Path
 
 from megatron_speech.config.text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
-from megatron_speech.data.corpus import read_jsonl
+from megatron_speech.corpus.records import read_jsonl
 from megatron_speech.data.text_tokenizer_training import train_text_tokenizer
 from megatron_speech.data.tokenize import tokenize_text
 from megatron_speech.data.tokenize_steps import BATCH_TEXTS

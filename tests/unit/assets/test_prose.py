@@ -8,7 +8,7 @@ import pytest
 from megatron_speech.assets.catalogue import pin_named
 from megatron_speech.assets.prose import CORPORA, prepare_prose
 from megatron_speech.config.assets import ProseConfig
-from megatron_speech.data.corpus import read_jsonl
+from megatron_speech.corpus.records import read_jsonl
 
 PLAY = (
     "# Hamlet\n\n## ACT I\n\n### SCENE I. Elsinore.\n\n_Enter BERNARDO_\n\n**BERNARDO**  \nWho's there? _Aside_  \n"

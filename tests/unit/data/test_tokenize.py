@@ -21,11 +21,11 @@ from datatrove.pipeline.filters import LambdaFilter
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.shards import IndexConfig
 from megatron_speech.config.tokens import TextCorpusConfig, TokenizeRunConfig, TokenizeTextConfig, VocabularyConfig
-from megatron_speech.data.corpus import RecordLayout, TextDocument, read_records
+from megatron_speech.corpus.records import RecordLayout, TextDocument, read_records
+from megatron_speech.corpus.text_tasks import text_tasks
 from megatron_speech.data.rebuild import index_folder
 from megatron_speech.data.shards import read_documents
 from megatron_speech.data.text_ids import IdLog, require_distinct
-from megatron_speech.data.text_tasks import text_tasks
 from megatron_speech.data.tokenize import tokenize_text
 from megatron_speech.data.tokenize_steps import CorpusReader, TokenShardWriter
 from megatron_speech.data.verify import verify_folder

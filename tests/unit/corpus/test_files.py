@@ -13,10 +13,10 @@ from moto.server import ThreadedMotoServer
 
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
-from megatron_speech.data import remote_file
-from megatron_speech.data.corpus_files import corpus_files, relative_name
+from megatron_speech.corpus import remote_file
+from megatron_speech.corpus.files import corpus_files, relative_name
+from megatron_speech.corpus.text_tasks import require_apart, text_tasks
 from megatron_speech.data.shards import read_documents
-from megatron_speech.data.text_tasks import require_apart, text_tasks
 from megatron_speech.data.tokenize import tokenize_text
 from megatron_speech.storage import retry
 from megatron_speech.storage.ranged import Ranged

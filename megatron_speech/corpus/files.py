@@ -12,8 +12,8 @@ from typing import TypeVar
 from megatron_speech.artifacts.left_out import is_companion
 from megatron_speech.artifacts.manifest import MANIFEST, PARTIAL, input_ids
 from megatron_speech.config.tokens import is_corpus_url
-from megatron_speech.data.remote_file import RemoteFile, remote_files
-from megatron_speech.data.web_text import ENDINGS
+from megatron_speech.corpus.remote_file import RemoteFile, remote_files
+from megatron_speech.corpus.web_archives import ENDINGS
 
 logger = logging.getLogger(__name__)
 

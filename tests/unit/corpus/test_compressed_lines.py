@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.data.corpus import RecordLayout, TextDocument, read_records
+from megatron_speech.corpus.records import RecordLayout, TextDocument, read_records
 
 zstandard = pytest.importorskip("zstandard", reason="needs the extra [corpus]")
 

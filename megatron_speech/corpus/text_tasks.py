@@ -10,9 +10,9 @@ from pathlib import Path
 
 from megatron_speech.artifacts.left_out import require_few
 from megatron_speech.config.tokens import TextCorpusConfig
-from megatron_speech.data.corpus import BadLine, RecordLayout, TextDocument, first_keys, read_records
-from megatron_speech.data.corpus_files import CorpusFile, corpus_files, reads_into, relative_name
-from megatron_speech.data.parquet_rows import require_columns
+from megatron_speech.corpus.files import CorpusFile, corpus_files, reads_into, relative_name
+from megatron_speech.corpus.parquet_rows import require_columns
+from megatron_speech.corpus.records import BadLine, RecordLayout, TextDocument, first_keys, read_records
 
 FIRST_LINES = 100
 """Lines in which keys are looked for before the work begins."""

@@ -13,7 +13,7 @@ from megatron_speech.config.tokens import (
     TokenizeTextConfig,
     VocabularyConfig,
 )
-from megatron_speech.data.corpus import read_jsonl
+from megatron_speech.corpus.records import read_jsonl
 from megatron_speech.data.inspect import inspect_folder
 from megatron_speech.data.packing import pack_folder
 from megatron_speech.data.shards import read_documents

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.data.corpus import BadLine, RecordLayout, TextDocument, read_records
+from megatron_speech.corpus.records import BadLine, RecordLayout, TextDocument, read_records
 
 LAYOUT = RecordLayout(metadata_keys=["url"])
 

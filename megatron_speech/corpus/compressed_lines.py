@@ -12,7 +12,7 @@ import io
 from pathlib import Path
 from typing import IO, Any
 
-from megatron_speech.data.remote_file import RemoteFile
+from megatron_speech.corpus.remote_file import RemoteFile
 
 CHUNK = 1 << 20
 """Bytes read at once."""

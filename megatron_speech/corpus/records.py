@@ -22,10 +22,10 @@ from typing import Any
 
 import orjson
 
-from megatron_speech.data.corpus_files import CorpusFile, remedy_of_missing
-from megatron_speech.data.packed_lines import open_lines
-from megatron_speech.data.parquet_rows import parquet_file, parquet_rows
-from megatron_speech.data.web_text import ENDINGS, read_archive
+from megatron_speech.corpus.compressed_lines import open_lines
+from megatron_speech.corpus.files import CorpusFile, remedy_of_missing
+from megatron_speech.corpus.parquet_rows import parquet_file, parquet_rows
+from megatron_speech.corpus.web_archives import ENDINGS, read_archive
 
 DEEPEST = 200
 """Brackets within brackets that a line may have; orjson, which writes what the metadata say, stops soon after."""

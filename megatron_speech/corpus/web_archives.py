@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.data.packed_lines import open_lines
-from megatron_speech.data.remote_file import RemoteFile
+from megatron_speech.corpus.compressed_lines import open_lines
+from megatron_speech.corpus.remote_file import RemoteFile
 
 ENDINGS = (".warc.wet.gz", ".warc.gz")
 """Of files that are read as archives."""

@@ -1,0 +1,1 @@
+"""Text corpora as people have them: files, records, and how they are cut into tasks."""
