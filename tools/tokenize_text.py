@@ -10,7 +10,7 @@ def main() -> None:
     import logging
 
     from megatron_speech.corpus.text_tasks import text_tasks
-    from megatron_speech.data.tokenize import tokenize_text
+    from megatron_speech.tokenize_text.run import tokenize_text
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

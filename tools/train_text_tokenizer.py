@@ -9,7 +9,7 @@ def main() -> None:
     config = parse_config(TrainTextTokenizerConfig, description=__doc__ or "")
     import logging
 
-    from megatron_speech.data.text_tokenizer_training import train_text_tokenizer
+    from megatron_speech.tokenize_text.train_tokenizer import train_text_tokenizer
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

@@ -16,9 +16,9 @@ from megatron_speech.config.convert import ConvertFromHfConfig
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
 from megatron_speech.data.packing import pack_folder
-from megatron_speech.data.tokenize import tokenize_text
 from megatron_speech.speech_tokenizer.model import save_model
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
+from megatron_speech.tokenize_text.run import tokenize_text
 from tests.schemas import ROOT
 from tests.toy_text_models import text_model
 from tests.toys import utterances, write_codes, write_jsonl, write_model

@@ -18,11 +18,11 @@ from pathlib import Path
 from megatron_speech.config.text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
 from megatron_speech.corpus.records import read_jsonl
-from megatron_speech.data.text_tokenizer_training import train_text_tokenizer
-from megatron_speech.data.tokenize import tokenize_text
-from megatron_speech.data.tokenize_steps import BATCH_TEXTS
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
+from megatron_speech.tokenize_text.run import tokenize_text
+from megatron_speech.tokenize_text.steps import BATCH_TEXTS
+from megatron_speech.tokenize_text.train_tokenizer import train_text_tokenizer
 
 LIMIT = 0.85
 

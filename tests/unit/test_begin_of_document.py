@@ -14,13 +14,13 @@ from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
 from megatron_speech.data.packing import pack_folder
 from megatron_speech.data.shards import read_documents
-from megatron_speech.data.tokenize import tokenize_text
 from megatron_speech.data.verify import verify_folder
 from megatron_speech.evaluation.likelihood import PAIRS, Utterance, layout
 from megatron_speech.interleave.compose import Piece, compose
 from megatron_speech.interleave.tasks import recognition_document, recognition_prompt, synthesis_document
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
+from megatron_speech.tokenize_text.run import tokenize_text
 from megatron_speech.vocabulary import Vocabulary
 from tests.toys import write_jsonl
 

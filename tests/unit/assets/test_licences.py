@@ -25,10 +25,10 @@ from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.inspect import inspect_folder
 from megatron_speech.data.packing import pack_folder
 from megatron_speech.data.shards import write_documents
-from megatron_speech.data.text_tokenizer_training import train_text_tokenizer
-from megatron_speech.data.tokenize import tokenize_text
 from megatron_speech.text_to_token.documents import build_task_documents
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
+from megatron_speech.tokenize_text.run import tokenize_text
+from megatron_speech.tokenize_text.train_tokenizer import train_text_tokenizer
 from megatron_speech.vocabulary import Vocabulary
 
 

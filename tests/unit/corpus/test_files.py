@@ -17,10 +17,10 @@ from megatron_speech.corpus import remote_file
 from megatron_speech.corpus.files import corpus_files, relative_name
 from megatron_speech.corpus.text_tasks import require_apart, text_tasks
 from megatron_speech.data.shards import read_documents
-from megatron_speech.data.tokenize import tokenize_text
 from megatron_speech.storage import retry
 from megatron_speech.storage.ranged import Ranged
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
+from megatron_speech.tokenize_text.run import tokenize_text
 from tests.servers import ShardServer, serving
 from tests.toys import write_jsonl
 

@@ -17,10 +17,10 @@ from megatron_speech.corpus.records import read_jsonl
 from megatron_speech.data.inspect import inspect_folder
 from megatron_speech.data.packing import pack_folder
 from megatron_speech.data.shards import read_documents
-from megatron_speech.data.tokenize import tokenize_text
 from megatron_speech.data.verify import verify_folder
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
+from megatron_speech.tokenize_text.run import tokenize_text
 from tests.toys import write_jsonl
 
 GOOD = {"id": "a", "text": "Hello, ☃.", "metadata": {"title": "T"}}

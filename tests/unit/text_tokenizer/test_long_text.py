@@ -89,7 +89,7 @@ PROGRAM = """
 import json, resource, sys
 from pathlib import Path
 from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
-from megatron_speech.data.tokenize import tokenize_text
+from megatron_speech.tokenize_text.run import tokenize_text
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 
 folder, characters = Path(sys.argv[1]), int(sys.argv[2])

@@ -9,10 +9,10 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
-from megatron_speech.data.tokenize import tokenize_text
 from megatron_speech.text_tokenizer.text_loss import EVERY, FIRST_DOCUMENTS, LONGEST, TextLoss
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
+from megatron_speech.tokenize_text.run import tokenize_text
 from tests.toys import write_jsonl
 
 ENGLISH = "the quick brown fox jumps over a lazy dog"

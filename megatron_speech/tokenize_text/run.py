@@ -42,8 +42,8 @@ from megatron_speech.corpus.text_tasks import (
 from megatron_speech.data.join import join_documents, refuse_other_join
 from megatron_speech.data.shards import totals
 from megatron_speech.data.text_ids import require_distinct
-from megatron_speech.data.tokenize_steps import DROPPED, KIND, CorpusReader, TokenShardWriter
 from megatron_speech.text_tokenizer.text_loss import add_losses, loss_in_words
+from megatron_speech.tokenize_text.steps import DROPPED, KIND, CorpusReader, TokenShardWriter
 from megatron_speech.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)

@@ -26,10 +26,10 @@ from megatron_speech.corpus.text_tasks import text_tasks
 from megatron_speech.data.rebuild import index_folder
 from megatron_speech.data.shards import read_documents
 from megatron_speech.data.text_ids import IdLog, require_distinct
-from megatron_speech.data.tokenize import tokenize_text
-from megatron_speech.data.tokenize_steps import CorpusReader, TokenShardWriter
 from megatron_speech.data.verify import verify_folder
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
+from megatron_speech.tokenize_text.run import tokenize_text
+from megatron_speech.tokenize_text.steps import CorpusReader, TokenShardWriter
 from tests.toys import killed_when_a_shard_is_moved, write_jsonl
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -15,11 +15,11 @@ from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
 from megatron_speech.data.shards import read_documents
-from megatron_speech.data.text_tokenizer_training import SPACE, draw_documents, train_model, train_text_tokenizer
-from megatron_speech.data.tokenize import tokenize_text
 from megatron_speech.text_tokenizer.sentencepiece_model import convert_sentencepiece
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
+from megatron_speech.tokenize_text.run import tokenize_text
+from megatron_speech.tokenize_text.train_tokenizer import SPACE, draw_documents, train_model, train_text_tokenizer
 from megatron_speech.vocabulary import Vocabulary
 from tests.toys import write_jsonl
 

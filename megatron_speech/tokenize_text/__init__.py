@@ -1,0 +1,1 @@
+"""Text corpora to token shards, and the training of a SentencePiece tokenizer."""
