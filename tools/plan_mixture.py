@@ -11,7 +11,7 @@ from megatron_speech.config.parse import parse_config, user_errors
 def main() -> None:
     """Parse, print, and only then refuse what is read too often."""
     config = parse_config(PlanMixtureConfig, description=__doc__ or "")
-    from megatron_speech.data.plan_table import describe, require_epochs
+    from megatron_speech.data.plan.table import describe, require_epochs
     from megatron_speech.planning.mixture import plan_ahead
 
     with user_errors():

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from megatron_speech.audio.io import SAMPLE_RATE
-from megatron_speech.data.order import consumed, largest_remainder
-from megatron_speech.data.permutation import named_keys, permute
+from megatron_speech.data.plan.order import consumed, largest_remainder
+from megatron_speech.data.plan.permutation import named_keys, permute
 from megatron_speech.speech_tokenizer.batching import batches_by_length
 
 Ints = NDArray[np.int64]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from megatron_speech.data.batch import HostBatch, collate, from_words, to_words
-from megatron_speech.data.plan import Plan
+from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.quarantine import Quarantine
 from megatron_speech.data.reader import Reader
 from megatron_speech.parallel.replica import Replica

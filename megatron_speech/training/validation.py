@@ -13,8 +13,8 @@ from functools import partial
 from torch import Tensor
 
 from megatron_speech.config.training import PretrainConfig
-from megatron_speech.data.mixture import compile_plan
-from megatron_speech.data.plan import Plan
+from megatron_speech.data.plan.mixture import compile_plan
+from megatron_speech.data.plan.plan import Plan
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.training.batches import sample_numbers

@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from megatron_speech.config.data import DataConfig, ShareConfig, SourceConfig, StageConfig
 from megatron_speech.data.index import FolderIndex, ShardEntry
-from megatron_speech.data.mixture import compile_plan
-from megatron_speech.data.plan import Plan
+from megatron_speech.data.plan.mixture import compile_plan
+from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.sidecar import sidecar
 from megatron_speech.vocabulary import Vocabulary
 

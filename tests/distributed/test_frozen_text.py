@@ -51,7 +51,7 @@ def test_only_new_rows_move(name: str, tmp_path: Path, sources: Any) -> None:
 
 def _check_frozen(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
     from megatron_speech.data.batch import collate
-    from megatron_speech.data.mixture import compile_plan
+    from megatron_speech.data.plan.mixture import compile_plan
     from megatron_speech.data.reader import Reader
     from megatron_speech.parallel import groups
     from megatron_speech.training.engine import build_engine

@@ -90,7 +90,7 @@ def _start(rank: int, world_size: int, init_method: str, config: PretrainConfig)
 
 def _rows(config: PretrainConfig) -> list[Row]:
     """Two rows of each source."""
-    from megatron_speech.data.mixture import compile_plan
+    from megatron_speech.data.plan.mixture import compile_plan
     from megatron_speech.data.reader import Reader
 
     reader = Reader(compile_plan(config.data, vocabulary=VOCABULARY, num_samples=ROWS))

@@ -119,7 +119,7 @@ def _check_shared(rank: int, world_size: int, init_method: str, config: Pretrain
 
     from megatron_speech.data import reader as readers
     from megatron_speech.data.batch import collate
-    from megatron_speech.data.mixture import compile_plan
+    from megatron_speech.data.plan.mixture import compile_plan
     from megatron_speech.parallel import groups
     from megatron_speech.parallel.layout import ParallelLayout
     from megatron_speech.parallel.replica import Replica

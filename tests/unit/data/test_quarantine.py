@@ -21,8 +21,8 @@ from megatron_speech.data.batch import collate, to_device
 from megatron_speech.data.block_folder import DamagedError
 from megatron_speech.data.document import Row
 from megatron_speech.data.index import FolderIndex
-from megatron_speech.data.mixture import compile_plan
-from megatron_speech.data.plan import Plan
+from megatron_speech.data.plan.mixture import compile_plan
+from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.quarantine import Quarantine, require_few
 from megatron_speech.data.reader import Reader
 from megatron_speech.storage.read_stats import ReadStats, describe

@@ -20,8 +20,8 @@ from megatron_speech.config.reader import ReaderConfig
 from megatron_speech.data import layout
 from megatron_speech.data.batch import collate, to_words
 from megatron_speech.data.block_folder import DamagedError
-from megatron_speech.data.mixture import compile_plan
-from megatron_speech.data.plan import Plan
+from megatron_speech.data.plan.mixture import compile_plan
+from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.reader import Reader
 from megatron_speech.storage import retry
 from megatron_speech.storage.cache import BlockCache

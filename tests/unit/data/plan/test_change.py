@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.config.data import LossConfig, StageConfig
-from megatron_speech.data.plan import Plan
-from megatron_speech.data.plan_change import first_conflict, require_same_plan
-from tests.unit.data.test_mixture import ROWS, SEQ_LENGTH, planned, stage
+from megatron_speech.data.plan.change import first_conflict, require_same_plan
+from megatron_speech.data.plan.plan import Plan
+from tests.unit.data.plan.test_mixture import ROWS, SEQ_LENGTH, planned, stage
 
 
 def _first(*, stop_at_sample: int | None = None, text: int = 1, **speech: Any) -> StageConfig:

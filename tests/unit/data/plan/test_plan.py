@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from megatron_speech.config.data import DataConfig, LossConfig, SourceConfig
-from megatron_speech.data.mixture import compile_plan
-from megatron_speech.data.plan import Plan
-from megatron_speech.data.plan_table import describe
+from megatron_speech.data.plan.mixture import compile_plan
+from megatron_speech.data.plan.plan import Plan
+from megatron_speech.data.plan.table import describe
 from megatron_speech.data.reader import Reader
 from megatron_speech.data.rows import RowFolder
 from megatron_speech.vocabulary import Vocabulary

@@ -22,8 +22,8 @@ import numpy as np
 
 from megatron_speech.config.data import LossConfig
 from megatron_speech.config.reader import url_or_path
-from megatron_speech.data.order import mix, mixed
-from megatron_speech.data.permutation import Ints, epoch_rows, named_keys
+from megatron_speech.data.plan.order import mix, mixed
+from megatron_speech.data.plan.permutation import Ints, epoch_rows, named_keys
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from megatron_speech.data.plan import Plan
+from megatron_speech.data.plan.plan import Plan
 
 
 def require_same_plan(old: Plan, new: Plan, *, consumed: int, extend: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
-from megatron_speech.data.plan import Plan, PlannedSource
+from megatron_speech.data.plan.plan import Plan, PlannedSource
 
 
 def describe(plan: Plan) -> str:

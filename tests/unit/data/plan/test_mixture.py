@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.config.data import DataConfig, LossConfig, ShareConfig, SourceConfig, StageConfig
-from megatron_speech.data.mixture import SourceFacts, plan_of
-from megatron_speech.data.plan import Plan
-from megatron_speech.data.plan_table import describe, require_epochs
+from megatron_speech.data.plan.mixture import SourceFacts, plan_of
+from megatron_speech.data.plan.plan import Plan
+from megatron_speech.data.plan.table import describe, require_epochs
 
 SEQ_LENGTH = 16
 ROWS = {"text": 1000, "speech": 50, "paired": 7}

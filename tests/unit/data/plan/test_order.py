@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.data.order import consumed, largest_remainder, mix, mixed, split
-from megatron_speech.data.permutation import Ints, epoch_rows, named_keys, permute, splitmix64
+from megatron_speech.data.plan.order import consumed, largest_remainder, mix, mixed, split
+from megatron_speech.data.plan.permutation import Ints, epoch_rows, named_keys, permute, splitmix64
 
 BUDGETS = st.lists(st.integers(0, 400), min_size=1, max_size=8).filter(lambda budgets: sum(budgets) > 0)
 WINDOWS = st.integers(10, 300)

@@ -1,0 +1,1 @@
+"""Which row stands at which sample number: arithmetic on the configuration and the folders' counts."""
