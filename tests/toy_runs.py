@@ -20,7 +20,7 @@ from megatron_speech.config.training import (
     TrainConfig,
 )
 from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.packing import pack_folder
+from megatron_speech.data.packing.pack import pack_folder
 from megatron_speech.data.shards import write_documents
 from megatron_speech.vocabulary import Vocabulary
 

@@ -9,7 +9,7 @@ def main() -> None:
     config = parse_config(PackConfig, description=__doc__ or "")
     import logging
 
-    from megatron_speech.data.packing import pack_folder
+    from megatron_speech.data.packing.pack import pack_folder
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

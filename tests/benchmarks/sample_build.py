@@ -37,7 +37,7 @@ from megatron_speech.config.data import DataConfig, SourceConfig
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.data.batch import collate, to_device
 from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.packing import pack_documents
+from megatron_speech.data.packing.pack import pack_documents
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.reader import Reader
 from megatron_speech.data.shards import write_documents

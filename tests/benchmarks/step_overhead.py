@@ -44,7 +44,7 @@ from megatron_speech.config.parallel import PrecisionConfig
 from megatron_speech.config.training import PretrainConfig, TrainConfig
 from megatron_speech.data.batch import collate, to_device
 from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.packing import pack_folder
+from megatron_speech.data.packing.pack import pack_folder
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.reader import Reader
 from megatron_speech.data.shards import write_documents

@@ -23,7 +23,7 @@ from megatron_speech.config.text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.inspect import inspect_folder
-from megatron_speech.data.packing import pack_folder
+from megatron_speech.data.packing.pack import pack_folder
 from megatron_speech.data.shards import write_documents
 from megatron_speech.text_to_token.documents import build_task_documents
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary

@@ -15,7 +15,7 @@ from megatron_speech.config.tokens import (
 )
 from megatron_speech.corpus.records import read_jsonl
 from megatron_speech.data.inspect import inspect_folder
-from megatron_speech.data.packing import pack_folder
+from megatron_speech.data.packing.pack import pack_folder
 from megatron_speech.data.shards import read_documents
 from megatron_speech.data.verify import verify_folder
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer

@@ -18,7 +18,7 @@ from megatron_speech.config.shards import ExportIndexedConfig, IndexConfig, Veri
 from megatron_speech.data.contents import Examination
 from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.export_indexed import export_indexed_dataset
-from megatron_speech.data.packing import pack_folder
+from megatron_speech.data.packing.pack import pack_folder
 from megatron_speech.data.rebuild import index_folder
 from megatron_speech.data.rows import RowFolder
 from megatron_speech.data.shards import read_documents, write_documents
@@ -38,7 +38,7 @@ def intact(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("intact")
     with mock.patch("megatron_speech.data.shards.BLOCK_TOKENS", 50):
         write_documents(root / "documents", documents_of(LENGTHS), vocabulary=VOCABULARY, name="toy", shard_tokens=90)
-    with mock.patch("megatron_speech.data.layout.BLOCK_TOKENS", 40):
+    with mock.patch("megatron_speech.data.packing.layout.BLOCK_TOKENS", 40):
         packed_folder(root / "rows", LENGTHS, seq_length=10, shard_tokens=90)
     for kind in KINDS:
         assert len(tars(root / kind)) >= 3

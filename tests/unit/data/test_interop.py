@@ -22,7 +22,7 @@ LENGTHS = [30, 25, 30, 80, 2, 40, 41, 7, 60]
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Packed rows in several shards of several blocks; the documents lie in ``rows.documents``."""
     folder = tmp_path_factory.mktemp("interop") / "rows"
-    with mock.patch("megatron_speech.data.layout.BLOCK_TOKENS", 40):
+    with mock.patch("megatron_speech.data.packing.layout.BLOCK_TOKENS", 40):
         packed_folder(folder, LENGTHS, seq_length=10, shard_tokens=90)
     for each in (folder, folder.with_name("rows.documents")):
         assert len(tars(each)) > 1

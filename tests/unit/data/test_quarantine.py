@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from megatron_speech.config.data import DataConfig, SourceConfig
 from megatron_speech.config.reader import ReaderConfig
-from megatron_speech.data import layout, quarantine
+from megatron_speech.data import quarantine
 from megatron_speech.data.batch import collate, to_device
 from megatron_speech.data.block_folder import DamagedError
 from megatron_speech.data.document import Row
 from megatron_speech.data.index import FolderIndex
+from megatron_speech.data.packing import layout
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.quarantine import Quarantine, require_few

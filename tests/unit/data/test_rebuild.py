@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.shards import IndexConfig
-from megatron_speech.data.packing import pack_folder
+from megatron_speech.data.packing.pack import pack_folder
 from megatron_speech.data.rebuild import index_folder
 from megatron_speech.data.shards import write_documents
 from megatron_speech.vocabulary import Vocabulary
@@ -34,7 +34,7 @@ def test_an_index_made_again_is_the_writers(
     tmp_path_factory: pytest.TempPathFactory, lengths: list[int], shard_tokens: int, algorithm: str, seed: int
 ):
     folder = tmp_path_factory.mktemp("rebuild") / "rows"
-    with mock.patch("megatron_speech.data.layout.BLOCK_TOKENS", 130):
+    with mock.patch("megatron_speech.data.packing.layout.BLOCK_TOKENS", 130):
         packed_folder(
             folder,
             lengths,
@@ -131,7 +131,7 @@ def test_a_tar_of_anything_else_is_refused(tmp_path: Path, change: str, form: in
 
 
 def test_shards_of_another_folder_are_refused(tmp_path: Path):
-    with mock.patch("megatron_speech.data.layout.BLOCK_TOKENS", 50):
+    with mock.patch("megatron_speech.data.packing.layout.BLOCK_TOKENS", 50):
         folder = packed_folder(tmp_path / "rows", [20] * 9, seq_length=16, shard_tokens=50)
         other = packed_folder(tmp_path / "other", [20] * 9, seq_length=24, shard_tokens=50)
     shutil.copy(tars(other)[1], tars(folder)[1])

@@ -17,9 +17,9 @@ import pytest
 
 from megatron_speech.config.data import DataConfig, SourceConfig
 from megatron_speech.config.reader import ReaderConfig
-from megatron_speech.data import layout
 from megatron_speech.data.batch import collate, to_words
 from megatron_speech.data.block_folder import DamagedError
+from megatron_speech.data.packing import layout
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.reader import Reader

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.packing import pack_documents, pack_folder
+from megatron_speech.data.packing.pack import pack_documents, pack_folder
+from megatron_speech.data.packing.shuffle import Buckets
 from megatron_speech.data.rows import RowFolder
 from megatron_speech.data.shards import write_documents
-from megatron_speech.data.shuffle import Buckets
 from tests.toys import VOCABULARY, documents_of
 
 SEQ = 16
@@ -34,8 +34,8 @@ def _write(folder: Path, documents: Sequence[TokenDocument], *, shard_tokens: in
 def _rows(output: Path, keys: Sequence[str], *, buckets: int = 1, **config: Any) -> list[tuple[list, ...]]:
     """Tokens, boundaries, contexts and keys of all rows."""
     with (
-        mock.patch("megatron_speech.data.packing.num_buckets", lambda source, memory: buckets),
-        mock.patch.multiple("megatron_speech.data.layout", **SMALL),
+        mock.patch("megatron_speech.data.packing.pack.num_buckets", lambda source, memory: buckets),
+        mock.patch.multiple("megatron_speech.data.packing.layout", **SMALL),
     ):
         pack_documents(output, PackConfig(output=output, seq_length=SEQ, **config))
     rows = RowFolder(output)
@@ -89,8 +89,8 @@ def test_memory_changes_no_byte(tmp_path: Path, algorithm: Any):
             overlong="split",
         )
         with (
-            mock.patch("megatron_speech.data.packing.SHARE", 256),
-            mock.patch("megatron_speech.data.shuffle.SHARE", 256),
+            mock.patch("megatron_speech.data.packing.pack.SHARE", 256),
+            mock.patch("megatron_speech.data.packing.shuffle.SHARE", 256),
             mock.patch.object(Buckets, "append", autospec=True, side_effect=Buckets.append) as append,
             mock.patch.object(Buckets, "read", autospec=True, side_effect=Buckets.read) as read,
         ):
@@ -104,7 +104,7 @@ def test_memory_changes_no_byte(tmp_path: Path, algorithm: Any):
 def test_equal_hashes_are_settled_by_key(tmp_path: Path):
     documents = documents_of([5] * 30)
     with mock.patch(
-        "megatron_speech.data.document_folders.hashes",
+        "megatron_speech.data.packing.document_folders.hashes",
         lambda keys, seed: np.array([len(key) % 2 for key in keys], np.uint64) << np.uint64(63),
     ):
         one = _rows(tmp_path / "one", [d.key for d in documents], input=_write(tmp_path / "a", documents))

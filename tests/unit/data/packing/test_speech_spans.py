@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.data.batch import collate, to_device
 from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.packing import pack_documents
+from megatron_speech.data.packing.pack import pack_documents
+from megatron_speech.data.packing.speech_spans import speech_spans
 from megatron_speech.data.rows import RowFolder
 from megatron_speech.data.shards import write_documents
-from megatron_speech.data.spans import speech_spans
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO
 from tests.toys import VOCABULARY
 
@@ -85,7 +85,7 @@ def test_spans_are_those_of_a_walk(documents: list[list[int]]):
 def test_every_token_is_learnt_once_and_spans_are_whole(
     tmp_path_factory: pytest.TempPathFactory, documents: list[list[int]], algorithm: Any, cut: bool
 ):
-    with mock.patch("megatron_speech.data.layout.BLOCK_TOKENS", 2 * (SEQ + 1)):
+    with mock.patch("megatron_speech.data.packing.layout.BLOCK_TOKENS", 2 * (SEQ + 1)):
         folder, facts = _packed(
             tmp_path_factory.mktemp("s"), documents, algorithm=algorithm, cut_speech_spans=cut, overlong="split"
         )

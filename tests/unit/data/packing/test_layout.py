@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.data.layout import NOWHERE, Spans, fit, row_starts
+from megatron_speech.data.packing.layout import NOWHERE, Spans, fit, row_starts
 
 
 @settings(max_examples=60, deadline=None)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from megatron_speech.data.document_folders import Ints
-from megatron_speech.data.layout import Layout
+from megatron_speech.data.packing.document_folders import Ints
+from megatron_speech.data.packing.layout import Layout
+from megatron_speech.data.packing.shuffle import Documents
 from megatron_speech.data.rows import RowBlock
-from megatron_speech.data.shuffle import Documents
 
 
 def row_block(documents: Documents, layout: Layout, *, seq_length: int, padding: int) -> RowBlock:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.shards import InspectConfig
 from megatron_speech.data.inspect import inspect_folder
-from megatron_speech.data.packing import pack_documents
+from megatron_speech.data.packing.pack import pack_documents
 from megatron_speech.data.rows import RowFolder
 from megatron_speech.data.shards import write_documents
 from megatron_speech.data.verify import verify_folder
@@ -30,7 +30,7 @@ LENGTHS = st.lists(st.integers(1, SEQ), min_size=1, max_size=80)
 def test_concat_is_the_stream_of_all_documents(
     tmp_path_factory: pytest.TempPathFactory, lengths: list[int], seed: int, block: int
 ):
-    with mock.patch("megatron_speech.data.layout.BLOCK_TOKENS", block * (SEQ + 1)):
+    with mock.patch("megatron_speech.data.packing.layout.BLOCK_TOKENS", block * (SEQ + 1)):
         folder = packed_folder(tmp_path_factory.mktemp("p") / "rows", lengths, seq_length=SEQ, seed=seed)
     rows, documents = RowFolder(folder), documents_of(lengths, seed=seed)
     read = [rows.row(index) for index in range(len(rows))]
@@ -53,7 +53,7 @@ def test_concat_is_the_stream_of_all_documents(
 @example(lengths=[1, 2, 2, 2, 2, 5, 11, 1, 14], seed=0)  # padding as long as what lies between two documents
 def test_best_fit_keeps_every_document_whole(tmp_path_factory: pytest.TempPathFactory, lengths: list[int], seed: int):
     small = {"BLOCK_TOKENS": 3 * (SEQ + 1), "WINDOW_DOCUMENTS": 20}
-    with mock.patch.multiple("megatron_speech.data.layout", **small):
+    with mock.patch.multiple("megatron_speech.data.packing.layout", **small):
         folder = packed_folder(
             tmp_path_factory.mktemp("p") / "rows", lengths, seq_length=SEQ, seed=seed, algorithm="best_fit"
         )
@@ -79,7 +79,7 @@ def test_context_spans_cover_what_precedes_the_target(
     tmp_path_factory: pytest.TempPathFactory, lengths: list[int], seed: int, algorithm: Literal["concat", "best_fit"]
 ):
     output = tmp_path_factory.mktemp("p") / "rows"
-    with mock.patch("megatron_speech.data.layout.BLOCK_TOKENS", 2 * (SEQ + 1)):
+    with mock.patch("megatron_speech.data.packing.layout.BLOCK_TOKENS", 2 * (SEQ + 1)):
         folder = packed_folder(output, lengths, seq_length=SEQ, seed=seed, algorithm=algorithm, with_targets=True)
     rows, documents = RowFolder(folder), documents_of(lengths, seed=seed, with_targets=True)
     carried = dict.fromkeys(range(len(documents)), 0)

@@ -19,7 +19,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from megatron_speech.data.document_folders import DocumentBlock, DocumentFolders, Ints, Words
+from megatron_speech.data.packing.document_folders import DocumentBlock, DocumentFolders, Ints, Words
 
 Records = NDArray[Any]
 

@@ -1,0 +1,1 @@
+"""Documents to rows of one length, in a shuffled order."""
