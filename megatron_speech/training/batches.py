@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from megatron_speech.data.document import Row
-from megatron_speech.data.reader import Reader
+from megatron_speech.data.reading.reader import Reader
 
 Asked = TypeVar("Asked")
 Batch = TypeVar("Batch")

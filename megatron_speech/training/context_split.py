@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from megatron_speech.data.batch import Batch, HostBatch, take
+from megatron_speech.data.reading.batch import Batch, HostBatch, take
 from megatron_speech.parallel import context, groups
 
 

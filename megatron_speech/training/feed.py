@@ -14,10 +14,10 @@ from itertools import tee
 import numpy as np
 from numpy.typing import NDArray
 
-from megatron_speech.data.batch import HostBatch, collate, from_words, to_words
 from megatron_speech.data.plan.plan import Plan
-from megatron_speech.data.quarantine import Quarantine
-from megatron_speech.data.reader import Reader
+from megatron_speech.data.reading.batch import HostBatch, collate, from_words, to_words
+from megatron_speech.data.reading.masked_rows import Quarantine
+from megatron_speech.data.reading.reader import Reader
 from megatron_speech.parallel.replica import Replica
 from megatron_speech.storage.place import Places
 from megatron_speech.training.batches import read_ahead, rows_until_end

@@ -21,9 +21,9 @@ from megatron_speech.checkpoint.hf_export import find_checkpoint
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.config.precision_report import GradientErrorConfig
-from megatron_speech.data.batch import Batch, collate, to_device
 from megatron_speech.data.plan.mixture import compile_plan
-from megatron_speech.data.reader import Reader
+from megatron_speech.data.reading.batch import Batch, collate, to_device
+from megatron_speech.data.reading.reader import Reader
 from megatron_speech.model.builder import build_model
 from megatron_speech.model.forward import forward
 from megatron_speech.model.loss import training_loss

@@ -19,12 +19,12 @@ from megatron_speech.checkpoint.distributed import load_checkpoint
 from megatron_speech.checkpoint.folder import read_state, require_same_model
 from megatron_speech.config.data import DataConfig
 from megatron_speech.config.training import PretrainConfig
-from megatron_speech.data import quarantine
 from megatron_speech.data.plan.change import require_same_plan
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.plan.table import describe
-from megatron_speech.data.quarantine import Quarantine
+from megatron_speech.data.reading import masked_rows as quarantine
+from megatron_speech.data.reading.masked_rows import Quarantine
 from megatron_speech.model.builder import to_transformer_config
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.agreement import together

@@ -16,7 +16,7 @@ from megatron_speech.config.data import DataConfig, LossConfig, SourceConfig
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.config.training import OptimizerConfig, PretrainConfig, TrainConfig
-from megatron_speech.data.batch import HostBatch
+from megatron_speech.data.reading.batch import HostBatch
 from megatron_speech.parallel import groups
 from megatron_speech.training import engine as production
 from megatron_speech.training.optimizer import set_rates

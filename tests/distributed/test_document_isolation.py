@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from megatron_speech.data.batch import HostBatch, to_device
+from megatron_speech.data.reading.batch import HostBatch, to_device
 from megatron_speech.model.forward import forward
 from megatron_speech.parallel import context, groups
 from megatron_speech.training.context_split import split_over_context

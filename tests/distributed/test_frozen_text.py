@@ -50,9 +50,9 @@ def test_only_new_rows_move(name: str, tmp_path: Path, sources: Any) -> None:
 
 
 def _check_frozen(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
-    from megatron_speech.data.batch import collate
     from megatron_speech.data.plan.mixture import compile_plan
-    from megatron_speech.data.reader import Reader
+    from megatron_speech.data.reading.batch import collate
+    from megatron_speech.data.reading.reader import Reader
     from megatron_speech.parallel import groups
     from megatron_speech.training.engine import build_engine
     from megatron_speech.training.step import train_step

@@ -91,7 +91,7 @@ def _start(rank: int, world_size: int, init_method: str, config: PretrainConfig)
 def _rows(config: PretrainConfig) -> list[Row]:
     """Two rows of each source."""
     from megatron_speech.data.plan.mixture import compile_plan
-    from megatron_speech.data.reader import Reader
+    from megatron_speech.data.reading.reader import Reader
 
     reader = Reader(compile_plan(config.data, vocabulary=VOCABULARY, num_samples=ROWS))
     return reader.rows(range(ROWS))
@@ -102,7 +102,7 @@ def _empty(row: Row) -> Row:
 
 
 def _write_truth(rank: int, world_size: int, init_method: str, config: PretrainConfig, path: Path) -> None:
-    from megatron_speech.data.batch import collate
+    from megatron_speech.data.reading.batch import collate
     from megatron_speech.model.forward import forward
     from megatron_speech.model.initialization import global_parameters
 
@@ -132,7 +132,7 @@ def _write_truth(rank: int, world_size: int, init_method: str, config: PretrainC
 def _check_layout(
     rank: int, world_size: int, init_method: str, config: PretrainConfig, at_once: int, path: Path
 ) -> None:
-    from megatron_speech.data.batch import collate
+    from megatron_speech.data.reading.batch import collate
     from megatron_speech.model.initialization import global_parameters, shard
     from megatron_speech.parallel import groups
     from megatron_speech.training.metrics import total_loss
@@ -156,7 +156,7 @@ def _check_layout(
 
 
 def _check_nothing(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
-    from megatron_speech.data.batch import collate
+    from megatron_speech.data.reading.batch import collate
     from megatron_speech.training.metrics import mean_losses, total_loss
     from megatron_speech.training.step import train_step
 

@@ -117,9 +117,9 @@ def _check_refused(rank: int, world_size: int, init_method: str, config: Pretrai
 def _check_shared(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
     import torch.distributed as dist
 
-    from megatron_speech.data import reader as readers
-    from megatron_speech.data.batch import collate
     from megatron_speech.data.plan.mixture import compile_plan
+    from megatron_speech.data.reading import reader as readers
+    from megatron_speech.data.reading.batch import collate
     from megatron_speech.parallel import groups
     from megatron_speech.parallel.layout import ParallelLayout
     from megatron_speech.parallel.replica import Replica

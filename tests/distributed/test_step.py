@@ -47,9 +47,9 @@ def _engine(init_method: str, config: PretrainConfig) -> Any:
 
 def _microbatches(config: PretrainConfig) -> list[Any]:
     """Two micro-batches of two rows: one row of each source."""
-    from megatron_speech.data.batch import collate
     from megatron_speech.data.plan.mixture import compile_plan
-    from megatron_speech.data.reader import Reader
+    from megatron_speech.data.reading.batch import collate
+    from megatron_speech.data.reading.reader import Reader
 
     reader = Reader(compile_plan(config.data, vocabulary=VOCABULARY, num_samples=8))
     rows = sorted(reader.rows(range(8)), key=lambda row: row.source)

@@ -13,7 +13,7 @@ from megatron_speech.config.data import DataConfig, SourceConfig
 from megatron_speech.config.reader import ReaderConfig
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan
-from megatron_speech.data.reader import Reader
+from megatron_speech.data.reading.reader import Reader
 from megatron_speech.storage import retry
 from megatron_speech.storage.place import Places
 from tests.toys import VOCABULARY, packed_folder

@@ -1,0 +1,1 @@
+"""Rows of the plan as batches, damaged ones masked and counted."""
