@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from megatron_speech.data.sidecar import Member, ShardIndex, sidecar
+from megatron_speech.data.shards.sidecar import Member, ShardIndex, sidecar
 from megatron_speech.vocabulary import Vocabulary
 from tests.toys import VOCABULARY
 

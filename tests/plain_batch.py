@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import strategies as st
 
-from megatron_speech.data.document import Row
+from megatron_speech.data.shards.document import Row
 from megatron_speech.vocabulary import Vocabulary
 
 

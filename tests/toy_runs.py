@@ -19,9 +19,9 @@ from megatron_speech.config.training import (
     PretrainConfig,
     TrainConfig,
 )
-from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.packing.pack import pack_folder
-from megatron_speech.data.shards import write_documents
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(num_text_ids=60, num_speech_ids=60, padding_multiple=32)

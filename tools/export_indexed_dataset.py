@@ -9,7 +9,7 @@ def main() -> None:
     config = parse_config(ExportIndexedConfig, description=__doc__ or "")
     import logging
 
-    from megatron_speech.data.export_indexed import export_indexed_dataset
+    from megatron_speech.data.shards.export_indexed import export_indexed_dataset
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

@@ -9,7 +9,7 @@ def main() -> None:
     config = parse_config(IndexConfig, description=__doc__ or "")
     import logging
 
-    from megatron_speech.data.rebuild import index_folder
+    from megatron_speech.data.shards.rebuild import index_folder
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

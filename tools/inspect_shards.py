@@ -9,7 +9,7 @@ def main() -> None:
     config = parse_config(InspectConfig, description=__doc__ or "")
     import logging
 
-    from megatron_speech.data.inspect import inspect_folder
+    from megatron_speech.data.shards.inspect import inspect_folder
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

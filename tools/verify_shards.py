@@ -9,7 +9,7 @@ def main() -> None:
     config = parse_config(VerifyConfig, description=__doc__ or "")
     import logging
 
-    from megatron_speech.data.verify import verify_folders
+    from megatron_speech.data.shards.verify import verify_folders
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     number = 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from megatron_speech.data.shards import read_documents
+from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.vocabulary import Vocabulary
 
 

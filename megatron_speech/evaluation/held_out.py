@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from megatron_speech.config.evaluation import HeldOutConfig
-from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.shards import read_documents
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.evaluation.likelihood import Request, Scorer
 from megatron_speech.evaluation.statistics import Bootstrap
 from megatron_speech.vocabulary import Vocabulary

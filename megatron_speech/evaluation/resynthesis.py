@@ -22,7 +22,7 @@ from megatron_speech.audio.io import SAMPLE_RATE, resample, write_audio
 from megatron_speech.audio.shards import read_audio_shards
 from megatron_speech.audio.transcripts import error_rates
 from megatron_speech.config.speech_decoder import DecodeSpeechConfig
-from megatron_speech.data.shards import read_documents
+from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.evaluation.dnsmos import Dnsmos
 from megatron_speech.speech_decoder.token_to_mel import TokenToMel
 from megatron_speech.speech_decoder.vocoder import HifiGan

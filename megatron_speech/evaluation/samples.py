@@ -21,14 +21,14 @@ import numpy as np
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.samples import SamplesConfig
-from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.shards import write_documents
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.documents import write_documents
+from megatron_speech.data.shards.utterances import read_utterances
 from megatron_speech.inference.generate import Generation, Request, generate, in_order
 from megatron_speech.inference.model import LanguageModel, read_vocabulary
 from megatron_speech.inference.sampling import Sampling, allowed_ids
 from megatron_speech.interleave.tasks import enclosed, recognition_prompt, speech_ids, synthesis_prompt
 from megatron_speech.platform.number_format import resolve_dtype
-from megatron_speech.text_to_token.utterances import read_utterances
 from megatron_speech.vocabulary import END_OF_AUDIO, Modality, Vocabulary
 
 logger = logging.getLogger(__name__)

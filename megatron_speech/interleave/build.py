@@ -42,9 +42,9 @@ from megatron_speech.corpus.text_tasks import (
     require_readable_columns,
     unseen_keys,
 )
-from megatron_speech.data.join import join_documents, refuse_other_join
-from megatron_speech.data.shards import totals
-from megatron_speech.data.text_ids import repeated
+from megatron_speech.data.shards.documents import totals
+from megatron_speech.data.shards.join import join_documents, refuse_other_join
+from megatron_speech.data.shards.repeated_ids import repeated
 from megatron_speech.inference.model import read_vocabulary
 from megatron_speech.interleave.corpora import interleave_tasks
 from megatron_speech.interleave.identity import output_identity, task_identity

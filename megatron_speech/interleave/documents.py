@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.interleave.compose import Composed, Piece
 from megatron_speech.interleave.journal import Journal
 

@@ -29,10 +29,10 @@ from megatron_speech.config.interleave import InterleaveConfig
 from megatron_speech.corpus.files import file_ids
 from megatron_speech.corpus.records import BadLine
 from megatron_speech.corpus.text_tasks import TextTask
-from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.join import is_whole
-from megatron_speech.data.shards import write_documents
-from megatron_speech.data.text_ids import IdLog
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.documents import write_documents
+from megatron_speech.data.shards.join import is_whole
+from megatron_speech.data.shards.repeated_ids import IdLog
 from megatron_speech.interleave.corpora import NOT_SPEAKABLE, Line, count_documents, task_lines
 from megatron_speech.interleave.documents import Interleaved, Rendering, interleave
 from megatron_speech.interleave.engines import Engines

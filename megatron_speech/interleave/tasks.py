@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO, RECOGNIZE, SYNTHESIZE, Vocabulary
 
 

@@ -35,9 +35,9 @@ from megatron_speech.audio.quarantine import QUARANTINE, read_quarantine, requir
 from megatron_speech.audio.shards import BadRecord, audio_shards
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.config.tokens import TokenizeRunConfig
-from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.shards import read_documents, write_documents
-from megatron_speech.data.text_ids import require_distinct
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.documents import read_documents, write_documents
+from megatron_speech.data.shards.repeated_ids import require_distinct
 from megatron_speech.speech_tokenizer.batching import windows
 from megatron_speech.speech_tokenizer.model import WEIGHTS, load_config, require
 from megatron_speech.speech_tokenizer.quantizer import perplexity

@@ -21,7 +21,7 @@ from datatrove.pipeline.base import PipelineStep
 from megatron_speech.artifacts.left_out import LEAST_JUDGED
 from megatron_speech.audio.quarantine import require_few, silence
 from megatron_speech.audio.shards import AudioRecord, AudioShard, BadRecord, keys_in
-from megatron_speech.data.text_ids import IdLog, require_distinct
+from megatron_speech.data.shards.repeated_ids import IdLog, require_distinct
 
 UTTERANCE = "_utterance"
 """Metadata key under which a document carries its `Utterance` from the reader to the writer."""

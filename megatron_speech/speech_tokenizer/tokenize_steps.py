@@ -33,9 +33,9 @@ from megatron_speech.audio.features import Features, torch_features
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.audio.quarantine import QUARANTINE, write_quarantine
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
-from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.shards import write_documents
-from megatron_speech.data.text_ids import IdLog
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.documents import write_documents
+from megatron_speech.data.shards.repeated_ids import IdLog
 from megatron_speech.speech_tokenizer.tokenize_input import UTTERANCE, AudioReader, AudioTask, Utterance
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.speech_tokenizer.windows import Window, cut_windows

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from megatron_speech.config.text_to_token import Language
-from megatron_speech.data.document import TokenDocument
+from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.interleave.tasks import synthesis_document, synthesis_prompt
 from megatron_speech.text_to_token.pronunciation import pronounce
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer

@@ -39,9 +39,9 @@ from megatron_speech.corpus.text_tasks import (
     text_tasks,
     unseen_keys,
 )
-from megatron_speech.data.join import join_documents, refuse_other_join
-from megatron_speech.data.shards import totals
-from megatron_speech.data.text_ids import require_distinct
+from megatron_speech.data.shards.documents import totals
+from megatron_speech.data.shards.join import join_documents, refuse_other_join
+from megatron_speech.data.shards.repeated_ids import require_distinct
 from megatron_speech.text_tokenizer.text_loss import add_losses, loss_in_words
 from megatron_speech.tokenize_text.steps import DROPPED, KIND, CorpusReader, TokenShardWriter
 from megatron_speech.vocabulary import Vocabulary

@@ -16,8 +16,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from megatron_speech.data.document import Row
 from megatron_speech.data.reading.reader import Reader
+from megatron_speech.data.shards.document import Row
 
 Asked = TypeVar("Asked")
 Batch = TypeVar("Batch")

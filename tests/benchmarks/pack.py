@@ -34,9 +34,9 @@ import numpy as np
 
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.packing import PackConfig
-from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.packing.pack import pack_documents
-from megatron_speech.data.shards import write_documents
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.vocabulary import Vocabulary
 
 LIMIT_MILLION_TOKENS, LIMIT_FILL, LIMIT_MEMORY = 20.0, 0.98, 1.2

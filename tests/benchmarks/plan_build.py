@@ -25,10 +25,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from megatron_speech.config.data import DataConfig, ShareConfig, SourceConfig, StageConfig
-from megatron_speech.data.index import FolderIndex, ShardEntry
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan
-from megatron_speech.data.sidecar import sidecar
+from megatron_speech.data.shards.index import FolderIndex, ShardEntry
+from megatron_speech.data.shards.sidecar import sidecar
 from megatron_speech.vocabulary import Vocabulary
 
 SEQ_LENGTH, ROWS, ROWS_PER_SHARD = 8192, 122_070_312, 32_000

@@ -35,12 +35,12 @@ import torch
 
 from megatron_speech.config.data import DataConfig, SourceConfig
 from megatron_speech.config.packing import PackConfig
-from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.packing.pack import pack_documents
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.reading.batch import collate, to_device
 from megatron_speech.data.reading.reader import Reader
-from megatron_speech.data.shards import write_documents
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.platform import standin
 from megatron_speech.vocabulary import Vocabulary
 

@@ -29,9 +29,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 from numpy.typing import NDArray
 
-from megatron_speech.data.block_writer import BlockWriter
-from megatron_speech.data.rows import RowBlock, RowFolder, write_rows
-from megatron_speech.data.sidecar import ShardIndex, map_file
+from megatron_speech.data.shards.block_writer import BlockWriter
+from megatron_speech.data.shards.rows import RowBlock, RowFolder, write_rows
+from megatron_speech.data.shards.sidecar import ShardIndex, map_file
 from megatron_speech.vocabulary import Vocabulary
 
 SEQ = 8192

@@ -42,12 +42,12 @@ from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.parallel import PrecisionConfig
 from megatron_speech.config.training import PretrainConfig, TrainConfig
-from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.packing.pack import pack_folder
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.reading.batch import collate, to_device
 from megatron_speech.data.reading.reader import Reader
-from megatron_speech.data.shards import write_documents
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.parallel.replica import Replica

@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 from webdataset import TarWriter, WebDataset
 
-from megatron_speech.data.block_writer import BlockWriter
-from megatron_speech.data.rows import RowBlock, RowFolder, write_rows
+from megatron_speech.data.shards.block_writer import BlockWriter
+from megatron_speech.data.shards.rows import RowBlock, RowFolder, write_rows
 from megatron_speech.vocabulary import Vocabulary
 
 SEQ = 8192

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from megatron_speech.config.data import LossConfig
 from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.config.training import OptimizerConfig, PretrainConfig
-from megatron_speech.data.document import Row
+from megatron_speech.data.shards.document import Row
 from megatron_speech.parallel.layout import ParallelLayout
 from tests.plain_batch import positions
 from tests.ranks import run_ranks

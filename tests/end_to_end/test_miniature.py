@@ -92,7 +92,7 @@ def test_no_unheard_capital_is_heard(miniature: Path) -> None:
     questions = [json.loads(line) for line in (miniature / "corpus" / "questions.jsonl").read_text().splitlines()]
     unheard = [q["metadata"] for q in questions if q["metadata"]["group"] == "written_only"]
     assert len(unheard) > 50
-    from megatron_speech.data.shards import read_documents
+    from megatron_speech.data.shards.documents import read_documents
 
     heard = [document.meta["text"] for document in read_documents(miniature / "codes" / "train")]
     for fact in unheard:

@@ -13,8 +13,8 @@ from tokenizers import AddedToken, Tokenizer, processors
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
 from megatron_speech.data.packing.pack import pack_folder
-from megatron_speech.data.shards import read_documents
-from megatron_speech.data.verify import verify_folder
+from megatron_speech.data.shards.documents import read_documents
+from megatron_speech.data.shards.verify import verify_folder
 from megatron_speech.evaluation.likelihood import PAIRS, Utterance, layout
 from megatron_speech.interleave.compose import Piece, compose
 from megatron_speech.interleave.tasks import recognition_document, recognition_prompt, synthesis_document

@@ -17,7 +17,7 @@ import orjson
 import xxhash
 from numpy.typing import NDArray
 
-from megatron_speech.data.block_folder import BlockFolder
+from megatron_speech.data.shards.block_folder import BlockFolder
 from megatron_speech.vocabulary import Vocabulary
 
 Ints = NDArray[np.int64]

@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from megatron_speech.data.block_writer import BLOCK_TOKENS
 from megatron_speech.data.packing.document_folders import Ints
+from megatron_speech.data.shards.block_writer import BLOCK_TOKENS
 
 WINDOW_TOKENS, WINDOW_ROWS, WINDOW_DOCUMENTS = 1 << 22, 64, 1 << 16
 """Best-fit chooses among so many tokens, but at least so many rows, and at most so many documents: 16 MiB for rows up

@@ -21,14 +21,14 @@ from tqdm import tqdm
 from megatron_speech.artifacts.manifest import alone, is_made, make_artifact
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.parse import to_dict
-from megatron_speech.data.block_writer import BlockWriter
 from megatron_speech.data.packing.document_folders import DocumentBlock, DocumentFolders
 from megatron_speech.data.packing.layout import NOWHERE, Spans, best_fit, concat
 from megatron_speech.data.packing.row_block import cut_words, row_block
 from megatron_speech.data.packing.shuffle import DOCUMENT_BYTES, SHARE, Buckets, Documents, num_buckets
 from megatron_speech.data.packing.speech_spans import count_inside, speech_spans
-from megatron_speech.data.rows import RowBlock, write_rows
-from megatron_speech.data.shards import totals
+from megatron_speech.data.shards.block_writer import BlockWriter
+from megatron_speech.data.shards.documents import totals
+from megatron_speech.data.shards.rows import RowBlock, write_rows
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import numpy as np
 from megatron_speech.data.packing.document_folders import Ints
 from megatron_speech.data.packing.layout import Layout
 from megatron_speech.data.packing.shuffle import Documents
-from megatron_speech.data.rows import RowBlock
+from megatron_speech.data.shards.rows import RowBlock
 
 
 def row_block(documents: Documents, layout: Layout, *, seq_length: int, padding: int) -> RowBlock:

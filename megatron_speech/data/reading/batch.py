@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from megatron_speech.data.document import Row
+from megatron_speech.data.shards.document import Row
 from megatron_speech.vocabulary import Vocabulary
 
 _ZERO = np.zeros(1, np.int32)

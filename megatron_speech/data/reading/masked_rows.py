@@ -17,7 +17,7 @@ from typing import Any
 
 from megatron_speech.artifacts.jsonl_log import append_records, cut_log
 from megatron_speech.config.reader import ReaderConfig
-from megatron_speech.data.block_folder import DamagedError
+from megatron_speech.data.shards.block_folder import DamagedError
 from megatron_speech.storage.read_stats import ReadStats
 
 log = logging.getLogger(__name__)

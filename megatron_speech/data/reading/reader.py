@@ -17,11 +17,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from megatron_speech.data.block_folder import DamagedError
-from megatron_speech.data.document import Row
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.reading.masked_rows import Quarantine
-from megatron_speech.data.rows import RowFolder
+from megatron_speech.data.shards.block_folder import DamagedError
+from megatron_speech.data.shards.document import Row
+from megatron_speech.data.shards.rows import RowFolder
 from megatron_speech.storage.place import Places, local_folder
 from megatron_speech.vocabulary import Vocabulary
 

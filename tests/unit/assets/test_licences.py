@@ -21,10 +21,10 @@ from megatron_speech.config.shards import InspectConfig
 from megatron_speech.config.text_to_token import TaskDocumentsConfig
 from megatron_speech.config.text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
-from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.inspect import inspect_folder
 from megatron_speech.data.packing.pack import pack_folder
-from megatron_speech.data.shards import write_documents
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.documents import write_documents
+from megatron_speech.data.shards.inspect import inspect_folder
 from megatron_speech.text_to_token.documents import build_task_documents
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.tokenize_text.run import tokenize_text

@@ -21,9 +21,9 @@ from megatron_speech.audio.importing import import_speech
 from megatron_speech.audio.shards import read_audio_shards
 from megatron_speech.config.import_speech import ImportSpeechConfig
 from megatron_speech.config.shards import IndexConfig, InspectConfig
-from megatron_speech.data.inspect import inspect_folder
-from megatron_speech.data.rebuild import index_folder
-from megatron_speech.data.verify import verify_folder
+from megatron_speech.data.shards.inspect import inspect_folder
+from megatron_speech.data.shards.rebuild import index_folder
+from megatron_speech.data.shards.verify import verify_folder
 
 
 def tone(hertz: float, rate: int = 16000, seconds: float = 0.3) -> np.ndarray:

@@ -16,7 +16,7 @@ from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, 
 from megatron_speech.corpus import remote_file
 from megatron_speech.corpus.files import corpus_files, relative_name
 from megatron_speech.corpus.text_tasks import require_apart, text_tasks
-from megatron_speech.data.shards import read_documents
+from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.storage import retry
 from megatron_speech.storage.ranged import Ranged
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary

@@ -11,7 +11,7 @@ import pytest
 
 from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
 from megatron_speech.corpus.records import BadLine, RecordLayout, TextDocument, read_records
-from megatron_speech.data.shards import read_documents
+from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.tokenize_text.run import tokenize_text
 

@@ -14,10 +14,10 @@ from megatron_speech.config.tokens import (
     VocabularyConfig,
 )
 from megatron_speech.corpus.records import read_jsonl
-from megatron_speech.data.inspect import inspect_folder
 from megatron_speech.data.packing.pack import pack_folder
-from megatron_speech.data.shards import read_documents
-from megatron_speech.data.verify import verify_folder
+from megatron_speech.data.shards.documents import read_documents
+from megatron_speech.data.shards.inspect import inspect_folder
+from megatron_speech.data.shards.verify import verify_folder
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.tokenize_text.run import tokenize_text

@@ -10,8 +10,8 @@ import torch
 
 from megatron_speech.config.evaluation import EvaluationConfig, HeldOutConfig, SpokenCorpusConfig
 from megatron_speech.config.tokens import VocabularyConfig
-from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.shards import write_documents
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.evaluation.cloze import TASKS, read_cloze
 from megatron_speech.evaluation.held_out import read_held_out, run_held_out
 from megatron_speech.evaluation.likelihood import PAIRS, Choice, Utterance, credit, layout, score

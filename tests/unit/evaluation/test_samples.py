@@ -9,7 +9,7 @@ from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.samples import SamplesConfig
 from megatron_speech.config.text_to_token import RoundTripConfig, UtterancesConfig
 from megatron_speech.config.tokens import VocabularyConfig
-from megatron_speech.data.shards import read_documents
+from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.evaluation.samples import make_samples
 from megatron_speech.text_to_token.round_trip import round_trip
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary

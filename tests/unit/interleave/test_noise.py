@@ -13,8 +13,8 @@ import pytest
 
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.interleave import NoiseConfig
-from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.shards import read_documents
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.interleave import build, report
 from megatron_speech.interleave.compose import Composed, Piece
 from megatron_speech.interleave.documents import Interleaved

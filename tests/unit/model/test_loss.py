@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.data.document import Row
 from megatron_speech.data.reading.batch import collate, to_device
+from megatron_speech.data.shards.document import Row
 from megatron_speech.model.loss import SPEECH, TEXT, total_weight, trained_targets, training_loss
 from tests.plain_batch import positions, rows_of
 from tests.toys import VOCABULARY

@@ -9,9 +9,9 @@ import pytest
 
 from megatron_speech.config.mixture import PlanMixtureConfig
 from megatron_speech.config.parse import parse_config
-from megatron_speech.data.index import FolderIndex
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.plan.table import describe, require_epochs
+from megatron_speech.data.shards.index import FolderIndex
 from megatron_speech.planning.mixture import plan_ahead
 from tests.toys import packed_folder
 

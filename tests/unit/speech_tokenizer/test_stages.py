@@ -17,7 +17,7 @@ from megatron_speech.config.bottleneck import BottleneckConfig
 from megatron_speech.config.speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.config.tokenizer_report import TokenizerReportConfig
-from megatron_speech.data.shards import read_documents
+from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.evaluation.tokenizer_report import run_report
 from megatron_speech.speech_tokenizer.model import load_model
 from megatron_speech.speech_tokenizer.tokenize import run_tokenization

@@ -25,7 +25,7 @@ from megatron_speech.audio.io import encode_flac
 from megatron_speech.audio.shards import AudioRecord, audio_facts, read_audio_shards
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.config.tokens import TokenizeRunConfig
-from megatron_speech.data.shards import read_documents
+from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.speech_tokenizer import tokenize_input, tokenize_steps
 from megatron_speech.speech_tokenizer.model import save_model
 from megatron_speech.speech_tokenizer.streaming import StreamingEncoder

@@ -17,12 +17,12 @@ import pytest
 
 from megatron_speech.config.data import DataConfig, SourceConfig
 from megatron_speech.config.reader import ReaderConfig
-from megatron_speech.data.block_folder import DamagedError
 from megatron_speech.data.packing import layout
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.reading.batch import collate, to_words
 from megatron_speech.data.reading.reader import Reader
+from megatron_speech.data.shards.block_folder import DamagedError
 from megatron_speech.storage import retry
 from megatron_speech.storage.cache import BlockCache
 from megatron_speech.storage.local import Mapped, Positioned

@@ -8,8 +8,8 @@ import pytest
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.text_to_token import TaskDocumentsConfig, UtterancesConfig
 from megatron_speech.config.tokens import VocabularyConfig
-from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.shards import read_documents
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.text_to_token.documents import build_task_documents
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary

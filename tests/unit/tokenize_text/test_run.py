@@ -23,10 +23,10 @@ from megatron_speech.config.shards import IndexConfig
 from megatron_speech.config.tokens import TextCorpusConfig, TokenizeRunConfig, TokenizeTextConfig, VocabularyConfig
 from megatron_speech.corpus.records import RecordLayout, TextDocument, read_records
 from megatron_speech.corpus.text_tasks import text_tasks
-from megatron_speech.data.rebuild import index_folder
-from megatron_speech.data.shards import read_documents
-from megatron_speech.data.text_ids import IdLog, require_distinct
-from megatron_speech.data.verify import verify_folder
+from megatron_speech.data.shards.documents import read_documents
+from megatron_speech.data.shards.rebuild import index_folder
+from megatron_speech.data.shards.repeated_ids import IdLog, require_distinct
+from megatron_speech.data.shards.verify import verify_folder
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.tokenize_text.run import tokenize_text
 from megatron_speech.tokenize_text.steps import CorpusReader, TokenShardWriter
@@ -281,7 +281,7 @@ def test_a_repeated_id_is_an_error_under_any_policy(tmp_path: Path, vocabulary: 
 
 
 def test_repeats_are_found_whatever_the_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("megatron_speech.data.text_ids.RANGE_IDS", 3)
+    monkeypatch.setattr("megatron_speech.data.shards.repeated_ids.RANGE_IDS", 3)
     folders = [tmp_path / "a", tmp_path / "b"]
     for number, folder in enumerate(folders):
         folder.mkdir()

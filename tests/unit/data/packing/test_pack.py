@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.shards import InspectConfig
-from megatron_speech.data.inspect import inspect_folder
 from megatron_speech.data.packing.pack import pack_documents
-from megatron_speech.data.rows import RowFolder
-from megatron_speech.data.shards import write_documents
-from megatron_speech.data.verify import verify_folder
+from megatron_speech.data.shards.documents import write_documents
+from megatron_speech.data.shards.inspect import inspect_folder
+from megatron_speech.data.shards.rows import RowFolder
+from megatron_speech.data.shards.verify import verify_folder
 from megatron_speech.vocabulary import Vocabulary
 from tests.toys import VOCABULARY, documents_of, packed_folder
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.packing import PackConfig
-from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.packing.pack import pack_documents, pack_folder
 from megatron_speech.data.packing.shuffle import Buckets
-from megatron_speech.data.rows import RowFolder
-from megatron_speech.data.shards import write_documents
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.documents import write_documents
+from megatron_speech.data.shards.rows import RowFolder
 from tests.toys import VOCABULARY, documents_of
 
 SEQ = 16

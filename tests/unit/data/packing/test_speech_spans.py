@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.config.packing import PackConfig
-from megatron_speech.data.document import TokenDocument
 from megatron_speech.data.packing.pack import pack_documents
 from megatron_speech.data.packing.speech_spans import speech_spans
 from megatron_speech.data.reading.batch import collate, to_device
-from megatron_speech.data.rows import RowFolder
-from megatron_speech.data.shards import write_documents
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.documents import write_documents
+from megatron_speech.data.shards.rows import RowFolder
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO
 from tests.toys import VOCABULARY
 

@@ -12,7 +12,7 @@ from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.plan.table import describe
 from megatron_speech.data.reading.reader import Reader
-from megatron_speech.data.rows import RowFolder
+from megatron_speech.data.shards.rows import RowFolder
 from megatron_speech.vocabulary import Vocabulary
 from tests.toys import VOCABULARY, packed_folder
 

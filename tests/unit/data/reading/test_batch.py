@@ -8,9 +8,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from megatron_speech.data.document import Row
 from megatron_speech.data.reading.batch import collate, from_words, take, to_device, to_words
-from megatron_speech.data.rows import RowFolder
+from megatron_speech.data.shards.document import Row
+from megatron_speech.data.shards.rows import RowFolder
 from tests.plain_batch import positions, rows_of
 from tests.toys import VOCABULARY, packed_folder
 

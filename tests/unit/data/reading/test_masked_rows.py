@@ -16,9 +16,6 @@ from hypothesis import strategies as st
 
 from megatron_speech.config.data import DataConfig, SourceConfig
 from megatron_speech.config.reader import ReaderConfig
-from megatron_speech.data.block_folder import DamagedError
-from megatron_speech.data.document import Row
-from megatron_speech.data.index import FolderIndex
 from megatron_speech.data.packing import layout
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan
@@ -26,6 +23,9 @@ from megatron_speech.data.reading import masked_rows as quarantine
 from megatron_speech.data.reading.batch import collate, to_device
 from megatron_speech.data.reading.masked_rows import Quarantine, require_few
 from megatron_speech.data.reading.reader import Reader
+from megatron_speech.data.shards.block_folder import DamagedError
+from megatron_speech.data.shards.document import Row
+from megatron_speech.data.shards.index import FolderIndex
 from megatron_speech.storage.read_stats import ReadStats, describe
 from tests.toys import VOCABULARY, packed_folder
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from megatron_speech.artifacts.manifest import PARTIAL, Inputs, require_same_draft
 from megatron_speech.artifacts.tasks import output_of
-from megatron_speech.data.index import FolderIndex, sidecar
+from megatron_speech.data.shards.index import FolderIndex, sidecar
 from megatron_speech.storage.interface import FOLDER_INDEX
 
 

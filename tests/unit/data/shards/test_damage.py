@@ -15,28 +15,28 @@ from hypothesis import strategies as st
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.shards import ExportIndexedConfig, IndexConfig, VerifyConfig
-from megatron_speech.data.contents import Examination
-from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.export_indexed import export_indexed_dataset
 from megatron_speech.data.packing.pack import pack_folder
-from megatron_speech.data.rebuild import index_folder
-from megatron_speech.data.rows import RowFolder
-from megatron_speech.data.shards import read_documents, write_documents
-from megatron_speech.data.verify import verify_folder, verify_folders
+from megatron_speech.data.shards.contents import Examination
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.documents import read_documents, write_documents
+from megatron_speech.data.shards.export_indexed import export_indexed_dataset
+from megatron_speech.data.shards.rebuild import index_folder
+from megatron_speech.data.shards.rows import RowFolder
+from megatron_speech.data.shards.verify import verify_folder, verify_folders
 from megatron_speech.vocabulary import Vocabulary
 from tests.damages import BESIDE_TARS, DAMAGES, IN_TARS, member_of, patch, tars
 from tests.toys import VOCABULARY, documents_of, packed_folder
 
 KINDS = ("documents", "rows")
 LENGTHS = [30, 25, 30, 80, 2, 40, 41, 7, 60]
-TOOLS = Path(__file__).resolve().parents[3] / "tools"
+TOOLS = Path(__file__).resolve().parents[4] / "tools"
 
 
 @pytest.fixture(scope="module")
 def intact(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A folder of each kind, of three shards or more, the first of two blocks or more."""
     root = tmp_path_factory.mktemp("intact")
-    with mock.patch("megatron_speech.data.shards.BLOCK_TOKENS", 50):
+    with mock.patch("megatron_speech.data.shards.documents.BLOCK_TOKENS", 50):
         write_documents(root / "documents", documents_of(LENGTHS), vocabulary=VOCABULARY, name="toy", shard_tokens=90)
     with mock.patch("megatron_speech.data.packing.layout.BLOCK_TOKENS", 40):
         packed_folder(root / "rows", LENGTHS, seq_length=10, shard_tokens=90)
@@ -145,7 +145,7 @@ def test_ids_under_right_checksums_are_found_by_what_they_mean(tmp_path: Path):
     """As another program might write them; ours refuses."""
     bad = TokenDocument(key="k", tokens=np.array([5, 6, VOCABULARY.size, -3], np.int32))
     believed = Examination(items=1, text_tokens=4)
-    with mock.patch("megatron_speech.data.block_writer.examine", return_value=believed):
+    with mock.patch("megatron_speech.data.shards.block_writer.examine", return_value=believed):
         write_documents(tmp_path / "bad", [bad], vocabulary=VOCABULARY, name="toy")
     assert list(verify_folder(tmp_path / "bad", ids=False)) == []
     (damage,) = verify_folder(tmp_path / "bad", ids=True)

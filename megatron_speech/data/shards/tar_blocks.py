@@ -13,7 +13,7 @@ from functools import partial
 
 import xxhash
 
-from megatron_speech.data.sidecar import TAR_BLOCK, Member
+from megatron_speech.data.shards.sidecar import TAR_BLOCK, Member
 
 
 def member_info(shard: str, block: int, name: str, size: int) -> tarfile.TarInfo:

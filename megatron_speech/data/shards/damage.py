@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
-from megatron_speech.data.index import FolderIndex
+from megatron_speech.data.shards.index import FolderIndex
 
 
 @dataclass(frozen=True, kw_only=True)

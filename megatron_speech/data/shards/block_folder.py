@@ -15,10 +15,10 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from megatron_speech.data.damage import against_manifest
-from megatron_speech.data.index import FolderIndex
-from megatron_speech.data.sidecar import Kind, Member, ShardIndex, sidecar
-from megatron_speech.data.tar_blocks import is_zero
+from megatron_speech.data.shards.damage import against_manifest
+from megatron_speech.data.shards.index import FolderIndex
+from megatron_speech.data.shards.sidecar import Kind, Member, ShardIndex, sidecar
+from megatron_speech.data.shards.tar_blocks import is_zero
 from megatron_speech.storage.local import Mapped
 from megatron_speech.storage.place import Places
 from megatron_speech.vocabulary import Vocabulary

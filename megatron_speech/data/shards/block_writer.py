@@ -19,10 +19,10 @@ import numpy as np
 import xxhash
 
 from megatron_speech.artifacts.manifest import PARTIAL
-from megatron_speech.data.contents import MEMBERS, examine
-from megatron_speech.data.index import FolderIndex, ShardEntry
-from megatron_speech.data.sidecar import BLOCK, MEMBER, TAR_BLOCK, Kind, ShardIndex
-from megatron_speech.data.tar_blocks import header, member_info
+from megatron_speech.data.shards.contents import MEMBERS, examine
+from megatron_speech.data.shards.index import FolderIndex, ShardEntry
+from megatron_speech.data.shards.sidecar import BLOCK, MEMBER, TAR_BLOCK, Kind, ShardIndex
+from megatron_speech.data.shards.tar_blocks import header, member_info
 from megatron_speech.storage.interface import FOLDER_INDEX
 from megatron_speech.vocabulary import Vocabulary
 

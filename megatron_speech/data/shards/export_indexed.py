@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.config.shards import ExportIndexedConfig
-from megatron_speech.data.block_folder import BlockFolder
-from megatron_speech.data.index import FolderIndex
+from megatron_speech.data.shards.block_folder import BlockFolder
+from megatron_speech.data.shards.index import FolderIndex
 
 log = logging.getLogger(__name__)
 

@@ -20,12 +20,12 @@ from tqdm import tqdm
 
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.config.shards import IndexConfig
-from megatron_speech.data.contents import MEMBERS, examine
-from megatron_speech.data.damage import Damage, against_manifest
-from megatron_speech.data.index import FolderIndex, ShardEntry, require_token_shards
-from megatron_speech.data.shards import totals
-from megatron_speech.data.sidecar import BLOCK, MEMBER, Kind, ShardIndex, map_file
-from megatron_speech.data.tar_blocks import TarFault, member_info, walk
+from megatron_speech.data.shards.contents import MEMBERS, examine
+from megatron_speech.data.shards.damage import Damage, against_manifest
+from megatron_speech.data.shards.documents import totals
+from megatron_speech.data.shards.index import FolderIndex, ShardEntry, require_token_shards
+from megatron_speech.data.shards.sidecar import BLOCK, MEMBER, Kind, ShardIndex, map_file
+from megatron_speech.data.shards.tar_blocks import TarFault, member_info, walk
 from megatron_speech.storage.interface import FOLDER_INDEX
 from megatron_speech.vocabulary import Vocabulary
 

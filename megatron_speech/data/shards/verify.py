@@ -16,11 +16,11 @@ from tqdm import tqdm
 from megatron_speech.artifacts.manifest import MANIFEST, write_atomic
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.shards import VerifyConfig
-from megatron_speech.data.contents import examine
-from megatron_speech.data.damage import Damage, against_manifest
-from megatron_speech.data.index import FolderIndex, require_token_shards
-from megatron_speech.data.rebuild import examine_tar
-from megatron_speech.data.sidecar import REBUILD, ShardIndex, map_file, sidecar
+from megatron_speech.data.shards.contents import examine
+from megatron_speech.data.shards.damage import Damage, against_manifest
+from megatron_speech.data.shards.index import FolderIndex, require_token_shards
+from megatron_speech.data.shards.rebuild import examine_tar
+from megatron_speech.data.shards.sidecar import REBUILD, ShardIndex, map_file, sidecar
 from megatron_speech.storage.interface import FOLDER_INDEX
 from megatron_speech.vocabulary import Vocabulary
 

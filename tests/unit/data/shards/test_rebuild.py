@@ -14,8 +14,8 @@ from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.shards import IndexConfig
 from megatron_speech.data.packing.pack import pack_folder
-from megatron_speech.data.rebuild import index_folder
-from megatron_speech.data.shards import write_documents
+from megatron_speech.data.shards.documents import write_documents
+from megatron_speech.data.shards.rebuild import index_folder
 from megatron_speech.vocabulary import Vocabulary
 from tests.damages import patch, tars
 from tests.toys import VOCABULARY, documents_of, packed_folder

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.config.shards import InspectConfig
-from megatron_speech.data.index import FolderIndex
-from megatron_speech.data.rows import RowFolder
-from megatron_speech.data.shards import read_documents
+from megatron_speech.data.shards.documents import read_documents
+from megatron_speech.data.shards.index import FolderIndex
+from megatron_speech.data.shards.rows import RowFolder
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from megatron_speech.config.text_to_token import UtterancesConfig
-from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.shards import read_documents
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.vocabulary import Vocabulary
 
 

@@ -20,9 +20,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from megatron_speech.data.block_folder import BlockFolder, DamagedError
-from megatron_speech.data.block_writer import BlockWriter
-from megatron_speech.data.document import Row
+from megatron_speech.data.shards.block_folder import BlockFolder, DamagedError
+from megatron_speech.data.shards.block_writer import BlockWriter
+from megatron_speech.data.shards.document import Row
 from megatron_speech.storage.local import OPEN_FILES
 from megatron_speech.storage.place import Places
 from megatron_speech.vocabulary import Vocabulary

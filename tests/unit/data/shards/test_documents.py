@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.shards import read_documents, write_documents
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.documents import read_documents, write_documents
 from megatron_speech.vocabulary import Vocabulary
 from tests.toys import VOCABULARY, documents_of
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import orjson
 
-from megatron_speech.data.block_folder import BlockFolder
-from megatron_speech.data.block_writer import BLOCK_TOKENS, SHARD_TOKENS, BlockWriter
-from megatron_speech.data.document import TokenDocument
-from megatron_speech.data.index import FolderIndex
+from megatron_speech.data.shards.block_folder import BlockFolder
+from megatron_speech.data.shards.block_writer import BLOCK_TOKENS, SHARD_TOKENS, BlockWriter
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.index import FolderIndex
 from megatron_speech.vocabulary import Vocabulary
 
 BLOCK_DOCUMENTS = 1 << 16

@@ -15,7 +15,7 @@ import orjson
 import xxhash
 from numpy.typing import NDArray
 
-from megatron_speech.data.sidecar import Kind
+from megatron_speech.data.shards.sidecar import Kind
 from megatron_speech.vocabulary import Vocabulary
 
 Payloads = Mapping[str, bytes | memoryview]

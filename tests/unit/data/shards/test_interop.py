@@ -9,9 +9,9 @@ import pytest
 
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.shards import ExportIndexedConfig
-from megatron_speech.data.export_indexed import export_indexed_dataset
-from megatron_speech.data.rows import RowFolder
-from megatron_speech.data.shards import read_documents
+from megatron_speech.data.shards.documents import read_documents
+from megatron_speech.data.shards.export_indexed import export_indexed_dataset
+from megatron_speech.data.shards.rows import RowFolder
 from tests.damages import tars
 from tests.toys import documents_of, packed_folder
 

@@ -17,7 +17,7 @@ import xxhash
 
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.data.sidecar import FORMAT, REBUILD, Kind, ShardIndex, sidecar
+from megatron_speech.data.shards.sidecar import FORMAT, REBUILD, Kind, ShardIndex, sidecar
 from megatron_speech.storage.interface import FOLDER_INDEX
 
 

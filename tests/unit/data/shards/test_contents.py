@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xxhash
 
-from megatron_speech.data.contents import examine
+from megatron_speech.data.shards.contents import examine
 from megatron_speech.vocabulary import Vocabulary
 from tests.toys import VOCABULARY
 
