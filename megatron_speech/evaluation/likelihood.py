@@ -21,7 +21,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from megatron_speech.interleave.tasks import speech_ids
+from megatron_speech.sequences.speech_tasks import speech_ids
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO, Modality, Vocabulary
 

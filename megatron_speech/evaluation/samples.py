@@ -27,8 +27,8 @@ from megatron_speech.data.shards.utterances import read_utterances
 from megatron_speech.inference.generate import Generation, Request, generate, in_order
 from megatron_speech.inference.model import LanguageModel, read_vocabulary
 from megatron_speech.inference.sampling import Sampling, allowed_ids
-from megatron_speech.interleave.tasks import enclosed, recognition_prompt, speech_ids, synthesis_prompt
 from megatron_speech.platform.number_format import resolve_dtype
+from megatron_speech.sequences.speech_tasks import enclosed, recognition_prompt, speech_ids, synthesis_prompt
 from megatron_speech.vocabulary import END_OF_AUDIO, Modality, Vocabulary
 
 logger = logging.getLogger(__name__)

@@ -27,8 +27,8 @@ from megatron_speech.interleave.characters import character_classes, code_points
 from megatron_speech.interleave.readings import Readings, read_sentences
 from megatron_speech.interleave.spans import keep_whole, sample_spans, snap_spans
 from megatron_speech.interleave.speakable import Stretch, TextClass, stretches
-from megatron_speech.interleave.tasks import enclosed, speech_ids
 from megatron_speech.interleave.units import TokenEnds, unit_ends
+from megatron_speech.sequences.speech_tasks import enclosed, speech_ids
 from megatron_speech.vocabulary import Vocabulary
 
 Boundary = Literal["begin_end", "none"]

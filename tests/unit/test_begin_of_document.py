@@ -17,7 +17,7 @@ from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.data.shards.verify import verify_folder
 from megatron_speech.evaluation.likelihood import PAIRS, Utterance, layout
 from megatron_speech.interleave.compose import Piece, compose
-from megatron_speech.interleave.tasks import recognition_document, recognition_prompt, synthesis_document
+from megatron_speech.sequences.speech_tasks import recognition_document, recognition_prompt, synthesis_document
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.tokenize_text.run import tokenize_text

@@ -18,7 +18,7 @@ from megatron_speech.evaluation.likelihood import PAIRS, Choice, Utterance, cred
 from megatron_speech.evaluation.run import measure, read_items, run_evaluation
 from megatron_speech.evaluation.statistics import Bootstrap
 from megatron_speech.inference.model import LanguageModel
-from megatron_speech.interleave.tasks import recognition_document
+from megatron_speech.sequences.speech_tasks import recognition_document
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import Vocabulary

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from megatron_speech.interleave.tasks import (
+from megatron_speech.sequences.speech_tasks import (
     recognition_document,
     recognition_prompt,
     synthesis_document,

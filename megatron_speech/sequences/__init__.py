@@ -1,0 +1,1 @@
+"""Layouts of ids that models are trained on and prompted with."""
