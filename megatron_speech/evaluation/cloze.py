@@ -22,7 +22,7 @@ from megatron_speech.config.evaluation import SpokenCorpusConfig
 from megatron_speech.corpus.records import TextDocument, read_jsonl
 from megatron_speech.evaluation.codes import codes_by
 from megatron_speech.evaluation.likelihood import PAIRS, Choice, Scorer, Utterance, credit, score
-from megatron_speech.evaluation.statistics import Bootstrap
+from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.vocabulary import Vocabulary
 
 TASKS = {"WikiTopicCloze": "random_ending", "WikiSameTopicCloze": "same_topic_ending"}

@@ -22,8 +22,8 @@ from megatron_speech.evaluation.cloze import ClozeItem, read_cloze, run_cloze
 from megatron_speech.evaluation.geo_qa import Question, read_questions, run_geo_qa
 from megatron_speech.evaluation.held_out import read_held_out, run_held_out
 from megatron_speech.evaluation.likelihood import Request, Scorer
-from megatron_speech.evaluation.statistics import Bootstrap
 from megatron_speech.inference.model import LanguageModel, read_vocabulary
+from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.platform.number_format import resolve_dtype
 from megatron_speech.vocabulary import Vocabulary
 

@@ -19,10 +19,10 @@ from typing import Any, Protocol
 import numpy as np
 import xxhash
 
-from megatron_speech.audio.transcripts import normalize, utterance_edits
 from megatron_speech.config.text_to_token import Language
-from megatron_speech.evaluation.statistics import Bootstrap
 from megatron_speech.interleave.documents import Interleaved
+from megatron_speech.metrics.bootstrap import Bootstrap
+from megatron_speech.metrics.word_errors import normalize, utterance_edits
 
 LENGTHS = (5, 10, 15, 20)
 """First length in units of every bin but the first."""

@@ -19,11 +19,11 @@ import numpy as np
 
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.audio.transcripts import error_rates
 from megatron_speech.config.text_to_token import Language, RoundTripConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.utterances import read_utterances
 from megatron_speech.inference.model import read_vocabulary
+from megatron_speech.metrics.word_errors import error_rates
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.text_normalization.reading import Unreadable, read_as_written
 from megatron_speech.text_to_token.synthesize import Synthesizer

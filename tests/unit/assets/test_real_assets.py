@@ -56,7 +56,7 @@ def test_encoder_agrees_with_ctranslate2(real_assets: Path, name: str) -> None:
 
 
 def test_whisper_understands_the_voice(real_assets: Path) -> None:
-    from megatron_speech.audio.transcripts import error_rates
+    from megatron_speech.metrics.word_errors import error_rates
     from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
 
     voice = open_voice("hibari", real_assets)

@@ -16,8 +16,8 @@ from megatron_speech.evaluation.cloze import TASKS, read_cloze
 from megatron_speech.evaluation.held_out import read_held_out, run_held_out
 from megatron_speech.evaluation.likelihood import PAIRS, Choice, Utterance, credit, layout, score
 from megatron_speech.evaluation.run import measure, read_items, run_evaluation
-from megatron_speech.evaluation.statistics import Bootstrap
 from megatron_speech.inference.model import LanguageModel
+from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.sequences.speech_tasks import recognition_document
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from megatron_speech.audio.transcripts import error_rates, normalize
+from megatron_speech.metrics.word_errors import error_rates, normalize
 
 
 @pytest.mark.parametrize(

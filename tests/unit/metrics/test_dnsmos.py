@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from megatron_speech.evaluation.dnsmos import SAMPLE_RATE, Dnsmos, _windows
+from megatron_speech.metrics.dnsmos import SAMPLE_RATE, Dnsmos, _windows
 
 NETWORK = Path(__file__).resolve().parents[3] / ".cache/assets/dnsmos/sig_bak_ovr.onnx"
 

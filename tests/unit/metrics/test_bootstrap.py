@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from megatron_speech.evaluation.statistics import Bootstrap
+from megatron_speech.metrics.bootstrap import Bootstrap
 
 
 def test_intervals_cover_the_truth():

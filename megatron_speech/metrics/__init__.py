@@ -1,0 +1,1 @@
+"""Measures: word error rate, bootstrap intervals, DNSMOS."""
