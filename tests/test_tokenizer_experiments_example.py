@@ -15,7 +15,7 @@ import yaml
 
 from megatron_speech.config.parse import parse_config, to_dict
 from megatron_speech.config.speech_tokenizer import TrainSpeechTokenizerConfig
-from megatron_speech.evaluation.report.settings import require_as_listed
+from megatron_speech.reports.settings import require_as_listed
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer_training.start import narrow
 

@@ -9,7 +9,7 @@ from megatron_speech.config.precision_report import PrecisionReportConfig
 
 def main() -> None:
     config = parse_config(PrecisionReportConfig, description=__doc__ or "")
-    from megatron_speech.evaluation.report.precision import write_precision_report
+    from megatron_speech.reports.precision import write_precision_report
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

@@ -10,7 +10,7 @@ from megatron_speech.config.report import ReportConfig
 def main() -> None:
     config = parse_config(ReportConfig, description=__doc__ or "")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    from megatron_speech.evaluation.report.build import write_report
+    from megatron_speech.reports.miniature.build import write_report
 
     with user_errors():
         write_report(config)

@@ -9,7 +9,7 @@ from megatron_speech.config.text_to_token_curve import TextToTokenCurveConfig
 
 def main() -> None:
     config = parse_config(TextToTokenCurveConfig, description=__doc__ or "")
-    from megatron_speech.evaluation.report.text_to_token_curve import write_curve
+    from megatron_speech.reports.text_to_token_curve import write_curve
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

@@ -9,7 +9,7 @@ from megatron_speech.config.tokenizer_report import TokenizerExperimentsConfig
 
 def main() -> None:
     config = parse_config(TokenizerExperimentsConfig, description=__doc__ or "")
-    from megatron_speech.evaluation.report.experiments import write_experiments
+    from megatron_speech.reports.experiments import write_experiments
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

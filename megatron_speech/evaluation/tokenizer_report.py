@@ -23,11 +23,11 @@ from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards
 from megatron_speech.config.tokenizer_report import TokenizerReportConfig
-from megatron_speech.evaluation.report.facts import FROM_CODES, WITHOUT_BOTTLENECK
-from megatron_speech.evaluation.report.tokenizer import write_tokenizer_report
 from megatron_speech.evaluation.robustness import disturbances, robustness, with_interval
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.word_errors import error_rates, utterance_edits
+from megatron_speech.reports.facts import FROM_CODES, WITHOUT_BOTTLENECK
+from megatron_speech.reports.tokenizer import write_tokenizer_report
 from megatron_speech.speech_tokenizer.batching import windows
 from megatron_speech.speech_tokenizer.model import WEIGHTS
 from megatron_speech.speech_tokenizer.tokenize import usage_facts

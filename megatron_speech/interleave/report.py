@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.config.interleave import InterleaveConfig
-from megatron_speech.evaluation.report import plots
-from megatron_speech.evaluation.report.facts import count, decimal, interval, percent, prose, table
 from megatron_speech.interleave.noise import length_labels
+from megatron_speech.reports import plots
+from megatron_speech.reports.facts import count, decimal, interval, percent, prose, table
 
 NONE = "-"
 FAULTS = ("runaway", "too_short", "repeats", "unspeakable")

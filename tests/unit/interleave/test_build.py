@@ -19,10 +19,10 @@ from megatron_speech.config.text_to_token import SynthesisConfig
 from megatron_speech.config.tokens import TokenizeRunConfig, VocabularyConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.data.shards.verify import verify_folder
-from megatron_speech.evaluation.report import plots
 from megatron_speech.interleave.build import run_build
 from megatron_speech.interleave.corpora import interleave_tasks
 from megatron_speech.interleave.engines import Engines
+from megatron_speech.reports import plots
 from megatron_speech.text_to_token.engines import EngineError
 from megatron_speech.text_to_token.synthesize import speaker_of
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from megatron_speech.evaluation.report import plots
-from megatron_speech.evaluation.report.facts import (
+from megatron_speech.reports import plots
+from megatron_speech.reports.facts import (
     NOT_REPORTED,
     Facts,
     RunFolder,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from megatron_speech.evaluation.report.facts import (
+from megatron_speech.reports.facts import (
     NOT_REPORTED,
     WER_FROM_CODES,
     RunFolder,

@@ -16,11 +16,11 @@ from typing import Any
 
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest, write_atomic
 from megatron_speech.config.text_to_token_curve import CurveRowConfig, TextToTokenCurveConfig
-from megatron_speech.evaluation.report.experiments import not_shown, reading
-from megatron_speech.evaluation.report.facts import NOT_REPORTED, RunFolder, count, in_points, interval, prose, table
-from megatron_speech.evaluation.report.plots import GREY, SPEECH, TEXT, new_figure, save_figure
 from megatron_speech.metrics.bootstrap import Bootstrap, Estimate
 from megatron_speech.metrics.word_errors import UtteranceEdits, utterance_edits
+from megatron_speech.reports.experiments import not_shown, reading
+from megatron_speech.reports.facts import NOT_REPORTED, RunFolder, count, in_points, interval, prose, table
+from megatron_speech.reports.plots import GREY, SPEECH, TEXT, new_figure, save_figure
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from megatron_speech.artifacts.manifest import read_json
-from megatron_speech.evaluation.report import plots
-from megatron_speech.evaluation.report.facts import (
+from megatron_speech.reports import plots
+from megatron_speech.reports.facts import (
     NOT_REPORTED,
     Facts,
     RunFolder,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from megatron_speech.config.report import ReportConfig
-from megatron_speech.evaluation.report.build import write_report
+from megatron_speech.reports.miniature.build import write_report
 from tests.toys import write_jsonl
 
 

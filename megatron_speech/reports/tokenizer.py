@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifacts.manifest import write_atomic
-from megatron_speech.evaluation.report.facts import FROM_CODES, count, in_points, percent, prose, table
-from megatron_speech.evaluation.report.plots import plot_codebook
-from megatron_speech.evaluation.report.tokenizer_plots import plot_readers, plot_robustness
+from megatron_speech.reports.facts import FROM_CODES, count, in_points, percent, prose, table
+from megatron_speech.reports.plots import plot_codebook
+from megatron_speech.reports.tokenizer_plots import plot_readers, plot_robustness
 
 LIBRISPEECH = "LibriSpeech clean / other"
 PUBLISHED = (

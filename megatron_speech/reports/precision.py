@@ -15,8 +15,8 @@ import yaml
 
 from megatron_speech.artifacts.manifest import read_json, write_atomic
 from megatron_speech.config.precision_report import PrecisionReportConfig
-from megatron_speech.evaluation.report import plots
-from megatron_speech.evaluation.report.facts import Facts, RunFolder, count, decimal, prose, table
+from megatron_speech.reports import plots
+from megatron_speech.reports.facts import Facts, RunFolder, count, decimal, prose, table
 
 log = logging.getLogger(__name__)
 

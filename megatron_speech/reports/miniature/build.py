@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from megatron_speech.artifacts.manifest import write_atomic
 from megatron_speech.config.report import ReportConfig
-from megatron_speech.evaluation.report.facts import (
+from megatron_speech.reports.facts import (
     NOT_REPORTED,
     WER_FROM_CODES,
     Facts,
@@ -24,9 +24,9 @@ from megatron_speech.evaluation.report.facts import (
     prose,
     table,
 )
-from megatron_speech.evaluation.report.making import corpus, interleaving, speech_tokenizer, text_to_token
-from megatron_speech.evaluation.report.paper import beside_the_paper, what_it_can_show
-from megatron_speech.evaluation.report.results import evaluation, pretraining, samples, speech_decoder
+from megatron_speech.reports.miniature.making import corpus, interleaving, speech_tokenizer, text_to_token
+from megatron_speech.reports.miniature.paper import beside_the_paper, what_it_can_show
+from megatron_speech.reports.miniature.results import evaluation, pretraining, samples, speech_decoder
 
 log = logging.getLogger(__name__)
 

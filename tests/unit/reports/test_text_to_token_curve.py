@@ -8,7 +8,7 @@ import pytest
 
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.text_to_token_curve import CurveRowConfig, TextToTokenCurveConfig
-from megatron_speech.evaluation.report.text_to_token_curve import write_curve
+from megatron_speech.reports.text_to_token_curve import write_curve
 
 
 def _row(folder: Path, *, utterances: int, heard: str | None) -> None:

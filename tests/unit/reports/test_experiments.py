@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from megatron_speech.config.tokenizer_report import TokenizerExperimentsConfig
-from megatron_speech.evaluation.report.experiments import write_experiments
-from megatron_speech.evaluation.report.settings import asked, differences, require_as_listed
+from megatron_speech.reports.experiments import write_experiments
+from megatron_speech.reports.settings import asked, differences, require_as_listed
 
 WORDS = ["apple", "bread", "chair", "door", "egg", "flower", "garden", "house", "ink", "jar"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.evaluation.report.plots import GREY, INK, SPEECH, TEXT, new_figure, save_figure
+from megatron_speech.reports.plots import GREY, INK, SPEECH, TEXT, new_figure, save_figure
 
 KINDS = ("gain", "white noise", "babble", "resampling")
 HIGHEST = 1.3

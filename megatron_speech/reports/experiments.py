@@ -17,7 +17,9 @@ from typing import Any
 
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest, write_atomic
 from megatron_speech.config.tokenizer_report import TokenizerExperimentsConfig
-from megatron_speech.evaluation.report.facts import (
+from megatron_speech.metrics.bootstrap import Bootstrap, Estimate
+from megatron_speech.metrics.word_errors import UtteranceEdits, utterance_edits
+from megatron_speech.reports.facts import (
     FROM_CODES,
     NOT_REPORTED,
     WITHOUT_BOTTLENECK,
@@ -28,10 +30,8 @@ from megatron_speech.evaluation.report.facts import (
     prose,
     table,
 )
-from megatron_speech.evaluation.report.settings import differences, require_as_listed
-from megatron_speech.evaluation.report.tokenizer_plots import plot_experiments
-from megatron_speech.metrics.bootstrap import Bootstrap, Estimate
-from megatron_speech.metrics.word_errors import UtteranceEdits, utterance_edits
+from megatron_speech.reports.settings import differences, require_as_listed
+from megatron_speech.reports.tokenizer_plots import plot_experiments
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Markdown and figures, from what manifests say."""
