@@ -10,7 +10,7 @@ from megatron_speech.config.speech_decoder import DecodeSpeechConfig
 def main() -> None:
     config = parse_config(DecodeSpeechConfig, description=__doc__ or "")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    from megatron_speech.evaluation.resynthesis import decode_speech
+    from megatron_speech.evaluation.speech.resynthesis import decode_speech
 
     with user_errors():
         decode_speech(config)

@@ -8,7 +8,7 @@ from megatron_speech.config.parse import parse_config, user_errors
 
 def main() -> None:
     config = parse_config(EvaluationConfig, description=__doc__ or "")
-    from megatron_speech.evaluation.run import run_evaluation
+    from megatron_speech.evaluation.harness import run_evaluation
 
     with user_errors():
         run_evaluation(config)

@@ -9,7 +9,7 @@ def main() -> None:
     config = parse_config(TokenizerReportConfig, description=__doc__ or "")
     import logging
 
-    from megatron_speech.evaluation.tokenizer_report import run_report
+    from megatron_speech.evaluation.speech.tokenizer import run_report
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

@@ -15,7 +15,7 @@ from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, 
 from megatron_speech.data.packing.pack import pack_folder
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.data.shards.verify import verify_folder
-from megatron_speech.evaluation.likelihood import PAIRS, Utterance, layout
+from megatron_speech.evaluation.tasks.likelihood import PAIRS, Utterance, layout
 from megatron_speech.interleave.compose import Piece, compose
 from megatron_speech.sequences.speech_tasks import recognition_document, recognition_prompt, synthesis_document
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer

@@ -12,10 +12,10 @@ from megatron_speech.config.evaluation import EvaluationConfig, HeldOutConfig, S
 from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
-from megatron_speech.evaluation.cloze import TASKS, read_cloze
-from megatron_speech.evaluation.held_out import read_held_out, run_held_out
-from megatron_speech.evaluation.likelihood import PAIRS, Choice, Utterance, credit, layout, score
-from megatron_speech.evaluation.run import measure, read_items, run_evaluation
+from megatron_speech.evaluation.harness import measure, read_items, run_evaluation
+from megatron_speech.evaluation.tasks.cloze import TASKS, read_cloze
+from megatron_speech.evaluation.tasks.held_out import read_held_out, run_held_out
+from megatron_speech.evaluation.tasks.likelihood import PAIRS, Choice, Utterance, credit, layout, score
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.sequences.speech_tasks import recognition_document

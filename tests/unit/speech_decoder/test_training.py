@@ -100,7 +100,7 @@ def test_codes_of_another_tokenizer_are_refused(corpus, tmp_path):
 
 
 def test_without_a_vocoder_no_wav_is_made_and_the_manifest_says_so(corpus, tmp_path):
-    from megatron_speech.evaluation.resynthesis import decode_speech
+    from megatron_speech.evaluation.speech.resynthesis import decode_speech
 
     config = replace(corpus, steps=1)
     train_speech_decoder(config)

@@ -18,7 +18,7 @@ from megatron_speech.config.speech_tokenizer import SpeechSourceConfig, TrainSpe
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.config.tokenizer_report import TokenizerReportConfig
 from megatron_speech.data.shards.documents import read_documents
-from megatron_speech.evaluation.tokenizer_report import run_report
+from megatron_speech.evaluation.speech.tokenizer import run_report
 from megatron_speech.speech_tokenizer.model import load_model
 from megatron_speech.speech_tokenizer.tokenize import run_tokenization
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer

@@ -23,7 +23,7 @@ from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards
 from megatron_speech.config.tokenizer_report import TokenizerReportConfig
-from megatron_speech.evaluation.robustness import disturbances, robustness, with_interval
+from megatron_speech.evaluation.speech.robustness import disturbances, robustness, with_interval
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.word_errors import error_rates, utterance_edits
 from megatron_speech.reports.facts import FROM_CODES, WITHOUT_BOTTLENECK

@@ -20,8 +20,8 @@ import numpy as np
 
 from megatron_speech.config.evaluation import SpokenCorpusConfig
 from megatron_speech.corpus.records import TextDocument, read_jsonl
-from megatron_speech.evaluation.codes import codes_by
-from megatron_speech.evaluation.likelihood import PAIRS, Choice, Scorer, Utterance, credit, score
+from megatron_speech.evaluation.tasks.likelihood import PAIRS, Choice, Scorer, Utterance, credit, score
+from megatron_speech.evaluation.tasks.spoken_items import codes_by
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.vocabulary import Vocabulary
 

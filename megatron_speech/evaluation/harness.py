@@ -18,10 +18,10 @@ from typing import Any
 from megatron_speech.artifacts.manifest import is_made, make_artifact, write_atomic
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.evaluation import EvaluationConfig
-from megatron_speech.evaluation.cloze import ClozeItem, read_cloze, run_cloze
-from megatron_speech.evaluation.geo_qa import Question, read_questions, run_geo_qa
-from megatron_speech.evaluation.held_out import read_held_out, run_held_out
-from megatron_speech.evaluation.likelihood import Request, Scorer
+from megatron_speech.evaluation.tasks.cloze import ClozeItem, read_cloze, run_cloze
+from megatron_speech.evaluation.tasks.geo_qa import Question, read_questions, run_geo_qa
+from megatron_speech.evaluation.tasks.held_out import read_held_out, run_held_out
+from megatron_speech.evaluation.tasks.likelihood import Request, Scorer
 from megatron_speech.inference.model import LanguageModel, read_vocabulary
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.platform.number_format import resolve_dtype

@@ -16,7 +16,7 @@ import numpy as np
 from megatron_speech.config.evaluation import HeldOutConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import read_documents
-from megatron_speech.evaluation.likelihood import Request, Scorer
+from megatron_speech.evaluation.tasks.likelihood import Request, Scorer
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.vocabulary import Vocabulary
 

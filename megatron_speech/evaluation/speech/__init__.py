@@ -1,0 +1,1 @@
+"""Measures of the speech tokenizer and decoder."""

@@ -1,0 +1,1 @@
+"""What a speech-text model is evaluated on, one task a file."""
