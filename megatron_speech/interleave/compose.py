@@ -23,12 +23,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from megatron_speech.config.interleave import SpansConfig, SpeakableConfig
-from megatron_speech.interleave.characters import character_classes, code_points, ends_clause
-from megatron_speech.interleave.readings import Readings, read_sentences
 from megatron_speech.interleave.spans import keep_whole, sample_spans, snap_spans
-from megatron_speech.interleave.speakable import Stretch, TextClass, stretches
 from megatron_speech.interleave.units import TokenEnds, unit_ends
 from megatron_speech.sequences.speech_tasks import enclosed, speech_ids
+from megatron_speech.text_normalization.characters import character_classes, code_points, ends_clause
+from megatron_speech.text_normalization.sentence_readings import Readings, read_sentences
+from megatron_speech.text_normalization.speakable import Stretch, TextClass, stretches
 from megatron_speech.vocabulary import Vocabulary
 
 Boundary = Literal["begin_end", "none"]

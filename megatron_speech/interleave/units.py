@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from megatron_speech.interleave.characters import Class
+from megatron_speech.text_normalization.characters import Class
 
 Unit = Literal["words", "tokens", "characters"]
 TokenEnds = Callable[[str], Sequence[int]]

@@ -19,7 +19,7 @@ import numpy as np
 from megatron_speech.config.text_to_token import Language
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.sequences.speech_tasks import synthesis_document, synthesis_prompt
-from megatron_speech.text_to_token.pronunciation import pronounce
+from megatron_speech.text_normalization.pronunciation import pronounce
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import END_OF_AUDIO, SOUNDS, Vocabulary, speaker_token
 

@@ -25,7 +25,7 @@ from megatron_speech.data.shards.utterances import read_utterances
 from megatron_speech.inference.model import read_vocabulary
 from megatron_speech.metrics.word_errors import error_rates
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
-from megatron_speech.text_normalization.reading import Unreadable, read_as_written
+from megatron_speech.text_normalization.spoken import Unreadable, read_as_written
 from megatron_speech.text_to_token.synthesize import Synthesizer
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.text_normalization.chinese_numbers import cardinal
-from megatron_speech.text_normalization.reading import Unreadable, joined, read_pieces, spoken
+from megatron_speech.text_normalization.chinese.numbers import cardinal
+from megatron_speech.text_normalization.spoken import Unreadable, joined, read_pieces, spoken
 
 ROWS = [
     line.split("\t") for line in Path(__file__).with_name("readings_zh.tsv").read_text(encoding="utf-8").splitlines()

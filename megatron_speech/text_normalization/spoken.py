@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from megatron_speech.config.text_to_token import Language
-from megatron_speech.text_normalization import chinese, english
-from megatron_speech.text_normalization.chinese import join_chinese, read_chinese
-from megatron_speech.text_normalization.english import join_english, read_english, speak_english
+from megatron_speech.text_normalization.chinese import reader as chinese
+from megatron_speech.text_normalization.chinese.reader import join_chinese, read_chinese
+from megatron_speech.text_normalization.english import reader as english
+from megatron_speech.text_normalization.english.reader import join_english, read_english, speak_english
 from megatron_speech.text_normalization.pieces import Piece, Unreadable
 
 __all__ = ["Piece", "Unreadable", "is_plain", "joined", "odd_pieces", "read_as_written", "read_pieces", "spoken"]

@@ -23,7 +23,7 @@ import numpy as np
 import sentencex
 
 from megatron_speech.config.text_to_token import Language
-from megatron_speech.interleave.characters import Class
+from megatron_speech.text_normalization.characters import Class
 
 TextClass = Literal["prose", "numbers", "names", "dialogue"]
 

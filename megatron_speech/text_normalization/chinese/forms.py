@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-from megatron_speech.text_normalization.chinese_amounts import AMOUNT, Around, amount
-from megatron_speech.text_normalization.chinese_dates import DATES, TO, Form
-from megatron_speech.text_normalization.chinese_numbers import COUNTERS, LONGEST, cardinal, digit_by_digit
-from megatron_speech.text_normalization.chinese_units import UNITS
+from megatron_speech.text_normalization.chinese.amounts import AMOUNT, Around, amount
+from megatron_speech.text_normalization.chinese.dates import DATES, TO, Form
+from megatron_speech.text_normalization.chinese.numbers import COUNTERS, LONGEST, cardinal, digit_by_digit
+from megatron_speech.text_normalization.chinese.units import UNITS
 
 SEEN_BEFORE, SEEN_BEHIND = 20, 10
 """Characters that a form may look at around it."""

@@ -9,8 +9,8 @@ import re
 from calendar import monthrange
 from collections.abc import Callable
 
-from megatron_speech.text_normalization.chinese_amounts import Around
-from megatron_speech.text_normalization.chinese_numbers import TWO_OF, cardinal, digit_by_digit
+from megatron_speech.text_normalization.chinese.amounts import Around
+from megatron_speech.text_normalization.chinese.numbers import TWO_OF, cardinal, digit_by_digit
 
 Form = tuple[re.Pattern[str], Callable[[re.Match[str], Around], str | None]]
 """An expression and its reading, which gives None where it is not sure."""

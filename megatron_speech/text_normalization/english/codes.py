@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from megatron_speech.text_normalization.english_dates import MONTHS
-from megatron_speech.text_normalization.english_numbers import (
+from megatron_speech.text_normalization.english.dates import MONTHS
+from megatron_speech.text_normalization.english.numbers import (
     END,
     END_OR_HYPHEN,
     NUMBER,
@@ -19,7 +19,7 @@ from megatron_speech.text_normalization.english_numbers import (
     word_before,
     words_of,
 )
-from megatron_speech.text_normalization.english_units import is_other_case
+from megatron_speech.text_normalization.english.units import is_other_case
 
 _ENDINGS = "com|org|net|edu|gov|io|ai|co|uk|us|de|fr|eu|info|tv|me|ca|au|in|jp|ch|nl"
 _MONTHS = frozenset(month[:3].lower() for month in MONTHS)

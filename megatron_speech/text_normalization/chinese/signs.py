@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from megatron_speech.text_normalization.chinese_amounts import ends_range
-from megatron_speech.text_normalization.chinese_numbers import cardinal
+from megatron_speech.text_normalization.chinese.amounts import ends_range
+from megatron_speech.text_normalization.chinese.numbers import cardinal
 
 HAN = "\u3400-\u4dbf\u4e00-\u9fff"
 HAN_CHARACTER, _HAN_NUMERAL = re.compile(f"[{HAN}]"), frozenset("〇零一二三四五六七八九十百千")

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.interleave.characters import character_classes, code_points
-from megatron_speech.interleave.speakable import REASONS, Stretch, stretches
 from megatron_speech.interleave.units import unit_ends
+from megatron_speech.text_normalization.characters import character_classes, code_points
+from megatron_speech.text_normalization.speakable import REASONS, Stretch, stretches
 
 
 def found(text: str, language: str = "en") -> list[Stretch]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from megatron_speech.text_normalization.english_numbers import (
+from megatron_speech.text_normalization.english.numbers import (
     END_OR_HYPHEN,
     NUMBER,
     TO,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from megatron_speech.text_normalization.english_numbers import (
+from megatron_speech.text_normalization.english.numbers import (
     END_OR_HYPHEN,
     NUMBER,
     TO,
@@ -20,7 +20,7 @@ from megatron_speech.text_normalization.english_numbers import (
     words_before,
     words_of,
 )
-from megatron_speech.text_normalization.english_units import UNIT, unit_name
+from megatron_speech.text_normalization.english.units import UNIT, unit_name
 
 
 class Currency(NamedTuple):

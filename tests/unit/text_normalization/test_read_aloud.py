@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from megatron_speech.config.interleave import SpansConfig, SpeakableConfig
 from megatron_speech.interleave.compose import cut_document
-from megatron_speech.interleave.read_aloud import read_line_aloud, read_lines_aloud
+from megatron_speech.text_normalization.read_aloud import read_line_aloud, read_lines_aloud
 
 ROOT = Path(__file__).resolve().parents[3]
 

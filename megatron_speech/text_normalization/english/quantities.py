@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 
-from megatron_speech.text_normalization.english_dates import MONTH_NAMES, is_small_date
-from megatron_speech.text_normalization.english_numbers import (
+from megatron_speech.text_normalization.english.dates import MONTH_NAMES, is_small_date
+from megatron_speech.text_normalization.english.numbers import (
     END,
     END_OR_HYPHEN,
     NUMBER,
@@ -28,7 +28,7 @@ from megatron_speech.text_normalization.english_numbers import (
     words_of,
     year,
 )
-from megatron_speech.text_normalization.english_units import UNIT, is_other_case, unit_name
+from megatron_speech.text_normalization.english.units import UNIT, is_other_case, unit_name
 
 _DENOMINATORS = {"2": "half", "3": "third", "4": "quarter"}
 _PLAIN_DENOMINATORS = ("2", "3", "4", "5", "6", "7", "8", "9", "16", "32", "64")

@@ -9,7 +9,7 @@ import re
 from decimal import Decimal
 from typing import NamedTuple
 
-from megatron_speech.text_normalization.chinese_numbers import (
+from megatron_speech.text_normalization.chinese.numbers import (
     COUNTERS,
     COUNTING_WORDS,
     LONGEST,
@@ -21,7 +21,7 @@ from megatron_speech.text_normalization.chinese_numbers import (
     cardinal,
     digit_by_digit,
 )
-from megatron_speech.text_normalization.chinese_units import (
+from megatron_speech.text_normalization.chinese.units import (
     CURRENCIES,
     EACH,
     PER,

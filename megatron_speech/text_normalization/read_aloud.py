@@ -16,10 +16,10 @@ from collections.abc import Iterable
 from typing import BinaryIO
 
 from megatron_speech.config.text_to_token import Language
-from megatron_speech.interleave.characters import character_classes, code_points
-from megatron_speech.interleave.readings import read_sentences
-from megatron_speech.interleave.speakable import Stretch, stretches
-from megatron_speech.text_normalization.reading import Unreadable, read_pieces
+from megatron_speech.text_normalization.characters import character_classes, code_points
+from megatron_speech.text_normalization.sentence_readings import read_sentences
+from megatron_speech.text_normalization.speakable import Stretch, stretches
+from megatron_speech.text_normalization.spoken import Unreadable, read_pieces
 
 UNSPEAKABLE = "unspeakable"
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.text_to_token import pronunciation
-from megatron_speech.text_to_token.pronunciation import pronounce
+from megatron_speech.text_normalization import pronunciation
+from megatron_speech.text_normalization.pronunciation import pronounce
 
 with_dictionary = pytest.mark.skipif(
     importlib.util.find_spec("hibari") is None, reason="hibari-tts is not installed (extra: pronunciation)"

@@ -16,18 +16,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from megatron_speech.text_normalization import (
-    english_abbreviations,
-    english_codes,
-    english_dates,
-    english_money,
-    english_names,
-    english_quantities,
-    english_signs,
-    english_units,
-)
-from megatron_speech.text_normalization.english_numbers import NUMBER, NUMERALS, Rule, Unsure, cardinal, rule
-from megatron_speech.text_normalization.letters import folded
+from megatron_speech.text_normalization.english import abbreviations as english_abbreviations
+from megatron_speech.text_normalization.english import codes as english_codes
+from megatron_speech.text_normalization.english import dates as english_dates
+from megatron_speech.text_normalization.english import money as english_money
+from megatron_speech.text_normalization.english import names as english_names
+from megatron_speech.text_normalization.english import quantities as english_quantities
+from megatron_speech.text_normalization.english import signs as english_signs
+from megatron_speech.text_normalization.english import units as english_units
+from megatron_speech.text_normalization.english.letters import folded
+from megatron_speech.text_normalization.english.numbers import NUMBER, NUMERALS, Rule, Unsure, cardinal, rule
 from megatron_speech.text_normalization.pieces import Piece, Unreadable
 
 _WORD = r"[A-Za-z]+(?:'[A-Za-z]+)*"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from megatron_speech.text_normalization.english_dates import MONTH_NAMES
-from megatron_speech.text_normalization.english_numbers import Rule, Unsure, any_of, rule, text_after
+from megatron_speech.text_normalization.english.dates import MONTH_NAMES
+from megatron_speech.text_normalization.english.numbers import Rule, Unsure, any_of, rule, text_after
 
 
 def _always(words: str) -> Callable[[re.Match[str]], str]:

@@ -1,0 +1,1 @@
+"""Chinese text as it is read aloud."""

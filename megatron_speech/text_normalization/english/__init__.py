@@ -1,0 +1,1 @@
+"""English text as it is read aloud."""
