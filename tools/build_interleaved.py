@@ -11,7 +11,7 @@ def main() -> None:
     import logging
 
     from megatron_speech.interleave.build import run_build
-    from megatron_speech.interleave.corpora import interleave_tasks
+    from megatron_speech.interleave.corpus_shards import interleave_tasks
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

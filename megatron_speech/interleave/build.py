@@ -46,10 +46,10 @@ from megatron_speech.data.shards.documents import totals
 from megatron_speech.data.shards.join import join_documents, refuse_other_join
 from megatron_speech.data.shards.repeated_ids import repeated
 from megatron_speech.inference.model import read_vocabulary
-from megatron_speech.interleave.corpora import interleave_tasks
-from megatron_speech.interleave.identity import output_identity, task_identity
+from megatron_speech.interleave.corpus_shards import interleave_tasks
+from megatron_speech.interleave.identities import output_identity, task_identity
 from megatron_speech.interleave.noise import shard_rate, summarize
-from megatron_speech.interleave.quarantine import noisy_shards, quarantined, set_aside
+from megatron_speech.interleave.noisy_shards import noisy_shards, quarantined, set_aside
 from megatron_speech.interleave.report import in_words, require_libraries, write_report
 from megatron_speech.interleave.steps import DROPPED, NOISE, TASK, Interleaver
 from megatron_speech.interleave.tally import Tally

@@ -20,7 +20,7 @@ import numpy as np
 import xxhash
 
 from megatron_speech.config.text_to_token import Language
-from megatron_speech.interleave.documents import Interleaved
+from megatron_speech.interleave.stream import Interleaved
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.word_errors import normalize, utterance_edits
 

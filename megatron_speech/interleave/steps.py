@@ -33,12 +33,12 @@ from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.join import is_whole
 from megatron_speech.data.shards.repeated_ids import IdLog
-from megatron_speech.interleave.corpora import NOT_SPEAKABLE, Line, count_documents, task_lines
-from megatron_speech.interleave.documents import Interleaved, Rendering, interleave
-from megatron_speech.interleave.engines import Engines
-from megatron_speech.interleave.identity import shard_identity, synthesis_identity, task_identity
+from megatron_speech.interleave.corpus_shards import NOT_SPEAKABLE, Line, count_documents, task_lines
+from megatron_speech.interleave.identities import shard_identity, synthesis_identity, task_identity
 from megatron_speech.interleave.journal import Journal
+from megatron_speech.interleave.models import Engines
 from megatron_speech.interleave.noise import Sample
+from megatron_speech.interleave.stream import Interleaved, Rendering, interleave
 from megatron_speech.interleave.tally import Tally
 from megatron_speech.text_to_token.engines import EngineError
 from megatron_speech.text_to_token.synthesize import speaker_of

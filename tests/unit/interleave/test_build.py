@@ -20,8 +20,8 @@ from megatron_speech.config.tokens import TokenizeRunConfig, VocabularyConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.data.shards.verify import verify_folder
 from megatron_speech.interleave.build import run_build
-from megatron_speech.interleave.corpora import interleave_tasks
-from megatron_speech.interleave.engines import Engines
+from megatron_speech.interleave.corpus_shards import interleave_tasks
+from megatron_speech.interleave.models import Engines
 from megatron_speech.reports import plots
 from megatron_speech.text_to_token.engines import EngineError
 from megatron_speech.text_to_token.synthesize import speaker_of

@@ -17,9 +17,9 @@ from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.interleave import build, report
 from megatron_speech.interleave.compose import Composed, Piece
-from megatron_speech.interleave.documents import Interleaved
-from megatron_speech.interleave.engines import Engines
+from megatron_speech.interleave.models import Engines
 from megatron_speech.interleave.noise import Sample, length_labels, shard_rate, summarize
+from megatron_speech.interleave.stream import Interleaved
 from megatron_speech.vocabulary import Vocabulary
 from tests.unit.interleave.test_build import FakeEngine, config, engine, models, run  # noqa: F401
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from megatron_speech.config.interleave import InterleaveConfig
 from megatron_speech.interleave.compose import Composed, Piece, compose_batch, cut_document
-from megatron_speech.interleave.documents import Codes, Rendering
 from megatron_speech.interleave.noise import Sample
+from megatron_speech.interleave.stream import Codes, Rendering
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.text_to_token.synthesize import Synthesizer
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
