@@ -9,7 +9,7 @@ from megatron_speech.config.text_to_token import TaskDocumentsConfig
 
 def main() -> None:
     config = parse_config(TaskDocumentsConfig, description=__doc__ or "")
-    from megatron_speech.text_to_token.documents import build_task_documents
+    from megatron_speech.text_to_token.task_documents import build_task_documents
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

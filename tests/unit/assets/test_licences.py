@@ -25,7 +25,7 @@ from megatron_speech.data.packing.pack import pack_folder
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.inspect import inspect_folder
-from megatron_speech.text_to_token.documents import build_task_documents
+from megatron_speech.text_to_token.task_documents import build_task_documents
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.tokenize_text.run import tokenize_text
 from megatron_speech.tokenize_text.train_tokenizer import train_text_tokenizer

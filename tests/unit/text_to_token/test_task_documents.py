@@ -10,7 +10,7 @@ from megatron_speech.config.text_to_token import TaskDocumentsConfig, Utterances
 from megatron_speech.config.tokens import VocabularyConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import read_documents
-from megatron_speech.text_to_token.documents import build_task_documents
+from megatron_speech.text_to_token.task_documents import build_task_documents
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO, RECOGNIZE, SYNTHESIZE, Vocabulary
