@@ -10,8 +10,8 @@ def main() -> None:
     import logging
 
     from megatron_speech.audio.shards import audio_shards
-    from megatron_speech.speech_tokenizer.tokenize import run_tokenization
-    from megatron_speech.speech_tokenizer.tokenize_input import audio_tasks
+    from megatron_speech.speech_tokenizer.corpus.input import audio_tasks
+    from megatron_speech.speech_tokenizer.corpus.run import run_tokenization
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

@@ -28,9 +28,9 @@ from megatron_speech.audio.shards import AudioRecord, read_audio_shards, write_a
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.speech_tokenizer.blockwise import encode_blockwise
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
+from megatron_speech.speech_tokenizer.corpus.run import run_tokenization
 from megatron_speech.speech_tokenizer.encoder import MelBatch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, save_model
-from megatron_speech.speech_tokenizer.tokenize import run_tokenization
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 
 LIMIT = 0.85

@@ -29,8 +29,8 @@ from megatron_speech.metrics.word_errors import error_rates, utterance_edits
 from megatron_speech.reports.facts import FROM_CODES, WITHOUT_BOTTLENECK
 from megatron_speech.reports.tokenizer import write_tokenizer_report
 from megatron_speech.speech_tokenizer.batching import windows
+from megatron_speech.speech_tokenizer.corpus.run import usage_facts
 from megatron_speech.speech_tokenizer.model import WEIGHTS
-from megatron_speech.speech_tokenizer.tokenize import usage_facts
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
 

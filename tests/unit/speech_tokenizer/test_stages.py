@@ -19,8 +19,8 @@ from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.config.tokenizer_report import TokenizerReportConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.evaluation.speech.tokenizer import run_report
+from megatron_speech.speech_tokenizer.corpus.run import run_tokenization
 from megatron_speech.speech_tokenizer.model import load_model
-from megatron_speech.speech_tokenizer.tokenize import run_tokenization
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
 from megatron_speech.speech_tokenizer_training.run import run_training

@@ -36,9 +36,9 @@ from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.repeated_ids import IdLog
-from megatron_speech.speech_tokenizer.tokenize_input import UTTERANCE, AudioReader, AudioTask, Utterance
+from megatron_speech.speech_tokenizer.corpus.input import UTTERANCE, AudioReader, AudioTask, Utterance
+from megatron_speech.speech_tokenizer.corpus.windows import Window, cut_windows
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
-from megatron_speech.speech_tokenizer.windows import Window, cut_windows
 from megatron_speech.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)

@@ -26,16 +26,17 @@ from megatron_speech.audio.shards import AudioRecord, audio_facts, read_audio_sh
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.config.tokens import TokenizeRunConfig
 from megatron_speech.data.shards.documents import read_documents
-from megatron_speech.speech_tokenizer import tokenize_input, tokenize_steps
+from megatron_speech.speech_tokenizer.corpus import input as tokenize_input
+from megatron_speech.speech_tokenizer.corpus import steps as tokenize_steps
+from megatron_speech.speech_tokenizer.corpus.input import UTTERANCE, Utterance
+from megatron_speech.speech_tokenizer.corpus.run import code_writer, run_tokenization
 from megatron_speech.speech_tokenizer.model import save_model
 from megatron_speech.speech_tokenizer.streaming import StreamingEncoder
-from megatron_speech.speech_tokenizer.tokenize import code_writer, run_tokenization
-from megatron_speech.speech_tokenizer.tokenize_input import UTTERANCE, Utterance
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from tests.toys import write_audio
 from tests.unit.speech_tokenizer.toys import narrowed_config, noise, placed_model, toy_model
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 SECOND = 16000
 WINDOW = 4
 """Seconds that the toy encoder takes at once."""

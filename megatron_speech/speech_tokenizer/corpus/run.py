@@ -39,11 +39,11 @@ from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import read_documents, write_documents
 from megatron_speech.data.shards.repeated_ids import require_distinct
 from megatron_speech.speech_tokenizer.batching import windows
+from megatron_speech.speech_tokenizer.corpus.input import AudioReader, AudioTask, audio_tasks, require_distinct_keys
+from megatron_speech.speech_tokenizer.corpus.steps import KIND as TASK_KIND
+from megatron_speech.speech_tokenizer.corpus.steps import NAME, CodeWriter
 from megatron_speech.speech_tokenizer.model import WEIGHTS, load_config, require
 from megatron_speech.speech_tokenizer.quantizer import perplexity
-from megatron_speech.speech_tokenizer.tokenize_input import AudioReader, AudioTask, audio_tasks, require_distinct_keys
-from megatron_speech.speech_tokenizer.tokenize_steps import KIND as TASK_KIND
-from megatron_speech.speech_tokenizer.tokenize_steps import NAME, CodeWriter
 from megatron_speech.storage.interface import FOLDER_INDEX
 from megatron_speech.vocabulary import Vocabulary
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_speech.speech_tokenizer.windows import cut_windows
+from megatron_speech.speech_tokenizer.corpus.windows import cut_windows
 
 
 @given(

@@ -1,0 +1,1 @@
+"""Audio corpora to shards of speech tokens."""
