@@ -17,7 +17,7 @@ from megatron_speech.config.parse import parse_config, to_dict
 from megatron_speech.config.speech_tokenizer import TrainSpeechTokenizerConfig
 from megatron_speech.reports.settings import require_as_listed
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
-from megatron_speech.speech_tokenizer_training.start import narrow
+from megatron_speech.speech_tokenizer.training.start import narrow
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "speech_tokenizer"

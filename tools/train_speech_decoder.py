@@ -10,7 +10,7 @@ from megatron_speech.config.speech_decoder import SpeechDecoderConfig
 def main() -> None:
     config = parse_config(SpeechDecoderConfig, description=__doc__ or "")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    from megatron_speech.speech_decoder.training import train_speech_decoder
+    from megatron_speech.speech_decoder.training.run import train_speech_decoder
 
     with user_errors():
         train_speech_decoder(config)

@@ -13,7 +13,7 @@ def main() -> None:
     config = parse_config(TrainSpeechTokenizerConfig, description=__doc__ or "")
     import logging
 
-    from megatron_speech.speech_tokenizer_training.run import run_training
+    from megatron_speech.speech_tokenizer.training.run import run_training
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

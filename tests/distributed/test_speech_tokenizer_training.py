@@ -14,15 +14,15 @@ import torch.distributed as dist
 from megatron_speech.audio.index import AudioIndex
 from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.config.speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig
-from megatron_speech.speech_tokenizer_training import ranks
-from megatron_speech.speech_tokenizer_training.order import Cursor, StepBatch, parts_of
-from megatron_speech.speech_tokenizer_training.ranks import Stopped, agree, divided, joined
-from megatron_speech.speech_tokenizer_training.run import run_training
-from megatron_speech.speech_tokenizer_training.step import Trainer
+from megatron_speech.speech_tokenizer.training import ranks
+from megatron_speech.speech_tokenizer.training.order import Cursor, StepBatch, parts_of
+from megatron_speech.speech_tokenizer.training.ranks import Stopped, agree, divided, joined
+from megatron_speech.speech_tokenizer.training.run import run_training
+from megatron_speech.speech_tokenizer.training.step import Trainer
 from tests.ranks import run_ranks
 from tests.toys import write_audio
 from tests.unit.speech_tokenizer.toys import noise
-from tests.unit.speech_tokenizer_training.toys import make_world, training, weights
+from tests.unit.speech_tokenizer.training.toys import make_world, training, weights
 
 # Batches of 6 s hold up to 9 clips; of 1 s, only one: the second rank has no clip, and no frame to restart codes with.
 BATCH_SECONDS = [6.0, 1.0]

@@ -15,7 +15,7 @@ from megatron_speech.config.bottleneck import BottleneckConfig
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import TextSide, load_model, save_model
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
-from megatron_speech.speech_tokenizer_training.start import _place_positions
+from megatron_speech.speech_tokenizer.training.start import _place_positions
 from tests.unit.speech_tokenizer.toys import (
     VOCAB,
     narrowed_config,

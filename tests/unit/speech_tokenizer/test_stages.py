@@ -22,8 +22,8 @@ from megatron_speech.evaluation.speech.tokenizer import run_report
 from megatron_speech.speech_tokenizer.corpus.run import run_tokenization
 from megatron_speech.speech_tokenizer.model import load_model
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer.training.run import run_training
 from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
-from megatron_speech.speech_tokenizer_training.run import run_training
 from megatron_speech.vocabulary import Vocabulary
 from tests.toys import write_audio
 from tests.unit.speech_tokenizer.toys import WORDS, noise, write_toy_audio, write_toy_whisper

@@ -14,7 +14,7 @@ from megatron_speech.audio.features import torch_features
 from megatron_speech.config.bottleneck import BottleneckConfig
 from megatron_speech.speech_tokenizer.streaming import StreamingEncoder
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
-from megatron_speech.speech_tokenizer_training.start import narrow
+from megatron_speech.speech_tokenizer.training.start import narrow
 from tests.unit.speech_tokenizer.toys import narrowed_config, noise, placed_model, toy_config
 
 BLOCK = {"quantize_causal_block_size": 20}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from megatron_speech.config.speech_tokenizer import AugmentConfig
-from megatron_speech.speech_tokenizer_training.augment import AugmentedFeatures, generator_of, with_masks, with_noise
+from megatron_speech.speech_tokenizer.training.augment import AugmentedFeatures, generator_of, with_masks, with_noise
 from tests.unit.speech_tokenizer.toys import noise
 
 MASKS = AugmentConfig(time_masks=2, time_mask_seconds=0.3, frequency_masks=2, frequency_mask_bins=10)

@@ -24,8 +24,8 @@ from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.speech_tokenizer.batching import batches_by_length
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel
-from megatron_speech.speech_tokenizer_training.ranks import agree, divided
-from megatron_speech.speech_tokenizer_training.sources import Source
+from megatron_speech.speech_tokenizer.training.ranks import agree, divided
+from megatron_speech.speech_tokenizer.training.sources import Source
 
 log = logging.getLogger(__name__)
 

@@ -34,17 +34,17 @@ from megatron_speech.platform.device import where
 from megatron_speech.speech_tokenizer.model import TextSide, require, save_model
 from megatron_speech.speech_tokenizer.objective import TextTargets
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
-from megatron_speech.speech_tokenizer_training import checkpoint
-from megatron_speech.speech_tokenizer_training.checkpoint import RunState
-from megatron_speech.speech_tokenizer_training.log import TrainingLog, shown
-from megatron_speech.speech_tokenizer_training.ranks import Stopped, agree, joined, together
-from megatron_speech.speech_tokenizer_training.reading import Feed
-from megatron_speech.speech_tokenizer_training.schedule import Curve
-from megatron_speech.speech_tokenizer_training.sources import open_sources
-from megatron_speech.speech_tokenizer_training.start import bottleneck_model, place
-from megatron_speech.speech_tokenizer_training.states import KeptStates
-from megatron_speech.speech_tokenizer_training.step import Trainer
-from megatron_speech.speech_tokenizer_training.validation import Validation
+from megatron_speech.speech_tokenizer.training import checkpoint
+from megatron_speech.speech_tokenizer.training.checkpoint import RunState
+from megatron_speech.speech_tokenizer.training.log import TrainingLog, shown
+from megatron_speech.speech_tokenizer.training.ranks import Stopped, agree, joined, together
+from megatron_speech.speech_tokenizer.training.reading import Feed
+from megatron_speech.speech_tokenizer.training.schedule import Curve
+from megatron_speech.speech_tokenizer.training.sources import open_sources
+from megatron_speech.speech_tokenizer.training.start import bottleneck_model, place
+from megatron_speech.speech_tokenizer.training.states import KeptStates
+from megatron_speech.speech_tokenizer.training.step import Trainer
+from megatron_speech.speech_tokenizer.training.validation import Validation
 from megatron_speech.training.signals import StopRequest
 
 log = logging.getLogger(__name__)

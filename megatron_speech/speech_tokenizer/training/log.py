@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch.utils.tensorboard import SummaryWriter
 
 from megatron_speech.speech_tokenizer.quantizer import perplexity
-from megatron_speech.speech_tokenizer_training.step import StepResult, Trainer
+from megatron_speech.speech_tokenizer.training.step import StepResult, Trainer
 
 log = logging.getLogger(__name__)
 

@@ -23,9 +23,9 @@ from megatron_speech.speech_tokenizer.config import CONV_STRIDE, WhisperVQConfig
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, load_config, load_weights
 from megatron_speech.speech_tokenizer.quantizer import kmeans, perplexity
-from megatron_speech.speech_tokenizer_training.ranks import Stopped, together
-from megatron_speech.speech_tokenizer_training.reading import Feed
-from megatron_speech.speech_tokenizer_training.states import front_states
+from megatron_speech.speech_tokenizer.training.ranks import Stopped, together
+from megatron_speech.speech_tokenizer.training.reading import Feed
+from megatron_speech.speech_tokenizer.training.states import front_states
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from megatron_speech.config.speech_tokenizer import TrainSpeechTokenizerConfig
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel
 from megatron_speech.speech_tokenizer.objective import Losses, TextTargets, recognition_losses
-from megatron_speech.speech_tokenizer_training.augment import AugmentedFeatures, generator_of
-from megatron_speech.speech_tokenizer_training.reading import Clip, front_learns
+from megatron_speech.speech_tokenizer.training.augment import AugmentedFeatures, generator_of
+from megatron_speech.speech_tokenizer.training.reading import Clip, front_learns
 
 
 class Recognition(nn.Module):

@@ -18,15 +18,15 @@ from megatron_speech.audio.quarantine import read_quarantine
 from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.config.speech_tokenizer import NO_PART_OF_RESULT, AugmentConfig, SpeechSourceConfig
 from megatron_speech.speech_tokenizer.model import TextSide, load_config
-from megatron_speech.speech_tokenizer_training import sources, states
-from megatron_speech.speech_tokenizer_training.ranks import joined
-from megatron_speech.speech_tokenizer_training.run import _inputs, run_training
-from megatron_speech.speech_tokenizer_training.schedule import Curve, learning_rate
-from megatron_speech.speech_tokenizer_training.step import Trainer
-from megatron_speech.speech_tokenizer_training.validation import Validation
+from megatron_speech.speech_tokenizer.training import sources, states
+from megatron_speech.speech_tokenizer.training.ranks import joined
+from megatron_speech.speech_tokenizer.training.run import _inputs, run_training
+from megatron_speech.speech_tokenizer.training.schedule import Curve, learning_rate
+from megatron_speech.speech_tokenizer.training.step import Trainer
+from megatron_speech.speech_tokenizer.training.validation import Validation
 from tests.toys import write_audio
 from tests.unit.speech_tokenizer.toys import noise
-from tests.unit.speech_tokenizer_training.toys import make_world, training, weights
+from tests.unit.speech_tokenizer.training.toys import make_world, training, weights
 
 AUGMENTED = {
     "cache_states": False,

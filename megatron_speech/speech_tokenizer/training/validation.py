@@ -21,8 +21,8 @@ from megatron_speech.platform.device import device
 from megatron_speech.speech_tokenizer.batching import windows
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, TextSide, load_model
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer.training.ranks import agree, divided
 from megatron_speech.speech_tokenizer.whisper import TAIL_S, WhisperRecognizer
-from megatron_speech.speech_tokenizer_training.ranks import agree, divided
 
 log = logging.getLogger(__name__)
 

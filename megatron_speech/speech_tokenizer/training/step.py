@@ -29,9 +29,9 @@ from megatron_speech.speech_tokenizer.objective import (
     num_targets,
 )
 from megatron_speech.speech_tokenizer.quantizer import EmaUpdate
-from megatron_speech.speech_tokenizer_training.learning import Recognition, front_modules, parameter_groups
-from megatron_speech.speech_tokenizer_training.reading import Clips, front_learns
-from megatron_speech.speech_tokenizer_training.schedule import learning_rate
+from megatron_speech.speech_tokenizer.training.learning import Recognition, front_modules, parameter_groups
+from megatron_speech.speech_tokenizer.training.reading import Clips, front_learns
+from megatron_speech.speech_tokenizer.training.schedule import learning_rate
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,9 +19,9 @@ from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.checksums import checksums, read_checksums, verify_file, write_checksums
 from megatron_speech.checkpoint.finite import moments, require_all_finite
 from megatron_speech.checkpoint.folder import begin, complete, keep_newest, latest_checkpoint, step_folder
-from megatron_speech.speech_tokenizer_training.order import Cursor
-from megatron_speech.speech_tokenizer_training.ranks import together
-from megatron_speech.speech_tokenizer_training.step import Trainer
+from megatron_speech.speech_tokenizer.training.order import Cursor
+from megatron_speech.speech_tokenizer.training.ranks import together
+from megatron_speech.speech_tokenizer.training.step import Trainer
 
 KEPT = 2
 WEIGHTS, OPTIMIZER, CODEBOOK, STATE = "model.safetensors", "optimizer.pt", "codebook.safetensors", "state.json"
