@@ -10,7 +10,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.config.build import alternatives, default_of
+from megatron_speech.config.parsing.build import alternatives, default_of
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if "parse_config(" in path.read_text())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.config.parse import parse_config
+from megatron_speech.config.parsing.parse import parse_config
 from tests.schemas import schema
 
 ROOT = Path(__file__).resolve().parents[1]

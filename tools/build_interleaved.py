@@ -3,7 +3,7 @@
 replaced by speech tokens that the text-to-token model writes for them."""
 
 from megatron_speech.config.interleave import InterleaveConfig
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Join a text and a speech tokenizer into one vocabulary folder: vocabulary.json and a Hugging Face tokenizer."""
 
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 from megatron_speech.config.tokens import VocabularyConfig
 
 

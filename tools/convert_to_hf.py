@@ -4,7 +4,7 @@
 import logging
 
 from megatron_speech.config.convert import ConvertToHfConfig
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 the loss by modality on held-out documents, all by likelihood and with bootstrap intervals."""
 
 from megatron_speech.config.evaluation import EvaluationConfig
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ by its hash. In: a package index. Out: FOLDER/packages and FOLDER/debian. Repeat
 import logging
 
 from megatron_speech.config.assets import AssetsConfig
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ Unusable ones are listed in quarantine.jsonl. Repeat it to go on after a stop.
 import logging
 
 from megatron_speech.config.import_speech import ImportSpeechConfig
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Make the sidecars and shards.json of a folder of token shards again from its tars, checking all that they hold."""
 
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 from megatron_speech.config.shards import IndexConfig
 
 

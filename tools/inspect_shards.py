@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Show what a folder of token shards holds: counts, modality shares, first samples."""
 
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 from megatron_speech.config.shards import InspectConfig
 
 

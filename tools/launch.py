@@ -8,7 +8,7 @@ Takes torchrun's own options (`torchrun --help`). Ctrl-C lets the ranks save and
 
 import sys
 
-from megatron_speech.config.leaving import interruption_is_one_line
+from megatron_speech.config.parsing.leaving import interruption_is_one_line
 
 
 def main() -> None:

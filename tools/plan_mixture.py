@@ -5,7 +5,7 @@ Takes the run's own YAML file; where data do not exist yet, sizes.<source> state
 """
 
 from megatron_speech.config.mixture import PlanMixtureConfig
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 
 
 def main() -> None:

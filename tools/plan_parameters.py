@@ -5,7 +5,7 @@ Takes the run's own YAML file and the sizes of its vocabulary; --check true comp
 builds, on any machine.
 """
 
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 from megatron_speech.config.planning import PlanParametersConfig
 
 

@@ -5,7 +5,7 @@ Writes a run folder (checkpoints, metrics, done.json). Ctrl-C, SIGTERM and SIGUS
 status 0.
 """
 
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 from megatron_speech.config.training import PretrainConfig
 
 

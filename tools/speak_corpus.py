@@ -6,7 +6,7 @@ cloze items; or collect the recordings of people. What may not be heard is not s
 import logging
 
 from megatron_speech.config.assets import SpeechConfig
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 
 
 def main() -> None:

@@ -4,7 +4,7 @@
 import os
 import sys
 
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 from megatron_speech.config.stream_speech import StreamSpeechConfig
 
 

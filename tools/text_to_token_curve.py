@@ -3,7 +3,7 @@
 
 import logging
 
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 from megatron_speech.config.text_to_token_curve import TextToTokenCurveConfig
 
 

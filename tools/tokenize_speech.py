@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Encode audio shards with a speech tokenizer: shards of bare codes out, keys and metadata kept."""
 
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Encode text corpora (JSON lines or Parquet, files or folders) into token document shards."""
 
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 from megatron_speech.config.tokens import TokenizeTextConfig
 
 

@@ -5,7 +5,7 @@ Alone or by tools/launch.py. Repeated, it goes on from its newest checkpoint; Ct
 leave with status 0.
 """
 
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 from megatron_speech.config.speech_tokenizer import TrainSpeechTokenizerConfig
 
 

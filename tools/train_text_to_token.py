@@ -5,7 +5,7 @@ It is tools/pretrain.py with this task's data and defaults: the same loop, signa
 tools/pretrain.py repeats.
 """
 
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 from megatron_speech.config.text_to_token_training import TextToTokenTrainingConfig
 
 

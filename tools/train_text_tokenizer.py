@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Train a SentencePiece tokenizer on text corpora, and export it to Hugging Face's format with equal ids."""
 
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 from megatron_speech.config.text_tokenizer import TrainTextTokenizerConfig
 
 

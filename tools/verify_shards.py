@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Read folders of token shards whole and tell every damage: file, block, member, byte. Exit status 1 if any."""
 
-from megatron_speech.config.parse import parse_config, user_errors
+from megatron_speech.config.parsing.parse import parse_config, user_errors
 from megatron_speech.config.shards import VerifyConfig
 
 

@@ -27,7 +27,7 @@ from safetensors import SafetensorError
 
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.artifacts.provenance import made_by
-from megatron_speech.config.parse import to_dict
+from megatron_speech.config.parsing.parse import to_dict
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from megatron_speech.audio.sources.source import require_new
 from megatron_speech.audio.sources.wholes import Whole, require_one_text, whole_of
 from megatron_speech.audio.utterances import Recordings, utterances
 from megatron_speech.config.import_speech import ImportSpeechConfig
-from megatron_speech.config.parse import to_dict
+from megatron_speech.config.parsing.parse import to_dict
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from megatron_speech.checkpoint.checksums import STEP, Sums, mend, read_checksum
 from megatron_speech.checkpoint.checksums import checksums as checksums
 from megatron_speech.checkpoint.checksums import write_checksums as write_checksums
 from megatron_speech.config.model import ModelConfig
-from megatron_speech.config.parse import to_dict
+from megatron_speech.config.parsing.parse import to_dict
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)

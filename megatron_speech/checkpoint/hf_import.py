@@ -38,7 +38,7 @@ from megatron_speech.checkpoint.weights_writer import FILE, write_weights
 from megatron_speech.config.convert import ConvertFromHfConfig
 from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.parallel import ParallelConfig
-from megatron_speech.config.parse import to_dict
+from megatron_speech.config.parsing.parse import to_dict
 from megatron_speech.model.extension import extend_embedding
 from megatron_speech.text_tokenizer.base_files import CARD, GENERATION, base_facts, generation_settings, tokenizer_files
 from megatron_speech.vocabulary import Vocabulary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from megatron_speech.config.bounds import require_bounds
+from megatron_speech.config.parsing.bounds import require_bounds
 
 
 @dataclass(frozen=True, kw_only=True)

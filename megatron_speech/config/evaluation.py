@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from megatron_speech.config.bounds import MAX_SEED, require_bounds
+from megatron_speech.config.parsing.bounds import MAX_SEED, require_bounds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.elastic.rendezvous import RendezvousError
 
-from megatron_speech.config.leaving import AGAIN, INTERRUPTED, LAUNCHER, MISTAKE
+from megatron_speech.config.parsing.leaving import AGAIN, INTERRUPTED, LAUNCHER, MISTAKE
 
 TIME_TO_SAVE_S = 600
 """How long ranks may take to save after Ctrl-C or SIGTERM; torchrun's own 30 s would cut a large checkpoint."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from megatron_speech.config.parse import to_dict
+from megatron_speech.config.parsing.parse import to_dict
 from megatron_speech.config.training import PretrainConfig
 
 # When to leave, and how a step is cut: neither changes what is learnt.

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from megatron_speech.config.leaving import INTERRUPTED
+from megatron_speech.config.parsing.leaving import INTERRUPTED
 from megatron_speech.platform.device import device
 
 logger = logging.getLogger(__name__)

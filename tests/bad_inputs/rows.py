@@ -34,7 +34,7 @@ from typing import Any
 
 import yaml
 
-from megatron_speech.config.parse import parse_config
+from megatron_speech.config.parsing.parse import parse_config
 from tests.schemas import ROOT, schema
 
 TABLES = Path(__file__).with_name("tables")

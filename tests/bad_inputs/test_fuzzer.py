@@ -18,10 +18,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.config.build import alternatives
-from megatron_speech.config.parse import parse_config
-from megatron_speech.config.plain import to_dict
-from megatron_speech.config.yaml_text import write_yaml
+from megatron_speech.config.parsing.build import alternatives
+from megatron_speech.config.parsing.parse import parse_config
+from megatron_speech.config.parsing.plain import to_dict
+from megatron_speech.config.parsing.yaml_text import write_yaml
 from tests.bad_inputs.rows import Row, run_row
 from tests.bad_inputs.test_tables import said
 from tests.schemas import TOOLS, least_settings, schema

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from megatron_speech.config.build import alternatives, entry_of
-from megatron_speech.config.parse import parse_config
+from megatron_speech.config.parsing.build import alternatives, entry_of
+from megatron_speech.config.parsing.parse import parse_config
 from tests.bad_inputs.rows import TABLES, Row, Worlds, rows_of
 from tests.schemas import TOOLS, schema
 

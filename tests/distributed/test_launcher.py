@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.config.leaving import AGAIN
-from megatron_speech.config.parse import dump_yaml
+from megatron_speech.config.parsing.leaving import AGAIN
+from megatron_speech.config.parsing.parse import dump_yaml
 from megatron_speech.config.training import CheckpointConfig
 from tests.toy_runs import make_config, make_sources
 
@@ -24,7 +24,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", *OPTIONS]
 HEAD = """
 import os, signal, sys, time
 from pathlib import Path
-from megatron_speech.config.parse import user_errors
+from megatron_speech.config.parsing.parse import user_errors
 rank = int(os.environ["RANK"])
 """
 MISTAKE = "with user_errors():\n    raise ValueError('no such thing; choose another')\n"

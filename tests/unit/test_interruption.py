@@ -15,7 +15,7 @@ import pytest
 from datatrove.pipeline.base import PipelineStep
 
 from megatron_speech.artifacts.tasks import run_tasks
-from megatron_speech.config.leaving import AGAIN, ERROR_FILE, LAUNCHER, leave
+from megatron_speech.config.parsing.leaving import AGAIN, ERROR_FILE, LAUNCHER, leave
 from megatron_speech.config.tokens import TokenizeRunConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +57,7 @@ def _interrupted(code: str, began: Path) -> tuple[int, str]:
 def test_tasks_in_any_number_of_processes(tmp_path: Path, workers: int) -> None:
     code = (
         "from pathlib import Path\n"
-        "from megatron_speech.config.parse import user_errors\n"
+        "from megatron_speech.config.parsing.parse import user_errors\n"
         "from tests.unit.test_interruption import sleep_in_tasks\n"
         f"with user_errors(): sleep_in_tasks(Path({str(tmp_path)!r}), {workers})"
     )
@@ -69,7 +69,7 @@ def test_outside_of_the_work(tmp_path: Path) -> None:
     """While a library is imported, say."""
     code = (
         "import sys, time\nfrom pathlib import Path\n"
-        "from megatron_speech.config.leaving import interruption_is_one_line\n"
+        "from megatron_speech.config.parsing.leaving import interruption_is_one_line\n"
         f"interruption_is_one_line(); Path({str(tmp_path / 'began')!r}).touch()\nwhile True: time.sleep(0.1)"
     )
     status, printed = _interrupted(code, tmp_path / "began")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from megatron_speech.config.data import DataConfig, LossConfig, SourceConfig
-from megatron_speech.config.parse import parse_config
+from megatron_speech.config.parsing.parse import parse_config
 from megatron_speech.config.training import PretrainConfig
 
 FOLDER = Path("packed")

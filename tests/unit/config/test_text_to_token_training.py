@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from megatron_speech.config.parse import parse_config
+from megatron_speech.config.parsing.parse import parse_config
 from megatron_speech.config.text_to_token_training import FirstPairsConfig, TextToTokenTrainingConfig
 from megatron_speech.config.training import TrainConfig
 

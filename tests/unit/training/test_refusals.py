@@ -11,7 +11,7 @@ import torch
 
 from megatron_speech.config.data import DataConfig, SourceConfig
 from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
-from megatron_speech.config.parse import dump_yaml
+from megatron_speech.config.parsing.parse import dump_yaml
 from megatron_speech.config.training import CheckpointConfig, LoggingConfig, OptimizerConfig, TrainConfig
 from megatron_speech.training import run_folder
 from megatron_speech.vocabulary import Vocabulary

@@ -18,13 +18,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from megatron_speech.config.build import Builder
-from megatron_speech.config.given import given_settings
-from megatron_speech.config.help import help_text
-from megatron_speech.config.leaving import AGAIN, INTERRUPTED, MISTAKE, interruption_is_one_line, leave, unwinding
-from megatron_speech.config.plain import to_dict
-from megatron_speech.config.printed import printed_config
-from megatron_speech.config.yaml_text import write_yaml
+from megatron_speech.config.parsing.build import Builder
+from megatron_speech.config.parsing.given import given_settings
+from megatron_speech.config.parsing.help import help_text
+from megatron_speech.config.parsing.leaving import (
+    AGAIN,
+    INTERRUPTED,
+    MISTAKE,
+    interruption_is_one_line,
+    leave,
+    unwinding,
+)
+from megatron_speech.config.parsing.plain import to_dict
+from megatron_speech.config.parsing.printed import printed_config
+from megatron_speech.config.parsing.yaml_text import write_yaml
 
 Schema = TypeVar("Schema")
 

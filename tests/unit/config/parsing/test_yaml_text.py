@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_speech.config.yaml_text import MAX_VALUES, read_yaml, write_yaml
+from megatron_speech.config.parsing.yaml_text import MAX_VALUES, read_yaml, write_yaml
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from typing import Any
 
 from docstring_parser import parse_from_object
 
-from megatron_speech.config.build import default_of, entry_of, rule
-from megatron_speech.config.plain import to_dict
-from megatron_speech.config.yaml_text import write_yaml
+from megatron_speech.config.parsing.build import default_of, entry_of, rule
+from megatron_speech.config.parsing.plain import to_dict
+from megatron_speech.config.parsing.yaml_text import write_yaml
 
 _OPTIONS = {
     "-h, --help": "Show this help and leave; --SECTION.help for the keys of one section.",

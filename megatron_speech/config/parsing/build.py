@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.config.given import Word
+from megatron_speech.config.parsing.given import Word
 
 
 class Builder:

@@ -8,10 +8,10 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from megatron_speech.config.build import default_of, entry_of
-from megatron_speech.config.help import docs, short_rule
-from megatron_speech.config.plain import to_dict
-from megatron_speech.config.yaml_text import write_yaml
+from megatron_speech.config.parsing.build import default_of, entry_of
+from megatron_speech.config.parsing.help import docs, short_rule
+from megatron_speech.config.parsing.plain import to_dict
+from megatron_speech.config.parsing.yaml_text import write_yaml
 
 _WIDTH = 100
 

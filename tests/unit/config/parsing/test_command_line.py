@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from megatron_speech.config.packing import PackConfig
-from megatron_speech.config.parse import parse_config
-from megatron_speech.config.plain import to_dict
+from megatron_speech.config.parsing.parse import parse_config
+from megatron_speech.config.parsing.plain import to_dict
+from megatron_speech.config.parsing.yaml_text import write_yaml
 from megatron_speech.config.tokens import TokenizeTextConfig
-from megatron_speech.config.yaml_text import write_yaml
 from tests.schemas import ROOT, TOOLS, least_settings, schema
 
 
@@ -233,7 +233,7 @@ def test_nothing_that_is_named_is_imported(tool: str, tmp_path: Path):
     kind = schema(tool)
     code = (
         f"from {kind.__module__} import {kind.__name__} as schema\n"
-        "from megatron_speech.config.parse import parse_config\n"
+        "from megatron_speech.config.parsing.parse import parse_config\n"
         "import sys, pathlib, contextlib, io\n"
         "for line in pathlib.Path('lines').read_text().split('\\n'):\n"
         "    said = io.StringIO()\n"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.config.yaml_text import read_yaml
+from megatron_speech.config.parsing.yaml_text import read_yaml
 
 
 class Word(str):

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from megatron_speech.config.build import entry_of
-from megatron_speech.config.help import docs, help_text
-from megatron_speech.config.parse import parse_config
-from megatron_speech.config.plain import to_dict
-from megatron_speech.config.yaml_text import read_yaml, write_yaml
+from megatron_speech.config.parsing.build import entry_of
+from megatron_speech.config.parsing.help import docs, help_text
+from megatron_speech.config.parsing.parse import parse_config
+from megatron_speech.config.parsing.plain import to_dict
+from megatron_speech.config.parsing.yaml_text import read_yaml, write_yaml
 from tests.schemas import TOOLS, least_settings, schema
 from tests.test_examples import YAMLS, overrides, tools_by_yaml
 

@@ -1,0 +1,1 @@
+"""YAML files and command lines to frozen dataclasses: no value is ever taken for code."""
