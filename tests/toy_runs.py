@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from megatron_speech.config.data import DataConfig, SourceConfig
-from megatron_speech.config.model import ModelConfig
 from megatron_speech.config.packing import PackConfig
-from megatron_speech.config.parallel import PrecisionConfig
-from megatron_speech.config.training import (
+from megatron_speech.config.run.data import DataConfig, SourceConfig
+from megatron_speech.config.run.model import ModelConfig
+from megatron_speech.config.run.parallel import PrecisionConfig
+from megatron_speech.config.run.training import (
     CheckpointConfig,
     LoggingConfig,
     OptimizerConfig,

@@ -8,8 +8,8 @@ from typing import Literal
 
 from torch import nn
 
-from megatron_speech.config.model import ModelConfig
-from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.run.model import ModelConfig
+from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.model.builder import build_model
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout

@@ -6,7 +6,7 @@ status 0.
 """
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.training import PretrainConfig
+from megatron_speech.config.run.training import PretrainConfig
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from transformers import (
 from megatron_speech.artifacts.manifest import read_json, write_atomic
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.hf_mapping import LAYERS, family_of
-from megatron_speech.config.model import MOST_LAYERS, ModelConfig
+from megatron_speech.config.run.model import MOST_LAYERS, ModelConfig
 from megatron_speech.text_tokenizer.base_files import GENERATION, special_ids
 from megatron_speech.text_tokenizer.vocabulary_folder import KEPT
 from megatron_speech.vocabulary import Vocabulary

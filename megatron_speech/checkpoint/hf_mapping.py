@@ -26,7 +26,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.run.model import ModelConfig
 
 EMBEDDING = "embedding.word_embeddings.weight"
 OUTPUT = "output_layer.weight"

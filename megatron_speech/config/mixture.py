@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from megatron_speech.config.training import PretrainConfig
+from megatron_speech.config.run.training import PretrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)

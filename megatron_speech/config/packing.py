@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.parsing.bounds import require_bounds
-from megatron_speech.config.reader import require_local
+from megatron_speech.config.run.reader import require_local
 
 
 @dataclass(frozen=True, kw_only=True)

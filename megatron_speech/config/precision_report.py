@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from megatron_speech.config.data import DataConfig
-from megatron_speech.config.parallel import PrecisionConfig
+from megatron_speech.config.run.data import DataConfig
+from megatron_speech.config.run.parallel import PrecisionConfig
 
 
 @dataclass(frozen=True, kw_only=True)

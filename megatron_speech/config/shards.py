@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from megatron_speech.config.reader import require_local
+from megatron_speech.config.run.reader import require_local
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from megatron_speech.config.data import DataConfig, LossConfig, ShareConfig, SourceConfig, StageConfig
-from megatron_speech.config.model import ModelConfig
-from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
-from megatron_speech.config.training import (
+from megatron_speech.config.run.data import DataConfig, LossConfig, ShareConfig, SourceConfig, StageConfig
+from megatron_speech.config.run.model import ModelConfig
+from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.run.training import (
     CheckpointConfig,
     LoggingConfig,
     OptimizerConfig,

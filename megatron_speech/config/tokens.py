@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.parsing.bounds import require_bounds
-from megatron_speech.config.reader import SCHEMES
+from megatron_speech.config.run.reader import SCHEMES
 
 
 @dataclass(frozen=True, kw_only=True)

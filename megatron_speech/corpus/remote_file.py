@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from megatron_speech.config.reader import ReaderConfig
+from megatron_speech.config.run.reader import ReaderConfig
 from megatron_speech.storage.ranged import Ranged
 from megatron_speech.storage.retry import Retry
 

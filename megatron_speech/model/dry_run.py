@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from megatron_speech.config.model import ModelConfig
-from megatron_speech.config.parallel import PrecisionConfig
+from megatron_speech.config.run.model import ModelConfig
+from megatron_speech.config.run.parallel import PrecisionConfig
 from megatron_speech.model.builder import build_model
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout

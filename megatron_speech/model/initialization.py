@@ -19,7 +19,7 @@ import torch
 from megatron.core.models.gpt import GPTModel
 from torch import Tensor
 
-from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.parallel import groups
 
 RESIDUAL_OUTPUTS = ("self_attention.linear_proj.weight", "mlp.linear_fc2.weight")

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from megatron_speech.config.parallel import PrecisionConfig
+from megatron_speech.config.run.parallel import PrecisionConfig
 from megatron_speech.platform.number_format import Dtype, resolve_dtype
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

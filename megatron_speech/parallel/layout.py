@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from megatron_speech.config.model import ModelConfig
-from megatron_speech.config.parallel import ParallelConfig
+from megatron_speech.config.run.model import ModelConfig
+from megatron_speech.config.run.parallel import ParallelConfig
 from megatron_speech.parallel.pipeline_split import layers_of
 from megatron_speech.vocabulary import Vocabulary
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 
-from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.run.model import ModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)

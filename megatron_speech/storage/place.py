@@ -17,7 +17,7 @@ from pathlib import Path
 
 from megatron_speech.artifacts.manifest import read_json
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.config.reader import ReaderConfig, is_url
+from megatron_speech.config.run.reader import ReaderConfig, is_url
 from megatron_speech.storage.cache import BlockCache
 from megatron_speech.storage.interface import FOLDER_INDEX, Storage
 from megatron_speech.storage.local import Mapped, Positioned

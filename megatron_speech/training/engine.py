@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from megatron_speech.checkpoint.distributed import load_model
-from megatron_speech.config.parallel import ParallelConfig
-from megatron_speech.config.training import PretrainConfig
+from megatron_speech.config.run.parallel import ParallelConfig
+from megatron_speech.config.run.training import PretrainConfig
 from megatron_speech.model.builder import build_model
 from megatron_speech.parallel import groups
 from megatron_speech.platform import standin

@@ -10,7 +10,7 @@ from itertools import islice
 
 from megatron_speech.checkpoint.distributed import save_checkpoint
 from megatron_speech.checkpoint.folder import keep_newest, list_checkpoints, step_folder
-from megatron_speech.config.training import PretrainConfig
+from megatron_speech.config.run.training import PretrainConfig
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.reading.batch import HostBatch
 from megatron_speech.model.loss import trained_targets

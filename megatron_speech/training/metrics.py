@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from megatron_speech.artifacts.jsonl_log import append_records
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.config.data import DataConfig
+from megatron_speech.config.run.data import DataConfig
 from megatron_speech.model.loss import SPEECH, TEXT
 from megatron_speech.training.history import METRICS, VALIDATION, resume_logs
 from megatron_speech.training.state import TrainState

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from megatron_speech.checkpoint.folder import latest_checkpoint, read_state
-from megatron_speech.config.training import PretrainConfig
+from megatron_speech.config.run.training import PretrainConfig
 from megatron_speech.model.precision import resolve_precision
 from megatron_speech.platform.number_format import Dtype
 

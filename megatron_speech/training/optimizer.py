@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
-from megatron_speech.config.training import OptimizerConfig
+from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.run.training import OptimizerConfig
 from megatron_speech.platform import standin
 
 standin.install()  # before megatron-core is imported

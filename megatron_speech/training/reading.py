@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from megatron_speech.config.training import PretrainConfig
+from megatron_speech.config.run.training import PretrainConfig
 from megatron_speech.data.reading.masked_rows import require_few
 from megatron_speech.platform.device import device
 from megatron_speech.storage.read_stats import ReadStats, describe

@@ -17,8 +17,8 @@ from typing import Any
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.distributed import load_checkpoint
 from megatron_speech.checkpoint.folder import read_state, require_same_model
-from megatron_speech.config.data import DataConfig
-from megatron_speech.config.training import PretrainConfig
+from megatron_speech.config.run.data import DataConfig
+from megatron_speech.config.run.training import PretrainConfig
 from megatron_speech.data.plan.change import require_same_plan
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from megatron_speech.config.training import OptimizerConfig, TrainConfig
+from megatron_speech.config.run.training import OptimizerConfig, TrainConfig
 
 
 def batch_size(train: TrainConfig, consumed_samples: int) -> int:

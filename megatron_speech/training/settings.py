@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from megatron_speech.config.parsing.parse import to_dict
-from megatron_speech.config.training import PretrainConfig
+from megatron_speech.config.run.training import PretrainConfig
 
 # When to leave, and how a step is cut: neither changes what is learnt.
 _OTHERS = ("train.stop_at_step", "train.micro_batch_size")

@@ -12,7 +12,7 @@ from functools import partial
 
 from torch import Tensor
 
-from megatron_speech.config.training import PretrainConfig
+from megatron_speech.config.run.training import PretrainConfig
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.parallel import groups

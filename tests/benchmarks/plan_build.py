@@ -24,7 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from megatron_speech.config.data import DataConfig, ShareConfig, SourceConfig, StageConfig
+from megatron_speech.config.run.data import DataConfig, ShareConfig, SourceConfig, StageConfig
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.shards.index import FolderIndex, ShardEntry

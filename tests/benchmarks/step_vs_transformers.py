@@ -16,8 +16,8 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from megatron_speech.config.model import ModelConfig
-from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.run.model import ModelConfig
+from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.model.builder import build_model
 from megatron_speech.model.forward import forward
 from megatron_speech.model.loss import training_loss

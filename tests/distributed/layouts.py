@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from megatron_speech.config.parallel import ParallelConfig
+from megatron_speech.config.run.parallel import ParallelConfig
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from tests.distributed.engine import MODEL, VOCABULARY

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from megatron_speech.config.training import PretrainConfig
+from megatron_speech.config.run.training import PretrainConfig
 from tests.ranks import run_ranks
 from tests.toy_runs import make_config, make_sources
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from megatron.core.tensor_parallel import get_cuda_rng_tracker
 from torch import Tensor
 
-from megatron_speech.config.parallel import ParallelConfig
+from megatron_speech.config.run.parallel import ParallelConfig
 from megatron_speech.model.forward import forward
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout

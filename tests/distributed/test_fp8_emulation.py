@@ -16,9 +16,9 @@ from megatron.core.tensor_parallel import ColumnParallelLinear, RowParallelLinea
 from torch import Tensor
 
 from megatron_speech.checkpoint.distributed import load_model, save_model
-from megatron_speech.config.model import ModelConfig
-from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
-from megatron_speech.config.training import CheckpointConfig, PretrainConfig
+from megatron_speech.config.run.model import ModelConfig
+from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.run.training import CheckpointConfig, PretrainConfig
 from megatron_speech.model.builder import build_model, to_transformer_config
 from megatron_speech.model.fp8_emulation import EmulatedColumnParallelLinear, EmulatedRowParallelLinear
 from megatron_speech.model.fp8_scaling import E4M3, E5M2, Delayed, round_blocks, round_tensor

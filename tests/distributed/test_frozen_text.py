@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
-from megatron_speech.config.training import PretrainConfig
+from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.run.training import PretrainConfig
 from megatron_speech.parallel.layout import ParallelLayout
 from tests.ranks import run_ranks
 from tests.toy_runs import MODEL, VOCABULARY, make_config, make_sources

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
-from megatron_speech.config.training import LoggingConfig, PretrainConfig
+from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.run.training import LoggingConfig, PretrainConfig
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from tests.ranks import run_ranks

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.index import read_index
 from megatron_speech.checkpoint.weights import WeightsReader
-from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.vocabulary import Vocabulary

@@ -14,7 +14,7 @@ import pytest
 
 from megatron_speech.config.parsing.leaving import AGAIN
 from megatron_speech.config.parsing.parse import dump_yaml
-from megatron_speech.config.training import CheckpointConfig
+from megatron_speech.config.run.training import CheckpointConfig
 from tests.toy_runs import make_config, make_sources
 
 ROOT = Path(__file__).resolve().parents[2]

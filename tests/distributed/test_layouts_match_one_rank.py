@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 
-from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.model.initialization import global_parameters, shard
 from megatron_speech.parallel import groups
 from tests.distributed.engine import Engine, use_small_buckets

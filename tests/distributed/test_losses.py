@@ -15,9 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from megatron_speech.config.data import LossConfig
-from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
-from megatron_speech.config.training import OptimizerConfig, PretrainConfig
+from megatron_speech.config.run.data import LossConfig
+from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.run.training import OptimizerConfig, PretrainConfig
 from megatron_speech.data.shards.document import Row
 from megatron_speech.parallel.layout import ParallelLayout
 from tests.plain_batch import positions

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
-from megatron_speech.config.training import LoggingConfig, PretrainConfig
+from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.run.training import LoggingConfig, PretrainConfig
 from tests.ranks import run_ranks
 from tests.toy_runs import make_config, make_sources
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from megatron_speech.config.parallel import ParallelConfig
-from megatron_speech.config.reader import ReaderConfig
-from megatron_speech.config.training import CheckpointConfig, PretrainConfig
+from megatron_speech.config.run.parallel import ParallelConfig
+from megatron_speech.config.run.reader import ReaderConfig
+from megatron_speech.config.run.training import CheckpointConfig, PretrainConfig
 from tests.ranks import run_ranks
 from tests.toy_runs import VOCABULARY, make_config, make_sources
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from megatron_speech.config.data import LossConfig, ShareConfig, StageConfig
-from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
-from megatron_speech.config.training import BatchRampConfig, CheckpointConfig, PretrainConfig
+from megatron_speech.config.run.data import LossConfig, ShareConfig, StageConfig
+from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.run.training import BatchRampConfig, CheckpointConfig, PretrainConfig
 from megatron_speech.training.schedule import learning_rate
 from tests.ranks import run_ranks
 from tests.toy_runs import MODEL, SEQ_LENGTH, VOCABULARY, make_config, make_sources

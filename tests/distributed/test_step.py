@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from megatron_speech.config.parallel import PrecisionConfig
-from megatron_speech.config.training import PretrainConfig
+from megatron_speech.config.run.parallel import PrecisionConfig
+from megatron_speech.config.run.training import PretrainConfig
 from tests.ranks import run_ranks
 from tests.toy_runs import MODEL, VOCABULARY, make_config, make_sources
 

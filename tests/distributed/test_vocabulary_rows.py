@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from megatron_speech.config.model import ModelConfig
-from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.run.model import ModelConfig
+from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.vocabulary import Vocabulary
 from tests.ranks import run_ranks

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from megatron_speech.config.data import DataConfig, ShareConfig, StageConfig
-from megatron_speech.config.reader import is_url
+from megatron_speech.config.run.data import DataConfig, ShareConfig, StageConfig
+from megatron_speech.config.run.reader import is_url
 from megatron_speech.data.plan.order import MAX_SAMPLES, largest_remainder
 from megatron_speech.data.plan.plan import Plan, PlannedSource, PlannedStage
 from megatron_speech.data.plan.table import decimal, require_epochs

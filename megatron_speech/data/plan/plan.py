@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from megatron_speech.config.data import LossConfig
-from megatron_speech.config.reader import url_or_path
+from megatron_speech.config.run.data import LossConfig
+from megatron_speech.config.run.reader import url_or_path
 from megatron_speech.data.plan.order import mix, mixed
 from megatron_speech.data.plan.permutation import Ints, epoch_rows, named_keys
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifacts.jsonl_log import append_records, cut_log
-from megatron_speech.config.reader import ReaderConfig
+from megatron_speech.config.run.reader import ReaderConfig
 from megatron_speech.data.shards.block_folder import DamagedError
 from megatron_speech.storage.read_stats import ReadStats
 

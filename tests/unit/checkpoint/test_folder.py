@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from megatron_speech.checkpoint import folder as folders
-from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.vocabulary import Vocabulary
 
 MODEL = ModelConfig(num_layers=2)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from megatron_speech.checkpoint.hf_config import read_model_config
-from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.run.model import ModelConfig
 from tests.toy_text_models import SHAPE
 
 LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}

@@ -14,7 +14,7 @@ from megatron_speech.checkpoint.hf_mapping import (
     require_shapes,
     row_ranges,
 )
-from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.run.model import ModelConfig
 from tests.toy_text_models import FAMILIES
 
 SHAPE = {"num_layers": 2, "hidden_size": 24, "ffn_hidden_size": 40, "num_attention_heads": 6, "num_query_groups": 2}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.index import INDEX, read_index
 from megatron_speech.checkpoint.weights_writer import write_weights
-from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.vocabulary import Vocabulary
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from megatron_speech.config.parsing.parse import parse_config
+from megatron_speech.config.run.training import TrainConfig
 from megatron_speech.config.text_to_token_training import FirstPairsConfig, TextToTokenTrainingConfig
-from megatron_speech.config.training import TrainConfig
 
 
 def _config(*, tokens: int | None = 1000, **settings: Any) -> TextToTokenTrainingConfig:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from megatron.core.transformer import TransformerConfig
 
-from megatron_speech.config.megatron import ALLOWED
-from megatron_speech.config.model import ModelConfig
-from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.run.megatron import ALLOWED
+from megatron_speech.config.run.model import ModelConfig
+from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.model.builder import build_model, to_transformer_config
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout

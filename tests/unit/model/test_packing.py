@@ -9,7 +9,7 @@ import torch
 from megatron.core.packed_seq_params import PackedSeqParams
 from torch import Tensor
 
-from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.model.builder import build_model, to_transformer_config
 from megatron_speech.model.forward import forward
 from megatron_speech.model.layer_spec import PackedAttention

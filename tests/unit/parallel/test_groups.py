@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from megatron_speech.config.parallel import ParallelConfig
+from megatron_speech.config.run.parallel import ParallelConfig
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import Coordinates, ParallelLayout
 from tests.ranks import run_ranks

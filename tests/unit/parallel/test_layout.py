@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from megatron_speech.config.model import ModelConfig
-from megatron_speech.config.parallel import ParallelConfig
+from megatron_speech.config.run.model import ModelConfig
+from megatron_speech.config.run.parallel import ParallelConfig
 from megatron_speech.parallel.layout import Coordinates, ParallelLayout
 from megatron_speech.vocabulary import Vocabulary
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.config.model import ModelConfig
-from megatron_speech.config.parallel import ParallelConfig
+from megatron_speech.config.run.model import ModelConfig
+from megatron_speech.config.run.parallel import ParallelConfig
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.planning.parameters import Parameters, describe, model_parameters, rank_parameters
 from megatron_speech.vocabulary import Vocabulary

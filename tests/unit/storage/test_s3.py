@@ -9,8 +9,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from megatron_speech.config.data import DataConfig, SourceConfig
-from megatron_speech.config.reader import ReaderConfig
+from megatron_speech.config.run.data import DataConfig, SourceConfig
+from megatron_speech.config.run.reader import ReaderConfig
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.reading.reader import Reader

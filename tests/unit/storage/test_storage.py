@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from megatron_speech.config.data import DataConfig, SourceConfig
-from megatron_speech.config.reader import ReaderConfig
+from megatron_speech.config.run.data import DataConfig, SourceConfig
+from megatron_speech.config.run.reader import ReaderConfig
 from megatron_speech.data.packing import layout
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan

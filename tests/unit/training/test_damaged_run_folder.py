@@ -10,7 +10,7 @@ import pytest
 
 from megatron_speech.checkpoint.folder import list_checkpoints
 from megatron_speech.checkpoint.origin import origin_of
-from megatron_speech.config.training import CheckpointConfig, LoggingConfig, PretrainConfig
+from megatron_speech.config.run.training import CheckpointConfig, LoggingConfig, PretrainConfig
 from megatron_speech.training.metrics import HeldOut
 from megatron_speech.training.run import pretrain
 from megatron_speech.training.run_folder import (

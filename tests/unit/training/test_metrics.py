@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from megatron_speech.config.data import DataConfig, SourceConfig
+from megatron_speech.config.run.data import DataConfig, SourceConfig
 from megatron_speech.training.metrics import MetricsLog
 from megatron_speech.training.state import TrainState
 

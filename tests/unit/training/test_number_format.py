@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from megatron_speech.config.parallel import PrecisionConfig
-from megatron_speech.config.training import CheckpointConfig
+from megatron_speech.config.run.parallel import PrecisionConfig
+from megatron_speech.config.run.training import CheckpointConfig
 from megatron_speech.platform import number_format
 from megatron_speech.training.run import pretrain
 from tests.toy_runs import make_config, make_sources

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from megatron_speech.config.data import DataConfig, SourceConfig
-from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.config.parsing.parse import dump_yaml
-from megatron_speech.config.training import CheckpointConfig, LoggingConfig, OptimizerConfig, TrainConfig
+from megatron_speech.config.run.data import DataConfig, SourceConfig
+from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.run.training import CheckpointConfig, LoggingConfig, OptimizerConfig, TrainConfig
 from megatron_speech.training import run_folder
 from megatron_speech.vocabulary import Vocabulary
 from tests.toy_runs import SEQ_LENGTH, VOCABULARY, make_config, make_sources

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.config.training import CheckpointConfig
+from megatron_speech.config.run.training import CheckpointConfig
 from megatron_speech.training.run_folder import checkpoint_to_resume, read_done, read_plan, write_done
 from megatron_speech.training.state import TrainState
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.config.data import DataConfig, SourceConfig
-from megatron_speech.config.training import BatchRampConfig, OptimizerConfig, PretrainConfig, TrainConfig
+from megatron_speech.config.run.data import DataConfig, SourceConfig
+from megatron_speech.config.run.training import BatchRampConfig, OptimizerConfig, PretrainConfig, TrainConfig
 from megatron_speech.training.schedule import batch_size, learning_rate, num_steps, steps
 
 RAMP = TrainConfig(global_batch_size=32, batch_ramp=BatchRampConfig(start=8, increment=8, samples=300))

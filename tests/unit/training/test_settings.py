@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from megatron_speech.config.data import SourceConfig
+from megatron_speech.config.run.data import SourceConfig
 from megatron_speech.training.settings import changed_settings, deciding_settings
 from tests.toy_runs import make_config
 

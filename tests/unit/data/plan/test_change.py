@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.config.data import LossConfig, StageConfig
+from megatron_speech.config.run.data import LossConfig, StageConfig
 from megatron_speech.data.plan.change import first_conflict, require_same_plan
 from megatron_speech.data.plan.plan import Plan
 from tests.unit.data.plan.test_mixture import ROWS, SEQ_LENGTH, planned, stage

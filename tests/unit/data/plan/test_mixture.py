@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.config.data import DataConfig, LossConfig, ShareConfig, SourceConfig, StageConfig
+from megatron_speech.config.run.data import DataConfig, LossConfig, ShareConfig, SourceConfig, StageConfig
 from megatron_speech.data.plan.mixture import SourceFacts, plan_of
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.plan.table import describe, require_epochs

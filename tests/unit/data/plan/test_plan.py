@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from megatron_speech.config.data import DataConfig, LossConfig, SourceConfig
+from megatron_speech.config.run.data import DataConfig, LossConfig, SourceConfig
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.plan.table import describe

@@ -14,8 +14,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.config.data import DataConfig, SourceConfig
-from megatron_speech.config.reader import ReaderConfig
+from megatron_speech.config.run.data import DataConfig, SourceConfig
+from megatron_speech.config.run.reader import ReaderConfig
 from megatron_speech.data.packing import layout
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan

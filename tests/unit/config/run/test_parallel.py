@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from megatron_speech.config.parallel import ParallelConfig
+from megatron_speech.config.run.parallel import ParallelConfig
 
 FULL = {"recompute_granularity": "full", "recompute_method": "uniform", "recompute_num_layers": 2}
 

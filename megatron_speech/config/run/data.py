@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from megatron_speech.config.reader import ReaderConfig, url_or_path
+from megatron_speech.config.run.reader import ReaderConfig, url_or_path
 
 Task = Literal["text", "speech", "interleaved", "recognition", "synthesis", "dialogue"]
 

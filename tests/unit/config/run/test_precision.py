@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from megatron_speech.config.data import DataConfig, SourceConfig
-from megatron_speech.config.model import ModelConfig
-from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
-from megatron_speech.config.training import PretrainConfig, TrainConfig
+from megatron_speech.config.run.data import DataConfig, SourceConfig
+from megatron_speech.config.run.model import ModelConfig
+from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.run.training import PretrainConfig, TrainConfig
 
 SHAPE = {"num_layers": 4, "hidden_size": 256, "ffn_hidden_size": 768, "num_attention_heads": 4, "num_query_groups": 2}
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from megatron_speech.config.megatron import check_megatron
+from megatron_speech.config.run.megatron import check_megatron
 
 MOST_LAYERS = 10_000
 """Far above any decoder: a number beyond it is damage, and would cost memory before it is found out."""

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.config.data import DataConfig, LossConfig, SourceConfig
 from megatron_speech.config.parsing.parse import parse_config
-from megatron_speech.config.training import PretrainConfig
+from megatron_speech.config.run.data import DataConfig, LossConfig, SourceConfig
+from megatron_speech.config.run.training import PretrainConfig
 
 FOLDER = Path("packed")
 

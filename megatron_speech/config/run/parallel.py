@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.run.model import ModelConfig
 
 # Megatron's other choices belong to layers that this model has not; layernorm among them, since Transformer Engine's
 # norms are part of the projections.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from megatron_speech.config.model import ModelConfig
+from megatron_speech.config.run.model import ModelConfig
 
 
 @pytest.mark.parametrize(

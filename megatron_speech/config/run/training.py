@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from megatron_speech.config.data import DataConfig
-from megatron_speech.config.model import ModelConfig
-from megatron_speech.config.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.config.run.data import DataConfig
+from megatron_speech.config.run.model import ModelConfig
+from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
 
 
 @dataclass(frozen=True, kw_only=True)
