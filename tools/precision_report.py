@@ -4,7 +4,7 @@
 import logging
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.precision_report import PrecisionReportConfig
+from megatron_speech.config.reports.precision_report import PrecisionReportConfig
 
 
 def main() -> None:

@@ -4,7 +4,7 @@
 import logging
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.report import ReportConfig
+from megatron_speech.config.reports.report import ReportConfig
 
 
 def main() -> None:

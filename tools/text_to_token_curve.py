@@ -4,7 +4,7 @@
 import logging
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.text_to_token_curve import TextToTokenCurveConfig
+from megatron_speech.config.reports.text_to_token_curve import TextToTokenCurveConfig
 
 
 def main() -> None:

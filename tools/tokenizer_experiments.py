@@ -4,7 +4,7 @@
 import logging
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.tokenizer_report import TokenizerExperimentsConfig
+from megatron_speech.config.reports.tokenizer_report import TokenizerExperimentsConfig
 
 
 def main() -> None:

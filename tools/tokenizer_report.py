@@ -2,7 +2,7 @@
 """Word error rates with and without the tokenizer's bottleneck on held-out speech, and how its codebook is used."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.tokenizer_report import TokenizerReportConfig
+from megatron_speech.config.reports.tokenizer_report import TokenizerReportConfig
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest, write_atomic
-from megatron_speech.config.tokenizer_report import TokenizerExperimentsConfig
+from megatron_speech.config.reports.tokenizer_report import TokenizerExperimentsConfig
 from megatron_speech.metrics.bootstrap import Bootstrap, Estimate
 from megatron_speech.metrics.word_errors import UtteranceEdits, utterance_edits
 from megatron_speech.reports.facts import (

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from megatron_speech.config.tokenizer_report import pairs
+from megatron_speech.config.reports.tokenizer_report import pairs
 
 AUDIO = "audio"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest, write_atomic
-from megatron_speech.config.text_to_token_curve import CurveRowConfig, TextToTokenCurveConfig
+from megatron_speech.config.reports.text_to_token_curve import CurveRowConfig, TextToTokenCurveConfig
 from megatron_speech.metrics.bootstrap import Bootstrap, Estimate
 from megatron_speech.metrics.word_errors import UtteranceEdits, utterance_edits
 from megatron_speech.reports.experiments import not_shown, reading

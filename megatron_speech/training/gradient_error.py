@@ -18,7 +18,7 @@ from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.distributed import load_model
 from megatron_speech.checkpoint.hf_export import find_checkpoint
-from megatron_speech.config.precision_report import GradientErrorConfig
+from megatron_speech.config.reports.precision_report import GradientErrorConfig
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.data.plan.mixture import compile_plan

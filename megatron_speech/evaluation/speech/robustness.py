@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from megatron_speech.audio.io import SAMPLE_RATE, resample
 from megatron_speech.audio.shards import AudioRecord
-from megatron_speech.config.tokenizer_report import RobustnessConfig
+from megatron_speech.config.reports.tokenizer_report import RobustnessConfig
 from megatron_speech.metrics.bootstrap import Bootstrap, Estimate
 from megatron_speech.metrics.word_errors import UtteranceEdits, sequence_edits, utterance_edits
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer

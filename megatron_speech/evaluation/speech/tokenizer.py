@@ -22,7 +22,7 @@ from megatron_speech.artifacts.manifest import MANIFEST, is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards
-from megatron_speech.config.tokenizer_report import TokenizerReportConfig
+from megatron_speech.config.reports.tokenizer_report import TokenizerReportConfig
 from megatron_speech.evaluation.speech.robustness import disturbances, robustness, with_interval
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.word_errors import error_rates, utterance_edits

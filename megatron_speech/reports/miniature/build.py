@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 
 from megatron_speech.artifacts.manifest import write_atomic
-from megatron_speech.config.report import ReportConfig
+from megatron_speech.config.reports.report import ReportConfig
 from megatron_speech.reports.facts import (
     NOT_REPORTED,
     WER_FROM_CODES,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from megatron_speech.config.tokenizer_report import TokenizerExperimentsConfig
+from megatron_speech.config.reports.tokenizer_report import TokenizerExperimentsConfig
 from megatron_speech.reports.experiments import write_experiments
 from megatron_speech.reports.settings import asked, differences, require_as_listed
 

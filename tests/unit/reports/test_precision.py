@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.config.precision_report import PrecisionReportConfig
+from megatron_speech.config.reports.precision_report import PrecisionReportConfig
 from megatron_speech.reports.precision import write_precision_report
 
 SHIFTS = {"float32": -0.001, "bfloat16": 0.0, "delayed": 0.5}

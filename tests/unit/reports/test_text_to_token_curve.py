@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from megatron_speech.artifacts.manifest import make_artifact
-from megatron_speech.config.text_to_token_curve import CurveRowConfig, TextToTokenCurveConfig
+from megatron_speech.config.reports.text_to_token_curve import CurveRowConfig, TextToTokenCurveConfig
 from megatron_speech.reports.text_to_token_curve import write_curve
 
 

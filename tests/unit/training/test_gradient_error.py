@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.precision_report import GradientErrorConfig
+from megatron_speech.config.reports.precision_report import GradientErrorConfig
 from megatron_speech.config.run.data import DataConfig
 from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
 from tests.ranks import run_ranks

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from megatron_speech.audio.shards import AudioRecord
-from megatron_speech.config.tokenizer_report import RobustnessConfig
+from megatron_speech.config.reports.tokenizer_report import RobustnessConfig
 from megatron_speech.evaluation.speech.robustness import babble, disturbances, gain, mix, robustness, through_rate
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.word_errors import sequence_edits

@@ -13,7 +13,7 @@ import pytest
 
 from megatron_speech.artifacts.manifest import make_artifact, read_manifest
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards
-from megatron_speech.config.tokenizer_report import RobustnessConfig, TokenizerReportConfig
+from megatron_speech.config.reports.tokenizer_report import RobustnessConfig, TokenizerReportConfig
 from megatron_speech.evaluation.speech.tokenizer import bits_per_second, run_report
 from megatron_speech.metrics.word_errors import error_rates, utterance_edits
 from megatron_speech.speech_tokenizer.model import save_model

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from megatron_speech.config.report import ReportConfig
+from megatron_speech.config.reports.report import ReportConfig
 from megatron_speech.reports.miniature.build import write_report
 from tests.toys import write_jsonl
 
