@@ -11,7 +11,7 @@ from typing import Any
 
 from megatron_speech.audio.sources.parts import find_parts
 from megatron_speech.audio.sources.source import Source
-from megatron_speech.config.import_speech import ImportSpeechConfig
+from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 
 def read_sources(table: Path | None = None, **changes: Any) -> list[Source]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.run.data import DataConfig, SourceConfig
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import PrecisionConfig
@@ -19,6 +18,7 @@ from megatron_speech.config.run.training import (
     PretrainConfig,
     TrainConfig,
 )
+from megatron_speech.config.stages.packing import PackConfig
 from megatron_speech.data.packing.pack import pack_folder
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents

@@ -2,8 +2,8 @@
 """Text corpora (JSON lines, Parquet, WET; files or folders) to interleaved speech-text token shards: spans of words are
 replaced by speech tokens that the text-to-token model writes for them."""
 
-from megatron_speech.config.interleave import InterleaveConfig
 from megatron_speech.config.parsing.parse import parse_config, user_errors
+from megatron_speech.config.stages.interleave import InterleaveConfig
 
 
 def main() -> None:

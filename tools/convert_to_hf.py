@@ -3,8 +3,8 @@
 
 import logging
 
-from megatron_speech.config.convert import ConvertToHfConfig
 from megatron_speech.config.parsing.parse import parse_config, user_errors
+from megatron_speech.config.stages.convert import ConvertToHfConfig
 
 
 def main() -> None:

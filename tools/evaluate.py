@@ -2,8 +2,8 @@
 """A Hugging Face folder to evaluation.json: cloze in four modality pairs, written and spoken questions on capitals, and
 the loss by modality on held-out documents, all by likelihood and with bootstrap intervals."""
 
-from megatron_speech.config.evaluation import EvaluationConfig
 from megatron_speech.config.parsing.parse import parse_config, user_errors
+from megatron_speech.config.stages.evaluation import EvaluationConfig
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 """Let megatron-core open token shards as `IndexedDataset`s without a copy: an .idx and a link for each of them."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.shards import ExportIndexedConfig
+from megatron_speech.config.stages.shards import ExportIndexedConfig
 
 
 def main() -> None:

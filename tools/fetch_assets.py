@@ -5,8 +5,8 @@ by its hash. In: a package index. Out: FOLDER/packages and FOLDER/debian. Repeat
 
 import logging
 
-from megatron_speech.config.assets import AssetsConfig
 from megatron_speech.config.parsing.parse import parse_config, user_errors
+from megatron_speech.config.stages.miniature import AssetsConfig
 
 
 def main() -> None:

@@ -4,7 +4,7 @@
 import logging
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.samples import SamplesConfig
+from megatron_speech.config.stages.samples import SamplesConfig
 
 
 def main() -> None:

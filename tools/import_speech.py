@@ -5,8 +5,8 @@ Unusable ones are listed in quarantine.jsonl. Repeat it to go on after a stop.
 
 import logging
 
-from megatron_speech.config.import_speech import ImportSpeechConfig
 from megatron_speech.config.parsing.parse import parse_config, user_errors
+from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 
 def main() -> None:

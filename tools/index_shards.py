@@ -2,7 +2,7 @@
 """Make the sidecars and shards.json of a folder of token shards again from its tars, checking all that they hold."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.shards import IndexConfig
+from megatron_speech.config.stages.shards import IndexConfig
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 """Show what a folder of token shards holds: counts, modality shares, first samples."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.shards import InspectConfig
+from megatron_speech.config.stages.shards import InspectConfig
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Pack token documents into rows of one length, ready for training."""
 
-from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.parsing.parse import parse_config, user_errors
+from megatron_speech.config.stages.packing import PackConfig
 
 
 def main() -> None:

@@ -4,8 +4,8 @@
 Takes the run's own YAML file; where data do not exist yet, sizes.<source> states how large they will be.
 """
 
-from megatron_speech.config.mixture import PlanMixtureConfig
 from megatron_speech.config.parsing.parse import parse_config, user_errors
+from megatron_speech.config.stages.mixture import PlanMixtureConfig
 
 
 def main() -> None:

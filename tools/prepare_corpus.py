@@ -5,8 +5,8 @@ one JSON document per line. Articles are split by title; what must stay unheard 
 
 import logging
 
-from megatron_speech.config.assets import CorpusConfig
 from megatron_speech.config.parsing.parse import parse_config, user_errors
+from megatron_speech.config.stages.miniature import CorpusConfig
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ JSON document per line, each with its licence and language.
 
 import logging
 
-from megatron_speech.config.assets import ProseConfig
 from megatron_speech.config.parsing.parse import parse_config, user_errors
+from megatron_speech.config.stages.miniature import ProseConfig
 
 
 def main() -> None:

@@ -4,7 +4,7 @@
 Sentences are judged as build_interleaved judges them, so that one can look before a corpus is spoken."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.read_aloud import ReadAloudConfig
+from megatron_speech.config.stages.read_aloud import ReadAloudConfig
 
 
 def main() -> None:

@@ -4,7 +4,7 @@
 import logging
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.text_to_token import RoundTripConfig
+from megatron_speech.config.stages.text_to_token import RoundTripConfig
 
 
 def main() -> None:

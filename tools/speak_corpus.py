@@ -5,8 +5,8 @@ cloze items; or collect the recordings of people. What may not be heard is not s
 
 import logging
 
-from megatron_speech.config.assets import SpeechConfig
 from megatron_speech.config.parsing.parse import parse_config, user_errors
+from megatron_speech.config.stages.miniature import SpeechConfig
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import os
 import sys
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stream_speech import StreamSpeechConfig
+from megatron_speech.config.stages.stream_speech import StreamSpeechConfig
 
 
 def main() -> None:

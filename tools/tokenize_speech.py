@@ -2,7 +2,7 @@
 """Encode audio shards with a speech tokenizer: shards of bare codes out, keys and metadata kept."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
+from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
 
 
 def main() -> None:

@@ -4,7 +4,7 @@
 import logging
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.speech_decoder import SpeechDecoderConfig
+from megatron_speech.config.stages.speech_decoder import SpeechDecoderConfig
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ tools/pretrain.py repeats.
 """
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.text_to_token_training import TextToTokenTrainingConfig
+from megatron_speech.config.stages.text_to_token_training import TextToTokenTrainingConfig
 
 
 def main() -> None:

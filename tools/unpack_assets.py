@@ -5,8 +5,8 @@ Face), FOLDER/hifigan (safetensors) and FOLDER/dnsmos (ONNX). What is already th
 
 import logging
 
-from megatron_speech.config.assets import AssetsConfig
 from megatron_speech.config.parsing.parse import parse_config, user_errors
+from megatron_speech.config.stages.miniature import AssetsConfig
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 """Read folders of token shards whole and tell every damage: file, block, member, byte. Exit status 1 if any."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.shards import VerifyConfig
+from megatron_speech.config.stages.shards import VerifyConfig
 
 
 def main() -> None:

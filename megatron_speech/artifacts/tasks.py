@@ -35,7 +35,7 @@ from megatron_speech.artifacts.manifest import (
     make_artifact,
     require_place,
 )
-from megatron_speech.config.tokens import TokenizeRunConfig
+from megatron_speech.config.stages.text import TokenizeRunConfig
 
 log = logging.getLogger(__name__)
 

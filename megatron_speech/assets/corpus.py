@@ -24,7 +24,7 @@ from megatron_speech.assets.geography import (
     read_countries,
 )
 from megatron_speech.assets.wikipedia import article_document, cloze_documents, read_articles
-from megatron_speech.config.assets import CorpusConfig
+from megatron_speech.config.stages.miniature import CorpusConfig
 from megatron_speech.corpus import records as corpus
 
 log = logging.getLogger(__name__)

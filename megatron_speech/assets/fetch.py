@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from megatron_speech.artifacts.manifest import write_atomic
 from megatron_speech.assets.catalogue import Pin, pins_of
-from megatron_speech.config.assets import AssetsConfig
+from megatron_speech.config.stages.miniature import AssetsConfig
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from megatron_speech.assets.catalogue import credit, pin_named
 from megatron_speech.assets.corpus import write_jsonl
 from megatron_speech.assets.fetch import PACKAGES
 from megatron_speech.assets.wikipedia import article_document, read_articles
-from megatron_speech.config.assets import ProseConfig
+from megatron_speech.config.stages.miniature import ProseConfig
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from megatron_speech.assets.recordings import PACKAGES_READ, read_recordings
 from megatron_speech.assets.utterances import Utterance, plan_utterances
 from megatron_speech.assets.voices import Voice, has_voice, open_voice, require_voice, voice_packages
 from megatron_speech.audio.shards import AudioRecord, audio_facts, write_audio_shard, write_audio_shards
-from megatron_speech.config.assets import SpeechConfig
+from megatron_speech.config.stages.miniature import SpeechConfig
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from typing import Any
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.assets.catalogue import AssetSet, credit, pin_named, pins_of
 from megatron_speech.assets.fetch import PACKAGES
-from megatron_speech.config.assets import AssetsConfig
+from megatron_speech.config.stages.miniature import AssetsConfig
 
 log = logging.getLogger(__name__)
 

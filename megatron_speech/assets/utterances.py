@@ -14,7 +14,7 @@ from typing import Any
 
 from megatron_speech.assets.corpus import read_jsonl
 from megatron_speech.assets.text import is_speakable
-from megatron_speech.config.assets import SpeechConfig
+from megatron_speech.config.stages.miniature import SpeechConfig
 
 MIN_CHARACTERS = 20
 """Shorter sentences are mostly remains of headings."""

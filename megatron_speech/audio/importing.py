@@ -27,8 +27,8 @@ from megatron_speech.audio.sources.parts import Part, find_parts
 from megatron_speech.audio.sources.source import require_new
 from megatron_speech.audio.sources.wholes import Whole, require_one_text, whole_of
 from megatron_speech.audio.utterances import Recordings, utterances
-from megatron_speech.config.import_speech import ImportSpeechConfig
 from megatron_speech.config.parsing.parse import to_dict
+from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 log = logging.getLogger(__name__)
 

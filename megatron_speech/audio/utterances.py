@@ -30,7 +30,7 @@ from megatron_speech.audio.io import SAMPLE_RATE, to_rate
 from megatron_speech.audio.recording import Recording
 from megatron_speech.audio.shards import AudioRecord, check_record
 from megatron_speech.audio.sources.source import Source
-from megatron_speech.config.import_speech import ImportSpeechConfig
+from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 END_TOLERANCE_S = 0.01
 """How far behind its recording a part may end."""

@@ -32,8 +32,8 @@ from megatron_speech.checkpoint.hf_weights import require_finite
 from megatron_speech.checkpoint.model_card import model_card, tokenizer_facts
 from megatron_speech.checkpoint.safetensors_writer import write_safetensors
 from megatron_speech.checkpoint.weights import StoredTensor, WeightsReader
-from megatron_speech.config.convert import ConvertToHfConfig
 from megatron_speech.config.run.model import ModelConfig
+from megatron_speech.config.stages.convert import ConvertToHfConfig
 from megatron_speech.text_tokenizer.base_files import CARD, copy_files, generation_settings
 from megatron_speech.vocabulary import Vocabulary
 

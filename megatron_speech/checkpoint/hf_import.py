@@ -35,10 +35,10 @@ from megatron_speech.checkpoint.hf_mapping import (
 from megatron_speech.checkpoint.hf_weights import HuggingFaceWeights, weight_files
 from megatron_speech.checkpoint.kept_rows import ROWS, kept_rows, row_facts
 from megatron_speech.checkpoint.weights_writer import FILE, write_weights
-from megatron_speech.config.convert import ConvertFromHfConfig
 from megatron_speech.config.parsing.parse import to_dict
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import ParallelConfig
+from megatron_speech.config.stages.convert import ConvertFromHfConfig
 from megatron_speech.model.extension import extend_embedding
 from megatron_speech.text_tokenizer.base_files import CARD, GENERATION, base_facts, generation_settings, tokenizer_files
 from megatron_speech.vocabulary import Vocabulary

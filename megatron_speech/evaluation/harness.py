@@ -17,7 +17,7 @@ from typing import Any
 
 from megatron_speech.artifacts.manifest import is_made, make_artifact, write_atomic
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.config.evaluation import EvaluationConfig
+from megatron_speech.config.stages.evaluation import EvaluationConfig
 from megatron_speech.evaluation.tasks.cloze import ClozeItem, read_cloze, run_cloze
 from megatron_speech.evaluation.tasks.geo_qa import Question, read_questions, run_geo_qa
 from megatron_speech.evaluation.tasks.held_out import read_held_out, run_held_out

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from megatron_speech.config.interleave import InterleaveConfig
 from megatron_speech.config.parsing.parse import to_dict
+from megatron_speech.config.stages.interleave import InterleaveConfig
 from megatron_speech.corpus.text_tasks import TextTask
 
 SHARD = ("seed", "name", "shard_documents", "on_bad_line", "boundary", "spans", "speakable", "synthesis", "noise")

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import xxhash
 
-from megatron_speech.config.text_to_token import Language
+from megatron_speech.config.stages.text_to_token import Language
 from megatron_speech.interleave.stream import Interleaved
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.word_errors import normalize, utterance_edits

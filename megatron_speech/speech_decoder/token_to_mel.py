@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.config.speech_decoder import TokenToMelConfig
+from megatron_speech.config.stages.speech_decoder import TokenToMelConfig
 from megatron_speech.speech_decoder.mel import MelSettings
 
 # Shape letters: B batch, N tokens, T mel frames, C channels, M mel bands, K codes.

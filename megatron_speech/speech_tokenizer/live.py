@@ -17,7 +17,7 @@ import numpy as np
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.audio.containers import container, undecided
 from megatron_speech.audio.io import SAMPLE_RATE, read_audio
-from megatron_speech.config.stream_speech import StreamSpeechConfig
+from megatron_speech.config.stages.stream_speech import StreamSpeechConfig
 from megatron_speech.speech_tokenizer.streaming import StreamingEncoder
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable
 from typing import BinaryIO
 
-from megatron_speech.config.text_to_token import Language
+from megatron_speech.config.stages.text_to_token import Language
 from megatron_speech.text_normalization.characters import character_classes, code_points
 from megatron_speech.text_normalization.sentence_readings import read_sentences
 from megatron_speech.text_normalization.speakable import Stretch, stretches

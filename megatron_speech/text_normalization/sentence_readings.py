@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from megatron_speech.config.text_to_token import Language
+from megatron_speech.config.stages.text_to_token import Language
 from megatron_speech.text_normalization.speakable import Stretch
 from megatron_speech.text_normalization.spoken import Piece, Unreadable, is_plain, joined, odd_pieces
 

@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import sentencex
 
-from megatron_speech.config.text_to_token import Language
+from megatron_speech.config.stages.text_to_token import Language
 from megatron_speech.text_normalization.characters import Class
 
 TextClass = Literal["prose", "numbers", "names", "dialogue"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from megatron_speech.config.text_to_token import Language
+from megatron_speech.config.stages.text_to_token import Language
 from megatron_speech.text_normalization.chinese import reader as chinese
 from megatron_speech.text_normalization.chinese.reader import join_chinese, read_chinese
 from megatron_speech.text_normalization.english import reader as english

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from megatron_speech.config.text_to_token import Language
+from megatron_speech.config.stages.text_to_token import Language
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.sequences.speech_tasks import synthesis_document, synthesis_prompt
 from megatron_speech.text_normalization.pronunciation import pronounce

@@ -19,7 +19,7 @@ import numpy as np
 
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.config.text_to_token import Language, RoundTripConfig
+from megatron_speech.config.stages.text_to_token import Language, RoundTripConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.utterances import read_utterances
 from megatron_speech.inference.model import read_vocabulary

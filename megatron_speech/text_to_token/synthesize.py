@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from megatron_speech.config.text_to_token import Language, SynthesisConfig
+from megatron_speech.config.stages.text_to_token import Language, SynthesisConfig
 from megatron_speech.inference.generate import Generation, Request, in_order
 from megatron_speech.inference.model import LanguageModel, read_vocabulary
 from megatron_speech.inference.sampling import Sampling

@@ -16,7 +16,7 @@ import orjson
 from tqdm import tqdm
 
 from megatron_speech.artifacts.manifest import is_made, make_artifact
-from megatron_speech.config.text_to_token import Language, TaskDocumentsConfig
+from megatron_speech.config.stages.text_to_token import Language, TaskDocumentsConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.utterances import read_utterances

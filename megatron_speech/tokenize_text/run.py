@@ -28,7 +28,7 @@ from megatron_speech.artifacts.manifest import (
 )
 from megatron_speech.artifacts.tasks import run_tasks, tasks_folder
 from megatron_speech.config.parsing.parse import to_dict
-from megatron_speech.config.tokens import TokenizeRunConfig, TokenizeTextConfig
+from megatron_speech.config.stages.text import TokenizeRunConfig, TokenizeTextConfig
 from megatron_speech.corpus.files import changed_after, file_ids, relative_name
 from megatron_speech.corpus.records import BadLine
 from megatron_speech.corpus.text_tasks import (

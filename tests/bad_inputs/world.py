@@ -12,9 +12,9 @@ import torch
 
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.checkpoint.hf_import import convert_from_hf
-from megatron_speech.config.convert import ConvertFromHfConfig
-from megatron_speech.config.packing import PackConfig
-from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.config.stages.convert import ConvertFromHfConfig
+from megatron_speech.config.stages.packing import PackConfig
+from megatron_speech.config.stages.text import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
 from megatron_speech.data.packing.pack import pack_folder
 from megatron_speech.speech_tokenizer.model import save_model
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary

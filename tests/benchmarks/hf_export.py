@@ -39,8 +39,8 @@ from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.hf_export import convert_to_hf
 from megatron_speech.checkpoint.hf_mapping import megatron_shapes
 from megatron_speech.checkpoint.weights_writer import write_weights
-from megatron_speech.config.convert import ConvertToHfConfig
 from megatron_speech.config.run.model import ModelConfig
+from megatron_speech.config.stages.convert import ConvertToHfConfig
 from megatron_speech.vocabulary import Vocabulary
 
 LIMIT, LIMIT_OVER_SAVE, SLACK_BYTES = 0.85, 3.0, 256 << 20

@@ -33,8 +33,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 import torch
 
-from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.run.data import DataConfig, SourceConfig
+from megatron_speech.config.stages.packing import PackConfig
 from megatron_speech.data.packing.pack import pack_documents
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.reading.batch import collate, to_device

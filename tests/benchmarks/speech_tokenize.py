@@ -25,7 +25,7 @@ import torch
 
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards, write_audio_shards
-from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
+from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.speech_tokenizer.blockwise import encode_blockwise
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.corpus.run import run_tokenization

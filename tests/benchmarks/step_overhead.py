@@ -37,11 +37,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.run.data import DataConfig, SourceConfig
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import PrecisionConfig
 from megatron_speech.config.run.training import PretrainConfig, TrainConfig
+from megatron_speech.config.stages.packing import PackConfig
 from megatron_speech.data.packing.pack import pack_folder
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.reading.batch import collate, to_device

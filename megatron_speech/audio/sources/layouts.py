@@ -8,7 +8,7 @@ from pathlib import Path
 
 from megatron_speech.audio.sources.columns import Columns
 from megatron_speech.audio.sources.times import times_of
-from megatron_speech.config.import_speech import ImportSpeechConfig
+from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 TEXTS = ("text", "sentence", "transcript", "transcription", "normalized_text")
 """Columns that hold a transcript."""

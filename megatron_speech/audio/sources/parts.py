@@ -18,7 +18,7 @@ from megatron_speech.audio.sources.source import Source, require_new
 from megatron_speech.audio.sources.tables import JSON_LINES, SEPARATED, Row, kind_of, read_rows
 from megatron_speech.audio.sources.tars import TarredRow, read_tar, read_tarred
 from megatron_speech.audio.sources.wholes import Whole, require_one_text, whole_of
-from megatron_speech.config.import_speech import ImportSpeechConfig
+from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 Read = Callable[[], Iterable[Source]]
 Found = tuple[list[Read], dict[str, str]]

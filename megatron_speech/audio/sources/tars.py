@@ -16,7 +16,7 @@ from megatron_speech.audio.sources.archive import Members, read_files, read_utte
 from megatron_speech.audio.sources.columns import Columns
 from megatron_speech.audio.sources.layouts import TEXTS, find_times, text_column
 from megatron_speech.audio.sources.source import AUDIO_KINDS, Source, key_of_name
-from megatron_speech.config.import_speech import ImportSpeechConfig
+from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 log = logging.getLogger(__name__)
 

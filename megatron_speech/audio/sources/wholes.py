@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import xxhash
 
 from megatron_speech.audio.sources.source import Source
-from megatron_speech.config.import_speech import ImportSpeechConfig
+from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 _PATHS = ("audio", "path", "audio_filepath", "audio_file", "file_name", "")
 """Columns that name the recording."""

@@ -19,8 +19,8 @@ import numpy as np
 from tqdm import tqdm
 
 from megatron_speech.artifacts.manifest import alone, is_made, make_artifact
-from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.parsing.parse import to_dict
+from megatron_speech.config.stages.packing import PackConfig
 from megatron_speech.data.packing.document_folders import DocumentBlock, DocumentFolders
 from megatron_speech.data.packing.layout import NOWHERE, Spans, best_fit, concat
 from megatron_speech.data.packing.row_block import cut_words, row_block

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from megatron_speech.artifacts.manifest import is_made, make_artifact
-from megatron_speech.config.shards import ExportIndexedConfig
+from megatron_speech.config.stages.shards import ExportIndexedConfig
 from megatron_speech.data.shards.block_folder import BlockFolder
 from megatron_speech.data.shards.index import FolderIndex
 

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
-from megatron_speech.config.shards import IndexConfig
+from megatron_speech.config.stages.shards import IndexConfig
 from megatron_speech.data.shards.contents import MEMBERS, examine
 from megatron_speech.data.shards.damage import Damage, against_manifest
 from megatron_speech.data.shards.documents import totals

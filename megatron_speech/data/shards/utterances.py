@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from megatron_speech.config.text_to_token import UtterancesConfig
+from megatron_speech.config.stages.text_to_token import UtterancesConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.vocabulary import Vocabulary

@@ -20,7 +20,7 @@ from megatron_speech.artifacts.manifest import is_made, make_artifact, write_ato
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.audio.io import SAMPLE_RATE, resample, write_audio
 from megatron_speech.audio.shards import read_audio_shards
-from megatron_speech.config.speech_decoder import DecodeSpeechConfig
+from megatron_speech.config.stages.speech_decoder import DecodeSpeechConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.metrics.dnsmos import Dnsmos
 from megatron_speech.metrics.word_errors import error_rates

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from megatron_speech.artifacts.manifest import is_made, make_artifact, read_manifest
 from megatron_speech.audio.io import SAMPLE_RATE, resample
 from megatron_speech.audio.shards import read_audio_shards
-from megatron_speech.config.speech_decoder import SpeechDecoderConfig
+from megatron_speech.config.stages.speech_decoder import SpeechDecoderConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.speech_decoder.mel import MelSettings, log_mel
 from megatron_speech.speech_decoder.token_to_mel import DecoderIdentity, TokenToMel

@@ -33,8 +33,8 @@ from megatron_speech.artifacts.manifest import (
 from megatron_speech.artifacts.tasks import run_tasks, tasks_folder
 from megatron_speech.audio.quarantine import QUARANTINE, read_quarantine, require_few, write_quarantine
 from megatron_speech.audio.shards import BadRecord, audio_shards
-from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
-from megatron_speech.config.tokens import TokenizeRunConfig
+from megatron_speech.config.stages.text import TokenizeRunConfig
+from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import read_documents, write_documents
 from megatron_speech.data.shards.repeated_ids import require_distinct

@@ -32,7 +32,7 @@ from megatron_speech.audio.dali_features import DaliFeatures
 from megatron_speech.audio.features import Features, torch_features
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.audio.quarantine import QUARANTINE, write_quarantine
-from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
+from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.repeated_ids import IdLog

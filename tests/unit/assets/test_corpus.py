@@ -7,7 +7,7 @@ import pytest
 
 from megatron_speech.assets.corpus import prepare_corpus, read_jsonl
 from megatron_speech.assets.geography import capitals_stated, groups_of, read_countries
-from megatron_speech.config.assets import CorpusConfig
+from megatron_speech.config.stages.miniature import CorpusConfig
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from megatron_speech.assets import fetch as fetch_module
 from megatron_speech.assets.catalogue import CATALOGUE, pin_named, pins_of
 from megatron_speech.assets.fetch import FetchError, fetch_assets
 from megatron_speech.assets.unpack import recipes_of, unpack_assets
-from megatron_speech.config.assets import AssetsConfig
+from megatron_speech.config.stages.miniature import AssetsConfig
 
 
 @pytest.fixture

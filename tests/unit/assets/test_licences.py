@@ -15,12 +15,12 @@ from megatron_speech.assets.speak import speak_corpus
 from megatron_speech.assets.unpack import Recipe, unpack_assets
 from megatron_speech.assets.voices import voice_packages
 from megatron_speech.audio.shards import read_audio_shards
-from megatron_speech.config.assets import VOICES, AssetsConfig, CorpusConfig, SpeechConfig
-from megatron_speech.config.packing import PackConfig
-from megatron_speech.config.shards import InspectConfig
-from megatron_speech.config.text_to_token import TaskDocumentsConfig
-from megatron_speech.config.text_tokenizer import TrainTextTokenizerConfig
-from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.config.stages.miniature import VOICES, AssetsConfig, CorpusConfig, SpeechConfig
+from megatron_speech.config.stages.packing import PackConfig
+from megatron_speech.config.stages.shards import InspectConfig
+from megatron_speech.config.stages.text import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.config.stages.text_to_token import TaskDocumentsConfig
+from megatron_speech.config.stages.text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.data.packing.pack import pack_folder
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents

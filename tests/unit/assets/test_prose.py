@@ -7,7 +7,7 @@ import pytest
 
 from megatron_speech.assets.catalogue import pin_named
 from megatron_speech.assets.prose import CORPORA, prepare_prose
-from megatron_speech.config.assets import ProseConfig
+from megatron_speech.config.stages.miniature import ProseConfig
 from megatron_speech.corpus.records import read_jsonl
 
 PLAY = (

@@ -7,7 +7,7 @@ import pytest
 
 from megatron_speech.assets.recordings import read_recordings
 from megatron_speech.assets.voices import has_voice, open_voice
-from megatron_speech.config.assets import FLITE_VOICES
+from megatron_speech.config.stages.miniature import FLITE_VOICES
 
 pytestmark = [pytest.mark.assets, pytest.mark.slow]
 

@@ -11,7 +11,7 @@ from megatron_speech.assets.corpus import prepare_corpus, read_jsonl
 from megatron_speech.assets.speak import speak_corpus
 from megatron_speech.assets.utterances import plan_utterances
 from megatron_speech.audio.shards import read_audio_shards
-from megatron_speech.config.assets import CorpusConfig, SpeechConfig
+from megatron_speech.config.stages.miniature import CorpusConfig, SpeechConfig
 
 
 @pytest.fixture

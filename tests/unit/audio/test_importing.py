@@ -19,8 +19,8 @@ from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.audio import importing
 from megatron_speech.audio.importing import import_speech
 from megatron_speech.audio.shards import read_audio_shards
-from megatron_speech.config.import_speech import ImportSpeechConfig
-from megatron_speech.config.shards import IndexConfig, InspectConfig
+from megatron_speech.config.stages.import_speech import ImportSpeechConfig
+from megatron_speech.config.stages.shards import IndexConfig, InspectConfig
 from megatron_speech.data.shards.inspect import inspect_folder
 from megatron_speech.data.shards.rebuild import index_folder
 from megatron_speech.data.shards.verify import verify_folder

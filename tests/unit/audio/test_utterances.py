@@ -22,7 +22,7 @@ from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.audio.sources.parts import Part
 from megatron_speech.audio.sources.source import Source
 from megatron_speech.audio.utterances import Recordings, nearest_sample, utterances
-from megatron_speech.config.import_speech import ImportSpeechConfig
+from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 from tests.unit.audio.test_cut_short import speech, written
 
 

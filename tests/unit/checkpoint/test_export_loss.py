@@ -10,9 +10,9 @@ from megatron_speech.checkpoint.distributed import load_model
 from megatron_speech.checkpoint.hf_config import read_model_config
 from megatron_speech.checkpoint.hf_export import convert_to_hf
 from megatron_speech.checkpoint.hf_import import convert_from_hf
-from megatron_speech.config.convert import ConvertFromHfConfig, ConvertToHfConfig
 from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
-from megatron_speech.config.tokens import VocabularyConfig
+from megatron_speech.config.stages.convert import ConvertFromHfConfig, ConvertToHfConfig
+from megatron_speech.config.stages.text import VocabularyConfig
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer

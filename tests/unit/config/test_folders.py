@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from megatron_speech.config.packing import PackConfig
-from megatron_speech.config.shards import ExportIndexedConfig, IndexConfig, InspectConfig, VerifyConfig
+from megatron_speech.config.stages.packing import PackConfig
+from megatron_speech.config.stages.shards import ExportIndexedConfig, IndexConfig, InspectConfig, VerifyConfig
 
 TOOLS: dict[str, Callable[[Path], Any]] = {
     "folder": lambda path: InspectConfig(folder=path),

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.packing import PackConfig
-from megatron_speech.config.shards import InspectConfig
-from megatron_speech.config.tokens import (
+from megatron_speech.config.stages.packing import PackConfig
+from megatron_speech.config.stages.shards import InspectConfig
+from megatron_speech.config.stages.text import (
     TextCorpusConfig,
     TokenizeTextConfig,
     VocabularyConfig,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from megatron_speech.config.evaluation import EvaluationConfig, HeldOutConfig, SpokenCorpusConfig
-from megatron_speech.config.tokens import VocabularyConfig
+from megatron_speech.config.stages.evaluation import EvaluationConfig, HeldOutConfig, SpokenCorpusConfig
+from megatron_speech.config.stages.text import VocabularyConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.evaluation.harness import measure, read_items, run_evaluation

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.samples import SamplesConfig
-from megatron_speech.config.text_to_token import RoundTripConfig, UtterancesConfig
-from megatron_speech.config.tokens import VocabularyConfig
+from megatron_speech.config.stages.samples import SamplesConfig
+from megatron_speech.config.stages.text import VocabularyConfig
+from megatron_speech.config.stages.text_to_token import RoundTripConfig, UtterancesConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.evaluation.samples import make_samples
 from megatron_speech.text_to_token.round_trip import round_trip

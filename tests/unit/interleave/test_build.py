@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.interleave import CorpusConfig, InterleaveConfig, SpansConfig
-from megatron_speech.config.text_to_token import SynthesisConfig
-from megatron_speech.config.tokens import TokenizeRunConfig, VocabularyConfig
+from megatron_speech.config.stages.interleave import CorpusConfig, InterleaveConfig, SpansConfig
+from megatron_speech.config.stages.text import TokenizeRunConfig, VocabularyConfig
+from megatron_speech.config.stages.text_to_token import SynthesisConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.data.shards.verify import verify_folder
 from megatron_speech.interleave.build import run_build

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from megatron_speech.config.speech_decoder import TokenToMelConfig
+from megatron_speech.config.stages.speech_decoder import TokenToMelConfig
 from megatron_speech.speech_decoder.mel import MelSettings
 from megatron_speech.speech_decoder.token_to_mel import SUBFRAMES, DecoderIdentity, TokenToMel
 

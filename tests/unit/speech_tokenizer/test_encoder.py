@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from megatron_speech.config.bottleneck import BottleneckConfig
+from megatron_speech.config.stages.bottleneck import BottleneckConfig
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import TextSide, load_model, save_model
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from megatron_speech.audio.io import write_audio
-from megatron_speech.config.stream_speech import StreamSpeechConfig
+from megatron_speech.config.stages.stream_speech import StreamSpeechConfig
 from megatron_speech.speech_tokenizer import live
 from megatron_speech.speech_tokenizer.blockwise import BlockEncoder
 from megatron_speech.speech_tokenizer.live import stream_speech

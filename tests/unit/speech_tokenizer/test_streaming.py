@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.audio.features import torch_features
-from megatron_speech.config.bottleneck import BottleneckConfig
+from megatron_speech.config.stages.bottleneck import BottleneckConfig
 from megatron_speech.speech_tokenizer.streaming import StreamingEncoder
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.speech_tokenizer.training.start import narrow

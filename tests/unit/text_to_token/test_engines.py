@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from megatron_speech.config.text_to_token import SynthesisConfig
+from megatron_speech.config.stages.text_to_token import SynthesisConfig
 from megatron_speech.inference.decoder import Decoder
 from megatron_speech.inference.generate import Request, in_order
 from megatron_speech.inference.model import LanguageModel

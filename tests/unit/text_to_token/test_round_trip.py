@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pytest
 
-from megatron_speech.config.text_to_token import SynthesisConfig
+from megatron_speech.config.stages.text_to_token import SynthesisConfig
 from megatron_speech.inference.generate import Generation, Request
 from megatron_speech.text_to_token.round_trip import by_speaker, compare, in_words, synthesize_as_spoken
 from megatron_speech.text_to_token.synthesize import Synthesizer

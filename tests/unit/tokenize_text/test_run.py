@@ -19,8 +19,8 @@ from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.filters import LambdaFilter
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.shards import IndexConfig
-from megatron_speech.config.tokens import TextCorpusConfig, TokenizeRunConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.config.stages.shards import IndexConfig
+from megatron_speech.config.stages.text import TextCorpusConfig, TokenizeRunConfig, TokenizeTextConfig, VocabularyConfig
 from megatron_speech.corpus.records import RecordLayout, TextDocument, read_records
 from megatron_speech.corpus.text_tasks import text_tasks
 from megatron_speech.data.shards.documents import read_documents

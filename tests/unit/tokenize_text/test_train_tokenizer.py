@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.text_tokenizer import TrainTextTokenizerConfig
-from megatron_speech.config.tokens import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.config.stages.text import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.config.stages.text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.text_tokenizer.sentencepiece_model import convert_sentencepiece
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer

@@ -14,7 +14,7 @@ import soundfile
 
 from megatron_speech.audio.importing import import_speech
 from megatron_speech.audio.shards import read_audio_shards
-from megatron_speech.config.import_speech import ImportSpeechConfig
+from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 from tests.sources import write_kaldi, write_tar, written
 
 

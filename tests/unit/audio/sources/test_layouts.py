@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from megatron_speech.audio.sources.parts import find_parts
-from megatron_speech.config.import_speech import ImportSpeechConfig
+from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 from tests.sources import part_of, read_sources, write_kaldi, written
 
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.parsing.parse import parse_config
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.parsing.yaml_text import write_yaml
-from megatron_speech.config.tokens import TokenizeTextConfig
+from megatron_speech.config.stages.packing import PackConfig
+from megatron_speech.config.stages.text import TokenizeTextConfig
 from tests.schemas import ROOT, TOOLS, least_settings, schema
 
 

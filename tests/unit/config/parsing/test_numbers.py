@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from megatron_speech.config.bottleneck import BottleneckConfig
-from megatron_speech.config.convert import ConvertToHfConfig
-from megatron_speech.config.planning import PlanParametersConfig
 from megatron_speech.config.reports.precision_report import GradientErrorConfig
 from megatron_speech.config.reports.tokenizer_report import RobustnessConfig, TokenizerReportConfig
 from megatron_speech.config.run.data import DataConfig, SourceConfig
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.training import OptimizerConfig, TrainConfig
-from megatron_speech.config.speech_tokenizer import AugmentConfig, SpeechSourceConfig, TrainSpeechTokenizerConfig
-from megatron_speech.config.stream_speech import StreamSpeechConfig
-from megatron_speech.config.tokenize_speech import TokenizeSpeechConfig
+from megatron_speech.config.stages.bottleneck import BottleneckConfig
+from megatron_speech.config.stages.convert import ConvertToHfConfig
+from megatron_speech.config.stages.planning import PlanParametersConfig
+from megatron_speech.config.stages.speech_tokenizer import AugmentConfig, SpeechSourceConfig, TrainSpeechTokenizerConfig
+from megatron_speech.config.stages.stream_speech import StreamSpeechConfig
+from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
 
 HERE = Path("x")
 DATA = DataConfig(sources={"text": SourceConfig(folder=HERE, task="text")})

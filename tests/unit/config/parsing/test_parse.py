@@ -11,10 +11,10 @@ from typing import Literal
 import pytest
 
 from megatron_speech.artifacts.manifest import make_artifact
-from megatron_speech.config.packing import PackConfig
 from megatron_speech.config.parsing.parse import dump_yaml, parse_config, to_dict, user_errors
-from megatron_speech.config.shards import InspectConfig, VerifyConfig
-from megatron_speech.config.tokens import TokenizeTextConfig, VocabularyConfig
+from megatron_speech.config.stages.packing import PackConfig
+from megatron_speech.config.stages.shards import InspectConfig, VerifyConfig
+from megatron_speech.config.stages.text import TokenizeTextConfig, VocabularyConfig
 
 ROOT = Path(__file__).resolve().parents[4]
 EXAMPLES = ROOT / "examples" / "miniature"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.config.packing import PackConfig
-from megatron_speech.config.shards import InspectConfig
+from megatron_speech.config.stages.packing import PackConfig
+from megatron_speech.config.stages.shards import InspectConfig
 from megatron_speech.data.packing.pack import pack_documents
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.inspect import inspect_folder

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.artifacts.manifest import make_artifact
-from megatron_speech.config.packing import PackConfig
-from megatron_speech.config.shards import ExportIndexedConfig, IndexConfig, VerifyConfig
+from megatron_speech.config.stages.packing import PackConfig
+from megatron_speech.config.stages.shards import ExportIndexedConfig, IndexConfig, VerifyConfig
 from megatron_speech.data.packing.pack import pack_folder
 from megatron_speech.data.shards.contents import Examination
 from megatron_speech.data.shards.document import TokenDocument

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.audio.shards import AudioRecord
-from megatron_speech.config.speech_decoder import DecodeSpeechConfig, SpeechDecoderConfig, TokenToMelConfig
+from megatron_speech.config.stages.speech_decoder import DecodeSpeechConfig, SpeechDecoderConfig, TokenToMelConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.speech_decoder.training.run import train_speech_decoder
 from tests.toys import write_audio, write_codes

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from megatron_speech.artifacts.manifest import file_xxh3, read_manifest
 from megatron_speech.audio.quarantine import read_quarantine
 from megatron_speech.audio.shards import AudioRecord
-from megatron_speech.config.speech_tokenizer import NO_PART_OF_RESULT, AugmentConfig, SpeechSourceConfig
+from megatron_speech.config.stages.speech_tokenizer import NO_PART_OF_RESULT, AugmentConfig, SpeechSourceConfig
 from megatron_speech.speech_tokenizer.model import TextSide, load_config
 from megatron_speech.speech_tokenizer.training import sources, states
 from megatron_speech.speech_tokenizer.training.ranks import joined

@@ -7,7 +7,7 @@ import pytest
 
 from megatron_speech.config.parsing.parse import parse_config
 from megatron_speech.config.run.training import TrainConfig
-from megatron_speech.config.text_to_token_training import FirstPairsConfig, TextToTokenTrainingConfig
+from megatron_speech.config.stages.text_to_token_training import FirstPairsConfig, TextToTokenTrainingConfig
 
 
 def _config(*, tokens: int | None = 1000, **settings: Any) -> TextToTokenTrainingConfig:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from megatron_speech.config.text_to_token import UtterancesConfig
+from megatron_speech.config.stages.text_to_token import UtterancesConfig
 
 
 @dataclass(frozen=True, kw_only=True)

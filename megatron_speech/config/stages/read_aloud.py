@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from megatron_speech.config.text_to_token import Language
+from megatron_speech.config.stages.text_to_token import Language
 
 
 @dataclass(frozen=True, kw_only=True)

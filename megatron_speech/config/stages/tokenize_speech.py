@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.parsing.bounds import require_bounds
-from megatron_speech.config.tokens import TokenizeRunConfig
+from megatron_speech.config.stages.text import TokenizeRunConfig
 
 
 @dataclass(frozen=True, kw_only=True)

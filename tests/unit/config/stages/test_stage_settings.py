@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.config.evaluation import EvaluationConfig, HeldOutConfig, SpokenCorpusConfig
-from megatron_speech.config.interleave import CorpusConfig, InterleaveConfig, NoiseConfig, SpansConfig
+from megatron_speech.config.stages.evaluation import EvaluationConfig, HeldOutConfig, SpokenCorpusConfig
+from megatron_speech.config.stages.interleave import CorpusConfig, InterleaveConfig, NoiseConfig, SpansConfig
 from megatron_speech.interleave.spans import check_span_settings
 
 P = Path("x")

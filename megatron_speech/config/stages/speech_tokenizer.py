@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from megatron_speech.config.bottleneck import BottleneckConfig
 from megatron_speech.config.parsing.bounds import MAX_SEED, require_bounds
+from megatron_speech.config.stages.bottleneck import BottleneckConfig
 
 NO_PART_OF_RESULT = {
     "read_threads": "clips are read ahead by any of them, and used in the order of the batches",
