@@ -11,7 +11,7 @@ from megatron_speech.config.stages.miniature import CorpusConfig
 
 def main() -> None:
     config = parse_config(CorpusConfig, description=__doc__)
-    from megatron_speech.assets.corpus import prepare_corpus
+    from megatron_speech.miniature.corpus import prepare_corpus
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

@@ -11,7 +11,7 @@ from megatron_speech.config.stages.miniature import ProseConfig
 
 def main() -> None:
     config = parse_config(ProseConfig, description=__doc__)
-    from megatron_speech.assets.prose import prepare_prose
+    from megatron_speech.miniature.prose import prepare_prose
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

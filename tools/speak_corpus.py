@@ -11,7 +11,7 @@ from megatron_speech.config.stages.miniature import SpeechConfig
 
 def main() -> None:
     config = parse_config(SpeechConfig, description=__doc__)
-    from megatron_speech.assets.speak import speak_corpus
+    from megatron_speech.miniature.speak import speak_corpus
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

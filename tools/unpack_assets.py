@@ -11,7 +11,7 @@ from megatron_speech.config.stages.miniature import AssetsConfig
 
 def main() -> None:
     config = parse_config(AssetsConfig, description=__doc__)
-    from megatron_speech.assets.unpack import unpack_assets
+    from megatron_speech.miniature.unpack import unpack_assets
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():

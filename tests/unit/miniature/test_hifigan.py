@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from megatron_speech.assets.hifigan import SHAPE_KEYS, convert_hifigan, fold_weight_norm
+from megatron_speech.miniature.hifigan import SHAPE_KEYS, convert_hifigan, fold_weight_norm
 
 
 @pytest.mark.parametrize("conv", [nn.Conv1d(3, 5, 7), nn.ConvTranspose1d(4, 2, 6, stride=3)])

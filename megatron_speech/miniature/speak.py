@@ -23,12 +23,12 @@ from tqdm import tqdm
 
 from megatron_speech.artifacts.manifest import is_made, make_artifact, write_atomic
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.assets.catalogue import credit, pin_named
-from megatron_speech.assets.recordings import PACKAGES_READ, read_recordings
-from megatron_speech.assets.utterances import Utterance, plan_utterances
-from megatron_speech.assets.voices import Voice, has_voice, open_voice, require_voice, voice_packages
 from megatron_speech.audio.shards import AudioRecord, audio_facts, write_audio_shard, write_audio_shards
 from megatron_speech.config.stages.miniature import SpeechConfig
+from megatron_speech.miniature.catalogue import credit, pin_named
+from megatron_speech.miniature.recordings import PACKAGES_READ, read_recordings
+from megatron_speech.miniature.utterances import Utterance, plan_utterances
+from megatron_speech.miniature.voices import Voice, has_voice, open_voice, require_voice, voice_packages
 
 log = logging.getLogger(__name__)
 

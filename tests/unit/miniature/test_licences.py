@@ -8,12 +8,6 @@ import numpy as np
 import pytest
 
 from megatron_speech.artifacts.manifest import make_artifact, read_manifest
-from megatron_speech.assets import recordings, unpack
-from megatron_speech.assets.catalogue import CATALOGUE, pin_named
-from megatron_speech.assets.corpus import prepare_corpus
-from megatron_speech.assets.speak import speak_corpus
-from megatron_speech.assets.unpack import Recipe, unpack_assets
-from megatron_speech.assets.voices import voice_packages
 from megatron_speech.audio.shards import read_audio_shards
 from megatron_speech.config.stages.miniature import VOICES, AssetsConfig, CorpusConfig, SpeechConfig
 from megatron_speech.config.stages.packing import PackConfig
@@ -25,6 +19,12 @@ from megatron_speech.data.packing.pack import pack_folder
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.inspect import inspect_folder
+from megatron_speech.miniature import recordings, unpack
+from megatron_speech.miniature.catalogue import CATALOGUE, pin_named
+from megatron_speech.miniature.corpus import prepare_corpus
+from megatron_speech.miniature.speak import speak_corpus
+from megatron_speech.miniature.unpack import Recipe, unpack_assets
+from megatron_speech.miniature.voices import voice_packages
 from megatron_speech.text_to_token.task_documents import build_task_documents
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.tokenize_text.run import tokenize_text

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from megatron_speech.assets.whisper_ct2 import convert_whisper, read_ct2
+from megatron_speech.miniature.whisper_ct2 import convert_whisper, read_ct2
 
 SPECIALS = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|translate|>", "<|transcribe|>", "<|notimestamps|>"]
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.assets import speak as speak_module
-from megatron_speech.assets.corpus import prepare_corpus, read_jsonl
-from megatron_speech.assets.speak import speak_corpus
-from megatron_speech.assets.utterances import plan_utterances
 from megatron_speech.audio.shards import read_audio_shards
 from megatron_speech.config.stages.miniature import CorpusConfig, SpeechConfig
+from megatron_speech.miniature import speak as speak_module
+from megatron_speech.miniature.corpus import prepare_corpus, read_jsonl
+from megatron_speech.miniature.speak import speak_corpus
+from megatron_speech.miniature.utterances import plan_utterances
 
 
 @pytest.fixture

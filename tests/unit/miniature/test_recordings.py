@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.assets.recordings import decode_g722, parse_prompts, parse_transcription, read_recordings
+from megatron_speech.miniature.recordings import decode_g722, parse_prompts, parse_transcription, read_recordings
 
 
 def test_prompts_leave_out_sounds_and_comments() -> None:

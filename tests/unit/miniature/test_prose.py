@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.assets.catalogue import pin_named
-from megatron_speech.assets.prose import CORPORA, prepare_prose
 from megatron_speech.config.stages.miniature import ProseConfig
 from megatron_speech.corpus.records import read_jsonl
+from megatron_speech.miniature.catalogue import pin_named
+from megatron_speech.miniature.prose import CORPORA, prepare_prose
 
 PLAY = (
     "# Hamlet\n\n## ACT I\n\n### SCENE I. Elsinore.\n\n_Enter BERNARDO_\n\n**BERNARDO**  \nWho's there? _Aside_  \n"

@@ -15,17 +15,17 @@ from typing import Any
 
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.assets.catalogue import credit, pin_named
-from megatron_speech.assets.geography import (
+from megatron_speech.config.stages.miniature import CorpusConfig
+from megatron_speech.corpus import records as corpus
+from megatron_speech.miniature.catalogue import credit, pin_named
+from megatron_speech.miniature.geography import (
     capitals_stated,
     fact_documents,
     groups_of,
     question_documents,
     read_countries,
 )
-from megatron_speech.assets.wikipedia import article_document, cloze_documents, read_articles
-from megatron_speech.config.stages.miniature import CorpusConfig
-from megatron_speech.corpus import records as corpus
+from megatron_speech.miniature.wikipedia import article_document, cloze_documents, read_articles
 
 log = logging.getLogger(__name__)
 

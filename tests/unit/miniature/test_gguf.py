@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from megatron_speech.assets.gguf import smollm2_to_hf
+from megatron_speech.miniature.gguf import smollm2_to_hf
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 
 NAMES = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from megatron_speech.assets.text import clean_text, is_speakable, split_sentences
+from megatron_speech.miniature.text import clean_text, is_speakable, split_sentences
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifacts.manifest import is_made, make_artifact
-from megatron_speech.assets.catalogue import credit, pin_named
-from megatron_speech.assets.corpus import write_jsonl
-from megatron_speech.assets.fetch import PACKAGES
-from megatron_speech.assets.wikipedia import article_document, read_articles
 from megatron_speech.config.stages.miniature import ProseConfig
+from megatron_speech.miniature.catalogue import credit, pin_named
+from megatron_speech.miniature.corpus import write_jsonl
+from megatron_speech.miniature.fetch import PACKAGES
+from megatron_speech.miniature.wikipedia import article_document, read_articles
 
 log = logging.getLogger(__name__)
 

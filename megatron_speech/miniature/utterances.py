@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from megatron_speech.assets.corpus import read_jsonl
-from megatron_speech.assets.text import is_speakable
 from megatron_speech.config.stages.miniature import SpeechConfig
+from megatron_speech.miniature.corpus import read_jsonl
+from megatron_speech.miniature.text import is_speakable
 
 MIN_CHARACTERS = 20
 """Shorter sentences are mostly remains of headings."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.assets.catalogue import pin_named
+from megatron_speech.miniature.catalogue import pin_named
 
 COUNTRIES = [
     (f"C{number:02d}", f"{letter * 2}land", f"{letter}{letter.lower() * 3}burg", "Europe" if number < 8 else "Asia")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.assets import fetch as fetch_module
-from megatron_speech.assets.catalogue import CATALOGUE, pin_named, pins_of
-from megatron_speech.assets.fetch import FetchError, fetch_assets
-from megatron_speech.assets.unpack import recipes_of, unpack_assets
 from megatron_speech.config.stages.miniature import AssetsConfig
+from megatron_speech.miniature import fetch as fetch_module
+from megatron_speech.miniature.catalogue import CATALOGUE, pin_named, pins_of
+from megatron_speech.miniature.fetch import FetchError, fetch_assets
+from megatron_speech.miniature.unpack import recipes_of, unpack_assets
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from megatron_speech.assets.fetch import PACKAGES
-from megatron_speech.assets.text import clean_text
+from megatron_speech.miniature.fetch import PACKAGES
+from megatron_speech.miniature.text import clean_text
 
 Group = Literal["written_only", "spoken"]
 

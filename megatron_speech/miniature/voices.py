@@ -18,10 +18,10 @@ from typing import Protocol
 
 import numpy as np
 
-from megatron_speech.assets.fetch import DEBIAN, PACKAGES
 from megatron_speech.audio.checks import checked_waveform
 from megatron_speech.audio.io import SAMPLE_RATE, read_audio, resample
 from megatron_speech.config.stages.miniature import VOICES
+from megatron_speech.miniature.fetch import DEBIAN, PACKAGES
 
 
 class Voice(Protocol):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.assets.corpus import prepare_corpus, read_jsonl
-from megatron_speech.assets.geography import capitals_stated, groups_of, read_countries
 from megatron_speech.config.stages.miniature import CorpusConfig
+from megatron_speech.miniature.corpus import prepare_corpus, read_jsonl
+from megatron_speech.miniature.geography import capitals_stated, groups_of, read_countries
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from megatron_speech.assets.fetch import DEBIAN
-from megatron_speech.assets.text import clean_text
 from megatron_speech.audio.checks import checked_waveform
 from megatron_speech.audio.io import SAMPLE_RATE, read_audio
 from megatron_speech.audio.shards import AudioRecord
+from megatron_speech.miniature.fetch import DEBIAN
+from megatron_speech.miniature.text import clean_text
 
 SHARE = Path("usr") / "share"
 PACKAGES_READ = ("pocketsphinx-testdata", "asterisk-core-sounds-en-g722", "asterisk-core-sounds-en")

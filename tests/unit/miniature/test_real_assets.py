@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from megatron_speech.assets.recordings import read_recordings
-from megatron_speech.assets.voices import has_voice, open_voice
 from megatron_speech.config.stages.miniature import FLITE_VOICES
+from megatron_speech.miniature.recordings import read_recordings
+from megatron_speech.miniature.voices import has_voice, open_voice
 
 pytestmark = [pytest.mark.assets, pytest.mark.slow]
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.assets.fetch import PACKAGES
-from megatron_speech.assets.text import clean_text, is_speakable, split_sentences
+from megatron_speech.miniature.fetch import PACKAGES
+from megatron_speech.miniature.text import clean_text, is_speakable, split_sentences
 
 CLOZE_SENTENCES = range(4, 8)
 """How many sentences an article must have to become a cloze item."""
