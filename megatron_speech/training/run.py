@@ -23,7 +23,7 @@ from megatron_speech.data.plan.change import require_same_plan
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.plan.table import describe
-from megatron_speech.data.reading import masked_rows as quarantine
+from megatron_speech.data.reading import masked_rows
 from megatron_speech.data.reading.masked_rows import Quarantine
 from megatron_speech.model.builder import to_transformer_config
 from megatron_speech.parallel import groups
@@ -163,7 +163,7 @@ def _prepare_folder(config: PretrainConfig, plan: Plan, places: Places, *, consu
     if groups.is_rank_zero():
         logger.info("plan %s:\n%s", plan.fingerprint[:12], describe(plan))
         run_folder.prepare(config, plan=plan, consumed=consumed)
-        samples, blocks = quarantine.begin(config.folder, consumed_samples=consumed)
+        samples, blocks = masked_rows.begin(config.folder, consumed_samples=consumed)
         places.stats.add(damaged_samples=samples.total(), damaged_blocks=blocks)
         places.stats.add_masked(samples)
 

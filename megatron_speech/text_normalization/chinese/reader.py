@@ -3,7 +3,7 @@
     2024年5月，GPT-4 --> (2024年5月: 二零二四年五月) (，: ，) (GPT-4: GPT四)
 
 Chinese characters and Latin letters stand for themselves, punctuation for a pause, quotation marks for nothing. What
-holds a digit or a sign is read by its form (`chinese_forms`), with a look at what stands around it; two readings that
+holds a digit or a sign is read by its form (`forms`), with a look at what stands around it; two readings that
 may both be meant are none. Time is linear: forms are bounded, and looked for where a digit or a sign stands only.
 """
 

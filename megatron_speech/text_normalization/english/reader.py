@@ -16,14 +16,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from megatron_speech.text_normalization.english import abbreviations as english_abbreviations
-from megatron_speech.text_normalization.english import codes as english_codes
-from megatron_speech.text_normalization.english import dates as english_dates
-from megatron_speech.text_normalization.english import money as english_money
-from megatron_speech.text_normalization.english import names as english_names
-from megatron_speech.text_normalization.english import quantities as english_quantities
-from megatron_speech.text_normalization.english import signs as english_signs
-from megatron_speech.text_normalization.english import units as english_units
+from megatron_speech.text_normalization.english import (
+    abbreviations,
+    codes,
+    dates,
+    money,
+    names,
+    quantities,
+    signs,
+    units,
+)
 from megatron_speech.text_normalization.english.letters import folded
 from megatron_speech.text_normalization.english.numbers import NUMBER, NUMERALS, Rule, Unsure, cardinal, rule
 from megatron_speech.text_normalization.pieces import Piece, Unreadable
@@ -35,16 +37,16 @@ _TOKEN = re.compile(rf"({_RUN})|(\s+)|({_WORD}){_WORD_END}|([,;](?=\s)|[.?!](?=\
 """A run of small words, white space, a word that nothing special touches, or a mark."""
 _RUN_KIND, _SPACE_KIND, _WORD_KIND = 1, 2, 3
 _MARKS = {",": ",", ";": ",", ".": ".", "?": "?", "!": "!"}
-_BEFORE_STOPS = english_abbreviations.STOPPED | english_dates.STOPPED | frozenset("abcdefghijklmnopqrstuvwxyz")
+_BEFORE_STOPS = abbreviations.STOPPED | dates.STOPPED | frozenset("abcdefghijklmnopqrstuvwxyz")
 """What a stop may shorten rather than end."""
 _WATCHED_IN_WORDS = frozenset((
-    *english_abbreviations.WORDS, *english_codes.WORDS, *english_dates.WORDS,
-    *english_names.WORDS,
+    *abbreviations.WORDS, *codes.WORDS, *dates.WORDS,
+    *names.WORDS,
     *(numeral for numeral in NUMERALS if len(numeral) > 1),
     *(numeral.lower() for numeral in NUMERALS if set(numeral) <= set("IVX")),
 ))  # fmt: skip
 """Words that a rule may begin with, also where no digit and no sign stands..."""
-_WATCHED = _WATCHED_IN_WORDS | english_money.WORDS
+_WATCHED = _WATCHED_IN_WORDS | money.WORDS
 """...and anywhere."""
 _NUMERAL_I = re.compile(
     r"(?:[Tt]ypes?|[Ss]chedule) I |"
@@ -64,25 +66,25 @@ _APART = re.compile(
 _BARE = str.maketrans("-", " ", '"“”;:()')
 """A text without these marks."""
 _PLAIN_TOKEN = re.compile(r" |[A-Za-z']+|[.,?!]")
-_NUMBER_START = re.compile(rf"\.?\d|[½¼¾⅓⅔⅛⅜⅝⅞]|{english_money.SIGN}|'\d|\(\d{{3}}\)\s?\d|\+\d|[#@][A-Za-z]")
+_NUMBER_START = re.compile(rf"\.?\d|[½¼¾⅓⅔⅛⅜⅝⅞]|{money.SIGN}|'\d|\(\d{{3}}\)\s?\d|\+\d|[#@][A-Za-z]")
 _NUMBERS: list[Rule] = [
-    *english_money.RULES,
-    *english_dates.RULES,
-    english_names.VERSE,
-    *english_units.RULES,
-    *english_codes.RULES,
+    *money.RULES,
+    *dates.RULES,
+    names.VERSE,
+    *units.RULES,
+    *codes.RULES,
     rule(rf"{NUMBER}(?=-\s(?:and|or|to)\s\d)", lambda found: cardinal(found[1])),
-    *english_quantities.RULES,
-    *english_signs.RULES,
+    *quantities.RULES,
+    *signs.RULES,
 ]
 _LETTERS: list[Rule] = [
-    english_names.VERSE,
-    *english_names.RULES,
-    *english_abbreviations.RULES,
-    *english_dates.RULES,
-    *english_money.RULES,
-    *english_codes.RULES,
-    rule(rf"{_WORD}(?<=s)'(?![A-Za-z\d])|{_WORD}(?<=in)'(?![A-Za-z\d])", english_signs.word_with_apostrophe),
+    names.VERSE,
+    *names.RULES,
+    *abbreviations.RULES,
+    *dates.RULES,
+    *money.RULES,
+    *codes.RULES,
+    rule(rf"{_WORD}(?<=s)'(?![A-Za-z\d])|{_WORD}(?<=in)'(?![A-Za-z\d])", signs.word_with_apostrophe),
     rule(
         rf"{_WORD}(?![\w@/\\#*^~=<>|{{}}_$£€%°(\[])(?!\.[a-z\d])(?!&\w+;)(?!-\d)|[a-z]{{2,}}(?=-\d)",
         lambda found: found[0].lower(),
@@ -209,7 +211,7 @@ def _by_rules(text: str, position: int, places: list[int] | None) -> tuple[int, 
     Raises Unreadable where no rule takes it, or one is not sure.
     """
     sign = text[position]
-    rules = _LETTERS if sign.isascii() and sign.isalpha() else english_signs.RULES
+    rules = _LETTERS if sign.isascii() and sign.isalpha() else signs.RULES
     if _NUMBER_START.match(text, position):
         rules = _NUMBERS
     reason = "no rule reads it"

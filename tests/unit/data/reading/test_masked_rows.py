@@ -19,7 +19,7 @@ from megatron_speech.config.run.reader import ReaderConfig
 from megatron_speech.data.packing import layout
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan
-from megatron_speech.data.reading import masked_rows as quarantine
+from megatron_speech.data.reading import masked_rows
 from megatron_speech.data.reading.batch import collate, to_device
 from megatron_speech.data.reading.masked_rows import Quarantine, require_few
 from megatron_speech.data.reading.reader import Reader
@@ -147,10 +147,10 @@ def test_what_is_read_again_is_cut_and_the_rest_is_counted(tmp_path: Path) -> No
     with (tmp_path / "quarantine" / "rank_1.jsonl").open("a") as file:
         file.write('{"sample": 3, "so')  # a kill
     assert stats.masked(["other", "text"]).tolist() == [0, 5]
-    assert quarantine.begin(tmp_path, consumed_samples=8) == ({"text": 3}, 2)
+    assert masked_rows.begin(tmp_path, consumed_samples=8) == ({"text": 3}, 2)
     kept = [path.read_text().count("\n") for path in sorted((tmp_path / "quarantine").iterdir())]
     assert kept == [2, 1]
-    assert quarantine.begin(tmp_path, consumed_samples=0) == ({}, 0)
+    assert masked_rows.begin(tmp_path, consumed_samples=0) == ({}, 0)
 
 
 def test_both_limits_must_be_exceeded(tmp_path: Path) -> None:
