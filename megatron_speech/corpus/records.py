@@ -4,7 +4,7 @@
 
 datatrove's own JsonlReader logs a malformed line and goes on, drops documents without text and gives up a file at its
 first byte that is not UTF-8, so a damaged corpus would shrink without a word; hence these lines of our own, which its
-pipelines can use (`data.tokenize_steps.CorpusReader`). Files may be compressed. Price: whoever wants duplicates refused
+pipelines can use (`tokenize_text.steps.CorpusReader`). Files may be compressed. Price: whoever wants duplicates refused
 keeps something per id, `read_jsonl` the ids themselves.
 """
 
