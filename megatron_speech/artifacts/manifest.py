@@ -9,10 +9,8 @@ languages of everything upstream. Price: changing any input makes everything dow
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import logging
 import os
 import re
 import shutil
@@ -20,16 +18,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-import xxhash
-from safetensors import SafetensorError
-
-from megatron_speech.artifacts.plain_json import to_json
+from megatron_speech.artifacts.files import fingerprint, fingerprint_files, read_json, write_atomic
+from megatron_speech.artifacts.plain_json import first_difference, to_json
 from megatron_speech.artifacts.provenance import made_by
 from megatron_speech.config.parsing.parse import to_dict
-
-log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 MARKER = "identity.json"
@@ -146,41 +140,6 @@ def require_same_draft(output: Path, *, kind: str, config: Any, inputs: Inputs =
         )
 
 
-@contextmanager
-def alone(output: Path) -> Iterator[None]:
-    """Hold ``<output>.lock``, so that two processes which are to make one artefact take turns and never share a partial
-    folder: a job that was requeued while it still ran, or a worker that outlived its killed parent.
-
-    Look inside whether it `is_made` by now.
-    """
-    require_place(output)
-    path = output.with_name(output.name + ".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = _locked(path)
-    while not (path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno()))):
-        file.close()  # its holder removed it while this process waited, and another may hold its successor
-        file = _locked(path)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        file.close()
-
-
-def _locked(path: Path) -> TextIO:
-    """The open file, locked as soon as nobody else has it locked."""
-    file = path.open("w")
-    try:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("%s is being made by another process; waiting for it", path.with_suffix(""))
-            fcntl.lockf(file, fcntl.LOCK_EX)
-    except OSError as error:
-        log.warning("%s: no locks on this file system (%s); let no two runs make one output at once", path, error)
-    return file
-
-
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a completed artefact; FileNotFoundError names the folder, and what it or its stage lacks."""
     path = folder / MANIFEST
@@ -206,64 +165,6 @@ def _lacks_manifest(folder: Path) -> str:
     )
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file; ValueError names the file that is not JSON."""
-    try:
-        return json.loads(path.read_text())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{path} is not JSON ({error}): it is damaged; make it again, or copy it from where it is whole"
-        ) from error
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write a small file so that a reader, or a crash, sees the old content or the new, never a part."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def rename_synced(temporary: Path, path: Path) -> None:
-    """Give a written file its final name once its bytes are on the disk."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-@contextmanager
-def naming_file(path: Path) -> Iterator[None]:
-    """Say of a failed write which file it was: an open file's errors do not, and torch hides them behind its own."""
-    try:
-        yield
-    except SafetensorError as error:
-        raise OSError(f"{path}: {error}; is the disk full?") from error
-    except (OSError, RuntimeError) as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, OSError):
-            cause = cause.__context__
-        if cause is None or cause.filename is not None or cause.errno is None:
-            raise
-        raise OSError(cause.errno, cause.strerror, str(path)) from error
-
-
-def fingerprint_files(paths: Sequence[Path]) -> str:
-    """sha256 over names and contents, in name order."""
-    digests = []
-    for path in sorted(paths, key=lambda path: path.name):
-        with path.open("rb") as file:
-            digests.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
-    return _fingerprint(digests)
-
-
-def file_xxh3(path: Path) -> str:
-    """xxh3_128 of a file, which finds damage at the speed of a disk."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
-
-
 def input_ids(paths: Sequence[Path]) -> dict[str, str]:
     """Identity of each input: an artefact's by its manifest, a plain file's by its content (all of it is read)."""
     return {str(path): _input_id(path) for path in paths}
@@ -280,7 +181,7 @@ def _input_id(path: Path) -> str:
         return fingerprint_files([path])
     manifest = read_manifest(path)
     manifest.pop("made_by", None)
-    return _fingerprint([(MANIFEST, hashlib.sha256(_text(manifest).encode()).hexdigest())])
+    return fingerprint([(MANIFEST, hashlib.sha256(_text(manifest).encode()).hexdigest())])
 
 
 def _inherited(key: str, inputs: Inputs) -> set[str]:
@@ -299,18 +200,5 @@ def _is_artifact(folder: Path) -> bool:
         return isinstance(error, ValueError)
 
 
-def _fingerprint(digests: Sequence[tuple[str, str]]) -> str:
-    return hashlib.sha256("".join(f"{name}\0{digest}\n" for name, digest in digests).encode()).hexdigest()
-
-
 def _text(manifest: Mapping[str, Any]) -> str:
     return to_json(manifest, indent=1, ensure_ascii=False) + "\n"
-
-
-def first_difference(old: Any, new: Any, key: str = "") -> str:
-    """The first key whose values differ, with both."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for name in [*old, *(name for name in new if name not in old)]:
-            if old.get(name) != new.get(name):
-                return first_difference(old.get(name), new.get(name), f"{key}.{name}" if key else str(name))
-    return f"{key or 'value'}: {str(old)[:60]} -> {str(new)[:60]}"

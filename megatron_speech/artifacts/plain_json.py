@@ -29,3 +29,12 @@ def not_finite(value: Any, key: str = "") -> str | None:
     elif isinstance(value, list | tuple):
         entries = ((f"{key}[{index}]", each) for index, each in enumerate(value))
     return next((found for name, each in entries if (found := not_finite(each, name))), None)
+
+
+def first_difference(old: Any, new: Any, key: str = "") -> str:
+    """The first key whose values differ between two JSON values, as ``key: old -> new``."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in [*old, *(name for name in new if name not in old)]:
+            if old.get(name) != new.get(name):
+                return first_difference(old.get(name), new.get(name), f"{key}.{name}" if key else str(name))
+    return f"{key or 'value'}: {str(old)[:60]} -> {str(new)[:60]}"

@@ -26,15 +26,8 @@ from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from loguru import logger as datatrove_log
 
-from megatron_speech.artifacts.manifest import (
-    Draft,
-    Inputs,
-    alone,
-    input_ids,
-    made_from_else,
-    make_artifact,
-    require_place,
-)
+from megatron_speech.artifacts.lock import alone
+from megatron_speech.artifacts.manifest import Draft, Inputs, input_ids, made_from_else, make_artifact, require_place
 from megatron_speech.config.stages.text import TokenizeRunConfig
 
 log = logging.getLogger(__name__)

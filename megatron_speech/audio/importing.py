@@ -16,8 +16,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from megatron_speech.artifacts.files import read_json, write_atomic
 from megatron_speech.artifacts.left_out import LEAST_JUDGED, show
-from megatron_speech.artifacts.manifest import UNRECORDED, Draft, is_made, make_artifact, read_json, write_atomic
+from megatron_speech.artifacts.manifest import UNRECORDED, Draft, is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.artifacts.tasks import in_processes
 from megatron_speech.audio.checks import AudioError

@@ -21,7 +21,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from megatron_speech.artifacts.manifest import file_xxh3, read_manifest
+from megatron_speech.artifacts.files import file_xxh3
+from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.audio.checks import AudioError
 from megatron_speech.audio.io import SAMPLE_RATE, decode, encode_flac

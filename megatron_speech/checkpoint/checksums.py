@@ -12,7 +12,7 @@ from typing import Any
 
 import xxhash
 
-from megatron_speech.artifacts.manifest import file_xxh3, read_json, write_atomic
+from megatron_speech.artifacts.files import file_xxh3, read_json, write_atomic
 from megatron_speech.artifacts.plain_json import to_json
 
 CHECKSUMS = "checksums.json"

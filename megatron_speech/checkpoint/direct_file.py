@@ -21,7 +21,7 @@ import torch
 import xxhash
 from torch import Tensor
 
-from megatron_speech.artifacts.manifest import naming_file
+from megatron_speech.artifacts.files import naming_file
 
 _BUFFER_BYTES = 1 << 22
 _ALIGNMENT = 4096  # of addresses and lengths in direct writing

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifacts.manifest import write_atomic
+from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.checksums import CHECKSUMS as CHECKSUMS
 from megatron_speech.checkpoint.checksums import STEP, Sums, mend, read_checksums, read_verified, verify_file

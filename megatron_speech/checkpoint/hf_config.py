@@ -22,7 +22,7 @@ from transformers import (
     __version__,
 )
 
-from megatron_speech.artifacts.manifest import read_json, write_atomic
+from megatron_speech.artifacts.files import read_json, write_atomic
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.hf_mapping import LAYERS, family_of
 from megatron_speech.config.run.model import MOST_LAYERS, ModelConfig

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from megatron_speech.artifacts.manifest import is_made, make_artifact, write_atomic
+from megatron_speech.artifacts.files import write_atomic
+from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.hf_config import write_model_config
 from megatron_speech.checkpoint.hf_mapping import (

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from megatron_speech.artifacts.manifest import read_json
+from megatron_speech.artifacts.files import read_json
 from megatron_speech.checkpoint.hf_mapping import Shape
 
 logger = logging.getLogger(__name__)

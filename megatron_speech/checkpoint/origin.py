@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifacts.manifest import MANIFEST, read_json, read_manifest
+from megatron_speech.artifacts.files import read_json
+from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 
 ORIGIN = "origin.json"
 """In a run folder: {"base": facts of the imported model, "sources": {name: task, licences, languages}}."""

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from megatron_speech.artifacts.manifest import write_atomic
+from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.direct_file import DirectFile, open_direct
 from megatron_speech.checkpoint.hf_mapping import Shape

@@ -23,7 +23,7 @@ from torch.distributed.checkpoint.metadata import (
 )
 from torch.distributed.checkpoint.storage import WriteResult
 
-from megatron_speech.artifacts.manifest import naming_file
+from megatron_speech.artifacts.files import naming_file
 from megatron_speech.artifacts.plain_json import to_json
 
 FILE = "__0_0.distcp"

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifacts.manifest import is_made, make_artifact, write_atomic
+from megatron_speech.artifacts.files import write_atomic
+from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.stages.evaluation import EvaluationConfig
 from megatron_speech.evaluation.tasks.cloze import ClozeItem, read_cloze, run_cloze

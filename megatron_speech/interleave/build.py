@@ -19,13 +19,13 @@ from typing import Any
 
 import orjson
 
+from megatron_speech.artifacts.files import fingerprint_files
 from megatron_speech.artifacts.left_out import show
+from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.manifest import (
     MANIFEST,
     UNRECORDED,
     Draft,
-    alone,
-    fingerprint_files,
     input_ids,
     is_made,
     make_artifact,

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from megatron_speech.artifacts.files import read_json, write_atomic
 from megatron_speech.artifacts.left_out import LEAST_JUDGED
-from megatron_speech.artifacts.manifest import alone, read_json, write_atomic
+from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.artifacts.tasks import tasks_folder
 from megatron_speech.config.stages.interleave import InterleaveConfig

@@ -25,7 +25,7 @@ import numpy as np
 import orjson
 import xxhash
 
-from megatron_speech.artifacts.manifest import first_difference
+from megatron_speech.artifacts.plain_json import first_difference
 
 log = logging.getLogger(__name__)
 

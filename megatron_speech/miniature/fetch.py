@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from megatron_speech.artifacts.manifest import write_atomic
+from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.config.stages.miniature import AssetsConfig
 from megatron_speech.miniature.catalogue import Pin, pins_of
 

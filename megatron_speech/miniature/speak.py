@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from megatron_speech.artifacts.manifest import is_made, make_artifact, write_atomic
+from megatron_speech.artifacts.files import write_atomic
+from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.audio.shards import AudioRecord, audio_facts, write_audio_shard, write_audio_shards
 from megatron_speech.config.stages.miniature import SpeechConfig

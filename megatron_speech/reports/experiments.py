@@ -15,7 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifacts.manifest import MANIFEST, read_manifest, write_atomic
+from megatron_speech.artifacts.files import write_atomic
+from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.config.reports.tokenizer_report import TokenizerExperimentsConfig
 from megatron_speech.metrics.bootstrap import Bootstrap, Estimate
 from megatron_speech.metrics.word_errors import UtteranceEdits, utterance_edits

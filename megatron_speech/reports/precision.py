@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from megatron_speech.artifacts.manifest import read_json, write_atomic
+from megatron_speech.artifacts.files import read_json, write_atomic
 from megatron_speech.config.reports.precision_report import PrecisionReportConfig
 from megatron_speech.reports import plots
 from megatron_speech.reports.facts import Facts, RunFolder, count, decimal, prose, table

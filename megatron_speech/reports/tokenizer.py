@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifacts.manifest import write_atomic
+from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.reports.facts import FROM_CODES, count, in_points, percent, prose, table
 from megatron_speech.reports.plots import plot_codebook
 from megatron_speech.reports.tokenizer_plots import plot_readers, plot_robustness

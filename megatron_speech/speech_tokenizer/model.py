@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers.models.whisper.modeling_whisper import WhisperDecoder
 
-from megatron_speech.artifacts.manifest import naming_file, read_json
+from megatron_speech.artifacts.files import naming_file, read_json
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.encoder import WhisperVQEncoder

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from megatron_speech.artifacts.manifest import fingerprint_files
+from megatron_speech.artifacts.files import fingerprint_files
 from megatron_speech.audio.features import Features, torch_features
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.speech_tokenizer.batching import batches_by_length, checked_clips

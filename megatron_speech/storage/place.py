@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from megatron_speech.artifacts.manifest import read_json
+from megatron_speech.artifacts.files import read_json
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.run.reader import ReaderConfig, is_url
 from megatron_speech.storage.cache import BlockCache

@@ -17,7 +17,8 @@ from typing import Any
 import yaml
 from tokenizers import Tokenizer
 
-from megatron_speech.artifacts.manifest import MANIFEST, read_json, read_manifest, write_atomic
+from megatron_speech.artifacts.files import read_json, write_atomic
+from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.vocabulary import Vocabulary
 

@@ -20,7 +20,7 @@ import orjson
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from megatron_speech.artifacts.manifest import fingerprint_files
+from megatron_speech.artifacts.files import fingerprint_files
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.text_tokenizer.long_text import encode_long
 from megatron_speech.text_tokenizer.raw_text import raw_text_encoder, with_special_tokens

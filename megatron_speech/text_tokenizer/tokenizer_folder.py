@@ -12,7 +12,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from megatron_speech.artifacts.manifest import read_json
+from megatron_speech.artifacts.files import read_json
 
 _FILES = ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json")
 """Files that may name the token that ends a document, in the order in which they are asked."""

@@ -13,7 +13,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifacts.manifest import is_made, make_artifact, read_json, read_manifest
+from megatron_speech.artifacts.files import read_json
+from megatron_speech.artifacts.manifest import is_made, make_artifact, read_manifest
 from megatron_speech.config.parsing.parse import to_dict
 from megatron_speech.config.stages.text import VocabularyConfig
 from megatron_speech.text_tokenizer.base_files import carry, copied_files, folder_of, tokenizer_config, tokenizer_files

@@ -17,15 +17,8 @@ from typing import Any
 import orjson
 
 from megatron_speech.artifacts.left_out import show
-from megatron_speech.artifacts.manifest import (
-    MANIFEST,
-    UNRECORDED,
-    alone,
-    input_ids,
-    is_made,
-    make_artifact,
-    read_manifest,
-)
+from megatron_speech.artifacts.lock import alone
+from megatron_speech.artifacts.manifest import MANIFEST, UNRECORDED, input_ids, is_made, make_artifact, read_manifest
 from megatron_speech.artifacts.tasks import run_tasks, tasks_folder
 from megatron_speech.config.parsing.parse import to_dict
 from megatron_speech.config.stages.text import TokenizeRunConfig, TokenizeTextConfig

@@ -22,7 +22,8 @@ from typing import Any
 import yaml
 
 from megatron_speech import __version__
-from megatron_speech.artifacts.manifest import MANIFEST, read_json, read_manifest, rename_synced, write_atomic
+from megatron_speech.artifacts.files import read_json, rename_synced, write_atomic
+from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.folder import latest_checkpoint, strays
 from megatron_speech.checkpoint.origin import ORIGIN, origin_of, read_origin

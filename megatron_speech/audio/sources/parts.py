@@ -9,7 +9,8 @@ from functools import partial
 from glob import glob
 from pathlib import Path
 
-from megatron_speech.artifacts.manifest import fingerprint_files, input_ids
+from megatron_speech.artifacts.files import fingerprint_files
+from megatron_speech.artifacts.manifest import input_ids
 from megatron_speech.audio.sources.folders import kaldi_files, read_kaldi, read_librispeech, transcript_files
 from megatron_speech.audio.sources.layouts import find_columns
 from megatron_speech.audio.sources.lhotse import is_lhotse, read_lhotse, read_shar, recordings_file

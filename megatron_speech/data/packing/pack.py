@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from megatron_speech.artifacts.manifest import alone, is_made, make_artifact
+from megatron_speech.artifacts.lock import alone
+from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.config.parsing.parse import to_dict
 from megatron_speech.config.stages.packing import PackConfig
 from megatron_speech.data.packing.document_folders import DocumentBlock, DocumentFolders

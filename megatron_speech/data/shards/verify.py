@@ -13,7 +13,8 @@ from pathlib import Path
 import xxhash
 from tqdm import tqdm
 
-from megatron_speech.artifacts.manifest import MANIFEST, write_atomic
+from megatron_speech.artifacts.files import write_atomic
+from megatron_speech.artifacts.manifest import MANIFEST
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.stages.shards import VerifyConfig
 from megatron_speech.data.shards.contents import examine

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from megatron_speech.artifacts.manifest import is_made, make_artifact, write_atomic
+from megatron_speech.artifacts.files import write_atomic
+from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.audio.io import SAMPLE_RATE, resample, write_audio
 from megatron_speech.audio.shards import read_audio_shards

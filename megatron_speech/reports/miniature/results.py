@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from megatron_speech.artifacts.manifest import read_json
+from megatron_speech.artifacts.files import read_json
 from megatron_speech.reports import plots
 from megatron_speech.reports.facts import (
     NOT_REPORTED,

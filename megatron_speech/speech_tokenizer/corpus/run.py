@@ -20,16 +20,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from megatron_speech.artifacts.files import fingerprint_files
 from megatron_speech.artifacts.left_out import show
-from megatron_speech.artifacts.manifest import (
-    MANIFEST,
-    alone,
-    fingerprint_files,
-    input_ids,
-    is_made,
-    make_artifact,
-    read_manifest,
-)
+from megatron_speech.artifacts.lock import alone
+from megatron_speech.artifacts.manifest import MANIFEST, input_ids, is_made, make_artifact, read_manifest
 from megatron_speech.artifacts.tasks import run_tasks, tasks_folder
 from megatron_speech.audio.quarantine import QUARANTINE, read_quarantine, require_few, write_quarantine
 from megatron_speech.audio.shards import BadRecord, audio_shards

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from megatron_speech.artifacts.manifest import naming_file, read_json, write_atomic
+from megatron_speech.artifacts.files import naming_file, read_json, write_atomic
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.checksums import checksums, read_checksums, verify_file, write_checksums
 from megatron_speech.checkpoint.finite import moments, require_all_finite

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch.distributed as dist
 
+from megatron_speech.artifacts.files import naming_file, read_json, rename_synced, write_atomic
 from megatron_speech.artifacts.left_out import LEAST_JUDGED, show
-from megatron_speech.artifacts.manifest import naming_file, read_json, rename_synced, write_atomic
 from megatron_speech.audio.index import AudioIndex, joined_entries, scan_shard
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.audio.quarantine import (

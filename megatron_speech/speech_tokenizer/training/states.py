@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from megatron_speech.artifacts.manifest import naming_file, rename_synced
+from megatron_speech.artifacts.files import naming_file, rename_synced
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.speech_tokenizer.batching import batches_by_length
 from megatron_speech.speech_tokenizer.encoder import mel_batch

@@ -1,25 +1,14 @@
 """Artefacts: complete or absent, skipped when made, refused when made from something else."""
 
 import json
-import multiprocessing
 import re
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from safetensors import SafetensorError
 
-from megatron_speech.artifacts.manifest import (
-    alone,
-    fingerprint_files,
-    is_made,
-    make_artifact,
-    naming_file,
-    read_manifest,
-    write_atomic,
-)
+from megatron_speech.artifacts.files import fingerprint_files, write_atomic
+from megatron_speech.artifacts.manifest import is_made, make_artifact, read_manifest
 
 
 @dataclass(frozen=True)
@@ -90,17 +79,6 @@ def test_a_partial_folder_of_another_identity_is_not_resumed(tmp_path: Path):
         raise RuntimeError("killed")
     with make_artifact(output, kind="toy", config=_Config(output, 2)) as draft:
         assert not (draft.folder / "half").exists()
-
-
-def test_fingerprints_follow_names_and_contents(tmp_path: Path):
-    for name, text in (("a", "1"), ("b", "2")):
-        (tmp_path / name).write_text(text)
-    paths = [tmp_path / "a", tmp_path / "b"]
-    before = fingerprint_files(paths)
-    assert fingerprint_files(paths[::-1]) == before
-    write_atomic(tmp_path / "b", "3")
-    assert (tmp_path / "b").read_text() == "3"
-    assert fingerprint_files(paths) != before
 
 
 def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
@@ -206,33 +184,6 @@ def test_a_kill_at_either_end_is_no_obstacle(tmp_path: Path, last: str) -> None:
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["manifest.json", "work"]
 
 
-def test_processes_take_turns_and_leave_no_lock(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    output, inside, said = tmp_path / "made", tmp_path / "inside", context.Queue()
-    with alone(output):
-        inside.mkdir()
-        others = [context.Process(target=_in_turn, args=(output, inside, said)) for _ in range(3)]
-        for other in others:
-            other.start()
-        assert [said.get(timeout=60) for _ in others] == ["waits"] * 3
-        time.sleep(0.1)  # without a lock they would enter now
-        inside.rmdir()
-    for other in others:
-        other.join(60)
-        assert other.exitcode == 0
-    with pytest.raises(KeyError), alone(output):
-        raise KeyError
-    assert not list(tmp_path.iterdir())
-
-
-def _in_turn(output: Path, inside: Path, said: Any) -> None:
-    said.put("waits")
-    with alone(output):
-        inside.mkdir()  # fails where another is
-        time.sleep(0.01)
-        inside.rmdir()
-
-
 def test_who_may_read_the_folder_may_read_its_files(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.touch(0o600)
@@ -242,12 +193,6 @@ def test_who_may_read_the_folder_may_read_its_files(tmp_path: Path) -> None:
         (draft.folder / "link").symlink_to(elsewhere)
     assert (tmp_path / "made" / "weights").stat().st_mode & 0o777 == 0o640
     assert elsewhere.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_failed_write_of_safetensors_names_its_file(tmp_path: Path) -> None:
-    path = tmp_path / "absent" / "model.safetensors"
-    with pytest.raises(OSError, match=r"absent/model\.safetensors: .*is the disk full"), naming_file(path):
-        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
 
 @pytest.mark.parametrize("name", [".", "..", "/", "input", "input/out", "input/a/b", "link/out", "input/../input/out"])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from megatron_speech.artifacts.manifest import file_xxh3
+from megatron_speech.artifacts.files import file_xxh3
 from megatron_speech.audio.checks import AudioError
 from megatron_speech.audio.index import AudioIndex, joined_entries, scan_shard
 from megatron_speech.audio.io import encode_flac

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import webdataset
 
-from megatron_speech.artifacts.manifest import file_xxh3
+from megatron_speech.artifacts.files import file_xxh3
 from megatron_speech.audio.checks import AudioError
 from megatron_speech.audio.io import encode_flac
 from megatron_speech.audio.shards import AudioRecord, BadRecord, read_audio_shards, write_audio_shards

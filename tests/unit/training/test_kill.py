@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from megatron_speech.artifacts.manifest import read_json, write_atomic
+from megatron_speech.artifacts.files import read_json, write_atomic
 from megatron_speech.config.run.training import BatchRampConfig, TrainConfig
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.training.batches import sample_numbers

@@ -20,7 +20,8 @@ import pytest
 import soundfile
 from datatrove.data import Document
 
-from megatron_speech.artifacts.manifest import file_xxh3, make_artifact, read_manifest
+from megatron_speech.artifacts.files import file_xxh3
+from megatron_speech.artifacts.manifest import make_artifact, read_manifest
 from megatron_speech.audio.io import encode_flac
 from megatron_speech.audio.shards import AudioRecord, audio_facts, read_audio_shards
 from megatron_speech.config.stages.text import TokenizeRunConfig

@@ -13,7 +13,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from megatron_speech.artifacts.manifest import file_xxh3, read_manifest
+from megatron_speech.artifacts.files import file_xxh3
+from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.audio.quarantine import read_quarantine
 from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.config.stages.speech_tokenizer import NO_PART_OF_RESULT, AugmentConfig, SpeechSourceConfig
