@@ -71,6 +71,8 @@ train() {
     OMP_NUM_THREADS=1 step "$name" "$python" "$root/tools/launch.py" --standalone --nproc-per-node 2 "$root/tools/$tool.py" --config "$here/$yaml.yaml" "$@"
 }
 
+[[ -s timings.jsonl ]] || "$python" "$here/estimate.py" "$minutes"
+
 # Real models, voices and texts, pinned by version and hash, in the cache beside .venv (shared by all runs).
 run fetch fetch_assets assets --set "$assets"
 run unpack unpack_assets assets --set "$assets"
@@ -130,9 +132,11 @@ run base convert_from_hf base
 [[ $pretrain_yaml == pretrain.yaml ]] || pretrain_steps=$((pretrain_steps * 4)) # the 18M model is that much faster
 tokens=$((pretrain_steps * 4 * 512)) half=$((pretrain_steps / 2))
 if [[ ! -f pretrain/done.json ]]; then
-    train pretrain-first-half pretrain "${pretrain_yaml%.yaml}" --train.tokens $tokens --train.stop_at_step $half \
+    # Held-out rows are scored at the stop, too: the second half must go on from there.
+    options=(--train.tokens "$tokens" --logging.validate_every_steps "$half")
+    train pretrain-first-half pretrain "${pretrain_yaml%.yaml}" "${options[@]}" --train.stop_at_step $half \
         --parallel.pipeline_model_parallel_size 2
-    train pretrain-second-half pretrain "${pretrain_yaml%.yaml}" --train.tokens $tokens --checkpoint.resume required
+    train pretrain-second-half pretrain "${pretrain_yaml%.yaml}" "${options[@]}" --checkpoint.resume required
 fi
 
 # g. Evaluation before and after. h. Export, samples, and something to hear.

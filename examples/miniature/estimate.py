@@ -1,0 +1,127 @@
+"""How long the miniature takes on this machine, from a ten-second probe: one line, printed by run.sh as it starts.
+
+    estimate: about 27 minutes after the downloads ...
+
+The costs below are seconds on two quiet cores, whose speed stands beside them. The probe measures the same three kinds
+of work here: training steps in the number format of `dtype: auto`, products in float32, and Python. Two processes run
+it at once, because a run keeps both cores busy. Limitation: disks are not probed, and other work on the machine counts
+as slowness.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.synchronize import Barrier
+from typing import Literal
+
+import torch
+from budget import AMOUNTS, amount
+
+from megatron_speech.platform.number_format import resolve_dtype
+
+Kind = Literal["training", "float32", "python"]
+Rates = dict[Kind, float]
+"""Rounds of the probe per second, of the slower process."""
+
+MEASURED: Rates = {"training": 18.0, "float32": 18.7, "python": 3800.0}
+"""The machine of the costs: two cores of an AMD EPYC, which trained in float32."""
+ALWAYS: dict[Kind, float] = {"training": 0.0, "float32": 215.0, "python": 95.0}
+"""Seconds that any budget takes: sixty commands start, models are loaded and saved, twelve recordings are decoded."""
+EACH: dict[str, dict[Kind, float]] = {
+    "hibari_utterances": {"float32": 0.046},  # spoken, encoded
+    "flite_utterances": {"float32": 0.186},  # by four voices
+    "heldout_utterances": {"float32": 2.6},  # read back by two recognisers
+    "cloze_items": {"training": 5.8, "float32": 0.6},
+    "questions": {"training": 1.9},
+    "heldout_documents": {"training": 2.9},
+    "tokenizer_steps": {"float32": 0.82},
+    "text_to_token_steps": {"training": 0.58, "float32": 0.18},
+    "round_trip_texts": {"float32": 0.46},
+    "renderings": {"float32": 0.0148},  # documents whose spans are spoken
+    "pretrain_steps": {"training": 11.8, "float32": 6.1},  # the optimiser and the ranks' exchange stay in float32
+    "decoder_steps": {"float32": 0.27},
+}
+"""Seconds for each of the amounts in budget.py."""
+
+PROBE_SECONDS = 3.0
+"""For each kind of work."""
+
+
+def estimate(minutes: float, rates: Rates) -> float:
+    """Seconds that a budget of `minutes` takes, after the downloads, on a machine of these rates."""
+    amounts = {name: amount(name, minutes) for name in AMOUNTS}
+    geography = amounts.pop("geography_documents") * amounts.pop("geography_renderings")
+    amounts["renderings"] = amounts.pop("interleaved_documents") + geography
+    spent = dict(ALWAYS)
+    for name, number in amounts.items():
+        for kind, each in EACH[name].items():
+            spent[kind] += each * number
+    return sum(seconds * MEASURED[kind] / rates[kind] for kind, seconds in spent.items())
+
+
+def probe() -> Rates:
+    """The speed of each kind of work while two processes do it."""
+    context = multiprocessing.get_context("spawn")
+    together, results = context.Barrier(2), context.Queue()
+    workers = [context.Process(target=_measure, args=(together, results)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    found: list[Rates] = [results.get() for _ in workers]
+    for worker in workers:
+        worker.join()
+    return {kind: min(rates[kind] for rates in found) for kind in MEASURED}
+
+
+def _measure(together: Barrier, results: multiprocessing.Queue[Rates]) -> None:
+    """In one process: run each kind of work for a while, beside the other process."""
+    torch.set_num_threads(1)
+    dtype, _ = resolve_dtype("auto", key="dtype", gpu=False)
+    work: dict[Kind, Callable[[], object]] = {
+        "training": _training_step(getattr(torch, dtype)),
+        "float32": _training_step(torch.float32),
+        "python": _python_round,
+    }
+    rates: Rates = {}
+    for kind, do in work.items():
+        do()
+        together.wait()
+        rates[kind] = _rounds_per_second(do)
+    results.put(rates)
+
+
+def _rounds_per_second(do: Callable[[], object]) -> float:
+    begin, rounds = time.perf_counter(), 0
+    while time.perf_counter() - begin < PROBE_SECONDS:
+        do()
+        rounds += 1
+    return rounds / (time.perf_counter() - begin)
+
+
+def _training_step(dtype: torch.dtype) -> Callable[[], object]:
+    """Forward and backward pass of one MLP of the base model (576 -> 1536 -> 576) over 512 tokens."""
+    mlp = torch.nn.Sequential(torch.nn.Linear(576, 1536), torch.nn.SiLU(), torch.nn.Linear(1536, 576)).to(dtype)
+    hidden = torch.randn(512, 576, dtype=dtype)
+    return lambda: mlp(hidden).sum().backward()
+
+
+def _python_round() -> object:
+    """Write and read a JSON document of some 10 KB."""
+    return json.loads(json.dumps([{"id": str(number), "tokens": list(range(number))} for number in range(60)]))
+
+
+def main(minutes: float) -> None:
+    """Print the estimate for a budget."""
+    rates = probe()
+    print(
+        f"estimate: about {max(1, round(estimate(minutes, rates) / 60))} minutes after the downloads "
+        f"(probe: training {rates['training']:.0f}, float32 {rates['float32']:.0f}, Python {rates['python']:.0f} "
+        "rounds per second)"
+    )
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]))
