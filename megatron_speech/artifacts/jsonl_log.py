@@ -19,7 +19,7 @@ from typing import Any
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.plain_json import to_json
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Record = dict[str, Any]
 _NAMED = 9
@@ -113,7 +113,7 @@ def _set_aside(path: Path, damaged: Sequence[tuple[int, bytes]]) -> None:
         os.fsync(file.fileno())
     numbers = [str(number) for number, _ in damaged]
     more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
-    log.warning(
+    logger.warning(
         "%s: %s %s%s no record of this log: moved to %s, the others are kept",
         path,
         "line" if len(numbers) == 1 else "lines",

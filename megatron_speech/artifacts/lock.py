@@ -12,7 +12,7 @@ from typing import TextIO
 
 from megatron_speech.artifacts.manifest import require_place
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -43,8 +43,8 @@ def _locked(path: Path) -> TextIO:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log.info("%s is being made by another process; waiting for it", path.with_suffix(""))
+            logger.info("%s is being made by another process; waiting for it", path.with_suffix(""))
             fcntl.lockf(file, fcntl.LOCK_EX)
     except OSError as error:
-        log.warning("%s: no locks on this file system (%s); let no two runs make one output at once", path, error)
+        logger.warning("%s: no locks on this file system (%s); let no two runs make one output at once", path, error)
     return file

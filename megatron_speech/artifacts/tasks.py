@@ -30,7 +30,7 @@ from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.manifest import Draft, Inputs, input_ids, made_from_else, make_artifact, require_place
 from megatron_speech.config.stages.text import TokenizeRunConfig
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -88,7 +88,8 @@ def make_task(
             fault = _fault(output, kind=kind, config=config, inputs=ids, is_whole=is_whole)
             if not fault:
                 return
-            log.info("%s is made again: it %s", output, fault)  # a part of ours, and no result that anyone was promised
+            # A part of ours, and no result that anyone was promised.
+            logger.info("%s is made again: it %s", output, fault)
             shutil.rmtree(output)
         with make_artifact(output, kind=kind, config=config, inputs=ids) as draft:
             write(draft)

@@ -31,7 +31,7 @@ from megatron_speech.audio.utterances import Recordings, utterances
 from megatron_speech.config.parsing.parse import to_dict
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _NO_PART = ("workers", "max_quarantined_share")
 """Settings that change no shard: they are no part of the manifest, and work is kept where they change."""
@@ -53,14 +53,14 @@ def import_speech(config: ImportSpeechConfig) -> None:
     parts, inputs = find_parts(config)
     settings = {name: value for name, value in to_dict(config).items() if name not in _NO_PART}
     if is_made(config.output, kind="audio", config=settings, inputs=inputs):
-        log.info("%s is already made", config.output)
+        logger.info("%s is already made", config.output)
         return
     with make_artifact(config.output, kind="audio", config=settings, inputs=inputs) as draft:
         draft.licences.add(config.licence or UNRECORDED)
         draft.languages |= {config.language} if config.language else set()
         _make_shards(config, parts, draft)
     facts = draft.facts
-    log.info(
+    logger.info(
         "%s: %d utterances, %.2f hours, quarantined %s%s",
         *(
             config.output,

@@ -24,7 +24,7 @@ from megatron_speech.audio.io import SAMPLE_RATE, decode
 from megatron_speech.audio.quarantine import silence
 from megatron_speech.audio.shards import AudioRecord, AudioShard, BadRecord, key_of, record_of
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 ENTRY = np.dtype(
     [
@@ -85,7 +85,7 @@ def scan_shard(
                 on_bad(bad)
     if several_channels:
         message = "%s: %d utterances have several channels, one of each is used; one of them is %s"
-        log.warning(message, path, len(several_channels), several_channels[0])
+        logger.warning(message, path, len(several_channels), several_channels[0])
     if count != shard.utterances:
         raise ValueError(f"{path}: {count} utterances, its manifest says {shard.utterances}; make the audio again")
     return ScannedShard(entries=np.array(entries, ENTRY), keys=keys, texts=texts)

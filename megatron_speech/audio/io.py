@@ -21,7 +21,7 @@ from megatron_speech.audio.channels import Choice, hear
 from megatron_speech.audio.checks import AudioError, check_level, checked_samples, naming, printable
 from megatron_speech.audio.recording import Recording
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SAMPLE_RATE = 16000
 """Samples per second of everything the speech side reads."""
@@ -75,7 +75,7 @@ def decode(data: Path | bytes, *, name: str, channels: Choice = "first") -> Deco
 def _say_channels(name: str, channels: int, channel: int | None) -> None:
     """Once per name: a training reads its clips again and again."""
     heard = "their mean" if channel is None else f"only number {channel + 1}" if channel else "only the first"
-    log.warning("%s: %d channels, %s is used", name, channels, heard)
+    logger.warning("%s: %d channels, %s is used", name, channels, heard)
 
 
 def encode_flac(waveform: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> bytes:

@@ -27,7 +27,7 @@ from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.audio.checks import AudioError
 from megatron_speech.audio.io import SAMPLE_RATE, decode, encode_flac
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 LONGEST_KEY = 95
 """Letters of a key: with ``.flac`` the 100 bytes that a name may have in a plain tar."""
@@ -123,7 +123,7 @@ class AudioShard:
                 several_channels += record.channels > 1
                 yield record
         if several_channels:
-            log.warning("%s: %d utterances have several channels, one of each is used", self.path, several_channels)
+            logger.warning("%s: %d utterances have several channels, one of each is used", self.path, several_channels)
         if count != self.utterances:
             raise ValueError(
                 f"{self.path}: {count} utterances, its manifest says {self.utterances}; make the audio again"

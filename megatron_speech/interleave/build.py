@@ -56,7 +56,7 @@ from megatron_speech.interleave.tally import Tally
 from megatron_speech.speech_tokenizer.model import WEIGHTS, require
 from megatron_speech.vocabulary import Vocabulary
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 KIND = "interleaved"
 REPEATED = "repeated_ids.jsonl"
@@ -84,7 +84,7 @@ def run_build(config: InterleaveConfig) -> None:
         # One of many jobs leaves the files to the last.
         known = read_manifest(config.output).get("inputs", {}) if config.run.part == "tasks" else inputs()
         is_made(config.output, kind=KIND, config=identity, inputs=known)
-        log.info("%s: already done", config.output)
+        logger.info("%s: already done", config.output)
         shutil.rmtree(folder, ignore_errors=True)  # where a kill came between the last two steps
         return
     if config.run.part != "tasks":
@@ -92,7 +92,7 @@ def run_build(config: InterleaveConfig) -> None:
     require_libraries(config)
     require_readable_columns(tasks)
     for doubt in unseen_keys(tasks):
-        log.warning("%s", doubt)
+        logger.warning("%s", doubt)
     step = Interleaver(tasks, config=config, folder=folder, inputs=models)
     if config.run.part in ("all", "tasks"):
         run_tasks([step], tasks=len(tasks), run=config.run, folder=folder)
@@ -171,17 +171,17 @@ def _finish(config: InterleaveConfig, step: Interleaver, models: dict[str, str])
         rates = [shard_rate(shard) for shard in rows]
         write_report(draft.folder, draft.facts, rates=[rate for rate in rates if rate is not None], config=config)
     if not index.speech_tokens:
-        log.warning(
+        logger.warning(
             "%s holds no speech: see what was left out in its report.md, and speakable.language=%s",
             *(config.output, config.speakable.language),
         )
     dropped = sum((Counter(fact["dropped"]) for fact in facts), Counter[str]())
-    log.info(
+    logger.info(
         "%s: %s documents, %s text and %s speech tokens, %d shards quarantined; lines left out: %s",
         *(config.output, f"{index.items:,}", f"{index.text_tokens:,}", f"{index.speech_tokens:,}", sum(noisy)),
         show(dropped),
     )
-    log.info("%s; more in %s", in_words(draft.facts, unit=config.spans.unit), config.output / "report.md")
+    logger.info("%s; more in %s", in_words(draft.facts, unit=config.spans.unit), config.output / "report.md")
 
 
 def _task_manifest(step: Interleaver, task: TextTask, models: dict[str, str]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ import xxhash
 
 from megatron_speech.artifacts.plain_json import first_difference
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 DIGITS = 16
 """Of a line's checksum, which a space follows."""
@@ -91,7 +91,7 @@ class Journal:
                 if record is None and at == 0 and line[-1:] == b"\n":
                     raise ValueError(f"{self._path}: its first line is damaged; restore the file, or remove it")
                 if record is None:
-                    log.warning("%s, byte %d: cut short or damaged; this span is made again", self._path, at)
+                    logger.warning("%s, byte %d: cut short or damaged; this span is made again", self._path, at)
                 else:
                     self._take_in(record)
                 at += len(line)

@@ -43,7 +43,7 @@ from megatron_speech.interleave.tally import Tally
 from megatron_speech.text_to_token.engines import EngineError
 from megatron_speech.text_to_token.synthesize import speaker_of
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 TASK, SHARD = "interleave_task", "interleaved_shard"
 DROPPED, NOISE = "dropped.jsonl", "noise.jsonl"
@@ -95,7 +95,7 @@ class Interleaver(PipelineStep):
             )
         except EngineError as error:
             self.engines.forget()
-            log.error("task %d (%s) stopped: %s", rank, task.corpus, error)
+            logger.error("task %d (%s) stopped: %s", rank, task.corpus, error)
 
     def _is_whole(self, task: Path) -> bool:
         return all(is_whole(self.folder / shard) for shard in read_manifest(task)["facts"]["shards"])

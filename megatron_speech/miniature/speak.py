@@ -31,7 +31,7 @@ from megatron_speech.miniature.recordings import PACKAGES_READ, read_recordings
 from megatron_speech.miniature.utterances import Utterance, plan_utterances
 from megatron_speech.miniature.voices import Voice, has_voice, open_voice, require_voice, voice_packages
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 UTTERANCES_PER_SHARD = 500
 
@@ -39,7 +39,7 @@ UTTERANCES_PER_SHARD = 500
 def speak_corpus(config: SpeechConfig) -> None:
     """Make the audio folder `config.output`."""
     if is_made(config.output, kind="audio", config=config, inputs=[config.corpus]):
-        log.info("%s is already made", config.output)
+        logger.info("%s is already made", config.output)
         return
     with make_artifact(config.output, kind="audio", config=config, inputs=[config.corpus]) as draft:
         if config.part == "human":
@@ -55,7 +55,7 @@ def speak_corpus(config: SpeechConfig) -> None:
             draft.facts |= speak(utterances, assets=config.assets, folder=draft.folder, name=config.part)
             draft.facts["voices_left_out"] = sorted(set(config.utterances) - set(voices))
         facts = draft.facts
-    log.info("%s: %d utterances, %.2f hours", config.output, facts["utterances"], facts["hours"])
+    logger.info("%s: %d utterances, %.2f hours", config.output, facts["utterances"], facts["hours"])
 
 
 def available_voices(config: SpeechConfig) -> dict[str, int]:
@@ -65,7 +65,7 @@ def available_voices(config: SpeechConfig) -> dict[str, int]:
         if name == "hibari" or has_voice(name, config.assets):
             voices[name] = count
         else:
-            log.warning("left out: %d utterances of voice %s, whose Debian package was not fetched", count, name)
+            logger.warning("left out: %d utterances of voice %s, whose Debian package was not fetched", count, name)
     return {name: count for name, count in voices.items() if count > 0}
 
 
@@ -96,7 +96,7 @@ def _copy_recordings(config: SpeechConfig, folder: Path) -> dict[str, Any]:
     records = tqdm(recordings, desc="recordings", unit="recording")
     facts = write_audio_shards(folder, records, name="human")
     if not facts["utterances"]:
-        log.warning("%s holds no human recordings: Debian's pocketsphinx-testdata was not fetched", config.assets)
+        logger.warning("%s holds no human recordings: Debian's pocketsphinx-testdata was not fetched", config.assets)
     return facts
 
 

@@ -18,7 +18,7 @@ from megatron_speech.config.stages.miniature import AssetsConfig
 from megatron_speech.miniature.catalogue import AssetSet, credit, pin_named, pins_of
 from megatron_speech.miniature.fetch import PACKAGES
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def unpack_assets(config: AssetsConfig) -> None:
         pins = [pin_named(name) for name in recipe.packages]
         identity = {pin.label: pin.sha256 for pin in pins}
         if is_made(output, kind="asset", config=identity):
-            log.info("%s is already unpacked", output)
+            logger.info("%s is already unpacked", output)
             continue
         for pin in pins:
             if not pin.is_fetched(config.folder):
@@ -49,7 +49,7 @@ def unpack_assets(config: AssetsConfig) -> None:
         with make_artifact(output, kind="asset", config=identity) as draft:
             credit(draft, recipe.packages)
             draft.facts |= recipe.convert(config.folder / PACKAGES, draft.folder)
-        log.info("unpacked %s", output)
+        logger.info("unpacked %s", output)
 
 
 def recipes_of(asset_set: AssetSet) -> list[Recipe]:

@@ -34,7 +34,7 @@ from megatron_speech.reports.facts import (
 from megatron_speech.reports.settings import differences, require_as_listed
 from megatron_speech.reports.tokenizer_plots import plot_experiments
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def write_experiments(config: TokenizerExperimentsConfig) -> None:
         *not_shown(absent),
     ]
     write_atomic(config.folder / "report.md", "\n".join(lines).rstrip() + "\n")
-    log.info("%s: %d rows", config.folder / "report.md", len(rows))
+    logger.info("%s: %d rows", config.folder / "report.md", len(rows))
 
 
 def read_rows(config: TokenizerExperimentsConfig) -> tuple[list[Row], dict[str, str]]:

@@ -18,7 +18,7 @@ from megatron_speech.config.reports.precision_report import PrecisionReportConfi
 from megatron_speech.reports import plots
 from megatron_speech.reports.facts import Facts, RunFolder, count, decimal, prose, table
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MODALITIES = ("text", "speech")
 LEARNING = ("model", "data", "optimizer", "train")
@@ -54,7 +54,7 @@ def write_precision_report(config: PrecisionReportConfig) -> None:
         *_gradients(errors),
     ]
     write_atomic(config.folder / "report.md", "\n".join(lines).rstrip() + "\n")
-    log.info("%s: written", config.folder / "report.md")
+    logger.info("%s: written", config.folder / "report.md")
 
 
 def _finished(folder: RunFolder, name: str) -> dict[str, Any]:

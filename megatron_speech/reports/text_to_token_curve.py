@@ -23,7 +23,7 @@ from megatron_speech.reports.experiments import not_shown, reading
 from megatron_speech.reports.facts import NOT_REPORTED, RunFolder, count, in_points, interval, prose, table
 from megatron_speech.reports.plots import GREY, SPEECH, TEXT, new_figure, save_figure
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def write_curve(config: TextToTokenCurveConfig) -> None:
         *not_shown(absent),
     ]
     write_atomic(config.folder / "report.md", "\n".join(lines).rstrip() + "\n")
-    log.info("%s: %d rows", config.folder / "report.md", len(rows))
+    logger.info("%s: %d rows", config.folder / "report.md", len(rows))
 
 
 def read_curve(config: TextToTokenCurveConfig) -> tuple[list[CurveRow], dict[str, str]]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 10.0
@@ -46,7 +46,7 @@ class Retry:
                     raise ConnectionError(
                         f"{what}: not read in {attempt} attempts, the last said {_said(error)}; {self._remedy}"
                     ) from error
-                log.warning("%s: attempt %d of %d failed: %s", what, attempt, self._attempts, _said(error))
+                logger.warning("%s: attempt %d of %d failed: %s", what, attempt, self._attempts, _said(error))
             self._on_retry()
             self._sleep(random.uniform(0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**attempt)))
         raise AssertionError("attempts is at least 1")

@@ -22,7 +22,7 @@ from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.vocabulary import Vocabulary
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 GENERATION = "generation_config.json"
 CARD = "README.md"
@@ -84,7 +84,7 @@ def _without_unknown_tokens(config: dict[str, Any], tokenizer: Tokenizer, folder
     def known(role: str, token: Any) -> bool:
         if token is None or (isinstance(token, str) and tokenizer.token_to_id(token) is not None):
             return True
-        log.warning("%s: %s=%s is no token of tokenizer.json and is left out", folder, role, token)
+        logger.warning("%s: %s=%s is no token of tokenizer.json and is left out", folder, role, token)
         return False
 
     names = {key: _token_names(value) if key in (*_ROLES, *_LISTS) else value for key, value in config.items()}
@@ -156,7 +156,7 @@ def generation_settings(folder: Path) -> dict[str, Any]:
         values = settings[key] if isinstance(settings[key], list) else [settings[key]]
         kept = [value for value in values if value != -1]
         if len(kept) < len(values):
-            log.warning("%s: %s=-1 is no id and is left out", folder, key)
+            logger.warning("%s: %s=-1 is no id and is left out", folder, key)
             settings = {**settings, key: kept or None}
     return settings
 
@@ -222,7 +222,7 @@ def front_matter(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load("\n".join(lines[1 : 1 + ends.index("---")]))
     except yaml.YAMLError as error:
-        log.warning(
+        logger.warning(
             "%s: its front matter is no YAML (%s): it says nothing of a licence", path, " ".join(str(error).split())
         )
         return {}

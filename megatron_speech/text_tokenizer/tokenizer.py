@@ -27,7 +27,7 @@ from megatron_speech.text_tokenizer.raw_text import raw_text_encoder, with_speci
 from megatron_speech.text_tokenizer.tokenizer_folder import TokenizerFolder
 from megatron_speech.vocabulary import Vocabulary
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FILES = ("tokenizer.json", "tokenizer.model")
 """Of a folder, the first that is there."""
@@ -226,7 +226,7 @@ def _without_unknown_padding(tokenizer: Tokenizer) -> Tokenizer:
     """The tokenizer itself; it no longer pads by a token that it lacks, to which transformers would give a new id."""
     padding = tokenizer.padding or {}
     if padding and tokenizer.token_to_id(padding["pad_token"]) != padding["pad_id"]:
-        log.warning(
+        logger.warning(
             "tokenizer.json pads by %s, which is no token with id %s: left out", padding["pad_token"], padding["pad_id"]
         )
         tokenizer.no_padding()

@@ -22,7 +22,7 @@ from megatron_speech.text_tokenizer.text_loss import loss_in_words, probe, requi
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer, read_tokenizer, save_tokenizer
 from megatron_speech.vocabulary import FIRST_CODE, SOUNDS, SPECIAL_TOKENS, Vocabulary, speaker_token
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 KEPT = "speech_vocabulary"
 """Key of tokenizer_config.json and config.json that holds the vocabulary."""
@@ -36,7 +36,7 @@ def build_vocabulary(config: VocabularyConfig) -> None:
     inputs = _inputs(config)
     identity = {key: value for key, value in to_dict(config).items() if key != "max_lost_share"}
     if is_made(config.output, kind="vocabulary", config=identity, inputs=inputs):
-        log.info("%s is already made", config.output)
+        logger.info("%s is already made", config.output)
         return
     kept = None if config.text == "bytes" else kept_vocabulary(Path(config.text))
     vocabulary, text = _new(config) if kept is None else _again(config, kept)
@@ -60,8 +60,8 @@ def build_vocabulary(config: VocabularyConfig) -> None:
             probe=loss,
         )
     if lost := loss_in_words(loss):
-        log.warning("text=%s: on texts in many scripts, %s", config.text, lost)
-    log.info("%s: %s ids, %s with padding", config.output, f"{vocabulary.size:,}", f"{vocabulary.padded_size:,}")
+        logger.warning("text=%s: on texts in many scripts, %s", config.text, lost)
+    logger.info("%s: %s ids, %s with padding", config.output, f"{vocabulary.size:,}", f"{vocabulary.padded_size:,}")
 
 
 def kept_vocabulary(folder: Path) -> Vocabulary | None:
@@ -125,7 +125,7 @@ def _again(config: VocabularyConfig, kept: Vocabulary) -> tuple[Vocabulary, Text
     _require_asked(config, kept, text)
     if text.size == kept.size:
         return kept, text
-    log.warning("%s has %d tokens more than its vocabulary: all keep their ids", config.text, text.size - kept.size)
+    logger.warning("%s has %d tokens more than its vocabulary: all keep their ids", config.text, text.size - kept.size)
     return _over(config, text, fingerprint=kept.speech_fingerprint)
 
 
@@ -171,7 +171,7 @@ def _over(config: VocabularyConfig, text: TextTokenizer, *, fingerprint: str) ->
             "end_of_document and begin_of_document to tokens of the text"
         )
     if vocabulary.mapped_ids:
-        log.info("%s has tokens of ours, which keep their ids: %s", config.text, dict(vocabulary.mapped_ids))
+        logger.info("%s has tokens of ours, which keep their ids: %s", config.text, dict(vocabulary.mapped_ids))
     return vocabulary, text
 
 

@@ -39,7 +39,7 @@ from megatron_speech.text_tokenizer.text_loss import add_losses, loss_in_words
 from megatron_speech.tokenize_text.steps import DROPPED, KIND, CorpusReader, TokenShardWriter
 from megatron_speech.vocabulary import Vocabulary
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def tokenize_text(config: TokenizeTextConfig) -> None:
@@ -55,7 +55,7 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
     folder = tasks_folder(config.output)
     if config.output.exists():
         _require_made(config, tasks, read_files=config.run.part != "tasks")
-        log.info("%s is already made", config.output)
+        logger.info("%s is already made", config.output)
         shutil.rmtree(folder, ignore_errors=True)  # where a kill came between the last two steps
         return
     if config.run.part != "tasks":
@@ -72,7 +72,7 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
     Vocabulary.load(config.vocabulary)  # a missing one is the user's mistake, said before any work
     require_readable_columns(tasks)
     for doubt in unseen_keys(tasks):
-        log.warning("%s", doubt)
+        logger.warning("%s", doubt)
     if config.run.part in ("all", "tasks"):
         run_tasks([reader, writer], tasks=len(tasks), run=config.run, folder=folder)
     if config.run.part in ("all", "finish"):
@@ -130,9 +130,9 @@ def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:
         draft.facts |= totals(index, vocabulary) | {"corpora": corpora}
     for name, facts in corpora.items():
         if lost := loss_in_words(facts["text_loss"]):
-            log.warning("corpora.%s: %s, by the text tokenizer of %s", name, lost, config.vocabulary)
+            logger.warning("corpora.%s: %s, by the text tokenizer of %s", name, lost, config.vocabulary)
     left_out = sum((Counter(facts["dropped"]) for facts in corpora.values()), Counter[str]())
-    log.info(
+    logger.info(
         "%s: %s documents, %s tokens; lines left out: %s",
         *(config.output, f"{index.items:,}", f"{index.text_tokens:,}", show(left_out)),
     )
@@ -183,7 +183,7 @@ def _corpora(config: TokenizeTextConfig, tasks: Sequence[TextTask], facts: list[
     for task, fact in zip(tasks, facts, strict=True):
         if not fact["documents"]:
             names = ", ".join(map(str, task.files))
-            log.warning("%s: no document, %d lines left out", names, sum(fact["dropped"].values()))
+            logger.warning("%s: no document, %d lines left out", names, sum(fact["dropped"].values()))
     return corpora
 
 

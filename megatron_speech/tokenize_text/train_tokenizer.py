@@ -31,7 +31,7 @@ from megatron_speech.corpus.records import BadLine, TextDocument
 from megatron_speech.corpus.text_tasks import require_few_lines, text_tasks
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SCORE_STEPS = 64
 """Steps of a unigram score per nat."""
@@ -63,10 +63,10 @@ def train_text_tokenizer(config: TrainTextTokenizerConfig) -> None:
     inputs = file_ids(path for task in text_tasks(config.corpora) for path in task.files)
     identity = {key: value for key, value in to_dict(config).items() if key != "max_quarantined_share"}
     if is_made(config.output, kind="text_tokenizer", config=identity, inputs=inputs):
-        log.info("%s is already made", config.output)
+        logger.info("%s is already made", config.output)
         return
     drawn = draw_documents(config)
-    log.info("%d documents to train on, %d held out to test", len(drawn.sample), len(drawn.test))
+    logger.info("%d documents to train on, %d held out to test", len(drawn.sample), len(drawn.test))
     with make_artifact(config.output, kind="text_tokenizer", config=identity, inputs=inputs) as draft:
         model = draft.folder / "tokenizer.model"
         model.write_bytes(train_model(config, [document.text for document in drawn.sample]))
@@ -87,7 +87,7 @@ def train_text_tokenizer(config: TrainTextTokenizerConfig) -> None:
         draft.licences |= {corpus.licence or UNRECORDED for corpus in config.corpora.values()}
         draft.languages |= {corpus.language for corpus in config.corpora.values() if corpus.language}
         tokenizer.save(draft.folder)
-    log.info(
+    logger.info(
         "%s: %d pieces from %d documents, %s bytes per token on %d others; lines left out: %s",
         *(config.output, tokenizer.size, len(drawn.sample), draft.facts["test"]["bytes_per_token"], len(drawn.test)),
         show(drawn.left_out),

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from megatron_speech.artifacts.left_out import is_companion
 from megatron_speech.audio.sources.source import AUDIO_KINDS
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PARTS = (*AUDIO_KINDS, "txt", "json")
 """Endings of the members that an utterance is made of."""
@@ -83,7 +83,7 @@ def read_utterances(path: Path) -> Iterator[Members]:
         known = f"known are .{', .'.join(PARTS)}"
         raise ValueError(f"{path}: no recording in it; its members end in {found or 'nothing, it is empty'}, {known}")
     if unknown:
-        log.warning("%s: passed over members that are no part of an utterance: %s", path, found)
+        logger.warning("%s: passed over members that are no part of an utterance: %s", path, found)
 
 
 def _require_new_neighbour(path: Path, number: int, name: str, seen: dict[str, int], *, begins: bool) -> None:

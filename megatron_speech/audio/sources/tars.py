@@ -18,7 +18,7 @@ from megatron_speech.audio.sources.layouts import TEXTS, find_times, text_column
 from megatron_speech.audio.sources.source import AUDIO_KINDS, Source, key_of_name
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def read_tar(path: Path, config: ImportSpeechConfig) -> Iterator[Source]:
@@ -114,7 +114,7 @@ def read_tarred(path: Path, rows: Sequence[TarredRow], columns: Columns) -> Iter
             source = columns.streamed(row.row, place=row.place, name=row.name, audio=b"")
             yield replace(source, audio=None, defect=("incomplete", why))
     if spare:
-        log.info("%s: %d members are in no row of the manifest, and left out", path, spare)
+        logger.info("%s: %d members are in no row of the manifest, and left out", path, spare)
 
 
 def _without_sub(member: str) -> str:

@@ -31,7 +31,7 @@ from megatron_speech.data.shards.block_writer import BlockWriter
 from megatron_speech.data.shards.documents import totals
 from megatron_speech.data.shards.rows import RowBlock, write_rows
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _ROW = "a row of seq_length={} has {:,}; raise it, or set overlong to drop or split"
 
@@ -41,18 +41,18 @@ def pack_folder(config: PackConfig) -> None:
     identity = {name: value for name, value in to_dict(config).items() if name != "memory"}  # which changes no row
     made = partial(is_made, config.output, kind="packed", config=identity, inputs=config.inputs)
     if made():
-        log.info("%s is already made", config.output)
+        logger.info("%s is already made", config.output)
         return
     with alone(config.output):
         if made():
-            log.info("%s was made by another process", config.output)
+            logger.info("%s was made by another process", config.output)
             return
         with make_artifact(config.output, kind="packed", config=identity, inputs=config.inputs) as draft:
             draft.facts.update(pack_documents(draft.folder, config))
     facts = draft.facts
-    log.info("%s: %s rows, %.2f%% full", config.output, f"{facts['rows']:,}", 100 * facts["fill"])
+    logger.info("%s: %s rows, %.2f%% full", config.output, f"{facts['rows']:,}", 100 * facts["fill"])
     shown = (f"{facts[name]:,}" for name in ("documents", "dropped", "cuts", "cut_spans"))
-    log.info("%s documents (%s left out), %s cuts inside documents, %s of them inside speech", *shown)
+    logger.info("%s documents (%s left out), %s cuts inside documents, %s of them inside speech", *shown)
 
 
 def pack_documents(output: Path, config: PackConfig) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from megatron_speech.config.run.reader import ReaderConfig
 from megatron_speech.data.shards.block_folder import DamagedError
 from megatron_speech.storage.read_stats import ReadStats
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FOLDER = "quarantine"
 
@@ -68,7 +68,7 @@ class Quarantine:
             self._stats.add(damaged_samples=1, damaged_blocks=(error.file, error.block) not in self._blocks)
             self._stats.add_masked({source: 1})
             self._blocks.add((error.file, error.block))
-        log.warning("sample %d, row %d of %s, is masked: %s", sample, row, source, error)
+        logger.warning("sample %d, row %d of %s, is masked: %s", sample, row, source, error)
 
 
 def begin(folder: Path, *, consumed_samples: int) -> tuple[Counter[str], int]:

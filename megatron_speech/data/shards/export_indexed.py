@@ -22,7 +22,7 @@ from megatron_speech.config.stages.shards import ExportIndexedConfig
 from megatron_speech.data.shards.block_folder import BlockFolder
 from megatron_speech.data.shards.index import FolderIndex
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _MAGIC, _VERSION, _INT32 = b"MMIDIDX\0\0", 1, 4
 
@@ -30,7 +30,7 @@ _MAGIC, _VERSION, _INT32 = b"MMIDIDX\0\0", 1, 4
 def export_indexed_dataset(config: ExportIndexedConfig) -> None:
     """Make ``<shard>.idx`` and ``<shard>.bin`` of every shard; ValueError names damage in what is read of it."""
     if is_made(config.output, kind="indexed_dataset", config=config, inputs=[config.input]):
-        log.info("%s is already made", config.output)
+        logger.info("%s is already made", config.output)
         return
     folder = BlockFolder(config.input, kind=FolderIndex.load(config.input).kind)
     with make_artifact(config.output, kind="indexed_dataset", config=config, inputs=[config.input]) as draft:
@@ -41,7 +41,7 @@ def export_indexed_dataset(config: ExportIndexedConfig) -> None:
             link.unlink(missing_ok=True)  # of an attempt that did not finish
             link.symlink_to(os.path.relpath(config.input / entry.name, config.output))
         draft.facts.update(sequences=folder.index.items, shards=len(folder.index.shards))
-    log.info("%s: %s sequences", config.output, f"{folder.index.items:,}")
+    logger.info("%s: %s sequences", config.output, f"{folder.index.items:,}")
 
 
 def _sequences(folder: BlockFolder, shard: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -29,7 +29,7 @@ from megatron_speech.data.shards.tar_blocks import TarFault, member_info, walk
 from megatron_speech.storage.interface import FOLDER_INDEX
 from megatron_speech.vocabulary import Vocabulary
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def index_folder(config: IndexConfig) -> None:
@@ -72,7 +72,7 @@ def index_folder(config: IndexConfig) -> None:
         raise ValueError(f"{damage}; restore the shards, or move the manifest away to take the tars as they are")
     index = replace(index, facts=listed.facts if listed else _manifest_facts(folder, index, vocabulary))
     index.save(folder)
-    log.info("%s: %d shards indexed, checksum %s", folder, len(names), index.checksum)
+    logger.info("%s: %d shards indexed, checksum %s", folder, len(names), index.checksum)
 
 
 def examine_tar(path: Path, *, vocabulary: Vocabulary) -> tuple[ShardIndex | None, list[Damage]]:
@@ -118,7 +118,7 @@ def _manifest_facts(folder: Path, index: FolderIndex, vocabulary: Vocabulary) ->
         return {}
     stated = read_manifest(folder)["facts"] if (folder / MANIFEST).is_file() else {}
     if "checksum" not in stated:
-        log.warning("%s: no manifest of these shards, so %s cannot say padding and cuts again", folder, FOLDER_INDEX)
+        logger.warning("%s: no manifest of these shards, so %s cannot say padding and cuts again", folder, FOLDER_INDEX)
         return {}
     counted = totals(index, vocabulary)
     return {name: value for name, value in stated.items() if name not in counted}
@@ -140,7 +140,7 @@ def _listed(folder: Path) -> FolderIndex | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        log.warning("%s; made again from the tars", error)
+        logger.warning("%s; made again from the tars", error)
         return None
 
 

@@ -25,7 +25,7 @@ from megatron_speech.data.shards.sidecar import REBUILD, ShardIndex, map_file, s
 from megatron_speech.storage.interface import FOLDER_INDEX
 from megatron_speech.vocabulary import Vocabulary
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def verify_folders(config: VerifyConfig) -> Iterator[Damage]:
@@ -68,7 +68,7 @@ def verify_folder(folder: Path, *, ids: bool, advance: Callable[[int], object] =
     except ValueError as error:
         yield Damage.of(folder / FOLDER_INDEX, error)
     if not (folder / MANIFEST).is_file():
-        log.warning(
+        logger.warning(
             "%s: no %s, so nothing says which shards were made here; only checksums beside them", folder, MANIFEST
         )
     try:

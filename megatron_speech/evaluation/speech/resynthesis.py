@@ -30,7 +30,7 @@ from megatron_speech.speech_decoder.vocoder import HifiGan
 from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
 from megatron_speech.vocabulary import Vocabulary
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +54,11 @@ def decode_speech(config: DecodeSpeechConfig) -> None:
     inputs += [config.generated] if config.generated is not None else []
     inputs += [weights] if weights.is_file() else []
     if is_made(config.output, kind="decoded_speech", config=config, inputs=inputs):
-        log.info("%s: already done", config.output)
+        logger.info("%s: already done", config.output)
         return
     with make_artifact(config.output, kind="decoded_speech", config=config, inputs=inputs) as draft:
         if not weights.is_file():
-            log.warning("%s does not exist: the vocoder's weights are not installed, so no WAV is made", weights)
+            logger.warning("%s does not exist: the vocoder's weights are not installed, so no WAV is made", weights)
             draft.facts["vocoder"] = "absent"
             return
         net, vocoder = _load(config)
@@ -129,7 +129,7 @@ def _judge(config: DecodeSpeechConfig, pairs: list[Pair], sounds: list[np.ndarra
         rates = error_rates(texts, heard)
         facts[name] = {"wer": rates["wer"], "cer": rates["cer"], "words": rates["words"]}
         facts[name]["dnsmos"] = float(np.mean([score.overall for score in scores]))
-        log.info("%s: word error rate %.3f, DNSMOS %.2f", name, facts[name]["wer"], facts[name]["dnsmos"])
+        logger.info("%s: word error rate %.3f, DNSMOS %.2f", name, facts[name]["wer"], facts[name]["dnsmos"])
     write_atomic(folder / "scores.jsonl", "".join(to_json(line, ensure_ascii=False) + "\n" for line in lines))
     return facts
 

@@ -34,7 +34,7 @@ from megatron_speech.speech_tokenizer.model import WEIGHTS
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 KIND = "speech_tokenizer_report"
 WINDOW = 64
@@ -56,10 +56,10 @@ def run_report(config: TokenizerReportConfig) -> None:
     files = [config.tokenizer] if made_here else [config.tokenizer / name for name in (WEIGHTS, "config.json")]
     inputs = [*files, *config.audio.values(), *weights]
     if is_made(config.output, kind=KIND, config=config, inputs=inputs):
-        log.info("%s: already done", config.output)
+        logger.info("%s: already done", config.output)
         return
     if config.judge is not None and judge is None:
-        log.warning("%s is not there: the report goes without an independent judge", config.judge)
+        logger.warning("%s is not there: the report goes without an independent judge", config.judge)
     tokenizer = SpeechTokenizer.load(config.tokenizer)
     language = tokenizer.text.language if tokenizer.text is not None else None
     ears: dict[str, WhisperRecognizer] = {}
@@ -78,7 +78,7 @@ def run_report(config: TokenizerReportConfig) -> None:
         # A clock's figure is no fact of the artefact: making it again must give the same manifest.
         (draft.folder / "timings.json").write_text(to_json({"encode": timings}, indent=1) + "\n")
         write_tokenizer_report(draft.folder, draft.facts, timings)
-    log.info("%s: written", config.output / "report.md")
+    logger.info("%s: written", config.output / "report.md")
 
 
 def measure(
@@ -129,14 +129,14 @@ def read_sets(
                 break
         if passed:
             too_long[name] = passed
-            log.warning("%s: %d utterances longer than %g s left out", folder, passed, longest / SAMPLE_RATE)
+            logger.warning("%s: %d utterances longer than %g s left out", folder, passed, longest / SAMPLE_RATE)
         if records:
             sets[name] = records
             if config.robustness is not None:  # what cannot be disturbed is said before anything is read
                 disturbances(records[: config.robustness.max_utterances], config.robustness)
         else:
             left_out[name] = f"no utterance up to {longest / SAMPLE_RATE:g} s" if passed else "no utterance"
-            log.warning("%s holds no utterance: the report goes without %s", folder, name)
+            logger.warning("%s holds no utterance: the report goes without %s", folder, name)
     if not sets:
         raise ValueError(
             f"audio={', '.join(map(str, config.audio.values()))}: no utterance at all; name held-out speech"
@@ -165,7 +165,7 @@ def encode(
     seconds = seconds_of(records)
     timing = {"speech_seconds": seconds, "cpu_seconds": round(spent, 2)}
     timing["speech_seconds_per_cpu_second"] = round(seconds / max(spent, 1e-9), 2)
-    log.info("%s: %g seconds of speech encoded per CPU-second", name, timing["speech_seconds_per_cpu_second"])
+    logger.info("%s: %g seconds of speech encoded per CPU-second", name, timing["speech_seconds_per_cpu_second"])
     return codes, timing
 
 

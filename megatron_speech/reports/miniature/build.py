@@ -28,7 +28,7 @@ from megatron_speech.reports.miniature.making import corpus, interleaving, speec
 from megatron_speech.reports.miniature.paper import beside_the_paper, what_it_can_show
 from megatron_speech.reports.miniature.results import evaluation, pretraining, samples, speech_decoder
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def write_report(config: ReportConfig) -> None:
@@ -39,7 +39,7 @@ def write_report(config: ReportConfig) -> None:
         lines += section(run)
     lines += not_run(run)
     write_atomic(config.folder / "report.md", "\n".join(lines).rstrip() + "\n")
-    log.info("%s: written", config.folder / "report.md")
+    logger.info("%s: written", config.folder / "report.md")
 
 
 def opening(run: RunFolder) -> list[str]:

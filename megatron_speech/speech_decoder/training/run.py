@@ -29,7 +29,7 @@ from megatron_speech.speech_decoder.mel import MelSettings, log_mel
 from megatron_speech.speech_decoder.token_to_mel import DecoderIdentity, TokenToMel
 from megatron_speech.vocabulary import Vocabulary
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def train_speech_decoder(config: SpeechDecoderConfig) -> None:
     """Make the artefact `config.output`: config.json, model.safetensors, manifest with the held-out loss."""
     inputs = [config.audio, config.codes, config.heldout_audio, config.heldout_codes, config.tokenizer]
     if is_made(config.output, kind="speech_decoder", config=config, inputs=inputs):
-        log.info("%s: already done", config.output)
+        logger.info("%s: already done", config.output)
         return
     mel, vocabulary = MelSettings(), Vocabulary.load(config.codes)
     identity = DecoderIdentity(
@@ -76,7 +76,7 @@ def train_speech_decoder(config: SpeechDecoderConfig) -> None:
         start_from_codebook(net, config.tokenizer)
         draft.facts |= fit(net, train, heldout, config=config)
         net.save(draft.folder)
-    log.info("%s: held-out mel error %.3f nats", config.output, draft.facts["heldout_l1"])
+    logger.info("%s: held-out mel error %.3f nats", config.output, draft.facts["heldout_l1"])
 
 
 @torch.no_grad()
@@ -139,7 +139,7 @@ def load_utterances(
             f"{audio}: no utterance to learn from ({dict(left_out)}); check codes, and that voices="
             f"{list(config.voices)} stand in the metadata as voice or speaker (others found there: {found})"
         )
-    log.info("%s: %d utterances, left out %s", audio, len(utterances), dict(left_out) or "none")
+    logger.info("%s: %d utterances, left out %s", audio, len(utterances), dict(left_out) or "none")
     return utterances
 
 

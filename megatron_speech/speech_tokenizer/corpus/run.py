@@ -41,7 +41,7 @@ from megatron_speech.speech_tokenizer.quantizer import perplexity
 from megatron_speech.storage.interface import FOLDER_INDEX
 from megatron_speech.vocabulary import Vocabulary
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 KIND = "speech_codes"
 COUNTED = 4096
@@ -64,7 +64,7 @@ def run_tokenization(config: TokenizeSpeechConfig) -> None:
     inputs = {str(config.tokenizer): fingerprint_files(files), **input_ids([config.audio])}
     folder = tasks_folder(config.output)
     if is_made(config.output, kind=KIND, config=settings, inputs=inputs):
-        log.info("%s: already done", config.output)
+        logger.info("%s: already done", config.output)
         shutil.rmtree(folder, ignore_errors=True)  # where a kill came between the last two steps
         return
     writer = code_writer(config, tokenizer_id=inputs[str(config.tokenizer)])
@@ -86,7 +86,7 @@ def run_tokenization(config: TokenizeSpeechConfig) -> None:
             shutil.rmtree(folder)
         new = sum(facts[task]["tokens"] for task in waiting)
         rate = f" ({new / seconds:,.0f} per second)" if config.run.part == "all" and new else ""
-        log.info(
+        logger.info(
             "%s: %.2f hours, %s tokens%s, quarantined %s, %d utterances without text",
             *(config.output, made["seconds"] / 3600, f"{made['tokens']:,}", rate, show(Counter(made["quarantined"]))),
             made["utterances_without_text"],

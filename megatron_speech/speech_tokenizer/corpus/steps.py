@@ -41,7 +41,7 @@ from megatron_speech.speech_tokenizer.corpus.windows import Window, cut_windows
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 KIND = "speech_codes_task"
 NAME = "codes"
@@ -100,7 +100,7 @@ class CodeWriter(PipelineStep):
         ids.save(folder)
         write_quarantine(folder / QUARANTINE, self.reader.quarantined)
         rate = counts["tokens"] / (time.perf_counter() - begun)
-        log.info(
+        logger.info(
             "%s: %d tokens, %d per second, %d quarantined", name, counts["tokens"], rate, len(self.reader.quarantined)
         )
         kinds = ("documents", "tokens", "samples", "cut", "several_channels", "without_text")

@@ -16,7 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 from megatron_speech.speech_tokenizer.quantizer import perplexity
 from megatron_speech.speech_tokenizer.training.step import StepResult, Trainer
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class TrainingLog:
@@ -40,7 +40,7 @@ class TrainingLog:
         scalars = {**self._means(), **codebook_scalars(trainer)}
         scalars["learning_rate"] = max(group["lr"] for group in trainer.optimizer.param_groups)
         self._write(scalars, trainer.step)
-        log.info(
+        logger.info(
             "step %d: cross-entropy %.3f, commitment %.4f, perplexity %.0f, %d dead codes, %.0f s of speech per second",
             trainer.step,
             *(
@@ -53,7 +53,7 @@ class TrainingLog:
     def validation(self, step: int, rates: dict[str, float]) -> None:
         """Word error rates from codes after `step`."""
         self._write({f"word_error_rate/{name}": rate for name, rate in rates.items()}, step)
-        log.info("step %d%s", step, shown({"from codes": rates}))
+        logger.info("step %d%s", step, shown({"from codes": rates}))
 
     def restart_clock(self) -> None:
         """Leave out of the rate what was not training (validation, saving)."""

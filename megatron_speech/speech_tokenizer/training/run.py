@@ -40,7 +40,7 @@ from megatron_speech.speech_tokenizer.training.step import Trainer
 from megatron_speech.speech_tokenizer.training.validation import Validation
 from megatron_speech.training.signals import StopRequest
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 KIND = "speech_tokenizer"
 WORK = "work"
@@ -61,18 +61,18 @@ def run_training(
     stopping = StopRequest(speaks=rank == 0)
     with stopping as stop_request, joined(rank, world_size, init_method) as steps, ExitStack() as stack:
         logging.getLogger("megatron_speech").setLevel(logging.INFO if rank == 0 else logging.WARNING)
-        log.info(device_line)
+        logger.info(device_line)
         together(lambda: stack.enter_context(alone(config.output)))  # entered by rank 0 alone
         inputs = together(lambda: input_ids(_inputs(config)))
         if together(lambda: is_made(config.output, kind=KIND, config=result_settings(config), inputs=inputs)):
-            log.info("%s: already done", config.output)
+            logger.info("%s: already done", config.output)
         else:
             together(lambda: _require_same_run(config, inputs))
             try:
                 rates = _make(config, inputs, stop_request, steps)
-                log.info("%s: written, %d steps%s", config.output, config.steps, shown(rates))
+                logger.info("%s: written, %d steps%s", config.output, config.steps, shown(rates))
             except Stopped as stopped:
-                log.info("stopped by a signal %s; the same command goes on", stopped or "before the first step")
+                logger.info("stopped by a signal %s; the same command goes on", stopped or "before the first step")
                 return
         together(lambda: shutil.rmtree(config.output / WORK, ignore_errors=True))
 
@@ -150,15 +150,15 @@ def _prepare(
     elif begins:
         state.start = place(model, feed, config, stop=stop)
     else:
-        log.info("%s has a codebook, which is kept", config.whisper)
+        logger.info("%s has a codebook, which is kept", config.whisper)
     targets = TextTargets(text, {token for source in sources for token in source.text_ids}, model.config.vocab_size)
     trainer = Trainer(model, targets, config, step=state.step, group=steps)
     if found is not None:
         agree(lambda: checkpoint.load_trainer(found, trainer))
-        log.info("resumed from %s", found)
+        logger.info("resumed from %s", found)
     if found is None and validation.sets and begins:
         state.error_rates_without_bottleneck = validation.by_whisper(config.whisper)
-        log.info("begun%s", shown({"without bottleneck": state.error_rates_without_bottleneck}))
+        logger.info("begun%s", shown({"without bottleneck": state.error_rates_without_bottleneck}))
     return Run(
         config=config,
         checkpoints=work / "checkpoints",

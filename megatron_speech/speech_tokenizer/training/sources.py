@@ -33,7 +33,7 @@ from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.model import TextSide
 from megatron_speech.speech_tokenizer.training.ranks import agree, divided, together
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 LISTED = 5
 """Unusable utterances of a source that the log names; it counts all of them, and the tokenizer's folder lists them."""
@@ -90,12 +90,12 @@ def _open(
     index = agree(lambda: AudioIndex(folder, names, np.load(kept / "entries.npy", allow_pickle=False)))
     quarantined = agree(lambda: read_quarantine(kept / QUARANTINE))
     for bad in quarantined[:LISTED] if dist.get_rank() == 0 else []:
-        log.warning("source %s: left out: %s", name, bad.message)
+        logger.warning("source %s: left out: %s", name, bad.message)
     require_few(quarantined, len(index) + len(quarantined), config.max_quarantined_share)
     if not len(index):
         why = quarantined[0].message if quarantined else "leave the source out"
         raise ValueError(f"sources.{name}.audio={folder}: holds no usable utterance; {why}")
-    log.info(
+    logger.info(
         "source %s: %d utterances, %.2f hours, quarantined %s",
         *(name, len(index), index.samples.sum() / SAMPLE_RATE / 3600),
         show(Counter(bad.reason for bad in quarantined)),

@@ -27,7 +27,7 @@ from megatron_speech.speech_tokenizer.training.ranks import Stopped, together
 from megatron_speech.speech_tokenizer.training.reading import Feed
 from megatron_speech.speech_tokenizer.training.states import front_states
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 POSITION_WINDOWS = 32
 """Windows of 30 s over which the mean state of a position is taken; the mean's own noise is 1/32 of the variance."""
@@ -169,7 +169,7 @@ def _place_codebook(
         "kmeans_residual": round(float(residual), 4),
         "kmeans_perplexity": round(perplexity(torch.bincount(codes_N, minlength=size)), 1),
     }
-    log.info("codebook placed: %s", facts)
+    logger.info("codebook placed: %s", facts)
     return facts
 
 

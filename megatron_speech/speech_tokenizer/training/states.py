@@ -27,7 +27,7 @@ from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel
 from megatron_speech.speech_tokenizer.training.ranks import agree, divided
 from megatron_speech.speech_tokenizer.training.sources import Source
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PART = 512
 """Utterances of a file."""
@@ -96,7 +96,9 @@ def _compute(folder: Path, model: SpeechRecognitionModel, source: Source, number
     rename_synced(temporary, path)
     seconds = sum(map(len, waves)) / SAMPLE_RATE
     bar.update(round(seconds, 1))
-    log.info("%s: utterances %d to %d of %d, %.2f hours", path.name, first, last - 1, len(source.index), seconds / 3600)
+    logger.info(
+        "%s: utterances %d to %d of %d, %.2f hours", path.name, first, last - 1, len(source.index), seconds / 3600
+    )
 
 
 def _path(folder: Path, source: int, first: int) -> Path:

@@ -24,7 +24,7 @@ from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.speech_tokenizer.training.ranks import agree, divided
 from megatron_speech.speech_tokenizer.whisper import TAIL_S, WhisperRecognizer
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 TOGETHER = 16
 """Utterances that a rank reads at a time."""
@@ -84,7 +84,7 @@ def _held_out(name: str, folder: Path, count: int, longest: int) -> list[AudioRe
         if len(records) == count:
             break
     if passed:
-        log.warning(
+        logger.warning(
             "validation.%s: %d utterances above %g s left out: Whisper does not take them at once",
             name,
             passed,
