@@ -10,7 +10,7 @@ def main() -> None:
     config = parse_config(InterleaveConfig, description=__doc__ or "")
     import logging
 
-    from megatron_speech.interleave.build import run_build
+    from megatron_speech.interleave.build import build_interleaved
     from megatron_speech.interleave.corpus_shards import interleave_tasks
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -18,7 +18,7 @@ def main() -> None:
         if config.run.part == "count":
             print(len(interleave_tasks(config)))
         else:
-            run_build(config)
+            build_interleaved(config)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from megatron_speech.config.stages.evaluation import EvaluationConfig
 
 def main() -> None:
     config = parse_config(EvaluationConfig, description=__doc__ or "")
-    from megatron_speech.evaluation.harness import run_evaluation
+    from megatron_speech.evaluation.harness import evaluate
 
     with user_errors():
-        run_evaluation(config)
+        evaluate(config)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ from megatron_speech.config.stages.samples import SamplesConfig
 
 def main() -> None:
     config = parse_config(SamplesConfig, description=__doc__ or "")
-    from megatron_speech.evaluation.samples import make_samples
+    from megatron_speech.evaluation.samples import generate
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
-        make_samples(config)
+        generate(config)
         print((config.output / "samples.json").read_text())
 
 

@@ -9,11 +9,11 @@ from megatron_speech.config.reports.precision_report import GradientErrorConfig
 
 def main() -> None:
     config = parse_config(GradientErrorConfig, description=__doc__ or "")
-    from megatron_speech.training.gradient_error import measure_gradient_error
+    from megatron_speech.training.gradient_error import gradient_error
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
-        measure_gradient_error(config)
+        gradient_error(config)
 
 
 if __name__ == "__main__":

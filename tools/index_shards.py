@@ -9,11 +9,11 @@ def main() -> None:
     config = parse_config(IndexConfig, description=__doc__ or "")
     import logging
 
-    from megatron_speech.data.shards.rebuild import index_folder
+    from megatron_speech.data.shards.rebuild import index_shards
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
-        index_folder(config)
+        index_shards(config)
 
 
 if __name__ == "__main__":

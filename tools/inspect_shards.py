@@ -9,11 +9,11 @@ def main() -> None:
     config = parse_config(InspectConfig, description=__doc__ or "")
     import logging
 
-    from megatron_speech.data.shards.inspect import inspect_folder
+    from megatron_speech.data.shards.inspect import inspect_shards
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
-        for line in inspect_folder(config):
+        for line in inspect_shards(config):
             print(line)
 
 

@@ -9,11 +9,11 @@ def main() -> None:
     config = parse_config(PackConfig, description=__doc__ or "")
     import logging
 
-    from megatron_speech.data.packing.pack import pack_folder
+    from megatron_speech.data.packing.pack import pack_shards
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
-        pack_folder(config)
+        pack_shards(config)
 
 
 if __name__ == "__main__":

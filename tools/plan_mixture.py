@@ -12,10 +12,10 @@ def main() -> None:
     """Parse, print, and only then refuse what is read too often."""
     config = parse_config(PlanMixtureConfig, description=__doc__ or "")
     from megatron_speech.data.plan.table import describe, require_epochs
-    from megatron_speech.planning.mixture import plan_ahead
+    from megatron_speech.planning.mixture import plan_mixture
 
     with user_errors():
-        plan = plan_ahead(config)
+        plan = plan_mixture(config)
         print(describe(plan))
         require_epochs(plan, "data.sources")
 

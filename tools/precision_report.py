@@ -9,11 +9,11 @@ from megatron_speech.config.reports.precision_report import PrecisionReportConfi
 
 def main() -> None:
     config = parse_config(PrecisionReportConfig, description=__doc__ or "")
-    from megatron_speech.reports.precision import write_precision_report
+    from megatron_speech.reports.precision import precision_report
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
-        write_precision_report(config)
+        precision_report(config)
 
 
 if __name__ == "__main__":

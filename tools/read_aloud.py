@@ -11,10 +11,10 @@ def main() -> None:
     config = parse_config(ReadAloudConfig, description=__doc__ or "")
     import sys
 
-    from megatron_speech.text_normalization.read_aloud import read_lines_aloud
+    from megatron_speech.text_normalization.read_aloud import read_aloud
 
     with user_errors():
-        read_lines_aloud(sys.stdin.buffer, sys.stdout.buffer, language=config.language)
+        read_aloud(sys.stdin.buffer, sys.stdout.buffer, language=config.language)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ from megatron_speech.config.reports.report import ReportConfig
 def main() -> None:
     config = parse_config(ReportConfig, description=__doc__ or "")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    from megatron_speech.reports.miniature.build import write_report
+    from megatron_speech.reports.miniature.build import report
 
     with user_errors():
-        write_report(config)
+        report(config)
 
 
 if __name__ == "__main__":

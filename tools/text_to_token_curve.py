@@ -9,11 +9,11 @@ from megatron_speech.config.reports.text_to_token_curve import TextToTokenCurveC
 
 def main() -> None:
     config = parse_config(TextToTokenCurveConfig, description=__doc__ or "")
-    from megatron_speech.reports.text_to_token_curve import write_curve
+    from megatron_speech.reports.text_to_token_curve import text_to_token_curve
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
-        write_curve(config)
+        text_to_token_curve(config)
 
 
 if __name__ == "__main__":

@@ -11,14 +11,14 @@ def main() -> None:
 
     from megatron_speech.audio.shards import audio_shards
     from megatron_speech.speech_tokenizer.corpus.input import audio_tasks
-    from megatron_speech.speech_tokenizer.corpus.run import run_tokenization
+    from megatron_speech.speech_tokenizer.corpus.run import tokenize_speech
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
         if config.run.part == "count":
             print(len(audio_tasks(audio_shards(config.audio), config.tasks)))
         else:
-            run_tokenization(config)
+            tokenize_speech(config)
 
 
 if __name__ == "__main__":

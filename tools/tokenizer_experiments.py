@@ -9,11 +9,11 @@ from megatron_speech.config.reports.tokenizer_report import TokenizerExperiments
 
 def main() -> None:
     config = parse_config(TokenizerExperimentsConfig, description=__doc__ or "")
-    from megatron_speech.reports.experiments import write_experiments
+    from megatron_speech.reports.experiments import tokenizer_experiments
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
-        write_experiments(config)
+        tokenizer_experiments(config)
 
 
 if __name__ == "__main__":

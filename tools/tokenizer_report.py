@@ -9,11 +9,11 @@ def main() -> None:
     config = parse_config(TokenizerReportConfig, description=__doc__ or "")
     import logging
 
-    from megatron_speech.evaluation.speech.tokenizer import run_report
+    from megatron_speech.evaluation.speech.tokenizer import tokenizer_report
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
-        run_report(config)
+        tokenizer_report(config)
 
 
 if __name__ == "__main__":

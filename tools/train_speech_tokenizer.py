@@ -13,11 +13,11 @@ def main() -> None:
     config = parse_config(TrainSpeechTokenizerConfig, description=__doc__ or "")
     import logging
 
-    from megatron_speech.speech_tokenizer.training.run import run_training
+    from megatron_speech.speech_tokenizer.training.run import train_speech_tokenizer
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
-        run_training(config)
+        train_speech_tokenizer(config)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ def main() -> None:
     config = parse_config(VerifyConfig, description=__doc__ or "")
     import logging
 
-    from megatron_speech.data.shards.verify import verify_folders
+    from megatron_speech.data.shards.verify import verify_shards
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     number = 0
     with user_errors():
-        for number, damage in enumerate(verify_folders(config), start=1):  # noqa: B007
+        for number, damage in enumerate(verify_shards(config), start=1):  # noqa: B007
             print(damage, flush=True)
     folders = f"{len(config.folders)} folder{'s' * (len(config.folders) > 1)}"
     print(f"{number or 'no'} damage{'s' * (number > 1)} in {folders}")

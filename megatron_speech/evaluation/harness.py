@@ -31,7 +31,7 @@ from megatron_speech.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 
-def run_evaluation(config: EvaluationConfig) -> None:
+def evaluate(config: EvaluationConfig) -> None:
     """Write `config.output`/evaluation.json and items.jsonl."""
     inputs = evaluation_inputs(config)
     if is_made(config.output, kind="evaluation", config=config, inputs=inputs):

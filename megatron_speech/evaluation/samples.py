@@ -24,7 +24,7 @@ from megatron_speech.config.stages.samples import SamplesConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.utterances import read_utterances
-from megatron_speech.inference.generate import Generation, Request, generate, in_order
+from megatron_speech.inference.generate import Generation, Request, generate_tokens, in_order
 from megatron_speech.inference.model import LanguageModel, read_vocabulary
 from megatron_speech.inference.sampling import Sampling, allowed_ids
 from megatron_speech.platform.number_format import resolve_dtype
@@ -34,7 +34,7 @@ from megatron_speech.vocabulary import END_OF_AUDIO, Modality, Vocabulary
 logger = logging.getLogger(__name__)
 
 
-def make_samples(config: SamplesConfig) -> None:
+def generate(config: SamplesConfig) -> None:
     """Make `config.output`: samples.json, and the spoken codes as shards that tools/decode_speech.py reads."""
     inputs = [config.model, config.codes, *([config.speech_tokenizer] if config.speech_tokenizer else [])]
     if is_made(config.output, kind="samples", config=config, inputs=inputs):
@@ -102,7 +102,7 @@ def _write(
     vocabulary = model.vocabulary
     speech = modality == "speech"
     limit = config.max_speech_tokens if speech else config.max_text_tokens
-    results = generate(
+    results = generate_tokens(
         model,
         [Request(prompt=ids.tolist(), max_new_tokens=limit, seed=config.seed + n) for n, ids in enumerate(prompts)],
         sampling=Sampling(temperature=config.temperature if speech else 0.0, top_p=config.top_p),

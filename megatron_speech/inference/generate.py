@@ -59,7 +59,7 @@ class Generation:
     """A stop id came; false when the limit cut it."""
 
 
-def generate(
+def generate_tokens(
     model: LanguageModel,
     requests: Iterable[Request],
     *,

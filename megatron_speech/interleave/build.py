@@ -63,7 +63,7 @@ REPEATED = "repeated_ids.jsonl"
 """Documents whose id stands at an earlier place too."""
 
 
-def run_build(config: InterleaveConfig) -> None:
+def build_interleaved(config: InterleaveConfig) -> None:
     """Build the folder `config.output` of interleaved token documents, or the part of that which `config.run` names.
 
     Raises:

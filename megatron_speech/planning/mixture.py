@@ -11,7 +11,7 @@ from megatron_speech.storage.place import local_folder
 from megatron_speech.vocabulary import Vocabulary
 
 
-def plan_ahead(config: PlanMixtureConfig) -> Plan:
+def plan_mixture(config: PlanMixtureConfig) -> Plan:
     """The plan of the run, which `output` receives; epochs above a source's limit are left in, to be shown.
 
     Raises:

@@ -80,7 +80,7 @@ class Row:
         return f"{sum(spent) / 60:.0f}" if spent else "not measured"
 
 
-def write_experiments(config: TokenizerExperimentsConfig) -> None:
+def tokenizer_experiments(config: TokenizerExperimentsConfig) -> None:
     """Write report.md and wer.png; FileNotFoundError or ValueError names what is missing or not as listed."""
     rows, absent = read_rows(config)
     bootstrap = Bootstrap(resamples=config.resamples)

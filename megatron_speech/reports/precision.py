@@ -26,7 +26,7 @@ NOT_LEARNING = ("data.reader", "train.stop_at_step")
 PARTS = ("speech rows", "text rows", "layers")
 
 
-def write_precision_report(config: PrecisionReportConfig) -> None:
+def precision_report(config: PrecisionReportConfig) -> None:
     """Write report.md and precision.png; FileNotFoundError or ValueError names a run that is missing or unlike."""
     folder = RunFolder(config.folder)
     runs = {name: _finished(folder, name) for name in config.runs}

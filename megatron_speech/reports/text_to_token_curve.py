@@ -74,7 +74,7 @@ class CurveRow:
         return f"{sum(spent) / 60:.0f}" if spent else "not measured"
 
 
-def write_curve(config: TextToTokenCurveConfig) -> None:
+def text_to_token_curve(config: TextToTokenCurveConfig) -> None:
     """Write report.md and curve.png; FileNotFoundError or ValueError names what is missing or not as listed."""
     rows, absent = read_curve(config)
     bootstrap = Bootstrap(resamples=config.resamples)

@@ -24,7 +24,7 @@ from megatron_speech.text_normalization.spoken import Unreadable, read_pieces
 UNSPEAKABLE = "unspeakable"
 
 
-def read_lines_aloud(lines: Iterable[bytes], output: BinaryIO, *, language: Language) -> None:
+def read_aloud(lines: Iterable[bytes], output: BinaryIO, *, language: Language) -> None:
     """Write one line for each line as it comes; ends quietly where nobody reads on."""
     try:
         for line in lines:

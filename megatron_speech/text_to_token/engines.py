@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from megatron_speech.config.stages.text_to_token import SynthesisConfig
-from megatron_speech.inference.generate import Generation, Request, generate
+from megatron_speech.inference.generate import Generation, Request, generate_tokens
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.inference.sampling import Sampling, allowed_ids
 from megatron_speech.text_to_token.layout import stop_id
@@ -50,7 +50,7 @@ class TransformersEngine:
     def generate(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
         """See `Engine`."""
         vocabulary = self.model.vocabulary
-        results = generate(
+        results = generate_tokens(
             self.model,
             requests,
             sampling=self.sampling,

@@ -38,7 +38,7 @@ from megatron_speech.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 
-def measure_gradient_error(config: GradientErrorConfig) -> None:
+def gradient_error(config: GradientErrorConfig) -> None:
     """Make `config.output`, whose facts hold {format: {part of the model: {relative_error, cosine}}}."""
     checkpoint = find_checkpoint(config.checkpoint)
     inputs = [checkpoint / folders.CHECKSUMS]

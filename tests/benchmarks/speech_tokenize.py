@@ -28,7 +28,7 @@ from megatron_speech.audio.shards import AudioRecord, read_audio_shards, write_a
 from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.speech_tokenizer.blockwise import encode_blockwise
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
-from megatron_speech.speech_tokenizer.corpus.run import run_tokenization
+from megatron_speech.speech_tokenizer.corpus.run import tokenize_speech
 from megatron_speech.speech_tokenizer.encoder import MelBatch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, save_model
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
@@ -73,7 +73,7 @@ def measure(folder: Path, shape: str, *, repeats: int) -> dict[str, float]:
 
     def whole() -> None:
         shutil.rmtree(config.output, ignore_errors=True)
-        run_tokenization(config)
+        tokenize_speech(config)
 
     batches = batches_of(whole)  # also warms up, and loads the model
     encoder = SpeechTokenizer.load(tokenizer).model.encoder

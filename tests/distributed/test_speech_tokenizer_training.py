@@ -17,7 +17,7 @@ from megatron_speech.config.stages.speech_tokenizer import SpeechSourceConfig, T
 from megatron_speech.speech_tokenizer.training import ranks
 from megatron_speech.speech_tokenizer.training.order import Cursor, StepBatch, parts_of
 from megatron_speech.speech_tokenizer.training.ranks import Stopped, agree, divided, joined
-from megatron_speech.speech_tokenizer.training.run import run_training
+from megatron_speech.speech_tokenizer.training.run import train_speech_tokenizer
 from megatron_speech.speech_tokenizer.training.step import Trainer
 from tests.ranks import run_ranks
 from tests.toys import write_audio
@@ -75,10 +75,10 @@ def test_a_run_of_two_ranks_goes_on_to_the_same_bits(world: Path, tmp_path: Path
 
 def test_a_run_goes_on_in_another_world(world: Path, tmp_path: Path) -> None:
     alone, moved = exact(world, tmp_path / "alone"), exact(world, tmp_path / "moved")
-    run_training(alone)
+    train_speech_tokenizer(alone)
     with pytest.raises(AssertionError, match="killed"):
         run_ranks(_killed, 2, moved)
-    run_training(moved)
+    train_speech_tokenizer(moved)
     expected, found = weights(alone.output), weights(moved.output)
     for name in expected:
         torch.testing.assert_close(found[name], expected[name], rtol=1e-6, atol=1e-6)
@@ -131,7 +131,7 @@ def _one_fails(rank: int, world_size: int, init_method: str) -> None:
 
 
 def _train(rank: int, world_size: int, init_method: str, config: TrainSpeechTokenizerConfig) -> None:
-    run_training(config, world=(rank, world_size), init_method=init_method)
+    train_speech_tokenizer(config, world=(rank, world_size), init_method=init_method)
 
 
 def _train_noting_gradients(

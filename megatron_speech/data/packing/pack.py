@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 _ROW = "a row of seq_length={} has {:,}; raise it, or set overlong to drop or split"
 
 
-def pack_folder(config: PackConfig) -> None:
+def pack_shards(config: PackConfig) -> None:
     """Pack the document shards of `config.input` into `config.output`; what is already packed stays."""
     identity = {name: value for name, value in to_dict(config).items() if name != "memory"}  # which changes no row
     made = partial(is_made, config.output, kind="packed", config=identity, inputs=config.inputs)

@@ -18,7 +18,7 @@ from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
 
-def inspect_folder(config: InspectConfig) -> Iterator[str]:
+def inspect_shards(config: InspectConfig) -> Iterator[str]:
     """Lines to print, in order.
 
     Raises:

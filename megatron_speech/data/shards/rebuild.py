@@ -32,7 +32,7 @@ from megatron_speech.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 
-def index_folder(config: IndexConfig) -> None:
+def index_shards(config: IndexConfig) -> None:
     """Write all sidecars and shards.json of `config.folder` again.
 
     Raises:

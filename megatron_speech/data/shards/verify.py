@@ -28,7 +28,7 @@ from megatron_speech.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 
-def verify_folders(config: VerifyConfig) -> Iterator[Damage]:
+def verify_shards(config: VerifyConfig) -> Iterator[Damage]:
     """Every damage in `config.folders`, as it is found; the report is written at the end.
 
     Raises:

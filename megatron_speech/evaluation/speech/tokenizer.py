@@ -47,7 +47,7 @@ reads, so that reports with and without readers of the audio are of the same utt
 Reader = Callable[[list[AudioRecord]], list[str]]
 
 
-def run_report(config: TokenizerReportConfig) -> None:
+def tokenizer_report(config: TokenizerReportConfig) -> None:
     """Make the report of `config`, or say that it is made."""
     judge = config.judge if config.judge and (config.judge / WEIGHTS).is_file() else None
     weights = [folder / WEIGHTS for folder in (config.whisper, judge) if folder is not None]

@@ -31,7 +31,7 @@ from megatron_speech.reports.miniature.results import evaluation, pretraining, s
 logger = logging.getLogger(__name__)
 
 
-def write_report(config: ReportConfig) -> None:
+def report(config: ReportConfig) -> None:
     """Write report.md and its figures into the run folder; rewritten whole each time."""
     run = RunFolder(config.folder)
     lines = [f"# {config.title}", ""]

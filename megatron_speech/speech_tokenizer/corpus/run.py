@@ -48,7 +48,7 @@ COUNTED = 4096
 """Documents whose codes are counted at once."""
 
 
-def run_tokenization(config: TokenizeSpeechConfig) -> None:
+def tokenize_speech(config: TokenizeSpeechConfig) -> None:
     """Encode `config.audio` into `config.output`, or the part of that which `config.run` names.
 
     Raises:

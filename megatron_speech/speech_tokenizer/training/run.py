@@ -47,7 +47,7 @@ WORK = "work"
 """What training alone needs, inside the output: indices, states, checkpoints. It goes when the tokenizer is there."""
 
 
-def run_training(
+def train_speech_tokenizer(
     config: TrainSpeechTokenizerConfig, *, world: tuple[int, int] | None = None, init_method: str | None = None
 ) -> None:
     """Make the tokenizer folder of `config`, or say that it is made. Every rank of the world calls this.

@@ -14,9 +14,9 @@ from megatron_speech.config.stages.text import (
     VocabularyConfig,
 )
 from megatron_speech.corpus.records import read_jsonl
-from megatron_speech.data.packing.pack import pack_folder
+from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.data.shards.documents import read_documents
-from megatron_speech.data.shards.inspect import inspect_folder
+from megatron_speech.data.shards.inspect import inspect_shards
 from megatron_speech.data.shards.verify import verify_folder
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
@@ -76,18 +76,18 @@ def test_text_to_packed_rows_and_back(tmp_path: Path):
     tokenizer = TextTokenizer.load(tmp_path / "vocabulary")
     read = {found.key: tokenizer.decode(found.tokens.tolist()) for found in read_documents(tmp_path / "documents")}
     assert read == {**texts, "first": "kept"}
-    pack_folder(PackConfig(input=tmp_path / "documents", output=tmp_path / "packed", seq_length=64))
+    pack_shards(PackConfig(input=tmp_path / "documents", output=tmp_path / "packed", seq_length=64))
     facts = read_manifest(tmp_path / "packed")["facts"]
     assert facts["documents"] == 21
     assert facts["rows"] * 64 == facts["tokens"] + facts["padding"]  # the padding behind the last label included
     for folder in ("documents", "packed"):
         config_shown = InspectConfig(folder=tmp_path / folder, tokenizer=tmp_path / "vocabulary")
-        lines = list(inspect_folder(config_shown))
+        lines = list(inspect_shards(config_shown))
         assert "text 100.0%" in "\n".join(lines)
         assert not list(verify_folder(tmp_path / folder, ids=True))
     build_vocabulary(VocabularyConfig(output=tmp_path / "other", codebook_size=9))
     with pytest.raises(ValueError, match=r"tokenizer=.*other is of vocabulary"):
-        list(inspect_folder(InspectConfig(folder=tmp_path / "packed", tokenizer=tmp_path / "other")))
+        list(inspect_shards(InspectConfig(folder=tmp_path / "packed", tokenizer=tmp_path / "other")))
 
 
 def test_nothing_half_written_appears_under_its_name(tmp_path: Path):

@@ -12,7 +12,7 @@ from megatron_speech.config.stages.evaluation import EvaluationConfig, HeldOutCo
 from megatron_speech.config.stages.text import VocabularyConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
-from megatron_speech.evaluation.harness import measure, read_items, run_evaluation
+from megatron_speech.evaluation.harness import evaluate, measure, read_items
 from megatron_speech.evaluation.tasks.cloze import TASKS, read_cloze
 from megatron_speech.evaluation.tasks.held_out import read_held_out, run_held_out
 from megatron_speech.evaluation.tasks.likelihood import PAIRS, Choice, Utterance, credit, layout, score
@@ -200,12 +200,12 @@ def test_held_out_loss_is_the_mean_over_scored_tokens_by_modality(files, tmp_pat
 def test_the_stage_writes_its_results_once(files, tmp_path):
     model = write_model(tmp_path / "hf", files / "vocabulary")
     config = replace(settings(files), model=model, output=tmp_path / "result", geo_qa=None)
-    run_evaluation(config)
+    evaluate(config)
     results = json.loads((config.output / "evaluation.json").read_text())
     assert set(results["cloze"]) == {*TASKS, "chance", "score"} and "geo_qa" not in results
     assert len((config.output / "items.jsonl").read_text().splitlines()) == 16
     before = (config.output / "manifest.json").stat().st_mtime_ns
-    run_evaluation(config)
+    evaluate(config)
     assert (config.output / "manifest.json").stat().st_mtime_ns == before
 
 
@@ -237,6 +237,6 @@ def test_mistakes_are_found_before_the_weights_are_read(files, tmp_path):
     config = replace(settings(files), model=model, output=tmp_path / "result")
     lost = SpokenCorpusConfig(texts=tmp_path / "lost.jsonl", codes=files / "codes" / "questions")
     with pytest.raises(FileNotFoundError, match=r"lost\.jsonl does not exist"):
-        run_evaluation(replace(config, geo_qa=lost))
+        evaluate(replace(config, geo_qa=lost))
     with pytest.raises(ValueError, match="vocabulary fingerprint"):
-        run_evaluation(replace(config, held_out=HeldOutConfig(sources={"speech": files / "codes" / "cloze"})))
+        evaluate(replace(config, held_out=HeldOutConfig(sources={"speech": files / "codes" / "cloze"})))

@@ -10,7 +10,7 @@ from megatron_speech.config.stages.samples import SamplesConfig
 from megatron_speech.config.stages.text import VocabularyConfig
 from megatron_speech.config.stages.text_to_token import RoundTripConfig, UtterancesConfig
 from megatron_speech.data.shards.documents import read_documents
-from megatron_speech.evaluation.samples import make_samples
+from megatron_speech.evaluation.samples import generate
 from megatron_speech.text_to_token.round_trip import round_trip
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from tests.toys import utterances, write_codes, write_model
@@ -31,7 +31,7 @@ def test_mistakes_are_found_before_the_weights_are_read(tmp_path: Path) -> None:
     (tmp_path / "hf" / "model.safetensors").unlink()
     none = UtterancesConfig(voices=["nobody"])
     with pytest.raises(ValueError, match="no utterance passes the filters; widen `utterances`"):
-        make_samples(
+        generate(
             SamplesConfig(model=tmp_path / "hf", codes=tmp_path / "codes", output=tmp_path / "sample", utterances=none)
         )
     with pytest.raises(ValueError, match="no utterance passes the filters; widen `utterances`"):
@@ -56,8 +56,8 @@ def test_every_utterance_is_continued_recognised_and_spoken(tmp_path: Path) -> N
         max_text_tokens=6,
         max_speech_tokens=9,
     )
-    make_samples(config)
-    make_samples(config)  # done already
+    generate(config)
+    generate(config)  # done already
     samples = json.loads((tmp_path / "sample" / "samples.json").read_text())
     assert [(each["id"], each["spoken"]) for each in samples] == [("u0", "Text 0."), ("u1", "Text 1.")]
     assert all(isinstance(each["continuation"], str) and "<|audio_" not in each["recognition"] for each in samples)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.inference.decoder import Decoder
-from megatron_speech.inference.generate import WINDOW_BATCHES, Generation, Request, generate, in_order
+from megatron_speech.inference.generate import WINDOW_BATCHES, Generation, Request, generate_tokens, in_order
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.inference.sampling import Sampling, allowed_ids, choose, uniform
 
@@ -25,7 +25,7 @@ def _requests(limit: int = 12) -> list[Request]:
 
 
 def _all(model: LanguageModel, requests: list[Request], **options: Any) -> list[Generation]:
-    return in_order(generate(model, requests, **options), len(requests))
+    return in_order(generate_tokens(model, requests, **options), len(requests))
 
 
 def _uniform(seeds: np.ndarray, steps: np.ndarray | int) -> np.ndarray:
@@ -81,14 +81,14 @@ def test_neither_batch_nor_order_changes_a_sample(model: LanguageModel, alone: l
     """Sampled and greedy requests alike; exact here, where logits are far apart against rounding."""
     order = data.draw(st.permutations(range(len(MIXED))))
     batch_size = data.draw(st.integers(1, len(MIXED) + 1))
-    made = dict(generate(model, (MIXED[n] for n in order), sampling=NUCLEUS, stop=[0], batch_size=batch_size))
+    made = dict(generate_tokens(model, (MIXED[n] for n in order), sampling=NUCLEUS, stop=[0], batch_size=batch_size))
     assert [made[order.index(number)] for number in range(len(MIXED))] == alone
 
 
 def test_what_finishes_is_given_at_once_and_requests_are_read_a_window_ahead(model: LanguageModel) -> None:
     read = itertools.count()
     endless = (Request(prompt=[1 + next(read) % 7], max_new_tokens=3, seed=0) for _ in itertools.repeat(None))
-    results = list(itertools.islice(generate(model, endless, sampling=GREEDY, stop=[], batch_size=2), 100))
+    results = list(itertools.islice(generate_tokens(model, endless, sampling=GREEDY, stop=[], batch_size=2), 100))
     assert len({number for number, _ in results}) == 100
     assert next(read) <= 100 + 2 + WINDOW_BATCHES * 2
 
@@ -123,7 +123,7 @@ def test_rows_that_are_read_together_are_of_like_length(model: LanguageModel, mo
 
 
 def test_no_request_gives_nothing(model: LanguageModel) -> None:
-    assert list(generate(model, [], sampling=GREEDY, stop=[])) == []
+    assert list(generate_tokens(model, [], sampling=GREEDY, stop=[])) == []
 
 
 def test_seeds_differ_and_repeat(model: LanguageModel) -> None:

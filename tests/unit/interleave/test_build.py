@@ -19,7 +19,7 @@ from megatron_speech.config.stages.text import TokenizeRunConfig, VocabularyConf
 from megatron_speech.config.stages.text_to_token import SynthesisConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.data.shards.verify import verify_folder
-from megatron_speech.interleave.build import run_build
+from megatron_speech.interleave.build import build_interleaved
 from megatron_speech.interleave.corpus_shards import interleave_tasks
 from megatron_speech.interleave.models import Engines
 from megatron_speech.reports import plots
@@ -115,7 +115,7 @@ def digest(folder: Path) -> dict[str, str]:
 
 def run(config: InterleaveConfig, output: str, **spread: object) -> Path:
     folder = config.output.with_name(output)
-    run_build(replace(config, output=folder, run=TokenizeRunConfig(**spread)))  # type: ignore[arg-type]
+    build_interleaved(replace(config, output=folder, run=TokenizeRunConfig(**spread)))  # type: ignore[arg-type]
     return folder
 
 
@@ -335,7 +335,7 @@ def test_mistakes_are_found_before_the_weights_are_read(config, tmp_path):
     vocabulary = Vocabulary.load(model)
     replace(vocabulary, speech_fingerprint="another").save(model / "vocabulary.json")
     with pytest.raises(ValueError, match="writes the codes of another speech tokenizer"):
-        run_build(replace(config, model=model))
+        build_interleaved(replace(config, model=model))
     with pytest.raises(ValueError, match=r"corpora.wiki.language=en but speakable.language=zh"):
         replace(config, speakable=replace(config.speakable, language="zh"))
     unnamed = {"wiki": replace(config.corpora["wiki"], language=None)}

@@ -15,10 +15,10 @@ from megatron_speech.config.stages.shards import InspectConfig
 from megatron_speech.config.stages.text import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
 from megatron_speech.config.stages.text_to_token import TaskDocumentsConfig
 from megatron_speech.config.stages.text_tokenizer import TrainTextTokenizerConfig
-from megatron_speech.data.packing.pack import pack_folder
+from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
-from megatron_speech.data.shards.inspect import inspect_folder
+from megatron_speech.data.shards.inspect import inspect_shards
 from megatron_speech.miniature import recordings, unpack
 from megatron_speech.miniature.catalogue import CATALOGUE, pin_named
 from megatron_speech.miniature.corpus import prepare_corpus
@@ -69,9 +69,9 @@ def test_packed_rows_name_the_terms_of_texts_and_voice(corpus: Path, tmp_path: P
     corpora = {"geography": TextCorpusConfig(path=corpus / "geography.jsonl", max_documents=3, licence="MIT-0")}
     tokenize_text(TokenizeTextConfig(corpora=corpora, vocabulary=vocabulary, output=text))
     packed = PackConfig(input=[text, paired], output=tmp_path / "packed", seq_length=64)
-    pack_folder(packed)
+    pack_shards(packed)
     assert terms(packed.output) == (["Apache-2.0", "CC-BY-SA-4.0", "MIT-0", "ODbL-1.0"], ["en"])
-    shown = list(inspect_folder(InspectConfig(folder=packed.output)))
+    shown = list(inspect_shards(InspectConfig(folder=packed.output)))
     assert "licences Apache-2.0, CC-BY-SA-4.0, MIT-0, ODbL-1.0" in shown
 
 

@@ -12,7 +12,7 @@ from megatron_speech.config.stages.mixture import PlanMixtureConfig
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.plan.table import describe, require_epochs
 from megatron_speech.data.shards.index import FolderIndex
-from megatron_speech.planning.mixture import plan_ahead
+from megatron_speech.planning.mixture import plan_mixture
 from tests.toys import packed_folder
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "mixture"
@@ -23,7 +23,7 @@ def _config(name: str, *overrides: str) -> PlanMixtureConfig:
 
 
 def test_the_papers_table_is_reproduced(tmp_path: Path):
-    plan = plan_ahead(_config("paper.yaml", "--output", str(tmp_path / "plan.json")))
+    plan = plan_mixture(_config("paper.yaml", "--output", str(tmp_path / "plan.json")))
     _, *sources, total = [line.split() for line in describe(plan).splitlines()]
     # name, tokens, share, epochs and text as in the paper's table: 734B x 0.90, 31B x 2.10, 14.5B x 2.07, 10T x 0.03
     assert [[row[0], *row[3:6], row[7]] for row in sources] == [
@@ -37,7 +37,7 @@ def test_the_papers_table_is_reproduced(tmp_path: Path):
 
 
 def test_a_plan_of_several_stages_is_exactly_its_tokens():
-    plan = plan_ahead(_config("stages.yaml"))
+    plan = plan_mixture(_config("stages.yaml"))
     require_epochs(plan, "data.sources")
     assert [stage.samples for stage in plan.stages] == [-(-9 * 10**11 // 8192), -(-(10**11) // 8192)]
     names = [source.name for source in plan.sources]
@@ -55,7 +55,7 @@ def test_rows_are_counted_where_folders_exist(tmp_path: Path):
         *("--data.stages", "[{sources: {text: {epochs: 1.0}, more: {epochs: 1.0}}}]"),
         *("--data.seq_length", "16", "--sizes", "{more: {rows: 5}}"),
     )
-    plan = plan_ahead(config)
+    plan = plan_mixture(config)
     rows = FolderIndex.load(tmp_path / "text").items
     assert [(source.name, source.rows) for source in plan.sources] == [("text", rows), ("more", 5)]
     assert plan.num_samples == rows + 5
@@ -63,7 +63,7 @@ def test_rows_are_counted_where_folders_exist(tmp_path: Path):
 
 def test_what_is_missing_is_named(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(FileNotFoundError, match=r"^data\.sources\.text\.folder=.* packed shards; .*sizes\.text"):
-        plan_ahead(_config("paper.yaml", "--data.sources.text.folder", "nowhere", *_without("text")))
+        plan_mixture(_config("paper.yaml", "--data.sources.text.folder", "nowhere", *_without("text")))
     with pytest.raises(SystemExit):
         _config("paper.yaml", "--sizes", "{other: {rows: 1}}")
     assert "sizes.other is none of data.sources" in capsys.readouterr().err
@@ -77,11 +77,11 @@ def test_what_is_missing_is_named(capsys: pytest.CaptureFixture[str]):
 def test_a_lost_shard_is_named_before_the_run(tmp_path: Path, ending: str):
     folder = packed_folder(tmp_path / "text", [12] * 100)
     source = ["--data.sources.text.folder", str(folder), "--data.seq_length", "16", *_without("text")]
-    assert plan_ahead(_config("paper.yaml", *source)).sources
+    assert plan_mixture(_config("paper.yaml", *source)).sources
     (folder / f"packed-000000{ending}").unlink()
     rule = rf"^data\.sources\.text\.folder={folder}/packed-000000\.tar or its sidecar is missing, 1 of 1 shards"
     with pytest.raises(FileNotFoundError, match=rule):
-        plan_ahead(_config("paper.yaml", *source))
+        plan_mixture(_config("paper.yaml", *source))
 
 
 def _without(name: str) -> list[str]:

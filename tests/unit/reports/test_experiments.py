@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from megatron_speech.config.reports.tokenizer_report import TokenizerExperimentsConfig
-from megatron_speech.reports.experiments import write_experiments
+from megatron_speech.reports.experiments import tokenizer_experiments
 from megatron_speech.reports.settings import asked, differences, require_as_listed
 
 WORDS = ["apple", "bread", "chair", "door", "egg", "flower", "garden", "house", "ink", "jar"]
@@ -78,7 +78,7 @@ def config(tmp_path: Path) -> TokenizerExperimentsConfig:
 
 
 def page(config: TokenizerExperimentsConfig) -> str:
-    write_experiments(config)
+    tokenizer_experiments(config)
     return (config.folder / "report.md").read_text()
 
 
@@ -124,7 +124,7 @@ def test_a_hand_written_reading_is_put_above_the_table(config: TokenizerExperime
     text = page(TokenizerExperimentsConfig(**settings, reading=tmp_path / "reading.md"))
     assert text.index("Faster is better here.") < text.index("| row |")
     with pytest.raises(FileNotFoundError, match=r"nowhere\.md does not exist; write it"):
-        write_experiments(TokenizerExperimentsConfig(**settings, reading=tmp_path / "nowhere.md"))
+        tokenizer_experiments(TokenizerExperimentsConfig(**settings, reading=tmp_path / "nowhere.md"))
 
 
 def test_without_the_baseline_rows_stand_alone(config: TokenizerExperimentsConfig) -> None:
@@ -137,21 +137,21 @@ def test_without_the_baseline_rows_stand_alone(config: TokenizerExperimentsConfi
 def test_a_row_that_is_not_what_the_list_says_is_refused(config: TokenizerExperimentsConfig) -> None:
     write_row(config.folder / "later", 1)
     with pytest.raises(ValueError, match="later/tokenizer was made with steps=600, the list of rows says 9; remove"):
-        write_experiments(config)
+        tokenizer_experiments(config)
 
 
 def test_rows_read_on_other_clips_are_refused(config: TokenizerExperimentsConfig) -> None:
     path = config.folder / "same" / "report" / "seen.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:4]))
     with pytest.raises(ValueError, match="4 clips of seen, base was read on 10 others; make the reports"):
-        write_experiments(config)
+        tokenizer_experiments(config)
 
 
 def test_nothing_to_show_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere does not exist; train its rows with"):
-        write_experiments(TokenizerExperimentsConfig(folder=tmp_path / "nowhere", rows={}))
+        tokenizer_experiments(TokenizerExperimentsConfig(folder=tmp_path / "nowhere", rows={}))
     with pytest.raises(ValueError, match="holds no row with both tokenizer and report; train one"):
-        write_experiments(TokenizerExperimentsConfig(folder=tmp_path, rows={"base": ""}))
+        tokenizer_experiments(TokenizerExperimentsConfig(folder=tmp_path, rows={"base": ""}))
     with pytest.raises(ValueError, match="must be pairs of --key value"):
         TokenizerExperimentsConfig(rows={"base": "--steps"})
     with pytest.raises(ValueError, match=r"rows\.base='--steps=9 8' must be pairs of --key value"):

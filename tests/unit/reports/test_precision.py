@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from megatron_speech.config.reports.precision_report import PrecisionReportConfig
-from megatron_speech.reports.precision import write_precision_report
+from megatron_speech.reports.precision import precision_report
 
 SHIFTS = {"float32": -0.001, "bfloat16": 0.0, "delayed": 0.5}
 
@@ -50,7 +50,7 @@ def _make(folder: Path) -> None:
 
 def test_differences_are_beside_the_baseline(tmp_path: Path) -> None:
     _make(tmp_path)
-    write_precision_report(PrecisionReportConfig(folder=tmp_path, runs=list(SHIFTS), last_steps=3))
+    precision_report(PrecisionReportConfig(folder=tmp_path, runs=list(SHIFTS), last_steps=3))
     report = (tmp_path / "report.md").read_text()
     # Steps 8 to 10: 5 - 0.9 = 4.1 and 6 - 0.9 = 5.1; held out 4 and 5.
     assert "| **bfloat16** | 4.100 | 4.000 | 5.100 | 5.000 | 1,234 |" in report
@@ -66,7 +66,7 @@ def test_runs_over_other_rows_are_refused(tmp_path: Path) -> None:
     done = json.loads((tmp_path / "delayed/done.json").read_text())
     (tmp_path / "delayed/done.json").write_text(json.dumps({**done, "plan": "q" * 64}))
     with pytest.raises(ValueError, match=r"run delayed: plan qqqqqqqqqqqq .* train all runs on the same rows"):
-        write_precision_report(PrecisionReportConfig(folder=tmp_path, runs=list(SHIFTS)))
+        precision_report(PrecisionReportConfig(folder=tmp_path, runs=list(SHIFTS)))
 
 
 @pytest.mark.parametrize(("section", "key"), [("model", "hidden_size"), ("optimizer", "lr"), ("train", "seed")])
@@ -75,33 +75,31 @@ def test_runs_that_differ_in_more_than_precision_are_refused(tmp_path: Path, sec
     other = {**CONFIG, section: {**CONFIG[section], key: 64}}
     (tmp_path / "delayed/config.yaml").write_text(json.dumps(other))
     with pytest.raises(ValueError, match=rf"run delayed: {section}.{key}=64, but .* in the baseline bfloat16; compare"):
-        write_precision_report(PrecisionReportConfig(folder=tmp_path, runs=list(SHIFTS), last_steps=3))
+        precision_report(PrecisionReportConfig(folder=tmp_path, runs=list(SHIFTS), last_steps=3))
 
 
 def test_how_rows_are_read_and_when_a_run_paused_may_differ(tmp_path: Path) -> None:
     _make(tmp_path)
     data, train = {**CONFIG["data"], "reader": {"threads": 4}}, {**CONFIG["train"], "stop_at_step": 5}
     (tmp_path / "delayed/config.yaml").write_text(json.dumps({**CONFIG, "data": data, "train": train}))
-    write_precision_report(PrecisionReportConfig(folder=tmp_path, runs=list(SHIFTS), last_steps=3))
+    precision_report(PrecisionReportConfig(folder=tmp_path, runs=list(SHIFTS), last_steps=3))
 
 
 def test_more_last_steps_than_there_are_is_refused(tmp_path: Path) -> None:
     _make(tmp_path)
     with pytest.raises(ValueError, match="last_steps=11 is more than the 10 steps of the runs"):
-        write_precision_report(PrecisionReportConfig(folder=tmp_path, runs=list(SHIFTS), last_steps=11))
+        precision_report(PrecisionReportConfig(folder=tmp_path, runs=list(SHIFTS), last_steps=11))
 
 
 def test_an_unfinished_run_is_named(tmp_path: Path) -> None:
     _make(tmp_path)
     with pytest.raises(FileNotFoundError, match="run tensorwise is not finished"):
-        write_precision_report(PrecisionReportConfig(folder=tmp_path, runs=["bfloat16", "tensorwise"]))
+        precision_report(PrecisionReportConfig(folder=tmp_path, runs=["bfloat16", "tensorwise"]))
 
 
 def test_gradients_may_be_missing(tmp_path: Path) -> None:
     _make(tmp_path)
-    write_precision_report(
-        PrecisionReportConfig(folder=tmp_path, runs=list(SHIFTS), last_steps=3, gradients=Path("none"))
-    )
+    precision_report(PrecisionReportConfig(folder=tmp_path, runs=list(SHIFTS), last_steps=3, gradients=Path("none")))
     assert "Not measured." in (tmp_path / "report.md").read_text()
 
 

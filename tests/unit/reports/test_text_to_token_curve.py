@@ -8,7 +8,7 @@ import pytest
 
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.reports.text_to_token_curve import CurveRowConfig, TextToTokenCurveConfig
-from megatron_speech.reports.text_to_token_curve import write_curve
+from megatron_speech.reports.text_to_token_curve import text_to_token_curve
 
 
 def _row(folder: Path, *, utterances: int, heard: str | None) -> None:
@@ -38,7 +38,7 @@ def test_rows_are_held_against_the_true_codes_of_the_same_texts(tmp_path: Path) 
         "some": CurveRowConfig(utterances=100),
         "more": CurveRowConfig(utterances=1000),
     }
-    write_curve(TextToTokenCurveConfig(rows=rows, folder=tmp_path, resamples=100))
+    text_to_token_curve(TextToTokenCurveConfig(rows=rows, folder=tmp_path, resamples=100))
     lines = (tmp_path / "report.md").read_text().splitlines()
     cells = {
         line.split(" | ")[0].removeprefix("| "): line.strip("| ").split(" | ")[1:] for line in lines if "|" in line
@@ -56,10 +56,10 @@ def test_a_folder_made_with_other_settings_is_refused(tmp_path: Path) -> None:
     _row(tmp_path / "some", utterances=100, heard="the red car stopped")
     config = TextToTokenCurveConfig(rows={"some": CurveRowConfig(utterances=200)}, folder=tmp_path)
     with pytest.raises(ValueError, match=r"made from 100 utterances, rows.some says 200"):
-        write_curve(config)
+        text_to_token_curve(config)
 
 
 def test_nothing_to_show_is_an_error(tmp_path: Path) -> None:
     config = TextToTokenCurveConfig(rows={"some": CurveRowConfig(utterances=200)}, folder=tmp_path)
     with pytest.raises(ValueError, match="holds no row with a round trip"):
-        write_curve(config)
+        text_to_token_curve(config)

@@ -18,11 +18,11 @@ from megatron_speech.config.stages.bottleneck import BottleneckConfig
 from megatron_speech.config.stages.speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig
 from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.data.shards.documents import read_documents
-from megatron_speech.evaluation.speech.tokenizer import run_report
-from megatron_speech.speech_tokenizer.corpus.run import run_tokenization
+from megatron_speech.evaluation.speech.tokenizer import tokenizer_report
+from megatron_speech.speech_tokenizer.corpus.run import tokenize_speech
 from megatron_speech.speech_tokenizer.model import load_model
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
-from megatron_speech.speech_tokenizer.training.run import run_training
+from megatron_speech.speech_tokenizer.training.run import train_speech_tokenizer
 from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
 from megatron_speech.vocabulary import Vocabulary
 from tests.toys import write_audio
@@ -57,7 +57,7 @@ def training(world: Path, output: str, **changes: object) -> TrainSpeechTokenize
 
 @pytest.fixture(scope="module")
 def tokenizer_folder(world: Path) -> Path:
-    run_training(training(world, "tokenizer"))
+    train_speech_tokenizer(training(world, "tokenizer"))
     return world / "tokenizer"
 
 
@@ -86,7 +86,7 @@ def test_front_stays_frozen(world: Path, tokenizer_folder: Path) -> None:
 
 
 def test_front_learns_from_the_step_asked_for(world: Path) -> None:
-    run_training(training(world, "unfrozen", steps=4, unfreeze_at_step=2))
+    train_speech_tokenizer(training(world, "unfrozen", steps=4, unfreeze_at_step=2))
     before, after = weights(world / "whisper"), weights(world / "unfrozen")
     for name in FRONT:
         assert not torch.equal(before[f"model.encoder.{name}"], after[f"model.encoder.{name}"])
@@ -94,7 +94,7 @@ def test_front_learns_from_the_step_asked_for(world: Path) -> None:
 
 def test_same_seed_gives_the_same_weights(world: Path) -> None:
     for name in ("once", "twice"):
-        run_training(training(world, name, steps=3))
+        train_speech_tokenizer(training(world, name, steps=3))
     once, twice = weights(world / "once"), weights(world / "twice")
     assert all(torch.equal(once[key], twice[key]) for key in once)
 
@@ -113,8 +113,8 @@ def test_codes_are_whole_frames_in_range_and_blind_to_the_batch(tokenizer_folder
 
 def test_audio_shards_become_code_shards(world: Path, tokenizer_folder: Path) -> None:
     config = TokenizeSpeechConfig(tokenizer=tokenizer_folder, audio=world / "audio", output=world / "codes")
-    run_tokenization(config)
-    run_tokenization(config)
+    tokenize_speech(config)
+    tokenize_speech(config)
     tokenizer = SpeechTokenizer.load(tokenizer_folder)
     vocabulary = Vocabulary.of_codes(32, tokenizer.fingerprint)
     documents = list(read_documents(world / "codes", vocabulary=vocabulary))
@@ -136,7 +136,7 @@ def test_report_measures_each_reader_by_voice(world: Path, tokenizer_folder: Pat
         output=world / "report",
         max_utterances=8,
     )
-    run_report(config)
+    tokenizer_report(config)
     facts = read_manifest(world / "report")["facts"]
     rates = facts["error_rates"]
     assert set(rates) == {"heldout, without bottleneck", "heldout, from codes"}
@@ -172,9 +172,9 @@ def test_speech_that_is_too_long_is_named_by_its_utterance(world: Path, tokenize
     audio = write_audio(tmp_path / "audio", [record])
     message = r"no usable utterance; .*sermon: lasts 30.0001 s, longer than the 30 s .*; cut it"
     with pytest.raises(ValueError, match=message):
-        run_training(training(world, "too-long", sources={"sermons": SpeechSourceConfig(audio=audio)}))
+        train_speech_tokenizer(training(world, "too-long", sources={"sermons": SpeechSourceConfig(audio=audio)}))
     with pytest.raises(ValueError, match="no utterance at all; name held-out speech"):  # it is left out, and counted
-        run_report(
+        tokenizer_report(
             TokenizerReportConfig(
                 tokenizer=tokenizer_folder,
                 whisper=world / "whisper",
@@ -218,7 +218,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
 def test_failed_training_leaves_no_folder(world: Path) -> None:
     bottleneck = BottleneckConfig(codebook_size=100_000, pooling_position=1, quantize_position=2)
     with pytest.raises(ValueError, match="codebook_size=100000 needs"):
-        run_training(training(world, "failed", bottleneck=bottleneck))
+        train_speech_tokenizer(training(world, "failed", bottleneck=bottleneck))
     assert not (world / "failed").exists()
 
 

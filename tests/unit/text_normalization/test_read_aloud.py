@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from megatron_speech.config.stages.interleave import SpansConfig, SpeakableConfig
 from megatron_speech.interleave.compose import cut_document
-from megatron_speech.text_normalization.read_aloud import read_line_aloud, read_lines_aloud
+from megatron_speech.text_normalization.read_aloud import read_aloud, read_line_aloud
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -41,7 +41,7 @@ def test_lines(line: str, language: str, printed: str) -> None:
 
 def test_a_line_that_is_not_utf8_is_named_and_the_next_is_read() -> None:
     out = io.BytesIO()
-    read_lines_aloud([b"We ar\xffe here.\n", b"We left."], out, language="en")
+    read_aloud([b"We ar\xffe here.\n", b"We left."], out, language="en")
     assert out.getvalue().decode().splitlines() == ["unspeakable: not UTF-8: byte 5 is 0xff", "we left."]
 
 

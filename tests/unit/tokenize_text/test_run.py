@@ -24,7 +24,7 @@ from megatron_speech.config.stages.text import TextCorpusConfig, TokenizeRunConf
 from megatron_speech.corpus.records import RecordLayout, TextDocument, read_records
 from megatron_speech.corpus.text_tasks import text_tasks
 from megatron_speech.data.shards.documents import read_documents
-from megatron_speech.data.shards.rebuild import index_folder
+from megatron_speech.data.shards.rebuild import index_shards
 from megatron_speech.data.shards.repeated_ids import IdLog, require_distinct
 from megatron_speech.data.shards.verify import verify_folder
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
@@ -131,7 +131,7 @@ def test_the_index_of_joined_tasks_is_made_again(tmp_path: Path, vocabulary: Pat
     tokenize_text(config_of(tmp_path))
     listed = (tmp_path / "documents" / "shards.json").read_bytes()
     (tmp_path / "documents" / "shards.json").unlink()
-    index_folder(IndexConfig(folder=tmp_path / "documents"))
+    index_shards(IndexConfig(folder=tmp_path / "documents"))
     assert (tmp_path / "documents" / "shards.json").read_bytes() == listed
 
 
@@ -255,7 +255,7 @@ def test_an_empty_file_is_counted_and_changes_no_other(
     assert list(verify_folder(tmp_path / "documents", ids=True)) == []
     listed = (tmp_path / "documents" / "shards.json").read_bytes()
     (tmp_path / "documents" / "shards.json").unlink()
-    index_folder(IndexConfig(folder=tmp_path / "documents"))
+    index_shards(IndexConfig(folder=tmp_path / "documents"))
     assert (tmp_path / "documents" / "shards.json").read_bytes() == listed
 
 

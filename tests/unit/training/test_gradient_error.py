@@ -72,6 +72,6 @@ def _save_weights(rank: int, world_size: int, init_method: str, folder: Path) ->
 
 
 def _measure(rank: int, world_size: int, init_method: str, config: GradientErrorConfig) -> None:
-    from megatron_speech.training.gradient_error import measure_gradient_error
+    from megatron_speech.training.gradient_error import gradient_error
 
-    measure_gradient_error(config)
+    gradient_error(config)

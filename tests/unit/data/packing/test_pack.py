@@ -14,7 +14,7 @@ from megatron_speech.config.stages.packing import PackConfig
 from megatron_speech.config.stages.shards import InspectConfig
 from megatron_speech.data.packing.pack import pack_documents
 from megatron_speech.data.shards.documents import write_documents
-from megatron_speech.data.shards.inspect import inspect_folder
+from megatron_speech.data.shards.inspect import inspect_shards
 from megatron_speech.data.shards.rows import RowFolder
 from megatron_speech.data.shards.verify import verify_folder
 from megatron_speech.vocabulary import Vocabulary
@@ -176,5 +176,5 @@ def test_what_cannot_be_packed_together_is_named_by_folder(tmp_path: Path):
 
 def test_an_empty_folder_is_shown_as_such(tmp_path: Path):
     write_documents(tmp_path / "empty", [], vocabulary=VOCABULARY, name="toy", allow_empty=True)
-    first, *_ = inspect_folder(InspectConfig(folder=tmp_path / "empty"))
+    first, *_ = inspect_shards(InspectConfig(folder=tmp_path / "empty"))
     assert "0 documents in 0 shards" in first

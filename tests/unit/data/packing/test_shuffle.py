@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.stages.packing import PackConfig
-from megatron_speech.data.packing.pack import pack_documents, pack_folder
+from megatron_speech.data.packing.pack import pack_documents, pack_shards
 from megatron_speech.data.packing.shuffle import Buckets
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
@@ -147,17 +147,17 @@ def test_a_killed_attempt_leaves_nothing_behind(tmp_path: Path):
         mock.patch.object(Buckets, "read", side_effect=KeyboardInterrupt),
         pytest.raises(KeyboardInterrupt),
     ):
-        pack_folder(config)
+        pack_shards(config)
     assert not config.output.exists()
     partial = tmp_path / "rows.partial"
     assert (partial / "shuffle" / "0.bucket").stat().st_size
     (partial / "shuffle" / "7.bucket").write_bytes(b"rubbish")
     (partial / "packed-000000.tar").write_bytes(b"rubbish")
-    pack_folder(config)
+    pack_shards(config)
     once = sorted(path.relative_to(config.output) for path in config.output.iterdir())
     assert not partial.exists() and Path("shuffle") not in once
     shutil.move(config.output, tmp_path / "first")
-    pack_folder(config)
+    pack_shards(config)
     assert once == sorted(path.relative_to(config.output) for path in config.output.iterdir())
     assert all((tmp_path / "first" / name).read_bytes() == (config.output / name).read_bytes() for name in once)
-    pack_folder(PackConfig(**{**vars(config), "memory": 1 << 26}))  # is made: memory changes no row
+    pack_shards(PackConfig(**{**vars(config), "memory": 1 << 26}))  # is made: memory changes no row

@@ -14,7 +14,7 @@ import pytest
 from megatron_speech.artifacts.manifest import make_artifact, read_manifest
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards
 from megatron_speech.config.reports.tokenizer_report import RobustnessConfig, TokenizerReportConfig
-from megatron_speech.evaluation.speech.tokenizer import bits_per_second, run_report
+from megatron_speech.evaluation.speech.tokenizer import bits_per_second, tokenizer_report
 from megatron_speech.metrics.word_errors import error_rates, utterance_edits
 from megatron_speech.speech_tokenizer.model import save_model
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
@@ -31,7 +31,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with make_artifact(folder / "tokenizer", kind="speech_tokenizer", config={}) as draft:
         config = narrowed_config(max_source_positions=1500)
         save_model(toy_model(config), draft.folder, text_from=folder / "whisper")
-    run_report(settings(folder))
+    tokenizer_report(settings(folder))
     return folder
 
 
@@ -97,7 +97,7 @@ def test_the_page_shows_everything(world: Path) -> None:
 
 
 def test_made_again_it_gives_the_same_manifest_and_transcripts(world: Path, tmp_path: Path) -> None:
-    run_report(settings(world, output=tmp_path / "report"))
+    tokenizer_report(settings(world, output=tmp_path / "report"))
     once, twice = (read_manifest(folder / "report") for folder in (world, tmp_path))
     assert once["facts"] == twice["facts"]
     assert (world / "report/heldout.jsonl").read_bytes() == (tmp_path / "report/heldout.jsonl").read_bytes()
@@ -108,7 +108,7 @@ def test_made_again_it_gives_the_same_manifest_and_transcripts(world: Path, tmp_
 
 def test_readers_of_the_audio_and_disturbances_can_be_left_out(world: Path, tmp_path: Path) -> None:
     changes = {"whisper": None, "judge": None, "robustness": None}
-    run_report(settings(world, output=tmp_path / "report", **changes))
+    tokenizer_report(settings(world, output=tmp_path / "report", **changes))
     facts = read_manifest(tmp_path / "report")["facts"]
     assert list(facts["error_rates"]) == ["heldout, from codes"] and facts["robustness"] == {}
     text = (tmp_path / "report" / "report.md").read_text()
@@ -118,7 +118,7 @@ def test_readers_of_the_audio_and_disturbances_can_be_left_out(world: Path, tmp_
 def test_a_judge_that_is_not_there_is_left_out_with_a_word(
     world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run_report(settings(world, output=tmp_path / "report", judge=tmp_path / "nobody", robustness=None))
+    tokenizer_report(settings(world, output=tmp_path / "report", judge=tmp_path / "nobody", robustness=None))
     assert read_manifest(tmp_path / "report")["facts"]["judge"] is None
     assert "goes without an independent judge" in caplog.text
 
@@ -127,7 +127,7 @@ def test_a_tokenizer_from_elsewhere_needs_no_manifest(world: Path, tmp_path: Pat
     shutil.copytree(world / "tokenizer", tmp_path / "tokenizer")
     (tmp_path / "tokenizer" / "manifest.json").unlink()
     config = settings(world, tokenizer=tmp_path / "tokenizer", output=tmp_path / "report", robustness=None)
-    run_report(config)
+    tokenizer_report(config)
     inputs = read_manifest(tmp_path / "report")["inputs"]
     assert str(tmp_path / "tokenizer" / "model.safetensors") in inputs and str(tmp_path / "tokenizer") not in inputs
 
@@ -141,7 +141,7 @@ def test_what_is_too_long_is_left_out_and_said(world: Path, tmp_path: Path, capl
     config = settings(
         world, audio={"some": write_audio(tmp_path / "some", records), "all": tmp_path / "long"}, **changes
     )
-    run_report(config)
+    tokenizer_report(config)
     facts = read_manifest(tmp_path / "report")["facts"]
     assert facts["too_long"] == {"some": 2, "all": 1} and facts["usage_by_set"]["some"]["utterances"] == 2
     assert facts["left_out"] == {"all": "no utterance up to 28 s"} and "longer than 28 s left out" in caplog.text
@@ -152,11 +152,11 @@ def test_what_is_too_long_is_left_out_and_said(world: Path, tmp_path: Path, capl
 def test_no_data_is_refused(world: Path, tmp_path: Path) -> None:
     output = tmp_path / "report"
     with pytest.raises(ValueError, match="nobody: no utterance at all; name held-out speech"):
-        run_report(settings(world, audio={"human": world / "nobody"}, output=output))
+        tokenizer_report(settings(world, audio={"human": world / "nobody"}, output=output))
     with pytest.raises(FileNotFoundError, match=r"absent does not exist; correct the path, or run the stage"):
-        run_report(settings(world, audio={"heldout": world / "absent"}, output=output))
+        tokenizer_report(settings(world, audio={"heldout": world / "absent"}, output=output))
     with pytest.raises(FileNotFoundError, match=r"absent/config\.json does not exist; give"):
-        run_report(settings(world, tokenizer=world / "absent", output=output))
+        tokenizer_report(settings(world, tokenizer=world / "absent", output=output))
     with pytest.raises(ValueError, match=r"audio=\{\} must name"):
         settings(world, audio={})
     assert not output.exists()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from megatron_speech.config.reports.report import ReportConfig
-from megatron_speech.reports.miniature.build import write_report
+from megatron_speech.reports.miniature.build import report
 from tests.toys import write_jsonl
 
 
@@ -128,13 +128,13 @@ def run(tmp_path):
     return tmp_path
 
 
-def report(folder):
-    write_report(ReportConfig(folder=folder))
+def report_of(folder):
+    report(ReportConfig(folder=folder))
     return (folder / "report.md").read_text()
 
 
 def test_a_whole_run_fills_every_section_and_figure(run):
-    text = report(run)
+    text = report_of(run)
     figures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
     assert sorted(figures) == ["accuracy.png", "codebook.png", "geo_qa.png", "losses.png", "spans.png"]
     assert all((run / figure).stat().st_size > 10_000 for figure in figures)
@@ -149,12 +149,12 @@ def test_a_whole_run_fills_every_section_and_figure(run):
 
 
 def test_an_absent_fact_is_said_to_be_absent(run):
-    text = report(run)
+    text = report_of(run)
     assert re.search(r"spans whose synthesis failed \| not reported", text)
 
 
 def test_an_empty_run_gives_a_report_of_what_was_not_run(tmp_path):
-    text = report(tmp_path)
+    text = report_of(tmp_path)
     for step in ("corpus", "tokenizer_report", "t2t/round_trip", "pretrain/metrics.jsonl", "evaluation/after", "wav"):
         assert f"- `{step}`: not run" in text
     assert "What a run of this size can and cannot show" in text
@@ -162,20 +162,20 @@ def test_an_empty_run_gives_a_report_of_what_was_not_run(tmp_path):
 
 def test_a_step_that_was_begun_is_not_a_result(tmp_path):
     (tmp_path / "tokenizer_report.partial").mkdir()
-    assert "- `tokenizer_report`: begun but not finished" in report(tmp_path)
+    assert "- `tokenizer_report`: begun but not finished" in report_of(tmp_path)
 
 
 def test_without_a_vocoder_the_report_says_so(run):
     artifact_file = run / "wav" / "manifest.json"
     artifact_file.write_text(json.dumps({"kind": "any", "facts": {"vocoder": "absent"}}))
-    assert "no WAV was made" in report(run)
+    assert "no WAV was made" in report_of(run)
 
 
 def test_a_broken_line_is_named(run):
     with (run / "pretrain/metrics.jsonl").open("a") as file:
         file.write('{"step": 81, "lo')
     with pytest.raises(ValueError, match=r"metrics\.jsonl:81 is not JSON"):
-        report(run)
+        report_of(run)
 
 
 def test_a_missing_folder_is_named(tmp_path):

@@ -30,7 +30,7 @@ from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.speech_tokenizer.corpus import input as tokenize_input
 from megatron_speech.speech_tokenizer.corpus import steps as tokenize_steps
 from megatron_speech.speech_tokenizer.corpus.input import UTTERANCE, Utterance
-from megatron_speech.speech_tokenizer.corpus.run import code_writer, run_tokenization
+from megatron_speech.speech_tokenizer.corpus.run import code_writer, tokenize_speech
 from megatron_speech.speech_tokenizer.model import save_model
 from megatron_speech.speech_tokenizer.streaming import StreamingEncoder
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
@@ -82,12 +82,12 @@ def digest(folder: Path) -> dict[str, str]:
 def test_tasks_and_jobs_change_no_byte(tmp_path: Path, tokenizer: Path) -> None:
     corpus(tmp_path / "audio")
     for tasks in (None, 1, 2, 7, 99):
-        run_tokenization(config_of(tmp_path, f"of-{tasks}", tasks=tasks))
+        tokenize_speech(config_of(tmp_path, f"of-{tasks}", tasks=tasks))
     for job in (1, 0, 2, 1):  # in any order, one of them twice
-        run_tokenization(config_of(tmp_path, "jobs", {"part": "tasks", "job": job, "jobs": 3}, tasks=2))
-    run_tokenization(config_of(tmp_path, "jobs", {"part": "finish"}, tasks=2))
+        tokenize_speech(config_of(tmp_path, "jobs", {"part": "tasks", "job": job, "jobs": 3}, tasks=2))
+    tokenize_speech(config_of(tmp_path, "jobs", {"part": "finish"}, tasks=2))
     for part in ("tasks", "finish", "all"):  # requeued when all was done
-        run_tokenization(config_of(tmp_path, "jobs", {"part": part}))
+        tokenize_speech(config_of(tmp_path, "jobs", {"part": part}))
     results = [tmp_path / name for name in ("of-None", "of-1", "of-2", "of-7", "of-99", "jobs")]
     assert all(digest(folder) == digest(results[0]) for folder in results)
     assert all(read_manifest(folder)["facts"] == read_manifest(results[0])["facts"] for folder in results)
@@ -99,7 +99,7 @@ def test_codes_are_those_of_the_clip_and_long_speech_is_whole(
     tmp_path: Path, tokenizer: Path, cut: Any, overlap: int
 ) -> None:
     corpus(tmp_path / "audio")
-    run_tokenization(config_of(tmp_path, cut=cut))
+    tokenize_speech(config_of(tmp_path, cut=cut))
     encoder = SpeechTokenizer.load(tokenizer)
     documents = list(read_documents(tmp_path / "codes"))
     records = list(read_audio_shards(tmp_path / "audio"))
@@ -136,7 +136,7 @@ def test_long_speech_has_the_codes_of_its_stream(tmp_path: Path) -> None:
     model = placed_model(shape, waveform[:64_000])
     save_model(model, tmp_path / "tokenizer", text_from=tmp_path)
     write_audio(tmp_path / "audio", [AudioRecord(key="long", waveform=waveform, text="")])
-    run_tokenization(config_of(tmp_path))
+    tokenize_speech(config_of(tmp_path))
     (document,) = read_documents(tmp_path / "codes")
     stream = StreamingEncoder(SpeechTokenizer.load(tmp_path / "tokenizer"))
     heard = next(read_audio_shards(tmp_path / "audio")).waveform
@@ -144,7 +144,7 @@ def test_long_speech_has_the_codes_of_its_stream(tmp_path: Path) -> None:
     assert len(set(expected.tolist())) > 8
     assert np.array_equal(document.tokens, expected)
     with pytest.raises(ValueError, match=r"cut=overlap: .*tokenizer is causal, .* use restart"):
-        run_tokenization(config_of(tmp_path, "others", cut="overlap"))
+        tokenize_speech(config_of(tmp_path, "others", cut="overlap"))
 
 
 def test_what_is_encoded_together_is_bounded_and_of_one_shard(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,13 +216,13 @@ def test_unusable_utterances_are_listed_by_reason_and_nothing_else_is_lost(tmp_p
     with pytest.raises(
         ValueError, match=r"11 of 15 utterances are unusable \(.*\), more than .*=0.01; the first: .*000000"
     ):
-        run_tokenization(config_of(tmp_path))
+        tokenize_speech(config_of(tmp_path))
     task = tmp_path / "codes.tasks" / "00000"
     (task / "mark").touch()
     config = config_of(tmp_path, max_quarantined_share=0.8)
-    run_tokenization(dataclasses.replace(config, run=TokenizeRunConfig(part="tasks")))
+    tokenize_speech(dataclasses.replace(config, run=TokenizeRunConfig(part="tasks")))
     assert (task / "mark").exists(), "raising the limit must not throw away what is done"
-    run_tokenization(config)
+    tokenize_speech(config)
     assert [document.key for document in read_documents(tmp_path / "codes")] == ["good-a", *good]
     lines = [json.loads(line) for line in (tmp_path / "codes" / "quarantine.jsonl").read_text().splitlines()]
     assert [(line["shard"], line["key"], line["reason"]) for line in lines] == [
@@ -238,11 +238,11 @@ def test_unusable_utterances_are_listed_by_reason_and_nothing_else_is_lost(tmp_p
 
 def test_one_bad_clip_of_ten_stops_nothing_and_silence_is_an_option(tmp_path: Path, tokenizer: Path) -> None:
     write_members(tmp_path / "audio", {**{f"g{n}": GOOD for n in range(9)}, "hush": BAD["hush"][0]})
-    run_tokenization(config_of(tmp_path))
+    tokenize_speech(config_of(tmp_path))
     facts = read_manifest(tmp_path / "codes")["facts"]
     assert facts["quarantined"] == {"silent": 1} and facts["utterances_without_text"] == 9
     for name, level in (("low", -90.0), ("null", None)):
-        run_tokenization(config_of(tmp_path, name, silence_peak_dbfs=level))
+        tokenize_speech(config_of(tmp_path, name, silence_peak_dbfs=level))
         assert read_manifest(tmp_path / name)["facts"]["documents"] == 10
 
 
@@ -251,18 +251,18 @@ def test_too_many_bad_clips_stop_a_task_early(tmp_path: Path, tokenizer: Path, m
     clips = {f"g{number}": GOOD for number in range(8)} | {f"b{number}": b"" for number in range(50)}
     write_members(tmp_path / "audio", clips)
     with pytest.raises(ValueError, match=r"2 of 10 utterances are unusable \(zero length 2\), more than .*=0.1; .*:b0"):
-        run_tokenization(config_of(tmp_path, max_quarantined_share=0.1))
+        tokenize_speech(config_of(tmp_path, max_quarantined_share=0.1))
     assert not (tmp_path / "codes").exists()
 
 
 def test_a_shard_without_one_good_clip_is_no_obstacle(tmp_path: Path, tokenizer: Path) -> None:
     clips = {"b0": b"", "b1": b""} | {f"g{number}": GOOD for number in range(4)}
     write_members(tmp_path / "audio", clips, per_shard=2)
-    run_tokenization(config_of(tmp_path, max_quarantined_share=0.5))
+    tokenize_speech(config_of(tmp_path, max_quarantined_share=0.5))
     assert len(list(read_documents(tmp_path / "codes"))) == 4
     write_members(tmp_path / "bad", {"b0": b""})
     with pytest.raises(ValueError, match="holds no documents"):
-        run_tokenization(config_of(tmp_path, "none", audio=tmp_path / "bad"))
+        tokenize_speech(config_of(tmp_path, "none", audio=tmp_path / "bad"))
 
 
 def test_of_several_channels_the_first_is_encoded_and_counted(
@@ -271,7 +271,7 @@ def test_of_several_channels_the_first_is_encoded_and_counted(
     left, right = noise(SECOND, 1), noise(SECOND, 2)
     clips = {"two": sound(np.stack([left, right], axis=1)), "one": sound(left)}
     write_members(tmp_path / "audio", clips)
-    run_tokenization(config_of(tmp_path))
+    tokenize_speech(config_of(tmp_path))
     two, one = read_documents(tmp_path / "codes")
     assert np.array_equal(two.tokens, one.tokens)
     assert read_manifest(tmp_path / "codes")["facts"]["utterances_of_several_channels"] == 1
@@ -284,7 +284,7 @@ def test_a_damaged_shard_stops_the_job_by_name(tmp_path: Path, tokenizer: Path) 
     data[700] ^= 1
     path.write_bytes(data)
     with pytest.raises(ValueError, match=r"audio-000001\.tar: damaged, .* bytes do not match"):
-        run_tokenization(config_of(tmp_path, max_quarantined_share=1.0))
+        tokenize_speech(config_of(tmp_path, max_quarantined_share=1.0))
     assert not (tmp_path / "codes").exists()
 
 
@@ -297,11 +297,11 @@ def test_a_key_that_repeats_in_another_shard_is_named(tmp_path: Path, tokenizer:
     (tmp_path / "audio" / "manifest.json").write_text(json.dumps(manifest))
     message = r"again.tar, utterance 1: its id already stands at .*audio-000000.tar, utterance 1; "
     with pytest.raises(ValueError, match=message):
-        run_tokenization(config_of(tmp_path))
+        tokenize_speech(config_of(tmp_path))
     assert not (tmp_path / "codes.tasks").exists(), "nothing is encoded for it"
-    run_tokenization(config_of(tmp_path, run={"part": "tasks"}))  # as one of many jobs, which do not look
+    tokenize_speech(config_of(tmp_path, run={"part": "tasks"}))  # as one of many jobs, which do not look
     with pytest.raises(ValueError, match=message):
-        run_tokenization(config_of(tmp_path, run={"part": "finish"}))
+        tokenize_speech(config_of(tmp_path, run={"part": "finish"}))
 
 
 def test_what_its_headers_do_not_tell_is_left_to_the_reader(tmp_path: Path, tokenizer: Path) -> None:
@@ -310,23 +310,23 @@ def test_what_its_headers_do_not_tell_is_left_to_the_reader(tmp_path: Path, toke
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:700])
     with pytest.raises(ValueError, match=r"audio-000001\.tar: damaged, 700 bytes do not match"):
-        run_tokenization(config_of(tmp_path))
+        tokenize_speech(config_of(tmp_path))
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"audio-000001\.tar: the shard is in the manifest but not"):
-        run_tokenization(config_of(tmp_path))
+        tokenize_speech(config_of(tmp_path))
 
 
 def test_joining_names_the_task_that_is_missing_or_of_other_settings(tmp_path: Path, tokenizer: Path) -> None:
     corpus(tmp_path / "audio", clips=4)
-    run_tokenization(config_of(tmp_path, run={"part": "tasks", "job": 0, "jobs": 2}))
+    tokenize_speech(config_of(tmp_path, run={"part": "tasks", "job": 0, "jobs": 2}))
     with pytest.raises(ValueError, match=r"tasks/00001 is not made: task 1 \(audio-000001.tar\) has not run or failed"):
-        run_tokenization(config_of(tmp_path, run={"part": "finish"}))
-    run_tokenization(config_of(tmp_path, run={"part": "tasks"}))
+        tokenize_speech(config_of(tmp_path, run={"part": "finish"}))
+    tokenize_speech(config_of(tmp_path, run={"part": "tasks"}))
     with pytest.raises(ValueError, match=r"cut: overlap -> restart.*run task 0 \(audio-000000.tar\) again"):
-        run_tokenization(config_of(tmp_path, run={"part": "finish"}, cut="restart"))
-    run_tokenization(config_of(tmp_path, cut="restart"))  # makes them again
+        tokenize_speech(config_of(tmp_path, run={"part": "finish"}, cut="restart"))
+    tokenize_speech(config_of(tmp_path, cut="restart"))  # makes them again
     with pytest.raises(ValueError, match="made with another config"):
-        run_tokenization(config_of(tmp_path))
+        tokenize_speech(config_of(tmp_path))
 
 
 def test_a_task_knows_every_setting_that_its_codes_depend_on(tmp_path: Path, tokenizer: Path) -> None:
@@ -355,12 +355,12 @@ def test_settings_that_mean_nothing_are_refused(tmp_path: Path, change: dict[str
 def test_an_overlap_wider_than_the_encoder_is_refused(tmp_path: Path, tokenizer: Path) -> None:
     corpus(tmp_path / "audio", clips=2)
     with pytest.raises(ValueError, match="overlap of 25 tokens on both sides leaves nothing of a window of 50"):
-        run_tokenization(config_of(tmp_path, overlap_seconds=2.0))
+        tokenize_speech(config_of(tmp_path, overlap_seconds=2.0))
 
 
 def test_killed_at_any_moment_it_ends_the_same(tmp_path: Path, tokenizer: Path) -> None:
     corpus(tmp_path / "audio", clips=80, per_shard=8)
-    run_tokenization(config_of(tmp_path, "whole", overlap_seconds=1.0))
+    tokenize_speech(config_of(tmp_path, "whole", overlap_seconds=1.0))
     command = [sys.executable, str(ROOT / "tools" / "tokenize_speech.py"), "--tokenizer", str(tokenizer)]
     command += ["--audio", str(tmp_path / "audio"), "--output", str(tmp_path / "killed")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}

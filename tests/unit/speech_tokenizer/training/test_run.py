@@ -21,7 +21,7 @@ from megatron_speech.config.stages.speech_tokenizer import NO_PART_OF_RESULT, Au
 from megatron_speech.speech_tokenizer.model import TextSide, load_config
 from megatron_speech.speech_tokenizer.training import sources, states
 from megatron_speech.speech_tokenizer.training.ranks import joined
-from megatron_speech.speech_tokenizer.training.run import _inputs, run_training
+from megatron_speech.speech_tokenizer.training.run import _inputs, train_speech_tokenizer
 from megatron_speech.speech_tokenizer.training.schedule import Curve, learning_rate
 from megatron_speech.speech_tokenizer.training.step import Trainer
 from megatron_speech.speech_tokenizer.training.validation import Validation
@@ -53,7 +53,9 @@ def settings(request: pytest.FixtureRequest) -> dict[str, Any]:
 def whole(world: Path, settings: dict[str, Any]) -> Path:
     """The run that nothing interrupts."""
     output = world / f"whole-{settings.get('precision', 'float32')}"
-    run_training(training(world, output, validation={"words": world / "audio"}, validation_utterances=4, **settings))
+    train_speech_tokenizer(
+        training(world, output, validation={"words": world / "audio"}, validation_utterances=4, **settings)
+    )
     return output
 
 
@@ -83,13 +85,13 @@ def test_a_killed_run_goes_on_to_the_same_bits(
     with monkeypatch.context() as patch:
         interrupt(patch, step, fail)
         with pytest.raises(RuntimeError, match="killed"):
-            run_training(config)
+            train_speech_tokenizer(config)
     checkpoints = sorted(path.name for path in (tmp_path / "broken.partial" / "work" / "checkpoints").iterdir())
     assert checkpoints[-1] == f"step_{step // 2 * 2}"
     other = {"read_threads": 1, "log_every_steps": 3, "checkpoint_every_steps": 1, "max_quarantined_share": 0.5}
     assert other.keys() == NO_PART_OF_RESULT.keys()
-    run_training(dataclasses.replace(config, **other))
-    run_training(config)  # is made, whatever they say
+    train_speech_tokenizer(dataclasses.replace(config, **other))
+    train_speech_tokenizer(config)  # is made, whatever they say
     expected, found = weights(whole), weights(config.output)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected), f"killed after {step} steps"
@@ -104,16 +106,16 @@ def test_a_signal_saves_the_step_and_leaves_without_an_error(
     config = training(world, tmp_path / "signalled", steps=5, checkpoint_every_steps=100)
     with monkeypatch.context() as patch:
         interrupt(patch, 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        run_training(config)
+        train_speech_tokenizer(config)
     assert not config.output.exists()
     work = tmp_path / "signalled.partial" / "work"
     assert [path.name for path in (work / "checkpoints").iterdir()] == ["step_3"]
     changed = dataclasses.replace(config, learning_rate=2e-3)
     with pytest.raises(ValueError, match=r"signalled\.partial was begun with config\.learning_rate: 0\.001 -> 0\.002"):
-        run_training(changed)
-    run_training(config)
+        train_speech_tokenizer(changed)
+    train_speech_tokenizer(config)
     with pytest.raises(ValueError, match=r"made with another config \(learning_rate"):
-        run_training(changed)
+        train_speech_tokenizer(changed)
 
 
 def test_a_signal_before_the_first_step_keeps_what_is_done(
@@ -135,19 +137,19 @@ def test_a_signal_before_the_first_step_keeps_what_is_done(
         compute(*args)
 
     monkeypatch.setattr(sources, "scan_shard", signalled_scan)
-    run_training(config)
+    train_speech_tokenizer(config)
     assert len(scanned) == 1 and not (work / "states").exists()
-    run_training(config)
+    train_speech_tokenizer(config)
     assert len(scanned) == len(set(scanned)) == 2  # another one, and not the first again
     monkeypatch.setattr(sources, "scan_shard", scan)
     monkeypatch.setattr(states, "_compute", signalled_compute)
-    run_training(config)
+    train_speech_tokenizer(config)
     assert len(list((work / "states").iterdir())) == 1 and not (work / "checkpoints").exists()
     with pytest.raises(ValueError, match=r"was begun with config\.learning_rate"):
-        run_training(dataclasses.replace(config, learning_rate=0.5))
+        train_speech_tokenizer(dataclasses.replace(config, learning_rate=0.5))
     assert len(list((work / "states").iterdir())) == 1
     monkeypatch.setattr(states, "_compute", compute)
-    run_training(config)
+    train_speech_tokenizer(config)
     assert config.output.exists() and not (tmp_path / "out.lock").exists()
 
 
@@ -197,8 +199,8 @@ def test_what_cannot_be_learnt_from_is_left_out_named_and_counted(
     config = training(world, tmp_path / "out", sources=odd, steps=1, max_quarantined_share=0.4, seed=3)
     strict = dataclasses.replace(config, max_quarantined_share=0.3)
     with pytest.raises(ValueError, match=r"3 of 9 utterances are unusable \(.*\), more than max_quarantined_share=0.3"):
-        run_training(strict)
-    run_training(config)
+        train_speech_tokenizer(strict)
+    train_speech_tokenizer(config)
     reasons = {"hush": "silent", "mute": "no text", "hole": "not audio"}
     facts = read_manifest(config.output)["facts"]
     assert facts["quarantined"] == {"odd": dict.fromkeys(sorted(reasons.values()), 1)}
@@ -212,7 +214,7 @@ def test_one_silent_clip_stops_nothing_and_silence_is_an_option(world: Path, tmp
     hush = {"hush": SpeechSourceConfig(audio=write_audio(tmp_path / "audio", records))}
     config = training(world, tmp_path / "out", sources=hush, steps=1)
     with pytest.raises(ValueError, match=r"3 of 3 utterances are unusable \(silent 3\)"):
-        run_training(config)
+        train_speech_tokenizer(config)
     with joined(0, 1, None):
         heard = dataclasses.replace(config, silence_peak_dbfs=None)
         shape = load_config(config.whisper)
@@ -225,11 +227,11 @@ def test_a_damaged_checkpoint_is_named(world: Path, tmp_path: Path, monkeypatch:
     with monkeypatch.context() as patch:
         interrupt(patch, 4, fail)
         with pytest.raises(RuntimeError, match="killed"):
-            run_training(config)
+            train_speech_tokenizer(config)
     path = tmp_path / "damaged.partial" / "work" / "checkpoints" / "step_4" / "optimizer.pt"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"step_4/optimizer\.pt does not match its checksum.* or move .*step_4 away"):
-        run_training(config)
+        train_speech_tokenizer(config)
 
 
 def test_weights_that_are_not_finite_are_not_saved(
@@ -246,7 +248,7 @@ def test_weights_that_are_not_finite_are_not_saved(
 
     monkeypatch.setattr(Trainer, "advance", spoilt)
     with pytest.raises(FloatingPointError, match=r"^step 4: after its update .* is not finite, and nothing of it was"):
-        run_training(config)
+        train_speech_tokenizer(config)
     checkpoints = tmp_path / "diverged.partial" / "work" / "checkpoints"
     assert [path.name for path in checkpoints.iterdir()] == ["step_2"]
 
@@ -269,8 +271,8 @@ def test_the_manifest_and_tensorboard_tell_what_happened(whole: Path) -> None:
 
 def test_parts_of_a_batch_give_the_weights_of_the_whole(world: Path, tmp_path: Path) -> None:
     settings = {"steps": 3, "dropout": 0.0, "learning_rate": 1e-4, "unfreeze_at_step": 0}
-    run_training(training(world, tmp_path / "whole", **settings))
-    run_training(training(world, tmp_path / "parts", micro_batch_seconds=1.5, **settings))
+    train_speech_tokenizer(training(world, tmp_path / "whole", **settings))
+    train_speech_tokenizer(training(world, tmp_path / "parts", micro_batch_seconds=1.5, **settings))
     expected, found = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     for name in expected:
         torch.testing.assert_close(found[name], expected[name], rtol=1e-6, atol=1e-6, msg=name)
@@ -279,7 +281,7 @@ def test_parts_of_a_batch_give_the_weights_of_the_whole(world: Path, tmp_path: P
 def test_kept_states_teach_what_computed_ones_do(world: Path, tmp_path: Path) -> None:
     settings = {"steps": 3, "dropout": 0.0, "unfreeze_at_step": None}
     for name, cached in (("kept", True), ("computed", False)):
-        run_training(training(world, tmp_path / name, cache_states=cached, **settings))
+        train_speech_tokenizer(training(world, tmp_path / name, cache_states=cached, **settings))
     kept, computed = (read_manifest(tmp_path / name)["facts"]["curve"] for name in ("kept", "computed"))
     for mine, theirs in zip(kept, computed, strict=True):
         assert mine["cross_entropy"] == pytest.approx(theirs["cross_entropy"], rel=1e-2)
@@ -287,7 +289,7 @@ def test_kept_states_teach_what_computed_ones_do(world: Path, tmp_path: Path) ->
 
 def test_layers_before_the_codebook_learn_at_their_own_rate(world: Path, tmp_path: Path) -> None:
     settings = {"steps": 2, "unfreeze_at_step": 0, "warmup_steps": 0, "front_learning_rate_scale": 0.0}
-    run_training(training(world, tmp_path / "still", **settings))
+    train_speech_tokenizer(training(world, tmp_path / "still", **settings))
     before, after = weights(world / "whisper"), weights(tmp_path / "still")
     for name in ("conv1.weight", "layers.0.fc1.weight", "layers.1.fc1.weight"):
         assert torch.equal(before[f"model.encoder.{name}"], after[f"model.encoder.{name}"])
@@ -296,7 +298,7 @@ def test_layers_before_the_codebook_learn_at_their_own_rate(world: Path, tmp_pat
 
 def test_a_tokenizer_is_trained_further_with_its_codebook(world: Path, whole: Path, tmp_path: Path) -> None:
     config = training(world, tmp_path / "further", whisper=whole, steps=1, learning_rate=1e-9)
-    run_training(config)
+    train_speech_tokenizer(config)
     before, after = weights(whole), weights(config.output)
     name = "model.encoder.codebook.weight"
     assert (
@@ -305,14 +307,14 @@ def test_a_tokenizer_is_trained_further_with_its_codebook(world: Path, whole: Pa
     assert "kmeans_frames" not in read_manifest(config.output)["facts"]
     other = dataclasses.replace(config.bottleneck, codebook_size=64)
     with pytest.raises(ValueError, match="has quantize_vocab_size=32, bottleneck says 64; make them equal"):
-        run_training(dataclasses.replace(config, output=tmp_path / "other", bottleneck=other))
+        train_speech_tokenizer(dataclasses.replace(config, output=tmp_path / "other", bottleneck=other))
     values = json.loads((whole / "config.json").read_text())
     encoder = tmp_path / "encoder"
     encoder.mkdir()
     (encoder / "config.json").write_text(json.dumps({**values, "quantize_encoder_only": True}))
     (encoder / "model.safetensors").symlink_to(whole / "model.safetensors")
     with pytest.raises(ValueError, match="holds its encoder only"):
-        run_training(dataclasses.replace(config, output=tmp_path / "other", whisper=encoder))
+        train_speech_tokenizer(dataclasses.replace(config, output=tmp_path / "other", whisper=encoder))
 
 
 @pytest.mark.parametrize(
@@ -328,7 +330,7 @@ def test_what_cannot_be_learnt_is_named_before_the_first_step(
 ) -> None:
     audio = write_audio(tmp_path / "audio", [AudioRecord(key="odd", waveform=noise(16000 * seconds, 0), text=text)])
     with pytest.raises(ValueError, match=message):
-        run_training(training(world, tmp_path / "out", sources={"odd": SpeechSourceConfig(audio=audio)}))
+        train_speech_tokenizer(training(world, tmp_path / "out", sources={"odd": SpeechSourceConfig(audio=audio)}))
     assert not (tmp_path / "out").exists()
 
 
