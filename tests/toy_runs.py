@@ -18,7 +18,7 @@ from megatron_speech.config.run.training import (
     PretrainConfig,
     TrainConfig,
 )
-from megatron_speech.config.stages.packing import PackConfig
+from megatron_speech.config.stages.packing import PackShardsConfig
 from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
@@ -35,7 +35,7 @@ def make_sources(folder: Path, *, documents: int = 60, vocabulary: Vocabulary = 
         written = folder / "documents" / name
         write_documents(written, sample(documents, vocabulary), vocabulary=vocabulary, name=name)
         (written / "manifest.json").write_text('{"kind": "documents", "facts": {}}')  # as a stage would
-        pack_shards(PackConfig(input=written, output=folder / "packed" / name, seq_length=SEQ_LENGTH))
+        pack_shards(PackShardsConfig(input=written, output=folder / "packed" / name, seq_length=SEQ_LENGTH))
     return {
         "text": SourceConfig(folder=folder / "packed" / "text", task="text"),
         "paired": SourceConfig(folder=folder / "packed" / "paired", task="synthesis"),

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, GlmConfig, LlamaConfig, Pretraine
 from megatron_speech.checkpoint.hf_export import convert_to_hf
 from megatron_speech.checkpoint.hf_import import convert_from_hf
 from megatron_speech.config.stages.convert import ConvertFromHfConfig, ConvertToHfConfig
-from megatron_speech.config.stages.text import VocabularyConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import Vocabulary
@@ -66,7 +66,9 @@ def text_model(
 def import_text_model(folder: Path) -> tuple[Path, Vocabulary]:
     """text/ -> vocabulary/ -> base/"""
     build_vocabulary(
-        VocabularyConfig(output=folder / "vocabulary", text=str(folder / "text"), codebook_size=20, padding_multiple=64)
+        BuildVocabularyConfig(
+            output=folder / "vocabulary", text=str(folder / "text"), codebook_size=20, padding_multiple=64
+        )
     )
     convert_from_hf(
         ConvertFromHfConfig(model=folder / "text", vocabulary=folder / "vocabulary", output=folder / "base")

@@ -13,7 +13,7 @@ import pytest
 
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.audio.shards import AudioRecord, write_audio_shards
-from megatron_speech.config.stages.packing import PackConfig
+from megatron_speech.config.stages.packing import PackShardsConfig
 from megatron_speech.data.packing.pack import pack_documents
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
@@ -59,7 +59,7 @@ def packed_folder(
     source = folder.with_name(folder.name + ".documents")
     documents = documents_of(lengths, seed=seed, with_targets=with_targets)
     write_documents(source, documents, vocabulary=VOCABULARY, name="documents", shard_tokens=200)
-    config = PackConfig(
+    config = PackShardsConfig(
         input=source,
         output=folder,
         seq_length=seq_length,

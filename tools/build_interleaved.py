@@ -3,11 +3,11 @@
 replaced by speech tokens that the text-to-token model writes for them."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.interleave import InterleaveConfig
+from megatron_speech.config.stages.interleave import BuildInterleavedConfig
 
 
 def main() -> None:
-    config = parse_config(InterleaveConfig, description=__doc__ or "")
+    config = parse_config(BuildInterleavedConfig, description=__doc__ or "")
     import logging
 
     from megatron_speech.interleave.build import build_interleaved

@@ -2,11 +2,11 @@
 """Join a text and a speech tokenizer into one vocabulary folder: vocabulary.json and a Hugging Face tokenizer."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.text import VocabularyConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig
 
 
 def main() -> None:
-    config = parse_config(VocabularyConfig, description=__doc__ or "")
+    config = parse_config(BuildVocabularyConfig, description=__doc__ or "")
     import logging
 
     from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary

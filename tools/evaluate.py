@@ -3,11 +3,11 @@
 the loss by modality on held-out documents, all by likelihood and with bootstrap intervals."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.evaluation import EvaluationConfig
+from megatron_speech.config.stages.evaluation import EvaluateConfig
 
 
 def main() -> None:
-    config = parse_config(EvaluationConfig, description=__doc__ or "")
+    config = parse_config(EvaluateConfig, description=__doc__ or "")
     from megatron_speech.evaluation.harness import evaluate
 
     with user_errors():

@@ -2,11 +2,11 @@
 """Let megatron-core open token shards as `IndexedDataset`s without a copy: an .idx and a link for each of them."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.shards import ExportIndexedConfig
+from megatron_speech.config.stages.shards import ExportIndexedDatasetConfig
 
 
 def main() -> None:
-    config = parse_config(ExportIndexedConfig, description=__doc__ or "")
+    config = parse_config(ExportIndexedDatasetConfig, description=__doc__ or "")
     import logging
 
     from megatron_speech.data.shards.export_indexed import export_indexed_dataset

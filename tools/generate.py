@@ -4,11 +4,11 @@
 import logging
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.samples import SamplesConfig
+from megatron_speech.config.stages.samples import GenerateConfig
 
 
 def main() -> None:
-    config = parse_config(SamplesConfig, description=__doc__ or "")
+    config = parse_config(GenerateConfig, description=__doc__ or "")
     from megatron_speech.evaluation.samples import generate
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")

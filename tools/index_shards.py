@@ -2,11 +2,11 @@
 """Make the sidecars and shards.json of a folder of token shards again from its tars, checking all that they hold."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.shards import IndexConfig
+from megatron_speech.config.stages.shards import IndexShardsConfig
 
 
 def main() -> None:
-    config = parse_config(IndexConfig, description=__doc__ or "")
+    config = parse_config(IndexShardsConfig, description=__doc__ or "")
     import logging
 
     from megatron_speech.data.shards.rebuild import index_shards

@@ -2,11 +2,11 @@
 """Show what a folder of token shards holds: counts, modality shares, first samples."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.shards import InspectConfig
+from megatron_speech.config.stages.shards import InspectShardsConfig
 
 
 def main() -> None:
-    config = parse_config(InspectConfig, description=__doc__ or "")
+    config = parse_config(InspectShardsConfig, description=__doc__ or "")
     import logging
 
     from megatron_speech.data.shards.inspect import inspect_shards

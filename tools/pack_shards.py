@@ -2,11 +2,11 @@
 """Pack token documents into rows of one length, ready for training."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.packing import PackConfig
+from megatron_speech.config.stages.packing import PackShardsConfig
 
 
 def main() -> None:
-    config = parse_config(PackConfig, description=__doc__ or "")
+    config = parse_config(PackShardsConfig, description=__doc__ or "")
     import logging
 
     from megatron_speech.data.packing.pack import pack_shards

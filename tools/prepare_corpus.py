@@ -6,11 +6,11 @@ one JSON document per line. Articles are split by title; what must stay unheard 
 import logging
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.miniature import CorpusConfig
+from megatron_speech.config.stages.miniature import PrepareCorpusConfig
 
 
 def main() -> None:
-    config = parse_config(CorpusConfig, description=__doc__)
+    config = parse_config(PrepareCorpusConfig, description=__doc__)
     from megatron_speech.miniature.corpus import prepare_corpus
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")

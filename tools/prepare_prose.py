@@ -6,11 +6,11 @@ JSON document per line, each with its licence and language.
 import logging
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.miniature import ProseConfig
+from megatron_speech.config.stages.miniature import PrepareProseConfig
 
 
 def main() -> None:
-    config = parse_config(ProseConfig, description=__doc__)
+    config = parse_config(PrepareProseConfig, description=__doc__)
     from megatron_speech.miniature.prose import prepare_prose
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -6,11 +6,11 @@ cloze items; or collect the recordings of people. What may not be heard is not s
 import logging
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.miniature import SpeechConfig
+from megatron_speech.config.stages.miniature import SpeakCorpusConfig
 
 
 def main() -> None:
-    config = parse_config(SpeechConfig, description=__doc__)
+    config = parse_config(SpeakCorpusConfig, description=__doc__)
     from megatron_speech.miniature.speak import speak_corpus
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")

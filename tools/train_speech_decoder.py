@@ -4,11 +4,11 @@
 import logging
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.speech_decoder import SpeechDecoderConfig
+from megatron_speech.config.stages.speech_decoder import TrainSpeechDecoderConfig
 
 
 def main() -> None:
-    config = parse_config(SpeechDecoderConfig, description=__doc__ or "")
+    config = parse_config(TrainSpeechDecoderConfig, description=__doc__ or "")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     from megatron_speech.speech_decoder.training.run import train_speech_decoder
 

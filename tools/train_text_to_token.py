@@ -6,12 +6,12 @@ tools/pretrain.py repeats.
 """
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.text_to_token_training import TextToTokenTrainingConfig
+from megatron_speech.config.stages.text_to_token_training import TrainTextToTokenConfig
 
 
 def main() -> None:
     """Parse, then train."""
-    config = parse_config(TextToTokenTrainingConfig, description=__doc__ or "")
+    config = parse_config(TrainTextToTokenConfig, description=__doc__ or "")
     from megatron_speech.training.run import pretrain
 
     with user_errors():

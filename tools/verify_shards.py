@@ -2,11 +2,11 @@
 """Read folders of token shards whole and tell every damage: file, block, member, byte. Exit status 1 if any."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.shards import VerifyConfig
+from megatron_speech.config.stages.shards import VerifyShardsConfig
 
 
 def main() -> None:
-    config = parse_config(VerifyConfig, description=__doc__ or "")
+    config = parse_config(VerifyShardsConfig, description=__doc__ or "")
     import logging
 
     from megatron_speech.data.shards.verify import verify_shards

@@ -28,7 +28,7 @@ from loguru import logger as datatrove_log
 
 from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.manifest import Draft, Inputs, input_ids, made_from_else, make_artifact, require_place
-from megatron_speech.config.stages.text import TokenizeRunConfig
+from megatron_speech.config.stages.text import SpreadConfig
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def output_of(folder: Path) -> Path:
     return folder.with_name(folder.name.removesuffix(PARTS))
 
 
-def run_tasks(steps: Sequence[PipelineStep], *, tasks: int, run: TokenizeRunConfig, folder: Path) -> None:
+def run_tasks(steps: Sequence[PipelineStep], *, tasks: int, run: SpreadConfig, folder: Path) -> None:
     """Run this job's share of `tasks` tasks of the pipeline `steps`; datatrove's logs go below `folder`.
 
     The first error of a task ends the run; ValueError where a worker was killed.

@@ -18,7 +18,7 @@ from typing import Any
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.config.stages.evaluation import EvaluationConfig
+from megatron_speech.config.stages.evaluation import EvaluateConfig
 from megatron_speech.evaluation.tasks.cloze import ClozeItem, read_cloze, run_cloze
 from megatron_speech.evaluation.tasks.geo_qa import Question, read_questions, run_geo_qa
 from megatron_speech.evaluation.tasks.held_out import read_held_out, run_held_out
@@ -31,7 +31,7 @@ from megatron_speech.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 
-def evaluate(config: EvaluationConfig) -> None:
+def evaluate(config: EvaluateConfig) -> None:
     """Write `config.output`/evaluation.json and items.jsonl."""
     inputs = evaluation_inputs(config)
     if is_made(config.output, kind="evaluation", config=config, inputs=inputs):
@@ -50,7 +50,7 @@ def evaluate(config: EvaluationConfig) -> None:
         draft.facts |= results
 
 
-def evaluation_inputs(config: EvaluationConfig) -> list[Path]:
+def evaluation_inputs(config: EvaluateConfig) -> list[Path]:
     """Everything the result depends on."""
     corpora = [corpus for corpus in (config.cloze, config.geo_qa) if corpus]
     files = [path for corpus in corpora for path in (corpus.texts, corpus.codes)]
@@ -66,7 +66,7 @@ class Items:
     held_out: dict[str, list[Request]]
 
 
-def read_items(config: EvaluationConfig, vocabulary: Vocabulary) -> Items:
+def read_items(config: EvaluateConfig, vocabulary: Vocabulary) -> Items:
     """Everything the configuration names, in the ids of `vocabulary`; ValueError names what is wrong with it."""
     return Items(
         cloze=read_cloze(config.cloze, vocabulary) if config.cloze else [],
@@ -75,7 +75,7 @@ def read_items(config: EvaluationConfig, vocabulary: Vocabulary) -> Items:
     )
 
 
-def measure(model: Scorer, items: Items, config: EvaluationConfig) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def measure(model: Scorer, items: Items, config: EvaluateConfig) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Results as described above, and the records behind the accuracies."""
     bootstrap = Bootstrap(seed=config.seed, resamples=config.resamples)
     results: dict[str, Any] = {"model": str(config.model)}

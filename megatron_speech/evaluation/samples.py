@@ -20,7 +20,7 @@ import numpy as np
 
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.config.stages.samples import SamplesConfig
+from megatron_speech.config.stages.samples import GenerateConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.utterances import read_utterances
@@ -34,7 +34,7 @@ from megatron_speech.vocabulary import END_OF_AUDIO, Modality, Vocabulary
 logger = logging.getLogger(__name__)
 
 
-def generate(config: SamplesConfig) -> None:
+def generate(config: GenerateConfig) -> None:
     """Make `config.output`: samples.json, and the spoken codes as shards that tools/decode_speech.py reads."""
     inputs = [config.model, config.codes, *([config.speech_tokenizer] if config.speech_tokenizer else [])]
     if is_made(config.output, kind="samples", config=config, inputs=inputs):
@@ -64,7 +64,7 @@ def generate(config: SamplesConfig) -> None:
 
 
 def _samples(
-    model: LanguageModel, utterances: Sequence[TokenDocument], config: SamplesConfig
+    model: LanguageModel, utterances: Sequence[TokenDocument], config: GenerateConfig
 ) -> tuple[list[dict[str, Any]], list[TokenDocument]]:
     """One record per utterance, and the codes that were written, as documents."""
     vocabulary = model.vocabulary
@@ -96,7 +96,7 @@ def _samples(
 
 
 def _write(
-    model: LanguageModel, prompts: Sequence[np.ndarray], modality: Modality, config: SamplesConfig
+    model: LanguageModel, prompts: Sequence[np.ndarray], modality: Modality, config: GenerateConfig
 ) -> list[Generation]:
     """Continue prompts in one modality: speech up to its end is sampled, text up to the document's end is greedy."""
     vocabulary = model.vocabulary

@@ -32,7 +32,7 @@ from megatron_speech.artifacts.manifest import (
     read_manifest,
 )
 from megatron_speech.artifacts.tasks import run_tasks, tasks_folder
-from megatron_speech.config.stages.interleave import InterleaveConfig
+from megatron_speech.config.stages.interleave import BuildInterleavedConfig
 from megatron_speech.corpus.files import changed_after, file_ids, relative_name
 from megatron_speech.corpus.records import BadLine
 from megatron_speech.corpus.text_tasks import (
@@ -63,7 +63,7 @@ REPEATED = "repeated_ids.jsonl"
 """Documents whose id stands at an earlier place too."""
 
 
-def build_interleaved(config: InterleaveConfig) -> None:
+def build_interleaved(config: BuildInterleavedConfig) -> None:
     """Build the folder `config.output` of interleaved token documents, or the part of that which `config.run` names.
 
     Raises:
@@ -107,7 +107,7 @@ def build_interleaved(config: InterleaveConfig) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _models(config: InterleaveConfig) -> dict[str, str]:
+def _models(config: BuildInterleavedConfig) -> dict[str, str]:
     """Identities of all that is read beside the corpora.
 
     What can be wrong with the models is looked at before one is loaded: a mistake shows at once.
@@ -131,7 +131,7 @@ def _models(config: InterleaveConfig) -> dict[str, str]:
     return {**ids, str(folder): fingerprint}
 
 
-def _require_ended(step: Interleaver, config: InterleaveConfig) -> None:
+def _require_ended(step: Interleaver, config: BuildInterleavedConfig) -> None:
     """ValueError where tasks of this job stopped; the log has said why."""
     run = config.run
     tasks = step.tasks[run.job * len(step.tasks) // run.jobs : (run.job + 1) * len(step.tasks) // run.jobs]
@@ -143,7 +143,7 @@ def _require_ended(step: Interleaver, config: InterleaveConfig) -> None:
         )
 
 
-def _finish(config: InterleaveConfig, step: Interleaver, models: dict[str, str]) -> None:
+def _finish(config: BuildInterleavedConfig, step: Interleaver, models: dict[str, str]) -> None:
     """Join the shards of all tasks into the output, those that are too noisy into its quarantine."""
     manifests = [_task_manifest(step, task, models) for task in step.tasks]
     folders = [step.folder / shard for manifest in manifests for shard in manifest["facts"]["shards"]]
@@ -201,7 +201,9 @@ def _task_manifest(step: Interleaver, task: TextTask, models: dict[str, str]) ->
     return manifest
 
 
-def _require_documents(config: InterleaveConfig, tasks: Sequence[TextTask], facts: Sequence[dict[str, Any]]) -> None:
+def _require_documents(
+    config: BuildInterleavedConfig, tasks: Sequence[TextTask], facts: Sequence[dict[str, Any]]
+) -> None:
     """ValueError naming a corpus that gave no document at all."""
     for name, corpus in config.corpora.items():
         if not any(fact["documents"] for fact in facts if fact["corpus"] == name):
@@ -212,7 +214,9 @@ def _require_documents(config: InterleaveConfig, tasks: Sequence[TextTask], fact
             )
 
 
-def _require_few_lines(config: InterleaveConfig, folders: Sequence[Path], facts: Sequence[dict[str, Any]]) -> None:
+def _require_few_lines(
+    config: BuildInterleavedConfig, folders: Sequence[Path], facts: Sequence[dict[str, Any]]
+) -> None:
     """ValueError naming a corpus of which too many lines were left out."""
     for name in config.corpora:
         own = [pair for pair in zip(folders, facts, strict=True) if pair[1]["corpus"] == name]
@@ -222,7 +226,7 @@ def _require_few_lines(config: InterleaveConfig, folders: Sequence[Path], facts:
 
 
 def _write_repeated(
-    config: InterleaveConfig,
+    config: BuildInterleavedConfig,
     step: Interleaver,
     manifests: Sequence[dict[str, Any]],
     folders: Sequence[Path],
@@ -249,7 +253,7 @@ def _write_repeated(
     return count
 
 
-def _facts(config: InterleaveConfig, facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _facts(config: BuildInterleavedConfig, facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Counts of all shards, those in quarantine too, together and by corpus."""
     tally, corpora = Tally(config.spans), {}
     for fact in facts:

@@ -16,7 +16,7 @@ from megatron_speech.artifacts.left_out import LEAST_JUDGED
 from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.artifacts.tasks import tasks_folder
-from megatron_speech.config.stages.interleave import InterleaveConfig
+from megatron_speech.config.stages.interleave import BuildInterleavedConfig
 from megatron_speech.corpus.files import CorpusFile, corpus_files
 from megatron_speech.corpus.records import BadLine, TextDocument, count_records
 from megatron_speech.corpus.remote_file import RemoteFile
@@ -40,7 +40,7 @@ class Line:
     found: TextDocument | BadLine
 
 
-def interleave_tasks(config: InterleaveConfig) -> list[TextTask]:
+def interleave_tasks(config: BuildInterleavedConfig) -> list[TextTask]:
     """Every file of every corpus, in order, cut where it is larger than a task; counts lines if it has to.
 
     Raises:
@@ -74,7 +74,7 @@ def interleave_tasks(config: InterleaveConfig) -> list[TextTask]:
     return tasks
 
 
-def task_lines(task: TextTask, config: InterleaveConfig) -> Iterator[Line]:
+def task_lines(task: TextTask, config: BuildInterleavedConfig) -> Iterator[Line]:
     """The lines of a task, up to the last one its corpus may give; ValueError for a bad one where that is an error."""
     left = task.settings.max_documents
     for index, number, found in task.read():
@@ -89,7 +89,7 @@ def task_lines(task: TextTask, config: InterleaveConfig) -> Iterator[Line]:
         yield Line(f"{task.first_file + index:05d}-{(number - 1) // config.shard_documents:05d}", number, path, found)
 
 
-def count_documents(task: TextTask, config: InterleaveConfig) -> int:
+def count_documents(task: TextTask, config: BuildInterleavedConfig) -> int:
     """Documents of a task; ValueError where it has too many lines that are none, or as `task_lines`."""
     documents = 0
     bad: list[BadLine] = []

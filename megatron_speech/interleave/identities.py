@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from megatron_speech.config.parsing.parse import to_dict
-from megatron_speech.config.stages.interleave import InterleaveConfig
+from megatron_speech.config.stages.interleave import BuildInterleavedConfig
 from megatron_speech.corpus.text_tasks import TextTask
 
 SHARD = ("seed", "name", "shard_documents", "on_bad_line", "boundary", "spans", "speakable", "synthesis", "noise")
@@ -25,7 +25,7 @@ TOLERANCE = ("max_quarantined_share",)
 """Settings, also of noise, that decide whether there is an output, and nothing in it."""
 
 
-def output_identity(config: InterleaveConfig) -> dict[str, Any]:
+def output_identity(config: BuildInterleavedConfig) -> dict[str, Any]:
     """What the whole output depends on, beside the inputs."""
     settings = _without(to_dict(config), SPREAD + TOLERANCE)
     if settings["noise"]:
@@ -33,7 +33,7 @@ def output_identity(config: InterleaveConfig) -> dict[str, Any]:
     return {**settings, "synthesis": _without(settings["synthesis"], PACE)}
 
 
-def shard_identity(config: InterleaveConfig, task: TextTask) -> dict[str, Any]:
+def shard_identity(config: BuildInterleavedConfig, task: TextTask) -> dict[str, Any]:
     """What a shard of a task depends on, beside the inputs."""
     settings = {name: value for name, value in output_identity(config).items() if name in SHARD}
     if settings["noise"]:
@@ -41,12 +41,12 @@ def shard_identity(config: InterleaveConfig, task: TextTask) -> dict[str, Any]:
     return {"corpus": task.corpus, "read": _without(to_dict(task.settings), ("path",)), **settings}
 
 
-def task_identity(config: InterleaveConfig, task: TextTask) -> dict[str, Any]:
+def task_identity(config: BuildInterleavedConfig, task: TextTask) -> dict[str, Any]:
     """What a task depends on, beside the inputs."""
     return {**shard_identity(config, task), "records": list(task.records)}
 
 
-def synthesis_identity(config: InterleaveConfig, *, model: str) -> dict[str, Any]:
+def synthesis_identity(config: BuildInterleavedConfig, *, model: str) -> dict[str, Any]:
     """What decides the codes of a (key, text), where `model` identifies the model that speaks."""
     language = config.speakable.language  # in which numbers and signs are read
     return {

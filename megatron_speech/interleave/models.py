@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from megatron_speech.config.stages.interleave import InterleaveConfig
+from megatron_speech.config.stages.interleave import BuildInterleavedConfig
 from megatron_speech.interleave.compose import Composed, Piece, compose_batch, cut_document
 from megatron_speech.interleave.noise import Sample
 from megatron_speech.interleave.stream import Codes, Rendering
@@ -23,7 +23,7 @@ from megatron_speech.vocabulary import Vocabulary
 class Engines:
     """The models and tokenizers of one process, and the calls in which they are used."""
 
-    def __init__(self, config: InterleaveConfig) -> None:
+    def __init__(self, config: BuildInterleavedConfig) -> None:
         self._config = config
         self._counted: Counter[str] = Counter()
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from megatron_speech.config.stages.interleave import InterleaveConfig, NoiseConfig
+from megatron_speech.config.stages.interleave import BuildInterleavedConfig, NoiseConfig
 from megatron_speech.data.shards.join import join_documents
 from megatron_speech.interleave.noise import Rows, shard_rate
 
@@ -25,7 +25,7 @@ HELD = ("documents", "text_tokens", "speech_tokens")
 """What is counted of them."""
 
 
-def noisy_shards(config: InterleaveConfig, rows: Sequence[Rows], spans: Sequence[int]) -> list[bool]:
+def noisy_shards(config: BuildInterleavedConfig, rows: Sequence[Rows], spans: Sequence[int]) -> list[bool]:
     """Whether each shard is to be set aside, by the `rows` read back of its `spans` spoken spans.
 
     Raises ValueError where those are all of them, or more than one and more than the allowed share.

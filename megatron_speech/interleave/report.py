@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.config.stages.interleave import InterleaveConfig
+from megatron_speech.config.stages.interleave import BuildInterleavedConfig
 from megatron_speech.interleave.noise import length_labels
 from megatron_speech.reports import plots
 from megatron_speech.reports.facts import count, decimal, interval, percent, prose, table
@@ -16,14 +16,16 @@ NONE = "-"
 FAULTS = ("runaway", "too_short", "repeats", "unspeakable")
 
 
-def require_libraries(config: InterleaveConfig) -> None:
+def require_libraries(config: BuildInterleavedConfig) -> None:
     """ValueError where what measures and draws is not installed: said before hours of synthesis, not after."""
     for name in ("matplotlib", *(["jiwer"] if config.noise else [])):
         if find_spec(name) is None:
             raise ValueError(f"the report needs {name}; pip install 'megatron-speech[eval]'")
 
 
-def write_report(folder: Path, facts: Mapping[str, Any], *, rates: Sequence[float], config: InterleaveConfig) -> None:
+def write_report(
+    folder: Path, facts: Mapping[str, Any], *, rates: Sequence[float], config: BuildInterleavedConfig
+) -> None:
     """Write report.md, spans.png and, where speech was read back, noise.png; `rates` are those of the shards."""
     lines = ["# Interleaved data", "", *_made(facts, config), *_left_out(facts)]
     if facts["spans"]:
@@ -49,7 +51,7 @@ def in_words(facts: Mapping[str, Any], *, unit: str) -> str:
     return ", ".join(said)
 
 
-def _made(facts: Mapping[str, Any], config: InterleaveConfig) -> list[str]:
+def _made(facts: Mapping[str, Any], config: BuildInterleavedConfig) -> list[str]:
     unit = config.spans.unit
     corpora = [
         [name, *(count(corpus[key]) for key in ("source_documents", "documents", "text_tokens", "speech_tokens"))]

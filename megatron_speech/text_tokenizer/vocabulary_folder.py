@@ -16,7 +16,7 @@ from typing import Any
 from megatron_speech.artifacts.files import read_json
 from megatron_speech.artifacts.manifest import is_made, make_artifact, read_manifest
 from megatron_speech.config.parsing.parse import to_dict
-from megatron_speech.config.stages.text import VocabularyConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig
 from megatron_speech.text_tokenizer.base_files import carry, copied_files, folder_of, tokenizer_config, tokenizer_files
 from megatron_speech.text_tokenizer.text_loss import loss_in_words, probe, require_little_lost
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer, read_tokenizer, save_tokenizer
@@ -31,7 +31,7 @@ _PADDING_MULTIPLE = 128
 _CODE = re.compile(r"<\|audio_(0|[1-9]\d*)\|>")
 
 
-def build_vocabulary(config: VocabularyConfig) -> None:
+def build_vocabulary(config: BuildVocabularyConfig) -> None:
     """Write ``vocabulary.json``, the extended ``tokenizer.json`` and its configuration to `config.output`."""
     inputs = _inputs(config)
     identity = {key: value for key, value in to_dict(config).items() if key != "max_lost_share"}
@@ -94,7 +94,7 @@ def _kept_in(path: Path) -> Vocabulary | None:
         raise ValueError(f"{path}: {KEPT} is no usable vocabulary ({error}); restore the export's own file") from error
 
 
-def _new(config: VocabularyConfig) -> tuple[Vocabulary, TextTokenizer]:
+def _new(config: BuildVocabularyConfig) -> tuple[Vocabulary, TextTokenizer]:
     """A text tokenizer's first vocabulary."""
     text = TextTokenizer.load(
         config.text, end_of_document=config.end_of_document, begin_of_document=config.begin_of_document
@@ -102,7 +102,7 @@ def _new(config: VocabularyConfig) -> tuple[Vocabulary, TextTokenizer]:
     return _over(config, text, fingerprint="")
 
 
-def _again(config: VocabularyConfig, kept: Vocabulary) -> tuple[Vocabulary, TextTokenizer]:
+def _again(config: BuildVocabularyConfig, kept: Vocabulary) -> tuple[Vocabulary, TextTokenizer]:
     """The vocabulary that the folder had before; with tokens that were added since, one that has all of them."""
     path = Path(config.text) / "tokenizer.json"
     names = read_tokenizer(path).id_to_token
@@ -129,7 +129,7 @@ def _again(config: VocabularyConfig, kept: Vocabulary) -> tuple[Vocabulary, Text
     return _over(config, text, fingerprint=kept.speech_fingerprint)
 
 
-def _require_asked(config: VocabularyConfig, kept: Vocabulary, text: TextTokenizer) -> None:
+def _require_asked(config: BuildVocabularyConfig, kept: Vocabulary, text: TextTokenizer) -> None:
     """ValueError if the configuration asks for another vocabulary than `kept`; what it leaves open is as kept."""
     num_codes, fingerprint = _speech(config)
     name = text.backend.id_to_token
@@ -149,7 +149,7 @@ def _require_asked(config: VocabularyConfig, kept: Vocabulary, text: TextTokeniz
             )
 
 
-def _over(config: VocabularyConfig, text: TextTokenizer, *, fingerprint: str) -> tuple[Vocabulary, TextTokenizer]:
+def _over(config: BuildVocabularyConfig, text: TextTokenizer, *, fingerprint: str) -> tuple[Vocabulary, TextTokenizer]:
     """A vocabulary over all tokens of a text tokenizer, with new ids for those of ours that it lacks."""
     num_codes, given = _speech(config)
     specials = _special_tokens(config)
@@ -176,7 +176,7 @@ def _over(config: VocabularyConfig, text: TextTokenizer, *, fingerprint: str) ->
 
 
 def _mapped_ids(
-    config: VocabularyConfig, text: TextTokenizer, specials: tuple[str, ...], num_codes: int
+    config: BuildVocabularyConfig, text: TextTokenizer, specials: tuple[str, ...], num_codes: int
 ) -> tuple[tuple[str, int], ...]:
     """Tokens of ours that the tokenizer has; ValueError where it has some speech tokens, but not these in a row."""
     ids = text.backend.get_vocab(with_added_tokens=True)
@@ -206,7 +206,7 @@ def _by_id(mapped: list[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(mapped, key=lambda each: each[1]))
 
 
-def _inputs(config: VocabularyConfig) -> list[Path]:
+def _inputs(config: BuildVocabularyConfig) -> list[Path]:
     """What the folder is made from: the text tokenizer with the files beside it, the speech tokenizer's folder."""
     inputs = [config.speech_tokenizer] if config.speech_tokenizer else []
     folder = folder_of(config.text)
@@ -216,13 +216,13 @@ def _inputs(config: VocabularyConfig) -> list[Path]:
     return inputs
 
 
-def _special_tokens(config: VocabularyConfig) -> tuple[str, ...]:
+def _special_tokens(config: BuildVocabularyConfig) -> tuple[str, ...]:
     """The tasks' tokens, then what a text-to-token model is told beside the text."""
     spelling = (SOUNDS,) if config.spelling == "sounds" else ()
     return (*SPECIAL_TOKENS, *spelling, *(speaker_token(name) for name in config.speakers))
 
 
-def _speech_facts(config: VocabularyConfig) -> dict[str, Any]:
+def _speech_facts(config: BuildVocabularyConfig) -> dict[str, Any]:
     """Name, rate and size of the speech tokenizer, for model cards; empty where there is no folder to ask."""
     if config.speech_tokenizer is None:
         return {}
@@ -231,7 +231,7 @@ def _speech_facts(config: VocabularyConfig) -> dict[str, Any]:
     return {"name": config.speech_tokenizer.resolve().name, **known}
 
 
-def _speech(config: VocabularyConfig) -> tuple[int, str]:
+def _speech(config: BuildVocabularyConfig) -> tuple[int, str]:
     """Codebook size and fingerprint of the speech tokenizer."""
     if config.speech_tokenizer is None:
         return config.codebook_size or 0, config.speech_fingerprint

@@ -13,8 +13,8 @@ import torch
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.checkpoint.hf_import import convert_from_hf
 from megatron_speech.config.stages.convert import ConvertFromHfConfig
-from megatron_speech.config.stages.packing import PackConfig
-from megatron_speech.config.stages.text import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig, TextCorpusConfig, TokenizeTextConfig
 from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.speech_tokenizer.model import save_model
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
@@ -52,7 +52,7 @@ def make_world(root: Path) -> Path:
     _vocabulary(root / "text_vocabulary", codebook_size=0)
     _tokens(root, "tokens", vocabulary="vocabulary")
     _tokens(root, "other_tokens", vocabulary="other_vocabulary")
-    pack_shards(PackConfig(input=root / "tokens", output=root / "packed", seq_length=16))
+    pack_shards(PackShardsConfig(input=root / "tokens", output=root / "packed", seq_length=16))
     convert_from_hf(
         ConvertFromHfConfig(model=root / "text_model", vocabulary=root / "vocabulary", output=root / "base")
     )
@@ -64,7 +64,7 @@ def make_world(root: Path) -> Path:
 
 def _vocabulary(folder: Path, **settings: object) -> None:
     text = str(folder.with_name("text_model"))
-    build_vocabulary(VocabularyConfig(output=folder, text=text, padding_multiple=64, **settings))  # type: ignore[arg-type]
+    build_vocabulary(BuildVocabularyConfig(output=folder, text=text, padding_multiple=64, **settings))  # type: ignore[arg-type]
 
 
 def _tokens(root: Path, name: str, *, vocabulary: str) -> None:

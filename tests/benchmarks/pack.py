@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 
 from megatron_speech.artifacts.manifest import make_artifact
-from megatron_speech.config.stages.packing import PackConfig
+from megatron_speech.config.stages.packing import PackShardsConfig
 from megatron_speech.data.packing.pack import pack_documents
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
@@ -152,7 +152,7 @@ def in_child(corpus: Path, output: Path, **settings: Any) -> dict[str, Any]:
 def pack(settings: dict[str, Any]) -> dict[str, Any]:
     """CPU seconds and memory of one packing, and what it says of its rows."""
     folders = {name: Path(settings.pop(name)) for name in ("input", "output")}
-    config = PackConfig(**folders, **settings, seq_length=SEQ_LENGTH, shard_tokens=SHARD_TOKENS)
+    config = PackShardsConfig(**folders, **settings, seq_length=SEQ_LENGTH, shard_tokens=SHARD_TOKENS)
     before, start = memory_bytes("VmRSS"), time.process_time()
     facts = pack_documents(config.output, config)
     seconds = time.process_time() - start

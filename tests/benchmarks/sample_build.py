@@ -34,7 +34,7 @@ import numpy as np
 import torch
 
 from megatron_speech.config.run.data import DataConfig, SourceConfig
-from megatron_speech.config.stages.packing import PackConfig
+from megatron_speech.config.stages.packing import PackShardsConfig
 from megatron_speech.data.packing.pack import pack_documents
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.reading.batch import collate, to_device
@@ -111,7 +111,9 @@ def make_documents(samples: int) -> list[TokenDocument]:
 def ours(folder: Path, documents: list[TokenDocument], samples: int) -> tuple[Build, Build]:
     """(what runs on the host, the whole sample)."""
     write_documents(folder / "documents", documents, vocabulary=VOCABULARY, name="random")
-    pack_documents(folder / "packed", PackConfig(input=folder / "documents", output=folder, seq_length=SEQ_LENGTH))
+    pack_documents(
+        folder / "packed", PackShardsConfig(input=folder / "documents", output=folder, seq_length=SEQ_LENGTH)
+    )
     sources = {"random": SourceConfig(folder=folder / "packed", task="interleaved")}
     data = DataConfig(seq_length=SEQ_LENGTH, sources=sources)
     reader = Reader(compile_plan(data, vocabulary=VOCABULARY, num_samples=samples))

@@ -41,7 +41,7 @@ from megatron_speech.config.run.data import DataConfig, SourceConfig
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import PrecisionConfig
 from megatron_speech.config.run.training import PretrainConfig, TrainConfig
-from megatron_speech.config.stages.packing import PackConfig
+from megatron_speech.config.stages.packing import PackShardsConfig
 from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.reading.batch import collate, to_device
@@ -159,7 +159,7 @@ def make_run(folder: Path, shape: dict[str, int]) -> PretrainConfig:
     )
     write_documents(folder / "documents", documents, vocabulary=VOCABULARY, name="random")
     (folder / "documents" / "manifest.json").write_text('{"kind": "documents", "facts": {}}')
-    pack_shards(PackConfig(input=folder / "documents", output=folder / "packed", seq_length=shape["seq_length"]))
+    pack_shards(PackShardsConfig(input=folder / "documents", output=folder / "packed", seq_length=shape["seq_length"]))
     return PretrainConfig(
         folder=folder / "run",
         model=ModelConfig(

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from megatron_speech.config.stages.text import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig, TextCorpusConfig, TokenizeTextConfig
 from megatron_speech.config.stages.text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.corpus.records import read_jsonl
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
@@ -52,7 +52,7 @@ def measure(folder: Path, corpus: Path | None, vocabulary: Path | None, *, short
             )
         )
         vocabulary = folder / "vocabulary"
-        build_vocabulary(VocabularyConfig(output=vocabulary, text=str(folder / "t"), codebook_size=16384))
+        build_vocabulary(BuildVocabularyConfig(output=vocabulary, text=str(folder / "t"), codebook_size=16384))
     texts = [document.text for document in read_jsonl(corpus)]
     encoder = TextTokenizer.load(vocabulary)._encoder
 

@@ -12,7 +12,7 @@ from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.hf_import import convert_from_hf
 from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.config.stages.convert import ConvertFromHfConfig
-from megatron_speech.config.stages.text import VocabularyConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
@@ -33,7 +33,7 @@ SENTENCE = "The capital of France is Paris, and the capital of Italy is"
 def test_real_weights_go_there_and_back(real_assets: Path, tmp_path: Path) -> None:
     text = real_assets / "smollm2-135m-instruct"
     build_vocabulary(
-        VocabularyConfig(output=tmp_path / "vocabulary", text=str(text), codebook_size=64, padding_multiple=192)
+        BuildVocabularyConfig(output=tmp_path / "vocabulary", text=str(text), codebook_size=64, padding_multiple=192)
     )
     convert_from_hf(ConvertFromHfConfig(model=text, vocabulary=tmp_path / "vocabulary", output=tmp_path / "base"))
     vocabulary = Vocabulary.load(tmp_path / "vocabulary")

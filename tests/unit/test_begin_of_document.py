@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tokenizers import AddedToken, Tokenizer, processors
 
-from megatron_speech.config.stages.packing import PackConfig
-from megatron_speech.config.stages.text import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig, TextCorpusConfig, TokenizeTextConfig
 from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.data.shards.verify import verify_folder
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.add_special_tokens([AddedToken("<|begin|>", special=True)])
     tokenizer.post_processor = processors.TemplateProcessing(single="<|begin|> $A", special_tokens=[("<|begin|>", BOS)])
     tokenizer.save(str(folder / "base" / "tokenizer.json"))
-    build_vocabulary(VocabularyConfig(output=folder / "vocabulary", text=str(folder / "base"), codebook_size=8))
+    build_vocabulary(BuildVocabularyConfig(output=folder / "vocabulary", text=str(folder / "base"), codebook_size=8))
     return folder / "vocabulary"
 
 
@@ -60,7 +60,7 @@ def test_every_document_and_prompt_begins_alike(folder: Path, tmp_path: Path) ->
     tokenize_text(TokenizeTextConfig(corpora={"c": corpus}, vocabulary=folder, output=tmp_path / "documents"))
     begun += [document.tokens for document in read_documents(tmp_path / "documents")]
     assert all(tokens[0] == BOS and BOS not in tokens[1:] for tokens in begun)
-    pack_shards(PackConfig(input=tmp_path / "documents", output=tmp_path / "packed", seq_length=16))
+    pack_shards(PackShardsConfig(input=tmp_path / "documents", output=tmp_path / "packed", seq_length=16))
     assert not list(verify_folder(tmp_path / "packed", ids=True))
 
 

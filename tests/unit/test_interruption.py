@@ -16,7 +16,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from megatron_speech.artifacts.tasks import run_tasks
 from megatron_speech.config.parsing.leaving import AGAIN, ERROR_FILE, LAUNCHER, leave
-from megatron_speech.config.stages.text import TokenizeRunConfig
+from megatron_speech.config.stages.text import SpreadConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,7 +38,7 @@ class Sleeper(PipelineStep):
 
 def sleep_in_tasks(folder: Path, workers: int) -> None:
     """What the interrupted process does."""
-    run_tasks([Sleeper(folder)], tasks=4, run=TokenizeRunConfig(workers=workers), folder=folder / "logs")
+    run_tasks([Sleeper(folder)], tasks=4, run=SpreadConfig(workers=workers), folder=folder / "logs")
 
 
 def _interrupted(code: str, began: Path) -> tuple[int, str]:

@@ -39,7 +39,7 @@ class HeldOutConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationConfig:
+class EvaluateConfig:
     """One model, measured."""
 
     model: Path

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.parsing.bounds import require_bounds
-from megatron_speech.config.stages.text import TextCorpusConfig, TokenizeRunConfig
+from megatron_speech.config.stages.text import SpreadConfig, TextCorpusConfig
 from megatron_speech.config.stages.text_to_token import Language, SynthesisConfig
 
 
@@ -48,7 +48,7 @@ class SpeakableConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorpusConfig(TextCorpusConfig):
+class InterleavedCorpusConfig(TextCorpusConfig):
     """One text corpus; documents with ``speakable: false`` in their metadata are left out."""
 
     renderings: int = 1
@@ -86,10 +86,10 @@ class NoiseConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InterleaveConfig:
+class BuildInterleavedConfig:
     """Text documents to interleaved token documents."""
 
-    corpora: dict[str, CorpusConfig]
+    corpora: dict[str, InterleavedCorpusConfig]
     """Corpora by name, read in this order; document ids must differ between them."""
     model: Path
     """Hugging Face folder of the text-to-token model that writes the speech."""
@@ -121,7 +121,7 @@ class InterleaveConfig:
     """Sampling of speech tokens and its guards."""
     noise: NoiseConfig | None = None
     """How the speech is read back; null: not at all."""
-    run: TokenizeRunConfig = field(default_factory=TokenizeRunConfig)
+    run: SpreadConfig = field(default_factory=SpreadConfig)
     """How the work is spread over processes and jobs; no part of the result."""
 
     def __post_init__(self) -> None:

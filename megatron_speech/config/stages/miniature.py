@@ -23,7 +23,7 @@ class AssetsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorpusConfig:
+class PrepareCorpusConfig:
     """Settings of `prepare_corpus.py`."""
 
     assets: Path
@@ -43,7 +43,7 @@ class CorpusConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProseConfig:
+class PrepareProseConfig:
     """Settings of `prepare_prose.py`."""
 
     assets: Path
@@ -53,7 +53,7 @@ class ProseConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpeechConfig:
+class SpeakCorpusConfig:
     """Settings of `speak_corpus.py`: one folder of audio per call."""
 
     assets: Path

@@ -11,7 +11,7 @@ from megatron_speech.config.run.reader import require_local
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackConfig:
+class PackShardsConfig:
     """Document shards to packed rows."""
 
     input: list[Path] | Path

@@ -11,7 +11,7 @@ from megatron_speech.config.stages.text_to_token import UtterancesConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamplesConfig:
+class GenerateConfig:
     """Held-out utterances as spoken contexts, and texts to speak."""
 
     model: Path

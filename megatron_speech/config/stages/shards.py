@@ -9,7 +9,7 @@ from megatron_speech.config.run.reader import require_local
 
 
 @dataclass(frozen=True, kw_only=True)
-class InspectConfig:
+class InspectShardsConfig:
     """What to show of a folder of shards."""
 
     folder: Path
@@ -29,7 +29,7 @@ class InspectConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifyConfig:
+class VerifyShardsConfig:
     """What to read whole and compare with its checksums."""
 
     folders: list[Path]
@@ -47,7 +47,7 @@ class VerifyConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class IndexConfig:
+class IndexShardsConfig:
     """A folder whose sidecars and shards.json are made again from its tars."""
 
     folder: Path
@@ -58,7 +58,7 @@ class IndexConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportIndexedConfig:
+class ExportIndexedDatasetConfig:
     """A folder of shards to one that megatron-core opens as `IndexedDataset`s."""
 
     input: Path

@@ -36,7 +36,7 @@ class TokenToMelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpeechDecoderConfig:
+class TrainSpeechDecoderConfig:
     """Train a token-to-mel network on audio shards and the code shards made from them."""
 
     output: Path

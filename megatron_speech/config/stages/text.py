@@ -12,7 +12,7 @@ from megatron_speech.config.run.reader import SCHEMES
 
 
 @dataclass(frozen=True, kw_only=True)
-class VocabularyConfig:
+class BuildVocabularyConfig:
     """One id space of a text tokenizer, the task and audio specials, and a speech tokenizer's codes."""
 
     output: Path
@@ -112,7 +112,7 @@ class TextCorpusConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenizeRunConfig:
+class SpreadConfig:
     """How the work of a tokenizing tool is spread. Nothing here changes the shards."""
 
     workers: int = 1
@@ -156,7 +156,7 @@ class TokenizeTextConfig:
     max_lost_share: float = 0.01
     """Stop where more than this share of a corpus's characters does not come back from the ids (unknown to the text
     tokenizer, or changed by it); measured on a sample of the documents, counted in the manifest."""
-    run: TokenizeRunConfig = field(default_factory=TokenizeRunConfig)
+    run: SpreadConfig = field(default_factory=SpreadConfig)
     """How the work is spread over processes and jobs; no part of the result."""
 
     def __post_init__(self) -> None:

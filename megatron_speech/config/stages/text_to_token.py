@@ -90,7 +90,7 @@ class UtterancesConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskDocumentsConfig:
+class BuildTaskDocumentsConfig:
     """Transcribed speech tokens to documents of one task."""
 
     task: Literal["text_to_token", "recognition", "synthesis"]

@@ -44,7 +44,7 @@ class FirstPairsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextToTokenTrainingConfig:
+class TrainTextToTokenConfig:
     """A text-to-token model learns from packed (text, speech) pairs: a training run with the choices of this task."""
 
     folder: Path

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.parsing.bounds import require_bounds
-from megatron_speech.config.stages.text import TokenizeRunConfig
+from megatron_speech.config.stages.text import SpreadConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class TokenizeSpeechConfig:
     tasks: int | None = None
     """Parts of consecutive shards that are done and kept as a whole, at most one per shard; null for one per shard. No
     part of the result."""
-    run: TokenizeRunConfig = field(default_factory=TokenizeRunConfig)
+    run: SpreadConfig = field(default_factory=SpreadConfig)
     """How the work is spread over processes and jobs; no part of the result."""
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.config.parsing.parse import to_dict
-from megatron_speech.config.stages.packing import PackConfig
+from megatron_speech.config.stages.packing import PackShardsConfig
 from megatron_speech.data.packing.document_folders import DocumentBlock, DocumentFolders
 from megatron_speech.data.packing.layout import NOWHERE, Spans, best_fit, concat
 from megatron_speech.data.packing.row_block import cut_words, row_block
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 _ROW = "a row of seq_length={} has {:,}; raise it, or set overlong to drop or split"
 
 
-def pack_shards(config: PackConfig) -> None:
+def pack_shards(config: PackShardsConfig) -> None:
     """Pack the document shards of `config.input` into `config.output`; what is already packed stays."""
     identity = {name: value for name, value in to_dict(config).items() if name != "memory"}  # which changes no row
     made = partial(is_made, config.output, kind="packed", config=identity, inputs=config.inputs)
@@ -55,7 +55,7 @@ def pack_shards(config: PackConfig) -> None:
     logger.info("%s documents (%s left out), %s cuts inside documents, %s of them inside speech", *shown)
 
 
-def pack_documents(output: Path, config: PackConfig) -> dict[str, Any]:
+def pack_documents(output: Path, config: PackShardsConfig) -> dict[str, Any]:
     """Pack into the folder `output`, which must not hold shards yet.
 
     Returns:
@@ -107,11 +107,11 @@ def pack_documents(output: Path, config: PackConfig) -> dict[str, Any]:
     return totals(writer.index, vocabulary)
 
 
-def _names(config: PackConfig) -> str:
+def _names(config: PackShardsConfig) -> str:
     return ", ".join(map(str, config.inputs))
 
 
-def _require_fitting(source: DocumentFolders, config: PackConfig) -> None:
+def _require_fitting(source: DocumentFolders, config: PackShardsConfig) -> None:
     """ValueError naming the first document that no row holds whole, and how many there are, before the work begins."""
     room = config.seq_length + 1
     before = overlong = longest = 0
@@ -131,7 +131,7 @@ def _require_fitting(source: DocumentFolders, config: PackConfig) -> None:
     raise ValueError(f"{place}, {key!r}: it takes {first[1]:,} tokens where {row}{many if overlong > 1 else ''}")
 
 
-def _distribute(source: DocumentFolders, buckets: Buckets, config: PackConfig) -> tuple[int, int]:
+def _distribute(source: DocumentFolders, buckets: Buckets, config: PackShardsConfig) -> tuple[int, int]:
     """Bring all documents into their buckets, a share of the memory at a time; numbers of documents and tokens."""
     pending: list[DocumentBlock] = []
     size = documents = tokens = 0
@@ -154,7 +154,7 @@ def _distribute(source: DocumentFolders, buckets: Buckets, config: PackConfig) -
     return documents, tokens
 
 
-def _without_overlong(block: DocumentBlock, source: DocumentFolders, config: PackConfig) -> DocumentBlock:
+def _without_overlong(block: DocumentBlock, source: DocumentFolders, config: PackShardsConfig) -> DocumentBlock:
     """Leave out documents that no row can hold without a cut which is not wanted, or refuse their speech spans."""
     if config.overlong == "split":
         return block
@@ -170,7 +170,9 @@ def _without_overlong(block: DocumentBlock, source: DocumentFolders, config: Pac
     raise ValueError(f"{place}, {key!r}: a speech span of it takes {int(longest[overlong][0]):,} tokens where {row}")
 
 
-def _row_blocks(source: DocumentFolders, buckets: Buckets, config: PackConfig) -> Iterator[tuple[RowBlock, int, int]]:
+def _row_blocks(
+    source: DocumentFolders, buckets: Buckets, config: PackShardsConfig
+) -> Iterator[tuple[RowBlock, int, int]]:
     """All rows in order, and of each block how many end inside a document, and inside a speech span."""
     vocabulary = source.vocabulary
     lay_out = concat if config.algorithm == "concat" else best_fit

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from megatron_speech.artifacts.manifest import is_made, make_artifact
-from megatron_speech.config.stages.shards import ExportIndexedConfig
+from megatron_speech.config.stages.shards import ExportIndexedDatasetConfig
 from megatron_speech.data.shards.block_folder import BlockFolder
 from megatron_speech.data.shards.index import FolderIndex
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 _MAGIC, _VERSION, _INT32 = b"MMIDIDX\0\0", 1, 4
 
 
-def export_indexed_dataset(config: ExportIndexedConfig) -> None:
+def export_indexed_dataset(config: ExportIndexedDatasetConfig) -> None:
     """Make ``<shard>.idx`` and ``<shard>.bin`` of every shard; ValueError names damage in what is read of it."""
     if is_made(config.output, kind="indexed_dataset", config=config, inputs=[config.input]):
         logger.info("%s is already made", config.output)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
-from megatron_speech.config.stages.shards import InspectConfig
+from megatron_speech.config.stages.shards import InspectShardsConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.data.shards.index import FolderIndex
 from megatron_speech.data.shards.rows import RowFolder
@@ -18,7 +18,7 @@ from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
 
-def inspect_shards(config: InspectConfig) -> Iterator[str]:
+def inspect_shards(config: InspectShardsConfig) -> Iterator[str]:
     """Lines to print, in order.
 
     Raises:
@@ -54,14 +54,14 @@ def _terms(folder: Path) -> dict[str, str]:
     return {key: ", ".join(manifest[key]) for key in ("licences", "languages") if manifest.get(key)}
 
 
-def _documents(config: InspectConfig, tokenizer: TextTokenizer | None) -> Iterator[str]:
+def _documents(config: InspectShardsConfig, tokenizer: TextTokenizer | None) -> Iterator[str]:
     for document in islice(read_documents(config.folder), config.samples):
         yield f"\ndocument {document.key}: {len(document.tokens)} tokens, targets from {document.target_start}"
         yield _shown(document.tokens, tokenizer, config.width)
         yield f"meta {document.meta}"[: config.width]
 
 
-def _rows(config: InspectConfig, tokenizer: TextTokenizer | None) -> Iterator[str]:
+def _rows(config: InspectShardsConfig, tokenizer: TextTokenizer | None) -> Iterator[str]:
     folder = RowFolder(config.folder)
     for number in range(min(config.samples, len(folder))):
         row = folder.row(number, target_only=True)

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
-from megatron_speech.config.stages.shards import IndexConfig
+from megatron_speech.config.stages.shards import IndexShardsConfig
 from megatron_speech.data.shards.contents import MEMBERS, examine
 from megatron_speech.data.shards.damage import Damage, against_manifest
 from megatron_speech.data.shards.documents import totals
@@ -32,7 +32,7 @@ from megatron_speech.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 
-def index_shards(config: IndexConfig) -> None:
+def index_shards(config: IndexShardsConfig) -> None:
     """Write all sidecars and shards.json of `config.folder` again.
 
     Raises:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.manifest import MANIFEST
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.config.stages.shards import VerifyConfig
+from megatron_speech.config.stages.shards import VerifyShardsConfig
 from megatron_speech.data.shards.contents import examine
 from megatron_speech.data.shards.damage import Damage, against_manifest
 from megatron_speech.data.shards.index import FolderIndex, require_token_shards
@@ -28,7 +28,7 @@ from megatron_speech.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 
-def verify_shards(config: VerifyConfig) -> Iterator[Damage]:
+def verify_shards(config: VerifyShardsConfig) -> Iterator[Damage]:
     """Every damage in `config.folders`, as it is found; the report is written at the end.
 
     Raises:

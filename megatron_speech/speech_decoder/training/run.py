@@ -23,7 +23,7 @@ from tqdm import tqdm
 from megatron_speech.artifacts.manifest import is_made, make_artifact, read_manifest
 from megatron_speech.audio.io import SAMPLE_RATE, resample
 from megatron_speech.audio.shards import read_audio_shards
-from megatron_speech.config.stages.speech_decoder import SpeechDecoderConfig
+from megatron_speech.config.stages.speech_decoder import TrainSpeechDecoderConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.speech_decoder.mel import MelSettings, log_mel
 from megatron_speech.speech_decoder.token_to_mel import DecoderIdentity, TokenToMel
@@ -56,7 +56,7 @@ class Batch:
     """[B, T, 1]: 1 where `mel` is speech, 0 where it is padding."""
 
 
-def train_speech_decoder(config: SpeechDecoderConfig) -> None:
+def train_speech_decoder(config: TrainSpeechDecoderConfig) -> None:
     """Make the artefact `config.output`: config.json, model.safetensors, manifest with the held-out loss."""
     inputs = [config.audio, config.codes, config.heldout_audio, config.heldout_codes, config.tokenizer]
     if is_made(config.output, kind="speech_decoder", config=config, inputs=inputs):
@@ -103,7 +103,7 @@ def start_from_codebook(net: TokenToMel, tokenizer: Path) -> None:
 
 
 def load_utterances(
-    audio: Path, codes: Path, *, config: SpeechDecoderConfig, mel: MelSettings, limit: int
+    audio: Path, codes: Path, *, config: TrainSpeechDecoderConfig, mel: MelSettings, limit: int
 ) -> list[Utterance]:
     """Join audio and code shards by key and compute mel frames; at most `limit` utterances of `config.voices`.
 
@@ -144,7 +144,7 @@ def load_utterances(
 
 
 def fit(
-    net: TokenToMel, train: Sequence[Utterance], heldout: Sequence[Utterance], *, config: SpeechDecoderConfig
+    net: TokenToMel, train: Sequence[Utterance], heldout: Sequence[Utterance], *, config: TrainSpeechDecoderConfig
 ) -> dict[str, float | int]:
     """Train `net` in place; returns the facts of the manifest. Equal seeds give equal weights on one machine."""
     _standardise(net, train)

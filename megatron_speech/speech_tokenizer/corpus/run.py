@@ -27,7 +27,7 @@ from megatron_speech.artifacts.manifest import MANIFEST, input_ids, is_made, mak
 from megatron_speech.artifacts.tasks import run_tasks, tasks_folder
 from megatron_speech.audio.quarantine import QUARANTINE, read_quarantine, require_few, write_quarantine
 from megatron_speech.audio.shards import BadRecord, audio_shards
-from megatron_speech.config.stages.text import TokenizeRunConfig
+from megatron_speech.config.stages.text import SpreadConfig
 from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import read_documents, write_documents
@@ -56,7 +56,7 @@ def tokenize_speech(config: TokenizeSpeechConfig) -> None:
         ValueError: a shard is damaged, a key repeats, or too many utterances are unusable; nothing done is lost.
     """
     config = replace(config, cut=resolved_cut(config))
-    settings = replace(config, run=TokenizeRunConfig(), tasks=None)  # how work was spread is no part of what is made
+    settings = replace(config, run=SpreadConfig(), tasks=None)  # how work was spread is no part of what is made
     # What `SpeechTokenizer.fingerprint` says, of a folder that need not be an artefact of ours.
     files = [require(config.tokenizer / name) for name in (WEIGHTS, "config.json")]
     if (config.tokenizer / MANIFEST).is_file():

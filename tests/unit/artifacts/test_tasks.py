@@ -16,7 +16,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from megatron_speech.artifacts.manifest import Draft
 from megatron_speech.artifacts.tasks import make_task, run_tasks
-from megatron_speech.config.stages.text import TokenizeRunConfig
+from megatron_speech.config.stages.text import SpreadConfig
 
 
 class Writer(PipelineStep):
@@ -47,7 +47,7 @@ class Writer(PipelineStep):
 
 def run(folder: Path, **changes: Any) -> dict[str, str]:
     folder.mkdir(exist_ok=True)
-    run_tasks([Writer(folder, **changes)], tasks=4, run=TokenizeRunConfig(workers=2), folder=folder)
+    run_tasks([Writer(folder, **changes)], tasks=4, run=SpreadConfig(workers=2), folder=folder)
     return {path.parent.name: path.read_text() for path in folder.glob("*/number")}
 
 

@@ -20,7 +20,7 @@ from megatron_speech.audio import importing
 from megatron_speech.audio.importing import import_speech
 from megatron_speech.audio.shards import read_audio_shards
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
-from megatron_speech.config.stages.shards import IndexConfig, InspectConfig
+from megatron_speech.config.stages.shards import IndexShardsConfig, InspectShardsConfig
 from megatron_speech.data.shards.inspect import inspect_shards
 from megatron_speech.data.shards.rebuild import index_shards
 from megatron_speech.data.shards.verify import verify_folder
@@ -282,8 +282,8 @@ def test_tools_for_token_shards_say_that_a_folder_holds_audio(tmp_path: Path) ->
     audio = run(tmp_path)
     for work in (
         lambda: list(verify_folder(audio, ids=False)),
-        lambda: list(inspect_shards(InspectConfig(folder=audio))),
-        lambda: index_shards(IndexConfig(folder=audio)),
+        lambda: list(inspect_shards(InspectShardsConfig(folder=audio))),
+        lambda: index_shards(IndexShardsConfig(folder=audio)),
     ):
         with pytest.raises(ValueError, match=r"holds audio shards, no token shards; give a folder of documents"):
             work()

@@ -11,7 +11,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from megatron_speech.config.stages.text import VocabularyConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from tests.toy_text_models import export, import_text_model, text_model
 
@@ -151,7 +151,7 @@ def test_what_is_lost_in_other_tools_comes_back_from_an_export(tmp_path: Path) -
     hf = exported(tmp_path)
     for part in (AutoTokenizer, AutoModelForCausalLM):
         part.from_pretrained(hf).save_pretrained(tmp_path / "back")
-    build_vocabulary(VocabularyConfig(output=tmp_path / "again", text=str(tmp_path / "back"), codebook_size=20))
+    build_vocabulary(BuildVocabularyConfig(output=tmp_path / "again", text=str(tmp_path / "back"), codebook_size=20))
     before, after = (AutoTokenizer.from_pretrained(tmp_path / name) for name in ("text", "again"))
     assert templates(after) == templates(before)
     assert json.loads((tmp_path / "again" / "generation_config.json").read_text())["eos_token_id"] == [258, 256]
@@ -177,7 +177,7 @@ def test_ids_that_do_not_hold_are_refused_before_any_training(
 ) -> None:
     chat_model(tmp_path / "text", generation=generation, **tokenizer)
     with pytest.raises(ValueError, match=message) as error:
-        build_vocabulary(VocabularyConfig(output=tmp_path / "v", text=str(tmp_path / "text"), codebook_size=20))
+        build_vocabulary(BuildVocabularyConfig(output=tmp_path / "v", text=str(tmp_path / "text"), codebook_size=20))
     assert "\n" not in str(error.value) and not (tmp_path / "v").exists()
 
 
@@ -199,7 +199,7 @@ def test_ids_that_do_not_hold_are_refused_before_any_training(
 def test_a_damaged_file_of_the_base_is_named(tmp_path: Path, file: str, content: str, message: str) -> None:
     (chat_model(tmp_path / "text") / file).write_text(content)
     with pytest.raises(ValueError, match=message) as error:
-        build_vocabulary(VocabularyConfig(output=tmp_path / "v", text=str(tmp_path / "text"), codebook_size=20))
+        build_vocabulary(BuildVocabularyConfig(output=tmp_path / "v", text=str(tmp_path / "text"), codebook_size=20))
     assert "\n" not in str(error.value) and not (tmp_path / "v").exists()
 
 

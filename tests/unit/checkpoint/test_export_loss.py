@@ -12,7 +12,7 @@ from megatron_speech.checkpoint.hf_export import convert_to_hf
 from megatron_speech.checkpoint.hf_import import convert_from_hf
 from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.config.stages.convert import ConvertFromHfConfig, ConvertToHfConfig
-from megatron_speech.config.stages.text import VocabularyConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
@@ -38,7 +38,9 @@ def _convert(folder: Path, *, tied: bool) -> Vocabulary:
     config = LlamaConfig(**shape, vocab_size=tokenizer.size, tie_word_embeddings=tied, initializer_range=0.1)
     LlamaForCausalLM(config).save_pretrained(folder / "text")
     ours = folder / "vocabulary"
-    build_vocabulary(VocabularyConfig(output=ours, text=str(folder / "text"), codebook_size=20, padding_multiple=512))
+    build_vocabulary(
+        BuildVocabularyConfig(output=ours, text=str(folder / "text"), codebook_size=20, padding_multiple=512)
+    )
     convert_from_hf(ConvertFromHfConfig(model=folder / "text", vocabulary=ours, output=folder / "base"))
     convert_to_hf(ConvertToHfConfig(checkpoint=folder / "base", vocabulary=ours, output=folder / "hf"))
     return Vocabulary.load(ours)

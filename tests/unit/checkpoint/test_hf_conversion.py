@@ -18,7 +18,7 @@ from megatron_speech.checkpoint.hf_config import read_model_config
 from megatron_speech.checkpoint.hf_export import convert_to_hf, find_checkpoint
 from megatron_speech.checkpoint.hf_import import convert_from_hf
 from megatron_speech.config.stages.convert import ConvertFromHfConfig, ConvertToHfConfig
-from megatron_speech.config.stages.text import VocabularyConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig
 from megatron_speech.model.forward import forward
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import Vocabulary
@@ -255,7 +255,7 @@ def test_a_head_that_should_be_tied_and_is_not_is_refused(tmp_path: Path) -> Non
 
 def test_another_tokenizer_is_refused(tmp_path: Path) -> None:
     text_model(tmp_path / "text", "llama", tied=True)
-    build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", text="bytes", codebook_size=20))
+    build_vocabulary(BuildVocabularyConfig(output=tmp_path / "vocabulary", text="bytes", codebook_size=20))
     config = ConvertFromHfConfig(model=tmp_path / "text", vocabulary=tmp_path / "vocabulary", output=tmp_path / "base")
     with pytest.raises(ValueError, match=r"text tokenizer .* differs"):
         convert_from_hf(config)
@@ -309,7 +309,7 @@ def test_weights_that_are_not_finite_are_never_exported(
 def test_an_export_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
     text_model(tmp_path / "text", "llama", tied=True)
     base, _ = import_text_model(tmp_path)
-    build_vocabulary(VocabularyConfig(output=tmp_path / "other", text="bytes", codebook_size=21))
+    build_vocabulary(BuildVocabularyConfig(output=tmp_path / "other", text="bytes", codebook_size=21))
     config = ConvertToHfConfig(checkpoint=base, vocabulary=tmp_path / "other", output=tmp_path / "out")
     with pytest.raises(ValueError, match="vocabulary fingerprint"):
         convert_to_hf(config)

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.checkpoint.hf_import import convert_from_hf
 from megatron_speech.config.stages.convert import ConvertFromHfConfig
-from megatron_speech.config.stages.text import VocabularyConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import SPECIAL_TOKENS, Vocabulary
 from tests.toy_text_models import export, import_text_model, tensors, text_model
@@ -113,7 +113,7 @@ def test_an_export_that_comes_back_keeps_every_row(tmp_path: Path, way, tied: bo
 def test_the_vocabulary_comes_back_too(tmp_path: Path, way) -> None:
     hf, vocabulary = trained_export(tmp_path, tied=True)
     back = way(hf, tmp_path / "back")
-    build_vocabulary(VocabularyConfig(output=tmp_path / "again", text=str(back), codebook_size=20))
+    build_vocabulary(BuildVocabularyConfig(output=tmp_path / "again", text=str(back), codebook_size=20))
     assert Vocabulary.load(tmp_path / "again").fingerprint == vocabulary.fingerprint
     require_same_rows(tmp_path, imported(tmp_path, back, tmp_path / "again"), tensors(hf))
 
@@ -123,7 +123,7 @@ def test_of_tokens_alone_a_vocabulary_is_made_that_keeps_every_row(tmp_path: Pat
     before = tensors(hf)
     back = with_a_bare_tokenizer_config(hf, tmp_path / "back")
     shutil.rmtree(tmp_path / "vocabulary")
-    build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", text=str(back), codebook_size=20))
+    build_vocabulary(BuildVocabularyConfig(output=tmp_path / "vocabulary", text=str(back), codebook_size=20))
     assert Vocabulary.load(tmp_path / "vocabulary").token_ids == vocabulary.token_ids
     require_same_rows(tmp_path, imported(tmp_path, back, tmp_path / "vocabulary"), before)
 
@@ -191,7 +191,7 @@ def test_a_model_whose_speech_was_cut_off_is_a_text_model_again(tmp_path: Path) 
         shutil.copy(tmp_path / "text" / name, tmp_path / "back")
     facts = read_manifest(imported(tmp_path, tmp_path / "back", tmp_path / "vocabulary"))["facts"]
     assert (facts["text_rows_read"], facts["speech_rows_read"], facts["speech_rows_drawn"]) == (257, 0, 20)
-    settings = VocabularyConfig(output=tmp_path / "again", text=str(tmp_path / "back"), codebook_size=30)
+    settings = BuildVocabularyConfig(output=tmp_path / "again", text=str(tmp_path / "back"), codebook_size=30)
     with pytest.raises(ValueError, match="remove speech_vocabulary from its configuration"):
         build_vocabulary(settings)
     path = tmp_path / "back" / "config.json"
@@ -203,7 +203,7 @@ def test_a_model_whose_speech_was_cut_off_is_a_text_model_again(tmp_path: Path) 
 def test_tokenizer_and_weights_of_two_exports_are_refused(tmp_path: Path) -> None:
     hf, _ = trained_export(tmp_path, tied=True)
     build_vocabulary(
-        VocabularyConfig(
+        BuildVocabularyConfig(
             output=tmp_path / "other", text=str(tmp_path / "text"), codebook_size=20, speech_fingerprint="x"
         )
     )
@@ -217,7 +217,9 @@ def test_tokenizer_and_weights_of_two_exports_are_refused(tmp_path: Path) -> Non
 def test_tokens_of_ours_at_other_ids_are_refused(tmp_path: Path) -> None:
     hf, _ = trained_export(tmp_path, tied=True)
     build_vocabulary(
-        VocabularyConfig(output=tmp_path / "other", text=str(tmp_path / "text"), codebook_size=20, speakers=["anna"])
+        BuildVocabularyConfig(
+            output=tmp_path / "other", text=str(tmp_path / "text"), codebook_size=20, speakers=["anna"]
+        )
     )
     back = without_vocabulary_json(hf, tmp_path / "back")
     with pytest.raises(ValueError, match=r"its tokenizer has .* at id \d+, .*other at \d+") as error:
@@ -228,7 +230,7 @@ def test_tokens_of_ours_at_other_ids_are_refused(tmp_path: Path) -> None:
 def test_codes_of_another_speech_tokenizer_are_refused(tmp_path: Path) -> None:
     hf, _ = trained_export(tmp_path, tied=True)
     build_vocabulary(
-        VocabularyConfig(
+        BuildVocabularyConfig(
             output=tmp_path / "other", text=str(tmp_path / "text"), codebook_size=20, speech_fingerprint="another"
         )
     )
@@ -323,7 +325,7 @@ def test_padding_of_a_text_model_is_no_speech(tmp_path: Path, padding: int, kind
 def test_more_rows_than_any_padding_has_are_refused(tmp_path: Path) -> None:
     """With a codebook of usual size, the number of rows alone tells."""
     text_model(tmp_path / "text", "llama", tied=True, padding_rows=700)
-    settings = VocabularyConfig(output=tmp_path / "vocabulary", text=str(tmp_path / "text"), codebook_size=600)
+    settings = BuildVocabularyConfig(output=tmp_path / "vocabulary", text=str(tmp_path / "text"), codebook_size=600)
     build_vocabulary(settings)
     with pytest.raises(ValueError, match="700 rows more than its tokenizer has ids"):
         imported(tmp_path, tmp_path / "text", tmp_path / "vocabulary")

@@ -18,7 +18,7 @@ from megatron_speech.checkpoint.hf_config import read_model_config
 from megatron_speech.checkpoint.hf_import import convert_from_hf
 from megatron_speech.config.run.parallel import PrecisionConfig
 from megatron_speech.config.stages.convert import ConvertFromHfConfig
-from megatron_speech.config.stages.text import VocabularyConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.training.run import pretrain
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO, Vocabulary
@@ -89,7 +89,7 @@ def test_a_chat_model_stays_one(tmp_path: Path) -> None:
     for part in (AutoModelForCausalLM, AutoTokenizer):  # fine-tuned elsewhere: only what transformers writes is left
         part.from_pretrained(hf).save_pretrained(tmp_path / "elsewhere")
     build_vocabulary(
-        VocabularyConfig(output=tmp_path / "recovered", text=str(tmp_path / "elsewhere"), codebook_size=20)
+        BuildVocabularyConfig(output=tmp_path / "recovered", text=str(tmp_path / "elsewhere"), codebook_size=20)
     )
     shutil.rmtree(tmp_path / "vocabulary")
     (tmp_path / "recovered").rename(tmp_path / "vocabulary")

@@ -8,15 +8,20 @@ from typing import Any
 
 import pytest
 
-from megatron_speech.config.stages.packing import PackConfig
-from megatron_speech.config.stages.shards import ExportIndexedConfig, IndexConfig, InspectConfig, VerifyConfig
+from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.shards import (
+    ExportIndexedDatasetConfig,
+    IndexShardsConfig,
+    InspectShardsConfig,
+    VerifyShardsConfig,
+)
 
 TOOLS: dict[str, Callable[[Path], Any]] = {
-    "folder": lambda path: InspectConfig(folder=path),
-    "folders": lambda path: VerifyConfig(folders=[Path("here"), path]),
-    "input": lambda path: PackConfig(input=[Path("here"), path], output=Path("out")),
-    "input (export)": lambda path: ExportIndexedConfig(input=path, output=Path("out")),
-    "folder (index)": lambda path: IndexConfig(folder=path),
+    "folder": lambda path: InspectShardsConfig(folder=path),
+    "folders": lambda path: VerifyShardsConfig(folders=[Path("here"), path]),
+    "input": lambda path: PackShardsConfig(input=[Path("here"), path], output=Path("out")),
+    "input (export)": lambda path: ExportIndexedDatasetConfig(input=path, output=Path("out")),
+    "folder (index)": lambda path: IndexShardsConfig(folder=path),
 }
 
 
@@ -31,4 +36,4 @@ def test_a_url_is_refused_with_both_its_slashes(key: str, url: str) -> None:
 @pytest.mark.parametrize(("key", "value"), [("samples", -1), ("width", 3)])
 def test_numbers_of_what_to_show(key: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"{key}={value} must be at least"):
-        InspectConfig(folder=Path("x"), **{key: value})
+        InspectShardsConfig(folder=Path("x"), **{key: value})

@@ -12,7 +12,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.text import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig, TextCorpusConfig, TokenizeTextConfig
 from megatron_speech.corpus import remote_file
 from megatron_speech.corpus.files import corpus_files, relative_name
 from megatron_speech.corpus.text_tasks import require_apart, text_tasks
@@ -198,7 +198,7 @@ def bucket() -> Iterator[str]:
     [("", "abcd"), ("/b.jsonl", "bc"), ("/*.jsonl*", "abc"), ("/**/*.jsonl", "bcd"), ("/", "abcd")],
 )
 def test_a_bucket_is_read_like_a_folder(bucket: str, tmp_path: Path, path: str, ids: str) -> None:
-    build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", codebook_size=4))
+    build_vocabulary(BuildVocabularyConfig(output=tmp_path / "vocabulary", codebook_size=4))
     config = TokenizeTextConfig(
         corpora={"c": TextCorpusConfig(path=bucket + path)}, vocabulary=tmp_path / "vocabulary", output=tmp_path / "out"
     )
@@ -210,7 +210,7 @@ def test_a_bucket_is_read_like_a_folder(bucket: str, tmp_path: Path, path: str, 
 
 
 def test_a_changed_object_is_noticed(bucket: str, tmp_path: Path) -> None:
-    build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", codebook_size=4))
+    build_vocabulary(BuildVocabularyConfig(output=tmp_path / "vocabulary", codebook_size=4))
     corpora = {"c": TextCorpusConfig(path=f"{bucket}/new.jsonl")}
     config = TokenizeTextConfig(corpora=corpora, vocabulary=tmp_path / "vocabulary", output=tmp_path / "out")
     client = boto3.client("s3")

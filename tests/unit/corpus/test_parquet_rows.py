@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from megatron_speech.config.stages.text import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig, TextCorpusConfig, TokenizeTextConfig
 from megatron_speech.corpus.records import BadLine, RecordLayout, TextDocument, read_records
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
@@ -121,7 +121,7 @@ def test_an_unknown_time_zone_is_named_and_is_no_damage(tmp_path: Path, zone: st
 
 def test_the_refusal_comes_before_the_work(tmp_path: Path) -> None:
     path = _write(tmp_path, extra=pa.array([b"x"]))
-    build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", codebook_size=4))
+    build_vocabulary(BuildVocabularyConfig(output=tmp_path / "vocabulary", codebook_size=4))
     corpora = {"c": TextCorpusConfig(path=path, metadata_keys=["extra"])}
     with pytest.raises(ValueError, match="column 'extra'"):
         tokenize_text(TokenizeTextConfig(corpora=corpora, vocabulary=tmp_path / "vocabulary", output=tmp_path / "out"))
@@ -179,7 +179,7 @@ def test_a_map_that_has_a_key_twice_is_one_bad_line(tmp_path: Path) -> None:
 
 def test_documents_of_a_table_keep_their_metadata(tmp_path: Path) -> None:
     path = _write(tmp_path, when=pa.array([MOMENT]), metadata=pa.array([{"price": Decimal("3.20")}]))
-    build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", codebook_size=4))
+    build_vocabulary(BuildVocabularyConfig(output=tmp_path / "vocabulary", codebook_size=4))
     corpora = {"c": TextCorpusConfig(path=path, metadata_keys=["when"])}
     tokenize_text(TokenizeTextConfig(corpora=corpora, vocabulary=tmp_path / "vocabulary", output=tmp_path / "out"))
     (document,) = read_documents(tmp_path / "out")

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.packing import PackConfig
-from megatron_speech.config.stages.shards import InspectConfig
+from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.shards import InspectShardsConfig
 from megatron_speech.config.stages.text import (
+    BuildVocabularyConfig,
     TextCorpusConfig,
     TokenizeTextConfig,
-    VocabularyConfig,
 )
 from megatron_speech.corpus.records import read_jsonl
 from megatron_speech.data.packing.pack import pack_shards
@@ -65,7 +65,7 @@ def test_text_to_packed_rows_and_back(tmp_path: Path):
     texts = {f"d{index}": f"Text {index} with <|audio_1|> and <|endoftext|>. " * (1 + index % 3) for index in range(20)}
     one = write_jsonl(tmp_path / "one.jsonl", *({"id": key, "text": text} for key, text in texts.items()))
     two = write_jsonl(tmp_path / "two.jsonl", {"id": "first", "text": "kept"}, {"id": "second", "text": "left out"})
-    build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", codebook_size=8))
+    build_vocabulary(BuildVocabularyConfig(output=tmp_path / "vocabulary", codebook_size=8))
     config = TokenizeTextConfig(
         corpora={"one": TextCorpusConfig(path=one), "two": TextCorpusConfig(path=two, max_documents=1)},
         vocabulary=tmp_path / "vocabulary",
@@ -76,22 +76,22 @@ def test_text_to_packed_rows_and_back(tmp_path: Path):
     tokenizer = TextTokenizer.load(tmp_path / "vocabulary")
     read = {found.key: tokenizer.decode(found.tokens.tolist()) for found in read_documents(tmp_path / "documents")}
     assert read == {**texts, "first": "kept"}
-    pack_shards(PackConfig(input=tmp_path / "documents", output=tmp_path / "packed", seq_length=64))
+    pack_shards(PackShardsConfig(input=tmp_path / "documents", output=tmp_path / "packed", seq_length=64))
     facts = read_manifest(tmp_path / "packed")["facts"]
     assert facts["documents"] == 21
     assert facts["rows"] * 64 == facts["tokens"] + facts["padding"]  # the padding behind the last label included
     for folder in ("documents", "packed"):
-        config_shown = InspectConfig(folder=tmp_path / folder, tokenizer=tmp_path / "vocabulary")
+        config_shown = InspectShardsConfig(folder=tmp_path / folder, tokenizer=tmp_path / "vocabulary")
         lines = list(inspect_shards(config_shown))
         assert "text 100.0%" in "\n".join(lines)
         assert not list(verify_folder(tmp_path / folder, ids=True))
-    build_vocabulary(VocabularyConfig(output=tmp_path / "other", codebook_size=9))
+    build_vocabulary(BuildVocabularyConfig(output=tmp_path / "other", codebook_size=9))
     with pytest.raises(ValueError, match=r"tokenizer=.*other is of vocabulary"):
-        list(inspect_shards(InspectConfig(folder=tmp_path / "packed", tokenizer=tmp_path / "other")))
+        list(inspect_shards(InspectShardsConfig(folder=tmp_path / "packed", tokenizer=tmp_path / "other")))
 
 
 def test_nothing_half_written_appears_under_its_name(tmp_path: Path):
-    build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", codebook_size=0))
+    build_vocabulary(BuildVocabularyConfig(output=tmp_path / "vocabulary", codebook_size=0))
     corpus = write_jsonl(tmp_path / "c.jsonl", GOOD, "{")
     config = TokenizeTextConfig(
         corpora={"c": TextCorpusConfig(path=corpus)}, vocabulary=tmp_path / "vocabulary", output=tmp_path / "documents"
@@ -105,7 +105,7 @@ def test_nothing_half_written_appears_under_its_name(tmp_path: Path):
 
 
 def test_ids_must_differ_between_corpora(tmp_path: Path):
-    build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", codebook_size=0))
+    build_vocabulary(BuildVocabularyConfig(output=tmp_path / "vocabulary", codebook_size=0))
     corpora = {name: TextCorpusConfig(path=write_jsonl(tmp_path / f"{name}.jsonl", GOOD)) for name in ("one", "two")}
     config = TokenizeTextConfig(corpora=corpora, vocabulary=tmp_path / "vocabulary", output=tmp_path / "documents")
     with pytest.raises(ValueError, match=r"two.jsonl:1: its id already stands at .*one.jsonl:1"):

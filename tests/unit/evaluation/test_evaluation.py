@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from megatron_speech.config.stages.evaluation import EvaluationConfig, HeldOutConfig, SpokenCorpusConfig
-from megatron_speech.config.stages.text import VocabularyConfig
+from megatron_speech.config.stages.evaluation import EvaluateConfig, HeldOutConfig, SpokenCorpusConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.evaluation.harness import evaluate, measure, read_items
@@ -43,7 +43,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Vocabulary, corpora and codes of two cloze items and four countries."""
     folder = tmp_path_factory.mktemp("evaluation")
     build_vocabulary(
-        VocabularyConfig(
+        BuildVocabularyConfig(
             output=folder / "vocabulary", text="bytes", codebook_size=CODES, speech_fingerprint="tokenizer-a"
         )
     )
@@ -91,8 +91,8 @@ def random_model(files: Path) -> LanguageModel:
     return LanguageModel(network=network, tokenizer=TextTokenizer.load(files / "vocabulary"), vocabulary=vocabulary)
 
 
-def settings(files: Path, **held_out) -> EvaluationConfig:
-    return EvaluationConfig(
+def settings(files: Path, **held_out) -> EvaluateConfig:
+    return EvaluateConfig(
         model=files / "hf",
         output=files / "result",
         cloze=SpokenCorpusConfig(texts=files / "cloze.jsonl", codes=files / "codes" / "cloze"),

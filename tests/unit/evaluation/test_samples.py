@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.samples import SamplesConfig
-from megatron_speech.config.stages.text import VocabularyConfig
+from megatron_speech.config.stages.samples import GenerateConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig
 from megatron_speech.config.stages.text_to_token import RoundTripConfig, UtterancesConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.evaluation.samples import generate
@@ -19,7 +19,7 @@ from tests.toys import utterances, write_codes, write_model
 def _folders(folder: Path) -> None:
     """hf/ with a random model, codes/ with three utterances."""
     build_vocabulary(
-        VocabularyConfig(output=folder / "vocabulary", text="bytes", codebook_size=16, speech_fingerprint="abc")
+        BuildVocabularyConfig(output=folder / "vocabulary", text="bytes", codebook_size=16, speech_fingerprint="abc")
     )
     write_model(folder / "hf", folder / "vocabulary", num_hidden_layers=1)
     documents = utterances({"text": f"Text {n}."} for n in range(3))
@@ -32,7 +32,7 @@ def test_mistakes_are_found_before_the_weights_are_read(tmp_path: Path) -> None:
     none = UtterancesConfig(voices=["nobody"])
     with pytest.raises(ValueError, match="no utterance passes the filters; widen `utterances`"):
         generate(
-            SamplesConfig(model=tmp_path / "hf", codes=tmp_path / "codes", output=tmp_path / "sample", utterances=none)
+            GenerateConfig(model=tmp_path / "hf", codes=tmp_path / "codes", output=tmp_path / "sample", utterances=none)
         )
     with pytest.raises(ValueError, match="no utterance passes the filters; widen `utterances`"):
         round_trip(
@@ -48,7 +48,7 @@ def test_mistakes_are_found_before_the_weights_are_read(tmp_path: Path) -> None:
 
 def test_every_utterance_is_continued_recognised_and_spoken(tmp_path: Path) -> None:
     _folders(tmp_path)
-    config = SamplesConfig(
+    config = GenerateConfig(
         model=tmp_path / "hf",
         codes=tmp_path / "codes",
         output=tmp_path / "sample",

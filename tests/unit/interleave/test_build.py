@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.interleave import CorpusConfig, InterleaveConfig, SpansConfig
-from megatron_speech.config.stages.text import TokenizeRunConfig, VocabularyConfig
+from megatron_speech.config.stages.interleave import BuildInterleavedConfig, InterleavedCorpusConfig, SpansConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig, SpreadConfig
 from megatron_speech.config.stages.text_to_token import SynthesisConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.data.shards.verify import verify_folder
@@ -47,22 +47,22 @@ def record(name: str, text: str, **metadata: object) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    build_vocabulary(VocabularyConfig(output=folder / "vocabulary", text="bytes", codebook_size=16))
+    build_vocabulary(BuildVocabularyConfig(output=folder / "vocabulary", text="bytes", codebook_size=16))
     write_model(folder / "hf", folder / "vocabulary", num_hidden_layers=1)
     return folder
 
 
 @pytest.fixture
-def config(tmp_path: Path, models: Path) -> InterleaveConfig:
+def config(tmp_path: Path, models: Path) -> BuildInterleavedConfig:
     """Two corpora, one with a document that must not be spoken, the other of two files, and shards of two lines."""
     write_jsonl(tmp_path / "wiki/a.jsonl", *(record(f"wiki-{i}", article(i), speakable=True) for i in range(5)))
     write_jsonl(tmp_path / "wiki/b.jsonl", *(record(f"wiki-{i}", article(i)) for i in range(5, 7)))
     facts = [record(f"fact-{i}", f"Country {i} lies in the far north of Europe.") for i in (1, 2, 3)]
     write_jsonl(tmp_path / "facts.jsonl", record("fact-0", "The capital of France is Paris.", speakable=False), *facts)
-    return InterleaveConfig(
+    return BuildInterleavedConfig(
         corpora={
-            "facts": CorpusConfig(path=tmp_path / "facts.jsonl", renderings=3, max_documents=2),
-            "wiki": CorpusConfig(path=tmp_path / "wiki", licence="CC0-1.0", language="en"),
+            "facts": InterleavedCorpusConfig(path=tmp_path / "facts.jsonl", renderings=3, max_documents=2),
+            "wiki": InterleavedCorpusConfig(path=tmp_path / "wiki", licence="CC0-1.0", language="en"),
         },
         model=models / "hf",
         vocabulary=models / "vocabulary",
@@ -113,13 +113,13 @@ def digest(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def run(config: InterleaveConfig, output: str, **spread: object) -> Path:
+def run(config: BuildInterleavedConfig, output: str, **spread: object) -> Path:
     folder = config.output.with_name(output)
-    build_interleaved(replace(config, output=folder, run=TokenizeRunConfig(**spread)))  # type: ignore[arg-type]
+    build_interleaved(replace(config, output=folder, run=SpreadConfig(**spread)))  # type: ignore[arg-type]
     return folder
 
 
-def documents_of(config: InterleaveConfig, folder: Path):
+def documents_of(config: BuildInterleavedConfig, folder: Path):
     return list(read_documents(folder, vocabulary=Vocabulary.load(config.vocabulary)))
 
 

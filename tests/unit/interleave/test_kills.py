@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.interleave import InterleaveConfig
+from megatron_speech.config.stages.interleave import BuildInterleavedConfig
 from megatron_speech.interleave import build
 from megatron_speech.interleave.journal import Journal
 from tests.toys import killed_when_a_shard_is_moved
 from tests.unit.interleave.test_build import config, digest, engine, models, run  # noqa: F401
 
 
-def killed(settings: InterleaveConfig, output: str, fate: random.Random, monkeypatch: pytest.MonkeyPatch) -> bool:
+def killed(settings: BuildInterleavedConfig, output: str, fate: random.Random, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether a kill -9, at a random record of the journal, which it may tear, or at a random rename, ended the run."""
     child = os.fork()
     if child:

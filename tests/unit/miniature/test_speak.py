@@ -7,7 +7,7 @@ import pytest
 
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.audio.shards import read_audio_shards
-from megatron_speech.config.stages.miniature import CorpusConfig, SpeechConfig
+from megatron_speech.config.stages.miniature import PrepareCorpusConfig, SpeakCorpusConfig
 from megatron_speech.miniature import speak as speak_module
 from megatron_speech.miniature.corpus import prepare_corpus, read_jsonl
 from megatron_speech.miniature.speak import speak_corpus
@@ -16,13 +16,13 @@ from megatron_speech.miniature.utterances import plan_utterances
 
 @pytest.fixture
 def corpus(packages: Path, tmp_path: Path) -> Path:
-    prepare_corpus(CorpusConfig(assets=packages, output=tmp_path / "corpus", heldout_share=0.3, cloze_items=20))
+    prepare_corpus(PrepareCorpusConfig(assets=packages, output=tmp_path / "corpus", heldout_share=0.3, cloze_items=20))
     return tmp_path / "corpus"
 
 
-def settings(corpus: Path, **changes: Any) -> SpeechConfig:
+def settings(corpus: Path, **changes: Any) -> SpeakCorpusConfig:
     base: dict[str, Any] = {"assets": corpus.parent / "assets", "corpus": corpus, "output": corpus.parent / "audio"}
-    return SpeechConfig(**{**base, "part": "train", "utterances": {"hibari": 40}, **changes})
+    return SpeakCorpusConfig(**{**base, "part": "train", "utterances": {"hibari": 40}, **changes})
 
 
 def test_spans_are_runs_of_words_of_their_sentence(corpus: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from megatron_speech.config.stages.text import VocabularyConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig
 from megatron_speech.text_to_token import layout
 from megatron_speech.text_to_token.layout import prompt, training_document
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
@@ -17,7 +17,7 @@ CODES = np.array([3, 1, 4], dtype=np.int32)
 
 
 def _vocabulary(folder: Path, **settings) -> tuple[TextTokenizer, Vocabulary]:
-    build_vocabulary(VocabularyConfig(output=folder, codebook_size=16, speech_fingerprint="abc", **settings))
+    build_vocabulary(BuildVocabularyConfig(output=folder, codebook_size=16, speech_fingerprint="abc", **settings))
     return TextTokenizer.load(folder), Vocabulary.load(folder)
 
 
@@ -86,7 +86,7 @@ def test_sounds_stand_for_the_reading_with_its_capitals(tmp_path: Path, monkeypa
 )
 def test_settings_that_contradict_are_refused(settings: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        VocabularyConfig(output=Path("x"), codebook_size=16, **settings)
+        BuildVocabularyConfig(output=Path("x"), codebook_size=16, **settings)
 
 
 def test_chinese_keeps_its_letters_and_has_no_sounds(tmp_path: Path) -> None:

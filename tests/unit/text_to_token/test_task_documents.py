@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.text import VocabularyConfig
-from megatron_speech.config.stages.text_to_token import TaskDocumentsConfig, UtterancesConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig
+from megatron_speech.config.stages.text_to_token import BuildTaskDocumentsConfig, UtterancesConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.text_to_token.task_documents import build_task_documents
@@ -30,13 +30,13 @@ def folder(tmp_path: Path) -> Path:
     """codes/ and vocabulary/"""
     write_codes(tmp_path / "codes", utterances(UTTERANCES), num_codes=16, fingerprint="abc")
     build_vocabulary(
-        VocabularyConfig(output=tmp_path / "vocabulary", text="bytes", codebook_size=16, speech_fingerprint="abc")
+        BuildVocabularyConfig(output=tmp_path / "vocabulary", text="bytes", codebook_size=16, speech_fingerprint="abc")
     )
     return tmp_path
 
 
 def _build(folder: Path, task: str, **utterances) -> list[TokenDocument]:
-    config = TaskDocumentsConfig(
+    config = BuildTaskDocumentsConfig(
         task=task,  # type: ignore[arg-type]
         codes=[folder / "codes"],
         vocabulary=folder / "vocabulary",
@@ -111,7 +111,7 @@ def test_nothing_left_is_an_error_and_leaves_no_folder(folder: Path) -> None:
 
 
 def test_codes_of_another_speech_tokenizer_are_refused(folder: Path) -> None:
-    config = VocabularyConfig(output=folder / "other", text="bytes", codebook_size=16, speech_fingerprint="xyz")
+    config = BuildVocabularyConfig(output=folder / "other", text="bytes", codebook_size=16, speech_fingerprint="xyz")
     build_vocabulary(config)
     (folder / "vocabulary").rename(folder / "old")
     (folder / "other").rename(folder / "vocabulary")
@@ -121,7 +121,7 @@ def test_codes_of_another_speech_tokenizer_are_refused(folder: Path) -> None:
 
 def test_a_voice_is_the_speaker_and_must_have_a_token(folder: Path) -> None:
     for name, speakers in (("both", ["hibari", "flite_slt"]), ("one", ["hibari"])):
-        config = VocabularyConfig(
+        config = BuildVocabularyConfig(
             output=folder / name, text="bytes", codebook_size=16, speech_fingerprint="abc", speakers=speakers
         )
         build_vocabulary(config)

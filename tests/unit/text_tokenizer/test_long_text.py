@@ -88,12 +88,12 @@ def test_a_text_without_any_word_comes_back_as_well(kind: str, text: str) -> Non
 PROGRAM = """
 import json, resource, sys
 from pathlib import Path
-from megatron_speech.config.stages.text import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.config.stages.text import TextCorpusConfig, TokenizeTextConfig, BuildVocabularyConfig
 from megatron_speech.tokenize_text.run import tokenize_text
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 
 folder, characters = Path(sys.argv[1]), int(sys.argv[2])
-build_vocabulary(VocabularyConfig(output=folder / "vocabulary", codebook_size=4))
+build_vocabulary(BuildVocabularyConfig(output=folder / "vocabulary", codebook_size=4))
 (folder / "c.jsonl").write_text(json.dumps({"id": "a", "text": "some words " * (characters // 11)}))
 corpora = {"c": TextCorpusConfig(path=folder / "c.jsonl")}
 tokenize_text(TokenizeTextConfig(corpora=corpora, vocabulary=folder / "vocabulary", output=folder / "out"))

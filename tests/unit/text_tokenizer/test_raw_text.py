@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from megatron_speech.config.stages.text import VocabularyConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig
 from megatron_speech.text_tokenizer.raw_text import raw_text_encoder
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
@@ -117,7 +117,9 @@ def test_speech_tokens_that_a_base_has_as_content_are_special_in_the_vocabulary(
     tokenizer = Tokenizer.from_file(str(tmp_path / "base" / "tokenizer.json"))
     tokenizer.add_tokens([AddedToken(f"<|audio_{code}|>", special=False) for code in range(4)])
     tokenizer.save(str(tmp_path / "base" / "tokenizer.json"))
-    build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", text=str(tmp_path / "base"), codebook_size=4))
+    build_vocabulary(
+        BuildVocabularyConfig(output=tmp_path / "vocabulary", text=str(tmp_path / "base"), codebook_size=4)
+    )
     first = tokenizer.token_to_id("<|audio_0|>")
     loaded = TextTokenizer.load(tmp_path / "vocabulary")
     assert loaded.encode("<|audio_0|>") == list(b"<|audio_0|>")

@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.text import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig, TextCorpusConfig, TokenizeTextConfig
 from megatron_speech.text_tokenizer.text_loss import EVERY, FIRST_DOCUMENTS, LONGEST, TextLoss
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
@@ -48,7 +48,7 @@ def _bytes(folder: Path, normalizer: Any) -> Path:
 
 def _vocabulary(folder: Path, text: Path | str, share: float = 0.1) -> Path:
     build_vocabulary(
-        VocabularyConfig(output=folder / "vocabulary", text=str(text), codebook_size=4, max_lost_share=share)
+        BuildVocabularyConfig(output=folder / "vocabulary", text=str(text), codebook_size=4, max_lost_share=share)
     )
     return folder / "vocabulary"
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.text import VocabularyConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig
 from megatron_speech.text_tokenizer.sentencepiece_model import PROBES
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
@@ -50,7 +50,7 @@ def test_bytes_are_ids_and_come_back(text: str):
 @pytest.mark.parametrize("kind", ["bytes", "bpe"])
 def test_spelt_out_special_tokens_stay_text(tmp_path: Path, kind: str):
     source = "bytes" if kind == "bytes" else str(_bpe_folder(tmp_path / "hf"))
-    config = VocabularyConfig(
+    config = BuildVocabularyConfig(
         output=tmp_path / "vocabulary", text=source, codebook_size=9, end_of_document="<|endoftext|>"
     )
     build_vocabulary(config)
@@ -71,7 +71,7 @@ def test_transformers_agrees_id_by_id(tmp_path: Path, kind: str):
     from transformers import AutoTokenizer
 
     source = "bytes" if kind == "bytes" else str(_bpe_folder(tmp_path / "hf"))
-    config = VocabularyConfig(output=tmp_path / "v", text=source, codebook_size=9, end_of_document="<|endoftext|>")
+    config = BuildVocabularyConfig(output=tmp_path / "v", text=source, codebook_size=9, end_of_document="<|endoftext|>")
     build_vocabulary(config)
     vocabulary, ours = Vocabulary.load(tmp_path / "v"), TextTokenizer.load(tmp_path / "v")
     theirs = AutoTokenizer.from_pretrained(tmp_path / "v")
@@ -147,7 +147,7 @@ def test_a_folder_may_hold_a_sentencepiece_model_alone(tmp_path: Path):
         model_type="bpe", byte_fallback=True, hard_vocab_limit=False,
     )  # fmt: skip
     (tmp_path / "tokenizer_config.json").write_text('{"add_bos_token": true, "bos_token": "<s>", "eos_token": "</s>"}')
-    build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", text=str(tmp_path), codebook_size=4))
+    build_vocabulary(BuildVocabularyConfig(output=tmp_path / "vocabulary", text=str(tmp_path), codebook_size=4))
     reference = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "tokenizer.model"))
     tokenizer = TextTokenizer.load(tmp_path / "vocabulary")
     assert tokenizer.encode("line 7") == reference.encode("line 7")
@@ -181,12 +181,12 @@ def test_speech_tokenizer_facts_decide_the_codes(tmp_path: Path):
     (speech / "manifest.json").write_text(
         json.dumps({"kind": "any", "facts": {"codebook_size": 12, "fingerprint": "abc"}})
     )
-    build_vocabulary(VocabularyConfig(output=tmp_path / "v", speech_tokenizer=speech))
+    build_vocabulary(BuildVocabularyConfig(output=tmp_path / "v", speech_tokenizer=speech))
     vocabulary = Vocabulary.load(tmp_path / "v")
     assert (vocabulary.num_speech_ids, vocabulary.speech_fingerprint) == (12, "abc")
     (speech / "manifest.json").write_text(json.dumps({"kind": "any", "facts": {"codebook_size": 12}}))
     with pytest.raises(ValueError, match=r"speech/manifest.json: facts lack \['fingerprint'\]"):
-        build_vocabulary(VocabularyConfig(output=tmp_path / "w", speech_tokenizer=speech))
+        build_vocabulary(BuildVocabularyConfig(output=tmp_path / "w", speech_tokenizer=speech))
 
 
 @pytest.mark.parametrize(

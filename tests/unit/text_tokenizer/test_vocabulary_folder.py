@@ -13,7 +13,7 @@ import pytest
 from tokenizers import AddedToken, Tokenizer
 from transformers import AutoTokenizer
 
-from megatron_speech.config.stages.text import VocabularyConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import SPECIAL_TOKENS, Vocabulary
@@ -36,7 +36,7 @@ def text_folder(folder: Path, tokens: Sequence[str], *, special: bool = True) ->
 
 def vocabulary_of(folder: Path, text: Path, **settings: Any) -> Vocabulary:
     config: dict[str, Any] = {"text": str(text), "codebook_size": 20, **settings}
-    build_vocabulary(VocabularyConfig(output=folder, **config))
+    build_vocabulary(BuildVocabularyConfig(output=folder, **config))
     return Vocabulary.load(folder)
 
 

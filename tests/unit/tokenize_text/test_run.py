@@ -19,8 +19,8 @@ from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.filters import LambdaFilter
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.shards import IndexConfig
-from megatron_speech.config.stages.text import TextCorpusConfig, TokenizeRunConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.config.stages.shards import IndexShardsConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig, SpreadConfig, TextCorpusConfig, TokenizeTextConfig
 from megatron_speech.corpus.records import RecordLayout, TextDocument, read_records
 from megatron_speech.corpus.text_tasks import text_tasks
 from megatron_speech.data.shards.documents import read_documents
@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def vocabulary(tmp_path: Path) -> Path:
-    build_vocabulary(VocabularyConfig(output=tmp_path / "vocabulary", codebook_size=4))
+    build_vocabulary(BuildVocabularyConfig(output=tmp_path / "vocabulary", codebook_size=4))
     return tmp_path / "vocabulary"
 
 
@@ -51,7 +51,7 @@ def corpus_folder(folder: Path, *, files: int = 3, documents: int = 4) -> Path:
 def config_of(tmp_path: Path, output: str = "documents", run: dict[str, Any] | None = None, **changes: Any):
     corpus = TextCorpusConfig(path=tmp_path / "corpus", licence="CC0-1.0", language="en")
     settings = {"corpora": {"web": corpus}, "vocabulary": tmp_path / "vocabulary", "shard_tokens": 40, **changes}
-    return TokenizeTextConfig(output=tmp_path / output, run=TokenizeRunConfig(**(run or {})), **settings)
+    return TokenizeTextConfig(output=tmp_path / output, run=SpreadConfig(**(run or {})), **settings)
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -131,7 +131,7 @@ def test_the_index_of_joined_tasks_is_made_again(tmp_path: Path, vocabulary: Pat
     tokenize_text(config_of(tmp_path))
     listed = (tmp_path / "documents" / "shards.json").read_bytes()
     (tmp_path / "documents" / "shards.json").unlink()
-    index_shards(IndexConfig(folder=tmp_path / "documents"))
+    index_shards(IndexShardsConfig(folder=tmp_path / "documents"))
     assert (tmp_path / "documents" / "shards.json").read_bytes() == listed
 
 
@@ -255,7 +255,7 @@ def test_an_empty_file_is_counted_and_changes_no_other(
     assert list(verify_folder(tmp_path / "documents", ids=True)) == []
     listed = (tmp_path / "documents" / "shards.json").read_bytes()
     (tmp_path / "documents" / "shards.json").unlink()
-    index_shards(IndexConfig(folder=tmp_path / "documents"))
+    index_shards(IndexShardsConfig(folder=tmp_path / "documents"))
     assert (tmp_path / "documents" / "shards.json").read_bytes() == listed
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.text import TextCorpusConfig, TokenizeTextConfig, VocabularyConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig, TextCorpusConfig, TokenizeTextConfig
 from megatron_speech.config.stages.text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.text_tokenizer.sentencepiece_model import convert_sentencepiece
@@ -61,7 +61,7 @@ def test_text_comes_back_through_vocabulary_and_shards(tmp_path: Path, kind: str
     config = config_of(tmp_path, kind, special_tokens=["<|system|>"])
     train_text_tokenizer(config)
     train_text_tokenizer(config)  # is skipped
-    build_vocabulary(VocabularyConfig(output=tmp_path / "v", text=str(tmp_path / kind), codebook_size=9))
+    build_vocabulary(BuildVocabularyConfig(output=tmp_path / "v", text=str(tmp_path / kind), codebook_size=9))
     vocabulary, tokenizer = Vocabulary.load(tmp_path / "v"), TextTokenizer.load(tmp_path / "v")
     reference = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / kind / "tokenizer.model"))
     assert vocabulary.num_text_ids == reference.vocab_size() == 300

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from megatron_speech.config.parsing.parse import parse_config
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.parsing.yaml_text import write_yaml
-from megatron_speech.config.stages.packing import PackConfig
+from megatron_speech.config.stages.packing import PackShardsConfig
 from megatron_speech.config.stages.text import TokenizeTextConfig
 from tests.schemas import ROOT, TOOLS, least_settings, schema
 
@@ -164,8 +164,8 @@ def test_a_file_too_needs_no_brackets_for_a_list_of_one(tmp_path: Path, text: st
 
 def test_an_option_that_takes_one_path_or_several_keeps_all_that_are_repeated():
     words = ["--output", "packed", "--seq_length", "128"]
-    one = parse_config(PackConfig, description="", args=["--input", "a", *words])
-    two = parse_config(PackConfig, description="", args=["--input", "a", *words, "--input", "b"])
+    one = parse_config(PackShardsConfig, description="", args=["--input", "a", *words])
+    two = parse_config(PackShardsConfig, description="", args=["--input", "a", *words, "--input", "b"])
     assert (one.inputs, two.inputs) == ([Path("a")], [Path("a"), Path("b")])
 
 

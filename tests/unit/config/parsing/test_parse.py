@@ -12,18 +12,18 @@ import pytest
 
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.parsing.parse import dump_yaml, parse_config, to_dict, user_errors
-from megatron_speech.config.stages.packing import PackConfig
-from megatron_speech.config.stages.shards import InspectConfig, VerifyConfig
-from megatron_speech.config.stages.text import TokenizeTextConfig, VocabularyConfig
+from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.shards import InspectShardsConfig, VerifyShardsConfig
+from megatron_speech.config.stages.text import BuildVocabularyConfig, TokenizeTextConfig
 
 ROOT = Path(__file__).resolve().parents[4]
 EXAMPLES = ROOT / "examples" / "miniature"
 SCHEMA_OF = {
-    "vocabulary": VocabularyConfig,
-    "text_to_token_vocabulary": VocabularyConfig,
+    "vocabulary": BuildVocabularyConfig,
+    "text_to_token_vocabulary": BuildVocabularyConfig,
     "text_tokens": TokenizeTextConfig,
     "text_heldout_tokens": TokenizeTextConfig,
-    **{path.stem: PackConfig for path in EXAMPLES.glob("pack_*.yaml")},
+    **{path.stem: PackShardsConfig for path in EXAMPLES.glob("pack_*.yaml")},
 }
 
 
@@ -232,26 +232,26 @@ def test_the_miniatures_token_files_parse(stem: str):
 def test_one_folder_or_several_survive_printing(tmp_path: Path, capsys: pytest.CaptureFixture[str], folders: str):
     args = ["--input", folders, "--output", "o"]
     with pytest.raises(SystemExit):
-        parse_config(PackConfig, description="", args=[*args, "--print_config"])
+        parse_config(PackShardsConfig, description="", args=[*args, "--print_config"])
     (tmp_path / "printed.yaml").write_text(capsys.readouterr().out)
-    again = parse_config(PackConfig, description="", args=["--config", str(tmp_path / "printed.yaml")])
-    assert again == parse_config(PackConfig, description="", args=args)
+    again = parse_config(PackShardsConfig, description="", args=["--config", str(tmp_path / "printed.yaml")])
+    assert again == parse_config(PackShardsConfig, description="", args=args)
     assert again.inputs == ([Path("a"), Path("b")] if "," in folders else [Path("a/b")])
 
 
 @pytest.mark.parametrize(
     ("schema", "fields", "rule"),
     [
-        (VocabularyConfig, {"output": "o"}, "give exactly one of them"),
-        (VocabularyConfig, {"output": "o", "codebook_size": -1}, "codebook_size=-1"),
-        (VocabularyConfig, {"output": "o", "codebook_size": 1, "padding_multiple": 0}, "padding_multiple=0"),
+        (BuildVocabularyConfig, {"output": "o"}, "give exactly one of them"),
+        (BuildVocabularyConfig, {"output": "o", "codebook_size": -1}, "codebook_size=-1"),
+        (BuildVocabularyConfig, {"output": "o", "codebook_size": 1, "padding_multiple": 0}, "padding_multiple=0"),
         (TokenizeTextConfig, {"corpora": {}, "vocabulary": "v", "output": "o"}, "names no corpus"),
-        (PackConfig, {"input": "i", "output": "o", "seq_length": 1}, "seq_length=1"),
-        (PackConfig, {"input": "i", "output": "o", "shard_tokens": 0}, "shard_tokens=0"),
-        (VerifyConfig, {"folders": []}, "names nothing to verify"),
-        (PackConfig, {"input": "i", "output": "o", "memory": 1000}, "memory=1000"),
-        (PackConfig, {"input": ["i", "i"], "output": "o"}, "at least one folder and none twice"),
-        (PackConfig, {"input": "i", "output": "o", "seq_length": 2, "cut_speech_spans": False}, "seq_length=2"),
+        (PackShardsConfig, {"input": "i", "output": "o", "seq_length": 1}, "seq_length=1"),
+        (PackShardsConfig, {"input": "i", "output": "o", "shard_tokens": 0}, "shard_tokens=0"),
+        (VerifyShardsConfig, {"folders": []}, "names nothing to verify"),
+        (PackShardsConfig, {"input": "i", "output": "o", "memory": 1000}, "memory=1000"),
+        (PackShardsConfig, {"input": ["i", "i"], "output": "o"}, "at least one folder and none twice"),
+        (PackShardsConfig, {"input": "i", "output": "o", "seq_length": 2, "cut_speech_spans": False}, "seq_length=2"),
     ],
 )
 def test_rules_of_the_token_tools(schema: type, fields: dict, rule: str):
@@ -279,4 +279,4 @@ def test_help_does_not_import_what_is_heavy(tool: str):
 
 
 def test_inspect_needs_only_a_folder():
-    assert InspectConfig(folder=Path("packed/text")).samples == 3
+    assert InspectShardsConfig(folder=Path("packed/text")).samples == 3

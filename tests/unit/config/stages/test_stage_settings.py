@@ -4,8 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.config.stages.evaluation import EvaluationConfig, HeldOutConfig, SpokenCorpusConfig
-from megatron_speech.config.stages.interleave import CorpusConfig, InterleaveConfig, NoiseConfig, SpansConfig
+from megatron_speech.config.stages.evaluation import EvaluateConfig, HeldOutConfig, SpokenCorpusConfig
+from megatron_speech.config.stages.interleave import (
+    BuildInterleavedConfig,
+    InterleavedCorpusConfig,
+    NoiseConfig,
+    SpansConfig,
+)
 from megatron_speech.interleave.spans import check_span_settings
 
 P = Path("x")
@@ -16,23 +21,23 @@ P = Path("x")
     [
         (lambda: SpansConfig(ratio=0.7), r"spans\.ratio=0\.7 must"),
         (lambda: SpansConfig(mean_length=0), r"spans\.mean_length=0 must"),
-        (lambda: CorpusConfig(path=P, renderings=0), r"renderings=0 of x must"),
-        (lambda: CorpusConfig(path=P, max_documents=0), r"max_documents=0 of x must"),
-        (lambda: InterleaveConfig(corpora={}, model=P, vocabulary=P, output=P), "corpora is empty"),
+        (lambda: InterleavedCorpusConfig(path=P, renderings=0), r"renderings=0 of x must"),
+        (lambda: InterleavedCorpusConfig(path=P, max_documents=0), r"max_documents=0 of x must"),
+        (lambda: BuildInterleavedConfig(corpora={}, model=P, vocabulary=P, output=P), "corpora is empty"),
         (lambda: NoiseConfig(speech_tokenizer=P, spans_per_shard=0), r"noise\.spans_per_shard=0 must"),
         (lambda: NoiseConfig(speech_tokenizer=P, max_wer=0.0), r"noise\.max_wer=0\.0 must"),
         (lambda: NoiseConfig(speech_tokenizer=P, max_quarantined_share=1.0), r"noise\.max_quarantined_share=1\.0 must"),
         (
-            lambda: InterleaveConfig(
-                corpora={"a": CorpusConfig(path=P)}, model=P, vocabulary=P, output=P, shard_documents=0
+            lambda: BuildInterleavedConfig(
+                corpora={"a": InterleavedCorpusConfig(path=P)}, model=P, vocabulary=P, output=P, shard_documents=0
             ),
             r"shard_documents=0 must",
         ),
         (lambda: HeldOutConfig(max_tokens=1), r"held_out\.max_tokens=1 must"),
         (lambda: HeldOutConfig(max_documents=0), r"held_out\.max_documents=0 must"),
-        (lambda: EvaluationConfig(model=P, output=P), "nothing to measure"),
+        (lambda: EvaluateConfig(model=P, output=P), "nothing to measure"),
         (
-            lambda: EvaluationConfig(model=P, output=P, geo_qa=SpokenCorpusConfig(texts=P, codes=P, max_items=0)),
+            lambda: EvaluateConfig(model=P, output=P, geo_qa=SpokenCorpusConfig(texts=P, codes=P, max_items=0)),
             r"geo_qa\.max_items=0 must",
         ),
     ],

@@ -7,13 +7,11 @@ import pytest
 
 from megatron_speech.config.parsing.parse import parse_config
 from megatron_speech.config.run.training import TrainConfig
-from megatron_speech.config.stages.text_to_token_training import FirstPairsConfig, TextToTokenTrainingConfig
+from megatron_speech.config.stages.text_to_token_training import FirstPairsConfig, TrainTextToTokenConfig
 
 
-def _config(*, tokens: int | None = 1000, **settings: Any) -> TextToTokenTrainingConfig:
-    return TextToTokenTrainingConfig(
-        folder=Path("run"), pairs=Path("all"), train=TrainConfig(tokens=tokens), **settings
-    )
+def _config(*, tokens: int | None = 1000, **settings: Any) -> TrainTextToTokenConfig:
+    return TrainTextToTokenConfig(folder=Path("run"), pairs=Path("all"), train=TrainConfig(tokens=tokens), **settings)
 
 
 def test_short_pairs_come_first_and_the_rest_is_for_all() -> None:
@@ -44,6 +42,6 @@ def test_what_cannot_be_is_refused_before_it_starts(settings: dict[str, Any], sa
 
 def test_a_setting_replaces_its_default_alone() -> None:
     args = ["--folder", "run", "--pairs", "all", "--train.tokens", "1000", "--model.num_layers", "3"]
-    config = parse_config(TextToTokenTrainingConfig, description="", args=args)
+    config = parse_config(TrainTextToTokenConfig, description="", args=args)
     assert (config.run.model.num_layers, config.run.model.hidden_size) == (3, 256)
     assert config.run.optimizer.lr == 1e-3

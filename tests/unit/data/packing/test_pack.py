@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.config.stages.packing import PackConfig
-from megatron_speech.config.stages.shards import InspectConfig
+from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.shards import InspectShardsConfig
 from megatron_speech.data.packing.pack import pack_documents
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.inspect import inspect_shards
@@ -107,7 +107,9 @@ def test_packing_is_reproducible_and_shuffled_by_the_seed(tmp_path: Path, algori
     two = packed_folder(tmp_path / "two", lengths, algorithm=algorithm, shard_tokens=300)
     assert RowFolder(one).index == RowFolder(two).index
     other = tmp_path / "other"
-    config = PackConfig(input=tmp_path / "one.documents", output=other, seq_length=16, algorithm=algorithm, seed=1)
+    config = PackShardsConfig(
+        input=tmp_path / "one.documents", output=other, seq_length=16, algorithm=algorithm, seed=1
+    )
     pack_documents(other, config)
     assert RowFolder(one).row(0).tokens.tolist() != RowFolder(other).row(0).tokens.tolist()
 
@@ -140,7 +142,7 @@ def test_bare_codes_cannot_be_packed(tmp_path: Path):
     codes = Vocabulary.of_codes(200, "tokenizer")
     write_documents(tmp_path / "codes", documents_of([4]), vocabulary=codes, name="codes")
     with pytest.raises(ValueError, match="no end-of-document"):
-        pack_documents(tmp_path / "rows", PackConfig(input=tmp_path / "codes", output=tmp_path / "rows"))
+        pack_documents(tmp_path / "rows", PackShardsConfig(input=tmp_path / "codes", output=tmp_path / "rows"))
 
 
 def _cut(stream: np.ndarray) -> list[list[int]]:
@@ -166,15 +168,15 @@ def test_what_cannot_be_packed_together_is_named_by_folder(tmp_path: Path):
     one, two, empty = (tmp_path / name for name in names)
     rule = rf"^{two} is of vocabulary {other.fingerprint[:12]} and {one} of {VOCABULARY.fingerprint[:12]}"
     with pytest.raises(ValueError, match=rule):
-        pack_documents(tmp_path / "rows", PackConfig(input=[one, two], output=tmp_path / "rows"))
+        pack_documents(tmp_path / "rows", PackShardsConfig(input=[one, two], output=tmp_path / "rows"))
     with pytest.raises(ValueError, match=rf"^{empty}: no document to pack"):
-        pack_documents(tmp_path / "rows", PackConfig(input=empty, output=tmp_path / "rows"))
+        pack_documents(tmp_path / "rows", PackShardsConfig(input=empty, output=tmp_path / "rows"))
     with pytest.raises(ValueError, match=rf"^{empty}, {one}: no document fits into rows of seq_length=2;"):
-        config = PackConfig(input=[empty, one], output=tmp_path / "rows", seq_length=2, algorithm="best_fit")
+        config = PackShardsConfig(input=[empty, one], output=tmp_path / "rows", seq_length=2, algorithm="best_fit")
         pack_documents(tmp_path / "rows", replace(config, overlong="drop"))
 
 
 def test_an_empty_folder_is_shown_as_such(tmp_path: Path):
     write_documents(tmp_path / "empty", [], vocabulary=VOCABULARY, name="toy", allow_empty=True)
-    first, *_ = inspect_shards(InspectConfig(folder=tmp_path / "empty"))
+    first, *_ = inspect_shards(InspectShardsConfig(folder=tmp_path / "empty"))
     assert "0 documents in 0 shards" in first

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.artifacts.manifest import make_artifact
-from megatron_speech.config.stages.packing import PackConfig
+from megatron_speech.config.stages.packing import PackShardsConfig
 from megatron_speech.data.packing.pack import pack_documents, pack_shards
 from megatron_speech.data.packing.shuffle import Buckets
 from megatron_speech.data.shards.document import TokenDocument
@@ -37,7 +37,7 @@ def _rows(output: Path, keys: Sequence[str], *, buckets: int = 1, **config: Any)
         mock.patch("megatron_speech.data.packing.pack.num_buckets", lambda source, memory: buckets),
         mock.patch.multiple("megatron_speech.data.packing.layout", **SMALL),
     ):
-        pack_documents(output, PackConfig(output=output, seq_length=SEQ, **config))
+        pack_documents(output, PackShardsConfig(output=output, seq_length=SEQ, **config))
     rows = RowFolder(output)
     found = [(rows.row(number, target_only=True), rows.documents(number)) for number in range(len(rows))]
     return [
@@ -80,7 +80,7 @@ def test_memory_changes_no_byte(tmp_path: Path, algorithm: Any):
     folders = {}
     for memory in (1 << 26, 1 << 30):
         folders[memory] = tmp_path / str(memory)
-        config = PackConfig(
+        config = PackShardsConfig(
             input=source,
             output=folders[memory],
             memory=memory,
@@ -117,7 +117,7 @@ def test_a_key_in_two_folders_is_named(tmp_path: Path):
     documents = documents_of([5] * 30)
     inputs = [_write(tmp_path / "a", documents[:20]), _write(tmp_path / "b", documents[17:18])]
     with pytest.raises(ValueError, match=r"key 'document-17' names document 0 of .*/b and document 17 of .*/a; "):
-        pack_documents(tmp_path / "rows", PackConfig(input=inputs, output=tmp_path / "rows"))
+        pack_documents(tmp_path / "rows", PackShardsConfig(input=inputs, output=tmp_path / "rows"))
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
@@ -136,12 +136,12 @@ def test_what_the_disk_damages_is_named(tmp_path: Path, damage: str):
         mock.patch.object(Buckets, "read", damaged),
         pytest.raises(ValueError, match=r"shuffle/0.bucket: .*check the disk"),
     ):
-        pack_documents(tmp_path / "rows", PackConfig(input=source, output=tmp_path / "rows"))
+        pack_documents(tmp_path / "rows", PackShardsConfig(input=source, output=tmp_path / "rows"))
 
 
 def test_a_killed_attempt_leaves_nothing_behind(tmp_path: Path):
     source = _write(tmp_path / "documents", documents_of([30] * 20))
-    config = PackConfig(input=source, output=tmp_path / "rows", seq_length=SEQ, shard_tokens=100)
+    config = PackShardsConfig(input=source, output=tmp_path / "rows", seq_length=SEQ, shard_tokens=100)
     with (
         mock.patch.object(Buckets, "__exit__", return_value=None),
         mock.patch.object(Buckets, "read", side_effect=KeyboardInterrupt),
@@ -160,4 +160,4 @@ def test_a_killed_attempt_leaves_nothing_behind(tmp_path: Path):
     pack_shards(config)
     assert once == sorted(path.relative_to(config.output) for path in config.output.iterdir())
     assert all((tmp_path / "first" / name).read_bytes() == (config.output / name).read_bytes() for name in once)
-    pack_shards(PackConfig(**{**vars(config), "memory": 1 << 26}))  # is made: memory changes no row
+    pack_shards(PackShardsConfig(**{**vars(config), "memory": 1 << 26}))  # is made: memory changes no row

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.config.stages.packing import PackConfig
+from megatron_speech.config.stages.packing import PackShardsConfig
 from megatron_speech.data.packing.pack import pack_documents
 from megatron_speech.data.packing.speech_spans import speech_spans
 from megatron_speech.data.reading.batch import collate, to_device
@@ -42,7 +42,7 @@ def _packed(root: Path, documents: list[list[int]], **config: Any) -> tuple[RowF
     records = [TokenDocument(key=f"d{n}", tokens=np.array(ids, np.int32)) for n, ids in enumerate(documents)]
     write_documents(root / "documents", records, vocabulary=VOCABULARY, name="toy")
     facts = pack_documents(
-        root / "rows", PackConfig(input=root / "documents", output=root / "rows", seq_length=SEQ, **config)
+        root / "rows", PackShardsConfig(input=root / "documents", output=root / "rows", seq_length=SEQ, **config)
     )
     return RowFolder(root / "rows"), facts
 

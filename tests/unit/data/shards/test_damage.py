@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.artifacts.manifest import make_artifact
-from megatron_speech.config.stages.packing import PackConfig
-from megatron_speech.config.stages.shards import ExportIndexedConfig, IndexConfig, VerifyConfig
+from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.shards import ExportIndexedDatasetConfig, IndexShardsConfig, VerifyShardsConfig
 from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.data.shards.contents import Examination
 from megatron_speech.data.shards.document import TokenDocument
@@ -84,7 +84,7 @@ def test_no_index_is_made_over_a_damaged_tar(
     if not listed:
         (folder / "shards.json").unlink()
     with pytest.raises((ValueError, FileNotFoundError), match=file.name):
-        index_shards(IndexConfig(folder=folder))
+        index_shards(IndexShardsConfig(folder=folder))
     assert (folder / "shards.json").exists() == listed
 
 
@@ -93,7 +93,7 @@ def test_no_index_is_made_over_a_damaged_tar(
 def test_what_lies_beside_the_tars_is_made_again(intact: dict[str, Path], tmp_path: Path, kind: str, damage: str):
     folder = shutil.copytree(intact[kind], tmp_path / "damaged")
     BESIDE_TARS[damage](folder)
-    index_shards(IndexConfig(folder=folder))
+    index_shards(IndexShardsConfig(folder=folder))
     assert list(verify_folder(folder, ids=True)) == []
     for path in intact[kind].glob("*.mspx"):
         assert (folder / path.name).read_bytes() == path.read_bytes()
@@ -168,10 +168,10 @@ def test_a_manifest_of_other_shards_is_named(tmp_path: Path):
     with pytest.raises(ValueError, match=r"one/manifest.json: states checksum"):
         list(read_documents(tmp_path / "one"))
     with pytest.raises(ValueError, match=r"one/manifest.json: states checksum"):  # else its manifest would be believed
-        pack_shards(PackConfig(input=tmp_path / "one", output=tmp_path / "packed", seq_length=8))
+        pack_shards(PackShardsConfig(input=tmp_path / "one", output=tmp_path / "packed", seq_length=8))
     (tmp_path / "one" / "shards.json").unlink()
     with pytest.raises(ValueError, match=r"manifest.json: states checksum"):
-        index_shards(IndexConfig(folder=tmp_path / "one"))
+        index_shards(IndexShardsConfig(folder=tmp_path / "one"))
     patch(tmp_path / "two" / "manifest.json", 0, b"x")
     assert next(verify_folder(tmp_path / "two", ids=False)).file == tmp_path / "two" / "manifest.json"
 
@@ -215,18 +215,18 @@ def test_a_link_to_what_is_gone_is_a_missing_shard(intact: dict[str, Path], tmp_
     lost.unlink()
     lost.symlink_to(tmp_path / "gone")
     (folder / "gone.tar").symlink_to(tmp_path / "gone")  # and one that nobody lists
-    found = {damage.file: damage.what for damage in verify_shards(VerifyConfig(folders=[folder]))}
+    found = {damage.file: damage.what for damage in verify_shards(VerifyShardsConfig(folders=[folder]))}
     assert found.keys() == {lost, folder / "gone.tar"} and found[lost].startswith("is missing")
     with pytest.raises(FileNotFoundError, match=f"{lost} is missing"):
-        index_shards(IndexConfig(folder=folder))
+        index_shards(IndexShardsConfig(folder=folder))
 
 
 def test_what_is_no_folder_is_no_damage(intact: dict[str, Path], tmp_path: Path):
     for path in (tmp_path / "nowhere", tars(intact["rows"])[0]):
         with pytest.raises(FileNotFoundError, match=f"{path} is no folder; correct the path"):
-            list(verify_shards(VerifyConfig(folders=[path])))
+            list(verify_shards(VerifyShardsConfig(folders=[path])))
         with pytest.raises(FileNotFoundError, match=f"{path} is no folder; correct the path"):
-            index_shards(IndexConfig(folder=path))
+            index_shards(IndexShardsConfig(folder=path))
 
 
 def test_a_folder_of_other_things_has_no_shards(tmp_path: Path):
@@ -236,7 +236,7 @@ def test_a_folder_of_other_things_has_no_shards(tmp_path: Path):
 
 def test_the_place_of_the_report_is_made_before_anything_is_read(intact: dict[str, Path], tmp_path: Path):
     report = tmp_path / "deep" / "report.json"
-    damages = verify_shards(VerifyConfig(folders=[intact["rows"]], output=report))
+    damages = verify_shards(VerifyShardsConfig(folders=[intact["rows"]], output=report))
     assert next(damages, None) is None and json.loads(report.read_text())[str(intact["rows"])]["damages"] == []
 
 
@@ -246,5 +246,5 @@ def test_no_export_points_at_a_shard_that_is_not_whole(intact: dict[str, Path], 
     (folder / "manifest.json").write_text('{"kind": "packed", "facts": {}}')
     file = IN_TARS[damage](folder)
     with pytest.raises((ValueError, FileNotFoundError), match=str(file)):
-        export_indexed_dataset(ExportIndexedConfig(input=folder, output=tmp_path / "export"))
+        export_indexed_dataset(ExportIndexedDatasetConfig(input=folder, output=tmp_path / "export"))
     assert not (tmp_path / "export").exists()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from megatron_speech.artifacts.manifest import make_artifact
-from megatron_speech.config.stages.shards import ExportIndexedConfig
+from megatron_speech.config.stages.shards import ExportIndexedDatasetConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.data.shards.export_indexed import export_indexed_dataset
 from megatron_speech.data.shards.rows import RowFolder
@@ -59,7 +59,7 @@ def test_megatron_core_opens_the_export(packed: Path, tmp_path: Path, kind: str,
         sequences = [document.tokens for document in read_documents(source)]
     output = tmp_path / "deep" / "export"
     output.parent.mkdir()
-    export_indexed_dataset(ExportIndexedConfig(input=source, output=output))
+    export_indexed_dataset(ExportIndexedDatasetConfig(input=source, output=output))
     found = []
     for tar in tars(source):
         link = output / f"{tar.stem}.bin"
@@ -73,7 +73,7 @@ def test_megatron_core_opens_the_export(packed: Path, tmp_path: Path, kind: str,
 
 
 def test_an_unfinished_export_is_taken_up_again(packed: Path, tmp_path: Path):
-    config = ExportIndexedConfig(input=packed, output=tmp_path / "export")
+    config = ExportIndexedDatasetConfig(input=packed, output=tmp_path / "export")
     with pytest.raises(RuntimeError):
         with make_artifact(config.output, kind="indexed_dataset", config=config, inputs=[packed]) as draft:
             (draft.folder / f"{tars(packed)[0].stem}.bin").symlink_to("nowhere")

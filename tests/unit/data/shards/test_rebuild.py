@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.artifacts.manifest import make_artifact
-from megatron_speech.config.stages.packing import PackConfig
-from megatron_speech.config.stages.shards import IndexConfig
+from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.shards import IndexShardsConfig
 from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.rebuild import index_shards
@@ -48,7 +48,7 @@ def test_an_index_made_again_is_the_writers(
         written = {path.name: path.read_bytes() for path in each.iterdir()}
         for path in [*each.glob("*.mspx"), each / "shards.json"]:
             path.unlink()
-        index_shards(IndexConfig(folder=each))
+        index_shards(IndexShardsConfig(folder=each))
         made = {path.name: path.read_bytes() for path in each.iterdir()}
         assert made.keys() == written.keys()
         for name in written:
@@ -61,21 +61,21 @@ def test_what_the_packer_said_is_taken_from_the_manifest(tmp_path: Path, harm: s
     with make_artifact(tmp_path / "documents", kind="documents", config={}) as draft:
         draft.facts |= write_documents(draft.folder, documents_of([9, 30]), vocabulary=VOCABULARY, name="toy")
     folder = tmp_path / "rows"
-    pack_shards(PackConfig(input=tmp_path / "documents", output=folder, seq_length=16))
+    pack_shards(PackShardsConfig(input=tmp_path / "documents", output=folder, seq_length=16))
     written = (folder / "shards.json").read_bytes()
     assert b'"padding":' in written
     if harm == "missing":
         (folder / "shards.json").unlink()
     else:
         patch(folder / "shards.json", 30, b"?")
-    index_shards(IndexConfig(folder=folder))
+    index_shards(IndexShardsConfig(folder=folder))
     assert (folder / "shards.json").read_bytes() == written
 
 
 def test_without_a_manifest_what_is_lost_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     folder = packed_folder(tmp_path / "rows", [9, 30])
     (folder / "shards.json").unlink()
-    index_shards(IndexConfig(folder=folder))
+    index_shards(IndexShardsConfig(folder=folder))
     assert f"{folder}: no manifest of these shards, so shards.json cannot say padding and cuts again" in caplog.messages
 
 
@@ -127,7 +127,7 @@ def test_a_tar_of_anything_else_is_refused(tmp_path: Path, change: str, form: in
     _with_entries(TARS[change](entries), tar, form=form)
     (tmp_path / "toy" / "shards.json").unlink()
     with pytest.raises(ValueError, match=r"toy-000000.tar: .*byte \d+"):
-        index_shards(IndexConfig(folder=tmp_path / "toy"))
+        index_shards(IndexShardsConfig(folder=tmp_path / "toy"))
 
 
 def test_shards_of_another_folder_are_refused(tmp_path: Path):
@@ -137,7 +137,7 @@ def test_shards_of_another_folder_are_refused(tmp_path: Path):
     shutil.copy(tars(other)[1], tars(folder)[1])
     (folder / "shards.json").unlink()
     with pytest.raises(ValueError, match=r"packed-000001.tar: rows with S=24 beside rows with S=16"):
-        index_shards(IndexConfig(folder=folder))
+        index_shards(IndexShardsConfig(folder=folder))
 
 
 def test_another_shard_needs_the_list_removed(tmp_path: Path):
@@ -145,9 +145,9 @@ def test_another_shard_needs_the_list_removed(tmp_path: Path):
         write_documents(tmp_path / name, documents_of([5, 6], seed=seed), vocabulary=VOCABULARY, name="toy")
     shutil.copy(tmp_path / "two" / "toy-000000.tar", tmp_path / "one" / "toy-000000.tar")
     with pytest.raises(ValueError, match=r"toy-000000.tar: not the shard that shards.json lists"):
-        index_shards(IndexConfig(folder=tmp_path / "one"))
+        index_shards(IndexShardsConfig(folder=tmp_path / "one"))
     (tmp_path / "one" / "shards.json").unlink()
-    index_shards(IndexConfig(folder=tmp_path / "one"))
+    index_shards(IndexShardsConfig(folder=tmp_path / "one"))
     for path in (tmp_path / "two").iterdir():
         assert (tmp_path / "one" / path.name).read_bytes() == path.read_bytes()
 
@@ -156,10 +156,10 @@ def test_the_vocabulary_must_be_the_lists(tmp_path: Path):
     write_documents(tmp_path / "toy", documents_of([5]), vocabulary=VOCABULARY, name="toy")
     Vocabulary(num_text_ids=100, num_speech_ids=60).save(tmp_path / "toy" / "vocabulary.json")
     with pytest.raises(ValueError, match=r"shards.json: vocabulary fingerprint"):
-        index_shards(IndexConfig(folder=tmp_path / "toy"))
+        index_shards(IndexShardsConfig(folder=tmp_path / "toy"))
 
 
 def test_a_folder_without_shards_is_named(tmp_path: Path):
     VOCABULARY.save(tmp_path / "vocabulary.json")
     with pytest.raises(FileNotFoundError, match="holds no shards"):
-        index_shards(IndexConfig(folder=tmp_path))
+        index_shards(IndexShardsConfig(folder=tmp_path))

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.audio.shards import AudioRecord
-from megatron_speech.config.stages.speech_decoder import DecodeSpeechConfig, SpeechDecoderConfig, TokenToMelConfig
+from megatron_speech.config.stages.speech_decoder import DecodeSpeechConfig, TokenToMelConfig, TrainSpeechDecoderConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.speech_decoder.training.run import train_speech_decoder
 from tests.toys import write_audio, write_codes
@@ -40,7 +40,7 @@ def corpus(tmp_path):
     with make_artifact(tmp_path / "tokenizer", kind="speech_tokenizer", config={}) as draft:
         draft.facts |= {"fingerprint": "toy", "codebook_size": CODES}
         save_file({"encoder.codebook.weight": torch.randn(CODES, 24)}, draft.folder / "model.safetensors")
-    return SpeechDecoderConfig(
+    return TrainSpeechDecoderConfig(
         output=tmp_path / "decoder",
         audio=tmp_path / "audio",
         codes=tmp_path / "codes",

@@ -24,7 +24,7 @@ from megatron_speech.artifacts.files import file_xxh3
 from megatron_speech.artifacts.manifest import make_artifact, read_manifest
 from megatron_speech.audio.io import encode_flac
 from megatron_speech.audio.shards import AudioRecord, audio_facts, read_audio_shards
-from megatron_speech.config.stages.text import TokenizeRunConfig
+from megatron_speech.config.stages.text import SpreadConfig
 from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.speech_tokenizer.corpus import input as tokenize_input
@@ -67,7 +67,7 @@ def config_of(tmp_path: Path, output: str = "codes", run: dict[str, Any] | None 
         tokenizer=tmp_path / "tokenizer",
         audio=changes.pop("audio", tmp_path / "audio"),
         output=tmp_path / output,
-        run=TokenizeRunConfig(**(run or {})),
+        run=SpreadConfig(**(run or {})),
         overlap_seconds=changes.pop("overlap_seconds", 0.5),
         **changes,
     )
@@ -220,7 +220,7 @@ def test_unusable_utterances_are_listed_by_reason_and_nothing_else_is_lost(tmp_p
     task = tmp_path / "codes.tasks" / "00000"
     (task / "mark").touch()
     config = config_of(tmp_path, max_quarantined_share=0.8)
-    tokenize_speech(dataclasses.replace(config, run=TokenizeRunConfig(part="tasks")))
+    tokenize_speech(dataclasses.replace(config, run=SpreadConfig(part="tasks")))
     assert (task / "mark").exists(), "raising the limit must not throw away what is done"
     tokenize_speech(config)
     assert [document.key for document in read_documents(tmp_path / "codes")] == ["good-a", *good]
