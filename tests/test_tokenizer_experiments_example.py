@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from megatron_speech.config.parsing.parse import parse_config, to_dict
-from megatron_speech.config.stages.speech_tokenizer import TrainSpeechTokenizerConfig
+from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig
 from megatron_speech.reports.settings import require_as_listed
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.training.start import narrow

@@ -18,7 +18,7 @@ from megatron_speech.config.run.training import (
     PretrainConfig,
     TrainConfig,
 )
-from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.pack_shards import PackShardsConfig
 from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents

@@ -13,7 +13,7 @@ import pytest
 
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.audio.shards import AudioRecord, write_audio_shards
-from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.pack_shards import PackShardsConfig
 from megatron_speech.data.packing.pack import pack_documents
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents

@@ -3,7 +3,7 @@
 replaced by speech tokens that the text-to-token model writes for them."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.interleave import BuildInterleavedConfig
+from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
 
 
 def main() -> None:

@@ -4,7 +4,7 @@
 import logging
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.samples import GenerateConfig
+from megatron_speech.config.stages.generate import GenerateConfig
 
 
 def main() -> None:

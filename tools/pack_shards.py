@@ -2,7 +2,7 @@
 """Pack token documents into rows of one length, ready for training."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.pack_shards import PackShardsConfig
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ Takes the run's own YAML file; where data do not exist yet, sizes.<source> state
 """
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.mixture import PlanMixtureConfig
+from megatron_speech.config.stages.plan_mixture import PlanMixtureConfig
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ builds, on any machine.
 """
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.planning import PlanParametersConfig
+from megatron_speech.config.stages.plan_parameters import PlanParametersConfig
 
 
 def main() -> None:

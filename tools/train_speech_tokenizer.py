@@ -6,7 +6,7 @@ leave with status 0.
 """
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.speech_tokenizer import TrainSpeechTokenizerConfig
+from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ tools/pretrain.py repeats.
 """
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.text_to_token_training import TrainTextToTokenConfig
+from megatron_speech.config.stages.train_text_to_token import TrainTextToTokenConfig
 
 
 def main() -> None:

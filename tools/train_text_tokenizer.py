@@ -2,7 +2,7 @@
 """Train a SentencePiece tokenizer on text corpora, and export it to Hugging Face's format with equal ids."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.text_tokenizer import TrainTextTokenizerConfig
+from megatron_speech.config.stages.train_text_tokenizer import TrainTextTokenizerConfig
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.config.stages.evaluation import EvaluateConfig
+from megatron_speech.config.stages.evaluate import EvaluateConfig
 from megatron_speech.evaluation.tasks.cloze import ClozeItem, read_cloze, run_cloze
 from megatron_speech.evaluation.tasks.geo_qa import Question, read_questions, run_geo_qa
 from megatron_speech.evaluation.tasks.held_out import read_held_out, run_held_out

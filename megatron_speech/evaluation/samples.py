@@ -20,7 +20,7 @@ import numpy as np
 
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.config.stages.samples import GenerateConfig
+from megatron_speech.config.stages.generate import GenerateConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.utterances import read_utterances

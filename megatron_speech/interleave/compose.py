@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from megatron_speech.config.stages.interleave import SpansConfig, SpeakableConfig
+from megatron_speech.config.stages.build_interleaved import SpansConfig, SpeakableConfig
 from megatron_speech.interleave.spans import keep_whole, sample_spans, snap_spans
 from megatron_speech.interleave.units import TokenEnds, unit_ends
 from megatron_speech.sequences.speech_tasks import enclosed, speech_ids

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from megatron_speech.config.parsing.parse import to_dict
-from megatron_speech.config.stages.interleave import BuildInterleavedConfig
+from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
 from megatron_speech.corpus.text_tasks import TextTask
 
 SHARD = ("seed", "name", "shard_documents", "on_bad_line", "boundary", "spans", "speakable", "synthesis", "noise")

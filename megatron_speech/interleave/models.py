@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from megatron_speech.config.stages.interleave import BuildInterleavedConfig
+from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
 from megatron_speech.interleave.compose import Composed, Piece, compose_batch, cut_document
 from megatron_speech.interleave.noise import Sample
 from megatron_speech.interleave.stream import Codes, Rendering

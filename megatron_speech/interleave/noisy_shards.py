@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from megatron_speech.config.stages.interleave import BuildInterleavedConfig, NoiseConfig
+from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig, NoiseConfig
 from megatron_speech.data.shards.join import join_documents
 from megatron_speech.interleave.noise import Rows, shard_rate
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.config.stages.interleave import BuildInterleavedConfig
+from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
 from megatron_speech.interleave.noise import length_labels
 from megatron_speech.reports import plots
 from megatron_speech.reports.facts import count, decimal, interval, percent, prose, table

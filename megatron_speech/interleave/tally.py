@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from megatron_speech.config.stages.interleave import SpansConfig
+from megatron_speech.config.stages.build_interleaved import SpansConfig
 from megatron_speech.interleave.compose import Composed, Piece
 from megatron_speech.interleave.spans import length_probabilities
 

@@ -25,7 +25,7 @@ from megatron_speech.artifacts.files import fingerprint_files
 from megatron_speech.artifacts.left_out import show
 from megatron_speech.artifacts.manifest import UNRECORDED, is_made, make_artifact
 from megatron_speech.config.parsing.parse import to_dict
-from megatron_speech.config.stages.text_tokenizer import TrainTextTokenizerConfig
+from megatron_speech.config.stages.train_text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.corpus.files import file_ids
 from megatron_speech.corpus.records import BadLine, TextDocument
 from megatron_speech.corpus.text_tasks import require_few_lines, text_tasks

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from megatron_speech.config.stages.interleave import SpansConfig, SpeakableConfig
+from megatron_speech.config.stages.build_interleaved import SpansConfig, SpeakableConfig
 from megatron_speech.corpus.records import read_jsonl
 from megatron_speech.interleave.compose import Piece, compose_batch, cut_document
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer

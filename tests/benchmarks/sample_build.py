@@ -34,7 +34,7 @@ import numpy as np
 import torch
 
 from megatron_speech.config.run.data import DataConfig, SourceConfig
-from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.pack_shards import PackShardsConfig
 from megatron_speech.data.packing.pack import pack_documents
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.reading.batch import collate, to_device

@@ -41,7 +41,7 @@ from megatron_speech.config.run.data import DataConfig, SourceConfig
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import PrecisionConfig
 from megatron_speech.config.run.training import PretrainConfig, TrainConfig
-from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.pack_shards import PackShardsConfig
 from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.reading.batch import collate, to_device

@@ -13,7 +13,7 @@ import torch.distributed as dist
 
 from megatron_speech.audio.index import AudioIndex
 from megatron_speech.audio.shards import AudioRecord
-from megatron_speech.config.stages.speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig
+from megatron_speech.config.stages.train_speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig
 from megatron_speech.speech_tokenizer.training import ranks
 from megatron_speech.speech_tokenizer.training.order import Cursor, StepBatch, parts_of
 from megatron_speech.speech_tokenizer.training.ranks import Stopped, agree, divided, joined

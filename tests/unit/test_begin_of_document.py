@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tokenizers import AddedToken, Tokenizer, processors
 
-from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.pack_shards import PackShardsConfig
 from megatron_speech.config.stages.text import BuildVocabularyConfig, TextCorpusConfig, TokenizeTextConfig
 from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.data.shards.documents import read_documents

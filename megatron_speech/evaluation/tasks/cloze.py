@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from megatron_speech.config.stages.evaluation import SpokenCorpusConfig
+from megatron_speech.config.stages.evaluate import SpokenCorpusConfig
 from megatron_speech.corpus.records import TextDocument, read_jsonl
 from megatron_speech.evaluation.tasks.likelihood import PAIRS, Choice, Scorer, Utterance, credit, score
 from megatron_speech.evaluation.tasks.spoken_items import codes_by

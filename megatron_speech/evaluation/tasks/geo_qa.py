@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from megatron_speech.config.stages.evaluation import SpokenCorpusConfig
+from megatron_speech.config.stages.evaluate import SpokenCorpusConfig
 from megatron_speech.corpus.records import TextDocument, read_jsonl
 from megatron_speech.evaluation.tasks.likelihood import Choice, Scorer, Utterance, credit, score
 from megatron_speech.evaluation.tasks.spoken_items import codes_by

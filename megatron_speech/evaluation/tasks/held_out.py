@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from megatron_speech.config.stages.evaluation import HeldOutConfig
+from megatron_speech.config.stages.evaluate import HeldOutConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.evaluation.tasks.likelihood import Request, Scorer

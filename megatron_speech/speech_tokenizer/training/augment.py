@@ -13,7 +13,7 @@ import torch
 
 from megatron_speech.audio.features import HOP, Blocks, torch_features
 from megatron_speech.audio.io import SAMPLE_RATE
-from megatron_speech.config.stages.speech_tokenizer import AugmentConfig
+from megatron_speech.config.stages.train_speech_tokenizer import AugmentConfig
 
 MASKED_SHARE = 0.2
 """Of a clip under one time mask, at most."""

@@ -12,7 +12,7 @@ from itertools import tee
 import torch
 import torch.distributed as dist
 
-from megatron_speech.config.stages.speech_tokenizer import TrainSpeechTokenizerConfig
+from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig
 from megatron_speech.speech_tokenizer.model import TextSide
 from megatron_speech.speech_tokenizer.training.augment import generator_of, with_noise
 from megatron_speech.speech_tokenizer.training.order import Cursor, Order, StepBatch, parts_of

@@ -21,7 +21,11 @@ from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.manifest import PARTIAL, Draft, input_ids, is_made, make_artifact, require_same_draft
 from megatron_speech.audio.quarantine import QUARANTINE, write_quarantine
 from megatron_speech.config.parsing.parse import to_dict
-from megatron_speech.config.stages.speech_tokenizer import KNOWN_LATER, NO_PART_OF_RESULT, TrainSpeechTokenizerConfig
+from megatron_speech.config.stages.train_speech_tokenizer import (
+    KNOWN_LATER,
+    NO_PART_OF_RESULT,
+    TrainSpeechTokenizerConfig,
+)
 from megatron_speech.parallel.groups import world_from_environment
 from megatron_speech.platform.device import where
 from megatron_speech.speech_tokenizer.model import TextSide, require, save_model

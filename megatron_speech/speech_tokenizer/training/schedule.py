@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from megatron_speech.config.stages.speech_tokenizer import TrainSpeechTokenizerConfig
+from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig
 
 FINAL_LR_SHARE = 0.05
 """Share of the peak learning rate that the cosine ends at."""

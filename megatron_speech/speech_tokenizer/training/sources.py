@@ -28,7 +28,7 @@ from megatron_speech.audio.quarantine import (
     write_quarantine,
 )
 from megatron_speech.audio.shards import AudioShard, BadRecord, audio_shards
-from megatron_speech.config.stages.speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig
+from megatron_speech.config.stages.train_speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.model import TextSide
 from megatron_speech.speech_tokenizer.training.ranks import agree, divided, together

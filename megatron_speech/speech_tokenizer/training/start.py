@@ -17,7 +17,7 @@ from tqdm import tqdm
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.audio.rates import SpeechRates
 from megatron_speech.config.stages.bottleneck import BottleneckConfig
-from megatron_speech.config.stages.speech_tokenizer import TrainSpeechTokenizerConfig
+from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig
 from megatron_speech.platform.device import device
 from megatron_speech.speech_tokenizer.config import CONV_STRIDE, WhisperVQConfig
 from megatron_speech.speech_tokenizer.encoder import mel_batch

@@ -15,7 +15,7 @@ import numpy as np
 
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards
-from megatron_speech.config.stages.speech_tokenizer import TrainSpeechTokenizerConfig
+from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig
 from megatron_speech.metrics.word_errors import error_rates
 from megatron_speech.platform.device import device
 from megatron_speech.speech_tokenizer.batching import windows

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.pack_shards import PackShardsConfig
 from megatron_speech.config.stages.shards import (
     ExportIndexedDatasetConfig,
     IndexShardsConfig,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.pack_shards import PackShardsConfig
 from megatron_speech.config.stages.shards import InspectShardsConfig
 from megatron_speech.config.stages.text import (
     BuildVocabularyConfig,

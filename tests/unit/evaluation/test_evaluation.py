@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from megatron_speech.config.stages.evaluation import EvaluateConfig, HeldOutConfig, SpokenCorpusConfig
+from megatron_speech.config.stages.evaluate import EvaluateConfig, HeldOutConfig, SpokenCorpusConfig
 from megatron_speech.config.stages.text import BuildVocabularyConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents

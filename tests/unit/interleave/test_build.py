@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.interleave import BuildInterleavedConfig, InterleavedCorpusConfig, SpansConfig
+from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig, InterleavedCorpusConfig, SpansConfig
 from megatron_speech.config.stages.text import BuildVocabularyConfig, SpreadConfig
 from megatron_speech.config.stages.text_to_token import SynthesisConfig
 from megatron_speech.data.shards.documents import read_documents

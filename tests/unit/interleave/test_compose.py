@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.config.stages.interleave import SpansConfig, SpeakableConfig
+from megatron_speech.config.stages.build_interleaved import SpansConfig, SpeakableConfig
 from megatron_speech.interleave.compose import Piece, compose, compose_batch, cut_document
 from megatron_speech.text_normalization.characters import character_classes, code_points
 from megatron_speech.text_normalization.speakable import stretches

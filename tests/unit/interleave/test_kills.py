@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.interleave import BuildInterleavedConfig
+from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
 from megatron_speech.interleave import build
 from megatron_speech.interleave.journal import Journal
 from tests.toys import killed_when_a_shard_is_moved

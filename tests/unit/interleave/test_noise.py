@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.interleave import NoiseConfig
+from megatron_speech.config.stages.build_interleaved import NoiseConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.interleave import build, report

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from megatron_speech.config.stages.interleave import SpansConfig
+from megatron_speech.config.stages.build_interleaved import SpansConfig
 from megatron_speech.interleave.compose import Composed, Piece
 from megatron_speech.interleave.spans import sample_spans
 from megatron_speech.interleave.tally import Tally

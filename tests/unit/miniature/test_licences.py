@@ -10,11 +10,11 @@ import pytest
 from megatron_speech.artifacts.manifest import make_artifact, read_manifest
 from megatron_speech.audio.shards import read_audio_shards
 from megatron_speech.config.stages.miniature import VOICES, AssetsConfig, PrepareCorpusConfig, SpeakCorpusConfig
-from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.pack_shards import PackShardsConfig
 from megatron_speech.config.stages.shards import InspectShardsConfig
 from megatron_speech.config.stages.text import BuildVocabularyConfig, TextCorpusConfig, TokenizeTextConfig
 from megatron_speech.config.stages.text_to_token import BuildTaskDocumentsConfig
-from megatron_speech.config.stages.text_tokenizer import TrainTextTokenizerConfig
+from megatron_speech.config.stages.train_text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents

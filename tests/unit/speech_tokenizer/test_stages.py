@@ -15,8 +15,8 @@ from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards
 from megatron_speech.config.reports.tokenizer_report import TokenizerReportConfig
 from megatron_speech.config.stages.bottleneck import BottleneckConfig
-from megatron_speech.config.stages.speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig
 from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
+from megatron_speech.config.stages.train_speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.evaluation.speech.tokenizer import tokenizer_report
 from megatron_speech.speech_tokenizer.corpus.run import tokenize_speech

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.config.stages.interleave import SpansConfig, SpeakableConfig
+from megatron_speech.config.stages.build_interleaved import SpansConfig, SpeakableConfig
 from megatron_speech.interleave.compose import cut_document
 from megatron_speech.text_normalization.read_aloud import read_aloud, read_line_aloud
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.config.stages.interleave import SpansConfig, SpeakableConfig
+from megatron_speech.config.stages.build_interleaved import SpansConfig, SpeakableConfig
 from megatron_speech.interleave.compose import Piece, cut_document
 from megatron_speech.interleave.spans import keep_whole, sample_spans
 from megatron_speech.text_normalization.characters import character_classes, code_points

@@ -15,10 +15,14 @@ from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.training import OptimizerConfig, TrainConfig
 from megatron_speech.config.stages.bottleneck import BottleneckConfig
 from megatron_speech.config.stages.convert import ConvertToHfConfig
-from megatron_speech.config.stages.planning import PlanParametersConfig
-from megatron_speech.config.stages.speech_tokenizer import AugmentConfig, SpeechSourceConfig, TrainSpeechTokenizerConfig
+from megatron_speech.config.stages.plan_parameters import PlanParametersConfig
 from megatron_speech.config.stages.stream_speech import StreamSpeechConfig
 from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
+from megatron_speech.config.stages.train_speech_tokenizer import (
+    AugmentConfig,
+    SpeechSourceConfig,
+    TrainSpeechTokenizerConfig,
+)
 
 HERE = Path("x")
 DATA = DataConfig(sources={"text": SourceConfig(folder=HERE, task="text")})

@@ -12,7 +12,7 @@ import pytest
 
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.parsing.parse import dump_yaml, parse_config, to_dict, user_errors
-from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.pack_shards import PackShardsConfig
 from megatron_speech.config.stages.shards import InspectShardsConfig, VerifyShardsConfig
 from megatron_speech.config.stages.text import BuildVocabularyConfig, TokenizeTextConfig
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.config.stages.evaluation import EvaluateConfig, HeldOutConfig, SpokenCorpusConfig
-from megatron_speech.config.stages.interleave import (
+from megatron_speech.config.stages.build_interleaved import (
     BuildInterleavedConfig,
     InterleavedCorpusConfig,
     NoiseConfig,
     SpansConfig,
 )
+from megatron_speech.config.stages.evaluate import EvaluateConfig, HeldOutConfig, SpokenCorpusConfig
 from megatron_speech.interleave.spans import check_span_settings
 
 P = Path("x")

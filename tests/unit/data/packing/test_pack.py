@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.config.stages.packing import PackShardsConfig
+from megatron_speech.config.stages.pack_shards import PackShardsConfig
 from megatron_speech.config.stages.shards import InspectShardsConfig
 from megatron_speech.data.packing.pack import pack_documents
 from megatron_speech.data.shards.documents import write_documents

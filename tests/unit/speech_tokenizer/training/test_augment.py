@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from megatron_speech.config.stages.speech_tokenizer import AugmentConfig
+from megatron_speech.config.stages.train_speech_tokenizer import AugmentConfig
 from megatron_speech.speech_tokenizer.training.augment import AugmentedFeatures, generator_of, with_masks, with_noise
 from tests.unit.speech_tokenizer.toys import noise
 

@@ -17,7 +17,7 @@ from megatron_speech.artifacts.files import file_xxh3
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.audio.quarantine import read_quarantine
 from megatron_speech.audio.shards import AudioRecord
-from megatron_speech.config.stages.speech_tokenizer import NO_PART_OF_RESULT, AugmentConfig, SpeechSourceConfig
+from megatron_speech.config.stages.train_speech_tokenizer import NO_PART_OF_RESULT, AugmentConfig, SpeechSourceConfig
 from megatron_speech.speech_tokenizer.model import TextSide, load_config
 from megatron_speech.speech_tokenizer.training import sources, states
 from megatron_speech.speech_tokenizer.training.ranks import joined

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from megatron_speech.config.stages.bottleneck import BottleneckConfig
-from megatron_speech.config.stages.speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig
+from megatron_speech.config.stages.train_speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig
 from tests.unit.speech_tokenizer.toys import write_toy_audio, write_toy_whisper
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from megatron_speech.config.parsing.parse import parse_config
 from megatron_speech.config.run.training import TrainConfig
-from megatron_speech.config.stages.text_to_token_training import FirstPairsConfig, TrainTextToTokenConfig
+from megatron_speech.config.stages.train_text_to_token import FirstPairsConfig, TrainTextToTokenConfig
 
 
 def _config(*, tokens: int | None = 1000, **settings: Any) -> TrainTextToTokenConfig:
