@@ -2,7 +2,7 @@
 """Encode text corpora (JSON lines or Parquet, files or folders) into token document shards."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.text import TokenizeTextConfig
+from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 
 
 def main() -> None:

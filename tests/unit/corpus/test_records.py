@@ -8,7 +8,7 @@ import pytest
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.stages.pack_shards import PackShardsConfig
 from megatron_speech.config.stages.shards import InspectShardsConfig
-from megatron_speech.config.stages.text import (
+from megatron_speech.config.stages.tokenize_text import (
     BuildVocabularyConfig,
     TextCorpusConfig,
     TokenizeTextConfig,

@@ -20,7 +20,12 @@ from datatrove.pipeline.filters import LambdaFilter
 
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.stages.shards import IndexShardsConfig
-from megatron_speech.config.stages.text import BuildVocabularyConfig, SpreadConfig, TextCorpusConfig, TokenizeTextConfig
+from megatron_speech.config.stages.tokenize_text import (
+    BuildVocabularyConfig,
+    SpreadConfig,
+    TextCorpusConfig,
+    TokenizeTextConfig,
+)
 from megatron_speech.corpus.records import RecordLayout, TextDocument, read_records
 from megatron_speech.corpus.text_tasks import text_tasks
 from megatron_speech.data.shards.documents import read_documents

@@ -16,7 +16,7 @@ from megatron_speech.config.parsing.parse import parse_config
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.parsing.yaml_text import write_yaml
 from megatron_speech.config.stages.pack_shards import PackShardsConfig
-from megatron_speech.config.stages.text import TokenizeTextConfig
+from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 from tests.schemas import ROOT, TOOLS, least_settings, schema
 
 
