@@ -2,7 +2,7 @@
 """Join a text and a speech tokenizer into one vocabulary folder: vocabulary.json and a Hugging Face tokenizer."""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.tokenize_text import BuildVocabularyConfig
+from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from loguru import logger as datatrove_log
 
 from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.manifest import Draft, Inputs, input_ids, made_from_else, make_artifact, require_place
-from megatron_speech.config.stages.tokenize_text import SpreadConfig
+from megatron_speech.config.stages.spread import SpreadConfig
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from megatron_speech.artifacts.left_out import is_companion
 from megatron_speech.artifacts.manifest import MANIFEST, PARTIAL, input_ids
-from megatron_speech.config.stages.tokenize_text import is_corpus_url
+from megatron_speech.config.stages.text_corpus import is_corpus_url
 from megatron_speech.corpus.remote_file import RemoteFile, remote_files
 from megatron_speech.corpus.web_archives import ENDINGS
 

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from megatron_speech.artifacts.left_out import require_few
-from megatron_speech.config.stages.tokenize_text import TextCorpusConfig
+from megatron_speech.config.stages.text_corpus import TextCorpusConfig
 from megatron_speech.corpus.files import CorpusFile, corpus_files, reads_into, relative_name
 from megatron_speech.corpus.parquet_rows import require_columns
 from megatron_speech.corpus.records import BadLine, RecordLayout, TextDocument, first_keys, read_records

@@ -21,7 +21,8 @@ from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.manifest import MANIFEST, UNRECORDED, input_ids, is_made, make_artifact, read_manifest
 from megatron_speech.artifacts.tasks import run_tasks, tasks_folder
 from megatron_speech.config.parsing.parse import to_dict
-from megatron_speech.config.stages.tokenize_text import SpreadConfig, TokenizeTextConfig
+from megatron_speech.config.stages.spread import SpreadConfig
+from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 from megatron_speech.corpus.files import changed_after, file_ids, relative_name
 from megatron_speech.corpus.records import BadLine
 from megatron_speech.corpus.text_tasks import (

@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from megatron_speech.config.stages.tokenize_text import BuildVocabularyConfig, TextCorpusConfig, TokenizeTextConfig
+from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
+from megatron_speech.config.stages.text_corpus import TextCorpusConfig
+from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 from megatron_speech.config.stages.train_text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.corpus.records import read_jsonl
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer

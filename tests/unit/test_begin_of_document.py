@@ -11,7 +11,9 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, processors
 
 from megatron_speech.config.stages.pack_shards import PackShardsConfig
-from megatron_speech.config.stages.tokenize_text import BuildVocabularyConfig, TextCorpusConfig, TokenizeTextConfig
+from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
+from megatron_speech.config.stages.text_corpus import TextCorpusConfig
+from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.data.shards.verify import verify_folder

@@ -16,7 +16,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from megatron_speech.artifacts.tasks import run_tasks
 from megatron_speech.config.parsing.leaving import AGAIN, ERROR_FILE, LAUNCHER, leave
-from megatron_speech.config.stages.tokenize_text import SpreadConfig
+from megatron_speech.config.stages.spread import SpreadConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.parsing.bounds import require_bounds
+from megatron_speech.config.stages.spread import SpreadConfig
+from megatron_speech.config.stages.text_corpus import TextCorpusConfig
 from megatron_speech.config.stages.text_to_token import Language, SynthesisConfig
-from megatron_speech.config.stages.tokenize_text import SpreadConfig, TextCorpusConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.parsing.bounds import require_bounds
-from megatron_speech.config.stages.tokenize_text import SpreadConfig
+from megatron_speech.config.stages.spread import SpreadConfig
 
 
 @dataclass(frozen=True, kw_only=True)

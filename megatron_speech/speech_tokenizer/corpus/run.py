@@ -27,8 +27,8 @@ from megatron_speech.artifacts.manifest import MANIFEST, input_ids, is_made, mak
 from megatron_speech.artifacts.tasks import run_tasks, tasks_folder
 from megatron_speech.audio.quarantine import QUARANTINE, read_quarantine, require_few, write_quarantine
 from megatron_speech.audio.shards import BadRecord, audio_shards
+from megatron_speech.config.stages.spread import SpreadConfig
 from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
-from megatron_speech.config.stages.tokenize_text import SpreadConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import read_documents, write_documents
 from megatron_speech.data.shards.repeated_ids import require_distinct

@@ -16,7 +16,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from megatron_speech.artifacts.manifest import Draft
 from megatron_speech.artifacts.tasks import make_task, run_tasks
-from megatron_speech.config.stages.tokenize_text import SpreadConfig
+from megatron_speech.config.stages.spread import SpreadConfig
 
 
 class Writer(PipelineStep):

@@ -11,7 +11,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from megatron_speech.config.stages.tokenize_text import BuildVocabularyConfig
+from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from tests.toy_text_models import export, import_text_model, text_model
 

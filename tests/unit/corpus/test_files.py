@@ -12,7 +12,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.tokenize_text import BuildVocabularyConfig, TextCorpusConfig, TokenizeTextConfig
+from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
+from megatron_speech.config.stages.text_corpus import TextCorpusConfig
+from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 from megatron_speech.corpus import remote_file
 from megatron_speech.corpus.files import corpus_files, relative_name
 from megatron_speech.corpus.text_tasks import require_apart, text_tasks

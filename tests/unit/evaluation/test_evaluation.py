@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from megatron_speech.config.stages.evaluate import EvaluateConfig, HeldOutConfig, SpokenCorpusConfig
-from megatron_speech.config.stages.tokenize_text import BuildVocabularyConfig
+from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.evaluation.harness import evaluate, measure, read_items

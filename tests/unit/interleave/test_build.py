@@ -15,8 +15,9 @@ import pytest
 
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig, InterleavedCorpusConfig, SpansConfig
+from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
+from megatron_speech.config.stages.spread import SpreadConfig
 from megatron_speech.config.stages.text_to_token import SynthesisConfig
-from megatron_speech.config.stages.tokenize_text import BuildVocabularyConfig, SpreadConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.data.shards.verify import verify_folder
 from megatron_speech.interleave.build import build_interleaved

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from megatron_speech.config.stages.tokenize_text import BuildVocabularyConfig
+from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.text_to_token import layout
 from megatron_speech.text_to_token.layout import prompt, training_document
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer

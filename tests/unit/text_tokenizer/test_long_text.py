@@ -88,7 +88,9 @@ def test_a_text_without_any_word_comes_back_as_well(kind: str, text: str) -> Non
 PROGRAM = """
 import json, resource, sys
 from pathlib import Path
-from megatron_speech.config.stages.tokenize_text import TextCorpusConfig, TokenizeTextConfig, BuildVocabularyConfig
+from megatron_speech.config.stages.text_corpus import TextCorpusConfig
+from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
+from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.tokenize_text.run import tokenize_text
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 

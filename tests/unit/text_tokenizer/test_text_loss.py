@@ -8,7 +8,9 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.tokenize_text import BuildVocabularyConfig, TextCorpusConfig, TokenizeTextConfig
+from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
+from megatron_speech.config.stages.text_corpus import TextCorpusConfig
+from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 from megatron_speech.text_tokenizer.text_loss import EVERY, FIRST_DOCUMENTS, LONGEST, TextLoss
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.tokenize_text import BuildVocabularyConfig
+from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.text_tokenizer.sentencepiece_model import PROBES
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary

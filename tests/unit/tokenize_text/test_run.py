@@ -20,12 +20,10 @@ from datatrove.pipeline.filters import LambdaFilter
 
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.stages.shards import IndexShardsConfig
-from megatron_speech.config.stages.tokenize_text import (
-    BuildVocabularyConfig,
-    SpreadConfig,
-    TextCorpusConfig,
-    TokenizeTextConfig,
-)
+from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
+from megatron_speech.config.stages.spread import SpreadConfig
+from megatron_speech.config.stages.text_corpus import TextCorpusConfig
+from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 from megatron_speech.corpus.records import RecordLayout, TextDocument, read_records
 from megatron_speech.corpus.text_tasks import text_tasks
 from megatron_speech.data.shards.documents import read_documents

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.tokenize_text import BuildVocabularyConfig, TextCorpusConfig, TokenizeTextConfig
+from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
+from megatron_speech.config.stages.text_corpus import TextCorpusConfig
+from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 from megatron_speech.config.stages.train_text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.text_tokenizer.sentencepiece_model import convert_sentencepiece

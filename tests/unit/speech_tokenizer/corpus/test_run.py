@@ -24,8 +24,8 @@ from megatron_speech.artifacts.files import file_xxh3
 from megatron_speech.artifacts.manifest import make_artifact, read_manifest
 from megatron_speech.audio.io import encode_flac
 from megatron_speech.audio.shards import AudioRecord, audio_facts, read_audio_shards
+from megatron_speech.config.stages.spread import SpreadConfig
 from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
-from megatron_speech.config.stages.tokenize_text import SpreadConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.speech_tokenizer.corpus import input as tokenize_input
 from megatron_speech.speech_tokenizer.corpus import steps as tokenize_steps
