@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.audio.sources.parts import find_parts
-from megatron_speech.audio.sources.source import Source
+from megatron_speech.audio.sources.source import ListedUtterance
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 
-def read_sources(table: Path | None = None, **changes: Any) -> list[Source]:
+def read_sources(table: Path | None = None, **changes: Any) -> list[ListedUtterance]:
     """The sources of a table, or of `tars`."""
     parts, _ = find_parts(ImportSpeechConfig(output=Path("out"), table=table, **changes))
     return [source for part in parts for source in part.read()]
@@ -49,6 +49,6 @@ def write_kaldi(folder: Path, **files: str) -> Path:
     return folder
 
 
-def part_of(source: Source) -> tuple[float, float | None, int | None, float | None]:
+def part_of(source: ListedUtterance) -> tuple[float, float | None, int | None, float | None]:
     """Which part of its recording a source is, and what the whole is said to last."""
     return source.start_s, source.duration_s, source.channel, source.whole_duration_s

@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM, GlmConfig, LlamaConfig, Pretraine
 
 from megatron_speech.checkpoint.hf_export import convert_to_hf
 from megatron_speech.checkpoint.hf_import import convert_from_hf
-from megatron_speech.config.stages.convert import ConvertFromHfConfig, ConvertToHfConfig
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
+from megatron_speech.config.stages.convert import ConvertFromHfConfig, ConvertToHfConfig
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import Vocabulary

@@ -29,7 +29,7 @@ from megatron_speech.audio.checks import (
 from megatron_speech.audio.io import SAMPLE_RATE, to_rate
 from megatron_speech.audio.recording import Recording
 from megatron_speech.audio.shards import AudioRecord, check_record
-from megatron_speech.audio.sources.source import Source
+from megatron_speech.audio.sources.source import ListedUtterance
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 END_TOLERANCE_S = 0.01
@@ -39,7 +39,7 @@ LENGTH_TOLERANCE_S = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Utterance:
+class ImportedUtterance:
     """An utterance to be written."""
 
     record: AudioRecord
@@ -76,7 +76,7 @@ class Recordings:
         self._audio = self._opened = None
 
 
-def utterances(source: Source, config: ImportSpeechConfig, recordings: Recordings) -> list[Utterance]:
+def utterances(source: ListedUtterance, config: ImportSpeechConfig, recordings: Recordings) -> list[ImportedUtterance]:
     """What becomes of `source`: one utterance, or one per channel where they are split.
 
     `AudioError` says by place and name why there is none. Any error that the data provoke is one, whatever a library
@@ -91,7 +91,9 @@ def utterances(source: Source, config: ImportSpeechConfig, recordings: Recording
             raise AudioError(f"{type(error).__name__}: {error}; leave it out", "unreadable") from error
 
 
-def _utterances(source: Source, config: ImportSpeechConfig, recordings: Recordings) -> Iterator[Utterance]:
+def _utterances(
+    source: ListedUtterance, config: ImportSpeechConfig, recordings: Recordings
+) -> Iterator[ImportedUtterance]:
     if source.defect is not None:
         reason, why = source.defect
         raise AudioError(why, reason)
@@ -126,10 +128,10 @@ def _utterances(source: Source, config: ImportSpeechConfig, recordings: Recordin
         check_record(record)
         by_setting = source.channel is None and recording.channels > 1
         moved = config.channels == "first" and by_setting and heard.channel != 0
-        yield Utterance(record=record, by_setting=by_setting, moved=moved)
+        yield ImportedUtterance(record=record, by_setting=by_setting, moved=moved)
 
 
-def part_of(source: Source, recording: Recording) -> tuple[int, int]:
+def part_of(source: ListedUtterance, recording: Recording) -> tuple[int, int]:
     """First sample of the part of `recording` that `source` is, and the one behind its last; `AudioError` where the
     recording has no such part."""
     rate, frames = recording.sample_rate, recording.num_frames
@@ -158,7 +160,7 @@ def nearest_sample(seconds: float, sample_rate: int) -> int:
     return math.floor(round(seconds * sample_rate, 3) + 0.5)
 
 
-def _heard(source: Source, samples: np.ndarray, level: float, config: ImportSpeechConfig) -> Heard:
+def _heard(source: ListedUtterance, samples: np.ndarray, level: float, config: ImportSpeechConfig) -> Heard:
     count = samples.shape[1]
     if source.channel is not None:
         if not 0 <= source.channel < count:

@@ -28,7 +28,7 @@ from megatron_speech.audio.shards import AudioRecord, audio_facts, write_audio_s
 from megatron_speech.config.stages.miniature import SpeakCorpusConfig
 from megatron_speech.miniature.catalogue import credit, pin_named
 from megatron_speech.miniature.recordings import PACKAGES_READ, read_recordings
-from megatron_speech.miniature.utterances import Utterance, plan_utterances
+from megatron_speech.miniature.utterances import PlannedUtterance, plan_utterances
 from megatron_speech.miniature.voices import Voice, has_voice, open_voice, require_voice, voice_packages
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def available_voices(config: SpeakCorpusConfig) -> dict[str, int]:
     return {name: count for name, count in voices.items() if count > 0}
 
 
-def speak(utterances: list[Utterance], *, assets: Path, folder: Path, name: str) -> dict[str, Any]:
+def speak(utterances: list[PlannedUtterance], *, assets: Path, folder: Path, name: str) -> dict[str, Any]:
     """Say `utterances` into shards ``<name>-<NNNNNN>.tar`` under `folder`, less those already there; returns facts."""
     batches = [utterances[i : i + UTTERANCES_PER_SHARD] for i in range(0, len(utterances), UTTERANCES_PER_SHARD)]
     for voice in {utterance.voice for utterance in utterances}:
@@ -107,14 +107,14 @@ def _pool() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(max_workers=len(os.sched_getaffinity(0)), mp_context=context, initializer=silent)
 
 
-def _said(pool: ProcessPoolExecutor, batch: list[Utterance], assets: Path, bar: tqdm) -> Iterator[AudioRecord]:
+def _said(pool: ProcessPoolExecutor, batch: list[PlannedUtterance], assets: Path, bar: tqdm) -> Iterator[AudioRecord]:
     waveforms = pool.map(partial(_speak_one, assets), batch, chunksize=8)
     for utterance, waveform in zip(batch, waveforms, strict=True):
         bar.update()
         yield AudioRecord(key=utterance.key, waveform=waveform, text=utterance.text, meta=utterance.meta)
 
 
-def _speak_one(assets: Path, utterance: Utterance) -> np.ndarray:
+def _speak_one(assets: Path, utterance: PlannedUtterance) -> np.ndarray:
     """In a worker process: 16 kHz samples of one utterance."""
     return _voice(utterance.voice, assets).speak(utterance.text, speed=utterance.speed, seed=utterance.seed)
 

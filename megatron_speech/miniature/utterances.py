@@ -24,7 +24,7 @@ CLOZE_ENDINGS = ("ending", "random_ending", "same_topic_ending")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Utterance:
+class PlannedUtterance:
     """One thing to say."""
 
     key: str
@@ -35,7 +35,7 @@ class Utterance:
     meta: dict[str, Any] = field(default_factory=dict)
 
 
-def plan_utterances(config: SpeakCorpusConfig, voices: dict[str, int]) -> list[Utterance]:
+def plan_utterances(config: SpeakCorpusConfig, voices: dict[str, int]) -> list[PlannedUtterance]:
     """Everything of `config.part` that `voices` (name -> how many utterances) shall say."""
     if config.part == "questions":
         return list(_questions(config))
@@ -45,7 +45,7 @@ def plan_utterances(config: SpeakCorpusConfig, voices: dict[str, int]) -> list[U
     return sorted(_sentences(config, voices), key=lambda utterance: _hash(utterance.key))
 
 
-def _sentences(config: SpeakCorpusConfig, voices: dict[str, int]) -> Iterator[Utterance]:
+def _sentences(config: SpeakCorpusConfig, voices: dict[str, int]) -> Iterator[PlannedUtterance]:
     """Articles' sentences and geography facts: each voice says the next ones of one fixed random order."""
     sentences = _in_order(_article_sentences(config))
     facts = _in_order(_geography_facts(config)) if config.part == "train" else []
@@ -83,7 +83,7 @@ def _geography_facts(config: SpeakCorpusConfig) -> Iterator[tuple[str, str, dict
             yield document["id"], document["text"], meta
 
 
-def _questions(config: SpeakCorpusConfig) -> Iterator[Utterance]:
+def _questions(config: SpeakCorpusConfig) -> Iterator[PlannedUtterance]:
     """The first `items` questions, each read `readings` times; the two groups take turns, so both are asked alike."""
     documents = read_jsonl(config.corpus / "questions.jsonl")
     ranked: list[tuple[int, str, dict[str, Any]]] = []
@@ -98,7 +98,7 @@ def _questions(config: SpeakCorpusConfig) -> Iterator[Utterance]:
             yield _utterance(config, key, document["text"], "hibari", {**meta, "reading": reading})
 
 
-def _cloze(config: SpeakCorpusConfig) -> Iterator[Utterance]:
+def _cloze(config: SpeakCorpusConfig) -> Iterator[PlannedUtterance]:
     """The four parts of the first `items` items whose parts are all short enough."""
     documents = read_jsonl(config.corpus / "cloze.jsonl")
     parts_of = [
@@ -120,11 +120,11 @@ def _cloze(config: SpeakCorpusConfig) -> Iterator[Utterance]:
             yield _utterance(config, f"{item}-{part}", text, "hibari", {"source": "cloze", "item": item, "part": part})
 
 
-def _utterance(config: SpeakCorpusConfig, name: str, text: str, voice: str, meta: dict[str, Any]) -> Utterance:
+def _utterance(config: SpeakCorpusConfig, name: str, text: str, voice: str, meta: dict[str, Any]) -> PlannedUtterance:
     slowest, fastest = config.speeds
     speed = round(slowest + _fraction(f"speed:{name}") * (fastest - slowest), 3)
     split = "train" if config.part == "train" else "heldout"
-    return Utterance(
+    return PlannedUtterance(
         key=name,
         text=text,
         voice=voice,

@@ -12,9 +12,9 @@ import torch
 
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.checkpoint.hf_import import convert_from_hf
+from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.config.stages.convert import ConvertFromHfConfig
 from megatron_speech.config.stages.pack_shards import PackShardsConfig
-from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.config.stages.text_corpus import TextCorpusConfig
 from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 from megatron_speech.data.packing.pack import pack_shards

@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.hf_import import convert_from_hf
 from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
-from megatron_speech.config.stages.convert import ConvertFromHfConfig
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
+from megatron_speech.config.stages.convert import ConvertFromHfConfig
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary

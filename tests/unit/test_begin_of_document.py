@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from tokenizers import AddedToken, Tokenizer, processors
 
-from megatron_speech.config.stages.pack_shards import PackShardsConfig
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
+from megatron_speech.config.stages.pack_shards import PackShardsConfig
 from megatron_speech.config.stages.text_corpus import TextCorpusConfig
 from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.data.shards.verify import verify_folder
-from megatron_speech.evaluation.tasks.likelihood import PAIRS, Utterance, layout
+from megatron_speech.evaluation.tasks.likelihood import PAIRS, SpokenText, layout
 from megatron_speech.interleave.compose import Piece, compose
 from megatron_speech.sequences.speech_tasks import recognition_document, recognition_prompt, synthesis_document
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
@@ -55,7 +55,7 @@ def test_every_document_and_prompt_begins_alike(folder: Path, tmp_path: Path) ->
     recognition = recognition_document("a", **task)
     assert recognition.target_start == len(recognition_prompt(codes, vocabulary=vocabulary))
     model: Any = SimpleNamespace(vocabulary=vocabulary, tokenizer=tokenizer)
-    said = Utterance("said", codes)
+    said = SpokenText("said", codes)
     begun = [composed.tokens, recognition.tokens, synthesis_document("a", **task).tokens]
     begun += [np.array(layout(model, said, said, pair)[0]) for pair in PAIRS]
     corpus = TextCorpusConfig(path=write_jsonl(tmp_path / "c.jsonl", {"id": "a", "text": "x <|begin|>"}))

@@ -1,1 +1,1 @@
-"""Recordings as people keep them: tables, folders and tars of the usual layouts, each read to `Source`s."""
+"""Recordings as people keep them: tables, folders and tars of the usual layouts, each read to listed utterances."""

@@ -1,4 +1,4 @@
-"""The `Source` of a table's row, by which column means what.
+"""The `ListedUtterance` of a table's row, by which column means what.
 
 A column that says which part of a recording a row is must be understood or the table is refused: taken for metadata,
 it would pair the whole recording with a part of its words.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.audio.sources.source import RowError, Source
+from megatron_speech.audio.sources.source import ListedUtterance, RowError
 from megatron_speech.audio.sources.suspects import require_clear, side_of
 from megatron_speech.audio.sources.times import letter_channel, part_of, seconds
 
@@ -36,14 +36,14 @@ class Columns:
     metadata: tuple[str, ...] = ()
     """Columns that are metadata, whatever their names."""
 
-    def source(self, row: Mapping[str, Any], *, place: str, name: str) -> Source:
+    def source(self, row: Mapping[str, Any], *, place: str, name: str) -> ListedUtterance:
         """The source of a row at `place`, called `name` where it has no id; ValueError names a cell that cannot be."""
         try:
             return self._source(row, place, name, None)
         except RowError as error:
             raise ValueError(f"{place}: {error}; correct the line") from error
 
-    def streamed(self, row: Mapping[str, Any], *, place: str, name: str, audio: bytes | None = None) -> Source:
+    def streamed(self, row: Mapping[str, Any], *, place: str, name: str, audio: bytes | None = None) -> ListedUtterance:
         """As `source`, for rows that are read as the work goes on: a cell that cannot be is the source's defect.
 
         `audio` is the recording, where the row does not hold or name it.
@@ -52,9 +52,9 @@ class Columns:
             return self._source(row, place, name, audio)
         except RowError as error:
             defect = ("metadata", f"{error}; correct it")
-            return Source(name=name, place=place, audio=audio, text=None, defect=defect)
+            return ListedUtterance(name=name, place=place, audio=audio, text=None, defect=defect)
 
-    def _source(self, row: Mapping[str, Any], place: str, name: str, audio: bytes | None) -> Source:
+    def _source(self, row: Mapping[str, Any], place: str, name: str, audio: bytes | None) -> ListedUtterance:
         recording, shown = (audio, row.get(self.audio)) if audio is not None else self._recording(row)
         known = {self.text, self.id, self.audio, self.channel, *(column for column, _ in self.times.values())}
         rest = {key: value for key, value in row.items() if key not in known | {*self.metadata}}
@@ -63,7 +63,7 @@ class Columns:
         part, meta = part_of(**times), self._meta(row, shown)
         if part.get("start_s") is not None:
             meta["source_start_s"] = part["start_s"]
-        return Source(
+        return ListedUtterance(
             name=self._name(row, shown) or name,
             place=place,
             audio=recording,

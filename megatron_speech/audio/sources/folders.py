@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.audio.sources.source import AUDIO_KINDS, Source
+from megatron_speech.audio.sources.source import AUDIO_KINDS, ListedUtterance
 from megatron_speech.audio.sources.tables import read_lines
 from megatron_speech.audio.sources.times import letter_channel
 
@@ -20,7 +20,7 @@ def transcript_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob(TRANSCRIPTS) if not path.name.startswith("."))
 
 
-def read_librispeech(transcripts: list[Path]) -> list[Source]:
+def read_librispeech(transcripts: list[Path]) -> list[ListedUtterance]:
     """Every recording and every line of the chapters; what has only one of the two is a source without the other.
 
     Lines are ``<id> WORDS``, and the recording of an id lies beside them. ValueError names an id that repeats.
@@ -28,7 +28,7 @@ def read_librispeech(transcripts: list[Path]) -> list[Source]:
     return [source for path in transcripts for source in _chapter(path)]
 
 
-def _chapter(transcripts: Path) -> Iterator[Source]:
+def _chapter(transcripts: Path) -> Iterator[ListedUtterance]:
     words = _by_key(transcripts)
     endings = tuple(f".{kind}" for kind in AUDIO_KINDS)
     paths = sorted(path for path in transcripts.parent.iterdir() if not path.name.startswith("."))
@@ -39,7 +39,7 @@ def _chapter(transcripts: Path) -> Iterator[Source]:
     for name in [*words, *sorted(files.keys() - words.keys())]:
         place, text = words.get(name, (str(files.get(name)), None))
         meta = {"speaker": name.split("-")[0]} if name.count("-") == 2 else {}
-        yield Source(name=name, place=place, audio=files.get(name), text=text, meta=meta)
+        yield ListedUtterance(name=name, place=place, audio=files.get(name), text=text, meta=meta)
 
 
 def kaldi_files(folder: Path) -> list[Path]:
@@ -47,7 +47,7 @@ def kaldi_files(folder: Path) -> list[Path]:
     return [folder / name for name in KALDI_FILES if (folder / name).is_file()]
 
 
-def read_kaldi(folder: Path, root: Path | None) -> list[Source]:
+def read_kaldi(folder: Path, root: Path | None) -> list[ListedUtterance]:
     """The utterances of a Kaldi data folder.
 
     Relative paths of wav.scp start at `root`, or at the folder. ValueError names a line that is none, an id that
@@ -71,7 +71,7 @@ def read_kaldi(folder: Path, root: Path | None) -> list[Source]:
         if recording != name:
             meta |= {"recording": recording, "source_start_s": start}
         sources.append(
-            Source(
+            ListedUtterance(
                 name=name,
                 place=place[0],
                 audio=recordings.get(recording),

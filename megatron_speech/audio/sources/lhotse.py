@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.audio.sources.archive import read_utterances
-from megatron_speech.audio.sources.source import AUDIO_KINDS, Source
+from megatron_speech.audio.sources.source import AUDIO_KINDS, ListedUtterance
 from megatron_speech.audio.sources.tables import Row, read_rows
 
 _SLACK_S = 0.05
@@ -30,7 +30,7 @@ def recordings_file(table: Path) -> Path:
     return table.with_name(table.name.replace("supervisions", "recordings"))
 
 
-def read_lhotse(rows: Iterable[Row], table: Path, root: Path) -> list[Source]:
+def read_lhotse(rows: Iterable[Row], table: Path, root: Path) -> list[ListedUtterance]:
     """The utterances of a manifest of cuts or supervisions, whose relative paths start at `root`.
 
     Raises:
@@ -38,7 +38,7 @@ def read_lhotse(rows: Iterable[Row], table: Path, root: Path) -> list[Source]:
         ValueError: names a line that is none, or whose audio is no file: no command is run, nothing is fetched.
     """
     recordings: Mapping[str, Any] = {}
-    sources: list[Source] = []
+    sources: list[ListedUtterance] = []
     for place, row in rows:
         try:
             if "sources" in row:
@@ -57,7 +57,7 @@ def read_lhotse(rows: Iterable[Row], table: Path, root: Path) -> list[Source]:
     return sources
 
 
-def read_shar(cuts: Path, tar: Path) -> Iterator[Source]:
+def read_shar(cuts: Path, tar: Path) -> Iterator[ListedUtterance]:
     """The utterances of one shard of Lhotse Shar: its cuts, and the tar of their recordings, in the tar's order.
 
     A cut without a recording is a source without audio. ValueError names a recording without a cut.
@@ -72,7 +72,7 @@ def read_shar(cuts: Path, tar: Path) -> Iterator[Source]:
         yield from _packed(place, row, None)
 
 
-def _packed(place: str, row: dict[str, Any], audio: bytes | None) -> list[Source]:
+def _packed(place: str, row: dict[str, Any], audio: bytes | None) -> list[ListedUtterance]:
     try:
         return [replace(source, audio=audio) for source in _of_cut(row, place, None)]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -88,7 +88,7 @@ def _recordings(table: Path) -> dict[str, Any]:
     return {row["id"]: row for _, row in read_rows(path)}
 
 
-def _of_cut(cut: Mapping[str, Any], place: str, root: Path | None) -> list[Source]:
+def _of_cut(cut: Mapping[str, Any], place: str, root: Path | None) -> list[ListedUtterance]:
     """The supervisions of a cut, or the cut itself where it has none; `root` is null in Shar, which packs the audio."""
     if cut["type"] not in ("MonoCut", "MultiCut", "Cut"):
         raise ValueError(f"a {cut['type']} is no part of one recording; save its audio, and cuts of that")
@@ -108,7 +108,7 @@ def _of_cut(cut: Mapping[str, Any], place: str, root: Path | None) -> list[Sourc
     return sources
 
 
-def _source(row: Mapping[str, Any], recording: Mapping[str, Any], place: str, root: Path | None) -> Source:
+def _source(row: Mapping[str, Any], recording: Mapping[str, Any], place: str, root: Path | None) -> ListedUtterance:
     """The source of a supervision whose times are the recording's."""
     if any(transform.get("name") != "Resample" for transform in recording.get("transforms") or ()):
         raise ValueError("the recording is to be transformed as it is read; save its audio, and cuts of that")
@@ -119,7 +119,7 @@ def _source(row: Mapping[str, Any], recording: Mapping[str, Any], place: str, ro
     meta = {key: row[key] for key in ("speaker", "language", "gender", "custom") if row.get(key) is not None}
     if start > 0:
         meta["source_start_s"] = start
-    return Source(
+    return ListedUtterance(
         name=str(row["id"]),
         place=place,
         audio=path,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from megatron_speech.audio.sources.columns import Columns
-from megatron_speech.audio.sources.source import Source
+from megatron_speech.audio.sources.source import ListedUtterance
 
 if TYPE_CHECKING:
     import pyarrow
@@ -36,7 +36,7 @@ def parquet_ids(path: Path, column: str) -> Iterator[tuple[str, str]]:
             yield f"{path}:{row + 1}", str(cells[column])
 
 
-def read_parquet(path: Path, columns: Columns, *, start: int, stop: int, first: int) -> Iterator[Source]:
+def read_parquet(path: Path, columns: Columns, *, start: int, stop: int, first: int) -> Iterator[ListedUtterance]:
     """The sources of rows `start` to `stop`; the file's row 0 is number `first` of the table.
 
     Columns of bytes other than the recording are left out of the metadata. What JSON has no type for is kept as text.

@@ -15,13 +15,13 @@ from megatron_speech.audio.sources.folders import kaldi_files, read_kaldi, read_
 from megatron_speech.audio.sources.layouts import find_columns
 from megatron_speech.audio.sources.lhotse import is_lhotse, read_lhotse, read_shar, recordings_file
 from megatron_speech.audio.sources.parquet import parquet_ids, parquet_shape, read_parquet
-from megatron_speech.audio.sources.source import Source, require_new
+from megatron_speech.audio.sources.source import ListedUtterance, require_new
 from megatron_speech.audio.sources.tables import JSON_LINES, SEPARATED, Row, kind_of, read_rows
 from megatron_speech.audio.sources.tars import TarredRow, read_tar, read_tarred
 from megatron_speech.audio.sources.wholes import Whole, require_one_text, whole_of
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
-Read = Callable[[], Iterable[Source]]
+Read = Callable[[], Iterable[ListedUtterance]]
 Found = tuple[list[Read], dict[str, str]]
 """What reads the sources of each shard, and the identities of the files that say what they are."""
 _FOLDERS = "kaldi (wav.scp), librispeech (*.trans.txt), shar (cuts.*.jsonl.gz), audio_folder (metadata.csv or .jsonl)"
@@ -84,9 +84,9 @@ def _read_tables(tables: Sequence[Path]) -> dict[Path, list[Row]]:
     return rows
 
 
-def _of_rows(rows: dict[Path, list[Row]], config: ImportSpeechConfig, *, first: int = 0) -> list[Source]:
+def _of_rows(rows: dict[Path, list[Row]], config: ImportSpeechConfig, *, first: int = 0) -> list[ListedUtterance]:
     """The sources of all rows; those without an id are numbered from `first`."""
-    sources: list[Source] = []
+    sources: list[ListedUtterance] = []
     for table in rows:
         columns = find_columns(_columns({table: rows[table]}), config, table=table)
         for place, row in rows[table]:
@@ -146,7 +146,7 @@ def _tar_of(row: dict[str, object], place: str, table: Path, tars: Sequence[Path
 
 
 def _of_folders(folders: Sequence[Path], config: ImportSpeechConfig) -> Found:
-    sources: list[Source] = []
+    sources: list[ListedUtterance] = []
     reads: list[Read] = []
     inputs: dict[str, str] = {}
     for folder in folders:
@@ -208,7 +208,7 @@ def _shar_tar(cuts: Path) -> Path:
     return tar
 
 
-def _in_shards(sources: Sequence[Source], config: ImportSpeechConfig) -> list[Read]:
+def _in_shards(sources: Sequence[ListedUtterance], config: ImportSpeechConfig) -> list[Read]:
     """A read for each shard; ValueError names both places of an id, or of a whole recording, that repeats."""
     places: dict[str, str] = {}
     wholes: dict[str, Whole] = {}

@@ -37,7 +37,7 @@ class RowError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class ListedUtterance:
     """A recording as its user wrote it down."""
 
     name: str

@@ -15,13 +15,13 @@ import orjson
 from megatron_speech.audio.sources.archive import Members, read_files, read_utterances
 from megatron_speech.audio.sources.columns import Columns
 from megatron_speech.audio.sources.layouts import TEXTS, find_times, text_column
-from megatron_speech.audio.sources.source import AUDIO_KINDS, Source, key_of_name
+from megatron_speech.audio.sources.source import AUDIO_KINDS, ListedUtterance, key_of_name
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 logger = logging.getLogger(__name__)
 
 
-def read_tar(path: Path, config: ImportSpeechConfig) -> Iterator[Source]:
+def read_tar(path: Path, config: ImportSpeechConfig) -> Iterator[ListedUtterance]:
     """The recordings of a WebDataset tar; ValueError names one that is damaged, or a member that cannot be."""
     for members in read_utterances(path):
         place = members.place(path)
@@ -32,12 +32,14 @@ def read_tar(path: Path, config: ImportSpeechConfig) -> Iterator[Source]:
                 raise ValueError(f"{row!r:.60} is no object")
         except ValueError as error:
             why = f"its .txt is not UTF-8 or its .json no object ({error}); mend it"
-            yield Source(name=members.key, place=place, audio=None, text=None, defect=("metadata", why))
+            yield ListedUtterance(name=members.key, place=place, audio=None, text=None, defect=("metadata", why))
         else:
             yield _source(members, row, words, place, config)
 
 
-def _source(members: Members, row: dict[str, Any], words: str | None, place: str, config: ImportSpeechConfig) -> Source:
+def _source(
+    members: Members, row: dict[str, Any], words: str | None, place: str, config: ImportSpeechConfig
+) -> ListedUtterance:
     """The source of an utterance with the object of its .json and the words of its .txt."""
     kinds = [kind for kind in AUDIO_KINDS if kind in members.files]
     name = members.key
@@ -81,7 +83,7 @@ class TarredRow:
     row: dict[str, Any]
 
 
-def read_tarred(path: Path, rows: Sequence[TarredRow], columns: Columns) -> Iterator[Source]:
+def read_tarred(path: Path, rows: Sequence[TarredRow], columns: Columns) -> Iterator[ListedUtterance]:
     """The sources of a manifest's `rows`, whose recordings are members of the tar `path`; in the tar's order.
 
     NeMo writes a recording of several rows once, and names it ``<name>-sub<n>`` in the further rows; a member of that

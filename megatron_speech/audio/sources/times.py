@@ -62,7 +62,7 @@ def seconds(value: Any, per_second: float, name: str) -> float | None:
 
 
 def part_of(*, start: float | None = None, end: float | None = None, duration: float | None = None) -> dict[str, Any]:
-    """The fields of a `Source` that say which part of the recording it is.
+    """The fields of a `ListedUtterance` that say which part of the recording it is.
 
     A duration without a start is what the whole recording lasts.
     """

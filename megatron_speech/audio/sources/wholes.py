@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import xxhash
 
-from megatron_speech.audio.sources.source import Source
+from megatron_speech.audio.sources.source import ListedUtterance
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 _PATHS = ("audio", "path", "audio_filepath", "audio_file", "file_name", "")
@@ -25,7 +25,7 @@ class Whole(NamedTuple):
     """Digest of each cell that is not known to be metadata."""
 
 
-def whole_of(source: Source, config: ImportSpeechConfig) -> Whole | None:
+def whole_of(source: ListedUtterance, config: ImportSpeechConfig) -> Whole | None:
     """The `Whole` that `source` is; None where it is a part, or cannot be used."""
     text = " ".join((source.text or "").split())
     unusable = source.audio is None or source.defect is not None or (config.transcripts and not text)

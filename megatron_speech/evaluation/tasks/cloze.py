@@ -20,7 +20,7 @@ import numpy as np
 
 from megatron_speech.config.stages.evaluate import SpokenCorpusConfig
 from megatron_speech.corpus.records import TextDocument, read_jsonl
-from megatron_speech.evaluation.tasks.likelihood import PAIRS, Choice, Scorer, Utterance, credit, score
+from megatron_speech.evaluation.tasks.likelihood import PAIRS, Choice, Scorer, SpokenText, credit, score
 from megatron_speech.evaluation.tasks.spoken_items import codes_by
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.vocabulary import Vocabulary
@@ -34,9 +34,9 @@ class ClozeItem:
     """One article: context, true ending, false endings, each written and spoken."""
 
     id: str
-    context: Utterance
-    ending: Utterance
-    false_endings: dict[str, Utterance]
+    context: SpokenText
+    ending: SpokenText
+    false_endings: dict[str, SpokenText]
 
 
 def read_cloze(config: SpokenCorpusConfig, vocabulary: Vocabulary) -> list[ClozeItem]:
@@ -55,7 +55,7 @@ def _items(config: SpokenCorpusConfig, codes: dict[tuple[Any, ...], np.ndarray])
         texts = {"context": document.text, "ending": _ending(config, document, "ending")}
         texts |= {part: _ending(config, document, part) for part in TASKS.values()}
         if all((document.id, part) in codes for part in texts):
-            spoken = {part: Utterance(text, codes[document.id, part]) for part, text in texts.items()}
+            spoken = {part: SpokenText(text, codes[document.id, part]) for part, text in texts.items()}
             false_endings = {part: spoken[part] for part in TASKS.values()}
             yield ClozeItem(document.id, spoken["context"], spoken["ending"], false_endings)
 

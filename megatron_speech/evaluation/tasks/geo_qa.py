@@ -19,7 +19,7 @@ from typing import Any
 
 from megatron_speech.config.stages.evaluate import SpokenCorpusConfig
 from megatron_speech.corpus.records import TextDocument, read_jsonl
-from megatron_speech.evaluation.tasks.likelihood import Choice, Scorer, Utterance, credit, score
+from megatron_speech.evaluation.tasks.likelihood import Choice, Scorer, SpokenText, credit, score
 from megatron_speech.evaluation.tasks.spoken_items import codes_by
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.vocabulary import Modality, Vocabulary
@@ -33,23 +33,23 @@ class Question:
 
     country: str
     group: str
-    written: Utterance
-    readings: dict[str, Utterance]
-    candidates: list[Utterance]
+    written: SpokenText
+    readings: dict[str, SpokenText]
+    candidates: list[SpokenText]
 
 
 def read_questions(config: SpokenCorpusConfig, vocabulary: Vocabulary) -> list[Question]:
     """Questions that are spoken at least once; ValueError if none is or a question is malformed."""
-    readings: defaultdict[str, dict[str, Utterance]] = defaultdict(dict)
+    readings: defaultdict[str, dict[str, SpokenText]] = defaultdict(dict)
     for (country, reading), codes in codes_by(config.codes, vocabulary, "country", "reading").items():
-        readings[country][str(reading)] = Utterance("", codes)
+        readings[country][str(reading)] = SpokenText("", codes)
     questions = list(itertools.islice(_questions(config, readings), config.max_items))
     if not questions:
         raise ValueError(f"geo_qa.codes={config.codes} speaks no question of {config.texts}; encode its audio first")
     return questions
 
 
-def _questions(config: SpokenCorpusConfig, readings: dict[str, dict[str, Utterance]]) -> Iterator[Question]:
+def _questions(config: SpokenCorpusConfig, readings: dict[str, dict[str, SpokenText]]) -> Iterator[Question]:
     for document in read_jsonl(config.texts):
         question = _question(config, document, readings)
         if question.readings:
@@ -57,7 +57,7 @@ def _questions(config: SpokenCorpusConfig, readings: dict[str, dict[str, Utteran
 
 
 def _question(
-    config: SpokenCorpusConfig, document: TextDocument, readings: dict[str, dict[str, Utterance]]
+    config: SpokenCorpusConfig, document: TextDocument, readings: dict[str, dict[str, SpokenText]]
 ) -> Question:
     meta = document.metadata
     group, answer, candidates, country = (meta.get(key) for key in ("group", "answer", "candidates", "country"))
@@ -68,7 +68,7 @@ def _question(
             "with the answer among them; build the corpus again"
         )
     spoken = readings.get(str(country), {})
-    return Question(str(country), group, Utterance(document.text), spoken, [Utterance(name) for name in names])
+    return Question(str(country), group, SpokenText(document.text), spoken, [SpokenText(name) for name in names])
 
 
 def run_geo_qa(
@@ -99,6 +99,6 @@ def run_geo_qa(
     return results, records
 
 
-def _contexts(question: Question, given: Modality) -> list[tuple[str, Utterance]]:
+def _contexts(question: Question, given: Modality) -> list[tuple[str, SpokenText]]:
     """The question as asked: once in writing, or in every reading."""
     return [("written", question.written)] if given == "text" else list(question.readings.items())

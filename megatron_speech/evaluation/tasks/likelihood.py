@@ -50,7 +50,7 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True)
-class Utterance:
+class SpokenText:
     """One text, and its speech codes where they are known."""
 
     text: str
@@ -61,11 +61,11 @@ class Utterance:
 class Choice:
     """A context with its candidate continuations; the first candidate is the right one."""
 
-    context: Utterance
-    candidates: Sequence[Utterance]
+    context: SpokenText
+    candidates: Sequence[SpokenText]
 
 
-def layout(model: Scorer, context: Utterance, continuation: Utterance, pair: tuple[Modality, Modality]) -> Request:
+def layout(model: Scorer, context: SpokenText, continuation: SpokenText, pair: tuple[Modality, Modality]) -> Request:
     """Ids given and ids scored, for one modality pair."""
     given, asked = pair
     begin, end = (model.vocabulary.special_id(token) for token in (BEGIN_OF_AUDIO, END_OF_AUDIO))
@@ -99,6 +99,6 @@ def credit(scores: Sequence[float]) -> float:
     return float(scores[0] == best) / sum(value == best for value in scores)
 
 
-def _speech(model: Scorer, utterance: Utterance) -> list[int]:
+def _speech(model: Scorer, utterance: SpokenText) -> list[int]:
     assert utterance.codes is not None, f"no speech of {utterance.text[:40]!r}"
     return speech_ids(utterance.codes, vocabulary=model.vocabulary).tolist()

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Utterance:
+class TrainingPair:
     """One training pair."""
 
     codes: Tensor
@@ -104,7 +104,7 @@ def start_from_codebook(net: TokenToMel, tokenizer: Path) -> None:
 
 def load_utterances(
     audio: Path, codes: Path, *, config: TrainSpeechDecoderConfig, mel: MelSettings, limit: int
-) -> list[Utterance]:
+) -> list[TrainingPair]:
     """Join audio and code shards by key and compute mel frames; at most `limit` utterances of `config.voices`.
 
     Raises ValueError where codes and audio of a key disagree in duration, or nothing is left.
@@ -112,7 +112,7 @@ def load_utterances(
     documents = {document.key: document for document in read_documents(codes)}
     left_out: Counter[str] = Counter()
     others: Counter[str] = Counter()
-    utterances: list[Utterance] = []
+    utterances: list[TrainingPair] = []
     for record in read_audio_shards(audio):
         if len(utterances) == limit:
             break
@@ -132,7 +132,7 @@ def load_utterances(
                     f"frame_rate={config.frame_rate} per second; set the tokenizer's rate or encode this audio again"
                 )
             waveform = torch.from_numpy(resample(record.waveform, SAMPLE_RATE, mel.sample_rate))
-            utterances.append(Utterance(codes=torch.from_numpy(document.tokens).long(), mel=log_mel(waveform, mel)))
+            utterances.append(TrainingPair(codes=torch.from_numpy(document.tokens).long(), mel=log_mel(waveform, mel)))
     if not utterances:
         found = ", ".join(voice for voice, _ in others.most_common(5)) or "none"
         raise ValueError(
@@ -144,7 +144,7 @@ def load_utterances(
 
 
 def fit(
-    net: TokenToMel, train: Sequence[Utterance], heldout: Sequence[Utterance], *, config: TrainSpeechDecoderConfig
+    net: TokenToMel, train: Sequence[TrainingPair], heldout: Sequence[TrainingPair], *, config: TrainSpeechDecoderConfig
 ) -> dict[str, float | int]:
     """Train `net` in place; returns the facts of the manifest. Equal seeds give equal weights on one machine."""
     _standardise(net, train)
@@ -174,7 +174,7 @@ def fit(
 
 
 @torch.inference_mode()
-def heldout_l1(net: TokenToMel, utterances: Sequence[Utterance], *, batch_size: int) -> float:
+def heldout_l1(net: TokenToMel, utterances: Sequence[TrainingPair], *, batch_size: int) -> float:
     """Mean absolute error of log-mel frames (natural logarithm) over `utterances`."""
     net.eval()
     total, count = 0.0, 0.0
@@ -194,7 +194,7 @@ def _loss(net: TokenToMel, batch: Batch, *, delta_weight: float) -> Tensor:
     return error + delta_weight * (predicted.diff(dim=1) * both).abs().sum() / values
 
 
-def _batches(utterances: Sequence[Utterance], net: TokenToMel, *, batch_size: int, seed: int) -> Iterator[Batch]:
+def _batches(utterances: Sequence[TrainingPair], net: TokenToMel, *, batch_size: int, seed: int) -> Iterator[Batch]:
     """Endless batches of similar lengths; each epoch in another order, fixed by `seed`."""
     generator = torch.Generator().manual_seed(seed)
     window = 16 * batch_size
@@ -208,7 +208,7 @@ def _batches(utterances: Sequence[Utterance], net: TokenToMel, *, batch_size: in
             yield _collate([utterances[i] for i in groups[index]], net)
 
 
-def _collate(utterances: Sequence[Utterance], net: TokenToMel) -> Batch:
+def _collate(utterances: Sequence[TrainingPair], net: TokenToMel) -> Batch:
     codes = pad_sequence([utterance.codes for utterance in utterances], batch_first=True)
     lengths = torch.tensor([len(utterance.codes) for utterance in utterances])
     num_frames = net.num_frames(codes.shape[1])
@@ -220,7 +220,7 @@ def _collate(utterances: Sequence[Utterance], net: TokenToMel) -> Batch:
     return Batch(codes=codes, lengths=lengths, mel=mel, mask=mask)
 
 
-def _standardise(net: TokenToMel, utterances: Sequence[Utterance]) -> None:
+def _standardise(net: TokenToMel, utterances: Sequence[TrainingPair]) -> None:
     """Give the network the mean and deviation of every band over the training speech."""
     frames = torch.cat([utterance.mel for utterance in utterances])
     net.mel_mean.copy_(frames.mean(dim=0))

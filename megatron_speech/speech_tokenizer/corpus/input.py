@@ -23,8 +23,8 @@ from megatron_speech.audio.quarantine import require_few, silence
 from megatron_speech.audio.shards import AudioRecord, AudioShard, BadRecord, keys_in
 from megatron_speech.data.shards.repeated_ids import IdLog, require_distinct
 
-UTTERANCE = "_utterance"
-"""Metadata key under which a document carries its `Utterance` from the reader to the writer."""
+PLACED_RECORD = "_placed_record"
+"""Metadata key under which a document carries its `PlacedRecord` from the reader to the writer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class AudioTask:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Utterance:
+class PlacedRecord:
     """What an encoded document keeps of its record."""
 
     record: AudioRecord
@@ -99,8 +99,8 @@ class AudioReader(PipelineStep):
                     self._quarantine(silent)
                     continue
                 self.read += 1
-                utterance = Utterance(record=record, shard=index, number=self.read - before - 1)
-                yield Document(text=record.text, id=record.key, metadata={**record.meta, UTTERANCE: utterance})
+                placed = PlacedRecord(record=record, shard=index, number=self.read - before - 1)
+                yield Document(text=record.text, id=record.key, metadata={**record.meta, PLACED_RECORD: placed})
 
     def _quarantine(self, record: BadRecord) -> None:
         self.read += 1

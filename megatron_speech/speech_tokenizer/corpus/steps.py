@@ -36,7 +36,7 @@ from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.repeated_ids import IdLog
-from megatron_speech.speech_tokenizer.corpus.input import UTTERANCE, AudioReader, AudioTask, Utterance
+from megatron_speech.speech_tokenizer.corpus.input import PLACED_RECORD, AudioReader, AudioTask, PlacedRecord
 from megatron_speech.speech_tokenizer.corpus.windows import Window, cut_windows
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.vocabulary import Vocabulary
@@ -117,16 +117,16 @@ class CodeWriter(PipelineStep):
     ) -> Iterator[TokenDocument]:
         for gathered in gather(documents):
             cuts = [self._cut(tokenizer, document) for document in gathered]
-            shard = task.shards[gathered[0].metadata[UTTERANCE].shard].path
+            shard = task.shards[gathered[0].metadata[PLACED_RECORD].shard].path
             for document, windows, tokens in zip(
                 gathered, cuts, encode_cut(tokenizer, gathered, cuts, self.config.batch_seconds, shard), strict=True
             ):
-                utterance: Utterance = document.metadata.pop(UTTERANCE)
-                num_samples = len(utterance.record.waveform)
-                ids.add(document.id, file=utterance.shard, line=utterance.number)
+                placed: PlacedRecord = document.metadata.pop(PLACED_RECORD)
+                num_samples = len(placed.record.waveform)
+                ids.add(document.id, file=placed.shard, line=placed.number)
                 counts.update(documents=1, tokens=len(tokens), samples=num_samples, cut=len(windows) > 1)
-                counts.update(several_channels=utterance.record.channels > 1)
-                counts.update(without_text=not utterance.record.text.strip())
+                counts.update(several_channels=placed.record.channels > 1)
+                counts.update(without_text=not placed.record.text.strip())
                 bar.update(num_samples / SAMPLE_RATE)
                 own = {
                     "duration_s": round(num_samples / SAMPLE_RATE, 4),
@@ -139,7 +139,7 @@ class CodeWriter(PipelineStep):
         shape = tokenizer.model.config
         overlap_s = self.config.overlap_seconds if self.config.cut == "overlap" else 0.0
         return cut_windows(
-            len(document.metadata[UTTERANCE].record.waveform),
+            len(document.metadata[PLACED_RECORD].record.waveform),
             samples_per_token=shape.rates.samples_per_token,
             max_tokens=shape.max_codes,
             overlap_tokens=math.ceil(overlap_s * tokenizer.frame_rate),
@@ -151,9 +151,9 @@ def gather(documents: Iterable[Document]) -> Iterator[list[Document]]:
     gathered: list[Document] = []
     room = GATHER_SECONDS * SAMPLE_RATE
     for document in documents:
-        utterance: Utterance = document.metadata[UTTERANCE]
-        size = len(utterance.record.waveform)
-        if gathered and (size > room or utterance.shard != gathered[0].metadata[UTTERANCE].shard):
+        placed: PlacedRecord = document.metadata[PLACED_RECORD]
+        size = len(placed.record.waveform)
+        if gathered and (size > room or placed.shard != gathered[0].metadata[PLACED_RECORD].shard):
             yield gathered
             gathered, room = [], GATHER_SECONDS * SAMPLE_RATE
         gathered.append(document)
@@ -171,7 +171,7 @@ def encode_cut(
 ) -> Iterator[np.ndarray]:
     """Codes int32 of each document, in their order, from its windows; all windows together are batched by length."""
     waveforms = [
-        document.metadata[UTTERANCE].record.waveform[window.begin : window.end]
+        document.metadata[PLACED_RECORD].record.waveform[window.begin : window.end]
         for document, windows in zip(documents, cuts, strict=True)
         for window in windows
     ]

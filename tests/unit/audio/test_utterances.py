@@ -20,7 +20,7 @@ from megatron_speech.audio.importing import make_shard
 from megatron_speech.audio.recording import Recording
 from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.audio.sources.parts import Part
-from megatron_speech.audio.sources.source import Source
+from megatron_speech.audio.sources.source import ListedUtterance
 from megatron_speech.audio.utterances import Recordings, nearest_sample, utterances
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 from tests.unit.audio.test_cut_short import speech, written
@@ -30,15 +30,15 @@ def config(**changes: Any) -> ImportSpeechConfig:
     return ImportSpeechConfig(output=Path("out"), table=Path("t.jsonl"), **changes)
 
 
-def source(audio: Path | bytes | None, **changes: Any) -> Source:
-    return Source(**{"name": "a", "place": "t.jsonl:1", "text": "words", "audio": audio, **changes})
+def source(audio: Path | bytes | None, **changes: Any) -> ListedUtterance:
+    return ListedUtterance(**{"name": "a", "place": "t.jsonl:1", "text": "words", "audio": audio, **changes})
 
 
-def records(source: Source, **changes: Any) -> list[AudioRecord]:
+def records(source: ListedUtterance, **changes: Any) -> list[AudioRecord]:
     return [found.record for found in utterances(source, config(**changes), Recordings())]
 
 
-def refusal(source: Source, **changes: Any) -> tuple[str, str]:
+def refusal(source: ListedUtterance, **changes: Any) -> tuple[str, str]:
     with pytest.raises(AudioError) as caught:
         records(source, **changes)
     message = str(caught.value)

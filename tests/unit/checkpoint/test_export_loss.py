@@ -11,8 +11,8 @@ from megatron_speech.checkpoint.hf_config import read_model_config
 from megatron_speech.checkpoint.hf_export import convert_to_hf
 from megatron_speech.checkpoint.hf_import import convert_from_hf
 from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
-from megatron_speech.config.stages.convert import ConvertFromHfConfig, ConvertToHfConfig
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
+from megatron_speech.config.stages.convert import ConvertFromHfConfig, ConvertToHfConfig
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer

@@ -17,8 +17,8 @@ from megatron_speech.checkpoint.distributed import load_model, save_model
 from megatron_speech.checkpoint.hf_config import read_model_config
 from megatron_speech.checkpoint.hf_export import convert_to_hf, find_checkpoint
 from megatron_speech.checkpoint.hf_import import convert_from_hf
-from megatron_speech.config.stages.convert import ConvertFromHfConfig, ConvertToHfConfig
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
+from megatron_speech.config.stages.convert import ConvertFromHfConfig, ConvertToHfConfig
 from megatron_speech.model.forward import forward
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import Vocabulary

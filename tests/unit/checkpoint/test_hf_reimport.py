@@ -16,8 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.checkpoint.hf_import import convert_from_hf
-from megatron_speech.config.stages.convert import ConvertFromHfConfig
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
+from megatron_speech.config.stages.convert import ConvertFromHfConfig
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import SPECIAL_TOKENS, Vocabulary
 from tests.toy_text_models import export, import_text_model, tensors, text_model

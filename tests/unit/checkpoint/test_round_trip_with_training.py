@@ -17,8 +17,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from megatron_speech.checkpoint.hf_config import read_model_config
 from megatron_speech.checkpoint.hf_import import convert_from_hf
 from megatron_speech.config.run.parallel import PrecisionConfig
-from megatron_speech.config.stages.convert import ConvertFromHfConfig
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
+from megatron_speech.config.stages.convert import ConvertFromHfConfig
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.training.run import pretrain
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO, Vocabulary

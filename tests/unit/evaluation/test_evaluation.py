@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from megatron_speech.config.stages.evaluate import EvaluateConfig, HeldOutConfig, SpokenCorpusConfig
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
+from megatron_speech.config.stages.evaluate import EvaluateConfig, HeldOutConfig, SpokenCorpusConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.evaluation.harness import evaluate, measure, read_items
 from megatron_speech.evaluation.tasks.cloze import TASKS, read_cloze
 from megatron_speech.evaluation.tasks.held_out import read_held_out, run_held_out
-from megatron_speech.evaluation.tasks.likelihood import PAIRS, Choice, Utterance, credit, layout, score
+from megatron_speech.evaluation.tasks.likelihood import PAIRS, Choice, SpokenText, credit, layout, score
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.sequences.speech_tasks import recognition_document
@@ -106,14 +106,14 @@ def learn_answers(model: LanguageModel) -> None:
     """A few steps on the right continuations, laid out as they are asked."""
     requests = []
     for texts in ITEMS.values():
-        context, ending = (Utterance(text, codes_of(text)) for text in texts[:2])
+        context, ending = (SpokenText(text, codes_of(text)) for text in texts[:2])
         requests += [layout(model, context, ending, pair) for pair in PAIRS]
     for country, capital in CAPITALS.items():
         text = f"The capital of {country} is"
-        requests.append(layout(model, Utterance(text), Utterance(capital), ("text", "text")))
+        requests.append(layout(model, SpokenText(text), SpokenText(capital), ("text", "text")))
         for reading in (0, 1):
-            spoken = Utterance(text, codes_of(text, reading))
-            requests.append(layout(model, spoken, Utterance(capital), ("speech", "text")))
+            spoken = SpokenText(text, codes_of(text, reading))
+            requests.append(layout(model, spoken, SpokenText(capital), ("speech", "text")))
     sequences = [torch.tensor([*given, *asked]) for given, asked in requests]
     tokens = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)
     labels = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True, padding_value=-100)
@@ -147,7 +147,7 @@ def test_a_model_that_knows_the_answers_scores_one(files):
 def test_a_model_that_cannot_tell_scores_chance(files):
     model = random_model(files)
     torch.nn.init.zeros_(model.network.lm_head.weight)  # every token as likely as any other
-    choices = [Choice(Utterance("Who?"), [Utterance(name) for name in ("Ann", "Bob", "Eve", "Joe")])]
+    choices = [Choice(SpokenText("Who?"), [SpokenText(name) for name in ("Ann", "Bob", "Eve", "Joe")])]
     assert [credit(row) for row in score(model, choices, ("text", "text"), per="continuation")] == [0.25]
     config = settings(files)
     results, _ = measure(model, read_items(config, model.vocabulary), config)
@@ -161,7 +161,7 @@ def test_credit_shares_the_first_place():
 def test_layouts_are_those_of_interleaved_training(files):
     model = random_model(files)
     begin, end, first = 257, 258, model.vocabulary.first_speech_id
-    heard, said = Utterance("ab", np.array([1, 2])), Utterance("cd", np.array([3]))
+    heard, said = SpokenText("ab", np.array([1, 2])), SpokenText("cd", np.array([3]))
     written, answer = list(b"ab"), list(b" cd")
     assert layout(model, heard, said, ("text", "text")) == (written, answer)
     assert layout(model, heard, said, ("text", "speech")) == ([*written, begin], [first + 3])

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.generate import GenerateConfig
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
+from megatron_speech.config.stages.generate import GenerateConfig
 from megatron_speech.config.stages.text_to_token import RoundTripConfig, UtterancesConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.evaluation.samples import generate

@@ -17,18 +17,18 @@ from hypothesis import strategies as st
 
 from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.audio.sources.archive import split_name
-from megatron_speech.audio.sources.source import Source
+from megatron_speech.audio.sources.source import ListedUtterance
 from tests.sources import read_sources, write_tar, written
 from tests.toys import write_audio
 
 PAIR = [("a.wav", b"A"), ("a.txt", b"one\n"), ("b.flac", b"B"), ("b.json", b'{"text": "two", "speaker": "s"}')]
 
 
-def read(path: Path) -> list[Source]:
+def read(path: Path) -> list[ListedUtterance]:
     return read_sources(tars=str(path))
 
 
-def facts(sources: list[Source]) -> list[tuple[str, object, str | None]]:
+def facts(sources: list[ListedUtterance]) -> list[tuple[str, object, str | None]]:
     return [(source.name, source.audio, source.text) for source in sources]
 
 
@@ -152,7 +152,7 @@ def test_a_part_in_a_tars_metadata_is_honoured_or_refused(tmp_path: Path) -> Non
 def test_our_own_shards_come_back_with_the_names_they_had(tmp_path: Path) -> None:
     names = ("张三", "b")
     wave = np.ones(800, np.float32) / 2
-    sources = [Source(name=name, place="", audio=None, text="x") for name in names]
+    sources = [ListedUtterance(name=name, place="", audio=None, text="x") for name in names]
     records = [AudioRecord(key=s.key, waveform=wave, text="x", meta={"source_id": s.name, "v": 1}) for s in sources]
     folder = write_audio(tmp_path / "audio", records)
     found = read_sources(tars=str(folder / "*.tar"))

@@ -12,9 +12,9 @@ import pytest
 
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.parsing.parse import dump_yaml, parse_config, to_dict, user_errors
+from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.config.stages.pack_shards import PackShardsConfig
 from megatron_speech.config.stages.shards import InspectShardsConfig, VerifyShardsConfig
-from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 
 ROOT = Path(__file__).resolve().parents[4]

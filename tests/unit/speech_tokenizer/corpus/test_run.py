@@ -29,7 +29,7 @@ from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.speech_tokenizer.corpus import input as tokenize_input
 from megatron_speech.speech_tokenizer.corpus import steps as tokenize_steps
-from megatron_speech.speech_tokenizer.corpus.input import UTTERANCE, Utterance
+from megatron_speech.speech_tokenizer.corpus.input import PLACED_RECORD, PlacedRecord
 from megatron_speech.speech_tokenizer.corpus.run import code_writer, tokenize_speech
 from megatron_speech.speech_tokenizer.model import save_model
 from megatron_speech.speech_tokenizer.streaming import StreamingEncoder
@@ -151,7 +151,9 @@ def test_what_is_encoded_together_is_bounded_and_of_one_shard(monkeypatch: pytes
     monkeypatch.setattr(tokenize_steps, "GATHER_SECONDS", 2)
     lengths = [(0, 1.0), (0, 0.9), (0, 0.2), (0, 5.0), (0, 0.5), (1, 0.5)]
     documents = [
-        Document(text="", id="", metadata={UTTERANCE: Utterance(record=clip("a", length), shard=shard, number=0)})
+        Document(
+            text="", id="", metadata={PLACED_RECORD: PlacedRecord(record=clip("a", length), shard=shard, number=0)}
+        )
         for shard, length in lengths
     ]
     assert [len(some) for some in tokenize_steps.gather(documents)] == [2, 1, 1, 1, 1]
