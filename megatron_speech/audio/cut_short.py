@@ -19,7 +19,7 @@ from megatron_speech.audio import mp3, ogg
 from megatron_speech.audio.containers import flac_promise, flac_sound, skip_id3
 
 
-class Layout(NamedTuple):
+class ChunkLayout(NamedTuple):
     """How a kind of file is divided into chunks: a name, a size, and that many bytes."""
 
     first: int
@@ -35,12 +35,12 @@ class Layout(NamedTuple):
 
 
 LAYOUTS = {
-    b"RIFF": Layout(12, b"data", "<I"),
-    b"RF64": Layout(12, b"data", "<I"),
-    b"RIFX": Layout(12, b"data", ">I"),
-    b"FORM": Layout(12, b"SSND", ">I"),
-    b"caff": Layout(8, b"data", ">q", multiple=1),
-    b"riff": Layout(40, bytes.fromhex("64617461f3acd3118cd100c04f8edb8a"), "<q", own=24, multiple=8),
+    b"RIFF": ChunkLayout(12, b"data", "<I"),
+    b"RF64": ChunkLayout(12, b"data", "<I"),
+    b"RIFX": ChunkLayout(12, b"data", ">I"),
+    b"FORM": ChunkLayout(12, b"SSND", ">I"),
+    b"caff": ChunkLayout(8, b"data", ">q", multiple=1),
+    b"riff": ChunkLayout(40, bytes.fromhex("64617461f3acd3118cd100c04f8edb8a"), "<q", own=24, multiple=8),
 }
 """By the first four bytes of a file; the last is W64's."""
 AU = {b".snd": ">", b"dns.": "<"}
@@ -53,7 +53,7 @@ RF64_SIZE_AT = 28
 """Where RF64 keeps the size of its samples, of which the chunk itself says 0xFFFFFFFF."""
 
 
-class Samples(NamedTuple):
+class SampleChunk(NamedTuple):
     """What a header says of the samples behind it."""
 
     start: int
@@ -119,18 +119,18 @@ def joined(data: bytes | mmap, kind: str | None) -> bool:
     return any(data[place : place + 4] in (*LAYOUTS, *AU) for place in {end, end + end % 2})
 
 
-def samples_of(data: bytes | mmap) -> Samples | None:
+def samples_of(data: bytes | mmap) -> SampleChunk | None:
     """The promise of a file whose header makes one; None for other kinds, and where the samples do not begin."""
     head = data[:4]
     if head in AU and len(data) >= 12:
         start, size = struct.unpack_from(f"{AU[head]}II", data, 4)
-        return Samples(start, _promised(data, start, size), 8, f"{AU[head]}I")
+        return SampleChunk(start, _promised(data, start, size), 8, f"{AU[head]}I")
     if head == b"NIST":
         return _samples_of_sphere(data)
     return _samples_of_chunks(data, LAYOUTS[head]) if head in LAYOUTS else None
 
 
-def _samples_of_chunks(data: bytes | mmap, layout: Layout) -> Samples | None:
+def _samples_of_chunks(data: bytes | mmap, layout: ChunkLayout) -> SampleChunk | None:
     place, names, sizes = layout.first, len(layout.name), struct.calcsize(layout.size)
     while place + names + sizes <= len(data):
         start, size_at = place + names + sizes, place + names
@@ -139,8 +139,8 @@ def _samples_of_chunks(data: bytes | mmap, layout: Layout) -> Samples | None:
             if data[:4] == b"RF64" and size == 0xFFFFFFFF and data[12:16] == b"ds64":
                 size = struct.unpack_from("<q", data, RF64_SIZE_AT)[0]
                 known = 0 < size < UNKNOWN_SIZE or start == len(data)
-                return Samples(start, size if known else None, RF64_SIZE_AT, "<q")
-            return Samples(start, _promised(data, start, size), size_at, layout.size, layout.own)
+                return SampleChunk(start, size if known else None, RF64_SIZE_AT, "<q")
+            return SampleChunk(start, _promised(data, start, size), size_at, layout.size, layout.own)
         if size < 0:
             return None
         place = start + size
@@ -173,14 +173,14 @@ def _only_chunks(data: bytes | mmap, place: int) -> bool:
     return place in (len(data), len(data) + 1)
 
 
-def _samples_of_sphere(data: bytes | mmap) -> Samples | None:
+def _samples_of_sphere(data: bytes | mmap) -> SampleChunk | None:
     begin = re.match(rb"NIST_1A\n\s*(\d{1,9})\n", data[:32])
     head = data[: int(begin[1])] if begin else b""
     fields = dict(re.findall(rb"\n(\w+) -(?:i|s\d) (\d{1,18})(?=\s)", head))
     if begin is None or b"sample_count" not in fields or b"sample_n_bytes" not in fields:
         return None
     width = int(fields[b"sample_n_bytes"]) * int(fields.get(b"channel_count", 1))
-    return Samples(len(head), int(fields[b"sample_count"]) * width, 0, "")
+    return SampleChunk(len(head), int(fields[b"sample_count"]) * width, 0, "")
 
 
 def _missing_of_flac(data: bytes | mmap) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
 from megatron_speech.interleave.compose import Composed, Piece, compose_batch, cut_document
-from megatron_speech.interleave.noise import Sample
+from megatron_speech.interleave.noise import SpanSample
 from megatron_speech.interleave.stream import Codes, Rendering
 from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.text_to_token.synthesize import Synthesizer
@@ -20,7 +20,7 @@ from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
 
-class Engines:
+class Models:
     """The models and tokenizers of one process, and the calls in which they are used."""
 
     def __init__(self, config: BuildInterleavedConfig) -> None:
@@ -86,7 +86,7 @@ class Engines:
         self.__dict__.pop("_synthesizer", None)
         self._counted.clear()
 
-    def sample(self) -> Sample | None:
+    def sample(self) -> SpanSample | None:
         """What draws the spans of a shard that are read back; None where none are."""
         noise = self._config.noise
         if noise is None:
@@ -97,9 +97,9 @@ class Engines:
                 "folder it was cut from, or noise: null"
             )
         longest = self._recognizer.model.config.max_codes
-        return Sample(noise.spans_per_shard, seed=self._config.seed, max_codes=longest)
+        return SpanSample(noise.spans_per_shard, seed=self._config.seed, max_codes=longest)
 
-    def read_back(self, sample: Sample | None) -> list[dict[str, Any]]:
+    def read_back(self, sample: SpanSample | None) -> list[dict[str, Any]]:
         """What was heard in a shard's drawn spans."""
         if sample is None:
             return []

@@ -28,7 +28,7 @@ LENGTHS = (5, 10, 15, 20)
 """First length in units of every bin but the first."""
 RESAMPLES = 1000
 Rows = Sequence[Mapping[str, Any]]
-"""Sampled spans, as `Sample.read_back` gives them."""
+"""Sampled spans, as `SpanSample.read_back` gives them."""
 _HAN = re.compile(r"([\u3400-\u9fff\uf900-\ufaff])")
 
 
@@ -40,7 +40,7 @@ class Recognizer(Protocol):
         ...
 
 
-class Sample:
+class SpanSample:
     """At most `size` of the spans shown to it, drawn evenly: those whose keys hash lowest under `seed`."""
 
     def __init__(self, size: int, *, seed: int, max_codes: int) -> None:

@@ -36,8 +36,8 @@ from megatron_speech.data.shards.repeated_ids import IdLog
 from megatron_speech.interleave.corpus_shards import NOT_SPEAKABLE, Line, count_documents, task_lines
 from megatron_speech.interleave.identities import shard_identity, synthesis_identity, task_identity
 from megatron_speech.interleave.journal import Journal
-from megatron_speech.interleave.models import Engines
-from megatron_speech.interleave.noise import Sample
+from megatron_speech.interleave.models import Models
+from megatron_speech.interleave.noise import SpanSample
 from megatron_speech.interleave.stream import Interleaved, Rendering, interleave
 from megatron_speech.interleave.tally import Tally
 from megatron_speech.text_to_token.engines import EngineError
@@ -64,7 +64,7 @@ class Interleaver(PipelineStep):
         self.tasks = tasks
         self.config = config
         self.folder = folder
-        self.engines = Engines(config)
+        self.models = Models(config)
         self._inputs = dict(inputs)
 
     def output(self, number: int) -> Path:
@@ -94,7 +94,7 @@ class Interleaver(PipelineStep):
                 is_whole=self._is_whole,
             )
         except EngineError as error:
-            self.engines.forget()
+            self.models.forget()
             logger.error("task %d (%s) stopped: %s", rank, task.corpus, error)
 
     def _is_whole(self, task: Path) -> bool:
@@ -108,26 +108,26 @@ class Interleaver(PipelineStep):
             yield shard
 
     def _write_shard(self, draft: Draft, *, task: TextTask, shard: str, lines: Iterable[Line], progress: Any) -> None:
-        dropped, ids, tally, sample = list[BadLine](), IdLog(), Tally(self.config.spans), self.engines.sample()
+        dropped, ids, tally, sample = list[BadLine](), IdLog(), Tally(self.config.spans), self.models.sample()
         speaks = synthesis_identity(self.config, model=self._inputs[str(self.config.model)])
         with Journal(self.folder / f"{shard}.journal", synthesis=speaks) as journal:
             made = interleave(
                 self._renderings(task, lines, dropped, ids),
-                cut=self.engines.cut,
-                compose=self.engines.compose,
-                stream=self.engines.speak,
+                cut=self.models.cut,
+                compose=self.models.compose,
+                stream=self.models.speak,
                 journal=journal,
-                work=self.engines.work,
+                work=self.models.work,
             )
             facts = write_documents(
                 draft.folder,
                 _counted(made, tally, sample, progress),
-                vocabulary=self.engines.vocabulary,
+                vocabulary=self.models.vocabulary,
                 name=f"{self.config.name}-{shard}",
                 allow_empty=True,
             )
             work = journal.work
-        rows = self.engines.read_back(sample)
+        rows = self.models.read_back(sample)
         ids.save(draft.folder)
         reasons = Counter(line.reason for line in dropped)
         _write_lines(draft.folder / DROPPED, [vars(line) for line in dropped if line.reason != NOT_SPEAKABLE])
@@ -161,7 +161,7 @@ class Interleaver(PipelineStep):
 
 
 def _counted(
-    made: Iterable[Interleaved], tally: Tally, sample: Sample | None, progress: Any
+    made: Iterable[Interleaved], tally: Tally, sample: SpanSample | None, progress: Any
 ) -> Iterator[TokenDocument]:
     for each in made:
         tally.count(each.pieces, each.codes, each.composed, each.units)

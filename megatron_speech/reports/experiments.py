@@ -103,7 +103,7 @@ def tokenizer_experiments(config: TokenizerExperimentsConfig) -> None:
         utterances. The difference is taken utterance by utterance: its interval is narrower than those of the two
         rates, and what contains 0 decides nothing. Perplexity: of the codes of all held-out speech. Residual: share of
         the variance that the codebook misses before training."""),
-        *reading(config.reading),
+        *commentary(config.reading),
         *table(*main_table(config, rows, base, rates, against)),
         *told_apart(config, against),
         "![Word error rates of every row](wer.png)",
@@ -237,7 +237,7 @@ def not_shown(absent: dict[str, str]) -> list[str]:
     return ["## Not in this table", "", *(f"- {why}: {', '.join(names)}" for why, names in by_reason.items()), ""]
 
 
-def reading(path: Path | None) -> list[str]:
+def commentary(path: Path | None) -> list[str]:
     """The text of a person who read the table; FileNotFoundError if it is not there."""
     if path is None:
         return []

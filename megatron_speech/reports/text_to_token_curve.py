@@ -19,7 +19,7 @@ from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.config.reports.text_to_token_curve import CurveRowConfig, TextToTokenCurveConfig
 from megatron_speech.metrics.bootstrap import Bootstrap, Estimate
 from megatron_speech.metrics.word_errors import UtteranceEdits, utterance_edits
-from megatron_speech.reports.experiments import not_shown, reading
+from megatron_speech.reports.experiments import commentary, not_shown
 from megatron_speech.reports.facts import NOT_REPORTED, RunFolder, count, in_points, interval, prose, table
 from megatron_speech.reports.plots import GREY, SPEECH, TEXT, new_figure, save_figure
 
@@ -106,7 +106,7 @@ def text_to_token_curve(config: TextToTokenCurveConfig) -> None:
         texts, which the speech tokenizer's own recogniser read back from the tokens. A text that was given up counts
         as read wrong throughout. True codes: the same texts, from the voice itself. Brackets are 95 % bootstrap
         intervals over texts; what a row adds to the true codes is taken text by text."""),
-        *reading(config.reading),
+        *commentary(config.reading),
         *table(header, cells),
         "![Round trip against hours of pairs](curve.png)",
         "",

@@ -61,7 +61,7 @@ def opening(facts: Mapping[str, Any]) -> list[str]:
 
 def words(folder: Path, facts: Mapping[str, Any]) -> list[str]:
     """Error rates of every reader of every data set."""
-    by_set = readings(facts, facts["error_rates"])
+    by_set = by_data_set(facts, facts["error_rates"])
     plot_readers(folder / "wer.png", by_set)
     rows = [
         [name, reader, bounded(rates, "wer"), bounded(rates, "cer"), count(rates["words"])]
@@ -83,7 +83,7 @@ def words(folder: Path, facts: Mapping[str, Any]) -> list[str]:
 
 def voices(facts: Mapping[str, Any]) -> list[str]:
     """Word error rates by voice, one column per reader."""
-    by_set = readings(facts, facts["error_rates_by_voice"])
+    by_set = by_data_set(facts, facts["error_rates_by_voice"])
     readers = list(dict.fromkeys(reader for by_reader in by_set.values() for reader in by_reader))
     rows = []
     for name, by_reader in by_set.items():
@@ -158,7 +158,7 @@ def published(facts: Mapping[str, Any]) -> list[str]:
     rate, bits = f"{facts['frame_rate']:g}", f"{facts['bits_per_second']:.0f}"
     ours = [
         ["**this tokenizer**", rate, bits, name, bounded(by_reader[FROM_CODES], "wer")]
-        for name, by_reader in readings(facts, facts["error_rates"]).items()
+        for name, by_reader in by_data_set(facts, facts["error_rates"]).items()
     ]
     return [
         "## Beside the published figures",
@@ -173,7 +173,7 @@ def published(facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def readings(facts: Mapping[str, Any], by_name: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def by_data_set(facts: Mapping[str, Any], by_name: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """{"heldout, from codes": x} as {"heldout": {"from codes": x}}."""
     return {
         name: {key.removeprefix(f"{name}, "): value for key, value in by_name.items() if key.startswith(f"{name}, ")}

@@ -28,7 +28,7 @@ class EngineError(ValueError):
     """An engine that cannot start, or died; one line: which, what happened, the remedy."""
 
 
-class Engine(Protocol):
+class SynthesisEngine(Protocol):
     """Whatever continues prompts with speech ids, each request under its own seed."""
 
     def generate(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
@@ -48,7 +48,7 @@ class TransformersEngine:
     batch_size: int = 64
 
     def generate(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
-        """See `Engine`."""
+        """See `SynthesisEngine`."""
         vocabulary = self.model.vocabulary
         results = generate_tokens(
             self.model,
@@ -89,7 +89,7 @@ class VllmEngine:
             )
 
     def generate(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
-        """See `Engine`."""
+        """See `SynthesisEngine`."""
         waiting = enumerate(requests)
         under_way: set[str] = set()
         try:

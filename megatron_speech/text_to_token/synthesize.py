@@ -24,7 +24,7 @@ from megatron_speech.config.stages.text_to_token import Language, SynthesisConfi
 from megatron_speech.inference.generate import Generation, Request, in_order
 from megatron_speech.inference.model import LanguageModel, read_vocabulary
 from megatron_speech.inference.sampling import Sampling
-from megatron_speech.text_to_token.engines import Engine, EngineError, TransformersEngine, VllmEngine
+from megatron_speech.text_to_token.engines import EngineError, SynthesisEngine, TransformersEngine, VllmEngine
 from megatron_speech.text_to_token.layout import codes_of, prompt
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
@@ -48,7 +48,7 @@ class _Item:
 class Synthesizer:
     """Readings (texts as they are read aloud) to speech codes; `counts` says how often each thing happened so far."""
 
-    engine: Engine
+    engine: SynthesisEngine
     tokenizer: TextTokenizer
     vocabulary: Vocabulary
     settings: SynthesisConfig
@@ -62,7 +62,7 @@ class Synthesizer:
         """From the Hugging Face folder of a text-to-token model; EngineError when the engine does not start."""
         settings = settings or SynthesisConfig()
         vocabulary, tokenizer = read_vocabulary(folder), TextTokenizer.load(folder)
-        engine: Engine
+        engine: SynthesisEngine
         if settings.engine == "vllm":
             engine = VllmEngine(folder, vocabulary=vocabulary, settings=settings)
         else:

@@ -19,7 +19,7 @@ from megatron_speech.parallel import groups
 from megatron_speech.platform import standin
 from megatron_speech.platform.device import device
 from megatron_speech.training.optimizer import build_optimizer
-from megatron_speech.training.step import Engine
+from megatron_speech.training.step import TrainingEngine
 from megatron_speech.vocabulary import Vocabulary
 
 standin.install()  # before megatron-core is imported
@@ -30,7 +30,7 @@ from megatron.core.utils import get_model_config  # noqa: E402
 logger = logging.getLogger(__name__)
 
 
-def build_engine(config: PretrainConfig, *, vocabulary: Vocabulary, load_base: bool) -> Engine:
+def build_engine(config: PretrainConfig, *, vocabulary: Vocabulary, load_base: bool) -> TrainingEngine:
     """Everything that computes, on this rank. With `load_base`, weights of `model.base` (unless it is 'scratch')."""
     chunks = build_model(
         config.model,
@@ -53,7 +53,7 @@ def build_engine(config: PretrainConfig, *, vocabulary: Vocabulary, load_base: b
     megatron.grad_scale_func = optimizer.scale_loss
     no_sync = [chunk.no_sync for chunk in wrapped]
     megatron.no_sync_func = no_sync if len(no_sync) > 1 else no_sync[0]
-    return Engine(
+    return TrainingEngine(
         chunks=wrapped,
         optimizer=optimizer,
         vocabulary=vocabulary,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.reading.batch import HostBatch, collate, from_words, to_words
-from megatron_speech.data.reading.masked_rows import Quarantine
+from megatron_speech.data.reading.masked_rows import MaskedRows
 from megatron_speech.data.reading.reader import Reader
 from megatron_speech.parallel.replica import Replica
 from megatron_speech.storage.place import Places
@@ -29,13 +29,13 @@ Numbers = Sequence[Sequence[int]]
 class Feed:
     """Rows of a plan for this rank's copy of the model."""
 
-    def __init__(self, plan: Plan, places: Places, *, replica: Replica, quarantine: Quarantine | None = None) -> None:
+    def __init__(self, plan: Plan, places: Places, *, replica: Replica, masked_rows: MaskedRows | None = None) -> None:
         self.plan, self._config, self._replica = plan, places.config, replica
         self.waited_s = 0.0
         """Seconds that steps waited for their rows."""
         self.rows = np.zeros(len(plan.sources), np.int64)
         """Rows handed out by the reading rank, by source of the plan."""
-        self._reader = Reader(plan, places, quarantine=quarantine) if replica.reads else None
+        self._reader = Reader(plan, places, masked_rows=masked_rows) if replica.reads else None
 
     def steps(self, numbers: Iterator[Numbers]) -> Iterator[list[HostBatch]]:
         """Micro-batches of each step. Collective over the copy: all its ranks take equally many."""

@@ -19,13 +19,13 @@ from megatron_speech.parallel.agreement import on_rank_zero
 from megatron_speech.training.batches import sample_numbers
 from megatron_speech.training.feed import Feed
 from megatron_speech.training.metrics import HeldOut, MetricsLog
-from megatron_speech.training.reading import Reading
+from megatron_speech.training.reading import ReadProgress
 from megatron_speech.training.run_folder import note_saved
 from megatron_speech.training.schedule import batch_size, learning_rate, steps
 from megatron_speech.training.settings import deciding_settings
 from megatron_speech.training.signals import StopRequest
 from megatron_speech.training.state import TrainState
-from megatron_speech.training.step import Engine, train_step
+from megatron_speech.training.step import TrainingEngine, train_step
 from megatron_speech.training.validation import Validation
 
 logger = logging.getLogger(__name__)
@@ -38,9 +38,9 @@ class Run:
     config: PretrainConfig
     plan: Plan
     total_steps: int
-    engine: Engine
+    engine: TrainingEngine
     feed: Feed
-    reading: Reading
+    reading: ReadProgress
     log: MetricsLog
     validation: Validation
 

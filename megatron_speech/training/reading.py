@@ -20,7 +20,7 @@ from megatron_speech.training.feed import Feed
 from megatron_speech.training.state import TrainState
 
 
-class Reading:
+class ReadProgress:
     """What the feeds of all ranks report, added up."""
 
     def __init__(self, config: PretrainConfig, feed: Feed, stats: ReadStats, *, first_sample: int) -> None:

@@ -24,7 +24,7 @@ from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.plan.table import describe
 from megatron_speech.data.reading import masked_rows
-from megatron_speech.data.reading.masked_rows import Quarantine
+from megatron_speech.data.reading.masked_rows import MaskedRows
 from megatron_speech.model.builder import to_transformer_config
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.agreement import together
@@ -38,12 +38,12 @@ from megatron_speech.training.feed import Feed
 from megatron_speech.training.loop import Run, train, validate
 from megatron_speech.training.metrics import HeldOut, MetricsLog
 from megatron_speech.training.number_format import resolve_number_format
-from megatron_speech.training.reading import Reading
+from megatron_speech.training.reading import ReadProgress
 from megatron_speech.training.schedule import num_steps
 from megatron_speech.training.settings import changed_settings
 from megatron_speech.training.signals import StopRequest
 from megatron_speech.training.state import TrainState
-from megatron_speech.training.step import Engine
+from megatron_speech.training.step import TrainingEngine
 from megatron_speech.training.summary import summarise
 from megatron_speech.training.validation import Validation, validation_plans
 from megatron_speech.vocabulary import Vocabulary
@@ -168,7 +168,7 @@ def _prepare_folder(config: PretrainConfig, plan: Plan, places: Places, *, consu
         places.stats.add_masked(samples)
 
 
-def _state_to_start_from(config: PretrainConfig, engine: Engine, checkpoint: Path | None) -> TrainState:
+def _state_to_start_from(config: PretrainConfig, engine: TrainingEngine, checkpoint: Path | None) -> TrainState:
     """Step 0, or the state of `checkpoint`, which is loaded into the engine; the log says which."""
     if checkpoint is None:
         logger.info("started from step 0, weights: %s", config.model.base)
@@ -187,13 +187,15 @@ def _state_to_start_from(config: PretrainConfig, engine: Engine, checkpoint: Pat
     return TrainState.from_json(values)
 
 
-def _assemble(config: PretrainConfig, outline: Outline, engine: Engine, places: Places, state: TrainState) -> Run:
+def _assemble(
+    config: PretrainConfig, outline: Outline, engine: TrainingEngine, places: Places, state: TrainState
+) -> Run:
     """Open the sources on the ranks that read, and put together what the loop needs. Collective."""
     replica = Replica.of(outline.layout)
     masking = None
     if config.data.reader.on_damage == "mask":
-        masking = Quarantine(config.folder, rank=groups.rank(), stats=places.stats)
-    feed = Feed(outline.plan, places, replica=replica, quarantine=masking)
+        masking = MaskedRows(config.folder, rank=groups.rank(), stats=places.stats)
+    feed = Feed(outline.plan, places, replica=replica, masked_rows=masking)
     left = num_steps(config.train, first=state.consumed_samples, total=outline.plan.num_samples)
     opened = partial(
         MetricsLog,
@@ -210,7 +212,7 @@ def _assemble(config: PretrainConfig, outline: Outline, engine: Engine, places: 
         total_steps=state.step + left,
         engine=engine,
         feed=feed,
-        reading=Reading(config, feed, places.stats, first_sample=state.consumed_samples),
+        reading=ReadProgress(config, feed, places.stats, first_sample=state.consumed_samples),
         log=together(opened),
         validation=Validation.of(
             {name: Feed(plan, places, replica=replica) for name, plan in outline.validation_plans.items()},

@@ -36,7 +36,7 @@ from megatron.core.utils import get_model_config  # noqa: E402
 
 
 @dataclass(frozen=True, kw_only=True)
-class Engine:
+class TrainingEngine:
     """What a step needs, made once per run."""
 
     chunks: Sequence[DistributedDataParallel]
@@ -49,7 +49,7 @@ class Engine:
 
 
 def train_step(
-    engine: Engine,
+    engine: TrainingEngine,
     hosts: Sequence[HostBatch],
     *,
     lr: float,
@@ -70,7 +70,7 @@ def train_step(
     return sums, float(grad_norm)
 
 
-def accumulate_gradients(engine: Engine, hosts: Sequence[HostBatch], *, text_frozen: bool = False) -> Tensor:
+def accumulate_gradients(engine: TrainingEngine, hosts: Sequence[HostBatch], *, text_frozen: bool = False) -> Tensor:
     """The first half of `train_step`: reduced gradients in ``main_grad``, the sums returned. Collective."""
     for chunk in engine.chunks:
         chunk.zero_grad_buffer()
@@ -82,18 +82,18 @@ def accumulate_gradients(engine: Engine, hosts: Sequence[HostBatch], *, text_fro
 
 
 @torch.no_grad()
-def evaluate_step(engine: Engine, hosts: Sequence[HostBatch], *, num_sources: int) -> Tensor:
+def evaluate_step(engine: TrainingEngine, hosts: Sequence[HostBatch], *, num_sources: int) -> Tensor:
     """Loss sums of held-out micro-batches, as in `train_step`, without learning. Collective."""
     sums = _no_sums(engine, num_sources)
     return _run_schedule(engine, hosts, sums=sums, weights=torch.ones_like(sums[..., 0]), forward_only=True)
 
 
-def _no_sums(engine: Engine, num_sources: int) -> Tensor:
+def _no_sums(engine: TrainingEngine, num_sources: int) -> Tensor:
     return torch.zeros(num_sources, 2, 2, dtype=torch.float64, device=engine.device)
 
 
 def _run_schedule(
-    engine: Engine, hosts: Sequence[HostBatch], *, sums: Tensor, weights: Tensor, forward_only: bool
+    engine: TrainingEngine, hosts: Sequence[HostBatch], *, sums: Tensor, weights: Tensor, forward_only: bool
 ) -> Tensor:
     """All micro-batches forward (and backward) over the pipeline; adds up and returns `sums` of the global batch."""
     batches = split_over_context(hosts, [to_device(host, engine.vocabulary, engine.device) for host in hosts])
@@ -137,7 +137,13 @@ def _loss(losses: Tensor, *, batch: Batch, weights: Tensor, sums: Tensor) -> tup
 
 
 def _finalize(
-    chunks: list[nn.Module], num_tokens: Tensor, *, engine: Engine, sums: Tensor, text_frozen: bool, **kwargs: Any
+    chunks: list[nn.Module],
+    num_tokens: Tensor,
+    *,
+    engine: TrainingEngine,
+    sums: Tensor,
+    text_frozen: bool,
+    **kwargs: Any,
 ) -> None:
     """Reduce the gradients and divide them by the weight of all targets (megatron-core); mask them if text is frozen.
 

@@ -20,7 +20,7 @@ from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.training.batches import sample_numbers
 from megatron_speech.training.feed import Feed
 from megatron_speech.training.metrics import HeldOut, Losses, mean_losses, target_counts
-from megatron_speech.training.step import Engine, evaluate_step
+from megatron_speech.training.step import TrainingEngine, evaluate_step
 from megatron_speech.vocabulary import Vocabulary
 
 
@@ -51,7 +51,7 @@ class Validation:
         multiple = layout.pipeline_size if layout.chunks_per_stage > 1 else 1
         return cls(feeds=feeds, micro_batch_size=config.train.micro_batch_size, microbatches_multiple=multiple)
 
-    def run(self, engine: Engine) -> HeldOut:
+    def run(self, engine: TrainingEngine) -> HeldOut:
         """Score every row once; the same result on all ranks, in every layout. Collective."""
         for chunk in engine.chunks:
             chunk.eval()
@@ -67,7 +67,7 @@ class Validation:
             rows={name: feed.plan.num_samples for name, feed in self.feeds.items()},
         )
 
-    def _sums(self, engine: Engine, feed: Feed) -> Tensor:
+    def _sums(self, engine: TrainingEngine, feed: Feed) -> Tensor:
         """float64 [1, 2 modalities, 2 (loss sum, targets)] of one source; rows behind its end have no targets."""
         size = groups.data_parallel_size()
         at_once = self.micro_batch_size * size * self.microbatches_multiple

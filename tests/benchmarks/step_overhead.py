@@ -56,7 +56,7 @@ from megatron_speech.training.engine import build_engine
 from megatron_speech.training.feed import Feed
 from megatron_speech.training.loop import Run, advance
 from megatron_speech.training.metrics import MetricsLog
-from megatron_speech.training.reading import Reading
+from megatron_speech.training.reading import ReadProgress
 from megatron_speech.training.signals import StopRequest
 from megatron_speech.training.state import TrainState
 from megatron_speech.training.step import Engine
@@ -186,7 +186,7 @@ def our_step(config: PretrainConfig, engine: Engine) -> Callable[[], None]:
         total_steps=SAMPLES,
         engine=engine,
         feed=feed,
-        reading=Reading(config, feed, places.stats, first_sample=0),
+        reading=ReadProgress(config, feed, places.stats, first_sample=0),
         log=MetricsLog(config.folder, data=config.data, first_step=0, total_steps=SAMPLES, enabled=True),
         validation=Validation(feeds={}, micro_batch_size=1),
     )

@@ -31,7 +31,7 @@ CHUNK = 512
 """Sizes of free room that best-fit looks up at once."""
 
 
-class Spans(NamedTuple):
+class SpeechSpans(NamedTuple):
     """What rows must not end inside of, in the order of the batch; empty where they may end anywhere."""
 
     first: list[int]
@@ -40,11 +40,11 @@ class Spans(NamedTuple):
     """Last token of each."""
 
 
-NOWHERE = Spans([], [])
+NOWHERE = SpeechSpans([], [])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class RowLayout:
     """Pieces of documents in consecutive rows, in order; arrays [n]."""
 
     num_rows: int
@@ -63,7 +63,7 @@ class Layout:
     """Tokens."""
 
 
-def concat(length: Ints, seq_length: int, *, spans: Spans, last: bool) -> Iterator[Layout]:
+def concat(length: Ints, seq_length: int, *, spans: SpeechSpans, last: bool) -> Iterator[RowLayout]:
     """Cut the stream of the batch's documents; full blocks of rows, and all the rest if it is the `last` batch."""
     end = np.cumsum(length)
     begin = end - length
@@ -81,7 +81,7 @@ def concat(length: Ints, seq_length: int, *, spans: Spans, last: bool) -> Iterat
         row = np.repeat(np.arange(len(counts)), counts)
         document = np.arange(len(row)) + np.repeat(document - np.cumsum(counts) + counts, counts)
         left = np.maximum(begin[document], first_token[row])
-        yield Layout(
+        yield RowLayout(
             num_rows=len(counts),
             next_word=int(last_token[-1]),
             row=row,
@@ -92,7 +92,7 @@ def concat(length: Ints, seq_length: int, *, spans: Spans, last: bool) -> Iterat
         )
 
 
-def best_fit(length: Ints, seq_length: int, *, spans: Spans, last: bool) -> Iterator[Layout]:
+def best_fit(length: Ints, seq_length: int, *, spans: SpeechSpans, last: bool) -> Iterator[RowLayout]:
     """Whole documents, longer ones in pieces; full windows of them, and all the rest if it is the `last` batch."""
     end = np.cumsum(length)
     window, low = max(WINDOW_TOKENS, WINDOW_ROWS * seq_length), 0
@@ -106,7 +106,7 @@ def best_fit(length: Ints, seq_length: int, *, spans: Spans, last: bool) -> Iter
         low = high
 
 
-def _window(low: int, high: int, length: Ints, end: Ints, seq_length: int, spans: Spans) -> Iterator[Layout]:
+def _window(low: int, high: int, length: Ints, end: Ints, seq_length: int, spans: SpeechSpans) -> Iterator[RowLayout]:
     """Best-fit among the documents low .. high - 1."""
     document, offset, size = np.arange(low, high), np.zeros(high - low, np.int64), length[low:high]
     need = size
@@ -121,7 +121,7 @@ def _window(low: int, high: int, length: Ints, end: Ints, seq_length: int, spans
         row = np.repeat(np.arange(len(rows)), counts)
         behind = np.cumsum(size[piece])
         at = behind - size[piece]
-        yield Layout(
+        yield RowLayout(
             num_rows=len(rows),
             next_word=int(end[high - 1]),
             row=row,
@@ -132,7 +132,9 @@ def _window(low: int, high: int, length: Ints, end: Ints, seq_length: int, spans
         )
 
 
-def _split(document: Ints, end: Ints, length: Ints, seq_length: int, spans: Spans) -> tuple[Ints, Ints, Ints, Ints]:
+def _split(
+    document: Ints, end: Ints, length: Ints, seq_length: int, spans: SpeechSpans
+) -> tuple[Ints, Ints, Ints, Ints]:
     """(document, offset, size, room needed) of each piece; all pieces of a document but its last need a whole row.
 
     What follows a piece without end of document in its row would be taken for its continuation.
@@ -153,7 +155,7 @@ def _split(document: Ints, end: Ints, length: Ints, seq_length: int, spans: Span
     return document, offset, size, need
 
 
-def row_starts(begin: int, end: int, seq_length: int, spans: Spans) -> list[int]:
+def row_starts(begin: int, end: int, seq_length: int, spans: SpeechSpans) -> list[int]:
     """Where rows begin that hold the tokens begin .. end - 1; each ends with the first token of the next."""
     if not spans.first:
         return list(range(begin, end - 1, seq_length))
@@ -163,7 +165,7 @@ def row_starts(begin: int, end: int, seq_length: int, spans: Spans) -> list[int]
     return starts
 
 
-def _row_end(start: int, seq_length: int, spans: Spans) -> int:
+def _row_end(start: int, seq_length: int, spans: SpeechSpans) -> int:
     """Last token of the row that begins at `start`: the S-th, or the first one of a span around it that fits a row."""
     full = start + seq_length
     before = bisect_left(spans.first, full) - 1

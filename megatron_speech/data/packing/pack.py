@@ -23,7 +23,7 @@ from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.config.parsing.parse import to_dict
 from megatron_speech.config.stages.pack_shards import PackShardsConfig
 from megatron_speech.data.packing.document_folders import DocumentBlock, DocumentFolders
-from megatron_speech.data.packing.layout import NOWHERE, Spans, best_fit, concat
+from megatron_speech.data.packing.layout import NOWHERE, SpeechSpans, best_fit, concat
 from megatron_speech.data.packing.row_block import cut_words, row_block
 from megatron_speech.data.packing.shuffle import DOCUMENT_BYTES, SHARE, Buckets, Documents, num_buckets
 from megatron_speech.data.packing.speech_spans import count_inside, speech_spans
@@ -183,7 +183,7 @@ def _row_blocks(
         spans = NOWHERE
         if not config.cut_speech_spans:
             first, last = speech_spans(documents.words, documents.begin, vocabulary)
-            spans = Spans(first.tolist(), last.tolist())
+            spans = SpeechSpans(first.tolist(), last.tolist())
         word = 0
         for layout in lay_out(documents.length, config.seq_length, spans=spans, last=number == buckets.count - 1):
             cuts = cut_words(documents, layout)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from megatron_speech.data.packing.document_folders import Ints
-from megatron_speech.data.packing.layout import Layout
+from megatron_speech.data.packing.layout import RowLayout
 from megatron_speech.data.packing.shuffle import Documents
 from megatron_speech.data.shards.rows import RowBlock
 
 
-def row_block(documents: Documents, layout: Layout, *, seq_length: int, padding: int) -> RowBlock:
+def row_block(documents: Documents, layout: RowLayout, *, seq_length: int, padding: int) -> RowBlock:
     """The rows that `layout` makes of `documents`, filled up with the id `padding`."""
     tokens = np.full((layout.num_rows, seq_length + 1), padding, np.int32)
     source = documents.begin[layout.document] + layout.offset
@@ -32,14 +32,14 @@ def row_block(documents: Documents, layout: Layout, *, seq_length: int, padding:
     )
 
 
-def cut_words(documents: Documents, layout: Layout) -> Ints:
+def cut_words(documents: Documents, layout: RowLayout) -> Ints:
     """Tokens of `documents` at which a row ends inside a document: not its first, with which it begins in the next."""
     last = layout.offset + layout.size - 1
     cut = (last > 0) & (last < documents.length[layout.document] - 1)
     return (documents.begin[layout.document] + last)[cut]
 
 
-def _starts(documents: Documents, layout: Layout, used: Ints, seq_length: int) -> Ints:
+def _starts(documents: Documents, layout: RowLayout, used: Ints, seq_length: int) -> Ints:
     """(row, first input, document number) of each piece that has an input, and of padding (-1)."""
     padded = np.flatnonzero(used < seq_length)
     row = np.concatenate([layout.row, padded])

@@ -26,7 +26,7 @@ FOLDER = "quarantine"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class MaskedRow:
     """One masked sample."""
 
     sample: int
@@ -42,7 +42,7 @@ class Record:
     reason: str
 
 
-class Quarantine:
+class MaskedRows:
     """The list of one rank; for several threads at once."""
 
     def __init__(self, folder: Path, *, rank: int, stats: ReadStats) -> None:
@@ -52,7 +52,7 @@ class Quarantine:
 
     def note(self, *, sample: int, source: str, row: int, error: DamagedError) -> None:
         """Append a record, on disk when this returns, and say so in the log."""
-        record = Record(
+        record = MaskedRow(
             sample=sample,
             source=source,
             row=row,
@@ -110,5 +110,5 @@ def require_few(
 
 
 def _is_record(values: dict[str, Any]) -> bool:
-    kinds = {each.name: int if each.type == "int" else str for each in fields(Record)}
+    kinds = {each.name: int if each.type == "int" else str for each in fields(MaskedRow)}
     return values.keys() == kinds.keys() and all(type(values[name]) is kind for name, kind in kinds.items())

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from megatron_speech.data.plan.plan import Plan
-from megatron_speech.data.reading.masked_rows import Quarantine
+from megatron_speech.data.reading.masked_rows import MaskedRows
 from megatron_speech.data.shards.block_folder import DamagedError
 from megatron_speech.data.shards.document import Row
 from megatron_speech.data.shards.rows import RowFolder
@@ -33,9 +33,9 @@ class Reader:
         ValueError: a folder is no longer the one the plan was made from.
     """
 
-    def __init__(self, plan: Plan, places: Places | None = None, *, quarantine: Quarantine | None = None) -> None:
+    def __init__(self, plan: Plan, places: Places | None = None, *, masked_rows: MaskedRows | None = None) -> None:
         places = places or Places()
-        self.plan, self._stats, self._quarantine = plan, places.stats, quarantine
+        self.plan, self._stats, self._masked_rows = plan, places.stats, masked_rows
         self._window = lru_cache(maxsize=4)(self._located)
         self._folders = [
             RowFolder(local_folder(source.folder, places.config), places=places) for source in plan.sources
@@ -63,9 +63,9 @@ class Reader:
         try:
             found = folder.row(row, source=source, target_only=planned.loss.tokens == "target")
         except DamagedError as error:
-            if self._quarantine is None:
+            if self._masked_rows is None:
                 raise
-            self._quarantine.note(sample=number, source=planned.name, row=row, error=error)
+            self._masked_rows.note(sample=number, source=planned.name, row=row, error=error)
             found = masked_row(folder.vocabulary, seq_length=self.plan.seq_length, source=source)
         self._stats.time(time.perf_counter() - start, num_bytes=found.tokens.nbytes)
         return found

@@ -22,7 +22,7 @@ from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.data.shards.verify import verify_folder
 from megatron_speech.interleave.build import build_interleaved
 from megatron_speech.interleave.corpus_shards import interleave_tasks
-from megatron_speech.interleave.models import Engines
+from megatron_speech.interleave.models import Models
 from megatron_speech.reports import plots
 from megatron_speech.text_to_token.engines import EngineError
 from megatron_speech.text_to_token.synthesize import speaker_of
@@ -81,7 +81,7 @@ class FakeEngine:
         self.spoken: list[str] = []
         self.dies_after: int | None = None
 
-    def speak(self, _: Engines, items: Iterable[tuple[str, str]]) -> Iterator[tuple[int, np.ndarray | None]]:
+    def speak(self, _: Models, items: Iterable[tuple[str, str]]) -> Iterator[tuple[int, np.ndarray | None]]:
         waiting, opened = enumerate(items), []
         for number, (key, text) in waiting:
             opened.append((number, key, text))
@@ -103,7 +103,7 @@ class FakeEngine:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     fake = FakeEngine()
-    monkeypatch.setattr(Engines, "speak", lambda engines, items: fake.speak(engines, items))
+    monkeypatch.setattr(Models, "speak", lambda models, items: fake.speak(models, items))
     monkeypatch.setattr(plots, "plot_spans", lambda path, **_: path.touch())  # drawing is slow
     return fake
 

@@ -17,8 +17,8 @@ from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.interleave import build, report
 from megatron_speech.interleave.compose import Composed, Piece
-from megatron_speech.interleave.models import Engines
-from megatron_speech.interleave.noise import Sample, length_labels, shard_rate, summarize
+from megatron_speech.interleave.models import Models
+from megatron_speech.interleave.noise import SpanSample, length_labels, shard_rate, summarize
 from megatron_speech.interleave.stream import Interleaved
 from megatron_speech.vocabulary import Vocabulary
 from tests.unit.interleave.test_build import FakeEngine, config, engine, models, run  # noqa: F401
@@ -47,8 +47,8 @@ def document(number: int, text: str, text_class: str, units: int, *, codes: int 
     return Interleaved(made, [piece], spoken, Composed(tokens, meta["spans"], 1), Counter())
 
 
-def sample_of(documents: Sequence[Interleaved], size: int = 9) -> Sample:
-    sample = Sample(size, seed=0, max_codes=375)
+def sample_of(documents: Sequence[Interleaved], size: int = 9) -> SpanSample:
+    sample = SpanSample(size, seed=0, max_codes=375)
     for each in documents:
         sample.show(each)
     return sample
@@ -99,13 +99,13 @@ def test_the_sample_depends_on_the_keys_alone():
 @pytest.fixture
 def noisy(config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # noqa: F811
     """A build whose recogniser hears nothing in the spans of documents 3 and 4, which make no shard with others."""
-    monkeypatch.setattr(Engines, "sample", lambda engines: Sample(6, seed=0, max_codes=375))
+    monkeypatch.setattr(Models, "sample", lambda _: SpanSample(6, seed=0, max_codes=375))
 
-    def read_back(engines: Engines, sample: Sample) -> list[dict[str, object]]:
+    def read_back(loaded: Models, sample: SpanSample) -> list[dict[str, object]]:
         rows = sample.read_back(Reader(*([""] * 16)), language="en")
         return [{**row, "word_edits": row["words"] if "wiki-6" in row["key"] else 0} for row in rows]
 
-    monkeypatch.setattr(Engines, "read_back", read_back)
+    monkeypatch.setattr(Models, "read_back", read_back)
     tokenizer = tmp_path / "tokenizer"
     tokenizer.mkdir()
     for name in ("model.safetensors", "config.json"):
@@ -116,12 +116,12 @@ def noisy(config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # noqa: F81
 
 
 def test_speech_that_could_not_be_measured_is_set_aside_too(noisy, engine, monkeypatch):  # noqa: F811
-    heard = Engines.read_back
+    heard = Models.read_back
 
-    def read_back(engines: Engines, sample: Sample) -> list[dict[str, object]]:
-        return [row for row in heard(engines, sample) if "wiki-6" not in row["key"]]
+    def read_back(loaded: Models, sample: SpanSample) -> list[dict[str, object]]:
+        return [row for row in heard(loaded, sample) if "wiki-6" not in row["key"]]
 
-    monkeypatch.setattr(Engines, "read_back", read_back)
+    monkeypatch.setattr(Models, "read_back", read_back)
     made = run(noisy, "made")
     assert [d.meta["id"] for d in read_documents(made / "quarantine")] == ["wiki-6"]
     assert json.loads((made / "quarantine.jsonl").read_text())["wer"] is None

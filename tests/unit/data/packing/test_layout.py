@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.data.packing.layout import NOWHERE, Spans, fit, row_starts
+from megatron_speech.data.packing.layout import NOWHERE, SpeechSpans, fit, row_starts
 
 
 @settings(max_examples=60, deadline=None)
@@ -26,7 +26,7 @@ def test_best_fit_is_the_plain_one(need: list[int], capacity: int):
 @settings(max_examples=150, deadline=None)
 @given(sizes=st.lists(st.tuples(st.integers(0, 9), st.integers(1, 14)), max_size=12), seq_length=st.integers(3, 12))
 def test_rows_end_as_late_as_spans_allow(sizes: list[tuple[int, int]], seq_length: int):
-    spans, end = Spans([], []), 2
+    spans, end = SpeechSpans([], []), 2
     for gap, size in sizes:
         spans.first.append(end + gap)
         spans.last.append(end + gap + size - 1)

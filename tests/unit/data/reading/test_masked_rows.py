@@ -21,7 +21,7 @@ from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.reading import masked_rows
 from megatron_speech.data.reading.batch import collate, to_device
-from megatron_speech.data.reading.masked_rows import Quarantine, require_few
+from megatron_speech.data.reading.masked_rows import MaskedRows, require_few
 from megatron_speech.data.reading.reader import Reader
 from megatron_speech.data.shards.block_folder import DamagedError
 from megatron_speech.data.shards.document import Row
@@ -86,7 +86,7 @@ def test_any_flipped_bit_masks_what_it_touches_and_nothing_else(
     tmp_path = tmp_path_factory.mktemp("run")
     harmed = _copy(folder, tmp_path / "rows", harmed={shard: [byte]})
     stats = ReadStats()
-    reader = Reader(_plan(harmed), quarantine=Quarantine(tmp_path, rank=3, stats=stats))
+    reader = Reader(_plan(harmed), masked_rows=MaskedRows(tmp_path, rank=3, stats=stats))
     numbers = range(plan.num_samples)
     wanted, found = Reader(plan).rows(numbers), reader.rows(numbers)
 
@@ -110,7 +110,7 @@ def test_a_masked_row_bears_no_loss_and_is_told(folder: Path, tmp_path: Path, ca
     start, _ = _member(folder, name, "tokens.i32", block=0)
     harmed = _copy(folder, tmp_path / "rows", harmed={name: [start]})
     plan = _plan(harmed)
-    rows = Reader(plan, quarantine=Quarantine(tmp_path, rank=0, stats=ReadStats())).rows(range(plan.num_samples))
+    rows = Reader(plan, masked_rows=MaskedRows(tmp_path, rank=0, stats=ReadStats())).rows(range(plan.num_samples))
     (masked,) = [row for row in rows if _is_masked(row)]
     (told,) = caplog.messages
     assert "of paired, is masked" in told and str(harmed / name) in told
@@ -131,7 +131,7 @@ def test_a_shard_that_is_not_the_planned_one_is_an_error_in_training_too(
         path.write_bytes(path.read_bytes()[:-100])
     if harm == "missing":
         shard.unlink()
-    reader = Reader(plan, quarantine=Quarantine(tmp_path, rank=0, stats=ReadStats()))
+    reader = Reader(plan, masked_rows=MaskedRows(tmp_path, rank=0, stats=ReadStats()))
     with pytest.raises((ValueError, FileNotFoundError), match=str(sidecar if harm == "sidecar" else shard)) as caught:
         reader.rows(range(plan.num_samples))
     assert not isinstance(caught.value, DamagedError) and not (tmp_path / "quarantine").exists()
@@ -140,7 +140,7 @@ def test_a_shard_that_is_not_the_planned_one_is_an_error_in_training_too(
 def test_what_is_read_again_is_cut_and_the_rest_is_counted(tmp_path: Path) -> None:
     stats = ReadStats()
     for rank, samples in enumerate([[1, 5, 9], [2, 8]]):
-        noted = Quarantine(tmp_path, rank=rank, stats=stats)
+        noted = MaskedRows(tmp_path, rank=rank, stats=stats)
         for sample in samples:
             error = DamagedError("a.tar", block=sample // 4, byte=7, what="row 0 of tokens.i32")
             noted.note(sample=sample, source="text", row=sample, error=error)
