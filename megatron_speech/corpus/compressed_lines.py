@@ -1,8 +1,8 @@
-"""Open a file of lines, packed by gzip, by zstd or not at all.
+"""Open a file of lines, compressed by gzip, by zstd or not at all.
 
 zstandard's own stream reader takes a file that stops in the middle of a frame for one that ends there, so half a corpus
-could vanish without a word; here the end of the last frame is looked for. Frames packed with long windows are read.
-Cost: unpacking takes as much memory as the window, 2 GiB after ``zstd --long=31``.
+could vanish without a word; here the end of the last frame is looked for. Frames compressed with long windows are read.
+Cost: decompression takes as much memory as the window, 2 GiB after ``zstd --long=31``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ LONGEST_WINDOW = 1 << 31
 
 
 def open_lines(path: Path | RemoteFile) -> IO[bytes]:
-    """The unpacked bytes of `path`, to be iterated by lines; reading raises EOFError where a packed file is cut short.
+    """The bytes of `path`, decompressed, to be iterated by lines; EOFError where a compressed file is cut short.
 
     Raises:
-        ValueError: it is packed by zstd, and zstandard is not installed.
+        ValueError: it is compressed by zstd, and zstandard is not installed.
     """
     if path.suffix == ".gz":
         return gzip.open(path if isinstance(path, Path) else path.open(), "rb")  # type: ignore[return-value]
@@ -38,14 +38,14 @@ def open_lines(path: Path | RemoteFile) -> IO[bytes]:
 
 
 class _ZstdFrames(io.RawIOBase):
-    """Unpacked bytes of all frames of a file, one after another."""
+    """Decompressed bytes of all frames of a file, one after another."""
 
     def __init__(self, path: Path | RemoteFile, zstandard: Any) -> None:
         self._zstandard = zstandard
-        self._unpacker = zstandard.ZstdDecompressor(max_window_size=LONGEST_WINDOW)
+        self._decompressor = zstandard.ZstdDecompressor(max_window_size=LONGEST_WINDOW)
         self._file = path.open("rb")
         self._frame: Any = None
-        self._packed = b""
+        self._compressed = b""
         self._plain = memoryview(b"")
 
     def readable(self) -> bool:
@@ -57,17 +57,17 @@ class _ZstdFrames(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._plain:
-            self._packed = self._packed or self._file.read(CHUNK)
-            if not self._packed:
+            self._compressed = self._compressed or self._file.read(CHUNK)
+            if not self._compressed:
                 if self._frame is not None:
                     raise EOFError("it stops in the middle of a zstd frame")
                 return 0
-            self._frame = self._frame or self._unpacker.decompressobj()
+            self._frame = self._frame or self._decompressor.decompressobj()
             try:
-                self._plain = memoryview(self._frame.decompress(self._packed))
+                self._plain = memoryview(self._frame.decompress(self._compressed))
             except self._zstandard.ZstdError as error:
                 raise EOFError(str(error)) from error
-            self._packed = self._frame.unused_data if self._frame.eof else b""
+            self._compressed = self._frame.unused_data if self._frame.eof else b""
             self._frame = None if self._frame.eof else self._frame
         count = min(len(buffer), len(self._plain))
         buffer[:count], self._plain = self._plain[:count], self._plain[count:]

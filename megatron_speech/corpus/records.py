@@ -92,7 +92,7 @@ def read_records(
     """Number (from 1) and content of every line, row or record of one corpus file; ids may repeat.
 
     Args:
-        first: skip so many, which costs their unpacking but not their parsing.
+        first: skip so many, which costs their decompression but not their parsing.
         end: stop before the record that so many stand before; None reads to the end of the file.
 
     Raises:

@@ -3,7 +3,7 @@
     {"id": "<urn:uuid:...>", "text": "...", "url": "https://...", "date": "2024-05-18T12:01:02Z"}
 
 warcio parses the records, but takes an archive that was cut short for one that ends there, and never looks at a
-checksum; so it is handed what Python's gzip unpacks, which does both, and every record's length is compared with what
+checksum; so it is handed what Python's gzip reads, which does both, and every record's length is compared with what
 its header says. (datatrove's WarcReader leaves records out without a word and guesses at encodings.) What describes
 the crawl (warcinfo, requests, metadata) is no document; a page that was not converted to text is named as none.
 """
@@ -33,12 +33,12 @@ def read_archive(path: Path | RemoteFile) -> Iterator[dict[str, Any] | ValueErro
         from warcio.exceptions import ArchiveLoadFailed
     except ImportError as error:
         raise ValueError(f"{path}: reading WARC needs warcio; pip install 'megatron-speech[corpus]'") from error
-    with open_lines(path) as unpacked:
+    with open_lines(path) as lines:
         try:
-            for record in ArchiveIterator(unpacked):
+            for record in ArchiveIterator(lines):
                 if record.rec_type in ("conversion", "response", "resource"):
                     yield _document(record)
-            unpacked.read()  # warcio stops at the last record; the checksum stands behind it
+            lines.read()  # warcio stops at the last record; the checksum stands behind it
         except ArchiveLoadFailed as error:
             raise ValueError(f"{path}: damaged, or no WARC file ({error}); restore the file") from error
 

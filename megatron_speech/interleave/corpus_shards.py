@@ -2,7 +2,7 @@
 
 A shard is a run of `shard_documents` lines of one file: fixed by the files, whatever reads them. A task is a file, or
 whole shards of a large one; how large the tasks are changes no shard. Only cutting files needs their lines counted, and
-the counts are kept beside the parts. Price: a task in the middle of a packed file unpacks all before it.
+the counts are kept beside the parts. Price: a task in the middle of a compressed file decompresses all before it.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def prepare_corpus(config: PrepareCorpusConfig) -> None:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The documents of one file, as they were made; errors as of `data.corpus.read_jsonl`."""
+    """The documents of one file, as they were made; errors as of `corpus.records.read_jsonl`."""
     return [dataclasses.asdict(document) for document in corpus.read_jsonl(path)]
 
 

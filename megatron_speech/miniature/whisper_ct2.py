@@ -1,4 +1,4 @@
-"""Whisper weights packed for CTranslate2 -> a Hugging Face `WhisperForConditionalGeneration` folder.
+"""Whisper weights converted for CTranslate2 -> a Hugging Face `WhisperForConditionalGeneration` folder.
 
 Two packages carry Whisper in CTranslate2's `model.bin` (version 6): a list of named arrays, little-endian, float16. The
 layout fuses what Hugging Face keeps apart: self-attention's `linear_0` is [q; k; v] and `linear_1` the output;

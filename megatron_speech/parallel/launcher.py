@@ -88,6 +88,6 @@ def _leave_failed(error: ChildFailedError) -> NoReturn:
 
 
 def _line(failure: ProcessFailure) -> str:
-    """What `config.leaving` wrote for torchrun; empty where a rank ended otherwise."""
+    """What `config.parsing.leaving` wrote for torchrun; empty where a rank ended otherwise."""
     message = failure.message.get("message", "") if isinstance(failure.message, dict) else ""
     return message if message.startswith("error: ") else ""

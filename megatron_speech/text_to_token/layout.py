@@ -2,10 +2,10 @@
 
     <|synthesize|> [<|speaker:NAME|>] [<|sounds|>] text <|begin_of_audio|>  |  speech <|end_of_audio|>
 
-This is the layout of the synthesis task (`interleave.tasks`) in the text-to-token model's own vocabulary, whose
+This is the layout of the synthesis task (`sequences.speech_tasks`) in the text-to-token model's own vocabulary, whose
 special tokens decide what stands in brackets. With speaker tokens every sequence names one of them. With `<|sounds|>`
 the text is the pronunciation (`pronunciation`) of the reading, else the reading itself in the letters of a voice. A
-reading is a text as it is read aloud, with its capitals (`text_normalization.reading.read_as_written`), or a part of
+reading is a text as it is read aloud, with its capitals (`text_normalization.spoken.read_as_written`), or a part of
 one. The bar is where the target starts. The same functions make training documents and prompts.
 """
 

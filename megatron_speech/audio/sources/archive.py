@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 PARTS = (*AUDIO_KINDS, "txt", "json")
 """Endings of the members that an utterance is made of."""
-_PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+_COMPRESSED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,8 +133,8 @@ def _opened(path: Path) -> BinaryIO:
     with path.open("rb") as file:
         head = file.read(6)
     if head.startswith(b"\x28\xb5\x2f\xfd"):
-        raise ValueError(f"{path}: is packed by zstd; unpack it to .tar")
-    opened = next((opened for magic, opened in _PACKED.items() if head.startswith(magic)), open)
+        raise ValueError(f"{path}: is compressed by zstd; decompress it to .tar")
+    opened = next((opened for magic, opened in _COMPRESSED.items() if head.startswith(magic)), open)
     stream: BinaryIO = opened(path, "rb")
     return stream
 

@@ -1,4 +1,4 @@
-"""Lhotse's manifests: cuts, or supervisions with their recordings, as lines of JSON; and Shar, cuts packed in tars.
+"""Lhotse's manifests: cuts, or supervisions with their recordings, as lines of JSON; and Shar, cuts in tars.
 
 An utterance is a supervision: its words, and the part of the recording that they are said in.
 """
@@ -67,12 +67,12 @@ def read_shar(cuts: Path, tar: Path) -> Iterator[ListedUtterance]:
         if members.key not in rows:
             raise ValueError(f"{members.place(tar)}: {members.key!r} is no cut of {cuts}; copy both again")
         audio = next((members.files[kind] for kind in AUDIO_KINDS if kind in members.files), None)
-        yield from _packed(*rows.pop(members.key), audio)
+        yield from _of_shar(*rows.pop(members.key), audio)
     for place, row in rows.values():
-        yield from _packed(place, row, None)
+        yield from _of_shar(place, row, None)
 
 
-def _packed(place: str, row: dict[str, Any], audio: bytes | None) -> list[ListedUtterance]:
+def _of_shar(place: str, row: dict[str, Any], audio: bytes | None) -> list[ListedUtterance]:
     try:
         return [replace(source, audio=audio) for source in _of_cut(row, place, None)]
     except (KeyError, TypeError, AttributeError, ValueError) as error:

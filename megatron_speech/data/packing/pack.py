@@ -1,9 +1,9 @@
 """Documents to rows of S + 1 tokens, in an order that depends on (seed, key) alone.
 
-`data.shuffle` brings the documents into that order in bounded memory, each closed by an end-of-document id;
-`data.layout` says which piece goes where. Padding repeats that id, which predicts nothing (see `data.batch`), so it
-carries no loss. Rows depend on the seed and the documents, not on memory, buckets, shards or their order; only the
-document numbers stored beside them say where a document lies in the input.
+`data.packing.shuffle` brings the documents into that order in bounded memory, each closed by an end-of-document id;
+`data.packing.layout` says which piece goes where. Padding repeats that id, which predicts nothing (see
+`data.reading.batch`), so it carries no loss. Rows depend on the seed and the documents, not on memory, buckets, shards
+or their order; only the document numbers stored beside them say where a document lies in the input.
 """
 
 from __future__ import annotations

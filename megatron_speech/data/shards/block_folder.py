@@ -1,6 +1,6 @@
 """Read blocks of a folder of shards by offset, in any order, checked.
 
-Reading never parses the tar: offsets come from the sidecar, bytes from wherever the folder lies (`data.storage`), and
+Reading never parses the tar: offsets come from the sidecar, bytes from wherever the folder lies (`storage`), and
 whatever is handed out was checked against its checksum first. What fails the check is damage: an error of its own kind,
 which names file, block and byte, because a training run may go on without that block where a tool may not.
 """
