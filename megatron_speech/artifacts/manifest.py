@@ -1,6 +1,6 @@
 """Outputs of offline stages: complete or absent, and able to say what they were made from.
 
-An artefact is a folder with a ``manifest.json``. It is built under ``<name>.partial`` and renamed when complete, so a
+An artifact is a folder with a ``manifest.json``. It is built under ``<name>.partial`` and renamed when complete, so a
 final name never holds half a result; a stage that can resume finds its own partial folder again. The manifest carries
 the tool's configuration and the identities of its inputs, so that rerunning a pipeline skips what is done and refuses
 what was made from something else; beside them it keeps what made it (no part of the identity), and the licences and
@@ -27,7 +27,7 @@ from megatron_speech.config.parsing.parse import to_dict
 
 MANIFEST = "manifest.json"
 MARKER = "identity.json"
-"""In an unfinished artefact: what it is to be made from."""
+"""In an unfinished artifact: what it is to be made from."""
 PARTIAL = ".partial"
 """Ending of a folder that is being made."""
 
@@ -51,7 +51,7 @@ class Draft:
 
 
 Inputs = Sequence[Path] | Mapping[str, str]
-"""Files and artefacts a stage reads, or what `input_ids` said of them, where many processes should not ask again."""
+"""Files and artifacts a stage reads, or what `input_ids` said of them, where many processes should not ask again."""
 
 
 def is_made(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> bool:
@@ -76,13 +76,13 @@ def require_place(output: Path, inputs: Inputs = ()) -> None:
         raise ValueError(f"{output} is no name for an output; give the path of a folder that does not exist yet")
     place = Path(os.path.realpath(output))
     for path in map(Path, inputs):
-        path = path.parent if _is_artifact(path.parent) else path  # a file of an artefact
+        path = path.parent if _is_artifact(path.parent) else path  # a file of an artifact
         if Path(os.path.realpath(path)) in (place, *place.parents):
             raise ValueError(f"{output} is or lies inside {path}, from which it is made; choose another place")
 
 
 def made_from_else(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> str:
-    """What the artefact `output` was made with that is not this, in words; empty where there is nothing."""
+    """What the artifact `output` was made with that is not this, in words; empty where there is nothing."""
     made, wanted = read_manifest(output), _identity(kind, config, inputs)
     for part in ("kind", "config", "inputs"):
         if made.get(part) != wanted[part]:
@@ -92,7 +92,7 @@ def made_from_else(output: Path, *, kind: str, config: Any, inputs: Inputs = ())
 
 @contextmanager
 def make_artifact(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> Iterator[Draft]:
-    """Build the artefact folder `output`; it appears under its name only if the block ends without an error.
+    """Build the artifact folder `output`; it appears under its name only if the block ends without an error.
 
     ``output.partial`` is kept after a failure, and handed back to a later attempt of the same identity (for stages that
     resume); a partial folder of another identity is deleted first.
@@ -141,7 +141,7 @@ def require_same_draft(output: Path, *, kind: str, config: Any, inputs: Inputs =
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a completed artefact; FileNotFoundError names the folder, and what it or its stage lacks."""
+    """The manifest of a completed artifact; FileNotFoundError names the folder, and what it or its stage lacks."""
     path = folder / MANIFEST
     if not path.is_file():
         raise FileNotFoundError(f"{folder} {_lacks_manifest(folder)}")
@@ -152,7 +152,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _lacks_manifest(folder: Path) -> str:
-    """What is wrong with a folder that is no completed artefact, and what to do about it."""
+    """What is wrong with a folder that is no completed artifact, and what to do about it."""
     partial = folder.with_name(folder.name + PARTIAL)
     if folder.name and not folder.exists() and partial.exists():
         return f"is not finished: {partial.name} is there; run the stage which makes it to its end"
@@ -166,7 +166,7 @@ def _lacks_manifest(folder: Path) -> str:
 
 
 def input_ids(paths: Sequence[Path]) -> dict[str, str]:
-    """Identity of each input: an artefact's by its manifest, a plain file's by its content (all of it is read)."""
+    """Identity of each input: an artifact's by its manifest, a plain file's by its content (all of it is read)."""
     return {str(path): _input_id(path) for path in paths}
 
 
@@ -176,7 +176,7 @@ def _identity(kind: str, config: Any, inputs: Inputs) -> dict[str, Any]:
 
 
 def _input_id(path: Path) -> str:
-    """An artefact is identified by its manifest, whatever made it; a plain file by its content."""
+    """An artifact is identified by its manifest, whatever made it; a plain file by its content."""
     if path.is_file():
         return fingerprint_files([path])
     manifest = read_manifest(path)

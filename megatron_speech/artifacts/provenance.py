@@ -1,4 +1,4 @@
-"""What made an artefact: tool, version and commit; for people who ask, no part of an artefact's identity."""
+"""What made an artifact: tool, version and commit; for people who ask, no part of an artifact's identity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run the tasks of a datatrove pipeline: a job's share of them, several at a time, each an artefact of its own.
+"""Run the tasks of a datatrove pipeline: a job's share of them, several at a time, each an artifact of its own.
 
 A task that was killed is made again from its beginning and one that is complete is skipped, so a run is repeated until
 all is done. Tasks are fixed by what is read, never by workers or jobs. Price: a task is the smallest loss of a kill.
@@ -78,7 +78,7 @@ def make_task(
     write: Callable[[Draft], None],
     is_whole: Callable[[Path], bool] = lambda _: True,
 ) -> None:
-    """Have `write` make a task's artefact, unless it is there; one that was made from something else is made again.
+    """Have `write` make a task's artifact, unless it is there; one that was made from something else is made again.
 
     So is one of which `is_whole` says that it lost what it listed.
     """

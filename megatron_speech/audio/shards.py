@@ -135,7 +135,7 @@ def write_audio_shards(
 ) -> dict[str, Any]:
     """Write ``<name>-<NNNNNN>.tar`` under `folder`; returns the manifest's facts (`audio_facts`).
 
-    The caller puts the facts into the artefact's manifest, without which the folder cannot be read back.
+    The caller puts the facts into the artifact's manifest, without which the folder cannot be read back.
     """
     shards = [
         write_audio_shard(folder / f"{name}-{number:06d}.tar", batch)

@@ -121,7 +121,7 @@ def _models(config: BuildInterleavedConfig) -> dict[str, str]:
     ids = input_ids([config.model, config.vocabulary])
     if config.noise is None:
         return ids
-    folder = config.noise.speech_tokenizer  # which need not be an artefact of ours
+    folder = config.noise.speech_tokenizer  # which need not be an artifact of ours
     fingerprint = fingerprint_files([require(folder / name) for name in (WEIGHTS, "config.json")])
     if vocabulary.speech_fingerprint not in ("", fingerprint):
         raise ValueError(

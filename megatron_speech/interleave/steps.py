@@ -3,7 +3,7 @@
     LocalPipelineExecutor([Interleaver(tasks, ...)], tasks=len(tasks))
 
 A shard holds a fixed run of one file's lines, so it is the same whatever tasks, workers and jobs there are, and joining
-only moves files. Each is an artefact of its own, with a journal beside it while it is made: a task that was killed goes
+only moves files. Each is an artifact of its own, with a journal beside it while it is made: a task that was killed goes
 on with the first shard that is not there, and with the first span of it that was not spoken. An engine that dies ends
 its task by one line; the other tasks go on. Price: a shard ends with batches that run empty, and small files make small
 shards.
@@ -68,7 +68,7 @@ class Interleaver(PipelineStep):
         self._inputs = dict(inputs)
 
     def output(self, number: int) -> Path:
-        """The artefact folder of a task."""
+        """The artifact folder of a task."""
         return self.folder / f"task-{number:05d}"
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:

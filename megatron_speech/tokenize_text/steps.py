@@ -2,7 +2,7 @@
 
     LocalPipelineExecutor([CorpusReader(tasks, on_bad_line="error"), ..., TokenShardWriter(...)], tasks=len(tasks))
 
-Any of datatrove's filters may stand between them. A task's shards are an artefact of their own, so a task that was
+Any of datatrove's filters may stand between them. A task's shards are an artifact of their own, so a task that was
 killed is made again from its beginning and one that is complete is skipped. Price: that begins with reading the task's
 files once more, to see that they are still the ones the shards were made from.
 """
@@ -125,7 +125,7 @@ class TokenShardWriter(PipelineStep):
         }
 
     def output(self, number: int) -> Path:
-        """The artefact folder of a task."""
+        """The artifact folder of a task."""
         return self.folder / f"{number:05d}"
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 RUN = ROOT / "runs" / "miniature-8"
 
-ARTEFACTS = [
+ARTIFACTS = [
     "corpus",
     "audio/train",
     "audio/human",
@@ -62,8 +62,8 @@ def miniature() -> Path:
 
 @pytest.mark.slow
 def test_every_step_left_its_result(miniature: Path) -> None:
-    for artefact in ARTEFACTS:
-        assert (miniature / artefact / "manifest.json").is_file(), artefact
+    for artifact in ARTIFACTS:
+        assert (miniature / artifact / "manifest.json").is_file(), artifact
     assert not list(miniature.rglob("*.partial"))
     assert (miniature / "report.md").stat().st_size > 2000
 

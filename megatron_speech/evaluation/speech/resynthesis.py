@@ -48,7 +48,7 @@ class Pair:
 
 
 def decode_speech(config: DecodeSpeechConfig) -> None:
-    """Make the artefact `config.output`: WAV files, scores.jsonl, error rates and opinion scores."""
+    """Make the artifact `config.output`: WAV files, scores.jsonl, error rates and opinion scores."""
     weights = config.vocoder / "model.safetensors"
     inputs = [config.audio, config.codes, config.decoder]
     inputs += [config.generated] if config.generated is not None else []

@@ -75,7 +75,7 @@ def tokenizer_report(config: TokenizerReportConfig) -> None:
         facts, timings = measure(config, tokenizer, readers, sets, draft.folder)
         draft.facts.update({"judge": judge and judge.name, "left_out": left_out, **facts})
         draft.facts.update({"too_long": too_long, "longest_seconds": longest / SAMPLE_RATE})
-        # A clock's figure is no fact of the artefact: making it again must give the same manifest.
+        # A clock's figure is no fact of the artifact: making it again must give the same manifest.
         (draft.folder / "timings.json").write_text(to_json({"encode": timings}, indent=1) + "\n")
         write_tokenizer_report(draft.folder, draft.facts, timings)
     logger.info("%s: written", config.output / "report.md")

@@ -57,7 +57,7 @@ class Batch:
 
 
 def train_speech_decoder(config: TrainSpeechDecoderConfig) -> None:
-    """Make the artefact `config.output`: config.json, model.safetensors, manifest with the held-out loss."""
+    """Make the artifact `config.output`: config.json, model.safetensors, manifest with the held-out loss."""
     inputs = [config.audio, config.codes, config.heldout_audio, config.heldout_codes, config.tokenizer]
     if is_made(config.output, kind="speech_decoder", config=config, inputs=inputs):
         logger.info("%s: already done", config.output)

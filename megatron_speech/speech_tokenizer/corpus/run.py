@@ -57,7 +57,7 @@ def tokenize_speech(config: TokenizeSpeechConfig) -> None:
     """
     config = replace(config, cut=resolved_cut(config))
     settings = replace(config, run=SpreadConfig(), tasks=None)  # how work was spread is no part of what is made
-    # What `SpeechTokenizer.fingerprint` says, of a folder that need not be an artefact of ours.
+    # What `SpeechTokenizer.fingerprint` says, of a folder that need not be an artifact of ours.
     files = [require(config.tokenizer / name) for name in (WEIGHTS, "config.json")]
     if (config.tokenizer / MANIFEST).is_file():
         read_manifest(config.tokenizer)  # a damaged one is named: licences are inherited from it

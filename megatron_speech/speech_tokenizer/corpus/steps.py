@@ -75,7 +75,7 @@ class CodeWriter(PipelineStep):
         return {str(self.config.tokenizer): self.tokenizer_id, **shards}
 
     def output(self, number: int) -> Path:
-        """The artefact folder of a task."""
+        """The artifact folder of a task."""
         return self.folder / f"{number:05d}"
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:

@@ -106,7 +106,7 @@ def _require_same_run(config: TrainSpeechTokenizerConfig, inputs: dict[str, str]
 def _make(
     config: TrainSpeechTokenizerConfig, inputs: dict[str, str], stop_request: StopRequest, steps: dist.ProcessGroup
 ) -> dict[str, dict[str, float]]:
-    """Train and complete the artefact, which rank 0 writes; word error rates by reader and set. Collective."""
+    """Train and complete the artifact, which rank 0 writes; word error rates by reader and set. Collective."""
     with ExitStack() as stack:
         making = make_artifact(config.output, kind=KIND, config=result_settings(config), inputs=inputs)
         draft = together(lambda: stack.enter_context(making))  # entered by rank 0 alone

@@ -1,4 +1,4 @@
-"""Artefacts: complete or absent, skipped when made, refused when made from something else."""
+"""Artifacts: complete or absent, skipped when made, refused when made from something else."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def _make(output: Path, config: _Config, *inputs: Path) -> None:
         draft.facts["count"] = 3
 
 
-def test_a_finished_artefact_is_recognised(tmp_path: Path):
+def test_a_finished_artifact_is_recognised(tmp_path: Path):
     output, source = tmp_path / "out", tmp_path / "source.txt"
     source.write_text("input")
     config = _Config(output)
@@ -48,7 +48,7 @@ def test_a_difference_is_named(tmp_path: Path):
         is_made(output, kind="toy", config=_Config(output), inputs=[source])
 
 
-def test_an_artefact_is_identified_by_its_manifest(tmp_path: Path):
+def test_an_artifact_is_identified_by_its_manifest(tmp_path: Path):
     first, second = tmp_path / "first", tmp_path / "second"
     _make(first, _Config(first))
     _make(second, _Config(second), first)
@@ -110,7 +110,7 @@ def test_a_stranger_in_the_way_is_not_deleted(tmp_path: Path) -> None:
     assert notes.read_text() == "mine"
 
 
-def test_what_made_an_artefact_is_told_but_is_no_part_of_its_identity(tmp_path: Path) -> None:
+def test_what_made_an_artifact_is_told_but_is_no_part_of_its_identity(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     _make(first, _Config(first))
     _make(second, _Config(second), first)
