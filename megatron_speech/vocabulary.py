@@ -30,7 +30,7 @@ SYNTHESIZE = "<|synthesize|>"
 SPECIAL_TOKENS = (BEGIN_OF_AUDIO, END_OF_AUDIO, RECOGNIZE, SYNTHESIZE)
 FIRST_CODE = "<|audio_0|>"
 
-# Of text-to-token models (text_to_token.layout).
+# Of text-to-token models (text_to_token.prompts).
 SOUNDS = "<|sounds|>"
 _SPEAKER = "<|speaker:{}|>"
 

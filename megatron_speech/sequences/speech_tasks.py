@@ -3,7 +3,7 @@
     recognition:  <|recognize|> <|begin_of_audio|> speech <|end_of_audio|>  |  text
     synthesis:    <|synthesize|> text <|begin_of_audio|>                    |  speech <|end_of_audio|>
 
-A text-to-token model's prompt holds more between task and text (text_to_token.layout): `hints`.
+A text-to-token model's prompt holds more between task and text (text_to_token.prompts): `hints`.
 
 The bar is `target_start`: "for supervised speech-text data, the model is only trained to predict tokens in the target
 parts" (arXiv 2411.17607); whether a source obeys it is a setting of the run, not of the data. The

@@ -4,8 +4,8 @@ Context is cheap at 12.5 tokens per second and dear at 86 mel frames per second,
 token then emits `SUBFRAMES` vectors, and mel frame j reads them at its own time, (j + 1/2) x hop / sample rate, by
 linear interpolation: 6.89 frames per token need no rounding and never drift. A few dilated convolutions smooth the
 result. Trained with L1 (`speech_decoder.training`), it gives the median of what the tokens leave open - pitch above all
-- hence a muffled voice: the price of having no generative model, which the paper's flow matching pays for (arXiv 2411.17607).
-One voice: there is no speaker input.
+- hence a muffled voice: the price of having no generative model, which the paper's flow matching pays for
+(arXiv 2411.17607). One voice: there is no speaker input.
 """
 
 from __future__ import annotations

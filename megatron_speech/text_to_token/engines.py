@@ -20,7 +20,7 @@ from megatron_speech.config.stages.text_to_token import SynthesisConfig
 from megatron_speech.inference.generate import Generation, Request, generate_tokens
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.inference.sampling import Sampling, allowed_ids
-from megatron_speech.text_to_token.layout import stop_id
+from megatron_speech.text_to_token.prompts import stop_id
 from megatron_speech.vocabulary import Vocabulary
 
 

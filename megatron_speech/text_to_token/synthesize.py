@@ -25,7 +25,7 @@ from megatron_speech.inference.generate import Generation, Request, in_order
 from megatron_speech.inference.model import LanguageModel, read_vocabulary
 from megatron_speech.inference.sampling import Sampling
 from megatron_speech.text_to_token.engines import EngineError, SynthesisEngine, TransformersEngine, VllmEngine
-from megatron_speech.text_to_token.layout import codes_of, prompt
+from megatron_speech.text_to_token.prompts import codes_of, prompt
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 

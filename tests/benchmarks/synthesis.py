@@ -36,7 +36,7 @@ from megatron_speech.inference.generate import Generation, Request, in_order
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.inference.sampling import Sampling, allowed_ids
 from megatron_speech.text_to_token.engines import Engine, TransformersEngine
-from megatron_speech.text_to_token.layout import prompt, stop_id
+from megatron_speech.text_to_token.prompts import prompt, stop_id
 from megatron_speech.text_to_token.synthesize import Synthesizer
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary

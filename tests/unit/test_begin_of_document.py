@@ -17,7 +17,7 @@ from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.data.shards.verify import verify_folder
-from megatron_speech.evaluation.tasks.likelihood import PAIRS, SpokenText, layout
+from megatron_speech.evaluation.tasks.likelihood import PAIRS, SpokenText, request_of
 from megatron_speech.interleave.compose import Piece, compose
 from megatron_speech.sequences.speech_tasks import recognition_document, recognition_prompt, synthesis_document
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
@@ -57,7 +57,7 @@ def test_every_document_and_prompt_begins_alike(folder: Path, tmp_path: Path) ->
     model: Any = SimpleNamespace(vocabulary=vocabulary, tokenizer=tokenizer)
     said = SpokenText("said", codes)
     begun = [composed.tokens, recognition.tokens, synthesis_document("a", **task).tokens]
-    begun += [np.array(layout(model, said, said, pair)[0]) for pair in PAIRS]
+    begun += [np.array(request_of(model, said, said, pair)[0]) for pair in PAIRS]
     corpus = TextCorpusConfig(path=write_jsonl(tmp_path / "c.jsonl", {"id": "a", "text": "x <|begin|>"}))
     tokenize_text(TokenizeTextConfig(corpora={"c": corpus}, vocabulary=folder, output=tmp_path / "documents"))
     begun += [document.tokens for document in read_documents(tmp_path / "documents")]

@@ -65,7 +65,9 @@ class Choice:
     candidates: Sequence[SpokenText]
 
 
-def layout(model: Scorer, context: SpokenText, continuation: SpokenText, pair: tuple[Modality, Modality]) -> Request:
+def request_of(
+    model: Scorer, context: SpokenText, continuation: SpokenText, pair: tuple[Modality, Modality]
+) -> Request:
     """Ids given and ids scored, for one modality pair."""
     given, asked = pair
     begin, end = (model.vocabulary.special_id(token) for token in (BEGIN_OF_AUDIO, END_OF_AUDIO))
@@ -87,7 +89,9 @@ def score(
     per: Literal["token", "continuation"],
 ) -> list[list[float]]:
     """Log-likelihood (nats, per token or in sum) of every candidate of every choice."""
-    requests = [layout(model, choice.context, candidate, pair) for choice in choices for candidate in choice.candidates]
+    requests = [
+        request_of(model, choice.context, candidate, pair) for choice in choices for candidate in choice.candidates
+    ]
     results = iter(model.log_likelihood(requests, progress=True))
     values = ((total / count if per == "token" else total) for total, count in results)
     return [[next(values) for _ in choice.candidates] for choice in choices]

@@ -15,7 +15,7 @@ from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.evaluation.harness import evaluate, measure, read_items
 from megatron_speech.evaluation.tasks.cloze import TASKS, read_cloze
 from megatron_speech.evaluation.tasks.held_out import read_held_out, run_held_out
-from megatron_speech.evaluation.tasks.likelihood import PAIRS, Choice, SpokenText, credit, layout, score
+from megatron_speech.evaluation.tasks.likelihood import PAIRS, Choice, SpokenText, credit, request_of, score
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.sequences.speech_tasks import recognition_document
@@ -107,13 +107,13 @@ def learn_answers(model: LanguageModel) -> None:
     requests = []
     for texts in ITEMS.values():
         context, ending = (SpokenText(text, codes_of(text)) for text in texts[:2])
-        requests += [layout(model, context, ending, pair) for pair in PAIRS]
+        requests += [request_of(model, context, ending, pair) for pair in PAIRS]
     for country, capital in CAPITALS.items():
         text = f"The capital of {country} is"
-        requests.append(layout(model, SpokenText(text), SpokenText(capital), ("text", "text")))
+        requests.append(request_of(model, SpokenText(text), SpokenText(capital), ("text", "text")))
         for reading in (0, 1):
             spoken = SpokenText(text, codes_of(text, reading))
-            requests.append(layout(model, spoken, SpokenText(capital), ("speech", "text")))
+            requests.append(request_of(model, spoken, SpokenText(capital), ("speech", "text")))
     sequences = [torch.tensor([*given, *asked]) for given, asked in requests]
     tokens = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)
     labels = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True, padding_value=-100)
@@ -163,10 +163,10 @@ def test_layouts_are_those_of_interleaved_training(files):
     begin, end, first = 257, 258, model.vocabulary.first_speech_id
     heard, said = SpokenText("ab", np.array([1, 2])), SpokenText("cd", np.array([3]))
     written, answer = list(b"ab"), list(b" cd")
-    assert layout(model, heard, said, ("text", "text")) == (written, answer)
-    assert layout(model, heard, said, ("text", "speech")) == ([*written, begin], [first + 3])
-    assert layout(model, heard, said, ("speech", "text")) == ([begin, first + 1, first + 2, end], answer)
-    assert layout(model, heard, said, ("speech", "speech")) == ([begin, first + 1, first + 2], [first + 3])
+    assert request_of(model, heard, said, ("text", "text")) == (written, answer)
+    assert request_of(model, heard, said, ("text", "speech")) == ([*written, begin], [first + 3])
+    assert request_of(model, heard, said, ("speech", "text")) == ([begin, first + 1, first + 2, end], answer)
+    assert request_of(model, heard, said, ("speech", "speech")) == ([begin, first + 1, first + 2], [first + 3])
 
 
 def test_held_out_loss_is_the_mean_over_scored_tokens_by_modality(files, tmp_path):

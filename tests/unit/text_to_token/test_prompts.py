@@ -7,8 +7,8 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
-from megatron_speech.text_to_token import layout
-from megatron_speech.text_to_token.layout import prompt, training_document
+from megatron_speech.text_to_token import prompts
+from megatron_speech.text_to_token.prompts import prompt, training_document
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, SYNTHESIZE, Vocabulary
@@ -69,7 +69,7 @@ def test_a_speaker_without_a_token_is_refused(tmp_path: Path, known: list[str], 
 
 
 def test_sounds_stand_for_the_reading_with_its_capitals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "pronounce", {"US": "ju'Es", ".": ""}.__getitem__)
+    monkeypatch.setattr(prompts, "pronounce", {"US": "ju'Es", ".": ""}.__getitem__)
     tokenizer, vocabulary = _vocabulary(tmp_path / "vocabulary", spelling="sounds", speakers=["ann"])
     ids = prompt("US", tokenizer=tokenizer, vocabulary=vocabulary, speaker="ann")
     assert tokenizer.decode(ids) == "<|synthesize|><|speaker:ann|><|sounds|>ju'Es<|begin_of_audio|>"
