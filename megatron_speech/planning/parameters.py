@@ -14,6 +14,41 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 
 from megatron_speech.config.run.model import ModelConfig
+from megatron_speech.config.stages.plan_parameters import PlanParametersConfig
+from megatron_speech.parallel.layout import ParallelLayout
+from megatron_speech.vocabulary import Vocabulary
+
+
+def plan_parameters(config: PlanParametersConfig) -> Iterator[str]:
+    """Lines on the layout, the vocabulary, and the parameters of every rank of one replica.
+
+    Raises:
+        ValueError: the model does not fit the layout.
+    """
+    vocabulary, layout = planned_vocabulary(config), planned_layout(config)
+    yield f"{layout.describe()}; vocabulary {vocabulary.size:,}, padded to {vocabulary.padded_size:,} rows"
+    yield from describe(
+        config.model,
+        vocabulary_rows=vocabulary.padded_size,
+        tensor_size=layout.tensor_size,
+        layers_per_stage=layout.layers_per_stage(config.model.num_layers),
+    )
+
+
+def planned_vocabulary(config: PlanParametersConfig) -> Vocabulary:
+    """The vocabulary that `config` states in numbers."""
+    return Vocabulary(
+        num_text_ids=config.num_text_ids,
+        num_speech_ids=config.num_speech_ids,
+        padding_multiple=config.padding_multiple,
+    )
+
+
+def planned_layout(config: PlanParametersConfig) -> ParallelLayout:
+    """One replica of the run's layout; ValueError where the model does not fit it."""
+    layout = ParallelLayout.one_replica(config.parallel)
+    layout.check_model(config.model, vocabulary=planned_vocabulary(config))
+    return layout
 
 
 @dataclass(frozen=True, kw_only=True)
