@@ -12,10 +12,10 @@ from megatron_speech.config.stages.train_text_to_token import TrainTextToTokenCo
 def main() -> None:
     """Parse, then train."""
     config = parse_config(TrainTextToTokenConfig, description=__doc__ or "")
-    from megatron_speech.training.run import pretrain
+    from megatron_speech.training.run import train_text_to_token
 
     with user_errors():
-        pretrain(config.run)
+        train_text_to_token(config)
 
 
 if __name__ == "__main__":

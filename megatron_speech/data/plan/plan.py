@@ -1,6 +1,6 @@
 """A run's data, decided before it starts: how many rows of which source in every stage, in which order.
 
-The order is a pure function of the sample number (see `data.order`), so a run resumes by one integer, in any layout:
+The order is a pure function of the sample number (`data.plan.order`), so a run resumes by one integer, in any layout:
 neither ranks nor threads nor batch sizes hold state. Every source has one sequence of rows, epoch after epoch, which
 the stages read on in turn; a stage decides only how the sources alternate. So another mixture is another stage: nothing
 is read twice or left out on its account. The fingerprint names sources, budgets, seed and every byte of the shards;

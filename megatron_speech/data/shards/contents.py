@@ -33,7 +33,7 @@ MEMBERS: dict[Kind, tuple[str, ...]] = {
         "used.i32",
     ),
 }
-"""Members of a block by kind, in file order; `data.shards` and `data.rows` say what they hold."""
+"""Members of a block by kind, in file order; `data.shards.documents` and `data.shards.rows` say what they hold."""
 
 
 class Fault(NamedTuple):
