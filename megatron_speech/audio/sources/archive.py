@@ -48,7 +48,7 @@ class Members:
         return f"{path}, member {self.numbers[0]} ({endings})"
 
 
-def read_utterances(path: Path) -> Iterator[Members]:
+def read_members(path: Path) -> Iterator[Members]:
     """The members of each utterance, in tar order.
 
     An utterance's members have one path up to the last dot of the file's name. Companions that macOS writes are passed

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.audio.sources.archive import read_utterances
+from megatron_speech.audio.sources.archive import read_members
 from megatron_speech.audio.sources.source import AUDIO_KINDS, ListedUtterance
 from megatron_speech.audio.sources.tables import Row, read_rows
 
@@ -63,7 +63,7 @@ def read_shar(cuts: Path, tar: Path) -> Iterator[ListedUtterance]:
     A cut without a recording is a source without audio. ValueError names a recording without a cut.
     """
     rows = {str(row.get("id")): (place, row) for place, row in read_rows(cuts)}
-    for members in read_utterances(tar):
+    for members in read_members(tar):
         if members.key not in rows:
             raise ValueError(f"{members.place(tar)}: {members.key!r} is no cut of {cuts}; copy both again")
         audio = next((members.files[kind] for kind in AUDIO_KINDS if kind in members.files), None)

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from megatron_speech.audio.sources.archive import Members, read_files, read_utterances
+from megatron_speech.audio.sources.archive import Members, read_files, read_members
 from megatron_speech.audio.sources.columns import Columns
 from megatron_speech.audio.sources.layouts import TEXTS, find_times, text_column
 from megatron_speech.audio.sources.source import AUDIO_KINDS, ListedUtterance, key_of_name
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 def read_tar(path: Path, config: ImportSpeechConfig) -> Iterator[ListedUtterance]:
     """The recordings of a WebDataset tar; ValueError names one that is damaged, or a member that cannot be."""
-    for members in read_utterances(path):
+    for members in read_members(path):
         place = members.place(path)
         try:
             row = orjson.loads(members.files.get("json", b"{}").removeprefix(BOM_UTF8))

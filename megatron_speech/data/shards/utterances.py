@@ -1,4 +1,4 @@
-"""Transcribed utterances of code shards, filtered: what every stage of this room starts from."""
+"""Transcribed utterances of code shards, filtered."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Clip:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class MicroBatch:
     """A micro-batch of one rank, to be read."""
 
     step: int
@@ -81,7 +81,9 @@ class Feed:
     def steps(self, first: int, cursor: Cursor) -> Generator[tuple[StepBatch, list[Clips]], None, None]:
         """The batches from step `first`, at `cursor`, to the last, with this rank's micro-batches."""
         steps, batches = tee(zip(range(first, self._config.steps), self.order.steps(cursor), strict=False))
-        parts = ([Part(step=step, batch=batch, places=places) for places in self._mine(batch)] for step, batch in steps)
+        parts = (
+            [MicroBatch(step=step, batch=batch, places=places) for places in self._mine(batch)] for step, batch in steps
+        )
         read = read_ahead(parts, self._read, microbatches=MICROBATCHES_AHEAD, threads=self._config.read_threads)
         for (_, batch), micros in zip(batches, read, strict=True):
             yield batch, micros
@@ -98,14 +100,14 @@ class Feed:
         parts = parts_of(batch, world_size=dist.get_world_size(), micro_batch_seconds=self._config.micro_batch_seconds)
         return parts[dist.get_rank()]
 
-    def _read(self, part: Part) -> Clips:
+    def _read(self, part: MicroBatch) -> Clips:
         try:
             clips = [self._clip(part, place) for place in part.places or [0]]
         except (ValueError, OSError) as error:
             return Clips(failed=error)
         return Clips(clips=clips, counts=bool(part.places))
 
-    def _clip(self, part: Part, place: int) -> Clip:
+    def _clip(self, part: MicroBatch, place: int) -> Clip:
         source, utterance = int(part.batch.sources[place]), int(part.batch.utterances[place])
         transcript = self._text.encode(self.sources[source].index.text(utterance))
         if self._kept is not None and not front_learns(self._config, part.step):
