@@ -59,7 +59,7 @@ from megatron_speech.training.metrics import MetricsLog
 from megatron_speech.training.reading import ReadProgress
 from megatron_speech.training.signals import StopRequest
 from megatron_speech.training.state import TrainState
-from megatron_speech.training.step import Engine
+from megatron_speech.training.step import TrainingEngine
 from megatron_speech.training.validation import Validation
 from megatron_speech.vocabulary import Vocabulary
 
@@ -174,7 +174,7 @@ def make_run(folder: Path, shape: dict[str, int]) -> PretrainConfig:
     )
 
 
-def our_step(config: PretrainConfig, engine: Engine) -> Callable[[], None]:
+def our_step(config: PretrainConfig, engine: TrainingEngine) -> Callable[[], None]:
     """One turn of `training.loop.train` without its saving: read, step, check, log, agree."""
     plan = compile_plan(config.data, vocabulary=VOCABULARY, num_samples=SAMPLES)
     places = Places(config.data.reader)
@@ -201,7 +201,7 @@ def our_step(config: PretrainConfig, engine: Engine) -> Callable[[], None]:
     return step
 
 
-def bare_step(config: PretrainConfig, engine: Engine, *, count: int) -> Callable[[], None]:
+def bare_step(config: PretrainConfig, engine: TrainingEngine, *, count: int) -> Callable[[], None]:
     """megatron-core alone, as its own example loop drives it, on the very rows of ours, already on the device."""
     reader = Reader(compile_plan(config.data, vocabulary=VOCABULARY, num_samples=SAMPLES))
     batches = (to_device(collate(reader.rows([number])), VOCABULARY, engine.device) for number in range(count))

@@ -35,7 +35,7 @@ from megatron_speech.config.stages.text_to_token import SynthesisConfig
 from megatron_speech.inference.generate import Generation, Request, in_order
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.inference.sampling import Sampling, allowed_ids
-from megatron_speech.text_to_token.engines import Engine, TransformersEngine
+from megatron_speech.text_to_token.engines import SynthesisEngine, TransformersEngine
 from megatron_speech.text_to_token.prompts import prompt, stop_id
 from megatron_speech.text_to_token.synthesize import Synthesizer
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
@@ -75,7 +75,7 @@ def measure(
     settings = SynthesisConfig(
         temperature=0, batch_size=batch_size, attempts=1, min_codes_per_character=0, max_repeats=10_000
     )
-    engine: Engine = TransformersEngine(model=model, sampling=Sampling(temperature=0), batch_size=batch_size)
+    engine: SynthesisEngine = TransformersEngine(model=model, sampling=Sampling(temperature=0), batch_size=batch_size)
     recorder = Recorder(engine, None if folder else [span_codes(text) for text in texts])
     synthesizer = Synthesizer(
         engine=recorder, tokenizer=model.tokenizer, vocabulary=model.vocabulary, settings=settings
@@ -152,11 +152,11 @@ def transformers_generate(
 class Recorder:
     """An engine that notes what it is asked; with `lengths`, a row stops when it has its length."""
 
-    engine: Engine
+    engine: SynthesisEngine
     lengths: list[int] | None
 
     def generate(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
-        """As `Engine`; the length stands for the stop that a trained model would give."""
+        """As `SynthesisEngine`; the length stands for the stop that a trained model would give."""
         self.requests: list[Request] = []
 
         def asked() -> Iterator[Request]:
