@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from megatron_speech.audio.sources.listed import ListedUtterance
 from megatron_speech.audio.sources.parts import find_parts
-from megatron_speech.audio.sources.source import ListedUtterance
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 

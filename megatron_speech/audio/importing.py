@@ -1,7 +1,7 @@
 """Audio shards of speech that lies elsewhere: recordings of any kind in a table, or in WebDataset tars.
 
 Every recording is decoded, checked and brought to 16 kHz once (`utterances`), so no later stage resamples. A shard is
-made by one process from its part of the source alone, so workers change no byte, and a finished one survives a kill by
+made by one process from its part of the corpus alone, so workers change no byte, and a finished one survives a kill by
 its receipt. Cost: tables are held in memory, and the files they name are known by name only, not by content.
 """
 
@@ -24,8 +24,8 @@ from megatron_speech.artifacts.tasks import in_processes
 from megatron_speech.audio.checks import AudioError
 from megatron_speech.audio.quarantine import QUARANTINE, require_few, write_quarantine
 from megatron_speech.audio.shards import AudioRecord, BadRecord, audio_facts, write_audio_shard
+from megatron_speech.audio.sources.listed import require_new
 from megatron_speech.audio.sources.parts import Part, find_parts
-from megatron_speech.audio.sources.source import require_new
 from megatron_speech.audio.sources.wholes import Whole, require_one_text, whole_of
 from megatron_speech.audio.utterances import Recordings, utterances
 from megatron_speech.config.parsing.parse import to_dict
@@ -131,16 +131,16 @@ def make_shard(folder: Path, config: ImportSpeechConfig, part: Part) -> dict[str
     recordings = Recordings()
 
     def records() -> Iterator[AudioRecord]:
-        for source in part.read():
+        for listed in part.read():
             try:
-                found = utterances(source, config, recordings)
+                found = utterances(listed, config, recordings)
             except AudioError as error:
-                bad.append({"shard": path.name, "key": source.key, "reason": error.reason, "message": str(error)})
+                bad.append({"shard": path.name, "key": listed.key, "reason": error.reason, "message": str(error)})
                 continue
-            if (whole := whole_of(source, config)) is not None:
+            if (whole := whole_of(listed, config)) is not None:
                 require_one_text(whole, wholes, config)
             for utterance in found:
-                require_new(utterance.record.key, source.place, places)
+                require_new(utterance.record.key, listed.place, places)
                 counts["several_channels"] += utterance.record.channels > 1
                 counts["channels_by_setting"] += utterance.by_setting
                 counts["silent_first_channel"] += utterance.moved

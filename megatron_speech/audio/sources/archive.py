@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from megatron_speech.artifacts.left_out import is_companion
-from megatron_speech.audio.sources.source import AUDIO_KINDS
+from megatron_speech.audio.sources.listed import AUDIO_KINDS
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.audio.sources.source import ListedUtterance, RowError
+from megatron_speech.audio.sources.listed import ListedUtterance, RowError
 from megatron_speech.audio.sources.suspects import require_clear, side_of
 from megatron_speech.audio.sources.times import letter_channel, part_of, seconds
 
 WRITTEN = ("id", "text", "duration_s", "source_id")
-"""Metadata that the writer of audio shards sets; a source's own of such a name is kept as ``original_<name>``."""
+"""Metadata that the writer of audio shards sets; a table's own of such a name is kept as ``original_<name>``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,25 +36,25 @@ class Columns:
     metadata: tuple[str, ...] = ()
     """Columns that are metadata, whatever their names."""
 
-    def source(self, row: Mapping[str, Any], *, place: str, name: str) -> ListedUtterance:
-        """The source of a row at `place`, called `name` where it has no id; ValueError names a cell that cannot be."""
+    def listed(self, row: Mapping[str, Any], *, place: str, name: str) -> ListedUtterance:
+        """The utterance of a row at `place`, called `name` where it has no id; ValueError names a bad cell."""
         try:
-            return self._source(row, place, name, None)
+            return self._listed(row, place, name, None)
         except RowError as error:
             raise ValueError(f"{place}: {error}; correct the line") from error
 
     def streamed(self, row: Mapping[str, Any], *, place: str, name: str, audio: bytes | None = None) -> ListedUtterance:
-        """As `source`, for rows that are read as the work goes on: a cell that cannot be is the source's defect.
+        """As `listed`, for rows that are read as the work goes on: a cell that cannot be is the utterance's defect.
 
         `audio` is the recording, where the row does not hold or name it.
         """
         try:
-            return self._source(row, place, name, audio)
+            return self._listed(row, place, name, audio)
         except RowError as error:
             defect = ("metadata", f"{error}; correct it")
             return ListedUtterance(name=name, place=place, audio=audio, text=None, defect=defect)
 
-    def _source(self, row: Mapping[str, Any], place: str, name: str, audio: bytes | None) -> ListedUtterance:
+    def _listed(self, row: Mapping[str, Any], place: str, name: str, audio: bytes | None) -> ListedUtterance:
         recording, shown = (audio, row.get(self.audio)) if audio is not None else self._recording(row)
         known = {self.text, self.id, self.audio, self.channel, *(column for column, _ in self.times.values())}
         rest = {key: value for key, value in row.items() if key not in known | {*self.metadata}}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.audio.sources.source import AUDIO_KINDS, ListedUtterance
+from megatron_speech.audio.sources.listed import AUDIO_KINDS, ListedUtterance
 from megatron_speech.audio.sources.tables import read_lines
 from megatron_speech.audio.sources.times import letter_channel
 
@@ -21,11 +21,11 @@ def transcript_files(folder: Path) -> list[Path]:
 
 
 def read_librispeech(transcripts: list[Path]) -> list[ListedUtterance]:
-    """Every recording and every line of the chapters; what has only one of the two is a source without the other.
+    """Every recording and every line of the chapters; what has only one of the two is listed without the other.
 
     Lines are ``<id> WORDS``, and the recording of an id lies beside them. ValueError names an id that repeats.
     """
-    return [source for path in transcripts for source in _chapter(path)]
+    return [listed for path in transcripts for listed in _chapter(path)]
 
 
 def _chapter(transcripts: Path) -> Iterator[ListedUtterance]:
@@ -58,7 +58,7 @@ def read_kaldi(folder: Path, root: Path | None) -> list[ListedUtterance]:
     channels = {key: _side(*line) for key, line in sides.items()}
     segments = _by_key(folder / "segments", wanted=False)
     parts = {key: _segment(*line) for key, line in segments.items()} or {key: (key, 0.0, None) for key in recordings}
-    sources = []
+    found = []
     for name in [*parts, *(key for key in texts if key not in parts)]:
         recording, start, duration = parts.get(name, (name, 0.0, None))
         place = segments.get(name) or texts.get(name) or (f"{folder / 'wav.scp'} ({name})", "")
@@ -70,7 +70,7 @@ def read_kaldi(folder: Path, root: Path | None) -> list[ListedUtterance]:
         meta: dict[str, Any] = {"speaker": speakers[name][1]} if name in speakers else {}
         if recording != name:
             meta |= {"recording": recording, "source_start_s": start}
-        sources.append(
+        found.append(
             ListedUtterance(
                 name=name,
                 place=place[0],
@@ -84,7 +84,7 @@ def read_kaldi(folder: Path, root: Path | None) -> list[ListedUtterance]:
                 defect=defect,
             )
         )
-    return sources
+    return found
 
 
 def _by_key(path: Path, *, wanted: bool = True) -> dict[str, tuple[str, str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.audio.sources.archive import read_members
-from megatron_speech.audio.sources.source import AUDIO_KINDS, ListedUtterance
+from megatron_speech.audio.sources.listed import AUDIO_KINDS, ListedUtterance
 from megatron_speech.audio.sources.tables import Row, read_rows
 
 _SLACK_S = 0.05
@@ -38,7 +38,7 @@ def read_lhotse(rows: Iterable[Row], table: Path, root: Path) -> list[ListedUtte
         ValueError: names a line that is none, or whose audio is no file: no command is run, nothing is fetched.
     """
     recordings: Mapping[str, Any] = {}
-    sources: list[ListedUtterance] = []
+    found: list[ListedUtterance] = []
     for place, row in rows:
         try:
             if "sources" in row:
@@ -47,20 +47,20 @@ def read_lhotse(rows: Iterable[Row], table: Path, root: Path) -> list[ListedUtte
                 recordings = recordings or _recordings(table)
                 if row["recording_id"] not in recordings:
                     raise ValueError(f"recording {row['recording_id']!r} is not in {recordings_file(table)}")
-                sources.append(_source(row, recordings[row["recording_id"]], place, root))
+                found.append(_listed(row, recordings[row["recording_id"]], place, root))
             else:
-                sources += _of_cut(row, place, root)
+                found += _of_cut(row, place, root)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{place}: no cut or supervision of Lhotse ({error!r}); correct the line") from error
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from error
-    return sources
+    return found
 
 
 def read_shar(cuts: Path, tar: Path) -> Iterator[ListedUtterance]:
     """The utterances of one shard of Lhotse Shar: its cuts, and the tar of their recordings, in the tar's order.
 
-    A cut without a recording is a source without audio. ValueError names a recording without a cut.
+    A cut without a recording is listed without audio. ValueError names a recording without a cut.
     """
     rows = {str(row.get("id")): (place, row) for place, row in read_rows(cuts)}
     for members in read_members(tar):
@@ -74,7 +74,7 @@ def read_shar(cuts: Path, tar: Path) -> Iterator[ListedUtterance]:
 
 def _of_shar(place: str, row: dict[str, Any], audio: bytes | None) -> list[ListedUtterance]:
     try:
-        return [replace(source, audio=audio) for source in _of_cut(row, place, None)]
+        return [replace(listed, audio=audio) for listed in _of_cut(row, place, None)]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{place}: no cut of one recording ({error}); correct the line") from error
 
@@ -94,22 +94,22 @@ def _of_cut(cut: Mapping[str, Any], place: str, root: Path | None) -> list[Liste
         raise ValueError(f"a {cut['type']} is no part of one recording; save its audio, and cuts of that")
     whole = {"start": 0, "duration": cut["duration"], "channel": cut.get("channel")}
     supervisions = cut.get("supervisions") or [whole]
-    sources = []
+    found = []
     for supervision in supervisions:
         # A supervision may be in several cuts, a cut's id is its own.
         name = cut["id"] if len(supervisions) == 1 else f"{cut['id']}-{supervision['id']}"
         start, end = supervision["start"], supervision["start"] + supervision["duration"]
         inside = {"start": max(start, 0) + cut["start"], "duration": min(end, cut["duration"]) - max(start, 0)}
-        source = _source({**supervision, **inside, "id": name}, cut["recording"], place, root)
+        listed = _listed({**supervision, **inside, "id": name}, cut["recording"], place, root)
         if start < -_SLACK_S or end > cut["duration"] + _SLACK_S:
             why = f"its words, from {start:g} to {end:g} s of a cut of {cut['duration']:g} s, are cut off"
-            source = replace(source, defect=("segment", f"{why}; leave it out"))
-        sources.append(source)
-    return sources
+            listed = replace(listed, defect=("segment", f"{why}; leave it out"))
+        found.append(listed)
+    return found
 
 
-def _source(row: Mapping[str, Any], recording: Mapping[str, Any], place: str, root: Path | None) -> ListedUtterance:
-    """The source of a supervision whose times are the recording's."""
+def _listed(row: Mapping[str, Any], recording: Mapping[str, Any], place: str, root: Path | None) -> ListedUtterance:
+    """A supervision whose times are the recording's."""
     if any(transform.get("name") != "Resample" for transform in recording.get("transforms") or ()):
         raise ValueError("the recording is to be transformed as it is read; save its audio, and cuts of that")
     channels = row.get("channel")
@@ -137,7 +137,7 @@ def _source(row: Mapping[str, Any], recording: Mapping[str, Any], place: str, ro
 
 def _file(recording: Mapping[str, Any], channel: int | None, root: Path | None) -> tuple[Path | None, int | None]:
     """The file that holds a channel, null in Shar, and the channel's number in it, null where all are meant."""
-    holding = [source for source in recording["sources"] if channel is None or channel in source["channels"]]
+    holding = [file for file in recording["sources"] if channel is None or channel in file["channels"]]
     if len(holding) != 1:
         raise ValueError(f"channel {channel} is in {len(holding)} files of recording {recording['id']!r}, not in one")
     kind, place, channels = holding[0]["type"], holding[0]["source"], holding[0]["channels"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from megatron_speech.audio.sources.columns import Columns
-from megatron_speech.audio.sources.source import ListedUtterance
+from megatron_speech.audio.sources.listed import ListedUtterance
 
 if TYPE_CHECKING:
     import pyarrow
@@ -37,7 +37,7 @@ def parquet_ids(path: Path, column: str) -> Iterator[tuple[str, str]]:
 
 
 def read_parquet(path: Path, columns: Columns, *, start: int, stop: int, first: int) -> Iterator[ListedUtterance]:
-    """The sources of rows `start` to `stop`; the file's row 0 is number `first` of the table.
+    """The utterances of rows `start` to `stop`; the file's row 0 is number `first` of the table.
 
     Columns of bytes other than the recording are left out of the metadata. What JSON has no type for is kept as text.
     """

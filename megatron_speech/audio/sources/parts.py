@@ -1,4 +1,4 @@
-"""The parts of an import: which layout the source has, and what of it becomes which shard."""
+"""The parts of an import: which layout the corpus has, and what of it becomes which shard."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from megatron_speech.artifacts.manifest import input_ids
 from megatron_speech.audio.sources.folders import kaldi_files, read_kaldi, read_librispeech, transcript_files
 from megatron_speech.audio.sources.layouts import find_columns
 from megatron_speech.audio.sources.lhotse import is_lhotse, read_lhotse, read_shar, recordings_file
+from megatron_speech.audio.sources.listed import ListedUtterance, require_new
 from megatron_speech.audio.sources.parquet import parquet_ids, parquet_shape, read_parquet
-from megatron_speech.audio.sources.source import ListedUtterance, require_new
 from megatron_speech.audio.sources.tables import JSON_LINES, SEPARATED, Row, kind_of, read_rows
 from megatron_speech.audio.sources.tars import TarredRow, read_tar, read_tarred
 from megatron_speech.audio.sources.wholes import Whole, require_one_text, whole_of
@@ -23,7 +23,7 @@ from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 Read = Callable[[], Iterable[ListedUtterance]]
 Found = tuple[list[Read], dict[str, str]]
-"""What reads the sources of each shard, and the identities of the files that say what they are."""
+"""What reads the utterances of each shard, and the identities of the files that say what they are."""
 _FOLDERS = "kaldi (wav.scp), librispeech (*.trans.txt), shar (cuts.*.jsonl.gz), audio_folder (metadata.csv or .jsonl)"
 
 
@@ -33,7 +33,7 @@ class Part:
 
     number: int
     read: Read
-    """Its sources, in order; called in the process that writes the shard."""
+    """Its utterances, in order; called in the process that writes the shard."""
 
 
 def find_parts(config: ImportSpeechConfig) -> tuple[list[Part], dict[str, str]]:
@@ -70,9 +70,9 @@ def _of_tables(tables: Sequence[Path], tars: Sequence[Path], config: ImportSpeec
         return _of_tarred(rows, tars, config), input_ids(tables)
     if config.layout == "lhotse" or (config.layout == "auto" and is_lhotse(_columns(rows))):
         _require_unmapped(config, "lhotse")
-        sources = [one for table in tables for one in read_lhotse(rows[table], table, config.root or table.parent)]
+        found = [one for table in tables for one in read_lhotse(rows[table], table, config.root or table.parent)]
         files = [path for table in tables for path in {table, recordings_file(table)} if path.is_file()]
-        return _in_shards(sources, config), input_ids(sorted(files))
+        return _in_shards(found, config), input_ids(sorted(files))
     return _in_shards(_of_rows(rows, config), config), input_ids(tables)
 
 
@@ -85,13 +85,13 @@ def _read_tables(tables: Sequence[Path]) -> dict[Path, list[Row]]:
 
 
 def _of_rows(rows: dict[Path, list[Row]], config: ImportSpeechConfig, *, first: int = 0) -> list[ListedUtterance]:
-    """The sources of all rows; those without an id are numbered from `first`."""
-    sources: list[ListedUtterance] = []
+    """The utterances of all rows; those without an id are numbered from `first`."""
+    found: list[ListedUtterance] = []
     for table in rows:
         columns = find_columns(_columns({table: rows[table]}), config, table=table)
         for place, row in rows[table]:
-            sources.append(columns.source(row, place=place, name=f"{first + len(sources):09d}"))
-    return sources
+            found.append(columns.listed(row, place=place, name=f"{first + len(found):09d}"))
+    return found
 
 
 def _of_parquet(tables: Sequence[Path], config: ImportSpeechConfig) -> list[Read]:
@@ -146,26 +146,26 @@ def _tar_of(row: dict[str, object], place: str, table: Path, tars: Sequence[Path
 
 
 def _of_folders(folders: Sequence[Path], config: ImportSpeechConfig) -> Found:
-    sources: list[ListedUtterance] = []
+    found: list[ListedUtterance] = []
     reads: list[Read] = []
     inputs: dict[str, str] = {}
     for folder in folders:
         layout, files = _folder_layout(folder, config.layout)
         if layout == "audio_folder":
-            sources += _of_rows(_read_tables(files), config, first=len(sources))
+            found += _of_rows(_read_tables(files), config, first=len(found))
             inputs |= input_ids(files)
             continue
         _require_unmapped(config, layout)
         if layout == "kaldi":
-            sources += read_kaldi(folder, config.root)
+            found += read_kaldi(folder, config.root)
         elif layout == "librispeech":
-            sources += read_librispeech(files)
+            found += read_librispeech(files)
         else:
             pairs = [(cuts, _shar_tar(cuts)) for cuts in files]
             reads += [partial(read_shar, *pair) for pair in pairs]
             inputs |= _glances([tar for _, tar in pairs])
         inputs[str(folder)] = fingerprint_files(files)
-    return [*_in_shards(sources, config), *reads], inputs
+    return [*_in_shards(found, config), *reads], inputs
 
 
 def _folder_layout(folder: Path, wanted: str) -> tuple[str, list[Path]]:
@@ -208,16 +208,16 @@ def _shar_tar(cuts: Path) -> Path:
     return tar
 
 
-def _in_shards(sources: Sequence[ListedUtterance], config: ImportSpeechConfig) -> list[Read]:
+def _in_shards(found: Sequence[ListedUtterance], config: ImportSpeechConfig) -> list[Read]:
     """A read for each shard; ValueError names both places of an id, or of a whole recording, that repeats."""
     places: dict[str, str] = {}
     wholes: dict[str, Whole] = {}
-    for source in sources:
-        require_new(source.name, source.place, places)
-        if (whole := whole_of(source, config)) is not None:
+    for listed in found:
+        require_new(listed.name, listed.place, places)
+        if (whole := whole_of(listed, config)) is not None:
             require_one_text(whole, wholes, config)
     size = config.utterances_per_shard
-    return [partial(tuple, sources[start : start + size]) for start in range(0, len(sources), size)]
+    return [partial(tuple, found[start : start + size]) for start in range(0, len(found), size)]
 
 
 def _matching(setting: str, pattern: str) -> list[Path]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from megatron_speech.audio.sources.source import RowError
+from megatron_speech.audio.sources.listed import RowError
 from megatron_speech.audio.sources.times import UNITS, in_words, letter_channel
 
 _EDGES = {

@@ -15,7 +15,7 @@ import orjson
 from megatron_speech.audio.sources.archive import Members, read_files, read_members
 from megatron_speech.audio.sources.columns import Columns
 from megatron_speech.audio.sources.layouts import TEXTS, find_times, text_column
-from megatron_speech.audio.sources.source import AUDIO_KINDS, ListedUtterance, key_of_name
+from megatron_speech.audio.sources.listed import AUDIO_KINDS, ListedUtterance, key_of_name
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 logger = logging.getLogger(__name__)
@@ -34,13 +34,13 @@ def read_tar(path: Path, config: ImportSpeechConfig) -> Iterator[ListedUtterance
             why = f"its .txt is not UTF-8 or its .json no object ({error}); mend it"
             yield ListedUtterance(name=members.key, place=place, audio=None, text=None, defect=("metadata", why))
         else:
-            yield _source(members, row, words, place, config)
+            yield _listed(members, row, words, place, config)
 
 
-def _source(
+def _listed(
     members: Members, row: dict[str, Any], words: str | None, place: str, config: ImportSpeechConfig
 ) -> ListedUtterance:
-    """The source of an utterance with the object of its .json and the words of its .txt."""
+    """An utterance with the object of its .json and the words of its .txt."""
     kinds = [kind for kind in AUDIO_KINDS if kind in members.files]
     name = members.key
     if row.get("id") == name:
@@ -60,8 +60,8 @@ def _source(
         channel=config.columns.get("channel"),
         metadata=config.metadata,
     )
-    source = columns.streamed(row, place=place, name=name, audio=members.files[kinds[0]] if kinds else b"")
-    changes: dict[str, Any] = {"text": source.text if words is None else words}
+    listed = columns.streamed(row, place=place, name=name, audio=members.files[kinds[0]] if kinds else b"")
+    changes: dict[str, Any] = {"text": listed.text if words is None else words}
     if not kinds:
         changes["audio"] = None
     if members.links:
@@ -69,7 +69,7 @@ def _source(
         changes["defect"] = ("link", why)
     elif len(kinds) > 1:
         changes["defect"] = ("several recordings", f"{len(kinds)} recordings, .{', .'.join(kinds)}; leave one")
-    return replace(source, **changes)
+    return replace(listed, **changes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +79,12 @@ class TarredRow:
     member: str
     place: str
     name: str
-    """The source's, where the row has no id."""
+    """The utterance's, where the row has no id."""
     row: dict[str, Any]
 
 
 def read_tarred(path: Path, rows: Sequence[TarredRow], columns: Columns) -> Iterator[ListedUtterance]:
-    """The sources of a manifest's `rows`, whose recordings are members of the tar `path`; in the tar's order.
+    """The utterances of a manifest's `rows`, whose recordings are members of the tar `path`; in the tar's order.
 
     NeMo writes a recording of several rows once, and names it ``<name>-sub<n>`` in the further rows; a member of that
     very name comes first. A row whose member is not there has no audio. ValueError where a member repeats, or two may
@@ -107,14 +107,14 @@ def read_tarred(path: Path, rows: Sequence[TarredRow], columns: Columns) -> Iter
                 raise ValueError(f"{row.place}: {name!r} may be the member {found[row.name]!r} too; rename one")
             if row.name not in found:
                 found[row.name] = name
-                source = columns.streamed(row.row, place=row.place, name=row.name, audio=content or b"")
+                listed = columns.streamed(row.row, place=row.place, name=row.name, audio=content or b"")
                 defect = ("link", f"{name} is a link or device, which holds nothing")
-                yield source if content is not None else replace(source, audio=None, defect=defect)
+                yield listed if content is not None else replace(listed, audio=None, defect=defect)
     for row in rows:
         if row.name not in found:
             why = f"{row.member} is no member of {path}; correct the manifest"
-            source = columns.streamed(row.row, place=row.place, name=row.name, audio=b"")
-            yield replace(source, audio=None, defect=("incomplete", why))
+            listed = columns.streamed(row.row, place=row.place, name=row.name, audio=b"")
+            yield replace(listed, audio=None, defect=("incomplete", why))
     if spare:
         logger.info("%s: %d members are in no row of the manifest, and left out", path, spare)
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from megatron_speech.audio.sources.source import RowError
+from megatron_speech.audio.sources.listed import RowError
 
 UNITS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import xxhash
 
-from megatron_speech.audio.sources.source import ListedUtterance
+from megatron_speech.audio.sources.listed import ListedUtterance
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 _PATHS = ("audio", "path", "audio_filepath", "audio_file", "file_name", "")
@@ -25,20 +25,20 @@ class Whole(NamedTuple):
     """Digest of each cell that is not known to be metadata."""
 
 
-def whole_of(source: ListedUtterance, config: ImportSpeechConfig) -> Whole | None:
-    """The `Whole` that `source` is; None where it is a part, or cannot be used."""
-    text = " ".join((source.text or "").split())
-    unusable = source.audio is None or source.defect is not None or (config.transcripts and not text)
-    if unusable or source.part_is_stated or source.start_s > 0 or source.duration_s is not None:
+def whole_of(listed: ListedUtterance, config: ImportSpeechConfig) -> Whole | None:
+    """The `Whole` that `listed` is; None where it is a part, or cannot be used."""
+    text = " ".join((listed.text or "").split())
+    unusable = listed.audio is None or listed.defect is not None or (config.transcripts and not text)
+    if unusable or listed.part_is_stated or listed.start_s > 0 or listed.duration_s is not None:
         return None
-    audio = source.audio
+    audio = listed.audio
     recording = xxhash.xxh3_128_hexdigest(audio) if isinstance(audio, bytes) else os.path.abspath(str(audio))  # noqa: PTH100 (of any string)
     metadata = {*config.metadata, *_PATHS, config.columns.get("audio")}
     return Whole(
-        recording=recording if source.channel is None else f"{recording}, channel {source.channel}",
+        recording=recording if listed.channel is None else f"{recording}, channel {listed.channel}",
         text=_digest(text),
-        place=source.place,
-        columns={key: _digest(value) for key, value in source.meta.items() if key not in metadata},
+        place=listed.place,
+        columns={key: _digest(value) for key, value in listed.meta.items() if key not in metadata},
     )
 
 

@@ -19,8 +19,8 @@ from megatron_speech.audio.checks import AudioError
 from megatron_speech.audio.importing import make_shard
 from megatron_speech.audio.recording import Recording
 from megatron_speech.audio.shards import AudioRecord
+from megatron_speech.audio.sources.listed import ListedUtterance
 from megatron_speech.audio.sources.parts import Part
-from megatron_speech.audio.sources.source import ListedUtterance
 from megatron_speech.audio.utterances import Recordings, nearest_sample, utterances
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 from tests.unit.audio.test_cut_short import speech, written

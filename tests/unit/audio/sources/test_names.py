@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from megatron_speech.audio.shards import key_of
-from megatron_speech.audio.sources.source import LONGEST_KEY, key_of_name
+from megatron_speech.audio.sources.listed import LONGEST_KEY, key_of_name
 
 NAMES = st.text(min_size=1, max_size=120) | st.from_regex(r"[A-Za-z0-9_.-]{1,8}", fullmatch=True)
 

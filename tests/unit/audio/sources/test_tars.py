@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.audio.sources.archive import split_name
-from megatron_speech.audio.sources.source import ListedUtterance
+from megatron_speech.audio.sources.listed import ListedUtterance
 from tests.sources import read_sources, write_tar, written
 from tests.toys import write_audio
 

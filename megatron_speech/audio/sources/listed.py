@@ -41,7 +41,7 @@ class ListedUtterance:
     """A recording as its user wrote it down."""
 
     name: str
-    """Its id in the source."""
+    """Its id in the corpus."""
     place: str
     """For errors: the table and line, or the tar and members."""
     audio: Path | bytes | None
@@ -56,11 +56,11 @@ class ListedUtterance:
     side: str | None = None
     """A cell that may name one of several channels in words that are not known; harmless where there is one channel."""
     whole_duration_s: float | None = None
-    """What the source says the whole recording lasts, in seconds; only compared with what is decoded."""
+    """What the corpus says the whole recording lasts, in seconds; only compared with what is decoded."""
     part_is_stated: bool = False
     """Whether its layout always says which part it is, so that a whole recording is what it says."""
     defect: tuple[str, str] | None = None
-    """Why it cannot be used, where the source itself shows that: the reason in a word or two, and a sentence."""
+    """Why it cannot be used, where the corpus itself shows that: the reason in a word or two, and a sentence."""
 
     @property
     def key(self) -> str:
