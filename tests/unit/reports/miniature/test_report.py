@@ -180,4 +180,4 @@ def test_a_broken_line_is_named(run):
 
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"run\.sh"):
-        report(tmp_path / "nowhere")
+        report_of(tmp_path / "nowhere")
