@@ -1,7 +1,7 @@
-"""Plain data to a frozen dataclass: one walk that decides what is accepted, and names by dotted key what is not.
+"""Builds a frozen dataclass from nested plain data, and names the first bad key by its dotted path.
 
-Types are exact: a number is no text, text is no number, and NaN and infinity are no numbers. A single value stands for
-a list of one. No value is ever taken for the name of a class or a module.
+Types are exact: "3" is not a number, 3 is not text, and NaN and infinity are not numbers. A single value is accepted
+where a list is expected. No value is ever resolved to a class or a module.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from megatron_speech.config.parsing.given import Word
 
 
 class Builder:
-    """Makes dataclasses of nested mappings; required keys that nobody gave are collected in `missing`."""
+    """Makes dataclasses from nested mappings, and collects required keys without a value in `missing`."""
 
     def __init__(self) -> None:
         self.missing: list[str] = []
 
     def section(self, schema: Any, values: Mapping[str, Any], prefix: str = "", default: Any = None) -> Any:
-        """An instance of `schema`, or the mapping of its built values while keys are missing below `prefix`.
+        """Build an instance of `schema`; if required keys are missing, return the mapping of built values instead.
 
-        Keys that are not given come from the instance `default`, or else from the schema. ValueError names the first
-        mistake.
+        Keys absent from `values` come from the instance `default`, or else from the schema's defaults. Raises
+        ValueError for the first bad key or value.
         """
         before = len(self.missing)
         hints, fields = typing.get_type_hints(schema), {field.name: field for field in dataclasses.fields(schema)}
@@ -56,10 +56,11 @@ class Builder:
             raise ValueError(f"{prefix if named and named[0] in fields else ''}{error}") from error
 
     def value(self, kind: Any, value: Any, key: str, default: Any = None) -> Any:
-        """`value` as one of `kind`, which is a section, a mapping, a list or a scalar; ValueError by `key` if not."""
+        """Convert `value` to the type `kind`: a section, mapping, list or scalar. Raises ValueError, naming `key`."""
         plain = value.value if isinstance(value, Word) else value
         if plain is None and types.NoneType in alternatives(kind):
             return None
+        # Choose the member of a union that fits, then build it: section or mapping, list, any data, scalar.
         repeated = isinstance(value, Word) and value.earlier
         part = _alternative(kind, listed=isinstance(plain, list) or bool(repeated))
         origin, args = typing.get_origin(part), typing.get_args(part)
@@ -87,19 +88,19 @@ class Builder:
 
 
 def alternatives(kind: Any) -> list[Any]:
-    """The types of a union, or the type itself."""
+    """Member types of a union, or a list of the one type."""
     return list(typing.get_args(kind)) if typing.get_origin(kind) in (typing.Union, types.UnionType) else [kind]
 
 
 def default_of(field: dataclasses.Field[Any], instance: Any = None) -> Any:
-    """A field's default value, or MISSING; the value in `instance` where there is one."""
+    """Default value of a field: its value in `instance` if given, else the schema's default or MISSING."""
     if instance is not None:
         return getattr(instance, field.name)
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def entry_of(kind: Any) -> tuple[type, str] | None:
-    """The dataclass of a section or of a mapping's or list's entries, and how a key goes on to an entry."""
+    """Find the dataclass inside a section, mapping or list type, and the key suffix that leads to one entry."""
     for each in alternatives(kind):
         entry = (typing.get_args(each) or [None])[-1]
         if isinstance(each, type) and dataclasses.is_dataclass(each):
@@ -110,7 +111,7 @@ def entry_of(kind: Any) -> tuple[type, str] | None:
 
 
 def rule(kind: Any) -> str:
-    """What a value of a type looks like, to be read after "must be"."""
+    """Describe what a value of type `kind` looks like; completes the phrase "must be ..."."""
     kinds = alternatives(kind)
     if len(kinds) > 1:
         return " or ".join(dict.fromkeys("null" if each is types.NoneType else rule(each) for each in kinds))
@@ -130,12 +131,12 @@ def rule(kind: Any) -> str:
 
 
 def is_fixed(kind: Any) -> bool:
-    """Whether a type is a tuple of so many values."""
+    """Whether `kind` is a tuple of fixed length."""
     return typing.get_origin(kind) is tuple and typing.get_args(kind)[-1] is not ...
 
 
 def _alternative(kind: Any, *, listed: bool) -> Any:
-    """The one of a union's types that a value has: the list if it is `listed`, otherwise the first that is no list."""
+    """Select the union member to try: the list type if `listed`, otherwise the first type that is not a list."""
     kinds = [each for each in alternatives(kind) if each is not types.NoneType]
     return next((each for each in kinds if (typing.get_origin(each) in (list, tuple)) == listed), kinds[0])
 
@@ -159,17 +160,17 @@ def _fits(kind: Any, value: Any) -> bool:
 def _finite(number: float) -> bool:
     try:
         return math.isfinite(number)
-    except OverflowError:  # an integer beyond all floats
+    except OverflowError:  # an integer too large for a float
         return False
 
 
 def _readable(text: str) -> bool:
-    """Whether files and paths can hold a text: it has no NUL and no half characters (bytes that are no UTF-8)."""
+    """Whether a file or path can hold `text`: no NUL, and no lone surrogates (bytes that were not UTF-8)."""
     return "\0" not in text and not re.search("[\ud800-\udfff]", text)
 
 
 def _data(value: Any, key: str) -> Any:
-    """A value of any type that YAML and JSON can write, with the words of the command line read as YAML."""
+    """Accept any value that YAML and JSON can write; command-line words are read as YAML."""
     value = value.value if isinstance(value, Word) else value
     if isinstance(value, Mapping):
         return {_name(name, key): _data(entry, f"{key}.{name}") for name, entry in value.items()}
@@ -199,6 +200,6 @@ def _no_such_key(key: str, name: str, fields: Mapping[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as YAML writes it, on one line and short."""
+    """Format a value as YAML on one line, shortened to 60 characters."""
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else " ".join(str(value).split())
     return text if 0 < len(text) < 60 else f"{text[:57]}..." if text else "''"

@@ -1,6 +1,6 @@
-"""What a user gave: YAML files and dotted overrides, in their order, as one nested mapping of plain data.
+"""Merges YAML files and dotted overrides, in the order given, into one nested mapping of plain data.
 
-Nothing here knows a schema: `build` makes a dataclass of the mapping, and tells what does not fit.
+This module knows no schema: `build` turns the mapping into a dataclass and reports bad keys and values.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from megatron_speech.config.parsing.yaml_text import read_yaml
 
 
 class Word(str):
-    """A value from the command line: the text itself where text is wanted, otherwise YAML."""
+    """A command-line value: kept as text where the schema wants text, parsed as YAML otherwise."""
 
     earlier: tuple[Word, ...] = ()
-    """What the same option gave before: a list's option can be repeated, a mapping's merges."""
+    """Earlier values of the same option: repeated list options append, repeated mapping options merge."""
 
     @property
     def value(self) -> Any:
-        """The word read as YAML; text that is no YAML is text, and so is an empty word."""
+        """The word parsed as YAML; an empty word, or one that is not valid YAML, stays text."""
         try:
             value = read_yaml(self)
         except ValueError:
@@ -29,7 +29,7 @@ class Word(str):
 
     @property
     def items(self) -> list[Any]:
-        """The words of a repeated option; a list in brackets begins anew."""
+        """All words of a repeated option; a bracketed list replaces the words before it."""
         items: list[Any] = []
         for word in (*self.earlier, self):
             value = word.value
@@ -38,7 +38,7 @@ class Word(str):
 
     @property
     def mapping(self) -> Mapping[str, Any] | None:
-        """The mapping that this word and those before it are, merged key by key; None if this word is none."""
+        """This word's mapping merged over the earlier words' mappings, or None if this word is not a mapping."""
         value = self.value
         if not isinstance(value, Mapping):
             return None
@@ -47,7 +47,10 @@ class Word(str):
 
 
 def given_settings(args: Sequence[str]) -> dict[str, Any]:
-    """Files and overrides in the order of `args`, later ones winning key by key; ValueError names a faulty one."""
+    """Merge files and overrides in the order of `args`; later values win key by key.
+
+    Raises ValueError or FileNotFoundError for a bad argument.
+    """
     values: dict[str, Any] = {}
     words = iter(args)
     for word in words:
@@ -63,9 +66,10 @@ def given_settings(args: Sequence[str]) -> dict[str, Any]:
 
 
 def read_settings(path: str) -> dict[str, Any]:
-    """The mapping in a YAML file, empty where it holds comments alone.
+    """Read the mapping in a YAML file; a file of comments alone gives an empty mapping.
 
-    ValueError or FileNotFoundError with file and line if it is none or repeats a key.
+    Raises FileNotFoundError if there is no such file. Raises ValueError, naming file and line, if the text is not a
+    mapping or repeats a key.
     """
     if not Path(path).is_file() or not path:
         what = "is no file" if path and Path(path).exists() else "no such file"
@@ -77,7 +81,7 @@ def read_settings(path: str) -> dict[str, Any]:
         raise ValueError(f"--config {path}: not UTF-8 ({error}); write it as plain text") from error
     except ValueError as error:
         raise ValueError(f"--config {path}{error}") from error
-    if values is None and text.lstrip().startswith("#"):  # as --print_config prints where no key has a default
+    if values is None and text.lstrip().startswith("#"):  # --print_config prints this if no key has a default
         return {}
     if not isinstance(values, dict):
         raise ValueError(f"--config {path}: must be a mapping of keys to values; write it as key: value")
@@ -91,7 +95,7 @@ def _nested(keys: list[str], value: Any) -> dict[str, Any]:
 
 
 def merged(values: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-    """Both, key by key, the later one winning; a word that is a mapping is read as one beside another."""
+    """Merge two mappings key by key; `later` wins. Words that hold mappings are parsed when merged with a mapping."""
     result = dict(values)
     for key, value in later.items():
         before = result.get(key)

@@ -1,4 +1,4 @@
-"""What `--help` says: every key with its docstring, what a value looks like, and its default."""
+"""Formats `--help`: every key with its docstring, its type and its default."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _OPTIONS = {
     "-h, --help": "Show this help and leave; --SECTION.help for the keys of one section.",
     "--config FILE": "YAML file; repeat it to let a later file win key by key.",
     "--print_config": "Print all settings as commented YAML and leave.",
-    "--KEY VALUE": "A setting. A list of several is '[a, b]', or the option repeated; a mapping '{a: ...}' adds "
-    "to the one before, which null empties.",
+    "--KEY VALUE": "Set a key. Write a list as '[a, b]' or repeat the option. A mapping '{a: ...}' is merged into "
+    "the earlier value; null clears it first.",
 }
 
 
 def help_text(schema: type, *, description: str, section: str = "") -> str:
-    """The help of a tool, or of the keys of one `section` alone; ValueError if it has no keys of its own."""
+    """Help text of a tool, or only of the keys in `section`. Raises ValueError if the section has no keys."""
     parts = [part for part in _parts(schema) if not section or f"{_bare(part.key)}.".startswith(f"{section}.")]
     if not parts:
         raise ValueError(f"--{section}.help: {section} has no keys of its own; use --help")
@@ -57,7 +57,7 @@ def _wrapped(text: str, indent: str) -> list[str]:
 
 @functools.cache
 def docs(section: type) -> Mapping[str, str]:
-    """The docstring of every field of a dataclass, on one line."""
+    """Docstring of every field of a dataclass, each joined into one line."""
     classes = [each for each in reversed(section.__mro__) if dataclasses.is_dataclass(each)]
     params = (param for each in classes for param in parse_from_object(each).params)
     return {param.arg_name: " ".join((param.description or "").split()) for param in params}
@@ -65,16 +65,16 @@ def docs(section: type) -> Mapping[str, str]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Part:
-    """A section, or what the entries of a mapping or list are made of."""
+    """One section of the help: a dataclass section, or the entries of a mapping or list."""
 
     key: str
     schema: type
     about: str
     default: Any
-    """Instance whose values are the defaults; None for the schema's own."""
+    """Instance that supplies the defaults; None for the schema's own defaults."""
 
     def keys(self) -> Iterator[tuple[str, str]]:
-        """Option and description of every key that is no section."""
+        """Yield (option, description) for every key that is not itself a section."""
         hints = typing.get_type_hints(self.schema)
         for field in dataclasses.fields(self.schema):
             if hints[field.name] is (entry_of(hints[field.name]) or [None])[0]:
@@ -86,13 +86,13 @@ class _Part:
                 else f"default: {write_yaml(to_dict(standard), flow=True)}"
             )
             about = docs(self.schema).get(field.name, "")
-            # Lists of sections are given as a whole.
+            # A key inside a list of sections is not an option: the list is given as a whole.
             option = f"{'' if '[]' in self.key else '--'}{self.key}{'.' if self.key else ''}{field.name}"
             yield f"{option} {field.name.upper()}", f"{about} ({short_rule(hints[field.name])}; {wanted})"
 
 
 def short_rule(kind: Any) -> str:
-    """What a value looks like, without a section's keys."""
+    """Describe what a value of type `kind` looks like, without listing a section's keys."""
     return re.sub(r" with the keys .*?(?= or null$|$)", "", rule(kind))
 
 
@@ -109,7 +109,7 @@ def _parts(schema: type, key: str = "", about: str = "", default: Any = None) ->
 
 
 def _needed(schema: type, prefix: str = "") -> Iterator[str]:
-    """Keys without a default; of a mapping without one, those of its entries."""
+    """Yield required keys; for a required mapping, those of its entries."""
     hints = typing.get_type_hints(schema)
     for field in dataclasses.fields(schema):
         if default_of(field) is not dataclasses.MISSING:
@@ -122,5 +122,5 @@ def _needed(schema: type, prefix: str = "") -> Iterator[str]:
 
 
 def _bare(key: str) -> str:
-    """A key as it is asked for in --KEY.help."""
+    """Remove entry suffixes from `key`, as the user types it in --KEY.help."""
     return re.sub(r"\.<name>|\[\]", "", key)

@@ -1,7 +1,7 @@
-"""How a tool ends before its work is done: with one line on stderr, and with a status that says why.
+"""Ends a tool early: prints one line on stderr and exits with a status that tells the reason.
 
-torchrun prints thirty lines of its own behind those of the rank that failed. It takes in what a rank leaves in its
-error file, so the line stands there as well: among torchrun's last lines, or, with tools/launch.py, as the last one.
+torchrun prints thirty lines of its own after those of the failed rank, including what the rank wrote to its error file.
+So the line is written there too. It appears among torchrun's last lines or, with tools/launch.py, as the last one.
 """
 
 from __future__ import annotations
@@ -19,32 +19,34 @@ from typing import NoReturn
 
 MISTAKE, INTERRUPTED = 2, 130
 LAUNCHER = "MEGATRON_SPEECH_LAUNCHER"
-"""Set in the environment of ranks by tools/launch.py, which prints their mistake itself, once and last."""
+"""Environment variable that tools/launch.py sets for its ranks; it prints their error itself, once and last."""
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
-"""Where torchrun looks for the error of a rank that it started."""
+"""Environment variable with the path where torchrun looks for the error of a rank."""
 AGAIN = "interrupted: nothing unfinished has its final name; run the same command again to go on"
 
 
 def leave(line: str, status: int) -> SystemExit:
-    """Say why this process ends; the caller raises what is returned."""
+    """Report why this process ends, and return the exception for the caller to raise."""
     line = _printable(" ".join(line.split()))
     if file := os.environ.get(ERROR_FILE):
         Path(file).write_text(_for_torchrun(line))
     alone = LAUNCHER not in os.environ
-    if alone or (status == INTERRUPTED and os.environ.get("RANK") == "0"):  # which launch.py does not tell
+    if alone or (status == INTERRUPTED and os.environ.get("RANK") == "0"):  # launch.py reports no interruption
         print(line, file=sys.stderr)
     return SystemExit(status)
 
 
 def interruption_is_one_line() -> None:
-    """Let Ctrl-C end this process at once with one line, as long as there is nothing to put away: while libraries are
-    imported, which may swallow a KeyboardInterrupt."""
+    """Make Ctrl-C exit at once with one line; for use during imports, when nothing needs cleaning up.
+
+    Imported libraries may swallow a KeyboardInterrupt, so a signal handler exits directly.
+    """
     signal.signal(signal.SIGINT, _end)
 
 
 @contextmanager
 def unwinding() -> Iterator[None]:
-    """Inside, Ctrl-C is a KeyboardInterrupt again: what was begun is put away."""
+    """Make Ctrl-C raise KeyboardInterrupt again inside this context, so that unfinished work is cleaned up."""
     ends = signal.getsignal(signal.SIGINT) is _end
     if ends:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -61,11 +63,11 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _printable(text: str) -> str:
-    """A text whose control characters and half characters are escaped: it may hold bytes of a file."""
+    """Escape control characters and lone surrogates in `text`, which may quote bytes of a file."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _for_torchrun(line: str) -> str:
-    """The form that torch.distributed.elastic reads and prints under "traceback"."""
+    """Format `line` as JSON that torch.distributed.elastic reads and prints as the traceback."""
     extra = {"py_callstack": line, "timestamp": str(int(time.time()))}
     return json.dumps({"message": {"message": line, "extraInfo": extra}})

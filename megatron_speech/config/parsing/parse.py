@@ -1,11 +1,11 @@
-"""Turn YAML files and dotted overrides into one frozen dataclass.
+"""Parses YAML files and dotted overrides into one frozen dataclass.
 
     config = parse_config(PretrainConfig, description="Train a model on packed shards.")
 
-The command line then accepts ``--config run.yaml`` (several: later files win key by key), ``--optimizer.lr 1e-4``,
-``--data.sources.books.weight 2``, ``--print_config`` and ``--help``. It is data: `given` makes one mapping of it, and
-`build` makes the dataclass of that, or tells what does not fit. A dataclass states its own rules by raising
-`ValueError` in ``__post_init__``; every user error leaves as one line on stderr and exit status 2.
+The command line accepts ``--config run.yaml`` (repeatable; later files win key by key), ``--optimizer.lr 1e-4``,
+``--data.sources.books.weight 2``, ``--print_config`` and ``--help``. `given` merges all of it into one mapping, and
+`build` turns that into the dataclass or reports what does not fit. A dataclass checks its own rules in
+``__post_init__`` and raises `ValueError`. Every user error ends as one line on stderr and exit status 2.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ _MISTAKES = (
 )
 _SPACE = "free some, or choose another place"
 _RIGHTS = "change the permissions, or choose another place"
-# Never the program's mistake, even where a write into an open file tells no name.
+# Always the user's to solve, even if the error names no file (a write to an open file).
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# What the machine says of a place, not of the program.
+# Remedies for errors of the file system, which are not bugs of the program.
 _REMEDIES = {
     errno.ENOSPC: _SPACE,
     errno.EDQUOT: _SPACE,
@@ -69,7 +69,7 @@ _SECTION_HELP = r"--([\w.]+)\.help"
 
 
 def parse_config(schema: type[Schema], *, description: str, args: Sequence[str] | None = None) -> Schema:
-    """Parse the command line (or `args`) into an instance of `schema`; leave with status 2 on a user's mistake."""
+    """Parse the command line (or `args`) into an instance of `schema`; exits with status 2 on a user's mistake."""
     if args is None:
         interruption_is_one_line()
         args = sys.argv[1:]
@@ -99,9 +99,9 @@ def _print_help(schema: type, description: str, args: Sequence[str]) -> NoReturn
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Show a `ValueError`, a missing file or a place that cannot be written as one line and exit status 2.
+    """Report a `ValueError`, a missing file or an unwritable path as one line and exit status 2.
 
-    Ctrl-C is one line and status 130. Programmer errors keep their traceback.
+    Ctrl-C gives one line and status 130. Errors of the program keep their traceback.
     """
     try:
         with unwinding():
@@ -118,5 +118,5 @@ def user_errors() -> Iterator[None]:
 
 
 def dump_yaml(config: Any, path: Path) -> None:
-    """Write the resolved configuration so that ``--config path`` repeats the run."""
+    """Write the resolved configuration to `path`; ``--config path`` then repeats the run."""
     path.write_text(write_yaml(to_dict(config)))

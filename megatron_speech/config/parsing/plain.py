@@ -1,4 +1,4 @@
-"""Configurations as plain data."""
+"""Converts configurations to plain data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def to_dict(config: Any) -> Any:
-    """A configuration as plain YAML types (paths become strings, tuples lists), for files and fingerprints."""
+    """Convert a configuration to plain YAML types for files and hashes: paths to strings, tuples to lists."""
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
         return {field.name: to_dict(getattr(config, field.name)) for field in dataclasses.fields(config)}
     if isinstance(config, Mapping):

@@ -1,4 +1,4 @@
-"""What `--print_config` prints: a schema as commented YAML with the settings that were given, to edit and to load."""
+"""Formats `--print_config`: the schema as commented YAML with the given settings, to be edited and loaded again."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _WIDTH = 100
 
 
 def printed_config(schema: type, values: Mapping[str, Any], *, description: str) -> str:
-    """`values` (built, so that they fit) and all defaults; keys that are required and not given are comments."""
+    """Return YAML of the built `values` and all defaults; required keys without a value are commented out."""
     lines = [*_comment(description), "", *_section(schema, values)]
     return "\n".join(lines) + "\n"
 
 
 def _section(schema: type, values: Mapping[str, Any], default: Any = None, *, example: bool = False) -> Iterator[str]:
-    """Lines of a section: every key with its docstring, its type and its value, required ones empty in an example."""
+    """Yield the lines of a section: each key with docstring, type and value. An `example` has empty required keys."""
     hints = typing.get_type_hints(schema)
     for field in dataclasses.fields(schema):
         kind, standard = hints[field.name], default_of(field, default)
@@ -40,8 +40,9 @@ def _section(schema: type, values: Mapping[str, Any], default: Any = None, *, ex
 
 
 def _key(name: str, kind: Any, value: Any, default: Any, *, mark: str) -> Iterator[str]:
-    """Lines of a key and its value; after `mark` an example where a mapping, list or optional section is empty."""
+    """Yield the lines of a key and its value; `mark` precedes the example of an empty mapping, list or section."""
     found = entry_of(kind)
+    # A scalar or a plain list; then a section, a mapping or list with entries, and an empty one with an example.
     if found is None:
         yield f"{mark}{name}:" if value is dataclasses.MISSING else f"{name}: {write_yaml(to_dict(value), flow=True)}"
         return
@@ -71,7 +72,7 @@ def _key(name: str, kind: Any, value: Any, default: Any, *, mark: str) -> Iterat
 
 
 def _block(head: str, lines: Iterable[str]) -> Iterator[str]:
-    """A section's lines below its head, all in comments if none of them is a value."""
+    """Yield a section's lines below its head; if no line holds a value, all are commented out."""
     lines = list(lines)
     mark = "# " if all(line.lstrip().startswith("#") for line in lines) else ""
     yield from [f"{mark}{head}", *(f"{mark}  {line}" for line in lines)]

@@ -1,7 +1,7 @@
-"""YAML as settings need it: plain data, no key twice, and words that mean what they look like.
+"""Reads and writes YAML for settings: plain data, no duplicate keys, and no surprising conversions.
 
-PyYAML reads YAML 1.1, where `no` is false, `010` is 8 and `1e-4` is text; here they are text, text and a number. A key
-that stands twice takes its last value there without a word; here that is an error with its line.
+PyYAML reads YAML 1.1, where `no` is false, `010` is 8 and `1e-4` is text. Here they are text, text and a number. PyYAML
+silently takes the last value of a duplicate key; here that is an error with its line.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 import yaml
 
 MAX_VALUES = 100_000
-"""Most values of a file, aliases counted wherever they stand: a few lines of them can mean billions."""
+"""Largest number of values in a file, counting every use of an alias: a few lines of aliases can expand to billions."""
 
 _FLOAT = r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*\.[0-9_]*)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
 _INFINITE = r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
-# Kind, words of it, their first characters.
+# Type, pattern of its plain scalars, their first characters.
 _WORDS = (
     ("null", r"~|null|Null|NULL|", ("~", "n", "N", "")),
     ("bool", r"true|True|TRUE|false|False|FALSE", ("t", "T", "f", "F")),
@@ -28,7 +28,7 @@ _WORDS = (
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads plain data with the words above; a tag (``!!int``), which could make anything of a value, is refused."""
+    """Loads plain data with the implicit types above; refuses tags such as ``!!int``, which could construct objects."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()
@@ -39,13 +39,13 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes text that this module, or any reader of YAML 1.1, would take for something else."""
+    """Quotes text that this module, or any YAML 1.1 reader, would parse as another type."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
-        # Line breaks of all kinds are escaped: plain and single-quoted text would be folded at them.
+        # Escape line breaks of all kinds: YAML folds plain and single-quoted text at them.
         style = '"' if re.search("[\n\r\x85\u2028\u2029]", data) else None
         return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
@@ -58,9 +58,9 @@ for _kind, _words, _first in _WORDS:
 
 
 def read_yaml(text: str) -> Any:
-    """The value of a YAML text; ValueError tells what is wrong with it, after its line where that is known (":3: ...").
+    """Parse a YAML text; ValueError starts with the line if it is known (":3: ...").
 
-    Tags, keys that stand twice, and texts of more than MAX_VALUES values are wrong.
+    Refuses tags, duplicate keys and texts of more than MAX_VALUES values.
     """
     try:
         loader = _Loader(text)
@@ -75,7 +75,7 @@ def read_yaml(text: str) -> Any:
                 raise ValueError(f": holds more than {MAX_VALUES:,} values, aliases (*) included; shorten it")
         try:
             return loader.construct_document(node)
-        except ValueError as error:  # an integer of thousands of digits
+        except ValueError as error:  # an integer with thousands of digits
             raise ValueError(f": holds a value that cannot be read ({error}); correct it") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -86,14 +86,14 @@ def read_yaml(text: str) -> Any:
 
 
 def write_yaml(value: Any, *, flow: bool = False) -> str:
-    """Plain data as YAML that `read_yaml` and every other reader take for the same; `flow` writes it on one line."""
+    """Write plain data as YAML that `read_yaml` and every other reader parse alike; `flow` puts it on one line."""
     width = 1 << 30 if flow else 120
     text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width, default_flow_style=flow)
     return text.removesuffix("\n").removesuffix("\n...") if flow else text
 
 
 def _values(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int, int]]:
-    """Every value below `node` as (dotted key, line where its key stood before or 0, line)."""
+    """Yield every value below `node` as (dotted key, line of an earlier duplicate or 0, line)."""
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
             yield prefix, 0, item.start_mark.line + 1

@@ -1,4 +1,4 @@
-"""Settings of the comparison of number formats: the error of gradients, and the report."""
+"""Settings of tools/gradient_error.py and of the report that compares number formats."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from megatron_speech.config.run.parallel import PrecisionConfig
 
 @dataclass(frozen=True, kw_only=True)
 class GradientErrorConfig:
-    """Gradients of the same weights on the same rows in several number formats, each beside float32's."""
+    """Compare gradients in several number formats with float32 gradients, on the same weights and rows."""
 
     checkpoint: Path
-    """Checkpoint folder, or a run folder (its newest checkpoint is taken)."""
+    """Checkpoint folder, or a run folder (its newest checkpoint is used)."""
     output: Path
-    """Folder to make; the errors are the facts of its manifest."""
+    """Folder to create; its manifest holds the measured errors."""
     data: DataConfig
-    """Rows to pass: the first of the mixture, in its order."""
+    """Rows to use: the first samples of this mixture, in its order."""
     precisions: dict[str, PrecisionConfig] = field(
         default_factory=lambda: {"bfloat16": PrecisionConfig(dtype="bfloat16")}
     )
-    """Number formats by the name they have in the report."""
+    """Number formats to compare, by their names in the report."""
     micro_batch_size: int = 1
-    """Rows per pass."""
+    """Rows per forward and backward pass."""
     warm_up: int = 8
-    """Passes before the first that counts, from which delayed scales learn."""
+    """Unmeasured passes at the start, to let delayed scales adapt."""
     passes: int = 8
-    """Passes whose gradients are added up and compared."""
+    """Measured passes; gradients are summed over them and compared."""
 
     def __post_init__(self) -> None:
         for name, low in (("micro_batch_size", 1), ("warm_up", 0), ("passes", 1)):
@@ -44,18 +44,18 @@ class GradientErrorConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PrecisionReportConfig:
-    """Training runs that differ in precision alone, side by side."""
+    """Compare training runs that differ only in precision."""
 
     folder: Path = Path()
-    """Where the runs lie; `report.md` and `precision.png` are written into it."""
+    """Folder that holds the runs; `report.md` and `precision.png` are written into it."""
     runs: list[str] = field(default_factory=lambda: ["float32", "bfloat16", "delayed", "tensorwise", "blockwise"])
-    """Names of the runs' folders, in the order of the report."""
+    """Folder names of the runs, in the order of the report."""
     baseline: str = "bfloat16"
-    """The run that the others are held against."""
+    """Run that the others are compared with."""
     gradients: Path = Path("gradients")
-    """What tools/gradient_error.py made, below `folder`."""
+    """Output of tools/gradient_error.py, relative to `folder`."""
     last_steps: int = 50
-    """Steps at the end of the runs over which losses are averaged."""
+    """Number of last steps over which each run's loss is averaged."""
 
     def __post_init__(self) -> None:
         if self.baseline not in self.runs:

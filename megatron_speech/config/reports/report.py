@@ -1,4 +1,4 @@
-"""Settings of the report over a run folder."""
+"""Settings of the report on one run of the miniature."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class ReportConfig:
-    """What to read, and how to call it."""
+    """Run folder to report on, and the report's title."""
 
     folder: Path = Path()
-    """Run folder of the miniature; `report.md` and its PNG files are written into it."""
+    """Run folder of the miniature; `report.md` and its plots (PNG) are written into it."""
     title: str = "A speech-text model, small and real"
     """Heading of the report."""

@@ -1,4 +1,4 @@
-"""Settings of the table over text-to-token models that learnt from different pairs."""
+"""Settings of the table that compares text-to-token models trained on different amounts of pairs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class CurveRowConfig:
-    """One model: which pairs it learns from."""
+    """One model of the table: the pairs that it is trained on."""
 
     utterances: int
-    """Pairs, the first of the shards (whose order is random)."""
+    """Number of pairs, taken from the start of the shards (which are in random order)."""
     spelling: Literal["letters", "sounds"] = "sounds"
-    """What it reads (tools/build_vocabulary.py, spelling)."""
+    """Form of the text that the model reads; see `spelling` of tools/build_vocabulary.py."""
 
     def __post_init__(self) -> None:
         if self.utterances < 1:
@@ -23,16 +23,17 @@ class CurveRowConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TextToTokenCurveConfig:
-    """Text-to-token models side by side: round trip against hours of pairs, at equal steps."""
+    """Compare text-to-token models at equal steps: round-trip word error rate against hours of pairs."""
 
     rows: dict[str, CurveRowConfig]
-    """What is to be tried, in the order of the table."""
+    """Models to train, by name, in the order of the table."""
     folder: Path = Path("curve")
-    """Holds <row>/documents, run, hf and round_trip of every row; `report.md` and `curve.png` are written into it."""
+    """Folder with <row>/documents, run, hf and round_trip for every row; `report.md` and `curve.png` are written into
+    it."""
     reading: Path | None = None
-    """Markdown file whose text is put above the table: what a person reads in it."""
+    """Markdown file with a person's interpretation of the table, placed above it."""
     resamples: int = 2000
-    """Bootstrap resamples, over texts, behind every 95 % interval."""
+    """Bootstrap resamples over texts for every 95 % interval."""
 
     def __post_init__(self) -> None:
         if not self.rows:

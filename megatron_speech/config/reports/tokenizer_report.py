@@ -1,4 +1,4 @@
-"""Settings of the speech tokenizer's report, and of the table over many tokenizers."""
+"""Settings of the speech tokenizer's report, and of the table that compares several tokenizers."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from megatron_speech.config.parsing.bounds import MAX_SEED, require_bounds
 
 @dataclass(frozen=True, kw_only=True)
 class RobustnessConfig:
-    """What is done to the held-out speech, to see which codes change and which words are lost."""
+    """Disturbances of held-out speech, to measure which codes change and which words are lost."""
 
     gains_db: list[float] = field(default_factory=lambda: [-20.0, -10.0, 6.0])
-    """Gains in dB; what then lies outside [-1, 1] is clipped."""
+    """Gains in dB; samples beyond [-1, 1] are clipped."""
     snrs_db: list[float] = field(default_factory=lambda: [20.0, 10.0, 5.0])
-    """Signal to noise in dB, over the whole clip, for white noise and for babble (other clips of the same data)."""
+    """Signal-to-noise ratios in dB over the whole clip, for white noise and for babble (other clips of the same
+    data)."""
     babble_clips: int = 4
-    """Clips that talk at once; fewer where the data has no more others."""
+    """Number of clips mixed into babble; fewer if the data has fewer others."""
     rates: list[int] = field(default_factory=lambda: [8000, 48000])
-    """Sample rates to go to and come back from."""
+    """Sample rates in Hz to resample to and back from."""
     max_utterances: int = 48
-    """Utterances of each folder, the first of those that the report reads."""
+    """Largest number of utterances per folder, from the first that the report reads."""
     seed: int = 0
-    """Of the noise and of the choice of babble."""
+    """Seed of the noise and of the choice of babble."""
 
     def __post_init__(self) -> None:
         for name in ("babble_clips", "max_utterances"):
@@ -46,26 +47,27 @@ class RobustnessConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerReportConfig:
-    """Word error rates with and without the bottleneck, how the codebook is used, and what disturbs the codes."""
+    """Measure word error rates with and without the bottleneck, codebook usage, and robustness of the codes."""
 
     tokenizer: Path
     """Folder of the speech tokenizer."""
     whisper: Path | None = None
-    """Hugging Face folder of the Whisper model it started from: the bound without bottleneck; null leaves it out."""
+    """Hugging Face folder of the Whisper model that the tokenizer started from; it gives the error rate without the
+    bottleneck. Null skips it."""
     judge: Path | None = None
-    """Hugging Face folder of an independent Whisper model; left out with a word where absent, null without."""
+    """Hugging Face folder of an independent Whisper model. A missing folder is skipped with a note; null skips it."""
     audio: dict[str, Path]
-    """Audio shards by name, all of which should be held out; a folder without utterances is left out with a word."""
+    """Folders of held-out audio shards, by name. A folder without utterances is skipped with a note."""
     output: Path
-    """Folder for report.md, its plots, the manifest and per-utterance transcripts."""
+    """Folder for report.md, its plots, the manifest and the transcript of every utterance."""
     max_utterances: int = 200
-    """Utterances of each folder, the first of the shards."""
+    """Largest number of utterances per folder, from the start of the shards."""
     robustness: RobustnessConfig | None = field(default_factory=RobustnessConfig)
-    """Disturbances to try (about as much work again for each as reading the codes once); null for none."""
+    """Disturbances to measure; null for none. Cost: each takes about as long as transcribing the codes once."""
     resamples: int = 2000
-    """Bootstrap resamples, over utterances, behind every 95 % interval."""
+    """Bootstrap resamples over utterances for every 95 % interval."""
     seed: int = 0
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
 
     def __post_init__(self) -> None:
         if not self.audio:
@@ -80,34 +82,34 @@ class TokenizerReportConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerExperimentsConfig:
-    """Speech tokenizers that differ in a setting or two, side by side."""
+    """Compare speech tokenizers that differ in one or two settings."""
 
     rows: dict[str, str]
-    """What was tried, in the order of the table: name, and what tools/train_speech_tokenizer.py was told beyond the
-    common settings, as on its command line. Folders that are not named here follow, in the order of their names."""
+    """Experiments in the order of the table: a name, and the options of tools/train_speech_tokenizer.py beyond the
+    common ones. Folders that are not named here follow in alphabetical order."""
     folder: Path = Path("experiments")
-    """Holds <row>/tokenizer and <row>/report for every row; `report.md` and `wer.png` are written into it."""
+    """Folder with <row>/tokenizer and <row>/report for every row; `report.md` and `wer.png` are written into it."""
     baseline: str = "base"
-    """The row that the others are held against."""
+    """Row that the others are compared with."""
     audio: list[str] = field(default_factory=lambda: ["seen", "unseen", "human"])
-    """Data sets of the reports to show, the one that matters most first."""
+    """Data sets of the reports to show, the most important first."""
     reading: Path | None = None
-    """Markdown file whose text is put above the table: what a person reads in it."""
+    """Markdown file with a person's interpretation of the table, placed above it."""
     resamples: int = 2000
-    """Bootstrap resamples, over utterances, behind every 95 % interval."""
+    """Bootstrap resamples over utterances for every 95 % interval."""
 
     def __post_init__(self) -> None:
         for name, words in self.rows.items():
             try:
                 pairs(words)
             except ValueError as error:
-                raise ValueError(f"rows.{name}={words!r} {error}, as on the command line; mend it") from error
+                raise ValueError(f"rows.{name}={words!r} {error}, as on the command line; correct it") from error
         if not self.audio:
             raise ValueError("audio=[] must name at least one data set of the reports, as seen")
 
 
 def pairs(words: str) -> list[tuple[str, str]]:
-    """Keys, without dashes, and values of a command line; ValueError unless all are --key value or --key=value."""
+    """Split options into (key without dashes, value) pairs; ValueError unless all are --key value or --key=value."""
     given: list[tuple[str, str]] = []
     rest = iter(shlex.split(words))
     for word in rest:

@@ -1,4 +1,4 @@
-"""What a training run reads: packed sources, their shares, and what each of them teaches."""
+"""Settings of the training data: packed sources, their shares of the run, and which tokens are trained on."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _TARGET_TASKS = ("recognition", "synthesis", "dialogue")
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """Which tokens of a source are targets, and their weights in the loss: sum of weight x loss / sum of weights."""
+    """Which tokens of a source are targets, and their weights in the loss: sum(weight x loss) / sum(weight)."""
 
     tokens: Literal["all", "target"] | None = None
-    """Targets: 'all' tokens, or only those of each document's 'target' part (recognition: the text; synthesis: the
-    speech); null for the paper's choice: target for recognition, synthesis and dialogue, all for the other tasks."""
+    """Targets: 'all' tokens, or only each document's 'target' part (recognition: the text; synthesis: the speech). Null
+    is the paper's choice: 'target' for recognition, synthesis and dialogue, 'all' for the other tasks."""
     text_weight: float = 1.0
-    """Weight of a text target (special ids count as text), relative to every other target of the run."""
+    """Weight of a text target, relative to every other target of the run. Special ids count as text."""
     speech_weight: float = 1.0
     """Weight of a speech target; 0 measures its loss without training on it."""
 
@@ -44,44 +44,44 @@ class SourceConfig:
     folder: str | Path
     """Folder with the packed shards and their manifest, or its URL (http, https, s3; see data.reader.cache)."""
     task: Task
-    """What the documents are; losses are reported by task, and loss.tokens follows it where that is null."""
+    """Kind of documents. Losses are reported by task; the task also decides loss.tokens if that is null."""
     weight: float = 1.0
-    """Share of train.tokens, relative to the other sources; 0 leaves the source out. Where there are data.stages, they
-    say how much is read."""
+    """Share of train.tokens, relative to the other sources; 0 leaves the source out. With data.stages, the stages
+    decide instead."""
     max_epochs: float | None = None
-    """Refuse a run that would read this source more often, over all stages; null for no limit."""
+    """Refuse to start a run that would read this source more often than this over all stages; null for no limit."""
     loss: LossConfig = field(default_factory=LossConfig)
-    """Which tokens are trained on, and how much they weigh."""
+    """Which tokens are trained on, and their weights."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", url_or_path(self.folder))
 
     @property
     def policy(self) -> LossConfig:
-        """`loss` with its tokens decided."""
+        """The loss settings with `tokens` resolved: never null."""
         by_task: Literal["all", "target"] = "target" if self.task in _TARGET_TASKS else "all"
         return dataclasses.replace(self.loss, tokens=self.loss.tokens or by_task)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShareConfig:
-    """How much of a source a stage reads: one of weight, share, epochs, tokens and remainder."""
+    """How much of a source a stage reads: exactly one of weight, share, epochs, tokens and remainder."""
 
     weight: float | None = None
-    """Part of what the stage's other shares leave, relative to its other weights."""
+    """Weight among the stage's weighted sources; together they divide the tokens that its other shares leave."""
     share: float | None = None
-    """Part of all tokens of the stage, such as 0.3."""
+    """Fraction of the stage's tokens, such as 0.3."""
     epochs: float | None = None
-    """Passes over the source, from where earlier stages left it: 1.0 reads every row exactly once."""
+    """Passes over the source, starting where earlier stages stopped reading it; 1.0 reads every row exactly once."""
     tokens: int | None = None
-    """Tokens, rounded up to whole rows."""
+    """Number of tokens, rounded up to whole rows."""
     remainder: bool = False
-    """All that the stage's other shares leave; for one source of a stage."""
+    """Take all tokens that the stage's other shares leave; allowed for one source per stage."""
     loss: LossConfig | None = None
-    """What the source teaches in this stage; null for the source's own loss."""
+    """Loss settings of the source in this stage; null for the source's own."""
 
     def check(self, key: str) -> None:
-        """ValueError where the share, which stands at `key`, is none or several or leaves its limits."""
+        """Raise ValueError unless exactly one amount is given and lies within its limits; `key` is the share's path."""
         given = {name: getattr(self, name) for name in ("weight", "share", "epochs", "tokens")}
         given = {name: value for name, value in given.items() if value is not None}
         if len(given) + self.remainder != 1:
@@ -95,26 +95,26 @@ class ShareConfig:
 
     @property
     def takes_what_is_left(self) -> bool:
-        """Whether the budgets of the other sources decide this one's."""
+        """Whether the amount depends on what the stage's other shares leave."""
         return self.weight is not None or self.remainder
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageConfig:
-    """A stretch of the run with one mixture; every source goes on where the stage before left it."""
+    """A part of the run with one mixture; every source continues where the previous stage stopped reading it."""
 
     sources: dict[str, ShareConfig]
-    """What is read, by the names of data.sources."""
+    """Sources to read and how much of each, by their names in data.sources."""
     tokens: int | None = None
-    """Tokens of the stage, rounded up to whole rows; null where every source's epochs or tokens say it."""
+    """Tokens of the stage, rounded up to whole rows; null if every source gives epochs or tokens."""
     name: str = ""
-    """For tables."""
+    """Name of the stage in tables."""
     stop_at_sample: int | None = None
-    """Leave the stage after this sample of the run although its budget is not spent: how a run that has begun gets
-    another mixture (data.extend_plan)."""
+    """End the stage after this sample number of the run, even if tokens are left. With data.extend_plan, this changes
+    the mixture of a run that has started."""
 
     def check(self, key: str) -> None:
-        """ValueError where the shares of the stage, which stands at `key`, contradict each other or its tokens."""
+        """Raise ValueError if the stage's shares contradict each other or its tokens; `key` is the stage's path."""
         shares, label = self.sources.values(), f"{key} ({self.name})" if self.name else key
         for name, share in self.sources.items():
             share.check(f"{label}.sources.{name}")
@@ -137,29 +137,30 @@ class StageConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """The mixture. Order is a pure function of the sample number and `seed`."""
+    """The data mixture. The order of samples is a pure function of the sample number and `seed`."""
 
     seq_length: int = 1024
-    """Tokens per packed row; must equal the packed shards'."""
+    """Tokens per packed row; must equal seq_length of the packed shards."""
     sources: dict[str, SourceConfig] = field(default_factory=dict)
-    """Training sources by name; losses are logged by source, by task and by modality."""
+    """Training sources by name; losses are logged by source, task and modality."""
     stages: list[StageConfig] = field(default_factory=list)
-    """How much of which source, in order; their tokens are the run's. Empty for one stage of train.tokens tokens which
-    the sources share by their weights."""
+    """Stages of the run, in order; their tokens add up to the run's. Empty means one stage of train.tokens, which the
+    sources share by weight."""
     extend_plan: bool = False
-    """Let a resumed run follow another plan than its checkpoint's behind the samples that are read already: stages
-    added, changed before they begin, or left at stop_at_sample. Everything read so far must be the same."""
+    """Allow a resumed run to change its plan after the samples read so far. Stages may be added, changed before they
+    start, or ended by stop_at_sample; everything already read must stay the same."""
     validation: dict[str, SourceConfig] = field(default_factory=dict)
-    """Held-out sources by name, read in order and evaluated one by one (no weight is used, loss.tokens is)."""
+    """Held-out sources by name, read in order and evaluated separately. Their loss.tokens applies, their weights do
+    not."""
     seed: int = 0
-    """Seed of the global order."""
+    """Seed of the sample order."""
     reader: ReaderConfig = field(default_factory=ReaderConfig)
-    """How rows are read."""
+    """How rows are read from storage."""
 
     def __post_init__(self) -> None:
         if self.seq_length < 2:
             raise ValueError(f"data.seq_length={self.seq_length} must be at least 2; use the packed shards' length")
-        # Checked here, because a source does not know its name.
+        # Checked here because a source does not know its own name.
         for section, sources in (("sources", self.sources), ("validation", self.validation)):
             for name, source in sources.items():
                 self.reader.check_folder(f"data.{section}.{name}.folder", source.folder)
@@ -182,7 +183,7 @@ class DataConfig:
                 "data.stages; give the weight in a stage"
             )
         for index, stage in enumerate(self.stages):
-            stage.check(f"data.stages[{index}]")  # here, because it does not know its number
+            stage.check(f"data.stages[{index}]")  # here because a stage does not know its own index
             for name in stage.sources:
                 if name not in self.sources:
                     raise ValueError(
@@ -192,17 +193,17 @@ class DataConfig:
 
     @property
     def lessons(self) -> list[tuple[str, LossConfig]]:
-        """(source, what it teaches), each pair once: every source's own loss, in order, then those of the stages."""
+        """Distinct (source, loss settings) pairs: first every source with its own loss, then what stages add."""
         own = [(name, source.policy) for name, source in self.sources.items()]
         of_stages = [(name, self.lesson(name, share)) for stage in self.stages for name, share in stage.sources.items()]
         return own + [pair for index, pair in enumerate(of_stages) if pair not in own + of_stages[:index]]
 
     def lesson(self, name: str, share: ShareConfig) -> LossConfig:
-        """What source `name` teaches where a stage reads `share` of it."""
+        """Loss settings of source `name` in a stage that reads `share` of it."""
         source = self.sources[name]
         return source.policy if share.loss is None else dataclasses.replace(source, loss=share.loss).policy
 
     @property
     def loss_weights(self) -> list[tuple[float, float]]:
-        """(text, speech) weight of the targets of each of the `lessons`, in order."""
+        """(text, speech) target weights of each of the `lessons`, in order."""
         return [(loss.text_weight, loss.speech_weight) for _, loss in self.lessons]

@@ -1,8 +1,8 @@
-"""Which fields of megatron-core's TransformerConfig `model.megatron` may set, and what they take.
+"""Lists the fields of megatron-core's TransformerConfig that `model.megatron` may set, with their types.
 
-A list of what is allowed, not of what is forbidden: everything else has a setting of its own, or changes what the model
-computes or in which number formats, which an export could not say. Price: a field that is new in megatron-core waits
-until somebody has seen that it changes speed, memory or dropout alone.
+The list holds only fields that change speed, memory or dropout. Fields that change the model or its number formats are
+excluded. Most of those have a setting of their own, and an export could not record the others. Cost: a new field of
+megatron-core has to be reviewed and added here by hand.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ ALLOWED: dict[str, type] = {
     "microbatch_group_size_per_vp_stage": int,
     "num_microbatches_with_partial_activation_checkpoints": int,
 }
-"""Name and type; numbers with a point are probabilities, whole numbers counts."""
+"""Type of each allowed field. Floats are probabilities, integers are counts."""
 
 _RULES = {float: "must be a number of at least 0 and below 1", int: "must be at least 1", bool: "must be true or false"}
 
 
 def check_megatron(overrides: Mapping[str, Any]) -> None:
-    """ValueError of one line for a name that is not allowed, with a near one, or a value that is none of its type."""
+    """Raise ValueError for a field that is not allowed or a value of the wrong type; suggests the closest name."""
     for name, value in overrides.items():
         if name not in ALLOWED:
             near = difflib.get_close_matches(str(name), ALLOWED, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(ALLOWED)}"
             raise ValueError(
-                f"model.megatron.{name} is not taken: what changes the model or its number formats has its own key in "
-                f"section model, parallel or precision, or none, because an export could not say it; {hint}"
+                f"model.megatron.{name} is not allowed: only fields that change speed, memory or dropout are; the "
+                f"model and its number formats are set in sections model, parallel and precision; {hint}"
             )
         if not _fits(value, ALLOWED[name]):
             raise ValueError(f"model.megatron.{name}={value} {_RULES[ALLOWED[name]]}; correct it")

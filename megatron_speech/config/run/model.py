@@ -1,4 +1,4 @@
-"""Shape and starting point of a language model, in Megatron's names."""
+"""Settings of a language model: its shape and initial weights, under Megatron's names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from megatron_speech.config.run.megatron import check_megatron
 
 MOST_LAYERS = 10_000
-"""Far above any decoder: a number beyond it is damage, and would cost memory before it is found out."""
+"""Upper limit on layers, far above any real decoder, so that a typo fails before it allocates memory."""
 
 
 _COUNTS = (
@@ -32,45 +32,47 @@ _TYPES: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """A decoder-only transformer: RMSNorm, SwiGLU, rotary positions, grouped-query attention. Default: 18M."""
+    """A decoder-only transformer: RMSNorm, SwiGLU, rotary positions, grouped-query attention. Default size: 18M."""
 
     base: str = "scratch"
-    """'scratch', or the folder of an imported checkpoint whose weights start the run (of this very shape)."""
+    """'scratch', or the folder of an imported checkpoint with the initial weights; its shape must be the one given
+    here."""
     num_layers: int = 8
     """Transformer layers."""
     hidden_size: int = 256
     """Model width D."""
     ffn_hidden_size: int = 688
-    """Width of the gated MLP."""
+    """Width of the gated MLP (SwiGLU)."""
     num_attention_heads: int = 4
     """Query heads."""
     num_query_groups: int = 2
-    """Key-value heads; must divide num_attention_heads."""
+    """Key-value heads (grouped-query attention); must divide num_attention_heads."""
     kv_channels: int | None = None
     """Width of one head; null for hidden_size / num_attention_heads."""
     max_position_embeddings: int = 8192
-    """Longest sequence the model claims to know, in tokens."""
+    """Longest supported sequence, in tokens."""
     rotary_base: float = 100_000.0
     """Base of the rotary frequencies (rope_theta)."""
     rotary_percent: float = 1.0
-    """Share of each head's width that is rotated, from its start (GLM-4: 0.5)."""
+    """Fraction of each head's width that is rotated, from its start (GLM-4: 0.5)."""
     rotary_interleaved: bool = False
-    """Rotate neighbouring pairs (GLM-4) instead of pairs half the rotated width apart."""
+    """Rotate neighbouring pairs of values (GLM-4). False pairs each value with the one half the rotated width away."""
     norm_epsilon: float = 1e-5
     """Epsilon of RMSNorm."""
     qk_layernorm: bool = False
-    """RMSNorm of every query and key head before rotation (Qwen3)."""
+    """Apply RMSNorm to every query and key head before rotation (Qwen3)."""
     add_qkv_bias: bool = False
-    """Bias in the query, key and value projections (Qwen2, GLM-4)."""
+    """Add a bias in the query, key and value projections (Qwen2, GLM-4)."""
     untie_embeddings_and_output_weights: bool = False
-    """Separate output head; false shares the input embedding."""
+    """Use a separate output head; false reuses the input embedding."""
     init_method_std: float = 0.02
     """Standard deviation of initial weights when training from scratch."""
     megatron: dict[str, Any] = field(default_factory=dict)
-    """megatron-core TransformerConfig fields that change dropout, speed or memory alone, by their own names."""
+    """Fields of megatron-core's TransformerConfig that change only dropout, speed or memory, by their own names."""
 
     def __post_init__(self) -> None:
         self._check_types()
+        # Ranges of single settings first, then settings that depend on each other.
         for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"model.{name}={getattr(self, name)} must be at least 1; use a positive number")
@@ -106,10 +108,13 @@ class ModelConfig:
         check_megatron(self.megatron)
 
     def _check_types(self) -> None:
-        """The command line is typed by its parser; a checkpoint's or a Hugging Face folder's JSON is not."""
+        """Raise ValueError for a field of the wrong type.
+
+        The command line is parsed by type, but the JSON of a checkpoint or a Hugging Face folder is not.
+        """
         for field_ in fields(self):
             value, kind = getattr(self, field_.name), str(field_.type)
-            # A bool is an int to Python, and never a number here.
+            # Python counts a bool as an int; here a bool is never a number.
             if isinstance(value, bool) != (kind == "bool") or not isinstance(value, _TYPES[kind]):
                 raise ValueError(f"model.{field_.name}={value!r} must be {kind.removesuffix('[str, Any]')}; correct it")
 

@@ -1,4 +1,4 @@
-"""How a model is spread over ranks and in which precision it computes, in Megatron's names."""
+"""Settings of the parallel layout and of number formats, under Megatron's names."""
 
 from __future__ import annotations
 
@@ -7,44 +7,45 @@ from typing import Literal
 
 from megatron_speech.config.run.model import ModelConfig
 
-# Megatron's other choices belong to layers that this model has not; layernorm among them, since Transformer Engine's
-# norms are part of the projections.
+# Megatron's other choices name layers that this model does not have. Transformer Engine computes norms inside the
+# projections, so layernorm is excluded too.
 RECOMPUTE_MODULES = ("core_attn", "mlp")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParallelConfig:
-    """Degrees of parallelism, and what is traded for memory; the data parallel size is what is left of the world."""
+    """Degrees of parallelism and memory savings; the data parallel size is the world size over the other degrees."""
 
     tensor_model_parallel_size: int = 1
-    """Ranks that share each matrix."""
+    """Ranks that split each weight matrix."""
     pipeline_model_parallel_size: int = 1
-    """Stages of consecutive layers."""
+    """Pipeline stages of consecutive layers."""
     virtual_pipeline_model_parallel_size: int | None = None
-    """Model chunks per stage (interleaved schedule); null for one."""
+    """Model chunks per pipeline stage (interleaved schedule); null for one."""
     pipeline_model_parallel_layout: str | None = None
-    """What each chunk holds, in Megatron's letters: "Et*3|t*5L" puts the embedding (E) and 3 layers (t) on the first
-    stage, 5 layers and the output head with its loss (L) on the second. Null for equal parts."""
+    """Layers of each chunk in Megatron's notation; null for equal parts. "Et*3|t*5L" puts the embedding (E) and 3
+    layers (t) on the first stage. The second stage gets 5 layers and the output head with its loss (L)."""
     context_parallel_size: int = 1
-    """Ranks that share each document."""
+    """Ranks that split each document along the sequence."""
     sequence_parallel: bool = False
-    """Split activations along the sequence between tensor parallel ranks; needs tensor parallel size above 1."""
+    """Split activations along the sequence between tensor parallel ranks; needs tensor_model_parallel_size above 1."""
     use_distributed_optimizer: bool = False
-    """Shard optimizer state over data parallel ranks."""
+    """Shard the optimizer state over data parallel ranks."""
     overlap_grad_reduce: bool = True
-    """Reduce gradients over data parallel ranks while the backward pass goes on."""
+    """Reduce gradients over data parallel ranks during the backward pass."""
     overlap_param_gather: bool = False
     """Gather updated weights during the next forward pass; needs use_distributed_optimizer and overlap_grad_reduce."""
     gradient_accumulation_fusion: bool = False
-    """Add weight gradients up inside the matrix product; needs a GPU and NVIDIA Apex's kernel."""
+    """Accumulate weight gradients inside the matrix product; needs a GPU and NVIDIA Apex's kernel."""
     recompute_granularity: Literal["selective", "full"] | None = None
-    """Activations computed again in the backward pass: some modules', or whole layers'; null for none."""
+    """Recompute activations in the backward pass: of some modules (selective) or whole layers (full); null for none."""
     recompute_method: Literal["uniform", "block"] | None = None
-    """Of full: every recompute_num_layers layers are one unit (uniform), or only so many per chunk at all (block)."""
+    """For full recomputation. 'uniform' divides all layers into units of recompute_num_layers; 'block' recomputes only
+    recompute_num_layers layers per chunk."""
     recompute_num_layers: int | None = None
-    """Of full: see recompute_method."""
+    """For full recomputation: number of layers, see recompute_method."""
     recompute_modules: list[str] | None = None
-    """Of selective: core_attn and/or mlp; null for core_attn."""
+    """For selective recomputation: core_attn, mlp or both; null for core_attn."""
 
     def __post_init__(self) -> None:
         for name in ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size"):
@@ -87,26 +88,26 @@ class ParallelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PrecisionConfig:
-    """Number formats; FP8 needs Transformer Engine and a GPU, or is emulated to compare recipes."""
+    """Number formats. FP8 needs Transformer Engine and a GPU, or can be emulated to compare recipes."""
 
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format of weights and activations; master weights, gradients and optimizer state stay float32. auto:
-    bfloat16 on a GPU and on a CPU with AVX512-BF16 or AMX, else float32. A resumed run keeps the format it began in."""
+    """Format of weights and activations; master weights, gradients and optimizer state stay float32. 'auto' is bfloat16
+    on a GPU and on a CPU with AVX512-BF16 or AMX, else float32. A resumed run keeps the format of its first start."""
     fp8: Literal["none", "hybrid", "e4m3"] = "none"
-    """FP8 format of the transformer layers' matrix products: hybrid takes E5M2 for gradients; embedding, output head
-    and so the speech rows never leave `dtype`."""
+    """FP8 format of the matrix products in transformer layers. 'hybrid' uses E4M3, and E5M2 for gradients. The
+    embedding and the output head, and so all speech rows, stay in `dtype`."""
     fp8_recipe: Literal["delayed", "tensorwise", "blockwise"] = "delayed"
     """How FP8 scaling factors are chosen."""
     fp8_amax_history_len: int = 1024
-    """Micro-batches whose largest value sets a delayed scale."""
+    """Window of the delayed recipe: a scale follows the largest value of this many micro-batches."""
     fp8_emulation: bool = False
-    """Round as FP8 would, around a float32 product: for comparing recipes where there is no GPU, slower than none."""
+    """Round as FP8 would around a float32 product, to compare recipes without a GPU; slower than no FP8."""
     first_last_layers_bf16: bool = False
-    """Keep the first and last layers out of FP8; not with the delayed recipe."""
+    """Keep the first and last layers out of FP8; not available for the delayed recipe."""
     num_layers_at_start_in_bf16: int = 1
-    """How many first layers that are."""
+    """Number of first layers for first_last_layers_bf16."""
     num_layers_at_end_in_bf16: int = 1
-    """How many last layers that are."""
+    """Number of last layers for first_last_layers_bf16."""
 
     def __post_init__(self) -> None:
         for name, low in (
@@ -118,7 +119,7 @@ class PrecisionConfig:
                 raise ValueError(f"precision.{name}={getattr(self, name)} must be at least {low}; raise it")
         for name in ("fp8_emulation", "first_last_layers_bf16"):
             if getattr(self, name) and self.fp8 == "none":
-                raise ValueError(f"precision.{name}=true says how FP8 is done, and precision.fp8=none; set one of them")
+                raise ValueError(f"precision.{name}=true has no effect with precision.fp8=none; change one")
         if self.first_last_layers_bf16 and self.fp8_recipe == "delayed":
             raise ValueError(
                 "precision.first_last_layers_bf16=true needs precision.fp8_recipe=tensorwise or blockwise: delayed "
@@ -128,14 +129,14 @@ class PrecisionConfig:
             raise ValueError(f"precision.fp8={self.fp8} needs precision.dtype=bfloat16; change one")
 
     def check_shapes(self, model: ModelConfig, parallel: ParallelConfig, *, tokens: int) -> None:
-        """Refuse sizes that the recipe cannot cut into whole blocks; nothing without FP8.
+        """Raise ValueError for sizes that the FP8 recipe cannot divide into whole blocks; without FP8, do nothing.
 
         Args:
-            tokens: of one micro-batch: rows x length.
+            tokens: of one micro-batch (rows x length).
         """
         if self.fp8 == "none":
             return
-        # Tensor cores take operands in multiples of 16; block-wise scales belong to 128 values.
+        # Tensor cores need operand sizes in multiples of 16; a block-wise scale covers 128 values.
         multiple = 128 if self.fp8_recipe == "blockwise" else 16
         tensor, width = parallel.tensor_model_parallel_size, model.head_dim
         split = parallel.context_parallel_size * (tensor if parallel.sequence_parallel else 1)
@@ -155,7 +156,7 @@ class PrecisionConfig:
                     "change the shape, the layout or the recipe"
                 )
         if self.first_last_layers_bf16:
-            # megatron-core's own limit, whatever pipeline_model_parallel_layout puts on a stage.
+            # megatron-core's limit, which ignores pipeline_model_parallel_layout.
             stages = parallel.pipeline_model_parallel_size
             most = max(self.num_layers_at_start_in_bf16, self.num_layers_at_end_in_bf16)
             if most > model.num_layers // stages:

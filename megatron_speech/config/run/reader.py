@@ -1,4 +1,4 @@
-"""How packed rows are read: from which kind of storage, by how many threads, and what happens to damaged ones."""
+"""Settings of the reader of packed rows: storage, threads, cache, and the handling of damaged rows."""
 
 from __future__ import annotations
 
@@ -9,39 +9,41 @@ from typing import Literal
 
 URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*):(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 SCHEMES = ("http", "https", "s3")
-"""URLs that can be read by byte ranges."""
+"""URL schemes that can be read by byte ranges."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReaderConfig:
-    """Reading, which decides speed and what damage does, but never which row comes when."""
+    """How rows are read. These settings affect speed and the handling of damage, never the order of samples."""
 
     storage: Literal["mmap", "pread"] = "mmap"
-    """How folders of this machine are read: mapped (local disks), or by offset (parallel file systems such as Lustre,
-    where a mapped page that cannot be read kills the process). Sources at URLs are read by byte ranges."""
+    """How local folders are read: memory-mapped (mmap) or by offset (pread). Use pread on parallel file systems such as
+    Lustre, where an unreadable mapped page kills the process. URLs are always read by byte ranges."""
     threads: int = 1
-    """Reader threads: one is enough for a page cache; an object store wants as many as requests are to be in flight."""
+    """Reader threads. One is enough for a page cache; for an object store, use one per parallel request."""
     prefetch: int = 4
-    """Micro-batches read ahead."""
+    """Micro-batches to read ahead."""
     cache: Path | None = None
-    """Folder on a local disk for what was fetched from URLs: indices, and blocks up to cache_bytes. All ranks of a node
-    share it, and a later run finds it filled. Needed where a source is a URL."""
+    """Folder on a local disk for data fetched from URLs: index files, and blocks up to cache_bytes. All ranks of a node
+    share it, and later runs reuse it. Required if a source is a URL."""
     cache_bytes: int = 1 << 36
-    """Bytes of blocks that the cache may hold, the longest unused going first; 0 fetches every row by itself."""
+    """Largest size of the cached blocks in bytes; the least recently used are evicted first. 0 disables the block cache
+    and fetches each row separately."""
     attempts: int = 6
-    """Tries of a read before it is an error; the pause between them doubles, at random length, up to ten seconds."""
+    """Attempts at a read before it fails. Pauses between attempts are random, up to a limit that doubles to ten
+    seconds."""
     timeout_s: float = 60.0
-    """Seconds until a request to a URL counts as failed. Reads of files cannot be interrupted."""
+    """Timeout of a request to a URL, in seconds. Reads of local files cannot be interrupted."""
     on_damage: Literal["fail", "mask"] = "mask"
-    """A row whose checksum differs, also when it is read again: 'fail' ends the run; 'mask' keeps its place with tokens
-    that bear no loss, and notes it in the run folder's quarantine. Validation always fails."""
+    """What to do if a row's checksum still differs after a second read: 'fail' ends the run. 'mask' replaces the row by
+    tokens without loss and records it in the run folder's quarantine. A damaged validation row always ends the run."""
     damaged_blocks: int = 3
-    """With mask, the run ends when more blocks than this are damaged and more samples than damaged_share ..."""
+    """With mask, end the run if more blocks than this are damaged and damaged_share is exceeded as well."""
     damaged_share: float = 1e-5
-    """... of the run's samples."""
+    """Largest share of the run's samples that may be masked; see damaged_blocks."""
     damaged_source_share: float = 0.01
-    """With mask, the run also ends when more than this share of one source's samples is masked, however few those are:
-    a small source would else be lost within the limits of a large run."""
+    """With mask, also end the run if more than this share of one source's samples is masked. This protects small
+    sources, which could be lost within the limits of a large run."""
 
     def __post_init__(self) -> None:
         for name, least in (
@@ -60,7 +62,7 @@ class ReaderConfig:
                 raise ValueError(f"data.reader.{name}={getattr(self, name)} must lie in 0 to 1; {usual:g} is usual")
 
     def check_folder(self, key: str, folder: str | Path) -> None:
-        """Refuse a source's `folder` that cannot be read by offset, or whose index files have no place to be."""
+        """Raise ValueError if `folder` is a URL that cannot be read by offset, or that needs a cache and has none."""
         found = URL.fullmatch(folder) if isinstance(folder, str) else None
         if found is None:
             return
@@ -77,17 +79,17 @@ class ReaderConfig:
 
 
 def is_url(folder: str | Path) -> bool:
-    """Whether a source lies at a URL, and not in a folder of this machine."""
+    """Whether a source is a URL rather than a local folder."""
     return isinstance(folder, str) and URL.fullmatch(folder) is not None
 
 
 def url_or_path(folder: str | Path) -> str | Path:
-    """A URL as text, a folder of this machine as a path."""
+    """Return a URL as text, a local folder as a path."""
     return folder if is_url(folder) else Path(folder)
 
 
 def require_local(key: str, folder: Path) -> None:
-    """Refuse a URL where a tool reads folders of this machine alone; a path has lost one of its slashes."""
+    """Raise ValueError for a URL given to a tool that reads only local folders; in a `Path`, "//" has become "/"."""
     if found := re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", str(folder)):
         raise ValueError(
             f"{key}={found[1]}://{found[2]} is a URL, and only training reads those; copy it to a folder here"

@@ -1,4 +1,4 @@
-"""A training run, whole: model, layout, data, optimizer, budget, checkpoints, logs."""
+"""Settings of a whole training run: model, parallel layout, data, optimizer, budget, checkpoints, logs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW and its learning-rate schedule (method: b1 0.9, b2 0.95, linear 6e-5 to 6e-6)."""
+    """AdamW and its learning-rate schedule (paper: beta1 0.9, beta2 0.95, linear decay from 6e-5 to 6e-6)."""
 
     lr: float = 6e-5
     """Peak learning rate."""
@@ -22,17 +22,17 @@ class OptimizerConfig:
     lr_decay_style: Literal["linear", "cosine", "constant"] = "linear"
     """Shape of the decay from lr to min_lr over the token budget."""
     lr_warmup_fraction: float = 0.01
-    """Share of the token budget over which the rate rises linearly from 0."""
+    """Share of the token budget over which the learning rate rises linearly from 0."""
     adam_beta1: float = 0.9
-    """Decay of the first moment."""
+    """Decay rate of the first moment."""
     adam_beta2: float = 0.95
-    """Decay of the second moment."""
+    """Decay rate of the second moment."""
     adam_eps: float = 1e-8
-    """Denominator term."""
+    """Term added to the denominator, against division by zero."""
     weight_decay: float = 0.1
-    """Decoupled weight decay, for matrices only."""
+    """Decoupled weight decay; applied to matrices only."""
     clip_grad: float = 1.0
-    """Largest global gradient norm; 0 switches clipping off."""
+    """Largest global gradient norm; 0 disables clipping."""
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -60,14 +60,14 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchRampConfig:
-    """A global batch that grows with the samples read (megatron-core's rampup_batch_size)."""
+    """A global batch size that grows during training (megatron-core's rampup_batch_size)."""
 
     start: int
-    """Rows of the first step."""
+    """Rows in the first step."""
     increment: int
-    """Rows by which it grows, again and again up to train.global_batch_size."""
+    """Rows added at each increase, until train.global_batch_size is reached."""
     samples: int
-    """Rows over which it grows, in equal parts."""
+    """Rows read during the whole ramp, divided equally among the batch sizes."""
 
     def __post_init__(self) -> None:
         _at_least("train.batch_ramp", self, start=1, increment=1, samples=1)
@@ -75,23 +75,23 @@ class BatchRampConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Budget and batch."""
+    """Token budget and batch size."""
 
     tokens: int | None = None
-    """Tokens to train on, rounded up to whole rows; null where data.stages say it. The last step may be short of a
+    """Tokens to train on, rounded up to whole rows; null if data.stages give them. The last step may be smaller than a
     global batch."""
     micro_batch_size: int = 1
     """Rows per rank and forward pass."""
     global_batch_size: int = 8
-    """Rows per optimizer step over all ranks."""
+    """Rows per optimizer step, over all ranks."""
     batch_ramp: BatchRampConfig | None = None
-    """Begin with smaller steps; null for global_batch_size throughout."""
+    """Growth of the batch size at the start of the run; null uses global_batch_size throughout."""
     stop_at_step: int | None = None
-    """Save and leave at this step although the budget is not spent (to resume in another layout)."""
+    """Save a checkpoint and exit at this step, before the budget is spent; the run can resume in another layout."""
     seed: int = 1234
     """Seed of initial weights and dropout."""
     freeze_text_steps: int = 0
-    """First steps in which only the new rows of the embedding (and output head) learn."""
+    """Number of first steps that train only the new rows of the embedding (and of the output head)."""
 
     def __post_init__(self) -> None:
         _at_least("train", self, micro_batch_size=1, global_batch_size=1, freeze_text_steps=0)
@@ -99,7 +99,7 @@ class TrainConfig:
             if getattr(self, name) is not None:
                 _at_least("train", self, **{name: 1})
         for name in ("tokens", "stop_at_step", "global_batch_size", "micro_batch_size"):
-            if (getattr(self, name) or 0) > 1e15:  # as data.stages
+            if (getattr(self, name) or 0) > 1e15:  # the limit of data.stages
                 raise ValueError(f"train.{name}={getattr(self, name)} must be at most 1e15; lower it")
         if self.global_batch_size % self.micro_batch_size:
             raise ValueError(
@@ -123,7 +123,7 @@ class TrainConfig:
 
     @property
     def batch_sizes(self) -> list[int]:
-        """Rows of a step, in the order in which the run comes to them."""
+        """Batch sizes in rows, in the order of their use."""
         if self.batch_ramp is None:
             return [self.global_batch_size]
         return list(range(self.batch_ramp.start, self.global_batch_size + 1, self.batch_ramp.increment))
@@ -131,15 +131,15 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointConfig:
-    """When to save, what to keep, how to go on."""
+    """When to save checkpoints, how many to keep, and whether to resume."""
 
     every_steps: int = 100
-    """Save after every so many steps, and at the end."""
+    """Steps between checkpoints; one is also saved at the end."""
     keep_last: int = 2
-    """Complete checkpoints to keep."""
+    """Number of complete checkpoints to keep."""
     resume: Literal["never", "required", "if_present"] = "never"
-    """Continue from the run folder's newest checkpoint: never (refuses a folder that has one), required (refuses a
-    folder that has none), if_present (for requeued jobs; says loudly which it did)."""
+    """Whether to continue from the run folder's newest checkpoint. 'never' refuses a folder that has one; 'required'
+    refuses a folder without one. 'if_present' suits requeued jobs: the log states which case it found."""
 
     def __post_init__(self) -> None:
         _at_least("checkpoint", self, every_steps=1, keep_last=1)
@@ -147,12 +147,12 @@ class CheckpointConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LoggingConfig:
-    """What is written while training."""
+    """How often metrics are logged and validation runs."""
 
     every_steps: int = 1
-    """Steps between metric lines."""
+    """Steps between two lines of metrics."""
     validate_every_steps: int = 0
-    """Steps between passes over data.validation; 0 for only at the end."""
+    """Steps between passes over data.validation; 0 validates only at the end."""
     validation_rows: int = 64
     """Rows read from each validation source."""
 
@@ -162,28 +162,29 @@ class LoggingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
-    """One file, one run."""
+    """All settings of one training run: one YAML file describes one run."""
 
     folder: Path
-    """Run folder: configuration, checkpoints, TensorBoard, logs."""
+    """Run folder for configuration, checkpoints, TensorBoard and logs."""
     model: ModelConfig = field(default_factory=ModelConfig)
-    """Shape and starting weights."""
+    """Shape and initial weights of the model."""
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
-    """Layout over ranks."""
+    """Parallel layout over ranks."""
     precision: PrecisionConfig = field(default_factory=PrecisionConfig)
     """Number formats."""
     data: DataConfig
-    """Mixture."""
+    """Data mixture."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    """Optimizer and schedule."""
+    """Optimizer and learning-rate schedule."""
     train: TrainConfig = field(default_factory=TrainConfig)
-    """Budget and batch."""
+    """Token budget and batch size."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     """Saving and resuming."""
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     """Metrics and validation."""
 
     def __post_init__(self) -> None:
+        # Budget and sources.
         if self.data.stages and self.train.tokens is not None:
             raise ValueError(
                 f"train.tokens={self.train.tokens} has no meaning beside data.stages, which give the run's tokens; "
@@ -193,12 +194,13 @@ class PretrainConfig:
             raise ValueError(
                 "data.sources needs at least one source with a weight above 0; name a folder of packed shards"
             )
+        # Row length against the model, the parallel layout and the number format.
         if self.data.seq_length > self.model.max_position_embeddings:
             raise ValueError(
                 f"data.seq_length={self.data.seq_length} exceeds model.max_position_embeddings="
                 f"{self.model.max_position_embeddings}; shorten the rows or raise the limit"
             )
-        # Context parallelism pads documents anyway (parallel.context).
+        # Context parallelism pads each document to a multiple anyway (parallel.context).
         cut = self.parallel.tensor_model_parallel_size if self.parallel.sequence_parallel else 1
         if self.parallel.context_parallel_size == 1 and self.data.seq_length % cut:
             raise ValueError(
@@ -210,7 +212,7 @@ class PretrainConfig:
 
     @property
     def num_samples(self) -> int | None:
-        """Rows in the token budget, rounded up to whole rows; None where data.stages say it."""
+        """Rows in the token budget, rounded up; None if data.stages decide. Raises ValueError if neither is given."""
         if self.data.stages:
             return None
         if self.train.tokens is None:
@@ -219,7 +221,7 @@ class PretrainConfig:
 
 
 def _at_least(section: str, config: object, **least: int) -> None:
-    """Every named field of `config` is at least the given number."""
+    """Raise ValueError if a field of `config` named in `least` is below the given minimum."""
     for name, low in least.items():
         if getattr(config, name) < low:
             raise ValueError(f"{section}.{name}={getattr(config, name)} must be at least {low}; raise it")

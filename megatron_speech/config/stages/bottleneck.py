@@ -1,4 +1,4 @@
-"""Settings of the bottleneck that makes a speech tokenizer of a Whisper model."""
+"""Settings of the bottleneck that turns a Whisper model into a speech tokenizer."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from megatron_speech.config.parsing.bounds import require_bounds
 
 @dataclass(frozen=True, kw_only=True)
 class BottleneckConfig:
-    """Where Whisper's encoder is narrowed, and to what."""
+    """Position and size of the pooling and the codebook inside Whisper's encoder."""
 
     frame_rate: float = 12.5
     """Codes per second: 50, 25, 12.5 or 6.25."""
     codebook_size: int = 1024
     """Number of codes; the released tokenizer has 16,384 at 12.5 Hz."""
     pooling_position: int = 2
-    """Encoder layers before the average pooling."""
+    """Number of encoder layers before the average pooling."""
     quantize_position: int = 2
-    """Encoder layers before the codebook; at least pooling_position."""
+    """Number of encoder layers before the codebook; at least pooling_position."""
     block_seconds: float | None = None
-    """Attention reaches up to the end of blocks of so many seconds, so that speech can be encoded while it is spoken: 2
-    in the paper, 4 in the released model; null: bidirectional."""
+    """Block length in seconds for block-causal attention, which allows encoding live speech; null for bidirectional
+    attention. The paper uses 2, the released model 4."""
     causal_convolution: bool = False
-    """Convolutions see the past only, as in the released model."""
+    """Use causal convolutions, as in the released model."""
     subtract_position_means: bool = True
-    """Quantise states less the mean state of their position. Whisper's middle layers still hold the time of every frame
-    (a third of the variance after layer 2 of tiny.en); without this, codes are spent on it."""
+    """Subtract the mean state of each position before quantizing. Whisper's middle layers still encode the position of
+    every frame (a third of the variance after layer 2 of tiny.en). Without this, codes are spent on it."""
     ema_decay: float = 0.99
-    """Weight of the past in the codebook's running averages."""
+    """Decay rate of the codebook's moving averages."""
     commit_coefficient: float = 0.25
     """Weight of the commitment loss."""
     restart_interval: int = 100
     """Steps between two restarts of unused codes."""
     kmeans_iterations: int = 12
-    """Rounds of k-means that place the codebook before training."""
+    """Iterations of k-means that initialize the codebook."""
 
     def __post_init__(self) -> None:
         if self.frame_rate not in (50, 25, 12.5, 6.25):

@@ -1,4 +1,4 @@
-"""Settings of interleaved data: which documents, how much of them is spoken, by which text-to-token model."""
+"""Settings of interleaving: text corpora, the share that becomes speech, and the text-to-token model."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from megatron_speech.config.stages.text_to_token import Language, SynthesisConfi
 
 @dataclass(frozen=True, kw_only=True)
 class SpansConfig:
-    """How parts of a document are chosen to be spoken (arXiv 2411.17607)."""
+    """How spans of a document are sampled to become speech (arXiv 2411.17607)."""
 
     ratio: float = 0.3
-    """Share of a document's speakable units that becomes speech, in expectation; at most 0.5, because spans may not
-    touch. One document deviates from it by less than its longest span, and by less than half of the document."""
+    """Expected share of a document's speakable units that becomes speech. At most 0.5, because spans may not touch. A
+    single document deviates by less than its longest span, and by less than half of the document."""
     mean_length: float = 10.0
     """Mean of the Poisson distribution of span lengths, in units."""
     unit: Literal["words", "tokens", "characters"] = "words"
-    """What is counted: words between white space, tokens of the text tokenizer (spans may cut words), or characters
-    (for Chinese; a run of Latin letters or digits is one)."""
+    """Unit of lengths: 'words' between white space, 'tokens' of the text tokenizer (spans may cut words), or
+    'characters'. In Chinese text counted by characters, a run of Latin letters or digits is one unit."""
     snap_to_clauses: bool = False
-    """Move the ends of spans to clause boundaries at most 6 units away, up or down at random so that the expected ratio
-    stays exact; lengths are then wider than Poisson's, and each end can add 6 units to a document's deviation."""
+    """Move span ends to clause boundaries at most 6 units away, in a random direction that keeps the expected ratio
+    exact. Lengths then vary more than a Poisson distribution, and each end can add 6 units to a document's
+    deviation."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.ratio <= 0.5:
@@ -42,18 +43,18 @@ class SpeakableConfig:
     """Which sentences may become speech."""
 
     language: Language = "en"
-    """Language of the texts: its stops, its scripts, and how numbers and signs are read."""
+    """Language of the texts; decides sentence ends, scripts, and how numbers and signs are read."""
     filter: bool = True
-    """Leave sentences that cannot be read aloud (code, tables, markup, other scripts, an unsure reading and so on)
-    as text; false lets spans fall anywhere, and those that no reader is sure of are given up."""
+    """Exclude sentences that cannot be read aloud: code, tables, markup, other scripts, uncertain readings. False
+    allows spans anywhere; a span with an uncertain reading then fails and stays text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InterleavedCorpusConfig(TextCorpusConfig):
-    """One text corpus; documents with ``speakable: false`` in their metadata are left out."""
+    """One text corpus; documents with ``speakable: false`` in their metadata are skipped."""
 
     renderings: int = 1
-    """Interleaved versions of each document, each with fresh spans and fresh speech."""
+    """Interleaved versions per document, each with newly sampled spans and speech."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,17 +64,17 @@ class InterleavedCorpusConfig(TextCorpusConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseConfig:
-    """How much of the synthetic speech says what it should: a sample of it, read back."""
+    """Measurement of the synthetic speech: a sample of spans is recognized and compared with its text."""
 
     speech_tokenizer: Path
-    """Folder of the speech tokenizer whose recogniser reads the codes."""
+    """Folder of the speech tokenizer; its recognizer transcribes the codes."""
     spans_per_shard: int = 32
-    """Spans drawn from every shard; 32 of ten words tell a shard's word error rate to about 6 points at 0.3."""
+    """Spans sampled per shard. With 32 spans of ten words, a word error rate of 0.3 is known to about 6 points."""
     max_wer: float | None = None
-    """A shard whose sampled word error rate is above this (1 is 100 %) is quarantined, as is one whose
-    speech could not be measured; null only reports."""
+    """Quarantine a shard if its sampled word error rate exceeds this (1 is 100 %) or could not be measured. Null only
+    reports the rate."""
     max_quarantined_share: float = 0.05
-    """Stop, when the shards are joined, where more than this share of them is quarantined (and more than one)."""
+    """When the shards are joined, stop if more than this share (and more than one shard) is quarantined."""
 
     def __post_init__(self) -> None:
         if self.spans_per_shard < 1:
@@ -88,42 +89,43 @@ class NoiseConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildInterleavedConfig:
-    """Text documents to interleaved token documents."""
+    """Convert text documents to interleaved token documents."""
 
     corpora: dict[str, InterleavedCorpusConfig]
-    """Corpora by name, read in this order; document ids must differ between them."""
+    """Corpora by name, read in this order; document ids must be unique over all corpora."""
     model: Path
-    """Hugging Face folder of the text-to-token model that writes the speech."""
+    """Hugging Face folder of the text-to-token model that generates the speech."""
     vocabulary: Path
-    """Vocabulary folder of the model to be trained (tools/build_vocabulary.py)."""
+    """Vocabulary folder of the speech-text model to train (tools/build_vocabulary.py)."""
     output: Path
-    """Folder of document shards to make; the parts lie in <output>.tasks until all are done."""
+    """Folder of document shards to create; parts lie in <output>.tasks until all are done."""
     name: str = "interleaved"
-    """Beginning of every shard's file name, before the number of the file and the part of it."""
+    """Prefix of every shard's file name, followed by the number of the corpus file and of its part."""
     shard_documents: int = 4096
-    """Lines or rows of a corpus file that make a shard, at most; a shard never holds two files' documents."""
+    """Largest number of lines or rows of a corpus file per shard. A shard never mixes files."""
     documents_per_task: int | None = None
-    """Cut files that have more lines than this (rounded up to whole shards) into several tasks; null: a task is a file.
-    A corpus with max_documents is one task. No part of the result."""
+    """Split files with more lines than this (rounded up to whole shards) into several tasks; null makes one task per
+    file. A corpus with max_documents is one task. Does not affect the result."""
     on_bad_line: Literal["error", "count"] = "error"
-    """A line or row that is no document, or an id that repeats: 'error' names it and stops; 'count' leaves the line out
-    (a document whose id repeats is kept), lists it and counts it by reason in the manifest."""
+    """How to treat a line or row that is not a document, or that repeats an id. 'error' stops and names it. 'count'
+    skips the line (but keeps a document with a repeated id), lists it, and counts it by reason in the manifest."""
     max_quarantined_share: float = 0.01
-    """Stop where 'count' leaves out more than this share of a task's lines, or of a corpus's (and more than one)."""
+    """With 'count', stop if more than this share (and more than one) of a task's or a corpus's lines is skipped."""
     seed: int = 0
-    """Of span placement and of sampling; both depend on it and on document ids alone."""
+    """Seed of span placement and speech sampling; both depend only on it and on document ids."""
     boundary: Literal["begin_end", "none"] = "begin_end"
-    """What stands around a speech span: begin and end of audio, or nothing (the paper does not say)."""
+    """Tokens around a speech span: begin and end of audio, or none (the paper does not say)."""
     spans: SpansConfig = field(default_factory=SpansConfig)
-    """Which parts are spoken."""
+    """How spans are sampled."""
     speakable: SpeakableConfig = field(default_factory=SpeakableConfig)
-    """Which sentences may be. Texts of another language are another run: their share is a matter of the mixture."""
+    """Which sentences may become speech. Build texts in another language in a separate run; the training mixture sets
+    shares."""
     synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
-    """Sampling of speech tokens and its guards."""
+    """Sampling of speech tokens, and checks on the samples."""
     noise: NoiseConfig | None = None
-    """How the speech is read back; null: not at all."""
+    """How the synthetic speech is measured; null disables it."""
     run: SpreadConfig = field(default_factory=SpreadConfig)
-    """How the work is spread over processes and jobs; no part of the result."""
+    """How the work is divided over processes and jobs; does not affect the result."""
 
     def __post_init__(self) -> None:
         if not self.corpora:

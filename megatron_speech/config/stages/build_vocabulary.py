@@ -1,4 +1,4 @@
-"""Settings of the vocabulary: a text tokenizer and a speech tokenizer in one id space."""
+"""Settings of the vocabulary, which joins a text tokenizer and a speech tokenizer in one id space."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from megatron_speech.config.parsing.bounds import require_bounds
 
 @dataclass(frozen=True, kw_only=True)
 class BuildVocabularyConfig:
-    """One id space of a text tokenizer, the task and audio specials, and a speech tokenizer's codes."""
+    """Build one id space from a text tokenizer, task and audio special tokens, and a speech tokenizer's codes."""
 
     output: Path
-    """Vocabulary folder to make: vocabulary.json and an extended Hugging Face tokenizer."""
+    """Vocabulary folder to create, with vocabulary.json and an extended Hugging Face tokenizer."""
     text: str = "bytes"
-    """'bytes', a Hugging Face folder with tokenizer.json, or a SentencePiece model file. Tokens of ours that it has
-    (an export of this project, a model with tokens for audio) keep their ids."""
+    """'bytes', a Hugging Face folder with tokenizer.json, or a SentencePiece model file. Audio and task tokens that it
+    already contains (such as an export of this project) keep their ids."""
     end_of_document: str | None = None
-    """Text token that closes every document; null for the text tokenizer's own end-of-sequence token."""
+    """Text token that ends every document; null for the text tokenizer's end-of-sequence token."""
     begin_of_document: list[str] | None = None
-    """Text tokens that begin every document; null for those that the text tokenizer itself puts before a text (as the
-    base model was trained), [] for none."""
+    """Text tokens that begin every document, [] for none. Null uses those that the text tokenizer adds itself, as in
+    the base model's training."""
     speech_tokenizer: Path | None = None
-    """Speech tokenizer folder, whose manifest states codebook_size and fingerprint."""
+    """Speech tokenizer folder; its manifest gives codebook_size and fingerprint."""
     codebook_size: int | None = None
-    """Number of speech ids, where there is no speech_tokenizer folder."""
+    """Number of speech ids, if there is no speech_tokenizer folder."""
     speech_fingerprint: str = ""
-    """Identity of the speech tokenizer, where there is no folder to ask."""
+    """Fingerprint of the speech tokenizer, if there is no speech_tokenizer folder."""
     spelling: Literal["letters", "sounds"] = "letters"
-    """What a text-to-token model is to read: the letters of a text, or its sounds by an English pronouncing dictionary
-    (one ASCII character each: keep text at 'bytes'). Letters for any other model."""
+    """Text form for a text-to-token model: letters, or sounds from an English pronouncing dictionary. A sound is one
+    ASCII character, so keep text at 'bytes'. Use letters for any other model."""
     speakers: list[str] = field(default_factory=list)
-    """Voices that a text-to-token model is to tell apart, each with a special token; empty for none."""
+    """Voices that a text-to-token model can be asked for, each a special token; empty for none."""
     max_lost_share: float = 0.1
-    """Refuse a text tokenizer that loses more than this share of the characters of texts in ten scripts (no bytes to
-    fall back on, say); what it loses is in the manifest. 1 takes any."""
+    """Refuse a text tokenizer that loses more than this share of characters on texts in ten scripts (for example,
+    without byte fallback). The manifest lists the losses. 1 accepts any."""
     padding_multiple: int | None = None
-    """The embedding has a multiple of this many rows; every tensor parallel size in use must divide it. null: 128, or
-    as in the vocabulary that an export given as text was made with."""
+    """Multiple to which the rows of the embedding are padded; every tensor parallel size in use must divide it. Null:
+    as in the vocabulary of an export given as text, else 128."""
 
     def __post_init__(self) -> None:
         if (self.speech_tokenizer is None) == (self.codebook_size is None):

@@ -1,4 +1,4 @@
-"""Settings of the conversions between Hugging Face folders and training checkpoints."""
+"""Settings of the conversions between Hugging Face folders and checkpoints."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertFromHfConfig:
-    """A Hugging Face text model to a checkpoint whose vocabulary also holds speech."""
+    """Convert a Hugging Face text model to a checkpoint with a vocabulary extended by speech."""
 
     model: Path
-    """Hugging Face folder: config.json and safetensors of a Llama, Qwen2, Qwen3 or GLM-4 decoder."""
+    """Hugging Face folder with config.json and safetensors of a Llama, Qwen2, Qwen3 or GLM-4 decoder."""
     vocabulary: Path
-    """Vocabulary folder (tools/build_vocabulary.py) over the same text tokenizer."""
+    """Vocabulary folder (tools/build_vocabulary.py) with the same text tokenizer."""
     output: Path
-    """Checkpoint folder to make; give it to a run as model.base."""
+    """Checkpoint folder to create; a run starts from it by model.base."""
     seed: int = 0
     """Seed of the new rows of the embedding and of an untied output head."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertToHfConfig:
-    """A checkpoint of any layout to a Hugging Face folder."""
+    """Convert a checkpoint of any parallel layout to a Hugging Face folder."""
 
     checkpoint: Path
-    """Checkpoint folder, or a run folder (its newest checkpoint is taken)."""
+    """Checkpoint folder, or a run folder (its newest checkpoint is used)."""
     vocabulary: Path
-    """Vocabulary folder of the run: tokenizer files to put beside the weights."""
+    """Vocabulary folder of the run; its tokenizer files are exported with the weights."""
     output: Path
-    """Hugging Face folder to make."""
+    """Hugging Face folder to create."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format of the exported weights."""
     max_shard_gb: float = 5.0
-    """Largest safetensors file, in 10**9 bytes; a larger model gets several and an index."""
+    """Largest size of a safetensors file, in 10**9 bytes; a larger model is split into several files with an index."""
 
     def __post_init__(self) -> None:
         if not 0 < self.max_shard_gb <= 1e6:  # true for nan too

@@ -1,4 +1,4 @@
-"""Settings of the evaluation of a Hugging Face folder by likelihood; what names no files is not measured."""
+"""Settings of likelihood evaluation of a Hugging Face model; measures without input files are skipped."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from megatron_speech.config.parsing.bounds import MAX_SEED, require_bounds
 
 @dataclass(frozen=True, kw_only=True)
 class SpokenCorpusConfig:
-    """Texts, and the same texts as speech tokens."""
+    """Items as text, and the same items as speech tokens."""
 
     texts: Path
     """JSONL file of the items."""
     codes: Path
-    """Folder of code shards whose meta say which item they speak."""
+    """Folder of code shards; the metadata of each utterance names its item."""
     max_items: int | None = None
-    """Take the first so many items; null takes all."""
+    """Use only the first max_items items; null uses all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutConfig:
-    """Held-out token documents by source."""
+    """Held-out token documents, by source."""
 
     sources: dict[str, Path] = field(default_factory=dict)
-    """Document shards by the name of the source."""
+    """Folders of document shards, by name of the source."""
     max_documents: int | None = None
-    """Take the first so many documents of each source; null takes all."""
+    """Use only the first max_documents documents of each source; null uses all."""
     max_tokens: int = 1024
-    """Documents are cut to so many tokens."""
+    """Truncate documents to this many tokens."""
 
     def __post_init__(self) -> None:
         _positive("held_out.max_documents", self.max_documents)
@@ -40,25 +40,25 @@ class HeldOutConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """One model, measured."""
+    """Evaluate one model on up to three measures: cloze, geo_qa and held_out."""
 
     model: Path
-    """Hugging Face folder (tools/convert_to_hf.py)."""
+    """Hugging Face folder of the model (tools/convert_to_hf.py)."""
     output: Path
     """Folder for evaluation.json and items.jsonl."""
     cloze: SpokenCorpusConfig | None = None
-    """WikiTopicCloze and WikiSameTopicCloze: contexts with a true and two false endings."""
+    """WikiTopicCloze and WikiSameTopicCloze: contexts with one true and two false endings."""
     geo_qa: SpokenCorpusConfig | None = None
-    """GeoQA: questions on capitals, written and spoken."""
+    """GeoQA: written and spoken questions about capitals."""
     held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
-    """Loss by modality."""
+    """Held-out documents for the loss by modality."""
     dtype: Literal["auto", "float32", "bfloat16"] = "float32"
-    """Number format of the forward pass; log-probabilities are always summed in float64. auto: bfloat16 on a CPU with
+    """Number format of the forward pass; log-probabilities are summed in float64. 'auto' is bfloat16 on a CPU with
     AVX512-BF16 or AMX, else float32."""
     resamples: int = 2000
-    """Bootstrap resamples behind every 95 % interval."""
+    """Bootstrap resamples for every 95 % interval."""
     seed: int = 0
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
 
     def __post_init__(self) -> None:
         require_bounds("seed", self.seed, 0, MAX_SEED, "0 is the default")
@@ -66,7 +66,7 @@ class EvaluateConfig:
             raise ValueError(f"resamples={self.resamples} must be at least 100 for a 95 % interval; 2000 is usual")
         if self.cloze is None and self.geo_qa is None and not self.held_out.sources:
             raise ValueError("nothing to measure: name cloze, geo_qa or held_out.sources")
-        # Checked here, because the section does not know its name, and an optional one is parsed as a union.
+        # Checked here because the two sections share a class and do not know their own names.
         for name, corpus in (("cloze", self.cloze), ("geo_qa", self.geo_qa)):
             _positive(f"{name}.max_items", corpus.max_items if corpus else None)
 

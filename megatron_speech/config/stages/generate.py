@@ -1,4 +1,4 @@
-"""Settings of tools/generate.py: a few things an exported model says."""
+"""Settings of tools/generate.py, which samples from an exported model."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from megatron_speech.config.stages.text_to_token import UtterancesConfig
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateConfig:
-    """Held-out utterances as spoken contexts, and texts to speak."""
+    """Generate from an exported model: continuations of held-out utterances, and speech for texts."""
 
     model: Path
     """Hugging Face folder of a speech-text model."""
     codes: Path
-    """Held-out code shards, from which the utterances come."""
+    """Held-out code shards that contain the utterances."""
     output: Path
-    """Folder for samples.json and the spoken codes (document shards in `codes/`)."""
+    """Folder for samples.json and for the generated codes (document shards in `codes/`)."""
     speech_tokenizer: Path | None = None
-    """Folder whose recogniser reads the spoken codes back; null skips that."""
+    """Folder of the speech tokenizer; its recognizer transcribes the generated codes. Null skips that."""
     utterances: UtterancesConfig = field(default_factory=lambda: UtterancesConfig(max_utterances=2))
-    """Which utterances to take."""
+    """Which utterances to use."""
     max_text_tokens: int = 40
-    """Longest text to write, in tokens."""
+    """Largest number of generated text tokens."""
     max_speech_tokens: int = 200
-    """Longest speech to write, in tokens."""
+    """Largest number of generated speech tokens."""
     temperature: float = 0.8
-    """Of speech; text is written greedily."""
+    """Temperature of speech; text is generated greedily."""
     top_p: float = 0.95
-    """Nucleus of speech."""
+    """Nucleus (top-p) of speech sampling."""
     seed: int = 0
     """Seed of sampling."""
     dtype: Literal["auto", "float32", "bfloat16"] = "float32"
-    """Number format to compute in. auto: bfloat16 on a GPU and on a CPU with AVX512-BF16 or AMX, else float32."""
+    """Number format of the computation. 'auto' is bfloat16 on a GPU and on a CPU with AVX512-BF16 or AMX, else
+    float32."""
     device: str = "cpu"
-    """Where to compute: cpu or cuda."""
+    """Device of the computation: cpu or cuda."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):

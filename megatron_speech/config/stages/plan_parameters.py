@@ -1,4 +1,4 @@
-"""What the planning tools are told: a run's own file, and what cannot be read from files that do not exist yet."""
+"""Settings of the planning tools: a training run's settings, and vocabulary sizes that no file states yet."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from megatron_speech.config.run.training import PretrainConfig
 
 @dataclass(frozen=True, kw_only=True)
 class PlanParametersConfig(PretrainConfig):
-    """A run (its YAML file as it is), and the sizes of its vocabulary, whose folders need not exist."""
+    """Count the parameters of a training run's model (its YAML file); the vocabulary folder need not exist."""
 
     num_text_ids: int
-    """Ids of the text tokenizer."""
+    """Number of ids of the text tokenizer."""
     num_speech_ids: int
     """Codebook size of the speech tokenizer."""
     padding_multiple: int = 128
-    """The embedding has a multiple of this many rows."""
+    """Multiple to which the rows of the embedding are padded."""
     check: bool = False
-    """Let megatron-core build every rank's model, without memory, and compare; takes seconds and imports torch."""
+    """Also build every rank's model with megatron-core, without allocating it, and compare; takes seconds and imports
+    torch."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""Settings of reading lines aloud on paper."""
+"""Settings of the tool that writes lines as they would be read aloud."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from megatron_speech.config.stages.text_to_token import Language
 
 @dataclass(frozen=True, kw_only=True)
 class ReadAloudConfig:
-    """How the lines on standard input are read."""
+    """Write the lines of standard input as they would be read aloud."""
 
     language: Language = "en"
-    """Language of the lines: its stops, its scripts, and how numbers and signs are read; as speakable.language."""
+    """Language of the lines; decides sentence ends, scripts, and how numbers and signs are read
+    (speakable.language)."""

@@ -1,4 +1,4 @@
-"""Folders of token shards: what the tools that look at them, verify, rebuild and export them are told."""
+"""Settings of the tools that inspect, verify, re-index and export folders of token shards."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from megatron_speech.config.run.reader import require_local
 
 @dataclass(frozen=True, kw_only=True)
 class InspectShardsConfig:
-    """What to show of a folder of shards."""
+    """Show counts and first samples of a folder of shards."""
 
     folder: Path
     """Folder of document shards or packed shards."""
     samples: int = 3
-    """Documents or rows to print, from the start."""
+    """Number of documents or rows to print, from the start."""
     tokenizer: Path | None = None
-    """Vocabulary folder to show tokens as text; null to print ids."""
+    """Vocabulary folder for printing tokens as text; null prints ids."""
     width: int = 400
-    """Characters shown per sample."""
+    """Largest number of characters per printed sample."""
 
     def __post_init__(self) -> None:
         require_local("folder", self.folder)
@@ -30,14 +30,14 @@ class InspectShardsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyShardsConfig:
-    """What to read whole and compare with its checksums."""
+    """Read whole folders of shards and compare them with their checksums."""
 
     folders: list[Path]
     """Folders of document shards or packed shards."""
     ids: bool = False
-    """Also examine what the bytes mean: ids within the vocabulary, lengths that add up, boundaries that increase."""
+    """Also check the content: ids within the vocabulary, lengths that add up, increasing boundaries."""
     output: Path | None = None
-    """JSON file for the report; null to print alone."""
+    """JSON file for the report; null only prints it."""
 
     def __post_init__(self) -> None:
         if not self.folders:
@@ -48,10 +48,10 @@ class VerifyShardsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class IndexShardsConfig:
-    """A folder whose sidecars and shards.json are made again from its tars."""
+    """Rebuild a folder's sidecars and shards.json from its tars."""
 
     folder: Path
-    """Folder of document shards or packed shards with its vocabulary.json."""
+    """Folder of document shards or packed shards; needs its vocabulary.json."""
 
     def __post_init__(self) -> None:
         require_local("folder", self.folder)
@@ -59,12 +59,12 @@ class IndexShardsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportIndexedDatasetConfig:
-    """A folder of shards to one that megatron-core opens as `IndexedDataset`s."""
+    """Export a folder of shards so that megatron-core opens it as `IndexedDataset`s."""
 
     input: Path
-    """Folder of document shards or packed shards; it stays, the export points into it."""
+    """Folder of document shards or packed shards. Keep it: the export links to its tars."""
     output: Path
-    """Folder to make: <shard>.idx, and <shard>.bin as a link to the tar."""
+    """Folder to create, with <shard>.idx, and <shard>.bin as a link to the tar."""
 
     def __post_init__(self) -> None:
         require_local("input", self.input)

@@ -8,20 +8,20 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class TokenToMelConfig:
-    """Shape of the network from speech codes to a mel spectrogram."""
+    """Shape of the network that predicts a mel spectrogram from speech codes."""
 
     token_channels: int = 256
-    """Channels at the rate of the tokens, where width and context are cheap."""
+    """Channels at the token rate, where width and context are cheap."""
     token_layers: int = 6
-    """Residual convolutions at the rate of the tokens."""
+    """Residual convolutions at the token rate."""
     frame_channels: int = 128
-    """Channels at the rate of the mel frames, seven times as dear."""
+    """Channels at the mel frame rate, where they cost seven times as much."""
     frame_layers: int = 2
-    """Residual convolutions at the rate of the mel frames, dilated 1, 3, 1, 3, ..."""
+    """Residual convolutions at the mel frame rate, with dilations 1, 3, 1, 3, ..."""
     kernel_size: int = 5
-    """Width of every convolution; odd."""
+    """Kernel size of every convolution; must be odd."""
     dropout: float = 0.1
-    """Share of channels dropped inside a residual block while training."""
+    """Dropout rate of channels inside a residual block."""
 
     def __post_init__(self) -> None:
         for name in ("token_channels", "token_layers", "frame_channels", "frame_layers", "kernel_size"):
@@ -37,38 +37,39 @@ class TokenToMelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSpeechDecoderConfig:
-    """Train a token-to-mel network on audio shards and the code shards made from them."""
+    """Train a token-to-mel network on audio shards and their code shards."""
 
     output: Path
     """Folder for config.json and model.safetensors."""
     audio: Path
     """Audio shards to train on."""
     codes: Path
-    """Code shards of the same utterances, joined by key."""
+    """Code shards of the same utterances, matched by key."""
     heldout_audio: Path
-    """Audio shards the loss is measured on."""
+    """Held-out audio shards for measuring the loss."""
     heldout_codes: Path
     """Code shards of the held-out utterances."""
     tokenizer: Path
-    """Folder of the speech tokenizer that made the codes; its code vectors start the embedding."""
+    """Folder of the speech tokenizer that made the codes; its code vectors initialize the embedding."""
     voices: tuple[str, ...] = ("hibari",)
-    """Voices to learn, as the metadata says under voice or speaker; no speaker input: several are averaged."""
+    """Voices to train on, as named in the metadata under voice or speaker. The network has no speaker input, so several
+    voices are averaged."""
     frame_rate: float = 12.5
     """Tokens per second of the tokenizer; every utterance's duration is checked against it."""
     net: TokenToMelConfig = field(default_factory=TokenToMelConfig)
     """Shape of the network."""
     max_utterances: int = 4000
-    """Utterances held in memory (0.1 MB each), the first of the shards."""
+    """Largest number of utterances, from the start of the shards; each takes 0.1 MB of memory."""
     steps: int = 600
     """Optimizer steps."""
     batch_size: int = 16
     """Utterances per step."""
     max_tokens: int = 150
-    """Utterances of more tokens are left out (12 s at 12.5 tokens per second)."""
+    """Skip utterances with more tokens than this (12 s at 12.5 tokens per second)."""
     lr: float = 2e-3
-    """Peak learning rate of AdamW, after 5 % of warm-up; falls to 0 along a cosine."""
+    """Peak learning rate of AdamW, after warm-up over 5 % of the steps; then cosine decay to 0."""
     delta_weight: float = 1.0
-    """Weight of the L1 loss on frame-to-frame differences, against blurred onsets."""
+    """Weight of the L1 loss on frame-to-frame differences, which counteracts blurred onsets."""
     seed: int = 1234
     """Seed of weights, order and dropout."""
 
@@ -85,30 +86,31 @@ class TrainSpeechDecoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeSpeechConfig:
-    """Decode code shards to WAV files beside the originals, and judge both."""
+    """Decode code shards to WAV files, and score them beside the original recordings."""
 
     output: Path
     """Folder for the WAV files and the table of scores."""
     audio: Path
-    """Audio shards with the originals."""
+    """Audio shards with the original recordings."""
     codes: Path
     """Code shards of the same utterances."""
     decoder: Path
     """Folder of a trained token-to-mel network."""
     vocoder: Path
-    """Folder of a HiFi-GAN generator (config.json, model.safetensors); absent: no WAV is made, as the manifest says."""
+    """Folder of a HiFi-GAN generator (config.json, model.safetensors). If it is missing, no WAV is made and the
+    manifest says so."""
     dnsmos: Path
-    """The DNSMOS network `sig_bak_ovr.onnx`."""
+    """File of the DNSMOS network, `sig_bak_ovr.onnx`."""
     recognizer: Path
-    """Whisper folder that judges word errors; best not the one the tokenizer was trained from."""
+    """Whisper folder for measuring word errors; preferably not the model that the tokenizer was trained from."""
     generated: Path | None = None
-    """Folder made by tools/generate.py, whose codes are decoded too; null for none."""
+    """Output folder of tools/generate.py, to decode its codes too; null for none."""
     voices: tuple[str, ...] = ("hibari",)
-    """Voices to decode, as the metadata says under voice or speaker: those the decoder has learnt."""
+    """Voices to decode, as named in the metadata under voice or speaker; the decoder must be trained on them."""
     num_utterances: int = 12
-    """Held-out utterances to decode, the first of the shards."""
+    """Number of held-out utterances to decode, from the start of the shards."""
     num_wavs: int = 4
-    """How many of them are kept as WAV files."""
+    """Number of decoded utterances to keep as WAV files."""
 
     def __post_init__(self) -> None:
         if self.num_utterances < 1:

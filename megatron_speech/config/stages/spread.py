@@ -1,4 +1,4 @@
-"""Settings of how the work of a tool is spread over processes and jobs."""
+"""Settings that divide the work of a tool over processes and jobs."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class SpreadConfig:
-    """How the work of a tokenizing tool is spread. Nothing here changes the shards."""
+    """How the work of an offline tool is divided over processes and jobs; does not affect the shards."""
 
     workers: int = 1
-    """Processes on this machine; each works on one task at a time with its share of the cores."""
+    """Processes on this machine. Each runs one task at a time with its share of the cores."""
     part: Literal["all", "count", "tasks", "finish"] = "all"
-    """'all' does everything; for array jobs: 'count' prints the number of tasks, 'tasks' does this job's share of them,
-    'finish' joins what the jobs made (slurm/tokenize_text.sbatch and the like)."""
+    """'all' does everything. Array jobs use the others: 'count' prints the number of tasks, 'tasks' runs this job's
+    share, 'finish' joins the parts of all jobs (see slurm/tokenize_text.sbatch)."""
     job: int = 0
-    """Number of this job among `jobs`, from 0."""
+    """Index of this job, from 0 to jobs - 1."""
     jobs: int = 1
-    """Jobs that share the tasks."""
+    """Number of jobs that divide the tasks."""
 
     def __post_init__(self) -> None:
         if self.workers < 1:

@@ -1,4 +1,4 @@
-"""Settings of encoding speech while it is being spoken."""
+"""Settings of live encoding of speech."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from megatron_speech.config.parsing.bounds import require_bounds
 
 @dataclass(frozen=True, kw_only=True)
 class StreamSpeechConfig:
-    """Encode speech block by block as it arrives: JSON lines of codes."""
+    """Encode live speech block by block, and print the codes as JSON lines."""
 
     tokenizer: Path
-    """Folder of a speech tokenizer with blocks."""
+    """Folder of a speech tokenizer with block-causal attention."""
     audio: Path | None = None
-    """Audio file; null: standard input, raw 16-bit little-endian samples, one channel, 16 kHz, as from
-    `arecord -t raw -f S16_LE -r 16000`."""
+    """Audio file. Null reads standard input: raw 16-bit little-endian samples, one channel, 16 kHz, as from `arecord -t
+    raw -f S16_LE -r 16000`."""
     channels: Literal["first", "loudest", "mix"] = "first"
-    """What is heard of a file's channels: the first (where it is silent, the first that speaks), the one of most
-    energy, or their mean."""
+    """Channel of a file to use. 'first': the first channel that is not silent. 'loudest': the one with the most energy.
+    'mix': the mean."""
     chunk_seconds: float = 0.1
-    """Seconds taken at a time, at most; codes do not depend on it."""
+    """Largest number of seconds to read at a time; codes do not depend on it."""
 
     def __post_init__(self) -> None:
         require_bounds("chunk_seconds", self.chunk_seconds, 1e-9, 3600, "0.1 is usual")

@@ -1,4 +1,4 @@
-"""Settings of one text corpus, for every tool that reads such."""
+"""Settings of one text corpus, shared by all tools that read text."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from megatron_speech.config.run.reader import SCHEMES
 
 
 def is_corpus_url(path: str | Path) -> bool:
-    """Whether a corpus lies at a URL, and not on this machine."""
+    """Whether a corpus is a URL rather than a local path."""
     return isinstance(path, str) and "://" in path
 
 
 def _corpus_path(path: str | Path) -> str | Path:
-    """A URL as text, though a `Path` has taken one of its slashes, else a path; ValueError for an unknown URL."""
+    """Return a URL as text, restoring a slash that `Path` removed, else a path; ValueError for an unknown URL."""
     found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/(/?)", str(path))
     if found is None or (not found[2] and isinstance(path, str)):
         return Path(path)
@@ -29,25 +29,26 @@ def _corpus_path(path: str | Path) -> str | Path:
 
 @dataclass(frozen=True, kw_only=True)
 class TextCorpusConfig:
-    """One text corpus: a file of documents, or a folder of such files."""
+    """One text corpus: a file of documents, or several such files."""
 
     path: str | Path
-    """A .jsonl, .jsonl.gz, .jsonl.zst or .parquet file with one document per line or row, a crawl's .warc.wet.gz or
-    .warc.gz file with one per text record, a folder, of which all such files are read in the order of their names, or a
-    pattern such as data/*.jsonl.gz (** crosses folders). Or the URL of one (http and https: a file; s3)."""
+    """Where the documents are: a file, a folder, a pattern such as data/*.jsonl.gz (** crosses folders), or a URL (s3;
+    http and https for single files). Files of a folder are read in alphabetical order. They are .jsonl, .jsonl.gz,
+    .jsonl.zst or .parquet with one document per line or row, or web crawls (.warc.wet.gz, .warc.gz) with one per text
+    record."""
     text_key: str = "text"
-    """Key or column that holds the text."""
+    """Key or column of the text."""
     id_key: str | None = "id"
-    """Key or column that holds the document's id, a string or an integer, unique over all corpora; null:
+    """Key or column of the document id, a string or integer, unique over all corpora. Null generates
     <corpus>/<file>:<line>."""
     metadata_keys: list[str] = field(default_factory=list)
-    """Further keys or columns kept with the document, beside an object named metadata where there is one."""
+    """Further keys or columns to keep, besides the object under the key metadata if there is one."""
     max_documents: int | None = None
-    """Take the first so many documents; null takes all. A limited corpus is one task."""
+    """Use only the first max_documents documents; null uses all. A limited corpus is one task."""
     licence: str | None = None
-    """Licence of the texts, as an SPDX name or a link; goes into the manifest."""
+    """Licence of the texts, as an SPDX name or a link; recorded in the manifest."""
     language: str | None = None
-    """Language of the texts, as a BCP 47 tag such as en; goes into the manifest."""
+    """Language of the texts, as a BCP 47 tag such as en; recorded in the manifest."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", _corpus_path(self.path))

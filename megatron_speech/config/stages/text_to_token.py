@@ -8,37 +8,37 @@ from pathlib import Path
 from typing import Any, Literal
 
 Language = Literal["en", "zh"]
-"""Languages that are read aloud."""
+"""Languages that can be read aloud."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesisConfig:
-    """How speech tokens are sampled for a text, and when a sample is refused."""
+    """How speech tokens are sampled for a text, and which samples are rejected."""
 
     temperature: float = 0.3
-    """Divides the logits; 0 is greedy, which reads words best and cannot be tried again where it loops."""
+    """Divides the logits. 0 is greedy: lowest word error, but a sample that loops cannot be redrawn."""
     top_p: float = 1.0
-    """Nucleus: smallest set of most likely codes that holds this probability."""
+    """Nucleus (top-p): smallest set of most likely codes with this probability."""
     min_codes_per_character: float = 0.3
-    """Fewer codes than this per character of spoken text is a failure (words are missing)."""
+    """Reject a sample with fewer codes per character of spoken text (words are missing)."""
     max_codes_per_character: float = 2.0
-    """Sampling stops at this many codes per character (plus `spare_codes`): a runaway, and a failure."""
+    """Stop sampling, and reject the sample, at this many codes per character plus `spare_codes`."""
     spare_codes: int = 12
-    """Codes that any text may have beyond its characters: leading and trailing silence."""
+    """Codes allowed for any text in addition, for leading and trailing silence."""
     max_repeats: int = 20
-    """The same code more often in a row is a failure (12.5 codes are a second)."""
+    """Reject a sample that repeats a code more often than this in a row (12.5 codes are one second)."""
     attempts: int = 3
-    """Samples drawn, each with another seed, before a text is given up."""
+    """Samples drawn for a text, each with another seed, before it is given up."""
     speakers: list[str] = field(default_factory=list)
-    """Voices of the text-to-token model, one drawn per document; none for a model that was taught without voices."""
+    """Speakers of the text-to-token model, one drawn per document; empty for a model without speaker tokens."""
     engine: Literal["transformers", "vllm"] = "transformers"
-    """What runs the model: this process, or vLLM (the `serve` extra)."""
+    """Library that runs the model: transformers in this process, or vLLM (install the `serve` extra)."""
     batch_size: int = 128
-    """Texts under way at once."""
+    """Number of texts generated at the same time."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Number format to compute in."""
+    """Number format of the computation."""
     device: str = "cpu"
-    """Where transformers computes: cpu or cuda (vLLM takes what it was built for)."""
+    """Device for transformers: cpu or cuda. vLLM uses the device it was built for."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_codes_per_character < self.max_codes_per_character:
@@ -60,18 +60,18 @@ class SynthesisConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class UtterancesConfig:
-    """Which utterances of a folder of code shards to take; all filters must pass."""
+    """Which utterances of a folder of code shards to use; an utterance must pass every filter."""
 
     voices: list[str] | None = None
-    """Keep these voices only; null keeps all."""
+    """Use only these voices; null uses all."""
     sources: list[str] | None = None
-    """Keep utterances of these sources only (`source` in the meta); null keeps all."""
+    """Use only utterances of these sources (`source` in the metadata); null uses all."""
     of_first: int | None = None
-    """Look at the first so many of these voices and sources only, in shard order; null looks at all."""
+    """Consider only the first of_first utterances of these voices and sources, in shard order; null considers all."""
     max_duration_s: float | None = None
-    """Leave out longer utterances, in seconds; null keeps all."""
+    """Skip utterances longer than this, in seconds; null keeps all."""
     max_utterances: int | None = None
-    """Stop after so many, in shard order; null takes all."""
+    """Stop after this many utterances, in shard order; null uses all."""
 
     def __post_init__(self) -> None:
         for name in ("of_first", "max_utterances"):
@@ -79,53 +79,55 @@ class UtterancesConfig:
                 raise ValueError(f"utterances.{name}={getattr(self, name)} must be at least 1; null takes all")
 
     def wants(self, meta: dict[str, Any]) -> bool:
-        """Whether an utterance with this meta is of the voices and sources."""
+        """Whether an utterance with metadata `meta` has one of the voices and sources."""
         return (self.voices is None or meta.get("voice") in self.voices) and (
             self.sources is None or meta.get("source") in self.sources
         )
 
     def admits(self, meta: dict[str, Any]) -> bool:
-        """Whether an utterance with this meta passes the filters."""
+        """Whether an utterance with metadata `meta` passes all filters."""
         return self.wants(meta) and (self.max_duration_s is None or meta.get("duration_s", 0.0) <= self.max_duration_s)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildTaskDocumentsConfig:
-    """Transcribed speech tokens to documents of one task."""
+    """Build documents of one task from transcribed speech tokens."""
 
     task: Literal["text_to_token", "recognition", "synthesis"]
-    """recognition: speech then text; synthesis: text then speech; text_to_token: synthesis of the text spoken out."""
+    """recognition: speech, then text. synthesis: text, then speech. text_to_token: synthesis from the text as it is
+    read aloud."""
     codes: list[Path]
-    """Folders of code shards whose meta hold the transcript as `text`."""
+    """Folders of code shards with transcripts in the metadata (`text`)."""
     vocabulary: Path
     """Vocabulary folder (tools/build_vocabulary.py)."""
     output: Path
-    """Folder of document shards to make."""
+    """Folder of document shards to create."""
     utterances: UtterancesConfig = field(default_factory=UtterancesConfig)
-    """Which of them to take."""
+    """Which utterances to use."""
     language: Language = "en"
-    """Language of the texts: how the text-to-token model has numbers and signs read aloud."""
+    """Language of the texts; decides how numbers and signs are read aloud for a text-to-token model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RoundTripConfig:
-    """Held-out texts synthesised and read back."""
+    """Measure a text-to-token model: synthesize held-out texts and transcribe the tokens."""
 
     model: Path
     """Hugging Face folder of the text-to-token model."""
     speech_tokenizer: Path
-    """Folder whose recogniser reads the tokens back."""
+    """Folder of the speech tokenizer; its recognizer transcribes the tokens."""
     codes: Path
-    """Held-out code shards: their texts are synthesised, their true codes are the reference."""
+    """Held-out code shards: their texts are synthesized, their true codes are the reference."""
     output: Path
-    """Folder for manifest and samples."""
+    """Folder for the manifest and samples."""
     text_vocabulary: Path | None = None
-    """Vocabulary folder whose text tokens are counted against speech tokens (the big model's); null skips the count."""
+    """Vocabulary folder of the speech-text model, for counting text tokens against speech tokens; null skips the
+    count."""
     utterances: UtterancesConfig = field(default_factory=UtterancesConfig)
-    """Which texts to try."""
+    """Which texts to use."""
     language: Language = "en"
-    """Language of the texts: how the text-to-token model has numbers and signs read aloud."""
+    """Language of the texts; decides how numbers and signs are read aloud."""
     seed: int = 0
     """Seed of sampling."""
     synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
-    """Sampling and its guards."""
+    """Sampling of speech tokens, and checks on the samples."""

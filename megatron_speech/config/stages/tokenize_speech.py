@@ -1,4 +1,4 @@
-"""Settings of encoding audio shards to shards of codes."""
+"""Settings of the tool that encodes audio shards to code shards."""
 
 from __future__ import annotations
 
@@ -12,43 +12,42 @@ from megatron_speech.config.stages.spread import SpreadConfig
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizeSpeechConfig:
-    """Encode audio shards to shards of bare codes, keys and metadata kept."""
+    """Encode audio shards to shards of bare speech codes with the same keys and metadata."""
 
     tokenizer: Path
     """Folder of the speech tokenizer."""
     audio: Path
-    """Audio shards."""
+    """Folder of audio shards."""
     output: Path
-    """Folder for the code shards; the parts lie in <output>.tasks until all are done."""
+    """Folder of code shards to create; parts lie in <output>.tasks until all are done."""
     cut: Literal["overlap", "restart"] | None = None
-    """Speech longer than the encoder takes (30 s): 'restart' encodes each 30 s alone, as the released tokenizer and
-    every stream do; 'overlap' encodes windows with context on both sides, whose codes are dropped, for bidirectional
-    tokenizers only (no stream has such codes). null: restart for a causal tokenizer, else overlap."""
+    """How to encode speech longer than the encoder's 30 s. 'restart' encodes every 30 s separately, like the released
+    tokenizer and every stream. 'overlap' encodes windows with extra context on both sides and drops the context's
+    codes; only for bidirectional tokenizers. Null: restart for a causal tokenizer, else overlap."""
     overlap_seconds: float = 1.0
-    """Context on each side of a window, rounded up to whole codes; no meaning where cut is restart. Codes behind two
-    layers of Whisper tiny hear about 0.3 s to either side; deeper encoders hear further."""
+    """Context on each side of an overlap window, rounded up to whole codes; unused with restart. Codes behind two
+    layers of Whisper tiny depend on about 0.3 s to either side, those of deeper encoders on more."""
     silence_peak_dbfs: float | None = -60.0
-    """An utterance whose loudest sample lies below this level (decibels of full scale) is quarantined as silent; null
-    encodes it."""
+    """Quarantine an utterance as silent if its peak lies below this level (decibels of full scale); null encodes it."""
     max_quarantined_share: float = 0.01
-    """Stop where more than this share of the utterances is unusable: of a task's once it has read 1,000, of all when
-    the tasks are joined (a single one never stops it)."""
+    """Stop if more than this share of the utterances is unusable; a single one never stops it. Checked within a task
+    after 1,000 utterances, and over all when tasks are joined."""
     features: Literal["torch", "dali", "dali_gpu"] = "torch"
-    """What computes the log-mel frames: torch, the reference, or NVIDIA DALI's operators (extra [dali])."""
+    """Implementation of the log-mel features: torch (the reference) or NVIDIA DALI (install the extra [dali])."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where the encoder runs; the workers of one machine share its GPU."""
+    """Device of the encoder; all workers of a machine share its GPU."""
     blocks: Literal["exact", "masked"] = "exact"
-    """How a causal tokenizer encodes: 'exact', block by block and clip by clip, gives a stream's codes, every one;
-    'masked' encodes batches of clips, which a GPU needs to be busy, and near ties may fall otherwise. No meaning for a
-    bidirectional tokenizer."""
+    """How a causal tokenizer encodes; unused for a bidirectional one. 'exact' encodes block by block and clip by clip,
+    with exactly the codes of a stream. 'masked' encodes batches of clips, which keeps a GPU busy; near ties may give
+    other codes."""
     batch_seconds: float = 30.0
-    """Seconds of padded speech encoded at a time. More pads more: 1 % at 30, 6 % at 120 (clips of 1 to 30 s); a GPU
-    needs more to be busy."""
+    """Seconds of padded speech per batch. Larger batches waste more on padding: 1 % at 30, 6 % at 120 (clips of 1 to 30
+    s). A GPU needs larger ones."""
     tasks: int | None = None
-    """Parts of consecutive shards that are done and kept as a whole, at most one per shard; null for one per shard. No
-    part of the result."""
+    """Number of tasks, each of consecutive shards, completed and kept as a whole; null for one per shard. Does not
+    affect the result."""
     run: SpreadConfig = field(default_factory=SpreadConfig)
-    """How the work is spread over processes and jobs; no part of the result."""
+    """How the work is divided over processes and jobs; does not affect the result."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_quarantined_share <= 1:

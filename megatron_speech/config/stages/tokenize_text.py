@@ -1,4 +1,4 @@
-"""Settings of encoding text corpora to shards of tokens."""
+"""Settings of the tokenization of text corpora into document shards."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from megatron_speech.config.stages.text_corpus import TextCorpusConfig
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizeTextConfig:
-    """Text corpora to document shards."""
+    """Tokenize text corpora into document shards."""
 
     corpora: dict[str, TextCorpusConfig]
-    """Corpora by name, read in this order; document ids must differ between them."""
+    """Corpora by name, read in this order; document ids must be unique over all corpora."""
     vocabulary: Path
     """Vocabulary folder (tools/build_vocabulary.py)."""
     output: Path
-    """Folder of document shards to make; the parts lie in <output>.tasks until all are done."""
+    """Folder of document shards to create; parts lie in <output>.tasks until all are done."""
     name: str = "text"
-    """Beginning of every shard's file name, before the number of the task."""
+    """Prefix of every shard's file name, followed by the task number."""
     shard_tokens: int = 1 << 28
-    """Tokens per shard; 2^28 make 1 GiB."""
+    """Tokens per shard; 2^28 tokens are 1 GiB."""
     files_per_task: int = 1
-    """Consecutive files of a corpus in one task. Every task begins a shard: raise it for many small files."""
+    """Consecutive files of a corpus per task. Every task starts a new shard, so raise it for many small files."""
     on_bad_line: Literal["error", "count"] = "error"
-    """A line or row that is no document: 'error' names it and stops, 'count' leaves it out, lists it in dropped.jsonl
-    and counts it by reason in the manifest. An id that repeats is always an error."""
+    """How to treat a line or row that is not a document. 'error' stops and names it. 'count' skips it, lists it in
+    dropped.jsonl and counts it by reason in the manifest. A repeated id is always an error."""
     max_quarantined_share: float = 0.01
-    """Stop where 'count' leaves out more than this share of a corpus's lines (and more than one)."""
+    """With 'count', stop if more than this share of a corpus's lines (and more than one) is skipped."""
     max_lost_share: float = 0.01
-    """Stop where more than this share of a corpus's characters does not come back from the ids (unknown to the text
-    tokenizer, or changed by it); measured on a sample of the documents, counted in the manifest."""
+    """Stop if tokenizing loses or changes more than this share of a corpus's characters. Measured on a sample of the
+    documents and recorded in the manifest."""
     run: SpreadConfig = field(default_factory=SpreadConfig)
-    """How the work is spread over processes and jobs; no part of the result."""
+    """How the work is divided over processes and jobs; does not affect the result."""
 
     def __post_init__(self) -> None:
         if not self.corpora:

@@ -1,4 +1,4 @@
-"""Settings of the training of a speech tokenizer."""
+"""Settings of speech tokenizer training."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from megatron_speech.config.parsing.bounds import MAX_SEED, require_bounds
 from megatron_speech.config.stages.bottleneck import BottleneckConfig
 
 NO_PART_OF_RESULT = {
-    "read_threads": "clips are read ahead by any of them, and used in the order of the batches",
-    "log_every_steps": "lines and points are read off the training, and nothing is drawn for them",
-    "checkpoint_every_steps": "a run that goes on gives the bits of one that was not interrupted",
+    "read_threads": "threads read clips ahead, but batches use them in a fixed order",
+    "log_every_steps": "logging draws no random numbers",
+    "checkpoint_every_steps": "a resumed run gives the same bits as an uninterrupted one",
     "max_quarantined_share": "decides whether there is a result, not which",
 }
-"""Settings of training that change nothing of the tokenizer, and why: a run may go on with others, and a folder that
-is made is made whatever they say."""
+"""Settings that do not affect the trained tokenizer, with the reason. A resumed run may change them, and a finished
+folder counts as made with any value."""
 KNOWN_LATER = ("language", "silence_peak_dbfs")
-"""Settings that came later. At their defaults they mean what every run did before, so folders without them count."""
+"""Settings added in later versions. Their defaults reproduce the earlier behaviour, so folders without them stay
+valid."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechSourceConfig:
-    """Transcribed speech to learn from."""
+    """One source of transcribed speech."""
 
     audio: Path
-    """Audio shards."""
+    """Folder of audio shards."""
     weight: float = 1.0
-    """Share of the utterances drawn, relative to the other sources; 0 leaves the source out. The paper draws 1
-    supervised utterance to 3 pseudo-labelled ones."""
+    """Share of the sampled utterances, relative to the other sources; 0 leaves the source out. The paper samples 1
+    supervised utterance per 3 pseudo-labelled ones."""
 
     def __post_init__(self) -> None:
         require_bounds("weight", self.weight, 0, 1e15, "1 is even, 0 leaves the source out")
@@ -37,20 +38,20 @@ class SpeechSourceConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """Noise and SpecAugment masks on what is trained on; all off by default."""
+    """Noise and SpecAugment masks on training clips; off by default."""
 
     noise_probability: float = 0.0
-    """Share of clips that get white noise."""
+    """Probability that a clip gets white noise."""
     noise_snr_db: tuple[float, float] = (5.0, 30.0)
-    """Least and greatest level of the speech above the noise, drawn evenly."""
+    """Lowest and highest signal-to-noise ratio in dB, sampled uniformly."""
     time_masks: int = 0
-    """Masks per clip over stretches of time; SpecAugment's usual policy has 2."""
+    """Time masks per clip; SpecAugment usually has 2."""
     time_mask_seconds: float = 1.0
-    """Longest such stretch, and at most a fifth of the clip; its length is drawn evenly from 0."""
+    """Longest time mask, limited to a fifth of the clip; lengths are sampled uniformly from 0."""
     frequency_masks: int = 0
-    """Masks per clip over mel bins; 2 is usual."""
+    """Frequency masks per clip; 2 is usual."""
     frequency_mask_bins: int = 27
-    """Most bins under one mask; their number is drawn evenly from 0."""
+    """Largest number of mel bins per frequency mask, sampled uniformly from 0."""
 
     def __post_init__(self) -> None:
         require_bounds("augment.noise_probability", self.noise_probability, 0, 1, "0 is none")
@@ -66,78 +67,78 @@ class AugmentConfig:
 
     @property
     def changes_anything(self) -> bool:
-        """Whether a clip is ever heard otherwise than it was recorded."""
+        """Whether augmentation is on."""
         return self.noise_probability > 0 or self.time_masks > 0 or self.frequency_masks > 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSpeechTokenizerConfig:
-    """Train a speech tokenizer through recognition, from a Whisper model and transcribed speech."""
+    """Train a speech tokenizer from a Whisper model, by speech recognition on transcribed speech."""
 
     output: Path
-    """Folder for the tokenizer: config.json, model.safetensors, text tokenizer, tensorboard. Until it is complete,
-    checkpoints lie in <output>.partial, and the same command goes on from the newest."""
+    """Folder for the tokenizer: config.json, model.safetensors, text tokenizer, tensorboard. Checkpoints lie in
+    <output>.partial until training is complete; the same command resumes from the newest."""
     whisper: Path
-    """Hugging Face folder to start from: a Whisper model, or a tokenizer of the same shape, whose codebook is kept."""
+    """Hugging Face folder to start from: a Whisper model, or a tokenizer of the same shape (its codebook is kept)."""
     sources: dict[str, SpeechSourceConfig]
-    """What to learn from, by name."""
+    """Training data, by name."""
     language: str | None = None
-    """Language that a multilingual Whisper is prompted to write, as its tokens name it (en, de, zh, ...); the
-    tokenizer's folder says it to whoever loads it. Null: what whisper's folder says, else en. English-only models take
-    en alone."""
+    """Language token for prompting a multilingual Whisper (en, de, zh, ...), recorded in the tokenizer's folder. Null:
+    as the folder of `whisper` says, else en. English-only models accept only en."""
     silence_peak_dbfs: float | None = -60.0
-    """An utterance whose loudest sample lies below this level (decibels of full scale) is not learnt from; null learns
-    from it."""
+    """Skip an utterance if its peak lies below this level (decibels of full scale); null also trains on silence."""
     max_quarantined_share: float = 0.01
-    """Stop where more than this share of the sources' utterances is unusable: damaged, not audio, silent, without
-    transcript, too long (a single one never stops it)."""
+    """Stop if more than this share of the utterances is unusable; a single one never stops it. Unusable means damaged,
+    not audio, silent, without transcript, or too long."""
     validation: dict[str, Path] = field(default_factory=dict)
-    """Audio shards whose word error rate is measured, by name: from codes, and once by the Whisper model itself."""
+    """Audio shards for validation, by name: word error rate from codes, and once from the Whisper model without
+    bottleneck."""
     validation_utterances: int = 100
-    """Utterances of each, from the first."""
+    """Number of utterances from the start of each validation set."""
     validate_every_steps: int | None = None
-    """Steps between two validations; null: after the last step only."""
+    """Steps between two validations; null validates only after the last step."""
     bottleneck: BottleneckConfig = field(default_factory=BottleneckConfig)
-    """Shape and upkeep of the codebook."""
+    """Shape and training of the codebook."""
     steps: int = 300
     """Optimizer steps."""
     batch_seconds: float = 120.0
-    """Seconds of padded speech per step, over all ranks."""
+    """Seconds of padded speech per optimizer step, over all ranks."""
     micro_batch_seconds: float | None = None
-    """Seconds of padded speech that a rank computes at once: a step is cut into as many parts, whose gradients add up.
-    Null: one part per rank."""
+    """Largest number of seconds of padded speech that a rank processes at once; gradients are accumulated over the
+    parts of a step. Null processes a rank's share at once."""
     learning_rate: float = 1e-4
-    """Peak of AdamW's learning rate. Five times as much forgets what Whisper knew (examples/speech_tokenizer)."""
+    """Peak learning rate of AdamW. A rate five times as high forgets what Whisper knew (see
+    examples/speech_tokenizer)."""
     front_learning_rate_scale: float = 1.0
     """Factor on the learning rate of all layers before the codebook."""
     warmup_steps: int = 20
-    """Steps of linear warm-up; a cosine to a twentieth of the peak follows."""
+    """Steps of linear warm-up, followed by cosine decay to a twentieth of the peak."""
     weight_decay: float = 0.01
-    """Of AdamW, on matrices."""
+    """Weight decay of AdamW, applied to matrices only."""
     gradient_clipping: float = 1.0
-    """Longest gradient over all weights."""
+    """Largest gradient norm over all weights."""
     dropout: float = 0.1
-    """In the layers that are trained."""
+    """Dropout rate in trained layers."""
     label_smoothing: float = 0.0
-    """Share of the target probability spread over all ids."""
+    """Probability mass that label smoothing spreads over all ids."""
     unfreeze_at_step: int | None = None
-    """From this step on the layers before the pooling learn too (about 10 times the work per step); null: never."""
+    """Step from which the layers before the pooling are trained too (about 10 times the work per step); null: never."""
     cache_states: bool = True
-    """Compute the states behind the frozen layers once and keep them on disk beside the checkpoints until training ends
-    (float16; 35 MB per hour of speech for Whisper tiny, 115 MB for large): a step then costs a tenth. Turn it off for
-    corpora larger than the disk, and to augment."""
+    """Cache the states behind the frozen layers on disk (float16), beside the checkpoints until training ends; a step
+    then takes a tenth of the time. An hour of speech needs 35 MB for Whisper tiny, 115 MB for large. Disable it for
+    augmentation and for corpora larger than the disk."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Noise and masks; needs cache_states=false."""
     precision: Literal["float32", "bf16"] = "float32"
-    """What matrices are multiplied in (autocast). Weights, codebook search and running averages stay float32."""
+    """Number format of matrix products (autocast); weights, codebook search and moving averages stay float32."""
     seed: int = 0
-    """Of k-means, order, dropout, augmentation and restarts."""
+    """Seed of k-means, order, dropout, augmentation and codebook restarts."""
     read_threads: int = 2
-    """Threads of a rank that read and decode ahead."""
+    """Threads per rank that read and decode audio ahead."""
     log_every_steps: int = 10
-    """Steps between two lines in the log and two points in TensorBoard."""
+    """Steps between two log lines and TensorBoard points."""
     checkpoint_every_steps: int = 500
-    """Steps between two checkpoints, of which the newest two are kept."""
+    """Steps between two checkpoints; the newest two are kept."""
 
     def __post_init__(self) -> None:
         for name, least, most, remedy in (
@@ -173,5 +174,5 @@ class TrainSpeechTokenizerConfig:
 
     @property
     def caches(self) -> bool:
-        """Whether any step reads kept states."""
+        """Whether any step reads cached states."""
         return self.cache_states and self.unfreeze_at_step != 0

@@ -1,4 +1,4 @@
-"""Settings of the text-to-token model's training: those of any run, with one task and its defaults."""
+"""Settings of text-to-token training: those of any training run, with defaults for this one task."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ TEXT_TO_TOKEN_MODEL = ModelConfig(
     max_position_embeddings=2048,
     rotary_base=10_000.0,
 )
-"""5M parameters: enough for one voice, small enough for two processor cores."""
+"""5M parameters: enough for one voice, small enough for two CPU cores."""
 TEXT_TO_TOKEN_OPTIMIZER = OptimizerConfig(lr=1e-3, min_lr=1e-4, lr_warmup_fraction=0.05)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FirstPairsConfig:
-    """Pairs that are read first. Short ones: on them a model finds far sooner which letters sound when."""
+    """Pairs to train on first. A model learns the alignment of letters and sounds much sooner from short pairs."""
 
     pairs: Path
-    """Packed rows, of the same length as the others."""
+    """Packed rows of the same length as the main pairs."""
     tokens: int
-    """Tokens to read, over and over if there are fewer."""
+    """Number of tokens to read; the rows repeat if they hold fewer."""
 
     def __post_init__(self) -> None:
         if self.tokens < 1:
@@ -45,28 +45,28 @@ class FirstPairsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainTextToTokenConfig:
-    """A text-to-token model learns from packed (text, speech) pairs: a training run with the choices of this task."""
+    """Train a text-to-token model on packed (text, speech) pairs."""
 
     folder: Path
-    """Run folder: configuration, checkpoints, TensorBoard, logs."""
+    """Run folder for configuration, checkpoints, TensorBoard and logs."""
     pairs: Path
     """Packed rows of text_to_token documents (tools/build_task_documents.py, tools/pack_shards.py)."""
     first: dict[str, FirstPairsConfig] = field(default_factory=dict)
-    """Pairs to read before those, by name and in order; their tokens are part of train.tokens."""
+    """Pairs to train on before `pairs`, by name and in order; their tokens count towards train.tokens."""
     held_out: Path | None = None
-    """Packed rows of held-out pairs whose loss is measured; null for none."""
+    """Packed rows of held-out pairs for measuring the loss; null for none."""
     seq_length: int = 512
-    """Tokens per packed row; must equal the packed rows'."""
+    """Tokens per packed row; must equal seq_length of the packed rows."""
     model: ModelConfig = field(default_factory=lambda: TEXT_TO_TOKEN_MODEL)
-    """Shape and starting weights: a small decoder from scratch, or the folder of an imported base model."""
+    """Shape and initial weights: a small decoder from scratch, or the folder of an imported base model."""
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
-    """Layout over ranks."""
+    """Parallel layout over ranks."""
     precision: PrecisionConfig = field(default_factory=PrecisionConfig)
     """Number formats."""
     optimizer: OptimizerConfig = field(default_factory=lambda: TEXT_TO_TOKEN_OPTIMIZER)
-    """Optimizer and schedule."""
+    """Optimizer and learning-rate schedule."""
     train: TrainConfig = field(default_factory=lambda: TrainConfig(global_batch_size=4))
-    """Budget and batch."""
+    """Token budget and batch size."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     """Saving and resuming."""
     logging: LoggingConfig = field(default_factory=LoggingConfig)
@@ -82,16 +82,16 @@ class TrainTextToTokenConfig:
                 f"train.tokens={self.train.tokens} leaves nothing for pairs={self.pairs} behind the tokens of `first`; "
                 "raise it, or lower those"
             )
-        _ = self.run  # what the common trainer would refuse is refused here
+        _ = self.run  # runs the checks of PretrainConfig now
 
     @property
     def tokens_of_pairs(self) -> int:
-        """Tokens read from `pairs`."""
+        """Number of tokens to read from `pairs`."""
         return (self.train.tokens or 0) - sum(each.tokens for each in self.first.values())
 
     @property
     def run(self) -> PretrainConfig:
-        """The same, as the common trainer reads it: one stage after the other, loss on the speech alone."""
+        """The equivalent `PretrainConfig`: one stage per set of pairs, with loss on the speech only."""
         sources = {**{name: each.pairs for name, each in self.first.items()}, "pairs": self.pairs}
         tokens = {**{name: each.tokens for name, each in self.first.items()}, "pairs": self.tokens_of_pairs}
         return PretrainConfig(

@@ -1,4 +1,4 @@
-"""What the training of a text tokenizer is told."""
+"""Settings of text tokenizer training."""
 
 from __future__ import annotations
 
@@ -12,41 +12,43 @@ from megatron_speech.config.stages.text_corpus import TextCorpusConfig
 
 @dataclass(frozen=True, kw_only=True)
 class TrainTextTokenizerConfig:
-    """Train a SentencePiece tokenizer on text corpora and export it to Hugging Face's format."""
+    """Train a SentencePiece tokenizer on text corpora and export it in Hugging Face format."""
 
     corpora: dict[str, TextCorpusConfig]
-    """Corpora by name, all sampled alike: the more documents one has, the more it counts."""
+    """Corpora by name. Documents of all corpora are sampled with equal probability, so a larger corpus counts more."""
     output: Path
-    """Folder to make: tokenizer.model, tokenizer.json and its configuration; give it to build_vocabulary as text."""
+    """Folder to create, with tokenizer.model, tokenizer.json and its configuration; tools/build_vocabulary.py takes it
+    as text."""
     model_type: Literal["bpe", "unigram"] = "bpe"
-    """'bpe' merges frequent pairs, 'unigram' keeps the pieces that make the corpus likeliest."""
+    """'bpe' merges frequent pairs; 'unigram' keeps the pieces that maximize the corpus likelihood."""
     vocab_size: int = 32768
-    """Pieces, special tokens and the 256 bytes included; speech ids come on top (tools/build_vocabulary.py)."""
+    """Number of pieces, including special tokens and the 256 bytes; tools/build_vocabulary.py adds speech ids."""
     byte_fallback: bool = True
-    """Write a character that has no piece as its UTF-8 bytes; without it such a character is lost as <unk>."""
+    """Encode a character without a piece as its UTF-8 bytes; otherwise it is lost as <unk>."""
     character_coverage: float = 0.9995
-    """Share of the corpus's characters that get a piece of their own."""
+    """Share of the corpus's characters that get pieces of their own."""
     normalization: Literal["identity", "nfkc", "nmt_nfkc"] = "identity"
-    """'identity' leaves text as it is, so that decoding gives it back; the others unify what looks alike."""
+    """'identity' keeps text unchanged, so that decoding restores it; the others unify characters that look alike."""
     split_digits: bool = True
-    """Give every digit a piece of its own."""
+    """Make every digit a piece of its own."""
     special_tokens: list[str] = field(default_factory=list)
-    """Names of further ids which text never becomes, beside <unk>, <s> and </s>; </s> closes documents."""
+    """Additional special tokens, which text is never encoded to, besides <unk>, <s> and </s>. </s> ends documents."""
     sample_documents: int = 1_000_000
-    """Documents to train on, drawn by their ids; all of them lie in memory."""
+    """Number of documents to train on, sampled by their ids; all are held in memory."""
     test_documents: int | None = None
-    """Documents held out, on which the export must give sentencepiece's own ids; drawn the same way. Null: one in a
-    hundred, at least one and at most 1000."""
+    """Number of held-out documents on which the export must match sentencepiece's ids. Null: one in a hundred, from 1
+    to 1000."""
     max_bytes: int = 1 << 16
-    """Longer documents are cut after so many bytes, in training and in the test."""
+    """Truncate documents to this many bytes, in training and in the test."""
     threads: int = 8
-    """Of SentencePiece. Part of the result of 'unigram': its sums round by the number of threads."""
+    """Threads of SentencePiece. They affect the result of 'unigram': its rounding depends on their number."""
     on_bad_line: Literal["error", "count"] = "error"
-    """A line or row that is no document: 'error' names it and stops, 'count' leaves it out and counts it by reason."""
+    """How to treat a line or row that is not a document: 'error' stops and names it; 'count' skips and counts it by
+    reason."""
     max_quarantined_share: float = 0.01
-    """Stop where 'count' leaves out more than this share of the lines (and more than one)."""
+    """With 'count', stop if more than this share of the lines (and more than one) is skipped."""
     seed: int = 0
-    """Seed of the draw."""
+    """Seed of the sampling."""
 
     def __post_init__(self) -> None:
         if not self.corpora:

@@ -254,7 +254,7 @@ def test_webdataset_tars_go_through_the_same_writer(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"table": None}, "table=None and tars=None: give a table, tars"),
-        ({"columns": {"words": "x"}}, r"columns=\{words: ...\} is nothing a column can be; use audio, text"),
+        ({"columns": {"words": "x"}}, r"columns=\{words: ...\} is not a role of a column; use audio, text"),
         ({"columns": {"start": "a", "start_ms": "b"}}, "columns has start and start_ms; give one"),
         ({"workers": 0}, "workers=0 must be at least 1"),
         ({"max_quarantined_share": 2.0}, "max_quarantined_share=2.0 must lie in 0 to 1"),

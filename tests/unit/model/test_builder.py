@@ -52,7 +52,7 @@ def test_an_unknown_megatron_key_gets_a_near_name() -> None:
     ],
 )
 def test_a_key_that_changes_the_model_or_has_its_own_setting_is_refused(key: str, value: object) -> None:
-    with pytest.raises(ValueError, match=f"^model.megatron.{key} is not taken"):
+    with pytest.raises(ValueError, match=f"^model.megatron.{key} is not allowed"):
         ModelConfig(megatron={key: value})
 
 

@@ -254,7 +254,7 @@ def test_settings_that_a_layout_does_not_use_are_refused(tmp_path: Path) -> None
     for layout in ("kaldi", "common_voice"):
         with pytest.raises(ValueError, match=rf"its columns audio, text fit no layout={layout}"):
             read_sources(table, layout=layout)
-    with pytest.raises(ValueError, match=r"layout and columns\.audio are of a table, and there is none"):
+    with pytest.raises(ValueError, match=r"layout and columns\.audio describe a table, but table is not given"):
         read_sources(tars="*.tar", layout="nemo")
 
 

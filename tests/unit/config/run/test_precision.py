@@ -17,8 +17,8 @@ SHAPE = {"num_layers": 4, "hidden_size": 256, "ffn_hidden_size": 768, "num_atten
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"fp8_emulation": True}, "precision.fp8_emulation=true says how FP8 is done, and precision.fp8=none"),
-        ({"first_last_layers_bf16": True}, "precision.first_last_layers_bf16=true says how"),
+        ({"fp8_emulation": True}, "precision.fp8_emulation=true has no effect with precision.fp8=none"),
+        ({"first_last_layers_bf16": True}, "precision.first_last_layers_bf16=true has no effect"),
         ({"fp8": "hybrid", "first_last_layers_bf16": True}, "needs precision.fp8_recipe=tensorwise or blockwise"),
         ({"fp8": "hybrid", "dtype": "float32"}, "precision.fp8=hybrid needs precision.dtype=bfloat16"),
         ({"fp8_amax_history_len": 0}, "precision.fp8_amax_history_len=0 must be at least 1"),

@@ -1,0 +1,31 @@
+"""The example in a room's docstring runs and prints what it says."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import pytest
+
+ROOMS = [
+    "config",
+    "config.parsing",
+    "config.reports",
+    "config.run",
+    "config.stages",
+    "data",
+    "data.packing",
+    "data.plan",
+    "data.reading",
+    "data.shards",
+    "planning",
+    "sequences",
+]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_example_of_a_room_runs(room: str) -> None:
+    module = importlib.import_module(f"megatron_speech.{room}")
+    results = doctest.testmod(module)
+    assert results.attempted, f"megatron_speech/{room.replace('.', '/')}/__init__.py shows no example"
+    assert not results.failed
