@@ -1,4 +1,4 @@
-"""A mixture planned by stated sizes, by packed folders, or some of each: what tools/plan_mixture.py prints."""
+"""Plans a mixture from stated sizes, packed folders, or both, for tools/plan_mixture.py."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from megatron_speech.vocabulary import Vocabulary
 
 
 def plan_mixture(config: PlanMixtureConfig) -> Plan:
-    """The plan of the run, which `output` receives; epochs above a source's limit are left in, to be shown.
+    """Plan the run and write the plan to `config.output` if set; does not check max_epochs, so any plan can be shown.
 
     Raises:
-        FileNotFoundError: a source is neither sized nor packed.
-        ValueError: folders of two vocabularies or another seq_length, or shares that do not add up.
+        FileNotFoundError: a source has neither a stated size nor packed shards.
+        ValueError: folders differ in vocabulary or seq_length, or shares do not add up.
     """
     data = config.data
     facts = {name: _stated(size, seq_length=data.seq_length) for name, size in config.sizes.items()}

@@ -1,11 +1,12 @@
-"""How many parameters a model has, and how many of them lie on each rank of a layout.
+"""Counts a model's parameters, in total and on each rank of a parallel layout.
 
-Per layer: query, key and value projections, attention output, the gated MLP's three matrices, norm weights. Tensor
-parallel ranks share every matrix evenly, also key and value projections of fewer groups than ranks (megatron-core cuts
-the joined projection and gathers its output); norm weights are whole on each. The first pipeline stage also holds the
-embedding, the last one the final norm and the output head, which is a second copy of the embedding where the two are
-tied and lie on different stages. Data and context parallel ranks are copies. `model.dry_run` builds what megatron-core
-really makes of the same settings, to compare.
+A layer has query, key and value projections, the attention output, three matrices of the gated MLP, and norm weights.
+Tensor parallel ranks share every matrix evenly. That includes key and value projections with fewer groups than ranks:
+megatron-core splits the joined projection and gathers its output. Norm weights are replicated.
+
+The first pipeline stage also holds the embedding, the last one the final norm and the output head. If both are tied but
+lie on different stages, the head is a second copy of the embedding. Data and context parallel ranks are copies.
+`model.dry_run` builds the real model in megatron-core for comparison.
 """
 
 from __future__ import annotations
@@ -53,20 +54,20 @@ def planned_layout(config: PlanParametersConfig) -> ParallelLayout:
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """Numbers of parameters by component."""
+    """Number of parameters by component."""
 
     embedding: int = 0
     attention: int = 0
     """Projections and their biases."""
     mlp: int = 0
     norms: int = 0
-    """Weights of all norms; the one component of which every tensor parallel rank holds the whole."""
+    """Weights of all norms; the only component that every tensor parallel rank holds completely."""
     output_layer: int = 0
-    """The output head; 0 where the embedding itself serves."""
+    """Output head; 0 if it shares the embedding's weights on the same rank."""
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Sum of all components."""
         return sum(astuple(self))
 
     def __add__(self, other: Parameters) -> Parameters:
@@ -75,7 +76,7 @@ class Parameters:
 
 
 def model_parameters(model: ModelConfig, *, vocabulary_rows: int) -> Parameters:
-    """The whole model, every parameter once. `vocabulary_rows`: of the embedding, padding included."""
+    """Count every parameter of the whole model once. `vocabulary_rows`: rows of the embedding, padding included."""
     whole = [model.num_layers]
     return rank_parameters(model, vocabulary_rows=vocabulary_rows, tensor_size=1, layers_per_stage=whole, stage=0)
 
@@ -83,13 +84,15 @@ def model_parameters(model: ModelConfig, *, vocabulary_rows: int) -> Parameters:
 def rank_parameters(
     model: ModelConfig, *, vocabulary_rows: int, tensor_size: int, layers_per_stage: Sequence[int], stage: int
 ) -> Parameters:
-    """Any one rank of pipeline stage `stage`: its tensor parallel ranks hold equally many."""
+    """Count the parameters of one rank of pipeline stage `stage`; all its tensor parallel ranks have equally many."""
+    # Sizes of one layer's components.
     is_first, is_last = stage == 0, stage == len(layers_per_stage) - 1
     layers, width = layers_per_stage[stage], model.hidden_size
     query, key = model.num_attention_heads * model.head_dim, model.num_query_groups * model.head_dim
     joined = query + 2 * key
     attention = width * joined + query * width + (joined if model.add_qkv_bias else 0)
     norms = 2 * width + (2 * model.head_dim if model.qk_layernorm else 0)
+    # What the first and the last stage hold in addition.
     table = vocabulary_rows * width
     has_own_head = model.untie_embeddings_and_output_weights or not is_first
     return Parameters(
@@ -104,7 +107,7 @@ def rank_parameters(
 def describe(
     model: ModelConfig, *, vocabulary_rows: int, tensor_size: int, layers_per_stage: Sequence[int]
 ) -> Iterator[str]:
-    """A table: every rank of one replica, their sum, and the whole model, by component."""
+    """Yield a table by component: every rank of one replica, their sum, and the whole model."""
     names = [field.name for field in fields(Parameters)]
     yield f"{'rank':<12}{'stage':>6}{'tensor':>7}" + "".join(f"{name:>15}" for name in [*names, "total"])
     everywhere = Parameters()

@@ -296,7 +296,7 @@ def _check_signalled(rank: int, world_size: int, init_method: str, config: Pretr
 
 
 def _check_other_plan_is_refused(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
-    rule = r"stages\[0\] samples: 8, was 12.*data\.extend_plan=true to follow it after the 8 samples"
+    rule = r"stages\[0\] samples: 8, was 12.*data\.extend_plan=true to follow this one after the 8 samples"
     with pytest.raises(ValueError, match=rule):
         _check_trains(rank, world_size, init_method, config)
 

@@ -1,7 +1,7 @@
-"""Folders of document shards as one input: read from front to back, checked, without keeping what was read.
+"""Reads folders of document shards as one checked input, from front to back, without holding them in memory.
 
-Shards are memory maps, whose pages count as this process's memory; `release` gives them back. Price: `describe` finds
-one document by reading the keys before it in its shard.
+Shards are memory maps, and mapped pages count as memory of this process; `release` returns them. Cost: `describe` finds
+one document by reading the keys of its shard up to it.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ Words = NDArray[np.int32]
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentBlock:
-    """Documents of one block of a shard."""
+    """Documents of one block of a shard; arrays [n] hold one value per document."""
 
     words: Words
     """Tokens of the whole block, without end-of-document ids; a view of the shard."""
     begin: Ints
-    """[n] first token of each document in `words`."""
+    """[n] index of each document's first token in `words`."""
     length: Ints
-    """[n] tokens of each."""
+    """[n] number of tokens."""
     target: Ints
-    """[n] first target token of each."""
+    """[n] index of the first target token within the document."""
     hash: NDArray[np.uint64]
-    """[n] hash of (seed, key): the packing order."""
+    """[n] hash of (seed, key), which decides the packing order."""
     number: Ints
-    """[n] position in the input, counted through the folders."""
+    """[n] position in the input, counted over all folders."""
 
     def select(self, which: NDArray[np.bool_]) -> DocumentBlock:
-        """Some of the documents."""
+        """Keep the documents where `which` is true; `words` stays whole."""
         arrays = {name: values[which] for name, values in vars(self).items() if name != "words"}
         return dataclasses.replace(self, **arrays)
 
 
 class DocumentFolders:
-    """Document folders of one vocabulary."""
+    """Document folders with one vocabulary; raises ValueError if their vocabularies differ."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = [BlockFolder(folder, kind="documents") for folder in folders]
@@ -68,7 +68,7 @@ class DocumentFolders:
         return "+".join(folder.index.checksum for folder in self._folders)
 
     def blocks(self, *, seed: int) -> Iterator[DocumentBlock]:
-        """All blocks, each checked before it is handed out."""
+        """Yield all blocks in input order, each checked against its checksums."""
         first = 0
         for folder in self._folders:
             for shard in range(len(folder.index.shards)):
@@ -85,19 +85,19 @@ class DocumentFolders:
                     first += len(length)
 
     def lengths(self) -> Iterator[Ints]:
-        """Tokens of each document, a block at a time; reads no token."""
+        """Yield the token counts of each block's documents; reads no tokens."""
         for folder in self._folders:
             for shard in range(len(folder.index.shards)):
                 for block in range(len(folder.shard(shard).blocks)):
                     yield folder.array(shard, block, "lens.i32").astype(np.int64)
 
     def release(self) -> None:
-        """Give back the memory of what was read; views stay valid, their pages are then read again."""
+        """Return the memory of mapped pages; views stay valid and reload their pages on access."""
         for folder in self._folders:
             folder.release()
 
     def describe(self, number: int) -> tuple[str, str]:
-        """Key of the document `number` of the input, and where it lies; slow."""
+        """Key and location of document `number` of the input, for error messages; slow."""
         which, number = _locate([folder.index.items for folder in self._folders], number)
         folder = self._folders[which]
         shard, within = _locate([entry.items for entry in folder.index.shards], number)
@@ -107,7 +107,7 @@ class DocumentFolders:
 
 
 def hashes(keys: Sequence[str], *, seed: int) -> NDArray[np.uint64]:
-    """Where each key stands in the packing order."""
+    """Hash every key with `seed`; sorting by the hash gives the packing order."""
     digest = xxhash.xxh3_64_intdigest
     return np.array([digest(key.encode(), seed) for key in keys], np.uint64)
 
@@ -118,7 +118,7 @@ def _keys(folder: BlockFolder, shard: int, block: int) -> list[str]:
 
 
 def _locate(counts: Sequence[int], number: int) -> tuple[int, int]:
-    """Which of several holders has the item `number`, and which of its items that is."""
+    """Find item `number` among consecutive groups of `counts` items: (group, index within the group)."""
     end = np.cumsum(counts)
     holder = int(np.searchsorted(end, number, side="right"))
     return holder, number - int(end[holder]) + counts[holder]

@@ -1,13 +1,15 @@
-"""Which piece of which document goes where in a row: arithmetic on lengths, no tokens.
+"""Decides at which place of a row each piece of a document goes: arithmetic on lengths, without tokens.
 
-`concat` lays all documents end to end and cuts the stream every S tokens; neighbouring rows share one token, the last
-label of one and the first input of the next, so every token is a label exactly once; only the last row is padded, and
-rows that end early so as not to cut a speech span. `best_fit` cuts no document that fits into a row: within windows of
-documents, longest first, each goes into the fullest row that has room (best-fit decreasing, as in arXiv 2404.10830).
-Price: its rows are padded, by 1 % or so for short documents.
+`concat` joins all documents into one stream and cuts it every S tokens. Neighbouring rows share one token: the last
+label of one row is the first input of the next. So every token is a label exactly once. Padding is needed only in the
+last row, and in rows that end early to keep a speech span whole.
 
-Both are fed documents in batches of any size and lay out only what no later document can change, so that the rows do
-not depend on the batches.
+`best_fit` cuts no document that fits into a row. It takes documents in windows, longest first, and puts each into the
+fullest row with enough room (best-fit decreasing, as in arXiv 2404.10830). Cost: padding, about 1 % for short
+documents.
+
+Both accept documents in batches of any size, and lay out only what later documents cannot change. So the rows do not
+depend on the batches.
 """
 
 from __future__ import annotations
@@ -25,19 +27,19 @@ from megatron_speech.data.packing.document_folders import Ints
 from megatron_speech.data.shards.block_writer import BLOCK_TOKENS
 
 WINDOW_TOKENS, WINDOW_ROWS, WINDOW_DOCUMENTS = 1 << 22, 64, 1 << 16
-"""Best-fit chooses among so many tokens, but at least so many rows, and at most so many documents: 16 MiB for rows up
-to 64k tokens; sixteen times as many would save 0.2 % of padding in rows of 8k."""
+"""Size of the best-fit window: tokens (soft limit), minimum rows, maximum documents. It takes 16 MiB for rows up to 64k
+tokens. A window sixteen times as large would save only 0.2 % of padding in rows of 8k."""
 CHUNK = 512
-"""Sizes of free room that best-fit looks up at once."""
+"""Number of sizes of free room in one bit mask of `fit`."""
 
 
 class SpeechSpans(NamedTuple):
-    """What rows must not end inside of, in the order of the batch; empty where they may end anywhere."""
+    """Token spans that rows must not cut, in the order of the batch; empty if rows may end anywhere."""
 
     first: list[int]
-    """First token of each span."""
+    """Index of each span's first token."""
     last: list[int]
-    """Last token of each."""
+    """Index of each span's last token."""
 
 
 NOWHERE = SpeechSpans([], [])
@@ -45,26 +47,31 @@ NOWHERE = SpeechSpans([], [])
 
 @dataclass(frozen=True, kw_only=True)
 class RowLayout:
-    """Pieces of documents in consecutive rows, in order; arrays [n]."""
+    """Where pieces of documents go in consecutive rows; arrays [n], one value per piece, in order."""
 
     num_rows: int
-    """Rows."""
+    """Number of rows."""
     next_word: int
-    """Token of the batch at which the row after these begins."""
+    """Index in the batch of the first token of the next row."""
     row: Ints
-    """Row of the piece, from 0."""
+    """Row of each piece, from 0."""
     at: Ints
-    """Its first position in the row, 0 .. S."""
+    """First position of each piece in its row, 0 .. S."""
     document: Ints
-    """Its document in the batch."""
+    """Index of each piece's document in the batch."""
     offset: Ints
-    """Its first token in the document."""
+    """Index of each piece's first token within the document."""
     size: Ints
-    """Tokens."""
+    """Number of tokens of each piece."""
 
 
 def concat(length: Ints, seq_length: int, *, spans: SpeechSpans, last: bool) -> Iterator[RowLayout]:
-    """Cut the stream of the batch's documents; full blocks of rows, and all the rest if it is the `last` batch."""
+    """Lay out full blocks of rows of the concatenated documents; the `last` batch is laid out completely.
+
+    Args:
+        length: tokens per document, [N].
+        spans: token spans not to cut.
+    """
     end = np.cumsum(length)
     begin = end - length
     starts = row_starts(0, int(length.sum()), seq_length, spans)
@@ -93,7 +100,10 @@ def concat(length: Ints, seq_length: int, *, spans: SpeechSpans, last: bool) -> 
 
 
 def best_fit(length: Ints, seq_length: int, *, spans: SpeechSpans, last: bool) -> Iterator[RowLayout]:
-    """Whole documents, longer ones in pieces; full windows of them, and all the rest if it is the `last` batch."""
+    """Lay out full windows of documents by best fit; the `last` batch is laid out completely.
+
+    Documents longer than a row are cut into pieces. Arguments as in `concat`.
+    """
     end = np.cumsum(length)
     window, low = max(WINDOW_TOKENS, WINDOW_ROWS * seq_length), 0
     while low < len(length):
@@ -107,7 +117,7 @@ def best_fit(length: Ints, seq_length: int, *, spans: SpeechSpans, last: bool) -
 
 
 def _window(low: int, high: int, length: Ints, end: Ints, seq_length: int, spans: SpeechSpans) -> Iterator[RowLayout]:
-    """Best-fit among the documents low .. high - 1."""
+    """Lay out the documents low .. high - 1 by best fit."""
     document, offset, size = np.arange(low, high), np.zeros(high - low, np.int64), length[low:high]
     need = size
     if (size > seq_length + 1).any():
@@ -135,9 +145,10 @@ def _window(low: int, high: int, length: Ints, end: Ints, seq_length: int, spans
 def _split(
     document: Ints, end: Ints, length: Ints, seq_length: int, spans: SpeechSpans
 ) -> tuple[Ints, Ints, Ints, Ints]:
-    """(document, offset, size, room needed) of each piece; all pieces of a document but its last need a whole row.
+    """Cut documents that exceed a row: (document, offset, size, room needed) of each piece, in document order.
 
-    What follows a piece without end of document in its row would be taken for its continuation.
+    Every piece but a document's last needs a whole row. Otherwise a document placed after it in the row would be taken
+    for its continuation, because no end-of-document id separates them.
     """
     too_long = length[document] > seq_length + 1
     pieces = []
@@ -156,7 +167,7 @@ def _split(
 
 
 def row_starts(begin: int, end: int, seq_length: int, spans: SpeechSpans) -> list[int]:
-    """Where rows begin that hold the tokens begin .. end - 1; each ends with the first token of the next."""
+    """First token of every row over the tokens begin .. end - 1; each row ends with the first token of the next."""
     if not spans.first:
         return list(range(begin, end - 1, seq_length))
     starts = [begin]
@@ -166,28 +177,33 @@ def row_starts(begin: int, end: int, seq_length: int, spans: SpeechSpans) -> lis
 
 
 def _row_end(start: int, seq_length: int, spans: SpeechSpans) -> int:
-    """Last token of the row that begins at `start`: the S-th, or the first one of a span around it that fits a row."""
+    """Last token of the row that begins at `start`: S tokens on, or the first token of a span that would be cut.
+
+    A span that begins with the row is cut anyway, because no row can hold it.
+    """
     full = start + seq_length
     before = bisect_left(spans.first, full) - 1
     if before < 0 or spans.last[before] <= full or spans.first[before] <= start:
         return full
-    # One short of a full row, no boundary could be noted behind its last input, which then would predict padding.
+    # Never end one token short of full: with no input left to mark as padding, the last input would predict it.
     return spans.first[before] - (spans.first[before] == full - 1)
 
 
 def fit(need: Ints, capacity: int) -> list[list[int]]:
-    """Partition pieces into bins of at most `capacity` tokens, longest first into the fullest bin with room.
+    """Partition pieces into bins of at most `capacity` tokens: longest first, each into the fullest bin with room.
 
-    Returns the bins as sorted lists of positions in `need`, ordered by their first one. The rooms in use are bits, in
-    chunks: finding the smallest sufficient room is a shift and a mask in its chunk, or in the list of chunks.
+    Returns the bins as sorted lists of indices into `need` [n], ordered by their first index. Free room in use is
+    stored as bit masks, one per chunk of CHUNK sizes. So the smallest sufficient room is found by a shift and a mask,
+    within the chunk or within the mask of used chunks.
     """
     bins: list[list[int]] = []
-    open_bins: defaultdict[int, list[int]] = defaultdict(list)  # by room left
+    open_bins: defaultdict[int, list[int]] = defaultdict(list)  # bin indices by free room
     chunks = [0] * (capacity // CHUNK + 1)
     used_chunks = 0
     order = np.argsort(-need, kind="stable")
     for position, size in zip(order.tolist(), need[order].tolist(), strict=True):
         chunk = size // CHUNK
+        # Find the smallest sufficient room: in the same chunk, in a larger one, or in a new bin.
         if sufficient := chunks[chunk] >> size % CHUNK:
             room = size + (sufficient & -sufficient).bit_length() - 1
             found = open_bins[room]
@@ -199,6 +215,7 @@ def fit(need: Ints, capacity: int) -> list[list[int]]:
             assert size <= capacity, f"piece of {size} tokens in a row of {capacity}"
             room, found = capacity, [len(bins)]
             bins.append([])
+        # Move the bin from its old room to the new one, and update the masks.
         index = found.pop()
         if not found:
             chunks[room // CHUNK] &= ~(1 << room % CHUNK)

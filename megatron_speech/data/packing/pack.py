@@ -1,9 +1,9 @@
-"""Documents to rows of S + 1 tokens, in an order that depends on (seed, key) alone.
+"""Packs documents into rows of S + 1 tokens, in an order that depends only on the seed and the document keys.
 
-`data.packing.shuffle` brings the documents into that order in bounded memory, each closed by an end-of-document id;
-`data.packing.layout` says which piece goes where. Padding repeats that id, which predicts nothing (see
-`data.reading.batch`), so it carries no loss. Rows depend on the seed and the documents, not on memory, buckets, shards
-or their order; only the document numbers stored beside them say where a document lies in the input.
+`data.packing.shuffle` sorts the documents into that order in bounded memory, and appends an end-of-document id to each.
+`data.packing.layout` decides where each piece goes. Padding repeats the end-of-document id, which predicts nothing (see
+`data.reading.batch`), so it adds no loss. Memory, buckets, shards and their order do not affect the rows. Only the
+stored document numbers refer to positions in the input.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _ROW = "a row of seq_length={} has {:,}; raise it, or set overlong to drop or sp
 
 
 def pack_shards(config: PackShardsConfig) -> None:
-    """Pack the document shards of `config.input` into `config.output`; what is already packed stays."""
-    identity = {name: value for name, value in to_dict(config).items() if name != "memory"}  # which changes no row
+    """Pack the document shards of `config.input` into `config.output`; a finished output is kept."""
+    identity = {name: value for name, value in to_dict(config).items() if name != "memory"}  # memory changes no row
     made = partial(is_made, config.output, kind="packed", config=identity, inputs=config.inputs)
     if made():
         logger.info("%s is already made", config.output)
@@ -59,12 +59,12 @@ def pack_documents(output: Path, config: PackShardsConfig) -> dict[str, Any]:
     """Pack into the folder `output`, which must not hold shards yet.
 
     Returns:
-        Totals for a manifest: rows, tokens (labels) by modality, padding, fill (the share that is no padding), shards;
-        documents packed and dropped; cuts (rows that end inside a document) and cut_spans (inside a speech span, too).
+        Totals for a manifest. The fill is the share of tokens that are not padding. Rows that end inside a document are
+        counted as cuts, those that end inside a speech span as cut_spans.
 
     Raises:
-        ValueError: damage in the input, a key that occurs twice, bare speech codes, or with overlong=error a document
-            or a speech span that no row can hold.
+        ValueError: the input is damaged, repeats a key or holds bare speech codes. With overlong=error also if no row
+            can hold a document or a speech span.
     """
     source = DocumentFolders(config.inputs)
     vocabulary = source.vocabulary
@@ -85,7 +85,7 @@ def pack_documents(output: Path, config: PackShardsConfig) -> dict[str, Any]:
         shard_tokens=config.shard_tokens,
     )
     with writer, Buckets(output / "shuffle", count=count, end_of_document=vocabulary.end_of_document) as buckets:
-        documents, tokens = _distribute(source, buckets, config)
+        documents, tokens = _distribute(source, buckets, config)  # pass 1; pass 2 packs bucket by bucket
         facts: Counter[str] = Counter()
         with tqdm(total=tokens, desc=f"pack {config.name}", unit="tok", unit_scale=True) as bar:
             for block, cuts, cut_spans in _row_blocks(source, buckets, config):
@@ -94,7 +94,7 @@ def pack_documents(output: Path, config: PackShardsConfig) -> dict[str, Any]:
                 facts["padding"] += block.tokens.size - int(block.used.sum())
                 facts["cuts"] += cuts
                 facts["cut_spans"] += cut_spans
-                bar.update(min(int(block.used.sum()), tokens - int(bar.n)))  # neighbouring rows may share a token
+                bar.update(min(int(block.used.sum()), tokens - int(bar.n)))  # rows may share tokens
         fill = 1 - facts["padding"] / (facts["rows"] * config.seq_length)
         writer.facts.update(
             seq_length=config.seq_length,
@@ -112,12 +112,12 @@ def _names(config: PackShardsConfig) -> str:
 
 
 def _require_fitting(source: DocumentFolders, config: PackShardsConfig) -> None:
-    """ValueError naming the first document that no row holds whole, and how many there are, before the work begins."""
+    """Raise ValueError before the work begins if documents exceed a row; names the first one and their number."""
     room = config.seq_length + 1
     before = overlong = longest = 0
     first: tuple[int, int] | None = None
     for length_N in source.lengths():
-        needed_N = length_N + 1  # the end of the document
+        needed_N = length_N + 1  # with the end-of-document id
         too_long = np.flatnonzero(needed_N > room)
         if len(too_long) and first is None:
             first = before + int(too_long[0]), int(needed_N[too_long[0]])
@@ -132,7 +132,7 @@ def _require_fitting(source: DocumentFolders, config: PackShardsConfig) -> None:
 
 
 def _distribute(source: DocumentFolders, buckets: Buckets, config: PackShardsConfig) -> tuple[int, int]:
-    """Bring all documents into their buckets, a share of the memory at a time; numbers of documents and tokens."""
+    """Write all documents to their buckets, a share of the memory at a time; returns (documents, tokens)."""
     pending: list[DocumentBlock] = []
     size = documents = tokens = 0
     with tqdm(total=source.num_tokens, desc=f"shuffle {config.name}", unit="tok", unit_scale=True) as bar:
@@ -155,7 +155,7 @@ def _distribute(source: DocumentFolders, buckets: Buckets, config: PackShardsCon
 
 
 def _without_overlong(block: DocumentBlock, source: DocumentFolders, config: PackShardsConfig) -> DocumentBlock:
-    """Leave out documents that no row can hold without a cut which is not wanted, or refuse their speech spans."""
+    """Drop documents that no row can hold (overlong=drop), or raise ValueError for one with such a speech span."""
     if config.overlong == "split":
         return block
     longest = block.length + 1 if config.algorithm == "best_fit" else np.zeros_like(block.length)
@@ -173,7 +173,7 @@ def _without_overlong(block: DocumentBlock, source: DocumentFolders, config: Pac
 def _row_blocks(
     source: DocumentFolders, buckets: Buckets, config: PackShardsConfig
 ) -> Iterator[tuple[RowBlock, int, int]]:
-    """All rows in order, and of each block how many end inside a document, and inside a speech span."""
+    """Yield (rows, number that end inside a document, number that end inside a speech span), in order."""
     vocabulary = source.vocabulary
     lay_out = concat if config.algorithm == "concat" else best_fit
     rest = Documents.none()
@@ -191,4 +191,4 @@ def _row_blocks(
             yield block, len(cuts), count_inside(documents.words, cuts, vocabulary)
             word = layout.next_word
         rest = documents.rest(word)
-        del documents, spans  # what is not let go of is in memory twice
+        del documents, spans  # free them before the next bucket is read

@@ -1,9 +1,9 @@
-"""All documents of the input in an order that depends on (seed, key) alone, in memory that does not grow with them.
+"""Sorts all documents of the input into an order that depends only on the seed and keys, in constant memory.
 
-Pass 1 reads the shards from front to back, checks every byte, and appends each document to the bucket file that its
-hash falls into; buckets are ranges of the hash. Pass 2 reads bucket after bucket, each small enough to be sorted in
-memory. A bucket is written in segments with a checksum each, so that the way over the disk damages nothing unnoticed,
-and removed once it is read. Price: the input once more on the disk while packing, and starting over when killed.
+Pass 1 reads the shards from front to back, checks every byte, and appends each document to a bucket file. A bucket is a
+range of hashes. Pass 2 reads bucket after bucket, each small enough to be sorted in memory, and removes it. Buckets are
+written in segments with a checksum each, so damage on the disk is detected. Cost: disk space for a second copy of the
+input while packing. A killed run starts over.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from megatron_speech.data.packing.document_folders import DocumentBlock, Documen
 Records = NDArray[Any]
 
 RECORD = np.dtype([("hash", "<u8"), ("number", "<i8"), ("length", "<i4"), ("target", "<i4")])
-"""What a bucket holds of a document beside its tokens; `length` counts the end-of-document id."""
+"""What a bucket stores about a document besides its tokens; `length` includes the end-of-document id."""
 SEGMENT = np.dtype([("checksum", "<u8"), ("documents", "<i8"), ("words", "<i8")])
-"""What a segment of a bucket begins with; its records and then its tokens follow."""
+"""Header of a segment in a bucket; the documents' records follow, then their tokens."""
 DOCUMENT_BYTES = 128
-"""Memory that a document is reckoned to take beside its tokens."""
+"""Estimated memory per document besides its tokens."""
 SHARE = 4
-"""A bucket, and what waits to be brought into buckets, takes this part of the memory: a bucket is there twice while it
-is sorted, and behind what the one before has left."""
+"""Divisor of the memory for one bucket, and for the documents waiting to be written to buckets. A bucket is in memory
+twice while it is sorted, together with the rest of the previous bucket."""
 GATHER = 1 << 12
-"""Documents that are copied at once; each costs 200 bytes while they are listed."""
+"""Number of documents copied at once; each takes 200 bytes while listed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,27 +41,27 @@ class Documents:
     """Consecutive documents in packing order."""
 
     words: Words
-    """[T] tokens, document after document, each closed by the end-of-document id."""
+    """[T] tokens of all documents, each followed by an end-of-document id."""
     length: Ints
-    """[N] tokens of each."""
+    """[N] tokens per document, end-of-document id included."""
     target: Ints
-    """[N] first target token of each; at most 0 where all are targets."""
+    """[N] index of the first target token within the document; at most 0 if all tokens are targets."""
     number: Ints
     """[N] position in the input."""
 
     @property
     def begin(self) -> Ints:
-        """[N] first token of each in `words`."""
+        """[N] index of each document's first token in `words`."""
         return np.cumsum(self.length) - self.length
 
     @classmethod
     def none(cls) -> Documents:
-        """No documents."""
+        """Return an empty set of documents."""
         nothing = np.zeros(0, np.int64)
         return cls(words=np.zeros(0, np.int32), length=nothing, target=nothing, number=nothing)
 
     def rest(self, word: int) -> Documents:
-        """A copy from token `word` on, which may stand inside a document."""
+        """Copy everything from token `word` on, which may lie inside a document."""
         end = np.cumsum(self.length)
         low = int(np.searchsorted(end, word, side="right"))
         length, target = self.length[low:].copy(), self.target[low:].copy()
@@ -72,7 +72,7 @@ class Documents:
 
 
 class Buckets:
-    """Bucket files in the folder `scratch`; a context that begins without old files and ends without any."""
+    """Bucket files in the folder `scratch`, as a context that removes them at its start and end."""
 
     def __init__(self, scratch: Path, *, count: int, end_of_document: int) -> None:
         self.count = count
@@ -81,7 +81,7 @@ class Buckets:
         self._end = np.array([end_of_document], "<i4").tobytes()
 
     def __enter__(self) -> Buckets:
-        shutil.rmtree(self._scratch, ignore_errors=True)  # left by an attempt that was killed
+        shutil.rmtree(self._scratch, ignore_errors=True)  # left by a killed run
         self._scratch.mkdir(parents=True)
         return self
 
@@ -89,15 +89,17 @@ class Buckets:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def append(self, blocks: Sequence[DocumentBlock]) -> None:
-        """Add the documents of `blocks`, each to its bucket."""
+        """Append the documents of `blocks` to their buckets."""
         blocks = [block for block in blocks if len(block.length)]
         if not blocks:
             return
+        # Describe the documents of all blocks together: record, block, byte range.
         records = np.concatenate([_records(block) for block in blocks])
         holder = np.repeat(np.arange(len(blocks)), [len(block.length) for block in blocks])
         begin = 4 * np.concatenate([block.begin for block in blocks])
         end = begin + 4 * np.concatenate([block.length for block in blocks])
         views = [block.words.data.cast("B") for block in blocks]
+        # Group them by bucket and write one segment to each.
         bucket = (records["hash"] >> np.uint64(32)) * np.uint64(self.count) >> np.uint64(32)
         order = np.argsort(bucket, kind="stable")
         found, first = np.unique(bucket[order], return_index=True)
@@ -109,10 +111,10 @@ class Buckets:
             self._write(number, records[which].tobytes(), *words)
 
     def read(self, number: int, *, after: Documents, source: DocumentFolders) -> Documents:
-        """The documents of a bucket in packing order, behind those of `after`; the bucket is removed.
+        """Read and remove bucket `number`; returns `after` followed by the bucket's documents in packing order.
 
         Raises:
-            ValueError: two documents have one key, or the bucket was damaged on the disk.
+            ValueError: two documents have the same key, or the bucket was damaged on the disk.
         """
         path = self._scratch / f"{number}.bucket"
         content = path.read_bytes() if self._sizes[number] else b""
@@ -143,7 +145,7 @@ class Buckets:
 
 
 def num_buckets(source: DocumentFolders, memory: int) -> int:
-    """So many that each takes its share of `memory`."""
+    """Number of buckets so that each fits into its share of `memory`."""
     return 1 + (4 * source.num_tokens + DOCUMENT_BYTES * source.num_documents) // (memory // SHARE)
 
 
@@ -155,7 +157,7 @@ def _records(block: DocumentBlock) -> Records:
 
 
 def _segments(content: bytes, path: Path) -> Iterator[tuple[Records, Ints]]:
-    """Records of each segment of a bucket, and the byte where each of its documents begins."""
+    """Yield each segment's records, and the byte at which each of its documents begins."""
     at, view = 0, memoryview(content)
     while at < len(content):
         checksum, documents, words = np.frombuffer(content, SEGMENT, 1, at)[0].tolist()
@@ -171,7 +173,10 @@ def _segments(content: bytes, path: Path) -> Iterator[tuple[Records, Ints]]:
 
 
 def _order(records: Records, source: DocumentFolders) -> Ints:
-    """Positions sorted by hash, and by key where hashes are equal: a billion documents have one such pair or none."""
+    """Positions that sort `records` by hash, and by key if hashes are equal; ValueError for equal keys.
+
+    Equal hashes are rare: a billion documents have about one such pair or none.
+    """
     order = np.argsort(records["hash"], kind="stable")
     hashed = records["hash"][order]
     tied = np.flatnonzero(hashed[1:] == hashed[:-1])
@@ -189,7 +194,7 @@ def _order(records: Records, source: DocumentFolders) -> Ints:
 
 
 def _joined(before: Words, content: memoryview, begin: Ints, end: Ints) -> Words:
-    """`before`, and behind it the given byte ranges of `content`."""
+    """Concatenate `before` and the given byte ranges of `content`."""
     words = np.empty(len(before) + int((end - begin).sum()) // 4, np.int32)
     words[: len(before)] = before
     to, at = words.data.cast("B"), 4 * len(before)
@@ -201,6 +206,6 @@ def _joined(before: Words, content: memoryview, begin: Ints, end: Ints) -> Words
 
 
 def _grouped(*columns: Ints) -> Iterator[Iterator[tuple[int, ...]]]:
-    """Rows of the columns, `GATHER` at a time."""
+    """Yield the rows of parallel columns, `GATHER` at a time."""
     for low in range(0, len(columns[0]), GATHER):
         yield zip(*(column[low : low + GATHER].tolist() for column in columns), strict=True)

@@ -1,8 +1,8 @@
-"""Where speech lies in a run of tokens: a span is a run of speech ids with its begin and end of audio.
+"""Finds speech spans in a stream of tokens: runs of speech ids with their begin and end of audio.
 
-Spans never reach over a document's end. Rows overlap by one token (the last label of one, the first input of the next),
-so a row may end at any token but those inside a span: at the first one the whole span belongs to the next row, at the
-last one to this row.
+A span never crosses the end of a document. Rows overlap by one token: the last label of one row is the first input of
+the next. So a row may end at any token outside a span. If it ends at the span's first token, the whole span belongs to
+the next row; at its last token, to this row.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ def speech_spans(words: NDArray[np.int32], begin: Ints, vocabulary: Vocabulary) 
     """First and last token of each speech span, in order, both [M].
 
     Args:
-        words: documents end to end, [T].
-        begin: first token of each document.
+        words: tokens of all documents, [T].
+        begin: index of each document's first token.
     """
     speech = vocabulary.speech_mask(words)
-    edge = np.zeros(len(words) + 1, bool)  # no run reaches over these
+    edge = np.zeros(len(words) + 1, bool)  # true where a document begins: no span crosses it
     edge[begin], edge[-1] = True, True
-    first = np.flatnonzero(speech & (edge[:-1] | ~np.roll(speech, 1)))  # what wraps around stands at an edge
+    first = np.flatnonzero(speech & (edge[:-1] | ~np.roll(speech, 1)))  # the rolled-in value stands at an edge
     last = np.flatnonzero(speech & (edge[1:] | ~np.roll(speech, -1)))
     opened = ~edge[first] & (words[first - 1] == _special(vocabulary, BEGIN_OF_AUDIO))
     closed = ~edge[last + 1] & (words.take(last + 1, mode="clip") == _special(vocabulary, END_OF_AUDIO))
@@ -33,7 +33,7 @@ def speech_spans(words: NDArray[np.int32], begin: Ints, vocabulary: Vocabulary) 
 
 
 def count_inside(words: NDArray[np.int32], cuts: Ints, vocabulary: Vocabulary) -> int:
-    """How many of `cuts` lie inside a speech span; each is a token of `words` that ends a row within its document."""
+    """Count the `cuts` (tokens that end a row within their document) that lie inside a speech span."""
     cuts = cuts[vocabulary.speech_mask(words[cuts])]
     before, after = words[cuts - 1], words[cuts + 1]
     begun = vocabulary.speech_mask(before) | (before == _special(vocabulary, BEGIN_OF_AUDIO))
@@ -42,5 +42,5 @@ def count_inside(words: NDArray[np.int32], cuts: Ints, vocabulary: Vocabulary) -
 
 
 def _special(vocabulary: Vocabulary, token: str) -> int:
-    """The id of a special token, or -1, which no token is."""
+    """Id of a special token; -1 if the vocabulary does not have it."""
     return vocabulary.special_id(token) if token in vocabulary.special_tokens else -1

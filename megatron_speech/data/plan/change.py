@@ -1,8 +1,8 @@
-"""Whether a run may go on with another plan than the one it began with, and what differs.
+"""Checks whether a run may continue with another plan than the one it began with, and lists the differences.
 
-Two plans agree on the first n samples if the stages that these touch have the same budgets, losses and sources, in the
-same order, and do not end before them. What comes later is free: a run that has begun may get new stages, and a stage
-may be left early. Price: of a stage that has begun not even the budget can grow, since its budgets are its order.
+Two plans agree on the first n samples if the stages up to there are equal: sources, budgets, losses, order, and no
+earlier end. Later stages may differ: a running training can get new stages, or leave a stage early. Limitation: the
+budget of a started stage cannot even grow, because budgets determine the order inside a stage.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from megatron_speech.data.plan.plan import Plan
 
 
 def require_same_plan(old: Plan, new: Plan, *, consumed: int, extend: bool) -> None:
-    """Refuse to read on after `consumed` samples of `old` by a plan that is not the same.
+    """Raise ValueError if a run that has read `consumed` samples of `old` cannot continue with `new`.
 
-    With `extend`, plans may differ behind these samples. ValueError names the first differences and the remedy.
+    With `extend`, the plans may differ after these samples. The error lists the first differences and the remedy.
     """
     if old.fingerprint == new.fingerprint:
         return
@@ -24,19 +24,19 @@ def require_same_plan(old: Plan, new: Plan, *, consumed: int, extend: bool) -> N
     conflict = first_conflict(old, new, consumed)
     if conflict is not None:
         raise ValueError(
-            f"data: the run has read {consumed:,} samples of another plan ({found}), and {conflict}; restore what they "
-            "came from; to train on, append a stage to data.stages (or end the present one by stop_at_sample) and set "
-            "data.extend_plan=true; or start in another folder"
+            f"data: the run has read {consumed:,} samples of another plan ({found}), and {conflict}; restore the "
+            "earlier settings and shards; to train on, append a stage to data.stages (or end the present one by "
+            "stop_at_sample) and set data.extend_plan=true; or start in another folder"
         )
     if not extend:
         raise ValueError(
-            f"data: this plan is not the run's ({found}); restore it, or set data.extend_plan=true to follow it after "
-            f"the {consumed:,} samples that are read, on which both agree"
+            f"data: this plan is not the run's ({found}); restore the run's plan, or set data.extend_plan=true to "
+            f"follow this one after the {consumed:,} samples read so far, which are the same in both"
         )
 
 
 def first_conflict(old: Plan, new: Plan, consumed: int) -> str | None:
-    """Why the first `consumed` samples of both plans are not known to be the same; None if they are."""
+    """Explain why the first `consumed` samples of both plans may differ; None if they are the same."""
     for key in ("seq_length", "seed", "vocabulary", "order"):
         if getattr(old, key) != getattr(new, key):
             return f"{key} decides every sample"
@@ -57,7 +57,7 @@ def first_conflict(old: Plan, new: Plan, consumed: int) -> str | None:
 
 
 def differences(old: Plan, new: Plan) -> Iterator[str]:
-    """What differs, each as `key: new value, was old value`."""
+    """Yield every difference as `key: new value, was old value`."""
     ours, theirs = _facts(new), _facts(old)
     for key in [*theirs, *(key for key in ours if key not in theirs)]:
         if ours.get(key) != theirs.get(key):
@@ -65,7 +65,7 @@ def differences(old: Plan, new: Plan) -> Iterator[str]:
 
 
 def _facts(plan: Plan) -> dict[str, Any]:
-    """Everything that the fingerprint covers, by a name that people know."""
+    """Everything that the plan's fingerprint covers, under readable names."""
     facts: dict[str, Any] = {key: getattr(plan, key) for key in ("seq_length", "seed", "order")}
     facts["vocabulary"] = plan.vocabulary[:12]
     for source in plan.sources:
@@ -82,6 +82,6 @@ def _facts(plan: Plan) -> dict[str, Any]:
 
 
 def _contents(plan: Plan, stage: int) -> list[Any]:
-    """What a stage reads, in the order that decides how its sources alternate."""
+    """Sources of a stage with their budgets and losses, in the order that decides how they alternate."""
     of_source = [(plan.sources[index], rows) for index, rows in plan.stages[stage].budgets.items() if rows]
     return [(source.name, source.rows, source.checksum, source.loss, rows) for source, rows in of_source]

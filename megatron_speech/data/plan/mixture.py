@@ -1,8 +1,8 @@
-"""From a configured mixture to a plan: whole rows of every source in every stage, or one line that says why not.
+"""Turns a configured mixture into a plan: whole rows of every source in every stage, or a one-line error.
 
-Exact requests (epochs, tokens, a share of the stage) come first, the rest is divided. All is integer arithmetic over
-the sources' numbers of rows, so a mixture can be planned before its data exist. Price: budgets are whole rows, so a
-stage of a few rows is only near its shares.
+Exact requests (epochs, tokens, shares) are served first; weights and the remainder divide the rest. All of it is
+integer arithmetic on the sources' row counts, so a mixture can be planned before its data exist. Limitation: budgets
+are whole rows, so a stage of a few rows only approximates its shares.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from megatron_speech.vocabulary import Vocabulary
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFacts:
-    """What planning has to know of a source's rows."""
+    """What planning needs to know about a source."""
 
     rows: int
-    """Rows it has."""
+    """Number of rows."""
     text_share: float
-    """Text labels among its labels, padding left out of both."""
+    """Share of text among all labels, without padding."""
     checksum: str
-    """Identity of its shards; empty where only sizes are known, and nothing can be read."""
+    """Identity of the shards; empty if only sizes are known and nothing can be read."""
 
     @classmethod
     def of_folder(cls, index: FolderIndex) -> SourceFacts:
-        """Of packed shards."""
+        """Facts of a folder of packed shards."""
         labels = max(1, index.text_tokens + index.speech_tokens)
         return cls(rows=index.items, text_share=index.text_tokens / labels, checksum=index.checksum)
 
@@ -48,14 +48,14 @@ def compile_plan(
     num_samples: int | None = None,
     section: Literal["data.sources", "data.validation"] = "data.sources",
 ) -> Plan:
-    """The plan of `config` over its folders; errors name the sources by `section`.
+    """Plan `config` over its folders; errors name a source by its path in `section`.
 
     Args:
-        num_samples: rows to read where `config` has no stages.
+        num_samples: rows to read if `config` has no stages.
 
     Raises:
         FileNotFoundError: a source's folder holds no packed shards.
-        ValueError: a source was packed otherwise (vocabulary, seq_length), or would be read above its max_epochs.
+        ValueError: a source has another vocabulary or seq_length, or would be read more often than its max_epochs.
     """
     facts = {
         name: SourceFacts.of_folder(packed_index(source.folder, config, vocabulary, key=f"{section}.{name}.folder"))
@@ -69,8 +69,8 @@ def compile_plan(
 def plan_of(
     config: DataConfig, facts: Mapping[str, SourceFacts], *, vocabulary: str, num_samples: int | None = None
 ) -> Plan:
-    """The plan of `config` over sources of which `facts` are known; what `require_epochs` refuses is left in."""
-    lessons = config.lessons
+    """Plan `config` over sources with the given `facts`; ValueError if that is impossible. Ignores max_epochs."""
+    lessons = config.lessons  # every (source, loss) pair once; stages refer to them by index
     sources = [
         PlannedSource(
             name=name,
@@ -85,7 +85,7 @@ def plan_of(
     for name in config.sources:
         if not rows[name]:
             raise ValueError(f"data: source {name} has no rows; pack it again or leave it out")
-    stages: list[PlannedStage] = []
+    stages: list[PlannedStage] = []  # divide each stage's tokens among its sources, and check where it ends
     for number, stage in enumerate(_stages(config, num_samples)):
         key = f"data.stages[{number}]" if config.stages else "train"
         budgets = stage_budgets(stage, rows, seq_length=config.seq_length, key=key)
@@ -119,23 +119,25 @@ def plan_of(
 
 
 def stage_budgets(stage: StageConfig, rows: Mapping[str, int], *, seq_length: int, key: str) -> dict[str, int]:
-    """Rows to read of each source of `stage`, in its order; with its `tokens` given they add up to them.
+    """Rows to read of each source of `stage`, in its order; they add up to the stage's `tokens` if given.
 
-    Exact epochs, tokens and shares come first; what is left goes to the remainder, or by weight.
+    Exact epochs, tokens and shares are served first; the rest goes to the remainder, or is divided by weight.
 
     Args:
-        rows: rows of each source.
-        key: the stage's place in the configuration, for errors.
+        rows: number of rows of each source.
+        key: path of the stage in the configuration, for errors.
 
     Raises:
-        ValueError: the shares ask for more than the stage has, or for nothing.
+        ValueError: the shares ask for more rows than the stage has, or for none.
     """
+    # Serve exact requests.
     total = 0 if stage.tokens is None else -(-stage.tokens // seq_length)
     fixed = {
         name: _fixed_rows(share, rows[name], total, seq_length=seq_length)
         for name, share in stage.sources.items()
         if not share.takes_what_is_left
     }
+    # Divide what is left by weight; a remainder is a single weight.
     flexible = {name: share for name, share in stage.sources.items() if share.takes_what_is_left}
     left = total - sum(fixed.values())
     if flexible and left < 0:
@@ -156,7 +158,7 @@ def stage_budgets(stage: StageConfig, rows: Mapping[str, int], *, seq_length: in
 
 
 def _fixed_rows(share: ShareConfig, rows: int, total: int, *, seq_length: int) -> int:
-    """Rows of a share that does not depend on the others. Parts of a row are left out, so no epoch is exceeded."""
+    """Rows of a share that does not depend on the others; rounded down for epochs, so that no epoch is exceeded."""
     if share.tokens is not None:
         return -(-share.tokens // seq_length)
     if share.epochs is not None:
@@ -166,7 +168,7 @@ def _fixed_rows(share: ShareConfig, rows: int, total: int, *, seq_length: int) -
 
 
 def _stages(config: DataConfig, num_samples: int | None) -> list[StageConfig]:
-    """The stages, or the one that weights of sources and a number of rows mean."""
+    """The configured stages, or the single stage that source weights and `num_samples` describe."""
     if config.stages:
         return config.stages
     assert num_samples is not None, "a mixture without stages needs its number of rows"
@@ -175,7 +177,12 @@ def _stages(config: DataConfig, num_samples: int | None) -> list[StageConfig]:
 
 
 def packed_index(folder: str | Path, config: DataConfig, vocabulary: Vocabulary, *, key: str) -> FolderIndex:
-    """The index of a folder that fits `config` and `vocabulary`; errors name it by `key`."""
+    """Load the index of a folder of packed rows and check it against `config` and `vocabulary`; errors name `key`.
+
+    Raises:
+        FileNotFoundError: the folder or one of its shards is missing.
+        ValueError: it holds documents, has another vocabulary or seq_length, or its manifest is of other shards.
+    """
     try:
         index = FolderIndex.load(local_folder(folder, config.reader))
     except FileNotFoundError as error:
@@ -193,7 +200,7 @@ def packed_index(folder: str | Path, config: DataConfig, vocabulary: Vocabulary,
 
 
 def _require_files(folder: str | Path, index: FolderIndex, *, key: str) -> None:
-    """Refuse a folder of this machine that lacks a shard, or whose manifest is of other shards, before anyone reads."""
+    """Check, before reading starts, that a local folder has all its shards and that its manifest describes them."""
     if is_url(folder):
         return
     here = Path(folder)

@@ -1,11 +1,12 @@
-"""The arithmetic of a global order without state: which source a sample number falls to, and how far that source is.
+"""Computes which source a sample number belongs to, and how many samples of it come before, without state.
 
-Sources are interleaved by a binary tree of Bresenham splits over integer budgets: at every node the left half of the
-sources gets floor(g * left / all) of the first g samples, so totals are exact and every prefix is within a few samples
-of its share. That pattern is periodic, and ranks read at a fixed stride; so inside windows of a fixed number of samples
-it is shuffled by a keyed hash. Only the pattern moves: each source is still read strictly in its own order, wherever a
-run stops or its mixture changes. All functions are vectorised. Price: one sample costs a window, and inside a window a
-source is ahead of its share, or behind it, by chance.
+A binary tree of Bresenham splits over integer budgets interleaves the sources. At every node, the left half of the
+sources gets floor(g * left / all) of the first g samples. So totals are exact, and every prefix is within a few samples
+of its share. This pattern is periodic and ranks read with a fixed stride, so a keyed hash shuffles it within windows of
+fixed size. Only the pattern is shuffled: each source is still read strictly in its own order, even when a run stops or
+changes its mixture. All functions are vectorized.
+
+Cost: locating one sample computes its whole window. Within a window a source may be ahead of its share or behind.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import numpy as np
 from megatron_speech.data.plan.permutation import Ints, named_keys
 
 MAX_SAMPLES = 1 << 31
-"""Budgets are multiplied by sample numbers in int64."""
+"""Limit on samples, because budgets are multiplied by sample numbers in int64."""
 
 
 def largest_remainder(weights: Sequence[float], total: int) -> list[int]:
-    """Integers in proportion to `weights` which add up to `total`; leftovers go to the largest fractions, in order."""
+    """Integers proportional to `weights` that add up to `total`; the largest fractions get the leftovers."""
     exact = [Fraction(weight) for weight in weights]
     shares = [total * weight / sum(exact) for weight in exact]
     budgets = [int(share) for share in shares]
@@ -33,13 +34,13 @@ def largest_remainder(weights: Sequence[float], total: int) -> list[int]:
 
 
 def mix(numbers: Ints, budgets: Sequence[int], *, window: int, seed: int, name: str) -> tuple[Ints, Ints]:
-    """Source of each sample number, and how many samples of that source come before it.
+    """Source of each sample number, and number of samples of that source before it, both [n].
 
     Args:
         numbers: sample numbers in 0 .. sum(budgets) - 1, [n].
         budgets: samples per source.
         window: samples that are shuffled together; the last window may be shorter.
-        seed, name: choose the shuffle.
+        seed, name: select the shuffle.
     """
     assert not len(numbers) or (numbers.min() >= 0 and numbers.max() < sum(budgets)), "sample number outside the plan"
     source, before = np.empty_like(numbers), np.empty_like(numbers)
@@ -55,7 +56,7 @@ def mix(numbers: Ints, budgets: Sequence[int], *, window: int, seed: int, name: 
 
 
 def mixed(first: int, budgets: Sequence[int], *, window: int, seed: int, name: str) -> list[int]:
-    """Samples of each source among the first `first` of the order of `mix`."""
+    """Samples of each source among the first `first` samples in the order of `mix`."""
     index, rest = divmod(first, window)
     counts = np.array(consumed(index * window, budgets))
     if rest:
@@ -65,7 +66,7 @@ def mixed(first: int, budgets: Sequence[int], *, window: int, seed: int, name: s
 
 
 def split(numbers: Ints, budgets: Sequence[int]) -> Ints:
-    """Source of each sample number before windows are shuffled."""
+    """Source of each sample number [n] in the periodic pattern, before windows are shuffled."""
     assert sum(budgets) <= MAX_SAMPLES, f"{sum(budgets)} samples; the order is computed in int64"
     source = np.zeros(len(numbers), np.int64)
     _descend(source, numbers.astype(np.int64), np.arange(len(numbers)), budgets, 0)
@@ -73,7 +74,7 @@ def split(numbers: Ints, budgets: Sequence[int]) -> Ints:
 
 
 def consumed(first: int, budgets: Sequence[int]) -> list[int]:
-    """Samples of each source among the first `first` of the order of `split`."""
+    """Samples of each source among the first `first` samples in the order of `split`."""
     if len(budgets) == 1:
         return [first]
     half, total = len(budgets) // 2, sum(budgets)
@@ -82,13 +83,13 @@ def consumed(first: int, budgets: Sequence[int]) -> list[int]:
 
 
 def _window(index: int, budgets: Sequence[int], *, window: int, seed: int, name: str) -> Ints:
-    """Sources of the samples of one window, in order."""
+    """Sources of one window's samples, in shuffled order."""
     numbers = np.arange(index * window, min((index + 1) * window, sum(budgets)))
     return split(numbers, budgets)[np.argsort(named_keys(seed, name, numbers), kind="stable")]
 
 
 def _earlier(values: Ints) -> Ints:
-    """How often each value stands before its place."""
+    """Number of earlier occurrences of each value, [n]."""
     by_value = np.argsort(values, kind="stable")
     counts = np.bincount(values)
     result = np.empty_like(values)
@@ -97,7 +98,7 @@ def _earlier(values: Ints) -> Ints:
 
 
 def _descend(source: Ints, number: Ints, which: Ints, budgets: Sequence[int], offset: int) -> None:
-    """Settle the samples `which`, whose numbers within this subtree of sources are in `number`."""
+    """Assign sources to the samples `which` in place; `number` holds their numbers within this subtree."""
     if len(budgets) == 1 or not len(which):
         source[which] = offset
         return

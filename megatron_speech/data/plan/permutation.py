@@ -1,11 +1,12 @@
-"""Keyed permutations of 0 .. n-1 that are computed at any position, without a table and without state.
+"""Keyed permutations of 0 .. n-1 that are computed at any position, without tables or state.
 
-`permute` is a Feistel network with cycle walking: a bijection of constant memory. `epoch_rows` is the order in which a
-source's rows are read in one epoch. Shuffled freely, a trillion tokens would open a new block for every row; so rows
-move in chunks of consecutive ones, the chunks are permuted, and the rows of as many chunks as are open at a time are
-permuted together. The hash is written out because NumPy does not promise its random streams across versions. Price:
-rows of one chunk are read within `chunk` x `open_chunks` rows of each other, so documents have to be shuffled when they
-are packed.
+`permute` is a Feistel network with cycle walking: a bijection in constant memory. `epoch_rows` gives the order of a
+source's rows in one epoch. A free shuffle of a trillion tokens would open a new block for every row. So chunks of
+consecutive rows are permuted, and then the rows within each group of `open_chunks` chunks. The hash is implemented here
+because NumPy does not keep its random streams across versions.
+
+Limitation: rows of one chunk are read within `chunk` x `open_chunks` rows of each other, so documents must be shuffled
+when they are packed.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ Ints = NDArray[np.int64]
 Words = NDArray[np.uint64]
 
 ROUNDS = 6
-"""Feistel rounds; four make a pseudo-random permutation in theory, two more cost little."""
+"""Feistel rounds. Four give a pseudo-random permutation in theory; two more cost little."""
 
 
 def permute(positions: Ints, sizes: Ints | int, keys: Words) -> Ints:
-    """Image of each position under the permutation of 0 .. size-1 that its key chooses; all arrays [n]."""
+    """Image of each position under the permutation of 0 .. size-1 selected by its key; all arrays [n]."""
     sizes = np.broadcast_to(np.asarray(sizes, np.int64), positions.shape)
-    bits = np.frexp((sizes - 1).astype(np.float64))[1]  # bit length of size - 1, which is below 2^53
+    bits = np.frexp((sizes - 1).astype(np.float64))[1]  # bit length of size - 1 (below 2^53)
     half = np.maximum(1, (bits + 1) // 2).astype(np.uint64)
     mask = (np.uint64(1) << half) - np.uint64(1)
     result = positions.astype(np.uint64)
@@ -40,15 +41,15 @@ def permute(positions: Ints, sizes: Ints | int, keys: Words) -> Ints:
 
 
 def epoch_rows(positions: Ints, rows: int, keys: Words, *, chunk: int, open_chunks: int) -> Ints:
-    """Row at each position of an epoch over `rows` rows; every row stands at exactly one position.
+    """Row at each position of an epoch over `rows` rows; every row has exactly one position.
 
-    The rows behind the last whole chunk are a short chunk, whose place among the others the key chooses too.
+    The rows after the last whole chunk form a short chunk; the key also selects its place among the others.
 
     Args:
         positions: in 0 .. rows - 1, [n].
-        keys: one per position, of its epoch (`named_keys`).
-        chunk: consecutive rows that stay together.
-        open_chunks: chunks whose rows are permuted together.
+        keys: key of each position's epoch (`named_keys`), [n].
+        chunk: number of consecutive rows that stay together.
+        open_chunks: number of chunks with jointly permuted rows.
     """
     whole, tail = divmod(rows, chunk)
     slots = whole + (tail > 0)
@@ -61,24 +62,26 @@ def epoch_rows(positions: Ints, rows: int, keys: Words, *, chunk: int, open_chun
         behind = position >= short * chunk + tail
         return np.where(behind, (position - tail) // chunk + bool(tail), position // chunk)
 
+    # Permute the rows within each group of chunks.
     group = slot_at(positions) // open_chunks
     start = first_position(group * open_chunks)
     end = first_position(np.minimum((group + 1) * open_chunks, slots))
     place = start + permute(positions - start, end - start, splitmix64(keys ^ splitmix64(group.astype(np.uint64))))
     slot = slot_at(place)
-    number = np.where(slot == short, 0, slot - (slot > short))  # among the whole chunks
+    # Permute the whole chunks; the short one keeps its slot.
+    number = np.where(slot == short, 0, slot - (slot > short))
     chosen = permute(number, max(whole, 1), splitmix64(keys ^ _CHUNKS))
     return np.where(slot == short, whole, chosen) * chunk + place - first_position(slot)
 
 
 def named_keys(seed: int, name: str, numbers: Ints) -> Words:
-    """One key per number (an epoch, a sample) of what `name` says."""
+    """One random key per number (an epoch or a sample), for the purpose `name`; uint64 [n]."""
     base = np.uint64(xxhash.xxh3_64_intdigest(f"{seed}/{name}".encode()))
     return splitmix64(numbers.astype(np.uint64) ^ base)
 
 
 def splitmix64(values: Words) -> Words:
-    """A well-mixed 64-bit hash of each value (finaliser of the SplitMix64 generator)."""
+    """Well-mixed 64-bit hash of each value (finalizer of the SplitMix64 generator)."""
     mixed = values + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -86,4 +89,4 @@ def splitmix64(values: Words) -> Words:
 
 
 _CHUNKS, _TAIL = np.uint64(0x6368756E6B73), np.uint64(0x7461696C)
-"""Keep the keys of an epoch's chunks and of its short chunk's place apart from each other and from the groups'."""
+"""Constants that separate the keys of an epoch's chunks, of its short chunk and of its groups."""

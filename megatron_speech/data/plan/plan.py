@@ -1,10 +1,12 @@
-"""A run's data, decided before it starts: how many rows of which source in every stage, in which order.
+"""A run's data, decided before it starts: the number of rows of each source in every stage, and their order.
 
-The order is a pure function of the sample number (`data.plan.order`), so a run resumes by one integer, in any layout:
-neither ranks nor threads nor batch sizes hold state. Every source has one sequence of rows, epoch after epoch, which
-the stages read on in turn; a stage decides only how the sources alternate. So another mixture is another stage: nothing
-is read twice or left out on its account. The fingerprint names sources, budgets, seed and every byte of the shards;
-sample numbers mean nothing in another plan. Price: within a stage a source's rows are spread evenly over it.
+The order is a pure function of the sample number (see `data.plan.order`). So one integer resumes a run in any layout:
+ranks, threads and batch sizes hold no state. Every source has one sequence of rows, epoch after epoch, and each stage
+continues it. A stage decides only how the sources alternate, so a new mixture is a new stage, without repeated or
+skipped rows.
+
+The fingerprint covers sources, budgets, seed and every byte of the shards; a sample number has no meaning in another
+plan. Limitation: within a stage, every source's rows are spread evenly.
 """
 
 from __future__ import annotations
@@ -28,78 +30,78 @@ from megatron_speech.data.plan.permutation import Ints, epoch_rows, named_keys
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedSource:
-    """One source under one loss. A source that teaches otherwise in another stage stands here again, by its name."""
+    """A (source, loss settings) pair; a source with two loss settings appears twice under the same name."""
 
     name: str
-    """As in the configuration; also seeds the order of its rows."""
+    """Name in the configuration; also seeds the order of the rows."""
     folder: str | Path
-    """Where the packed shards lie, perhaps a URL; no part of the plan's identity."""
+    """Folder or URL of the packed shards; not part of the plan's fingerprint."""
     rows: int
-    """Rows it has."""
+    """Number of rows."""
     max_epochs: float | None
-    """How often they may be read."""
+    """Limit on passes over the rows; None for no limit."""
     loss: LossConfig
-    """What its tokens teach, decided."""
+    """Loss settings with `tokens` resolved."""
     text_share: float
-    """Text labels among its labels, padding left out of both."""
+    """Share of text among all labels, without padding."""
     checksum: str
     """Identity of its shards."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedStage:
-    """A stretch of samples with one mixture."""
+    """Consecutive samples with one mixture."""
 
     name: str
-    """For tables."""
+    """Name of the stage in tables."""
     budgets: dict[int, int]
-    """Rows by index of the source in the plan, which is how they alternate."""
+    """Rows by index of the source in the plan; the budgets decide how sources alternate."""
     samples: int
-    """Rows that are read: all of them, or fewer where the run leaves the stage early."""
+    """Number of rows to read: all budgets, or fewer if the run leaves the stage early."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrderSizes:
-    """Constants of the order; part of a plan, so that newer defaults change no run that has begun."""
+    """Constants of the order, stored in each plan so that new defaults do not change runs that have started."""
 
     window: int = 4096
-    """Samples inside which the sources alternate at random."""
+    """Number of samples within which sources alternate at random."""
     chunk: int = 128
-    """Consecutive rows that are read near each other."""
+    """Number of consecutive rows that are read near each other."""
     open_chunks: int = 64
-    """Chunks whose rows are shuffled together."""
+    """Number of chunks with jointly shuffled rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The order of `num_samples` rows over all stages and sources."""
+    """Order of the `num_samples` rows of a run, over all stages and sources."""
 
     sources: tuple[PlannedSource, ...]
-    """`DataConfig.lessons`, in order; `Row.source` indexes them."""
+    """`DataConfig.lessons`, in order; `Row.source` is an index into them."""
     stages: tuple[PlannedStage, ...]
-    """In the order they are read."""
+    """Stages in the order of reading."""
     seq_length: int
     """Labels per row."""
     seed: int
     """Seed of the order."""
     vocabulary: str
-    """Fingerprint of all sources' vocabulary."""
+    """Fingerprint of the vocabulary of all sources."""
     order: OrderSizes = field(default_factory=OrderSizes)
-    """Constants of the order."""
+    """Constants of the order of samples."""
 
     @cached_property
     def num_samples(self) -> int:
-        """Rows in the whole run."""
+        """Number of rows in the whole run."""
         return self.ends[-1]
 
     @cached_property
     def ends(self) -> list[int]:
-        """Sample number behind each stage."""
+        """First sample number after each stage."""
         return list(accumulate(stage.samples for stage in self.stages))
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of everything that decides what sample number g teaches; neither names of stages nor folders do."""
+        """sha256 of everything that decides the content of a sample; names of stages and folders are excluded."""
         values = self.to_json()
         deciding = ("name", "rows", "loss", "checksum")
         values["sources"] = [{key: source[key] for key in deciding} for source in values["sources"]]
@@ -112,10 +114,11 @@ class Plan:
         return int(source[0]), int(row[0])
 
     def locate_many(self, numbers: Ints) -> tuple[Ints, Ints]:
-        """Like `locate`, for an array [n]; neighbours cost little more than one of them."""
+        """Like `locate`, for sample numbers [n]; those within one window cost little more than one."""
         numbers = np.asarray(numbers, np.int64)
         stage_of = np.searchsorted(self.ends, numbers, side="right")
         source, row = np.empty_like(numbers), np.empty_like(numbers)
+        # Find each sample's source, and its place in the source's sequence of rows.
         for index in np.unique(stage_of).tolist():
             mine = np.flatnonzero(stage_of == index)
             first = self.ends[index] - self.stages[index].samples
@@ -123,6 +126,7 @@ class Plan:
             which, before = mix(numbers[mine] - first, budgets, **self._shuffle(index))
             source[mine] = np.array(indices)[which]
             row[mine] = before + np.array([self._stands[index].get(self.sources[i].name, 0) for i in indices])[which]
+        # Turn that place into a row of the epoch's permutation.
         for index in np.unique(source).tolist():
             entry, mine = self.sources[index], np.flatnonzero(source == index)
             epoch, position = np.divmod(row[mine], entry.rows)
@@ -140,13 +144,13 @@ class Plan:
         return counts
 
     def read_in(self, stage: int, samples: int) -> dict[int, int]:
-        """Rows by index of the source among the first `samples` of a stage."""
+        """Rows by index of the source among the first `samples` samples of a stage."""
         indices, budgets = self._mixture(stage)
         return dict(zip(indices, mixed(samples, budgets, **self._shuffle(stage)), strict=True))
 
     @cached_property
     def _stands(self) -> list[dict[str, int]]:
-        """Rows of each source that are read before each stage."""
+        """Rows of each source read before each stage, and after the last one."""
         stands: list[dict[str, int]] = [{}]
         for index, stage in enumerate(self.stages):
             after = dict(stands[-1])
@@ -156,7 +160,7 @@ class Plan:
         return stands
 
     def _mixture(self, stage: int) -> tuple[list[int], list[int]]:
-        """Sources that a stage reads and their budgets; what it does not read has no part in its order."""
+        """Sources that a stage reads, and their budgets; a source with budget 0 does not affect the order."""
         budgets = {index: rows for index, rows in self.stages[stage].budgets.items() if rows}
         return list(budgets), list(budgets.values())
 

@@ -1,4 +1,4 @@
-"""A plan as a table for people: rows, tokens, epochs and share of every source in every stage, and what is too much."""
+"""Formats a plan as a table for people: rows, tokens, epochs and share of every source in every stage."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from megatron_speech.data.plan.plan import Plan, PlannedSource
 
 
 def describe(plan: Plan) -> str:
-    """One block per stage and, where there are several, one over all.
+    """Return one block per stage and, if there are several, one over all stages.
 
-    Columns: rows that a source has and that are read, tokens of those, their share of the stage, epochs of the stage
-    and since the run began, text among the labels, and the loss (targets, weights of text and speech).
+    Columns: rows that the source has and that are read, tokens read, share of the stage, and epochs (in the stage, and
+    since the start). Then text share of the labels, and the loss: targets, weights of text and speech.
     """
     lines = [
         f"{'source':<20}{'has':>15}{'reads':>13}{'tokens':>11}{'share':>8}{'epochs':>8}{'so far':>8}{'text':>6}  loss"
@@ -40,7 +40,7 @@ def describe(plan: Plan) -> str:
 
 
 def require_epochs(plan: Plan, section: str) -> None:
-    """Refuse a plan that repeats a source more than allowed: ValueError with every source's rows and epochs."""
+    """Raise ValueError if a source is read more often than its max_epochs; it lists every source's rows and epochs."""
     excessive = too_many_epochs(plan)
     if excessive:
         table = "; ".join(_epochs(plan, name, too_many=name in excessive) for name in _by_name(plan))
@@ -50,7 +50,7 @@ def require_epochs(plan: Plan, section: str) -> None:
 
 
 def too_many_epochs(plan: Plan) -> list[str]:
-    """Names of the sources that are read more often than their max_epochs."""
+    """Names of sources that are read more often than their max_epochs."""
     read = plan.consumed(plan.num_samples)
     return [
         name
@@ -60,12 +60,12 @@ def too_many_epochs(plan: Plan) -> list[str]:
 
 
 def decimal(value: float) -> Fraction:
-    """The number as it was written: 1.2 as twelve tenths, where the float is a little less."""
+    """The number as it was written: 1.2 is twelve tenths, although the float is a little less."""
     return Fraction(str(value))
 
 
 def short(tokens: int) -> str:
-    """A number of tokens in billions, millions or thousands, to one decimal."""
+    """Format a number of tokens in billions, millions or thousands, with one decimal."""
     for size, letter in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
         if tokens >= size:
             return f"{tokens / size:,.1f}{letter}"
@@ -77,7 +77,7 @@ def _by_name(plan: Plan) -> dict[str, PlannedSource]:
 
 
 def _epochs(plan: Plan, name: str, *, too_many: bool) -> str:
-    """One source of the refusal: rows, epochs in all and by stage."""
+    """One source of the error: its rows, and its epochs in total and by stage."""
     source, read = _by_name(plan)[name], plan.consumed(plan.num_samples)[name]
     limit = "" if source.max_epochs is None else f" (max_epochs={source.max_epochs:g})"
     stages = " + ".join(_stage_epochs(plan, name)) if len(plan.stages) > 1 else ""

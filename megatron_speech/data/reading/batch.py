@@ -1,13 +1,13 @@
-"""Rows to the tensors a training step needs.
+"""Turns rows into the tensors of a training step.
 
-The host carries only ids and boundaries (4 bytes per token); labels, masks and modality are derived on the device,
-because moving them costs far more than computing them. Three rules say what is learnt:
+The host sends only ids and boundaries, 4 bytes per token. Labels, masks and modality are computed on the device,
+because moving them costs far more.
 
-- the end-of-document id predicts nothing: what follows it is another document, or padding (which repeats that id);
-- nor does the last token of a piece that ends inside a row, where a document was cut so as not to cut a speech span;
-- a token inside a context span is no target.
+Three rules decide which labels are trained on. The end-of-document id predicts nothing: another document or padding
+follows it, and padding repeats that id. The last token of a document that was cut inside a row, before a speech span,
+predicts nothing either. Tokens inside a context span are not targets.
 
-Price: the end-of-document id may not occur inside a document; `write_documents` refuses it.
+Limitation: a document must not contain the end-of-document id; `write_documents` refuses it.
 """
 
 from __future__ import annotations
@@ -30,42 +30,42 @@ _NO_SPANS = np.zeros((0, 3), np.int32)
 
 @dataclass(frozen=True, kw_only=True)
 class HostBatch:
-    """A micro-batch of B rows in host memory."""
+    """A micro-batch of B rows with S inputs each, in host memory."""
 
     tokens: NDArray[np.int32]
     """[B, S+1]."""
     cu_seqlens: NDArray[np.int32]
-    """Document starts over the flattened B*S inputs, then B*S; a row boundary is always a document boundary."""
+    """Document starts over the flattened B*S inputs, then B*S; every row starts a document."""
     max_seqlen: int
     """Longest document in the batch, in inputs."""
     context: NDArray[np.int32]
-    """[n, 3] of (row, start, end): spans of `tokens` which are no training targets."""
+    """[n, 3] of (row, start, end): spans of `tokens` that are not targets."""
     source: NDArray[np.int64]
-    """[B] indices of the sources in the plan."""
+    """[B] index of each row's source in the plan."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """A micro-batch on the device. S inputs per row; for packed attention, flatten [B, S] to one sequence of B*S."""
+    """A micro-batch on the device with S inputs per row; packed attention sees [B, S] as one sequence of B*S."""
 
     tokens: torch.Tensor
     """int64 [B, S], inputs."""
     labels: torch.Tensor
-    """int64 [B, S], the next token."""
+    """int64 [B, S], the next tokens."""
     loss_mask: torch.Tensor
-    """bool [B, S]: this label is learnt."""
+    """bool [B, S], true where the label is trained on."""
     speech_targets: torch.Tensor
-    """bool [B, S]: this label is a speech id (special ids count as text)."""
+    """bool [B, S], true where the label is a speech id (special ids count as text)."""
     source: torch.Tensor
-    """int64 [B], index of the source in the plan."""
+    """int64 [B], index of each row's source in the plan."""
     cu_seqlens: torch.Tensor
     """int32 [documents + 1] over the flattened B*S inputs: first 0, strictly increasing, last B*S."""
     max_seqlen: int
-    """Longest document, for the attention kernel."""
+    """Length of the longest document, for the attention kernel."""
 
 
 def collate(rows: Sequence[Row]) -> HostBatch:
-    """Stack rows of one length S into a micro-batch."""
+    """Stack rows of equal length into a micro-batch."""
     assert rows, "a micro-batch needs at least one row"
     seq_length = len(rows[0].tokens) - 1
     ends = [row.cu_seqlens[1:] + index * seq_length for index, row in enumerate(rows)]
@@ -85,7 +85,7 @@ def collate(rows: Sequence[Row]) -> HostBatch:
 
 
 def to_words(hosts: Sequence[HostBatch]) -> NDArray[np.int32]:
-    """Micro-batches of one row length as one array of words, to send them to another rank."""
+    """Encode micro-batches of equal row length as one int32 array, to send them to another rank."""
     words = [np.array([len(hosts)], np.int32)]
     for host in hosts:
         shape = [*host.tokens.shape, len(host.cu_seqlens), len(host.context), host.max_seqlen]
@@ -95,7 +95,7 @@ def to_words(hosts: Sequence[HostBatch]) -> NDArray[np.int32]:
 
 
 def from_words(words: NDArray[np.int32]) -> list[HostBatch]:
-    """Inverse of `to_words`; the batches are windows on `words`."""
+    """Decode the array of `to_words`; the batches are views of `words`."""
     at = 1
 
     def part(size: int) -> NDArray[np.int32]:
@@ -120,11 +120,11 @@ def from_words(words: NDArray[np.int32]) -> list[HostBatch]:
 
 
 def to_device(host: HostBatch, vocabulary: Vocabulary, device: torch.device) -> Batch:
-    """Move ids and boundaries to `device` and derive the rest there."""
+    """Move ids and boundaries to `device`, and compute labels and masks there."""
     ids = torch.from_numpy(host.tokens).to(device, non_blocking=True)
     tokens, labels = ids[:, :-1].long(), ids[:, 1:].long()
     loss_mask = tokens != vocabulary.end_of_document
-    ends = host.cu_seqlens[host.cu_seqlens % tokens.shape[1] > 0] - 1  # a row's own last input has its label
+    ends = host.cu_seqlens[host.cu_seqlens % tokens.shape[1] > 0] - 1  # a row's last input does have a label
     loss_mask.view(-1)[torch.from_numpy(ends).to(device).long()] = False
     if len(host.context):
         loss_mask &= ~_inside_spans(torch.from_numpy(host.context).to(device), ids.shape)[:, 1:]
@@ -140,11 +140,11 @@ def to_device(host: HostBatch, vocabulary: Vocabulary, device: torch.device) -> 
 
 
 def take(batch: Batch, positions: torch.Tensor, *, cu_seqlens: torch.Tensor, max_seqlen: int) -> Batch:
-    """Some positions of a micro-batch as a micro-batch with one token to a row, so that each keeps its row's source.
+    """Select positions of a micro-batch, as a micro-batch with one token per row, so that each keeps its source.
 
     Args:
-        positions: int64 [P] into the flattened B*S inputs; -1 for padding, which holds zeros and is no target.
-        cu_seqlens, max_seqlen: documents of the result, or of what it is a share of.
+        positions: int64 [P] into the flattened B*S inputs. -1 is padding, filled with zeros and not a target.
+        cu_seqlens, max_seqlen: Documents of the result, or of the whole that the result is a part of.
     """
     padding = positions < 0
 

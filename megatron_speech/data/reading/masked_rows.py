@@ -1,8 +1,8 @@
-"""Rows that were masked because their bytes are damaged: one line each, and limits to how many there may be.
+"""Records rows that were masked because their bytes are damaged, and limits their number.
 
-Every rank appends to a file of its own, ``<run>/quarantine/rank_<n>.jsonl``, because appends of several nodes to one
-file are not safe on every file system. A line names the sample and the bytes, so that the shard can be restored and the
-loss be known; what a resumed run reads again is cut first, as it is from the metrics, so that no sample counts twice.
+Every rank appends to its own file, ``<run>/quarantine/rank_<n>.jsonl``, because appends from several nodes to one file
+are unsafe on some file systems. A record names the sample and the damaged bytes, so that the shard can be restored. A
+resumed run first removes the records of samples that it will read again, so no sample counts twice.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ class MaskedRow:
     """One masked sample."""
 
     sample: int
-    """Its number in the run."""
+    """Sample number in the run."""
     source: str
     row: int
-    """Of the source's folder."""
+    """Row number in the source's folder."""
     file: str
     block: int
     byte: int
-    """First byte of what differs."""
+    """First damaged byte, as far as checksums can tell."""
     rank: int
     reason: str
 
 
 class MaskedRows:
-    """The list of one rank; for several threads at once."""
+    """Records of one rank; safe for several threads."""
 
     def __init__(self, folder: Path, *, rank: int, stats: ReadStats) -> None:
         self._path, self._rank, self._stats = folder / FOLDER / f"rank_{rank}.jsonl", rank, stats
@@ -51,7 +51,7 @@ class MaskedRows:
         self._lock = threading.Lock()
 
     def note(self, *, sample: int, source: str, row: int, error: DamagedError) -> None:
-        """Append a record, on disk when this returns, and say so in the log."""
+        """Append a record to the file (on disk when this returns), and log a warning."""
         record = MaskedRow(
             sample=sample,
             source=source,
@@ -72,7 +72,7 @@ class MaskedRows:
 
 
 def begin(folder: Path, *, consumed_samples: int) -> tuple[Counter[str], int]:
-    """Drop the records of samples that will be read again; (samples by source, blocks) of all ranks that stay."""
+    """Remove records of samples that will be read again; returns (samples by source, blocks) of the rest, all ranks."""
     samples, blocks = Counter[str](), set()
     for path in sorted((folder / FOLDER).glob("rank_*.jsonl")):
         if path.name.endswith(".damaged.jsonl"):
@@ -86,12 +86,12 @@ def begin(folder: Path, *, consumed_samples: int) -> tuple[Counter[str], int]:
 def require_few(
     folder: Path, config: ReaderConfig, *, samples: Mapping[str, int], blocks: int, planned: Mapping[str, int]
 ) -> None:
-    """ValueError where damage exceeds both limits of the run, or that of one source.
+    """Raise ValueError if damage exceeds both limits of the run, or the limit of one source.
 
     Args:
-        samples: masked so far, by source.
-        blocks: damaged so far.
-        planned: samples of the whole run, by source.
+        samples: number of masked samples so far, by source.
+        blocks: number of damaged blocks so far.
+        planned: number of samples in the whole run, by source.
     """
     listed = f"{folder / FOLDER} lists them: restore the shards and resume"
     masked, total = sum(samples.values()), sum(planned.values())

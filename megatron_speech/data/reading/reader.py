@@ -1,11 +1,11 @@
-"""Read the rows that a plan names: no state but open files, so any sample can be read at any time.
+"""Reads the rows that a plan names. It holds no state but open files, so any sample can be read at any time.
 
-Read ahead with threads, not with worker processes: a row is 4 (S + 1) bytes out of a memory map, and sending it
-between processes would cost many times as much as reading it. Samples are looked up by the window in which the order
-shuffles them: placing all of it costs little more than placing one.
+Rows are read ahead by threads, not by worker processes. A row is 4 (S + 1) bytes of a memory map; sending it to another
+process would take far longer than reading it. Samples are located by whole windows of the order, because locating a
+window costs little more than locating one sample.
 
-A damaged row is an error, unless there is a quarantine to note it in: then it keeps its place and its shape, made of
-end-of-document ids, which bear no loss. No other row moves, and none is read in its stead.
+A damaged row raises an error unless there is a quarantine. Then the row is recorded there and replaced by
+end-of-document ids, which add no loss. All other rows keep their places, and no row is read as a substitute.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from megatron_speech.vocabulary import Vocabulary
 
 
 class Reader:
-    """Rows by sample number; for several threads at once.
+    """Rows by sample number; safe for several threads.
 
     Raises:
-        ValueError: a folder is no longer the one the plan was made from.
+        ValueError: a folder has changed since the plan was made.
     """
 
     def __init__(self, plan: Plan, places: Places | None = None, *, masked_rows: MaskedRows | None = None) -> None:
@@ -48,11 +48,11 @@ class Reader:
                 )
 
     def rows(self, numbers: Sequence[int]) -> list[Row]:
-        """Rows of the given sample numbers, in that order.
+        """Read the rows of the given sample numbers, in that order.
 
         Raises:
-            DamagedError: without a quarantine, for damage; file, block, row and byte are named.
-            OSError: storage did not answer, however often it was asked.
+            DamagedError: a row is damaged and there is no quarantine; names file, block, row and byte.
+            OSError: storage failed in every attempt.
         """
         return [self._row(number) for number in numbers]
 
@@ -71,7 +71,7 @@ class Reader:
         return found
 
     def _locate(self, number: int) -> tuple[int, int]:
-        """(source, row in its folder)."""
+        """(source index, row in its folder) of a sample."""
         window, within = divmod(number, self.plan.order.window)
         sources, rows = self._window(window)
         return int(sources[within]), int(rows[within])
@@ -83,7 +83,7 @@ class Reader:
 
 
 def masked_row(vocabulary: Vocabulary, *, seq_length: int, source: int) -> Row:
-    """A row of one document without a target, in place of one that cannot be read."""
+    """A row of one document without targets, to replace a damaged row."""
     return Row(
         tokens=np.full(seq_length + 1, vocabulary.end_of_document, np.int32),
         cu_seqlens=np.array([0, seq_length], np.int32),

@@ -1,8 +1,8 @@
-"""Read blocks of a folder of shards by offset, in any order, checked.
+"""Reads blocks of a folder of shards by offset, in any order, and checks them.
 
-Reading never parses the tar: offsets come from the sidecar, bytes from wherever the folder lies (`storage`), and
-whatever is handed out was checked against its checksum first. What fails the check is damage: an error of its own kind,
-which names file, block and byte, because a training run may go on without that block where a tool may not.
+Reading never parses the tar: the sidecar gives the offsets, and `storage` reads the bytes wherever the folder is. Data
+is checked against its checksum before it is returned. Damage raises its own kind of error, which names file, block and
+byte: a training run may continue without that block, a tool may not.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from megatron_speech.vocabulary import Vocabulary
 
 
 class DamagedError(ValueError):
-    """Bytes of a shard differ from what was written."""
+    """Bytes of a shard differ from those that were written; names file, block, byte and member."""
 
     def __init__(self, file: str, *, block: int, byte: int, what: str) -> None:
         super().__init__(
@@ -36,7 +36,12 @@ class DamagedError(ValueError):
 
 
 class BlockFolder:
-    """Read blocks of a finished folder, in any order, checked; for several threads at once."""
+    """Random access to the blocks of a finished folder, checked; safe for several threads.
+
+    Raises:
+        FileNotFoundError: the folder holds no finished shards.
+        ValueError: it holds another kind or vocabulary, or its manifest is of other shards.
+    """
 
     def __init__(
         self, folder: Path, *, kind: Kind, vocabulary: Vocabulary | None = None, places: Places | None = None
@@ -59,13 +64,13 @@ class BlockFolder:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The vocabulary the folder was written with."""
+        """Vocabulary that the folder was written with."""
         vocabulary = Vocabulary.load(self.folder / "vocabulary.json")
         vocabulary.require(self.index.vocabulary, holder=f"{self.folder}/shards.json")
         return vocabulary
 
     def shard(self, number: int) -> ShardIndex:
-        """Sidecar of a shard, mapped and checked on first use."""
+        """Sidecar of a shard; mapped and checked on first use."""
         found = self._shards.get(number)
         if found is not None:
             return found
@@ -79,15 +84,18 @@ class BlockFolder:
         return self._files[shard]
 
     def place(self, shard: int, block: int, name: str) -> Member:
-        """Where a member lies in its shard."""
+        """Offset, size and checksum of a member in its shard."""
         return self.shard(shard).member(block, name)
 
     def member(self, shard: int, block: int, name: str) -> memoryview:
-        """Payload of one member, checked, perhaps a window on a map; `DamagedError` names file, block and byte."""
+        """Checked payload of one member, possibly a view of a memory map.
+
+        Raises DamagedError naming file, block and byte, and what `read` raises.
+        """
         return self.members(shard, block, [name])[name]
 
     def members(self, shard: int, block: int, names: list[str]) -> dict[str, memoryview]:
-        """Like `member`, for several that lie side by side: one read, whatever lies between them included."""
+        """Like `member`, for several adjacent members in one read, including what lies between them."""
         entries = {name: self.place(shard, block, name) for name in names}
         first = min(entry.span[0] for entry in entries.values())
         last = max(entry.span[1] for entry in entries.values())
@@ -101,10 +109,10 @@ class BlockFolder:
         return np.frombuffer(self.member(shard, block, name), np.dtype(dtype).newbyteorder("<"))
 
     def read(self, shard: int, block: int, start: int, size: int) -> memoryview | bytes:
-        """Bytes `start` .. `start + size` of the shard, all of them in `block`; unchecked.
+        """Read bytes `start` .. `start + size` of the shard, all within `block`; unchecked.
 
         Raises:
-            FileNotFoundError, ValueError: the shard is missing, or is not the one of the index.
+            FileNotFoundError, ValueError: the shard is missing, or differs from the index in size or end.
             OSError: it could not be read.
         """
         self.require_whole(shard)
@@ -116,14 +124,14 @@ class BlockFolder:
         )
 
     def window(self, shard: int, block: int, name: str) -> memoryview | None:
-        """Payload of a member as a window on the mapped file, unchecked; None where files are not mapped."""
+        """Payload of a member as an unchecked view of the mapped file; None if files are not mapped."""
         if self._place.cache is not None or not isinstance(self._place.storage, Mapped):
             return None
         entry = self.place(shard, block, name)
         return memoryview(self.read(shard, block, entry.offset, entry.size))
 
     def forget(self, shard: int, block: int) -> None:
-        """Drop the copy of a block that turned out to be damaged, if there is one: the next read fetches it again."""
+        """Remove a damaged block from the cache, if there is one, so that the next read fetches it again."""
         if self._place.cache is not None:
             self._place.cache.forget(self._key(shard, block))
 
@@ -133,7 +141,7 @@ class BlockFolder:
         return np.frombuffer(self._place.storage.read(self.file(shard), 0, self.shard(shard).num_bytes), "<i4")
 
     def release(self) -> None:
-        """Give back the memory of what was read; views stay valid, their pages are then read again."""
+        """Return the memory of mapped pages; views stay valid and reload their pages on access."""
         self._place.storage.release()
 
     def _load_sidecar(self, number: int) -> ShardIndex:
@@ -147,10 +155,10 @@ class BlockFolder:
             return self.index.shard(self.folder, number)
 
     def require_whole(self, number: int) -> None:
-        """See, at the first touch of a shard, that it is there, has its size and ends in zeros.
+        """Check, at the first use of a shard, that it exists, has the right size and ends in zeros.
 
         Raises:
-            FileNotFoundError, ValueError: it is not; the shard is named.
+            FileNotFoundError, ValueError: it does not; the shard is named.
         """
         if number in self._whole:
             return
@@ -171,16 +179,16 @@ class BlockFolder:
         self._whole.add(number)
 
     def _span(self, shard: int, block: int) -> tuple[int, int]:
-        """Bytes of a block."""
+        """First byte of a block, and first byte after it."""
         index = self.shard(shard)
         return index.member(block, index.names[0]).span[0], index.member(block, index.names[-1]).span[1]
 
     def _key(self, shard: int, block: int) -> str:
-        """Names the block's content, wherever it lies: the checksum of a sidecar identifies its shard's bytes."""
+        """Cache key of a block's content, wherever it is stored: a sidecar's checksum identifies its shard's bytes."""
         return f"{self.index.shards[shard].checksum}-{block:06d}"
 
     def _fetch(self, shard: int, block: int) -> bytes:
-        """A whole block of a remote shard, checked before anyone keeps it."""
+        """Read a whole block of a remote shard, and check it before it enters the cache."""
         first, last = self._span(shard, block)
         data = bytes(self._place.storage.read(self.file(shard), first, last - first))
         for name in self.shard(shard).names:
@@ -190,7 +198,7 @@ class BlockFolder:
 
 
 def _check(data: memoryview, entry: Member, file: str, block: int, name: str) -> None:
-    """Compare the member that `data` begins with, tar header and padding included."""
+    """Raise DamagedError unless the member at the start of `data` (header and padding included) has its checksum."""
     start, end = entry.span
     if xxhash.xxh3_64_intdigest(data[: end - start]) != entry.checksum:
         raise DamagedError(file, block=block, byte=entry.offset, what=name)

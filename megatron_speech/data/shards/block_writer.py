@@ -1,9 +1,9 @@
-"""Write folders of WebDataset tars, block by block.
+"""Writes folders of WebDataset tars, block by block.
 
-A shard is a plain USTAR tar with fixed times and owners, so equal content gives equal bytes; one WebDataset sample is
-one block of many documents or rows (about 4 MiB), because a tar member per document would cost more than the
-document. Blocks are examined as they are written: what stands in a finished folder can be trained on. Price: a folder
-is written once, whole, and never appended to.
+A shard is a plain USTAR tar with fixed times and owners, so equal content gives equal bytes. One WebDataset sample is a
+block of many documents or rows, about 4 MiB. A tar member per document would cost more than the document itself. Every
+block is checked when it is written, so a finished folder can be trained on. Limitation: a folder is written once, as a
+whole; nothing is appended later.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from megatron_speech.storage.interface import FOLDER_INDEX
 from megatron_speech.vocabulary import Vocabulary
 
 SHARD_TOKENS = 1 << 28
-"""Default size of a shard: 1 GiB of int32."""
+"""Default number of tokens per shard: 1 GiB of int32."""
 BLOCK_TOKENS = 1 << 20
-"""Default size of a block: 4 MiB of int32."""
+"""Default number of tokens per block: 4 MiB of int32."""
 
 
 class BlockWriter:
-    """Write blocks into numbered shards of `folder`; as a context manager, so that only success finishes the folder."""
+    """Writes blocks into numbered shards of `folder`; a context manager that finishes the folder only on success."""
 
     def __init__(
         self,
@@ -46,7 +46,15 @@ class BlockWriter:
         shard_tokens: int = SHARD_TOKENS,
         allow_empty: bool = False,
     ) -> None:
-        """With `allow_empty` a folder may end up without a shard; else that is a ValueError."""
+        """Remove shards of a failed attempt and prepare the folder.
+
+        Args:
+            allow_empty: accept a folder without shards, which is a ValueError otherwise.
+
+        Raises:
+            ValueError: `name` cannot begin a file name.
+            FileExistsError: the folder already holds finished shards.
+        """
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,59}", name):
             raise ValueError(
                 f"name={name!r} must be 1 to 60 letters, digits, _ or (not first) -: it begins shards' names; rename it"
@@ -54,8 +62,9 @@ class BlockWriter:
         if (folder / FOLDER_INDEX).exists() and folder.suffix != PARTIAL:
             raise FileExistsError(f"{folder} already holds finished shards; remove it or choose another output")
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / FOLDER_INDEX).unlink(missing_ok=True)  # of an attempt that was killed at its very end
-        for stale in [*folder.glob(f"{name}-*.tar"), *folder.glob(f"{name}-*.mspx")]:  # of an attempt that failed
+        # Left by an attempt that failed or was killed.
+        (folder / FOLDER_INDEX).unlink(missing_ok=True)
+        for stale in [*folder.glob(f"{name}-*.tar"), *folder.glob(f"{name}-*.mspx")]:
             stale.unlink()
         vocabulary.save(folder / "vocabulary.json")
         self.facts: dict[str, Any] = {}
@@ -82,11 +91,11 @@ class BlockWriter:
 
     @property
     def index(self) -> FolderIndex:
-        """The folder's index; complete once the block has ended."""
+        """Index of the folder; complete after the context has ended."""
         return self._index
 
     def write(self, members: dict[str, bytes]) -> None:
-        """Append one block of `members` by extension; ValueError says why they cannot be trained on."""
+        """Append one block, given as payloads by member name; ValueError explains why it cannot be trained on."""
         kind, seq_length = self._index.kind, self._index.seq_length
         found = examine(kind, members, vocabulary=self._vocabulary, seq_length=seq_length)
         if found.faults:
@@ -101,7 +110,7 @@ class BlockWriter:
         self._tokens += size
 
     def _add(self, tar: tarfile.TarFile, name: str, payload: bytes) -> tuple[int, int, int]:
-        """Append a member; its line of the sidecar."""
+        """Append a member to the tar; returns its offset, size and checksum."""
         info = member_info(self._shard, len(self._blocks), name, len(payload))
         digest = xxhash.xxh3_64(header(info))
         digest.update(payload)
@@ -112,7 +121,7 @@ class BlockWriter:
 
     def _open_shard(self) -> tarfile.TarFile:
         self._shard = f"{self._name}-{len(self._index.shards):06d}.tar"
-        # Each payload in one write: the page cache then holds it in large pieces, which halves the time of pread.
+        # Write each payload at once: the page cache then holds it in large pieces, which halves the time of pread.
         self._tar = tarfile.TarFile(self._folder / self._shard, "w", format=tarfile.USTAR_FORMAT, copybufsize=1 << 26)
         self._blocks: list[tuple[int, int, int]] = []
         self._members: list[list[tuple[int, int, int]]] = []

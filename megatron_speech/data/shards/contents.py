@@ -1,6 +1,6 @@
-"""What a block must hold, and how it is counted: the one rule for writing, indexing and verifying shards.
+"""Checks and counts the content of a block: the same rule for writing, indexing and verifying shards.
 
-A block that passes can be trained on: its ids lie in the vocabulary, lengths add up, boundaries increase. Price: a few
+A block that passes can be trained on: its ids lie in the vocabulary, lengths add up, boundaries increase. Cost: a few
 passes over the ids when a block is written, about 5 ms for 4 MiB.
 """
 
@@ -33,23 +33,23 @@ MEMBERS: dict[Kind, tuple[str, ...]] = {
         "used.i32",
     ),
 }
-"""Members of a block by kind, in file order; `data.shards.documents` and `data.shards.rows` say what they hold."""
+"""Members of a block by kind, in file order; `data.shards.documents` and `data.shards.rows` describe them."""
 
 
 class Fault(NamedTuple):
     """One reason why a block cannot be trained on."""
 
     member: str
-    """Where it shows."""
+    """Member that shows the fault."""
     byte: int
-    """First byte of it, from the start of the member's payload."""
+    """First byte of the fault, from the start of the member's payload."""
     what: str
-    """Value, rule and remedy."""
+    """Value, rule and remedy, for an error message."""
 
 
 @dataclass
 class Examination:
-    """Counts of a block, and all that is wrong with it; the counts mean something only where nothing is."""
+    """Counts and faults of a block; the counts are valid only if there are no faults."""
 
     items: int = 0
     text_tokens: int = 0
@@ -57,7 +57,7 @@ class Examination:
     faults: list[Fault] = field(default_factory=list)
 
     def numbers(self, members: Payloads, name: str) -> NDArray[Any]:
-        """A member as little-endian numbers of the type in which its name ends."""
+        """A member's payload as little-endian numbers; the end of its name gives the type."""
         payload, dtype = members[name], np.dtype({"i32": "<i4", "i64": "<i8", "u64": "<u8"}[name[-3:]])
         count, rest = divmod(len(payload), dtype.itemsize)
         if rest:
@@ -73,9 +73,14 @@ class Examination:
         places: NDArray[Any] | None = None,
         width: int = 4,
     ) -> bool:
-        """Add one fault unless all of `holds`, which is about the numbers of a member, or about those at `places`.
+        """Add a fault unless all of `holds` is true; returns whether it is.
 
-        `rule` says what is wrong at an index of `holds`; `width` is the bytes of a number.
+        Args:
+            name: member that `holds` is about.
+            holds: one value per number of the member, or per entry of `places`.
+            rule: describes the fault at an index of `holds`.
+            places: indices of the checked numbers within the member; None for all numbers.
+            width: bytes per number.
         """
         if holds.all():
             return True
@@ -91,7 +96,7 @@ class Examination:
 
 
 def examine(kind: Kind, members: Payloads, *, vocabulary: Vocabulary, seq_length: int = 0) -> Examination:
-    """Count and check the members of one block, which must be those that `MEMBERS` names."""
+    """Check and count the members of one block, which must be exactly those in `MEMBERS`."""
     assert set(members) == set(MEMBERS[kind]), f"{kind}: {sorted(members)}"
     found = Examination()
     if kind == "documents":
@@ -102,11 +107,14 @@ def examine(kind: Kind, members: Payloads, *, vocabulary: Vocabulary, seq_length
 
 
 def _documents(found: Examination, members: Payloads, vocabulary: Vocabulary) -> None:
+    # Lengths come first: the other checks divide the tokens by them.
     tokens, lens, target = (found.numbers(members, name) for name in ("tokens.i32", "lens.i32", "target.i32"))
     keys = _keys(found, bytes(members["meta.jsonl"]))
     found.items = len(lens)
     if not len(lens) == len(target) == len(keys):
-        found.fault("lens.i32", f"{len(lens)} lengths, {len(target)} targets, {len(keys)} lines: they must be as many")
+        found.fault(
+            "lens.i32", f"{len(lens)} lengths, {len(target)} targets, {len(keys)} lines: must be equal in number"
+        )
         return
     ends = np.cumsum(lens, dtype=np.int64)
     filled = found.expect("lens.i32", lens > 0, lambda at: f"document {keys[at]!r} is empty; drop it before writing")
@@ -136,7 +144,7 @@ def _documents(found: Examination, members: Payloads, vocabulary: Vocabulary) ->
 
 
 def _keys(found: Examination, lines: bytes) -> list[str]:
-    """The key of each document; JSON is the only thing that is ever parsed."""
+    """Key of each document. Metadata is parsed as JSON only, never as code."""
     keys: list[str] = []
     byte = 0
     for line in lines.splitlines(keepends=True):
@@ -155,12 +163,13 @@ def _keys(found: Examination, lines: bytes) -> list[str]:
 def _ids(found: Examination, tokens: NDArray[Any], vocabulary: Vocabulary, name: Callable[[int], str]) -> None:
     found.expect(
         "tokens.i32",
-        tokens.view("<u4") < vocabulary.size,  # as unsigned numbers, negative ids are large
+        tokens.view("<u4") < vocabulary.size,  # negative ids are large as unsigned numbers
         lambda at: f"{name(at)}: id {tokens[at]} leaves the vocabulary of {vocabulary.size}; use its own tokenizers",
     )
 
 
 def _rows(found: Examination, members: Payloads, vocabulary: Vocabulary, seq_length: int) -> None:
+    # The number of rows comes first: the other checks reshape the tokens by it.
     flat, checksums, used = (found.numbers(members, name) for name in ("tokens.i32", "row.u64", "used.i32"))
     width = seq_length + 1
     found.items = num_rows = len(checksums)
@@ -186,7 +195,7 @@ def _rows(found: Examination, members: Payloads, vocabulary: Vocabulary, seq_len
         )
     _boundaries(found, members, num_rows, seq_length)
     _contexts(found, members, num_rows, width)
-    # Labels, so that a token which ends one row and begins the next counts once; padding is no speech.
+    # Count labels: a token that ends one row and begins the next then counts once. Padding is never speech.
     found.speech_tokens = int(np.count_nonzero(vocabulary.speech_mask(tokens[:, 1:])))
     found.text_tokens = int(used.astype(np.int64).sum()) - num_rows - found.speech_tokens
 
@@ -227,7 +236,7 @@ def _contexts(found: Examination, members: Payloads, num_rows: int, width: int) 
 
 
 def _pointers(found: Examination, name: str, ptr: NDArray[Any], num_rows: int, total: int, *, least: int) -> bool:
-    """Whether row k may be read from ptr[k] to ptr[k + 1]."""
+    """Check that `ptr` has an entry per row and one more, increases by at least `least`, and ends at `total`."""
     if len(ptr) != num_rows + 1 or ptr[0] != 0 or ptr[-1] != total:
         found.fault(name, f"{len(ptr)} pointers must be {num_rows + 1}, from 0 to {total}")
         return False

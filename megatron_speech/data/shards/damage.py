@@ -1,4 +1,4 @@
-"""A damage in a folder of shards, told so that it can be found with a hex editor."""
+"""Describes damage in a folder of shards precisely enough to find it with a hex editor."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from megatron_speech.data.shards.index import FolderIndex
 
 @dataclass(frozen=True, kw_only=True)
 class Damage:
-    """What is wrong, and where as far as it is known."""
+    """What is wrong, and where, as far as known."""
 
     file: Path
-    """File in which it shows."""
+    """Damaged file."""
     what: str
-    """What was found and what should be."""
+    """What was found, and what is expected."""
     block: int | None = None
     """Block of a tar."""
     member: str | None = None
-    """Member of that block, such as ``tokens.i32``."""
+    """Member of the block, such as ``tokens.i32``."""
     byte: int | None = None
-    """Where in the file."""
+    """First byte of the damage in the file."""
 
     @classmethod
     def of(cls, file: Path, error: Exception) -> Damage:
-        """The damage that an error about `file` tells of."""
+        """Make a damage from an error about `file`."""
         return cls(file=file, what=str(error).removeprefix(f"{file}: ").removeprefix(f"{file} "))
 
     def __str__(self) -> str:
@@ -39,7 +39,7 @@ class Damage:
 
 
 def against_manifest(folder: Path, index: FolderIndex) -> Damage | None:
-    """Where the folder has a manifest: whether it can be read and, if it states a checksum, states that of `index`."""
+    """Damage if the folder's manifest is unreadable or states another checksum than `index`; None otherwise."""
     path = folder / MANIFEST
     if not path.is_file():
         return None

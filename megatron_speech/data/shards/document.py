@@ -1,4 +1,4 @@
-"""The two records of the data plane: a document of tokens, and a row of packed documents."""
+"""Two records of the data pipeline: a document of tokens, and a row of packed documents."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, kw_only=True)
 class TokenDocument:
-    """One corpus record as token ids; what stages hand to each other in document shards."""
+    """One corpus record as token ids; offline stages exchange these in document shards."""
 
     key: str
-    """Name, unique within its folder; seeds everything random about the document."""
+    """Name, unique within its folder; also seeds all randomness about the document."""
     tokens: NDArray[np.int32]
     """Ids of the folder's vocabulary, [T] with T >= 1, without the end-of-document id (packing appends it)."""
     target_start: int = 0
-    """Tokens before it are context: where a source trains on targets alone, they carry no loss."""
+    """Index of the first target token. Earlier tokens are context, without loss if the source trains on targets
+    only."""
     meta: dict[str, Any] = field(default_factory=dict)
-    """Provenance, plain JSON types."""
+    """Provenance and other metadata, plain JSON types."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Row:
-    """One training sequence of S positions: input ``tokens[:-1]``, labels ``tokens[1:]``.
+    """One training sequence of S positions: inputs ``tokens[:-1]``, labels ``tokens[1:]``.
 
-    Not frozen, which would cost a tenth of reading one.
+    Not frozen: that would make reading a row a tenth slower.
     """
 
     tokens: NDArray[np.int32]
     """[S+1]."""
     cu_seqlens: NDArray[np.int32]
-    """Where each document starts among the S inputs, then S: first 0, strictly increasing."""
+    """Start of each document among the S inputs, then S; the first is 0, strictly increasing."""
     context: NDArray[np.int32]
-    """[n, 2] spans [start, end) of `tokens` which are no training targets."""
+    """[n, 2] spans [start, end) of `tokens` that are not targets."""
     source: int
     """Index of the source in the plan."""

@@ -1,8 +1,8 @@
-"""Token documents to shards and back.
+"""Writes token documents to shards, and reads them back.
 
-A block holds many documents: ``tokens.i32`` (all of them, one after another), ``lens.i32`` and ``target.i32`` (length
-and `target_start` of each), ``meta.jsonl`` (key and meta of each). Writing streams, so memory is bounded by one block.
-Any WebDataset reader opens the tars.
+A block holds many documents: ``tokens.i32`` (all tokens, one document after another), ``lens.i32`` and ``target.i32``
+(each document's length and `target_start`), ``meta.jsonl`` (each document's key and metadata). Writing is streamed, so
+memory is bounded by one block. Any WebDataset reader opens the tars.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from megatron_speech.data.shards.index import FolderIndex
 from megatron_speech.vocabulary import Vocabulary
 
 BLOCK_DOCUMENTS = 1 << 16
-"""A block is closed at this many documents even where they are short."""
+"""Largest number of documents per block, even if they are short."""
 
 
 def write_documents(
@@ -33,16 +33,16 @@ def write_documents(
     shard_tokens: int = SHARD_TOKENS,
     allow_empty: bool = False,
 ) -> dict[str, Any]:
-    """Write `documents` as shards ``<name>-<number>.tar``; the same documents give the same bytes.
+    """Write `documents` as shards ``<name>-<number>.tar``; equal documents give equal bytes.
 
     Args:
-        allow_empty: no document at all is a folder without shards, and no error.
+        allow_empty: accept an input without documents, as a folder without shards.
 
     Returns:
         Facts for a manifest, see `totals`.
 
     Raises:
-        ValueError: names a document which is empty or holds an id outside the vocabulary or the end-of-document id.
+        ValueError: a document is empty, or holds an id outside the vocabulary or the end-of-document id.
     """
     limit = min(BLOCK_TOKENS, shard_tokens)
     with BlockWriter(
@@ -62,10 +62,10 @@ def write_documents(
 
 
 def read_documents(folder: Path, *, vocabulary: Vocabulary | None = None) -> Iterator[TokenDocument]:
-    """Every document in the order written, each block checked against its checksums first.
+    """Yield every document in the order of writing; each block is checked against its checksums first.
 
     Raises:
-        ValueError: damage (file, member and offset named), or another vocabulary than the one given.
+        ValueError: a block is damaged (names file, member and offset), or `vocabulary` is not the folder's.
     """
     blocks = BlockFolder(folder, kind="documents", vocabulary=vocabulary)
     for shard in range(len(blocks.index.shards)):
@@ -81,7 +81,7 @@ def read_documents(folder: Path, *, vocabulary: Vocabulary | None = None) -> Ite
 
 
 def totals(index: FolderIndex, vocabulary: Vocabulary) -> dict[str, Any]:
-    """A folder's counts, checksum and meaning of ids as plain JSON, for a manifest (shards.json lists its shards)."""
+    """Counts, checksum and id ranges of a folder as plain JSON, for a manifest."""
     return {
         index.kind: index.items,
         "tokens": index.text_tokens + index.speech_tokens,

@@ -1,9 +1,9 @@
-"""Hand shards to megatron-core as `IndexedDataset`s without copying a token.
+"""Exports shards to megatron-core as `IndexedDataset`s, without copying tokens.
 
-A ``.bin`` may hold anything between its sequences, as its ``.idx`` points at each of them; so the tar is the ``.bin``,
-by a link. Of document shards every document is a sequence (without an end-of-document id, which packing appends), of
-packed shards every row. Price: a shard is only seen to be there with its size; ids are
-not read on the way, nor ever checked there, so run tools/verify_shards.py first.
+A ``.bin`` may contain anything between its sequences, because the ``.idx`` gives the offset of each one. So the
+``.bin`` is a link to the tar. Each document (without an end-of-document id) or each packed row is a sequence.
+Limitation: the export checks only that a shard exists with its size, and megatron-core checks no ids. Run
+tools/verify_shards.py first.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MAGIC, _VERSION, _INT32 = b"MMIDIDX\0\0", 1, 4
 
 
 def export_indexed_dataset(config: ExportIndexedDatasetConfig) -> None:
-    """Make ``<shard>.idx`` and ``<shard>.bin`` of every shard; ValueError names damage in what is read of it."""
+    """Write ``<shard>.idx`` and link ``<shard>.bin`` for every shard; ValueError names damage in the bytes it reads."""
     if is_made(config.output, kind="indexed_dataset", config=config, inputs=[config.input]):
         logger.info("%s is already made", config.output)
         return
@@ -38,14 +38,14 @@ def export_indexed_dataset(config: ExportIndexedDatasetConfig) -> None:
             stem = entry.name.removesuffix(".tar")
             (draft.folder / f"{stem}.idx").write_bytes(_index(*_sequences(folder, number)))
             link = draft.folder / f"{stem}.bin"
-            link.unlink(missing_ok=True)  # of an attempt that did not finish
+            link.unlink(missing_ok=True)  # left by a killed attempt
             link.symlink_to(os.path.relpath(config.input / entry.name, config.output))
         draft.facts.update(sequences=folder.index.items, shards=len(folder.index.shards))
     logger.info("%s: %s sequences", config.output, f"{folder.index.items:,}")
 
 
 def _sequences(folder: BlockFolder, shard: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Length of each document or row in tokens, and its first byte in the tar."""
+    """Number of tokens of each document or row, and its first byte in the tar."""
     folder.require_whole(shard)
     lengths, starts = [], []
     for block, items in enumerate(folder.shard(shard).items.tolist()):
@@ -59,7 +59,7 @@ def _sequences(folder: BlockFolder, shard: int) -> tuple[NDArray[Any], NDArray[A
 
 
 def _index(lengths: NDArray[Any], starts: NDArray[Any]) -> bytes:
-    """The ``.idx`` of sequences which are documents of their own."""
+    """Content of the ``.idx``; every sequence is a document."""
     head = _MAGIC + struct.pack("<QBQQ", _VERSION, _INT32, len(lengths), len(lengths) + 1)
     documents = np.arange(len(lengths) + 1)
     return head + lengths.astype("<i4").tobytes() + starts.astype("<i8").tobytes() + documents.astype("<i8").tobytes()

@@ -1,9 +1,9 @@
 """The list of a folder's shards, ``shards.json``: one line per shard, with the checksum of its sidecar.
 
-A sidecar holds the checksums of its tar, the list those of the sidecars: one short string identifies a whole folder.
-Shards are independent of each other, nothing is merged whatever the corpus's size, and `tools/index_shards.py` makes
-sidecars and list again from the tars. Price: about 200 bytes per shard that are parsed at every start, 1 MB for a
-trillion tokens.
+A sidecar holds the checksums of its tar, and the list holds those of the sidecars. So one short string identifies a
+whole folder. Shards are independent of each other, so nothing is merged, however large the corpus.
+`tools/index_shards.py` rebuilds sidecars and list from the tars. Cost: about 200 bytes per shard to parse at every
+start, 1 MB for a trillion tokens.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from megatron_speech.storage.interface import FOLDER_INDEX
 
 @dataclass(frozen=True, kw_only=True)
 class ShardEntry:
-    """One line of the folder's list."""
+    """One line of the list: a shard."""
 
     name: str
     """File name of the tar."""
     items: int
-    """Documents or rows."""
+    """Number of documents or rows."""
     text_tokens: int
-    """Text and special ids."""
+    """Number of text and special ids."""
     speech_tokens: int
-    """Speech ids."""
+    """Number of speech ids."""
     checksum: str
     """xxh3_128 of the sidecar, which holds the checksums of the tar."""
 
     @classmethod
     def of(cls, shard: ShardIndex) -> ShardEntry:
-        """The line of a shard with this sidecar."""
+        """Make the line of a shard from its sidecar."""
         return cls(
             name=shard.shard,
             items=shard.total("items"),
@@ -53,29 +53,29 @@ class FolderIndex:
     """All shards of a folder."""
 
     kind: Kind
-    """What an item is."""
+    """Kind of items: documents or rows."""
     vocabulary: str
-    """Fingerprint of the vocabulary of all ids."""
+    """Fingerprint of the vocabulary."""
     seq_length: int
     """S of packed rows; 0 for documents."""
     shards: list[ShardEntry]
-    """In name order; item i of the folder is counted through them."""
+    """Shards in the order of their names; item numbers run through all shards."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """What the writer had to say, such as padding."""
+    """Additional facts from the writer, such as padding."""
 
     @property
     def items(self) -> int:
-        """Documents or rows in the folder."""
+        """Number of documents or rows in the folder."""
         return sum(shard.items for shard in self.shards)
 
     @property
     def text_tokens(self) -> int:
-        """Text and special ids in the folder."""
+        """Number of text and special ids in the folder."""
         return sum(shard.text_tokens for shard in self.shards)
 
     @property
     def speech_tokens(self) -> int:
-        """Speech ids in the folder."""
+        """Number of speech ids in the folder."""
         return sum(shard.speech_tokens for shard in self.shards)
 
     @property
@@ -84,7 +84,7 @@ class FolderIndex:
         return xxhash.xxh3_128_hexdigest("".join(f"{s.name} {s.checksum}\n" for s in self.shards).encode())
 
     def shard(self, folder: Path, number: int) -> ShardIndex:
-        """The sidecar of a shard, mapped and checked; ValueError or FileNotFoundError names one that is not usable."""
+        """Sidecar of shard `number`, mapped and checked; ValueError or FileNotFoundError names an unusable one."""
         entry = self.shards[number]
         shard = ShardIndex.load(folder, entry.name, checksum=entry.checksum)
         for key in ("kind", "vocabulary", "seq_length"):
@@ -96,7 +96,7 @@ class FolderIndex:
         return shard
 
     def save(self, folder: Path) -> None:
-        """Write ``shards.json`` under its final name when complete."""
+        """Write ``shards.json`` atomically."""
         values = {"format": FORMAT, "kind": self.kind, "vocabulary": self.vocabulary, "seq_length": self.seq_length}
         head = _json({**values, "facts": self.facts})
         lines = ",\n".join(_json(vars(shard)) for shard in self.shards)
@@ -111,7 +111,7 @@ class FolderIndex:
 
         Raises:
             FileNotFoundError: the folder holds no finished shards.
-            ValueError: the file is damaged, or of another version.
+            ValueError: the file is damaged, or has another format version.
         """
         path = folder / FOLDER_INDEX
         if not path.is_file():
@@ -130,17 +130,17 @@ class FolderIndex:
 
 
 def require_token_shards(folder: Path) -> None:
-    """ValueError where the folder's manifest says that its tars hold recordings."""
+    """Raise ValueError if the folder's manifest says that its tars hold recordings."""
     try:
         kind = read_manifest(folder)["kind"] if (folder / MANIFEST).is_file() else None
-    except ValueError:  # damaged: told by whoever holds it against the shards
+    except ValueError:  # `against_manifest` reports a damaged manifest
         return
     if kind == "audio":
         raise ValueError(f"{folder} holds audio shards, no token shards; give a folder of documents or packed rows")
 
 
 def _signed(body: str) -> str:
-    """A JSON object of a body and its checksum; equal exactly when every byte is."""
+    """JSON object of a body and its checksum; two are equal only if every byte of the bodies is."""
     return f'{{"checksum":"{xxhash.xxh3_128_hexdigest(body.encode())}","content":\n{body}\n}}\n'
 
 

@@ -1,4 +1,4 @@
-"""Show what a folder of shards holds: counts, modality shares, the first samples."""
+"""Shows what a folder of shards holds: counts, modality shares, first samples."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from megatron_speech.vocabulary import Vocabulary
 
 
 def inspect_shards(config: InspectShardsConfig) -> Iterator[str]:
-    """Lines to print, in order.
+    """Yield the lines to print.
 
     Raises:
         FileNotFoundError: the folder holds no finished shards.
-        ValueError: damage in what is shown, or a tokenizer of another vocabulary.
+        ValueError: the shown part is damaged, or `tokenizer` has another vocabulary.
     """
     index = FolderIndex.load(config.folder)
     vocabulary = Vocabulary.load(config.folder / "vocabulary.json")
@@ -49,7 +49,7 @@ def inspect_shards(config: InspectShardsConfig) -> Iterator[str]:
 
 
 def _terms(folder: Path) -> dict[str, str]:
-    """Licences and languages of all that the folder was made from, where it has a manifest."""
+    """Licences and languages of everything that the folder was made from, if it has a manifest."""
     manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else {}
     return {key: ", ".join(manifest[key]) for key in ("licences", "languages") if manifest.get(key)}
 

@@ -1,8 +1,8 @@
-"""One folder of the shards of many: they are moved, not copied, and a join that was killed goes on.
+"""Joins the shards of many finished folders into one, by moving the files; a killed join can be continued.
 
-Shards lie in ``<output>.tasks/<folder>`` until they are moved to ``<output>.partial``, or to a folder in it. From then
-on that is their only place: it is not deleted for another setting, and a folder whose shards are in neither place is
-made again.
+Shards lie in ``<output>.tasks/<folder>`` until they are moved to ``<output>.partial`` or a subfolder of it. After that
+this is their only place, so it is not deleted for other settings. A folder is made again if its shards are in neither
+place.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from megatron_speech.storage.interface import FOLDER_INDEX
 
 
 def join_documents(output: Path, folders: list[Path]) -> FolderIndex:
-    """Move the shards of finished folders, whose names all differ, into `output`, in order; returns its index.
+    """Move the shards of finished `folders` into `output`, in order, and return its index.
 
-    Repeated after a kill it goes on where it stood.
+    All shard names must differ. After a kill, the same call continues. Raises FileNotFoundError for a lost shard.
     """
     parts = [FolderIndex.load(folder) for folder in folders]
     for folder, part in zip(folders, parts, strict=True):
@@ -29,23 +29,23 @@ def join_documents(output: Path, folders: list[Path]) -> FolderIndex:
             if (folder / name).exists():
                 (folder / name).rename(output / name)
             elif not (output / name).exists():
-                raise FileNotFoundError(f"{folder / name} is gone; run the tasks again, which make it again")
+                raise FileNotFoundError(f"{folder / name} is gone; run the tasks again to remake it")
     index = replace(parts[0], shards=[shard for part in parts for shard in part.shards])
     index.save(output)
     return index
 
 
 def refuse_other_join(output: Path, *, kind: str, config: Any, inputs: Callable[[], Inputs]) -> None:
-    """ValueError where a join that did not end has moved shards already, and was begun from something else.
+    """Raise ValueError if an unfinished join with other settings has already moved shards.
 
-    `inputs` are looked at only then: all of them are read.
+    `inputs` is called only in that case, because it reads all inputs.
     """
     if any(output.with_name(output.name + PARTIAL).rglob("*.tar")):
         require_same_draft(output, kind=kind, config=config, inputs=inputs())
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether all files of the shards of a finished folder are there, or where a join moves them to."""
+    """Whether all shard files of a finished folder still exist, there or where a join has moved them."""
     if not (folder / FOLDER_INDEX).is_file():
         return False
     output = output_of(folder.parent)

@@ -1,8 +1,8 @@
-"""Sidecars and list of a folder from its tars alone, byte by byte what their writer made.
+"""Rebuilds the sidecars and the list of a folder from its tars alone, with the same bytes as their writer made.
 
-Everything is checked as the writer would have: a tar that passes can be trained on. What the tars cannot tell is
-whether they are the ones that were written, so whatever else still stands (an intact shards.json, the manifest) must
-agree, and what the packer said beside its rows is taken from there. Price: every byte is read.
+Everything is checked as the writer did, so a tar that passes can be trained on. The tars cannot tell whether they are
+the original ones. So they must agree with an intact shards.json and with the manifest; these also supply the packer's
+additional facts. Cost: every byte is read.
 """
 
 from __future__ import annotations
@@ -33,22 +33,24 @@ logger = logging.getLogger(__name__)
 
 
 def index_shards(config: IndexShardsConfig) -> None:
-    """Write all sidecars and shards.json of `config.folder` again.
+    """Rewrite all sidecars and shards.json of `config.folder`.
 
     Raises:
-        FileNotFoundError: there are no shards, one is missing, or vocabulary.json is.
-        ValueError: a tar holds anything that a writer would not have written, or is not the one which an intact
-            shards.json or the manifest tells of.
+        FileNotFoundError: the folder has no shards, or a shard or vocabulary.json is missing.
+        ValueError: a tar holds anything that the writer would not have written, or differs from the one that an
+            intact shards.json or the manifest describes.
     """
     folder = config.folder
     if not folder.is_dir():
         raise FileNotFoundError(f"folder: {folder} is no folder; correct the path")
+    # Find out which shards there should be.
     listed = _listed(folder)
     require_token_shards(folder)
     names = _shard_names(folder, listed)
     vocabulary = Vocabulary.load(folder / "vocabulary.json")
     if listed is not None:
         vocabulary.require(listed.vocabulary, holder=str(folder / FOLDER_INDEX))
+    # Check every tar, and write its sidecar.
     index = FolderIndex(kind="rows", vocabulary=vocabulary.fingerprint, seq_length=0, shards=[])
     for number, name in enumerate(tqdm(names, desc=f"index {folder.name}", unit="shard")):
         shard, damages = examine_tar(folder / name, vocabulary=vocabulary)
@@ -68,6 +70,7 @@ def index_shards(config: IndexShardsConfig) -> None:
                 f"S={index.seq_length}; a shard of another folder, restore the right one"
             )
         shard.save(folder)
+    # Compare the result with the manifest, and write the list.
     if damage := against_manifest(folder, index):
         raise ValueError(f"{damage}; restore the shards, or move the manifest away to take the tars as they are")
     index = replace(index, facts=listed.facts if listed else _manifest_facts(folder, index, vocabulary))
@@ -76,7 +79,8 @@ def index_shards(config: IndexShardsConfig) -> None:
 
 
 def examine_tar(path: Path, *, vocabulary: Vocabulary) -> tuple[ShardIndex | None, list[Damage]]:
-    """The sidecar of the tar at `path`, or everything because of which it has none."""
+    """Build the sidecar of the tar at `path`; returns None and all damages if it cannot be trained on."""
+    # Check every block, as far as the tar can be parsed.
     tar, seq_length = map_file(path), 0
     damages: list[Damage] = []
     blocks, members = [], []
@@ -110,22 +114,22 @@ def examine_tar(path: Path, *, vocabulary: Vocabulary) -> tuple[ShardIndex | Non
 
 
 def _manifest_facts(folder: Path, index: FolderIndex, vocabulary: Vocabulary) -> dict[str, Any]:
-    """What the packer had to say beside its rows, such as padding, by the manifest of these shards where there is one.
+    """The packer's additional facts (such as padding) from the manifest of these shards, if there is one.
 
-    Writers of documents say nothing of their own; what else their manifests hold is their stages'.
+    Writers of documents add no facts; the rest of their manifests belongs to their stages.
     """
     if index.kind != "rows":
         return {}
     stated = read_manifest(folder)["facts"] if (folder / MANIFEST).is_file() else {}
     if "checksum" not in stated:
-        logger.warning("%s: no manifest of these shards, so %s cannot say padding and cuts again", folder, FOLDER_INDEX)
+        logger.warning("%s: no manifest of these shards, so %s will not list padding and cuts", folder, FOLDER_INDEX)
         return {}
     counted = totals(index, vocabulary)
     return {name: value for name, value in stated.items() if name not in counted}
 
 
 def _kind(tar: memoryview, shard: str) -> Kind:
-    """What the tar holds, by the name of its first member."""
+    """Kind of a tar's items, from the name of its first member."""
     for kind, names in MEMBERS.items():
         first = member_info(shard, 0, names[0], 0).name.encode() + b"\0"
         if bytes(tar[: len(first)]) == first:
@@ -134,7 +138,7 @@ def _kind(tar: memoryview, shard: str) -> Kind:
 
 
 def _listed(folder: Path) -> FolderIndex | None:
-    """The list that stands in the folder; None where it is damaged or absent."""
+    """The folder's current list; None if it is missing or damaged."""
     try:
         return FolderIndex.load(folder)
     except FileNotFoundError:
@@ -145,14 +149,14 @@ def _listed(folder: Path) -> FolderIndex | None:
 
 
 def _numbered(found: Sequence[str]) -> list[str]:
-    """The names that as many shards have where none is missing; each task of a joined folder counts its own from 0."""
+    """Names of as many shards if none is missing; every prefix (task of a joined folder) counts from 0."""
     counts = Counter(re.sub(r"\d+\.tar$", "", name) for name in found)
     return [f"{prefix}{number:06d}.tar" for prefix, count in sorted(counts.items()) for number in range(count)]
 
 
 def _shard_names(folder: Path, listed: FolderIndex | None) -> list[str]:
-    """The tars of the folder in order, none missing and none too many as far as can be known."""
-    found = sorted(path.name for path in folder.glob("*.tar") if path.is_file())  # no link to what is gone
+    """Tars of the folder in order; raises an error for a missing or an unknown one."""
+    found = sorted(path.name for path in folder.glob("*.tar") if path.is_file())  # excludes dangling links
     if not found:
         raise FileNotFoundError(f"{folder} holds no shards (*.tar); point at a folder of token shards")
     if listed is not None:

@@ -1,7 +1,7 @@
-"""Find ids that repeat among billions of documents, in bounded memory.
+"""Finds document ids that repeat among billions of documents, in bounded memory.
 
-A task logs 24 bytes per document: a 128-bit hash of the id and the place it stands at, sorted. Joining compares one
-range of hashes at a time over all tasks. Price: a repeated id is found when the tasks are done, not when it is read.
+A task logs 24 bytes per document, sorted: a 128-bit hash of the id, and the id's place. Joining compares the logs of
+all tasks, one range of hashes at a time. Limitation: a repeated id is found only after the tasks, not while reading.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from numpy.typing import NDArray
 
 FILE = "ids.npy"
 LINE_BITS = 40
-"""Bits of a place that hold the line; the file's index stands above them."""
+"""Low bits of a place that hold the line number; the file's index is above them."""
 Place = tuple[int, int, int]
-"""Number of a folder, index of a file, line."""
+"""(folder number, file index, line)."""
 RANGE_IDS = 1 << 24
-"""Ids compared at once: 400 MB."""
+"""Number of ids compared at once: 400 MB."""
 
 
 class IdLog:
-    """The ids of one task."""
+    """Collects the ids of one task."""
 
     def __init__(self) -> None:
         self._rows = array("Q")
 
     def add(self, key: str, *, file: int, line: int) -> None:
-        """Log an id and its place."""
+        """Add an id and its place."""
         value = xxhash.xxh3_128_intdigest(key.encode())
         self._rows.extend((value >> 64, value & 0xFFFF_FFFF_FFFF_FFFF, file << LINE_BITS | line))
 
     @property
     def count(self) -> int:
-        """Ids logged."""
+        """Number of ids."""
         return len(self._rows) // 3
 
     def save(self, folder: Path) -> None:
-        """Write the log, sorted by hash and place."""
+        """Write the ids, sorted by hash and place."""
         rows = np.frombuffer(self._rows, np.uint64).reshape(-1, 3)
         np.save(folder / FILE, rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))], allow_pickle=False)
 
 
 def require_distinct(folders: Sequence[Path], place: Callable[[int, int, int], str]) -> None:
-    """ValueError naming the first id found to repeat within or between the logs of `folders`.
+    """Raise ValueError for the first id that repeats within or between the logs of `folders`.
 
     Args:
-        place: file and line in words, of a folder's number, the file's index and the line.
+        place: describes (folder number, file index, line) in words.
     """
     for first, second in repeated(folders):
         raise ValueError(
@@ -58,7 +58,7 @@ def require_distinct(folders: Sequence[Path], place: Callable[[int, int, int], s
 
 
 def repeated(folders: Sequence[Path]) -> Iterator[tuple[Place, Place]]:
-    """Places of ids that stand at an earlier place too, which comes first; of one range of hashes, in reading order."""
+    """Yield (first place, later place) of every repeated id: by ranges of hashes, in reading order within a range."""
     logs = [np.load(folder / FILE, mmap_mode="r", allow_pickle=False) for folder in folders]
     parts = max(1, -(-sum(len(rows) for rows in logs) // RANGE_IDS))
     edges = [(1 << 64) * part // parts for part in range(1, parts)]
@@ -70,7 +70,7 @@ def repeated(folders: Sequence[Path]) -> Iterator[tuple[Place, Place]]:
 
 
 def _repeats(rows: NDArray[np.uint64]) -> list[NDArray[np.uint64]]:
-    """Pairs of rows [2, 4] of ids that repeat, those first whose repetition is read first."""
+    """Pairs of rows [2, 4] with the same id, ordered by the place of the later one."""
     rows = rows[np.lexsort((rows[:, 2], rows[:, 3], rows[:, 1], rows[:, 0]))]
     equal = np.flatnonzero((rows[1:, :2] == rows[:-1, :2]).all(axis=1)).tolist()
     equal.sort(key=lambda row: (int(rows[row + 1, 3]), int(rows[row + 1, 2])))

@@ -1,10 +1,16 @@
-"""How packed rows lie in a block, and how one row is read without reading the block.
+"""The layout of packed rows in a block, and reading of one row without reading its block.
 
-Per block of K rows: ``tokens.i32`` [K, S+1]; ``cu.i32`` document starts and S of each row, row k from ``cuptr.i32``[k]
-to [k+1]; ``document.i64`` the input document of each start (-1: padding); ``context.i32`` [n, 2] spans without targets,
-by ``contextptr.i32``; ``used.i32`` [K] tokens before padding; ``row.u64`` an xxh3 checksum of each row's tokens. A row
-costs one contiguous range of 4(S+1) bytes; its checksum is compared at every read, the small members' at first touch.
-Price: 12 bytes per row.
+Members of a block of K rows:
+
+    tokens.i32    [K, S+1]
+    used.i32      [K] tokens before padding
+    row.u64       [K] xxh3 checksum of each row's tokens
+    cu.i32        each row's document starts and S; row k has entries cuptr.i32[k] to cuptr.i32[k + 1]
+    document.i64  input document at each start (-1: padding)
+    context.i32   [n, 2] spans that are not targets; row k has entries contextptr.i32[k] to contextptr.i32[k + 1]
+
+Reading a row reads one contiguous range of 4(S+1) bytes. Its checksum is compared at every read, those of the small
+members at first use. Cost: 12 bytes per row.
 """
 
 from __future__ import annotations
@@ -37,26 +43,26 @@ BOUNDARIES = ["context.i32", "contextptr.i32", "cu.i32", "cuptr.i32", "document.
 
 @dataclass(frozen=True, kw_only=True)
 class RowBlock:
-    """K packed rows in memory; padding holds the end-of-document id."""
+    """K packed rows in memory; padding repeats the end-of-document id."""
 
     tokens: NDArray[np.int32]
     """[K, S+1]."""
     starts: Ints
-    """[n, 3] of (row, first input, document): where a document or padding begins; every row has one at 0."""
+    """[n, 3] of (row, first input, document): where a document or padding begins; every row has a start at 0."""
     context: Ints
-    """[m, 3] of (row, start, end): spans of `tokens` which are no targets where a source trains on targets alone."""
+    """[m, 3] of (row, start, end): spans of `tokens` that are not targets if a source trains on targets only."""
     used: Ints
-    """[K] tokens of each row before its padding."""
+    """[K] number of tokens before padding."""
 
 
 def write_rows(writer: BlockWriter, block: RowBlock) -> None:
-    """Append `block`."""
+    """Append `block` to the folder of `writer`."""
     num_rows, width = block.tokens.shape
     row, at, document = block.starts.T
-    assert at.max() < width - 1, "a document starts behind the last input"
+    assert at.max() < width - 1, "a document starts after the last input"
     counts = np.bincount(row, minlength=num_rows)
     cu = np.full(len(at) + num_rows, width - 1, np.int64)
-    cu[np.arange(len(at)) + row] = at  # each earlier row has added its closing S
+    cu[np.arange(len(at)) + row] = at  # shifted by the closing S of each earlier row
     checksums = [xxhash.xxh3_64_intdigest(row.tobytes()) for row in block.tokens.astype("<i4", copy=False)]
     writer.write(
         {
@@ -74,7 +80,7 @@ def write_rows(writer: BlockWriter, block: RowBlock) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Boundaries:
-    """All of a block but its tokens; arrays as they lie in the members."""
+    """All members of a block except its tokens, as stored."""
 
     cu: NDArray[np.int32]
     cuptr: list[int]
@@ -85,31 +91,31 @@ class _Boundaries:
     tokens_at: int
     """First byte of the tokens in the shard."""
     mapped: NDArray[np.int32] | None
-    """[K, S+1] tokens where files are mapped: a view, unchecked."""
+    """[K, S+1] tokens as an unchecked view; None if files are not mapped."""
 
 
 class RowFolder:
-    """Random access to the rows of a packed folder; for several threads at once."""
+    """Random access to the rows of a packed folder; safe for several threads."""
 
     def __init__(self, folder: Path, *, vocabulary: Vocabulary | None = None, places: Places | None = None) -> None:
         self._blocks = BlockFolder(folder, kind="rows", vocabulary=vocabulary, places=places)
         self.index = self._blocks.index
         self._first = list(accumulate((shard.items for shard in self.index.shards), initial=0))
         self._row_bytes = 4 * (self.index.seq_length + 1)
-        # Each may hold a map, and with it a file, open.
+        # Each entry may keep a mapped file open.
         self._boundaries = lru_cache(maxsize=OPEN_FILES)(self._read_boundaries)
         self._first_in_shard = lru_cache(maxsize=None)(self._first_row_of_blocks)
 
     def __len__(self) -> int:
-        return self._first[-1]  # asked at every row, while the index would add up all its shards
+        return self._first[-1]  # called for every row; summing over the index would be slow
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The vocabulary the folder was written with."""
+        """Vocabulary that the folder was written with."""
         return self._blocks.vocabulary
 
     def __iter__(self) -> Iterator[Row]:
-        """All rows in order, read by the block; no context spans. Errors as `row`, tried once."""
+        """Yield all rows in order, without context spans, block by block. Raises like `row`, but without a retry."""
         for shard in range(len(self.index.shards)):
             for block, num_rows in enumerate(self._blocks.shard(shard).items.tolist()):
                 found = self._boundaries(shard, block)
@@ -122,10 +128,10 @@ class RowFolder:
                     yield Row(tokens=row, cu_seqlens=cu_seqlens, context=_NO_SPANS, source=0)
 
     def row(self, number: int, *, source: int = 0, target_only: bool = False) -> Row:
-        """Row `number`, checked; its context spans only if `target_only`.
+        """Read and check row `number`; includes context spans only if `target_only`.
 
         Raises:
-            DamagedError: the row or its block differs from what was written, also after reading it again.
+            DamagedError: the row or its block still differs from what was written after a second read.
         """
         shard, block, k = self._locate(number)
         try:
@@ -135,7 +141,7 @@ class RowFolder:
             return self._row(shard, block, k, source, target_only)
 
     def documents(self, number: int) -> Ints:
-        """Numbers of the row's documents in the folder it was packed from, by `cu_seqlens`; -1 for padding."""
+        """Input document number at each of the row's `cu_seqlens`; -1 for padding."""
         shard, block, k = self._locate(number)
         found = self._boundaries(shard, block)
         return found.documents[found.cuptr[k] - k : found.cuptr[k + 1] - k - 1]
@@ -143,7 +149,7 @@ class RowFolder:
     def _row(self, shard: int, block: int, k: int, source: int, target_only: bool) -> Row:
         found = self._boundaries(shard, block)
         if found.mapped is not None:
-            tokens = found.mapped[k].copy()  # what is handed on must be what is checked below
+            tokens = found.mapped[k].copy()  # copied so that the checked bytes are the returned ones
         else:
             byte = found.tokens_at + k * self._row_bytes
             tokens = np.frombuffer(self._blocks.read(shard, block, byte, self._row_bytes), _INT32)
@@ -161,7 +167,7 @@ class RowFolder:
     def _locate(self, number: int) -> tuple[int, int, int]:
         """(shard, block, row in the block)."""
         assert 0 <= number < self._first[-1], f"row {number} of {len(self)}"
-        # Plain lists: NumPy's search takes a microsecond, which a row out of memory takes five of.
+        # Plain lists, because NumPy's search takes 1 us and reading a mapped row only 5.
         shard = bisect_right(self._first, number) - 1
         within = number - self._first[shard]
         first = self._first_in_shard(shard)
@@ -172,7 +178,7 @@ class RowFolder:
         return list(accumulate(self._blocks.shard(shard).items.tolist(), initial=0))
 
     def _read_boundaries(self, shard: int, block: int) -> _Boundaries:
-        """One read: a tar lists members by name, and these come before the tokens. Copied out of a map."""
+        """Read the small members at once: members are sorted by name, so these precede the tokens. Copies any map."""
         found = self._blocks.members(shard, block, BOUNDARIES)
         window = self._blocks.window(shard, block, "tokens.i32")
 
@@ -192,5 +198,5 @@ class RowFolder:
 
 
 def _pointers(counts: Ints) -> bytes:
-    """Where each row's entries begin, and the end."""
+    """Index of each row's first entry, and the total number of entries."""
     return np.concatenate([[0], np.cumsum(counts)]).astype("<i4").tobytes()

@@ -1,11 +1,11 @@
-"""Where every block of one tar lies: a small binary file of fixed records beside it, ``<shard>.mspx``.
+"""Index of the blocks of one tar: a small binary file of fixed records beside it, ``<shard>.mspx``.
 
-    header | member names | per block: its counts | per block and member: offset, size, xxh3_64 | xxh3_128 of all this
+    header | member names | per block: counts | per block and member: offset, size, xxh3_64 | xxh3_128 of all this
 
-A member's checksum covers its tar header, payload and padding, so that no byte of a shard can change unnoticed. A
-trillion tokens are about 4,000 shards of 250 blocks: as Python objects their members would take gigabytes per rank, now
-they are 0.2 GB of mapped files, which the ranks of a node share. Price: one more open file per shard in use, and a file
-that needs a tool to be looked at (tools/inspect_shards.py).
+A member's checksum covers its tar header, payload and padding, so any changed byte of a shard is detected. A trillion
+tokens are about 4,000 shards of 250 blocks. Their members would take gigabytes per rank as Python objects; mapped files
+take 0.2 GB, shared by the ranks of a node. Cost: one more open file per shard in use, in a format that needs a tool to
+read (tools/inspect_shards.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Kind = Literal["documents", "rows"]
 
 FORMAT = 2
 TAR_BLOCK = 512
-"""Tar headers and paddings are multiples of this."""
+"""Tar headers and padded payloads are multiples of this many bytes."""
 
 _MAGIC = b"msp-idx\n"
 _HEADER = np.dtype(
@@ -45,9 +45,9 @@ _HEADER = np.dtype(
 )
 _NAME = np.dtype("S24")
 BLOCK = np.dtype([("items", "<i8"), ("text_tokens", "<i8"), ("speech_tokens", "<i8")])
-"""What a block holds."""
+"""Counts of a block."""
 MEMBER = np.dtype([("offset", "<i8"), ("size", "<i8"), ("checksum", "<u8")])
-"""Where a member lies; see `Member`."""
+"""Position of a member; see `Member`."""
 _FOOTER_BYTES = 16
 
 
@@ -57,36 +57,36 @@ class Member(NamedTuple):
     offset: int
     """First byte of the payload."""
     size: int
-    """Payload bytes."""
+    """Bytes of the payload."""
     checksum: int
     """xxh3_64 over header, payload and padding."""
 
     @property
     def span(self) -> tuple[int, int]:
-        """Bytes of the member with its tar header and its padding."""
+        """First byte of the member's tar header, and first byte after its padding."""
         return self.offset - TAR_BLOCK, self.offset + -(-self.size // TAR_BLOCK) * TAR_BLOCK
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ShardIndex:
-    """The sidecar of one tar; B blocks of M members each."""
+    """The sidecar of one tar, with B blocks of M members each."""
 
     shard: str
     """File name of the tar."""
     kind: Kind
-    """What an item is."""
+    """Kind of items: documents or rows."""
     vocabulary: str
-    """Fingerprint of the vocabulary of all ids."""
+    """Fingerprint of the vocabulary."""
     seq_length: int
     """S of packed rows; 0 for documents."""
     num_bytes: int
-    """Size of the tar; another size means truncation or a swap."""
+    """Size of the tar; another size means that it was truncated or swapped."""
     names: tuple[str, ...]
-    """Members of every block in file order, by extension, such as ``tokens.i32``."""
+    """Member names of every block in file order, such as ``tokens.i32``."""
     blocks: NDArray[np.void]
-    """[B] of `BLOCK`, in file order."""
+    """[B] records of `BLOCK`, in file order."""
     members: NDArray[np.void]
-    """[B, M] of `MEMBER`."""
+    """[B, M] records of `MEMBER`."""
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -101,18 +101,18 @@ class ShardIndex:
         return int(self.blocks[count].sum())
 
     def member(self, block: int, name: str) -> Member:
-        """Where `name` of a block lies; KeyError where blocks have no such member."""
+        """Position of member `name` of a block; KeyError if blocks have no such member."""
         if name not in self.names:
             raise KeyError(name)
         return Member(*self.members[block, self.names.index(name)].item())
 
     @property
     def end(self) -> int:
-        """First byte behind the last member."""
+        """First byte after the last member."""
         return self.member(len(self) - 1, self.names[-1]).span[1]
 
     def encode(self) -> bytes:
-        """The content of the sidecar; its last 16 bytes are the checksum of the others."""
+        """Content of the sidecar; the last 16 bytes are the checksum of the rest."""
         header = np.zeros((), _HEADER)
         header["magic"], header["format"], header["dtype"] = _MAGIC, FORMAT, b"<i4"
         header["blocks"], header["members"] = self.members.shape
@@ -128,19 +128,24 @@ class ShardIndex:
 
     @property
     def checksum(self) -> str:
-        """Identity of the sidecar, and through its checksums of the tar."""
+        """Identity of the sidecar and, through its checksums, of the tar."""
         return self.encode()[-_FOOTER_BYTES:].hex()
 
     def save(self, folder: Path) -> None:
-        """Write the sidecar; it appears under its name when complete."""
+        """Write the sidecar atomically."""
         path = sidecar(folder, self.shard)
         temporary = path.with_name(path.name + ".tmp")
         temporary.write_bytes(self.encode())
-        temporary.replace(path)  # whoever has mapped the old file keeps it
+        temporary.replace(path)  # processes that have mapped the old file keep it
 
     @classmethod
     def load(cls, folder: Path, shard: str, *, checksum: str | None = None) -> ShardIndex:
-        """Map the sidecar of `shard`; ValueError unless it is whole, and the very one that `checksum` names."""
+        """Map the sidecar of `shard`; `checksum` is the one that it must have.
+
+        Raises:
+            FileNotFoundError: it is missing.
+            ValueError: it is damaged, has another checksum or format, or belongs to another shard.
+        """
         path = sidecar(folder, shard)
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing; {REBUILD}")
@@ -165,20 +170,20 @@ REBUILD = "rebuild it with tools/index_shards.py"
 
 
 def sidecar(folder: Path, shard: str) -> Path:
-    """Where the sidecar of a tar lies."""
+    """Path of a tar's sidecar."""
     return folder / (shard.removesuffix(".tar") + ".mspx")
 
 
 def map_file(path: Path) -> memoryview:
-    """The bytes of a file, mapped; it is closed when the last view of it is gone."""
+    """Map a file as bytes; it is closed when its last view is released."""
     with path.open("rb") as file:
-        if path.stat().st_size == 0:  # cannot be mapped
+        if path.stat().st_size == 0:  # an empty file cannot be mapped
             return memoryview(b"")
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _tables(body: memoryview, header: np.void) -> dict[str, Any]:
-    """The fields of a `ShardIndex` out of a checked file; arrays are views of it."""
+    """Fields of a `ShardIndex` from a checked file; arrays are views of it."""
     blocks, members = int(header["blocks"]), int(header["members"])
     at = _HEADER.itemsize
     names = np.frombuffer(body, _NAME, members, at)

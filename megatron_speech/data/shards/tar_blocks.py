@@ -1,8 +1,8 @@
-"""The tar of a shard, byte by byte: what a member's header must be, and a walk that accepts nothing else.
+"""The exact bytes of a shard's tar: the header of each member, and a walk that accepts nothing else.
 
-A shard is a plain USTAR tar with fixed times, owners and modes, so that equal content gives equal bytes. Hence a header
-is not interpreted but compared with the only one it may be: extended (PAX, GNU) headers, links, other names, another
-order and flipped bits are all the same mistake. Price: a tar packed again by another program is refused.
+A shard is a plain USTAR tar with fixed times, owners and modes, so equal content gives equal bytes. So a header is not
+parsed but compared with the only valid one. Extended (PAX, GNU) headers, links, other names or another order are
+detected like flipped bits. Limitation: a tar repacked by another program is refused.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from megatron_speech.data.shards.sidecar import TAR_BLOCK, Member
 
 
 def member_info(shard: str, block: int, name: str, size: int) -> tarfile.TarInfo:
-    """The tar entry of a block's member; WebDataset samples are ``<shard>-<block>``."""
+    """Tar entry of a block's member; WebDataset samples are named ``<shard>-<block>``."""
     info = tarfile.TarInfo(f"{shard.removesuffix('.tar')}-{block:06d}.{name}")
     info.size, info.mode, info.mtime = size, 0o444, 0
     return info
 
 
 def header(info: tarfile.TarInfo) -> bytes:
-    """The 512 bytes before the payload."""
+    """The 512 bytes before a member's payload."""
     return info.tobuf(tarfile.USTAR_FORMAT)
 
 
 class TarFault(ValueError):
-    """What is wrong with a tar, and where."""
+    """A fault of a tar, with block, member and byte."""
 
     def __init__(self, what: str, *, block: int, member: str | None, byte: int) -> None:
         super().__init__(what)
@@ -37,11 +37,12 @@ class TarFault(ValueError):
 
 
 def walk(tar: memoryview, *, shard: str, names: Sequence[str]) -> Iterator[dict[str, Member]]:
-    """The members of every block, which must be exactly `names` in order.
+    """Yield the members of every block, which must be exactly `names` in order.
 
     Raises:
-        TarFault: at the first byte that a writer of ours would not have written.
+        TarFault: at the first byte that the writer would not have written.
     """
+    # Walk over the blocks, and check headers and padding.
     at = block = 0
     while at + TAR_BLOCK <= len(tar) and not is_zero(tar[at : at + TAR_BLOCK]):
         members = {}
@@ -63,6 +64,7 @@ def walk(tar: memoryview, *, shard: str, names: Sequence[str]) -> Iterator[dict[
         block += 1
     if not block:
         raise TarFault("no block: empty or truncated", block=0, member=None, byte=0)
+    # Check the zeros at the end of the tar.
     end = tar_size(at)
     if len(tar) != end or not is_zero(tar[at:]):
         raise TarFault(
@@ -74,7 +76,7 @@ def walk(tar: memoryview, *, shard: str, names: Sequence[str]) -> Iterator[dict[
 
 
 def tar_size(end: int) -> int:
-    """Size of a tar whose last member ends at byte `end`: two blocks of zeros, rounded up to a record."""
+    """Size of a tar after its last member ends at byte `end`: two blocks of zeros, rounded up to a record."""
     return -(-(end + 2 * TAR_BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
 
 
@@ -84,7 +86,7 @@ def is_zero(view: memoryview) -> bool:
 
 
 def _size(tar: memoryview, at: int, *, shard: str, block: int, name: str) -> int:
-    """Payload size of the member whose header must stand at byte `at`."""
+    """Payload size of the member with its header at byte `at`; raises TarFault for any other header."""
     found = bytes(tar[at : at + TAR_BLOCK])
     damaged = partial(TarFault, block=block, member=name, byte=at)
     try:

@@ -1,4 +1,4 @@
-"""Transcribed utterances of code shards, filtered."""
+"""Reads transcribed utterances of code shards, filtered by the user's settings."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from megatron_speech.vocabulary import Vocabulary
 def read_utterances(
     folders: Sequence[Path], wanted: UtterancesConfig, *, vocabulary: Vocabulary, counts: Counter[str]
 ) -> Iterator[TokenDocument]:
-    """Utterances whose `tokens` are bare codes and whose meta has `text`; what is left out is counted.
+    """Yield utterances with bare codes as `tokens` and a transcript in `meta["text"]`; `counts` counts the others too.
 
-    Raises ValueError where a folder's codes come from another speech tokenizer than the vocabulary's.
+    Raises ValueError if a folder's codes come from another speech tokenizer than the vocabulary's.
     """
     taken = seen = 0
     for folder in folders:
@@ -37,7 +37,7 @@ def read_utterances(
 
 
 def require_same_codes(folder: Path, *, vocabulary: Vocabulary) -> None:
-    """Refuse codes of another speech tokenizer than the one the vocabulary was built for."""
+    """Raise ValueError unless the folder holds bare codes of the vocabulary's speech tokenizer."""
     codes = Vocabulary.load(folder)
     if codes.num_text_ids or codes.special_tokens:
         raise ValueError(

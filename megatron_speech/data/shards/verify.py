@@ -1,7 +1,7 @@
-"""Read folders of shards whole and tell every damage: which file, block, member and byte.
+"""Reads whole folders of shards and reports every damage with file, block, member and byte.
 
-Reading for training stops at the first damage; here nothing stops, so that one scan says what must be restored. A shard
-whose sidecar is unusable is walked member by member instead. Price: every byte is read, and with ids=true looked at.
+Reading for training stops at the first damage. This scan does not stop, so it lists everything to be restored. A shard
+with an unusable sidecar is walked member by member. Cost: every byte is read; ids=true also checks the content.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ logger = logging.getLogger(__name__)
 
 
 def verify_shards(config: VerifyShardsConfig) -> Iterator[Damage]:
-    """Every damage in `config.folders`, as it is found; the report is written at the end.
+    """Yield every damage in `config.folders` as it is found; the report is written at the end.
 
     Raises:
-        FileNotFoundError: one of them is no folder.
+        FileNotFoundError: one of the folders does not exist.
     """
     for folder in config.folders:
         if not folder.is_dir():
             raise FileNotFoundError(f"folders: {folder} is no folder; correct the path")
-    if config.output:  # a place that cannot be written is said before hours of reading
+    if config.output:  # fail now, not after hours of reading, if the folder cannot be written
         config.output.parent.mkdir(parents=True, exist_ok=True)
     report = {}
     for folder in config.folders:
@@ -53,7 +53,8 @@ def verify_shards(config: VerifyShardsConfig) -> Iterator[Damage]:
 
 
 def verify_folder(folder: Path, *, ids: bool, advance: Callable[[int], object] = lambda size: None) -> Iterator[Damage]:
-    """Every damage of one folder; `advance` is told bytes as they are read."""
+    """Yield every damage of one folder; `advance` is called with the number of bytes read."""
+    # Check what describes the shards: list, manifest, vocabulary.
     vocabulary = index = None
     require_token_shards(folder)
     if not (folder / FOLDER_INDEX).exists() and not [*folder.glob("*.tar"), *folder.glob("*.mspx")]:
@@ -68,9 +69,7 @@ def verify_folder(folder: Path, *, ids: bool, advance: Callable[[int], object] =
     except ValueError as error:
         yield Damage.of(folder / FOLDER_INDEX, error)
     if not (folder / MANIFEST).is_file():
-        logger.warning(
-            "%s: no %s, so nothing says which shards were made here; only checksums beside them", folder, MANIFEST
-        )
+        logger.warning("%s: no %s, so shards are compared only with the checksums beside them", folder, MANIFEST)
     try:
         vocabulary = Vocabulary.load(folder / "vocabulary.json")
         if index is not None:
@@ -78,6 +77,7 @@ def verify_folder(folder: Path, *, ids: bool, advance: Callable[[int], object] =
     except (ValueError, FileNotFoundError) as error:
         yield Damage.of(folder / "vocabulary.json", error)
         vocabulary = None
+    # Check that files and list agree, then every shard.
     listed = [shard.name for shard in index.shards] if index else []
     for path in sorted([*folder.glob("*.tar"), *folder.glob("*.mspx")]):
         if index and path.with_suffix(".tar").name not in listed:
@@ -105,7 +105,7 @@ def _verify_shard(
 
 
 def _compare(path: Path, shard: ShardIndex, vocabulary: Vocabulary | None) -> Iterator[Damage]:
-    """Damages of a tar against its intact sidecar; its ids where a vocabulary is given."""
+    """Yield the differences between a tar and its intact sidecar; also checks the content if `vocabulary` is given."""
     tar = map_file(path)
     if len(tar) != shard.num_bytes:
         what = f"{len(tar)} bytes where its sidecar states {shard.num_bytes}: truncated, appended to or swapped"
@@ -135,7 +135,7 @@ def _compare(path: Path, shard: ShardIndex, vocabulary: Vocabulary | None) -> It
 def _examine(
     path: Path, shard: ShardIndex, block: int, payloads: dict[str, memoryview], vocabulary: Vocabulary
 ) -> Iterator[Damage]:
-    """What is wrong with a block whose checksums are right."""
+    """Yield the faults in the content of a block with correct checksums."""
     found = examine(shard.kind, payloads, vocabulary=vocabulary, seq_length=shard.seq_length)
     for name, byte, what in found.faults:
         yield Damage(file=path, block=block, member=name, byte=shard.member(block, name).offset + byte, what=what)

@@ -35,7 +35,9 @@ NEXT = stage(paired={"epochs": 1.0})
 )
 def test_later_samples_may_change(stages: list[StageConfig], consumed: int):
     old, new = planned(_first()), planned(*stages)
-    with pytest.raises(ValueError, match=r"not the run's \(.*was.*data\.extend_plan=true to follow it after the \d+"):
+    with pytest.raises(
+        ValueError, match=r"not the run's \(.*was.*data\.extend_plan=true to follow this one after the \d+"
+    ):
         require_same_plan(old, new, consumed=consumed, extend=False)
     require_same_plan(old, new, consumed=consumed, extend=True)
     read = np.arange(consumed)

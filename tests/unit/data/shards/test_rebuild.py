@@ -76,7 +76,7 @@ def test_without_a_manifest_what_is_lost_is_told(tmp_path: Path, caplog: pytest.
     folder = packed_folder(tmp_path / "rows", [9, 30])
     (folder / "shards.json").unlink()
     index_shards(IndexShardsConfig(folder=folder))
-    assert f"{folder}: no manifest of these shards, so shards.json cannot say padding and cuts again" in caplog.messages
+    assert f"{folder}: no manifest of these shards, so shards.json will not list padding and cuts" in caplog.messages
 
 
 def _with_entries(entries: list[Entry], path: Path, *, form: int) -> None:
