@@ -54,6 +54,7 @@ from megatron_speech.interleave.report import in_words, require_libraries, write
 from megatron_speech.interleave.steps import DROPPED, NOISE, TASK, Interleaver
 from megatron_speech.interleave.tally import Tally
 from megatron_speech.speech_tokenizer.model import WEIGHTS, require
+from megatron_speech.text_to_token.engines.table import require_engine
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -112,6 +113,7 @@ def _models(config: BuildInterleavedConfig) -> dict[str, str]:
 
     What can be wrong with the models is looked at before one is loaded: a mistake shows at once.
     """
+    require_engine(config.synthesis.engine)
     vocabulary = Vocabulary.load(config.vocabulary)
     if read_vocabulary(config.model).speech_fingerprint != vocabulary.speech_fingerprint:
         raise ValueError(

@@ -40,7 +40,7 @@ from megatron_speech.interleave.models import Models
 from megatron_speech.interleave.noise import SpanSample
 from megatron_speech.interleave.stream import Interleaved, Rendering, interleave
 from megatron_speech.interleave.tally import Tally
-from megatron_speech.text_to_token.engines import EngineError
+from megatron_speech.text_to_token.engines.interface import EngineError
 from megatron_speech.text_to_token.synthesize import speaker_of
 
 logger = logging.getLogger(__name__)

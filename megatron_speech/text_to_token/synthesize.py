@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 
 from megatron_speech.config.stages.text_to_token import Language, SynthesisConfig
 from megatron_speech.inference.generate import Generation, Request, in_order
-from megatron_speech.inference.model import LanguageModel, read_vocabulary
-from megatron_speech.inference.sampling import Sampling
-from megatron_speech.text_to_token.engines import EngineError, SynthesisEngine, TransformersEngine, VllmEngine
+from megatron_speech.inference.model import read_vocabulary
+from megatron_speech.text_to_token.engines.interface import SynthesisEngine
+from megatron_speech.text_to_token.engines.table import ENGINES, require_engine
 from megatron_speech.text_to_token.prompts import codes_of, prompt
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
@@ -62,17 +61,8 @@ class Synthesizer:
         """From the Hugging Face folder of a text-to-token model; EngineError when the engine does not start."""
         settings = settings or SynthesisConfig()
         vocabulary, tokenizer = read_vocabulary(folder), TextTokenizer.load(folder)
-        engine: SynthesisEngine
-        if settings.engine == "vllm":
-            engine = VllmEngine(folder, vocabulary=vocabulary, settings=settings)
-        else:
-            if settings.device != "cpu" and not torch.cuda.is_available():
-                raise EngineError(
-                    f"synthesis.device={settings.device}: torch sees no GPU here; use cpu, or another node"
-                )
-            model = LanguageModel.load(folder, dtype=settings.dtype, device=settings.device)
-            sampling = Sampling(temperature=settings.temperature, top_p=settings.top_p)
-            engine = TransformersEngine(model=model, sampling=sampling, batch_size=settings.batch_size)
+        require_engine(settings.engine)
+        engine = ENGINES[settings.engine](folder, settings)
         return cls(engine=engine, tokenizer=tokenizer, vocabulary=vocabulary, settings=settings, language=language)
 
     def synthesize(

@@ -35,7 +35,8 @@ from megatron_speech.config.stages.text_to_token import SynthesisConfig
 from megatron_speech.inference.generate import Generation, Request, in_order
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.inference.sampling import Sampling, allowed_ids
-from megatron_speech.text_to_token.engines import SynthesisEngine, TransformersEngine
+from megatron_speech.text_to_token.engines.interface import SynthesisEngine
+from megatron_speech.text_to_token.engines.transformers import TransformersEngine
 from megatron_speech.text_to_token.prompts import prompt, stop_id
 from megatron_speech.text_to_token.synthesize import Synthesizer
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer

@@ -31,8 +31,8 @@ class SynthesisConfig:
     """Samples drawn for a text, each with another seed, before it is given up."""
     speakers: list[str] = field(default_factory=list)
     """Speakers of the text-to-token model, one drawn per document; empty for a model without speaker tokens."""
-    engine: Literal["transformers", "vllm"] = "transformers"
-    """Library that runs the model: transformers in this process, or vLLM (install the `serve` extra)."""
+    engine: str = "transformers"
+    """Library that runs the model: transformers in this process, or vllm (install the `serve` extra)."""
     batch_size: int = 128
     """Number of texts generated at the same time."""
     dtype: Literal["float32", "bfloat16"] = "float32"

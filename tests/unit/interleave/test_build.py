@@ -24,7 +24,7 @@ from megatron_speech.interleave.build import build_interleaved
 from megatron_speech.interleave.corpus_shards import interleave_tasks
 from megatron_speech.interleave.models import Models
 from megatron_speech.reports import plots
-from megatron_speech.text_to_token.engines import EngineError
+from megatron_speech.text_to_token.engines.interface import EngineError
 from megatron_speech.text_to_token.synthesize import speaker_of
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary

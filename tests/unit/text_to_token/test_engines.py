@@ -14,7 +14,10 @@ from megatron_speech.inference.decoder import Decoder
 from megatron_speech.inference.generate import Request, in_order
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.inference.sampling import Sampling
-from megatron_speech.text_to_token.engines import EngineError, TransformersEngine, VllmEngine
+from megatron_speech.text_to_token.engines.interface import EngineError
+from megatron_speech.text_to_token.engines.table import require_engine
+from megatron_speech.text_to_token.engines.transformers import TransformersEngine
+from megatron_speech.text_to_token.engines.vllm import VllmEngine
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from tests.toys import byte_vocabulary, tiny_llama
 
@@ -143,3 +146,8 @@ def test_a_stream_that_is_left_leaves_nothing_in_vllm(monkeypatch: pytest.Monkey
     next(stream)
     stream.close()
     assert not fake.waiting
+
+
+def test_an_unknown_engine_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"^synthesis\.engine=vlm must be one of transformers, vllm; correct it$"):
+        require_engine("vlm")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from megatron_speech.config.stages.text_to_token import SynthesisConfig
 from megatron_speech.inference.generate import Generation, Request
-from megatron_speech.text_to_token.engines import EngineError
+from megatron_speech.text_to_token.engines.interface import EngineError
 from megatron_speech.text_to_token.synthesize import Synthesizer, longest_run, request_seed, speaker_of
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from tests.toys import byte_vocabulary

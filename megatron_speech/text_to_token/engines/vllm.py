@@ -1,66 +1,24 @@
-"""What continues prompts with speech ids, behind one interface: this process with a model of transformers, or vLLM.
+"""The synthesis engine that vLLM runs, with its own batching and paged cache.
 
-Requests are read as the engine gets free and results come as they finish, in any order. Under greedy decoding both
-engines give the same ids, in float32 but for ties within rounding; sampled ids differ between them (each has its own
-random numbers, a function of the request's seed alone), so the engine is part of a run's settings. An engine that dies
-raises one line that names it; what it had yielded before stays good. Price of vLLM: an installation of its own (the
-`serve` extra), and its own processes.
+Under greedy decoding its ids are those of transformers, in float32 but for ties within rounding. Sampled ids differ,
+because each engine has its own random numbers; so the engine is part of a run's settings. Cost: an installation of its
+own (the `serve` extra), and its own processes.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from megatron_speech.config.stages.text_to_token import SynthesisConfig
-from megatron_speech.inference.generate import Generation, Request, generate_tokens
-from megatron_speech.inference.model import LanguageModel
-from megatron_speech.inference.sampling import Sampling, allowed_ids
+from megatron_speech.inference.generate import Generation, Request
+from megatron_speech.inference.model import read_vocabulary
+from megatron_speech.inference.sampling import allowed_ids
+from megatron_speech.text_to_token.engines.interface import EngineError, named_errors
 from megatron_speech.text_to_token.prompts import stop_id
 from megatron_speech.vocabulary import Vocabulary
-
-
-class EngineError(ValueError):
-    """An engine that cannot start, or died; one line: which, what happened, the remedy."""
-
-
-class SynthesisEngine(Protocol):
-    """Whatever continues prompts with speech ids, each request under its own seed."""
-
-    def generate(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
-        """(Place of the request in the input, speech ids up to the end of the audio), as they finish.
-
-        Raises EngineError when the engine dies; requests that were not yet answered are then to be asked again.
-        """
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class TransformersEngine:
-    """Generation in this process, from the model as transformers loads it (`inference.generate`)."""
-
-    model: LanguageModel
-    sampling: Sampling
-    batch_size: int = 64
-
-    def generate(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
-        """See `SynthesisEngine`."""
-        vocabulary = self.model.vocabulary
-        results = generate_tokens(
-            self.model,
-            requests,
-            sampling=self.sampling,
-            stop=[stop_id(vocabulary)],
-            allowed=allowed_ids(vocabulary, "speech"),
-            batch_size=self.batch_size,
-        )
-        remedy = "lower synthesis.batch_size if it is memory, and run the same command again"
-        with _named("transformers", (RuntimeError, MemoryError), remedy):
-            yield from results
 
 
 class VllmEngine:
@@ -77,7 +35,7 @@ class VllmEngine:
         self.settings = settings
         self.stop = stop_id(vocabulary)
         self.allowed = allowed_ids(vocabulary, "speech").nonzero()[:, 0].tolist()
-        with _named("vllm", (Exception,), "read its log above"):
+        with named_errors("vllm", (Exception,), "read its log above"):
             self.engine = LLMEngine.from_engine_args(
                 EngineArgs(
                     model=str(folder),
@@ -87,6 +45,11 @@ class VllmEngine:
                     enable_prefix_caching=False,  # prompts differ, and a cached prefix changes the rounding
                 )
             )
+
+    @classmethod
+    def load(cls, folder: Path, settings: SynthesisConfig) -> VllmEngine:
+        """From the Hugging Face folder of a text-to-token model."""
+        return cls(folder, vocabulary=read_vocabulary(folder), settings=settings)
 
     def generate(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
         """See `SynthesisEngine`."""
@@ -111,7 +74,7 @@ class VllmEngine:
             raise
 
     def _naming(self) -> Any:
-        return _named("vllm", (Exception,), "read its log above, and run the same command again")
+        return named_errors("vllm", (Exception,), "read its log above, and run the same command again")
 
     def _prompt(self, request: Request) -> dict[str, list[int]]:
         return {"prompt_token_ids": list(request.prompt)}
@@ -134,15 +97,3 @@ class VllmEngine:
         tokens = list(output.token_ids)
         stopped = bool(tokens) and tokens[-1] == self.stop
         return Generation(tokens=tokens[:-1] if stopped else tokens, stopped=stopped)
-
-
-@contextmanager
-def _named(engine: str, errors: tuple[type[Exception], ...], remedy: str) -> Iterator[None]:
-    """Turn an engine's own errors into one line."""
-    try:
-        yield
-    except errors as error:
-        if isinstance(error, EngineError):
-            raise
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        raise EngineError(f"synthesis.engine={engine} died ({what}); what it gave before is kept: {remedy}") from error
