@@ -12,38 +12,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from huggingface_hub.errors import StrictDataclassError
-from transformers import (
-    AutoConfig,
-    GlmConfig,
-    LlamaConfig,
-    PretrainedConfig,
-    Qwen2Config,
-    Qwen3Config,
-    __version__,
-)
+from transformers import AutoConfig, PretrainedConfig, __version__
 
 from megatron_speech.artifacts.files import read_json, write_atomic
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.checkpoint.hf_mapping import LAYERS, family_of
+from megatron_speech.checkpoint.families.family import Family
+from megatron_speech.checkpoint.families.table import family_of, require_family
 from megatron_speech.config.run.model import MOST_LAYERS, ModelConfig
 from megatron_speech.text_tokenizer.base_files import GENERATION, special_ids
 from megatron_speech.text_tokenizer.vocabulary_folder import KEPT
 from megatron_speech.vocabulary import Vocabulary
 
-_CONFIGS: dict[str, tuple[type[PretrainedConfig], str]] = {
-    "llama": (LlamaConfig, "LlamaForCausalLM"),
-    "qwen2": (Qwen2Config, "Qwen2ForCausalLM"),
-    "qwen3": (Qwen3Config, "Qwen3ForCausalLM"),
-    "glm": (GlmConfig, "GlmForCausalLM"),
-}
-
-# Settings that must have these values where the family has them at all. `attention_bias` is said by Llama, Qwen3 and
-# GLM; the first two would also put a bias behind attention.
+# Settings that must have these values in every family that has them at all.
 _REQUIRED = {"mlp_bias": False, "quantization_config": None}
 _SILU = ("silu", "swish")  # two names of one function
 # Scalings of rotary positions that are plain positions where their factor is 1.
 _SCALED_ROPE = ("linear", "dynamic", "yarn", "llama3")
-_ATTENTION_BIAS = {"llama": False, "qwen3": False, "glm": True}
 
 
 def read_hf_config(folder: Path) -> PretrainedConfig:
@@ -55,9 +39,8 @@ def read_hf_config(folder: Path) -> PretrainedConfig:
         )
     content = read_json(path)
     content = content if isinstance(content, dict) else {}
-    family, layers = content.get("model_type"), content.get("num_hidden_layers")
-    if not isinstance(family, str) or family not in LAYERS:
-        raise ValueError(f"{path}: model_type={family} is not among {', '.join(LAYERS)}; convert another model")
+    require_family(content.get("model_type"), holder=str(path))
+    layers = content.get("num_hidden_layers")
     if isinstance(layers, int) and layers > MOST_LAYERS:  # transformers would list them
         raise ValueError(
             f"{path}: num_hidden_layers={layers} must be at most {MOST_LAYERS}; restore the model's own file"
@@ -71,21 +54,19 @@ def read_hf_config(folder: Path) -> PretrainedConfig:
     return config
 
 
-def refuse_other_architectures(config: PretrainedConfig, *, holder: str) -> None:
-    """ValueError naming the first setting of `config` that this project neither holds nor runs."""
-    family = config.model_type
-    if family not in LAYERS:
-        raise ValueError(f"{holder}: model_type={family} is not among {', '.join(LAYERS)}; convert another model")
-    required = {**_REQUIRED, **({"attention_bias": _ATTENTION_BIAS[family]} if family in _ATTENTION_BIAS else {})}
-    for name, value in required.items():
+def refuse_other_architectures(config: PretrainedConfig, *, holder: str) -> Family:
+    """The family of `config`; ValueError naming the first setting that this project neither holds nor runs."""
+    family = require_family(config.model_type, holder=holder)
+    for name, value in {**_REQUIRED, **family.required}.items():
         if getattr(config, name, value) != value:
             raise ValueError(f"{holder}: {name}={getattr(config, name)} must be {value}; convert another model")
     if config.hidden_act not in _SILU:
         raise ValueError(f"{holder}: hidden_act={config.hidden_act} must be silu; convert another model")
     rope = config.rope_parameters
-    if not _is_plain(rope) or (family != "glm" and rope.get("partial_rotary_factor", 1) != 1):
+    if not _is_plain(rope) or (not family.partial_rotary and rope.get("partial_rotary_factor", 1) != 1):
         raise ValueError(f"{holder}: rope_parameters={rope} are not plain rotary positions; convert another model")
     _refuse_sliding_window(config, holder=holder)
+    return family
 
 
 def _is_plain(rope: Mapping[str, Any]) -> bool:
@@ -117,6 +98,7 @@ def read_model_config(folder: Path) -> ModelConfig:
 
 def model_config_of(config: PretrainedConfig, *, holder: str) -> ModelConfig:
     """`config`, as `read_hf_config` gives it, in our words."""
+    family = require_family(config.model_type, holder=holder)
     heads = config.num_attention_heads
     usual_width = config.hidden_size // heads if heads > 0 and config.hidden_size % heads == 0 else None
     head_width = getattr(config, "head_dim", None)
@@ -133,10 +115,10 @@ def model_config_of(config: PretrainedConfig, *, holder: str) -> ModelConfig:
             max_position_embeddings=config.max_position_embeddings,
             rotary_base=rope["rope_theta"],
             rotary_percent=rope.get("partial_rotary_factor", 1.0),
-            rotary_interleaved=config.model_type == "glm",
+            rotary_interleaved=family.rotary_interleaved,
             norm_epsilon=config.rms_norm_eps,
-            qk_layernorm=config.model_type == "qwen3",
-            add_qkv_bias=config.model_type in ("qwen2", "glm"),
+            qk_layernorm=family.qk_layernorm,
+            add_qkv_bias=family.add_qkv_bias,
             untie_embeddings_and_output_weights=not config.tie_word_embeddings,
             init_method_std=config.initializer_range,
         )
@@ -159,13 +141,12 @@ def write_model_config(
             and the padding.
     """
     family = family_of(model)
-    config_class, architecture = _CONFIGS[family]
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": model.rotary_base}
-    if family == "glm":
+    if family.partial_rotary:
         rope["partial_rotary_factor"] = model.rotary_percent
     ids = special_ids(generation, vocabulary)
     values: dict[str, Any] = {
-        "architectures": [architecture],
+        "architectures": [family.architecture],
         "dtype": dtype,
         "vocab_size": vocabulary.size,
         "num_hidden_layers": model.num_layers,
@@ -179,11 +160,11 @@ def write_model_config(
         "rms_norm_eps": model.norm_epsilon,
         "initializer_range": model.init_method_std,
         "tie_word_embeddings": not model.untie_embeddings_and_output_weights,
-        **({"attention_bias": _ATTENTION_BIAS[family]} if family in _ATTENTION_BIAS else {}),
+        **family.required,
         **ids,
         KEPT: vocabulary.to_json(),
     }
-    config_class(**values).save_pretrained(folder)
+    family.config_class(**values).save_pretrained(folder)
     # Written as it was: transformers refuses to save some settings that it reads.
     settings = {**generation, **ids, "transformers_version": __version__}
     write_atomic(folder / GENERATION, to_json(settings, indent=2) + "\n")

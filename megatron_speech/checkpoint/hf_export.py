@@ -20,10 +20,10 @@ from torch import Tensor
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.checkpoint import folder as folders
+from megatron_speech.checkpoint.families.table import family_of
 from megatron_speech.checkpoint.hf_config import write_model_config
 from megatron_speech.checkpoint.hf_mapping import (
     entries,
-    family_of,
     hugging_face_shapes,
     megatron_shapes,
     require_shapes,
@@ -61,7 +61,7 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
     facts = {
         "checkpoint": checkpoint,
         "step": folders.read_state(checkpoint).get("step"),
-        "family": family_of(model),
+        "family": family_of(model).model_type,
         "parameters": sum(torch.Size(shape).numel() for shape in shapes.values()),
         "vocabulary": vocabulary.fingerprint,
         **tokenizer_facts(config.vocabulary),

@@ -73,12 +73,12 @@ class Decoder:
     def of(cls, network: PreTrainedModel, *, ids_A: Tensor | None = None) -> Decoder:
         """The weights of `network`, its head restricted to the rows `ids_A`; ValueError for another architecture."""
         config = network.config
-        refuse_other_architectures(config, holder=config.name_or_path or "the model")
+        family = refuse_other_architectures(config, holder=config.name_or_path or "the model")
         heads, groups = config.num_attention_heads, config.num_key_value_heads
         inner: Any = network.get_decoder()
         rotated = 2 * len(inner.rotary_emb.inv_freq)
         width = inner.layers[0].self_attn.head_dim
-        order_W = _half_against_half(width, rotated=rotated, neighbours=config.model_type == "glm")
+        order_W = _half_against_half(width, rotated=rotated, neighbours=family.rotary_interleaved)
         head: Any = network.get_output_embeddings()
         with torch.inference_mode():
             return cls(

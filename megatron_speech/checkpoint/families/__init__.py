@@ -1,0 +1,1 @@
+"""Families of Hugging Face decoders. One file per family, named in `table`."""
