@@ -1,6 +1,7 @@
-"""Measure one Hugging Face folder: cloze, question answering, held-out loss; one JSON file for the report.
+"""Measure one Hugging Face folder by evaluation tasks; one JSON file for the report.
 
 evaluation.json:
+    <task>    what `results` of the task gives, such as
     cloze     {"WikiTopicCloze" | "WikiSameTopicCloze": {"text->text" | "text->speech" | ...: estimate}}
     geo_qa    {"text->text" | "speech->text": {"written_only" | "spoken": estimate}}
     held_out  {source: {"documents": n, "text" | "speech": estimate and "tokens"}}
@@ -11,18 +12,16 @@ items.jsonl holds the scores behind every accuracy, one line per question, so th
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
+from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.evaluate import EvaluateConfig
-from megatron_speech.evaluation.tasks.cloze import ClozeItem, read_cloze, run_cloze
-from megatron_speech.evaluation.tasks.geo_qa import Question, read_questions, run_geo_qa
-from megatron_speech.evaluation.tasks.held_out import read_held_out, run_held_out
-from megatron_speech.evaluation.tasks.likelihood import Request, Scorer
+from megatron_speech.evaluation.tasks.interface import EvaluationTask, Item, Record, Scorer
+from megatron_speech.evaluation.tasks.table import asked_tasks
 from megatron_speech.inference.model import LanguageModel, read_vocabulary
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.platform.number_format import resolve_dtype
@@ -33,8 +32,9 @@ logger = logging.getLogger(__name__)
 
 def evaluate(config: EvaluateConfig) -> None:
     """Write `config.output`/evaluation.json and items.jsonl."""
-    inputs = evaluation_inputs(config)
-    if is_made(config.output, kind="evaluation", config=config, inputs=inputs):
+    inputs = [config.model, *(path for task in asked_tasks(config).values() for path in task.inputs)]
+    identity = identity_of(config)
+    if is_made(config.output, kind="evaluation", config=identity, inputs=inputs):
         logger.info("%s: already done", config.output)
         return
     # Everything is read before the model is loaded: a defect in the last file must not cost the work on the first.
@@ -42,7 +42,7 @@ def evaluate(config: EvaluateConfig) -> None:
     dtype, reason = resolve_dtype(config.dtype, key="dtype", gpu=False)
     logger.info(reason)
     model = LanguageModel.load(config.model, dtype=dtype)
-    with make_artifact(config.output, kind="evaluation", config=config, inputs=inputs) as draft:
+    with make_artifact(config.output, kind="evaluation", config=identity, inputs=inputs) as draft:
         results, records = measure(model, items, config)
         results["dtype"] = dtype
         write_atomic(draft.folder / "evaluation.json", to_json(results, indent=1) + "\n")
@@ -50,41 +50,37 @@ def evaluate(config: EvaluateConfig) -> None:
         draft.facts |= results
 
 
-def evaluation_inputs(config: EvaluateConfig) -> list[Path]:
-    """Everything the result depends on."""
-    corpora = [corpus for corpus in (config.cloze, config.geo_qa) if corpus]
-    files = [path for corpus in corpora for path in (corpus.texts, corpus.codes)]
-    return [config.model, *files, *config.held_out.sources.values()]
+def identity_of(config: EvaluateConfig) -> dict[str, Any]:
+    """What the manifest says of `config`; without the key `tasks` where it names none."""
+    identity: dict[str, Any] = to_dict(config)
+    if not config.tasks:
+        del identity["tasks"]
+    return identity
 
 
-@dataclass(frozen=True, kw_only=True)
-class Items:
-    """What is asked of a model; empty where nothing is."""
-
-    cloze: list[ClozeItem]
-    questions: list[Question]
-    held_out: dict[str, list[Request]]
+def read_items(config: EvaluateConfig, vocabulary: Vocabulary) -> dict[str, Sequence[Any]]:
+    """The items of every task that `config` asks for, by task; ValueError names what is wrong with its files."""
+    return {name: task.items(vocabulary) for name, task in asked_tasks(config).items()}
 
 
-def read_items(config: EvaluateConfig, vocabulary: Vocabulary) -> Items:
-    """Everything the configuration names, in the ids of `vocabulary`; ValueError names what is wrong with it."""
-    return Items(
-        cloze=read_cloze(config.cloze, vocabulary) if config.cloze else [],
-        questions=read_questions(config.geo_qa, vocabulary) if config.geo_qa else [],
-        held_out=read_held_out(config.held_out, vocabulary),
-    )
-
-
-def measure(model: Scorer, items: Items, config: EvaluateConfig) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Results as described above, and the records behind the accuracies."""
+def measure(
+    model: Scorer, items: Mapping[str, Sequence[Any]], config: EvaluateConfig
+) -> tuple[dict[str, Any], list[Record]]:
+    """Results as described above, and the records for items.jsonl."""
     bootstrap = Bootstrap(seed=config.seed, resamples=config.resamples)
     results: dict[str, Any] = {"model": str(config.model)}
-    records: list[dict[str, Any]] = []
-    if items.cloze:
-        results["cloze"], lines = run_cloze(model, items.cloze, bootstrap)
-        records += lines
-    if items.questions:
-        results["geo_qa"], lines = run_geo_qa(model, items.questions, bootstrap)
-        records += lines
-    results["held_out"] = run_held_out(model, items.held_out, bootstrap)
-    return results, records
+    listed: list[Record] = []
+    for name, task in asked_tasks(config).items():
+        results[name], records = run_task(model, task, items[name], bootstrap)
+        listed += records if task.lists_records else []
+    return results, listed
+
+
+def run_task(
+    model: Scorer, task: EvaluationTask[Item], items: Sequence[Item], bootstrap: Bootstrap
+) -> tuple[dict[str, Any], list[Record]]:
+    """Results and records of one task."""
+    groups = task.requests(items, model)
+    answers = {group: model.token_log_probabilities(requests, progress=True) for group, requests in groups}
+    records = task.records(items, answers)
+    return task.results(items, records, bootstrap), records

@@ -12,7 +12,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,25 @@ class Builder:
         if not _fits(part, plain) or (plain == "" and Path in alternatives(kind)):
             raise _mistake(kind, value, key)
         return plain if typing.get_origin(part) is typing.Literal else part(plain)
+
+
+def build_section(schema: Any, values: Mapping[str, Any], *, prefix: str = "") -> Any:
+    """An instance of `schema` from `values`, whose keys stand below `prefix`; ValueError names the first mistake."""
+    builder = Builder()
+    section = builder.section(schema, values, prefix)
+    require_given(builder.missing)
+    return section
+
+
+def require_given(missing: Sequence[str]) -> None:
+    """Raise ValueError naming the keys that are `missing`."""
+    if missing:
+        one, *more = missing
+        raise ValueError(
+            f"{', '.join(missing)} are missing; they have no default, give them"
+            if more
+            else f"{one} is missing; it has no default, give it"
+        )
 
 
 def alternatives(kind: Any) -> list[Any]:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from megatron_speech.config.parsing.build import Builder
+from megatron_speech.config.parsing.build import Builder, require_given
 from megatron_speech.config.parsing.given import given_settings
 from megatron_speech.config.parsing.help import help_text
 from megatron_speech.config.parsing.leaving import (
@@ -81,13 +81,7 @@ def parse_config(schema: type[Schema], *, description: str, args: Sequence[str] 
         if PRINT in args:
             print(printed_config(schema, to_dict(config), description=description), end="")
             raise SystemExit(0)
-        if builder.missing:
-            one, *more = builder.missing
-            raise ValueError(
-                f"{', '.join(builder.missing)} are missing; they have no default, give them"
-                if more
-                else f"{one} is missing; it has no default, give it"
-            )
+        require_given(builder.missing)
         return config
 
 

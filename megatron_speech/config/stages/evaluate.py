@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from megatron_speech.config.parsing.bounds import MAX_SEED, require_bounds
 
@@ -52,6 +52,8 @@ class EvaluateConfig:
     """GeoQA: written and spoken questions about capitals."""
     held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
     """Held-out documents for the loss by modality."""
+    tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Further evaluation tasks by name, each with its own settings."""
     dtype: Literal["auto", "float32", "bfloat16"] = "float32"
     """Number format of the forward pass; log-probabilities are summed in float64. 'auto' is bfloat16 on a CPU with
     AVX512-BF16 or AMX, else float32."""
@@ -64,7 +66,7 @@ class EvaluateConfig:
         require_bounds("seed", self.seed, 0, MAX_SEED, "0 is the default")
         if self.resamples < 100:
             raise ValueError(f"resamples={self.resamples} must be at least 100 for a 95 % interval; 2000 is usual")
-        if self.cloze is None and self.geo_qa is None and not self.held_out.sources:
+        if self.cloze is None and self.geo_qa is None and not (self.held_out.sources or self.tasks):
             raise ValueError("nothing to measure: name cloze, geo_qa or held_out.sources")
         # Checked here because the two sections share a class and do not know their own names.
         for name, corpus in (("cloze", self.cloze), ("geo_qa", self.geo_qa)):

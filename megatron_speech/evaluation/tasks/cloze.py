@@ -12,15 +12,25 @@ such as the later pieces of a name, count as much as those that decide.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
 from megatron_speech.config.stages.evaluate import SpokenCorpusConfig
 from megatron_speech.corpus.records import TextDocument, read_jsonl
-from megatron_speech.evaluation.tasks.likelihood import PAIRS, Choice, Scorer, SpokenText, credit, score
+from megatron_speech.evaluation.tasks.interface import Answers, Record, Request, Scorer
+from megatron_speech.evaluation.tasks.likelihood import (
+    PAIRS,
+    Choice,
+    SpokenText,
+    choice_requests,
+    choice_scores,
+    credit,
+)
 from megatron_speech.evaluation.tasks.spoken_items import codes_by
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.vocabulary import Vocabulary
@@ -67,22 +77,46 @@ def _ending(config: SpokenCorpusConfig, document: TextDocument, part: str) -> st
     return text
 
 
-def run_cloze(
-    model: Scorer, items: list[ClozeItem], bootstrap: Bootstrap
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Accuracy by task and modality pair ("text->speech"), and one record per item, task and pair."""
-    results: dict[str, Any] = {task: {} for task in TASKS}
-    records = []
-    parts = list(TASKS.values())
-    choices = [Choice(item.context, [item.ending, *(item.false_endings[part] for part in parts)]) for item in items]
-    for pair in PAIRS:
-        name = "->".join(pair)
-        scores = score(model, choices, pair, per="token")
-        for place, task in enumerate(TASKS, start=1):
-            credits = [credit([row[0], row[place]]) for row in scores]
-            results[task][name] = bootstrap.mean(credits).rounded()
-            records += [
-                {"task": task, "pair": name, "item": item.id, "true": row[0], "false": [row[place]], "credit": value}
-                for item, row, value in zip(items, scores, credits, strict=True)
-            ]
-    return {**results, "chance": 0.5, "score": "log-likelihood per token"}, records
+@dataclass(frozen=True)
+class ClozeTask:
+    """Both tests of `TASKS`, in four modality pairs."""
+
+    settings: SpokenCorpusConfig
+    lists_records: ClassVar[bool] = True
+
+    @property
+    def inputs(self) -> list[Path]:
+        """See `EvaluationTask`, as for the methods below."""
+        return [self.settings.texts, self.settings.codes]
+
+    def items(self, vocabulary: Vocabulary) -> list[ClozeItem]:
+        return read_cloze(self.settings, vocabulary)
+
+    def requests(self, items: Sequence[ClozeItem], model: Scorer) -> Iterator[tuple[str, list[Request]]]:
+        choices = [
+            Choice(item.context, [item.ending, *(item.false_endings[part] for part in TASKS.values())])
+            for item in items
+        ]
+        for pair in PAIRS:
+            yield "->".join(pair), choice_requests(model, choices, pair)
+
+    def records(self, items: Sequence[ClozeItem], answers: Answers) -> list[Record]:
+        """One record per item, test and pair."""
+        records: list[Record] = []
+        for pair, given in answers.items():
+            scores = choice_scores([1 + len(TASKS)] * len(items), given, per="token")
+            for place, task in enumerate(TASKS, start=1):
+                for item, row in zip(items, scores, strict=True):
+                    record = {"task": task, "pair": pair, "item": item.id, "true": row[0], "false": [row[place]]}
+                    records.append({**record, "credit": credit([row[0], row[place]])})
+        return records
+
+    def results(self, items: Sequence[ClozeItem], records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Any]:
+        """Accuracy by test and modality pair ("text->speech")."""
+        credits: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        for record in records:
+            credits[record["task"], record["pair"]].append(record["credit"])
+        results: dict[str, Any] = {task: {} for task in TASKS}
+        for (task, pair), values in credits.items():
+            results[task][pair] = bootstrap.mean(values).rounded()
+        return {**results, "chance": 0.5, "score": "log-likelihood per token"}

@@ -13,18 +13,22 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from megatron_speech.config.stages.evaluate import SpokenCorpusConfig
 from megatron_speech.corpus.records import TextDocument, read_jsonl
-from megatron_speech.evaluation.tasks.likelihood import Choice, Scorer, SpokenText, credit, score
+from megatron_speech.evaluation.tasks.interface import Answers, Record, Request, Scorer
+from megatron_speech.evaluation.tasks.likelihood import Choice, SpokenText, choice_requests, choice_scores, credit
 from megatron_speech.evaluation.tasks.spoken_items import codes_by
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.vocabulary import Modality, Vocabulary
 
 GROUPS = ("written_only", "spoken")
+FORMS: tuple[Modality, ...] = ("text", "speech")
+"""How a question is asked."""
 
 
 @dataclass(frozen=True)
@@ -71,34 +75,60 @@ def _question(
     return Question(str(country), group, SpokenText(document.text), spoken, [SpokenText(name) for name in names])
 
 
-def run_geo_qa(
-    model: Scorer, questions: list[Question], bootstrap: Bootstrap
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Accuracy by form of the question ("text->text", "speech->text") and group, and one record per reading."""
-    results: dict[str, Any] = {"chance": 0.25, "score": "log-likelihood in sum"}
-    records: list[dict[str, Any]] = []
-    for given in ("text", "speech"):
-        asked = [
-            (question, reading, Choice(context, question.candidates))
-            for question in questions
-            for reading, context in _contexts(question, given)
-        ]
-        pair: tuple[Modality, Modality] = (given, "text")
-        credits: defaultdict[str, list[float]] = defaultdict(list)
-        for (question, reading, _), row in zip(
-            asked, score(model, [choice for *_, choice in asked], pair, per="continuation"), strict=True
-        ):
-            credits[question.country].append(credit(row))
-            record = {"task": "GeoQA", "pair": f"{given}->text", "item": question.country, "reading": reading}
-            records.append(record | {"true": row[0], "false": row[1:], "credit": credits[question.country][-1]})
-        results[f"{given}->text"] = {
-            group: bootstrap.mean([sum(credits[q.country]) / len(credits[q.country]) for q in members]).rounded()
-            for group in GROUPS
-            if (members := [question for question in questions if question.group == group])
-        }
-    return results, records
+@dataclass(frozen=True)
+class GeoQaTask:
+    """Every question in writing, and in all its readings aloud."""
+
+    settings: SpokenCorpusConfig
+    lists_records: ClassVar[bool] = True
+
+    @property
+    def inputs(self) -> list[Path]:
+        """See `EvaluationTask`, as for the methods below."""
+        return [self.settings.texts, self.settings.codes]
+
+    def items(self, vocabulary: Vocabulary) -> list[Question]:
+        return read_questions(self.settings, vocabulary)
+
+    def requests(self, items: Sequence[Question], model: Scorer) -> Iterator[tuple[str, list[Request]]]:
+        for given in FORMS:
+            choices = [
+                Choice(context, question.candidates) for question in items for _, context in _contexts(question, given)
+            ]
+            yield f"{given}->text", choice_requests(model, choices, (given, "text"))
+
+    def records(self, items: Sequence[Question], answers: Answers) -> list[Record]:
+        """One record per question in writing, and one per reading aloud."""
+        records: list[Record] = []
+        for given in FORMS:
+            asked = [(question, reading) for question in items for reading, _ in _contexts(question, given)]
+            counts = [len(question.candidates) for question, _ in asked]
+            scores = choice_scores(counts, answers[f"{given}->text"], per="continuation")
+            for (question, reading), row in zip(asked, scores, strict=True):
+                record = {"task": "GeoQA", "pair": f"{given}->text", "item": question.country, "reading": reading}
+                records.append(record | {"true": row[0], "false": row[1:], "credit": credit(row)})
+        return records
+
+    def results(self, items: Sequence[Question], records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Any]:
+        """Accuracy by form of the question ("text->text", "speech->text") and group."""
+        credits: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        for record in records:
+            credits[record["pair"], record["item"]].append(record["credit"])
+        results: dict[str, Any] = {"chance": 0.25, "score": "log-likelihood in sum"}
+        for pair in [f"{given}->text" for given in FORMS]:
+            means = [(question.group, _mean(credits[pair, question.country])) for question in items]
+            results[pair] = {
+                group: bootstrap.mean(members).rounded()
+                for group in GROUPS
+                if (members := [mean for each, mean in means if each == group])
+            }
+        return results
 
 
 def _contexts(question: Question, given: Modality) -> list[tuple[str, SpokenText]]:
     """The question as asked: once in writing, or in every reading."""
     return [("written", question.written)] if given == "text" else list(question.readings.items())
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -9,38 +9,91 @@ whose ids all wait in memory.
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
 from megatron_speech.config.stages.evaluate import HeldOutConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import read_documents
-from megatron_speech.evaluation.tasks.likelihood import Request, Scorer
+from megatron_speech.evaluation.tasks.interface import Answers, Record, Request, Scorer
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.vocabulary import Vocabulary
 
 
-def read_held_out(config: HeldOutConfig, vocabulary: Vocabulary) -> dict[str, list[Request]]:
-    """What is scored of every source; ValueError for foreign shards and for a source with nothing to score."""
-    requests: dict[str, list[Request]] = {}
-    for name, folder in config.sources.items():
-        documents = itertools.islice(read_documents(folder, vocabulary=vocabulary), config.max_documents)
-        cut = (scored_request(document, vocabulary, config.max_tokens) for document in documents)
-        requests[name] = [request for request in cut if request]
-        if not requests[name]:
-            raise ValueError(
-                f"held_out.sources.{name}={folder}: no document has a token to score within "
-                f"held_out.max_tokens={config.max_tokens}; raise it"
-            )
-    return requests
+@dataclass(frozen=True)
+class HeldOutItem:
+    """One document, cut and divided into what is given and what is scored."""
+
+    source: str
+    """Name of its source."""
+    request: Request
+    speech: np.ndarray
+    """Which of the scored ids are speech ids, bool [n]."""
 
 
-def run_held_out(model: Scorer, sources: dict[str, list[Request]], bootstrap: Bootstrap) -> dict[str, Any]:
-    """By source and modality: loss with its interval and the number of tokens."""
-    return {
-        name: {"documents": len(requests), **_losses(model, requests, bootstrap)} for name, requests in sources.items()
-    }
+@dataclass(frozen=True)
+class HeldOutTask:
+    """The loss on every source of `settings`."""
+
+    settings: HeldOutConfig
+    lists_records: ClassVar[bool] = False
+
+    @property
+    def inputs(self) -> list[Path]:
+        """See `EvaluationTask`, as for the methods below."""
+        return list(self.settings.sources.values())
+
+    def items(self, vocabulary: Vocabulary) -> list[HeldOutItem]:
+        """Documents of all sources; ValueError for foreign shards and for a source with nothing to score."""
+        items: list[HeldOutItem] = []
+        for name, folder in self.settings.sources.items():
+            documents = itertools.islice(read_documents(folder, vocabulary=vocabulary), self.settings.max_documents)
+            cut = (scored_request(document, vocabulary, self.settings.max_tokens) for document in documents)
+            found = [
+                HeldOutItem(name, request, vocabulary.speech_mask(np.asarray(request[1]))) for request in cut if request
+            ]
+            if not found:
+                raise ValueError(
+                    f"held_out.sources.{name}={folder}: no document has a token to score within "
+                    f"held_out.max_tokens={self.settings.max_tokens}; raise it"
+                )
+            items += found
+        return items
+
+    def requests(self, items: Sequence[HeldOutItem], model: Scorer) -> Iterator[tuple[str, list[Request]]]:
+        for name in self.settings.sources:
+            yield name, [item.request for item in items if item.source == name]
+
+    def records(self, items: Sequence[HeldOutItem], answers: Answers) -> list[Record]:
+        """One record per document and modality: the sum of the losses (nats) and the number of tokens."""
+        records: list[Record] = []
+        for name, answered in answers.items():
+            own = [item for item in items if item.source == name]
+            for item, log_probabilities in zip(own, answered, strict=True):
+                for modality, chosen in (("text", ~item.speech), ("speech", item.speech)):
+                    if chosen.any():
+                        loss, tokens = -float(log_probabilities[chosen].sum()), int(chosen.sum())
+                        records.append({"source": name, "modality": modality, "loss": loss, "tokens": tokens})
+        return records
+
+    def results(self, items: Sequence[HeldOutItem], records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Any]:
+        """By source and modality: loss with its interval and the number of tokens."""
+        losses: defaultdict[tuple[str, str], list[tuple[float, int]]] = defaultdict(list)
+        for record in records:
+            losses[record["source"], record["modality"]].append((record["loss"], record["tokens"]))
+        results: dict[str, Any] = {}
+        for name in self.settings.sources:
+            results[name] = {"documents": sum(item.source == name for item in items)}
+            for modality in ("text", "speech"):
+                if pairs := losses.get((name, modality)):
+                    sums, counts = zip(*pairs, strict=True)
+                    results[name][modality] = {**bootstrap.ratio(sums, counts).rounded(), "tokens": sum(counts)}
+        return results
 
 
 def scored_request(document: TokenDocument, vocabulary: Vocabulary, max_tokens: int) -> Request | None:
@@ -48,20 +101,3 @@ def scored_request(document: TokenDocument, vocabulary: Vocabulary, max_tokens: 
     tokens = [*document.tokens.tolist(), vocabulary.end_of_document][:max_tokens]
     start = max(1, document.target_start)
     return (tokens[:start], tokens[start:]) if start < len(tokens) else None
-
-
-def _losses(model: Scorer, requests: list[Request], bootstrap: Bootstrap) -> dict[str, Any]:
-    sums: dict[str, list[float]] = {"text": [], "speech": []}
-    counts: dict[str, list[int]] = {"text": [], "speech": []}
-    scores = model.token_log_probabilities(requests, progress=True)
-    for (_, scored), log_probabilities in zip(requests, scores, strict=True):
-        speech = model.vocabulary.speech_mask(np.asarray(scored))
-        for modality, chosen in (("text", ~speech), ("speech", speech)):
-            if chosen.any():
-                sums[modality].append(-float(log_probabilities[chosen].sum()))
-                counts[modality].append(int(chosen.sum()))
-    return {
-        modality: {**bootstrap.ratio(sums[modality], counts[modality]).rounded(), "tokens": sum(counts[modality])}
-        for modality in sums
-        if counts[modality]
-    }

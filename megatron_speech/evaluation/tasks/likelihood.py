@@ -17,36 +17,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
+from megatron_speech.evaluation.tasks.interface import Request, Scorer
 from megatron_speech.sequences.speech_tasks import speech_ids
-from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
-from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO, Modality, Vocabulary
+from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO, Modality
 
-Request = tuple[list[int], list[int]]
 PAIRS: tuple[tuple[Modality, Modality], ...] = (
     ("text", "text"),
     ("text", "speech"),
     ("speech", "text"),
     ("speech", "speech"),
 )
-
-
-class Scorer(Protocol):
-    """What evaluation asks of a model; `inference.model.LanguageModel` is one."""
-
-    @property
-    def tokenizer(self) -> TextTokenizer: ...
-    @property
-    def vocabulary(self) -> Vocabulary: ...
-    def log_likelihood(
-        self, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, progress: bool = False
-    ) -> list[tuple[float, int]]: ...
-    def token_log_probabilities(
-        self, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, progress: bool = False
-    ) -> list[np.ndarray]: ...
 
 
 @dataclass(frozen=True)
@@ -81,20 +65,21 @@ def request_of(
     return context_ids, _speech(model, continuation)
 
 
-def score(
-    model: Scorer,
-    choices: Sequence[Choice],
-    pair: tuple[Modality, Modality],
-    *,
-    per: Literal["token", "continuation"],
+def choice_requests(model: Scorer, choices: Sequence[Choice], pair: tuple[Modality, Modality]) -> list[Request]:
+    """Requests for every candidate of every choice."""
+    return [request_of(model, choice.context, candidate, pair) for choice in choices for candidate in choice.candidates]
+
+
+def choice_scores(
+    num_candidates: Sequence[int], answers: Sequence[np.ndarray], *, per: Literal["token", "continuation"]
 ) -> list[list[float]]:
-    """Log-likelihood (nats, per token or in sum) of every candidate of every choice."""
-    requests = [
-        request_of(model, choice.context, candidate, pair) for choice in choices for candidate in choice.candidates
-    ]
-    results = iter(model.log_likelihood(requests, progress=True))
-    values = ((total / count if per == "token" else total) for total, count in results)
-    return [[next(values) for _ in choice.candidates] for choice in choices]
+    """Log-likelihood (nats, per token or in sum) of every candidate, from the answers to `choice_requests`.
+
+    Args:
+        num_candidates: number of candidates of each choice.
+    """
+    values = (float(answer.sum()) / len(answer) if per == "token" else float(answer.sum()) for answer in answers)
+    return [[next(values) for _ in range(count)] for count in num_candidates]
 
 
 def credit(scores: Sequence[float]) -> float:

@@ -12,10 +12,18 @@ from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.config.stages.evaluate import EvaluateConfig, HeldOutConfig, SpokenCorpusConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
-from megatron_speech.evaluation.harness import evaluate, measure, read_items
+from megatron_speech.evaluation.harness import evaluate, identity_of, measure, read_items, run_task
 from megatron_speech.evaluation.tasks.cloze import TASKS, read_cloze
-from megatron_speech.evaluation.tasks.held_out import read_held_out, run_held_out
-from megatron_speech.evaluation.tasks.likelihood import PAIRS, Choice, SpokenText, credit, request_of, score
+from megatron_speech.evaluation.tasks.held_out import HeldOutTask
+from megatron_speech.evaluation.tasks.likelihood import (
+    PAIRS,
+    Choice,
+    SpokenText,
+    choice_requests,
+    choice_scores,
+    credit,
+    request_of,
+)
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.sequences.speech_tasks import recognition_document
@@ -148,7 +156,8 @@ def test_a_model_that_cannot_tell_scores_chance(files):
     model = random_model(files)
     torch.nn.init.zeros_(model.network.lm_head.weight)  # every token as likely as any other
     choices = [Choice(SpokenText("Who?"), [SpokenText(name) for name in ("Ann", "Bob", "Eve", "Joe")])]
-    assert [credit(row) for row in score(model, choices, ("text", "text"), per="continuation")] == [0.25]
+    answers = model.token_log_probabilities(choice_requests(model, choices, ("text", "text")))
+    assert [credit(row) for row in choice_scores([4], answers, per="continuation")] == [0.25]
     config = settings(files)
     results, _ = measure(model, read_items(config, model.vocabulary), config)
     assert results["cloze"]["WikiTopicCloze"]["speech->speech"]["value"] == 0.5
@@ -181,7 +190,8 @@ def test_held_out_loss_is_the_mean_over_scored_tokens_by_modality(files, tmp_pat
     for name, documents in (("interleaved", mixed), ("recognition", [task])):
         write_documents(tmp_path / name, documents, vocabulary=vocabulary, name=name)
     config = HeldOutConfig(sources={name: tmp_path / name for name in ("interleaved", "recognition")})
-    results = run_held_out(model, read_held_out(config, vocabulary), Bootstrap(resamples=200))
+    task = HeldOutTask(config)
+    results, _ = run_task(model, task, task.items(vocabulary), Bootstrap(resamples=200))
     losses: dict[str, list[float]] = {"text": [], "speech": []}
     for document in mixed:
         ids = torch.tensor([*document.tokens, vocabulary.end_of_document])
@@ -240,3 +250,21 @@ def test_mistakes_are_found_before_the_weights_are_read(files, tmp_path):
         evaluate(replace(config, geo_qa=lost))
     with pytest.raises(ValueError, match="vocabulary fingerprint"):
         evaluate(replace(config, held_out=HeldOutConfig(sources={"speech": files / "codes" / "cloze"})))
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        ({"story": {}}, r"^tasks\.story: no such evaluation task; the tasks are cloze, geo_qa, held_out$"),
+        ({"cloze": {}}, r"^tasks\.cloze: has a section of its own; write cloze without tasks$"),
+    ],
+)
+def test_tasks_that_are_not_in_the_table_are_refused(files, tasks, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(replace(settings(files), tasks=tasks))
+
+
+def test_an_evaluation_without_further_tasks_is_identified_as_before_they_were_possible(files):
+    assert list(identity_of(settings(files))) == [
+        *("model", "output", "cloze", "geo_qa", "held_out", "dtype", "resamples", "seed"),
+    ]
