@@ -12,7 +12,7 @@ import io
 from pathlib import Path
 from typing import IO, Any
 
-from megatron_speech.corpus.remote_file import RemoteFile
+from megatron_speech.corpus.interface import CorpusFile
 
 CHUNK = 1 << 20
 """Bytes read at once."""
@@ -20,7 +20,7 @@ LONGEST_WINDOW = 1 << 31
 """Bytes that a zstd frame may look back, the most that its format knows on 64-bit machines."""
 
 
-def open_lines(path: Path | RemoteFile) -> IO[bytes]:
+def open_lines(path: CorpusFile) -> IO[bytes]:
     """The bytes of `path`, decompressed, to be iterated by lines; EOFError where a compressed file is cut short.
 
     Raises:
@@ -40,7 +40,7 @@ def open_lines(path: Path | RemoteFile) -> IO[bytes]:
 class _ZstdFrames(io.RawIOBase):
     """Decompressed bytes of all frames of a file, one after another."""
 
-    def __init__(self, path: Path | RemoteFile, zstandard: Any) -> None:
+    def __init__(self, path: CorpusFile, zstandard: Any) -> None:
         self._zstandard = zstandard
         self._decompressor = zstandard.ZstdDecompressor(max_window_size=LONGEST_WINDOW)
         self._file = path.open("rb")

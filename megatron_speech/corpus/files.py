@@ -12,14 +12,12 @@ from typing import TypeVar
 from megatron_speech.artifacts.left_out import is_companion
 from megatron_speech.artifacts.manifest import MANIFEST, PARTIAL, input_ids
 from megatron_speech.config.stages.text_corpus import is_corpus_url
+from megatron_speech.corpus.interface import CorpusFile
 from megatron_speech.corpus.remote_file import RemoteFile, remote_files
-from megatron_speech.corpus.web_archives import ENDINGS
+from megatron_speech.corpus.table import READERS
 
 logger = logging.getLogger(__name__)
 
-FILE_KINDS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet", *ENDINGS)
-"""Endings of files that hold documents."""
-CorpusFile = Path | RemoteFile
 F = TypeVar("F", bound=CorpusFile)
 _PATTERN = re.compile(r"[*?\[]")
 
@@ -49,9 +47,9 @@ def corpus_files(name: str, path: str | Path) -> list[CorpusFile]:
         raise FileNotFoundError(f"corpora.{name}.path={path} does not exist; {remedy_of_missing(path)}")
     found = _without_companions(name, path, found)
     _require_led(found)
-    files = {file for file in found if file.name.endswith(FILE_KINDS) and file.is_file()}
+    files = {file for file in found if file.name.endswith(tuple(READERS)) and file.is_file()}
     if not files:
-        raise FileNotFoundError(f"corpora.{name}.path={path} holds no file that ends in {', '.join(FILE_KINDS)}")
+        raise FileNotFoundError(f"corpora.{name}.path={path} holds no file that ends in {', '.join(READERS)}")
     return sorted(files, key=lambda file: relative_name(file, path))
 
 
@@ -145,15 +143,15 @@ def _remote(name: str, url: str) -> list[CorpusFile]:
         _require_kind(name, files[0])
     else:
         files = _without_companions(name, url, files)
-    found: list[CorpusFile] = [file for file in files if file.name.endswith(FILE_KINDS)]
+    found: list[CorpusFile] = [file for file in files if file.name.endswith(tuple(READERS))]
     if not found:
-        raise FileNotFoundError(f"corpora.{name}.path={url} holds no file that ends in {', '.join(FILE_KINDS)}")
+        raise FileNotFoundError(f"corpora.{name}.path={url} holds no file that ends in {', '.join(READERS)}")
     return found
 
 
 def _require_kind(name: str, file: CorpusFile) -> None:
-    if not file.name.endswith(FILE_KINDS):
-        raise ValueError(f"corpora.{name}.path={file} must end in one of {', '.join(FILE_KINDS)}; convert it")
+    if not file.name.endswith(tuple(READERS)):
+        raise ValueError(f"corpora.{name}.path={file} must end in one of {', '.join(READERS)}; convert it")
 
 
 def remedy_of_missing(path: Path) -> str:

@@ -8,30 +8,15 @@ a row with one is refused, as a JSON line is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from megatron_speech.artifacts.plain_json import not_finite
+from megatron_speech.corpus.interface import BadLine, CorpusFile, RawRecord, RecordKeys, RecordReader
 
 BATCH_ROWS = 1024
 """Rows converted at once."""
-
-
-class Columns(Protocol):
-    """Names of the columns that are read."""
-
-    @property
-    def text_key(self) -> str:
-        """Of the text."""
-
-    @property
-    def id_key(self) -> str | None:
-        """Of the id; None where there is none."""
-
-    @property
-    def metadata_keys(self) -> Sequence[str]:
-        """Of further columns that are kept."""
 
 
 @contextmanager
@@ -48,25 +33,38 @@ def parquet_file(file: IO[bytes], *, name: str) -> Iterator[Any]:
         raise ValueError(f"{name}: damaged, or no Parquet file ({error}); restore the file") from error
 
 
-def parquet_rows(file: IO[bytes], columns: Columns, *, name: str) -> Iterator[dict[str, Any] | ValueError]:
-    """Rows as dictionaries of `columns` and ``metadata``; an error instead of a row that is no text.
+def read_rows(path: CorpusFile, columns: RecordKeys) -> Iterator[RawRecord]:
+    """Rows as dictionaries of `columns` and ``metadata``; an error instead of a row that is no text or no JSON.
 
     Raises:
         ValueError: the file is damaged, or as `require_columns`.
     """
-    with parquet_file(file, name=name) as opened:
-        types = _types(opened.schema_arrow, columns, name=name)
+    with path.open("rb") as file, parquet_file(file, name=str(path)) as opened:
+        types = _types(opened.schema_arrow, columns, name=str(path))
         for batch in opened.iter_batches(batch_size=BATCH_ROWS, columns=list(types)):
-            yield from _rows(batch, types)
+            for row in _rows(batch, types):
+                no_json = isinstance(row, ValueError) and not isinstance(row, UnicodeDecodeError)
+                yield BadLine(reason="not JSON", message=str(row)) if no_json else row
 
 
-def require_columns(file: IO[bytes], columns: Columns, *, name: str) -> None:
+def count_rows(path: CorpusFile) -> int:
+    """Number of rows, as the file says it."""
+    rows: int
+    with path.open("rb") as file, parquet_file(file, name=str(path)) as opened:
+        rows = opened.metadata.num_rows
+    return rows
+
+
+def require_columns(path: CorpusFile, columns: RecordKeys) -> None:
     """ValueError where a file lacks a column, has it twice, or holds in it what is no text and no JSON."""
-    with parquet_file(file, name=name) as opened:
-        _types(opened.schema_arrow, columns, name=name)
+    with path.open("rb") as file, parquet_file(file, name=str(path)) as opened:
+        _types(opened.schema_arrow, columns, name=str(path))
 
 
-def _types(schema: Any, columns: Columns, *, name: str) -> dict[str, Any]:
+PARQUET = RecordReader(records=read_rows, count=count_rows, require_keys=require_columns)
+
+
+def _types(schema: Any, columns: RecordKeys, *, name: str) -> dict[str, Any]:
     """The Arrow type that each column is converted to."""
     asked = [key for key in (columns.text_key, columns.id_key, *columns.metadata_keys) if key is not None]
     if lacking := [key for key in asked if key not in schema.names]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -22,10 +21,9 @@ from typing import Any
 
 import orjson
 
-from megatron_speech.corpus.compressed_lines import open_lines
-from megatron_speech.corpus.files import CorpusFile, remedy_of_missing
-from megatron_speech.corpus.parquet_rows import parquet_file, parquet_rows
-from megatron_speech.corpus.web_archives import ENDINGS, read_archive
+from megatron_speech.corpus.files import remedy_of_missing
+from megatron_speech.corpus.interface import BadLine, CorpusFile, RawRecord, RecordKeys
+from megatron_speech.corpus.table import reader_of
 
 DEEPEST = 200
 """Brackets within brackets that a line may have; orjson, which writes what the metadata say, stops soon after."""
@@ -41,16 +39,6 @@ class TextDocument:
     """Never blank."""
     metadata: dict[str, Any] = field(default_factory=dict)
     """Anything else the corpus says."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BadLine:
-    """A line or row that is no document."""
-
-    reason: str
-    """What is wrong, in a few words that do not depend on the line: the key it is counted under."""
-    message: str
-    """The whole truth, with file, line, rule and remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,41 +89,30 @@ def read_records(
     """
     if isinstance(path, Path) and not path.is_file():
         raise FileNotFoundError(f"corpus file {path} does not exist; {remedy_of_missing(path)}")
-    if path.suffix == ".parquet":
-        records: Iterator[Any] = islice(_parquet_rows(path, layout), first, end)
-    else:
-        kept = [key for key in (layout.text_key, layout.id_key, "metadata", *layout.metadata_keys) if key is not None]
-        watched = {key: orjson.dumps(key) for key in kept}
-        records = (_parsed(record, watched) for record in islice(_raw_records(path), first, end))
+    kept = [key for key in (layout.text_key, layout.id_key, "metadata", *layout.metadata_keys) if key is not None]
+    watched = {key: orjson.dumps(key) for key in kept}
+    records = (_parsed(record, watched) for record in islice(_raw_records(path, layout), first, end))
     for number, record in enumerate(records, start=first + 1):
         yield number, _document(record, layout, path=path, number=number)
 
 
 def count_records(path: CorpusFile) -> int:
     """Lines, rows or records of a corpus file, documents or not; raises what reading it would."""
-    if path.suffix != ".parquet":
-        return sum(1 for _ in _raw_records(path))
-    rows: int
-    with path.open("rb") as opened, parquet_file(opened, name=str(path)) as file:
-        rows = file.metadata.num_rows
-    return rows
+    count = reader_of(path).count
+    return count(path) if count else sum(1 for _ in _raw_records(path, RecordLayout()))
 
 
 def first_keys(path: CorpusFile, *, lines: int) -> list[str]:
     """Keys that stand in any of the first JSON lines at `path`, in the order met; what is no object has none."""
-    parsed = (_parsed(record, {}) for record in islice(_raw_records(path), lines))
+    parsed = (_parsed(record, {}) for record in islice(_raw_records(path, RecordLayout()), lines))
     records = (record for record in parsed if isinstance(record, dict))
     return list(dict.fromkeys(key for record in records for key in record))
 
 
-def _raw_records(path: CorpusFile) -> Iterator[Any]:
-    """Lines as bytes, without a byte order mark, or an archive's records; ValueError where the file is damaged."""
+def _raw_records(path: CorpusFile, keys: RecordKeys) -> Iterator[RawRecord]:
+    """The records at `path`, not parsed yet; ValueError where the file is damaged."""
     try:
-        if path.name.endswith(ENDINGS):
-            yield from read_archive(path)
-            return
-        with open_lines(path) as lines:
-            yield from (line.removeprefix(BOM_UTF8) if not n else line for n, line in enumerate(lines))
+        yield from reader_of(path).records(path, keys)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path}: damaged or truncated ({error}); restore the file") from error
 
@@ -194,13 +171,6 @@ def _repeated_key(record: bytes) -> str | None:
 
     json.loads(record, object_pairs_hook=keep)
     return next((key for index, key in enumerate(outermost) if key in outermost[:index]), None)
-
-
-def _parquet_rows(path: CorpusFile, layout: RecordLayout) -> Iterator[Any]:
-    with path.open("rb") as opened:
-        for row in parquet_rows(opened, layout, name=str(path)):
-            no_json = isinstance(row, ValueError) and not isinstance(row, UnicodeDecodeError)
-            yield BadLine(reason="not JSON", message=str(row)) if no_json else row
 
 
 def _document(record: Any, layout: RecordLayout, *, path: CorpusFile, number: int) -> TextDocument | BadLine:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from megatron_speech.artifacts.left_out import require_few
 from megatron_speech.config.stages.text_corpus import TextCorpusConfig
-from megatron_speech.corpus.files import CorpusFile, corpus_files, reads_into, relative_name
-from megatron_speech.corpus.parquet_rows import require_columns
-from megatron_speech.corpus.records import BadLine, RecordLayout, TextDocument, first_keys, read_records
+from megatron_speech.corpus.files import corpus_files, reads_into, relative_name
+from megatron_speech.corpus.interface import BadLine, CorpusFile
+from megatron_speech.corpus.records import RecordLayout, TextDocument, first_keys, read_records
+from megatron_speech.corpus.table import reader_of
 
 FIRST_LINES = 100
 """Lines in which keys are looked for before the work begins."""
@@ -83,14 +84,13 @@ def require_few_lines(lines: Sequence[BadLine], read: int, share: float) -> None
 
 
 def require_readable_columns(tasks: Sequence[TextTask]) -> None:
-    """ValueError naming a column that the first file of a Parquet corpus lacks, or that no JSON can hold.
+    """ValueError naming a column that the first file of a corpus lacks, as Parquet tells, or that no JSON can hold.
 
     Every file is looked at when it is read; this shows a mistake before the work begins.
     """
     for task in {task.corpus: task for task in reversed(tasks)}.values():
-        if (path := task.files[0]).suffix == ".parquet":
-            with path.open("rb") as opened:
-                require_columns(opened, task.settings, name=str(path))
+        if require_keys := reader_of(task.files[0]).require_keys:
+            require_keys(task.files[0], task.settings)
 
 
 def unseen_keys(tasks: Sequence[TextTask]) -> Iterator[str]:
@@ -100,7 +100,7 @@ def unseen_keys(tasks: Sequence[TextTask]) -> Iterator[str]:
     """
     for name, task in {task.corpus: task for task in reversed(tasks)}.items():
         path = task.files[0]
-        if not task.settings.metadata_keys or path.suffix == ".parquet":
+        if not task.settings.metadata_keys or reader_of(path).require_keys:
             continue
         found = first_keys(path, lines=FIRST_LINES)
         for key in task.settings.metadata_keys:

@@ -11,17 +11,13 @@ the crawl (warcinfo, requests, metadata) is no document; a page that was not con
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from megatron_speech.corpus.compressed_lines import open_lines
-from megatron_speech.corpus.remote_file import RemoteFile
-
-ENDINGS = (".warc.wet.gz", ".warc.gz")
-"""Of files that are read as archives."""
+from megatron_speech.corpus.interface import CorpusFile, RecordKeys, RecordReader
 
 
-def read_archive(path: Path | RemoteFile) -> Iterator[dict[str, Any] | ValueError]:
+def read_archive(path: CorpusFile, keys: RecordKeys) -> Iterator[dict[str, Any] | ValueError]:
     """Documents of the archive at `path`; instead of a record that is no text, the error that says why.
 
     Raises:
@@ -56,3 +52,6 @@ def _document(record: Any) -> dict[str, Any] | ValueError:
         return error
     names = {"id": "WARC-Record-ID", "url": "WARC-Target-URI", "date": "WARC-Date"}
     return {"text": text, **{key: headers.get_header(name) for key, name in names.items()}}
+
+
+WEB_ARCHIVE = RecordReader(records=read_archive)

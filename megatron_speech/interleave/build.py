@@ -34,7 +34,7 @@ from megatron_speech.artifacts.manifest import (
 from megatron_speech.artifacts.tasks import run_tasks, tasks_folder
 from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
 from megatron_speech.corpus.files import changed_after, file_ids, relative_name
-from megatron_speech.corpus.records import BadLine
+from megatron_speech.corpus.interface import BadLine
 from megatron_speech.corpus.text_tasks import (
     TextTask,
     require_apart,

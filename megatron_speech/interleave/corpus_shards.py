@@ -17,8 +17,9 @@ from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.artifacts.tasks import tasks_folder
 from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
-from megatron_speech.corpus.files import CorpusFile, corpus_files
-from megatron_speech.corpus.records import BadLine, TextDocument, count_records
+from megatron_speech.corpus.files import corpus_files
+from megatron_speech.corpus.interface import BadLine, CorpusFile
+from megatron_speech.corpus.records import TextDocument, count_records
 from megatron_speech.corpus.remote_file import RemoteFile
 from megatron_speech.corpus.text_tasks import TextTask, require_few_lines
 

@@ -27,7 +27,7 @@ from megatron_speech.artifacts.manifest import Draft, read_manifest
 from megatron_speech.artifacts.tasks import make_task
 from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
 from megatron_speech.corpus.files import file_ids
-from megatron_speech.corpus.records import BadLine
+from megatron_speech.corpus.interface import BadLine
 from megatron_speech.corpus.text_tasks import TextTask
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents

@@ -24,7 +24,7 @@ from megatron_speech.config.parsing.parse import to_dict
 from megatron_speech.config.stages.spread import SpreadConfig
 from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 from megatron_speech.corpus.files import changed_after, file_ids, relative_name
-from megatron_speech.corpus.records import BadLine
+from megatron_speech.corpus.interface import BadLine
 from megatron_speech.corpus.text_tasks import (
     TextTask,
     require_apart,

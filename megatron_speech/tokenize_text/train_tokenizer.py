@@ -27,7 +27,8 @@ from megatron_speech.artifacts.manifest import UNRECORDED, is_made, make_artifac
 from megatron_speech.config.parsing.parse import to_dict
 from megatron_speech.config.stages.train_text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.corpus.files import file_ids
-from megatron_speech.corpus.records import BadLine, TextDocument
+from megatron_speech.corpus.interface import BadLine
+from megatron_speech.corpus.records import TextDocument
 from megatron_speech.corpus.text_tasks import require_few_lines, text_tasks
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.corpus.records import BadLine, RecordLayout, TextDocument, read_records
+from megatron_speech.corpus.interface import BadLine
+from megatron_speech.corpus.records import RecordLayout, TextDocument, read_records
 
 LAYOUT = RecordLayout(metadata_keys=["url"])
 

@@ -12,7 +12,8 @@ import pytest
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.config.stages.text_corpus import TextCorpusConfig
 from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
-from megatron_speech.corpus.records import BadLine, RecordLayout, TextDocument, read_records
+from megatron_speech.corpus.interface import BadLine
+from megatron_speech.corpus.records import RecordLayout, TextDocument, read_records
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.tokenize_text.run import tokenize_text

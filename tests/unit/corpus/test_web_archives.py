@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.corpus.records import BadLine, RecordLayout, count_records, read_records
+from megatron_speech.corpus.interface import BadLine
+from megatron_speech.corpus.records import RecordLayout, count_records, read_records
 
 pytest.importorskip("warcio")
 LAYOUT = RecordLayout(metadata_keys=("url",))
