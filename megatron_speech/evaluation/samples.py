@@ -50,9 +50,9 @@ def generate(config: GenerateConfig) -> None:
     with make_artifact(config.output, kind="samples", config=config, inputs=inputs) as draft:
         samples, spoken = _samples(model, utterances, config)
         if config.speech_tokenizer:
-            from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+            from megatron_speech.speech_tokenizer.table import load_recognizer
 
-            heard = SpeechTokenizer.load(config.speech_tokenizer).recognize([each.tokens for each in spoken])
+            heard = load_recognizer(config.speech_tokenizer).recognize([each.tokens for each in spoken])
             by_key = dict(zip([each.key for each in spoken], heard, strict=True))
             for sample in samples:
                 sample["spoken_text_as_heard"] = by_key.get(sample["id"])

@@ -14,7 +14,8 @@ from megatron_speech.config.stages.build_interleaved import BuildInterleavedConf
 from megatron_speech.interleave.compose import Composed, Piece, compose_batch, cut_document
 from megatron_speech.interleave.noise import SpanSample
 from megatron_speech.interleave.stream import Codes, Rendering
-from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer.interface import CodeRecognizer
+from megatron_speech.speech_tokenizer.table import load_speech_tokenizer
 from megatron_speech.text_to_token.synthesize import Synthesizer
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
@@ -41,9 +42,16 @@ class Models:
         return Synthesizer.load(self._config.model, self._config.synthesis, language=self._config.speakable.language)
 
     @cached_property
-    def _recognizer(self) -> SpeechTokenizer:
+    def _recognizer(self) -> CodeRecognizer:
         assert self._config.noise is not None
-        return SpeechTokenizer.load(self._config.noise.speech_tokenizer)
+        folder = self._config.noise.speech_tokenizer
+        recognizer = load_speech_tokenizer(folder).recognizer
+        if recognizer is None:
+            raise ValueError(
+                f"noise.speech_tokenizer={folder} holds its encoder only and cannot recognise; use the folder it was "
+                "cut from, or noise: null"
+            )
+        return recognizer
 
     def cut(self, rendering: Rendering) -> tuple[list[Piece], Counter[str]]:
         """Pieces of a text, and its units by whether they may be spoken."""
@@ -91,13 +99,7 @@ class Models:
         noise = self._config.noise
         if noise is None:
             return None
-        if self._recognizer.text is None:
-            raise ValueError(
-                f"noise.speech_tokenizer={noise.speech_tokenizer} holds its encoder only and cannot recognise; use the "
-                "folder it was cut from, or noise: null"
-            )
-        longest = self._recognizer.model.config.max_codes
-        return SpanSample(noise.spans_per_shard, seed=self._config.seed, max_codes=longest)
+        return SpanSample(noise.spans_per_shard, seed=self._config.seed, max_codes=self._recognizer.max_codes)
 
     def read_back(self, sample: SpanSample | None) -> list[dict[str, Any]]:
         """What was heard in a shard's drawn spans."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -23,6 +23,7 @@ from megatron_speech.config.stages.text_to_token import Language
 from megatron_speech.interleave.stream import Interleaved
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.word_errors import normalize, utterance_edits
+from megatron_speech.speech_tokenizer.interface import CodeRecognizer
 
 LENGTHS = (5, 10, 15, 20)
 """First length in units of every bin but the first."""
@@ -30,14 +31,6 @@ RESAMPLES = 1000
 Rows = Sequence[Mapping[str, Any]]
 """Sampled spans, as `SpanSample.read_back` gives them."""
 _HAN = re.compile(r"([\u3400-\u9fff\uf900-\ufaff])")
-
-
-class Recognizer(Protocol):
-    """What reads codes; `SpeechTokenizer.recognize`."""
-
-    def recognize(self, codes: Sequence[np.ndarray]) -> list[str]:
-        """Text of each sequence of codes int [T]."""
-        ...
 
 
 class SpanSample:
@@ -69,7 +62,7 @@ class SpanSample:
             push = heapq.heappush if len(self._heap) < self._size else heapq.heapreplace
             push(self._heap, (rank, -self._shown, record, codes))
 
-    def read_back(self, recognizer: Recognizer, *, language: Language) -> list[dict[str, Any]]:
+    def read_back(self, recognizer: CodeRecognizer, *, language: Language) -> list[dict[str, Any]]:
         """One row per drawn span that has words to be compared: what was said, what was heard, and the edits."""
         drawn = sorted(self._heap, key=lambda item: -item[1])
         heard = recognizer.recognize([codes for *_, codes in drawn])

@@ -18,8 +18,7 @@ from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.audio.containers import container, undecided
 from megatron_speech.audio.io import SAMPLE_RATE, read_audio
 from megatron_speech.config.stages.stream_speech import StreamSpeechConfig
-from megatron_speech.speech_tokenizer.streaming import StreamingEncoder
-from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer.table import load_speech_tokenizer
 
 
 def stream_speech(config: StreamSpeechConfig, pipe: BinaryIO, write: Callable[[str], None]) -> None:
@@ -27,8 +26,8 @@ def stream_speech(config: StreamSpeechConfig, pipe: BinaryIO, write: Callable[[s
 
     ValueError names a pipe that carries a file instead of raw samples, or that ends within a sample.
     """
-    stream = StreamingEncoder(SpeechTokenizer.load(config.tokenizer))
-    rates = stream.config.rates
+    tokenizer = load_speech_tokenizer(config.tokenizer)
+    stream, facts = tokenizer.streaming(), tokenizer.facts
     size = max(1, int(config.chunk_seconds * SAMPLE_RATE))
     num_codes, busy_s = 0, 0.0
 
@@ -37,7 +36,7 @@ def stream_speech(config: StreamSpeechConfig, pipe: BinaryIO, write: Callable[[s
         start = time.perf_counter()
         for codes in blocks:
             busy_s += time.perf_counter() - start
-            write(to_json({"start": rates.seconds(num_codes), "codes": codes.tolist()}))
+            write(to_json({"start": num_codes * facts.samples_per_code / facts.sample_rate, "codes": codes.tolist()}))
             num_codes += len(codes)
             start = time.perf_counter()
         busy_s += time.perf_counter() - start

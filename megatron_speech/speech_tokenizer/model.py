@@ -25,9 +25,9 @@ from megatron_speech.artifacts.files import naming_file, read_json
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.encoder import WhisperVQEncoder
+from megatron_speech.speech_tokenizer.folder import WEIGHTS, require
 from megatron_speech.speech_tokenizer.recognizer import greedy
 
-WEIGHTS = "model.safetensors"
 ENCODER = "model.encoder."
 """Prefix of the encoder's weights in a whole model; a folder for encoding alone has none."""
 LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
@@ -219,12 +219,3 @@ def save_model(model: SpeechRecognitionModel, folder: Path, *, text_from: Path, 
     if language is not None:
         settings = {**read_json(folder / "generation_config.json"), "language": language}
         (folder / "generation_config.json").write_text(to_json(settings, indent=1, sort_keys=True) + "\n")
-
-
-def require(path: Path) -> Path:
-    """`path`, or FileNotFoundError saying what is missing and what would make it."""
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} does not exist; give the folder of a Whisper model or of a trained speech tokenizer"
-        )
-    return path

@@ -1,6 +1,6 @@
 """Speech to codes while it is being spoken: chunks of any length in, each block's codes out as soon as it is heard.
 
-The codes are those that `SpeechTokenizer.encode` gives for the whole clip, whatever the chunks, because both run
+The codes are those that `WhisperVQTokenizer.encode` gives for the whole clip, whatever the chunks, because both run
 `blockwise`, block for block with the same shapes. The position table covers 30 s (29.92 s at 6.25 codes per second);
 there the encoder starts anew, as the released code does with long audio, so an endless stream needs bounded memory: a
 longer stream has the codes of such pieces. Price: a code waits for the end of its block (2 s in the paper, 4 s in the
@@ -16,18 +16,18 @@ import numpy as np
 import torch
 
 from megatron_speech.audio.checks import checked_waveform
-from megatron_speech.audio.features import HOP, BlockLogMel, torch_features
+from megatron_speech.audio.features import HOP, BlockLogMel, Features, torch_features
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.speech_tokenizer.blockwise import BlockEncoder
-from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel
 
 
 class StreamingEncoder:
     """One stream of speech; make one per stream."""
 
-    def __init__(self, tokenizer: SpeechTokenizer) -> None:
-        """ValueError if the tokenizer looks ahead without end, or computes its frames by DALI."""
-        config = tokenizer.model.config
+    def __init__(self, model: SpeechRecognitionModel, features: Features) -> None:
+        """ValueError if `model` looks ahead without end, or `features`, which compute its frames, are not torch's."""
+        config = model.config
         if config.block_frames is None:
             raise ValueError(
                 "streaming: this speech tokenizer is bidirectional (quantize_causal_block_size=null): every code waits "
@@ -38,12 +38,12 @@ class StreamingEncoder:
                 f"streaming: log_mel_floor={config.log_mel_floor or 'null'} is the clip's floor, known at its end; "
                 'set "log_mel_floor": "block" in config.json; the price: silence before speech gets other codes'
             )
-        if tokenizer.features is not torch_features:
+        if features is not torch_features:
             raise ValueError("streaming: features must be torch's, a stream's frames come by block; load with them")
         self.config = config
-        self.codes = BlockEncoder(tokenizer.model.encoder)
+        self.codes = BlockEncoder(model.encoder)
         self.frames = BlockLogMel(
-            num_mel_bins=config.num_mel_bins, blocks=config.floor_blocks, device=tokenizer.codebook.device
+            num_mel_bins=config.num_mel_bins, blocks=config.floor_blocks, device=model.encoder.codebook.weight.device
         )
         self.num_samples = 0
         """Samples so far."""
@@ -110,7 +110,7 @@ class StreamingEncoder:
 
     def _check_open(self) -> None:
         if self.finished:
-            raise ValueError("streaming: this stream is finished; make a new StreamingEncoder")
+            raise ValueError("streaming: this stream is finished; make a new one")
 
     @property
     def _place(self) -> str:

@@ -17,7 +17,7 @@ from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.speech_tokenizer.batching import batches_by_length, checked_clips
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, TextSide, load_model, write_text
-from megatron_speech.speech_tokenizer.tokenizer import MAX_TEXT_TOKENS_PER_SECOND
+from megatron_speech.speech_tokenizer.whisper_vq import MAX_TEXT_TOKENS_PER_SECOND
 
 TAIL_S = 2.0
 """Seconds of silence behind every clip."""
@@ -35,7 +35,7 @@ class WhisperRecognizer:
         line."""
         model = load_model(folder)
         if model.config.quantize_vocab_size is not None:
-            raise ValueError(f"{folder}: a speech tokenizer, not a Whisper model; load it with SpeechTokenizer")
+            raise ValueError(f"{folder}: a speech tokenizer, not a Whisper model; load it with WhisperVQTokenizer")
         return cls(model, TextSide(folder, model.config.vocab_size, language=language))
 
     @property

@@ -24,7 +24,8 @@ from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.utterances import read_utterances
 from megatron_speech.inference.model import read_vocabulary
 from megatron_speech.metrics.word_errors import error_rates
-from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer.interface import CodeRecognizer
+from megatron_speech.speech_tokenizer.table import load_recognizer
 from megatron_speech.text_normalization.spoken import Unreadable, read_as_written
 from megatron_speech.text_to_token.synthesize import Synthesizer
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
@@ -49,9 +50,9 @@ def round_trip(config: RoundTripConfig) -> None:
     true = [utterance.tokens for utterance in utterances]
     with make_artifact(config.output, kind="round_trip", config=config, inputs=inputs) as draft:
         made = synthesize_as_spoken(synthesizer, utterances, config.seed)
-        tokenizer = SpeechTokenizer.load(config.speech_tokenizer)
-        heard_true = tokenizer.recognize(true)
-        heard = _recognize(tokenizer, made)
+        recognizer = load_recognizer(config.speech_tokenizer)
+        heard_true = recognizer.recognize(true)
+        heard = _recognize(recognizer, made)
         draft.facts.update(compare(texts, true=true, made=made, heard_true=heard_true, heard=heard))
         draft.facts["synthesis"] = dict(synthesizer.counts)
         if vocabulary.speakers:
@@ -159,9 +160,9 @@ def compare(
     return facts
 
 
-def _recognize(tokenizer: SpeechTokenizer, made: Sequence[np.ndarray | None]) -> list[str | None]:
+def _recognize(recognizer: CodeRecognizer, made: Sequence[np.ndarray | None]) -> list[str | None]:
     """Words of every synthesised text, None where there is none."""
-    heard = iter(tokenizer.recognize([codes for codes in made if codes is not None]))
+    heard = iter(recognizer.recognize([codes for codes in made if codes is not None]))
     return [None if codes is None else next(heard) for codes in made]
 
 

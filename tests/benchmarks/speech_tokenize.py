@@ -31,7 +31,7 @@ from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.corpus.run import tokenize_speech
 from megatron_speech.speech_tokenizer.encoder import MelBatch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, save_model
-from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer.whisper_vq import WhisperVQTokenizer
 
 LIMIT = 0.85
 RATE = 16000
@@ -76,7 +76,7 @@ def measure(folder: Path, shape: str, *, repeats: int) -> dict[str, float]:
         tokenize_speech(config)
 
     batches = batches_of(whole)  # also warms up, and loads the model
-    encoder = SpeechTokenizer.load(tokenizer).model.encoder
+    encoder = WhisperVQTokenizer.load(tokenizer).model.encoder
     blocks = encoder.config.block_frames is not None
 
     def bare() -> None:
@@ -88,7 +88,7 @@ def measure(folder: Path, shape: str, *, repeats: int) -> dict[str, float]:
                     encoder.encode(batch)
 
     def loading() -> None:
-        SpeechTokenizer.load(tokenizer)
+        WhisperVQTokenizer.load(tokenizer)
 
     times: dict[str, list[float]] = {"bare": [], "whole": [], "loading": []}
     for _ in range(repeats):
@@ -111,17 +111,17 @@ def measure(folder: Path, shape: str, *, repeats: int) -> dict[str, float]:
 def batches_of(work: Callable[[], None]) -> list[MelBatch]:
     """What the encoder is given while `work` runs, block by block or as a whole."""
     batches: list[MelBatch] = []
-    encode = SpeechTokenizer._encode
+    encode = WhisperVQTokenizer._encode
 
-    def recording(tokenizer: SpeechTokenizer, batch: MelBatch) -> list[torch.Tensor]:
+    def recording(tokenizer: WhisperVQTokenizer, batch: MelBatch) -> list[torch.Tensor]:
         batches.append(batch)
         return encode(tokenizer, batch)
 
-    SpeechTokenizer._encode = recording  # type: ignore[method-assign]
+    WhisperVQTokenizer._encode = recording  # type: ignore[method-assign]
     try:
         work()
     finally:
-        SpeechTokenizer._encode = encode  # type: ignore[method-assign]
+        WhisperVQTokenizer._encode = encode  # type: ignore[method-assign]
     assert batches, "the tool encoded by another way"
     return batches
 

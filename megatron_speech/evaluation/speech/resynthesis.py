@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from megatron_speech.artifacts.files import write_atomic
@@ -25,8 +24,8 @@ from megatron_speech.config.stages.speech_decoder import DecodeSpeechConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.metrics.dnsmos import Dnsmos
 from megatron_speech.metrics.word_errors import error_rates
-from megatron_speech.speech_decoder.token_to_mel import TokenToMel
-from megatron_speech.speech_decoder.vocoder import HifiGan
+from megatron_speech.speech_decoder.interface import SpeechDecoder
+from megatron_speech.speech_decoder.table import load_speech_decoder
 from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
 from megatron_speech.vocabulary import Vocabulary
 
@@ -61,12 +60,11 @@ def decode_speech(config: DecodeSpeechConfig) -> None:
             logger.warning("%s does not exist: the vocoder's weights are not installed, so no WAV is made", weights)
             draft.facts["vocoder"] = "absent"
             return
-        net, vocoder = _load(config)
+        decoder = load_speech_decoder(config.decoder, config.vocoder)
+        _require_tokenizer(config.codes, decoder)
         pairs = _read_pairs(config)
-        sounds = [
-            vocoder.vocode(net.decode(torch.from_numpy(pair.codes))).numpy() for pair in tqdm(pairs, desc="decode")
-        ]
-        rate = vocoder.mel.sample_rate
+        sounds = [decoder.decode(pair.codes) for pair in tqdm(pairs, desc="decode")]
+        rate = decoder.facts.sample_rate
         draft.facts |= {
             "vocoder": "present",
             **_judge(config, pairs, [resample(s, rate, SAMPLE_RATE) for s in sounds], draft.folder),
@@ -75,23 +73,12 @@ def decode_speech(config: DecodeSpeechConfig) -> None:
             write_audio(draft.folder / f"{pair.key}.original.wav", pair.original)
             write_audio(draft.folder / f"{pair.key}.resynthesis.wav", sound, sample_rate=rate)
         if config.generated is not None:
-            draft.facts["generated"] = _decode_generated(config.generated / "codes", net, vocoder, draft.folder)
+            draft.facts["generated"] = _decode_generated(config.generated / "codes", decoder, draft.folder)
 
 
-def _load(config: DecodeSpeechConfig) -> tuple[TokenToMel, HifiGan]:
-    """Network and vocoder; ValueError unless they and the held-out codes belong together."""
-    net, vocoder = TokenToMel.load(config.decoder), HifiGan.load(config.vocoder)
-    if net.mel != vocoder.mel:
-        raise ValueError(
-            f"{config.decoder}: trained for {net.mel}, but vocoder {config.vocoder} wants {vocoder.mel}; retrain"
-        )
-    _require_tokenizer(config.codes, net)
-    return net, vocoder
-
-
-def _require_tokenizer(codes: Path, net: TokenToMel) -> None:
-    """ValueError where `codes` were made by another speech tokenizer than the one `net` has learnt."""
-    made_by, learnt = Vocabulary.load(codes).speech_fingerprint, net.identity.speech_fingerprint
+def _require_tokenizer(codes: Path, decoder: SpeechDecoder) -> None:
+    """ValueError where `codes` were made by another speech tokenizer than the one `decoder` has learnt."""
+    made_by, learnt = Vocabulary.load(codes).speech_fingerprint, decoder.facts.speech_fingerprint
     if made_by != learnt:
         raise ValueError(
             f"{codes}: made by speech tokenizer {made_by[:12]}, but the speech decoder has learnt {learnt[:12]}; "
@@ -134,14 +121,14 @@ def _judge(config: DecodeSpeechConfig, pairs: list[Pair], sounds: list[np.ndarra
     return facts
 
 
-def _decode_generated(codes: Path, net: TokenToMel, vocoder: HifiGan, folder: Path) -> list[str]:
+def _decode_generated(codes: Path, decoder: SpeechDecoder, folder: Path) -> list[str]:
     """WAV files of codes that a model has generated; returns their names (none if it said nothing)."""
     names: list[str] = []
     if not codes.is_dir():
         return names
-    _require_tokenizer(codes, net)
+    _require_tokenizer(codes, decoder)
     for document in read_documents(codes):
-        sound = vocoder.vocode(net.decode(torch.from_numpy(document.tokens))).numpy()
+        sound = decoder.decode(document.tokens)
         names.append(f"{document.key}.generated.wav")
-        write_audio(folder / names[-1], sound, sample_rate=vocoder.mel.sample_rate)
+        write_audio(folder / names[-1], sound, sample_rate=decoder.facts.sample_rate)
     return names

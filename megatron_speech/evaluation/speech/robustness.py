@@ -20,7 +20,7 @@ from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.config.reports.tokenizer_report import RobustnessConfig
 from megatron_speech.metrics.bootstrap import Bootstrap, Estimate
 from megatron_speech.metrics.word_errors import UtteranceEdits, sequence_edits, utterance_edits
-from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer.interface import CodeRecognizer, SpeechTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,11 @@ def through_rate(waveform_N: np.ndarray, rate: int) -> np.ndarray:
 
 
 def robustness(
-    tokenizer: SpeechTokenizer, records: Sequence[AudioRecord], config: RobustnessConfig, bootstrap: Bootstrap
+    tokenizer: SpeechTokenizer,
+    recognizer: CodeRecognizer,
+    records: Sequence[AudioRecord],
+    config: RobustnessConfig,
+    bootstrap: Bootstrap,
 ) -> list[dict[str, Any]]:
     """The untouched clips and every disturbance: words read wrong from the codes, and codes that changed.
 
@@ -128,7 +132,7 @@ def robustness(
     asked = disturbances(records := records[: config.max_utterances], config)
     names, said = [record.name for record in records], [record.text for record in records]
     untouched = tokenizer.encode([record.waveform for record in records], names=names)
-    before = utterance_edits(said, tokenizer.recognize(untouched))
+    before = utterance_edits(said, recognizer.recognize(untouched))
     lengths = [len(codes) for codes in untouched]
 
     def compare(codes: list[np.ndarray], edits: UtteranceEdits) -> dict[str, Any]:
@@ -149,7 +153,7 @@ def robustness(
         clips = [disturbance.apply(index) for index in range(len(records))]
         codes = tokenizer.encode(clips, names=names)
         row = {"name": disturbance.name, "kind": disturbance.kind, "level": disturbance.level}
-        rows.append(row | compare(codes, utterance_edits(said, tokenizer.recognize(codes))))
+        rows.append(row | compare(codes, utterance_edits(said, recognizer.recognize(codes))))
     return rows
 
 

@@ -30,8 +30,9 @@ from megatron_speech.reports.facts import FROM_CODES, WITHOUT_BOTTLENECK
 from megatron_speech.reports.tokenizer import write_tokenizer_report
 from megatron_speech.speech_tokenizer.batching import windows
 from megatron_speech.speech_tokenizer.corpus.run import usage_facts
-from megatron_speech.speech_tokenizer.model import WEIGHTS
-from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer.folder import WEIGHTS
+from megatron_speech.speech_tokenizer.interface import CodeRecognizer, SpeechTokenizer
+from megatron_speech.speech_tokenizer.table import load_speech_tokenizer, require_recognizer
 from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
 
 logger = logging.getLogger(__name__)
@@ -60,19 +61,19 @@ def tokenizer_report(config: TokenizerReportConfig) -> None:
         return
     if config.judge is not None and judge is None:
         logger.warning("%s is not there: the report goes without an independent judge", config.judge)
-    tokenizer = SpeechTokenizer.load(config.tokenizer)
-    language = tokenizer.text.language if tokenizer.text is not None else None
+    tokenizer = load_speech_tokenizer(config.tokenizer)
+    recognizer = require_recognizer(tokenizer, config.tokenizer)
     ears: dict[str, WhisperRecognizer] = {}
     if config.whisper is not None:
-        ears[WITHOUT_BOTTLENECK] = WhisperRecognizer.load(config.whisper, language=language)
+        ears[WITHOUT_BOTTLENECK] = WhisperRecognizer.load(config.whisper, language=recognizer.language)
     if judge is not None:
-        ears[f"judge {judge.name}"] = WhisperRecognizer.load(judge, language=language)
-    readers = {label: of_whisper(recognizer) for label, recognizer in ears.items()}
-    takes = [tokenizer.model.config.max_samples, *(recognizer.max_samples for recognizer in ears.values())]
+        ears[f"judge {judge.name}"] = WhisperRecognizer.load(judge, language=recognizer.language)
+    readers = {label: of_whisper(ear) for label, ear in ears.items()}
+    takes = [tokenizer.facts.max_samples, *(ear.max_samples for ear in ears.values())]
     longest = min(int(LONGEST_S * SAMPLE_RATE), *takes)
     with make_artifact(config.output, kind=KIND, config=config, inputs=inputs) as draft:
         sets, left_out, too_long = read_sets(config, longest)
-        facts, timings = measure(config, tokenizer, readers, sets, draft.folder)
+        facts, timings = measure(config, tokenizer, recognizer, readers, sets, draft.folder)
         draft.facts.update({"judge": judge and judge.name, "left_out": left_out, **facts})
         draft.facts.update({"too_long": too_long, "longest_seconds": longest / SAMPLE_RATE})
         # A clock's figure is no fact of the artifact: making it again must give the same manifest.
@@ -84,13 +85,14 @@ def tokenizer_report(config: TokenizerReportConfig) -> None:
 def measure(
     config: TokenizerReportConfig,
     tokenizer: SpeechTokenizer,
+    recognizer: CodeRecognizer,
     readers: dict[str, Reader],
     sets: dict[str, list[AudioRecord]],
     folder: Path,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Facts of all data sets, and what encoding them cost; writes their transcripts into `folder`."""
     bootstrap = Bootstrap(seed=config.seed, resamples=config.resamples)
-    counts_K = np.zeros(tokenizer.codebook_size, dtype=np.int64)
+    counts_K = np.zeros(tokenizer.facts.codebook_size, dtype=np.int64)
     facts: dict[str, Any] = {"error_rates": {}, "error_rates_by_voice": {}, "usage_by_set": {}, "robustness": {}}
     timings = {}
     for name, records in sets.items():
@@ -98,16 +100,16 @@ def measure(
         own_K = np.bincount(np.concatenate(codes), minlength=len(counts_K))
         counts_K += own_K
         facts["usage_by_set"][name] = usage(own_K, records, tokenizer)
-        heard = {FROM_CODES: tokenizer.recognize(codes)}
+        heard = {FROM_CODES: recognizer.recognize(codes)}
         heard |= {reader: read(records, name, reader, function) for reader, function in readers.items()}
         for reader, texts in heard.items():
             facts["error_rates"][f"{name}, {reader}"] = rates(records, texts, bootstrap)
             facts["error_rates_by_voice"][f"{name}, {reader}"] = rates_by_voice(records, texts, bootstrap)
         write_transcripts(folder / f"{name}.jsonl", records, heard)
         if config.robustness is not None:
-            facts["robustness"][name] = robustness(tokenizer, records, config.robustness, bootstrap)
-    facts |= usage_facts(counts_K, frame_rate=tokenizer.frame_rate)
-    return facts | bits_per_second(counts_K, tokenizer.frame_rate), timings
+            facts["robustness"][name] = robustness(tokenizer, recognizer, records, config.robustness, bootstrap)
+    facts |= usage_facts(counts_K, frame_rate=tokenizer.facts.frame_rate)
+    return facts | bits_per_second(counts_K, tokenizer.facts.frame_rate), timings
 
 
 def read_sets(
@@ -176,7 +178,7 @@ def seconds_of(records: list[AudioRecord]) -> float:
 
 def usage(counts_K: np.ndarray, records: list[AudioRecord], tokenizer: SpeechTokenizer) -> dict[str, Any]:
     """How one data set uses the codebook; the counts themselves are kept for all sets together."""
-    facts = usage_facts(counts_K, frame_rate=tokenizer.frame_rate)
+    facts = usage_facts(counts_K, frame_rate=tokenizer.facts.frame_rate)
     codes = int(counts_K.sum())
     return {
         "utterances": len(records),

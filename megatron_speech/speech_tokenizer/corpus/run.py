@@ -20,7 +20,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from megatron_speech.artifacts.files import fingerprint_files
 from megatron_speech.artifacts.left_out import show
 from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.manifest import MANIFEST, input_ids, is_made, make_artifact, read_manifest
@@ -36,8 +35,9 @@ from megatron_speech.speech_tokenizer.batching import windows
 from megatron_speech.speech_tokenizer.corpus.input import AudioReader, AudioTask, audio_tasks, require_distinct_keys
 from megatron_speech.speech_tokenizer.corpus.steps import KIND as TASK_KIND
 from megatron_speech.speech_tokenizer.corpus.steps import NAME, CodeWriter
-from megatron_speech.speech_tokenizer.model import WEIGHTS, load_config, require
+from megatron_speech.speech_tokenizer.interface import SpeechTokenizerFacts
 from megatron_speech.speech_tokenizer.quantizer import perplexity
+from megatron_speech.speech_tokenizer.table import read_facts
 from megatron_speech.storage.interface import FOLDER_INDEX
 from megatron_speech.vocabulary import Vocabulary
 
@@ -55,19 +55,18 @@ def tokenize_speech(config: TokenizeSpeechConfig) -> None:
         FileNotFoundError: the tokenizer, the audio or one of its shards is missing.
         ValueError: a shard is damaged, a key repeats, or too many utterances are unusable; nothing done is lost.
     """
-    config = replace(config, cut=resolved_cut(config))
+    tokenizer = read_facts(config.tokenizer)
+    config = replace(config, cut=resolved_cut(config, causal=tokenizer.causal))
     settings = replace(config, run=SpreadConfig(), tasks=None)  # how work was spread is no part of what is made
-    # What `SpeechTokenizer.fingerprint` says, of a folder that need not be an artifact of ours.
-    files = [require(config.tokenizer / name) for name in (WEIGHTS, "config.json")]
     if (config.tokenizer / MANIFEST).is_file():
         read_manifest(config.tokenizer)  # a damaged one is named: licences are inherited from it
-    inputs = {str(config.tokenizer): fingerprint_files(files), **input_ids([config.audio])}
+    inputs = {str(config.tokenizer): tokenizer.fingerprint, **input_ids([config.audio])}
     folder = tasks_folder(config.output)
     if is_made(config.output, kind=KIND, config=settings, inputs=inputs):
         logger.info("%s: already done", config.output)
         shutil.rmtree(folder, ignore_errors=True)  # where a kill came between the last two steps
         return
-    writer = code_writer(config, tokenizer_id=inputs[str(config.tokenizer)])
+    writer = code_writer(config, tokenizer_id=tokenizer.fingerprint)
     tasks = range(len(writer.reader.tasks))
     waiting = [task for task in tasks if not writer.output(task).exists()]
     if waiting and config.run.part == "all":  # an array's jobs do not read each other's shards: joining tells
@@ -82,7 +81,7 @@ def tokenize_speech(config: TokenizeSpeechConfig) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
                 return
             facts = [_task_facts(writer, task) for task in tasks]
-            made = _finish(settings, inputs, writer, facts)
+            made = _finish(settings, inputs, writer, facts, tokenizer)
             shutil.rmtree(folder)
         new = sum(facts[task]["tokens"] for task in waiting)
         rate = f" ({new / seconds:,.0f} per second)" if config.run.part == "all" and new else ""
@@ -93,9 +92,8 @@ def tokenize_speech(config: TokenizeSpeechConfig) -> None:
         )
 
 
-def resolved_cut(config: TokenizeSpeechConfig) -> Literal["overlap", "restart"]:
+def resolved_cut(config: TokenizeSpeechConfig, *, causal: bool) -> Literal["overlap", "restart"]:
     """`config.cut`, chosen by what the tokenizer is where it is null; ValueError for one that does not suit it."""
-    causal = load_config(config.tokenizer).block_frames is not None
     if causal and config.cut == "overlap":
         raise ValueError(
             f"cut=overlap: {config.tokenizer} is causal, and windows that start between its blocks have codes that no "
@@ -130,7 +128,11 @@ def _task_facts(writer: CodeWriter, number: int) -> dict[str, Any]:
 
 
 def _finish(
-    config: TokenizeSpeechConfig, inputs: dict[str, str], writer: CodeWriter, facts: list[dict[str, Any]]
+    config: TokenizeSpeechConfig,
+    inputs: dict[str, str],
+    writer: CodeWriter,
+    facts: list[dict[str, Any]],
+    tokenizer: SpeechTokenizerFacts,
 ) -> dict[str, Any]:
     """Write the codes of all tasks as one folder; returns the facts of its manifest."""
     tasks = writer.reader.tasks
@@ -139,17 +141,15 @@ def _finish(
     quarantined = [record for folder in folders for record in read_quarantine(folder / QUARANTINE)]
     require_few(quarantined, total["utterances"], config.max_quarantined_share)
     require_distinct(folders, lambda task, shard, number: f"{tasks[task].shards[shard].path}, utterance {number + 1}")
-    shape = load_config(config.tokenizer)
-    assert shape.quantize_vocab_size is not None, "no task was made with a tokenizer that has no codebook"
-    counts_K = np.zeros(shape.quantize_vocab_size, dtype=np.int64)
+    counts_K = np.zeros(tokenizer.codebook_size, dtype=np.int64)
     with make_artifact(config.output, kind=KIND, config=config, inputs=inputs) as draft:
         parts = [read_documents(folder) for folder in folders if (folder / FOLDER_INDEX).exists()]
         documents = _counting(chain.from_iterable(parts), counts_K)
-        vocabulary = Vocabulary.of_codes(shape.quantize_vocab_size, inputs[str(config.tokenizer)])
+        vocabulary = Vocabulary.of_codes(tokenizer.codebook_size, tokenizer.fingerprint)
         draft.facts |= write_documents(draft.folder, documents, vocabulary=vocabulary, name=NAME)
         write_quarantine(draft.folder / QUARANTINE, quarantined)
         draft.facts |= {
-            **usage_facts(counts_K, frame_rate=shape.rates.token_rate),
+            **usage_facts(counts_K, frame_rate=tokenizer.frame_rate),
             "utterances": total["utterances"],
             "quarantined": dict(sorted(Counter(record.reason for record in quarantined).items())),
             "utterances_cut": total["cut"],

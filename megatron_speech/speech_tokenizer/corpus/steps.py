@@ -38,7 +38,8 @@ from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.repeated_ids import IdLog
 from megatron_speech.speech_tokenizer.corpus.input import PLACED_RECORD, AudioReader, AudioTask, PlacedRecord
 from megatron_speech.speech_tokenizer.corpus.windows import Window, cut_windows
-from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer.interface import SpeechTokenizer
+from megatron_speech.speech_tokenizer.table import load_speech_tokenizer
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ class CodeWriter(PipelineStep):
             encoded = self._encoded(documents, task, tokenizer, ids, counts, bar)
             first = next(encoded, None)
             if first is not None:  # else there is nothing to write, which only the whole corpus may not say
-                vocabulary = Vocabulary.of_codes(tokenizer.codebook_size, tokenizer.fingerprint)
+                vocabulary = Vocabulary.of_codes(tokenizer.facts.codebook_size, tokenizer.facts.fingerprint)
                 write_documents(folder, chain([first], encoded), vocabulary=vocabulary, name=NAME)
         ids.save(folder)
         write_quarantine(folder / QUARANTINE, self.reader.quarantined)
@@ -136,13 +137,13 @@ class CodeWriter(PipelineStep):
                 yield TokenDocument(key=document.id, tokens=tokens, meta={**document.metadata, **own})
 
     def _cut(self, tokenizer: SpeechTokenizer, document: Document) -> list[Window]:
-        shape = tokenizer.model.config
+        facts = tokenizer.facts
         overlap_s = self.config.overlap_seconds if self.config.cut == "overlap" else 0.0
         return cut_windows(
             len(document.metadata[PLACED_RECORD].record.waveform),
-            samples_per_token=shape.rates.samples_per_token,
-            max_tokens=shape.max_codes,
-            overlap_tokens=math.ceil(overlap_s * tokenizer.frame_rate),
+            samples_per_token=facts.samples_per_code,
+            max_tokens=facts.max_codes,
+            overlap_tokens=math.ceil(overlap_s * facts.frame_rate),
         )
 
 
@@ -194,7 +195,7 @@ def _loaded(folder: Path, features: str, device: str, masked: bool, fingerprint:
     compute: Features = torch_features
     if features != "torch":
         compute = DaliFeatures(device="gpu" if features == "dali_gpu" else "cpu")
-    tokenizer = SpeechTokenizer.load(folder, device=device, features=compute, masked=masked)
-    if tokenizer.fingerprint != fingerprint:
+    tokenizer = load_speech_tokenizer(folder, device=device, features=compute, masked=masked)
+    if tokenizer.facts.fingerprint != fingerprint:
         raise ValueError(f"{folder} was replaced while its codes were made; run the tool again")
     return tokenizer

@@ -28,9 +28,9 @@ from megatron_speech.config.stages.train_speech_tokenizer import (
 )
 from megatron_speech.parallel.groups import world_from_environment
 from megatron_speech.platform.device import where
-from megatron_speech.speech_tokenizer.model import TextSide, require, save_model
+from megatron_speech.speech_tokenizer.folder import require
+from megatron_speech.speech_tokenizer.model import TextSide, save_model
 from megatron_speech.speech_tokenizer.objective import TextTargets
-from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.speech_tokenizer.training import checkpoint
 from megatron_speech.speech_tokenizer.training.checkpoint import RunState
 from megatron_speech.speech_tokenizer.training.log import TrainingLog, shown
@@ -42,6 +42,7 @@ from megatron_speech.speech_tokenizer.training.start import bottleneck_model, pl
 from megatron_speech.speech_tokenizer.training.states import KeptStates
 from megatron_speech.speech_tokenizer.training.step import Trainer
 from megatron_speech.speech_tokenizer.training.validation import Validation
+from megatron_speech.speech_tokenizer.whisper_vq import WhisperVQTokenizer
 from megatron_speech.training.signals import StopRequest
 
 logger = logging.getLogger(__name__)
@@ -214,7 +215,7 @@ def _validate(run: Run) -> None:
 def _complete(run: Run, draft: Draft) -> None:
     """Write the tokenizer of the last step and its facts."""
     save_model(run.trainer.model, draft.folder, text_from=run.config.whisper, language=run.config.language)
-    made = SpeechTokenizer.load(draft.folder)
+    made = WhisperVQTokenizer.load(draft.folder)
     state, sources = run.state, run.feed.sources
     epochs = {source.name: round(state.drawn.get(source.name, 0) / len(source.index), 2) for source in sources}
     bad = {source.name: source.quarantined for source in sources}
@@ -232,8 +233,8 @@ def _complete(run: Run, draft: Draft) -> None:
         "error_rates": state.error_rates,
         "error_rates_without_bottleneck": state.error_rates_without_bottleneck,
         # What a vocabulary is built from.
-        "codebook_size": made.codebook_size,
-        "frame_rate": made.frame_rate,
-        "fingerprint": made.fingerprint,
+        "codebook_size": made.facts.codebook_size,
+        "frame_rate": made.facts.frame_rate,
+        "fingerprint": made.facts.fingerprint,
     }
     draft.facts.update(facts)

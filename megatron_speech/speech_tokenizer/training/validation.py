@@ -20,9 +20,9 @@ from megatron_speech.metrics.word_errors import error_rates
 from megatron_speech.platform.device import device
 from megatron_speech.speech_tokenizer.batching import windows
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, TextSide, load_model
-from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.speech_tokenizer.training.ranks import agree, divided
 from megatron_speech.speech_tokenizer.whisper import TAIL_S, WhisperRecognizer
+from megatron_speech.speech_tokenizer.whisper_vq import WhisperVQTokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Validation:
 
     def from_codes(self, model: SpeechRecognitionModel) -> dict[str, float]:
         """Word error rate of each set, read from codes; `model` is left in evaluation mode. Collective."""
-        tokenizer = SpeechTokenizer(model, self._text, fingerprint="in training")
+        tokenizer = WhisperVQTokenizer(model, self._text, fingerprint="in training")
 
         def read(waveforms: list[np.ndarray], names: list[str]) -> list[str]:
             return tokenizer.recognize(tokenizer.encode(waveforms, names=names))

@@ -14,8 +14,8 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from megatron_speech.config.stages.bottleneck import BottleneckConfig
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import TextSide, load_model, save_model
-from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.speech_tokenizer.training.start import _place_positions
+from megatron_speech.speech_tokenizer.whisper_vq import WhisperVQTokenizer
 from tests.unit.speech_tokenizer.toys import (
     VOCAB,
     narrowed_config,
@@ -121,7 +121,7 @@ def test_positions_that_are_no_whole_codes_are_left_over(tmp_path: Path) -> None
     config = narrowed_config(**changes)
     config.require_supported("tokenizer")
     write_text_side(tmp_path)
-    tokenizer = SpeechTokenizer(placed_model(config, noise(6 * 2560, 0)), TextSide(tmp_path, VOCAB), "")
+    tokenizer = WhisperVQTokenizer(placed_model(config, noise(6 * 2560, 0)), TextSide(tmp_path, VOCAB), "")
     assert config.max_codes == 6 and config.max_samples == 6 * 2560
     assert len(tokenizer.model.encoder.embed_positions2.weight) == 7
     codes = tokenizer.encode([noise(6 * 2560, 0), noise(5 * 2560 + 1, 1)])

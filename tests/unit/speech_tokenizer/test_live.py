@@ -18,7 +18,7 @@ from megatron_speech.speech_tokenizer import live
 from megatron_speech.speech_tokenizer.blockwise import BlockEncoder
 from megatron_speech.speech_tokenizer.live import stream_speech
 from megatron_speech.speech_tokenizer.model import save_model
-from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer.whisper_vq import WhisperVQTokenizer
 from tests.unit.speech_tokenizer.toys import narrowed_config, noise, placed_model
 
 SAMPLES = np.round(noise(20_000, 1) * 32767).astype("<i2")
@@ -45,7 +45,7 @@ def codes_of(lines: list[dict[str, Any]]) -> list[int]:
 def test_a_pipe_gives_a_line_per_block_and_a_summary(folder: Path) -> None:
     *blocks, summary = lines_of(StreamSpeechConfig(tokenizer=folder), io.BytesIO(SAMPLES.tobytes()))
     assert [line["start"] for line in blocks] == pytest.approx([0, 0.4, 0.8, 1.2])
-    expected = SpeechTokenizer.load(folder).encode([SAMPLES.astype(np.float32) / 32768])[0].tolist()
+    expected = WhisperVQTokenizer.load(folder).encode([SAMPLES.astype(np.float32) / 32768])[0].tolist()
     assert codes_of(blocks) == expected and len(set(expected)) > 2
     assert summary["seconds"] == 1.25 and summary["tokens"] == 16 and summary["real_time_factor"] > 0
 

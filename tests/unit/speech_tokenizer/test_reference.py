@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from megatron_speech.speech_tokenizer.blockwise import encode_blockwise
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import load_model, save_model
-from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer.whisper_vq import WhisperVQTokenizer
 from tests.unit.speech_tokenizer import reference
 from tests.unit.speech_tokenizer.toys import narrowed_config, noise, placed_model, toy_model
 
@@ -88,7 +88,7 @@ def test_a_released_folder_loads(tmp_path: Path, prefix: str) -> None:
     weights = {prefix + name: tensor for name, tensor in model.encoder.state_dict().items()}
     save_file(weights, tmp_path / "model.safetensors")
     clips = [noise(30000, 1)]
-    made, loaded = SpeechTokenizer(model, None, ""), SpeechTokenizer.load(tmp_path)
+    made, loaded = WhisperVQTokenizer(model, None, ""), WhisperVQTokenizer.load(tmp_path)
     assert np.array_equal(loaded.encode(clips)[0], made.encode(clips)[0])
 
 

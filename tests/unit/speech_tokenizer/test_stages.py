@@ -21,9 +21,9 @@ from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.evaluation.speech.tokenizer import tokenizer_report
 from megatron_speech.speech_tokenizer.corpus.run import tokenize_speech
 from megatron_speech.speech_tokenizer.model import load_model
-from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.speech_tokenizer.training.run import train_speech_tokenizer
 from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
+from megatron_speech.speech_tokenizer.whisper_vq import WhisperVQTokenizer
 from megatron_speech.vocabulary import Vocabulary
 from tests.toys import write_audio
 from tests.unit.speech_tokenizer.toys import WORDS, noise, write_toy_audio, write_toy_whisper
@@ -70,7 +70,7 @@ def test_recognition_through_codes_is_learnt(world: Path, tokenizer_folder: Path
     facts = read_manifest(tokenizer_folder)["facts"]
     curve = [point["cross_entropy"] for point in facts["curve"]]
     assert curve[-1] < 0.3 * curve[0]
-    tokenizer = SpeechTokenizer.load(tokenizer_folder)
+    tokenizer = WhisperVQTokenizer.load(tokenizer_folder)
     records = list(read_audio_shards(world / "audio"))[:8]
     heard = tokenizer.recognize(tokenizer.encode([record.waveform for record in records]))
     assert sum(text == record.text for text, record in zip(heard, records, strict=True)) >= 6
@@ -100,8 +100,8 @@ def test_same_seed_gives_the_same_weights(world: Path) -> None:
 
 
 def test_codes_are_whole_frames_in_range_and_blind_to_the_batch(tokenizer_folder: Path) -> None:
-    tokenizer = SpeechTokenizer.load(tokenizer_folder)
-    assert (tokenizer.sample_rate, tokenizer.frame_rate, tokenizer.codebook_size) == (16000, 12.5, 32)
+    tokenizer = WhisperVQTokenizer.load(tokenizer_folder)
+    assert (tokenizer.facts.sample_rate, tokenizer.facts.frame_rate, tokenizer.facts.codebook_size) == (16000, 12.5, 32)
     clips = [noise(length, seed) for seed, length in enumerate((1, 1280, 1281, 16000, 30000))]
     codes = tokenizer.encode(clips, batch_seconds=100.0)
     assert [len(row) for row in codes] == [1, 1, 2, 13, 24]
@@ -115,8 +115,8 @@ def test_audio_shards_become_code_shards(world: Path, tokenizer_folder: Path) ->
     config = TokenizeSpeechConfig(tokenizer=tokenizer_folder, audio=world / "audio", output=world / "codes")
     tokenize_speech(config)
     tokenize_speech(config)
-    tokenizer = SpeechTokenizer.load(tokenizer_folder)
-    vocabulary = Vocabulary.of_codes(32, tokenizer.fingerprint)
+    tokenizer = WhisperVQTokenizer.load(tokenizer_folder)
+    vocabulary = Vocabulary.of_codes(32, tokenizer.facts.fingerprint)
     documents = list(read_documents(world / "codes", vocabulary=vocabulary))
     records = list(read_audio_shards(world / "audio"))
     assert [document.key for document in documents] == [record.key for record in records]
@@ -151,7 +151,7 @@ def test_encoder_alone_encodes_but_does_not_recognise(tokenizer_folder: Path, tm
     values = json.loads((tokenizer_folder / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**values, "quantize_encoder_only": True}))
     (tmp_path / "model.safetensors").symlink_to(tokenizer_folder / "model.safetensors")
-    whole, part = SpeechTokenizer.load(tokenizer_folder), SpeechTokenizer.load(tmp_path)
+    whole, part = WhisperVQTokenizer.load(tokenizer_folder), WhisperVQTokenizer.load(tmp_path)
     clip = noise(16000, 1)
     assert np.array_equal(part.encode([clip])[0], whole.encode([clip])[0])
     with pytest.raises(ValueError, match="cannot recognise; use the folder"):
@@ -159,7 +159,7 @@ def test_encoder_alone_encodes_but_does_not_recognise(tokenizer_folder: Path, tm
 
 
 def test_a_code_outside_the_codebook_is_refused(tokenizer_folder: Path) -> None:
-    tokenizer = SpeechTokenizer.load(tokenizer_folder)
+    tokenizer = WhisperVQTokenizer.load(tokenizer_folder)
     with pytest.raises(ValueError, match=r"sequence 1 has a code outside 0\.\.31; use"):
         tokenizer.recognize([np.array([1]), np.array([32])])
     with pytest.raises(ValueError, match="sequence 0 has 376 codes, the recogniser reads at most 375; cut it"):
@@ -188,12 +188,12 @@ def test_speech_that_is_too_long_is_named_by_its_utterance(world: Path, tokenize
 
 def test_missing_folder_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"config\.json does not exist; give the folder"):
-        SpeechTokenizer.load(tmp_path / "nowhere")
+        WhisperVQTokenizer.load(tmp_path / "nowhere")
 
 
 def test_whisper_is_no_tokenizer(world: Path) -> None:
     with pytest.raises(ValueError, match="without codebook"):
-        SpeechTokenizer.load(world / "whisper")
+        WhisperVQTokenizer.load(world / "whisper")
 
 
 def test_weights_of_another_shape_are_refused(world: Path, tmp_path: Path) -> None:

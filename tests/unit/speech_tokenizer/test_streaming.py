@@ -12,22 +12,21 @@ from hypothesis import strategies as st
 
 from megatron_speech.audio.features import torch_features
 from megatron_speech.config.stages.bottleneck import BottleneckConfig
-from megatron_speech.speech_tokenizer.streaming import StreamingEncoder
-from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
 from megatron_speech.speech_tokenizer.training.start import narrow
+from megatron_speech.speech_tokenizer.whisper_vq import WhisperVQTokenizer
 from tests.unit.speech_tokenizer.toys import narrowed_config, noise, placed_model, toy_config
 
 BLOCK = {"quantize_causal_block_size": 20}
 
 
-def toy_tokenizer(**changes: object) -> SpeechTokenizer:
+def toy_tokenizer(**changes: object) -> WhisperVQTokenizer:
     if changes.keys() & {"quantize_causal_block_size", "encoder_causal_attention"}:
         changes = {"log_mel_floor": "block", **changes}
     config = narrowed_config(**changes)
-    return SpeechTokenizer(placed_model(config, lively(config.max_samples, 3)), None, "")
+    return WhisperVQTokenizer(placed_model(config, lively(config.max_samples, 3)), None, "")
 
 
-def by_clips(tokenizer: SpeechTokenizer, waveform: np.ndarray) -> np.ndarray:
+def by_clips(tokenizer: WhisperVQTokenizer, waveform: np.ndarray) -> np.ndarray:
     """Codes of the waveform's pieces as long as the position table (here 4 s), each encoded whole."""
     size = tokenizer.model.config.max_samples
     clips = [waveform[start : start + size] for start in range(0, len(waveform), size)]
@@ -62,7 +61,7 @@ def test_any_chunks_give_the_codes_of_the_whole(
 ) -> None:
     tokenizer = toy_tokenizer(**changes)
     waveform = lively(samples, seed)
-    stream = StreamingEncoder(tokenizer)
+    stream = tokenizer.streaming()
     chunks = np.split(waveform, sorted(int(cut * samples) for cut in cuts))
     codes = np.concatenate([*(stream.push(chunk) for chunk in chunks), stream.finish()])
     assert codes.dtype == np.int32
@@ -74,7 +73,7 @@ def test_any_chunks_give_the_codes_of_the_whole(
 def test_small_chunks_give_the_codes_of_the_whole(shape: dict[str, object], chunk: int) -> None:
     tokenizer = toy_tokenizer(**shape)
     waveform = lively(7_000, 3)
-    stream = StreamingEncoder(tokenizer)
+    stream = tokenizer.streaming()
     codes = [stream.push(waveform[start : start + chunk]) for start in range(0, len(waveform), chunk)]
     expected = tokenizer.encode([waveform])[0]
     assert len(set(expected.tolist())) > 2
@@ -86,7 +85,7 @@ def test_a_block_comes_with_the_sample_that_completes_it(causal: bool, wait: int
     """20 encoder frames are 6400 samples; its last window reaches 40 further, a centred convolution one hop more."""
     tokenizer = toy_tokenizer(encoder_causal_convolution=causal, **BLOCK)
     waveform = lively(20_000, 1)
-    stream = StreamingEncoder(tokenizer)
+    stream = tokenizer.streaming()
     assert len(stream.push(waveform[: 6400 + wait - 1])) == 0
     first = stream.push(waveform[6400 + wait - 1 : 6400 + wait])
     assert np.array_equal(first, tokenizer.encode([waveform])[0][:5])
@@ -114,7 +113,7 @@ def test_batches_under_a_mask_give_the_codes_of_blocks(causal: bool) -> None:
 def test_the_table_of_positions_begins_anew() -> None:
     """The codes of the last block of 4 s come without waiting for more."""
     tokenizer = toy_tokenizer(**BLOCK)
-    stream = StreamingEncoder(tokenizer)
+    stream = tokenizer.streaming()
     waveform = lively(64_000, 1)
     assert len(stream.push(waveform)) == 50
     assert np.array_equal(stream.push(waveform), tokenizer.encode([waveform])[0])
@@ -129,7 +128,7 @@ def live_bytes() -> int:
 
 
 def test_memory_does_not_grow() -> None:
-    stream = StreamingEncoder(toy_tokenizer(**BLOCK))
+    stream = toy_tokenizer(**BLOCK).streaming()
     chunk = lively(20_000, 1)
     stream.push(chunk)
     held = live_bytes()
@@ -141,7 +140,7 @@ def test_memory_does_not_grow() -> None:
 
 def test_what_is_live_would_show_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     """The measure of the test above sees frames that a stream keeps."""
-    stream, kept = StreamingEncoder(toy_tokenizer(**BLOCK)), []
+    stream, kept = toy_tokenizer(**BLOCK).streaming(), []
     step = stream.codes.step
     monkeypatch.setattr(stream.codes, "step", lambda mel, **end: (kept.append(mel), step(mel, **end))[1])
     held = live_bytes()
@@ -150,7 +149,7 @@ def test_what_is_live_would_show_a_leak(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_stream_never_fed_has_no_codes() -> None:
-    stream = StreamingEncoder(toy_tokenizer(**BLOCK))
+    stream = toy_tokenizer(**BLOCK).streaming()
     assert len(stream.push(np.empty(0, np.float32))) == len(stream.finish()) == 0
 
 
@@ -166,7 +165,7 @@ def test_a_stream_never_fed_has_no_codes() -> None:
 def test_a_bad_chunk_is_named_and_leaves_the_stream_as_it_was(samples: np.ndarray, rate: int, message: str) -> None:
     tokenizer = toy_tokenizer(**BLOCK)
     waveform = lively(20_000, 2)
-    stream = StreamingEncoder(tokenizer)
+    stream = tokenizer.streaming()
     before = stream.push(waveform[:8000])
     with pytest.raises(ValueError, match=message):
         stream.push(samples, sample_rate=rate)
@@ -175,7 +174,7 @@ def test_a_bad_chunk_is_named_and_leaves_the_stream_as_it_was(samples: np.ndarra
 
 
 def test_a_finished_stream_takes_no_more() -> None:
-    stream = StreamingEncoder(toy_tokenizer(**BLOCK))
+    stream = toy_tokenizer(**BLOCK).streaming()
     stream.finish()
     with pytest.raises(ValueError, match="this stream is finished; make a new"):
         stream.push(np.zeros(5, np.float32))
@@ -194,14 +193,14 @@ def test_a_finished_stream_takes_no_more() -> None:
 )
 def test_what_looks_ahead_cannot_stream(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        StreamingEncoder(toy_tokenizer(**changes))
+        toy_tokenizer(**changes).streaming()
 
 
 def test_frames_of_another_kind_cannot_stream() -> None:
     tokenizer = toy_tokenizer(**BLOCK)
     tokenizer.features = lambda *args, **kwargs: torch_features(*args, **kwargs)
     with pytest.raises(ValueError, match="features must be torch's"):
-        StreamingEncoder(tokenizer)
+        tokenizer.streaming()
 
 
 @pytest.mark.parametrize(
@@ -241,7 +240,7 @@ def test_a_stream_over_tables_that_are_no_whole_codes_is_its_pieces(pooling: int
         quantize_subtract_position_means=True,
     )
     waveform = lively(3 * tokenizer.model.config.max_samples + 5_000, 4)
-    stream = StreamingEncoder(tokenizer)
+    stream = tokenizer.streaming()
     chunks = [stream.push(waveform[start : start + 7_777]) for start in range(0, len(waveform), 7_777)]
     codes = np.concatenate([*chunks, stream.finish()])
     assert len(set(codes.tolist())) > 3 and np.array_equal(codes, by_clips(tokenizer, waveform))

@@ -15,7 +15,7 @@ from megatron_speech.evaluation.speech.robustness import babble, disturbances, g
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.word_errors import sequence_edits
 from megatron_speech.speech_tokenizer.model import TextSide
-from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer.whisper_vq import WhisperVQTokenizer
 from tests.unit.speech_tokenizer.toys import VOCAB, WORDS, narrowed_config, noise, spoken, toy_model, write_text_side
 
 
@@ -32,10 +32,10 @@ def decibels(signal: np.ndarray, noise: np.ndarray) -> float:
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> SpeechTokenizer:
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> WhisperVQTokenizer:
     folder: Path = tmp_path_factory.mktemp("text")
     write_text_side(folder)
-    return SpeechTokenizer(toy_model(narrowed_config()), TextSide(folder, VOCAB), "toy")
+    return WhisperVQTokenizer(toy_model(narrowed_config()), TextSide(folder, VOCAB), "toy")
 
 
 @given(snr_db=st.floats(-10, 40), loudness=st.floats(1e-3, 1.0), seed=st.integers(0, 100))
@@ -90,9 +90,9 @@ def test_a_low_rate_takes_what_lies_above_it_and_leaves_the_rest() -> None:
     assert decibels(high, through_rate(high, 8000)) > 40
 
 
-def test_changes_are_counted_against_the_untouched_clips(tokenizer: SpeechTokenizer) -> None:
+def test_changes_are_counted_against_the_untouched_clips(tokenizer: WhisperVQTokenizer) -> None:
     config = RobustnessConfig(gains_db=[0.0, -20.0], snrs_db=[0.0], rates=[8000], max_utterances=3)
-    rows = robustness(tokenizer, records(), config, Bootstrap(resamples=100))
+    rows = robustness(tokenizer, tokenizer, records(), config, Bootstrap(resamples=100))
     names = ["untouched", "gain +0 dB", "gain -20 dB", "white noise, 0 dB", "babble, 0 dB", "through 8 kHz"]
     assert [row["name"] for row in rows] == names
     untouched, identity, *_, loud, _, _ = rows
@@ -105,10 +105,16 @@ def test_changes_are_counted_against_the_untouched_clips(tokenizer: SpeechTokeni
     assert loud["codes_changed_low"] <= loud["codes_changed"] <= loud["codes_changed_high"]
 
 
-def test_the_untouched_clips_are_read_once(tokenizer: SpeechTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_untouched_clips_are_read_once(tokenizer: WhisperVQTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     read, recognize = [], tokenizer.recognize
     monkeypatch.setattr(tokenizer, "recognize", lambda codes: (read.append(1), recognize(codes))[1])
-    robustness(tokenizer, records(2), RobustnessConfig(gains_db=[0.0], snrs_db=[], rates=[]), Bootstrap(resamples=100))
+    robustness(
+        tokenizer,
+        tokenizer,
+        records(2),
+        RobustnessConfig(gains_db=[0.0], snrs_db=[], rates=[]),
+        Bootstrap(resamples=100),
+    )
     assert len(read) == 2
 
 

@@ -17,7 +17,7 @@ from megatron_speech.config.reports.tokenizer_report import RobustnessConfig, To
 from megatron_speech.evaluation.speech.tokenizer import bits_per_second, tokenizer_report
 from megatron_speech.metrics.word_errors import error_rates, utterance_edits
 from megatron_speech.speech_tokenizer.model import save_model
-from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer.whisper_vq import WhisperVQTokenizer
 from tests.toys import write_audio
 from tests.unit.speech_tokenizer.toys import narrowed_config, noise, toy_model, write_toy_audio, write_toy_whisper
 
@@ -66,7 +66,7 @@ def test_every_reader_is_counted_with_an_interval(world: Path) -> None:
 def test_codes_are_counted_in_codes_and_in_bits(world: Path) -> None:
     facts = read_manifest(world / "report")["facts"]
     records = list(read_audio_shards(world / "audio"))[:6]
-    codes = SpeechTokenizer.load(world / "tokenizer").encode([record.waveform for record in records])
+    codes = WhisperVQTokenizer.load(world / "tokenizer").encode([record.waveform for record in records])
     assert facts["code_counts"] == np.bincount(np.concatenate(codes), minlength=16).tolist()
     assert facts["codes_used"] + facts["codes_unseen"] == facts["codebook_size"] == 16
     own = facts["usage_by_set"]["heldout"]

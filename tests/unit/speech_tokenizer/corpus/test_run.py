@@ -32,8 +32,7 @@ from megatron_speech.speech_tokenizer.corpus import steps as tokenize_steps
 from megatron_speech.speech_tokenizer.corpus.input import PLACED_RECORD, PlacedRecord
 from megatron_speech.speech_tokenizer.corpus.run import code_writer, tokenize_speech
 from megatron_speech.speech_tokenizer.model import save_model
-from megatron_speech.speech_tokenizer.streaming import StreamingEncoder
-from megatron_speech.speech_tokenizer.tokenizer import SpeechTokenizer
+from megatron_speech.speech_tokenizer.whisper_vq import WhisperVQTokenizer
 from tests.toys import write_audio
 from tests.unit.speech_tokenizer.toys import narrowed_config, noise, placed_model, toy_model
 
@@ -100,7 +99,7 @@ def test_codes_are_those_of_the_clip_and_long_speech_is_whole(
 ) -> None:
     corpus(tmp_path / "audio")
     tokenize_speech(config_of(tmp_path, cut=cut))
-    encoder = SpeechTokenizer.load(tokenizer)
+    encoder = WhisperVQTokenizer.load(tokenizer)
     documents = list(read_documents(tmp_path / "codes"))
     records = list(read_audio_shards(tmp_path / "audio"))
     assert [document.key for document in documents] == [record.key for record in records]
@@ -138,7 +137,7 @@ def test_long_speech_has_the_codes_of_its_stream(tmp_path: Path) -> None:
     write_audio(tmp_path / "audio", [AudioRecord(key="long", waveform=waveform, text="")])
     tokenize_speech(config_of(tmp_path))
     (document,) = read_documents(tmp_path / "codes")
-    stream = StreamingEncoder(SpeechTokenizer.load(tmp_path / "tokenizer"))
+    stream = WhisperVQTokenizer.load(tmp_path / "tokenizer").streaming()
     heard = next(read_audio_shards(tmp_path / "audio")).waveform
     expected = np.concatenate([stream.push(heard), stream.finish()])
     assert len(set(expected.tolist())) > 8

@@ -15,20 +15,29 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from megatron_speech.artifacts.files import fingerprint_files
 from megatron_speech.audio.features import Features, torch_features
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.speech_tokenizer.batching import batches_by_length, checked_clips
 from megatron_speech.speech_tokenizer.blockwise import encode_blockwise
+from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.encoder import MelBatch, mel_batch
-from megatron_speech.speech_tokenizer.model import WEIGHTS, SpeechRecognitionModel, TextSide, load_model, write_text
+from megatron_speech.speech_tokenizer.folder import fingerprint_of
+from megatron_speech.speech_tokenizer.interface import SpeechTokenizerFacts
+from megatron_speech.speech_tokenizer.model import (
+    SpeechRecognitionModel,
+    TextSide,
+    load_config,
+    load_model,
+    write_text,
+)
+from megatron_speech.speech_tokenizer.streaming import StreamingEncoder
 
 MAX_TEXT_TOKENS_PER_SECOND = 10
 """Nobody speaks faster; a decoder caught in a loop stops here."""
 
 
-class SpeechTokenizer:
-    """A trained tokenizer; `load` it from its folder."""
+class WhisperVQTokenizer:
+    """A Whisper encoder with a codebook, and its decoder as the recogniser; `load` it from its folder."""
 
     def __init__(
         self,
@@ -39,11 +48,9 @@ class SpeechTokenizer:
         *,
         masked: bool = False,
     ) -> None:
-        assert model.config.quantize_vocab_size is not None, "a tokenizer has a codebook"
         self.model = model.eval()
         self.text = text
-        self.fingerprint = fingerprint
-        """sha256 of the weights and config.json: equal exactly when codes mean the same."""
+        self.facts = facts_of(model.config, fingerprint)
         self.features = features
         """What computes log-mel frames."""
         self.masked = masked
@@ -58,31 +65,34 @@ class SpeechTokenizer:
         device: torch.device | str = "cpu",
         features: Features = torch_features,
         masked: bool = False,
-    ) -> SpeechTokenizer:
+    ) -> WhisperVQTokenizer:
         """From `folder` (config.json, model.safetensors, text tokenizer); errors are one line."""
         model = load_model(folder)
-        if model.config.quantize_vocab_size is None:
-            raise ValueError(
-                f"{folder}: a Whisper model without codebook; train one with tools/train_speech_tokenizer.py"
-            )
+        _require_codebook(model.config, folder)
         text = None if model.config.quantize_encoder_only else TextSide(folder, model.config.vocab_size)
-        fingerprint = fingerprint_files([folder / WEIGHTS, folder / "config.json"])
-        return cls(model.to(device), text, fingerprint, features, masked=masked)
+        return cls(model.to(device), text, fingerprint_of(folder), features, masked=masked)
+
+    @classmethod
+    def read_facts(cls, folder: Path) -> SpeechTokenizerFacts:
+        """Facts of the tokenizer in `folder`, without its weights; errors are one line."""
+        config = load_config(folder)
+        _require_codebook(config, folder)
+        return facts_of(config, fingerprint_of(folder))
 
     @property
-    def sample_rate(self) -> int:
-        """Samples per second that `encode` takes."""
-        return self.model.config.rates.sample_rate
+    def recognizer(self) -> WhisperVQTokenizer | None:
+        """The tokenizer itself, if its folder holds the decoder and the text tokenizer."""
+        return self if self.text is not None else None
 
     @property
-    def frame_rate(self) -> float:
-        """Codes per second (Hz)."""
-        return self.model.config.rates.token_rate
+    def language(self) -> str | None:
+        """Language that the recogniser writes; None where it decides by itself."""
+        return self.text.language if self.text is not None else None
 
     @property
-    def codebook_size(self) -> int:
-        """Number of codes; a code is in 0 .. codebook_size - 1."""
-        return self.model.encoder.codebook.num_embeddings
+    def max_codes(self) -> int:
+        """Codes of the longest sequence that the recogniser reads."""
+        return self.facts.max_codes
 
     @property
     def codebook(self) -> torch.Tensor:
@@ -103,7 +113,7 @@ class SpeechTokenizer:
         `batch_seconds` of padded audio are encoded at a time. ValueError names (by `names`) a clip that is empty, not
         finite, at another rate or too long.
         """
-        max_samples = self.model.config.max_samples
+        max_samples = self.facts.max_samples
         clips = checked_clips(waveforms, sample_rate=sample_rate, max_samples=max_samples, names=names)
         device = self.codebook.device
         # DALI takes clips from the host and leaves frames where its operators are.
@@ -115,6 +125,10 @@ class SpeechTokenizer:
             for index, clip_codes in zip(batch, self._encode(mels), strict=True):
                 codes[index] = clip_codes.cpu().numpy().astype(np.int32)
         return codes
+
+    def streaming(self) -> StreamingEncoder:
+        """A new stream, whose codes are those of `encode`; ValueError as of `StreamingEncoder`."""
+        return StreamingEncoder(self.model, self.features)
 
     def _encode(self, mels: MelBatch) -> list[torch.Tensor]:
         if self.model.config.block_frames is not None and not self.masked:
@@ -133,15 +147,14 @@ class SpeechTokenizer:
                 "this speech tokenizer holds its encoder only (quantize_encoder_only): it cannot recognise; "
                 "use the folder it was cut from"
             )
+        last = self.facts.codebook_size - 1
         for index, clip in enumerate(codes):
-            if len(clip) and not 0 <= int(np.min(clip)) <= int(np.max(clip)) < self.codebook_size:
-                raise ValueError(
-                    f"recognize: sequence {index} has a code outside 0..{self.codebook_size - 1}; use its tokenizer"
-                )
-            if len(clip) > self.model.config.max_codes:
+            if len(clip) and not 0 <= int(np.min(clip)) <= int(np.max(clip)) <= last:
+                raise ValueError(f"recognize: sequence {index} has a code outside 0..{last}; use its tokenizer")
+            if len(clip) > self.max_codes:
                 raise ValueError(
                     f"recognize: sequence {index} has {len(clip)} codes, the recogniser reads at most "
-                    f"{self.model.config.max_codes}; cut it"
+                    f"{self.max_codes}; cut it"
                 )
         spoken = [index for index, clip in enumerate(codes) if len(clip)]
         texts = [""] * len(codes)
@@ -158,5 +171,23 @@ class SpeechTokenizer:
         codes_BT = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
         lengths_B = torch.tensor([len(row) for row in rows], device=device)
         memory_BTD = self.model.encoder.after_codebook(self.model.encoder.codebook(codes_BT), lengths_B)
-        max_tokens = 8 + int(MAX_TEXT_TOKENS_PER_SECOND * codes_BT.shape[1] / self.frame_rate)
+        max_tokens = 8 + int(MAX_TEXT_TOKENS_PER_SECOND * codes_BT.shape[1] / self.facts.frame_rate)
         return write_text(self.model, self.text, memory_BTD, lengths_B, max_tokens=max_tokens)
+
+
+def facts_of(config: WhisperVQConfig, fingerprint: str) -> SpeechTokenizerFacts:
+    """Facts of a tokenizer of this shape."""
+    assert config.quantize_vocab_size is not None, "a tokenizer has a codebook"
+    return SpeechTokenizerFacts(
+        sample_rate=config.rates.sample_rate,
+        samples_per_code=config.rates.samples_per_token,
+        codebook_size=config.quantize_vocab_size,
+        max_codes=config.max_codes,
+        causal=config.block_frames is not None,
+        fingerprint=fingerprint,
+    )
+
+
+def _require_codebook(config: WhisperVQConfig, folder: Path) -> None:
+    if config.quantize_vocab_size is None:
+        raise ValueError(f"{folder}: a Whisper model without codebook; train one with tools/train_speech_tokenizer.py")

@@ -1,0 +1,28 @@
+"""The speech decoders by the key `decoder` of their config.json. A new decoder is one file and one line here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from megatron_speech.artifacts.files import read_json
+from megatron_speech.speech_decoder.interface import LoadDecoder, SpeechDecoder
+from megatron_speech.speech_decoder.mel_decoder import MelDecoder
+
+TOKEN_TO_MEL = "token_to_mel"
+"""Also the decoder of a config.json without the key."""
+DECODERS: dict[str, LoadDecoder] = {
+    TOKEN_TO_MEL: MelDecoder.load,
+}
+
+
+def load_speech_decoder(folder: Path, vocoder: Path) -> SpeechDecoder:
+    """The speech decoder in `folder`, with the vocoder in `vocoder`; FileNotFoundError or ValueError in one line."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"speech decoder {folder} holds no config.json; run tools/train_speech_decoder.py first"
+        )
+    name = read_json(path).get("decoder", TOKEN_TO_MEL)
+    if name not in DECODERS:
+        raise ValueError(f"{path}: decoder={name} must be one of {', '.join(DECODERS)}; restore the file")
+    return DECODERS[name](folder, vocoder)

@@ -1,0 +1,60 @@
+"""The classes of speech tokenizers by `model_type` in config.json. A new one is one file and one line here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from megatron_speech.artifacts.files import read_json
+from megatron_speech.audio.features import Features, torch_features
+from megatron_speech.speech_tokenizer.folder import CONFIG, require
+from megatron_speech.speech_tokenizer.interface import (
+    CodeRecognizer,
+    SpeechTokenizer,
+    SpeechTokenizerFacts,
+    SpeechTokenizerKind,
+)
+from megatron_speech.speech_tokenizer.whisper_vq import WhisperVQTokenizer
+
+TOKENIZERS: dict[str, SpeechTokenizerKind] = {
+    "whisper": WhisperVQTokenizer,
+}
+"""A folder of another model_type is read as Whisper's, whose keys and weights are all checked."""
+
+
+def read_facts(folder: Path) -> SpeechTokenizerFacts:
+    """Facts of the speech tokenizer in `folder`; FileNotFoundError or ValueError in one line."""
+    return _kind_of(folder).read_facts(folder)
+
+
+def load_speech_tokenizer(
+    folder: Path,
+    *,
+    device: torch.device | str = "cpu",
+    features: Features = torch_features,
+    masked: bool = False,
+) -> SpeechTokenizer:
+    """The speech tokenizer in `folder`, with the options of `SpeechTokenizerKind.load`; errors are one line."""
+    return _kind_of(folder).load(folder, device=device, features=features, masked=masked)
+
+
+def load_recognizer(folder: Path) -> CodeRecognizer:
+    """What reads the codes of the speech tokenizer in `folder`; ValueError where nothing does."""
+    return require_recognizer(load_speech_tokenizer(folder), folder)
+
+
+def require_recognizer(tokenizer: SpeechTokenizer, folder: Path) -> CodeRecognizer:
+    """What reads the codes of `tokenizer`, which was loaded from `folder`; ValueError where nothing does."""
+    if tokenizer.recognizer is None:
+        raise ValueError(
+            f"{folder} holds the encoder of a speech tokenizer only: it cannot recognise; use the folder it was cut "
+            "from"
+        )
+    return tokenizer.recognizer
+
+
+def _kind_of(folder: Path) -> SpeechTokenizerKind:
+    values = read_json(require(folder / CONFIG))
+    name = values.get("model_type") if isinstance(values, dict) else None
+    return TOKENIZERS.get(name, WhisperVQTokenizer) if isinstance(name, str) else WhisperVQTokenizer
