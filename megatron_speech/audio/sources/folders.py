@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from megatron_speech.artifacts.files import fingerprint_files
+from megatron_speech.audio.sources.interface import FolderContents, FolderLayout
 from megatron_speech.audio.sources.listed import AUDIO_KINDS, ListedUtterance
 from megatron_speech.audio.sources.tables import read_lines
 from megatron_speech.audio.sources.times import letter_channel
@@ -128,3 +130,19 @@ def _side(place: str, value: str) -> int:
     if channel is None or channel < 0:
         raise ValueError(f"{place}: {side!r} is no side of a recording; write A, B, 1 or 2")
     return channel
+
+
+KALDI = FolderLayout(
+    sign="wav.scp",
+    find=lambda folder: kaldi_files(folder) if (folder / "wav.scp").is_file() else [],
+    read=lambda folder, files, config, first: FolderContents(
+        inputs={str(folder): fingerprint_files(files)}, utterances=read_kaldi(folder, config.root)
+    ),
+)
+LIBRISPEECH = FolderLayout(
+    sign=TRANSCRIPTS,
+    find=transcript_files,
+    read=lambda folder, files, config, first: FolderContents(
+        inputs={str(folder): fingerprint_files(files)}, utterances=read_librispeech(files)
+    ),
+)

@@ -25,15 +25,27 @@ class Layout:
     speaker: str | None = None
     clips: str | None = None
     """Folder beside the table in which its recordings may lie."""
+    needed: tuple[str, ...] = ()
+    """Columns without which a table is of another layout."""
+    unknown: tuple[str, ...] = ()
+    """Columns with which a table is of another layout."""
 
 
 LAYOUTS = {
     "plain": Layout(audio=("audio",)),
-    "common_voice": Layout(audio=("path",), text=("sentence",), id="path", speaker="client_id", clips="clips"),
+    "common_voice": Layout(
+        audio=("path",),
+        text=("sentence",),
+        id="path",
+        speaker="client_id",
+        clips="clips",
+        needed=("sentence",),
+        unknown=("audio",),
+    ),
     "nemo": Layout(audio=("audio_filepath", "audio_file"), text=("text",)),
     "audio_folder": Layout(audio=("file_name",)),
 }
-"""Tables with a row per utterance. `common_voice` is told by all its columns, the others by the recording's."""
+"""Tables with a row per utterance, known by the column of the recording. A new layout is one entry here."""
 
 
 def find_columns(found: Iterable[str], config: ImportSpeechConfig, *, table: Path) -> Columns:
@@ -89,7 +101,8 @@ def _layout(found: Sequence[str], wanted: str, table: Path) -> Layout:
         name
         for name, layout in LAYOUTS.items()
         if any(column in found for column in layout.audio)
-        and (name != "common_voice" or ("sentence" in found and "audio" not in found))
+        and {*layout.needed} <= {*found}
+        and {*layout.unknown}.isdisjoint(found)
     ]
     if wanted != "auto":
         layout = LAYOUTS.get(wanted)

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from megatron_speech.artifacts.files import fingerprint_files
 from megatron_speech.audio.sources.archive import read_members
+from megatron_speech.audio.sources.interface import FolderContents, FolderLayout
 from megatron_speech.audio.sources.listed import AUDIO_KINDS, ListedUtterance
+from megatron_speech.audio.sources.rows import glances
 from megatron_speech.audio.sources.tables import Row, read_rows
+from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 _SLACK_S = 0.05
 """A supervision may reach this far beyond its cut: times are rounded."""
@@ -147,3 +152,26 @@ def _file(recording: Mapping[str, Any], channel: int | None, root: Path | None) 
     if kind != "file":
         raise ValueError(f"the audio is of type {kind!r} ({place!r:.60}), not a file; write it to files")
     return root / place, number
+
+
+def _shar_tar(cuts: Path) -> Path:
+    name = cuts.name.replace("cuts", "recording", 1).partition(".jsonl")[0]
+    tar = next(
+        (path for path in (cuts.with_name(f"{name}.tar"), cuts.with_name(f"{name}.tar.gz")) if path.is_file()), None
+    )
+    if tar is None:
+        raise FileNotFoundError(f"{cuts}: {name}.tar is not beside it; copy the recordings too")
+    return tar
+
+
+def _read_shar_folder(folder: Path, files: list[Path], config: ImportSpeechConfig, first: int) -> FolderContents:
+    tars = [_shar_tar(cuts) for cuts in files]
+    return FolderContents(
+        inputs={**glances(tars), str(folder): fingerprint_files(files)},
+        reads=[partial(read_shar, cuts, tar) for cuts, tar in zip(files, tars, strict=True)],
+    )
+
+
+SHAR = FolderLayout(
+    sign="cuts.*.jsonl.gz", find=lambda folder: sorted(folder.glob("cuts.*.jsonl*")), read=_read_shar_folder
+)

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from glob import glob
 from pathlib import Path
 
-from megatron_speech.artifacts.files import fingerprint_files
 from megatron_speech.artifacts.manifest import input_ids
-from megatron_speech.audio.sources.folders import kaldi_files, read_kaldi, read_librispeech, transcript_files
-from megatron_speech.audio.sources.layouts import find_columns
-from megatron_speech.audio.sources.lhotse import is_lhotse, read_lhotse, read_shar, recordings_file
+from megatron_speech.audio.sources.folder_table import FOLDERS
+from megatron_speech.audio.sources.interface import Read
+from megatron_speech.audio.sources.layouts import LAYOUTS, find_columns
+from megatron_speech.audio.sources.lhotse import is_lhotse, read_lhotse, recordings_file
 from megatron_speech.audio.sources.listed import ListedUtterance, require_new
 from megatron_speech.audio.sources.parquet import parquet_ids, parquet_shape, read_parquet
-from megatron_speech.audio.sources.tables import JSON_LINES, SEPARATED, Row, kind_of, read_rows
+from megatron_speech.audio.sources.rows import columns_of, glances, read_tables, utterances_of_rows
+from megatron_speech.audio.sources.tables import JSON_LINES, SEPARATED, Row, kind_of
 from megatron_speech.audio.sources.tars import TarredRow, read_tar, read_tarred
 from megatron_speech.audio.sources.wholes import Whole, require_one_text, whole_of
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
-Read = Callable[[], Iterable[ListedUtterance]]
 Found = tuple[list[Read], dict[str, str]]
 """What reads the utterances of each shard, and the identities of the files that say what they are."""
-_FOLDERS = "kaldi (wav.scp), librispeech (*.trans.txt), shar (cuts.*.jsonl.gz), audio_folder (metadata.csv or .jsonl)"
+LHOTSE = "lhotse"
+"""The layout of Lhotse's manifests, which are tables without columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,9 @@ def find_parts(config: ImportSpeechConfig) -> tuple[list[Part], dict[str, str]]:
         FileNotFoundError: a table, folder or tar is missing.
         ValueError: a row cannot be, an id repeats, or the layout is not certain; it names the columns or files found.
     """
+    known = list(dict.fromkeys(["auto", *LAYOUTS, LHOTSE, *FOLDERS]))
+    if config.layout not in known:
+        raise ValueError(f"layout={config.layout} must be one of {', '.join(known)}; correct it")
     tars = _matching("tars", config.tars) if config.tars is not None else []
     tables = _matching("table", str(config.table)) if config.table is not None else []
     if not tables:
@@ -52,46 +56,28 @@ def find_parts(config: ImportSpeechConfig) -> tuple[list[Part], dict[str, str]]:
         reads, inputs = _of_folders(tables, config)
     else:
         reads, inputs = _of_tables(tables, tars, config)
-    return [Part(number=number, read=read) for number, read in enumerate(reads)], inputs | _glances(tars)
+    return [Part(number=number, read=read) for number, read in enumerate(reads)], inputs | glances(tars)
 
 
 def _of_tables(tables: Sequence[Path], tars: Sequence[Path], config: ImportSpeechConfig) -> Found:
     kinds = {kind_of(table) for table in tables}
     if kinds == {".parquet"}:
-        return _of_parquet(tables, config), _glances(tables)
+        return _of_parquet(tables, config), glances(tables)
     unknown = sorted(kinds - {*JSON_LINES, *SEPARATED})
     if unknown:
         raise ValueError(
             f"table={config.table} ends in {unknown[0] or 'nothing'}; a table must end in .jsonl, .json, .csv or .tsv "
             "(or so with .gz), or all of them in .parquet; convert it"
         )
-    rows = _read_tables(tables)
+    rows = read_tables(tables)
     if tars:
         return _of_tarred(rows, tars, config), input_ids(tables)
-    if config.layout == "lhotse" or (config.layout == "auto" and is_lhotse(_columns(rows))):
-        _require_unmapped(config, "lhotse")
+    if config.layout == LHOTSE or (config.layout == "auto" and is_lhotse(columns_of(rows))):
+        _require_unmapped(config, LHOTSE)
         found = [one for table in tables for one in read_lhotse(rows[table], table, config.root or table.parent)]
         files = [path for table in tables for path in {table, recordings_file(table)} if path.is_file()]
         return _in_shards(found, config), input_ids(sorted(files))
-    return _in_shards(_of_rows(rows, config), config), input_ids(tables)
-
-
-def _read_tables(tables: Sequence[Path]) -> dict[Path, list[Row]]:
-    rows = {table: read_rows(table) for table in tables}
-    empty = [table for table in tables if not rows[table]]
-    if empty:
-        raise ValueError(f"{empty[0]}: holds no row; correct the path, or leave it out")
-    return rows
-
-
-def _of_rows(rows: dict[Path, list[Row]], config: ImportSpeechConfig, *, first: int = 0) -> list[ListedUtterance]:
-    """The utterances of all rows; those without an id are numbered from `first`."""
-    found: list[ListedUtterance] = []
-    for table in rows:
-        columns = find_columns(_columns({table: rows[table]}), config, table=table)
-        for place, row in rows[table]:
-            found.append(columns.listed(row, place=place, name=f"{first + len(found):09d}"))
-    return found
+    return _in_shards(utterances_of_rows(rows, config), config), input_ids(tables)
 
 
 def _of_parquet(tables: Sequence[Path], config: ImportSpeechConfig) -> list[Read]:
@@ -115,7 +101,7 @@ def _of_parquet(tables: Sequence[Path], config: ImportSpeechConfig) -> list[Read
 
 def _of_tarred(rows: dict[Path, list[Row]], tars: Sequence[Path], config: ImportSpeechConfig) -> list[Read]:
     """A read for each tar, of its rows in the tables."""
-    columns = find_columns(_columns(rows), config, table=next(iter(rows)))
+    columns = find_columns(columns_of(rows), config, table=next(iter(rows)))
     groups: dict[Path, list[TarredRow]] = {tar: [] for tar in tars}
     count = 0
     for table in rows:
@@ -146,49 +132,31 @@ def _tar_of(row: dict[str, object], place: str, table: Path, tars: Sequence[Path
 
 
 def _of_folders(folders: Sequence[Path], config: ImportSpeechConfig) -> Found:
-    found: list[ListedUtterance] = []
+    utterances: list[ListedUtterance] = []
     reads: list[Read] = []
     inputs: dict[str, str] = {}
     for folder in folders:
-        layout, files = _folder_layout(folder, config.layout)
-        if layout == "audio_folder":
-            found += _of_rows(_read_tables(files), config, first=len(found))
-            inputs |= input_ids(files)
-            continue
-        _require_unmapped(config, layout)
-        if layout == "kaldi":
-            found += read_kaldi(folder, config.root)
-        elif layout == "librispeech":
-            found += read_librispeech(files)
-        else:
-            pairs = [(cuts, _shar_tar(cuts)) for cuts in files]
-            reads += [partial(read_shar, *pair) for pair in pairs]
-            inputs |= _glances([tar for _, tar in pairs])
-        inputs[str(folder)] = fingerprint_files(files)
-    return [*_in_shards(found, config), *reads], inputs
+        name, files = _folder_layout(folder, config.layout)
+        if not FOLDERS[name].has_columns:
+            _require_unmapped(config, name)
+        contents = FOLDERS[name].read(folder, files, config, len(utterances))
+        utterances += contents.utterances
+        reads += contents.reads
+        inputs |= contents.inputs
+    return [*_in_shards(utterances, config), *reads], inputs
 
 
 def _folder_layout(folder: Path, wanted: str) -> tuple[str, list[Path]]:
     """The layout of a folder, and the files that say what is in it; ValueError where none or several fit."""
-    metadata = [path for path in sorted(folder.glob("metadata.*")) if kind_of(path) in (*JSON_LINES, *SEPARATED)]
-    found = {
-        "kaldi": kaldi_files(folder) if (folder / "wav.scp").is_file() else [],
-        "shar": sorted(folder.glob("cuts.*.jsonl*")),
-        "audio_folder": metadata,
-        "librispeech": transcript_files(folder) if wanted in ("auto", "librispeech") else [],
-    }
-    fits = [name for name, files in found.items() if files and wanted in ("auto", name)]
+    found = {name: layout.find(folder) for name, layout in FOLDERS.items() if wanted in ("auto", name)}
+    fits = [name for name, files in found.items() if files]
     if len(fits) != 1:
         names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
         shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") or "nothing"
+        known = ", ".join(f"{name} ({layout.sign})" for name, layout in FOLDERS.items())
         raise ValueError(
             f"table={folder}: holds {shown}, which fits {' and '.join(fits) or 'no'} layout={wanted} of a folder "
-            f"(known: {_FOLDERS}); name the table in it, a pattern such as '*.parquet', or the layout"
-        )
-    if fits == ["audio_folder"] and len(metadata) > 1:
-        names = [path.name for path in metadata]
-        raise ValueError(
-            f"table={folder}: holds {' and '.join(names)}, which may say different things; name one of them"
+            f"(known: {known}); name the table in it, a pattern such as '*.parquet', or the layout"
         )
     return fits[0], found[fits[0]]
 
@@ -198,17 +166,7 @@ def _require_unmapped(config: ImportSpeechConfig, layout: str) -> None:
         raise ValueError(f"columns and metadata are for tables; the layout {layout} says what is what; leave them out")
 
 
-def _shar_tar(cuts: Path) -> Path:
-    name = cuts.name.replace("cuts", "recording", 1).partition(".jsonl")[0]
-    tar = next(
-        (path for path in (cuts.with_name(f"{name}.tar"), cuts.with_name(f"{name}.tar.gz")) if path.is_file()), None
-    )
-    if tar is None:
-        raise FileNotFoundError(f"{cuts}: {name}.tar is not beside it; copy the recordings too")
-    return tar
-
-
-def _in_shards(found: Sequence[ListedUtterance], config: ImportSpeechConfig) -> list[Read]:
+def _in_shards(sources: Sequence[ListedUtterance], config: ImportSpeechConfig) -> list[Read]:
     """A read for each shard; ValueError names both places of an id, or of a whole recording, that repeats."""
     places: dict[str, str] = {}
     wholes: dict[str, Whole] = {}
@@ -233,15 +191,6 @@ def _matching(setting: str, pattern: str) -> list[Path]:
         )
         raise FileNotFoundError(f"{setting}={pattern} {what}")
     return paths
-
-
-def _glances(paths: Iterable[Path]) -> dict[str, str]:
-    """Files by size and time: a checksum would read terabytes twice."""
-    return {str(path): f"{path.stat().st_size} bytes at {path.stat().st_mtime_ns}" for path in paths}
-
-
-def _columns(rows: dict[Path, list[Row]]) -> list[str]:
-    return list(dict.fromkeys(key for table in rows for _, row in rows[table] for key in row))
 
 
 def _stem(path: Path) -> str:

@@ -8,9 +8,6 @@ from typing import Literal
 
 from megatron_speech.config.parsing.bounds import require_bounds
 
-ImportLayout = Literal[
-    "auto", "plain", "common_voice", "nemo", "audio_folder", "lhotse", "shar", "librispeech", "kaldi"
-]
 COLUMNS = (
     *("audio", "text", "id", "speaker", "channel"),
     *("start", "end", "duration", "start_ms", "end_ms", "duration_ms"),
@@ -31,9 +28,9 @@ class ImportSpeechConfig:
     tars: str | None = None
     """Glob pattern of WebDataset tars ('data/*.tar'). A sample is <key>.flac, .wav, .mp3, .ogg or .opus with <key>.txt
     and, optionally, <key>.json. Each tar becomes a shard. If table is given too, its rows name members of the tars."""
-    layout: ImportLayout = "auto"
-    """Meaning of columns and files. 'auto' detects it, or fails with an error that names them. 'plain': audio, text,
-    id."""
+    layout: str = "auto"
+    """Meaning of columns and files: plain (audio, text, id), common_voice, nemo, audio_folder, lhotse, kaldi, shar or
+    librispeech. 'auto' detects it, or fails with an error that names the columns or files."""
     columns: dict[str, str] = field(default_factory=dict)
     """Column names by role, for what the layout leaves open: audio (a path), text, id, speaker. For a part of a
     recording: start, end and duration in seconds (or start_ms, end_ms, duration_ms), and channel (from 0)."""
