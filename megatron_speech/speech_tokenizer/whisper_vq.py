@@ -1,10 +1,10 @@
-"""The speech tokenizer as the rest of the package sees it: waveforms to codes, codes to text.
+"""A speech tokenizer made of Whisper: its encoder with a codebook gives codes, its decoder reads them back to text.
 
 Codes depend on nothing but their clip, up to rounding: in another batch a state differs by about 1e-7, which changed
 none of 4,271 codes but can decide a tie. A causal tokenizer computes clip by clip, to the bit (unless under a mask);
 the codes of a block depend on nothing behind it, and `streaming.StreamingEncoder` gives the same ones while the clip is
 being spoken. The recogniser reads codes alone, which makes it the measure of what they carry, and the judge of codes
-that no audio was made for (text-to-token output). Price: clips up to 30 s; longer speech is cut before.
+that no audio was made for (text-to-token output). Limitation: clips up to 30 s; longer speech is cut before.
 """
 
 from __future__ import annotations
