@@ -56,17 +56,6 @@ class LanguageModel:
         """Where the weights are."""
         return self.network.device
 
-    def log_likelihood(
-        self,
-        requests: Sequence[tuple[Sequence[int], Sequence[int]]],
-        *,
-        tokens_per_batch: int = 4096,
-        progress: bool = False,
-    ) -> list[tuple[float, int]]:
-        """Sum of log-probabilities (nats) and number of tokens of each (context ids, continuation ids), in order."""
-        scores = self.token_log_probabilities(requests, tokens_per_batch=tokens_per_batch, progress=progress)
-        return [(float(score.sum()), len(score)) for score in scores]
-
     @torch.inference_mode()
     def token_log_probabilities(
         self,
@@ -82,7 +71,7 @@ class LanguageModel:
         for number, (context, continuation) in enumerate(requests):
             if not context or not continuation:
                 raise ValueError(
-                    f"log_likelihood: request {number} has an empty context or continuation; give each at least one id"
+                    f"likelihood: request {number} has an empty context or continuation; give each at least one id"
                 )
         results: list[np.ndarray] = [np.empty(0)] * len(requests)
         rows = _rows_sharing_context(requests)

@@ -184,7 +184,7 @@ def test_a_speech_decoder_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     )
     resynthesis.decode_speech(config)
     waveform, rate = soundfile.read(tmp_path / "wav" / "u.resynthesis.wav")
-    crossings = [int((np.diff(np.sign(half)) > 0).sum()) for half in np.split(waveform, 2)]
+    crossings = [int(((half[:-1] < 0) & (half[1:] >= 0)).sum()) for half in np.split(waveform, 2)]
     assert rate == 8000 and len(waveform) == 2 * 640
     assert crossings == pytest.approx([100 * 0.08, 800 * 0.08], abs=1)
 

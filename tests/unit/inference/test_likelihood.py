@@ -30,19 +30,19 @@ def test_shared_contexts_and_padding_change_nothing(model: LanguageModel, tokens
 
 def test_sums_and_counts(model: LanguageModel) -> None:
     requests = _requests()
-    for (context, continuation), (total, count) in zip(requests, model.log_likelihood(requests), strict=True):
-        assert count == len(continuation)
-        assert total == pytest.approx(_plain(model, context, continuation).sum(), abs=1e-4)
+    for (context, continuation), score in zip(requests, model.token_log_probabilities(requests), strict=True):
+        assert len(score) == len(continuation)
+        assert score.sum() == pytest.approx(_plain(model, context, continuation).sum(), abs=1e-4)
 
 
 def test_equal_requests_get_their_own_answer(model: LanguageModel) -> None:
-    first, second = model.log_likelihood([([1, 2], [3]), ([1, 2], [3])])
-    assert first == second and first[1] == 1
+    first, second = model.token_log_probabilities([([1, 2], [3]), ([1, 2], [3])])
+    assert first == second and len(first) == 1
 
 
 def test_an_empty_side_is_named(model: LanguageModel) -> None:
     with pytest.raises(ValueError, match="request 1 has an empty context or continuation"):
-        model.log_likelihood([([1], [2]), ([], [2])])
+        model.token_log_probabilities([([1], [2]), ([], [2])])
 
 
 def test_a_missing_folder_is_named(tmp_path) -> None:
