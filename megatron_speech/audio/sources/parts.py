@@ -166,7 +166,7 @@ def _require_unmapped(config: ImportSpeechConfig, layout: str) -> None:
         raise ValueError(f"columns and metadata are for tables; the layout {layout} says what is what; leave them out")
 
 
-def _in_shards(sources: Sequence[ListedUtterance], config: ImportSpeechConfig) -> list[Read]:
+def _in_shards(found: Sequence[ListedUtterance], config: ImportSpeechConfig) -> list[Read]:
     """A read for each shard; ValueError names both places of an id, or of a whole recording, that repeats."""
     places: dict[str, str] = {}
     wholes: dict[str, Whole] = {}
