@@ -52,7 +52,7 @@ from megatron_speech.interleave.noisy_shards import noisy_shards, quarantined, s
 from megatron_speech.interleave.report import in_words, require_libraries, write_report
 from megatron_speech.interleave.steps import DROPPED, NOISE, TASK, Interleaver
 from megatron_speech.interleave.tally import Tally
-from megatron_speech.speech_tokenizer.table import read_facts
+from megatron_speech.speech_tokenizer.folder import fingerprint_of
 from megatron_speech.text_to_token.engines.table import require_engine
 from megatron_speech.vocabulary import Vocabulary
 
@@ -123,7 +123,7 @@ def _models(config: BuildInterleavedConfig) -> dict[str, str]:
     if config.noise is None:
         return ids
     folder = config.noise.speech_tokenizer  # which need not be an artifact of ours
-    fingerprint = read_facts(folder).fingerprint
+    fingerprint = fingerprint_of(folder)
     if vocabulary.speech_fingerprint not in ("", fingerprint):
         raise ValueError(
             f"noise.speech_tokenizer={folder} is another speech tokenizer than that of vocabulary={config.vocabulary}; "
