@@ -11,16 +11,16 @@ Price: the parts, with the journals, take the space of the output once more unti
 from __future__ import annotations
 
 import logging
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from megatron_speech.artifacts.left_out import show
-from megatron_speech.artifacts.lock import alone
+from megatron_speech.artifacts.make_in_tasks import TaskedWork, make_in_tasks
 from megatron_speech.artifacts.manifest import (
     MANIFEST,
     UNRECORDED,
@@ -30,7 +30,7 @@ from megatron_speech.artifacts.manifest import (
     make_artifact,
     read_manifest,
 )
-from megatron_speech.artifacts.tasks import run_tasks, tasks_folder
+from megatron_speech.artifacts.tasks import tasks_folder
 from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
 from megatron_speech.corpus.files import changed_after, file_ids, relative_name
 from megatron_speech.corpus.interface import BadLine
@@ -42,7 +42,7 @@ from megatron_speech.corpus.text_tasks import (
     unseen_keys,
 )
 from megatron_speech.data.shards.documents import totals
-from megatron_speech.data.shards.join import join_documents, refuse_other_join
+from megatron_speech.data.shards.join import join_documents
 from megatron_speech.data.shards.repeated_ids import repeated
 from megatron_speech.inference.model import read_vocabulary
 from megatron_speech.interleave.corpus_shards import interleave_tasks
@@ -73,38 +73,30 @@ def build_interleaved(config: BuildInterleavedConfig) -> None:
     """
     require_apart(config.corpora, config.output)
     tasks = interleave_tasks(config)
-    identity = output_identity(config)
-    folder = tasks_folder(config.output)
     models = _models(config)
+    make_in_tasks(
+        config.output,
+        kind=KIND,
+        identity=output_identity(config),
+        inputs=lambda: {**file_ids(path for task in tasks for path in task.files), **models},
+        begin=partial(_begin, config, tasks, models),
+        run=config.run,
+        moves_shards=True,
+    )
 
-    def inputs() -> dict[str, str]:
-        return {**file_ids(path for task in tasks for path in task.files), **models}
 
-    if config.output.exists():
-        # One of many jobs leaves the files to the last.
-        known = read_manifest(config.output).get("inputs", {}) if config.run.part == "tasks" else inputs()
-        is_made(config.output, kind=KIND, config=identity, inputs=known)
-        logger.info("%s: already done", config.output)
-        shutil.rmtree(folder, ignore_errors=True)  # where a kill came between the last two steps
-        return
-    if config.run.part != "tasks":
-        refuse_other_join(config.output, kind=KIND, config=identity, inputs=inputs)
+def _begin(config: BuildInterleavedConfig, tasks: Sequence[TextTask], models: dict[str, str]) -> TaskedWork:
     require_libraries(config)
     require_readable_columns(tasks)
     for doubt in unseen_keys(tasks):
         logger.warning("%s", doubt)
-    step = Interleaver(tasks, config=config, folder=folder, inputs=models)
-    if config.run.part in ("all", "tasks"):
-        run_tasks([step], tasks=len(tasks), run=config.run, folder=folder)
-        _require_ended(step, config)
-    if config.run.part in ("all", "finish"):
-        with alone(config.output):
-            if config.output.exists():  # as it may by now, where two do the same
-                is_made(config.output, kind=KIND, config=identity, inputs=inputs())
-            else:
-                refuse_other_join(config.output, kind=KIND, config=identity, inputs=inputs)
-                _finish(config, step, models)
-            shutil.rmtree(folder, ignore_errors=True)
+    step = Interleaver(tasks, config=config, folder=tasks_folder(config.output), inputs=models)
+    return TaskedWork(
+        steps=[step],
+        tasks=len(tasks),
+        finish=partial(_finish, config, step, models),
+        require_ended=partial(_require_ended, step, config),
+    )
 
 
 def _models(config: BuildInterleavedConfig) -> dict[str, str]:

@@ -8,18 +8,18 @@ Price: every task begins a shard, so many small files make many small shards (`f
 from __future__ import annotations
 
 import logging
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import orjson
 
 from megatron_speech.artifacts.left_out import show
-from megatron_speech.artifacts.lock import alone
+from megatron_speech.artifacts.make_in_tasks import TaskedWork, make_in_tasks
 from megatron_speech.artifacts.manifest import MANIFEST, UNRECORDED, input_ids, is_made, make_artifact, read_manifest
-from megatron_speech.artifacts.tasks import run_tasks, tasks_folder
+from megatron_speech.artifacts.tasks import tasks_folder
 from megatron_speech.config.parsing.parse import to_dict
 from megatron_speech.config.stages.spread import SpreadConfig
 from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
@@ -34,7 +34,7 @@ from megatron_speech.corpus.text_tasks import (
     unseen_keys,
 )
 from megatron_speech.data.shards.documents import totals
-from megatron_speech.data.shards.join import join_documents, refuse_other_join
+from megatron_speech.data.shards.join import join_documents
 from megatron_speech.data.shards.repeated_ids import require_distinct
 from megatron_speech.text_tokenizer.text_loss import add_losses, loss_in_words
 from megatron_speech.tokenize_text.steps import DROPPED, KIND, CorpusReader, TokenShardWriter
@@ -53,18 +53,22 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
     """
     require_apart(config.corpora, config.output)
     tasks = text_tasks(config.corpora, files_per_task=config.files_per_task)
-    folder = tasks_folder(config.output)
-    if config.output.exists():
-        _require_made(config, tasks, read_files=config.run.part != "tasks")
-        logger.info("%s is already made", config.output)
-        shutil.rmtree(folder, ignore_errors=True)  # where a kill came between the last two steps
-        return
-    if config.run.part != "tasks":
-        _refuse_other_join(config, tasks)
+    make_in_tasks(
+        config.output,
+        kind="documents",
+        identity=_identity(config),
+        inputs=partial(_inputs, config, tasks),
+        begin=partial(_begin, config, tasks),
+        run=config.run,
+        moves_shards=True,
+    )
+
+
+def _begin(config: TokenizeTextConfig, tasks: list[TextTask]) -> TaskedWork:
     reader = CorpusReader(tasks, on_bad_line=config.on_bad_line, max_quarantined_share=config.max_quarantined_share)
     writer = TokenShardWriter(
         reader,
-        folder=folder,
+        folder=tasks_folder(config.output),
         vocabulary=config.vocabulary,
         name=config.name,
         shard_tokens=config.shard_tokens,
@@ -74,33 +78,13 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
     require_readable_columns(tasks)
     for doubt in unseen_keys(tasks):
         logger.warning("%s", doubt)
-    if config.run.part in ("all", "tasks"):
-        run_tasks([reader, writer], tasks=len(tasks), run=config.run, folder=folder)
-    if config.run.part in ("all", "finish"):
-        with alone(config.output):
-            if config.output.exists():  # as it may by now, where two do the same
-                _require_made(config, tasks, read_files=True)
-            else:
-                _refuse_other_join(config, tasks)
-                _finish(config, writer)
-            shutil.rmtree(folder, ignore_errors=True)
+    return TaskedWork(steps=[reader, writer], tasks=len(tasks), finish=partial(_finish, config, writer))
 
 
 def _identity(config: TokenizeTextConfig) -> dict[str, Any]:
     """What the output depends on: not how the work was spread, nor how much might have been lost."""
     settings: dict[str, Any] = to_dict(replace(config, run=SpreadConfig()))
     return {key: value for key, value in settings.items() if key not in ("max_quarantined_share", "max_lost_share")}
-
-
-def _refuse_other_join(config: TokenizeTextConfig, tasks: list[TextTask]) -> None:
-    refuse_other_join(config.output, kind="documents", config=_identity(config), inputs=lambda: _inputs(config, tasks))
-
-
-def _require_made(config: TokenizeTextConfig, tasks: list[TextTask], *, read_files: bool) -> None:
-    """ValueError where the output was made from something else; one of many jobs leaves the files to the last."""
-    read_files = read_files or not (config.output / MANIFEST).is_file()
-    inputs = _inputs(config, tasks) if read_files else read_manifest(config.output).get("inputs", {})
-    is_made(config.output, kind="documents", config=_identity(config), inputs=inputs)
 
 
 def _inputs(config: TokenizeTextConfig, tasks: list[TextTask]) -> dict[str, str]:

@@ -7,12 +7,10 @@ place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from megatron_speech.artifacts.manifest import PARTIAL, Inputs, require_same_draft
+from megatron_speech.artifacts.manifest import PARTIAL
 from megatron_speech.artifacts.tasks import output_of
 from megatron_speech.data.shards.index import FolderIndex, sidecar
 from megatron_speech.storage.interface import FOLDER_INDEX
@@ -33,15 +31,6 @@ def join_documents(output: Path, folders: list[Path]) -> FolderIndex:
     index = replace(parts[0], shards=[shard for part in parts for shard in part.shards])
     index.save(output)
     return index
-
-
-def refuse_other_join(output: Path, *, kind: str, config: Any, inputs: Callable[[], Inputs]) -> None:
-    """Raise ValueError if an unfinished join with other settings has already moved shards.
-
-    `inputs` is called only in that case, because it reads all inputs.
-    """
-    if any(output.with_name(output.name + PARTIAL).rglob("*.tar")):
-        require_same_draft(output, kind=kind, config=config, inputs=inputs())
 
 
 def is_whole(folder: Path) -> bool:

@@ -9,11 +9,11 @@ codes are written twice, 50 bytes for a second of speech that took 16,000 to rea
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import Any, Literal
 
@@ -21,9 +21,9 @@ import numpy as np
 import torch
 
 from megatron_speech.artifacts.left_out import show
-from megatron_speech.artifacts.lock import alone
+from megatron_speech.artifacts.make_in_tasks import TaskedWork, make_in_tasks
 from megatron_speech.artifacts.manifest import MANIFEST, input_ids, is_made, make_artifact, read_manifest
-from megatron_speech.artifacts.tasks import run_tasks, tasks_folder
+from megatron_speech.artifacts.tasks import tasks_folder
 from megatron_speech.audio.quarantine import QUARANTINE, read_quarantine, require_few, write_quarantine
 from megatron_speech.audio.shards import BadRecord, audio_shards
 from megatron_speech.config.stages.spread import SpreadConfig
@@ -61,28 +61,34 @@ def tokenize_speech(config: TokenizeSpeechConfig) -> None:
     if (config.tokenizer / MANIFEST).is_file():
         read_manifest(config.tokenizer)  # a damaged one is named: licences are inherited from it
     inputs = {str(config.tokenizer): tokenizer.fingerprint, **input_ids([config.audio])}
-    folder = tasks_folder(config.output)
-    if is_made(config.output, kind=KIND, config=settings, inputs=inputs):
-        logger.info("%s: already done", config.output)
-        shutil.rmtree(folder, ignore_errors=True)  # where a kill came between the last two steps
-        return
+    make_in_tasks(
+        config.output,
+        kind=KIND,
+        identity=settings,
+        inputs=inputs,
+        begin=partial(_begin, config, settings, inputs, tokenizer),
+        run=config.run,
+        moves_shards=False,
+    )
+
+
+def _begin(
+    config: TokenizeSpeechConfig,
+    settings: TokenizeSpeechConfig,
+    inputs: dict[str, str],
+    tokenizer: SpeechTokenizerFacts,
+) -> TaskedWork:
     writer = code_writer(config, tokenizer_id=tokenizer.fingerprint)
     tasks = range(len(writer.reader.tasks))
     waiting = [task for task in tasks if not writer.output(task).exists()]
     if waiting and config.run.part == "all":  # an array's jobs do not read each other's shards: joining tells
         require_distinct_keys([shard for task in writer.reader.tasks for shard in task.shards])
     begun = time.perf_counter()
-    if config.run.part in ("all", "tasks"):
-        run_tasks([writer.reader, writer], tasks=len(tasks), run=config.run, folder=folder)
-    seconds = time.perf_counter() - begun
-    if config.run.part in ("all", "finish"):
-        with alone(config.output):
-            if is_made(config.output, kind=KIND, config=settings, inputs=inputs):  # where two do the same
-                shutil.rmtree(folder, ignore_errors=True)
-                return
-            facts = [_task_facts(writer, task) for task in tasks]
-            made = _finish(settings, inputs, writer, facts, tokenizer)
-            shutil.rmtree(folder)
+
+    def finish() -> None:
+        seconds = time.perf_counter() - begun
+        facts = [_task_facts(writer, task) for task in tasks]
+        made = _finish(settings, inputs, writer, facts, tokenizer)
         new = sum(facts[task]["tokens"] for task in waiting)
         rate = f" ({new / seconds:,.0f} per second)" if config.run.part == "all" and new else ""
         logger.info(
@@ -90,6 +96,8 @@ def tokenize_speech(config: TokenizeSpeechConfig) -> None:
             *(config.output, made["seconds"] / 3600, f"{made['tokens']:,}", rate, show(Counter(made["quarantined"]))),
             made["utterances_without_text"],
         )
+
+    return TaskedWork(steps=[writer.reader, writer], tasks=len(tasks), finish=finish)
 
 
 def resolved_cut(config: TokenizeSpeechConfig, *, causal: bool) -> Literal["overlap", "restart"]:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from megatron_speech.artifacts import make_in_tasks
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
-from megatron_speech.interleave import build
 from megatron_speech.interleave.journal import Journal
 from tests.toys import killed_when_a_shard_is_moved
 from tests.unit.interleave.test_build import config, digest, engine, models, run  # noqa: F401
@@ -88,15 +88,15 @@ def test_shards_that_a_killed_join_moved_are_neither_deleted_nor_lost(config, en
 
 def test_a_join_that_another_process_made_meanwhile_is_taken(config, engine, monkeypatch, tmp_path):  # noqa: F811
     run(config, "made", part="tasks")
-    alone = build.alone
+    alone = make_in_tasks.alone
 
     @contextmanager
     def after_another(output: Path) -> Iterator[None]:
-        monkeypatch.setattr(build, "alone", alone)
+        monkeypatch.setattr(make_in_tasks, "alone", alone)
         run(config, "made", part="finish")
         with alone(output):
             yield
 
-    monkeypatch.setattr(build, "alone", after_another)
+    monkeypatch.setattr(make_in_tasks, "alone", after_another)
     run(config, "made", part="finish")
     assert digest(tmp_path / "made") == digest(run(config, "whole"))
