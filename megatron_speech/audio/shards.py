@@ -15,7 +15,7 @@ import logging
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,6 +26,7 @@ from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.audio.checks import AudioError
 from megatron_speech.audio.io import SAMPLE_RATE, decode, encode_flac
+from megatron_speech.grouping import grouped
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ def write_audio_shards(
     """
     shards = [
         write_audio_shard(folder / f"{name}-{number:06d}.tar", batch)
-        for number, batch in enumerate(_batches(records, utterances_per_shard))
+        for number, batch in enumerate(grouped(records, utterances_per_shard))
     ]
     return audio_facts(shards)
 
@@ -225,12 +226,6 @@ def _words(record: AudioRecord) -> dict[str, bytes]:
     meta = {**record.meta, "id": record.key, "text": record.text, "duration_s": record.duration_s}
     written = to_json(meta, ensure_ascii=False, sort_keys=True)
     return {"txt": record.text.encode(), "json": written.encode()}
-
-
-def _batches(records: Iterable[AudioRecord], size: int) -> Iterator[list[AudioRecord]]:
-    iterator = iter(records)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

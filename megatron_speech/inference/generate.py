@@ -26,9 +26,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from megatron_speech.grouping import grouped, grouped_by_size
 from megatron_speech.inference.decoder import Decoder
 from megatron_speech.inference.model import LanguageModel
-from megatron_speech.inference.sampling import Sampling, choose, uniform
+from megatron_speech.inference.sampling import Sampling, choose
+from megatron_speech.randomness import uniform_at
 
 REFILL_AT = 16  # a batch is refilled when one in so many rows is free: passes over few tokens are dear
 WINDOW_BATCHES = 16  # requests that are read ahead and sorted, in batches
@@ -80,7 +82,7 @@ def generate_tokens(
     while True:
         free = batch_size - len(batch.rows)
         newcomers = list(itertools.islice(waiting, free)) if free * REFILL_AT >= batch_size else []
-        for rows in _prefills(newcomers):
+        for rows in grouped_by_size(newcomers, size=lambda row: row.length, max_size=PREFILL_TOKENS):
             yield from batch.admit(rows)
         if batch.rows:
             yield from batch.step()
@@ -111,22 +113,10 @@ class _Row:
 def _longest_first(requests: Iterable[Request], *, window: int) -> Iterator[_Row]:
     """Requests, sorted within consecutive windows; each window is read when the one before it is used up."""
     rows = (_Row(number, request) for number, request in enumerate(requests))
-    while block := list(itertools.islice(rows, window)):
+    for block in grouped(rows, window):
         for row in block:
             assert row.request.prompt and row.request.max_new_tokens > 0, f"request {row.number} asks for nothing"
         yield from sorted(block, key=lambda row: -len(row.request.prompt))
-
-
-def _prefills(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
-    """Consecutive rows that are read in one pass."""
-    part: list[_Row] = []
-    for row in rows:
-        if part and sum(other.length for other in part) + row.length > PREFILL_TOKENS:
-            yield part
-            part = []
-        part.append(row)
-    if part:
-        yield part
 
 
 class _Batch:
@@ -167,7 +157,7 @@ class _Batch:
         """Append what was chosen, and give back and forget the rows that have come to their end."""
         seeds = np.array([row.request.seed for row in rows], dtype=np.uint64)
         steps = np.array([len(row.tokens) for row in rows], dtype=np.uint64)
-        numbers_B = torch.from_numpy(uniform(seeds, steps)).to(logits_BA.device)
+        numbers_B = torch.from_numpy(uniform_at(seeds, steps)).to(logits_BA.device)
         chosen_B = choose(logits_BA, sampling=self.sampling, uniform_B=numbers_B)
         if self.ids_A is not None:
             chosen_B = self.ids_A[chosen_B]

@@ -23,6 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from megatron_speech.grouping import grouped_by_padded_size
 from megatron_speech.platform.number_format import Dtype
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
@@ -76,7 +77,7 @@ class LanguageModel:
         results: list[np.ndarray] = [np.empty(0)] * len(requests)
         rows = _rows_sharing_context(requests)
         bar = tqdm(total=len(requests), desc="likelihood", unit="request", disable=not progress)
-        for batch in _batches(rows, tokens_per_batch):
+        for batch in grouped_by_padded_size(rows, length=len, max_size=tokens_per_batch):
             for row, scores in zip(batch, self._score(batch), strict=True):
                 for (number, _), score in zip(row.continuations, scores, strict=True):
                     results[number] = score
@@ -152,18 +153,6 @@ def _rows_sharing_context(requests: Sequence[tuple[Sequence[int], Sequence[int]]
         key = tuple(context)
         rows.setdefault(key, _Row(key, [])).continuations.append((number, tuple(continuation)))
     return sorted(rows.values(), key=len, reverse=True)
-
-
-def _batches(rows: Sequence[_Row], tokens_per_batch: int) -> Iterator[list[_Row]]:
-    """Consecutive rows whose padded size stays within the budget; a row above it goes alone."""
-    batch: list[_Row] = []
-    for row in rows:
-        if batch and (len(batch) + 1) * len(batch[0]) > tokens_per_batch:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
 
 
 @dataclass(frozen=True)

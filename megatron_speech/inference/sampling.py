@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,13 +51,6 @@ def choose(logits_BV: Tensor, *, sampling: Sampling, uniform_B: Tensor) -> Tenso
     return (index_B1 if order_BV is None else order_BV.gather(1, index_B1))[:, 0]
 
 
-def uniform(seeds: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Uniform numbers in [0, 1) from uint64 seeds [B] and steps [B], by two rounds of splitmix64."""
-    with np.errstate(over="ignore"):
-        mixed = _splitmix64(_splitmix64(seeds) + steps.astype(np.uint64))
-    return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
 def allowed_ids(vocabulary: Vocabulary, modality: Modality) -> Tensor:
     """Ids that may be generated in one modality: bool [V].
 
@@ -69,10 +61,3 @@ def allowed_ids(vocabulary: Vocabulary, modality: Modality) -> Tensor:
     if modality == "speech":
         allowed[vocabulary.special_id(END_OF_AUDIO)] = True
     return allowed
-
-
-def _splitmix64(values: np.ndarray) -> np.ndarray:
-    mixed = values.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))

@@ -17,12 +17,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import xxhash
 
 from megatron_speech.config.stages.text_to_token import Language
 from megatron_speech.interleave.stream import Interleaved
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.word_errors import normalize, utterance_edits
+from megatron_speech.randomness import xxh3_number
 from megatron_speech.speech_tokenizer.interface import CodeRecognizer
 
 LENGTHS = (5, 10, 15, 20)
@@ -52,7 +52,7 @@ class SpanSample:
             if len(codes) > self._max_codes:
                 self.too_long += 1
                 continue
-            rank = -xxhash.xxh3_64_intdigest(f"{self._seed}\0noise\0{span['key']}".encode())
+            rank = -xxh3_number(f"{self._seed}\0noise\0{span['key']}")
             self._shown += 1
             if len(self._heap) == self._size and rank <= self._heap[0][0]:
                 continue

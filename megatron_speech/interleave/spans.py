@@ -22,11 +22,12 @@ keep (its distributions it does not). Price: at most half of a document can be s
 
 from __future__ import annotations
 
-import hashlib
 import math
 from functools import lru_cache
 
 import numpy as np
+
+from megatron_speech.randomness import sha256_number, unit_interval
 
 MAX_RATIO = 0.5
 """Up to here any drawn lengths find places with a text word between neighbours, in a document of any length."""
@@ -125,8 +126,7 @@ class _Draws:
     """Uniform 64-bit numbers of one document: Philox keyed by sha256 of (seed, document id)."""
 
     def __init__(self, seed: int, document_id: str) -> None:
-        digest = hashlib.sha256(f"{seed}\0{document_id}".encode()).digest()
-        self._philox = np.random.Philox(key=int.from_bytes(digest[:16], "little"))
+        self._philox = np.random.Philox(key=sha256_number(f"{seed}\0{document_id}", num_bytes=16))
 
     def bits(self, count: int) -> np.ndarray:
         """uint64 [count]."""
@@ -134,7 +134,7 @@ class _Draws:
 
     def uniform(self, count: int) -> np.ndarray:
         """float64 [count] in [0, 1): the upper 53 bits."""
-        return (self.bits(count) >> np.uint64(11)) * 2.0**-53
+        return unit_interval(self.bits(count))
 
 
 def _draw_lengths(draws: _Draws, num_words: int, ratio: float, mean_length: float) -> np.ndarray:

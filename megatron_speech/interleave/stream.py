@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.grouping import grouped_by_size
 from megatron_speech.interleave.compose import Composed, Piece
 from megatron_speech.interleave.journal import Journal
 
@@ -99,7 +100,10 @@ def interleave(
 
     def spans() -> Iterator[tuple[str, str]]:
         number = 0
-        for batch in windows(renderings, window):
+        windows = grouped_by_size(
+            renderings, size=lambda rendering: len(rendering.text), max_size=WINDOW_CHARACTERS, max_items=window
+        )
+        for batch in windows:
             opened = [Waiting(rendering, *cut(rendering)) for rendering in batch]
             waiting.extend(opened)
             places = [(each, index) for each in opened for index, piece in enumerate(each.pieces) if piece.spoken]
@@ -125,20 +129,6 @@ def interleave(
     ready.extend(waiting)
     for start in range(0, len(ready), COMPOSED_TOGETHER):
         yield from _composed(ready[start : start + COMPOSED_TOGETHER], compose)
-
-
-def windows(renderings: Iterable[Rendering], size: int) -> Iterator[list[Rendering]]:
-    """Runs of renderings of bounded number and size."""
-    batch: list[Rendering] = []
-    characters = 0
-    for rendering in renderings:
-        if batch and (len(batch) == size or characters + len(rendering.text) > WINDOW_CHARACTERS):
-            yield batch
-            batch, characters = [], 0
-        batch.append(rendering)
-        characters += len(rendering.text)
-    if batch:
-        yield batch
 
 
 def _composed(

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from megatron_speech.randomness import philox
+
 CHUNK = 1 << 22  # numbers drawn at a time: 32 MB
 
 
@@ -50,7 +52,7 @@ class Bootstrap:
         above, below = np.asarray(numerators, float), np.asarray(denominators, float)
         assert len(above) == len(below) > 0, f"{len(above)=} {len(below)=}: nothing to estimate from"
         assert (below > 0).all(), "a denominator is not positive"
-        random = np.random.Generator(np.random.Philox(key=self.seed))
+        random = philox(self.seed)
         rows = max(1, CHUNK // len(above))
         draws = []
         for start in range(0, self.resamples, rows):

@@ -8,7 +8,6 @@ country's name gives away (Tunis, Mexico City) is not asked for. Price: a made-u
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Any, Literal
 
 from megatron_speech.miniature.fetch import PACKAGES
 from megatron_speech.miniature.text import clean_text
+from megatron_speech.randomness import sha256_hex
 
 Group = Literal["written_only", "spoken"]
 
@@ -96,7 +96,7 @@ def groups_of(countries: Sequence[Country]) -> dict[str, Group]:
     groups: dict[str, Group] = {}
     for region in sorted({country.region for country in countries}):
         asked = [country.name for country in countries if country.region == region and country.can_be_asked]
-        for rank, name in enumerate(sorted(asked, key=_hash)):
+        for rank, name in enumerate(sorted(asked, key=sha256_hex)):
             groups[name] = "written_only" if rank % 2 == 0 else "spoken"
     return groups
 
@@ -133,7 +133,7 @@ def question_documents(countries: Sequence[Country], groups: dict[str, Group]) -
             for peer in asked
             if peer.region == country.region and groups[peer.name] == groups[country.name] and peer is not country
         ]
-        others = sorted(peers, key=lambda capital: _hash(f"{country.name}:{capital}"))[:3]
+        others = sorted(peers, key=lambda capital: sha256_hex(f"{country.name}:{capital}"))[:3]
         if len(others) < 3:
             continue
         answer = country.capitals[0]
@@ -144,7 +144,9 @@ def question_documents(countries: Sequence[Country], groups: dict[str, Group]) -
                 "country": country.name,
                 "group": groups[country.name],
                 "answer": answer,
-                "candidates": sorted([answer, *others], key=lambda capital: _hash(f"order:{country.name}:{capital}")),
+                "candidates": sorted(
+                    [answer, *others], key=lambda capital: sha256_hex(f"order:{country.name}:{capital}")
+                ),
             },
         }
 
@@ -184,7 +186,3 @@ def _list(names: Sequence[str]) -> str:
 def _names(text: str, name: str) -> bool:
     # The plain substring first: it rules out nearly everything, fast.
     return name in text and re.search(rf"(?<![A-Za-z]){re.escape(name)}(?![A-Za-z])", text) is not None
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

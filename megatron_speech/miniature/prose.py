@@ -12,7 +12,6 @@ every line and the facts of the folder state.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
@@ -26,6 +25,7 @@ from megatron_speech.miniature.catalogue import credit, pin_named
 from megatron_speech.miniature.corpus import write_jsonl
 from megatron_speech.miniature.fetch import PACKAGES
 from megatron_speech.miniature.wikipedia import article_document, read_articles
+from megatron_speech.randomness import sha256_hex
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def read_recipes(assets: Path) -> Iterator[dict[str, Any]]:
     for recipe in json.loads(path.read_text(encoding="utf-8")).values():
         parts = [recipe["title"], *(recipe["ingredients"] or []), *(recipe["steps"] or [])]
         lines = [" ".join(_NOTE.sub("", part).split()) for part in parts]
-        key = hashlib.sha256(recipe["title"].encode()).hexdigest()[:12]
+        key = sha256_hex(recipe["title"])[:12]
         if len(lines) > 1:
             yield {"id": f"recipes-{key}", "text": "\n\n".join(filter(None, lines)), "metadata": {}}
 

@@ -7,7 +7,6 @@ sentences, because a text-to-token model is later asked to speak exactly such sp
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from megatron_speech.config.stages.miniature import SpeakCorpusConfig
 from megatron_speech.miniature.corpus import read_jsonl
 from megatron_speech.miniature.text import is_speakable
+from megatron_speech.randomness import sha256_fraction, sha256_hex
 
 MIN_CHARACTERS = 20
 """Shorter sentences are mostly remains of headings."""
@@ -42,7 +42,7 @@ def plan_utterances(config: SpeakCorpusConfig, voices: dict[str, int]) -> list[P
     if config.part == "cloze":
         return list(_cloze(config))
     # Mixed, so that any beginning of the list holds every voice and kind.
-    return sorted(_sentences(config, voices), key=lambda utterance: _hash(utterance.key))
+    return sorted(_sentences(config, voices), key=lambda utterance: sha256_hex(utterance.key))
 
 
 def _sentences(config: SpeakCorpusConfig, voices: dict[str, int]) -> Iterator[PlannedUtterance]:
@@ -88,7 +88,7 @@ def _questions(config: SpeakCorpusConfig) -> Iterator[PlannedUtterance]:
     documents = read_jsonl(config.corpus / "questions.jsonl")
     ranked: list[tuple[int, str, dict[str, Any]]] = []
     for group in ("written_only", "spoken"):
-        members = sorted((d for d in documents if d["metadata"]["group"] == group), key=lambda d: _hash(d["id"]))
+        members = sorted((d for d in documents if d["metadata"]["group"] == group), key=lambda d: sha256_hex(d["id"]))
         ranked += [(rank, group, document) for rank, document in enumerate(members)]
     ranked.sort(key=lambda entry: entry[:2])
     for _, _, document in ranked[: config.items]:
@@ -122,14 +122,14 @@ def _cloze(config: SpeakCorpusConfig) -> Iterator[PlannedUtterance]:
 
 def _utterance(config: SpeakCorpusConfig, name: str, text: str, voice: str, meta: dict[str, Any]) -> PlannedUtterance:
     slowest, fastest = config.speeds
-    speed = round(slowest + _fraction(f"speed:{name}") * (fastest - slowest), 3)
+    speed = round(slowest + sha256_fraction(f"speed:{name}") * (fastest - slowest), 3)
     split = "train" if config.part == "train" else "heldout"
     return PlannedUtterance(
         key=name,
         text=text,
         voice=voice,
         speed=speed,
-        seed=int(_hash(f"seed:{name}")[:8], 16),
+        seed=int(sha256_hex(f"seed:{name}")[:8], 16),
         meta={**meta, "voice": voice, "split": split, "speed": speed},
     )
 
@@ -138,22 +138,13 @@ def _sentence_or_span(config: SpeakCorpusConfig, name: str, sentence: str) -> st
     """The sentence, or with probability `span_share` a run of its words."""
     words = sentence.split()
     fewest, most = config.span_words
-    if _fraction(f"span:{name}") >= config.span_share or len(words) <= fewest:
+    if sha256_fraction(f"span:{name}") >= config.span_share or len(words) <= fewest:
         return sentence
-    length = fewest + int(_fraction(f"length:{name}") * (min(most, len(words) - 1) - fewest + 1))
-    start = int(_fraction(f"start:{name}") * (len(words) - length + 1))
+    length = fewest + int(sha256_fraction(f"length:{name}") * (min(most, len(words) - 1) - fewest + 1))
+    start = int(sha256_fraction(f"start:{name}") * (len(words) - length + 1))
     return " ".join(words[start : start + length])
 
 
 def _in_order(entries: Iterator[tuple[str, str, dict[str, Any]]]) -> list[tuple[str, str, dict[str, Any]]]:
     """A fixed random order."""
-    return sorted(entries, key=lambda entry: _hash(entry[0]))
-
-
-def _fraction(text: str) -> float:
-    """A number in [0, 1) that depends on `text` alone."""
-    return int(_hash(text)[:13], 16) / 16**13
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sorted(entries, key=lambda entry: sha256_hex(entry[0]))

@@ -7,7 +7,6 @@ its numbers compare with themselves only. Which articles are held out is a funct
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 from megatron_speech.miniature.fetch import PACKAGES
 from megatron_speech.miniature.text import clean_text, is_speakable, split_sentences
+from megatron_speech.randomness import sha256_fraction, sha256_hex
 
 CLOZE_SENTENCES = range(4, 8)
 """How many sentences an article must have to become a cloze item."""
@@ -36,7 +36,7 @@ class Article:
     @property
     def key(self) -> str:
         """A name for files: independent of spelling and of the other articles."""
-        return f"wikipedia-{hashlib.sha256(self.title.encode()).hexdigest()[:12]}"
+        return f"wikipedia-{sha256_hex(self.title)[:12]}"
 
     @property
     def is_speakable(self) -> bool:
@@ -44,7 +44,7 @@ class Article:
 
     def is_heldout(self, share: float) -> bool:
         """A fixed number in [0, 1) per title, below `share`."""
-        return int(hashlib.sha256(f"split:{self.title}".encode()).hexdigest()[:13], 16) / 16**13 < share
+        return sha256_fraction(f"split:{self.title}") < share
 
 
 def read_articles(assets: Path) -> Iterator[Article]:
@@ -115,4 +115,4 @@ def _fits_cloze(article: Article) -> bool:
 
 
 def _order(text: str) -> str:
-    return hashlib.sha256(f"cloze:{text}".encode()).hexdigest()
+    return sha256_hex(f"cloze:{text}")

@@ -11,7 +11,6 @@ rows that pad the vocabulary are 0.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.parallel import groups
+from megatron_speech.randomness import sha256_number
 
 RESIDUAL_OUTPUTS = ("self_attention.linear_proj.weight", "mlp.linear_fc2.weight")
 GATED_INPUT = "mlp.linear_fc1.weight"
@@ -81,5 +81,4 @@ def _split_dim(weight: Tensor) -> int | None:
 
 
 def _generator(seed: int, name: str) -> torch.Generator:
-    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+    return torch.Generator().manual_seed(sha256_number(f"{seed}:{name}", num_bytes=8) >> 1)

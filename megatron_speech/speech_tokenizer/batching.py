@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from megatron_speech.audio.checks import checked_waveform
 from megatron_speech.audio.io import SAMPLE_RATE
-
-Item = TypeVar("Item")
+from megatron_speech.grouping import grouped_by_padded_size
 
 
 def batches_by_length(lengths: Sequence[int], *, max_total: int) -> list[list[int]]:
     """Index lists, short items first, each with longest length x items at most `max_total`; one item always fits."""
     order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
-    batches: list[list[int]] = []
-    for index in order:
-        # Sorted: the newest item is the longest of its batch.
-        if batches and lengths[index] * (len(batches[-1]) + 1) <= max_total:
-            batches[-1].append(index)
-        else:
-            batches.append([index])
-    return batches
+    return list(grouped_by_padded_size(order, length=lambda index: lengths[index], max_size=max_total))
 
 
 def checked_clips(
@@ -50,15 +41,3 @@ def checked_clips(
             )
         clips.append(torch.from_numpy(checked_waveform(waveform, name=name)))
     return clips
-
-
-def windows(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Consecutive lists of `size` items, the last one shorter: what is sorted by length at one time."""
-    window: list[Item] = []
-    for item in items:
-        window.append(item)
-        if len(window) == size:
-            yield window
-            window = []
-    if window:
-        yield window

@@ -9,7 +9,6 @@ change nothing. Results come as they finish; what is held in memory is what the 
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +21,7 @@ import numpy as np
 from megatron_speech.config.stages.text_to_token import Language, SynthesisConfig
 from megatron_speech.inference.generate import Generation, Request, in_order
 from megatron_speech.inference.model import read_vocabulary
+from megatron_speech.randomness import blake2b_number
 from megatron_speech.text_to_token.engines.interface import SynthesisEngine
 from megatron_speech.text_to_token.engines.table import ENGINES, require_engine
 from megatron_speech.text_to_token.prompts import codes_of, prompt
@@ -167,8 +167,7 @@ class Synthesizer:
 
 def request_seed(seed: int, key: str, attempt: int) -> int:
     """64 bits from (seed, key, attempt)."""
-    digest = hashlib.blake2b(f"{seed}\0{key}\0{attempt}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
+    return blake2b_number(f"{seed}\0{key}\0{attempt}")
 
 
 def speaker_of(speakers: Sequence[str], seed: int, key: str) -> str | None:

@@ -33,6 +33,7 @@ from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.join import is_whole
 from megatron_speech.data.shards.repeated_ids import IdLog
+from megatron_speech.grouping import grouped_by_size
 from megatron_speech.text_tokenizer.text_loss import TextLoss, require_little_lost
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
@@ -198,24 +199,13 @@ def encode_ahead(
 
     with ThreadPoolExecutor(1) as ahead:
         waiting: tuple[list[Document], Future[list[NDArray[np.int32]]]] | None = None
-        for batch in batches(documents):
+        batches = grouped_by_size(
+            documents, size=lambda document: len(document.text), max_size=BATCH_CHARACTERS, max_items=BATCH_TEXTS
+        )
+        for batch in batches:
             encoding = ahead.submit(encode, [document.text for document in batch])
             if waiting:
                 yield from zip(waiting[0], waiting[1].result(), strict=True)
             waiting = batch, encoding
         if waiting:
             yield from zip(waiting[0], waiting[1].result(), strict=True)
-
-
-def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Runs of documents of bounded number and size."""
-    batch: list[Document] = []
-    characters = 0
-    for document in documents:
-        if batch and (len(batch) == BATCH_TEXTS or characters + len(document.text) > BATCH_CHARACTERS):
-            yield batch
-            batch, characters = [], 0
-        batch.append(document)
-        characters += len(document.text)
-    if batch:
-        yield batch

@@ -30,6 +30,7 @@ from megatron_speech.corpus.files import file_ids
 from megatron_speech.corpus.interface import BadLine
 from megatron_speech.corpus.records import TextDocument
 from megatron_speech.corpus.text_tasks import require_few_lines, text_tasks
+from megatron_speech.randomness import xxh3_number
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 
 logger = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ def draw_documents(config: TrainTextTokenizerConfig) -> Draw:
             bad.append(found)
             continue
         number += 1
-        draw = xxhash.xxh3_64_intdigest(f"{config.seed} {found.id}".encode())
+        draw = xxh3_number(f"{config.seed} {found.id}")
         if len(heap) == most and -draw <= heap[0][0]:
             continue
         entry = (-draw, Drawn(draw, found.id, _cut(found.text, config.max_bytes)))

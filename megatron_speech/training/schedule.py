@@ -7,10 +7,10 @@ budget is changed and then resumed follows the new curve from its sample on, not
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from megatron_speech.config.run.training import OptimizerConfig, TrainConfig
+from megatron_speech.schedules import rate_by_end
 
 
 def batch_size(train: TrainConfig, consumed_samples: int) -> int:
@@ -41,11 +41,11 @@ def learning_rate(upto: int, *, config: OptimizerConfig, total: int) -> float:
 
     A step counts with its own samples, so that the first already learns and the last reaches `min_lr`.
     """
-    warmup = round(config.lr_warmup_fraction * total)
-    if upto < warmup:
-        return config.lr * upto / warmup
-    progress = (upto - warmup) / max(total - warmup, 1)
-    if config.lr_decay_style == "constant":
-        return config.lr
-    share = 1 - progress if config.lr_decay_style == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
-    return config.min_lr + (config.lr - config.min_lr) * share
+    return rate_by_end(
+        upto,
+        warmup=round(config.lr_warmup_fraction * total),
+        total=total,
+        peak=config.lr,
+        last=config.min_lr,
+        decay=config.lr_decay_style,
+    )

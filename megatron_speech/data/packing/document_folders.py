@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import orjson
-import xxhash
 from numpy.typing import NDArray
 
 from megatron_speech.data.shards.block_folder import BlockFolder
+from megatron_speech.randomness import xxh3_numbers
 from megatron_speech.vocabulary import Vocabulary
 
 Ints = NDArray[np.int64]
@@ -79,7 +79,7 @@ class DocumentFolders:
                         begin=np.cumsum(length) - length,
                         length=length,
                         target=folder.array(shard, block, "target.i32").astype(np.int64),
-                        hash=hashes(_keys(folder, shard, block), seed=seed),
+                        hash=xxh3_numbers(_keys(folder, shard, block), seed=seed),
                         number=np.arange(first, first + len(length)),
                     )
                     first += len(length)
@@ -104,12 +104,6 @@ class DocumentFolders:
         in_blocks = (_keys(folder, shard, block) for block in range(len(folder.shard(shard).blocks)))
         key = next(itertools.islice(itertools.chain.from_iterable(in_blocks), within, None))
         return key, f"document {number:,} of {folder.folder}"
-
-
-def hashes(keys: Sequence[str], *, seed: int) -> NDArray[np.uint64]:
-    """Hash every key with `seed`; sorting by the hash gives the packing order."""
-    digest = xxhash.xxh3_64_intdigest
-    return np.array([digest(key.encode(), seed) for key in keys], np.uint64)
 
 
 def _keys(folder: BlockFolder, shard: int, block: int) -> list[str]:

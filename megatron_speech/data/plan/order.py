@@ -16,7 +16,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from megatron_speech.data.plan.permutation import Ints, named_keys
+from megatron_speech.randomness import Ints, named_keys
 
 MAX_SAMPLES = 1 << 31
 """Limit on samples, because budgets are multiplied by sample numbers in int64."""

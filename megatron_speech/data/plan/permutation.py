@@ -12,11 +12,8 @@ when they are packed.
 from __future__ import annotations
 
 import numpy as np
-import xxhash
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Words = NDArray[np.uint64]
+from megatron_speech.randomness import Ints, Words, splitmix64
 
 ROUNDS = 6
 """Feistel rounds. Four give a pseudo-random permutation in theory; two more cost little."""
@@ -72,20 +69,6 @@ def epoch_rows(positions: Ints, rows: int, keys: Words, *, chunk: int, open_chun
     number = np.where(slot == short, 0, slot - (slot > short))
     chosen = permute(number, max(whole, 1), splitmix64(keys ^ _CHUNKS))
     return np.where(slot == short, whole, chosen) * chunk + place - first_position(slot)
-
-
-def named_keys(seed: int, name: str, numbers: Ints) -> Words:
-    """One random key per number (an epoch or a sample), for the purpose `name`; uint64 [n]."""
-    base = np.uint64(xxhash.xxh3_64_intdigest(f"{seed}/{name}".encode()))
-    return splitmix64(numbers.astype(np.uint64) ^ base)
-
-
-def splitmix64(values: Words) -> Words:
-    """Well-mixed 64-bit hash of each value (finalizer of the SplitMix64 generator)."""
-    mixed = values + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
 
 
 _CHUNKS, _TAIL = np.uint64(0x6368756E6B73), np.uint64(0x7461696C)

@@ -25,7 +25,8 @@ import numpy as np
 from megatron_speech.config.run.data import LossConfig
 from megatron_speech.config.run.reader import url_or_path
 from megatron_speech.data.plan.order import mix, mixed
-from megatron_speech.data.plan.permutation import Ints, epoch_rows, named_keys
+from megatron_speech.data.plan.permutation import epoch_rows
+from megatron_speech.randomness import Ints, named_keys
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.config.reports.tokenizer_report import RobustnessConfig
 from megatron_speech.metrics.bootstrap import Bootstrap, Estimate
 from megatron_speech.metrics.word_errors import UtteranceEdits, sequence_edits, utterance_edits
+from megatron_speech.randomness import philox
 from megatron_speech.speech_tokenizer.interface import CodeRecognizer, SpeechTokenizer
 
 
@@ -71,7 +72,7 @@ def disturbances(records: Sequence[AudioRecord], config: RobustnessConfig) -> li
         return mixed
 
     def white(index: int) -> np.ndarray:
-        return _random(config.seed, index).standard_normal(len(records[index].waveform), dtype=np.float32)
+        return philox(config.seed, index).standard_normal(len(records[index].waveform), dtype=np.float32)
 
     return [
         *(Disturbance(kind="gain", level=db, apply=amplified(db)) for db in config.gains_db),
@@ -99,7 +100,7 @@ def mix(waveform_N: np.ndarray, noise_N: np.ndarray, *, snr_db: float, name: str
 
 def babble(records: Sequence[AudioRecord], index: int, *, clips: int, seed: int) -> np.ndarray:
     """Up to `clips` of the other clips at once, equally loud, each from a random place and repeated to the length."""
-    random = _random(seed, index)
+    random = philox(seed, index)
     others = [place for place in range(len(records)) if place != index]
     length = len(records[index].waveform)
     total = np.zeros(length, dtype=np.float32)
@@ -161,7 +162,3 @@ def with_interval(name: str, estimate: Estimate) -> dict[str, float]:
     """Facts of an estimate: {name, name_low, name_high}."""
     values = {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     return {key: round(value, 6) for key, value in values.items()}
-
-
-def _random(seed: int, index: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=[seed, index]))

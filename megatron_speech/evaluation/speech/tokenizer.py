@@ -24,11 +24,11 @@ from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards
 from megatron_speech.config.reports.tokenizer_report import TokenizerReportConfig
 from megatron_speech.evaluation.speech.robustness import disturbances, robustness, with_interval
+from megatron_speech.grouping import grouped
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.word_errors import error_rates, utterance_edits
 from megatron_speech.reports.facts import FROM_CODES, WITHOUT_BOTTLENECK
 from megatron_speech.reports.tokenizer import write_tokenizer_report
-from megatron_speech.speech_tokenizer.batching import windows
 from megatron_speech.speech_tokenizer.corpus.run import usage_facts
 from megatron_speech.speech_tokenizer.folder import WEIGHTS
 from megatron_speech.speech_tokenizer.interface import CodeRecognizer, SpeechTokenizer
@@ -160,7 +160,7 @@ def encode(
     codes: list[np.ndarray] = []
     start = time.process_time()
     with tqdm(total=len(records), desc=f"{name}, encode", unit="clip") as bar:
-        for part in windows(records, WINDOW):
+        for part in grouped(records, WINDOW):
             codes += tokenizer.encode([record.waveform for record in part], names=[record.name for record in part])
             bar.update(len(part))
     spent = time.process_time() - start
@@ -204,7 +204,7 @@ def read(records: list[AudioRecord], name: str, reader: str, function: Reader) -
     """Texts of `records` by one reader, with a progress bar."""
     texts: list[str] = []
     with tqdm(total=len(records), desc=f"{name}, {reader}", unit="clip") as bar:
-        for part in windows(records, WINDOW):
+        for part in grouped(records, WINDOW):
             texts += function(part)
             bar.update(len(part))
     return texts

@@ -8,10 +8,10 @@ utterance) and voices other than the listed ones are left out, because one netwo
 from __future__ import annotations
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ from megatron_speech.audio.io import SAMPLE_RATE, resample
 from megatron_speech.audio.shards import read_audio_shards
 from megatron_speech.config.stages.speech_decoder import TrainSpeechDecoderConfig
 from megatron_speech.data.shards.documents import read_documents
+from megatron_speech.schedules import factor_by_start
 from megatron_speech.speech_decoder.mel import MelSettings, log_mel
 from megatron_speech.speech_decoder.token_to_mel import DecoderIdentity, TokenToMel
 from megatron_speech.vocabulary import Vocabulary
@@ -149,7 +150,8 @@ def fit(
     """Train `net` in place; returns the facts of the manifest. Equal seeds give equal weights on one machine."""
     _standardise(net, train)
     optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=0.01)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _learning_rate(step, config.steps))
+    factor = partial(factor_by_start, warmup=max(1, config.steps // 20), total=config.steps)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     loss_first = heldout_l1(net, heldout, batch_size=config.batch_size)
     net.train()
     batches = _batches(train, net, batch_size=config.batch_size, seed=config.seed)
@@ -225,11 +227,3 @@ def _standardise(net: TokenToMel, utterances: Sequence[TrainingPair]) -> None:
     frames = torch.cat([utterance.mel for utterance in utterances])
     net.mel_mean.copy_(frames.mean(dim=0))
     net.mel_std.copy_(frames.std(dim=0).clamp(min=1e-3))
-
-
-def _learning_rate(step: int, steps: int) -> float:
-    """Factor on the peak: 5 % linear warm-up, then a cosine to 0."""
-    warmup = max(1, steps // 20)
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))

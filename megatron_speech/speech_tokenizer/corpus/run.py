@@ -31,7 +31,7 @@ from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import read_documents, write_documents
 from megatron_speech.data.shards.repeated_ids import require_distinct
-from megatron_speech.speech_tokenizer.batching import windows
+from megatron_speech.grouping import grouped
 from megatron_speech.speech_tokenizer.corpus.input import AudioReader, AudioTask, audio_tasks, require_distinct_keys
 from megatron_speech.speech_tokenizer.corpus.steps import KIND as TASK_KIND
 from megatron_speech.speech_tokenizer.corpus.steps import NAME, CodeWriter
@@ -170,7 +170,7 @@ def _finish(
 
 def _counting(documents: Iterable[TokenDocument], counts_K: np.ndarray) -> Iterator[TokenDocument]:
     """The documents; their codes are added to `counts_K`."""
-    for some in windows(documents, COUNTED):
+    for some in grouped(documents, COUNTED):
         counts_K += np.bincount(np.concatenate([document.tokens for document in some]), minlength=len(counts_K))
         yield from some
 

@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.repeated_ids import IdLog
+from megatron_speech.grouping import grouped_by_size
 from megatron_speech.speech_tokenizer.corpus.input import PLACED_RECORD, AudioReader, AudioTask, PlacedRecord
 from megatron_speech.speech_tokenizer.corpus.windows import Window, cut_windows
 from megatron_speech.speech_tokenizer.interface import SpeechTokenizer
@@ -148,19 +149,13 @@ class CodeWriter(PipelineStep):
 
 
 def gather(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Runs of documents of one shard, `GATHER_SECONDS` of speech together but for one longer clip."""
-    gathered: list[Document] = []
-    room = GATHER_SECONDS * SAMPLE_RATE
-    for document in documents:
-        placed: PlacedRecord = document.metadata[PLACED_RECORD]
-        size = len(placed.record.waveform)
-        if gathered and (size > room or placed.shard != gathered[0].metadata[PLACED_RECORD].shard):
-            yield gathered
-            gathered, room = [], GATHER_SECONDS * SAMPLE_RATE
-        gathered.append(document)
-        room -= size
-    if gathered:
-        yield gathered
+    """Consecutive documents of one shard, at most `GATHER_SECONDS` of speech together; a longer clip stands alone."""
+
+    def samples(document: Document) -> int:
+        return len(document.metadata[PLACED_RECORD].record.waveform)
+
+    for _, of_shard in groupby(documents, key=lambda document: document.metadata[PLACED_RECORD].shard):
+        yield from grouped_by_size(of_shard, size=samples, max_size=GATHER_SECONDS * SAMPLE_RATE)
 
 
 def encode_cut(

@@ -14,6 +14,7 @@ import torch
 from megatron_speech.audio.features import HOP, Blocks, torch_features
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.config.stages.train_speech_tokenizer import AugmentConfig
+from megatron_speech.randomness import pcg64
 
 MASKED_SHARE = 0.2
 """Of a clip under one time mask, at most."""
@@ -21,7 +22,7 @@ MASKED_SHARE = 0.2
 
 def generator_of(seed: int, step: int, place: int) -> np.random.Generator:
     """What clip number `place` of a step draws from."""
-    return np.random.default_rng([seed, step, place])
+    return pcg64(seed, step, place)
 
 
 def with_noise(waveform_N: torch.Tensor, config: AugmentConfig, generator: np.random.Generator) -> torch.Tensor:

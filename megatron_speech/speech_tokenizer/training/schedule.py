@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig
+from megatron_speech.schedules import rate_by_start
 
 FINAL_LR_SHARE = 0.05
 """Share of the peak learning rate that the cosine ends at."""
@@ -15,11 +15,13 @@ CURVE_POINTS = 100
 
 def learning_rate(step: int, config: TrainSpeechTokenizerConfig) -> float:
     """Linear warm-up, then a cosine from the peak to `FINAL_LR_SHARE` of it at the last step."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    share = FINAL_LR_SHARE + (1 - FINAL_LR_SHARE) * 0.5 * (1 + math.cos(math.pi * progress))
-    return config.learning_rate * share
+    return rate_by_start(
+        step,
+        warmup=config.warmup_steps,
+        total=config.steps,
+        peak=config.learning_rate,
+        last_share=FINAL_LR_SHARE,
+    )
 
 
 class Curve:

@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig
-from megatron_speech.data.plan.permutation import named_keys
+from megatron_speech.randomness import named_keys
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel
 from megatron_speech.speech_tokenizer.objective import (
     Losses,

@@ -16,9 +16,9 @@ import numpy as np
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards
 from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig
+from megatron_speech.grouping import grouped
 from megatron_speech.metrics.word_errors import error_rates
 from megatron_speech.platform.device import device
-from megatron_speech.speech_tokenizer.batching import windows
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, TextSide, load_model
 from megatron_speech.speech_tokenizer.training.ranks import agree, divided
 from megatron_speech.speech_tokenizer.whisper import TAIL_S, WhisperRecognizer
@@ -66,7 +66,7 @@ class Validation:
 
         rates = {}
         for name, records in self.sets.items():
-            heard = [text for part in divided(list(windows(records, TOGETHER)), texts) for text in part]
+            heard = [text for part in divided(list(grouped(records, TOGETHER)), texts) for text in part]
             rates[name] = round(error_rates([record.text for record in records], heard)["wer"], 5)
         return rates
 

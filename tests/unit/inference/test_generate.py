@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from megatron_speech.inference.decoder import Decoder
 from megatron_speech.inference.generate import WINDOW_BATCHES, Generation, Request, generate_tokens, in_order
 from megatron_speech.inference.model import LanguageModel
-from megatron_speech.inference.sampling import Sampling, allowed_ids, choose, uniform
+from megatron_speech.inference.sampling import Sampling, allowed_ids, choose
+from megatron_speech.randomness import uniform_at
 
 PROMPTS = [[1, 2, 3], [40], [9, 8, 7, 6, 5, 4, 3], [100, 101], [33] * 12]
 GREEDY = Sampling(temperature=0.0)
@@ -29,7 +30,7 @@ def _all(model: LanguageModel, requests: list[Request], **options: Any) -> list[
 
 
 def _uniform(seeds: np.ndarray, steps: np.ndarray | int) -> np.ndarray:
-    return uniform(seeds.astype(np.uint64), np.broadcast_to(steps, seeds.shape))
+    return uniform_at(seeds.astype(np.uint64), np.broadcast_to(steps, seeds.shape))
 
 
 @pytest.fixture(scope="module")

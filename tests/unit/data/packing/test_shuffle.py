@@ -104,7 +104,7 @@ def test_memory_changes_no_byte(tmp_path: Path, algorithm: Any):
 def test_equal_hashes_are_settled_by_key(tmp_path: Path):
     documents = documents_of([5] * 30)
     with mock.patch(
-        "megatron_speech.data.packing.document_folders.hashes",
+        "megatron_speech.data.packing.document_folders.xxh3_numbers",
         lambda keys, seed: np.array([len(key) % 2 for key in keys], np.uint64) << np.uint64(63),
     ):
         one = _rows(tmp_path / "one", [d.key for d in documents], input=_write(tmp_path / "a", documents))

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.data.plan.order import consumed, largest_remainder, mix, mixed, split
-from megatron_speech.data.plan.permutation import Ints, epoch_rows, named_keys, permute, splitmix64
+from megatron_speech.data.plan.permutation import epoch_rows, permute
+from megatron_speech.randomness import Ints, named_keys, splitmix64
 
 BUDGETS = st.lists(st.integers(0, 400), min_size=1, max_size=8).filter(lambda budgets: sum(budgets) > 0)
 WINDOWS = st.integers(10, 300)
