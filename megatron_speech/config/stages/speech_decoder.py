@@ -51,7 +51,7 @@ class TrainSpeechDecoderConfig:
     """Code shards of the held-out utterances."""
     tokenizer: Path
     """Folder of the speech tokenizer that made the codes; its code vectors initialize the embedding."""
-    voices: tuple[str, ...] = ("hibari",)
+    voices: tuple[str, ...]
     """Voices to train on, as named in the metadata under voice or speaker. The network has no speaker input, so several
     voices are averaged."""
     frame_rate: float = 12.5
@@ -105,7 +105,7 @@ class DecodeSpeechConfig:
     """Whisper folder for measuring word errors; preferably not the model that the tokenizer was trained from."""
     generated: Path | None = None
     """Output folder of tools/generate.py, to decode its codes too; null for none."""
-    voices: tuple[str, ...] = ("hibari",)
+    voices: tuple[str, ...]
     """Voices to decode, as named in the metadata under voice or speaker; the decoder must be trained on them."""
     num_utterances: int = 12
     """Number of held-out utterances to decode, from the start of the shards."""

@@ -47,6 +47,7 @@ def corpus(tmp_path):
         heldout_audio=tmp_path / "audio",
         heldout_codes=tmp_path / "codes",
         tokenizer=tmp_path / "tokenizer",
+        voices=("hibari",),
         net=TokenToMelConfig(token_channels=32, token_layers=1, frame_channels=16, frame_layers=1, dropout=0.0),
         steps=200,
         lr=5e-3,
@@ -113,6 +114,7 @@ def test_without_a_vocoder_no_wav_is_made_and_the_manifest_says_so(corpus, tmp_p
             vocoder=tmp_path / "absent",
             dnsmos=tmp_path / "absent.onnx",
             recognizer=tmp_path / "absent",
+            voices=("hibari",),
         )
     )
     assert facts(tmp_path / "wav") == {"vocoder": "absent"}
