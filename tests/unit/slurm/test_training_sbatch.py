@@ -50,6 +50,7 @@ def start(site: Path, job_name: str, *arguments: str, restarts: str = "0") -> su
         (site / name).chmod(0o755)
     (site / "slurm").mkdir()
     shutil.copy(ROOT / "slurm" / "site.env.example", site / "slurm" / "site.env")
+    shutil.copy(ROOT / "slurm" / "training_job.sh", site / "slurm")
     environment = {
         **os.environ,
         "PATH": f"{site / 'bin'}:{os.environ['PATH']}",

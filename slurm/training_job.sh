@@ -1,0 +1,42 @@
+# Sourced by the .sbatch of a training, which set $root and training_command (the tool and its words): run
+# it on all nodes of the allocation; before the time limit: save, requeue, go on.
+# shellcheck shell=bash
+[[ -f $root/slurm/site.env ]] || { echo "error: $root/slurm/site.env does not exist; copy slurm/site.env.example" >&2; exit 2; }
+# shellcheck source=slurm/site.env.example
+source "$root/slurm/site.env"
+nodes=$(scontrol show hostnames "$SLURM_JOB_NODELIST") # not "| head -n 1": a closed pipe would end the job
+first_node=${nodes%%$'\n'*}
+
+# SLURM signals this shell alone (B:). Passed on to srun, the signal reaches every process of the step. torchrun has to
+# outlive it, so it starts with SIGUSR1 ignored; the training process sets its own handler, saves and leaves with status 0.
+requeue=no interrupted=no
+# shellcheck disable=SC2329  # the trap calls it
+stop() {
+    requeue=yes interrupted=yes
+    kill -USR1 "$training"
+}
+trap stop USR1
+
+srun --kill-on-bad-exit=1 bash -c 'trap "" USR1; exec "$@"' launch \
+    "$root/.venv/bin/python" "$root/tools/launch.py" \
+    --nnodes="$SLURM_JOB_NUM_NODES" --nproc-per-node="$GPUS_PER_NODE" \
+    --rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}" \
+    --rdzv-endpoint="$first_node:$RENDEZVOUS_PORT" \
+    "${training_command[@]}" &
+training=$!
+
+# A trapped signal ends `wait` early: wait again until the training has really left.
+while :; do
+    interrupted=no status=0
+    wait "$training" || status=$?
+    [[ $interrupted == yes ]] || break
+done
+
+if [[ $requeue == yes && $status == 0 ]]; then
+    if ((${SLURM_RESTART_COUNT:-0} >= MAX_RESTARTS)); then
+        echo "stopped after $SLURM_RESTART_COUNT restarts (MAX_RESTARTS); submit again to go on"
+        exit 0
+    fi
+    scontrol requeue "$SLURM_JOB_ID"
+fi
+exit "$status"
