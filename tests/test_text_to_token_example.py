@@ -38,6 +38,7 @@ if tool == "round_trip":
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
     shutil.copytree(EXAMPLE, root / "examples" / "text_to_token")
+    shutil.copy(EXAMPLE.parent / "common.sh", root / "examples")
     python = root / ".venv" / "bin" / "python"
     scripts = {root / "tools/install.sh": "#!/bin/bash\n", python: PYTHON}
     for path, text in scripts.items():

@@ -46,6 +46,7 @@ if tool in ("train_speech_tokenizer", "tokenizer_report"):
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
     shutil.copytree(EXAMPLE, root / "examples" / "speech_tokenizer")
+    shutil.copy(EXAMPLE.parent / "common.sh", root / "examples")
     for path, text in (("tools/install.sh", "#!/bin/bash\n"), (".venv/bin/python", PYTHON)):
         (root / path).parent.mkdir(parents=True)
         (root / path).write_text(text)

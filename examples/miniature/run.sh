@@ -9,10 +9,10 @@
 # shellcheck disable=SC2154  # the amounts below are assigned by budget.py
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$(cd "$here/../.." && pwd)
+# shellcheck source=examples/common.sh
+source "$here/../common.sh"
 
 minutes=20 assets="" run_dir=$root/runs/miniature pretrain_yaml=pretrain.yaml
-fail() { echo "error: $*" >&2; exit 2; }
 while (($#)); do
     [[ $# -ge 2 || $1 == -h || $1 == --help ]] || fail "$1: an option takes a value behind a space; see --help"
     case $1 in
@@ -23,7 +23,7 @@ while (($#)); do
                    shift 2 ;;
         --model.base) [[ $2 == scratch ]] || fail "--model.base=$2 must be 'scratch'; leave it out to start from SmolLM2-135M-Instruct"
                       pretrain_yaml=pretrain_scratch.yaml && shift 2 ;;
-        -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
+        -h | --help) usage && exit 0 ;;
         *) fail "$1 is not an option; see --help" ;;
     esac
 done
@@ -32,19 +32,16 @@ if [[ -z $assets ]]; then if ((minutes < 10)); then assets=ci; else assets=full;
 [[ $assets == ci || $assets == full ]] || fail "--assets=$assets must be ci or full"
 
 bash "$root/tools/install.sh"
-python=$root/.venv/bin/python
 amounts=$("$python" "$here/budget.py" "$minutes")
 eval "$amounts"
 
-mkdir -p "$run_dir/logs" "$root/.cache/assets"
-cd "$run_dir"
+enter "$run_dir"
+mkdir -p logs
 settings="budget_minutes=$minutes assets=$assets pretrain=$pretrain_yaml"
 [[ ! -f settings.txt || $(cat settings.txt) == "$settings" ]] ||
     fail "$run_dir was made with $(cat settings.txt), not $settings; repeat that, or choose another --run-dir"
 echo "$settings" >settings.txt
-[[ -e assets ]] || ln -s "$root/.cache/assets" assets
 
-export TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error PYTHONUNBUFFERED=1
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 
 # step NAME COMMAND...: run one step, show what it says, keep it in logs/, note how long it took.
@@ -59,11 +56,7 @@ step() {
         "$name" "$start" "$EPOCHREALTIME" >>timings.jsonl
 }
 # run NAME TOOL YAML OVERRIDES...: the usual kind of step.
-run() {
-    local name=$1 tool=$2 yaml=$3
-    shift 3
-    step "$name" "$python" "$root/tools/$tool.py" --config "$here/$yaml.yaml" "$@"
-}
+run() { step "$1" tool "${@:2}"; }
 # train NAME TOOL YAML OVERRIDES...: two ranks, one thread each.
 train() {
     local name=$1 tool=$2 yaml=$3

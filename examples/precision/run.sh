@@ -6,41 +6,25 @@
 # Two cores need about an hour and a quarter for 300 steps of five runs. What is done is skipped: the command can be stopped and repeated.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$(cd "$here/../.." && pwd)
+# shellcheck source=examples/common.sh
+source "$here/../common.sh"
 
-fail() { echo "error: $*" >&2; exit 2; }
-usage() { sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 [[ ${1:-} != -h && ${1:-} != --help ]] || { usage; exit 0; }
 [[ $# -ge 1 && $1 != -* ]] || fail "the first word must be the folder of packed rows; see --help"
 packed=$(realpath -m "$1") steps=300 run_dir=$root/runs/precision
 shift
-while (($#)); do
-    [[ $# -ge 2 ]] || fail "$1 is the last word: an option takes a value; see --help"
-    case $1 in
-        --steps) steps=$2 ;;
-        --run-dir) run_dir=$(realpath -m "$2") ;;
-        *) fail "$1 is not an option; see --help" ;;
-    esac
-    shift 2
-done
+options "--steps --run-dir" "$@"
+run_dir=$(realpath -m "$run_dir")
 [[ $steps =~ ^[1-9][0-9]*$ ]] || fail "--steps=$steps must be a whole number above 0"
 [[ -d $packed/interleaved ]] || fail "$packed holds no interleaved rows; make them with examples/miniature/run.sh"
 
 bash "$root/tools/install.sh"
-python=$root/.venv/bin/python
 mkdir -p "$run_dir"
 cd "$run_dir"
 [[ ! -e packed || $(realpath packed) == "$packed" ]] || fail "$run_dir was made from $(realpath packed); choose another --run-dir"
-[[ -e packed ]] || ln -s "$packed" packed
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} PYTHONUNBUFFERED=1
+link "$packed" packed
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 
-# run NAME TOOL YAML OVERRIDES...: one step.
-run() {
-    local name=$1 tool=$2 yaml=$3
-    shift 3
-    echo "== $name"
-    "$python" "$root/tools/$tool.py" --config "$here/$yaml.yaml" "$@"
-}
 tokens=$((steps * 4 * 512))
 fp8=(--precision.fp8_emulation true --precision.fp8)
 

@@ -8,41 +8,28 @@
 # which ones failed is said at the end, with exit status 1.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$(cd "$here/../.." && pwd)
+# shellcheck source=examples/common.sh
+source "$here/../common.sh"
 
 rows="" run_dir=$root/runs/speech_tokenizer
-fail() { echo "error: $*" >&2; exit 2; }
-while (($#)); do
-    [[ $# -ge 2 || $1 == -h || $1 == --help ]] || fail "$1 is the last word: an option takes a value; see --help"
-    case $1 in
-        --rows) rows=$2 && shift 2 ;;
-        --run-dir) run_dir=$(realpath -m -- "$2") && shift 2 ;;
-        -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
-        *) fail "$1 is not an option; see --help" ;;
-    esac
-done
+options "--rows --run-dir" "$@"
+run_dir=$(realpath -m -- "$run_dir")
 
 bash "$root/tools/install.sh"
-python=$root/.venv/bin/python
 [[ -n $rows ]] || rows=$("$python" "$here/rows.py")
 for row in $rows; do "$python" "$here/rows.py" "$row" >/dev/null || exit 2; done
 
-mkdir -p "$run_dir/experiments" "$root/.cache/assets"
-cd "$run_dir"
-[[ -e assets ]] || ln -s "$root/.cache/assets" assets
-export TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error PYTHONUNBUFFERED=1
+enter "$run_dir"
+mkdir -p experiments
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 
 # run NAME TOOL YAML OVERRIDES...: one step. A NAME with a slash makes experiments/NAME, unless it is made, with a log beside it.
 run() {
-    local name=$1 tool=$2 yaml=$3
-    shift 3
-    local command=("$python" "$root/tools/$tool.py" --config "$here/$yaml.yaml" "$@")
-    if [[ $name != */* ]]; then
-        echo "== $name"
-        "${command[@]}"
-    elif [[ ! -f experiments/$name/manifest.json ]]; then
-        in_row "$name" "${command[@]}" --output "experiments/$name"
+    if [[ $1 != */* ]]; then
+        echo "== $1"
+        tool "${@:2}"
+    elif [[ ! -f experiments/$1/manifest.json ]]; then
+        in_row "$1" tool "${@:2}" --output "experiments/$1"
     fi
 }
 # in_row ROW/PART COMMAND...: run it with its output in a log, and note its CPU seconds in the row's timings.jsonl; a failure is kept in `failed`.

@@ -7,41 +7,30 @@
 # repeated. A row's output goes to curve/<row>/<step>.log; curve/report.md is written anew after every row.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$(cd "$here/../.." && pwd)
+# shellcheck source=examples/common.sh
+source "$here/../common.sh"
 
 rows="" run_dir=$root/runs/text_to_token tokenizer=$root/runs/miniature/speech_tokenizer
-fail() { echo "error: $*" >&2; exit 2; }
-while (($#)); do
-    [[ $# -ge 2 || $1 == -h || $1 == --help ]] || fail "$1 is the last word: an option takes a value; see --help"
-    case $1 in
-        --rows) rows=$2 && shift 2 ;;
-        --tokenizer) tokenizer=$(realpath -m -- "$2") && shift 2 ;;
-        --run-dir) run_dir=$(realpath -m -- "$2") && shift 2 ;;
-        -h | --help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
-        *) fail "$1 is not an option; see --help" ;;
-    esac
-done
+options "--rows --tokenizer --run-dir" "$@"
+run_dir=$(realpath -m -- "$run_dir")
+tokenizer=$(realpath -m -- "$tokenizer")
 [[ -f $tokenizer/manifest.json ]] || fail "--tokenizer=$tokenizer is no speech tokenizer; run examples/miniature/run.sh first, or name another"
 
 bash "$root/tools/install.sh"
-python=$root/.venv/bin/python
 [[ -n $rows ]] || rows=$("$python" "$here/rows.py")
 for row in $rows; do "$python" "$here/rows.py" "$row" >/dev/null || exit 2; done
 
-mkdir -p "$run_dir/curve" "$root/.cache/assets"
-cd "$run_dir"
-[[ -e assets ]] || ln -s "$root/.cache/assets" assets
-[[ -e speech_tokenizer ]] || ln -s "$tokenizer" speech_tokenizer
+enter "$run_dir"
+mkdir -p curve
+link "$tokenizer" speech_tokenizer
 [[ $(realpath speech_tokenizer) == "$(realpath "$tokenizer")" ]] ||
     fail "$run_dir was made with $(realpath speech_tokenizer), not $tokenizer; repeat that, or choose another --run-dir"
-export TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error PYTHONUNBUFFERED=1
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 
 # run NAME TOOL YAML OVERRIDES...: one step. A NAME with a slash is a part of curve/: its output goes to a log beside it.
 run() {
-    local name=$1 command=("$python" "$root/tools/$2.py" --config "$here/$3.yaml" "${@:4}")
-    echo "== $name"
-    if [[ $name == */* ]]; then "${command[@]}" >>"curve/$name.log" 2>&1; else "${command[@]}"; fi
+    echo "== $1"
+    if [[ $1 == */* ]]; then tool "${@:2}" >>"curve/$1.log" 2>&1; else tool "${@:2}"; fi
 }
 # train ROW TOOL YAML OVERRIDES...: two ranks, one thread each; CPU seconds go to the row's timings.jsonl.
 train() {
