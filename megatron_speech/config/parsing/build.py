@@ -88,7 +88,7 @@ class Builder:
 
 
 def build_section(schema: Any, values: Mapping[str, Any], *, prefix: str = "") -> Any:
-    """An instance of `schema` from `values`, whose keys stand below `prefix`; ValueError names the first mistake."""
+    """Build an instance of `schema` from `values`; ValueError names the first bad or missing key with `prefix`."""
     builder = Builder()
     section = builder.section(schema, values, prefix)
     require_given(builder.missing)
@@ -96,7 +96,7 @@ def build_section(schema: Any, values: Mapping[str, Any], *, prefix: str = "") -
 
 
 def require_given(missing: Sequence[str]) -> None:
-    """Raise ValueError naming the keys that are `missing`."""
+    """Raise ValueError that names the `missing` keys, if any."""
     if missing:
         one, *more = missing
         raise ValueError(

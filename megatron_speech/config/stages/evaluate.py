@@ -40,7 +40,7 @@ class HeldOutConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """Evaluate one model on up to three measures: cloze, geo_qa and held_out."""
+    """Evaluate one model on cloze, geo_qa, held_out and further tasks, as far as they are set."""
 
     model: Path
     """Hugging Face folder of the model (tools/convert_to_hf.py)."""
