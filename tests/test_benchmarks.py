@@ -32,3 +32,4 @@ def test_benchmark_prints_its_result(name: str) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(done.stdout.splitlines()[-1])
     assert {"name", "ratio", "limit"} <= result.keys()
+    assert result["better"] in ("higher", "lower")

@@ -92,6 +92,7 @@ def measure(folder: Path, model: ModelConfig, *, turns: int) -> dict[str, Any]:
     return {
         "ratio": round(medians["raw"] / medians["export"], 4),
         "limit": LIMIT,
+        "better": "higher",
         "over_save_pretrained": round(medians["save_pretrained"] / medians["export"], 4),
         "limit_over_save_pretrained": LIMIT_OVER_SAVE,
         "peak_bytes": max(peaks),

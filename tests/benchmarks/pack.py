@@ -93,6 +93,8 @@ def measure(root: Path, *, tokens: int, turns: int) -> dict[str, Any]:
         "million_tokens_per_core_second": slowest,
         "ratio": round(slowest / LIMIT_MILLION_TOKENS, 4),
         "limit": 1.0,
+        "better": "higher",
+        "of_this_machine": True,
         "limit_million_tokens_per_core_second": LIMIT_MILLION_TOKENS,
         "by_way": median,
         "fill": fills["best_fit_long"],

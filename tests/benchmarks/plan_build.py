@@ -79,6 +79,7 @@ def measure(config: DataConfig, *, turns: int) -> dict[str, Any]:
     return {
         "ratio": round(max(ms.values()) / min(ms.values()), 4),
         "limit": LIMIT_RATIO,
+        "better": "lower",
         "ratio_of_lookups": round(max(lookup_ms.values()) / min(lookup_ms.values()), 4),
         "build_s": round(build_s, 4),
         "peak_mb": round(peak_mb, 2),

@@ -40,6 +40,7 @@ def main() -> None:
         "largest_ratio_snapped": round(float(largest[1]), 4),
         "ratio": round(deviation, 5),
         "limit": LIMIT,
+        "better": "lower",
     }
     print(json.dumps(result))
     raise SystemExit(0 if short or deviation <= LIMIT else 1)

@@ -58,6 +58,7 @@ def main() -> None:
         "name": "shard_read",
         "ratio": ratios,
         "limit": LIMITS,
+        "better": "higher",
         "short": short,
         "us_per_row": {name: round(1e6 * value, 2) for name, value in medians.items()},
     }

@@ -52,7 +52,8 @@ def main() -> None:
     times = [(_cpu_seconds(ours), _cpu_seconds(theirs)) for _ in range(options.steps + 1)][1:]
     seconds, reference = (statistics.median(column) for column in zip(*times, strict=True))
     result = {"name": f"step_vs_transformers/{options.shape}/{options.dtype}", "ratio": round(seconds / reference, 3)}
-    print(json.dumps({**result, "limit": LIMIT, "seconds": round(seconds, 3), "transformers": round(reference, 3)}))
+    result |= {"limit": LIMIT, "better": "lower"}
+    print(json.dumps({**result, "seconds": round(seconds, 3), "transformers": round(reference, 3)}))
 
 
 def _ours(model: ModelConfig, vocabulary: Vocabulary, dtype: str, tokens: torch.Tensor) -> Callable[[], None]:

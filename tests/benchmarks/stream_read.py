@@ -57,6 +57,7 @@ def main() -> None:
         "name": "stream_read",
         "ratio": ratio,
         "limit": LIMIT,
+        "better": "higher",
         "short": short,
         "ratio_to_one_row_per_entry": round(medians["webdataset_one_row_per_entry"] / medians["ours"], 2),
         "us_per_row": {name: round(1e6 * value, 2) for name, value in medians.items()},

@@ -110,6 +110,7 @@ def measure(
         "name": "synthesis",
         "ratio": round(seconds[best] / seconds["bulk"], 3),
         "limit": LIMIT,
+        "better": "higher",
         "engine_ratio": round(seconds["engine"] / seconds["bulk"], 3),
         "engine_limit": ENGINE_LIMIT,
         "tokens_per_cpu_second": round(tokens / seconds["bulk"]),

@@ -79,6 +79,7 @@ def measure(folder: Path, corpus: Path | None, vocabulary: Path | None, *, short
         "name": "tokenize_text",
         "ratio": round(bare_s / (whole_s - loading_s), 4),
         "limit": LIMIT,
+        "better": "higher",
         "ratio_with_loading": round(bare_s / whole_s, 4),
         "loading_s": round(loading_s, 3),
         "million_tokens_per_core_second": round(tokens / whole_s / 1e6, 4),
