@@ -14,11 +14,11 @@ import numpy as np
 import orjson
 import pytest
 import xxhash
+from megatron_speech.config.stages.packing import PackConfig
 from safetensors.numpy import save_file
 
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.run.data import DataConfig, SourceConfig
-from megatron_speech.config.stages.packing import PackConfig
 from megatron_speech.data.packing.pack import pack_folder
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.shards.document import TokenDocument

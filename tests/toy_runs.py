@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,3 +71,23 @@ def _paired(documents: int, vocabulary: Vocabulary) -> Iterator[TokenDocument]:
         text, speech = generator.integers(1, 60, 6), generator.integers(speech_ids.start, speech_ids.stop, 12)
         tokens = np.concatenate([text, speech]).astype(np.int32)
         yield TokenDocument(key=f"p{index}", tokens=tokens, target_start=6)
+
+
+def resuming(config: PretrainConfig) -> PretrainConfig:
+    """The run that goes on from a checkpoint, or fails."""
+    return dataclasses.replace(config, checkpoint=dataclasses.replace(config.checkpoint, resume="required"))
+
+
+def read_history(config: PretrainConfig) -> list[dict[str, Any]]:
+    """Records of metrics.jsonl without what clocks say; steps must be 1, 2, 3, ... without repetition."""
+    records = [json.loads(line) for line in (config.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records] == list(range(1, len(records) + 1))
+    clocks = {"tokens_per_s", "reading"}
+    return [{name: value for name, value in record.items() if name not in clocks} for record in records]
+
+
+def check_trains(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
+    """The body of a rank: the whole run."""
+    from megatron_speech.training.run import pretrain
+
+    pretrain(config, world=(rank, world_size), init_method=init_method)

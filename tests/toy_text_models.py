@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from tokenizers import AddedToken, Tokenizer
 from torch import Tensor
 from transformers import AutoModelForCausalLM, GlmConfig, LlamaConfig, PretrainedConfig, Qwen2Config, Qwen3Config
 
@@ -99,3 +101,48 @@ def require_same_weights(exported: Path, original: Path, *, vocabulary: Vocabula
             assert got.shape[0] == vocabulary.size
             tensor, got = tensor[: vocabulary.num_text_ids], got[: vocabulary.num_text_ids]
         assert got.dtype == tensor.dtype and torch.equal(got, tensor), name
+
+
+TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+CHAT = [{"role": "user", "content": "What is <b>tea</b>?  Ü"}, {"role": "assistant", "content": "a drink"}]
+
+
+ROLES = {
+    "bos_token": "<|im_start|>",
+    "eos_token": "<|im_end|>",
+    "pad_token": "<|pad|>",
+    "additional_special_tokens": ["<|im_start|>", "<|im_end|>"],
+    "padding_side": "left",
+    "model_max_length": 777,
+    "clean_up_tokenization_spaces": True,
+}
+
+
+GENERATION = {"bos_token_id": 257, "eos_token_id": [258, 256], "pad_token_id": 259, "temperature": 0.6, "top_p": 0.95}
+
+
+def chat_model(folder: Path, *, generation: dict[str, Any] | None = None, **tokenizer: Any) -> Path:
+    """A byte model with the tokens of a chat format (257 to 259)."""
+    text_model(folder, "llama", tied=True, padding_rows=13)
+    backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    names = ("<|im_start|>", "<|im_end|>", "<|pad|>")
+    backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
+    backend.save(str(folder / "tokenizer.json"))
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", **ROLES, "chat_template": TEMPLATE, **tokenizer}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    (folder / "generation_config.json").write_text(json.dumps(GENERATION if generation is None else generation))
+    return folder
+
+
+def templates(tokenizer: Any) -> list[list[int]]:
+    return [
+        tokenizer.apply_chat_template(CHAT, add_generation_prompt=prompt, return_dict=False, **options)
+        for prompt in (True, False)
+        for options in ({}, {"chat_template": "tool_use", "tools": [{"type": "function", "function": {"name": "a"}}]})
+        if not options or isinstance(tokenizer.chat_template, dict)
+    ]

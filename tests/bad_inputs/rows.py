@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import runpy
 import select
 import shlex
@@ -245,3 +246,9 @@ def _be_tool(tool: str, words: list[str], folder: Path, stderr: int) -> None:
         status = 1
     sys.stderr.flush()
     os._exit(status if isinstance(status, int) else 0 if status is None else 1)
+
+
+def said(stderr: str) -> list[str]:
+    """The lines of stderr, without progress bars; some tools log there."""
+    pieces = re.split(r"[\r\n]+", stderr)
+    return [piece for piece in pieces if piece.strip() and not re.search(r"%\||\dB \[|it/s", piece)]

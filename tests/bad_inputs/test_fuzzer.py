@@ -22,8 +22,7 @@ from megatron_speech.config.parsing.build import alternatives
 from megatron_speech.config.parsing.parse import parse_config
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.parsing.yaml_text import write_yaml
-from tests.bad_inputs.rows import Row, run_row
-from tests.bad_inputs.test_tables import said
+from tests.bad_inputs.rows import Row, run_row, said
 from tests.schemas import TOOLS, least_settings, schema
 
 EXAMPLES = settings(

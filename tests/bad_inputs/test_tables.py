@@ -13,7 +13,7 @@ import pytest
 
 from megatron_speech.config.parsing.build import alternatives, entry_of
 from megatron_speech.config.parsing.parse import parse_config
-from tests.bad_inputs.rows import TABLES, Row, Worlds, rows_of
+from tests.bad_inputs.rows import TABLES, Row, Worlds, rows_of, said
 from tests.schemas import TOOLS, schema
 
 ROWS = [row for table in sorted(TABLES.glob("*.yaml")) for row in rows_of(table.stem)]
@@ -85,9 +85,3 @@ def wrong_values(kind: Any) -> list[str]:
     if list in kinds or tuple in kinds:
         return ["[{a: 1}]", "[[a]]"]
     return ["", "s3://bucket/x"] if kinds in ([Path], [Path, NoneType]) else []
-
-
-def said(stderr: str) -> list[str]:
-    """The lines of stderr, without progress bars; some tools log there."""
-    pieces = re.split(r"[\r\n]+", stderr)
-    return [piece for piece in pieces if piece.strip() and not re.search(r"%\||\dB \[|it/s", piece)]

@@ -25,10 +25,9 @@ from megatron_speech.model.fp8_scaling import E4M3, E5M2, Delayed, round_blocks,
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from tests.distributed.engine import VOCABULARY
-from tests.distributed.test_resume import _check_trains, _history, _resumed
 from tests.ranks import run_ranks
 from tests.toy_runs import MODEL as TOY
-from tests.toy_runs import make_config, make_sources
+from tests.toy_runs import check_trains, make_config, make_sources, read_history, resuming
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="emulation is for machines without a GPU")
 
@@ -80,17 +79,17 @@ def test_resumed_run_is_the_uninterrupted_one(tmp_path: Path, sources: Any, reci
     stopped = dataclasses.replace(
         whole, folder=tmp_path / "stopped", train=dataclasses.replace(whole.train, stop_at_step=4)
     )
-    run_ranks(_check_trains, 2, whole)
-    run_ranks(_check_trains, 2, stopped)
-    resumed = dataclasses.replace(_resumed(stopped), train=whole.train)
-    run_ranks(_check_trains, 2, resumed)
-    assert len(_history(whole)) == 6 and _history(resumed) == _history(whole)
+    run_ranks(check_trains, 2, whole)
+    run_ranks(check_trains, 2, stopped)
+    resumed = dataclasses.replace(resuming(stopped), train=whole.train)
+    run_ranks(check_trains, 2, resumed)
+    assert len(read_history(whole)) == 6 and read_history(resumed) == read_history(whole)
 
 
 def test_a_run_without_a_history_does_not_go_on_with_delayed_scales(tmp_path: Path, sources: Any) -> None:
     plain = make_config(tmp_path / "run", sources, steps=6, train={"stop_at_step": 4})
-    run_ranks(_check_trains, 2, plain)
-    run_ranks(_check_resume_refused, 2, dataclasses.replace(_resumed(plain), precision=_precision("delayed")))
+    run_ranks(check_trains, 2, plain)
+    run_ranks(_check_resume_refused, 2, dataclasses.replace(resuming(plain), precision=_precision("delayed")))
 
 
 def _precision(recipe: str, **settings: Any) -> PrecisionConfig:
@@ -289,7 +288,7 @@ def _check_base(rank: int, world_size: int, init_method: str, folder: Path) -> N
 def _check_resume_refused(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
     assert config.checkpoint == CheckpointConfig(every_steps=3, resume="required")
     with pytest.raises(ValueError, match=r"fp8_amax_history_len=0 there .*, 1024 in this run"):
-        _check_trains(rank, world_size, init_method, config)
+        check_trains(rank, world_size, init_method, config)
 
 
 def _error(found: Tensor, wanted: Tensor) -> float:

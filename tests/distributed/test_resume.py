@@ -18,7 +18,16 @@ from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.config.run.training import BatchRampConfig, CheckpointConfig, PretrainConfig
 from megatron_speech.training.schedule import learning_rate
 from tests.ranks import run_ranks
-from tests.toy_runs import MODEL, SEQ_LENGTH, VOCABULARY, make_config, make_sources
+from tests.toy_runs import (
+    MODEL,
+    SEQ_LENGTH,
+    VOCABULARY,
+    check_trains,
+    make_config,
+    make_sources,
+    read_history,
+    resuming,
+)
 
 SHARDED = ParallelConfig(use_distributed_optimizer=True)
 SHARDING_RULE = r"parallel.use_distributed_optimizer=True there, False in this run"
@@ -49,12 +58,12 @@ def test_killed_and_resumed_run_matches_uninterrupted(tmp_path: Path, sources: A
     settings = {"steps": STEPS, "parallel": SHARDED, "precision": PrecisionConfig(dtype=dtype)}
     whole = make_config(tmp_path / "whole", sources, **settings)
     broken = make_config(tmp_path / "broken", sources, **settings)
-    run_ranks(_check_trains, 2, whole)
+    run_ranks(check_trains, 2, whole)
     with pytest.raises(AssertionError, match="rank"):
         run_ranks(_check_killed, 2, broken, killed_at)
     assert [path.name for path in sorted((broken.folder / "checkpoints").glob("step_?"))] == ["step_3"]
-    run_ranks(_check_trains, 2, _resumed(broken))
-    assert _history(broken) == _history(whole)
+    run_ranks(check_trains, 2, resuming(broken))
+    assert read_history(broken) == read_history(whole)
 
 
 def test_resumed_run_matches_when_every_bucket_is_padded(tmp_path: Path, sources: Any) -> None:
@@ -64,8 +73,8 @@ def test_resumed_run_matches_when_every_bucket_is_padded(tmp_path: Path, sources
     run_ranks(_check_trains_in_small_buckets, 2, whole)
     stopped = dataclasses.replace(broken, train=dataclasses.replace(broken.train, stop_at_step=4))
     run_ranks(_check_trains_in_small_buckets, 2, stopped)
-    run_ranks(_check_trains_in_small_buckets, 2, _resumed(broken))
-    assert _history(broken) == _history(whole)
+    run_ranks(_check_trains_in_small_buckets, 2, resuming(broken))
+    assert read_history(broken) == read_history(whole)
 
 
 @pytest.mark.parametrize("move", MOVES)
@@ -80,11 +89,11 @@ def test_run_that_changes_its_layout_matches_one_rank(tmp_path: Path, sources: A
         parallel=there,
         train=dataclasses.replace(whole.train, stop_at_step=4),
     )
-    run_ranks(_check_trains, 1, whole)
-    run_ranks(_check_trains, 2, moved)
-    assert len(_history(moved)) == 4 and not (moved.folder / "done.json").exists()
-    run_ranks(_check_trains, 2, _resumed(dataclasses.replace(whole, folder=moved.folder, parallel=here)))
-    for ours, reference in zip(_history(moved), _history(whole), strict=True):
+    run_ranks(check_trains, 1, whole)
+    run_ranks(check_trains, 2, moved)
+    assert len(read_history(moved)) == 4 and not (moved.folder / "done.json").exists()
+    run_ranks(check_trains, 2, resuming(dataclasses.replace(whole, folder=moved.folder, parallel=here)))
+    for ours, reference in zip(read_history(moved), read_history(whole), strict=True):
         assert ours["loss"] == pytest.approx(reference["loss"], rel=1e-5)
         assert ours["grad_norm"] == pytest.approx(reference["grad_norm"], rel=1e-4)
     ours, reference = (json.loads((run.folder / "done.json").read_text()) for run in (moved, whole))
@@ -99,12 +108,12 @@ def test_run_that_is_killed_in_its_batch_ramp_matches_one_rank(tmp_path: Path, s
     saving = CheckpointConfig(every_steps=2)
     whole = make_config(tmp_path / "whole", sources, checkpoint=saving, **settings)
     broken = dataclasses.replace(whole, folder=tmp_path / "broken")
-    run_ranks(_check_trains, 1, whole)
+    run_ranks(check_trains, 1, whole)
     with pytest.raises(AssertionError, match="rank"):
         run_ranks(_check_killed, 2, broken, "step 3")
-    run_ranks(_check_trains, 1, _resumed(broken))
-    assert [record["consumed_samples"] for record in _history(whole)] == [2, 4, 6, 10, 14, 18, 22, 26, 28]
-    for ours, reference in zip(_history(broken), _history(whole), strict=True):
+    run_ranks(check_trains, 1, resuming(broken))
+    assert [record["consumed_samples"] for record in read_history(whole)] == [2, 4, 6, 10, 14, 18, 22, 26, 28]
+    for ours, reference in zip(read_history(broken), read_history(whole), strict=True):
         for key in ("consumed_samples", "lr", "tokens"):
             assert ours[key] == reference[key]
         assert ours["loss"] == pytest.approx(reference["loss"], rel=1e-5)
@@ -120,8 +129,8 @@ def test_run_goes_on_with_another_mixture_only_when_told_to(tmp_path: Path, sour
     )
     made = make_config(tmp_path / "run", sources, train={"tokens": None, "stop_at_step": 2})
     begun = dataclasses.replace(made, data=dataclasses.replace(made.data, stages=[first]))
-    run_ranks(_check_trains, 1, begun)
-    changed = _resumed(
+    run_ranks(check_trains, 1, begun)
+    changed = resuming(
         dataclasses.replace(
             begun,
             data=dataclasses.replace(begun.data, stages=[left, then]),
@@ -130,8 +139,8 @@ def test_run_goes_on_with_another_mixture_only_when_told_to(tmp_path: Path, sour
     )
     run_ranks(_check_other_plan_is_refused, 1, changed)
     told = dataclasses.replace(changed, data=dataclasses.replace(changed.data, extend_plan=True))
-    run_ranks(_check_trains, 1, told)
-    run_ranks(_check_trains, 1, changed)  # done already, and the plan is now the run's own
+    run_ranks(check_trains, 1, told)
+    run_ranks(check_trains, 1, changed)  # done already, and the plan is now the run's own
     done, plan = (json.loads((begun.folder / name).read_text()) for name in ("done.json", "plan.json"))
     assert done["consumed_samples"] == 14 and done["steps"] == 4
     assert all(source["read"] == source["planned"] for source in done["tokens_by_source"].values())
@@ -140,14 +149,14 @@ def test_run_goes_on_with_another_mixture_only_when_told_to(tmp_path: Path, sour
     ((fingerprint, _),) = plan["before"].items()
     stored = json.loads((begun.folder / f"plan-{fingerprint[:12]}.json").read_text())
     assert stored["fingerprint"] == fingerprint and stored["num_samples"] == 12
-    last = _history(begun)[-1]
+    last = read_history(begun)[-1]
     assert set(last["losses"]) == {"text"} and last["loss"] == 0  # read, and not learnt
 
 
 @pytest.mark.parametrize("damage", ["flipped key", "binary", "deleted"])
 def test_damaged_logs_stop_no_run_that_goes_on(tmp_path: Path, sources: Any, damage: str) -> None:
     config = make_config(tmp_path / "run", sources, steps=STEPS)
-    run_ranks(_check_trains, 2, dataclasses.replace(config, train=dataclasses.replace(config.train, stop_at_step=4)))
+    run_ranks(check_trains, 2, dataclasses.replace(config, train=dataclasses.replace(config.train, stop_at_step=4)))
     path = config.folder / "metrics.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     if damage == "deleted":
@@ -157,7 +166,7 @@ def test_damaged_logs_stop_no_run_that_goes_on(tmp_path: Path, sources: Any, dam
         lines[1] = bytes(range(128, 200)) + b"\n" if damage == "binary" else lines[1].replace(b'"step"', b'"ste\x70x"')
         path.write_bytes(b"".join(lines))
         left = [1, 3, 4]
-    run_ranks(_check_trains, 2, _resumed(config))
+    run_ranks(check_trains, 2, resuming(config))
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [*left, 5, 6, 7]
     log = (config.folder / "logs" / "rank_0.log").read_text()
     assert f"has no line of steps {'2' if left else '1 to 4'}, which this run did" in log
@@ -166,11 +175,11 @@ def test_damaged_logs_stop_no_run_that_goes_on(tmp_path: Path, sources: Any, dam
 
 def test_a_run_that_has_lost_its_log_and_its_summary_is_done_again(tmp_path: Path, sources: Any) -> None:
     config = make_config(tmp_path / "run", sources, steps=2)
-    run_ranks(_check_trains, 1, config)
+    run_ranks(check_trains, 1, config)
     before = json.loads((config.folder / "done.json").read_text())
     for name in ("done.json", "metrics.jsonl"):
         (config.folder / name).unlink()
-    run_ranks(_check_trains, 1, _resumed(config))
+    run_ranks(check_trains, 1, resuming(config))
     done = json.loads((config.folder / "done.json").read_text())
     assert done["loss"] is None and done["tokens_per_s"] is None
     assert all(done[key] == before[key] for key in ("steps", "tokens", "validation", "validation_rows", "plan"))
@@ -181,17 +190,17 @@ def test_signal_to_one_rank_saves_on_all_and_leaves_quietly(tmp_path: Path, sour
     run_ranks(_check_signalled, 2, config)
     assert [path.name for path in (config.folder / "checkpoints").iterdir()] == ["step_2"]
     assert not (config.folder / "done.json").exists()
-    run_ranks(_check_trains, 2, _resumed(config))
+    run_ranks(check_trains, 2, resuming(config))
     assert json.loads((config.folder / "done.json").read_text())["steps"] == STEPS
 
 
 def test_resume_with_another_optimizer_sharding_or_dtype_is_refused_on_all_ranks(tmp_path: Path, sources: Any) -> None:
     config = make_config(tmp_path / "run", sources, steps=3, parallel=SHARDED)
-    run_ranks(_check_trains, 2, dataclasses.replace(config, train=dataclasses.replace(config.train, stop_at_step=1)))
+    run_ranks(check_trains, 2, dataclasses.replace(config, train=dataclasses.replace(config.train, stop_at_step=1)))
     before = _folder(config)
-    run_ranks(_check_refused, 2, _resumed(dataclasses.replace(config, parallel=ParallelConfig())), SHARDING_RULE)
+    run_ranks(_check_refused, 2, resuming(dataclasses.replace(config, parallel=ParallelConfig())), SHARDING_RULE)
     other = dataclasses.replace(config, precision=PrecisionConfig(dtype="float32"))
-    run_ranks(_check_refused, 2, _resumed(other), DTYPE_RULE)
+    run_ranks(_check_refused, 2, resuming(other), DTYPE_RULE)
     assert _folder(config) == before  # a refused resume leaves the folder alone
 
 
@@ -206,9 +215,9 @@ def test_run_that_changes_its_batch_reads_the_same_rows_and_says_what_changed(
         train=dataclasses.replace(whole.train, global_batch_size=rows),
         optimizer=dataclasses.replace(whole.optimizer, adam_beta1=0.8),
     )
-    run_ranks(_check_trains, 1, stopped)
-    run_ranks(_check_trains, 1, _resumed(changed))
-    history, plan = _history(whole), json.loads((whole.folder / "plan.json").read_text())
+    run_ranks(check_trains, 1, stopped)
+    run_ranks(check_trains, 1, resuming(changed))
+    history, plan = read_history(whole), json.loads((whole.folder / "plan.json").read_text())
     assert [record["consumed_samples"] for record in history] == read and plan["num_samples"] == read[-1]
     rates = [learning_rate(upto, config=whole.optimizer, total=read[-1]) for upto in read]
     assert [record["lr"] for record in history] == pytest.approx(rates)
@@ -226,30 +235,12 @@ def _folder(config: PretrainConfig) -> dict[str, str]:
     return {path.name: path.read_text() for path in config.folder.iterdir() if path.is_file()}
 
 
-def _resumed(config: PretrainConfig) -> PretrainConfig:
-    return dataclasses.replace(config, checkpoint=dataclasses.replace(config.checkpoint, resume="required"))
-
-
-def _history(config: PretrainConfig) -> list[dict[str, Any]]:
-    """Records of metrics.jsonl without what clocks say; steps must be 1, 2, 3, ... without repetition."""
-    records = [json.loads(line) for line in (config.folder / "metrics.jsonl").read_text().splitlines()]
-    assert [record["step"] for record in records] == list(range(1, len(records) + 1))
-    clocks = {"tokens_per_s", "reading"}
-    return [{name: value for name, value in record.items() if name not in clocks} for record in records]
-
-
-def _check_trains(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
-    from megatron_speech.training.run import pretrain
-
-    pretrain(config, world=(rank, world_size), init_method=init_method)
-
-
 def _check_trains_in_small_buckets(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
     """One parameter to a bucket; a norm of 32 values is padded to 128."""
     from megatron_speech.training import engine
 
     engine.DistributedDataParallelConfig = partial(engine.DistributedDataParallelConfig, bucket_size=1)
-    _check_trains(rank, world_size, init_method, config)
+    check_trains(rank, world_size, init_method, config)
 
 
 def _check_killed(rank: int, world_size: int, init_method: str, config: PretrainConfig, killed_at: str) -> None:
@@ -275,7 +266,7 @@ def _check_killed(rank: int, world_size: int, init_method: str, config: Pretrain
         complete(partial)
 
     loop.train_step, folder.complete = dying_step, dying_save
-    _check_trains(rank, world_size, init_method, config)
+    check_trains(rank, world_size, init_method, config)
 
 
 def _check_signalled(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
@@ -292,18 +283,18 @@ def _check_signalled(rank: int, world_size: int, init_method: str, config: Pretr
         return train_step(*args, **kwargs)
 
     loop.train_step = signalled_step
-    _check_trains(rank, world_size, init_method, config)
+    check_trains(rank, world_size, init_method, config)
 
 
 def _check_other_plan_is_refused(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
     rule = r"stages\[0\] samples: 8, was 12.*data\.extend_plan=true to follow this one after the 8 samples"
     with pytest.raises(ValueError, match=rule):
-        _check_trains(rank, world_size, init_method, config)
+        check_trains(rank, world_size, init_method, config)
 
 
 def _check_refused(rank: int, world_size: int, init_method: str, config: PretrainConfig, rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
-        _check_trains(rank, world_size, init_method, config)
+        check_trains(rank, world_size, init_method, config)
 
 
 def _check_full_disk(rank: int, world_size: int, init_method: str, path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -99,19 +98,12 @@ def test_a_part_that_cannot_be_taken_is_made_again_and_says_why(
     assert f"made again: it {said[fault]}" in caplog.text
 
 
-HELD: list[Any] = []
 LEAK = """
 from megatron_speech.artifacts.tasks import in_processes
-from tests.unit.artifacts.test_tasks import lock
+from tests.unit.artifacts.held_lock import lock
 if __name__ == "__main__":
     print(sorted(in_processes(lock, [1, 2, 3], workers=2, number=int)))
 """
-
-
-def lock(number: int) -> int:
-    """Hold what a progress bar holds: a semaphore of this process, which it gives back when it ends in its own way."""
-    HELD.append(multiprocessing.RLock())
-    return number
 
 
 def test_workers_that_are_done_leave_no_semaphore_behind(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from megatron_speech.audio.channels import Choice, hear, speaking
 from megatron_speech.audio.checks import AudioError, is_silent
 from megatron_speech.audio.quarantine import silence
 from megatron_speech.audio.shards import AudioRecord, AudioShard
-from tests.unit.audio.test_cut_short import speech
+from tests.unit.audio.toys import speech
 
 VOICE, OTHER = speech(4000, 2).T
 SILENT = np.full(4000, 0.25, np.float32)  # an offset is no sound

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-from functools import cache
 
 import numpy as np
 import pytest
@@ -16,34 +15,7 @@ from megatron_speech.audio.checks import AudioError
 from megatron_speech.audio.containers import kind_of, mpeg_frame
 from megatron_speech.audio.cut_short import missing
 from megatron_speech.audio.io import decode
-
-FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF", "AU", "NIST", "FLAC", "OGG", "MP3")
-UNSUPPORTED = {("AIFF", "DWVW_12")}  # which soundfile writes and cannot open again
-
-
-def speech(frames: int = 12_000, channels: int = 1) -> np.ndarray:
-    noise = np.random.default_rng(frames).standard_normal((frames, channels))
-    return (0.2 * noise * np.hanning(frames)[:, None]).astype(np.float32)
-
-
-@cache
-def written(kind: str, subtype: str, rate: int = 16000, channels: int = 1) -> bytes:
-    buffer = io.BytesIO()
-    soundfile.write(buffer, speech(channels=channels), rate, format=kind, subtype=subtype)
-    return buffer.getvalue()
-
-
-def kinds() -> list[tuple[str, str]]:
-    """What soundfile writes of the containers that say where they end."""
-    found = []
-    for kind in FORMATS:
-        for subtype in soundfile.available_subtypes(kind):
-            try:
-                written(kind, subtype)
-            except soundfile.LibsndfileError:
-                continue
-            found.append((kind, subtype))
-    return [pair for pair in found if pair not in UNSUPPORTED]
+from tests.unit.audio.toys import kinds, speech, unknown_length, written
 
 
 @pytest.mark.parametrize(("kind", "subtype"), kinds())
@@ -110,14 +82,6 @@ def test_big_endian_wav_is_wav() -> None:
     assert data[:4] == b"RIFX" and len(decode(data, name="clip").waveform) == 12_000
     with pytest.raises(AudioError, match="cut short, "):
         decode(data[:-2], name="clip")
-
-
-def unknown_length(flac: bytes) -> bytes:
-    """The file as an encoder leaves it that cannot go back: no number of samples, no checksum of all."""
-    data = bytearray(flac)
-    data[21] &= 0xF0
-    data[22:42] = bytes(20)
-    return bytes(data)
 
 
 @pytest.mark.parametrize("channels", [1, 2])

@@ -14,7 +14,7 @@ import soundfile
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.audio.shards import read_audio_shards
 from tests.sources import write_tar
-from tests.unit.audio.test_importing import recordings, run, table, tone
+from tests.unit.audio.toys import recordings, run, table, tone
 
 
 def test_the_last_line_says_which_of_several_channels_was_heard(

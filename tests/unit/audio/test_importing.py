@@ -17,41 +17,12 @@ import soundfile
 
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.audio import importing
-from megatron_speech.audio.importing import import_speech
 from megatron_speech.audio.shards import read_audio_shards
-from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 from megatron_speech.config.stages.shards import IndexShardsConfig, InspectShardsConfig
 from megatron_speech.data.shards.inspect import inspect_shards
 from megatron_speech.data.shards.rebuild import index_shards
 from megatron_speech.data.shards.verify import verify_folder
-
-
-def tone(hertz: float, rate: int = 16000, seconds: float = 0.3) -> np.ndarray:
-    return 0.4 * np.sin(2 * np.pi * hertz * np.arange(int(rate * seconds)) / rate)
-
-
-def recordings(folder: Path, count: int = 5) -> list[dict[str, Any]]:
-    """Files of several kinds, and a row for each."""
-    folder.mkdir()
-    rows = []
-    for number in range(count):
-        name = f"r{number}.{('wav', 'flac', 'ogg')[number % 3]}"
-        soundfile.write(folder / name, tone(200 + 40 * number), 16000)
-        rows.append({"audio": name, "text": f"text {number}", "id": f"r{number}", "speaker": "s"})
-    return rows
-
-
-def table(folder: Path, rows: list[dict[str, Any]]) -> Path:
-    path = folder / "table.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def run(tmp_path: Path, output: str = "audio", **changes: Any) -> Path:
-    if "tars" not in changes:
-        changes.setdefault("table", tmp_path / "in" / "table.jsonl")
-    import_speech(ImportSpeechConfig(output=tmp_path / output, **{"utterances_per_shard": 2, **changes}))
-    return tmp_path / output
+from tests.unit.audio.toys import recordings, run, table, tone
 
 
 def digest(folder: Path) -> dict[str, str]:

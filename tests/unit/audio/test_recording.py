@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from megatron_speech.audio.checks import AudioError
 from megatron_speech.audio.recording import Recording
-from tests.unit.audio.test_cut_short import kinds, speech, unknown_length, written
+from tests.unit.audio.toys import kinds, speech, unknown_length, written
 
 
 @pytest.mark.parametrize(("kind", "subtype"), [*kinds(), ("FLAC", "unknown length")])

@@ -23,7 +23,7 @@ from megatron_speech.audio.sources.listed import ListedUtterance
 from megatron_speech.audio.sources.parts import Part
 from megatron_speech.audio.utterances import Recordings, nearest_sample, utterances
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
-from tests.unit.audio.test_cut_short import speech, written
+from tests.unit.audio.toys import speech, written
 
 
 def config(**changes: Any) -> ImportSpeechConfig:

@@ -8,57 +8,29 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
-from tests.toy_text_models import export, import_text_model, text_model
-
-TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+from tests.toy_text_models import (
+    GENERATION,
+    ROLES,
+    TEMPLATE,
+    chat_model,
+    export,
+    import_text_model,
+    templates,
+    text_model,
 )
+
 TOOLS = "{{ tools | length }} tools" + TEMPLATE
-CHAT = [{"role": "user", "content": "What is <b>tea</b>?  Ü"}, {"role": "assistant", "content": "a drink"}]
-ROLES = {
-    "bos_token": "<|im_start|>",
-    "eos_token": "<|im_end|>",
-    "pad_token": "<|pad|>",
-    "additional_special_tokens": ["<|im_start|>", "<|im_end|>"],
-    "padding_side": "left",
-    "model_max_length": 777,
-    "clean_up_tokenization_spaces": True,
-}
-GENERATION = {"bos_token_id": 257, "eos_token_id": [258, 256], "pad_token_id": 259, "temperature": 0.6, "top_p": 0.95}
 
 IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
-def chat_model(folder: Path, *, generation: dict[str, Any] | None = None, **tokenizer: Any) -> Path:
-    """A byte model with the tokens of a chat format (257 to 259)."""
-    text_model(folder, "llama", tied=True, padding_rows=13)
-    backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    names = ("<|im_start|>", "<|im_end|>", "<|pad|>")
-    backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
-    backend.save(str(folder / "tokenizer.json"))
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", **ROLES, "chat_template": TEMPLATE, **tokenizer}
-    (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    (folder / "generation_config.json").write_text(json.dumps(GENERATION if generation is None else generation))
-    return folder
-
-
 def exported(folder: Path) -> Path:
     return export(folder, import_text_model(folder)[0])
-
-
-def templates(tokenizer: Any) -> list[list[int]]:
-    return [
-        tokenizer.apply_chat_template(CHAT, add_generation_prompt=prompt, return_dict=False, **options)
-        for prompt in (True, False)
-        for options in ({}, {"chat_template": "tool_use", "tools": [{"type": "function", "function": {"name": "a"}}]})
-        if not options or isinstance(tokenizer.chat_template, dict)
-    ]
 
 
 def in_the_configuration(folder: Path) -> None:

@@ -23,8 +23,7 @@ from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.training.run import pretrain
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO, Vocabulary
 from tests.toy_runs import make_config, make_sources
-from tests.toy_text_models import FAMILIES, export, import_text_model, tensors, text_model
-from tests.unit.checkpoint.test_chat_models import chat_model, templates
+from tests.toy_text_models import FAMILIES, chat_model, export, import_text_model, templates, tensors, text_model
 
 EMBEDDING = "model.embed_tokens.weight"
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,110 +12,16 @@ import numpy as np
 import pytest
 
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig, InterleavedCorpusConfig, SpansConfig
-from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
-from megatron_speech.config.stages.spread import SpreadConfig
-from megatron_speech.config.stages.text_to_token import SynthesisConfig
+from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.data.shards.verify import verify_folder
 from megatron_speech.interleave.build import build_interleaved
 from megatron_speech.interleave.corpus_shards import interleave_tasks
-from megatron_speech.interleave.models import Models
-from megatron_speech.reports import plots
-from megatron_speech.text_to_token.engines.interface import EngineError
 from megatron_speech.text_to_token.synthesize import speaker_of
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
-from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import Vocabulary
-from tests.toys import write_jsonl, write_model
-
-TEXT = "the river runs from the hills to the sea and turns many mills on its way"
-OPENED = 5
-"""Spans that the stand-in for an engine has in flight."""
-
-
-def article(number: int) -> str:
-    words = TEXT.split()
-    return " ".join(words[(number + i) % len(words)] for i in range(10 + 7 * number)) + "."
-
-
-def record(name: str, text: str, **metadata: object) -> dict[str, object]:
-    return {"id": name, "text": text, "metadata": metadata}
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    build_vocabulary(BuildVocabularyConfig(output=folder / "vocabulary", text="bytes", codebook_size=16))
-    write_model(folder / "hf", folder / "vocabulary", num_hidden_layers=1)
-    return folder
-
-
-@pytest.fixture
-def config(tmp_path: Path, models: Path) -> BuildInterleavedConfig:
-    """Two corpora, one with a document that must not be spoken, the other of two files, and shards of two lines."""
-    write_jsonl(tmp_path / "wiki/a.jsonl", *(record(f"wiki-{i}", article(i), speakable=True) for i in range(5)))
-    write_jsonl(tmp_path / "wiki/b.jsonl", *(record(f"wiki-{i}", article(i)) for i in range(5, 7)))
-    facts = [record(f"fact-{i}", f"Country {i} lies in the far north of Europe.") for i in (1, 2, 3)]
-    write_jsonl(tmp_path / "facts.jsonl", record("fact-0", "The capital of France is Paris.", speakable=False), *facts)
-    return BuildInterleavedConfig(
-        corpora={
-            "facts": InterleavedCorpusConfig(path=tmp_path / "facts.jsonl", renderings=3, max_documents=2),
-            "wiki": InterleavedCorpusConfig(path=tmp_path / "wiki", licence="CC0-1.0", language="en"),
-        },
-        model=models / "hf",
-        vocabulary=models / "vocabulary",
-        output=tmp_path / "interleaved",
-        shard_documents=2,
-        spans=SpansConfig(ratio=0.4, mean_length=4),
-        synthesis=SynthesisConfig(min_codes_per_character=0.1, max_codes_per_character=3, attempts=2),
-    )
-
-
-class FakeEngine:
-    """Codes that depend on key and text alone, a few at a time and out of order; one in five fails."""
-
-    def __init__(self) -> None:
-        self.spoken: list[str] = []
-        self.dies_after: int | None = None
-
-    def speak(self, _: Models, items: Iterable[tuple[str, str]]) -> Iterator[tuple[int, np.ndarray | None]]:
-        waiting, opened = enumerate(items), []
-        for number, (key, text) in waiting:
-            opened.append((number, key, text))
-            if len(opened) == OPENED:
-                yield self._finish(opened.pop(2))
-        while opened:
-            yield self._finish(opened.pop())
-
-    def _finish(self, span: tuple[int, str, str]) -> tuple[int, np.ndarray | None]:
-        number, key, text = span
-        if self.dies_after is not None and len(self.spoken) >= self.dies_after:
-            self.dies_after = None
-            raise EngineError("synthesis.engine=fake died (an illegal memory access); run the same command again")
-        self.spoken.append(f"{key} {text}")
-        digest = hashlib.sha256(f"{key}\0{text}".encode()).digest()
-        return number, np.frombuffer(digest, np.uint8)[: 2 + digest[0] % 20] % 16 if digest[1] % 5 else None
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
-    fake = FakeEngine()
-    monkeypatch.setattr(Models, "speak", lambda models, items: fake.speak(models, items))
-    monkeypatch.setattr(plots, "plot_spans", lambda path, **_: path.touch())  # drawing is slow
-    return fake
-
-
-def digest(folder: Path) -> dict[str, str]:
-    """Every file of a folder but its manifest, which names paths."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def run(config: BuildInterleavedConfig, output: str, **spread: object) -> Path:
-    folder = config.output.with_name(output)
-    build_interleaved(replace(config, output=folder, run=SpreadConfig(**spread)))  # type: ignore[arg-type]
-    return folder
+from tests.toys import write_jsonl
+from tests.unit.interleave.toys import article, digest, record, run
 
 
 def documents_of(config: BuildInterleavedConfig, folder: Path):

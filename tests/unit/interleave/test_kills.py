@@ -19,7 +19,7 @@ from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
 from megatron_speech.interleave.journal import Journal
 from tests.toys import killed_when_a_shard_is_moved
-from tests.unit.interleave.test_build import config, digest, engine, models, run  # noqa: F401
+from tests.unit.interleave.toys import digest, run
 
 
 def killed(settings: BuildInterleavedConfig, output: str, fate: random.Random, monkeypatch: pytest.MonkeyPatch) -> bool:
@@ -51,7 +51,7 @@ def killed(settings: BuildInterleavedConfig, output: str, fate: random.Random, m
         os._exit(0)
 
 
-def test_a_run_that_is_killed_ten_times_makes_what_an_undisturbed_one_makes(config, engine, monkeypatch):  # noqa: F811
+def test_a_run_that_is_killed_ten_times_makes_what_an_undisturbed_one_makes(config, engine, monkeypatch):
     config = replace(config, corpora={"wiki": config.corpora["wiki"]}, shard_documents=4)
     undisturbed = run(config, "whole")
     kills, fate = 0, random.Random(3)
@@ -67,7 +67,7 @@ def test_a_run_that_is_killed_ten_times_makes_what_an_undisturbed_one_makes(conf
     assert len(engine.spoken) < read_manifest(disturbed)["facts"]["spans"], "nothing of what was spoken was kept"
 
 
-def test_shards_that_a_killed_join_moved_are_neither_deleted_nor_lost(config, engine, monkeypatch, tmp_path):  # noqa: F811
+def test_shards_that_a_killed_join_moved_are_neither_deleted_nor_lost(config, engine, monkeypatch, tmp_path):
     config = replace(config, corpora={"wiki": config.corpora["wiki"]})
     undisturbed = run(config, "whole")
     with killed_when_a_shard_is_moved(monkeypatch):
@@ -86,7 +86,7 @@ def test_shards_that_a_killed_join_moved_are_neither_deleted_nor_lost(config, en
     assert engine.spoken == [], "made again from the journals"
 
 
-def test_a_join_that_another_process_made_meanwhile_is_taken(config, engine, monkeypatch, tmp_path):  # noqa: F811
+def test_a_join_that_another_process_made_meanwhile_is_taken(config, engine, monkeypatch, tmp_path):
     run(config, "made", part="tasks")
     alone = make_in_tasks.alone
 

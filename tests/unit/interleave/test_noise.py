@@ -21,7 +21,7 @@ from megatron_speech.interleave.models import Models
 from megatron_speech.interleave.noise import SpanSample, length_labels, shard_rate, summarize
 from megatron_speech.interleave.stream import Interleaved
 from megatron_speech.vocabulary import Vocabulary
-from tests.unit.interleave.test_build import FakeEngine, config, engine, models, run  # noqa: F401
+from tests.unit.interleave.toys import run
 
 SAID = ["the river runs to the sea", "in 1984 it cost five pounds", "Anna Smith of York", "he said go"]
 
@@ -97,7 +97,7 @@ def test_the_sample_depends_on_the_keys_alone():
 
 
 @pytest.fixture
-def noisy(config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # noqa: F811
+def noisy(config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """A build whose recogniser hears nothing in the spans of documents 3 and 4, which make no shard with others."""
     monkeypatch.setattr(Models, "sample", lambda _: SpanSample(6, seed=0, max_codes=375))
 
@@ -115,7 +115,7 @@ def noisy(config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # noqa: F81
     )
 
 
-def test_speech_that_could_not_be_measured_is_set_aside_too(noisy, engine, monkeypatch):  # noqa: F811
+def test_speech_that_could_not_be_measured_is_set_aside_too(noisy, engine, monkeypatch):
     heard = Models.read_back
 
     def read_back(loaded: Models, sample: SpanSample) -> list[dict[str, object]]:
@@ -127,7 +127,7 @@ def test_speech_that_could_not_be_measured_is_set_aside_too(noisy, engine, monke
     assert json.loads((made / "quarantine.jsonl").read_text())["wer"] is None
 
 
-def test_noisy_shards_are_set_aside_and_listed(noisy, engine):  # noqa: F811
+def test_noisy_shards_are_set_aside_and_listed(noisy, engine):
     made = run(noisy, "made")
     vocabulary = Vocabulary.load(noisy.vocabulary)
     assert {d.meta["id"] for d in read_documents(made / "quarantine", vocabulary=vocabulary)} == {"wiki-6"}
@@ -145,7 +145,7 @@ def test_noisy_shards_are_set_aside_and_listed(noisy, engine):  # noqa: F811
     assert "| all |" in (made / "report.md").read_text()
 
 
-def test_too_many_noisy_shards_end_the_job_and_lose_nothing(noisy, engine):  # noqa: F811
+def test_too_many_noisy_shards_end_the_job_and_lose_nothing(noisy, engine):
     strict = replace(noisy, noise=replace(noisy.noise, max_wer=1e-9, max_quarantined_share=0.0))
     one = replace(
         strict, corpora={"wiki": replace(strict.corpora["wiki"], path=strict.corpora["wiki"].path / "b.jsonl")}
@@ -162,7 +162,7 @@ def test_too_many_noisy_shards_end_the_job_and_lose_nothing(noisy, engine):  # n
     run(replace(raised, noise=replace(raised.noise, max_quarantined_share=0.9)), "made")
 
 
-def test_what_the_report_needs_is_looked_for_first(noisy, engine, monkeypatch):  # noqa: F811
+def test_what_the_report_needs_is_looked_for_first(noisy, engine, monkeypatch):
     monkeypatch.setattr(report, "find_spec", lambda name: None if name == "jiwer" else object())
     with pytest.raises(ValueError, match=r"the report needs jiwer; pip install"):
         run(noisy, "made")

@@ -12,7 +12,7 @@ from megatron_speech.data.reading.batch import collate, to_device
 from megatron_speech.data.shards.document import Row
 from megatron_speech.training.batches import read_ahead, rows_until_end, sample_numbers
 from megatron_speech.vocabulary import Vocabulary
-from tests.unit.data.plan.test_mixture import SEQ_LENGTH, planned, stage
+from tests.toy_plans import SEQ_LENGTH, planned, stage
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 4])

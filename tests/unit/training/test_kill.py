@@ -16,7 +16,7 @@ from megatron_speech.config.run.training import BatchRampConfig, TrainConfig
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.training.batches import sample_numbers
 from megatron_speech.training.schedule import steps
-from tests.unit.data.plan.test_mixture import SEQ_LENGTH, planned, stage
+from tests.toy_plans import SEQ_LENGTH, planned, stage
 
 RANKS = (1, 2, 3, 4, 8, 64)
 # Every size of the ramp is whole micro-batches for each of the ranks.

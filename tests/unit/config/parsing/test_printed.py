@@ -15,8 +15,8 @@ from megatron_speech.config.parsing.help import docs, help_text
 from megatron_speech.config.parsing.parse import parse_config
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.parsing.yaml_text import read_yaml, write_yaml
+from tests.example_files import YAMLS, overrides, tools_by_yaml
 from tests.schemas import TOOLS, least_settings, schema
-from tests.test_examples import YAMLS, overrides, tools_by_yaml
 
 
 def _printed(kind: type, args: list[str], capsys: pytest.CaptureFixture[str]) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from megatron_speech.config.run.data import LossConfig, StageConfig
 from megatron_speech.data.plan.change import first_conflict, require_same_plan
 from megatron_speech.data.plan.plan import Plan
-from tests.unit.data.plan.test_mixture import ROWS, SEQ_LENGTH, planned, stage
+from tests.toy_plans import ROWS, SEQ_LENGTH, planned, stage
 
 
 def _first(*, stop_at_sample: int | None = None, text: int = 1, **speech: Any) -> StageConfig:
