@@ -73,11 +73,11 @@ def remote_files(url: str) -> list[RemoteFile]:
 
 def client(url: str) -> Ranged:
     """The client of a URL's scheme: one per process."""
-    return _client(urlsplit(url).scheme)
+    return scheme_client(urlsplit(url).scheme)
 
 
 @lru_cache
-def _client(scheme: str) -> Ranged:
+def scheme_client(scheme: str) -> Ranged:
     settings = ReaderConfig()
     retry = Retry(settings.attempts, remedy="check the address, the credentials and the network")
     try:

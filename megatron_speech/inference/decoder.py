@@ -125,7 +125,7 @@ class Decoder:
         cache.hold(max(columns) + 1)
         columns_B, slots_B = self._tensor(columns), self._tensor(slots)
         hidden_BD = F.embedding(self._tensor(tokens), self.embedding_VD)
-        rotation, chunks = self._rotation(columns_B), self._chunks(slots, columns)
+        rotation, chunks = self._rotation(columns_B), self.chunks(slots, columns)
         for number, layer in enumerate(self.layers):
             attend = self._over_slots(cache, number, places=(slots_B, columns_B), chunks=chunks)
             hidden_BD = self._pass(layer, hidden_BD, rotation=rotation, attend=attend)
@@ -191,7 +191,7 @@ class Decoder:
 
         return attend
 
-    def _chunks(self, slots: Sequence[int], columns: Sequence[int]) -> list[Chunk]:
+    def chunks(self, slots: Sequence[int], columns: Sequence[int]) -> list[Chunk]:
         """Rows that are read together: as many as may be, in consecutive slots."""
         chunks, first = [], 0
         for end in range(1, len(slots) + 1):

@@ -46,7 +46,7 @@ class Journal:
 
     def __init__(self, path: Path, *, synthesis: Mapping[str, Any]) -> None:
         """`synthesis` is what decides the codes of a (key, text); ValueError where the file has another."""
-        self._path, self._head = path, {"synthesis": orjson.loads(orjson.dumps(synthesis))}
+        self.path, self._head = path, {"synthesis": orjson.loads(orjson.dumps(synthesis))}
         self.work: Counter[str] = Counter()
         """What synthesis did for the spans that it holds, in all runs."""
         self._found: dict[tuple[str, str], Spoken] = {}
@@ -82,30 +82,30 @@ class Journal:
 
     def _load(self) -> None:
         """Take in what is whole; cut off a torn tail, the mark of a kill, and name it and every damaged line."""
-        if not self._path.exists():
+        if not self.path.exists():
             return
         whole = at = 0
-        with self._path.open("rb") as file:
+        with self.path.open("rb") as file:
             for line in file:
                 record = _record(line)
                 if record is None and at == 0 and line[-1:] == b"\n":
-                    raise ValueError(f"{self._path}: its first line is damaged; restore the file, or remove it")
+                    raise ValueError(f"{self.path}: its first line is damaged; restore the file, or remove it")
                 if record is None:
-                    logger.warning("%s, byte %d: cut short or damaged; this span is made again", self._path, at)
+                    logger.warning("%s, byte %d: cut short or damaged; this span is made again", self.path, at)
                 else:
                     self._take_in(record)
                 at += len(line)
                 whole = at if line[-1:] == b"\n" else whole
         if whole < at:
-            with self._path.open("r+b") as file:
+            with self.path.open("r+b") as file:
                 file.truncate(whole)
 
     def _take_in(self, record: dict[str, Any]) -> None:
         if "key" not in record:
             if record != self._head:
                 raise ValueError(
-                    f"{self._path} was begun with other settings ({first_difference(record, self._head)}); restore "
-                    f"them to go on, or remove {self._path.parent} to make everything again"
+                    f"{self.path} was begun with other settings ({first_difference(record, self._head)}); restore "
+                    f"them to go on, or remove {self.path.parent} to make everything again"
                 )
             return
         self.work.update(record.get("work", {}))

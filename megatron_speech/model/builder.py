@@ -48,7 +48,7 @@ def to_transformer_config(
     """megatron-core's configuration of the model; ValueError for what this machine or megatron-core cannot do."""
     on_gpu = torch.cuda.is_available()
     fields: dict[str, Any] = {
-        **_shape(model),
+        **transformer_shape(model),
         **_layout(parallel),
         **transformer_fields(precision),
         # Fused kernels exist on GPUs only; batched point-to-point calls are NCCL's. megatron-core 0.16.1 does not tell
@@ -108,7 +108,7 @@ def _build_chunk(
     )
 
 
-def _shape(model: ModelConfig) -> dict[str, Any]:
+def transformer_shape(model: ModelConfig) -> dict[str, Any]:
     return {
         "num_layers": model.num_layers,
         "hidden_size": model.hidden_size,

@@ -51,12 +51,12 @@ def log_mel(waveform: Tensor, settings: MelSettings) -> Tensor:
     window = torch.hann_window(settings.n_fft, dtype=waveform.dtype, device=waveform.device)
     spectrum = torch.stft(padded, settings.n_fft, settings.hop, window=window, center=False, return_complex=True)
     magnitude = torch.sqrt(spectrum.real**2 + spectrum.imag**2 + 1e-9)  # [F, T]; the offset is part of the front end
-    filters = torch.from_numpy(_filters(settings)).to(waveform)
+    filters = torch.from_numpy(mel_filters(settings)).to(waveform)
     return torch.log((filters @ magnitude).clamp(min=settings.floor)).T.contiguous()
 
 
 @lru_cache(maxsize=4)
-def _filters(settings: MelSettings) -> np.ndarray:
+def mel_filters(settings: MelSettings) -> np.ndarray:
     """Slaney filter bank [M, F], each band normalised to unit area."""
     bank = mel_filter_bank(
         num_frequency_bins=settings.n_fft // 2 + 1,

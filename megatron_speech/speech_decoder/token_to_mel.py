@@ -88,7 +88,7 @@ class TokenToMel(nn.Module):
         for layer in self.token_layers:
             hidden = layer(hidden, token_mask)
         num_frames = self.num_frames(codes.shape[1])
-        frames = self._read_at_frames(self.emit(hidden), num_frames)
+        frames = self.read_at_frames(self.emit(hidden), num_frames)
         frame_lengths = torch.tensor([self.num_frames(int(n)) for n in lengths], device=codes.device)
         frame_mask = (torch.arange(num_frames, device=codes.device) < frame_lengths[:, None])[..., None].float()
         for layer in self.frame_layers:
@@ -99,7 +99,7 @@ class TokenToMel(nn.Module):
         """Mel frames whose centre lies within `num_tokens` tokens."""
         return round(num_tokens / self.identity.frame_rate * self.mel.frame_rate)
 
-    def _read_at_frames(self, emitted: Tensor, num_frames: int) -> Tensor:
+    def read_at_frames(self, emitted: Tensor, num_frames: int) -> Tensor:
         """Subframes [B, N, SUBFRAMES x C] read at the frames' times by linear interpolation: [B, T, C]."""
         batch, num_tokens, width = emitted.shape
         subframes = emitted.view(batch, num_tokens * SUBFRAMES, width // SUBFRAMES)

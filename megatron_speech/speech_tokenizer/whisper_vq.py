@@ -122,7 +122,7 @@ class WhisperVQTokenizer:
         for batch in batches_by_length([len(clip) for clip in clips], max_total=int(batch_seconds * SAMPLE_RATE)):
             mels = mel_batch([clips[index].to(source) for index in batch], self.model.config, self.features)
             mels = MelBatch(mels.mel_BMF.to(device), mels.frames_B.to(device), mels.spoken_B.to(device))
-            for index, clip_codes in zip(batch, self._encode(mels), strict=True):
+            for index, clip_codes in zip(batch, self.encode_batch(mels), strict=True):
                 codes[index] = clip_codes.cpu().numpy().astype(np.int32)
         return codes
 
@@ -130,7 +130,7 @@ class WhisperVQTokenizer:
         """A new stream, whose codes are those of `encode`; ValueError as of `StreamingEncoder`."""
         return StreamingEncoder(self.model, self.features)
 
-    def _encode(self, mels: MelBatch) -> list[torch.Tensor]:
+    def encode_batch(self, mels: MelBatch) -> list[torch.Tensor]:
         if self.model.config.block_frames is not None and not self.masked:
             return encode_blockwise(self.model.encoder, mels)
         codes_BT, lengths_B = self.model.encoder.encode(mels)

@@ -30,7 +30,7 @@ def pronounce(reading: str) -> str:
 
     Raises ValueError where the package is not installed.
     """
-    signs = _UNKNOWN.sub("", _dictionary()(reading).translate(_SIGNS))
+    signs = _UNKNOWN.sub("", dictionary()(reading).translate(_SIGNS))
     signs = re.sub(r"([.,?!])", r"\1 ", signs)
     signs = re.sub(r"\s+", " ", signs)
     signs = re.sub(r" ([.,?!])", r"\1", signs)
@@ -40,7 +40,7 @@ def pronounce(reading: str) -> str:
 
 
 @cache
-def _dictionary() -> Any:
+def dictionary() -> Any:
     """The package's grapheme-to-phoneme rules: 0.3 s to load, once per process."""
     try:
         from hibari.g2p import G2P

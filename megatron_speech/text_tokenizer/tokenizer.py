@@ -57,7 +57,7 @@ class TextTokenizer:
         """Identity of the text tokenizer's files."""
         self.backend = tokenizer
         """The tokenizer as exported; parses special tokens, so do not encode a corpus with it."""
-        self._encoder, self.unknown = raw_text_encoder(tokenizer)
+        self.encoder, self.unknown = raw_text_encoder(tokenizer)
 
     @classmethod
     def load(
@@ -160,19 +160,19 @@ class TextTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of raw text; special tokens spelt out in it stay text."""
-        return self._encoder.encode(text, add_special_tokens=False).ids
+        return self.encoder.encode(text, add_special_tokens=False).ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Like `encode` for many texts, faster."""
-        return [encoding.ids for encoding in self._encoder.encode_batch_fast(list(texts), add_special_tokens=False)]
+        return [encoding.ids for encoding in self.encoder.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def encode_long(self, text: str) -> NDArray[np.int32]:
         """Like `encode`, in memory that does not grow with the text but for its ids; slower."""
-        return encode_long(self._encoder, text)
+        return encode_long(self.encoder, text)
 
     def token_ends(self, text: str) -> list[int]:
         """End of every token of `encode(text)` in characters; tokens within one character share its end."""
-        offsets = self._encoder.encode(text, add_special_tokens=False).offsets
+        offsets = self.encoder.encode(text, add_special_tokens=False).offsets
         return [end for _, end in offsets]
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -154,10 +154,10 @@ def _finalize(
     if text_frozen:
         for chunk in chunks:
             for name, parameter in unwrap(chunk).named_parameters():
-                _keep_new_rows(name, parameter, engine.vocabulary)
+                keep_new_rows(name, parameter, engine.vocabulary)
 
 
-def _keep_new_rows(name: str, parameter: Any, vocabulary: Vocabulary) -> None:
+def keep_new_rows(name: str, parameter: Any, vocabulary: Vocabulary) -> None:
     """Zero a parameter's ``main_grad``, except in the rows of special and speech ids of an embedding or output head."""
     if not name.endswith(("word_embeddings.weight", "output_layer.weight")):
         parameter.main_grad.zero_()

@@ -111,17 +111,17 @@ def measure(folder: Path, shape: str, *, repeats: int) -> dict[str, float]:
 def batches_of(work: Callable[[], None]) -> list[MelBatch]:
     """What the encoder is given while `work` runs, block by block or as a whole."""
     batches: list[MelBatch] = []
-    encode = WhisperVQTokenizer._encode
+    encode = WhisperVQTokenizer.encode_batch
 
     def recording(tokenizer: WhisperVQTokenizer, batch: MelBatch) -> list[torch.Tensor]:
         batches.append(batch)
         return encode(tokenizer, batch)
 
-    WhisperVQTokenizer._encode = recording  # type: ignore[method-assign]
+    WhisperVQTokenizer.encode_batch = recording  # type: ignore[method-assign]
     try:
         work()
     finally:
-        WhisperVQTokenizer._encode = encode  # type: ignore[method-assign]
+        WhisperVQTokenizer.encode_batch = encode  # type: ignore[method-assign]
     assert batches, "the tool encoded by another way"
     return batches
 

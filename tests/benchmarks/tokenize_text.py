@@ -56,7 +56,7 @@ def measure(folder: Path, corpus: Path | None, vocabulary: Path | None, *, short
         vocabulary = folder / "vocabulary"
         build_vocabulary(BuildVocabularyConfig(output=vocabulary, text=str(folder / "t"), codebook_size=16384))
     texts = [document.text for document in read_jsonl(corpus)]
-    encoder = TextTokenizer.load(vocabulary)._encoder
+    encoder = TextTokenizer.load(vocabulary).encoder
 
     def bare() -> None:
         for start in range(0, len(texts), BATCH_TEXTS):

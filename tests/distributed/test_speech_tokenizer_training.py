@@ -138,14 +138,14 @@ def _train_noting_gradients(
     rank: int, world_size: int, init_method: str, config: TrainSpeechTokenizerConfig, path: Path
 ) -> None:
     """Train; rank 0 writes the gradients of every step, as they are after the ranks' parts were added up."""
-    update, noted = Trainer._update, []
+    update, noted = Trainer.update, []
 
     def noting(self: Trainer) -> float:
         named = self.model.named_parameters()
         noted.append({name: p.grad.clone().contiguous() for name, p in named if p.grad is not None})
         return update(self)
 
-    Trainer._update = noting  # type: ignore[method-assign]
+    Trainer.update = noting  # type: ignore[method-assign]
     _train(rank, world_size, init_method, config)
     if rank == 0:
         torch.save(noted, path)

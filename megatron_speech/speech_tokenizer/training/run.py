@@ -68,7 +68,7 @@ def train_speech_tokenizer(
         logging.getLogger("megatron_speech").setLevel(logging.INFO if rank == 0 else logging.WARNING)
         logger.info(device_line)
         together(lambda: stack.enter_context(alone(config.output)))  # entered by rank 0 alone
-        inputs = together(lambda: input_ids(_inputs(config)))
+        inputs = together(lambda: input_ids(training_inputs(config)))
         if together(lambda: is_made(config.output, kind=KIND, config=result_settings(config), inputs=inputs)):
             logger.info("%s: already done", config.output)
         else:
@@ -82,7 +82,7 @@ def train_speech_tokenizer(
         together(lambda: shutil.rmtree(config.output / WORK, ignore_errors=True))
 
 
-def _inputs(config: TrainSpeechTokenizerConfig) -> list[Path]:
+def training_inputs(config: TrainSpeechTokenizerConfig) -> list[Path]:
     audio = [*(source.audio for source in config.sources.values()), *config.validation.values()]
     # The text files say which ids a transcript has; who lacks them is told later what for.
     text = [config.whisper / name for name in ("tokenizer.json", "generation_config.json")]

@@ -83,7 +83,7 @@ def place(
     """Place position table and codebook; facts for the manifest. `Stopped` where rank 0's `stop` asks. Collective."""
 
     def work() -> dict[str, Any]:
-        _place_positions(model, feed, config, stop)
+        place_positions(model, feed, config, stop)
         return _place_codebook(model, feed, config, stop)
 
     model.eval()
@@ -98,7 +98,7 @@ def place(
 
 
 @torch.no_grad()
-def _place_positions(
+def place_positions(
     model: SpeechRecognitionModel, feed: Feed, config: TrainSpeechTokenizerConfig, stop: Callable[[], bool]
 ) -> None:
     """Start the position table behind the codebook at the mean state of each position over 30 s windows of speech.

@@ -58,7 +58,7 @@ class KeptStates:
         ]
         model.eval()
         with tqdm(desc="frozen layers", unit="s", unit_scale=True, disable=dist.get_rank() > 0 or None) as bar:
-            divided(parts, lambda part: _compute(folder, model, sources[part[0]], *part, bar), stop=stop)
+            divided(parts, lambda part: compute_part(folder, model, sources[part[0]], *part, bar), stop=stop)
         return cls(folder)
 
     def get(self, source: int, utterance: int) -> torch.Tensor:
@@ -82,7 +82,9 @@ def front_states(model: SpeechRecognitionModel, waves: list[torch.Tensor]) -> li
     return states
 
 
-def _compute(folder: Path, model: SpeechRecognitionModel, source: Source, number: int, first: int, bar: Any) -> None:
+def compute_part(
+    folder: Path, model: SpeechRecognitionModel, source: Source, number: int, first: int, bar: Any
+) -> None:
     path = _path(folder, number, first)
     if path.is_file():
         return

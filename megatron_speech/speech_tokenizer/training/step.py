@@ -107,7 +107,7 @@ class Trainer:
                 sums += torch.stack([losses.cross_entropy.detach(), losses.commitment.detach()]).double()
                 done.append(losses)
         dist.all_reduce(sums, group=self._group)
-        grad_norm = self._update()
+        grad_norm = self.update()
         restarted = self.ema.step(*self._frames(done, micros, frames_C))
         result = StepResult(
             cross_entropy=float(sums[0]) / tokens,
@@ -175,7 +175,7 @@ class Trainer:
         assert len(vectors_ND) == len(numbers_N), f"{len(vectors_ND)} frames, {len(numbers_N)} were counted"
         return vectors_ND, torch.cat([none, *(losses.codes_N for losses in done)]), numbers_N
 
-    def _update(self) -> float:
+    def update(self) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.config) * group["scale"]
         learning = [p for p in self.model.parameters() if p.grad is not None]

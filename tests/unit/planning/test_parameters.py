@@ -143,8 +143,8 @@ def test_megatron_builds_as_many_of_other_shapes(changes: dict[str, object]) -> 
 def test_weights_that_planning_does_not_know_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     from megatron_speech.model import builder, dry_run
 
-    shape = builder._shape
-    monkeypatch.setattr(builder, "_shape", lambda model: {**shape(model), "attention_output_gate": True})
+    shape = builder.transformer_shape
+    monkeypatch.setattr(builder, "transformer_shape", lambda model: {**shape(model), "attention_output_gate": True})
     model = dataclasses.replace(GLM4_9B, num_layers=1)
     with pytest.raises(ValueError, match=r"rank 0: megatron-core makes .* planning says"):
         dry_run.check_parameters(model, vocabulary=WITH_SPEECH, layout=ParallelLayout.one_replica(ParallelConfig()))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from megatron_speech.speech_decoder.mel import MelSettings, _filters, log_mel
+from megatron_speech.speech_decoder.mel import MelSettings, log_mel, mel_filters
 
 MEL = MelSettings()
 
@@ -27,13 +27,13 @@ def test_silence_is_the_floor():
 def test_a_tone_peaks_in_the_band_that_holds_it():
     time_s = torch.arange(22050) / 22050
     mel = log_mel(torch.sin(2 * torch.pi * 1000.0 * time_s), MEL)
-    centre_hz = np.argmax(_filters(MEL), axis=1) * 22050 / 1024
+    centre_hz = np.argmax(mel_filters(MEL), axis=1) * 22050 / 1024
     assert abs(centre_hz[mel[20:-20].mean(dim=0).argmax()] - 1000.0) < 60
 
 
 def test_every_filter_has_unit_area():
     """Slaney's normalisation: magnitudes of white noise are equal over bands."""
-    area = _filters(MEL).sum(axis=1) * 22050 / 1024
+    area = mel_filters(MEL).sum(axis=1) * 22050 / 1024
     np.testing.assert_allclose(area[20:], 1.0, atol=0.06)
 
 

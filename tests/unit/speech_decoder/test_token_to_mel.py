@@ -26,7 +26,7 @@ def test_a_frame_reads_the_subframes_at_its_own_time(net):
     """Emit the time itself: every frame between the first and last subframe must read back its own centre."""
     num_tokens = 50
     time_s = (torch.arange(num_tokens * SUBFRAMES) + 0.5) / (12.5 * SUBFRAMES)
-    frames = net._read_at_frames(time_s.view(1, num_tokens, SUBFRAMES), net.num_frames(num_tokens))[0, :, 0]
+    frames = net.read_at_frames(time_s.view(1, num_tokens, SUBFRAMES), net.num_frames(num_tokens))[0, :, 0]
     centre_s = (torch.arange(len(frames)) + 0.5) * 256 / 22050
     inside = (centre_s >= time_s[0]) & (centre_s <= time_s[-1])
     assert inside.sum() > len(frames) - 4

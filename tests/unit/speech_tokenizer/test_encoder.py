@@ -14,7 +14,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from megatron_speech.config.stages.bottleneck import BottleneckConfig
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import TextSide, load_model, save_model
-from megatron_speech.speech_tokenizer.training.start import _place_positions
+from megatron_speech.speech_tokenizer.training.start import place_positions
 from megatron_speech.speech_tokenizer.whisper_vq import WhisperVQTokenizer
 from tests.unit.speech_tokenizer.toys import (
     VOCAB,
@@ -141,7 +141,7 @@ def test_means_are_placed_where_a_clip_can_reach() -> None:
         order=SimpleNamespace(sample=lambda number: [(0, utterance) for utterance in range(number)]),
         wave=lambda source, utterance: torch.from_numpy(noise(16000, utterance)),
     )
-    _place_positions(model, feed, SimpleNamespace(bottleneck=BottleneckConfig(frame_rate=6.25)), lambda: False)
+    place_positions(model, feed, SimpleNamespace(bottleneck=BottleneckConfig(frame_rate=6.25)), lambda: False)
     norms = model.encoder.embed_positions2.weight.norm(dim=1)
     assert (norms > 0).tolist() == [True] * 6 + [False]
 

@@ -42,7 +42,7 @@ def test_every_reading_gives_sounds_alone(reading: str) -> None:
 
 def test_without_the_package_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "hibari.g2p", None)
-    pronunciation._dictionary.cache_clear()
+    pronunciation.dictionary.cache_clear()
     with pytest.raises(ValueError, match=r"megatron-speech\[pronunciation\]"):
         pronounce("Hello.")
-    pronunciation._dictionary.cache_clear()
+    pronunciation.dictionary.cache_clear()

@@ -57,7 +57,7 @@ def _trained(kind: str) -> Tokenizer:
 
 
 KINDS = ("byte-level BPE", "one-word BPE", "Unigram", "bytes")
-ENCODERS = {kind: _trained(kind) for kind in KINDS[:3]} | {"bytes": TextTokenizer.load("bytes")._encoder}
+ENCODERS = {kind: _trained(kind) for kind in KINDS[:3]} | {"bytes": TextTokenizer.load("bytes").encoder}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -21,7 +21,7 @@ from megatron_speech.config.stages.train_speech_tokenizer import NO_PART_OF_RESU
 from megatron_speech.speech_tokenizer.model import TextSide, load_config
 from megatron_speech.speech_tokenizer.training import sources, states
 from megatron_speech.speech_tokenizer.training.ranks import joined
-from megatron_speech.speech_tokenizer.training.run import _inputs, train_speech_tokenizer
+from megatron_speech.speech_tokenizer.training.run import train_speech_tokenizer, training_inputs
 from megatron_speech.speech_tokenizer.training.schedule import Curve, learning_rate
 from megatron_speech.speech_tokenizer.training.step import Trainer
 from megatron_speech.speech_tokenizer.training.validation import Validation
@@ -123,7 +123,7 @@ def test_a_signal_before_the_first_step_keeps_what_is_done(
 ) -> None:
     """Scans by shard, states by part, under a lock; a changed setting does not delete them."""
     config = training(world, tmp_path / "out", steps=1)
-    work, scan, compute = tmp_path / "out.partial" / "work", sources.scan_shard, states._compute
+    work, scan, compute = tmp_path / "out.partial" / "work", sources.scan_shard, states.compute_part
     scanned: list[str] = []
 
     def signalled_scan(shard: Any, **settings: Any) -> Any:
@@ -142,19 +142,19 @@ def test_a_signal_before_the_first_step_keeps_what_is_done(
     train_speech_tokenizer(config)
     assert len(scanned) == len(set(scanned)) == 2  # another one, and not the first again
     monkeypatch.setattr(sources, "scan_shard", scan)
-    monkeypatch.setattr(states, "_compute", signalled_compute)
+    monkeypatch.setattr(states, "compute_part", signalled_compute)
     train_speech_tokenizer(config)
     assert len(list((work / "states").iterdir())) == 1 and not (work / "checkpoints").exists()
     with pytest.raises(ValueError, match=r"was begun with config\.learning_rate"):
         train_speech_tokenizer(dataclasses.replace(config, learning_rate=0.5))
     assert len(list((work / "states").iterdir())) == 1
-    monkeypatch.setattr(states, "_compute", compute)
+    monkeypatch.setattr(states, "compute_part", compute)
     train_speech_tokenizer(config)
     assert config.output.exists() and not (tmp_path / "out.lock").exists()
 
 
 def test_text_files_are_among_the_inputs(world: Path, tmp_path: Path) -> None:
-    names = {path.name for path in _inputs(training(world, tmp_path / "out"))}
+    names = {path.name for path in training_inputs(training(world, tmp_path / "out"))}
     assert {"tokenizer.json", "generation_config.json", "config.json", "model.safetensors"} <= names
 
 
