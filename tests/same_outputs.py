@@ -176,8 +176,9 @@ def _documents(content: bytes) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON without clocks and `made_by`; an absolute path is its name; lists are mappings, so that a difference has a
-    key.
+    """JSON without clocks and `made_by`; an absolute path is its name.
+
+    Lists are mappings, so that a difference in one has a key.
     """
     if isinstance(value, dict):
         kept = {key: each for key, each in value.items() if key not in CLOCKS and key != "made_by"}

@@ -66,7 +66,7 @@ def text_model(
 
 
 def import_text_model(folder: Path) -> tuple[Path, Vocabulary]:
-    """text/ -> vocabulary/ -> base/"""
+    """Make vocabulary/ of text/, and base/ of both."""
     build_vocabulary(
         BuildVocabularyConfig(
             output=folder / "vocabulary", text=str(folder / "text"), codebook_size=20, padding_multiple=64
@@ -79,7 +79,7 @@ def import_text_model(folder: Path) -> tuple[Path, Vocabulary]:
 
 
 def export(folder: Path, checkpoint: Path, name: str = "hf", **options: Any) -> Path:
-    """checkpoint -> name/"""
+    """Export the checkpoint to name/."""
     convert_to_hf(
         ConvertToHfConfig(checkpoint=checkpoint, vocabulary=folder / "vocabulary", output=folder / name, **options)
     )

@@ -1,6 +1,8 @@
 #!/usr/bin/env python
-"""Text corpora (JSON lines, Parquet, WET; files or folders) to interleaved speech-text token shards: spans of words are
-replaced by speech tokens that the text-to-token model writes for them."""
+"""Text corpora (JSON lines, Parquet, WET; files or folders) to interleaved speech-text token shards.
+
+Spans of words are replaced by speech tokens that the text-to-token model writes for them.
+"""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
 from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig

@@ -1,6 +1,9 @@
 #!/usr/bin/env python
-"""A Hugging Face folder to evaluation.json: cloze in four modality pairs, written and spoken questions on capitals, and
-the loss by modality on held-out documents, all by likelihood and with bootstrap intervals."""
+"""A Hugging Face folder to evaluation.json: cloze, questions and held-out loss, by likelihood.
+
+Cloze in four modality pairs, written and spoken questions on capitals, and the loss by modality on held-out documents,
+all with bootstrap intervals.
+"""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
 from megatron_speech.config.stages.evaluate import EvaluateConfig

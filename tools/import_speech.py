@@ -1,5 +1,6 @@
 #!/usr/bin/env python
 """Make audio shards (16 kHz FLAC with text) of your own recordings: a table, a folder or tars in a usual layout.
+
 Unusable ones are listed in quarantine.jsonl. Repeat it to go on after a stop.
 """
 

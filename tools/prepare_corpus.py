@@ -1,6 +1,8 @@
 #!/usr/bin/env python
-"""Turn the fetched texts into a corpus: articles to train on and held out, geography facts, questions and cloze items,
-one JSON document per line. Articles are split by title; what must stay unheard is marked.
+"""Turn the fetched texts into a corpus: one JSON document per line.
+
+Articles to train on and held out, geography facts, questions and cloze items. Articles are split by title; what must
+stay unheard is marked.
 """
 
 import logging

@@ -1,6 +1,7 @@
 #!/usr/bin/env python
-"""Turn the fetched texts into four corpora of English prose to be interleaved: articles, days, plays and recipes, one
-JSON document per line, each with its licence and language.
+"""Turn the fetched texts into four corpora of English prose to be interleaved: articles, days, plays and recipes.
+
+One JSON document per line, each with its licence and language.
 """
 
 import logging

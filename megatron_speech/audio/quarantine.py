@@ -18,8 +18,10 @@ QUARANTINE = "quarantine.jsonl"
 
 
 def silence(shard: AudioShard, record: AudioRecord, peak_dbfs: float | None) -> BadRecord | None:
-    """The entry of an utterance of `shard` in which nothing comes up to `peak_dbfs` (`checks.is_silent`); None where
-    something does, or where that is null."""
+    """The entry of an utterance of `shard` that is silent: nothing comes up to `peak_dbfs` (`checks.is_silent`).
+
+    None where something does, or where `peak_dbfs` is null.
+    """
     if peak_dbfs is None:
         return None
     if not is_silent(record.waveform, peak_dbfs):

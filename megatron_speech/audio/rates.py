@@ -47,6 +47,7 @@ class SpeechRates:
 
     @property
     def samples_per_token(self) -> int:
+        """Samples of the waveform to one speech token."""
         return self.hop * self.frames_per_token
 
     @property

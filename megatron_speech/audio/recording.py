@@ -74,6 +74,7 @@ class Recording:
         return MP3_PADDING / self.sample_rate if self._kind == "MP3" else 0.0
 
     def close(self) -> None:
+        """Close the file; nothing can be read afterwards."""
         self._file.close()
         self._bytes.close()
 

@@ -207,8 +207,10 @@ def read_audio_shards(folder: Path, *, on_bad: Callable[[BadRecord], None] | Non
 
 
 def check_record(record: AudioRecord) -> None:
-    """`AudioError` where a shard cannot hold the utterance: its key is no short file name, or its words no UTF-8 or
-    JSON."""
+    """`AudioError` where a shard cannot hold the utterance.
+
+    Its key must be a short file name, and its words UTF-8 and JSON.
+    """
     key = record.key
     if not key.replace("-", "").replace("_", "").isalnum() or not key.isascii():
         raise AudioError(f"utterance key {key!r} must be letters, digits, '-' and '_', as a file name; rename it", "id")

@@ -71,6 +71,7 @@ class Recordings:
         return self._opened
 
     def close(self) -> None:
+        """Close the recording that is open, if one is; the next request opens its own."""
         if isinstance(self._opened, Recording):
             self._opened.close()
         self._audio = self._opened = None
@@ -132,8 +133,10 @@ def _utterances(
 
 
 def part_of(listed: ListedUtterance, recording: Recording) -> tuple[int, int]:
-    """First sample of the part of `recording` that `listed` is, and the one behind its last; `AudioError` where the
-    recording has no such part."""
+    """First sample of the part of `recording` that `listed` is, and the one behind its last.
+
+    `AudioError` where the recording has no such part.
+    """
     rate, frames = recording.sample_rate, recording.num_frames
     lasts = frames / rate
     stated = listed.whole_duration_s

@@ -30,7 +30,8 @@ class Rows(Protocol):
     """A tensor that can be read by rows."""
 
     @property
-    def dtype(self) -> torch.dtype: ...
+    def dtype(self) -> torch.dtype:
+        """Type of the numbers as they are read."""
 
     def read(self, first: int, end: int, out: Tensor) -> None:
         """Put rows `first` to `end` into `out`."""

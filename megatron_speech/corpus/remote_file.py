@@ -78,6 +78,7 @@ def client(url: str) -> Ranged:
 
 @lru_cache
 def scheme_client(scheme: str) -> Ranged:
+    """The client of a scheme such as ``s3``; ValueError names the packages that it needs and that are missing."""
     settings = ReaderConfig()
     retry = Retry(settings.attempts, remedy="check the address, the credentials and the network")
     try:

@@ -72,6 +72,7 @@ class Interleaver(PipelineStep):
         return self.folder / f"task-{number:05d}"
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
+        """Make the shards of task `rank`; an engine that fails stops it with a logged error, and a rerun goes on."""
         task = self.tasks[rank]
         inputs = {**file_ids(task.files), **self._inputs}
 

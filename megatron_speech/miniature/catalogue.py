@@ -43,6 +43,7 @@ class Pin:
 
     @property
     def label(self) -> str:
+        """Name and version, as messages write them."""
         return f"{self.name} {self.version}"
 
     def is_fetched(self, assets: Path) -> bool:
@@ -51,6 +52,7 @@ class Pin:
         return marker.is_file() and marker.read_text().strip() == self.sha256
 
     def marker(self, assets: Path) -> Path:
+        """The file under `assets` that says by its hash that the package was unpacked."""
         return assets / "fetched" / f"{self.name}-{self.version}.sha256"
 
 
@@ -233,6 +235,7 @@ def pins_of(asset_set: AssetSet) -> list[Pin]:
 
 
 def pin_named(name: str) -> Pin:
+    """The pin of a package; StopIteration where the catalogue has none of that name."""
     return next(pin for pin in CATALOGUE if pin.name == name)
 
 

@@ -72,6 +72,7 @@ def _fetch_pypi(pin: Pin, assets: Path) -> None:
 
 
 def fetch_debian(pin: Pin, assets: Path) -> None:
+    """Download a Debian package, compare its hash, and unpack it under `assets`; FetchError says what failed."""
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         raise FetchError("this machine has no apt-get")
     with tempfile.TemporaryDirectory() as name:
@@ -95,6 +96,7 @@ def fetch_debian(pin: Pin, assets: Path) -> None:
 
 
 def run_command(command: list[str], *, cwd: Path) -> None:
+    """Run a command in `cwd`; FetchError holds its last line on stderr where it fails."""
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.strip().splitlines() if not line.startswith(("WARNING", "W:"))]

@@ -54,6 +54,7 @@ class Country:
 
     @property
     def spoken_name(self) -> str:
+        """The name as a sentence has it, with "the" where it takes one."""
         return f"the {self.name}" if self.name in WITH_ARTICLE else self.name
 
     @property

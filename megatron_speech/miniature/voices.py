@@ -64,6 +64,7 @@ class HibariVoice:
         self._engine = _load_package("hibari", _hibari_init(assets)).Hibari(threads=1)
 
     def speak(self, text: str, *, speed: float, seed: int) -> np.ndarray:
+        """The waveform of `text`, float32 [N] at `SAMPLE_RATE`; the same for the same arguments."""
         waveform = self._engine(text, speed=speed, seed=seed)
         return resample(
             checked_waveform(waveform, name=f"hibari reading {text!r}"), self._engine.sample_rate, SAMPLE_RATE
@@ -80,6 +81,7 @@ class FliteVoice:
         self._environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(libraries)}
 
     def speak(self, text: str, *, speed: float, seed: int) -> np.ndarray:
+        """The waveform of `text`, float32 [N] at `SAMPLE_RATE`; nothing is random here, whatever `seed` is."""
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / "speech.wav"
             command = [str(self._program), "-voice", self._name, "--setf", f"duration_stretch={1 / speed:.4f}"]

@@ -40,6 +40,7 @@ class Article:
 
     @property
     def is_speakable(self) -> bool:
+        """Whether the text can be read aloud; see `is_speakable`."""
         return is_speakable(self.text)
 
     def is_heldout(self, share: float) -> bool:

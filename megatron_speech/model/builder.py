@@ -109,6 +109,7 @@ def _build_chunk(
 
 
 def transformer_shape(model: ModelConfig) -> dict[str, Any]:
+    """The sizes and switches of `model`, by the names of megatron-core's TransformerConfig."""
     return {
         "num_layers": model.num_layers,
         "hidden_size": model.hidden_size,

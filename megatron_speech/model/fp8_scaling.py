@@ -94,10 +94,12 @@ class Tensorwise(nn.Module):
         self._input_group = input_group
 
     def operands(self, x: Tensor, weight: Tensor, *, record: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Scaling`: the input is rounded once, for both of its products."""
         rounded = round_tensor(x, E4M3, over=self._input_group)
         return rounded, rounded, round_tensor(weight, E4M3)
 
     def gradient(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Scaling`: rounded once, for both products."""
         rounded = round_tensor(gradient, self._backward)
         return rounded, rounded
 
@@ -110,9 +112,11 @@ class Blockwise(nn.Module):
         self._backward = backward
 
     def operands(self, x: Tensor, weight: Tensor, *, record: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Scaling`: the input is rounded twice, in blocks along each of its two sides."""
         return *self._both_ways(x, E4M3), round_blocks(weight, E4M3, (BLOCK, BLOCK))
 
     def gradient(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Scaling`: rounded twice, in blocks along each of its two sides."""
         return self._both_ways(gradient, self._backward)
 
     @staticmethod
@@ -149,6 +153,7 @@ class Delayed(nn.Module):
         self.register_buffer("scale", torch.ones(3))
 
     def operands(self, x: Tensor, weight: Tensor, *, record: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Scaling`: rounded under the scales of earlier passes, which `record` updates."""
         rounded = self._round(INPUT, x)
         weight_rounded = self._round(WEIGHT, weight)
         if record:
@@ -156,6 +161,7 @@ class Delayed(nn.Module):
         return rounded, rounded, weight_rounded
 
     def gradient(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Scaling`: rounded under the scale of earlier passes, which is then updated."""
         rounded = self._round(GRADIENT, gradient)
         self._record({GRADIENT: gradient})
         return rounded, rounded

@@ -71,6 +71,7 @@ class CausalConv1d(nn.Conv1d):
     """Sees the present and the past; before the first frame lie zeros."""
 
     def forward(self, hidden_BDT: torch.Tensor) -> torch.Tensor:
+        """[B, D, T] to [B, D', T / stride]."""
         return super().forward(F.pad(hidden_BDT, (self.kernel_size[0] - 1, 0)))
 
 

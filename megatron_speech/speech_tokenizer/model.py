@@ -56,6 +56,7 @@ class SpeechRecognitionModel(nn.Module):
 
     @property
     def encoder(self) -> WhisperVQEncoder:
+        """The encoder, with its pooling and codebook."""
         return self.model.encoder
 
     @property
@@ -98,6 +99,7 @@ class TextSide:
         return self.tokenizer.encode(" " + text.strip(), add_special_tokens=False).ids
 
     def decode(self, ids: list[int]) -> str:
+        """The text of `ids`, without special tokens and outer spaces."""
         return self.tokenizer.decode(ids).strip()
 
     def _require_language(self, folder: Path) -> None:

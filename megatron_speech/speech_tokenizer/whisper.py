@@ -31,8 +31,10 @@ class WhisperRecognizer:
 
     @classmethod
     def load(cls, folder: Path, *, language: str | None = None) -> WhisperRecognizer:
-        """From a Hugging Face Whisper folder, to write `language` (`TextSide`); FileNotFoundError or ValueError in one
-        line."""
+        """From a Hugging Face Whisper folder, to write `language` (`TextSide`).
+
+        FileNotFoundError or ValueError in one line.
+        """
         model = load_model(folder)
         if model.config.quantize_vocab_size is not None:
             raise ValueError(f"{folder}: a speech tokenizer, not a Whisper model; load it with WhisperVQTokenizer")

@@ -131,6 +131,7 @@ class WhisperVQTokenizer:
         return StreamingEncoder(self.model, self.features)
 
     def encode_batch(self, mels: MelBatch) -> list[torch.Tensor]:
+        """The codes of each clip of a batch, int64 [T], block by block where the encoder is causal in blocks."""
         if self.model.config.block_frames is not None and not self.masked:
             return encode_blockwise(self.model.encoder, mels)
         codes_BT, lengths_B = self.model.encoder.encode(mels)

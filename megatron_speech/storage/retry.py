@@ -1,5 +1,7 @@
-"""Try again what fails for a moment: pauses that double, of random length, so that a thousand ranks do not come back
-to a struggling server all at once. What cannot get better is an error at once."""
+"""Try again what fails for a moment; what cannot get better is an error at once.
+
+Pauses double, and are of random length, so that a thousand ranks do not come back to a struggling server all at once.
+"""
 
 from __future__ import annotations
 

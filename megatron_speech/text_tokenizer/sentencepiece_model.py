@@ -103,8 +103,10 @@ def _normalizer(spec: object) -> normalizers.Normalizer:
 
 
 def _break_spelt_out_pieces(proto: object, *, whole_words: bool = False) -> pre_tokenizers.PreTokenizer:
-    """Part the first character of ``<s>`` or ``<0x41>`` from the rest: Unigram would take such text for the piece, and
-    BPE that takes whole words for pieces (`whole_words`) such a word."""
+    """Part the first character of ``<s>`` or ``<0x41>`` from the rest.
+
+    Unigram would take such text for the piece, and BPE that takes whole words for pieces (`whole_words`) such a word.
+    """
     reserved = [piece.piece for piece in proto.pieces if piece.type not in _SEGMENTED]  # type: ignore[attr-defined]
     begin, end = (r"\A", r"\z") if whole_words else ("", "")
     parts = [f"{begin}{re.escape(piece[0])}(?={re.escape(piece[1:])}{end})" for piece in reserved]

@@ -67,6 +67,7 @@ class CorpusReader(PipelineStep):
         """Lines of the task so far."""
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """The documents of task `rank`; lines that are none go to `dropped`."""
         task = self.tasks[rank]
         self.dropped.clear()
         self.read = 0
@@ -130,6 +131,7 @@ class TokenShardWriter(PipelineStep):
         return self.folder / f"{number:05d}"
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
+        """Write the token shards of the documents in `data` as the artefact folder of task `rank`."""
         task, settings = self.reader.tasks[rank], self.settings(rank)
 
         def write(draft: Draft) -> None:

@@ -1,5 +1,6 @@
-"""The micro-batches of a rank, step by step: read ahead by the first rank of its copy of the model, shared with the
-others.
+"""The micro-batches of a rank, step by step.
+
+The first rank of a copy of the model reads them ahead, and shares them with the others.
 
 An error of the reading rank is raised on all ranks of the copy, at the step it belongs to; the others would wait for
 rows that never come.

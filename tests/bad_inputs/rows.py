@@ -1,4 +1,4 @@
-"""Rows of the tables, and how one is run: the tool's own main in a fork of this process, in a folder of its own.
+r"""Rows of the tables, and how one is run: the tool's own main in a fork of this process, in a folder of its own.
 
 A table is tables/<tool>.yaml:
 
@@ -7,7 +7,7 @@ A table is tables/<tool>.yaml:
       - [--corpora.a.path nowhere.jsonl, nowhere.jsonl does not exist]
       - says: not JSON
         args: --on_bad_line error
-        files: {text.jsonl: "{\\n"}
+        files: {text.jsonl: "{\n"}
 
 The words of a row follow those of `least`, which alone are right; `alone: true` leaves them out. `says` is a regular
 expression that the one line must contain. `config` is the text of a YAML file that comes first. `files` changes the
@@ -88,8 +88,10 @@ def rows_of(tool: str) -> list[Row]:
 
 
 def change(folder: Path, name: str, to: Any) -> None:
-    """Change a file of `folder`: to a text, or remove it (null), cut: to so many bytes, flip: a byte, copy: another
-    file or folder, folder: make one, hex: bytes, repeat: [text, times], link: to a path.
+    """Change a file of `folder`: to a text, or remove it (null).
+
+    cut: to so many bytes, flip: a byte, copy: another file or folder, folder: make one, hex: bytes, repeat: [text,
+    times], link: to a path.
     """
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)

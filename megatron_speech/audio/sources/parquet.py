@@ -18,8 +18,10 @@ ROWS_AT_ONCE = 64
 
 
 def parquet_shape(path: Path) -> tuple[list[str], int]:
-    """The columns that are read, and the number of rows; ValueError names a file that is no Parquet, or a column that
-    stands twice."""
+    """The columns that are read, and the number of rows.
+
+    ValueError names a file that is no Parquet, or a column that stands twice.
+    """
     file = _open(path)
     names = file.schema_arrow.names
     repeated = [name for name in names if names.count(name) > 1]

@@ -37,6 +37,7 @@ class Disturbance:
 
     @property
     def name(self) -> str:
+        """The disturbance and its level in words, as reports write it."""
         if self.kind == "resampling":
             return f"through {self.level / 1000:g} kHz"
         return f"gain {self.level:+g} dB" if self.kind == "gain" else f"{self.kind}, {self.level:g} dB"

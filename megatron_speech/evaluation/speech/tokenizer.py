@@ -115,8 +115,11 @@ def measure(
 def read_sets(
     config: TokenizerReportConfig, longest: int
 ) -> tuple[dict[str, list[AudioRecord]], dict[str, str], dict[str, int]]:
-    """The first utterances of every data set up to `longest` samples, why sets were left out, and how many of each
-    were passed over as too long; ValueError where nothing is left."""
+    """The first utterances of every data set up to `longest` samples, and what was left out.
+
+    Returns the utterances by set, the reason for each set that was left out, and how many utterances of each were
+    passed over as too long. ValueError where nothing is left.
+    """
     sets: dict[str, list[AudioRecord]] = {}
     left_out, too_long = {}, {}
     for name, folder in config.audio.items():

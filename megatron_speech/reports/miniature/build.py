@@ -86,6 +86,7 @@ def timings(run: RunFolder) -> list[str]:
 
 
 def not_run(run: RunFolder) -> list[str]:
+    """The section that lists steps without a result, with the reason for each; no lines where there are none."""
     if not run.absent:
         return []
     return ["## Not in this report", "", *(f"- `{step}`: {why}" for step, why in sorted(run.absent.items())), ""]

@@ -90,6 +90,7 @@ class AudioReader(PipelineStep):
         self.read = 0
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """The utterances of task `rank` as documents; silent and damaged ones go to `quarantined`."""
         self.quarantined.clear()
         self.read = 0
         for index, shard in enumerate(self.tasks[rank].shards):

@@ -81,6 +81,8 @@ class CodeWriter(PipelineStep):
         return self.folder / f"{number:05d}"
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
+        """Write the codes of the utterances in `data` as the artefact folder of task `rank`."""
+
         def write(draft: Draft) -> None:
             draft.facts |= self._write(data, self.reader.tasks[rank], draft.folder)
 

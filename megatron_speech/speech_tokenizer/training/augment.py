@@ -57,6 +57,7 @@ class AugmentedFeatures:
     def __call__(
         self, waveforms_N: Sequence[torch.Tensor], *, num_mel_bins: int, multiple: int, blocks: Blocks | None
     ) -> list[torch.Tensor]:
+        """Log-mel features of each clip, masked at random by its own generator."""
         mels = torch_features(waveforms_N, num_mel_bins=num_mel_bins, multiple=multiple, blocks=blocks)
         return [with_masks(mel, self._config, each) for mel, each in zip(mels, self._generators, strict=True)]
 

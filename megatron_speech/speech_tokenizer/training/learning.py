@@ -24,6 +24,7 @@ class Recognition(nn.Module):
         self.model, self.targets, self.config = model, targets, config
 
     def forward(self, clips: list[Clip], step: int) -> Losses:
+        """The losses of recognising `clips` at `step`, which seeds what is random in them."""
         device = self.model.encoder.codebook.weight.device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             pooled_BTD, lengths_B = self._pooled(clips, step, device)
@@ -58,8 +59,10 @@ def front_modules(model: SpeechRecognitionModel) -> nn.ModuleList:
 
 
 def parameter_groups(model: SpeechRecognitionModel, config: TrainSpeechTokenizerConfig) -> list[dict[str, Any]]:
-    """All that ever learns: matrices with weight decay, vectors and position tables without; before the codebook and
-    behind it apart, for their `scale` of the learning rate."""
+    """All that ever learns, in groups: matrices with weight decay, vectors and position tables without.
+
+    What lies before the codebook and what lies behind it are apart, for their `scale` of the learning rate.
+    """
     encoder = model.encoder
     early = nn.ModuleList([front_modules(model), *encoder.layers[encoder.pool_at : encoder.quantize_at]])
     before = {id(parameter) for parameter in early.parameters()}

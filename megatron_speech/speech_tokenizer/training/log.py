@@ -60,6 +60,7 @@ class TrainingLog:
         self._results, self._since = [], time.perf_counter()
 
     def close(self) -> None:
+        """Close the TensorBoard file, if there is one."""
         if self._board is not None:
             self._board.close()
 
@@ -89,8 +90,11 @@ def shown(rates: dict[str, dict[str, float]]) -> str:
 
 
 def codebook_scalars(trainer: Trainer) -> dict[str, float]:
-    """How the codebook is used: perplexity of its running averages; codes that nobody chose for a restart interval (in
-    the first: since training began), and the share of the others."""
+    """How the codebook is used: perplexity, dead codes, and the share of the others.
+
+    The perplexity is that of the running averages. A code is dead that was not chosen for a restart interval; in the
+    first interval, since training began.
+    """
     dead = int(trainer.ema.dead().sum())
     counts_K: torch.Tensor = trainer.ema.ema_count
     return {

@@ -83,6 +83,7 @@ def train_speech_tokenizer(
 
 
 def training_inputs(config: TrainSpeechTokenizerConfig) -> list[Path]:
+    """Files and artefacts that the tokenizer is made from; FileNotFoundError names a missing one of the base model."""
     audio = [*(source.audio for source in config.sources.values()), *config.validation.values()]
     # The text files say which ids a transcript has; who lacks them is told later what for.
     text = [config.whisper / name for name in ("tokenizer.json", "generation_config.json")]

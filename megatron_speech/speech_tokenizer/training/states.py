@@ -85,6 +85,7 @@ def front_states(model: SpeechRecognitionModel, waves: list[torch.Tensor]) -> li
 def compute_part(
     folder: Path, model: SpeechRecognitionModel, source: Source, number: int, first: int, bar: Any
 ) -> None:
+    """Write the states of `PART` utterances from the one of number `first`; nothing where the file is there already."""
     path = _path(folder, number, first)
     if path.is_file():
         return

@@ -176,6 +176,7 @@ class Trainer:
         return vectors_ND, torch.cat([none, *(losses.codes_N for losses in done)]), numbers_N
 
     def update(self) -> float:
+        """Clip the gradients, take an optimizer step, and clear them; returns their norm before clipping."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.config) * group["scale"]
         learning = [p for p in self.model.parameters() if p.grad is not None]

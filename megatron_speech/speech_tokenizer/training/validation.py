@@ -72,8 +72,11 @@ class Validation:
 
 
 def _held_out(name: str, folder: Path, count: int, longest: int) -> list[AudioRecord]:
-    """The first `count` utterances of at most `longest` samples; ValueError, before hours of training, where none is
-    left, the transcripts are empty or the package that scores them is missing."""
+    """The first `count` utterances of at most `longest` samples.
+
+    ValueError, before hours of training, where none is left, the transcripts are empty, or the package that scores
+    them is missing.
+    """
     passed = 0
     records: list[AudioRecord] = []
     for record in read_audio_shards(folder):

@@ -29,7 +29,7 @@ EMBEDDING = "model.embed_tokens.weight"
 
 
 def trained(folder: Path, *, steps: int = 1) -> Path:
-    """text/ -> vocabulary/, base/, a run of `steps` steps -> hf/"""
+    """From text/ to vocabulary/ and base/, a run of `steps` steps, and its export hf/."""
     base, vocabulary = import_text_model(folder)
     sources = make_sources(folder, vocabulary=vocabulary)
     for name, licence in (("text", "CC-BY-SA-4.0"), ("paired", "CC0-1.0")):
@@ -42,7 +42,7 @@ def trained(folder: Path, *, steps: int = 1) -> Path:
 
 
 def again(folder: Path, hf: Path, vocabulary: Path, name: str) -> Path:
-    """hf -> a second base -> a second export"""
+    """From an export to a second base, and its export."""
     convert_from_hf(ConvertFromHfConfig(model=hf, vocabulary=vocabulary, output=folder / f"base of {name}"))
     return export(folder, folder / f"base of {name}", name)
 

@@ -27,7 +27,7 @@ UTTERANCES = [
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """codes/ and vocabulary/"""
+    """The folders codes/ and vocabulary/."""
     write_codes(tmp_path / "codes", utterances(UTTERANCES), num_codes=16, fingerprint="abc")
     build_vocabulary(
         BuildVocabularyConfig(output=tmp_path / "vocabulary", text="bytes", codebook_size=16, speech_fingerprint="abc")
