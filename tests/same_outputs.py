@@ -27,7 +27,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from megatron_speech.artifacts.manifest import MANIFEST, first_difference, input_ids, read_json
+from megatron_speech.artifacts.files import read_json
+from megatron_speech.artifacts.manifest import MANIFEST, input_ids
+from megatron_speech.artifacts.plain_json import first_difference
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.shards.index import FolderIndex
 from megatron_speech.data.shards.sidecar import ShardIndex

@@ -28,7 +28,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from megatron_speech.artifacts.manifest import write_atomic
+from megatron_speech.artifacts.files import write_atomic
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = "record.jsonl"
