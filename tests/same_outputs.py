@@ -4,8 +4,8 @@
     python tests/same_outputs.py FIRST SECOND
 
 Both are folders of examples/miniature/run.sh, of one revision of the code or of two. Every file is compared, except for
-what states the time, the place or the machine (`SKIPPED`). JSON is compared without `CLOCKS`, `made_by` and absolute
-paths. The exit status is 1 where anything differs, and 2 where there is nothing to compare.
+what states the time, the place or the machine (`SKIPPED`). JSON and YAML are compared without `CLOCKS`, `made_by` and
+absolute paths. The exit status is 1 where anything differs, and 2 where there is nothing to compare.
 
 A checkpoint's index holds a random number of torch's, so the checkpoint has another identity in every run, and with it
 all that is made from it: manifests, the metadata of interleaved documents, checksums, plans. Such an identity is
@@ -15,6 +15,7 @@ replaced by that of the other run before two files are compared. What it identif
 from __future__ import annotations
 
 import argparse
+import filecmp
 import json
 import re
 import sys
@@ -24,6 +25,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -143,15 +146,15 @@ def _is_skipped(name: str) -> bool:
 
 def _difference(first: Path, second: Path, translate: Callable[[bytes], bytes]) -> str:
     """Where two files differ, in words; empty where they do not."""
-    one, other = first.read_bytes(), second.read_bytes()
-    if one == other:
+    if filecmp.cmp(first, second, shallow=False):
         return ""
+    one, other = first.read_bytes(), second.read_bytes()
     if first.suffix == ".mspx":
         return _index_difference(first, second)
     if first.suffix == ".journal":
         return _journal_difference(one, other, translate)
-    if first.suffix in (".json", ".jsonl"):
-        return _json_difference(one, other, translate)
+    if first.suffix in (".json", ".jsonl", ".yaml"):
+        return _value_difference(one, other, translate)
     one = translate(one)
     if one == other:
         return ""
@@ -160,21 +163,21 @@ def _difference(first: Path, second: Path, translate: Callable[[bytes], bytes]) 
     return f"byte {next(at for at in range(len(one)) if one[at] != other[at])}"
 
 
-def _json_difference(one: bytes, other: bytes, translate: Callable[[bytes], bytes]) -> str:
-    """The first key that differs, of a JSON document or of lines of JSON."""
+def _value_difference(one: bytes, other: bytes, translate: Callable[[bytes], bytes]) -> str:
+    """The first key that differs, of a JSON or YAML document or of lines of JSON."""
     try:
         values, others = (_plain(_documents(content)) for content in (translate(one), other))
-    except ValueError:
-        return "not JSON, and other bytes" if translate(one) != other else ""
+    except (ValueError, yaml.YAMLError):
+        return "unreadable, and other bytes" if translate(one) != other else ""
     return "" if values == others else first_difference(values, others)
 
 
 def _documents(content: bytes) -> dict[str, Any]:
     """The whole as one document, or each line as one, by line number."""
-    try:
-        return {"": json.loads(content)}
-    except ValueError:
-        return {f"line {number}": json.loads(line) for number, line in enumerate(content.splitlines(), 1)}
+    lines = content.splitlines()
+    if all(line.startswith(b"{") for line in lines):
+        return {f"line {number}": json.loads(line) for number, line in enumerate(lines, 1)}
+    return {"": json.loads(content) if content.startswith((b"{", b"[")) else yaml.safe_load(content)}
 
 
 def _plain(value: Any) -> Any:

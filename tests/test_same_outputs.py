@@ -24,7 +24,9 @@ from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.sidecar import ShardIndex
+from tests.ranks import run_ranks
 from tests.same_outputs import Comparison, compare
+from tests.toy_runs import check_trains, make_config, make_sources
 from tests.toys import VOCABULARY, documents_of, write_codes, write_jsonl
 
 SCRIPT = Path(__file__).parent / "same_outputs.py"
@@ -151,7 +153,22 @@ def test_the_command_prints_json_last_and_its_status_says_whether_all_is_the_sam
     done = run_script(*map(str, runs))
     result = json.loads(done.stdout.splitlines()[-1])
     assert (done.returncode, result["same"], result["kinds"]["metrics"]["different"]) == (1, False, 1)
-    assert "t2t/run/metrics.jsonl: .loss: 2.5 -> 2.75" in done.stdout
+    assert "t2t/run/metrics.jsonl: line 1.loss: 2.5 -> 2.75" in done.stdout
+
+
+def test_a_seeded_training_leaves_the_same_files_twice(tmp_path: Path) -> None:
+    """Metrics, plan, checkpoints with the optimizer's state: only the clocks and a random number differ."""
+    sources = make_sources(tmp_path / "sources")
+    for name in ("first", "second"):
+        run_ranks(check_trains, 2, make_config(tmp_path / name / "run", sources, steps=4))
+    found = compare(tmp_path / "first", tmp_path / "second")
+    assert found.differences == []
+    assert {"metrics", "plans", "checkpoints"} <= set(found.compared)
+    other = make_config(tmp_path / "third" / "run", sources, steps=4, train={"seed": 7})
+    run_ranks(check_trains, 2, other)
+    assert {"metrics", "checkpoints"} <= {
+        kind for kind, _ in compare(tmp_path / "first", tmp_path / "third").differences
+    }
 
 
 @pytest.mark.parametrize("what", ["absent", "empty", "unfinished"])
