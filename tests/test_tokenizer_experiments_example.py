@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from megatron_speech.config.parsing.parse import parse_config, to_dict
+from megatron_speech.config.parsing.parse import parse_config
+from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig
 from megatron_speech.reports.settings import require_as_listed
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig

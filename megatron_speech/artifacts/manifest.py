@@ -23,7 +23,7 @@ from typing import Any
 from megatron_speech.artifacts.files import fingerprint, fingerprint_files, read_json, write_atomic
 from megatron_speech.artifacts.plain_json import first_difference, to_json
 from megatron_speech.artifacts.provenance import made_by
-from megatron_speech.config.parsing.parse import to_dict
+from megatron_speech.config.parsing.plain import to_dict
 
 MANIFEST = "manifest.json"
 MARKER = "identity.json"

@@ -28,7 +28,7 @@ from megatron_speech.audio.sources.listed import require_new
 from megatron_speech.audio.sources.parts import Part, find_parts
 from megatron_speech.audio.sources.wholes import Whole, require_one_text, whole_of
 from megatron_speech.audio.utterances import Recordings, utterances
-from megatron_speech.config.parsing.parse import to_dict
+from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 logger = logging.getLogger(__name__)

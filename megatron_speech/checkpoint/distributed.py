@@ -28,7 +28,7 @@ from megatron_speech.checkpoint.bucket_padding import without_bucket_padding
 from megatron_speech.checkpoint.finite import require_finite
 from megatron_speech.checkpoint.generators import set_generators, sharded_generators
 from megatron_speech.checkpoint.index import read_index
-from megatron_speech.config.parsing.parse import to_dict
+from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import ParallelConfig
 from megatron_speech.model.fp8_scaling import Delayed

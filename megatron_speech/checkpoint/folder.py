@@ -23,7 +23,7 @@ from megatron_speech.checkpoint.checksums import CHECKSUMS as CHECKSUMS
 from megatron_speech.checkpoint.checksums import STEP, Sums, mend, read_checksums, read_verified, verify_file
 from megatron_speech.checkpoint.checksums import checksums as checksums
 from megatron_speech.checkpoint.checksums import write_checksums as write_checksums
-from megatron_speech.config.parsing.parse import to_dict
+from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.vocabulary import Vocabulary
 

@@ -19,13 +19,13 @@ from torch import Tensor
 
 from megatron_speech.artifacts.manifest import MANIFEST, is_made, make_artifact
 from megatron_speech.checkpoint import folder as folders
+from megatron_speech.checkpoint.families.family import Entry
 from megatron_speech.checkpoint.hf_config import model_config_of, read_hf_config
 from megatron_speech.checkpoint.hf_mapping import (
     EMBEDDING,
     HF_EMBEDDING,
     HF_OUTPUT,
     OUTPUT,
-    Entry,
     entries,
     hugging_face_shapes,
     join,
@@ -35,7 +35,7 @@ from megatron_speech.checkpoint.hf_mapping import (
 from megatron_speech.checkpoint.hf_weights import HuggingFaceWeights, weight_files
 from megatron_speech.checkpoint.kept_rows import ROWS, kept_rows, row_facts
 from megatron_speech.checkpoint.weights_writer import FILE, write_weights
-from megatron_speech.config.parsing.parse import to_dict
+from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import ParallelConfig
 from megatron_speech.config.stages.convert import ConvertFromHfConfig

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from megatron_speech.config.parsing.parse import to_dict
+from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
 from megatron_speech.corpus.text_tasks import TextTask
 

@@ -17,9 +17,10 @@ from typing import BinaryIO
 
 from megatron_speech.config.stages.text_to_token import Language
 from megatron_speech.text_normalization.characters import character_classes, code_points
+from megatron_speech.text_normalization.pieces import Unreadable
 from megatron_speech.text_normalization.sentence_readings import read_sentences
 from megatron_speech.text_normalization.speakable import Stretch, stretches
-from megatron_speech.text_normalization.spoken import Unreadable, read_pieces
+from megatron_speech.text_normalization.spoken import read_pieces
 
 UNSPEAKABLE = "unspeakable"
 

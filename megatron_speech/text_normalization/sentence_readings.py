@@ -15,8 +15,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from megatron_speech.config.stages.text_to_token import Language
+from megatron_speech.text_normalization.pieces import Piece, Unreadable
 from megatron_speech.text_normalization.speakable import Stretch
-from megatron_speech.text_normalization.spoken import Piece, Unreadable, is_plain, joined, odd_pieces
+from megatron_speech.text_normalization.spoken import is_plain, joined, odd_pieces
 
 
 class Readings:

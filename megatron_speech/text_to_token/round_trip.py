@@ -26,7 +26,8 @@ from megatron_speech.inference.model import read_vocabulary
 from megatron_speech.metrics.word_errors import error_rates
 from megatron_speech.speech_tokenizer.interface import CodeRecognizer
 from megatron_speech.speech_tokenizer.table import load_recognizer
-from megatron_speech.text_normalization.spoken import Unreadable, read_as_written
+from megatron_speech.text_normalization.pieces import Unreadable
+from megatron_speech.text_normalization.spoken import read_as_written
 from megatron_speech.text_to_token.synthesize import Synthesizer
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 

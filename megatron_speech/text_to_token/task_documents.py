@@ -21,7 +21,8 @@ from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.utterances import read_utterances
 from megatron_speech.sequences.speech_tasks import recognition_document, synthesis_document
-from megatron_speech.text_normalization.spoken import Unreadable, read_as_written
+from megatron_speech.text_normalization.pieces import Unreadable
+from megatron_speech.text_normalization.spoken import read_as_written
 from megatron_speech.text_to_token.prompts import prompt, training_document
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary

@@ -15,7 +15,7 @@ from typing import Any
 
 from megatron_speech.artifacts.files import read_json
 from megatron_speech.artifacts.manifest import is_made, make_artifact, read_manifest
-from megatron_speech.config.parsing.parse import to_dict
+from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.text_tokenizer.base_files import carry, copied_files, folder_of, tokenizer_config, tokenizer_files
 from megatron_speech.text_tokenizer.text_loss import loss_in_words, probe, require_little_lost

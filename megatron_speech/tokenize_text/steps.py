@@ -25,7 +25,7 @@ from tqdm import tqdm
 from megatron_speech.artifacts.left_out import LEAST_JUDGED
 from megatron_speech.artifacts.manifest import Draft, input_ids
 from megatron_speech.artifacts.tasks import make_task
-from megatron_speech.config.parsing.parse import to_dict
+from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.corpus.files import file_ids
 from megatron_speech.corpus.interface import BadLine
 from megatron_speech.corpus.text_tasks import TextTask, require_few_lines

@@ -24,7 +24,7 @@ import xxhash
 from megatron_speech.artifacts.files import fingerprint_files
 from megatron_speech.artifacts.left_out import show
 from megatron_speech.artifacts.manifest import UNRECORDED, is_made, make_artifact
-from megatron_speech.config.parsing.parse import to_dict
+from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.train_text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.corpus.files import file_ids
 from megatron_speech.corpus.interface import BadLine

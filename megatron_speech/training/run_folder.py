@@ -27,7 +27,8 @@ from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.folder import latest_checkpoint, strays
 from megatron_speech.checkpoint.origin import ORIGIN, origin_of, read_origin
-from megatron_speech.config.parsing.parse import dump_yaml, to_dict
+from megatron_speech.config.parsing.parse import dump_yaml
+from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.run.training import CheckpointConfig, PretrainConfig
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.storage.place import local_folder

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.manifest import is_made, make_artifact
-from megatron_speech.config.parsing.parse import to_dict
+from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.pack_shards import PackShardsConfig
 from megatron_speech.data.packing.document_folders import DocumentBlock, DocumentFolders
 from megatron_speech.data.packing.layout import NOWHERE, SpeechSpans, best_fit, concat

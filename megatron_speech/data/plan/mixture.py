@@ -18,7 +18,8 @@ from megatron_speech.data.plan.order import MAX_SAMPLES, largest_remainder
 from megatron_speech.data.plan.plan import Plan, PlannedSource, PlannedStage
 from megatron_speech.data.plan.table import decimal, require_epochs
 from megatron_speech.data.shards.damage import against_manifest
-from megatron_speech.data.shards.index import FolderIndex, sidecar
+from megatron_speech.data.shards.index import FolderIndex
+from megatron_speech.data.shards.sidecar import sidecar
 from megatron_speech.storage.place import local_folder
 from megatron_speech.vocabulary import Vocabulary
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from megatron_speech.artifacts.manifest import PARTIAL
 from megatron_speech.artifacts.tasks import output_of
-from megatron_speech.data.shards.index import FolderIndex, sidecar
+from megatron_speech.data.shards.index import FolderIndex
+from megatron_speech.data.shards.sidecar import sidecar
 from megatron_speech.storage.interface import FOLDER_INDEX
 
 

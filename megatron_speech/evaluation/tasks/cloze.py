@@ -90,9 +90,11 @@ class ClozeTask:
         return [self.settings.texts, self.settings.codes]
 
     def items(self, vocabulary: Vocabulary) -> list[ClozeItem]:
+        """The items in the ids of `vocabulary`; ValueError names what is wrong with the files."""
         return read_cloze(self.settings, vocabulary)
 
     def requests(self, items: Sequence[ClozeItem], model: Scorer) -> Iterator[tuple[str, list[Request]]]:
+        """What the model is asked, in batches with a name for the progress bar."""
         choices = [
             Choice(item.context, [item.ending, *(item.false_endings[part] for part in TASKS.values())])
             for item in items

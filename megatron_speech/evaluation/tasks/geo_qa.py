@@ -88,9 +88,11 @@ class GeoQaTask:
         return [self.settings.texts, self.settings.codes]
 
     def items(self, vocabulary: Vocabulary) -> list[Question]:
+        """The questions in the ids of `vocabulary`; ValueError names what is wrong with the files."""
         return read_questions(self.settings, vocabulary)
 
     def requests(self, items: Sequence[Question], model: Scorer) -> Iterator[tuple[str, list[Request]]]:
+        """What the model is asked, in batches with a name for the progress bar."""
         for given in FORMS:
             choices = [
                 Choice(context, question.candidates) for question in items for _, context in _contexts(question, given)

@@ -33,12 +33,17 @@ class Scorer(Protocol):
     """A model as evaluation sees it; `inference.model.LanguageModel` is one."""
 
     @property
-    def tokenizer(self) -> TextTokenizer: ...
+    def tokenizer(self) -> TextTokenizer:
+        """The tokenizer of the model's text ids."""
+
     @property
-    def vocabulary(self) -> Vocabulary: ...
+    def vocabulary(self) -> Vocabulary:
+        """What the model's ids mean."""
+
     def token_log_probabilities(
         self, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, progress: bool = False
-    ) -> list[np.ndarray]: ...
+    ) -> list[np.ndarray]:
+        """Log-probability (nats) of every continuation token of each request, float64 [n], in order."""
 
 
 class EvaluationTask(Protocol[Item]):

@@ -20,7 +20,7 @@ import torch.distributed as dist
 from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.manifest import PARTIAL, Draft, input_ids, is_made, make_artifact, require_same_draft
 from megatron_speech.audio.quarantine import QUARANTINE, write_quarantine
-from megatron_speech.config.parsing.parse import to_dict
+from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.train_speech_tokenizer import (
     KNOWN_LATER,
     NO_PART_OF_RESULT,

@@ -15,10 +15,11 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
-from megatron_speech.text_normalization.chinese.amounts import UNITS, Around
+from megatron_speech.text_normalization.chinese.amounts import Around
 from megatron_speech.text_normalization.chinese.forms import FORMS, SEEN_BEFORE, SEEN_BEHIND
 from megatron_speech.text_normalization.chinese.numbers import cardinal, digit_by_digit
 from megatron_speech.text_normalization.chinese.signs import HAN, HAN_CHARACTER, sign
+from megatron_speech.text_normalization.chinese.units import UNITS
 from megatron_speech.text_normalization.pieces import Piece, Unreadable
 
 _LATIN = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*")

@@ -12,7 +12,7 @@ from torch import Tensor
 from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.model.builder import build_model, to_transformer_config
 from megatron_speech.model.forward import forward
-from megatron_speech.model.layer_spec import PackedAttention
+from megatron_speech.model.packed_attention import PackedAttention
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from tests.distributed.engine import MODEL, VOCABULARY

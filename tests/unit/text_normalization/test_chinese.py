@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.text_normalization.chinese.numbers import cardinal
-from megatron_speech.text_normalization.spoken import Unreadable, joined, read_pieces, spoken
+from megatron_speech.text_normalization.pieces import Unreadable
+from megatron_speech.text_normalization.spoken import joined, read_pieces, spoken
 
 ROWS = [
     line.split("\t") for line in Path(__file__).with_name("readings_zh.tsv").read_text(encoding="utf-8").splitlines()

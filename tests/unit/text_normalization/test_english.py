@@ -12,7 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.text_normalization.english.letters import fold_sign
-from megatron_speech.text_normalization.spoken import Piece, Unreadable, joined, read_pieces, spoken
+from megatron_speech.text_normalization.pieces import Piece, Unreadable
+from megatron_speech.text_normalization.spoken import joined, read_pieces, spoken
 
 TABLE = Path(__file__).with_name("readings_en.tsv")
 CASES = [line.split("\t") for line in TABLE.read_text("utf-8").splitlines() if line and not line.startswith("## ")]

@@ -12,9 +12,10 @@ from megatron_speech.config.stages.build_interleaved import SpansConfig, Speakab
 from megatron_speech.interleave.compose import Piece, cut_document
 from megatron_speech.interleave.spans import keep_whole, sample_spans
 from megatron_speech.text_normalization.characters import character_classes, code_points
+from megatron_speech.text_normalization.pieces import Unreadable
 from megatron_speech.text_normalization.sentence_readings import read_sentences
 from megatron_speech.text_normalization.speakable import stretches
-from megatron_speech.text_normalization.spoken import Unreadable, odd_pieces, read_pieces, spoken
+from megatron_speech.text_normalization.spoken import odd_pieces, read_pieces, spoken
 
 ENGLISH = (
     "She was aged 5 in the war. It cost $3.5 million in World War II, they say. Dr. Smith left on 5 May 2010 for it. "
