@@ -14,12 +14,12 @@ import numpy as np
 import orjson
 import pytest
 import xxhash
-from megatron_speech.config.stages.packing import PackConfig
 from safetensors.numpy import save_file
 
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.run.data import DataConfig, SourceConfig
-from megatron_speech.data.packing.pack import pack_folder
+from megatron_speech.config.stages.pack_shards import PackShardsConfig
+from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
@@ -50,7 +50,7 @@ def make_run(root: Path, monkeypatch: pytest.MonkeyPatch, *, random: int = 0, sp
     with make_artifact(Path("documents"), kind="documents", config={}, inputs=[Path("hf")]) as draft:
         documents = (_spoken(document, identity[:16]) for document in documents_of([9] * 12))
         draft.facts |= write_documents(draft.folder, documents, vocabulary=VOCABULARY, name="interleaved")
-    pack_folder(PackConfig(input=Path("documents"), output=Path("packed"), seq_length=16))
+    pack_shards(PackShardsConfig(input=Path("documents"), output=Path("packed"), seq_length=16))
     _write_plan(Path("pretrain/plan.json"))
     body = orjson.dumps({"model": identity})
     Path("documents.journal").write_bytes(b"%s %s\n" % (xxhash.xxh3_64_hexdigest(body).encode(), body))

@@ -66,7 +66,7 @@ class HeldOutTask:
         return items
 
     def requests(self, items: Sequence[HeldOutItem], model: Scorer) -> Iterator[tuple[str, list[Request]]]:
-        """What the model is asked, one batch a source, named by it."""
+        """Requests by the source they come from."""
         for name in self.settings.sources:
             yield name, [item.request for item in items if item.source == name]
 
