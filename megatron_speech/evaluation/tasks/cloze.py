@@ -94,7 +94,7 @@ class ClozeTask:
         return read_cloze(self.settings, vocabulary)
 
     def requests(self, items: Sequence[ClozeItem], model: Scorer) -> Iterator[tuple[str, list[Request]]]:
-        """Requests by the name of their group; see `Task`."""
+        """Requests by the name of their group; see `EvaluationTask`."""
         choices = [
             Choice(item.context, [item.ending, *(item.false_endings[part] for part in TASKS.values())])
             for item in items

@@ -92,7 +92,7 @@ class GeoQaTask:
         return read_questions(self.settings, vocabulary)
 
     def requests(self, items: Sequence[Question], model: Scorer) -> Iterator[tuple[str, list[Request]]]:
-        """Requests by the name of their group; see `Task`."""
+        """Requests by the name of their group; see `EvaluationTask`."""
         for given in FORMS:
             choices = [
                 Choice(context, question.candidates) for question in items for _, context in _contexts(question, given)
