@@ -20,7 +20,7 @@ from megatron_speech.artifacts.left_out import show
 from megatron_speech.artifacts.make_in_tasks import TaskedWork, make_in_tasks
 from megatron_speech.artifacts.manifest import MANIFEST, UNRECORDED, input_ids, is_made, make_artifact, read_manifest
 from megatron_speech.artifacts.tasks import tasks_folder
-from megatron_speech.config.parsing.parse import to_dict
+from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.spread import SpreadConfig
 from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 from megatron_speech.corpus.files import changed_after, file_ids, relative_name
