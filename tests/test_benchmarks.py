@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = {
     "compose.py": ["--short"],
     "hf_export.py": ["--short"],
