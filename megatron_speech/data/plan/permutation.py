@@ -2,8 +2,7 @@
 
 `permute` is a Feistel network with cycle walking: a bijection in constant memory. `epoch_rows` gives the order of a
 source's rows in one epoch. A free shuffle of a trillion tokens would open a new block for every row. So chunks of
-consecutive rows are permuted, and then the rows within each group of `open_chunks` chunks. The hash is implemented here
-because NumPy does not keep its random streams across versions.
+consecutive rows are permuted, and then the rows within each group of `open_chunks` chunks.
 
 Limitation: rows of one chunk are read within `chunk` x `open_chunks` rows of each other, so documents must be shuffled
 when they are packed.
