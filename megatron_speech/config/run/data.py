@@ -58,7 +58,7 @@ class SourceConfig:
 
     @property
     def policy(self) -> LossConfig:
-        """The loss settings with `tokens` resolved: never null."""
+        """Loss policy: the loss settings with `tokens` resolved, never null."""
         by_task: Literal["all", "target"] = "target" if self.task in _TARGET_TASKS else "all"
         return dataclasses.replace(self.loss, tokens=self.loss.tokens or by_task)
 
@@ -193,13 +193,13 @@ class DataConfig:
 
     @property
     def lessons(self) -> list[tuple[str, LossConfig]]:
-        """Distinct (source, loss settings) pairs: first every source with its own loss, then what stages add."""
+        """Distinct (source, loss policy) pairs: first every source with its own policy, then what stages add."""
         own = [(name, source.policy) for name, source in self.sources.items()]
         of_stages = [(name, self.lesson(name, share)) for stage in self.stages for name, share in stage.sources.items()]
         return own + [pair for index, pair in enumerate(of_stages) if pair not in own + of_stages[:index]]
 
     def lesson(self, name: str, share: ShareConfig) -> LossConfig:
-        """Loss settings of source `name` in a stage that reads `share` of it."""
+        """Loss policy of source `name` in a stage that reads `share` of it."""
         source = self.sources[name]
         return source.policy if share.loss is None else dataclasses.replace(source, loss=share.loss).policy
 

@@ -67,7 +67,7 @@ class NoiseConfig:
     """Measurement of the synthetic speech: a sample of spans is recognized and compared with its text."""
 
     speech_tokenizer: Path
-    """Folder of the speech tokenizer; its recognizer transcribes the codes."""
+    """Folder of the speech tokenizer; its recogniser transcribes the codes."""
     spans_per_shard: int = 32
     """Spans sampled per shard. With 32 spans of ten words, a word error rate of 0.3 is known to about 6 points."""
     max_wer: float | None = None

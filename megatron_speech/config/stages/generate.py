@@ -21,7 +21,7 @@ class GenerateConfig:
     output: Path
     """Folder for samples.json and for the generated codes (document shards in `codes/`)."""
     speech_tokenizer: Path | None = None
-    """Folder of the speech tokenizer; its recognizer transcribes the generated codes. Null skips that."""
+    """Folder of the speech tokenizer; its recogniser transcribes the generated codes. Null skips that."""
     utterances: UtterancesConfig = field(default_factory=lambda: UtterancesConfig(max_utterances=2))
     """Which utterances to use."""
     max_text_tokens: int = 40

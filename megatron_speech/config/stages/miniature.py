@@ -81,11 +81,11 @@ class SpeakCorpusConfig:
     speeds: tuple[float, float] = (0.9, 1.15)
     """Slowest and fastest speaking rate; 1 is the voice's own."""
     max_characters: int = 200
-    """Longest text of an utterance, in characters; the recognizer's window of 30 s holds about 350."""
+    """Longest text of an utterance, in characters; the recogniser's window of 30 s holds about 350."""
     min_seconds: float = 1.0
     """Shortest human recording to keep."""
     max_seconds: float = 30.0
-    """Longest human recording to keep; the recognizer's window is 30 s."""
+    """Longest human recording to keep; the recogniser's window is 30 s."""
 
     def __post_init__(self) -> None:
         for name in ("span_share", "geography_share"):

@@ -115,7 +115,7 @@ class RoundTripConfig:
     model: Path
     """Hugging Face folder of the text-to-token model."""
     speech_tokenizer: Path
-    """Folder of the speech tokenizer; its recognizer transcribes the tokens."""
+    """Folder of the speech tokenizer; its recogniser transcribes the tokens."""
     codes: Path
     """Held-out code shards: their texts are synthesized, their true codes are the reference."""
     output: Path

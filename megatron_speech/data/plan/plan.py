@@ -31,7 +31,7 @@ from megatron_speech.randomness import Ints, named_keys
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedSource:
-    """A (source, loss settings) pair; a source with two loss settings appears twice under the same name."""
+    """One lesson: a source with one loss policy; a source with two policies appears twice under the same name."""
 
     name: str
     """Name in the configuration; also seeds the order of the rows."""
@@ -42,7 +42,7 @@ class PlannedSource:
     max_epochs: float | None
     """Limit on passes over the rows; None for no limit."""
     loss: LossConfig
-    """Loss settings with `tokens` resolved."""
+    """Loss policy, with `tokens` resolved."""
     text_share: float
     """Share of text among all labels, without padding."""
     checksum: str
