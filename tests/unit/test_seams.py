@@ -181,6 +181,7 @@ def test_a_speech_decoder_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         vocoder=tmp_path / "vocoder",
         dnsmos=tmp_path / "none",
         recognizer=tmp_path / "none",
+        voices=("hibari",),
     )
     resynthesis.decode_speech(config)
     waveform, rate = soundfile.read(tmp_path / "wav" / "u.resynthesis.wav")
