@@ -1,7 +1,8 @@
-"""What kind of character each character of a text is, for the whole text at once.
+"""Character classes: the kind (`Class`) of every character of a text, found for the whole text at once.
 
-One table over all of Unicode, made at first use (about 0.1 s), and looked up by NumPy: a few nanoseconds a character,
-where an expression per sentence would cost more than all the rest of interleaving.
+NumPy looks the classes up in one table over all of Unicode, which is made at first use (about 0.1 s).
+A look-up takes a few nanoseconds per character. Regular expressions per sentence would take longer than the rest of
+interleaving.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 
 
 class Class:
-    """Kinds of characters that decide whether, and how, text is read aloud: plain numbers, fastest in NumPy."""
+    """Kinds of characters that decide whether and how text is read aloud; integers, which NumPy handles fastest."""
 
     COUNT = 15
 
@@ -29,18 +30,18 @@ class Class:
     """Punctuation."""
     QUOTE = 7
     SIGN = 8
-    """Seldom in prose, frequent in code and markup."""
+    """Rare in prose, frequent in code and markup."""
     ADDRESS = 9
     """/ @ &"""
     MATH = 10
     CONTROL = 11
-    """Also what is unassigned, private, or stands for a character that was lost."""
+    """Control characters, unassigned and private code points, and the replacement character U+FFFD."""
     NEUTRAL = 12
-    """Currency, emoji, modifiers: read, or left out without harm."""
+    """Currency signs, emoji and modifiers: either read or safe to leave out."""
     MARK = 13
-    """Combining marks and invisible formatting: part of the character before."""
+    """Combining marks and invisible formatting, which belong to the character before."""
     INITIAL = 14
-    """A Latin capital after white space, in counts alone."""
+    """A Latin capital after white space; not in the table, only in the counts of `speakable`."""
 
 
 _FIRST_UNUSED = 0x323B0
@@ -53,7 +54,7 @@ _CLAUSE_ENDS = ',.;:!?…—–)”"，。；：！？、）」』》'
 
 
 def code_points(text: str) -> np.ndarray:
-    """uint32 [characters of the text]; a lone surrogate stands as it is."""
+    """Code points of `text`: uint32 [characters]; a lone surrogate is kept."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
@@ -63,13 +64,13 @@ def character_classes(points: np.ndarray) -> np.ndarray:
 
 
 def ends_clause(points: np.ndarray) -> np.ndarray:
-    """Whether a pause may follow the character: bool, the shape of `points`."""
+    """Whether a pause may follow each character: bool, the shape of `points`."""
     return np.isin(points, [ord(char) for char in _CLAUSE_ENDS])
 
 
 @lru_cache(maxsize=1)
 def _table() -> np.ndarray:
-    """uint8 [0x110000]; whatever Unicode adds beyond Python's tables counts as CONTROL."""
+    """`Class` of every code point: uint8 [0x110000]; code points unknown to Python's tables are CONTROL."""
     table = np.full(0x110000, Class.CONTROL, dtype=np.uint8)
     table[:_FIRST_UNUSED] = [_of_category(chr(point)) for point in range(_FIRST_UNUSED)]
     table[0xE0000:0xE0200] = Class.MARK
@@ -97,7 +98,7 @@ def _of_category(character: str) -> int:
         return Class.SPACE
     if category == "Nd":
         return Class.DIGIT if unicodedata.normalize("NFKC", character).isascii() else Class.OTHER
-    if category in ("No", "Nl"):  # one half, superscripts; but the circled and the roman are letters of no script
+    if category in ("No", "Nl"):  # fractions, superscripts, circled and Roman numerals
         return Class.HAN if character == "〇" else Class.DIGIT
     if category[0] == "L":
         return Class.OTHER

@@ -1,4 +1,4 @@
-"""What a reader makes of a text: pieces with their words, or the part that it cannot read."""
+"""The result of reading a text aloud: pieces with their words, or the part that cannot be read."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from typing import NamedTuple
 
 
 class Piece(NamedTuple):
-    """A part of a text that is read as one, and is never cut; consecutive pieces cover the text."""
+    """A part of a text that is read as a unit and never cut; consecutive pieces cover the text."""
 
     start: int
     end: int
-    """Characters of the text, half-open."""
+    """Offset in characters, exclusive (`start` is inclusive)."""
     words: str
-    """What a voice says for them, or punctuation; "" for white space and quotation marks."""
+    """Words that a voice says for the piece, or punctuation; "" for white space and quotation marks."""
 
 
 class Unreadable(ValueError):
-    """A part of a text whose reading is not known, or not sure."""
+    """Raised for a part of a text that no rule reads, or that has several possible readings."""
 
     def __init__(self, sign: str, start: int, reason: str) -> None:
         super().__init__(f"{sign!r} at character {start} cannot be read aloud: {reason}")
         self.sign = sign
-        """The part of the text."""
+        """The unreadable part of the text."""
         self.start = start
-        """Its first character."""
+        """Offset of its first character."""
         self.reason = reason

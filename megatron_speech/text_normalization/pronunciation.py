@@ -1,11 +1,14 @@
-"""English text as sounds: what a small text-to-token model reads where its vocabulary says so.
+"""English words as phonemes: the input of a text-to-token model that is trained with ``spelling: sounds``.
 
-English spelling hides its sounds, and a few hours of speech do not teach them ("gustatory" becomes "Jewish story"). A
-pronouncing dictionary of 180,000 words, its rules and a small network for unknown words (the package hibari-tts, which
-holds misaki's; Apache-2.0, a millisecond a sentence) know them. Each sound is one ASCII character, as X-SAMPA writes it
-where it takes one, so that a byte tokenizer gives one id per sound, about as many as there are letters. Texts come in
-words, as they are read aloud, and with their capitals, since these tell "US" from "us". Limitation: English only, and
-what the dictionary gets wrong no amount of speech puts right.
+A few hours of speech do not teach a small model how English spelling sounds ("gustatory" becomes "Jewish story").
+The package hibari-tts (misaki's grapheme-to-phoneme rules, Apache-2.0) has a dictionary of 180,000 words and a small
+network for unknown ones. It takes about 1 ms per sentence.
+
+Each phoneme is one ASCII character, X-SAMPA's where it has a single one. A byte tokenizer so gives one id per
+phoneme, about as many as there are letters. The input is normalized text (words, no digits) with its capitals,
+because these tell "US" from "us".
+
+Limitation: English only; more training speech does not mend a wrong dictionary entry.
 """
 
 from __future__ import annotations
@@ -24,11 +27,11 @@ _UNKNOWN = re.compile(r"[^a-zACDEINOSTUVZJ34689@{=1,.?!' ]")
 
 
 def pronounce(reading: str) -> str:
-    """Sounds, `'` before a stressed one, pauses (. , ? !) and single spaces; empty where nothing can be said.
+    """Phonemes of `reading`, with `'` before a stressed one, pauses (. , ? !) and single spaces; may be empty.
 
-    `reading` holds letters, spaces and . , ? ! '
+    `reading` consists of letters, spaces and . , ? ! '
 
-    Raises ValueError where the package is not installed.
+    Raises ValueError if the package hibari-tts is not installed.
     """
     signs = _UNKNOWN.sub("", dictionary()(reading).translate(_SIGNS))
     signs = re.sub(r"([.,?!])", r"\1 ", signs)
@@ -41,7 +44,7 @@ def pronounce(reading: str) -> str:
 
 @cache
 def dictionary() -> Any:
-    """The package's grapheme-to-phoneme rules: 0.3 s to load, once per process."""
+    """Load the package's grapheme-to-phoneme converter: 0.3 s, once per process."""
     try:
         from hibari.g2p import G2P
     except ModuleNotFoundError as error:

@@ -1,11 +1,11 @@
-"""Look before a corpus is spoken: each line of text as a voice would say it, or why none of it would be.
+"""Preview of text normalization: the words a voice would say for each line of a text, or why the line is refused.
 
     In 1984 it cost $3.5M.   -->  in nineteen eighty four it cost three point five million dollars.
     See <b>here</b>.         -->  unspeakable: markup: See <b>here</b>.
     It ended 3-4-5.          -->  unspeakable: reading: 3-4-5.
 
-The judgement is that of interleaved data: the sentences of a line are found, judged and read as those of a document. A
-line is spoken as a whole or not at all; the first sentence that cannot be spoken says why.
+Lines are split into sentences and judged exactly as documents are when interleaved data are built. A line with one
+unspeakable sentence is refused as a whole, with the reason of the first such sentence.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ UNSPEAKABLE = "unspeakable"
 
 
 def read_aloud(lines: Iterable[bytes], output: BinaryIO, *, language: Language) -> None:
-    """Write one line for each line as it comes; ends quietly where nobody reads on."""
+    """Write one line of output for each line, at once; return quietly when the reading process closes the pipe."""
     try:
         for line in lines:
             output.write(f"{read_line_aloud(line, language=language)}\n".encode())
             output.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discards the rest of the buffer
 
 
 def read_line_aloud(line: bytes, *, language: Language) -> str:
-    """The spoken form of a line, or ``unspeakable: <reason>: <sign or words>``; its line end is no part of it."""
+    """Words that a voice says for `line`, without a line end, or ``unspeakable: <reason>: <sign or words>``."""
     try:
         text = line.removesuffix(b"\n").removesuffix(b"\r").decode()
     except UnicodeDecodeError as error:

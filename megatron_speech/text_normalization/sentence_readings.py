@@ -1,10 +1,9 @@
-"""How the sentences of a document are read aloud: each is read once and as a whole, and spans take their share.
+"""Readings of a document: each sentence is normalized once and as a whole; a span takes its part of the result.
 
-    "aged 5 in the war"    span "aged 5"  -->  aged five        (read by itself, "5 in" would be inches)
+    "aged 5 in the war"    span "aged 5"  -->  aged five        (read alone, "5 in" could mean inches)
 
-A sentence that its language's reader refuses is not speakable: its reason is "reading". Of the others only the pieces
-are kept that are read otherwise than they are written; what lies between them is read as it stands, so a long document
-needs little memory. The reading of a span keeps the capitals of the text, which tell "US" from "us".
+A sentence that the reader of its language refuses gets the reason "reading". To save memory, only pieces that are not
+read as written are kept. The reading of a span keeps the capitals of the text, because these tell "US" from "us".
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from megatron_speech.text_normalization.spoken import is_plain, joined, odd_piec
 
 
 class Readings:
-    """What a voice says for any part of a document that cuts no piece."""
+    """Words that a voice says for any part of a document that does not cut a piece."""
 
     def __init__(self, text: str, language: Language) -> None:
         self._text = text.replace("’", "'") if language == "en" else text
@@ -30,7 +29,7 @@ class Readings:
         self._unreadable: list[tuple[int, int]] = []
 
     def add(self, start: int, end: int) -> bool:
-        """Read the sentence at these characters, behind all that were read; whether it can be read."""
+        """Read the sentence at these characters, which follows all earlier ones; return whether it can be read."""
         written = self._text[start:end].lstrip()
         start = end - len(written)
         written = written.rstrip()
@@ -45,12 +44,12 @@ class Readings:
         return True
 
     def of(self, start: int, end: int) -> str:
-        """Words for these characters, with the capitals of the text; empty where a part of them cannot be read."""
+        """Words for these characters, with the capitals of the text; empty if they include an unreadable part."""
         near = bisect_left(self._unreadable, (end,))
         if near and self._unreadable[near - 1][1] > start:
             return ""
         odd = self._pieces[bisect_left(self._pieces, (start,)) : bisect_left(self._pieces, (end,))]
-        if not odd and self._language == "en":  # most spans: as `joined`, in less time
+        if not odd and self._language == "en":  # most spans: same result as `joined`, faster
             return " ".join(self._text[start:end].split()).lstrip(" .,?!").rstrip(" ,")
         said: list[Piece] = []
         place = start
@@ -60,7 +59,10 @@ class Readings:
         return joined([*said, *self._as_written(place, end)], language=self._language)
 
     def blocks(self, ends: np.ndarray) -> np.ndarray:
-        """Runs of units, whose ends are `ends`, that one piece covers: int64 [blocks, 2], half-open, in order."""
+        """Runs of two or more units covered by one piece: int64 [blocks, 2] unit numbers, half-open, in order.
+
+        `ends` holds the end of each unit, in characters.
+        """
         bounds = np.array([piece[:2] for piece in self._pieces], dtype=np.int64).reshape(-1, 2)
         first = np.searchsorted(ends, bounds[:, 0], side="right")
         after = np.searchsorted(ends, bounds[:, 1] - 1, side="right") + 1
@@ -84,10 +86,12 @@ class Readings:
 def read_sentences(
     text: str, sentences: Sequence[Stretch], *, language: Language, every: bool = False
 ) -> tuple[list[Stretch], Readings]:
-    """The sentences, those that may be spoken but cannot be read with the reason "reading", and how they are read.
+    """Read the speakable sentences; return all sentences and the readings.
+
+    A speakable sentence that cannot be read is returned with the reason "reading".
 
     Args:
-        every: read also those that may not be spoken.
+        every: also read sentences that already have a reason.
     """
     readings = Readings(text, language)
     judged = []
@@ -99,6 +103,6 @@ def read_sentences(
 
 
 def _trimmed(piece: Piece, source: str, offset: int) -> Piece:
-    """In the document, without white space at its ends."""
+    """`piece` without white space at its ends, with offsets in the document; `source` is its text."""
     start = piece.start + len(source) - len(source.lstrip())
     return Piece(offset + start, offset + start + len(source.strip()), piece.words)

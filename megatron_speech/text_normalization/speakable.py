@@ -1,16 +1,17 @@
-"""Which sentences of a document can be read aloud, why the others cannot, and what kind of text each one is.
+"""Speakable sentences: splits a document into sentences and decides which can be read aloud, and why others cannot.
 
     text --lines--> code, tables | blocks of prose --sentences--> reason and class of each
 
-Sentences keep their offsets and cover the text: each takes the white space before it, as a word does (`units`).
-Sentences of English are found by `sentencex`, those of Chinese at their stops, by one expression (`sentencex` takes
-quadratic time for a Chinese paragraph: 23 s for 240,000 characters). Everything that looks at single characters does
-so once, through a table of character classes, for the whole document; expressions are asked of suspects only. So the
-time is linear: a document of 50 MB in a single line takes seconds.
+Sentences cover the text; each includes the white space before it, as words do (`units`). `sentencex` finds English
+sentences. Chinese ones end at their stops, found by one regular expression, because `sentencex` takes quadratic time
+there (23 s for a paragraph of 240,000 characters).
 
-A sentence that says anything a voice would have to leave out (a word in another script, a formula, a tag) is not
-speakable as a whole, since the words around a hole are no faithful reading. Price: a sentence that quotes one Greek
-word stays text. The rules are judgements, good for prose; what they miss shows in the noise report.
+The time is linear: 50 MB in a single line take seconds. Characters are classified once for the whole document, and
+regular expressions run only on sentences with suspicious characters.
+
+A sentence is refused as a whole if a voice would have to leave out a part (a word in another script, a formula).
+The remaining words would misread it. Limitation: a sentence that quotes one Greek word stays text. The rules are
+heuristics for prose; the noise report shows what they miss.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ from megatron_speech.text_normalization.characters import Class
 TextClass = Literal["prose", "numbers", "names", "dialogue"]
 
 REASONS = ("code", "table", "mathematics", "markup", "address", "script", "control", "no_words", "reading")
-"""Why a stretch cannot be spoken; "reading" where its language's reader is not sure of a part (`readings`)."""
+"""Why a stretch cannot be spoken; "reading" is added by `sentence_readings` if a part has no certain reading."""
 
 NUMBERS_SHARE, NAMES_SHARE, LONGEST_WORD = 0.1, 0.25, 40
-"""Share of digits that makes a sentence "numbers", of capitalised words "names"; mean word length above which it is
-no language."""
+"""A sentence is "numbers" above this share of digits, "names" above this share of capitalised words, and not language
+above this mean word length."""
 
 PIECE = 4000
-"""Characters, at least, that sentences are looked for in at once."""
+"""Minimum number of characters that `sentencex` receives at once."""
 
 LONGEST_CELL, LONGEST_STATEMENT = 100, 400
-"""Characters: cells of a table are shorter on average, and lines of code that are known by their first or last signs.
-What a line longer than that holds (many documents are one line) is judged sentence by sentence."""
+"""Largest mean length of a table's cells, and largest length of a line that is code by its first or last signs, in
+characters. Longer lines are judged sentence by sentence, because many documents are a single line."""
 
 _LINE_BREAKS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 _CHINESE_STOP = re.compile(r"[。！？!?；…\n]+[”’」』）》\"')\]]*")
@@ -65,20 +66,20 @@ _ADDRESS = re.compile(
 
 
 class Stretch(NamedTuple):
-    """One sentence, or a run of lines that are none; offsets in characters, half-open."""
+    """One sentence, or a run of lines of code or of a table; offsets in characters, half-open."""
 
     start: int
     end: int
     reason: str | None
-    """None: may be spoken; else one of REASONS."""
+    """One of REASONS, or None if the stretch may be spoken."""
     text_class: TextClass
 
 
 def stretches(text: str, *, language: Language, classes: np.ndarray) -> list[Stretch]:
-    """Consecutive stretches that together cover `text`, in time linear in its length; empty for an empty text.
+    """Split `text` into consecutive stretches that cover it, in linear time; empty for an empty text.
 
-    `language` names the stops, and the scripts that can be read: Latin letters for en, Chinese and Latin for zh;
-    `classes` are those of the text's characters (`characters.character_classes`).
+    `language` decides the sentence stops and the readable scripts: Latin for en, Chinese and Latin for zh.
+    `classes` holds the class of each character (`characters.character_classes`).
     """
     if not text:
         return []
@@ -86,6 +87,7 @@ def stretches(text: str, *, language: Language, classes: np.ndarray) -> list[Str
     for line_break in _LINE_BREAKS:  # sentencex fails at some of them
         plain = plain.replace(line_break, "\n")
     has_lines = bool((classes == Class.SIGN).any()) or any(string in plain for string in _SUSPECT_STRINGS)
+    # Cut the blocks of prose into sentences; `given` is the reason of a block of code or of a table.
     bounds: list[int] = []
     reasons: list[str | None] = []
     given: list[str | None] = []
@@ -93,13 +95,14 @@ def stretches(text: str, *, language: Language, classes: np.ndarray) -> list[Str
         starts = _sentence_starts(plain[start:end], start, language) if reason is None else [start]
         bounds += starts
         given += [reason] * len(starts)
+    # Move white space at the end of a stretch to the next one.
     ends = [0]
     start = 0
     for stop, reason in zip([*bounds[1:], len(text)], given, strict=True):
         end = stop
         while end > start and plain[end - 1].isspace():
-            end -= 1  # white space goes to the following stretch
-        if end > start:  # a stretch of nothing but white space joins the next one
+            end -= 1
+        if end > start:  # a stretch of white space alone joins the next one
             ends.append(end)
             reasons.append(reason)
         start = stop
@@ -121,14 +124,14 @@ def _sentence_starts(block: str, offset: int, language: Language) -> list[int]:
     ]
     if "\n" not in block:
         return [offset, *found[1:]]
-    # Lists and verse have no stops; where a wrapped line of prose begins with a capital, one break more does no harm.
+    # Lists and verse have no stops. An extra cut at a wrapped line that begins with a capital does no harm.
     return sorted({offset, *found, *(offset + match.end() for match in _NEW_LINE.finditer(block))})
 
 
 def _pieces(block: str) -> Iterator[tuple[int, int]]:
-    """Consecutive pieces, cut at the first unmistakable stop after PIECE characters.
+    """Cut a block into consecutive pieces, each at the first unmistakable stop after PIECE characters.
 
-    sentencex cuts nothing between quotation marks, also where one was never closed, and takes quadratic time.
+    `sentencex` never cuts after an unclosed quotation mark, and takes quadratic time.
     """
     start = 0
     while stop := _SURE_STOP.search(block, start + PIECE):
@@ -138,7 +141,7 @@ def _pieces(block: str) -> Iterator[tuple[int, int]]:
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int, str | None]]:
-    """Runs of lines with one reason ("code", "table" or None): start, end, reason; together they cover the text."""
+    """Runs of lines with the same reason ("code", "table" or None): start, end, reason; they cover the text."""
     lines = text.splitlines(keepends=True)
     reasons = _line_reasons(lines)
     start = position = 0
@@ -150,7 +153,7 @@ def _blocks(text: str) -> Iterator[tuple[int, int, str | None]]:
 
 
 def _line_reasons(lines: list[str]) -> list[str | None]:
-    """Per line; up to two lines between two of code are code, too."""
+    """Reason of each line; one or two lines between two lines of code count as code."""
     reasons: list[str | None] = []
     fenced, last_code = False, -9
     for number, line in enumerate(lines):
@@ -184,7 +187,7 @@ def _line_reason(line: str) -> str | None:
 def _judge(
     text: str, classes: np.ndarray, bounds: list[int], reasons: list[str | None], language: Language
 ) -> list[Stretch]:
-    """Reason and class of the stretches between `bounds`; `reasons` holds those that are known from their lines."""
+    """Stretches between `bounds` with reason and class; `reasons` holds the reasons known from their lines."""
     is_english = language == "en"
     found = []
     for index, (count, reason) in enumerate(zip(_counts(classes, bounds), reasons, strict=True)):
@@ -197,7 +200,10 @@ def _judge(
 
 
 def _counts(classes: np.ndarray, bounds: list[int]) -> list[list[int]]:
-    """Characters of each class between `bounds`. Small Latin letters, most of the text, are what remains."""
+    """Number of characters of each class between `bounds`.
+
+    Lower-case Latin letters, most of the text, are not counted but follow from the lengths.
+    """
     places = np.flatnonzero(classes != Class.LATIN)
     kinds = classes[places]
     kinds[(kinds == Class.UPPER) & (classes[np.maximum(places - 1, 0)] == Class.SPACE)] = Class.INITIAL
@@ -210,7 +216,7 @@ def _counts(classes: np.ndarray, bounds: list[int]) -> list[list[int]]:
 
 
 def _verdict(count: list[int], is_english: bool) -> tuple[str | None, TextClass, bool]:
-    """Reason and class of a sentence with so many characters of each class, and whether its signs are to be read."""
+    """Reason and text class of a sentence from its `count` per character class, and whether to check its signs."""
     space, latin, upper, digit, han, other, plain, quote, sign, address, math, control, _, _, initial = count
     latin += upper + initial
     reason = None
@@ -229,13 +235,13 @@ def _verdict(count: list[int], is_english: bool) -> tuple[str | None, TextClass,
         text_class = "numbers"
     elif quote > 1:
         text_class = "dialogue"
-    elif initial > 2 and initial - 1 >= NAMES_SHARE * (space + 1):  # the first word has a capital anyhow
+    elif initial > 2 and initial - 1 >= NAMES_SHARE * (space + 1):  # the first word always has a capital
         text_class = "names"
     return reason, text_class, bool(sign or address)
 
 
 def _reason_of_signs(sentence: str) -> str | None:
-    """Of a sentence that holds a sign which prose rarely does."""
+    """Reason of a sentence with signs that are rare in prose, or None."""
     if _MARKUP.search(sentence):
         return "markup"
     without = _ADDRESS.sub("", sentence)

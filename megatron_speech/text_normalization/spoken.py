@@ -1,10 +1,10 @@
-"""Text as it is read aloud: pieces of the written text, each with the words a voice says for it.
+"""Text normalization: cuts written text into pieces, each with the words a voice says for it.
 
     "In 1984, we"  -->  (In: in) ( : ) (1984: nineteen eighty four) (,: ,) ( : ) (we: we)  -->  in nineteen ...
 
-A small model should not have to learn that "1984", "1,984" and "£5" have a spoken form, so numbers, dates, signs,
-units and abbreviations become words. The written side of every document stays as it is. A piece is never cut: "World
-War II" read in two parts says something else. What cannot be read for sure is `Unreadable`, and stays in writing.
+Numbers, dates, signs, units and abbreviations become words, so a small model does not have to learn how "1984",
+"1,984" and "£5" sound. The written text of a document is not changed. A piece is never cut: "World War II" read in
+two parts would mean something else. Text without one certain reading raises `Unreadable` and is never spoken.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ __all__ = ["Piece", "Unreadable", "is_plain", "joined", "odd_pieces", "read_as_w
 
 
 def is_plain(text: str, *, language: Language) -> bool:
-    """Whether every part of `text` is read as it is written, whatever stands around it."""
+    """Whether every part of `text` is read as it is written, in any context."""
     return english.is_plain(text) if language == "en" else chinese.is_plain(text)
 
 
 def read_pieces(text: str, *, language: Language) -> list[Piece]:
-    """Consecutive pieces that cover `text`; none for an empty one.
+    """Consecutive pieces that cover `text`; no pieces for an empty text.
 
-    Raises Unreadable at the first part whose reading is not known.
+    Raises Unreadable at the first part without a certain reading.
     """
     if language == "en":
         return read_english(text)
@@ -37,26 +37,26 @@ def read_pieces(text: str, *, language: Language) -> list[Piece]:
 
 
 def odd_pieces(text: str, *, language: Language) -> list[Piece]:
-    """Those pieces of `read_pieces` that are not read as they are written (of English, in small letters).
+    """Pieces of `read_pieces` with words that differ from the text (for English, from the text in lower case).
 
-    Raises as `read_pieces`.
+    Raises like `read_pieces`.
     """
     return english.odd_pieces(text) if language == "en" else chinese.odd_pieces(text)
 
 
 def joined(pieces: Iterable[Piece], *, language: Language) -> str:
-    """What a voice says for consecutive pieces, as `spoken`: of all pieces of a text, or of a part of them."""
+    """Join the words of consecutive pieces (of a whole text or a part of it) in the form of `spoken`."""
     words = (piece.words for piece in pieces if piece.words)
     return join_english(words) if language == "en" else join_chinese(words)
 
 
 def spoken(text: str, *, language: Language = "en") -> str:
-    """`text` in the letters and the punctuation that a voice needs, single spaces; may be empty.
+    """Normalized `text`: words, the punctuation that shapes speech, and single spaces; may be empty.
 
     en: lower-case words and . , ? ! '
-    zh: Chinese characters, Latin words as they stand with the apostrophes in them, and 。，、？！
+    zh: Chinese characters, Latin words as written (with apostrophes), and 。，、？！
 
-    Raises as `read_pieces`.
+    Raises like `read_pieces`.
     """
     if language == "en":
         return speak_english(text)
@@ -64,7 +64,7 @@ def spoken(text: str, *, language: Language = "en") -> str:
 
 
 def read_as_written(text: str, *, language: Language = "en") -> str:
-    """As `spoken`, but words that are read as they are written keep their capitals, which tell "US" from "us"."""
+    """Like `spoken`, but words that are read as written keep their capitals, which tell "US" from "us"."""
     if is_plain(text, language=language):
         return text
     pieces = read_pieces(text, language=language)

@@ -1,1 +1,1 @@
-"""Chinese text as it is read aloud."""
+"""Text normalization of Chinese."""

@@ -1,4 +1,4 @@
-"""Amounts in Chinese text: counts, money, shares, measures and ranges of these.
+"""Amounts in Chinese text, in words: counts, money, percentages, measures and ranges of these.
 
 $3.5M --> 三百五十万美元    10-20% --> 百分之十到百分之二十    2个 --> 两 + 个    70kg --> 七十公斤
 """
@@ -34,7 +34,7 @@ from megatron_speech.text_normalization.chinese.units import (
 
 
 class Around(NamedTuple):
-    """What stands before and behind a form, a few characters of each."""
+    """A few characters of text before and after a form."""
 
     before: str
     behind: str
@@ -45,7 +45,7 @@ _END = (
     r"(?![0-9$¥€£]|\.[0-9]|,[0-9]{2,3}(?![0-9])|,[0-9](?![0-9,，。\s]|\Z)|，[0-9]{3}(?![0-9])|\s[0-9]{3}(?![0-9])|\s?[*×÷=^_\\|]|[/:：][0-9]|[½⅓⅔¼¾⅛⅜⅝⅞²³]"
     r"|\s?[-–—~～]\s?[0-9.])"
 )
-"""No number goes on in a way that another form would have to read."""
+"""End of a number: nothing follows that makes it part of another form (12:30, 1/2, 3-5)."""
 _CURRENCY = "|".join(sorted(map(re.escape, CURRENCIES), key=len, reverse=True))
 _UNIT = "|".join(sorted(map(re.escape, UNITS | POWERS_OF_MONEY), key=len, reverse=True))
 AMOUNT = re.compile(
@@ -57,9 +57,9 @@ AMOUNT = re.compile(
 )
 _DAY = re.compile(r"(?:[1-9]|1[0-2])\.(?:[1-9]|[12][0-9]|3[01])")
 _NAME_BEFORE = re.compile(r"[A-Za-z]\s?$")
-"""Python 3.12 is no decimal."""
+"""A name before a number: Python 3.12 is not a decimal."""
 _BEHIND_DECIMALS = frozenset("的和与或到至以左之是为即及上下约")
-"""Behind 10.1 these say that it is no day."""
+"""Characters after 10.1 that show that it is not a day of October."""
 _QUANTITY_BEFORE = re.compile(r"(?:为|达|达到|共|共计|总计|约|近|超过|突破|逾|高达|多达|等于)$")
 _RANK_BEFORE = re.compile(r"(?:第[0-9、到至和~-]*|周|星期|礼拜|[点千万亿百])$")
 _MINUS_BEFORE = re.compile(r"(?:^|[为至到是在达温约于低跌了从降（，。：:、(\s])$")
@@ -71,7 +71,7 @@ _DEGREES = re.compile(r"(?:\s?[到至~～—–-]\s?-?[0-9.]+)?\s?(?:度|摄氏�
 _ENDS_OF_RANGE = re.compile(
     r"[0-9零一二三四五六七八九十百千万亿半两多几][个小公]?[年月日号时点分秒%‰℃度元米里斤天周岁人次章节页条届名]$"
 )
-"""Behind these a dash says 到."""
+"""Text before a dash that is read as 到."""
 _FIGURES = re.compile(r"(?:图|表|例|题|附录|公式)\s?$")
 _SECONDS_BEFORE = re.compile(
     r"(?:^|(?<!华)为|[了约仅需续等每达至超共前后过按时间在到延耗，。（(、第一二三四五六七八九十分])$"
@@ -82,15 +82,16 @@ _PART_OF = re.compile(r"[0-9一二三四五六七八九十两][米块点元斤�
 
 
 def ends_range(before: str) -> bool:
-    """Whether what stands before a dash is the first end of a range: 5度, 3月5日."""
+    """Whether the text before a dash is the start of a range: 5度, 3月5日."""
     return _ENDS_OF_RANGE.search(before) is not None
 
 
 def amount(found: re.Match[str], around: Around) -> str | None:
-    """What AMOUNT found in words; None where it may be something else."""
+    """Words of a match of AMOUNT; None if it may be something else."""
     part = found.groupdict()
     if part["unit"] and part["unit"] not in (POWERS_OF_MONEY if part["currency"] else UNITS):
         return None
+    # Refuse parts that do not fit together or belong to another form.
     numbers = [number.replace(",", "") for number in (part["first"], part["last"]) if number]
     if part["first_scale"] and part["scale"] not in ("千", "万", "亿", "万亿"):
         return None
@@ -105,6 +106,7 @@ def amount(found: re.Match[str], around: Around) -> str | None:
     sign = _sign(part, around)
     if sign is None:
         return None
+    # Read the kind of amount that matched.
     if part["share"]:
         return "到".join(_with_sign(sign * (not i), SHARES[part["share"]], n) for i, n in enumerate(numbers))
     if part["currency"]:
@@ -117,7 +119,7 @@ def amount(found: re.Match[str], around: Around) -> str | None:
 
 
 def _is_of_unit(part: dict[str, str | None], around: Around) -> bool:
-    """Whether a letter behind a number is its unit: the s of iPhone 6s and 骁龙8s is none."""
+    """Whether the letter after a number is its unit: the s of iPhone 6s and 骁龙8s is not."""
     unit, number = part["unit"], part["first"] or ""
     if unit is None or len(unit) > 1 or not unit.isascii() or part["currency"]:
         return True
@@ -132,7 +134,7 @@ def _is_number(number: str) -> bool:
 
 
 def _is_range(numbers: list[str], part: dict[str, str | None]) -> bool:
-    """One number, or two of which the second is larger, of something that is counted or measured."""
+    """Whether `numbers` is one number, or two in increasing order."""
     if len(numbers) == 1:
         return True
     first = Decimal(numbers[0]) * (-1 if part["sign"] in ("-", "−") else 1)
@@ -143,7 +145,7 @@ def _is_range(numbers: list[str], part: dict[str, str | None]) -> bool:
 
 
 def _sign(part: dict[str, str | None], around: Around) -> str | None:
-    """负, 正负 or nothing; None for a hyphen that may join rather than subtract."""
+    """负, 正负 or ""; None for a hyphen that may join words rather than mean minus."""
     if part["sign"] is None:
         return ""
     if part["sign"] == "±":
@@ -200,7 +202,7 @@ def _measured(numbers: list[str], part: dict[str, str | None]) -> str | None:
 
 
 def _counted(numbers: list[str], part: dict[str, str | None], around: Around) -> str | None:
-    """A number of things, or a bare one where what stands around says that it is one."""
+    """A number of things, or a bare number if its context shows that it is a count; else None."""
     tail = (part["about"] or "") + (part["scale"] or "") + (part["more"] or "")
     behind = tail + around.behind
     following = behind.lstrip(" ")[:1]
@@ -208,11 +210,11 @@ def _counted(numbers: list[str], part: dict[str, str | None], around: Around) ->
     if len(numbers) == 2 and re.match(r"年(?![0-9级代初末底])", behind):
         is_counted = Decimal(numbers[1]) < 60 and not (
             Decimal(numbers[0]) >= 10 and Decimal(numbers[1]) == Decimal(numbers[0]) + 1
-        )  # 3-5年; 15-16年 may be years, and 98-99年 is no duration
+        )  # 3-5年 is a duration; 15-16年 and 98-99年 may be years
     if _PRICE.match(behind):
         numbers = [_plain(number) for number in numbers]
     if any(number[0] == "-" for number in numbers[1:]) or (len(numbers) == 1 and re.match(r"\s?[年月日]", behind)):
-        return None  # no date that a calendar has
+        return None  # not a valid date
     if len(numbers) == 2 and not is_counted and not around.before.endswith("第"):
         return None
     if following == "式":
@@ -241,7 +243,7 @@ def _may_be_year(number: str, part: dict[str, str | None], tail: str) -> bool:
 
 
 def _is_sure(number: str, part: dict[str, str | None], around: Around, *, is_counted: bool, following: str) -> bool:
-    """Whether a number is a count: short, a decimal, in groups of three, or between words that say so."""
+    """Whether a number is surely a count: short, a decimal, with commas, or in a context of counting."""
     if re.match(r"\s?[A-Za-z]", around.behind):
         return False
     if "." in number:

@@ -1,4 +1,4 @@
-"""Dates and years of Chinese text: which digits are a year, and which count years.
+"""Dates and years in Chinese text, in words: tells calendar years from numbers of years.
 
 2024年5月 --> 二零二四年五月    住了20年 --> 住了二十年    公元50年 --> 公元五十年
 """
@@ -13,16 +13,16 @@ from megatron_speech.text_normalization.chinese.amounts import Around
 from megatron_speech.text_normalization.chinese.numbers import TWO_OF, cardinal, digit_by_digit
 
 Form = tuple[re.Pattern[str], Callable[[re.Match[str], Around], str | None]]
-"""An expression and its reading, which gives None where it is not sure."""
+"""An expression, and a function from its match and context to words; None if the reading is not sure."""
 
 TO = r"\s?[-–—~～至到]\s?"
 _ABOUT = re.compile(
     r"(?:[近约达满逾超距历了每隔整第用]|长达|大约|历经|未来|过去|今后|最近|[这那]|工作|服役|从业|执教|服刑|判刑|有期徒刑|在位|为期|连续|任职|距今|合同期|刑期|婚后"
     r"|民国|康熙|雍正|乾隆|嘉庆|道光|咸丰|同治|光绪|宣统|洪武|永乐|嘉靖|万历|崇祯|贞观|开元|天宝|建安|明治|大正|昭和|平成|令和)$"
 )
-"""In front of these a number of years is counted."""
+"""Text before a number of years (a duration or the year of a reign)."""
 _PERHAPS_ABOUT = re.compile(r"[共过有]$")
-"""So it is in front of these, where nothing follows that happens in a year: 有20年了."""
+"""Text before a number of years if _ENDS_COUNT follows: 有20年了."""
 _ENDS_COUNT = re.compile(r"\s?(?:[，。、；！？,;!?）)了以不没]|的?历史|的?经验|\Z)")
 _SPAN_OF_YEARS = re.compile(
     r"\s?(?:来(?=[，。,、首第一最他她]|\Z)|前(?![后锋海])|的?历史|之久|间|多|以上|左右|悠久|里(?![皮约])|内(?![蒙马])|时间|之后|后(?!卫)|寿命|一遇|一[次度]|期|房龄|工龄|党龄|教龄)"
@@ -31,11 +31,11 @@ _COUNTED_YEARS = re.compile(r"\s?(?:的?历史|之久|悠久|寿命)")
 _IN_YEAR = re.compile(
     r"\s?(?:出生|毕业|国庆|春节|五一|年?[初底末]|[春夏秋冬][天季]|[上下]半年|世界杯|奥运|亚运|欧洲杯)"
 )
-"""What happens in a year: in front of these two digits are the end of one."""
+"""Events and seasons of a year: two digits before these are a year's last two digits."""
 
 
 def _year(digits: str, around: Around, *, has_month: bool = False) -> str | None:
-    """A year digit by digit, or a number of years; None where it may be either."""
+    """A year digit by digit, or a number of years as a count; None if it may be either."""
     value = int(digits)
     if re.search(r"[公西]元前?$", around.before):
         return digit_by_digit(digits) if len(digits) > 2 and value % 100 else cardinal(digits)
@@ -59,7 +59,7 @@ def _is_count_of_years(around: Around) -> bool:
 
 
 def _long_year(digits: str, around: Around) -> str | None:
-    """Of four digits: these are a year, but for a round number behind or in front of words that count."""
+    """Words for four digits before 年: a year from 1000 to 2100, unless a round number is a count of years."""
     value = int(digits)
     about = _ABOUT.search(around.before) or _PERHAPS_ABOUT.search(around.before)
     if digits[0] == "0":

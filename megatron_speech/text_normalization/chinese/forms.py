@@ -1,7 +1,7 @@
-"""Forms of Chinese text that say something as a whole: dates, times, amounts, ranges, codes.
+"""Forms of Chinese text that are read as a whole: dates, times, amounts, ranges, codes.
 
-A form is an expression and its reading. The reading sees what stands around, and gives None where it is not sure. The
-first form that reads wins; a place that begins like a form and is read by none is unreadable.
+A form is an expression and a reading: a function of the match and its context that returns None if it is not sure.
+The first form with a reading wins. Text that starts like a form but has no reading is unreadable.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from megatron_speech.text_normalization.chinese.numbers import COUNTERS, LONGEST
 from megatron_speech.text_normalization.chinese.units import UNITS
 
 SEEN_BEFORE, SEEN_BEHIND = 20, 10
-"""Characters that a form may look at around it."""
+"""Number of characters before and after a form that its reading sees."""
 
 _CODES = re.compile(
     r"(?:(电话|手机|热线|拨打|致电|来电|客服)"
@@ -63,7 +63,7 @@ def _time(found: re.Match[str], around: Around) -> str | None:
 
 
 def _ratio(found: re.Match[str], around: Around) -> str | None:
-    """Of a scale, a score or a picture; a colon behind a number may also be punctuation."""
+    """A ratio (of a map, a score, a picture) or a verse; None if the colon may be punctuation."""
     numbers = re.split("[:：]", found[0])
     if any(len(number) > 1 and number[0] == "0" for number in numbers) or around.behind[:1] in ("年", "月", "日"):
         return None
@@ -87,7 +87,7 @@ def _telephone(found: re.Match[str], around: Around) -> str | None:
 
 
 def _code(found: re.Match[str], around: Around) -> str | None:
-    """Digits behind a word that names what they are."""
+    """Digits after a word that names them, such as 电话."""
     word = _CODES.search(around.before)
     return digit_by_digit(re.sub(r"\D", "", found[0]), telephone=bool(word[1])) if word else None
 
@@ -102,13 +102,13 @@ def _fraction(found: re.Match[str], around: Around) -> str | None:
         return None
     if around.before.endswith("第") or _NO_FRACTION_BEHIND.match(around.behind):
         return None
-    if (bottom == 12 and top != 1) or (bottom >= 10 and top == bottom - 1):  # a day of December; 19/20赛季
+    if (bottom == 12 and top != 1) or (bottom >= 10 and top == bottom - 1):  # perhaps a day of December; 19/20赛季
         return None
     return f"{cardinal(found[2])}分之{cardinal(found[1])}"
 
 
 def _arithmetic(found: re.Match[str], around: Around) -> str | None:
-    """A product, a quotient, a sum of small or measured numbers."""
+    """A product, quotient or sum of numbers that have a unit or at most two digits."""
     words = {"×": "乘", "÷": "除以", "+": "加"}
     numbers = re.split(r"\s?[×÷+]\s?", found[1])
     signs = re.findall(r"[×÷+]", found[1])
@@ -132,7 +132,7 @@ def _equation(found: re.Match[str], around: Around) -> str | None:
 
 
 def _model(found: re.Match[str], around: Around) -> str | None:
-    """A type, a room, a road: 56式步枪, 502室, 波音747."""
+    """The number of a type, a room or a road, digit by digit: 56式步枪, 502室, 波音747."""
     behind = around.behind
     is_named = (
         (found[0] in _SERVICES and not (_NO_SERVICE.match(behind) or re.search("[为达共约有计]$", around.before)))

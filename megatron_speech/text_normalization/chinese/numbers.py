@@ -16,7 +16,7 @@ COUNTERS = frozenset(
     "碗盒包袋箱批届期场局轮回倍成度种类项级等代亩例起宗株棵朵头匹尾口处点步圈环票席员强载夜折趟番声顿餐道层卷册幅帧款版"
     "磅寸尺丈码桶盘串筐捆堆群股滴罐"
 )
-"""What a number of any length in front of is a count."""
+"""Measure words: a number of any length before one is a count."""
 COUNTING_WORDS = (
     "公里 千米 厘米 毫米 分米 微米 纳米 公斤 千克 毫克 毫升 小时 分钟 星期 世纪 年代 公顷 平方 平米 立方 英里 英尺 "
     "英寸 海里 美元 欧元 英镑 日元 港元 港币 韩元 卢布 卢比 人民币 "
@@ -24,13 +24,13 @@ COUNTING_WORDS = (
     "兆瓦 瓦 伏 安培 分贝 摄氏度 华氏度 千卡 大卡 焦耳 帕 兆 吉"
 )
 TWO_OF = (COUNTERS | {"晚", "年"}) - frozenset("期级等代环段层组队届款版节折")
-"""Two of these are 两; of COUNTERS that are not here, 2 may be a rank, and both may be meant."""
+"""Measure words before which 2 is 两; before the other COUNTERS, 2 may also be a rank."""
 RANKED = frozenset("月日号楼班级等代环线期段两比对加减乘除和与或至到的是、")
-"""In front of these a 2 is 二: a rank, or a figure."""
+"""Characters before which 2 is 二: a rank, or a bare figure."""
 YEARLY = frozenset("届级款版")
-"""Counted by years: 2024届."""
+"""Measure words that follow a year: 2024届."""
 NOT_OF_YEARS = frozenset("起首回里等成期代头道口部对")
-"""Behind a number that may be a year these say nothing: 2020起."""
+"""Measure words that do not decide whether the number before them is a year: 2020起."""
 
 
 def digit_by_digit(digits: str, *, telephone: bool = False) -> str:
@@ -40,7 +40,7 @@ def digit_by_digit(digits: str, *, telephone: bool = False) -> str:
 
 
 def cardinal(number: str, *, two: bool = False) -> str:
-    """A count of at most LONGEST digits without commas, with or without a point.
+    """A count of at most LONGEST digits without commas, with or without a decimal point, in words.
 
     Args:
         two: say 两 for 2 and for 200, and for a leading 2 of 千, 万 and 亿.
@@ -59,7 +59,7 @@ def cardinal(number: str, *, two: bool = False) -> str:
 
 
 def _counted(value: int) -> str:
-    """Above 0; with 一十 for 十."""
+    """Words of an integer above 0, with 一十 for 十."""
     for power, name in ((8, "亿"), (4, "万"), (3, "千"), (2, "百"), (1, "十")):
         unit = 10**power
         if value >= unit:

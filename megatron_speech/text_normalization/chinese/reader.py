@@ -1,10 +1,10 @@
-"""Chinese as it is read aloud: every character is read, is silent, or makes the text unreadable.
+"""Chinese text normalization: reads every character, leaves it out, or refuses the text as unreadable.
 
     2024年5月，GPT-4 --> (2024年5月: 二零二四年五月) (，: ，) (GPT-4: GPT四)
 
-Chinese characters and Latin letters stand for themselves, punctuation for a pause, quotation marks for nothing. What
-holds a digit or a sign is read by its form (`forms`), with a look at what stands around it; two readings that
-may both be meant are none. Time is linear: forms are bounded, and looked for where a digit or a sign stands only.
+Chinese characters and Latin letters are read as written, punctuation as a pause; quotation marks are silent. Text
+with digits or signs is read by its form (`forms`) and the characters around it. A form with two possible readings is
+refused. The time is linear: forms have a bounded length and are tried only at a digit or a sign.
 """
 
 from __future__ import annotations
@@ -30,28 +30,31 @@ _NUMBERED = re.compile(r"([0-9]{1,2}|1080|720|480|2160)([A-Za-z]+)(?![A-Za-z0-9\
 _INITIALS = re.compile(r"(?:[A-Z]\.){2,}")
 _ROMAN, _ROMAN_BEFORE = re.compile(r"[IVX]{2,}(?![A-Za-z'0-9-])"), tuple("期型级类代世章卷部度")
 _SOLID = re.compile(r"[!-'*+\--:<-~]{1,40}")
-"""ASCII without white space and , ; ( )."""
+"""Up to 40 ASCII characters without white space and , ; ( )."""
 _SPLIT = re.compile(r"[\s\u00ad\u200b-\u200f\u2060\ufeff]{1,20}[0-9½⅓⅔¼¾]")
-"""White space between two numbers, which a voice would run together."""
+"""White space before another number, which a voice would run together with the one before."""
 _POWERS = frozenset(("m2", "m3", "km2", "cm2", "cm3", "mm2"))
 _TO_WORDS = re.compile(r"(?!H2O)[A-Z]2[A-Z](?![A-Za-z])")
 _NO_NAMES = frozenset(("x", "X", "am", "pm", "AM", "PM", "w"))
 _C_PLUS_PLUS = re.compile(r"(?<![A-Za-z0-9])C\+\+(?!\+)")
 _MONEY = tuple("元块人左右粉多")
-"""Behind 10W these say that it is 10万."""
+"""Text after 10W that shows that it means 10万."""
 _BARE = re.compile(r"[0-9.,]+")
 _CODE_BEFORE = re.compile(r"[A-Za-z][A-Za-z']* $")
 _DIGITS = tuple("0123456789")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufe00-\ufe0f\ufeff]")
 _GLUED = frozenset(string.ascii_letters + string.digits + ".")
-"""In front of a digit these belong to it."""
+"""Characters that belong to the digit after them."""
 _STARTS_FORM = re.compile(r"[0-9$¥€£₹₩₽฿±−-]|US\$|HK\$|NT\$|(?:RMB|USD|CNY|EUR|GBP|HKD|JPY)\s?[0-9]")
 _PLAIN = re.compile(r"[\u4e00-\u9fff](?:[，、。？！]?[\u4e00-\u9fff])*[。？！]?")
 _PAUSE_RUN, _BETWEEN_LATIN = re.compile(r"([。，、？！])[。，、？！]+"), re.compile(r"[A-Za-z']$")
 
 
 def read_chinese(text: str) -> list[Piece]:
-    """Consecutive pieces that cover `text`, a Chinese character each where it stands for itself; Unreadable."""
+    """Consecutive pieces that cover `text`; a Chinese character that is read as written is a piece of its own.
+
+    Raises Unreadable.
+    """
     plain = text.translate(_folds())
     pieces: list[Piece] = []
     place = 0
@@ -67,18 +70,21 @@ def read_chinese(text: str) -> list[Piece]:
 
 
 def is_plain(text: str) -> bool:
-    """Whether `text` is Chinese characters and single pauses: its reading is itself."""
+    """Whether `text` holds only Chinese characters and single pauses, so that its reading is itself."""
     return _PLAIN.fullmatch(text) is not None
 
 
 def odd_pieces(text: str) -> list[Piece]:
-    """Those pieces of `read_chinese` whose words are not what is written; Unreadable."""
+    """Pieces of `read_chinese` with words that differ from the text.
+
+    Raises Unreadable.
+    """
     pieces = ((piece, text[piece.start : piece.end]) for piece in read_chinese(text))
     return [piece for piece, source in pieces if piece.words != source and not source.isspace()]
 
 
 def join_chinese(words: Iterable[str]) -> str:
-    """Words of pieces as one text: one space between Latin words, one pause where several meet."""
+    """Join words of consecutive pieces, with one space between Latin words and one mark per run of pauses."""
     said = ""
     parts: list[str] = []
     for word in words:
@@ -126,7 +132,7 @@ def _form(plain: str, place: int) -> tuple[int, str] | None:
 
 
 def _numbered(plain: str, place: int) -> tuple[int, str] | None:
-    """5G, 3D, 1080p: letters that are no unit."""
+    """5G, 3D, 1080p: a number with letters that are not a unit."""
     found = _NUMBERED.match(plain, place)
     if not found or found[2] in _NO_NAMES or (found[2] == "W" and plain[found.end() : found.end() + 1] in _MONEY):
         return None
@@ -138,7 +144,7 @@ def _numbered(plain: str, place: int) -> tuple[int, str] | None:
 
 
 def _behind_latin(plain: str, place: int) -> tuple[int, str] | None:
-    """The number of a model behind its name: iPhone 15."""
+    """A model number after a name: iPhone 15."""
     found = _MODEL_BEHIND.match(plain, place)
     seen = plain[max(0, place - SEEN_BEFORE) : place]
     if not found or not _CODE_BEFORE.search(seen) or _SPLIT.match(plain, found.end()):
@@ -175,7 +181,7 @@ def _latin(plain: str, text: str, place: int) -> tuple[int, str]:
 
 
 def _model_number(digits: str) -> str | None:
-    """Short numbers as such, longer ones digit by digit; 500 may be said in both ways."""
+    """A model number: up to two digits as a count, longer ones digit by digit; None for 500, which may be either."""
     if len(digits) > 8:
         return None
     if "." in digits:
@@ -187,7 +193,7 @@ def _model_number(digits: str) -> str | None:
 
 
 def _roman(numeral: str) -> int | None:
-    """II to XXXIX."""
+    """Value of a Roman numeral up to XXXIX, or None."""
     found = re.fullmatch(r"(X{0,3})(IX|IV|V?I{0,3})", numeral)
     if found is None:
         return None
@@ -195,7 +201,7 @@ def _roman(numeral: str) -> int | None:
 
 
 def _unreadable(plain: str, text: str, place: int) -> Unreadable:
-    """With the whole of what was not read, up to the next white space, Chinese character or pause."""
+    """Error for the unreadable part at `place`, up to the next white space, Chinese character or pause."""
     found = _SOLID.match(plain, place + 1)
     end = place + 1 if found is None else found.end()
     reason = "its reading is not sure" if re.search(r"[0-9]", plain[place:end]) else "no sign that is read aloud"
@@ -204,14 +210,14 @@ def _unreadable(plain: str, text: str, place: int) -> Unreadable:
 
 @lru_cache(maxsize=1)
 def _folds() -> dict[int, str]:
-    """Full-width signs, letters with marks and variants of Chinese characters as the character that is read."""
+    """Translation of full-width signs, accented letters and variant Chinese characters to the character to read."""
     folds = {0x3000: " ", 0xFFE5: "¥", 0x301C: "～"}
     for point in (*range(0xC0, 0x250), *range(0x1E00, 0x1F00), *range(0xFF01, 0xFF5F)):
         base = unicodedata.normalize("NFKD", chr(point))[:1]
         rest = unicodedata.normalize("NFKD", chr(point))[1:]
         if base.isascii() and all(unicodedata.category(mark) == "Mn" for mark in rest):
             folds[point] = base
-    for pause in "，；：（）！？～":  # pauses have a sign of their own
+    for pause in "，；：（）！？～":  # read by `sign` as full-width marks
         folds.pop(ord(pause), None)
     for point in (*range(0x2E80, 0x2FE0), *range(0xF900, 0xFB00)):
         base = unicodedata.normalize("NFKC", chr(point))

@@ -1,4 +1,4 @@
-"""Signs of Chinese text: pauses, ranges, quotation marks, full stops, numerals in a circle."""
+"""Signs in Chinese text: pauses, ranges, quotation marks, full stops and single-character numerals."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _WEEKDAY_BEHIND = re.compile("(?:周|星期|礼拜)[一二三四五六日天]")
 
 
 def sign(plain: str, place: int) -> str | None:
-    """Words, a pause or "" of a character that is no letter, None where nothing is sure."""
+    """Words, a pause or "" for the sign at `place`; None if its reading is not sure."""
     character = plain[place]
     before, behind = plain[place - 1 : place], plain[place + 1 : place + 2]
+    # Dashes that may join a range.
     if character in "-–—~～":
         if _WEEKDAY_BEHIND.match(plain, place + 1) and _WEEKDAY_BEFORE.search(plain[max(0, place - 3) : place]):
             return "到"
@@ -32,6 +33,7 @@ def sign(plain: str, place: int) -> str | None:
             return "，" if character == "—" == before else None
         if character in "~～" and (before in _DIGITS or (before.isascii() and behind.isascii() and behind.isalnum())):
             return None
+    # Punctuation.
     if character in _PAUSES:
         return None if character in ":;" and behind == "/" else _PAUSES[character]
     if character in _SILENT:
@@ -40,6 +42,7 @@ def sign(plain: str, place: int) -> str | None:
         return _full_stop(plain, place)
     if character == "-":
         return _hyphen(before, behind)
+    # Signs that are read.
     if character == "&":
         latin = before.strip().isascii() and behind.strip().isascii()
         return None if not (before.isalpha() and behind.isalpha()) else "and" if latin else "和"
@@ -53,7 +56,7 @@ def sign(plain: str, place: int) -> str | None:
 
 
 def _quote(plain: str, place: int) -> str | None:
-    """Silent, but for what may be inches."""
+    """A silent quotation mark; None if it may mean inches."""
     is_inch = plain[place] == '"' and plain[place - 1 : place] in _DIGITS
     opened = plain.count('"', max(0, place - 40), place) % 2 == 1
     return None if is_inch and not opened else ""
@@ -78,7 +81,7 @@ def _hyphen(before: str, behind: str) -> str | None:
 
 
 def _numeral(character: str) -> str | None:
-    """①, Ⅲ, ½."""
+    """Words of a numeral in one character: ①, Ⅲ, ½."""
     name, value = unicodedata.name(character, ""), unicodedata.numeric(character)
     if "FRACTION" in name:
         top, _, bottom = unicodedata.normalize("NFKC", character).partition("\u2044")

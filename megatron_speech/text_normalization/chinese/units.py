@@ -1,4 +1,4 @@
-"""Units and currencies that Chinese text writes in letters or signs, and their words."""
+"""Words of the units and currencies that Chinese text writes in letters or signs."""
 
 CURRENCIES = {
     "US$": "美元", "$": "美元", "USD": "美元", "HK$": "港元", "HKD": "港元", "NT$": "新台币", "¥": "元", "RMB": "元",
@@ -21,14 +21,14 @@ UNITS = {
     "Mbps": "Mbps", "Gbps": "Gbps", "G": "G", "M": "M", "K": "K", "T": "T",
     "USD": "美元", "HKD": "港元", "RMB": "元", "CNY": "元", "EUR": "欧元", "GBP": "英镑", "JPY": "日元",
 }  # fmt: skip
-"""Behind a number."""
+"""Units after a number."""
 PER = {
     "h": "小时", "s": "秒", "min": "分钟", "L": "升", "mL": "毫升", "kg": "公斤", "m²": "平方米", "m³": "立方米",
     "d": "天", "小时": "小时", "秒": "秒", "分钟": "分钟", "升": "升", "年": "年", "月": "月", "天": "天",
 }  # fmt: skip
-"""Behind a unit and a slash."""
+"""Units after a unit and a slash."""
 PRICED = "元 美元 欧元 块 公里 千米 米 克 毫克 公斤 吨 次 人 台 升 毫升 度"
 EACH = (
     "小时 分钟 秒 天 日 周 月 年 斤 公斤 千克 克 吨 米 平方米 亩 人 个 次 台 升 毫升 瓶 件 股 桶 盎司 晚 只 户 千瓦时"
 )
-"""Words that a slash joins behind a number: 5元/斤."""
+"""Words before (PRICED) and after (EACH) a slash that follow a number: 5元/斤."""

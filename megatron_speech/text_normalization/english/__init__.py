@@ -1,1 +1,1 @@
-"""English text as it is read aloud."""
+"""Text normalization of English."""

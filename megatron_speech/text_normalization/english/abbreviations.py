@@ -1,4 +1,4 @@
-"""English abbreviations in words, and whether their stop ends a sentence, too."""
+"""English abbreviations in words, and whether their full stop also ends a sentence."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ALWAYS = {
 _BEFORE_NAMES = {"Mt": "mount", "Ft": "fort", "Col": "colonel", "Rep": "representative", "Fr": "father",
                  "Hon": "honorable", "Wm": "william", "Chas": "charles", "Thos": "thomas"}  # fmt: skip
 _WITHOUT_STOPS = {"Mr": "mister", "Mrs": "missus", "Dr": "doctor", "Prof": "professor", "Mt": "mount"}
-"""As in Britain."""
+"""British style."""
 _AFTER_NAMES = {"Co": "company", "Rd": "road", "Ln": "lane", "Sq": "square", "Pl": "place", "Hwy": "highway"}
 _AFTER_PLACES = {
     "Mass": "massachusetts", "Wash": "washington", "Penn": "pennsylvania", "Pa": "pennsylvania", "Ala": "alabama",
@@ -68,7 +68,7 @@ _STARTS = words_of(
     "The A An He She It They We I You Then There This That These In On At But And When After Before As If For "
     "With His Her Its Their My Our Who What Where Why How No Yes So Now Later Today"
 )
-"""Capitalised words that begin a sentence rather than a name."""
+"""Capitalised words that start a sentence rather than a name."""
 
 
 def _before_number(found: re.Match[str]) -> str:
@@ -98,7 +98,10 @@ def _abbreviation(found: re.Match[str]) -> str | None:
 
 
 def _stop(found: re.Match[str], *, ends_names: bool) -> str:
-    """The stop of a sentence that ends with an abbreviation; what ends names may be followed by another sentence."""
+    """A full stop if the abbreviation ends a sentence, else "".
+
+    With `ends_names` ("Inc.", "Jr."), a following word of _STARTS also shows the end of the sentence.
+    """
     is_last = re.match(r"[\"“')\]]*\s*\Z", text_after(found))
     return "." if is_last or (ends_names and word_after(found) in _STARTS) else ""
 
@@ -176,10 +179,10 @@ RULES: list[Rule] = [
     ),
 ]
 WORDS = frozenset(("No", "Nos", "etc", "St", "vs", *_WITHOUT_STOPS))
-"""Words that one of the rules begins with, where no stop follows them."""
+"""First words of the rules that match without a full stop."""
 STOPPED = frozenset(
     name.lower()
     for names in (_ALWAYS, _BEFORE_NAMES, _AFTER_NAMES, _AFTER_PLACES, _BEFORE_NUMBERS, ("St", "Dr", "Ph", "etc"))
     for name in names
 )
-"""What a stop may shorten, in small letters."""
+"""Lower-case words after which a full stop may mark an abbreviation."""

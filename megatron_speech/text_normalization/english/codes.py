@@ -1,4 +1,4 @@
-"""English telephone numbers, addresses, versions and names with digits in words."""
+"""English telephone numbers, addresses, versions and names with digits, in words."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _VERSIONS = ("version", "versions", "release", "python", "ios", "android", "ubun
 _FORMULAS = words_of(
     "CO2 CO2e CO3 NO2 NO3 N2O SO2 SO3 SO4 H2SO4 HNO3 H2O2 H3PO4 PO4 NH3 NH4 CH4 C2H4 C2H6 C3H8 C6H6 C6H12O6 H2CO3"
 )
-"""Compounds, whose letters are said one by one."""
+"""Chemical formulas, read letter by letter."""
 _SLASHED = {"and/or": "and or", "he/she": "he or she", "she/he": "she or he", "his/her": "his or her",
             "him/her": "him or her", "w/o": "without", "w/": "with", "ac/dc": "ac dc", "tcp/ip": "tcp ip",
             "hiv/aids": "hiv aids", "c/o": "care of"}  # fmt: skip
@@ -75,7 +75,7 @@ def _ip(found: re.Match[str]) -> str | None:
 
 
 def _version(found: re.Match[str]) -> str | None:
-    """ "Python 3.11": the part after the point is a number of its own."""
+    """ "Python 3.11": raises Unsure after the name of software, where "11" may be a number of its own."""
     if len(found[2]) > 1 and word_before(found).lower() in _VERSIONS:
         raise Unsure("a version or a decimal")
     return None
@@ -86,7 +86,7 @@ def _v_version(found: re.Match[str]) -> str:
 
 
 def _mixed(found: re.Match[str]) -> str | None:
-    """ "B-52", "MP3", "H1N1", "COVID-19": letters as they stand, and numbers of at most two digits."""
+    """ "B-52", "MP3", "H1N1", "COVID-19": letters as written; numbers up to two digits, or full hundreds."""
     if found[0] in _NAMES:
         return _NAMES[found[0]]
     if found[0] in _FORMULAS:
@@ -212,4 +212,4 @@ RULES: list[Rule] = [
     rule(r"([#@])([A-Za-z]{2,})(?![\w@#./-])", _hashtag),
 ]
 WORDS = frozenset(("http", "https", "HTTP", "HTTPS", "ftp", "FTP", "ISBN", "ISSN", "WWI", "WWII"))
-"""Words that one of the rules begins with, where no sign follows them."""
+"""First words of the rules that match without a sign after them."""

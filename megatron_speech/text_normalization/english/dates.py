@@ -64,7 +64,7 @@ def _of_year(digits: str | None) -> str:
 
 
 def _day_of_month(day: str, month: str) -> str:
-    """Raises Unsure for the 30th of February."""
+    """The ordinal of a day; raises Unsure for a day that `month` does not have."""
     if int(day) > _LENGTHS.get(month[:3].title(), 31):
         raise Unsure("no date")
     return ordinal(str(int(day)))
@@ -129,7 +129,7 @@ def _iso(found: re.Match[str]) -> str | None:
 
 
 def _by_numbers(found: re.Match[str]) -> str | None:
-    """ "25/12/2010": sure only where one of the two can be no month, or both are the same."""
+    """ "25/12/2010": certain only if one of the two numbers cannot be a month, or both are equal."""
     first, second, of_year = int(found[1]), int(found[2]), found[3]
     if not is_year(of_year) or not (1 <= first <= 31 and 1 <= second <= 31) or (first > 12 and second > 12):
         raise Unsure("no date")
@@ -168,7 +168,7 @@ def _abbreviated_month(found: re.Match[str]) -> str | None:
 
 
 def is_small_date(found: re.Match[str]) -> bool:
-    """Whether a number stands beside a month in small letters: "july 25", "25 may 2012"."""
+    """Whether a number is next to a lower-case month: "july 25", "25 may 2012"."""
     after = word_after(found)
     if word_before(found).rstrip(".") in _SMALL_MONTHS or after in _SMALL_MONTHS:
         return True
@@ -213,7 +213,7 @@ def _hours(found: re.Match[str]) -> str | None:
 
 
 def _duration(found: re.Match[str]) -> str | None:
-    """ "2:30:15"; sure only where it is said to be a duration."""
+    """ "2:30:15"; certain only after a word for a duration."""
     if not any(cue in words_before(found) for cue in (*_DURATIONS, " in ")) or found[1] == "00":
         raise Unsure("a duration or a time of day")
     amounts = [(int(found[1]), "hour"), (int(found[2]), "minute"), (int(found[3]), "second")]
@@ -244,6 +244,6 @@ RULES: list[Rule] = [
     rule(rf"(\d\d?){_HALF}?(?:{TO}(\d\d?))?{_HALF}{END_OR_HYPHEN}", _hours),
 ]
 WORDS = frozenset((*_MONTH_NAMES, *_DAYS))
-"""Words that one of the rules begins with."""
+"""First words of the rules."""
 STOPPED = frozenset(word.lower() for word in WORDS if len(word) < 6)
-"""What a stop may shorten, in small letters."""
+"""Lower-case words after which a full stop may mark an abbreviation."""

@@ -1,9 +1,9 @@
-"""Signs of English texts folded into few: Latin letters without their accents, one kind of quotation mark, of space.
+"""Character folding for English: maps accented letters, quotation marks and spaces to a small set of characters.
 
-    "Łódź’s ﬁrst"  -->  "Lodz's first", and where in the text each of its characters stood
+    "Łódź’s ﬁrst"  -->  "Lodz's first", and the offset of each of its characters in the text
 
-Every Latin letter becomes letters a to z by its decomposition or by the table here, or stays as it is, for the reader
-to refuse: those of phonetic alphabets have no one sound in English.
+Unicode decomposition or the table below turns Latin letters into A-Z and a-z. Letters without a sure English sound,
+such as phonetic ones, are kept, and the reader refuses them.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _KEPT = "½¼¾⅓⅔⅛⅜⅝⅞²³™"
 _LEFT_OUT = frozenset("\u00ad\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u202a\u202b\u202c\u202d\u202e\ufe0e")
 _READABLE = ("<compat>", "<wide>", "<noBreak>")
 _GLUED = re.compile(r"(?<=\d)[₂₃₄\u2160-\u217f\u2474-\u249b]|[₂₃₄\u2160-\u217f\u2474-\u249b](?=\d)")
-"""Signs that hold a number of their own beside a digit: 5₂ is not 52."""
+"""Number signs next to a digit, which must not be folded into it: 5₂ is not 52."""
 _LETTER, _MARK = re.compile(r"[A-Za-z]"), re.compile("[\u0300-\u036f]")
 _PLAIN = re.compile(r"[\x20-\x7e]*")
 
 
 class _Folds(dict[int, str]):
-    """What stands for a code point, found when it is first met."""
+    """Translation table from code points to folded text, filled on first use of each code point."""
 
     def __missing__(self, code: int) -> str:
         self[code] = found = fold_sign(chr(code))
@@ -43,7 +43,10 @@ _FOLDS = _Folds()
 
 
 def folded(text: str) -> tuple[str, list[int] | None]:
-    """The folded text, and for each of its characters and its end the character of `text`; None: as it stands."""
+    """Folded text, and the offset in `text` of each folded character and of the end.
+
+    The offsets are None if folding keeps every offset.
+    """
     if _PLAIN.fullmatch(text):
         return text, None
     glued = {found.start() for found in _GLUED.finditer(text)}
@@ -67,7 +70,7 @@ def folded(text: str) -> tuple[str, list[int] | None]:
 
 
 def fold_sign(sign: str) -> str:
-    """What stands for one character: ASCII where its reading is sure, itself where it is not; "" leaves it out."""
+    """Folded form of one character: simpler characters if its reading is sure, "" if silent, else the character."""
     if sign < "\x7f":
         return " " if sign.isspace() else sign
     if sign in _LEFT_OUT:

@@ -24,7 +24,7 @@ from megatron_speech.text_normalization.english.units import UNIT, unit_name
 
 
 class Currency(NamedTuple):
-    """Names of a currency and of its hundredth, one and many."""
+    """Singular and plural of a currency and of its hundredth."""
 
     one: str
     many: str
@@ -64,14 +64,14 @@ _DESCRIBED = words_of(
     "deal project contract plan budget bill fund loan program programme company business industry lawsuit settlement "
     "house home prize fine"
 )
-"""Behind "$1-billion" these are what it describes."""
+"""Nouns that a sum such as "$1-billion" may describe."""
 _NATION = rf"(?:{'|'.join(map(re.escape, sorted(_NATIONS, key=len, reverse=True)))})"
 _WORD = r"([Tt]housand|[Mm]illion|[Bb]illion|[Tt]rillion|[Cc]rore|[Ll]akh)"
 _SCALE = rf"(?:[\s-]{_WORD}(?!\w)|\s?([kKmMbBtT]|[bmt]n|MM)(?!\w))?"
 
 
 def _amount(digits: str, scale: str | None, currency: Currency, *, is_one: bool) -> str:
-    """One sum: "3.5", "million" and dollars."""
+    """Words of one sum: `digits` "3.5", `scale` "million", `currency` dollars; `is_one` asks for the singular."""
     whole, _, cents = digits.partition(".")
     name = currency.one if is_one else currency.many
     if scale or len(cents) != 2 or not currency.part:
@@ -92,7 +92,7 @@ def _scale(word: str | None, letter: str | None) -> str | None:
 
 
 def _sums(found: re.Match[str], first: int, currency: Currency) -> str:
-    """One sum or a range; its groups are number, scale word, scale letter, twice."""
+    """One sum or a range; six groups from `first` on: number, scale word, scale letter, twice."""
     number, word, letter, last, last_word, last_letter = found.group(*range(first, first + 6))
     is_joined = (re.search(r"\d-[a-z]", found[0]) and word_after(found) in _DESCRIBED) or found[0].endswith("-dollar")
     is_joined = is_joined or re.match(r"-(?!plus)", text_after(found, 5)) is not None
@@ -152,4 +152,4 @@ RULES: list[Rule] = [
     rule(rf"({_CODE})(?:(?<=s)\.)?\s?{_RANGE}{END_OR_HYPHEN}", _code_first),
 ]
 WORDS = frozenset((*_CODES, *_NATIONS))
-"""Words that one of the rules begins with."""
+"""First words of the rules."""

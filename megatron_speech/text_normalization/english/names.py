@@ -1,4 +1,4 @@
-"""English numerals after names, and verses of scripture, in words."""
+"""Roman numerals after English names, and verses of scripture, in words."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ _FIRST_PERSON = words_of(
     "also just"
 )
 _AFTER_RULERS = words_of("of is has reigned succeeded ascended abdicated himself herself in to from at with by on for")
-"""Behind "Charles I" these go with no person who speaks."""
+"""Words after "Charles I" that show that "I" is a numeral, not a pronoun."""
 _OF_RULERS = re.compile(
     r"\s(?:was|became)\s(?:born|crowned|executed|beheaded|deposed|assassinated|succeeded|buried|king|queen|emperor|tsar"
     r"|pope)\b"
 )
 _ENDS_NAME = re.compile(r"\s?[.;:()]|\s*\Z|,(?!\s(?:too|as|for|personally|however|myself|like|of course)\b)")
-"""Behind "Charles I"; but "I told Charles I, too, was ill"."""
+"""Ends the name "Charles I", unlike the comma of "I told Charles I, too, was ill"."""
 _AND_RULER = re.compile(r"\sand\s[A-Z][a-z]+\s[IVX]+\b")
 _RULER_BEFORE = re.compile(
     r"\b(?:reign|son|daughter|wife|widow|court|execution|death|coronation|successor|accession|heir)s? of \Z"
@@ -83,7 +83,7 @@ _DRIPS = words_of("drip line lines fluid fluids therapy antibiotics bag bags dru
 
 
 def _lone_i(found: re.Match[str]) -> str:
-    """ "I" for who speaks; but "Ivan Asen I, one of"."""
+    """The pronoun "I"; raises Unsure after a name: "Ivan Asen I, one of"."""
     before = word_before(found)
     if re.fullmatch("[A-Z][a-z]+", before) and before not in _BEFORE_SPEAKERS:
         raise Unsure("a numeral, or a person who speaks")
@@ -139,7 +139,7 @@ def _regnal(found: re.Match[str]) -> str | None:
 
 
 def _is_first(found: re.Match[str], title: str | None, owner: str | None) -> bool:
-    """Whether the "I" of "Charles I" is surely a numeral: the words around go with no person who speaks."""
+    """Whether the "I" of "Charles I" is surely a numeral, by the words around it."""
     after, rest = word_after(found), text_after(found)
     if after in _FIRST_PERSON - {"was"}:
         return False
@@ -152,7 +152,7 @@ def _is_first(found: re.Match[str], title: str | None, owner: str | None) -> boo
 
 
 def _lone_numeral(found: re.Match[str]) -> str | None:
-    """Letters where they are one, or a usual abbreviation ("CD", "MD"); other numerals need a name before them."""
+    """None for single letters and usual abbreviations ("CD", "MD"); raises Unsure for other numerals."""
     numeral = found[1]
     if len(numeral) == 1 or roman(numeral) is None or (len(numeral) < 4 and re.search("[LCDM]", numeral)):
         return None
@@ -203,4 +203,4 @@ RULES: list[Rule] = [
     rule(r"([IVXLCDM]+)(?!\w|\.\w)", _lone_numeral),
 ]
 WORDS = frozenset((*_BOOKS, *(head.split()[0] for head in (*_HEADS, *map(str.upper, _HEADS))), *_REGNAL, *_TITLES))
-"""Words that one of the rules begins with, where no stop follows them."""
+"""First words of the rules that match without a full stop."""

@@ -1,4 +1,4 @@
-"""English numbers in words, and what the rules of English share: how a number is written, and where it ends."""
+"""English numbers in words, and the expressions and helpers that all rules of English share."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from functools import lru_cache
 from num2words import num2words
 
 Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str | None]]
-"""A form of writing, and its words: None where this is another form after all."""
+"""An expression, and a function from its match to words; None lets the next rule try. It may raise Unsure."""
 
 NUMBER = r"((?:\d{1,3}(?:,\d{3}){1,12}|\d{1,40})(?:\.\d{1,40})?|\.\d{1,40})"
 END = r"(?=[\s;?!)\]\"—…×±“]|[,:](?!\d)|'(?!\w)|\.(?!\w)|\Z)"
-"""After a number: nothing that could belong to it."""
+"""End of a number: nothing that could belong to it follows."""
 _MONTH_STARTS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 END_OR_HYPHEN = rf"(?:{END}|(?=-[A-Za-z]{{2}}|–(?:{_MONTH_STARTS})))"
 TO = r"\s?[-–]\s?"
 
 
 def words_of(text: str) -> frozenset[str]:
-    """The words of a list that is written as one text."""
+    """Set of the words of `text`."""
     return frozenset(text.split())
 
 
@@ -34,19 +34,19 @@ _NO_NOUNS = words_of(
 
 
 class Unsure(Exception):
-    """A form of writing that has several readings, or none that a rule is sure of."""
+    """Raised by a rule for a form with several readings or no certain one."""
 
 
 def rule(expression: str, reading: Callable[[re.Match[str]], str | None], *, any_case: bool = False) -> Rule:
-    """One rule."""
+    """Compile `expression` into a rule."""
     return re.compile(expression, re.IGNORECASE if any_case else 0), reading
 
 
 @lru_cache(maxsize=1 << 16)
 def cardinal(digits: str) -> str:
-    """A number as a count, with or without commas and a point; one with a leading zero digit by digit.
+    """A number as a count, with or without commas and a decimal point; digit by digit after a leading zero.
 
-    Raises Unsure for "1.000", and for long ones that have no commas.
+    Raises Unsure for "1.000", and for numbers of 7 to 15 digits without commas unless they end in 000.
     """
     whole, point, fraction = digits.replace(",", "").partition(".")
     if point and fraction == "000" and len(whole) <= 3:
@@ -82,12 +82,12 @@ def year(digits: str) -> str:
 
 
 def spell(digits: str) -> str:
-    """Digit by digit; other signs are left out."""
+    """Digits read one by one; other characters are left out."""
     return " ".join(num2words(int(digit)) for digit in digits if digit.isdecimal())
 
 
 def value(digits: str) -> float:
-    """The number that is written."""
+    """Numeric value of `digits`, which may hold commas."""
     return float(digits.replace(",", ""))
 
 
@@ -97,7 +97,7 @@ def plural(words: str) -> str:
 
 
 def roman(numeral: str) -> str | None:
-    """Digits of a numeral, None where it is none in its usual form."""
+    """Digits of a Roman numeral up to 2999 in its usual form, or None."""
     return NUMERALS.get(numeral)
 
 
@@ -107,7 +107,7 @@ def is_year(digits: str) -> bool:
 
 
 def span_words(first: str, last: str) -> str | None:
-    """A range of numbers, both as years where both are; None where the last is not the larger."""
+    """A range of numbers, read as years if both look like years; None unless `last` is larger than `first`."""
     if is_year(first) and re.fullmatch(r"\d\d", last) and int(last) > int(first[2:]):
         return f"{year(first)} to {cardinal(last)}"
     if value(first) >= value(last):
@@ -118,39 +118,39 @@ def span_words(first: str, last: str) -> str | None:
 
 
 def any_of(words: Iterable[str]) -> str:
-    """An expression for any of the words, longer ones first."""
+    """Regular expression that matches any of the words, longer ones first."""
     return "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
 
 
 def word_before(found: re.Match[str]) -> str:
-    """The word directly before a match, as it is written; empty where there is none."""
+    """The word directly before a match, as written; empty if there is none."""
     word = re.search(r"([A-Za-z'.]+)[\s$(]*\Z", found.string[max(0, found.start() - 40) : found.start()])
     return word[1] if word else ""
 
 
 def words_before(found: re.Match[str]) -> str:
-    """The words before a match in small letters, up to fifty characters."""
+    """The 50 characters before a match, in lower case."""
     return found.string[max(0, found.start() - 50) : found.start()].lower()
 
 
 def word_after(found: re.Match[str]) -> str:
-    """The word directly after a match, as it is written; empty where there is none."""
+    """The word directly after a match, as written; empty if there is none."""
     word = re.match(r"[\s-]([A-Za-z]+)", found.string[found.end() : found.end() + 40])
     return word[1] if word else ""
 
 
 def text_after(found: re.Match[str], length: int = 40) -> str:
-    """What stands after a match, so many characters."""
+    """The `length` characters after a match."""
     return found.string[found.end() : found.end() + length]
 
 
 def ends_sentence(found: re.Match[str]) -> bool:
-    """Whether the text ends after a match, or goes on with a capital."""
+    """Whether the text ends after a match or continues with a capital."""
     return re.match(r"[\"“')\]]*(?:\s+[\"“'(]?[A-Z]|\s*\Z)", text_after(found)) is not None
 
 
 def is_counted(word: str) -> bool:
-    """Whether a word after a number is what it counts: a plural in small letters."""
+    """Whether a word after a number looks like the thing counted: a lower-case plural."""
     return word in _FEW or (
         word.islower() and word.endswith("s") and not word.endswith("wards") and len(word) > 2 and word not in _NO_NOUNS
     )
@@ -188,4 +188,4 @@ def _numerals() -> dict[str, str]:
 
 
 NUMERALS = _numerals()
-"""Roman numerals up to 2999, and their digits."""
+"""Digits of each Roman numeral up to 2999."""

@@ -1,4 +1,4 @@
-"""English money, percentages, fractions, ratios, ranges and bare numbers in words."""
+"""English percentages, fractions, ratios, ranges, ordinals and bare numbers in words."""
 
 from __future__ import annotations
 
@@ -165,10 +165,11 @@ _RANGED = words_of("aged ages age pages page pp chapters verses lines about appr
 
 
 def _bare(found: re.Match[str]) -> str | None:
-    """A number alone: a year where it looks like one and nothing is counted, else a count."""
+    """A bare number: a year if it looks like one and no counted thing follows, else a count."""
     digits = found[1]
     before, after = word_before(found).lower(), word_after(found)
     following = text_after(found, 6)
+    # Numbers with several readings.
     if re.match(r"\s\d{3}(?!\d|,\d|[-/:])", following) and len(digits) <= 3 and "." not in digits:
         raise Unsure("groups of digits, or two numbers")
     if re.fullmatch(r"\d{1,3}\.\d{3}", digits) and is_counted(after):
@@ -181,6 +182,7 @@ def _bare(found: re.Match[str]) -> str | None:
         raise Unsure("a number by its digits, or a time")
     if re.match(r"-(?:present|now|today)\b", text_after(found, 9)):
         raise Unsure("a range of years")
+    # Codes and names, read digit by digit or in two parts.
     if (before in _SPELT_BEFORE and len(digits) == 3) or words_before(found).endswith("ending in "):
         return spell(digits)
     if len(digits) == 5 and _ZIP.search(found.string[max(0, found.start() - 10) : found.start()]):
@@ -194,6 +196,7 @@ def _bare(found: re.Match[str]) -> str | None:
         if word_before(found) in _SAID_IN_TWO and len(digits) == 3 and digits[0] != "0":
             return f"{cardinal(digits[0])} {'oh ' + cardinal(digits[2]) if digits[1] == '0' else cardinal(digits[1:])}"
         raise Unsure("a number by its digits, or as a count")
+    # Years.
     if digits.isdecimal() and len(digits) == 4:
         is_dated = before in _YEAR_CUES or before.endswith(("'s", "s'"))
         if is_year(digits):

@@ -1,14 +1,14 @@
-"""English as it is read aloud: the text is scanned once, and every part of it becomes a piece or stops the scan.
+"""English text normalization: one scan over the text cuts it into pieces and raises at the first unreadable part.
 
-At each place the rules of English are asked, the longest and most special forms first; plain words pass them by. A
-rule takes a form as a whole ("$3.5 million", "5-7 May 2010") and only where nothing follows that could belong to it, so
-that no part of a number is read as another number. A form that several readings fit is refused.
+Plain words skip the rules. At any other place the rules are tried in order, the longest and most special forms first.
+A rule matches a form as a whole ("$3.5 million", "5-7 May 2010") and only if nothing that could belong to the form
+follows. So no part of a number is read as another number. A form with several possible readings is refused.
 
-When the tests held 1,203 cases with a reading, NeMo's text processing read 625 as they were read here (49 ms each) and
-wetext's English grammars 583 (1.8 ms), punctuation and "and" aside; neither can refuse. Of the 1,351 cases that the
-tests hold now, these rules refuse 120. They take 0.1 ms for a sentence of an encyclopedia.
+Of 1,203 test cases, NeMo's text processing read 625 in the same way (49 ms each), and wetext's English grammars 583
+(1.8 ms). Differences in punctuation and "and" were ignored. Neither library can refuse; these rules refuse 120 of
+today's 1,351 cases. They take 0.1 ms for a sentence of an encyclopedia.
 
-Limitation: heuristics look a few words back and ahead ("1984 birds" is a count, "in 1984" a year).
+Limitation: heuristics see only a few words before and after ("1984 birds" is a count, "in 1984" a year).
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ _WORD = r"[A-Za-z]+(?:'[A-Za-z]+)*"
 _WORD_END = r"(?=[\s,;:?!)\]\"“—–…]|-(?![\d-]|[\w.+-]{0,64}@|[\w-]{0,64}\.[a-z])|--|\.(?![A-Za-z\d])|\Z)"
 _RUN = r"(?:[a-df-hj-uwyz][a-z]* |e(?!tc )[a-z]* |[ix](?![ivx]* )[a-z]* |v(?![ivx]* |s )[a-z]* )+"
 _TOKEN = re.compile(rf"({_RUN})|(\s+)|({_WORD}){_WORD_END}|([,;](?=\s)|[.?!](?=\s|\Z))")
-"""A run of small words, white space, a word that nothing special touches, or a mark."""
+"""A run of lower-case words, white space, a word without special characters next to it, or a punctuation mark."""
 _RUN_KIND, _SPACE_KIND, _WORD_KIND = 1, 2, 3
 _MARKS = {",": ",", ";": ",", ".": ".", "?": "?", "!": "!"}
 _BEFORE_STOPS = abbreviations.STOPPED | dates.STOPPED | frozenset("abcdefghijklmnopqrstuvwxyz")
-"""What a stop may shorten rather than end."""
+"""Words after which a full stop may mark an abbreviation."""
 _WATCHED_IN_WORDS = frozenset((
     *abbreviations.WORDS, *codes.WORDS, *dates.WORDS,
     *names.WORDS,
     *(numeral for numeral in NUMERALS if len(numeral) > 1),
     *(numeral.lower() for numeral in NUMERALS if set(numeral) <= set("IVX")),
 ))  # fmt: skip
-"""Words that a rule may begin with, also where no digit and no sign stands..."""
+"""First words of rules that may match text without digits and signs."""
 _WATCHED = _WATCHED_IN_WORDS | money.WORDS
-"""...and anywhere."""
+"""First words of any rule."""
 _NUMERAL_I = re.compile(
     r"(?:[Tt]ypes?|[Ss]chedule) I |"
     r"\bI (?:of|Corinthians|Thessalonians|Chronicles|Maccabees|(?:Samuel|Kings|Timothy|Peter|John) \d)"
 )
-"""An "I" that may count rather than speak."""
+"""Contexts where "I" may be a numeral rather than a pronoun."""
 _VOWELS = frozenset("aeiouy")
 _DOUBLED = re.compile(r"[ .,?!][.,?!]|  ")
 _COUNTING_I = r"I(?:[.,?!]| of |(?<=[Tt]ype I)|(?<=[Tt]ypes I)|(?<=[Ss]chedule I))"
@@ -62,9 +62,9 @@ _CAPITALISED = re.compile(r"[A-Z][A-Za-z]*+")
 _APART = re.compile(
     r"([\"“”]|(?<=[A-Za-z])(?<!day)-(?=[A-Za-z]))|[;:](?=\s)|(?<= )\((?=[A-Za-z])|(?<=[A-Za-z.])\)(?=[ ,.;:]|\Z)"
 )
-"""Marks that are read alike among plain words: the first kinds as nothing, the others as a pause."""
+"""Marks with one reading among plain words: those of group 1 are silent, the others are a pause."""
 _BARE = str.maketrans("-", " ", '"“”;:()')
-"""A text without these marks."""
+"""Translation that removes these marks from a text."""
 _PLAIN_TOKEN = re.compile(r" |[A-Za-z']+|[.,?!]")
 _NUMBER_START = re.compile(rf"\.?\d|[½¼¾⅓⅔⅛⅜⅝⅞]|{money.SIGN}|'\d|\(\d{{3}}\)\s?\d|\+\d|[#@][A-Za-z]")
 _NUMBERS: list[Rule] = [
@@ -93,7 +93,7 @@ _LETTERS: list[Rule] = [
 
 
 def read_english(text: str) -> list[Piece]:
-    """Consecutive pieces that cover `text`: lower-case words, and the punctuation that shapes speech (. , ? ! ').
+    """Consecutive pieces that cover `text`; their words are lower-case words and punctuation (. , ? ! ').
 
     Raises Unreadable.
     """
@@ -110,7 +110,7 @@ def read_english(text: str) -> list[Piece]:
 
 
 def odd_pieces(text: str) -> list[Piece]:
-    """Those pieces of `read_english` whose words are not what is written, in small letters; in less time.
+    """Pieces of `read_english` with words that differ from the lower-cased text; faster than `read_english`.
 
     Raises Unreadable.
     """
@@ -139,7 +139,7 @@ def _is_odd(source: str, words: str) -> bool:
 
 
 def speak_english(text: str) -> str:
-    """What `read_english` gives, joined, in less time.
+    """Joined words of `read_english`, faster.
 
     Raises Unreadable.
     """
@@ -149,9 +149,9 @@ def speak_english(text: str) -> str:
 
 
 def _scan(text: str, places: list[int] | None) -> Iterator[tuple[int, str, bool]]:
-    """End and words of every part of the folded text, and whether the part is a run of plain words.
+    """Scan folded text: yields end, words and whether the part is a run of plain words.
 
-    Raises Unreadable; `places` as of `folded`.
+    `places` is that of `folded`. Raises Unreadable.
     """
     position, end = 0, len(text)
     while position < end:
@@ -174,7 +174,7 @@ def _scan(text: str, places: list[int] | None) -> Iterator[tuple[int, str, bool]
 
 
 def is_plain(text: str) -> bool:
-    """Whether `text` is words and marks that no rule can have a part in: its reading is the text in small letters."""
+    """Whether no rule can match in `text`, so that its reading is the lower-cased text."""
     if _PLAIN.fullmatch(text) is None or "etc" in text or not _WATCHED_IN_WORDS.isdisjoint(_CAPITALISED.findall(text)):
         return False
     return not any(_may_be_short(part.rpartition(" ")[2].lower()) for part in text.split(".")[:-1])
@@ -187,17 +187,17 @@ def _is_watched(word: str, text: str, end: int) -> bool:
 
 
 def _may_be_short(word: str) -> bool:
-    """Whether a stop after the word may shorten it rather than end a sentence."""
+    """Whether a full stop after `word` may mark an abbreviation rather than the end of a sentence."""
     return word in _BEFORE_STOPS or _VOWELS.isdisjoint(word)
 
 
 def _pieces(parts: list[tuple[int, str]], length: int, places: list[int] | None) -> list[Piece]:
-    """Pieces of the text as it is written; `parts` end in the folded text, whose characters stood at `places`."""
+    """Pieces with offsets in the original text, from `parts` with ends in the folded text, mapped by `places`."""
     pieces: list[Piece] = []
     start = 0
     for end, words in parts:
         stop = end if places is None else places[end]
-        if pieces and stop == start:  # signs that one character of the text stands for
+        if pieces and stop == start:  # several folded signs from one character of the text
             pieces[-1] = Piece(pieces[-1].start, start, f"{pieces[-1].words} {words}".strip())
         else:
             pieces.append(Piece(start, stop, words))
@@ -208,7 +208,7 @@ def _pieces(parts: list[tuple[int, str]], length: int, places: list[int] | None)
 def _by_rules(text: str, position: int, places: list[int] | None) -> tuple[int, str]:
     """End and words of the piece at `position`.
 
-    Raises Unreadable where no rule takes it, or one is not sure.
+    Raises Unreadable if no rule matches, or if a rule that matches is unsure.
     """
     sign = text[position]
     rules = _LETTERS if sign.isascii() and sign.isalpha() else signs.RULES
@@ -228,7 +228,7 @@ def _by_rules(text: str, position: int, places: list[int] | None) -> tuple[int, 
 
 
 def join_english(words: Iterable[str]) -> str:
-    """The words of consecutive pieces with single spaces, and one punctuation mark in a place; may be empty."""
+    """Join words of consecutive pieces with single spaces and one mark per run of punctuation; may be empty."""
     text = " ".join(words)
     if _DOUBLED.search(text) is not None:
         text = re.sub(r" (?=[.,?!])", "", text)

@@ -1,4 +1,4 @@
-"""English punctuation and signs: which shape speech, which have a name, and which may be left out."""
+"""English punctuation and signs: pauses, signs that are read as words, and silent signs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _always(words: str) -> Callable[[re.Match[str]], str]:
 
 
 def _quotation_mark(found: re.Match[str]) -> str:
-    """Nothing; but one after a number may mean inches, unless a quotation is open."""
+    """Silent; raises Unsure after a number, where it may mean inches, unless a quotation is open."""
     before = found.string[max(0, found.start() - 300) : found.start()]
     if before[-1:].isdecimal() and before.count('"') % 2 == 0:
         raise Unsure("inches, or a quotation mark")
@@ -31,7 +31,7 @@ def _apostrophe(found: re.Match[str]) -> str:
 
 
 def word_with_apostrophe(found: re.Match[str]) -> str | None:
-    """ "dogs'", "goin'": no quotation is open."""
+    """ "dogs'", "goin'"; None if a single quotation mark is open."""
     before = found.string[max(0, found.start() - 200) : found.start()]
     return None if re.search(r"(?<!\w)'(?!\s)", before) else found[0].lower()
 
@@ -51,7 +51,7 @@ _SPACED_RANGES = (
     (re.compile(r"\d (?:BCE?|AD|CE)\s\Z"), re.compile(r"\s(?:AD\s\d|\d+\s(?:BC|AD|CE))")),
     (re.compile(rf"\b{_FULL_DAY}\s\Z"), re.compile(rf"\s{_FULL_DAY}\b")),
 )
-"""What stands on the two sides of a dash that says "to"."""
+"""Pairs of expressions for the text before and after a dash that is read as "to"."""
 
 
 def _dated_to(found: re.Match[str]) -> bool:
@@ -73,7 +73,7 @@ def _joins_days(found: re.Match[str]) -> str | None:
 
 
 def _dash(found: re.Match[str]) -> str:
-    """A pause, or "to" between dates and degrees; between two other numbers it is anything."""
+    """A pause, or "to" between dates and degrees; raises Unsure between other numbers."""
     before = found.string[max(0, found.start() - 12) : found.start()]
     behind = text_after(found, 12)
     if _dated_to(found) or any(first.search(before) and last.match(behind) for first, last in _SPACED_RANGES):

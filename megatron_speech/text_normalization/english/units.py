@@ -1,4 +1,4 @@
-"""English units of measure: their signs and names, alone, with powers, and divided ("kg/m3")."""
+"""English units of measure in words, also with powers and divisors ("kg/m3")."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _DOTTED = ("in", "ft", "lb", "lbs", "oz", "min", "mins", "sec", "secs", "hr", "h
            "tbsp", "yr", "yrs", "sq ft", "sq mi", "sq km", "sq m", "sq in", "cu ft", "fl oz", "km", "cm", "mm", "kg",
            "g", "mg", "ml", "m")  # fmt: skip
 _GLUED = words_of("s m g h l")
-"""Signs that say a unit only after a space: "90s" is a decade, "5m" five millions."""
+"""Signs that mean a unit only after a space: "90s" is a decade, "5m" is five million."""
 _RACES = words_of(
     "freestyle dash race sprint hurdles relay butterfly backstroke breaststroke run medley final tall long wide deep"
 )
@@ -74,13 +74,13 @@ def _choice(names: object) -> str:
 
 _ONE = rf"({_choice([*_NAMES, *_WHOLE])})([²³23])?"
 UNIT = rf"{_ONE}(?:/({_choice(_NAMES)})([²³23])?)?(?![\w/°²³^])(\.(?!\w))?"
-"""A unit in five groups: sign, its power, the sign it is divided by and its power, a stop."""
+"""A unit in five groups: sign, its power, sign of the divisor, its power, full stop."""
 
 
 def unit_name(found: re.Match[str], group: int, *, is_plural: bool) -> str:
-    """Words of the unit whose five groups begin at `group`.
+    """Words of the unit in the five groups from `group` on.
 
-    Raises Unsure for a power that this unit has not.
+    Raises Unsure for a power that this unit cannot have.
     """
     sign, power, divisor, divisor_power = found.group(group, group + 1, group + 2, group + 3)
     sign = re.sub(r"\.?\s", " ", sign)
@@ -113,7 +113,7 @@ def _many(name: str) -> str:
 
 
 def _measure(found: re.Match[str]) -> str | None:
-    """ "5 km", "5-km", "20-25 °C", "9.8 m/s2"; "5 in the" is none."""
+    """ "5 km", "5-km", "20-25 °C", "9.8 m/s2"; None for "5 in the"."""
     first, last, gap, sign = found.group(1, 2, 3, 4)
     if sign in ("K", "N", "J") and gap != " ":
         return None
@@ -140,12 +140,12 @@ def _large_measure(found: re.Match[str]) -> str | None:
 
 
 def is_other_case(word: str) -> bool:
-    """Whether a word is a unit but for its capitals: "KG", "mbps"."""
+    """Whether only capitals tell `word` from a unit: "KG", "mbps"."""
     return 1 < len(word) < 6 and word not in _NAMES and word not in _WHOLE and word.lower() in _SMALL
 
 
 def closing_stop(found: re.Match[str], group: int) -> str:
-    """The stop of an abbreviation, where it ends a sentence, too."""
+    """A full stop if that of an abbreviated unit (in `group`) also ends a sentence, else ""."""
     if not found[group]:
         return ""
     return "." if ends_sentence(found) else ""
