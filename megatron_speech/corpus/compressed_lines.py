@@ -1,8 +1,8 @@
-"""Open a file of lines, compressed by gzip, by zstd or not at all.
+"""Open a file of lines that is compressed by gzip, by zstd or not at all.
 
-zstandard's own stream reader takes a file that stops in the middle of a frame for one that ends there, so half a corpus
-could vanish without a word; here the end of the last frame is looked for. Frames compressed with long windows are read.
-Cost: decompression takes as much memory as the window, 2 GiB after ``zstd --long=31``.
+zstandard's stream reader treats a file truncated inside a frame as complete, so half a corpus could silently vanish.
+This module raises EOFError instead. Frames with long windows are supported.
+Cost: decompression needs as much memory as the window, 2 GiB for ``zstd --long=31``.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import IO, Any
 from megatron_speech.corpus.interface import CorpusFile
 
 CHUNK = 1 << 20
-"""Bytes read at once."""
+"""Bytes per read."""
 LONGEST_WINDOW = 1 << 31
-"""Bytes that a zstd frame may look back, the most that its format knows on 64-bit machines."""
+"""Largest window of a zstd frame in bytes: the maximum of the format on 64-bit machines."""
 
 
 def open_lines(path: CorpusFile) -> IO[bytes]:
-    """The bytes of `path`, decompressed, to be iterated by lines; EOFError where a compressed file is cut short.
+    """Open `path` for decompressed lines of bytes; reading a truncated compressed file raises EOFError.
 
     Raises:
-        ValueError: it is compressed by zstd, and zstandard is not installed.
+        ValueError: the file is compressed by zstd, and zstandard is not installed.
     """
     if path.suffix == ".gz":
         return gzip.open(path if isinstance(path, Path) else path.open(), "rb")  # type: ignore[return-value]
@@ -38,7 +38,7 @@ def open_lines(path: CorpusFile) -> IO[bytes]:
 
 
 class _ZstdFrames(io.RawIOBase):
-    """Decompressed bytes of all frames of a file, one after another."""
+    """Decompressed bytes of all frames of a zstd file, one after another."""
 
     def __init__(self, path: CorpusFile, zstandard: Any) -> None:
         self._zstandard = zstandard

@@ -1,4 +1,4 @@
-"""Which files a corpus has: a file, all of a folder, all that match a pattern, here or at a URL."""
+"""Files of a text corpus: a single file, all files of a folder, or all that match a pattern, on disk or at a URL."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _PATTERN = re.compile(r"[*?\[]")
 
 
 def corpus_files(name: str, path: str | Path) -> list[CorpusFile]:
-    """The files of the corpus `name` at `path` in the order of their names below it.
+    """Files of the corpus `name` at `path`, sorted by `relative_name`.
 
     Raises:
-        FileNotFoundError: there is nothing at `path`, or no file of a kind that is read.
-        ValueError: it is a file of another kind, or has a link to a folder or to nothing.
+        FileNotFoundError: `path` does not exist or holds no file with an ending of READERS.
+        ValueError: `path` is a file with another ending, or a link in it leads to a folder or is broken.
     """
     if is_corpus_url(path):
         return _remote(name, str(path))
@@ -54,17 +54,17 @@ def corpus_files(name: str, path: str | Path) -> list[CorpusFile]:
 
 
 def relative_name(file: CorpusFile, corpus: str | Path) -> str:
-    """What a file is called within its corpus, wherever that lies."""
+    """Name of a file within its corpus; does not depend on where the corpus is stored."""
     whole, base = str(file), str(corpus).rstrip("/")
     if whole == base:
         return file.name
     if not (whole.startswith(base + "/") and (is_corpus_url(corpus) or Path(corpus).is_dir())):
-        base = _PATTERN.split(base)[0].rpartition("/")[0]  # of a pattern, what stands before it
+        base = _PATTERN.split(base)[0].rpartition("/")[0]  # the folder before a pattern
     return whole.removeprefix(base).lstrip("/") if base else whole
 
 
 def file_ids(files: Iterable[CorpusFile]) -> dict[str, str]:
-    """Identity of each file: of its content, or of what its server says of it."""
+    """Identity of each file by its path or URL: of the content, or of the server's headers for a remote file."""
     ids: dict[str, str] = {}
     for file in files:
         ids |= {str(file): file.identity} if isinstance(file, RemoteFile) else input_ids([file])
@@ -72,7 +72,7 @@ def file_ids(files: Iterable[CorpusFile]) -> dict[str, str]:
 
 
 def reads_into(corpus: str | Path, folder: Path) -> bool:
-    """Whether files of `folder`, which a tool writes, would be files of the corpus."""
+    """Whether files that a tool writes to `folder` would become files of the corpus."""
     if is_corpus_url(corpus):
         return False
     corpus, folder = Path.cwd() / corpus, folder.resolve()
@@ -84,7 +84,10 @@ def reads_into(corpus: str | Path, folder: Path) -> bool:
 
 
 def changed_after(files: Iterable[CorpusFile], made_ns: int, ids: Mapping[str, str]) -> CorpusFile | None:
-    """The first file that is not what `ids` says; files here are read again only where touched since `made_ns`."""
+    """First file with another identity than in `ids`, or None.
+
+    Local files are read again only if they were modified after `made_ns` (nanoseconds since the epoch).
+    """
     for file in files:
         touched = isinstance(file, RemoteFile) or file.stat().st_mtime_ns > made_ns
         if touched and file_ids([file])[str(file)] != ids[str(file)]:
@@ -93,19 +96,19 @@ def changed_after(files: Iterable[CorpusFile], made_ns: int, ids: Mapping[str, s
 
 
 def _matches(pattern: Path) -> list[Path]:
-    """Files and folders that match; what exists by its very name is no pattern."""
+    """Files and folders that match `pattern`; a part that exists under its literal name is not expanded."""
     root = Path(pattern.anchor)
     parts = list(pattern.parts[bool(pattern.anchor) :])
     while len(parts) > 1 and (root / parts[0]).exists():
         root /= parts.pop(0)
-    if len(parts) > 1 and not _PATTERN.search(parts[-1]):  # `glob` passes over a link of this name to nothing
+    if len(parts) > 1 and not _PATTERN.search(parts[-1]):  # `glob` would skip a broken link of this name
         last = parts.pop()
         return [folder / last for folder in root.glob("/".join(parts)) if os.path.lexists(folder / last)]
     return list(root.glob("/".join(parts)))
 
 
 def _below(folder: Path) -> list[Path]:
-    """Everything in a folder and its folders."""
+    """All files and folders below `folder`; raises ValueError for a link to a folder."""
     entries = list(folder.rglob("*"))
     if linked := next((entry for entry in entries if entry.is_symlink() and entry.is_dir()), None):
         raise ValueError(
@@ -115,7 +118,7 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _without_companions(name: str, corpus: str | Path, found: Iterable[F]) -> list[F]:
-    """Those of `found` that no macOS wrote beside the user's files; the log says which are passed over."""
+    """Files of `found` without the companion files of macOS, which are logged."""
     by_kind: dict[bool, list[F]] = {True: [], False: []}
     for file in found:
         by_kind[is_companion(relative_name(file, corpus))].append(file)
@@ -123,7 +126,7 @@ def _without_companions(name: str, corpus: str | Path, found: Iterable[F]) -> li
     if companions:
         names = sorted(relative_name(file, corpus) for file in companions)
         more = ", ..." if len(names) > 3 else ""
-        said = f"{len(names)} of macOS's own files are passed over: {', '.join(names[:3])}{more}"
+        said = f"skipped {len(names)} companion files of macOS: {', '.join(names[:3])}{more}"
         logger.warning("corpora.%s.path=%s: %s", name, corpus, said)
     return kept
 
@@ -131,7 +134,7 @@ def _without_companions(name: str, corpus: str | Path, found: Iterable[F]) -> li
 def _require_led(files: Iterable[Path]) -> None:
     for file in files:
         if file.is_symlink() and not file.exists():
-            raise ValueError(f"{file} is a link to {file.readlink()}, where nothing is; mend the link, or remove it")
+            raise ValueError(f"{file} is a link to {file.readlink()}, which does not exist; mend or remove the link")
 
 
 def _remote(name: str, url: str) -> list[CorpusFile]:
@@ -155,7 +158,7 @@ def _require_kind(name: str, file: CorpusFile) -> None:
 
 
 def remedy_of_missing(path: Path) -> str:
-    """What to do about a path that does not exist: it may belong to a stage's output that is not finished."""
+    """Advice about a path that does not exist: it may belong to the unfinished output of a stage."""
     for place in (path, *path.parents):
         if place.name and place.with_name(place.name + PARTIAL).exists():
             return f"{place.name + PARTIAL} is there: finish the stage which writes it"

@@ -13,7 +13,7 @@ CorpusFile = Path | RemoteFile
 
 
 class RecordKeys(Protocol):
-    """The keys of a record that are read."""
+    """Keys of a record that hold text, id and metadata."""
 
     @property
     def text_key(self) -> str:
@@ -21,34 +21,34 @@ class RecordKeys(Protocol):
 
     @property
     def id_key(self) -> str | None:
-        """Key of the id; None where ids are derived from the place of the record."""
+        """Key of the id; None derives ids from the place of the record."""
 
     @property
     def metadata_keys(self) -> Sequence[str]:
-        """Further keys that are kept."""
+        """Further keys to keep."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BadLine:
-    """A line or row that is no document."""
+    """A line or row that is not a valid document."""
 
     reason: str
-    """What is wrong, in a few words that do not depend on the line: the key it is counted under."""
+    """Kind of defect in a few words; bad lines are counted by it."""
     message: str
-    """The whole truth, with file, line, rule and remedy."""
+    """Full message with file, line, rule and remedy."""
 
 
 RawRecord = bytes | dict[str, Any] | BadLine | ValueError
-"""One line of JSON; or an object; or, instead of a record that cannot be read, what is wrong with it."""
+"""One line of JSON, an object, or (if the record cannot be read) the error or `BadLine` that describes its defect."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordReader:
-    """How files of one kind are read."""
+    """Functions that read files of one kind."""
 
     records: Callable[[CorpusFile, RecordKeys], Iterator[RawRecord]]
-    """All records in file order; EOFError or ValueError where the file is damaged."""
+    """All records in file order; raises EOFError or ValueError if the file is damaged."""
     count: Callable[[CorpusFile], int] | None = None
-    """Number of records, where that costs less than reading them."""
+    """Number of records; None if counting needs reading them."""
     require_keys: Callable[[CorpusFile, RecordKeys], None] | None = None
-    """Raise ValueError for a key that the file does not have, where that is known without reading its records."""
+    """Raise ValueError for a missing key; None if this needs reading the records."""

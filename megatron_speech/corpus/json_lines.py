@@ -1,4 +1,4 @@
-"""Read JSON lines, compressed or not. The lines are parsed later, so that those before a task cost no parsing."""
+"""Read JSON lines, compressed or not. Parsing comes later, so lines before a task are not parsed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from megatron_speech.corpus.interface import CorpusFile, RecordKeys, RecordReade
 
 
 def read_lines(path: CorpusFile, keys: RecordKeys) -> Iterator[bytes]:
-    """The lines of the file at `path`, the first without its byte order mark."""
+    """Lines of the file at `path`, without a byte order mark."""
     with open_lines(path) as lines:
         yield from (line.removeprefix(BOM_UTF8) if not number else line for number, line in enumerate(lines))
 

@@ -1,9 +1,9 @@
-"""Rows of a Parquet file as JSON could hold them, refused by column name before the first is read where it could not.
+"""Parquet rows with values that JSON can represent; other columns are refused by name before the first row is read.
 
-Times, dates and decimals become text without loss, as Arrow writes them (``2024-05-01 12:00:00.000000``, ``1.50``); a
-map with text keys becomes an object. Bytes, durations, unions and maps with other keys have no one way to be text, and
-a name that stands twice has no one meaning: such a column is the user's to convert. NaN and the infinities are no JSON:
-a row with one is refused, as a JSON line is.
+Times, dates and decimals become text without loss, in Arrow's format (``2024-05-01 12:00:00.000000``, ``1.50``).
+A map with text keys becomes an object. Bytes, durations, unions and maps with other keys have no unique text form, so
+the user has to convert such columns. A column name that occurs twice is refused. A row with NaN or an infinity is a
+bad row, like such a JSON line.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from megatron_speech.artifacts.plain_json import not_finite
 from megatron_speech.corpus.interface import BadLine, CorpusFile, RawRecord, RecordKeys, RecordReader
 
 BATCH_ROWS = 1024
-"""Rows converted at once."""
+"""Rows per record batch."""
 
 
 @contextmanager
 def parquet_file(file: IO[bytes], *, name: str) -> Iterator[Any]:
-    """The open file; ValueError says of `name` that pyarrow is missing or that it is damaged."""
+    """Open a Parquet file; ValueError (with `name`) if pyarrow is missing or the file is damaged."""
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
@@ -34,10 +34,10 @@ def parquet_file(file: IO[bytes], *, name: str) -> Iterator[Any]:
 
 
 def read_rows(path: CorpusFile, columns: RecordKeys) -> Iterator[RawRecord]:
-    """Rows as dictionaries of `columns` and ``metadata``; an error instead of a row that is no text or no JSON.
+    """Rows as dictionaries of `columns` and ``metadata``; an error takes the place of a row that cannot be read.
 
     Raises:
-        ValueError: the file is damaged, or as `require_columns`.
+        ValueError: the file is damaged, or a column is refused (`require_columns`).
     """
     with path.open("rb") as file, parquet_file(file, name=str(path)) as opened:
         types = _types(opened.schema_arrow, columns, name=str(path))
@@ -48,7 +48,7 @@ def read_rows(path: CorpusFile, columns: RecordKeys) -> Iterator[RawRecord]:
 
 
 def count_rows(path: CorpusFile) -> int:
-    """Number of rows, as the file says it."""
+    """Number of rows stated by the file."""
     rows: int
     with path.open("rb") as file, parquet_file(file, name=str(path)) as opened:
         rows = opened.metadata.num_rows
@@ -56,7 +56,7 @@ def count_rows(path: CorpusFile) -> int:
 
 
 def require_columns(path: CorpusFile, columns: RecordKeys) -> None:
-    """ValueError where a file lacks a column, has it twice, or holds in it what is no text and no JSON."""
+    """Raise ValueError if a column is missing, occurs twice, or has a type that JSON cannot represent."""
     with path.open("rb") as file, parquet_file(file, name=str(path)) as opened:
         _types(opened.schema_arrow, columns, name=str(path))
 
@@ -65,7 +65,7 @@ PARQUET = RecordReader(records=read_rows, count=count_rows, require_keys=require
 
 
 def _types(schema: Any, columns: RecordKeys, *, name: str) -> dict[str, Any]:
-    """The Arrow type that each column is converted to."""
+    """Target Arrow type of each column to read."""
     asked = [key for key in (columns.text_key, columns.id_key, *columns.metadata_keys) if key is not None]
     if lacking := [key for key in asked if key not in schema.names]:
         raise ValueError(
@@ -84,7 +84,7 @@ def _types(schema: Any, columns: RecordKeys, *, name: str) -> dict[str, Any]:
 
 
 def _rows(batch: Any, types: dict[str, Any]) -> Iterator[dict[str, Any] | ValueError]:
-    """Rows of a record batch; one by one where a text of it is no UTF-8, or a map has a key twice."""
+    """Rows of a record batch; converted one by one if a text is not UTF-8 or a map repeats a key."""
     with_floats = [key for key, type_ in types.items() if "float" in str(type_) or "double" in str(type_)]
     try:
         columns = [batch.column(key).cast(type_).to_pylist(maps_as_pydicts="strict") for key, type_ in types.items()]
@@ -102,9 +102,10 @@ def _rows(batch: Any, types: dict[str, Any]) -> Iterator[dict[str, Any] | ValueE
 
 
 def _readable(found: Any, place: str) -> Any:
-    """The Arrow type that values of type `found` are converted to, so that JSON holds them; ValueError if none does."""
+    """Arrow type to which values of type `found` are cast for JSON; ValueError if there is none."""
     from pyarrow import BaseExtensionType, field, large_list, list_, map_, string, struct, types
 
+    # Wrappers, and types that are cast to text.
     if isinstance(found, BaseExtensionType):
         return _readable(found.storage_type, place)
     if types.is_dictionary(found):
@@ -114,6 +115,7 @@ def _readable(found: Any, place: str) -> Any:
         return string()
     if types.is_decimal(found):
         return string()
+    # Nested types.
     if types.is_list(found) or types.is_fixed_size_list(found):
         return list_(_readable(found.value_type, f"{place}, in a list"))
     if types.is_large_list(found):
@@ -127,6 +129,7 @@ def _readable(found: Any, place: str) -> Any:
         )
     if types.is_map(found) and _is_text(found.key_type):
         return map_(string(), _readable(found.item_type, f"{place}, in a map"))
+    # Types that stay as they are.
     if _is_text(found) or (types.is_primitive(found) and not types.is_temporal(found)) or types.is_null(found):
         return found
     raise ValueError(
@@ -135,7 +138,7 @@ def _readable(found: Any, place: str) -> Any:
 
 
 def _require_known_zone(found: Any, place: str) -> None:
-    """ValueError for times of a zone which Arrow cannot look up, and so cannot write as text."""
+    """Raise ValueError for timestamps of an unknown time zone, which Arrow cannot write as text."""
     from pyarrow import ArrowInvalid, array, int64, string, types
 
     if types.is_timestamp(found) and found.tz:

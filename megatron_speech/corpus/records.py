@@ -1,11 +1,12 @@
-"""Read text corpora: one document per JSON line, Parquet row or WET record, every defect named by file and line.
+"""Read text corpora: one document per JSON line, Parquet row or WET record; every defect is named by file and line.
 
     {"id": "en-1", "text": "...", "metadata": {...}}
 
-datatrove's own JsonlReader logs a malformed line and goes on, drops documents without text and gives up a file at its
-first byte that is not UTF-8, so a damaged corpus would shrink without a word; hence these lines of our own, which its
-pipelines can use (`tokenize_text.steps.CorpusReader`). Files may be compressed. Price: whoever wants duplicates refused
-keeps something per id, `read_jsonl` the ids themselves.
+datatrove's JsonlReader skips malformed lines and documents without text, and drops the rest of a file at the first
+byte that is not UTF-8. A damaged corpus would silently shrink. So this module reads files itself;
+`tokenize_text.steps.CorpusReader` makes it usable in datatrove pipelines. Files may be compressed.
+
+Cost: refusing repeated ids needs memory for every id; `read_jsonl` keeps the ids themselves.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from megatron_speech.corpus.interface import BadLine, CorpusFile, RawRecord, Rec
 from megatron_speech.corpus.table import reader_of
 
 DEEPEST = 200
-"""Brackets within brackets that a line may have; orjson, which writes what the metadata say, stops soon after."""
+"""Deepest nesting of lists and objects in a line; orjson, which writes the metadata, fails soon after."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,29 +39,29 @@ class TextDocument:
     text: str
     """Never blank."""
     metadata: dict[str, Any] = field(default_factory=dict)
-    """Anything else the corpus says."""
+    """The record's `metadata` and the columns of `metadata_keys`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordLayout:
-    """Where a record keeps what."""
+    """Keys of a record that hold text, id and metadata."""
 
     text_key: str = "text"
     """Key of the text."""
     id_key: str | None = "id"
-    """Key of the id; None: `derived_ids` and the line's number, joined by a colon."""
+    """Key of the id; None derives it from `derived_ids` and the line number, joined by a colon."""
     derived_ids: str = ""
     """Name of the file in derived ids."""
     metadata_keys: Sequence[str] = ()
-    """Further keys that are kept in `metadata`."""
+    """Further keys to keep in `metadata`."""
 
 
 def read_jsonl(path: Path) -> Iterator[TextDocument]:
     """Documents of the JSON lines at `path` in file order.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a line is no JSON object of this layout, a text is blank, or an id repeats (file and line named).
+        FileNotFoundError: `path` does not exist.
+        ValueError: a line is not a JSON object with id and text, or an id repeats (names file and line).
     """
     first_line: dict[str, int] = {}
     for number, document in read_records(path, RecordLayout()):
@@ -77,15 +78,15 @@ def read_jsonl(path: Path) -> Iterator[TextDocument]:
 def read_records(
     path: CorpusFile, layout: RecordLayout, *, first: int = 0, end: int | None = None
 ) -> Iterator[tuple[int, TextDocument | BadLine]]:
-    """Number (from 1) and content of every line, row or record of one corpus file; ids may repeat.
+    """Number (from 1) and document, or `BadLine`, of every line, row or record of one corpus file; ids may repeat.
 
     Args:
-        first: skip so many, which costs their decompression but not their parsing.
-        end: stop before the record that so many stand before; None reads to the end of the file.
+        first: index (from 0) of the first record to read; earlier ones are decompressed but not parsed.
+        end: index after the last record to read; None reads to the end of the file.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is of no kind that is read, is damaged as a whole, or lacks a column.
+        FileNotFoundError: `path` does not exist.
+        ValueError: the file as a whole is damaged, lacks a column, or needs a package that is not installed.
     """
     if isinstance(path, Path) and not path.is_file():
         raise FileNotFoundError(f"corpus file {path} does not exist; {remedy_of_missing(path)}")
@@ -97,20 +98,20 @@ def read_records(
 
 
 def count_records(path: CorpusFile) -> int:
-    """Lines, rows or records of a corpus file, documents or not; raises what reading it would."""
+    """Number of lines, rows or records of a corpus file, including bad ones; raises like `read_records`."""
     count = reader_of(path).count
     return count(path) if count else sum(1 for _ in _raw_records(path, RecordLayout()))
 
 
 def first_keys(path: CorpusFile, *, lines: int) -> list[str]:
-    """Keys that stand in any of the first JSON lines at `path`, in the order met; what is no object has none."""
+    """Keys that occur in the first `lines` JSON lines at `path`, in order of first occurrence."""
     parsed = (_parsed(record, {}) for record in islice(_raw_records(path, RecordLayout()), lines))
     records = (record for record in parsed if isinstance(record, dict))
     return list(dict.fromkeys(key for record in records for key in record))
 
 
 def _raw_records(path: CorpusFile, keys: RecordKeys) -> Iterator[RawRecord]:
-    """The records at `path`, not parsed yet; ValueError where the file is damaged."""
+    """Unparsed records at `path`; ValueError if the file is damaged."""
     try:
         yield from reader_of(path).records(path, keys)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -118,10 +119,11 @@ def _raw_records(path: CorpusFile, keys: RecordKeys) -> Iterator[RawRecord]:
 
 
 def _parsed(record: Any, watched: Mapping[str, bytes]) -> Any:
-    """What a line holds; instead of a line that is no JSON, or has two meanings, what is wrong with it.
+    """Parse one line; return an error or a `BadLine` if it is not JSON or ambiguous. Other records pass through.
 
     Args:
-        watched: keys that are read, as JSON writes them: each may stand once, and JSON must hold what it says.
+        watched: keys that are read, each with its JSON spelling; they may not repeat, and their integers must fit
+            into 64 bits.
     """
     if not isinstance(record, bytes):
         return record
@@ -138,14 +140,14 @@ def _parsed(record: Any, watched: Mapping[str, bytes]) -> Any:
     if any(record.count(key) > 1 for key in watched.values()) and (twice := _repeated_key(record)):
         return BadLine(reason="repeated key", message=f"key {twice!r} stands twice in the object; keep one")
     huge = [key for key in watched if _numbers_beyond(found.get(key), float)] if isinstance(found, dict) else []
-    exact = json.loads(record) if huge else {}  # orjson makes a float of an integer that 64 bits do not hold
+    exact = json.loads(record) if huge else {}  # orjson turns an integer beyond 64 bits into a float
     if numbers := [number for key in huge for number in _numbers_beyond(exact[key], int)]:
         return BadLine(reason="number", message=f"{numbers[0]} takes more than 64 bits; write it as text")
     return found
 
 
 def _numbers_beyond(value: Any, kind: type) -> list[Any]:
-    """Numbers of a type in `value` that 64 bits do not hold as integers."""
+    """Numbers of type `kind` in `value` that are outside the range of 64-bit integers."""
     if isinstance(value, dict | list):
         parts = value.values() if isinstance(value, dict) else value
         return [number for part in parts for number in _numbers_beyond(part, kind)]
@@ -154,7 +156,7 @@ def _numbers_beyond(value: Any, kind: type) -> list[Any]:
 
 
 def _depth(value: Any) -> int:
-    """Lists and objects within each other."""
+    """Nesting depth of lists and objects."""
     depth, level = 0, [value]
     while level := [each for each in level if isinstance(each, dict | list)]:
         depth += 1
@@ -163,22 +165,23 @@ def _depth(value: Any) -> int:
 
 
 def _repeated_key(record: bytes) -> str | None:
-    """A key that stands twice in the outermost object."""
+    """A key that occurs twice in the outermost object, or None."""
     outermost: list[str] = []
 
     def keep(pairs: list[tuple[str, Any]]) -> None:
-        outermost[:] = [key for key, _ in pairs]  # the last one to be read is the outermost
+        outermost[:] = [key for key, _ in pairs]  # the outermost object is parsed last
 
     json.loads(record, object_pairs_hook=keep)
     return next((key for index, key in enumerate(outermost) if key in outermost[:index]), None)
 
 
 def _document(record: Any, layout: RecordLayout, *, path: CorpusFile, number: int) -> TextDocument | BadLine:
-    """The document in one parsed record, or what is wrong with it."""
+    """The document of one parsed record, or the `BadLine` that describes its defect."""
 
     def bad(reason: str, detail: str) -> BadLine:
         return BadLine(reason=reason, message=f"{path}:{number}: {detail}")
 
+    # Records that are not an object.
     if isinstance(record, BadLine):
         return bad(record.reason, record.message)
     if isinstance(record, orjson.JSONDecodeError):
@@ -189,6 +192,7 @@ def _document(record: Any, layout: RecordLayout, *, path: CorpusFile, number: in
         return bad("not text", str(record))
     if not isinstance(record, dict):
         return bad("no object", f'a JSON {type(record).__name__}, not an object; write {{"id": ..., "text": ...}}')
+    # Id and text.
     found = {}
     for kind, key in (("id", layout.id_key), ("text", layout.text_key)):
         if key is None:
@@ -204,8 +208,9 @@ def _document(record: Any, layout: RecordLayout, *, path: CorpusFile, number: in
                 remedy = f"its keys are {', '.join(map(str, record))[:200] or 'none'}; set {kind}_key, or {remedy}"
             return bad(f"no {kind}", f"{key}={value!r:.60} must be {rule}; {remedy}")
         found[kind] = value
+    # Metadata.
     metadata = record.get("metadata", {})
-    if metadata is None:  # as Parquet says of a row that has none
+    if metadata is None:  # a Parquet row without metadata
         metadata = {}
     if not isinstance(metadata, dict):
         return bad("metadata", f"metadata={metadata!r:.60} must be an object; fix the line or leave it out")

@@ -1,8 +1,8 @@
-"""A file at a URL, read from its beginning to its end as a local one is: for corpora, which are read once.
+"""Corpus files at a URL, read from beginning to end like local files.
 
-It offers of `Path` what reading a corpus needs. Its bytes come by ranges, each with a deadline and tried again; what it
-is made of is known by what the server says of it (size, entity tag, time), so nothing is fetched to see whether it
-changed. Limitation: nothing is kept, so a file that is read twice comes over the network twice.
+`RemoteFile` has the methods of `Path` that reading a corpus needs. Bytes are fetched by ranges, each with a timeout
+and retries. Size, entity tag and time from the server show whether a file changed, so this needs no download.
+Limitation: nothing is cached; a file that is read twice is fetched twice.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from megatron_speech.storage.ranged import Ranged
 from megatron_speech.storage.retry import Retry
 
 RANGE_BYTES = 1 << 23
-"""Bytes of one request."""
+"""Bytes per request."""
 _STAMPS = ("ETag", "etag", "LastModified", "Last-Modified", "Content-MD5", "Digest")
-"""What servers say that changes with a file's content."""
+"""Header fields that change with a file's content."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class RemoteFile:
 
     url: str
     size: int = field(compare=False)
-    """Bytes."""
+    """Size in bytes."""
     identity: str = field(compare=False)
-    """Changes when the server says that the file has changed."""
+    """Hash of URL, size and _STAMPS; differs if the file has changed on the server."""
 
     def __str__(self) -> str:
         return self.url
@@ -50,17 +50,17 @@ class RemoteFile:
         return PurePosixPath(self.name).suffix
 
     def open(self, mode: str = "rb") -> IO[bytes]:
-        """The file as a stream that can be sought in; reading raises OSError naming URL and bytes."""
+        """Open the file as a seekable stream; a failed read raises OSError with URL and byte range."""
         assert mode == "rb", f"{mode=}: files at URLs are read only"
         return io.BufferedReader(_Stream(self.url, self.size), RANGE_BYTES)
 
 
 def remote_files(url: str) -> list[RemoteFile]:
-    """The file at `url`, or all below it (S3), or all that match it where it has a ``*``, in the order of their URLs.
+    """The file at `url`, all files below it (S3), or all that match a ``*`` in it (S3), sorted by URL.
 
     Raises:
         OSError: the server did not answer.
-        ValueError: the packages for this kind of URL are not installed, or a file's size is not known.
+        ValueError: the packages for this kind of URL are not installed, or the server does not report a size.
     """
     found = client(url).find(url)
     if unknown := [name for name, said in found.items() if said.get("size") is None]:
@@ -72,7 +72,7 @@ def remote_files(url: str) -> list[RemoteFile]:
 
 
 def client(url: str) -> Ranged:
-    """The client of a URL's scheme: one per process."""
+    """The client for a URL's scheme, one per process and scheme."""
     return scheme_client(urlsplit(url).scheme)
 
 
@@ -93,7 +93,7 @@ def _identity(url: str, said: dict[str, Any]) -> str:
 
 
 class _Stream(io.RawIOBase):
-    """Bytes of a file at a URL."""
+    """Seekable stream of the bytes at a URL."""
 
     def __init__(self, url: str, size: int) -> None:
         self._url, self._size, self._at = url, size, 0

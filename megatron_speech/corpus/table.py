@@ -1,4 +1,4 @@
-"""The corpus readers by the ending of a file's name. A new reader is one file and one line here."""
+"""Corpus readers by the ending of a file's name. A new reader needs one file and one line here."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ READERS: dict[str, RecordReader] = {
     ".warc.wet.gz": WEB_ARCHIVE,
     ".warc.gz": WEB_ARCHIVE,
 }
-"""A folder's files with other endings are passed over."""
+"""Reader by ending. Files of a folder with other endings are skipped."""
 
 
 def reader_of(path: CorpusFile) -> RecordReader:
-    """The reader of the file at `path`; a file of another ending, which only its full name gives, has JSON lines."""
+    """The reader of the file at `path`; JSON lines for any other ending (a file given by its full name)."""
     return next((reader for ending, reader in READERS.items() if path.name.endswith(ending)), JSON_LINES)

@@ -1,4 +1,4 @@
-"""What files a corpus has, and how they are cut into tasks: by the files alone, so no worker changes it."""
+"""Tasks of text corpora: groups of consecutive files; they do not depend on the number of workers."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from megatron_speech.corpus.records import RecordLayout, TextDocument, first_key
 from megatron_speech.corpus.table import reader_of
 
 FIRST_LINES = 100
-"""Lines in which keys are looked for before the work begins."""
+"""Number of lines that `unseen_keys` reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextTask:
-    """Consecutive files of one corpus, tokenized in one go."""
+    """Consecutive files of one corpus, read as one unit of offline work."""
 
     number: int
-    """Place of its documents among all tasks'."""
+    """Index among the tasks of all corpora."""
     corpus: str
     """Name of the corpus."""
     settings: TextCorpusConfig
-    """How the corpus is read."""
+    """Settings of the corpus."""
     files: tuple[CorpusFile, ...]
-    """In order."""
+    """Files in reading order."""
     records: tuple[int, int | None] = (0, None)
-    """Lines of a single file that are the task's, half-open, from 0; None is the end of the file."""
+    """Range of lines (from 0, half-open) that the task reads of each file; None is the end of the file."""
     first_file: int = 0
-    """Place of its first file among all corpora's."""
+    """Index of the first file among the files of all corpora."""
 
     def read(self) -> Iterator[tuple[int, int, TextDocument | BadLine]]:
-        """Index of the file, number of the line, and the document or what is wrong, for every line of the task."""
+        """Index of the file, line number (from 1), and document or `BadLine` of every line of the task."""
         for index, path in enumerate(self.files):
             layout = RecordLayout(
                 text_key=self.settings.text_key,
@@ -50,11 +50,11 @@ class TextTask:
 
 
 def text_tasks(corpora: Mapping[str, TextCorpusConfig], *, files_per_task: int = 1) -> list[TextTask]:
-    """Every file of every corpus, in order, grouped into tasks.
+    """Group the files of all corpora into tasks of `files_per_task` files, in order.
 
-    Raises:
-        FileNotFoundError: a corpus does not exist, or a folder holds no file of a kind that is read.
-        ValueError: a corpus is a file of another kind, or holds a link to a folder.
+    A corpus with `max_documents` becomes one task, because one process has to count its documents.
+
+    Raises as `corpus_files`.
     """
     tasks: list[TextTask] = []
     for name, corpus in corpora.items():
@@ -66,27 +66,26 @@ def text_tasks(corpora: Mapping[str, TextCorpusConfig], *, files_per_task: int =
 
 
 def require_apart(corpora: Mapping[str, TextCorpusConfig], output: Path) -> None:
-    """ValueError where `output` would lie in a corpus' folder, of which every file is read."""
+    """Raise ValueError if `output` is inside a corpus, where its files would be read as documents."""
     for name, corpus in corpora.items():
         path = corpus.path
         if reads_into(path, output):
             raise ValueError(
-                f"output={output} lies in corpora.{name}.path={path}, of which every file is read; choose a "
-                "folder outside"
+                f"output={output} lies in corpora.{name}.path={path}, where every file is read; choose a folder outside"
             )
 
 
 def require_few_lines(lines: Sequence[BadLine], read: int, share: float) -> None:
-    """ValueError where more than `share` of the lines that were read (and more than one) are left out."""
+    """Raise ValueError if the left-out `lines` are more than one and more than `share` of the `read` lines."""
     if lines:
         reasons = Counter(line.reason for line in lines)
         require_few(reasons, read, share, what="lines", first=lines[0].message, remedy="mend the corpus")
 
 
 def require_readable_columns(tasks: Sequence[TextTask]) -> None:
-    """ValueError naming a column that the first file of a corpus lacks, as Parquet tells, or that no JSON can hold.
+    """Raise ValueError if the first file of a Parquet corpus lacks a column or has one of an unusable type.
 
-    Every file is looked at when it is read; this shows a mistake before the work begins.
+    Every file is checked again when it is read; this check finds mistakes before the work begins.
     """
     for task in {task.corpus: task for task in reversed(tasks)}.values():
         if require_keys := reader_of(task.files[0]).require_keys:
@@ -94,9 +93,9 @@ def require_readable_columns(tasks: Sequence[TextTask]) -> None:
 
 
 def unseen_keys(tasks: Sequence[TextTask]) -> Iterator[str]:
-    """A line on every of the metadata_keys that the beginning of its corpus does not have: perhaps misspelt.
+    """Warnings for `metadata_keys` that do not occur in the first FIRST_LINES lines (probably misspelt).
 
-    A column that a Parquet file lacks is an error when it is read.
+    Parquet is left out, because reading raises an error for a missing column.
     """
     for name, task in {task.corpus: task for task in reversed(tasks)}.items():
         path = task.files[0]
@@ -106,6 +105,6 @@ def unseen_keys(tasks: Sequence[TextTask]) -> Iterator[str]:
         for key in task.settings.metadata_keys:
             if found and key not in found:
                 yield (
-                    f"corpora.{name}.metadata_keys: {key!r} stands in none of the first {FIRST_LINES} lines of {path}, "
-                    f"whose keys are {', '.join(found)}; correct it if no other line has it"
+                    f"corpora.{name}.metadata_keys: {key!r} does not occur in the first {FIRST_LINES} lines of "
+                    f"{path}, which have the keys {', '.join(found)}; correct it unless a later line has it"
                 )

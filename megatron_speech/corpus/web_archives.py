@@ -1,11 +1,12 @@
-"""Read the text that a web crawl's archives hold: the conversion records of WET files, one document each.
+"""Read the text of web crawl archives: each conversion record of a WET file is one document.
 
     {"id": "<urn:uuid:...>", "text": "...", "url": "https://...", "date": "2024-05-18T12:01:02Z"}
 
-warcio parses the records, but takes an archive that was cut short for one that ends there, and never looks at a
-checksum; so it is handed what Python's gzip reads, which does both, and every record's length is compared with what
-its header says. (datatrove's WarcReader leaves records out without a word and guesses at encodings.) What describes
-the crawl (warcinfo, requests, metadata) is no document; a page that was not converted to text is named as none.
+warcio parses the records, but notices neither truncation nor wrong checksums. So Python's gzip decompresses the file,
+which checks both, and the length of every record is compared with its header. (datatrove's WarcReader silently skips
+records and guesses encodings.)
+
+Records about the crawl itself (warcinfo, requests, metadata) are skipped; a raw page (WARC response) is an error.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from megatron_speech.corpus.interface import CorpusFile, RecordKeys, RecordReade
 
 
 def read_archive(path: CorpusFile, keys: RecordKeys) -> Iterator[dict[str, Any] | ValueError]:
-    """Documents of the archive at `path`; instead of a record that is no text, the error that says why.
+    """Documents of the archive at `path`; an error takes the place of a record that is not UTF-8 text.
 
     Raises:
-        EOFError: the file is cut short.
-        ValueError: warcio is not installed, or the file is no archive.
+        EOFError: the file is truncated.
+        ValueError: warcio is not installed, or the file is not an archive.
     """
     try:
         from warcio.archiveiterator import ArchiveIterator
@@ -34,7 +35,7 @@ def read_archive(path: CorpusFile, keys: RecordKeys) -> Iterator[dict[str, Any] 
             for record in ArchiveIterator(lines):
                 if record.rec_type in ("conversion", "response", "resource"):
                     yield _document(record)
-            lines.read()  # warcio stops at the last record; the checksum stands behind it
+            lines.read()  # warcio stops at the last record; the checksum follows it
         except ArchiveLoadFailed as error:
             raise ValueError(f"{path}: damaged, or no WARC file ({error}); restore the file") from error
 

@@ -77,7 +77,7 @@ def test_files_that_macos_writes_beside_a_users_are_passed_over_and_named(
     assert not caplog.messages
     assert _names(folder, pattern) == expected
     (line,) = caplog.messages
-    assert "of macOS's own files are passed over: " in line and ("._" in line or "__MACOSX" in line)
+    assert "companion files of macOS: " in line and ("._" in line or "__MACOSX" in line)
 
 
 @pytest.mark.parametrize("link", ["b.jsonl", "deep/c.jsonl", "deep/more", "notes.txt"])
@@ -95,7 +95,7 @@ def test_a_link_to_nothing_is_refused_by_name(tmp_path: Path, link: str, pattern
     if pattern not in covers[link]:
         assert _names(folder, pattern) or link == "deep/c.jsonl"
         return
-    with pytest.raises(ValueError, match=rf"data/{link} is a link to gone/x\.jsonl, where nothing is; mend the link"):
+    with pytest.raises(ValueError, match=rf"data/{link} is a link to gone/x\.jsonl, which does not exist; mend"):
         _names(folder, pattern)
 
 

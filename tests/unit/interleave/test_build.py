@@ -177,7 +177,7 @@ def test_a_linked_folder_within_a_corpus_is_refused(config, tmp_path):
 
 
 def test_an_output_within_a_corpus_is_refused(config, tmp_path):
-    with pytest.raises(ValueError, match=r"output=.*wiki/made lies in corpora.wiki.path=.*wiki, of which every"):
+    with pytest.raises(ValueError, match=r"output=.*wiki/made lies in corpora.wiki.path=.*wiki, where every"):
         run(replace(config, output=tmp_path / "wiki/any"), "made")
 
 

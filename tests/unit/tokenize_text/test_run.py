@@ -200,7 +200,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path, vocabula
 
 def test_an_output_within_a_corpus_is_refused(tmp_path: Path, vocabulary: Path):
     corpus_folder(tmp_path / "corpus")
-    with pytest.raises(ValueError, match=r"output=.*corpus/deep/out lies in corpora.web.path=.*corpus, of which every"):
+    with pytest.raises(ValueError, match=r"output=.*corpus/deep/out lies in corpora.web.path=.*corpus, where every"):
         tokenize_text(config_of(tmp_path, "corpus/deep/out"))
 
 
@@ -317,8 +317,8 @@ def test_a_metadata_key_that_no_line_has_is_told(tmp_path: Path, vocabulary: Pat
     corpus = TextCorpusConfig(path=tmp_path / "corpus", metadata_keys=["u", "url"])
     tokenize_text(config_of(tmp_path, corpora={"web": corpus}, **COUNTED))
     (told,) = [message for message in caplog.messages if "metadata_keys" in message]
-    assert told.startswith("corpora.web.metadata_keys: 'url' stands in none of the first 100 lines")
-    assert f"{path}, whose keys are id, text, u;" in told
+    assert told.startswith("corpora.web.metadata_keys: 'url' does not occur in the first 100 lines")
+    assert f"{path}, which have the keys id, text, u;" in told
 
 
 def test_a_limit_holds_over_all_files_of_a_corpus(tmp_path: Path, vocabulary: Path):
