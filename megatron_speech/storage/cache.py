@@ -1,16 +1,16 @@
-"""Blocks of remote shards on a local disk, shared by the ranks of a node and by the runs that follow.
+"""Cache of remote shard blocks on a local disk, shared by the ranks of a node and by later runs.
 
-The unit is the block (4 MiB): its members' checksums are in the sidecar, so that it can be checked by itself before it
-gets its name; a shard (1 GiB) would let the first row wait for thousands of others, a row (32 KiB) would be one file
-and one request for each. The order of training stays within a few blocks for a while, so that a block which was fetched
-for one row serves the next ones.
+The unit is a block (4 MiB), which the checksums in the sidecar can verify on its own. With whole shards (1 GiB), the
+first row would wait for thousands of others. With rows (32 KiB), every row would be a file and a request. Training
+reads from only a few blocks at a time, so a block fetched for one row serves the next ones.
 
     <cache>/blocks/<two letters>/<key>   <cache>/usage
 
-A file appears under its name when it is complete, so a kill leaves at worst a ``.tmp`` that the next eviction removes.
-``usage`` counts bytes under a file lock, before they get their name: a kill makes it too large, never too small, and
-every eviction counts anew. The least recently used blocks go first. Price: two ranks that miss the same block at the
-same time both fetch it.
+A block is written to a ``.tmp`` file and renamed, so a killed process leaves at worst a ``.tmp``, which a later
+eviction removes. ``usage`` holds the number of bytes and is updated under a file lock before the rename. So after a
+kill it is too large, never too small. Every eviction counts again and removes the least recently used blocks first.
+
+Cost: two ranks that miss the same block at the same time both fetch it.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from pathlib import Path
 from megatron_speech.storage.read_stats import ReadStats
 
 KEEP = 0.9
-"""An eviction goes down to this part of the limit, so that not every block evicts one."""
+"""Share of the limit that an eviction leaves, so that not every new block causes one."""
 STALE_S = 3600.0
-"""A ``.tmp`` this old was left by a kill."""
+"""Age in seconds from which a ``.tmp`` counts as left by a killed process."""
 
 
 class BlockCache:
-    """Files by key, made where they are missing; for several threads and processes at once."""
+    """Read-through cache of files by key; safe for several threads and processes."""
 
     def __init__(self, folder: Path, *, limit: int, stats: ReadStats) -> None:
         self._folder, self._limit, self._stats = folder, limit, stats
         (folder / "blocks").mkdir(parents=True, exist_ok=True)
 
     def read(self, key: str, start: int, size: int, make: Callable[[], bytes]) -> bytes:
-        """Bytes `start` .. `start + size` of the block `key`, which `make` fetches and checks where it is not here."""
+        """Bytes `start` .. `start + size` of the block `key`; `make` fetches and checks a missing block."""
         path = self._path(key)
         try:
             with path.open("rb", buffering=0) as file:
@@ -47,7 +47,7 @@ class BlockCache:
                 os.utime(file.fileno())
         except FileNotFoundError:
             found = b""
-        if len(found) == size:  # else missing, or cut short by a power failure
+        if len(found) == size:  # otherwise missing, or truncated by a power failure
             self._stats.add(cache_hits=1)
             return found
         self._stats.add(cache_misses=1)
@@ -56,7 +56,7 @@ class BlockCache:
         return whole[start : start + size]
 
     def forget(self, key: str) -> None:
-        """Drop a block that turned out to be damaged."""
+        """Remove a damaged block."""
         self._path(key).unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
@@ -72,7 +72,7 @@ class BlockCache:
         temporary.replace(path)
 
     def _make_room(self, size: int) -> None:
-        """Count `size` bytes that are about to be stored, after evicting what they push out."""
+        """Add `size` bytes to ``usage`` before they are stored; evict blocks if the limit is exceeded."""
         with self._locked_usage() as usage:
             used = _number(usage) + size
             if used > self._limit:
@@ -80,7 +80,7 @@ class BlockCache:
             os.pwrite(usage, f"{used:020d}".encode(), 0)
 
     def _evict(self, goal: int) -> int:
-        """Remove the least recently used until `goal` bytes are left; returns how many are."""
+        """Remove the least recently used blocks until at most `goal` bytes are left; return the bytes left."""
         files = sorted(self._files())
         used = sum(size for _, size, _ in files)
         for _, size, path in files:
@@ -91,11 +91,11 @@ class BlockCache:
         return used
 
     def _files(self) -> Iterator[tuple[float, int, Path]]:
-        """(last use, bytes, path) of every block; what a kill left is removed."""
+        """(last use, bytes, path) of every block; removes stale ``.tmp`` files."""
         for path in (self._folder / "blocks").glob("*/*"):
             try:
                 stat = path.stat()
-            except FileNotFoundError:  # another process dropped it
+            except FileNotFoundError:  # removed by another process
                 continue
             if path.suffix != ".tmp":
                 yield stat.st_mtime, stat.st_size, path
@@ -104,7 +104,7 @@ class BlockCache:
 
     @contextmanager
     def _locked_usage(self) -> Iterator[int]:
-        """The file of the count, while no other thread or process has it."""
+        """Descriptor of the ``usage`` file, locked against other threads and processes."""
         usage = os.open(self._folder / "usage", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(usage, fcntl.LOCK_EX)

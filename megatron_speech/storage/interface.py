@@ -1,25 +1,26 @@
-"""What every kind of storage can do."""
+"""Interface of all kinds of storage."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 FOLDER_INDEX = "shards.json"
-"""In a folder of shards: which they are, and of what vocabulary."""
+"""File that lists the shards of a folder and names their vocabulary."""
 
 
 class Storage(Protocol):
-    """Ranges of files by their path or URL; safe to call from several threads."""
+    """Reads byte ranges of files by path or URL; thread-safe."""
 
     def size(self, path: str) -> int:
-        """Bytes of the file; FileNotFoundError names one that is missing."""
+        """Size of the file in bytes; raises FileNotFoundError if it is missing."""
 
     def read(self, path: str, start: int, size: int) -> memoryview | bytes:
-        """Bytes `start` .. `start + size` of the file, never fewer; a memoryview is a window on a mapped file.
+        """Bytes `start` .. `start + size` of the file, never fewer; a memoryview points into a mapped file.
 
         Raises:
-            OSError: the range could not be read, or the file ends before it; file and bytes are named.
+            OSError: the range could not be read or the file is too short (names file and bytes).
+            EOFError: a local file is too short.
         """
 
     def release(self) -> None:
-        """Give back the memory of what was read; windows stay valid."""
+        """Free the memory of mapped pages; memoryviews from `read` stay valid."""

@@ -1,8 +1,8 @@
-"""Files of this machine, mapped or read by offset; the last 256 used stay open.
+"""Local files, memory-mapped or read by offset; the 256 most recently used stay open.
 
-A map is the fastest way to bytes in the page cache, and hands them out without a copy. On a parallel file system a page
-that fails to arrive is a bus error, which no program survives; there files are read by offset, where failures are
-errors that can be tried again.
+A memory map is the fastest way to read bytes of the page cache and needs no copy. But on a parallel file system, a
+page that cannot be read is a bus error, which kills the process. Reading by offset raises an error instead, which can
+be retried.
 """
 
 from __future__ import annotations
@@ -27,54 +27,54 @@ File = TypeVar("File", bound=_Openable)
 
 
 class Mapped:
-    """Files as memory maps."""
+    """Storage of memory-mapped files."""
 
     def __init__(self, *, open_files: int = OPEN_FILES) -> None:
         self._files = _OpenFiles(_Map, open_files)
 
     def size(self, path: str) -> int:
-        """Bytes of the file."""
+        """Size of the file in bytes."""
         return len(self._files.get(path).view)
 
     def read(self, path: str, start: int, size: int) -> memoryview:
-        """A window on the map, which lives as long as the window; OSError where the file is shorter."""
+        """A view into the map, which it keeps alive; raises EOFError if the file is too short."""
         view = self._files.get(path).view[start : start + size]
         return view if len(view) == size else _whole(view, path, start, size)
 
     def release(self) -> None:
-        """Pages of a map count as this process's memory: give them back."""
+        """Release the pages of all maps, which count as memory of this process."""
         for file in self._files.all():
             file.release()
 
 
 class Positioned:
-    """Files read by offset (pread), failed reads tried again."""
+    """Storage of files that are read by offset (pread), with retries."""
 
     def __init__(self, retry: Retry, *, open_files: int = OPEN_FILES) -> None:
         self._retry = retry
         self._files = _OpenFiles(_Descriptor, open_files)
 
     def size(self, path: str) -> int:
-        """Bytes of the file."""
+        """Size of the file in bytes."""
         return self._retry(lambda: os.fstat(self._files.get(path).number).st_size, what=path)
 
     def read(self, path: str, start: int, size: int) -> bytes:
-        """A copy of the bytes; OSError where the file is shorter, or cannot be read however often it is tried."""
+        """A copy of the bytes; raises EOFError if the file is too short, OSError if all attempts fail."""
         return self._retry(lambda: self._read(path, start, size), what=f"{path}: bytes {start} to {start + size}")
 
     def release(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no memory is held."""
 
     def _read(self, path: str, start: int, size: int) -> bytes:
         file = self._files.get(path)
         parts: list[bytes] = []
         left = size
         try:
-            while left and (part := os.pread(file.number, left, start + size - left)):  # at most 2 GiB at once
+            while left and (part := os.pread(file.number, left, start + size - left)):  # one call returns at most 2 GiB
                 parts.append(part)
                 left -= len(part)
         except OSError:
-            self._files.forget(path)  # a server that came back wants the file opened again
+            self._files.forget(path)  # after a server failure the file has to be opened again
             raise
         return _whole(parts[0] if len(parts) == 1 else b"".join(parts), path, start, size)
 
@@ -89,7 +89,7 @@ def _whole(found: Bytes, path: str, start: int, size: int) -> Bytes:
 
 
 class _OpenFiles(Generic[File]):
-    """The files in use; one that is put away closes when its last reader has done with it."""
+    """Cache of open files; an evicted file closes when its last reader drops it."""
 
     def __init__(self, kind: type[File], limit: int) -> None:
         self._kind, self._limit = kind, limit
@@ -100,7 +100,7 @@ class _OpenFiles(Generic[File]):
         with self._lock:
             file = self._files.get(path)
             if file is not None:
-                if len(self._files) == self._limit:  # only then does it matter which was used last
+                if len(self._files) == self._limit:  # the order of use matters only when the cache is full
                     self._files.move_to_end(path)
                 return file
             while len(self._files) >= self._limit:
@@ -112,7 +112,7 @@ class _OpenFiles(Generic[File]):
             self._files.pop(path, None)
 
     def all(self) -> list[File]:
-        """Those that are open."""
+        """All open files."""
         with self._lock:
             return list(self._files.values())
 

@@ -1,10 +1,11 @@
-"""Where the bytes of a source's folder lie, and how they come here.
+"""Places: how to read the folder of a source, which is local or at a URL.
 
-A folder of this machine is read as it is. Of a folder at a URL the index files are fetched whole into a mirror, a
-folder in the cache which everything takes for the source's own; its shards stay where they are, and are read by ranges
-or through the cache of blocks. A mirror is named by the URL and the content of its ``shards.json``: a source that
-changed gets another one, so that nothing in a mirror is ever stale. Price: one request per source whenever
-a rank opens it.
+A local folder is read directly. For a folder at a URL, the index files are copied to a folder in the cache, the mirror.
+The rest of the code uses it like a local source. The shards stay at the URL and are read by ranges or through the block
+cache.
+
+The name of a mirror is a hash of the URL and of ``shards.json``. A source that changes gets a new mirror, so a mirror
+is never stale. Cost: one request per source each time a rank opens it.
 """
 
 from __future__ import annotations
@@ -26,34 +27,34 @@ from megatron_speech.storage.read_stats import ReadStats
 from megatron_speech.storage.retry import Retry
 
 ORIGIN = "origin.json"
-"""In a mirror: where it is the mirror of."""
+"""File in a mirror that holds the URL of the source."""
 WHOLE_FILES = (FOLDER_INDEX, "vocabulary.json", "manifest.json")
-"""Fetched when a mirror is made; sidecars follow when their shard is first read."""
+"""Files that are copied when a mirror is made; a sidecar is copied when its shard is first read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """One source's folder, ready to be read."""
+    """Access to the folder of one source."""
 
     base: str
-    """Path or URL; a file's name is appended."""
+    """Path or URL of the folder."""
     storage: Storage
     cache: BlockCache | None = None
-    """Of remote shards."""
+    """Cache of remote shards."""
     fetch: Callable[[str], bytes] | None = None
-    """A small file of a remote folder by its URL, whole."""
+    """Fetches a small remote file as a whole by its URL; None for a local folder."""
 
     def path(self, name: str) -> str:
-        """Path or URL of a file."""
+        """Path or URL of the file `name`."""
         return f"{self.base}/{name}"
 
     def bring(self, path: Path) -> None:
-        """Make sure that the index file at `path` (of the folder, or its mirror) is there."""
+        """Fetch the index file at `path` into the mirror unless it exists; do nothing for a local folder."""
         if self.fetch is not None and not path.exists():
             _write(path, self.fetch(self.path(path.name)))
 
     def bring_again(self, path: Path) -> bool:
-        """Fetch an index file that turned out to be damaged; False where there is nowhere to fetch it from."""
+        """Fetch a damaged index file again; False for a local folder."""
         if self.fetch is None:
             return False
         _write(path, self.fetch(self.path(path.name)))
@@ -61,7 +62,7 @@ class Place:
 
 
 class Places:
-    """Makes places: one set of open files, one cache and one count for all that a process reads."""
+    """Makes places that share open files, clients and read statistics within a process."""
 
     def __init__(self, config: ReaderConfig | None = None) -> None:
         self.config, self.stats = config or ReaderConfig(), ReadStats()
@@ -70,7 +71,7 @@ class Places:
         self._remote: dict[str, Ranged] = {}
 
     def of(self, folder: Path) -> Place:
-        """The place of a folder or of a mirror."""
+        """The place of a local folder or of a mirror."""
         if not (folder / ORIGIN).is_file():
             return Place(base=str(folder), storage=self._local)
         url, cache, limit = read_json(folder / ORIGIN)["url"], self.config.cache, self.config.cache_bytes
@@ -84,7 +85,7 @@ class Places:
         )
 
     def remote(self, url: str) -> Ranged:
-        """The client of a URL."""
+        """The client for a URL, one per scheme."""
         scheme = url.split(":", 1)[0].lower()
         if scheme not in self._remote:
             self._remote[scheme] = Ranged(scheme, self._retry, timeout_s=self.config.timeout_s)
@@ -92,12 +93,12 @@ class Places:
 
 
 def local_folder(folder: str | Path, config: ReaderConfig) -> Path:
-    """The folder itself, or the mirror of a URL with its index files.
+    """The folder itself, or the mirror of a URL, which is made if it does not exist.
 
     Raises:
         FileNotFoundError: there is no finished folder of shards at the URL.
-        ValueError: its server knows no byte ranges.
-        OSError: it did not answer.
+        ValueError: the server does not support byte ranges.
+        OSError: the server did not answer.
     """
     if not is_url(folder):
         return Path(folder)
@@ -121,12 +122,12 @@ def local_folder(folder: str | Path, config: ReaderConfig) -> Path:
             except FileNotFoundError:
                 if name == "vocabulary.json":
                     raise
-        _write(mirror / ORIGIN, to_json({"url": url}).encode())  # last: the mark of a whole mirror
+        _write(mirror / ORIGIN, to_json({"url": url}).encode())  # written last: marks a complete mirror
     return mirror
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Several ranks may do this at once, with the same content."""
+    """Write a file atomically; several ranks may write the same content at once."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     temporary.write_bytes(content)
     temporary.replace(path)

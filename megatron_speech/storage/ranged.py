@@ -1,8 +1,7 @@
-"""Files at URLs, read by byte ranges through fsspec: http(s) and S3.
+"""Files at URLs (http, https, S3), read by byte ranges through fsspec.
 
-Every request has a deadline and is tried again; the connections are fsspec's. Credentials and endpoints come from where
-each client looks for them (AWS_PROFILE, AWS_ENDPOINT_URL, FSSPEC_S3_ANON ...), never from a configuration that ends up
-in a run folder.
+Every request has a timeout and is retried. Each client finds its own credentials and endpoints (AWS_PROFILE,
+AWS_ENDPOINT_URL, FSSPEC_S3_ANON ...). They are never settings, because settings are saved in run folders.
 """
 
 from __future__ import annotations
@@ -12,38 +11,38 @@ from typing import Any
 from megatron_speech.storage.retry import Retry
 
 CONNECTIONS = 64
-"""To one S3 endpoint at a time; threads beyond it wait for each other."""
+"""Maximum number of connections to an S3 endpoint; further threads wait."""
 
 
 class Ranged:
-    """Files of one scheme of URLs."""
+    """Client for the files of one URL scheme."""
 
     def __init__(self, scheme: str, retry: Retry, *, timeout_s: float) -> None:
         self._files = _file_system(scheme, timeout_s)
         self._retry, self._timeout_s = retry, timeout_s
 
     def size(self, path: str) -> int:
-        """Bytes of the file."""
+        """Size of the file in bytes; raises OSError if the server does not report it."""
         found = self._retry(lambda: self._info(path)["size"], what=path)
         if found is None:
             raise OSError(f"{path}: the server does not say how many bytes it has; use one that sends Content-Length")
         return int(found)
 
     def read(self, path: str, start: int, size: int) -> bytes:
-        """The bytes, by one request; OSError where the file is shorter, or no attempt brought them."""
+        """Fetch bytes `start` .. `start + size`; raises OSError if the file is shorter or all attempts fail."""
         return self._retry(lambda: self._range(path, start, size), what=f"{path}: bytes {start} to {start + size}")
 
     def release(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no memory is held."""
 
     def fetch(self, path: str) -> bytes:
-        """A small file, whole."""
+        """Fetch a small file as a whole."""
         return self._retry(lambda: self._files.cat_file(path, timeout=self._timeout_s), what=path)
 
     def find(self, url: str) -> dict[str, dict[str, Any]]:
-        """What the server says of every file at, below or matching `url`, by URL; empty where there is none.
+        """Metadata of every file at, below or matching `url`, by URL; empty if there is none.
 
-        Only S3 knows what lies below a URL, or matches a pattern.
+        Only S3 can list files below a URL or match a pattern.
         """
         return self._retry(lambda: self._find(url), what=url)
 
@@ -58,7 +57,7 @@ class Ranged:
         return {self._files.unstrip_protocol(name): said for name, said in found.items()}
 
     def require_ranges(self, path: str) -> None:
-        """ValueError unless the server sends a part where a part of the file at `path` is asked for."""
+        """Raise ValueError if the server does not support byte ranges for the file at `path`."""
         part = self._retry(lambda: self._files.cat_file(path, start=1, end=3, timeout=self._timeout_s), what=path)
         if len(part) != 2:
             raise ValueError(
@@ -75,7 +74,7 @@ class Ranged:
     def _info(self, path: str) -> dict[str, Any]:
         try:
             return self._files.info(path, timeout=self._timeout_s)
-        except FileNotFoundError as error:  # which fsspec's http says of any failure
+        except FileNotFoundError as error:  # fsspec's http client raises it for any failure
             cause = error.__cause__
             if cause is None or getattr(cause, "status", None) == 404:
                 raise

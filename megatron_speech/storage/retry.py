@@ -1,6 +1,6 @@
-"""Try again what fails for a moment; what cannot get better is an error at once.
+"""Retries with exponential backoff: random pauses, so that a thousand ranks do not hit a struggling server at once.
 
-Pauses double, and are of random length, so that a thousand ranks do not come back to a struggling server all at once.
+Permanent errors are raised without a retry.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 10.0
 FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, EOFError, ImportError)
-"""Errors that another try does not mend."""
+"""Errors that a retry cannot mend."""
 _NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound")
-"""Of botocore, which is imported only where it is used."""
+"""Names of botocore's errors; names, because botocore is imported only where it is used."""
 
 Result = TypeVar("Result")
 
 
 class Retry:
-    """Calls with several attempts."""
+    """Calls a function until it succeeds, at most `attempts` times."""
 
     def __init__(
         self,
@@ -37,13 +37,13 @@ class Retry:
         self._attempts, self._remedy, self._on_retry, self._sleep = attempts, remedy, on_retry, sleep
 
     def __call__(self, read: Callable[[], Result], *, what: str) -> Result:
-        """The result of `read`; ConnectionError naming `what` and the number of attempts when it never came."""
+        """Result of `read`; raises ConnectionError with `what` and the number of attempts if all attempts fail."""
         for attempt in range(1, self._attempts + 1):
             try:
                 return read()
             except FINAL:
                 raise
-            except Exception as error:  # every kind of storage has a family of its own
+            except Exception as error:  # each kind of storage raises its own exceptions
                 if _is_refusal(error) or attempt == self._attempts:
                     raise ConnectionError(
                         f"{what}: not read in {attempt} attempts, the last said {_said(error)}; {self._remedy}"
@@ -55,7 +55,7 @@ class Retry:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether the request itself is wrong, and not the server busy: no credentials, or an HTTP status that says so."""
+    """Whether a retry is pointless: credentials are missing, or the HTTP status blames the request."""
     if type(error).__name__ in _NO_CREDENTIALS:
         return True
     status = getattr(error, "status", None)
