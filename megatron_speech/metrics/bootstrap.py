@@ -1,8 +1,7 @@
-"""Means and ratios with bootstrap intervals.
+"""Means and ratios with 95 % bootstrap intervals (percentile bootstrap over items, with replacement).
 
-Items are resampled with replacement (percentile bootstrap, 95 %); an item is what was drawn independently: a cloze
-article, a country with all its readings, a document with all its tokens. Price: with few items the interval is a
-little too narrow, and of zero width where all items agree.
+An item is an independent unit of the data: a cloze article, a country with all its readings, a document with all its
+tokens. Limitation: with few items the interval is a little too narrow; if all items agree, its width is zero.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class Estimate:
     items: int
 
     def rounded(self) -> dict[str, float | int]:
-        """Plain JSON."""
+        """JSON object with values rounded to six decimals."""
         return {
             "value": round(self.value, 6),
             "low": round(self.low, 6),
@@ -38,17 +37,17 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Bootstrap:
-    """How intervals are made."""
+    """Settings of the bootstrap: seed and number of resamples."""
 
     seed: int = 0
     resamples: int = 2000
 
     def mean(self, values: Sequence[float]) -> Estimate:
-        """Mean over items."""
+        """Mean over items, with its interval."""
         return self.ratio(values, np.ones(len(values)))
 
     def ratio(self, numerators: Sequence[float] | np.ndarray, denominators: Sequence[float] | np.ndarray) -> Estimate:
-        """Sum of numerators over sum of denominators (all positive), items resampled as pairs."""
+        """Sum of numerators over sum of denominators (all positive), with items resampled as pairs."""
         above, below = np.asarray(numerators, float), np.asarray(denominators, float)
         assert len(above) == len(below) > 0, f"{len(above)=} {len(below)=}: nothing to estimate from"
         assert (below > 0).all(), "a denominator is not positive"

@@ -1,8 +1,9 @@
-"""DNSMOS (arXiv 2110.01763): a mean opinion score of 16 kHz speech, predicted by Microsoft's packaged network.
+"""DNSMOS (arXiv 2110.01763): predicts the mean opinion score of 16 kHz speech with Microsoft's network.
 
-The network sees exactly 9.01 seconds. Shorter clips are repeated until they fill it, longer ones are heard through
-windows one second apart and averaged; three raw outputs are mapped to opinion scores by published polynomials. White
-noise scores about 1.1, a clean synthetic voice about 3.3, so it ranks degradations; it is no listening test.
+The input is exactly 9.01 seconds. Shorter clips are repeated; longer ones are scored in windows one second apart, and
+the scores are averaged. Published polynomials map the three raw outputs to opinion scores. White noise scores about
+1.1, a clean synthetic voice about 3.3.
+Limitation: the scores rank degradations but do not replace a listening test.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 SAMPLE_RATE = 16000
 WINDOW_S = 9.01
-# Raw outputs of the network to mean opinion scores, highest power first (section 3 of the paper's released code).
+# Map raw outputs to mean opinion scores; highest power first (section 3 of the paper's released code).
 POLYNOMIALS = {
     "signal": (-0.08397278, 1.22083953, 0.0052439),
     "background": (-0.13166888, 1.60915514, -0.39604546),
@@ -28,15 +29,15 @@ class OpinionScores:
     """Predicted mean opinion scores, 1 (bad) to 5 (excellent)."""
 
     signal: float
-    """Distortion of the speech itself."""
+    """Quality of the speech itself."""
     background: float
-    """Noise around it."""
+    """Quality of the background; low if it is noisy."""
     overall: float
-    """Both, as a listener would judge."""
+    """Overall quality."""
 
 
 class Dnsmos:
-    """The network of `sig_bak_ovr.onnx`, on one thread."""
+    """The network in the file `sig_bak_ovr.onnx`, run on one thread."""
 
     def __init__(self, path: Path) -> None:
         try:

@@ -1,9 +1,8 @@
-"""Compare what was said with what was recognised: normalise both, then count edits.
+"""Word and character error rates between references and hypotheses, after text normalisation.
 
-Word error rates mean little without saying what counts as the same word. Here it is Whisper's English normaliser (case,
-punctuation, contractions, numerals, titles) as transformers ships it, without its list of British and American
-spellings: that list is a file of the hub's Whisper folders, so "colour" against "color" counts as an error. Price:
-rates a little above those of papers that use the list.
+Both sides pass through Whisper's English normaliser from transformers (case, punctuation, contractions, numerals,
+titles). Its list of British and American spellings is not used, because it is only part of Whisper's model folders.
+Limitation: "colour" against "color" is an error, so rates are slightly above those of papers that use the list.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 @dataclass(frozen=True, kw_only=True)
 class UtteranceEdits:
-    """Edits and reference lengths of every compared utterance, int [N] each."""
+    """Edits and reference lengths of every compared utterance, int [N] per field."""
 
     word_edits: np.ndarray
     words: np.ndarray
@@ -29,18 +28,18 @@ class UtteranceEdits:
 
 def normalize(text: str) -> str:
     """Lower case, no punctuation, numerals as digits, contractions expanded; the empty string if nothing is left."""
-    # The normaliser leaves one point of an ellipsis standing: what has no letter or digit is no word.
+    # The normaliser leaves one point of an ellipsis: drop words without a letter or digit.
     return " ".join(word for word in _normalizer()(text).split() if any(map(str.isalnum, word)))
 
 
 def error_rates(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, float]:
-    """Word and character error rates over all pairs together, as fractions (0.05 is 5 %; above 1 is possible).
+    """Word and character error rates over all pairs, as fractions (0.05 is 5 %; values above 1 are possible).
 
-    Both sides are normalised; a pair whose reference is then empty is left out and counted in `skipped`.
+    Both sides are normalised. Pairs with an empty normalised reference are left out and counted in `skipped`.
 
     Returns:
-        ``wer``, ``cer``, ``substitutions``, ``deletions``, ``insertions`` (words), ``words`` (of the references),
-        ``utterances`` compared and ``skipped``.
+        ``wer``, ``cer``, ``substitutions``, ``deletions``, ``insertions`` (in words), ``words`` (of the references),
+        ``utterances`` (compared) and ``skipped``.
 
     Raises:
         ValueError: the lists differ in length, or no reference has a word.
@@ -61,7 +60,7 @@ def error_rates(references: Sequence[str], hypotheses: Sequence[str]) -> dict[st
 
 
 def utterance_edits(references: Sequence[str], hypotheses: Sequence[str]) -> UtteranceEdits:
-    """What `error_rates` sums up, utterance by utterance: the items of a bootstrap. Raises what it raises."""
+    """Edits per utterance, for example as items of a bootstrap; `error_rates` is their sum. Raises like it."""
     truth, guess = _compared(references, hypotheses)
     word_edits, words = _edits(truth, guess, characters=False)
     character_edits, characters = _edits(truth, guess, characters=True)
@@ -69,12 +68,12 @@ def utterance_edits(references: Sequence[str], hypotheses: Sequence[str]) -> Utt
 
 
 def sequence_edits(references: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> np.ndarray:
-    """Least number of insertions, deletions and substitutions between integer sequences [T], pair by pair: int [N]."""
+    """Edit distance between the integer sequences [T] of each pair: int [N]."""
     return _edits(*([" ".join(map(str, row)) for row in rows] for rows in (references, others)), characters=False)[0]
 
 
 def _compared(references: Sequence[str], hypotheses: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Both sides normalised, without the pairs whose reference is then empty."""
+    """Normalised references and hypotheses, without pairs that have an empty normalised reference."""
     if len(references) != len(hypotheses):
         raise ValueError(
             f"error_rates: {len(references)} references but {len(hypotheses)} hypotheses; give one for each"
@@ -92,7 +91,7 @@ def _compared(references: Sequence[str], hypotheses: Sequence[str]) -> tuple[lis
 
 
 def _edits(truth: list[str], guess: list[str], *, characters: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Edits and length of every reference, int [N] each, in words or characters."""
+    """Edits and reference length of every pair, int [N] each, in words or characters."""
     jiwer = _jiwer()
     compared = (jiwer.process_characters if characters else jiwer.process_words)(truth, guess)
     edits = [
