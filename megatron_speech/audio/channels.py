@@ -1,4 +1,4 @@
-"""Which of a recording's channels is heard. A dead microphone, two people, two phases: one rule each."""
+"""Choose a channel of a recording: handles silent channels, two speakers, and channels in opposite phase."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 from megatron_speech.audio.checks import SILENCE_PEAK_DBFS, AudioError, is_silent
 
 Choice = Literal["first", "loudest", "mix"]
-"""The first channel (where it is silent, the first that speaks), the one of most energy, or their mean."""
+"""The first channel that is not silent, the channel with most energy, or the mean of all channels."""
 LEAST_LEFT = 0.1
-"""Of the energy that a mean of unrelated channels keeps, the least that is no cancellation."""
+"""The mean of channels counts as cancelled below this share of the energy that unrelated channels would keep."""
 
 
 class Heard(NamedTuple):
-    """One voice of a recording."""
+    """The mono waveform chosen from a recording."""
 
     waveform: np.ndarray
     """Float32 [samples]."""
     channel: int | None
-    """From 0; null: a mean of all."""
+    """Number of the channel, from 0; None for the mean of all."""
 
 
 def hear(samples: np.ndarray, choice: Choice = "first", *, silence_peak_dbfs: float = SILENCE_PEAK_DBFS) -> Heard:
-    """One waveform of `samples` [frames, channels], which are not empty; `AudioError` where a mean cancels them."""
+    """One waveform of the non-empty `samples` [frames, channels]; `AudioError` if channels cancel in their mean."""
     if samples.shape[1] == 1:
         return Heard(samples[:, 0], 0)
     if choice == "mix":
@@ -37,7 +37,7 @@ def hear(samples: np.ndarray, choice: Choice = "first", *, silence_peak_dbfs: fl
 
 
 def speaking(samples: np.ndarray, silence_peak_dbfs: float = SILENCE_PEAK_DBFS) -> list[int]:
-    """The channels of `samples` [frames, channels] that are not silent, ascending."""
+    """Numbers of the channels of `samples` [frames, channels] that are not silent, ascending."""
     return [n for n in range(samples.shape[1]) if not is_silent(samples[:, n], silence_peak_dbfs)]
 
 
@@ -48,10 +48,10 @@ def _mean(samples: np.ndarray, silence_peak_dbfs: float) -> np.ndarray:
         left, least = _energies(mean[:, None])[0], _energies(samples[:, heard]).min()
         if left < LEAST_LEFT * least / samples.shape[1]:
             message = f"its {samples.shape[1]} channels cancel each other: their mean keeps {left / least:.2g} of"
-            raise AudioError(f"{message} one's energy; take one with channels=first or loudest", "phase")
+            raise AudioError(f"{message} the energy of one; choose one by channels=first or loudest", "phase")
     return mean
 
 
 def _energies(samples: np.ndarray) -> np.ndarray:
-    """Mean square of each channel without its offset, float64 [channels]."""
+    """Variance of each channel (energy without a constant offset), float64 [channels]."""
     return samples.var(axis=0, dtype=np.float64)

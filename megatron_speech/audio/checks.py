@@ -1,6 +1,6 @@
-"""What a recording must be to be used: of a rate, a level and a length that can be true, and not silent.
+"""Plausibility checks of recordings: sample rate, level, length and silence.
 
-Limits are wide: they refuse what is broken, and leave taste to whoever selects a corpus.
+Limits are wide: they refuse broken recordings, but do not judge the quality of a corpus.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from contextlib import contextmanager
 import numpy as np
 
 SAMPLE_RATES = (4_000, 384_000)
-"""Lowest and highest believable rate of a recording, in Hz."""
+"""Lowest and highest plausible sample rate, in Hz."""
 HIGHEST_PEAK = 10 ** (3 / 20)
-"""Loudest believable sample, 3 dB above full scale: lossy decoders overshoot by less. Integers that were stored as
-floats lie thousands of times higher."""
+"""Largest plausible sample, 3 dB above full scale. Lossy decoders overshoot by less; integers stored as floats are
+thousands of times larger."""
 SHORTEST_S = 0.02
-"""Seconds of the shortest utterance: less holds no speech, and not one whole window of features."""
+"""Shortest utterance in seconds; less holds no speech and not even one window of features."""
 LONGEST_S = 100_000
-"""Seconds of the longest utterance that audio shards hold."""
+"""Longest utterance of audio shards, in seconds."""
 SILENCE_PEAK_DBFS = -60.0
-"""Peak below which speech is silence, in decibels of full scale."""
+"""Peak below which a recording is silent, in decibels relative to full scale."""
 
 
 class AudioError(ValueError):
-    """A file or utterance that is no usable audio: named in one line, with its reason in a word for whoever counts."""
+    """Raised for unusable audio; the message is one line, and `reason` is a word or two for counting."""
 
     def __init__(self, message: str, reason: str = "not audio") -> None:
         super().__init__(printable(message))
@@ -40,7 +40,7 @@ def printable(text: str) -> str:
 
 @contextmanager
 def naming(name: str) -> Iterator[None]:
-    """An `AudioError` within gets `name` before its message."""
+    """Context manager that puts `name` in front of the message of an `AudioError`."""
     try:
         yield
     except AudioError as error:
@@ -48,7 +48,7 @@ def naming(name: str) -> Iterator[None]:
 
 
 def check_rate(sample_rate: int) -> None:
-    """`AudioError` unless recordings of `sample_rate` (Hz) are believable."""
+    """Raise `AudioError` if `sample_rate` (Hz) is implausible."""
     lowest, highest = SAMPLE_RATES
     if not lowest <= sample_rate <= highest:
         message = f"{sample_rate} samples per second cannot be true ({lowest} to {highest} can); make the file again"
@@ -56,13 +56,13 @@ def check_rate(sample_rate: int) -> None:
 
 
 def checked_waveform(waveform: np.ndarray, *, name: str) -> np.ndarray:
-    """`waveform` as contiguous float32; `AudioError` names one that is empty or holds a NaN or infinity."""
+    """`waveform` as contiguous float32; `AudioError` (with `name`) if it is empty or holds a NaN or infinity."""
     with naming(name):
         return checked_samples(waveform)
 
 
 def checked_samples(samples: np.ndarray) -> np.ndarray:
-    """`checked_waveform` of [samples] or [frames, channels], without a name."""
+    """Like `checked_waveform`, for [samples] or [frames, channels]; errors have no name."""
     if not samples.size:
         raise AudioError("no samples; leave it out", "zero length")
     if not np.isfinite(samples).all():
@@ -73,7 +73,7 @@ def checked_samples(samples: np.ndarray) -> np.ndarray:
 
 
 def check_level(waveform: np.ndarray) -> None:
-    """`AudioError` where a sample of `waveform` (finite, not empty) lies above `HIGHEST_PEAK`."""
+    """Raise `AudioError` if a sample of `waveform` (finite, not empty) exceeds `HIGHEST_PEAK`."""
     peak = float(max(waveform.max(), -waveform.min()))
     if peak > HIGHEST_PEAK:
         message = f"peak {peak:.4g} where full scale is 1; scale the samples to -1 .. 1, or store integers as such"
@@ -81,11 +81,11 @@ def check_level(waveform: np.ndarray) -> None:
 
 
 def peak_of(waveform: np.ndarray) -> float:
-    """Largest distance of a sample [samples] from their mean: a constant offset makes no sound."""
+    """Largest distance of a sample from the mean of `waveform` [samples]; a constant offset does not count."""
     mean = float(waveform.mean(dtype=np.float64))
     return max(float(waveform.max()) - mean, mean - float(waveform.min()))
 
 
 def is_silent(waveform: np.ndarray, peak_dbfs: float) -> bool:
-    """Whether no sample [samples] comes up to `peak_dbfs`, measured without the offset."""
+    """Whether the peak of `waveform` [samples], without a constant offset, is below `peak_dbfs`."""
     return peak_of(waveform) < 10 ** (peak_dbfs / 20)

@@ -1,11 +1,11 @@
-"""Which audio file some bytes begin: for who expects raw samples, and for who asks how a file of its kind ends."""
+"""Audio file formats, recognised by their first bytes; used to refuse files as raw samples and to check file ends."""
 
 from __future__ import annotations
 
 from mmap import mmap
 
 HEAD_BYTES = 4096
-"""Bytes that decide, of whatever begins as MPEG frames do: two of them, the longest there are."""
+"""Bytes that are enough to recognise any format: two MPEG frames of the largest size."""
 MAGIC = {
     b"RIFF": "WAV",
     b"RIFX": "WAV",
@@ -23,15 +23,15 @@ MAGIC = {
     b"\x1aE\xdf\xa3": "Matroska",
     b"0&\xb2u\x8ef\xcf\x11": "WMA",
 }
-"""What files begin with. As samples, the shortest would be two loud ones, of exactly these values."""
-BITRATES = {  # kilobits per second, of layer III
+"""First bytes of each format. Raw samples begin like this only by chance: two loud samples of exactly these values."""
+BITRATES = {  # kilobits per second of layer III; by whether it is MPEG version 1
     True: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     False: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 
 
 def container(head: bytes) -> str | None:
-    """The name of the kind of file that begins with `head`; None for anything else, raw samples among it."""
+    """Name of the file format that begins with `head`; None for anything else, such as raw samples."""
     for magic, name in MAGIC.items():
         if head.startswith(magic):
             return name
@@ -42,7 +42,7 @@ def container(head: bytes) -> str | None:
 
 
 def kind_of(data: bytes | mmap) -> str | None:
-    """`container` of a whole file: FLAC may stand behind a tag of MP3."""
+    """Format of a whole file; unlike `container`, skips ID3 tags (FLAC may follow one) and knows two more formats."""
     behind = skip_id3(data)
     head = data[behind : behind + HEAD_BYTES]
     if head[:1] == b"\xff" and head[1:2] in (b"\xf0", b"\xf1", b"\xf8", b"\xf9"):
@@ -53,7 +53,7 @@ def kind_of(data: bytes | mmap) -> str | None:
 
 
 def skip_id3(data: bytes | mmap) -> int:
-    """The first byte behind the ID3v2 tags that a file begins with."""
+    """Offset of the first byte after the ID3v2 tags at the beginning of a file."""
     place = 0
     while data[place : place + 3] == b"ID3" and len(head := data[place : place + 10]) == 10:
         size = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
@@ -62,22 +62,22 @@ def skip_id3(data: bytes | mmap) -> int:
 
 
 def undecided(head: bytes) -> bool:
-    """Whether more of the beginning, up to `HEAD_BYTES`, may change what `container` says."""
+    """Whether a longer `head`, up to `HEAD_BYTES`, may change the result of `container`."""
     return len(head) < 12 or (len(head) < HEAD_BYTES and head[0] == 0xFF and head[1] >= 0xE0)
 
 
 def is_empty(data: bytes | mmap) -> bool:
-    """Whether a file holds no sample: no byte, or FLAC's metadata, which promises none, and nothing behind it."""
+    """Whether a file holds no sample: it is empty, or FLAC that states no samples and ends after its metadata."""
     return not len(data) or (data[:4] == b"fLaC" and not flac_promise(data, 0) and flac_sound(data, 0) == len(data))
 
 
 def flac_promise(data: bytes | mmap, start: int) -> int:
-    """Samples that the FLAC file which begins at byte `start` says it has; 0 where it does not know."""
+    """Number of samples stated by the FLAC file that begins at byte `start`; 0 if unknown."""
     return int.from_bytes(data[start + 18 : start + 26], "big") & ((1 << 36) - 1)
 
 
 def flac_sound(data: bytes | mmap, start: int) -> int | None:
-    """The byte behind the metadata of the FLAC file that begins at `start`; None where the file ends before it."""
+    """Offset of the first byte after the FLAC metadata that begin at `start`; None if the file ends before it."""
     place, last = start + 4, False
     while not last and place + 4 <= len(data):
         last = data[place] >= 0x80
@@ -86,7 +86,7 @@ def flac_sound(data: bytes | mmap, start: int) -> int | None:
 
 
 def mpeg_frame(head: bytes) -> int | None:
-    """Bytes of the layer III frame that begins here, if one does."""
+    """Size in bytes of the MPEG layer III frame with the header `head`; None if it is not such a header."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
         return None
     version, bitrate, rate = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3

@@ -1,11 +1,15 @@
-"""Whether a recording ends where its file says: a copy that stopped early has too little speech for its words.
+"""Detect truncated audio files, which would have less speech than their transcript.
 
-libsndfile reads what is there and is silent about the rest. Here the promise of each container is compared with the
-bytes that follow: the size of the samples (WAV, RF64, W64, AIFF, CAF, AU, SPHERE), the last page (`ogg`), the number of
-frames and the last one's length (`mp3`). FLAC is judged while it is decoded. What follows the samples does not count:
-tags, further chunks, garbage.
+libsndfile reads truncated files without an error. This module compares the header with the bytes that follow:
 
-Limitation: what came through a pipe states no size. Cut, it passes; as FLAC only if the cut falls between two frames.
+    WAV, RF64, W64, AIFF, CAF, AU, SPHERE  -->  size of the samples
+    Ogg (`ogg`)                            -->  mark of the last page
+    MP3 (`mp3`)                            -->  number of frames, size of the last one
+
+FLAC is checked while it is decoded. Bytes after the samples (tags, further chunks, garbage) are ignored.
+
+Limitation: a file written to a pipe states no size, so its truncation goes unnoticed. A truncated FLAC file is
+noticed unless it ends exactly between two frames.
 """
 
 from __future__ import annotations
@@ -20,18 +24,18 @@ from megatron_speech.audio.containers import flac_promise, flac_sound, skip_id3
 
 
 class ChunkLayout(NamedTuple):
-    """How a kind of file is divided into chunks: a name, a size, and that many bytes."""
+    """Chunk structure of a file format; a chunk is a name, a size, and that many bytes."""
 
     first: int
-    """Byte of the first chunk."""
+    """Offset of the first chunk."""
     name: bytes
-    """Of the chunk with the samples."""
+    """Name of the chunk with the samples."""
     size: str
-    """Of a chunk, as a format of `struct`."""
+    """`struct` format of a chunk's size."""
     own: int = 0
-    """Bytes of the name and size that the size counts too."""
+    """Bytes of name and size that are included in the size."""
     multiple: int = 2
-    """Chunks begin at multiples of so many bytes."""
+    """Alignment of chunks in bytes."""
 
 
 LAYOUTS = {
@@ -42,33 +46,36 @@ LAYOUTS = {
     b"caff": ChunkLayout(8, b"data", ">q", multiple=1),
     b"riff": ChunkLayout(40, bytes.fromhex("64617461f3acd3118cd100c04f8edb8a"), "<q", own=24, multiple=8),
 }
-"""By the first four bytes of a file; the last is W64's."""
+"""Layouts by the first four bytes of a file; the last one is W64."""
 AU = {b".snd": ">", b"dns.": "<"}
-"""First bytes of AU files and their order of bytes."""
+"""First bytes of AU files, with their byte order."""
 READ_TO_THE_END = (b"riff", *AU, b"NIST")
-"""First bytes of kinds whose stated size libsndfile does not heed where more follows."""
+"""First bytes of formats for which libsndfile ignores the stated size and reads all bytes that follow."""
 UNKNOWN_SIZE = 1 << 56
-"""More bytes than any file holds: what follows the size is all there is."""
+"""More bytes than any file holds; a stated size from here on means "unknown"."""
 RF64_SIZE_AT = 28
-"""Where RF64 keeps the size of its samples, of which the chunk itself says 0xFFFFFFFF."""
+"""Offset of the size of the samples in RF64, where the chunk itself states 0xFFFFFFFF."""
 
 
 class SampleChunk(NamedTuple):
-    """What a header says of the samples behind it."""
+    """Place and stated size of the samples of a file."""
 
     start: int
-    """Their first byte."""
+    """Offset of the first byte."""
     size: int | None
-    """Bytes promised; None where the writer could not know them and left a stand-in: all that follows is samples."""
+    """Stated size in bytes; None if the writer left a placeholder, so that all bytes that follow are samples."""
     size_at: int
-    """Where the promise stands."""
+    """Offset of the stated size."""
     size_format: str
     own: int = 0
-    """Bytes that the written size counts besides the samples."""
+    """Bytes that the stated size includes besides the samples."""
 
 
 def missing(data: bytes | mmap, kind: str | None) -> str | None:
-    """What a file of `kind` (`containers.kind_of`) lacks at its end; None where nothing is known to be missing."""
+    """Description of what is missing at the end of a file of format `kind` (`containers.kind_of`).
+
+    None if nothing is known to be missing.
+    """
     if kind == "Ogg":
         return ogg.missing(data)
     if kind == "MP3":
@@ -77,18 +84,18 @@ def missing(data: bytes | mmap, kind: str | None) -> str | None:
         return _missing_of_flac(data)
     samples = samples_of(data)
     if samples is not None and samples.start > len(data):
-        return f"its samples begin at byte {samples.start}, behind its end"
+        return f"its samples begin at byte {samples.start}, after its end"
     if samples is None or samples.size is None or samples.start + samples.size <= len(data):
         return None
     return f"{max(0, len(data) - samples.start)} of {samples.size} bytes of samples are there"
 
 
 def mended(data: bytes | mmap, kind: str | None) -> bytes | None:
-    """The file as libsndfile reads it right, where it reads it wrong; None where it needs no help.
+    """A corrected copy of a complete file that libsndfile would read wrongly; None if it needs no correction.
 
-    It takes some stand-ins for the size for a promise of no samples, and others for damage. It takes what follows the
-    samples of `READ_TO_THE_END`, or of a FLAC file of unknown length, for more of them. And it guesses how long an MP3
-    file is that does not say so.
+    libsndfile treats some placeholders for the size as "no samples", others as damage. It reads bytes after the
+    samples as samples (`READ_TO_THE_END`, and FLAC of unknown length). It guesses the length of an MP3 file without a
+    header.
     """
     if kind == "MP3":
         return mp3.with_count(data)
@@ -108,7 +115,7 @@ def mended(data: bytes | mmap, kind: str | None) -> bytes | None:
 
 
 def joined(data: bytes | mmap, kind: str | None) -> bool:
-    """Whether another file follows within this one (`cat a.wav b.wav`): only the first would be read."""
+    """Whether several files were concatenated (`cat a.wav b.wav`), so that only the first would be read."""
     if kind == "FLAC":
         sound = flac_sound(data, skip_id3(data))
         return sound is not None and data.find(b"fLaC\0\0\0\x22", sound) >= 0
@@ -120,7 +127,7 @@ def joined(data: bytes | mmap, kind: str | None) -> bool:
 
 
 def samples_of(data: bytes | mmap) -> SampleChunk | None:
-    """The promise of a file whose header makes one; None for other kinds, and where the samples do not begin."""
+    """Place and stated size of the samples; None for formats without them, and if the header is incomplete."""
     head = data[:4]
     if head in AU and len(data) >= 12:
         start, size = struct.unpack_from(f"{AU[head]}II", data, 4)
@@ -149,7 +156,7 @@ def _samples_of_chunks(data: bytes | mmap, layout: ChunkLayout) -> SampleChunk |
 
 
 def _promised(data: bytes | mmap, start: int, size: int) -> int | None:
-    """`size`, unless it is a stand-in of who writes to a pipe: none, half or all of what 32 or 64 bits hold, -1."""
+    """`size`, or None if it is a placeholder of a writer to a pipe: 0, -1, or half or all of 32 or 64 bits."""
     behind = len(data) - start
     if size <= 0:
         return 0 if behind <= 0 or _only_chunks(data, start) else None
@@ -158,14 +165,14 @@ def _promised(data: bytes | mmap, start: int, size: int) -> int | None:
 
 
 def _counts_header(data: bytes | mmap, size: int) -> bool:
-    """Whether a WAV file whose own length is right says of its samples how long all of it is, or all but 8 bytes."""
+    """Whether a WAV file of correct length states its own length (or 8 bytes less) as the size of the samples."""
     order = {b"RIFF": "<I", b"RIFX": ">I"}.get(data[:4])
     whole = order is not None and struct.unpack_from(order, data, 4)[0] + 8 == len(data)
     return whole and size in (len(data), len(data) - 8)
 
 
 def _only_chunks(data: bytes | mmap, place: int) -> bool:
-    """Whether chunks of RIFF or IFF fill the file from `place` on, as they do behind an empty one."""
+    """Whether RIFF or IFF chunks fill the file from `place` on, as they do after an empty chunk of samples."""
     order = "<I" if data[:4] == b"RIFF" else ">I"
     while place + 8 <= len(data) and data[place : place + 4].strip().isalnum():
         size = struct.unpack_from(order, data, place + 4)[0]
@@ -184,7 +191,7 @@ def _samples_of_sphere(data: bytes | mmap) -> SampleChunk | None:
 
 
 def _missing_of_flac(data: bytes | mmap) -> str | None:
-    """Of its head; its frames are judged while they are decoded."""
+    """Check only the metadata; frames are checked while they are decoded."""
     start = skip_id3(data)
     sound = flac_sound(data, start)
     if sound is None:

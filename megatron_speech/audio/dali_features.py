@@ -1,10 +1,9 @@
-"""The log-mel frames of `audio.features` by NVIDIA DALI, on CPU or GPU operators; torch stays the reference.
+"""Log-mel features of `audio.features` computed by NVIDIA DALI on CPU or GPU; torch remains the reference.
 
-DALI takes clips of different lengths in one batch without padding them to each other, so a clip's frames are those it
-has alone. Its defaults are not Whisper's: window and mel range are stated here one by one (with its own window
-the difference is 0.18). It never resamples: its resampler lets what lies above the new Nyquist frequency fold back at
-full strength, so audio comes at 16 kHz, by soxr, or is refused. Price: on a CPU it is slower than torch; its place is a
-GPU that tokenizes much audio.
+DALI accepts clips of different lengths in one batch without padding, so every clip gets the frames it has alone. Its
+defaults differ from Whisper's, so window and mel range are set explicitly (DALI's own window differs by 0.18). DALI
+does not resample here, because its resampler aliases at full strength: audio must be at 16 kHz (`audio.io.resample`).
+Cost: slower than torch on a CPU; meant for GPUs that tokenize much audio.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ from megatron_speech.audio.io import SAMPLE_RATE
 
 
 class DaliFeatures:
-    """`features.Features` by DALI; holds its pipelines, for one thread at a time."""
+    """Implementation of `features.Features` by DALI; not thread-safe, because it holds DALI pipelines."""
 
     def __init__(
         self, *, device: Literal["cpu", "gpu"] = "cpu", device_id: int = 0, max_clips: int = 64, threads: int = 1
     ) -> None:
-        """Nothing is built before the first call.
+        """Set up; the first call builds the pipeline.
 
         Args:
-            device: which operators compute, and where the frames lie.
+            device: device of the operators and of the resulting frames.
             device_id: number of the GPU.
-            max_clips: clips computed at once.
-            threads: of DALI's CPU operators.
+            max_clips: clips per batch.
+            threads: number of threads of DALI's CPU operators.
 
         Raises:
             ValueError: DALI is not installed.
@@ -57,10 +56,10 @@ class DaliFeatures:
         blocks: Blocks | None = None,
         sample_rate: int = SAMPLE_RATE,
     ) -> list[torch.Tensor]:
-        """Frames [num_mel_bins, F] of each mono waveform [N], as `features.log_mel` gives them.
+        """Frames [num_mel_bins, F] of each mono waveform [N], as computed by `features.log_mel`.
 
-        Waveforms are best given on the CPU, from where DALI fetches them.
-        A block's frames agree with a stream's to 2e-4, not to the bit. ValueError where `sample_rate` is not 16 kHz.
+        Waveforms should be on the CPU, because DALI reads them there. Frames with `blocks` agree with those of a
+        stream to 2e-4, not bit by bit. Raises ValueError if `sample_rate` is not 16 kHz.
         """
         if sample_rate != SAMPLE_RATE:
             raise ValueError(
@@ -97,12 +96,12 @@ class DaliFeatures:
         pipeline.feed_input("waveform", clips)
         pipeline.feed_input("frames", [np.array([length // HOP], np.int32) for length in lengths])
         (mels,) = pipeline.run()
-        # A copy, because the pipeline writes the next batch where this one lies.
+        # Copied, because the pipeline overwrites its output with the next batch.
         return [torch.from_dlpack(mel).clone() for mel in mels]
 
 
 def _decades(dali: Any, num_mel_bins: int, device: str) -> Any:
-    """The graph, from the inputs "waveform" [N] and "frames" [1] to log10 mel power [num_mel_bins, frames]."""
+    """DALI graph from the inputs "waveform" [N] and "frames" [1] to log10 mel power [num_mel_bins, frames]."""
     fn = dali.fn
     waveform = fn.external_source(name="waveform", dtype=dali.types.FLOAT, ndim=1)
     frames = fn.external_source(name="frames", dtype=dali.types.INT32, ndim=1)
@@ -119,7 +118,7 @@ def _decades(dali: Any, num_mel_bins: int, device: str) -> Any:
         reflect_padding=True,
         power=2,
     )
-    power = fn.slice(power, 0, frames, axes=[1])  # as Whisper leaves out the frame centred on the end
+    power = fn.slice(power, 0, frames, axes=[1])  # Whisper leaves out the frame centred on the end
     mel = fn.mel_filter_bank(
         power,
         nfilter=num_mel_bins,

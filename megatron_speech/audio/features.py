@@ -1,13 +1,13 @@
-"""Log-mel frames as Whisper takes them: 16 kHz in, 100 frames per second out; the reference is plain torch.
+"""Whisper's log-mel features: 16 kHz audio to 100 frames per second; this is the reference, in plain torch.
 
-A clip is computed alone and at its own length: Whisper's floor (8 decades below the loudest bin) belongs to the clip,
-so computing a padded batch would let one clip's neighbours change its frames. Price: one small FFT call per clip.
+Every clip is computed alone and at its own length. Whisper clamps bins to a floor 8 decades below the loudest bin of
+the clip; in a padded batch, other clips would change it. Cost: one small FFT call per clip.
 
-That floor looks ahead to the loudest moment of the clip, so no stream can have it. A causal tokenizer takes `Blocks`:
-the floor lies 8 decades below the loudest bin up to the end of the frame's block, and whole clips are computed by the
-class that computes streams, block by block, so that both give the same bits. Price: what is quieter than 8 decades
-below speech keeps its level until speech has been heard (digital silence at the start of a clip above all), and one
-small FFT call per block.
+The floor depends on the loudest moment of the whole clip, so a stream cannot compute it. A causal tokenizer uses
+`Blocks`: the floor is 8 decades below the loudest bin up to the end of the frame's block. The same class computes
+whole clips and streams, block by block, so both give the same bits. Cost: one small FFT call per block.
+Limitation: sounds more than 8 decades below speech (mostly digital silence at the start) are not clamped until speech
+begins.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from megatron_speech.audio.io import SAMPLE_RATE
 HOP = 160
 """Samples between frames (10 ms)."""
 WINDOW = 400
-"""Samples under the Hann window (25 ms), also the FFT size."""
+"""Size of the Hann window (25 ms) and of the FFT, in samples."""
 FLOOR_DECADES = 8.0
-"""How far below the loudest bin a bin may lie."""
+"""Distance of the floor below the loudest bin, in powers of ten."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blocks:
-    """Frames that become known together: first `lead + frames`, then `frames` at a time, the rest at the end."""
+    """Sizes of the blocks of frames: first `lead + frames`, then `frames` each, the rest at the end."""
 
     frames: int
     lead: int
-    """Frames of the next block that a block needs."""
+    """Lookahead: frames of the next block that a block needs."""
 
     def sizes(self, num_frames: int) -> list[int]:
         """Lengths of the blocks of `num_frames` frames."""
@@ -46,28 +46,28 @@ class Blocks:
 
 
 class Features(Protocol):
-    """What computes the frames of several clips, each as if alone."""
+    """Interface for functions that compute the frames of several clips, each as if alone."""
 
     def __call__(
         self, waveforms_N: Sequence[torch.Tensor], *, num_mel_bins: int, multiple: int, blocks: Blocks | None
     ) -> list[torch.Tensor]:
-        """Frames [num_mel_bins, F] of each 16 kHz waveform [N]; floor by `blocks`, None: by clip."""
+        """Frames [num_mel_bins, F] of each 16 kHz waveform [N], with a floor per block, or per clip if None."""
 
 
 def torch_features(
     waveforms_N: Sequence[torch.Tensor], *, num_mel_bins: int, multiple: int = HOP, blocks: Blocks | None = None
 ) -> list[torch.Tensor]:
-    """The reference: `log_mel` of each clip."""
+    """`log_mel` of each clip: the reference implementation of `Features`."""
     return [log_mel(waveform, num_mel_bins=num_mel_bins, multiple=multiple, blocks=blocks) for waveform in waveforms_N]
 
 
 def log_mel(
     waveform_N: torch.Tensor, *, num_mel_bins: int, multiple: int = HOP, blocks: Blocks | None = None
 ) -> torch.Tensor:
-    """Log-mel frames [num_mel_bins, F] of one 16 kHz waveform [N], zeros appended up to a `multiple` of samples.
+    """Log-mel frames [num_mel_bins, F] of one 16 kHz waveform [N], padded with zeros to a `multiple` of samples.
 
-    F is the padded length over `HOP`. Without `blocks` equal to transformers' WhisperFeatureExtractor on the same
-    padded waveform; with them, what `BlockLogMel` gives for it.
+    F is the padded length divided by `HOP`. Without `blocks`, the result equals transformers'
+    WhisperFeatureExtractor on the padded waveform; with `blocks`, it equals `BlockLogMel`.
     """
     assert waveform_N.ndim == 1 and waveform_N.numel() > 0, f"{waveform_N.shape=} is not a clip"
     assert multiple % HOP == 0, f"{multiple=} must be a multiple of {HOP=}"
@@ -75,13 +75,13 @@ def log_mel(
         stream = BlockLogMel(num_mel_bins=num_mel_bins, blocks=blocks, device=waveform_N.device)
         return torch.cat([*stream.push(waveform_N), *stream.finish(multiple)], dim=1)
     length = -(-waveform_N.numel() // multiple) * multiple
-    # The centred transform reflects half a window at both ends, which needs more samples than that half.
+    # The centred transform reflects half a window at both ends, so it needs more samples than half a window.
     padded = F.pad(waveform_N.float(), (0, max(length, 2 * HOP) - waveform_N.numel()))
     return floored(_decades(_reflected(padded), length // HOP, num_mel_bins))
 
 
 def floored(decades_MF: torch.Tensor, blocks: Blocks | None = None) -> torch.Tensor:
-    """Log10 mel power [M, F] as Whisper takes it, with one floor, or one per block."""
+    """Clamp and scale log10 mel power [M, F] as Whisper does, with one floor, or with one per block."""
     parts, peak = [], decades_MF.new_tensor(-torch.inf)
     for part in decades_MF.split(blocks.sizes(decades_MF.shape[1]) if blocks else decades_MF.shape[1], dim=1):
         peak = torch.maximum(peak, part.max())
@@ -90,26 +90,26 @@ def floored(decades_MF: torch.Tensor, blocks: Blocks | None = None) -> torch.Ten
 
 
 class BlockLogMel:
-    """The frames of one clip that arrives in pieces: each block as soon as its last frame's window is heard.
+    """Streaming log-mel features of one clip: yields each block once the window of its last frame is complete.
 
-    A window is centred on its frame, so a block waits for 40 samples (2.5 ms) behind its last hop. Holds one block of
-    samples, whatever the clip's length.
+    A window is centred on its frame, so a block needs 40 samples (2.5 ms) after its last hop. Memory is one block of
+    samples, whatever the length of the clip.
     """
 
     def __init__(self, *, num_mel_bins: int, blocks: Blocks, device: torch.device | str = "cpu") -> None:
         self.num_mel_bins, self.blocks = num_mel_bins, blocks
-        # What precedes the first sample: its reflection, written when the samples behind it are here.
+        # The half window before the first sample is a reflection, which `push` writes once the samples are there.
         self.pending_N = torch.zeros(WINDOW + (blocks.frames + blocks.lead) * HOP, device=device)
-        """Samples from the start of the next frame's window on, of which `num_pending` are heard."""
+        """Samples from the start of the next frame's window on; the first `num_pending` are valid."""
         self.reset()
 
     def reset(self) -> None:
-        """Begin the next clip."""
+        """Start a new clip."""
         self.num_pending, self.num_samples, self.num_frames = WINDOW // 2, 0, 0
         self.peak = self.pending_N.new_tensor(-torch.inf)
 
     def push(self, samples_N: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Add samples; the frames [num_mel_bins, F] of each block that they complete."""
+        """Add samples; yield the frames [num_mel_bins, F] of each block that they complete."""
         while len(samples_N):
             size = self.blocks.frames + (self.blocks.lead if self.num_frames == 0 else 0)
             needed = (size - 1) * HOP + WINDOW
@@ -126,7 +126,7 @@ class BlockLogMel:
                 self.pending_N[: self.num_pending] = self.pending_N[size * HOP : needed].clone()
 
     def finish(self, multiple: int) -> Iterator[torch.Tensor]:
-        """The frames that remain, after zeros up to a `multiple` of samples; as at the end of a whole clip."""
+        """Pad with zeros to a `multiple` of samples and yield the remaining frames, as at the end of a whole clip."""
         length = -(-self.num_samples // multiple) * multiple
         yield from self.push(self.pending_N.new_zeros(length - self.num_samples))
         left = length // HOP - self.num_frames
@@ -148,7 +148,7 @@ class BlockLogMel:
 
 
 def _scaled(decades_MF: torch.Tensor, peak: torch.Tensor) -> torch.Tensor:
-    """Raised to the floor, then brought to about -1 .. 1."""
+    """Clamp to the floor below `peak` and scale to about -1 .. 1."""
     return (torch.maximum(decades_MF, peak - FLOOR_DECADES) + 4.0) / 4.0
 
 
@@ -177,6 +177,6 @@ def _window_and_filters(num_mel_bins: int, device: torch.device) -> tuple[torch.
         norm="slaney",
         mel_scale="slaney",
     )
-    with torch.inference_mode(False):  # where the first clip is encoded in that mode, later ones may not be
+    with torch.inference_mode(False):  # cached tensors have to work outside inference mode too
         window = torch.hann_window(WINDOW, device=device)
         return window, torch.from_numpy(filters.T).float().contiguous().to(device)

@@ -1,8 +1,11 @@
-"""Audio shards of speech that lies elsewhere: recordings of any kind in a table, or in WebDataset tars.
+"""Import speech into audio shards from tables, folders and tars of recordings.
 
-Every recording is decoded, checked and brought to 16 kHz once (`utterances`), so no later stage resamples. A shard is
-made by one process from its part of the corpus alone, so workers change no byte, and a finished one survives a kill by
-its receipt. Cost: tables are held in memory, and the files they name are known by name only, not by content.
+Every recording is decoded, checked and resampled to 16 kHz once (`utterances`), so no later stage resamples. One
+process makes each shard from its own part of the corpus, so the number of workers does not change a byte. A receipt
+file marks a finished shard, which so survives a kill.
+
+Cost: tables are held in memory. Limitation: a change in a recording that a table names goes unnoticed, because only
+its name is part of the output's identity.
 """
 
 from __future__ import annotations
@@ -34,12 +37,12 @@ from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 logger = logging.getLogger(__name__)
 
 _NO_PART = ("workers", "max_quarantined_share")
-"""Settings that change no shard: they are no part of the manifest, and work is kept where they change."""
+"""Settings that do not affect the shards; they are not in the manifest, and changing them keeps finished work."""
 _HEARD = {
-    "first": "the first is heard",
-    "loudest": "the loudest is heard",
-    "mix": "their mean is heard",
-    "split": "each that speaks is an utterance",
+    "first": "the first is used",
+    "loudest": "the loudest is used",
+    "mix": "their mean is used",
+    "split": "each with speech is an utterance",
 }
 
 
@@ -47,8 +50,9 @@ def import_speech(config: ImportSpeechConfig) -> None:
     """Make the audio folder `config.output`.
 
     Raises:
-        FileNotFoundError: the table is missing, or no tar fits the pattern.
-        ValueError: a row or tar is damaged, an id repeats, or too much is unusable; finished shards are kept.
+        FileNotFoundError: the table is missing, or no tar matches the pattern.
+        ValueError: a row or tar is damaged, an id repeats, or too many utterances are unusable; finished shards are
+            kept.
     """
     parts, inputs = find_parts(config)
     settings = {name: value for name, value in to_dict(config).items() if name not in _NO_PART}
@@ -73,17 +77,18 @@ def import_speech(config: ImportSpeechConfig) -> None:
 
 
 def _channels(config: ImportSpeechConfig, facts: dict[str, Any]) -> str:
-    """What was heard of recordings with several channels, where there are any."""
+    """Part of the log line about recordings with several channels; "" if there are none."""
     chosen, moved = facts["utterances_of_channels_by_setting"], facts["utterances_of_silent_first_channel"]
     if not chosen:
         return ""
-    said = f"; {chosen} utterances are of recordings with several channels, of which {_HEARD[config.channels]}"
-    return f"{said} (of {moved} it is silent, and another is heard)" if moved else said
+    said = f"; {chosen} utterances come from recordings with several channels: {_HEARD[config.channels]}"
+    return f"{said} (in {moved} it is silent, and another is used)" if moved else said
 
 
 def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft) -> None:
     receipts = [draft.folder / f"audio-{part.number:06d}.json" for part in parts]
     waiting = [part for part in parts if not receipts[part.number].is_file()]
+    # Make the missing shards; stop early if too much is unusable.
     bad: list[BadRecord] = []
     read = 0
     work = partial(make_shard, draft.folder, config)
@@ -99,6 +104,7 @@ def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft
             bad += [BadRecord(**record) for record in receipt["bad"]]
             if read >= LEAST_JUDGED:
                 require_few(bad, read, config.max_quarantined_share)
+    # Check across shards, from all receipts: ids are unique, and a whole recording has one text.
     made = [read_json(receipt) for receipt in receipts]
     bad = [BadRecord(**record) for receipt in made for record in receipt["bad"]]
     places: dict[str, str] = {}
@@ -112,6 +118,7 @@ def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft
         reasons = show(Counter(record.reason for record in bad))
         first = f"; the first: {bad[0].message}" if bad else ""
         raise ValueError(f"{config.table or config.tars}: no usable utterance in it ({reasons}){first}")
+    # Write facts and quarantine, and remove the receipts.
     draft.facts |= audio_facts([receipt["shard"] for receipt in made if receipt["ids"]])
     draft.facts["quarantined"] = dict(sorted(Counter(record.reason for record in bad).items()))
     for name in ("several_channels", "channels_by_setting", "silent_first_channel"):
@@ -122,7 +129,7 @@ def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft
 
 
 def make_shard(folder: Path, config: ImportSpeechConfig, part: Part) -> dict[str, Any]:
-    """Write the shard of `part` and its receipt, which says what is in it and what was left out."""
+    """Write the shard of `part` and its receipt (ids, unusable utterances, counts); return the receipt."""
     path = folder / f"audio-{part.number:06d}.tar"
     bad: list[dict[str, str]] = []
     places: dict[str, str] = {}
@@ -130,6 +137,7 @@ def make_shard(folder: Path, config: ImportSpeechConfig, part: Part) -> dict[str
     counts: Counter[str] = Counter()
     recordings = Recordings()
 
+    # Collect facts while the records are written.
     def records() -> Iterator[AudioRecord]:
         for listed in part.read():
             try:
@@ -148,6 +156,7 @@ def make_shard(folder: Path, config: ImportSpeechConfig, part: Part) -> dict[str
 
     shard = write_audio_shard(path, records())
     recordings.close()
+    # Drop an empty shard; write the receipt last.
     if not places:
         path.unlink()
     receipt = {

@@ -1,10 +1,10 @@
-"""Utterances of audio shards by number: where each lies in its tar, how long it lasts, and one read to get it.
+"""Index of the utterances in audio shards: offset, size and duration of each, for random access with one seek.
 
-A shard is scanned once, and everything in it is decoded: so whoever reads by number later meets nothing unusable, and
-an order that was drawn up holds. What is kept is 32 bytes per utterance, so a training run over ten million utterances
-holds 320 MB, whatever the audio weighs, and reads any of them with one seek. Price: the scan reads every byte twice and
-decodes it (an hour of speech per second of a core); later reads trust it, FLAC's own frame checksums, and the number
-of samples.
+A scan decodes every utterance once and drops unusable ones. So later reads by number meet only usable utterances, and
+a fixed order stays valid. The index needs 32 bytes per utterance: 320 MB for ten million.
+
+Cost: the scan reads every byte twice and decodes it (about an hour of speech per second and core). Later reads check
+only FLAC's frame checksums and the number of samples.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ ENTRY = np.dtype(
         ("text_bytes", "<i4"),
     ]
 )
-"""Number of the shard, duration, and where in it the FLAC and the transcript begin and how long they are."""
+"""Number of the shard, duration in samples, and offset and size (bytes) of FLAC and transcript in the shard."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScannedShard:
-    """What one pass over a shard found of use; all lists in tar order."""
+    """Usable utterances of one shard; all lists in tar order."""
 
     entries: np.ndarray
     """ENTRY [utterances]; `shard` is 0."""
@@ -55,13 +55,16 @@ def scan_shard(
     on_bad: Callable[[BadRecord], None] | None = None,
     silence_peak_dbfs: float | None = None,
 ) -> ScannedShard:
-    """The usable utterances of one shard, which is checked against what its manifest says.
+    """Scan one shard, check it against its manifest, and return its usable utterances.
 
-    FileNotFoundError or ValueError names the file. An utterance that lacks a part or its duration, cannot be decoded or
-    lies below `silence_peak_dbfs` is an `AudioError`, or is handed to `on_bad` and left out.
+    An utterance is unusable if a part or its duration is missing, it cannot be decoded, or its peak is below
+    `silence_peak_dbfs`. It raises `AudioError`, or is passed to `on_bad` and left out.
+
+    Raises FileNotFoundError or ValueError (names the file) if the shard is missing or damaged.
     """
     shard.check()
     path = shard.path
+    # Decode and judge every utterance.
     entries, keys, texts = [], [], []
     several_channels: list[str] = []
     count = 0
@@ -83,6 +86,7 @@ def scan_shard(
                 raise AudioError(bad.message, bad.reason)
             else:
                 on_bad(bad)
+    # Report, and compare with the manifest.
     if several_channels:
         message = "%s: %d utterances have several channels, one of each is used; one of them is %s"
         logger.warning(message, path, len(several_channels), several_channels[0])
@@ -94,7 +98,7 @@ def scan_shard(
 def _entry(
     shard: AudioShard, key: str, members: Mapping[str, tarfile.TarInfo], handle: int
 ) -> tuple[tuple[int, ...], AudioRecord]:
-    """An utterance and its line in the index; AudioError where it cannot be used."""
+    """Index entry and record of an utterance; raises AudioError if it is unusable."""
     record = record_of(
         shard.path, {"key": key.encode(), **{suffix: _read(handle, member) for suffix, member in members.items()}}
     )
@@ -110,14 +114,14 @@ def _entry(
 
 
 def joined_entries(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """The entries of a folder's shards, in their order, as one ENTRY array."""
+    """Join the entries of a folder's shards, in order, into one ENTRY array, and number the shards."""
     entries = np.concatenate([np.empty(0, ENTRY), *parts])
     entries["shard"] = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     return entries
 
 
 class AudioIndex:
-    """Random access to the utterances of a folder of audio shards; safe to use from several threads."""
+    """Random access to the utterances of a folder of audio shards; thread-safe."""
 
     def __init__(self, folder: Path, shards: list[str], entries: np.ndarray) -> None:
         assert entries.dtype == ENTRY, f"{entries.dtype=} is no index"
@@ -128,12 +132,12 @@ class AudioIndex:
 
     @property
     def samples(self) -> np.ndarray:
-        """Duration of each utterance, int32 [utterances]; one sample off at most, as written durations are rounded."""
+        """Duration of each utterance, int32 [utterances]; at most one sample off, because durations are rounded."""
         samples: np.ndarray = self.entries["samples"]
         return samples
 
     def name(self, number: int) -> str:
-        """What errors call an utterance."""
+        """Name of an utterance for error messages."""
         entry = self.entries[number]
         with self._path(entry).open("rb") as file:
             file.seek(int(entry["audio"]) - tarfile.BLOCKSIZE)
@@ -146,10 +150,10 @@ class AudioIndex:
         return self._bytes(entry, "text").decode()
 
     def waveform(self, number: int) -> np.ndarray:
-        """Mono float32 [samples] at 16 kHz; ValueError names an utterance that is damaged or at another rate."""
+        """Mono float32 [samples] at 16 kHz; ValueError (names the utterance) if it is damaged or at another rate."""
         entry = self.entries[number]
         try:
-            # Of its channels the scan has told.
+            # The scan has already warned about several channels.
             waveform, rate, _, _ = decode(self._bytes(entry, "audio"), name="its audio")
         except ValueError as error:
             raise ValueError(f"{self.name(number)}: {error}") from error

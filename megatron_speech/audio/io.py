@@ -1,8 +1,8 @@
-"""Read, write and resample audio: files of any kind in, mono float32 at one rate out.
+"""Read, write and resample audio: from files of many formats to mono float32 at one sample rate.
 
-Decoding is libsndfile's (`recording`), resampling soxr's high-quality polyphase filter, applied once. What is not
-audio, cut short or not believable is refused by name here: no later stage meets a NaN or an empty clip. Of several
-channels one is heard (`channels`), and whoever reads says so. Cost: whole utterances in memory.
+libsndfile decodes (`recording`), and soxr resamples once with its high-quality polyphase filter. Files that are not
+audio, truncated or implausible are refused by name, so later stages never see a NaN or an empty clip. One of several
+channels is used (`channels`), and a warning says so. Cost: a whole utterance is held in memory.
 """
 
 from __future__ import annotations
@@ -24,26 +24,27 @@ from megatron_speech.audio.recording import Recording
 logger = logging.getLogger(__name__)
 
 SAMPLE_RATE = 16000
-"""Samples per second of everything the speech side reads."""
+"""Sample rate (Hz) of all speech in the later stages."""
 
 
 class Decoded(NamedTuple):
-    """A decoded file."""
+    """One channel of a decoded file."""
 
     waveform: np.ndarray
-    """One channel, float32 [samples], finite and not empty."""
+    """Float32 [samples], finite and not empty."""
     sample_rate: int
-    """Its own."""
+    """Sample rate of the file in Hz."""
     channels: int
-    """Of the file."""
+    """Number of channels of the file."""
     channel: int | None
-    """The one that is heard, from 0; null: a mean of all."""
+    """The channel used, from 0; None for the mean of all."""
 
 
 def read_audio(path: Path, *, sample_rate: int = SAMPLE_RATE, channels: Choice = "first") -> np.ndarray:
-    """Mono float32 waveform [samples] of the file `path` at `sample_rate`.
+    """Mono float32 waveform [samples] of the file `path` at `sample_rate` (Hz).
 
-    FileNotFoundError if absent; ValueError naming the file if it is no audio, cut short, empty, or not believable.
+    Raises FileNotFoundError if it is absent; ValueError (names the file) if it is not audio, truncated, empty or
+    implausible.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{printable(str(path))}: no such audio file; correct the path")
@@ -53,7 +54,7 @@ def read_audio(path: Path, *, sample_rate: int = SAMPLE_RATE, channels: Choice =
 
 
 def decode_audio(data: Path | bytes, *, name: str, channels: Choice = "first") -> tuple[np.ndarray, int]:
-    """Mono float32 waveform [samples] and its own sample rate; `name` is what errors and the log call it."""
+    """Mono float32 waveform [samples] and sample rate of a file or its bytes; `name` is used in errors and the log."""
     found = decode(data, name=name, channels=channels)
     if found.channels > 1:
         _say_channels(name, found.channels, found.channel)
@@ -61,9 +62,9 @@ def decode_audio(data: Path | bytes, *, name: str, channels: Choice = "first") -
 
 
 def decode(data: Path | bytes, *, name: str, channels: Choice = "first") -> Decoded:
-    """One channel of an audio file or its bytes; `AudioError` names what is not audio, cut short or not believable.
+    """One channel of an audio file or its bytes; `AudioError` if it is not audio, truncated or implausible.
 
-    Silent about channels: for readers of many files, who count.
+    Does not log that a file has several channels, for callers that count such files.
     """
     with naming(name), Recording(data) as recording:
         waveform, channel = hear(checked_samples(recording.read()), channels)
@@ -73,18 +74,18 @@ def decode(data: Path | bytes, *, name: str, channels: Choice = "first") -> Deco
 
 @lru_cache(maxsize=1 << 12)
 def _say_channels(name: str, channels: int, channel: int | None) -> None:
-    """Once per name: a training reads its clips again and again."""
+    """Warn once per name, because a training run reads its clips repeatedly."""
     heard = "their mean" if channel is None else f"only number {channel + 1}" if channel else "only the first"
     logger.warning("%s: %d channels, %s is used", name, channels, heard)
 
 
 def encode_flac(waveform: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> bytes:
-    """FLAC bytes (16 bit) of a mono float waveform [samples] in [-1, 1]; what lies outside is clipped."""
+    """FLAC bytes (16 bit) of a mono float waveform [samples], clipped to [-1, 1]."""
     return _encode(waveform, sample_rate, "FLAC")
 
 
 def write_audio(path: Path, waveform: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> None:
-    """Write a mono float waveform [samples] as 16-bit .wav or .flac, by the file's ending."""
+    """Write a mono float waveform [samples] as 16-bit .wav or .flac, by the ending of `path`."""
     kind = path.suffix.removeprefix(".").upper()
     if kind not in ("WAV", "FLAC"):
         raise ValueError(f"{path}: audio is written as .wav or .flac; choose one of these endings")
@@ -92,14 +93,14 @@ def write_audio(path: Path, waveform: np.ndarray, *, sample_rate: int = SAMPLE_R
 
 
 def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """Waveform [samples] at another rate, soxr high quality; the same array where the rates are equal."""
+    """Resample a waveform [samples] by soxr (high quality); return the same array if the rates are equal."""
     if from_rate == to_rate:
         return waveform
     return soxr.resample(waveform, from_rate, to_rate, quality="HQ").astype(np.float32, copy=False)
 
 
 def to_rate(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """`resample`d speech; `AudioError` (without a name) where nothing is left of it, or too high a level."""
+    """`resample` a waveform and check the result; `AudioError` (without a name) if it is empty or too loud."""
     try:
         waveform = resample(waveform, from_rate, to_rate)
     except Exception as error:  # of soxr, a library
@@ -110,7 +111,7 @@ def to_rate(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
 
 
 def _encode(waveform: np.ndarray, sample_rate: int, kind: str) -> bytes:
-    # Rounded here and not by libsndfile, so that the bytes depend on the waveform alone.
+    # Rounded here, not by libsndfile, so that the bytes depend only on the waveform.
     pcm = np.round(np.clip(waveform, -1.0, 1.0) * 32767.0).astype(np.int16)
     buffer = io.BytesIO()
     soundfile.write(buffer, pcm, sample_rate, format=kind, subtype="PCM_16")

@@ -1,10 +1,11 @@
-"""The frames of an MP3 file, counted: whether all that it promises are there, and how long it is if it does not say.
+"""Count the frames of an MP3 file: detects truncation and adds a missing length header.
 
-The first frame may be no sound but a note of how many follow (Xing, Info, VBRI). libsndfile believes it; without one it
-guesses from the size of the first frame, and of variable bit rates it then drops the end or misses one that never was.
+Instead of sound, the first frame may hold a header with the number of frames (Xing, Info, VBRI). libsndfile trusts
+it. Without one it guesses the length from the size of the first frame. With variable bit rates this drops the end of
+the file or expects too many frames.
 
-Limitation: a file without such a note that was cut exactly between two frames passes, and so does one with a note that
-lacks exactly its last frame, 24 to 72 ms (encoders disagree whether the note counts itself).
+Limitation: a file without such a header that ends exactly between two frames counts as complete. So does a file with
+a header that lacks only its last frame (24 to 72 ms), because encoders disagree whether the header counts itself.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from megatron_speech.audio.containers import mpeg_frame, skip_id3
 
 
 class Walk(NamedTuple):
-    """What a walk over all frames found."""
+    """Result of walking over all frames."""
 
     frames: int
-    """Whole ones, the note among them."""
+    """Number of complete frames, with the header frame."""
     torn: bool
-    """Whether the file ends within one."""
+    """Whether the file ends inside a frame."""
 
 
 def missing(data: bytes | mmap) -> str | None:
-    """What the file lacks at its end; None where nothing is known to be missing."""
+    """Description of what is missing at the end of the file; None if nothing is known to be missing."""
     start = _first(data)
     if start is None:
         return "no two frames of layer III follow each other"
@@ -37,9 +38,9 @@ def missing(data: bytes | mmap) -> str | None:
 
 
 def with_count(data: bytes | mmap) -> bytes | None:
-    """The file with a true note of its frames in front of the first; None where it has one that libsndfile reads.
+    """The file with a correct header frame; None if it already has one.
 
-    A note is untrue where files were joined: it speaks of the first.
+    The header is wrong if files were joined, because it counts the frames of the first only.
     """
     start = _first(data)
     if start is None:
@@ -52,7 +53,7 @@ def with_count(data: bytes | mmap) -> bytes | None:
             return None
     head = bytearray(data[start : start + 4])
     head[1] |= 1  # no checksum
-    head[2] = head[2] & 0x0C | 0x90  # 128 or 80 kilobits per second, long enough for a note
+    head[2] = head[2] & 0x0C | 0x90  # 128 or 80 kilobits per second: large enough for the header
     frame = bytearray(mpeg_frame(bytes(head)) or 0)
     place = 4 + _side_bytes(head)
     frame[:4], frame[place : place + 12] = head, b"Xing\0\0\0\1" + frames.to_bytes(4, "big")
@@ -64,7 +65,7 @@ def _first(data: bytes | mmap) -> int | None:
 
 
 def _walk(data: bytes | mmap, place: int | None) -> Walk:
-    """The frames from `place` on, whatever lies between them."""
+    """Count the frames from `place` on, skipping other bytes between them."""
     alike, count = data[place : place + 3] if place is not None else b"", 0
     while place is not None:
         head = data[place : place + 4]
@@ -77,12 +78,12 @@ def _walk(data: bytes | mmap, place: int | None) -> Walk:
 
 
 def _alike(head: bytes, other: bytes) -> bool:
-    """Whether two frames are of one version and sample rate, as all of a file are."""
+    """Whether two frames have the same version and sample rate, as all frames of a file do."""
     return len(head) == 4 and head[1] & 0xFE == other[1] & 0xFE and head[2] & 0x0C == other[2] & 0x0C
 
 
 def _next(data: bytes | mmap, place: int) -> int | None:
-    """Where, from `place` on, two frames follow each other."""
+    """Offset, from `place` on, of the first frame that is followed by another; None if there is none."""
     while (place := data.find(b"\xff", place)) >= 0:
         length = mpeg_frame(data[place : place + 4])
         if length is not None and mpeg_frame(data[place + length : place + length + 4]) is not None:
@@ -92,7 +93,7 @@ def _next(data: bytes | mmap, place: int) -> int | None:
 
 
 def _promised(data: bytes | mmap, start: int) -> int | None:
-    """Frames of sound that the first frame says will follow; None where it says nothing."""
+    """Number of frames of sound stated by the first frame; None if it states none."""
     note = _note(data, start)
     if note is None and data[start + 36 : start + 40] == b"VBRI":
         note = int.from_bytes(data[start + 50 : start + 54], "big")
@@ -100,7 +101,7 @@ def _promised(data: bytes | mmap, start: int) -> int | None:
 
 
 def _note(data: bytes | mmap, start: int) -> int | None:
-    """The number in a frame of Xing's or LAME's kind."""
+    """Number of frames in a Xing or Info header; None if the frame at `start` is not one."""
     place = start + 4 + _side_bytes(data[start : start + 4])
     if data[place : place + 4] not in (b"Xing", b"Info") or not data[place + 7] & 1:
         return None
@@ -108,6 +109,6 @@ def _note(data: bytes | mmap, start: int) -> int | None:
 
 
 def _side_bytes(head: bytes | bytearray) -> int:
-    """Bytes between a frame's header and its sound: more of version 1, fewer of one channel."""
+    """Size of the side information after a frame's header; depends on version and number of channels."""
     mono = head[3] >> 6 == 3
     return (17 if mono else 32) if head[1] & 8 else (9 if mono else 17)

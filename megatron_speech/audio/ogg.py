@@ -1,7 +1,7 @@
-"""The pages of an Ogg file: whether the last one ends the stream, and whether each is as it was written.
+"""Check the pages of an Ogg file: the last one ends the stream, none is missing, and all checksums match.
 
-A decoder passes over a page that does not match its checksum, or is not there, and libsndfile reads only the first of
-streams that follow each other: the words would go on and the speech would not.
+Decoders silently skip damaged and missing pages, and libsndfile reads only the first of several streams. Then the
+audio would lack speech that the transcript has.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import zlib
 from mmap import mmap
 
 HEAD = struct.Struct("<4sBBqIIIB")
-"""Magic, version, flags, position, stream, number, checksum, count of segments."""
+"""Header of a page: magic, version, flags, position, stream, page number, checksum, number of segments."""
 FIRST, LAST = 2, 4
 """Flags of the pages that begin and end a stream."""
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def missing(data: bytes | mmap) -> str | None:
-    """What the file lacks at its end; None where it is whole."""
+    """Description of what is missing at the end of the file; None if it is complete."""
     place, flags = 0, 0
     while data[place : place + 4] == b"OggS":
         end = _end(data, place)
@@ -29,7 +29,7 @@ def missing(data: bytes | mmap) -> str | None:
 
 
 def fault(data: bytes | mmap) -> str | None:
-    """What is wrong with a file that is `missing` nothing, with what to do; None where all pages are good."""
+    """Defect of a file for which `missing` is None, with a remedy; None if all pages are good."""
     place, numbers = 0, dict[int, int]()
     begun = False
     while data[place : place + 4] == b"OggS" and (end := _end(data, place)) is not None:
@@ -46,7 +46,7 @@ def fault(data: bytes | mmap) -> str | None:
 
 
 def _end(data: bytes | mmap, place: int) -> int | None:
-    """The byte behind the page that begins at `place`; None where the file ends within it."""
+    """Offset of the first byte after the page at `place`; None if the file ends inside the page."""
     body = place + HEAD.size
     count = data[body - 1] if body <= len(data) else 0
     lengths = data[body : body + count]
@@ -55,6 +55,6 @@ def _end(data: bytes | mmap, place: int) -> int | None:
 
 
 def _checksum(page: bytes) -> int:
-    """Ogg's: the CRC of zlib with the bits of all bytes in the other order, begun and ended with 0."""
+    """Ogg's checksum: zlib's CRC-32 with reversed bit order, initial value 0 and no final inversion."""
     mirrored = zlib.crc32(page.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{mirrored:032b}"[::-1], 2)

@@ -1,4 +1,4 @@
-"""Utterances that cannot be used: listed, counted by reason, and an error where they are more than a small share."""
+"""Quarantine: the list of unusable utterances, counted by reason; too many are an error."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from megatron_speech.audio.checks import is_silent, peak_of, printable
 from megatron_speech.audio.shards import AudioRecord, AudioShard, BadRecord
 
 QUARANTINE = "quarantine.jsonl"
-"""Utterances that were left out, one JSON object with shard, key, reason and message each."""
+"""File with one JSON object (shard, key, reason, message) for each utterance that was left out."""
 
 
 def silence(shard: AudioShard, record: AudioRecord, peak_dbfs: float | None) -> BadRecord | None:
-    """The entry of an utterance of `shard` that is silent: nothing comes up to `peak_dbfs` (`checks.is_silent`).
+    """Quarantine entry of `record` if its peak is below `peak_dbfs` (`checks.is_silent`), else None.
 
-    None where something does, or where `peak_dbfs` is null.
+    A `peak_dbfs` of None switches the check off.
     """
     if peak_dbfs is None:
         return None
@@ -30,18 +30,18 @@ def silence(shard: AudioShard, record: AudioRecord, peak_dbfs: float | None) -> 
 
 
 def write_quarantine(path: Path, quarantined: Iterable[BadRecord]) -> None:
-    """Write the list, whatever bytes a name holds."""
+    """Write the list as JSON lines; undecodable bytes in names are escaped."""
     rows = ({key: printable(value) for key, value in asdict(record).items()} for record in quarantined)
     path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
 
 
 def read_quarantine(path: Path) -> list[BadRecord]:
-    """The list as it was written."""
+    """Read a list that `write_quarantine` wrote."""
     return [BadRecord(**orjson.loads(line)) for line in path.read_bytes().splitlines()]
 
 
 def require_few(quarantined: Sequence[BadRecord], utterances: int, share: float) -> None:
-    """ValueError where more than `share` of `utterances` (and more than one) are quarantined."""
+    """Raise ValueError if more than one, and more than `share` of the `utterances`, are quarantined."""
     if quarantined:
         reasons, first = Counter(record.reason for record in quarantined), printable(quarantined[0].message)
         left_out.require_few(reasons, utterances, share, what="utterances", first=first, remedy="mend the audio")

@@ -1,8 +1,8 @@
-"""The rates of the speech side, each derived from the last by exact division, in one place.
+"""Sample, frame and token rates of speech, derived from each other by exact division.
 
-A waveform of 16,000 samples per second becomes 100 log-mel frames (a hop of 160 samples), and a whole number of frames
-becomes one speech token (8 frames: 12.5 tokens per second, arXiv 2411.17607). A rate that does not divide
-is refused when it is written down, not discovered as a drift of one token per minute. Price: no fractional hops.
+One second of audio (16,000 samples) becomes 100 log-mel frames (hop of 160 samples). A whole number of frames becomes
+one speech token (8 frames: 12.5 tokens per second, arXiv 2411.17607). Rates that do not divide are refused at once,
+because they would drift. Limitation: no fractional hops.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from fractions import Fraction
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechRates:
-    """Samples, frames and tokens of one speech tokenizer."""
+    """Rates of one speech tokenizer; raises ValueError unless `hop` divides `sample_rate`."""
 
     sample_rate: int = 16000
     """Samples per second."""
     hop: int = 160
     """Samples between two log-mel frames."""
     frames_per_token: int = 8
-    """Log-mel frames that become one speech token."""
+    """Log-mel frames per speech token."""
 
     def __post_init__(self) -> None:
         for name in ("sample_rate", "hop", "frames_per_token"):
@@ -31,7 +31,7 @@ class SpeechRates:
 
     @classmethod
     def of_token_rate(cls, token_rate: float, *, sample_rate: int = 16000, hop: int = 160) -> SpeechRates:
-        """The rates that give `token_rate` tokens per second; ValueError unless a token is a whole number of frames."""
+        """Rates with `token_rate` tokens per second; raises ValueError unless a token is a whole number of frames."""
         frames = Fraction(sample_rate, hop) / Fraction(token_rate)
         if frames.denominator != 1:
             raise ValueError(
@@ -56,13 +56,13 @@ class SpeechRates:
         return self.frame_rate / self.frames_per_token
 
     def frames(self, num_samples: int) -> int:
-        """Whole frames in `num_samples` samples."""
+        """Number of whole frames in `num_samples` samples."""
         return num_samples // self.hop
 
     def tokens(self, num_samples: int) -> int:
-        """Tokens that cover `num_samples` samples; a started token counts."""
+        """Number of tokens that cover `num_samples` samples, rounded up."""
         return -(-num_samples // self.samples_per_token)
 
     def seconds(self, num_tokens: int) -> float:
-        """Duration of `num_tokens` tokens."""
+        """Duration of `num_tokens` tokens in seconds."""
         return num_tokens * self.samples_per_token / self.sample_rate

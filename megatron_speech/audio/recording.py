@@ -1,9 +1,12 @@
-"""An audio file, open: what it is, whether it is whole, and any part of it, exact to the sample.
+"""Open audio files: checks that a file is complete and reads any part of it, exact to the sample.
 
-libsndfile decodes. A file is opened once for all of its parts, and a part is reached by one seek, so rows that cut up
-an hour of speech cost one decode of it; the few kinds that cannot seek are read forward. Whatever goes wrong is an
-`AudioError` without a name, for its caller to add (`naming`): libraries raise many errors for hostile bytes.
-Cost: memory of the part that is read (and of the file itself, where its header does not know how long it is).
+libsndfile decodes. A file is opened once for all of its parts, and a part is reached by one seek. So rows that cut up
+an hour of speech decode it only once. The few formats that cannot seek are read forward.
+
+Every failure is an `AudioError`, because libraries raise many kinds of errors for damaged bytes. The caller adds the
+name of the file (`naming`).
+
+Cost: memory for the part that is read, and for the whole file if its header does not state its length.
 """
 
 from __future__ import annotations
@@ -25,33 +28,33 @@ from megatron_speech.audio.containers import is_empty, kind_of
 from megatron_speech.audio.cut_short import joined, mended, missing
 
 READABLE = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF", "AU", "NIST", "FLAC", "OGG", "MP3")
-"""Kinds, as libsndfile calls them, that say where they end."""
+"""Formats (libsndfile's names) that state where a file ends."""
 OTHER = ("MP4", "Matroska", "WMA", "AMR", "AAC", "compressed SPHERE")
-"""Kinds of `containers` that libsndfile does not decode, or takes for what they are not."""
+"""Formats of `containers` that libsndfile does not decode or mistakes for others."""
 REMEDY = "convert it to FLAC (ffmpeg -i FILE FILE.flac)"
 UNKNOWN_FRAMES = 1 << 40
-"""More frames than any file holds: libsndfile's answer for a FLAC file that does not say."""
+"""More frames than any file holds; libsndfile reports such a number for FLAC files that do not state their length."""
 MP3_PADDING = 2400
-"""Samples of silence that an MP3 encoder adds at most: its delay, and what fills the last frame."""
+"""Most samples of silence that an MP3 encoder adds: its delay and the padding of the last frame."""
 BLOCK = 1 << 18
-"""Frames that are decoded at a time."""
+"""Frames to decode at a time."""
 NEAR = 1 << 18
-"""Frames that are rather decoded than leapt over."""
+"""Frames up to which decoding on is preferred to a seek."""
 RUN_UP = 1 << 14
-"""Frames that are decoded before those asked for, after a leap: MP3 and Ogg need the earlier ones to be exact."""
+"""Frames to decode before the requested ones after a seek; MP3 and Ogg need them to be exact."""
 
 
 class Recording:
-    """An open audio file; `close` it, or use it as a context."""
+    """An open audio file; `close` it, or use it as a context manager."""
 
     sample_rate: int
-    """Its own, in Hz."""
+    """Sample rate of the file in Hz."""
     channels: int
     num_frames: int
-    """Samples of each channel."""
+    """Samples per channel."""
 
     def __init__(self, source: Path | bytes) -> None:
-        """`AudioError` where the file cannot be read, is no audio, is cut short or has an impossible rate."""
+        """Open a file or its bytes; `AudioError` if it is unreadable, not audio, truncated or of an impossible rate."""
         self._bytes, self._kind = _whole(source)
         self._seen_whole = False
         try:
@@ -70,7 +73,7 @@ class Recording:
 
     @property
     def padding_s(self) -> float:
-        """Seconds by which others may find the file longer: an MP3 encoder adds silence, which is not read here."""
+        """Seconds that an MP3 file may seem longer to other readers, which include the silence of its encoder."""
         return MP3_PADDING / self.sample_rate if self._kind == "MP3" else 0.0
 
     def close(self) -> None:
@@ -79,9 +82,9 @@ class Recording:
         self._bytes.close()
 
     def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Frames `start` to `stop` (left out: all that follow), float32 [frames, channels].
+        """Frames `start` to `stop` (None: to the end), float32 [frames, channels].
 
-        `AudioError` where they cannot be decoded, or where the file has fewer frames than it promises.
+        Raises `AudioError` if they cannot be decoded, or if the file has fewer frames than it states.
         """
         stop = self.num_frames if stop is None else stop
         assert 0 <= start <= stop <= self.num_frames, f"{start=} {stop=} {self.num_frames=}"
@@ -99,12 +102,12 @@ class Recording:
     def _open(self) -> _Forward:
         self._place = 0
         self._bytes.seek(0)
-        # A descriptor and no name, so that no ending of a name says what the file is.
+        # By its descriptor, because libsndfile would trust the ending of a name.
         source = self._bytes if isinstance(self._bytes, io.BytesIO) else self._bytes.fileno()
         with _decoding():
             file = _Forward(source, closefd=False)
             if file.subtype == "OPUS":
-                file.seek(0)  # without it libsndfile forgets to leave out what comes before the first sample
+                file.seek(0)  # otherwise libsndfile returns the pre-skip before the first sample
             return file
 
     def _reopen(self) -> None:
@@ -115,16 +118,16 @@ class Recording:
         kind = self._file.format
         if kind not in READABLE or (kind == "MP3" and self._kind != "MP3"):
             kind = "MPEG audio other than layer III" if kind == "MP3" else kind
-            raise AudioError(f"{kind} is not read, as a file that was cut short would pass for whole; {REMEDY}")
+            raise AudioError(f"{kind} is not read, because a truncated file would go unnoticed; {REMEDY}")
         check_rate(self.sample_rate)
         self.num_frames = self._file.frames
         self._forward = not self._file.can_seek()
-        # MP3 within WAV: its number counts what the decoder leaves out.
+        # The frame count of MP3 in WAV includes frames that the decoder leaves out.
         if self.num_frames >= UNKNOWN_FRAMES or (kind != "MP3" and self._file.subtype == "MPEG_LAYER_III"):
             self._forward, self.num_frames = True, self._count()
 
     def _count(self) -> int:
-        """Frames of a file that does not say, by decoding it once."""
+        """Number of frames, found by decoding the whole file."""
         while len(self._block(BLOCK)):
             pass
         self._seen_whole = True
@@ -140,21 +143,21 @@ class Recording:
             pass
 
     def _block(self, frames: int) -> np.ndarray:
-        """The next frames, at most so many; none at the end."""
+        """The next frames, at most `frames`; none at the end."""
         try:
             with _decoding():
                 block: np.ndarray = self._file.read(frames, dtype="float32", always_2d=True)
         except AudioError as error:
-            at, self._place = self._place, UNKNOWN_FRAMES  # wherever libsndfile is now
-            # FLAC's last frame is torn, or what follows it is none.
+            at, self._place = self._place, UNKNOWN_FRAMES  # libsndfile's position is unknown now
+            # Lost sync: the last FLAC frame is truncated, or a frame before it is damaged.
             if "lost sync" in str(error) and not self._end_is_there():
-                raise _cut(f"the FLAC decoder is lost somewhere behind sample {at}") from error
+                raise _cut(f"the FLAC decoder loses sync after sample {at}") from error
             raise
         self._place += len(block)
         return block
 
     def _end_is_there(self) -> bool:
-        """Whether the last frame can be decoded, so that what cannot is damage before it."""
+        """Whether the last frame can be decoded, so that an earlier one must be damaged."""
         if self._forward:
             return False
         self._reopen()
@@ -168,7 +171,7 @@ class Recording:
 
 
 class _Forward(soundfile.SoundFile):
-    """A sound file whose reads only go on, as soundfile's own end with a seek that not all kinds can do."""
+    """A sound file that is only read forward; soundfile's own reads end with a seek, which some formats lack."""
 
     def seekable(self) -> bool:
         return False
@@ -178,18 +181,18 @@ class _Forward(soundfile.SoundFile):
 
 
 class _Bytes(io.BytesIO):
-    """A file in memory. libsndfile seeks before the beginning of some damaged ones; there is its beginning, then."""
+    """A file in memory that clips negative seeks to 0, because libsndfile does such seeks in damaged files."""
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         return super().seek(max(0, offset) if whence == io.SEEK_SET else offset, whence)
 
 
 def _cut(what: str) -> AudioError:
-    return AudioError(f"cut short, {what}; copy it again from where it is whole", "cut short")
+    return AudioError(f"cut short, {what}; copy it again from a complete file", "cut short")
 
 
 def _whole(source: Path | bytes) -> tuple[BinaryIO, str | None]:
-    """The bytes of a file, with a known size, and its kind; `AudioError` where it cannot be read or is cut short."""
+    """The (mended) bytes of a file and its format; `AudioError` if it is unreadable or truncated."""
     if isinstance(source, bytes):
         changed, kind = _checked(source)
         return _Bytes(changed or source), kind
@@ -206,8 +209,8 @@ def _whole(source: Path | bytes) -> tuple[BinaryIO, str | None]:
 
 
 def _checked(data: bytes | mmap) -> tuple[bytes | None, str | None]:
-    """The file where it had to be mended, and its kind; `AudioError` where it is empty or cut short."""
-    if is_empty(data):  # which libsndfile takes for no file at all
+    """The mended file (None if it needs no mending) and its format; `AudioError` if it is empty or truncated."""
+    if is_empty(data):  # libsndfile would not recognise its format
         raise AudioError("no samples; leave it out", "zero length")
     kind = kind_of(data)
     if kind in OTHER:
@@ -223,7 +226,7 @@ def _checked(data: bytes | mmap) -> tuple[bytes | None, str | None]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """What the file system says is an `AudioError`: a path may hold anything, NUL among it."""
+    """Turn errors of the file system into `AudioError`; ValueError comes from paths with NUL characters."""
     try:
         yield
     except AudioError:
@@ -236,7 +239,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _decoding() -> Iterator[None]:
-    """Whatever libsndfile and its wrapper raise is an `AudioError`: bytes may hold anything."""
+    """Turn every error of libsndfile and its wrapper into `AudioError`."""
     try:
         yield
     except soundfile.LibsndfileError as error:

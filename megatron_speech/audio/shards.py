@@ -1,10 +1,11 @@
 """Audio shards: WebDataset tars of ``<key>.flac`` (16 kHz mono), ``<key>.txt`` (transcript) and ``<key>.json``.
 
-Any WebDataset reader streams them. Tars are plain USTAR with time 0 and fixed owners, so the same records give the
-same bytes, and a checksum in the manifest can mean something: `read_audio_shards` compares every shard with it before
-the first record leaves, and the number of records after the last. A short shard is an error, never a smaller corpus.
-An utterance that cannot be decoded stops the reader too, unless it is handed someone to tell (`on_bad`). Cost: a shard
-is read twice, once to hash it (about 1 GB/s) and once to decode it.
+Any WebDataset reader can stream them. Tars are plain USTAR with time 0 and fixed owners, so the same records give the
+same bytes and the same checksum. `read_audio_shards` compares the checksum of a shard with the manifest before the
+first record, and the number of records after the last. So a truncated shard is an error, never a smaller corpus. An
+utterance that cannot be decoded is an error too, unless the caller passes `on_bad`.
+
+Cost: a shard is read twice, once to hash it (about 1 GB/s) and once to decode it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from megatron_speech.grouping import grouped
 logger = logging.getLogger(__name__)
 
 LONGEST_KEY = 95
-"""Letters of a key: with ``.flac`` the 100 bytes that a name may have in a plain tar."""
+"""Longest key in characters; with ``.flac`` it fits into the 100 bytes of a name in a plain tar."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,49 +40,49 @@ class AudioRecord:
     """One utterance."""
 
     key: str
-    """Unique in its shard; letters, digits, ``-`` and ``_``."""
+    """Unique in its shard; ASCII letters, digits, ``-`` and ``_``."""
     waveform: np.ndarray
     """Mono float32 [samples] at 16 kHz."""
     text: str
-    """What is said."""
+    """Transcript."""
     meta: dict[str, Any] = field(default_factory=dict)
-    """Provenance, JSON types; `duration_s` is added when it is written."""
+    """Metadata of JSON types; `duration_s` is added when the record is written."""
     channels: int = 1
-    """Of the file that was read; `waveform` is one of them, or their mean."""
+    """Number of channels of the source file; `waveform` is one channel, or the mean of all."""
 
     @property
     def voice(self) -> str | None:
-        """Whose voice it is: `voice` of the metadata, or `speaker`; None where neither is there."""
+        """`voice` of the metadata, or else `speaker`, or None."""
         voice = self.meta.get("voice", self.meta.get("speaker"))
         return None if voice is None else str(voice)
 
     @property
     def name(self) -> str:
-        """What errors call it."""
+        """Name for error messages."""
         return f"utterance {self.key}"
 
     @property
     def duration_s(self) -> float:
-        """As written: in seconds, of four decimals."""
+        """Duration in seconds, rounded to four decimals as in the file."""
         return round(len(self.waveform) / SAMPLE_RATE, 4)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BadRecord:
-    """An utterance of a shard that cannot be used."""
+    """An unusable utterance of a shard."""
 
     shard: str
     """File name of its shard."""
     key: str
     reason: str
-    """In a word or two, for counting."""
+    """Kind of defect in a word or two, for counting."""
     message: str
-    """In one line, naming the file."""
+    """Full message in one line, with the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AudioShard:
-    """A shard as its folder's manifest knows it."""
+    """A shard as described in the manifest of its folder."""
 
     path: Path
     utterances: int
@@ -91,11 +92,11 @@ class AudioShard:
     """xxh3_128 of the file."""
 
     def bad(self, key: str, reason: str, why: str) -> BadRecord:
-        """The entry of the utterance `key`, of which `why` says what is wrong."""
+        """Entry for the unusable utterance `key`; `why` describes the defect."""
         return BadRecord(shard=self.path.name, key=key, reason=reason, message=f"{self.path}:{key}: {why}")
 
     def check(self) -> None:
-        """FileNotFoundError or ValueError unless the file is there with its checksum; all of it is read."""
+        """Read the file and compare its checksum; FileNotFoundError if it is missing, ValueError if it differs."""
         if not self.path.is_file():
             raise FileNotFoundError(
                 f"{self.path}: the shard is in the manifest but not in the folder; make the audio again"
@@ -107,7 +108,7 @@ class AudioShard:
             )
 
     def read(self, *, on_bad: Callable[[BadRecord], None] | None = None) -> Iterator[AudioRecord]:
-        """The records in written order; see `read_audio_shards`."""
+        """Records in written order; see `read_audio_shards`."""
         self.check()
         count = several_channels = 0
         with self.path.open("rb") as file:
@@ -134,9 +135,9 @@ class AudioShard:
 def write_audio_shards(
     folder: Path, records: Iterable[AudioRecord], *, name: str, utterances_per_shard: int = 1000
 ) -> dict[str, Any]:
-    """Write ``<name>-<NNNNNN>.tar`` under `folder`; returns the manifest's facts (`audio_facts`).
+    """Write shards ``<name>-<NNNNNN>.tar`` to `folder`; return the facts for the manifest (`audio_facts`).
 
-    The caller puts the facts into the artifact's manifest, without which the folder cannot be read back.
+    The caller has to write the facts into the manifest of the folder, because reading needs them.
     """
     shards = [
         write_audio_shard(folder / f"{name}-{number:06d}.tar", batch)
@@ -146,7 +147,7 @@ def write_audio_shards(
 
 
 def write_audio_shard(path: Path, records: Iterable[AudioRecord]) -> dict[str, Any]:
-    """Write one shard, complete or not at all; returns its name, checksum and totals."""
+    """Write one shard atomically; return its name, checksum and totals."""
     temporary = path.with_name(path.name + ".tmp")
     keys: set[str] = set()
     seconds = 0.0
@@ -171,7 +172,7 @@ def write_audio_shard(path: Path, records: Iterable[AudioRecord]) -> dict[str, A
 
 
 def audio_facts(shards: list[dict[str, Any]]) -> dict[str, Any]:
-    """The facts of a manifest: totals over `shards`, and `shards` themselves."""
+    """Facts for the manifest: totals over `shards`, and `shards` themselves."""
     return {
         "utterances": sum(shard["utterances"] for shard in shards),
         "hours": round(sum(shard["seconds"] for shard in shards) / 3600, 4),
@@ -181,7 +182,7 @@ def audio_facts(shards: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def audio_shards(folder: Path) -> list[AudioShard]:
-    """The shards of `folder` in written order, by its manifest; ValueError where it holds something else."""
+    """Shards of `folder` in written order, by its manifest; ValueError if it is not an audio folder."""
     manifest = read_manifest(folder)
     if manifest["kind"] != "audio":
         raise ValueError(
@@ -194,23 +195,21 @@ def audio_shards(folder: Path) -> list[AudioShard]:
 
 
 def read_audio_shards(folder: Path, *, on_bad: Callable[[BadRecord], None] | None = None) -> Iterator[AudioRecord]:
-    """The records of `folder` in written order.
+    """Records of `folder` in written order.
 
-    An utterance that cannot be decoded is an `AudioError`, or is handed to `on_bad` and left out.
+    Args:
+        on_bad: receives utterances that cannot be decoded, which are left out; None raises `AudioError`.
 
     Raises:
         FileNotFoundError: a shard is missing.
-        ValueError: names a damaged or short shard, whatever `on_bad`.
+        ValueError: a shard is damaged or truncated (regardless of `on_bad`).
     """
     for shard in audio_shards(folder):
         yield from shard.read(on_bad=on_bad)
 
 
 def check_record(record: AudioRecord) -> None:
-    """`AudioError` where a shard cannot hold the utterance.
-
-    Its key must be a short file name, and its words UTF-8 and JSON.
-    """
+    """Raise `AudioError` if a shard cannot hold `record`: bad key, text not UTF-8, or metadata not JSON."""
     key = record.key
     if not key.replace("-", "").replace("_", "").isalnum() or not key.isascii():
         raise AudioError(f"utterance key {key!r} must be letters, digits, '-' and '_', as a file name; rename it", "id")
@@ -224,7 +223,7 @@ def check_record(record: AudioRecord) -> None:
 
 
 def _words(record: AudioRecord) -> dict[str, bytes]:
-    """The members beside the audio, by suffix."""
+    """Contents of the .txt and .json members, by suffix."""
     meta = {**record.meta, "id": record.key, "text": record.text, "duration_s": record.duration_s}
     written = to_json(meta, ensure_ascii=False, sort_keys=True)
     return {"txt": record.text.encode(), "json": written.encode()}
@@ -237,9 +236,9 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 
 
 def members_by_key(file: BinaryIO) -> Iterator[dict[str, bytes]]:
-    """Members of the same key, in tar order: {"key": ..., "flac": ..., "txt": ..., "json": ...}.
+    """Contents of the members of each key, in tar order: {"key": ..., "flac": ..., "txt": ..., "json": ...}.
 
-    As in WebDataset a key is the path up to the first dot of the file's name; what is no file is passed over.
+    As in WebDataset, a key is the path up to the first dot of the file name. Folders and links are skipped.
     """
     group: dict[str, bytes] = {}
     with tarfile.open(fileobj=file, mode="r|") as tar:
@@ -258,20 +257,20 @@ def members_by_key(file: BinaryIO) -> Iterator[dict[str, bytes]]:
 
 
 def key_of(name: str) -> tuple[str, str]:
-    """Key and suffix of a tar member: its path up to the first dot of the file's name, and the rest."""
+    """Key and suffix of a tar member: the path up to the first dot of the file name, and the rest."""
     folder, slash, base = name.rpartition("/")
     stem, _, suffix = base.partition(".")
     return f"{folder}{slash}{stem}", suffix
 
 
 def keys_in(file: BinaryIO) -> Iterator[str]:
-    """The keys of `members_by_key`, of which only the tar headers are read."""
+    """Keys of `members_by_key`; reads only the tar headers."""
     with tarfile.open(fileobj=file, mode="r:") as tar:
         yield from (key for key, _ in groupby(key_of(member.name)[0] for member in tar if member.isfile()))
 
 
 def record_of(path: Path, members: dict[str, bytes]) -> AudioRecord:
-    """The utterance in the `members_by_key` of the shard `path`; AudioError names one that cannot be used."""
+    """Decode the utterance from its `members` (`members_by_key`) in the shard `path`; AudioError if it is unusable."""
     key = members["key"].decode()
     missing = {"flac", "txt", "json"} - members.keys()
     if missing:
@@ -287,7 +286,7 @@ def record_of(path: Path, members: dict[str, bytes]) -> AudioRecord:
 
 
 def _text_and_meta(name: str, txt: bytes, meta: bytes) -> tuple[str, dict[str, Any]]:
-    """Transcript and metadata from the bytes of their files; AudioError by `name`."""
+    """Transcript and metadata from the bytes of their files; AudioError (with `name`) if they are damaged."""
     try:
         text, values = txt.decode(), json.loads(meta)
     except ValueError as error:

@@ -1,9 +1,9 @@
-"""Utterances as listed, cut out: the part of a recording that one names, checked, of the channels asked for, at 16 kHz.
+"""Cut listed utterances out of their recordings, check them, choose channels and resample to 16 kHz.
 
-Times become samples of the recording's own rate, each to the nearest: from `start_s` up to, not with, the sample at
-`start_s` + `duration_s`. So parts that follow each other share no sample and miss none. A part may end 10 ms behind the
-recording (times are rounded, often to hundredths) and ends with it then. Where a corpus says how long the recording
-is, 100 ms more or less are the same. For MP3 the silence that its encoder added is tolerated too.
+Times are rounded to the nearest sample at the rate of the recording; the end (`start_s` + `duration_s`) is exclusive.
+So consecutive parts neither share nor miss a sample. A part may end up to 10 ms after the recording, because times
+are often rounded to hundredths; it is then cut to the recording. A stated length of the whole recording may be off by
+100 ms. For MP3, both tolerances include the silence that the encoder adds.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ from megatron_speech.audio.sources.listed import ListedUtterance
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 END_TOLERANCE_S = 0.01
-"""How far behind its recording a part may end."""
+"""Seconds by which a part may end after its recording."""
 LENGTH_TOLERANCE_S = 0.1
-"""How far a stated length of a recording may lie from what it has."""
+"""Seconds by which the stated length of a recording may differ from its real length."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportedUtterance:
-    """An utterance to be written."""
+    """An utterance to write, with facts for the counts of the import."""
 
     record: AudioRecord
     by_setting: bool
-    """Whether its recording has several channels, and the setting `channels` chose one, or their mean."""
+    """Whether the recording has several channels and the setting `channels` decided which to use."""
     moved: bool
-    """Whether its recording's first channel was silent, so that another is heard."""
+    """Whether another channel is used because the first is silent."""
 
 
 class Recordings:
-    """The recording that was asked for last, kept open: the rows that cut up one file mostly follow each other."""
+    """Keeps the last recording open, because rows that cut up one file mostly follow each other."""
 
     def __init__(self) -> None:
         self._audio: Path | bytes | None = None
         self._opened: Recording | AudioError | None = None
 
     def open(self, audio: Path | bytes) -> Recording:
-        """The recording; `AudioError`, as often as it is asked for, where there is none."""
+        """Open a file or its bytes, or return the open recording; raises `AudioError` each time if it is unusable."""
         if audio is not self._audio and (isinstance(audio, bytes) or audio != self._audio):
             self.close()
             try:
@@ -78,10 +78,10 @@ class Recordings:
 
 
 def utterances(listed: ListedUtterance, config: ImportSpeechConfig, recordings: Recordings) -> list[ImportedUtterance]:
-    """What becomes of `listed`: one utterance, or one per channel where they are split.
+    """Utterances made from `listed`: one, or one per channel if channels are split.
 
-    `AudioError` says by place and name why there is none. Any error that the data provoke is one, whatever a library
-    calls it; those that only a mistake in this code can raise stay what they are.
+    Raises `AudioError` (with place and name) if there is none. Every error caused by the data becomes an
+    `AudioError`; errors that only a bug in this code can cause are not converted.
     """
     with naming(f"{listed.place} ({listed.name})"):
         try:
@@ -95,6 +95,7 @@ def utterances(listed: ListedUtterance, config: ImportSpeechConfig, recordings: 
 def _utterances(
     listed: ListedUtterance, config: ImportSpeechConfig, recordings: Recordings
 ) -> Iterator[ImportedUtterance]:
+    # Utterances without a usable recording or text.
     if listed.defect is not None:
         reason, why = listed.defect
         raise AudioError(why, reason)
@@ -106,6 +107,7 @@ def _utterances(
     if listed.side is not None and listed.channel is None and recording.channels > 1:
         message = f"{listed.side} may say which of its {recording.channels} channels this is; map the column to channel"
         raise AudioError(f"{message} (a number from 0, or A and B), or list it under metadata", "channel")
+    # Cut out the part, and choose its channels.
     samples = checked_samples(recording.read(*part_of(listed, recording)))
     level = SILENCE_PEAK_DBFS if config.silence_peak_dbfs is None else config.silence_peak_dbfs
     split = config.channels == "split" and listed.channel is None and recording.channels > 1
@@ -133,10 +135,7 @@ def _utterances(
 
 
 def part_of(listed: ListedUtterance, recording: Recording) -> tuple[int, int]:
-    """First sample of the part of `recording` that `listed` is, and the one behind its last.
-
-    `AudioError` where the recording has no such part.
-    """
+    """Range of samples (half-open) of `listed` in `recording`; `AudioError` if the recording has no such part."""
     rate, frames = recording.sample_rate, recording.num_frames
     lasts = frames / rate
     stated = listed.whole_duration_s
@@ -159,7 +158,7 @@ def part_of(listed: ListedUtterance, recording: Recording) -> tuple[int, int]:
 
 
 def nearest_sample(seconds: float, sample_rate: int) -> int:
-    """The sample at `seconds`; of two equally near the later. Sums of decimals, which are not exact, fall alike."""
+    """Number of the sample nearest to `seconds`; ties go to the later one, also after inexact sums of decimals."""
     return math.floor(round(seconds * sample_rate, 3) + 0.5)
 
 
@@ -174,10 +173,10 @@ def _heard(listed: ListedUtterance, samples: np.ndarray, level: float, config: I
 
 
 def _apart(samples: np.ndarray, level: float, config: ImportSpeechConfig) -> list[Heard]:
-    """The channels that are not silent, one by one."""
+    """Every channel that is not silent, as a waveform of its own."""
     if config.transcripts:
         message = (
-            f"one text and {samples.shape[1]} channels to split; say whose it is by row, or set transcripts: false"
+            f"one text and {samples.shape[1]} channels to split; give each row a channel, or set transcripts: false"
         )
         raise AudioError(message, "channel")
     heard = speaking(samples, level)

@@ -1,6 +1,6 @@
-"""The members of tars, utterance by utterance. What a tar has twice, apart, cut short or behind its end is an error.
+"""Members of tars, grouped by utterance; repeated or scattered members, truncation and trailing data are errors.
 
-A tar is read once, as a stream, and nothing of it is written to disk; gzip, bzip2 and xz are read through.
+A tar is read once, as a stream, without writing to disk; gzip, bzip2 and xz are decompressed on the fly.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from megatron_speech.audio.sources.listed import AUDIO_KINDS
 logger = logging.getLogger(__name__)
 
 PARTS = (*AUDIO_KINDS, "txt", "json")
-"""Endings of the members that an utterance is made of."""
+"""Endings of the members that belong to an utterance."""
 _COMPRESSED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 
 
@@ -32,29 +32,32 @@ class Members:
     """The members of one utterance."""
 
     key: str
-    """Their path without the ending."""
+    """Common path of the members, without the ending."""
     numbers: list[int] = field(default_factory=list)
-    """Their places in the tar, from 1."""
+    """Positions of the members in the tar, from 1."""
     files: dict[str, bytes] = field(default_factory=dict)
-    """Contents by ending, in lower case, without the dot."""
+    """Contents by ending (lower case, without the dot)."""
     links: list[str] = field(default_factory=list)
-    """Members that are links or devices, and so hold nothing."""
+    """Endings of members that are links or devices, which have no content."""
     others: set[str] = field(default_factory=set)
-    """Endings of its members that are none of `PARTS`."""
+    """Endings of further members, which are not in `PARTS`."""
 
     def place(self, path: Path) -> str:
-        """For errors."""
+        """Place of the utterance for error messages; `path` is the tar."""
         endings = ", ".join([*(f".{ending}" for ending in (*self.files, *sorted(self.others))), *self.links])
         return f"{path}, member {self.numbers[0]} ({endings})"
 
 
 def read_members(path: Path) -> Iterator[Members]:
-    """The members of each utterance, in tar order.
+    """Members of each utterance, in tar order; companion files of macOS are skipped.
 
-    An utterance's members have one path up to the last dot of the file's name. Companions that macOS writes are passed
-    over. ValueError names the tar, the utterance and both places where a member repeats or members lie apart, and a
-    tar that is damaged or without utterances.
+    Members of an utterance have the same path up to the last dot of the file name, and have to be neighbours.
+
+    Raises:
+        ValueError: a member repeats, members of an utterance lie apart (names both places), or the tar is damaged or
+            has no utterance.
     """
+    # Group neighbours by key, and remember the place of every member.
     seen: dict[str, dict[str, int]] = {}
     group: Members | None = None
     unknown: Counter[str] = Counter()
@@ -78,16 +81,17 @@ def read_members(path: Path) -> Iterator[Members]:
             group.files[ending] = content
     if group is not None:
         yield group
+    # Report members that belong to no utterance.
     found = ", ".join(f"{ending} {count}" for ending, count in unknown.most_common())
     if not seen:
         known = f"known are .{', .'.join(PARTS)}"
         raise ValueError(f"{path}: no recording in it; its members end in {found or 'nothing, it is empty'}, {known}")
     if unknown:
-        logger.warning("%s: passed over members that are no part of an utterance: %s", path, found)
+        logger.warning("%s: skipped members that belong to no utterance: %s", path, found)
 
 
 def _require_new_neighbour(path: Path, number: int, name: str, seen: dict[str, int], *, begins: bool) -> None:
-    """ValueError where a member repeats, or `begins` an utterance whose members `seen` lie elsewhere in the tar."""
+    """Raise ValueError if a member repeats, or `begins` an utterance that has members (`seen`) earlier in the tar."""
     key, ending = split_name(name)
     if ending in seen:
         places = f"as member {seen[ending]} and as member {number}"
@@ -95,7 +99,7 @@ def _require_new_neighbour(path: Path, number: int, name: str, seen: dict[str, i
     if seen and begins:
         raise ValueError(
             f"{path}: utterance {key!r} begins with member {min(seen.values())}, and its .{ending} is member {number}, "
-            "behind others; members of one utterance must be neighbours (tar --sort=name)"
+            "after others; members of one utterance must be neighbours (tar --sort=name)"
         )
     if name.endswith(".trans.txt"):
         raise ValueError(
@@ -105,9 +109,9 @@ def _require_new_neighbour(path: Path, number: int, name: str, seen: dict[str, i
 
 
 def read_files(path: Path) -> Iterator[tuple[int, str, bytes | None]]:
-    """Number, name and content of each member that is no folder; the content of links and devices is None.
+    """Number, name and content of each member except folders; the content of links and devices is None.
 
-    ValueError names a tar that is damaged or cut short.
+    Raises ValueError if the tar is damaged or truncated.
     """
     number = 0
     try:
@@ -119,11 +123,11 @@ def read_files(path: Path) -> Iterator[tuple[int, str, bytes | None]]:
                     yield number, name.removeprefix("./"), content.read() if content else None
             _require_end(path, tar, number)
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
-        raise ValueError(f"{path}: damaged, or no tar, behind member {number} ({error}); copy it again") from error
+        raise ValueError(f"{path}: damaged, or no tar, after member {number} ({error}); copy it again") from error
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """The path up to the last dot of the file's name, and the ending in lower case."""
+    """Path up to the last dot of the file name, and the ending in lower case."""
     folder, slash, base = name.rpartition("/")
     stem, dot, ending = base.rpartition(".")
     return (f"{folder}{slash}{stem}", ending.lower()) if dot else (name, "")
@@ -140,9 +144,9 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _require_end(path: Path, tar: tarfile.TarFile, number: int) -> None:
-    """ValueError unless the tar ends with its mark, two empty blocks, of which tarfile has read one, and no more.
+    """Raise ValueError unless the tar ends with its end mark: two empty blocks (tarfile has read the first).
 
-    By itself, tarfile takes a header that is cut short or damaged for the end.
+    tarfile itself treats a truncated or damaged header as the end of the tar.
     """
     stream = tar.fileobj
     assert stream is not None, "an open tar"
@@ -151,8 +155,8 @@ def _require_end(path: Path, tar: tarfile.TarFile, number: int) -> None:
         left += len(rest)
         if rest.strip(b"\0"):
             raise ValueError(
-                f"{path}: more follows behind member {number}, but no member: damaged, or tars joined by cat; copy it "
+                f"{path}: data without a member follow member {number}: damaged, or tars joined by cat; copy it "
                 "again, or join them by tar --concatenate"
             )
     if left < tarfile.BLOCKSIZE:
-        raise ValueError(f"{path}: ends behind member {number} without an end mark: cut short; copy it again")
+        raise ValueError(f"{path}: ends after member {number} without an end mark: truncated; copy it again")

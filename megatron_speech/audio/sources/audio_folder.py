@@ -1,4 +1,4 @@
-"""A folder with a table metadata.csv, .tsv or .jsonl beside its recordings, as in Hugging Face's AudioFolder."""
+"""Layout of Hugging Face's AudioFolder: a table metadata.csv, .tsv or .jsonl next to the recordings."""
 
 from __future__ import annotations
 

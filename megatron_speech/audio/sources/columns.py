@@ -1,7 +1,7 @@
-"""The `ListedUtterance` of a table's row, by which column means what.
+"""Convert rows of a table to listed utterances, according to the meaning of its columns.
 
-A column that says which part of a recording a row is must be understood or the table is refused: taken for metadata,
-it would pair the whole recording with a part of its words.
+A table is refused if a column may tell which part of the recording a row is, but is not understood. If it were treated
+as metadata, the whole recording would get the words of a part.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ from megatron_speech.audio.sources.suspects import require_clear, side_of
 from megatron_speech.audio.sources.times import letter_channel, part_of, seconds
 
 WRITTEN = ("id", "text", "duration_s", "source_id")
-"""Metadata that the writer of audio shards sets; a table's own of such a name is kept as ``original_<name>``."""
+"""Metadata keys that the writer of audio shards sets; a column of such a name is kept as ``original_<name>``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Which column of one table means what."""
+    """Meaning of the columns of one table."""
 
     audio: str
     text: str | None = None
     id: str | None = None
     speaker: str | None = None
     times: Mapping[str, tuple[str, float]] = field(default_factory=dict)
-    """Of "start", "end" and "duration": the column and its units per second."""
+    """Column and its units per second for each of "start", "end" and "duration" that the table has."""
     channel: str | None = None
     folder: Path = Path()
-    """Where relative paths start."""
+    """Folder of relative paths."""
     metadata: tuple[str, ...] = ()
-    """Columns that are metadata, whatever their names."""
+    """Columns to treat as metadata, whatever their names."""
 
     def listed(self, row: Mapping[str, Any], *, place: str, name: str) -> ListedUtterance:
-        """The utterance of a row at `place`, called `name` where it has no id; ValueError names a bad cell."""
+        """The utterance of a row at `place`; `name` is used if it has no id. Raises ValueError for an invalid cell."""
         try:
             return self._listed(row, place, name, None)
         except RowError as error:
             raise ValueError(f"{place}: {error}; correct the line") from error
 
     def streamed(self, row: Mapping[str, Any], *, place: str, name: str, audio: bytes | None = None) -> ListedUtterance:
-        """As `listed`, for rows that are read as the work goes on: a cell that cannot be is the utterance's defect.
+        """Like `listed`, for rows that are read during the import: an invalid cell becomes the utterance's `defect`.
 
-        `audio` is the recording, where the row does not hold or name it.
+        `audio` is the recording, for rows that do not contain or name it.
         """
         try:
             return self._listed(row, place, name, audio)
@@ -75,7 +75,7 @@ class Columns:
         )
 
     def _require_clear(self, rest: Mapping[str, Any], row: Mapping[str, Any], place: str) -> None:
-        """ValueError where a column of `rest`, or a key of an object that holds the recording, may say which part."""
+        """Raise ValueError if a column of `rest`, or a key of an object with the recording, may tell the part."""
         cell = row.get(self.audio)
         if isinstance(cell, dict) and self.audio not in self.metadata:
             known = ("path", "bytes", "array", "sampling_rate")
@@ -89,7 +89,7 @@ class Columns:
             raise ValueError(f"{place}: {error}") from error
 
     def _recording(self, row: Mapping[str, Any]) -> tuple[Path | bytes, str | None]:
-        """The recording, and its path for the metadata."""
+        """Path or bytes of the recording, and its path for the metadata."""
         cell = row.get(self.audio)
         path, content = (cell.get("path"), cell.get("bytes")) if isinstance(cell, dict) else (cell, None)
         content = cell if isinstance(cell, bytes) else content
@@ -116,7 +116,7 @@ class Columns:
         return value
 
     def _meta(self, row: Mapping[str, Any], path: str | None) -> dict[str, Any]:
-        """The rest of the row, without its times: of the utterance alone they would not be true."""
+        """Metadata: the remaining cells, without times, which would be wrong for the cut utterance."""
         used = {self.text, self.audio, self.id, self.channel, *(column for column, _ in self.times.values())}
         meta = {key: value for key, value in row.items() if key not in used}
         if path is not None:

@@ -1,4 +1,4 @@
-"""The layouts of folders by name. A new layout is one file and one line here; those of tables stand in `layouts`."""
+"""Folder layouts by name. A new layout needs one file and one line here; table layouts are in `layouts`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of speech as their makers publish them: LibriSpeech's tree of chapters, and Kaldi's data folders."""
+"""Readers for published folder layouts: LibriSpeech's tree of chapters, and Kaldi data folders."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ KALDI_FILES = ("wav.scp", "text", "segments", "utt2spk", "reco2file_and_channel"
 
 
 def transcript_files(folder: Path) -> list[Path]:
-    """The transcripts of a tree as LibriSpeech's, one file for each chapter."""
+    """Transcript files of a LibriSpeech tree, one for each chapter."""
     return sorted(path for path in folder.rglob(TRANSCRIPTS) if not path.name.startswith("."))
 
 
 def read_librispeech(transcripts: list[Path]) -> list[ListedUtterance]:
-    """Every recording and every line of the chapters; what has only one of the two is listed without the other.
+    """Utterances of all chapters: one for every recording or transcript line, even if the other is missing.
 
-    Lines are ``<id> WORDS``, and the recording of an id lies beside them. ValueError names an id that repeats.
+    Lines are ``<id> WORDS``; the recording of an id is in the same folder. Raises ValueError if an id repeats.
     """
     return [listed for path in transcripts for listed in _chapter(path)]
 
@@ -45,21 +45,23 @@ def _chapter(transcripts: Path) -> Iterator[ListedUtterance]:
 
 
 def kaldi_files(folder: Path) -> list[Path]:
-    """The files of a Kaldi data folder that are read."""
+    """Existing files of a Kaldi data folder that `read_kaldi` reads."""
     return [folder / name for name in KALDI_FILES if (folder / name).is_file()]
 
 
 def read_kaldi(folder: Path, root: Path | None) -> list[ListedUtterance]:
-    """The utterances of a Kaldi data folder.
+    """Utterances of a Kaldi data folder.
 
-    Relative paths of wav.scp start at `root`, or at the folder. ValueError names a line that is none, an id that
-    repeats, or a recording that is the output of a command: no command is ever run.
+    Paths in wav.scp are relative to `root`, or to the folder if it is None. Raises ValueError for a malformed line, a
+    repeated id, or a recording that is the output of a command, because commands are never run.
     """
+    # Read the files, each by the first word of its lines.
     recordings = {key: _recording(*line, root or folder) for key, line in _by_key(folder / "wav.scp").items()}
     texts, speakers, sides = (_by_key(folder / name, wanted=False) for name in ("text", "utt2spk", KALDI_FILES[-1]))
     channels = {key: _side(*line) for key, line in sides.items()}
     segments = _by_key(folder / "segments", wanted=False)
     parts = {key: _segment(*line) for key, line in segments.items()} or {key: (key, 0.0, None) for key in recordings}
+    # Combine them to one utterance per segment, or per recording without segments.
     found = []
     for name in [*parts, *(key for key in texts if key not in parts)]:
         recording, start, duration = parts.get(name, (name, 0.0, None))
@@ -90,7 +92,7 @@ def read_kaldi(folder: Path, root: Path | None) -> list[ListedUtterance]:
 
 
 def _by_key(path: Path, *, wanted: bool = True) -> dict[str, tuple[str, str]]:
-    """Place and rest of each line by its first word; an absent file that is not `wanted` has no lines."""
+    """Place and rest of each line by its first word; a missing file has no lines unless it is `wanted`."""
     lines: dict[str, tuple[str, str]] = {}
     for place, line in read_lines(path) if wanted or path.is_file() else ():
         key, *rest = re.split(r"[ \t]+", line.strip(), maxsplit=1)
@@ -112,7 +114,7 @@ def _recording(place: str, value: str, root: Path) -> Path:
 
 
 def _segment(place: str, value: str) -> tuple[str, float, float | None]:
-    """Recording, start and duration in seconds; an end of -1 is the recording's."""
+    """Recording, start and duration in seconds; the duration is None (to the end) for an end of -1."""
     fields = value.split()
     try:
         recording, start, end = fields[0], float(fields[1]), float(fields[2])
@@ -124,7 +126,7 @@ def _segment(place: str, value: str) -> tuple[str, float, float | None]:
 
 
 def _side(place: str, value: str) -> int:
-    """The channel, from 0, of a line '<recording> <file> <side>', whose side is A, B or counted from 1."""
+    """Channel (from 0) of a line '<recording> <file> <side>', with a side of A, B or a number from 1."""
     side = value.split()[-1] if value else ""
     channel = letter_channel(side) if side.lower() in ("a", "b") else int(side) - 1 if side.isdecimal() else None
     if channel is None or channel < 0:

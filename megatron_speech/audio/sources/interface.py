@@ -1,4 +1,4 @@
-"""The interface of folder layouts: which files say what is in a folder of recordings, and what they say."""
+"""Interface of folder layouts: finds the files that describe a folder of recordings, and reads them."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ Read = Callable[[], Iterable[ListedUtterance]]
 
 @dataclass(frozen=True, kw_only=True)
 class FolderContents:
-    """What a folder holds."""
+    """Contents of a folder of recordings."""
 
     inputs: Mapping[str, str]
-    """Identities of the files that say so, by path."""
+    """Identities of the files that list the contents, by path."""
     utterances: Sequence[ListedUtterance] = ()
     """Utterances that are known at once; they are divided into shards later."""
     reads: Sequence[Read] = ()
-    """Further utterances, each read a shard of its own."""
+    """Readers of further utterances, each for a shard of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderLayout:
-    """One way in which folders of recordings are laid out."""
+    """One layout of folders of recordings."""
 
     sign: str
-    """The files by which it is known, for errors."""
+    """Files that show the layout, for error messages."""
     find: Callable[[Path], list[Path]]
-    """The files of a folder that say what is in it; none where the folder has another layout."""
+    """Files of a folder that list its contents; empty if the folder has another layout."""
     read: Callable[[Path, list[Path], ImportSpeechConfig, int], FolderContents]
     """Contents of a folder with these files; the last argument is the number of utterances before it."""
     has_columns: bool = False

@@ -1,4 +1,4 @@
-"""Which column of a table means what: by the layouts that are known, and by the settings."""
+"""Find the meaning of a table's columns, by known layouts and by the settings."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from megatron_speech.audio.sources.times import times_of
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 TEXTS = ("text", "sentence", "transcript", "transcription", "normalized_text")
-"""Columns that hold a transcript."""
+"""Names of columns that may hold the transcript."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The column names of a kind of table."""
+    """Column names of a known kind of table."""
 
     audio: tuple[str, ...]
-    """Any of these holds the recording."""
+    """Possible names of the column with the recording."""
     text: tuple[str, ...] = TEXTS
     id: str = "id"
     speaker: str | None = None
     clips: str | None = None
-    """Folder beside the table in which its recordings may lie."""
+    """Folder next to the table that may hold the recordings."""
     needed: tuple[str, ...] = ()
-    """Columns without which a table is of another layout."""
+    """Columns that a table of this layout must have."""
     unknown: tuple[str, ...] = ()
-    """Columns with which a table is of another layout."""
+    """Columns that a table of this layout must not have."""
 
 
 LAYOUTS = {
@@ -45,13 +45,13 @@ LAYOUTS = {
     "nemo": Layout(audio=("audio_filepath", "audio_file"), text=("text",)),
     "audio_folder": Layout(audio=("file_name",)),
 }
-"""Tables with a row per utterance, known by the column of the recording. A new layout is one entry here."""
+"""Layouts of tables with one row per utterance, recognised by their columns. A new layout is one entry here."""
 
 
 def find_columns(found: Iterable[str], config: ImportSpeechConfig, *, table: Path) -> Columns:
-    """Which of the columns `found` in `table` means what, by the settings and the layout.
+    """Meaning of the columns `found` in `table`, by the settings and the layout.
 
-    ValueError names the columns where that is not certain.
+    Raises ValueError (with the columns) if the meaning is not certain.
     """
     found = list(dict.fromkeys(found))
     mapped = dict(config.columns)
@@ -72,7 +72,7 @@ def find_columns(found: Iterable[str], config: ImportSpeechConfig, *, table: Pat
 
 
 def find_times(found: Iterable[str], config: ImportSpeechConfig, *, place: str) -> dict[str, tuple[str, float]]:
-    """Of "start", "end" and "duration": the column and its units per second, by the settings or by its name."""
+    """Column and units per second of "start", "end" and "duration", by the settings or by the column's name."""
     settled = {*config.columns.values(), *config.metadata}
     times = times_of([column for column in found if column not in settled], place=place)
     for kind in ("start", "end", "duration"):
@@ -80,12 +80,12 @@ def find_times(found: Iterable[str], config: ImportSpeechConfig, *, place: str) 
             if name in config.columns:
                 times[kind] = (config.columns[name], per_second)
     if "end" in times and "start" not in times:
-        raise ValueError(f"{place}: {times['end'][0]} is where a part ends; map the column where it starts too")
+        raise ValueError(f"{place}: {times['end'][0]} is the end of a part; map the column of its start too")
     return times
 
 
 def text_column(found: Iterable[str], names: Sequence[str], *, place: str, needed: bool) -> str | None:
-    """The one column with a transcript; ValueError where there are several, or where one is `needed` and absent."""
+    """The column of the transcript, or None; ValueError if several may be it, or if it is `needed` and missing."""
     found = list(found)
     texts = [name for name in names if name in found]
     if "text" in texts or len(texts) == 1:

@@ -1,6 +1,6 @@
-"""Lhotse's manifests: cuts, or supervisions with their recordings, as lines of JSON; and Shar, cuts in tars.
+"""Readers for Lhotse manifests (JSON lines of cuts, or of supervisions with recordings) and for Lhotse Shar.
 
-An utterance is a supervision: its words, and the part of the recording that they are said in.
+An utterance is a supervision: a transcript, and the part of the recording that it belongs to.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from megatron_speech.audio.sources.tables import Row, read_rows
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 _SLACK_S = 0.05
-"""A supervision may reach this far beyond its cut: times are rounded."""
+"""Seconds by which a supervision may exceed its cut, because times are rounded."""
 
 
 def is_lhotse(found: Iterable[str]) -> bool:
-    """Whether rows with the keys `found` are cuts, supervisions or recordings of Lhotse."""
+    """Whether rows with the keys `found` are Lhotse cuts, supervisions or recordings."""
     keys = set(found)
     cuts, supervisions = {"supervisions", "start", "duration", "type"}, {"recording_id", "start", "duration", "channel"}
     return keys >= cuts or keys >= supervisions or keys >= {"sources", "sampling_rate", "num_samples"}
 
 
 def recordings_file(table: Path) -> Path:
-    """Where the recordings of the supervisions in `table` are looked for: beside it, under the name of recordings."""
+    """Path of the recordings of a table of supervisions: "supervisions" in its name becomes "recordings"."""
     return table.with_name(table.name.replace("supervisions", "recordings"))
 
 
 def read_lhotse(rows: Iterable[Row], table: Path, root: Path) -> list[ListedUtterance]:
-    """The utterances of a manifest of cuts or supervisions, whose relative paths start at `root`.
+    """Utterances of a manifest of cuts or supervisions; paths are relative to `root`.
 
     Raises:
-        FileNotFoundError: the recordings of the supervisions are not beside them.
-        ValueError: names a line that is none, or whose audio is no file: no command is run, nothing is fetched.
+        FileNotFoundError: the recordings of the supervisions are not next to them.
+        ValueError: a line is malformed, or its audio is not a file (no command is run, nothing is downloaded).
     """
     recordings: Mapping[str, Any] = {}
     found: list[ListedUtterance] = []
@@ -63,9 +63,9 @@ def read_lhotse(rows: Iterable[Row], table: Path, root: Path) -> list[ListedUtte
 
 
 def read_shar(cuts: Path, tar: Path) -> Iterator[ListedUtterance]:
-    """The utterances of one shard of Lhotse Shar: its cuts, and the tar of their recordings, in the tar's order.
+    """Utterances of one Lhotse Shar shard, in the order of the tar: `cuts` and the `tar` of their recordings.
 
-    A cut without a recording is listed without audio. ValueError names a recording without a cut.
+    A cut without a recording becomes an utterance without audio. Raises ValueError for a recording without a cut.
     """
     rows = {str(row.get("id")): (place, row) for place, row in read_rows(cuts)}
     for members in read_members(tar):
@@ -94,14 +94,14 @@ def _recordings(table: Path) -> dict[str, Any]:
 
 
 def _of_cut(cut: Mapping[str, Any], place: str, root: Path | None) -> list[ListedUtterance]:
-    """The supervisions of a cut, or the cut itself where it has none; `root` is null in Shar, which packs the audio."""
+    """Supervisions of a cut, or the cut itself if it has none; `root` is None for Shar, which packs the audio."""
     if cut["type"] not in ("MonoCut", "MultiCut", "Cut"):
         raise ValueError(f"a {cut['type']} is no part of one recording; save its audio, and cuts of that")
     whole = {"start": 0, "duration": cut["duration"], "channel": cut.get("channel")}
     supervisions = cut.get("supervisions") or [whole]
     found = []
     for supervision in supervisions:
-        # A supervision may be in several cuts, a cut's id is its own.
+        # A supervision may be in several cuts, but the id of a cut is unique.
         name = cut["id"] if len(supervisions) == 1 else f"{cut['id']}-{supervision['id']}"
         start, end = supervision["start"], supervision["start"] + supervision["duration"]
         inside = {"start": max(start, 0) + cut["start"], "duration": min(end, cut["duration"]) - max(start, 0)}
@@ -114,7 +114,7 @@ def _of_cut(cut: Mapping[str, Any], place: str, root: Path | None) -> list[Liste
 
 
 def _listed(row: Mapping[str, Any], recording: Mapping[str, Any], place: str, root: Path | None) -> ListedUtterance:
-    """A supervision whose times are the recording's."""
+    """The utterance of a supervision; its times are relative to the recording."""
     if any(transform.get("name") != "Resample" for transform in recording.get("transforms") or ()):
         raise ValueError("the recording is to be transformed as it is read; save its audio, and cuts of that")
     channels = row.get("channel")
@@ -131,7 +131,7 @@ def _listed(row: Mapping[str, Any], recording: Mapping[str, Any], place: str, ro
         text=row.get("text"),
         meta=meta | {"recording": recording["id"]},
         start_s=start,
-        # Times are rounded: what ends with the recording has its length.
+        # Times are rounded: a part that ends with the recording has no stated duration.
         duration_s=None if abs(start + duration - whole) < 1e-3 else duration,
         channel=channel,
         whole_duration_s=whole,
@@ -141,7 +141,7 @@ def _listed(row: Mapping[str, Any], recording: Mapping[str, Any], place: str, ro
 
 
 def _file(recording: Mapping[str, Any], channel: int | None, root: Path | None) -> tuple[Path | None, int | None]:
-    """The file that holds a channel, null in Shar, and the channel's number in it, null where all are meant."""
+    """File with a channel (None for Shar), and the channel's number in it (None for all channels)."""
     holding = [file for file in recording["sources"] if channel is None or channel in file["channels"]]
     if len(holding) != 1:
         raise ValueError(f"channel {channel} is in {len(holding)} files of recording {recording['id']!r}, not in one")

@@ -1,4 +1,4 @@
-"""A recording as its user wrote it down, and the key that its name becomes."""
+"""`ListedUtterance`: one utterance as a user's corpus describes it, and the shard key made from its name."""
 
 from __future__ import annotations
 
@@ -27,52 +27,52 @@ AUDIO_KINDS = (
 )
 """Endings of recordings, in lower case."""
 LONGEST_KEY = 90
-"""Characters: with an ending it fits into the 100 bytes of a plain tar member's name."""
+"""Longest key in characters; with an ending it fits into the 100 bytes of a name in a plain tar."""
 _PLAIN = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?")
 _HASHED = re.compile(r".*--[0-9a-f]{20}|[0-9a-f]{20}")
 
 
 class RowError(ValueError):
-    """A cell of a row that cannot be; the message does not say of which row."""
+    """Raised for an invalid cell; the message does not name the row."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListedUtterance:
-    """A recording as its user wrote it down."""
+    """One utterance as described in a user's corpus, before its recording is read."""
 
     name: str
-    """Its id in the corpus."""
+    """Id in the corpus."""
     place: str
-    """For errors: the table and line, or the tar and members."""
+    """Table and line, or tar and members, for error messages."""
     audio: Path | bytes | None
     text: str | None
     meta: dict[str, Any] = field(default_factory=dict)
     start_s: float = 0.0
-    """Where the utterance begins in the recording, in seconds."""
+    """Start of the utterance in the recording, in seconds."""
     duration_s: float | None = None
-    """Length of the utterance in seconds; null: to the end of the recording."""
+    """Length of the utterance in seconds; None means to the end of the recording."""
     channel: int | None = None
-    """Channel of the recording, from 0; null: as the setting `channels` says."""
+    """Channel of the recording, from 0; None lets the setting `channels` decide."""
     side: str | None = None
-    """A cell that may name one of several channels in words that are not known; harmless where there is one channel."""
+    """A cell that may name the channel in unknown words; an error only if the recording has several channels."""
     whole_duration_s: float | None = None
-    """What the corpus says the whole recording lasts, in seconds; only compared with what is decoded."""
+    """Stated length of the whole recording in seconds; only compared with the decoded length."""
     part_is_stated: bool = False
-    """Whether its layout always says which part it is, so that a whole recording is what it says."""
+    """Whether the layout always states the part, so that an utterance without times is really the whole recording."""
     defect: tuple[str, str] | None = None
-    """Why it cannot be used, where the corpus itself shows that: the reason in a word or two, and a sentence."""
+    """Reason (a word or two) and explanation if the utterance is known to be unusable."""
 
     @property
     def key(self) -> str:
-        """The name as a key of audio shards."""
+        """Key in audio shards, made from `name`."""
         return key_of_name(self.name)
 
 
 def key_of_name(name: str) -> str:
-    """The key of a name: distinct names have distinct keys, the same on every machine.
+    """Shard key of a name: unique per name and the same on every machine.
 
-    A name of ASCII letters, digits, ``-`` and ``_`` is its own key. Any other is hashed (80 bits), behind what a file
-    name can show of it. A plain name that ends as a hashed one does is hashed too.
+    A name of ASCII letters, digits, ``-`` and ``_`` is its own key. Any other name becomes its readable part and a
+    hash (80 bits). A plain name that looks like such a key is hashed too.
     """
     if len(name) <= LONGEST_KEY and _PLAIN.fullmatch(name) and not _HASHED.fullmatch(name):
         return name
@@ -82,7 +82,7 @@ def key_of_name(name: str) -> str:
 
 
 def require_new(key: str, place: str, places: dict[str, str]) -> None:
-    """Add a key to `places`; ValueError where it is there."""
+    """Add a key to `places`; raises ValueError if it exists already."""
     if key in places:
         raise ValueError(
             f"{place}: id {key!r} already stands at {places[key]}; ids must be unique: rename one, or "

@@ -1,4 +1,4 @@
-"""Parquet files with a row per utterance, as the Hugging Face Hub stores speech: the recording's bytes in a column."""
+"""Reader for Parquet files of speech as on the Hugging Face Hub: one row per utterance, with the recording's bytes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ ROWS_AT_ONCE = 64
 
 
 def parquet_shape(path: Path) -> tuple[list[str], int]:
-    """The columns that are read, and the number of rows.
-
-    ValueError names a file that is no Parquet, or a column that stands twice.
-    """
+    """Names of the columns, and number of rows; ValueError if it is not a Parquet file or repeats a column."""
     file = _open(path)
     names = file.schema_arrow.names
     repeated = [name for name in names if names.count(name) > 1]
@@ -31,7 +28,7 @@ def parquet_shape(path: Path) -> tuple[list[str], int]:
 
 
 def parquet_ids(path: Path, column: str) -> Iterator[tuple[str, str]]:
-    """Place and name of every row that has one in `column`, of which alone is read."""
+    """Place and id of every row with an id in `column`; reads only this column."""
     file = _open(path)
     for row, cells in _rows(file, path, [column], start=0, stop=file.metadata.num_rows):
         if isinstance(cells[column], str | int) and cells[column] != "":
@@ -39,13 +36,13 @@ def parquet_ids(path: Path, column: str) -> Iterator[tuple[str, str]]:
 
 
 def read_parquet(path: Path, columns: Columns, *, start: int, stop: int, first: int) -> Iterator[ListedUtterance]:
-    """The utterances of rows `start` to `stop`; the file's row 0 is number `first` of the table.
+    """Utterances of rows `start` to `stop`; row 0 of the file is row `first` of the table.
 
-    Columns of bytes other than the recording are left out of the metadata. What JSON has no type for is kept as text.
+    Columns of bytes other than the recording are dropped. Values without a JSON type are kept as text.
     """
     file = _open(path)
     names = [field.name for field in file.schema_arrow if field.name == columns.audio or not _has_bytes(field.type)]
-    as_they_are = {columns.audio, *(column for column, _ in columns.times.values())}  # a time that is NaN is no absence
+    as_they_are = {columns.audio, *(column for column, _ in columns.times.values())}  # a NaN time stays an error
     for row, values in _rows(file, path, names, start=start, stop=stop):
         cells = {key: value if key in as_they_are else _plain(value) for key, value in values.items()}
         yield columns.streamed(cells, place=f"{path}:{row + 1}", name=f"{first + row:09d}")
@@ -54,7 +51,7 @@ def read_parquet(path: Path, columns: Columns, *, start: int, stop: int, first: 
 def _rows(
     file: pyarrow.parquet.ParquetFile, path: Path, columns: list[str], *, start: int, stop: int
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Number and cells of rows `start` to `stop`; ValueError names a file that is damaged there."""
+    """Number and cells of rows `start` to `stop`; raises ValueError if the file is damaged there."""
     import pyarrow
 
     row = 0
@@ -100,7 +97,7 @@ def _has_bytes(kind: pyarrow.DataType) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A cell in JSON's types."""
+    """Convert a cell to JSON types; NaN and infinities become None."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

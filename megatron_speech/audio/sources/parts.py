@@ -1,4 +1,4 @@
-"""The parts of an import: which layout the corpus has, and what of it becomes which shard."""
+"""Divide an import into parts, one per shard, after finding the layout of the corpus."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from megatron_speech.audio.sources.wholes import Whole, require_one_text, whole_
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 Found = tuple[list[Read], dict[str, str]]
-"""What reads the utterances of each shard, and the identities of the files that say what they are."""
+"""A reader for each shard, and the identities of the files that list the utterances."""
 LHOTSE = "lhotse"
-"""The layout of Lhotse's manifests, which are tables without columns."""
+"""Layout of Lhotse manifests, which have no columns to map."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """What becomes one shard."""
+    """The listed utterances of one shard."""
 
     number: int
     read: Read
-    """Its utterances, in order; called in the process that writes the shard."""
+    """Yields the utterances in order; called in the process that writes the shard."""
 
 
 def find_parts(config: ImportSpeechConfig) -> tuple[list[Part], dict[str, str]]:
-    """The parts of the work, and the identities of what they are made from.
+    """Parts of the import, and the identities of their input files.
 
     Raises:
         FileNotFoundError: a table, folder or tar is missing.
-        ValueError: a row cannot be, an id repeats, or the layout is not certain; it names the columns or files found.
+        ValueError: a row is invalid, an id repeats, or the layout is not certain (names the columns or files found).
     """
     known = list(dict.fromkeys(["auto", *LAYOUTS, LHOTSE, *FOLDERS]))
     if config.layout not in known:
@@ -100,7 +100,7 @@ def _of_parquet(tables: Sequence[Path], config: ImportSpeechConfig) -> list[Read
 
 
 def _of_tarred(rows: dict[Path, list[Row]], tars: Sequence[Path], config: ImportSpeechConfig) -> list[Read]:
-    """A read for each tar, of its rows in the tables."""
+    """A reader for each tar, with its rows of the tables."""
     columns = find_columns(columns_of(rows), config, table=next(iter(rows)))
     groups: dict[Path, list[TarredRow]] = {tar: [] for tar in tars}
     count = 0
@@ -116,7 +116,7 @@ def _of_tarred(rows: dict[Path, list[Row]], tars: Sequence[Path], config: Import
 
 
 def _tar_of(row: dict[str, object], place: str, table: Path, tars: Sequence[Path]) -> Path:
-    """The tar that holds the recording of a row: by its `shard_id`, or by the name of the table; or the only one."""
+    """Tar with the recording of a row: the only one, or else found by the row's `shard_id` or the table's name."""
     if len(tars) == 1:
         return tars[0]
     if "shard_id" in row:
@@ -147,7 +147,7 @@ def _of_folders(folders: Sequence[Path], config: ImportSpeechConfig) -> Found:
 
 
 def _folder_layout(folder: Path, wanted: str) -> tuple[str, list[Path]]:
-    """The layout of a folder, and the files that say what is in it; ValueError where none or several fit."""
+    """Layout of a folder, and the files that list its contents; ValueError if no layout or several fit."""
     found = {name: layout.find(folder) for name, layout in FOLDERS.items() if wanted in ("auto", name)}
     fits = [name for name, files in found.items() if files]
     if len(fits) != 1:
@@ -163,11 +163,11 @@ def _folder_layout(folder: Path, wanted: str) -> tuple[str, list[Path]]:
 
 def _require_unmapped(config: ImportSpeechConfig, layout: str) -> None:
     if config.columns or {*config.metadata} - {"text"}:
-        raise ValueError(f"columns and metadata are for tables; the layout {layout} says what is what; leave them out")
+        raise ValueError(f"columns and metadata are for tables; layout {layout} has fixed fields; leave them out")
 
 
 def _in_shards(found: Sequence[ListedUtterance], config: ImportSpeechConfig) -> list[Read]:
-    """A read for each shard; ValueError names both places of an id, or of a whole recording, that repeats."""
+    """A reader for each shard; raises ValueError (names both places) if an id or a whole recording repeats."""
     places: dict[str, str] = {}
     wholes: dict[str, Whole] = {}
     for listed in found:
@@ -179,7 +179,7 @@ def _in_shards(found: Sequence[ListedUtterance], config: ImportSpeechConfig) -> 
 
 
 def _matching(setting: str, pattern: str) -> list[Path]:
-    """The path itself, or all that fit it as a pattern, in name order."""
+    """The path itself, or all paths that match it as a pattern, sorted."""
     if Path(pattern).exists():
         return [Path(pattern)]
     paths = [Path(name) for name in sorted(glob(pattern, recursive=True))]  # noqa: PTH207 (a pattern may be absolute)

@@ -1,4 +1,4 @@
-"""Rows of tables as utterances, and the identities of large files."""
+"""Convert rows of tables to utterances, and identify large files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 
 def read_tables(tables: Sequence[Path]) -> dict[Path, list[Row]]:
-    """The rows of every table; ValueError for one without rows."""
+    """Rows of every table; raises ValueError for a table without rows."""
     rows = {table: read_rows(table) for table in tables}
     empty = [table for table in tables if not rows[table]]
     if empty:
@@ -23,7 +23,7 @@ def read_tables(tables: Sequence[Path]) -> dict[Path, list[Row]]:
 def utterances_of_rows(
     rows: dict[Path, list[Row]], config: ImportSpeechConfig, *, first: int = 0
 ) -> list[ListedUtterance]:
-    """The utterances of all rows; those without an id are numbered from `first`."""
+    """Utterances of all rows; rows without an id are numbered from `first`."""
     found: list[ListedUtterance] = []
     for table in rows:
         columns = find_columns(columns_of({table: rows[table]}), config, table=table)
@@ -33,10 +33,10 @@ def utterances_of_rows(
 
 
 def glances(paths: Iterable[Path]) -> dict[str, str]:
-    """Files by size and time: a checksum would read terabytes twice."""
+    """Identities of large files by size and time, because checksums would read terabytes twice."""
     return {str(path): f"{path.stat().st_size} bytes at {path.stat().st_mtime_ns}" for path in paths}
 
 
 def columns_of(rows: dict[Path, list[Row]]) -> list[str]:
-    """The columns of all rows, in the order met."""
+    """Columns of all rows, in order of first occurrence."""
     return list(dict.fromkeys(key for table in rows for _, row in rows[table] for key in row))

@@ -1,7 +1,7 @@
-"""Columns that may say which part of a recording, or which channel, a row is, without a unit that is certain.
+"""Detect columns that may tell the part or the channel of a recording, but have no certain meaning or unit.
 
-Names can never be listed whole. So the names here are wide, and a wrong guess costs its user one listing under
-`metadata`; `wholes` refuses by the recordings themselves what no name shows.
+No list of names can be complete, so the patterns are wide; after a false alarm the user lists the column under
+`metadata`. `wholes` finds what names do not show, by comparing the recordings of rows.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EDGES = {
     *("startat", "endat", "début", "debut", "fin", "inicio", "início", "fim", "inizio", "fine", "anfang", "ende"),
     *("начало", "конец", "开始", "结束", "開始", "終了", "結束"),
 }
-"""Words of a name that mean where something begins or ends."""
+"""Words in a column's name that mean a start or an end (an edge)."""
 _OF_OTHER_THINGS = {
     *(
         "date",
@@ -68,7 +68,7 @@ _OF_OTHER_THINGS = {
         "symbol",
     ),
 }
-"""With one of these a name means an edge of something else."""
+"""Words that show that a name means the edge of something else."""
 _FIRSTS = {
     *("in", "first", "from", "st", "stime", "s", "lo", "low", "lower", "left", "pos", "position", "seek", "skip"),
     *("t1", "ts1", "min", "t", "time", "at"),
@@ -77,7 +77,7 @@ _SECONDS = {
     *("out", "last", "to", "et", "ed", "etime", "e", "hi", "high", "upper", "right", "len", "length", "dur", "take"),
     *("t2", "ts2", "max", "until", "till"),
 }
-"""Words that mean an edge only as a pair of columns."""
+"""Words that mean an edge only in a pair of columns, with one of _FIRSTS and one of _SECONDS."""
 _NEUTRAL = {
     *("time", "times", "ts", "timestamp", "point", "pos", "position", "idx", "index", "in", "at", "us", "ns", *UNITS),
     *("sample", "samples", "frame", "frames", "audio", "clip", "cut", "seg", "segment", "utt", "utterance", "chunk"),
@@ -98,7 +98,7 @@ _NEUTRAL = {
         "recording",
     ),
 }
-"""Words that may stand beside those of a pair."""
+"""Words that names of such a pair may contain besides."""
 _ALONE = re.compile(
     r"(?:from|to)(?:_\w+)?|time_?(?:from|to)|t_?(?:beg|0|1)|timestamp|timecode|segment"
     r"|(?:start|begin|end|stop)(?:pos|ts|sample|frame|idx|index|ms|secs?|seconds?|point|mark)s?"
@@ -126,7 +126,11 @@ _TWO_TIMES = re.compile(rf"[\[(]?\s*{_TIME}\s*(?:-->|->|–|—|\.\.+|to|[-,;/|_
 
 
 def require_clear(row: Mapping[str, Any], *, open_end: bool) -> None:
-    """RowError where a column of `row` may say which part or channel this is, or, with `open_end`, how long a part."""
+    """Raise RowError if a column of `row` may tell the part or the channel.
+
+    Args:
+        open_end: the start of the part is known but not its end, so a column may also tell its length.
+    """
     flat = list(_flat(row))
     numbers = {name: column for column, name, value in flat if _is_time(value)}
     for column, name, value in flat:
@@ -144,7 +148,7 @@ def require_clear(row: Mapping[str, Any], *, open_end: bool) -> None:
 
 
 def side_of(row: Mapping[str, Any]) -> str | None:
-    """A cell of `row` whose column names a channel, with words that are not known, as ``column=value``."""
+    """First cell (as ``column=value``) of a channel column that does not name a known channel, or None."""
     cells = (
         cell for cell in _flat(row) if _CHANNEL.fullmatch(cell[1]) and isinstance(cell[2], str) and cell[2].strip()
     )
@@ -154,7 +158,7 @@ def side_of(row: Mapping[str, Any]) -> str | None:
 def _unclear(what: str, column: str, row: Mapping[str, Any], remedy: str) -> RowError:
     return RowError(
         f"{column}={row[column]!r:.60} may say {what} this is, but its unit is not certain; map it, as in {remedy}, "
-        "or, where it says something else or the recording is cut already, list it under metadata"
+        "or list it under metadata if it means something else or the recording is already cut"
     )
 
 
@@ -165,7 +169,7 @@ def _mapping(column: str, value: Any) -> str:
 
 
 def _flat(row: Mapping[str, Any], column: str = "", prefix: str = "") -> Iterator[tuple[str, str, Any]]:
-    """Column, name in words and value of each cell, and of each key within a cell that is an object."""
+    """Column, name in words and value of each cell, and of each key in cells that are objects."""
     for key, value in row.items():
         name = f"{prefix}_{in_words(key)}".strip("_")
         yield column or key, name, value
@@ -203,7 +207,7 @@ def _is_side(value: Any) -> bool:
 
 
 def _is_time(value: Any) -> bool:
-    """Whether a cell is a number, or text that begins as a time does."""
+    """Whether a cell is a number or the text of a time."""
     if isinstance(value, str):
         return bool(_NUMBER.fullmatch(value.strip()))
     return isinstance(value, int | float) and not isinstance(value, bool)
@@ -218,7 +222,7 @@ def _holds_time(value: Any) -> bool:
 
 
 def _is_range(value: Any) -> bool:
-    """Whether a cell holds two times: a list of them, an object, or text."""
+    """Whether a cell holds two times, as a list, an object or text."""
     if isinstance(value, dict):
         return sum(map(_holds_time, value.values())) > 1
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The rows of tables of text: JSON lines, and CSV or TSV with a header. Their defects are named by file and line."""
+"""Read rows of JSON lines, and of CSV or TSV with a header; errors name file and line."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ SEPARATED = (".csv", ".tsv")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 Row = tuple[str, dict[str, Any]]
-"""Its place, as ``<table>:<line>``, and its cells by column."""
+"""Place of a row (``<table>:<line>``), and its cells by column."""
 
 
 def kind_of(table: Path) -> str:
-    """The ending of a table's name in lower case, without that of gzip."""
+    """Ending of a table's name in lower case, ignoring ``.gz``."""
     return Path(table.name.lower().removesuffix(".gz")).suffix
 
 
 def read_rows(table: Path) -> list[Row]:
-    """The rows of a table of text; ValueError names the file and line of one that cannot be read."""
+    """Rows of a table; raises ValueError (names file and line) for a row that cannot be read."""
     return _separated(table) if kind_of(table) in SEPARATED else list(_json_lines(table))
 
 
 def read_lines(table: Path) -> Iterator[tuple[str, str]]:
-    """Every line with its place, without its end; ValueError names one that is no UTF-8."""
+    """Place and text of every line, without its line end; raises ValueError for a line that is not UTF-8."""
     opened = gzip.open if table.suffix.lower() == ".gz" else open
     try:
         with opened(table, "rb") as file:
@@ -61,7 +61,7 @@ def _json_lines(table: Path) -> Iterator[Row]:
         try:
             row = json.loads(line, object_pairs_hook=_object, parse_constant=_refuse_constant)
             if "\\ud" in line.lower():
-                json.dumps(row, ensure_ascii=False).encode()  # half of a pair of escapes is no text
+                json.dumps(row, ensure_ascii=False).encode()  # fails for half a surrogate pair
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{place}: no JSON ({error}); correct the line") from error
         if not isinstance(row, dict):
@@ -105,9 +105,9 @@ def _delimiter(header: str) -> str:
 
 
 def _tabbed(lines: list[tuple[str, str]]) -> list[tuple[str, list[str]]]:
-    """Fields of lines with tabs. Quotes belong to the text unless every field that begins with one is quoted.
+    """Fields of tab-separated lines; quotes belong to the text unless all lines parse as quoted fields.
 
-    ValueError names a line with a stray quote, where other lines have quotes that only a writer of CSV makes.
+    Raises ValueError if a line has a stray quote and other lines are clearly quoted by a CSV writer.
     """
     records, strays = [], []
     for place, line in lines:
@@ -123,7 +123,7 @@ def _tabbed(lines: list[tuple[str, str]]) -> list[tuple[str, list[str]]]:
 
 
 def _is_written_as_csv(line: str) -> bool:
-    """Whether a line is as a writer of CSV makes it: every field quoted, or each that holds a quote or a tab."""
+    """Whether a line is quoted as by a CSV writer: every field, or every field with a quote or a tab."""
     try:
         fields = next(csv.reader([line], delimiter="\t", strict=True))
     except csv.Error:
@@ -134,7 +134,7 @@ def _is_written_as_csv(line: str) -> bool:
 
 
 def _quoted(lines: list[tuple[str, str]], delimiter: str) -> list[tuple[str, list[str]]]:
-    """Fields of lines with commas, which may be quoted and then hold line ends."""
+    """Fields of lines separated by `delimiter`; quoted fields may contain line ends."""
     reader = csv.reader((f"{line}\n" for _, line in lines), delimiter=delimiter, strict=True)
     records, at = [], 0
     try:

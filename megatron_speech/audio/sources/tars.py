@@ -1,4 +1,4 @@
-"""Recordings in tars: WebDataset's, with the words beside each, and those of which a manifest has the words."""
+"""Readers for recordings in tars: WebDataset tars with transcripts, and tars with a manifest of transcripts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_tar(path: Path, config: ImportSpeechConfig) -> Iterator[ListedUtterance]:
-    """The recordings of a WebDataset tar; ValueError names one that is damaged, or a member that cannot be."""
+    """Utterances of a WebDataset tar; raises ValueError if it is damaged or a member is invalid."""
     for members in read_members(path):
         place = members.place(path)
         try:
@@ -40,16 +40,17 @@ def read_tar(path: Path, config: ImportSpeechConfig) -> Iterator[ListedUtterance
 def _listed(
     members: Members, row: dict[str, Any], words: str | None, place: str, config: ImportSpeechConfig
 ) -> ListedUtterance:
-    """An utterance with the object of its .json and the words of its .txt."""
+    """The utterance from the object of its .json (`row`) and the text of its .txt (`words`)."""
+    # Restore the name and the text that a shard of our own has in its .json.
     kinds = [kind for kind in AUDIO_KINDS if kind in members.files]
     name = members.key
     if row.get("id") == name:
-        # A shard of our own: the name it had before comes back.
         before = str(row.get("source_id"))
         name = before if key_of_name(before) == name else name
         row = {key: value for key, value in row.items() if key not in ("id", "source_id")}
     if words is not None:
         row = {key: value for key, value in row.items() if key != "text" or value != words}
+    # Read the row like that of a table.
     text = config.columns.get("text") or text_column(row, TEXTS, place=place, needed=False)
     columns = Columns(
         audio="",
@@ -61,6 +62,7 @@ def _listed(
         metadata=config.metadata,
     )
     listed = columns.streamed(row, place=place, name=name, audio=members.files[kinds[0]] if kinds else b"")
+    # Replace what the members decide.
     changes: dict[str, Any] = {"text": listed.text if words is None else words}
     if not kinds:
         changes["audio"] = None
@@ -74,26 +76,29 @@ def _listed(
 
 @dataclass(frozen=True, kw_only=True)
 class TarredRow:
-    """A row of a manifest whose recording is a member of a tar."""
+    """A row of a manifest, with its recording in a tar."""
 
     member: str
     place: str
     name: str
-    """The utterance's, where the row has no id."""
+    """Name of the utterance if the row has no id."""
     row: dict[str, Any]
 
 
 def read_tarred(path: Path, rows: Sequence[TarredRow], columns: Columns) -> Iterator[ListedUtterance]:
-    """The utterances of a manifest's `rows`, whose recordings are members of the tar `path`; in the tar's order.
+    """Utterances of a manifest's `rows`, with recordings in the tar `path`; in the order of the tar.
 
-    NeMo writes a recording of several rows once, and names it ``<name>-sub<n>`` in the further rows; a member of that
-    very name comes first. A row whose member is not there has no audio. ValueError where a member repeats, or two may
-    be meant.
+    NeMo stores a recording of several rows once, and names it ``<name>-sub<n>`` in the further rows. A member with
+    exactly that name takes precedence. A row without a member has no audio.
+
+    Raises ValueError if a member repeats, or if two members match a row.
     """
+    # Rows by the members that they may mean.
     waiting: dict[str, list[TarredRow]] = {}
     for row in rows:
         for name in {row.member.removeprefix("./"), _without_sub(row.member)}:
             waiting.setdefault(name, []).append(row)
+    # Read the tar.
     found: dict[str, str] = {}
     seen: dict[str, int] = {}
     spare = 0
@@ -110,6 +115,7 @@ def read_tarred(path: Path, rows: Sequence[TarredRow], columns: Columns) -> Iter
                 listed = columns.streamed(row.row, place=row.place, name=row.name, audio=content or b"")
                 defect = ("link", f"{name} is a link or device, which holds nothing")
                 yield listed if content is not None else replace(listed, audio=None, defect=defect)
+    # Rows without a member, and members without a row.
     for row in rows:
         if row.name not in found:
             why = f"{row.member} is no member of {path}; correct the manifest"

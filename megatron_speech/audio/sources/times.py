@@ -1,4 +1,4 @@
-"""Columns that say which part of a recording an utterance is, and where their unit is certain."""
+"""Columns of start, end and duration that name their unit."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _SLACK_S = 0.02
 
 
 def times_of(found: Iterable[str], *, place: str) -> dict[str, tuple[str, float]]:
-    """Of "start", "end" and "duration": the column and its units per second, where its name makes that certain.
+    """Column and units per second of "start", "end" and "duration", for columns with a certain unit.
 
-    These are `offset` and `duration` (seconds), and names that end in the unit, as in `start_s` or `end_ms`.
-    ValueError where two columns say the same.
+    These are `offset` and `duration` (seconds), and names that end in the unit, such as `start_s` or `end_ms`.
+    Raises ValueError if two columns have the same meaning.
     """
     times: dict[str, tuple[str, float]] = {}
     for column in found:
@@ -49,7 +49,7 @@ def times_of(found: Iterable[str], *, place: str) -> dict[str, tuple[str, float]
 
 
 def seconds(value: Any, per_second: float, name: str) -> float | None:
-    """A cell as seconds; None where it is empty, RowError where it is no number."""
+    """A cell in seconds; None if it is empty. Raises RowError if it is not a finite number."""
     if value is None or value == "":
         return None
     try:
@@ -62,9 +62,9 @@ def seconds(value: Any, per_second: float, name: str) -> float | None:
 
 
 def part_of(*, start: float | None = None, end: float | None = None, duration: float | None = None) -> dict[str, Any]:
-    """The fields of a `ListedUtterance` that say which part of the recording it is.
+    """Fields of a `ListedUtterance` that describe its part of the recording.
 
-    A duration without a start is what the whole recording lasts.
+    A duration without start and end is the length of the whole recording.
     """
     if start is None and end is None:
         return {"whole_duration_s": duration}
@@ -79,10 +79,10 @@ def part_of(*, start: float | None = None, end: float | None = None, duration: f
 
 
 def letter_channel(value: Any) -> int | None:
-    """The channel, from 0, that a letter or a side names; None for anything else."""
+    """Channel (from 0) named by A, B, L, R, left or right; None for anything else."""
     return _LETTERS.get(value.strip().lower()) if isinstance(value, str) else None
 
 
 def in_words(column: str) -> str:
-    """ "startTime (ms)" as "start_time_ms"."""
+    """Name of a column in lower-case words: "startTime (ms)" becomes "start_time_ms"."""
     return re.sub(r"[\W_]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column).lower()).strip("_")

@@ -1,4 +1,7 @@
-"""A recording that several rows name whole, each with words of its own: then each is a part, by a column unknown."""
+"""Detect a recording that several rows name as a whole with different texts.
+
+Such rows must be parts, and a column that is not understood tells which.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,19 @@ _PATHS = ("audio", "path", "audio_filepath", "audio_file", "file_name", "")
 
 
 class Whole(NamedTuple):
-    """A row that names a whole recording; plain JSON, so that receipts can hold it."""
+    """A row that names a whole recording; JSON types only, so that receipts can hold it."""
 
     recording: str
-    """The path, or a digest of the bytes; and the channel."""
+    """Path of the recording, or a hash of its bytes, and the channel."""
     text: str
+    """Hash of the text."""
     place: str
     columns: dict[str, str]
-    """Digest of each cell that is not known to be metadata."""
+    """Hash of each cell that is not known to be metadata."""
 
 
 def whole_of(listed: ListedUtterance, config: ImportSpeechConfig) -> Whole | None:
-    """The `Whole` that `listed` is; None where it is a part, or cannot be used."""
+    """`Whole` of `listed`; None if it is a part or unusable."""
     text = " ".join((listed.text or "").split())
     unusable = listed.audio is None or listed.defect is not None or (config.transcripts and not text)
     if unusable or listed.part_is_stated or listed.start_s > 0 or listed.duration_s is not None:
@@ -43,9 +47,9 @@ def whole_of(listed: ListedUtterance, config: ImportSpeechConfig) -> Whole | Non
 
 
 def require_one_text(row: Whole, seen: dict[str, Whole], config: ImportSpeechConfig) -> None:
-    """Add a row to `seen`; ValueError where one with another text, or both without any, names the same recording.
+    """Add a row to `seen`; ValueError if an earlier row names the same recording and the texts differ or are empty.
 
-    Rows with one text are versions of it. Where all columns that differ are listed as metadata, several texts are too.
+    Rows with the same text are allowed. So are different texts if all differing columns are listed as metadata.
     """
     other = seen.setdefault(row.recording, row)
     if other is row or (other.text == row.text != _digest("")):

@@ -136,7 +136,7 @@ def test_a_tag_before_the_sound_is_passed_over() -> None:
 def test_a_kind_that_does_not_say_where_it_ends_is_refused_by_name(kind: str) -> None:
     buffer = io.BytesIO()
     soundfile.write(buffer, speech(), 16000, format=kind, subtype=soundfile.default_subtype(kind))
-    with pytest.raises(AudioError, match=f"clip: {kind} is not read, as a file that was cut short would pass"):
+    with pytest.raises(AudioError, match=f"clip: {kind} is not read, because a truncated file would go unnoticed"):
         decode(buffer.getvalue(), name="clip")
 
 
@@ -233,7 +233,7 @@ def test_au_of_either_order_of_bytes_is_checked(share: float) -> None:
 
 def test_au_whose_samples_begin_behind_its_end_is_cut_short() -> None:
     for size in (0xFFFFFFFF, 1000):
-        with pytest.raises(AudioError, match="its samples begin at byte 99999, behind its end"):
+        with pytest.raises(AudioError, match="its samples begin at byte 99999, after its end"):
             decode(b".snd" + struct.pack(">IIIII", 99_999, size, 3, 16000, 1) + bytes(100), name="clip")
 
 

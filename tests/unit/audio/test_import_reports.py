@@ -27,8 +27,8 @@ def test_the_last_line_says_which_of_several_channels_was_heard(
     rows = [{"audio": f"{name}.wav", "text": name, "id": name} for name in ("two", "late", "one")]
     table(tmp_path / "in", [*rows, {"audio": "said.wav", "text": "said", "id": "said", "channel": "B"}])
     for choice, said in {
-        "first": "2 utterances are of recordings with several channels, of which the first is heard (of 1 it",
-        "loudest": "; 2 utterances are of recordings with several channels, of which the loudest is heard",
+        "first": "2 utterances come from recordings with several channels: the first is used (in 1 it",
+        "loudest": "; 2 utterances come from recordings with several channels: the loudest is used",
     }.items():
         caplog.clear()
         with caplog.at_level("INFO"):

@@ -248,7 +248,7 @@ def test_parquet_that_cannot_be_is_named(tmp_path: Path) -> None:
 
 def test_settings_that_a_layout_does_not_use_are_refused(tmp_path: Path) -> None:
     folder = write_kaldi(tmp_path, wav_scp="r1 a.wav\n", text="r1 one\n")
-    with pytest.raises(ValueError, match="columns and metadata are for tables; the layout kaldi says"):
+    with pytest.raises(ValueError, match="columns and metadata are for tables; layout kaldi has"):
         read_sources(folder, columns={"text": "words"})
     table = written(tmp_path, [{"audio": "a.wav", "text": "x"}])
     for layout in ("kaldi", "common_voice"):

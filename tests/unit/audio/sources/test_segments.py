@@ -221,7 +221,7 @@ def test_columns_of_other_things_are_metadata(tmp_path: Path) -> None:
 def test_columns_that_contradict_the_settings_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="columns offset and start_s both say the start"):
         part(tmp_path, {"offset": 1, "start_s": 1})
-    with pytest.raises(ValueError, match=r"end_s is where a part ends; map the column where it starts"):
+    with pytest.raises(ValueError, match=r"end_s is the end of a part; map the column of its start"):
         part(tmp_path, {"end_s": 1})
     with pytest.raises(ValueError, match=r"channel='C' is no channel .a number from 0"):
         part(tmp_path, {"channel": "C"}, columns={"channel": "channel"})
