@@ -1,13 +1,17 @@
-"""One id space for text and speech: the only place where an offset between them exists.
+"""`Vocabulary`: one id space for text and speech. No other module knows an offset between the two.
 
     text ids | special ids | speech ids | padding
     0 ..       num_text      first_speech  size .. padded_size
 
-Speech ids are contiguous. A special token, or all speech tokens together, may stand among the text ids instead, where a
-text tokenizer has them already (`mapped_ids`): their rows of a trained model so keep their meaning. The masks below say
-which id is what in both cases. The padded size depends on a fixed multiple, never on the tensor parallel size, so that
-one checkpoint fits every layout. Two vocabularies are the same exactly when their fingerprints are: shards, plans,
-checkpoints and exports carry it, and a mismatch is an error.
+Speech ids are contiguous. Special tokens and speech tokens that the text tokenizer already has keep their ids
+(`mapped_ids`), and so their rows of a trained model. `speech_mask` and `text_mask` handle both cases.
+
+The padded size is a multiple of a fixed number, not of the tensor parallel size, so one checkpoint fits every layout.
+Shards, plans, checkpoints and exports store the fingerprint of their vocabulary; a mismatch is an error.
+
+>>> vocabulary = Vocabulary(num_text_ids=257, num_speech_ids=512)
+>>> vocabulary.first_speech_id, vocabulary.size, vocabulary.padded_size
+(261, 773, 896)
 """
 
 from __future__ import annotations
@@ -30,13 +34,13 @@ SYNTHESIZE = "<|synthesize|>"
 SPECIAL_TOKENS = (BEGIN_OF_AUDIO, END_OF_AUDIO, RECOGNIZE, SYNTHESIZE)
 FIRST_CODE = "<|audio_0|>"
 
-# Of text-to-token models (text_to_token.prompts).
+# Special tokens of text-to-token models (text_to_token.prompts).
 SOUNDS = "<|sounds|>"
 _SPEAKER = "<|speaker:{}|>"
 
 
 def speaker_token(name: str) -> str:
-    """Special token that says who speaks."""
+    """Special token that names the speaker."""
     return _SPEAKER.format(name)
 
 
@@ -50,7 +54,7 @@ _TYPES: dict[str, type] = {
 
 
 def _require_fields(values: Any) -> None:
-    """ValueError unless `values` are what JSON says of a vocabulary, by names and types."""
+    """Raise ValueError unless `values` have the names and types of a vocabulary's fields."""
     if not isinstance(values, dict):
         raise ValueError("it is no JSON object")
     if lacking := [name for name in _REQUIRED if name not in values]:
@@ -67,24 +71,24 @@ class Vocabulary:
     """Sizes, special tokens and fingerprints that fix the meaning of every id."""
 
     num_text_ids: int
-    """Ids of the text tokenizer, its own special ids included; 0 for a stream of bare speech codes."""
+    """Number of ids of the text tokenizer, including its own special ids; 0 for bare speech codes."""
     num_speech_ids: int
-    """Codebook size of the speech tokenizer; 0 for text alone."""
+    """Codebook size of the speech tokenizer; 0 for text only."""
     special_tokens: tuple[str, ...] = SPECIAL_TOKENS
-    """Tokens of ours that are no speech; those that the text tokenizer lacks lie behind its ids, in this order."""
+    """Special tokens of this project. Those that the text tokenizer lacks follow its ids, in this order."""
     end_of_document: int = 0
     """Text id that closes every document."""
     begin_of_document: tuple[int, ...] = ()
-    """Text ids that begin every document, as the base model was trained; whoever lays out a document or a prompt puts
-    them there."""
+    """Text ids that begin every document, as in the training of the base model; code that lays out documents or
+    prompts inserts them."""
     text_fingerprint: str = ""
     """sha256 of the text tokenizer's files."""
     speech_fingerprint: str = ""
     """sha256 of the speech tokenizer's weights."""
     padding_multiple: int = 128
-    """`padded_size` is the next multiple of this; every tensor parallel size in use must divide it."""
+    """`padded_size` is a multiple of this; every tensor parallel size in use must divide it."""
     mapped_ids: tuple[tuple[str, int], ...] = ()
-    """Special tokens that the text tokenizer has itself, and speech code 0 if it has all, with their ids, in id order.
+    """Special tokens that the text tokenizer already has, and speech code 0 if it has all codes; with ids, in id order.
     """
 
     def __post_init__(self) -> None:
@@ -114,7 +118,7 @@ class Vocabulary:
 
     @classmethod
     def of_codes(cls, num_speech_ids: int, speech_fingerprint: str) -> Vocabulary:
-        """Bare speech codes as a speech tokenizer emits them: no text, no specials, code k is id k."""
+        """Vocabulary of bare speech codes: no text, no special tokens, code k has id k."""
         return cls(
             num_text_ids=0,
             num_speech_ids=num_speech_ids,
@@ -133,7 +137,7 @@ class Vocabulary:
 
     @property
     def token_ids(self) -> dict[str, int]:
-        """Id of every token of ours by name: specials, then speech codes."""
+        """Id of every special token and speech code, by name."""
         specials = {token: self.special_id(token) for token in self.special_tokens}
         return specials | {self.speech_token(code): number for code, number in enumerate(self.speech_ids)}
 
@@ -159,22 +163,22 @@ class Vocabulary:
         return -(-self.size // self.padding_multiple) * self.padding_multiple
 
     def special_id(self, token: str) -> int:
-        """Id of a special token; KeyError-free: an unknown name is a programmer's error."""
+        """Id of a special token. Asserts that the token exists."""
         assert token in self.special_tokens, f"{token=} is not among {self.special_tokens}"
         return self._mapped[token] if token in self._mapped else self.num_text_ids + self._new_specials.index(token)
 
     def speech_id(self, code: int) -> int:
-        """Id of a speech code in 0 .. num_speech_ids - 1. For arrays: add `first_speech_id`."""
+        """Id of a speech code in 0 .. num_speech_ids - 1. For arrays, add `first_speech_id` instead."""
         assert 0 <= code < self.num_speech_ids, f"{code=} outside the codebook of {self.num_speech_ids}"
         return self.first_speech_id + code
 
     def speech_token(self, code: int) -> str:
-        """Name of a speech code in an extended Hugging Face tokenizer, as GLM-4-Voice writes it."""
+        """Name of a speech code in an extended Hugging Face tokenizer, the same as in GLM-4-Voice."""
         return f"<|audio_{code}|>"
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """Names that have a speaker token, in id order; empty where nobody is told apart."""
+        """Names that have a speaker token, in the order of `special_tokens`; empty if there is none."""
         before, after = _SPEAKER.split("{}")
         return tuple(
             token.removeprefix(before).removesuffix(after) for token in self.special_tokens if token.startswith(before)
@@ -185,12 +189,12 @@ class Vocabulary:
         return token_id in self.speech_ids
 
     def speech_mask(self, ids: Any) -> Any:
-        """Which of `ids` (array or tensor, below `size`) are speech codes; the same kind, bool, of the same shape."""
+        """Mask of the speech codes among `ids` (array or tensor of ids below `size`): bool, the shape of `ids`."""
         speech, mask = self.speech_ids, ids >= self.first_speech_id
-        return mask if speech.stop == self.size else mask & (ids < speech.stop)  # last of all: one comparison
+        return mask if speech.stop == self.size else mask & (ids < speech.stop)  # one comparison if speech is last
 
     def text_mask(self, ids: Any) -> Any:
-        """Which of `ids` (array or tensor) are ids of text: neither speech nor special tokens of ours."""
+        """Mask of the text ids among `ids` (array or tensor), i.e. not speech and not in `special_tokens`."""
         mask = ids < self.num_text_ids
         for token, first in self.mapped_ids:
             count = self.num_speech_ids if token == FIRST_CODE else 1
@@ -199,11 +203,11 @@ class Vocabulary:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over all fields: equal exactly when every id means the same."""
+        """sha256 over all fields; equal if and only if every id has the same meaning."""
         return hashlib.sha256(json.dumps(self._fields(), sort_keys=True).encode()).hexdigest()
 
     def _fields(self) -> dict[str, Any]:
-        """All fields as JSON has them; those that older vocabularies lack only where they say something."""
+        """All fields as JSON types; begin_of_document and mapped_ids, which older vocabularies lack, only if set."""
         fields = {**asdict(self), "special_tokens": list(self.special_tokens)}
         begin, mapped = list(fields.pop("begin_of_document")), dict(fields.pop("mapped_ids"))
         fields |= {"begin_of_document": begin} if begin else {}
@@ -215,17 +219,17 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Vocabulary:
-        """Inverse of `to_json`; ValueError where a field is lacking or of another type, or the fingerprint differs."""
+        """Inverse of `to_json`; ValueError if a field is missing or has a wrong type, or the fingerprint differs."""
         _require_fields(values)
         fields = {key: value for key, value in values.items() if key != "fingerprint"}
         fields["special_tokens"] = tuple(fields["special_tokens"])
         fields["begin_of_document"] = tuple(fields.get("begin_of_document", ()))
         mapped = fields.get("mapped_ids", {}).items()
         try:
-            # By id: some writers of JSON sort names.
+            # Sorted by id, because some JSON writers sort keys.
             vocabulary = cls(**{**fields, "mapped_ids": tuple(sorted(mapped, key=lambda each: each[1]))})
         except TypeError as error:
-            raise ValueError("the parts of its special_tokens, begin_of_document or mapped_ids are no such") from error
+            raise ValueError("special_tokens, begin_of_document or mapped_ids has an entry of a wrong type") from error
         if values.get("fingerprint") != vocabulary.fingerprint:
             raise ValueError(
                 "vocabulary: the stored fingerprint does not match its fields; the file was edited or damaged"
@@ -233,12 +237,15 @@ class Vocabulary:
         return vocabulary
 
     def save(self, path: Path) -> None:
-        """Write as JSON."""
+        """Write the vocabulary to `path` as JSON."""
         path.write_text(to_json(self.to_json(), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:
-        """Read a `vocabulary.json`, or one inside the folder `path`."""
+        """Read a ``vocabulary.json``, or the one in the folder `path`.
+
+        Raises FileNotFoundError if it is missing, ValueError if it is damaged.
+        """
         path = path / "vocabulary.json" if path.is_dir() else path
         if not path.is_file():
             raise FileNotFoundError(
@@ -251,7 +258,7 @@ class Vocabulary:
             raise ValueError(f"{path}: not a usable vocabulary ({error}); restore it or make it again") from error
 
     def require(self, fingerprint: str, *, holder: str) -> None:
-        """Refuse `holder` (a shard, a checkpoint...) that was made with another vocabulary."""
+        """Raise ValueError if `holder` (a shard, a checkpoint...) was made with another vocabulary."""
         if fingerprint != self.fingerprint:
             raise ValueError(
                 f"{holder}: vocabulary fingerprint {fingerprint[:12]} is not this run's {self.fingerprint[:12]}; "

@@ -1,8 +1,7 @@
-"""What an export keeps of the folder that its text tokenizer came from.
+"""Copy chat templates, token roles, generation settings and licence files from the text tokenizer's folder.
 
-Chat template, roles of tokens, generation settings and licence belong to a model and not to its weights. A vocabulary
-folder takes them over, because it goes wherever the model goes, and an export takes them from there. Ids need no
-change: text keeps its places.
+These files belong to a model but are not part of its weights. The vocabulary folder keeps them, because it accompanies
+the model; an export takes them from there. Ids in them stay valid, because text tokens keep their ids.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ CARD = "README.md"
 _COPIED = re.compile(
     r"chat_template\..*|additional_chat_templates/.*\.jinja|(?i:licen[cs]e|notice|copying|(acceptable_)?use_policy)([._-].*)?"
 )
-"""Files that are taken over as they are, by their path in the folder."""
+"""Files that are copied unchanged, by their path in the folder."""
 _TOKENIZER = (
     *("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *(GENERATION, "config.json", "vocabulary.json"),
@@ -39,7 +38,7 @@ _ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_
 _IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 _LISTS = ("additional_special_tokens", "extra_special_tokens")
 _CARD_KEYS = ("license", "license_name", "license_link", "language", "base_model")
-# tokenizer.json has the tokens; the others name code or places of another machine.
+# Dropped because tokenizer.json has the tokens; the other keys name code or paths of another machine.
 _DROPPED = (
     *("added_tokens_decoder", "auto_map", "tokenizer_file", "vocab_file", "special_tokens_map_file"),
     *("name_or_path", "is_local", "local_files_only"),
@@ -53,10 +52,10 @@ def folder_of(text: str) -> Path | None:
 
 
 def tokenizer_config(text: str, tokenizer: Tokenizer) -> dict[str, Any]:
-    """The text tokenizer's own tokenizer_config.json, as far as it holds for the extended `tokenizer`.
+    """Keys of the text tokenizer's tokenizer_config.json that are valid for the extended `tokenizer`.
 
-    Roles of tokens may stand in special_tokens_map.json alone. ValueError where a file gives a token an id that
-    `tokenizer` does not.
+    Token roles from special_tokens_map.json are included. Raises ValueError if a file gives a token another id than
+    `tokenizer`.
     """
     folder = folder_of(text)
     if folder is None:
@@ -71,7 +70,7 @@ def tokenizer_config(text: str, tokenizer: Tokenizer) -> dict[str, Any]:
                 "tokenizer.json; save it with AutoTokenizer.from_pretrained(...).save_pretrained(...)"
             )
     kept = {key: value for key, value in config.items() if key not in _DROPPED}
-    if "auto_map" in config or not (folder / "tokenizer.json").is_file():  # a class of others, or of another file
+    if "auto_map" in config or not (folder / "tokenizer.json").is_file():  # custom code, or a class for another file
         kept.pop("tokenizer_class", None)
     if kept.get("eos_token") is None:
         kept.pop("eos_token", None)
@@ -79,7 +78,7 @@ def tokenizer_config(text: str, tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def _without_unknown_tokens(config: dict[str, Any], tokenizer: Tokenizer, folder: Path) -> dict[str, Any]:
-    """`config` less the roles of tokens that do not exist: transformers would give them the ids behind ours."""
+    """`config` without roles of tokens that do not exist, because transformers would give these new ids."""
 
     def known(role: str, token: Any) -> bool:
         if token is None or (isinstance(token, str) and tokenizer.token_to_id(token) is not None):
@@ -90,7 +89,7 @@ def _without_unknown_tokens(config: dict[str, Any], tokenizer: Tokenizer, folder
     names = {key: _token_names(value) if key in (*_ROLES, *_LISTS) else value for key, value in config.items()}
     kept = {key: value for key, value in names.items() if key not in _ROLES or known(key, value)}
     for role in _LISTS:
-        if isinstance(tokens := kept.get(role), dict):  # attribute to token
+        if isinstance(tokens := kept.get(role), dict):  # from attribute to token
             kept[role] = {name: token for name, token in tokens.items() if known(role, token)}
         elif isinstance(tokens, list):
             kept[role] = [token for token in tokens if known(role, token)]
@@ -98,7 +97,7 @@ def _without_unknown_tokens(config: dict[str, Any], tokenizer: Tokenizer, folder
 
 
 def _token_names(value: Any) -> Any:
-    """Tokens by their text alone: how each is matched stands in tokenizer.json."""
+    """Replace token objects by their text; tokenizer.json says how each token is matched."""
     if isinstance(value, list):
         return [_token_names(each) for each in value]
     if isinstance(value, dict):
@@ -107,7 +106,7 @@ def _token_names(value: Any) -> Any:
 
 
 def _added_tokens(folder: Path, config: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    """Tokens with ids that files beside tokenizer.json name."""
+    """Tokens and ids named by files other than tokenizer.json."""
     decoder = config.get("added_tokens_decoder")
     for place, token in decoder.items() if isinstance(decoder, dict) else ():
         if isinstance(token, dict) and isinstance(token.get("content"), str) and str(place).isdigit():
@@ -117,18 +116,18 @@ def _added_tokens(folder: Path, config: dict[str, Any]) -> Iterator[tuple[str, i
 
 
 def carry(text: str, output: Path, vocabulary: Vocabulary) -> None:
-    """Take over chat templates, licence files and generation settings of the text tokenizer's folder."""
+    """Copy chat templates, licence files and generation settings of the text tokenizer `text` to `output`."""
     folder = folder_of(text)
     if folder is None:
         return
     copy_files(folder, output)
     if settings := generation_settings(folder):
-        special_ids(settings, vocabulary)  # an export would refuse them, after the training
+        special_ids(settings, vocabulary)  # refuse bad ids now, not at the export after training
         write_atomic(output / GENERATION, to_json(settings, indent=2) + "\n")
 
 
 def copy_files(folder: Path, output: Path) -> None:
-    """Copy chat templates and licence files, each to its place."""
+    """Copy chat templates and licence files, keeping their paths in the folder."""
     for path in copied_files(folder):
         target = output / path.relative_to(folder)
         target.parent.mkdir(exist_ok=True)
@@ -142,14 +141,14 @@ def copied_files(folder: Path) -> list[Path]:
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """The files of a folder that say what its ids mean: the tokenizer, roles of tokens, a vocabulary of ours."""
+    """Files of a folder that define the meaning of ids: tokenizer, token roles, vocabulary."""
     return [path for name in _TOKENIZER if (path := folder / name).is_file()]
 
 
 def generation_settings(folder: Path) -> dict[str, Any]:
-    """generation_config.json; in its absence the ids that config.json says, as transformers takes them.
+    """Settings of generation_config.json; if it is missing, the ids in config.json, as in transformers.
 
-    An id of -1, by which old files say that there is none, is left out.
+    An id of -1 (used by old files for "none") is left out.
     """
     settings = _generation(folder)
     for key in (key for key in _IDS if key in settings):
@@ -176,7 +175,7 @@ def _generation(folder: Path) -> dict[str, Any]:
 
 
 def special_ids(generation: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
-    """Begin, ends and padding for generation: the base's, with the end of document among the ends."""
+    """Ids of begin, end and padding for generation: those of the base model, plus the end of document as an end."""
     ends = generation.get("eos_token_id")
     ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
     begin, padding = (generation.get(key) for key in ("bos_token_id", "pad_token_id"))
@@ -196,9 +195,9 @@ def special_ids(generation: Mapping[str, Any], vocabulary: Vocabulary) -> dict[s
 
 
 def base_facts(folder: Path) -> dict[str, Any]:
-    """Name, licence and languages of a model, for the cards of those that are made from it.
+    """Name, licence and languages of a base model, for the cards of models made from it.
 
-    By its own card; `licences` are those of its manifest, where a stage of this project made the folder.
+    They come from its own card; `licences` come from its manifest if a stage of this project made the folder.
     """
     card = front_matter(folder / CARD)
     facts = {key: _names(card.get(key)) for key in _CARD_KEYS}
@@ -208,12 +207,12 @@ def base_facts(folder: Path) -> dict[str, Any]:
 
 def _names(value: Any) -> list[str]:
     values = value if isinstance(value, list) else [value]
-    values = ["no" if each is False else each for each in values]  # YAML reads Norwegian so
+    values = ["no" if each is False else each for each in values]  # YAML reads `no` (Norwegian) as False
     return [each for each in values if isinstance(each, str)]
 
 
 def front_matter(path: Path) -> dict[str, Any]:
-    """The YAML between the first two lines of dashes of a model card; empty where there is none that can be read."""
+    """YAML front matter (between two ``---`` lines) of a model card; empty if there is none or it is unreadable."""
     if not path.is_file():
         return {}
     lines = path.read_text(encoding="utf-8", errors="replace").lstrip("\ufeff").splitlines()

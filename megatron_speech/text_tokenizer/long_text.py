@@ -1,11 +1,13 @@
-"""Encode a text of any length in bounded memory: piece by piece, joined where neighbouring pieces agree.
+"""Encode a text of any length in bounded memory: in overlapping pieces, joined where their tokens agree.
 
-An encoding takes some 150 bytes per token, so one text of 100 MB would take 15 GB. Pieces overlap; a piece begins at a
-token of the one before. Two pieces are joined in the middle of their overlap, where the tokens on both sides are the
-same in both: there neither the beginning of the one nor the end of the other decided anything, so they are the tokens
-of the whole text. Where no overlap up to half a piece agrees (a single word of that length), the whole text is encoded
-at once. Cost: the overlaps are encoded twice, 2 % of a text. Limitation: a Unigram model may cut a text that repeats
-itself for a whole piece (one letter 260,000 times) at other places than in one go.
+`tokenizers` needs some 150 bytes per token, so a text of 100 MB would need 15 GB. Each piece begins at a token of the
+piece before. Two pieces are joined in the middle of their overlap, if the tokens on both sides are the same in both
+pieces. Then the cut has no influence there, and the tokens are those of the whole text. If overlaps up to half a piece
+do not agree (for example in one very long word), the whole text is encoded at once.
+
+Cost: the overlaps, 2 % of a text, are encoded twice.
+Limitation: a Unigram model may segment a text that repeats itself for a whole piece (one letter 260,000 times)
+differently.
 """
 
 from __future__ import annotations
@@ -17,17 +19,20 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 PIECE = 1 << 18
-"""Characters encoded at once."""
+"""Characters per piece."""
 OVERLAP = 1 << 12
-"""Characters that neighbours share, at first."""
+"""Characters that neighbouring pieces share; widened if they do not agree."""
 AGREEING = 16
-"""Tokens on either side of a joint that must be the same in both pieces."""
+"""Number of tokens on either side of a joint that must be the same in both pieces."""
 
 
 def encode_long(
     encoder: Tokenizer, text: str, *, piece: int = PIECE, overlap: int = OVERLAP, agreeing: int = AGREEING
 ) -> NDArray[np.int32]:
-    """Ids of `text`, int32 [T], as ``encoder.encode`` gives them without special tokens."""
+    """Ids of `text`, int32 [T]; the same as ``encoder.encode`` without special tokens.
+
+    `piece` and `overlap` are in characters, `agreeing` in tokens.
+    """
     parts: list[NDArray[np.int32]] = []
     start = skip = 0
     current = encoder.encode(text[:piece], add_special_tokens=False)
@@ -48,24 +53,27 @@ def encode_long(
 
 
 def _place(encoding: Encoding, index: int) -> tuple[int, int]:
-    """Characters of a token, half-open."""
+    """Range of characters of a token, half-open."""
     place: tuple[int, int] | None = encoding.token_to_chars(index)
     return place or (0, 0)
 
 
 def _first_from(encoding: Encoding, character: int) -> int:
-    """Index of the first token that begins at or behind `character`."""
+    """Index of the first token that begins at or after `character`."""
     return bisect_left(range(len(encoding)), character, key=lambda index: _place(encoding, index)[0])
 
 
 def _token_start(encoding: Encoding, character: int) -> int:
-    """Character at which the last token before `character` begins; 0 where there is none."""
+    """Start of the last token that begins before `character`; 0 if there is none."""
     index = _first_from(encoding, character)
     return _place(encoding, index - 1)[0] if index else 0
 
 
 def _joint(first: Encoding, second: Encoding, begin: int, character: int, agreeing: int) -> tuple[int, int] | None:
-    """Indices of one token in both pieces whose neighbours are the same; `second` begins at `begin` of `first`."""
+    """Indices, in both pieces, of a token near `character` if its neighbours agree; else None.
+
+    `second` begins at character `begin` of `first`.
+    """
     one, two = _first_from(first, character), _first_from(second, character - begin)
     if min(one, two) < agreeing or len(first) - one < agreeing or len(second) - two < agreeing:
         return None

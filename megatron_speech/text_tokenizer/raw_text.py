@@ -1,9 +1,9 @@
-"""A copy of a tokenizer that reads raw text: its special tokens are out of reach, its content tokens are not.
+"""Make a copy of a tokenizer for raw text, which never encodes text as a special token.
 
-Added tokens are of two kinds. Content tokens (runs of spaces, words of a domain) are encoded as `tokenizers` encodes
-them, since a base model was trained so. Special tokens must never come from a text that spells them out. They are
-renamed in the copy to a random name that no text holds, also as pieces of the model: a Unigram model or whole words of
-a BPE model would reach them without any added token.
+Added tokens are of two kinds. Content tokens (runs of spaces, words of a domain) are encoded as `tokenizers` does,
+because the base model was trained that way. Special tokens must never result from a text that spells them out. So the
+copy gives them random names that no text contains. Pieces of the model are renamed too, because a Unigram model, or
+BPE with whole words, would find them without an added token.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import orjson
 from tokenizers import Tokenizer
 
 _PART = re.compile(r"<0x[0-9A-F]{2}>|.", re.DOTALL)
-"""Pieces that any text may need, special or not: bytes, which fallback looks up by these names, and characters."""
+"""Names of pieces that any text may need: bytes (byte fallback finds them by name) and single characters."""
 
 
 def raw_text_encoder(tokenizer: Tokenizer) -> tuple[Tokenizer, int | None]:
-    """The copy, and the id that it gives to what it does not know, if there is one.
+    """The copy of `tokenizer`, and the id of its unknown token (or None).
 
-    Its ids are those of `tokenizer`; it must not be asked for the names of special tokens.
+    The copy has the same ids. Do not use it to look up names of special tokens.
     """
     values = orjson.loads(tokenizer.to_str())
     mark = f"\0{secrets.token_hex(16)}\0"
@@ -33,7 +33,7 @@ def raw_text_encoder(tokenizer: Tokenizer) -> tuple[Tokenizer, int | None]:
             token["normalized"] = False
     _rename_pieces(values["model"], renamed)
     copy = Tokenizer.from_str(orjson.dumps(values).decode())
-    copy.encode_special_tokens = True  # for bytes and characters, which keep their names
+    copy.encode_special_tokens = True  # for special bytes and characters, which keep their names
     copy.no_truncation()
     copy.no_padding()
     model = values["model"]
@@ -41,7 +41,7 @@ def raw_text_encoder(tokenizer: Tokenizer) -> tuple[Tokenizer, int | None]:
 
 
 def with_special_tokens(tokenizer: Tokenizer, names: set[str]) -> Tokenizer:
-    """`tokenizer` itself, or a copy in which those of its added tokens that `names` has are marked as special."""
+    """`tokenizer` with its added tokens in `names` marked as special; a copy if a mark is missing."""
     if all(token.special for token in tokenizer.get_added_tokens_decoder().values() if token.content in names):
         return tokenizer
     values = orjson.loads(tokenizer.to_str())
@@ -51,9 +51,9 @@ def with_special_tokens(tokenizer: Tokenizer, names: set[str]) -> Tokenizer:
 
 
 def _rename_pieces(model: dict[str, Any], renamed: dict[str, str]) -> None:
-    """Give the pieces of a model's JSON their new names; merges that make one of them are dropped."""
+    """Rename pieces in a model's JSON, in place; merges that use or produce such a piece are removed."""
     vocab = model["vocab"]
-    if isinstance(vocab, list):  # of a Unigram model, by id
+    if isinstance(vocab, list):  # Unigram: a list by id
         model["vocab"] = [[renamed.get(piece, piece), score] for piece, score in vocab]
         return
     model["vocab"] = {renamed.get(piece, piece): number for piece, number in vocab.items()}

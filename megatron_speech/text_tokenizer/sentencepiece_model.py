@@ -1,9 +1,10 @@
-"""Read a SentencePiece model as a `tokenizers.Tokenizer`, or refuse.
+"""Convert a SentencePiece model to a `tokenizers.Tokenizer`.
 
-The two libraries differ in corners (normalisation, byte fallback, spaces), so a conversion is believed only after it
-gave sentencepiece's own ids on probes from many scripts. Price: models with unusual normaliser settings are refused
-although a special case might save them; and where unigram cuts score the same (``aa|a`` and ``a|aa``), the two
-libraries may choose differently.
+The two libraries differ in details (normalisation, byte fallback, spaces). So a conversion is accepted only if it gives
+the same ids as sentencepiece on probes from many scripts.
+
+Limitations: models with unusual normaliser settings are refused. If two unigram segmentations have the same score
+(``aa|a`` and ``a|aa``), the libraries may choose differently.
 """
 
 from __future__ import annotations
@@ -27,20 +28,20 @@ PROBES = (
     "line one\nline two\ttab",
     "<|audio_5|> a<b, c>d",
 )
-"""Texts on which a conversion must agree with sentencepiece."""
+"""Texts for which a conversion must give sentencepiece's ids."""
 
 LITERALS = ("<s>", "</s>", "x<s>y </s>", "<unk>", "<0x41>", "a </s>")
-"""Texts which spell out reserved pieces and must not become them."""
+"""Texts that spell out reserved pieces and must not become their ids."""
 
 _UNIGRAM = 1  # TrainerSpec.ModelType
-_SEGMENTED = (1, 4)  # SentencePiece.Type of pieces that text is cut into: normal, user-defined
+_SEGMENTED = (1, 4)  # SentencePiece.Type of pieces that text may become: normal, user-defined
 
 
 def convert_sentencepiece(path: Path) -> tuple[Tokenizer, str | None]:
-    """The tokenizer of the model file at `path` and the text of its end-of-sequence token.
+    """Convert the model file at `path`; return the tokenizer and the text of its end-of-sequence token (or None).
 
     Raises:
-        ValueError: the file is no SentencePiece model, or the conversion does not give its ids.
+        ValueError: the file is not a SentencePiece model, or the conversion gives other ids.
     """
     from sentencepiece import sentencepiece_model_pb2
 
@@ -48,16 +49,18 @@ def convert_sentencepiece(path: Path) -> tuple[Tokenizer, str | None]:
         processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
     except (RuntimeError, OSError) as error:
         raise ValueError(f"{path}: not a SentencePiece model ({error}); check the file") from error
+    # Model, normalizer, and pre-tokenizer.
     proto = sentencepiece_model_pb2.ModelProto.FromString(path.read_bytes())  # type: ignore[attr-defined]
     tokenizer = Tokenizer(_model(proto))
     tokenizer.normalizer = _normalizer(proto.normalizer_spec)
     symbols = sorted((piece.piece for piece in proto.pieces if piece.type == piece.USER_DEFINED), key=len, reverse=True)
     unigram = proto.trainer_spec.model_type == _UNIGRAM
     steps = [_break_spelt_out_pieces(proto, whole_words=not unigram)] if unigram or symbols else []
-    if symbols:  # each is a word of its own, which BPE, where no merge makes it, takes whole (ignore_merges)
+    if symbols:  # each becomes a word of its own, which BPE keeps whole even without merges (ignore_merges)
         steps.insert(0, pre_tokenizers.Split(Regex("|".join(map(re.escape, symbols))), "isolated"))
     if steps:
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
+    # Decoder and control tokens.
     tokenizer.decoder = _decoder(proto)
     control = [piece.piece for piece in proto.pieces if piece.type == piece.CONTROL]
     tokenizer.add_special_tokens([AddedToken(piece, special=True, normalized=False) for piece in control])
@@ -103,9 +106,10 @@ def _normalizer(spec: object) -> normalizers.Normalizer:
 
 
 def _break_spelt_out_pieces(proto: object, *, whole_words: bool = False) -> pre_tokenizers.PreTokenizer:
-    """Part the first character of ``<s>`` or ``<0x41>`` from the rest.
+    """Pre-tokenizer that splits off the first character of text like ``<s>`` or ``<0x41>``.
 
-    Unigram would take such text for the piece, and BPE that takes whole words for pieces (`whole_words`) such a word.
+    Otherwise Unigram would encode it as the reserved piece. With `whole_words` (BPE with `ignore_merges`), this
+    concerns only whole words.
     """
     reserved = [piece.piece for piece in proto.pieces if piece.type not in _SEGMENTED]  # type: ignore[attr-defined]
     begin, end = (r"\A", r"\z") if whole_words else ("", "")

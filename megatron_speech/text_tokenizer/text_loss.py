@@ -1,9 +1,10 @@
-"""How much of a text a tokenizer loses: unknown tokens, and characters that do not come back from the ids.
+"""Measure how much text a tokenizer loses: unknown tokens, and characters that are missing after decoding.
 
-A vocabulary without byte fallback writes one unknown token for whatever it has no piece for; a normaliser may fold
-case, accents or spaces. Unknown tokens are counted in all documents. Decoding costs as much as encoding, so documents
-are decoded again by a fixed sample: the first ones, then one of many. Limitation: what comes back in another order, or
-with more characters than there were, is counted as changed but not as lost.
+A vocabulary without byte fallback encodes unknown text as an unknown token; a normaliser may change case, accents or
+spaces. Unknown tokens are counted in all documents. Decoding costs as much as encoding, so only a fixed sample of
+documents is decoded: the first FIRST_DOCUMENTS, then one of EVERY.
+
+Limitation: reordered or added characters count as a changed document, not as lost characters.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from megatron_speech.text_tokenizer.sentencepiece_model import PROBES
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 
 FIRST_DOCUMENTS = 256
-"""Documents at the beginning that are all decoded again..."""
+"""Number of documents at the beginning that are all decoded."""
 EVERY = 64
-"""...and one of so many after them..."""
+"""After FIRST_DOCUMENTS, every document with a multiple of this number is decoded."""
 LONGEST = 1 << 16
-"""...or the first so many characters of a longer one."""
+"""Only this many characters of a longer document are decoded."""
 SHOWN = 5
-"""Characters lost most often that are told."""
+"""Number of characters listed as lost most often."""
 COUNTS = ("documents_checked", "characters_checked", "documents_changed", "characters_lost", "unknown_tokens")
 
 
 class TextLoss:
-    """Counts of the documents of one task, in their order."""
+    """Counts the losses of one task's documents, which have to arrive in order."""
 
     def __init__(self, tokenizer: TextTokenizer) -> None:
         self._tokenizer = tokenizer
@@ -38,7 +39,7 @@ class TextLoss:
         self._seen = 0
 
     def count(self, text: str, ids: Sequence[int] | np.ndarray) -> bool:
-        """Count one document; whether it was decoded again."""
+        """Count one document; return whether it was decoded."""
         unknown = self._tokenizer.unknown
         if unknown is not None:
             self._counts["unknown_tokens"] += int(np.count_nonzero(np.asarray(ids) == unknown))
@@ -50,11 +51,11 @@ class TextLoss:
 
     @property
     def checked(self) -> int:
-        """Documents that were decoded again."""
+        """Number of decoded documents."""
         return self._counts["documents_checked"]
 
     def facts(self) -> dict[str, Any]:
-        """The counts as plain JSON, with the characters that were lost most often."""
+        """Counts as a JSON object, with the characters that were lost most often."""
         return {**{key: self._counts[key] for key in COUNTS}, "most_lost": dict(self._lost.most_common(SHOWN))}
 
     def _decode(self, text: str, ids: Sequence[int] | np.ndarray) -> None:
@@ -68,13 +69,13 @@ class TextLoss:
         if back != text:
             lost = Counter(text)
             lost.subtract(back)
-            self._lost += lost  # which keeps what is above zero
+            self._lost += lost  # keeps only positive counts
             self._counts["documents_changed"] += 1
             self._counts["characters_lost"] += sum((+lost).values())
 
 
 def probe(tokenizer: TextTokenizer) -> dict[str, Any]:
-    """What `tokenizer` loses of short texts in many scripts, as `TextLoss.facts`."""
+    """`TextLoss.facts` of short texts in many scripts (PROBES)."""
     loss = TextLoss(tokenizer)
     for text in PROBES:
         loss.count(text, tokenizer.encode(text))
@@ -82,7 +83,7 @@ def probe(tokenizer: TextTokenizer) -> dict[str, Any]:
 
 
 def add_losses(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The facts of several tasks as those of one."""
+    """Sum of the facts of several tasks."""
     lost: Counter[str] = Counter()
     for fact in facts:
         lost.update(fact["most_lost"])
@@ -90,7 +91,7 @@ def add_losses(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def loss_in_words(facts: Mapping[str, Any]) -> str:
-    """What is lost, with the characters that it hits most often; empty where nothing is."""
+    """The loss in words, with the characters lost most often; "" if nothing is lost."""
     lost, checked = facts["characters_lost"], facts["characters_checked"]
     if not lost and not facts["unknown_tokens"]:
         return ""
@@ -102,7 +103,7 @@ def loss_in_words(facts: Mapping[str, Any]) -> str:
 
 
 def require_little_lost(facts: Mapping[str, Any], share: float, *, holder: str) -> None:
-    """ValueError where more than `share` of the characters did not come back; `holder` is what was encoded by what."""
+    """Raise ValueError if more than `share` of the characters were lost; `holder` names text and tokenizer."""
     if facts["characters_lost"] > share * facts["characters_checked"]:
         raise ValueError(
             f"{holder}: {loss_in_words(facts)}; more than max_lost_share={share:g}: use a tokenizer with byte fallback "

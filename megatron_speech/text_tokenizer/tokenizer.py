@@ -1,10 +1,11 @@
-"""Text to ids and back, by one library whatever the tokenizer came as.
+"""`TextTokenizer`: encodes and decodes text with a tokenizer of any kind, through the library `tokenizers`.
 
-A Hugging Face ``tokenizer.json``, a SentencePiece model (converted, and refused unless the conversion agrees with
-sentencepiece itself) or plain bytes: all become a `tokenizers.Tokenizer`, so each can be extended by speech tokens and
-exported. Raw text is data: a document which contains ``<|im_start|>`` or ``<|audio_5|>`` as characters is encoded as
-those characters, never as the special id; added tokens that are content (runs of spaces, words of a domain) are encoded
-as `tokenizers` encodes them. Price: chat templates have to place special ids themselves.
+A Hugging Face ``tokenizer.json``, a SentencePiece model (converted and checked against sentencepiece) or plain bytes
+all become a `tokenizers.Tokenizer`. So each can be exported and extended by speech tokens.
+
+Raw text is data. If a document contains the characters ``<|im_start|>`` or ``<|audio_5|>``, they are encoded as
+characters, never as the special id. Added tokens that are content (runs of spaces, words of a domain) are encoded as
+`tokenizers` does. Limitation: code that applies chat templates has to insert special ids itself.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ from megatron_speech.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 FILES = ("tokenizer.json", "tokenizer.model")
-"""Of a folder, the first that is there."""
+"""Tokenizer files of a folder, in order of priority."""
 END_OF_TEXT = "<|endoftext|>"
-"""End of document of the byte tokenizer, as GPT-2 wrote it."""
+"""End-of-document token of the byte tokenizer, named as in GPT-2."""
 
 
 class TextTokenizer:
-    """Encode raw text to ids 0 .. size - 1."""
+    """Encodes raw text to ids 0 .. size - 1, and decodes ids."""
 
     def __init__(
         self,
@@ -48,13 +49,13 @@ class TextTokenizer:
         begin_of_document: Sequence[int] = (),
     ) -> None:
         self.size = size
-        """Number of text ids, the tokenizer's own special ids included."""
+        """Number of text ids, including the tokenizer's own special ids."""
         self.end_of_document = end_of_document
-        """Text id that closes a document; never the result of encoding raw text."""
+        """Text id that closes a document; encoding raw text never gives it."""
         self.begin_of_document = tuple(begin_of_document)
         """Text ids that begin a document; most tokenizers have none."""
         self.fingerprint = fingerprint
-        """Identity of the text tokenizer's files."""
+        """Hash of the tokenizer's files."""
         self.backend = tokenizer
         """The tokenizer as exported; parses special tokens, so do not encode a corpus with it."""
         self.encoder, self.unknown = raw_text_encoder(tokenizer)
@@ -63,16 +64,17 @@ class TextTokenizer:
     def load(
         cls, source: Path | str, *, end_of_document: str | None = None, begin_of_document: Sequence[str] | None = None
     ) -> TextTokenizer:
-        """Load the kind "bytes", a vocabulary folder, a Hugging Face folder, or a SentencePiece ``.model`` file.
+        """Load "bytes", a vocabulary folder, a Hugging Face folder, or a SentencePiece ``.model`` file.
 
         Args:
-            end_of_document: text of the token that closes documents; by default the source's end-of-sequence token.
-            begin_of_document: texts of the tokens that begin documents; by default those which the source's tokenizer
-                itself puts before a text.
+            end_of_document: text of the token that closes documents; None takes the end-of-sequence token of `source`.
+            begin_of_document: texts of the tokens that begin documents; None takes those that the tokenizer of
+                `source` puts before every text.
 
         Raises:
             FileNotFoundError: there is no tokenizer at `source`.
-            ValueError: it cannot be read faithfully, has no such token, or would begin documents as it closes them.
+            ValueError: the tokenizer cannot be converted faithfully, lacks a named token, or has the same token for
+                the beginning and the end of documents.
         """
         if str(source) == "bytes":
             fingerprint = hashlib.sha256(b"id b is byte b; 256 is <|endoftext|>").hexdigest()
@@ -80,6 +82,7 @@ class TextTokenizer:
             return cls._of_source(
                 _byte_tokenizer(), folder, [end_of_document or END_OF_TEXT], begin_of_document, fingerprint
             )
+        # Find and read the tokenizer's file.
         place = Path(source)
         if place.is_dir() and (place / "vocabulary.json").is_file():
             return cls._of_vocabulary(place)
@@ -97,6 +100,7 @@ class TextTokenizer:
             raise FileNotFoundError(
                 f"text tokenizer {source}: no tokenizer.json and no .model file there; give one of those or 'bytes'"
             )
+        # Find its special tokens.
         folder = TokenizerFolder.read(path.parent)
         ends = [end_of_document] if end_of_document else [closing, folder.end_of_sequence(tokenizer)]
         return cls._of_source(tokenizer, folder, ends, begin_of_document, fingerprint_files([path]))
@@ -110,11 +114,11 @@ class TextTokenizer:
         begin: Sequence[str] | None,
         fingerprint: str,
     ) -> TextTokenizer:
-        """The tokenizer of a source.
+        """Make a text tokenizer from a `tokenizers.Tokenizer` and the files of its folder.
 
         Args:
-            ends: candidates for the token that closes documents, the best first; None where a place names none.
-            begin: tokens that begin documents; None for the source's own.
+            ends: candidates for the token that closes documents, the best first; Nones are ignored.
+            begin: tokens that begin documents; None takes those of the folder.
         """
         end = next((end for end in ends if end is not None), None)
         if end is None:
@@ -144,7 +148,7 @@ class TextTokenizer:
 
     @classmethod
     def _of_vocabulary(cls, folder: Path) -> TextTokenizer:
-        """The text part of a vocabulary folder."""
+        """Load the text part of a vocabulary folder."""
         vocabulary, tokenizer = Vocabulary.load(folder), read_tokenizer(folder / "tokenizer.json")
         if _size(tokenizer) != vocabulary.size:
             raise ValueError(
@@ -159,7 +163,7 @@ class TextTokenizer:
         )
 
     def encode(self, text: str) -> list[int]:
-        """Ids of raw text; special tokens spelt out in it stay text."""
+        """Ids of raw text; special tokens spelled out in it are encoded as characters."""
         return self.encoder.encode(text, add_special_tokens=False).ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
@@ -167,37 +171,37 @@ class TextTokenizer:
         return [encoding.ids for encoding in self.encoder.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def encode_long(self, text: str) -> NDArray[np.int32]:
-        """Like `encode`, in memory that does not grow with the text but for its ids; slower."""
+        """Like `encode` for a long text; slower, but the memory besides the ids is constant."""
         return encode_long(self.encoder, text)
 
     def token_ends(self, text: str) -> list[int]:
-        """End of every token of `encode(text)` in characters; tokens within one character share its end."""
+        """End of every token of `encode(text)`, in characters; tokens within one character share its end."""
         offsets = self.encoder.encode(text, add_special_tokens=False).offsets
         return [end for _, end in offsets]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of `ids`; special and speech tokens appear by their names."""
+        """Text of `ids`; special and speech tokens appear as their names."""
         return self.backend.decode(list(ids), skip_special_tokens=False)
 
     def extended(self, vocabulary: Vocabulary) -> Tokenizer:
-        """A copy of the backend in which every token of `vocabulary` is a special one, those it lacked behind its ids.
+        """A copy of the backend with all speech and special tokens of `vocabulary`; new ones follow its ids.
 
-        ValueError where `tokenizers`, which numbers new tokens itself, would put one into a hole among the ids.
+        Raises ValueError if `tokenizers`, which numbers new tokens itself, would put one into a hole of the ids.
         """
         ids = vocabulary.token_ids
         tokenizer = with_special_tokens(Tokenizer.from_str(self.backend.to_str()), set(ids))
         tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in ids])
-        tokenizer = Tokenizer.from_str(tokenizer.to_str())  # as it will be loaded: that may number them otherwise
+        tokenizer = Tokenizer.from_str(tokenizer.to_str())  # loading may number them differently
         for token, place in ids.items():
             if tokenizer.token_to_id(token) != place:
                 raise ValueError(
-                    f"text tokenizer: its ids reach {self.size - 1} with holes between, into which new tokens would "
-                    f"fall ({token} at {tokenizer.token_to_id(token)}, not at {place}); give the holes names first"
+                    f"text tokenizer: its ids, up to {self.size - 1}, have holes that new tokens would fill ({token} "
+                    f"at {tokenizer.token_to_id(token)}, not at {place}); add tokens for the holes first"
                 )
         return _without_unknown_padding(tokenizer)
 
     def save(self, folder: Path) -> None:
-        """Write ``tokenizer.json`` and ``tokenizer_config.json``, as transformers' AutoTokenizer reads them."""
+        """Write ``tokenizer.json`` and ``tokenizer_config.json`` for transformers' AutoTokenizer."""
         save_tokenizer(folder, self.backend, end_of_document=self.end_of_document)
 
 
@@ -207,7 +211,7 @@ def save_tokenizer(
     """Write a tokenizer so that ``AutoTokenizer.from_pretrained(folder)`` gives the same ids.
 
     Args:
-        more: keys of tokenizer_config.json; they take precedence over those that are written by default.
+        more: keys of tokenizer_config.json, which override the default ones.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -215,7 +219,7 @@ def save_tokenizer(
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "eos_token": closing,
-        "clean_up_tokenization_spaces": False,  # decoding must give back the very text
+        "clean_up_tokenization_spaces": False,  # decoding must return the exact text
         "model_max_length": 1 << 30,
         **(more or {}),
     }
@@ -223,7 +227,7 @@ def save_tokenizer(
 
 
 def _without_unknown_padding(tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer itself; it no longer pads by a token that it lacks, to which transformers would give a new id."""
+    """The tokenizer without padding by a token that it lacks, because transformers would give that a new id."""
     padding = tokenizer.padding or {}
     if padding and tokenizer.token_to_id(padding["pad_token"]) != padding["pad_id"]:
         logger.warning(
@@ -234,12 +238,12 @@ def _without_unknown_padding(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def _size(tokenizer: Tokenizer) -> int:
-    """The number after the highest id; ids may have holes."""
+    """The highest id plus one; ids may have holes."""
     return max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
 
 
 def _byte_tokenizer() -> Tokenizer:
-    """Byte b is id b; no merges. Byte-level BPE writes each byte as one printable character."""
+    """Tokenizer that gives byte b the id b: byte-level BPE (one printable character per byte) without merges."""
     characters = _byte_characters()
     tokenizer = Tokenizer(models.BPE({character: byte for byte, character in enumerate(characters)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -249,14 +253,14 @@ def _byte_tokenizer() -> Tokenizer:
 
 
 def _byte_characters() -> list[str]:
-    """GPT-2's alphabet: printable Latin-1 bytes stand for themselves, the others follow from U+0100 on."""
+    """GPT-2's alphabet: printable Latin-1 bytes are themselves, the others are characters from U+0100 on."""
     printable = {*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAC + 1), *range(0xAE, 0xFF + 1)}
     others = iter(range(0x100, 0x200))
     return [chr(byte if byte in printable else next(others)) for byte in range(256)]
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer in a ``tokenizer.json``; FileNotFoundError or ValueError says what is wrong with it."""
+    """Load a ``tokenizer.json``; raises FileNotFoundError if it is missing, ValueError if it is unusable."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; a tokenizer folder holds a tokenizer.json")
     try:
@@ -265,10 +269,10 @@ def read_tokenizer(path: Path) -> Tokenizer:
         raise ValueError(f"{path}: not JSON ({error}); restore the tokenizer") from error
     try:
         tokenizer = Tokenizer.from_buffer(content)
-    except Exception as error:  # the Rust reader raises nothing more particular
+    except Exception as error:  # the Rust code raises nothing more specific
         raise ValueError(f"{path}: no tokenizer in it ({error}); restore the tokenizer") from error
     for token in values.get("added_tokens", []):
-        if tokenizer.token_to_id(token["content"]) != token["id"]:  # it numbers added tokens without holes
+        if tokenizer.token_to_id(token["content"]) != token["id"]:  # `tokenizers` numbers added tokens without holes
             raise ValueError(
                 f"{path}: token {token['content']} has id {token['id']}, but is loaded as "
                 f"{tokenizer.token_to_id(token['content'])}: the ids before it have holes; give the holes names first"

@@ -1,6 +1,6 @@
-"""What the files beside a tokenizer say of its special tokens: which one ends a document, which ones begin it.
+"""Find the special tokens of a tokenizer (end and beginning of documents) in the files of its folder.
 
-Folders keep this in several places: as text or as ids, alone or in lists, in files of the tokenizer or of the model.
+Folders store them as texts or ids, alone or in lists, in files of the tokenizer or of the model.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from tokenizers import Tokenizer
 from megatron_speech.artifacts.files import read_json
 
 _FILES = ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json")
-"""Files that may name the token that ends a document, in the order in which they are asked."""
+"""Files that may name the end-of-sequence token, in order of priority."""
 
 
 @dataclass(frozen=True)
 class TokenizerFolder:
-    """The files beside one tokenizer."""
+    """Configuration files in the folder of a tokenizer."""
 
     files: dict[str, dict[str, Any]]
-    """Content of each of `_FILES` that is there."""
+    """Content of each existing file of `_FILES`, by name."""
     folder: Path
 
     @classmethod
     def read(cls, folder: Path) -> TokenizerFolder:
-        """Read the files; ValueError names one that holds no JSON object."""
+        """Read the files; raises ValueError if one does not hold a JSON object."""
         files = {}
         for name in _FILES:
             if not (path := folder / name).is_file():
@@ -39,7 +39,7 @@ class TokenizerFolder:
         return cls(files, folder)
 
     def end_of_sequence(self, tokenizer: Tokenizer) -> str | None:
-        """The first token of `tokenizer` that a file names as the end of a sequence."""
+        """First token of `tokenizer` that a file names as end-of-sequence token, or None."""
         for name in self.files:
             for token in self._named(name, "eos", tokenizer):
                 if tokenizer.token_to_id(token) is not None:
@@ -47,13 +47,14 @@ class TokenizerFolder:
         return None
 
     def looked_at(self) -> str:
-        """Which files were asked for the end of a sequence, in words."""
+        """Description of the searched files for error messages."""
         return f"{', '.join(self.files) or 'no file'} of {self.folder} ({', '.join(_FILES)} are looked at)"
 
     def beginning(self, tokenizer: Tokenizer) -> list[str]:
-        """Tokens that `tokenizer` itself puts before a text, as its base model was trained; most put none.
+        """Tokens that `tokenizer` puts before every text, as in the training of its base model; often none.
 
-        ``add_bos_token`` decides where the folder has it, else the tokenizer's own post-processor.
+        They are those of the post-processor. ``add_bos_token`` takes precedence: false means none; true adds the
+        beginning-of-sequence token if the post-processor has none.
         """
         added = tokenizer.encode("a")
         own = [token for token, _ in zip(added.tokens, _leading(added.special_tokens_mask), strict=False)]
@@ -63,13 +64,13 @@ class TokenizerFolder:
         return own or (list(self._named("tokenizer_config.json", "bos", tokenizer))[:1] if asked else [])
 
     def special_tokens(self, tokenizer: Tokenizer) -> set[str]:
-        """Names of tokens that have a role, which transformers takes for special whatever tokenizer.json says."""
+        """Tokens with a role (bos, eos, ...), which transformers treats as special regardless of tokenizer.json."""
         roles = ("bos", "eos", "unk", "pad", "sep", "cls", "mask", "additional_special")
         names = ("tokenizer_config.json", "special_tokens_map.json")
         return {token for name in names for role in roles for token in self._named(name, role, tokenizer)}
 
     def _named(self, name: str, role: str, tokenizer: Tokenizer) -> Iterator[str]:
-        """Tokens of a role that one file names, by text or by id."""
+        """Tokens of `role` in the file `name`, given there by text or by id."""
         content = self.files.get(name, {})
         parts = [content, content["text_config"]] if isinstance(content.get("text_config"), dict) else [content]
         for part in parts:
@@ -83,7 +84,7 @@ class TokenizerFolder:
 
 
 def _tokens(value: Any, tokenizer: Tokenizer, *, ids: bool) -> Iterator[str]:
-    """Tokens in what a file says: text, {"content": text}, an id where `ids`, or a list of those."""
+    """Tokens in a value of a file: a text, {"content": text}, an id (if `ids`), or a list of these."""
     if isinstance(value, list):
         for each in value:
             yield from _tokens(each, tokenizer, ids=ids)
@@ -99,5 +100,5 @@ def _tokens(value: Any, tokenizer: Tokenizer, *, ids: bool) -> Iterator[str]:
 
 
 def _leading(mask: list[int]) -> list[int]:
-    """The ones before the first zero."""
+    """The leading ones of `mask`."""
     return mask[: mask.index(0)] if 0 in mask else []

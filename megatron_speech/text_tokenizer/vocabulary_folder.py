@@ -1,9 +1,10 @@
-"""Make the vocabulary folder of a model: one id space, and a Hugging Face tokenizer that agrees with it id by id.
+"""Make the vocabulary folder of a model: ``vocabulary.json``, and a Hugging Face tokenizer with the same ids.
 
-A text tokenizer may have tokens of ours already: those of an export of this project, or a model's own for audio. Tokens
-keep the ids that they have, and so the trained rows of the model. ``tokenizer_config.json`` and an export's
-``config.json`` keep the vocabulary too, because they come back from other tools (fine-tuning, merging), where
-``vocabulary.json`` is lost.
+The text tokenizer may already have speech or special tokens, because it comes from an export of this project or from
+another audio model. Such tokens keep their ids, and with them their trained rows of the embedding.
+
+``tokenizer_config.json`` and the ``config.json`` of an export also store the vocabulary. They survive other tools
+(fine-tuning, merging), which drop ``vocabulary.json``.
 """
 
 from __future__ import annotations
@@ -25,23 +26,28 @@ from megatron_speech.vocabulary import FIRST_CODE, SOUNDS, SPECIAL_TOKENS, Vocab
 logger = logging.getLogger(__name__)
 
 KEPT = "speech_vocabulary"
-"""Key of tokenizer_config.json and config.json that holds the vocabulary."""
+"""Key in tokenizer_config.json and config.json that stores the vocabulary."""
 _KEEPERS = ("vocabulary.json", "tokenizer_config.json", "config.json")
 _PADDING_MULTIPLE = 128
 _CODE = re.compile(r"<\|audio_(0|[1-9]\d*)\|>")
 
 
 def build_vocabulary(config: BuildVocabularyConfig) -> None:
-    """Write ``vocabulary.json``, the extended ``tokenizer.json`` and its configuration to `config.output`."""
+    """Write ``vocabulary.json``, the extended ``tokenizer.json`` and its configuration to `config.output`.
+
+    Raises ValueError if the text tokenizer loses too much text or does not fit the vocabulary that is asked for.
+    """
     inputs = _inputs(config)
     identity = {key: value for key, value in to_dict(config).items() if key != "max_lost_share"}
     if is_made(config.output, kind="vocabulary", config=identity, inputs=inputs):
         logger.info("%s is already made", config.output)
         return
+    # Choose the vocabulary: new, or that of an earlier export.
     kept = None if config.text == "bytes" else kept_vocabulary(Path(config.text))
     vocabulary, text = _new(config) if kept is None else _again(config, kept)
     loss = probe(text)
     require_little_lost(loss, config.max_lost_share, holder=f"text={config.text}, on texts in many scripts")
+    # Extend the tokenizer and write the folder.
     tokenizer = text.extended(vocabulary)
     with make_artifact(config.output, kind="vocabulary", config=identity, inputs=inputs) as draft:
         vocabulary.save(draft.folder / "vocabulary.json")
@@ -65,17 +71,17 @@ def build_vocabulary(config: BuildVocabularyConfig) -> None:
 
 
 def kept_vocabulary(folder: Path) -> Vocabulary | None:
-    """The vocabulary that an export of this project in `folder` was made with; None for any other folder or file.
+    """Vocabulary stored in `folder`, an export of this project; None for any other folder or file.
 
-    ValueError where its files name several: then tokens and rows are of two models.
+    Raises ValueError if its files store different vocabularies, which means that they are from two models.
     """
     found = {name: vocabulary for name in _KEEPERS if (vocabulary := _kept_in(folder / name)) is not None}
     for name, vocabulary in found.items():
         first = next(iter(found))
         if vocabulary != found[first]:
             raise ValueError(
-                f"{folder}: {first} and {name} are of vocabularies {found[first].fingerprint[:12]} and "
-                f"{vocabulary.fingerprint[:12]}; put tokenizer and config.json of one export together"
+                f"{folder}: {first} and {name} store different vocabularies, {found[first].fingerprint[:12]} and "
+                f"{vocabulary.fingerprint[:12]}; use tokenizer and config.json of the same export"
             )
     return next(iter(found.values()), None)
 
@@ -95,7 +101,7 @@ def _kept_in(path: Path) -> Vocabulary | None:
 
 
 def _new(config: BuildVocabularyConfig) -> tuple[Vocabulary, TextTokenizer]:
-    """A text tokenizer's first vocabulary."""
+    """Make the vocabulary of a text tokenizer that is not from an export of this project."""
     text = TextTokenizer.load(
         config.text, end_of_document=config.end_of_document, begin_of_document=config.begin_of_document
     )
@@ -103,7 +109,7 @@ def _new(config: BuildVocabularyConfig) -> tuple[Vocabulary, TextTokenizer]:
 
 
 def _again(config: BuildVocabularyConfig, kept: Vocabulary) -> tuple[Vocabulary, TextTokenizer]:
-    """The vocabulary that the folder had before; with tokens that were added since, one that has all of them."""
+    """The `kept` vocabulary of an export, or a new one if tokens were added since; all tokens keep their ids."""
     path = Path(config.text) / "tokenizer.json"
     names = read_tokenizer(path).id_to_token
     begin = config.begin_of_document
@@ -121,7 +127,7 @@ def _again(config: BuildVocabularyConfig, kept: Vocabulary) -> tuple[Vocabulary,
             )
     num_codes, fingerprint = _speech(config)
     if num_codes and not kept.num_speech_ids:
-        return _over(config, text, fingerprint=fingerprint)  # it knew text alone
+        return _over(config, text, fingerprint=fingerprint)  # the export had no speech tokens
     _require_asked(config, kept, text)
     if text.size == kept.size:
         return kept, text
@@ -130,7 +136,7 @@ def _again(config: BuildVocabularyConfig, kept: Vocabulary) -> tuple[Vocabulary,
 
 
 def _require_asked(config: BuildVocabularyConfig, kept: Vocabulary, text: TextTokenizer) -> None:
-    """ValueError if the configuration asks for another vocabulary than `kept`; what it leaves open is as kept."""
+    """Raise ValueError if the configuration asks for another vocabulary than `kept`; unset values are not compared."""
     num_codes, fingerprint = _speech(config)
     name = text.backend.id_to_token
     asked: dict[str, tuple[Any, Any]] = {
@@ -150,7 +156,7 @@ def _require_asked(config: BuildVocabularyConfig, kept: Vocabulary, text: TextTo
 
 
 def _over(config: BuildVocabularyConfig, text: TextTokenizer, *, fingerprint: str) -> tuple[Vocabulary, TextTokenizer]:
-    """A vocabulary over all tokens of a text tokenizer, with new ids for those of ours that it lacks."""
+    """A vocabulary over all tokens of a text tokenizer, with new ids for the special and speech tokens it lacks."""
     num_codes, given = _speech(config)
     specials = _special_tokens(config)
     vocabulary = Vocabulary(
@@ -167,18 +173,21 @@ def _over(config: BuildVocabularyConfig, text: TextTokenizer, *, fingerprint: st
     bounds = {text.end_of_document, *text.begin_of_document}
     if wrong := [token for token, place in vocabulary.token_ids.items() if place in bounds]:
         raise ValueError(
-            f"text={config.text}: {wrong[0]} bounds documents and is a token of ours for speech or tasks; set "
+            f"text={config.text}: {wrong[0]} bounds documents but is also a speech or special token; set "
             "end_of_document and begin_of_document to tokens of the text"
         )
     if vocabulary.mapped_ids:
-        logger.info("%s has tokens of ours, which keep their ids: %s", config.text, dict(vocabulary.mapped_ids))
+        logger.info("%s has speech or special tokens that keep their ids: %s", config.text, dict(vocabulary.mapped_ids))
     return vocabulary, text
 
 
 def _mapped_ids(
     config: BuildVocabularyConfig, text: TextTokenizer, specials: tuple[str, ...], num_codes: int
 ) -> tuple[tuple[str, int], ...]:
-    """Tokens of ours that the tokenizer has; ValueError where it has some speech tokens, but not these in a row."""
+    """Special and speech tokens that the tokenizer already has, with their ids.
+
+    Raises ValueError if it has speech tokens, but not exactly those of the codebook with consecutive ids.
+    """
     ids = text.backend.get_vocab(with_added_tokens=True)
     mapped = [(token, ids[token]) for token in specials if token in ids]
     codes = {int(match[1]): ids[token] for token in ids if (match := _CODE.fullmatch(token))}
@@ -207,7 +216,7 @@ def _by_id(mapped: list[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
 
 
 def _inputs(config: BuildVocabularyConfig) -> list[Path]:
-    """What the folder is made from: the text tokenizer with the files beside it, the speech tokenizer's folder."""
+    """Input files: the text tokenizer with the files next to it, and the speech tokenizer's folder."""
     inputs = [config.speech_tokenizer] if config.speech_tokenizer else []
     folder = folder_of(config.text)
     if folder is not None and folder.is_dir():
@@ -217,13 +226,13 @@ def _inputs(config: BuildVocabularyConfig) -> list[Path]:
 
 
 def _special_tokens(config: BuildVocabularyConfig) -> tuple[str, ...]:
-    """The tasks' tokens, then what a text-to-token model is told beside the text."""
+    """Tokens of the speech tasks, then those that condition a text-to-token model (spelling, speakers)."""
     spelling = (SOUNDS,) if config.spelling == "sounds" else ()
     return (*SPECIAL_TOKENS, *spelling, *(speaker_token(name) for name in config.speakers))
 
 
 def _speech_facts(config: BuildVocabularyConfig) -> dict[str, Any]:
-    """Name, rate and size of the speech tokenizer, for model cards; empty where there is no folder to ask."""
+    """Name, frame rate and codebook size of the speech tokenizer for model cards; empty without its folder."""
     if config.speech_tokenizer is None:
         return {}
     facts = read_manifest(config.speech_tokenizer)["facts"]

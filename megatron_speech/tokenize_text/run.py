@@ -1,8 +1,8 @@
-"""Text corpora to document shards: one task per input file, by datatrove's executor, then one folder of them all.
+"""Tokenize text corpora into one folder of document shards: one datatrove task per input file, joined at the end.
 
-The shards are a function of the corpora, the vocabulary and the settings: workers, jobs, kills and restarts change no
-byte. Tasks are fixed by the files, and a task names its shards by its own number, so that joining only moves files.
-Price: every task begins a shard, so many small files make many small shards (`files_per_task` groups them).
+The shards depend only on the corpora, the vocabulary and the settings; workers, jobs, kills and restarts do not change
+a byte. Every task puts its own number into the names of its shards, so joining only moves files.
+Cost: every task starts a new shard, so many small files make many small shards (`files_per_task` groups them).
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ logger = logging.getLogger(__name__)
 
 
 def tokenize_text(config: TokenizeTextConfig) -> None:
-    """Encode `config.corpora` into `config.output`, or the part of that which `config.run` names.
+    """Tokenize `config.corpora` into `config.output`, or do the part of the work that `config.run` selects.
 
     Raises:
         FileNotFoundError: a corpus or the vocabulary folder is missing.
-        ValueError: a line of a corpus is unusable (file and line named), an id repeats, a corpus has no document, or
-            the output lies in one.
+        ValueError: a line is unusable (names file and line), an id repeats, a corpus has no document, or the output
+            is inside a corpus.
     """
     require_apart(config.corpora, config.output)
     tasks = text_tasks(config.corpora, files_per_task=config.files_per_task)
@@ -82,7 +82,7 @@ def _begin(config: TokenizeTextConfig, tasks: list[TextTask]) -> TaskedWork:
 
 
 def _identity(config: TokenizeTextConfig) -> dict[str, Any]:
-    """What the output depends on: not how the work was spread, nor how much might have been lost."""
+    """Settings that affect the output: without those about jobs, and without the limits for losses."""
     settings: dict[str, Any] = to_dict(replace(config, run=SpreadConfig()))
     return {key: value for key, value in settings.items() if key not in ("max_quarantined_share", "max_lost_share")}
 
@@ -124,7 +124,7 @@ def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:
 
 
 def _task_manifest(writer: TokenShardWriter, task: TextTask, *, vocabulary_id: str) -> dict[str, Any]:
-    """What a task says of itself; ValueError where it is not made, or from other settings."""
+    """Manifest of a finished task; raises ValueError if it is not finished or was made from other inputs."""
     folder, settings = writer.output(task.number), writer.settings(task.number)
     files = ", ".join(relative_name(path, task.settings.path) for path in task.files[:3])
     if not folder.exists():
@@ -144,7 +144,7 @@ def _task_manifest(writer: TokenShardWriter, task: TextTask, *, vocabulary_id: s
 
 
 def _corpora(config: TokenizeTextConfig, tasks: Sequence[TextTask], facts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Totals by corpus, with what the user said of it; ValueError where one has no document at all."""
+    """Facts of each corpus: totals over its tasks, licence and language; ValueError if it has no document."""
     corpora: dict[str, dict[str, Any]] = {}
     for name, corpus in config.corpora.items():
         own = [fact for task, fact in zip(tasks, facts, strict=True) if task.corpus == name]
@@ -179,6 +179,6 @@ def _shown_files(tasks: Sequence[TextTask], corpus: str) -> str:
 
 
 def _dropped(writer: TokenShardWriter, corpus: str) -> list[BadLine]:
-    """Lines of a corpus that were left out, in order."""
+    """Bad lines of a corpus that were left out, in order."""
     folders = [writer.output(task.number) for task in writer.reader.tasks if task.corpus == corpus]
     return [BadLine(**orjson.loads(line)) for folder in folders for line in (folder / DROPPED).open("rb")]

@@ -1,10 +1,10 @@
-"""The two datatrove steps that tokenize text: read a task's documents, write its shards.
+"""The two datatrove steps that tokenize text: one reads the documents of a task, the other writes its shards.
 
     LocalPipelineExecutor([CorpusReader(tasks, on_bad_line="error"), ..., TokenShardWriter(...)], tasks=len(tasks))
 
-Any of datatrove's filters may stand between them. A task's shards are an artifact of their own, so a task that was
-killed is made again from its beginning and one that is complete is skipped. Price: that begins with reading the task's
-files once more, to see that they are still the ones the shards were made from.
+datatrove's filters can be placed between them. The shards of a task are an artifact of their own: a killed task starts
+again from its beginning, and a finished one is skipped. Cost: before a task is skipped, its input files are hashed
+again, to check that they have not changed.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ from megatron_speech.vocabulary import Vocabulary
 
 KIND = "text_task"
 DROPPED = "dropped.jsonl"
-"""Lines that were left out, one JSON object with reason and message each."""
+"""File with one JSON object (reason, message) for each line that was left out."""
 BATCH_TEXTS = 512
-"""Texts encoded at once, at most..."""
+"""Most texts in a batch."""
 BATCH_CHARACTERS = 1 << 21
-"""...and their characters together, but for one longer text, which is encoded by pieces."""
+"""Most characters in a batch; a longer text is a batch of its own and is encoded in pieces."""
 PLACE = "_place"
 """Metadata key under which a document carries (file index, line) from the reader to the writer."""
 
 
 class CorpusReader(PipelineStep):
-    """Yield the documents of task number `rank`; a line that is none is an error, or kept in `dropped`."""
+    """Yields the documents of task number `rank`; a bad line is an error, or is kept in `dropped`."""
 
     type = "READER"
     name = "text corpora"
@@ -64,7 +64,7 @@ class CorpusReader(PipelineStep):
         self.max_quarantined_share = max_quarantined_share
         self.dropped: list[BadLine] = []
         self.read = 0
-        """Lines of the task so far."""
+        """Number of lines read so far in the current task."""
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """The documents of task `rank`; lines that are none go to `dropped`."""
@@ -83,7 +83,7 @@ class CorpusReader(PipelineStep):
             yield Document(text=found.text, id=found.id, metadata={**found.metadata, PLACE: (index, number)})
 
     def drop(self, line: BadLine) -> None:
-        """Leave a line out, or refuse it, or the whole task for too many of them, by a ValueError."""
+        """Leave a bad line out; raises ValueError if bad lines are errors or there are too many."""
         if self.on_bad_line == "error":
             raise ValueError(line.message)
         self.dropped.append(line)
@@ -92,7 +92,7 @@ class CorpusReader(PipelineStep):
 
 
 class TokenShardWriter(PipelineStep):
-    """Encode the documents of task `rank` and write them to ``<folder>/<rank>`` as document shards."""
+    """Encodes the documents of task number `rank` and writes them to ``<folder>/<rank>`` as document shards."""
 
     type = "WRITER"
     name = "token shards"
@@ -116,7 +116,7 @@ class TokenShardWriter(PipelineStep):
         self.shard_tokens = shard_tokens
 
     def settings(self, number: int) -> dict[str, Any]:
-        """What the shards of a task depend on, beside its files and the vocabulary."""
+        """Settings that affect the shards of a task, besides its files and the vocabulary."""
         task = self.reader.tasks[number]
         return {
             "corpus": task.corpus,
@@ -127,7 +127,7 @@ class TokenShardWriter(PipelineStep):
         }
 
     def output(self, number: int) -> Path:
-        """The artifact folder of a task."""
+        """Artifact folder of a task."""
         return self.folder / f"{number:05d}"
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
@@ -184,7 +184,7 @@ class TokenShardWriter(PipelineStep):
             yield TokenDocument(key=document.id, tokens=tokens, meta=document.metadata)
 
     def require_little_lost(self, corpus: str, facts: Mapping[str, Any]) -> None:
-        """ValueError where a corpus loses more of its text than is allowed."""
+        """Raise ValueError if a corpus loses more of its text than `max_lost_share`."""
         holder = f"corpora.{corpus} by the text tokenizer of vocabulary={self.vocabulary}"
         require_little_lost(facts, self.max_lost_share, holder=holder)
 
@@ -192,7 +192,7 @@ class TokenShardWriter(PipelineStep):
 def encode_ahead(
     documents: Iterable[Document], tokenizer: TextTokenizer
 ) -> Iterator[tuple[Document, NDArray[np.int32]]]:
-    """Documents with their ids, in order; the next batch is encoded by threads of its own while one is written."""
+    """Documents with their token ids, in order; a thread encodes the next batch while the caller uses this one."""
 
     def encode(texts: Sequence[str]) -> list[NDArray[np.int32]]:
         if len(texts) == 1 and len(texts[0]) > BATCH_CHARACTERS:

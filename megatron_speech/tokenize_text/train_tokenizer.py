@@ -1,10 +1,13 @@
-"""Train a SentencePiece tokenizer, and believe its Hugging Face export only where it gives sentencepiece's own ids.
+"""Train a SentencePiece tokenizer, and check that its Hugging Face export gives the same ids as sentencepiece.
 
-Documents are drawn by a hash of their ids, so the draw does not depend on the order of files. Unigram scores are
-rounded to 1/64: the two libraries add them in float32 and in float64, so where two cuts of a text are equally likely
-(``aa|a`` and ``a|aa``) rounding alone decided, differently; multiples of 1/64 add up exactly in both while a text's
-sum stays below 2^18, some 26,000 tokens. Price: a score is off by at most 0.008 nats. What does not come back from
-decoding is U+2581, which SentencePiece writes for a space.
+A hash of the ids decides which documents are drawn, so the order of files has no influence.
+
+Unigram scores are rounded to 1/64, because sentencepiece adds them in float32 and tokenizers in float64. If two
+segmentations are equally likely (``aa|a`` and ``a|aa``), rounding errors would decide differently. Multiples of 1/64
+add up exactly in both, as long as the sum of a text stays below 2^18 (some 26,000 tokens). Cost: a score changes by at
+most 0.008 nats.
+
+Limitation: U+2581, which SentencePiece uses for a space, is decoded as a space.
 """
 
 from __future__ import annotations
@@ -36,18 +39,18 @@ from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 logger = logging.getLogger(__name__)
 
 SCORE_STEPS = 64
-"""Steps of a unigram score per nat."""
+"""Unigram scores are multiples of 1 / SCORE_STEPS nats."""
 SPACE = "\u2581"
-"""What SentencePiece writes for a space."""
+"""SentencePiece's character for a space."""
 MOST_HELD_OUT = 1000
-"""Documents held out where the configuration does not say how many."""
+"""Most documents to hold out if the configuration does not set `test_documents`."""
 UNKNOWN_MARK = "\u2585"
-"""SentencePiece leaves out texts with this character, which marks what it does not know."""
+"""SentencePiece's mark of unknown text; its trainer skips texts that contain it."""
 
 
 @dataclass(frozen=True, order=True)
 class Drawn:
-    """A document of the sample, in the order of the draw."""
+    """A drawn document; sorts by `draw`, the hash that decides the order."""
 
     draw: int
     id: str
@@ -55,18 +58,18 @@ class Drawn:
 
 
 def train_text_tokenizer(config: TrainTextTokenizerConfig) -> None:
-    """Make the tokenizer folder of `config`, or say that it is made.
+    """Make the tokenizer folder `config.output`, unless it is already made.
 
     Raises:
         FileNotFoundError: a corpus is missing.
-        ValueError: a line of a corpus is unusable, the sample does not carry so large a vocabulary, or the export does
-            not give sentencepiece's ids or (with normalization identity) does not give back a text, which is named.
+        ValueError: a line of a corpus is unusable, the sample is too small for the vocabulary, or `compare` fails.
     """
     inputs = file_ids(path for task in text_tasks(config.corpora) for path in task.files)
     identity = {key: value for key, value in to_dict(config).items() if key != "max_quarantined_share"}
     if is_made(config.output, kind="text_tokenizer", config=identity, inputs=inputs):
         logger.info("%s is already made", config.output)
         return
+    # Draw the sample, train on it, and test on the held-out documents.
     drawn = draw_documents(config)
     logger.info("%d documents to train on, %d held out to test", len(drawn.sample), len(drawn.test))
     with make_artifact(config.output, kind="text_tokenizer", config=identity, inputs=inputs) as draft:
@@ -98,23 +101,24 @@ def train_text_tokenizer(config: TrainTextTokenizerConfig) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """What was drawn of the corpora, in the order of the draw."""
+    """Documents drawn from the corpora, in the order of the draw."""
 
     test: list[Drawn]
-    """Held out."""
+    """Held-out documents."""
     sample: list[Drawn]
-    """To train on."""
+    """Training documents."""
     left_out: Counter[str]
-    """Lines that are no documents, by reason."""
+    """Number of bad lines by reason."""
 
 
 def draw_documents(config: TrainTextTokenizerConfig) -> Draw:
-    """Test and training documents, cut to `max_bytes`.
+    """Draw test and training documents, each truncated to `max_bytes`.
 
-    A document's place in the draw is a hash of its id and the seed: the first `test_documents` are held out.
+    Documents are ordered by a hash of seed and id; the first `test_documents` are held out.
     """
     most = (config.test_documents or MOST_HELD_OUT) + config.sample_documents
-    heap: list[tuple[int, Drawn]] = []  # of those drawn so far, the last one first
+    # Keep the `most` documents with the lowest hashes.
+    heap: list[tuple[int, Drawn]] = []  # the highest hash first
     number = 0
     bad: list[BadLine] = []
     for found in _documents(config):
@@ -128,18 +132,19 @@ def draw_documents(config: TrainTextTokenizerConfig) -> Draw:
         entry = (-draw, Drawn(draw, found.id, _cut(found.text, config.max_bytes)))
         (heapq.heappush if len(heap) < most else heapq.heappushpop)(heap, entry)
     require_few_lines(bad, number + len(bad), config.max_quarantined_share)
+    # Split them into test and training documents.
     held_out = config.test_documents or min(MOST_HELD_OUT, max(1, number // 100))
     if number <= held_out:
         raise ValueError(
-            f"the corpora hold {number} documents of which test_documents={held_out} are held out: nothing is left to "
-            "train on; lower it"
+            f"the corpora hold {number} documents, and test_documents={held_out} are held out: none is left for "
+            "training; lower it"
         )
     drawn = sorted(document for _, document in heap)[: held_out + config.sample_documents]
     return Draw(test=drawn[:held_out], sample=drawn[held_out:], left_out=Counter(line.reason for line in bad))
 
 
 def _documents(config: TrainTextTokenizerConfig) -> Iterator[TextDocument | BadLine]:
-    """The documents of all corpora, and lines that are none; ValueError for one where that is an error."""
+    """Documents and bad lines of all corpora; a bad line raises ValueError if `on_bad_line` is "error"."""
     for task in text_tasks(config.corpora):
         left = task.settings.max_documents
         for _, _, found in task.read():
@@ -153,7 +158,7 @@ def _documents(config: TrainTextTokenizerConfig) -> Iterator[TextDocument | BadL
 
 
 def train_model(config: TrainTextTokenizerConfig, texts: Sequence[str]) -> bytes:
-    """The SentencePiece model file."""
+    """Train on `texts`; return the content of the SentencePiece model file."""
     from sentencepiece import sentencepiece_model_pb2
 
     model = io.BytesIO()
@@ -170,7 +175,7 @@ def train_model(config: TrainTextTokenizerConfig, texts: Sequence[str]) -> bytes
             split_digits=config.split_digits,
             control_symbols=list(config.special_tokens),
             max_sentence_length=4
-            * config.max_bytes,  # texts are cut already: what is longer would be left out silently
+            * config.max_bytes,  # never reached, because SentencePiece silently skips longer texts
             num_threads=config.threads,
             minloglevel=2,
         )
@@ -185,7 +190,11 @@ def train_model(config: TrainTextTokenizerConfig, texts: Sequence[str]) -> bytes
 
 
 def compare(model: Path, tokenizer: TextTokenizer, test: Sequence[Drawn], *, lossless: bool) -> dict[str, Any]:
-    """What the test says; ValueError names the first text of other ids, or that does not come back if `lossless`."""
+    """Facts from encoding the test documents with sentencepiece and with the export.
+
+    Raises ValueError for the first document with different ids or, if `lossless`, the first that changes by decoding.
+    """
+    # Compare and count.
     reference = sentencepiece.SentencePieceProcessor(model_file=str(model))
     counts: Counter[str] = Counter()
     for document in test:
@@ -203,6 +212,7 @@ def compare(model: Path, tokenizer: TextTokenizer, test: Sequence[Drawn], *, los
         counts["tokens"] += len(ids)
         counts["unknown"] += ids.count(reference.unk_id())
         counts["bytes"] += sum(map(reference.is_byte, ids))
+    # Facts.
     tokens = max(1, counts["tokens"])
     return {
         "equal_ids": True,
@@ -215,7 +225,7 @@ def compare(model: Path, tokenizer: TextTokenizer, test: Sequence[Drawn], *, los
 
 
 def _corpus_facts(documents: Sequence[Drawn]) -> dict[str, Any]:
-    """Size and identity of a list of documents."""
+    """Size and fingerprint of a list of documents."""
     digest, size = xxhash.xxh3_128(), 0
     for document in documents:
         text = document.text.encode()

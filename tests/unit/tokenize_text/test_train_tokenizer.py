@@ -112,7 +112,7 @@ def test_the_draw_depends_on_ids_and_seed_alone(tmp_path: Path):
     write_jsonl(tmp_path / "corpus.jsonl", *reversed(lines))
     assert draw_documents(config) == drawn
     assert draw_documents(replace(config, seed=1)) != drawn
-    with pytest.raises(ValueError, match="test_documents=900 are held out: nothing is left to train on; lower it"):
+    with pytest.raises(ValueError, match="test_documents=900 are held out: none is left for training; lower it"):
         draw_documents(replace(config, test_documents=900))
 
 
