@@ -8,18 +8,27 @@ import importlib
 import pytest
 
 ROOMS = [
+    "audio",
+    "audio.sources",
     "config",
     "config.parsing",
     "config.reports",
     "config.run",
     "config.stages",
+    "corpus",
     "data",
     "data.packing",
     "data.plan",
     "data.reading",
     "data.shards",
+    "metrics",
     "planning",
     "sequences",
+    "storage",
+    "text_normalization",
+    "text_tokenizer",
+    "tokenize_text",
+    "vocabulary",
 ]
 
 
