@@ -64,7 +64,7 @@ class Dnsmos:
 
 
 def windows_of(waveform: np.ndarray) -> list[np.ndarray]:
-    """Cut into windows of 9.01 s, one second apart; a short clip is doubled until it fills one."""
+    """Windows of 9.01 s, one second apart; a short clip is doubled until it fills one window."""
     length = int(WINDOW_S * SAMPLE_RATE)
     waveform = waveform.astype(np.float32, copy=False).clip(-1.0, 1.0)
     while len(waveform) < length:
