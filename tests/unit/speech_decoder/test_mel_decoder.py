@@ -1,0 +1,73 @@
+"""Codes to sound through both networks, by the folder's own word for its decoder."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from megatron_speech.config.stages.speech_decoder import TokenToMelConfig
+from megatron_speech.speech_decoder.mel import MelSettings
+from megatron_speech.speech_decoder.table import load_speech_decoder
+from megatron_speech.speech_decoder.token_to_mel import DecoderIdentity, TokenToMel
+from megatron_speech.speech_decoder.vocoder import HifiGan
+
+IDENTITY = DecoderIdentity(codebook_size=32, frame_rate=12.5, speech_fingerprint="abc")
+SMALL = TokenToMelConfig(token_channels=16, token_layers=1, frame_channels=8, frame_layers=1)
+VOCODER = {
+    "resblock": "1",
+    "sampling_rate": 22050,
+    "num_mels": 80,
+    "n_fft": 1024,
+    "hop_size": 256,
+    "fmax": 8000,
+    "upsample_initial_channel": 32,
+}
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """A random network and a random vocoder, as their makers leave them."""
+    torch.manual_seed(0)
+    net, vocoder = tmp_path / "decoder", tmp_path / "vocoder"
+    net.mkdir()
+    vocoder.mkdir()
+    TokenToMel(SMALL, IDENTITY, MelSettings()).save(net)
+    (vocoder / "config.json").write_text(json.dumps(VOCODER))
+    generator = HifiGan(mel=MelSettings(), upsample_initial_channel=32)
+    save_file(generator.state_dict(), vocoder / "model.safetensors")
+    return net, vocoder
+
+
+def test_the_waveform_is_the_vocoder_s_of_the_network_s_frames(folders: tuple[Path, Path]) -> None:
+    decoder = load_speech_decoder(*folders)
+    codes = np.array([3, 31, 0, 7, 7], np.int32)
+    net, vocoder = TokenToMel.load(folders[0]), HifiGan.load(folders[1])
+    expected = vocoder.vocode(net.decode(torch.from_numpy(codes))).numpy()
+    made = decoder.decode(codes)
+    assert made.dtype == np.float32 and np.array_equal(made, expected) and made.std() > 0
+    facts = decoder.facts
+    assert (facts.sample_rate, facts.frame_rate, facts.codebook_size) == (22050, 12.5, 32)
+    assert facts.speech_fingerprint == "abc"
+    with pytest.raises(ValueError, match=r"codes 0 \.\. 32 must lie in 0 \.\. 31"):
+        decoder.decode(np.array([0, 32], np.int32))
+
+
+def test_networks_of_two_spectrograms_are_refused(folders: tuple[Path, Path]) -> None:
+    (folders[1] / "config.json").write_text(json.dumps({**VOCODER, "fmax": 7000}))
+    with pytest.raises(ValueError, match=r"trained for MelSettings.*fmax=8000.*wants MelSettings.*fmax=7000"):
+        load_speech_decoder(*folders)
+
+
+def test_an_unknown_decoder_is_refused_by_name(folders: tuple[Path, Path]) -> None:
+    path = folders[0] / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "decoder": "flow"}))
+    with pytest.raises(ValueError, match=r"config\.json: decoder=flow must be one of token_to_mel; restore the file"):
+        load_speech_decoder(*folders)
+
+
+def test_a_folder_without_a_decoder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"holds no config\.json; run tools/train_speech_decoder\.py first"):
+        load_speech_decoder(tmp_path, tmp_path)
