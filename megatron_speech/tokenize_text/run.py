@@ -74,7 +74,7 @@ def _begin(config: TokenizeTextConfig, tasks: list[TextTask]) -> TaskedWork:
         shard_tokens=config.shard_tokens,
         max_lost_share=config.max_lost_share,
     )
-    Vocabulary.load(config.vocabulary)  # a missing one is the user's mistake, said before any work
+    Vocabulary.load(config.vocabulary)  # raises an error for a missing or damaged one before any work
     require_readable_columns(tasks)
     for doubt in unseen_keys(tasks):
         logger.warning("%s", doubt)
@@ -93,6 +93,7 @@ def _inputs(config: TokenizeTextConfig, tasks: list[TextTask]) -> dict[str, str]
 
 def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:
     """Join the folders of all tasks into the output."""
+    # Check the tasks, and each corpus as a whole.
     tasks = writer.reader.tasks
     vocabulary_id = input_ids([config.vocabulary])[str(config.vocabulary)]
     manifests = [_task_manifest(writer, task, vocabulary_id=vocabulary_id) for task in tasks]
@@ -103,6 +104,7 @@ def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:
         lines = _dropped(writer, name)
         require_few_lines(lines, facts["documents"] + len(lines), config.max_quarantined_share)
     require_distinct(folders, lambda task, file, line: f"{tasks[task].files[file]}:{line}")
+    # Write the output.
     inputs = {name: value for manifest in manifests for name, value in manifest["inputs"].items()}
     with make_artifact(config.output, kind="documents", config=_identity(config), inputs=inputs) as draft:
         index = join_documents(draft.folder, folders)
@@ -113,6 +115,7 @@ def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:
         draft.licences |= {corpus.licence or UNRECORDED for corpus in config.corpora.values()}
         draft.languages |= {corpus.language for corpus in config.corpora.values() if corpus.language}
         draft.facts |= totals(index, vocabulary) | {"corpora": corpora}
+    # Report losses and lines left out.
     for name, facts in corpora.items():
         if lost := loss_in_words(facts["text_loss"]):
             logger.warning("corpora.%s: %s, by the text tokenizer of %s", name, lost, config.vocabulary)
