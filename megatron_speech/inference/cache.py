@@ -1,7 +1,7 @@
-"""Keys and values of the rows under way: every row has a slot of its own length, and may be replaced by another.
+"""Key-value cache for generation: each active row of the batch has a slot, which later rows reuse.
 
-A cache that grows by concatenation copies everything at every step; one of fixed length is read whole from the first
-token. Here a slot's columns are written in place, and memory grows by half when the longest row has no room left.
+A cache that grows by concatenation is copied at every step. A cache of fixed length reserves the longest length from
+the first token. Here columns are written in place, and capacity grows by half when the longest row needs more.
 
 Shapes: G heads of keys, C columns, W width of a head.
 """
@@ -14,22 +14,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-GROWTH = 1.5  # of the columns, when they do not suffice: few copies, little unused memory
+GROWTH = 1.5  # factor by which the number of columns grows: few copies, little unused memory
 
 
 @dataclass
 class SlotCache:
-    """One tensor [slots, 2 G, C, W] for each layer, keys before values; what no row has written is 0, never NaN."""
+    """One tensor [slots, 2 G, C, W] per layer, keys before values. Unwritten entries are 0, never NaN."""
 
     states: list[Tensor]
 
     @classmethod
     def empty(cls, *, layers: int, slots: int, groups: int, width: int, like: Tensor) -> SlotCache:
-        """No columns yet; type and device are those of `like`."""
+        """Create a cache of 0 columns with the dtype and device of `like`."""
         return cls([like.new_empty(slots, 2 * groups, 0, width) for _ in range(layers)])
 
     def hold(self, columns: int) -> None:
-        """Make room for so many columns."""
+        """Grow to at least `columns` columns."""
         capacity = self.states[0].shape[2]
         if columns > capacity:
             capacity = max(columns, int(GROWTH * capacity))
@@ -37,7 +37,7 @@ class SlotCache:
 
     @torch.inference_mode()
     def move(self, sources: Sequence[int], targets: Sequence[int], *, columns: int) -> None:
-        """Copy the first columns of some slots to others."""
+        """Copy the first `columns` columns of each slot in `sources` to the slot in `targets`."""
         for states in self.states:
             for source, target in zip(sources, targets, strict=True):
                 states[target, :, :columns] = states[source, :, :columns]

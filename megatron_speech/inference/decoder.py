@@ -1,20 +1,21 @@
-"""The forward pass of generation: prompts read packed, then one token for every row, over a cache of slots.
+"""The forward pass of generation: prefill of packed prompts, then one token per row and step, with a key-value cache.
 
-transformers computes the same numbers with more work: it repeats keys and values for the query heads
-that share them, pads prompts, and carries every position of a prompt through the last layer. Here the query heads of a
-group are treated as that many queries of one head, prompts lie end to end without padding, the last layer goes on with
-each prompt's last position alone, and the head has rows for the ids that may come only. A row of the batch keeps its
-tokens in columns 0, 1, ... of a slot; a step writes one column of every row and reads those that any row of its chunk
-uses.
+It computes what transformers computes, with less work:
+- The query heads of a group are treated as several queries of one head; keys and values are not repeated.
+- Prompts are concatenated without padding.
+- After its attention, the last layer continues with the last position of each prompt only.
+- The output head holds the rows of the allowed ids only.
+Each row keeps its tokens in columns 0, 1, ... of a slot. A step writes one column per row. Rows are processed in
+chunks, and a chunk reads as many columns as its longest row has.
 
-It covers the families that this project exports (Llama, Qwen2, Qwen3, GLM-4: root mean square norms, gated SiLU,
-rotary positions, grouped queries) and refuses others. GLM rotates neighbouring numbers of a head and not all of them:
-the rows of its query and key matrices are reordered once, which no product of a query and a key can see, so that all
-families rotate one half of a head against the other. Price: a second forward pass beside that of transformers (tests
-hold the two equal on every family), and a second copy of the query, key, value, gate and up matrices.
+It supports the families that this project exports (Llama, Qwen2, Qwen3, GLM-4) and refuses others. All have RMSNorm,
+gated SiLU, rotary positions and grouped queries. GLM rotates neighbouring dimensions, and only some of them. The rows
+of its query and key matrices are reordered once at loading, so that every family rotates the first half of a head
+against the second. Products of queries and keys stay the same. Cost: a second forward pass beside that of transformers
+(tests compare the two for every family), and a copy of the query, key, value, gate and up matrices.
 
-Shapes: N tokens, B rows, H query heads, G groups (heads of keys), W width of a head, P = W / 2, C columns of a slot,
-T columns read, D width, F of the MLP, V vocabulary, A ids that may come.
+Shapes: N tokens, B rows, H query heads, G groups (key heads), W width of a head, P = W / 2, C columns of a slot,
+T columns read, D width, F width of the MLP, V vocabulary, A allowed ids.
 """
 
 from __future__ import annotations
@@ -31,47 +32,47 @@ from transformers import PreTrainedModel
 from megatron_speech.checkpoint.hf_config import refuse_other_architectures
 from megatron_speech.inference.cache import SlotCache
 
-CHUNK_ROWS = 16  # whose columns are read together: as many as the longest of them has
-Chunk = tuple[slice, slice, Tensor]  # rows, their slots, what is added to their scores [b, 1, 1, T]
+CHUNK_ROWS = 16  # rows of one attention call, which reads as many columns as the longest of them has
+Chunk = tuple[slice, slice, Tensor]  # rows, their slots, the mask added to their attention scores [b, 1, 1, T]
 
-# (queries, keys and values of every token [N, H + 2 G, W]) -> what its queries saw [N, H * W]
+# (queries, keys and values of every token [N, H + 2 G, W]) -> attention outputs [N, H * W]
 Attend = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """Weights of one layer, as they are multiplied."""
+    """Weights of one layer, concatenated and reordered for the forward pass."""
 
     norm_D: Tensor
     qkv_XD: Tensor
     """Queries, keys, values: X = (H + 2 G) W."""
     qkv_bias_X: Tensor | None
     qk_norm_JW: Tensor | None
-    """Of queries and keys, J = H + G."""
+    """Norm weights of queries and keys, J = H + G."""
     out_DX: Tensor
     mlp_norm_D: Tensor
     gate_up_ED: Tensor
-    """Gate above up: E = 2 F."""
+    """Gate matrix, then up matrix: E = 2 F."""
     down_DF: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decoder:
-    """A decoder's weights with its passes; every pass runs under `torch.inference_mode`."""
+    """Weights of a decoder-only model with its prefill (`read`) and its step (`extend`), in inference mode."""
 
     embedding_VD: Tensor
     layers: list[Layer]
     norm_D: Tensor
     head_AD: Tensor
     frequencies_P: Tensor
-    """Radians per position; 0 for the numbers that are not rotated."""
+    """Radians per position; 0 for dimensions that are not rotated."""
     heads: int
     groups: int
     epsilon: float
 
     @classmethod
     def of(cls, network: PreTrainedModel, *, ids_A: Tensor | None = None) -> Decoder:
-        """The weights of `network`, its head restricted to the rows `ids_A`; ValueError for another architecture."""
+        """Take the weights of `network`, with the rows `ids_A` of its head. Raises ValueError for other families."""
         config = network.config
         family = refuse_other_architectures(config, holder=config.name_or_path or "the model")
         heads, groups = config.num_attention_heads, config.num_key_value_heads
@@ -93,7 +94,7 @@ class Decoder:
             )
 
     def cache(self, slots: int) -> SlotCache:
-        """An empty cache for so many rows."""
+        """Create an empty cache for `slots` rows."""
         width = 2 * len(self.frequencies_P)
         return SlotCache.empty(
             layers=len(self.layers), slots=slots, groups=self.groups, width=width, like=self.embedding_VD
@@ -101,7 +102,7 @@ class Decoder:
 
     @torch.inference_mode()
     def read(self, prompts: Sequence[Sequence[int]], *, cache: SlotCache, slots: Sequence[int]) -> Tensor:
-        """Logits [B, A] of the token after each prompt, which is written to its slot."""
+        """Logits [B, A] of the token after each prompt; fills the slot of each prompt in `cache`."""
         lengths = [len(prompt) for prompt in prompts]
         cache.hold(max(lengths))
         positions_N = self._tensor([position for length in lengths for position in range(length)])
@@ -118,9 +119,9 @@ class Decoder:
     def extend(
         self, tokens: Sequence[int], *, cache: SlotCache, slots: Sequence[int], columns: Sequence[int]
     ) -> Tensor:
-        """Logits [B, A] after one token more in each of these slots, written at its column.
+        """Logits [B, A] after appending one token to each of `slots`, at its place in `columns`.
 
-        Rows in consecutive slots are read together, and fastest where they are of like length.
+        Rows in consecutive slots share an attention call, which is fastest for rows of similar length.
         """
         cache.hold(max(columns) + 1)
         columns_B, slots_B = self._tensor(columns), self._tensor(slots)
@@ -140,7 +141,8 @@ class Decoder:
         attend: Attend,
         keep_B: Tensor | None = None,
     ) -> Tensor:
-        """One layer, in place; with `keep_B`, of these tokens alone once all have been seen."""
+        """Apply one layer in place; with `keep_B`, go on with these tokens only after the attention."""
+        # Queries, keys and values, normalised and rotated.
         normed_ND = self._normed(hidden_ND, layer.norm_D)
         qkv_NIW = F.linear(normed_ND, layer.qkv_XD, layer.qkv_bias_X).unflatten(1, (self.heads + 2 * self.groups, -1))
         qk_NJW = qkv_NIW[:, : self.heads + self.groups]
@@ -149,16 +151,18 @@ class Decoder:
         cos_N1W, sin_N1W = rotation
         turned_NJW = qk_NJW.roll(qk_NJW.shape[-1] // 2, dims=-1)
         qk_NJW.mul_(cos_N1W).addcmul_(turned_NJW, sin_N1W)
+        # Attention.
         seen_NX = attend(qkv_NIW)
         if keep_B is not None:
             hidden_ND, seen_NX = hidden_ND[keep_B], seen_NX[keep_B]
         hidden_ND.addmm_(seen_NX, layer.out_DX.T)
+        # MLP.
         normed_ND = self._normed(hidden_ND, layer.mlp_norm_D)
         gate_NF, up_NF = F.linear(normed_ND, layer.gate_up_ED).chunk(2, dim=-1)
         return hidden_ND.addmm_(F.silu(gate_NF, inplace=True).mul_(up_NF), layer.down_DF.T)
 
     def _over_prompts(self, cache: SlotCache, layer: int, *, slots: Sequence[int], lengths: Sequence[int]) -> Attend:
-        """Every prompt sees itself, and is stored."""
+        """Causal attention within each prompt; stores keys and values in the cache."""
         states = cache.states[layer]
 
         def attend(qkv_NIW: Tensor) -> Tensor:
@@ -176,7 +180,7 @@ class Decoder:
     def _over_slots(
         self, cache: SlotCache, layer: int, *, places: tuple[Tensor, Tensor], chunks: Sequence[Chunk]
     ) -> Attend:
-        """Every row's new token is stored and sees its slot; the query heads of a group are queries of one head."""
+        """Attention of each row's new token over its slot; stores the token's keys and values first."""
         states = cache.states[layer]
         slots_B, columns_B = places
 
@@ -192,7 +196,7 @@ class Decoder:
         return attend
 
     def chunks(self, slots: Sequence[int], columns: Sequence[int]) -> list[Chunk]:
-        """Rows that are read together: as many as may be, in consecutive slots."""
+        """Group rows into chunks: at most `CHUNK_ROWS` rows, in consecutive slots."""
         chunks, first = [], 0
         for end in range(1, len(slots) + 1):
             if end < len(slots) and end - first < CHUNK_ROWS and slots[end] == slots[end - 1] + 1:
@@ -205,7 +209,7 @@ class Decoder:
         return chunks
 
     def _rotation(self, positions_N: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and signed sines [N, 1, W]: x cos + (halves of x exchanged) sin."""
+        """Cosines and signed sines [N, 1, W]; a head x becomes x cos + (x with its halves swapped) sin."""
         angles_NP = positions_N[:, None].float() * self.frequencies_P
         cos_NP, sin_NP = (part.to(self.head_AD.dtype) for part in (angles_NP.cos(), angles_NP.sin()))
         return torch.cat([cos_NP, cos_NP], dim=-1)[:, None], torch.cat([-sin_NP, sin_NP], dim=-1)[:, None]
@@ -221,14 +225,14 @@ class Decoder:
 
 
 def _half_against_half(width: int, *, rotated: int, neighbours: bool) -> Tensor:
-    """Order of a head's numbers in which the n-th is rotated with the (n + P)-th; what is not rotated comes last."""
+    """Order of a head's dimensions [W]: dimension n is rotated with n + P; each half ends with the unrotated ones."""
     numbers_R = torch.arange(rotated)
     pairs = numbers_R.view(-1, 2).T if neighbours else numbers_R.view(2, -1)
     return torch.cat([pairs, torch.arange(rotated, width).view(2, -1)], dim=1).flatten()
 
 
 def _layer(layer: Any, *, heads: int, groups: int, order_W: Tensor) -> Layer:
-    """The weights of a transformers layer."""
+    """Collect the weights of a transformers layer; queries and keys are reordered by `order_W`."""
     attention, mlp = layer.self_attn, layer.mlp
     parts = [attention.q_proj, attention.k_proj, attention.v_proj]
     width = len(order_W)

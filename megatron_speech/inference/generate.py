@@ -1,17 +1,16 @@
-"""Continuous batching: a stream of requests in, results out as they finish, a full batch in between.
+"""Generation with continuous batching: reads a stream of requests and yields each result as soon as it finishes.
 
-A row that has finished makes room at once: the oldest rows move into the gaps, and when a sixteenth of the batch is
-free the next requests are read into it (their prompts in one pass). Requests are taken from a bounded window, longest
-prompt first, and slots are given out in a ring, so that neighbours are of like age and length, memory stays bounded for
-an endless stream, and the long ones do not come last.
+A finished row leaves the batch at once, and the oldest rows move into the gaps. When a sixteenth of the batch is free,
+new prompts are read in one pass. Requests are read ahead in windows of bounded size and sorted longest first within
+each. Memory so stays bounded for an endless stream, and a window's longest requests do not finish last. Slots are
+assigned in a ring, so rows in consecutive slots have similar age and length.
 
-This loop exists because a request's randomness must not depend on its neighbours, which the loops of transformers
-cannot promise, and because of its speed; `decoder` is its forward pass. A request's numbers are a function of (its
-seed, its own step); its logits do not depend on its neighbours but for the rounding of the matrix products (shapes
-differ), which can turn a choice only where two ids are equal to within that rounding. Price: attention reads as many
-columns as the longest row of a chunk has, for every row of it.
+The loops of transformers cannot keep a request's randomness independent of the other requests. Here the random numbers
+of a request depend on its seed and step only. Its logits depend on the other rows only by rounding, since matrix shapes
+differ. Rounding changes a choice only between two ids that are equally good within it. Cost: attention reads as many
+columns as the longest row of a chunk has, for every row of the chunk.
 
-Shapes: B rows, A ids that may come, V vocabulary.
+Shapes: B rows, A allowed ids, V vocabulary.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ from megatron_speech.inference.model import LanguageModel
 from megatron_speech.inference.sampling import Sampling, choose
 from megatron_speech.randomness import uniform_at
 
-REFILL_AT = 16  # a batch is refilled when one in so many rows is free: passes over few tokens are dear
-WINDOW_BATCHES = 16  # requests that are read ahead and sorted, in batches
-PREFILL_TOKENS = 8192  # of prompts read in one pass: bounds memory
+REFILL_AT = 16  # refill when 1 / REFILL_AT of the batch is free; a prefill of few tokens is inefficient
+WINDOW_BATCHES = 16  # size of the window of requests that are read ahead and sorted, in batches
+PREFILL_TOKENS = 8192  # most prompt tokens of one prefill pass; bounds memory
 
 T = TypeVar("T")
 
@@ -46,19 +45,19 @@ class Request:
     prompt: Sequence[int]
     """Ids, at least one."""
     max_new_tokens: int
-    """Stop after so many."""
+    """Most ids to generate, the stop id included."""
     seed: int
-    """Of this request's random numbers, 0 .. 2**64 - 1."""
+    """Seed of this request's random numbers, 0 .. 2**64 - 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
-    """What a request gave."""
+    """Result of a request."""
 
     tokens: list[int] = field(default_factory=list)
     """New ids, without the stop id."""
     stopped: bool = False
-    """A stop id came; false when the limit cut it."""
+    """True if generation ended with a stop id, False if it reached `max_new_tokens`."""
 
 
 def generate_tokens(
@@ -70,10 +69,10 @@ def generate_tokens(
     allowed: Tensor | None = None,
     batch_size: int = 64,
 ) -> Iterator[tuple[int, Generation]]:
-    """Continue every request: (its place in the input, result), in the order in which they finish.
+    """Continue every request; yields (place in the input, result) as they finish.
 
-    Requests are read as they are needed, a window ahead; `allowed` (bool [V]) restricts the ids that may come, stop
-    ids included.
+    Requests are read lazily, one window ahead. `allowed` (bool [V]) marks the ids that may be generated. It must
+    include those in `stop`.
     """
     ids_A = None if allowed is None else allowed.nonzero()[:, 0].to(model.device)
     decoder = Decoder.of(model.network, ids_A=ids_A)
@@ -91,14 +90,14 @@ def generate_tokens(
 
 
 def in_order(results: Iterable[tuple[int, T]], total: int, *, progress: str | None = None) -> list[T]:
-    """All of a stream's results, in the order of its input; `progress` is the label of a bar."""
+    """Collect all `total` results of a stream in input order; `progress` labels a progress bar, None shows none."""
     placed = dict(tqdm(results, total=total, desc=progress, disable=progress is None))
     return [placed[number] for number in range(total)]
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A request under way."""
+    """A waiting or active request."""
 
     number: int
     request: Request
@@ -106,12 +105,12 @@ class _Row:
 
     @property
     def length(self) -> int:
-        """Tokens so far, of the prompt and new."""
+        """Number of tokens so far, prompt included."""
         return len(self.request.prompt) + len(self.tokens)
 
 
 def _longest_first(requests: Iterable[Request], *, window: int) -> Iterator[_Row]:
-    """Requests, sorted within consecutive windows; each window is read when the one before it is used up."""
+    """Sort requests by prompt length within consecutive windows; reads a window when the last one is used up."""
     rows = (_Row(number, request) for number, request in enumerate(requests))
     for block in grouped(rows, window):
         for row in block:
@@ -120,7 +119,7 @@ def _longest_first(requests: Iterable[Request], *, window: int) -> Iterator[_Row
 
 
 class _Batch:
-    """The requests under way, oldest first; their slots follow one another around the cache from `first_slot` on."""
+    """The active requests, oldest first; row n has slot `first_slot` + n, modulo the number of slots."""
 
     def __init__(
         self, decoder: Decoder, *, ids_A: Tensor | None, slots: int, sampling: Sampling, stop: frozenset[int]
@@ -136,7 +135,7 @@ class _Batch:
 
     @torch.inference_mode()
     def admit(self, newcomers: list[_Row]) -> list[tuple[int, Generation]]:
-        """Read prompts into the next slots and choose their first tokens."""
+        """Prefill the prompts of `newcomers`, choose their first tokens, and return the finished rows."""
         self.rows += newcomers
         slots = self._slots(range(len(self.rows) - len(newcomers), len(self.rows)))
         logits_BA = self.decoder.read([row.request.prompt for row in newcomers], cache=self.cache, slots=slots)
@@ -144,7 +143,7 @@ class _Batch:
 
     @torch.inference_mode()
     def step(self) -> list[tuple[int, Generation]]:
-        """One token more for every row."""
+        """Generate one token for every row and return the finished rows."""
         logits_BA = self.decoder.extend(
             [row.tokens[-1] for row in self.rows],
             cache=self.cache,
@@ -154,13 +153,15 @@ class _Batch:
         return self._choose(logits_BA, self.rows)
 
     def _choose(self, logits_BA: Tensor, rows: Sequence[_Row]) -> list[tuple[int, Generation]]:
-        """Append what was chosen, and give back and forget the rows that have come to their end."""
+        """Sample and append a token to each of `rows`; remove and return the finished ones."""
+        # Sample: one uniform number per row, from its seed and step.
         seeds = np.array([row.request.seed for row in rows], dtype=np.uint64)
         steps = np.array([len(row.tokens) for row in rows], dtype=np.uint64)
         numbers_B = torch.from_numpy(uniform_at(seeds, steps)).to(logits_BA.device)
         chosen_B = choose(logits_BA, sampling=self.sampling, uniform_B=numbers_B)
         if self.ids_A is not None:
             chosen_B = self.ids_A[chosen_B]
+        # A row ends with a stop id, which is not kept, or at its limit.
         finished: dict[int, Generation] = {}
         for row, token in zip(rows, chosen_B.tolist(), strict=True):
             stopped = token in self.stop
@@ -173,7 +174,7 @@ class _Batch:
         return list(finished.items())
 
     def _close_gaps(self, finished: Collection[int]) -> None:
-        """Forget finished rows; the oldest of the others move into their slots."""
+        """Remove the finished rows; the oldest other rows move into their slots."""
         num_gone = len(finished)
         gaps = [n for n in range(num_gone, len(self.rows)) if self.rows[n].number in finished]
         movers = [n for n in range(num_gone) if self.rows[n].number not in finished]
@@ -185,5 +186,5 @@ class _Batch:
         self.first_slot = (self.first_slot + num_gone) % self.num_slots
 
     def _slots(self, rows: Iterable[int]) -> list[int]:
-        """Slots of these rows of the batch."""
+        """Slots of the rows with these numbers."""
         return [(self.first_slot + row) % self.num_slots for row in rows]

@@ -1,11 +1,10 @@
-"""An exported language model with its tokenizer and vocabulary, and the likelihood it gives to continuations.
+"""An exported language model with its tokenizer and vocabulary; scores continuations of a context.
 
-Requests that share a context are scored in one row: context, then every continuation, each seeing the context and
-itself only (a four-choice question costs one context, not four). Logits are computed for continuation tokens alone,
-in slices, so that a batch never holds batch x length x vocabulary numbers. Price: an explicit attention mask,
-quadratic in length.
+Requests with the same context share one row: the context, then every continuation. Each continuation attends to the
+context and itself only, so a four-choice question reads its context once. Logits are computed for continuation tokens
+only, in slices: a tensor of batch x length x vocabulary never exists. Cost: an attention mask quadratic in length.
 
-Shapes: B rows, S tokens of a row, D width, V vocabulary.
+Shapes: B rows, S tokens of a row, N continuation tokens, D width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
 _REFUSALS = (StrictDataclassError, SafetensorError)
-LOGIT_ROWS = 512  # hidden states turned into logits at a time: 512 x 50k float32 is 100 MB
+LOGIT_ROWS = 512  # hidden states per slice of logits: 512 x 50k float32 is 100 MB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +40,15 @@ class LanguageModel:
     tokenizer: TextTokenizer
     """Text to text ids."""
     vocabulary: Vocabulary
-    """Meaning of every id."""
+    """Id space of the model."""
 
     @classmethod
     def load(cls, folder: Path, *, dtype: Dtype = "float32", device: str = "cpu") -> LanguageModel:
-        """Read `folder`; ValueError when embedding and vocabulary disagree, FileNotFoundError when it is absent."""
+        """Read the Hugging Face folder `folder`.
+
+        Raises FileNotFoundError if it has no config.json, and ValueError if the model does not load or its size is not
+        that of vocabulary.json.
+        """
         vocabulary = read_vocabulary(folder)
         with _readable(folder):
             network = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype), local_files_only=True)
@@ -54,7 +57,7 @@ class LanguageModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.network.device
 
     @torch.inference_mode()
@@ -65,9 +68,9 @@ class LanguageModel:
         tokens_per_batch: int = 4096,
         progress: bool = False,
     ) -> list[np.ndarray]:
-        """Log-probability (nats) of every continuation token of each (context ids, continuation ids), float64 [n].
+        """Log-probabilities (nats) of the continuation tokens of each (context ids, continuation ids), float64 [n].
 
-        Contexts must hold at least one id (the first token of a row has no prediction), continuations too.
+        Raises ValueError for an empty context or continuation: the first token of a row has no prediction.
         """
         for number, (context, continuation) in enumerate(requests):
             if not context or not continuation:
@@ -86,7 +89,7 @@ class LanguageModel:
         return results
 
     def _score(self, rows: Sequence[_Row]) -> list[list[np.ndarray]]:
-        """Log-probabilities of the tokens of every continuation of every row, in one forward pass."""
+        """Log-probabilities of all continuation tokens, by row and continuation, from one forward pass."""
         inputs = _Inputs.of(rows)
         hidden_BSD = self.network.get_decoder()(
             input_ids=inputs.tokens_BS.to(self.device),
@@ -107,9 +110,9 @@ class LanguageModel:
 
 
 def read_vocabulary(folder: Path) -> Vocabulary:
-    """The vocabulary of a Hugging Face folder without its weights; errors as of `LanguageModel.load`.
+    """Read the vocabulary of a Hugging Face folder without its weights, to check inputs before loading the model.
 
-    What a model is to read can so be checked before the model itself is loaded.
+    Raises as `LanguageModel.load`.
     """
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(
@@ -128,7 +131,7 @@ def read_vocabulary(folder: Path) -> Vocabulary:
 
 @contextmanager
 def _readable(folder: Path) -> Iterator[None]:
-    """ValueError naming the folder where transformers refuses what stands in its files."""
+    """Turn errors of transformers about the files of `folder` into a ValueError that names `folder`."""
     try:
         yield
     except (*_REFUSALS, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
@@ -137,7 +140,7 @@ def _readable(folder: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Row:
-    """One context and the continuations to score after it, each with its request number."""
+    """One context and the continuations to score after it, each as (request number, ids)."""
 
     context: tuple[int, ...]
     continuations: list[tuple[int, tuple[int, ...]]]
@@ -147,7 +150,7 @@ class _Row:
 
 
 def _rows_sharing_context(requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[_Row]:
-    """Requests grouped by equal context, longest row first (so that a batch holds like lengths)."""
+    """Group requests by equal context, longest row first, so that a batch holds similar lengths."""
     rows: dict[tuple[int, ...], _Row] = {}
     for number, (context, continuation) in enumerate(requests):
         key = tuple(context)
@@ -157,7 +160,7 @@ def _rows_sharing_context(requests: Sequence[tuple[Sequence[int], Sequence[int]]
 
 @dataclass(frozen=True)
 class _Inputs:
-    """Padded tensors of a batch of rows; `predictors_N` are flat positions whose output predicts `targets_N`."""
+    """Padded tensors of a batch of rows; the outputs at the flat positions `predictors_N` predict `targets_N`."""
 
     tokens_BS: Tensor
     positions_BS: Tensor
@@ -170,10 +173,11 @@ class _Inputs:
         length = max(len(row) for row in rows)
         tokens = torch.zeros(len(rows), length, dtype=torch.long)
         positions = torch.zeros(len(rows), length, dtype=torch.long)
-        # Segment 0 is the context, n the n-th continuation; padding is a segment of its own, so no row is masked whole.
+        # Segment 0 is the context, n the n-th continuation, -1 padding. Padding attends to itself: no empty softmax.
         segments = torch.full((len(rows), length), -1)
         predictors: list[int] = []
         targets: list[int] = []
+        # Lay out each row: the context, then its continuations, whose positions all start after the context.
         for b, row in enumerate(rows):
             end = len(row.context)
             tokens[b, :end] = torch.tensor(row.context)
@@ -187,6 +191,7 @@ class _Inputs:
                 first = b * length
                 predictors += [first + len(row.context) - 1, *range(first + start, first + end - 1)]
                 targets += ids
+        # Attention mask: a token sees its own segment and the context, up to itself.
         same = segments[:, :, None] == segments[:, None, :]
         context = (segments[:, None, :] == 0) & (segments[:, :, None] > 0)
         causal = torch.ones(length, length, dtype=torch.bool).tril()

@@ -1,8 +1,8 @@
-"""Choosing the next token: pure functions of logits and of one uniform number per row.
+"""Sampling of the next token: pure functions of logits and one uniform number per row.
 
-A row's randomness is a function of (its seed, its step) alone, so that a request gives the same tokens in whatever
-batch it runs (up to the rounding of the matrix products). One uniform number per token is enough: it is turned into
-an id by the inverse of the cumulative distribution. Price: a sort of the vocabulary where `top_p` is below 1.
+The uniform number of a row depends on its seed and step only. A request so gives the same tokens in any batch, up to
+the rounding of matrix products. The inverse of the cumulative distribution turns the number into an id. Cost: a sort of
+the vocabulary if `top_p` is below 1.
 
 Shapes: B rows, V vocabulary.
 """
@@ -19,12 +19,12 @@ from megatron_speech.vocabulary import END_OF_AUDIO, Modality, Vocabulary
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How to choose: greedy at temperature 0, else from the nucleus of the tempered distribution."""
+    """Settings of sampling: greedy at temperature 0, else nucleus sampling."""
 
     temperature: float = 1.0
-    """Divides the logits; 0 takes the most likely id."""
+    """Divisor of the logits; 0 takes the most likely id."""
     top_p: float = 1.0
-    """Smallest set of most likely ids that holds this probability; 1 keeps all."""
+    """Probability of the nucleus, the smallest set of most likely ids that reaches it; 1 keeps all ids."""
 
     def __post_init__(self) -> None:
         if self.temperature < 0:
@@ -34,7 +34,7 @@ class Sampling:
 
 
 def choose(logits_BV: Tensor, *, sampling: Sampling, uniform_B: Tensor) -> Tensor:
-    """Next id of every row, int64 [B]; `uniform_B` in [0, 1) is not read when greedy."""
+    """Choose the next id of every row, int64 [B]; greedy choice ignores `uniform_B` (in [0, 1))."""
     if sampling.temperature == 0:
         return logits_BV.argmax(dim=-1)
     probability_BV = torch.softmax(logits_BV.float() / sampling.temperature, dim=-1)
@@ -44,7 +44,7 @@ def choose(logits_BV: Tensor, *, sampling: Sampling, uniform_B: Tensor) -> Tenso
         before_BV = probability_BV.cumsum(dim=-1) - probability_BV
         probability_BV = probability_BV.masked_fill(before_BV >= sampling.top_p, 0.0)
     cumulative_BV = probability_BV.double().cumsum(dim=-1)
-    # Strictly above: an id of probability 0 is never chosen, not even by a uniform number of 0.
+    # Take the first id whose cumulative probability exceeds the threshold: an id of probability 0 is never chosen.
     threshold_B1 = (uniform_B.double() * cumulative_BV[:, -1])[:, None]
     index_B1 = torch.searchsorted(cumulative_BV, threshold_B1, right=True)
     index_B1 = index_B1.clamp(max=logits_BV.shape[-1] - 1)
@@ -52,9 +52,9 @@ def choose(logits_BV: Tensor, *, sampling: Sampling, uniform_B: Tensor) -> Tenso
 
 
 def allowed_ids(vocabulary: Vocabulary, modality: Modality) -> Tensor:
-    """Ids that may be generated in one modality: bool [V].
+    """Mask of the ids that may be generated in `modality`, bool [V].
 
-    Speech: every code and end_of_audio. Text: every text id, the end of the document among them.
+    Speech: every speech id and the end of audio. Text: every text id, including the end of the document.
     """
     ids = torch.arange(vocabulary.size)
     allowed: Tensor = vocabulary.speech_mask(ids) if modality == "speech" else vocabulary.text_mask(ids)
