@@ -1,12 +1,11 @@
-"""How a text and its speech tokens are laid out as one sequence: asked exactly as it was taught.
+"""Builds prompts and training documents of text-to-token models, by the same functions.
 
     <|synthesize|> [<|speaker:NAME|>] [<|sounds|>] text <|begin_of_audio|>  |  speech <|end_of_audio|>
 
-This is the layout of the synthesis task (`sequences.speech_tasks`) in the text-to-token model's own vocabulary, whose
-special tokens decide what stands in brackets. With speaker tokens every sequence names one of them. With `<|sounds|>`
-the text is the pronunciation (`pronunciation`) of the reading, else the reading itself in the letters of a voice. A
-reading is a text as it is read aloud, with its capitals (`text_normalization.spoken.read_as_written`), or a part of
-one. The bar is where the target starts. The same functions make training documents and prompts.
+This is the layout of the synthesis task (`sequences.speech_tasks`) in the model's own vocabulary. The bar marks where
+the target starts. The special tokens of the vocabulary decide about the parts in brackets. With speaker tokens, every
+sequence names a speaker. With `<|sounds|>`, the text is the pronunciation of the reading
+(`text_normalization.pronunciation`). Else it is the reading itself, in lower case for English.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ def training_document(
     speaker: str | None = None,
     language: Language = "en",
 ) -> TokenDocument:
-    """(reading of a text, speech codes) to learn from.
+    """Lay out `reading` and its speech `codes` int32 [T] as a training document.
 
-    Raises ValueError for an empty reading, an unknown code, or as `prompt`.
+    Raises ValueError for an empty reading, a code outside the vocabulary, or as `prompt`.
     """
     return synthesis_document(
         key,
@@ -57,10 +56,10 @@ def prompt(
     speaker: str | None = None,
     language: Language = "en",
 ) -> list[int]:
-    """Ids after which speech tokens follow; empty where the reading says nothing.
+    """Ids that ask for the speech of `reading`; empty for a reading without text ids.
 
-    Raises ValueError for a speaker without a token, for none where the vocabulary has some, and for the sounds of
-    another language than English.
+    Raises ValueError if `speaker` has no speaker token, if it is None but the vocabulary has speakers, or if the
+    vocabulary takes sounds and `language` is not English.
     """
     hints = _hints(vocabulary, speaker)
     text_ids = _text_ids(reading, language, tokenizer=tokenizer, vocabulary=vocabulary) if reading else []
@@ -68,7 +67,7 @@ def prompt(
 
 
 def _text_ids(reading: str, language: Language, *, tokenizer: TextTokenizer, vocabulary: Vocabulary) -> list[int]:
-    """The reading as this vocabulary's model takes it."""
+    """Text ids of `reading`: of its pronunciation if the vocabulary has `<|sounds|>`, else of its letters."""
     if SOUNDS not in vocabulary.special_tokens:
         return tokenizer.encode(reading.lower() if language == "en" else reading)
     if language != "en":
@@ -80,7 +79,7 @@ def _text_ids(reading: str, language: Language, *, tokenizer: TextTokenizer, voc
 
 
 def _hints(vocabulary: Vocabulary, speaker: str | None) -> list[str]:
-    """Special tokens before the text."""
+    """Special tokens between `<|synthesize|>` and the text."""
     known = vocabulary.speakers
     if (speaker is not None or known) and speaker not in known:
         raise ValueError(
@@ -92,14 +91,14 @@ def _hints(vocabulary: Vocabulary, speaker: str | None) -> list[str]:
 
 
 def codes_of(tokens: Sequence[int], *, vocabulary: Vocabulary) -> np.ndarray:
-    """Generated speech ids as codes of the speech tokenizer, int32 [T]."""
+    """Turn generated speech ids into codes of the speech tokenizer, int32 [T]."""
     codes = np.asarray(tokens, dtype=np.int32) - vocabulary.first_speech_id
     assert codes.size == 0 or (codes.min() >= 0 and codes.max() < vocabulary.num_speech_ids), (
-        "a generated id is no speech id: generation was not restricted to speech"
+        "a generated id is not a speech id: restrict generation by allowed_ids"
     )
     return codes
 
 
 def stop_id(vocabulary: Vocabulary) -> int:
-    """Id that ends the speech."""
+    """Id of the end of audio, which ends the speech."""
     return vocabulary.special_id(END_OF_AUDIO)

@@ -1,9 +1,9 @@
-"""How good is synthetic speech: held-out texts become speech tokens and are read back by the tokenizer's recogniser.
+"""Measures synthetic speech: synthesises held-out texts and recognises the codes with the tokenizer's recogniser.
 
-The word error rate of the true codes of the same utterances stands beside it: it is what the recogniser itself gets
-wrong, and the floor for synthesis. Texts that were given up are counted, and are read as nothing in
-`wer_with_failures`. A model with speaker tokens speaks every text as the speaker who did, and each speaker has rates of
-its own. Price: tokens only; a fault of the speech decoder is not seen here.
+The word error rate (WER) on the recorded codes of the same utterances is reported beside it. It holds the errors of the
+recogniser itself, so it is a lower bound for synthesis. Texts without an accepted sample are failures:
+`wer_with_failures` counts them as recognised empty. A model with speaker tokens synthesises each text in the voice of
+its recording, and rates are reported per speaker too. Limitation: only codes are measured, not the speech decoder.
 """
 
 from __future__ import annotations
@@ -35,12 +35,16 @@ logger = logging.getLogger(__name__)
 
 
 def round_trip(config: RoundTripConfig) -> None:
-    """Make `config.output`: error rates in the manifest, one line per text in samples.jsonl."""
+    """Make the artifact `config.output`: error rates in the manifest, one line per text in samples.jsonl.
+
+    Raises ValueError if no utterance passes the filters, EngineError if the synthesis engine fails.
+    """
     inputs = [config.model, config.speech_tokenizer, config.codes]
     inputs += [config.text_vocabulary] if config.text_vocabulary else []
     if is_made(config.output, kind="round_trip", config=config, inputs=inputs):
         logger.info("%s: already done", config.output)
         return
+    # Held-out utterances: their texts and recorded codes.
     vocabulary = read_vocabulary(config.model)
     counts: Counter[str] = Counter()
     utterances = list(read_utterances([config.codes], config.utterances, vocabulary=vocabulary, counts=counts))
@@ -50,10 +54,12 @@ def round_trip(config: RoundTripConfig) -> None:
     texts = [str(utterance.meta["text"]) for utterance in utterances]
     true = [utterance.tokens for utterance in utterances]
     with make_artifact(config.output, kind="round_trip", config=config, inputs=inputs) as draft:
+        # Synthesise every text, and recognise both the recorded and the synthetic codes.
         made = synthesize_as_spoken(synthesizer, utterances, config.seed)
         recognizer = load_recognizer(config.speech_tokenizer)
         heard_true = recognizer.recognize(true)
         heard = _recognize(recognizer, made)
+        # Facts of the manifest.
         draft.facts.update(compare(texts, true=true, made=made, heard_true=heard_true, heard=heard))
         draft.facts["synthesis"] = dict(synthesizer.counts)
         if vocabulary.speakers:
@@ -62,6 +68,7 @@ def round_trip(config: RoundTripConfig) -> None:
             draft.facts["speech_tokens_per_text_token"] = _expansion(
                 TextTokenizer.load(config.text_vocabulary), texts, made
             )
+        # One line per text.
         with (draft.folder / "samples.jsonl").open("w") as file:
             for utterance, codes, truth, guess in zip(utterances, made, heard_true, heard, strict=True):
                 sample = {
@@ -78,19 +85,22 @@ def round_trip(config: RoundTripConfig) -> None:
 
 
 def in_words(facts: Mapping[str, Any]) -> str:
-    """What a round trip found, in one line."""
+    """Summarise the facts of a round trip in one line."""
     true, texts, failures = f"{facts['wer_true_codes']:.1%}", facts["texts"], facts["failures"]
     if facts["wer"] is None:
-        return f"no speech was made of any of {texts} texts (true codes: {true} of the words read wrong)"
-    read = f"{facts['wer']:.1%} of the words of {texts - failures} texts read wrong (true codes: {true})"
-    given_up = f"; {failures} more were given up, and with them it is {facts['wer_with_failures']:.1%}"
-    return read + given_up if failures else read
+        return f"none of {texts} texts was synthesised; WER of recorded codes {true}"
+    read = f"WER {facts['wer']:.1%} on {texts - failures} synthesised texts, {true} on recorded codes"
+    failed = f"; {failures} more texts failed, WER {facts['wer_with_failures']:.1%} with them"
+    return read + failed if failures else read
 
 
 def synthesize_as_spoken(
     synthesizer: Synthesizer, utterances: Sequence[TokenDocument], seed: int
 ) -> list[np.ndarray | None]:
-    """Codes of every text, in order, None where it was given up; in its utterance's voice if voices have tokens."""
+    """Synthesise the text of every utterance, in its voice if the vocabulary has speakers.
+
+    Returns codes int32 [T] in order, None for texts without an accepted sample.
+    """
     readings = [_reading(str(each.meta["text"]), synthesizer.language) for each in utterances]
     made: list[np.ndarray | None] = [None] * len(utterances)
     for voice in dict.fromkeys(_voices(utterances) if synthesizer.vocabulary.speakers else [None]):
@@ -104,11 +114,11 @@ def synthesize_as_spoken(
 
 
 def _reading(text: str, language: Language) -> str:
-    """Empty where it is not sure, so that nothing is spoken."""
+    """Reading of `text`; empty if it is uncertain, so that nothing is synthesised."""
     try:
         return read_as_written(text, language=language)
     except Unreadable as error:
-        logger.warning("given up: %s", error)
+        logger.warning("text not synthesised: %s", error)
         return ""
 
 
@@ -119,7 +129,7 @@ def by_speaker(
     heard_true: Sequence[str],
     heard: Sequence[str | None],
 ) -> dict[str, dict[str, Any]]:
-    """Facts of `compare` for each voice."""
+    """Facts of `compare` for each speaker."""
     voices = _voices(utterances)
     facts = {}
     for voice in dict.fromkeys(voices):
@@ -146,7 +156,15 @@ def compare(
     heard_true: Sequence[str],
     heard: Sequence[str | None],
 ) -> dict[str, Any]:
-    """Facts of a round trip; rates are fractions, and null where every text was given up."""
+    """Facts of a round trip; rates are fractions. `wer` and `cer` are None if every text failed.
+
+    Args:
+        texts: reference texts.
+        true: codes of the recordings, int32 [T] each.
+        made: synthetic codes, None for failures.
+        heard_true: recognised texts of `true`.
+        heard: recognised texts of `made`, None for failures.
+    """
     kept = [number for number, codes in enumerate(made) if codes is not None]
     facts: dict[str, Any] = {"texts": len(texts), "failures": len(texts) - len(kept)}
     reference = error_rates(texts, heard_true)
@@ -162,13 +180,13 @@ def compare(
 
 
 def _recognize(recognizer: CodeRecognizer, made: Sequence[np.ndarray | None]) -> list[str | None]:
-    """Words of every synthesised text, None where there is none."""
+    """Recognise the codes in `made`; None stays None."""
     heard = iter(recognizer.recognize([codes for codes in made if codes is not None]))
     return [None if codes is None else next(heard) for codes in made]
 
 
 def _expansion(tokenizer: TextTokenizer, texts: Sequence[str], made: Sequence[np.ndarray | None]) -> float | None:
-    """Speech tokens per text token over the synthesised texts (the paper's data: 3.81)."""
+    """Speech tokens per text token over the synthesised texts (3.81 in the paper's data)."""
     pairs = [
         (len(tokenizer.encode(text)), len(codes)) for text, codes in zip(texts, made, strict=True) if codes is not None
     ]

@@ -1,10 +1,10 @@
-"""Readings of texts to speech tokens in bulk, with guards: a sample is accepted, drawn again, or given up and counted.
+"""Synthesises speech codes for many readings; refuses bad samples and draws them again.
 
-A sampled sequence fails in known ways: it ends at once, never ends, or loops on one code. Each is seen from the
-codes alone, so no recogniser is needed in the loop (tools/round_trip.py measures what the guards miss). A refused
-text joins the stream again with the next attempt's seed, `attempts` times at most, and is then given as None: the
-caller keeps it as text and counts it. Randomness is a function of (seed, key, attempt), so batches, order and restarts
-change nothing. Results come as they finish; what is held in memory is what the engine has under way.
+A sample fails in known ways: it ends at once, never ends, or repeats one code. The codes alone show each of these, so
+no recogniser is needed here (tools/round_trip.py measures what the checks miss). A refused sample is drawn again with
+another seed. After `attempts` samples the text is given up: its result is None. The seed of a sample is a function of
+(seed, key, attempt), so batching, order and restarts do not change the codes. Results are yielded as they finish, and
+memory holds unfinished texts only.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ Fault = Literal["unspeakable", "runaway", "too_short", "repeats"]
 
 @dataclass(frozen=True, kw_only=True)
 class _Item:
-    """A text under way."""
+    """An unfinished text."""
 
     number: int
     key: str
     prompt: list[int]
     num_characters: int
     faults: tuple[Fault, ...] = ()
-    """Of the samples that were refused so far, one for each."""
+    """One fault for each refused sample so far."""
 
 
 @dataclass(kw_only=True)
 class Synthesizer:
-    """Readings (texts as they are read aloud) to speech codes; `counts` says how often each thing happened so far."""
+    """Turns readings (texts as they are read aloud) into speech codes."""
 
     engine: SynthesisEngine
     tokenizer: TextTokenizer
     vocabulary: Vocabulary
     settings: SynthesisConfig
     language: Language = "en"
-    """Of the readings."""
+    """Language of the readings."""
     counts: Counter[str] = field(default_factory=Counter)
-    """texts, samples, given_up, codes, spoken_characters, and refused samples by fault: of the texts that have come."""
+    """Totals over the finished texts: texts, samples, given_up, codes, spoken_characters, and each `Fault`."""
 
     @classmethod
     def load(cls, folder: Path, settings: SynthesisConfig | None = None, *, language: Language = "en") -> Synthesizer:
-        """From the Hugging Face folder of a text-to-token model; EngineError when the engine does not start."""
+        """Load a text-to-token model from its Hugging Face folder; EngineError if the engine does not start."""
         settings = settings or SynthesisConfig()
         vocabulary, tokenizer = read_vocabulary(folder), TextTokenizer.load(folder)
         require_engine(settings.engine)
@@ -68,23 +68,23 @@ class Synthesizer:
     def synthesize(
         self, readings: Sequence[str], seed: int, *, keys: Sequence[str] | None = None, progress: bool = False
     ) -> list[np.ndarray | None]:
-        """Codes int32 [T] of every reading, None where every attempt failed, or it says nothing.
+        """Codes int32 [T] of every reading, in order; None if the prompt is empty or every attempt failed.
 
-        `keys` name the readings for the random numbers (document and span); by default one is its own name, and then
-        equal ones give equal codes.
+        `keys` seed the random numbers of the readings (`document:place` for a span). By default a reading is its own
+        key, so equal readings give equal codes.
         """
         items = zip(readings if keys is None else keys, readings, strict=True)
         return in_order(self.stream(items, seed), len(readings), progress="synthesise" if progress else None)
 
     def stream(self, items: Iterable[tuple[str, str]], seed: int) -> Iterator[tuple[int, np.ndarray | None]]:
-        """(Place of the item in the input, codes int32 [T] or None) of every (key, reading), as they finish.
+        """Yield (place of the item in the input, codes int32 [T] or None) for every (key, reading), as they finish.
 
-        Items are read as the engine gets free, a bounded number ahead, so the input may be endless.
+        Items are read a bounded number ahead of the engine, so the input may be endless.
         """
         source = enumerate(items)
-        unspeakable: deque[int] = deque()  # places of texts that were never asked
+        unspeakable: deque[int] = deque()  # places of readings with an empty prompt, which have no request
         again: deque[_Item] = deque()
-        attempts = self.settings.attempts if self.settings.temperature else 1  # the same sample would only come again
+        attempts = self.settings.attempts if self.settings.temperature else 1  # greedy: a retry gives the same sample
         while True:
             asked: dict[int, _Item] = {}
             for number, generation in self.engine.generate(self._requests(source, again, unspeakable, asked, seed)):
@@ -95,7 +95,7 @@ class Synthesizer:
                 else:
                     yield item.number, self._finished(item, generation, fault)
                 yield from self._given_up(unspeakable)
-            if not again:  # else what was refused after the last request had been read, once more
+            if not again:  # else samples were refused after the engine had read the last request: start it once more
                 break
         yield from self._given_up(unspeakable)
 
@@ -107,7 +107,7 @@ class Synthesizer:
         asked: dict[int, _Item],
         seed: int,
     ) -> Iterator[Request]:
-        """What to ask next, refused items before new ones; each is entered in `asked` under its place here."""
+        """Yield the requests for the engine, retries first; adds each item to `asked` under its request number."""
         places = itertools.count()
         while True:
             if again:
@@ -135,7 +135,7 @@ class Synthesizer:
         return _Item(number=number, key=key, prompt=ids, num_characters=len(reading))
 
     def _finished(self, item: _Item, generation: Generation, fault: Fault | None) -> np.ndarray | None:
-        """Codes of a text's last sample, None where it was refused, too; all its samples are counted."""
+        """Codes of the last sample, or None if it has a fault; adds all samples of the text to `counts`."""
         faults = [*item.faults, fault] if fault else item.faults
         self.counts.update(["texts", *faults])
         self.counts["samples"] += len(item.faults) + 1
@@ -146,7 +146,7 @@ class Synthesizer:
         return codes_of(generation.tokens, vocabulary=self.vocabulary)
 
     def _given_up(self, unspeakable: deque[int]) -> Iterator[tuple[int, None]]:
-        """Texts of which nothing can be spoken."""
+        """Yield (place, None) for the readings with an empty prompt, and count them."""
         while unspeakable:
             self.counts.update(["texts", "unspeakable", "given_up"])
             yield unspeakable.popleft(), None
@@ -155,7 +155,7 @@ class Synthesizer:
         return self.settings.spare_codes + int(self.settings.max_codes_per_character * num_characters)
 
     def _fault(self, generation: Generation, num_characters: int) -> Fault | None:
-        """Why a sample is refused, or None."""
+        """Reason to refuse a sample, or None."""
         if not generation.stopped:
             return "runaway"
         if len(generation.tokens) < max(1.0, self.settings.min_codes_per_character * num_characters):
@@ -166,17 +166,17 @@ class Synthesizer:
 
 
 def request_seed(seed: int, key: str, attempt: int) -> int:
-    """64 bits from (seed, key, attempt)."""
+    """64-bit seed from (seed, key, attempt)."""
     return blake2b_number(f"{seed}\0{key}\0{attempt}")
 
 
 def speaker_of(speakers: Sequence[str], seed: int, key: str) -> str | None:
-    """Who speaks a span (its key is `document:place`): one voice for a document; None where no voices are named."""
+    """Choose the speaker of the span `key` (`document:place`): one per document, or None if `speakers` is empty."""
     return speakers[request_seed(seed, key.rpartition(":")[0] or key, 0) % len(speakers)] if speakers else None
 
 
 def longest_run(tokens: Sequence[int]) -> int:
-    """Length of the longest run of one token; 0 for none."""
+    """Length of the longest run of equal tokens; 0 for no tokens."""
     if not tokens:
         return 0
     values = np.asarray(tokens)

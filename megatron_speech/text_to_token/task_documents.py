@@ -1,7 +1,7 @@
-"""Transcribed codes to training documents of one task: recognition, synthesis, or the text-to-token model's own.
+"""Builds training documents of one task from transcribed codes: recognition, synthesis or text_to_token.
 
-The same utterance becomes any of them; every document marks where its target starts, so that a run may train on the
-target alone (arXiv 2411.17607: text in recognition data, speech in synthesis data).
+Every document marks where its target starts, so that a run can train on the target alone. The target is the text in
+recognition data and the speech in synthesis data (arXiv 2411.17607).
 """
 
 from __future__ import annotations
@@ -30,11 +30,14 @@ from megatron_speech.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 UNREADABLE = "unreadable.jsonl"
-"""Utterances that a text-to-token model does not learn, because their texts cannot be read aloud for sure."""
+"""Lists the utterances that are left out because the reading of their text is uncertain."""
 
 
 def build_task_documents(config: BuildTaskDocumentsConfig) -> None:
-    """Make the document shards `config.output`; ValueError when no utterance is left or the codes do not fit."""
+    """Make the document shards `config.output`.
+
+    Raises ValueError if no utterance passes the filters or the codes belong to another vocabulary.
+    """
     inputs = [*config.codes, config.vocabulary]
     if is_made(config.output, kind=f"documents_{config.task}", config=config, inputs=inputs):
         logger.info("%s: already done", config.output)
@@ -44,17 +47,19 @@ def build_task_documents(config: BuildTaskDocumentsConfig) -> None:
     counts: Counter[str] = Counter()
     with make_artifact(config.output, kind=f"documents_{config.task}", config=config, inputs=inputs) as draft:
         unreadable: list[dict[str, str]] = []
+        # Read one document ahead: without any, the output must not be made.
         documents = _documents(config, tokenizer=tokenizer, vocabulary=vocabulary, counts=counts, unreadable=unreadable)
         first = next(documents, None)
         if first is None:
             folders = ", ".join(str(path) for path in config.codes)
             raise ValueError(f"codes={folders}: no utterance passes the filters {dict(counts)}; widen `utterances`")
         bar = tqdm(chain([first], documents), desc=config.task, unit="document")
+        # Write the documents, then what was left out while they were read.
         draft.facts.update(write_documents(draft.folder, bar, vocabulary=vocabulary, name=config.task))
         (draft.folder / UNREADABLE).write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in unreadable))
         draft.facts["utterances"] = dict(counts)
         draft.facts["duration_s"] = round(draft.facts["utterances"].pop("duration_ms") / 1000, 1)
-    left_out = f"; {len(unreadable)} texts that no reader is sure of are listed in {UNREADABLE}" if unreadable else ""
+    left_out = f"; {len(unreadable)} texts of uncertain reading are listed in {UNREADABLE}" if unreadable else ""
     logger.info("%s: %d documents%s", config.output, draft.facts["documents"], left_out)
 
 
@@ -90,9 +95,10 @@ def task_document(
     vocabulary: Vocabulary,
     language: Language = "en",
 ) -> TokenDocument | None:
-    """One utterance laid out for `task`, by its own voice where voices have tokens; None if nothing can be spoken.
+    """Lay out one utterance for `task`; None if the task is text_to_token and its text gives an empty prompt.
 
-    Raises Unreadable where a text-to-token model is to learn a text whose reading is not sure.
+    With speaker tokens, a text_to_token document names the utterance's voice. Raises Unreadable if the task is
+    text_to_token and the reading of the text is uncertain.
     """
     text, key = utterance.meta["text"], utterance.key
     meta = {**utterance.meta, "task": task}

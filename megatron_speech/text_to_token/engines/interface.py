@@ -1,8 +1,7 @@
-"""The interface of synthesis engines: whatever continues prompts with speech ids.
+"""The interface of synthesis engines, which continue prompts with speech ids.
 
 An engine reads requests as it gets free and yields results as they finish, in any order. The random numbers of a
-request depend on its seed alone. An engine that dies raises an `EngineError` of one line. What it yielded before stays
-good.
+request depend on its seed alone. A failing engine raises an `EngineError` of one line. Earlier results stay valid.
 """
 
 from __future__ import annotations
@@ -15,23 +14,23 @@ from megatron_speech.inference.generate import Generation, Request
 
 
 class EngineError(ValueError):
-    """An engine that cannot start, or died; one line: which, what happened, the remedy."""
+    """Raised by an engine that cannot start or fails; one line with the engine, the cause and the remedy."""
 
 
 class SynthesisEngine(Protocol):
     """Continues prompts with speech ids, each request under its own seed."""
 
     def generate(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
-        """(Place of the request in the input, speech ids up to the end of the audio), as they finish.
+        """Yield (place of the request in the input, speech ids before the end of audio) as requests finish.
 
-        Raises EngineError when the engine dies; requests that were not yet answered are then to be asked again.
+        Raises EngineError when the engine fails. Requests without a result must then be sent again.
         """
         ...
 
 
 @contextmanager
 def named_errors(engine: str, errors: tuple[type[Exception], ...], remedy: str) -> Iterator[None]:
-    """Turn the errors of the engine called `engine` into one line that ends in `remedy`."""
+    """Turn `errors` of the engine named `engine` into an EngineError of one line that ends in `remedy`."""
     try:
         yield
     except errors as error:

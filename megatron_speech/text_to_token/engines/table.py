@@ -1,4 +1,4 @@
-"""The synthesis engines by the name that `synthesis.engine` gives them. A new engine is one file and one line here."""
+"""Table of the synthesis engines, by the values of `synthesis.engine`. A new engine is one file and one line here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ENGINES: dict[str, Callable[[Path, SynthesisConfig], SynthesisEngine]] = {
     "transformers": TransformersEngine.load,
     "vllm": VllmEngine.load,
 }
-"""Each loads the text-to-token model in a Hugging Face folder; EngineError where it does not start."""
+"""Each entry loads the text-to-token model of a Hugging Face folder; raises EngineError if it does not start."""
 
 
 def require_engine(name: str) -> None:

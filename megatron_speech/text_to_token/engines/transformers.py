@@ -1,4 +1,4 @@
-"""The synthesis engine that runs in this process, with the model as transformers loads it."""
+"""The synthesis engine that runs the transformers model in this process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from megatron_speech.text_to_token.prompts import stop_id
 
 @dataclass(frozen=True, kw_only=True)
 class TransformersEngine:
-    """Generation in this process, from the model as transformers loads it (`inference.generate`)."""
+    """A `SynthesisEngine` on top of `inference.generate`."""
 
     model: LanguageModel
     sampling: Sampling
@@ -26,7 +26,7 @@ class TransformersEngine:
 
     @classmethod
     def load(cls, folder: Path, settings: SynthesisConfig) -> TransformersEngine:
-        """From the Hugging Face folder of a text-to-token model."""
+        """Load a text-to-token model from its Hugging Face folder; EngineError if the device is missing."""
         if settings.device != "cpu" and not torch.cuda.is_available():
             raise EngineError(f"synthesis.device={settings.device}: torch sees no GPU here; use cpu, or another node")
         return cls(

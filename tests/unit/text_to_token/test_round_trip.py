@@ -75,10 +75,10 @@ def test_every_text_is_spoken_by_its_own_speaker() -> None:
     ]
 
 
-def test_one_line_says_what_was_read_and_what_was_given_up():
+def test_one_line_gives_error_rates_and_failures():
     facts = {"texts": 12, "failures": 1, "wer": 11 / 12, "wer_true_codes": 0.0952, "wer_with_failures": 0.9231}
     assert in_words(facts) == (
-        "91.7% of the words of 11 texts read wrong (true codes: 9.5%); 1 more were given up, and with them it is 92.3%"
+        "WER 91.7% on 11 synthesised texts, 9.5% on recorded codes; 1 more texts failed, WER 92.3% with them"
     )
-    assert in_words({**facts, "failures": 0}).endswith("of 12 texts read wrong (true codes: 9.5%)")
-    assert in_words({**facts, "failures": 12, "wer": None}).startswith("no speech was made of any of 12 texts")
+    assert in_words({**facts, "failures": 0}).endswith("on 12 synthesised texts, 9.5% on recorded codes")
+    assert in_words({**facts, "failures": 12, "wer": None}).startswith("none of 12 texts was synthesised")
