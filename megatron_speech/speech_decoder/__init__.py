@@ -1,1 +1,7 @@
-"""Speech tokens to mel spectrogram, mel spectrogram to waveform."""
+"""Decodes speech codes into waveforms: codes to a mel spectrogram, then mel spectrogram to waveform.
+
+>>> import torch
+>>> from megatron_speech.speech_decoder.mel import MelSettings, log_mel
+>>> tuple(log_mel(torch.zeros(22050), MelSettings()).shape)  # 1 s: 86 frames of 80 mel bands
+(86, 80)
+"""

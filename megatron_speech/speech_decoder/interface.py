@@ -1,4 +1,4 @@
-"""The interface of speech decoders: codes to a waveform."""
+"""The interface of speech decoders, which turn codes into a waveform."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechDecoderFacts:
-    """What a speech decoder takes and gives."""
+    """Rates and sizes of a speech decoder."""
 
     sample_rate: int
     """Samples per second (Hz) of its waveforms."""
@@ -25,15 +25,18 @@ class SpeechDecoderFacts:
 
 
 class SpeechDecoder(Protocol):
-    """A speech decoder, ready to run."""
+    """A loaded speech decoder."""
 
     @property
     def facts(self) -> SpeechDecoderFacts:
-        """Its rates, and the tokenizer that it belongs to."""
+        """Rates of the decoder and fingerprint of its speech tokenizer."""
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Waveform float32 [samples] of one utterance's codes int32 [N]; ValueError for codes that are not its own."""
+        """Decode the codes int32 [N] of one utterance into a waveform float32 [samples].
+
+        Raises ValueError for an empty utterance or a code outside the codebook.
+        """
 
 
 LoadDecoder = Callable[[Path, Path], SpeechDecoder]
-"""Loads the decoder in a folder (config.json) with the vocoder in a second folder; ValueError where they differ."""
+"""Loads the decoder in a folder (config.json) with the vocoder in a second folder; ValueError if they do not fit."""

@@ -1,8 +1,10 @@
-"""The mel spectrogram that HiFi-GAN was trained on (arXiv 2010.05646, section 3): magnitudes, Slaney filters, log.
+"""Computes the log-mel spectrogram that HiFi-GAN was trained on (arXiv 2010.05646, section 3).
 
-A vocoder understands one spectrogram only, so every number here is part of its weights: reflect padding of
-(n_fft - hop) / 2 and no centring, so that n x hop samples give exactly n frames; magnitude, not power; area-normalised
-Slaney filters; natural logarithm floored at 1e-5. Frame j is centred at (j + 1/2) x hop samples.
+A vocoder works with the spectrogram of its training only, so these details must not change:
+- Reflect padding of (n_fft - hop) / 2 without centring, so that n x hop samples give exactly n frames.
+- Magnitudes, not powers, under area-normalised Slaney filters.
+- Natural logarithm, with a floor of 1e-5 below it.
+Frame j is centred at (j + 1/2) x hop samples.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ class MelSettings:
     fmax: float = 8000.0
     """Upper edge of the highest band, in Hz."""
     floor: float = 1e-5
-    """Smallest magnitude before the logarithm."""
+    """Lower bound of the mel magnitudes, applied before the logarithm."""
 
     @property
     def frame_rate(self) -> float:
@@ -42,7 +44,7 @@ class MelSettings:
 def log_mel(waveform: Tensor, settings: MelSettings) -> Tensor:
     """Log-mel spectrogram of mono speech at `settings.sample_rate`: [N] -> [T, M] with T = N // hop.
 
-    Raises ValueError where the waveform is shorter than the padding it is reflected into.
+    Raises ValueError if `waveform` is not [N] or is too short for the reflect padding.
     """
     pad = (settings.n_fft - settings.hop) // 2
     if waveform.ndim != 1 or waveform.shape[0] <= pad:
@@ -50,7 +52,7 @@ def log_mel(waveform: Tensor, settings: MelSettings) -> Tensor:
     padded = torch.nn.functional.pad(waveform[None], (pad, pad), mode="reflect")[0]
     window = torch.hann_window(settings.n_fft, dtype=waveform.dtype, device=waveform.device)
     spectrum = torch.stft(padded, settings.n_fft, settings.hop, window=window, center=False, return_complex=True)
-    magnitude = torch.sqrt(spectrum.real**2 + spectrum.imag**2 + 1e-9)  # [F, T]; the offset is part of the front end
+    magnitude = torch.sqrt(spectrum.real**2 + spectrum.imag**2 + 1e-9)  # [F, T]; HiFi-GAN adds 1e-9, too
     filters = torch.from_numpy(mel_filters(settings)).to(waveform)
     return torch.log((filters @ magnitude).clamp(min=settings.floor)).T.contiguous()
 

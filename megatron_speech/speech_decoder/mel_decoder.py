@@ -1,4 +1,4 @@
-"""The speech decoder of two networks: codes to a mel spectrogram, and mel spectrogram to waveform."""
+"""A speech decoder made of two networks: codes to a mel spectrogram, then mel spectrogram to waveform."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from megatron_speech.speech_decoder.vocoder import HifiGan
 
 @dataclass(frozen=True, kw_only=True)
 class MelDecoder:
-    """A token-to-mel network and the vocoder whose spectrogram it has learnt."""
+    """A `SpeechDecoder`: a token-to-mel network and the vocoder for whose mel spectrogram it was trained."""
 
     net: TokenToMel
     vocoder: HifiGan
 
     @classmethod
     def load(cls, folder: Path, vocoder: Path) -> MelDecoder:
-        """From the folders of both networks; ValueError unless they have one spectrogram."""
+        """Load both networks from their folders; ValueError if their mel settings differ."""
         made = cls(net=TokenToMel.load(folder), vocoder=HifiGan.load(vocoder))
         if made.net.mel != made.vocoder.mel:
             raise ValueError(
@@ -32,7 +32,7 @@ class MelDecoder:
 
     @property
     def facts(self) -> SpeechDecoderFacts:
-        """Rates of both networks, and the tokenizer that the first has learnt."""
+        """Sample rate of the vocoder; the other facts are those of the token-to-mel network."""
         identity = self.net.identity
         return SpeechDecoderFacts(
             sample_rate=self.vocoder.mel.sample_rate,
@@ -42,6 +42,9 @@ class MelDecoder:
         )
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Waveform float32 [samples] of one utterance's codes int32 [N]; ValueError for codes that are not its own."""
+        """Decode the codes int32 [N] of one utterance into a waveform float32 [samples].
+
+        Raises ValueError for an empty utterance or a code outside the codebook.
+        """
         waveform: np.ndarray = self.vocoder.vocode(self.net.decode(torch.from_numpy(codes))).numpy()
         return waveform

@@ -1,4 +1,4 @@
-"""The speech decoders by the key `decoder` of their config.json. A new decoder is one file and one line here."""
+"""Table of the speech decoders, by the key `decoder` of config.json. A new decoder is one file and one line here."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from megatron_speech.speech_decoder.interface import LoadDecoder, SpeechDecoder
 from megatron_speech.speech_decoder.mel_decoder import MelDecoder
 
 TOKEN_TO_MEL = "token_to_mel"
-"""Also the decoder of a config.json without the key."""
+"""Name of `MelDecoder`; also the default for a config.json without the key."""
 DECODERS: dict[str, LoadDecoder] = {
     TOKEN_TO_MEL: MelDecoder.load,
 }
 
 
 def load_speech_decoder(folder: Path, vocoder: Path) -> SpeechDecoder:
-    """The speech decoder in `folder`, with the vocoder in `vocoder`; FileNotFoundError or ValueError in one line."""
+    """Load the speech decoder in `folder` with the vocoder in `vocoder`.
+
+    Raises FileNotFoundError for a missing file, ValueError for an unknown decoder or parts that do not fit.
+    """
     path = folder / "config.json"
     if not path.is_file():
         raise FileNotFoundError(

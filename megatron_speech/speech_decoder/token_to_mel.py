@@ -1,11 +1,12 @@
-"""Speech tokens to a mel spectrogram by one forward pass: the simplest decoder that is intelligible.
+"""A convolutional network that turns speech codes into a mel spectrogram in one forward pass.
 
-Context is cheap at 12.5 tokens per second and dear at 86 mel frames per second, so most layers work on tokens. Each
-token then emits `SUBFRAMES` vectors, and mel frame j reads them at its own time, (j + 1/2) x hop / sample rate, by
-linear interpolation: 6.89 frames per token need no rounding and never drift. A few dilated convolutions smooth the
-result. Trained with L1 (`speech_decoder.training`), it gives the median of what the tokens leave open - pitch above all
-- hence a muffled voice: the price of having no generative model, which the paper's flow matching pays for
-(arXiv 2411.17607). One voice: there is no speaker input.
+Most layers work on tokens, because 12.5 tokens per second are cheaper than 86 mel frames per second. Each token then
+emits `SUBFRAMES` vectors. Mel frame j interpolates them linearly at its own time, (j + 1/2) x hop / sample rate. The
+6.89 frames per token so need no rounding and do not drift. A few dilated convolutions smooth the result.
+
+Limitations: trained with L1 (`speech_decoder.training`), the network predicts the median of what the codes do not
+determine, above all pitch, so the voice is muffled. The paper's flow matching avoids this (arXiv 2411.17607). There is
+no speaker input, so a network has one voice.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from megatron_speech.config.stages.speech_decoder import TokenToMelConfig
 from megatron_speech.speech_decoder.mel import MelSettings
 
 # Shape letters: B batch, N tokens, T mel frames, C channels, M mel bands, K codes.
-SUBFRAMES = 8
+SUBFRAMES = 8  # vectors per token
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderIdentity:
-    """What a network's codes and frames mean, kept beside its weights."""
+    """Speech tokenizer facts that a network was trained for; saved with its weights."""
 
     codebook_size: int
     """Number of codes K."""
@@ -65,19 +66,21 @@ class TokenToMel(nn.Module):
     def __init__(self, config: TokenToMelConfig, identity: DecoderIdentity, mel: MelSettings) -> None:
         super().__init__()
         self.config, self.identity, self.mel = config, identity, mel
+        # Layers at the rate of tokens.
         shape: dict[str, Any] = {"kernel_size": config.kernel_size, "dropout": config.dropout}
         channels, width = config.token_channels, config.frame_channels
         self.embedding = nn.Embedding(identity.codebook_size, channels)
         self.token_layers = nn.ModuleList(
             ResidualConv(channels, dilation=1, **shape) for _ in range(config.token_layers)
         )
+        # Layers at the rate of mel frames.
         self.emit = nn.Linear(channels, SUBFRAMES * width)
         self.frame_layers = nn.ModuleList(
             ResidualConv(width, dilation=(1, 3)[layer % 2], **shape) for layer in range(config.frame_layers)
         )
         self.norm = nn.LayerNorm(width)
         self.to_mel = nn.Linear(width, mel.num_mels)
-        # Mean and deviation of each band over the training speech, so that the network predicts unit-scale values.
+        # Mean and standard deviation of each band over the training speech: the layers predict standardised values.
         self.register_buffer("mel_mean", torch.zeros(mel.num_mels))
         self.register_buffer("mel_std", torch.ones(mel.num_mels))
 
@@ -110,7 +113,7 @@ class TokenToMel(nn.Module):
 
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:
-        """One utterance: codes [N] -> log-mel [T, M]."""
+        """One utterance: codes [N] -> log-mel [T, M]. Raises ValueError for no codes or an unknown code."""
         if codes.ndim != 1 or not len(codes):
             raise ValueError(f"codes of shape {tuple(codes.shape)} must be [N] with N > 0; drop empty utterances")
         if int(codes.min()) < 0 or int(codes.max()) >= self.identity.codebook_size:
@@ -128,7 +131,7 @@ class TokenToMel(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> TokenToMel:
-        """Inverse of `save`, ready for inference."""
+        """Read what `save` wrote, in evaluation mode; FileNotFoundError if one of its files is missing."""
         for name in ("config.json", "model.safetensors"):
             if not (folder / name).is_file():
                 raise FileNotFoundError(

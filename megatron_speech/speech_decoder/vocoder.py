@@ -1,9 +1,8 @@
-"""HiFi-GAN V1's generator (arXiv 2010.05646, section 2.2): mel spectrogram to waveform, 13.9M parameters.
+"""The generator of HiFi-GAN (arXiv 2010.05646, section 2.2) turns a mel spectrogram into a waveform.
 
-A stack of transposed convolutions raises 86 frames per second to 22,050 samples; after each, three residual stacks of
-different widths look at periods from milliseconds to a tenth of a second and are averaged. Tensor names follow the
-published checkpoints with weight normalisation folded in, so converted weights load by name. Inference only: about one
-CPU-second per second of speech.
+Transposed convolutions upsample 86 frames per second to 22,050 samples per second. After each of them, three residual
+stacks of different kernel sizes are averaged. Tensor names are those of the published checkpoints, with weight
+normalisation folded in. HiFi-GAN V1 has 13.9M parameters. Inference only: about one CPU-second per second of speech.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from torch.nn.functional import leaky_relu
 
 from megatron_speech.speech_decoder.mel import MelSettings
 
-SLOPE = 0.1
+SLOPE = 0.1  # of the leaky ReLUs
 
 
 class ResidualStack(nn.Module):
-    """Three pairs of convolutions, the first of each pair dilated, each pair added to its input."""
+    """One pair of convolutions per dilation, the first of each pair dilated; each pair is added to its input."""
 
     def __init__(self, channels: int, kernel_size: int, dilations: Sequence[int]) -> None:
         super().__init__()
@@ -36,14 +35,14 @@ class ResidualStack(nn.Module):
         self.convs2 = nn.ModuleList(convolution(1) for _ in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, T] -> [B, C, T]."""
+        """x [B, C, T] -> [B, C, T]."""
         for dilated, plain in zip(self.convs1, self.convs2, strict=True):
             x = x + plain(leaky_relu(dilated(leaky_relu(x, SLOPE)), SLOPE))
         return x
 
 
 class HifiGan(nn.Module):
-    """Generator with the shape given by the published config.json (`resblock` "1")."""
+    """Generator whose arguments are keys of the published config.json (with `resblock` "1")."""
 
     def __init__(
         self,
@@ -76,7 +75,7 @@ class HifiGan(nn.Module):
             x = upsample(leaky_relu(x, SLOPE))
             stacks = self.resblocks[index * self.num_widths : (index + 1) * self.num_widths]
             x = torch.stack([stack(x) for stack in stacks]).mean(dim=0)
-        # The published weights were trained with PyTorch's default slope at this one place.
+        # The published weights were trained with PyTorch's default slope (0.01) here.
         return torch.tanh(self.conv_post(leaky_relu(x)))[:, 0]
 
     @torch.inference_mode()
@@ -86,7 +85,11 @@ class HifiGan(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> HifiGan:
-        """Read config.json and model.safetensors; every tensor must be present and none left over."""
+        """Read config.json and model.safetensors.
+
+        Raises FileNotFoundError if a file is missing, ValueError for another `resblock`, RuntimeError if the tensors
+        are not exactly those of the model.
+        """
         for name in ("config.json", "model.safetensors"):
             if not (folder / name).is_file():
                 raise FileNotFoundError(

@@ -1,1 +1,1 @@
-"""Training of the speech decoder."""
+"""Trains the token-to-mel network of the speech decoder."""
