@@ -49,7 +49,7 @@ def make_run(root: Path, monkeypatch: pytest.MonkeyPatch, *, random: int = 0, sp
     identity = json.loads(Path("hf/manifest.json").read_text())["inputs"][str(checksums)]
     with make_artifact(Path("documents"), kind="documents", config={}, inputs=[Path("hf")]) as draft:
         documents = (_spoken(document, identity[:16]) for document in documents_of([9] * 12))
-        draft.facts |= write_documents(draft.folder, documents, vocabulary=VOCABULARY, name="interleaved")
+        draft.facts = write_documents(draft.folder, documents, vocabulary=VOCABULARY, name="interleaved")
     pack_shards(PackShardsConfig(input=Path("documents"), output=Path("packed"), seq_length=16))
     _write_plan(Path("pretrain/plan.json"))
     body = orjson.dumps({"model": identity})

@@ -82,14 +82,14 @@ def write_codes(folder: Path, documents: Iterable[TokenDocument], *, num_codes: 
     """Code shards, as tools/tokenize_speech.py leaves them."""
     vocabulary = Vocabulary.of_codes(num_codes, fingerprint)
     with make_artifact(folder, kind="codes", config={}) as draft:
-        draft.facts |= write_documents(draft.folder, documents, vocabulary=vocabulary, name="codes")
+        draft.facts = write_documents(draft.folder, documents, vocabulary=vocabulary, name="codes")
     return folder
 
 
 def write_audio(folder: Path, records: Iterable[AudioRecord], *, name: str = "audio", per_shard: int = 1000) -> Path:
     """Audio shards, as tools/speak_corpus.py leaves them."""
     with make_artifact(folder, kind="audio", config={}) as draft:
-        draft.facts |= write_audio_shards(draft.folder, records, name=name, utterances_per_shard=per_shard)
+        draft.facts = write_audio_shards(draft.folder, records, name=name, utterances_per_shard=per_shard)
     return folder
 
 

@@ -99,7 +99,7 @@ class _Wanted:
             if not self.output.exists():
                 return False
             skips = may_skip_inputs and (self.output / MANIFEST).is_file()
-            ids = read_manifest(self.output).get("inputs", {}) if skips else ids()
+            ids = read_manifest(self.output).inputs or {} if skips else ids()
         return is_made(self.output, kind=self.kind, config=self.identity, inputs=ids)
 
     def refuse_other_join(self) -> None:

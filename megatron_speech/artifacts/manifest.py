@@ -18,8 +18,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from megatron_speech.artifacts.facts.record import Record
 from megatron_speech.artifacts.files import fingerprint, fingerprint_files, read_json, write_atomic
 from megatron_speech.artifacts.plain_json import first_difference, to_json
 from megatron_speech.artifacts.provenance import made_by
@@ -42,13 +43,35 @@ class Draft:
 
     folder: Path
     """Where to write; becomes the final folder on success."""
-    facts: dict[str, Any] = field(default_factory=dict)
-    """Results for the manifest: counts, rates, losses (plain JSON types)."""
+    facts: Record = field(default_factory=Record)
+    """Results for the manifest: counts, rates, losses, as the record of its kind."""
     licences: set[str] = field(default_factory=set)
     """Terms of everything this is made from: the inputs' to begin with; a stage that reads raw data adds its own."""
     languages: set[str] = field(default_factory=set)
     """Likewise."""
 
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest(Record):
+    """What the ``manifest.json`` of a completed artifact says; `read_facts` gives its facts by attributes."""
+
+    kind: str
+    """Kind of artifact, such as ``packed``."""
+    config: Any = None
+    """Settings of the stage that made it, as plain JSON."""
+    inputs: dict[str, str] | None = None
+    """Identities of what it was made from, by path."""
+    licences: tuple[str, ...] | None = None
+    """Terms of everything upstream."""
+    languages: tuple[str, ...] | None = None
+    """Languages of everything upstream."""
+    facts: dict[str, Any]
+    """What the stage found, as plain JSON."""
+    made_by: dict[str, str | None] | None = None
+    """Tool, version and commit; no part of the artifact's identity."""
+
+
+Facts = TypeVar("Facts", bound=Record)
 
 Inputs = Sequence[Path] | Mapping[str, str]
 """Files and artifacts a stage reads, or what `input_ids` said of them, where many processes should not ask again."""
@@ -85,8 +108,8 @@ def made_from_else(output: Path, *, kind: str, config: Any, inputs: Inputs = ())
     """What the artifact `output` was made with that is not this, in words; empty where there is nothing."""
     made, wanted = read_manifest(output), _identity(kind, config, inputs)
     for part in ("kind", "config", "inputs"):
-        if made.get(part) != wanted[part]:
-            return f"another {part} ({first_difference(made.get(part), wanted[part])})"
+        if getattr(made, part) != wanted[part]:
+            return f"another {part} ({first_difference(getattr(made, part), wanted[part])})"
     return ""
 
 
@@ -112,7 +135,7 @@ def make_artifact(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) 
     draft = Draft(partial, licences=_inherited("licences", inputs), languages=_inherited("languages", inputs))
     yield draft
     terms = {"licences": sorted(draft.licences), "languages": sorted(draft.languages)}
-    manifest = {**identity, **terms, "facts": to_dict(draft.facts), "made_by": made_by()}
+    manifest = {**identity, **terms, "facts": draft.facts.to_json(), "made_by": made_by()}
     write_atomic(partial / MANIFEST, _text(manifest))
     _let_read(partial)
     partial.rename(output)
@@ -140,15 +163,33 @@ def require_same_draft(output: Path, *, kind: str, config: Any, inputs: Inputs =
         )
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> Manifest:
     """The manifest of a completed artifact; FileNotFoundError names the folder, and what it or its stage lacks."""
+    content = _content(folder)
+    try:
+        return Manifest.from_json(content)
+    except ValueError as error:
+        raise ValueError(f"{folder / MANIFEST} is no manifest: {error}; make {folder} again") from error
+
+
+def read_facts(folder: Path, kind: type[Facts]) -> Facts:
+    """The facts of a completed artifact; ValueError names its manifest and the key that is missing or odd."""
+    facts = read_manifest(folder).facts
+    try:
+        return kind.from_json(facts, "facts")
+    except ValueError as error:
+        raise ValueError(f"{folder / MANIFEST}: {error}; make {folder} again") from error
+
+
+def _content(folder: Path) -> dict[str, Any]:
+    """A manifest as plain JSON."""
     path = folder / MANIFEST
     if not path.is_file():
         raise FileNotFoundError(f"{folder} {_lacks_manifest(folder)}")
-    manifest = read_json(path)
-    if not isinstance(manifest, dict) or not {"kind", "facts"} <= manifest.keys():
+    content = read_json(path)
+    if not isinstance(content, dict) or not {"kind", "facts"} <= content.keys():
         raise ValueError(f"{path} is no manifest: it lacks kind or facts; make {folder} again")
-    return manifest
+    return content
 
 
 def _lacks_manifest(folder: Path) -> str:
@@ -179,7 +220,7 @@ def _input_id(path: Path) -> str:
     """An artifact is identified by its manifest, whatever made it; a plain file by its content."""
     if path.is_file():
         return fingerprint_files([path])
-    manifest = read_manifest(path)
+    manifest = _content(path)  # with whatever keys it has: its identity is that of its bytes
     manifest.pop("made_by", None)
     return fingerprint([(MANIFEST, hashlib.sha256(_text(manifest).encode()).hexdigest())])
 
@@ -187,7 +228,7 @@ def _input_id(path: Path) -> str:
 def _inherited(key: str, inputs: Inputs) -> set[str]:
     """What the manifests of `inputs`, or of the folders that hold them, say under `key`."""
     folders = (path if path.is_dir() else path.parent for path in map(Path, inputs))
-    return {term for folder in filter(_is_artifact, folders) for term in read_manifest(folder).get(key, [])}
+    return {term for folder in filter(_is_artifact, folders) for term in getattr(read_manifest(folder), key) or ()}
 
 
 def _is_artifact(folder: Path) -> bool:

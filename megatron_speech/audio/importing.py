@@ -13,12 +13,15 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from megatron_speech.artifacts.facts.audio import AudioFacts, AudioShardFacts
+from megatron_speech.artifacts.facts.record import Record
 from megatron_speech.artifacts.files import read_json, write_atomic
 from megatron_speech.artifacts.left_out import LEAST_JUDGED, show
 from megatron_speech.artifacts.manifest import UNRECORDED, Draft, is_made, make_artifact
@@ -46,6 +49,22 @@ _HEARD = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Receipt(Record):
+    """What is in a finished shard, and what was left out of it."""
+
+    shard: AudioShardFacts
+    """The shard."""
+    ids: tuple[tuple[str, str], ...]
+    """Keys of its utterances, and where each was read."""
+    bad: tuple[BadRecord, ...]
+    """Utterances left out."""
+    counts: dict[str, int]
+    """Utterances by what was done with their channels."""
+    wholes: tuple[Any, ...]
+    """Rows that name a whole recording, each a `Whole`."""
+
+
 def import_speech(config: ImportSpeechConfig) -> None:
     """Make the audio folder `config.output`.
 
@@ -62,30 +81,23 @@ def import_speech(config: ImportSpeechConfig) -> None:
     with make_artifact(config.output, kind="audio", config=settings, inputs=inputs) as draft:
         draft.licences.add(config.licence or UNRECORDED)
         draft.languages |= {config.language} if config.language else set()
-        _make_shards(config, parts, draft)
-    facts = draft.facts
+        facts = draft.facts = _make_shards(config, parts, draft)
     logger.info(
         "%s: %d utterances, %.2f hours, quarantined %s%s",
-        *(
-            config.output,
-            facts["utterances"],
-            facts["hours"],
-            show(Counter(facts["quarantined"])),
-            _channels(config, facts),
-        ),
+        *(config.output, facts.utterances, facts.hours, show(facts.quarantined or {}), _channels(config, facts)),
     )
 
 
-def _channels(config: ImportSpeechConfig, facts: dict[str, Any]) -> str:
+def _channels(config: ImportSpeechConfig, facts: AudioFacts) -> str:
     """Part of the log line about recordings with several channels; "" if there are none."""
-    chosen, moved = facts["utterances_of_channels_by_setting"], facts["utterances_of_silent_first_channel"]
+    chosen, moved = facts.utterances_of_channels_by_setting, facts.utterances_of_silent_first_channel
     if not chosen:
         return ""
     said = f"; {chosen} utterances come from recordings with several channels: {_HEARD[config.channels]}"
     return f"{said} (in {moved} it is silent, and another is used)" if moved else said
 
 
-def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft) -> None:
+def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft) -> AudioFacts:
     receipts = [draft.folder / f"audio-{part.number:06d}.json" for part in parts]
     waiting = [part for part in parts if not receipts[part.number].is_file()]
     # Make the missing shards; stop early if too much is unusable.
@@ -99,19 +111,19 @@ def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft
     )
     with tqdm(desc=f"import {config.output.name}", unit="utterance", disable=None) as bar:
         for receipt in done:
-            read += len(receipt["ids"]) + len(receipt["bad"])
-            bar.update(len(receipt["ids"]) + len(receipt["bad"]))
-            bad += [BadRecord(**record) for record in receipt["bad"]]
+            read += len(receipt.ids) + len(receipt.bad)
+            bar.update(len(receipt.ids) + len(receipt.bad))
+            bad += receipt.bad
             if read >= LEAST_JUDGED:
                 require_few(bad, read, config.max_quarantined_share)
     # Check across shards, from all receipts: ids are unique, and a whole recording has one text.
-    made = [read_json(receipt) for receipt in receipts]
-    bad = [BadRecord(**record) for receipt in made for record in receipt["bad"]]
+    made = [Receipt.from_json(read_json(receipt)) for receipt in receipts]
+    bad = [record for receipt in made for record in receipt.bad]
     places: dict[str, str] = {}
     wholes: dict[str, Whole] = {}
-    for key, place in (pair for receipt in made for pair in receipt["ids"]):
+    for key, place in (pair for receipt in made for pair in receipt.ids):
         require_new(key, place, places)
-    for whole in (Whole(*row) for receipt in made for row in receipt["wholes"]):
+    for whole in (Whole(*row) for receipt in made for row in receipt.wholes):
         require_one_text(whole, wholes, config)
     require_few(bad, len(places) + len(bad), config.max_quarantined_share)
     if not places:
@@ -119,19 +131,24 @@ def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft
         first = f"; the first: {bad[0].message}" if bad else ""
         raise ValueError(f"{config.table or config.tars}: no usable utterance in it ({reasons}){first}")
     # Write facts and quarantine, and remove the receipts.
-    draft.facts |= audio_facts([receipt["shard"] for receipt in made if receipt["ids"]])
-    draft.facts["quarantined"] = dict(sorted(Counter(record.reason for record in bad).items()))
-    for name in ("several_channels", "channels_by_setting", "silent_first_channel"):
-        draft.facts[f"utterances_of_{name}"] = sum(receipt["counts"].get(name, 0) for receipt in made)
+    counts = sum((Counter(receipt.counts) for receipt in made), Counter[str]())
+    facts = replace(
+        audio_facts([receipt.shard for receipt in made if receipt.ids]),
+        quarantined=dict(sorted(Counter(record.reason for record in bad).items())),
+        utterances_of_several_channels=counts["several_channels"],
+        utterances_of_channels_by_setting=counts["channels_by_setting"],
+        utterances_of_silent_first_channel=counts["silent_first_channel"],
+    )
     write_quarantine(draft.folder / QUARANTINE, bad)
     for path in receipts:
         path.unlink()
+    return facts
 
 
-def make_shard(folder: Path, config: ImportSpeechConfig, part: Part) -> dict[str, Any]:
+def make_shard(folder: Path, config: ImportSpeechConfig, part: Part) -> Receipt:
     """Write the shard of `part` and its receipt (ids, unusable utterances, counts); return the receipt."""
     path = folder / f"audio-{part.number:06d}.tar"
-    bad: list[dict[str, str]] = []
+    bad: list[BadRecord] = []
     places: dict[str, str] = {}
     wholes: dict[str, Whole] = {}
     counts: Counter[str] = Counter()
@@ -143,7 +160,7 @@ def make_shard(folder: Path, config: ImportSpeechConfig, part: Part) -> dict[str
             try:
                 found = utterances(listed, config, recordings)
             except AudioError as error:
-                bad.append({"shard": path.name, "key": listed.key, "reason": error.reason, "message": str(error)})
+                bad.append(BadRecord(shard=path.name, key=listed.key, reason=error.reason, message=str(error)))
                 continue
             if (whole := whole_of(listed, config)) is not None:
                 require_one_text(whole, wholes, config)
@@ -159,12 +176,8 @@ def make_shard(folder: Path, config: ImportSpeechConfig, part: Part) -> dict[str
     # Drop an empty shard; write the receipt last.
     if not places:
         path.unlink()
-    receipt = {
-        "shard": shard,
-        "ids": list(places.items()),
-        "bad": bad,
-        "counts": counts,
-        "wholes": list(wholes.values()),
-    }
-    write_atomic(path.with_suffix(".json"), to_json(receipt))
+    receipt = Receipt(
+        shard=shard, ids=tuple(places.items()), bad=tuple(bad), counts=dict(counts), wholes=tuple(wholes.values())
+    )
+    write_atomic(path.with_suffix(".json"), to_json(receipt.to_json()))
     return receipt

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import orjson
@@ -31,13 +30,13 @@ def silence(shard: AudioShard, record: AudioRecord, peak_dbfs: float | None) -> 
 
 def write_quarantine(path: Path, quarantined: Iterable[BadRecord]) -> None:
     """Write the list as JSON lines; undecodable bytes in names are escaped."""
-    rows = ({key: printable(value) for key, value in asdict(record).items()} for record in quarantined)
+    rows = ({key: printable(value) for key, value in record.to_json().items()} for record in quarantined)
     path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
 
 
 def read_quarantine(path: Path) -> list[BadRecord]:
     """Read a list that `write_quarantine` wrote."""
-    return [BadRecord(**orjson.loads(line)) for line in path.read_bytes().splitlines()]
+    return [BadRecord.from_json(orjson.loads(line)) for line in path.read_bytes().splitlines()]
 
 
 def require_few(quarantined: Sequence[BadRecord], utterances: int, share: float) -> None:

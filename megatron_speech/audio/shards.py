@@ -14,7 +14,7 @@ import io
 import json
 import logging
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -22,8 +22,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from megatron_speech.artifacts.facts.audio import AudioFacts, AudioShardFacts
+from megatron_speech.artifacts.facts.record import Record
 from megatron_speech.artifacts.files import file_xxh3
-from megatron_speech.artifacts.manifest import read_manifest
+from megatron_speech.artifacts.manifest import read_facts, read_manifest
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.audio.checks import AudioError
 from megatron_speech.audio.io import SAMPLE_RATE, decode, encode_flac
@@ -68,7 +70,7 @@ class AudioRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BadRecord:
+class BadRecord(Record):
     """An unusable utterance of a shard."""
 
     shard: str
@@ -90,6 +92,17 @@ class AudioShard:
     bytes: int
     xxh3: str
     """xxh3_128 of the file."""
+
+    @classmethod
+    def of(cls, folder: Path, facts: AudioShardFacts) -> AudioShard:
+        """The shard in `folder` that its manifest describes."""
+        return cls(
+            path=folder / facts.name,
+            utterances=facts.utterances,
+            seconds=facts.seconds,
+            bytes=facts.bytes,
+            xxh3=facts.xxh3,
+        )
 
     def bad(self, key: str, reason: str, why: str) -> BadRecord:
         """Entry for the unusable utterance `key`; `why` describes the defect."""
@@ -134,7 +147,7 @@ class AudioShard:
 
 def write_audio_shards(
     folder: Path, records: Iterable[AudioRecord], *, name: str, utterances_per_shard: int = 1000
-) -> dict[str, Any]:
+) -> AudioFacts:
     """Write shards ``<name>-<NNNNNN>.tar`` to `folder`; return the facts for the manifest (`audio_facts`).
 
     The caller has to write the facts into the manifest of the folder, because reading needs them.
@@ -146,7 +159,7 @@ def write_audio_shards(
     return audio_facts(shards)
 
 
-def write_audio_shard(path: Path, records: Iterable[AudioRecord]) -> dict[str, Any]:
+def write_audio_shard(path: Path, records: Iterable[AudioRecord]) -> AudioShardFacts:
     """Write one shard atomically; return its name, checksum and totals."""
     temporary = path.with_name(path.name + ".tmp")
     keys: set[str] = set()
@@ -162,36 +175,33 @@ def write_audio_shard(path: Path, records: Iterable[AudioRecord]) -> dict[str, A
             for suffix, content in _words(record).items():
                 _add(tar, f"{record.key}.{suffix}", content)
     temporary.replace(path)
-    return {
-        "name": path.name,
-        "utterances": len(keys),
-        "seconds": round(seconds, 2),
-        "bytes": path.stat().st_size,
-        "xxh3": file_xxh3(path),
-    }
+    return AudioShardFacts(
+        name=path.name,
+        utterances=len(keys),
+        seconds=round(seconds, 2),
+        bytes=path.stat().st_size,
+        xxh3=file_xxh3(path),
+    )
 
 
-def audio_facts(shards: list[dict[str, Any]]) -> dict[str, Any]:
+def audio_facts(shards: Sequence[AudioShardFacts]) -> AudioFacts:
     """Facts for the manifest: totals over `shards`, and `shards` themselves."""
-    return {
-        "utterances": sum(shard["utterances"] for shard in shards),
-        "hours": round(sum(shard["seconds"] for shard in shards) / 3600, 4),
-        "sample_rate": SAMPLE_RATE,
-        "shards": shards,
-    }
+    return AudioFacts(
+        utterances=sum(shard.utterances for shard in shards),
+        hours=round(sum(shard.seconds for shard in shards) / 3600, 4),
+        sample_rate=SAMPLE_RATE,
+        shards=tuple(shards),
+    )
 
 
 def audio_shards(folder: Path) -> list[AudioShard]:
     """Shards of `folder` in written order, by its manifest; ValueError if it is not an audio folder."""
-    manifest = read_manifest(folder)
-    if manifest["kind"] != "audio":
+    kind = read_manifest(folder).kind
+    if kind != "audio":
         raise ValueError(
-            f"{folder} holds {manifest['kind']}, not audio; give a folder made by tools/import_speech.py or "
-            "tools/speak_corpus.py"
+            f"{folder} holds {kind}, not audio; give a folder made by tools/import_speech.py or tools/speak_corpus.py"
         )
-    names = ("utterances", "seconds", "bytes", "xxh3")
-    shards = manifest["facts"]["shards"]
-    return [AudioShard(path=folder / shard["name"], **{name: shard[name] for name in names}) for shard in shards]
+    return [AudioShard.of(folder, shard) for shard in read_facts(folder, AudioFacts).shards]
 
 
 def read_audio_shards(folder: Path, *, on_bad: Callable[[BadRecord], None] | None = None) -> Iterator[AudioRecord]:

@@ -8,17 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import xxhash
 
+from megatron_speech.artifacts.facts.checkpoint import FileFacts
 from megatron_speech.artifacts.files import file_xxh3, read_json, write_atomic
 from megatron_speech.artifacts.plain_json import to_json
 
 CHECKSUMS = "checksums.json"
 STEP = re.compile(r"step_(0|[1-9][0-9]*)")
 """Name of the checkpoint after so many steps."""
-Sums = Mapping[str, Mapping[str, Any]]
+Sums = Mapping[str, FileFacts]
 
 
 def mend(folder: Path) -> str:
@@ -28,14 +28,14 @@ def mend(folder: Path) -> str:
     return "restore it from a copy, or make it again"
 
 
-def checksums(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
+def checksums(paths: Iterable[Path]) -> dict[str, FileFacts]:
     """Size and xxh3-128 of each file, by name."""
-    return {path.name: {"bytes": path.stat().st_size, "xxh3": file_xxh3(path)} for path in paths}
+    return {path.name: FileFacts(bytes=path.stat().st_size, xxh3=file_xxh3(path)) for path in paths}
 
 
 def write_checksums(partial: Path, sums: Sums) -> None:
     """Record the checksums of all files; the last file to be written."""
-    write_atomic(partial / CHECKSUMS, to_json(dict(sorted(sums.items())), indent=1) + "\n")
+    write_atomic(partial / CHECKSUMS, to_json({name: sums[name].to_json() for name in sorted(sums)}, indent=1) + "\n")
 
 
 def read_checksums(folder: Path, *, needed: Iterable[str]) -> Sums:
@@ -45,18 +45,17 @@ def read_checksums(folder: Path, *, needed: Iterable[str]) -> Sums:
     if not path.is_file():
         raise FileNotFoundError(_without_checksums(folder, needed))
     try:
-        sums = read_json(path)
+        content = read_json(path)
     except ValueError as error:
         raise ValueError(f"{path} is damaged: it is no JSON; {mend(folder)}") from error
-    if not isinstance(sums, dict):
+    if not isinstance(content, dict):
         raise ValueError(f"{path} holds no JSON object: it is damaged; {mend(folder)}")
-    for name, each in sums.items():
-        if (
-            not isinstance(each, dict)
-            or not isinstance(each.get("bytes"), int)
-            or not isinstance(each.get("xxh3"), str)
-        ):
-            raise ValueError(f"{path}: {name} has no size and sum: it is damaged; {mend(folder)}")
+    sums = {}
+    for name, each in content.items():
+        try:
+            sums[name] = FileFacts.from_json(each)
+        except ValueError as error:
+            raise ValueError(f"{path}: {name} has no size and sum: it is damaged; {mend(folder)}") from error
         if Path(name).name != name:
             raise ValueError(f"{path} names {name}, which is no file of this folder; do not trust it, {mend(folder)}")
     if bare := sorted(set(needed) - sums.keys()):
@@ -68,7 +67,7 @@ def verify_file(path: Path, sums: Sums, *, contents: bool = True) -> None:
     """Compare a file with its checksum, or, without `contents`, with its size alone."""
     _require_file(path)
     expected = sums[path.name]
-    if path.stat().st_size != expected["bytes"] or (contents and file_xxh3(path) != expected["xxh3"]):
+    if path.stat().st_size != expected.bytes or (contents and file_xxh3(path) != expected.xxh3):
         raise ValueError(_differs(path))
 
 
@@ -76,7 +75,7 @@ def read_verified(path: Path, sums: Sums) -> bytes:
     """The content of a file, which equals its checksum."""
     _require_file(path)
     content = path.read_bytes()
-    if xxhash.xxh3_128_hexdigest(content) != sums[path.name]["xxh3"]:
+    if xxhash.xxh3_128_hexdigest(content) != sums[path.name].xxh3:
         raise ValueError(_differs(path))
     return content
 

@@ -23,6 +23,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed import checkpoint as torch_checkpoint
 
+from megatron_speech.artifacts.facts.checkpoint import FileFacts
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.bucket_padding import without_bucket_padding
 from megatron_speech.checkpoint.finite import require_finite
@@ -277,7 +278,7 @@ def _seal(partial: Path, *, model: ModelConfig, vocabulary: Vocabulary, state: M
         folders.complete(partial)
 
     on_rank_zero(lambda: folders.write_facts(partial, model=model, vocabulary=vocabulary, state=state))
-    sums: list[dict[str, Any]] = [{}] * size
+    sums: list[dict[str, FileFacts]] = [{}] * size
     dist.all_gather_object(sums, together(lambda: folders.checksums(sorted(partial.iterdir())[rank::size])))
     on_rank_zero(finish)
 

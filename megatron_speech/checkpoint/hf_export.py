@@ -11,12 +11,13 @@ import logging
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from megatron_speech.artifacts.facts.checkpoint import ExportFacts
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.checkpoint import folder as folders
@@ -58,14 +59,15 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
     stored = megatron_shapes(model, num_rows=vocabulary.padded_size)
     require_shapes(reader.shapes, stored, holder=str(checkpoint), config="model.json")
     shapes = hugging_face_shapes(model, num_rows=vocabulary.size)
-    facts = {
-        "checkpoint": checkpoint,
-        "step": folders.read_state(checkpoint).get("step"),
-        "family": family_of(model).model_type,
-        "parameters": sum(torch.Size(shape).numel() for shape in shapes.values()),
-        "vocabulary": vocabulary.fingerprint,
-        **tokenizer_facts(config.vocabulary),
-    }
+    facts = ExportFacts(
+        checkpoint=str(checkpoint),
+        step=folders.read_state(checkpoint).get("step"),
+        family=family_of(model).model_type,
+        parameters=sum(torch.Size(shape).numel() for shape in shapes.values()),
+        vocabulary=vocabulary.fingerprint,
+        **vars(tokenizer_facts(config.vocabulary)),
+        files={},
+    )
     card = model_card(config.output.name, facts=facts, vocabulary=vocabulary, checkpoint=checkpoint)
     with make_artifact(config.output, kind="hugging_face", config=config, inputs=inputs) as draft:
         # The weights come last: whatever is wrong with small files is known before hours of writing.
@@ -83,7 +85,7 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
             dtype=getattr(torch, config.dtype),
             max_bytes=int(config.max_shard_gb * 1e9),
         )
-        draft.facts.update(facts, files=files)
+        draft.facts = replace(facts, files=files)
     logger.info("%s: exported %s", config.output, checkpoint)
 
 

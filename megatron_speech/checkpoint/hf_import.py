@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from megatron_speech.artifacts.facts.checkpoint import ImportFacts
 from megatron_speech.artifacts.manifest import MANIFEST, is_made, make_artifact
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.families.family import Entry
@@ -74,14 +75,15 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
         folders.write_facts(draft.folder, model=model, vocabulary=vocabulary, state=state)
         folders.write_checksums(draft.folder, folders.checksums(draft.folder / name for name in _FILES))
         shapes = megatron_shapes(model, num_rows=vocabulary.padded_size)
-        draft.facts["parameters"] = sum(torch.Size(shape).numel() for shape in shapes.values())
-        draft.facts["base"] = base_facts(config.model)
-        draft.facts |= row_facts(vocabulary, kept=kept, num_rows=hf_config.vocab_size)
-        facts = dict(draft.facts)
+        facts = draft.facts = ImportFacts(
+            parameters=sum(torch.Size(shape).numel() for shape in shapes.values()),
+            base=base_facts(config.model),
+            **row_facts(vocabulary, kept=kept, num_rows=hf_config.vocab_size),
+        )
     logger.info(
         "%s: rows of text: %d read; of specials: %d read, %d drawn; of speech: %d read, %d drawn; %d others left out",
         config.output,
-        *(facts[name] for name in (*ROWS, "rows_left_out")),
+        *(getattr(facts, name) for name in (*ROWS, "rows_left_out")),
     )
 
 

@@ -10,12 +10,15 @@ import json
 import logging
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import ModelCardData
 
-from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
+from megatron_speech.artifacts.facts.checkpoint import SCRATCH, BaseFacts, ExportFacts, SourceTerms
+from megatron_speech.artifacts.facts.training import HeldOutLosses
+from megatron_speech.artifacts.facts.vocabulary import NamedTokenizerFacts, TokenizersFacts
+from megatron_speech.artifacts.manifest import MANIFEST, read_facts
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.origin import origin_of, run_folder_of
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, Vocabulary
@@ -24,54 +27,54 @@ logger = logging.getLogger(__name__)
 
 _VALIDATION = "validation.jsonl"  # of a run folder
 _NOT_RECORDED = "not recorded"
-Sources = dict[str, dict[str, Any]]
 
 
-def tokenizer_facts(vocabulary_folder: Path) -> dict[str, Any]:
+def tokenizer_facts(vocabulary_folder: Path) -> TokenizersFacts:
     """What the manifest of a vocabulary folder, or of an export that serves as one, says of its two tokenizers.
 
     ValueError where it says it in another form.
     """
-    facts = read_manifest(vocabulary_folder)["facts"] if (vocabulary_folder / MANIFEST).is_file() else {}
-    told = facts if isinstance(facts, dict) else {}
-    speech = told.get("speech_tokenizer") or {}
-    rate = speech.get("frame_rate", 0) if isinstance(speech, dict) else None
-    if not isinstance(told.get("text_tokenizer", ""), str) or not isinstance(rate, int | float) or facts is not told:
+    if not (vocabulary_folder / MANIFEST).is_file():
+        return TokenizersFacts()
+    try:
+        told = read_facts(vocabulary_folder, TokenizersFacts)
+    except ValueError as error:
         raise ValueError(
             f"{vocabulary_folder / MANIFEST} is damaged: it does not say text_tokenizer and speech_tokenizer; "
             "restore it from a copy, or build the vocabulary again"
-        )
-    return {key: told[key] for key in ("text_tokenizer", "speech_tokenizer") if told.get(key)}
+        ) from error
+    known = told.speech_tokenizer if told.speech_tokenizer != NamedTokenizerFacts() else None
+    return replace(told, text_tokenizer=told.text_tokenizer or None, speech_tokenizer=known)
 
 
-def model_card(name: str, *, facts: dict[str, Any], vocabulary: Vocabulary, checkpoint: Path) -> str:
+def model_card(name: str, *, facts: ExportFacts, vocabulary: Vocabulary, checkpoint: Path) -> str:
     """The card of an export; ValueError where a file that it is made from is damaged.
 
     Args:
         name: the name of the export.
-        facts: those of its manifest: family, parameters, `tokenizer_facts`.
+        facts: those of its manifest.
     """
     origin = origin_of(checkpoint)
     parts = [
-        _front_matter(origin["base"] or {}, origin["sources"]),
-        f"# {name}\n\n{_origin(origin['base'], facts)}",
-        f"## Training\n\n{_training(checkpoint, origin['sources'])}",
+        _front_matter(origin.base or SCRATCH, origin.sources),
+        f"# {name}\n\n{_origin(origin.base, facts)}",
+        f"## Training\n\n{_training(checkpoint, origin.sources)}",
         f"## Tokens\n\n{_tokens(vocabulary, facts)}",
         f"## How to load it\n\n{_how_to_load(name, vocabulary)}",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _front_matter(base: dict[str, Any], sources: Sources) -> str:
+def _front_matter(base: BaseFacts, sources: dict[str, SourceTerms]) -> str:
     """Metadata as model hubs read it. The licence is the base's own: those of the data stand in the text."""
-    licences = base.get("license") or [licence.lower() for licence in base.get("licences", [])]
-    languages = [language for source in sources.values() for language in source["languages"]]
+    licences = base.license or [licence.lower() for licence in base.licences or ()]
+    languages = [language for source in sources.values() for language in source.languages]
     data = ModelCardData(
         license=licences[0] if len(licences) == 1 else "other" if licences else "unknown",
-        license_name=" ".join(base.get("license_name", [])) or None,
-        license_link=" ".join(base.get("license_link", [])) or None,
-        base_model=base.get("name"),
-        language=list(dict.fromkeys([*base.get("language", []), *languages])) or None,
+        license_name=" ".join(base.license_name or ()) or None,
+        license_link=" ".join(base.license_link or ()) or None,
+        base_model=base.name,
+        language=list(dict.fromkeys([*(base.language or ()), *languages])) or None,
         library_name="transformers",
         pipeline_tag="text-generation",
         tags=["speech", "megatron-speech"],
@@ -79,22 +82,22 @@ def _front_matter(base: dict[str, Any], sources: Sources) -> str:
     return f"---\n{data.to_yaml()}\n---"
 
 
-def _origin(base: dict[str, Any] | None, facts: dict[str, Any]) -> str:
+def _origin(base: BaseFacts | None, facts: ExportFacts) -> str:
     """What the model is, and whose licence holds."""
-    model = f"A {facts['family']} decoder of {facts['parameters']:,} parameters that reads and writes text and speech"
+    model = f"A {facts.family} decoder of {facts.parameters:,} parameters that reads and writes text and speech"
     if base is None:
         return f"{model} tokens. Base model and its licence: {_NOT_RECORDED}."
-    if not base:
+    if base == SCRATCH:
         return f"{model} tokens, trained by megatron_speech from random weights."
-    terms = ", ".join(base.get("license") or base.get("licences") or [f"{_NOT_RECORDED}, ask its publisher"])
-    before = f" (itself made from {', '.join(base['base_model'])})" if "base_model" in base else ""
+    terms = ", ".join(base.license or base.licences or [f"{_NOT_RECORDED}, ask its publisher"])
+    before = f" (itself made from {', '.join(base.base_model)})" if base.base_model else ""
     return (
-        f"{model} tokens, made by megatron_speech from **{base['name']}**{before}. Licence of the base: {terms}.\n"
+        f"{model} tokens, made by megatron_speech from **{base.name}**{before}. Licence of the base: {terms}.\n"
         "Files named LICENSE or NOTICE beside this one are the base's."
     )
 
 
-def _training(checkpoint: Path, sources: Sources) -> str:
+def _training(checkpoint: Path, sources: dict[str, SourceTerms]) -> str:
     """Steps, tokens, data and held-out losses."""
     state = folders.read_state(checkpoint)
     if not state.get("step"):
@@ -107,8 +110,8 @@ def _training(checkpoint: Path, sources: Sources) -> str:
         else [f"Data: {_NOT_RECORDED}."]
     )
     for name, source in sources.items():
-        terms = (", ".join(source[key]) or _NOT_RECORDED for key in ("licences", "languages"))
-        lines.append(f"| {name} | {source['task']} | {' | '.join(terms)} |")
+        terms = (", ".join(names) or _NOT_RECORDED for names in (source.licences, source.languages))
+        lines.append(f"| {name} | {source.task} | {' | '.join(terms)} |")
     held_out = list(_held_out(checkpoint, state["step"]))
     lines += ["\n| held-out data | step | loss, nats per token |\n|---|---|---|", *held_out] if held_out else []
     return "\n".join(lines)
@@ -119,53 +122,44 @@ def _held_out(checkpoint: Path, step: int) -> Iterator[str]:
     run = run_folder_of(checkpoint)
     if run is None or not (run / _VALIDATION).is_file():
         return
-    last: dict[str, Any] = {"losses": {}}
+    last: HeldOutLosses | None = None
     left_out = 0
     for line in filter(None, (run / _VALIDATION).read_text(errors="replace").splitlines()):
         record = _record(line)
         left_out += record is None
-        if record is not None and record["step"] <= step:
+        if record is not None and record.step <= step:
             last = record
     if left_out:
         logger.warning(
             "%s: %d lines are no held-out losses, or have one that is no finite number; the card leaves them out",
             *(run / _VALIDATION, left_out),
         )
-    for name, losses in last["losses"].items():
+    if last is None:
+        return
+    for name, losses in last.losses.items():
         for modality, loss in losses.items():
-            yield f"| {name}, {modality} | {last['step']:,} | {loss:.3f} |"
+            yield f"| {name}, {modality} | {last.step:,} | {loss:.3f} |"
 
 
-def _record(line: str) -> dict[str, Any] | None:
-    """A line of held-out losses, {"step": n, "losses": {source: {modality: loss}}}; None for any other."""
+def _record(line: str) -> HeldOutLosses | None:
+    """A line of held-out losses; None for any other, or where a loss is no finite number."""
     try:
-        record = json.loads(line)
+        record = HeldOutLosses.from_json(json.loads(line))
     except (ValueError, RecursionError):
         return None
-    if (
-        not isinstance(record, dict)
-        or type(record.get("step")) is not int
-        or not isinstance(record.get("losses"), dict)
-    ):
-        return None
-    sources = record["losses"].values()
-    whole = all(isinstance(each, dict) and all(map(_is_loss, each.values())) for each in sources)
-    return record if whole else None
+    finite = all(math.isfinite(loss) for losses in record.losses.values() for loss in losses.values())
+    return record if finite and type(record.step) is int else None
 
 
-def _is_loss(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
-
-
-def _tokens(vocabulary: Vocabulary, facts: dict[str, Any]) -> str:
+def _tokens(vocabulary: Vocabulary, facts: ExportFacts) -> str:
     """A table of what the ids are."""
-    text = facts.get("text_tokenizer", _NOT_RECORDED)
+    text = facts.text_tokenizer or _NOT_RECORDED
     rows = {f"0 to {vocabulary.num_text_ids - 1:,}": f"text tokenizer: {text}"} if vocabulary.num_text_ids else {}
     rows |= {f"{vocabulary.special_id(token):,}": _code(token) for token in vocabulary.special_tokens}
     if speech := vocabulary.speech_ids:
-        tokenizer = facts.get("speech_tokenizer", {})
-        name = f"{tokenizer.get('name', _NOT_RECORDED)}, fingerprint {vocabulary.speech_fingerprint[:12] or 'none'}"
-        rate = f"{tokenizer['frame_rate']:g} per second" if "frame_rate" in tokenizer else f"rate {_NOT_RECORDED}"
+        tokenizer = facts.speech_tokenizer or NamedTokenizerFacts()
+        name = f"{tokenizer.name or _NOT_RECORDED}, fingerprint {vocabulary.speech_fingerprint[:12] or 'none'}"
+        rate = f"rate {_NOT_RECORDED}" if tokenizer.frame_rate is None else f"{tokenizer.frame_rate:g} per second"
         codes = " to ".join(_code(vocabulary.speech_token(code)) for code in (0, len(speech) - 1))
         what = f"{codes}: {len(speech):,} codes of the speech tokenizer ({name}; {rate})"
         rows[f"{speech.start:,} to {speech.stop - 1:,}"] = what

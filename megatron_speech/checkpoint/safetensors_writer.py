@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from megatron_speech.artifacts.facts.checkpoint import FileFacts
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.direct_file import DirectFile, open_direct
@@ -44,7 +45,7 @@ def write_safetensors(
     shapes: Mapping[str, Shape],
     dtype: torch.dtype,
     max_bytes: int,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, FileFacts]:
     """Write all `tensors`, in the order of `shapes`, to files of at most `max_bytes` (but at least one tensor each).
 
     Args:
@@ -66,7 +67,7 @@ def write_safetensors(
                 assert got == name, f"{got} arrived where {name} was due"
                 for first, end in ranges:
                     _copy(file, rows, first, end, row_shape=shapes[name][1:], dtype=dtype)
-            sums[file_name] = {"bytes": file.size, "xxh3": file.finish()}
+            sums[file_name] = FileFacts(bytes=file.size, xxh3=file.finish())
         announced = len(header) + sum(math.prod(shapes[name]) for name in names) * dtype.itemsize
         assert file.size == announced, f"{file_name}: {file.size} bytes written, {announced} announced"
         draft.replace(folder / file_name)

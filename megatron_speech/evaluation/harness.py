@@ -15,6 +15,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from megatron_speech.artifacts.facts.evaluation import EvaluationResults
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
@@ -47,7 +48,7 @@ def evaluate(config: EvaluateConfig) -> None:
         results["dtype"] = dtype
         write_atomic(draft.folder / "evaluation.json", to_json(results, indent=1) + "\n")
         write_atomic(draft.folder / "items.jsonl", "".join(to_json(record) + "\n" for record in records))
-        draft.facts |= results
+        draft.facts = EvaluationResults(by_task=results)
 
 
 def identity_of(config: EvaluateConfig) -> dict[str, Any]:

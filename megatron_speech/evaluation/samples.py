@@ -14,10 +14,11 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
+from megatron_speech.artifacts.facts.evaluation import SampleFacts, SamplesFacts, WrittenSample
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.stages.generate import GenerateConfig
@@ -52,20 +53,23 @@ def generate(config: GenerateConfig) -> None:
         if config.speech_tokenizer:
             from megatron_speech.speech_tokenizer.table import load_recognizer
 
-            heard = load_recognizer(config.speech_tokenizer).recognize([each.tokens for each in spoken])
-            by_key = dict(zip([each.key for each in spoken], heard, strict=True))
-            for sample in samples:
-                sample["spoken_text_as_heard"] = by_key.get(sample["id"])
+            texts = load_recognizer(config.speech_tokenizer).recognize([each.tokens for each in spoken])
+            heard = dict(zip([each.key for each in spoken], texts, strict=True))
+            samples = [replace(sample, spoken_text_as_heard=heard.get(sample.id)) for sample in samples]
         if spoken:
             codes = Vocabulary.of_codes(vocabulary.num_speech_ids, vocabulary.speech_fingerprint)
             write_documents(draft.folder / "codes", spoken, vocabulary=codes, name="codes")
-        (draft.folder / "samples.json").write_text(to_json(samples, indent=1, ensure_ascii=False) + "\n")
-        draft.facts["samples"] = [{**sample, "codes": len(sample["codes"])} for sample in samples]
+        (draft.folder / "samples.json").write_text(
+            to_json([sample.to_json() for sample in samples], indent=1, ensure_ascii=False) + "\n"
+        )
+        draft.facts = SamplesFacts(
+            samples=tuple(SampleFacts(**{**vars(sample), "codes": len(sample.codes)}) for sample in samples)
+        )
 
 
 def _samples(
     model: LanguageModel, utterances: Sequence[TokenDocument], config: GenerateConfig
-) -> tuple[list[dict[str, Any]], list[TokenDocument]]:
+) -> tuple[list[WrittenSample], list[TokenDocument]]:
     """One record per utterance, and the codes that were written, as documents."""
     vocabulary = model.vocabulary
     codes = [utterance.tokens for utterance in utterances]
@@ -80,15 +84,16 @@ def _samples(
     samples, documents = [], []
     for number, utterance in enumerate(utterances):
         said = np.array(spoken[number].tokens, dtype=np.int32) - vocabulary.first_speech_id
-        sample = {
-            "id": utterance.key,
-            "spoken": texts[number],
-            "continuation": model.tokenizer.decode(continued[number].tokens),
-            "recognition": model.tokenizer.decode(recognised[number].tokens),
-            "codes": said.tolist(),
-            "speech_ended": spoken[number].stopped,
-        }
-        samples.append(sample)
+        samples.append(
+            WrittenSample(
+                id=utterance.key,
+                spoken=texts[number],
+                continuation=model.tokenizer.decode(continued[number].tokens),
+                recognition=model.tokenizer.decode(recognised[number].tokens),
+                codes=tuple(said.tolist()),
+                speech_ended=spoken[number].stopped,
+            )
+        )
         if said.size:
             meta = {"text": texts[number], "source": "generated"}
             documents.append(TokenDocument(key=utterance.key, tokens=said.astype(np.int32), meta=meta))

@@ -19,6 +19,13 @@ from typing import Any
 
 import orjson
 
+from megatron_speech.artifacts.facts.interleaved import (
+    InterleavedCorpusFacts,
+    InterleavedFacts,
+    InterleavedShardFacts,
+    InterleaveTaskFacts,
+    NoiseRow,
+)
 from megatron_speech.artifacts.left_out import show
 from megatron_speech.artifacts.make_in_tasks import TaskedWork, make_in_tasks
 from megatron_speech.artifacts.manifest import (
@@ -28,6 +35,7 @@ from megatron_speech.artifacts.manifest import (
     input_ids,
     is_made,
     make_artifact,
+    read_facts,
     read_manifest,
 )
 from megatron_speech.artifacts.tasks import tasks_folder
@@ -41,7 +49,7 @@ from megatron_speech.corpus.text_tasks import (
     require_readable_columns,
     unseen_keys,
 )
-from megatron_speech.data.shards.documents import totals
+from megatron_speech.data.shards.documents import documents_facts
 from megatron_speech.data.shards.join import join_documents
 from megatron_speech.data.shards.repeated_ids import repeated
 from megatron_speech.inference.model import read_vocabulary
@@ -138,17 +146,17 @@ def _require_ended(step: Interleaver, config: BuildInterleavedConfig) -> None:
 
 def _finish(config: BuildInterleavedConfig, step: Interleaver, models: dict[str, str]) -> None:
     """Join the shards of all tasks into the output, those that are too noisy into its quarantine."""
-    manifests = [_task_manifest(step, task, models) for task in step.tasks]
-    folders = [step.folder / shard for manifest in manifests for shard in manifest["facts"]["shards"]]
-    facts = [read_manifest(folder)["facts"] for folder in folders]
-    rows = [[orjson.loads(line) for line in (folder / NOISE).open("rb")] for folder in folders]
-    spoken = [sum(fact["tally"]["spans_by_class"].values()) for fact in facts]
+    inputs = {name: value for task in step.tasks for name, value in _task_inputs(step, task, models).items()}
+    shards = [read_facts(step.output(task.number), InterleaveTaskFacts).shards for task in step.tasks]
+    folders = [step.folder / shard for own in shards for shard in own]
+    facts = [read_facts(folder, InterleavedShardFacts) for folder in folders]
+    rows = [[NoiseRow.from_json(orjson.loads(line)) for line in (folder / NOISE).open("rb")] for folder in folders]
+    spoken = [sum(fact.tally.spans_by_class.values()) for fact in facts]
     noisy = noisy_shards(config, rows, spoken)
     _require_documents(config, step.tasks, facts)
     _require_few_lines(config, folders, facts)
-    inputs = {name: value for manifest in manifests for name, value in manifest["inputs"].items()}
     with make_artifact(config.output, kind=KIND, config=output_identity(config), inputs=inputs) as draft:
-        repeats = _write_repeated(config, step, manifests, folders, draft)
+        repeats = _write_repeated(config, step, shards, folders, draft)
         index = join_documents(draft.folder, [folder for folder, bad in zip(folders, noisy, strict=True) if not bad])
         set_aside(draft.folder, folders, facts, rows, noisy)
         vocabulary = Vocabulary.load(config.vocabulary)
@@ -158,48 +166,52 @@ def _finish(config: BuildInterleavedConfig, step: Interleaver, models: dict[str,
                 file.writelines((folder / name).read_bytes() for folder in folders)
         draft.licences |= {corpus.licence or UNRECORDED for corpus in config.corpora.values()}
         draft.languages |= {config.speakable.language}
-        draft.facts |= totals(index, vocabulary) | _facts(config, facts)
-        draft.facts |= {"repeated_ids": repeats, "quarantined": quarantined(facts, noisy)}
-        draft.facts["noise"] = summarize(list(zip(rows, spoken, strict=True))) if config.noise else None
+        made = draft.facts = InterleavedFacts(
+            **vars(documents_facts(index, vocabulary)),
+            **_counted(config, facts),
+            repeated_ids=repeats,
+            quarantined=quarantined(facts, noisy),
+            noise=summarize(list(zip(rows, spoken, strict=True))) if config.noise else None,
+        )
         rates = [shard_rate(shard) for shard in rows]
-        write_report(draft.folder, draft.facts, rates=[rate for rate in rates if rate is not None], config=config)
+        write_report(draft.folder, made, rates=[rate for rate in rates if rate is not None], config=config)
     if not index.speech_tokens:
         logger.warning(
             "%s holds no speech: see what was left out in its report.md, and speakable.language=%s",
             *(config.output, config.speakable.language),
         )
-    dropped = sum((Counter(fact["dropped"]) for fact in facts), Counter[str]())
+    dropped = sum((Counter(fact.dropped) for fact in facts), Counter[str]())
     logger.info(
         "%s: %s documents, %s text and %s speech tokens, %d shards quarantined; lines left out: %s",
         *(config.output, f"{index.items:,}", f"{index.text_tokens:,}", f"{index.speech_tokens:,}", sum(noisy)),
         show(dropped),
     )
-    logger.info("%s; more in %s", in_words(draft.facts, unit=config.spans.unit), config.output / "report.md")
+    logger.info("%s; more in %s", in_words(made, unit=config.spans.unit), config.output / "report.md")
 
 
-def _task_manifest(step: Interleaver, task: TextTask, models: dict[str, str]) -> dict[str, Any]:
-    """What a task says of itself; ValueError where it is not made, or from other files, models or settings."""
+def _task_inputs(step: Interleaver, task: TextTask, models: dict[str, str]) -> dict[str, str]:
+    """What a task was made from; ValueError where it is not made, or from other files, models or settings."""
     folder = step.output(task.number)
     files = ", ".join(relative_name(path, task.settings.path) for path in task.files[:3])
     if not folder.exists():
         raise ValueError(
             f"{folder} is not made: task {task.number} ({task.corpus}: {files}) has not run or failed; run it first"
         )
-    manifest = read_manifest(folder)
-    wanted = {**{str(path): manifest["inputs"].get(str(path), "nothing") for path in task.files}, **models}
+    inputs = read_manifest(folder).inputs or {}
+    wanted = {**{str(path): inputs.get(str(path), "nothing") for path in task.files}, **models}
     is_made(folder, kind=TASK, config=task_identity(step.config, task), inputs=wanted)
     made = (folder / MANIFEST).stat().st_mtime_ns
-    if path := changed_after(task.files, made, manifest["inputs"]):
+    if path := changed_after(task.files, made, inputs):
         raise ValueError(f"{path} changed after {folder} was made from it; run task {task.number} again")
-    return manifest
+    return inputs
 
 
 def _require_documents(
-    config: BuildInterleavedConfig, tasks: Sequence[TextTask], facts: Sequence[dict[str, Any]]
+    config: BuildInterleavedConfig, tasks: Sequence[TextTask], facts: Sequence[InterleavedShardFacts]
 ) -> None:
     """ValueError naming a corpus that gave no document at all."""
     for name, corpus in config.corpora.items():
-        if not any(fact["documents"] for fact in facts if fact["corpus"] == name):
+        if not any(fact.documents for fact in facts if fact.corpus == name):
             files = sum(len(task.files) for task in tasks if task.corpus == name and task.records[0] == 0)
             raise ValueError(
                 f"corpora.{name}.path={corpus.path}: none of its {files} files holds a document that may be spoken; "
@@ -208,25 +220,25 @@ def _require_documents(
 
 
 def _require_few_lines(
-    config: BuildInterleavedConfig, folders: Sequence[Path], facts: Sequence[dict[str, Any]]
+    config: BuildInterleavedConfig, folders: Sequence[Path], facts: Sequence[InterleavedShardFacts]
 ) -> None:
     """ValueError naming a corpus of which too many lines were left out."""
     for name in config.corpora:
-        own = [pair for pair in zip(folders, facts, strict=True) if pair[1]["corpus"] == name]
+        own = [pair for pair in zip(folders, facts, strict=True) if pair[1].corpus == name]
         lines = [BadLine(**orjson.loads(line)) for folder, _ in own for line in (folder / DROPPED).open("rb")]
-        read = len(lines) + sum(fact["source_documents"] for _, fact in own)
+        read = len(lines) + sum(fact.source_documents for _, fact in own)
         require_few_lines(lines, read, config.max_quarantined_share)
 
 
 def _write_repeated(
     config: BuildInterleavedConfig,
     step: Interleaver,
-    manifests: Sequence[dict[str, Any]],
+    shards: Sequence[Sequence[str]],
     folders: Sequence[Path],
     draft: Draft,
 ) -> int:
     """List the documents whose id stands at an earlier place too; ValueError for the first where that is an error."""
-    task_of = [task for task, made in zip(step.tasks, manifests, strict=True) for _ in made["facts"]["shards"]]
+    task_of = [task for task, own in zip(step.tasks, shards, strict=True) for _ in own]
 
     def lines() -> Iterator[bytes]:
         for first, second in repeated(folders):
@@ -246,25 +258,25 @@ def _write_repeated(
     return count
 
 
-def _facts(config: BuildInterleavedConfig, facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _counted(config: BuildInterleavedConfig, facts: Sequence[InterleavedShardFacts]) -> dict[str, Any]:
     """Counts of all shards, those in quarantine too, together and by corpus."""
     tally, corpora = Tally(config.spans), {}
     for fact in facts:
-        tally.add(fact["tally"])
+        tally.add(fact.tally)
     sums = ("source_documents", "documents", "text_tokens", "speech_tokens", "documents_not_speakable")
     for name, corpus in config.corpora.items():
-        own = [fact for fact in facts if fact["corpus"] == name]
-        dropped = {reason for fact in own for reason in fact["dropped"]}
-        corpora[name] = {
-            "licence": corpus.licence,
-            "renderings": corpus.renderings,
-            **{key: sum(fact[key] for fact in own) for key in sums},
-            "dropped": {reason: sum(fact["dropped"].get(reason, 0) for fact in own) for reason in sorted(dropped)},
-        }
+        own = [fact for fact in facts if fact.corpus == name]
+        dropped = {reason for fact in own for reason in fact.dropped}
+        corpora[name] = InterleavedCorpusFacts(
+            licence=corpus.licence,
+            renderings=corpus.renderings,
+            **{key: sum(getattr(fact, key) for fact in own) for key in sums},
+            dropped={reason: sum(fact.dropped.get(reason, 0) for fact in own) for reason in sorted(dropped)},
+        )
     return {
         **tally.facts(),
-        "documents_not_speakable": sum(fact["documents_not_speakable"] for fact in facts),
-        "synthesis": dict(sum((Counter(fact["synthesis"]) for fact in facts), Counter())),
-        "noise_spans_too_long": sum(fact["noise_too_long"] for fact in facts),
+        "documents_not_speakable": sum(fact.documents_not_speakable for fact in facts),
+        "synthesis": dict(sum((Counter(fact.synthesis) for fact in facts), Counter())),
+        "noise_spans_too_long": sum(fact.noise_too_long for fact in facts),
         "corpora": corpora,
     }

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import Any
 
 import numpy as np
 
+from megatron_speech.artifacts.facts.interleaved import NoiseRow
 from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
 from megatron_speech.interleave.compose import Composed, Piece, compose_batch, cut_document
 from megatron_speech.interleave.noise import SpanSample
@@ -101,8 +101,8 @@ class Models:
             return None
         return SpanSample(noise.spans_per_shard, seed=self._config.seed, max_codes=self._recognizer.max_codes)
 
-    def read_back(self, sample: SpanSample | None) -> list[dict[str, Any]]:
+    def read_back(self, sample: SpanSample | None, *, shard: str) -> list[NoiseRow]:
         """What was heard in a shard's drawn spans."""
         if sample is None:
             return []
-        return sample.read_back(self._recognizer, language=self._config.speakable.language)
+        return sample.read_back(self._recognizer, language=self._config.speakable.language, shard=shard)

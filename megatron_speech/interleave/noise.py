@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from megatron_speech.artifacts.facts.interleaved import NoiseFacts, NoisePartFacts, NoiseRow
 from megatron_speech.config.stages.text_to_token import Language
 from megatron_speech.interleave.stream import Interleaved
 from megatron_speech.metrics.bootstrap import Bootstrap
@@ -28,9 +29,25 @@ from megatron_speech.speech_tokenizer.interface import CodeRecognizer
 LENGTHS = (5, 10, 15, 20)
 """First length in units of every bin but the first."""
 RESAMPLES = 1000
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[NoiseRow]
 """Sampled spans, as `SpanSample.read_back` gives them."""
 _HAN = re.compile(r"([\u3400-\u9fff\uf900-\ufaff])")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A span that was drawn to be read back."""
+
+    key: str
+    """Unique among all spans."""
+    text_class: str
+    """Class of text."""
+    units: int
+    """Length in words."""
+    text: str
+    """As it is written."""
+    said: str
+    """As it is spoken."""
 
 
 class SpanSample:
@@ -38,7 +55,7 @@ class SpanSample:
 
     def __init__(self, size: int, *, seed: int, max_codes: int) -> None:
         self._size, self._seed, self._max_codes = size, seed, max_codes
-        self._heap: list[tuple[int, int, dict[str, Any], np.ndarray]] = []
+        self._heap: list[tuple[int, int, Span, np.ndarray]] = []
         self._shown = 0
         self.too_long = 0
         """Spans that the recogniser does not take, which are not drawn."""
@@ -56,28 +73,42 @@ class SpanSample:
             self._shown += 1
             if len(self._heap) == self._size and rank <= self._heap[0][0]:
                 continue
-            units = piece.words[1] - piece.words[0]
-            record = {"key": span["key"], "class": piece.text_class, "units": units, "text": piece.text.strip()}
-            record["said"] = piece.reading
+            drawn = Span(
+                key=span["key"],
+                text_class=piece.text_class,
+                units=piece.words[1] - piece.words[0],
+                text=piece.text.strip(),
+                said=piece.reading,
+            )
             push = heapq.heappush if len(self._heap) < self._size else heapq.heapreplace
-            push(self._heap, (rank, -self._shown, record, codes))
+            push(self._heap, (rank, -self._shown, drawn, codes))
 
-    def read_back(self, recognizer: CodeRecognizer, *, language: Language) -> list[dict[str, Any]]:
-        """One row per drawn span that has words to be compared: what was said, what was heard, and the edits."""
+    def read_back(self, recognizer: CodeRecognizer, *, language: Language, shard: str) -> list[NoiseRow]:
+        """One row per drawn span of `shard` that has words to be compared: said, heard, and the edits between."""
         drawn = sorted(self._heap, key=lambda item: -item[1])
         heard = recognizer.recognize([codes for *_, codes in drawn])
-        rows = []
-        for (_, _, record, codes), guess in zip(drawn, heard, strict=True):
-            said = comparable(record["said"], language=language)
+        spans = []
+        for (_, _, span, codes), guess in zip(drawn, heard, strict=True):
+            said = comparable(span.said, language=language)
             if normalize(said):
-                rows.append({**record, "codes": len(codes), "said": said, "heard": guess})
-        if not rows:
+                spans.append((replace(span, said=said), len(codes), guess))
+        if not spans:
             return []
-        guesses = [comparable(row["heard"], language=language) for row in rows]
-        edits = utterance_edits([row["said"] for row in rows], guesses)
-        for index, row in enumerate(rows):
-            row |= {name: int(values[index]) for name, values in vars(edits).items()}
-        return rows
+        guesses = [comparable(guess, language=language) for *_, guess in spans]
+        edits = utterance_edits([span.said for span, *_ in spans], guesses)
+        return [
+            NoiseRow(
+                shard=shard,
+                **vars(span),
+                codes=codes,
+                heard=guess,
+                word_edits=int(edits.word_edits[index]),
+                words=int(edits.words[index]),
+                character_edits=int(edits.character_edits[index]),
+                characters=int(edits.characters[index]),
+            )
+            for index, (span, codes, guess) in enumerate(spans)
+        ]
 
 
 def comparable(text: str, *, language: str) -> str:
@@ -85,23 +116,25 @@ def comparable(text: str, *, language: str) -> str:
     return _HAN.sub(r" \1 ", text) if language == "zh" else text
 
 
-def summarize(shards: Sequence[tuple[Rows, int]]) -> dict[str, Any]:
+def summarize(shards: Sequence[tuple[Rows, int]]) -> NoiseFacts:
     """Error rates with 95 % intervals, together, by class of text and by length; null where there is none.
 
     `shards`: (sampled rows, spans of the shard) of each. Every sampled span stands for as many of its shard's, so that
     the rates are those of all spans, not those of an average shard.
     """
-    rows = [{**row, "weight": spans / len(sample)} for sample, spans in shards for row in sample]
-    classes = sorted({str(row["class"]) for row in rows})
-    by_length: list[list[dict[str, Any]]] = [[] for _ in length_labels()]
-    for row in rows:
-        by_length[np.searchsorted(LENGTHS, row["units"], "right")].append(row)
-    return {
-        "spans": len(rows),
-        **_rates(rows),
-        "by_class": {name: _rates([row for row in rows if row["class"] == name]) for name in classes},
-        "by_length": {label: _rates(found) for label, found in zip(length_labels(), by_length, strict=True) if found},
-    }
+    rows = [(row, spans / len(sample)) for sample, spans in shards for row in sample]
+    classes = sorted({row.text_class for row, _ in rows})
+    by_length: list[list[tuple[NoiseRow, float]]] = [[] for _ in length_labels()]
+    for row, weight in rows:
+        by_length[np.searchsorted(LENGTHS, row.units, "right")].append((row, weight))
+    whole = _rates(rows) if rows else None
+    return NoiseFacts(
+        spans=len(rows),
+        wer=whole.wer if whole else None,
+        cer=whole.cer if whole else None,
+        by_class={name: _rates([pair for pair in rows if pair[0].text_class == name]) for name in classes},
+        by_length={label: _rates(found) for label, found in zip(length_labels(), by_length, strict=True) if found},
+    )
 
 
 def length_labels() -> list[str]:
@@ -112,19 +145,17 @@ def length_labels() -> list[str]:
 
 def shard_rate(rows: Rows) -> float | None:
     """Word error rate of one shard's sample, a fraction; None where nothing could be compared."""
-    words = sum(row["words"] for row in rows)
-    return sum(row["word_edits"] for row in rows) / words if words else None
+    words = sum(row.words for row in rows)
+    return sum(row.word_edits for row in rows) / words if words else None
 
 
-def _rates(rows: Rows) -> dict[str, Any]:
-    if not rows:
-        return {"wer": None, "cer": None}
+def _rates(rows: Sequence[tuple[NoiseRow, float]]) -> NoisePartFacts:
+    """Error rates of rows with their weights."""
     counted = ("word_edits", "words", "character_edits", "characters")
     word_edits, words, character_edits, characters = (
-        np.array([row[name] * row["weight"] for row in rows]) for name in counted
+        np.array([getattr(row, name) * weight for row, weight in rows]) for name in counted
     )
     bootstrap = Bootstrap(resamples=RESAMPLES)
-    return {
-        "wer": bootstrap.ratio(word_edits, words).rounded(),
-        "cer": bootstrap.ratio(character_edits, characters).rounded(),
-    }
+    return NoisePartFacts(
+        wer=bootstrap.ratio(word_edits, words).rounded(), cer=bootstrap.ratio(character_edits, characters).rounded()
+    )

@@ -9,12 +9,12 @@ Price: a shard goes as a whole, with what is good in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import orjson
 
+from megatron_speech.artifacts.facts.interleaved import InterleavedShardFacts, QuarantineFacts
 from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig, NoiseConfig
 from megatron_speech.data.shards.join import join_documents
 from megatron_speech.interleave.noise import Rows, shard_rate
@@ -40,16 +40,16 @@ def noisy_shards(config: BuildInterleavedConfig, rows: Sequence[Rows], spans: Se
     return noisy
 
 
-def quarantined(facts: Sequence[Mapping[str, Any]], noisy: Sequence[bool]) -> dict[str, int]:
+def quarantined(facts: Sequence[InterleavedShardFacts], noisy: Sequence[bool]) -> QuarantineFacts:
     """How much the noisy shards hold, by the `facts` of all."""
-    held = {name: sum(fact[name] for fact, bad in zip(facts, noisy, strict=True) if bad) for name in HELD}
-    return {"shards": sum(noisy), **held}
+    held = {name: sum(getattr(fact, name) for fact, bad in zip(facts, noisy, strict=True) if bad) for name in HELD}
+    return QuarantineFacts(shards=sum(noisy), **held)
 
 
 def set_aside(
     folder: Path,
     shards: Sequence[Path],
-    facts: Sequence[Mapping[str, Any]],
+    facts: Sequence[InterleavedShardFacts],
     rows: Sequence[Rows],
     noisy: Sequence[bool],
 ) -> None:
@@ -60,7 +60,7 @@ def set_aside(
     with (folder / f"{QUARANTINE}.jsonl").open("wb") as file:
         for shard, fact, read, bad in zip(shards, facts, rows, noisy, strict=True):
             if bad:
-                held = {name: fact[name] for name in HELD}
+                held = {name: getattr(fact, name) for name in HELD}
                 line = {"shard": shard.name, **held, "wer": shard_rate(read), "spans": len(read)}
                 file.write(orjson.dumps(line) + b"\n")
 

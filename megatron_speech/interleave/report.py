@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from megatron_speech.artifacts.facts.interleaved import InterleavedFacts, NoiseFacts, NoisePartFacts
 from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
 from megatron_speech.interleave.noise import length_labels
 from megatron_speech.reports import plots
@@ -24,86 +25,90 @@ def require_libraries(config: BuildInterleavedConfig) -> None:
 
 
 def write_report(
-    folder: Path, facts: Mapping[str, Any], *, rates: Sequence[float], config: BuildInterleavedConfig
+    folder: Path, facts: InterleavedFacts, *, rates: Sequence[float], config: BuildInterleavedConfig
 ) -> None:
     """Write report.md, spans.png and, where speech was read back, noise.png; `rates` are those of the shards."""
     lines = ["# Interleaved data", "", *_made(facts, config), *_left_out(facts)]
-    if facts["spans"]:
-        plots.plot_spans(folder / "spans.png", **facts["span_lengths"])
+    if facts.spans:
+        plots.plot_spans(folder / "spans.png", facts.span_lengths)
         lines += ["![Span lengths beside their distribution](spans.png)", ""]
-    if facts["noise"] and facts["noise"]["spans"]:
+    if facts.noise and facts.noise.wer:
         max_wer = config.noise.max_wer if config.noise else None
-        plot_noise(folder / "noise.png", facts["noise"], rates=rates, max_wer=max_wer)
-        lines += _noise(facts, rates)
+        plot_noise(folder / "noise.png", facts.noise, rates=rates, max_wer=max_wer)
+        lines += _noise(facts, facts.noise, rates)
     (folder / "report.md").write_text("\n".join(lines))
 
 
-def in_words(facts: Mapping[str, Any], *, unit: str) -> str:
+def in_words(facts: InterleavedFacts, *, unit: str) -> str:
     """How much of a corpus became speech, and how well, in one line."""
-    every = facts["words"] + facts["words_not_speakable"]
-    said = [f"{facts['words']:,} of {every:,} {unit} can be read aloud"]
-    if facts["ratio_spoken"] is not None:
-        said.append(f"{facts['ratio_spoken']:.1%} of these became speech")
-    if facts["spans_failed"]:
-        said.append(f"{facts['spans_failed']:,} of {facts['spans']:,} spans failed")
-    if facts["noise"] and facts["noise"]["spans"]:
-        said.append(f"{facts['noise']['wer']['value']:.1%} of the words of spans read back wrong")
+    every = facts.words + facts.words_not_speakable
+    said = [f"{facts.words:,} of {every:,} {unit} can be read aloud"]
+    if facts.ratio_spoken is not None:
+        said.append(f"{facts.ratio_spoken:.1%} of these became speech")
+    if facts.spans_failed:
+        said.append(f"{facts.spans_failed:,} of {facts.spans:,} spans failed")
+    if facts.noise and facts.noise.wer:
+        said.append(f"{facts.noise.wer.value:.1%} of the words of spans read back wrong")
     return ", ".join(said)
 
 
-def _made(facts: Mapping[str, Any], config: BuildInterleavedConfig) -> list[str]:
+def _made(facts: InterleavedFacts, config: BuildInterleavedConfig) -> list[str]:
     unit = config.spans.unit
     corpora = [
-        [name, *(count(corpus[key]) for key in ("source_documents", "documents", "text_tokens", "speech_tokens"))]
-        for name, corpus in facts["corpora"].items()
+        [
+            name,
+            *(count(getattr(corpus, key)) for key in ("source_documents", "documents", "text_tokens", "speech_tokens")),
+        ]
+        for name, corpus in facts.corpora.items()
     ]
     return [
         *table(["corpus", "documents read", "interleaved", "text and boundary tokens", "speech tokens"], corpora),
         *table(
             ["quantity", "value"],
             [
-                [f"speakable {unit}", count(facts["words"])],
-                [f"share of them drawn, where {config.spans.ratio:g} is asked", _or(facts["ratio_drawn"], percent, 2)],
-                ["share of them that became speech", _or(facts["ratio_spoken"], percent, 2)],
-                ["spans", count(facts["spans"])],
-                ["spans whose synthesis failed, left as text", count(facts["spans_failed"])],
-                ["speech tokens per replaced text token", _or(facts["speech_tokens_per_replaced_text_id"], decimal)],
-                *([f"{name.replace('_', ' ')} in quarantine", count(n)] for name, n in facts["quarantined"].items()),
+                [f"speakable {unit}", count(facts.words)],
+                [f"share of them drawn, where {config.spans.ratio:g} is asked", _or(facts.ratio_drawn, percent, 2)],
+                ["share of them that became speech", _or(facts.ratio_spoken, percent, 2)],
+                ["spans", count(facts.spans)],
+                ["spans whose synthesis failed, left as text", count(facts.spans_failed)],
+                ["speech tokens per replaced text token", _or(facts.speech_tokens_per_replaced_text_id, decimal)],
+                *([f"{name.replace('_', ' ')} in quarantine", count(n)] for name, n in vars(facts.quarantined).items()),
             ],
         ),
         *_quarantine(facts),
     ]
 
 
-def _quarantine(facts: Mapping[str, Any]) -> list[str]:
-    if not facts["quarantined"]["shards"]:
+def _quarantine(facts: InterleavedFacts) -> list[str]:
+    if not facts.quarantined.shards:
         return []
     return prose("""Counts of documents, tokens and spans are of all shards, those in quarantine too, which are not
     among the documents of this folder.""")
 
 
-def _left_out(facts: Mapping[str, Any]) -> list[str]:
-    rows = [["units that cannot be spoken: " + reason, count(n)] for reason, n in facts["words_left_out"].items()]
-    for name, corpus in facts["corpora"].items():
-        rows += [[f"lines of {name} that are no document: {why}", count(n)] for why, n in corpus["dropped"].items()]
-    rows += [[f"samples of speech refused: {why}", count(facts["synthesis"].get(why, 0))] for why in FAULTS]
-    rows.append(["spans too long for the recogniser, not in the noise", count(facts["noise_spans_too_long"])])
-    rows.append(["documents whose corpus keeps them from being spoken", count(facts["documents_not_speakable"])])
-    rows.append(["documents whose id repeats (kept)", count(facts["repeated_ids"])])
+def _left_out(facts: InterleavedFacts) -> list[str]:
+    rows = [["units that cannot be spoken: " + reason, count(n)] for reason, n in facts.words_left_out.items()]
+    for name, corpus in facts.corpora.items():
+        rows += [[f"lines of {name} that are no document: {why}", count(n)] for why, n in corpus.dropped.items()]
+    rows += [[f"samples of speech refused: {why}", count(facts.synthesis.get(why, 0))] for why in FAULTS]
+    rows.append(["spans too long for the recogniser, not in the noise", count(facts.noise_spans_too_long)])
+    rows.append(["documents whose corpus keeps them from being spoken", count(facts.documents_not_speakable)])
+    rows.append(["documents whose id repeats (kept)", count(facts.repeated_ids)])
     return ["## Left out", "", *table(["what", "count"], rows)]
 
 
-def _noise(facts: Mapping[str, Any], rates: Sequence[float]) -> list[str]:
-    noise = facts["noise"]
-    rows = [("all", noise), *noise["by_class"].items(), *((f"{k} units", v) for k, v in noise["by_length"].items())]
-    spoken = {"all": sum(facts["spans_by_class"].values()), **facts["spans_by_class"]}
+def _noise(facts: InterleavedFacts, noise: NoiseFacts, rates: Sequence[float]) -> list[str]:
+    assert noise.wer is not None and noise.cer is not None, "nothing was read back"
+    rows = [("all", NoisePartFacts(wer=noise.wer, cer=noise.cer)), *noise.by_class.items()]
+    rows += [(f"{label} units", part) for label, part in noise.by_length.items()]
+    spoken = {"all": sum(facts.spans_by_class.values()), **facts.spans_by_class}
     shown = [
         [
             name,
             count(spoken[name]) if name in spoken else NONE,
-            count(part["wer"]["items"]),
-            interval(part["wer"]),
-            interval(part["cer"]),
+            count(part.wer.items),
+            interval(part.wer),
+            interval(part.cer),
         ]
         for name, part in rows
     ]
@@ -111,7 +116,7 @@ def _noise(facts: Mapping[str, Any], rates: Sequence[float]) -> list[str]:
     return [
         "## Noise",
         "",
-        *prose(f"""{noise["spans"]:,} spans, a sample of every shard, read back by the speech tokenizer's recogniser,
+        *prose(f"""{noise.spans:,} spans, a sample of every shard, read back by the speech tokenizer's recogniser,
         against their text as it is spoken; each stands for the spans of its shard, so that classes count by what was
         spoken, not by what was read back. Among {len(rates):,} shards the
         word error rate goes from {percent(ordered[0])} to {percent(ordered[-1])}, median
@@ -122,19 +127,19 @@ def _noise(facts: Mapping[str, Any], rates: Sequence[float]) -> list[str]:
     ]
 
 
-def plot_noise(path: Path, noise: Mapping[str, Any], *, rates: Sequence[float], max_wer: float | None) -> None:
+def plot_noise(path: Path, noise: NoiseFacts, *, rates: Sequence[float], max_wer: float | None) -> None:
     """Word error rate by class of text, by length of span, and the shards' rates beside the limit."""
     figure, panels = plots.new_figure(3, width=12.0)
-    lengths = [label for label in length_labels() if label in noise["by_length"]]
-    parts = [("by class of text", list(noise["by_class"]), noise["by_class"])]
-    parts.append(("by length of span, units", lengths, noise["by_length"]))
-    top = max(part[label]["wer"]["high"] for _, labels, part in parts for label in labels)
+    lengths = [label for label in length_labels() if label in noise.by_length]
+    parts = [("by class of text", list(noise.by_class), noise.by_class)]
+    parts.append(("by length of span, units", lengths, noise.by_length))
+    top = max(part[label].wer.high for _, labels, part in parts for label in labels)
     for panel, (title, labels, found) in zip(panels[:2], parts, strict=True):
         for x, label in enumerate(labels):
-            estimate = found[label]["wer"]
-            panel.plot([x, x], [estimate["low"], estimate["high"]], color=plots.SPEECH, linewidth=2)
-            panel.plot(x, estimate["value"], "o", color=plots.SPEECH, markersize=7)
-        panel.axhline(noise["wer"]["value"], color=plots.GREY, linestyle="--", linewidth=1.2)
+            estimate = found[label].wer
+            panel.plot([x, x], [estimate.low, estimate.high], color=plots.SPEECH, linewidth=2)
+            panel.plot(x, estimate.value, "o", color=plots.SPEECH, markersize=7)
+        panel.axhline(noise.wer.value if noise.wer else 0, color=plots.GREY, linestyle="--", linewidth=1.2)
         panel.set_xticks(range(len(labels)), labels, fontsize=9)
         panel.set(title=title, xlim=(-0.5, len(labels) - 0.5), ylim=(0, 1.05 * top or 1.0))
     panels[0].set_ylabel("word error rate, 95 % interval")

@@ -23,7 +23,8 @@ import orjson
 from datatrove.pipeline.base import PipelineStep
 from tqdm import tqdm
 
-from megatron_speech.artifacts.manifest import Draft, read_manifest
+from megatron_speech.artifacts.facts.interleaved import InterleavedShardFacts, InterleaveTaskFacts
+from megatron_speech.artifacts.manifest import Draft, read_facts
 from megatron_speech.artifacts.tasks import make_task
 from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
 from megatron_speech.corpus.files import file_ids
@@ -83,7 +84,7 @@ class Interleaver(PipelineStep):
             with tqdm(
                 total=documents * self.config.corpora[task.corpus].renderings, desc=bar, unit="doc", disable=None
             ) as progress:
-                draft.facts["shards"] = list(self._make_shards(task, inputs, progress))
+                draft.facts = InterleaveTaskFacts(shards=tuple(self._make_shards(task, inputs, progress)))
 
         try:
             make_task(
@@ -99,7 +100,7 @@ class Interleaver(PipelineStep):
             logger.error("task %d (%s) stopped: %s", rank, task.corpus, error)
 
     def _is_whole(self, task: Path) -> bool:
-        return all(is_whole(self.folder / shard) for shard in read_manifest(task)["facts"]["shards"])
+        return all(is_whole(self.folder / shard) for shard in read_facts(task, InterleaveTaskFacts).shards)
 
     def _make_shards(self, task: TextTask, inputs: Mapping[str, str], progress: Any) -> Iterator[str]:
         for shard, lines in groupby(task_lines(task, self.config), key=lambda line: line.shard):
@@ -128,21 +129,24 @@ class Interleaver(PipelineStep):
                 allow_empty=True,
             )
             work = journal.work
-        rows = self.models.read_back(sample)
+        rows = self.models.read_back(sample, shard=shard)
         ids.save(draft.folder)
         reasons = Counter(line.reason for line in dropped)
         _write_lines(draft.folder / DROPPED, [vars(line) for line in dropped if line.reason != NOT_SPEAKABLE])
-        _write_lines(draft.folder / NOISE, [{"shard": shard, **row} for row in rows])
-        draft.facts |= {
-            **{name: facts[name] for name in ("documents", "tokens", "text_tokens", "speech_tokens")},
-            "corpus": task.corpus,
-            "source_documents": ids.count,
-            "documents_not_speakable": reasons.pop(NOT_SPEAKABLE, 0),
-            "dropped": dict(sorted(reasons.items())),
-            "tally": tally.state(),
-            "synthesis": dict(sorted(work.items())),
-            "noise_too_long": sample.too_long if sample else 0,
-        }
+        _write_lines(draft.folder / NOISE, [row.to_json() for row in rows])
+        draft.facts = InterleavedShardFacts(
+            documents=facts.documents,
+            tokens=facts.tokens,
+            text_tokens=facts.text_tokens,
+            speech_tokens=facts.speech_tokens,
+            corpus=task.corpus,
+            source_documents=ids.count,
+            documents_not_speakable=reasons.pop(NOT_SPEAKABLE, 0),
+            dropped=dict(sorted(reasons.items())),
+            tally=tally.state(),
+            synthesis=dict(sorted(work.items())),
+            noise_too_long=sample.too_long if sample else 0,
+        )
 
     def _renderings(
         self, task: TextTask, lines: Iterable[Line], dropped: list[BadLine], ids: IdLog

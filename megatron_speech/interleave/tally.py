@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from megatron_speech.artifacts.facts.interleaved import SpanLengthsFacts, TallyFacts
 from megatron_speech.config.stages.build_interleaved import SpansConfig
 from megatron_speech.interleave.compose import Composed, Piece
 from megatron_speech.interleave.spans import length_probabilities
@@ -63,16 +64,19 @@ class Tally:
             span_speech_tokens=sum(len(sequence) for sequence in codes.values() if sequence is not None),
         )
 
-    def state(self) -> dict[str, dict[str, int]]:
-        """Everything counted, as plain JSON that `add` takes."""
+    def state(self) -> TallyFacts:
+        """Everything counted, as `add` takes it."""
         kinds = ("counts", "span_lengths", "left_out", "spans_by_class")
-        return {kind: {str(key): count for key, count in sorted(getattr(self, kind).items())} for kind in kinds}
+        return TallyFacts(
+            **{kind: {str(key): count for key, count in sorted(getattr(self, kind).items())} for kind in kinds}
+        )
 
-    def add(self, state: Mapping[str, Mapping[str, int]]) -> None:
+    def add(self, state: TallyFacts) -> None:
         """Take in what another tally counted."""
-        for kind in ("counts", "left_out", "spans_by_class"):
-            getattr(self, kind).update(state[kind])
-        self.span_lengths.update({int(length): count for length, count in state["span_lengths"].items()})
+        self.counts.update(state.counts)
+        self.left_out.update(state.left_out)
+        self.spans_by_class.update(state.spans_by_class)
+        self.span_lengths.update({int(length): count for length, count in state.span_lengths.items()})
 
     def facts(self) -> dict[str, Any]:
         """Counts, ratios, and the histogram of span lengths beside the distribution they were drawn from.
@@ -89,12 +93,12 @@ class Tally:
             "speech_tokens_per_replaced_text_id": _ratio(counts["span_speech_tokens"], counts["replaced_text_ids"]),
             "words_left_out": dict(self.left_out.most_common()),
             "spans_by_class": dict(self.spans_by_class.most_common()),
-            "span_lengths": {
-                "words": list(range(1, largest + 1)),
-                "spans": [self.span_lengths[length] for length in range(1, largest + 1)],
-                "poisson": length_probabilities(self.spans.mean_length, largest).round(6).tolist(),
-                "mean": self.spans.mean_length,
-            },
+            "span_lengths": SpanLengthsFacts(
+                words=tuple(range(1, largest + 1)),
+                spans=tuple(self.span_lengths[length] for length in range(1, largest + 1)),
+                poisson=tuple(length_probabilities(self.spans.mean_length, largest).round(6).tolist()),
+                mean=self.spans.mean_length,
+            ),
         }
 
 

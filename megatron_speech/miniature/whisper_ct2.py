@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from megatron_speech.artifacts.facts.miniature import AssetFacts
 from megatron_speech.artifacts.plain_json import to_json
 
 DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
@@ -40,7 +41,7 @@ def read_ct2(data: bytes, *, name: str) -> dict[str, np.ndarray]:
     return arrays
 
 
-def convert_whisper(model: bytes, tokenizer: Path, ct2_config: Path, output: Path, *, name: str) -> dict[str, Any]:
+def convert_whisper(model: bytes, tokenizer: Path, ct2_config: Path, output: Path, *, name: str) -> AssetFacts:
     """Write the Hugging Face folder `output` (weights, config, generation config, tokenizer); returns facts."""
     import torch
     from transformers import WhisperConfig, WhisperForConditionalGeneration
@@ -58,7 +59,7 @@ def convert_whisper(model: bytes, tokenizer: Path, ct2_config: Path, output: Pat
     network.generation_config = _generation_config(config, tokenizer, suppress)
     network.save_pretrained(output)
     _write_tokenizer(tokenizer, output)
-    return {"parameters": sum(p.numel() for p in network.parameters()), "vocab_size": config.vocab_size}
+    return AssetFacts(parameters=sum(p.numel() for p in network.parameters()), vocab_size=config.vocab_size)
 
 
 def whisper_shape(arrays: dict[str, np.ndarray]) -> dict[str, int]:

@@ -15,8 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from megatron_speech.artifacts.facts.speech_tokenizer import ResidualFacts
+from megatron_speech.artifacts.facts.tokenizer_report import SummaryFacts
 from megatron_speech.artifacts.files import write_atomic
-from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
+from megatron_speech.artifacts.manifest import MANIFEST, read_facts, read_manifest
 from megatron_speech.config.reports.tokenizer_report import TokenizerExperimentsConfig
 from megatron_speech.metrics.bootstrap import Bootstrap, Estimate
 from megatron_speech.metrics.word_errors import UtteranceEdits, utterance_edits
@@ -45,25 +47,31 @@ class Row:
     folder: Path
 
     @cached_property
-    def tokenizer(self) -> dict[str, Any]:
-        """Manifest of the tokenizer."""
-        return read_manifest(self.folder / "tokenizer")
+    def settings(self) -> dict[str, Any]:
+        """Settings of the tokenizer's training, as plain JSON."""
+        settings: dict[str, Any] = read_manifest(self.folder / "tokenizer").config
+        return settings
 
     @cached_property
-    def report(self) -> dict[str, Any]:
-        """Manifest of its report."""
-        return read_manifest(self.folder / "report")
+    def residual(self) -> float | None:
+        """Share of the variance that the codebook missed before training."""
+        return read_facts(self.folder / "tokenizer", ResidualFacts).kmeans_residual
+
+    @cached_property
+    def report(self) -> SummaryFacts:
+        """What its report found."""
+        return read_facts(self.folder / "report", SummaryFacts)
 
     @cached_property
     def transcripts(self) -> dict[str, list[dict[str, Any]]]:
         """Lines of the report's transcripts by data set."""
         run = RunFolder(self.folder / "report")
-        return {audio: run.lines(f"{audio}.jsonl") for audio in self.report["config"]["audio"]}
+        return {audio: run.lines(f"{audio}.jsonl") for audio in read_manifest(self.folder / "report").config["audio"]}
 
     @property
     def whisper(self) -> str:
         """Name of the model it started from."""
-        return Path(self.tokenizer["config"]["whisper"]).name
+        return Path(self.settings["whisper"]).name
 
     def edits(self, audio: str, reader: str) -> UtteranceEdits | None:
         """Edits of every utterance of a data set by one reader; None where it was not asked."""
@@ -128,7 +136,7 @@ def read_rows(config: TokenizerExperimentsConfig) -> tuple[list[Row], dict[str, 
             begun = (row.folder / f"{missing[0]}.partial").is_dir()
             absent[name] = f"{missing[0]} begun but not finished" if begun else f"no {missing[0]} yet"
             continue
-        require_as_listed(row.folder / "tokenizer", row.tokenizer["config"], config.rows.get(name, ""))
+        require_as_listed(row.folder / "tokenizer", row.settings, config.rows.get(name, ""))
         rows.append(row)
     if not rows:
         raise ValueError(f"{config.folder} holds no row with both tokenizer and report; train one first")
@@ -158,7 +166,7 @@ def read_bounds(rows: Sequence[Row], audio: Sequence[str], bootstrap: Bootstrap)
     """What readers of the audio itself get wrong, by reader and data set: the first row that asked them."""
     bounds: dict[str, dict[str, Estimate]] = {}
     for row in rows:
-        judge = row.report["facts"].get("judge")
+        judge = row.report.judge
         readers = {f"{row.whisper}, {WITHOUT_BOTTLENECK}": WITHOUT_BOTTLENECK}
         readers |= {f"{judge}, independent judge": f"judge {judge}"} if judge else {}
         for label, reader in readers.items():
@@ -180,19 +188,18 @@ def main_table(
     header += [f"{config.audio[0]}, less {config.baseline}'s", "perplexity", "residual"]
     cells = []
     for index, row in enumerate(rows):
-        settings, facts = row.tokenizer["config"], row.tokenizer["facts"]
-        other = differences(settings, base.tokenizer["config"], config.rows.get(row.name, "")) if base else []
+        other = differences(row.settings, base.settings, config.rows.get(row.name, "")) if base else []
         change = against.get(row.name)
         cells.append(
             [
                 f"**{row.name}**" if row is base else row.name,
                 ", ".join(other),
-                count(settings["steps"]),
+                count(row.settings["steps"]),
                 row.cpu_minutes(),
                 *(shown(rates[audio][index]) for audio in config.audio),
                 "" if row is base else added(change),
-                f"{row.report['facts']['perplexity']:.0f}",
-                f"{facts['kmeans_residual']:.3f}" if "kmeans_residual" in facts else NOT_REPORTED,
+                f"{row.report.perplexity:.0f}",
+                NOT_REPORTED if row.residual is None else f"{row.residual:.3f}",
             ]
         )
     return header, cells

@@ -1,7 +1,7 @@
 """What a run folder says about itself: the facts of manifests, metric lines, timings. Nothing is computed or guessed.
 
-A step that was not run, or a fact that its manifest lacks, is `None` here and a plain word in the report: a report that
-invents a zero is worse than one with a gap.
+A step that was not run is `None` here and a plain word in the report: a report that invents a zero is worse than one
+with a gap. A manifest that lacks a fact of its kind is an error that names it.
 """
 
 from __future__ import annotations
@@ -10,43 +10,21 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
+from megatron_speech.artifacts.facts.estimate import EstimateFacts
+from megatron_speech.artifacts.facts.record import Record
+from megatron_speech.artifacts.facts.training import MetricsRecord
+from megatron_speech.artifacts.manifest import MANIFEST, Manifest, read_facts, read_manifest
+
+Kind = TypeVar("Kind", bound=Record)
+Value = TypeVar("Value")
 
 NOT_REPORTED = "not reported"
 FROM_CODES, WITHOUT_BOTTLENECK = "from codes", "without bottleneck"
 """Readers in the tokenizer's report: its own recogniser, and the Whisper model it started from."""
-WER_FROM_CODES = f"error_rates.heldout, {FROM_CODES}.wer"
-"""Where the tokenizer's report keeps the word error rate of its own recogniser."""
-
-
-class Facts:
-    """The facts of one step; every look-up of an absent one is None."""
-
-    def __init__(self, values: Any) -> None:
-        self.values = values
-
-    def get(self, path: str) -> Any:
-        """Value at a dotted path ("original.wer"), or None. Keys that contain dots cannot be reached."""
-        value = self.values
-        for key in path.split("."):
-            if not isinstance(value, dict) or key not in value:
-                return None
-            value = value[key]
-        return value
-
-    def at(self, path: str) -> Facts:
-        """The facts below a dotted path, empty if there are none."""
-        return Facts(self.get(path))
-
-    def show(self, path: str, form: Callable[[Any], str] = str) -> str:
-        """Value at a dotted path as text, "not reported" if absent."""
-        value = self.get(path)
-        return NOT_REPORTED if value is None else form(value)
-
-    def __bool__(self) -> bool:
-        return self.values is not None
+HELD_OUT_FROM_CODES = f"heldout, {FROM_CODES}"
+"""Among the error rates of the tokenizer's report: held-out speech, read by its own recogniser."""
 
 
 class RunFolder:
@@ -59,22 +37,34 @@ class RunFolder:
         self.absent: dict[str, str] = {}
         """Step: why nothing is known of it."""
 
-    def facts(self, step: str) -> Facts:
-        """Facts of the artifact at `step` (a path below the run folder); empty and noted if it was not made."""
+    def facts(self, step: str, kind: type[Kind]) -> Kind | None:
+        """Facts of the artifact at `step` (a path below the run folder); None and noted if it was not made."""
         path = self.folder / step
         if not (path / MANIFEST).is_file():
             begun = path.with_name(path.name + ".partial").is_dir()
             self.absent[step] = "begun but not finished" if begun else "not run"
-            return Facts(None)
-        return Facts(read_manifest(path).get("facts"))
+            return None
+        return read_facts(path, kind)
 
-    def config(self, step: str) -> Facts:
-        """Configuration of the artifact at `step`; empty if it was not made."""
+    def manifest(self, step: str) -> Manifest | None:
+        """Manifest of the artifact at `step`; None if it was not made."""
         path = self.folder / step
-        return Facts(read_manifest(path).get("config") if (path / MANIFEST).is_file() else None)
+        return read_manifest(path) if (path / MANIFEST).is_file() else None
 
-    def lines(self, file: str) -> list[dict[str, Any]]:
+    def records(self, file: str, kind: type[Kind]) -> list[Kind]:
         """Records of a JSONL file; empty and noted if absent. ValueError names the file and line of a broken one."""
+        found = []
+        for number, line in enumerate(self.lines(file), start=1):
+            try:
+                found.append(kind.from_json(line))
+            except ValueError as error:
+                raise ValueError(
+                    f"{self.folder / file}:{number}: {error}; delete the line or repeat the step"
+                ) from error
+        return found
+
+    def lines(self, file: str) -> list[Any]:
+        """Values of a JSONL file; empty and noted if absent. ValueError names the file and line of a broken one."""
         path = self.folder / file
         if not path.is_file():
             self.absent[file] = "not run"
@@ -97,6 +87,11 @@ class RunFolder:
         return [int(step) for step in re.findall(r"resumed from \S*step_0*(\d+)", path.read_text())]
 
 
+def shown(value: Value | None, form: Callable[[Value], str] = str) -> str:
+    """A value as text, "not reported" where it is not known."""
+    return NOT_REPORTED if value is None else form(value)
+
+
 def percent(value: float) -> str:
     """0.1234 -> 12.3 %."""
     return f"{100 * value:.1f} %"
@@ -112,9 +107,9 @@ def decimal(value: float) -> str:
     return f"{value:.3f}"
 
 
-def interval(estimate: dict[str, float]) -> str:
-    """{"value", "low", "high"} shares -> "56.2 % (41.7-70.8)"."""
-    return f"{percent(estimate['value'])} ({100 * estimate['low']:.1f}-{100 * estimate['high']:.1f})"
+def interval(estimate: EstimateFacts) -> str:
+    """A share with its interval: "56.2 % (41.7-70.8)"."""
+    return f"{percent(estimate.value)} ({100 * estimate.low:.1f}-{100 * estimate.high:.1f})"
 
 
 def duration(seconds: float) -> str:
@@ -134,9 +129,9 @@ def table(header: list[str], rows: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(header)} |", ruler, *(f"| {' | '.join(row)} |" for row in rows), ""]
 
 
-def mean_loss(lines: list[dict[str, Any]], modality: str = "speech", source: str | None = None) -> str:
+def mean_loss(lines: list[MetricsRecord], modality: str = "speech", source: str | None = None) -> str:
     """Mean over `lines` of the loss of a modality, of one source or of all."""
-    values = [(line["losses"].get(source, {}) if source else line["loss_by_modality"]).get(modality) for line in lines]
+    values = [(line.losses.get(source, {}) if source else line.loss_by_modality).get(modality) for line in lines]
     found = [value for value in values if value is not None]
     return decimal(sum(found) / len(found)) if found else NOT_REPORTED
 

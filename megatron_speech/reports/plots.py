@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from megatron_speech.artifacts.facts.checkpoint import TensorErrorFacts
+from megatron_speech.artifacts.facts.estimate import EstimateFacts
+from megatron_speech.artifacts.facts.interleaved import SpanLengthsFacts
+from megatron_speech.artifacts.facts.training import HeldOutLosses, MetricsRecord
+
 TEXT, SPEECH, GREY, INK = "#2f6db3", "#dd7a1f", "#9aa0a6", "#33373b"
 COLOURS = {"text": TEXT, "speech": SPEECH}
 PAIRS = ("text->text", "speech->text", "text->speech", "speech->speech")
 DASHES = ("-", "--", ":", "-.")
+Estimates = Mapping[str, EstimateFacts]
 
 
 def plot_losses(
-    path: Path, lines: Sequence[dict[str, Any]], *, resumed_at: Sequence[int], validation: Sequence[dict]
+    path: Path, lines: Sequence[MetricsRecord], *, resumed_at: Sequence[int], validation: Sequence[HeldOutLosses]
 ) -> None:
     """Loss per modality over steps: all sources together, and each source; dots are held-out data."""
     figure, panels = new_figure(2, width=10.5)
     for panel, modality in zip(panels, COLOURS, strict=True):
         colour = COLOURS[modality]
-        sources = sorted({source for line in lines for source, by in line["losses"].items() if modality in by})
+        sources = sorted({source for line in lines for source, by in line.losses.items() if modality in by})
         for source, dash in zip(sources, DASHES, strict=False):
-            steps, values = _series(lines, "losses", source, modality)
+            steps, values = _losses_of(lines, source, modality)
             panel.plot(steps, _smooth(values), dash, color=colour, alpha=0.55, linewidth=1.2, label=source)
-            held = _series(validation, "losses", source, modality)
-            panel.plot(*held, "o", color=colour, markersize=4)
-        steps, values = _series(lines, "loss_by_modality", modality)
+            panel.plot(*_losses_of(validation, source, modality), "o", color=colour, markersize=4)
+        found = [(line.step, line.loss_by_modality[modality]) for line in lines if modality in line.loss_by_modality]
+        steps, values = [step for step, _ in found], [value for _, value in found]
         panel.plot(steps, values, color=colour, alpha=0.25, linewidth=1)
         panel.plot(steps, _smooth(values), color=colour, linewidth=2.4, label=f"all {modality}")
         for step in resumed_at:
@@ -78,20 +84,20 @@ def plot_codebook(path: Path, counts: Sequence[int]) -> None:
     save_figure(figure, path)
 
 
-def plot_spans(
-    path: Path, *, words: Sequence[int], spans: Sequence[int], poisson: Sequence[float], mean: float = 10.0
-) -> None:
+def plot_spans(path: Path, lengths: SpanLengthsFacts) -> None:
     """Lengths of the spans that became speech, beside the distribution they were drawn from."""
     figure, (panel,) = new_figure(1)
-    shares = np.asarray(spans) / max(1, sum(spans))
-    panel.bar(words, shares, width=0.8, color=SPEECH, alpha=0.75, label=f"{sum(spans):,} spans drawn")
-    panel.plot(words, poisson, "o-", color=INK, markersize=3.5, linewidth=1.2, label=f"Poisson({mean:g}), without 0")
+    total = sum(lengths.spans)
+    shares = np.asarray(lengths.spans) / max(1, total)
+    panel.bar(lengths.words, shares, width=0.8, color=SPEECH, alpha=0.75, label=f"{total:,} spans drawn")
+    label = f"Poisson({lengths.mean:g}), without 0"
+    panel.plot(lengths.words, lengths.poisson, "o-", color=INK, markersize=3.5, linewidth=1.2, label=label)
     panel.set(xlabel="length of a span", ylabel="share of spans")
     panel.legend(frameon=False, fontsize=9)
     save_figure(figure, path)
 
 
-def plot_accuracy(path: Path, tasks: dict[str, tuple[dict[str, Any], dict[str, Any]]], *, chance: float) -> None:
+def plot_accuracy(path: Path, tasks: Mapping[str, tuple[Estimates, Estimates]], *, chance: float) -> None:
     """Accuracy with intervals in the four modality pairs: {task: (before, after)}, each {pair: estimate}."""
     figure, panels = new_figure(len(tasks), width=5.25 * len(tasks), sharey=True)
     for panel, (task, (before, after)) in zip(panels, tasks.items(), strict=True):
@@ -102,14 +108,15 @@ def plot_accuracy(path: Path, tasks: dict[str, tuple[dict[str, Any], dict[str, A
     save_figure(figure, path)
 
 
-def plot_geo_qa(path: Path, before: dict[str, Any], after: dict[str, Any], *, chance: float) -> None:
+def plot_geo_qa(path: Path, before: Mapping[str, Estimates], after: Mapping[str, Estimates], *, chance: float) -> None:
     """Accuracy by form of the question and group of countries; colour is the modality of the question."""
     places = [(pair, group) for group in ("spoken", "written_only") for pair in ("text->text", "speech->text")]
     names = {"spoken": "capital heard\nin training", "written_only": "capital only\never written"}
     figure, (panel,) = new_figure(1, width=6.5)
     for results, shift, solid in ((before, -0.12, False), (after, 0.12, True)):
-        estimates = {f"{pair} {group}": results.get(pair, {}).get(group) for pair, group in places}
-        estimates = {place: estimate for place, estimate in estimates.items() if estimate}
+        estimates = {
+            f"{pair} {group}": results[pair][group] for pair, group in places if group in results.get(pair, {})
+        }
 
         def colour(place: str, *, solid: bool = solid) -> str:
             return COLOURS[place.split("->")[0]] if solid else GREY
@@ -123,10 +130,10 @@ def plot_geo_qa(path: Path, before: dict[str, Any], after: dict[str, Any], *, ch
 
 def plot_precision(
     path: Path,
-    differences: dict[str, dict[str, list[dict[str, float]]]],
+    differences: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]],
     *,
     baseline: str,
-    errors: dict[str, dict[str, dict[str, float]]],
+    errors: Mapping[str, Mapping[str, TensorErrorFacts]],
 ) -> None:
     """Loss less the baseline's over steps, by modality; relative error of the gradients of text and speech rows."""
     figure, panels = new_figure(3, width=13)
@@ -134,12 +141,13 @@ def plot_precision(
     for panel, (modality, colour) in zip(panels, COLOURS.items(), strict=False):
         panel.axhline(0, color=INK, linewidth=1, label=baseline)
         for name, dash in zip(others, itertools.cycle(DASHES), strict=False):
-            steps, values = _series(differences[name][modality], "difference")
+            steps = [step for step, _ in differences[name][modality]]
+            values = [difference for _, difference in differences[name][modality]]
             panel.plot(steps, _smooth(values), dash, color=colour, linewidth=1.5, label=name)
         panel.set(title=f"{modality} targets", xlabel="step", ylabel=f"loss less {baseline}'s, nats")
         panel.legend(frameon=False, fontsize=9)
     for modality, colour in COLOURS.items():
-        values = [by_part[f"{modality} rows"]["relative_error"] for by_part in errors.values()]
+        values = [by_part[f"{modality} rows"].relative_error for by_part in errors.values()]
         panels[2].plot(range(len(values)), values, "o", color=colour, markersize=7, label=f"{modality} rows")
     panels[2].set(title="error of gradients", ylabel="share of float32's gradient", ylim=(0, None))
     panels[2].set_xticks(range(len(errors)), list(errors), fontsize=9)
@@ -148,12 +156,12 @@ def plot_precision(
 
 
 def _points(
-    panel: Any, estimates: dict[str, Any], places: Sequence[str], *, shift: float, colour: Callable[[str], str]
+    panel: Any, estimates: Estimates, places: Sequence[str], *, shift: float, colour: Callable[[str], str]
 ) -> None:
     for x, place in enumerate(places):
         if (estimate := estimates.get(place)) is not None:
-            panel.plot([x + shift] * 2, [estimate["low"], estimate["high"]], color=colour(place), linewidth=2)
-            panel.plot(x + shift, estimate["value"], "o", color=colour(place), markersize=7)
+            panel.plot([x + shift] * 2, [estimate.low, estimate.high], color=colour(place), linewidth=2)
+            panel.plot(x + shift, estimate.value, "o", color=colour(place), markersize=7)
 
 
 def _finish(panel: Any, labels: Sequence[str], *, chance: float, title: str) -> None:
@@ -188,17 +196,12 @@ def save_figure(figure: Any, path: Path) -> None:
     figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
-def _series(lines: Sequence[dict[str, Any]], *keys: str) -> tuple[list[int], list[float]]:
-    """Steps and values at the nested `keys` of every line that has them."""
-    steps, values = [], []
-    for line in lines:
-        found: Any = line
-        for key in keys:
-            found = found.get(key) if isinstance(found, dict) else None
-        if found is not None:
-            steps.append(line["step"])
-            values.append(found)
-    return steps, values
+def _losses_of(
+    lines: Sequence[MetricsRecord] | Sequence[HeldOutLosses], source: str, modality: str
+) -> tuple[list[int], list[float]]:
+    """Steps and losses of one source and modality, of every line that has them."""
+    found = [(line.step, line.losses[source][modality]) for line in lines if modality in line.losses.get(source, {})]
+    return [step for step, _ in found], [loss for _, loss in found]
 
 
 def _smooth(values: Sequence[float]) -> np.ndarray:

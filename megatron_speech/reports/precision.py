@@ -13,10 +13,12 @@ from typing import Any
 
 import yaml
 
+from megatron_speech.artifacts.facts.checkpoint import GradientErrorFacts
+from megatron_speech.artifacts.facts.training import FinishedRun, MetricsRecord
 from megatron_speech.artifacts.files import read_json, write_atomic
 from megatron_speech.config.reports.precision_report import PrecisionReportConfig
 from megatron_speech.reports import plots
-from megatron_speech.reports.facts import Facts, RunFolder, count, decimal, prose, table
+from megatron_speech.reports.facts import RunFolder, count, decimal, prose, shown, table
 
 logger = logging.getLogger(__name__)
 
@@ -33,16 +35,16 @@ def precision_report(config: PrecisionReportConfig) -> None:
     for name, done in runs.items():
         _require_same_rows(name, done, runs[config.baseline])
         _require_alike(config.folder, name, config.baseline)
-    if config.last_steps > (steps := runs[config.baseline]["steps"]):
+    if config.last_steps > (steps := runs[config.baseline].steps):
         raise ValueError(f"last_steps={config.last_steps} is more than the {steps} steps of the runs; lower it")
-    metrics = {name: folder.lines(f"{name}/metrics.jsonl") for name in config.runs}
-    errors = folder.facts(str(config.gradients))
+    metrics = {name: folder.records(f"{name}/metrics.jsonl", MetricsRecord) for name in config.runs}
+    errors = folder.facts(str(config.gradients), GradientErrorFacts)
     differences = {
         name: {modality: _differences(lines, metrics[config.baseline], modality) for modality in MODALITIES}
         for name, lines in metrics.items()
     }
     plots.plot_precision(
-        config.folder / "precision.png", differences, baseline=config.baseline, errors=errors.get("errors") or {}
+        config.folder / "precision.png", differences, baseline=config.baseline, errors=errors.errors if errors else {}
     )
     lines = [
         "# Number formats, side by side",
@@ -57,18 +59,21 @@ def precision_report(config: PrecisionReportConfig) -> None:
     logger.info("%s: written", config.folder / "report.md")
 
 
-def _finished(folder: RunFolder, name: str) -> dict[str, Any]:
+def _finished(folder: RunFolder, name: str) -> FinishedRun:
     path = folder.folder / name / "done.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: run {name} is not finished; finish it or leave it out of runs")
-    return read_json(path)
+    try:
+        return FinishedRun.from_json(read_json(path))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; finish run {name} again, or leave it out of runs") from error
 
 
-def _require_same_rows(name: str, done: dict[str, Any], baseline: dict[str, Any]) -> None:
-    if (done["plan"], done["steps"]) != (baseline["plan"], baseline["steps"]):
+def _require_same_rows(name: str, done: FinishedRun, baseline: FinishedRun) -> None:
+    if (done.plan, done.steps) != (baseline.plan, baseline.steps):
         raise ValueError(
-            f"run {name}: plan {done['plan'][:12]} and {done['steps']} steps, but the baseline has "
-            f"{baseline['plan'][:12]} and {baseline['steps']}; train all runs on the same rows"
+            f"run {name}: plan {done.plan[:12]} and {done.steps} steps, but the baseline has "
+            f"{baseline.plan[:12]} and {baseline.steps}; train all runs on the same rows"
         )
 
 
@@ -92,23 +97,24 @@ def _learning(path: Path) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in NOT_LEARNING}
 
 
-def _opening(baseline: dict[str, Any], errors: Facts) -> list[str]:
-    tokens = baseline["tokens"]
-    return prose(f"""{count(baseline["steps"])} steps on {count(tokens["text"])} text and {count(tokens["speech"])}
+def _opening(baseline: FinishedRun, errors: GradientErrorFacts | None) -> list[str]:
+    tokens = baseline.tokens
+    return prose(f"""{count(baseline.steps)} steps on {count(tokens["text"])} text and {count(tokens["speech"])}
     speech targets, each run from the same weights over the same rows in the same order. Embedding, output head and so
     the speech rows stay in the runs' own dtype; FP8 is what the layers' matrix products take. Gradients: at step
-    {errors.show("step")} of one run, {errors.show("targets", count)} targets, against float32's.""")
+    {shown(errors.step if errors else None)} of one run, {shown(errors.targets if errors else None, count)} targets,
+    against float32's.""")
 
 
-def _differences(lines: list[dict[str, Any]], baseline: list[dict[str, Any]], modality: str) -> list[dict[str, float]]:
-    """{step, difference} of every step in which both have targets of the modality."""
-    theirs = {line["step"]: line["loss_by_modality"].get(modality) for line in baseline}
-    pairs = [(line["step"], line["loss_by_modality"].get(modality), theirs.get(line["step"])) for line in lines]
-    return [{"step": step, "difference": ours - other} for step, ours, other in pairs if None not in (ours, other)]
+def _differences(lines: list[MetricsRecord], baseline: list[MetricsRecord], modality: str) -> list[tuple[int, float]]:
+    """(step, difference) of every step in which both have targets of the modality."""
+    theirs = {line.step: line.loss_by_modality.get(modality) for line in baseline}
+    pairs = [(line.step, line.loss_by_modality.get(modality), theirs.get(line.step)) for line in lines]
+    return [(step, ours - other) for step, ours, other in pairs if ours is not None and other is not None]
 
 
 def _losses(
-    config: PrecisionReportConfig, runs: dict[str, dict[str, Any]], metrics: dict[str, list[dict[str, Any]]]
+    config: PrecisionReportConfig, runs: dict[str, FinishedRun], metrics: dict[str, list[MetricsRecord]]
 ) -> list[str]:
     header = ["precision", *(f"{modality}, {what}" for modality in MODALITIES for what in ("training", "held out"))]
     last, rows = config.last_steps, []
@@ -117,7 +123,7 @@ def _losses(
         for modality in MODALITIES:
             for values in (_trained(metrics, last, modality), _held_out(runs, modality)):
                 row.append(_beside(values[name], values[config.baseline], is_baseline=name == config.baseline))
-        rows.append([*row, count(runs[name]["tokens_per_s"])])
+        rows.append([*row, shown(runs[name].tokens_per_s, count)])
     return [
         "## Losses",
         "",
@@ -128,19 +134,19 @@ def _losses(
     ]
 
 
-def _trained(metrics: dict[str, list[dict[str, Any]]], last: int, modality: str) -> dict[str, float | None]:
+def _trained(metrics: dict[str, list[MetricsRecord]], last: int, modality: str) -> dict[str, float | None]:
     found = {}
     for name, lines in metrics.items():
-        values = [line["loss_by_modality"][modality] for line in lines[-last:] if modality in line["loss_by_modality"]]
+        values = [line.loss_by_modality[modality] for line in lines[-last:] if modality in line.loss_by_modality]
         found[name] = sum(values) / len(values) if values else None
     return found
 
 
-def _held_out(runs: dict[str, dict[str, Any]], modality: str) -> dict[str, float | None]:
+def _held_out(runs: dict[str, FinishedRun], modality: str) -> dict[str, float | None]:
     """Mean over the held-out sources that have targets of the modality."""
     found = {}
     for name, done in runs.items():
-        values = [losses[modality] for losses in done["validation"].values() if modality in losses]
+        values = [losses[modality] for losses in done.validation.values() if modality in losses]
         found[name] = sum(values) / len(values) if values else None
     return found
 
@@ -151,13 +157,13 @@ def _beside(value: float | None, baseline: float | None, *, is_baseline: bool) -
     return decimal(value) if is_baseline else f"{value - baseline:+.4f}"
 
 
-def _gradients(errors: Facts) -> list[str]:
+def _gradients(errors: GradientErrorFacts | None) -> list[str]:
     lines = ["## Gradients", ""]
     if not errors:
         return [*lines, "Not measured.", ""]
     rows = [
-        [name, *(f"{by_part[part]['relative_error']:.2%} / {by_part[part]['cosine']:.5f}" for part in PARTS)]
-        for name, by_part in errors.get("errors").items()
+        [name, *(f"{by_part[part].relative_error:.2%} / {by_part[part].cosine:.5f}" for part in PARTS)]
+        for name, by_part in errors.errors.items()
     ]
     return [
         *lines,

@@ -12,10 +12,12 @@ import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
+from megatron_speech.artifacts.facts.text_to_token import HeardTexts
+from megatron_speech.artifacts.facts.tokens import PackedFacts, TaskDocumentsFacts
+from megatron_speech.artifacts.facts.training import HeldOutLosses, MetricsRecord
 from megatron_speech.artifacts.files import write_atomic
-from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
+from megatron_speech.artifacts.manifest import MANIFEST, read_facts, read_manifest
 from megatron_speech.config.reports.text_to_token_curve import CurveRowConfig, TextToTokenCurveConfig
 from megatron_speech.metrics.bootstrap import Bootstrap, Estimate
 from megatron_speech.metrics.word_errors import UtteranceEdits, utterance_edits
@@ -34,9 +36,9 @@ class CurveRow:
     folder: Path
 
     @cached_property
-    def documents(self) -> dict[str, Any]:
-        """Manifest of its pairs."""
-        return read_manifest(self.folder / "documents")
+    def documents(self) -> TaskDocumentsFacts:
+        """Facts of its pairs."""
+        return read_facts(self.folder / "documents", TaskDocumentsFacts)
 
     @cached_property
     def run(self) -> RunFolder:
@@ -44,28 +46,33 @@ class CurveRow:
         return RunFolder(self.folder)
 
     @cached_property
-    def trips(self) -> list[dict[str, Any]]:
+    def trips(self) -> list[HeardTexts]:
         """Lines of the round trip."""
-        return self.run.lines("round_trip/samples.jsonl")
+        return self.run.records("round_trip/samples.jsonl", HeardTexts)
+
+    @cached_property
+    def metrics(self) -> list[MetricsRecord]:
+        """Lines of its training."""
+        return self.run.records("run/metrics.jsonl", MetricsRecord)
 
     @property
     def hours(self) -> float:
         """Speech that it learnt from."""
-        return float(self.documents["facts"]["duration_s"]) / 3600
+        return self.documents.duration_s / 3600
 
     @property
     def steps(self) -> int:
         """Optimizer steps."""
-        return int(self.run.lines("run/metrics.jsonl")[-1]["step"])
+        return self.metrics[-1].step
 
     def edits(self, heard: str) -> UtteranceEdits:
         """Edits of every text; one that was given up is read as nothing."""
-        return utterance_edits([line["text"] for line in self.trips], [line[heard] or "" for line in self.trips])
+        return utterance_edits([line.text for line in self.trips], [getattr(line, heard) or "" for line in self.trips])
 
     def held_out_loss(self) -> str:
         """Loss on the speech of held-out pairs at the end, nats per token."""
-        lines = self.run.lines("run/validation.jsonl")
-        losses: dict[str, float] = next(iter(lines[-1]["losses"].values()), {}) if lines else {}
+        lines = self.run.records("run/validation.jsonl", HeldOutLosses)
+        losses: dict[str, float] = next(iter(lines[-1].losses.values()), {}) if lines else {}
         return f"{losses['speech']:.2f}" if "speech" in losses else NOT_REPORTED
 
     def cpu_minutes(self) -> str:
@@ -87,7 +94,7 @@ def text_to_token_curve(config: TextToTokenCurveConfig) -> None:
         [
             row.name,
             config.rows[row.name].spelling,
-            count(row.documents["facts"]["documents"]),
+            count(row.documents.documents),
             f"{row.hours:.1f}",
             count(row.steps),
             passes(row),
@@ -145,8 +152,8 @@ def above(row: CurveRow, bootstrap: Bootstrap) -> str:
 
 def passes(row: CurveRow) -> str:
     """How often every pair was read."""
-    read = row.run.lines("run/metrics.jsonl")[-1]["consumed_samples"]
-    rows = read_manifest(row.folder / "packed")["facts"]["rows"]
+    read = row.metrics[-1].consumed_samples
+    rows = read_facts(row.folder / "packed", PackedFacts).rows
     return f"{read / rows:.1f}"
 
 
@@ -180,7 +187,7 @@ def plot_curve(
 
 def _require_as_listed(row: CurveRow, listed: CurveRowConfig) -> None:
     """Refuse a folder that was made with other settings than its row's."""
-    made = row.documents["config"]["utterances"]["of_first"]
+    made = read_manifest(row.folder / "documents").config["utterances"]["of_first"]
     if made != listed.utterances:
         raise ValueError(
             f"{row.folder / 'documents'} was made from {made} utterances, rows.{row.name} says {listed.utterances}; "

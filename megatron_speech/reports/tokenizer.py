@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from megatron_speech.artifacts.facts.estimate import ErrorRatesFacts
+from megatron_speech.artifacts.facts.tokenizer_report import DisturbanceFacts, TokenizerReportFacts
 from megatron_speech.artifacts.files import write_atomic
-from megatron_speech.reports.facts import FROM_CODES, count, in_points, percent, prose, table
+from megatron_speech.reports.facts import FROM_CODES, Value, count, in_points, percent, prose, table
 from megatron_speech.reports.plots import plot_codebook
 from megatron_speech.reports.tokenizer_plots import plot_readers, plot_robustness
 
@@ -26,7 +28,7 @@ PUBLISHED = (
 """Table 1 of arXiv 2412.02612; its last row repeats the figures of resynthesis in place of these."""
 
 
-def write_tokenizer_report(folder: Path, facts: Mapping[str, Any], timings: Mapping[str, Any]) -> None:
+def write_tokenizer_report(folder: Path, facts: TokenizerReportFacts, timings: Mapping[str, Any]) -> None:
     """Write report.md and its figures into `folder`."""
     lines = [
         "# A speech tokenizer, measured",
@@ -41,30 +43,30 @@ def write_tokenizer_report(folder: Path, facts: Mapping[str, Any], timings: Mapp
     write_atomic(folder / "report.md", "\n".join(lines).rstrip() + "\n")
 
 
-def opening(facts: Mapping[str, Any]) -> list[str]:
+def opening(facts: TokenizerReportFacts) -> list[str]:
     """What was measured, and on how much."""
     amount = ", ".join(
-        f"{name} ({count(own['utterances'])} utterances, {own['speech_seconds'] / 60:.1f} min)"
-        for name, own in facts["usage_by_set"].items()
+        f"{name} ({count(own.utterances)} utterances, {own.speech_seconds / 60:.1f} min)"
+        for name, own in facts.usage_by_set.items()
     )
-    lines = prose(f"""One codebook of {count(facts["codebook_size"])} codes at {facts["frame_rate"]:g} per second. Data:
+    lines = prose(f"""One codebook of {count(facts.codebook_size)} codes at {facts.frame_rate:g} per second. Data:
     {amount}. Intervals are 95 % bootstrap intervals over utterances.""")
-    lines += [f"Left out: {name}, {why}." for name, why in facts["left_out"].items()]
+    lines += [f"Left out: {name}, {why}." for name, why in facts.left_out.items()]
     lines += [
-        f"Left out of {name}: {count(number)} utterances longer than {facts['longest_seconds']:g} s."
-        for name, number in facts["too_long"].items()
+        f"Left out of {name}: {count(number)} utterances longer than {facts.longest_seconds:g} s."
+        for name, number in facts.too_long.items()
     ]
-    if facts["judge"] is None:
+    if facts.judge is None:
         lines += ["No independent judge heard the audio.", ""]
     return lines
 
 
-def words(folder: Path, facts: Mapping[str, Any]) -> list[str]:
+def words(folder: Path, facts: TokenizerReportFacts) -> list[str]:
     """Error rates of every reader of every data set."""
-    by_set = by_data_set(facts, facts["error_rates"])
+    by_set = by_data_set(facts, facts.error_rates)
     plot_readers(folder / "wer.png", by_set)
     rows = [
-        [name, reader, bounded(rates, "wer"), bounded(rates, "cer"), count(rates["words"])]
+        [name, reader, bounded(rates, "wer"), bounded(rates, "cer"), count(rates.words)]
         for name, by_reader in by_set.items()
         for reader, rates in by_reader.items()
     ]
@@ -81,42 +83,42 @@ def words(folder: Path, facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def voices(facts: Mapping[str, Any]) -> list[str]:
+def voices(facts: TokenizerReportFacts) -> list[str]:
     """Word error rates by voice, one column per reader."""
-    by_set = by_data_set(facts, facts["error_rates_by_voice"])
+    by_set = by_data_set(facts, facts.error_rates_by_voice)
     readers = list(dict.fromkeys(reader for by_reader in by_set.values() for reader in by_reader))
     rows = []
     for name, by_reader in by_set.items():
         for voice in next(iter(by_reader.values())):
             rates = [bounded(by_reader[reader][voice], "wer") for reader in readers]
-            rows.append([name, voice, *rates, count(next(iter(by_reader.values()))[voice]["words"])])
+            rows.append([name, voice, *rates, count(next(iter(by_reader.values()))[voice].words)])
     return ["## Voices", "", *table(["data", "voice", *(f"{r}, WER" for r in readers), "words"], rows)]
 
 
-def codes(folder: Path, facts: Mapping[str, Any], timings: Mapping[str, Any]) -> list[str]:
+def codes(folder: Path, facts: TokenizerReportFacts, timings: Mapping[str, Any]) -> list[str]:
     """Use of the codebook, rates, speed."""
-    plot_codebook(folder / "usage.png", facts["code_counts"])
-    total = sum(facts["code_counts"])
+    plot_codebook(folder / "usage.png", facts.code_counts)
+    total = sum(facts.code_counts)
     rows = [
         [
             name,
-            count(own["codes"]),
-            f"{own['codes_per_speech_second']:.2f}",
-            count(own["codes_used"]),
-            f"{own['perplexity']:.1f}",
+            count(own.codes),
+            f"{own.codes_per_speech_second:.2f}",
+            count(own.codes_used),
+            f"{own.perplexity:.1f}",
             f"{timings[name]['speech_seconds_per_cpu_second']:.1f}",
         ]
-        for name, own in facts["usage_by_set"].items()
+        for name, own in facts.usage_by_set.items()
     ]
     return [
         "## Codes",
         "",
-        *prose(f"""{count(facts["codes_used"])} of {count(facts["codebook_size"])} codes were seen in
-        {count(total)}, {count(facts["codes_unseen"])} were not: dead, or rare in so little speech. Perplexity
-        {facts["perplexity"]:.1f} (codes of even use that would carry as much). Bits per second:
-        {facts["bits_per_second"]:.0f} at most (log2 of the codebook's size), {facts["entropy_bits_per_second"]:.0f} by
+        *prose(f"""{count(facts.codes_used)} of {count(facts.codebook_size)} codes were seen in
+        {count(total)}, {count(facts.codes_unseen)} were not: dead, or rare in so little speech. Perplexity
+        {facts.perplexity:.1f} (codes of even use that would carry as much). Bits per second:
+        {facts.bits_per_second:.0f} at most (log2 of the codebook's size), {facts.entropy_bits_per_second:.0f} by
         the entropy of single codes, which a small sample makes too low. The last started code of a clip counts whole,
-        hence more codes per second than {facts["frame_rate"]:g}. Speed is the clock's, on this machine under its load:
+        hence more codes per second than {facts.frame_rate:g}. Speed is the clock's, on this machine under its load:
         seconds of speech encoded per second of CPU time, all threads together."""),
         *table(["data", "codes", "per second", "different codes", "perplexity", "encoding speed"], rows),
         "![How often each code is used](usage.png)",
@@ -124,9 +126,9 @@ def codes(folder: Path, facts: Mapping[str, Any], timings: Mapping[str, Any]) ->
     ]
 
 
-def disturbed(folder: Path, facts: Mapping[str, Any]) -> list[str]:
+def disturbed(folder: Path, facts: TokenizerReportFacts) -> list[str]:
     """Words lost and codes changed under every disturbance, by data set."""
-    if not facts["robustness"]:
+    if not facts.robustness:
         return []
     lines = [
         "## Robustness",
@@ -137,14 +139,14 @@ def disturbed(folder: Path, facts: Mapping[str, Any]) -> list[str]:
         decibels below the speech over the whole clip; babble is other clips of the same data. Gains clip at full
         scale."""),
     ]
-    for name, rows in facts["robustness"].items():
+    for name, rows in facts.robustness.items():
         plot_robustness(folder / f"robustness-{name}.png", rows)
         cells = [
-            [row["name"], bounded(row, "wer"), points(row), bounded(row, "codes_changed"), bounded(row, "code_edits")]
+            [row.name, bounded(row, "wer"), points(row), bounded(row, "codes_changed"), bounded(row, "code_edits")]
             for row in rows
         ]
         lines += [
-            f"### {name}, {count(rows[0]['utterances'])} utterances",
+            f"### {name}, {count(rows[0].utterances)} utterances",
             "",
             *table(["disturbance", "word error rate from codes", "added", "codes changed", "edits per code"], cells),
             f"![Words lost and codes changed](robustness-{name}.png)",
@@ -153,12 +155,12 @@ def disturbed(folder: Path, facts: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def published(facts: Mapping[str, Any]) -> list[str]:
+def published(facts: TokenizerReportFacts) -> list[str]:
     """Table 1 of the published report, and this tokenizer below it."""
-    rate, bits = f"{facts['frame_rate']:g}", f"{facts['bits_per_second']:.0f}"
+    rate, bits = f"{facts.frame_rate:g}", f"{facts.bits_per_second:.0f}"
     ours = [
         ["**this tokenizer**", rate, bits, name, bounded(by_reader[FROM_CODES], "wer")]
-        for name, by_reader in by_data_set(facts, facts["error_rates"]).items()
+        for name, by_reader in by_data_set(facts, facts.error_rates).items()
     ]
     return [
         "## Beside the published figures",
@@ -173,21 +175,22 @@ def published(facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def by_data_set(facts: Mapping[str, Any], by_name: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def by_data_set(facts: TokenizerReportFacts, by_name: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
     """{"heldout, from codes": x} as {"heldout": {"from codes": x}}."""
     return {
         name: {key.removeprefix(f"{name}, "): value for key, value in by_name.items() if key.startswith(f"{name}, ")}
-        for name in facts["usage_by_set"]
+        for name in facts.usage_by_set
     }
 
 
-def points(row: Mapping[str, Any]) -> str:
+def points(row: DisturbanceFacts) -> str:
     """What a disturbance adds to the word error rate, in points with its interval; nothing for the untouched clips."""
-    if row["kind"] == "none":
+    if row.kind == "none":
         return ""
-    return in_points(row["wer_change"], row["wer_change_low"], row["wer_change_high"])
+    return in_points(row.wer_change, row.wer_change_low, row.wer_change_high)
 
 
-def bounded(values: Mapping[str, float], key: str) -> str:
-    """A share with its interval: "12.3 % (10.1-14.6)"."""
-    return f"{percent(values[key])} ({100 * values[f'{key}_low']:.1f}-{100 * values[f'{key}_high']:.1f})"
+def bounded(facts: ErrorRatesFacts | DisturbanceFacts, name: str) -> str:
+    """The share called `name` with its interval: "12.3 % (10.1-14.6)"."""
+    value, low, high = (getattr(facts, key) for key in (name, f"{name}_low", f"{name}_high"))
+    return f"{percent(value)} ({100 * low:.1f}-{100 * high:.1f})"

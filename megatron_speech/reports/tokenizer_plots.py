@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from megatron_speech.artifacts.facts.estimate import ErrorRatesFacts
+from megatron_speech.artifacts.facts.tokenizer_report import DisturbanceFacts
 from megatron_speech.reports.plots import GREY, INK, SPEECH, TEXT, new_figure, save_figure
 
 KINDS = ("gain", "white noise", "babble", "resampling")
@@ -13,8 +15,8 @@ HIGHEST = 1.3
 """Where the axis of robustness ends: beyond, a recogniser only babbles itself."""
 
 
-def plot_readers(path: Path, rates: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
-    """Word error rates as bars with intervals: {data set: {reader: {wer, wer_low, wer_high}}}."""
+def plot_readers(path: Path, rates: Mapping[str, Mapping[str, ErrorRatesFacts]]) -> None:
+    """Word error rates as bars with intervals: by data set and reader."""
     figure, (panel,) = new_figure(1, width=3 + 1.6 * len(rates))
     readers = list(dict.fromkeys(reader for by_reader in rates.values() for reader in by_reader))
     for place, (reader, colour) in enumerate(zip(readers, (SPEECH, TEXT, GREY), strict=False)):
@@ -22,40 +24,44 @@ def plot_readers(path: Path, rates: Mapping[str, Mapping[str, Mapping[str, float
         for index, by_reader in enumerate(rates.values()):
             if (values := by_reader.get(reader)) is not None:
                 x = index - 0.4 + (place + 0.5) * width
-                panel.bar(x, values["wer"], width=0.9 * width, color=colour, label=reader if index == 0 else None)
-                panel.plot([x, x], [values["wer_low"], values["wer_high"]], color=INK, linewidth=1.5)
+                panel.bar(x, values.wer, width=0.9 * width, color=colour, label=reader if index == 0 else None)
+                panel.plot([x, x], [values.wer_low, values.wer_high], color=INK, linewidth=1.5)
     panel.set(ylabel="word error rate, 95 % interval", ylim=(0, None))
     panel.set_xticks(range(len(rates)), list(rates), fontsize=9)
     panel.legend(frameon=False, fontsize=9)
     save_figure(figure, path)
 
 
-def plot_robustness(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def plot_robustness(path: Path, rows: Sequence[DisturbanceFacts]) -> None:
     """Words lost and codes changed over the level of every kind of disturbance, beside the untouched clips."""
-    kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
+    kinds = [kind for kind in KINDS if any(row.kind == kind for row in rows)]
     figure, panels = new_figure(len(kinds), width=1.5 + 2.9 * len(kinds), sharey=True)
-    untouched = next(row for row in rows if row["kind"] == "none")
+    untouched = next(row for row in rows if row.kind == "none")
     for panel, kind in zip(panels, kinds, strict=True):
-        shown = [untouched, *(row for row in rows if row["kind"] == kind)]
+        shown = [untouched, *(row for row in rows if row.kind == kind)]
         if kind == "gain":  # no gain is one among others
-            shown.sort(key=lambda row: row["level"] or 0.0)
+            shown.sort(key=lambda row: row.level or 0.0)
         for key, colour, label in (("wer", SPEECH, "words read wrong"), ("codes_changed", TEXT, "codes changed")):
             line = "o" if kind == "resampling" else "o-"
-            panel.plot(range(len(shown)), [row[key] for row in shown], line, color=colour, markersize=5, label=label)
+            panel.plot(
+                range(len(shown)), [getattr(row, key) for row in shown], line, color=colour, markersize=5, label=label
+            )
             for place, row in enumerate(shown):
-                panel.plot([place] * 2, [row[f"{key}_low"], row[f"{key}_high"]], color=colour, linewidth=1.5)
+                panel.plot(
+                    [place] * 2, [getattr(row, f"{key}_low"), getattr(row, f"{key}_high")], color=colour, linewidth=1.5
+                )
         panel.set_xticks(range(len(shown)), [_level(row, kind) for row in shown])
         panel.set(title=kind, xlabel="kHz" if kind == "resampling" else "dB")
-    highest = max(row[f"{key}_high"] for row in rows for key in ("wer", "codes_changed"))
+    highest = max(getattr(row, f"{key}_high") for row in rows for key in ("wer", "codes_changed"))
     panels[0].set(ylabel="share, 95 % interval", ylim=(0, min(HIGHEST, 1.05 * highest)))
     panels[0].legend(frameon=False, fontsize=9)
     save_figure(figure, path)
 
 
-def _level(row: Mapping[str, Any], kind: str) -> str:
-    if row["level"] is None:
+def _level(row: DisturbanceFacts, kind: str) -> str:
+    if row.level is None:
         return "0" if kind == "gain" else "none"
-    return f"{row['level']:+g}" if kind == "gain" else f"{row['level'] / (1000 if kind == 'resampling' else 1):g}"
+    return f"{row.level:+g}" if kind == "gain" else f"{row.level / (1000 if kind == 'resampling' else 1):g}"
 
 
 def plot_experiments(

@@ -11,12 +11,13 @@ from __future__ import annotations
 import logging
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from megatron_speech.artifacts.facts.record import ABSENT
+from megatron_speech.artifacts.facts.text_to_token import ComparisonFacts, RoundTripFacts, RoundTripRow
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.stages.text_to_token import Language, RoundTripConfig
@@ -60,37 +61,38 @@ def round_trip(config: RoundTripConfig) -> None:
         heard_true = recognizer.recognize(true)
         heard = _recognize(recognizer, made)
         # Facts of the manifest.
-        draft.facts.update(compare(texts, true=true, made=made, heard_true=heard_true, heard=heard))
-        draft.facts["synthesis"] = dict(synthesizer.counts)
-        if vocabulary.speakers:
-            draft.facts["speakers"] = by_speaker(utterances, made=made, heard_true=heard_true, heard=heard)
-        if config.text_vocabulary:
-            draft.facts["speech_tokens_per_text_token"] = _expansion(
-                TextTokenizer.load(config.text_vocabulary), texts, made
-            )
+        text = TextTokenizer.load(config.text_vocabulary) if config.text_vocabulary else None
+        facts = draft.facts = RoundTripFacts(
+            **vars(compare(texts, true=true, made=made, heard_true=heard_true, heard=heard)),
+            synthesis=dict(synthesizer.counts),
+            speakers=(
+                by_speaker(utterances, made=made, heard_true=heard_true, heard=heard) if vocabulary.speakers else None
+            ),
+            speech_tokens_per_text_token=_expansion(text, texts, made) if text else ABSENT,
+        )
         # One line per text.
         with (draft.folder / "samples.jsonl").open("w") as file:
             for utterance, codes, truth, guess in zip(utterances, made, heard_true, heard, strict=True):
-                sample = {
-                    "id": utterance.key,
-                    "voice": utterance.meta.get("voice"),
-                    "text": utterance.meta["text"],
-                    "heard_true_codes": truth,
-                    "heard_synthesised": guess,
-                    "num_true_codes": len(utterance.tokens),
-                    "codes": None if codes is None else codes.tolist(),
-                }
-                file.write(to_json(sample, ensure_ascii=False) + "\n")
-    logger.info("%s: %s", config.output, in_words(draft.facts))
+                row = RoundTripRow(
+                    id=utterance.key,
+                    voice=utterance.meta.get("voice"),
+                    text=utterance.meta["text"],
+                    heard_true_codes=truth,
+                    heard_synthesised=guess,
+                    num_true_codes=len(utterance.tokens),
+                    codes=None if codes is None else tuple(codes.tolist()),
+                )
+                file.write(to_json(row.to_json(), ensure_ascii=False) + "\n")
+    logger.info("%s: %s", config.output, in_words(facts))
 
 
-def in_words(facts: Mapping[str, Any]) -> str:
+def in_words(facts: ComparisonFacts) -> str:
     """Summarise the facts of a round trip in one line."""
-    true, texts, failures = f"{facts['wer_true_codes']:.1%}", facts["texts"], facts["failures"]
-    if facts["wer"] is None:
+    true, texts, failures = f"{facts.wer_true_codes:.1%}", facts.texts, facts.failures
+    if facts.wer is None:
         return f"none of {texts} texts was synthesised; WER of recorded codes {true}"
-    read = f"WER {facts['wer']:.1%} on {texts - failures} synthesised texts, {true} on recorded codes"
-    failed = f"; {failures} more texts failed, WER {facts['wer_with_failures']:.1%} with them"
+    read = f"WER {facts.wer:.1%} on {texts - failures} synthesised texts, {true} on recorded codes"
+    failed = f"; {failures} more texts failed, WER {facts.wer_with_failures:.1%} with them"
     return read + failed if failures else read
 
 
@@ -128,7 +130,7 @@ def by_speaker(
     made: Sequence[np.ndarray | None],
     heard_true: Sequence[str],
     heard: Sequence[str | None],
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, ComparisonFacts]:
     """Facts of `compare` for each speaker."""
     voices = _voices(utterances)
     facts = {}
@@ -155,7 +157,7 @@ def compare(
     made: Sequence[np.ndarray | None],
     heard_true: Sequence[str],
     heard: Sequence[str | None],
-) -> dict[str, Any]:
+) -> ComparisonFacts:
     """Facts of a round trip; rates are fractions. `wer` and `cer` are None if every text failed.
 
     Args:
@@ -166,17 +168,21 @@ def compare(
         heard: recognised texts of `made`, None for failures.
     """
     kept = [number for number, codes in enumerate(made) if codes is not None]
-    facts: dict[str, Any] = {"texts": len(texts), "failures": len(texts) - len(kept)}
     reference = error_rates(texts, heard_true)
-    facts |= {"wer_true_codes": reference["wer"], "cer_true_codes": reference["cer"]}
-    facts["wer_with_failures"] = error_rates(texts, [words or "" for words in heard])["wer"]
     ours = error_rates([texts[n] for n in kept], [heard[n] or "" for n in kept]) if kept else {"wer": None, "cer": None}
-    facts |= {"wer": ours["wer"], "cer": ours["cer"]}
     ratios = [len(made[n]) / len(true[n]) for n in kept]  # type: ignore[arg-type]
-    facts["length_ratio_median"] = statistics.median(ratios) if ratios else None
-    facts["speech_tokens"] = sum(len(codes) for codes in made if codes is not None)
-    facts["speech_tokens_true"] = sum(len(true[n]) for n in kept)
-    return facts
+    return ComparisonFacts(
+        texts=len(texts),
+        failures=len(texts) - len(kept),
+        wer_true_codes=reference["wer"],
+        cer_true_codes=reference["cer"],
+        wer_with_failures=error_rates(texts, [words or "" for words in heard])["wer"],
+        wer=ours["wer"],
+        cer=ours["cer"],
+        length_ratio_median=statistics.median(ratios) if ratios else None,
+        speech_tokens=sum(len(codes) for codes in made if codes is not None),
+        speech_tokens_true=sum(len(true[n]) for n in kept),
+    )
 
 
 def _recognize(recognizer: CodeRecognizer, made: Sequence[np.ndarray | None]) -> list[str | None]:

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 from tqdm import tqdm
 
+from megatron_speech.artifacts.facts.tokens import TaskDocumentsFacts
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.config.stages.text_to_token import BuildTaskDocumentsConfig, Language
 from megatron_speech.data.shards.document import TokenDocument
@@ -55,12 +56,12 @@ def build_task_documents(config: BuildTaskDocumentsConfig) -> None:
             raise ValueError(f"codes={folders}: no utterance passes the filters {dict(counts)}; widen `utterances`")
         bar = tqdm(chain([first], documents), desc=config.task, unit="document")
         # Write the documents, then what was left out while they were read.
-        draft.facts.update(write_documents(draft.folder, bar, vocabulary=vocabulary, name=config.task))
+        written = write_documents(draft.folder, bar, vocabulary=vocabulary, name=config.task)
         (draft.folder / UNREADABLE).write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in unreadable))
-        draft.facts["utterances"] = dict(counts)
-        draft.facts["duration_s"] = round(draft.facts["utterances"].pop("duration_ms") / 1000, 1)
+        duration_s = round(counts.pop("duration_ms") / 1000, 1)
+        facts = draft.facts = TaskDocumentsFacts(**vars(written), utterances=dict(counts), duration_s=duration_s)
     left_out = f"; {len(unreadable)} texts of uncertain reading are listed in {UNREADABLE}" if unreadable else ""
-    logger.info("%s: %d documents%s", config.output, draft.facts["documents"], left_out)
+    logger.info("%s: %d documents%s", config.output, facts.documents, left_out)
 
 
 def _documents(

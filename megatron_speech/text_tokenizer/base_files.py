@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 from tokenizers import Tokenizer
 
+from megatron_speech.artifacts.facts.checkpoint import BaseFacts
 from megatron_speech.artifacts.files import read_json, write_atomic
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.artifacts.plain_json import to_json
@@ -194,15 +195,15 @@ def special_ids(generation: Mapping[str, Any], vocabulary: Vocabulary) -> dict[s
     }
 
 
-def base_facts(folder: Path) -> dict[str, Any]:
+def base_facts(folder: Path) -> BaseFacts:
     """Name, licence and languages of a base model, for the cards of models made from it.
 
     They come from its own card; `licences` come from its manifest if a stage of this project made the folder.
     """
     card = front_matter(folder / CARD)
-    facts = {key: _names(card.get(key)) for key in _CARD_KEYS}
-    facts["licences"] = read_manifest(folder).get("licences", []) if (folder / MANIFEST).is_file() else []
-    return {"name": folder.resolve().name, **{key: names for key, names in facts.items() if names}}
+    facts = {key: tuple(_names(card.get(key))) or None for key in _CARD_KEYS}
+    licences = read_manifest(folder).licences if (folder / MANIFEST).is_file() else None
+    return BaseFacts(name=folder.resolve().name, **facts, licences=licences or None)
 
 
 def _names(value: Any) -> list[str]:

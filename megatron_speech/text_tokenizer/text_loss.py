@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from megatron_speech.artifacts.facts.text import TextLossFacts
 from megatron_speech.text_tokenizer.sentencepiece_model import PROBES
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 
@@ -54,9 +54,9 @@ class TextLoss:
         """Number of decoded documents."""
         return self._counts["documents_checked"]
 
-    def facts(self) -> dict[str, Any]:
-        """Counts as a JSON object, with the characters that were lost most often."""
-        return {**{key: self._counts[key] for key in COUNTS}, "most_lost": dict(self._lost.most_common(SHOWN))}
+    def facts(self) -> TextLossFacts:
+        """The counts, with the characters that were lost most often."""
+        return _facts(self._counts, self._lost)
 
     def _decode(self, text: str, ids: Sequence[int] | np.ndarray) -> None:
         if len(text) > LONGEST:
@@ -74,7 +74,7 @@ class TextLoss:
             self._counts["characters_lost"] += sum((+lost).values())
 
 
-def probe(tokenizer: TextTokenizer) -> dict[str, Any]:
+def probe(tokenizer: TextTokenizer) -> TextLossFacts:
     """`TextLoss.facts` of short texts in many scripts (PROBES)."""
     loss = TextLoss(tokenizer)
     for text in PROBES:
@@ -82,29 +82,33 @@ def probe(tokenizer: TextTokenizer) -> dict[str, Any]:
     return loss.facts()
 
 
-def add_losses(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def add_losses(facts: Sequence[TextLossFacts]) -> TextLossFacts:
     """Sum of the facts of several tasks."""
     lost: Counter[str] = Counter()
     for fact in facts:
-        lost.update(fact["most_lost"])
-    return {**{key: sum(fact[key] for fact in facts) for key in COUNTS}, "most_lost": dict(lost.most_common(SHOWN))}
+        lost.update(fact.most_lost)
+    return _facts({key: sum(getattr(fact, key) for fact in facts) for key in COUNTS}, lost)
 
 
-def loss_in_words(facts: Mapping[str, Any]) -> str:
+def _facts(counts: Mapping[str, int], lost: Counter[str]) -> TextLossFacts:
+    return TextLossFacts(**{key: counts[key] for key in COUNTS}, most_lost=dict(lost.most_common(SHOWN)))
+
+
+def loss_in_words(facts: TextLossFacts) -> str:
     """The loss in words, with the characters lost most often; "" if nothing is lost."""
-    lost, checked = facts["characters_lost"], facts["characters_checked"]
-    if not lost and not facts["unknown_tokens"]:
+    lost, checked = facts.characters_lost, facts.characters_checked
+    if not lost and not facts.unknown_tokens:
         return ""
-    often = ", ".join(f"{character!r} {count}" for character, count in facts["most_lost"].items())
+    often = ", ".join(f"{character!r} {count}" for character, count in facts.most_lost.items())
     return (
         f"{lost} of {checked} characters ({lost / max(1, checked):.2%}) do not come back from their ids"
         f"{', most often ' if often else ''}{often}"
     )
 
 
-def require_little_lost(facts: Mapping[str, Any], share: float, *, holder: str) -> None:
+def require_little_lost(facts: TextLossFacts, share: float, *, holder: str) -> None:
     """Raise ValueError if more than `share` of the characters were lost; `holder` names text and tokenizer."""
-    if facts["characters_lost"] > share * facts["characters_checked"]:
+    if facts.characters_lost > share * facts.characters_checked:
         raise ValueError(
             f"{holder}: {loss_in_words(facts)}; more than max_lost_share={share:g}: use a tokenizer with byte fallback "
             "and without such normalisation, or raise the share"

@@ -14,8 +14,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from megatron_speech.artifacts.facts.speech_tokenizer import SpeechTokenizerIdentity
+from megatron_speech.artifacts.facts.vocabulary import NamedTokenizerFacts, VocabularyFacts
 from megatron_speech.artifacts.files import read_json
-from megatron_speech.artifacts.manifest import is_made, make_artifact, read_manifest
+from megatron_speech.artifacts.manifest import is_made, make_artifact, read_facts
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.text_tokenizer.base_files import carry, copied_files, folder_of, tokenizer_config, tokenizer_files
@@ -54,7 +56,7 @@ def build_vocabulary(config: BuildVocabularyConfig) -> None:
         more = {**tokenizer_config(config.text, tokenizer), KEPT: vocabulary.to_json()}
         save_tokenizer(draft.folder, tokenizer, end_of_document=vocabulary.end_of_document, more=more)
         carry(config.text, draft.folder, vocabulary)
-        draft.facts.update(
+        draft.facts = VocabularyFacts(
             text_tokenizer=Path(config.text).name,
             speech_tokenizer=_speech_facts(config),
             text_ids=vocabulary.num_text_ids,
@@ -231,24 +233,18 @@ def _special_tokens(config: BuildVocabularyConfig) -> tuple[str, ...]:
     return (*SPECIAL_TOKENS, *spelling, *(speaker_token(name) for name in config.speakers))
 
 
-def _speech_facts(config: BuildVocabularyConfig) -> dict[str, Any]:
+def _speech_facts(config: BuildVocabularyConfig) -> NamedTokenizerFacts:
     """Name, frame rate and codebook size of the speech tokenizer for model cards; empty without its folder."""
     if config.speech_tokenizer is None:
-        return {}
-    facts = read_manifest(config.speech_tokenizer)["facts"]
-    known = {key: facts[key] for key in ("codebook_size", "frame_rate") if key in facts}
-    return {"name": config.speech_tokenizer.resolve().name, **known}
+        return NamedTokenizerFacts()
+    facts = read_facts(config.speech_tokenizer, SpeechTokenizerIdentity)
+    name = config.speech_tokenizer.resolve().name
+    return NamedTokenizerFacts(name=name, codebook_size=facts.codebook_size, frame_rate=facts.frame_rate)
 
 
 def _speech(config: BuildVocabularyConfig) -> tuple[int, str]:
     """Codebook size and fingerprint of the speech tokenizer."""
     if config.speech_tokenizer is None:
         return config.codebook_size or 0, config.speech_fingerprint
-    facts: dict[str, Any] = read_manifest(config.speech_tokenizer)["facts"]
-    missing = [key for key in ("codebook_size", "fingerprint") if key not in facts]
-    if missing:
-        raise ValueError(
-            f"{config.speech_tokenizer}/manifest.json: facts lack {missing}; "
-            "point speech_tokenizer at a speech tokenizer folder"
-        )
-    return facts["codebook_size"], facts["fingerprint"]
+    facts = read_facts(config.speech_tokenizer, SpeechTokenizerIdentity)
+    return facts.codebook_size, facts.fingerprint

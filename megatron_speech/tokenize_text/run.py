@@ -16,9 +16,19 @@ from typing import Any
 
 import orjson
 
+from megatron_speech.artifacts.facts.text import TextCorpusFacts, TextDocumentsFacts, TextTaskFacts
 from megatron_speech.artifacts.left_out import show
 from megatron_speech.artifacts.make_in_tasks import TaskedWork, make_in_tasks
-from megatron_speech.artifacts.manifest import MANIFEST, UNRECORDED, input_ids, is_made, make_artifact, read_manifest
+from megatron_speech.artifacts.manifest import (
+    MANIFEST,
+    UNRECORDED,
+    Manifest,
+    input_ids,
+    is_made,
+    make_artifact,
+    read_facts,
+    read_manifest,
+)
 from megatron_speech.artifacts.tasks import tasks_folder
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.spread import SpreadConfig
@@ -33,7 +43,7 @@ from megatron_speech.corpus.text_tasks import (
     text_tasks,
     unseen_keys,
 )
-from megatron_speech.data.shards.documents import totals
+from megatron_speech.data.shards.documents import documents_facts
 from megatron_speech.data.shards.join import join_documents
 from megatron_speech.data.shards.repeated_ids import require_distinct
 from megatron_speech.text_tokenizer.text_loss import add_losses, loss_in_words
@@ -97,15 +107,15 @@ def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:
     tasks = writer.reader.tasks
     vocabulary_id = input_ids([config.vocabulary])[str(config.vocabulary)]
     manifests = [_task_manifest(writer, task, vocabulary_id=vocabulary_id) for task in tasks]
-    corpora = _corpora(config, tasks, [manifest["facts"] for manifest in manifests])
     folders = [writer.output(task.number) for task in tasks]
+    corpora = _corpora(config, tasks, [read_facts(folder, TextTaskFacts) for folder in folders])
     for name, facts in corpora.items():
-        writer.require_little_lost(name, facts["text_loss"])
+        writer.require_little_lost(name, facts.text_loss)
         lines = _dropped(writer, name)
-        require_few_lines(lines, facts["documents"] + len(lines), config.max_quarantined_share)
+        require_few_lines(lines, facts.documents + len(lines), config.max_quarantined_share)
     require_distinct(folders, lambda task, file, line: f"{tasks[task].files[file]}:{line}")
     # Write the output.
-    inputs = {name: value for manifest in manifests for name, value in manifest["inputs"].items()}
+    inputs = {name: value for manifest in manifests for name, value in (manifest.inputs or {}).items()}
     with make_artifact(config.output, kind="documents", config=_identity(config), inputs=inputs) as draft:
         index = join_documents(draft.folder, folders)
         vocabulary = Vocabulary.load(config.vocabulary)
@@ -114,19 +124,19 @@ def _finish(config: TokenizeTextConfig, writer: TokenShardWriter) -> None:
             dropped.writelines((folder / DROPPED).read_bytes() for folder in folders)
         draft.licences |= {corpus.licence or UNRECORDED for corpus in config.corpora.values()}
         draft.languages |= {corpus.language for corpus in config.corpora.values() if corpus.language}
-        draft.facts |= totals(index, vocabulary) | {"corpora": corpora}
+        draft.facts = TextDocumentsFacts(**vars(documents_facts(index, vocabulary)), corpora=corpora)
     # Report losses and lines left out.
     for name, facts in corpora.items():
-        if lost := loss_in_words(facts["text_loss"]):
+        if lost := loss_in_words(facts.text_loss):
             logger.warning("corpora.%s: %s, by the text tokenizer of %s", name, lost, config.vocabulary)
-    left_out = sum((Counter(facts["dropped"]) for facts in corpora.values()), Counter[str]())
+    left_out = sum((Counter(facts.dropped) for facts in corpora.values()), Counter[str]())
     logger.info(
         "%s: %s documents, %s tokens; lines left out: %s",
         *(config.output, f"{index.items:,}", f"{index.text_tokens:,}", show(left_out)),
     )
 
 
-def _task_manifest(writer: TokenShardWriter, task: TextTask, *, vocabulary_id: str) -> dict[str, Any]:
+def _task_manifest(writer: TokenShardWriter, task: TextTask, *, vocabulary_id: str) -> Manifest:
     """Manifest of a finished task; raises ValueError if it is not finished or was made from other inputs."""
     folder, settings = writer.output(task.number), writer.settings(task.number)
     files = ", ".join(relative_name(path, task.settings.path) for path in task.files[:3])
@@ -135,43 +145,48 @@ def _task_manifest(writer: TokenShardWriter, task: TextTask, *, vocabulary_id: s
             f"{folder} is not made: task {task.number} ({task.corpus}: {files}) has not run or failed; run it first"
         )
     manifest = read_manifest(folder)
-    if {*map(str, task.files), str(writer.vocabulary)} != set(manifest["inputs"]):
+    inputs = manifest.inputs or {}
+    if {*map(str, task.files), str(writer.vocabulary)} != set(inputs):
         raise ValueError(f"{folder} was made from other files than {files}; files were added or removed, run it again")
-    is_made(folder, kind=KIND, config=settings, inputs=manifest["inputs"])
-    if manifest["inputs"][str(writer.vocabulary)] != vocabulary_id:
+    is_made(folder, kind=KIND, config=settings, inputs=inputs)
+    if inputs[str(writer.vocabulary)] != vocabulary_id:
         raise ValueError(f"{folder} was made with another vocabulary than {writer.vocabulary} is now; run it again")
     made = (folder / MANIFEST).stat().st_mtime_ns
-    if path := changed_after(task.files, made, manifest["inputs"]):
+    if path := changed_after(task.files, made, inputs):
         raise ValueError(f"{path} changed after {folder} was made from it; run task {task.number} again")
     return manifest
 
 
-def _corpora(config: TokenizeTextConfig, tasks: Sequence[TextTask], facts: list[dict[str, Any]]) -> dict[str, Any]:
+def _corpora(
+    config: TokenizeTextConfig, tasks: Sequence[TextTask], facts: Sequence[TextTaskFacts]
+) -> dict[str, TextCorpusFacts]:
     """Facts of each corpus: totals over its tasks, licence and language; ValueError if it has no document."""
-    corpora: dict[str, dict[str, Any]] = {}
+    corpora: dict[str, TextCorpusFacts] = {}
     for name, corpus in config.corpora.items():
         own = [fact for task, fact in zip(tasks, facts, strict=True) if task.corpus == name]
-        dropped = dict(sum((Counter(fact["dropped"]) for fact in own), Counter[str]()))
-        corpora[name] = {
-            "licence": corpus.licence,
-            "language": corpus.language,
-            "files": sum(len(task.files) for task in tasks if task.corpus == name),
-            "empty_tasks": sum(not fact["documents"] for fact in own),
-            **{key: sum(fact[key] for fact in own) for key in ("documents", "tokens", "text_bytes")},
-            "dropped": dropped,
-            "text_loss": add_losses([fact["text_loss"] for fact in own]),
-        }
-        if not corpora[name]["documents"]:
+        dropped = dict(sum((Counter(fact.dropped) for fact in own), Counter[str]()))
+        corpora[name] = TextCorpusFacts(
+            licence=corpus.licence,
+            language=corpus.language,
+            files=sum(len(task.files) for task in tasks if task.corpus == name),
+            empty_tasks=sum(not fact.documents for fact in own),
+            documents=sum(fact.documents for fact in own),
+            tokens=sum(fact.tokens for fact in own),
+            text_bytes=sum(fact.text_bytes for fact in own),
+            dropped=dropped,
+            text_loss=add_losses([fact.text_loss for fact in own]),
+        )
+        if not corpora[name].documents:
             left_out = f", lines were left out ({show(dropped)})" if dropped else ""
             raise ValueError(
-                f"corpora.{name}.path={corpus.path}: none of its {corpora[name]['files']} files "
+                f"corpora.{name}.path={corpus.path}: none of its {corpora[name].files} files "
                 f"({_shown_files(tasks, name)}) holds a document{left_out}; correct the path, text_key or id_key, or "
                 "leave the corpus out"
             )
     for task, fact in zip(tasks, facts, strict=True):
-        if not fact["documents"]:
+        if not fact.documents:
             names = ", ".join(map(str, task.files))
-            logger.warning("%s: no document, %d lines left out", names, sum(fact["dropped"].values()))
+            logger.warning("%s: no document, %d lines left out", names, sum(fact.dropped.values()))
     return corpora
 
 

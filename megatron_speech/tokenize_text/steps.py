@@ -10,7 +10,7 @@ again, to check that they have not changed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from datatrove.pipeline.base import PipelineStep
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from megatron_speech.artifacts.facts.text import TextLossFacts, TextTaskFacts
 from megatron_speech.artifacts.left_out import LEAST_JUDGED
 from megatron_speech.artifacts.manifest import Draft, input_ids
 from megatron_speech.artifacts.tasks import make_task
@@ -135,12 +136,12 @@ class TokenShardWriter(PipelineStep):
         task, settings = self.reader.tasks[rank], self.settings(rank)
 
         def write(draft: Draft) -> None:
-            draft.facts |= self._write(data, task, draft.folder, settings["name"])
+            draft.facts = self._write(data, task, draft.folder, settings["name"])
 
         inputs = file_ids(task.files) | input_ids([self.vocabulary])
         make_task(self.output(rank), kind=KIND, config=settings, inputs=inputs, write=write, is_whole=is_whole)
 
-    def _write(self, documents: Iterable[Document], task: TextTask, folder: Path, name: str) -> dict[str, Any]:
+    def _write(self, documents: Iterable[Document], task: TextTask, folder: Path, name: str) -> TextTaskFacts:
         tokenizer, ids, size = TextTokenizer.load(self.vocabulary), IdLog(), Counter(text_bytes=0)
         loss = TextLoss(tokenizer)
         bar = f"tokenize {task.corpus}, task {task.number + 1} of {len(self.reader.tasks)}"
@@ -156,7 +157,12 @@ class TokenShardWriter(PipelineStep):
         dropped = self.reader.dropped
         (folder / DROPPED).write_bytes(b"".join(orjson.dumps(vars(line)) + b"\n" for line in dropped))
         reasons = Counter(line.reason for line in dropped)
-        return facts | dict(size) | {"dropped": dict(sorted(reasons.items())), "text_loss": loss.facts()}
+        return TextTaskFacts(
+            **vars(facts),
+            text_bytes=size["text_bytes"],
+            dropped=dict(sorted(reasons.items())),
+            text_loss=loss.facts(),
+        )
 
     def _encoded(
         self,
@@ -183,7 +189,7 @@ class TokenShardWriter(PipelineStep):
                 self.require_little_lost(task.corpus, loss.facts())
             yield TokenDocument(key=document.id, tokens=tokens, meta=document.metadata)
 
-    def require_little_lost(self, corpus: str, facts: Mapping[str, Any]) -> None:
+    def require_little_lost(self, corpus: str, facts: TextLossFacts) -> None:
         """Raise ValueError if a corpus loses more of its text than `max_lost_share`."""
         holder = f"corpora.{corpus} by the text tokenizer of vocabulary={self.vocabulary}"
         require_little_lost(facts, self.max_lost_share, holder=holder)

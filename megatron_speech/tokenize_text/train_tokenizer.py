@@ -19,11 +19,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import sentencepiece
 import xxhash
 
+from megatron_speech.artifacts.facts.vocabulary import DrawnFacts, TermsFacts, TextTokenizerFacts, TokenizerTestFacts
 from megatron_speech.artifacts.files import fingerprint_files
 from megatron_speech.artifacts.left_out import show
 from megatron_speech.artifacts.manifest import UNRECORDED, is_made, make_artifact
@@ -76,25 +76,24 @@ def train_text_tokenizer(config: TrainTextTokenizerConfig) -> None:
         model = draft.folder / "tokenizer.model"
         model.write_bytes(train_model(config, [document.text for document in drawn.sample]))
         tokenizer = TextTokenizer.load(model)
-        draft.facts |= {
-            "pieces": tokenizer.size,
-            "fingerprint": fingerprint_files([model]),
-            "end_of_document": tokenizer.backend.id_to_token(tokenizer.end_of_document),
-            "training": _corpus_facts(drawn.sample),
-            "test": _corpus_facts(drawn.test)
-            | compare(model, tokenizer, drawn.test, lossless=config.normalization == "identity"),
-            "dropped": dict(sorted(drawn.left_out.items())),
-            "corpora": {
-                name: {"licence": corpus.licence, "language": corpus.language}
+        facts = draft.facts = TextTokenizerFacts(
+            pieces=tokenizer.size,
+            fingerprint=fingerprint_files([model]),
+            end_of_document=tokenizer.backend.id_to_token(tokenizer.end_of_document),
+            training=_drawn_facts(drawn.sample),
+            test=compare(model, tokenizer, drawn.test, lossless=config.normalization == "identity"),
+            dropped=dict(sorted(drawn.left_out.items())),
+            corpora={
+                name: TermsFacts(licence=corpus.licence, language=corpus.language)
                 for name, corpus in config.corpora.items()
             },
-        }
+        )
         draft.licences |= {corpus.licence or UNRECORDED for corpus in config.corpora.values()}
         draft.languages |= {corpus.language for corpus in config.corpora.values() if corpus.language}
         tokenizer.save(draft.folder)
     logger.info(
         "%s: %d pieces from %d documents, %s bytes per token on %d others; lines left out: %s",
-        *(config.output, tokenizer.size, len(drawn.sample), draft.facts["test"]["bytes_per_token"], len(drawn.test)),
+        *(config.output, tokenizer.size, len(drawn.sample), facts.test.bytes_per_token, len(drawn.test)),
         show(drawn.left_out),
     )
 
@@ -189,7 +188,7 @@ def train_model(config: TrainTextTokenizerConfig, texts: Sequence[str]) -> bytes
     return content
 
 
-def compare(model: Path, tokenizer: TextTokenizer, test: Sequence[Drawn], *, lossless: bool) -> dict[str, Any]:
+def compare(model: Path, tokenizer: TextTokenizer, test: Sequence[Drawn], *, lossless: bool) -> TokenizerTestFacts:
     """Facts from encoding the test documents with sentencepiece and with the export.
 
     Raises ValueError for the first document with different ids or, if `lossless`, the first that changes by decoding.
@@ -214,17 +213,18 @@ def compare(model: Path, tokenizer: TextTokenizer, test: Sequence[Drawn], *, los
         counts["bytes"] += sum(map(reference.is_byte, ids))
     # Facts.
     tokens = max(1, counts["tokens"])
-    return {
-        "equal_ids": True,
-        "documents_given_back": counts["documents_given_back"],
-        "tokens": counts["tokens"],
-        "bytes_per_token": round(sum(len(document.text.encode()) for document in test) / tokens, 4),
-        "unknown_rate": counts["unknown"] / tokens,
-        "byte_rate": round(counts["bytes"] / tokens, 6),
-    }
+    return TokenizerTestFacts(
+        **vars(_drawn_facts(test)),
+        equal_ids=True,
+        documents_given_back=counts["documents_given_back"],
+        tokens=counts["tokens"],
+        bytes_per_token=round(sum(len(document.text.encode()) for document in test) / tokens, 4),
+        unknown_rate=counts["unknown"] / tokens,
+        byte_rate=round(counts["bytes"] / tokens, 6),
+    )
 
 
-def _corpus_facts(documents: Sequence[Drawn]) -> dict[str, Any]:
+def _drawn_facts(documents: Sequence[Drawn]) -> DrawnFacts:
     """Size and fingerprint of a list of documents."""
     digest, size = xxhash.xxh3_128(), 0
     for document in documents:
@@ -232,8 +232,9 @@ def _corpus_facts(documents: Sequence[Drawn]) -> dict[str, Any]:
         digest.update(f"{document.id}\0{len(text)}\0".encode() + text)
         size += len(text)
     left_out = sum(UNKNOWN_MARK in document.text for document in documents)
-    facts = {"documents": len(documents), "text_bytes": size, "fingerprint": digest.hexdigest()}
-    return facts | {"with_reserved_character": left_out}
+    return DrawnFacts(
+        documents=len(documents), text_bytes=size, fingerprint=digest.hexdigest(), with_reserved_character=left_out
+    )
 
 
 def _cut(text: str, size: int) -> str:

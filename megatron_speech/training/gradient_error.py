@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from megatron_speech.artifacts.facts.checkpoint import GradientErrorFacts, TensorErrorFacts
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.distributed import load_model
@@ -69,21 +70,23 @@ def gradient_error(config: GradientErrorConfig) -> None:
                 found = _parts(gradients(precision), model=model, vocabulary=vocabulary)
                 errors[name] = {part: compare(found[part], wanted[part]) for part in wanted}
                 logger.info("%s: %s", name, errors[name]["speech rows"])
-            draft.facts["errors"] = errors
-            draft.facts["step"] = folders.read_state(checkpoint)["step"]
-            draft.facts["targets"] = int(sum(batch.loss_mask.sum() for batch in batches[config.warm_up :]))
+            draft.facts = GradientErrorFacts(
+                errors=errors,
+                step=folders.read_state(checkpoint)["step"],
+                targets=int(sum(batch.loss_mask.sum() for batch in batches[config.warm_up :])),
+            )
         finally:
             groups.shutdown()
 
 
-def compare(found: Tensor, wanted: Tensor) -> dict[str, float]:
+def compare(found: Tensor, wanted: Tensor) -> TensorErrorFacts:
     """Length of the error over the length of `wanted`, and the cosine of the angle between both; float64 inside."""
     found, wanted = found.double().flatten(), wanted.double().flatten()
     length = wanted.norm()
-    return {
-        "relative_error": float((found - wanted).norm() / length),
-        "cosine": float(found @ wanted / (found.norm() * length)),
-    }
+    return TensorErrorFacts(
+        relative_error=float((found - wanted).norm() / length),
+        cosine=float(found @ wanted / (found.norm() * length)),
+    )
 
 
 def _batches(config: GradientErrorConfig, vocabulary: Vocabulary) -> list[Batch]:

@@ -12,9 +12,8 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -22,6 +21,7 @@ from torch import Tensor
 from torch.utils.tensorboard import FileWriter
 from tqdm import tqdm
 
+from megatron_speech.artifacts.facts.training import MetricsRecord, ReadingRecord, ValidationRecord
 from megatron_speech.artifacts.jsonl_log import append_records
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.run.data import DataConfig
@@ -96,7 +96,7 @@ class _Step:
     lr: float
     grad_norm: float
     tokens_per_s: float
-    reading: dict[str, Any]
+    reading: ReadingRecord
 
 
 class MetricsLog:
@@ -137,14 +137,16 @@ class MetricsLog:
         self._tokens += tokens
 
     def log_step(
-        self, state: TrainState, sums: Tensor, *, lr: float, grad_norm: float, reading: dict[str, Any] | None = None
+        self, state: TrainState, sums: Tensor, *, lr: float, grad_norm: float, reading: ReadingRecord | None = None
     ) -> None:
         """Record the step that led to `state`, and how reading went since the last record (`training.reading`)."""
         if not self._enabled:
             return
         now = time.monotonic()
         rate = self._tokens / max(now - self._since, 1e-9)
-        step = _Step(state=state, sums=sums, lr=lr, grad_norm=grad_norm, tokens_per_s=rate, reading=reading or {})
+        step = _Step(
+            state=state, sums=sums, lr=lr, grad_norm=grad_norm, tokens_per_s=rate, reading=reading or ReadingRecord()
+        )
         self._waiting.append(step)
         if now - self._written >= WRITE_SECONDS:
             self.write()
@@ -156,31 +158,31 @@ class MetricsLog:
             return
         records = [self._record(step) for step in self._waiting]
         self._waiting, self._written = [], time.monotonic()
-        append_records(self._folder / METRICS, records)
+        append_records(self._folder / METRICS, [record.to_json() for record in records])
         for record in records:
-            self._to_board(_scalars(record), record["step"])
+            self._to_board(_scalars(record), record.step)
             self._say(record)
 
-    def _record(self, step: _Step) -> dict[str, Any]:
-        return {
-            "step": step.state.step,
-            "consumed_samples": step.state.consumed_samples,
-            "tokens": {"text": step.state.text_tokens, "speech": step.state.speech_tokens},
-            "loss": total_loss(step.sums, self._weights),
-            "losses": mean_losses(step.sums, self._sources),
-            "loss_by_task": mean_losses(step.sums, self._tasks),
-            "loss_by_modality": modality_losses(step.sums),
-            "lr": step.lr,
-            "grad_norm": step.grad_norm,
-            "tokens_per_s": step.tokens_per_s,
-            **step.reading,
-        }
+    def _record(self, step: _Step) -> MetricsRecord:
+        return MetricsRecord(
+            step=step.state.step,
+            consumed_samples=step.state.consumed_samples,
+            tokens={"text": step.state.text_tokens, "speech": step.state.speech_tokens},
+            loss=total_loss(step.sums, self._weights),
+            losses=mean_losses(step.sums, self._sources),
+            loss_by_task=mean_losses(step.sums, self._tasks),
+            loss_by_modality=modality_losses(step.sums),
+            lr=step.lr,
+            grad_norm=step.grad_norm,
+            tokens_per_s=step.tokens_per_s,
+            **vars(step.reading),
+        )
 
     def log_validation(self, step: int, found: HeldOut) -> None:
         """Record a pass over the held-out sources."""
         if self._enabled:
             self.write()
-            append_records(self._folder / VALIDATION, [{"step": step, **asdict(found)}])
+            append_records(self._folder / VALIDATION, [ValidationRecord(step=step, **vars(found)).to_json()])
             self._to_board(_by_source("validation", found.losses), step)
             logger.info("step %d: validation %s", step, to_json(found.losses))
             self.restart_clock()
@@ -201,14 +203,14 @@ class MetricsLog:
         values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
         self._board.add_summary(Summary(value=values), step)
 
-    def _say(self, record: dict[str, Any]) -> None:
-        parts = " ".join(f"{name} {value:.4f}" for name, value in record["loss_by_modality"].items())
-        line = f"loss {record['loss']:.4f} ({parts}) lr {record['lr']:.2e} norm {record['grad_norm']:.3f}"
+    def _say(self, record: MetricsRecord) -> None:
+        parts = " ".join(f"{name} {value:.4f}" for name, value in record.loss_by_modality.items())
+        line = f"loss {record.loss:.4f} ({parts}) lr {record.lr:.2e} norm {record.grad_norm:.3f}"
         if self._terminal:
             self._bar.set_postfix_str(line)
-            self._bar.update(record["step"] - self._bar.n)
+            self._bar.update(record.step - self._bar.n)
         else:
-            logger.info("step %d: %s, %.0f tokens/s", record["step"], line, record["tokens_per_s"])
+            logger.info("step %d: %s, %.0f tokens/s", record.step, line, record.tokens_per_s)
 
 
 def _by_source(name: str, losses: Losses) -> dict[str, float]:
@@ -220,13 +222,13 @@ def _by_source(name: str, losses: Losses) -> dict[str, float]:
     }
 
 
-def _scalars(record: dict[str, Any]) -> dict[str, float]:
+def _scalars(record: MetricsRecord) -> dict[str, float]:
     """Everything of a record that is a number, for TensorBoard by name."""
     return {
-        **{name: record[name] for name in ("loss", "lr", "grad_norm", "tokens_per_s")},
-        **{f"loss_by_modality/{name}": value for name, value in record["loss_by_modality"].items()},
-        **{f"tokens/{name}": value for name, value in record["tokens"].items()},
-        **_by_source("loss", record["losses"]),
-        **_by_source("loss_by_task", record["loss_by_task"]),
-        **{f"reading/{name}": value for name, value in record.get("reading", {}).items()},
+        **{name: getattr(record, name) for name in ("loss", "lr", "grad_norm", "tokens_per_s")},
+        **{f"loss_by_modality/{name}": value for name, value in record.loss_by_modality.items()},
+        **{f"tokens/{name}": value for name, value in record.tokens.items()},
+        **_by_source("loss", record.losses),
+        **_by_source("loss_by_task", record.loss_by_task),
+        **{f"reading/{name}": value for name, value in (record.reading or {}).items()},
     }

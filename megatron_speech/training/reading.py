@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from megatron_speech.artifacts.facts.training import ReadingRecord
 from megatron_speech.config.run.training import PretrainConfig
 from megatron_speech.data.reading.masked_rows import require_few
 from megatron_speech.platform.device import device
@@ -29,8 +30,8 @@ class ReadProgress:
         self._planned = feed.plan.consumed(feed.plan.num_samples)
         self._damage = {"damaged_samples": 0, "damaged_blocks": 0}
 
-    def since_last(self, state: TrainState) -> dict[str, Any]:
-        """Entries of a metrics record: `rows` by source since the run began, `reading` since the last call. Collective.
+    def since_last(self, state: TrainState) -> ReadingRecord:
+        """What a metrics record says of reading, since the last call. Collective.
 
         Raises:
             ValueError: more damage than `data.reader` allows; on all ranks.
@@ -54,7 +55,7 @@ class ReadProgress:
             blocks=self._damage["damaged_blocks"],
             planned=self._planned,
         )
-        return {"rows": rows, "reading": {"stalled_s": waited_s, **reading, **self._damage}}
+        return ReadingRecord(rows=rows, reading={"stalled_s": waited_s, **reading, **self._damage})
 
 
 def _over_ranks(values: np.ndarray[Any, np.dtype[np.int64]], waited_s: float) -> tuple[Any, float]:

@@ -232,7 +232,7 @@ def _finish(run: Run, state: TrainState, held_out: HeldOut) -> None:
     """The budget is spent and the last step saved: write the summary that marks the run as done."""
     if not groups.is_rank_zero():
         return
-    summary = summarise(run, state, held_out)
+    summary = summarise(run, state, held_out).to_json()
     run_folder.write_done(run.config.folder, summary)
     logger.info("done: %s", to_json(summary))
 

@@ -15,6 +15,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 import yaml
 
 from megatron_speech import __version__
+from megatron_speech.artifacts.facts.checkpoint import SCRATCH, Origin, SourceTerms
 from megatron_speech.artifacts.files import read_json, rename_synced, write_atomic
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.artifacts.plain_json import to_json
@@ -136,22 +138,23 @@ def prepare(config: PretrainConfig, *, plan: Plan, consumed: int) -> None:
     write_atomic(folder / "command.txt", shlex.join(sys.orig_argv) + "\n")
     write_atomic(folder / "environment.txt", _environment())
     _write_plan(folder, plan, consumed)
-    write_atomic(folder / ORIGIN, to_json(_origin(config), indent=1) + "\n")
+    write_atomic(folder / ORIGIN, to_json(_origin(config).to_json(), indent=1) + "\n")
 
 
-def _origin(config: PretrainConfig) -> dict[str, Any]:
+def _origin(config: PretrainConfig) -> Origin:
     """The imported model behind the base, and task, licences and languages of every source, for model cards."""
     path, base = config.folder / ORIGIN, config.model.base
     if path.is_file():
         origin = read_origin(path)  # of the run's first start: the base may be gone by now
     else:
-        origin = {"base": {}, "sources": {}} if base == "scratch" else origin_of(Path(base))
+        origin = Origin(base=SCRATCH, sources={}) if base == "scratch" else origin_of(Path(base))
+    sources = dict(origin.sources)
     for name, source in config.data.sources.items():
         here = local_folder(source.folder, config.data.reader)
-        manifest = read_manifest(here) if (here / MANIFEST).is_file() else {}
-        terms = {key: manifest.get(key, []) for key in ("licences", "languages")}
-        origin["sources"][name] = {"task": source.task, **terms}
-    return origin
+        manifest = read_manifest(here) if (here / MANIFEST).is_file() else None
+        licences, languages = (manifest.licences, manifest.languages) if manifest else ((), ())
+        sources[name] = SourceTerms(task=source.task, licences=licences or (), languages=languages or ())
+    return replace(origin, sources=sources)
 
 
 def read_plan(folder: Path, fingerprint: str) -> Plan:

@@ -160,8 +160,8 @@ def pack(settings: dict[str, Any]) -> dict[str, Any]:
     seconds = time.process_time() - start
     return {
         "cpu_s": seconds,
-        "tokens": facts["tokens"],
-        "fill": facts["fill"],
+        "tokens": facts.tokens,
+        "fill": facts.fill,
         "before": before,
         "peak": memory_bytes("VmHWM"),
     }

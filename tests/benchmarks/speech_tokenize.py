@@ -169,7 +169,7 @@ def write_clips(folder: Path, source: Path | None, *, seconds: int) -> None:
             yield AudioRecord(key=f"clip-{number}", waveform=waveform, text="", meta={"voice": "any"})
 
     with make_artifact(folder, kind="audio", config={}) as draft:
-        draft.facts |= write_audio_shards(draft.folder, records(), name="audio", utterances_per_shard=200)
+        draft.facts = write_audio_shards(draft.folder, records(), name="audio", utterances_per_shard=200)
 
 
 def borrowed(source: Path, num_samples: int) -> np.ndarray:

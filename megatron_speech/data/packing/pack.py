@@ -13,11 +13,11 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from megatron_speech.artifacts.facts.tokens import PackedFacts
 from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.config.parsing.plain import to_dict
@@ -28,7 +28,7 @@ from megatron_speech.data.packing.row_block import cut_words, row_block
 from megatron_speech.data.packing.shuffle import DOCUMENT_BYTES, SHARE, Buckets, Documents, num_buckets
 from megatron_speech.data.packing.speech_spans import count_inside, speech_spans
 from megatron_speech.data.shards.block_writer import BlockWriter
-from megatron_speech.data.shards.documents import totals
+from megatron_speech.data.shards.documents import ids_facts
 from megatron_speech.data.shards.rows import RowBlock, write_rows
 
 logger = logging.getLogger(__name__)
@@ -48,19 +48,17 @@ def pack_shards(config: PackShardsConfig) -> None:
             logger.info("%s was made by another process", config.output)
             return
         with make_artifact(config.output, kind="packed", config=identity, inputs=config.inputs) as draft:
-            draft.facts.update(pack_documents(draft.folder, config))
-    facts = draft.facts
-    logger.info("%s: %s rows, %.2f%% full", config.output, f"{facts['rows']:,}", 100 * facts["fill"])
-    shown = (f"{facts[name]:,}" for name in ("documents", "dropped", "cuts", "cut_spans"))
+            facts = draft.facts = pack_documents(draft.folder, config)
+    logger.info("%s: %s rows, %.2f%% full", config.output, f"{facts.rows:,}", 100 * facts.fill)
+    shown = (f"{count:,}" for count in (facts.documents, facts.dropped, facts.cuts, facts.cut_spans))
     logger.info("%s documents (%s left out), %s cuts inside documents, %s of them inside speech", *shown)
 
 
-def pack_documents(output: Path, config: PackShardsConfig) -> dict[str, Any]:
+def pack_documents(output: Path, config: PackShardsConfig) -> PackedFacts:
     """Pack into the folder `output`, which must not hold shards yet.
 
     Returns:
-        Totals for a manifest. The fill is the share of tokens that are not padding. Rows that end inside a document are
-        counted as cuts, those that end inside a speech span as cut_spans.
+        Facts for a manifest.
 
     Raises:
         ValueError: the input is damaged, repeats a key or holds bare speech codes. With overlong=error also if no row
@@ -86,25 +84,35 @@ def pack_documents(output: Path, config: PackShardsConfig) -> dict[str, Any]:
     )
     with writer, Buckets(output / "shuffle", count=count, end_of_document=vocabulary.end_of_document) as buckets:
         documents, tokens = _distribute(source, buckets, config)  # pass 1; pass 2 packs bucket by bucket
-        facts: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         with tqdm(total=tokens, desc=f"pack {config.name}", unit="tok", unit_scale=True) as bar:
             for block, cuts, cut_spans in _row_blocks(source, buckets, config):
                 write_rows(writer, block)
-                facts["rows"] += len(block.tokens)
-                facts["padding"] += block.tokens.size - int(block.used.sum())
-                facts["cuts"] += cuts
-                facts["cut_spans"] += cut_spans
+                counts["rows"] += len(block.tokens)
+                counts["padding"] += block.tokens.size - int(block.used.sum())
+                counts["cuts"] += cuts
+                counts["cut_spans"] += cut_spans
                 bar.update(min(int(block.used.sum()), tokens - int(bar.n)))  # rows may share tokens
-        fill = 1 - facts["padding"] / (facts["rows"] * config.seq_length)
+        fill = 1 - counts["padding"] / (counts["rows"] * config.seq_length)
         writer.facts.update(
             seq_length=config.seq_length,
             documents=documents,
             dropped=source.num_documents - documents,
-            **{name: facts[name] for name in ("padding", "cuts", "cut_spans")},
+            **{name: counts[name] for name in ("padding", "cuts", "cut_spans")},
             fill=round(fill, 6),
             input=source.checksum,
         )
-    return totals(writer.index, vocabulary)
+    index = writer.index
+    return PackedFacts(
+        rows=index.items,
+        tokens=index.text_tokens + index.speech_tokens,
+        text_tokens=index.text_tokens,
+        speech_tokens=index.speech_tokens,
+        **index.facts,
+        shards=len(index.shards),
+        checksum=index.checksum,
+        vocabulary=ids_facts(vocabulary),
+    )
 
 
 def _names(config: PackShardsConfig) -> str:

@@ -44,7 +44,7 @@ def against_manifest(folder: Path, index: FolderIndex) -> Damage | None:
     if not path.is_file():
         return None
     try:
-        stated = read_manifest(folder)["facts"].get("checksum", index.checksum)
+        stated = read_manifest(folder).facts.get("checksum", index.checksum)
     except ValueError as error:
         return Damage.of(path, error)
     if stated == index.checksum:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
 
+from megatron_speech.artifacts.facts.tokens import DocumentsFacts, IdsFacts
 from megatron_speech.data.shards.block_folder import BlockFolder
 from megatron_speech.data.shards.block_writer import BLOCK_TOKENS, SHARD_TOKENS, BlockWriter
 from megatron_speech.data.shards.document import TokenDocument
@@ -32,14 +32,14 @@ def write_documents(
     name: str,
     shard_tokens: int = SHARD_TOKENS,
     allow_empty: bool = False,
-) -> dict[str, Any]:
+) -> DocumentsFacts:
     """Write `documents` as shards ``<name>-<number>.tar``; equal documents give equal bytes.
 
     Args:
         allow_empty: accept an input without documents, as a folder without shards.
 
     Returns:
-        Facts for a manifest, see `totals`.
+        Facts for a manifest.
 
     Raises:
         ValueError: a document is empty, or holds an id outside the vocabulary or the end-of-document id.
@@ -58,7 +58,7 @@ def write_documents(
             size += len(document.tokens)
         if pending:
             _write_block(writer, pending)
-    return totals(writer.index, vocabulary)
+    return documents_facts(writer.index, vocabulary)
 
 
 def read_documents(folder: Path, *, vocabulary: Vocabulary | None = None) -> Iterator[TokenDocument]:
@@ -80,26 +80,30 @@ def read_documents(folder: Path, *, vocabulary: Vocabulary | None = None) -> Ite
                 yield TokenDocument(key=record["key"], tokens=part, target_start=target, meta=record["meta"])
 
 
-def totals(index: FolderIndex, vocabulary: Vocabulary) -> dict[str, Any]:
-    """Counts, checksum and id ranges of a folder as plain JSON, for a manifest."""
-    return {
-        index.kind: index.items,
-        "tokens": index.text_tokens + index.speech_tokens,
-        "text_tokens": index.text_tokens,
-        "speech_tokens": index.speech_tokens,
-        **index.facts,
-        "shards": len(index.shards),
-        "checksum": index.checksum,
-        "vocabulary": {
-            "fingerprint": vocabulary.fingerprint,
-            "text_tokenizer": vocabulary.text_fingerprint,
-            "speech_tokenizer": vocabulary.speech_fingerprint,
-            "text_ids": [0, vocabulary.num_text_ids],
-            "special_ids": {token: vocabulary.special_id(token) for token in vocabulary.special_tokens},
-            "speech_ids": [vocabulary.speech_ids.start, vocabulary.speech_ids.stop],
-            "padded_size": vocabulary.padded_size,
-        },
-    }
+def documents_facts(index: FolderIndex, vocabulary: Vocabulary) -> DocumentsFacts:
+    """Counts, checksum and meaning of ids of a folder of documents (shards.json lists its shards)."""
+    return DocumentsFacts(
+        documents=index.items,
+        tokens=index.text_tokens + index.speech_tokens,
+        text_tokens=index.text_tokens,
+        speech_tokens=index.speech_tokens,
+        shards=len(index.shards),
+        checksum=index.checksum,
+        vocabulary=ids_facts(vocabulary),
+    )
+
+
+def ids_facts(vocabulary: Vocabulary) -> IdsFacts:
+    """What the ids of a vocabulary mean, for a manifest."""
+    return IdsFacts(
+        fingerprint=vocabulary.fingerprint,
+        text_tokenizer=vocabulary.text_fingerprint,
+        speech_tokenizer=vocabulary.speech_fingerprint,
+        text_ids=(0, vocabulary.num_text_ids),
+        special_ids={token: vocabulary.special_id(token) for token in vocabulary.special_tokens},
+        speech_ids=(vocabulary.speech_ids.start, vocabulary.speech_ids.stop),
+        padded_size=vocabulary.padded_size,
+    )
 
 
 def _write_block(writer: BlockWriter, documents: list[TokenDocument]) -> None:

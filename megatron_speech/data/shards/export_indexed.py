@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from megatron_speech.artifacts.facts.tokens import IndexedDatasetFacts
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.config.stages.shards import ExportIndexedDatasetConfig
 from megatron_speech.data.shards.block_folder import BlockFolder
@@ -40,7 +41,7 @@ def export_indexed_dataset(config: ExportIndexedDatasetConfig) -> None:
             link = draft.folder / f"{stem}.bin"
             link.unlink(missing_ok=True)  # left by a killed attempt
             link.symlink_to(os.path.relpath(config.input / entry.name, config.output))
-        draft.facts.update(sequences=folder.index.items, shards=len(folder.index.shards))
+        draft.facts = IndexedDatasetFacts(sequences=folder.index.items, shards=len(folder.index.shards))
     logger.info("%s: %s sequences", config.output, f"{folder.index.items:,}")
 
 

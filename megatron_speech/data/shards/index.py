@@ -132,7 +132,7 @@ class FolderIndex:
 def require_token_shards(folder: Path) -> None:
     """Raise ValueError if the folder's manifest says that its tars hold recordings."""
     try:
-        kind = read_manifest(folder)["kind"] if (folder / MANIFEST).is_file() else None
+        kind = read_manifest(folder).kind if (folder / MANIFEST).is_file() else None
     except ValueError:  # `against_manifest` reports a damaged manifest
         return
     if kind == "audio":

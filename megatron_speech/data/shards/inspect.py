@@ -50,8 +50,11 @@ def inspect_shards(config: InspectShardsConfig) -> Iterator[str]:
 
 def _terms(folder: Path) -> dict[str, str]:
     """Licences and languages of everything that the folder was made from, if it has a manifest."""
-    manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else {}
-    return {key: ", ".join(manifest[key]) for key in ("licences", "languages") if manifest.get(key)}
+    if not (folder / MANIFEST).is_file():
+        return {}
+    manifest = read_manifest(folder)
+    terms = {"licences": manifest.licences, "languages": manifest.languages}
+    return {key: ", ".join(names) for key, names in terms.items() if names}
 
 
 def _documents(config: InspectShardsConfig, tokenizer: TextTokenizer | None) -> Iterator[str]:

@@ -22,7 +22,6 @@ from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.config.stages.shards import IndexShardsConfig
 from megatron_speech.data.shards.contents import MEMBERS, examine
 from megatron_speech.data.shards.damage import Damage, against_manifest
-from megatron_speech.data.shards.documents import totals
 from megatron_speech.data.shards.index import FolderIndex, ShardEntry, require_token_shards
 from megatron_speech.data.shards.sidecar import BLOCK, MEMBER, Kind, ShardIndex, map_file
 from megatron_speech.data.shards.tar_blocks import TarFault, member_info, walk
@@ -30,6 +29,9 @@ from megatron_speech.storage.interface import FOLDER_INDEX
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
+
+_COUNTED = ("rows", "tokens", "text_tokens", "speech_tokens", "shards", "checksum", "vocabulary")
+"""Facts of packed rows that the shards themselves say."""
 
 
 def index_shards(config: IndexShardsConfig) -> None:
@@ -73,7 +75,7 @@ def index_shards(config: IndexShardsConfig) -> None:
     # Compare the result with the manifest, and write the list.
     if damage := against_manifest(folder, index):
         raise ValueError(f"{damage}; restore the shards, or move the manifest away to take the tars as they are")
-    index = replace(index, facts=listed.facts if listed else _manifest_facts(folder, index, vocabulary))
+    index = replace(index, facts=listed.facts if listed else _manifest_facts(folder, index))
     index.save(folder)
     logger.info("%s: %d shards indexed, checksum %s", folder, len(names), index.checksum)
 
@@ -113,19 +115,18 @@ def examine_tar(path: Path, *, vocabulary: Vocabulary) -> tuple[ShardIndex | Non
     return shard, []
 
 
-def _manifest_facts(folder: Path, index: FolderIndex, vocabulary: Vocabulary) -> dict[str, Any]:
+def _manifest_facts(folder: Path, index: FolderIndex) -> dict[str, Any]:
     """The packer's additional facts (such as padding) from the manifest of these shards, if there is one.
 
     Writers of documents add no facts; the rest of their manifests belongs to their stages.
     """
     if index.kind != "rows":
         return {}
-    stated = read_manifest(folder)["facts"] if (folder / MANIFEST).is_file() else {}
+    stated = read_manifest(folder).facts if (folder / MANIFEST).is_file() else {}
     if "checksum" not in stated:
         logger.warning("%s: no manifest of these shards, so %s will not list padding and cuts", folder, FOLDER_INDEX)
         return {}
-    counted = totals(index, vocabulary)
-    return {name: value for name, value in stated.items() if name not in counted}
+    return {name: value for name, value in stated.items() if name not in _COUNTED}
 
 
 def _kind(tar: memoryview, shard: str) -> Kind:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from megatron_speech.artifacts.facts.evaluation import DecodedSpeechFacts, HeardFacts
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
@@ -58,22 +59,28 @@ def decode_speech(config: DecodeSpeechConfig) -> None:
     with make_artifact(config.output, kind="decoded_speech", config=config, inputs=inputs) as draft:
         if not weights.is_file():
             logger.warning("%s does not exist: the vocoder's weights are not installed, so no WAV is made", weights)
-            draft.facts["vocoder"] = "absent"
+            draft.facts = DecodedSpeechFacts(vocoder="absent")
             return
         decoder = load_speech_decoder(config.decoder, config.vocoder)
         _require_tokenizer(config.codes, decoder)
         pairs = _read_pairs(config)
         sounds = [decoder.decode(pair.codes) for pair in tqdm(pairs, desc="decode")]
         rate = decoder.facts.sample_rate
-        draft.facts |= {
-            "vocoder": "present",
-            **_judge(config, pairs, [resample(s, rate, SAMPLE_RATE) for s in sounds], draft.folder),
-        }
+        original, resynthesis = _judge(config, pairs, [resample(s, rate, SAMPLE_RATE) for s in sounds], draft.folder)
         for pair, sound in list(zip(pairs, sounds, strict=True))[: config.num_wavs]:
             write_audio(draft.folder / f"{pair.key}.original.wav", pair.original)
             write_audio(draft.folder / f"{pair.key}.resynthesis.wav", sound, sample_rate=rate)
+        generated = None
         if config.generated is not None:
-            draft.facts["generated"] = _decode_generated(config.generated / "codes", decoder, draft.folder)
+            generated = tuple(_decode_generated(config.generated / "codes", decoder, draft.folder))
+        draft.facts = DecodedSpeechFacts(
+            vocoder="present",
+            utterances=len(pairs),
+            recognizer=config.recognizer.name,
+            original=original,
+            resynthesis=resynthesis,
+            generated=generated,
+        )
 
 
 def _require_tokenizer(codes: Path, decoder: SpeechDecoder) -> None:
@@ -102,11 +109,13 @@ def _read_pairs(config: DecodeSpeechConfig) -> list[Pair]:
     return pairs
 
 
-def _judge(config: DecodeSpeechConfig, pairs: list[Pair], sounds: list[np.ndarray], folder: Path) -> dict[str, Any]:
+def _judge(
+    config: DecodeSpeechConfig, pairs: list[Pair], sounds: list[np.ndarray], folder: Path
+) -> tuple[HeardFacts, HeardFacts]:
     """Word errors and opinion scores of originals and resyntheses; one line per utterance goes to scores.jsonl."""
     recognizer, dnsmos = WhisperRecognizer.load(config.recognizer), Dnsmos(config.dnsmos)
     texts = [pair.text for pair in pairs]
-    facts: dict[str, Any] = {"utterances": len(pairs), "recognizer": config.recognizer.name}
+    facts = []
     lines: list[dict[str, Any]] = [{"key": pair.key, "text": pair.text} for pair in pairs]
     for name, waveforms in (("original", [pair.original for pair in pairs]), ("resynthesis", sounds)):
         heard = recognizer.transcribe(waveforms, names=[f"utterance {pair.key} ({name})" for pair in pairs])
@@ -114,11 +123,12 @@ def _judge(config: DecodeSpeechConfig, pairs: list[Pair], sounds: list[np.ndarra
         for line, hypothesis, score in zip(lines, heard, scores, strict=True):
             line[name] = {"heard": hypothesis, "dnsmos": asdict(score)}
         rates = error_rates(texts, heard)
-        facts[name] = {"wer": rates["wer"], "cer": rates["cer"], "words": rates["words"]}
-        facts[name]["dnsmos"] = float(np.mean([score.overall for score in scores]))
-        logger.info("%s: word error rate %.3f, DNSMOS %.2f", name, facts[name]["wer"], facts[name]["dnsmos"])
+        opinion = float(np.mean([score.overall for score in scores]))
+        facts.append(HeardFacts(wer=rates["wer"], cer=rates["cer"], words=int(rates["words"]), dnsmos=opinion))
+        logger.info("%s: word error rate %.3f, DNSMOS %.2f", name, rates["wer"], opinion)
     write_atomic(folder / "scores.jsonl", "".join(to_json(line, ensure_ascii=False) + "\n" for line in lines))
-    return facts
+    original, resynthesis = facts
+    return original, resynthesis
 
 
 def _decode_generated(codes: Path, decoder: SpeechDecoder, folder: Path) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from megatron_speech.artifacts.facts.tokenizer_report import DisturbanceFacts
 from megatron_speech.audio.io import SAMPLE_RATE, resample
 from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.config.reports.tokenizer_report import RobustnessConfig
@@ -125,7 +126,7 @@ def robustness(
     records: Sequence[AudioRecord],
     config: RobustnessConfig,
     bootstrap: Bootstrap,
-) -> list[dict[str, Any]]:
+) -> tuple[DisturbanceFacts, ...]:
     """The untouched clips and every disturbance: words read wrong from the codes, and codes that changed.
 
     Shares are of the untouched clips' codes; `wer_change` is taken utterance by utterance; `_low` and `_high` bound
@@ -137,26 +138,27 @@ def robustness(
     before = utterance_edits(said, recognizer.recognize(untouched))
     lengths = [len(codes) for codes in untouched]
 
-    def compare(codes: list[np.ndarray], edits: UtteranceEdits) -> dict[str, Any]:
+    def compare(
+        name: str, kind: str, level: float | None, codes: list[np.ndarray], edits: UtteranceEdits
+    ) -> DisturbanceFacts:
         assert lengths == [len(row) for row in codes], "a disturbance keeps a clip's length"
         changed = [(old != new).sum() for old, new in zip(untouched, codes, strict=True)]
-        return {
+        rates: dict[str, Any] = {
             **with_interval("wer", bootstrap.ratio(edits.word_edits, edits.words)),
             **with_interval("wer_change", bootstrap.ratio(edits.word_edits - before.word_edits, edits.words)),
             **with_interval("codes_changed", bootstrap.ratio(changed, lengths)),
             **with_interval("code_edits", bootstrap.ratio(sequence_edits(untouched, codes), lengths)),
-            "utterances": len(records),
-            "words": int(edits.words.sum()),
         }
+        words = int(edits.words.sum())
+        return DisturbanceFacts(name=name, kind=kind, level=level, **rates, utterances=len(records), words=words)
 
-    first: dict[str, Any] = {"name": "untouched", "kind": "none", "level": None}
-    rows = [first | compare(untouched, before)]
+    rows = [compare("untouched", "none", None, untouched, before)]
     for disturbance in tqdm(asked, desc="robustness", unit="disturbance"):
         clips = [disturbance.apply(index) for index in range(len(records))]
         codes = tokenizer.encode(clips, names=names)
-        row = {"name": disturbance.name, "kind": disturbance.kind, "level": disturbance.level}
-        rows.append(row | compare(codes, utterance_edits(said, recognizer.recognize(codes))))
-    return rows
+        edits = utterance_edits(said, recognizer.recognize(codes))
+        rows.append(compare(disturbance.name, disturbance.kind, disturbance.level, codes, edits))
+    return tuple(rows)
 
 
 def with_interval(name: str, estimate: Estimate) -> dict[str, float]:

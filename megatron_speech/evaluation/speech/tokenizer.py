@@ -18,6 +18,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from megatron_speech.artifacts.facts.estimate import ErrorRatesFacts
+from megatron_speech.artifacts.facts.tokenizer_report import (
+    DisturbanceFacts,
+    MeasuredFacts,
+    SetUsageFacts,
+    TokenizerReportFacts,
+)
 from megatron_speech.artifacts.manifest import MANIFEST, is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.audio.io import SAMPLE_RATE
@@ -73,12 +80,17 @@ def tokenizer_report(config: TokenizerReportConfig) -> None:
     longest = min(int(LONGEST_S * SAMPLE_RATE), *takes)
     with make_artifact(config.output, kind=KIND, config=config, inputs=inputs) as draft:
         sets, left_out, too_long = read_sets(config, longest)
-        facts, timings = measure(config, tokenizer, recognizer, readers, sets, draft.folder)
-        draft.facts.update({"judge": judge and judge.name, "left_out": left_out, **facts})
-        draft.facts.update({"too_long": too_long, "longest_seconds": longest / SAMPLE_RATE})
+        measured, timings = measure(config, tokenizer, recognizer, readers, sets, draft.folder)
+        facts = draft.facts = TokenizerReportFacts(
+            judge=judge.name if judge else None,
+            left_out=left_out,
+            **vars(measured),
+            too_long=too_long,
+            longest_seconds=longest / SAMPLE_RATE,
+        )
         # A clock's figure is no fact of the artifact: making it again must give the same manifest.
         (draft.folder / "timings.json").write_text(to_json({"encode": timings}, indent=1) + "\n")
-        write_tokenizer_report(draft.folder, draft.facts, timings)
+        write_tokenizer_report(draft.folder, facts, timings)
     logger.info("%s: written", config.output / "report.md")
 
 
@@ -89,27 +101,37 @@ def measure(
     readers: dict[str, Reader],
     sets: dict[str, list[AudioRecord]],
     folder: Path,
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[MeasuredFacts, dict[str, Any]]:
     """Facts of all data sets, and what encoding them cost; writes their transcripts into `folder`."""
     bootstrap = Bootstrap(seed=config.seed, resamples=config.resamples)
     counts_K = np.zeros(tokenizer.facts.codebook_size, dtype=np.int64)
-    facts: dict[str, Any] = {"error_rates": {}, "error_rates_by_voice": {}, "usage_by_set": {}, "robustness": {}}
+    read_wrong: dict[str, ErrorRatesFacts] = {}
+    by_voice: dict[str, dict[str, ErrorRatesFacts]] = {}
+    usage_by_set: dict[str, SetUsageFacts] = {}
+    disturbed: dict[str, tuple[DisturbanceFacts, ...]] = {}
     timings = {}
     for name, records in sets.items():
         codes, timings[name] = encode(tokenizer, name, records)
         own_K = np.bincount(np.concatenate(codes), minlength=len(counts_K))
         counts_K += own_K
-        facts["usage_by_set"][name] = usage(own_K, records, tokenizer)
+        usage_by_set[name] = usage(own_K, records, tokenizer)
         heard = {FROM_CODES: recognizer.recognize(codes)}
         heard |= {reader: read(records, name, reader, function) for reader, function in readers.items()}
         for reader, texts in heard.items():
-            facts["error_rates"][f"{name}, {reader}"] = rates(records, texts, bootstrap)
-            facts["error_rates_by_voice"][f"{name}, {reader}"] = rates_by_voice(records, texts, bootstrap)
+            read_wrong[f"{name}, {reader}"] = rates(records, texts, bootstrap)
+            by_voice[f"{name}, {reader}"] = rates_by_voice(records, texts, bootstrap)
         write_transcripts(folder / f"{name}.jsonl", records, heard)
         if config.robustness is not None:
-            facts["robustness"][name] = robustness(tokenizer, recognizer, records, config.robustness, bootstrap)
-    facts |= usage_facts(counts_K, frame_rate=tokenizer.facts.frame_rate)
-    return facts | bits_per_second(counts_K, tokenizer.facts.frame_rate), timings
+            disturbed[name] = robustness(tokenizer, recognizer, records, config.robustness, bootstrap)
+    measured = MeasuredFacts(
+        error_rates=read_wrong,
+        error_rates_by_voice=by_voice,
+        usage_by_set=usage_by_set,
+        robustness=disturbed,
+        **vars(usage_facts(counts_K, frame_rate=tokenizer.facts.frame_rate)),
+        **bits_per_second(counts_K, tokenizer.facts.frame_rate),
+    )
+    return measured, timings
 
 
 def read_sets(
@@ -179,21 +201,21 @@ def seconds_of(records: list[AudioRecord]) -> float:
     return round(sum(len(record.waveform) for record in records) / SAMPLE_RATE, 2)
 
 
-def usage(counts_K: np.ndarray, records: list[AudioRecord], tokenizer: SpeechTokenizer) -> dict[str, Any]:
+def usage(counts_K: np.ndarray, records: list[AudioRecord], tokenizer: SpeechTokenizer) -> SetUsageFacts:
     """How one data set uses the codebook; the counts themselves are kept for all sets together."""
     facts = usage_facts(counts_K, frame_rate=tokenizer.facts.frame_rate)
     codes = int(counts_K.sum())
-    return {
-        "utterances": len(records),
-        "speech_seconds": seconds_of(records),
-        "codes": codes,
-        "codes_per_speech_second": round(codes / seconds_of(records), 3),
-        "codes_used": facts["codes_used"],
-        "perplexity": facts["perplexity"],
-    }
+    return SetUsageFacts(
+        utterances=len(records),
+        speech_seconds=seconds_of(records),
+        codes=codes,
+        codes_per_speech_second=round(codes / seconds_of(records), 3),
+        codes_used=facts.codes_used,
+        perplexity=facts.perplexity,
+    )
 
 
-def bits_per_second(counts_K: np.ndarray, frame_rate: float) -> dict[str, float | int]:
+def bits_per_second(counts_K: np.ndarray, frame_rate: float) -> dict[str, Any]:
     """What the codes could carry at most, and by the entropy of how often each was used; codes never seen."""
     shares = counts_K[counts_K > 0] / counts_K.sum()
     return {
@@ -213,18 +235,19 @@ def read(records: list[AudioRecord], name: str, reader: str, function: Reader) -
     return texts
 
 
-def rates(records: list[AudioRecord], texts: list[str], bootstrap: Bootstrap) -> dict[str, float]:
+def rates(records: list[AudioRecord], texts: list[str], bootstrap: Bootstrap) -> ErrorRatesFacts:
     """`error_rates` of what was heard, with the bounds of 95 % intervals over utterances."""
     said = [record.text for record in records]
     edits = utterance_edits(said, texts)
-    return {
+    values: dict[str, Any] = {
         **with_interval("wer", bootstrap.ratio(edits.word_edits, edits.words)),
         **with_interval("cer", bootstrap.ratio(edits.character_edits, edits.characters)),
         **error_rates(said, texts),
     }
+    return ErrorRatesFacts(**values)
 
 
-def rates_by_voice(records: list[AudioRecord], texts: list[str], bootstrap: Bootstrap) -> dict[str, dict[str, float]]:
+def rates_by_voice(records: list[AudioRecord], texts: list[str], bootstrap: Bootstrap) -> dict[str, ErrorRatesFacts]:
     """`rates` of each voice in the metadata."""
     by_voice: dict[str, list[int]] = {}
     for index, record in enumerate(records):

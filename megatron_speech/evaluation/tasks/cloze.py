@@ -120,5 +120,5 @@ class ClozeTask:
             credits[record["task"], record["pair"]].append(record["credit"])
         results: dict[str, Any] = {task: {} for task in TASKS}
         for (task, pair), values in credits.items():
-            results[task][pair] = bootstrap.mean(values).rounded()
+            results[task][pair] = bootstrap.mean(values).rounded().to_json()
         return {**results, "chance": 0.5, "score": "log-likelihood per token"}

@@ -120,7 +120,7 @@ class GeoQaTask:
         for pair in [f"{given}->text" for given in FORMS]:
             means = [(question.group, _mean(credits[pair, question.country])) for question in items]
             results[pair] = {
-                group: bootstrap.mean(members).rounded()
+                group: bootstrap.mean(members).rounded().to_json()
                 for group in GROUPS
                 if (members := [mean for each, mean in means if each == group])
             }

@@ -93,7 +93,10 @@ class HeldOutTask:
             for modality in ("text", "speech"):
                 if pairs := losses.get((name, modality)):
                     sums, counts = zip(*pairs, strict=True)
-                    results[name][modality] = {**bootstrap.ratio(sums, counts).rounded(), "tokens": sum(counts)}
+                    results[name][modality] = {
+                        **bootstrap.ratio(sums, counts).rounded().to_json(),
+                        "tokens": sum(counts),
+                    }
         return results
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from megatron_speech.artifacts.facts.evaluation import DecodedSpeechFacts, EvaluationFacts
+from megatron_speech.artifacts.facts.tokenizer_report import TokenizerReportFacts
+from megatron_speech.artifacts.facts.training import MetricsRecord
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.config.reports.report import ReportConfig
 from megatron_speech.reports.facts import (
+    HELD_OUT_FROM_CODES,
     NOT_REPORTED,
-    WER_FROM_CODES,
-    Facts,
     RunFolder,
     count,
     duration,
@@ -44,12 +46,16 @@ def report(config: ReportConfig) -> None:
 
 def opening(run: RunFolder) -> list[str]:
     """What this is, and the four numbers a hurried reader wants."""
-    after, decoded = run.facts("evaluation/after"), run.facts("wav")
-    tokenizer, pretrain = run.facts("tokenizer_report"), run.lines("pretrain/metrics.jsonl")
-    trained = sum(pretrain[-1]["tokens"].values()) if pretrain else None
+    after, decoded = run.facts("evaluation/after", EvaluationFacts), run.facts("wav", DecodedSpeechFacts)
+    tokenizer, pretrain = (
+        run.facts("tokenizer_report", TokenizerReportFacts),
+        run.records("pretrain/metrics.jsonl", MetricsRecord),
+    )
+    trained = sum(pretrain[-1].tokens.values()) if pretrain else None
     seconds = sum(line["seconds"] for line in run.lines("timings.jsonl"))
-    wrong = tokenizer.show(WER_FROM_CODES, percent)
-    heard = after.get("geo_qa.speech->text.written_only")
+    from_codes = tokenizer.error_rates.get(HELD_OUT_FROM_CODES) if tokenizer else None
+    wrong = percent(from_codes.wer) if from_codes else NOT_REPORTED
+    heard = after.geo_qa.asked_aloud.get("written_only") if after and after.geo_qa else None
     return [
         *prose("""Written text goes in; out comes a model that reads and hears. In between: a speech tokenizer
         trained to recognise words, a model that writes speech tokens for any text, and a corpus in which text and
@@ -65,12 +71,12 @@ def opening(run: RunFolder) -> list[str]:
     ]
 
 
-def _hear(decoded: Facts) -> str:
-    if decoded.get("vocoder") == "absent":
-        return "Not in this run: the vocoder's weights were not installed, so no WAV was made."
-    if not decoded:
+def _hear(decoded: DecodedSpeechFacts | None) -> str:
+    if decoded is None:
         return "Not in this run: no speech was decoded."
-    wrong = decoded.show("resynthesis.wer", percent)
+    if decoded.resynthesis is None:
+        return "Not in this run: the vocoder's weights were not installed, so no WAV was made."
+    wrong = percent(decoded.resynthesis.wer)
     return f"WAV files lie in the run folder's `wav`; {wrong} of their words are heard wrong."
 
 

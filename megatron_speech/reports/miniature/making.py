@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
+from megatron_speech.artifacts.facts.audio import AudioFacts
+from megatron_speech.artifacts.facts.checkpoint import ExportFacts
+from megatron_speech.artifacts.facts.codes import CodesFacts
+from megatron_speech.artifacts.facts.estimate import ErrorRatesFacts
+from megatron_speech.artifacts.facts.interleaved import InterleavedFacts, SpanLengthsFacts
+from megatron_speech.artifacts.facts.miniature import CorpusFacts, TextsFacts
+from megatron_speech.artifacts.facts.text_to_token import RoundTripFacts
+from megatron_speech.artifacts.facts.tokenizer_report import TokenizerReportFacts
+from megatron_speech.artifacts.facts.training import MetricsRecord
 from megatron_speech.reports import plots
 from megatron_speech.reports.facts import (
     NOT_REPORTED,
-    Facts,
     RunFolder,
     count,
     decimal,
@@ -13,13 +23,14 @@ from megatron_speech.reports.facts import (
     mean_loss,
     percent,
     prose,
+    shown,
     table,
 )
 
 
 def corpus(run: RunFolder) -> list[str]:
     """Texts, and what was read aloud."""
-    facts = run.facts("corpus")
+    facts = run.facts("corpus", CorpusFacts)
     names = {
         "train": "articles to train on",
         "heldout": "articles held out",
@@ -27,21 +38,16 @@ def corpus(run: RunFolder) -> list[str]:
         "questions": "questions on capitals",
         "cloze": "cloze items",
     }
-    rows = [
-        [
-            names[part],
-            facts.show(f"{part}.documents", count),
-            facts.show(f"{part}.characters", count),
-            facts.show(f"{part}.unspeakable", count),
-        ]
-        for part in names
-    ]
+    rows = []
+    for part, name in names.items():
+        texts: TextsFacts | None = getattr(facts, part) if facts else None
+        counts = (texts.documents, texts.characters, texts.unspeakable) if texts else (None,) * 3
+        rows.append([name, *(shown(number, count) for number in counts)])
     audio = []
     for part in ("train", "heldout", "human", "questions", "cloze"):
-        sound, codes = run.facts(f"audio/{part}"), run.facts(f"codes/{part}")
-        audio.append(
-            [part, sound.show("utterances", count), sound.show("hours", decimal), codes.show("speech_tokens", count)]
-        )
+        sound, codes = run.facts(f"audio/{part}", AudioFacts), run.facts(f"codes/{part}", CodesFacts)
+        heard = [count(sound.utterances), decimal(sound.hours)] if sound else [NOT_REPORTED] * 2
+        audio.append([part, *heard, shown(codes.speech_tokens if codes else None, count)])
     return [
         "## Corpus and speech",
         "",
@@ -52,34 +58,37 @@ def corpus(run: RunFolder) -> list[str]:
     ]
 
 
-def _mean_span(facts: Facts) -> str:
-    words, spans = facts.get("words_drawn"), facts.get("spans")
-    return decimal(words / spans) if words and spans else NOT_REPORTED
+def _mean_span(facts: InterleavedFacts) -> str:
+    return decimal(facts.words_drawn / facts.spans) if facts.words_drawn and facts.spans else NOT_REPORTED
 
 
-def _mean_plotted(lengths: Facts) -> str:
-    words, spans = lengths.get("words") or [], lengths.get("spans") or []
-    total = sum(spans)
-    return decimal(sum(a * b for a, b in zip(words, spans, strict=True)) / total) if total else NOT_REPORTED
+def _mean_plotted(lengths: SpanLengthsFacts) -> str:
+    total = sum(lengths.spans)
+    if not total:
+        return NOT_REPORTED
+    return decimal(sum(words * spans for words, spans in zip(lengths.words, lengths.spans, strict=True)) / total)
 
 
 def speech_tokenizer(run: RunFolder) -> list[str]:
     """Word errors with and without the bottleneck, and how the codebook is used."""
-    facts = run.facts("tokenizer_report")
+    facts = run.facts("tokenizer_report", TokenizerReportFacts)
     lines = [
         "## Speech tokenizer",
         "",
-        *prose(f"""Whisper's encoder with average pooling to 12.5 Hz and {facts.show("codebook_size", count)} codes
-        in its middle, trained through recognition. What do words lose on the way?"""),
-        *table(["speech, and who reads it", "word error rate", "character error rate", "words"], _error_rows(facts)),
+        *prose(f"""Whisper's encoder with average pooling to 12.5 Hz and
+        {shown(facts.codebook_size if facts else None, count)} codes in its middle, trained through recognition. What do
+        words lose on the way?"""),
+        *table(
+            ["speech, and who reads it", "word error rate", "character error rate", "words"],
+            _error_rows(facts.error_rates if facts else {}),
+        ),
     ]
-    train = run.facts("codes/train")
-    usage = train.get("code_counts")
-    if usage:
-        plots.plot_codebook(run.folder / "codebook.png", usage)
+    train = run.facts("codes/train", CodesFacts)
+    if train:
+        plots.plot_codebook(run.folder / "codebook.png", train.code_counts)
         lines += [
-            f"Codes used in the training speech: {train.show('codes_used', count)}; perplexity (codes of even use that "
-            f"would carry as much): {train.show('perplexity', count)}.",
+            f"Codes used in the training speech: {count(train.codes_used)}; perplexity (codes of even use that "
+            f"would carry as much): {count(train.perplexity)}.",
             "",
             "![How often each code is used](codebook.png)",
             "",
@@ -87,21 +96,16 @@ def speech_tokenizer(run: RunFolder) -> list[str]:
     return lines
 
 
-def _error_rows(facts: Facts) -> list[list[str]]:
+def _error_rows(readings: Mapping[str, ErrorRatesFacts]) -> list[list[str]]:
     """One row per set of recordings and reader."""
-    readings = {name: Facts(rates) for name, rates in (facts.get("error_rates") or {}).items()}
-    rows = [
-        [name, rates.show("wer", percent), rates.show("cer", percent), rates.show("words", count)]
-        for name, rates in readings.items()
-    ]
+    rows = [[name, percent(rates.wer), percent(rates.cer), count(rates.words)] for name, rates in readings.items()]
     return rows or [["all", *[NOT_REPORTED] * 3]]
 
 
 def text_to_token(run: RunFolder) -> list[str]:
     """Size, last loss, round trip."""
-    metrics, trip = run.lines("t2t/run/metrics.jsonl"), run.facts("t2t/round_trip")
-    export = run.facts("t2t/hf")
-    last = metrics[-1] if metrics else {}
+    metrics, trip = run.records("t2t/run/metrics.jsonl", MetricsRecord), run.facts("t2t/round_trip", RoundTripFacts)
+    export = run.facts("t2t/hf", ExportFacts)
     return [
         "## Text to tokens",
         "",
@@ -110,62 +114,68 @@ def text_to_token(run: RunFolder) -> list[str]:
         *table(
             ["quantity", "value"],
             [
-                ["parameters", export.show("parameters", count)],
-                ["training steps", count(last["step"]) if last else NOT_REPORTED],
+                ["parameters", shown(export.parameters if export else None, count)],
+                ["training steps", count(metrics[-1].step) if metrics else NOT_REPORTED],
                 ["loss on speech tokens, first step", mean_loss(metrics[:1])],
                 ["loss on speech tokens, last tenth", mean_loss(metrics[-max(1, len(metrics) // 10) :])],
-                ["round trip, word error rate", trip.show("wer", percent)],
-                ["the same, texts given up counted as silence", trip.show("wer_with_failures", percent)],
-                ["round trip, character error rate", trip.show("cer", percent)],
+                ["round trip, word error rate", shown(trip.wer if trip else None, percent)],
+                [
+                    "the same, texts given up counted as silence",
+                    shown(trip.wer_with_failures if trip else None, percent),
+                ],
+                ["round trip, character error rate", shown(trip.cer if trip else None, percent)],
                 [
                     "the same texts, codes of true speech read back, word error rate",
-                    trip.show("wer_true_codes", percent),
+                    shown(trip.wer_true_codes if trip else None, percent),
                 ],
-                ["texts given up", trip.show("failures", count)],
+                ["texts given up", shown(trip.failures if trip else None, count)],
             ],
         ),
     ]
 
 
-def _noise(facts: Facts) -> str:
-    return interval(facts.at("noise.wer").values) if facts.get("noise.wer") else NOT_REPORTED
+def _noise(facts: InterleavedFacts) -> str:
+    return shown(facts.noise.wer if facts.noise else None, interval)
 
 
 def interleaving(run: RunFolder) -> list[str]:
     """Achieved ratio, growth, span lengths against their distribution."""
-    facts = run.facts("documents/interleaved")
+    facts = run.facts("documents/interleaved", InterleavedFacts)
     lines = [
         "## Interleaved data",
         "",
         *prose("""Span lengths are drawn from Poisson(10) until 0.3 of a document's words are covered, placed
         without touching, and replaced by synthetic speech tokens."""),
         *table(
-            ["quantity", "value"],
-            [
-                ["documents", facts.show("documents", count)],
-                [
-                    "documents left out: not to be spoken",
-                    facts.show("documents_not_speakable", count),
-                ],
-                ["text tokens", facts.show("text_tokens", count)],
-                ["speech tokens", facts.show("speech_tokens", count)],
-                ["share of words drawn", facts.show("ratio_drawn", percent)],
-                ["share of words spoken", facts.show("ratio_spoken", percent)],
-                ["spans", facts.show("spans", count)],
-                ["spans whose synthesis failed", facts.show("spans_failed", count)],
-                ["speech tokens per replaced text token", facts.show("speech_tokens_per_replaced_text_id", decimal)],
-                ["word error rate of the synthetic speech, a sample read back", _noise(facts)],
-            ],
+            ["quantity", "value"], [[name, value(facts) if facts else NOT_REPORTED] for name, value in _INTERLEAVED]
         ),
     ]
-    lengths = facts.at("span_lengths")
-    if lengths:
-        plots.plot_spans(run.folder / "spans.png", **lengths.values)
+    if facts:
+        plots.plot_spans(run.folder / "spans.png", facts.span_lengths)
         lines += [
             *prose(f"""In short documents one span may fill the share, and is cut to it; others may be cut around what
-            cannot be spoken. The plot leaves out the {facts.show("spans_cut_or_short", count)} spans of such documents.
-            Over all spans the mean length is {_mean_span(facts)} words, in the plot {_mean_plotted(lengths)}."""),
+            cannot be spoken. The plot leaves out the {count(facts.spans_cut_or_short)} spans of such documents.
+            Over all spans the mean length is {_mean_span(facts)} words, in the plot
+            {_mean_plotted(facts.span_lengths)}."""),
             "![Span lengths beside Poisson(10)](spans.png)",
             "",
         ]
     return lines
+
+
+_INTERLEAVED: tuple[tuple[str, Callable[[InterleavedFacts], str]], ...] = (
+    ("documents", lambda facts: count(facts.documents)),
+    ("documents left out: not to be spoken", lambda facts: count(facts.documents_not_speakable)),
+    ("text tokens", lambda facts: count(facts.text_tokens)),
+    ("speech tokens", lambda facts: count(facts.speech_tokens)),
+    ("share of words drawn", lambda facts: shown(facts.ratio_drawn, percent)),
+    ("share of words spoken", lambda facts: shown(facts.ratio_spoken, percent)),
+    ("spans", lambda facts: count(facts.spans)),
+    ("spans whose synthesis failed", lambda facts: count(facts.spans_failed)),
+    (
+        "speech tokens per replaced text token",
+        lambda facts: shown(facts.speech_tokens_per_replaced_text_id, decimal),
+    ),
+    ("word error rate of the synthetic speech, a sample read back", _noise),
+)
+"""What is said of interleaved data, and how it is found."""

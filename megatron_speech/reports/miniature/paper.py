@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
+from megatron_speech.artifacts.facts.evaluation import DecodedSpeechFacts, EvaluationFacts
+from megatron_speech.artifacts.facts.interleaved import InterleavedFacts
+from megatron_speech.artifacts.facts.text_to_token import RoundTripFacts
+from megatron_speech.artifacts.facts.tokenizer_report import TokenizerReportFacts
 from megatron_speech.reports.facts import (
+    HELD_OUT_FROM_CODES,
     NOT_REPORTED,
-    WER_FROM_CODES,
     RunFolder,
     interval,
     percent,
     prose,
+    shown,
     table,
 )
 
 
 def beside_the_paper(run: RunFolder) -> list[str]:
     """Numbers of arXiv 2411.17607 and, for its tokenizer and tables, 2412.02612, beside ours; other data throughout."""
-    tokenizer, trip, decoded = run.facts("tokenizer_report"), run.facts("t2t/round_trip"), run.facts("wav")
-    interleaved, after = run.facts("documents/interleaved"), run.facts("evaluation/after")
-
-    def accuracy(pair: str) -> str:
-        estimate = after.get(f"cloze.WikiTopicCloze.{pair}")
-        return interval(estimate) if estimate else NOT_REPORTED
-
-    spoken = after.get("geo_qa.speech->text.written_only")
+    tokenizer, trip = run.facts("tokenizer_report", TokenizerReportFacts), run.facts("t2t/round_trip", RoundTripFacts)
+    decoded, interleaved = run.facts("wav", DecodedSpeechFacts), run.facts("documents/interleaved", InterleavedFacts)
+    after = run.facts("evaluation/after", EvaluationFacts)
+    topic = after.cloze.topic if after and after.cloze else {}
+    spoken = after.geo_qa.asked_aloud.get("written_only") if after and after.geo_qa else None
+    read_back = tokenizer.error_rates.get(HELD_OUT_FROM_CODES) if tokenizer else None
+    resynthesis = decoded.resynthesis if decoded else None
+    growth = interleaved.speech_tokens_per_replaced_text_id if interleaved else None
     rows = [
-        ["tokenizer read back, WER, 12.5 Hz", "2.10 % (LibriSpeech clean)", tokenizer.show(WER_FROM_CODES, percent)],
-        ["resynthesis WER, 12.5 Hz", "8.43 % (LibriSpeech)", decoded.show("resynthesis.wer", percent)],
-        ["text-to-token round trip, WER", "3.20 % (VCTK)", trip.show("wer", percent)],
+        [
+            "tokenizer read back, WER, 12.5 Hz",
+            "2.10 % (LibriSpeech clean)",
+            shown(read_back.wer if read_back else None, percent),
+        ],
+        ["resynthesis WER, 12.5 Hz", "8.43 % (LibriSpeech)", shown(resynthesis.wer if resynthesis else None, percent)],
+        ["text-to-token round trip, WER", "3.20 % (VCTK)", shown(trip.wer if trip else None, percent)],
         [
             "speech tokens per replaced text token",
             "3.81 (from its table of tokens)",
-            interleaved.show("speech_tokens_per_replaced_text_id", lambda ratio: f"{ratio:.2f}"),
+            shown(growth, lambda ratio: f"{ratio:.2f}"),
         ],
-        ["share of text replaced", "30 %", interleaved.show("ratio_spoken", percent)],
-        ["topic cloze, speech to text", "93.6 % (Topic-StoryCloze)", accuracy("speech->text")],
-        ["topic cloze, speech to speech", "82.9 % (Topic-StoryCloze)", accuracy("speech->speech")],
+        ["share of text replaced", "30 %", shown(interleaved.ratio_spoken if interleaved else None, percent)],
+        ["topic cloze, speech to text", "93.6 % (Topic-StoryCloze)", shown(topic.get("speech->text"), interval)],
+        ["topic cloze, speech to speech", "82.9 % (Topic-StoryCloze)", shown(topic.get("speech->speech"), interval)],
         [
             "spoken questions",
             "15.3, 23.1, 26.7, 31.0 % at 0, 100, 200, 600 billion interleaved tokens",

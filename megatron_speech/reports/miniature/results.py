@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import yaml
 
+from megatron_speech.artifacts.facts.checkpoint import ImportFacts
+from megatron_speech.artifacts.facts.estimate import EstimateFacts
+from megatron_speech.artifacts.facts.evaluation import (
+    ClozeFacts,
+    DecodedSpeechFacts,
+    EvaluationFacts,
+    GeoQaFacts,
+    HeldOutFacts,
+    LossFacts,
+    SamplesFacts,
+)
+from megatron_speech.artifacts.facts.miniature import AssetFacts
+from megatron_speech.artifacts.facts.record import ABSENT, Absent
+from megatron_speech.artifacts.facts.speech_tokenizer import SpeechDecoderFacts
+from megatron_speech.artifacts.facts.training import HeldOutLosses, MetricsRecord, TokensBySource
 from megatron_speech.artifacts.files import read_json
 from megatron_speech.reports import plots
 from megatron_speech.reports.facts import (
     NOT_REPORTED,
-    Facts,
     RunFolder,
     count,
     decimal,
@@ -18,13 +32,14 @@ from megatron_speech.reports.facts import (
     mean_loss,
     percent,
     prose,
+    shown,
     table,
 )
 
 
 def pretraining(run: RunFolder) -> list[str]:
     """Losses by modality and source, and where the run was taken up again."""
-    metrics, base = run.lines("pretrain/metrics.jsonl"), run.facts("base")
+    metrics, base = run.records("pretrain/metrics.jsonl", MetricsRecord), run.facts("base", ImportFacts)
     lines = ["## Pre-training", ""]
     if not metrics:
         return [*lines, "Not run.", ""]
@@ -32,9 +47,9 @@ def pretraining(run: RunFolder) -> list[str]:
     tenth = max(1, len(metrics) // 10)
     rows = [
         [source, modality, mean_loss(metrics[:tenth], modality, source), mean_loss(metrics[-tenth:], modality, source)]
-        for source in sorted({source for line in metrics for source in line["losses"]})
+        for source in sorted({source for line in metrics for source in line.losses})
         for modality in ("text", "speech")
-        if any(modality in line["losses"].get(source, {}) for line in metrics)
+        if any(modality in line.losses.get(source, {}) for line in metrics)
     ]
     where = " and ".join(f"after step {step}" for step in resumed)
     again = f"It was stopped and taken up again in another parallel layout {where}." if resumed else ""
@@ -43,8 +58,8 @@ def pretraining(run: RunFolder) -> list[str]:
     )
     return [
         *lines,
-        *prose(f"""{base.show("parameters", count)} parameters, {count(last["step"])} steps,
-        {count(last["tokens"]["text"])} text and {count(last["tokens"]["speech"])} speech targets. {_start(run)}
+        *prose(f"""{shown(base.parameters if base else None, count)} parameters, {count(last.step)} steps,
+        {count(last.tokens["text"])} text and {count(last.tokens["speech"])} speech targets. {_start(run)}
         {again}"""),
         "![Losses by modality](losses.png)",
         "",
@@ -60,20 +75,26 @@ def _start(run: RunFolder) -> str:
     path = run.folder / "pretrain" / "config.yaml"
     if path.is_file() and yaml.safe_load(path.read_text())["model"]["base"] == "scratch":
         return "It started from random weights."
-    model = run.config("base").get("model")
-    name = run.facts(model).get("model") if model else None
-    return f"It started from {name or model or NOT_REPORTED}."
+    base = run.manifest("base")
+    model = base.config.get("model") if base and isinstance(base.config, dict) else None
+    asset = run.facts(model, AssetFacts) if model else None
+    return f"It started from {(asset.model if asset else None) or model or NOT_REPORTED}."
 
 
 def _tokens_by_source(run: RunFolder) -> list[str]:
     """What the plan promised and what the ranks counted, by source; nothing for a run that was not finished."""
     path = run.folder / "pretrain" / "done.json"
-    sources = read_json(path).get("tokens_by_source", {}) if path.is_file() else {}
+    sources = (TokensBySource.from_json(read_json(path)).tokens_by_source if path.is_file() else None) or {}
     if not sources:
         return []
-    total = sum(source["read"] for source in sources.values())
+    total = sum(source.read or 0 for source in sources.values())
     rows = [
-        [name, count(source["planned"]), count(source["read"]), percent(source["read"] / max(1, total))]
+        [
+            name,
+            count(source.planned),
+            shown(source.read, count),
+            NOT_REPORTED if source.read is None else percent(source.read / max(1, total)),
+        ]
         for name, source in sources.items()
     ]
     return [
@@ -83,13 +104,13 @@ def _tokens_by_source(run: RunFolder) -> list[str]:
     ]
 
 
-def _optional(run: RunFolder, file: str) -> list[dict[str, Any]]:
-    return run.lines(file) if (run.folder / file).is_file() else []
+def _optional(run: RunFolder, file: str) -> list[HeldOutLosses]:
+    return run.records(file, HeldOutLosses) if (run.folder / file).is_file() else []
 
 
 def evaluation(run: RunFolder) -> list[str]:
     """Cloze in four modality pairs, questions on capitals, held-out loss; before beside after."""
-    before, after = run.facts("evaluation/before"), run.facts("evaluation/after")
+    before, after = (run.facts(f"evaluation/{when}", EvaluationFacts) for when in ("before", "after"))
     lines = [
         "## Evaluation, before and after",
         "",
@@ -100,19 +121,28 @@ def evaluation(run: RunFolder) -> list[str]:
     ]
     if not before and not after:
         return [*lines, "Not run.", ""]
-    return [*lines, *_cloze(run, before, after), *_geo_qa(run, before, after), *_held_out(before, after)]
+    cloze = [facts.cloze if facts else None for facts in (before, after)]
+    geo_qa = [facts.geo_qa if facts else None for facts in (before, after)]
+    held_out = [facts.held_out if facts else {} for facts in (before, after)]
+    return [*lines, *_cloze(run, *cloze), *_geo_qa(run, *geo_qa), *_held_out(*held_out)]
 
 
-def _cloze(run: RunFolder, before: Facts, after: Facts) -> list[str]:
+def _cloze(run: RunFolder, before: ClozeFacts | None, after: ClozeFacts | None) -> list[str]:
     tasks = {
-        task: (before.get(f"cloze.{task}") or {}, after.get(f"cloze.{task}") or {})
-        for task in ("WikiTopicCloze", "WikiSameTopicCloze")
+        "WikiTopicCloze": (before.topic if before else {}, after.topic if after else {}),
+        "WikiSameTopicCloze": (before.same_topic if before else {}, after.same_topic if after else {}),
     }
     if not any(results for pair in tasks.values() for results in pair):
         return [f"Cloze: {NOT_REPORTED}.", ""]
     plots.plot_accuracy(run.folder / "accuracy.png", tasks, chance=0.5)
     rows = [
-        [task, pair.replace("->", " to "), _estimate(old, pair), _estimate(new, pair), _items(new or old, pair)]
+        [
+            task,
+            pair.replace("->", " to "),
+            shown(old.get(pair), interval),
+            shown(new.get(pair), interval),
+            _items(new or old, pair),
+        ]
         for task, (old, new) in tasks.items()
         for pair in plots.PAIRS
     ]
@@ -123,8 +153,7 @@ def _cloze(run: RunFolder, before: Facts, after: Facts) -> list[str]:
     ]
 
 
-def _geo_qa(run: RunFolder, before: Facts, after: Facts) -> list[str]:
-    old, new = before.get("geo_qa") or {}, after.get("geo_qa") or {}
+def _geo_qa(run: RunFolder, before: GeoQaFacts | None, after: GeoQaFacts | None) -> list[str]:
     lines = [
         "### GeoQA",
         "",
@@ -132,16 +161,17 @@ def _geo_qa(run: RunFolder, before: Facts, after: Facts) -> list[str]:
         capitals of half of the countries are never spoken in training, though the countries' names are: a spoken
         question about those can only be answered by knowledge that crossed over from text. Chance is 25 %."""),
     ]
-    if not old and not new:
+    if not before and not after:
         return [*lines, f"GeoQA: {NOT_REPORTED}.", ""]
+    old, new = _by_pair(before), _by_pair(after)
     plots.plot_geo_qa(run.folder / "geo_qa.png", old, new, chance=0.25)
     rows = [
         [
             {"text->text": "written", "speech->text": "spoken"}[pair],
             {"spoken": "heard and written", "written_only": "only ever written"}[group],
-            _estimate(old.get(pair, {}), group),
-            _estimate(new.get(pair, {}), group),
-            _items(new.get(pair, {}) or old.get(pair, {}), group),
+            shown(old[pair].get(group), interval),
+            shown(new[pair].get(group), interval),
+            _items(new[pair] or old[pair], group),
         ]
         for group in ("spoken", "written_only")
         for pair in ("text->text", "speech->text")
@@ -150,55 +180,55 @@ def _geo_qa(run: RunFolder, before: Facts, after: Facts) -> list[str]:
     return [*lines, "![GeoQA by question and group](geo_qa.png)", "", *table(header, rows)]
 
 
-def _held_out(before: Facts, after: Facts) -> list[str]:
-    sources = list(dict.fromkeys([*(before.get("held_out") or {}), *(after.get("held_out") or {})]))
-    rows = [
-        [source, modality, *(facts.show(f"held_out.{source}.{modality}.value", decimal) for facts in (before, after))]
-        for source in sources
-        for modality in ("text", "speech")
-        if any(facts.get(f"held_out.{source}.{modality}") for facts in (before, after))
-    ]
+def _by_pair(facts: GeoQaFacts | None) -> dict[str, dict[str, EstimateFacts]]:
+    """Accuracies by modality pair and group; empty where nothing was asked."""
+    asked = (facts.asked_in_writing, facts.asked_aloud) if facts else ({}, {})
+    return dict(zip(("text->text", "speech->text"), asked, strict=True))
+
+
+def _held_out(before: dict[str, HeldOutFacts], after: dict[str, HeldOutFacts]) -> list[str]:
+    rows = []
+    for source in dict.fromkeys([*before, *after]):
+        found = [facts.get(source) for facts in (before, after)]
+        for modality in ("text", "speech"):
+            losses: list[LossFacts | None] = [getattr(each, modality) if each else None for each in found]
+            if any(losses):
+                rows.append([source, modality, *(shown(loss.value if loss else None, decimal) for loss in losses)])
     if not rows:
         return []
     return ["### Held-out loss, nats per token", "", *table(["source", "targets", "before", "after"], rows)]
 
 
-def _estimate(estimates: dict[str, Any], key: str) -> str:
-    return interval(estimates[key]) if estimates.get(key) else NOT_REPORTED
-
-
-def _items(estimates: dict[str, Any], key: str) -> str:
-    return count(estimates[key]["items"]) if estimates.get(key) else NOT_REPORTED
+def _items(estimates: Mapping[str, EstimateFacts], key: str) -> str:
+    return count(estimates[key].items) if key in estimates else NOT_REPORTED
 
 
 def speech_decoder(run: RunFolder) -> list[str]:
     """The token-to-mel network's loss, and what two judges heard."""
-    net, heard = run.facts("speech_decoder"), run.facts("wav")
+    net, heard = run.facts("speech_decoder", SpeechDecoderFacts), run.facts("wav", DecodedSpeechFacts)
     lines = [
         "## Speech decoder",
         "",
         *prose(f"""Tokens to mel spectrogram by one L1-trained network, mel to waveform by HiFi-GAN. L1 gives the
         median of everything the tokens leave open, pitch above all, so expect a muffled voice.
-        {net.show("parameters", count)} parameters, {net.show("steps", count)} steps on {net.show("hours", decimal)}
-        hours of one voice; held-out mel error {net.show("heldout_l1", decimal)} nats, untrained
-        {net.show("heldout_l1_untrained", decimal)}."""),
+        {shown(net.parameters if net else None, count)} parameters, {shown(net.steps if net else None, count)} steps on
+        {shown(net.hours if net else None, decimal)} hours of one voice; held-out mel error
+        {shown(net.heldout_l1 if net else None, decimal)} nats, untrained
+        {shown(net.heldout_l1_untrained if net else None, decimal)}."""),
     ]
-    if heard.get("vocoder") == "absent":
+    if heard and heard.vocoder == "absent":
         return [*lines, "The vocoder's weights were not installed: no WAV was made, nothing was judged.", ""]
+    judged = (heard.original, heard.resynthesis) if heard else (None, None)
     rows = [
-        [
-            label,
-            heard.show(f"{name}.wer", percent),
-            heard.show(f"{name}.cer", percent),
-            heard.show(f"{name}.dnsmos", lambda score: f"{score:.2f}"),
-        ]
-        for name, label in (("original", "original"), ("resynthesis", "through tokens and back"))
+        [label, percent(each.wer), percent(each.cer), f"{each.dnsmos:.2f}"] if each else [label, *[NOT_REPORTED] * 3]
+        for label, each in zip(("original", "through tokens and back"), judged, strict=True)
     ]
     files = sorted(path.name for path in (run.folder / "wav").glob("*.wav"))
     return [
         *lines,
         *table(["held-out speech", "word error rate", "character error rate", "DNSMOS (1 to 5)"], rows),
-        f"{heard.show('utterances', count)} utterances, heard by {heard.show('recognizer')}. Listen:",
+        f"{shown(heard.utterances if heard else None, count)} utterances, heard by "
+        f"{shown(heard.recognizer if heard else None)}. Listen:",
         "",
         *(f"- [{name}](wav/{name})" for name in files),
         "",
@@ -207,8 +237,8 @@ def speech_decoder(run: RunFolder) -> list[str]:
 
 def samples(run: RunFolder) -> list[str]:
     """What the trained model wrote after hearing a held-out sentence; text is quoted as it came."""
-    spoken = run.facts("sample").get("samples")
-    if not spoken:
+    facts = run.facts("sample", SamplesFacts)
+    if not facts or not facts.samples:
         return []
     wanted = {
         "spoken": "it heard",
@@ -216,7 +246,7 @@ def samples(run: RunFolder) -> list[str]:
         "continuation": "asked to go on",
         "spoken_text_as_heard": "asked to say it: as the recogniser hears it",
     }
-    rows = [[_quote(sample.get(key)) for key in wanted] for sample in spoken]
+    rows = [[_quote(getattr(sample, key)) for key in wanted] for sample in facts.samples]
     return [
         "## What it says",
         "",
@@ -226,8 +256,8 @@ def samples(run: RunFolder) -> list[str]:
     ]
 
 
-def _quote(text: str | None) -> str:
+def _quote(text: str | Absent | None) -> str:
     """One table cell of what a model wrote: any bytes, so no line breaks, no bars, no markup."""
-    if text is None:
+    if text is None or text is ABSENT:
         return NOT_REPORTED
     return "`" + " ".join(text.replace("`", "'").replace("|", "/").split())[:160] + "`" if text.strip() else "(nothing)"

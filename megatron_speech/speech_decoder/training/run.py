@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from megatron_speech.artifacts.manifest import is_made, make_artifact, read_manifest
+from megatron_speech.artifacts.facts.speech_tokenizer import FingerprintFacts, SpeechDecoderFacts
+from megatron_speech.artifacts.manifest import is_made, make_artifact, read_facts
 from megatron_speech.audio.io import SAMPLE_RATE, resample
 from megatron_speech.audio.shards import read_audio_shards
 from megatron_speech.config.stages.speech_decoder import TrainSpeechDecoderConfig
@@ -78,9 +79,9 @@ def train_speech_decoder(config: TrainSpeechDecoderConfig) -> None:
         torch.manual_seed(config.seed)
         net = TokenToMel(config.net, identity, mel)
         start_from_codebook(net, config.tokenizer)
-        draft.facts |= fit(net, train, heldout, config=config)
+        facts = draft.facts = fit(net, train, heldout, config=config)
         net.save(draft.folder)
-    logger.info("%s: held-out L1 of log-mel frames %.3f", config.output, draft.facts["heldout_l1"])
+    logger.info("%s: held-out L1 of log-mel frames %.3f", config.output, facts.heldout_l1)
 
 
 @torch.no_grad()
@@ -93,7 +94,7 @@ def start_from_codebook(net: TokenToMel, tokenizer: Path) -> None:
     Raises:
         ValueError: `tokenizer` did not make the codes, or holds no codebook.
     """
-    made_by = read_manifest(tokenizer)["facts"].get("fingerprint")
+    made_by = read_facts(tokenizer, FingerprintFacts).fingerprint
     if made_by != net.identity.speech_fingerprint:
         raise ValueError(f"tokenizer={tokenizer} did not make these codes; name the one that encoded the audio")
     with safe_open(tokenizer / "model.safetensors", framework="pt") as file:
@@ -149,7 +150,7 @@ def load_utterances(
 
 def fit(
     net: TokenToMel, train: Sequence[TrainingPair], heldout: Sequence[TrainingPair], *, config: TrainSpeechDecoderConfig
-) -> dict[str, float | int]:
+) -> SpeechDecoderFacts:
     """Train `net` in place and return the facts of the manifest. Equal seeds give equal weights on one machine."""
     _standardise(net, train)
     optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=0.01)
@@ -168,15 +169,15 @@ def fit(
         optimizer.step()
         scheduler.step()
         bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-    return {
-        "utterances": len(train),
-        "hours": round(sum(len(utterance.mel) for utterance in train) / net.mel.frame_rate / 3600, 3),
-        "parameters": sum(parameter.numel() for parameter in net.parameters()),
-        "steps": config.steps,
-        "heldout_utterances": len(heldout),
-        "heldout_l1_untrained": loss_first,
-        "heldout_l1": heldout_l1(net, heldout, batch_size=config.batch_size),
-    }
+    return SpeechDecoderFacts(
+        utterances=len(train),
+        hours=round(sum(len(utterance.mel) for utterance in train) / net.mel.frame_rate / 3600, 3),
+        parameters=sum(parameter.numel() for parameter in net.parameters()),
+        steps=config.steps,
+        heldout_utterances=len(heldout),
+        heldout_l1_untrained=loss_first,
+        heldout_l1=heldout_l1(net, heldout, batch_size=config.batch_size),
+    )
 
 
 @torch.inference_mode()

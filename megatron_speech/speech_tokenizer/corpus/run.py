@@ -15,14 +15,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
+from megatron_speech.artifacts.facts.codes import CodesFacts, CodesTaskFacts, SourceShardFacts, UsageFacts
 from megatron_speech.artifacts.left_out import show
 from megatron_speech.artifacts.make_in_tasks import TaskedWork, make_in_tasks
-from megatron_speech.artifacts.manifest import MANIFEST, input_ids, is_made, make_artifact, read_manifest
+from megatron_speech.artifacts.manifest import MANIFEST, input_ids, is_made, make_artifact, read_facts, read_manifest
 from megatron_speech.artifacts.tasks import tasks_folder
 from megatron_speech.audio.quarantine import QUARANTINE, read_quarantine, require_few, write_quarantine
 from megatron_speech.audio.shards import BadRecord, audio_shards
@@ -37,7 +38,7 @@ from megatron_speech.speech_tokenizer.corpus.steps import KIND as TASK_KIND
 from megatron_speech.speech_tokenizer.corpus.steps import NAME, CodeWriter
 from megatron_speech.speech_tokenizer.interface import SpeechTokenizerFacts
 from megatron_speech.speech_tokenizer.quantizer import perplexity
-from megatron_speech.speech_tokenizer.table import read_facts
+from megatron_speech.speech_tokenizer.table import read_facts as read_tokenizer_facts
 from megatron_speech.storage.interface import FOLDER_INDEX
 from megatron_speech.vocabulary import Vocabulary
 
@@ -55,7 +56,7 @@ def tokenize_speech(config: TokenizeSpeechConfig) -> None:
         FileNotFoundError: the tokenizer, the audio or one of its shards is missing.
         ValueError: a shard is damaged, a key repeats, or too many utterances are unusable; nothing done is lost.
     """
-    tokenizer = read_facts(config.tokenizer)
+    tokenizer = read_tokenizer_facts(config.tokenizer)
     config = replace(config, cut=resolved_cut(config, causal=tokenizer.causal))
     settings = replace(config, run=SpreadConfig(), tasks=None)  # how work was spread is no part of what is made
     if (config.tokenizer / MANIFEST).is_file():
@@ -89,12 +90,12 @@ def _begin(
         seconds = time.perf_counter() - begun
         facts = [_task_facts(writer, task) for task in tasks]
         made = _finish(settings, inputs, writer, facts, tokenizer)
-        new = sum(facts[task]["tokens"] for task in waiting)
+        new = sum(facts[task].tokens for task in waiting)
         rate = f" ({new / seconds:,.0f} per second)" if config.run.part == "all" and new else ""
         logger.info(
             "%s: %.2f hours, %s tokens%s, quarantined %s, %d utterances without text",
-            *(config.output, made["seconds"] / 3600, f"{made['tokens']:,}", rate, show(Counter(made["quarantined"]))),
-            made["utterances_without_text"],
+            *(config.output, made.seconds / 3600, f"{made.tokens:,}", rate, show(made.quarantined)),
+            made.utterances_without_text,
         )
 
     return TaskedWork(steps=[writer.reader, writer], tasks=len(tasks), finish=finish)
@@ -120,7 +121,7 @@ def code_writer(config: TokenizeSpeechConfig, *, tokenizer_id: str) -> CodeWrite
     return CodeWriter(reader, folder=tasks_folder(config.output), config=config, tokenizer_id=tokenizer_id)
 
 
-def _task_facts(writer: CodeWriter, number: int) -> dict[str, Any]:
+def _task_facts(writer: CodeWriter, number: int) -> CodesTaskFacts:
     """What a task counted; ValueError where it is not made, or from other audio or settings."""
     folder = writer.output(number)
     shards = writer.reader.tasks[number].shards
@@ -131,41 +132,41 @@ def _task_facts(writer: CodeWriter, number: int) -> dict[str, Any]:
         is_made(folder, kind=TASK_KIND, config=writer.settings(), inputs=writer.inputs(number))
     except ValueError as error:
         raise ValueError(f"{error}; run task {number} ({names}) again") from error
-    facts: dict[str, Any] = read_manifest(folder)["facts"]
-    return facts
+    return read_facts(folder, CodesTaskFacts)
 
 
 def _finish(
     config: TokenizeSpeechConfig,
     inputs: dict[str, str],
     writer: CodeWriter,
-    facts: list[dict[str, Any]],
+    facts: Sequence[CodesTaskFacts],
     tokenizer: SpeechTokenizerFacts,
-) -> dict[str, Any]:
+) -> CodesFacts:
     """Write the codes of all tasks as one folder; returns the facts of its manifest."""
     tasks = writer.reader.tasks
     folders = [writer.output(task.number) for task in tasks]
-    total = {key: sum(fact[key] for fact in facts) for key in facts[0]}
     quarantined = [record for folder in folders for record in read_quarantine(folder / QUARANTINE)]
-    require_few(quarantined, total["utterances"], config.max_quarantined_share)
+    utterances = sum(fact.utterances for fact in facts)
+    require_few(quarantined, utterances, config.max_quarantined_share)
     require_distinct(folders, lambda task, shard, number: f"{tasks[task].shards[shard].path}, utterance {number + 1}")
     counts_K = np.zeros(tokenizer.codebook_size, dtype=np.int64)
     with make_artifact(config.output, kind=KIND, config=config, inputs=inputs) as draft:
         parts = [read_documents(folder) for folder in folders if (folder / FOLDER_INDEX).exists()]
         documents = _counting(chain.from_iterable(parts), counts_K)
         vocabulary = Vocabulary.of_codes(tokenizer.codebook_size, tokenizer.fingerprint)
-        draft.facts |= write_documents(draft.folder, documents, vocabulary=vocabulary, name=NAME)
+        documents_made = write_documents(draft.folder, documents, vocabulary=vocabulary, name=NAME)
         write_quarantine(draft.folder / QUARANTINE, quarantined)
-        draft.facts |= {
-            **usage_facts(counts_K, frame_rate=tokenizer.frame_rate),
-            "utterances": total["utterances"],
-            "quarantined": dict(sorted(Counter(record.reason for record in quarantined).items())),
-            "utterances_cut": total["cut"],
-            "utterances_of_several_channels": total["several_channels"],
-            "utterances_without_text": total["without_text"],  # kept: codes need none, training on them does
-            "audio_shards": _sources(tasks, quarantined),
-        }
-    return draft.facts
+        codes = draft.facts = CodesFacts(
+            **vars(documents_made),
+            **vars(usage_facts(counts_K, frame_rate=tokenizer.frame_rate)),
+            utterances=utterances,
+            quarantined=dict(sorted(Counter(record.reason for record in quarantined).items())),
+            utterances_cut=sum(fact.cut for fact in facts),
+            utterances_of_several_channels=sum(fact.several_channels for fact in facts),
+            utterances_without_text=sum(fact.without_text for fact in facts),  # kept: codes need none
+            audio_shards=_sources(tasks, quarantined),
+        )
+    return codes
 
 
 def _counting(documents: Iterable[TokenDocument], counts_K: np.ndarray) -> Iterator[TokenDocument]:
@@ -175,28 +176,28 @@ def _counting(documents: Iterable[TokenDocument], counts_K: np.ndarray) -> Itera
         yield from some
 
 
-def _sources(tasks: Sequence[AudioTask], quarantined: list[BadRecord]) -> list[dict[str, Any]]:
+def _sources(tasks: Sequence[AudioTask], quarantined: list[BadRecord]) -> tuple[SourceShardFacts, ...]:
     """The audio shards the codes are made from, with their checksums."""
     bad = Counter(record.shard for record in quarantined)
-    return [
-        {
-            "name": shard.path.name,
-            "xxh3": shard.xxh3,
-            "utterances": shard.utterances,
-            "quarantined": bad[shard.path.name],
-        }
+    return tuple(
+        SourceShardFacts(
+            name=shard.path.name,
+            xxh3=shard.xxh3,
+            utterances=shard.utterances,
+            quarantined=bad[shard.path.name],
+        )
         for task in tasks
         for shard in task.shards
-    ]
+    )
 
 
-def usage_facts(counts_K: np.ndarray, *, frame_rate: float) -> dict[str, Any]:
+def usage_facts(counts_K: np.ndarray, *, frame_rate: float) -> UsageFacts:
     """How a codebook is used: seconds of speech, codes used, perplexity, and the count of every code."""
-    return {
-        "seconds": round(float(counts_K.sum()) / frame_rate, 2),
-        "frame_rate": frame_rate,
-        "codebook_size": len(counts_K),
-        "codes_used": int((counts_K > 0).sum()),
-        "perplexity": round(perplexity(torch.from_numpy(counts_K)), 1),
-        "code_counts": counts_K.tolist(),
-    }
+    return UsageFacts(
+        seconds=round(float(counts_K.sum()) / frame_rate, 2),
+        frame_rate=frame_rate,
+        codebook_size=len(counts_K),
+        codes_used=int((counts_K > 0).sum()),
+        perplexity=round(perplexity(torch.from_numpy(counts_K)), 1),
+        code_counts=tuple(counts_K.tolist()),
+    )

@@ -26,6 +26,7 @@ from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 from tqdm import tqdm
 
+from megatron_speech.artifacts.facts.codes import CodesTaskFacts
 from megatron_speech.artifacts.manifest import Draft
 from megatron_speech.artifacts.tasks import make_task
 from megatron_speech.audio.dali_features import DaliFeatures
@@ -84,11 +85,11 @@ class CodeWriter(PipelineStep):
         """Write the codes of the utterances in `data` as the artefact folder of task `rank`."""
 
         def write(draft: Draft) -> None:
-            draft.facts |= self._write(data, self.reader.tasks[rank], draft.folder)
+            draft.facts = self._write(data, self.reader.tasks[rank], draft.folder)
 
         make_task(self.output(rank), kind=KIND, config=self.settings(), inputs=self.inputs(rank), write=write)
 
-    def _write(self, documents: Iterable[Document], task: AudioTask, folder: Path) -> dict[str, Any]:
+    def _write(self, documents: Iterable[Document], task: AudioTask, folder: Path) -> CodesTaskFacts:
         tokenizer = loaded_tokenizer(self.config, self.tokenizer_id)
         counts: Counter[str] = Counter()
         ids = IdLog()
@@ -108,7 +109,7 @@ class CodeWriter(PipelineStep):
             "%s: %d tokens, %d per second, %d quarantined", name, counts["tokens"], rate, len(self.reader.quarantined)
         )
         kinds = ("documents", "tokens", "samples", "cut", "several_channels", "without_text")
-        return {"utterances": self.reader.read, **{kind: counts[kind] for kind in kinds}}
+        return CodesTaskFacts(utterances=self.reader.read, **{kind: counts[kind] for kind in kinds})
 
     def _encoded(
         self,

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch.distributed as dist
 
+from megatron_speech.artifacts.facts.speech_tokenizer import CurvePoint, TrainedSpeechTokenizerFacts
 from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.manifest import PARTIAL, Draft, input_ids, is_made, make_artifact, require_same_draft
 from megatron_speech.audio.quarantine import QUARANTINE, write_quarantine
@@ -221,21 +222,20 @@ def _complete(run: Run, draft: Draft) -> None:
     epochs = {source.name: round(state.drawn.get(source.name, 0) / len(source.index), 2) for source in sources}
     bad = {source.name: source.quarantined for source in sources}
     write_quarantine(draft.folder / QUARANTINE, [record for each in bad.values() for record in each])
-    facts: dict[str, Any] = {
+    draft.facts = TrainedSpeechTokenizerFacts(
         **state.start,
-        "steps": state.step,
-        "checkpoint": "last",
-        "language": run.text.language,
-        "epochs": epochs,
-        "quarantined": {name: dict(sorted(Counter(bad.reason for bad in each).items())) for name, each in bad.items()},
-        "text_ids_in_use": len(run.trainer.targets.ids_V),
-        "codes_restarted": state.restarted,
-        "curve": Curve(run.config.steps, state.curve).rounded(),
-        "error_rates": state.error_rates,
-        "error_rates_without_bottleneck": state.error_rates_without_bottleneck,
+        steps=state.step,
+        checkpoint="last",
+        language=run.text.language,
+        epochs=epochs,
+        quarantined={name: dict(sorted(Counter(bad.reason for bad in each).items())) for name, each in bad.items()},
+        text_ids_in_use=len(run.trainer.targets.ids_V),
+        codes_restarted=state.restarted,
+        curve=tuple(CurvePoint(**point) for point in Curve(run.config.steps, state.curve).rounded()),
+        error_rates=tuple(state.error_rates),
+        error_rates_without_bottleneck=state.error_rates_without_bottleneck,
         # What a vocabulary is built from.
-        "codebook_size": made.facts.codebook_size,
-        "frame_rate": made.facts.frame_rate,
-        "fingerprint": made.facts.fingerprint,
-    }
-    draft.facts.update(facts)
+        codebook_size=made.facts.codebook_size,
+        frame_rate=made.facts.frame_rate,
+        fingerprint=made.facts.fingerprint,
+    )

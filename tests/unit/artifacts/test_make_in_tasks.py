@@ -176,4 +176,4 @@ def test_a_task_that_did_not_end_stops_the_work_before_joining(tmp_path: Path) -
         stage.make()
     assert "finish" not in stage.calls
     Stage(tmp_path).make()
-    assert read_manifest(stage.output)["config"] == {"size": 1} and stage.squares == [0, 1, 4]
+    assert read_manifest(stage.output).config == {"size": 1} and stage.squares == [0, 1, 4]

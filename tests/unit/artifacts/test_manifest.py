@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from megatron_speech.artifacts.facts.record import Record
 from megatron_speech.artifacts.files import fingerprint_files, write_atomic
 from megatron_speech.artifacts.manifest import is_made, make_artifact, read_manifest
 
@@ -17,10 +18,15 @@ class _Config:
     amount: int = 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Count(Record):
+    count: int
+
+
 def _make(output: Path, config: _Config, *inputs: Path) -> None:
     with make_artifact(output, kind="toy", config=config, inputs=inputs) as draft:
         (draft.folder / "data").write_text("x")
-        draft.facts["count"] = 3
+        draft.facts = _Count(count=3)
 
 
 def test_a_finished_artifact_is_recognised(tmp_path: Path):
@@ -30,7 +36,7 @@ def test_a_finished_artifact_is_recognised(tmp_path: Path):
     assert not is_made(output, kind="toy", config=config, inputs=[source])
     _make(output, config, source)
     assert is_made(output, kind="toy", config=config, inputs=[source])
-    assert read_manifest(output)["facts"] == {"count": 3}
+    assert read_manifest(output).facts == {"count": 3}
     assert sorted(path.name for path in output.iterdir()) == ["data", "manifest.json"]
     assert not (tmp_path / "out.partial").exists()
 
@@ -114,7 +120,7 @@ def test_what_made_an_artifact_is_told_but_is_no_part_of_its_identity(tmp_path: 
     first, second = tmp_path / "first", tmp_path / "second"
     _make(first, _Config(first))
     _make(second, _Config(second), first)
-    manifest = read_manifest(first)
+    manifest = json.loads((first / "manifest.json").read_text())
     assert manifest["made_by"].keys() == {"tool", "version", "commit"}
     manifest["made_by"]["version"] = "another"
     write_atomic(first / "manifest.json", json.dumps(manifest))
@@ -134,7 +140,7 @@ def test_licences_and_languages_are_those_of_everything_upstream(tmp_path: Path)
     with make_artifact(tmp_path / "packed", kind="packed", config={}, inputs=[tmp_path / "tokens"]):
         pass
     manifest = read_manifest(tmp_path / "packed")
-    assert (manifest["licences"], manifest["languages"]) == (["CC-BY-4.0", "MIT"], ["de", "en"])
+    assert (manifest.licences, manifest.languages) == (("CC-BY-4.0", "MIT"), ("de", "en"))
 
 
 def test_a_manifest_without_its_maker_keeps_its_identity(tmp_path: Path) -> None:
@@ -143,7 +149,7 @@ def test_a_manifest_without_its_maker_keeps_its_identity(tmp_path: Path) -> None
     write_atomic(made / "manifest.json", json.dumps({"kind": "toy", "facts": {"a": 0.1}}, indent=1) + "\n")
     with make_artifact(tmp_path / "next", kind="toy", config={}, inputs=[made]):
         pass
-    assert read_manifest(tmp_path / "next")["inputs"] == {str(made): fingerprint_files([made / "manifest.json"])}
+    assert read_manifest(tmp_path / "next").inputs == {str(made): fingerprint_files([made / "manifest.json"])}
 
 
 def test_a_kill_after_the_final_name_leaves_nothing_behind(tmp_path: Path) -> None:

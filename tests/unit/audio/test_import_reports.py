@@ -45,7 +45,7 @@ def test_the_last_line_says_which_of_several_channels_was_heard(
 def test_the_manifest_tells_the_settings_that_were_used(tmp_path: Path) -> None:
     recordings(tmp_path / "in")
     table(tmp_path / "in", [{"audio": "r0.wav", "text": "x"}])
-    made = read_manifest(run(tmp_path, workers=2, max_quarantined_share=0.5))["config"]
+    made = read_manifest(run(tmp_path, workers=2, max_quarantined_share=0.5)).config
     assert made["utterances_per_shard"] == 2 and not made.keys() & {"workers", "max_quarantined_share"}
     run(tmp_path, workers=1)
 

@@ -39,8 +39,8 @@ def test_a_table_comes_back_whole_from_any_number_of_workers(tmp_path: Path) -> 
     ]
     np.testing.assert_allclose(found[0].waveform, tone(200), atol=1e-4)
     manifest = read_manifest(audio)
-    assert manifest["licences"] == ["CC0-1.0"] and manifest["languages"] == ["en"]
-    assert manifest["facts"]["utterances"] == 5 and len(manifest["facts"]["shards"]) == 3
+    assert manifest.licences == ("CC0-1.0",) and manifest.languages == ("en",)
+    assert manifest.facts["utterances"] == 5 and len(manifest.facts["shards"]) == 3
     assert sorted(path.name for path in audio.iterdir() if path.suffix != ".tar") == [
         "manifest.json",
         "quarantine.jsonl",
@@ -64,7 +64,7 @@ def test_of_two_channels_at_44_khz_the_first_comes_at_16(tmp_path: Path) -> None
     audio = run(tmp_path)
     (record,) = read_audio_shards(audio)
     np.testing.assert_allclose(record.waveform[500:15500], tone(300, 16000, 1.0)[500:15500], atol=2e-3)
-    assert read_manifest(audio)["facts"]["utterances_of_several_channels"] == 1
+    assert read_manifest(audio).facts["utterances_of_several_channels"] == 1
 
 
 def test_rows_of_one_recording_become_its_parts_from_any_number_of_workers(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_each_channel_may_become_an_utterance(tmp_path: Path, workers: int) -> N
     found = {record.key: record for record in read_audio_shards(audio)}
     assert list(found) == ["two_ch1", "two_ch2", "dead_ch2"] and {record.text for record in found.values()} == {""}
     np.testing.assert_allclose(found["dead_ch2"].waveform, tone(900), atol=1e-4)
-    facts = read_manifest(run(tmp_path, "first"))["facts"]
+    facts = read_manifest(run(tmp_path, "first")).facts
     assert facts["utterances_of_several_channels"] == 2 and facts["utterances_of_silent_first_channel"] == 1
 
 
@@ -133,7 +133,7 @@ def test_what_is_unusable_is_listed_and_too_much_of_it_stops(tmp_path: Path) -> 
     audio = run(tmp_path, max_quarantined_share=0.5)
     lines = [json.loads(line) for line in (audio / "quarantine.jsonl").read_text().splitlines()]
     assert [line["reason"] for line in lines] == list(bad.values())
-    assert read_manifest(audio)["facts"]["quarantined"] == dict.fromkeys(bad.values(), 1)
+    assert read_manifest(audio).facts["quarantined"] == dict.fromkeys(bad.values(), 1)
     assert len(list(read_audio_shards(audio))) == 5
     free = run(tmp_path, "free", max_quarantined_share=0.5, transcripts=False)
     assert [record.text for record in read_audio_shards(free)][-1] == " "
@@ -245,7 +245,7 @@ def test_what_is_absent_is_named(tmp_path: Path) -> None:
 
 def test_recordings_without_a_licence_do_not_look_licensed(tmp_path: Path) -> None:
     table(tmp_path / "in", recordings(tmp_path / "in"))
-    assert read_manifest(run(tmp_path))["licences"] == ["not recorded"]
+    assert read_manifest(run(tmp_path)).licences == ("not recorded",)
 
 
 def test_tools_for_token_shards_say_that_a_folder_holds_audio(tmp_path: Path) -> None:

@@ -133,8 +133,8 @@ def test_a_file_is_opened_once_for_its_rows_and_refused_once(clip: Path, monkeyp
         source(path, name=f"{path.stem}{n}", start_s=n / 10, duration_s=0.1) for path in (clip, cut) for n in range(9)
     ]
     receipt = make_shard(clip.parent, config(), Part(number=0, read=lambda: rows))
-    assert opened == [clip, cut] and len(receipt["ids"]) == 9
-    assert {(bad["reason"], bad["message"].split(" (")[0]) for bad in receipt["bad"]} == {("cut short", "t.jsonl:1")}
+    assert opened == [clip, cut] and len(receipt.ids) == 9
+    assert {(bad.reason, bad.message.split(" (")[0]) for bad in receipt.bad} == {("cut short", "t.jsonl:1")}
 
 
 LEFT, RIGHT = speech(16_000, 2).T
@@ -175,7 +175,7 @@ def test_a_silent_first_channel_is_counted_where_another_is_heard(tmp_path: Path
     path = stereo(tmp_path, NONE, RIGHT)
     rows = [source(path), source(path, name="b", channel=1)]
     receipt = make_shard(tmp_path, config(), Part(number=0, read=lambda: rows))
-    assert receipt["counts"] == {"several_channels": 2, "channels_by_setting": 1, "silent_first_channel": 1}
+    assert receipt.counts == {"several_channels": 2, "channels_by_setting": 1, "silent_first_channel": 1}
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_an_export_that_comes_back_keeps_every_row(tmp_path: Path, way, tied: bo
     before = tensors(hf)
     base = imported(tmp_path, way(hf, tmp_path / "back"), tmp_path / "vocabulary")
     require_same_rows(tmp_path, base, before)
-    facts = read_manifest(base)["facts"]
+    facts = read_manifest(base).facts
     assert (facts["text_rows_read"], facts["special_rows_read"], facts["speech_rows_read"]) == (257, 4, 20)
     assert facts["special_rows_drawn"] == facts["speech_rows_drawn"] == 0
     assert Vocabulary.load(base) == vocabulary
@@ -131,7 +131,7 @@ def test_of_tokens_alone_a_vocabulary_is_made_that_keeps_every_row(tmp_path: Pat
 def test_a_text_model_says_what_was_read_and_what_was_drawn(tmp_path: Path) -> None:
     text_model(tmp_path / "text", "llama", tied=True, padding_rows=7)
     base, _ = import_text_model(tmp_path)
-    facts = read_manifest(base)["facts"]
+    facts = read_manifest(base).facts
     assert facts["text_rows_read"] == 257 and facts["rows_left_out"] == 7
     assert (facts["special_rows_read"], facts["special_rows_drawn"]) == (0, 4)
     assert (facts["speech_rows_read"], facts["speech_rows_drawn"]) == (0, 20)
@@ -149,7 +149,7 @@ def test_tokens_that_were_added_since_are_named(tmp_path: Path, caplog: pytest.L
         base = imported(tmp_path, tmp_path / "back", tmp_path / "vocabulary")
     assert "the vocabulary lacks <|pad|>" in caplog.text
     require_same_rows(tmp_path, base, before)
-    assert read_manifest(base)["facts"]["rows_left_out"] == 1
+    assert read_manifest(base).facts["rows_left_out"] == 1
 
 
 def test_rows_that_were_cut_off_are_missed(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_model_whose_speech_was_cut_off_is_a_text_model_again(tmp_path: Path) 
     saved_by_transformers(hf, tmp_path / "back", rows=257)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(tmp_path / "text" / name, tmp_path / "back")
-    facts = read_manifest(imported(tmp_path, tmp_path / "back", tmp_path / "vocabulary"))["facts"]
+    facts = read_manifest(imported(tmp_path, tmp_path / "back", tmp_path / "vocabulary")).facts
     assert (facts["text_rows_read"], facts["speech_rows_read"], facts["speech_rows_drawn"]) == (257, 0, 20)
     settings = BuildVocabularyConfig(output=tmp_path / "again", text=str(tmp_path / "back"), codebook_size=30)
     with pytest.raises(ValueError, match="remove speech_vocabulary from its configuration"):
@@ -252,7 +252,7 @@ def test_a_model_with_tokens_for_audio_of_its_own_keeps_their_rows(tmp_path: Pat
     after, before = tensors(export(tmp_path, base)), tensors(tmp_path / "text")
     for name in EMBEDDINGS:
         assert torch.equal(after[name][:260], before[name][:260])
-    facts = read_manifest(base)["facts"]
+    facts = read_manifest(base).facts
     assert (facts["text_rows_read"], facts["special_rows_read"], facts["special_rows_drawn"]) == (258, 2, 2)
     assert (facts["speech_rows_read"], facts["speech_rows_drawn"]) == (0, 20)
     assert [vocabulary.special_id(token) for token in SPECIAL_TOKENS] == [258, 259, 260, 261]
@@ -318,7 +318,7 @@ def test_padding_of_a_text_model_is_no_speech(tmp_path: Path, padding: int, kind
     if kind != "drawn":
         rows[257:] = 0 if kind == "zero" else rows[:257].mean(dim=0)
         save_file(held, tmp_path / "text" / "model.safetensors", metadata={"format": "pt"})
-    facts = read_manifest(import_text_model(tmp_path)[0])["facts"]
+    facts = read_manifest(import_text_model(tmp_path)[0]).facts
     assert (facts["text_rows_read"], facts["speech_rows_drawn"], facts["rows_left_out"]) == (257, 20, padding)
 
 

@@ -206,7 +206,7 @@ def test_a_bucket_is_read_like_a_folder(bucket: str, tmp_path: Path, path: str, 
     )
     tokenize_text(config)
     assert [document.key for document in read_documents(tmp_path / "out")] == list(ids)
-    inputs = read_manifest(tmp_path / "out")["inputs"]
+    inputs = read_manifest(tmp_path / "out").inputs
     assert {name for name in inputs if name.startswith("s3://texts/en/")} == set(inputs) - {str(config.vocabulary)}
     tokenize_text(config)  # is made already
 

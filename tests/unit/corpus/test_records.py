@@ -75,7 +75,7 @@ def test_text_to_packed_rows_and_back(tmp_path: Path):
     read = {found.key: tokenizer.decode(found.tokens.tolist()) for found in read_documents(tmp_path / "documents")}
     assert read == {**texts, "first": "kept"}
     pack_shards(PackShardsConfig(input=tmp_path / "documents", output=tmp_path / "packed", seq_length=64))
-    facts = read_manifest(tmp_path / "packed")["facts"]
+    facts = read_manifest(tmp_path / "packed").facts
     assert facts["documents"] == 21
     assert facts["rows"] * 64 == facts["tokens"] + facts["padding"]  # the padding behind the last label included
     for folder in ("documents", "packed"):

@@ -38,7 +38,7 @@ def test_tasks_and_jobs_change_no_byte(config, engine):
     for _ in range(2):  # requeued when all was done
         run(cut, "cut", part="finish")
     assert digest(whole) == digest(run(cut, "two", workers=1)) == digest(whole.with_name("cut"))
-    facts = [read_manifest(whole.with_name(name))["facts"] for name in ("whole", "cut", "two")]
+    facts = [read_manifest(whole.with_name(name)).facts for name in ("whole", "cut", "two")]
     assert facts[0] == facts[1] == facts[2]
     assert not list(whole.parent.glob("*.tasks")) and not list(whole.parent.glob("*.partial"))
     assert list(verify_folder(whole, ids=True)) == []
@@ -56,7 +56,7 @@ def test_each_rendering_has_fresh_spans_and_unspeakable_documents_are_left_out(c
     longest = next(d for d in documents if d.meta["id"] == "wiki-6")
     assert len(longest.meta["spans"]) + longest.meta["failed"] > 1
     assert len({json.dumps([span["words"] for span in d.meta["spans"]]) for d in documents[:3]}) > 1
-    facts = read_manifest(config.output.with_name("made"))["facts"]
+    facts = read_manifest(config.output.with_name("made")).facts
     assert facts["documents_not_speakable"] == 1
     assert facts["spans"] == sum(facts["span_lengths"]["spans"]) + facts["spans_cut_or_short"]
     assert 0 < facts["spans_failed"] < facts["spans"] == len(engine.spoken)
@@ -69,7 +69,7 @@ def test_each_rendering_has_fresh_spans_and_unspeakable_documents_are_left_out(c
 def test_the_model_is_asked_for_readings_and_unsure_sentences_are_counted(config, engine):
     said = "She was aged 5 in the war, and it cost $3.5 million. "
     write_jsonl(config.corpora["wiki"].path / "c.jsonl", record("figures", (said + "He got 3-4-5 there. ") * 6))
-    facts = read_manifest(run(replace(config, noise=None), "made"))["facts"]
+    facts = read_manifest(run(replace(config, noise=None), "made")).facts
     asked = [text for text in engine.spoken if text.startswith("figures")]
     assert asked and not any(char.isdigit() or char == "$" for text in asked for char in text.partition(" ")[2])
     assert any("aged five" in text or "five in the" in text for text in asked)
@@ -106,7 +106,7 @@ def test_text_and_speech_are_found_by_their_provenance(config, engine):
 
 def test_the_last_lines_say_what_could_be_read_and_what_became_speech(config, engine, caplog):
     with caplog.at_level(logging.INFO):
-        facts = read_manifest(run(config, "made"))["facts"]
+        facts = read_manifest(run(config, "made")).facts
     every = facts["words"] + facts["words_not_speakable"]
     line = next(record.message for record in caplog.records if "can be read aloud" in record.message)
     assert line.startswith(
@@ -210,7 +210,7 @@ def test_lines_that_are_no_documents_are_named_or_counted(config, engine, tmp_pa
         run(counted, "counted")
     counted = replace(counted, max_quarantined_share=1.0)  # nothing that was spoken is spoken again
     made = run(counted, "counted")
-    facts = read_manifest(made)["facts"]
+    facts = read_manifest(made).facts
     assert facts["corpora"]["wiki"]["dropped"] == {"no text": 1, "not JSON": 1, "not UTF-8": 1, "speakable": 1}
     assert len((made / "dropped.jsonl").read_text().splitlines()) == 4
     assert facts["repeated_ids"] == 1
@@ -253,8 +253,8 @@ def test_a_real_model_speaks_and_the_output_is_skipped_when_made(config):
     config = replace(config, corpora=wiki)
     made = run(config, "made")
     manifest = read_manifest(made)
-    assert (manifest["licences"], manifest["languages"]) == (["CC0-1.0"], ["en"])
-    assert manifest["facts"]["documents"] == len(documents_of(config, made)) == 2
+    assert (manifest.licences, manifest.languages) == (("CC0-1.0",), ("en",))
+    assert manifest.facts["documents"] == len(documents_of(config, made)) == 2
     before = (made / "manifest.json").stat().st_mtime_ns
     run(config, "made")
     assert (made / "manifest.json").stat().st_mtime_ns == before

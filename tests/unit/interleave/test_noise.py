@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from megatron_speech.artifacts.facts.interleaved import NoiseRow
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.stages.build_interleaved import NoiseConfig
 from megatron_speech.data.shards.document import TokenDocument
@@ -58,42 +59,45 @@ def test_spoken_forms_are_compared_by_class_and_length():
     classes = ["prose", "numbers", "names", "dialogue"]
     documents = [document(n, SAID[n], classes[n], (6, 6, 4, 21)[n]) for n in range(4)]
     heard = ["the river runs to the sea", "in nineteen eighty four it cost five pounds", "Anna Smith of", "go"]
-    rows = sample_of(documents).read_back(Reader(*heard), language="en")
+    rows = sample_of(documents).read_back(Reader(*heard), language="en", shard="0")
     facts = summarize([(rows, 4)])
-    assert [facts["by_class"][name]["wer"]["value"] for name in classes] == [0, 0, 0.25, pytest.approx(2 / 3, abs=1e-5)]
-    assert list(facts["by_length"]) == ["1-4", "5-9", "20+"]
+    assert facts.wer is not None
+    assert [facts.by_class[name].wer.value for name in classes] == [0, 0, 0.25, pytest.approx(2 / 3, abs=1e-5)]
+    assert list(facts.by_length) == ["1-4", "5-9", "20+"]
     assert length_labels() == ["1-4", "5-9", "10-14", "15-19", "20+"]
-    assert facts["wer"]["items"] == facts["spans"] == 4
-    assert shard_rate(rows) == pytest.approx(facts["wer"]["value"], abs=1e-6)
-    assert facts["wer"]["low"] <= facts["wer"]["value"] <= facts["wer"]["high"]
-    assert (summarize([([], 0)])["wer"], shard_rate([])) == (None, None)
+    assert facts.wer.items == facts.spans == 4
+    assert shard_rate(rows) == pytest.approx(facts.wer.value, abs=1e-6)
+    assert facts.wer.low <= facts.wer.value <= facts.wer.high
+    assert (summarize([([], 0)]).wer, shard_rate([])) == (None, None)
 
 
 def test_a_sampled_span_stands_for_the_spans_of_its_shard():
-    rows = sample_of([document(0, SAID[0], "prose", 6)]).read_back(Reader("the river runs to the sea"), language="en")
-    bad = [{**row, "word_edits": row["words"], "class": "names"} for row in rows]
+    rows = sample_of([document(0, SAID[0], "prose", 6)]).read_back(
+        Reader("the river runs to the sea"), language="en", shard="0"
+    )
+    bad = [replace(row, word_edits=row.words, text_class="names") for row in rows]
     facts = summarize([(rows, 300), (bad, 100)])
-    assert facts["wer"]["value"] == pytest.approx(0.25)
-    assert facts["by_class"]["names"]["wer"]["value"] == pytest.approx(1)
-    assert facts["wer"]["items"] == 2
+    assert facts.wer is not None and facts.wer.value == pytest.approx(0.25)
+    assert facts.by_class["names"].wer.value == pytest.approx(1)
+    assert facts.wer.items == 2
 
 
 def test_of_chinese_every_character_is_a_word():
     documents = [document(0, "今天天气很好", "prose", 6)]
-    (row,) = sample_of(documents).read_back(Reader("今天天汽很好"), language="zh")
-    assert (row["word_edits"], row["words"]) == (1, 6)
+    (row,) = sample_of(documents).read_back(Reader("今天天汽很好"), language="zh", shard="0")
+    assert (row.word_edits, row.words) == (1, 6)
 
 
 def test_the_sample_depends_on_the_keys_alone():
     documents = [document(n, f"river {n}", "prose", 2) for n in range(40)]
     reader = Reader(*(["river"] * 40))
     drawn = [
-        {row["key"] for row in sample_of(order, 8).read_back(reader, language="en")}
+        {row.key for row in sample_of(order, 8).read_back(reader, language="en", shard="0")}
         for order in (documents, documents[::-1])
     ]
     assert drawn[0] == drawn[1] and len(drawn[0]) == 8
     sample = sample_of([*documents, document(3, "so long", "prose", 2, codes=376)], 50)
-    assert sample.too_long == 1 and len(sample.read_back(reader, language="en")) == 40
+    assert sample.too_long == 1 and len(sample.read_back(reader, language="en", shard="0")) == 40
 
 
 @pytest.fixture
@@ -101,9 +105,9 @@ def noisy(config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """A build whose recogniser hears nothing in the spans of documents 3 and 4, which make no shard with others."""
     monkeypatch.setattr(Models, "sample", lambda _: SpanSample(6, seed=0, max_codes=375))
 
-    def read_back(loaded: Models, sample: SpanSample) -> list[dict[str, object]]:
-        rows = sample.read_back(Reader(*([""] * 16)), language="en")
-        return [{**row, "word_edits": row["words"] if "wiki-6" in row["key"] else 0} for row in rows]
+    def read_back(loaded: Models, sample: SpanSample, *, shard: str) -> list[NoiseRow]:
+        rows = sample.read_back(Reader(*([""] * 16)), language="en", shard=shard)
+        return [replace(row, word_edits=row.words if "wiki-6" in row.key else 0) for row in rows]
 
     monkeypatch.setattr(Models, "read_back", read_back)
     tokenizer = tmp_path / "tokenizer"
@@ -118,8 +122,8 @@ def noisy(config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 def test_speech_that_could_not_be_measured_is_set_aside_too(noisy, engine, monkeypatch):
     heard = Models.read_back
 
-    def read_back(loaded: Models, sample: SpanSample) -> list[dict[str, object]]:
-        return [row for row in heard(loaded, sample) if "wiki-6" not in row["key"]]
+    def read_back(loaded: Models, sample: SpanSample, *, shard: str) -> list[NoiseRow]:
+        return [row for row in heard(loaded, sample, shard=shard) if "wiki-6" not in row.key]
 
     monkeypatch.setattr(Models, "read_back", read_back)
     made = run(noisy, "made")
@@ -133,7 +137,7 @@ def test_noisy_shards_are_set_aside_and_listed(noisy, engine):
     assert {d.meta["id"] for d in read_documents(made / "quarantine", vocabulary=vocabulary)} == {"wiki-6"}
     kept = [d.meta["id"] for d in read_documents(made, vocabulary=vocabulary)]
     assert "wiki-6" not in kept and len(kept) == 6 + 6
-    facts = read_manifest(made)["facts"]
+    facts = read_manifest(made).facts
     assert (facts["quarantined"]["shards"], facts["documents"], facts["corpora"]["wiki"]["documents"]) == (1, 12, 7)
     (line,) = [json.loads(line) for line in (made / "quarantine.jsonl").read_text().splitlines()]
     assert line["wer"] == 1.0 and line["shard"] == "00002-00001"

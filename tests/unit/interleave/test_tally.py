@@ -28,9 +28,9 @@ def tally_of(words: int, *, documents: int = 3000, **left_out: int) -> Tally:
 @pytest.mark.parametrize("words", [66, 80, 200])
 def test_lengths_that_are_shown_are_as_they_were_drawn(words):
     facts = tally_of(words).facts()
-    drawn = np.array(facts["span_lengths"]["spans"], float)
+    drawn = np.array(facts["span_lengths"].spans, float)
     assert drawn.sum() == facts["spans"] > 3000
-    distance = 0.5 * np.abs(drawn / drawn.sum() - facts["span_lengths"]["poisson"]).sum()
+    distance = 0.5 * np.abs(drawn / drawn.sum() - facts["span_lengths"].poisson).sum()
     assert distance < 0.04, "documents of 34 words, where a span is cut, are at 0.3"
 
 
@@ -38,4 +38,4 @@ def test_lengths_that_are_shown_are_as_they_were_drawn(words):
 def test_spans_that_may_have_been_cut_are_not_shown(words, left_out):
     facts = tally_of(words, documents=50, **left_out).facts()
     assert facts["spans_cut_or_short"] == facts["spans"] > 0
-    assert facts["span_lengths"]["spans"] == []
+    assert facts["span_lengths"].spans == ()

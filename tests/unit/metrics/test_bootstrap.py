@@ -22,7 +22,7 @@ def test_the_same_seed_gives_the_same_interval():
 
 def test_agreement_of_all_items_leaves_no_width():
     estimate = Bootstrap().mean([1.0] * 5)
-    assert estimate.rounded() == {"value": 1.0, "low": 1.0, "high": 1.0, "items": 5}
+    assert estimate.rounded().to_json() == {"value": 1.0, "low": 1.0, "high": 1.0, "items": 5}
 
 
 def test_a_ratio_weighs_items_by_their_denominators():

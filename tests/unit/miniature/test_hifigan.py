@@ -27,7 +27,7 @@ def test_checkpoint_becomes_safetensors(tmp_path: Path) -> None:
     torch.save({"generator": state}, tmp_path / "g.pth")
     (tmp_path / "c.json").write_text(json.dumps(dict.fromkeys(SHAPE_KEYS, 1) | {"learning_rate": 1}))
     facts = convert_hifigan(tmp_path / "g.pth", tmp_path / "c.json", tmp_path / "out")
-    assert facts["parameters"] == 26
+    assert facts.parameters == 26
     assert load_file(tmp_path / "out" / "model.safetensors").keys() == {"conv.weight", "conv.bias"}
     assert "learning_rate" not in json.loads((tmp_path / "out" / "config.json").read_text())
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from megatron_speech.artifacts.facts.miniature import AssetFacts
 from megatron_speech.artifacts.manifest import make_artifact, read_manifest
 from megatron_speech.audio.shards import read_audio_shards
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
@@ -36,7 +37,7 @@ from megatron_speech.vocabulary import Vocabulary
 
 def terms(folder: Path) -> tuple[list[str], list[str]]:
     manifest = read_manifest(folder)
-    return manifest["licences"], manifest["languages"]
+    return list(manifest.licences or ()), list(manifest.languages or ())
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_packed_rows_name_the_terms_of_texts_and_voice(corpus: Path, tmp_path: P
         said = [
             TokenDocument(key=r.key, tokens=np.ones(3, np.int32), meta=r.meta) for r in read_audio_shards(audio.output)
         ]
-        draft.facts |= write_documents(draft.folder, said, vocabulary=Vocabulary.of_codes(4, ""), name="codes")
+        draft.facts = write_documents(draft.folder, said, vocabulary=Vocabulary.of_codes(4, ""), name="codes")
     vocabulary, paired, text = (tmp_path / name for name in ("vocabulary", "paired", "text"))
     build_vocabulary(BuildVocabularyConfig(output=vocabulary, codebook_size=4))
     build_task_documents(
@@ -94,7 +95,7 @@ def test_an_unpacked_model_has_the_terms_of_its_packages(tmp_path: Path, monkeyp
     pin = pin_named("speechmos")
     pin.marker(tmp_path).parent.mkdir()
     pin.marker(tmp_path).write_text(pin.sha256)
-    monkeypatch.setattr(unpack, "RECIPES", (Recipe("toy", ("speechmos",), lambda packages, output: {}),))
+    monkeypatch.setattr(unpack, "RECIPES", (Recipe("toy", ("speechmos",), lambda packages, output: AssetFacts()),))
     unpack_assets(AssetsConfig(folder=tmp_path, set="ci"))
     assert terms(tmp_path / "toy") == (["MIT"], [])
 

@@ -77,7 +77,7 @@ def test_audio_is_the_same_after_an_interruption(corpus: Path, monkeypatch: pyte
     assert not halted.output.exists()
     speak_corpus(halted)
     assert made == ["train-000000.tar", "train-000001.tar", "train-000002.tar", "train-000002.tar", "train-000003.tar"]
-    assert read_manifest(halted.output)["facts"] == read_manifest(whole.output)["facts"]
+    assert read_manifest(halted.output).facts == read_manifest(whole.output).facts
     assert len(list(read_audio_shards(halted.output))) == 40
     assert not [path.name for path in halted.output.iterdir() if path.suffix not in (".tar", ".json")]
 
@@ -106,7 +106,7 @@ def test_cloze_items_are_spoken_whole_or_not_at_all(corpus: Path) -> None:
 def test_a_voice_without_its_package(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
     speak_corpus(settings(corpus, utterances={"hibari": 4, "slt": 3}))
     assert "left out: 3 utterances of voice slt" in caplog.text
-    assert read_manifest(corpus.parent / "audio")["facts"]["voices_left_out"] == ["slt"]
+    assert read_manifest(corpus.parent / "audio").facts["voices_left_out"] == ["slt"]
     (corpus.parent / "assets" / "packages" / "hibari" / "__init__.py").unlink()
     with pytest.raises(FileNotFoundError, match="voice hibari needs hibari-tts"):
         speak_corpus(settings(corpus, output=corpus.parent / "more"))

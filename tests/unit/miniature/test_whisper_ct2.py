@@ -103,7 +103,7 @@ def test_weights_come_back_bit_equal(tmp_path: Path, beside: tuple[Path, Path]) 
     loaded = WhisperForConditionalGeneration.from_pretrained(tmp_path / "hf").eval()
     for key, value in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[key], value), key
-    assert facts["vocab_size"] == 32 and loaded.config.encoder_ffn_dim == 12
+    assert facts.vocab_size == 32 and loaded.config.encoder_ffn_dim == 12
     assert loaded.generation_config.prompt_ids == [1, 5]
     assert loaded.generation_config.suppress_tokens == [2, 3]
     mel, prompt = torch.randn(1, 4, 20), torch.tensor([[1, 5]])

@@ -6,27 +6,32 @@ from typing import Any
 
 import pytest
 
+from megatron_speech.artifacts.facts.record import Record
+from megatron_speech.artifacts.facts.text_to_token import RoundTripFacts
+from megatron_speech.artifacts.facts.tokens import PackedFacts, TaskDocumentsFacts
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.reports.text_to_token_curve import CurveRowConfig, TextToTokenCurveConfig
 from megatron_speech.reports.text_to_token_curve import text_to_token_curve
+from tests.kept import kept_facts, kept_metrics
 
 
 def _row(folder: Path, *, utterances: int, heard: str | None) -> None:
     """A row whose model was heard to say `heard` for each of two texts of four words."""
 
-    def artifact(name: str, facts: dict[str, Any], config: dict[str, Any] | None = None) -> None:
+    def artifact(name: str, facts: Record, config: dict[str, Any] | None = None) -> None:
         with make_artifact(folder / name, kind=name, config=config or {}, inputs=[]) as draft:
-            draft.facts.update(facts)
+            draft.facts = facts
 
-    artifact("documents", {"documents": utterances, "duration_s": 5400.0}, {"utterances": {"of_first": utterances}})
-    artifact("packed", {"rows": 20})
+    pairs = kept_facts("documents_text_to_token", documents=utterances, duration_s=5400.0)
+    artifact("documents", TaskDocumentsFacts.from_json(pairs), {"utterances": {"of_first": utterances}})
+    artifact("packed", PackedFacts.from_json(kept_facts("packed", rows=20)))
     (folder / "run").mkdir()
-    (folder / "run" / "metrics.jsonl").write_text(json.dumps({"step": 10, "consumed_samples": 40}) + "\n")
+    (folder / "run" / "metrics.jsonl").write_text(json.dumps(kept_metrics(step=10, consumed_samples=40)) + "\n")
     losses = {"step": 10, "losses": {"held_out": {"speech": 1.234}}}
     (folder / "run" / "validation.jsonl").write_text(json.dumps(losses) + "\n")
     (folder / "timings.jsonl").write_text('{"stage": "run", "cpu_seconds": 90}\n{"stage": "run", "cpu_seconds": 30}\n')
     sample = {"text": "the red car stopped", "heard_true_codes": "the red car stop", "heard_synthesised": heard}
-    artifact("round_trip", {})
+    artifact("round_trip", RoundTripFacts.from_json(kept_facts("round_trip")))
     (folder / "round_trip" / "samples.jsonl").write_text(2 * (json.dumps(sample) + "\n"))
 
 

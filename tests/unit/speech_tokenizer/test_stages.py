@@ -67,7 +67,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_recognition_through_codes_is_learnt(world: Path, tokenizer_folder: Path) -> None:
-    facts = read_manifest(tokenizer_folder)["facts"]
+    facts = read_manifest(tokenizer_folder).facts
     curve = [point["cross_entropy"] for point in facts["curve"]]
     assert curve[-1] < 0.3 * curve[0]
     tokenizer = WhisperVQTokenizer.load(tokenizer_folder)
@@ -122,7 +122,7 @@ def test_audio_shards_become_code_shards(world: Path, tokenizer_folder: Path) ->
     assert [document.key for document in documents] == [record.key for record in records]
     assert records[3].meta.items() <= documents[3].meta.items()
     assert np.array_equal(documents[3].tokens, tokenizer.encode([records[3].waveform])[0])
-    facts = read_manifest(world / "codes")["facts"]
+    facts = read_manifest(world / "codes").facts
     assert sum(facts["code_counts"]) == facts["speech_tokens"] == sum(len(document.tokens) for document in documents)
     assert 1 <= facts["perplexity"] <= facts["codes_used"] <= 32
 
@@ -137,7 +137,7 @@ def test_report_measures_each_reader_by_voice(world: Path, tokenizer_folder: Pat
         max_utterances=8,
     )
     tokenizer_report(config)
-    facts = read_manifest(world / "report")["facts"]
+    facts = read_manifest(world / "report").facts
     rates = facts["error_rates"]
     assert set(rates) == {"heldout, without bottleneck", "heldout, from codes"}
     assert rates["heldout, from codes"]["wer"] < rates["heldout, without bottleneck"]["wer"]

@@ -1,10 +1,12 @@
 """Facts of a round trip."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from megatron_speech.artifacts.facts.text_to_token import ComparisonFacts
 from megatron_speech.config.stages.text_to_token import SynthesisConfig
 from megatron_speech.inference.generate import Generation, Request
 from megatron_speech.text_to_token.round_trip import by_speaker, compare, in_words, synthesize_as_spoken
@@ -25,17 +27,17 @@ def test_failures_are_counted_apart() -> None:
         heard_true=TEXTS,
         heard=["the red car started", None, "cold water"],
     )
-    assert facts["failures"] == 1 and facts["texts"] == 3
-    assert facts["wer_true_codes"] == 0
-    assert facts["wer"] == pytest.approx(1 / 6)
-    assert facts["wer_with_failures"] == pytest.approx(3 / 8)
-    assert facts["length_ratio_median"] == pytest.approx(1.25)
-    assert (facts["speech_tokens"], facts["speech_tokens_true"]) == (21, 16)
+    assert facts.failures == 1 and facts.texts == 3
+    assert facts.wer_true_codes == 0
+    assert facts.wer == pytest.approx(1 / 6)
+    assert facts.wer_with_failures == pytest.approx(3 / 8)
+    assert facts.length_ratio_median == pytest.approx(1.25)
+    assert (facts.speech_tokens, facts.speech_tokens_true) == (21, 16)
 
 
 def test_nothing_synthesised_has_no_rate() -> None:
     facts = compare(TEXTS, true=TRUE, made=[None] * 3, heard_true=TEXTS, heard=[None] * 3)
-    assert facts["wer"] is None and facts["wer_with_failures"] == 1.0 and facts["length_ratio_median"] is None
+    assert facts.wer is None and facts.wer_with_failures == 1.0 and facts.length_ratio_median is None
 
 
 class Echo:
@@ -69,16 +71,27 @@ def test_every_text_is_spoken_by_its_own_speaker() -> None:
     unsure = utterances([{"text": "He scored 3-4-5.", "voice": "ann"}])
     assert synthesize_as_spoken(synthesizer, unsure, 0) == [None]
     facts = by_speaker(said, made=made, heard_true=["one", "three", "tea"], heard=["one", "four", "tea"])
-    assert [(name, each["texts"], each["wer"], each["wer_true_codes"]) for name, each in facts.items()] == [
+    assert [(name, each.texts, each.wer, each.wer_true_codes) for name, each in facts.items()] == [
         ("bob", 2, 0.5, 0.5),
         ("ann", 1, 1.0, 0.0),
     ]
 
 
 def test_one_line_gives_error_rates_and_failures():
-    facts = {"texts": 12, "failures": 1, "wer": 11 / 12, "wer_true_codes": 0.0952, "wer_with_failures": 0.9231}
+    facts = ComparisonFacts(
+        texts=12,
+        failures=1,
+        wer_true_codes=0.0952,
+        cer_true_codes=0.0,
+        wer_with_failures=0.9231,
+        wer=11 / 12,
+        cer=0.0,
+        length_ratio_median=1.0,
+        speech_tokens=1,
+        speech_tokens_true=1,
+    )
     assert in_words(facts) == (
         "WER 91.7% on 11 synthesised texts, 9.5% on recorded codes; 1 more texts failed, WER 92.3% with them"
     )
-    assert in_words({**facts, "failures": 0}).endswith("on 12 synthesised texts, 9.5% on recorded codes")
-    assert in_words({**facts, "failures": 12, "wer": None}).startswith("none of 12 texts was synthesised")
+    assert in_words(replace(facts, failures=0)).endswith("on 12 synthesised texts, 9.5% on recorded codes")
+    assert in_words(replace(facts, failures=12, wer=None)).startswith("none of 12 texts was synthesised")

@@ -87,7 +87,7 @@ def test_filters(folder: Path, filters: dict, keys: list[str]) -> None:
 
 def test_what_is_left_out_is_counted(folder: Path) -> None:
     _build(folder, "text_to_token", voices=["hibari"])
-    facts = read_manifest(folder / "text_to_token")["facts"]
+    facts = read_manifest(folder / "text_to_token").facts
     assert facts["utterances"] == {"read": 5, "filtered_out": 1, "without_text": 1, "unspeakable": 1}
     assert facts["documents"] == 2 and facts["duration_s"] == 31.5
 
@@ -98,7 +98,7 @@ def test_a_text_that_cannot_be_read_for_sure_is_not_learnt_and_is_named(folder: 
     (folder / "codes").rename(folder / "old")
     (folder / "more").rename(folder / "codes")
     assert [document.key for document in _build(folder, "text_to_token")] == ["u0"]
-    assert read_manifest(folder / "text_to_token")["facts"]["utterances"] == {"read": 2, "unreadable": 1}
+    assert read_manifest(folder / "text_to_token").facts["utterances"] == {"read": 2, "unreadable": 1}
     (line,) = (folder / "text_to_token" / "unreadable.jsonl").read_text().splitlines()
     assert json.loads(line)["id"] == "u1" and "3-4-5" in json.loads(line)["why"]
     assert len(_build(folder, "recognition")) == 2

@@ -62,12 +62,12 @@ def test_a_tokenizer_that_loses_other_scripts_is_refused_and_counted(tmp_path: P
     with pytest.raises(ValueError, match=rule + ".*more than max_lost_share=0.1: use a tokenizer with byte fallback"):
         _vocabulary(tmp_path, folder)
     assert not (tmp_path / "vocabulary").exists()
-    probe = read_manifest(_vocabulary(tmp_path, folder, share=1.0))["facts"]["probe"]
+    probe = read_manifest(_vocabulary(tmp_path, folder, share=1.0)).facts["probe"]
     assert probe["unknown_tokens"] > 30 and probe["characters_lost"] > 50 and probe["most_lost"]
 
 
 def test_a_tokenizer_that_loses_nothing_is_told_so(tmp_path: Path) -> None:
-    probe = read_manifest(_vocabulary(tmp_path, "bytes", share=0.0))["facts"]["probe"]
+    probe = read_manifest(_vocabulary(tmp_path, "bytes", share=0.0)).facts["probe"]
     assert probe["characters_checked"] > 200
     assert (probe["characters_lost"], probe["documents_changed"], probe["unknown_tokens"]) == (0, 0, 0)
 
@@ -76,7 +76,7 @@ def _tokenized(folder: Path, vocabulary: Path, texts: list[str], **changes: Any)
     path = write_jsonl(folder / "c.jsonl", *({"id": n, "text": text} for n, text in enumerate(texts)))
     corpora = {"c": TextCorpusConfig(path=path)}
     tokenize_text(TokenizeTextConfig(corpora=corpora, vocabulary=vocabulary, output=folder / "documents", **changes))
-    return read_manifest(folder / "documents")["facts"]["corpora"]["c"]["text_loss"]
+    return read_manifest(folder / "documents").facts["corpora"]["c"]["text_loss"]
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,9 @@ def test_unknown_tokens_are_counted_in_every_document_and_others_by_a_sample(tmp
     for _ in range(count):
         loss.count("fox 狐", np_ids := tokenizer.encode("fox 狐"))
     facts = loss.facts()
-    assert facts["unknown_tokens"] == count == sum(number == 0 for number in np_ids) * count
-    assert facts["documents_checked"] == facts["characters_lost"] == FIRST_DOCUMENTS + 10
+    assert facts.unknown_tokens == count == sum(number == 0 for number in np_ids) * count
+    assert facts.documents_checked == facts.characters_lost == FIRST_DOCUMENTS + 10
     loss.count("狐" + "x" * (LONGEST + 5), tokenizer.encode("狐" + "x" * (LONGEST + 5)))
     for _ in range(EVERY):
         loss.count("x" * (LONGEST + 5), tokenizer.encode("x" * (LONGEST + 5)))
-    assert loss.facts()["characters_checked"] == facts["characters_checked"] + LONGEST  # the beginning of a long one
+    assert loss.facts().characters_checked == facts.characters_checked + LONGEST  # the beginning of a long one

@@ -152,7 +152,7 @@ def test_a_folder_may_hold_a_sentencepiece_model_alone(tmp_path: Path):
     tokenizer = TextTokenizer.load(tmp_path / "vocabulary")
     assert tokenizer.encode("line 7") == reference.encode("line 7")
     assert tokenizer.begin_of_document == (reference.bos_id(),)
-    assert str(tmp_path / "tokenizer.model") in read_manifest(tmp_path / "vocabulary")["inputs"]
+    assert str(tmp_path / "tokenizer.model") in read_manifest(tmp_path / "vocabulary").inputs
 
 
 def test_unusable_tokenizers_are_named(tmp_path: Path):
@@ -185,7 +185,7 @@ def test_speech_tokenizer_facts_decide_the_codes(tmp_path: Path):
     vocabulary = Vocabulary.load(tmp_path / "v")
     assert (vocabulary.num_speech_ids, vocabulary.speech_fingerprint) == (12, "abc")
     (speech / "manifest.json").write_text(json.dumps({"kind": "any", "facts": {"codebook_size": 12}}))
-    with pytest.raises(ValueError, match=r"speech/manifest.json: facts lack \['fingerprint'\]"):
+    with pytest.raises(ValueError, match=r"speech/manifest.json: facts.fingerprint is missing; make .*/speech again"):
         build_vocabulary(BuildVocabularyConfig(output=tmp_path / "w", speech_tokenizer=speech))
 
 

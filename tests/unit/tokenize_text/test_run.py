@@ -75,11 +75,11 @@ def test_jobs_and_workers_change_no_byte(tmp_path: Path, vocabulary: Path):
         tokenize_text(config_of(tmp_path, "jobs", {"part": part}))
     assert digest(tmp_path / "one") == digest(tmp_path / "two") == digest(tmp_path / "jobs")
     manifests = [read_manifest(tmp_path / name) for name in ("one", "two", "jobs")]
-    assert manifests[0]["facts"] == manifests[1]["facts"] == manifests[2]["facts"]
+    assert manifests[0].facts == manifests[1].facts == manifests[2].facts
     assert not list(tmp_path.glob("*.tasks")) and not list(tmp_path.glob("*.partial"))
     keys = [document.key for document in read_documents(tmp_path / "one")]
     assert keys == [f"{file}-{n}" for file in range(3) for n in range(4)]
-    facts = manifests[0]["facts"]["corpora"]["web"]
+    facts = manifests[0].facts["corpora"]["web"]
     text = sum(len(f"text {n} of file {file}") for file in range(3) for n in range(4))
     counts = {"files": 3, "empty_tasks": 0, "documents": 12, "tokens": text, "text_bytes": text, "dropped": {}}
     loss = {"documents_checked": 12, "characters_checked": text, "documents_changed": 0, "characters_lost": 0}
@@ -184,7 +184,7 @@ def test_bad_lines_are_counted_by_reason_and_listed(tmp_path: Path, vocabulary: 
     path.write_bytes(path.read_bytes().replace("\ufffd".encode(), b"\xff"))  # not UTF-8
     tokenize_text(config_of(tmp_path, **COUNTED))
     assert [document.key for document in read_documents(tmp_path / "documents")] == ["a", "b"]
-    assert read_manifest(tmp_path / "documents")["facts"]["corpora"]["web"]["dropped"] == REASONS
+    assert read_manifest(tmp_path / "documents").facts["corpora"]["web"]["dropped"] == REASONS
     listed = [json.loads(line) for line in (tmp_path / "documents" / "dropped.jsonl").read_text().splitlines()]
     assert [line["message"].split(": ")[0] for line in listed] == [f"{path}:{number}" for number in range(2, 8)]
     with pytest.raises(ValueError, match=r"a.jsonl:2: not JSON"):
@@ -251,7 +251,7 @@ def test_an_empty_file_is_counted_and_changes_no_other(
     tokenize_text(config_of(tmp_path, **COUNTED))
     keys = [document.key for document in read_documents(tmp_path / "documents")]
     assert keys == [f"{file}-{n}" for file in range(2) for n in range(4)]
-    facts = read_manifest(tmp_path / "documents")["facts"]["corpora"]["web"]
+    facts = read_manifest(tmp_path / "documents").facts["corpora"]["web"]
     assert (facts["files"], facts["empty_tasks"], facts["documents"]) == (4, 2, 8)
     assert facts["dropped"] == {"no object": 1, "not JSON": 1}
     assert f"{tmp_path / 'corpus' / names[1]}: no document, 2 lines left out" in caplog.text

@@ -90,7 +90,7 @@ def test_text_comes_back_through_vocabulary_and_shards(tmp_path: Path, kind: str
 
 def test_the_manifest_says_what_was_measured(tmp_path: Path):
     train_text_tokenizer(config_of(tmp_path))
-    facts = read_manifest(tmp_path / "bpe")["facts"]
+    facts = read_manifest(tmp_path / "bpe").facts
     drawn = draw_documents(config_of(tmp_path))
     test, sample = drawn.test, drawn.sample
     assert facts["training"]["documents"] == len(sample) and facts["test"]["documents"] == 40
@@ -139,7 +139,7 @@ def test_what_is_held_out_and_left_out_is_told(tmp_path: Path, caplog: pytest.Lo
         train_text_tokenizer(replace(config, max_quarantined_share=0.02))
     assert f"{count - 2} documents to train on, 2 held out to test" in caplog.messages
     assert caplog.messages[-1].endswith("lines left out: no object 1, not JSON 1")
-    assert read_manifest(config.output)["facts"]["dropped"] == {"no object": 1, "not JSON": 1}
+    assert read_manifest(config.output).facts["dropped"] == {"no object": 1, "not JSON": 1}
 
 
 def test_equal_cuts_are_decided_alike(tmp_path: Path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from megatron_speech.artifacts.facts.training import ReadingRecord
 from megatron_speech.config.run.data import DataConfig, SourceConfig
 from megatron_speech.training.metrics import MetricsLog
 from megatron_speech.training.state import TrainState
@@ -18,7 +19,7 @@ def _steps(folder: Path, *, after: int, upto: int, loss: float) -> None:
     log = MetricsLog(folder, data=data, first_step=after, total_steps=9, enabled=True)
     for step in range(after + 1, upto + 1):
         sums = torch.tensor([[[loss, 1.0], [3 * loss, 2.0]]], dtype=torch.float64)
-        reading = {"rows": {"a": step}, "reading": {"stalled_s": 0.5}}
+        reading = ReadingRecord(rows={"a": step}, reading={"stalled_s": 0.5})
         log.log_step(TrainState(step=step), sums, lr=0.1, grad_norm=2.0, reading=reading)
     log.close()
 

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from megatron_speech.artifacts.facts.tokens import PackedFacts
 from megatron_speech.config.stages.pack_shards import PackShardsConfig
 from megatron_speech.data.packing.pack import pack_documents
 from megatron_speech.data.packing.speech_spans import speech_spans
@@ -38,7 +39,7 @@ ENCLOSED = st.tuples(st.booleans(), SPEECH, st.booleans()).map(lambda p: [BEGIN]
 DOCUMENT = st.lists(TEXT | ENCLOSED | st.just([BEGIN, END]), min_size=1, max_size=8).map(_flat).filter(bool)
 
 
-def _packed(root: Path, documents: list[list[int]], **config: Any) -> tuple[RowFolder, dict[str, Any]]:
+def _packed(root: Path, documents: list[list[int]], **config: Any) -> tuple[RowFolder, PackedFacts]:
     records = [TokenDocument(key=f"d{n}", tokens=np.array(ids, np.int32)) for n, ids in enumerate(documents)]
     write_documents(root / "documents", records, vocabulary=VOCABULARY, name="toy")
     facts = pack_documents(
@@ -103,19 +104,19 @@ def test_every_token_is_learnt_once_and_spans_are_whole(
     found = [row.tokens.tolist() for row in rows]
     lost = [span for span in whole if not any(_holds(row, span) for row in found)]
     assert cut or not lost
-    assert len(lost) <= facts["cut_spans"] <= facts["cuts"]
-    assert facts["fill"] == pytest.approx(1 - facts["padding"] / (len(rows) * SEQ), abs=1e-6)
-    assert facts["tokens"] + facts["padding"] == len(rows) * SEQ
+    assert len(lost) <= facts.cut_spans <= facts.cuts
+    assert facts.fill == pytest.approx(1 - facts.padding / (len(rows) * SEQ), abs=1e-6)
+    assert facts.tokens + facts.padding == len(rows) * SEQ
 
 
 def test_cuts_are_counted(tmp_path: Path):
     speech = list(range(FIRST, FIRST + 10))
     document = [*range(1, 11), BEGIN, *speech, END, *range(20, 60)]
     cut, facts = _packed(tmp_path / "cut", [document])
-    assert (len(cut), facts["cuts"], facts["cut_spans"]) == (4, 3, 1)
+    assert (len(cut), facts.cuts, facts.cut_spans) == (4, 3, 1)
     whole, facts = _packed(tmp_path / "whole", [document], cut_speech_spans=False)
     # The first row ends with the begin of audio at token 10, with 11 of 17 tokens; others begin at 10, 26, 42 and 58.
-    assert (len(whole), facts["cuts"], facts["cut_spans"]) == (5, 4, 0)
+    assert (len(whole), facts.cuts, facts.cut_spans) == (5, 4, 0)
     assert whole.row(0).cu_seqlens.tolist() == [0, 11, SEQ] and whole.documents(0).tolist() == [0, -1]
     assert whole.row(1).tokens[0] == BEGIN and whole.row(0).tokens[10] == BEGIN
 
@@ -127,9 +128,9 @@ def test_what_no_row_holds_is_an_error_left_out_or_cut(tmp_path: Path, algorithm
     with pytest.raises(ValueError, match=r"document 1 of .*documents, 'd1': .* takes 3\d tokens where a row"):
         _packed(tmp_path / "error", [text, [BEGIN, *speech, END]], **config)
     _, facts = _packed(tmp_path / "drop", [text, [BEGIN, *speech, END]], **config, overlong="drop")
-    assert (facts["documents"], facts["dropped"], facts["cuts"]) == (1, 1, 0)
+    assert (facts.documents, facts.dropped, facts.cuts) == (1, 1, 0)
     _, facts = _packed(tmp_path / "split", [text, [BEGIN, *speech, END]], **config, overlong="split")
-    assert (facts["documents"], facts["dropped"]) == (2, 0) and facts["cut_spans"] >= 1
+    assert (facts.documents, facts.dropped) == (2, 0) and facts.cut_spans >= 1
     with pytest.raises(ValueError, match="no document fits into rows of seq_length=16"):
         _packed(tmp_path / "nothing", [speech], **config, overlong="drop")
 
@@ -143,9 +144,9 @@ def test_best_fit_needs_word_on_long_documents(tmp_path: Path):
     ):
         _packed(tmp_path / "error", documents, algorithm="best_fit")
     _, facts = _packed(tmp_path / "drop", documents, algorithm="best_fit", overlong="drop")
-    assert (facts["documents"], facts["dropped"], facts["cuts"]) == (2, 2, 0)
+    assert (facts.documents, facts.dropped, facts.cuts) == (2, 2, 0)
     rows, facts = _packed(tmp_path / "split", documents, algorithm="best_fit", overlong="split")
-    assert (facts["documents"], facts["dropped"], facts["cuts"]) == (4, 0, 3)
+    assert (facts.documents, facts.dropped, facts.cuts) == (4, 0, 3)
     assert len(rows) == 5  # 17 | 2 + 6, 17 | 17 | 9, 17
 
 

@@ -158,7 +158,7 @@ def test_a_manifest_of_other_shards_is_named(tmp_path: Path):
     for name, lengths in (("one", [5, 6]), ("two", [5, 7])):
         with make_artifact(tmp_path / name, kind="documents", config={}) as draft:
             documents = documents_of(lengths)
-            draft.facts |= write_documents(draft.folder, documents, vocabulary=VOCABULARY, name="toy")
+            draft.facts = write_documents(draft.folder, documents, vocabulary=VOCABULARY, name="toy")
     assert list(verify_folder(tmp_path / "one", ids=False)) == []
     for path in (tmp_path / "two").iterdir():
         if path.name != "manifest.json":

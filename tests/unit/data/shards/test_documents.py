@@ -34,9 +34,9 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, lengt
         assert ours.tokens.tolist() == theirs.tokens.tolist()
         assert (ours.target_start, ours.meta) == (theirs.target_start, theirs.meta)
     tokens = np.concatenate([document.tokens for document in documents])
-    assert facts["documents"] == len(documents)
-    assert facts["tokens"] == len(tokens)
-    assert facts["speech_tokens"] == (tokens >= VOCABULARY.first_speech_id).sum()
+    assert facts.documents == len(documents)
+    assert facts.tokens == len(tokens)
+    assert facts.speech_tokens == (tokens >= VOCABULARY.first_speech_id).sum()
 
 
 def test_equal_documents_give_equal_bytes(tmp_path: Path):
@@ -108,5 +108,5 @@ def test_bare_codes_may_use_id_zero(tmp_path: Path):
     codes = Vocabulary.of_codes(16, "tokenizer")
     document = TokenDocument(key="utterance", tokens=np.array([0, 3, 0, 15], np.int32))
     facts = write_documents(tmp_path / "codes", [document], vocabulary=codes, name="codes")
-    assert (facts["text_tokens"], facts["speech_tokens"]) == (0, 4)
+    assert (facts.text_tokens, facts.speech_tokens) == (0, 4)
     assert next(iter(read_documents(tmp_path / "codes"))).tokens.tolist() == [0, 3, 0, 15]

@@ -59,7 +59,7 @@ def test_an_index_made_again_is_the_writers(
 @pytest.mark.parametrize("harm", ["missing", "damaged"])
 def test_what_the_packer_said_is_taken_from_the_manifest(tmp_path: Path, harm: str):
     with make_artifact(tmp_path / "documents", kind="documents", config={}) as draft:
-        draft.facts |= write_documents(draft.folder, documents_of([9, 30]), vocabulary=VOCABULARY, name="toy")
+        draft.facts = write_documents(draft.folder, documents_of([9, 30]), vocabulary=VOCABULARY, name="toy")
     folder = tmp_path / "rows"
     pack_shards(PackShardsConfig(input=tmp_path / "documents", output=folder, seq_length=16))
     written = (folder / "shards.json").read_bytes()

@@ -94,15 +94,15 @@ def test_changes_are_counted_against_the_untouched_clips(tokenizer: WhisperVQTok
     config = RobustnessConfig(gains_db=[0.0, -20.0], snrs_db=[0.0], rates=[8000], max_utterances=3)
     rows = robustness(tokenizer, tokenizer, records(), config, Bootstrap(resamples=100))
     names = ["untouched", "gain +0 dB", "gain -20 dB", "white noise, 0 dB", "babble, 0 dB", "through 8 kHz"]
-    assert [row["name"] for row in rows] == names
+    assert [row.name for row in rows] == names
     untouched, identity, *_, loud, _, _ = rows
     for key in ("codes_changed", "code_edits", "codes_changed_low", "codes_changed_high"):
-        assert untouched[key] == identity[key] == 0
-    assert identity["wer"] == untouched["wer"] and identity["wer_change_low"] == identity["wer_change_high"] == 0
-    assert loud["wer_change"] == pytest.approx(loud["wer"] - untouched["wer"], abs=2e-6)
-    assert identity["utterances"] == 3
-    assert 0 < loud["code_edits"] <= loud["codes_changed"] <= 1
-    assert loud["codes_changed_low"] <= loud["codes_changed"] <= loud["codes_changed_high"]
+        assert getattr(untouched, key) == getattr(identity, key) == 0
+    assert identity.wer == untouched.wer and identity.wer_change_low == identity.wer_change_high == 0
+    assert loud.wer_change == pytest.approx(loud.wer - untouched.wer, abs=2e-6)
+    assert identity.utterances == 3
+    assert 0 < loud.code_edits <= loud.codes_changed <= 1
+    assert loud.codes_changed_low <= loud.codes_changed <= loud.codes_changed_high
 
 
 def test_the_untouched_clips_are_read_once(tokenizer: WhisperVQTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ def settings(world: Path, **changes: object) -> TokenizerReportConfig:
 
 
 def test_every_reader_is_counted_with_an_interval(world: Path) -> None:
-    facts = read_manifest(world / "report")["facts"]
+    facts = read_manifest(world / "report").facts
     readers = ("from codes", "without bottleneck", "judge whisper")
     assert list(facts["error_rates"]) == [f"heldout, {reader}" for reader in readers]
     assert facts["error_rates"]["heldout, judge whisper"] == facts["error_rates"]["heldout, without bottleneck"]
@@ -64,7 +64,7 @@ def test_every_reader_is_counted_with_an_interval(world: Path) -> None:
 
 
 def test_codes_are_counted_in_codes_and_in_bits(world: Path) -> None:
-    facts = read_manifest(world / "report")["facts"]
+    facts = read_manifest(world / "report").facts
     records = list(read_audio_shards(world / "audio"))[:6]
     codes = WhisperVQTokenizer.load(world / "tokenizer").encode([record.waveform for record in records])
     assert facts["code_counts"] == np.bincount(np.concatenate(codes), minlength=16).tolist()
@@ -99,17 +99,17 @@ def test_the_page_shows_everything(world: Path) -> None:
 def test_made_again_it_gives_the_same_manifest_and_transcripts(world: Path, tmp_path: Path) -> None:
     tokenizer_report(settings(world, output=tmp_path / "report"))
     once, twice = (read_manifest(folder / "report") for folder in (world, tmp_path))
-    assert once["facts"] == twice["facts"]
+    assert once.facts == twice.facts
     assert (world / "report/heldout.jsonl").read_bytes() == (tmp_path / "report/heldout.jsonl").read_bytes()
     timing = json.loads((tmp_path / "report/timings.json").read_text())["encode"]["heldout"]
     assert timing["speech_seconds"] > 0 and timing["cpu_seconds"] >= 0
-    assert "cpu" not in json.dumps(twice["facts"])
+    assert "cpu" not in json.dumps(twice.facts)
 
 
 def test_readers_of_the_audio_and_disturbances_can_be_left_out(world: Path, tmp_path: Path) -> None:
     changes = {"whisper": None, "judge": None, "robustness": None}
     tokenizer_report(settings(world, output=tmp_path / "report", **changes))
-    facts = read_manifest(tmp_path / "report")["facts"]
+    facts = read_manifest(tmp_path / "report").facts
     assert list(facts["error_rates"]) == ["heldout, from codes"] and facts["robustness"] == {}
     text = (tmp_path / "report" / "report.md").read_text()
     assert "No independent judge heard the audio." in text and "Robustness" not in text
@@ -119,7 +119,7 @@ def test_a_judge_that_is_not_there_is_left_out_with_a_word(
     world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tokenizer_report(settings(world, output=tmp_path / "report", judge=tmp_path / "nobody", robustness=None))
-    assert read_manifest(tmp_path / "report")["facts"]["judge"] is None
+    assert read_manifest(tmp_path / "report").facts["judge"] is None
     assert "goes without an independent judge" in caplog.text
 
 
@@ -128,7 +128,7 @@ def test_a_tokenizer_from_elsewhere_needs_no_manifest(world: Path, tmp_path: Pat
     (tmp_path / "tokenizer" / "manifest.json").unlink()
     config = settings(world, tokenizer=tmp_path / "tokenizer", output=tmp_path / "report", robustness=None)
     tokenizer_report(config)
-    inputs = read_manifest(tmp_path / "report")["inputs"]
+    inputs = read_manifest(tmp_path / "report").inputs
     assert str(tmp_path / "tokenizer" / "model.safetensors") in inputs and str(tmp_path / "tokenizer") not in inputs
 
 
@@ -142,7 +142,7 @@ def test_what_is_too_long_is_left_out_and_said(world: Path, tmp_path: Path, capl
         world, audio={"some": write_audio(tmp_path / "some", records), "all": tmp_path / "long"}, **changes
     )
     tokenizer_report(config)
-    facts = read_manifest(tmp_path / "report")["facts"]
+    facts = read_manifest(tmp_path / "report").facts
     assert facts["too_long"] == {"some": 2, "all": 1} and facts["usage_by_set"]["some"]["utterances"] == 2
     assert facts["left_out"] == {"all": "no utterance up to 28 s"} and "longer than 28 s left out" in caplog.text
     text = (tmp_path / "report" / "report.md").read_text()

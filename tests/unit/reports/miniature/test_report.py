@@ -9,6 +9,7 @@ import pytest
 
 from megatron_speech.config.reports.report import ReportConfig
 from megatron_speech.reports.miniature.build import report
+from tests.kept import kept_facts, kept_metrics
 from tests.toys import write_jsonl
 
 
@@ -22,9 +23,14 @@ def estimate(value, items=48):
     return {"value": value, "low": max(0, value - reach), "high": min(1, value + reach), "items": items}
 
 
+def loss(value):
+    return {"value": value, "low": value - 0.1, "high": value + 0.1, "items": 40, "tokens": 900}
+
+
 def evaluation(shift):
     pairs = ("text->text", "speech->text", "text->speech", "speech->speech")
     return {
+        "model": "hf",
         "cloze": {
             "WikiTopicCloze": {
                 pair: estimate(value + shift) for pair, value in zip(pairs, (0.9, 0.5, 0.48, 0.52), strict=True)
@@ -33,16 +39,19 @@ def evaluation(shift):
                 pair: estimate(value + shift) for pair, value in zip(pairs, (0.85, 0.5, 0.5, 0.45), strict=True)
             },
             "chance": 0.5,
+            "score": "log-likelihood per token",
         },
         "geo_qa": {
             "text->text": {"spoken": estimate(0.6 + shift, 91), "written_only": estimate(0.55 + shift, 91)},
             "speech->text": {"spoken": estimate(0.25 + shift, 91), "written_only": estimate(0.24 + shift, 91)},
             "chance": 0.25,
+            "score": "log-likelihood in sum",
         },
         "held_out": {
-            "text": {"documents": 40, "text": {"value": 3.1 - shift, "low": 3, "high": 3.2, "items": 40}},
-            "recognition": {"documents": 40, "text": {"value": 4.0 - shift, "low": 3.9, "high": 4.2, "items": 40}},
+            "text": {"documents": 40, "text": loss(3.1 - shift)},
+            "recognition": {"documents": 40, "text": loss(4.0 - shift)},
         },
+        "dtype": "float32",
     }
 
 
@@ -51,18 +60,18 @@ def metrics(steps):
     for step in range(1, steps + 1):
         text, speech = (3.2 + 0.8 * math.exp(-step / 12), 4.8 + 2.5 * math.exp(-step / 15))
         noise = random.normal(0, 0.12, 6)
-        yield {
-            "step": step,
-            "tokens": {"text": 1500 * step, "speech": 2300 * step},
-            "loss": 4.0,
-            "losses": {
+        yield kept_metrics(
+            step=step,
+            tokens={"text": 1500 * step, "speech": 2300 * step},
+            loss=4.0,
+            losses={
                 "text": {"text": text - 0.2 + noise[0]},
                 "interleaved": {"text": text + noise[1], "speech": speech + noise[2]},
                 "recognition": {"text": text + 0.4 + noise[3]},
                 "synthesis": {"speech": speech - 0.3 + noise[4]},
             },
-            "loss_by_modality": {"text": text + noise[1] / 2, "speech": speech + noise[5] / 2},
-        }
+            loss_by_modality={"text": text + noise[1] / 2, "speech": speech + noise[5] / 2},
+        )
 
 
 @pytest.fixture
@@ -74,34 +83,27 @@ def run(tmp_path):
     part = {"documents": 6000, "characters": 1_500_000, "unspeakable": 120}
     artifact(tmp_path / "corpus", dict.fromkeys(("train", "heldout", "geography", "questions", "cloze"), part))
     for name in ("train", "heldout", "human", "questions", "cloze"):
-        artifact(tmp_path / "audio" / name, {"utterances": 1400, "hours": 1.9})
-        artifact(
-            tmp_path / "codes" / name,
-            {"speech_tokens": 85_000, "codes_used": 1024, "perplexity": 730.2, "code_counts": counts},
-        )
-    read = {"wer": 0.412, "cer": 0.25, "words": 520}
-    artifact(
-        tmp_path / "tokenizer_report",
-        {"codebook_size": 1024, "error_rates": {"heldout, from codes": read, "heldout, without bottleneck": read}},
-    )
-    artifact(tmp_path / "t2t/hf", {"parameters": 7_600_000})
-    artifact(tmp_path / "t2t/round_trip", {"wer": 0.91, "cer": 0.7, "wer_true_codes": 0.4, "failures": 2})
+        artifact(tmp_path / "audio" / name, kept_facts("audio", utterances=1400, hours=1.9))
+        used = {"speech_tokens": 85_000, "codes_used": 1024, "perplexity": 730.2, "code_counts": counts}
+        artifact(tmp_path / "codes" / name, kept_facts("speech_codes", **used))
+    report = kept_facts("speech_tokenizer_report", codebook_size=1024)
+    read = {**next(iter(report["error_rates"].values())), "wer": 0.412, "cer": 0.25, "words": 520}
+    report["error_rates"] = {"heldout, from codes": read, "heldout, without bottleneck": read}
+    artifact(tmp_path / "tokenizer_report", report)
+    artifact(tmp_path / "t2t/hf", kept_facts("hugging_face", parameters=7_600_000))
+    trip = kept_facts("round_trip", wer=0.91, cer=0.7, wer_true_codes=0.4, failures=2)
+    artifact(tmp_path / "t2t/round_trip", trip)
     write_jsonl(tmp_path / "t2t/run/metrics.jsonl", *metrics(60))
-    artifact(
-        tmp_path / "documents/interleaved",
-        {
-            "documents": 300,
-            "spans": 1100,
-            "ratio_spoken": 0.297,
-            "span_lengths": {
-                "words": lengths.tolist(),
-                "spans": np.random.default_rng(0).multinomial(1100, np.array(poisson) / sum(poisson)).tolist(),
-                "poisson": poisson,
-            },
-        },
-    )
+    drawn = {
+        "words": lengths.tolist(),
+        "spans": np.random.default_rng(0).multinomial(1100, np.array(poisson) / sum(poisson)).tolist(),
+        "poisson": poisson,
+        "mean": 10.0,
+    }
+    interleaved = kept_facts("interleaved", documents=300, spans=1100, ratio_spoken=0.297, span_lengths=drawn)
+    artifact(tmp_path / "documents/interleaved", interleaved)
     artifact(tmp_path / "assets" / "small", {"model": "SmallText-Instruct (4 bits)"})
-    artifact(tmp_path / "base", {"parameters": 135_200_000}, model="assets/small")
+    artifact(tmp_path / "base", kept_facts("checkpoint", parameters=135_200_000), model="assets/small")
     write_jsonl(tmp_path / "pretrain/metrics.jsonl", *metrics(80))
     write_jsonl(tmp_path / "pretrain/validation.jsonl", {"step": 80, "losses": {"text": {"text": 3.2}}})
     tokens = {"text": {"planned": 19_456, "read": 19_456}, "interleaved": {"planned": 46_080, "read": 46_080}}
@@ -110,9 +112,11 @@ def run(tmp_path):
     (tmp_path / "pretrain/logs/rank_0.log").write_text("resumed from pretrain/checkpoints/step_000040\n")
     artifact(tmp_path / "evaluation/before", evaluation(-0.03))
     artifact(tmp_path / "evaluation/after", evaluation(0.03))
-    said = {"spoken": "It is a hill.", "recognition": "it is\na hill", "continuation": ""}
+    (said, *_) = kept_facts("samples")["samples"]
+    said |= {"spoken": "It is a hill.", "recognition": "it is\na hill", "continuation": ""}
     artifact(tmp_path / "sample", {"samples": [said]})
-    artifact(tmp_path / "speech_decoder", {"parameters": 3_100_000, "steps": 300, "hours": 1.8, "heldout_l1": 0.69})
+    decoder = kept_facts("speech_decoder", parameters=3_100_000, steps=300, hours=1.8, heldout_l1=0.69)
+    artifact(tmp_path / "speech_decoder", decoder)
     judged = {"wer": 0.2, "cer": 0.1, "words": 150, "dnsmos": 2.5}
     artifact(
         tmp_path / "wav",
@@ -150,7 +154,16 @@ def test_a_whole_run_fills_every_section_and_figure(run):
 
 def test_an_absent_fact_is_said_to_be_absent(run):
     text = report_of(run)
-    assert re.search(r"spans whose synthesis failed \| not reported", text)
+    assert re.search(r"word error rate of the synthetic speech, a sample read back \| not reported", text)
+
+
+def test_a_manifest_that_lacks_a_fact_is_named(run):
+    path = run / "documents/interleaved/manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["facts"]["spans_failed"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match=r"interleaved/manifest\.json: facts.spans_failed is missing; make .* again"):
+        report_of(run)
 
 
 def test_an_empty_run_gives_a_report_of_what_was_not_run(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from megatron_speech.artifacts.facts.speech_tokenizer import FingerprintFacts
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.config.stages.speech_decoder import DecodeSpeechConfig, TokenToMelConfig, TrainSpeechDecoderConfig
@@ -38,7 +39,7 @@ def corpus(tmp_path):
     write_audio(tmp_path / "audio", records)
     write_codes(tmp_path / "codes", documents, num_codes=CODES, fingerprint="toy")
     with make_artifact(tmp_path / "tokenizer", kind="speech_tokenizer", config={}) as draft:
-        draft.facts |= {"fingerprint": "toy", "codebook_size": CODES}
+        draft.facts = FingerprintFacts(fingerprint="toy")
         save_file({"encoder.codebook.weight": torch.randn(CODES, 24)}, draft.folder / "model.safetensors")
     return TrainSpeechDecoderConfig(
         output=tmp_path / "decoder",
@@ -95,7 +96,7 @@ def test_a_mistake_is_named_and_leaves_nothing(corpus, change, message):
 
 def test_codes_of_another_tokenizer_are_refused(corpus, tmp_path):
     with make_artifact(tmp_path / "stranger", kind="speech_tokenizer", config={}) as draft:
-        draft.facts["fingerprint"] = "another"
+        draft.facts = FingerprintFacts(fingerprint="another")
     with pytest.raises(ValueError, match="did not make these codes"):
         train_speech_decoder(replace(corpus, tokenizer=tmp_path / "stranger"))
 

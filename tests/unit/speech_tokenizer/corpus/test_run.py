@@ -20,6 +20,7 @@ import pytest
 import soundfile
 from datatrove.data import Document
 
+from megatron_speech.artifacts.facts.audio import AudioShardFacts
 from megatron_speech.artifacts.files import file_xxh3
 from megatron_speech.artifacts.manifest import make_artifact, read_manifest
 from megatron_speech.audio.io import encode_flac
@@ -89,7 +90,7 @@ def test_tasks_and_jobs_change_no_byte(tmp_path: Path, tokenizer: Path) -> None:
         tokenize_speech(config_of(tmp_path, "jobs", {"part": part}))
     results = [tmp_path / name for name in ("of-None", "of-1", "of-2", "of-7", "of-99", "jobs")]
     assert all(digest(folder) == digest(results[0]) for folder in results)
-    assert all(read_manifest(folder)["facts"] == read_manifest(results[0])["facts"] for folder in results)
+    assert all(read_manifest(folder).facts == read_manifest(results[0]).facts for folder in results)
     assert not list(tmp_path.glob("*.tasks")) and not list(tmp_path.glob("*.partial"))
 
 
@@ -118,11 +119,11 @@ def test_codes_are_those_of_the_clip_and_long_speech_is_whole(
         second = encoder.encode([record.waveform[begin * 1280 : (begin + 50) * 1280]])[0]
         until = min(first + 50 - 2 * overlap, len(document.tokens))
         assert np.array_equal(document.tokens[first:until], second[overlap : overlap + until - first])
-    facts = read_manifest(tmp_path / "codes")["facts"]
+    facts = read_manifest(tmp_path / "codes").facts
     assert facts["utterances_cut"] == long > 0
     assert sum(facts["code_counts"]) == facts["speech_tokens"] == sum(len(document.tokens) for document in documents)
     assert facts["seconds"] == round(facts["speech_tokens"] / 12.5, 2) and facts["utterances"] == facts["documents"]
-    listed = read_manifest(tmp_path / "audio")["facts"]["shards"]
+    listed = read_manifest(tmp_path / "audio").facts["shards"]
     assert facts["audio_shards"] == [
         {"name": shard["name"], "xxh3": shard["xxh3"], "utterances": 2, "quarantined": 0} for shard in listed
     ]
@@ -204,9 +205,9 @@ def write_members(folder: Path, clips: dict[str, bytes], *, text: str = "", per_
                             member.size = len(data)
                             tar.addfile(member, io.BytesIO(data))
             count = len(keys[number : number + per_shard])
-            facts = {"name": path.name, "utterances": count, "seconds": 1.0, "bytes": path.stat().st_size}
-            shards.append({**facts, "xxh3": file_xxh3(path)})
-        draft.facts |= audio_facts(shards)
+            size, xxh3 = path.stat().st_size, file_xxh3(path)
+            shards.append(AudioShardFacts(name=path.name, utterances=count, seconds=1.0, bytes=size, xxh3=xxh3))
+        draft.facts = audio_facts(shards)
     return folder
 
 
@@ -230,7 +231,7 @@ def test_unusable_utterances_are_listed_by_reason_and_nothing_else_is_lost(tmp_p
         ("audio-000000.tar", key, reason) for key, (_, reason) in BAD.items()
     ]
     assert all(f"audio-000000.tar:{line['key']}" in line["message"] or line["key"] == "no-json" for line in lines)
-    facts = read_manifest(tmp_path / "codes")["facts"]
+    facts = read_manifest(tmp_path / "codes").facts
     reasons = [reason for _, reason in BAD.values()]
     assert facts["quarantined"] == {reason: reasons.count(reason) for reason in sorted(set(reasons))}
     assert facts["utterances_without_text"] == 4
@@ -240,11 +241,11 @@ def test_unusable_utterances_are_listed_by_reason_and_nothing_else_is_lost(tmp_p
 def test_one_bad_clip_of_ten_stops_nothing_and_silence_is_an_option(tmp_path: Path, tokenizer: Path) -> None:
     write_members(tmp_path / "audio", {**{f"g{n}": GOOD for n in range(9)}, "hush": BAD["hush"][0]})
     tokenize_speech(config_of(tmp_path))
-    facts = read_manifest(tmp_path / "codes")["facts"]
+    facts = read_manifest(tmp_path / "codes").facts
     assert facts["quarantined"] == {"silent": 1} and facts["utterances_without_text"] == 9
     for name, level in (("low", -90.0), ("null", None)):
         tokenize_speech(config_of(tmp_path, name, silence_peak_dbfs=level))
-        assert read_manifest(tmp_path / name)["facts"]["documents"] == 10
+        assert read_manifest(tmp_path / name).facts["documents"] == 10
 
 
 def test_too_many_bad_clips_stop_a_task_early(tmp_path: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,7 +276,7 @@ def test_of_several_channels_the_first_is_encoded_and_counted(
     tokenize_speech(config_of(tmp_path))
     two, one = read_documents(tmp_path / "codes")
     assert np.array_equal(two.tokens, one.tokens)
-    assert read_manifest(tmp_path / "codes")["facts"]["utterances_of_several_channels"] == 1
+    assert read_manifest(tmp_path / "codes").facts["utterances_of_several_channels"] == 1
     assert "audio-000000.tar: 1 utterances have several channels, one of each is used" in caplog.text
 
 
@@ -291,7 +292,7 @@ def test_a_damaged_shard_stops_the_job_by_name(tmp_path: Path, tokenizer: Path) 
 
 def test_a_key_that_repeats_in_another_shard_is_named(tmp_path: Path, tokenizer: Path) -> None:
     write_audio(tmp_path / "audio", [clip("a"), clip("b")], per_shard=1)
-    shards = read_manifest(tmp_path / "audio")["facts"]["shards"]
+    shards = read_manifest(tmp_path / "audio").facts["shards"]
     manifest = json.loads((tmp_path / "audio" / "manifest.json").read_text())
     (tmp_path / "audio" / "again.tar").write_bytes((tmp_path / "audio" / shards[0]["name"]).read_bytes())
     manifest["facts"]["shards"] = [*shards, {**shards[0], "name": "again.tar"}]

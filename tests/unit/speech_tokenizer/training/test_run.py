@@ -96,7 +96,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected), f"killed after {step} steps"
     for key in ("curve", "epochs", "codes_restarted", "error_rates", "error_rates_without_bottleneck"):
-        assert read_manifest(whole)["facts"][key] == read_manifest(config.output)["facts"][key]
+        assert read_manifest(whole).facts[key] == read_manifest(config.output).facts[key]
     assert not (config.output / "work").exists()
 
 
@@ -202,7 +202,7 @@ def test_what_cannot_be_learnt_from_is_left_out_named_and_counted(
         train_speech_tokenizer(strict)
     train_speech_tokenizer(config)
     reasons = {"hush": "silent", "mute": "no text", "hole": "not audio"}
-    facts = read_manifest(config.output)["facts"]
+    facts = read_manifest(config.output).facts
     assert facts["quarantined"] == {"odd": dict.fromkeys(sorted(reasons.values()), 1)}
     listed = read_quarantine(config.output / "quarantine.jsonl")
     assert {bad.key: bad.reason for bad in listed} == reasons and all(bad.message in caplog.text for bad in listed)
@@ -254,7 +254,7 @@ def test_weights_that_are_not_finite_are_not_saved(
 
 
 def test_the_manifest_and_tensorboard_tell_what_happened(whole: Path) -> None:
-    facts = read_manifest(whole)["facts"]
+    facts = read_manifest(whole).facts
     assert (
         facts["steps"] == 7 and facts["checkpoint"] == "last" and [p["step"] for p in facts["curve"]] == [*range(1, 8)]
     )
@@ -282,7 +282,7 @@ def test_kept_states_teach_what_computed_ones_do(world: Path, tmp_path: Path) ->
     settings = {"steps": 3, "dropout": 0.0, "unfreeze_at_step": None}
     for name, cached in (("kept", True), ("computed", False)):
         train_speech_tokenizer(training(world, tmp_path / name, cache_states=cached, **settings))
-    kept, computed = (read_manifest(tmp_path / name)["facts"]["curve"] for name in ("kept", "computed"))
+    kept, computed = (read_manifest(tmp_path / name).facts["curve"] for name in ("kept", "computed"))
     for mine, theirs in zip(kept, computed, strict=True):
         assert mine["cross_entropy"] == pytest.approx(theirs["cross_entropy"], rel=1e-2)
 
@@ -304,7 +304,7 @@ def test_a_tokenizer_is_trained_further_with_its_codebook(world: Path, whole: Pa
     assert (
         torch.cdist(before[name], after[name]).diagonal().max() < 0.5 * torch.cdist(before[name], before[name]).mean()
     )
-    assert "kmeans_frames" not in read_manifest(config.output)["facts"]
+    assert "kmeans_frames" not in read_manifest(config.output).facts
     other = dataclasses.replace(config.bottleneck, codebook_size=64)
     with pytest.raises(ValueError, match="has quantize_vocab_size=32, bottleneck says 64; make them equal"):
         train_speech_tokenizer(dataclasses.replace(config, output=tmp_path / "other", bottleneck=other))

@@ -1,0 +1,47 @@
+"""Facts of audio shards, imported or spoken (kind ``audio``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from megatron_speech.artifacts.facts.record import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioShardFacts(Record):
+    """One shard of utterances."""
+
+    name: str
+    """File name."""
+    utterances: int
+    """Utterances in it."""
+    seconds: float
+    """Their duration together, to two decimals."""
+    bytes: int
+    """Size of the file."""
+    xxh3: str
+    """xxh3_128 of the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioFacts(Record):
+    """A folder of audio shards."""
+
+    utterances: int
+    """Utterances in all shards."""
+    hours: float
+    """Their duration together, to four decimals."""
+    sample_rate: int
+    """Samples per second."""
+    shards: tuple[AudioShardFacts, ...]
+    """Shards in the order of reading."""
+    quarantined: dict[str, int] | None = None
+    """Utterances left out, by reason; of imported audio."""
+    utterances_of_several_channels: int | None = None
+    """Utterances whose recording has several channels; of imported audio."""
+    utterances_of_channels_by_setting: int | None = None
+    """Those of them whose channel the setting `channels` chose."""
+    utterances_of_silent_first_channel: int | None = None
+    """Those of them whose first channel is silent, so that another is heard."""
+    voices_left_out: tuple[str, ...] | None = None
+    """Voices that were asked for and not installed; of spoken audio."""

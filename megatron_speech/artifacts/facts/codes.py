@@ -1,0 +1,78 @@
+"""Facts of tokenized speech (kinds ``speech_codes``, ``speech_codes_task``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from megatron_speech.artifacts.facts.record import Record
+from megatron_speech.artifacts.facts.tokens import DocumentsFacts
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodesTaskFacts(Record):
+    """What one task of tokenizing speech counted."""
+
+    utterances: int
+    """Utterances read, those in quarantine too."""
+    documents: int
+    """Utterances encoded."""
+    tokens: int
+    """Codes written."""
+    samples: int
+    """Waveform samples encoded."""
+    cut: int
+    """Utterances encoded in several windows."""
+    several_channels: int
+    """Utterances with several channels, of which one was encoded."""
+    without_text: int
+    """Utterances without a transcript."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceShardFacts(Record):
+    """An audio shard that codes were made from."""
+
+    name: str
+    """File name."""
+    xxh3: str
+    """xxh3_128 of the file."""
+    utterances: int
+    """Utterances in it."""
+    quarantined: int
+    """Those of them that were left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsageFacts(Record):
+    """How a codebook is used."""
+
+    seconds: float
+    """Speech that the codes stand for in seconds, to two decimals."""
+    frame_rate: float
+    """Codes per second."""
+    codebook_size: int
+    """Number of codes (K)."""
+    codes_used: int
+    """Codes that occur."""
+    perplexity: float
+    """Codes of even use that would carry as much, to one decimal."""
+    code_counts: tuple[int, ...]
+    """How often each code occurs: int [K]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodesFacts(UsageFacts, DocumentsFacts):
+    """A folder of speech codes: documents whose ids are the codes (kind ``speech_codes``)."""
+
+    utterances: int
+    """Utterances read, those in quarantine too."""
+    quarantined: dict[str, int]
+    """Utterances left out, by reason."""
+    utterances_cut: int
+    """Utterances encoded in several windows."""
+    utterances_of_several_channels: int
+    """Utterances with several channels, of which one was encoded."""
+    utterances_without_text: int
+    """Utterances without a transcript, which are kept."""
+    audio_shards: tuple[SourceShardFacts, ...]
+    """The audio shards, in order."""

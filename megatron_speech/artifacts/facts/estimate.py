@@ -1,0 +1,51 @@
+"""Measured numbers as manifests hold them: estimates with intervals, word error rates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from megatron_speech.artifacts.facts.record import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimateFacts(Record):
+    """A number with its 95 % bootstrap interval, to six decimals."""
+
+    value: float
+    """The number over all items; a share as a fraction."""
+    low: float
+    """Lower bound of the interval."""
+    high: float
+    """Upper bound of the interval."""
+    items: int
+    """Items that were resampled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorRatesFacts(Record):
+    """Words and characters read wrong, as fractions, with 95 % intervals over utterances."""
+
+    wer: float
+    """Word error rate."""
+    wer_low: float
+    """Lower bound of its interval."""
+    wer_high: float
+    """Upper bound of its interval."""
+    cer: float
+    """Character error rate."""
+    cer_low: float
+    """Lower bound of its interval."""
+    cer_high: float
+    """Upper bound of its interval."""
+    substitutions: int
+    """Words read as another."""
+    deletions: int
+    """Words not read."""
+    insertions: int
+    """Words read that were not said."""
+    words: int
+    """Words said."""
+    utterances: int
+    """Utterances compared."""
+    skipped: int
+    """Utterances whose text has no word."""

@@ -1,0 +1,77 @@
+"""Facts of the miniature's corpora and unpacked models (kinds ``corpus``, ``prose``, ``asset``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from megatron_speech.artifacts.facts.record import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextsFacts(Record):
+    """Documents of one JSONL file."""
+
+    documents: int
+    """Documents in it."""
+    characters: int
+    """Characters of their texts."""
+    unspeakable: int
+    """Documents that may not be spoken."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusFacts(Record):
+    """The miniature's corpus."""
+
+    train: TextsFacts
+    """Articles to train on."""
+    heldout: TextsFacts
+    """Articles held out."""
+    geography: TextsFacts
+    """Statements about countries."""
+    questions: TextsFacts
+    """Questions on capitals."""
+    cloze: TextsFacts
+    """Cloze items."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProseTextFacts(Record):
+    """One corpus of prose."""
+
+    documents: int
+    """Documents in it."""
+    words: int
+    """Words of their texts."""
+    licence: str
+    """Licence of the package that it comes from."""
+    language: str
+    """Its language."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProseFacts(Record):
+    """English prose of four kinds."""
+
+    articles: ProseTextFacts
+    """Articles of an encyclopedia."""
+    days: ProseTextFacts
+    """Events by day of the year."""
+    plays: ProseTextFacts
+    """Scenes of plays."""
+    recipes: ProseTextFacts
+    """Recipes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssetFacts(Record):
+    """An unpacked model; what its recipe does not say is absent."""
+
+    model: str | None = None
+    """Name of a language model."""
+    parameters: int | None = None
+    """Weights of the model."""
+    vocab_size: int | None = None
+    """Text ids of a recogniser."""
+    sample_rate: int | None = None
+    """Samples per second of a vocoder."""

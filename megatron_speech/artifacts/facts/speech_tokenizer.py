@@ -1,0 +1,103 @@
+"""Facts of trained speech tokenizers and speech decoders (kinds ``speech_tokenizer``, ``speech_decoder``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from megatron_speech.artifacts.facts.record import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint(Record):
+    """Mean losses of consecutive training steps."""
+
+    step: int
+    """The last of the steps."""
+    cross_entropy: float
+    """Of the recogniser, in nats per token."""
+    commitment: float
+    """Squared distance of a state to its code."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedSpeechTokenizerFacts(Record):
+    """A trained speech tokenizer."""
+
+    kmeans_frames: int | None = None
+    """Encoder states that the codebook was placed on; absent where it was trained further."""
+    kmeans_residual: float | None = None
+    """Share of their variance that the placed codebook leaves, to four decimals."""
+    kmeans_perplexity: float | None = None
+    """Perplexity of the placed codebook on them, to one decimal."""
+    steps: int
+    """Training steps."""
+    checkpoint: str
+    """Step whose weights these are: ``last``."""
+    language: str | None
+    """Language of the recogniser; null for a model of one language."""
+    epochs: dict[str, float]
+    """Passes over each source, to two decimals."""
+    quarantined: dict[str, dict[str, int]]
+    """Utterances left out, by source and reason."""
+    text_ids_in_use: int
+    """Text ids that occur in the transcripts."""
+    codes_restarted: int
+    """Dead codes that were placed anew."""
+    curve: tuple[CurvePoint, ...]
+    """The loss curve, at most 100 points."""
+    error_rates: tuple[dict[str, float], ...]
+    """Word error rates by validation set, as fractions, and under ``step`` the step they were read at."""
+    error_rates_without_bottleneck: dict[str, float]
+    """Word error rates of the Whisper model it began with, by validation set, as fractions."""
+    codebook_size: int
+    """Number of codes."""
+    frame_rate: float
+    """Codes per second."""
+    fingerprint: str
+    """sha256 over weights and config.json."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FingerprintFacts(Record):
+    """The identity of a speech tokenizer, by which its codes are known."""
+
+    fingerprint: str
+    """sha256 over weights and config.json."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechTokenizerIdentity(FingerprintFacts):
+    """What a vocabulary is built from; any speech tokenizer's folder says it."""
+
+    codebook_size: int
+    """Number of codes."""
+    frame_rate: float | None = None
+    """Codes per second, where it is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidualFacts(Record):
+    """How well the codebook was placed: the part of `TrainedSpeechTokenizerFacts` that rows of experiments share."""
+
+    kmeans_residual: float | None = None
+    """Share of the variance that the placed codebook leaves; absent where a tokenizer was trained further."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechDecoderFacts(Record):
+    """A trained network from speech tokens to mel spectrograms."""
+
+    utterances: int
+    """Utterances trained on."""
+    hours: float
+    """Their duration together, to three decimals."""
+    parameters: int
+    """Weights of the network."""
+    steps: int
+    """Training steps."""
+    heldout_utterances: int
+    """Utterances held out."""
+    heldout_l1_untrained: float
+    """Mean absolute error of the held-out mels before training, in nats."""
+    heldout_l1: float
+    """The same after training."""

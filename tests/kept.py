@@ -1,0 +1,21 @@
+"""Manifests of every kind, as toy runs of the stages left them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+MANIFESTS = Path(__file__).parent / "unit" / "artifacts" / "facts" / "manifests"
+
+
+def kept_facts(name: str, **changes: Any) -> dict[str, Any]:
+    """Facts of the kept manifest called `name`, with other values for some of its keys."""
+    facts = json.loads((MANIFESTS / f"{name}.json").read_text())["facts"]
+    return {**facts, **changes}
+
+
+def kept_metrics(**changes: Any) -> dict[str, Any]:
+    """The line of a training run's metrics.jsonl that is kept, with other values for some of its keys."""
+    line: dict[str, Any] = json.loads((MANIFESTS.parent / "records" / "metrics.json").read_text())
+    return {**line, **changes}
