@@ -1,4 +1,4 @@
-"""Clips of similar length together: padding costs time, and results nothing but the last bits of a state (1e-7)."""
+"""Checks clips and batches them by length, since padding costs time. A batch changes states by rounding only (1e-7)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from megatron_speech.grouping import grouped_by_padded_size
 
 
 def batches_by_length(lengths: Sequence[int], *, max_total: int) -> list[list[int]]:
-    """Index lists, short items first, each with longest length x items at most `max_total`; one item always fits."""
+    """Group indices by length, shortest first; items x longest length is at most `max_total` in each group.
+
+    An item longer than `max_total` gets a group of its own.
+    """
     order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
     return list(grouped_by_padded_size(order, length=lambda index: lengths[index], max_size=max_total))
 
@@ -21,9 +24,10 @@ def batches_by_length(lengths: Sequence[int], *, max_total: int) -> list[list[in
 def checked_clips(
     waveforms: Sequence[np.ndarray], *, sample_rate: int, max_samples: int, names: Sequence[str] | None = None
 ) -> list[torch.Tensor]:
-    """Waveforms as float32 tensors [N].
+    """Turn waveforms into float32 tensors [N].
 
-    ValueError names (by `names`) one that is empty, not mono, not finite, at another rate, or above `max_samples`.
+    Raises ValueError, with the clip's name from `names`, for a clip that is empty, not mono, not finite or longer than
+    `max_samples`, and for another `sample_rate` than 16 kHz.
     """
     if sample_rate != SAMPLE_RATE:
         raise ValueError(

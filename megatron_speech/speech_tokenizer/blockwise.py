@@ -1,11 +1,13 @@
-"""The encoder up to its codes, block by block: what a causal tokenizer computes, for streams and for whole clips alike.
+"""Computes codes block by block with a causal encoder, for streams and for whole clips.
 
-A block enters once. What later blocks need of it stays: the last log-mel frames and convolution states, and the keys
-and values of every layer before the codebook, in memory laid out once for the 30 s that the position table covers.
-Whole clips take this road too, one clip at a time, because the last bits of a matrix product depend on its shape: with
-the same shapes a stream's codes are a file's codes, every one, not all but the near ties. Price: no batch of clips; a
-CPU does not mind (blocks cost less than a 30 s square of attention), a GPU that encodes with a small model does.
-Legend: M mel bins, F log-mel frames, T encoder frames, D width, H heads, N frames kept.
+Each block is computed once. The state for later blocks is the last log-mel frames and convolution outputs, and the keys
+and values of every layer before the codebook. It is allocated once, for the 30 s of the position table.
+
+Whole clips are computed the same way, one by one. The last bits of a matrix product depend on its shape, and equal
+shapes give a stream exactly the codes of the file. Limitation: clips are not batched, which is slow for a small model
+on a GPU. On a CPU blocks are cheaper than attention over 30 s.
+
+Shapes: M mel bins, F log-mel frames, T encoder frames, D width, H heads, N frames so far.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from megatron_speech.speech_tokenizer.encoder import MelBatch, WhisperVQEncoder,
 
 
 class KeyValues:
-    """Keys and values of one layer."""
+    """Key-value cache of one layer."""
 
     def __init__(self, encoder: WhisperVQEncoder, size: int) -> None:
         heads = encoder.config.encoder_attention_heads
@@ -28,7 +30,7 @@ class KeyValues:
         self.num = 0
 
     def append(self, keys_1HTD: torch.Tensor, values_1HTD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """All keys and values so far, with these behind them."""
+        """Append keys and values [1, H, T, D / H]; returns all of them so far [1, H, N, D / H]."""
         start, self.num = self.num, self.num + keys_1HTD.shape[2]
         self.keys_1HND[:, :, start : self.num] = keys_1HTD
         self.values_1HND[:, :, start : self.num] = values_1HTD
@@ -36,7 +38,7 @@ class KeyValues:
 
 
 class BlockEncoder:
-    """Codes of one clip at a time, from its log-mel frames in `config.mel_blocks`."""
+    """Encodes one clip at a time, from its log-mel frames in the blocks of `config.mel_blocks`."""
 
     def __init__(self, encoder: WhisperVQEncoder) -> None:
         config = encoder.config
@@ -51,20 +53,20 @@ class BlockEncoder:
         self.reset()
 
     def reset(self) -> None:
-        """Begin the next clip; the memory stays."""
+        """Start the next clip, with the same memory."""
         left = 2 if self.causal else 1
         weight = self.encoder.conv1.weight
         self.mel_1MF = weight.new_zeros(1, weight.shape[1], left)
-        """What the first convolution needs of the past: zeros at first."""
+        """Past inputs of the first convolution; zeros before the clip."""
         self.conv_1DF = weight.new_zeros(1, weight.shape[0], left)
-        """Likewise the second."""
+        """Past inputs of the second convolution; zeros before the clip."""
         self.num_frames = 0
         for kept in self.layers:
             kept.num = 0
 
     @property
     def held_bytes(self) -> int:
-        """Bytes kept between blocks."""
+        """Bytes of the state between blocks."""
         tensors = [self.mel_1MF, self.conv_1DF]
         tensors += [tensor for kept in self.layers for tensor in (kept.keys_1HND, kept.values_1HND)]
         return sum(tensor.nbytes for tensor in tensors)
@@ -73,9 +75,10 @@ class BlockEncoder:
     def step(self, mel_MF: torch.Tensor, *, spoken: int | None = None) -> torch.Tensor:
         """Codes int64 [T] of the next block of log-mel frames [M, F].
 
-        `spoken` ends the clip: how many log-mel frames of the whole clip hold a real sample, as in `MelBatch`.
+        `spoken` marks the last block: the number of log-mel frames of the clip that hold a real sample (`MelBatch`).
         """
         encoder = self.encoder
+        # Convolutions and layers at 50 Hz, then pooling.
         hidden_1TD = self._convolve(mel_MF[None], last=spoken is not None)
         start, self.num_frames = self.num_frames, self.num_frames + hidden_1TD.shape[1]
         hidden_1TD = hidden_1TD + encoder.embed_positions.weight[start : self.num_frames]
@@ -84,7 +87,7 @@ class BlockEncoder:
             hidden_1TD = self._attend(layer, hidden_1TD, mask)
         if encoder.pooling > 1:
             hidden_1TD = F.avg_pool1d(hidden_1TD.transpose(1, 2), encoder.pooling).transpose(1, 2)
-        # From here on a block is real from end to end, and a strictly causal one is a single frame.
+        # After the pooling every frame of a block is real, and a block of strictly causal attention is one frame.
         pooled_mask = mask if encoder.pooling == 1 else None
         for layer in range(encoder.pool_at, encoder.quantize_at):
             hidden_1TD = self._attend(layer, hidden_1TD, pooled_mask)
@@ -94,7 +97,7 @@ class BlockEncoder:
         return encoder.quantize(hidden_1TD)[0]
 
     def _convolve(self, mel_1MF: torch.Tensor, *, last: bool) -> torch.Tensor:
-        """States [1, T, D] of the encoder frames that these log-mel frames complete."""
+        """Outputs of the convolutions [1, T, D] for the encoder frames that the log-mel frames [1, M, F] complete."""
         conv1, conv2 = self.encoder.conv1, self.encoder.conv2
         mel_1MF = torch.cat([self.mel_1MF, mel_1MF], dim=2)
         self.mel_1MF = mel_1MF[:, :, -2:].clone()
@@ -106,7 +109,7 @@ class BlockEncoder:
         return F.gelu(F.conv1d(states_1DF, conv2.weight, conv2.bias, stride=CONV_STRIDE)).transpose(1, 2)
 
     def _mask(self, start: int, spoken: int | None) -> torch.Tensor | None:
-        """What the block that starts at encoder frame `start` may look at [T, N]; None: itself and all before."""
+        """Attention mask [T, N] of the block that starts at encoder frame `start`; None: all frames so far."""
         device = self.mel_1MF.device
         if self.encoder.config.looks_back(0):
             return visible(self.num_frames, 1, device, start=start)
@@ -115,7 +118,7 @@ class BlockEncoder:
         return (torch.arange(self.num_frames, device=device) < -(-spoken // CONV_STRIDE))[None]
 
     def _attend(self, index: int, hidden_1TD: torch.Tensor, mask_TN: torch.Tensor | None) -> torch.Tensor:
-        """One layer, which looks at all frames so far."""
+        """Apply layer `index` to the frames of a block [1, T, D]; attention sees the frames so far."""
         layer = self.encoder.layers[index]
         assert isinstance(layer, WhisperEncoderLayer)
         attention = layer.self_attn
@@ -133,7 +136,7 @@ class BlockEncoder:
 
 
 def encode_blockwise(encoder: WhisperVQEncoder, batch: MelBatch) -> list[torch.Tensor]:
-    """Codes int64 of each clip, as `BlockEncoder` gives them for its blocks."""
+    """Codes int64 [T] of each clip of a batch, computed by `BlockEncoder`."""
     blocks = encoder.config.mel_blocks
     assert blocks is not None
     clip = BlockEncoder(encoder)

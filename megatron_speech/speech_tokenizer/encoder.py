@@ -1,13 +1,14 @@
-"""Whisper's encoder with the bottleneck in its middle; parameter names are those of the released tokenizer.
+"""Whisper's encoder with the bottleneck between its layers; parameter names are those of the released tokenizer.
 
     log-mel --conv--> 50 Hz --layers--> mean of 4 --layers--> nearest code --positions--> layers --> memory
              `front` ...................................`before_codebook`..`quantize`..`after_codebook`....
 
-Clips of different lengths share a batch without knowing of each other: convolutions see zeros behind a clip's end, as
-they do when it is alone, attention never looks there, and pooling windows never straddle it. Whole clips with masks,
-as training needs them; codes of causal encoders come block by block, from `blockwise`. Price: masks instead of packed
-sequences. The released code differs where a batch is padded: it lets a clip's last frames see the zeros of the padding
-instead of their own reflection. Legend: B clips, M mel bins, F log-mel frames, T encoder frames, D width, K codes.
+Clips of different lengths share a padded batch and do not affect each other. After a clip's end convolutions see zeros,
+as for a single clip, attention is masked, and no pooling window crosses the end. This module encodes whole clips under
+masks, as training does; `blockwise` computes the codes of causal encoders. The released code differs for padded
+batches: there the last frames of a clip see zero padding instead of their own reflection.
+
+Shapes: B clips, M mel bins, F log-mel frames, T encoder frames, D width, K codes.
 """
 
 from __future__ import annotations
@@ -30,17 +31,17 @@ class MelBatch:
     """Log-mel frames of several clips."""
 
     mel_BMF: torch.Tensor
-    """Each clip padded to whole tokens with silence, then to the longest clip with zeros."""
+    """Frames of each clip, padded with silence to whole codes, then with zeros to the longest clip."""
     frames_B: torch.Tensor
-    """Log-mel frames of each clip, its silence included."""
+    """Number of log-mel frames of each clip, with its silence."""
     spoken_B: torch.Tensor
-    """Log-mel frames that hold a real sample: what attention may look at."""
+    """Number of log-mel frames of each clip that hold a real sample; attention sees these."""
 
 
 def mel_batch(
     waveforms: Sequence[torch.Tensor], config: WhisperVQConfig, features: Features = torch_features
 ) -> MelBatch:
-    """Log-mel frames of mono 16 kHz waveforms [N], each clip's as if alone, padded together."""
+    """Compute log-mel frames of mono 16 kHz waveforms [N], clip by clip, and pad them to one batch."""
     mels = features(
         waveforms,
         num_mel_bins=config.num_mel_bins,
@@ -57,18 +58,18 @@ def mel_batch(
 
 
 def within(lengths_B: torch.Tensor, size: int) -> torch.Tensor:
-    """Bool [B, size]: True before each clip's end."""
+    """Mask bool [B, size]: True for the first `lengths_B` places of each row."""
     return torch.arange(size, device=lengths_B.device)[None, :] < lengths_B[:, None]
 
 
 def visible(size: int, block: int, device: torch.device, *, start: int = 0) -> torch.Tensor:
-    """Bool [size - start, size]: whether a frame from `start` on (row) sees one (column), up to its block's end."""
+    """Block-causal mask bool [size - start, size]: each frame from `start` on sees all frames up to its block's end."""
     rows, columns = torch.arange(start, size, device=device), torch.arange(size, device=device)
     return columns[None, :] < (rows[:, None] // block + 1) * block
 
 
 class CausalConv1d(nn.Conv1d):
-    """Sees the present and the past; before the first frame lie zeros."""
+    """A convolution over present and past frames, with zeros before the first frame."""
 
     def forward(self, hidden_BDT: torch.Tensor) -> torch.Tensor:
         """[B, D, T] to [B, D', T / stride]."""
@@ -76,7 +77,7 @@ class CausalConv1d(nn.Conv1d):
 
 
 class WhisperVQEncoder(nn.Module):
-    """The encoder; without pooling and codebook in its configuration it is Whisper's."""
+    """Whisper's encoder with the pooling and the codebook that its configuration asks for."""
 
     ema_count: torch.Tensor
     ema_weight: torch.Tensor
@@ -85,6 +86,7 @@ class WhisperVQEncoder(nn.Module):
     def __init__(self, config: WhisperVQConfig) -> None:
         super().__init__()
         self.config = config
+        # Whisper's own modules.
         width = config.d_model
         conv, padding = (CausalConv1d, 0) if config.encoder_causal_convolution else (nn.Conv1d, 1)
         self.conv1 = conv(config.num_mel_bins, width, kernel_size=3, padding=padding)
@@ -95,11 +97,13 @@ class WhisperVQEncoder(nn.Module):
         self.layers = nn.ModuleList([WhisperEncoderLayer(config) for _ in range(num_layers)])
         if not config.quantize_encoder_only:
             self.layer_norm = nn.LayerNorm(width)
+        # Places of the pooling and the codebook among the layers.
         self.pooling = config.pooling_kernel_size or 1
         self.quantize_at = num_layers if config.quantize_vocab_size is None else config.quantize_position
         pool_at = config.pooling_position if config.pooling_kernel_size is not None else self.quantize_at
         assert pool_at is not None
         self.pool_at = pool_at
+        # Codebook, its running averages, and the position table after it.
         if config.quantize_vocab_size is not None:
             self.codebook = Codebook(config.quantize_vocab_size, width)
             self.embed_positions2 = nn.Embedding(-(-config.max_source_positions // self.pooling), width)
@@ -110,7 +114,7 @@ class WhisperVQEncoder(nn.Module):
                 self.register_buffer("position_means", torch.zeros_like(self.embed_positions2.weight))
 
     def front(self, batch: MelBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        """States [B, T, D] after the pooling and the number of real ones, int [B], of clips up to `max_samples`."""
+        """States after pooling [B, T, D] and the number of real ones, int [B]; clips of at most `max_samples`."""
         keep_B1F = within(batch.frames_B, batch.mel_BMF.shape[2])[:, None]
         hidden_BDF = F.gelu(self.conv1(batch.mel_BMF)) * keep_B1F
         hidden_BTD = F.gelu(self.conv2(hidden_BDF)).transpose(1, 2)
@@ -127,39 +131,42 @@ class WhisperVQEncoder(nn.Module):
     def before_codebook(
         self, pooled_BTD: torch.Tensor, lengths_B: torch.Tensor, *, centered: bool = True
     ) -> torch.Tensor:
-        """What the codebook quantises [B, T, D], from the states after the pooling; `centered` as configured."""
+        """States that the codebook quantises [B, T, D], from those after pooling.
+
+        `centered=False` keeps the position means, which the configuration may subtract.
+        """
         hidden_BTD = self._run(pooled_BTD, lengths_B, self.pool_at, self.quantize_at)
         if centered and self.config.quantize_subtract_position_means:
             hidden_BTD = hidden_BTD - self.position_means[: hidden_BTD.shape[1]]
         return hidden_BTD
 
     def quantize(self, hidden_BTD: torch.Tensor) -> torch.Tensor:
-        """The nearest code of every state, int64 [B, T]; codes behind a clip's end mean nothing."""
+        """Nearest code of every state, int64 [B, T]; codes after a clip's end are meaningless."""
         return nearest_codes(hidden_BTD.flatten(0, 1), self.codebook.weight).view(hidden_BTD.shape[:2])
 
     def after_codebook(self, vectors_BTD: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
-        """What the recogniser attends to [B, T, D], from the vectors of codes."""
+        """Encoder output for the recogniser [B, T, D], from code vectors [B, T, D]."""
         vectors_BTD = vectors_BTD + self.embed_positions2.weight[: vectors_BTD.shape[1]]
         return self.layer_norm(self._run(vectors_BTD, lengths_B, self.quantize_at, len(self.layers)))
 
     def encode(self, batch: MelBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Codes int64 [B, T] of clips and the number of real ones, int [B]; all clips at once."""
+        """Codes int64 [B, T] of a batch of clips and the number of real ones, int [B]."""
         pooled_BTD, lengths_B = self.front(batch)
         return self.quantize(self.before_codebook(pooled_BTD, lengths_B)), lengths_B
 
     def _run(self, hidden_BTD: torch.Tensor, lengths_B: torch.Tensor, first: int, last: int) -> torch.Tensor:
-        """Layers `first` to `last` - 1, which share their rate and their mask."""
+        """Apply layers `first` to `last` - 1, which have the same frame rate and mask."""
         mask = self._mask(lengths_B, hidden_BTD.shape[1], first)
         for layer in self.layers[first:last]:
             hidden_BTD = layer(hidden_BTD, mask)
         return hidden_BTD
 
     def _mask(self, lengths_B: torch.Tensor, size: int, layer: int) -> torch.Tensor:
-        """What the frames of `layer` may look at: bool, [B, 1, T, T] or broadcast to it."""
+        """Attention mask of `layer`: bool, [B, 1, T, T] or broadcast to it."""
         real_B11T = within(lengths_B, size)[:, None, None]
         block = self.config.quantize_causal_block_size
         if self.config.looks_back(layer):
-            # As in the released code the silence that fills a clip's last code sees itself.
+            # As in the released code, the silence in a clip's last code is not masked.
             return visible(size, 1, lengths_B.device)[None, None]
         if block is None:
             return real_B11T

@@ -1,6 +1,6 @@
-"""The interface of speech tokenizers: waveforms to codes, whole or as they are spoken, and codes to text.
+"""The interface of speech tokenizers: whole waveforms or streams to codes, and codes to text.
 
-A speech tokenizer lies in a folder (`folder`). `table.load_speech_tokenizer` finds its class.
+A speech tokenizer is stored in a folder (`folder`). `table.load_speech_tokenizer` finds its class.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from megatron_speech.audio.io import SAMPLE_RATE
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechTokenizerFacts:
-    """What is known of a speech tokenizer before its weights are loaded."""
+    """Rates and sizes of a speech tokenizer, known before its weights are loaded."""
 
     sample_rate: int
-    """Samples per second (Hz) that it takes."""
+    """Samples per second (Hz) of its input."""
     samples_per_code: int
-    """Samples that one code stands for."""
+    """Samples per code."""
     codebook_size: int
     """Number of codes; a code is in 0 .. codebook_size - 1."""
     max_codes: int
-    """Codes of the longest clip that is encoded at once; longer speech is cut before."""
+    """Codes of the longest clip; callers cut longer speech."""
     causal: bool
-    """Whether the codes of a block depend on nothing behind it, so that they are the same in a stream."""
+    """Whether the codes of a block do not depend on later audio, so that a stream gives the same codes."""
     fingerprint: str
-    """Equal exactly when codes mean the same."""
+    """Hash of the tokenizer; codes of equal fingerprints mean the same."""
 
     @property
     def frame_rate(self) -> float:
@@ -46,44 +46,44 @@ class SpeechTokenizerFacts:
 
 
 class SpeechStream(Protocol):
-    """One stream of speech that is being encoded."""
+    """Encodes one stream of speech, chunk by chunk."""
 
     @property
     def num_samples(self) -> int:
-        """Samples so far."""
+        """Number of samples received so far."""
 
     def blocks(self, samples: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
-        """Codes int32 of every block that the mono float samples [N] complete, as soon as it is computed."""
+        """Add mono float samples [N]; yields the codes int32 of each block that they complete."""
 
     def end(self) -> Iterator[np.ndarray]:
-        """Codes int32 of what is left; nothing can be added after."""
+        """End the stream; yields the codes int32 of the remaining samples."""
 
 
 class CodeRecognizer(Protocol):
-    """Reads codes back to text: the measure of what codes carry, also of codes that no audio was made for."""
+    """Recognises text from codes: measures how well codes carry words, recorded or synthetic."""
 
     @property
     def language(self) -> str | None:
-        """Language that it writes; None where it decides by itself."""
+        """Language of the text; None if the recogniser detects it."""
 
     @property
     def max_codes(self) -> int:
-        """Codes of the longest sequence that it takes."""
+        """Codes of the longest sequence."""
 
     def recognize(self, codes: Sequence[np.ndarray]) -> list[str]:
-        """Text of each sequence of codes int [T], in their order; empty codes give the empty text."""
+        """Text of each sequence of codes int [T], in order; empty codes give the empty text."""
 
 
 class SpeechTokenizer(Protocol):
-    """A speech tokenizer, ready to run."""
+    """A loaded speech tokenizer."""
 
     @property
     def facts(self) -> SpeechTokenizerFacts:
-        """Its rates, sizes and fingerprint."""
+        """Rates, sizes and fingerprint."""
 
     @property
     def recognizer(self) -> CodeRecognizer | None:
-        """What reads its codes; None where its folder holds nothing that does."""
+        """Recogniser of the codes; None if the folder holds none."""
 
     def encode(
         self,
@@ -93,27 +93,28 @@ class SpeechTokenizer(Protocol):
         batch_seconds: float = 120.0,
         names: Sequence[str] | None = None,
     ) -> list[np.ndarray]:
-        """Codes int32 [ceil(samples / samples_per_code)] of mono float waveforms, in their order.
+        """Codes int32 [ceil(samples / samples_per_code)] of each mono float waveform, in order.
 
-        ValueError names, by `names`, a clip that is empty, not finite, at another rate or too long.
+        Raises ValueError, with the clip's name from `names`, for a clip that is empty, not finite, at another rate or
+        too long.
         """
 
     def streaming(self) -> SpeechStream:
-        """A new stream, whose codes are those of `encode`; ValueError where codes wait for the end of the clip."""
+        """Start a stream, which gives the codes of `encode`; ValueError if the tokenizer is not causal."""
 
 
 class SpeechTokenizerKind(Protocol):
-    """A class of speech tokenizers."""
+    """A class of speech tokenizers, which loads one from its folder."""
 
     def read_facts(self, folder: Path) -> SpeechTokenizerFacts:
-        """Facts of the tokenizer in `folder`, without its weights."""
+        """Read the facts of the tokenizer in `folder`, without its weights."""
 
     def load(self, folder: Path, *, device: torch.device | str, features: Features, masked: bool) -> SpeechTokenizer:
-        """The tokenizer in `folder`.
+        """Load the tokenizer in `folder`.
 
         Args:
-            device: where it computes.
-            features: what computes log-mel frames.
-            masked: whether clips of a causal tokenizer may be encoded together under a mask, which keeps a GPU busy
-                and may change codes where two are equally near.
+            device: device of the weights.
+            features: function that computes log-mel frames.
+            masked: encode clips of a causal tokenizer in one batch under an attention mask. This suits a GPU, but may
+                change a code where two are equally near.
         """

@@ -1,7 +1,7 @@
-"""Raw samples from a pipe, or a file, to a JSON line of codes per block, each line as soon as its block is heard.
+"""Encodes raw samples from a pipe, or an audio file, and writes a JSON line of codes once a block is complete.
 
-An interrupt ends the stream as silence does: what was heard is encoded, and the summary follows. Price: 16 kHz mono
-only on the pipe, because raw samples do not say what they are.
+An interrupt (Ctrl-C) ends the stream: the samples received so far are encoded, and the summary is written. Limitation:
+the pipe carries 16-bit mono samples at 16 kHz, because raw samples have no header.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from megatron_speech.speech_tokenizer.table import load_speech_tokenizer
 
 
 def stream_speech(config: StreamSpeechConfig, pipe: BinaryIO, write: Callable[[str], None]) -> None:
-    """Encode `config.audio` or `pipe`; `write` gets one line per block, then a summary.
+    """Encode `config.audio`, or `pipe` if it is not set; calls `write` with one line per block, then a summary.
 
-    ValueError names a pipe that carries a file instead of raw samples, or that ends within a sample.
+    Raises ValueError if `pipe` carries a file with a header, or ends within a sample.
     """
     tokenizer = load_speech_tokenizer(config.tokenizer)
     stream, facts = tokenizer.streaming(), tokenizer.facts
     size = max(1, int(config.chunk_seconds * SAMPLE_RATE))
     num_codes, busy_s = 0, 0.0
 
+    # Write blocks, and count only the time that they take, not the wait for samples.
     def put(blocks: Iterator[np.ndarray]) -> None:
         nonlocal num_codes, busy_s
         start = time.perf_counter()
@@ -41,6 +42,7 @@ def stream_speech(config: StreamSpeechConfig, pipe: BinaryIO, write: Callable[[s
             start = time.perf_counter()
         busy_s += time.perf_counter() - start
 
+    # A mistake in the input is raised at the end: codes of the good samples are written first.
     damage: ValueError | None = None
     chunks = file_chunks(config, size) if config.audio else pipe_chunks(pipe, size)
     try:
@@ -58,7 +60,7 @@ def stream_speech(config: StreamSpeechConfig, pipe: BinaryIO, write: Callable[[s
 
 
 class Interrupts:
-    """Ctrl-C ends the reading, never a block half computed."""
+    """Makes Ctrl-C end the reading of chunks, without interrupting the computation of a block."""
 
     def __init__(self) -> None:
         self.asked = self.reading = False
@@ -71,7 +73,7 @@ class Interrupts:
         signal.signal(signal.SIGINT, self.previous)
 
     def end(self, chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        """`chunks` up to an interrupt."""
+        """Yield `chunks` until an interrupt."""
         while not self.asked:
             try:
                 self.reading = True
@@ -91,16 +93,17 @@ class Interrupts:
 
 
 def file_chunks(config: StreamSpeechConfig, size: int) -> Iterator[np.ndarray]:
-    """The audio file in pieces of `size` samples; it is read at once, and a bad one refused before any line."""
+    """Cut the audio file into chunks of `size` samples; reads it whole, so a bad file is refused before any output."""
     assert config.audio is not None
     waveform = read_audio(config.audio, channels=config.channels)
     return (waveform[start : start + size] for start in range(0, len(waveform), size))
 
 
 def pipe_chunks(pipe: BinaryIO, size: int) -> Iterator[np.ndarray]:
-    """Raw samples as float32 in -1 .. 1, as they arrive, at most `size` at a time."""
+    """Yield raw 16-bit samples as float32 in -1 .. 1, as they arrive, about `size` at a time."""
     kept, num_read, begun = b"", 0, False
     while data := pipe.read1(2 * size) if hasattr(pipe, "read1") else pipe.read(2 * size):
+        # Keep the beginning until it shows whether it is raw samples or a file.
         num_read += len(data)
         kept += data
         if not begun and undecided(kept):
@@ -108,6 +111,7 @@ def pipe_chunks(pipe: BinaryIO, size: int) -> Iterator[np.ndarray]:
         if not begun:
             _require_raw(kept)
             begun = True
+        # Pass whole samples on, keep a half one.
         yield _samples(kept)
         kept = kept[len(kept) // 2 * 2 :]
     if not begun:
@@ -115,8 +119,8 @@ def pipe_chunks(pipe: BinaryIO, size: int) -> Iterator[np.ndarray]:
         yield _samples(kept)
     if num_read % 2:
         raise ValueError(
-            f"standard input: ends within a sample, at byte {num_read}; send 16-bit samples, the codes above are of "
-            "the whole ones"
+            f"standard input: ends within a sample, at byte {num_read}; send 16-bit samples (the codes above are those "
+            "of the whole samples)"
         )
 
 

@@ -1,10 +1,10 @@
-"""Encoder and decoder together, as a Hugging Face style folder: config.json, model.safetensors, tokenizer.json.
+"""Encoder and decoder in one model; loads and saves its folder: config.json, model.safetensors, tokenizer.json.
 
-One class is Whisper (no codebook in the configuration), the tokenizer in training, and the finished tokenizer. Weights
-carry the released code's names, so public folders load here and ours load there: ``model.encoder.*`` and
-``model.decoder.*`` in a whole model, ``conv1.weight`` and so on, without prefix, in a folder for encoding alone
-(`quantize_encoder_only`); both are read. Price: a folder for encoding alone has no decoder, recognising with it is
-refused; and a tokenizer with `quantize_subtract_position_means` has a buffer that the released code does not know.
+The same class holds a Whisper model (no codebook in the configuration), a tokenizer in training and a finished one.
+Weights have the names of the released code, so folders can be exchanged with it. A whole model has ``model.encoder.*``
+and ``model.decoder.*``. A folder with the encoder only (`quantize_encoder_only`) has names without prefix, such as
+``conv1.weight``, and cannot recognise. Limitation: the released code does not know the buffer `position_means` of
+tokenizers with `quantize_subtract_position_means`.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from megatron_speech.speech_tokenizer.folder import WEIGHTS, require
 from megatron_speech.speech_tokenizer.recognizer import greedy
 
 ENCODER = "model.encoder."
-"""Prefix of the encoder's weights in a whole model; a folder for encoding alone has none."""
+"""Prefix of the encoder's weights in a whole model; a folder with the encoder only has none."""
 LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
-"""Whisper's tokens for languages: two letters, or three."""
+"""Whisper's language tokens: two or three letters."""
 TEXT_FILES = ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "preprocessor_config.json")
 
 
 class EncoderDecoder(nn.Module):
-    """The two halves under the names of Whisper's weights."""
+    """Encoder and decoder under the names of Whisper's weights; no decoder with `quantize_encoder_only`."""
 
     def __init__(self, config: WhisperVQConfig) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class EncoderDecoder(nn.Module):
 
 
 class SpeechRecognitionModel(nn.Module):
-    """Whisper with or without the bottleneck, and the text tokens it writes."""
+    """Whisper with or without the bottleneck."""
 
     def __init__(self, config: WhisperVQConfig) -> None:
         super().__init__()
@@ -61,25 +61,27 @@ class SpeechRecognitionModel(nn.Module):
 
     @property
     def decoder(self) -> WhisperDecoder:
-        """Absent from a folder saved for encoding alone."""
+        """The decoder; a folder with the encoder only has none."""
         return self.model.decoder
 
 
 class TextSide:
-    """What the recogniser writes in: Whisper's text tokens, its prompt, and the ids it must not write.
+    """Text tokenizer, prompt and forbidden ids of the recogniser, from a Whisper folder.
 
-    A multilingual Whisper is prompted for `language`; None: what generation_config.json says, else en.
+    `language` is in the prompt of a multilingual Whisper. None takes it from generation_config.json, else "en".
+    Raises FileNotFoundError for a missing file, ValueError for a language that the model does not have.
     """
 
     def __init__(self, folder: Path, vocab_size: int, *, language: str | None = None) -> None:
         self.tokenizer = _read_tokenizer(require(folder / "tokenizer.json"))
-        # Angle brackets in a transcript are text, not control.
+        # A transcript that contains "<|...|>" is encoded as text, not as a special token.
         self.tokenizer.encode_special_tokens = True
+        # Prompt, with the language of a multilingual model.
         settings = read_json(require(folder / "generation_config.json"))
         names = ["<|startoftranscript|>", "<|notimestamps|>"]
         multilingual = settings.get("is_multilingual", False)
         self.language = language or str(settings.get("language") or "en").strip("<|>")
-        """Language that is written, as its token names it."""
+        """Language of the text, as in the language tokens."""
         if multilingual:
             self._require_language(folder)
             names[1:1] = [f"<|{self.language}|>", "<|transcribe|>"]
@@ -87,19 +89,20 @@ class TextSide:
             raise ValueError(
                 f"language={self.language}: {folder} holds an English-only model; use en, or a multilingual Whisper"
             )
+        # Special ids, and the logits that forbid others.
         self.prompt = [self._special(name, folder) for name in names]
         self.end = self._special("<|endoftext|>", folder)
         self.suppress_V = forbidden(settings.get("suppress_tokens") or [], vocab_size)
-        # Whatever lies above the end of text is control: languages, tasks, timestamps.
+        # Ids above the end of text are languages, tasks and timestamps.
         self.suppress_V[self.end + 1 :] = -torch.inf
         self.suppress_first_V = forbidden(settings.get("begin_suppress_tokens") or [], vocab_size)
 
     def encode(self, text: str) -> list[int]:
-        """Text ids of a transcript as Whisper writes it: with a leading space, without prompt and end."""
+        """Text ids of a transcript as Whisper writes them: with a leading space, without prompt and end."""
         return self.tokenizer.encode(" " + text.strip(), add_special_tokens=False).ids
 
     def decode(self, ids: list[int]) -> str:
-        """The text of `ids`, without special tokens and outer spaces."""
+        """Text of `ids`, without special tokens and outer spaces."""
         return self.tokenizer.decode(ids).strip()
 
     def _require_language(self, folder: Path) -> None:
@@ -118,7 +121,7 @@ class TextSide:
 
 
 def forbidden(ids: list[int], vocab_size: int) -> torch.Tensor:
-    """Added to logits [V]: -inf at `ids`, 0 elsewhere."""
+    """Logit bias [V] that forbids `ids`: -inf there, 0 elsewhere."""
     bias_V = torch.zeros(vocab_size)
     bias_V[[token for token in ids if token < vocab_size]] = -torch.inf
     return bias_V
@@ -127,7 +130,7 @@ def forbidden(ids: list[int], vocab_size: int) -> torch.Tensor:
 def write_text(
     model: SpeechRecognitionModel, text: TextSide, memory_BTD: torch.Tensor, lengths_B: torch.Tensor, *, max_tokens: int
 ) -> list[str]:
-    """What the recogniser reads in memories [B, T, D] of which `lengths_B` frames are real."""
+    """Recognise text from encoder outputs [B, T, D]; `lengths_B` counts the real frames of each clip."""
     device = memory_BTD.device
     ids = greedy(
         model.decoder,
@@ -145,12 +148,12 @@ def write_text(
 def _read_tokenizer(path: Path) -> Tokenizer:
     try:
         return Tokenizer.from_file(str(path))
-    except Exception as error:  # its own errors are plain exceptions
+    except Exception as error:  # tokenizers raises plain Exception
         raise ValueError(f"{path}: no tokenizer in it ({error}); restore it") from error
 
 
 def load_config(folder: Path) -> WhisperVQConfig:
-    """The configuration in `folder`, refused by name where this version cannot do what it asks."""
+    """Read config.json of `folder`; ValueError names a key that is unusable or not implemented."""
     path = require(folder / "config.json")
     values = read_json(path)
     if not isinstance(values, dict):
@@ -164,28 +167,32 @@ def load_config(folder: Path) -> WhisperVQConfig:
 
 
 def load_model(folder: Path) -> SpeechRecognitionModel:
-    """The model in `folder`, every weight accounted for; FileNotFoundError or ValueError in one line."""
+    """Load the model in `folder`, in evaluation mode.
+
+    Raises FileNotFoundError for a missing file, ValueError for a missing or misshaped weight.
+    """
     model = SpeechRecognitionModel(load_config(folder))
     load_weights(model, folder, missing_ok=())
     return model.eval()
 
 
 def load_weights(model: nn.Module, folder: Path, *, missing_ok: tuple[str, ...]) -> None:
-    """Copy the folder's weights into `model`; weights it lacks must start with one of `missing_ok`.
+    """Copy the weights of `folder` into `model`, as float32.
 
-    They are float32, and from here on convolutions of float32 are computed so by this process: cuDNN's default on a GPU
-    is TF32, ten bits, with codes that are not the CPU's.
+    Raises ValueError for a missing weight, unless its name starts with one of `missing_ok`, and for a misshaped one.
+    Side effect: disables TF32 convolutions for the process, because their 10-bit mantissas give other codes than a CPU.
     """
     torch.backends.cudnn.allow_tf32 = False
     path = require(folder / WEIGHTS)
     wanted = model.state_dict()
-    # A decoder's output projection is its embedding; an encoder-only model leaves upper layers unread.
+    # Weights that `model` does not have are ignored: the output projection (the embedding), or upper layers.
     try:
         with safe_open(path, framework="pt") as file:
             names = {key if key in wanted else ENCODER + key: key for key in file.keys()}  # noqa: SIM118
             state = {key: file.get_tensor(names[key]).float() for key in sorted(names.keys() & wanted.keys())}
     except SafetensorError as error:
         raise ValueError(f"{path}: not readable as safetensors ({error}); it is damaged, make it again") from error
+    # Refuse a folder whose weights do not fit its configuration.
     missing = [key for key in wanted if key not in state and not key.startswith(missing_ok)]
     if missing:
         raise ValueError(
@@ -202,19 +209,22 @@ def load_weights(model: nn.Module, folder: Path, *, missing_ok: tuple[str, ...])
 
 
 def save_model(model: SpeechRecognitionModel, folder: Path, *, text_from: Path, language: str | None = None) -> None:
-    """Write config and weights into `folder`, and the text tokenizer's files copied from `text_from`.
+    """Write config and weights to `folder`, and copy the text tokenizer's files from `text_from`.
 
-    generation_config.json says `language` where one is given.
+    A given `language` is stored in generation_config.json.
     """
+    # Configuration.
     folder.mkdir(parents=True, exist_ok=True)
     alone = model.config.quantize_encoder_only
     architecture = "WhisperVQEncoder" if alone else "WhisperVQForConditionalGeneration"
     values = {**model.config.to_dict(), "architectures": [architecture], "model_type": "whisper"}
     (folder / "config.json").write_text(to_json(values, indent=1, sort_keys=True) + "\n")
+    # Weights.
     whole = model.state_dict()
     state = {key.removeprefix(ENCODER if alone else ""): value.cpu().contiguous() for key, value in whole.items()}
     with naming_file(folder / WEIGHTS):
         save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    # Text tokenizer.
     for name in TEXT_FILES:
         if (text_from / name).is_file():
             shutil.copyfile(text_from / name, folder / name)

@@ -1,13 +1,16 @@
-"""The loss that makes codes carry words: the recogniser's cross-entropy behind the bottleneck, plus commitment.
+"""Computes the training loss of a speech tokenizer: the recogniser's cross-entropy and the commitment loss.
 
     loss = cross-entropy(text | codes) + quantize_loss_scale * quantize_commit_coefficient * |state - code|^2
 
-Gradients pass the codebook straight through; the commitment term, over real frames only, keeps trainable states near
-their codes and vanishes from the gradient where everything before the codebook is frozen. The cross-entropy is over the
-ids that occur in the training transcripts (`TextTargets`): the text embedding stays as it is, so no other id could
-change, and the projection onto Whisper's 51,865 ids would cost more than the decoder. Both are sums, so that parts of a
-batch add up to the whole. Price: when reading, ids never trained on compete as Whisper left them. Legend: B clips,
-T frames, D width, S text tokens, V ids in use.
+Gradients skip the codebook (straight-through estimator). The commitment loss, over real frames only, keeps trainable
+states near their codes. It has no gradient while all layers before the codebook are frozen. Both losses are sums, so
+that micro-batches add up to the batch.
+
+The cross-entropy is over the ids that occur in the training transcripts (`TextTargets`). The text embedding is frozen,
+and a projection onto Whisper's 51,865 ids would cost more than the decoder. Limitation: recognition considers all ids,
+also those that training never did.
+
+Shapes: B clips, T frames, D width, S text tokens, V ids in use, N real frames of all clips.
 """
 
 from __future__ import annotations
@@ -28,20 +31,20 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Losses:
-    """What one batch gave, and what the codebook's update needs."""
+    """Losses of one batch, and the inputs of the codebook update."""
 
     cross_entropy: torch.Tensor
-    """Nats, summed over text tokens."""
+    """Cross-entropy in nats, summed over text tokens."""
     commitment: torch.Tensor
-    """Squared distance to the code, mean over the width, summed over frames."""
+    """Squared distance of state and code vector, mean over the width, summed over frames."""
     vectors_ND: torch.Tensor
-    """Real frames before the codebook in clip order, detached, float32."""
+    """States of the real frames before the codebook, in clip order; detached, float32."""
     codes_N: torch.Tensor
-    """Their codes."""
+    """Codes of `vectors_ND`."""
 
 
 class TextTargets:
-    """Transcripts as decoder inputs and labels over the ids in use."""
+    """Turns transcripts into decoder inputs, and labels over the ids in use."""
 
     def __init__(self, text: TextSide, used: Iterable[int], vocab_size: int) -> None:
         self.ids_V = torch.tensor(sorted({*used, text.end}))
@@ -51,7 +54,7 @@ class TextTargets:
         self.prompt, self.end = text.prompt, text.end
 
     def batch(self, transcripts: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs int64 [B, S] (prompt, text) and labels [B, S] (text, end), which index `ids_V`."""
+        """Padded inputs int64 [B, S] (prompt, text) and labels [B, S] (text, end); labels index `ids_V`."""
         rows = [torch.tensor([*self.prompt, *ids, self.end]) for ids in transcripts]
         inputs_BS = torch.nn.utils.rnn.pad_sequence(
             [row[:-1] for row in rows], batch_first=True, padding_value=self.end
@@ -62,12 +65,12 @@ class TextTargets:
 
 
 def num_targets(transcript: list[int]) -> int:
-    """Text tokens of a transcript that bear loss: itself and its end."""
+    """Number of labels of a transcript: its text ids and the end."""
     return len(transcript) + 1
 
 
 def commitment_weight(model: SpeechRecognitionModel) -> float:
-    """Factor of the mean commitment in the loss."""
+    """Weight of the mean commitment loss."""
     return model.config.quantize_loss_scale * model.config.quantize_commit_coefficient
 
 
@@ -80,17 +83,18 @@ def recognition_losses(
     *,
     label_smoothing: float = 0.0,
 ) -> Losses:
-    """Losses of clips given as states after the pooling [B, T, D], of which `lengths_B` are real."""
+    """Losses of clips, from their states after pooling [B, T, D]; `lengths_B` counts the real frames of each clip."""
     encoder, device = model.encoder, pooled_BTD.device
-    # Under autocast the layers may work in bfloat16; which code is nearest is decided in float32.
+    # Under autocast layers may compute in bfloat16. The nearest code is searched in float32.
     hidden_BTD = encoder.before_codebook(pooled_BTD, lengths_B).float()
     with torch.autocast(device.type, enabled=False):
         codes_BT = encoder.quantize(hidden_BTD.detach())
     vectors_BTD = encoder.codebook(codes_BT)
     real_BT = within(lengths_B, hidden_BTD.shape[1])
     commitment = (hidden_BTD[real_BT] - vectors_BTD[real_BT]).square().mean(dim=1).sum()
-    # Straight-through: forward the code, backward into the state.
+    # Straight-through: the forward pass uses the code vector, the gradient goes to the state.
     memory_BTD = encoder.after_codebook(hidden_BTD + (vectors_BTD - hidden_BTD).detach(), lengths_B)
+    # Cross-entropy of the transcripts, over the ids in use.
     inputs_BS, labels_BS = (part.to(device) for part in targets.batch(transcripts))
     states_BSD = decode_states(model.decoder, inputs_BS, memory_BTD, lengths_B)
     wanted_BS = labels_BS != IGNORED

@@ -1,11 +1,12 @@
-"""Speech to codes while it is being spoken: chunks of any length in, each block's codes out as soon as it is heard.
+"""Encodes a stream of speech: takes chunks of any length and yields the codes of each block once it is complete.
 
-The codes are those that `WhisperVQTokenizer.encode` gives for the whole clip, whatever the chunks, because both run
-`blockwise`, block for block with the same shapes. The position table covers 30 s (29.92 s at 6.25 codes per second);
-there the encoder starts anew, as the released code does with long audio, so an endless stream needs bounded memory: a
-longer stream has the codes of such pieces. Price: a code waits for the end of its block (2 s in the paper, 4 s in the
-released model; 80 ms where attention is strictly causal) and for the window of its last frame: 2.5 ms more with causal
-convolutions, 12.5 ms with centred ones.
+The codes do not depend on the chunks. They equal those of `WhisperVQTokenizer.encode`, because both run `blockwise`
+with the same tensor shapes. Whisper's position table covers 30 s (29.92 s at 6.25 codes per second). The encoder then
+starts again, as the released code does, so memory is bounded. A longer stream has the codes of such pieces.
+
+Latency: a code waits for the end of its block: 2 s in the paper, 4 s in the released model, 80 ms with strictly causal
+attention. It also waits for the window of its last frame: 2.5 ms more with causal convolutions, 12.5 ms with centred
+ones.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel
 
 
 class StreamingEncoder:
-    """One stream of speech; make one per stream."""
+    """The state of one stream of speech."""
 
     def __init__(self, model: SpeechRecognitionModel, features: Features) -> None:
-        """ValueError if `model` looks ahead without end, or `features`, which compute its frames, are not torch's."""
+        """Start a stream; ValueError if `model` is bidirectional or `features` is not `torch_features`."""
         config = model.config
         if config.block_frames is None:
             raise ValueError(
@@ -36,33 +37,33 @@ class StreamingEncoder:
         if config.floor_blocks is None:
             raise ValueError(
                 f"streaming: log_mel_floor={config.log_mel_floor or 'null'} is the clip's floor, known at its end; "
-                'set "log_mel_floor": "block" in config.json; the price: silence before speech gets other codes'
+                'set "log_mel_floor": "block" in config.json, which changes the codes of silence before speech'
             )
         if features is not torch_features:
-            raise ValueError("streaming: features must be torch's, a stream's frames come by block; load with them")
+            raise ValueError("streaming: features must be torch_features: only they work by block; load with them")
         self.config = config
         self.codes = BlockEncoder(model.encoder)
         self.frames = BlockLogMel(
             num_mel_bins=config.num_mel_bins, blocks=config.floor_blocks, device=model.encoder.codebook.weight.device
         )
         self.num_samples = 0
-        """Samples so far."""
+        """Number of samples received so far."""
         self.finished = False
 
     @property
     def held_bytes(self) -> int:
-        """Bytes kept between chunks, whatever was heard."""
+        """Bytes of the state between chunks; they do not grow with the stream."""
         return self.codes.held_bytes + self.frames.pending_N.nbytes
 
     def push(self, samples: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
-        """Codes int32 of the blocks that these mono float samples [N] complete; N may be 0.
+        """Add mono float samples [N]; returns the codes int32 of the blocks that they complete. N may be 0.
 
-        ValueError names samples that cannot be taken; the stream is then as it was before.
+        Raises ValueError for unusable samples, before any of them changes the stream.
         """
         return _joined(self.blocks(samples, sample_rate=sample_rate))
 
     def blocks(self, samples: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
-        """As `push`, block by block, each as soon as it is computed; the stream takes in what is iterated over."""
+        """As `push`, but yields each block once it is computed; samples enter the stream during the iteration."""
         self._check_open()
         if sample_rate != SAMPLE_RATE:
             raise ValueError(f"{self._place}: sample_rate={sample_rate} must be {SAMPLE_RATE}; resample the audio")
@@ -76,11 +77,11 @@ class StreamingEncoder:
         return self._take(waveform)
 
     def finish(self) -> np.ndarray:
-        """Codes int32 of what is left, filled with silence to a whole code; nothing can be pushed after."""
+        """End the stream; returns the codes int32 of the remaining samples, padded with silence to a whole code."""
         return _joined(self.end())
 
     def end(self) -> Iterator[np.ndarray]:
-        """As `finish`, block by block, each computed when it is iterated over."""
+        """As `finish`, but yields each block once it is computed."""
         self._check_open()
         self.finished = True
         return self._end_clip()
@@ -94,7 +95,7 @@ class StreamingEncoder:
                 yield from self._end_clip()
 
     def _pieces(self, waveform_N: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Cut where the position table ends."""
+        """Cut the samples where the position table ends."""
         while len(waveform_N):
             room = self.config.max_samples - self.frames.num_samples
             yield waveform_N[:room]

@@ -1,4 +1,4 @@
-"""The classes of speech tokenizers by `model_type` in config.json. A new one is one file and one line here."""
+"""Table of the speech tokenizers, by `model_type` of config.json. A new one is one file and one line here."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ from megatron_speech.speech_tokenizer.whisper_vq import WhisperVQTokenizer
 TOKENIZERS: dict[str, SpeechTokenizerKind] = {
     "whisper": WhisperVQTokenizer,
 }
-"""A folder of another model_type is read as Whisper's, whose keys and weights are all checked."""
+"""Folders of any other model_type are loaded as "whisper", which checks every key and weight."""
 
 
 def read_facts(folder: Path) -> SpeechTokenizerFacts:
-    """Facts of the speech tokenizer in `folder`; FileNotFoundError or ValueError in one line."""
+    """Read the facts of the speech tokenizer in `folder`, without its weights.
+
+    Raises FileNotFoundError for a missing file, ValueError for a folder that is not a speech tokenizer.
+    """
     return _kind_of(folder).read_facts(folder)
 
 
@@ -35,17 +38,17 @@ def load_speech_tokenizer(
     features: Features = torch_features,
     masked: bool = False,
 ) -> SpeechTokenizer:
-    """The speech tokenizer in `folder`, with the options of `SpeechTokenizerKind.load`; errors are one line."""
+    """Load the speech tokenizer in `folder`, with the options of `SpeechTokenizerKind.load`. Raises as `read_facts`."""
     return _kind_of(folder).load(folder, device=device, features=features, masked=masked)
 
 
 def load_recognizer(folder: Path) -> CodeRecognizer:
-    """What reads the codes of the speech tokenizer in `folder`; ValueError where nothing does."""
+    """Load the recogniser of the speech tokenizer in `folder`; ValueError if it has none."""
     return require_recognizer(load_speech_tokenizer(folder), folder)
 
 
 def require_recognizer(tokenizer: SpeechTokenizer, folder: Path) -> CodeRecognizer:
-    """What reads the codes of `tokenizer`, which was loaded from `folder`; ValueError where nothing does."""
+    """Recogniser of `tokenizer`, which was loaded from `folder`; ValueError if it has none."""
     if tokenizer.recognizer is None:
         raise ValueError(
             f"{folder} holds the encoder of a speech tokenizer only: it cannot recognise; use the folder it was cut "

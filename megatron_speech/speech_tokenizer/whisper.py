@@ -1,8 +1,8 @@
-"""Whisper as a judge: transcribe clips at their own length, many at a time.
+"""Transcribes audio with Whisper in batches, without padding each clip to 30 s.
 
-Whisper pads every clip to 30 s; here convolutions, positions and layers are called directly on what was said, which is
-several times faster on short clips. It was trained to end where silence follows: `TAIL_S` of it is appended, without
-which it says a clip twice. Price: not the last tenth of a percent, and no clip above 30 s less the tail.
+Encoder layers are called on the clips' own lengths, several times faster for short clips. Whisper was trained on speech
+followed by silence and writes a clip's text twice without it. So `TAIL_S` of silence is appended. Limitations: word
+error rates may differ from those of padded Whisper by about 0.1 %. A clip has at most 30 s, less the tail.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, TextS
 from megatron_speech.speech_tokenizer.whisper_vq import MAX_TEXT_TOKENS_PER_SECOND
 
 TAIL_S = 2.0
-"""Seconds of silence behind every clip."""
+"""Seconds of silence after every clip."""
 
 
 class WhisperRecognizer:
-    """A Whisper model without bottleneck."""
+    """A Whisper model without bottleneck, which transcribes audio."""
 
     def __init__(self, model: SpeechRecognitionModel, text: TextSide) -> None:
         self.model, self.text = model, text
 
     @classmethod
     def load(cls, folder: Path, *, language: str | None = None) -> WhisperRecognizer:
-        """From a Hugging Face Whisper folder, to write `language` (`TextSide`).
+        """Load a Hugging Face Whisper folder; `language` as in `TextSide`.
 
-        FileNotFoundError or ValueError in one line.
+        Raises FileNotFoundError for a missing file, ValueError for a speech tokenizer or an unusable folder.
         """
         model = load_model(folder)
         if model.config.quantize_vocab_size is not None:
@@ -42,7 +42,7 @@ class WhisperRecognizer:
 
     @property
     def max_samples(self) -> int:
-        """Samples of the longest clip, its tail apart."""
+        """Samples of the longest clip, without the tail."""
         return self.model.config.max_samples - int(TAIL_S * SAMPLE_RATE)
 
     @torch.no_grad()
@@ -54,11 +54,16 @@ class WhisperRecognizer:
         batch_seconds: float = 60.0,
         names: Sequence[str] | None = None,
     ) -> list[str]:
-        """Texts of mono waveforms, in their order; `batch_seconds` of padded audio at a time, errors by `names`."""
+        """Transcribe mono waveforms [N], in order, in batches of `batch_seconds` of padded audio.
+
+        Raises as `checked_clips`; `names` are those of the clips.
+        """
+        # Clips with their tails.
         device = self.model.encoder.conv1.weight.device
         tail = torch.zeros(int(TAIL_S * SAMPLE_RATE))
         checked = checked_clips(waveforms, sample_rate=sample_rate, max_samples=self.max_samples, names=names)
         clips = [torch.cat([clip, tail]).to(device) for clip in checked]
+        # Batches of similar length: encode, then search greedily.
         texts = [""] * len(clips)
         for batch in batches_by_length([len(clip) for clip in clips], max_total=int(batch_seconds * SAMPLE_RATE)):
             encoder = self.model.encoder

@@ -1,10 +1,10 @@
-"""A speech tokenizer made of Whisper: its encoder with a codebook gives codes, its decoder reads them back to text.
+"""A speech tokenizer based on Whisper: its encoder with a codebook gives codes, its decoder recognises text from them.
 
-Codes depend on nothing but their clip, up to rounding: in another batch a state differs by about 1e-7, which changed
-none of 4,271 codes but can decide a tie. A causal tokenizer computes clip by clip, to the bit (unless under a mask);
-the codes of a block depend on nothing behind it, and `streaming.StreamingEncoder` gives the same ones while the clip is
-being spoken. The recogniser reads codes alone, which makes it the measure of what they carry, and the judge of codes
-that no audio was made for (text-to-token output). Limitation: clips up to 30 s; longer speech is cut before.
+The codes of a clip depend on its batch by rounding only. States differ by about 1e-7, which changed none of 4,271 codes
+but can decide a tie. A causal tokenizer encodes clip by clip, so its codes do not depend on the batch at all (unless
+`masked`). Its blocks do not depend on later audio, and `streaming.StreamingEncoder` gives the same codes. The
+recogniser sees codes only, so it also judges codes without audio (text-to-token output). Limitation: clips of at most
+30 s.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from megatron_speech.speech_tokenizer.model import (
 from megatron_speech.speech_tokenizer.streaming import StreamingEncoder
 
 MAX_TEXT_TOKENS_PER_SECOND = 10
-"""Nobody speaks faster; a decoder caught in a loop stops here."""
+"""Upper bound for speech; ends a decoder that loops."""
 
 
 class WhisperVQTokenizer:
@@ -52,10 +52,10 @@ class WhisperVQTokenizer:
         self.text = text
         self.facts = facts_of(model.config, fingerprint)
         self.features = features
-        """What computes log-mel frames."""
+        """Function that computes log-mel frames."""
         self.masked = masked
-        """Whether clips of a causal tokenizer are encoded together under a mask, which keeps a GPU busy, and not block
-        by block, which gives a stream's codes to the last near tie."""
+        """Whether clips of a causal tokenizer are batched under a mask (suits a GPU), not encoded block by block (gives
+        exactly the codes of a stream)."""
 
     @classmethod
     def load(
@@ -66,7 +66,10 @@ class WhisperVQTokenizer:
         features: Features = torch_features,
         masked: bool = False,
     ) -> WhisperVQTokenizer:
-        """From `folder` (config.json, model.safetensors, text tokenizer); errors are one line."""
+        """See `SpeechTokenizerKind`; reads config.json, model.safetensors and the text tokenizer.
+
+        Raises FileNotFoundError for a missing file, ValueError for an unusable one.
+        """
         model = load_model(folder)
         _require_codebook(model.config, folder)
         text = None if model.config.quantize_encoder_only else TextSide(folder, model.config.vocab_size)
@@ -74,29 +77,29 @@ class WhisperVQTokenizer:
 
     @classmethod
     def read_facts(cls, folder: Path) -> SpeechTokenizerFacts:
-        """Facts of the tokenizer in `folder`, without its weights; errors are one line."""
+        """Read the facts of the tokenizer in `folder`, without its weights. Raises as `load`."""
         config = load_config(folder)
         _require_codebook(config, folder)
         return facts_of(config, fingerprint_of(folder))
 
     @property
     def recognizer(self) -> WhisperVQTokenizer | None:
-        """The tokenizer itself, if its folder holds the decoder and the text tokenizer."""
+        """The tokenizer itself; None if its folder holds the encoder only."""
         return self if self.text is not None else None
 
     @property
     def language(self) -> str | None:
-        """Language that the recogniser writes; None where it decides by itself."""
+        """Language of the recogniser; None if the folder holds the encoder only."""
         return self.text.language if self.text is not None else None
 
     @property
     def max_codes(self) -> int:
-        """Codes of the longest sequence that the recogniser reads."""
+        """Codes of the longest sequence that `recognize` accepts."""
         return self.facts.max_codes
 
     @property
     def codebook(self) -> torch.Tensor:
-        """Vectors of the codes, float32 [codebook_size, width]."""
+        """Code vectors, float32 [codebook_size, width]."""
         return self.model.encoder.codebook.weight
 
     @torch.no_grad()
@@ -108,15 +111,11 @@ class WhisperVQTokenizer:
         batch_seconds: float = 120.0,
         names: Sequence[str] | None = None,
     ) -> list[np.ndarray]:
-        """Codes int32 [ceil(samples / samples per code)] of mono float waveforms, in their order.
-
-        `batch_seconds` of padded audio are encoded at a time. ValueError names (by `names`) a clip that is empty, not
-        finite, at another rate or too long.
-        """
+        """See `SpeechTokenizer`; a batch holds `batch_seconds` of padded audio."""
         max_samples = self.facts.max_samples
         clips = checked_clips(waveforms, sample_rate=sample_rate, max_samples=max_samples, names=names)
         device = self.codebook.device
-        # DALI takes clips from the host and leaves frames where its operators are.
+        # DALI takes clips from the host, and returns frames on the device of its operators.
         source = device if self.features is torch_features else torch.device("cpu")
         codes: list[np.ndarray] = [np.empty(0, np.int32)] * len(clips)
         for batch in batches_by_length([len(clip) for clip in clips], max_total=int(batch_seconds * SAMPLE_RATE)):
@@ -127,11 +126,11 @@ class WhisperVQTokenizer:
         return codes
 
     def streaming(self) -> StreamingEncoder:
-        """A new stream, whose codes are those of `encode`; ValueError as of `StreamingEncoder`."""
+        """Start a stream, which gives the codes of `encode`. Raises as `StreamingEncoder`."""
         return StreamingEncoder(self.model, self.features)
 
     def encode_batch(self, mels: MelBatch) -> list[torch.Tensor]:
-        """The codes of each clip of a batch, int64 [T], block by block where the encoder is causal in blocks."""
+        """Codes int64 [T] of each clip of a batch; block by block if the encoder is causal and not `masked`."""
         if self.model.config.block_frames is not None and not self.masked:
             return encode_blockwise(self.model.encoder, mels)
         codes_BT, lengths_B = self.model.encoder.encode(mels)
@@ -139,15 +138,17 @@ class WhisperVQTokenizer:
 
     @torch.no_grad()
     def recognize(self, codes: Sequence[np.ndarray], *, batch_codes: int = 4096) -> list[str]:
-        """Texts that the recogniser reads in sequences of codes, in their order; empty codes give the empty text.
+        """Recognise the text of each sequence of codes int [T], in order; empty codes give the empty text.
 
-        ValueError if the folder holds no recogniser, a code lies outside the codebook, or a sequence is too long.
+        Raises ValueError if the folder holds the encoder only, a code is outside the codebook, or a sequence is longer
+        than `max_codes`.
         """
         if self.text is None:
             raise ValueError(
                 "this speech tokenizer holds its encoder only (quantize_encoder_only): it cannot recognise; "
                 "use the folder it was cut from"
             )
+        # Check every sequence.
         last = self.facts.codebook_size - 1
         for index, clip in enumerate(codes):
             if len(clip) and not 0 <= int(np.min(clip)) <= int(np.max(clip)) <= last:
@@ -157,6 +158,7 @@ class WhisperVQTokenizer:
                     f"recognize: sequence {index} has {len(clip)} codes, the recogniser reads at most "
                     f"{self.max_codes}; cut it"
                 )
+        # Batches of similar length, without the empty sequences.
         spoken = [index for index, clip in enumerate(codes) if len(clip)]
         texts = [""] * len(codes)
         for batch in batches_by_length([len(codes[index]) for index in spoken], max_total=batch_codes):
@@ -177,7 +179,7 @@ class WhisperVQTokenizer:
 
 
 def facts_of(config: WhisperVQConfig, fingerprint: str) -> SpeechTokenizerFacts:
-    """Facts of a tokenizer of this shape."""
+    """Facts of a tokenizer with this configuration."""
     assert config.quantize_vocab_size is not None, "a tokenizer has a codebook"
     return SpeechTokenizerFacts(
         sample_rate=config.rates.sample_rate,

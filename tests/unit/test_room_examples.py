@@ -26,6 +26,7 @@ ROOMS = [
     "planning",
     "sequences",
     "speech_decoder",
+    "speech_tokenizer",
     "storage",
     "text_normalization",
     "text_to_token",

@@ -188,7 +188,7 @@ def test_a_finished_stream_takes_no_more() -> None:
         ({}, "tokenizer is bidirectional .*; use one trained with bottleneck.block_seconds"),
         ({"encoder_causal_convolution": True}, "tokenizer is bidirectional"),
         ({"log_mel_floor": "clip", **BLOCK}, 'log_mel_floor=clip is the clip\'s .*; set "log_mel_floor": "block" in'),
-        ({"log_mel_floor": None, **BLOCK}, "log_mel_floor=null is the clip's floor, .*; the price: silence before"),
+        ({"log_mel_floor": None, **BLOCK}, "log_mel_floor=null is the clip's floor, .*, which changes the codes"),
     ],
 )
 def test_what_looks_ahead_cannot_stream(changes: dict[str, object], message: str) -> None:
