@@ -32,9 +32,10 @@ from megatron_speech.checkpoint.index import read_index
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import ParallelConfig
+from megatron_speech.model.forward import unwrap
 from megatron_speech.model.fp8_scaling import Delayed
 from megatron_speech.parallel import groups
-from megatron_speech.parallel.agreement import on_rank_zero, together
+from megatron_speech.parallel.agree import on_every_rank, on_rank_zero
 from megatron_speech.platform import standin
 from megatron_speech.vocabulary import Vocabulary
 
@@ -94,7 +95,7 @@ def save_checkpoint(
     """
     partial = folder.with_name(folder.name + folders.PARTIAL)
     _finish_param_gather(chunks)
-    together(lambda: require_finite(chunks, optimizer))
+    on_every_rank(lambda: require_finite(chunks, optimizer))
     on_rank_zero(lambda: folders.begin(folder))
     sharded = _sharded_state(chunks, optimizer, is_loading=False)
     dist_checkpointing.save(
@@ -260,11 +261,6 @@ def _history_len(chunks: Sequence[nn.Module]) -> int:
     return max((module.amax_history.shape[1] for module in modules if isinstance(module, Delayed)), default=0)
 
 
-def unwrap(chunk: nn.Module) -> Any:
-    """The model inside megatron-core's data parallel wrapper, or the chunk itself."""
-    return chunk.module if hasattr(chunk, "ddp_config") else chunk
-
-
 def _layout(parallel: ParallelConfig) -> dict[str, Any]:
     return {**to_dict(parallel), "world_size": dist.get_world_size()}
 
@@ -279,7 +275,7 @@ def _seal(partial: Path, *, model: ModelConfig, vocabulary: Vocabulary, state: M
 
     on_rank_zero(lambda: folders.write_facts(partial, model=model, vocabulary=vocabulary, state=state))
     sums: list[dict[str, FileFacts]] = [{}] * size
-    dist.all_gather_object(sums, together(lambda: folders.checksums(sorted(partial.iterdir())[rank::size])))
+    dist.all_gather_object(sums, on_every_rank(lambda: folders.checksums(sorted(partial.iterdir())[rank::size])))
     on_rank_zero(finish)
 
 
@@ -288,10 +284,10 @@ def _check(folder: Path, *, model: ModelConfig, vocabulary: Vocabulary) -> None:
 
     Ranks share the work of the checksums, and no rank parses anything before all of it was compared with them.
     """
-    together(lambda: folders.verify(folder, part=dist.get_rank(), parts=dist.get_world_size()))
+    on_every_rank(lambda: folders.verify(folder, part=dist.get_rank(), parts=dist.get_world_size()))
 
     def parse() -> None:
         folders.require_same_model(folder, model=model, vocabulary=vocabulary)
         read_index(folder)
 
-    together(parse)
+    on_every_rank(parse)

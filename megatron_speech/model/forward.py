@@ -6,6 +6,8 @@ padded sequence: rotary positions and attention find the share's place in it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from megatron.core.packed_seq_params import PackedSeqParams
 from torch import Tensor, nn
@@ -47,3 +49,8 @@ def forward(model: nn.Module, *, tokens: Tensor, labels: Tensor | None, cu_seqle
     )
     is_hidden = output.dim() == 3 and output.shape[0] != 1
     return output if is_hidden else output[0]
+
+
+def unwrap(chunk: nn.Module) -> Any:
+    """The model inside megatron-core's data parallel wrapper, or the chunk itself."""
+    return chunk.module if hasattr(chunk, "ddp_config") else chunk

@@ -7,32 +7,15 @@ explicit rank and `file://` store), and a single process with neither. Backend: 
 from __future__ import annotations
 
 import datetime
-import os
 from types import ModuleType
-from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from megatron_speech.parallel.layout import ParallelLayout
+from megatron_speech.parallel.world import meeting_place, world_from_environment
 from megatron_speech.platform import standin
 from megatron_speech.platform.device import device
-
-
-def world_from_environment() -> tuple[int, int]:
-    """(rank, world size) as torchrun set them; (0, 1) for a process started alone. ValueError if they are none."""
-    rank, size = _number("RANK", default=0, least=0), _number("WORLD_SIZE", default=1, least=1)
-    if rank >= size:
-        raise ValueError(f"RANK={rank} is not below WORLD_SIZE={size}; start with torchrun or srun, or unset both")
-    return rank, size
-
-
-def _number(name: str, *, default: int, least: int) -> int:
-    """An environment variable as torchrun sets it."""
-    text = os.environ.get(name, str(default))
-    if not text.isdecimal() or int(text) < least:
-        raise ValueError(f"{name}={text} in the environment must be a number of at least {least}; unset it")
-    return int(text)
 
 
 def initialize(
@@ -60,7 +43,7 @@ def initialize(
         rank=world_from_environment()[0] if rank is None else rank,
         world_size=layout.world_size,
         timeout=datetime.timedelta(seconds=timeout_s),
-        **_rendezvous(layout, init_method),
+        **meeting_place(layout.world_size, init_method),
     )
     parallel_state.initialize_model_parallel(
         **_degrees(layout), distributed_timeout_minutes=max(1, round(timeout_s / 60))
@@ -94,15 +77,6 @@ def _degrees(layout: ParallelLayout) -> dict[str, int | None]:
         "virtual_pipeline_model_parallel_size": layout.config.virtual_pipeline_model_parallel_size,
         "context_parallel_size": layout.context_size,
     }
-
-
-def _rendezvous(layout: ParallelLayout, init_method: str | None) -> dict[str, Any]:
-    """How ranks find each other: the given address, torchrun's, or, alone, a store inside the process."""
-    if init_method is not None:
-        return {"init_method": init_method}
-    if layout.world_size == 1:
-        return {"store": dist.HashStore()}
-    return {"init_method": "env://"}
 
 
 def shutdown() -> None:

@@ -15,7 +15,7 @@ from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.reading.batch import HostBatch
 from megatron_speech.model.loss import trained_targets
 from megatron_speech.parallel import groups
-from megatron_speech.parallel.agreement import on_rank_zero
+from megatron_speech.parallel.agree import on_rank_zero
 from megatron_speech.training.batches import sample_numbers
 from megatron_speech.training.feed import Feed
 from megatron_speech.training.metrics import HeldOut, MetricsLog

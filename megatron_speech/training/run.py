@@ -28,9 +28,10 @@ from megatron_speech.data.reading import masked_rows
 from megatron_speech.data.reading.masked_rows import MaskedRows
 from megatron_speech.model.builder import to_transformer_config
 from megatron_speech.parallel import groups
-from megatron_speech.parallel.agreement import together
+from megatron_speech.parallel.agree import on_every_rank
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.parallel.replica import Replica
+from megatron_speech.parallel.world import world_from_environment
 from megatron_speech.platform.device import where
 from megatron_speech.storage.place import Places, local_folder
 from megatron_speech.training import run_folder
@@ -57,7 +58,7 @@ def pretrain(config: PretrainConfig, *, world: tuple[int, int] | None = None, in
 
     `world` (rank, size) and `init_method` (``file:///tmp/x/store``) serve ranks that torchrun did not start.
     """
-    rank, world_size = world or groups.world_from_environment()
+    rank, world_size = world or world_from_environment()
     with StopRequest(speaks=rank == 0) as stop_request:
         _pretrain(config, rank, world_size, init_method, stop_request)
 
@@ -95,7 +96,7 @@ def _pretrain(
         engine = build_engine(config, vocabulary=outline.vocabulary, load_base=checkpoint is None)
         state = _state_to_start_from(config, engine, checkpoint)
         # All that can refuse has spoken: only now is the run folder written to.
-        together(lambda: _prepare_folder(config, outline.plan, places, consumed=state.consumed_samples))
+        on_every_rank(lambda: _prepare_folder(config, outline.plan, places, consumed=state.consumed_samples))
         run = _assemble(config, outline, engine, places, state)
         with closing(run.log):
             state, held_out = train(run, state, stop_request)
@@ -219,7 +220,7 @@ def _assemble(
         engine=engine,
         feed=feed,
         reading=ReadProgress(config, feed, places.stats, first_sample=state.consumed_samples),
-        log=together(opened),
+        log=on_every_rank(opened),
         validation=Validation.of(
             {name: Feed(plan, places, replica=replica) for name, plan in outline.validation_plans.items()},
             config=config,

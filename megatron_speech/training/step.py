@@ -17,9 +17,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from megatron_speech.checkpoint.distributed import unwrap
 from megatron_speech.data.reading.batch import Batch, HostBatch, to_device
-from megatron_speech.model.forward import forward
+from megatron_speech.model.forward import forward, unwrap
 from megatron_speech.model.loss import total_weight, training_loss
 from megatron_speech.parallel import groups
 from megatron_speech.platform import standin

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from megatron_speech.checkpoint.distributed import unwrap
 from megatron_speech.config.run.data import DataConfig, LossConfig, SourceConfig
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.config.run.training import OptimizerConfig, PretrainConfig, TrainConfig
 from megatron_speech.data.reading.batch import HostBatch
+from megatron_speech.model.forward import unwrap
 from megatron_speech.parallel import groups
 from megatron_speech.training import engine as production
 from megatron_speech.training.optimizer import set_rates

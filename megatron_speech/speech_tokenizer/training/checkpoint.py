@@ -19,8 +19,8 @@ from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.checksums import checksums, read_checksums, verify_file, write_checksums
 from megatron_speech.checkpoint.finite import moments, require_all_finite
 from megatron_speech.checkpoint.folder import begin, complete, keep_newest, latest_checkpoint, step_folder
+from megatron_speech.parallel.agree import on_rank_zero
 from megatron_speech.speech_tokenizer.training.order import Cursor
-from megatron_speech.speech_tokenizer.training.ranks import together
 from megatron_speech.speech_tokenizer.training.step import Trainer
 
 KEPT = 2
@@ -76,7 +76,7 @@ def save(checkpoints: Path, trainer: Trainer, state: RunState) -> None:
         complete(partial)
         keep_newest(checkpoints, KEPT)
 
-    together(write)
+    on_rank_zero(write)
 
 
 def _require_finite(trainer: Trainer, step: int) -> None:
@@ -101,7 +101,7 @@ def newest(checkpoints: Path) -> Path | None:
             verify_file(folder / name, sums)
         return folder
 
-    return together(find)
+    return on_rank_zero(find)
 
 
 def read_state(folder: Path) -> RunState:

@@ -27,7 +27,8 @@ from megatron_speech.config.stages.train_speech_tokenizer import (
     NO_PART_OF_RESULT,
     TrainSpeechTokenizerConfig,
 )
-from megatron_speech.parallel.groups import world_from_environment
+from megatron_speech.parallel.agree import Stopped, on_every_rank, on_rank_zero
+from megatron_speech.parallel.world import world_from_environment
 from megatron_speech.platform.device import where
 from megatron_speech.speech_tokenizer.folder import require
 from megatron_speech.speech_tokenizer.model import TextSide, save_model
@@ -35,7 +36,7 @@ from megatron_speech.speech_tokenizer.objective import TextTargets
 from megatron_speech.speech_tokenizer.training import checkpoint
 from megatron_speech.speech_tokenizer.training.checkpoint import RunState
 from megatron_speech.speech_tokenizer.training.log import TrainingLog, shown
-from megatron_speech.speech_tokenizer.training.ranks import Stopped, agree, joined, together
+from megatron_speech.speech_tokenizer.training.ranks import joined
 from megatron_speech.speech_tokenizer.training.reading import Feed
 from megatron_speech.speech_tokenizer.training.schedule import Curve
 from megatron_speech.speech_tokenizer.training.sources import open_sources
@@ -68,19 +69,19 @@ def train_speech_tokenizer(
     with stopping as stop_request, joined(rank, world_size, init_method) as steps, ExitStack() as stack:
         logging.getLogger("megatron_speech").setLevel(logging.INFO if rank == 0 else logging.WARNING)
         logger.info(device_line)
-        together(lambda: stack.enter_context(alone(config.output)))  # entered by rank 0 alone
-        inputs = together(lambda: input_ids(training_inputs(config)))
-        if together(lambda: is_made(config.output, kind=KIND, config=result_settings(config), inputs=inputs)):
+        on_rank_zero(lambda: stack.enter_context(alone(config.output)))  # entered by rank 0 alone
+        inputs = on_rank_zero(lambda: input_ids(training_inputs(config)))
+        if on_rank_zero(lambda: is_made(config.output, kind=KIND, config=result_settings(config), inputs=inputs)):
             logger.info("%s: already done", config.output)
         else:
-            together(lambda: _require_same_run(config, inputs))
+            on_rank_zero(lambda: _require_same_run(config, inputs))
             try:
                 rates = _make(config, inputs, stop_request, steps)
                 logger.info("%s: written, %d steps%s", config.output, config.steps, shown(rates))
             except Stopped as stopped:
                 logger.info("stopped by a signal %s; the same command goes on", stopped or "before the first step")
                 return
-        together(lambda: shutil.rmtree(config.output / WORK, ignore_errors=True))
+        on_rank_zero(lambda: shutil.rmtree(config.output / WORK, ignore_errors=True))
 
 
 def training_inputs(config: TrainSpeechTokenizerConfig) -> list[Path]:
@@ -112,12 +113,12 @@ def _make(
     """Train and complete the artifact, which rank 0 writes; word error rates by reader and set. Collective."""
     with ExitStack() as stack:
         making = make_artifact(config.output, kind=KIND, config=result_settings(config), inputs=inputs)
-        draft = together(lambda: stack.enter_context(making))  # entered by rank 0 alone
+        draft = on_rank_zero(lambda: stack.enter_context(making))  # entered by rank 0 alone
         run = _prepare(config, draft.folder, stop_request, steps)
         with closing(run.log):
             _train(run, stop_request)
-        together(lambda: _complete(run, draft))
-        together(stack.close)
+        on_rank_zero(lambda: _complete(run, draft))
+        on_rank_zero(stack.close)
     rates = {name: rate for name, rate in ({}, *run.state.error_rates)[-1].items() if name != "step"}
     return {"from codes": rates, "without bottleneck": run.state.error_rates_without_bottleneck}
 
@@ -141,19 +142,19 @@ def _prepare(
 ) -> Run:
     """Model, speech and state, from the start or from the newest checkpoint. Collective."""
     work, stop = folder / WORK, stop_request.received
-    model, begins = agree(lambda: bottleneck_model(config))
-    text = agree(lambda: TextSide(config.whisper, model.config.vocab_size, language=config.language))
+    model, begins = on_every_rank(lambda: bottleneck_model(config))
+    text = on_every_rank(lambda: TextSide(config.whisper, model.config.vocab_size, language=config.language))
     validation = Validation(config, text, model.config.max_samples)
     sources = open_sources(config, text, model.config, work, stop=stop)
     found = checkpoint.newest(work / "checkpoints")
-    state = RunState() if found is None else agree(lambda: checkpoint.read_state(found))
+    state = RunState() if found is None else on_every_rank(lambda: checkpoint.read_state(found))
     past_freezing = config.unfreeze_at_step is not None and state.step >= config.unfreeze_at_step
     kept = None
     if config.caches and not past_freezing:
         kept = KeptStates.compute(work / "states", model, sources, stop=stop)
     feed = Feed(config, text, sources, kept)
     if found is not None:
-        agree(lambda: checkpoint.load_weights(found, model))
+        on_every_rank(lambda: checkpoint.load_weights(found, model))
     elif begins:
         state.start = place(model, feed, config, stop=stop)
     else:
@@ -161,7 +162,7 @@ def _prepare(
     targets = TextTargets(text, {token for source in sources for token in source.text_ids}, model.config.vocab_size)
     trainer = Trainer(model, targets, config, step=state.step, group=steps)
     if found is not None:
-        agree(lambda: checkpoint.load_trainer(found, trainer))
+        on_every_rank(lambda: checkpoint.load_trainer(found, trainer))
         logger.info("resumed from %s", found)
     if found is None and validation.sets and begins:
         state.error_rates_without_bottleneck = validation.by_whisper(config.whisper)

@@ -29,9 +29,9 @@ from megatron_speech.audio.quarantine import (
 )
 from megatron_speech.audio.shards import AudioShard, BadRecord, audio_shards
 from megatron_speech.config.stages.train_speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig
+from megatron_speech.parallel.agree import divided, on_every_rank, on_rank_zero
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.model import TextSide
-from megatron_speech.speech_tokenizer.training.ranks import agree, divided, together
 
 logger = logging.getLogger(__name__)
 
@@ -81,14 +81,14 @@ def _open(
     stop: Callable[[], bool],
 ) -> Source:
     folder = source.audio
-    shards = together(lambda: audio_shards(folder))
+    shards = on_rank_zero(lambda: audio_shards(folder))
     names = [shard.path.name for shard in shards]
-    if not together(lambda: (kept / "text_ids.json").is_file()):
-        together(lambda: kept.mkdir(parents=True, exist_ok=True))
+    if not on_rank_zero(lambda: (kept / "text_ids.json").is_file()):
+        on_rank_zero(lambda: kept.mkdir(parents=True, exist_ok=True))
         divided(shards, lambda shard: _scan(shard, config, text, shape, kept), stop=stop)
-        together(lambda: _join(kept, names))
-    index = agree(lambda: AudioIndex(folder, names, np.load(kept / "entries.npy", allow_pickle=False)))
-    quarantined = agree(lambda: read_quarantine(kept / QUARANTINE))
+        on_rank_zero(lambda: _join(kept, names))
+    index = on_every_rank(lambda: AudioIndex(folder, names, np.load(kept / "entries.npy", allow_pickle=False)))
+    quarantined = on_every_rank(lambda: read_quarantine(kept / QUARANTINE))
     for bad in quarantined[:LISTED] if dist.get_rank() == 0 else []:
         logger.warning("source %s: left out: %s", name, bad.message)
     require_few(quarantined, len(index) + len(quarantined), config.max_quarantined_share)
@@ -100,7 +100,7 @@ def _open(
         *(name, len(index), index.samples.sum() / SAMPLE_RATE / 3600),
         show(Counter(bad.reason for bad in quarantined)),
     )
-    ids = agree(lambda: read_json(kept / "text_ids.json"))
+    ids = on_every_rank(lambda: read_json(kept / "text_ids.json"))
     return Source(name=name, weight=source.weight, index=index, text_ids=ids, quarantined=quarantined)
 
 

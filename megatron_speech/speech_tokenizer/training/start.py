@@ -18,12 +18,12 @@ from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.audio.rates import SpeechRates
 from megatron_speech.config.stages.bottleneck import BottleneckConfig
 from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig
+from megatron_speech.parallel.agree import Stopped, on_rank_zero
 from megatron_speech.platform.device import device
 from megatron_speech.speech_tokenizer.config import CONV_STRIDE, WhisperVQConfig
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, load_config, load_weights
 from megatron_speech.speech_tokenizer.quantizer import kmeans, perplexity
-from megatron_speech.speech_tokenizer.training.ranks import Stopped, together
 from megatron_speech.speech_tokenizer.training.reading import Feed
 from megatron_speech.speech_tokenizer.training.states import front_states
 
@@ -87,7 +87,7 @@ def place(
         return _place_codebook(model, feed, config, stop)
 
     model.eval()
-    facts = together(work)
+    facts = on_rank_zero(work)
     encoder = model.encoder
     placed = [encoder.codebook.weight, encoder.ema_count, encoder.ema_weight, encoder.embed_positions2.weight]
     if config.bottleneck.subtract_position_means:

@@ -21,10 +21,10 @@ from tqdm import tqdm
 
 from megatron_speech.artifacts.files import naming_file, rename_synced
 from megatron_speech.audio.io import SAMPLE_RATE
+from megatron_speech.parallel.agree import divided, on_every_rank
 from megatron_speech.speech_tokenizer.batching import batches_by_length
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel
-from megatron_speech.speech_tokenizer.training.ranks import agree, divided
 from megatron_speech.speech_tokenizer.training.sources import Source
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class KeptStates:
         stop: Callable[[], bool] = lambda: False,
     ) -> KeptStates:
         """Compute what is not in `folder` yet; `Stopped` between two parts where `stop` asks for it. Collective."""
-        agree(lambda: folder.mkdir(parents=True, exist_ok=True))
+        on_every_rank(lambda: folder.mkdir(parents=True, exist_ok=True))
         parts = [
             (number, first) for number, source in enumerate(sources) for first in range(0, len(source.index), PART)
         ]

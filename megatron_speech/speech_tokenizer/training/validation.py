@@ -18,9 +18,9 @@ from megatron_speech.audio.shards import AudioRecord, read_audio_shards
 from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig
 from megatron_speech.grouping import grouped
 from megatron_speech.metrics.word_errors import error_rates
+from megatron_speech.parallel.agree import divided, on_every_rank
 from megatron_speech.platform.device import device
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, TextSide, load_model
-from megatron_speech.speech_tokenizer.training.ranks import agree, divided
 from megatron_speech.speech_tokenizer.whisper import TAIL_S, WhisperRecognizer
 from megatron_speech.speech_tokenizer.whisper_vq import WhisperVQTokenizer
 
@@ -38,7 +38,7 @@ class Validation:
         # Both readers get the same utterances, so the one that takes less decides.
         longest = max_samples - int(TAIL_S * SAMPLE_RATE)
         self.sets = {
-            name: agree(partial(_held_out, name, folder, config.validation_utterances, longest))
+            name: on_every_rank(partial(_held_out, name, folder, config.validation_utterances, longest))
             for name, folder in config.validation.items()
         }
 
@@ -53,7 +53,7 @@ class Validation:
 
     def by_whisper(self, folder: Path) -> dict[str, float]:
         """Word error rate of each set, read by the Whisper model in `folder`. Collective."""
-        recognizer = WhisperRecognizer(agree(lambda: load_model(folder)).to(device()), self._text)
+        recognizer = WhisperRecognizer(on_every_rank(lambda: load_model(folder)).to(device()), self._text)
 
         def read(waveforms: list[np.ndarray], names: list[str]) -> list[str]:
             return recognizer.transcribe(waveforms, names=names)

@@ -1,0 +1,94 @@
+"""Ranks agree on how a piece of work ended: where one rank cannot go on, all raise its error instead of waiting for it.
+
+Three ways to run a piece of work, each collective over the ranks of a process group (None: all ranks):
+
+    on_every_rank   every rank runs it and keeps its own result
+    on_rank_zero    the first rank runs it and all ranks get its result
+    divided         each rank runs its share of the items and all ranks get all results
+
+Errors that one rank may meet alone (`SHARED_ERRORS`) are raised on all ranks. Any other error is a mistake in the code:
+it ends its own rank, and the launcher ends the others. Results and errors travel as pickles between the ranks of one
+run, never through a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import torch.distributed as dist
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Stopped(Exception):
+    """A signal asked the run to end; finished work is kept."""
+
+
+SHARED_ERRORS = (ValueError, FloatingPointError, OSError, Stopped)
+"""Errors of the user, of numbers and of files, and a stop: one rank may meet them while the others do not."""
+
+
+def on_every_rank(action: Callable[[], Result], *, group: dist.ProcessGroup | None = None) -> Result:
+    """Run `action` on every rank and return this rank's result. The error of the lowest rank is raised on all.
+
+    `action` must hold no collective: a rank that fails before it would leave the others waiting inside.
+    """
+    result, error = _attempt(action)
+    errors: list[Exception | None] = [None] * dist.get_world_size(group)
+    dist.all_gather_object(errors, error, group=group)
+    _raise_first(errors)
+    return result  # type: ignore[return-value]
+
+
+def on_rank_zero(action: Callable[[], Result], *, group: dist.ProcessGroup | None = None) -> Result:
+    """Run `action` on rank 0 of `group` and return its result on all ranks, or raise its error on all."""
+    outcome: tuple[Result | None, Exception | None] = (None, None)
+    if dist.get_rank(group) == 0:
+        outcome = _attempt(action)
+    shared: list[Any] = list(outcome)
+    dist.broadcast_object_list(shared, src=dist.get_global_rank(group or dist.group.WORLD, 0), group=group)
+    _raise_first([shared[1]])
+    return outcome[0] if dist.get_rank(group) == 0 else shared[0]  # rank 0 keeps the object itself
+
+
+def divided(
+    items: Sequence[Item],
+    work: Callable[[Item], Result],
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    group: dist.ProcessGroup | None = None,
+) -> list[Result]:
+    """Run `work` on every item, each on one rank; return all results in the order of `items`.
+
+    `stop` is asked before every item. Where it says yes on any rank, that rank begins no further item and `Stopped` is
+    raised on all.
+    """
+    rank, size = dist.get_rank(group), dist.get_world_size(group)
+
+    def share() -> list[Result]:
+        results = []
+        for item in items[rank::size]:
+            if stop():
+                raise Stopped
+            results.append(work(item))
+        return results
+
+    gathered: list[Any] = [None] * size
+    dist.all_gather_object(gathered, on_every_rank(share, group=group), group=group)
+    return [gathered[number % size][number // size] for number in range(len(items))]
+
+
+def _attempt(action: Callable[[], Result]) -> tuple[Result | None, Exception | None]:
+    """The result of `action` and None, or None and the error to share."""
+    try:
+        return action(), None
+    except SHARED_ERRORS as error:
+        return None, error
+
+
+def _raise_first(errors: Sequence[Exception | None]) -> None:
+    for error in errors:
+        if error is not None:
+            raise error
