@@ -2,7 +2,6 @@
 
 import torch
 
-torch.set_num_threads(1)
+import megatron_speech.training.run  # noqa: F401
 
-import megatron_speech.model.builder  # noqa: E402
-import megatron_speech.training.run  # noqa: E402, F401
+torch.set_num_threads(1)

@@ -6,20 +6,11 @@ of weights and optimizer state where they lie, a small part of what writing them
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from megatron.core.optimizer import MegatronOptimizer
-
-
-def require_finite(chunks: Sequence[nn.Module], optimizer: MegatronOptimizer | None) -> None:
-    """FloatingPointError names the first tensor of this rank that holds NaN or an infinity."""
-    require_all_finite(chain(_weights(chunks), _megatron_state(optimizer)))
+from torch import Tensor
 
 
 @torch.no_grad()
@@ -38,16 +29,3 @@ def moments(state: Mapping[Any, Mapping[str, Any]]) -> Iterator[tuple[str, Tenso
     """Tensors of a torch optimizer's state, by name."""
     for values in state.values():
         yield from ((f"the optimizer's {name}", value) for name, value in values.items() if isinstance(value, Tensor))
-
-
-def _weights(chunks: Sequence[nn.Module]) -> Iterator[tuple[str, Tensor]]:
-    for chunk in chunks:
-        yield from ((name.removeprefix("module."), parameter) for name, parameter in chunk.named_parameters())
-
-
-def _megatron_state(optimizer: MegatronOptimizer | None) -> Iterator[tuple[str, Tensor]]:
-    """Master weights and moments; several optimizers are chained where parameters differ in kind."""
-    for each in getattr(optimizer, "chained_optimizers", [optimizer]):
-        if each is not None and not each.is_stub_optimizer:
-            yield from (("a master weight", weight) for group in each.param_groups for weight in group["params"])
-            yield from moments(each.optimizer.state)

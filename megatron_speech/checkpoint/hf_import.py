@@ -2,7 +2,7 @@
 
 Old rows stay bit-equal; those of specials and speech are among them if the model's tokenizer has these tokens at the
 vocabulary's ids, as that of an export of ours. New rows are drawn from the distribution of the old ones
-(`model/extension.py`), padding is zero. Tensors are held against config.json before any is read, then go from
+(`checkpoint/extension.py`), padding is zero. Tensors are held against config.json before any is read, then go from
 safetensors to the checkpoint one by one, no model is built. The output is an ordinary float32 checkpoint without
 optimizer state, in every layout's reach: name it in a run as ``model.base``.
 """
@@ -20,6 +20,7 @@ from torch import Tensor
 from megatron_speech.artifacts.facts.checkpoint import ImportFacts
 from megatron_speech.artifacts.manifest import MANIFEST, is_made, make_artifact
 from megatron_speech.checkpoint import folder as folders
+from megatron_speech.checkpoint.extension import extend_embedding
 from megatron_speech.checkpoint.families.family import Entry
 from megatron_speech.checkpoint.hf_config import model_config_of, read_hf_config
 from megatron_speech.checkpoint.hf_mapping import (
@@ -40,7 +41,6 @@ from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import ParallelConfig
 from megatron_speech.config.stages.convert import ConvertFromHfConfig
-from megatron_speech.model.extension import extend_embedding
 from megatron_speech.text_tokenizer.base_files import CARD, GENERATION, base_facts, generation_settings, tokenizer_files
 from megatron_speech.vocabulary import Vocabulary
 

@@ -1,1 +1,5 @@
-"""The language model: megatron-core's `GPTModel` built from a `ModelConfig`, its losses, its vocabulary extension."""
+"""The language model: megatron-core's `GPTModel` built from a `ModelConfig`, and its losses."""
+
+from megatron_speech.platform import standin
+
+standin.install()  # importing a module of this room runs this first, before the module imports megatron-core

@@ -23,23 +23,18 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from megatron.core.models.gpt import GPTModel
+from megatron.core.transformer import TransformerConfig
 
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
+from megatron_speech.model.initialization import initialize_weights
+from megatron_speech.model.layer_spec import block_spec
+from megatron_speech.model.precision import transformer_fields
+from megatron_speech.model.speech_text_model import SpeechTextModel
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.pipeline_split import chunks_of
-from megatron_speech.platform import standin
 from megatron_speech.vocabulary import Vocabulary
-
-standin.install()  # before megatron-core is imported: it takes its compiler decorator at import
-
-from megatron.core.models.gpt import GPTModel  # noqa: E402
-from megatron.core.transformer import TransformerConfig  # noqa: E402
-
-from megatron_speech.model.initialization import initialize_weights  # noqa: E402
-from megatron_speech.model.layer_spec import block_spec  # noqa: E402
-from megatron_speech.model.precision import transformer_fields  # noqa: E402
-from megatron_speech.model.speech_text_model import SpeechTextModel  # noqa: E402
 
 
 def to_transformer_config(

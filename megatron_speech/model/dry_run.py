@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from megatron.core.tensor_parallel import param_is_not_tensor_parallel_duplicate
+from megatron.core.transformer.module import param_is_not_shared
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -21,9 +23,6 @@ from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.planning.parameters import Parameters, model_parameters, rank_parameters
 from megatron_speech.vocabulary import Vocabulary
-
-from megatron.core.tensor_parallel import param_is_not_tensor_parallel_duplicate  # isort: skip
-from megatron.core.transformer.module import param_is_not_shared  # isort: skip
 
 COMPONENTS = {
     "embedding": "embedding",

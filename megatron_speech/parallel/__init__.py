@@ -1,1 +1,1 @@
-"""Rank arithmetic of a layout, and the process groups made from it."""
+"""Rank arithmetic of a layout, the process groups made from it, and how ranks agree."""

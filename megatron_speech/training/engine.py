@@ -10,22 +10,18 @@ import logging
 from pathlib import Path
 
 import torch
+from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig
+from megatron.core.utils import get_model_config
 
-from megatron_speech.checkpoint.distributed import load_model
+from megatron_speech.checkpoint.distributed.save_load import load_model
 from megatron_speech.config.run.parallel import ParallelConfig
 from megatron_speech.config.run.training import PretrainConfig
 from megatron_speech.model.builder import build_model
 from megatron_speech.parallel import groups
-from megatron_speech.platform import standin
 from megatron_speech.platform.device import device
 from megatron_speech.training.optimizer import build_optimizer
 from megatron_speech.training.step import TrainingEngine
 from megatron_speech.vocabulary import Vocabulary
-
-standin.install()  # before megatron-core is imported
-
-from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig  # noqa: E402
-from megatron.core.utils import get_model_config  # noqa: E402
 
 logger = logging.getLogger(__name__)
 

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.reading.batch import HostBatch, collate, from_words, to_words
 from megatron_speech.data.reading.masked_rows import MaskedRows
+from megatron_speech.data.reading.read_ahead import read_ahead
 from megatron_speech.data.reading.reader import Reader
 from megatron_speech.parallel.replica import Replica
 from megatron_speech.storage.place import Places
-from megatron_speech.training.batches import read_ahead, rows_until_end
+from megatron_speech.training.batches import rows_until_end
 
 Numbers = Sequence[Sequence[int]]
 """Sample numbers of each micro-batch of a step."""

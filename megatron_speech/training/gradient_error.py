@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from megatron_speech.artifacts.facts.checkpoint import GradientErrorFacts, TensorErrorFacts
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.checkpoint import folder as folders
-from megatron_speech.checkpoint.distributed import load_model
+from megatron_speech.checkpoint.distributed.save_load import load_model
 from megatron_speech.checkpoint.hf_export import find_checkpoint
 from megatron_speech.config.reports.precision_report import GradientErrorConfig
 from megatron_speech.config.run.model import ModelConfig

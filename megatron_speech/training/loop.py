@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from megatron_speech.checkpoint.distributed import save_checkpoint
+from megatron_speech.checkpoint.distributed.save_load import save_checkpoint
 from megatron_speech.checkpoint.folder import keep_newest, list_checkpoints, step_folder
 from megatron_speech.config.run.training import PretrainConfig
 from megatron_speech.data.plan.plan import Plan
@@ -16,6 +16,7 @@ from megatron_speech.data.reading.batch import HostBatch
 from megatron_speech.model.loss import trained_targets
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.agree import on_rank_zero
+from megatron_speech.parallel.signals import StopRequest
 from megatron_speech.training.batches import sample_numbers
 from megatron_speech.training.feed import Feed
 from megatron_speech.training.metrics import HeldOut, MetricsLog
@@ -23,7 +24,6 @@ from megatron_speech.training.reading import ReadProgress
 from megatron_speech.training.run_folder import note_saved
 from megatron_speech.training.schedule import batch_size, learning_rate, steps
 from megatron_speech.training.settings import deciding_settings
-from megatron_speech.training.signals import StopRequest
 from megatron_speech.training.state import TrainState
 from megatron_speech.training.step import TrainingEngine, train_step
 from megatron_speech.training.validation import Validation

@@ -9,16 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from megatron.core.optimizer import MegatronOptimizer, get_megatron_optimizer
+from megatron.core.optimizer import OptimizerConfig as MegatronOptimizerConfig
 from torch import nn
 
 from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.config.run.training import OptimizerConfig
-from megatron_speech.platform import standin
-
-standin.install()  # before megatron-core is imported
-
-from megatron.core.optimizer import MegatronOptimizer, get_megatron_optimizer  # noqa: E402
-from megatron.core.optimizer import OptimizerConfig as MegatronOptimizerConfig  # noqa: E402
 
 
 def build_optimizer(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.checkpoint.distributed import load_checkpoint
+from megatron_speech.checkpoint.distributed.save_load import load_checkpoint
 from megatron_speech.checkpoint.folder import read_state, require_same_model
 from megatron_speech.config.run.data import DataConfig
 from megatron_speech.config.run.training import PretrainConfig
@@ -31,6 +31,7 @@ from megatron_speech.parallel import groups
 from megatron_speech.parallel.agree import on_every_rank
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.parallel.replica import Replica
+from megatron_speech.parallel.signals import StopRequest
 from megatron_speech.parallel.world import world_from_environment
 from megatron_speech.platform.device import where
 from megatron_speech.storage.place import Places, local_folder
@@ -43,7 +44,6 @@ from megatron_speech.training.number_format import resolve_number_format
 from megatron_speech.training.reading import ReadProgress
 from megatron_speech.training.schedule import num_steps
 from megatron_speech.training.settings import changed_settings
-from megatron_speech.training.signals import StopRequest
 from megatron_speech.training.state import TrainState
 from megatron_speech.training.step import TrainingEngine
 from megatron_speech.training.summary import summarise

@@ -15,23 +15,19 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from megatron.core.distributed import DistributedDataParallel, finalize_model_grads
+from megatron.core.optimizer import MegatronOptimizer
+from megatron.core.pipeline_parallel import get_forward_backward_func
+from megatron.core.utils import get_model_config
 from torch import Tensor, nn
 
 from megatron_speech.data.reading.batch import Batch, HostBatch, to_device
 from megatron_speech.model.forward import forward, unwrap
 from megatron_speech.model.loss import total_weight, training_loss
 from megatron_speech.parallel import groups
-from megatron_speech.platform import standin
 from megatron_speech.training.context_split import split_over_context
 from megatron_speech.training.optimizer import set_rates
 from megatron_speech.vocabulary import Vocabulary
-
-standin.install()  # before megatron-core is imported
-
-from megatron.core.distributed import DistributedDataParallel, finalize_model_grads  # noqa: E402
-from megatron.core.optimizer import MegatronOptimizer  # noqa: E402
-from megatron.core.pipeline_parallel import get_forward_backward_func  # noqa: E402
-from megatron.core.utils import get_model_config  # noqa: E402
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,12 +44,6 @@ from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.platform import standin
 from megatron_speech.vocabulary import Vocabulary
 
-standin.install()
-
-from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig  # noqa: E402
-from megatron.core.datasets.indexed_dataset import IndexedDataset, IndexedDatasetBuilder  # noqa: E402
-from megatron.core.datasets.utils import Split  # noqa: E402
-
 LIMIT = 3.0
 SEQ_LENGTH, ROWS = 8192, 4
 Build = Callable[[range], Any]
@@ -139,6 +133,11 @@ def document_positions(cu_seqlens: torch.Tensor, *, length: int) -> torch.Tensor
 
 def megatron(prefix: Path, documents: list[TokenDocument], *, resets: bool) -> Build:
     """A GPTDataset over the same documents, each closed by the end-of-document id."""
+    standin.install()
+    from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
+    from megatron.core.datasets.indexed_dataset import IndexedDataset, IndexedDatasetBuilder
+    from megatron.core.datasets.utils import Split
+
     builder = IndexedDatasetBuilder(f"{prefix}.bin", dtype=np.int32)
     for document in documents:
         tokens = torch.from_numpy(np.append(document.tokens, VOCABULARY.end_of_document))

@@ -51,22 +51,17 @@ from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.parallel.replica import Replica
+from megatron_speech.parallel.signals import StopRequest
 from megatron_speech.storage.place import Places
 from megatron_speech.training.engine import build_engine
 from megatron_speech.training.feed import Feed
 from megatron_speech.training.loop import Run, advance
 from megatron_speech.training.metrics import MetricsLog
 from megatron_speech.training.reading import ReadProgress
-from megatron_speech.training.signals import StopRequest
 from megatron_speech.training.state import TrainState
 from megatron_speech.training.step import TrainingEngine
 from megatron_speech.training.validation import Validation
 from megatron_speech.vocabulary import Vocabulary
-
-from megatron.core.distributed import finalize_model_grads  # isort: skip
-from megatron.core.packed_seq_params import PackedSeqParams  # isort: skip
-from megatron.core.pipeline_parallel import get_forward_backward_func  # isort: skip
-from megatron.core.utils import get_model_config  # isort: skip
 
 LIMITS = {"compute_bound": 1.01, "host_bound": 1.05}
 PROCESSES = 7
@@ -203,6 +198,11 @@ def our_step(config: PretrainConfig, engine: TrainingEngine) -> Callable[[], Non
 
 def bare_step(config: PretrainConfig, engine: TrainingEngine, *, count: int) -> Callable[[], None]:
     """megatron-core alone, as its own example loop drives it, on the very rows of ours, already on the device."""
+    from megatron.core.distributed import finalize_model_grads
+    from megatron.core.packed_seq_params import PackedSeqParams
+    from megatron.core.pipeline_parallel import get_forward_backward_func
+    from megatron.core.utils import get_model_config
+
     reader = Reader(compile_plan(config.data, vocabulary=VOCABULARY, num_samples=SAMPLES))
     batches = (to_device(collate(reader.rows([number])), VOCABULARY, engine.device) for number in range(count))
     turn = iter([(batch, batch.loss_mask.float().flatten(), torch.zeros_like(batch.tokens)) for batch in batches])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from megatron_speech.checkpoint.distributed import load_checkpoint, save_checkpoint
+from megatron_speech.checkpoint.distributed.save_load import load_checkpoint, save_checkpoint
 from megatron_speech.config.run.parallel import ParallelConfig
 from megatron_speech.model.initialization import global_parameters, shard
 from megatron_speech.parallel import groups

@@ -54,7 +54,7 @@ def _train(rank: int, world_size: int, init_method: str, config: PretrainConfig)
 
 
 def _refuse(rank: int, world_size: int, init_method: str, config: PretrainConfig, damaged: Path) -> None:
-    from megatron_speech.checkpoint.distributed import load_model
+    from megatron_speech.checkpoint.distributed.save_load import load_model
     from megatron_speech.parallel import groups
     from megatron_speech.parallel.layout import ParallelLayout
     from tests.toy_runs import VOCABULARY

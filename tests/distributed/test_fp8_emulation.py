@@ -15,7 +15,7 @@ import torch
 from megatron.core.tensor_parallel import ColumnParallelLinear, RowParallelLinear
 from torch import Tensor
 
-from megatron_speech.checkpoint.distributed import load_model, save_model
+from megatron_speech.checkpoint.distributed.save_load import load_model, save_model
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.config.run.training import CheckpointConfig, PretrainConfig

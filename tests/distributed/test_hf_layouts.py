@@ -60,7 +60,7 @@ def test_through_a_layout_and_back_is_bit_exact(imported: Path, name: str) -> No
 def _check_layout(
     rank: int, world_size: int, init_method: str, folder: Path, name: str, parallel: ParallelConfig
 ) -> None:
-    from megatron_speech.checkpoint.distributed import load_model, save_model
+    from megatron_speech.checkpoint.distributed.save_load import load_model, save_model
     from megatron_speech.model.builder import build_model
     from megatron_speech.model.forward import forward
 

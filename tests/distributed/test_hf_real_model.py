@@ -55,7 +55,7 @@ def test_real_weights_go_there_and_back(real_assets: Path, tmp_path: Path) -> No
 def _check_layout(
     rank: int, world_size: int, init_method: str, folder: Path, name: str, parallel: ParallelConfig
 ) -> None:
-    from megatron_speech.checkpoint.distributed import load_model, save_model
+    from megatron_speech.checkpoint.distributed.save_load import load_model, save_model
     from megatron_speech.model.builder import build_model
     from megatron_speech.model.forward import forward
 

@@ -128,7 +128,7 @@ def test_ctrl_c_saves_and_the_run_goes_on(tmp_path: Path, started: str, whom: st
 @pytest.mark.parametrize("started", ["alone", "launcher"])
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path, started: str) -> None:
     body = (
-        "from megatron_speech.training.signals import StopRequest\n"
+        "from megatron_speech.parallel.signals import StopRequest\n"
         "with StopRequest(speaks=rank == 0):\n"
         f"    (Path({str(tmp_path)!r}) / f'pid-{{rank}}').write_text(str(os.getpid()))\n"
         "    while True: time.sleep(0.1)  # a step that takes long\n"

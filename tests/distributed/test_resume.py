@@ -69,7 +69,7 @@ def test_killed_and_resumed_run_matches_uninterrupted(tmp_path: Path, sources: A
 
 
 def test_resumed_run_matches_when_every_bucket_is_padded(tmp_path: Path, sources: Any) -> None:
-    """Regression: optimizer state behind a padded bucket was saved shifted (checkpoint/bucket_padding.py)."""
+    """Regression: optimizer state behind a padded bucket was saved shifted (bucket_padding.py)."""
     whole = make_config(tmp_path / "whole", sources, steps=STEPS, parallel=SHARDED)
     broken = dataclasses.replace(whole, folder=tmp_path / "broken")
     run_ranks(_check_trains_in_small_buckets, 2, whole)

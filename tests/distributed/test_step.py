@@ -116,7 +116,7 @@ def _check_finished(rank: int, world_size: int, init_method: str, config: Pretra
 
 
 def _check_refusals(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
-    from megatron_speech.checkpoint.distributed import load_checkpoint, save_model
+    from megatron_speech.checkpoint.distributed.save_load import load_checkpoint, save_model
 
     engine = _engine(init_method, config)
     base = config.folder / "base"

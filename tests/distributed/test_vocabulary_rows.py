@@ -42,7 +42,7 @@ def test_padding_has_no_probability_and_no_gradient(untied: bool, degrees: dict[
 
 def _extended(name: str) -> torch.Tensor:
     """What a conversion makes of 20 text rows: [64, D]."""
-    from megatron_speech.model.extension import extend_embedding
+    from megatron_speech.checkpoint.extension import extend_embedding
 
     seed = int(name == HEAD)
     text = torch.randn(VOCABULARY.num_text_ids, MODEL.hidden_size, generator=torch.Generator().manual_seed(seed))
@@ -60,7 +60,7 @@ def _build(rank: int, world_size: int, init_method: str, untied: bool, degrees: 
 
 
 def _write_extended(rank: int, world_size: int, init_method: str, untied: bool, path: Path) -> None:
-    from megatron_speech.checkpoint.distributed import save_model
+    from megatron_speech.checkpoint.distributed.save_load import save_model
 
     chunk = _build(rank, world_size, init_method, untied, {})
     for name, weight in chunk.named_parameters():
@@ -72,7 +72,7 @@ def _write_extended(rank: int, world_size: int, init_method: str, untied: bool, 
 def _check_extended(
     rank: int, world_size: int, init_method: str, untied: bool, path: Path, degrees: dict[str, Any]
 ) -> None:
-    from megatron_speech.checkpoint.distributed import load_model
+    from megatron_speech.checkpoint.distributed.save_load import load_model
     from megatron_speech.model.initialization import global_parameters, shard
 
     chunk = _build(rank, world_size, init_method, untied, degrees)

@@ -13,12 +13,12 @@ import torch
 import torch.distributed as dist
 
 from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig
+from megatron_speech.data.reading.read_ahead import read_ahead
 from megatron_speech.speech_tokenizer.model import TextSide
 from megatron_speech.speech_tokenizer.training.augment import generator_of, with_noise
 from megatron_speech.speech_tokenizer.training.order import Cursor, Order, StepBatch, parts_of
 from megatron_speech.speech_tokenizer.training.sources import Source
 from megatron_speech.speech_tokenizer.training.states import KeptStates
-from megatron_speech.training.batches import read_ahead
 
 MICROBATCHES_AHEAD = 4
 

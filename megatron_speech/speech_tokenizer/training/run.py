@@ -28,6 +28,7 @@ from megatron_speech.config.stages.train_speech_tokenizer import (
     TrainSpeechTokenizerConfig,
 )
 from megatron_speech.parallel.agree import Stopped, on_every_rank, on_rank_zero
+from megatron_speech.parallel.signals import StopRequest
 from megatron_speech.parallel.world import world_from_environment
 from megatron_speech.platform.device import where
 from megatron_speech.speech_tokenizer.folder import require
@@ -45,7 +46,6 @@ from megatron_speech.speech_tokenizer.training.states import KeptStates
 from megatron_speech.speech_tokenizer.training.step import Trainer
 from megatron_speech.speech_tokenizer.training.validation import Validation
 from megatron_speech.speech_tokenizer.whisper_vq import WhisperVQTokenizer
-from megatron_speech.training.signals import StopRequest
 
 logger = logging.getLogger(__name__)
 

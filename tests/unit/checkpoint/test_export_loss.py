@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from megatron_speech.checkpoint.distributed import load_model
+from megatron_speech.checkpoint.distributed.save_load import load_model
 from megatron_speech.checkpoint.hf_config import read_model_config
 from megatron_speech.checkpoint.hf_export import convert_to_hf
 from megatron_speech.checkpoint.hf_import import convert_from_hf

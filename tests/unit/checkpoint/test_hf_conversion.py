@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaConfig
 
 from megatron_speech.checkpoint import hf_import
-from megatron_speech.checkpoint.distributed import load_model, save_model
+from megatron_speech.checkpoint.distributed.save_load import load_model, save_model
 from megatron_speech.checkpoint.hf_config import read_model_config
 from megatron_speech.checkpoint.hf_export import convert_to_hf, find_checkpoint
 from megatron_speech.checkpoint.hf_import import convert_from_hf

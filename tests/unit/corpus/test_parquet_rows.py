@@ -19,7 +19,7 @@ from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.tokenize_text.run import tokenize_text
 
 pa = pytest.importorskip("pyarrow", reason="needs the extra [corpus]")
-from pyarrow import parquet  # noqa: E402
+parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra [corpus]")
 
 MOMENT = dt.datetime(2024, 5, 1, 12, 30)
 

@@ -21,6 +21,7 @@ from megatron_speech.data.packing import layout
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.reading.batch import collate, to_words
+from megatron_speech.data.reading.read_ahead import read_ahead
 from megatron_speech.data.reading.reader import Reader
 from megatron_speech.data.shards.block_folder import DamagedError
 from megatron_speech.storage import retry
@@ -29,7 +30,7 @@ from megatron_speech.storage.local import Mapped, Positioned
 from megatron_speech.storage.place import Places
 from megatron_speech.storage.read_stats import ReadStats, describe
 from megatron_speech.storage.retry import Retry
-from megatron_speech.training.batches import read_ahead, sample_numbers
+from megatron_speech.training.batches import sample_numbers
 from tests.servers import ShardServer, serving
 from tests.toys import VOCABULARY, packed_folder
 

@@ -57,7 +57,7 @@ def test_nonsense_is_refused(name: str, value: int) -> None:
 
 
 def _save_weights(rank: int, world_size: int, init_method: str, folder: Path) -> None:
-    from megatron_speech.checkpoint.distributed import save_model
+    from megatron_speech.checkpoint.distributed.save_load import save_model
     from megatron_speech.model.builder import build_model
     from megatron_speech.parallel import groups
     from megatron_speech.parallel.layout import ParallelLayout

@@ -6,14 +6,9 @@ from collections.abc import Mapping
 
 import torch
 import torch.distributed as dist
+from megatron.core.dist_checkpointing.mapping import ShardedTensor
+from megatron.core.tensor_parallel import get_cuda_rng_tracker
 from torch import Tensor
-
-from megatron_speech.platform import standin
-
-standin.install()  # before megatron-core is imported
-
-from megatron.core.dist_checkpointing.mapping import ShardedTensor  # noqa: E402
-from megatron.core.tensor_parallel import get_cuda_rng_tracker  # noqa: E402
 
 
 def sharded_generators() -> dict[str, ShardedTensor]:

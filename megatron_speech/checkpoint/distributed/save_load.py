@@ -20,14 +20,26 @@ from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
+from megatron.core import dist_checkpointing
+from megatron.core.dist_checkpointing.mapping import ShardedObject
+from megatron.core.dist_checkpointing.strategies.fully_parallel import FullyParallelSaveStrategyWrapper
+from megatron.core.dist_checkpointing.strategies.torch import (
+    MCoreSavePlanner,
+    TorchDistSaveShardedStrategy,
+    _replace_state_dict_keys_with_sharded_keys,
+    mcore_to_pyt_state_dict,
+)
+from megatron.core.dist_checkpointing.validation import StrictHandling
+from megatron.core.distributed import DistributedDataParallel
+from megatron.core.optimizer import MegatronOptimizer
 from torch import nn
 from torch.distributed import checkpoint as torch_checkpoint
 
 from megatron_speech.artifacts.facts.checkpoint import FileFacts
 from megatron_speech.checkpoint import folder as folders
-from megatron_speech.checkpoint.bucket_padding import without_bucket_padding
-from megatron_speech.checkpoint.finite import require_finite
-from megatron_speech.checkpoint.generators import set_generators, sharded_generators
+from megatron_speech.checkpoint.distributed.bucket_padding import without_bucket_padding
+from megatron_speech.checkpoint.distributed.finite import require_finite
+from megatron_speech.checkpoint.distributed.generators import set_generators, sharded_generators
 from megatron_speech.checkpoint.index import read_index
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.run.model import ModelConfig
@@ -36,23 +48,7 @@ from megatron_speech.model.forward import unwrap
 from megatron_speech.model.fp8_scaling import Delayed
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.agree import on_every_rank, on_rank_zero
-from megatron_speech.platform import standin
 from megatron_speech.vocabulary import Vocabulary
-
-standin.install()  # before megatron-core is imported
-
-from megatron.core import dist_checkpointing  # noqa: E402
-from megatron.core.dist_checkpointing.mapping import ShardedObject  # noqa: E402
-from megatron.core.dist_checkpointing.strategies.fully_parallel import FullyParallelSaveStrategyWrapper  # noqa: E402
-from megatron.core.dist_checkpointing.strategies.torch import (  # noqa: E402
-    MCoreSavePlanner,
-    TorchDistSaveShardedStrategy,
-    _replace_state_dict_keys_with_sharded_keys,
-    mcore_to_pyt_state_dict,
-)
-from megatron.core.dist_checkpointing.validation import StrictHandling  # noqa: E402
-from megatron.core.distributed import DistributedDataParallel  # noqa: E402
-from megatron.core.optimizer import MegatronOptimizer  # noqa: E402
 
 # The one format that every layout can read; see DistributedOptimizer.sharded_state_dict.
 _FORMAT = {"distrib_optim_sharding_type": "fully_reshardable", "chained_optim_avoid_prefix": True}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from megatron_speech.model.extension import draw_rows, extend_embedding
+from megatron_speech.checkpoint.extension import draw_rows, extend_embedding
 from megatron_speech.vocabulary import Vocabulary
 
 

@@ -12,15 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from megatron.core.distributed.param_and_grad_buffer import _ParamAndGradBuffer
+from megatron.core.optimizer import ChainedOptimizer, MegatronOptimizer
+from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 from torch.nn import Parameter
-
-from megatron_speech.platform import standin
-
-standin.install()  # before megatron-core is imported
-
-from megatron.core.distributed.param_and_grad_buffer import _ParamAndGradBuffer  # noqa: E402
-from megatron.core.optimizer import ChainedOptimizer, MegatronOptimizer  # noqa: E402
-from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer  # noqa: E402
 
 
 @contextmanager
