@@ -29,6 +29,7 @@ from loguru import logger as datatrove_log
 from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.manifest import Draft, Inputs, input_ids, made_from_else, make_artifact, require_place
 from megatron_speech.config.stages.spread import SpreadConfig
+from megatron_speech.platform.private_names import run_for_rank
 
 logger = logging.getLogger(__name__)
 
@@ -148,9 +149,9 @@ class _Executor(LocalPipelineExecutor):
         if self.workers == 1:
             with _silence():
                 for rank in ranks:
-                    self._run_for_rank(rank)
+                    run_for_rank(self)(rank)
             return
-        for _ in in_processes(self._run_for_rank, ranks, workers=self.workers, number=int):
+        for _ in in_processes(run_for_rank(self), ranks, workers=self.workers, number=int):
             pass
 
 

@@ -19,10 +19,10 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.distributed.checkpoint.filesystem import _StorageInfo
 from torch.distributed.checkpoint.metadata import (
     ChunkStorageMetadata,
     MetadataIndex,
@@ -31,6 +31,9 @@ from torch.distributed.checkpoint.metadata import (
 
 from megatron_speech.checkpoint.checksums import mend
 from megatron_speech.checkpoint.index import read_index
+
+if TYPE_CHECKING:
+    from megatron_speech.platform.private_names import StorageInfo
 
 # What lies in a checkpoint beside the model's weights.
 _NOT_WEIGHTS = ("optimizer.", "generators.")
@@ -79,7 +82,7 @@ class WeightsReader:
     def __init__(self, folder: Path) -> None:
         index = read_index(folder)
         self._folder = folder
-        self._places: dict[MetadataIndex, _StorageInfo] = index.storage_data
+        self._places: dict[MetadataIndex, StorageInfo] = index.storage_data
         self._tensors = {
             key: stored
             for key, stored in index.state_dict_metadata.items()

@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.distributed.checkpoint import FileSystemWriter
-from torch.distributed.checkpoint.filesystem import _StorageInfo
 from torch.distributed.checkpoint.metadata import (
     ChunkStorageMetadata,
     Metadata,
@@ -25,6 +24,7 @@ from torch.distributed.checkpoint.storage import WriteResult
 
 from megatron_speech.artifacts.files import naming_file
 from megatron_speech.artifacts.plain_json import to_json
+from megatron_speech.platform.private_names import storage_info
 
 FILE = "__0_0.distcp"
 # megatron-core's notes about the format: checked when it loads, and its place for what is no tensor.
@@ -55,7 +55,7 @@ def write_weights(folder: Path, tensors: Iterable[tuple[str, int | None, Tensor]
             stored.setdefault(key, new).chunks.append(ChunkStorageMetadata(torch.Size(start), chunk.shape))
             begin = file.tell()
             torch.save(chunk, file)
-            place = _StorageInfo(FILE, begin, file.tell() - begin)
+            place = storage_info(FILE, offset=begin, length=file.tell() - begin)
             written.append(WriteResult(MetadataIndex(key, start), place.length, place))
             del tensor, chunk  # before the next one is made
         file.flush()

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from megatron.core.tensor_parallel import param_is_not_tensor_parallel_duplicate
 from megatron.core.transformer.module import param_is_not_shared
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import PrecisionConfig
@@ -22,6 +21,7 @@ from megatron_speech.model.builder import build_model
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.planning.parameters import Parameters, model_parameters, rank_parameters
+from megatron_speech.platform.private_names import tensors_without_storage
 from megatron_speech.vocabulary import Vocabulary
 
 COMPONENTS = {
@@ -64,7 +64,7 @@ def built_parameters(
     """What `rank` holds, and what of it no rank before it in its replica holds a copy of."""
     groups.pose(layout, rank=rank)
     try:
-        with FakeTensorMode():
+        with tensors_without_storage():
             precision = PrecisionConfig(dtype="bfloat16")
             chunks = build_model(model, vocabulary=vocabulary, parallel=layout.config, precision=precision)
             return _count(_named(chunks)), _count(_named(chunks), unique=True)

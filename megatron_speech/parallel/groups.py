@@ -16,6 +16,7 @@ from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.parallel.world import meeting_place, world_from_environment
 from megatron_speech.platform import standin
 from megatron_speech.platform.device import device
+from megatron_speech.platform.private_names import fake_store
 
 
 def initialize(
@@ -61,10 +62,9 @@ def pose(layout: ParallelLayout, *, rank: int) -> None:
     """
     standin.install()
     from megatron.core import parallel_state, tensor_parallel
-    from torch.testing._internal.distributed.fake_pg import FakeStore  # registers the backend
 
     assert not dist.is_initialized(), "this process is already a rank; shutdown() first"
-    dist.init_process_group("fake", rank=rank, world_size=layout.world_size, store=FakeStore())
+    dist.init_process_group("fake", rank=rank, world_size=layout.world_size, store=fake_store())
     parallel_state.initialize_model_parallel(**_degrees(layout), create_gloo_process_groups=False)
     # Nothing is drawn where nothing is stored: the tracker without states of its own.
     tensor_parallel.model_parallel_cuda_manual_seed(0, inference_rng_tracker=True, force_reset_rng=True)

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from megatron_speech.platform.private_names import fused_adam_kernel
+
 
 class GroupStepAdam(torch.optim.Optimizer):
     """AdamW (Adam with `adam_w_mode=False`) whose state is exp_avg and exp_avg_sq; arguments as the fused ones take."""
@@ -26,7 +28,7 @@ class GroupStepAdam(torch.optim.Optimizer):
         adam_w_mode: bool = True,
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
-        self.kernel = torch._fused_adamw_ if adam_w_mode else torch._fused_adam_
+        self.kernel = fused_adam_kernel(decoupled=adam_w_mode)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]

@@ -23,6 +23,7 @@ from transformers.models.whisper.modeling_whisper import WhisperDecoder
 
 from megatron_speech.artifacts.files import naming_file, read_json
 from megatron_speech.artifacts.plain_json import to_json
+from megatron_speech.platform.private_names import use_attention
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.encoder import WhisperVQEncoder
 from megatron_speech.speech_tokenizer.folder import WEIGHTS, require
@@ -51,7 +52,7 @@ class SpeechRecognitionModel(nn.Module):
     def __init__(self, config: WhisperVQConfig) -> None:
         super().__init__()
         self.config = config
-        config._attn_implementation = "sdpa"
+        use_attention(config, "sdpa")
         self.model = EncoderDecoder(config)
 
     @property

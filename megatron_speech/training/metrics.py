@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 from torch.utils.tensorboard import FileWriter
 from tqdm import tqdm
@@ -26,6 +24,7 @@ from megatron_speech.artifacts.jsonl_log import append_records
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.run.data import DataConfig
 from megatron_speech.model.loss import SPEECH, TEXT
+from megatron_speech.platform.private_names import scalar_summary, session_start
 from megatron_speech.training.history import METRICS, VALIDATION, resume_logs
 from megatron_speech.training.state import TrainState
 
@@ -127,7 +126,7 @@ class MetricsLog:
         self._folder = folder
         self._board = FileWriter(str(folder / "tensorboard"))
         # Steps that a resumed run repeats are dropped from the plots.
-        self._board.add_event(Event(session_log=SessionLog(status=SessionLog.START)), step=first_step + 1)
+        self._board.add_event(session_start(), step=first_step + 1)
         terminal = sys.stderr.isatty()
         self._bar = tqdm(total=total_steps, initial=first_step, unit="step", disable=not terminal)
         self._terminal = terminal
@@ -199,9 +198,8 @@ class MetricsLog:
             self._board.close()
 
     def _to_board(self, scalars: dict[str, float], step: int) -> None:
-        """All scalars of a step as one event: `add_scalar` makes one each, and a dozen of those cost milliseconds."""
-        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
-        self._board.add_summary(Summary(value=values), step)
+        """All scalars of a step as one event."""
+        self._board.add_summary(scalar_summary(scalars), step)
 
     def _say(self, record: MetricsRecord) -> None:
         parts = " ".join(f"{name} {value:.4f}" for name, value in record.loss_by_modality.items())

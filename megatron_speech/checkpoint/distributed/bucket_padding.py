@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, Protocol
 
-from megatron.core.distributed.param_and_grad_buffer import _ParamAndGradBuffer
 from megatron.core.optimizer import ChainedOptimizer, MegatronOptimizer
 from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 from torch.nn import Parameter
@@ -36,7 +36,14 @@ def without_bucket_padding(optimizer: MegatronOptimizer) -> Iterator[None]:
             buffer.param_index_map = places
 
 
-def _joined_places(buffer: _ParamAndGradBuffer) -> dict[Parameter, tuple[int, int, int]]:
+class _Buffer(Protocol):
+    """What is read of a buffer of the distributed optimizer, whose class is private to megatron-core."""
+
+    buckets: list[Any]
+    param_index_map: dict[Parameter, tuple[int, int, int]]
+
+
+def _joined_places(buffer: _Buffer) -> dict[Parameter, tuple[int, int, int]]:
     """`param_index_map` (parameter -> start, end, bucket) less the padding of all buckets before."""
     shift, padding = [], 0
     for bucket in buffer.buckets:

@@ -26,7 +26,6 @@ from megatron.core.dist_checkpointing.strategies.fully_parallel import FullyPara
 from megatron.core.dist_checkpointing.strategies.torch import (
     MCoreSavePlanner,
     TorchDistSaveShardedStrategy,
-    _replace_state_dict_keys_with_sharded_keys,
     mcore_to_pyt_state_dict,
 )
 from megatron.core.dist_checkpointing.validation import StrictHandling
@@ -48,6 +47,7 @@ from megatron_speech.model.forward import unwrap
 from megatron_speech.model.fp8_scaling import Delayed
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.agree import on_every_rank, on_rank_zero
+from megatron_speech.platform.private_names import keyed_by_shard
 from megatron_speech.vocabulary import Vocabulary
 
 # The one format that every layout can read; see DistributedOptimizer.sharded_state_dict.
@@ -190,7 +190,7 @@ class _InProcessSave(TorchDistSaveShardedStrategy):
         super().__init__("torch_dist", 1, thread_count=1)
 
     def save(self, sharded_state_dict: dict[str, Any], checkpoint_dir: str | Path) -> None:
-        flat, _, _ = _replace_state_dict_keys_with_sharded_keys(sharded_state_dict, self.keep_only_main_replica)
+        flat = keyed_by_shard(sharded_state_dict, keep_only_main_replica=self.keep_only_main_replica)
         torch_checkpoint.save(
             mcore_to_pyt_state_dict(flat, False),
             storage_writer=torch_checkpoint.FileSystemWriter(checkpoint_dir, sync_files=True),

@@ -1,0 +1,114 @@
+"""Private names of other libraries, each behind a plain name: an upgrade that moves one fails here first.
+
+Their libraries promise nothing about them, so `pyproject.toml` bounds the versions from above, and one test touches
+them all. Each is imported when it is asked for: rooms that do without torch may use this file. Every docstring says
+what the name is needed for and what would replace it. What `platform.standin` replaces in megatron-core is listed and
+checked there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datatrove.executor import LocalPipelineExecutor
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from torch.distributed import Store
+    from torch.distributed.checkpoint.filesystem import _StorageInfo as StorageInfo
+    from transformers import PretrainedConfig
+
+OVERRIDDEN = (("megatron.core.tensor_parallel.layers", ("ColumnParallelLinear", "RowParallelLinear"), "_forward_impl"),)
+"""(module, classes, method) that a subclass of ours overrides, so it must bear the library's name.
+
+Needed for FP8 products on a CPU (`model.fp8_emulation`). Replaced by a public hook around the product, if one comes."""
+
+
+def run_for_rank(executor: LocalPipelineExecutor) -> Callable[[int], Any]:
+    """The method of a datatrove executor that runs one task.
+
+    Needed to start tasks in our own processes. Replaced by a public function that runs one task.
+    """
+    return executor._run_for_rank
+
+
+def fake_store() -> Store:
+    """The store of torch's "fake" process groups, which exchange nothing; importing it registers their backend.
+
+    Needed to build the model of any rank in one process. Replaced by a public fake backend.
+    """
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    return FakeStore()
+
+
+def tensors_without_storage() -> AbstractContextManager[Any]:
+    """A context in which tensors have shapes and no storage.
+
+    Needed to build a model larger than memory. Replaced by the meta device, once megatron-core builds on it.
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    return FakeTensorMode()
+
+
+def fused_adam_kernel(*, decoupled: bool) -> Callable[..., None]:
+    """torch's fused update of many parameters: AdamW with `decoupled` weight decay, else Adam.
+
+    Needed for an Adam whose step lies in the parameter group. Replaced by `torch.optim.AdamW(fused=True)`, once the
+    distributed optimizer can reshard a step per parameter.
+    """
+    import torch
+
+    return torch._fused_adamw_ if decoupled else torch._fused_adam_
+
+
+def storage_info(file: str, *, offset: int, length: int) -> StorageInfo:
+    """Entry of a checkpoint index: in which `file` a chunk lies, from which byte on, and how many bytes.
+
+    Needed to write a checkpoint tensor by tensor. Replaced by a public writer that takes one tensor at a time.
+    """
+    from torch.distributed.checkpoint.filesystem import _StorageInfo
+
+    return _StorageInfo(file, offset, length)
+
+
+def keyed_by_shard(sharded_state: dict[str, Any], *, keep_only_main_replica: bool) -> dict[str, Any]:
+    """A sharded state dictionary of megatron-core, flat, by the keys under which its parts are saved.
+
+    Needed to save from the calling process. Replaced by a save strategy of the library that starts no helper process.
+    """
+    from megatron.core.dist_checkpointing.strategies.torch import _replace_state_dict_keys_with_sharded_keys
+
+    flat, _, _ = _replace_state_dict_keys_with_sharded_keys(sharded_state, keep_only_main_replica)
+    return flat
+
+
+def use_attention(config: PretrainedConfig, implementation: str) -> None:
+    """Choose the attention of transformers' layers that are built from `config`, such as "sdpa".
+
+    Needed for layers built without `from_pretrained`. Replaced by a public setting of the configuration.
+    """
+    config._attn_implementation = implementation
+
+
+def session_start() -> Event:
+    """A TensorBoard event that lets a reader drop the later steps of earlier sessions.
+
+    Needed where a resumed run repeats steps. Replaced by `SummaryWriter(purge_step=...)` of `torch.utils.tensorboard`.
+    """
+    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+    return Event(session_log=SessionLog(status=SessionLog.START))
+
+
+def scalar_summary(scalars: Mapping[str, float]) -> Summary:
+    """All `scalars` of a step as one TensorBoard summary.
+
+    Needed because `add_scalar` makes one event each, and a dozen cost milliseconds. Replaced by a public call for many.
+    """
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    return Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()])
