@@ -11,8 +11,11 @@ from megatron_speech.config.stages.evaluate import EvaluateConfig
 
 def main() -> None:
     config = parse_config(EvaluateConfig, description=__doc__ or "")
+    import logging
+
     from megatron_speech.evaluation.harness import evaluate
 
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
         evaluate(config)
 

@@ -13,10 +13,12 @@ def main() -> None:
     config = parse_config(TrainSpeechTokenizerConfig, description=__doc__ or "")
     import logging
 
+    from megatron_speech.parallel.world import world_from_environment
     from megatron_speech.speech_tokenizer.training.run import train_speech_tokenizer
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     with user_errors():
+        rank, _ = world_from_environment()
+        logging.basicConfig(level=logging.INFO if rank == 0 else logging.WARNING, format="%(message)s")
         train_speech_tokenizer(config)
 
 

@@ -44,13 +44,13 @@ def on_every_rank(action: Callable[[], Result], *, group: dist.ProcessGroup | No
 
 def on_rank_zero(action: Callable[[], Result], *, group: dist.ProcessGroup | None = None) -> Result:
     """Run `action` on rank 0 of `group` and return its result on all ranks, or raise its error on all."""
-    outcome: tuple[Result | None, Exception | None] = (None, None)
-    if dist.get_rank(group) == 0:
-        outcome = _attempt(action)
-    shared: list[Any] = list(outcome)
-    dist.broadcast_object_list(shared, src=dist.get_global_rank(group or dist.group.WORLD, 0), group=group)
+    first = dist.get_rank(group) == 0
+    shared: list[Any] = list(_attempt(action)) if first else [None, None]
+    own = shared[0]
+    dist.broadcast_object_list(shared, group=group, group_src=0)
     _raise_first([shared[1]])
-    return outcome[0] if dist.get_rank(group) == 0 else shared[0]  # rank 0 keeps the object itself
+    result: Result = own if first else shared[0]  # rank 0 keeps the object itself
+    return result
 
 
 def divided(

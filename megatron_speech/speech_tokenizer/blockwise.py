@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from transformers.models.whisper.modeling_whisper import WhisperEncoderLayer
 
 from megatron_speech.speech_tokenizer.config import CONV_STRIDE
-from megatron_speech.speech_tokenizer.encoder import MelBatch, WhisperVQEncoder, visible
+from megatron_speech.speech_tokenizer.encoder import MelBatch, WhisperVQEncoder, float32_convolutions, visible
 
 
 class KeyValues:
@@ -96,6 +96,7 @@ class BlockEncoder:
             hidden_1TD = hidden_1TD - encoder.position_means[first : first + hidden_1TD.shape[1]]
         return encoder.quantize(hidden_1TD)[0]
 
+    @float32_convolutions()
     def _convolve(self, mel_1MF: torch.Tensor, *, last: bool) -> torch.Tensor:
         """Outputs of the convolutions [1, T, D] for the encoder frames that the log-mel frames [1, M, F] complete."""
         conv1, conv2 = self.encoder.conv1, self.encoder.conv2

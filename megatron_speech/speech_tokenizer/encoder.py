@@ -13,7 +13,8 @@ Shapes: B clips, M mel bins, F log-mel frames, T encoder frames, D width, K code
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -68,6 +69,21 @@ def visible(size: int, block: int, device: torch.device, *, start: int = 0) -> t
     return columns[None, :] < (rows[:, None] // block + 1) * block
 
 
+@contextmanager
+def float32_convolutions() -> Iterator[None]:
+    """Inside, and in a function it decorates, a GPU computes float32 convolutions as float32.
+
+    cuDNN's default is TF32, ten bits, with codes that are not the CPU's. A backward pass asks again, so a training step
+    needs it too. Limitation: the setting is the process's; do not run the encoder in several threads on a GPU.
+    """
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
 class CausalConv1d(nn.Conv1d):
     """A convolution over present and past frames, with zeros before the first frame."""
 
@@ -113,6 +129,7 @@ class WhisperVQEncoder(nn.Module):
             if config.quantize_subtract_position_means:
                 self.register_buffer("position_means", torch.zeros_like(self.embed_positions2.weight))
 
+    @float32_convolutions()
     def front(self, batch: MelBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """States after pooling [B, T, D] and the number of real ones, int [B]; clips of at most `max_samples`."""
         keep_B1F = within(batch.frames_B, batch.mel_BMF.shape[2])[:, None]

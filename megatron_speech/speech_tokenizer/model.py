@@ -181,9 +181,7 @@ def load_weights(model: nn.Module, folder: Path, *, missing_ok: tuple[str, ...])
     """Copy the weights of `folder` into `model`, as float32.
 
     Raises ValueError for a missing weight, unless its name starts with one of `missing_ok`, and for a misshaped one.
-    Side effect: disables TF32 convolutions for the process, because their 10-bit mantissas give other codes than a CPU.
     """
-    torch.backends.cudnn.allow_tf32 = False
     path = require(folder / WEIGHTS)
     wanted = model.state_dict()
     # Weights that `model` does not have are ignored: the output projection (the embedding), or upper layers.

@@ -207,6 +207,7 @@ def write_done(folder: Path, summary: dict[str, Any]) -> None:
 def start_logging(folder: Path, *, rank: int) -> None:
     """Send this rank's log to logs/rank_<n>.log, and rank 0's to stderr as well.
 
+    The files belong to the run folder as its metrics do, so a run sets up its process's logging itself.
     FileExistsError where the folder is another stage's output, to which a run must not add its files.
     """
     if (folder / MANIFEST).is_file():

@@ -67,7 +67,6 @@ def train_speech_tokenizer(
     device_line = where(world_size)
     stopping = StopRequest(speaks=rank == 0)
     with stopping as stop_request, joined(rank, world_size, init_method) as steps, ExitStack() as stack:
-        logging.getLogger("megatron_speech").setLevel(logging.INFO if rank == 0 else logging.WARNING)
         logger.info(device_line)
         on_rank_zero(lambda: stack.enter_context(alone(config.output)))  # entered by rank 0 alone
         inputs = on_rank_zero(lambda: input_ids(training_inputs(config)))

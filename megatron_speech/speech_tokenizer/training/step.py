@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig
 from megatron_speech.randomness import named_keys
+from megatron_speech.speech_tokenizer.encoder import float32_convolutions
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel
 from megatron_speech.speech_tokenizer.objective import (
     Losses,
@@ -84,6 +85,7 @@ class Trainer:
         self._recognition = Recognition(model, targets, config)
         self._thaw()
 
+    @float32_convolutions()
     def advance(self, micros: list[Clips], *, batch_size: int) -> StepResult:
         """One optimizer step and one codebook update on this rank's parts of a batch of `batch_size` clips.
 

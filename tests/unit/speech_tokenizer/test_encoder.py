@@ -185,10 +185,16 @@ def test_causal_convolutions_are_the_others_one_frame_later() -> None:
     torch.testing.assert_close(states[1][..., 2:], states[0][..., 1:-1])
 
 
-def test_convolutions_of_a_loaded_model_are_float32_on_a_gpu_too(
+def test_convolutions_are_float32_on_a_gpu_too_and_nothing_else_of_the_process_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     save_model(toy_model(toy_config()), tmp_path, text_from=tmp_path)
-    load_model(tmp_path)
-    assert not torch.backends.cudnn.allow_tf32
+    model = load_model(tmp_path)
+    assert torch.backends.cudnn.allow_tf32
+    allowed = []
+    for convolution in (model.encoder.conv1, model.encoder.conv2):
+        convolution.register_forward_hook(lambda *_: allowed.append(torch.backends.cudnn.allow_tf32))
+    with torch.no_grad():
+        model.encoder.front(mel_batch([torch.from_numpy(noise(16000, 0))], model.config))
+    assert allowed == [False, False] and torch.backends.cudnn.allow_tf32

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import signal
 from pathlib import Path
@@ -200,6 +201,7 @@ def test_what_cannot_be_learnt_from_is_left_out_named_and_counted(
     strict = dataclasses.replace(config, max_quarantined_share=0.3)
     with pytest.raises(ValueError, match=r"3 of 9 utterances are unusable \(.*\), more than max_quarantined_share=0.3"):
         train_speech_tokenizer(strict)
+    caplog.set_level(logging.INFO)
     train_speech_tokenizer(config)
     reasons = {"hush": "silent", "mute": "no text", "hole": "not audio"}
     facts = read_manifest(config.output).facts
@@ -207,6 +209,21 @@ def test_what_cannot_be_learnt_from_is_left_out_named_and_counted(
     listed = read_quarantine(config.output / "quarantine.jsonl")
     assert {bad.key: bad.reason for bad in listed} == reasons and all(bad.message in caplog.text for bad in listed)
     assert f"{config.output}: written, 1 steps" in caplog.messages[-1]
+
+
+def test_a_step_computes_gradients_of_convolutions_as_float32_on_a_gpu_too(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backward, allowed = torch.Tensor.backward, []
+
+    def noting(self: torch.Tensor) -> None:
+        allowed.append(torch.backends.cudnn.allow_tf32)
+        backward(self)
+
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.Tensor, "backward", noting)
+    train_speech_tokenizer(training(world, tmp_path / "out", steps=2))
+    assert allowed == [False, False] and torch.backends.cudnn.allow_tf32
 
 
 def test_one_silent_clip_stops_nothing_and_silence_is_an_option(world: Path, tmp_path: Path) -> None:
