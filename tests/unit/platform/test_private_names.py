@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ from megatron_speech.platform import private_names
 PACKAGE = Path(megatron_speech.__file__).parent
 PRIVATE_PARTS = ("compat.proto",)
 """Parts of a module's name that are private without an underscore."""
+PUBLIC = {"_exit", "_replace"}
+"""Names that Python documents in spite of their underscore."""
 
 
 def test_an_executor_runs_one_task(tmp_path: Path) -> None:
@@ -100,6 +103,30 @@ def test_no_other_file_imports_a_private_name() -> None:
         if not name.startswith("megatron_speech") and _is_private(name)
     ]
     assert found == []
+
+
+def test_no_other_file_touches_a_private_member() -> None:
+    found = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}: {node.attr}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.name != "private_names.py"
+        for node in _foreign_members(path)
+    ]
+    assert found == []
+
+
+def _foreign_members(path: Path) -> list[ast.Attribute]:
+    """Accesses to private members that this file neither defines nor sets."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    members = [node for node in nodes if isinstance(node, ast.Attribute)]
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    own |= {node.attr for node in members if _is_own(node)}
+    return [node for node in members if re.match("_[^_]", node.attr) and node.attr not in own | PUBLIC]
+
+
+def _is_own(node: ast.Attribute) -> bool:
+    """Whether an object writes a member of itself."""
+    return isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name) and node.value.id == "self"
 
 
 def _imported(node: ast.AST) -> list[str]:
