@@ -28,7 +28,7 @@ from megatron_speech.data.reading import masked_rows
 from megatron_speech.data.reading.masked_rows import MaskedRows
 from megatron_speech.model.builder import to_transformer_config
 from megatron_speech.parallel import groups
-from megatron_speech.parallel.agree import on_every_rank
+from megatron_speech.parallel.agree import on_every_rank, on_rank_zero
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.parallel.replica import Replica
 from megatron_speech.parallel.signals import StopRequest
@@ -96,7 +96,7 @@ def _pretrain(
         engine = build_engine(config, vocabulary=outline.vocabulary, load_base=checkpoint is None)
         state = _state_to_start_from(config, engine, checkpoint)
         # All that can refuse has spoken: only now is the run folder written to.
-        on_every_rank(lambda: _prepare_folder(config, outline.plan, places, consumed=state.consumed_samples))
+        on_rank_zero(lambda: _prepare_folder(config, outline.plan, places, consumed=state.consumed_samples))
         run = _assemble(config, outline, engine, places, state)
         with closing(run.log):
             state, held_out = train(run, state, stop_request)
@@ -167,12 +167,11 @@ def shared_vocabulary(data: DataConfig) -> Vocabulary:
 
 def _prepare_folder(config: PretrainConfig, plan: Plan, places: Places, *, consumed: int) -> None:
     """What rank 0 does before any rank reads; the damage that was met so far counts as its own."""
-    if groups.is_rank_zero():
-        logger.info("plan %s:\n%s", plan.fingerprint[:12], describe(plan))
-        run_folder.prepare(config, plan=plan, consumed=consumed)
-        samples, blocks = masked_rows.begin(config.folder, consumed_samples=consumed)
-        places.stats.add(damaged_samples=samples.total(), damaged_blocks=blocks)
-        places.stats.add_masked(samples)
+    logger.info("plan %s:\n%s", plan.fingerprint[:12], describe(plan))
+    run_folder.prepare(config, plan=plan, consumed=consumed)
+    samples, blocks = masked_rows.begin(config.folder, consumed_samples=consumed)
+    places.stats.add(damaged_samples=samples.total(), damaged_blocks=blocks)
+    places.stats.add_masked(samples)
 
 
 def _state_to_start_from(config: PretrainConfig, engine: TrainingEngine, checkpoint: Path | None) -> TrainState:

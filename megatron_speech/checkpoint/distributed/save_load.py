@@ -46,7 +46,7 @@ from megatron_speech.config.run.parallel import ParallelConfig
 from megatron_speech.model.forward import unwrap
 from megatron_speech.model.fp8_scaling import Delayed
 from megatron_speech.parallel import groups
-from megatron_speech.parallel.agree import on_every_rank, on_rank_zero
+from megatron_speech.parallel.agree import divided, on_every_rank, on_rank_zero
 from megatron_speech.platform.private_names import keyed_by_shard
 from megatron_speech.vocabulary import Vocabulary
 
@@ -263,15 +263,16 @@ def _layout(parallel: ParallelConfig) -> dict[str, Any]:
 
 def _seal(partial: Path, *, model: ModelConfig, vocabulary: Vocabulary, state: Mapping[str, Any]) -> None:
     """Write the facts and everyone's checksums, then give the folder its name. Collective."""
-    rank, size = dist.get_rank(), dist.get_world_size()
+
+    def begin() -> list[Path]:
+        folders.write_facts(partial, model=model, vocabulary=vocabulary, state=state)
+        return sorted(partial.iterdir())
 
     def finish() -> None:
         folders.write_checksums(partial, {name: value for part in sums for name, value in part.items()})
         folders.complete(partial)
 
-    on_rank_zero(lambda: folders.write_facts(partial, model=model, vocabulary=vocabulary, state=state))
-    sums: list[dict[str, FileFacts]] = [{}] * size
-    dist.all_gather_object(sums, on_every_rank(lambda: folders.checksums(sorted(partial.iterdir())[rank::size])))
+    sums = divided(on_rank_zero(begin), lambda path: folders.checksums([path]))
     on_rank_zero(finish)
 
 
