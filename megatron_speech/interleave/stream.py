@@ -12,6 +12,7 @@ alone.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,21 +100,19 @@ def interleave(
     asked: dict[int, tuple[Waiting, int, str, str]] = {}
 
     def spans() -> Iterator[tuple[str, str]]:
-        number = 0
+        numbers = itertools.count()
         windows = grouped_by_size(
             renderings, size=lambda rendering: len(rendering.text), max_size=WINDOW_CHARACTERS, max_items=window
         )
         for batch in windows:
             opened = [Waiting(rendering, *cut(rendering)) for rendering in batch]
             waiting.extend(opened)
-            places = [(each, index) for each in opened for index, piece in enumerate(each.pieces) if piece.spoken]
-            for each, index in sorted(places, key=lambda place: -len(place[0].pieces[place[1]].text)):
+            for each, index in _longest_first(opened):
                 key, reading = each.span_key(index), each.pieces[index].reading
                 if found := journal.take(key, reading):
                     each.put(index, found.codes)
                     continue
-                asked[number] = each, index, key, reading
-                number += 1
+                asked[next(numbers)] = each, index, key, reading
                 yield key, reading
 
     for number, codes in stream(spans()):
@@ -129,6 +128,12 @@ def interleave(
     ready.extend(waiting)
     for start in range(0, len(ready), COMPOSED_TOGETHER):
         yield from _composed(ready[start : start + COMPOSED_TOGETHER], compose)
+
+
+def _longest_first(opened: Sequence[Waiting]) -> list[tuple[Waiting, int]]:
+    """Documents and places of their spans, the longest text first, so that a batch of the stream has few gaps."""
+    places = [(each, index) for each in opened for index, piece in enumerate(each.pieces) if piece.spoken]
+    return sorted(places, key=lambda place: -len(place[0].pieces[place[1]].text))
 
 
 def _composed(
