@@ -34,7 +34,6 @@ from megatron.core.optimizer import MegatronOptimizer
 from torch import nn
 from torch.distributed import checkpoint as torch_checkpoint
 
-from megatron_speech.artifacts.facts.checkpoint import FileFacts
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.distributed.bucket_padding import without_bucket_padding
 from megatron_speech.checkpoint.distributed.finite import require_finite
