@@ -29,7 +29,9 @@ from megatron_speech.data.packing.shuffle import DOCUMENT_BYTES, SHARE, Buckets,
 from megatron_speech.data.packing.speech_spans import count_inside, speech_spans
 from megatron_speech.data.shards.block_writer import BlockWriter
 from megatron_speech.data.shards.documents import ids_facts
+from megatron_speech.data.shards.index import FolderIndex
 from megatron_speech.data.shards.rows import RowBlock, write_rows
+from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +104,10 @@ def pack_documents(output: Path, config: PackShardsConfig) -> PackedFacts:
             fill=round(fill, 6),
             input=source.checksum,
         )
-    index = writer.index
+    return _packed_facts(writer.index, vocabulary)
+
+
+def _packed_facts(index: FolderIndex, vocabulary: Vocabulary) -> PackedFacts:
     return PackedFacts(
         rows=index.items,
         tokens=index.text_tokens + index.speech_tokens,
