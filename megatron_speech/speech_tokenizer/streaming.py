@@ -40,7 +40,7 @@ class StreamingEncoder:
                 'set "log_mel_floor": "block" in config.json, which changes the codes of silence before speech'
             )
         if features is not torch_features:
-            raise ValueError("streaming: features must be torch_features: only they work by block; load with them")
+            raise ValueError("streaming: features must be torch's, the only ones that work by block; load with them")
         self.config = config
         self.codes = BlockEncoder(model.encoder)
         self.frames = BlockLogMel(
