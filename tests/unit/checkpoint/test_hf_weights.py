@@ -197,7 +197,7 @@ def test_what_is_written_is_read_by_safetensors(tmp_path: Path, dtype: torch.dty
     sums = write_safetensors(tmp_path, tensors, shapes=shapes, dtype=dtype, max_bytes=max_bytes)
     assert {path.name for path in tmp_path.glob("*.safetensors")} == set(sums) and len(sums) == files
     assert (tmp_path / "model.safetensors.index.json").is_file() == (files > 1)
-    assert all((tmp_path / name).stat().st_size == each["bytes"] for name, each in sums.items())
+    assert all((tmp_path / name).stat().st_size == each.bytes for name, each in sums.items())
     theirs = {name: each for file in sums for name, each in load_file(tmp_path / file).items()}
     assert theirs.keys() == ours.keys()
     assert all(torch.equal(theirs[name], each.to(dtype)) for name, each in ours.items())
