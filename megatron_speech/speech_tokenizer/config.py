@@ -61,7 +61,7 @@ class WhisperVQConfig(WhisperConfig):
     frame's block. None is "clip"."""
 
     def require_supported(self, holder: str) -> None:
-        """Raise ValueError for the first key of `holder` whose value is impossible or not implemented."""
+        """Raise ValueError for the first key with an impossible or unsupported value; `holder` is named in it."""
         # Pooling and blocks.
         pooling = self.pooling_kernel_size or 1
         if self.pooling_kernel_size is not None and self.pooling_type != "avg":
@@ -116,7 +116,7 @@ class WhisperVQConfig(WhisperConfig):
 
     @property
     def block_frames(self) -> int | None:
-        """Encoder frames per block, whose codes depend on no later block; None for a bidirectional encoder."""
+        """Encoder frames per block: codes do not depend on later blocks. None for a bidirectional encoder."""
         return (self.pooling_kernel_size or 1) if self.looks_back(0) else self.quantize_causal_block_size
 
     @property

@@ -16,8 +16,8 @@ from transformers.models.whisper.modeling_whisper import WhisperDecoder
 from megatron_speech.speech_tokenizer.encoder import within
 
 LOOP = 8
-"""Text tokens whose second occurrence in a clip counts as a loop of the decoder. Limitation: if these words really
-occur twice (a refrain, a list), the text ends before their second occurrence."""
+"""Number of text tokens that, if they occur twice in a clip, count as a loop of the decoder. Limitation: if the words
+are really said twice (a refrain, a list), the text ends before the second time."""
 
 
 def decode_states(

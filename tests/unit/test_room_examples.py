@@ -27,6 +27,8 @@ ROOMS = [
     "sequences",
     "speech_decoder",
     "speech_tokenizer",
+    "speech_tokenizer.corpus",
+    "speech_tokenizer.training",
     "storage",
     "text_normalization",
     "text_to_token",

@@ -1,7 +1,7 @@
-"""What is encoded: audio shards cut into tasks, their utterances as datatrove documents, the unusable ones set aside.
+"""Groups audio shards into offline tasks and reads their utterances as datatrove documents.
 
-A corpus of millions of clips always holds some that are silent or broken. They are listed, counted and left out; more
-than a small share of them means that something is wrong with the corpus, and stops the work.
+Silent and damaged utterances are quarantined: listed, counted and left out. If their share exceeds
+`max_quarantined_share`, something is wrong with the corpus and the task stops.
 """
 
 from __future__ import annotations
@@ -29,26 +29,29 @@ PLACED_RECORD = "_placed_record"
 
 @dataclass(frozen=True, kw_only=True)
 class AudioTask:
-    """Consecutive audio shards, encoded in one go."""
+    """Consecutive audio shards that one offline task encodes."""
 
     number: int
-    """Place of its utterances among all tasks'."""
+    """Number of the task, in the order of its shards."""
     shards: tuple[AudioShard, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlacedRecord:
-    """What an encoded document keeps of its record."""
+    """An audio record with its place in the task."""
 
     record: AudioRecord
     shard: int
-    """Of the task."""
+    """Number of its shard in the task."""
     number: int
-    """Utterances of the shard before it."""
+    """Number of utterances before it in the shard."""
 
 
 def audio_tasks(shards: Sequence[AudioShard], tasks: int | None) -> list[AudioTask]:
-    """`shards` in at most `tasks` parts of nearly equal number; None: each alone. ValueError if there is no shard."""
+    """Divide `shards` into at most `tasks` tasks of nearly equal size; None gives one task per shard.
+
+    Raises ValueError if there is no shard.
+    """
     if not shards:
         raise ValueError("audio: the folder holds no shards; make it again with at least one utterance")
     count = min(tasks or len(shards), len(shards))
@@ -59,9 +62,9 @@ def audio_tasks(shards: Sequence[AudioShard], tasks: int | None) -> list[AudioTa
 
 
 def require_distinct_keys(shards: Sequence[AudioShard]) -> None:
-    """ValueError naming the first key that two utterances have, by the shards' tar headers alone.
+    """Raise ValueError for the first key that two utterances share; reads tar headers only.
 
-    A shard that cannot be read so far is left to its reader, which checks all of it.
+    Unreadable shards are skipped here: the reader of their task reports them.
     """
     ids = IdLog()
     for number, shard in enumerate(shards):
@@ -74,7 +77,7 @@ def require_distinct_keys(shards: Sequence[AudioShard]) -> None:
 
 
 class AudioReader(PipelineStep):
-    """Yield the utterances of task number `rank`; those that cannot be encoded go to `quarantined`."""
+    """The first step of a pipeline: reads the utterances of task `rank`; lists unusable ones in `quarantined`."""
 
     type = "READER"
     name = "audio shards"
@@ -90,7 +93,10 @@ class AudioReader(PipelineStep):
         self.read = 0
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
-        """The utterances of task `rank` as documents; silent and damaged ones go to `quarantined`."""
+        """Yield the utterances of task `rank` as documents.
+
+        Raises ValueError if too many are unusable or a shard is damaged.
+        """
         self.quarantined.clear()
         self.read = 0
         for index, shard in enumerate(self.tasks[rank].shards):

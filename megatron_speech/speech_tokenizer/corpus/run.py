@@ -1,9 +1,9 @@
-"""Audio shards to shards of bare codes: tasks by datatrove's executor, then one folder of all that they made.
+"""Encodes audio shards into shards of bare codes: offline tasks encode, a final step joins their outputs.
 
-Joining reads every task's codes and writes them as one, so the result is what a single task would have written: tasks,
-workers, jobs, kills and restarts change no byte. Batches end with an audio shard for the same reason. Two machines, or
-two numbers of threads, may round a state differently and, where two codes are equally near, choose another. Price:
-codes are written twice, 50 bytes for a second of speech that took 16,000 to read.
+The join writes the codes of all tasks anew, as a single task would have written them. Tasks, workers, jobs, kills and
+restarts so do not change the output. For the same reason no batch spans two audio shards. Another machine or number of
+threads may round states differently, and choose another code where two are equally near. Cost: codes are written twice,
+50 bytes per second of speech.
 """
 
 from __future__ import annotations
@@ -46,21 +46,21 @@ logger = logging.getLogger(__name__)
 
 KIND = "speech_codes"
 COUNTED = 4096
-"""Documents whose codes are counted at once."""
+"""Number of documents per count of codes."""
 
 
 def tokenize_speech(config: TokenizeSpeechConfig) -> None:
-    """Encode `config.audio` into `config.output`, or the part of that which `config.run` names.
+    """Encode `config.audio` into `config.output`, or do the part of the work that `config.run` names.
 
     Raises:
         FileNotFoundError: the tokenizer, the audio or one of its shards is missing.
-        ValueError: a shard is damaged, a key repeats, or too many utterances are unusable; nothing done is lost.
+        ValueError: a shard is damaged, a key repeats, or too many utterances are unusable. Finished tasks are kept.
     """
     tokenizer = read_tokenizer_facts(config.tokenizer)
     config = replace(config, cut=resolved_cut(config, causal=tokenizer.causal))
-    settings = replace(config, run=SpreadConfig(), tasks=None)  # how work was spread is no part of what is made
+    settings = replace(config, run=SpreadConfig(), tasks=None)  # how work is spread does not change the output
     if (config.tokenizer / MANIFEST).is_file():
-        read_manifest(config.tokenizer)  # a damaged one is named: licences are inherited from it
+        read_manifest(config.tokenizer)  # raises if it is damaged: licences are inherited from it
     inputs = {str(config.tokenizer): tokenizer.fingerprint, **input_ids([config.audio])}
     make_in_tasks(
         config.output,
@@ -82,7 +82,7 @@ def _begin(
     writer = code_writer(config, tokenizer_id=tokenizer.fingerprint)
     tasks = range(len(writer.reader.tasks))
     waiting = [task for task in tasks if not writer.output(task).exists()]
-    if waiting and config.run.part == "all":  # an array's jobs do not read each other's shards: joining tells
+    if waiting and config.run.part == "all":  # jobs of an array read their own shards only: the join checks keys
         require_distinct_keys([shard for task in writer.reader.tasks for shard in task.shards])
     begun = time.perf_counter()
 
@@ -102,17 +102,20 @@ def _begin(
 
 
 def resolved_cut(config: TokenizeSpeechConfig, *, causal: bool) -> Literal["overlap", "restart"]:
-    """`config.cut`, chosen by what the tokenizer is where it is null; ValueError for one that does not suit it."""
+    """`config.cut`; None becomes "restart" for a causal tokenizer, else "overlap".
+
+    Raises ValueError for "overlap" with a causal tokenizer.
+    """
     if causal and config.cut == "overlap":
         raise ValueError(
             f"cut=overlap: {config.tokenizer} is causal, and windows that start between its blocks have codes that no "
-            "stream has; use restart, or null"
+            "stream has; use restart or null"
         )
     return config.cut or ("restart" if causal else "overlap")
 
 
 def code_writer(config: TokenizeSpeechConfig, *, tokenizer_id: str) -> CodeWriter:
-    """The last of the two steps; `reader` is the first."""
+    """Make the two steps of the pipeline; returns the second, which holds the first as `reader`."""
     reader = AudioReader(
         audio_tasks(audio_shards(config.audio), config.tasks),
         silence_peak_dbfs=config.silence_peak_dbfs,
@@ -122,7 +125,7 @@ def code_writer(config: TokenizeSpeechConfig, *, tokenizer_id: str) -> CodeWrite
 
 
 def _task_facts(writer: CodeWriter, number: int) -> CodesTaskFacts:
-    """What a task counted; ValueError where it is not made, or from other audio or settings."""
+    """Facts of a finished task; ValueError if it is not made, or was made from other audio or settings."""
     folder = writer.output(number)
     shards = writer.reader.tasks[number].shards
     names = shards[0].path.name if len(shards) == 1 else f"{shards[0].path.name} to {shards[-1].path.name}"
@@ -143,12 +146,14 @@ def _finish(
     tokenizer: SpeechTokenizerFacts,
 ) -> CodesFacts:
     """Write the codes of all tasks as one folder; returns the facts of its manifest."""
+    # Check what tasks cannot see alone: the share of unusable utterances, and keys of different tasks.
     tasks = writer.reader.tasks
     folders = [writer.output(task.number) for task in tasks]
     quarantined = [record for folder in folders for record in read_quarantine(folder / QUARANTINE)]
     utterances = sum(fact.utterances for fact in facts)
     require_few(quarantined, utterances, config.max_quarantined_share)
     require_distinct(folders, lambda task, shard, number: f"{tasks[task].shards[shard].path}, utterance {number + 1}")
+    # Write documents, list the quarantine and collect facts.
     counts_K = np.zeros(tokenizer.codebook_size, dtype=np.int64)
     with make_artifact(config.output, kind=KIND, config=config, inputs=inputs) as draft:
         parts = [read_documents(folder) for folder in folders if (folder / FOLDER_INDEX).exists()]
@@ -163,21 +168,21 @@ def _finish(
             quarantined=dict(sorted(Counter(record.reason for record in quarantined).items())),
             utterances_cut=sum(fact.cut for fact in facts),
             utterances_of_several_channels=sum(fact.several_channels for fact in facts),
-            utterances_without_text=sum(fact.without_text for fact in facts),  # kept: codes need none
+            utterances_without_text=sum(fact.without_text for fact in facts),  # they are kept
             audio_shards=_sources(tasks, quarantined),
         )
     return codes
 
 
 def _counting(documents: Iterable[TokenDocument], counts_K: np.ndarray) -> Iterator[TokenDocument]:
-    """The documents; their codes are added to `counts_K`."""
+    """Yield `documents` and add the counts of their codes to `counts_K`."""
     for some in grouped(documents, COUNTED):
         counts_K += np.bincount(np.concatenate([document.tokens for document in some]), minlength=len(counts_K))
         yield from some
 
 
 def _sources(tasks: Sequence[AudioTask], quarantined: list[BadRecord]) -> tuple[SourceShardFacts, ...]:
-    """The audio shards the codes are made from, with their checksums."""
+    """List the audio shards, with their checksums and quarantined utterances."""
     bad = Counter(record.shard for record in quarantined)
     return tuple(
         SourceShardFacts(
@@ -192,7 +197,7 @@ def _sources(tasks: Sequence[AudioTask], quarantined: list[BadRecord]) -> tuple[
 
 
 def usage_facts(counts_K: np.ndarray, *, frame_rate: float) -> UsageFacts:
-    """How a codebook is used: seconds of speech, codes used, perplexity, and the count of every code."""
+    """Facts on the use of a codebook, from the counts of its codes."""
     return UsageFacts(
         seconds=round(float(counts_K.sum()) / frame_rate, 2),
         frame_rate=frame_rate,

@@ -1,11 +1,11 @@
-"""The datatrove step that encodes speech: it takes the utterances of a task and writes their codes.
+"""The datatrove step that encodes the utterances of an offline task and writes their codes.
 
     LocalPipelineExecutor([AudioReader(tasks, ...), ..., CodeWriter(reader, ...)], tasks=len(tasks))
 
-Any of datatrove's filters may stand between them: a document's text is the transcript, its metadata the utterance's.
-Windows of similar length are encoded together, out of at most `GATHER_SECONDS` of one shard: memory is bounded, and
-what shares a batch depends on the shard alone, not on the task it belongs to. Price: a whole clip in memory, however
-long, and a few short batches at every shard's end.
+Filters of datatrove can be placed between the two: a document has the transcript as text and the utterance's metadata.
+Up to `GATHER_SECONDS` of one shard are read, cut into windows and batched by length. Memory so is bounded, and batches
+depend on the shard only, not on its task. Limitation: a clip is held in memory whole. Cost: the last batches of each
+shard are not full.
 """
 
 from __future__ import annotations
@@ -48,27 +48,27 @@ logger = logging.getLogger(__name__)
 
 KIND = "speech_codes_task"
 NAME = "codes"
-"""Beginning of every shard's file name."""
+"""Prefix of the shards' file names."""
 GATHER_SECONDS = 1800
-"""Speech sorted by length at a time: 115 MB."""
+"""Seconds of speech that are sorted by length together (115 MB)."""
 
 
 class CodeWriter(PipelineStep):
-    """Encode the utterances of task `rank` and write them to ``<folder>/<rank>`` as shards of bare codes."""
+    """The last step of a pipeline: encodes the utterances of task `rank` into shards in ``<folder>/<rank>``."""
 
     type = "WRITER"
     name = "code shards"
 
     def __init__(self, reader: AudioReader, *, folder: Path, config: TokenizeSpeechConfig, tokenizer_id: str) -> None:
         super().__init__()
-        assert config.cut is not None, "the tokenizer decides, before work is given out"
+        assert config.cut is not None, "resolve config.cut first (run.resolved_cut)"
         self.reader = reader
         self.folder = folder
         self.config = config
         self.tokenizer_id = tokenizer_id
 
     def settings(self) -> dict[str, Any]:
-        """What a task's codes depend on, beside its `inputs`."""
+        """Settings that determine a task's codes, beside its `inputs`."""
         names = ("cut", "overlap_seconds", "silence_peak_dbfs", "features", "device", "blocks", "batch_seconds")
         return {name: getattr(self.config, name) for name in names}
 
@@ -82,7 +82,7 @@ class CodeWriter(PipelineStep):
         return self.folder / f"{number:05d}"
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
-        """Write the codes of the utterances in `data` as the artefact folder of task `rank`."""
+        """Encode the utterances in `data` and write the output of task `rank`."""
 
         def write(draft: Draft) -> None:
             draft.facts = self._write(data, self.reader.tasks[rank], draft.folder)
@@ -90,6 +90,7 @@ class CodeWriter(PipelineStep):
         make_task(self.output(rank), kind=KIND, config=self.settings(), inputs=self.inputs(rank), write=write)
 
     def _write(self, documents: Iterable[Document], task: AudioTask, folder: Path) -> CodesTaskFacts:
+        # Encode and write the documents; the first is read ahead, because a task may have none.
         tokenizer = loaded_tokenizer(self.config, self.tokenizer_id)
         counts: Counter[str] = Counter()
         ids = IdLog()
@@ -99,9 +100,10 @@ class CodeWriter(PipelineStep):
         with tqdm(total=round(seconds), desc=name, unit="s", unit_scale=True, disable=None) as bar:
             encoded = self._encoded(documents, task, tokenizer, ids, counts, bar)
             first = next(encoded, None)
-            if first is not None:  # else there is nothing to write, which only the whole corpus may not say
+            if first is not None:  # a task may be empty; the join refuses an empty corpus
                 vocabulary = Vocabulary.of_codes(tokenizer.facts.codebook_size, tokenizer.facts.fingerprint)
                 write_documents(folder, chain([first], encoded), vocabulary=vocabulary, name=NAME)
+        # Write what the join needs, and log.
         ids.save(folder)
         write_quarantine(folder / QUARANTINE, self.reader.quarantined)
         rate = counts["tokens"] / (time.perf_counter() - begun)
@@ -121,11 +123,13 @@ class CodeWriter(PipelineStep):
         bar: Any,
     ) -> Iterator[TokenDocument]:
         for gathered in gather(documents):
+            # Encode a group of documents of one shard.
             cuts = [self._cut(tokenizer, document) for document in gathered]
             shard = task.shards[gathered[0].metadata[PLACED_RECORD].shard].path
             for document, windows, tokens in zip(
                 gathered, cuts, encode_cut(tokenizer, gathered, cuts, self.config.batch_seconds, shard), strict=True
             ):
+                # Count each document, and extend its metadata.
                 placed: PlacedRecord = document.metadata.pop(PLACED_RECORD)
                 num_samples = len(placed.record.waveform)
                 ids.add(document.id, file=placed.shard, line=placed.number)
@@ -152,7 +156,7 @@ class CodeWriter(PipelineStep):
 
 
 def gather(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Consecutive documents of one shard, at most `GATHER_SECONDS` of speech together; a longer clip stands alone."""
+    """Group consecutive documents of one shard, up to `GATHER_SECONDS` of speech; a longer clip is a group alone."""
 
     def samples(document: Document) -> int:
         return len(document.metadata[PLACED_RECORD].record.waveform)
@@ -168,7 +172,10 @@ def encode_cut(
     batch_seconds: float,
     shard: Path,
 ) -> Iterator[np.ndarray]:
-    """Codes int32 of each document, in their order, from its windows; all windows together are batched by length."""
+    """Yield the codes int32 [T] of each document, joined from its windows in `cuts`; encodes all windows in batches.
+
+    `shard` is named in errors.
+    """
     waveforms = [
         document.metadata[PLACED_RECORD].record.waveform[window.begin : window.end]
         for document, windows in zip(documents, cuts, strict=True)
@@ -182,7 +189,7 @@ def encode_cut(
 
 
 def loaded_tokenizer(config: TokenizeSpeechConfig, fingerprint: str) -> SpeechTokenizer:
-    """The tokenizer of `config`, once per process; ValueError if it is no longer the one of `fingerprint`."""
+    """Load the tokenizer of `config`, once per process; ValueError if its fingerprint is not `fingerprint`."""
     return _loaded(config.tokenizer, config.features, config.device, config.blocks == "masked", fingerprint)
 
 

@@ -1,13 +1,13 @@
-"""Cut speech of any length into windows that the encoder takes, so that every token is made exactly once.
+"""Cuts clips of any length into windows of the encoder's size; each code of the clip is kept from one window.
 
     tokens   0 ........................ 375 .................... 750
     restart  [encoded, kept            ][encoded, kept         ][...
     overlap  [encoded, kept       |....]
                             [.....| kept          |....]          ... context: encoded, its tokens dropped
 
-Cuts lie between tokens. Without overlap each window is encoded as if it were a clip, which is what the released
-tokenizer and every stream do at every 30 s; with it, a token near a cut hears its neighbours. Price: windows advance by
-30 s less two overlaps, so speech longer than 30 s costs 30 / (30 - 2 overlap) times as much.
+Cuts lie between tokens. Without overlap each window is encoded like a clip of its own, as the released tokenizer and
+streams do every 30 s. With overlap a token near a cut has context on both sides. Cost: windows advance by 30 s minus
+two overlaps, so speech longer than 30 s takes 30 / (30 - 2 overlap) times as long.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """A stretch of a clip that is encoded in one go, and which of its tokens count."""
+    """A part of a clip that is encoded at once, and the tokens of it that are kept."""
 
     begin: int
-    """First sample."""
+    """Index of the first sample."""
     end: int
-    """Behind the last sample."""
+    """Index after the last sample."""
     skip: int
-    """Tokens of context at the front."""
+    """Number of context tokens before the kept ones."""
     keep: int
-    """Tokens after these that are the clip's; what follows is context."""
+    """Number of kept tokens; later tokens are context."""
 
 
 def cut_windows(num_samples: int, *, samples_per_token: int, max_tokens: int, overlap_tokens: int) -> list[Window]:
-    """Windows of at most `max_tokens` tokens whose kept tokens are those of the whole clip, in order, each once.
+    """Cut a clip into windows of at most `max_tokens` tokens; their kept tokens are the whole clip's, in order.
 
-    A clip of up to `max_tokens` is one window. ValueError where `overlap_tokens` on both sides leave nothing to keep.
+    A clip of up to `max_tokens` is one window. Raises ValueError if two overlaps fill a window.
     """
     assert num_samples > 0 and overlap_tokens >= 0, f"{num_samples=}, {overlap_tokens=}"
     if 2 * overlap_tokens >= max_tokens:
@@ -44,6 +44,7 @@ def cut_windows(num_samples: int, *, samples_per_token: int, max_tokens: int, ov
     windows: list[Window] = []
     kept = 0
     while kept < total:
+        # Context before the kept tokens, and after them unless the clip ends.
         first = max(0, kept - overlap_tokens)
         last = min(total, first + max_tokens)
         until = total if last == total else last - overlap_tokens

@@ -1,7 +1,8 @@
-"""Noise and SpecAugment masks, drawn for each clip of each step alone: the same in any world and after any restart.
+"""Augments clips with white noise on the samples and SpecAugment masks on the log-mel frames.
 
-White noise at a drawn level goes onto the samples, masks onto the log-mel frames, where they take the clip's mean.
-Price: white noise is the mildest of noises; recordings of rooms and babble teach more.
+Masked values become the clip's mean. Random numbers depend on the seed, the step and the clip's place in the batch.
+They do not change with the number of ranks or after a restart. Limitation: recorded noise and babble are harder than
+white noise, and would teach more.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from megatron_speech.config.stages.train_speech_tokenizer import AugmentConfig
 from megatron_speech.randomness import pcg64
 
 MASKED_SHARE = 0.2
-"""Of a clip under one time mask, at most."""
+"""Largest share of a clip's frames that one time mask covers."""
 
 
 def generator_of(seed: int, step: int, place: int) -> np.random.Generator:
-    """What clip number `place` of a step draws from."""
+    """Random generator of clip number `place` of a step."""
     return pcg64(seed, step, place)
 
 
 def with_noise(waveform_N: torch.Tensor, config: AugmentConfig, generator: np.random.Generator) -> torch.Tensor:
-    """The waveform with white noise, in the share of cases that `config` asks for."""
+    """Add white noise to a waveform [N], with the probability and level of `config`."""
     if generator.random() >= config.noise_probability:
         return waveform_N
     level_db = generator.uniform(*config.noise_snr_db)
@@ -35,7 +36,7 @@ def with_noise(waveform_N: torch.Tensor, config: AugmentConfig, generator: np.ra
 
 
 def with_masks(mel_MF: torch.Tensor, config: AugmentConfig, generator: np.random.Generator) -> torch.Tensor:
-    """Log-mel frames with masks over time and frequency."""
+    """Mask log-mel frames [M, F] in time and frequency."""
     mel_MF, mean = mel_MF.clone(), mel_MF.mean()
     bins, frames = mel_MF.shape
     most = min(int(config.time_mask_seconds * SAMPLE_RATE / HOP), int(MASKED_SHARE * frames))
@@ -49,7 +50,7 @@ def with_masks(mel_MF: torch.Tensor, config: AugmentConfig, generator: np.random
 
 
 class AugmentedFeatures:
-    """`torch_features` of a batch of clips as augmentation leaves them; one generator per clip."""
+    """Computes masked log-mel frames of a batch, in place of `torch_features`; one generator per clip."""
 
     def __init__(self, config: AugmentConfig, generators: Sequence[np.random.Generator]) -> None:
         self._config, self._generators = config, generators
@@ -57,7 +58,7 @@ class AugmentedFeatures:
     def __call__(
         self, waveforms_N: Sequence[torch.Tensor], *, num_mel_bins: int, multiple: int, blocks: Blocks | None
     ) -> list[torch.Tensor]:
-        """Log-mel features of each clip, masked at random by its own generator."""
+        """Compute the log-mel frames [M, F] of each clip, masked by its generator."""
         mels = torch_features(waveforms_N, num_mel_bins=num_mel_bins, multiple=multiple, blocks=blocks)
         return [with_masks(mel, self._config, each) for mel, each in zip(mels, self._generators, strict=True)]
 

@@ -1,8 +1,8 @@
-"""Checkpoints: weights with the codebook's averages, the optimizer, and a few numbers; complete or absent.
+"""Saves and loads checkpoints of a training: weights with codebook averages, optimizer state and `RunState`.
 
-Order, dropout, augmentation and restarts are functions of the seed and the step, so no generator is saved, and on a CPU
-a run that goes on gives the bits of the run that was not interrupted (CUDA adds the codebook's sums and some gradients
-in no fixed order). Price: rank 0 writes while the others wait.
+Order, dropout, augmentation and restarts are functions of the seed and the step, so no random state is saved. On a CPU
+a resumed run gives the same bits as an uninterrupted one. CUDA adds the codebook's sums and some gradients in varying
+order. Cost: rank 0 writes while the other ranks wait.
 """
 
 from __future__ import annotations
@@ -29,35 +29,35 @@ WEIGHTS, OPTIMIZER, CODEBOOK, STATE = "model.safetensors", "optimizer.pt", "code
 
 @dataclass(kw_only=True)
 class RunState:
-    """Where a run stands, in plain JSON values."""
+    """Progress of a run, in plain JSON values."""
 
     step: int = 0
-    """Steps done."""
+    """Number of finished steps."""
     cursor: Cursor = field(default_factory=Cursor)
-    """Of the next step's batch."""
+    """Place of the next batch in the order."""
     drawn: dict[str, int] = field(default_factory=dict)
-    """Utterances learnt from, by source."""
+    """Number of utterances trained on, by source, with repetitions."""
     restarted: int = 0
-    """Dead codes that were restarted."""
+    """Number of restarts of dead codes."""
     start: dict[str, Any] = field(default_factory=dict)
-    """How the codebook was placed."""
+    """Facts on the initial codebook."""
     curve: list[dict[str, Any]] = field(default_factory=list)
     """Points of the loss curve."""
     error_rates: list[dict[str, Any]] = field(default_factory=list)
     """Word error rates from codes, by step."""
     error_rates_without_bottleneck: dict[str, float] = field(default_factory=dict)
-    """Of the Whisper model itself, by validation set."""
+    """Word error rates of the Whisper model, by validation set."""
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> RunState:
-        """Inverse of `asdict`."""
+        """Build from JSON values; inverse of `asdict`."""
         return cls(**{**values, "cursor": Cursor(**values["cursor"])})
 
 
 def save(checkpoints: Path, trainer: Trainer, state: RunState) -> None:
-    """Write ``step_<n>`` under `checkpoints` and drop all but the newest two. Collective.
+    """Write ``step_<n>`` under `checkpoints` and delete all but the newest two. Collective.
 
-    FloatingPointError on all ranks, with nothing written, where a weight or a moment is not finite.
+    Raises FloatingPointError on all ranks, before anything is written, if a weight or an Adam moment is not finite.
     """
 
     def write() -> None:
@@ -90,7 +90,7 @@ def _require_finite(trainer: Trainer, step: int) -> None:
 
 
 def newest(checkpoints: Path) -> Path | None:
-    """The newest checkpoint, whole as it was written, or None; ValueError names a damaged file. Collective."""
+    """Folder of the newest checkpoint, or None; ValueError if a file of it is damaged. Collective."""
 
     def find() -> Path | None:
         folder = latest_checkpoint(checkpoints)
@@ -105,17 +105,17 @@ def newest(checkpoints: Path) -> Path | None:
 
 
 def read_state(folder: Path) -> RunState:
-    """The numbers of a checkpoint."""
+    """Read the progress in a checkpoint."""
     return RunState.from_json(read_json(folder / STATE))
 
 
 def load_weights(folder: Path, model: torch.nn.Module) -> None:
-    """Weights and the codebook's averages."""
+    """Load a checkpoint's weights and codebook averages into `model`."""
     model.load_state_dict(load_file(folder / WEIGHTS))
 
 
 def load_trainer(folder: Path, trainer: Trainer) -> None:
-    """What training alone needs: Adam's moments and counts, and for how long codes were not chosen; never a pickle."""
-    # From the CPU torch moves the moments to their parameters and leaves the step counts, which it reads there, alone.
+    """Load a checkpoint's optimizer state and the idle counts of its codes; executes no pickled code."""
+    # Loaded on the CPU: torch moves the moments to their parameters, and wants the step counts on the CPU.
     trainer.optimizer.load_state_dict(torch.load(folder / OPTIMIZER, weights_only=True, map_location="cpu"))
     trainer.ema.idle_K.copy_(load_file(folder / CODEBOOK)["idle"])

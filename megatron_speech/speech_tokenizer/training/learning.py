@@ -1,4 +1,4 @@
-"""What learns: the way from clips to losses, which DDP wraps, and the weights in groups of one decay and one rate."""
+"""The module that computes losses from clips, which DDP wraps, and the optimizer's parameter groups."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from megatron_speech.speech_tokenizer.training.reading import Clip, front_learns
 
 
 class Recognition(nn.Module):
-    """From clips to losses: what DDP wraps."""
+    """Computes losses from clips; the module that DDP wraps."""
 
     def __init__(self, model: SpeechRecognitionModel, targets: TextTargets, config: TrainSpeechTokenizerConfig) -> None:
         super().__init__()
         self.model, self.targets, self.config = model, targets, config
 
     def forward(self, clips: list[Clip], step: int) -> Losses:
-        """The losses of recognising `clips` at `step`, which seeds what is random in them."""
+        """Losses of `clips`; `step` seeds their masks."""
         device = self.model.encoder.codebook.weight.device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             pooled_BTD, lengths_B = self._pooled(clips, step, device)
@@ -38,13 +38,13 @@ class Recognition(nn.Module):
             )
 
     def _pooled(self, clips: list[Clip], step: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """States after the pooling [B, T, D] and their lengths: as kept, or computed here."""
+        """States after pooling [B, T, D] and their lengths [B]; cached, or computed with masks."""
         states = [clip.states_TD for clip in clips if clip.states_TD is not None]
         if states:
             lengths_B = torch.tensor([len(each) for each in states], device=device)
             return pad_sequence([each.to(device).float() for each in states], batch_first=True), lengths_B
         waves = [clip.waveform_N.to(device) for clip in clips if clip.waveform_N is not None]
-        # Drawn apart from the noise, so that one does not move the other.
+        # Masks have generators of their own: noise does not change them.
         generators = [generator_of(self.config.seed, step, 2 * clip.place + 1) for clip in clips]
         with torch.autocast(device.type, enabled=False):
             mels = mel_batch(waves, self.model.config, AugmentedFeatures(self.config.augment, generators))
@@ -53,15 +53,15 @@ class Recognition(nn.Module):
 
 
 def front_modules(model: SpeechRecognitionModel) -> nn.ModuleList:
-    """What comes before the pooling: the convolutions and the first layers."""
+    """Modules before the pooling: the convolutions and the first layers."""
     encoder = model.encoder
     return nn.ModuleList([encoder.conv1, encoder.conv2, *encoder.layers[: encoder.pool_at]])
 
 
 def parameter_groups(model: SpeechRecognitionModel, config: TrainSpeechTokenizerConfig) -> list[dict[str, Any]]:
-    """All that ever learns, in groups: matrices with weight decay, vectors and position tables without.
+    """Parameter groups of the optimizer: matrices with weight decay, vectors and embeddings without.
 
-    What lies before the codebook and what lies behind it are apart, for their `scale` of the learning rate.
+    Parameters before the codebook have groups of their own, with `scale` as the factor of the learning rate.
     """
     encoder = model.encoder
     early = nn.ModuleList([front_modules(model), *encoder.layers[encoder.pool_at : encoder.quantize_at]])

@@ -1,6 +1,6 @@
-"""What a training says about itself: TensorBoard and a line in the log every so many steps. Only rank 0 speaks.
+"""Logs a training to TensorBoard and to the log every `every_steps` steps, on rank 0 only.
 
-A run that goes on drops from the plots what it repeats.
+A resumed run removes the steps that it repeats from TensorBoard.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class TrainingLog:
-    """Means over the steps since the last line."""
+    """Collects results of steps and logs their means."""
 
     def __init__(self, folder: Path, *, first_step: int, every_steps: int) -> None:
         self._every = every_steps
@@ -31,7 +31,7 @@ class TrainingLog:
             self._board = SummaryWriter(str(folder), purge_step=first_step + 1)
 
     def step(self, trainer: Trainer, result: StepResult, *, last: bool) -> None:
-        """Take the result of a step; say something when it is time."""
+        """Add the result of a step; logs every `every_steps` steps and after the `last` one."""
         if self._board is None:
             return
         self._results.append(result)
@@ -51,12 +51,12 @@ class TrainingLog:
         self.restart_clock()
 
     def validation(self, step: int, rates: dict[str, float]) -> None:
-        """Word error rates from codes after `step`."""
+        """Log the word error rates from codes after `step`."""
         self._write({f"word_error_rate/{name}": rate for name, rate in rates.items()}, step)
         logger.info("step %d%s", step, shown({"from codes": rates}))
 
     def restart_clock(self) -> None:
-        """Leave out of the rate what was not training (validation, saving)."""
+        """Start a new mean, without the time of validation or saving in its rate."""
         self._results, self._since = [], time.perf_counter()
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class TrainingLog:
 
 
 def shown(rates: dict[str, dict[str, float]]) -> str:
-    """Word error rates by reader and set, to be read after what was done; nothing where nothing was read."""
+    """Word error rates by recogniser and validation set, as the end of a log line; empty without rates."""
     by_reader = {
         reader: ", ".join(f"{name} {rate:.2%}" for name, rate in sets.items()) for reader, sets in rates.items() if sets
     }
@@ -90,11 +90,7 @@ def shown(rates: dict[str, dict[str, float]]) -> str:
 
 
 def codebook_scalars(trainer: Trainer) -> dict[str, float]:
-    """How the codebook is used: perplexity, dead codes, and the share of the others.
-
-    The perplexity is that of the running averages. A code is dead that was not chosen for a restart interval; in the
-    first interval, since training began.
-    """
+    """Scalars on the use of the codebook: perplexity of the running averages, number of dead codes, share of others."""
     dead = int(trainer.ema.dead().sum())
     counts_K: torch.Tensor = trainer.ema.ema_count
     return {

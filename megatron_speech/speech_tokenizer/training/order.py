@@ -1,9 +1,9 @@
-"""Which utterances a step learns from: a pure function of the seed and of the sources, the same for any world.
+"""Determines the utterances of each step: a pure function of the seed and the sources, for any number of ranks.
 
-Utterances are drawn from the sources in proportion to their weights; each source is read in its own random order, epoch
-after epoch. Draws are cut into stretches of `STRETCH_BATCHES` batches. Within one, they are sorted by length, so that
-little is padding, and cut into batches of so many padded seconds, which are then shuffled. Ranks divide the utterances
-of a batch; they do not choose them. Price: to know a step means to sort its stretch, so a checkpoint keeps a cursor.
+Utterances are drawn from the sources in proportion to their weights. Each source is read in random order, epoch after
+epoch. Draws are divided into stretches of about `STRETCH_BATCHES` batches. A stretch is sorted by length, for little
+padding, cut into batches of `batch_seconds`, and the batches are shuffled. Ranks only divide the utterances of a batch.
+Cost: a stretch must be sorted to find the batch of a step, so checkpoints store a `Cursor`.
 """
 
 from __future__ import annotations
@@ -24,41 +24,44 @@ from megatron_speech.speech_tokenizer.batching import batches_by_length
 Ints = NDArray[np.int64]
 
 STRETCH_BATCHES = 32
-"""Batches whose utterances are sorted by length together."""
+"""Approximate number of batches per stretch."""
 MIN_STRETCH = 400
-"""Utterances of a stretch at least."""
+"""Minimum number of utterances per stretch."""
 SHARE_UNITS = 1 << 20
-"""Weights are rounded to this many parts."""
+"""Weights of sources are rounded to multiples of 1 / `SHARE_UNITS`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cursor:
-    """Where a step stands in the order."""
+    """Place of a step in the order."""
 
     stretch: int = 0
     batch: int = 0
-    """Of the stretch."""
+    """Number of the batch in the stretch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepBatch:
-    """The utterances of one step, from all ranks."""
+    """The utterances of one step, on all ranks, by ascending duration."""
 
     sources: Ints
     """Number of each utterance's source, [clips]."""
     utterances: Ints
-    """Its number there, [clips]."""
+    """Number of each utterance in its source, [clips]."""
     samples: Ints
-    """Its duration, ascending, [clips]."""
+    """Number of samples of each utterance, [clips]."""
     after: Cursor
-    """Where the next step stands."""
+    """Place of the next step."""
 
     def __len__(self) -> int:
         return len(self.sources)
 
 
 class Order:
-    """The order of the utterances of sources with `samples` [utterances] each and the given names and weights."""
+    """The order of the utterances of all sources.
+
+    `samples` holds the durations of each source's utterances, int64 [utterances]. `names` seed the sources' orders.
+    """
 
     def __init__(
         self,
@@ -75,10 +78,10 @@ class Order:
         means = [float(np.mean(each)) for each in samples]
         mean = sum(share * each for share, each in zip(self._shares, means, strict=True)) / SHARE_UNITS
         self.stretch = max(MIN_STRETCH, int(STRETCH_BATCHES * self._max_total / mean))
-        """Draws of a stretch."""
+        """Number of draws per stretch."""
 
     def draws(self, first: int, last: int) -> tuple[Ints, Ints]:
-        """Source and utterance of the draws `first` to `last` - 1, grouped by source."""
+        """Source and utterance of each of the draws `first` to `last` - 1, grouped by source: int64 [draws] each."""
         begin, end = consumed(first, self._shares), consumed(last, self._shares)
         sources, utterances = [], []
         for source, (start, stop) in enumerate(zip(begin, end, strict=True)):
@@ -90,7 +93,7 @@ class Order:
         return np.concatenate(sources), np.concatenate(utterances)
 
     def sample(self, count: int) -> Iterator[tuple[int, int]]:
-        """The first `count` draws as (source, utterance), mixed as a stretch is."""
+        """Yield the first `count` draws as (source, utterance), shuffled within stretches."""
         for stretch in range(-(-count // self.stretch)):
             sources, utterances = self.draws(stretch * self.stretch, (stretch + 1) * self.stretch)
             mixed = _shuffled(len(sources), self._seed, "sample", stretch)
@@ -98,8 +101,9 @@ class Order:
             yield from islice(drawn, count - stretch * self.stretch)
 
     def steps(self, cursor: Cursor) -> Iterator[StepBatch]:
-        """The batches from `cursor` on, without end."""
+        """Yield the batches from `cursor` on, without end."""
         while True:
+            # Draw a stretch, and cut it into shuffled batches of similar length.
             sources, utterances = self.draws(cursor.stretch * self.stretch, (cursor.stretch + 1) * self.stretch)
             samples = np.concatenate(
                 [each[utterances[sources == number]] for number, each in enumerate(self._samples)], dtype=np.int64
@@ -119,10 +123,10 @@ class Order:
 
 
 def parts_of(batch: StepBatch, *, world_size: int, micro_batch_seconds: float | None) -> list[list[list[int]]]:
-    """Places in `batch` by rank and micro-batch: equally many parts for each rank, of similar length and speech.
+    """Divide a batch into micro-batches: the places of their utterances, by rank and micro-batch.
 
-    A part is at most `micro_batch_seconds` of padded speech, or one utterance; a batch of fewer utterances than ranks
-    leaves parts empty.
+    Every rank gets equally many, with similar durations. A micro-batch has at most `micro_batch_seconds` of padded
+    speech, or one utterance. Some are empty if there are fewer utterances than micro-batches.
     """
     most = len(batch)
     if micro_batch_seconds is not None:

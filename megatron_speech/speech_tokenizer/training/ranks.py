@@ -1,4 +1,4 @@
-"""The world of a training of the speech tokenizer: joined by torchrun's ranks, or by one process alone."""
+"""Initialises torch.distributed for a training of the speech tokenizer: ranks of torchrun, or one process."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from megatron_speech.parallel.world import meeting_place
 from megatron_speech.platform.device import device
 
 PATIENCE = timedelta(days=2)
-"""How long ranks wait for each other outside steps: one may scan shards, compute states or run k-means for hours. A
-rank that dies ends the others through torchrun, not through this."""
+"""Timeout of collectives outside steps: a rank may scan shards, compute states or run k-means for hours. If a rank
+dies, torchrun ends the others at once."""
 STEP_PATIENCE = timedelta(minutes=20)
-"""How long they wait within a step, where all do as much: a rank that takes longer hangs, and the run ends."""
+"""Timeout of collectives within a step, which takes all ranks equally long. A rank that needs longer hangs."""
 
 
 @contextmanager
 def joined(rank: int, world_size: int, init_method: str | None) -> Iterator[dist.ProcessGroup]:
-    """Be `rank` of `world_size` inside the context. Yields the group of the steps.
+    """Join a world of `world_size` processes as `rank`, within the context; yields the process group of the steps.
 
-    The default group, gloo, serves work that takes one rank long, and waits `PATIENCE`. The steps' group (nccl with
-    CUDA) waits `STEP_PATIENCE`.
+    The default group (gloo, timeout `PATIENCE`) is for preparation and files. The group of the steps has nccl on CUDA
+    and the timeout `STEP_PATIENCE`.
     """
     here = device()
     if here.type == "cuda":

@@ -1,6 +1,6 @@
-"""A step's clips, read and decoded ahead by threads while the step before is computed.
+"""Reads and decodes the clips of the next steps in threads, while the current step computes.
 
-Every rank reads its own parts of the batch and nothing else. An error is raised at the step it belongs to.
+Every rank reads its own micro-batches only. An error is raised at the step of the clip that caused it.
 """
 
 from __future__ import annotations
@@ -25,41 +25,42 @@ MICROBATCHES_AHEAD = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """One training utterance: what is heard, as states or as samples, and what was said."""
+    """One training utterance: transcript, and either cached states or samples."""
 
     place: int
-    """In the batch of all ranks."""
+    """Place in the batch of all ranks."""
     transcript: list[int]
     """Text ids."""
     states_TD: torch.Tensor | None = None
-    """States after the pooling, float16, where they are kept."""
+    """Cached states after pooling, float16."""
     waveform_N: torch.Tensor | None = None
-    """Samples, with noise where asked for."""
+    """Samples, with noise if configured."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MicroBatch:
-    """A micro-batch of one rank, to be read."""
+    """A micro-batch of one rank, before it is read."""
 
     step: int
     batch: StepBatch
     places: list[int]
-    """Of its clips in the batch; empty where there are fewer clips than ranks."""
+    """Places of its clips in the batch; empty if there are fewer clips than ranks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clips:
-    """A micro-batch that was read."""
+    """A micro-batch after it is read."""
 
     clips: list[Clip] = field(default_factory=list)
     counts: bool = True
-    """False: there were fewer clips than ranks, so this rank repeats the first, without weight, to compute as often."""
+    """False if there are fewer clips than ranks: this rank then computes the first clip with weight 0, to stay in step
+    with the others."""
     failed: Exception | None = None
-    """Why it could not be read."""
+    """Error that prevented reading."""
 
 
 class Feed:
-    """Batches of all ranks, and of each the micro-batches of this one."""
+    """Yields the batches of a training, with the micro-batches that this rank reads."""
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class Feed:
         )
 
     def steps(self, first: int, cursor: Cursor) -> Generator[tuple[StepBatch, list[Clips]], None, None]:
-        """The batches from step `first`, at `cursor`, to the last, with this rank's micro-batches."""
+        """Yield the batches from step `first` (at `cursor`) to the last, with this rank's micro-batches."""
         steps, batches = tee(zip(range(first, self._config.steps), self.order.steps(cursor), strict=False))
         parts = (
             [MicroBatch(step=step, batch=batch, places=places) for places in self._mine(batch)] for step, batch in steps
@@ -89,11 +90,11 @@ class Feed:
             yield batch, micros
 
     def wave(self, source: int, utterance: int) -> torch.Tensor:
-        """Samples [N] as recorded."""
+        """Samples [N] of an utterance, without noise."""
         return torch.from_numpy(self.sources[source].index.waveform(utterance))
 
     def states(self, source: int, utterance: int) -> torch.Tensor | None:
-        """States after the pooling [T, D], float16, if they are kept."""
+        """Cached states after pooling, [T, D] float16; None without a cache."""
         return self._kept.get(source, utterance) if self._kept is not None else None
 
     def _mine(self, batch: StepBatch) -> list[list[int]]:
@@ -120,5 +121,5 @@ class Feed:
 
 
 def front_learns(config: TrainSpeechTokenizerConfig, step: int) -> bool:
-    """Whether the layers before the pooling learn in `step`."""
+    """Whether the layers before the pooling are trained in `step`."""
     return config.unfreeze_at_step is not None and step >= config.unfreeze_at_step

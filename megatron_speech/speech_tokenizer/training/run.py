@@ -1,8 +1,8 @@
-"""A training from its configuration to the tokenizer folder, in the order things happen; resumable at any step.
+"""Trains a speech tokenizer from its configuration to the finished folder; can be stopped and resumed at any step.
 
-Everything lies in ``<output>.partial`` until the folder is complete: indices, states of frozen layers, checkpoints,
-TensorBoard. The same command goes on from the newest checkpoint, on any number of ranks; a changed setting is refused
-by name, unless the result does not depend on it. The tokenizer is the last step's, not the best of some validation.
+Files are in ``<output>.partial`` until the tokenizer is finished: indices, cached states, checkpoints, TensorBoard. The
+same command resumes from the newest checkpoint, on any number of ranks. Changed settings are refused, unless the result
+does not depend on them. The tokenizer is that of the last step, not the best in validation.
 """
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ logger = logging.getLogger(__name__)
 
 KIND = "speech_tokenizer"
 WORK = "work"
-"""What training alone needs, inside the output: indices, states, checkpoints. It goes when the tokenizer is there."""
+"""Folder in the output for indices, cached states and checkpoints; deleted when the tokenizer is finished."""
 
 
 def train_speech_tokenizer(
     config: TrainSpeechTokenizerConfig, *, world: tuple[int, int] | None = None, init_method: str | None = None
 ) -> None:
-    """Make the tokenizer folder of `config`, or say that it is made. Every rank of the world calls this.
+    """Make the tokenizer folder `config.output`, unless it is made. Every rank calls this.
 
-    A stop signal ends it without an error: after a step, with a checkpoint, or between two pieces of what comes before,
-    of which scans and states are kept. `world` (rank, size) and `init_method`
-    (``file:///tmp/x/store``) serve ranks that torchrun did not start.
+    A stop signal ends the call without an error: after a training step (with a checkpoint), or during preparation
+    (finished scans and cached states are kept). `world` (rank, size) and `init_method` (``file:///tmp/x/store``) are
+    for ranks that torchrun did not start.
     """
     rank, world_size = world or world_from_environment()
     device_line = where(world_size)
@@ -78,29 +78,29 @@ def train_speech_tokenizer(
                 rates = _make(config, inputs, stop_request, steps)
                 logger.info("%s: written, %d steps%s", config.output, config.steps, shown(rates))
             except Stopped as stopped:
-                logger.info("stopped by a signal %s; the same command goes on", stopped or "before the first step")
+                logger.info("stopped by a signal %s; run the same command again", stopped or "before the first step")
                 return
         on_rank_zero(lambda: shutil.rmtree(config.output / WORK, ignore_errors=True))
 
 
 def training_inputs(config: TrainSpeechTokenizerConfig) -> list[Path]:
-    """Files and artefacts that the tokenizer is made from; FileNotFoundError names a missing one of the base model."""
+    """Files and artifacts that the tokenizer is made from; FileNotFoundError if the base model lacks one."""
     audio = [*(source.audio for source in config.sources.values()), *config.validation.values()]
-    # The text files say which ids a transcript has; who lacks them is told later what for.
+    # Text tokenizer files determine the ids of transcripts. `TextSide` reports a missing one.
     text = [config.whisper / name for name in ("tokenizer.json", "generation_config.json")]
     weights = [require(config.whisper / name) for name in ("config.json", "model.safetensors")]
     return [*audio, *weights, *(path for path in text if path.is_file())]
 
 
 def result_settings(config: TrainSpeechTokenizerConfig) -> dict[str, Any]:
-    """What the tokenizer depends on: settings that change nothing of it are at their defaults, whatever was given."""
+    """Settings that determine the tokenizer; settings without effect on it have their defaults."""
     defaults: dict[str, Any] = {each.name: each.default for each in fields(config)}
     settings = {**to_dict(config), **{name: defaults[name] for name in NO_PART_OF_RESULT}}
     return {name: value for name, value in settings.items() if name not in KNOWN_LATER or value != defaults[name]}
 
 
 def _require_same_run(config: TrainSpeechTokenizerConfig, inputs: dict[str, str]) -> None:
-    """States and checkpoints of another configuration are neither continued nor deleted."""
+    """Raise ValueError if the draft holds states or checkpoints of another configuration; deletes nothing."""
     work = config.output.with_name(config.output.name + PARTIAL) / WORK
     if (work / "states").is_dir() or (work / "checkpoints").is_dir():
         require_same_draft(config.output, kind=KIND, config=result_settings(config), inputs=inputs)
@@ -109,7 +109,10 @@ def _require_same_run(config: TrainSpeechTokenizerConfig, inputs: dict[str, str]
 def _make(
     config: TrainSpeechTokenizerConfig, inputs: dict[str, str], stop_request: StopRequest, steps: dist.ProcessGroup
 ) -> dict[str, dict[str, float]]:
-    """Train and complete the artifact, which rank 0 writes; word error rates by reader and set. Collective."""
+    """Train and finish the artifact, which rank 0 writes. Collective.
+
+    Returns word error rates by recogniser and validation set.
+    """
     with ExitStack() as stack:
         making = make_artifact(config.output, kind=KIND, config=result_settings(config), inputs=inputs)
         draft = on_rank_zero(lambda: stack.enter_context(making))  # entered by rank 0 alone
@@ -124,7 +127,7 @@ def _make(
 
 @dataclass(kw_only=True)
 class Run:
-    """What training needs, put together."""
+    """The parts of a training."""
 
     config: TrainSpeechTokenizerConfig
     checkpoints: Path
@@ -139,12 +142,14 @@ class Run:
 def _prepare(
     config: TrainSpeechTokenizerConfig, folder: Path, stop_request: StopRequest, steps: dist.ProcessGroup
 ) -> Run:
-    """Model, speech and state, from the start or from the newest checkpoint. Collective."""
+    """Set up a training from the start or the newest checkpoint. Collective."""
+    # Model and data.
     work, stop = folder / WORK, stop_request.received
     model, begins = on_every_rank(lambda: bottleneck_model(config))
     text = on_every_rank(lambda: TextSide(config.whisper, model.config.vocab_size, language=config.language))
     validation = Validation(config, text, model.config.max_samples)
     sources = open_sources(config, text, model.config, work, stop=stop)
+    # Progress, and the cache of frozen layers unless they are trained.
     found = checkpoint.newest(work / "checkpoints")
     state = RunState() if found is None else on_every_rank(lambda: checkpoint.read_state(found))
     past_freezing = config.unfreeze_at_step is not None and state.step >= config.unfreeze_at_step
@@ -152,12 +157,13 @@ def _prepare(
     if config.caches and not past_freezing:
         kept = KeptStates.compute(work / "states", model, sources, stop=stop)
     feed = Feed(config, text, sources, kept)
+    # Weights: of the checkpoint, or with a new codebook.
     if found is not None:
         on_every_rank(lambda: checkpoint.load_weights(found, model))
     elif begins:
         state.start = place(model, feed, config, stop=stop)
     else:
-        logger.info("%s has a codebook, which is kept", config.whisper)
+        logger.info("%s has a codebook, which is trained further", config.whisper)
     targets = TextTargets(text, {token for source in sources for token in source.text_ids}, model.config.vocab_size)
     trainer = Trainer(model, targets, config, step=state.step, group=steps)
     if found is not None:
@@ -165,7 +171,7 @@ def _prepare(
         logger.info("resumed from %s", found)
     if found is None and validation.sets and begins:
         state.error_rates_without_bottleneck = validation.by_whisper(config.whisper)
-        logger.info("begun%s", shown({"without bottleneck": state.error_rates_without_bottleneck}))
+        logger.info("training starts%s", shown({"without bottleneck": state.error_rates_without_bottleneck}))
     return Run(
         config=config,
         checkpoints=work / "checkpoints",
@@ -179,11 +185,12 @@ def _prepare(
 
 
 def _train(run: Run, stop_request: StopRequest) -> None:
-    """The steps that are left; `Stopped` where a signal ends them. Collective."""
+    """Run the remaining steps; raises Stopped after a stop signal. Collective."""
     config, state, trainer = run.config, run.state, run.trainer
     curve = Curve(config.steps, state.curve)
     with closing(run.feed.steps(state.step, state.cursor)) as steps:
         for batch, micros in steps:
+            # A step, and the progress after it.
             result = trainer.advance(micros, batch_size=len(batch))
             last = trainer.step == config.steps
             state.step, state.cursor = trainer.step, batch.after
@@ -194,6 +201,7 @@ def _train(run: Run, stop_request: StopRequest) -> None:
             curve.add(state.step, cross_entropy=result.cross_entropy, commitment=result.commitment)
             run.log.step(trainer, result, last=last)
 
+            # Validate, save and stop when due.
             if last or (config.validate_every_steps and state.step % config.validate_every_steps == 0):
                 _validate(run)
             stopping = stop_request.agreed()
@@ -215,7 +223,7 @@ def _validate(run: Run) -> None:
 
 
 def _complete(run: Run, draft: Draft) -> None:
-    """Write the tokenizer of the last step and its facts."""
+    """Write the tokenizer of the last step, its quarantine and its facts."""
     save_model(run.trainer.model, draft.folder, text_from=run.config.whisper, language=run.config.language)
     made = WhisperVQTokenizer.load(draft.folder)
     state, sources = run.state, run.feed.sources
@@ -234,7 +242,7 @@ def _complete(run: Run, draft: Draft) -> None:
         curve=tuple(CurvePoint(**point) for point in Curve(run.config.steps, state.curve).rounded()),
         error_rates=tuple(state.error_rates),
         error_rates_without_bottleneck=state.error_rates_without_bottleneck,
-        # What a vocabulary is built from.
+        # Facts for building a vocabulary.
         codebook_size=made.facts.codebook_size,
         frame_rate=made.facts.frame_rate,
         fingerprint=made.facts.fingerprint,

@@ -1,9 +1,9 @@
-"""The speech to learn from: every source's index and the text ids in use, found in one scan that ranks divide.
+"""Scans the training sources before the first step: builds their indices and quarantines unusable utterances.
 
-Everything that can be wrong with an utterance is found here, before the first step: audio that is damaged or silent, an
-empty transcript, speech longer than Whisper hears, text longer than its decoder writes. Such utterances are listed,
-counted and left out; more than a small share of a source stops the run. The scan is kept beside the checkpoints. Price:
-all speech is decoded once more (audio/index.py says how fast); damage that comes later stops the run at its step.
+An utterance is unusable if its audio is damaged or silent, its transcript is empty, or either is too long for Whisper.
+Such utterances are listed, counted and left out. If their share of a source exceeds `max_quarantined_share`, the run
+stops. Ranks divide the scan, which is stored beside the checkpoints. Cost: all speech is decoded once more
+(`audio/index.py` gives the speed). Limitation: damage after the scan stops the run at the step that reads it.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from megatron_speech.speech_tokenizer.model import TextSide
 logger = logging.getLogger(__name__)
 
 LISTED = 5
-"""Unusable utterances of a source that the log names; it counts all of them, and the tokenizer's folder lists them."""
+"""Number of unusable utterances per source in the log, which counts all. The tokenizer's folder lists all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Transcribed speech with an index."""
+    """An indexed source of transcribed speech."""
 
     name: str
     weight: float
     index: AudioIndex
     text_ids: list[int]
-    """Text ids that its transcripts use, ascending."""
+    """Text ids that occur in the transcripts, ascending."""
     quarantined: list[BadRecord]
-    """Utterances that were left out; the index does not hold them."""
+    """Unusable utterances, which are not in the index."""
 
 
 def open_sources(
@@ -60,9 +60,10 @@ def open_sources(
     *,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[Source]:
-    """The sources by name, those without weight left out; `work` keeps their indices. Collective.
+    """Scan the sources of `config` and open them, ordered by name; sources of weight 0 are skipped. Collective.
 
-    `stop` is asked between two shards, and raises `Stopped`; a shard that was scanned is not scanned again.
+    The scans are stored in `work`. If `stop()` is true between two shards, Stopped is raised; finished shards are kept.
+    Raises ValueError if too many utterances of a source are unusable, or none is left.
     """
     chosen = {name: source for name, source in sorted(config.sources.items()) if source.weight > 0}
     return [
@@ -80,6 +81,7 @@ def _open(
     kept: Path,
     stop: Callable[[], bool],
 ) -> Source:
+    # Scan the shards, unless a finished scan is stored.
     folder = source.audio
     shards = on_rank_zero(lambda: audio_shards(folder))
     names = [shard.path.name for shard in shards]
@@ -87,6 +89,7 @@ def _open(
         on_rank_zero(lambda: kept.mkdir(parents=True, exist_ok=True))
         divided(shards, lambda shard: _scan(shard, config, text, shape, kept), stop=stop)
         on_rank_zero(lambda: _join(kept, names))
+    # Open the scan, and report the unusable utterances.
     index = on_every_rank(lambda: AudioIndex(folder, names, np.load(kept / "entries.npy", allow_pickle=False)))
     quarantined = on_every_rank(lambda: read_quarantine(kept / QUARANTINE))
     for bad in quarantined[:LISTED] if dist.get_rank() == 0 else []:
@@ -107,12 +110,13 @@ def _open(
 def _scan(
     shard: AudioShard, config: TrainSpeechTokenizerConfig, text: TextSide, shape: WhisperVQConfig, kept: Path
 ) -> None:
-    """Keep a shard's entries, its text ids and its unusable utterances."""
+    """Scan a shard and store its index entries, its text ids and its unusable utterances."""
     name = shard.path.name
     if (kept / f"{name}.json").is_file():
         return
     bad: list[BadRecord] = []
     scan = scan_shard(shard, on_bad=bad.append, silence_peak_dbfs=config.silence_peak_dbfs)
+    # Check each utterance's transcript and length.
     used: set[int] = set()
     usable: list[int] = []
     samples = scan.entries["samples"].tolist()
@@ -127,11 +131,11 @@ def _scan(
         require_few(bad, shard.utterances, config.max_quarantined_share)
     write_quarantine(kept / f"{name}.{QUARANTINE}", bad)
     _write_entries(kept / f"{name}.npy", scan.entries[usable])
-    write_atomic(kept / f"{name}.json", str(sorted(used)))  # last: it says that the rest is there
+    write_atomic(kept / f"{name}.json", str(sorted(used)))  # last: marks the scan of the shard as finished
 
 
 def _fault(words: str, ids: list[int], samples: int, text: TextSide, shape: WhisperVQConfig) -> tuple[str, str] | None:
-    """Why an utterance cannot be learnt from, in a word and in full, if it cannot."""
+    """Reason and message if an utterance cannot be used for training, else None."""
     room = shape.max_target_positions - len(text.prompt) - 1
     if samples > shape.max_samples:
         return "too long", (
@@ -146,14 +150,14 @@ def _fault(words: str, ids: list[int], samples: int, text: TextSide, shape: Whis
 
 
 def _join(kept: Path, names: list[str]) -> None:
-    """Make the scans of all shards one, and drop them."""
+    """Join the scans of all shards and delete them."""
     scans = [kept / name for name in names]
     entries = joined_entries([np.load(f"{scan}.npy", allow_pickle=False) for scan in scans])
     ids = sorted({token for scan in scans for token in read_json(scan.with_name(scan.name + ".json"))})
     _write_entries(kept / "entries.npy", entries)
     lists = [read_quarantine(scan.with_name(f"{scan.name}.{QUARANTINE}")) for scan in scans]
     write_quarantine(kept / QUARANTINE, [bad for part in lists for bad in part])
-    write_atomic(kept / "text_ids.json", str(ids))  # last: it says that the rest is there
+    write_atomic(kept / "text_ids.json", str(ids))  # last: marks the joined scan as finished
     for scan in scans:
         for ending in (".npy", ".json", f".{QUARANTINE}"):
             scan.with_name(scan.name + ending).unlink()

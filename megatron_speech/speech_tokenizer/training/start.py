@@ -1,7 +1,7 @@
-"""What training starts from: Whisper's weights with a bottleneck, its codebook at k-means of real states.
+"""Initialises a training: Whisper's weights with a bottleneck; the codebook starts at k-means of states.
 
-Rank 0 places the codebook and the others take what it found, so they all start from the same bits. A tokenizer that is
-trained further keeps its codebook and its averages. Price: k-means is one process's work.
+Rank 0 computes the codebook and broadcasts it, so that all ranks start with the same bits. A tokenizer that is trained
+further keeps its codebook and averages. Cost: the other ranks wait for the k-means.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from megatron_speech.speech_tokenizer.training.states import front_states
 logger = logging.getLogger(__name__)
 
 POSITION_WINDOWS = 32
-"""Windows of 30 s over which the mean state of a position is taken; the mean's own noise is 1/32 of the variance."""
+"""Number of 30 s windows in the mean state of a position; the variance of the mean is 1/32 of a state's."""
 KMEANS_FRAMES = 60_000
-"""Frames that place the codebook; more would not move 1,024 means."""
+"""Minimum number of frames for k-means; enough for 1,024 codes."""
 KMEANS_FRAMES_PER_CODE = 8
-"""Frames of larger codebooks."""
+"""Frames per code for k-means of larger codebooks."""
 UPKEEP = ("quantize_ema_decay", "quantize_commit_coefficient", "quantize_restart_interval", "dropout")
-"""What `narrow` sets that does not change what a code means."""
+"""Settings that may change when a tokenizer is trained further."""
 
 
 def bottleneck_model(config: TrainSpeechTokenizerConfig) -> tuple[SpeechRecognitionModel, bool]:
-    """The weights of `config.whisper` with the bottleneck of `config`, and whether its codebook is yet to be placed.
+    """Load `config.whisper` with the bottleneck of `config`; the second value says whether its codebook is new.
 
-    ValueError names what differs where the folder has a bottleneck already.
+    Raises ValueError if `config.whisper` is a tokenizer with another bottleneck.
     """
     shape = load_config(config.whisper)
     begins = shape.quantize_vocab_size is None
@@ -58,9 +58,9 @@ def bottleneck_model(config: TrainSpeechTokenizerConfig) -> tuple[SpeechRecognit
 
 
 def narrow(shape: WhisperVQConfig, bottleneck: BottleneckConfig, *, dropout: float) -> None:
-    """Put the bottleneck's settings into Whisper's configuration; a tokenizer's log-mel floor stays."""
+    """Set the bottleneck's settings in the configuration `shape`; keeps the log-mel floor of a tokenizer."""
     begins = shape.quantize_vocab_size is None
-    # Whisper's second convolution halves the log-mel frames.
+    # The second convolution halves the rate of log-mel frames.
     shape.pooling_kernel_size = SpeechRates.of_token_rate(bottleneck.frame_rate).frames_per_token // CONV_STRIDE
     shape.pooling_type = "avg"
     shape.pooling_position = bottleneck.pooling_position
@@ -80,7 +80,10 @@ def narrow(shape: WhisperVQConfig, bottleneck: BottleneckConfig, *, dropout: flo
 def place(
     model: SpeechRecognitionModel, feed: Feed, config: TrainSpeechTokenizerConfig, *, stop: Callable[[], bool]
 ) -> dict[str, Any]:
-    """Place position table and codebook; facts for the manifest. `Stopped` where rank 0's `stop` asks. Collective."""
+    """Initialise position table and codebook; returns facts for the manifest. Collective.
+
+    Raises Stopped if `stop()` is true on rank 0, ValueError for too little speech.
+    """
 
     def work() -> dict[str, Any]:
         place_positions(model, feed, config, stop)
@@ -101,10 +104,11 @@ def place(
 def place_positions(
     model: SpeechRecognitionModel, feed: Feed, config: TrainSpeechTokenizerConfig, stop: Callable[[], bool]
 ) -> None:
-    """Start the position table behind the codebook at the mean state of each position over 30 s windows of speech.
+    """Initialise the position table after the codebook.
 
-    The windows are utterances end to end, so that every position has heard as much as any other. Where the means are
-    also subtracted before the codebook, the recogniser gets back what was taken. Without that, the table starts at 0.
+    With `subtract_position_means`, the table starts at the mean state of each position, which is what is subtracted
+    before the codebook. Means are over 30 s windows of concatenated utterances, so that all positions have equally many
+    states. Otherwise the table starts at 0. Raises ValueError for less speech than one window.
     """
     encoder = model.encoder
     if not config.bottleneck.subtract_position_means:
@@ -127,7 +131,7 @@ def place_positions(
 
 
 def _samples(feed: Feed, num_samples: int) -> torch.Tensor:
-    """Utterances end to end, in the order of the draws, until they hold `num_samples` or all were heard."""
+    """Concatenate utterances in random order, up to `num_samples` or the end of the sources."""
     waves: list[torch.Tensor] = []
     for source, utterance in feed.order.sample(sum(len(source.index) for source in feed.sources)):
         waves.append(feed.wave(source, utterance))
@@ -141,7 +145,8 @@ def _samples(feed: Feed, num_samples: int) -> torch.Tensor:
 def _place_codebook(
     model: SpeechRecognitionModel, feed: Feed, config: TrainSpeechTokenizerConfig, stop: Callable[[], bool]
 ) -> dict[str, Any]:
-    """Start the codebook at k-means of the states it will quantise; facts for the manifest."""
+    """Initialise the codebook by k-means of states before it; returns facts for the manifest."""
+    # Collect states.
     encoder, size = model.encoder, config.bottleneck.codebook_size
     here = encoder.codebook.weight.device
     frames: list[torch.Tensor] = []
@@ -157,11 +162,13 @@ def _place_codebook(
         wanted -= len(frames[-1])
         if wanted <= 0:
             break
+    # K-means.
     vectors_ND = torch.cat(frames)
     generator = torch.Generator().manual_seed(config.seed)
     codebook_KD = kmeans(vectors_ND, size, iterations=config.bottleneck.kmeans_iterations, generator=generator)
     encoder.codebook.weight.copy_(codebook_KD)
     encoder.ema_weight.copy_(codebook_KD)
+    # Measure how well it fits.
     codes_N = encoder.quantize(vectors_ND[None])[0]
     residual = (vectors_ND - codebook_KD[codes_N]).square().sum() / (vectors_ND - vectors_ND.mean(0)).square().sum()
     facts = {
@@ -169,12 +176,12 @@ def _place_codebook(
         "kmeans_residual": round(float(residual), 4),
         "kmeans_perplexity": round(perplexity(torch.bincount(codes_N, minlength=size)), 1),
     }
-    logger.info("codebook placed: %s", facts)
+    logger.info("codebook initialised: %s", facts)
     return facts
 
 
 def _require_same_shape(before: dict[str, Any], shape: WhisperVQConfig, config: TrainSpeechTokenizerConfig) -> None:
-    """Refuse to train a tokenizer further in another shape, or without a recogniser."""
+    """Raise ValueError if a tokenizer to train further has another bottleneck, or no recogniser."""
     if shape.quantize_encoder_only:
         raise ValueError(
             f"whisper={config.whisper}: holds its encoder only (quantize_encoder_only), no recogniser to learn "

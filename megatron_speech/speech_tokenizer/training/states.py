@@ -1,8 +1,8 @@
-"""States behind the frozen layers, computed once and kept on disk: a step then costs only what learns.
+"""Computes the outputs of the frozen layers once and caches them on disk, so that steps compute trained layers only.
 
-They lie in parts of `PART` utterances (safetensors, float16), which ranks divide; a part that is there is not computed
-again, and reading maps the file, so what fits into memory stays there. Price: 12.5 states per second of speech, 35 MB
-per hour of Whisper tiny, and float16's rounding.
+A file holds the states of `PART` utterances (safetensors, float16). Ranks divide the files, and finished files are not
+computed again. Files are memory-mapped. Cost: 12.5 states per second of speech, which is 35 MB per hour for Whisper
+tiny, and the rounding to float16.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from megatron_speech.speech_tokenizer.training.sources import Source
 logger = logging.getLogger(__name__)
 
 PART = 512
-"""Utterances of a file."""
+"""Utterances per file."""
 BATCH_SECONDS = 60
-"""Padded speech that is computed at once."""
+"""Seconds of padded speech per batch."""
 
 
 class KeptStates:
-    """States after the pooling of every utterance of the sources; safe to use from several threads."""
+    """Cached states after pooling of every utterance of the sources; safe to use from several threads."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -51,7 +51,7 @@ class KeptStates:
         *,
         stop: Callable[[], bool] = lambda: False,
     ) -> KeptStates:
-        """Compute what is not in `folder` yet; `Stopped` between two parts where `stop` asks for it. Collective."""
+        """Compute the states that are not in `folder` yet; raises Stopped between two files if `stop()`. Collective."""
         on_every_rank(lambda: folder.mkdir(parents=True, exist_ok=True))
         parts = [
             (number, first) for number, source in enumerate(sources) for first in range(0, len(source.index), PART)
@@ -62,7 +62,7 @@ class KeptStates:
         return cls(folder)
 
     def get(self, source: int, utterance: int) -> torch.Tensor:
-        """States [T, D], float16, of one utterance."""
+        """States of one utterance, [T, D] float16."""
         file, ends = self._open(_path(self._folder, source, utterance // PART * PART))
         place = utterance % PART
         states: torch.Tensor = file.get_slice("states")[ends[place] : ends[place + 1]]
@@ -71,7 +71,7 @@ class KeptStates:
 
 @torch.no_grad()
 def front_states(model: SpeechRecognitionModel, waves: list[torch.Tensor]) -> list[torch.Tensor]:
-    """States after the pooling [T, D] of waveforms [N], float16, in their order, on the CPU."""
+    """States after pooling of each waveform [N], in order: [T, D] float16 on the CPU."""
     device = next(model.parameters()).device
     states: list[torch.Tensor] = [torch.empty(0)] * len(waves)
     for batch in batches_by_length([len(wave) for wave in waves], max_total=BATCH_SECONDS * SAMPLE_RATE):
@@ -85,7 +85,7 @@ def front_states(model: SpeechRecognitionModel, waves: list[torch.Tensor]) -> li
 def compute_part(
     folder: Path, model: SpeechRecognitionModel, source: Source, number: int, first: int, bar: Any
 ) -> None:
-    """Write the states of `PART` utterances from the one of number `first`; nothing where the file is there already."""
+    """Write the file with the states of `PART` utterances from number `first` on, unless it exists."""
     path = _path(folder, number, first)
     if path.is_file():
         return
@@ -109,6 +109,6 @@ def _path(folder: Path, source: int, first: int) -> Path:
 
 
 def _open(path: Path) -> tuple[Any, list[int]]:
-    """A part's file and where its utterances end, from 0."""
+    """Open a file of states; returns it with the boundaries of its utterances, 0 first."""
     file = safe_open(path, framework="pt").__enter__()
     return file, [0, *file.get_tensor("lengths").cumsum(0).tolist()]

@@ -1,11 +1,10 @@
-"""One training step on all ranks: gradients of the whole batch, one optimizer step, one move of the codebook.
+"""Runs one training step on all ranks: gradients of the batch, an optimizer step, a codebook update.
 
-Losses are sums; before the first of them is computed the ranks add up how many text tokens and frames the batch holds,
-and divide by that, so a batch gives the same gradient whole, in parts, and on many ranks. torch's DDP adds gradients
-while the backward pass still runs. It may not rearrange its buckets after the first step (hence
-`find_unused_parameters`): a resumed run would add in another order, and differ in the last bit. The text embedding
-stays Whisper's: with a few hours of speech it could only forget words. Price: ranks wait for each other to
-count, to add gradients and losses, to move the codebook, and to ask whether to stop.
+Losses are sums. Ranks first count the text tokens and frames of the whole batch and divide losses by them, so gradients
+do not depend on micro-batches or ranks. DDP adds gradients during the backward pass. `find_unused_parameters` keeps it
+from rearranging its buckets after the first step. A resumed run would otherwise add in another order and differ in the
+last bit. The text embedding is frozen, because training it on a few hours of speech could only lose words. Cost: ranks
+synchronise for the counts, the gradients, the losses, the codebook, and the check for a stop signal.
 """
 
 from __future__ import annotations
@@ -37,22 +36,22 @@ from megatron_speech.speech_tokenizer.training.schedule import learning_rate
 
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
-    """What a step gave, over all ranks."""
+    """Metrics of a step, over all ranks."""
 
     cross_entropy: float
-    """Nats per text token."""
+    """Cross-entropy in nats per text token."""
     commitment: float
-    """Mean squared distance to the code, per element."""
+    """Mean squared distance of state and code vector, per element."""
     grad_norm: float
-    """Before clipping."""
+    """Gradient norm before clipping."""
     restarted: int
-    """Dead codes that were restarted."""
+    """Number of restarted dead codes."""
     seconds: float
-    """Of speech."""
+    """Seconds of speech in the batch."""
 
 
 class Trainer:
-    """Model, optimizer and codebook update, advanced one batch at a time; `step` counts those done."""
+    """Holds model, optimizer and codebook update, and runs steps; `step` counts the finished ones."""
 
     def __init__(
         self,
@@ -63,7 +62,7 @@ class Trainer:
         step: int = 0,
         group: dist.ProcessGroup | None = None,
     ) -> None:
-        """`group`: of the ranks that step together; None for the default group."""
+        """Set up training from step number `step`; `group` is the process group of the ranks, None for the default."""
         self._group = group
         self.model, self.targets, self.config, self.step = model, targets, config, step
         encoder = model.encoder
@@ -87,14 +86,16 @@ class Trainer:
 
     @float32_convolutions()
     def advance(self, micros: list[Clips], *, batch_size: int) -> StepResult:
-        """One optimizer step and one codebook update on this rank's parts of a batch of `batch_size` clips.
+        """Run a step on this rank's micro-batches of a batch of `batch_size` clips (on all ranks). Collective.
 
-        ValueError on all ranks if one could not read, or if the loss is not finite. Collective.
+        Raises ValueError on all ranks if one could not read its clips, or the loss is not finite.
         """
+        # Divisors of the losses: text tokens and frames of the whole batch.
         if self.step == self.config.unfreeze_at_step:
             self._thaw()
         tokens_C, frames_C, samples = self._counts(micros, batch_size)
         tokens, frames = int(tokens_C.sum()), int(frames_C.sum())
+        # Gradients of all micro-batches; DDP adds over ranks in the last backward pass.
         self._seed_dropout()
         sums = torch.zeros(2, dtype=torch.float64, device=tokens_C.device)
         done: list[Losses] = []
@@ -103,11 +104,12 @@ class Trainer:
             with nullcontext() if last or isinstance(self._parallel, Recognition) else self._parallel.no_sync():
                 losses: Losses = self._parallel(micro.clips, self.step)
                 loss = losses.cross_entropy / tokens + commitment_weight(self.model) * losses.commitment / frames
-                # DDP takes the mean over ranks; wanted is the sum.
+                # DDP averages over ranks, but the sum is needed.
                 (loss * dist.get_world_size() * micro.counts).backward()
             if micro.counts:
                 sums += torch.stack([losses.cross_entropy.detach(), losses.commitment.detach()]).double()
                 done.append(losses)
+        # Update weights and codebook.
         dist.all_reduce(sums, group=self._group)
         grad_norm = self.update()
         restarted = self.ema.step(*self._frames(done, micros, frames_C))
@@ -124,14 +126,14 @@ class Trainer:
         return result
 
     def _thaw(self) -> None:
-        """What learns now learns; what is frozen has neither gradient nor dropout."""
+        """Set which layers are trained at this step, and wrap the model in DDP; frozen layers have no dropout."""
         learns = front_learns(self.config, self.step)
         self._front.requires_grad_(learns)
         self.train()
         self._parallel: Recognition | DistributedDataParallel = self._recognition
         if dist.get_world_size() > 1:
             with warnings.catch_warnings():
-                # The codebook's averages agree without being sent; newer torch renames the switch, and says so.
+                # Buffers are equal on all ranks without a broadcast. Newer torch warns that it renamed the argument.
                 warnings.simplefilter("ignore", FutureWarning)
                 self._parallel = DistributedDataParallel(
                     self._recognition,
@@ -141,12 +143,12 @@ class Trainer:
                 )
 
     def train(self) -> None:
-        """Dropout on, but not in frozen layers."""
+        """Switch to training mode, except for frozen layers, which have no dropout."""
         self.model.train()
         self._front.train(front_learns(self.config, self.step))
 
     def _counts(self, micros: list[Clips], batch_size: int) -> tuple[torch.Tensor, torch.Tensor, int]:
-        """Text tokens and frames of every clip of the batch [clips], and their samples."""
+        """Numbers of text tokens and frames of each clip of the whole batch [clips], and the number of samples."""
         device = self.model.encoder.codebook.weight.device
         counts = torch.zeros(2 * batch_size + 1, dtype=torch.int64)
         failed = next((micro.failed for micro in micros if micro.failed is not None), None)
@@ -166,7 +168,7 @@ class Trainer:
     def _frames(
         self, done: list[Losses], micros: list[Clips], frames_C: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """This rank's vectors, their codes, and their numbers among all frames of the batch, in the batch's order."""
+        """States of this rank [N, D], their codes [N] and their numbers among all frames of the batch [N]."""
         device = frames_C.device
         starts_C, frames = frames_C.cumsum(0) - frames_C, frames_C.tolist()
         places = [clip.place for micro in micros if micro.counts for clip in micro.clips]
@@ -178,7 +180,7 @@ class Trainer:
         return vectors_ND, torch.cat([none, *(losses.codes_N for losses in done)]), numbers_N
 
     def update(self) -> float:
-        """Clip the gradients, take an optimizer step, and clear them; returns their norm before clipping."""
+        """Clip gradients, run the optimizer, clear gradients; returns the gradient norm before clipping."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.config) * group["scale"]
         learning = [p for p in self.model.parameters() if p.grad is not None]
@@ -188,6 +190,6 @@ class Trainer:
         return float(norm)
 
     def _seed_dropout(self) -> None:
-        """Dropout is a function of the seed, the step and the rank: nothing to save, nothing to restore."""
+        """Seed dropout from the seed, the step and the rank, so that checkpoints need no random state."""
         number = self.step * dist.get_world_size() + dist.get_rank()
         torch.manual_seed(int(named_keys(self.config.seed, "dropout", torch.tensor([number]).numpy())[0] >> 1))

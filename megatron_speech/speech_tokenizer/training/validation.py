@@ -1,7 +1,7 @@
-"""Word error rates of held-out speech during training: from codes, and once by Whisper itself, the bound.
+"""Measures word error rates on held-out speech: from codes during training, and once with Whisper as the lower bound.
 
-Ranks divide the utterances. Price: greedy search costs about as much as a training step per minute of speech, and a
-hundred utterances have a wide interval; the report (tools/tokenizer_report.py) measures properly.
+Ranks divide the utterances. Cost: greedy search of a minute of speech takes about as long as a training step on it.
+Limitation: a hundred utterances give a wide confidence interval; tools/tokenizer_report.py measures on more.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from megatron_speech.speech_tokenizer.whisper_vq import WhisperVQTokenizer
 logger = logging.getLogger(__name__)
 
 TOGETHER = 16
-"""Utterances that a rank reads at a time."""
+"""Utterances that a rank recognises at a time."""
 
 
 class Validation:
-    """Held-out utterances by name of their set; empty without any."""
+    """Held-out utterances by validation set; `sets` is empty if none is configured."""
 
     def __init__(self, config: TrainSpeechTokenizerConfig, text: TextSide, max_samples: int) -> None:
         self._text = text
-        # Both readers get the same utterances, so the one that takes less decides.
+        # Both recognisers get the same utterances, so Whisper's limit with its tail applies.
         longest = max_samples - int(TAIL_S * SAMPLE_RATE)
         self.sets = {
             name: on_every_rank(partial(_held_out, name, folder, config.validation_utterances, longest))
@@ -43,7 +43,7 @@ class Validation:
         }
 
     def from_codes(self, model: SpeechRecognitionModel) -> dict[str, float]:
-        """Word error rate of each set, read from codes; `model` is left in evaluation mode. Collective."""
+        """Word error rate of each set, from codes. Leaves `model` in evaluation mode. Collective."""
         tokenizer = WhisperVQTokenizer(model, self._text, fingerprint="in training")
 
         def read(waveforms: list[np.ndarray], names: list[str]) -> list[str]:
@@ -52,7 +52,7 @@ class Validation:
         return self._rates(read)
 
     def by_whisper(self, folder: Path) -> dict[str, float]:
-        """Word error rate of each set, read by the Whisper model in `folder`. Collective."""
+        """Word error rate of each set, by the Whisper model in `folder`. Collective."""
         recognizer = WhisperRecognizer(on_every_rank(lambda: load_model(folder)).to(device()), self._text)
 
         def read(waveforms: list[np.ndarray], names: list[str]) -> list[str]:
@@ -72,10 +72,10 @@ class Validation:
 
 
 def _held_out(name: str, folder: Path, count: int, longest: int) -> list[AudioRecord]:
-    """The first `count` utterances of at most `longest` samples.
+    """Read the first `count` utterances of at most `longest` samples.
 
-    ValueError, before hours of training, where none is left, the transcripts are empty, or the package that scores
-    them is missing.
+    Raises ValueError if none is left or the transcripts are empty, and if the package for word error rates is missing:
+    training must not fail on them hours later.
     """
     passed = 0
     records: list[AudioRecord] = []
