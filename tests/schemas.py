@@ -1,19 +1,17 @@
-"""Which dataclass every tool parses, and the fewest settings with which it parses."""
+"""Which dataclass every command parses, and the fewest settings with which it parses."""
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import functools
-import importlib
 import typing
 from pathlib import Path
 from typing import Any
 
+from megatron_speech.commands.table import COMMANDS
 from megatron_speech.config.parsing.build import alternatives, default_of
 
 ROOT = Path(__file__).resolve().parents[1]
-TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if "parse_config(" in path.read_text())
+TOOLS = sorted(name for name, command in COMMANDS.items() if command.settings)
 _SOURCE = {"data": {"sources": {"a": {"folder": "packed", "task": "text"}}}}
 # What a schema's own rules ask for beside the keys that have no default.
 _ALSO: dict[str, dict[str, Any]] = {
@@ -29,20 +27,9 @@ _ALSO: dict[str, dict[str, Any]] = {
 }
 
 
-@functools.cache
 def schema(tool: str) -> type:
-    """The dataclass that tools/<tool>.py hands to parse_config, found without running the tool."""
-    tree = ast.parse((ROOT / "tools" / f"{tool}.py").read_text())
-    calls = [
-        node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "parse_config"
-    ]
-    assert len(calls) == 1, f"tools/{tool}.py should call parse_config once"
-    name = calls[0].args[0]
-    assert isinstance(name, ast.Name)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and name.id in [alias.name for alias in node.names]:
-            return getattr(importlib.import_module(node.module or ""), name.id)
-    raise AssertionError(f"tools/{tool}.py does not import {name.id}")
+    """The dataclass that a command parses."""
+    return COMMANDS[tool].schema
 
 
 def least_settings(tool: str) -> dict[str, Any]:

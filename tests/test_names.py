@@ -10,6 +10,9 @@ from typing import Any, get_type_hints
 
 import pytest
 
+from megatron_speech.commands import printed
+from megatron_speech.commands.command import Command
+from megatron_speech.commands.table import COMMANDS
 from megatron_speech.config.run.training import PretrainConfig
 from tests.schemas import TOOLS, schema
 
@@ -40,17 +43,18 @@ def test_terms_stand_once_in_the_glossary() -> None:
     assert len(terms) > 30 and len(set(terms)) == len(terms)
 
 
-@pytest.mark.parametrize("tool", sorted(path.stem for path in (ROOT / "tools").glob("*.py")))
-def test_a_tool_calls_the_function_of_its_name(tool: str) -> None:
-    tree = ast.parse((ROOT / "tools" / f"{tool}.py").read_text())
-    imported = {
-        alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("megatron_speech.")
-        for alias in node.names
-    }
-    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    assert tool in imported & called
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=lambda command: command.name)
+def test_a_command_calls_the_function_of_its_name(command: Command) -> None:
+    assert command.load().__name__ == command.name
+    tree = ast.parse(Path(printed.__file__).read_text())
+    if own := [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == command.name]:
+        called = {ast.unparse(node.func) for node in ast.walk(own[0]) if isinstance(node, ast.Call)}
+        assert any(call.endswith(f".{command.name}") for call in called), called
+
+
+def test_every_script_is_a_command() -> None:
+    for path in (ROOT / "tools").glob("*.py"):
+        assert f'run_tool("{path.stem}")' in path.read_text() and path.stem in COMMANDS
 
 
 @pytest.mark.parametrize("tool", TOOLS)

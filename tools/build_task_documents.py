@@ -1,20 +1,7 @@
 #!/usr/bin/env python
-"""Lay transcribed speech tokens out as training documents of one task: recognition, synthesis or text_to_token."""
+"""`megatron-speech build_task_documents`."""
 
-import logging
-
-from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.text_to_token import BuildTaskDocumentsConfig
-
-
-def main() -> None:
-    config = parse_config(BuildTaskDocumentsConfig, description=__doc__ or "")
-    from megatron_speech.text_to_token.task_documents import build_task_documents
-
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with user_errors():
-        build_task_documents(config)
-
+from megatron_speech.commands.main import run_tool
 
 if __name__ == "__main__":
-    main()
+    run_tool("build_task_documents")

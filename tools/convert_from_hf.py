@@ -1,20 +1,7 @@
 #!/usr/bin/env python
-"""Import a Hugging Face text model: its weights, with the vocabulary grown by speech, become a training checkpoint."""
+"""`megatron-speech convert_from_hf`."""
 
-import logging
-
-from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.convert import ConvertFromHfConfig
-
-
-def main() -> None:
-    config = parse_config(ConvertFromHfConfig, description=__doc__ or "")
-    from megatron_speech.checkpoint.hf_import import convert_from_hf
-
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with user_errors():
-        convert_from_hf(config)
-
+from megatron_speech.commands.main import run_tool
 
 if __name__ == "__main__":
-    main()
+    run_tool("convert_from_hf")

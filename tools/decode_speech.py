@@ -1,20 +1,7 @@
 #!/usr/bin/env python
-"""Decode code shards to WAV files beside the originals, and score both by word errors and DNSMOS."""
+"""`megatron-speech decode_speech`."""
 
-import logging
-
-from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.speech_decoder import DecodeSpeechConfig
-
-
-def main() -> None:
-    config = parse_config(DecodeSpeechConfig, description=__doc__ or "")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    from megatron_speech.evaluation.speech.resynthesis import decode_speech
-
-    with user_errors():
-        decode_speech(config)
-
+from megatron_speech.commands.main import run_tool
 
 if __name__ == "__main__":
-    main()
+    run_tool("decode_speech")

@@ -1,21 +1,7 @@
 #!/usr/bin/env python
-"""Let an exported model speak and write: spoken contexts continued in text, speech recognised, text spoken."""
+"""`megatron-speech generate`."""
 
-import logging
-
-from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.generate import GenerateConfig
-
-
-def main() -> None:
-    config = parse_config(GenerateConfig, description=__doc__ or "")
-    from megatron_speech.evaluation.samples import generate
-
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with user_errors():
-        generate(config)
-        print((config.output / "samples.json").read_text())
-
+from megatron_speech.commands.main import run_tool
 
 if __name__ == "__main__":
-    main()
+    run_tool("generate")

@@ -1,21 +1,7 @@
 #!/usr/bin/env python
-"""Show what a folder of token shards holds: counts, modality shares, first samples."""
+"""`megatron-speech inspect_shards`."""
 
-from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.shards import InspectShardsConfig
-
-
-def main() -> None:
-    config = parse_config(InspectShardsConfig, description=__doc__ or "")
-    import logging
-
-    from megatron_speech.data.shards.inspect import inspect_shards
-
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with user_errors():
-        for line in inspect_shards(config):
-            print(line)
-
+from megatron_speech.commands.main import run_tool
 
 if __name__ == "__main__":
-    main()
+    run_tool("inspect_shards")

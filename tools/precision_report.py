@@ -1,20 +1,7 @@
 #!/usr/bin/env python
-"""Write report.md and precision.png beside training runs that differ in precision alone."""
+"""`megatron-speech precision_report`."""
 
-import logging
-
-from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.reports.precision_report import PrecisionReportConfig
-
-
-def main() -> None:
-    config = parse_config(PrecisionReportConfig, description=__doc__ or "")
-    from megatron_speech.reports.precision import precision_report
-
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with user_errors():
-        precision_report(config)
-
+from megatron_speech.commands.main import run_tool
 
 if __name__ == "__main__":
-    main()
+    run_tool("precision_report")

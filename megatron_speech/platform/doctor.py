@@ -1,4 +1,4 @@
-"""What this machine has, and what the absence of the rest costs: `python -m megatron_speech.platform.doctor`.
+"""What this machine has, and what the absence of the rest costs: `megatron-speech doctor`.
 
 Nothing here imports torch. Whatever could be broken (a driver, an extension built for another torch) is imported in a
 child process with a deadline, all of them at once, so that a crash or a hang becomes a line of the table.
@@ -12,6 +12,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,8 +75,10 @@ PARTS = (
 )
 
 
-def main() -> None:
-    """Print the table."""
+def doctor(words: Sequence[str] = ()) -> None:
+    """Print the table. Raises ValueError for any word of a command line, as there is nothing to set."""
+    if words:
+        raise ValueError(f"{words[0]}: doctor takes no options; leave it out")
     findings = examine()
     name, found = (max(len(getattr(finding, key)) for finding in findings) for key in ("name", "found"))
     for finding in findings:
@@ -148,4 +151,4 @@ def _host() -> Finding:
 
 
 if __name__ == "__main__":
-    main()
+    doctor()

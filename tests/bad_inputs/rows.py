@@ -1,4 +1,4 @@
-r"""Rows of the tables, and how one is run: the tool's own main in a fork of this process, in a folder of its own.
+r"""Rows of the tables, and how one is run: the command in a fork of this process, in a folder of its own.
 
 A table is tables/<tool>.yaml:
 
@@ -38,6 +38,7 @@ import yaml
 from megatron_speech.config.parsing.parse import parse_config
 from tests.schemas import ROOT, schema
 
+MODULE = "megatron_speech.commands"
 TABLES = Path(__file__).with_name("tables")
 UNFINISHED = (".partial", ".tasks", ".lock", ".tmp")
 """Endings of what a stage that failed may leave."""
@@ -199,7 +200,9 @@ def state(folder: Path) -> dict[str, tuple[int, int]]:
 
 def _run_alone(tool: str, words: list[str], folder: Path) -> tuple[int, str]:
     paths = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder}"}
-    command = [sys.executable, str(ROOT / "tools" / f"{tool}.py"), *words]
+    script = ROOT / "tools" / f"{tool}.py"
+    start = [str(script)] if script.is_file() else ["-m", MODULE, tool]
+    command = [sys.executable, *start, *words]
     done = subprocess.run(command, cwd=folder, env=paths, capture_output=True, timeout=_SECONDS, check=False)
     return done.returncode, done.stderr.decode(errors="replace")
 
@@ -235,12 +238,11 @@ def _be_tool(tool: str, words: list[str], folder: Path, stderr: int) -> None:
         os.dup2(target, number)
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(n, "w" if n else "r", closefd=False) for n in range(3))
     os.chdir(folder)
-    path = str(ROOT / "tools" / f"{tool}.py")
     # The row's folder as well, so that a name on the command line could be imported.
-    sys.argv, sys.path = [path, *words], [str(ROOT / "tools"), str(folder), *sys.path]
+    sys.argv, sys.path = ["megatron-speech", tool, *words], [str(ROOT / "tools"), str(folder), *sys.path]
     status: Any = 0
     try:
-        runpy.run_path(path, run_name="__main__")
+        runpy.run_module(MODULE, run_name="__main__")
     except SystemExit as left:
         status = left.code
     except BaseException:

@@ -12,6 +12,8 @@ import torch
 
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.checkpoint.hf_import import convert_from_hf
+from megatron_speech.commands import printed
+from megatron_speech.commands.table import COMMANDS
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.config.stages.convert import ConvertFromHfConfig
 from megatron_speech.config.stages.pack_shards import PackShardsConfig
@@ -21,7 +23,6 @@ from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.speech_tokenizer.model import save_model
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.tokenize_text.run import tokenize_text
-from tests.schemas import ROOT
 from tests.toy_text_models import text_model
 from tests.toys import utterances, write_codes, write_jsonl, write_model
 from tests.unit.speech_tokenizer.toys import narrowed_config, toy_model, write_toy_audio, write_toy_whisper
@@ -75,8 +76,12 @@ def _tokens(root: Path, name: str, *, vocabulary: str) -> None:
 
 
 def import_what_tools_import() -> None:
-    """Import all that the tools import in their mains, so that forks of this process need not."""
-    for path in sorted((ROOT / "tools").glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("megatron_speech."):
-                importlib.import_module(node.module or "")
+    """Import all that the commands import when they run, so that forks of this process need not."""
+    for command in COMMANDS.values():
+        command.load()
+    for node in ast.walk(ast.parse(Path(printed.__file__).read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("megatron_speech."):
+            found = importlib.import_module(node.module or "")
+            for alias in node.names:
+                if not hasattr(found, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")

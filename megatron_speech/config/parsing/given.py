@@ -5,11 +5,14 @@ This module knows no schema: `build` turns the mapping into a dataclass and repo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from megatron_speech.config.parsing.config_files import config_file
 from megatron_speech.config.parsing.yaml_text import read_yaml
+
+CONFIG = "config"
+"""Option that names a file."""
 
 
 class Word(str):
@@ -52,30 +55,35 @@ def given_settings(args: Sequence[str]) -> dict[str, Any]:
     Raises ValueError or FileNotFoundError for a bad argument.
     """
     values: dict[str, Any] = {}
-    words = iter(args)
-    for word in words:
+    for key, word in options(args):
+        values = merged(values, read_settings(word) if key == CONFIG else _nested(key.split("."), word))
+    return values
+
+
+def options(args: Sequence[str]) -> Iterator[tuple[str, Word]]:
+    """Yield key and value of every option in `args`. Raises ValueError for a word that is no option."""
+    words = list(args)
+    while words:
+        word = words.pop(0)
         if not word.startswith("--") or word == "--":
             raise ValueError(f"{word}: no option; write --key value, and a list of several as '[a, b]'")
         key, separator, text = word.removeprefix("--").partition("=")
         if not separator:
-            text = next(words, "--")
+            text = words.pop(0) if words else "--"
             if text.startswith("--"):
                 raise ValueError(f"--{key}: expected one argument; write --{key} VALUE, or --{key}=VALUE")
-        values = merged(values, read_settings(text) if key == "config" else _nested(key.split("."), Word(text)))
-    return values
+        yield key, Word(text)
 
 
 def read_settings(path: str) -> dict[str, Any]:
-    """Read the mapping in a YAML file; a file of comments alone gives an empty mapping.
+    """Read the mapping in a YAML file or an example; a file of comments alone gives an empty mapping.
 
     Raises FileNotFoundError if there is no such file. Raises ValueError, naming file and line, if the text is not a
     mapping or repeats a key.
     """
-    if not Path(path).is_file() or not path:
-        what = "is no file" if path and Path(path).exists() else "no such file"
-        raise FileNotFoundError(f"--config {path or chr(39) * 2}: {what}; correct the path")
+    file = config_file(path)
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
         values = read_yaml(text)
     except UnicodeDecodeError as error:
         raise ValueError(f"--config {path}: not UTF-8 ({error}); write it as plain text") from error

@@ -1,4 +1,4 @@
-"""Formats `--help`: every key with its docstring, its type and its default."""
+"""Formats `--help`: the usual keys, an example, then every other key, with docstring, type and default."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 import sys
 import textwrap
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +21,52 @@ from megatron_speech.config.parsing.yaml_text import write_yaml
 
 _OPTIONS = {
     "-h, --help": "Show this help and leave; --SECTION.help for the keys of one section.",
-    "--config FILE": "YAML file; repeat it to let a later file win key by key.",
+    "--config FILE": "YAML file, or the name of an example (miniature/pretrain); repeat it to let a later file win key "
+    "by key.",
     "--print_config": "Print all settings as commented YAML and leave.",
-    "--KEY VALUE": "Set a key. Write a list as '[a, b]' or repeat the option. A mapping '{a: ...}' is merged into "
-    "the earlier value; null clears it first.",
+    "--KEY VALUE": "Set a key. Write a list as '[a, b]' or repeat the option. A mapping "
+    "'{a: ...}' is merged into the earlier value; null clears it first.",
 }
 
 
-def help_text(schema: type, *, description: str, section: str = "") -> str:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HelpPage:
+    """What the help of a tool says beside its keys."""
+
+    description: str
+    leading: str = ""
+    """Key that the first word sets."""
+    usual: Sequence[str] = ()
+    """Keys shown first, as in "corpora.<name>.path"."""
+    example: str = ""
+    """A command line."""
+
+
+def help_text(schema: type, page: HelpPage, *, section: str = "") -> str:
     """Help text of a tool, or only of the keys in `section`. Raises ValueError if the section has no keys."""
     parts = [part for part in _parts(schema) if not section or f"{_bare(part.key)}.".startswith(f"{section}.")]
     if not parts:
         raise ValueError(f"--{section}.help: {section} has no keys of its own; use --help")
-    needed = [f"--{key} {key.rpartition('.')[2].upper()}" for key in _needed(schema)] if not section else []
-    lines = [" ".join([f"usage: {Path(sys.argv[0]).name} [--config FILE ...]", *needed, "[--KEY VALUE ...]"])]
-    lines += ["", *_wrapped(description, ""), "", "options:", *_listed(_OPTIONS.items())]
+    shown = () if section else page.usual
+    lines = [_usage(schema, "" if section else page.leading, short=bool(section))]
+    lines += ["", *_wrapped(page.description, "")]
+    if shown:
+        keys = {key: (option, text) for part in parts for key, option, text in part.entries()}
+        lines += ["", "usual keys:", *_listed(keys[key] for key in shown)]
+    if page.example and not section:
+        lines += ["", "example:", f"  {page.example}"]
+    lines += ["", "options:", *_listed(_OPTIONS.items())]
     for part in parts:
-        title = f"{part.key}: {part.about.rstrip('.')}:" if part.key else "settings:"
-        lines += ["", *_wrapped(title, ""), *_listed(part.keys())]
+        if rest := [(option, text) for key, option, text in part.entries() if key not in shown]:
+            title = f"{part.key}: {part.about.rstrip('.')}:" if part.key else "other keys:" if shown else "settings:"
+            lines += ["", *_wrapped(title, ""), *_listed(rest)]
     return "\n".join(lines) + "\n"
+
+
+def _usage(schema: type, leading: str, *, short: bool) -> str:
+    needed = [] if short else [f"--{key} {key.rpartition('.')[2].upper()}" for key in _needed(schema) if key != leading]
+    words = [Path(sys.argv[0]).name, *([leading.upper()] if leading else []), "[--config FILE ...]", *needed]
+    return f"usage: {' '.join(words)} [--KEY VALUE ...]"
 
 
 def _listed(entries: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -73,8 +100,8 @@ class _Part:
     default: Any
     """Instance that supplies the defaults; None for the schema's own defaults."""
 
-    def keys(self) -> Iterator[tuple[str, str]]:
-        """Yield (option, description) for every key that is not itself a section."""
+    def entries(self) -> Iterator[tuple[str, str, str]]:
+        """Yield (key, option, description) for every key that is not itself a section."""
         hints = typing.get_type_hints(self.schema)
         for field in dataclasses.fields(self.schema):
             if hints[field.name] is (entry_of(hints[field.name]) or [None])[0]:
@@ -87,8 +114,9 @@ class _Part:
             )
             about = docs(self.schema).get(field.name, "")
             # A key inside a list of sections is not an option: the list is given as a whole.
-            option = f"{'' if '[]' in self.key else '--'}{self.key}{'.' if self.key else ''}{field.name}"
-            yield f"{option} {field.name.upper()}", f"{about} ({short_rule(hints[field.name])}; {wanted})"
+            key = f"{self.key}{'.' if self.key else ''}{field.name}"
+            option = f"{'' if '[]' in self.key else '--'}{key} {field.name.upper()}"
+            yield key, option, f"{about} ({short_rule(hints[field.name])}; {wanted})"
 
 
 def short_rule(kind: Any) -> str:

@@ -16,11 +16,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar, cast
 
 from megatron_speech.config.parsing.build import Builder, require_given
 from megatron_speech.config.parsing.given import given_settings
-from megatron_speech.config.parsing.help import help_text
+from megatron_speech.config.parsing.help import HelpPage, help_text
 from megatron_speech.config.parsing.leaving import (
     AGAIN,
     INTERRUPTED,
@@ -74,21 +74,25 @@ def parse_config(schema: type[Schema], *, description: str, args: Sequence[str] 
         interruption_is_one_line()
         args = sys.argv[1:]
     with user_errors():
-        if any(word in ("-h", "--help") or re.fullmatch(_SECTION_HELP, word) for word in args):
-            _print_help(schema, description, args)
-        builder = Builder()
-        config = builder.section(schema, given_settings([word for word in args if word != PRINT]))
-        if PRINT in args:
-            print(printed_config(schema, to_dict(config), description=description), end="")
-            raise SystemExit(0)
-        require_given(builder.missing)
-        return config
+        return read_config(schema, HelpPage(description=description), args)
 
 
-def _print_help(schema: type, description: str, args: Sequence[str]) -> NoReturn:
-    section = next((found[1] for word in args if (found := re.fullmatch(_SECTION_HELP, word))), "")
-    print(help_text(schema, description=description, section=section), end="")
-    raise SystemExit(0)
+def read_config(schema: type[Schema], page: HelpPage, args: Sequence[str]) -> Schema:
+    """Parse `args` into an instance of `schema`; help and --print_config are printed, and end the process.
+
+    Raises ValueError or FileNotFoundError for a user's mistake.
+    """
+    if any(word in ("-h", "--help") or re.fullmatch(_SECTION_HELP, word) for word in args):
+        section = next((found[1] for word in args if (found := re.fullmatch(_SECTION_HELP, word))), "")
+        print(help_text(schema, page, section=section), end="")
+        raise SystemExit(0)
+    builder = Builder()
+    config = builder.section(schema, given_settings([word for word in args if word != PRINT]))
+    if PRINT in args:
+        print(printed_config(schema, to_dict(config), description=page.description), end="")
+        raise SystemExit(0)
+    require_given(builder.missing)
+    return cast(Schema, config)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from megatron_speech.config.parsing.build import entry_of
-from megatron_speech.config.parsing.help import docs, help_text
+from megatron_speech.config.parsing.help import HelpPage, docs, help_text
 from megatron_speech.config.parsing.parse import parse_config
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.parsing.yaml_text import read_yaml, write_yaml
@@ -66,7 +66,7 @@ def test_a_file_for_nothing_given_lacks_only_what_is_required(
 def test_every_key_is_printed_and_helped_with_its_docstring(tool: str, capsys: pytest.CaptureFixture[str]):
     kind = schema(tool)
     printed = " ".join(_printed(kind, [], capsys).replace("#", " ").split())
-    helped = " ".join(help_text(kind, description="What it does.").split())
+    helped = " ".join(help_text(kind, HelpPage(description="What it does.")).split())
     for section in _sections(kind):
         for field in dataclasses.fields(section):
             about = docs(section)[field.name].rstrip(".")
@@ -96,12 +96,12 @@ def test_the_example_in_comments_is_yaml_when_it_is_uncommented(tool: str, capsy
 
 
 def test_a_mapping_is_helped_with_a_name_in_its_keys():
-    text = help_text(schema("tokenize_text"), description="")
+    text = help_text(schema("tokenize_text"), HelpPage(description=""))
     assert "--corpora.<name>.path PATH --vocabulary VOCABULARY" in text.splitlines()[0]
     assert "  --corpora.<name>.text_key TEXT_KEY" in text
     assert "(text; default: text)" in text and "(a path; required)" in text
     with pytest.raises(ValueError, match=r"--corp\.help: corp has no keys of its own"):
-        help_text(schema("tokenize_text"), description="", section="corp")
+        help_text(schema("tokenize_text"), HelpPage(description=""), section="corp")
 
 
 def test_mistakes_are_told_instead_of_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -1,0 +1,104 @@
+"""Runs a command: parses its settings, sets logging up, imports what it needs and calls its function."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from megatron_speech.commands.command import PROGRAM, Command
+from megatron_speech.commands.other_files import file_of_another_command
+from megatron_speech.commands.table import COMMANDS, find
+from megatron_speech.config.parsing.leaving import interruption_is_one_line
+from megatron_speech.config.parsing.parse import read_config, user_errors
+
+_HELP = ("-h", "--help")
+_HEAD = """usage: megatron-speech COMMAND [--config FILE ...] [--KEY VALUE ...]
+
+Speech-text pre-training with synthetic interleaved data: the commands, in the order of the chain.
+"""
+_TAIL = """
+megatron-speech COMMAND --help shows a command's keys, the usual ones first, and an example.
+"""
+
+
+def main() -> None:
+    """Run the command that the first word names; without a word, show the map of the chain."""
+    interruption_is_one_line()
+    _, *words = sys.argv
+    if not words or words[0] in _HELP:
+        print("\n".join(chain()))
+        return
+    with user_errors():
+        command = find(words[0])
+    sys.argv = [f"{PROGRAM} {command.name}", *words[1:]]  # as help and manifests name it
+    run(command, words[1:])
+
+
+def run_tool(verb: str) -> None:
+    """Run one command, in a script that is named after it."""
+    interruption_is_one_line()
+    run(find(verb), sys.argv[1:])
+
+
+def run(command: Command, words: Sequence[str]) -> None:
+    """Run a command; leaves with status 2 and one line on a user's mistake."""
+    if not command.settings:
+        run_with_words(command, words)
+        return
+    with user_errors():
+        config = read_command_line(command, words)
+    function = command.load()
+    if command.logs:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with user_errors():
+        function(config)
+
+
+def run_with_words(command: Command, words: Sequence[str]) -> None:
+    """Run a command that has no settings of its own."""
+    if words and words[0] in _HELP:
+        page = command.page
+        print(f"usage: {page.example or command.name}\n\n{textwrap.fill(page.description, 118)}")
+        return
+    function = command.load()
+    with user_errors():
+        function(words)
+
+
+def read_command_line(command: Command, words: Sequence[str]) -> Any:
+    """Settings of a command. Raises ValueError for a mistake, and says so if a file belongs to another command."""
+    words = _as_options(command, words)
+    try:
+        return read_config(command.schema, command.page, words)
+    except ValueError as error:
+        raise file_of_another_command(command, words) or error from error
+
+
+def _as_options(command: Command, words: Sequence[str]) -> list[str]:
+    """Write the leading word as `--KEY=WORD`, and a flag without a value as `--FLAG=true`."""
+    first, *rest = words or [""]
+    if command.leading and first and not first.startswith("-"):
+        words = [f"--{command.leading}={first}", *rest]
+    flags = {f"--{flag}" for flag in command.flags}
+    following = [*words[1:], "--"] if words else []
+    return [
+        f"{word}=true" if word in flags and after.startswith("--") else word
+        for word, after in zip(words, following, strict=True)
+    ]
+
+
+def chain() -> Iterator[str]:
+    """Lines of the map: stages in order, one line per command."""
+    width = max(map(len, COMMANDS))
+    yield _HEAD
+    for stage, commands in groupby(COMMANDS.values(), key=lambda command: command.stage):
+        yield f"{stage}:"
+        for command in commands:
+            first, *more = textwrap.wrap(command.summary, 118 - width)
+            yield f"  {command.name:<{width}}  {first}"
+            yield from (f"  {'':<{width}}  {line}" for line in more)
+    yield _TAIL

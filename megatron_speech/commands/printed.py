@@ -1,0 +1,125 @@
+"""Commands whose result is what they print; each is named as the function of the library that it calls.
+
+Imports stand inside: a command loads what it needs, and no more.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
+    from megatron_speech.config.stages.generate import GenerateConfig
+    from megatron_speech.config.stages.plan_mixture import PlanMixtureConfig
+    from megatron_speech.config.stages.plan_parameters import PlanParametersConfig
+    from megatron_speech.config.stages.read_aloud import ReadAloudConfig
+    from megatron_speech.config.stages.shards import InspectShardsConfig, VerifyShardsConfig
+    from megatron_speech.config.stages.stream_speech import StreamSpeechConfig
+    from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
+    from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
+
+
+def build_interleaved(config: BuildInterleavedConfig) -> None:
+    """Make the shards, or print the number of tasks."""
+    from megatron_speech.interleave import build
+    from megatron_speech.interleave.corpus_shards import interleave_tasks
+
+    if config.run.part == "count":
+        print(len(interleave_tasks(config)))
+    else:
+        build.build_interleaved(config)
+
+
+def tokenize_speech(config: TokenizeSpeechConfig) -> None:
+    """Encode the shards, or print the number of tasks."""
+    from megatron_speech.audio.shards import audio_shards
+    from megatron_speech.speech_tokenizer.corpus import run
+    from megatron_speech.speech_tokenizer.corpus.input import audio_tasks
+
+    if config.run.part == "count":
+        print(len(audio_tasks(audio_shards(config.audio), config.tasks)))
+    else:
+        run.tokenize_speech(config)
+
+
+def tokenize_text(config: TokenizeTextConfig) -> None:
+    """Encode the corpora, or print the number of tasks."""
+    from megatron_speech.corpus.text_tasks import text_tasks
+    from megatron_speech.tokenize_text import run
+
+    if config.run.part == "count":
+        print(len(text_tasks(config.corpora, files_per_task=config.files_per_task)))
+    else:
+        run.tokenize_text(config)
+
+
+def generate(config: GenerateConfig) -> None:
+    """Generate, then print the samples."""
+    from megatron_speech.evaluation import samples
+
+    samples.generate(config)
+    print((config.output / "samples.json").read_text())
+
+
+def inspect_shards(config: InspectShardsConfig) -> None:
+    """Print the lines about a folder."""
+    from megatron_speech.data.shards import inspect
+
+    for line in inspect.inspect_shards(config):
+        print(line)
+
+
+def verify_shards(config: VerifyShardsConfig) -> None:
+    """Print every damage as it is found, then their number, which decides the exit status."""
+    from megatron_speech.data.shards import verify
+
+    number = 0
+    for number, damage in enumerate(verify.verify_shards(config), start=1):  # noqa: B007
+        print(damage, flush=True)
+    folders = f"{len(config.folders)} folder{'s' * (len(config.folders) > 1)}"
+    print(f"{number or 'no'} damage{'s' * (number > 1)} in {folders}")
+    raise SystemExit(1 if number else 0)
+
+
+def plan_mixture(config: PlanMixtureConfig) -> None:
+    """Print the plan, and only then refuse what is read too often."""
+    from megatron_speech.data.plan.table import describe, require_epochs
+    from megatron_speech.planning import mixture
+
+    plan = mixture.plan_mixture(config)
+    print(describe(plan))
+    require_epochs(plan, "data.sources")
+
+
+def plan_parameters(config: PlanParametersConfig) -> None:
+    """Print the parameters of every rank, and check them if asked."""
+    from megatron_speech.planning import parameters
+
+    for line in parameters.plan_parameters(config):
+        print(line)
+    if config.check:
+        from megatron_speech.model.dry_run import check_parameters
+
+        vocabulary, layout = parameters.planned_vocabulary(config), parameters.planned_layout(config)
+        checked = check_parameters(config.model, vocabulary=vocabulary, layout=layout)
+        print(f"checked: megatron-core builds the same on each of {checked} ranks and in sum")
+
+
+def read_aloud(config: ReadAloudConfig) -> None:
+    """Read standard input aloud, line by line, to standard output."""
+    from megatron_speech.text_normalization import read_aloud
+
+    read_aloud.read_aloud(sys.stdin.buffer, sys.stdout.buffer, language=config.language)
+
+
+def stream_speech(config: StreamSpeechConfig) -> None:
+    """Print a line per block until the speech ends, or nobody reads the lines any more."""
+    from megatron_speech.speech_tokenizer import live
+
+    try:
+        live.stream_speech(config, sys.stdin.buffer, lambda line: print(line, flush=True))
+    except BrokenPipeError:
+        # Nobody reads any more; Python would complain once again when it closes the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

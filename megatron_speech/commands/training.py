@@ -1,0 +1,130 @@
+"""Commands that train, convert and score the speech-text model."""
+
+from __future__ import annotations
+
+from megatron_speech.commands.command import Command
+
+PRETRAINING = (
+    Command(
+        name="plan_mixture",
+        summary="Print what a run will read, before it is queued.",
+        about="Prints rows, tokens, share and epochs of every source in every stage. Takes the run's own YAML file; "
+        "where data do not exist yet, sizes.<source> states how large they will be.",
+        stage="pre-training",
+        settings="config.stages.plan_mixture:PlanMixtureConfig",
+        function="commands.printed:plan_mixture",
+        usual=("data.sources.<name>.folder", "data.stages", "train.tokens", "sizes.<name>.text_tokens", "output"),
+        example="--config mixture/paper",
+    ),
+    Command(
+        name="plan_parameters",
+        summary="List the parameters of every rank of a run, before it is queued.",
+        about="Takes the run's own YAML file and the sizes of its vocabulary. --check compares with the models that "
+        "megatron-core builds, on any machine.",
+        stage="pre-training",
+        settings="config.stages.plan_parameters:PlanParametersConfig",
+        function="commands.printed:plan_parameters",
+        flags=("check",),
+        usual=(
+            "num_text_ids",
+            "num_speech_ids",
+            "parallel.tensor_model_parallel_size",
+            "parallel.pipeline_model_parallel_size",
+            "check",
+        ),
+        example="--config miniature/pretrain --num_text_ids 49152 --num_speech_ids 4096",
+    ),
+    Command(
+        name="pretrain",
+        summary="Train a model on packed shards: the speech-text model, or any other.",
+        about="Runs alone or by `launch`. Writes a run folder (checkpoints, metrics, done.json). Ctrl-C, SIGTERM and "
+        "SIGUSR1 save and leave with status 0.",
+        stage="pre-training",
+        settings="config.run.training:PretrainConfig",
+        function="training.run:pretrain",
+        usual=(
+            "folder",
+            "model.base",
+            "data.seq_length",
+            "data.sources.<name>.folder",
+            "data.sources.<name>.task",
+            "data.sources.<name>.weight",
+            "train.tokens",
+            "train.micro_batch_size",
+            "train.global_batch_size",
+            "optimizer.lr",
+            "precision.dtype",
+            "parallel.tensor_model_parallel_size",
+            "checkpoint.every_steps",
+            "checkpoint.resume",
+        ),
+        example="--config miniature/pretrain --train.tokens 262144 --folder runs/first",
+        logs=False,
+    ),
+    Command(
+        name="gradient_error",
+        summary="Compare gradients of a checkpoint in several number formats with float32's.",
+        about="All formats see the same rows.",
+        stage="pre-training",
+        settings="config.reports.precision_report:GradientErrorConfig",
+        function="training.gradient_error:gradient_error",
+        usual=("checkpoint", "output", "data.seq_length", "data.sources.<name>.folder", "precisions.<name>.dtype"),
+        example="--config precision/gradients",
+    ),
+    Command(
+        name="launch",
+        summary="Start a command on several ranks: torchrun, which shows a mistake as one line.",
+        about="Takes torchrun's own options (`torchrun --help`), then a command of this table, or a script. The line "
+        "is the last on the screen. Ctrl-C lets the ranks save and leave; once more ends them at once.",
+        stage="pre-training",
+        function="commands.launch:launch",
+        example="--nproc-per-node 8 pretrain --config run.yaml",
+    ),
+)
+
+CONVERSION = (
+    Command(
+        name="convert_from_hf",
+        summary="Import a Hugging Face text model as a training checkpoint.",
+        about="Its weights are kept, and the vocabulary grows by speech.",
+        stage="conversion",
+        settings="config.stages.convert:ConvertFromHfConfig",
+        function="checkpoint.hf_import:convert_from_hf",
+        usual=("model", "vocabulary", "output"),
+        example="--model assets/smollm2-135m-instruct --vocabulary vocabulary --output base",
+    ),
+    Command(
+        name="convert_to_hf",
+        summary="Export a training checkpoint to a Hugging Face folder with its extended tokenizer.",
+        about="Of a run folder, it takes the newest checkpoint.",
+        stage="conversion",
+        settings="config.stages.convert:ConvertToHfConfig",
+        function="checkpoint.hf_export:convert_to_hf",
+        usual=("checkpoint", "vocabulary", "output", "dtype"),
+        example="--checkpoint pretrain --vocabulary vocabulary --output hf",
+    ),
+)
+
+EVALUATION = (
+    Command(
+        name="evaluate",
+        summary="Score a Hugging Face folder by likelihood, with bootstrap intervals.",
+        about="Writes evaluation.json: cloze in four modality pairs, written and spoken questions on capitals, and the "
+        "loss by modality on held-out documents.",
+        stage="evaluation",
+        settings="config.stages.evaluate:EvaluateConfig",
+        function="evaluation.harness:evaluate",
+        usual=("model", "output", "cloze", "geo_qa", "held_out.sources", "tasks", "dtype"),
+        example="--model hf --output evaluation --held_out.sources '{text: documents/text-heldout}'",
+    ),
+    Command(
+        name="generate",
+        summary="Let an exported model speak and write.",
+        about="Spoken contexts are continued in text, speech is recognised, text is spoken.",
+        stage="evaluation",
+        settings="config.stages.generate:GenerateConfig",
+        function="commands.printed:generate",
+        usual=("model", "codes", "output", "temperature", "top_p", "max_text_tokens", "max_speech_tokens", "device"),
+        example="--model hf --codes codes/heldout --output sample",
+    ),
+)
