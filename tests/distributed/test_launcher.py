@@ -69,6 +69,20 @@ def test_the_launcher_shows_what_matters_last_and_once(tmp_path: Path, case: str
         assert lines[-1].endswith("was killed by SIGKILL; out of memory?") and len(lines) == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["pretrain", "--model.num_layer", "12"], "model.num_layer: no such key; did you mean 'num_layers'?"),
+        (["pretrian"], "pretrian: no such command; did you mean 'pretrain'?"),
+    ],
+)
+def test_a_verb_is_launched_like_a_script(tmp_path: Path, words: list[str], says: str) -> None:
+    command = [sys.executable, "-m", "megatron_speech.commands", "launch", *OPTIONS, *words]
+    process = _start(command, tmp_path / "err")
+    assert process.wait(timeout=100) == 2
+    assert (tmp_path / "err").read_text() == f"error: {says}\n"
+
+
 def test_ranks_that_cannot_meet_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "tool.py").touch()
     with socket.create_server(("", 0)) as taken:
@@ -99,7 +113,7 @@ def test_torchrun_itself_shows_the_line_in_its_last_lines(tmp_path: Path) -> Non
     assert "error: no such thing; choose another" in lines[-2] and set(lines[-1]) == {"="}
 
 
-@pytest.mark.parametrize("started", ["alone", "launcher", "torchrun"])
+@pytest.mark.parametrize("started", ["alone", "verb", "launcher", "torchrun"])
 @pytest.mark.parametrize("whom", ["process", "group"])
 def test_ctrl_c_saves_and_the_run_goes_on(tmp_path: Path, started: str, whom: str) -> None:
     config = make_config(
@@ -109,13 +123,14 @@ def test_ctrl_c_saves_and_the_run_goes_on(tmp_path: Path, started: str, whom: st
         checkpoint=CheckpointConfig(every_steps=100_000, resume="if_present"),
     )
     dump_yaml(config, tmp_path / "run.yaml")
-    start = {"alone": [sys.executable], "launcher": LAUNCHER, "torchrun": TORCHRUN}[started]
-    process = _start(
-        [*start, str(ROOT / "tools/pretrain.py"), "--config", str(tmp_path / "run.yaml")], tmp_path / "err"
-    )
+    script = str(ROOT / "tools/pretrain.py")
+    verb = [sys.executable, "-m", "megatron_speech.commands", "launch", *OPTIONS, "pretrain"]
+    alone, torchrun = [sys.executable, script], [*TORCHRUN, script]
+    start = {"alone": alone, "verb": verb, "launcher": [*LAUNCHER, script], "torchrun": torchrun}[started]
+    process = _start([*start, "--config", str(tmp_path / "run.yaml")], tmp_path / "err")
     _until(config.folder / "metrics.jsonl", tmp_path / "err", process)
     (os.kill if whom == "process" else os.killpg)(process.pid, signal.SIGINT)
-    assert process.wait(timeout=100) == {"alone": 0, "launcher": 130, "torchrun": 1}[started]
+    assert process.wait(timeout=100) == {"alone": 0, "verb": 130, "launcher": 130, "torchrun": 1}[started]
     printed = (tmp_path / "err").read_text()
     assert printed.count("interrupted: this step is finished and saved first") == 1
     assert "stopped by a signal after step" in printed
