@@ -37,7 +37,7 @@ class Command:
     example: str = ""
     """What follows the verb in the help's example."""
     logs: bool = True
-    """Whether log records appear as plain lines; False for a command that sets up a log of its own."""
+    """Whether log records of rank 0 appear as plain lines; False if the command prints or keeps a log itself."""
 
     @property
     def schema(self) -> type:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -53,7 +54,8 @@ def run(command: Command, words: Sequence[str]) -> None:
         config = read_command_line(command, words)
     function = command.load()
     if command.logs:
-        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        rank_zero = os.environ.get("RANK", "0") == "0"
+        logging.basicConfig(level=logging.INFO if rank_zero else logging.WARNING, format="%(message)s")
     with user_errors():
         function(config)
 

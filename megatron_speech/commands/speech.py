@@ -115,6 +115,7 @@ SPEECH_TOKENIZER = (
         function="commands.printed:stream_speech",
         usual=("tokenizer", "audio"),
         example="--tokenizer speech_tokenizer --audio question.wav",
+        logs=False,
     ),
     Command(
         name="tokenizer_report",

@@ -67,6 +67,7 @@ INTERLEAVE = (
         function="commands.printed:read_aloud",
         usual=("language",),
         example="--language en < sentences.txt",
+        logs=False,
     ),
     Command(
         name="build_interleaved",

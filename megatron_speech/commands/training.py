@@ -15,6 +15,7 @@ PRETRAINING = (
         function="commands.printed:plan_mixture",
         usual=("data.sources.<name>.folder", "data.stages", "train.tokens", "sizes.<name>.text_tokens", "output"),
         example="--config mixture/paper",
+        logs=False,
     ),
     Command(
         name="plan_parameters",
@@ -33,6 +34,7 @@ PRETRAINING = (
             "check",
         ),
         example="--config miniature/pretrain --num_text_ids 49152 --num_speech_ids 4096",
+        logs=False,
     ),
     Command(
         name="pretrain",

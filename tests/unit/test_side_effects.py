@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import megatron_speech
+from megatron_speech.commands.table import COMMANDS
 
 PACKAGE = Path(megatron_speech.__file__).parent
-TOOLS = PACKAGE.parent / "tools"
 CHANGES = re.compile(
     r"os\.environ(\[[^\]]*\] = |\.setdefault|\.update|\.pop)|putenv|sys\.path|faulthandler|signal\.signal[(,]"
     r"|basicConfig|logging\.disable|\.setLevel\(|addHandler|captureWarnings|set_verbosity|datatrove_log\.(dis|en)able"
@@ -23,6 +23,7 @@ CHANGES = re.compile(
 """What may outlive a call: the environment, logging, warnings, torch's global settings and generators, signals."""
 JUSTIFIED = {
     "artifacts/tasks.py": "a worker process begins; datatrove's log is silent only while a task runs",
+    "commands/main.py": "a command's process begins: its log",
     "config/parsing/leaving.py": "how a tool answers Ctrl-C",
     "miniature/speak.py": "a worker process begins",
     "parallel/groups.py": "a rank joins its world: dropout is seeded as Megatron does",
@@ -37,6 +38,7 @@ JUSTIFIED = {
 }
 """Files of the package that change their process, and why that is right."""
 PRINTING = {
+    "doctor",
     "launch",
     "plan_mixture",
     "plan_parameters",
@@ -45,7 +47,7 @@ PRINTING = {
     "stream_speech",
     "train_text_to_token",
 }
-"""Tools that print their result, or whose run folder holds the log (`training.run_folder`)."""
+"""Commands that print their result, or whose run folder holds the log (`training.run_folder`)."""
 
 
 def test_only_these_files_change_their_process() -> None:
@@ -57,9 +59,8 @@ def test_only_these_files_change_their_process() -> None:
     assert found == set(JUSTIFIED)
 
 
-def test_every_tool_sets_up_logging_or_prints() -> None:
-    silent = {tool.stem for tool in TOOLS.glob("*.py") if "logging.basicConfig(" not in tool.read_text()}
-    assert silent == PRINTING
+def test_every_command_has_a_log_or_prints() -> None:
+    assert {command.name for command in COMMANDS.values() if not (command.logs and command.settings)} == PRINTING
 
 
 @pytest.mark.parametrize("module", ["training.run", "checkpoint.distributed.save_load", "model.dry_run"])
