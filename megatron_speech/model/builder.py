@@ -1,19 +1,22 @@
-"""From `ModelConfig` to megatron-core: the only place that knows `TransformerConfig` and builds a `GPTModel`.
+"""Builds megatron-core's `GPTModel` from a `ModelConfig`; the only file that fills in a `TransformerConfig`.
 
-The forward call of a training step (`model.forward` makes it), on every pipeline stage:
+`model.forward` calls the model with these arguments, on every pipeline stage:
 
-    input_ids, position_ids [1, B*S]   all rows of the micro-batch as one sequence (THD, megatron's packed format);
-                                       positions are not read: rotary positions restart at every document
-    labels [1, B*S] or None            with labels the last stage returns losses [1, B*S] float32, else logits
-                                       [1, B*S, V / tensor size]
-    packed_seq_params                  cu_seqlens int32 [documents + 1] from 0 to B*S, and the TRUE longest document as
-                                       max_seqlen: given B*S as an upper bound, megatron would not restart positions
+    input_ids [1, B*S]        All rows of the micro-batch as one sequence (THD, megatron's packed format).
+    position_ids [1, B*S]     Not read. Rotary positions restart at every document.
+    labels [1, B*S] or None   With labels the last stage returns losses [1, B*S] float32.
+                              Without labels, it returns logits [1, B*S, V / tensor size].
+    packed_seq_params         `cu_seqlens` int32 [documents + 1] runs from 0 to B*S.
+                              `max_seqlen` must be the true longest document.
+                              With an upper bound such as B*S, megatron would not restart positions.
 
-Other stages return hidden states [B*S (/ tensor size with sequence_parallel), 1, D]. The pipeline schedule is therefore
-called with ``seq_length=B*S, micro_batch_size=1``: shapes are fixed within a step and never exchanged. With context
-parallelism B*S becomes T of `parallel.context`, and tokens and labels are a rank's share of it. Loss functions return
-(sum, token count, data): with ``calculate_per_token_loss`` gradients are divided once, over the whole global batch, in
-`finalize_model_grads` (by what, `training.step` says).
+Other stages return hidden states [B*S, 1, D], with B*S divided by the tensor size under sequence parallelism. So the
+pipeline schedule is called with ``seq_length=B*S, micro_batch_size=1``: shapes are fixed within a step and never
+exchanged. Under context parallelism B*S becomes T of `parallel.context`, and a rank passes its share of tokens and
+labels.
+
+Loss functions return (sum, token count, data). With ``calculate_per_token_loss``, `finalize_model_grads` divides the
+gradients once, over the whole global batch (`training.step` gives the divisor).
 """
 
 from __future__ import annotations
@@ -40,14 +43,14 @@ from megatron_speech.vocabulary import Vocabulary
 def to_transformer_config(
     model: ModelConfig, *, parallel: ParallelConfig, precision: PrecisionConfig
 ) -> TransformerConfig:
-    """megatron-core's configuration of the model; ValueError for what this machine or megatron-core cannot do."""
+    """megatron-core's configuration of the model; ValueError if this machine or megatron-core does not support it."""
     on_gpu = torch.cuda.is_available()
     fields: dict[str, Any] = {
         **transformer_shape(model),
         **_layout(parallel),
         **transformer_fields(precision),
-        # Fused kernels exist on GPUs only; batched point-to-point calls are NCCL's. megatron-core 0.16.1 does not tell
-        # the fused rotation of packed documents that pairs are interleaved: it would rotate halves, silently.
+        # Fused kernels exist on GPUs only, and batched point-to-point calls in NCCL only. megatron-core 0.16.1 does not
+        # pass `rotary_interleaved` to the fused rotation of packed documents, which would silently rotate halves.
         "apply_rope_fusion": on_gpu and not model.rotary_interleaved,
         "bias_activation_fusion": on_gpu,
         "bias_dropout_fusion": on_gpu,
@@ -56,7 +59,7 @@ def to_transformer_config(
         "batch_p2p_comm": on_gpu,
         "deallocate_pipeline_outputs": True,
         "calculate_per_token_loss": True,
-        "cuda_graph_scope": [],  # the default is spelled in a deprecated way and warns
+        "cuda_graph_scope": [],  # the default is deprecated and warns
     }
     try:
         return TransformerConfig(**{**fields, **model.megatron})
@@ -69,10 +72,10 @@ def to_transformer_config(
 def build_model(
     model: ModelConfig, *, vocabulary: Vocabulary, parallel: ParallelConfig, precision: PrecisionConfig, seed: int = 0
 ) -> list[GPTModel]:
-    """This rank's chunks (several with a virtual pipeline), on the device, not yet wrapped for data parallelism.
+    """This rank's model chunks (several with a virtual pipeline), on the device, not wrapped for data parallelism.
 
-    Initial weights are a function of `seed` and the parameter's name alone: every layout starts from the same model.
-    Needs `parallel.groups.initialize` first.
+    Initial weights depend only on `seed` and the parameter's name: every layout starts from the same model.
+    Call `parallel.groups.initialize` first.
     """
     config = to_transformer_config(model, parallel=parallel, precision=precision)
     virtual = parallel.virtual_pipeline_model_parallel_size
@@ -122,8 +125,8 @@ def transformer_shape(model: ModelConfig) -> dict[str, Any]:
         "gated_linear_unit": True,
         "attention_dropout": 0.0,
         "hidden_dropout": 0.0,
-        # Megatron's drawing is switched off here, not by perform_initialization=False, which would also skip the marks
-        # of tensor parallel slices that gradient norms rely on.
+        # These turn off megatron's own initialization. perform_initialization=False would also leave out the attributes
+        # of tensor parallel slices, which gradient norms need.
         "init_method": _leave,
         "output_layer_init_method": _leave,
         "embedding_init_method": _leave,
@@ -148,7 +151,7 @@ def _layout(parallel: ParallelConfig) -> dict[str, Any]:
 
 
 def _fused_accumulation(parallel: ParallelConfig) -> bool:
-    """Whether weight gradients are added up by Apex's kernel; ValueError where it is missing."""
+    """Whether Apex's kernel accumulates weight gradients; ValueError if it is asked for and not installed."""
     kernel = "fused_weight_gradient_mlp_cuda"
     if parallel.gradient_accumulation_fusion and importlib.util.find_spec(kernel) is None:
         raise ValueError(
@@ -159,5 +162,5 @@ def _fused_accumulation(parallel: ParallelConfig) -> bool:
 
 
 def _leave(weight: torch.Tensor) -> torch.Tensor:
-    """An initial distribution that draws nothing; `initialize_weights` draws."""
+    """An `init_method` that changes nothing: `initialize_weights` draws the weights later."""
     return weight

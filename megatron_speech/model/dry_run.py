@@ -1,10 +1,11 @@
-"""The model of any rank of any layout, built by megatron-core in one process, without memory and without other ranks.
+"""Builds the model of any rank of any layout in one process, without memory for weights, to count its parameters.
 
-torch's fake process groups let a process be rank r of a world of any size: they know their members and exchange
-nothing. Tensors are made in torch's fake mode: shapes without storage. What is built is therefore the engine's own
-model, split by its own rules, of 9 billion parameters on a laptop. Price: it can be counted, not run, and both fakes
-are torch's tools for developers, outside its promises of stability. Checked with the CPU layers; with CUDA visible,
-Transformer Engine's would be built, which has not been tried.
+Fake process groups let one process be any rank of any world: they know their members and exchange nothing. In its fake
+mode, torch makes tensors with shapes and without storage. So megatron-core builds and splits the real model, even 9
+billion parameters on a laptop.
+
+Limitations: the model can be counted, not run. Both fakes are internal to torch and may change. This was checked with
+the CPU layers only; on a machine with CUDA, Transformer Engine's layers would be built.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ COMPONENTS = {
     "self_attention": "attention",
     "mlp": "mlp",
 }
-"""What a parameter's name contains, and the component it belongs to; the first that fits counts."""
+"""Part of a parameter's name -> the component it belongs to; the first match counts."""
 
 
 def check_parameters(model: ModelConfig, *, vocabulary: Vocabulary, layout: ParallelLayout) -> int:
     """Compare `planning.parameters` with megatron-core, rank by rank and in sum; returns the number of ranks built.
 
-    ValueError names the first rank that differs: megatron-core makes weights which planning does not know.
+    Raises ValueError naming the first rank with other counts.
     """
     rows, layers = vocabulary.padded_size, layout.layers_per_stage(model.num_layers)
     unique = Parameters()
@@ -61,7 +62,7 @@ def check_parameters(model: ModelConfig, *, vocabulary: Vocabulary, layout: Para
 def built_parameters(
     model: ModelConfig, *, vocabulary: Vocabulary, layout: ParallelLayout, rank: int
 ) -> tuple[Parameters, Parameters]:
-    """What `rank` holds, and what of it no rank before it in its replica holds a copy of."""
+    """(all parameters that `rank` holds, those without the copies of shared or duplicated parameters)."""
     groups.pose(layout, rank=rank)
     try:
         with tensors_without_storage():
@@ -88,5 +89,5 @@ def _require_equal(what: str, built: Parameters, planned: Parameters) -> None:
     if built != planned:
         raise ValueError(
             f"{what}: megatron-core makes {built}, planning says {planned}; "
-            "trust megatron-core's, and plan for this version of it anew"
+            "trust megatron-core, and correct planning.parameters for this version of it"
         )

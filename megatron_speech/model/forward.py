@@ -1,7 +1,7 @@
-"""The one forward call of training and evaluation: packed rows in, per-token losses or hidden states out.
+"""The forward call of training and validation: packed rows in, per-token losses or hidden states out.
 
-Under context parallelism a rank gives its share of the tokens (`parallel.context`), but the boundaries of the whole
-padded sequence: rotary positions and attention find the share's place in it.
+Under context parallelism a rank passes its share of the tokens (`parallel.context`), but the document boundaries of the
+whole padded sequence. Rotary positions and attention compute the share's place from them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ def forward(model: nn.Module, *, tokens: Tensor, labels: Tensor | None, cu_seqle
         tokens: [B, S] int64.
         labels: [B, S] int64, or None for logits.
         cu_seqlens: int32 [documents + 1], 0 first, B*S x context parallel size last.
-        max_seqlen: longest document; must be true, not a bound (see `model.builder`).
+        max_seqlen: exact length of the longest document, not an upper bound (see `model.builder`).
 
     Returns:
         Last stage: losses [B*S] float32, or logits [B*S, V / tensor size] without labels. Other stages: hidden states
-        [B*S, 1, D] (divided by the tensor size under sequence parallelism), for the schedule to send on.
+        [B*S, 1, D] for the next stage (B*S is divided by the tensor size under sequence parallelism).
     """
     flat = tokens.reshape(1, -1)
-    # Transformer Engine wants the padded boundaries by name too when it splits documents; else they cost it a wait.
+    # Transformer Engine needs the padded boundaries when ranks share documents. Otherwise they would make it wait for
+    # the GPU.
     padded = cu_seqlens if groups.context_parallel_size() > 1 else None
     packed = PackedSeqParams(
         qkv_format="thd",
@@ -52,5 +53,5 @@ def forward(model: nn.Module, *, tokens: Tensor, labels: Tensor | None, cu_seqle
 
 
 def unwrap(chunk: nn.Module) -> Any:
-    """The model inside megatron-core's data parallel wrapper, or the chunk itself."""
+    """The model inside megatron-core's data parallel wrapper; a chunk without a wrapper as it is."""
     return chunk.module if hasattr(chunk, "ddp_config") else chunk

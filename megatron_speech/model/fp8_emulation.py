@@ -1,17 +1,20 @@
 """megatron-core's parallel linear layers with operands rounded as FP8 would round them, for machines without a GPU.
 
-The product, its split over ranks and its communication stay the library's: it is handed a rounded input and a rounded
-weight that asks for no gradient, multiplies them in float32 and sends back the input's gradient. Around that, one
-autograd function rounds the output's gradient before the library sees it and computes the weight's gradient from the
-operands rounded for it. The result goes on in the layer's own dtype; biases are added outside, unrounded.
+megatron-core keeps the product, its split over ranks and its communication. It receives a rounded input and a rounded
+weight without a gradient, multiplies them in float32 and returns the input's gradient. An autograd function around that
+product rounds the output's gradient on its way to megatron-core. The same function computes the weight's gradient, from
+operands rounded for it. The output has the layer's dtype; biases are added afterwards, unrounded.
 
-Equal to one rank, apart from the order of float32 sums, whatever the tensor parallel size: delayed (its scales are
-agreed on) and blockwise (no block reaches over a rank's edge, `PrecisionConfig.check_shapes`). Not tensorwise: a rank
-scales its own slice of weights and of split activations, as Transformer Engine does. Data parallel size and micro-batch
-size change delayed scales (they are chosen per micro-batch) and tensorwise ones (a tensor holds other rows).
+How results depend on the layout, apart from the order of float32 sums:
 
-Price: products in float32 and roundings of all their operands, 1.3 times the CPU time of bfloat16 for a 19M model, and
-the input is gathered twice under sequence parallelism.
+    Tensor parallel size       Delayed: none, because ranks agree on the scales.
+                               Blockwise: none, because no block crosses ranks (`PrecisionConfig.check_shapes`).
+                               Tensorwise: each rank scales its own slice, as Transformer Engine does.
+    Data parallel size and     Delayed: scales are chosen per micro-batch.
+    micro-batch size           Tensorwise: a tensor holds other rows.
+
+Cost: 1.3 times the CPU time of bfloat16 for a 19M model, because products and rounding are in float32. Under sequence
+parallelism the input is gathered twice.
 """
 
 from __future__ import annotations
@@ -40,9 +43,9 @@ from megatron_speech.parallel import groups
 def emulate_fp8(layers: Sequence[ModuleSpec], config: TransformerConfig, *, vp_stage: int | None) -> list[ModuleSpec]:
     """This stage's layers with emulated FP8 products, except those that `config` keeps in bfloat16.
 
-    ValueError for a setting that the emulation does not know and would therefore ignore.
+    Raises ValueError for activation recomputation, which the emulation does not support.
     """
-    if config.recompute_granularity is not None:  # would count the operands of a product twice
+    if config.recompute_granularity is not None:  # delayed scales would record each operand twice
         raise ValueError(
             f"parallel.recompute_granularity={config.recompute_granularity} needs Transformer Engine's layers and a "
             "GPU; use null with precision.fp8_emulation"
@@ -68,7 +71,7 @@ def _with(spec: ModuleSpec, **submodules: Any) -> ModuleSpec:
 
 
 def _scaling(config: TransformerConfig, *, input_group: dist.ProcessGroup | None) -> Scaling:
-    """The recipe of `config` for one layer, whose input `input_group` (if any) shares along the sequence."""
+    """The recipe of `config` for one layer; ranks of `input_group` (if any) split its input along the sequence."""
     backward = E5M2 if config.fp8 == "hybrid" else E4M3
     if config.fp8_recipe == "delayed":
         return Delayed(backward, history_len=config.fp8_amax_history_len, group=groups.amax_group())
@@ -79,7 +82,7 @@ def _scaling(config: TransformerConfig, *, input_group: dist.ProcessGroup | None
 
 
 class _Emulated:
-    """What both kinds of layer do in the place where the library multiplies."""
+    """Mixin that replaces megatron-core's `_forward_impl`, the product of a linear layer, in both kinds of layer."""
 
     fp8: Scaling
     tp_group: Any
@@ -104,7 +107,7 @@ class _Emulated:
 
 
 class EmulatedColumnParallelLinear(_Emulated, ColumnParallelLinear):
-    """`ColumnParallelLinear` with FP8 operands; under sequence parallelism its input is split until it is gathered."""
+    """`ColumnParallelLinear` with FP8 operands; under sequence parallelism a rank rounds its part before the gather."""
 
     def __init__(self, *args: Any, config: TransformerConfig, **kwargs: Any) -> None:
         super().__init__(*args, config=config, **kwargs)
@@ -121,7 +124,7 @@ class EmulatedRowParallelLinear(_Emulated, RowParallelLinear):
 
 
 class _Rounded(torch.autograd.Function):
-    """Rounded values forward; backward the gradient passes as if nothing had been rounded."""
+    """Forward: returns the rounded values. Backward: passes the gradient through unchanged (straight-through)."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, rounded: Tensor) -> Tensor:
@@ -134,7 +137,7 @@ class _Rounded(torch.autograd.Function):
 
 
 class _RoundedBackward(torch.autograd.Function):
-    """The product forward; backward its gradient is rounded for the input's, and the weight's gradient is computed."""
+    """Forward: passes the product through. Backward: rounds its gradient and computes the weight's gradient."""
 
     @staticmethod
     def forward(ctx: Any, product: Tensor, weight: Tensor, operand: Tensor, scaling: Scaling) -> Tensor:

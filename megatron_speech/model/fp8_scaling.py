@@ -1,19 +1,22 @@
-"""FP8 numbers on any machine: how Transformer Engine's recipes scale and round the operands of a matrix product.
+"""Rounds the operands of a matrix product to FP8 numbers as Transformer Engine's recipes do, on any machine.
 
-A tensor is multiplied by a scale that moves its largest value to FP8's largest, rounded to the nearest FP8 number (ties
-to even, what is too large to the largest), and divided by the scale again. Recipes differ in whose largest value it is:
+A tensor is multiplied by a scale that moves its largest absolute value (amax) to the largest FP8 number. It is then
+rounded to the nearest FP8 number (ties to even, overflow to the largest) and divided by the scale. Recipes differ in
+which values the maximum is taken over:
 
-    delayed     the largest of the last micro-batches (`fp8_amax_history_len`), one scale per tensor; starts at scale 1
-    tensorwise  the tensor's own, now; one scale per tensor
-    blockwise   of 128 values of a row (activations, gradients) or of a 128 x 128 tile (weights), now; powers of two
+    delayed     The same tensor in the last `fp8_amax_history_len` micro-batches. One scale per tensor, 1 at the start.
+    tensorwise  The current tensor. One scale per tensor.
+    blockwise   128 values of a row (activations, gradients) or a 128 x 128 tile (weights). Scales are powers of two.
 
-The weight's gradient sums over tokens, so its operands are scaled along tokens: under blockwise they are rounded a
-second time, from the unrounded tensor, in blocks of 128 tokens. Activations and weights are E4M3, gradients E5M2
-(hybrid) or E4M3. Everything here runs without gradients; `model.fp8_emulation` puts it into layers.
+The weight's gradient sums over tokens. So blockwise rounds its operands again, from the unrounded tensor, in blocks of
+128 tokens. Activations and weights are E4M3; gradients are E5M2 (hybrid) or E4M3. Nothing here needs gradients;
+`model.fp8_emulation` puts the recipes into layers.
 
-Price, and where this differs from a GPU: rounded values are kept as float32, four times the memory of FP8; weights are
-rounded for every micro-batch, where Transformer Engine keeps the first one's of a step, so that a delayed weight scale
-of later micro-batches has seen this step's weight; passes without gradients leave no trace in the history.
+Differences from a GPU:
+- Rounded values are kept as float32, which takes four times the memory of FP8.
+- Weights are rounded for every micro-batch; Transformer Engine keeps those of a step's first. So a delayed scale of a
+  later micro-batch has already seen this step's weight.
+- Passes without gradients are not recorded in the history.
 
 Letters: T tokens, K and N features of a product [T, K] x [K, N].
 """
@@ -32,7 +35,7 @@ LARGEST_SCALE = torch.finfo(torch.float32).max
 
 
 def round_to(values: Tensor, dtype: torch.dtype, *, scale: Tensor) -> Tensor:
-    """`values` as the FP8 `dtype` holds them under `scale` (which broadcasts), in float32."""
+    """`values` times `scale` (which broadcasts), rounded to the FP8 `dtype` and scaled back; float32."""
     largest = torch.finfo(dtype).max
     codes = (values.float() * scale).clamp(-largest, largest).to(dtype)
     return codes.float() * scale.reciprocal()
@@ -40,18 +43,18 @@ def round_to(values: Tensor, dtype: torch.dtype, *, scale: Tensor) -> Tensor:
 
 def scale_for(amax: Tensor, dtype: torch.dtype, *, otherwise: Tensor) -> Tensor:
     """The scale that moves `amax` to the largest number of `dtype`; `otherwise` where `amax` is 0 or not finite."""
-    # Two tensors, because a number divided by a tensor is that number times a rounded reciprocal.
+    # Dividing two tensors rounds once. A Python number divided by a tensor is multiplied by a rounded reciprocal.
     scale = (torch.full_like(amax, torch.finfo(dtype).max) / amax).clamp(max=LARGEST_SCALE)
     return torch.where(amax.isfinite() & (amax > 0), scale, otherwise)
 
 
 def power_of_two_below(scale: Tensor) -> Tensor:
-    """The largest power of two that is no larger: the float32 without its 23 bits of mantissa."""
+    """The largest power of two that is not above `scale`: the float32 with its 23 mantissa bits cleared."""
     return (scale.view(torch.int32) & -(1 << 23)).view(torch.float32)
 
 
 def round_tensor(values: Tensor, dtype: torch.dtype, *, over: dist.ProcessGroup | None = None) -> Tensor:
-    """Rounded under one scale, from the largest value now, of all ranks of `over` if given."""
+    """`values` rounded with one scale from their largest absolute value, taken over all ranks of `over` if given."""
     amax = values.abs().max().float()
     if over is not None:
         dist.all_reduce(amax, dist.ReduceOp.MAX, group=over)
@@ -59,7 +62,7 @@ def round_tensor(values: Tensor, dtype: torch.dtype, *, over: dist.ProcessGroup 
 
 
 def round_blocks(matrix: Tensor, dtype: torch.dtype, block: tuple[int, int]) -> Tensor:
-    """Rounded under one power of two per `block` (rows, columns) of `matrix` [T, K]."""
+    """`matrix` [T, K] rounded with one scale, a power of two, per `block` (rows, columns)."""
     (rows, columns), (height, width) = matrix.shape, block
     assert rows % height == columns % width == 0, f"{tuple(matrix.shape)} is not made of whole blocks of {block}"
     tiles = matrix.float().reshape(rows // height, height, columns // width, width)
@@ -72,20 +75,20 @@ class Scaling(Protocol):
     """A recipe at work on one linear layer."""
 
     def operands(self, x: Tensor, weight: Tensor, *, record: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """x [..., K] and weight [N, K] as (x for the product, x for the weight's gradient, weight), float32.
+        """Round x [..., K] and weight [N, K]: (x for the product, x for the weight's gradient, weight), float32.
 
-        `record`: this pass will be learnt from, so that a recipe with a memory remembers it.
+        `record` is True in passes with gradients; the delayed recipe then adds their largest values to its history.
         """
 
     def gradient(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """Output's gradient [..., N] as (for the input's gradient, for the weight's gradient), float32."""
+        """Round the output's gradient [..., N]: (for the input's gradient, for the weight's gradient), float32."""
 
 
 class Tensorwise(nn.Module):
-    """One scale per tensor, from its largest value now.
+    """One scale per tensor, from its current largest value.
 
-    Under tensor parallelism a rank scales its own slice by itself. Only a tensor that is about to be gathered needs
-    the scale of the whole: `input_group` names the ranks among which the input is.
+    Under tensor parallelism each rank scales its own slice. Only an input that will be gathered needs one scale for all
+    its parts: `input_group` holds the ranks that share the input (None: not shared).
     """
 
     def __init__(self, backward: torch.dtype, *, input_group: dist.ProcessGroup | None) -> None:
@@ -105,7 +108,7 @@ class Tensorwise(nn.Module):
 
 
 class Blockwise(nn.Module):
-    """One power of two per block, from its largest value now; a rank needs to know nothing of the others."""
+    """One power of two per block, from its current largest value; ranks need no communication."""
 
     def __init__(self, backward: torch.dtype) -> None:
         super().__init__()
@@ -132,13 +135,13 @@ INPUT, WEIGHT, GRADIENT = range(3)
 class Delayed(nn.Module):
     """One scale per tensor, from the largest values of earlier micro-batches.
 
-    The history is state of the run: two buffers, equal on all ranks that share the layer (the largest values are
-    reduced over `group`: tensor, context and data parallel ranks), hence saved in checkpoints as one tensor each and
-    good in every layout.
+    The history is part of the run's state. Its two buffers are equal on all ranks that share the layer, because largest
+    values are reduced over `group` (tensor, context and data parallel ranks). So a checkpoint saves each buffer as one
+    tensor, which any layout can load.
     """
 
     STATE = ("fp8.amax_history", "fp8.scale")
-    """How the names of the buffers end, in a layer that keeps this module as `fp8`."""
+    """Suffixes of the buffers' names, in a layer that keeps this module as `fp8`."""
 
     amax_history: Tensor
     """[3 (INPUT, WEIGHT, GRADIENT), micro-batches], the newest last."""
@@ -170,7 +173,7 @@ class Delayed(nn.Module):
         return round_to(values, self._dtypes[which], scale=self.scale[which])
 
     def _record(self, tensors: dict[int, Tensor]) -> None:
-        """Push the largest value of each tensor into its history, the newest last, and rescale for the next use."""
+        """Append the largest value of each tensor to its history and set the scale for the next micro-batch."""
         newest = torch.stack([values.abs().max().float() for values in tensors.values()])
         if self._group is not None and dist.get_world_size(self._group) > 1:
             dist.all_reduce(newest, dist.ReduceOp.MAX, group=self._group)

@@ -1,12 +1,12 @@
 """Initial weights as a function of (seed, parameter name): the same model in every parallel layout.
 
-megatron-core draws each rank's slice from that rank's generator, so that a run from scratch depends on its layout. Here
-every rank draws the whole matrix of each parameter it holds, from a CPU generator seeded by the parameter's global
-name, and keeps its slice. Price: a rank draws `tensor parallel size` times what it keeps.
+megatron-core draws each rank's slice from that rank's generator, so initial weights depend on the layout. Here every
+rank draws the whole matrix of each parameter it holds, and keeps its slice. The generator (on the CPU) is seeded by the
+run's seed and the parameter's global name. Cost: a rank draws `tensor parallel size` times as much as it keeps.
 
-Distribution (Megatron's): normal with standard deviation `init_method_std`; the two matrices that write into the
-residual stream (attention output, MLP output) divided by sqrt(2 * num_layers). Norm weights stay 1, biases 0, and the
-rows that pad the vocabulary are 0.
+The distribution is Megatron's: normal with standard deviation `init_method_std`. It is divided by sqrt(2 * num_layers)
+for the two matrices that write into the residual stream (attention output, MLP output). Norm weights stay 1, biases 0,
+and the rows that pad the vocabulary are 0.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ VOCABULARY_ROWS = ("embedding.word_embeddings.weight", "output_layer.weight")
 
 @torch.no_grad()
 def initialize_weights(chunk: GPTModel, model: ModelConfig, *, num_ids: int, seed: int) -> None:
-    """Draw every matrix of this rank's chunk; rows of an embedding or head from `num_ids` on are padding."""
+    """Draw every matrix of this rank's chunk; rows from `num_ids` on in embedding and head are padding, set to 0."""
     for name, weight in global_parameters(chunk):
         if weight.dim() < 2:
             continue
@@ -43,7 +43,7 @@ def initialize_weights(chunk: GPTModel, model: ModelConfig, *, num_ids: int, see
 
 
 def global_parameters(chunk: GPTModel) -> Iterator[tuple[str, Tensor]]:
-    """(name with the layer's number in the whole model, this rank's slice); a tied head has the embedding's name."""
+    """(name with the layer's number in the whole model, this rank's slice); a tied head gets the embedding's name."""
     tied = chunk.share_embeddings_and_output_weights
     for name, weight in chunk.named_parameters():
         if name.startswith("decoder.layers."):
@@ -55,7 +55,7 @@ def global_parameters(chunk: GPTModel) -> Iterator[tuple[str, Tensor]]:
 
 
 def full_shape(weight: Tensor) -> list[int]:
-    """Shape of the whole matrix of which `weight` is a tensor parallel slice."""
+    """Shape of the whole matrix, given its tensor parallel slice `weight`."""
     shape, dim = list(weight.shape), _split_dim(weight)
     if dim is not None:
         shape[dim] *= groups.tensor_parallel_size()
@@ -63,9 +63,9 @@ def full_shape(weight: Tensor) -> list[int]:
 
 
 def shard(full: Tensor, weight: Tensor, *, name: str) -> Tensor:
-    """This rank's slice of `full` (shaped as `full_shape` says), cut as `weight` is.
+    """This rank's slice of `full` (shape: `full_shape(weight)`), cut along the dimension that `weight` is split in.
 
-    The gated MLP's input matrix holds gate and up projection one after the other; each is cut by itself.
+    The gated MLP's input matrix holds the gate and the up projection one after the other; each is cut by itself.
     """
     dim = _split_dim(weight)
     if dim is None:
@@ -76,7 +76,7 @@ def shard(full: Tensor, weight: Tensor, *, name: str) -> Tensor:
 
 
 def _split_dim(weight: Tensor) -> int | None:
-    """Dimension along which tensor parallel ranks share `weight` (megatron marks it); None where each has the whole."""
+    """Dimension that tensor parallel ranks split `weight` in (megatron's attribute); None if `weight` is whole."""
     return getattr(weight, "partition_dim", None) if getattr(weight, "tensor_model_parallel", False) else None
 
 

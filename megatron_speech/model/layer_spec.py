@@ -1,9 +1,9 @@
-"""Which layers a `GPTModel` is made of: Transformer Engine's on a GPU, torch's on a CPU, as one table.
+"""Chooses the layers of a `GPTModel`: Transformer Engine's on a GPU, torch's on a CPU.
 
-Both have the same checkpoint: the CPU spec keeps megatron-core's map of norm names to Transformer Engine's fused ones.
-Attention works on packed documents (THD): all rows of a micro-batch form one sequence of T = B*S tokens and each token
-sees its own document's past only; on the CPU by `model.packed_attention`, on a GPU in one kernel of Transformer
-Engine's. Both take the same split of documents over context parallel ranks (`parallel.context`).
+Both write the same checkpoints: the CPU layers keep megatron-core's map of norm names to Transformer Engine's names.
+Attention works on packed documents (THD). All rows of a micro-batch form one sequence of T = B*S tokens, and a token
+attends only to the past of its own document. The CPU does this in `model.packed_attention`, a GPU in one kernel of
+Transformer Engine. Both use the same split of documents over context parallel ranks (`parallel.context`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from megatron_speech.model.packed_attention import PackedAttention
 
 
 def block_spec(config: TransformerConfig, *, vp_stage: int | None) -> ModuleSpec | TransformerBlockSubmodules:
-    """Layers of this rank's chunk and its final norm."""
+    """Spec of the layers of this rank's chunk and of its final norm."""
     if torch.cuda.is_available():
         return get_gpt_layer_with_transformer_engine_spec(qk_layernorm=config.qk_layernorm)
     layers = [cpu_layer_spec(config)] * get_num_layers_to_build(config, vp_stage=vp_stage)
@@ -36,7 +36,7 @@ def block_spec(config: TransformerConfig, *, vp_stage: int | None) -> ModuleSpec
 
 
 def cpu_layer_spec(config: TransformerConfig) -> ModuleSpec:
-    """megatron-core's own layer with our norm and core attention in place of those that need CUDA."""
+    """megatron-core's local layer spec, with `RMSNorm` and `PackedAttention` in place of modules that need CUDA."""
     layer = get_gpt_layer_local_spec(qk_layernorm=config.qk_layernorm, normalization="RMSNorm")
     attention = layer.submodules.self_attention
     inner = dataclasses.replace(attention.submodules, core_attention=PackedAttention)
@@ -54,8 +54,8 @@ def cpu_layer_spec(config: TransformerConfig) -> ModuleSpec:
 class RMSNorm(nn.RMSNorm):
     """torch's RMSNorm that also works under sequence parallelism.
 
-    There each rank normalises its own part of the sequence, so the weight's gradient is a partial sum;
-    `finalize_model_grads` adds up the gradients of weights that carry `sequence_parallel`.
+    There each rank normalises its own part of the sequence, so the weight's gradient is a partial sum.
+    `finalize_model_grads` adds up the gradients of weights with the attribute `sequence_parallel`.
     """
 
     def __init__(self, config: TransformerConfig, hidden_size: int, eps: float = 1e-5, **_: Any) -> None:

@@ -1,13 +1,13 @@
-"""Losses as sums: weighted for training, and by source and modality for the log. Divided once, by global sums.
+"""Losses as sums: weighted for training, and by source and modality for the log. They are divided once, at the end.
 
-The loss of a run is sum(w * loss) / sum(w) over all targets of the global batch, w the weight that the target's source
-gives to its modality. A mean of means weighs a micro-batch, a rank or a step with few targets as much as one with many;
-sums over everything, divided at the end, weigh every target as the settings say, in every layout. Sums are additive:
-over micro-batches, over data and context parallel ranks, over steps. A micro-batch without targets adds zeros.
+The loss of a step is sum(w * loss) / sum(w) over all targets of the global batch. The weight w is the one that the
+target's source gives to its modality. A mean of means would count a micro-batch or rank with few targets as much as one
+with many. Sums give every target its weight in every layout. They add up over micro-batches, over data and context
+parallel ranks, and over steps. A micro-batch without targets adds zeros.
 
-Every target belongs to one cell (source, modality), and the weights [num_sources, 2 (TEXT, SPEECH)] are constant over a
-cell; so the sum of weights is the targets of each cell times its weight, and needs no sum of its own. Price: the weight
-of a target cannot depend on anything else.
+Every target belongs to one cell (source, modality), and all targets of a cell have one weight: `weights`
+[num_sources, 2 (TEXT, SPEECH)]. So the sum of weights follows from the target counts of the cells. Limitation: the
+weight of a target cannot depend on anything else.
 
 Letters: B rows, S tokens of a row.
 """
@@ -25,11 +25,16 @@ TEXT, SPEECH = 0, 1
 def training_loss(
     losses: Tensor, *, loss_mask: Tensor, speech_targets: Tensor, source: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """(weighted loss sum, sums): what is differentiated, and what is measured, of one micro-batch.
+    """(weighted loss sum to differentiate, unweighted sums to log) of one micro-batch.
 
-    losses float32, loss_mask 0 or 1 and speech_targets bool are [B, S] or flattened; source [B] numbers the rows of
-    `weights` [num_sources, 2]. The sums [num_sources, 2 (TEXT, SPEECH), 2 (loss sum, targets)] are float64, unweighted
-    and without a gradient; add them over micro-batches, ranks and steps.
+    Args:
+        losses, loss_mask, speech_targets: float32, 0 or 1, and bool; each [B, S] or flattened.
+        source: [B], number of the source of each row of the micro-batch.
+        weights: [num_sources, 2 (TEXT, SPEECH)].
+
+    Returns:
+        A scalar, and sums [num_sources, 2 (TEXT, SPEECH), 2 (loss sum, targets)], float64 without a gradient. Add both
+        over micro-batches, ranks and steps.
     """
     mask, losses = loss_mask.flatten(), losses.flatten()
     cells = (source.long()[:, None] * 2 + speech_targets.reshape(len(source), -1)).flatten()  # 2 * source + modality
@@ -42,12 +47,12 @@ def training_loss(
 
 
 def total_weight(sums: Tensor, weights: Tensor) -> Tensor:
-    """Sum of the weights of all targets counted in `sums`: what `training_loss`, summed likewise, is divided by."""
+    """Sum of the weights of all targets in `sums`: the divisor of the weighted loss sum over the same targets."""
     return (sums[..., 1] * weights).sum()
 
 
 def trained_targets(sums: Tensor, weights: Sequence[Sequence[float]]) -> tuple[int, int]:
-    """(text, speech) targets counted in `sums` that weigh something; those of weight 0 are measured, not trained on."""
+    """Number of (text, speech) targets in `sums` with a weight above 0; targets of weight 0 are only logged."""
     trained = [0, 0]
     for cells, cell_weights in zip(sums.tolist(), weights, strict=True):
         for modality in (TEXT, SPEECH):

@@ -1,10 +1,12 @@
 """Core attention of the CPU's layers: causal inside each packed document, also when ranks share the documents.
 
-One `scaled_dot_product_attention` per document: exact, and nothing of one document enters another's arithmetic, in time
-proportional to the sum of squared document lengths. With context parallelism a rank has two chunks of every document
-(`parallel.context`): keys and values are gathered from all ranks, whose backward pass reduce-scatters their gradients,
-and each chunk attends to its document up to its own end. Price: a rank holds all keys and values of one layer at a
-time; Transformer Engine's ring, which a GPU takes instead, does not.
+Each document is one call of `scaled_dot_product_attention`, so no document can influence another. Time is proportional
+to the sum of squared document lengths. With context parallelism a rank holds two chunks of every document
+(`parallel.context`). Keys and values are gathered from all ranks; the backward pass reduce-scatters their gradients.
+Each chunk attends to its document up to the chunk's end.
+
+Cost: a rank holds all keys and values of one layer at a time. Transformer Engine's ring attention, used on a GPU, does
+not.
 
 Letters: T tokens (of this rank), C context parallel ranks, H query heads and G key-value heads of this rank, K width of
 a head.
@@ -32,7 +34,7 @@ from megatron_speech.parallel.context import Ints, document_order
 class PackedAttention(nn.Module):
     """Causal core attention with grouped queries, over packed documents or (no `packed_seq_params`) a plain batch.
 
-    The constructor's arguments are those megatron-core gives to every core attention.
+    megatron-core passes the constructor's arguments to every core attention.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class PackedAttention(nn.Module):
         Args:
             query: [T, H, K]; key, value: [T, G, K]. Without `packed_seq_params`: [S, B, H or G, K].
             attention_mask: unused; attention is causal inside each document.
-            packed_seq_params: `cu_seqlens_q` bounds the documents in all C*T positions.
+            packed_seq_params: `cu_seqlens_q` gives the document boundaries in the sequence of all ranks, C*T positions.
 
         Returns:
             [T, H, K], or [S, B, H*K] without `packed_seq_params`.
@@ -82,12 +84,12 @@ class PackedAttention(nn.Module):
         return torch.cat(contexts, dim=2)[0].transpose(0, 1)
 
     def _documents(self, query: Tensor, key: Tensor, value: Tensor, cu_seqlens: Ints) -> Iterator[Sequence[Tensor]]:
-        """Queries, keys and values of each document."""
+        """(queries, keys, values) of each document."""
         lengths = np.diff(cu_seqlens).tolist()
         return zip(query.split(lengths), key.split(lengths), value.split(lengths), strict=True)
 
     def _chunks(self, query: Tensor, key: Tensor, value: Tensor, cu_seqlens: Ints) -> Iterator[Sequence[Tensor]]:
-        """Queries of each of this rank's chunks, with their document's keys and values up to the chunk's end."""
+        """(queries, keys, values) of each of this rank's chunks; keys and values start at the document's begin."""
         size, rank = self.context_group.size(), self.context_group.rank()
         shares = gather_from_sequence_parallel_region(torch.stack([key, value], dim=1), group=self.context_group)
         order = torch.from_numpy(document_order(cu_seqlens, size=size))
@@ -103,11 +105,11 @@ class PackedAttention(nn.Module):
     def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """[B, H, Q, K] x [B, G, S, K] -> [B, H, Q, K], causal; the Q queries are the last of S positions."""
         queries, positions = q.shape[2], k.shape[2]
-        is_whole = queries == positions  # then no mask has to be written down
+        is_whole = queries == positions  # then is_causal replaces a mask tensor
         mask = None if is_whole else q.new_ones(queries, positions, dtype=torch.bool).tril(positions - queries)
         dropout = self.dropout if self.training else 0.0
-        # Heads are split over tensor parallel ranks, which must drop different weights: draw from the split generator.
-        # Under sequence parallelism megatron-core has already switched to it for the whole block.
+        # Heads are split over tensor parallel ranks, which must drop different weights, so each draws from its own
+        # generator. Under sequence parallelism megatron-core has already switched to it for the whole block.
         switch = dropout > 0 and not self.sequence_parallel
         with get_cuda_rng_tracker().fork() if switch else nullcontext():
             return F.scaled_dot_product_attention(

@@ -1,8 +1,8 @@
-"""What the precision settings mean to megatron-core: number formats here, FP8 arithmetic in Transformer Engine.
+"""Translates the precision settings into fields of megatron-core's `TransformerConfig`.
 
-FP8 applies to the matrix products of the transformer layers. Embedding, output head, norms, softmax, losses, gradients'
-accumulation and optimizer state stay in bfloat16 or float32. Without a GPU the same fields choose the emulated layers
-of `model.fp8_emulation`, if `precision.fp8_emulation` asks for them.
+FP8 applies to the matrix products of the transformer layers. Everything else stays in bfloat16 or float32: embedding,
+output head, norms, softmax, losses, gradient accumulation and optimizer state. Without a GPU, `precision.fp8_emulation`
+makes the same fields choose the emulated layers of `model.fp8_emulation`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def resolve_precision(precision: PrecisionConfig, *, begun_in: Dtype | None = None) -> tuple[PrecisionConfig, str]:
-    """`precision` with the number format that `dtype: auto` stands for on this machine, and one line that says why.
+    """`precision` with `dtype: auto` replaced by a number format for this machine, and one line with the reason.
 
-    `begun_in` is the format of the run that goes on.
+    `begun_in` is the format of the run that is resumed, if any.
     """
-    # FP8 of Transformer Engine works beside bfloat16 alone; where it cannot work, `transformer_fields` says so.
+    # Transformer Engine's FP8 needs bfloat16; without a GPU, `transformer_fields` refuses it.
     gpu = torch.cuda.is_available() or (precision.fp8 != "none" and not precision.fp8_emulation)
     dtype, reason = resolve_dtype(precision.dtype, key="precision.dtype", gpu=gpu, begun_in=begun_in)
     return replace(precision, dtype=dtype), reason
 
 
 def transformer_fields(precision: PrecisionConfig) -> dict[str, Any]:
-    """The fields of `TransformerConfig` that `precision` (with its `dtype` resolved) decides.
+    """The fields of `TransformerConfig` that follow from `precision`; its `dtype` must not be `auto`.
 
-    ValueError for FP8 that this machine cannot do.
+    Raises ValueError for FP8 that this machine does not support.
     """
     dtype = DTYPES[precision.dtype]
     fields: dict[str, Any] = {

@@ -1,11 +1,12 @@
-"""megatron-core's `GPTModel` with a softmax over the vocabulary's ids, not over the rows that pad it.
+"""megatron-core's `GPTModel` with a softmax over the vocabulary's ids, without the padding rows of the embedding.
 
-The embedding has more rows than there are ids, so that tensor parallel ranks share it evenly. megatron-core's loss runs
-over all rows: padding would take probability (a row of zeros as much as a token of average logit), be pushed away by
-gradients, and vanish on export, after which every probability is another one. Here a padding row's logit is lowered to
-the number format's least value before the loss: its probability and its gradient are exactly 0, so it stays what it was
-made as, zero, and the loss is the one that transformers computes from the export. Logits (a call without labels) come
-as the matrix product gives them, padding included. Price: writing fewer than `padding_multiple` columns.
+The embedding is padded so that tensor parallel ranks share its rows evenly. megatron-core's loss runs over all rows, so
+padding would take probability and receive gradients. An export cuts the padding off, and every probability would
+change. Here the logits of padding rows are set to the smallest finite value before the loss. Their probability and
+gradient are exactly 0, so these rows stay zero. The loss then equals the one that transformers computes from the
+export. A call without labels returns the plain logits, padding included.
+
+Cost: overwriting fewer than `padding_multiple` columns per loss.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from megatron_speech.parallel import groups
 
 
 class SpeechTextModel(GPTModel):
-    """Arguments of `GPTModel`, and the number of meaningful ids, which are the first rows of the embedding."""
+    """`GPTModel` that also takes `num_ids`: the first `num_ids` rows of the embedding are ids, the others padding."""
 
     def __init__(self, *, num_ids: int, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.num_ids = num_ids
 
     def compute_language_model_loss(self, labels: Tensor, logits: Tensor) -> Tensor:
-        """Losses [B, S] of labels [B, S] by this rank's columns of the logits, [S, B, V / tensor size]."""
+        """Losses [B, S] of labels [B, S], from this rank's columns of the logits [S, B, V / tensor size]."""
         width = logits.shape[-1]
         own_ids = min(max(self.num_ids - groups.tensor_parallel_rank() * width, 0), width)
-        # Not recorded for the backward pass: the gradient of these columns is 0 because their probability is. The least
-        # finite value, because fused kernels subtract maxima of slices, and a slice may hold nothing but padding.
+        # No gradient is recorded: these columns have probability 0, so their gradient is 0. The value is finite because
+        # fused kernels subtract the maximum of a slice, and a slice may hold only padding.
         with torch.no_grad():
             logits[..., own_ids:] = torch.finfo(logits.dtype).min
         return super().compute_language_model_loss(labels, logits)

@@ -23,6 +23,7 @@ ROOMS = [
     "data.shards",
     "inference",
     "metrics",
+    "model",
     "planning",
     "sequences",
     "speech_decoder",
