@@ -1,4 +1,4 @@
-"""Size and xxh3 of every file of a checkpoint folder: nothing in it is parsed before it was compared with them.
+"""Size and xxh3 checksum of every file of a checkpoint folder; no file is parsed before its checksum has matched.
 
 Every error says what is damaged or missing, and what to do about it.
 """
@@ -17,12 +17,12 @@ from megatron_speech.artifacts.plain_json import to_json
 
 CHECKSUMS = "checksums.json"
 STEP = re.compile(r"step_(0|[1-9][0-9]*)")
-"""Name of the checkpoint after so many steps."""
+"""Name of a checkpoint folder: step_<number of steps>."""
 Sums = Mapping[str, FileFacts]
 
 
 def mend(folder: Path) -> str:
-    """What a person can do about a damaged checkpoint."""
+    """The remedy at the end of an error message about a damaged checkpoint."""
     if STEP.fullmatch(folder.name):
         return f"restore it from a copy, or move {folder} away to go on from the checkpoint before it"
     return "restore it from a copy, or make it again"
@@ -39,7 +39,7 @@ def write_checksums(partial: Path, sums: Sums) -> None:
 
 
 def read_checksums(folder: Path, *, needed: Iterable[str]) -> Sums:
-    """checksums.json: well-formed, and with a line for each file that is `needed`."""
+    """Read checksums.json and check its form; ValueError unless it has an entry for each file that is `needed`."""
     require_folder(folder)
     path = folder / CHECKSUMS
     if not path.is_file():
@@ -64,7 +64,7 @@ def read_checksums(folder: Path, *, needed: Iterable[str]) -> Sums:
 
 
 def verify_file(path: Path, sums: Sums, *, contents: bool = True) -> None:
-    """Compare a file with its checksum, or, without `contents`, with its size alone."""
+    """Compare a file with its size and, if `contents`, its checksum; ValueError if they differ."""
     _require_file(path)
     expected = sums[path.name]
     if path.stat().st_size != expected.bytes or (contents and file_xxh3(path) != expected.xxh3):
@@ -72,7 +72,7 @@ def verify_file(path: Path, sums: Sums, *, contents: bool = True) -> None:
 
 
 def read_verified(path: Path, sums: Sums) -> bytes:
-    """The content of a file, which equals its checksum."""
+    """The content of a file; ValueError unless it matches its checksum."""
     _require_file(path)
     content = path.read_bytes()
     if xxhash.xxh3_128_hexdigest(content) != sums[path.name].xxh3:
@@ -81,7 +81,7 @@ def read_verified(path: Path, sums: Sums) -> bytes:
 
 
 def require_folder(folder: Path) -> None:
-    """FileNotFoundError or ValueError unless `folder` is a folder that holds something."""
+    """Raise FileNotFoundError or ValueError unless `folder` is a folder with files."""
     example = "give a folder such as run/checkpoints/step_100"
     if not folder.exists():
         raise FileNotFoundError(f"checkpoint folder {folder} does not exist; {example}")

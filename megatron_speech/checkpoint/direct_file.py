@@ -1,9 +1,10 @@
-"""A large file written once, from front to end, past the operating system's page cache.
+"""Writes a large file once, from front to end, bypassing the operating system's page cache (O_DIRECT).
 
-Through the cache every byte is copied once more into pages that must first be found, and whatever else the machine had
-cached makes room; that costs more than the disk does. Here bytes are gathered in two aligned buffers: while one goes to
-the disk, without the processor's help, the other is filled. Price: who reads the file next reads it from the disk. On
-file systems that know no direct writing (some tmpfs) the same code goes through the cache.
+The cache would copy every byte once more and displace what else the machine has cached; that takes longer than the disk
+does. Here bytes are gathered in two aligned buffers: while one is written to the disk, the other is filled.
+
+Cost: the next reader finds nothing in the cache. On file systems without direct writing (some tmpfs), the same code
+writes through the cache.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from torch import Tensor
 from megatron_speech.artifacts.files import naming_file
 
 _BUFFER_BYTES = 1 << 22
-_ALIGNMENT = 4096  # of addresses and lengths in direct writing
+_ALIGNMENT = 4096  # direct writing needs addresses and lengths that are multiples of it
 
 
 class DirectFile:
@@ -40,20 +41,20 @@ class DirectFile:
 
     @property
     def room(self) -> int:
-        """Bytes that `take` can give at once; never 0."""
+        """Largest `count` that `take` accepts now; never 0."""
         if self._filled == _BUFFER_BYTES:
             self._flush()
         return _BUFFER_BYTES - self._filled
 
     def take(self, count: int) -> Tensor:
-        """The next `count` bytes of the file, uint8, for the caller to fill before anything else is asked for."""
+        """Memory of the next `count` bytes of the file, uint8; fill it before the next call of any method."""
         assert count <= self.room
         start, self._filled = self._filled, self._filled + count
         self.size += count
         return self._buffers[self._current][start : self._filled]
 
     def write(self, tensor: Tensor, dtype: torch.dtype) -> None:
-        """Append a contiguous tensor in the format `dtype`."""
+        """Append a contiguous tensor, converted to `dtype`."""
         values = tensor.reshape(-1)
         while len(values):
             part = values[: self.room // dtype.itemsize]
@@ -72,7 +73,7 @@ class DirectFile:
         return self._digest.hexdigest()
 
     def _flush(self) -> None:
-        """Send the current buffer off and go on in the other one, once that has arrived."""
+        """Start writing the current buffer and switch to the other one, once its own write is done."""
         buffer, count = self._buffers[self._current], self._filled
         self._pending[self._current] = self._thread.submit(self._put, buffer.numpy().data, count)
         self._current, self._filled = 1 - self._current, 0
@@ -86,13 +87,13 @@ class DirectFile:
             try:
                 block = block[os.write(self._handle, block) :]
             except OSError as error:
-                # A full disk or a limit cuts a write short, and what is left is no longer aligned: the cache takes it,
-                # or says what is really wrong.
+                # A full disk or a limit cuts a write short, and the rest is no longer aligned. Writing it through the
+                # cache succeeds or raises the true error.
                 if error.errno != errno.EINVAL or not self._go_through_the_cache():
                     raise
 
     def _go_through_the_cache(self) -> bool:
-        """End direct writing; False if it was over already."""
+        """Turn direct writing off; False if it was off already."""
         flags = fcntl.fcntl(self._handle, fcntl.F_GETFL)
         if not flags & os.O_DIRECT:
             return False
@@ -102,7 +103,7 @@ class DirectFile:
 
 @contextmanager
 def open_direct(path: Path) -> Iterator[DirectFile]:
-    """A new file; call `finish` before the block ends."""
+    """Create the file `path` and yield its `DirectFile`; call `finish` before the block ends."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     try:
         handle = os.open(path, flags | os.O_DIRECT, 0o644)

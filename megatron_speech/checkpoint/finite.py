@@ -1,7 +1,7 @@
-"""Nothing that is not finite is saved: one look at the largest value of every tensor, before a checkpoint is begun.
+"""Checks that weights and optimizer state are finite before a checkpoint is written.
 
-The step before a save was checked by its loss and gradients, which say nothing of what its update made. Cost: one read
-of weights and optimizer state where they lie, a small part of what writing them takes.
+The last step was checked by its loss and gradients, but its update may still have produced NaN. Cost: one read of
+weights and optimizer state on their device, a small part of the time of saving.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 @torch.no_grad()
 def require_all_finite(named: Iterable[tuple[str, Tensor]]) -> None:
-    """FloatingPointError names the first of the tensors that holds NaN or an infinity."""
+    """Raise FloatingPointError with the name of the first tensor that holds NaN or an infinity."""
     parts = [(name, tensor) for name, tensor in named if tensor.is_floating_point() and tensor.numel()]
     if not parts:
         return
@@ -26,6 +26,6 @@ def require_all_finite(named: Iterable[tuple[str, Tensor]]) -> None:
 
 
 def moments(state: Mapping[Any, Mapping[str, Any]]) -> Iterator[tuple[str, Tensor]]:
-    """Tensors of a torch optimizer's state, by name."""
+    """(name, tensor) of everything in a torch optimizer's state."""
     for values in state.values():
         yield from ((f"the optimizer's {name}", value) for name, value in values.items() if isinstance(value, Tensor))

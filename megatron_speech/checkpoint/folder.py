@@ -1,9 +1,10 @@
-"""Checkpoint folders on disk: complete or absent, checked before use, the newest easy to find. No torch, no megatron.
+"""Checkpoint folders on disk: complete or absent, and checked before use. Imports neither torch nor megatron-core.
 
-``checkpoints/step_<n>/`` is written as ``step_<n>.partial`` and renamed when every file is on the disk, so a name
-without suffix never holds half a checkpoint, whatever is killed and when. Beside the weights lie plain JSON facts:
-``model.json`` (shape), ``vocabulary.json``, ``state.json``, and ``checksums.json`` (xxh3 and size per file). Price: one
-more read of the files (from the page cache) when saving, one before loading.
+``checkpoints/step_<n>/`` is written as ``step_<n>.partial`` and renamed when every file is on the disk. So a folder
+without the suffix is always complete, even if a run is killed. JSON files describe the weights: ``model.json`` (shape),
+``vocabulary.json``, ``state.json``, and ``checksums.json`` (xxh3 and size per file).
+
+Cost: the checksums take one read of all files when saving (from the page cache) and one before loading.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ logger = logging.getLogger(__name__)
 
 PARTIAL, STRAY = ".partial", ".stray"
 _FACTS = ("model.json", "vocabulary.json", "state.json")
-# What is opened besides them, where it is there: megatron-core's own files.
+# Files of megatron-core that a reader opens if they are present.
 _READ = ("*.distcp", ".metadata", "metadata.json", "common.pt")
-# Fields that say where weights came from or how they are used, not what their shape is.
+# Fields about the origin or the use of weights, not about their shape.
 _NOT_SHAPE = ("base", "init_method_std", "megatron")
 
 
@@ -49,7 +50,7 @@ def list_checkpoints(checkpoints: Path) -> list[Path]:
 
 
 def strays(checkpoints: Path) -> list[Path]:
-    """What is named as a checkpoint and is no folder: a file, or a link that leads nowhere."""
+    """Paths named like a checkpoint that are not folders: files and broken links."""
     return sorted(path for path in _named_as_one(checkpoints) if not path.is_dir())
 
 
@@ -64,9 +65,10 @@ def latest_checkpoint(checkpoints: Path) -> Path | None:
 
 
 def begin(folder: Path) -> Path:
-    """An empty ``<folder>.partial`` to write into; leftovers of an interrupted save go. One rank calls this.
+    """Make an empty ``<folder>.partial`` to write into, and return it. One rank calls this.
 
-    A file, or a link that leads nowhere, in the place of `folder` moves aside.
+    Leftovers of an interrupted save are deleted. A file or broken link at `folder` is renamed. Raises FileExistsError
+    if the folder exists.
     """
     if folder.is_dir():
         raise FileExistsError(
@@ -83,7 +85,7 @@ def begin(folder: Path) -> Path:
 
 
 def complete(partial: Path) -> None:
-    """Give a written ``.partial`` folder its final name, once all of it is on the disk. One rank calls this."""
+    """Flush a ``.partial`` folder to the disk, then give it its final name. One rank calls this."""
     for path in [*partial.iterdir(), partial]:
         _sync(path)
     partial.rename(partial.with_name(partial.name.removesuffix(PARTIAL)))
@@ -91,7 +93,7 @@ def complete(partial: Path) -> None:
 
 
 def keep_newest(checkpoints: Path, keep_last: int) -> None:
-    """Delete all but the newest `keep_last` checkpoints, and leftovers. Names go first: none is ever half there."""
+    """Delete leftovers and all but the newest `keep_last` checkpoints; each is renamed to ``.partial`` first."""
     for folder in list_checkpoints(checkpoints)[: -max(keep_last, 1)]:
         folder.rename(folder.with_name(folder.name + PARTIAL))
     for leftover in checkpoints.glob(f"step_*{PARTIAL}"):
@@ -99,14 +101,14 @@ def keep_newest(checkpoints: Path, keep_last: int) -> None:
 
 
 def write_facts(partial: Path, *, model: ModelConfig, vocabulary: Vocabulary, state: Mapping[str, Any]) -> None:
-    """model.json, vocabulary.json and state.json: what the weights are, readable without torch."""
+    """Write model.json, vocabulary.json and state.json, which describe the weights and are readable without torch."""
     write_atomic(partial / "model.json", to_json(to_dict(model), indent=1) + "\n")
     vocabulary.save(partial / "vocabulary.json")
     write_atomic(partial / "state.json", to_json(state, indent=1) + "\n")
 
 
 def read_model_config(folder: Path) -> ModelConfig:
-    """The shape stored in a checkpoint; FileNotFoundError says what the folder lacks."""
+    """The model shape stored in a checkpoint; FileNotFoundError names a missing file, ValueError a damaged one."""
     fields = _read_fact(folder, "model.json")
     known = {field.name for field in dataclasses.fields(ModelConfig)}
     if unknown := sorted(fields.keys() - known):
@@ -127,7 +129,7 @@ def read_vocabulary(folder: Path) -> Vocabulary:
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """The plain JSON state stored in a checkpoint; ValueError where its folder is named as that of another step."""
+    """The JSON state stored in a checkpoint; ValueError if the folder's name gives another step."""
     state, named = _read_fact(folder, "state.json"), STEP.fullmatch(folder.name)
     if named and state.get("step") != int(named[1]):
         raise ValueError(
@@ -138,7 +140,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def require_same_model(folder: Path, *, model: ModelConfig, vocabulary: Vocabulary) -> None:
-    """Refuse a checkpoint of another shape or vocabulary; the ValueError names all that differs, and both values."""
+    """Raise ValueError for another shape or vocabulary, naming each setting that differs and both values."""
     stored = read_model_config(folder)
     theirs, ours = ({**to_dict(each), "kv_channels": each.head_dim} for each in (stored, model))
     names = [name for name in ours if name not in _NOT_SHAPE and theirs[name] != ours[name]]
@@ -149,14 +151,14 @@ def require_same_model(folder: Path, *, model: ModelConfig, vocabulary: Vocabula
 
 
 def is_checkpoint(folder: Path) -> bool:
-    """Whether a folder holds anything of a checkpoint, whole or not."""
+    """Whether a folder holds any file of a checkpoint, complete or not."""
     return any((folder / name).is_file() for name in (CHECKSUMS, ".metadata", "state.json"))
 
 
 def verify(folder: Path, *, part: int = 0, parts: int = 1) -> None:
-    """Check files number `part`, `part + parts`, ... against checksums.json (each rank takes its part).
+    """Check files number `part`, `part + parts`, ... against checksums.json (each rank checks its part).
 
-    Raises ValueError naming the damaged file, FileNotFoundError naming a missing one.
+    Raises ValueError naming a damaged file, FileNotFoundError naming a missing one.
     """
     sums = _read_checksums(folder)
     for name in list(sums)[part::parts]:
@@ -164,19 +166,19 @@ def verify(folder: Path, *, part: int = 0, parts: int = 1) -> None:
 
 
 def verify_facts(folder: Path) -> None:
-    """Check all files but the insides of those that hold tensors: for readers that check the tensors they read."""
+    """Check all files, but only the size of tensor files: for readers that check each tensor that they read."""
     sums = _read_checksums(folder)
     for name in sums:
         verify_file(folder / name, sums, contents=not name.endswith(".distcp"))
 
 
 def read_file(folder: Path, name: str) -> bytes:
-    """A file of a checkpoint, whose content equals its checksum: for everything that is parsed."""
+    """Content of a checkpoint file, checked against its checksum. Use it for every file that is parsed."""
     return read_verified(folder / name, _read_checksums(folder, name))
 
 
 def _read_checksums(folder: Path, *names: str) -> Sums:
-    """With a line for `names`, and for every file that is there and that a reader would open."""
+    """checksums.json, which must list `names` and every present file that a reader would open."""
     present = {path.name for pattern in _READ for path in folder.glob(pattern)} if folder.is_dir() else set()
     return read_checksums(folder, needed={*_FACTS, *names, *present})
 
@@ -193,7 +195,7 @@ def _read_fact(folder: Path, name: str) -> dict[str, Any]:
 
 
 def _remove(path: Path) -> None:
-    """Whatever it is; a link goes, and not what it leads to."""
+    """Delete a folder, file or link; the target of a link stays."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -1,8 +1,7 @@
-"""Model shapes in the two languages: `ModelConfig` and transformers' config.json.
+"""Converts between `ModelConfig` and transformers' config.json.
 
-What a family can say and this project cannot (another activation, scaled rotary positions, a sliding window) is
-refused by name instead of dropped. A setting that changes nothing (a factor of 1, a window that is off or as long as
-the longest input) is accepted.
+Settings that this project does not support are refused by name, such as another activation, scaled rotary positions or
+a sliding window. Settings without effect are accepted, such as a factor of 1 or a window as long as the longest input.
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ from megatron_speech.text_tokenizer.base_files import GENERATION, special_ids
 from megatron_speech.text_tokenizer.vocabulary_folder import KEPT
 from megatron_speech.vocabulary import Vocabulary
 
-# Settings that must have these values in every family that has them at all.
+# Values that these settings must have in every family with such a setting.
 _REQUIRED = {"mlp_bias": False, "quantization_config": None}
 _SILU = ("silu", "swish")  # two names of one function
-# Scalings of rotary positions that are plain positions where their factor is 1.
+# Scalings of rotary positions that have no effect if their factor is 1.
 _SCALED_ROPE = ("linear", "dynamic", "yarn", "llama3")
 
 
 def read_hf_config(folder: Path) -> PretrainedConfig:
-    """config.json of a Hugging Face folder; ValueError names what this project cannot hold."""
+    """config.json of a Hugging Face folder; ValueError names a setting that is damaged or not supported."""
     path = folder / "config.json"
     if not path.is_file():
         raise FileNotFoundError(
@@ -41,7 +40,7 @@ def read_hf_config(folder: Path) -> PretrainedConfig:
     content = content if isinstance(content, dict) else {}
     require_family(content.get("model_type"), holder=str(path))
     layers = content.get("num_hidden_layers")
-    if isinstance(layers, int) and layers > MOST_LAYERS:  # transformers would list them
+    if isinstance(layers, int) and layers > MOST_LAYERS:  # transformers would make a list of that length
         raise ValueError(
             f"{path}: num_hidden_layers={layers} must be at most {MOST_LAYERS}; restore the model's own file"
         )
@@ -55,7 +54,7 @@ def read_hf_config(folder: Path) -> PretrainedConfig:
 
 
 def refuse_other_architectures(config: PretrainedConfig, *, holder: str) -> Family:
-    """The family of `config`; ValueError naming the first setting that this project neither holds nor runs."""
+    """The family of `config`; ValueError naming the first setting that this project does not support."""
     family = require_family(config.model_type, holder=holder)
     for name, value in {**_REQUIRED, **family.required}.items():
         if getattr(config, name, value) != value:
@@ -70,14 +69,14 @@ def refuse_other_architectures(config: PretrainedConfig, *, holder: str) -> Fami
 
 
 def _is_plain(rope: Mapping[str, Any]) -> bool:
-    """Whether rotary positions are neither stretched nor scaled."""
+    """Whether rotary positions are used without any scaling."""
     if rope.get("rope_type", "default") == "default":
         return True
     return rope["rope_type"] in _SCALED_ROPE and rope.get("factor") == 1 and rope.get("attention_factor") in (None, 1)
 
 
 def _refuse_sliding_window(config: PretrainedConfig, *, holder: str) -> None:
-    """ValueError if a layer sees less than the longest input; a window that is switched off hides nothing."""
+    """Raise ValueError if a sliding window in use is shorter than the longest input."""
     layers = set(getattr(config, "layer_types", None) or ["full_attention"])
     if unknown := sorted(layers - {"full_attention", "sliding_attention"}):
         raise ValueError(
@@ -92,13 +91,14 @@ def _refuse_sliding_window(config: PretrainedConfig, *, holder: str) -> None:
 
 
 def read_model_config(folder: Path) -> ModelConfig:
-    """Shape of the model in a Hugging Face folder; ValueError names what this project cannot hold."""
+    """Shape of the model in a Hugging Face folder; ValueError names a setting that is not supported."""
     return model_config_of(read_hf_config(folder), holder=str(folder / "config.json"))
 
 
 def model_config_of(config: PretrainedConfig, *, holder: str) -> ModelConfig:
-    """`config`, as `read_hf_config` gives it, in our words."""
+    """The `ModelConfig` of a `config` that `read_hf_config` has checked; ValueError naming `holder`."""
     family = require_family(config.model_type, holder=holder)
+    # kv_channels stays None for the usual head width, hidden_size / heads.
     heads = config.num_attention_heads
     usual_width = config.hidden_size // heads if heads > 0 and config.hidden_size % heads == 0 else None
     head_width = getattr(config, "head_dim", None)
@@ -134,17 +134,19 @@ def write_model_config(
     dtype: Literal["float32", "bfloat16"],
     generation: Mapping[str, Any],
 ) -> None:
-    """config.json and generation_config.json: unpadded vocabulary, end of document as one more end.
+    """Write config.json and generation_config.json, for the unpadded vocabulary.
 
     Args:
-        generation: the base's generation settings, which are kept; without them the end of document is the only end,
-            and the padding.
+        generation: generation settings of the base model. They are kept, and the end of document becomes one more end
+            token. If they are empty, it is the only end token and the padding token.
     """
+    # Settings that depend on the family or on the vocabulary.
     family = family_of(model)
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": model.rotary_base}
     if family.partial_rotary:
         rope["partial_rotary_factor"] = model.rotary_percent
     ids = special_ids(generation, vocabulary)
+    # config.json
     values: dict[str, Any] = {
         "architectures": [family.architecture],
         "dtype": dtype,
@@ -165,6 +167,6 @@ def write_model_config(
         KEPT: vocabulary.to_json(),
     }
     family.config_class(**values).save_pretrained(folder)
-    # Written as it was: transformers refuses to save some settings that it reads.
+    # generation_config.json, written directly: transformers refuses to save some settings that it reads.
     settings = {**generation, **ids, "transformers_version": __version__}
     write_atomic(folder / GENERATION, to_json(settings, indent=2) + "\n")

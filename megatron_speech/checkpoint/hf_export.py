@@ -1,8 +1,8 @@
-"""A checkpoint of any layout becomes a folder that plain transformers (or vLLM) loads: standard class, no remote code.
+"""Exports a checkpoint of any layout to a folder that plain transformers or vLLM loads, without custom code.
 
-Tensors go from the checkpoint's files to safetensors by blocks of rows; no model is built and no tensor is in memory as
-a whole. Padding rows are cut, so that every row of the embedding is an id of the extended tokenizer that lies beside
-the weights. Optimizer state is not read; what is read is held against its checksums.
+Tensors are copied from the checkpoint's files to safetensors in blocks of rows. No model is built, and no tensor is in
+memory as a whole. Padding rows are cut, so every row of the embedding is an id of the extended tokenizer in the same
+folder. Optimizer state is not read; everything that is read is checked against its checksum.
 """
 
 from __future__ import annotations
@@ -46,11 +46,16 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocabulary.json"
 
 def convert_to_hf(config: ConvertToHfConfig) -> None:
     """Make the Hugging Face folder `config.output`; ValueError or FileNotFoundError names what does not fit."""
+    # Stop if the export is done already.
     checkpoint = find_checkpoint(config.checkpoint)
     inputs = [checkpoint / folders.CHECKSUMS, config.vocabulary]
     if is_made(config.output, kind="hugging_face", config=config, inputs=inputs):
         logger.info("%s: already done", config.output)
         return
+
+    # Check that checkpoint and vocabulary fit, before anything is written.
+
+    # Check that checkpoint and vocabulary fit, before anything is written.
     model = folders.read_model_config(checkpoint)
     vocabulary = Vocabulary.load(config.vocabulary)
     vocabulary.require(folders.read_vocabulary(checkpoint).fingerprint, holder=str(checkpoint))
@@ -70,7 +75,7 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
     )
     card = model_card(config.output.name, facts=facts, vocabulary=vocabulary, checkpoint=checkpoint)
     with make_artifact(config.output, kind="hugging_face", config=config, inputs=inputs) as draft:
-        # The weights come last: whatever is wrong with small files is known before hours of writing.
+        # The weights come last: errors in small files show before hours of writing.
         generation = generation_settings(config.vocabulary)
         write_model_config(draft.folder, model, vocabulary=vocabulary, dtype=config.dtype, generation=generation)
         for name in _TOKENIZER_FILES:
@@ -104,7 +109,7 @@ def find_checkpoint(path: Path) -> Path:
 def _hugging_face_tensors(
     reader: WeightsReader, model: ModelConfig, *, vocabulary: Vocabulary, holder: Path
 ) -> Iterator[tuple[str, _FiniteRows, list[tuple[int, int]]]]:
-    """Name, place and rows of every Hugging Face tensor in the table's order; the next is checked meanwhile."""
+    """(name, where to read, row ranges) of every Hugging Face tensor; a thread checks the next one meanwhile."""
     table = entries(model)
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(reader.open, table[0].megatron, table[0].layer)
@@ -120,7 +125,7 @@ def _hugging_face_tensors(
 
 @dataclass(frozen=True)
 class _FiniteRows:
-    """Rows of a stored tensor; reading one that holds nan or inf is a ValueError that begins with `name`."""
+    """Reads rows of a stored tensor; nan or inf in them raises a ValueError that begins with `name`."""
 
     stored: StoredTensor
     name: str
@@ -130,6 +135,6 @@ class _FiniteRows:
         return self.stored.dtype
 
     def read(self, first: int, end: int, out: Tensor) -> None:
-        """Put rows `first` to `end` into `out`."""
+        """Read rows `first` to `end` (exclusive) into `out`."""
         self.stored.read(first, end, out)
         require_finite(out, name=self.name, remedy="the training diverged; export an earlier checkpoint")

@@ -1,10 +1,11 @@
-"""A Hugging Face model becomes a checkpoint whose embedding also has rows for specials and speech.
+"""Imports a Hugging Face model as a checkpoint, with new embedding rows for special and speech tokens.
 
-Old rows stay bit-equal; those of specials and speech are among them if the model's tokenizer has these tokens at the
-vocabulary's ids, as that of an export of ours. New rows are drawn from the distribution of the old ones
-(`checkpoint/extension.py`), padding is zero. Tensors are held against config.json before any is read, then go from
-safetensors to the checkpoint one by one, no model is built. The output is an ordinary float32 checkpoint without
-optimizer state, in every layout's reach: name it in a run as ``model.base``.
+Old rows stay bit-equal. If the model's tokenizer has the special and speech tokens at the vocabulary's ids, as our
+exports do, their rows are kept too (`checkpoint/kept_rows.py`). New rows are drawn from the distribution of the old
+ones (`checkpoint/extension.py`); padding is zero.
+
+All names and shapes are checked against config.json before any tensor is read. Tensors are copied one by one; no model
+is built. The output is a float32 checkpoint without optimizer state that any layout loads: use it as ``model.base``.
 """
 
 from __future__ import annotations
@@ -48,13 +49,18 @@ logger = logging.getLogger(__name__)
 
 
 def convert_from_hf(config: ConvertFromHfConfig) -> None:
-    """Make the checkpoint folder `config.output`; ValueError or FileNotFoundError where the inputs do not fit."""
+    """Make the checkpoint folder `config.output`; ValueError or FileNotFoundError if the inputs do not fit."""
+    # Stop if the import is done already.
     hf_config = read_hf_config(config.model)
     model = model_config_of(hf_config, holder=str(config.model / "config.json"))
     inputs = [*_inputs(config.model), config.vocabulary]
     if is_made(config.output, kind="checkpoint", config=config, inputs=inputs):
         logger.info("%s: already done", config.output)
         return
+
+    # Check that weights, config.json and vocabulary fit, before anything is written.
+
+    # Check that weights, config.json and vocabulary fit, before anything is written.
     vocabulary = Vocabulary.load(config.vocabulary)
     source = _open_weights(config.model, model, num_rows=hf_config.vocab_size)
     kept = kept_rows(
@@ -91,9 +97,9 @@ _FILES = (FILE, ".metadata", "metadata.json", "common.pt", "model.json", "vocabu
 
 
 def _inputs(folder: Path) -> list[Path]:
-    """What the result is made from: weights, tokenizer, settings, card, and the manifest where a stage made the folder.
+    """Files that the result depends on: weights, tokenizer, settings, model card, and a manifest if there is one.
 
-    The manifest does not stand for the files: the folder may have been changed since.
+    The manifest alone is not enough: the folder's files may have changed since it was written.
     """
     files = [*weight_files(folder), *tokenizer_files(folder)]
     files += [folder / CARD] if (folder / CARD).is_file() else []
@@ -101,11 +107,11 @@ def _inputs(folder: Path) -> list[Path]:
 
 
 def _open_weights(folder: Path, model: ModelConfig, *, num_rows: int) -> HuggingFaceWeights:
-    """The weights in `folder`, every tensor there and shaped as config.json says."""
+    """Open the weights in `folder`; ValueError unless all tensors are there with the shapes of config.json."""
     source = HuggingFaceWeights(folder)
     _require_layers(source, model.num_layers, folder=folder)
     if not model.untie_embeddings_and_output_weights and HF_OUTPUT in source.shapes:
-        # A second copy of the embedding, in some files.
+        # Some files also hold a copy of the tied embedding.
         if HF_EMBEDDING not in source.shapes:
             raise ValueError(
                 f"{folder} lacks tensor {HF_EMBEDDING} and has {HF_OUTPUT}, which tie_word_embeddings=true in "
@@ -124,7 +130,7 @@ def _open_weights(folder: Path, model: ModelConfig, *, num_rows: int) -> Hugging
 
 
 def _require_layers(source: HuggingFaceWeights, claimed: int, *, folder: Path) -> None:
-    """Refuse another number of layers than the tensors have, before a list is made as long as the claim."""
+    """Raise ValueError unless the tensors have `claimed` layers; a huge claim must not become a huge list."""
     found = {match[1] for name in source.shapes if (match := re.match(r"model\.layers\.(\d+)\.", name))}
     if len(found) != claimed:
         raise ValueError(
@@ -136,14 +142,14 @@ def _require_layers(source: HuggingFaceWeights, claimed: int, *, folder: Path) -
 def _megatron_tensors(
     source: HuggingFaceWeights, model: ModelConfig, *, vocabulary: Vocabulary, kept: int, seed: int
 ) -> Iterator[tuple[str, int | None, Tensor]]:
-    """Key, layer and float32 tensor of everything in the model, with the embedding (and an untied head) grown."""
+    """(key, layer, float32 tensor) of the whole model; embedding and untied head have their new rows."""
     seeds = {EMBEDDING: seed, OUTPUT: seed + 1}
 
     def tensor_of(entry: Entry) -> Tensor:
         tensor = join([source.read(name) for name in entry.hugging_face], entry, model)
         if entry.megatron not in seeds:
             return tensor.float()
-        # Rows beyond the tokenizer's ids are padding of the old model.
+        # Rows behind the first `kept` are padding, or tokens that the vocabulary lacks.
         return extend_embedding(tensor[:kept].float(), vocabulary=vocabulary, seed=seeds[entry.megatron])
 
     for entry in entries(model):

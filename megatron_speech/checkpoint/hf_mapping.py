@@ -1,6 +1,6 @@
-"""Tensor names and layouts of megatron-core's checkpoints and of Hugging Face decoders: one table, read both ways.
+"""Maps tensors of megatron-core's checkpoints to tensors of Hugging Face decoders; import and export share the table.
 
-The tensors of a layer are its family's (`families`); those outside the layers are common to all.
+The family (`families`) gives the tensors of a layer; those outside the layers are the same in all families.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _OUTPUT = (Entry(OUTPUT, {HF_OUTPUT: "VD"}),)
 
 
 def entries(model: ModelConfig) -> list[Entry]:
-    """The whole table of a model, layer by layer."""
+    """The entries of the whole model, layer by layer."""
     layers = [
         Entry(
             f"decoder.layers.{entry.megatron}",
@@ -45,7 +45,7 @@ def entries(model: ModelConfig) -> list[Entry]:
 
 
 def hugging_face_shapes(model: ModelConfig, *, num_rows: int) -> dict[str, Shape]:
-    """Every Hugging Face tensor of a model with `num_rows` rows of embedding."""
+    """Shape of every Hugging Face tensor by name; the embedding has `num_rows` rows."""
     sizes = _sizes(model, num_rows=num_rows)
     return {
         name: tuple(sizes[letter] for letter in letters)
@@ -55,7 +55,7 @@ def hugging_face_shapes(model: ModelConfig, *, num_rows: int) -> dict[str, Shape
 
 
 def megatron_shapes(model: ModelConfig, *, num_rows: int) -> dict[str, Shape]:
-    """Every tensor in a checkpoint of a model with `num_rows` rows of embedding; layers are the first dimension."""
+    """Shape of every checkpoint tensor by key; the layer is the first dimension, the embedding has `num_rows` rows."""
     sizes = _sizes(model, num_rows=num_rows)
     shapes: dict[str, Shape] = {}
     for entry in entries(model):
@@ -66,7 +66,7 @@ def megatron_shapes(model: ModelConfig, *, num_rows: int) -> dict[str, Shape]:
 
 
 def join(parts: Sequence[Tensor], entry: Entry, model: ModelConfig) -> Tensor:
-    """The megatron tensor of `entry` from its Hugging Face tensors."""
+    """Join Hugging Face tensors `parts` (in the order of `entry`) into the megatron tensor."""
     if entry.join == "query groups":
         grouped = [part.reshape(model.num_query_groups, -1, *part.shape[1:]) for part in parts]
         return torch.cat(grouped, dim=1).flatten(0, 1)
@@ -74,9 +74,9 @@ def join(parts: Sequence[Tensor], entry: Entry, model: ModelConfig) -> Tensor:
 
 
 def row_ranges(entry: Entry, model: ModelConfig, *, num_rows: int) -> list[list[tuple[int, int]]]:
-    """Inverse of `join`: for each Hugging Face tensor, the rows (first, end) of the megatron tensor that make it.
+    """Inverse of `join`: for each Hugging Face tensor, the row ranges (first, end) of the megatron tensor.
 
-    num_rows: rows of the embedding that are wanted, from its first on.
+    `num_rows` is the number of embedding rows to export; the padding behind them is cut.
     """
     sizes = _sizes(model, num_rows=num_rows)
     rows = [sizes[letters[0]] for letters in entry.hugging_face.values()]
@@ -90,9 +90,9 @@ def row_ranges(entry: Entry, model: ModelConfig, *, num_rows: int) -> list[list[
 
 
 def require_shapes(found: Mapping[str, Shape], expected: Mapping[str, Shape], *, holder: str, config: str) -> None:
-    """Refuse tensors that are missing, left over or misshapen; the ValueError names `holder` and the tensor.
+    """Raise ValueError for a tensor that is missing, unexpected or of another shape; it names `holder` and the tensor.
 
-    config: name of the file in `holder` that the expectation comes from.
+    `config` is the name of the file in `holder` that `expected` was derived from.
     """
     if missing := [name for name in expected if name not in found]:
         raise ValueError(

@@ -1,8 +1,8 @@
-"""Weights of a Hugging Face folder, read tensor by tensor from safetensors, which may come from anyone.
+"""Reads the weights of a Hugging Face folder tensor by tensor from safetensors files, without trusting the folder.
 
-Nothing here can run code: pickles are refused by name and never opened. safetensors itself holds a header against the
-bytes that follow it (lengths, offsets, shapes, number formats); an index may name only files of its own folder, and
-must agree with them tensor by tensor. Files are mapped, not read: one tensor is in memory at a time.
+Nothing here can run code: pickles are refused by name and never opened. The safetensors library checks a header against
+the bytes behind it (lengths, offsets, shapes, number formats). An index may name only files of its own folder, and must
+agree with every tensor in them. Files are memory-mapped, so one tensor is in memory at a time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from megatron_speech.checkpoint.hf_mapping import Shape
 logger = logging.getLogger(__name__)
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-# Formats that become float32 without loss.
+# Formats that convert to float32 without loss.
 _FORMATS = ("F32", "BF16", "F16")
 _ADAPTER = re.compile(r"adapter_config\.json|adapter_model\..*")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
@@ -35,7 +35,7 @@ class _Stored:
 
 
 class HuggingFaceWeights:
-    """The tensors of a Hugging Face folder; ValueError or FileNotFoundError says what is wrong with it."""
+    """The tensors of a Hugging Face folder; ValueError or FileNotFoundError names what is damaged or missing."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -47,11 +47,11 @@ class HuggingFaceWeights:
         return {name: stored.shape for name, stored in self._tensors.items()}
 
     def drop(self, name: str) -> None:
-        """Forget a tensor, if it is there."""
+        """Leave the tensor `name` out from now on; nothing happens if there is none."""
         self._tensors.pop(name, None)
 
     def read(self, name: str) -> Tensor:
-        """One tensor, mapped from its file; ValueError if it holds anything that is no finite number."""
+        """One tensor, memory-mapped; ValueError if it holds nan or inf."""
         path = self._tensors[name].file
         with safe_open(path, "pt") as file:
             tensor = file.get_tensor(name)
@@ -60,22 +60,25 @@ class HuggingFaceWeights:
 
 
 def require_finite(tensor: Tensor, *, name: str, remedy: str) -> None:
-    """ValueError of one line, beginning with `name`, if the tensor holds nan or inf."""
-    # The extremes carry any nan, and unlike isfinite() need no second tensor.
+    """Raise a ValueError that begins with `name` if the tensor holds nan or inf."""
+    # Minimum and maximum are nan if any value is; unlike isfinite(), they need no second tensor.
     if tensor.numel() and not all(torch.isfinite(extreme) for extreme in tensor.aminmax()):
         raise ValueError(f"{name} holds nan or inf; {remedy}")
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a Hugging Face folder, as transformers chooses them: the single one, or the index's.
+    """The safetensors files that transformers would load: the single file, or those in the index.
 
-    ValueError where the folder holds two models, or an adapter that is no part of its weights.
+    Raises ValueError if the folder holds two models, an adapter, or only pickles; FileNotFoundError without weights.
     """
+    # An adapter changes the model, and its weights are in another file.
     if adapters := sorted(path.name for path in folder.glob("adapter_*") if _ADAPTER.fullmatch(path.name)):
         raise ValueError(
             f"{folder} holds {adapters[0]}: an adapter, which these weights lack; merge it (merge_and_unload of peft, "
             "then save_pretrained into another folder), or move it away"
         )
+    # One file, or several with an index.
+    # One file, or several with an index.
     single, index = folder / SINGLE, folder / INDEX
     if single.is_file():
         if index.is_file() and not _is_stale(index):
@@ -85,6 +88,8 @@ def weight_files(folder: Path) -> list[Path]:
         return [single]
     if index.is_file():
         return sorted({folder / file for file in _weight_map(folder).values()})
+    # No safetensors: say what is there instead.
+    # No safetensors: say what is there instead.
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if pickles:
         raise ValueError(
@@ -95,16 +100,16 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _is_stale(index: Path) -> bool:
-    """Whether an index beside a single file is no second model: where save_pretrained wrote one file over many."""
+    """Whether an index beside a single file can be ignored: it lists only that file, or it is damaged or incomplete."""
     try:
         return set(_weight_map(index.parent).values()) == {SINGLE}
     except (ValueError, FileNotFoundError) as error:
-        logger.warning("%s is taken, and not the index beside it: %s", index.with_name(SINGLE), error)
+        logger.warning("%s is used and the index beside it ignored: %s", index.with_name(SINGLE), error)
         return True
 
 
 def _weight_map(folder: Path) -> dict[str, str]:
-    """Tensor to file, as the index says; every file is one of the folder."""
+    """File of each tensor, from the index; ValueError or FileNotFoundError unless every file is in the folder."""
     path = folder / INDEX
     content = read_json(path)
     names = content.get("weight_map") if isinstance(content, dict) else None
@@ -125,7 +130,7 @@ def _tensors(folder: Path) -> dict[str, _Stored]:
             if name in found:
                 raise ValueError(f"{file} and {found[name].file.name} both hold {name}; download the folder again")
             found[name] = _Stored(file, shape)
-    # Buffers that old exports saved beside the weights and that follow from the configuration.
+    # Old exports also saved rotary frequencies, which follow from config.json: leave them out.
     kept = {name: stored for name, stored in found.items() if not name.endswith("rotary_emb.inv_freq")}
     if not (folder / SINGLE).is_file():
         weight_map = _weight_map(folder)
@@ -141,7 +146,7 @@ def _tensors(folder: Path) -> dict[str, _Stored]:
 
 
 def _header(path: Path) -> dict[str, Shape]:
-    """Shapes of the tensors in a file; ValueError for a header that lies and for a format that float32 cannot hold."""
+    """Shapes of the tensors in a file; ValueError for a damaged header and for a format that float32 cannot hold."""
     shapes: dict[str, Shape] = {}
     try:
         with safe_open(path, "pt") as file:

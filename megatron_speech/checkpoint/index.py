@@ -1,7 +1,7 @@
-"""The index of a checkpoint folder (torch's ``.metadata``): which tensor lies where, read without trusting it.
+"""Reads the index of a checkpoint folder (torch's ``.metadata``), which says where each tensor lies, without trust.
 
-torch writes the index as a pickle and offers no other reader. Here it is read by an unpickler that knows an allow-list
-of classes and refuses everything else, and the files that it names must lie in its own folder.
+torch writes the index as a pickle and has no other reader. Here an unpickler accepts only the classes on a list. The
+files that the index names must lie in its own folder.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _CLASSES = {
 
 
 def read_index(folder: Path) -> Metadata:
-    """The index of `folder`, whose bytes equal their checksum before they are read.
+    """The index of `folder`; its checksum is compared first.
 
-    ValueError names a class that no index needs, a file outside the folder, or the damage.
+    Raises ValueError naming a class that no index needs, a file outside the folder, or the damage.
     """
     path = folder / INDEX
     content = read_file(folder, INDEX)
@@ -51,7 +51,7 @@ def read_index(folder: Path) -> Metadata:
         names = {str(place.relative_path) for place in index.storage_data.values()}
     except _Refused:
         raise
-    except Exception as error:  # what bytes of a pickle may spell has no end
+    except Exception as error:  # a damaged pickle can raise anything
         raise ValueError(f"{path} is no checkpoint index ({type(error).__name__}); {mend(folder)}") from error
     for name in sorted(names):
         if Path(name).name != name:
@@ -60,11 +60,11 @@ def read_index(folder: Path) -> Metadata:
 
 
 class _Refused(ValueError):
-    """The index asks for what it must not have."""
+    """The index names a class that is not in `_CLASSES`."""
 
 
 class _AllowListUnpickler(pickle.Unpickler):
-    """Reads torch's checkpoint index while refusing any class that has no business in it."""
+    """Unpickler that raises `_Refused` for every class that a checkpoint index does not need."""
 
     def __init__(self, file: Any, path: Path) -> None:
         super().__init__(file)

@@ -1,12 +1,14 @@
-"""Which rows of a model's embedding keep their meaning in a vocabulary, and which are new.
+"""Decides how many rows of a model's embedding are kept when it is imported with a vocabulary.
 
-A row means what the model's tokenizer calls its id. Where that has all tokens of the vocabulary at their ids, as the
-tokenizer of an export has, all rows are kept; where it is the vocabulary's text tokenizer, those of the text are.
-Anything between would lose or mix up what was learnt about speech, and is refused. So is a text tokenizer beside rows
-that may be those of speech, whose tokens were lost.
+A row belongs to the token that the model's tokenizer has at its id. Two cases are accepted:
+- The tokenizer has all tokens of the vocabulary at their ids, as in an export of ours. All rows are kept.
+- The tokenizer is the vocabulary's text tokenizer. The rows of text are kept; the others are new.
 
-Limitation: fewer than 512 rows that are like the padding behind them count as padding, and so do rows that are fewer
-than the vocabulary has.
+Anything between would lose or mix up rows of speech, and is refused. Also refused: a text tokenizer, but more rows than
+it has ids, which may be rows of speech with lost tokens.
+
+Limitation: rows behind the text count as padding if they are fewer than the vocabulary adds. So do fewer than 512 rows
+that resemble the padding behind them.
 """
 
 from __future__ import annotations
@@ -25,24 +27,34 @@ logger = logging.getLogger(__name__)
 
 ROWS = ("text_rows_read", "special_rows_read", "special_rows_drawn", "speech_rows_read", "speech_rows_drawn")
 _MOST_PADDING = 512
-"""Text models that we read pad their embeddings by fewer rows."""
+"""Upper bound of the rows that text models use to pad their embeddings."""
 
 
 def kept_rows(
     model: Path, folder: Path, vocabulary: Vocabulary, *, num_rows: int, embedding: Callable[[], Tensor]
 ) -> int:
-    """How many of the model's first rows, `num_rows` in all, mean in the vocabulary `folder` what they mean to it.
+    """Number of first rows of the model's embedding that have the same tokens in the vocabulary of `folder`.
 
-    `embedding` reads the rows, [num_rows, D], where their number alone does not tell. ValueError where ids of text, or
-    tokens of ours, mean another thing to the model.
+    Args:
+        model: Hugging Face folder.
+        num_rows: rows of its embedding.
+        embedding: reads the rows [num_rows, D]; called only if their number does not decide.
+
+    Raises:
+        ValueError: an id has another token in the model's tokenizer, or rows of speech have lost their tokens.
     """
+    # Read both tokenizers.
     extended = TextTokenizer.load(folder)
     ours = extended.backend.get_vocab(with_added_tokens=True)
-    # The file itself: a vocabulary.json beside it would hide tokens that were added since.
+    # tokenizer.json itself: beside a vocabulary.json, the folder would load without tokens that were added since.
     path = model / "tokenizer.json"
     end = extended.backend.id_to_token(vocabulary.end_of_document)
     text = TextTokenizer.load(path if path.is_file() else model, end_of_document=end, begin_of_document=[])
     theirs = text.backend.get_vocab(with_added_tokens=True)
+
+    # Decide which rows are kept.
+
+    # Decide which rows are kept.
     before = kept_vocabulary(model)
     _require_same_codes(before, vocabulary, model=model, folder=folder)
     kept = vocabulary.size
@@ -65,7 +77,7 @@ def kept_rows(
 
 
 def row_facts(vocabulary: Vocabulary, *, kept: int, num_rows: int) -> dict[str, int]:
-    """Rows by kind, read and drawn, where the first `kept` rows of a model's `num_rows` were read."""
+    """Number of rows read and drawn, by kind, if the first `kept` of a model's `num_rows` rows were read."""
     specials = [vocabulary.special_id(token) for token in vocabulary.special_tokens]
     special_rows, speech_rows = (sum(number < kept for number in ids) for ids in (specials, vocabulary.speech_ids))
     read = kept - special_rows - speech_rows, special_rows, len(specials) - special_rows
@@ -75,7 +87,7 @@ def row_facts(vocabulary: Vocabulary, *, kept: int, num_rows: int) -> dict[str, 
 
 
 def _require_same_codes(before: Vocabulary | None, vocabulary: Vocabulary, *, model: Path, folder: Path) -> None:
-    """ValueError if the model is an export, of vocabulary `before`, whose speech ids are another tokenizer's codes."""
+    """Raise ValueError if the model is an export (vocabulary `before`) with codes of another speech tokenizer."""
     if before is None or not before.num_speech_ids:
         return
     theirs, ours = ((each.num_speech_ids, each.speech_fingerprint[:12]) for each in (before, vocabulary))
@@ -89,7 +101,7 @@ def _require_same_codes(before: Vocabulary | None, vocabulary: Vocabulary, *, mo
 def _require_no_tokens_of_ours(
     theirs: dict[str, int], ours: dict[str, int], vocabulary: Vocabulary, *, model: Path, folder: Path
 ) -> None:
-    """ValueError if the model's tokenizer has a token that is to be new; names the first token that differs."""
+    """Raise ValueError if the model's tokenizer has a token that should be new; it names the first that differs."""
     if not any(place >= vocabulary.num_text_ids and token in theirs for token, place in vocabulary.token_ids.items()):
         return
     differ = sorted((token for token in ours if theirs.get(token) != ours[token]), key=lambda each: each not in theirs)
@@ -102,7 +114,7 @@ def _require_no_tokens_of_ours(
 
 
 def _require_no_rows_of_ours(before: Vocabulary | None, vocabulary: Vocabulary, *, model: Path, num_rows: int) -> None:
-    """ValueError if the model is an export, of vocabulary `before`, that got another tokenizer since."""
+    """Raise ValueError if the model is an export (vocabulary `before`) that was given another tokenizer since."""
     if before is not None and num_rows >= before.size > vocabulary.num_text_ids:
         raise ValueError(
             f"{model} has rows for {before.size} ids, as an export of ours, but not their tokens in its tokenizer; "
@@ -111,7 +123,7 @@ def _require_no_rows_of_ours(before: Vocabulary | None, vocabulary: Vocabulary, 
 
 
 def _require_padding(vocabulary: Vocabulary, *, model: Path, num_rows: int, embedding: Callable[[], Tensor]) -> None:
-    """ValueError unless all rows behind the text are padding, or too few to be those of the vocabulary's speech."""
+    """Raise ValueError unless the rows behind the text are padding, or too few to be the vocabulary's speech."""
     ours, behind = vocabulary.size - vocabulary.num_text_ids, num_rows - vocabulary.size
     if not vocabulary.num_speech_ids or vocabulary.first_speech_id < vocabulary.num_text_ids or behind < 0:
         return
@@ -125,7 +137,7 @@ def _require_padding(vocabulary: Vocabulary, *, model: Path, num_rows: int, embe
 
 
 def _alike(rows: Tensor, first: int) -> bool:
-    """Whether the first rows are about as long as the others, which is so where none was trained."""
+    """Whether the first `first` rows have about the same mean norm as the others, as untrained rows do."""
     lengths = rows.double().norm(dim=1)
     parts = lengths[:first], lengths[first:]
     variance = sum(((part - part.mean()) ** 2).sum() for part in parts) / max(len(lengths) - 2, 1)
@@ -134,7 +146,7 @@ def _alike(rows: Tensor, first: int) -> bool:
 
 
 def _require_same_text(text: TextTokenizer, vocabulary: Vocabulary, *, model: Path, folder: Path) -> None:
-    """ValueError if the vocabulary was built over another text tokenizer than the model's."""
+    """Raise ValueError if the vocabulary was built with another text tokenizer than the model's."""
     if text.fingerprint != vocabulary.text_fingerprint:
         raise ValueError(
             f"{folder}: text tokenizer {vocabulary.text_fingerprint[:12]} differs from {text.fingerprint[:12]} of "

@@ -1,7 +1,7 @@
-"""``README.md`` of an export: what the model was made from, under which terms, how far it was trained, how to load it.
+"""Writes ``README.md`` of an export: origin and licences of the model, its training, and how to load it.
 
-Everything is read from what travels with the model: its vocabulary, the state in its checkpoint, the run folder around
-that. What is not recorded is said to be so; nothing is guessed.
+Everything is read from files that belong to the model: its vocabulary, its checkpoint and the run folder around that.
+The card says "not recorded" for anything that these files lack; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def model_card(name: str, *, facts: ExportFacts, vocabulary: Vocabulary, checkpo
 
 
 def _front_matter(base: BaseFacts, sources: dict[str, SourceTerms]) -> str:
-    """Metadata as model hubs read it. The licence is the base's own: those of the data stand in the text."""
+    """YAML metadata for model hubs. The licence is the base model's; licences of data are listed in the text."""
     licences = base.license or [licence.lower() for licence in base.licences or ()]
     languages = [language for source in sources.values() for language in source.languages]
     data = ModelCardData(
@@ -83,7 +83,7 @@ def _front_matter(base: BaseFacts, sources: dict[str, SourceTerms]) -> str:
 
 
 def _origin(base: BaseFacts | None, facts: ExportFacts) -> str:
-    """What the model is, and whose licence holds."""
+    """Sentences about the model's family, size, base and licence."""
     model = f"A {facts.family} decoder of {facts.parameters:,} parameters that reads and writes text and speech"
     if base is None:
         return f"{model} tokens. Base model and its licence: {_NOT_RECORDED}."
@@ -98,7 +98,7 @@ def _origin(base: BaseFacts | None, facts: ExportFacts) -> str:
 
 
 def _training(checkpoint: Path, sources: dict[str, SourceTerms]) -> str:
-    """Steps, tokens, data and held-out losses."""
+    """Section about steps, tokens, data and held-out losses."""
     state = folders.read_state(checkpoint)
     if not state.get("step"):
         return "None yet: rows of new tokens are drawn from the distribution of the old ones."
@@ -118,7 +118,7 @@ def _training(checkpoint: Path, sources: dict[str, SourceTerms]) -> str:
 
 
 def _held_out(checkpoint: Path, step: int) -> Iterator[str]:
-    """Rows of the table of held-out losses: the last ones until `step`."""
+    """Rows of the table of held-out losses: the newest ones up to `step`."""
     run = run_folder_of(checkpoint)
     if run is None or not (run / _VALIDATION).is_file():
         return
@@ -152,7 +152,7 @@ def _record(line: str) -> HeldOutLosses | None:
 
 
 def _tokens(vocabulary: Vocabulary, facts: ExportFacts) -> str:
-    """A table of what the ids are."""
+    """Table of id ranges and their meaning."""
     text = facts.text_tokenizer or _NOT_RECORDED
     rows = {f"0 to {vocabulary.num_text_ids - 1:,}": f"text tokenizer: {text}"} if vocabulary.num_text_ids else {}
     rows |= {f"{vocabulary.special_id(token):,}": _code(token) for token in vocabulary.special_tokens}
@@ -167,12 +167,12 @@ def _tokens(vocabulary: Vocabulary, facts: ExportFacts) -> str:
 
 
 def _code(token: str) -> str:
-    """A token as code in a table, whose columns bars would end."""
+    """A token as code in a Markdown table, with escaped bars."""
     return f"`{token}`".replace("|", "\\|")
 
 
 def _how_to_load(name: str, vocabulary: Vocabulary) -> str:
-    """Code that works beside the folder."""
+    """Example code that works in the folder above the export."""
     speech = vocabulary.speech_ids
     first, end = speech.start, speech.stop
     code = f"""```python

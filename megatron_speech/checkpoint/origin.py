@@ -1,7 +1,7 @@
-"""Where the weights in a checkpoint come from: the model that was imported, and the data of the runs since.
+"""Where the weights in a checkpoint come from: the imported model, and the data of the runs since.
 
-An import says it in its manifest, a run in ``origin.json``, which it begins with what its base says. So the name and
-the licence of the first model are known at the end of any number of runs, whatever was moved or deleted meanwhile.
+An import records this in its manifest, a run in ``origin.json``. A run copies the record of its base first. So the name
+and licence of the first model are known after any number of runs, even if folders were moved or deleted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ORIGIN = "origin.json"
 
 
 def run_folder_of(checkpoint: Path) -> Path | None:
-    """The run folder around a checkpoint, if it lies in one."""
+    """The run folder that a checkpoint lies in, or None."""
     checkpoint = checkpoint.resolve()
     run = checkpoint.parent.parent
     return run if checkpoint.parent == run / "checkpoints" and (run / "config.yaml").is_file() else None

@@ -1,9 +1,8 @@
-"""Safetensors files written in one pass: header first, from shapes alone, then tensor after tensor as they arrive.
+"""Writes safetensors files in one pass: first the header, from the shapes alone, then one tensor after the other.
 
-The format asks for nothing more: a length, a JSON header of byte ranges, the bytes. Knowing all shapes beforehand, no
-tensor has to wait for another one, and none has to be in memory: rows are read into the buffers that go to the disk.
-Every file is on the disk before its successor begins, and gets its name only then. Many tensors are split over several
-files with an index, in the form that transformers and vLLM read.
+A file is a length, a JSON header with byte ranges, and the bytes. No tensor is in memory as a whole: its rows are read
+into the buffers that are written to the disk. A file is on the disk, and gets its name, before the next one begins.
+Large models are split over several files with an index, as transformers and vLLM read them.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ _FORMATS = {torch.float32: "F32", torch.bfloat16: "BF16"}
 
 
 class Rows(Protocol):
-    """A tensor that can be read by rows."""
+    """A tensor that is read in blocks of rows."""
 
     @property
     def dtype(self) -> torch.dtype:
         """Type of the numbers as they are read."""
 
     def read(self, first: int, end: int, out: Tensor) -> None:
-        """Put rows `first` to `end` into `out`."""
+        """Read rows `first` to `end` (exclusive) into `out`."""
 
 
 def write_safetensors(
@@ -49,7 +48,10 @@ def write_safetensors(
     """Write all `tensors`, in the order of `shapes`, to files of at most `max_bytes` (but at least one tensor each).
 
     Args:
-        tensors: name, where to read, and the ranges of rows (first, end) that make the tensor, one below the other.
+        tensors: (name, where to read, row ranges (first, end)); the ranges are written one after the other.
+        shapes: shape of every tensor by name.
+        dtype: number format in the files.
+        max_bytes: size of the tensors in one file.
 
     Returns:
         Size and xxh3-128 of every file, by name.
@@ -58,6 +60,7 @@ def write_safetensors(
     coming = iter(tensors)
     sums = {}
     for file_name, names in shards.items():
+        # Header and tensors, under a temporary name.
         header = _header({name: shapes[name] for name in names}, dtype=dtype)
         draft = folder / f"{file_name}.tmp"
         with open_direct(draft) as file:
@@ -68,9 +71,12 @@ def write_safetensors(
                 for first, end in ranges:
                     _copy(file, rows, first, end, row_shape=shapes[name][1:], dtype=dtype)
             sums[file_name] = FileFacts(bytes=file.size, xxh3=file.finish())
+        # Check the size against the header, then give the file its name.
         announced = len(header) + sum(math.prod(shapes[name]) for name in names) * dtype.itemsize
         assert file.size == announced, f"{file_name}: {file.size} bytes written, {announced} announced"
         draft.replace(folder / file_name)
+    # Several files need an index.
+    # Several files need an index.
     if len(shards) > 1:
         total = sum(math.prod(shape) for shape in shapes.values()) * dtype.itemsize
         weight_map = {name: file_name for file_name, names in shards.items() for name in names}
@@ -79,7 +85,7 @@ def write_safetensors(
 
 
 def _copy(file: DirectFile, rows: Rows, first: int, end: int, *, row_shape: Shape, dtype: torch.dtype) -> None:
-    """Append rows `first` to `end`: read into the file's own memory where nothing has to be converted or cut."""
+    """Append rows `first` to `end`; read directly into the file's buffer if no row is converted or cut."""
     row_bytes = math.prod(row_shape) * dtype.itemsize
     while first < end:
         fitting = min(end - first, file.room // row_bytes)
@@ -94,7 +100,7 @@ def _copy(file: DirectFile, rows: Rows, first: int, end: int, *, row_shape: Shap
 
 
 def _shards(shapes: Mapping[str, Shape], *, dtype: torch.dtype, max_bytes: int) -> dict[str, list[str]]:
-    """File names and the tensors in each, filled in order."""
+    """File names, and the tensors of each, in order."""
     shards: list[list[str]] = []
     room = -1
     for name, shape in shapes.items():
@@ -112,7 +118,7 @@ def _shards(shapes: Mapping[str, Shape], *, dtype: torch.dtype, max_bytes: int) 
 
 
 def _header(shapes: Mapping[str, Shape], *, dtype: torch.dtype) -> bytes:
-    """Length and JSON: where in the bytes that follow each tensor lies."""
+    """Header of a file: its length, then JSON with dtype, shape and byte range of each tensor."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, shape in shapes.items():

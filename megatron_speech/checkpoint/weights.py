@@ -1,11 +1,10 @@
-"""Weights of a checkpoint folder, read by rows, without a model, a process group or megatron-core.
+"""Reads the weights of a checkpoint folder by rows, without a model, a process group or megatron-core.
 
-A checkpoint is megatron-core's ``torch_dist`` format: an index (`checkpoint/index.py`) says of which chunks a global
-tensor consists and in which file, at which byte, each of them was saved. Matrices of all layers are one tensor with the
-layer as first dimension. Whatever layout wrote the chunks, their rows are put together here. Optimizer state lies in
-the same files and is never touched.
+A checkpoint has megatron-core's ``torch_dist`` format. Its index (`checkpoint/index.py`) lists the chunks of each
+global tensor, with file and byte offset. The matrices of all layers are one tensor with the layer as first dimension.
+Rows are assembled from chunks of any layout. Optimizer state, in the same files, is never read.
 
-Damage: what is read is first held against the CRC-32 that torch stored with every chunk. Price: those bytes are read
+Damage is found by the CRC-32 that torch stores with every chunk, before the chunk is used. Cost: those bytes are read
 twice, the second time from the page cache.
 """
 
@@ -35,7 +34,7 @@ from megatron_speech.checkpoint.index import read_index
 if TYPE_CHECKING:
     from megatron_speech.platform.private_names import StorageInfo
 
-# What lies in a checkpoint beside the model's weights.
+# Key prefixes of everything in a checkpoint that is not a weight.
 _NOT_WEIGHTS = ("optimizer.", "generators.")
 _BLOCK_BYTES = 1 << 20
 _UNREADABLE = (RuntimeError, UnpicklingError, zipfile.BadZipFile, EOFError, ValueError, AttributeError, struct.error)
@@ -43,7 +42,7 @@ _UNREADABLE = (RuntimeError, UnpicklingError, zipfile.BadZipFile, EOFError, Valu
 
 @dataclass(frozen=True)
 class _Chunk:
-    """A box of a tensor and where its bytes lie, row by row."""
+    """A block of a tensor and where its bytes start in a file; rows are contiguous."""
 
     path: Path
     start: int
@@ -52,14 +51,14 @@ class _Chunk:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor in a checkpoint folder, or one layer of it: checked, and read by rows."""
+    """A tensor in a checkpoint folder, or one layer of a tensor: checked, and read in blocks of rows."""
 
     shape: torch.Size
     dtype: torch.dtype
     chunks: tuple[_Chunk, ...]
 
     def read(self, first: int, end: int, out: Tensor) -> None:
-        """Put rows `first` to `end` into `out` [end - first, ...], which has this tensor's format."""
+        """Read rows `first` to `end` (exclusive) into `out` [end - first, ...], which has this tensor's dtype."""
         for chunk in self.chunks:
             rows, *others = chunk.box
             begin, stop = max(first, rows.start), min(end, rows.stop)
@@ -91,13 +90,13 @@ class WeightsReader:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every global tensor by its key; the layer comes first where all layers are one tensor."""
+        """Shape of every global tensor by key; the layer is the first dimension if all layers are one tensor."""
         return {key: tuple(stored.size) for key, stored in self._tensors.items()}
 
     def open(self, key: str, layer: int | None = None) -> StoredTensor:
-        """One tensor, or one layer of it, every byte checked.
+        """The tensor `key`, or one `layer` of it; all its bytes are checked.
 
-        ValueError names a chunk that is damaged, misplaced or absent.
+        Raises ValueError naming a chunk that is damaged, misplaced or missing.
         """
         stored = self._tensors[key]
         shape = stored.size if layer is None else stored.size[1:]
@@ -117,7 +116,7 @@ class WeightsReader:
         return StoredTensor(shape, stored.properties.dtype, tuple(chunks))
 
     def _checked(self, key: str, chunk: ChunkStorageMetadata, box: tuple[slice, ...], *, dtype: torch.dtype) -> _Chunk:
-        """Find the bytes of `chunk` and hold them against their sum."""
+        """Find the bytes of `chunk` and check them against their CRC-32; ValueError if they differ."""
         place = self._places.get(MetadataIndex(key, chunk.offsets))
         if place is None:
             raise ValueError(f"{self._folder}: tensor {key} lacks a chunk; {mend(self._folder)}")
@@ -126,7 +125,7 @@ class WeightsReader:
         with path.open("rb", buffering=0) as file:
             view = _Slice(file.fileno(), place.offset, place.length)
             try:
-                # What was saved, without its bytes: they are read block by block.
+                # On the meta device torch reads shape and dtype only; the bytes are checked block by block below.
                 saved = torch.load(view, map_location="meta", weights_only=True)  # type: ignore[arg-type]
                 fits = (saved.shape, saved.dtype, saved.is_contiguous()) == (chunk.sizes, dtype, True)
                 record = _record(view)
@@ -139,13 +138,13 @@ class WeightsReader:
 
 
 def _bytes(tensor: Tensor) -> memoryview:
-    """The memory of a contiguous tensor, not copied."""
+    """The memory of a contiguous tensor, without a copy."""
     return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 @dataclass(frozen=True)
 class _Record:
-    """Where the bytes of a saved tensor lie in the archive that `torch.save` makes, and their sum."""
+    """Where the bytes of a tensor lie in the zip archive that `torch.save` makes, and their CRC-32."""
 
     start: int
     size: int
@@ -165,7 +164,7 @@ def _record(view: _Slice) -> _Record:
 
 
 def _crc(handle: int, start: int, size: int) -> int:
-    """CRC-32 of a part of a file, taken while each block is still in the processor's cache."""
+    """CRC-32 of `size` bytes of a file from `start` on, in blocks that fit the processor's cache."""
     block, crc = memoryview(bytearray(_BLOCK_BYTES)), 0
     for begin in range(0, size, _BLOCK_BYTES):
         part = block[: size - begin]
@@ -175,7 +174,10 @@ def _crc(handle: int, start: int, size: int) -> int:
 
 
 def _fill(handle: int, memory: memoryview, start: int) -> int:
-    """Read from `start` on until `memory` is full or the file ends; the number of bytes. A call reads 2 GB at most."""
+    """Read from `start` on until `memory` is full or the file ends; returns the number of bytes.
+
+    One system call reads 2 GB at most, hence the loop.
+    """
     filled = 0
     while filled < len(memory) and (count := os.preadv(handle, [memory[filled:]], start + filled)):
         filled += count
@@ -183,7 +185,7 @@ def _fill(handle: int, memory: memoryview, start: int) -> int:
 
 
 class _Slice(io.RawIOBase):
-    """A part of an open file as a file of its own."""
+    """File object over a part of an open file."""
 
     def __init__(self, handle: int, start: int, length: int) -> None:
         self._handle, self._start, self._length, self._at = handle, start, length, 0

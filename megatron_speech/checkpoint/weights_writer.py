@@ -1,7 +1,7 @@
-"""A checkpoint of weights alone, written tensor by tensor, without a model, a process group or megatron-core.
+"""Writes a checkpoint of weights alone, tensor by tensor, without a model, a process group or megatron-core.
 
-The counterpart of `checkpoint/weights.py`: whole tensors in one file, with the index and the notes that megatron-core's
-loader asks for. Every layout reads it, each rank its part. Price: ranks that need a slice read the whole tensor.
+Counterpart of `checkpoint/weights.py`. All tensors go into one file, with the index and metadata that megatron-core's
+loader needs. Any layout can load it. Cost: a rank that needs a slice reads the whole tensor.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.platform.private_names import storage_info
 
 FILE = "__0_0.distcp"
-# megatron-core's notes about the format: checked when it loads, and its place for what is no tensor.
+# metadata.json of megatron-core: its loader checks these values.
 _FORMAT = {
     "sharded_backend": "torch_dist",
     "sharded_backend_version": 1,
@@ -37,10 +37,11 @@ _FORMAT = {
 
 
 def write_weights(folder: Path, tensors: Iterable[tuple[str, int | None, Tensor]], *, num_layers: int) -> None:
-    """Write (key, layer or None, tensor) one by one as they come, each whole: what every layout can read.
+    """Write each (key, layer or None, whole tensor) as it arrives.
 
     The caller adds the facts and checksums of `checkpoint/folder.py`.
     """
+    # The tensors; the index is collected meanwhile.
     stored: dict[str, TensorStorageMetadata] = {}
     written: list[WriteResult] = []
     with naming_file(folder / FILE), (folder / FILE).open("wb") as file:
@@ -60,6 +61,8 @@ def write_weights(folder: Path, tensors: Iterable[tuple[str, int | None, Tensor]
             del tensor, chunk  # before the next one is made
         file.flush()
         os.fsync(file.fileno())
+    # The index, and the files that megatron-core's loader expects.
+    # The index, and the files that megatron-core's loader expects.
     with naming_file(folder / ".metadata"):
         FileSystemWriter(folder).finish(Metadata(dict(stored)), [written])
     with naming_file(folder / "common.pt"), (folder / "common.pt").open("wb") as file:

@@ -10,6 +10,7 @@ import pytest
 ROOMS = [
     "audio",
     "audio.sources",
+    "checkpoint",
     "config",
     "config.parsing",
     "config.reports",

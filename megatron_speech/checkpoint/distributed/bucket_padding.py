@@ -1,10 +1,10 @@
-"""A correction of megatron-core 0.16.1: parameters are looked up where they lie once bucket padding is taken out.
+"""Works around a bug of megatron-core 0.16.1 that saves optimizer state shifted by the padding of buckets.
 
-The distributed optimizer keeps its state in buckets, each padded to a multiple of 128 values. When it saves in the
-layout-free format it first joins the buckets *without* that padding, then cuts parameters out of the result at their
-places *with* it. Every parameter behind a padded bucket is saved shifted: moments and float32 master weights, silently
-(only the last one gives a warning). Layers whose sizes are multiples of 128 never see it; a norm of 576 does. Delete
-this file when the library looks places up in the joined buffer.
+The distributed optimizer keeps its state in buckets, each padded to a multiple of 128 values. To save in the
+layout-free format, it joins the buckets *without* that padding. Then it cuts parameters out at their offsets *with* it.
+So moments and float32 master weights of every parameter behind a padded bucket are saved shifted, silently (only the
+last one gives a warning). Layers with sizes that are multiples of 128 are not affected; a norm of 576 is. Delete this
+file when megatron-core uses offsets in the joined buffer.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from torch.nn import Parameter
 
 @contextmanager
 def without_bucket_padding(optimizer: MegatronOptimizer) -> Iterator[None]:
-    """Inside, the index maps of a distributed optimizer's buffers count no padding of earlier buckets.
+    """Context manager: inside, the buffers' index maps leave out the padding at the end of earlier buckets.
 
-    Padding between two parameters of one bucket is part of the joined buffer and stays.
+    Padding between two parameters of one bucket is part of the joined buffer and still counts.
     """
     inner = optimizer.chained_optimizers if isinstance(optimizer, ChainedOptimizer) else [optimizer]
     buffers = [buffer for part in inner if isinstance(part, DistributedOptimizer) for buffer in part.buffers]
@@ -37,14 +37,14 @@ def without_bucket_padding(optimizer: MegatronOptimizer) -> Iterator[None]:
 
 
 class _Buffer(Protocol):
-    """What is read of a buffer of the distributed optimizer, whose class is private to megatron-core."""
+    """The attributes used of a buffer of the distributed optimizer; its class is private to megatron-core."""
 
     buckets: list[Any]
     param_index_map: dict[Parameter, tuple[int, int, int]]
 
 
 def _joined_places(buffer: _Buffer) -> dict[Parameter, tuple[int, int, int]]:
-    """`param_index_map` (parameter -> start, end, bucket) less the padding of all buckets before."""
+    """`param_index_map` (parameter: start, end, bucket) minus the padding of all earlier buckets."""
     shift, padding = [], 0
     for bucket in buffer.buckets:
         shift.append(padding)

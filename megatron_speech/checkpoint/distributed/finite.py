@@ -1,4 +1,4 @@
-"""The tensors of a rank's model and optimizer by name, held against NaN and infinities before they are saved."""
+"""Checks this rank's model and optimizer for NaN and infinities before they are saved."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from megatron_speech.checkpoint.finite import moments, require_all_finite
 
 
 def require_finite(chunks: Sequence[nn.Module], optimizer: MegatronOptimizer | None) -> None:
-    """FloatingPointError names the first tensor of this rank that holds NaN or an infinity."""
+    """Raise FloatingPointError with the name of this rank's first tensor that holds NaN or an infinity."""
     require_all_finite(chain(_weights(chunks), _megatron_state(optimizer)))
 
 
@@ -22,7 +22,7 @@ def _weights(chunks: Sequence[nn.Module]) -> Iterator[tuple[str, Tensor]]:
 
 
 def _megatron_state(optimizer: MegatronOptimizer | None) -> Iterator[tuple[str, Tensor]]:
-    """Master weights and moments; several optimizers are chained where parameters differ in kind."""
+    """(name, tensor) of master weights and moments. megatron-core may chain several optimizers."""
     for each in getattr(optimizer, "chained_optimizers", [optimizer]):
         if each is not None and not each.is_stub_optimizer:
             yield from (("a master weight", weight) for group in each.param_groups for weight in group["params"])

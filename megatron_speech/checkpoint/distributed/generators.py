@@ -1,4 +1,4 @@
-"""The generators that dropout draws from, as part of a checkpoint: they have a meaning in one layout alone."""
+"""Saves and restores the random generators of dropout; their states are valid only in the layout that saved them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def sharded_generators() -> dict[str, ShardedTensor]:
-    """States of the generators that dropout draws from, as [world, bytes] tensors with one row per rank."""
+    """States of dropout's generators, as tensors [world size, bytes] with one row per rank."""
     states: dict[str, Tensor] = {"torch": torch.get_rng_state(), "device": torch.cuda.get_rng_state()}
     states |= {f"tracker.{name}": state for name, state in get_cuda_rng_tracker().get_states().items()}
     place = (0, dist.get_rank(), dist.get_world_size())
@@ -23,7 +23,7 @@ def sharded_generators() -> dict[str, ShardedTensor]:
 
 
 def set_generators(states: Mapping[str, Tensor]) -> None:
-    """Inverse of `sharded_generators`: this rank's rows, as they were loaded."""
+    """Set this rank's generators to loaded `states`; inverse of `sharded_generators`."""
     torch.set_rng_state(states["torch"][0].cpu())
     torch.cuda.set_rng_state(states["device"][0].cpu())
     prefix = "tracker."

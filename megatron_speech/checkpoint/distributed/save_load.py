@@ -1,16 +1,15 @@
-"""Training checkpoints through megatron-core's `dist_checkpointing`: written by all ranks, loaded in any layout.
+"""Saves and loads training checkpoints through megatron-core's `dist_checkpointing`: by all ranks, in any layout.
 
-A checkpoint is one global state (weights, optimizer moments, generators), not one file per rank: a run saved by 2
-pipeline stages continues on 2 data parallel ranks. `checkpoint/folder.py` makes the folder appear only when complete;
-here the ranks meet. Ranks fail together: where one cannot go on, all raise the same error instead of waiting for it.
+A checkpoint is one global state (weights, optimizer moments, generators), not one file per rank. So a run saved by 2
+pipeline stages continues on 2 data parallel ranks. `checkpoint/folder.py` gives the folder its name only when it is
+complete. If one rank fails, all raise the same error instead of waiting for it.
 
-Prices: the optimizer state is gathered over data parallel ranks when saving (the layout-free format asks for it), and
-saving blocks training. Whether the optimizer is distributed is part of the format: that setting must stay.
+Cost: saving blocks training and gathers the optimizer state over data parallel ranks, as the layout-free format needs.
+Limitation: `parallel.use_distributed_optimizer` is part of the format and must stay the same when a run resumes.
 
-Pickle: ``common.pt`` (step counts, parameter groups) is read by torch with ``weights_only``. torch's index
-``.metadata`` is a pickle and is first read by `checkpoint/index.py`, which knows an allow-list of classes and refuses
-everything else. What remains: with Transformer Engine in FP8, its ``_extra_state`` blobs are unpickled by torch itself;
-load such checkpoints only from people you trust.
+Pickles: torch reads ``common.pt`` (step counts, parameter groups) with ``weights_only``. The index ``.metadata`` is a
+pickle, so `checkpoint/index.py` reads it first and refuses classes that are not on its list. One risk remains: torch
+unpickles the ``_extra_state`` blobs of Transformer Engine in FP8. Load such checkpoints only from people you trust.
 """
 
 from __future__ import annotations
@@ -51,11 +50,11 @@ from megatron_speech.vocabulary import Vocabulary
 
 # The one format that every layout can read; see DistributedOptimizer.sharded_state_dict.
 _FORMAT = {"distrib_optim_sharding_type": "fully_reshardable", "chained_optim_avoid_prefix": True}
-# What layers in FP8 remember of earlier steps, by the end of its name: no weight, so a new run starts without it.
+# Name suffixes of FP8 state from earlier steps. It is not a weight, so a new run starts without it.
 _EXTRA_STATE = "_extra_state"
 _FP8_STATE = (_EXTRA_STATE, *Delayed.STATE)
 
-# Which rank draws which random numbers depends on these; other settings of the layout cost memory or time alone.
+# Settings that decide which rank draws which random numbers. Others affect only memory and time.
 _GENERATOR_PLACES = (
     "tensor_model_parallel_size",
     "pipeline_model_parallel_size",
@@ -77,25 +76,34 @@ def save_checkpoint(
     parallel: ParallelConfig,
     state: Mapping[str, Any],
 ) -> None:
-    """Save everything that training needs to go on, under `folder`, complete or not at all. Collective.
+    """Save everything that training needs to resume, under `folder`, complete or not at all. Collective.
 
     Args:
-        folder: final name, such as ``run/checkpoints/step_100``; an existing one is a FileExistsError on all ranks,
-            and so is a FloatingPointError where a weight or a moment of any rank is not finite.
+        folder: final name, such as ``run/checkpoints/step_100``.
         chunks: this rank's model chunks, bare or wrapped for data parallelism.
-        optimizer: None for weights alone.
-        model: written as model.json. vocabulary: written as vocabulary.json.
-        parallel: layout in which generators may be restored.
+        optimizer: None to save weights alone.
+        model: written as model.json.
+        vocabulary: written as vocabulary.json.
+        parallel: layout of this run; generators can be restored only in it.
         state: plain JSON values, written as state.json.
+
+    Raises:
+        FileExistsError: `folder` exists; on all ranks.
+        FloatingPointError: a weight or a moment of any rank is not finite; on all ranks.
     """
+    # Check the weights, then make the folder.
     partial = folder.with_name(folder.name + folders.PARTIAL)
     _finish_param_gather(chunks)
     on_every_rank(lambda: require_finite(chunks, optimizer))
     on_rank_zero(lambda: folders.begin(folder))
+
+    # Write the tensors: each rank its part.
     sharded = _sharded_state(chunks, optimizer, is_loading=False)
     dist_checkpointing.save(
         sharded, str(partial), FullyParallelSaveStrategyWrapper(_InProcessSave(), groups.data_parallel_group())
     )
+
+    # Write what describes them and the checksums; the folder then gets its final name.
     facts = {
         **state,
         "layout": _layout(parallel),
@@ -107,7 +115,7 @@ def save_checkpoint(
 
 
 def save_model(folder: Path, chunks: Sequence[nn.Module], *, model: ModelConfig, vocabulary: Vocabulary) -> None:
-    """Save weights alone, as a starting point (`model.base`) or for export. One process will do."""
+    """Save weights alone, as a starting point (`model.base`) or for export. Collective; also works in one process."""
     save_checkpoint(
         folder,
         chunks=chunks,
@@ -122,7 +130,7 @@ def save_model(folder: Path, chunks: Sequence[nn.Module], *, model: ModelConfig,
 def load_model(folder: Path, chunks: Sequence[nn.Module], *, model: ModelConfig, vocabulary: Vocabulary) -> None:
     """Load weights alone into `chunks`, in any layout. Collective.
 
-    Raises FileNotFoundError or ValueError, of one line, for a folder missing, damaged, of another shape or vocabulary.
+    Raises FileNotFoundError or ValueError if `folder` is missing, damaged, or of another shape or vocabulary.
     """
     _check(folder, model=model, vocabulary=vocabulary)
     wanted = _sharded_state(chunks, None, is_loading=True, generators=False)
@@ -144,9 +152,10 @@ def load_checkpoint(
 ) -> dict[str, Any]:
     """Load what `save_checkpoint` saved, in any layout, and return its state. Collective.
 
-    Generators (dropout) are restored only in the layout that saved them: elsewhere they have no meaning.
+    Dropout's generators are restored only in the layout that saved them; in another one their states are not valid.
     Raises FileNotFoundError or ValueError (on all ranks) naming what is missing, damaged or different.
     """
+    # Check the files, then the settings that a resumed run must keep.
     _check(folder, model=model, vocabulary=vocabulary)
     state = folders.read_state(folder)
     if not state["has_optimizer"]:
@@ -157,7 +166,7 @@ def load_checkpoint(
             f"{parallel.use_distributed_optimizer} in this run; a resumed run must keep it"
         )
     theirs, here = state.get("dtype"), _dtype(chunks)
-    if theirs is not None and theirs != here:  # master weights exist beside bfloat16 alone
+    if theirs is not None and theirs != here:  # only bfloat16 has float32 master weights
         raise ValueError(
             f"{folder}: precision.dtype={theirs} there, {here} in this run; resume with {theirs}, or start a new run "
             "from it with model.base"
@@ -168,6 +177,8 @@ def load_checkpoint(
             f"{folder}: precision.fp8_amax_history_len={history} there (0: no delayed FP8 scales), {ours} in this run; "
             "resume with the precision it was saved with, or start a new run from it with model.base"
         )
+
+    # Load everything; generators only in the layout that saved them.
     places = _layout(parallel)
     same_layout = all(state["layout"].get(name) == places[name] for name in _GENERATOR_PLACES)
     loaded = _load(folder, _sharded_state(chunks, optimizer, is_loading=True, generators=same_layout))
@@ -179,10 +190,10 @@ def load_checkpoint(
 
 
 class _InProcessSave(TorchDistSaveShardedStrategy):
-    """megatron's torch_dist format, written by the calling process.
+    """Writes megatron-core's torch_dist format from the calling process.
 
-    The library's own writer forks workers and keeps a helper process for life. A helper dies of the signals that ask
-    for a stop and outlives a killed run; one write per rank needs neither.
+    megatron-core's own writer forks workers and keeps a helper process. The helper dies of the signals that ask a run
+    to stop, and outlives a run that is killed. One write per rank needs neither.
     """
 
     def __init__(self) -> None:
@@ -200,7 +211,7 @@ class _InProcessSave(TorchDistSaveShardedStrategy):
 def _sharded_state(
     chunks: Sequence[nn.Module], optimizer: MegatronOptimizer | None, *, is_loading: bool, generators: bool = True
 ) -> dict[str, Any]:
-    """The global state as this rank sees it: model chunks, optimizer if given, generators."""
+    """This rank's part of the global state: model chunks, optimizer if given, generators."""
     models = {f"model{index}": _sharded_chunk(unwrap(chunk)) for index, chunk in enumerate(chunks)}
     state: dict[str, Any] = dict(models)
     if optimizer is not None:
@@ -212,19 +223,19 @@ def _sharded_state(
 
 
 def _format() -> dict[str, Any]:
-    """`_FORMAT` with this world's replicas; megatron-core writes them into the dictionary it is given, for good."""
+    """A new copy of `_FORMAT` with the data parallel group; megatron-core modifies the dictionary that it is given."""
     return {**_FORMAT, "dp_cp_group": groups.data_parallel_group()}
 
 
 def _finish_param_gather(chunks: Sequence[nn.Module]) -> None:
-    """Gather updated weights now where that was left to the next forward pass (`overlap_param_gather`). Collective."""
+    """Gather updated weights now if `overlap_param_gather` left it to the next forward pass. Collective."""
     for chunk in chunks:
         if isinstance(chunk, DistributedDataParallel) and chunk.ddp_config.overlap_param_gather:
             chunk.start_param_sync(force_sync=True)
 
 
 def _sharded_chunk(chunk: Any) -> dict[str, Any]:
-    """Weights, without the empty ``_extra_state`` objects of layers that compute in no FP8 (they would be pickles)."""
+    """Weights, without the empty ``_extra_state`` objects of layers without FP8, which would be saved as pickles."""
     parts = chunk.sharded_state_dict(metadata=_format())
     return {name: part for name, part in parts.items() if not (isinstance(part, ShardedObject) and part.data is None)}
 
@@ -251,7 +262,7 @@ def _dtype(chunks: Sequence[nn.Module]) -> str | None:
 
 
 def _history_len(chunks: Sequence[nn.Module]) -> int:
-    """Micro-batches that delayed FP8 scales look back on (emulated layers); 0 without such scales."""
+    """Micro-batches in the history of delayed FP8 scales (emulated layers); 0 without such scales."""
     modules = (module for chunk in chunks for module in chunk.modules())
     return max((module.amax_history.shape[1] for module in modules if isinstance(module, Delayed)), default=0)
 
@@ -261,7 +272,7 @@ def _layout(parallel: ParallelConfig) -> dict[str, Any]:
 
 
 def _seal(partial: Path, *, model: ModelConfig, vocabulary: Vocabulary, state: Mapping[str, Any]) -> None:
-    """Write the facts and everyone's checksums, then give the folder its name. Collective."""
+    """Write the facts and the checksums of all files, then give the folder its final name. Collective."""
 
     def begin() -> list[Path]:
         folders.write_facts(partial, model=model, vocabulary=vocabulary, state=state)
@@ -276,9 +287,9 @@ def _seal(partial: Path, *, model: ModelConfig, vocabulary: Vocabulary, state: M
 
 
 def _check(folder: Path, *, model: ModelConfig, vocabulary: Vocabulary) -> None:
-    """All that can be wrong with a checkpoint before its tensors are read. Collective.
+    """Check everything that can be checked before tensors are read. Collective.
 
-    Ranks share the work of the checksums, and no rank parses anything before all of it was compared with them.
+    Ranks divide the files among them. No rank parses a file before all files have matched their checksums.
     """
     on_every_rank(lambda: folders.verify(folder, part=dist.get_rank(), parts=dist.get_world_size()))
 

@@ -1,1 +1,1 @@
-"""Families of Hugging Face decoders. One file per family, named in `table`."""
+"""Families of Hugging Face decoders, one file per family, listed in `table`."""

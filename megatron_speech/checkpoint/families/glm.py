@@ -1,6 +1,6 @@
-"""GLM-4: gate and up lie in one tensor, in megatron's order, and rotary positions turn neighbouring pairs.
+"""GLM-4: gate and up projection are one tensor, in megatron's order; rotary positions rotate neighbouring pairs.
 
-Megatron turns them so too with ``rotary_interleaved``, so no row moves.
+megatron-core does the same with ``rotary_interleaved``, so conversion moves no rows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Llama: neither biases nor norms in the attention. Other families are built from its tables."""
+"""Llama: attention without biases and norms. Other families reuse its entries."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ LLAMA = Family(
     config_class=LlamaConfig,
     architecture="LlamaForCausalLM",
     layers=(*ATTENTION, *MLP),
-    required={"attention_bias": False},  # it would put a bias behind attention too
+    required={"attention_bias": False},  # true would also add a bias to the output projection of attention
 )

@@ -1,4 +1,4 @@
-"""Qwen2: Llama with biases of queries, keys and values."""
+"""Qwen2: Llama with biases on queries, keys and values."""
 
 from __future__ import annotations
 

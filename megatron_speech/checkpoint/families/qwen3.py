@@ -1,4 +1,4 @@
-"""Qwen3: Llama with norms of queries and keys."""
+"""Qwen3: Llama with norms on queries and keys."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ QWEN3 = Family(
     architecture="Qwen3ForCausalLM",
     layers=(*ATTENTION, *_QK_NORM, *MLP),
     qk_layernorm=True,
-    required={"attention_bias": False},  # it would put a bias behind attention too
+    required={"attention_bias": False},  # true would also add a bias to the output projection of attention
 )

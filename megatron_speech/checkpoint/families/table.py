@@ -1,4 +1,4 @@
-"""The families by transformers' model_type. A new family is one file and one line here."""
+"""Lists the model families by transformers' `model_type`. A new family is one file and one line here."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ FAMILIES: dict[str, Family] = {
     "qwen3": QWEN3,
     "glm": GLM,
 }
-"""Where two families compute the same, a model is exported as the first."""
+"""If two families compute the same, a model is exported as the one listed first."""
 
 
 def require_family(model_type: object, *, holder: str) -> Family:
-    """The family that transformers calls `model_type`; ValueError naming `holder` if it is not in the table."""
+    """The family named `model_type`; ValueError naming `holder` if it is not in the table."""
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise ValueError(f"{holder}: model_type={model_type} is not among {', '.join(FAMILIES)}; convert another model")
     return FAMILIES[model_type]
 
 
 def family_of(model: ModelConfig) -> Family:
-    """The family whose class computes what a model of these settings computes; ValueError where none does."""
+    """The first family that computes what `model` computes; ValueError if there is none."""
     for family in FAMILIES.values():
         settings = (family.add_qkv_bias, family.qk_layernorm, family.rotary_interleaved)
         if settings == (model.add_qkv_bias, model.qk_layernorm, model.rotary_interleaved) and (
