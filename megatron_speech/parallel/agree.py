@@ -1,14 +1,14 @@
-"""Ranks agree on how a piece of work ended: where one rank cannot go on, all raise its error instead of waiting for it.
+"""Runs work on several ranks so that all succeed or all raise the same error, instead of waiting for a failed rank.
 
-Three ways to run a piece of work, each collective over the ranks of a process group (None: all ranks):
+There are three ways to run work. Each is collective over the ranks of a process group (None: all ranks).
 
-    on_every_rank   every rank runs it and keeps its own result
-    on_rank_zero    the first rank runs it and all ranks get its result
-    divided         each rank runs its share of the items and all ranks get all results
+    `on_every_rank`   Every rank runs it and keeps its own result.
+    `on_rank_zero`    The first rank runs it, and all ranks get its result.
+    `divided`         Each rank runs its share of the items, and all ranks get all results.
 
 Errors that one rank may meet alone (`SHARED_ERRORS`) are raised on all ranks. Any other error is a mistake in the code:
-it ends its own rank, and the launcher ends the others. Results and errors travel as pickles between the ranks of one
-run, never through a file.
+it ends its own rank, and the launcher ends the others. Ranks send each other results and errors as pickles, which are
+never read from a file.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class Stopped(Exception):
 
 
 SHARED_ERRORS = (ValueError, FloatingPointError, OSError, Stopped)
-"""Errors of the user, of numbers and of files, and a stop: one rank may meet them while the others do not."""
+"""Mistakes of the user, bad numbers, file errors and a stop: one rank may meet them while the others do not."""
 
 
 def on_every_rank(action: Callable[[], Result], *, group: dist.ProcessGroup | None = None) -> Result:
     """Run `action` on every rank and return this rank's result. The error of the lowest rank is raised on all.
 
-    `action` must hold no collective: a rank that fails before it would leave the others waiting inside.
+    `action` must not contain a collective: if one rank failed before it, the others would wait in it.
     """
     result, error = _attempt(action)
     errors: list[Exception | None] = [None] * dist.get_world_size(group)
@@ -62,8 +62,8 @@ def divided(
 ) -> list[Result]:
     """Run `work` on every item, each on one rank; return all results in the order of `items`.
 
-    `stop` is asked before every item. Where it says yes on any rank, that rank begins no further item and `Stopped` is
-    raised on all.
+    `stop` is called before every item. If it returns True on a rank, that rank starts no further item, and all ranks
+    raise `Stopped`.
     """
     rank, size = dist.get_rank(group), dist.get_world_size(group)
 
@@ -81,7 +81,7 @@ def divided(
 
 
 def _attempt(action: Callable[[], Result]) -> tuple[Result | None, Exception | None]:
-    """The result of `action` and None, or None and the error to share."""
+    """(result of `action`, None), or (None, error) for an error of `SHARED_ERRORS`."""
     try:
         return action(), None
     except SHARED_ERRORS as error:

@@ -1,7 +1,7 @@
-"""Process groups and seeds of a layout: the only caller of megatron-core's `parallel_state`.
+"""Makes the process groups and seeds of a layout; the only caller of megatron-core's `parallel_state`.
 
-`initialize` serves three ways of starting: torchrun or srun (RANK and WORLD_SIZE in the environment), tests (an
-explicit rank and `file://` store), and a single process with neither. Backend: nccl with CUDA, gloo without.
+`initialize` supports three ways to start: torchrun or srun (RANK and WORLD_SIZE in the environment), an explicit rank
+with a `file://` store (tests), and a single process. The backend is nccl with CUDA, else gloo.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ def initialize(
     init_method: str | None = None,
     timeout_s: float = 600.0,
 ) -> None:
-    """Join the world, make the groups of `layout`, seed dropout. Once per process; `shutdown` undoes it.
+    """Join the world, make the groups of `layout` and seed dropout. Call once per process; `shutdown` undoes it.
 
-    `rank` and `init_method` (for example ``file:///tmp/x/store``) replace torchrun's environment. Seeds differ between
-    tensor parallel ranks where activations are split, and between pipeline stages.
+    `rank` and `init_method` (for example ``file:///tmp/x/store``) replace torchrun's environment variables. Pipeline
+    stages have different seeds, and so have tensor parallel ranks wherever activations are split.
     """
     standin.install()
     from megatron.core import parallel_state, tensor_parallel
 
+    # The world of all ranks.
     assert not dist.is_initialized(), "initialize() was called before; shutdown() first"
     here = device()
     if here.type == "cuda":
@@ -46,19 +47,20 @@ def initialize(
         timeout=datetime.timedelta(seconds=timeout_s),
         **meeting_place(layout.world_size, init_method),
     )
+    # megatron-core's groups within it.
     parallel_state.initialize_model_parallel(
         **_degrees(layout), distributed_timeout_minutes=max(1, round(timeout_s / 60))
     )
-    # Megatron's rule: stages draw their own dropout; its tracker then separates the tensor parallel ranks.
+    # Seeds as in Megatron: one per pipeline stage; its tracker then gives tensor parallel ranks their own.
     stage_seed = seed + 100 * parallel_state.get_pipeline_model_parallel_rank()
     torch.manual_seed(stage_seed)
     tensor_parallel.model_parallel_cuda_manual_seed(stage_seed, force_reset_rng=True)
 
 
 def pose(layout: ParallelLayout, *, rank: int) -> None:
-    """Be `rank` of a world that is not there: groups which exchange nothing, to build a model and count it.
+    """Initialise fake process groups without communication, to build and count the model of one `rank`.
 
-    Once per process, like `initialize`; `shutdown` undoes it.
+    Call once per process, instead of `initialize`; `shutdown` undoes it.
     """
     standin.install()
     from megatron.core import parallel_state, tensor_parallel
@@ -66,7 +68,7 @@ def pose(layout: ParallelLayout, *, rank: int) -> None:
     assert not dist.is_initialized(), "this process is already a rank; shutdown() first"
     dist.init_process_group("fake", rank=rank, world_size=layout.world_size, store=fake_store())
     parallel_state.initialize_model_parallel(**_degrees(layout), create_gloo_process_groups=False)
-    # Nothing is drawn where nothing is stored: the tracker without states of its own.
+    # Tensors without storage draw no random numbers, so the tracker needs no generator states.
     tensor_parallel.model_parallel_cuda_manual_seed(0, inference_rng_tracker=True, force_reset_rng=True)
 
 
@@ -99,42 +101,42 @@ def is_rank_zero() -> bool:
 
 
 def data_parallel_rank() -> int:
-    """Which rows this rank reads (context parallel ranks share them)."""
+    """Index of this rank's share of the rows (context parallel ranks share rows)."""
     return _state().get_data_parallel_rank()
 
 
 def data_parallel_size() -> int:
-    """How many ranks share the rows of a step."""
+    """Number of shares that the rows of a step are divided into."""
     return _state().get_data_parallel_world_size()
 
 
 def data_parallel_group() -> dist.ProcessGroup:
-    """Ranks that hold the same parameters, context parallel ranks included: reduce losses and counts over it."""
+    """Ranks that hold the same parameters, with context parallel ranks: losses and counts are reduced over it."""
     return _state().get_data_parallel_group(with_context_parallel=True)
 
 
 def amax_group() -> dist.ProcessGroup:
-    """Ranks that hold slices or copies of the same layers (tensor, context, data): they agree on delayed FP8 scales."""
+    """Ranks with slices or copies of the same layers (tensor, context, data); they share delayed FP8 scales."""
     return _state().get_amax_reduction_group(with_context_parallel=True)
 
 
 def context_parallel_rank() -> int:
-    """Which share of each document this rank computes."""
+    """Index of this rank's share of each document."""
     return _state().get_context_parallel_rank()
 
 
 def context_parallel_size() -> int:
-    """How many ranks share each document."""
+    """Number of ranks that share each document."""
     return _state().get_context_parallel_world_size()
 
 
 def tensor_parallel_rank() -> int:
-    """Which slice of each matrix this rank holds."""
+    """Index of this rank's slice of each matrix."""
     return _state().get_tensor_model_parallel_rank()
 
 
 def tensor_parallel_size() -> int:
-    """How many slices each matrix has."""
+    """Number of slices of each matrix."""
     return _state().get_tensor_model_parallel_world_size()
 
 
@@ -149,12 +151,12 @@ def is_last_stage() -> bool:
 
 
 def last_stage_rank() -> int:
-    """Global rank of the last pipeline stage of this rank's pipeline: the source for broadcasting losses."""
+    """Global rank of the last stage of this rank's pipeline, which broadcasts losses."""
     return _state().get_pipeline_model_parallel_last_rank()
 
 
 def pipeline_rank() -> int:
-    """Which stage of the pipeline this rank is."""
+    """Number of this rank's pipeline stage."""
     return _state().get_pipeline_model_parallel_rank()
 
 

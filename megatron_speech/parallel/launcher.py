@@ -1,8 +1,7 @@
-"""torchrun, but for its last words: what a user has to read is the last line on the screen.
+"""Runs torchrun so that the error of the rank that failed is the last line on the screen.
 
-torchrun itself starts and watches the ranks. It ends every failure and every Ctrl-C with a traceback of its own frames,
-thirty lines below the one line of the rank that failed. Here that line comes last and once, and the status is the
-rank's.
+torchrun starts and watches the ranks. After a failure or Ctrl-C it prints a traceback of its own, thirty lines below
+the error of the rank. Here the error is printed once, at the end, and the exit status is the rank's.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ TIME_TO_DIE_S = 5
 
 
 def launch(args: list[str]) -> None:
-    """Run ``torchrun <args>``; leaves by SystemExit unless every rank ended well."""
+    """Run ``torchrun <args>``; raises SystemExit unless every rank ended with status 0."""
     os.environ[LAUNCHER] = "1"
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(TIME_TO_SAVE_S))
-    logging.disable()  # torchrun's own account of what is told below
+    logging.disable()  # torchrun would log the same failures
     signal.signal(signal.SIGINT, _stop_ranks)
     try:
         torchrun.main(["--signals-to-handle", "SIGTERM,SIGHUP,SIGQUIT", *args])
@@ -52,7 +51,7 @@ def launch(args: list[str]) -> None:
 
 
 def _stop_ranks(number: int, frame: FrameType | None) -> NoReturn:
-    """First Ctrl-C: as torchrun's own handler, which would wait for the ranks once more at the second."""
+    """First Ctrl-C: stop the ranks, as torchrun's own handler does; a second Ctrl-C then calls `_end_ranks`."""
     signal.signal(signal.SIGINT, _end_ranks)
     if not psutil.Process().children():
         print(AGAIN, file=sys.stderr)
@@ -60,7 +59,7 @@ def _stop_ranks(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _end_ranks(number: int, frame: FrameType | None) -> NoReturn:
-    """Second Ctrl-C: ranks that still run are told a second time, which ends them at once."""
+    """Second Ctrl-C: send SIGINT to ranks that still run, then SIGKILL, and leave."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ranks = psutil.Process().children()
     for told in (signal.SIGINT, signal.SIGKILL):
@@ -72,7 +71,10 @@ def _end_ranks(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _leave_failed(error: ChildFailedError) -> NoReturn:
-    """With the first line that a rank left, else with the first rank that ended without one."""
+    """Print the earliest error line of a rank and leave with that rank's status.
+
+    If no rank left such a line, say how the first rank ended.
+    """
     failures = sorted(error.failures.items(), key=lambda item: item[1].timestamp)
     told = [failure for _, failure in failures if _line(failure)]
     if told:
@@ -88,6 +90,6 @@ def _leave_failed(error: ChildFailedError) -> NoReturn:
 
 
 def _line(failure: ProcessFailure) -> str:
-    """What `config.parsing.leaving` wrote for torchrun; empty where a rank ended otherwise."""
+    """The error line that `config.parsing.leaving` wrote for torchrun; empty if the rank left none."""
     message = failure.message.get("message", "") if isinstance(failure.message, dict) else ""
     return message if message.startswith("error: ") else ""

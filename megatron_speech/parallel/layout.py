@@ -1,12 +1,11 @@
-"""Rank arithmetic of a parallel layout: torch-free, checked at construction, printable.
+"""Rank arithmetic of a parallel layout, without torch; a layout is checked when it is made.
 
-Megatron's rank order is "tensor, context, data, pipeline", the tensor rank running fastest, so that the ranks which
-talk most share a node:
+Megatron's rank order is "tensor, context, data, pipeline", with the tensor rank running fastest. So the ranks that
+communicate most share a node:
 
     rank = tensor + T * (context + C * (data + D * pipeline))
 
-A world that the product of degrees does not divide, or a model that the degrees cannot cut, is the user's mistake: a
-`ValueError` that shows the whole product.
+A world that is not a multiple of the product of degrees, or a model that the degrees cannot split, raises ValueError.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from megatron_speech.vocabulary import Vocabulary
 
 @dataclass(frozen=True, kw_only=True)
 class Coordinates:
-    """Place of one rank in each direction of a layout."""
+    """Index of one rank in each direction of a layout."""
 
     data: int
     pipeline: int
@@ -31,14 +30,14 @@ class Coordinates:
 
 @dataclass(frozen=True, kw_only=True)
 class ParallelLayout:
-    """Degrees of parallelism over a world of ranks; build it with `of`."""
+    """Degrees of parallelism over a world of ranks; make it with `of`, which checks them."""
 
     config: ParallelConfig
     world_size: int
 
     @classmethod
     def of(cls, config: ParallelConfig, *, world_size: int) -> ParallelLayout:
-        """The layout of `config` over `world_size` ranks; ValueError where the product does not divide the world."""
+        """The layout of `config` over `world_size` ranks; ValueError if the degrees do not fit the world."""
         assert world_size >= 1, f"{world_size=}"
         layout = cls(config=config, world_size=world_size)
         if world_size % layout.model_parallel_size:
@@ -62,7 +61,7 @@ class ParallelLayout:
 
     @classmethod
     def one_replica(cls, config: ParallelConfig) -> ParallelLayout:
-        """The layout of `config` over as few ranks as hold the model once."""
+        """The layout of `config` over the smallest world: one copy of the model."""
         return cls.of(config, world_size=cls(config=config, world_size=1).model_parallel_size)
 
     @property
@@ -72,7 +71,7 @@ class ParallelLayout:
 
     @property
     def pipeline_size(self) -> int:
-        """Stages of consecutive layers."""
+        """Pipeline stages."""
         return self.config.pipeline_model_parallel_size
 
     @property
@@ -101,7 +100,7 @@ class ParallelLayout:
         return self.world_size // self.model_parallel_size
 
     def coordinates(self, rank: int) -> Coordinates:
-        """Place of a global rank."""
+        """Coordinates of a global rank."""
         assert 0 <= rank < self.world_size, f"{rank=} outside the world of {self.world_size}"
         rest, tensor = divmod(rank, self.tensor_size)
         rest, context = divmod(rest, self.context_size)
@@ -109,12 +108,12 @@ class ParallelLayout:
         return Coordinates(data=data, pipeline=pipeline, context=context, tensor=tensor)
 
     def rank(self, place: Coordinates) -> int:
-        """Global rank at a place; inverse of `coordinates`."""
+        """Global rank with the coordinates `place`; inverse of `coordinates`."""
         across = place.data + self.data_parallel_size * place.pipeline
         return place.tensor + self.tensor_size * (place.context + self.context_size * across)
 
     def num_microbatches(self, *, global_batch_size: int, micro_batch_size: int) -> int:
-        """Micro-batches per rank and step; ValueError where the global batch is not that many whole ones."""
+        """Micro-batches per rank and step; ValueError if the global batch cannot be divided evenly."""
         at_once = micro_batch_size * self.data_parallel_size
         if global_batch_size % at_once:
             raise ValueError(
@@ -130,14 +129,14 @@ class ParallelLayout:
         return count
 
     def layers_per_stage(self, num_layers: int) -> list[int]:
-        """Layers of each pipeline stage, over all its chunks; chunk i belongs to stage i modulo their number."""
+        """Number of layers of each pipeline stage, in all its chunks; chunk i belongs to stage i % `pipeline_size`."""
         if self.config.pipeline_model_parallel_layout is None:
             return [num_layers // self.pipeline_size] * self.pipeline_size
         of_chunks = layers_of(self.config.pipeline_model_parallel_layout)
         return [sum(of_chunks[stage :: self.pipeline_size]) for stage in range(self.pipeline_size)]
 
     def check_model(self, model: ModelConfig, *, vocabulary: Vocabulary) -> None:
-        """Refuse a model that this layout cannot cut."""
+        """Raise ValueError for a model that this layout cannot split evenly."""
         self._check_layers(model.num_layers)
         for name in ("num_attention_heads", "ffn_hidden_size"):
             self._divides(f"model.{name}", getattr(model, name), self.tensor_size, "tensor parallel size")
@@ -147,13 +146,13 @@ class ParallelLayout:
                 f"model.num_query_groups={groups} must be a multiple or a divisor of the tensor parallel size "
                 f"{self.tensor_size}; change the layout or the model"
             )
-        # With fewer groups than ranks, megatron-core cuts the joint projection anywhere, not between heads.
+        # With fewer groups than ranks, megatron-core may cut the joint projection inside a head.
         joint = (heads + 2 * groups) * model.head_dim
         self._divides("model's query, key and value width", joint, self.tensor_size, "tensor parallel size")
         self._divides("vocabulary padded size", vocabulary.padded_size, self.tensor_size, "tensor parallel size")
 
     def _check_layers(self, num_layers: int) -> None:
-        """Every chunk gets its layers, and recomputes them in whole units."""
+        """Raise ValueError unless all layers go to chunks and `recompute_num_layers` divides each chunk's layers."""
         config = self.config
         split = config.pipeline_model_parallel_layout
         if split is None:
@@ -174,7 +173,7 @@ class ParallelLayout:
             )
 
     def describe(self) -> str:
-        """One line for logs: every degree and what is left for data parallelism."""
+        """One line for logs: every degree, the data parallel size and the options."""
         config = self.config
         extra = f" + virtual pipeline {self.chunks_per_stage}" if self.chunks_per_stage > 1 else ""
         extra += f" + chunks {config.pipeline_model_parallel_layout}" if config.pipeline_model_parallel_layout else ""

@@ -1,8 +1,8 @@
-"""What lies on which pipeline stage: Megatron's layout string, read and checked without torch.
+"""Reads Megatron's layout string, which assigns layers to pipeline stages, without torch.
 
-`parallel.pipeline_model_parallel_layout` spells the model as a token passes through it, with a bar between chunks: E is
-the embedding, t a transformer layer, L the final norm with the output head and the loss. `x*n` repeats a letter or a
-bar, `(...)*n` a group; commas are cosmetic. With P stages, chunk i is the (i // P)-th chunk of stage i % P.
+`parallel.pipeline_model_parallel_layout` spells the model in forward order, with a bar between chunks. E is the
+embedding, t a transformer layer, L the final norm with output head and loss. `x*n` repeats a letter or a bar, `(...)*n`
+a group; commas are ignored. With P stages, chunk i is the (i // P)-th chunk of stage i % P.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _REPEATS = (re.compile(r"\(([^()]*)\)\*(\d+)"), re.compile(r"([EtL|])\*(\d+)"))
 
 
 def chunks_of(layout: str) -> list[str]:
-    """The chunks of a layout string, spelled out ("Ett", "tL"); ValueError for one that is no model."""
+    """The chunks of a layout string without repeats ("Ett", "tL"); ValueError if they do not form a model."""
     plain = layout.replace(",", "")
     for pattern in _REPEATS:
         plain = pattern.sub(lambda match: match[1] * int(match[2]), plain)
@@ -27,5 +27,5 @@ def chunks_of(layout: str) -> list[str]:
 
 
 def layers_of(layout: str) -> list[int]:
-    """Transformer layers of every chunk."""
+    """Number of transformer layers of every chunk."""
     return [chunk.count("t") for chunk in chunks_of(layout)]

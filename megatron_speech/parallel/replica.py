@@ -1,9 +1,10 @@
-"""The ranks that hold one copy of the model: its first rank reads, and sends what it read to the others.
+"""The ranks that hold one copy of the model: the first rank reads the rows and sends them to the others.
 
-All of them need the same rows: boundaries on every stage, tokens on the first, labels on the last. One reader per copy
-means one request per row to the storage, and above all one answer: were a row damaged for one rank and not for its
-neighbour, each would train on something else. It travels on the CPU, through gloo, before the device has anything to
-do with it. Price: a collective per step (not per micro-batch), a few milliseconds for tens of megabytes.
+All ranks of a copy need the same rows: boundaries on every stage, tokens on the first, labels on the last. With one
+reader, storage gets one request per row, and all ranks train on the same bytes even if a read was damaged. Rows are
+sent from CPU to CPU, through gloo, before they are copied to the device.
+
+Cost: one collective per step (not per micro-batch), a few milliseconds for tens of megabytes.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ class Replica:
     """One copy of the model, seen from this rank."""
 
     first: int
-    """Global rank of the one that reads."""
+    """Global rank that reads."""
     group: dist.ProcessGroup | None
-    """All ranks of the copy; None where there is one."""
+    """All ranks of the copy; None if the copy has one rank."""
 
     @classmethod
     def of(cls, layout: ParallelLayout) -> Replica:
-        """This rank's copy. Collective over the world, once per run."""
+        """The copy that this rank belongs to. Collective over the world; call once per run."""
         own = layout.coordinates(groups.rank()).data
         members: dict[int, list[int]] = {}
         for rank in range(layout.world_size):
             members.setdefault(layout.coordinates(rank).data, []).append(rank)
         group = None
         if layout.model_parallel_size > 1:
-            for data, ranks in members.items():  # every rank takes part in making every group
+            for data, ranks in members.items():  # `new_group` must be called by every rank for every group
                 made = dist.new_group(ranks, backend="gloo")
                 group = made if data == own else group
         return cls(first=layout.rank(Coordinates(data=own, pipeline=0, context=0, tensor=0)), group=group)
@@ -48,7 +49,7 @@ class Replica:
         return groups.rank() == self.first
 
     def share(self, words: NDArray[np.int32] | None) -> NDArray[np.int32]:
-        """What the reading rank gives (the others give None), on all ranks of the copy. Collective."""
+        """Send `words` of the reading rank to all ranks of the copy and return them. Collective; others pass None."""
         assert (words is not None) == self.reads
         if self.group is None:
             assert words is not None

@@ -1,9 +1,10 @@
-"""A request to stop: a signal to any one rank lets all ranks finish the step, save together and leave with status 0.
+"""Turns a signal to any rank into a stop of all ranks: they finish the step, save together and leave with status 0.
 
-SIGUSR1 is what SLURM sends before the time limit (``--signal``), SIGTERM what a cancelled or pre-empted job receives,
-SIGINT what Ctrl-C sends. The handler only sets a flag; ranks agree once a step, so none of them waits in a collective
-another one left. Cost: one collective of a single integer per step (none in a single process). A second SIGINT ends the
-process at once; another signal changes nothing.
+SLURM sends SIGUSR1 before the time limit (``--signal``), and SIGTERM to a cancelled or pre-empted job. Ctrl-C sends
+SIGINT. The handler only sets a flag. Ranks agree on it once a step, so no rank waits in a collective that another has
+left. A second SIGINT ends the process at once; other repeated signals change nothing.
+
+Cost: one collective of a single integer per step (none in a single process).
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ SECOND = b"interrupted again: ended at once, with nothing saved since the last c
 
 
 class StopRequest:
-    """Context manager: inside it, STOP_SIGNALS ask for an orderly stop instead of ending the process.
+    """Context manager: inside, STOP_SIGNALS ask for an orderly stop instead of ending the process.
 
-    Opened before anything slow, so that a signal to a process that is still starting is remembered, not deadly.
+    Open it before anything slow, so that a signal during start-up is remembered and does not kill the process.
     """
 
     def __init__(self, *, speaks: bool = True) -> None:
-        """`speaks`: answer Ctrl-C on stderr, as one rank of many does."""
+        """With `speaks`, answer Ctrl-C on stderr; one rank of a run does this."""
         self._received: signal.Signals | None = None
         self._interrupted = False
         self._speaks = speaks
@@ -63,7 +64,7 @@ class StopRequest:
         self._received = signal.Signals(number)
         if number != signal.SIGINT:
             return
-        # os.write and os._exit: a handler may run within a write or a lock of the code that it interrupts.
+        # os.write and os._exit are safe here: the handler may interrupt code that is writing or holds a lock.
         if self._speaks:
             below_bar = b"\n" if os.isatty(2) else b""
             os.write(2, below_bar + (SECOND if self._interrupted else FIRST))

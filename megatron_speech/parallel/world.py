@@ -9,7 +9,7 @@ import torch.distributed as dist
 
 
 def world_from_environment() -> tuple[int, int]:
-    """(rank, world size) as torchrun set them; (0, 1) for a process started alone. ValueError if they are none."""
+    """(rank, world size) from torchrun's variables; (0, 1) for a process started alone. ValueError for bad values."""
     rank, size = _number("RANK", default=0, least=0), _number("WORLD_SIZE", default=1, least=1)
     if rank >= size:
         raise ValueError(f"RANK={rank} is not below WORLD_SIZE={size}; start with torchrun or srun, or unset both")
@@ -17,10 +17,10 @@ def world_from_environment() -> tuple[int, int]:
 
 
 def meeting_place(world_size: int, init_method: str | None) -> dict[str, Any]:
-    """Arguments of `init_process_group` that say how ranks find each other.
+    """Arguments of `init_process_group` that tell ranks how to find each other.
 
     They meet at `init_method` if it is given (``file:///tmp/x/store``), else at torchrun's address. A single process
-    keeps a store in its own memory.
+    uses a store in its own memory.
     """
     if init_method is not None:
         return {"init_method": init_method}
@@ -30,7 +30,7 @@ def meeting_place(world_size: int, init_method: str | None) -> dict[str, Any]:
 
 
 def _number(name: str, *, default: int, least: int) -> int:
-    """An environment variable as torchrun sets it."""
+    """A number from the environment; ValueError below `least`."""
     text = os.environ.get(name, str(default))
     if not text.isdecimal() or int(text) < least:
         raise ValueError(f"{name}={text} in the environment must be a number of at least {least}; unset it")

@@ -1,7 +1,7 @@
 """AdamW for machines without Transformer Engine: torch's fused CPU kernel, with the step in the parameter group.
 
-The fused optimizers that megatron-core prefers keep one ``step`` per parameter group; `torch.optim.AdamW` keeps one per
-parameter, which the distributed optimizer can neither save nor reshard. The arithmetic is `torch.optim.AdamW`'s.
+The fused optimizers that megatron-core prefers keep one ``step`` per parameter group. `torch.optim.AdamW` keeps one per
+parameter, which the distributed optimizer can neither save nor reshard. Updates equal those of `torch.optim.AdamW`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from megatron_speech.platform.private_names import fused_adam_kernel
 
 
 class GroupStepAdam(torch.optim.Optimizer):
-    """AdamW (Adam with `adam_w_mode=False`) whose state is exp_avg and exp_avg_sq; arguments as the fused ones take."""
+    """AdamW (Adam if `adam_w_mode=False`) with the arguments of the fused optimizers.
+
+    Its state per parameter is `exp_avg` and `exp_avg_sq`, shaped like the parameter.
+    """
 
     def __init__(
         self,
@@ -49,7 +52,7 @@ class GroupStepAdam(torch.optim.Optimizer):
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
             [],
-            # One tensor per parameter: the kernel reads the step of each.
+            # The kernel takes the step of each parameter as a tensor.
             [torch.tensor(float(group["step"])) for _ in params],
             lr=group["lr"],
             beta1=beta1,

@@ -6,7 +6,7 @@ import os
 
 import torch
 
-# What says in the environment of a job that it was granted GPUs: lists of them, in which 0 is the first, and numbers.
+# Environment variables that tell a job which GPUs it was granted: as lists (0 is the first GPU) or as numbers of GPUs.
 _VISIBLE, _LISTS, _NUMBERS = (
     "CUDA_VISIBLE_DEVICES",
     ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS"),
@@ -23,10 +23,10 @@ def device() -> torch.device:
 
 
 def where(world_size: int) -> str:
-    """What a training of `world_size` ranks runs on, in words.
+    """Describe in words what a training of `world_size` ranks runs on.
 
-    ValueError where the job was granted GPUs and torch sees none: days on a CPU are not what was asked for. An empty
-    CUDA_VISIBLE_DEVICES says that a CPU is meant.
+    Raises ValueError if the job was granted GPUs but torch sees none, which would mean days on a CPU. An empty
+    CUDA_VISIBLE_DEVICES chooses the CPU.
     """
     ranks = f"{world_size} rank{'s' if world_size > 1 else ''}"
     if torch.cuda.is_available():
@@ -43,7 +43,7 @@ def where(world_size: int) -> str:
 
 
 def _granted() -> str | None:
-    """The first variable that grants GPUs, with its value; None where a CPU is meant or nothing is said."""
+    """The first environment variable that grants GPUs, as NAME=value; None if there is none or the CPU is chosen."""
     none = {_VISIBLE: _NO_GPU, **dict.fromkeys(_LISTS, _NO_GPU), **dict.fromkeys(_NUMBERS, (*_NO_GPU, "0"))}
     said = {name: os.environ[name].strip() for name in none if name in os.environ}
     names = [_VISIBLE] if _VISIBLE in said else said

@@ -1,7 +1,8 @@
-"""What this machine has, and what the absence of the rest costs: `megatron-speech doctor`.
+"""Prints which optional parts this machine has, and what the missing ones cost.
 
-Nothing here imports torch. Whatever could be broken (a driver, an extension built for another torch) is imported in a
-child process with a deadline, all of them at once, so that a crash or a hang becomes a line of the table.
+Run it with `megatron-speech doctor`. Nothing here imports torch. Parts that could be broken (a
+driver, an extension built for another torch) are imported in child processes with a deadline, all at once. So a crash
+or a hang becomes a line of the table.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from megatron_speech.platform.number_format import bfloat16_units
 
 DEADLINE_S = 60.0
 
-# What a child process runs: it prints the answer, and what it raises is the answer too.
+# Code of child processes: the output is the finding, and an exception means broken.
 CUDA = """
 import torch
 if count := torch.cuda.device_count():
@@ -32,13 +33,13 @@ TRANSFORMER_ENGINE = "import transformer_engine as t, transformer_engine.pytorch
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Something a run can use."""
+    """A part of the machine or a package that a run can use."""
 
     name: str
     distribution: str
-    """Installed package that carries it; absent means missing, without a child process."""
+    """Package that contains the part; if it is not installed, the part is missing and no child process is started."""
     cost: str
-    """What its absence costs."""
+    """What a run loses without the part."""
     probe: str | None = None
     """Python that prints a version or a description; nothing printed means missing."""
 
@@ -51,7 +52,7 @@ class Finding:
     found: str
     """Version or description; empty if missing or broken."""
     note: str
-    """What is lost, or why it does not work."""
+    """What a run loses, or why the part does not work."""
 
 
 PARTS = (
@@ -86,7 +87,7 @@ def doctor(words: Sequence[str] = ()) -> None:
 
 
 def examine() -> list[Finding]:
-    """Every line of the table; takes as long as the slowest import."""
+    """All lines of the table; takes as long as the slowest import."""
     children = {part.name: _start(part.probe) for part in PARTS if part.probe and _version(part)}
     packages = [_finding(part, children.get(part.name)) for part in PARTS]
     return [_host(), _bfloat16(), *packages, _apex()]
@@ -118,7 +119,7 @@ def _finding(part: Part, child: subprocess.Popen[str] | None) -> Finding:
 
 
 def _version(part: Part) -> str:
-    """Version by the package's metadata; empty if it is not installed."""
+    """Version from the package's metadata; empty if it is not installed."""
     try:
         return importlib.metadata.version(part.distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -126,7 +127,7 @@ def _version(part: Part) -> str:
 
 
 def _apex() -> Finding:
-    """NVIDIA's Apex, told from the unrelated package of that name on PyPI by the folder that megatron-core imports."""
+    """NVIDIA's Apex, recognised by a folder that the unrelated package of that name on PyPI does not have."""
     spec = importlib.util.find_spec("apex")
     folders = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
     if any((folder / "multi_tensor_apply").is_dir() for folder in folders):
@@ -136,7 +137,7 @@ def _apex() -> Finding:
 
 
 def _bfloat16() -> Finding:
-    """The units that the CPU multiplies bfloat16 with."""
+    """The CPU's bfloat16 units."""
     found = " and ".join(bfloat16_units())
     cost = "dtype=auto computes in float32 on this CPU (bfloat16 would take 8 to 70 times as long)"
     return Finding(name="bfloat16 on the CPU", found=found, note="" if found else f"missing: {cost}")

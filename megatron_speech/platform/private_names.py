@@ -1,9 +1,9 @@
-"""Private names of other libraries, each behind a plain name: an upgrade that moves one fails here first.
+"""Wraps the private names of other libraries that this project uses, each in a function with a public name.
 
-Their libraries promise nothing about them, so `pyproject.toml` bounds the versions from above, and one test touches
-them all. Each is imported when it is asked for: rooms that do without torch may use this file. Every docstring says
-what the name is needed for and what would replace it. What `platform.standin` replaces in megatron-core is listed and
-checked there.
+Private names may change with any release. So `pyproject.toml` limits the versions of their libraries, and one test uses
+every name: a change fails here first. Each name is imported inside its function, so rooms without torch can use this
+file. Every docstring says what the name is needed for and what could replace it. Names of megatron-core that
+`platform.standin` replaces are listed and checked there.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 OVERRIDDEN = (("megatron.core.tensor_parallel.layers", ("ColumnParallelLinear", "RowParallelLinear"), "_forward_impl"),)
-"""(module, classes, method) that a subclass of ours overrides, so it must bear the library's name.
+"""(module, classes, method): private methods that our subclasses override.
 
-Needed for FP8 products on a CPU (`model.fp8_emulation`). Replaced by a public hook around the product, if one comes."""
+Needed for FP8 products on a CPU (`model.fp8_emulation`). Replaced by a public hook around the product, if there is one.
+"""
 
 
 def run_for_rank(executor: LocalPipelineExecutor) -> Callable[[int], Any]:
@@ -35,7 +36,7 @@ def run_for_rank(executor: LocalPipelineExecutor) -> Callable[[int], Any]:
 
 
 def fake_store() -> Store:
-    """The store of torch's "fake" process groups, which exchange nothing; importing it registers their backend.
+    """The store of torch's "fake" process groups without communication; importing it registers their backend.
 
     Needed to build the model of any rank in one process. Replaced by a public fake backend.
     """
@@ -45,7 +46,7 @@ def fake_store() -> Store:
 
 
 def tensors_without_storage() -> AbstractContextManager[Any]:
-    """A context in which tensors have shapes and no storage.
+    """A context manager: tensors made inside have shapes and no storage.
 
     Needed to build a model larger than memory. Replaced by the meta device, once megatron-core builds on it.
     """
@@ -57,7 +58,7 @@ def tensors_without_storage() -> AbstractContextManager[Any]:
 def fused_adam_kernel(*, decoupled: bool) -> Callable[..., None]:
     """torch's fused update of many parameters: AdamW with `decoupled` weight decay, else Adam.
 
-    Needed for an Adam whose step lies in the parameter group. Replaced by `torch.optim.AdamW(fused=True)`, once the
+    Needed for an Adam with its step in the parameter group. Replaced by `torch.optim.AdamW(fused=True)`, once the
     distributed optimizer can reshard a step per parameter.
     """
     import torch
@@ -66,7 +67,7 @@ def fused_adam_kernel(*, decoupled: bool) -> Callable[..., None]:
 
 
 def storage_info(file: str, *, offset: int, length: int) -> StorageInfo:
-    """Entry of a checkpoint index: in which `file` a chunk lies, from which byte on, and how many bytes.
+    """Entry of a checkpoint index: the `file` of a chunk, its byte `offset` and its `length` in bytes.
 
     Needed to write a checkpoint tensor by tensor. Replaced by a public writer that takes one tensor at a time.
     """
@@ -76,7 +77,7 @@ def storage_info(file: str, *, offset: int, length: int) -> StorageInfo:
 
 
 def keyed_by_shard(sharded_state: dict[str, Any], *, keep_only_main_replica: bool) -> dict[str, Any]:
-    """A sharded state dictionary of megatron-core, flat, by the keys under which its parts are saved.
+    """A sharded state dictionary of megatron-core, flattened: the keys are those that its parts are saved under.
 
     Needed to save from the calling process. Replaced by a save strategy of the library that starts no helper process.
     """
@@ -87,7 +88,7 @@ def keyed_by_shard(sharded_state: dict[str, Any], *, keep_only_main_replica: boo
 
 
 def use_attention(config: PretrainedConfig, implementation: str) -> None:
-    """Choose the attention of transformers' layers that are built from `config`, such as "sdpa".
+    """Choose the attention implementation, such as "sdpa", of transformers' layers that are built from `config`.
 
     Needed for layers built without `from_pretrained`. Replaced by a public setting of the configuration.
     """
@@ -95,7 +96,7 @@ def use_attention(config: PretrainedConfig, implementation: str) -> None:
 
 
 def session_start() -> Event:
-    """A TensorBoard event that lets a reader drop the later steps of earlier sessions.
+    """A TensorBoard event that makes readers drop later steps of earlier sessions.
 
     Needed where a resumed run repeats steps. Replaced by `SummaryWriter(purge_step=...)` of `torch.utils.tensorboard`.
     """

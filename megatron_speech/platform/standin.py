@@ -1,12 +1,12 @@
-"""Lets megatron-core run where no CUDA device exists, so that a laptop exercises the very engine that trains on H100s.
+"""Lets megatron-core run without a CUDA device, so that a laptop runs the same code that trains on H100s.
 
-The library asks for a device in five ways: it calls `torch.cuda`, creates small tensors with ``device="cuda"``, forks
-the GPU's random generator, compares type names such as ``torch.cuda.FloatTensor``, and expects a fused Adam. `symbols`
-lists every symbol replaced, with its replacement and the reason; `install` replaces them and stops at one that is gone,
-so that an upgrade of the library which renames something fails here, by name. With CUDA `install` does nothing.
+megatron-core depends on CUDA in five ways. It calls `torch.cuda`, creates small tensors with ``device="cuda"``, and
+forks the GPU's random generator. It also compares type names such as ``torch.cuda.FloatTensor``, and expects a fused
+Adam. `symbols` lists every symbol that `install` replaces, with the reason. If an upgrade has removed one, `install`
+stops and names it. On a machine with CUDA, `install` does nothing.
 
-Price: after `install`, `torch.cuda` calls of this process answer for the CPU (`torch.cuda.is_available()` stays False),
-and the list is bound to megatron-core's version; both only on machines without CUDA.
+Limitations, on machines without CUDA only: after `install`, `torch.cuda` calls of this process answer for the CPU
+(`torch.cuda.is_available()` stays False). The list belongs to one version of megatron-core.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from megatron_speech.platform.adam import GroupStepAdam
 
 
 def install() -> None:
-    """Patch torch and megatron-core for CPU and gloo; nothing where CUDA exists; a second call does nothing."""
+    """Patch torch and megatron-core for CPU and gloo. With CUDA, or called again, it does nothing."""
     if not torch.cuda.is_available():
         _install()
 
@@ -34,9 +34,9 @@ def install() -> None:
 @functools.cache
 def _install() -> None:
     with warnings.catch_warnings():
-        # The library warns that Transformer Engine and Apex are absent; `doctor` says so once, with what it costs.
+        # megatron-core warns that Transformer Engine and Apex are missing; `doctor` reports that, with the cost.
         warnings.simplefilter("ignore")
-        # First, before any module has taken `jit_fuser`: torch.compile would need a C++ compiler on the machine.
+        # First, before any module imports `jit_fuser`: torch.compile would need a C++ compiler on the machine.
         importlib.import_module("megatron.core.jit").disable_jit_fuser()
         for path, name, replacement, _reason in symbols():
             _replace(path, name, replacement)
@@ -51,15 +51,16 @@ def symbols() -> list[tuple[str, str, Any, str]]:
 
 def _torch_cuda() -> list[tuple[str, str, Any, str]]:
     cpu = torch.device("cpu")
-    here, nothing = "asked for the place of new tensors", "work on a CPU is never queued: nothing to do"
+    here, nothing = "the device of new tensors", "work on a CPU is never queued: nothing to do"
+    generator = "the CPU's generator is the only one"
     return [
         ("torch.cuda", "current_device", lambda: cpu, here),
         ("torch.cuda", "set_device", _nothing, "there is one device"),
         ("torch.cuda", "synchronize", _nothing, nothing),
         ("torch.cuda", "empty_cache", _nothing, "no caching allocator"),
-        ("torch.cuda", "get_rng_state", _get_state, "the CPU's generator is the only one"),
-        ("torch.cuda", "set_rng_state", _set_state, "likewise"),
-        ("torch.cuda", "manual_seed", torch.manual_seed, "likewise"),
+        ("torch.cuda", "get_rng_state", _get_state, generator),
+        ("torch.cuda", "set_rng_state", _set_state, generator),
+        ("torch.cuda", "manual_seed", torch.manual_seed, generator),
         ("torch.cuda", "Stream", _Stream, "constructed for overlapped communication and saving"),
         ("torch.cuda", "Event", _Stream, "constructed by schedules and timers"),
         ("torch.cuda", "current_stream", lambda device=None: _Stream(), nothing),
@@ -73,7 +74,7 @@ def _torch_cuda() -> list[tuple[str, str, Any, str]]:
     ]
 
 
-# Modules that create tensors with device="cuda" on a path that runs without CUDA.
+# Modules that create tensors with device="cuda" in code that also runs on a CPU.
 _FACTORY_USERS = {
     "megatron.core.pipeline_parallel.schedules": "token count of a step",
     "megatron.core.optimizer.optimizer": "found-inf flag and loss scale",
@@ -88,22 +89,22 @@ _FACTORY_USERS = {
 
 
 def _factories() -> list[tuple[str, str, Any, str]]:
-    """Each module sees its own `torch`, whose factories turn "cuda" into the CPU; the real one is left alone."""
+    """Replaces the name `torch` inside these modules by a copy that creates "cuda" tensors on the CPU."""
     return [
         (path, "torch", _TorchOnCpu(), f'creates with device="cuda": {what}') for path, what in _FACTORY_USERS.items()
     ]
 
 
 def _random() -> list[tuple[str, str, Any, str]]:
-    module = "megatron.core.tensor_parallel.random"
+    module, reason = "megatron.core.tensor_parallel.random", "forks (dropout, recomputation) take the CPU's generator"
     return [
-        (module, "_get_cuda_rng_state", _get_state, "forks (dropout, recomputation) take the CPU's generator"),
-        (module, "_set_cuda_rng_state", _set_state, "likewise"),
+        (module, "_get_cuda_rng_state", _get_state, reason),
+        (module, "_set_cuda_rng_state", _set_state, reason),
     ]
 
 
 def _type_names() -> list[tuple[str, str, Any, str]]:
-    reason = 'compares param.type() with "torch.cuda.FloatTensor" and kin'
+    reason = 'compares param.type() with names such as "torch.cuda.FloatTensor"'
     users = [
         ("megatron.core.optimizer.clip_grads", "clip_grad_by_total_norm_fp32"),
         ("megatron.core.optimizer.optimizer", "clip_grad_by_total_norm_fp32"),
@@ -120,20 +121,20 @@ def _optimizer() -> list[tuple[str, str, Any, str]]:
         (package, "Adam", GroupStepAdam, reason),
         (package, "USING_PYTORCH_OPTIMIZER", False, "take the path of the fused optimizers"),
         (distributed, "Adam", GroupStepAdam, reason),
-        (distributed, "HAVE_APEX_OR_TE", True, "likewise"),
+        (distributed, "HAVE_APEX_OR_TE", True, "take the path of the fused optimizers"),
         (distributed, "USING_APEX_OPTIMIZER", True, "step lives in the parameter group, as in Apex's Adam"),
     ]
 
 
 class _Replacement:
-    """Marks a replacement that is computed from the original."""
+    """A replacement that wraps the original; `wrap` returns it."""
 
     def __init__(self, wrap: Callable[[Any], Any]) -> None:
         self.wrap = wrap
 
 
 def _replace(path: str, name: str, replacement: Any) -> None:
-    """Set `path.name` (dots in `name` walk into classes); an absent symbol means the library has changed."""
+    """Set attribute `name` of the module `path` (dots in `name` go into classes); it must exist already."""
     owner: Any = importlib.import_module(path)
     *classes, attribute = name.split(".")
     for part in classes:
@@ -145,11 +146,11 @@ def _replace(path: str, name: str, replacement: Any) -> None:
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
-    """Stands for calls that order or wait for GPU work."""
+    """Replaces calls that order GPU work or wait for it."""
 
 
 class _Stream:
-    """A stream or event whose work is always done."""
+    """Replaces CUDA streams and events; their work is always done."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.record = self.wait = self.synchronize = self.wait_stream = self.wait_event = _nothing
@@ -169,7 +170,7 @@ def _on_cpu(factory: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]
 
 
 class _TorchOnCpu(types.ModuleType):
-    """`torch` as one megatron-core module sees it."""
+    """Replaces `torch` inside one megatron-core module; its tensor factories turn device "cuda" into "cpu"."""
 
     def __init__(self) -> None:
         super().__init__("torch")
@@ -189,13 +190,13 @@ def _set_state(new_state: torch.Tensor, device: Any = -1, graph_safe: bool = Fal
 
 
 def _not_about_cpu_generator(record: logging.LogRecord) -> bool:
-    """Drop the warning that a fork drew from the CPU's generator: here that is the point."""
+    """Log filter that drops the warning that a fork changed the CPU's generator, which is intended here."""
     return "CPU RNG state changed" not in record.getMessage()
 
 
 @contextmanager
 def _cuda_type_names() -> Iterator[None]:
-    """While open, `tensor.type()` says ``torch.cuda.FloatTensor`` for ``torch.FloatTensor``."""
+    """Context manager: inside, `tensor.type()` returns ``torch.cuda.FloatTensor`` for ``torch.FloatTensor``."""
     original = torch.Tensor.type
 
     def type_name(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:

@@ -58,7 +58,7 @@ def test_a_machine_that_does_not_list_its_flags_has_no_units(tmp_path: Path) -> 
             [],
             False,
             "bfloat16",
-            "8 to 70 times as long as in float32; dtype=auto chooses float32 where nothing was begun in bfloat16",
+            "8 to 70 times as long as in float32; dtype=auto chooses float32 for a new run",
         ),
     ],
 )
@@ -77,6 +77,6 @@ def test_a_run_that_goes_on_keeps_its_format_and_is_not_advised_what_was_given(
 ) -> None:
     monkeypatch.setattr(number_format, "bfloat16_units", lambda: units)
     found, line = resolve_dtype("auto", key="dtype", gpu=gpu, begun_in=begun_in)
-    assert found == begun_in and line.startswith(f"dtype=auto: {begun_in}, in which this run began and goes on")
+    assert found == begun_in and line.startswith(f"dtype=auto: {begun_in}, the format that this run began in")
     assert ("8 to 70 times" in line) == (begun_in == "bfloat16" and not units and not gpu)
     assert "chooses" not in line
