@@ -54,8 +54,6 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
         return
 
     # Check that checkpoint and vocabulary fit, before anything is written.
-
-    # Check that checkpoint and vocabulary fit, before anything is written.
     model = folders.read_model_config(checkpoint)
     vocabulary = Vocabulary.load(config.vocabulary)
     vocabulary.require(folders.read_vocabulary(checkpoint).fingerprint, holder=str(checkpoint))
@@ -74,8 +72,9 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
         files={},
     )
     card = model_card(config.output.name, facts=facts, vocabulary=vocabulary, checkpoint=checkpoint)
+
+    # Write the folder. The weights come last: errors in small files show before hours of writing.
     with make_artifact(config.output, kind="hugging_face", config=config, inputs=inputs) as draft:
-        # The weights come last: errors in small files show before hours of writing.
         generation = generation_settings(config.vocabulary)
         write_model_config(draft.folder, model, vocabulary=vocabulary, dtype=config.dtype, generation=generation)
         for name in _TOKENIZER_FILES:

@@ -59,8 +59,6 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
         return
 
     # Check that weights, config.json and vocabulary fit, before anything is written.
-
-    # Check that weights, config.json and vocabulary fit, before anything is written.
     vocabulary = Vocabulary.load(config.vocabulary)
     source = _open_weights(config.model, model, num_rows=hf_config.vocab_size)
     kept = kept_rows(
@@ -70,9 +68,11 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
     )
     if generation_settings(config.model) and not (config.vocabulary / GENERATION).is_file():
         logger.warning(
-            "%s has no %s: exports will lack those of %s; build the vocabulary with text=%s to keep them",
+            "%s has no %s: exports will lack the settings for generation of %s; build the vocabulary with text=%s to "
+            "keep them",
             *(config.vocabulary, GENERATION, config.model, config.model),
         )
+    # Write weights, facts and checksums.
     with make_artifact(config.output, kind="checkpoint", config=config, inputs=inputs) as draft:
         tensors = _megatron_tensors(source, model, vocabulary=vocabulary, kept=kept, seed=config.seed)
         write_weights(draft.folder, tensors, num_layers=model.num_layers)

@@ -78,7 +78,6 @@ def weight_files(folder: Path) -> list[Path]:
             "then save_pretrained into another folder), or move it away"
         )
     # One file, or several with an index.
-    # One file, or several with an index.
     single, index = folder / SINGLE, folder / INDEX
     if single.is_file():
         if index.is_file() and not _is_stale(index):
@@ -88,7 +87,6 @@ def weight_files(folder: Path) -> list[Path]:
         return [single]
     if index.is_file():
         return sorted({folder / file for file in _weight_map(folder).values()})
-    # No safetensors: say what is there instead.
     # No safetensors: say what is there instead.
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if pickles:

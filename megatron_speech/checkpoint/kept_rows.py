@@ -53,8 +53,6 @@ def kept_rows(
     theirs = text.backend.get_vocab(with_added_tokens=True)
 
     # Decide which rows are kept.
-
-    # Decide which rows are kept.
     before = kept_vocabulary(model)
     _require_same_codes(before, vocabulary, model=model, folder=folder)
     kept = vocabulary.size

@@ -30,9 +30,9 @@ _NOT_RECORDED = "not recorded"
 
 
 def tokenizer_facts(vocabulary_folder: Path) -> TokenizersFacts:
-    """What the manifest of a vocabulary folder, or of an export that serves as one, says of its two tokenizers.
+    """Facts about text and speech tokenizer from the manifest of a vocabulary folder, or of an export used as one.
 
-    ValueError where it says it in another form.
+    Raises ValueError if the manifest is damaged.
     """
     if not (vocabulary_folder / MANIFEST).is_file():
         return TokenizersFacts()
@@ -48,11 +48,13 @@ def tokenizer_facts(vocabulary_folder: Path) -> TokenizersFacts:
 
 
 def model_card(name: str, *, facts: ExportFacts, vocabulary: Vocabulary, checkpoint: Path) -> str:
-    """The card of an export; ValueError where a file that it is made from is damaged.
+    """The text of an export's card; ValueError if a file that it is made from is damaged.
 
     Args:
-        name: the name of the export.
-        facts: those of its manifest.
+        name: name of the export.
+        facts: facts of the export's manifest.
+        vocabulary: vocabulary of the export.
+        checkpoint: folder that is exported.
     """
     origin = origin_of(checkpoint)
     parts = [
@@ -131,7 +133,7 @@ def _held_out(checkpoint: Path, step: int) -> Iterator[str]:
             last = record
     if left_out:
         logger.warning(
-            "%s: %d lines are no held-out losses, or have one that is no finite number; the card leaves them out",
+            "%s: %d lines have no held-out losses, or one that is not finite; the card leaves them out",
             *(run / _VALIDATION, left_out),
         )
     if last is None:
@@ -142,7 +144,7 @@ def _held_out(checkpoint: Path, step: int) -> Iterator[str]:
 
 
 def _record(line: str) -> HeldOutLosses | None:
-    """A line of held-out losses; None for any other, or where a loss is no finite number."""
+    """The losses in a line of validation.jsonl; None if the line is damaged or a loss is not finite."""
     try:
         record = HeldOutLosses.from_json(json.loads(line))
     except (ValueError, RecursionError):

@@ -13,7 +13,7 @@ from megatron_speech.artifacts.files import read_json
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 
 ORIGIN = "origin.json"
-"""In a run folder: its `Origin`."""
+"""Name of the file in a run folder that holds an `Origin`."""
 
 
 def run_folder_of(checkpoint: Path) -> Path | None:
@@ -24,9 +24,9 @@ def run_folder_of(checkpoint: Path) -> Path | None:
 
 
 def origin_of(checkpoint: Path) -> Origin:
-    """Base and sources of a checkpoint; base is `SCRATCH` for random weights, None where nothing is recorded.
+    """Base and sources of a checkpoint; the base is `SCRATCH` for random weights, None if nothing is recorded.
 
-    ValueError where the file that says it is damaged.
+    Raises ValueError if the file with the record is damaged.
     """
     if (checkpoint / MANIFEST).is_file():
         manifest = read_manifest(checkpoint)
@@ -44,7 +44,7 @@ def origin_of(checkpoint: Path) -> Origin:
 
 
 def read_origin(path: Path) -> Origin:
-    """The content of a run's origin.json; ValueError where it is damaged."""
+    """The content of a run's origin.json; ValueError if it is damaged."""
     mend = "restore it from a copy, or remove it: a run that goes on writes it again"
     try:
         content = read_json(path)

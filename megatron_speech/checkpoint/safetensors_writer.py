@@ -76,7 +76,6 @@ def write_safetensors(
         assert file.size == announced, f"{file_name}: {file.size} bytes written, {announced} announced"
         draft.replace(folder / file_name)
     # Several files need an index.
-    # Several files need an index.
     if len(shards) > 1:
         total = sum(math.prod(shape) for shape in shapes.values()) * dtype.itemsize
         weight_map = {name: file_name for file_name, names in shards.items() for name in names}

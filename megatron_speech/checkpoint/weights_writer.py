@@ -62,7 +62,6 @@ def write_weights(folder: Path, tensors: Iterable[tuple[str, int | None, Tensor]
         file.flush()
         os.fsync(file.fileno())
     # The index, and the files that megatron-core's loader expects.
-    # The index, and the files that megatron-core's loader expects.
     with naming_file(folder / ".metadata"):
         FileSystemWriter(folder).finish(Metadata(dict(stored)), [written])
     with naming_file(folder / "common.pt"), (folder / "common.pt").open("wb") as file:

@@ -1,7 +1,7 @@
-"""A step's micro-batches, cut to what this context parallel rank computes (`parallel.context` says how).
+"""Cuts the micro-batches of a step to this context parallel rank's share (see `parallel.context`).
 
-All micro-batches of a step get one length, because pipeline stages exchange tensors of one shape. The ranks of one
-replica read the same rows, so they find the same length without asking each other.
+All micro-batches of a step are padded to one length, because pipeline stages exchange tensors of one shape. Ranks of
+the same copy of the model have the same rows, so they compute the same length without communication.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from megatron_speech.parallel import context, groups
 
 
 def split_over_context(hosts: Sequence[HostBatch], batches: Sequence[Batch]) -> list[Batch]:
-    """This rank's share of every micro-batch (`batches` are `hosts` on the device); all of it with one context rank."""
+    """This rank's share of every micro-batch: all of it if there is one context parallel rank.
+
+    `hosts` are the micro-batches on the CPU, `batches` the same on the device.
+    """
     size = groups.context_parallel_size()
     if size == 1:
         return list(batches)

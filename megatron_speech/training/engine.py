@@ -1,7 +1,7 @@
-"""Model, data parallel wrapper and optimizer, put together in the order that lets each see what it must.
+"""Builds model, data parallel wrapper and optimizer, in the order of their dependencies.
 
-Weights are loaded before the wrapper copies them into its buffers and before the optimizer copies them into its float32
-master weights; a resumed run then overwrites all three from its checkpoint.
+Weights are loaded first. Then the wrapper copies them into its buffers, and the optimizer into its float32 master
+weights. A resumed run overwrites all three from its checkpoint afterwards.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ logger = logging.getLogger(__name__)
 
 
 def build_engine(config: PretrainConfig, *, vocabulary: Vocabulary, load_base: bool) -> TrainingEngine:
-    """Everything that computes, on this rank. With `load_base`, weights of `model.base` (unless it is 'scratch')."""
+    """The training engine of this rank. With `load_base`, weights come from `model.base` unless it is 'scratch'."""
+    # Model, with its weights.
     chunks = build_model(
         config.model,
         vocabulary=vocabulary,
@@ -38,6 +39,7 @@ def build_engine(config: PretrainConfig, *, vocabulary: Vocabulary, load_base: b
     if load_base and config.model.base != "scratch":
         load_model(Path(config.model.base), chunks, model=config.model, vocabulary=vocabulary)
         logger.info("weights of %s loaded", config.model.base)
+    # Data parallel wrapper and optimizer, which copy the weights.
     wrapped = [
         DistributedDataParallel(
             get_model_config(chunk), _data_parallel(config.parallel), chunk, disable_bucketing=index > 0
@@ -45,6 +47,7 @@ def build_engine(config: PretrainConfig, *, vocabulary: Vocabulary, load_base: b
         for index, chunk in enumerate(chunks)
     ]
     optimizer = build_optimizer(wrapped, config=config.optimizer, parallel=config.parallel, precision=config.precision)
+    # What the pipeline schedule needs from both.
     megatron = get_model_config(wrapped[0])
     megatron.grad_scale_func = optimizer.scale_loss
     no_sync = [chunk.no_sync for chunk in wrapped]
@@ -59,7 +62,7 @@ def build_engine(config: PretrainConfig, *, vocabulary: Vocabulary, load_base: b
 
 
 def _data_parallel(parallel: ParallelConfig) -> DistributedDataParallelConfig:
-    """How ranks with the same parameters (context parallel ones too) share gradients; alone, nothing can overlap."""
+    """How ranks with the same parameters (also context parallel ranks) reduce gradients; one rank overlaps nothing."""
     has_peers = groups.data_parallel_group().size() > 1
     return DistributedDataParallelConfig(
         grad_reduce_in_fp32=True,

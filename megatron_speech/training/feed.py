@@ -1,9 +1,7 @@
-"""The micro-batches of a rank, step by step.
+"""Yields the micro-batches of a rank, step by step.
 
-The first rank of a copy of the model reads them ahead, and shares them with the others.
-
-An error of the reading rank is raised on all ranks of the copy, at the step it belongs to; the others would wait for
-rows that never come.
+The first rank of each copy of the model reads them ahead and sends them to the others. If reading fails, all ranks of
+the copy raise an error at the same step, so none waits for rows that never arrive.
 """
 
 from __future__ import annotations
@@ -36,11 +34,11 @@ class Feed:
         self.waited_s = 0.0
         """Seconds that steps waited for their rows."""
         self.rows = np.zeros(len(plan.sources), np.int64)
-        """Rows handed out by the reading rank, by source of the plan."""
+        """Number of rows that the reading rank has handed out, by source of the plan."""
         self._reader = Reader(plan, places, masked_rows=masked_rows) if replica.reads else None
 
     def steps(self, numbers: Iterator[Numbers]) -> Iterator[list[HostBatch]]:
-        """Micro-batches of each step. Collective over the copy: all its ranks take equally many."""
+        """Micro-batches of each step, given the sample `numbers` of each. Collective over the copy of the model."""
         asked, given = tee(numbers)
         read = None if self._reader is None else self._read(self._reader, asked)
         for step in given:
@@ -79,7 +77,7 @@ class Feed:
 
 
 def _message(error: Exception) -> NDArray[np.int32]:
-    """An error in place of batches: -1 and its characters."""
+    """An error encoded in place of batches: -1, then its characters."""
     text = f"{type(error).__name__}: {error}"
     return np.array([-1, *map(ord, text)], np.int32)
 

@@ -1,9 +1,11 @@
-"""How far a number format moves the gradients, and those of the new speech rows above all.
+"""Measures how far a number format changes the gradients, especially those of the new speech rows.
 
-The same weights see the same rows in float32 and in each format; gradients of several passes are added up in float32,
-as training does. New rows learn from few tokens each, and their gradient reaches them through every layer's backward
-products, so they are where a coarse format would show first. Two numbers: the error's length over the gradient's, and
-the cosine between both. Price: one rank, the whole model in float32, and gradients of all of it.
+The same weights and rows are used in float32 and in each format. Gradients of several passes are added up in float32,
+as in training. Errors of a coarse format show first in the new rows: each learns from few tokens, and its gradient
+passes through every layer's backward products. The results are the norm of the error over the norm of the gradient, and
+the cosine between both gradients.
+
+Cost: one rank holds the whole model in float32 and all its gradients.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ logger = logging.getLogger(__name__)
 
 
 def gradient_error(config: GradientErrorConfig) -> None:
-    """Make `config.output`, whose facts hold {format: {part of the model: {relative_error, cosine}}}."""
+    """Make `config.output`; its facts hold {format: {part of the model: {relative_error, cosine}}}."""
+    # Stop if it is made already; check the settings.
     checkpoint = find_checkpoint(config.checkpoint)
     inputs = [checkpoint / folders.CHECKSUMS]
     if is_made(config.output, kind="gradient_error", config=config, inputs=inputs):
@@ -49,6 +52,8 @@ def gradient_error(config: GradientErrorConfig) -> None:
     model, vocabulary = folders.read_model_config(checkpoint), folders.read_vocabulary(checkpoint)
     for precision in config.precisions.values():
         precision.check_shapes(model, ParallelConfig(), tokens=config.micro_batch_size * config.data.seq_length)
+
+    # Compute the gradients in float32, then in each format, and compare them.
     with make_artifact(config.output, kind="gradient_error", config=config, inputs=inputs) as draft:
         groups.initialize(ParallelLayout.of(ParallelConfig(), world_size=1), seed=0)
         try:
@@ -80,7 +85,7 @@ def gradient_error(config: GradientErrorConfig) -> None:
 
 
 def compare(found: Tensor, wanted: Tensor) -> TensorErrorFacts:
-    """Length of the error over the length of `wanted`, and the cosine of the angle between both; float64 inside."""
+    """Norm of the error over the norm of `wanted`, and the cosine between `found` and `wanted`; computed in float64."""
     found, wanted = found.double().flatten(), wanted.double().flatten()
     length = wanted.norm()
     return TensorErrorFacts(
@@ -126,7 +131,7 @@ def _gradients(chunk: nn.Module, batches: Sequence[Batch], *, loss_weights: Tens
 
 
 def _parts(gradients: dict[str, Tensor], *, model: ModelConfig, vocabulary: Vocabulary) -> dict[str, Tensor]:
-    """What is compared: rows of the embedding (beside an untied head's), and the weights of all layers."""
+    """Gradients to compare: text and speech rows of the embedding (joined with an untied head), and all layers."""
     names = ["embedding.word_embeddings.weight"]
     names += ["output_layer.weight"] if model.untie_embeddings_and_output_weights else []
     rows = torch.cat([gradients[name] for name in names], dim=1)

@@ -1,6 +1,6 @@
-"""What earlier attempts of a run wrote into its logs, cut back to the step from which it goes on.
+"""Cuts the logs of a resumed run back to the step that it resumes from.
 
-No damage to a log stops a run. What is damaged is set aside by `jsonl_log`; what is missing is named here.
+A damaged log never stops a run: `jsonl_log` sets damaged lines aside, and missing lines are reported here.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _SECTIONS = ("tokens", "losses", "loss_by_task", "loss_by_modality")
 
 
 def resume_logs(folder: Path, *, step: int, validated: int, every_steps: int) -> None:
-    """Drop the lines of steps after `step`, and of validation.jsonl those after step `validated`.
+    """Drop the lines of metrics.jsonl after `step`, and those of validation.jsonl after step `validated`.
 
-    One warning names the steps of metrics.jsonl that have no line.
+    One warning names the steps that are missing in metrics.jsonl.
     """
     path = folder / VALIDATION
     cut_log(path, is_record=_is_validation, stays=lambda record: record["step"] <= validated, rising="step")
@@ -34,15 +34,15 @@ def resume_logs(folder: Path, *, step: int, validated: int, every_steps: int) ->
 
 
 def read_metrics(folder: Path, *, upto: float = math.inf) -> list[Record]:
-    """Records of metrics.jsonl up to step `upto`; later ones are dropped from the file, damaged ones set aside."""
+    """Records of metrics.jsonl up to step `upto`; the file loses later records, and damaged ones are set aside."""
     return cut_log(folder / METRICS, is_record=_is_metrics, stays=lambda record: record["step"] <= upto, rising="step")
 
 
 def gaps(steps: list[int], *, upto: int, every_steps: int) -> list[tuple[int, int]]:
-    """(first, last) step of each stretch without a line, where one was due, among steps 1 to `upto`.
+    """(first, last) step of each gap in the logged `steps`, among steps 1 to `upto`.
 
-    How many steps lie between two lines may change from attempt to attempt. So a distance is a gap where it exceeds
-    those on both sides of it, and `every_steps` of the present attempt.
+    The distance between two lines may change when a run resumes. So a distance counts as a gap only if it exceeds the
+    distances on both sides and `every_steps`, the distance now.
     """
     ends = [0, *steps, upto + 1]
     distances = [after - before for before, after in pairwise(ends)]

@@ -1,4 +1,4 @@
-"""The loop of a run: read, step, log, validate, save, stop. Everything it needs was made and checked before."""
+"""The training loop: read, step, log, validate, save, stop. Its parts are made and checked in `training.run`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What the loop needs to know; fixed for the life of the process."""
+    """Everything that the loop uses and never replaces."""
 
     config: PretrainConfig
     plan: Plan
@@ -46,9 +46,9 @@ class Run:
 
 
 def train(run: Run, state: TrainState, stop_request: StopRequest) -> tuple[TrainState, HeldOut | None]:
-    """Steps until the budget is spent, the stop step is reached or a stop is asked for; the last step is saved.
+    """Train until the budget is spent, the stop step is reached or a stop is asked for; the last step is saved.
 
-    The newest pass over held-out rows comes with the state: where the budget was spent here, that of its last step.
+    Returns the state and the newest validation, or None. If the budget was spent, it is that of the last step.
     """
     config, last_step, held_out = run.config, run.total_steps, None
     if config.train.stop_at_step is not None:
@@ -56,12 +56,12 @@ def train(run: Run, state: TrainState, stop_request: StopRequest) -> tuple[Train
     for hosts in _batches(run, state, last_step):
         state = advance(run, state, hosts, last=state.step + 1 == last_step)
 
-        # Once in a while, and at the end of the budget: evaluate on held-out rows.
+        # Every so many steps, and at the end of the budget: validate.
         every = config.logging.validate_every_steps
         if state.step == run.total_steps or (every and state.step % every == 0):
             held_out = validate(run, state)
 
-        # Once in a while, and whenever the process is about to leave: save what is found finite.
+        # Every so many steps, and before the process leaves: save. NaN in weights raises an error instead.
         stopping = stop_request.agreed()
         if stopping or state.step == last_step or state.step % config.checkpoint.every_steps == 0:
             _save(run, state)
@@ -72,9 +72,9 @@ def train(run: Run, state: TrainState, stop_request: StopRequest) -> tuple[Train
 
 
 def advance(run: Run, state: TrainState, hosts: Sequence[HostBatch], *, last: bool) -> TrainState:
-    """One step on this rank's micro-batches; FloatingPointError unless its loss and gradients are finite.
+    """Train one step on this rank's micro-batches; FloatingPointError unless loss and gradients are finite.
 
-    It is logged every so many steps, and when it is the `last`. Collective.
+    The step is logged every `logging.every_steps`, and if it is the `last`. Collective.
     """
     config = run.config
     samples = _samples_of_next_step(run, state)
@@ -98,7 +98,7 @@ def advance(run: Run, state: TrainState, hosts: Sequence[HostBatch], *, last: bo
 
 
 def validate(run: Run, state: TrainState) -> HeldOut:
-    """Score the held-out rows and log it; FloatingPointError where a loss is not finite. Collective."""
+    """Compute and log the losses of held-out rows; FloatingPointError if one is not finite. Collective."""
     found = run.validation.run(run.engine)
     for name, by_modality in found.losses.items():
         if not all(map(math.isfinite, by_modality.values())):
@@ -108,7 +108,7 @@ def validate(run: Run, state: TrainState) -> HeldOut:
 
 
 def _diverged(run: Run, state: TrainState, what: str) -> FloatingPointError:
-    """In one line: the step, what of it is no number, and from where to go on how."""
+    """The error of a step that is not finite, with the remedy: which checkpoint to resume, and what to change."""
     checkpoints = run.config.folder / "checkpoints"
     ours, saved = step_folder(checkpoints, state.step), list_checkpoints(checkpoints)
     fate = f"{ours} holds its weights: remove it" if ours in saved else "nothing of it was saved"
@@ -141,13 +141,13 @@ def _batches(run: Run, state: TrainState, last_step: int) -> Iterator[list[HostB
 
 
 def _samples_of_next_step(run: Run, state: TrainState) -> int:
-    """Rows of the plan that it reads."""
+    """Number of plan rows in the next step; fewer at the end of the budget."""
     left = run.plan.num_samples - state.consumed_samples
     return min(batch_size(run.config.train, state.consumed_samples), left)
 
 
 def _save(run: Run, state: TrainState) -> None:
-    run.log.write()  # a resumed run keeps the lines up to its checkpoint
+    run.log.write()  # so that metrics.jsonl has all lines up to the checkpoint
     checkpoints = run.config.folder / "checkpoints"
     facts = {**state.to_json(), "plan": run.plan.fingerprint, "settings": deciding_settings(run.config)}
     try:

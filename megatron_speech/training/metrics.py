@@ -1,9 +1,9 @@
-"""What a run says about itself: metrics.jsonl, TensorBoard, and a progress bar or log lines. Only rank 0 writes.
+"""Writes the metrics of a run to metrics.jsonl, TensorBoard, and a progress bar or log lines. Only rank 0 writes.
 
-``metrics.jsonl`` holds one line per logged step and is cut back to the resumed step when a run goes on, so that no step
-appears twice: plots need no cleaning. Losses are means over the targets of the step, in nats. Records are written
-together once a second, and before every checkpoint: one by one they would cost a fast step several percent. Price: a
-kill loses up to a second of lines, all of steps which the resumed run repeats.
+``metrics.jsonl`` has one line per logged step. When a run resumes, later lines are dropped, so no step appears twice.
+Losses are means over the targets of the step, in nats. Records are written together once a second and before every
+checkpoint, because single writes would slow a fast step by several percent. Cost: a killed run loses up to a second of
+lines; the resumed run repeats their steps.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ from megatron_speech.training.state import TrainState
 logger = logging.getLogger(__name__)
 
 WRITE_SECONDS = 1.0
-"""Records wait this long at most for those of the next steps."""
+"""Seconds between two writes of records."""
 MODALITIES = {"text": TEXT, "speech": SPEECH}
 Losses = dict[str, dict[str, float]]
 
 
 def mean_losses(sums: Tensor, names: Sequence[str]) -> Losses:
-    """Mean loss by name and modality from sums [sources, 2, 2] of `training_loss`; what had no target is left out.
+    """Mean loss by name and modality from `sums` [sources, 2, 2] of `training_loss`.
 
-    `names` gives each source's own name, or that of its task; sources of the same name count together.
+    `names` gives a name (source or task) for each source; sources with the same name are added up. A modality without
+    targets is left out.
     """
     totals: dict[str, list[list[float]]] = {name: [[0.0, 0.0], [0.0, 0.0]] for name in names}
     for name, cells in zip(names, sums.tolist(), strict=True):
@@ -54,18 +55,18 @@ def mean_losses(sums: Tensor, names: Sequence[str]) -> Losses:
 
 
 def target_counts(sums: Tensor) -> dict[str, int]:
-    """Targets by modality over all sources, from sums [sources, 2, 2]."""
+    """Number of targets by modality over all sources, from `sums` [sources, 2, 2]."""
     counts = sums[..., 1].sum(0).tolist()
     return {name: int(counts[at]) for name, at in MODALITIES.items()}
 
 
 def modality_losses(sums: Tensor) -> dict[str, float]:
-    """Mean loss by modality over all sources."""
+    """Mean loss by modality over all sources, from `sums` [sources, 2, 2]."""
     return mean_losses(sums, ["all"] * len(sums)).get("all", {})
 
 
 def total_loss(sums: Tensor, weights: Sequence[Sequence[float]]) -> float:
-    """The loss that is trained: weighted sum over the sum of weights [sources, 2]; 0 where nothing was scored."""
+    """The training loss: weighted loss sum over the sum of weights ([sources, 2]); 0 without targets."""
     loss = weight = 0.0
     for cells, cell_weights in zip(sums.tolist(), weights, strict=True):
         for (cell_loss, targets), each in zip(cells, cell_weights, strict=True):
@@ -76,19 +77,19 @@ def total_loss(sums: Tensor, weights: Sequence[Sequence[float]]) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """What a pass over the held-out sources found: a line of validation.jsonl."""
+    """Result of a validation: a line of validation.jsonl."""
 
     losses: Losses
-    """Mean by source and modality, nats per target."""
+    """Mean loss by source and modality, nats per target."""
     targets: dict[str, dict[str, int]]
-    """Targets that were scored, by source and modality."""
+    """Number of targets by source and modality."""
     rows: dict[str, int]
-    """Packed rows that were scored, by source."""
+    """Number of packed rows by source."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Step:
-    """What a record is made of."""
+    """Values of a record that is not written yet."""
 
     state: TrainState
     sums: Tensor
@@ -99,7 +100,7 @@ class _Step:
 
 
 class MetricsLog:
-    """Writes one record per logged step to a file, TensorBoard and the terminal; on other ranks nothing."""
+    """Writes one record per logged step to a file, TensorBoard and the terminal; does nothing unless `enabled`."""
 
     def __init__(
         self,
@@ -111,6 +112,7 @@ class MetricsLog:
         every_steps: int = 1,
         enabled: bool,
     ) -> None:
+        # What every rank counts.
         self._enabled = enabled
         self._sources = [name for name, _ in data.lessons]
         self._tasks = [data.sources[name].task for name in self._sources]
@@ -120,25 +122,26 @@ class MetricsLog:
         self._written = self._since
         if not enabled:
             return
-        # A run that goes on at its end only scores the held-out rows again.
+
+        # Cut the logs back. A run that resumes at its last step validates again, so the old line of that step goes.
         validated = first_step - 1 if first_step == total_steps else first_step
         resume_logs(folder, step=first_step, validated=validated, every_steps=every_steps)
         self._folder = folder
         self._board = FileWriter(str(folder / "tensorboard"))
-        # Steps that a resumed run repeats are dropped from the plots.
+        # Open TensorBoard, which drops the steps that a resumed run repeats, and the progress bar.
         self._board.add_event(session_start(), step=first_step + 1)
         terminal = sys.stderr.isatty()
         self._bar = tqdm(total=total_steps, initial=first_step, unit="step", disable=not terminal)
         self._terminal = terminal
 
     def count(self, tokens: int) -> None:
-        """Add the tokens of a step to the rate."""
+        """Count the tokens of a step, for the rate."""
         self._tokens += tokens
 
     def log_step(
         self, state: TrainState, sums: Tensor, *, lr: float, grad_norm: float, reading: ReadingRecord | None = None
     ) -> None:
-        """Record the step that led to `state`, and how reading went since the last record (`training.reading`)."""
+        """Record the step that led to `state`; `reading` comes from `training.reading`."""
         if not self._enabled:
             return
         now = time.monotonic()
@@ -152,7 +155,7 @@ class MetricsLog:
         self.restart_clock()
 
     def write(self) -> None:
-        """Write the records that wait."""
+        """Write all waiting records."""
         if not self._waiting:
             return
         records = [self._record(step) for step in self._waiting]
@@ -178,7 +181,7 @@ class MetricsLog:
         )
 
     def log_validation(self, step: int, found: HeldOut) -> None:
-        """Record a pass over the held-out sources."""
+        """Record a validation."""
         if self._enabled:
             self.write()
             append_records(self._folder / VALIDATION, [ValidationRecord(step=step, **vars(found)).to_json()])
@@ -187,18 +190,18 @@ class MetricsLog:
             self.restart_clock()
 
     def restart_clock(self) -> None:
-        """Leave out of the rate what was not training (validation, saving)."""
+        """Start measuring the rate anew, without the time of validation or saving."""
         self._since, self._tokens = time.monotonic(), 0
 
     def close(self) -> None:
-        """Flush everything."""
+        """Write all waiting records and close bar and TensorBoard."""
         self.write()
         if self._enabled:
             self._bar.close()
             self._board.close()
 
     def _to_board(self, scalars: dict[str, float], step: int) -> None:
-        """All scalars of a step as one event."""
+        """Write all scalars of a step as one event."""
         self._board.add_summary(scalar_summary(scalars), step)
 
     def _say(self, record: MetricsRecord) -> None:
@@ -221,7 +224,7 @@ def _by_source(name: str, losses: Losses) -> dict[str, float]:
 
 
 def _scalars(record: MetricsRecord) -> dict[str, float]:
-    """Everything of a record that is a number, for TensorBoard by name."""
+    """All numbers of a record for TensorBoard, by name."""
     return {
         **{name: getattr(record, name) for name in ("loss", "lr", "grad_norm", "tokens_per_s")},
         **{f"loss_by_modality/{name}": value for name, value in record.loss_by_modality.items()},

@@ -1,7 +1,7 @@
-"""The number format of a run: what `precision.dtype: auto` means is decided once, when the run begins.
+"""Decides the number format of a run with `precision.dtype: auto`, once, when the run begins.
 
-A checkpoint holds weights of one format, so a run that goes on elsewhere keeps the format it began in, also where the
-new machine computes another one faster; its log says so.
+A checkpoint holds weights of one format. So a run that resumes on another machine keeps its format, even if another one
+would be faster there; its log says so.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from megatron_speech.platform.number_format import Dtype
 
 
 def resolve_number_format(config: PretrainConfig) -> tuple[PretrainConfig, str]:
-    """`config` without `auto`, and one line that says which format the run computes in, and why."""
+    """(`config` without `auto`, one line that names the format of the run and the reason)."""
     precision = config.precision
     stored = _format_of_the_run(config) if precision.dtype == "auto" else None
     precision, reason = resolve_precision(precision, begun_in=stored)
@@ -23,7 +23,7 @@ def resolve_number_format(config: PretrainConfig) -> tuple[PretrainConfig, str]:
 
 
 def _format_of_the_run(config: PretrainConfig) -> Dtype | None:
-    """The format that the newest checkpoint in `config.folder` was trained in; None without one."""
+    """Number format of the newest checkpoint in `config.folder`; None without a checkpoint."""
     checkpoint = latest_checkpoint(config.folder / "checkpoints")
     if checkpoint is None:
         return None

@@ -1,7 +1,7 @@
-"""megatron-core's optimizer from our settings: AdamW, float32 master weights, norm clipping, sharded if asked.
+"""Builds megatron-core's optimizer: AdamW with float32 master weights and norm clipping, sharded if asked.
 
-The learning rate and the weight decay are set before every step from pure functions, so the optimizer carries no
-schedule of its own. Weight decay is for matrices alone: megatron-core marks norms and biases with ``wd_mult`` 0.
+Learning rate and weight decay are set before every step, so the optimizer has no schedule of its own. Only matrices
+have weight decay: megatron-core marks norms and biases with ``wd_mult`` 0.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def build_optimizer(
 
 
 def set_rates(optimizer: MegatronOptimizer, *, lr: float, weight_decay: float) -> None:
-    """Learning rate and weight decay of the coming step."""
+    """Set learning rate and weight decay for the next step."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_mult"]
         group["weight_decay"] = weight_decay * group["wd_mult"]

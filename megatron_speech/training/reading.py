@@ -1,7 +1,7 @@
-"""How reading goes, over all ranks: for the log, and to end a run that meets too much damage.
+"""Adds up what all ranks have read: for the log, and to end a run that meets too much damage.
 
-The rows of each source are counted where they are handed out, and compared with what the plan says of the sample number
-that the run has reached: reading that left the plan would be seen at the next record.
+The rows of each source are counted as they are handed out, and compared with the plan. So a mismatch with the plan is
+detected at the next log record.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from megatron_speech.training.state import TrainState
 
 
 class ReadProgress:
-    """What the feeds of all ranks report, added up."""
+    """Counts of rows, damage and waiting time over the feeds of all ranks."""
 
     def __init__(self, config: PretrainConfig, feed: Feed, stats: ReadStats, *, first_sample: int) -> None:
         self._config, self._feed, self._stats = config, feed, stats
@@ -31,20 +31,25 @@ class ReadProgress:
         self._damage = {"damaged_samples": 0, "damaged_blocks": 0}
 
     def since_last(self, state: TrainState) -> ReadingRecord:
-        """What a metrics record says of reading, since the last call. Collective.
+        """Counts of all ranks for a metrics record, timings since the last call. Collective.
 
         Raises:
             ValueError: more damage than `data.reader` allows; on all ranks.
         """
+        # Add up the counts of all ranks.
         feed, plan = self._feed, self._feed.plan
         masked = self._stats.masked(list(self._planned))
         values, waited_s = _over_ranks(np.concatenate([feed.rows, masked, self._stats.take()]), feed.waited_s)
         feed.waited_s = 0.0
+
+        # Rows by source must be those of the plan.
         sources, names = len(plan.sources), len(masked)
         rows = dict(self._before)
         for source, count in zip(plan.sources, values[:sources].tolist(), strict=True):
             rows[source.name] += count
         assert rows == plan.consumed(state.consumed_samples), f"rows read {rows}, planned otherwise at {state}"
+
+        # Damage since the run began must stay within the limits.
         reading = describe(values[sources + names :])
         for name in self._damage:
             self._damage[name] += int(reading[name])
@@ -59,7 +64,7 @@ class ReadProgress:
 
 
 def _over_ranks(values: np.ndarray[Any, np.dtype[np.int64]], waited_s: float) -> tuple[Any, float]:
-    """Sum of the counts, and the longest wait: a step lasts as long as its slowest rank."""
+    """(sum of the counts over ranks, longest wait): a step takes as long as its slowest rank."""
     if dist.get_world_size() == 1:
         return values, waited_s
     sums, longest = torch.from_numpy(values).to(device()), torch.tensor(waited_s, device=device())

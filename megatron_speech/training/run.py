@@ -1,8 +1,8 @@
-"""A training run from its configuration to ``done.json``, in the order things happen.
+"""Runs a training from its configuration to ``done.json``, in the order of events.
 
-Everything that can be wrong with a configuration is checked before the first rank is waited for. A run leaves with
-status 0 when its token budget is spent, when it reaches `train.stop_at_step`, and when a signal asked it to stop; in
-the last two cases it leaves a checkpoint and no ``done.json``.
+The whole configuration is checked before ranks wait for each other. A run ends with status 0 when its token budget is
+spent, when it reaches `train.stop_at_step`, or when a signal asks it to stop. In the last two cases it leaves a
+checkpoint and no ``done.json``.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ logger = logging.getLogger(__name__)
 
 
 def pretrain(config: PretrainConfig, *, world: tuple[int, int] | None = None, init_method: str | None = None) -> None:
-    """Train, or go on training, in `config.folder`. Every rank of the world calls this.
+    """Start or resume the training in `config.folder`. Every rank of the world calls this.
 
-    `world` (rank, size) and `init_method` (``file:///tmp/x/store``) serve ranks that torchrun did not start.
+    `world` (rank, size) and `init_method` (``file:///tmp/x/store``) are for ranks that torchrun did not start.
     """
     rank, world_size = world or world_from_environment()
     with StopRequest(speaks=rank == 0) as stop_request:
@@ -71,6 +71,7 @@ def train_text_to_token(config: TrainTextToTokenConfig) -> None:
 def _pretrain(
     config: PretrainConfig, rank: int, world_size: int, init_method: str | None, stop_request: StopRequest
 ) -> None:
+    # Check everything that needs neither other ranks nor tensors.
     device_line = where(world_size)
     config, reason = resolve_number_format(config)
     outline = _outline(config, world_size)
@@ -79,6 +80,8 @@ def _pretrain(
     logger.info(reason)
     if _is_done(config, outline):
         return
+
+    # Find the weights to start from, and check that they fit.
     checkpoint = run_folder.checkpoint_to_resume(config.folder, config.checkpoint)
     if checkpoint is not None:
         stored = read_state(checkpoint)
@@ -90,12 +93,13 @@ def _pretrain(
     for name, plan in outline.validation_plans.items():
         logger.info("held-out source %s: %d rows are scored", name, plan.num_samples)
 
+    # Meet the other ranks, build the model and train.
     groups.initialize(outline.layout, seed=config.train.seed, rank=rank, init_method=init_method)
     try:
         places = Places(config.data.reader)
         engine = build_engine(config, vocabulary=outline.vocabulary, load_base=checkpoint is None)
         state = _state_to_start_from(config, engine, checkpoint)
-        # All that can refuse has spoken: only now is the run folder written to.
+        # All checks have passed: only now is the run folder written to.
         on_rank_zero(lambda: _prepare_folder(config, outline.plan, places, consumed=state.consumed_samples))
         run = _assemble(config, outline, engine, places, state)
         with closing(run.log):
@@ -108,7 +112,7 @@ def _pretrain(
 
 @dataclass(frozen=True, kw_only=True)
 class Outline:
-    """A run as arithmetic: what is known before any process group or tensor exists."""
+    """What is known of a run before any process group or tensor exists."""
 
     layout: ParallelLayout
     vocabulary: Vocabulary
@@ -117,7 +121,7 @@ class Outline:
 
 
 def _outline(config: PretrainConfig, world_size: int) -> Outline:
-    """Check layout, model, batch and data against each other; ValueError or FileNotFoundError of one line."""
+    """Check that layout, model, batch and data fit; ValueError or FileNotFoundError if not."""
     layout = ParallelLayout.of(config.parallel, world_size=world_size)
     vocabulary = shared_vocabulary(config.data)
     layout.check_model(config.model, vocabulary=vocabulary)
@@ -133,7 +137,7 @@ def _outline(config: PretrainConfig, world_size: int) -> Outline:
 
 
 def _check_weights(config: PretrainConfig, outline: Outline, checkpoint: Path | None) -> None:
-    """The checkpoint or base to start from fits this model: known before anything is written into the run folder."""
+    """Raise ValueError unless the checkpoint or base to start from fits this model."""
     source = checkpoint
     if source is None and config.model.base != "scratch":
         source = Path(config.model.base)
@@ -142,7 +146,7 @@ def _check_weights(config: PretrainConfig, outline: Outline, checkpoint: Path | 
 
 
 def shared_vocabulary(data: DataConfig) -> Vocabulary:
-    """The vocabulary of all sources, trained on or held out; ValueError naming the key of the source that differs."""
+    """The vocabulary of all sources, held-out ones too; ValueError naming the key of a source with another one."""
     folders = {f"data.sources.{name}.folder": source.folder for name, source in data.sources.items()}
     folders |= {f"data.validation.{name}.folder": source.folder for name, source in data.validation.items()}
     first, vocabulary = "", None
@@ -166,7 +170,7 @@ def shared_vocabulary(data: DataConfig) -> Vocabulary:
 
 
 def _prepare_folder(config: PretrainConfig, plan: Plan, places: Places, *, consumed: int) -> None:
-    """What rank 0 does before any rank reads; the damage that was met so far counts as its own."""
+    """Prepare the run folder on rank 0, before any rank reads; rank 0 also counts the damage found so far."""
     logger.info("plan %s:\n%s", plan.fingerprint[:12], describe(plan))
     run_folder.prepare(config, plan=plan, consumed=consumed)
     samples, blocks = masked_rows.begin(config.folder, consumed_samples=consumed)
@@ -175,7 +179,7 @@ def _prepare_folder(config: PretrainConfig, plan: Plan, places: Places, *, consu
 
 
 def _state_to_start_from(config: PretrainConfig, engine: TrainingEngine, checkpoint: Path | None) -> TrainState:
-    """Step 0, or the state of `checkpoint`, which is loaded into the engine; the log says which."""
+    """Load `checkpoint` into the engine and return its state; without a checkpoint, the state of step 0."""
     if checkpoint is None:
         logger.info("started from step 0, weights: %s", config.model.base)
         return TrainState()
@@ -196,12 +200,14 @@ def _state_to_start_from(config: PretrainConfig, engine: TrainingEngine, checkpo
 def _assemble(
     config: PretrainConfig, outline: Outline, engine: TrainingEngine, places: Places, state: TrainState
 ) -> Run:
-    """Open the sources on the ranks that read, and put together what the loop needs. Collective."""
+    """Open the sources on the ranks that read, and make everything that the loop needs. Collective."""
+    # The feed of training rows.
     replica = Replica.of(outline.layout)
     masking = None
     if config.data.reader.on_damage == "mask":
         masking = MaskedRows(config.folder, rank=groups.rank(), stats=places.stats)
     feed = Feed(outline.plan, places, replica=replica, masked_rows=masking)
+    # The metrics log; an error in opening it is raised on all ranks.
     left = num_steps(config.train, first=state.consumed_samples, total=outline.plan.num_samples)
     opened = partial(
         MetricsLog,
@@ -229,7 +235,7 @@ def _assemble(
 
 
 def _finish(run: Run, state: TrainState, held_out: HeldOut) -> None:
-    """The budget is spent and the last step saved: write the summary that marks the run as done."""
+    """Write the summary that marks the run as done, after the budget is spent and the last step saved."""
     if not groups.is_rank_zero():
         return
     summary = summarise(run, state, held_out).to_json()
@@ -238,7 +244,10 @@ def _finish(run: Run, state: TrainState, held_out: HeldOut) -> None:
 
 
 def _is_done(config: PretrainConfig, outline: Outline) -> bool:
-    """Whether the folder holds the finished run of this plan and budget; resume=never leaves that to be refused."""
+    """Whether `config.folder` holds the finished run; ValueError if that run had another plan or other settings.
+
+    With `checkpoint.resume=never` the answer is False, and `checkpoint_to_resume` then refuses the folder.
+    """
     done: dict[str, Any] | None = run_folder.read_done(config.folder)
     if done is None or config.checkpoint.resume == "never" or done["consumed_samples"] < outline.plan.num_samples:
         return False
@@ -249,7 +258,7 @@ def _is_done(config: PretrainConfig, outline: Outline) -> bool:
 
 
 def _require_same_plan(config: PretrainConfig, stored: dict[str, Any], plan: Plan) -> None:
-    """Sample numbers mean nothing in another plan."""
+    """Raise ValueError if `stored` belongs to another plan, unless this plan extends that one and may do so."""
     if stored["plan"] != plan.fingerprint:
         old = run_folder.read_plan(config.folder, stored["plan"])
         require_same_plan(old, plan, consumed=stored["consumed_samples"], extend=config.data.extend_plan)

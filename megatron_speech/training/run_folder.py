@@ -1,10 +1,10 @@
-"""The run folder: what was asked, with what, and where the results lie. Written by rank 0.
+"""Files of the run folder: settings, environment, plan and results. Rank 0 writes them.
 
     config.yaml command.txt environment.txt plan.json checkpoints/step_<n>/ tensorboard/ metrics.jsonl
     validation.jsonl origin.json logs/rank_<n>.log quarantine/rank_<n>.jsonl saved.json done.json
 
-``config.yaml`` repeats the run. ``done.json`` appears when the token budget is spent, and not before. A plan that was
-extended stays as ``plan-<fingerprint>.json``, and its successor lists the plans that were followed before it.
+``config.yaml`` holds all settings, to repeat the run. ``done.json`` is written when the token budget is spent. When a
+plan is extended, the old one stays as ``plan-<fingerprint>.json``, and the new one lists its predecessors.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ logger = logging.getLogger(__name__)
 DONE, PLAN, CONFIG = "done.json", "plan.json", "config.yaml"
 _DECIDING = ("model", "precision", "optimizer", "train")
 SAVED = "saved.json"
-"""Names the newest step that was saved: a run whose checkpoints are gone does not start over in silence."""
+"""Holds the newest saved step, so that a run with lost checkpoints does not silently start over."""
 
 
 def checkpoint_to_resume(folder: Path, config: CheckpointConfig) -> Path | None:
-    """The checkpoint a run in `folder` goes on from, or None to start; decides by `config.resume`.
+    """The checkpoint that a run in `folder` resumes, or None to start from step 0; depends on `config.resume`.
 
-    Raises FileExistsError where starting would shadow a checkpoint, FileNotFoundError where one is required.
+    Raises FileExistsError if a start would hide a checkpoint, FileNotFoundError if a checkpoint is lost or required.
     """
     checkpoints = folder / "checkpoints"
     for path in strays(checkpoints):
-        logger.warning("%s is no folder and no checkpoint: it is passed over", path)
+        logger.warning("%s is not a checkpoint folder: ignored", path)
     newest = latest_checkpoint(checkpoints)
     saved = folder / SAVED
     if newest is None and saved.is_file():
@@ -80,12 +80,12 @@ def read_done(folder: Path) -> dict[str, Any] | None:
 
 
 def note_saved(folder: Path, step: int) -> None:
-    """Remember that a checkpoint of `step` exists."""
+    """Record that a checkpoint of `step` was saved."""
     write_atomic(folder / SAVED, to_json({"step": step}) + "\n")
 
 
 def require_same_settings(config: PretrainConfig) -> None:
-    """Refuse a finished run that was made with another model, optimizer or budget; names the key and both values."""
+    """Raise ValueError if the finished run had other settings of `_DECIDING`; it names the key and both values."""
     stored, ours = _stored_settings(config.folder), to_dict(config)
     for section in _DECIDING:
         for key, value in ours[section].items():
@@ -97,7 +97,7 @@ def require_same_settings(config: PretrainConfig) -> None:
 
 
 def _stored_settings(folder: Path) -> dict[str, Any]:
-    """config.yaml of a finished run."""
+    """Settings in config.yaml of a finished run; FileNotFoundError or ValueError if lost or damaged."""
     path = folder / CONFIG
     mend = "restore it from a copy, or choose another folder: with which settings this finished run was made is unknown"
     if not path.is_file():
@@ -113,7 +113,7 @@ def _stored_settings(folder: Path) -> dict[str, Any]:
 
 
 def _facts(path: Path, needed: Mapping[str, type], *, mend: str) -> dict[str, Any]:
-    """A JSON object with values of the `needed` types; ValueError naming the file and what to do about it."""
+    """Read a JSON object with values of the `needed` types; ValueError naming the file and the remedy `mend`."""
     try:
         values = read_json(path)
     except ValueError as error:
@@ -125,9 +125,9 @@ def _facts(path: Path, needed: Mapping[str, type], *, mend: str) -> dict[str, An
 
 
 def prepare(config: PretrainConfig, *, plan: Plan, consumed: int) -> None:
-    """Write what was asked: configuration, command, environment, plan; a stale done.json goes.
+    """Write configuration, command, environment, plan and origin; an old done.json is deleted.
 
-    `consumed` samples were read by the plans before this one, if there were others.
+    `consumed` is the number of samples read so far, under this plan or its predecessors.
     """
     folder = config.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,10 +142,10 @@ def prepare(config: PretrainConfig, *, plan: Plan, consumed: int) -> None:
 
 
 def _origin(config: PretrainConfig) -> Origin:
-    """The imported model behind the base, and task, licences and languages of every source, for model cards."""
+    """Facts for model cards: the imported model behind the base, and task, licences and languages of every source."""
     path, base = config.folder / ORIGIN, config.model.base
     if path.is_file():
-        origin = read_origin(path)  # of the run's first start: the base may be gone by now
+        origin = read_origin(path)  # written at the run's first start; its base may be deleted since
     else:
         origin = Origin(base=SCRATCH, sources={}) if base == "scratch" else origin_of(Path(base))
     sources = dict(origin.sources)
@@ -158,7 +158,10 @@ def _origin(config: PretrainConfig) -> Origin:
 
 
 def read_plan(folder: Path, fingerprint: str) -> Plan:
-    """The plan of that fingerprint which the run in `folder` follows or has followed."""
+    """The plan with this `fingerprint`, which the run in `folder` follows or has followed.
+
+    Raises FileNotFoundError if it is lost, ValueError if its file is damaged or of an older version.
+    """
     mend = "restore it from a copy, or give this run the data settings and shards that it had"
     for path in (folder / PLAN, folder / _superseded(fingerprint)):
         if not path.is_file():
@@ -167,7 +170,7 @@ def read_plan(folder: Path, fingerprint: str) -> Plan:
         if values["fingerprint"] != fingerprint:
             continue
         if "stages" not in values:
-            raise ValueError(f"{path} is of an older version, whose order is another; start in another folder")
+            raise ValueError(f"{path} is of an older version with another order of samples; start in another folder")
         try:
             plan = Plan.from_json(values)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -176,7 +179,7 @@ def read_plan(folder: Path, fingerprint: str) -> Plan:
             raise ValueError(f"{path} is damaged: its fingerprint is not that of its content; {mend}")
         return plan
     raise FileNotFoundError(
-        f"{folder} holds no plan {fingerprint[:12]}, by which the checkpoint was made, and this run's plan is another; "
+        f"{folder} has lost plan {fingerprint[:12]} of its checkpoint, and this run's plan differs from it; "
         "restore plan.json, the data settings or the shards"
     )
 
@@ -200,15 +203,15 @@ def _superseded(fingerprint: str) -> str:
 
 
 def write_done(folder: Path, summary: dict[str, Any]) -> None:
-    """Announce that the run is finished."""
+    """Write done.json, which marks the run as finished."""
     write_atomic(folder / DONE, to_json(summary, indent=1) + "\n")
 
 
 def start_logging(folder: Path, *, rank: int) -> None:
-    """Send this rank's log to logs/rank_<n>.log, and rank 0's to stderr as well.
+    """Write this rank's log to logs/rank_<n>.log, and rank 0's also to stderr.
 
-    The files belong to the run folder as its metrics do, so a run sets up its process's logging itself.
-    FileExistsError where the folder is another stage's output, to which a run must not add its files.
+    The logs are part of the run folder, so the run sets up logging itself, not its caller. Raises FileExistsError if
+    `folder` is the finished output of a tool.
     """
     if (folder / MANIFEST).is_file():
         raise FileExistsError(f"folder={folder} is the finished output of another stage; choose another folder")
@@ -229,7 +232,7 @@ def start_logging(folder: Path, *, rank: int) -> None:
 
 
 def _environment() -> str:
-    """Versions and, in a checkout, the git state: one fact a line."""
+    """Versions and, in a git checkout, its state: one per line."""
     lines = [f"megatron_speech {__version__}", f"python {platform.python_version()}", f"host {platform.platform()}"]
     for package in ("torch", "megatron-core", "transformer-engine", "numpy"):
         try:

@@ -1,8 +1,8 @@
-"""Batch size and learning rate as pure functions of the samples read, so that resuming needs no schedule state.
+"""Batch size and learning rate as pure functions of the samples read, so resuming needs no schedule state.
 
-A step is a global batch of rows; while `train.batch_ramp` lasts it is smaller. So samples, not steps, measure how far a
-run is: the rate follows them, and a run resumed inside the ramp finds the size of its next step. Price: a run whose
-budget is changed and then resumed follows the new curve from its sample on, not the old one.
+A step reads a global batch of rows, and fewer during `train.batch_ramp`. So progress is measured in samples, not in
+steps: the number of samples gives the learning rate and the size of the next step. Limitation: if the budget is changed
+before a run resumes, the learning rate follows the new curve from there on.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from megatron_speech.schedules import rate_by_end
 
 
 def batch_size(train: TrainConfig, consumed_samples: int) -> int:
-    """Rows of the step that begins after `consumed_samples`, as megatron-core's rampup_batch_size has it."""
+    """Rows of the step that begins after `consumed_samples`; the ramp is that of megatron-core's rampup_batch_size."""
     sizes, ramp = train.batch_sizes, train.batch_ramp
     increments = 0 if ramp is None else consumed_samples * (len(sizes) - 1) // ramp.samples
     return sizes[min(increments, len(sizes) - 1)]
 
 
 def steps(train: TrainConfig, *, first: int, total: int) -> Iterator[tuple[int, int]]:
-    """(first sample, rows) of each step over samples `first` .. `total` - 1; the last may reach behind the end."""
+    """(first sample, rows) of each step over samples `first` to `total` - 1; the last step may reach behind the end."""
     while first < total:
         size = batch_size(train, first)
         yield first, size
@@ -29,7 +29,7 @@ def steps(train: TrainConfig, *, first: int, total: int) -> Iterator[tuple[int, 
 
 
 def num_steps(train: TrainConfig, *, first: int, total: int) -> int:
-    """How many `steps` there are, without walking through them once the batch has its full size."""
+    """Number of `steps`; the steps behind the ramp are not iterated over."""
     count = 0
     while first < total and (size := batch_size(train, first)) < train.global_batch_size:
         first, count = first + size, count + 1
@@ -37,9 +37,10 @@ def num_steps(train: TrainConfig, *, first: int, total: int) -> int:
 
 
 def learning_rate(upto: int, *, config: OptimizerConfig, total: int) -> float:
-    """Rate of the step that ends `upto` samples into a run of `total`: linear warm-up to `lr`, then decay to `min_lr`.
+    """Learning rate of the step that ends `upto` samples into a run of `total`.
 
-    A step counts with its own samples, so that the first already learns and the last reaches `min_lr`.
+    The rate warms up linearly to `lr`, then decays to `min_lr`. `upto` includes the step's own samples, so the rate of
+    the first step is above 0 and the last step reaches `min_lr`.
     """
     return rate_by_end(
         upto,

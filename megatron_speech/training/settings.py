@@ -1,8 +1,8 @@
-"""Settings that decide what a run learns, beside its plan: checkpoints remember them, resumed runs say what changed.
+"""Settings that decide what a run learns, besides its plan: checkpoints store them, and resumed runs log changes.
 
-Each of them may change in the middle of a run: batch size and learning rate are functions of the samples read
-(`training.schedule`), so every row is still read once and the rate follows the new curve. But such a run is no longer
-the one that its last configuration describes, and its log must say so.
+Each of these settings may change when a run resumes. Every row is still read once, and the learning rate follows the
+new curve, because both are functions of the samples read (`training.schedule`). But the last configuration then does
+not describe the whole run, so the log must record the change.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.run.training import PretrainConfig
 
-# When to leave, and how a step is cut: neither changes what is learnt.
+# Settings of these sections that do not change what is learnt.
 _OTHERS = ("train.stop_at_step", "train.micro_batch_size")
 
 
 def deciding_settings(config: PretrainConfig) -> dict[str, Any]:
-    """Values of plain JSON by dotted key, for state.json."""
+    """Values of the settings by dotted key, as plain JSON for state.json."""
     values = to_dict(config)
     sections = ("precision", "optimizer", "train")
     found = {f"{section}.{name}": value for section in sections for name, value in values[section].items()}
@@ -27,7 +27,7 @@ def deciding_settings(config: PretrainConfig) -> dict[str, Any]:
 
 
 def changed_settings(state: Mapping[str, Any], config: PretrainConfig) -> list[str]:
-    """What to say of each setting that differs from those in a checkpoint's `state`, or of their absence there."""
+    """One log message per setting that differs from a checkpoint's `state`, or one if `state` has no settings."""
     if "settings" not in state:
         return ["was saved without its settings (state.json lacks them); whether they changed cannot be told"]
     stored, ours = state["settings"], deciding_settings(config)

@@ -1,4 +1,4 @@
-"""Where a run stands: a few numbers, because the data order and the schedule are functions of them."""
+"""Progress of a run: four counters, which determine the next rows and the learning rate."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class TrainState:
-    """Counts since the first step of the run, through any number of restarts."""
+    """Counts since the first step of the run, across restarts."""
 
     step: int = 0
     """Optimizer steps done."""
     consumed_samples: int = 0
-    """Packed rows read: the next sample number of the plan."""
+    """Packed rows read; also the sample number of the next row in the plan."""
     text_tokens: int = 0
-    """Text targets that bore loss."""
+    """Text targets trained on (weight above 0)."""
     speech_tokens: int = 0
-    """Speech targets that bore loss."""
+    """Speech targets trained on (weight above 0)."""
 
     def after(self, *, samples: int, text_tokens: int, speech_tokens: int) -> TrainState:
         """The state after one more step."""
@@ -34,5 +34,5 @@ class TrainState:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> TrainState:
-        """Inverse of `to_json`; other keys are ignored, a missing one is a TypeError of the caller's file."""
+        """Inverse of `to_json`; other keys of `values` are ignored, a missing key raises KeyError."""
         return cls(**{name: values[name] for name in cls.__dataclass_fields__})

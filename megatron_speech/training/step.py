@@ -1,9 +1,9 @@
 """One optimizer step: micro-batches through megatron-core's schedule, losses as sums, one division, one update.
 
-Text and speech rows hold different numbers of targets, and so do ranks. A mean of means would weigh tokens by the
-company they keep; hence every loss here is a sum (`model.loss`), and gradients are divided once by the weight of all
-targets of the whole global batch (`calculate_per_token_loss`, done by `finalize_model_grads`). The same sums, by source
-and modality, travel in one small all-reduce to every rank for the log.
+Rows and ranks hold different numbers of targets. Averaging per-rank means would give more weight to tokens on ranks
+with few targets. So every loss here is a sum (`model.loss`). `finalize_model_grads` divides the gradients once, by the
+weight of all targets of the global batch (`calculate_per_token_loss`). One small all-reduce adds up the sums by source
+and modality for the log.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from megatron_speech.vocabulary import Vocabulary
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingEngine:
-    """What a step needs, made once per run."""
+    """Model chunks, optimizer and constants of all steps, made once per run."""
 
     chunks: Sequence[DistributedDataParallel]
     """This rank's model chunks, wrapped for data parallelism."""
@@ -40,7 +40,7 @@ class TrainingEngine:
     vocabulary: Vocabulary
     device: torch.device
     loss_weights: Tensor
-    """float64 [num_sources, 2 (text, speech)] weight of a target, by the source's number in the plan."""
+    """float64 [num_sources, 2 (text, speech)]: weight of a target, by the source's number in the plan."""
 
 
 def train_step(
@@ -53,11 +53,11 @@ def train_step(
 ) -> tuple[Tensor, float]:
     """Train on this rank's micro-batches; the same result on every rank. Collective.
 
-    With `text_frozen` only the embedding rows of special and speech ids (and of the output head) move.
+    With `text_frozen` only the rows of special and speech ids in embedding and output head are updated.
 
     Returns:
         sums: float64 [num_sources, 2 modalities, 2 (loss sum, targets)] on the CPU, over the global batch.
-        grad_norm: of the whole model, before clipping.
+        grad_norm: norm of the whole model's gradient, before clipping.
     """
     sums = accumulate_gradients(engine, hosts, text_frozen=text_frozen)
     set_rates(engine.optimizer, lr=lr, weight_decay=0.0 if text_frozen else weight_decay)
@@ -66,7 +66,7 @@ def train_step(
 
 
 def accumulate_gradients(engine: TrainingEngine, hosts: Sequence[HostBatch], *, text_frozen: bool = False) -> Tensor:
-    """The first half of `train_step`: reduced gradients in ``main_grad``, the sums returned. Collective."""
+    """First half of `train_step`: leaves reduced gradients in ``main_grad`` and returns `sums`. Collective."""
     for chunk in engine.chunks:
         chunk.zero_grad_buffer()
     engine.optimizer.zero_grad()
@@ -78,7 +78,7 @@ def accumulate_gradients(engine: TrainingEngine, hosts: Sequence[HostBatch], *, 
 
 @torch.no_grad()
 def evaluate_step(engine: TrainingEngine, hosts: Sequence[HostBatch], *, num_sources: int) -> Tensor:
-    """Loss sums of held-out micro-batches, as in `train_step`, without learning. Collective."""
+    """Loss sums of held-out micro-batches, in the shape of `train_step`'s, without an update. Collective."""
     sums = _no_sums(engine, num_sources)
     return _run_schedule(engine, hosts, sums=sums, weights=torch.ones_like(sums[..., 0]), forward_only=True)
 
@@ -90,11 +90,11 @@ def _no_sums(engine: TrainingEngine, num_sources: int) -> Tensor:
 def _run_schedule(
     engine: TrainingEngine, hosts: Sequence[HostBatch], *, sums: Tensor, weights: Tensor, forward_only: bool
 ) -> Tensor:
-    """All micro-batches forward (and backward) over the pipeline; adds up and returns `sums` of the global batch."""
+    """Run all micro-batches forward (and backward) through the pipeline; returns `sums` over the global batch."""
     batches = split_over_context(hosts, [to_device(host, engine.vocabulary, engine.device) for host in hosts])
     get_forward_backward_func()(
         forward_step_func=partial(_forward_step, weights=weights, sums=sums),
-        # Every chunk of a virtual pipeline walks through all micro-batches by itself.
+        # Each chunk of a virtual pipeline iterates over all micro-batches.
         data_iterator=[iter(batches) for _ in engine.chunks],
         model=list(engine.chunks),
         num_microbatches=len(batches),
@@ -110,7 +110,7 @@ def _run_schedule(
 
 
 def _forward_step(data: Iterator[Batch], model: nn.Module, *, weights: Tensor, sums: Tensor) -> tuple[Tensor, Any]:
-    """One micro-batch through one chunk; the schedule calls the returned function where losses come out."""
+    """Run one micro-batch through one chunk; on the last stage, the schedule calls the returned loss function."""
     batch = next(data)
     output = forward(
         model, tokens=batch.tokens, labels=batch.labels, cu_seqlens=batch.cu_seqlens, max_seqlen=batch.max_seqlen
@@ -119,7 +119,7 @@ def _forward_step(data: Iterator[Batch], model: nn.Module, *, weights: Tensor, s
 
 
 def _loss(losses: Tensor, *, batch: Batch, weights: Tensor, sums: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """(weighted loss sum, targets, nothing else): what the schedule differentiates and counts; adds to `sums`."""
+    """(weighted loss sum to differentiate, number of targets, no data to log); also adds to `sums`."""
     loss, found = training_loss(
         losses,
         loss_mask=batch.loss_mask,
@@ -140,10 +140,11 @@ def _finalize(
     text_frozen: bool,
     **kwargs: Any,
 ) -> None:
-    """Reduce the gradients and divide them by the weight of all targets (megatron-core); mask them if text is frozen.
+    """Reduce the gradients and divide them by the weight of all targets; with `text_frozen`, zero those of old rows.
 
-    The schedule counts targets as int32. Weights are no integers, so the divisor is this rank's total weight instead;
-    megatron-core takes the last stage's, adds it over data and context parallel ranks, and leaves out a division by 0.
+    The schedule's `num_tokens` is an int32 count, but weights need not be integers. So `finalize_model_grads` gets this
+    rank's total weight. It takes the last stage's, adds it over data and context parallel ranks, and skips a division
+    by 0.
     """
     finalize_model_grads(chunks, total_weight(sums, engine.loss_weights), **kwargs)
     if text_frozen:

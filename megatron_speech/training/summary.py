@@ -1,4 +1,4 @@
-"""What done.json says of a finished run."""
+"""Makes the summary of a finished run for done.json."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from megatron_speech.training.state import TrainState
 
 
 def summarise(run: Run, state: TrainState, held_out: HeldOut) -> RunSummary:
-    """What the run came to; None for what only a lost line of metrics.jsonl knew."""
+    """Summary of a finished run; a value is None if its line of metrics.jsonl is lost."""
     records = read_metrics(run.config.folder)
     last = records[-1] if records and records[-1]["step"] == state.step else {}
     damage, read = last.get("reading", {}), last.get("rows", {})

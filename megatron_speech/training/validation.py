@@ -1,7 +1,7 @@
-"""Held-out loss by source and modality, over the same rows in every layout.
+"""Computes the held-out loss by source and modality, over the same rows in every layout.
 
-Each source is read by its own plan, so the rows depend on the source alone: `logging.validation_rows` of them, or all
-it has. Ranks whose last micro-batches are not full fill them with rows that teach and score nothing.
+Each source has its own plan of at most `logging.validation_rows` rows. Micro-batches that are not full get rows without
+targets.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from megatron_speech.vocabulary import Vocabulary
 
 
 def validation_plans(config: PretrainConfig, *, vocabulary: Vocabulary) -> dict[str, Plan]:
-    """The rows of each source of `data.validation`."""
+    """The plan of each source of `data.validation`."""
     plans = {}
     for name, source in config.data.validation.items():
         sources = {name: dataclasses.replace(source, weight=1.0)}
@@ -38,21 +38,21 @@ def validation_plans(config: PretrainConfig, *, vocabulary: Vocabulary) -> dict[
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """Feeds of the held-out sources, each with exactly the rows that are scored."""
+    """Feeds of the held-out sources, each with the rows of its plan."""
 
     feeds: dict[str, Feed]
     micro_batch_size: int
     microbatches_multiple: int = 1
-    """Stages of an interleaved pipeline, which passes micro-batches on in groups of so many."""
+    """An interleaved pipeline needs a multiple of its number of stages; 1 for any other layout."""
 
     @classmethod
     def of(cls, feeds: dict[str, Feed], *, config: PretrainConfig, layout: ParallelLayout) -> Validation:
-        """Over all rows of `feeds`, cut as `layout` needs them."""
+        """A validation over all rows of `feeds`, in micro-batches that fit `layout`."""
         multiple = layout.pipeline_size if layout.chunks_per_stage > 1 else 1
         return cls(feeds=feeds, micro_batch_size=config.train.micro_batch_size, microbatches_multiple=multiple)
 
     def run(self, engine: TrainingEngine) -> HeldOut:
-        """Score every row once; the same result on all ranks, in every layout. Collective."""
+        """Compute the losses of every row once; the same result on all ranks and in every layout. Collective."""
         for chunk in engine.chunks:
             chunk.eval()
         sums = {name: self._sums(engine, feed) for name, feed in self.feeds.items()}
@@ -68,7 +68,7 @@ class Validation:
         )
 
     def _sums(self, engine: TrainingEngine, feed: Feed) -> Tensor:
-        """float64 [1, 2 modalities, 2 (loss sum, targets)] of one source; rows behind its end have no targets."""
+        """Sums of one source, float64 [1, 2 modalities, 2 (loss sum, targets)]; rows that fill up have no targets."""
         size = groups.data_parallel_size()
         at_once = self.micro_batch_size * size * self.microbatches_multiple
         numbers = sample_numbers(

@@ -39,6 +39,7 @@ ROOMS = [
     "text_to_token.engines",
     "text_tokenizer",
     "tokenize_text",
+    "training",
     "vocabulary",
 ]
 

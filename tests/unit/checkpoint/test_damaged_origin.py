@@ -86,7 +86,7 @@ def test_a_damaged_line_of_losses_is_left_out_and_counted(folder: Path, caplog, 
     with caplog.at_level(logging.WARNING):
         card = (export(folder, folder / "run") / "README.md").read_text()
     assert "| text, text | 4 | 1.250 |" in card
-    assert "validation.jsonl: 1 lines are no held-out losses" in caplog.text
+    assert "validation.jsonl: 1 lines have no held-out losses" in caplog.text
 
 
 @pytest.mark.parametrize("facts", [[], {"text_tokenizer": 3}, {"speech_tokenizer": "x"}, {"speech_tokenizer": [1]}])

@@ -128,7 +128,7 @@ def test_a_file_in_the_place_of_a_checkpoint_does_not_end_a_run(
     pretrain(config, world=(0, 1))
     assert json.loads((config.folder / "done.json").read_text())["steps"] == 8
     log = (config.folder / "logs" / "rank_0.log").read_text()
-    assert "step_99 is no folder and no checkpoint: it is passed over" in log and (checkpoints / "step_6").is_dir()
+    assert "step_99 is not a checkpoint folder: ignored" in log and (checkpoints / "step_6").is_dir()
 
 
 BAD_ORIGINS = {
