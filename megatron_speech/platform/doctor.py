@@ -1,8 +1,8 @@
 """Prints which optional parts this machine has, and what the missing ones cost.
 
-Run it with `megatron-speech doctor`. Nothing here imports torch. Parts that could be broken (a
-driver, an extension built for another torch) are imported in child processes with a deadline, all at once. So a crash
-or a hang becomes a line of the table.
+Run it with `megatron-speech doctor`. Nothing here imports torch. Parts that could be broken (a driver, an extension
+built for another torch) are imported in child processes with a deadline, all at once. So a crash or a hang becomes a
+line of the table.
 """
 
 from __future__ import annotations
