@@ -1,50 +1,44 @@
-"""The YAML files under examples/, and which tool reads which."""
+"""The YAML files under examples/, the steps of the examples, and which tool reads which file."""
 
 from __future__ import annotations
 
-import re
+import functools
+import tempfile
 from pathlib import Path
 
+from examples.run import parse
+from examples.runner.work import Step
+
 ROOT = Path(__file__).resolve().parents[1]
-
-
-FOLDERS = sorted(path.parent for path in (ROOT / "examples").glob("*/run.sh"))
-
-
 YAMLS = sorted((ROOT / "examples").rglob("*.yaml"))
+CALLS = [
+    ["miniature"],
+    ["miniature", "--model.base", "scratch"],
+    ["interleave", "--miniature", "{made}"],
+    ["speech_tokenizer"],
+    ["text_to_token", "--tokenizer", "{made}/speech_tokenizer"],
+    ["precision", "{made}/packed"],
+    ["mixture"],
+    ["glm4_9b"],
+]
+
+
+@functools.cache
+def steps() -> list[Step]:
+    """The steps of all examples; what some of them take from a finished miniature is made up."""
+    with tempfile.TemporaryDirectory() as made:
+        for name in ("t2t/hf", "speech_tokenizer", "packed/interleaved"):
+            Path(made, name).mkdir(parents=True)
+            Path(made, name, "manifest.json").write_text("{}")
+        return [step for words in CALLS for step in parse([word.format(made=made) for word in words])[0].steps]
 
 
 def tools_by_yaml() -> dict[Path, str]:
-    """Which tool reads which file, by every run.sh: `run` or `train NAME TOOL YAML ...`, `train NAME FILE ...`."""
-    found: dict[Path, str] = {}
-    for folder in FOLDERS:
-        for line in expanded((folder / "run.sh").read_text()):
-            if match := re.match(r"\s*(?:run|train) \S+ (\w+) (\w+)", line):
-                found[folder / f"{match[2]}.yaml"] = match[1]
-            elif match := re.match(r"\s*train \S+ (\S+\.yaml)", line):
-                found[folder / match[1]] = "pretrain"
-            found |= {folder / name: "pretrain" for name in re.findall(r"pretrain_yaml=(\S+\.yaml)", line)}
-    return found
-
-
-def expanded(script: str) -> list[str]:
-    """Lines of a shell script, those of a one-level `for NAME in A B; do ... done` repeated with $NAME filled in."""
-    lines: list[str] = []
-    loop: tuple[str, list[str]] | None = None
-    for line in script.replace("\\\n", " ").splitlines():
-        line = line.replace('"', "")
-        if match := re.match(r"for (\w+) in (.*); do", line):
-            loop = (match[1], match[2].split())
-        elif line == "done":
-            loop = None
-        elif loop is None:
-            lines.append(line)
-        else:
-            lines += [line.replace(f"${{{loop[0]}}}", value).replace(f"${loop[0]}", value) for value in loop[1]]
-    return lines
+    """Which tool reads which file, by the steps."""
+    return {ROOT / step.settings: step.tool for step in steps()}
 
 
 def overrides(tool: str, path: Path) -> list[str]:
-    """Keys that run.sh adds on the command line for every use of the file and that have no default."""
+    """Keys that steps add on the command line for every use of the file and that have no default."""
     needed = {"codes.yaml": ["--audio", "audio/train", "--output", "codes/train"], "assets.yaml": ["--set", "ci"]}
     return needed.get(path.name, [])

@@ -11,5 +11,5 @@ bin=.venv/bin
 "$bin/ruff" format --check .
 "$bin/mypy"
 "$bin/lint-imports"
-"$bin/shellcheck" -x tests/run.sh tools/*.sh examples/*/*.sh slurm/*.sbatch
+"$bin/shellcheck" -x tests/run.sh tools/*.sh examples/*.sh examples/*/*.sh slurm/*.sbatch
 "$bin/python" -m pytest "$@"

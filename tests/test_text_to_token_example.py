@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-EXAMPLE = ROOT / "examples" / "text_to_token"
-# Runs rows.py for real; of a tool it keeps the words, and makes the folder of a round trip.
-PYTHON = f"""#!{sys.executable}
-import os, pathlib, runpy, sys
-path, words = sys.argv[1], sys.argv[2:]
-if path.endswith("launch.py"):
-    path, words = words[3], words[4:]
-if path.endswith("rows.py"):
-    sys.argv = sys.argv[1:]
-    runpy.run_path(path, run_name="__main__")
-    sys.exit()
-tool = pathlib.Path(path).stem
-with open(os.environ["COMMANDS"], "a") as file:
-    file.write("\\t".join([tool, *words]) + "\\n")
-if os.environ["FAIL"] and os.environ["FAIL"] in " ".join([tool, *words]):
-    sys.exit("no luck")
-if tool == "round_trip":
-    output = pathlib.Path(words[words.index("--output") + 1])
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "manifest.json").write_text("{{}}")
-"""
+from tests import example_runs
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    root = tmp_path / "root"
-    shutil.copytree(EXAMPLE, root / "examples" / "text_to_token")
-    shutil.copy(EXAMPLE.parent / "common.sh", root / "examples")
-    python = root / ".venv" / "bin" / "python"
-    scripts = {root / "tools/install.sh": "#!/bin/bash\n", python: PYTHON}
-    for path, text in scripts.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        path.chmod(0o755)
+    root = example_runs.make_root(tmp_path)
     (root / "speech_tokenizer").mkdir()
     (root / "speech_tokenizer" / "manifest.json").write_text("{}")
     return root
@@ -52,18 +20,8 @@ def root(tmp_path: Path) -> Path:
 
 def run(root: Path, *words: str, fail: str = "") -> tuple[subprocess.CompletedProcess[str], list[list[str]]]:
     """What the script says, and the commands that it ran."""
-    commands = root / "commands"
-    commands.write_text("")
-    script = root / "examples" / "text_to_token" / "run.sh"
     told = ["--run-dir", str(root / "run"), "--tokenizer", str(root / "speech_tokenizer"), *words]
-    done = subprocess.run(
-        ["bash", str(script), *told],
-        env={**os.environ, "COMMANDS": str(commands), "FAIL": fail},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    return done, [line.split("\t") for line in commands.read_text().splitlines()]
+    return example_runs.run(root, "text_to_token", *told, fail=fail)
 
 
 def test_a_row_learns_from_its_pairs_alone(root: Path) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,55 +16,21 @@ from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechToke
 from megatron_speech.reports.settings import require_as_listed
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.training.start import narrow
+from tests import example_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "speech_tokenizer"
 ROWS: dict[str, str] = yaml.safe_load((EXAMPLE / "experiments.yaml").read_text())["rows"]
-# Runs rows.py for real; of a tool it keeps the words, and makes the folder that a row's part is to become.
-PYTHON = f"""#!{sys.executable}
-import os, pathlib, runpy, sys
-path, words = sys.argv[1], sys.argv[2:]
-if path.endswith("rows.py"):
-    sys.argv = sys.argv[1:]
-    runpy.run_path(path, run_name="__main__")
-    sys.exit()
-tool = pathlib.Path(path).stem
-with open(os.environ["COMMANDS"], "a") as file:
-    file.write("\\t".join([tool, *words]) + "\\n")
-if os.environ["FAIL"] and os.environ["FAIL"] in " ".join([tool, *words]):
-    sys.exit("no luck")
-if tool in ("train_speech_tokenizer", "tokenizer_report"):
-    output = pathlib.Path(words[len(words) - 1 - words[::-1].index("--output") + 1])
-    output.mkdir(parents=True)
-    (output / "manifest.json").write_text("{{}}")
-"""
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    root = tmp_path / "root"
-    shutil.copytree(EXAMPLE, root / "examples" / "speech_tokenizer")
-    shutil.copy(EXAMPLE.parent / "common.sh", root / "examples")
-    for path, text in (("tools/install.sh", "#!/bin/bash\n"), (".venv/bin/python", PYTHON)):
-        (root / path).parent.mkdir(parents=True)
-        (root / path).write_text(text)
-        (root / path).chmod(0o755)
-    return root
+    return example_runs.make_root(tmp_path)
 
 
 def run(root: Path, *words: str, fail: str = "") -> tuple[subprocess.CompletedProcess[str], list[list[str]]]:
     """What the script says, and the commands that it ran."""
-    commands = root / "commands"
-    commands.write_text("")
-    script = root / "examples" / "speech_tokenizer" / "run.sh"
-    done = subprocess.run(
-        ["bash", str(script), "--run-dir", str(root / "run"), *words],
-        env={**os.environ, "COMMANDS": str(commands), "FAIL": fail},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    return done, [line.split("\t") for line in commands.read_text().splitlines()]
+    return example_runs.run(root, "speech_tokenizer", "--run-dir", str(root / "run"), *words, fail=fail)
 
 
 def test_rows_are_trained_reported_and_then_left_alone(root: Path) -> None:

@@ -1,11 +1,9 @@
-"""How much of each step of the miniature fits a budget: prints shell assignments for run.sh.
+"""How much of each step of the miniature fits a budget.
 
-The three columns were chosen from measured runs on two cores. Between them amounts follow a straight line; outside them
-the end column's amounts are scaled, except above it where the packaged texts hold no more. The budget is an amount of
-work, not a clock: the same budget gives the same result on any machine, only sooner or later.
+The three columns were chosen from measured runs on two cores. Between them amounts follow a straight line; outside
+them the end column's amounts are scaled, except above it where the packaged texts hold no more. The budget is an
+amount of work, not a clock: the same budget gives the same result on any machine, only sooner or later.
 """
-
-import sys
 
 BUDGETS = (8, 20, 90)
 AMOUNTS = {
@@ -43,8 +41,3 @@ def amount(name: str, minutes: float) -> int:
     low, high = BUDGETS[upper - 1], BUDGETS[upper]
     share = (minutes - low) / (high - low)
     return round(columns[upper - 1] + share * (columns[upper] - columns[upper - 1]))
-
-
-if __name__ == "__main__":
-    for name in AMOUNTS:
-        print(f"{name}={amount(name, float(sys.argv[1]))}")

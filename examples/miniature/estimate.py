@@ -1,27 +1,27 @@
-"""How long the miniature takes on this machine, from a ten-second probe: one line, printed by run.sh as it starts.
+"""How long the miniature takes on this machine, from a ten-second probe: one line, printed as it starts.
 
-    estimate: about 27 minutes after the downloads ...
+estimate: about 27 minutes after the downloads ...
 
-The costs below are seconds on two quiet cores, whose speed stands beside them. The probe measures the same three kinds
-of work here: training steps in the number format of `dtype: auto`, products in float32, and Python. Two processes run
-it at once, because a run keeps both cores busy. Limitation: disks are not probed, and other work on the machine counts
-as slowness.
+The costs below are seconds on two quiet cores, whose speed stands beside them. The probe measures the same three
+kinds of work here: training steps in the number format of `dtype: auto`, products in float32, and Python. Two
+processes run it at once, because a run keeps both cores busy. Limitation: disks are not probed, and other work on
+the machine counts as slowness.
 """
 
 from __future__ import annotations
 
 import json
 import multiprocessing
-import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from budget import AMOUNTS, amount
+from examples.miniature.budget import AMOUNTS, amount
 
-from megatron_speech.platform.number_format import resolve_dtype
+if TYPE_CHECKING:
+    import torch
 
 Kind = Literal["training", "float32", "python"]
 Rates = dict[Kind, float]
@@ -46,6 +46,46 @@ EACH: dict[str, dict[Kind, float]] = {
     "decoder_steps": {"float32": 0.27},
 }
 """Seconds for each of the amounts in budget.py."""
+EACH_IN: dict[str, dict[str, float]] = {
+    "hibari_utterances": {"audio-train": 1, "codes-train": 1},
+    "flite_utterances": {"audio-train": 1, "codes-train": 1},
+    "heldout_utterances": {"tokenizer-report": 1},
+    "cloze_items": {"evaluation-before": 1, "evaluation-after": 1},
+    "questions": {"evaluation-before": 1, "evaluation-after": 1},
+    "heldout_documents": {"evaluation-before": 1, "evaluation-after": 1},
+    "tokenizer_steps": {"tokenizer": 1},
+    "text_to_token_steps": {"text-to-token": 1},
+    "round_trip_texts": {"round-trip": 1},
+    "renderings": {"interleaved": 1},
+    "pretrain_steps": {"pretrain-first-half": 1, "pretrain-second-half": 1},
+    "decoder_steps": {"speech-decoder": 1},
+}
+"""The steps that take those seconds, and in which proportion."""
+ALWAYS_IN: dict[str, float] = {
+    "corpus": 4,
+    "audio-heldout": 2,
+    "audio-human": 2,
+    "audio-questions": 2,
+    "audio-cloze": 2,
+    "codes-train": 5,
+    "codes-heldout": 6,
+    "codes-human": 12,
+    "codes-questions": 6,
+    "codes-cloze": 7,
+    "text-to-token-export": 5,
+    "round-trip": 5,
+    "interleaved": 13,
+    "interleaved-heldout": 10,
+    "text": 4,
+    "base": 9,
+    "pretrain-first-half": 18,
+    "pretrain-second-half": 18,
+    "export-before": 6,
+    "export": 5,
+    "samples": 30,
+    "decode": 110,
+}
+"""The same for what any budget takes."""
 
 PROBE_SECONDS = 3.0
 """For each kind of work."""
@@ -53,14 +93,21 @@ PROBE_SECONDS = 3.0
 
 def estimate(minutes: float, rates: Rates) -> float:
     """Seconds that a budget of `minutes` takes, after the downloads, on a machine of these rates."""
+    return sum(seconds_by_step(minutes, rates).values())
+
+
+def seconds_by_step(minutes: float, rates: Rates) -> dict[str, float]:
+    """The same for each step of steps.py."""
     amounts = {name: amount(name, minutes) for name in AMOUNTS}
     geography = amounts.pop("geography_documents") * amounts.pop("geography_renderings")
     amounts["renderings"] = amounts.pop("interleaved_documents") + geography
-    spent = dict(ALWAYS)
-    for name, number in amounts.items():
-        for kind, each in EACH[name].items():
-            spent[kind] += each * number
-    return sum(seconds * MEASURED[kind] / rates[kind] for kind, seconds in spent.items())
+    costs = [(ALWAYS, 1, ALWAYS_IN), *((EACH[name], number, EACH_IN[name]) for name, number in amounts.items())]
+    spent: dict[str, float] = defaultdict(float)
+    for each, number, steps in costs:
+        seconds = sum(each[kind] * number * MEASURED[kind] / rates[kind] for kind in each)
+        for step, share in steps.items():
+            spent[step] += seconds * share / sum(steps.values())
+    return spent
 
 
 def probe() -> Rates:
@@ -78,6 +125,10 @@ def probe() -> Rates:
 
 def _measure(together: Barrier, results: multiprocessing.Queue[Rates]) -> None:
     """In one process: run each kind of work for a while, beside the other process."""
+    import torch
+
+    from megatron_speech.platform.number_format import resolve_dtype
+
     torch.set_num_threads(1)
     dtype, _ = resolve_dtype("auto", key="dtype", gpu=False)
     work: dict[Kind, Callable[[], object]] = {
@@ -103,6 +154,8 @@ def _rounds_per_second(do: Callable[[], object]) -> float:
 
 def _training_step(dtype: torch.dtype) -> Callable[[], object]:
     """Forward and backward pass of one MLP of the base model (576 -> 1536 -> 576) over 512 tokens."""
+    import torch
+
     mlp = torch.nn.Sequential(torch.nn.Linear(576, 1536), torch.nn.SiLU(), torch.nn.Linear(1536, 576)).to(dtype)
     hidden = torch.randn(512, 576, dtype=dtype)
     return lambda: mlp(hidden).sum().backward()
@@ -113,15 +166,14 @@ def _python_round() -> object:
     return json.loads(json.dumps([{"id": str(number), "tokens": list(range(number))} for number in range(60)]))
 
 
-def main(minutes: float) -> None:
-    """Print the estimate for a budget."""
+def print_estimate(minutes: float) -> float:
+    """Print the estimate for a budget, and return it in seconds."""
     rates = probe()
+    seconds = estimate(minutes, rates)
     print(
-        f"estimate: about {max(1, round(estimate(minutes, rates) / 60))} minutes after the downloads "
+        f"estimate: about {max(1, round(seconds / 60))} minutes after the downloads "
         f"(probe: training {rates['training']:.0f}, float32 {rates['float32']:.0f}, Python {rates['python']:.0f} "
-        "rounds per second)"
+        "rounds per second)",
+        flush=True,
     )
-
-
-if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    return seconds

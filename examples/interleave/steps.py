@@ -1,0 +1,42 @@
+"""3.8 million words of English prose to interleaved shards, with the models of a finished miniature.
+
+documents/interleaved/report.md tells all. What is done is skipped, span by span: the command can be stopped, or
+killed, and repeated.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from examples.runner.work import ROOT, Example, Step, Work, folder, run_dir_option
+
+HERE = Path(__file__).resolve().parent
+
+
+def _options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--miniature",
+        default=str(ROOT / "runs" / "miniature"),
+        help="run folder of a finished miniature (default: runs/miniature)",
+    )
+    run_dir_option(parser, "interleave")
+
+
+def _work(options: Namespace) -> Work:
+    miniature = folder("--miniature", options.miniature)
+    if not (miniature / "t2t" / "hf" / "manifest.json").is_file():
+        raise FileNotFoundError(f"{miniature}/t2t/hf does not exist; run examples/miniature/run.sh first")
+    steps = [
+        Step("fetch", "fetch_assets", HERE / "assets.yaml"),
+        Step("corpus", "prepare_prose", HERE / "corpus.yaml"),
+        Step("interleaved", "build_interleaved", HERE / "interleaved.yaml"),
+    ]
+    return Work(
+        steps=steps,
+        folder=folder("--run-dir", options.run_dir),
+        links={name: miniature / name for name in ("t2t", "vocabulary", "speech_tokenizer")},
+    )
+
+
+INTERLEAVE = Example(about=__doc__, options=_options, work=_work)

@@ -1,0 +1,210 @@
+"""From a text corpus to a speech-text model, small and real: all of arXiv 2411.17607, by the code that a cluster runs.
+
+The budget sets how much of each step is done, never which steps (budget.py holds the table). What is done is
+skipped, so the command can be stopped and repeated at any time. Every step is one command with its own YAML file,
+and can be run by hand from inside the run folder. Training starts from SmolLM2-135M-Instruct, whose weights were
+packaged in 4 bits: the small text model that a package index carries.
+"""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from examples.miniature.budget import AMOUNTS, amount
+from examples.miniature.estimate import MEASURED, estimate, print_estimate, seconds_by_step
+from examples.runner.work import Example, Step, Work, folder, run_dir_option
+
+HERE = Path(__file__).resolve().parent
+ROW_TOKENS, ROWS_PER_STEP = 512, 4
+SHORT = {"short": "3", "middle": "5.5"}
+"""Pairs that the text-to-token model learns first, by their longest duration in seconds."""
+Amounts = Mapping[str, int]
+
+
+def step(name: str, tool: str, settings: str, overrides: Mapping[str, object] | None = None, **more: object) -> Step:
+    """A step with a settings file of this folder."""
+    return Step(name, tool, HERE / f"{settings}.yaml", overrides or {}, **more)  # type: ignore[arg-type]
+
+
+train = partial(step, ranks=2)
+
+
+def steps(amounts: Amounts, *, assets: str, pretrain: str) -> list[Step]:
+    """All steps in order; `pretrain` names the settings of the big model."""
+    return [
+        # Real models, voices and texts, pinned by version and hash, in the cache beside .venv (shared by all runs).
+        step("fetch", "fetch_assets", "assets", {"set": assets}),
+        step("unpack", "unpack_assets", "assets", {"set": assets}),
+        *_speech(amounts),
+        *_speech_tokenizer(amounts),
+        *_text_to_token(amounts),
+        *_documents(amounts),
+        *_pretraining(amounts["pretrain_steps"], pretrain),
+        *_evaluation(amounts),
+        step("report", "report", "report"),
+    ]
+
+
+def _speech(amounts: Amounts) -> list[Step]:
+    """Texts, and what is read aloud of them."""
+    few = amounts["flite_utterances"]
+    voices = f"{{hibari: {amounts['hibari_utterances']}, slt: {few}, rms: {few}, awb: {few}, kal16: {few}}}"
+    heldout = f"{{hibari: {amounts['heldout_utterances']}}}"
+    return [
+        # Wikipedia leads and geography facts; what may never be heard is marked.
+        step("corpus", "prepare_corpus", "corpus"),
+        # Synthetic voices read part of it; recordings of people are held out.
+        step("audio-train", "speak_corpus", "audio_train", {"utterances": voices}),
+        step("audio-heldout", "speak_corpus", "audio_heldout", {"utterances": heldout}),
+        step("audio-human", "speak_corpus", "audio_human"),
+        step("audio-questions", "speak_corpus", "audio_questions", {"items": amounts["questions"]}),
+        step("audio-cloze", "speak_corpus", "audio_cloze", {"items": amounts["cloze_items"]}),
+    ]
+
+
+def _speech_tokenizer(amounts: Amounts) -> list[Step]:
+    """Whisper's encoder with a codebook in the middle, trained through recognition."""
+    codes = [
+        step(f"codes-{part}", "tokenize_speech", "codes", {"audio": f"audio/{part}", "output": f"codes/{part}"})
+        for part in ("train", "heldout", "human", "questions", "cloze")
+    ]
+    read_back = {"max_utterances": amounts["heldout_utterances"]}
+    return [
+        step("tokenizer", "train_speech_tokenizer", "speech_tokenizer", {"steps": amounts["tokenizer_steps"]}),
+        *codes,
+        step("tokenizer-report", "tokenizer_report", "tokenizer_report", read_back),
+    ]
+
+
+def _text_to_token(amounts: Amounts) -> list[Step]:
+    """The text-to-token model: the same trainer as the big model's, two data parallel ranks; short pairs first."""
+    tokens = amounts["text_to_token_steps"] * ROWS_PER_STEP * ROW_TOKENS
+    first = {f"first.{name}.tokens": tokens // 8 for name in SHORT}
+    texts = {"utterances.max_utterances": amounts["round_trip_texts"]}
+    return [
+        step("text-to-token-vocabulary", "build_vocabulary", "text_to_token_vocabulary"),
+        step("text-to-token-documents", "build_task_documents", "task_text_to_token"),
+        step("text-to-token-packed", "pack_shards", "pack_text_to_token"),
+        *_short_pairs(),
+        train("text-to-token", "train_text_to_token", "text_to_token", {"train.tokens": tokens, **first}),
+        step("text-to-token-export", "convert_to_hf", "text_to_token_export"),
+        step("vocabulary", "build_vocabulary", "vocabulary"),
+        step("round-trip", "round_trip", "round_trip", texts),
+    ]
+
+
+def _short_pairs() -> list[Step]:
+    """Alignment is learnt on what is short: pairs up to 3 s first, then 5.5 s, for an eighth of the tokens each."""
+    found = []
+    for name, longest in SHORT.items():
+        documents, packed = f"t2t/{name}/documents", f"t2t/{name}/packed"
+        some = {"utterances.max_duration_s": longest, "output": documents}
+        found += [
+            step(f"text-to-token-{name}", "build_task_documents", "task_text_to_token", some),
+            step(
+                f"text-to-token-{name}-packed",
+                "pack_shards",
+                "pack_text_to_token",
+                {"input": documents, "output": packed},
+            ),
+        ]
+    return found
+
+
+def _documents(amounts: Amounts) -> list[Step]:
+    """Spans of text become speech tokens; beside them text, recognition and synthesis data. All is packed in rows."""
+    interleaved = {
+        "corpora.wikipedia.max_documents": amounts["interleaved_documents"],
+        "corpora.geography.max_documents": amounts["geography_documents"],
+        "corpora.geography.renderings": amounts["geography_renderings"],
+    }
+    heldout = {"corpora.wikipedia.max_documents": amounts["heldout_documents"]}
+    tasks, packed = [], []
+    for task in ("recognition", "synthesis"):
+        tasks.append(step(task, "build_task_documents", f"task_{task}"))
+        tasks.append(step(f"{task}-heldout", "build_task_documents", f"task_{task}_heldout"))
+    for source in ("text", "interleaved", "recognition", "synthesis"):
+        packed.append(step(f"pack-{source}", "pack_shards", f"pack_{source}"))
+        packed.append(step(f"pack-{source}-heldout", "pack_shards", f"pack_{source}_heldout"))
+    return [
+        step("interleaved", "build_interleaved", "interleaved", interleaved),
+        step("interleaved-heldout", "build_interleaved", "interleaved_heldout", heldout),
+        step("text", "tokenize_text", "text_tokens"),
+        step("text-heldout", "tokenize_text", "text_heldout_tokens"),
+        *tasks,
+        *packed,
+    ]
+
+
+def _pretraining(number: int, settings: str) -> list[Step]:
+    """The first half pipeline parallel; stopped; the second half resumed as data parallel."""
+    if settings == "pretrain_scratch":
+        number *= 4  # the 18M model is that much faster
+    half, done = number // 2, "pretrain/done.json"
+    # Held-out rows are scored at the stop, too: the second half must go on from there.
+    both = {"train.tokens": number * ROWS_PER_STEP * ROW_TOKENS, "logging.validate_every_steps": half}
+    first = {**both, "train.stop_at_step": half, "parallel.pipeline_model_parallel_size": 2}
+    second = {**both, "checkpoint.resume": "required"}
+    return [
+        step("base", "convert_from_hf", "base"),
+        train("pretrain-first-half", "pretrain", settings, first, done=done),
+        train("pretrain-second-half", "pretrain", settings, second, done=done),
+    ]
+
+
+def _evaluation(amounts: Amounts) -> list[Step]:
+    """What the model knows before and after; the export, samples, and something to hear."""
+    held_out = {"held_out.max_documents": amounts["heldout_documents"]}
+    before = {**held_out, "model": "hf_before", "output": "evaluation/before"}
+    return [
+        step("export-before", "convert_to_hf", "export_before"),
+        step("export", "convert_to_hf", "export"),
+        step("evaluation-before", "evaluate", "evaluation", before),
+        step("evaluation-after", "evaluate", "evaluation", held_out),
+        step("samples", "generate", "generate"),
+        step("speech-decoder", "train_speech_decoder", "speech_decoder", {"steps": amounts["decoder_steps"]}),
+        step("decode", "decode_speech", "decode"),
+    ]
+
+
+def _options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--budget-minutes", default="20", metavar="N", help="amount of work; 8, 20 and 90 were measured (default: 20)"
+    )
+    parser.add_argument("--assets", default="", help="full or ci: what is downloaded (default: ci below 10 minutes)")
+    parser.add_argument("--model.base", dest="base", help="scratch: an 18M model that begins without any text")
+    run_dir_option(parser, "miniature")
+
+
+def _work(options: Namespace) -> Work:
+    if options.base not in (None, "scratch"):
+        raise ValueError(
+            f"--model.base={options.base} must be 'scratch'; leave it out to start from SmolLM2-135M-Instruct"
+        )
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", options.budget_minutes):
+        raise ValueError(
+            f"--budget-minutes={options.budget_minutes} must be a whole number from 1 to 9999; "
+            "8, 20 and 90 were measured"
+        )
+    minutes = int(options.budget_minutes)
+    assets = options.assets or ("ci" if minutes < 10 else "full")
+    if assets not in ("ci", "full"):
+        raise ValueError(f"--assets={assets} must be ci or full")
+    pretrain = "pretrain_scratch" if options.base else "pretrain"
+    predicted = seconds_by_step(minutes, MEASURED)
+    return Work(
+        steps=steps({name: amount(name, minutes) for name in AMOUNTS}, assets=assets, pretrain=pretrain),
+        folder=folder("--run-dir", options.run_dir),
+        settings=f"budget_minutes={minutes} assets={assets} pretrain={pretrain}.yaml",
+        threads=2,
+        predicted=predicted,
+        probe=lambda: print_estimate(minutes) / estimate(minutes, MEASURED),
+        report="report.md",
+    )
+
+
+MINIATURE = Example(about=__doc__, options=_options, work=_work)

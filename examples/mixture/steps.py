@@ -1,0 +1,28 @@
+"""What will a run of a trillion tokens read?
+
+Prints two mixtures by the sizes of their sources alone; needs no data.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from examples.runner.work import Example, Step, Work
+
+HERE = Path(__file__).resolve().parent
+
+
+def _options(parser: ArgumentParser) -> None:
+    """Without options."""
+
+
+def _work(options: Namespace) -> Work:
+    steps = [
+        Step("paper", "plan_mixture", HERE / "paper.yaml"),
+        Step("stages", "plan_mixture", HERE / "stages.yaml"),
+    ]
+    return Work(steps=steps, folder=Path.cwd(), kept=False, assets=False)
+
+
+MIXTURE = Example(about=__doc__, options=_options, work=_work)

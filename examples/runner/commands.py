@@ -1,0 +1,82 @@
+"""Runs one command: its output goes to the screen and into files, or into a file alone."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Thread
+from types import FrameType
+from typing import BinaryIO, NoReturn
+
+
+def run_shown(words: list[str], *, folder: Path, environment: Mapping[str, str], log: Path | None) -> int:
+    """Show what the command says; with a log, keep it in <log>.log and, of stderr, in <log>.err."""
+    if log is None:
+        return _wait(subprocess.Popen(words, cwd=folder, env=environment))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{log}.log", "wb") as out, open(f"{log}.err", "wb") as err:  # noqa: PTH123 - names with dots
+        process = subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stdout and process.stderr
+        copies = [
+            Thread(target=_copy, args=(process.stdout, sys.stdout.buffer, out), daemon=True),
+            Thread(target=_copy, args=(process.stderr, sys.stderr.buffer, err), daemon=True),
+        ]
+        for copy in copies:
+            copy.start()
+        status = _wait(process)
+        for copy in copies:
+            copy.join()
+    return status
+
+
+def run_quietly(words: list[str], *, folder: Path, environment: Mapping[str, str], log: Path) -> int:
+    """Append what the command says to the log."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        return _wait(subprocess.Popen(words, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT))
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of all commands so far that have ended, with their own children."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
+def end_with_the_step() -> None:
+    """Make SIGTERM end this process by way of `_wait`, which hands it to the command."""
+    signal.signal(signal.SIGTERM, _terminated)
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the command's end. Ctrl-C reaches it from the terminal, so that it can save; SIGTERM is handed on."""
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        raise
+    except SystemExit:
+        process.terminate()
+        process.wait()
+        raise
+
+
+def _copy(pipe: BinaryIO, screen: BinaryIO, file: BinaryIO) -> None:
+    """Hand on what comes, at once. A screen that is gone does not end the step."""
+    watched = True
+    while chunk := pipe.read1(1 << 16):  # type: ignore[attr-defined]
+        file.write(chunk)
+        file.flush()
+        try:
+            if watched:
+                screen.write(chunk)
+                screen.flush()
+        except BrokenPipeError:
+            watched = False

@@ -1,0 +1,41 @@
+"""The folder that an example fills: what it was made with, and the links in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from examples.runner.work import ROOT, Work
+
+
+def enter(work: Work) -> None:
+    """Make the folder, its settings.txt and its links; refuse a folder that was made with other settings."""
+    work.folder.mkdir(parents=True, exist_ok=True)
+    _settle(work)
+    if work.assets:
+        cache = ROOT / ".cache" / "assets"
+        cache.mkdir(parents=True, exist_ok=True)
+        if not (work.folder / "assets").exists():
+            (work.folder / "assets").symlink_to(cache)
+    for name, target in work.links.items():
+        _link(work.folder / name, target)
+
+
+def _settle(work: Work) -> None:
+    path = work.folder / "settings.txt"
+    if not work.settings:
+        return
+    if path.is_file() and path.read_text().rstrip("\n") != work.settings:
+        before = path.read_text().rstrip("\n")
+        raise ValueError(
+            f"{work.folder} was made with {before}, not {work.settings}; repeat that, or choose another --run-dir"
+        )
+    path.write_text(f"{work.settings}\n")
+
+
+def _link(path: Path, target: Path) -> None:
+    if not path.exists():
+        path.symlink_to(target)
+    if path.resolve() != target.resolve():
+        raise ValueError(
+            f"{path.parent} was made with {path.resolve()}, not {target}; repeat that, or choose another --run-dir"
+        )

@@ -1,0 +1,113 @@
+"""Runs the steps of an example one after the other: `== tokenizer (9 of 53; 3 min so far, about 17 min left)`.
+
+What a step says goes to logs/<step>.log and .err, how long it took to timings.jsonl. Tools skip what is done, so the
+same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from examples.runner.commands import cpu_seconds, end_with_the_step, run_quietly, run_shown
+from examples.runner.progress import Clock
+from examples.runner.run_folder import enter
+from examples.runner.work import Step, Work
+
+
+class StepFailed(Exception):
+    """A step ended with another status than 0; the text is the line for the user."""
+
+
+class RowsFailed(Exception):
+    """Rows failed while others went on; the text is the line for the user."""
+
+
+def print_error(line: str) -> None:
+    """One line on stderr."""
+    print(f"error: {line}", file=sys.stderr, flush=True)
+
+
+def run(work: Work, chosen: list[Step]) -> None:
+    """Run the chosen steps of the work."""
+    end_with_the_step()
+    enter(work)
+    timings = work.folder / "timings.jsonl"
+    clock = Clock(work.predicted)
+    clock.read(timings)
+    if work.probe and not clock.measured:
+        clock.slowness = work.probe()
+        clock.start = time.monotonic()
+    _Run(work, clock).steps(chosen)
+
+
+class _Run:
+    def __init__(self, work: Work, clock: Clock) -> None:
+        self.work = work
+        self.clock = clock
+        self.failed: dict[tuple[str, str], Step] = {}
+        """By row and name, so that a step that is tried again later can still do well."""
+
+    def steps(self, chosen: list[Step]) -> None:
+        numbers = {id(step): number for number, step in enumerate(self.work.steps, 1)}
+        for place, step in enumerate(chosen):
+            if self._idle(step):
+                continue
+            clock = self.clock.sentence(each.name for each in chosen[place:])
+            about = f"{numbers[id(step)]} of {len(numbers)}; {clock}"
+            if step.done and (self.work.folder / step.done).exists():
+                print(f"== {step.name} ({about}): done", flush=True)
+                continue
+            print(f"== {step.name} ({about})" + (f", see {step.log}" if step.log else ""), flush=True)
+            self._step(step)
+        if self.failed:
+            named = self.work.failures(list(self.failed.values()))
+            raise RowsFailed(f"failed: {named}; mend the cause and repeat the command")
+
+    def _idle(self, step: Step) -> bool:
+        """Whether its row failed before it, or what it needs is not there."""
+        ended = step.row and any(row == step.row and name != step.name for row, name in self.failed)
+        return bool(ended) or bool(step.needs and not any(self.work.folder.glob(step.needs)))
+
+    def _step(self, step: Step) -> None:
+        start, spent = time.monotonic(), cpu_seconds()
+        status = self._command(step)
+        seconds = round(time.monotonic() - start, 1)
+        if step.cpu_timings:
+            stage = step.name.rsplit("/", 1)[-1]
+            self._append(step.cpu_timings, {"stage": stage, "cpu_seconds": round(cpu_seconds() - spent, 1)})
+        if status == 0:
+            self.failed.pop((step.row, step.name), None)
+            self.clock.measured[step.name] = seconds
+            if self.work.kept:
+                self._append("timings.jsonl", {"step": step.name, "seconds": seconds})
+            return
+        line = f"step {step.name} failed; {self._where(step)}mend the cause and repeat the command"
+        if not step.row:
+            raise StepFailed(line)
+        self.failed[step.row, step.name] = step
+        print_error(line)
+
+    def _command(self, step: Step) -> int:
+        environment = {**os.environ, **self.work.environment}
+        threads = 1 if step.ranks > 1 else os.environ.get("OMP_NUM_THREADS") or self.work.threads
+        if threads:
+            environment["OMP_NUM_THREADS"] = str(threads)
+        if step.log:
+            log = self.work.folder / step.log
+            return run_quietly(step.words, folder=self.work.folder, environment=environment, log=log)
+        shown = self.work.folder / "logs" / step.name if self.work.kept else None
+        return run_shown(step.words, folder=self.work.folder, environment=environment, log=shown)
+
+    def _where(self, step: Step) -> str:
+        if step.log:
+            return f"its output is in {self.work.folder / step.log}; "
+        return f"its output is in {self.work.folder / 'logs' / step.name}.log and .err; " if self.work.kept else ""
+
+    def _append(self, name: str, entry: dict[str, object]) -> None:
+        path: Path = self.work.folder / name
+        with path.open("a") as file:
+            file.write(json.dumps(entry) + "\n")

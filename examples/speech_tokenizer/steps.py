@@ -1,0 +1,91 @@
+"""What does a speech tokenizer owe to its rate, its codebook, its layers and its data?
+
+Trains every row of experiments.yaml and reports. The speech is made first (9,000 utterances, 16 hours, of four
+voices: six minutes on two cores), then the rows one after the other, each from a quarter of an hour to many hours.
+What is done is skipped: the command can be stopped and repeated. A row's output goes to
+experiments/<row>/tokenizer.log and report.log; experiments/report.md is written anew after every row. Where a row
+fails the others go on; which ones failed is said at the end, with exit status 1.
+"""
+
+from __future__ import annotations
+
+import shlex
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from examples.runner.rows import read_rows, reading, rows_option
+from examples.runner.work import Example, Step, Work, folder, run_dir_option
+
+HERE = Path(__file__).resolve().parent
+MINIATURE = HERE.parent / "miniature"
+ONE_VOICE = "{hibari: 9000, slt: 0, rms: 0, kal16: 0}"
+
+
+def _options(parser: ArgumentParser) -> None:
+    rows_option(parser, "base rate_25 ...")
+    run_dir_option(parser, "speech_tokenizer")
+
+
+def _speech(rows: list[str]) -> list[Step]:
+    """Real models, voices and texts, as in the miniature."""
+    steps = [
+        Step("fetch", "fetch_assets", MINIATURE / "assets.yaml"),
+        Step("unpack", "unpack_assets", MINIATURE / "assets.yaml"),
+        Step("corpus", "prepare_corpus", MINIATURE / "corpus.yaml"),
+        Step("audio-train", "speak_corpus", HERE / "audio_train.yaml"),
+        Step("audio-seen", "speak_corpus", HERE / "audio_seen.yaml"),
+        Step("audio-unseen", "speak_corpus", HERE / "audio_unseen.yaml"),
+        Step("audio-human", "speak_corpus", MINIATURE / "audio_human.yaml"),
+    ]
+    if "one_voice" in rows:
+        overrides = {"output": "audio/one_voice", "utterances": ONE_VOICE}
+        steps.append(Step("audio-one-voice", "speak_corpus", HERE / "audio_train.yaml", overrides))
+    return steps
+
+
+def _part(row: str, part: str, tool: str, settings: str, overrides: dict[str, str]) -> Step:
+    output = f"experiments/{row}/{part}"
+    return Step(
+        f"{row}/{part}",
+        tool,
+        HERE / settings,
+        {**overrides, "output": output},
+        row=row,
+        log=f"{output}.log",
+        cpu_timings=f"experiments/{row}/timings.jsonl",
+        done=f"{output}/manifest.json",
+    )
+
+
+def _row(row: str, words: str) -> list[Step]:
+    """Train, read back, and write the table of all rows."""
+    keys = shlex.split(words)
+    changed = {key.removeprefix("--"): value for key, value in zip(keys[::2], keys[1::2], strict=True)}
+    # Every row is read from its codes; what reads the audio itself hears the same for all, so only the first row asks.
+    bounds = {} if row == "base" else dict.fromkeys(("whisper", "judge", "robustness"), "null")
+    tokenizer = {"tokenizer": f"experiments/{row}/tokenizer"}
+    return [
+        _part(row, "tokenizer", "train_speech_tokenizer", "tokenizer.yaml", changed),
+        _part(row, "report", "tokenizer_report", "report.yaml", {**tokenizer, **bounds}),
+        Step(
+            "table",
+            "tokenizer_experiments",
+            HERE / "experiments.yaml",
+            reading(HERE),
+            row="table",
+            needs="experiments/*/report/manifest.json",
+        ),
+    ]
+
+
+def _work(options: Namespace) -> Work:
+    rows = read_rows(HERE / "experiments.yaml", options.rows)
+    return Work(
+        steps=[*_speech(list(rows)), *(step for row, words in rows.items() for step in _row(row, words))],
+        folder=folder("--run-dir", options.run_dir),
+        threads=2,
+        report="experiments/report.md",
+    )
+
+
+SPEECH_TOKENIZER = Example(about=__doc__, options=_options, work=_work)

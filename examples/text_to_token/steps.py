@@ -1,0 +1,161 @@
+"""What do more hours of speech buy a text-to-token model?
+
+Trains every row of curve.yaml for the same number of steps and reports. The speech tokenizer is that of the
+miniature (examples/miniature/run.sh trains it). 12,800 utterances are spoken and encoded first (a quarter of an hour
+on two cores), then the rows one after the other, about as long each. What is done is skipped: the command can be
+stopped and repeated. A row's output goes to curve/<row>/<step>.log; curve/report.md is written anew after every row.
+Where a row fails the others go on; which ones failed is said at the end, with exit status 1.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from functools import partial
+from pathlib import Path
+
+from examples.runner.rows import read_rows, reading, rows_option
+from examples.runner.work import ROOT, Example, Step, Work, folder, run_dir_option
+
+HERE = Path(__file__).resolve().parent
+MINIATURE = HERE.parent / "miniature"
+SHORT = {"short": "3", "middle": "5.5"}
+"""Pairs that are learnt first, by their longest duration in seconds."""
+
+
+def _options(parser: ArgumentParser) -> None:
+    rows_option(parser, "hours_1 hours_4 ...")
+    parser.add_argument(
+        "--tokenizer",
+        default=str(ROOT / "runs" / "miniature" / "speech_tokenizer"),
+        help="folder of the speech tokenizer (default: runs/miniature/speech_tokenizer)",
+    )
+    run_dir_option(parser, "text_to_token")
+
+
+def _speech() -> list[Step]:
+    """Real voices and texts, as in the miniature."""
+    codes = [
+        Step(f"codes-{part}", "tokenize_speech", MINIATURE / "codes.yaml", _moved("audio", "codes", part))
+        for part in ("train", "heldout")
+    ]
+    return [
+        Step("fetch", "fetch_assets", MINIATURE / "assets.yaml"),
+        Step("unpack", "unpack_assets", MINIATURE / "assets.yaml"),
+        Step("corpus", "prepare_corpus", MINIATURE / "corpus.yaml"),
+        Step("audio-train", "speak_corpus", HERE / "audio_train.yaml"),
+        Step("audio-heldout", "speak_corpus", HERE / "audio_heldout.yaml"),
+        *codes,
+    ]
+
+
+def _moved(source: str, output: str, part: str) -> dict[str, object]:
+    return {source: f"{source}/{part}", "output": f"{output}/{part}"}
+
+
+def _row(row: str, utterances: int, spelling: str) -> list[Step]:
+    """Build pairs, train on them, and hear what the model says."""
+    here, vocabulary, held_out = f"curve/{row}", f"vocabulary_{spelling}", f"heldout_{spelling}"
+    step = partial(Step, row=row)
+    return [
+        step(
+            f"vocabulary-{spelling}",
+            "build_vocabulary",
+            MINIATURE / "text_to_token_vocabulary.yaml",
+            {"spelling": spelling, "output": vocabulary},
+        ),
+        *_pairs(row, vocabulary, utterances),
+        step(
+            f"held-out-{spelling}",
+            "build_task_documents",
+            MINIATURE / "task_text_to_token.yaml",
+            {"codes": "[codes/heldout]", "vocabulary": vocabulary, "output": f"{held_out}/documents"},
+        ),
+        step(
+            f"held-out-packed-{spelling}",
+            "pack_shards",
+            MINIATURE / "pack_text_to_token.yaml",
+            {"input": f"{held_out}/documents", "output": f"{held_out}/packed"},
+        ),
+        step(
+            f"{row}/run",
+            "train_text_to_token",
+            HERE / "text_to_token.yaml",
+            {
+                "folder": f"{here}/run",
+                "pairs": f"{here}/packed",
+                **{f"first.{name}.pairs": f"{here}/{name}/packed" for name in SHORT},
+                "held_out": f"{held_out}/packed",
+            },
+            ranks=2,
+            log=f"{here}/run.log",
+            cpu_timings=f"{here}/timings.jsonl",
+            done=f"{here}/run/done.json",
+        ),
+        step(
+            f"{row}/hf",
+            "convert_to_hf",
+            MINIATURE / "text_to_token_export.yaml",
+            {"checkpoint": f"{here}/run", "vocabulary": vocabulary, "output": f"{here}/hf"},
+            log=f"{here}/hf.log",
+        ),
+        step(
+            f"{row}/round_trip",
+            "round_trip",
+            HERE / "round_trip.yaml",
+            {"model": f"{here}/hf", "output": f"{here}/round_trip"},
+            log=f"{here}/round_trip.log",
+        ),
+    ]
+
+
+def _pairs(row: str, vocabulary: str, utterances: int) -> list[Step]:
+    """Documents and rows of all pairs, then of the short ones alone."""
+    steps = []
+    for name, longest in [("", ""), *SHORT.items()]:
+        folder, prefix = f"curve/{row}/{name}".rstrip("/"), f"{row}/{name}-" if name else f"{row}/"
+        overrides: dict[str, object] = {
+            "vocabulary": vocabulary,
+            "output": f"{folder}/documents",
+            "utterances.of_first": utterances,
+        }
+        if longest:
+            overrides["utterances.max_duration_s"] = longest
+        settings = MINIATURE / "task_text_to_token.yaml"
+        log = f"curve/{prefix}documents.log"
+        steps.append(Step(f"{prefix}documents", "build_task_documents", settings, overrides, row=row, log=log))
+        settings = MINIATURE / "pack_text_to_token.yaml"
+        overrides = {"input": f"{folder}/documents", "output": f"{folder}/packed"}
+        log = f"curve/{prefix}packed.log"
+        steps.append(Step(f"{prefix}packed", "pack_shards", settings, overrides, row=row, log=log))
+    return steps
+
+
+def _table() -> Step:
+    return Step(
+        "table", "text_to_token_curve", HERE / "curve.yaml", reading(HERE), needs="curve/*/round_trip/manifest.json"
+    )
+
+
+def _work(options: Namespace) -> Work:
+    rows = read_rows(HERE / "curve.yaml", options.rows)
+    run_dir, tokenizer = folder("--run-dir", options.run_dir), folder("--tokenizer", options.tokenizer)
+    if not (tokenizer / "manifest.json").is_file():
+        raise FileNotFoundError(
+            f"--tokenizer={tokenizer} is no speech tokenizer; run examples/miniature/run.sh first, or name another"
+        )
+    steps = _speech()
+    for row, settings in rows.items():
+        steps += [*_row(row, settings["utterances"], settings.get("spelling", "sounds")), _table()]
+    return Work(
+        steps=steps,
+        folder=run_dir,
+        links={"speech_tokenizer": tokenizer},
+        threads=2,
+        report="curve/report.md",
+        failures=lambda failed: (
+            f"{' '.join(dict.fromkeys(step.row for step in failed))}; their logs are in {run_dir}/curve"
+        ),
+    )
+
+
+TEXT_TO_TOKEN = Example(about=__doc__, options=_options, work=_work)
