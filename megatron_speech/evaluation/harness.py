@@ -1,12 +1,12 @@
-"""Measure one Hugging Face folder by evaluation tasks; one JSON file for the report.
+"""Evaluates the model of a Hugging Face folder by evaluation tasks.
 
-evaluation.json:
-    <task>    what `results` of the task gives, such as
+evaluation.json, which reports read:
+    <task>    the task's `results`, such as
     cloze     {"WikiTopicCloze" | "WikiSameTopicCloze": {"text->text" | "text->speech" | ...: estimate}}
     geo_qa    {"text->text" | "speech->text": {"written_only" | "spoken": estimate}}
     held_out  {source: {"documents": n, "text" | "speech": estimate and "tokens"}}
     estimate  {"value", "low", "high" (95 % interval), "items"}
-items.jsonl holds the scores behind every accuracy, one line per question, so that two models can be compared in pairs.
+items.jsonl holds the scores behind every accuracy, one line per question: paired comparisons of two models need them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def evaluate(config: EvaluateConfig) -> None:
     if is_made(config.output, kind="evaluation", config=identity, inputs=inputs):
         logger.info("%s: already done", config.output)
         return
-    # Everything is read before the model is loaded: a defect in the last file must not cost the work on the first.
+    # All items are read before the model is loaded, so that a defective file is found before any is scored.
     items = read_items(config, read_vocabulary(config.model))
     dtype, reason = resolve_dtype(config.dtype, key="dtype", gpu=False)
     logger.info(reason)
@@ -52,7 +52,7 @@ def evaluate(config: EvaluateConfig) -> None:
 
 
 def identity_of(config: EvaluateConfig) -> dict[str, Any]:
-    """What the manifest says of `config`; without the key `tasks` where it names none."""
+    """The identity that the manifest records: `config`, without the key `tasks` if that is empty."""
     identity: dict[str, Any] = to_dict(config)
     if not config.tasks:
         del identity["tasks"]
@@ -60,14 +60,14 @@ def identity_of(config: EvaluateConfig) -> dict[str, Any]:
 
 
 def read_items(config: EvaluateConfig, vocabulary: Vocabulary) -> dict[str, Sequence[Any]]:
-    """The items of every task that `config` asks for, by task; ValueError names what is wrong with its files."""
+    """Items by task, for every task that `config` asks for. Raises ValueError that names a defective file."""
     return {name: task.items(vocabulary) for name, task in asked_tasks(config).items()}
 
 
 def measure(
     model: Scorer, items: Mapping[str, Sequence[Any]], config: EvaluateConfig
 ) -> tuple[dict[str, Any], list[Record]]:
-    """Results as described above, and the records for items.jsonl."""
+    """Results for evaluation.json by task, and records for items.jsonl."""
     bootstrap = Bootstrap(seed=config.seed, resamples=config.resamples)
     results: dict[str, Any] = {"model": str(config.model)}
     listed: list[Record] = []
@@ -80,7 +80,7 @@ def measure(
 def run_task(
     model: Scorer, task: EvaluationTask[Item], items: Sequence[Item], bootstrap: Bootstrap
 ) -> tuple[dict[str, Any], list[Record]]:
-    """Results and records of one task."""
+    """Scores one task with `model`; returns its results and records."""
     groups = task.requests(items, model)
     answers = {group: model.token_log_probabilities(requests, progress=True) for group, requests in groups}
     records = task.records(items, answers)

@@ -1,12 +1,12 @@
-"""What an exported model says: a spoken context continued in text, speech recognised, text spoken.
+"""Generates samples of an exported model from held-out utterances.
 
-For every held-out utterance, three prompts laid out as in training:
+Each utterance gives three prompts, laid out as in training:
 
     continuation   <|begin_of_audio|> codes <|end_of_audio|>                -> text
     recognition    <|recognize|> <|begin_of_audio|> codes <|end_of_audio|>  -> text
     synthesis      <|synthesize|> text <|begin_of_audio|>                   -> codes
 
-One sample proves nothing and is worth reading all the same. Ids of the other modality are ruled out while writing.
+Sampling is limited to ids of the modality on the right.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ logger = logging.getLogger(__name__)
 
 
 def generate(config: GenerateConfig) -> None:
-    """Make `config.output`: samples.json, and the spoken codes as shards that tools/decode_speech.py reads."""
+    """Make `config.output`: samples.json, and generated codes as shards, which tools/decode_speech.py reads.
+
+    Raises ValueError if no utterance passes the filters.
+    """
     inputs = [config.model, config.codes, *([config.speech_tokenizer] if config.speech_tokenizer else [])]
     if is_made(config.output, kind="samples", config=config, inputs=inputs):
         logger.info("%s: already done", config.output)
@@ -70,8 +73,9 @@ def generate(config: GenerateConfig) -> None:
 def _samples(
     model: LanguageModel, utterances: Sequence[TokenDocument], config: GenerateConfig
 ) -> tuple[list[WrittenSample], list[TokenDocument]]:
-    """One record per utterance, and the codes that were written, as documents."""
+    """One record per utterance, and the generated codes as documents."""
     vocabulary = model.vocabulary
+    # Prompts of the three kinds, and what the model generates for them.
     codes = [utterance.tokens for utterance in utterances]
     texts = [str(utterance.meta["text"]) for utterance in utterances]
     opening = np.array(vocabulary.begin_of_document, np.int32)
@@ -81,6 +85,7 @@ def _samples(
     recognised = _write(model, [recognition_prompt(each, vocabulary=vocabulary) for each in codes], "text", config)
     text_ids = [model.tokenizer.encode(text) for text in texts]
     spoken = _write(model, [synthesis_prompt(ids, vocabulary=vocabulary) for ids in text_ids], "speech", config)
+    # Records and documents.
     samples, documents = [], []
     for number, utterance in enumerate(utterances):
         said = np.array(spoken[number].tokens, dtype=np.int32) - vocabulary.first_speech_id
@@ -103,7 +108,10 @@ def _samples(
 def _write(
     model: LanguageModel, prompts: Sequence[np.ndarray], modality: Modality, config: GenerateConfig
 ) -> list[Generation]:
-    """Continue prompts in one modality: speech up to its end is sampled, text up to the document's end is greedy."""
+    """Continue prompts in one modality.
+
+    Speech is sampled until the end of audio; text is decoded greedily until the end of the document.
+    """
     vocabulary = model.vocabulary
     speech = modality == "speech"
     limit = config.max_speech_tokens if speech else config.max_text_tokens

@@ -1,8 +1,8 @@
-"""Decode held-out codes to sound, and let two judges hear original and resynthesis alike.
+"""Decodes held-out codes to waveforms, and has two judges hear originals and resyntheses.
 
-DNSMOS says how clean it sounds, a Whisper model how many words survive; the same clips, the same judges, so that the
-difference is what tokens and decoder lost. Some are kept as WAV files for a third judge, the reader.
-Without the vocoder's weights nothing can be heard: the step then makes no WAV and its manifest says so.
+DNSMOS judges how clean a clip sounds, a Whisper model how many words survive. Both judges hear the same utterances, so
+the difference between original and resynthesis is what codes and decoder lost. Some clips are kept as WAV files.
+Without the vocoder's weights no WAV is made, and the manifest says so.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A held-out utterance and what the decoder made of its codes."""
+    """A held-out utterance: its waveform and its codes."""
 
     key: str
     """Key of the utterance."""
     text: str
-    """What is said."""
+    """Its transcript."""
     original: np.ndarray
     """Waveform [N] at 16 kHz."""
     codes: np.ndarray
@@ -48,7 +48,10 @@ class Pair:
 
 
 def decode_speech(config: DecodeSpeechConfig) -> None:
-    """Make the artifact `config.output`: WAV files, scores.jsonl, error rates and opinion scores."""
+    """Make the artifact `config.output`: WAV files, scores.jsonl, error rates and opinion scores.
+
+    Raises ValueError if no utterance fits, or if the codes come from another speech tokenizer than the decoder's.
+    """
     weights = config.vocoder / "model.safetensors"
     inputs = [config.audio, config.codes, config.decoder]
     inputs += [config.generated] if config.generated is not None else []
@@ -61,12 +64,14 @@ def decode_speech(config: DecodeSpeechConfig) -> None:
             logger.warning("%s does not exist: the vocoder's weights are not installed, so no WAV is made", weights)
             draft.facts = DecodedSpeechFacts(vocoder="absent")
             return
+        # Decode and judge held-out utterances.
         decoder = load_speech_decoder(config.decoder, config.vocoder)
         _require_tokenizer(config.codes, decoder)
         pairs = _read_pairs(config)
         sounds = [decoder.decode(pair.codes) for pair in tqdm(pairs, desc="decode")]
         rate = decoder.facts.sample_rate
         original, resynthesis = _judge(config, pairs, [resample(s, rate, SAMPLE_RATE) for s in sounds], draft.folder)
+        # Keep the first ones as WAV files, and decode codes that a language model generated.
         for pair, sound in list(zip(pairs, sounds, strict=True))[: config.num_wavs]:
             write_audio(draft.folder / f"{pair.key}.original.wav", pair.original)
             write_audio(draft.folder / f"{pair.key}.resynthesis.wav", sound, sample_rate=rate)
@@ -84,17 +89,17 @@ def decode_speech(config: DecodeSpeechConfig) -> None:
 
 
 def _require_tokenizer(codes: Path, decoder: SpeechDecoder) -> None:
-    """ValueError where `codes` were made by another speech tokenizer than the one `decoder` has learnt."""
+    """Raises ValueError unless `codes` come from the speech tokenizer that `decoder` was trained with."""
     made_by, learnt = Vocabulary.load(codes).speech_fingerprint, decoder.facts.speech_fingerprint
     if made_by != learnt:
         raise ValueError(
-            f"{codes}: made by speech tokenizer {made_by[:12]}, but the speech decoder has learnt {learnt[:12]}; "
+            f"{codes}: made by speech tokenizer {made_by[:12]}, but the speech decoder was trained with {learnt[:12]}; "
             "encode the audio or train the decoder again"
         )
 
 
 def _read_pairs(config: DecodeSpeechConfig) -> list[Pair]:
-    """The first `num_utterances` of the voices that have audio and codes."""
+    """The first `num_utterances` utterances of `voices` that have audio and codes. Raises ValueError if none has."""
     codes = {document.key: document.tokens for document in read_documents(config.codes)}
     pairs: list[Pair] = []
     for record in read_audio_shards(config.audio):
@@ -112,7 +117,7 @@ def _read_pairs(config: DecodeSpeechConfig) -> list[Pair]:
 def _judge(
     config: DecodeSpeechConfig, pairs: list[Pair], sounds: list[np.ndarray], folder: Path
 ) -> tuple[HeardFacts, HeardFacts]:
-    """Word errors and opinion scores of originals and resyntheses; one line per utterance goes to scores.jsonl."""
+    """Word error rates and opinion scores of originals and of resyntheses; writes scores.jsonl into `folder`."""
     recognizer, dnsmos = WhisperRecognizer.load(config.recognizer), Dnsmos(config.dnsmos)
     texts = [pair.text for pair in pairs]
     facts = []
@@ -132,7 +137,7 @@ def _judge(
 
 
 def _decode_generated(codes: Path, decoder: SpeechDecoder, folder: Path) -> list[str]:
-    """WAV files of codes that a model has generated; returns their names (none if it said nothing)."""
+    """Writes WAV files of generated codes; returns their names, none if the folder `codes` does not exist."""
     names: list[str] = []
     if not codes.is_dir():
         return names

@@ -1,9 +1,9 @@
-"""Disturb held-out speech, and see which codes change and which words are lost.
+"""Disturbs held-out speech, and measures which codes change and which words are lost.
 
-Every disturbance keeps a clip's length, so the codes before and after lie side by side: the share of positions that
-changed says how much a model downstream would notice, the edit distance how much of that is only a shift, the words
-read back whether it matters. Noise has the level asked for over the whole clip, pauses included, and is a function of
-the seed and the utterance's place. Price: additive noise and clean filters; no room, no microphone, no codec.
+A disturbance keeps the length of a clip, so codes before and after can be compared by position. The share of changed
+positions shows how much a language model would notice. The edit distance shows how much of that is only a shift. The
+words read back show whether it matters. The level of noise holds over the whole clip, pauses included. Noise depends
+only on the seed and the index of the clip. Limitation: no rooms, microphones or codecs are simulated.
 """
 
 from __future__ import annotations
@@ -27,25 +27,28 @@ from megatron_speech.speech_tokenizer.interface import CodeRecognizer, SpeechTok
 
 @dataclass(frozen=True, kw_only=True)
 class Disturbance:
-    """One thing done to every clip of a data set."""
+    """A disturbance of every clip of a data set."""
 
     kind: str
     """"gain", "white noise", "babble" or "resampling"."""
     level: float
-    """dB, or samples per second."""
+    """Gain or signal-to-noise ratio in dB, or sample rate in Hz."""
     apply: Callable[[int], np.ndarray]
-    """The clip of an index, disturbed: float32 [N] of the same length."""
+    """Returns the disturbed clip of an index, float32 [N], as long as the original."""
 
     @property
     def name(self) -> str:
-        """The disturbance and its level in words, as reports write it."""
+        """Kind and level in words, for reports."""
         if self.kind == "resampling":
             return f"through {self.level / 1000:g} kHz"
         return f"gain {self.level:+g} dB" if self.kind == "gain" else f"{self.kind}, {self.level:g} dB"
 
 
 def disturbances(records: Sequence[AudioRecord], config: RobustnessConfig) -> list[Disturbance]:
-    """What `config` asks for; ValueError where noise is asked for and a clip is silent or has no others for babble."""
+    """The disturbances that `config` asks for.
+
+    Raises ValueError if noise is asked for but a clip is silent, or is the only one, so that no babble can be made.
+    """
     if config.snrs_db and len(records) < 2:
         raise ValueError(
             f"babble is made of other clips, but there is only {records[0].key}; add utterances, raise "
@@ -53,7 +56,7 @@ def disturbances(records: Sequence[AudioRecord], config: RobustnessConfig) -> li
         )
     if config.snrs_db and (silent := [record.key for record in records if not record.waveform.any()]):
         raise ValueError(
-            f"utterance {silent[0]} is silent: no noise lies so many decibels below it; leave it out, or set "
+            f"utterance {silent[0]} is silent, so it has no signal-to-noise ratio; leave it out, or set "
             "robustness.snrs_db=[]"
         )
 
@@ -85,23 +88,29 @@ def disturbances(records: Sequence[AudioRecord], config: RobustnessConfig) -> li
 
 
 def gain(waveform_N: np.ndarray, gain_db: float) -> np.ndarray:
-    """The clip louder by `gain_db`, clipped to [-1, 1] as a converter would."""
+    """Amplifies a clip by `gain_db` and clips it to [-1, 1], as a converter would."""
     if gain_db == 0:
         return waveform_N
     return np.clip(waveform_N * np.float32(10 ** (gain_db / 20)), -1.0, 1.0)
 
 
 def mix(waveform_N: np.ndarray, noise_N: np.ndarray, *, snr_db: float, name: str) -> np.ndarray:
-    """The clip with noise `snr_db` below it in mean power; not clipped. ValueError names a clip that is silent."""
+    """Adds noise to a clip, `snr_db` below its mean power, without clipping.
+
+    Raises ValueError that names a silent clip, or one with silent noise.
+    """
     speech_power, noise_power = (float(np.mean(np.square(x, dtype=np.float64))) for x in (waveform_N, noise_N))
     if not speech_power or not noise_power:
-        raise ValueError(f"{name}: it, or the babble for it, is silent; leave it out, or raise robustness.babble_clips")
+        raise ValueError(f"{name}: the clip or its babble is silent; leave it out, or raise robustness.babble_clips")
     scale = np.sqrt(speech_power / noise_power / 10 ** (snr_db / 10))
     return waveform_N + noise_N * np.float32(scale)
 
 
 def babble(records: Sequence[AudioRecord], index: int, *, clips: int, seed: int) -> np.ndarray:
-    """Up to `clips` of the other clips at once, equally loud, each from a random place and repeated to the length."""
+    """Mixes up to `clips` other clips into noise as long as clip `index`, float32 [N].
+
+    The clips are equally loud; each starts at a random sample and is repeated as needed.
+    """
     random = philox(seed, index)
     others = [place for place in range(len(records)) if place != index]
     length = len(records[index].waveform)
@@ -115,7 +124,7 @@ def babble(records: Sequence[AudioRecord], index: int, *, clips: int, seed: int)
 
 
 def through_rate(waveform_N: np.ndarray, rate: int) -> np.ndarray:
-    """The clip at another sample rate and back, at its own length."""
+    """Resamples a clip to `rate` and back, at its own length."""
     back = resample(resample(waveform_N, SAMPLE_RATE, rate), rate, SAMPLE_RATE)[: len(waveform_N)]
     return np.pad(back, (0, len(waveform_N) - len(back)))
 
@@ -127,11 +136,12 @@ def robustness(
     config: RobustnessConfig,
     bootstrap: Bootstrap,
 ) -> tuple[DisturbanceFacts, ...]:
-    """The untouched clips and every disturbance: words read wrong from the codes, and codes that changed.
+    """Measures words read wrong from the codes, and changed codes: of untouched clips first, then per disturbance.
 
-    Shares are of the untouched clips' codes; `wer_change` is taken utterance by utterance; `_low` and `_high` bound
-    95 % intervals over utterances.
+    Shares are relative to the codes of the untouched clips. `wer_change` is a paired difference over utterances;
+    `_low` and `_high` bound 95 % intervals over utterances. Raises ValueError like `disturbances`.
     """
+    # Encode and recognise the untouched clips, which every disturbance is compared with.
     asked = disturbances(records := records[: config.max_utterances], config)
     names, said = [record.name for record in records], [record.text for record in records]
     untouched = tokenizer.encode([record.waveform for record in records], names=names)
@@ -152,6 +162,7 @@ def robustness(
         words = int(edits.words.sum())
         return DisturbanceFacts(name=name, kind=kind, level=level, **rates, utterances=len(records), words=words)
 
+    # The same for every disturbance.
     rows = [compare("untouched", "none", None, untouched, before)]
     for disturbance in tqdm(asked, desc="robustness", unit="disturbance"):
         clips = [disturbance.apply(index) for index in range(len(records))]
@@ -162,6 +173,6 @@ def robustness(
 
 
 def with_interval(name: str, estimate: Estimate) -> dict[str, float]:
-    """Facts of an estimate: {name, name_low, name_high}."""
+    """An estimate as facts: {name, name_low, name_high}, to six decimals."""
     values = {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     return {key: round(value, 6) for key, value in values.items()}

@@ -1,10 +1,9 @@
-"""What words lose on the way through the codes: error rates with and without the bottleneck, usage, robustness.
+"""Measures a speech tokenizer: error rates with and without the bottleneck, codebook usage, robustness.
 
-Three readers hear the same held-out utterances: the Whisper model the tokenizer came from (the bound), the tokenizer's
-own recogniser, which sees codes only, and an independent Whisper model, which shows how much of the error is already in
-the audio. Rates are given for all and by voice, with intervals over utterances; every transcript is kept. Price: a
-small sample has a wide interval, and readers of one data set share its mistakes, so intervals that overlap may still
-hide a difference.
+Up to three readers transcribe the same held-out utterances. The tokenizer's recogniser sees only codes. The Whisper
+model it was trained from hears the audio, and bounds the error rate. An independent Whisper model, the judge, shows how
+much of the error is in the audio. Error rates have intervals over utterances, in total and by voice. All transcripts
+are kept. Limitation: readers share utterances, so overlapping intervals may still hide a difference.
 """
 
 from __future__ import annotations
@@ -49,17 +48,20 @@ WINDOW = 64
 """Utterances given to a reader at a time."""
 
 LONGEST_S = 28.0
-"""Seconds of the longest utterance that is measured: what Whisper takes with the silence behind it. It holds whoever
-reads, so that reports with and without readers of the audio are of the same utterances."""
+"""Longest utterance measured, in seconds: Whisper's window less some silence at the end. The limit holds for every
+reader, so that reports with and without Whisper readers measure the same utterances."""
 
 Reader = Callable[[list[AudioRecord]], list[str]]
 
 
 def tokenizer_report(config: TokenizerReportConfig) -> None:
-    """Make the report of `config`, or say that it is made."""
+    """Make the artifact `config.output`: report.md, figures, transcripts and timings.json.
+
+    Raises ValueError if the tokenizer has no recogniser, or if no utterance can be measured.
+    """
     judge = config.judge if config.judge and (config.judge / WEIGHTS).is_file() else None
     weights = [folder / WEIGHTS for folder in (config.whisper, judge) if folder is not None]
-    # A released tokenizer has no manifest: its files say what it is.
+    # A released tokenizer has no manifest: its files are the inputs.
     made_here = (config.tokenizer / MANIFEST).is_file()
     files = [config.tokenizer] if made_here else [config.tokenizer / name for name in (WEIGHTS, "config.json")]
     inputs = [*files, *config.audio.values(), *weights]
@@ -68,6 +70,7 @@ def tokenizer_report(config: TokenizerReportConfig) -> None:
         return
     if config.judge is not None and judge is None:
         logger.warning("%s is not there: the report goes without an independent judge", config.judge)
+    # Load the readers, and take the longest clip that all of them accept.
     tokenizer = load_speech_tokenizer(config.tokenizer)
     recognizer = require_recognizer(tokenizer, config.tokenizer)
     ears: dict[str, WhisperRecognizer] = {}
@@ -88,7 +91,7 @@ def tokenizer_report(config: TokenizerReportConfig) -> None:
             too_long=too_long,
             longest_seconds=longest / SAMPLE_RATE,
         )
-        # A clock's figure is no fact of the artifact: making it again must give the same manifest.
+        # Measured times are no facts of the artifact: making it again must give the same manifest.
         (draft.folder / "timings.json").write_text(to_json({"encode": timings}, indent=1) + "\n")
         write_tokenizer_report(draft.folder, facts, timings)
     logger.info("%s: written", config.output / "report.md")
@@ -102,7 +105,8 @@ def measure(
     sets: dict[str, list[AudioRecord]],
     folder: Path,
 ) -> tuple[MeasuredFacts, dict[str, Any]]:
-    """Facts of all data sets, and what encoding them cost; writes their transcripts into `folder`."""
+    """Measures all data sets; returns facts and encoding times, and writes transcripts into `folder`."""
+    # One data set at a time: encode, count codes, have every reader transcribe, disturb.
     bootstrap = Bootstrap(seed=config.seed, resamples=config.resamples)
     counts_K = np.zeros(tokenizer.facts.codebook_size, dtype=np.int64)
     read_wrong: dict[str, ErrorRatesFacts] = {}
@@ -123,6 +127,7 @@ def measure(
         write_transcripts(folder / f"{name}.jsonl", records, heard)
         if config.robustness is not None:
             disturbed[name] = robustness(tokenizer, recognizer, records, config.robustness, bootstrap)
+    # Facts of all data sets together.
     measured = MeasuredFacts(
         error_rates=read_wrong,
         error_rates_by_voice=by_voice,
@@ -137,10 +142,10 @@ def measure(
 def read_sets(
     config: TokenizerReportConfig, longest: int
 ) -> tuple[dict[str, list[AudioRecord]], dict[str, str], dict[str, int]]:
-    """The first utterances of every data set up to `longest` samples, and what was left out.
+    """Reads at most `max_utterances` utterances of each data set, none longer than `longest` samples.
 
-    Returns the utterances by set, the reason for each set that was left out, and how many utterances of each were
-    passed over as too long. ValueError where nothing is left.
+    Returns utterances by data set, reasons by data set that was left out, and numbers of utterances that were too
+    long. Raises ValueError if no utterance is left.
     """
     sets: dict[str, list[AudioRecord]] = {}
     left_out, too_long = {}, {}
@@ -159,7 +164,7 @@ def read_sets(
             logger.warning("%s: %d utterances longer than %g s left out", folder, passed, longest / SAMPLE_RATE)
         if records:
             sets[name] = records
-            if config.robustness is not None:  # what cannot be disturbed is said before anything is read
+            if config.robustness is not None:  # refuses clips that cannot be disturbed, before any is encoded
                 disturbances(records[: config.robustness.max_utterances], config.robustness)
         else:
             left_out[name] = f"no utterance up to {longest / SAMPLE_RATE:g} s" if passed else "no utterance"
@@ -172,7 +177,7 @@ def read_sets(
 
 
 def of_whisper(recognizer: WhisperRecognizer) -> Reader:
-    """What a Whisper model hears in the audio itself."""
+    """A reader that transcribes waveforms with a Whisper model."""
     return lambda records: recognizer.transcribe(
         [record.waveform for record in records], names=[record.name for record in records]
     )
@@ -181,7 +186,7 @@ def of_whisper(recognizer: WhisperRecognizer) -> Reader:
 def encode(
     tokenizer: SpeechTokenizer, name: str, records: list[AudioRecord]
 ) -> tuple[list[np.ndarray], dict[str, float]]:
-    """Codes of all records, and what it cost: seconds of speech and of CPU time, all threads together."""
+    """Encodes all records; returns codes int [T] and timing: seconds of speech and CPU seconds of all threads."""
     codes: list[np.ndarray] = []
     start = time.process_time()
     with tqdm(total=len(records), desc=f"{name}, encode", unit="clip") as bar:
@@ -197,12 +202,12 @@ def encode(
 
 
 def seconds_of(records: list[AudioRecord]) -> float:
-    """Their duration together."""
+    """Total duration in seconds, to two decimals."""
     return round(sum(len(record.waveform) for record in records) / SAMPLE_RATE, 2)
 
 
 def usage(counts_K: np.ndarray, records: list[AudioRecord], tokenizer: SpeechTokenizer) -> SetUsageFacts:
-    """How one data set uses the codebook; the counts themselves are kept for all sets together."""
+    """Codebook usage of one data set; the report keeps counts per code only for all sets together."""
     facts = usage_facts(counts_K, frame_rate=tokenizer.facts.frame_rate)
     codes = int(counts_K.sum())
     return SetUsageFacts(
@@ -216,7 +221,7 @@ def usage(counts_K: np.ndarray, records: list[AudioRecord], tokenizer: SpeechTok
 
 
 def bits_per_second(counts_K: np.ndarray, frame_rate: float) -> dict[str, Any]:
-    """What the codes could carry at most, and by the entropy of how often each was used; codes never seen."""
+    """Bits per second of speech, by codebook size and by the entropy of code counts; number of unused codes."""
     shares = counts_K[counts_K > 0] / counts_K.sum()
     return {
         "codes_unseen": int((counts_K == 0).sum()),
@@ -226,7 +231,7 @@ def bits_per_second(counts_K: np.ndarray, frame_rate: float) -> dict[str, Any]:
 
 
 def read(records: list[AudioRecord], name: str, reader: str, function: Reader) -> list[str]:
-    """Texts of `records` by one reader, with a progress bar."""
+    """Transcripts of `records` by one reader, with a progress bar."""
     texts: list[str] = []
     with tqdm(total=len(records), desc=f"{name}, {reader}", unit="clip") as bar:
         for part in grouped(records, WINDOW):
@@ -236,7 +241,7 @@ def read(records: list[AudioRecord], name: str, reader: str, function: Reader) -
 
 
 def rates(records: list[AudioRecord], texts: list[str], bootstrap: Bootstrap) -> ErrorRatesFacts:
-    """`error_rates` of what was heard, with the bounds of 95 % intervals over utterances."""
+    """Error rates of the transcripts `texts`, with 95 % intervals over utterances."""
     said = [record.text for record in records]
     edits = utterance_edits(said, texts)
     values: dict[str, Any] = {
@@ -248,7 +253,7 @@ def rates(records: list[AudioRecord], texts: list[str], bootstrap: Bootstrap) ->
 
 
 def rates_by_voice(records: list[AudioRecord], texts: list[str], bootstrap: Bootstrap) -> dict[str, ErrorRatesFacts]:
-    """`rates` of each voice in the metadata."""
+    """`rates` by voice, as the metadata name it."""
     by_voice: dict[str, list[int]] = {}
     for index, record in enumerate(records):
         by_voice.setdefault(str(record.meta.get("voice", "unknown")), []).append(index)
@@ -259,7 +264,7 @@ def rates_by_voice(records: list[AudioRecord], texts: list[str], bootstrap: Boot
 
 
 def write_transcripts(path: Path, records: list[AudioRecord], heard: dict[str, list[str]]) -> None:
-    """One line per utterance: key, voice, what was said, what each reader heard."""
+    """Writes one JSON line per utterance: key, voice, reference text, and the transcript of each reader."""
     with path.open("w") as file:
         for index, record in enumerate(records):
             line = {"key": record.key, "voice": record.meta.get("voice"), "said": record.text}

@@ -1,12 +1,11 @@
-"""WikiTopicCloze and WikiSameTopicCloze: the true last sentence of an article, or another article's?
+"""Cloze tasks WikiTopicCloze and WikiSameTopicCloze: which last sentence belongs to an article?
 
-The construction of StoryCloze and Topic-StoryCloze over Wikipedia leads (arXiv 2411.17607 measures those): in
-WikiTopicCloze the false ending comes from any other article, in WikiSameTopicCloze from one of the same topic. The
-numbers are not comparable with StoryCloze's. Each is asked in the four modality pairs over the same items.
+They are built as StoryCloze and Topic-StoryCloze, which arXiv 2411.17607 reports, but from first paragraphs of
+Wikipedia. Their numbers cannot be compared with StoryCloze's. The false ending comes from an article of another topic
+(WikiTopicCloze) or of the same topic (WikiSameTopicCloze). All four modality pairs use the same items.
 
-The score is the log-likelihood of the ending per token. A sum would favour the shorter ending (in speech, the faster
-one) whatever it says, because the endings of two articles differ in length. Price: tokens that follow from others,
-such as the later pieces of a name, count as much as those that decide.
+The score is the log-likelihood of the ending per token. A sum would favour the shorter ending, or the faster speech.
+Limitation: tokens that follow from earlier ones, such as later pieces of a name, count as much as decisive ones.
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.vocabulary import Vocabulary
 
 TASKS = {"WikiTopicCloze": "random_ending", "WikiSameTopicCloze": "same_topic_ending"}
-"""Name of the task: the part that serves as the false ending."""
+"""Task names, each with the part of an item that is its false ending."""
 
 
 @dataclass(frozen=True)
 class ClozeItem:
-    """One article: context, true ending, false endings, each written and spoken."""
+    """One article: context, true ending and false endings, each as text and as speech codes."""
 
     id: str
     context: SpokenText
@@ -50,12 +49,15 @@ class ClozeItem:
 
 
 def read_cloze(config: SpokenCorpusConfig, vocabulary: Vocabulary) -> list[ClozeItem]:
-    """Items spoken in all their parts; ValueError if none is, or if a part is missing in writing."""
+    """At most `max_items` items that have codes for all their parts.
+
+    Raises ValueError if there is none, or if an item lacks the text of a part.
+    """
     codes = codes_by(config.codes, vocabulary, "item", "part")
     items = itertools.islice(_items(config, codes), config.max_items)
     if not (found := list(items)):
         raise ValueError(
-            f"cloze.codes={config.codes} speaks no item of {config.texts} in all parts; encode its audio first"
+            f"cloze.codes={config.codes} holds no item of {config.texts} with all parts; encode its audio first"
         )
     return found
 
@@ -79,7 +81,7 @@ def _ending(config: SpokenCorpusConfig, document: TextDocument, part: str) -> st
 
 @dataclass(frozen=True)
 class ClozeTask:
-    """Both tests of `TASKS`, in four modality pairs."""
+    """Both tasks of `TASKS`, in four modality pairs."""
 
     settings: SpokenCorpusConfig
     lists_records: ClassVar[bool] = True
@@ -90,11 +92,11 @@ class ClozeTask:
         return [self.settings.texts, self.settings.codes]
 
     def items(self, vocabulary: Vocabulary) -> list[ClozeItem]:
-        """The items in the ids of `vocabulary`; ValueError names what is wrong with the files."""
+        """Items with codes of the speech tokenizer of `vocabulary`. Raises ValueError that names a defective file."""
         return read_cloze(self.settings, vocabulary)
 
     def requests(self, items: Sequence[ClozeItem], model: Scorer) -> Iterator[tuple[str, list[Request]]]:
-        """Requests by the name of their group; see `EvaluationTask`."""
+        """Requests grouped by modality pair."""
         choices = [
             Choice(item.context, [item.ending, *(item.false_endings[part] for part in TASKS.values())])
             for item in items
@@ -103,7 +105,7 @@ class ClozeTask:
             yield "->".join(pair), choice_requests(model, choices, pair)
 
     def records(self, items: Sequence[ClozeItem], answers: Answers) -> list[Record]:
-        """One record per item, test and pair."""
+        """One record per item, cloze task and modality pair."""
         records: list[Record] = []
         for pair, given in answers.items():
             scores = choice_scores([1 + len(TASKS)] * len(items), given, per="token")
@@ -114,7 +116,7 @@ class ClozeTask:
         return records
 
     def results(self, items: Sequence[ClozeItem], records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Any]:
-        """Accuracy by test and modality pair ("text->speech")."""
+        """Accuracy by cloze task and modality pair such as "text->speech"."""
         credits: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         for record in records:
             credits[record["task"], record["pair"]].append(record["credit"])

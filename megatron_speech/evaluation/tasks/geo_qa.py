@@ -1,12 +1,12 @@
-"""GeoQA: the capital of a country, asked in writing and aloud, among four capitals of the same region.
+"""GeoQA: which of four capitals of a region belongs to a country? Questions are written or spoken, answers written.
 
-The groups carry the question of the paper. "written_only": the capital of the country is stated in writing only in the
-training data and never spoken, though the country's name is heard in other sentences; a spoken question about it can
-only be answered by knowledge that crossed over from text. "spoken": the other countries. Answers are written.
+Countries form two groups, which answer the paper's question. For "written_only" countries, training data state the
+capital in writing but never in speech; the country's name occurs in other speech. A right answer to such a spoken
+question shows knowledge that crossed over from text. All other countries are in the group "spoken".
 
-The score of a capital is its log-likelihood in sum: candidates are complete answers, and the probability of a name is
-the product over its tokens. Per token, a long name whose later pieces follow from its first would beat a short one.
-The readings of a country (voices, speeds) are averaged first: countries are the independent items. Chance is 0.25.
+The score of a capital is the sum of the log-likelihoods of its tokens: the probability of the complete answer. A mean
+per token would favour long names, whose later pieces follow from the first. Spoken readings of a question are averaged
+before resampling, because countries are the independent items. Chance is 0.25.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from megatron_speech.vocabulary import Modality, Vocabulary
 
 GROUPS = ("written_only", "spoken")
 FORMS: tuple[Modality, ...] = ("text", "speech")
-"""How a question is asked."""
+"""Modalities of a question."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A country's question, its readings aloud, and candidate capitals of which the first is right."""
+    """The question about a country, its spoken readings, and candidate capitals; the first candidate is right."""
 
     country: str
     group: str
@@ -43,13 +43,16 @@ class Question:
 
 
 def read_questions(config: SpokenCorpusConfig, vocabulary: Vocabulary) -> list[Question]:
-    """Questions that are spoken at least once; ValueError if none is or a question is malformed."""
+    """At most `max_items` questions with at least one spoken reading.
+
+    Raises ValueError if there is none, or if a question is malformed.
+    """
     readings: defaultdict[str, dict[str, SpokenText]] = defaultdict(dict)
     for (country, reading), codes in codes_by(config.codes, vocabulary, "country", "reading").items():
         readings[country][str(reading)] = SpokenText("", codes)
     questions = list(itertools.islice(_questions(config, readings), config.max_items))
     if not questions:
-        raise ValueError(f"geo_qa.codes={config.codes} speaks no question of {config.texts}; encode its audio first")
+        raise ValueError(f"geo_qa.codes={config.codes} holds no question of {config.texts}; encode its audio first")
     return questions
 
 
@@ -77,7 +80,7 @@ def _question(
 
 @dataclass(frozen=True)
 class GeoQaTask:
-    """Every question in writing, and in all its readings aloud."""
+    """Every question in writing, and in all its spoken readings."""
 
     settings: SpokenCorpusConfig
     lists_records: ClassVar[bool] = True
@@ -88,11 +91,11 @@ class GeoQaTask:
         return [self.settings.texts, self.settings.codes]
 
     def items(self, vocabulary: Vocabulary) -> list[Question]:
-        """The questions in the ids of `vocabulary`; ValueError names what is wrong with the files."""
+        """Questions with codes of the speech tokenizer of `vocabulary`. Raises ValueError naming a defective file."""
         return read_questions(self.settings, vocabulary)
 
     def requests(self, items: Sequence[Question], model: Scorer) -> Iterator[tuple[str, list[Request]]]:
-        """Requests by the name of their group; see `EvaluationTask`."""
+        """Requests grouped by modality pair."""
         for given in FORMS:
             choices = [
                 Choice(context, question.candidates) for question in items for _, context in _contexts(question, given)
@@ -100,7 +103,7 @@ class GeoQaTask:
             yield f"{given}->text", choice_requests(model, choices, (given, "text"))
 
     def records(self, items: Sequence[Question], answers: Answers) -> list[Record]:
-        """One record per question in writing, and one per reading aloud."""
+        """One record per written question and per spoken reading."""
         records: list[Record] = []
         for given in FORMS:
             asked = [(question, reading) for question in items for reading, _ in _contexts(question, given)]
@@ -112,7 +115,7 @@ class GeoQaTask:
         return records
 
     def results(self, items: Sequence[Question], records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Any]:
-        """Accuracy by form of the question ("text->text", "speech->text") and group."""
+        """Accuracy by modality pair ("text->text", "speech->text") and group of countries."""
         credits: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         for record in records:
             credits[record["pair"], record["item"]].append(record["credit"])
@@ -128,7 +131,7 @@ class GeoQaTask:
 
 
 def _contexts(question: Question, given: Modality) -> list[tuple[str, SpokenText]]:
-    """The question as asked: once in writing, or in every reading."""
+    """The question with the name of each reading: the written one, or all spoken ones."""
     return [("written", question.written)] if given == "text" else list(question.readings.items())
 
 

@@ -1,9 +1,8 @@
 """Loss by modality and source on held-out token documents, in nats per token.
 
-What training scores is scored: tokens from `target_start` on (the target side of recognition and synthesis), the
-end-of-document id that packing appends, special ids counted as text. The first token of a document is not, because
-nothing predicts it. Intervals resample documents. Price: one forward pass over every document, cut to `max_tokens`,
-whose ids all wait in memory.
+It scores the tokens that training scores: those from `target_start` on, and the end-of-document id that packing
+appends. Special ids count as text. The first token of a document is not scored, because nothing predicts it.
+Intervals resample documents. Limitation: the ids of all documents, each cut to `max_tokens`, are in memory at once.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from megatron_speech.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class HeldOutItem:
-    """One document, cut and divided into what is given and what is scored."""
+    """One document, cut to the longest request."""
 
     source: str
     """Name of its source."""
     request: Request
     speech: np.ndarray
-    """Which of the scored ids are speech ids, bool [n]."""
+    """Marks the speech ids among the scored ids, bool [n]."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,10 @@ class HeldOutTask:
         return list(self.settings.sources.values())
 
     def items(self, vocabulary: Vocabulary) -> list[HeldOutItem]:
-        """Documents of all sources; ValueError for foreign shards and for a source with nothing to score."""
+        """Documents of all sources.
+
+        Raises ValueError for shards of another vocabulary, and for a source with nothing to score.
+        """
         items: list[HeldOutItem] = []
         for name, folder in self.settings.sources.items():
             documents = itertools.islice(read_documents(folder, vocabulary=vocabulary), self.settings.max_documents)
@@ -66,12 +68,12 @@ class HeldOutTask:
         return items
 
     def requests(self, items: Sequence[HeldOutItem], model: Scorer) -> Iterator[tuple[str, list[Request]]]:
-        """Requests by the source they come from."""
+        """Requests grouped by source."""
         for name in self.settings.sources:
             yield name, [item.request for item in items if item.source == name]
 
     def records(self, items: Sequence[HeldOutItem], answers: Answers) -> list[Record]:
-        """One record per document and modality: the sum of the losses (nats) and the number of tokens."""
+        """One record per document and modality: summed loss (nats) and number of tokens."""
         records: list[Record] = []
         for name, answered in answers.items():
             own = [item for item in items if item.source == name]
@@ -83,7 +85,7 @@ class HeldOutTask:
         return records
 
     def results(self, items: Sequence[HeldOutItem], records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Any]:
-        """By source and modality: loss with its interval and the number of tokens."""
+        """Loss with interval and number of tokens, by source and modality."""
         losses: defaultdict[tuple[str, str], list[tuple[float, int]]] = defaultdict(list)
         for record in records:
             losses[record["source"], record["modality"]].append((record["loss"], record["tokens"]))
@@ -101,7 +103,7 @@ class HeldOutTask:
 
 
 def scored_request(document: TokenDocument, vocabulary: Vocabulary, max_tokens: int) -> Request | None:
-    """Ids given and ids scored; None where the cut leaves nothing to score."""
+    """The document cut to `max_tokens` ids, as context ids and scored ids; None if no id is left to score."""
     tokens = [*document.tokens.tolist(), vocabulary.end_of_document][:max_tokens]
     start = max(1, document.target_start)
     return (tokens[:start], tokens[start:]) if start < len(tokens) else None

@@ -4,8 +4,7 @@
                                   |                              ^
                                   +--- the harness asks the model, group by group
 
-The harness reads the items of all tasks before it loads the model, so that a defect in the last file does not cost the
-work on the first.
+The harness reads the items of all tasks before it loads the model, so that a defective file is found at the start.
 """
 
 from __future__ import annotations
@@ -22,28 +21,28 @@ from megatron_speech.vocabulary import Vocabulary
 
 Item = TypeVar("Item")
 Request = tuple[list[int], list[int]]
-"""Ids that are given, and ids that are scored; neither is empty."""
+"""Context ids and scored ids; neither is empty."""
 Answers = Mapping[str, Sequence[np.ndarray]]
-"""By group of requests: for each request, the log-probability (nats) of every scored id, float64 [n]."""
+"""Answers by group of requests: the log-probability (nats) of each scored id, float64 [n] per request."""
 Record = dict[str, Any]
-"""What the model answered in one case; plain JSON."""
+"""The model's answer to one question or document, as plain JSON."""
 
 
 class Scorer(Protocol):
-    """A model as evaluation sees it; `inference.model.LanguageModel` is one."""
+    """A model that evaluation tasks can ask; `inference.model.LanguageModel` is one."""
 
     @property
     def tokenizer(self) -> TextTokenizer:
-        """The tokenizer of the model's text ids."""
+        """Tokenizer of the model's text ids."""
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """What the model's ids mean."""
+        """Vocabulary of the model's ids."""
 
     def token_log_probabilities(
         self, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, progress: bool = False
     ) -> list[np.ndarray]:
-        """Log-probability (nats) of every continuation token of each request, float64 [n], in order."""
+        """Log-probabilities (nats) of the scored ids of each request, float64 [n], in the order of `requests`."""
 
 
 class EvaluationTask(Protocol[Item]):
@@ -58,13 +57,13 @@ class EvaluationTask(Protocol[Item]):
         """Whether its records are written to items.jsonl."""
 
     def items(self, vocabulary: Vocabulary) -> Sequence[Item]:
-        """What is asked, in the ids of `vocabulary`; ValueError names a defect of the files."""
+        """Reads the items, for a model with this `vocabulary`. Raises ValueError that names a defective file."""
 
     def requests(self, items: Sequence[Item], model: Scorer) -> Iterator[tuple[str, list[Request]]]:
-        """Requests by the name of their group; the requests of one group are scored together."""
+        """Yields (group name, requests of the group); the requests of a group are scored together."""
 
     def records(self, items: Sequence[Item], answers: Answers) -> list[Record]:
-        """What the answers say about every item."""
+        """Turns answers into records of the items."""
 
     def results(self, items: Sequence[Item], records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Any]:
         """Estimates from all records, for evaluation.json."""

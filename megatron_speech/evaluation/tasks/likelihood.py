@@ -1,16 +1,16 @@
-"""Which continuation does a model find likelier: multiple choice across modalities, without generating anything.
+"""Multiple choice by likelihood, across modalities: the model scores continuations and generates nothing.
 
     text -> text      context                                             | continuation
     text -> speech    context <|begin_of_audio|>                          | codes
     speech -> text    <|begin_of_audio|> codes <|end_of_audio|>           | continuation
     speech -> speech  <|begin_of_audio|> codes                            | codes
 
-as interleaved training lays text and speech out; tokens left of the bar are given, tokens right of it are scored. A
-spoken continuation of a spoken context goes on in the same stretch of audio, because two stretches never touch in
-training. The opening of the audio is given and its closing not scored: both are the same for every candidate, and
-text has no closing either. A written continuation begins with a space, as a text piece after a span does.
+Tokens left of the bar are context, tokens right of it are scored. The layouts are those of interleaved training. A
+spoken continuation stays in the same speech span as its spoken context, because speech spans never touch in training.
+Begin and end of audio are not scored: they are the same for every candidate. A written continuation begins with a
+space, as text after a span does.
 
-Equal scores share the point: a model that cannot tell candidates apart gets chance, not luck.
+Candidates with equal scores share the credit, so a model that cannot tell them apart gets chance accuracy.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PAIRS: tuple[tuple[Modality, Modality], ...] = (
 
 @dataclass(frozen=True)
 class SpokenText:
-    """One text, and its speech codes where they are known."""
+    """A text, and its speech codes int [T] if it was spoken."""
 
     text: str
     codes: np.ndarray | None = None
@@ -52,7 +52,7 @@ class Choice:
 def request_of(
     model: Scorer, context: SpokenText, continuation: SpokenText, pair: tuple[Modality, Modality]
 ) -> Request:
-    """Ids given and ids scored, for one modality pair."""
+    """Context ids and scored ids of `continuation` after `context`, for one modality pair."""
     given, asked = pair
     begin, end = (model.vocabulary.special_id(token) for token in (BEGIN_OF_AUDIO, END_OF_AUDIO))
     context_ids = [*model.vocabulary.begin_of_document]
@@ -66,24 +66,25 @@ def request_of(
 
 
 def choice_requests(model: Scorer, choices: Sequence[Choice], pair: tuple[Modality, Modality]) -> list[Request]:
-    """Requests for every candidate of every choice."""
+    """One request per candidate, in the order of `choices` and their candidates."""
     return [request_of(model, choice.context, candidate, pair) for choice in choices for candidate in choice.candidates]
 
 
 def choice_scores(
     num_candidates: Sequence[int], answers: Sequence[np.ndarray], *, per: Literal["token", "continuation"]
 ) -> list[list[float]]:
-    """Log-likelihood (nats, per token or in sum) of every candidate, from the answers to `choice_requests`.
+    """Log-likelihoods (nats) of the candidates of each choice, from the answers to `choice_requests`.
 
     Args:
         num_candidates: number of candidates of each choice.
+        per: whether a score is the mean over the tokens of a candidate, or their sum.
     """
     values = (float(answer.sum()) / len(answer) if per == "token" else float(answer.sum()) for answer in answers)
     return [[next(values) for _ in range(count)] for count in num_candidates]
 
 
 def credit(scores: Sequence[float]) -> float:
-    """1 if the first score is above all others, 0 if below any, 1/k where it shares the first place with k - 1."""
+    """Credit of the right answer, which comes first: 1/k if k scores, its own among them, are highest, else 0."""
     best = max(scores)
     return float(scores[0] == best) / sum(value == best for value in scores)
 

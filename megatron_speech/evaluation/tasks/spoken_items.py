@@ -1,4 +1,4 @@
-"""Spoken items: the codes of utterances, found by what their meta say."""
+"""Finds the speech codes of spoken items by metadata of their utterances."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from megatron_speech.vocabulary import Vocabulary
 
 
 def codes_by(folder: Path, vocabulary: Vocabulary, *keys: str) -> dict[tuple[Any, ...], np.ndarray]:
-    """Codes of every utterance of `folder`, int32 [T], by the values of these `keys` of its meta.
+    """Codes of every utterance of `folder`, int32 [T], by the values of `keys` in its metadata.
 
-    Raises ValueError where another speech tokenizer than that of `vocabulary` wrote them, or two share their values.
+    Raises ValueError if codes come from another speech tokenizer than that of `vocabulary`. Raises it, too, if an
+    utterance lacks a key, or if two utterances have the same values.
     """
     bare = Vocabulary.of_codes(vocabulary.num_speech_ids, vocabulary.speech_fingerprint)
     codes: dict[tuple[Any, ...], np.ndarray] = {}

@@ -1,7 +1,7 @@
-"""The evaluation tasks by name. A new task is one file and one line here.
+"""Table of evaluation tasks by name. A new task is one file and one line here.
 
-The first three have sections of their own in the settings. Others are asked for under ``tasks``, and their fields are
-their settings:
+Cloze, GeoQA and held-out loss have settings sections of their own. Other tasks are listed under ``tasks``; their fields
+are their settings:
 
     tasks: {<name>: {<field>: <value>}}
 """
@@ -23,7 +23,7 @@ TASKS: dict[str, Callable[..., EvaluationTask[Any]]] = {
     "geo_qa": GeoQaTask,
     "held_out": HeldOutTask,
 }
-"""Frozen dataclasses, in the order of evaluation.json."""
+"""Frozen dataclasses by task name, in the order of evaluation.json."""
 
 
 def asked_tasks(config: EvaluateConfig) -> dict[str, EvaluationTask[Any]]:

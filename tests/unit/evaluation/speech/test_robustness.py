@@ -130,7 +130,7 @@ def test_a_lone_clip_and_a_silent_one_are_refused_by_name() -> None:
     hush = AudioRecord(key="hush", waveform=np.zeros(100, np.float32), text="a")
     with pytest.raises(ValueError, match=r"utterance hush is silent: .*; leave it out, or set"):
         disturbances([*records(1), hush], RobustnessConfig())
-    with pytest.raises(ValueError, match="clip: it, or the babble for it, is silent; leave it out, or raise"):
+    with pytest.raises(ValueError, match="clip: the clip or its babble is silent; leave it out, or raise"):
         mix(tone(440), np.zeros(16000, np.float32), snr_db=10, name="clip")
 
 
