@@ -1,4 +1,4 @@
-"""Reading, writing and hashing the files of an offline output; errors name the file."""
+"""Reads, writes and hashes the files of an artifact; errors name the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file; ValueError names the file that is not JSON."""
+    """Read a JSON file; ValueError if it is not JSON."""
     try:
         return json.loads(path.read_text())
     except (ValueError, RecursionError) as error:
@@ -25,7 +25,7 @@ def read_json(path: Path) -> Any:
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Write a small file so that a reader, or a crash, sees the old content or the new, never a part."""
+    """Write a small file atomically: readers, also after a crash, see the old or the new content, never a part."""
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("w") as file:
         file.write(text)
@@ -35,7 +35,7 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def rename_synced(temporary: Path, path: Path) -> None:
-    """Give a written file its final name once its bytes are on the disk."""
+    """Force the file `temporary` to the disk, then rename it to `path`."""
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -43,7 +43,10 @@ def rename_synced(temporary: Path, path: Path) -> None:
 
 @contextmanager
 def naming_file(path: Path) -> Iterator[None]:
-    """Say of a failed write which file it was: an open file's errors do not, and torch hides them behind its own."""
+    """Turn write errors inside the context into an OSError that names `path`.
+
+    Errors of an open file do not name it, and torch and safetensors replace them by errors of their own.
+    """
     try:
         yield
     except SafetensorError as error:
@@ -58,7 +61,7 @@ def naming_file(path: Path) -> Iterator[None]:
 
 
 def fingerprint_files(paths: Sequence[Path]) -> str:
-    """sha256 over names and contents, in name order."""
+    """sha256 over the names and contents of files, in name order."""
     digests = []
     for path in sorted(paths, key=lambda path: path.name):
         with path.open("rb") as file:
@@ -67,11 +70,11 @@ def fingerprint_files(paths: Sequence[Path]) -> str:
 
 
 def file_xxh3(path: Path) -> str:
-    """xxh3_128 of a file, which finds damage at the speed of a disk."""
+    """xxh3_128 of a file: a fast checksum against damage."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 
 
 def fingerprint(digests: Sequence[tuple[str, str]]) -> str:
-    """sha256 of (name, digest) pairs, in their order."""
+    """sha256 of (name, digest) pairs, in the given order."""
     return hashlib.sha256("".join(f"{name}\0{digest}\n" for name, digest in digests).encode()).hexdigest()

@@ -1,8 +1,8 @@
-"""A log of JSON records, one a line, which a run appends to and cuts back when it goes on.
+"""Appends to logs of JSON lines, and cuts them back when a run resumes.
 
-What stands in such a file is worth keeping and never worth stopping for. A kill leaves an incomplete last line, which
-goes quietly. Any other line that is no record is damage: it moves to ``<name>.damaged.jsonl`` beside the file, one
-warning names the lines, and the records behind it stay.
+Damage in a log must not stop a run. An incomplete last line, which a kill leaves, is removed without a warning. Other
+lines that are not records are damaged: they move to ``<name>.damaged.jsonl``, and one warning lists their numbers.
+Records after them stay.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ logger = logging.getLogger(__name__)
 
 Record = dict[str, Any]
 _NAMED = 9
-"""Line numbers that a warning lists at most."""
+"""Maximum number of line numbers in a warning."""
 
 
 def append_records(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
-    """Add lines; ValueError, with none of them written, where a number is not finite."""
+    """Append one line per record; ValueError, before any is written, if a number is not finite."""
     lines = [to_json(record) + "\n" for record in records]
     with path.open("a") as file:
         file.writelines(lines)
@@ -40,15 +40,21 @@ def cut_log(
     stays: Callable[[Record], bool],
     rising: str | None = None,
 ) -> list[Record]:
-    """Keep the records that `stays` accepts, set damaged lines aside, and return what was kept; [] without a file.
+    """Keep the records of a log that `stays` accepts, move damaged lines away, and return the kept records.
 
-    `is_record` says whether a JSON object is one of this log's records. `rising` names a number of theirs that grows
-    from line to line: a line whose number does not lie between its neighbours' is damaged, too. A line that only
-    repeats the one before it goes quietly. ValueError where something else than a file has the file's name.
+    A line that repeats the one before it is removed without a warning. A missing file gives [].
+
+    Args:
+        is_record: whether a JSON object is a record of this log.
+        rising: key of a number that grows from line to line. A line out of this order counts as damaged.
+
+    Raises:
+        ValueError: `path` is neither a file nor free.
     """
     if not path.is_file():
         _require_free(path)
         return []
+    # Find the records.
     content = path.read_bytes()
     lines = content.split(b"\n")
     found = {number: record for number, line in enumerate(lines) if (record := _parsed(line)) and is_record(record)}
@@ -56,12 +62,14 @@ def cut_log(
     found = {number: record for number, record in found.items() if number not in repeated}
     for number in _misplaced({number: record[rising] for number, record in found.items()} if rising else {}):
         del found[number]
+    # Move damaged lines away, except what a kill leaves.
     last = len(lines) - 1
     damaged = [number for number in range(len(lines)) if number not in found and number not in repeated]
     if last in damaged and _is_cut_short(lines[last]):
         damaged.pop()
     if damaged:
         _set_aside(path, [(number + 1, lines[number]) for number in damaged])
+    # Rewrite the log with the records that stay.
     kept = {number: record for number, record in found.items() if stays(record)}
     rewritten = b"".join(lines[number] + b"\n" for number in kept)
     if rewritten != content:
@@ -77,7 +85,7 @@ def _require_free(path: Path) -> None:
 
 
 def _misplaced(values: Mapping[int, float]) -> list[int]:
-    """Keys whose value does not lie between the one before it and the one behind it, where those two are in order."""
+    """Keys of values outside the interval between their neighbours, if the neighbours are in order."""
     found, before = [], -math.inf
     for (key, value), (_, behind) in pairwise([*values.items(), (0, math.inf)]):
         if before < behind and not before < value < behind:
@@ -101,7 +109,7 @@ def _refuse(constant: str) -> None:
 
 
 def _is_cut_short(line: bytes) -> bool:
-    """Whether a last line without an end is what a kill leaves: nothing, or the beginning of an object in text."""
+    """Whether an unterminated last line looks cut by a kill: empty, or the printable beginning of an object."""
     return not line or (line.startswith(b"{") and line.isascii() and line.decode().isprintable())
 
 

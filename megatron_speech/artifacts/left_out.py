@@ -1,4 +1,4 @@
-"""The one rule for what a stage may leave out of its input: a small share, counted by reason."""
+"""The rule on how much of its input a stage may leave out: a small share, counted by reason."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 LEAST_JUDGED = 1000
-"""Items that are read before the share of those left out can stop the work."""
+"""Minimum number of items before their share left out can stop the work."""
 
 
 def require_few(reasons: Mapping[str, int], total: int, share: float, *, what: str, first: str, remedy: str) -> None:
-    """ValueError where more than `share` of `total` items (and more than one) are left out.
+    """Raise ValueError if more than one item, and more than `share` of `total` items, are left out.
 
     Args:
         reasons: numbers of items left out, by reason.
-        what: name of the items.
-        first: what is wrong with the first.
-        remedy: what to do about them, beside raising the share.
+        what: name of the items, for the error.
+        first: fault of the first item, for the error.
+        remedy: remedy beside a larger share, for the error.
     """
     left_out = sum(reasons.values())
     if left_out > max(1, share * total):
@@ -27,12 +27,12 @@ def require_few(reasons: Mapping[str, int], total: int, share: float, *, what: s
 
 
 def show(reasons: Mapping[str, int]) -> str:
-    """ "silent 3, not audio 1", or "none"."""
+    """Format counts by reason, such as "silent 3, not audio 1"; "none" without any."""
     ordered = sorted(reasons.items(), key=lambda reason: (-reason[1], reason[0]))
     return ", ".join(f"{reason} {count}" for reason, count in ordered) or "none"
 
 
 def is_companion(name: str) -> bool:
-    """Whether the file called `name`, with its folders, is one that macOS writes beside a user's files."""
+    """Whether the path `name` is a file that macOS adds beside a user's files."""
     parts = PurePosixPath(name).parts
     return "__MACOSX" in parts or any(part.startswith("._") or part == ".DS_Store" for part in parts)

@@ -1,4 +1,4 @@
-"""A lock beside an output, so that two processes never make it at the same time."""
+"""Locks an output by a file beside it, so that two processes do not make it at the same time."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def alone(output: Path) -> Iterator[None]:
-    """Hold the lock ``<output>.lock``, so that two processes which make the same output take turns.
+    """Hold the lock ``<output>.lock`` within the context; waits while another process holds it.
 
-    Without it they would share a partial folder: a job that was requeued while it still ran, or a worker that outlived
-    its killed parent. Check inside whether the output `is_made` by now.
+    Without the lock, a job that is requeued while it still runs would share the draft with itself. Check `is_made`
+    inside the context, because another process may have finished the output.
     """
     require_place(output)
     path = output.with_name(output.name + ".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     file = _locked(path)
     while not (path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno()))):
-        file.close()  # its holder removed it while this process waited, and another may hold its successor
+        file.close()  # the holder removed the file meanwhile, and another process may have locked a new one
         file = _locked(path)
     try:
         yield
@@ -37,7 +37,7 @@ def alone(output: Path) -> Iterator[None]:
 
 
 def _locked(path: Path) -> TextIO:
-    """The open lock file; waits while another process holds its lock."""
+    """Open the lock file and lock it; waits while another process holds the lock."""
     file = path.open("w")
     try:
         try:
@@ -46,5 +46,5 @@ def _locked(path: Path) -> TextIO:
             logger.info("%s is being made by another process; waiting for it", path.with_suffix(""))
             fcntl.lockf(file, fcntl.LOCK_EX)
     except OSError as error:
-        logger.warning("%s: no locks on this file system (%s); let no two runs make one output at once", path, error)
+        logger.warning("%s: this file system has no locks (%s); do not make one output by two runs", path, error)
     return file

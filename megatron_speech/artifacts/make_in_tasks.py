@@ -1,8 +1,8 @@
-"""Make an output in tasks: run them, by one process or by many jobs, then join their parts into one folder.
+"""Makes an output in offline tasks, run by one process or by many jobs, and joins their parts into one folder.
 
-Every stage that works so goes through the same steps. An output that is made is left alone. A join that was begun with
-other settings is refused. Then the tasks run, and one process at a time joins what they made. Between any two of these
-steps a job may be killed, or another job may do the same work.
+Every such stage has the same steps. A finished output is left alone. An unfinished join with other settings is refused.
+The tasks run, then one process joins their parts. Between any two steps a job may be killed, or another job may do the
+same work.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from megatron_speech.config.stages.spread import SpreadConfig
 logger = logging.getLogger(__name__)
 
 InputIds = Mapping[str, str] | Callable[[], Mapping[str, str]]
-"""Identities of the inputs, or a function that reads all inputs to find them."""
+"""Identities of the inputs, or a function that computes them by reading all inputs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskedWork:
-    """The work behind an output: a pipeline that runs in tasks, and what joins their parts."""
+    """The work for an output: a pipeline that runs in tasks, and the function that joins their parts."""
 
     steps: Sequence[PipelineStep]
     tasks: int
     finish: Callable[[], None]
-    """Joins the parts of all tasks to the output; no other process joins at the same time."""
+    """Joins the parts of all tasks into the output; called by one process at a time."""
     require_ended: Callable[[], None] = lambda: None
-    """Called after this job's tasks; raises ValueError if some of them did not end."""
+    """Called after this job's tasks; raises ValueError if some are not finished."""
 
 
 def make_in_tasks(
@@ -49,34 +49,36 @@ def make_in_tasks(
     run: SpreadConfig,
     moves_shards: bool,
 ) -> None:
-    """Make the folder `output`, or the part of the work that `run` names; an output that is made stays.
+    """Make the folder `output`, or do the part of the work that `run` names. Does nothing if `output` is finished.
 
     Args:
-        identity: the settings that `output` depends on.
-        inputs: if it is a function, a job that only runs tasks does not call it for an output that is made.
-        begin: checks what the work needs and returns the work; not called if `output` is made.
-        moves_shards: whether joining moves shards out of the parts. They are then the only copy, so a join of another
-            identity that did not end is refused, not deleted.
+        identity: settings that `output` depends on.
+        inputs: identities of the inputs. A function is not called if `output` is finished and this job only runs tasks.
+        begin: checks the inputs and returns the work; not called if `output` is finished.
+        moves_shards: whether the join moves shards out of the parts. The draft then has the only copy, so an unfinished
+            join with another identity is refused, not deleted.
 
     Raises:
-        ValueError: `output`, or a join that did not end, was made from something else.
-        FileExistsError: `output` is no finished output of any stage.
+        ValueError: `output`, or an unfinished join, was made from something else.
+        FileExistsError: `output` exists and no stage made it.
     """
+    # Leave a finished output alone.
     folder = tasks_folder(output)
     wanted = _Wanted(output, kind, identity, inputs)
     if wanted.is_made(may_skip_inputs=run.part == "tasks"):
         logger.info("%s is already made", output)
-        shutil.rmtree(folder, ignore_errors=True)  # left by a kill between joining and removing the parts
+        shutil.rmtree(folder, ignore_errors=True)  # a kill after the join leaves the parts
         return
     if moves_shards and run.part != "tasks":
         wanted.refuse_other_join()
+    # Run this job's tasks, then join.
     work = begin()
     if run.part in ("all", "tasks"):
         run_tasks(work.steps, tasks=work.tasks, run=run, folder=folder)
         work.require_ended()
     if run.part in ("all", "finish"):
         with alone(output):
-            if not wanted.is_made():  # it is where another process joined meanwhile
+            if not wanted.is_made():  # another process may have joined meanwhile
                 if moves_shards:
                     wanted.refuse_other_join()
                 work.finish()
@@ -85,7 +87,7 @@ def make_in_tasks(
 
 @dataclass(frozen=True)
 class _Wanted:
-    """An output and what it is to be made from."""
+    """An output, with the identity it must have."""
 
     output: Path
     kind: str
@@ -93,7 +95,7 @@ class _Wanted:
     inputs: InputIds
 
     def is_made(self, *, may_skip_inputs: bool = False) -> bool:
-        """As `manifest.is_made`; does not call `inputs` without an output, or where it may skip them."""
+        """As `manifest.is_made`; does not compute `inputs` without an output, or if it may skip them."""
         ids = self.inputs
         if callable(ids):
             if not self.output.exists():
@@ -103,7 +105,7 @@ class _Wanted:
         return is_made(self.output, kind=self.kind, config=self.identity, inputs=ids)
 
     def refuse_other_join(self) -> None:
-        """ValueError if a join that did not end has moved shards, and was begun from something else."""
+        """Raise ValueError if an unfinished join of another identity has moved shards."""
         if any(self.output.with_name(self.output.name + PARTIAL).rglob("*.tar")):
             ids = self.inputs() if callable(self.inputs) else self.inputs
             require_same_draft(self.output, kind=self.kind, config=self.identity, inputs=ids)

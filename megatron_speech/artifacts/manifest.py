@@ -1,10 +1,10 @@
-"""Outputs of offline stages: complete or absent, and able to say what they were made from.
+"""Makes artifacts, the output folders of offline stages: complete or absent, with their origin in ``manifest.json``.
 
-An artifact is a folder with a ``manifest.json``. It is built under ``<name>.partial`` and renamed when complete, so a
-final name never holds half a result; a stage that can resume finds its own partial folder again. The manifest carries
-the tool's configuration and the identities of its inputs, so that rerunning a pipeline skips what is done and refuses
-what was made from something else; beside them it keeps what made it (no part of the identity), and the licences and
-languages of everything upstream. Price: changing any input makes everything downstream say so.
+An artifact is built as a draft under ``<name>.partial`` and renamed when it is complete. A stage that can resume gets
+its own draft back. The manifest holds the settings and the identities of the inputs. A second run so skips finished
+outputs, and refuses those made from something else. The manifest also holds the licences and languages of all inputs,
+and the tool with its version, which is not part of the identity. Limitation: if an input changes, all outputs made from
+it are refused until they are made again.
 """
 
 from __future__ import annotations
@@ -28,59 +28,59 @@ from megatron_speech.config.parsing.plain import to_dict
 
 MANIFEST = "manifest.json"
 MARKER = "identity.json"
-"""In an unfinished artifact: what it is to be made from."""
+"""File in a draft with its identity: kind, settings and inputs."""
 PARTIAL = ".partial"
-"""Ending of a folder that is being made."""
+"""Suffix of drafts."""
 
 
 UNRECORDED = "not recorded"
-"""The licence of raw data whose user gave none: it must not look like that of a tool which read it."""
+"""Licence of raw data for which the user gave none."""
 
 
 @dataclass
 class Draft:
-    """A stage's output while it is being made."""
+    """An artifact in the making."""
 
     folder: Path
-    """Where to write; becomes the final folder on success."""
+    """Folder to write to; renamed to the output when complete."""
     facts: Record = field(default_factory=Record)
-    """Results for the manifest: counts, rates, losses, as the record of its kind."""
+    """Results for the manifest, such as counts, rates and losses."""
     licences: set[str] = field(default_factory=set)
-    """Terms of everything this is made from: the inputs' to begin with; a stage that reads raw data adds its own."""
+    """Licences: starts with those of the inputs; stages that read raw data add theirs."""
     languages: set[str] = field(default_factory=set)
-    """Likewise."""
+    """Languages: starts with those of the inputs; stages that read raw data add theirs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest(Record):
-    """What the ``manifest.json`` of a completed artifact says; `read_facts` gives its facts by attributes."""
+    """Content of an artifact's ``manifest.json``; `read_facts` reads the facts as a record."""
 
     kind: str
     """Kind of artifact, such as ``packed``."""
     config: Any = None
     """Settings of the stage that made it, as plain JSON."""
     inputs: dict[str, str] | None = None
-    """Identities of what it was made from, by path."""
+    """Identities of its inputs, by path."""
     licences: tuple[str, ...] | None = None
-    """Terms of everything upstream."""
+    """Licences of all inputs, direct and indirect."""
     languages: tuple[str, ...] | None = None
-    """Languages of everything upstream."""
+    """Languages of all inputs, direct and indirect."""
     facts: dict[str, Any]
-    """What the stage found, as plain JSON."""
+    """Results of the stage, as plain JSON."""
     made_by: dict[str, str | None] | None = None
-    """Tool, version and commit; no part of the artifact's identity."""
+    """Tool, version and commit; not part of the artifact's identity."""
 
 
 Facts = TypeVar("Facts", bound=Record)
 
 Inputs = Sequence[Path] | Mapping[str, str]
-"""Files and artifacts a stage reads, or what `input_ids` said of them, where many processes should not ask again."""
+"""Files and artifacts that a stage reads, or their identities as computed once by `input_ids`."""
 
 
 def is_made(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> bool:
-    """True when `output` was completed from this configuration and these inputs, False when absent.
+    """Whether `output` is finished and was made from these settings and inputs; False if it does not exist.
 
-    Raises ValueError naming the difference when it was made from something else: nothing is overwritten silently.
+    Raises ValueError with the difference if it was made from something else, FileExistsError if no stage made it.
     """
     require_place(output, inputs)
     if not output.exists():
@@ -89,12 +89,12 @@ def is_made(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> boo
         raise FileExistsError(f"{output} is in the way: it is no finished output of any stage; move it, or remove it")
     if difference := made_from_else(output, kind=kind, config=config, inputs=inputs):
         raise ValueError(f"{output} exists but was made with {difference}; remove it or choose another output")
-    (output / MARKER).unlink(missing_ok=True)  # where a kill came before the last step of making it
+    (output / MARKER).unlink(missing_ok=True)  # left by a kill before the last step of `make_artifact`
     return True
 
 
 def require_place(output: Path, inputs: Inputs = ()) -> None:
-    """ValueError unless `output` is a folder with a name of its own, outside of all that it is made from."""
+    """Raise ValueError if `output` has no name, or is or lies inside one of `inputs`."""
     if output.name in ("", ".."):
         raise ValueError(f"{output} is no name for an output; give the path of a folder that does not exist yet")
     place = Path(os.path.realpath(output))
@@ -105,7 +105,7 @@ def require_place(output: Path, inputs: Inputs = ()) -> None:
 
 
 def made_from_else(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> str:
-    """What the artifact `output` was made with that is not this, in words; empty where there is nothing."""
+    """First difference between the identity of the artifact `output` and the given one; empty if they are equal."""
     made, wanted = read_manifest(output), _identity(kind, config, inputs)
     for part in ("kind", "config", "inputs"):
         if getattr(made, part) != wanted[part]:
@@ -115,11 +115,12 @@ def made_from_else(output: Path, *, kind: str, config: Any, inputs: Inputs = ())
 
 @contextmanager
 def make_artifact(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> Iterator[Draft]:
-    """Build the artifact folder `output`; it appears under its name only if the block ends without an error.
+    """Make the artifact `output` within the context; it gets its name only if the context ends without an error.
 
-    ``output.partial`` is kept after a failure, and handed back to a later attempt of the same identity (for stages that
-    resume); a partial folder of another identity is deleted first.
+    After an error the draft ``<output>.partial`` is kept. The next attempt with the same identity continues it; an
+    attempt with another identity deletes it. Raises FileExistsError if no stage made that folder.
     """
+    # Reuse the draft of an earlier attempt, or start a new one.
     require_place(output, inputs)
     identity = _identity(kind, config, inputs)
     partial = output.with_name(output.name + PARTIAL)
@@ -134,16 +135,17 @@ def make_artifact(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) 
     write_atomic(marker, to_json(identity))
     draft = Draft(partial, licences=_inherited("licences", inputs), languages=_inherited("languages", inputs))
     yield draft
+    # Complete: write the manifest and rename.
     terms = {"licences": sorted(draft.licences), "languages": sorted(draft.languages)}
     manifest = {**identity, **terms, "facts": draft.facts.to_json(), "made_by": made_by()}
     write_atomic(partial / MANIFEST, _text(manifest))
     _let_read(partial)
     partial.rename(output)
-    (output / MARKER).unlink(missing_ok=True)  # last: a kill before leaves a folder that is known as this stage's
+    (output / MARKER).unlink(missing_ok=True)  # last: until then the marker shows that a stage made it
 
 
 def _let_read(folder: Path) -> None:
-    """Let whoever may read the folder read its files: safetensors writes for their owner alone."""
+    """Make files readable for all who may read `folder`; safetensors makes them readable for their owner only."""
     readers = folder.stat().st_mode & 0o444
     for path in folder.rglob("*"):
         if not path.is_symlink() and path.is_file() and readers & ~path.stat().st_mode:
@@ -151,9 +153,9 @@ def _let_read(folder: Path) -> None:
 
 
 def require_same_draft(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> None:
-    """ValueError naming the difference unless ``output.partial``, which exists, was begun from exactly this.
+    """Raise ValueError with the difference if the existing draft of `output` has another identity.
 
-    For stages whose unfinished work is too dear to be deleted by a slip of the configuration.
+    For stages with expensive unfinished work, which a mistake in the settings must not delete.
     """
     partial = output.with_name(output.name + PARTIAL)
     begun, wanted = read_json(partial / MARKER), json.loads(to_json(_identity(kind, config, inputs)))
@@ -164,7 +166,7 @@ def require_same_draft(output: Path, *, kind: str, config: Any, inputs: Inputs =
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a completed artifact; FileNotFoundError names the folder, and what it or its stage lacks."""
+    """Read the manifest of an artifact; FileNotFoundError if `folder` has none, ValueError if it is damaged."""
     content = _content(folder)
     try:
         return Manifest.from_json(content)
@@ -173,7 +175,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def read_facts(folder: Path, kind: type[Facts]) -> Facts:
-    """The facts of a completed artifact; ValueError names its manifest and the key that is missing or odd."""
+    """Read the facts of an artifact as the record `kind`; ValueError if a key is missing or has another type."""
     facts = read_manifest(folder).facts
     try:
         return kind.from_json(facts, "facts")
@@ -182,7 +184,7 @@ def read_facts(folder: Path, kind: type[Facts]) -> Facts:
 
 
 def _content(folder: Path) -> dict[str, Any]:
-    """A manifest as plain JSON."""
+    """Read a manifest as plain JSON."""
     path = folder / MANIFEST
     if not path.is_file():
         raise FileNotFoundError(f"{folder} {_lacks_manifest(folder)}")
@@ -193,7 +195,7 @@ def _content(folder: Path) -> dict[str, Any]:
 
 
 def _lacks_manifest(folder: Path) -> str:
-    """What is wrong with a folder that is no completed artifact, and what to do about it."""
+    """Message on a folder without a manifest: fault and remedy."""
     partial = folder.with_name(folder.name + PARTIAL)
     if folder.name and not folder.exists() and partial.exists():
         return f"is not finished: {partial.name} is there; run the stage which makes it to its end"
@@ -207,7 +209,7 @@ def _lacks_manifest(folder: Path) -> str:
 
 
 def input_ids(paths: Sequence[Path]) -> dict[str, str]:
-    """Identity of each input: an artifact's by its manifest, a plain file's by its content (all of it is read)."""
+    """Identity of each input: hash of an artifact's manifest, or of a plain file's whole content."""
     return {str(path): _input_id(path) for path in paths}
 
 
@@ -217,22 +219,22 @@ def _identity(kind: str, config: Any, inputs: Inputs) -> dict[str, Any]:
 
 
 def _input_id(path: Path) -> str:
-    """An artifact is identified by its manifest, whatever made it; a plain file by its content."""
+    """Hash of an artifact's manifest without `made_by`, or of a plain file's content."""
     if path.is_file():
         return fingerprint_files([path])
-    manifest = _content(path)  # with whatever keys it has: its identity is that of its bytes
+    manifest = _content(path)  # as plain JSON, so that unknown keys count, too
     manifest.pop("made_by", None)
     return fingerprint([(MANIFEST, hashlib.sha256(_text(manifest).encode()).hexdigest())])
 
 
 def _inherited(key: str, inputs: Inputs) -> set[str]:
-    """What the manifests of `inputs`, or of the folders that hold them, say under `key`."""
+    """Values under `key` in the manifests of `inputs`, or of the artifacts that hold them."""
     folders = (path if path.is_dir() else path.parent for path in map(Path, inputs))
     return {term for folder in filter(_is_artifact, folders) for term in getattr(read_manifest(folder), key) or ()}
 
 
 def _is_artifact(folder: Path) -> bool:
-    """Whether a folder's manifest is a stage's, damaged or not: others call files of theirs so, too."""
+    """Whether a stage wrote the ``manifest.json`` of `folder`, damaged or not; other programs use this name, too."""
     try:
         with (folder / MANIFEST).open("rb") as file:
             begins = re.match(rb'\{\s*"kind":', file.read(64))

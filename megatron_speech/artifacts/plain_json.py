@@ -1,4 +1,4 @@
-"""JSON that every parser reads: NaN and the infinities are none, and are refused by the key they stand under."""
+"""Writes strict JSON: NaN and infinities are refused, with the key of the value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def to_json(value: Any, **options: Any) -> str:
 
 
 def not_finite(value: Any, key: str = "") -> str | None:
-    """The first such number as ``key=value``, or None."""
+    """First number that is not finite, as ``key=value``, or None."""
     if isinstance(value, float) and not math.isfinite(value):
         return f"{key or 'value'}={value}"
     entries: Any = ()
@@ -32,7 +32,7 @@ def not_finite(value: Any, key: str = "") -> str | None:
 
 
 def first_difference(old: Any, new: Any, key: str = "") -> str:
-    """The first key whose values differ between two JSON values, as ``key: old -> new``."""
+    """First difference of two unequal JSON values, as ``key: old -> new``."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in [*old, *(name for name in new if name not in old)]:
             if old.get(name) != new.get(name):

@@ -1,4 +1,4 @@
-"""What made an artifact: tool, version and commit; for people who ask, no part of an artifact's identity."""
+"""Records the tool, version and commit that made an artifact; they are not part of its identity."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from megatron_speech import __version__
 
 
 def made_by() -> dict[str, str | None]:
-    """The running tool, the package's version, and the commit of its checkout (null where it is installed)."""
+    """Name of the running tool, version of the package, and commit of its checkout (None without a checkout)."""
     return {"tool": Path(sys.argv[0]).name, "version": __version__, "commit": _commit()}
 
 
 @cache
 def _commit() -> str | None:
-    """The checked-out commit, ``-dirty`` where files differ from it; asked once."""
+    """Commit of the checkout, with ``-dirty`` if files differ from it; None without a checkout."""
     here = Path(__file__).parent
-    tracked = _git(here, "ls-files", "--error-unmatch", Path(__file__).name)  # not just any repository around us
+    # An installed package may lie in another repository, which does not track this file.
+    tracked = _git(here, "ls-files", "--error-unmatch", Path(__file__).name)
     return _git(here, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") if tracked else None
 
 

@@ -1,7 +1,7 @@
-"""Run the tasks of a datatrove pipeline: a job's share of them, several at a time, each an artifact of its own.
+"""Runs the offline tasks of a datatrove pipeline: a job's share of them, in several processes.
 
-A task that was killed is made again from its beginning and one that is complete is skipped, so a run is repeated until
-all is done. Tasks are fixed by what is read, never by workers or jobs. Price: a task is the smallest loss of a kill.
+The output of each task is an artifact. Finished tasks are skipped, so a run can be repeated until all are finished. The
+input files decide how work is cut into tasks, not workers or jobs. Cost: a killed task starts over.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 PARTS = ".tasks"
-"""Ending of the folder of an output's parts."""
+"""Suffix of the folder with an output's parts."""
 
 
 def tasks_folder(output: Path) -> Path:
-    """Where the parts of `output` lie until all are done."""
+    """Folder of the parts of `output`, until they are joined."""
     require_place(output)
     return output.with_name(output.name + PARTS)
 
 
 def output_of(folder: Path) -> Path:
-    """What the parts in `folder` are of."""
+    """Output folder of the parts in `folder`; inverse of `tasks_folder`."""
     return folder.with_name(folder.name.removesuffix(PARTS))
 
 
 def run_tasks(steps: Sequence[PipelineStep], *, tasks: int, run: SpreadConfig, folder: Path) -> None:
-    """Run this job's share of `tasks` tasks of the pipeline `steps`; datatrove's logs go below `folder`.
+    """Run this job's share of the `tasks` tasks of the pipeline `steps`; datatrove logs to `folder`.
 
-    The first error of a task ends the run; ValueError where a worker was killed.
+    Raises the first error of a task, and ValueError if a worker was killed.
     """
     first, end = (job * tasks // run.jobs for job in (run.job, run.job + 1))
     if first == end:
@@ -66,7 +66,7 @@ def run_tasks(steps: Sequence[PipelineStep], *, tasks: int, run: SpreadConfig, f
         local_tasks=end - first,
         local_rank_offset=first,
         logging_dir=str(folder / f"log-{run.job:05d}"),
-        skip_completed=False,  # by the task's own manifest, which also knows from what it was made
+        skip_completed=False,  # `make_task` skips finished tasks by their manifests, which record their inputs
     ).run()
 
 
@@ -79,9 +79,9 @@ def make_task(
     write: Callable[[Draft], None],
     is_whole: Callable[[Path], bool] = lambda _: True,
 ) -> None:
-    """Have `write` make a task's artifact, unless it is there; one that was made from something else is made again.
+    """Make the artifact of a task by `write`, unless it is finished.
 
-    So is one of which `is_whole` says that it lost what it listed.
+    An existing artifact is made again if it is damaged, was made from something else, or `is_whole` returns False.
     """
     with alone(output):
         ids = inputs if isinstance(inputs, Mapping) else input_ids(inputs)
@@ -89,7 +89,7 @@ def make_task(
             fault = _fault(output, kind=kind, config=config, inputs=ids, is_whole=is_whole)
             if not fault:
                 return
-            # A part of ours, and no result that anyone was promised.
+            # Parts may be deleted: they are not outputs.
             logger.info("%s is made again: it %s", output, fault)
             shutil.rmtree(output)
         with make_artifact(output, kind=kind, config=config, inputs=ids) as draft:
@@ -97,7 +97,7 @@ def make_task(
 
 
 def _fault(output: Path, *, kind: str, config: Any, inputs: Inputs, is_whole: Callable[[Path], bool]) -> str:
-    """Why a part that is there cannot be taken; empty where it can."""
+    """Reason why an existing part must be made again; empty if it can be used."""
     try:
         if difference := made_from_else(output, kind=kind, config=config, inputs=inputs):
             return f"was made with {difference}"
@@ -109,17 +109,19 @@ def _fault(output: Path, *, kind: str, config: Any, inputs: Inputs, is_whole: Ca
 def in_processes(
     work: Callable[[Item], Result], items: Sequence[Item], *, workers: int, number: Callable[[Item], int]
 ) -> Iterator[Result]:
-    """`work(item)` of every item, as they are done, by `workers` new processes.
+    """Yield `work(item)` of every item, as they finish, computed by `workers` new processes.
 
-    `work`, with all that it holds, is sent once per process, by dill; items and results go through a pipe by pickle.
-    The first error ends all; ValueError where a process was killed, which names items by their `number`.
+    `work` is sent to each process once, by dill; items and results are pickled. Raises the first error of `work`, and
+    ValueError if a process was killed, with the `number` of each unfinished item.
     """
+    # Start the processes.
     threads = max(1, len(os.sched_getaffinity(0)) // workers)
     context = multiprocessing.get_context("forkserver")
     parent, alive = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(
         workers, context, initializer=_begin_worker, initargs=(dill.dumps(work), parent, threads)
     )
+    # Yield results as they come.
     tasks = {pool.submit(_work, item): number(item) for item in items}
     try:
         for done in as_completed(tasks):
@@ -133,15 +135,15 @@ def in_processes(
             "command goes on; use fewer workers if memory was short"
         ) from error
     finally:
-        alive.close()  # ends the workers, whatever they are at
+        alive.close()  # ends the workers at once
         pool.shutdown(cancel_futures=True)
 
 
 class _Executor(LocalPipelineExecutor):
-    """datatrove's local executor, but for how it starts tasks.
+    """datatrove's local executor, with another way to start tasks.
 
-    Its own `run` starts a manager process and workers that wait forever where their parent was killed, as it does where
-    one of them was; and its log shows a user's mistake as a traceback of every frame on its way.
+    Workers of datatrove wait forever after their parent is killed, and the parent after a worker is. Its log shows a
+    user's mistake as a long traceback.
     """
 
     def run(self) -> None:
@@ -165,20 +167,20 @@ def _silence() -> Iterator[None]:
 
 
 _pickled_work = b""
-"""In a worker: what it does with each item, sent once."""
+"""In a worker process: the pickled function that it applies to items."""
 
 
 def _begin_worker(work: bytes, parent: Connection, threads: int) -> None:
-    """In a new process: end with the parent, be silent, take a share of the cores before a library takes all."""
+    """Set up a worker: end with the parent, silence datatrove, limit threads before a library takes all cores."""
     global _pickled_work
     _pickled_work = work
 
     def end_with_parent() -> None:
-        parent.poll(None)  # nothing is ever sent; it returns when the other end is closed, by a kill too
+        parent.poll(None)  # nothing is sent; returns when the parent closes its end or dies
         os._exit(1)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent says so and ends this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent ends this one
     os.environ["RAYON_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(threads)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     datatrove_log.disable("datatrove")

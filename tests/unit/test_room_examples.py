@@ -8,6 +8,8 @@ import importlib
 import pytest
 
 ROOMS = [
+    "artifacts",
+    "artifacts.facts",
     "audio",
     "audio.sources",
     "checkpoint",

@@ -1,7 +1,10 @@
-"""What manifests and JSON lines hold, one frozen dataclass a kind: written in one room, read in another.
+"""Schemas of manifests and JSON lines: one frozen dataclass for each kind.
 
-A reader says ``read_facts(folder, CodesFacts).codebook_size``. A key that is missing or of another type is refused by
-name. A key that the class does not know is passed over, and stays in the file: so an older version reads what a newer
-one made, and a reader may ask for a few facts by a class of their own. A field with a default is left out of the JSON
-while it has that value.
+``read_facts(folder, CodesFacts)`` reads the facts of an artifact. A missing key or a value of another type is an error.
+Unknown keys are ignored, so an older version reads the files of a newer one, and a class may hold only the facts that
+its reader needs. A field with its default value is left out of the JSON.
+
+>>> from megatron_speech.artifacts.facts.estimate import EstimateFacts
+>>> EstimateFacts.from_json({"value": 0.5, "low": 0.4, "high": 0.6, "items": 10, "unknown": 0}).low
+0.4
 """

@@ -40,8 +40,8 @@ class AudioFacts(Record):
     utterances_of_several_channels: int | None = None
     """Utterances whose recording has several channels; of imported audio."""
     utterances_of_channels_by_setting: int | None = None
-    """Those of them whose channel the setting `channels` chose."""
+    """Among these, utterances with a channel chosen by the setting `channels`."""
     utterances_of_silent_first_channel: int | None = None
-    """Those of them whose first channel is silent, so that another is heard."""
+    """Among these, utterances with a silent first channel, for which another was taken."""
     voices_left_out: tuple[str, ...] | None = None
     """Voices that were asked for and not installed; of spoken audio."""

@@ -10,22 +10,22 @@ from megatron_speech.artifacts.facts.vocabulary import NamedTokenizerFacts
 
 @dataclass(frozen=True, kw_only=True)
 class BaseFacts(Record):
-    """A model that others are made from, by its own card; what is not known is absent, all of it for no model."""
+    """A base model, as described by its model card; unknown fields are absent, all of them for random weights."""
 
     name: str | None = None
     """Name of its folder; absent for random weights."""
     license: tuple[str, ...] | None = None
     """Licence, as its card gives it."""
     license_name: tuple[str, ...] | None = None
-    """Name of a licence that is none of the hub's."""
+    """Name of a licence that the hub does not list."""
     license_link: tuple[str, ...] | None = None
-    """Where that licence stands."""
+    """Link to that licence."""
     language: tuple[str, ...] | None = None
     """Its languages."""
     base_model: tuple[str, ...] | None = None
     """Models that it was made from."""
     licences: tuple[str, ...] | None = None
-    """Licences of the manifest, where a stage made its folder."""
+    """Licences of the manifest, if a stage made its folder."""
 
     def __post_init__(self) -> None:
         if self.name is None and any(value is not None for value in vars(self).values()):
@@ -38,7 +38,7 @@ SCRATCH = BaseFacts()
 
 @dataclass(frozen=True, kw_only=True)
 class SourceTerms(Record):
-    """What is known of data that a model was trained on."""
+    """Task, licences and languages of a source that a model was trained on."""
 
     task: str
     """Task of its documents."""
@@ -50,17 +50,17 @@ class SourceTerms(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Origin(Record):
-    """Where the weights of a run come from: its ``origin.json``."""
+    """Origin of the weights of a run: its ``origin.json``."""
 
     base: BaseFacts | None
-    """The model that was imported, `SCRATCH`, or null where nothing is recorded."""
+    """The model that was imported, or `SCRATCH`; null if nothing is recorded."""
     sources: dict[str, SourceTerms]
     """The data trained on, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportedFacts(Record):
-    """The part of `ImportFacts` that says what was imported; older imports leave it out."""
+    """The part of `ImportFacts` on the imported model; older imports lack it."""
 
     base: BaseFacts | None = None
     """The model that was imported."""

@@ -10,7 +10,7 @@ from megatron_speech.artifacts.facts.tokens import DocumentsFacts
 
 @dataclass(frozen=True, kw_only=True)
 class CodesTaskFacts(Record):
-    """What one task of tokenizing speech counted."""
+    """Counts of one offline task of tokenizing speech."""
 
     utterances: int
     """Utterances read, those in quarantine too."""
@@ -44,7 +44,7 @@ class SourceShardFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class UsageFacts(Record):
-    """How a codebook is used."""
+    """Use of a codebook."""
 
     seconds: float
     """Speech that the codes stand for in seconds, to two decimals."""
@@ -55,7 +55,7 @@ class UsageFacts(Record):
     codes_used: int
     """Codes that occur."""
     perplexity: float
-    """Codes of even use that would carry as much, to one decimal."""
+    """Effective number of codes: the exponential of the entropy of their use, to one decimal."""
     code_counts: tuple[int, ...]
     """How often each code occurs: int [K]."""
 

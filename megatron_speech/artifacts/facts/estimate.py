@@ -1,4 +1,4 @@
-"""Measured numbers as manifests hold them: estimates with intervals, word error rates."""
+"""Facts of measured numbers: estimates with intervals, word error rates."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class EstimateFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorRatesFacts(Record):
-    """Words and characters read wrong, as fractions, with 95 % intervals over utterances."""
+    """Word and character error rates as fractions, with 95 % intervals over utterances."""
 
     wer: float
     """Word error rate."""
@@ -38,13 +38,13 @@ class ErrorRatesFacts(Record):
     cer_high: float
     """Upper bound of its interval."""
     substitutions: int
-    """Words read as another."""
+    """Words recognised as another."""
     deletions: int
-    """Words not read."""
+    """Words not recognised."""
     insertions: int
-    """Words read that were not said."""
+    """Recognised words that were not said."""
     words: int
-    """Words said."""
+    """Words in the reference texts."""
     utterances: int
     """Utterances compared."""
     skipped: int

@@ -20,7 +20,7 @@ class ClozeFacts(Record):
     chance: float
     """Accuracy of guessing."""
     score: str
-    """What decides."""
+    """Score by which an answer is chosen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class GeoQaFacts(Record):
     chance: float
     """Accuracy of guessing."""
     score: str
-    """What decides."""
+    """Score by which an answer is chosen."""
     asked_in_writing: dict[str, EstimateFacts] = field(metadata={KEY: "text->text"})
     """Questions asked in writing."""
     asked_aloud: dict[str, EstimateFacts] = field(metadata={KEY: "speech->text"})
@@ -59,7 +59,7 @@ class HeldOutFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationFacts(Record):
-    """What an evaluation measured; a task that was not asked for is absent."""
+    """Results of an evaluation; tasks that did not run are absent."""
 
     model: str
     """Path of the model."""
@@ -75,7 +75,7 @@ class EvaluationFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationResults(Record):
-    """What an evaluation writes: results of whatever tasks were asked for; reports read `EvaluationFacts` of them."""
+    """Results of an evaluation as it writes them, for any tasks; reports read them as `EvaluationFacts`."""
 
     by_task: dict[str, Any]
     """Plain JSON by task, with model and dtype."""
@@ -87,7 +87,7 @@ class EvaluationResults(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenSample(Record):
-    """What a model made of one utterance, an entry of ``samples.json``."""
+    """Outputs of a model for one utterance, an entry of ``samples.json``."""
 
     id: str
     """Key of the utterance."""
@@ -107,7 +107,7 @@ class WrittenSample(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class SampleFacts(Record):
-    """What a model made of one utterance, with the number of its codes."""
+    """Outputs of a model for one utterance, with the number of codes."""
 
     id: str
     """Key of the utterance."""
@@ -135,7 +135,7 @@ class SamplesFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class HeardFacts(Record):
-    """What judges hear in WAV files."""
+    """Measures on WAV files."""
 
     wer: float
     """Word error rate, a fraction."""
@@ -149,17 +149,17 @@ class HeardFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class DecodedSpeechFacts(Record):
-    """Speech decoded from tokens; without a vocoder all but that is absent."""
+    """Speech decoded from tokens; without a vocoder, all other fields are absent."""
 
     vocoder: Literal["present", "absent"]
     """Whether the vocoder's weights are installed."""
     utterances: int | None = None
     """Utterances decoded."""
     recognizer: str | None = None
-    """Name of the recogniser that judged."""
+    """Name of the recogniser."""
     original: HeardFacts | None = None
     """The recordings."""
     resynthesis: HeardFacts | None = None
     """The recordings, through tokens and back."""
     generated: tuple[str, ...] | None = None
-    """WAV files of codes that a model wrote, where such were given."""
+    """WAV files of codes that a model wrote, if any were given."""

@@ -1,4 +1,4 @@
-"""Facts of interleaved documents, of the tasks and of the shards that they are joined from."""
+"""Facts of interleaved documents, and of their tasks and shards before the join."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TallyFacts(Record):
     span_lengths: dict[str, int]
     """Spans by their length in words."""
     left_out: dict[str, int]
-    """Words that no span may hold, by reason."""
+    """Words that cannot be spoken, by reason."""
     spans_by_class: dict[str, int]
     """Spans that became speech, by class of text."""
 
@@ -44,7 +44,7 @@ class InterleavedShardFacts(Record):
     speech_tokens: int
     """Speech ids among them."""
     corpus: str
-    """Corpus it is of."""
+    """Name of its corpus."""
     source_documents: int
     """Documents read."""
     documents_not_speakable: int
@@ -54,7 +54,7 @@ class InterleavedShardFacts(Record):
     tally: TallyFacts
     """What was counted."""
     synthesis: dict[str, int]
-    """What the engine did, and samples of speech it refused, by reason."""
+    """Counts of `Synthesizer.counts`, such as refused samples by reason."""
     noise_too_long: int
     """Spans too long for the recogniser."""
 
@@ -86,21 +86,21 @@ class NoiseRow(Record):
     units: int
     """Length in words."""
     text: str
-    """As it is written."""
+    """The span as written."""
     said: str
-    """As it is spoken, in words that can be compared."""
+    """Reading of the span, in words that can be compared."""
     codes: int
-    """Speech codes of the span."""
+    """Number of speech codes."""
     heard: str
-    """As the recogniser reads it back."""
+    """Text that the recogniser gives for the codes."""
     word_edits: int
-    """Words read wrong."""
+    """Word errors."""
     words: int
-    """Words said."""
+    """Words in the reading."""
     character_edits: int
-    """Characters read wrong."""
+    """Character errors."""
     characters: int
-    """Characters said."""
+    """Characters in the reading."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,14 +115,14 @@ class NoisePartFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseFacts(Record):
-    """How noisy the synthetic speech is, by a sample read back."""
+    """Error rates of the synthetic speech, on a sample of spans."""
 
     spans: int
-    """Spans read back."""
+    """Spans in the sample."""
     wer: EstimateFacts | None
-    """Word error rate of all; null where nothing was read back."""
+    """Word error rate of all; null for an empty sample."""
     cer: EstimateFacts | None
-    """Character error rate of all; null where nothing was read back."""
+    """Character error rate of all; null for an empty sample."""
     by_class: dict[str, NoisePartFacts]
     """By class of text."""
     by_length: dict[str, NoisePartFacts]
@@ -153,7 +153,7 @@ class InterleavedCorpusFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class QuarantineFacts(Record):
-    """What noisy shards hold, which are set aside."""
+    """Counts of the noisy shards, which are kept apart from the output."""
 
     shards: int
     """Shards set aside."""
@@ -167,26 +167,26 @@ class QuarantineFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class InterleavedFacts(DocumentsFacts):
-    """Interleaved documents; counts but those of `DocumentsFacts` are of all shards, those in quarantine too."""
+    """Interleaved documents. Counts include quarantined shards, except those of `DocumentsFacts`."""
 
     documents_without_speech: int
-    """Documents of which no span became speech."""
+    """Documents without a span of speech."""
     replaced_text_ids: int
-    """Text ids that speech stands for."""
+    """Text ids that speech replaces."""
     span_speech_tokens: int
     """Speech ids of all spans."""
     spans: int
     """Spans drawn."""
     spans_cut_or_short: int
-    """Spans of documents that are short or hold what cannot be spoken."""
+    """Spans of documents that are short, or in which some text cannot be spoken."""
     spans_failed: int
     """Spans whose synthesis failed, left as text."""
     words: int
     """Words that may be spoken."""
     words_drawn: int
-    """Words of spans."""
+    """Words in all spans."""
     words_not_speakable: int
-    """Words that no span may hold."""
+    """Words that cannot be spoken."""
     words_spoken: int
     """Words that became speech."""
     ratio_drawn: float | None
@@ -196,24 +196,24 @@ class InterleavedFacts(DocumentsFacts):
     speech_tokens_per_replaced_word: float | None
     """Speech ids per word that became speech."""
     speech_tokens_per_replaced_text_id: float | None
-    """Speech ids per text id that speech stands for."""
+    """Speech ids per replaced text id."""
     words_left_out: dict[str, int]
-    """Words that no span may hold, by reason."""
+    """Words that cannot be spoken, by reason."""
     spans_by_class: dict[str, int]
     """Spans that became speech, by class of text."""
     span_lengths: SpanLengthsFacts
-    """Of documents whose spans are as they were drawn."""
+    """Span lengths in documents that keep their spans as drawn."""
     documents_not_speakable: int
     """Documents that their corpus keeps from being spoken."""
     synthesis: dict[str, int]
-    """What the engine did, and samples of speech it refused, by reason."""
+    """Counts of `Synthesizer.counts`, such as refused samples by reason."""
     noise_spans_too_long: int
     """Spans too long for the recogniser."""
     corpora: dict[str, InterleavedCorpusFacts]
     """Totals by corpus."""
     repeated_ids: int
-    """Documents whose id stands at an earlier place too."""
+    """Documents with the id of an earlier one."""
     quarantined: QuarantineFacts
-    """What noisy shards hold."""
+    """Counts of the noisy shards."""
     noise: NoiseFacts | None
-    """How noisy the speech is; null where it was not read back."""
+    """Error rates of the synthetic speech; null if not measured."""

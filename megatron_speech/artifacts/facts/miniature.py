@@ -65,7 +65,7 @@ class ProseFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class AssetFacts(Record):
-    """An unpacked model; what its recipe does not say is absent."""
+    """An unpacked model; facts that its recipe does not give are absent."""
 
     model: str | None = None
     """Name of a language model."""

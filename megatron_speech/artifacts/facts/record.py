@@ -1,7 +1,7 @@
-"""Frozen dataclasses that are JSON objects on disk: written with `to_json`, read back and checked with `from_json`.
+"""Frozen dataclasses that are JSON objects on disk: `to_json` writes them, `from_json` reads and checks them.
 
-Settings are parsed by `config.parsing.build`, which knows command lines and takes one value for a list of one. Here
-every value is taken exactly as it stands, so an object that is read and written again has the same bytes.
+Values are not converted, so an object that is read and written again has the same bytes. (`config.parsing.build` parses
+settings, and accepts a single value for a list.)
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any, Final, Self, cast
 from megatron_speech.config.parsing.build import alternatives, is_fixed, rule
 
 KEY = "key"
-"""In a field's metadata: its key in JSON, where that is no Python name."""
+"""Metadata key of a field for its key in JSON, if that is not a Python name."""
 
 
 class Absent(Enum):
-    """The value of a field that a JSON object leaves out, where null says something else."""
+    """Value of a field that is not in the JSON object, if null has another meaning."""
 
     ABSENT = "absent"
 
@@ -31,11 +31,11 @@ ABSENT: Final = Absent.ABSENT
 _SCALARS: dict[Any, set[type]] = {
     str: {str},
     bool: {bool},
-    int: {int, bool},  # a count of one may stand there as true: so the counter of a single item wrote it
+    int: {int, bool},  # older counters of one item wrote true for 1
     float: {int, float},
     types.NoneType: {types.NoneType},
 }
-"""What JSON gives for each type of a field."""
+"""Python types that JSON values of each field type may have."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Record:
     """A JSON object whose keys are the fields of a subclass, in their order."""
 
     def to_json(self) -> dict[str, Any]:
-        """The object as plain JSON types; fields that have their default are left out."""
+        """Convert to plain JSON types, without the fields that have their default."""
         values, schema = {}, cast(Hashable, type(self))
         for key, field in _fields(schema).items():
             value = getattr(self, field.name)
@@ -53,9 +53,9 @@ class Record:
 
     @classmethod
     def from_json(cls, values: Any, at: str = "") -> Self:
-        """The record that a JSON object holds; ValueError names the first key that is missing or of another type.
+        """Build the record from a JSON object, ignoring unknown keys; `at` is the object's dotted key, for errors.
 
-        Other keys are passed over. `at` is the dotted key of the object itself, for errors.
+        Raises ValueError for the first key that is missing or has a value of another type.
         """
         if not isinstance(values, Mapping):
             raise ValueError(f"{at or 'it'}={_shown(values)} must be {rule(cls)}")
@@ -80,7 +80,7 @@ def _fields(schema: Any) -> dict[str, dataclasses.Field[Any]]:
 
 @cache
 def _read_as(schema: Any) -> list[tuple[str, dataclasses.Field[Any], Any, set[type]]]:
-    """Of each field: its key, itself, its type, and what is taken as it stands."""
+    """For each field: its key, the field, its type, and the types of values that need no conversion."""
     kinds = typing.get_type_hints(schema)
     return [
         (
@@ -104,7 +104,7 @@ def _plain(value: Any) -> Any:
 
 
 def _read(kind: Any, value: Any, key: str) -> Any:
-    """`value` as one of `kind`; ValueError names `key` where it is none."""
+    """Convert `value` to the type `kind`; ValueError names `key` if it does not fit."""
     part, origin, args = next((each for each in _parts(kind) if _has_form(*each[:2], value)), (None, None, ()))
     if part is None or (is_fixed(part) and len(value) != len(args)):
         raise ValueError(f"{key}={_shown(value)} must be {rule(kind)}")
@@ -119,7 +119,7 @@ def _read(kind: Any, value: Any, key: str) -> Any:
 
 @cache
 def _parts(kind: Any) -> list[tuple[Any, Any, tuple[Any, ...]]]:
-    """The types of a union, or the type itself, each with its origin and its arguments."""
+    """Split `kind` into the types of its union, each with its origin and its arguments."""
     return [
         (each, Record if isinstance(each, type) and issubclass(each, Record) else typing.get_origin(each), args)
         for each in alternatives(kind)
@@ -128,7 +128,7 @@ def _parts(kind: Any) -> list[tuple[Any, Any, tuple[Any, ...]]]:
 
 
 def _has_form(kind: Any, origin: Any, value: Any) -> bool:
-    """Whether a value is an object, a list or a scalar as `kind` is; what it holds is checked later."""
+    """Whether `value` is an object, list or scalar as `kind` asks; its content is checked later."""
     if kind in _SCALARS:
         return type(value) in _SCALARS[kind]
     if origin is typing.Literal:

@@ -14,9 +14,9 @@ class CurvePoint(Record):
     step: int
     """The last of the steps."""
     cross_entropy: float
-    """Of the recogniser, in nats per token."""
+    """Cross-entropy of the recogniser, in nats per token."""
     commitment: float
-    """Squared distance of a state to its code."""
+    """Squared distance of a state to its code vector."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +24,15 @@ class TrainedSpeechTokenizerFacts(Record):
     """A trained speech tokenizer."""
 
     kmeans_frames: int | None = None
-    """Encoder states that the codebook was placed on; absent where it was trained further."""
+    """Number of states for k-means; absent for a tokenizer that was trained further."""
     kmeans_residual: float | None = None
-    """Share of their variance that the placed codebook leaves, to four decimals."""
+    """Share of their variance that the initial codebook leaves, to four decimals."""
     kmeans_perplexity: float | None = None
-    """Perplexity of the placed codebook on them, to one decimal."""
+    """Perplexity of the initial codebook on them, to one decimal."""
     steps: int
     """Training steps."""
     checkpoint: str
-    """Step whose weights these are: ``last``."""
+    """Step of the weights: always ``last``."""
     language: str | None
     """Language of the recogniser; null for a model of one language."""
     epochs: dict[str, float]
@@ -42,13 +42,13 @@ class TrainedSpeechTokenizerFacts(Record):
     text_ids_in_use: int
     """Text ids that occur in the transcripts."""
     codes_restarted: int
-    """Dead codes that were placed anew."""
+    """Number of restarts of dead codes."""
     curve: tuple[CurvePoint, ...]
     """The loss curve, at most 100 points."""
     error_rates: tuple[dict[str, float], ...]
-    """Word error rates by validation set, as fractions, and under ``step`` the step they were read at."""
+    """Word error rates by validation set, as fractions, with their training step under ``step``."""
     error_rates_without_bottleneck: dict[str, float]
-    """Word error rates of the Whisper model it began with, by validation set, as fractions."""
+    """Word error rates of the initial Whisper model by validation set, as fractions."""
     codebook_size: int
     """Number of codes."""
     frame_rate: float
@@ -67,7 +67,7 @@ class FingerprintFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechTokenizerIdentity(FingerprintFacts):
-    """What a vocabulary is built from; any speech tokenizer's folder says it."""
+    """Facts for building a vocabulary; the folder of any speech tokenizer has them."""
 
     codebook_size: int
     """Number of codes."""
@@ -77,10 +77,10 @@ class SpeechTokenizerIdentity(FingerprintFacts):
 
 @dataclass(frozen=True, kw_only=True)
 class ResidualFacts(Record):
-    """How well the codebook was placed: the part of `TrainedSpeechTokenizerFacts` that rows of experiments share."""
+    """Fit of the initial codebook: the part of `TrainedSpeechTokenizerFacts` for tables of experiments."""
 
     kmeans_residual: float | None = None
-    """Share of the variance that the placed codebook leaves; absent where a tokenizer was trained further."""
+    """Share of the variance that the initial codebook leaves; absent for a tokenizer that was trained further."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from megatron_speech.artifacts.facts.tokens import DocumentsFacts
 
 @dataclass(frozen=True, kw_only=True)
 class TextLossFacts(Record):
-    """What a text tokenizer loses of texts that were encoded and decoded again."""
+    """Characters that a text tokenizer loses when texts are encoded and decoded."""
 
     documents_checked: int
     """Documents decoded again."""

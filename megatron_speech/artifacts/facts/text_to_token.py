@@ -14,17 +14,17 @@ class RoundTripRow(Record):
     id: str
     """Key of the utterance."""
     voice: str | None
-    """Voice that spoke it; null where it is not known."""
+    """Voice of the recording; null if unknown."""
     text: str
-    """What was said."""
+    """Text of the utterance."""
     heard_true_codes: str
-    """What the recogniser reads from the true codes."""
+    """Text recognised from the codes of the recording (true codes)."""
     heard_synthesised: str | None
-    """What it reads from the synthesised codes; null where the text was given up."""
+    """Text recognised from the synthetic codes; null if synthesis failed."""
     num_true_codes: int
     """Number of true codes."""
     codes: tuple[int, ...] | None
-    """The synthesised codes: int [T]; null where the text was given up."""
+    """Synthetic codes: int [T]; null if synthesis failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,35 +32,35 @@ class HeardTexts(Record):
     """The part of `RoundTripRow` that word errors are counted from."""
 
     text: str
-    """What was said."""
+    """Text of the utterance."""
     heard_true_codes: str
-    """What the recogniser reads from the true codes."""
+    """Text recognised from the codes of the recording."""
     heard_synthesised: str | None
-    """What it reads from the synthesised codes; null where the text was given up."""
+    """Text recognised from the synthetic codes; null if synthesis failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonFacts(Record):
-    """Words read from synthesised codes and from the true ones; rates are fractions."""
+    """Error rates of synthetic and true codes, as fractions."""
 
     texts: int
-    """Texts to speak."""
+    """Number of texts."""
     failures: int
-    """Texts that were given up."""
+    """Texts without an accepted sample."""
     wer_true_codes: float
-    """Word error rate from the true codes."""
+    """Word error rate of the true codes."""
     cer_true_codes: float
-    """Character error rate from the true codes."""
+    """Character error rate of the true codes."""
     wer_with_failures: float
-    """Word error rate with texts given up as silence."""
+    """Word error rate of all texts, with failures as empty."""
     wer: float | None
-    """Word error rate of the others; null where all were given up."""
+    """Word error rate without failures; null if all texts failed."""
     cer: float | None
-    """Their character error rate."""
+    """Character error rate without failures; null if all texts failed."""
     length_ratio_median: float | None
-    """Median of synthesised over true codes, per text."""
+    """Median over texts of synthetic codes per true code."""
     speech_tokens: int
-    """Codes synthesised."""
+    """Number of synthetic codes."""
     speech_tokens_true: int
     """True codes of the same texts."""
 
@@ -70,8 +70,8 @@ class RoundTripFacts(ComparisonFacts):
     """All texts of a round trip, and each voice."""
 
     synthesis: dict[str, int]
-    """What the engine did, and samples of speech it refused, by reason."""
+    """Counts of `Synthesizer.counts`, such as refused samples by reason."""
     speakers: dict[str, ComparisonFacts] | None = None
-    """By voice, where the vocabulary knows voices."""
+    """By voice, if the vocabulary has speakers."""
     speech_tokens_per_text_token: float | Absent | None = ABSENT
-    """Codes per text token; null where all texts were given up, absent where no text tokenizer was given."""
+    """Codes per text token; null if all texts failed, absent without a text tokenizer."""

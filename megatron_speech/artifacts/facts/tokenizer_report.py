@@ -23,12 +23,12 @@ class SetUsageFacts(Record):
     codes_used: int
     """Codes that occur."""
     perplexity: float
-    """Codes of even use that would carry as much, to one decimal."""
+    """Effective number of codes: the exponential of the entropy of their use, to one decimal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DisturbanceFacts(Record):
-    """One disturbance of clips: words read wrong from the codes, and codes that changed; all are fractions."""
+    """Word error rates and changed codes under one disturbance of the clips; all are fractions."""
 
     name: str
     """Name of kind and level."""
@@ -68,7 +68,7 @@ class DisturbanceFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredFacts(Record):
-    """What was measured of a tokenizer on all data sets."""
+    """Measures of a tokenizer on all data sets."""
 
     error_rates: dict[str, ErrorRatesFacts]
     """By ``<set>, <reader>``."""
@@ -77,7 +77,7 @@ class MeasuredFacts(Record):
     usage_by_set: dict[str, SetUsageFacts]
     """By data set."""
     robustness: dict[str, tuple[DisturbanceFacts, ...]]
-    """By data set, the untouched clips first; empty where no disturbance was asked for."""
+    """By data set, the untouched clips first; empty if no disturbance is configured."""
     seconds: float
     """Speech that all codes stand for in seconds, to two decimals."""
     frame_rate: float
@@ -87,42 +87,42 @@ class MeasuredFacts(Record):
     codes_used: int
     """Codes that occur in any set."""
     perplexity: float
-    """Codes of even use that would carry as much, to one decimal."""
+    """Effective number of codes: the exponential of the entropy of their use, to one decimal."""
     code_counts: tuple[int, ...]
     """How often each code occurs: int [K]."""
     codes_unseen: int
     """Codes that occur in no set."""
     bits_per_second: float
-    """What the codes carry at most."""
+    """Upper bound of the information in the codes."""
     entropy_bits_per_second: float
-    """What they carry by the entropy of their use."""
+    """Information in the codes by the entropy of their use."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SummaryFacts(Record):
-    """The part of `TokenizerReportFacts` that is shown of a row among others."""
+    """The part of `TokenizerReportFacts` for tables of several tokenizers."""
 
     judge: str | None
-    """Name of the independent recogniser; null where there was none."""
+    """Name of the independent recogniser; null if there was none."""
     perplexity: float
-    """Codes of even use that would carry as much, to one decimal."""
+    """Effective number of codes: the exponential of the entropy of their use, to one decimal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _JudgedFacts(Record):
-    """Who judged, and what was left out before anything was measured."""
+    """The recogniser of a report, and the data sets that were left out."""
 
     judge: str | None
-    """Name of the independent recogniser; null where there was none."""
+    """Name of the independent recogniser; null if there was none."""
     left_out: dict[str, str]
     """Data sets left out, with the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerReportFacts(MeasuredFacts, _JudgedFacts):
-    """What a report found of a tokenizer."""
+    """Facts of a report on a tokenizer."""
 
     too_long: dict[str, int]
     """Utterances left out as too long, by data set."""
     longest_seconds: float
-    """Longest utterance that was taken, in seconds."""
+    """Longest utterance measured, in seconds."""

@@ -9,7 +9,7 @@ from megatron_speech.artifacts.facts.record import Record
 
 @dataclass(frozen=True, kw_only=True)
 class IdsFacts(Record):
-    """What the ids of a folder mean, in short; its vocabulary.json says it whole."""
+    """Summary of a folder's vocabulary.json."""
 
     fingerprint: str
     """Fingerprint of the vocabulary."""
@@ -29,7 +29,7 @@ class IdsFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentsFacts(Record):
-    """A folder of token documents; the kinds of documents add to it what their stages counted."""
+    """A folder of token documents; subclasses add the counts of their stages."""
 
     documents: int
     """Documents in all shards."""
@@ -44,7 +44,7 @@ class DocumentsFacts(Record):
     checksum: str
     """xxh3_128 over names and checksums of the shards."""
     vocabulary: IdsFacts
-    """What the ids mean."""
+    """Summary of the vocabulary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ class PackedFacts(Record):
     checksum: str
     """xxh3_128 over names and checksums of the shards."""
     vocabulary: IdsFacts
-    """What the ids mean."""
+    """Summary of the vocabulary."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a training run leaves in its folder: ``metrics.jsonl``, ``validation.jsonl`` and ``done.json``."""
+"""Records in the folder of a training run: ``metrics.jsonl``, ``validation.jsonl`` and ``done.json``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from megatron_speech.artifacts.facts.record import Record
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingRecord(Record):
-    """How reading went, over all ranks."""
+    """Statistics on reading data, over all ranks."""
 
     rows: dict[str, int] | None = None
     """Packed rows read since the run began, by source."""
@@ -28,7 +28,7 @@ class MetricsRecord(Record):
     tokens: dict[str, int]
     """Targets that bore loss since the run began, by modality."""
     loss: float
-    """What was minimised: the weighted mean over all targets."""
+    """Training loss: the weighted mean over all targets."""
     losses: dict[str, dict[str, float]]
     """Mean losses by source and modality."""
     loss_by_task: dict[str, dict[str, float]]
@@ -74,12 +74,12 @@ class SourceTokens(Record):
     planned: int
     """By the plan."""
     read: int | None
-    """As counted where rows were handed to the model; null where that record is lost."""
+    """Counted when rows were given to the model; null if that record is lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary(Record):
-    """A finished run; null for what only a lost line of ``metrics.jsonl`` knew."""
+    """A finished run; values of lost lines of ``metrics.jsonl`` are null."""
 
     steps: int
     """Training steps."""

@@ -10,7 +10,7 @@ from megatron_speech.artifacts.facts.text import TextLossFacts
 
 @dataclass(frozen=True, kw_only=True)
 class NamedTokenizerFacts(Record):
-    """A speech tokenizer as model cards name it; all absent where no folder could be asked."""
+    """A speech tokenizer as model cards name it; all fields are absent if its folder is unknown."""
 
     name: str | None = None
     """Name of its folder."""
@@ -22,7 +22,7 @@ class NamedTokenizerFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizersFacts(Record):
-    """What a vocabulary folder, or an export that serves as one, says of its tokenizers, as far as it says it."""
+    """Tokenizers of a vocabulary folder, or of an export that serves as one; unknown ones are absent."""
 
     text_tokenizer: str | None = None
     """Name of the text tokenizer's folder or file, or ``bytes``."""
@@ -49,9 +49,9 @@ class VocabularyFacts(Record):
     padded_size: int
     """Rows of an embedding for these ids."""
     fingerprint: str
-    """sha256 over what every id means."""
+    """Fingerprint of the vocabulary."""
     probe: TextLossFacts
-    """What the text tokenizer loses of short texts in many scripts."""
+    """Characters that the text tokenizer loses in short texts of many scripts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class TokenizerTestFacts(DrawnFacts):
 
 @dataclass(frozen=True, kw_only=True)
 class TermsFacts(Record):
-    """What the user said of a corpus."""
+    """Licence and language of a corpus, as the user gave them."""
 
     licence: str | None
     """Its licence."""
