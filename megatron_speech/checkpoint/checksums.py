@@ -34,7 +34,7 @@ def checksums(paths: Iterable[Path]) -> dict[str, FileFacts]:
 
 
 def write_checksums(partial: Path, sums: Sums) -> None:
-    """Record the checksums of all files; the last file to be written."""
+    """Write checksums.json; call it after all other files are written."""
     write_atomic(partial / CHECKSUMS, to_json({name: sums[name].to_json() for name in sorted(sums)}, indent=1) + "\n")
 
 
@@ -95,7 +95,7 @@ def _without_checksums(folder: Path, needed: Iterable[str]) -> str:
     if (folder / "config.json").is_file():
         return f"{folder} is a Hugging Face folder; make a checkpoint of it by tools/convert_from_hf.py, and give that"
     if any((folder / name).exists() for name in needed):
-        return f"checkpoint {folder} has lost {CHECKSUMS}, and its files cannot be trusted without; {mend(folder)}"
+        return f"checkpoint {folder} has lost {CHECKSUMS}, and its files cannot be trusted without it; {mend(folder)}"
     return f"{folder} holds no {CHECKSUMS}: it is no checkpoint of this project; give one that was saved by it"
 
 

@@ -39,7 +39,7 @@ _NOT_SHAPE = ("base", "init_method_std", "megatron")
 
 
 def step_folder(checkpoints: Path, step: int) -> Path:
-    """Name of the checkpoint after `step` steps."""
+    """Path of the checkpoint after `step` steps."""
     return checkpoints / f"step_{step}"
 
 
@@ -77,7 +77,7 @@ def begin(folder: Path) -> Path:
     if os.path.lexists(folder):
         aside = folder.with_name(folder.name + STRAY)
         folder.replace(aside)
-        logger.warning("%s is no checkpoint and stood in the place of one: renamed to %s", folder, aside.name)
+        logger.warning("%s is not a checkpoint folder but has the name of one: renamed to %s", folder, aside.name)
     partial = folder.with_name(folder.name + PARTIAL)
     _remove(partial)
     partial.mkdir(parents=True)

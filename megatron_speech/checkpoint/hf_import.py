@@ -68,8 +68,8 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
     )
     if generation_settings(config.model) and not (config.vocabulary / GENERATION).is_file():
         logger.warning(
-            "%s has no %s: exports will lack the settings for generation of %s; build the vocabulary with text=%s to "
-            "keep them",
+            "%s has no %s: exports will lack the generation settings of %s; build the vocabulary with text=%s to keep "
+            "them",
             *(config.vocabulary, GENERATION, config.model, config.model),
         )
     # Write weights, facts and checksums.

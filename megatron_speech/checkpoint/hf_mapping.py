@@ -100,7 +100,7 @@ def require_shapes(found: Mapping[str, Shape], expected: Mapping[str, Shape], *,
         )
     if extra := [name for name in found if name not in expected]:
         raise ValueError(
-            f"{holder} has tensor {extra[0]} ({len(extra)} extra) that its {config} knows nothing of; make them agree"
+            f"{holder} has tensor {extra[0]} ({len(extra)} extra) that its {config} does not ask for; make them agree"
         )
     for name, shape in expected.items():
         if found[name] != shape:

@@ -68,7 +68,7 @@ def kept_rows(
         _require_same_text(text, vocabulary, model=model, folder=folder)
     if num_rows < kept:
         raise ValueError(
-            f"{model}: its tokenizer has {kept} ids, but config.json vocab_size={num_rows} rows; "
+            f"{model}: its tokenizer has {kept} ids, but its embedding {num_rows} rows (config.json vocab_size); "
             "save the model with as many rows as its tokenizer has ids"
         )
     return kept

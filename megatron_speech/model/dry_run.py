@@ -62,7 +62,7 @@ def check_parameters(model: ModelConfig, *, vocabulary: Vocabulary, layout: Para
 def built_parameters(
     model: ModelConfig, *, vocabulary: Vocabulary, layout: ParallelLayout, rank: int
 ) -> tuple[Parameters, Parameters]:
-    """(all parameters that `rank` holds, those without the copies of shared or duplicated parameters)."""
+    """(counts of all parameters on `rank`, the same without copies of parameters that another rank holds too)."""
     groups.pose(layout, rank=rank)
     try:
         with tensors_without_storage():

@@ -72,7 +72,7 @@ def round_blocks(matrix: Tensor, dtype: torch.dtype, block: tuple[int, int]) -> 
 
 
 class Scaling(Protocol):
-    """A recipe at work on one linear layer."""
+    """An FP8 recipe, applied to the operands of one linear layer."""
 
     def operands(self, x: Tensor, weight: Tensor, *, record: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Round x [..., K] and weight [N, K]: (x for the product, x for the weight's gradient, weight), float32.
@@ -146,7 +146,7 @@ class Delayed(nn.Module):
     amax_history: Tensor
     """[3 (INPUT, WEIGHT, GRADIENT), micro-batches], the newest last."""
     scale: Tensor
-    """[3]."""
+    """[3 (INPUT, WEIGHT, GRADIENT)], the scales of the next micro-batch."""
 
     def __init__(self, backward: torch.dtype, *, history_len: int, group: dist.ProcessGroup | None) -> None:
         super().__init__()

@@ -28,8 +28,10 @@ def training_loss(
     """(weighted loss sum to differentiate, unweighted sums to log) of one micro-batch.
 
     Args:
-        losses, loss_mask, speech_targets: float32, 0 or 1, and bool; each [B, S] or flattened.
-        source: [B], number of the source of each row of the micro-batch.
+        losses: float32 [B, S] or [B*S], loss of every target.
+        loss_mask: 1 for targets, else 0; shape of `losses`.
+        speech_targets: bool, whether a target is a speech id; shape of `losses`.
+        source: [B], number of the source of each row.
         weights: [num_sources, 2 (TEXT, SPEECH)].
 
     Returns:

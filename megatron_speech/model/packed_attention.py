@@ -61,20 +61,25 @@ class PackedAttention(nn.Module):
         packed_seq_params: PackedSeqParams | None = None,
         **_: Any,
     ) -> Tensor:
-        """Context of every query.
+        """Attention output of every query.
 
         Args:
-            query: [T, H, K]; key, value: [T, G, K]. Without `packed_seq_params`: [S, B, H or G, K].
+            query: [T, H, K], or [S, B, H, K] without `packed_seq_params`.
+            key: [T, G, K], or [S, B, G, K].
+            value: like `key`.
             attention_mask: unused; attention is causal inside each document.
             packed_seq_params: `cu_seqlens_q` gives the document boundaries in the sequence of all ranks, C*T positions.
 
         Returns:
             [T, H, K], or [S, B, H*K] without `packed_seq_params`.
         """
+        # A plain batch is one call.
         if packed_seq_params is None:
-            assert self.context_group is None, "documents are shared by context parallel ranks, plain batches are not"
+            assert self.context_group is None, "context parallelism needs packed documents"
             q, k, v = (x.permute(1, 2, 0, 3) for x in (query, key, value))
             return self._attend(q, k, v).permute(2, 0, 1, 3).flatten(2)
+
+        # Packed documents are one call per document, or per chunk where ranks share documents.
         cu_seqlens = packed_seq_params.cu_seqlens_q
         pieces = self._documents if self.context_group is None else self._chunks
         contexts = [
@@ -89,7 +94,10 @@ class PackedAttention(nn.Module):
         return zip(query.split(lengths), key.split(lengths), value.split(lengths), strict=True)
 
     def _chunks(self, query: Tensor, key: Tensor, value: Tensor, cu_seqlens: Ints) -> Iterator[Sequence[Tensor]]:
-        """(queries, keys, values) of each of this rank's chunks; keys and values start at the document's begin."""
+        """(queries, keys, values) of each of this rank's chunks.
+
+        Keys and values run from the start of the document to the end of the chunk.
+        """
         size, rank = self.context_group.size(), self.context_group.rank()
         shares = gather_from_sequence_parallel_region(torch.stack([key, value], dim=1), group=self.context_group)
         order = torch.from_numpy(document_order(cu_seqlens, size=size))

@@ -34,6 +34,7 @@ def transformer_fields(precision: PrecisionConfig) -> dict[str, Any]:
 
     Raises ValueError for FP8 that this machine does not support.
     """
+    # Number formats.
     dtype = DTYPES[precision.dtype]
     fields: dict[str, Any] = {
         "bf16": dtype is torch.bfloat16,
@@ -43,6 +44,8 @@ def transformer_fields(precision: PrecisionConfig) -> dict[str, Any]:
     }
     if precision.fp8 == "none":
         return fields
+
+    # FP8 needs a GPU, or emulation on a machine without one.
     if precision.fp8_emulation and torch.cuda.is_available():
         raise ValueError("precision.fp8_emulation=true is for machines without a GPU, and this one has one; set false")
     if not precision.fp8_emulation and not torch.cuda.is_available():

@@ -66,37 +66,37 @@ class ParallelLayout:
 
     @property
     def tensor_size(self) -> int:
-        """Ranks that share each matrix."""
+        """Number of ranks that share each matrix."""
         return self.config.tensor_model_parallel_size
 
     @property
     def pipeline_size(self) -> int:
-        """Pipeline stages."""
+        """Number of pipeline stages."""
         return self.config.pipeline_model_parallel_size
 
     @property
     def context_size(self) -> int:
-        """Ranks that share each sequence."""
+        """Number of ranks that share each document."""
         return self.config.context_parallel_size
 
     @property
     def chunks_per_stage(self) -> int:
-        """Model chunks on each rank (interleaved pipeline)."""
+        """Number of model chunks on each rank; above 1 in an interleaved pipeline."""
         return self.config.virtual_pipeline_model_parallel_size or 1
 
     @property
     def num_chunks(self) -> int:
-        """Model chunks of one copy of the model."""
+        """Number of chunks of one copy of the model."""
         return self.pipeline_size * self.chunks_per_stage
 
     @property
     def model_parallel_size(self) -> int:
-        """Ranks that hold one copy of the model: tensor x pipeline x context."""
+        """Number of ranks that hold one copy of the model: tensor x pipeline x context."""
         return self.tensor_size * self.pipeline_size * self.context_size
 
     @property
     def data_parallel_size(self) -> int:
-        """Copies of the model, each reading its own rows."""
+        """Number of copies of the model, each of which reads its own rows."""
         return self.world_size // self.model_parallel_size
 
     def coordinates(self, rank: int) -> Coordinates:
@@ -113,7 +113,7 @@ class ParallelLayout:
         return place.tensor + self.tensor_size * (place.context + self.context_size * across)
 
     def num_microbatches(self, *, global_batch_size: int, micro_batch_size: int) -> int:
-        """Micro-batches per rank and step; ValueError if the global batch cannot be divided evenly."""
+        """Number of micro-batches per rank and step; ValueError if the global batch cannot be divided evenly."""
         at_once = micro_batch_size * self.data_parallel_size
         if global_batch_size % at_once:
             raise ValueError(

@@ -37,7 +37,7 @@ def bfloat16_units(cpuinfo: Path = CPUINFO, environment: Mapping[str, str] = os.
 
 
 def resolve_dtype(setting: DtypeSetting, *, key: str, gpu: bool, begun_in: Dtype | None = None) -> tuple[Dtype, str]:
-    """(format to compute in, one line with the reason).
+    """Choose the format to compute in; returns (format, one line with the reason).
 
     Args:
         setting: value of the setting `key`.

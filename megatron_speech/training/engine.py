@@ -62,7 +62,7 @@ def build_engine(config: PretrainConfig, *, vocabulary: Vocabulary, load_base: b
 
 
 def _data_parallel(parallel: ParallelConfig) -> DistributedDataParallelConfig:
-    """How ranks with the same parameters (also context parallel ranks) reduce gradients; one rank overlaps nothing."""
+    """How ranks with the same parameters reduce gradients; a single rank has no communication to overlap."""
     has_peers = groups.data_parallel_group().size() > 1
     return DistributedDataParallelConfig(
         grad_reduce_in_fp32=True,

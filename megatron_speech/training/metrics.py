@@ -112,7 +112,7 @@ class MetricsLog:
         every_steps: int = 1,
         enabled: bool,
     ) -> None:
-        # What every rank counts.
+        # Attributes of all ranks.
         self._enabled = enabled
         self._sources = [name for name, _ in data.lessons]
         self._tasks = [data.sources[name].task for name in self._sources]

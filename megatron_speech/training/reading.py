@@ -47,7 +47,7 @@ class ReadProgress:
         rows = dict(self._before)
         for source, count in zip(plan.sources, values[:sources].tolist(), strict=True):
             rows[source.name] += count
-        assert rows == plan.consumed(state.consumed_samples), f"rows read {rows}, planned otherwise at {state}"
+        assert rows == plan.consumed(state.consumed_samples), f"rows read {rows} differ from the plan at {state}"
 
         # Damage since the run began must stay within the limits.
         reading = describe(values[sources + names :])

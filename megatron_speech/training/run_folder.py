@@ -92,14 +92,14 @@ def require_same_settings(config: PretrainConfig) -> None:
             if key != "stop_at_step" and stored[section].get(key) != value:
                 raise ValueError(
                     f"{config.folder} is done with {section}.{key}={stored[section].get(key)}, this run says {value}; "
-                    "restore it or choose another folder"
+                    "set it back or choose another folder"
                 )
 
 
 def _stored_settings(folder: Path) -> dict[str, Any]:
     """Settings in config.yaml of a finished run; FileNotFoundError or ValueError if lost or damaged."""
     path = folder / CONFIG
-    mend = "restore it from a copy, or choose another folder: with which settings this finished run was made is unknown"
+    mend = "restore it from a copy, or choose another folder: the settings of this finished run are unknown"
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is done, but has lost {CONFIG}; {mend}")
     try:

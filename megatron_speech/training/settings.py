@@ -29,7 +29,7 @@ def deciding_settings(config: PretrainConfig) -> dict[str, Any]:
 def changed_settings(state: Mapping[str, Any], config: PretrainConfig) -> list[str]:
     """One log message per setting that differs from a checkpoint's `state`, or one if `state` has no settings."""
     if "settings" not in state:
-        return ["was saved without its settings (state.json lacks them); whether they changed cannot be told"]
+        return ["was saved without its settings (state.json lacks them); whether they changed is unknown"]
     stored, ours = state["settings"], deciding_settings(config)
     keys = [*ours, *(key for key in stored if key not in ours)]
     return [

@@ -155,7 +155,7 @@ def test_tokens_that_were_added_since_are_named(tmp_path: Path, caplog: pytest.L
 def test_rows_that_were_cut_off_are_missed(tmp_path: Path) -> None:
     hf, _ = trained_export(tmp_path, tied=True)
     back = saved_by_transformers(hf, tmp_path / "back", rows=270)
-    with pytest.raises(ValueError, match=r"its tokenizer has 281 ids, but config.json vocab_size=270 rows"):
+    with pytest.raises(ValueError, match=r"its tokenizer has 281 ids, but its embedding 270 rows"):
         imported(tmp_path, back, tmp_path / "vocabulary")
     assert not (tmp_path / "base2").exists()
 
