@@ -56,7 +56,7 @@ def disturbances(records: Sequence[AudioRecord], config: RobustnessConfig) -> li
         )
     if config.snrs_db and (silent := [record.key for record in records if not record.waveform.any()]):
         raise ValueError(
-            f"utterance {silent[0]} is silent, so it has no signal-to-noise ratio; leave it out, or set "
+            f"utterance {silent[0]} is silent: it has no signal-to-noise ratio; leave it out, or set "
             "robustness.snrs_db=[]"
         )
 
