@@ -1,21 +1,22 @@
 """The forward pass of generation: prefill of packed prompts, then one token per row and step, with a key-value cache.
 
-It computes what transformers computes, with less work:
-- The query heads of a group are treated as several queries of one head; keys and values are not repeated.
-- Prompts are concatenated without padding.
-- After its attention, the last layer continues with the last position of each prompt only.
-- The output head holds the rows of the allowed ids only.
+It computes what transformers computes, with less work. The query heads of a group are treated as several queries of one
+head, so keys and values are not repeated. Prompts are concatenated without padding. After its attention, the last layer
+continues with the last position of each prompt only. The output head holds the rows of the allowed ids only.
+
 Each row keeps its tokens in columns 0, 1, ... of a slot. A step writes one column per row. Rows are processed in
 chunks, and a chunk reads as many columns as its longest row has.
 
 It supports the families that this project exports (Llama, Qwen2, Qwen3, GLM-4) and refuses others. All have RMSNorm,
-gated SiLU, rotary positions and grouped queries. GLM rotates neighbouring dimensions, and only some of them. The rows
-of its query and key matrices are reordered once at loading, so that every family rotates the first half of a head
-against the second. Products of queries and keys stay the same. Cost: a second forward pass beside that of transformers
-(tests compare the two for every family), and a copy of the query, key, value, gate and up matrices.
+gated SiLU, rotary positions and grouped queries. GLM rotates neighbouring dimensions, and only some. The rows of its
+query and key matrices are reordered at loading. So every family rotates the first half of a head against the second.
+Products of queries and keys stay the same.
 
-Shapes: N tokens, B rows, H query heads, G groups (key heads), W width of a head, P = W / 2, C columns of a slot,
-T columns read, D width, F width of the MLP, V vocabulary, A allowed ids.
+Cost: a second forward pass beside that of transformers, which tests compare for every family. The query, key, value,
+gate and up matrices are stored twice.
+
+Shapes: N tokens, B rows, C columns of a slot, T columns read, D width, F width of the MLP, V vocabulary, A allowed ids.
+Heads: H query heads, G groups (key heads), W width of a head, P = W / 2.
 """
 
 from __future__ import annotations

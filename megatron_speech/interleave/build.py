@@ -1,11 +1,11 @@
-"""Interleaved data from text corpora: tasks by datatrove's executor, then one folder of all that they made.
+"""Builds interleaved data from text corpora: offline tasks make shards, a final step joins them into one folder.
 
     corpora --> tasks --> shards (spans, speech, composition, noise sample) --> join --> report
 
-The shards are a function of the corpora, the models and the settings: tasks, workers, jobs, kills and restarts change
-no byte, as far as the engine's codes do not depend on what shares its batch (`text_to_token.synthesize`). Shards whose
-speech is too noisy are joined to a folder of their own, ``<output>/quarantine``, and no reader of the output sees them.
-Price: the parts, with the journals, take the space of the output once more until all is joined.
+Shards are a function of the corpora, the models and the settings. Tasks, workers, jobs, kills and restarts do not
+change them, provided that an engine's codes do not depend on its batches (`text_to_token.synthesize`). Shards with too
+noisy speech are joined into ``<output>/quarantine``, which readers of the output skip. Cost: until the join, the parts
+with their journals take as much space as the output.
 """
 
 from __future__ import annotations
@@ -68,16 +68,16 @@ logger = logging.getLogger(__name__)
 
 KIND = "interleaved"
 REPEATED = "repeated_ids.jsonl"
-"""Documents whose id stands at an earlier place too."""
+"""Lists the documents with the id of an earlier one."""
 
 
 def build_interleaved(config: BuildInterleavedConfig) -> None:
-    """Build the folder `config.output` of interleaved token documents, or the part of that which `config.run` names.
+    """Build the folder `config.output` of interleaved documents, or do the part of the work that `config.run` names.
 
     Raises:
         FileNotFoundError: a corpus, a model or the vocabulary folder is missing.
-        ValueError: a line is unusable, an id repeats, a task did not end, too many shards are noisy, or the output was
-            made from something else; nothing that was synthesised is lost.
+        ValueError: a line is unusable, an id repeats, a task is unfinished, too many shards are noisy, or the output
+            was made from something else. Synthesised speech is kept.
     """
     require_apart(config.corpora, config.output)
     tasks = interleave_tasks(config)
@@ -108,9 +108,9 @@ def _begin(config: BuildInterleavedConfig, tasks: Sequence[TextTask], models: di
 
 
 def _models(config: BuildInterleavedConfig) -> dict[str, str]:
-    """Identities of all that is read beside the corpora.
+    """Identities of the models and the vocabulary.
 
-    What can be wrong with the models is looked at before one is loaded: a mistake shows at once.
+    Raises ValueError, before any model is loaded, if they do not fit together.
     """
     require_engine(config.synthesis.engine)
     vocabulary = Vocabulary.load(config.vocabulary)
@@ -122,7 +122,7 @@ def _models(config: BuildInterleavedConfig) -> dict[str, str]:
     ids = input_ids([config.model, config.vocabulary])
     if config.noise is None:
         return ids
-    folder = config.noise.speech_tokenizer  # which need not be an artifact of ours
+    folder = config.noise.speech_tokenizer  # need not be an artifact
     fingerprint = fingerprint_of(folder)
     if vocabulary.speech_fingerprint not in ("", fingerprint):
         raise ValueError(
@@ -133,11 +133,11 @@ def _models(config: BuildInterleavedConfig) -> dict[str, str]:
 
 
 def _require_ended(step: Interleaver, config: BuildInterleavedConfig) -> None:
-    """ValueError where tasks of this job stopped; the log has said why."""
+    """Raise ValueError if tasks of this job stopped by an EngineError, which is in the log."""
     run = config.run
     tasks = step.tasks[run.job * len(step.tasks) // run.jobs : (run.job + 1) * len(step.tasks) // run.jobs]
     stopped = [task.number for task in tasks if not step.output(task.number).exists()]
-    if stopped and not config.output.exists():  # as it may, where two do the same
+    if stopped and not config.output.exists():  # another process may have finished the output
         raise ValueError(
             f"the engine stopped in {len(stopped)} of {len(tasks)} tasks ({', '.join(map(str, stopped[:9]))}); what "
             f"they made is kept in {step.folder}, run again"
@@ -145,7 +145,8 @@ def _require_ended(step: Interleaver, config: BuildInterleavedConfig) -> None:
 
 
 def _finish(config: BuildInterleavedConfig, step: Interleaver, models: dict[str, str]) -> None:
-    """Join the shards of all tasks into the output, those that are too noisy into its quarantine."""
+    """Join the shards of all tasks into the output, and noisy ones into its quarantine."""
+    # Collect what all shards report, and check it.
     inputs = {name: value for task in step.tasks for name, value in _task_inputs(step, task, models).items()}
     shards = [read_facts(step.output(task.number), InterleaveTaskFacts).shards for task in step.tasks]
     folders = [step.folder / shard for own in shards for shard in own]
@@ -156,6 +157,7 @@ def _finish(config: BuildInterleavedConfig, step: Interleaver, models: dict[str,
     _require_documents(config, step.tasks, facts)
     _require_few_lines(config, folders, facts)
     with make_artifact(config.output, kind=KIND, config=output_identity(config), inputs=inputs) as draft:
+        # Join the shards.
         repeats = _write_repeated(config, step, shards, folders, draft)
         index = join_documents(draft.folder, [folder for folder, bad in zip(folders, noisy, strict=True) if not bad])
         set_aside(draft.folder, folders, facts, rows, noisy)
@@ -164,6 +166,7 @@ def _finish(config: BuildInterleavedConfig, step: Interleaver, models: dict[str,
         for name in (DROPPED, NOISE):
             with (draft.folder / name).open("wb") as file:
                 file.writelines((folder / name).read_bytes() for folder in folders)
+        # Write facts and report.
         draft.licences |= {corpus.licence or UNRECORDED for corpus in config.corpora.values()}
         draft.languages |= {config.speakable.language}
         made = draft.facts = InterleavedFacts(
@@ -175,6 +178,7 @@ def _finish(config: BuildInterleavedConfig, step: Interleaver, models: dict[str,
         )
         rates = [shard_rate(shard) for shard in rows]
         write_report(draft.folder, made, rates=[rate for rate in rates if rate is not None], config=config)
+    # Log a summary.
     if not index.speech_tokens:
         logger.warning(
             "%s holds no speech: see what was left out in its report.md, and speakable.language=%s",
@@ -190,7 +194,10 @@ def _finish(config: BuildInterleavedConfig, step: Interleaver, models: dict[str,
 
 
 def _task_inputs(step: Interleaver, task: TextTask, models: dict[str, str]) -> dict[str, str]:
-    """What a task was made from; ValueError where it is not made, or from other files, models or settings."""
+    """Input identities of a finished task.
+
+    Raises ValueError if the task is not made, or was made from other files, models or settings.
+    """
     folder = step.output(task.number)
     files = ", ".join(relative_name(path, task.settings.path) for path in task.files[:3])
     if not folder.exists():
@@ -209,7 +216,7 @@ def _task_inputs(step: Interleaver, task: TextTask, models: dict[str, str]) -> d
 def _require_documents(
     config: BuildInterleavedConfig, tasks: Sequence[TextTask], facts: Sequence[InterleavedShardFacts]
 ) -> None:
-    """ValueError naming a corpus that gave no document at all."""
+    """Raise ValueError for a corpus without any document."""
     for name, corpus in config.corpora.items():
         if not any(fact.documents for fact in facts if fact.corpus == name):
             files = sum(len(task.files) for task in tasks if task.corpus == name and task.records[0] == 0)
@@ -222,7 +229,7 @@ def _require_documents(
 def _require_few_lines(
     config: BuildInterleavedConfig, folders: Sequence[Path], facts: Sequence[InterleavedShardFacts]
 ) -> None:
-    """ValueError naming a corpus of which too many lines were left out."""
+    """Raise ValueError for a corpus with too many lines left out."""
     for name in config.corpora:
         own = [pair for pair in zip(folders, facts, strict=True) if pair[1].corpus == name]
         lines = [BadLine(**orjson.loads(line)) for folder, _ in own for line in (folder / DROPPED).open("rb")]
@@ -237,7 +244,10 @@ def _write_repeated(
     folders: Sequence[Path],
     draft: Draft,
 ) -> int:
-    """List the documents whose id stands at an earlier place too; ValueError for the first where that is an error."""
+    """List the documents with the id of an earlier one; returns their number.
+
+    Raises ValueError for the first if `on_bad_line` is "error".
+    """
     task_of = [task for task, own in zip(step.tasks, shards, strict=True) for _ in own]
 
     def lines() -> Iterator[bytes]:
@@ -259,7 +269,7 @@ def _write_repeated(
 
 
 def _counted(config: BuildInterleavedConfig, facts: Sequence[InterleavedShardFacts]) -> dict[str, Any]:
-    """Counts of all shards, those in quarantine too, together and by corpus."""
+    """Counts of all shards, with the quarantined ones, in total and by corpus."""
     tally, corpora = Tally(config.spans), {}
     for fact in facts:
         tally.add(fact.tally)

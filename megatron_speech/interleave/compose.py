@@ -1,15 +1,15 @@
-"""Cut a document at its spans, put speech in their place, and keep the provenance of every span.
+"""Cuts a document at its spans, composes text ids and speech ids, and records the origin of every span.
 
     "The capital of France is Paris."  --cut-->  "The capital of" | " France" | " is Paris."  --compose-->
     text ids | <|begin_of_audio|> speech <|end_of_audio|> | text ids
 
-Cutting is all that lies between a document's text and its pieces: sentences (`speakable`), units (`units`), spans
-(`spans`, drawn over the speakable units only). Each unit takes the white space before it, so that pieces join to the
-document exactly and a byte-level text tokenizer sees the leading space it was trained with. What a span says is its
-share of its sentences' readings (`readings`), so it never cuts what is read as one. Each text piece is
-tokenised by itself: the ids are those of the text around the speech, as at inference. A span without speech (its
-synthesis failed) goes back into the text around it before that text is tokenised. Texts of many documents are
-tokenised in one call, since a call costs more than a short text.
+Cutting finds the speakable sentences (`speakable`), the units (`units`), and the spans over speakable units (`spans`).
+Units include the white space before them. So pieces join to the document exactly, and a byte-level tokenizer sees the
+leading space of its training. The reading of a span is its part of the readings of its sentences, and never cuts what
+is read as one.
+
+Each text piece is tokenised alone, as at inference. A span without speech (its synthesis failed) is joined to the text
+around it before that. Texts of many documents are tokenised in one call, which is faster.
 """
 
 from __future__ import annotations
@@ -35,17 +35,19 @@ Boundary = Literal["begin_end", "none"]
 
 
 class Piece(NamedTuple):
-    """A part of a document that stays text or is to be spoken; offsets are half-open."""
+    """A part of a document that stays text or becomes speech; ranges are half-open."""
 
     text: str
     words: tuple[int, int]
-    """In units, whatever these are."""
+    """Range in units (words, tokens or characters)."""
     chars: tuple[int, int]
+    """Range in characters."""
     spoken: bool
+    """Whether the piece becomes speech."""
     text_class: TextClass
-    """Of the sentence in which the piece begins."""
+    """Class of the sentence in which the piece begins."""
     reading: str = ""
-    """What a voice says for a piece to be spoken; empty where it cannot be read."""
+    """Reading of a spoken piece; empty if it has none."""
 
 
 def cut_document(
@@ -58,12 +60,17 @@ def cut_document(
     token_ends: TokenEnds | None = None,
     counts: Counter[str] | None = None,
 ) -> list[Piece]:
-    """Pieces from left to right whose texts join to `text`, those to be spoken marked; none for a blank text.
+    """Cut `text` into pieces, from left to right, with the spoken ones marked; none for a blank text.
 
-    No spoken piece holds anything of a stretch that cannot be spoken: a span across one is cut there. A function of
-    (text, key, seed, settings); its time is linear in the text. `token_ends` is needed for `spans.unit` tokens alone.
-    `counts` gains the units by what they are: "speakable", or the reason why not.
+    A span across text that cannot be spoken is cut there. The result is a function of (text, key, seed, settings). Time
+    is linear in the text.
+
+    Args:
+        key: key of the rendering, which seeds the spans.
+        token_ends: needed if `spans.unit` is "tokens".
+        counts: gains the number of units that are "speakable", or are not, by reason.
     """
+    # Units, sentences, and blocks of units that are read as one.
     points = code_points(text)
     classes = character_classes(points)
     ends = unit_ends(text, spans.unit, classes=classes, token_ends=token_ends)
@@ -72,6 +79,7 @@ def cut_document(
     sentences = stretches(text, language=speakable.language, classes=classes)
     sentences, readings = read_sentences(text, sentences, language=speakable.language, every=not speakable.filter)
     blocks = readings.blocks(ends)
+    # Units that can be spoken.
     may_be_spoken = np.ones(len(ends), dtype=bool)
     if speakable.filter:
         _rule_out(may_be_spoken, ends, sentences, counts)
@@ -79,6 +87,7 @@ def cut_document(
     chosen = np.flatnonzero(may_be_spoken)
     if counts is not None:
         counts["speakable"] += len(chosen)
+    # Spans over these units; their ends move to clauses and out of blocks.
     drawn = sample_spans(len(chosen), ratio=spans.ratio, mean_length=spans.mean_length, seed=seed, document_id=key)
     if spans.snap_to_clauses and drawn:
         after = np.concatenate([[True], ends_clause(points[ends[chosen] - 1])])
@@ -93,7 +102,7 @@ def cut_document(
 def _rule_out(
     may_be_spoken: np.ndarray, ends: np.ndarray, sentences: Sequence[Stretch], counts: Counter[str] | None
 ) -> None:
-    """Mark every unit that holds a character of a stretch with a reason, and count it under that reason."""
+    """Clear `may_be_spoken` for units that touch a stretch with a reason not to be spoken; count them by reason."""
     barred = [stretch for stretch in sentences if stretch.reason is not None]
     if not barred:
         return
@@ -108,7 +117,7 @@ def _rule_out(
 
 
 def _whole(blocks: np.ndarray, may_be_spoken: np.ndarray, counts: Counter[str] | None) -> np.ndarray:
-    """The blocks all of whose units may be spoken; no unit of the others may be."""
+    """Keep the blocks in which every unit may be spoken; clears `may_be_spoken` in the other blocks."""
     whole = np.array([may_be_spoken[start:end].all() for start, end in blocks], dtype=bool)
     for start, end in blocks[~whole]:
         if counts is not None:
@@ -118,7 +127,7 @@ def _whole(blocks: np.ndarray, may_be_spoken: np.ndarray, counts: Counter[str] |
 
 
 def _in_document(spans: Sequence[tuple[int, int]], chosen: np.ndarray) -> list[tuple[int, int]]:
-    """Spans over `chosen` units as spans over all units, cut where units in between were not chosen."""
+    """Turn spans over the `chosen` units into spans over all units, cut at units that are not chosen."""
     if not len(chosen) or chosen[-1] + 1 == len(chosen):
         return list(spans)
     if not spans:
@@ -144,7 +153,7 @@ def _cut(
     sentences: Sequence[Stretch],
     readings: Readings,
 ) -> list[Piece]:
-    """Pieces from left to right; `spans` in units whose ends are `ends`, the last one that of the text."""
+    """Cut `text` into pieces, from left to right; `spans` are in units, which end at the characters `ends`."""
     pieces: list[Piece] = []
     unit = char = sentence = 0
     bounds = [*itertools.chain.from_iterable(spans), len(ends)]
@@ -167,11 +176,11 @@ class Composed:
     """One interleaved sequence."""
 
     tokens: np.ndarray
-    """int32 [T]."""
+    """Token ids, int32 [T]."""
     spans: list[dict[str, Any]]
-    """Per spoken span: words, chars and tokens (half-open, without the boundary tokens)."""
+    """Ranges of each spoken span in words, chars and tokens (half-open, without boundary tokens)."""
     replaced_text_ids: int
-    """Text ids that the spoken spans would have taken."""
+    """Number of text ids that the spoken spans replace."""
 
 
 def compose(
@@ -182,7 +191,7 @@ def compose(
     vocabulary: Vocabulary,
     boundary: Boundary = "begin_end",
 ) -> Composed:
-    """`compose_batch` of one document."""
+    """Compose one document; see `compose_batch`."""
     return compose_batch(
         [(pieces, codes)],
         encode_batch=lambda texts: [encode(text) for text in texts],
@@ -198,7 +207,10 @@ def compose_batch(
     vocabulary: Vocabulary,
     boundary: Boundary = "begin_end",
 ) -> list[Composed]:
-    """Tokens of each document's pieces with `codes[i]` (int [T]) in place of spoken piece i; None: it stays text."""
+    """Compose each document from its pieces and `codes[i]` (int [T]) for spoken piece i, or None to keep it as text.
+
+    Raises ValueError for empty or unknown codes.
+    """
     laid_out = [_lay_out(*document) for document in documents]
     ids = iter(encode_batch([text for texts, _, _ in laid_out for text in texts]))
     speech = iter(_speech_ids([codes for _, _, parts in laid_out for codes in parts], vocabulary))
@@ -212,7 +224,7 @@ def compose_batch(
 def _lay_out(
     pieces: Sequence[Piece], codes: Mapping[int, np.ndarray | None]
 ) -> tuple[list[str], list[Piece], list[np.ndarray]]:
-    """Texts to be tokenised (before and of each span, after the last one), spans that have speech, their codes."""
+    """Texts to tokenise (before each span, of the span, after the last span), spans with speech, and their codes."""
     texts, text = [], ""
     spoken: list[Piece] = []
     speech: list[np.ndarray] = []
@@ -229,7 +241,7 @@ def _lay_out(
 
 
 def _speech_ids(speech: Sequence[np.ndarray], vocabulary: Vocabulary) -> list[np.ndarray]:
-    """`speech_ids` of each, looked at all at once."""
+    """`speech_ids` of each array of codes, converted in one call."""
     lengths = [len(codes) for codes in speech]
     if not all(lengths):
         raise ValueError("speech codes: a span has none, at least one is needed; give None for a span without speech")
@@ -247,7 +259,10 @@ def _composed(
     around: np.ndarray,
     opening: np.ndarray,
 ) -> Composed:
-    """One document of the batch; takes its share of `ids` and `speech`; `around` holds no or both boundary tokens."""
+    """Compose the next document of a batch, from its part of `ids` and `speech`.
+
+    `around` holds both boundary tokens or none; `opening` holds the begin of the document.
+    """
     parts = [opening]
     spans: list[dict[str, Any]] = []
     length, replaced = len(opening), 0
@@ -261,6 +276,6 @@ def _composed(
         spans.append({"words": [*piece.words], "chars": [*piece.chars], "tokens": [first, first + len(codes)]})
     parts.append(np.array(next(ids), dtype=np.int32))
     tokens = np.concatenate(parts)
-    if len(tokens) == len(opening):  # a text without any token is no document
+    if len(tokens) == len(opening):  # an empty text is not a document
         tokens = tokens[:0]
     return Composed(tokens, spans, replaced)

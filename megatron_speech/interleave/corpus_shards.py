@@ -1,8 +1,8 @@
-"""How corpora are cut into shards and tasks, and what their lines hold.
+"""Cuts corpora into shards and offline tasks, and reads the lines of a task.
 
-A shard is a run of `shard_documents` lines of one file: fixed by the files, whatever reads them. A task is a file, or
-whole shards of a large one; how large the tasks are changes no shard. Only cutting files needs their lines counted, and
-the counts are kept beside the parts. Price: a task in the middle of a compressed file decompresses all before it.
+A shard is a range of `shard_documents` lines of one file, so it depends on the files only. A task is a file, or several
+shards of a large file. Lines are counted only to cut files into tasks; counts are stored beside the parts. Cost: a task
+in the middle of a compressed file decompresses everything before it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from megatron_speech.corpus.remote_file import RemoteFile
 from megatron_speech.corpus.text_tasks import TextTask, require_few_lines
 
 COUNTS = "lines.json"
-"""Counted lines by file, with the file's size and time."""
+"""File with the number of lines of each file, with its size and time."""
 NOT_SPEAKABLE = "not speakable"
-"""Why a document is left out whose corpus says so: no mistake."""
+"""Reason for documents that their corpus marks as not speakable, which is not an error."""
 
 
 @dataclass(frozen=True)
@@ -34,20 +34,21 @@ class Line:
     """One line of a task's files."""
 
     shard: str
-    """Shard it belongs to: number of the file, and of the part of it."""
+    """Name of its shard: number of the file, number of the shard in it."""
     number: int
-    """Of the line in its file, from 1."""
+    """Number of the line in its file, from 1."""
     path: CorpusFile
     found: TextDocument | BadLine
 
 
 def interleave_tasks(config: BuildInterleavedConfig) -> list[TextTask]:
-    """Every file of every corpus, in order, cut where it is larger than a task; counts lines if it has to.
+    """Cut all files of all corpora into tasks, in order; counts lines if `config.documents_per_task` is set.
 
     Raises:
-        FileNotFoundError: a corpus does not exist, or a folder holds no file of a kind that is read.
-        ValueError: a corpus is a file of another kind.
+        FileNotFoundError: a corpus does not exist, or its folder holds no readable kind of file.
+        ValueError: a corpus is a file of an unknown kind.
     """
+    # Files of all corpora; those of a corpus with `max_documents` form one task.
     places: list[tuple[str, int, list[CorpusFile]]] = []
     num_files = 0
     for name, corpus in config.corpora.items():
@@ -56,9 +57,11 @@ def interleave_tasks(config: BuildInterleavedConfig) -> list[TextTask]:
         for group in groups:
             places.append((name, num_files, group))
             num_files += len(group)
+    # Line counts of the files that may be cut.
     size = config.documents_per_task and -(-config.documents_per_task // config.shard_documents)
     counted = [group[0] for name, _, group in places if not config.corpora[name].max_documents] if size else []
     counts = dict(zip(counted, _counts(counted, tasks_folder(config.output)), strict=True))
+    # Tasks of whole shards.
     tasks: list[TextTask] = []
     for name, first_file, group in places:
         for records in _ranges(counts.get(group[0], 0), (size or 0) * config.shard_documents):
@@ -76,7 +79,10 @@ def interleave_tasks(config: BuildInterleavedConfig) -> list[TextTask]:
 
 
 def task_lines(task: TextTask, config: BuildInterleavedConfig) -> Iterator[Line]:
-    """The lines of a task, up to the last one its corpus may give; ValueError for a bad one where that is an error."""
+    """Yield the lines of a task, up to `max_documents` documents.
+
+    Raises ValueError for a bad line if `on_bad_line` is "error".
+    """
     left = task.settings.max_documents
     for index, number, found in task.read():
         if left == 0:
@@ -91,7 +97,7 @@ def task_lines(task: TextTask, config: BuildInterleavedConfig) -> Iterator[Line]
 
 
 def count_documents(task: TextTask, config: BuildInterleavedConfig) -> int:
-    """Documents of a task; ValueError where it has too many lines that are none, or as `task_lines`."""
+    """Count the documents of a task; ValueError if too many of its lines are bad, or as `task_lines`."""
     documents = 0
     bad: list[BadLine] = []
     for line in task_lines(task, config):
@@ -105,7 +111,7 @@ def count_documents(task: TextTask, config: BuildInterleavedConfig) -> int:
 
 
 def _judged(found: TextDocument | BadLine, path: CorpusFile, number: int) -> TextDocument | BadLine:
-    """The document, unless its metadata keep it from being spoken or say nothing that can be understood."""
+    """Replace a document by a BadLine if its metadata key `speakable` is false, or is not a boolean."""
     speakable = found.metadata.get("speakable", True) if isinstance(found, TextDocument) else True
     if speakable is True:
         return found
@@ -116,13 +122,13 @@ def _judged(found: TextDocument | BadLine, path: CorpusFile, number: int) -> Tex
 
 
 def _ranges(lines: int, size: int) -> list[tuple[int, int | None]]:
-    """Half-open ranges of `size` lines, the last one up to the end of the file."""
+    """Half-open ranges of `size` lines; the last one has no end."""
     starts = range(0, lines, size) if size and lines else (0,)
     return [(start, start + size if start + size < lines else None) for start in starts]
 
 
 def _counts(files: Sequence[CorpusFile], folder: Path) -> list[int]:
-    """Lines of each file; what was counted before and has not changed since is not read again."""
+    """Number of lines of each file; reads only files that changed since they were counted."""
     if not files:
         return []
     path = folder / COUNTS
@@ -138,7 +144,7 @@ def _counts(files: Sequence[CorpusFile], folder: Path) -> list[int]:
 
 
 def _stamp(file: CorpusFile) -> list[int | str]:
-    """What changes with a file's content, without reading it."""
+    """Size and time of a file (identity of a remote one), which change with its content."""
     if isinstance(file, RemoteFile):
         return [file.size, file.identity]
     return [file.stat().st_size, file.stat().st_mtime_ns]

@@ -1,8 +1,8 @@
-"""What a run's parts depend on: the settings that are compared before a part made earlier is used again.
+"""Determines the identity of each part: the settings it depends on, compared before an earlier part is used again.
 
-A part made under other settings is made again (a shard, a task), or refused (the output, a journal); so a setting that
-does not decide a part must not stand in its identity, or a larger batch would throw hours of synthesis away. Price: who
-adds a setting must decide here what it decides.
+If they differ, a shard or task is made again, and an output or journal is refused. A setting without effect on a part
+must not be in its identity, or a larger batch size would discard hours of synthesis. Limitation: every new setting must
+be assigned here by hand.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from megatron_speech.config.stages.build_interleaved import BuildInterleavedConf
 from megatron_speech.corpus.text_tasks import TextTask
 
 SHARD = ("seed", "name", "shard_documents", "on_bad_line", "boundary", "spans", "speakable", "synthesis", "noise")
-"""Settings that decide a shard."""
+"""Settings that a shard depends on."""
 SPREAD = ("run", "documents_per_task")
-"""Settings of how the work is spread over tasks, processes and jobs."""
+"""Settings that spread the work over tasks, processes and jobs."""
 PACE = ("batch_size", "device")
-"""Settings of synthesis that decide how fast a span is spoken, and nothing else."""
+"""Settings of `synthesis` that change its speed only."""
 JOIN = ("max_wer",)
-"""Settings of noise that decide which shards are set aside when all are joined, and nothing before."""
+"""Settings of `noise` that choose the noisy shards in the join, and change no shard."""
 TOLERANCE = ("max_quarantined_share",)
-"""Settings, also of noise, that decide whether there is an output, and nothing in it."""
+"""Settings, also in `noise`, that may refuse an output but do not change it."""
 
 
 def output_identity(config: BuildInterleavedConfig) -> dict[str, Any]:
-    """What the whole output depends on, beside the inputs."""
+    """Settings that the whole output depends on, beside the inputs."""
     settings = _without(to_dict(config), SPREAD + TOLERANCE)
     if settings["noise"]:
         settings["noise"] = _without(settings["noise"], TOLERANCE)
@@ -34,7 +34,7 @@ def output_identity(config: BuildInterleavedConfig) -> dict[str, Any]:
 
 
 def shard_identity(config: BuildInterleavedConfig, task: TextTask) -> dict[str, Any]:
-    """What a shard of a task depends on, beside the inputs."""
+    """Settings that a shard of a task depends on, beside the inputs."""
     settings = {name: value for name, value in output_identity(config).items() if name in SHARD}
     if settings["noise"]:
         settings["noise"] = _without(settings["noise"], JOIN)
@@ -42,13 +42,13 @@ def shard_identity(config: BuildInterleavedConfig, task: TextTask) -> dict[str, 
 
 
 def task_identity(config: BuildInterleavedConfig, task: TextTask) -> dict[str, Any]:
-    """What a task depends on, beside the inputs."""
+    """Settings and records that a task depends on, beside the inputs."""
     return {**shard_identity(config, task), "records": list(task.records)}
 
 
 def synthesis_identity(config: BuildInterleavedConfig, *, model: str) -> dict[str, Any]:
-    """What decides the codes of a (key, text), where `model` identifies the model that speaks."""
-    language = config.speakable.language  # in which numbers and signs are read
+    """Settings that the codes of a (key, text) depend on; `model` is the identity of the text-to-token model."""
+    language = config.speakable.language  # language of the readings
     return {
         "model": model,
         "seed": config.seed,

@@ -1,15 +1,14 @@
-"""The spans of one shard whose speech is made, on disk as each one comes: what makes synthesis restartable by span.
+"""Writes the codes of each finished span of a shard to a journal, so that a restart continues with the next span.
 
     8c0e5b1d2f3a4957 {"synthesis": {...}}
     f2d1c77a90b3e846 {"key": "doc-17#0:31", "text": "9a1f...", "codes": [511, 12, 12, 1407]}
     03bb8de0f8a1c2d4 {"key": "doc-17#0:88", "text": "77c0...", "codes": null}
 
-One line per span behind the checksum of its bytes: its key, a hash of the text that was spoken, and the codes, or null
-where every attempt failed. A kill costs what was in flight. Nothing but what decides the codes is in the first line, so
-a change of anything else (the boundary tokens, the noise sample, a document of the corpus) keeps what was synthesised;
-a journal of another model, seed or sampling is refused, because it is the dearest file of the whole data. Price: lines
-are handed to the system one by one but not forced to the disk, so a power cut may take the last seconds with it, which
-the checksums show.
+A line holds a checksum, then the span's key, a hash of its reading, and its codes (null if every attempt failed). The
+first line holds the settings that the codes depend on. A journal with another model, seed or sampling is refused, since
+synthesis is expensive. Changes of anything else, such as boundary tokens or the noise sample, keep it. A kill loses the
+unfinished spans only. Limitation: lines are not forced to the disk, so a power failure may lose the last seconds; the
+checksums reveal damaged lines.
 """
 
 from __future__ import annotations
@@ -30,25 +29,28 @@ from megatron_speech.artifacts.plain_json import first_difference
 logger = logging.getLogger(__name__)
 
 DIGITS = 16
-"""Of a line's checksum, which a space follows."""
+"""Length of a line's checksum, which is followed by a space."""
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """What became of one span."""
+    """Result of one span."""
 
     codes: np.ndarray | None
-    """int32 [T], or None where synthesis failed."""
+    """Codes int32 [T], or None if synthesis failed."""
 
 
 class Journal:
-    """The journal at `path`, made if there is none; a context, used by one process at a time."""
+    """A journal file; a context manager, for one process at a time."""
 
     def __init__(self, path: Path, *, synthesis: Mapping[str, Any]) -> None:
-        """`synthesis` is what decides the codes of a (key, text); ValueError where the file has another."""
+        """Open the journal `path`, or create it; `synthesis` holds the settings that codes depend on.
+
+        Raises ValueError if the file has other settings, or a damaged first line.
+        """
         self.path, self._head = path, {"synthesis": orjson.loads(orjson.dumps(synthesis))}
         self.work: Counter[str] = Counter()
-        """What synthesis did for the spans that it holds, in all runs."""
+        """Counts of synthesis for the spans in the journal, from all runs."""
         self._found: dict[tuple[str, str], Spoken] = {}
         self._load()
         self._file = path.open("ab", buffering=0)
@@ -65,11 +67,11 @@ class Journal:
         return len(self._found)
 
     def take(self, key: str, text: str) -> Spoken | None:
-        """What an earlier run made of a span, handed out once; None if it made nothing."""
+        """Take the result of an earlier run for a span out of the journal; None if there is none."""
         return self._found.pop((key, _digest(text)), None)
 
     def append(self, key: str, text: str, codes: np.ndarray | None, work: Mapping[str, int] | None = None) -> None:
-        """Keep the codes of a span, and what was counted since the last one; with the system when this returns."""
+        """Write the codes of a span, and the counts of synthesis since the last one, to the file."""
         values = None if codes is None else np.asarray(codes).tolist()
         self._write({"key": key, "text": _digest(text), "codes": values} | ({"work": dict(work)} if work else {}))
         self.work.update(work or {})
@@ -77,11 +79,11 @@ class Journal:
     def _write(self, record: Mapping[str, Any]) -> None:
         body = orjson.dumps(record)
         line = b"%s %s\n" % (_checksum(body), body)
-        while line:  # a full disk takes a part, and says why at the next attempt
+        while line:  # a full disk may write a part, and raises at the next attempt
             line = line[self._file.write(line) :]
 
     def _load(self) -> None:
-        """Take in what is whole; cut off a torn tail, the mark of a kill, and name it and every damaged line."""
+        """Read the valid lines, warn of each damaged one, and remove an incomplete last line, which a kill leaves."""
         if not self.path.exists():
             return
         whole = at = 0

@@ -1,4 +1,4 @@
-"""What a worker loads once, when it first needs it: the model that speaks and the recogniser that reads it back."""
+"""Holds the models and tokenizers of a worker, each loaded at its first use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from megatron_speech.vocabulary import Vocabulary
 
 
 class Models:
-    """The models and tokenizers of one process, and the calls in which they are used."""
+    """Models and tokenizers of one process, with the operations of interleaving on them."""
 
     def __init__(self, config: BuildInterleavedConfig) -> None:
         self._config = config
@@ -30,7 +30,7 @@ class Models:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """Of the model to be trained."""
+        """Vocabulary of the interleaved documents."""
         return Vocabulary.load(self._config.vocabulary)
 
     @cached_property
@@ -54,7 +54,7 @@ class Models:
         return recognizer
 
     def cut(self, rendering: Rendering) -> tuple[list[Piece], Counter[str]]:
-        """Pieces of a text, and its units by whether they may be spoken."""
+        """Cut a text into pieces; also counts its units by whether they are speakable."""
         units: Counter[str] = Counter()
         pieces = cut_document(
             rendering.text,
@@ -68,7 +68,7 @@ class Models:
         return pieces, units
 
     def compose(self, documents: Sequence[tuple[list[Piece], Codes]]) -> list[Composed]:
-        """Tokens of each document."""
+        """Lay out the pieces and codes of each document as tokens."""
         return compose_batch(
             documents,
             encode_batch=self._text_tokenizer.encode_batch,
@@ -77,32 +77,32 @@ class Models:
         )
 
     def speak(self, spans: Iterable[tuple[str, str]]) -> Iterator[tuple[int, np.ndarray | None]]:
-        """Codes of each (key, text) as they come; nothing is loaded where nothing is to be spoken."""
+        """Synthesise (key, reading) items; yields (place, codes or None). Without items, no model is loaded."""
         waiting = iter(spans)
         first = next(waiting, None)
         if first is not None:
             yield from self._synthesizer.stream(chain([first], waiting), self._config.seed)
 
     def work(self) -> dict[str, int]:
-        """What the synthesizer counted since the last call: samples drawn, refused by reason, given up."""
+        """Counts of `Synthesizer.counts` since the last call."""
         counts = Counter(self._synthesizer.counts if "_synthesizer" in self.__dict__ else {})
         new, self._counted = counts - self._counted, counts
         return dict(new)
 
     def forget(self) -> None:
-        """Load the model that speaks anew when it is next needed: what runs it has died."""
+        """Drop the synthesizer after its engine failed; the next use loads it again."""
         self.__dict__.pop("_synthesizer", None)
         self._counted.clear()
 
     def sample(self) -> SpanSample | None:
-        """What draws the spans of a shard that are read back; None where none are."""
+        """Start the noise sample of a shard; None if noise is not measured."""
         noise = self._config.noise
         if noise is None:
             return None
         return SpanSample(noise.spans_per_shard, seed=self._config.seed, max_codes=self._recognizer.max_codes)
 
     def read_back(self, sample: SpanSample | None, *, shard: str) -> list[NoiseRow]:
-        """What was heard in a shard's drawn spans."""
+        """Recognise the sampled spans of a shard; empty without a sample."""
         if sample is None:
             return []
         return sample.read_back(self._recognizer, language=self._config.speakable.language, shard=shard)

@@ -1,12 +1,11 @@
-"""How noisy the synthetic speech is: a sample of every shard's spans, read back by the speech tokenizer's recogniser.
+"""Measures the noise of synthetic speech: recognises a sample of every shard's spans and counts word errors.
 
-    codes of a span --recognise--> words    against    the span's share of what is read ("1984": "nineteen eighty four")
+    codes of a span --recognise--> words    against    its reading ("1984": "nineteen eighty four")
 
-The paper says only that the word error rate of such spans is higher than that of read speech; here it is measured, by
-shard, by class of text and by length of span, with bootstrap intervals over spans. The sample is a function of (seed,
-span key): the spans with the smallest hashes, so neither batches nor restarts change it. Of Chinese every character is
-a word. Price: what the recogniser itself misreads counts as noise (tools/round_trip.py tells how much that is on real
-speech), and a span of a few words, out of its sentence, is harder to recognise than the sentence.
+Error rates are given by shard, by class of text and by length of span, with bootstrap intervals over spans. The sample
+depends on the seed and the span keys only (the smallest hashes), so batches and restarts do not change it. In Chinese
+every character counts as a word. Limitations: errors of the recogniser count as noise (tools/round_trip.py measures
+them on real speech). A few words are harder to recognise alone than in their sentence.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ from megatron_speech.randomness import xxh3_number
 from megatron_speech.speech_tokenizer.interface import CodeRecognizer
 
 LENGTHS = (5, 10, 15, 20)
-"""First length in units of every bin but the first."""
+"""First length, in units, of each bin after the first."""
 RESAMPLES = 1000
 Rows = Sequence[NoiseRow]
-"""Sampled spans, as `SpanSample.read_back` gives them."""
+"""Results of `SpanSample.read_back`."""
 _HAN = re.compile(r"([\u3400-\u9fff\uf900-\ufaff])")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """A span that was drawn to be read back."""
+    """A span of the sample."""
 
     key: str
     """Unique among all spans."""
@@ -45,23 +44,23 @@ class Span:
     units: int
     """Length in words."""
     text: str
-    """As it is written."""
+    """Text of the span."""
     said: str
-    """As it is spoken."""
+    """Reading of the span."""
 
 
 class SpanSample:
-    """At most `size` of the spans shown to it, drawn evenly: those whose keys hash lowest under `seed`."""
+    """A uniform sample of at most `size` spans: those with the lowest hashes of (seed, key)."""
 
     def __init__(self, size: int, *, seed: int, max_codes: int) -> None:
         self._size, self._seed, self._max_codes = size, seed, max_codes
         self._heap: list[tuple[int, int, Span, np.ndarray]] = []
         self._shown = 0
         self.too_long = 0
-        """Spans that the recogniser does not take, which are not drawn."""
+        """Number of spans longer than the recogniser's limit, which are not sampled."""
 
     def show(self, made: Interleaved) -> None:
-        """Draw among the spoken spans of a document."""
+        """Offer the spoken spans of a document to the sample."""
         spoken_pieces = [index for index in sorted(made.codes) if made.codes[index] is not None]
         for index, span in zip(spoken_pieces, made.document.meta["spans"], strict=True):
             codes, piece = made.codes[index], made.pieces[index]
@@ -69,6 +68,7 @@ class SpanSample:
             if len(codes) > self._max_codes:
                 self.too_long += 1
                 continue
+            # Keep the span if its hash is among the lowest.
             rank = -xxh3_number(f"{self._seed}\0noise\0{span['key']}")
             self._shown += 1
             if len(self._heap) == self._size and rank <= self._heap[0][0]:
@@ -84,7 +84,8 @@ class SpanSample:
             push(self._heap, (rank, -self._shown, drawn, codes))
 
     def read_back(self, recognizer: CodeRecognizer, *, language: Language, shard: str) -> list[NoiseRow]:
-        """One row per drawn span of `shard` that has words to be compared: said, heard, and the edits between."""
+        """Recognise the sampled spans of `shard`; returns a row with the errors of each span that has words."""
+        # Recognise, in the order of the documents.
         drawn = sorted(self._heap, key=lambda item: -item[1])
         heard = recognizer.recognize([codes for *_, codes in drawn])
         spans = []
@@ -94,6 +95,7 @@ class SpanSample:
                 spans.append((replace(span, said=said), len(codes), guess))
         if not spans:
             return []
+        # Count errors.
         guesses = [comparable(guess, language=language) for *_, guess in spans]
         edits = utterance_edits([span.said for span, *_ in spans], guesses)
         return [
@@ -112,15 +114,15 @@ class SpanSample:
 
 
 def comparable(text: str, *, language: str) -> str:
-    """The text in words that can be told apart: of Chinese, every character is one."""
+    """Separate Chinese characters by spaces, so that each counts as a word."""
     return _HAN.sub(r" \1 ", text) if language == "zh" else text
 
 
 def summarize(shards: Sequence[tuple[Rows, int]]) -> NoiseFacts:
-    """Error rates with 95 % intervals, together, by class of text and by length; null where there is none.
+    """Error rates with 95 % intervals: total, by class of text and by length of span.
 
-    `shards`: (sampled rows, spans of the shard) of each. Every sampled span stands for as many of its shard's, so that
-    the rates are those of all spans, not those of an average shard.
+    `shards` holds (sampled rows, number of spans) of each shard. Rows are weighted by spans per row of their shard, so
+    that the rates are those of all spans, not of an average shard.
     """
     rows = [(row, spans / len(sample)) for sample, spans in shards for row in sample]
     classes = sorted({row.text_class for row, _ in rows})
@@ -144,13 +146,13 @@ def length_labels() -> list[str]:
 
 
 def shard_rate(rows: Rows) -> float | None:
-    """Word error rate of one shard's sample, a fraction; None where nothing could be compared."""
+    """Word error rate of one shard's sample, as a fraction; None if no word was compared."""
     words = sum(row.words for row in rows)
     return sum(row.word_edits for row in rows) / words if words else None
 
 
 def _rates(rows: Sequence[tuple[NoiseRow, float]]) -> NoisePartFacts:
-    """Error rates of rows with their weights."""
+    """Error rates of weighted rows."""
     counted = ("word_edits", "words", "character_edits", "characters")
     word_edits, words, character_edits, characters = (
         np.array([getattr(row, name) * weight for row, weight in rows]) for name in counted

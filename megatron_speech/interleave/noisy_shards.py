@@ -1,10 +1,10 @@
-"""Shards whose speech is too noisy, or could not be measured: joined to a folder of their own, which no reader sees.
+"""Quarantines shards with too noisy or unmeasured speech: joins them into a folder that readers of the output skip.
 
     <output>/quarantine         their documents
-    <output>/quarantine.jsonl   one line each: what it holds, word error rate, spans that were read back
+    <output>/quarantine.jsonl   one line per shard: its counts, word error rate, and number of sampled spans
 
-Decided when all shards are joined, from the rows that were written with each: another limit makes no shard again.
-Price: a shard goes as a whole, with what is good in it.
+The join decides, by the noise sample of each shard, so another limit needs no new synthesis. Limitation: a shard is
+quarantined as a whole, with its good documents.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from megatron_speech.data.shards.join import join_documents
 from megatron_speech.interleave.noise import Rows, shard_rate
 
 QUARANTINE = "quarantine"
-"""Folder of the shards that are set aside, and with .jsonl the list of them."""
+"""Name of the folder of noisy shards, and of their list (.jsonl)."""
 HELD = ("documents", "text_tokens", "speech_tokens")
-"""What is counted of them."""
+"""Facts that are listed and summed over noisy shards."""
 
 
 def noisy_shards(config: BuildInterleavedConfig, rows: Sequence[Rows], spans: Sequence[int]) -> list[bool]:
-    """Whether each shard is to be set aside, by the `rows` read back of its `spans` spoken spans.
+    """Whether each shard is noisy: its word error rate exceeds `noise.max_wer` or, despite spans, is unknown.
 
-    Raises ValueError where those are all of them, or more than one and more than the allowed share.
+    `rows` holds the noise sample of each shard, `spans` its number of spoken spans. Raises ValueError if all shards are
+    noisy, or more than one and more than `noise.max_quarantined_share`.
     """
     noise = config.noise
     if noise is None or noise.max_wer is None:
@@ -41,7 +42,7 @@ def noisy_shards(config: BuildInterleavedConfig, rows: Sequence[Rows], spans: Se
 
 
 def quarantined(facts: Sequence[InterleavedShardFacts], noisy: Sequence[bool]) -> QuarantineFacts:
-    """How much the noisy shards hold, by the `facts` of all."""
+    """Sum the counts of the noisy shards; `facts` are those of all shards."""
     held = {name: sum(getattr(fact, name) for fact, bad in zip(facts, noisy, strict=True) if bad) for name in HELD}
     return QuarantineFacts(shards=sum(noisy), **held)
 
@@ -53,7 +54,7 @@ def set_aside(
     rows: Sequence[Rows],
     noisy: Sequence[bool],
 ) -> None:
-    """Join the noisy ones of `shards` to `<folder>/quarantine`, and list them beside it."""
+    """Join the noisy ones of `shards` into ``<folder>/quarantine``, and list them in ``quarantine.jsonl``."""
     if any(noisy):
         (folder / QUARANTINE).mkdir(exist_ok=True)
         join_documents(folder / QUARANTINE, [shard for shard, bad in zip(shards, noisy, strict=True) if bad])

@@ -1,4 +1,4 @@
-"""The stage's report: what was made, what was left out and why, and how noisy the speech is; report.md and plots."""
+"""Writes the report on interleaved data: counts, what was left out and why, noise; as report.md with plots."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FAULTS = ("runaway", "too_short", "repeats", "unspeakable")
 
 
 def require_libraries(config: BuildInterleavedConfig) -> None:
-    """ValueError where what measures and draws is not installed: said before hours of synthesis, not after."""
+    """Raise ValueError if a package for the report is not installed, before hours of synthesis."""
     for name in ("matplotlib", *(["jiwer"] if config.noise else [])):
         if find_spec(name) is None:
             raise ValueError(f"the report needs {name}; pip install 'megatron-speech[eval]'")
@@ -27,7 +27,7 @@ def require_libraries(config: BuildInterleavedConfig) -> None:
 def write_report(
     folder: Path, facts: InterleavedFacts, *, rates: Sequence[float], config: BuildInterleavedConfig
 ) -> None:
-    """Write report.md, spans.png and, where speech was read back, noise.png; `rates` are those of the shards."""
+    """Write report.md, spans.png and, if noise was measured, noise.png; `rates` are the shards' word error rates."""
     lines = ["# Interleaved data", "", *_made(facts, config), *_left_out(facts)]
     if facts.spans:
         plots.plot_spans(folder / "spans.png", facts.span_lengths)
@@ -40,7 +40,7 @@ def write_report(
 
 
 def in_words(facts: InterleavedFacts, *, unit: str) -> str:
-    """How much of a corpus became speech, and how well, in one line."""
+    """Summarise the facts in one line."""
     every = facts.words + facts.words_not_speakable
     said = [f"{facts.words:,} of {every:,} {unit} can be read aloud"]
     if facts.ratio_spoken is not None:
@@ -48,7 +48,7 @@ def in_words(facts: InterleavedFacts, *, unit: str) -> str:
     if facts.spans_failed:
         said.append(f"{facts.spans_failed:,} of {facts.spans:,} spans failed")
     if facts.noise and facts.noise.wer:
-        said.append(f"{facts.noise.wer.value:.1%} of the words of spans read back wrong")
+        said.append(f"word error rate of synthetic spans {facts.noise.wer.value:.1%}")
     return ", ".join(said)
 
 
@@ -128,7 +128,7 @@ def _noise(facts: InterleavedFacts, noise: NoiseFacts, rates: Sequence[float]) -
 
 
 def plot_noise(path: Path, noise: NoiseFacts, *, rates: Sequence[float], max_wer: float | None) -> None:
-    """Word error rate by class of text, by length of span, and the shards' rates beside the limit."""
+    """Plot word error rates by class of text and by length of span, and a histogram of the shards' rates."""
     figure, panels = plots.new_figure(3, width=12.0)
     lengths = [label for label in length_labels() if label in noise.by_length]
     parts = [("by class of text", list(noise.by_class), noise.by_class)]

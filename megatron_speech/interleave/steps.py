@@ -1,12 +1,11 @@
-"""The datatrove step that interleaves a task's documents, shard by shard.
+"""The datatrove step that interleaves the documents of an offline task, shard by shard.
 
     LocalPipelineExecutor([Interleaver(tasks, ...)], tasks=len(tasks))
 
-A shard holds a fixed run of one file's lines, so it is the same whatever tasks, workers and jobs there are, and joining
-only moves files. Each is an artifact of its own, with a journal beside it while it is made: a task that was killed goes
-on with the first shard that is not there, and with the first span of it that was not spoken. An engine that dies ends
-its task by one line; the other tasks go on. Price: a shard ends with batches that run empty, and small files make small
-shards.
+A shard holds a fixed range of one file's lines. It does not depend on tasks, workers and jobs, and the join only moves
+files. Each shard is an artifact, with a journal beside it while it is made. A killed task resumes at its first
+unfinished shard, and there at the first span that is not in the journal. A failing engine ends its task only. Cost: the
+last batches of each shard are not full, and small files make small shards.
 """
 
 from __future__ import annotations
@@ -48,11 +47,11 @@ logger = logging.getLogger(__name__)
 
 TASK, SHARD = "interleave_task", "interleaved_shard"
 DROPPED, NOISE = "dropped.jsonl", "noise.jsonl"
-"""Lines that were left out, and spans that were read back: one JSON object each."""
+"""Files of the lines that were left out and of the noise sample: one JSON object per line."""
 
 
 class Interleaver(PipelineStep):
-    """Make the shards of task `rank` in ``<folder>/<shard>``, and a list of them in ``<folder>/task-<rank>``."""
+    """Makes the shards of task `rank` in ``<folder>/<shard>``, and lists them in ``<folder>/task-<rank>``."""
 
     type = "WRITER"
     name = "interleaved shards"
@@ -60,7 +59,7 @@ class Interleaver(PipelineStep):
     def __init__(
         self, tasks: Sequence[TextTask], *, config: BuildInterleavedConfig, folder: Path, inputs: Mapping[str, str]
     ) -> None:
-        """`inputs` identify everything but the corpora."""
+        """`inputs` are the identities of the models and the vocabulary."""
         super().__init__()
         self.tasks = tasks
         self.config = config
@@ -73,12 +72,12 @@ class Interleaver(PipelineStep):
         return self.folder / f"task-{number:05d}"
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
-        """Make the shards of task `rank`; an engine that fails stops it with a logged error, and a rerun goes on."""
+        """Make the shards of task `rank`. An EngineError is logged and ends the task; the next run resumes it."""
         task = self.tasks[rank]
         inputs = {**file_ids(task.files), **self._inputs}
 
         def write(draft: Draft) -> None:
-            # Read once before: a bad line is found before hours of synthesis, and the bar knows its end.
+            # Count first: bad lines are found before hours of synthesis, and the progress bar has a total.
             documents = count_documents(task, self.config)
             bar = f"interleave {task.corpus}, task {rank + 1} of {len(self.tasks)}"
             with tqdm(
@@ -110,6 +109,7 @@ class Interleaver(PipelineStep):
             yield shard
 
     def _write_shard(self, draft: Draft, *, task: TextTask, shard: str, lines: Iterable[Line], progress: Any) -> None:
+        # Interleave the documents and write them; codes go to the journal as they finish.
         dropped, ids, tally, sample = list[BadLine](), IdLog(), Tally(self.config.spans), self.models.sample()
         speaks = synthesis_identity(self.config, model=self._inputs[str(self.config.model)])
         with Journal(self.folder / f"{shard}.journal", synthesis=speaks) as journal:
@@ -129,6 +129,7 @@ class Interleaver(PipelineStep):
                 allow_empty=True,
             )
             work = journal.work
+        # Measure the noise, and write what the join needs.
         rows = self.models.read_back(sample, shard=shard)
         ids.save(draft.folder)
         reasons = Counter(line.reason for line in dropped)

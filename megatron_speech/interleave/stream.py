@@ -1,13 +1,12 @@
-"""Interleaved documents from texts: cut, have the spans spoken, compose, in bounded memory.
+"""Builds interleaved documents from a stream of texts: cuts them, synthesises the spans, composes the sequences.
 
     documents --(windows, longest span first)--> spans --> stream of speech codes --> journal --> compose --> documents
 
-The stream takes spans as it has room for them and gives codes as they are done, in any order; a document is composed
-when its last span is there and all before it are. Span places and speech are functions of (seed, document id,
-rendering), not of windows. A rendering is one pass of fresh spans over a document: diversity rather than repetition is
-what synthetic data offers. What the journal of an earlier run holds is not spoken again. Price: the documents of the
-windows that the stream has looked into are in memory, and one without any span (its target was below a word) stays text
-alone.
+The stream reads spans as it gets free and yields codes as they finish, in any order. A document is composed when its
+spans and those of all documents before it are finished. Span places and speech are functions of (seed, document id,
+rendering). A rendering is one interleaved version of a document, with spans of its own. Spans in the journal of an
+earlier run are not synthesised again. Limitations: memory holds the documents of all unfinished windows. A document too
+short for one span stays plain text.
 """
 
 from __future__ import annotations
@@ -26,22 +25,22 @@ from megatron_speech.interleave.compose import Composed, Piece
 from megatron_speech.interleave.journal import Journal
 
 WINDOW_DOCUMENTS = 256
-"""Renderings whose spans are sorted by length together, at most..."""
+"""Maximum number of renderings in a window, within which spans are sorted by length."""
 WINDOW_CHARACTERS = 1 << 22
-"""...and their characters together, but for one longer text."""
+"""Maximum number of characters in a window; a longer text is a window alone."""
 
 COMPOSED_TOGETHER = 64
-"""Documents tokenised in one call."""
+"""Number of documents tokenised in one call."""
 
 Codes = dict[int, np.ndarray | None]
-"""Of each spoken piece of a document, int [T]; None where synthesis failed."""
+"""Codes int [T] of a document's spoken pieces, by the number of the piece; None if synthesis failed."""
 Stream = Callable[[Iterable[tuple[str, str]]], Iterable[tuple[int, np.ndarray | None]]]
-"""Of (key, reading), read as there is room: position and codes int [T] of each, or None, as they come."""
+"""Function from (key, reading) items to (place of the item, codes int [T] or None), as they finish."""
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """One pass over a document: its text, and a key that seeds its spans and its speech."""
+    """One interleaved version of a text, before it is made; `key` seeds its spans and speech."""
 
     key: str
     text: str
@@ -50,18 +49,18 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Interleaved:
-    """A finished document, and what it was made of."""
+    """A finished document, with its parts."""
 
     document: TokenDocument
     pieces: list[Piece]
     codes: Codes
     composed: Composed
     units: Counter[str]
-    """Its units by whether they may be spoken: "speakable", or the reason why not."""
+    """Number of units that are "speakable", or are not, by reason."""
 
 
 class Waiting:
-    """A document some of whose spans may not have been spoken yet."""
+    """A document with spans that may not be synthesised yet."""
 
     def __init__(self, rendering: Rendering, pieces: list[Piece], units: Counter[str]) -> None:
         self.rendering, self.pieces, self.units = rendering, pieces, units
@@ -69,12 +68,12 @@ class Waiting:
         self.missing = sum(piece.spoken for piece in pieces)
 
     def put(self, index: int, codes: np.ndarray | None) -> None:
-        """Say what became of piece `index`."""
+        """Set the codes of piece `index`; None if synthesis failed."""
         self.codes[index] = codes
         self.missing -= 1
 
     def span_key(self, index: int) -> str:
-        """What a span's randomness is a function of, beside the seed: document, rendering, first unit."""
+        """Key of the span `index`, which seeds its speech: document, rendering and first unit."""
         return f"{self.rendering.key}:{self.pieces[index].words[0]}"
 
 
@@ -88,17 +87,23 @@ def interleave(
     work: Callable[[], Mapping[str, int]] = dict,
     window: int = WINDOW_DOCUMENTS,
 ) -> Iterator[Interleaved]:
-    """Documents in the order of `renderings`; their meta tell every span's words, characters, tokens, class and key.
+    """Yield interleaved documents in the order of `renderings`.
+
+    The metadata of a document lists its spans with words, characters, tokens, class of text and key.
 
     Args:
-        cut: pieces of a text, those to be spoken marked, and its units by whether they may be.
-        compose: tokens of each document's pieces and the codes of the spoken ones.
-        work: what the stream counted since it was last asked, kept with the spans.
+        cut: cuts a text into pieces, with the spoken ones marked; also counts its units by whether they are speakable.
+        compose: lays out the pieces and codes of documents as tokens.
+        stream: synthesises the spans.
+        journal: stores codes, and has those of earlier runs.
+        work: returns the counts of `stream` since the last call; they are stored in the journal.
+        window: maximum number of renderings in a window.
     """
     waiting: deque[Waiting] = deque()
     ready: list[Waiting] = []
     asked: dict[int, tuple[Waiting, int, str, str]] = {}
 
+    # Cut windows of texts, and yield the spans that the journal does not have.
     def spans() -> Iterator[tuple[str, str]]:
         numbers = itertools.count()
         windows = grouped_by_size(
@@ -115,6 +120,7 @@ def interleave(
                 asked[next(numbers)] = each, index, key, reading
                 yield key, reading
 
+    # Store codes as they finish, and compose documents in order.
     for number, codes in stream(spans()):
         each, index, key, reading = asked.pop(number)
         journal.append(key, reading, codes, work())
@@ -124,14 +130,15 @@ def interleave(
         if len(ready) >= COMPOSED_TOGETHER:
             yield from _composed(ready, compose)
             ready.clear()
-    assert not asked, f"the stream gave nothing for {len(asked)} spans"
+    # The last documents.
+    assert not asked, f"the stream yielded no result for {len(asked)} spans"
     ready.extend(waiting)
     for start in range(0, len(ready), COMPOSED_TOGETHER):
         yield from _composed(ready[start : start + COMPOSED_TOGETHER], compose)
 
 
 def _longest_first(opened: Sequence[Waiting]) -> list[tuple[Waiting, int]]:
-    """Documents and places of their spans, the longest text first, so that a batch of the stream has few gaps."""
+    """All spans of `opened` as (document, piece number), longest text first, so that a batch has similar lengths."""
     places = [(each, index) for each in opened for index, piece in enumerate(each.pieces) if piece.spoken]
     return sorted(places, key=lambda place: -len(place[0].pieces[place[1]].text))
 

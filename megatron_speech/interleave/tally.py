@@ -1,4 +1,4 @@
-"""What interleaving did, counted while it happens: achieved ratio, span lengths, failures, growth."""
+"""Counts words, spans and tokens while documents are interleaved, and derives ratios from them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from megatron_speech.interleave.spans import length_probabilities
 
 
 class Tally:
-    """Integer counts over all documents, and the facts that follow from them.
+    """Integer counts over all documents, and the facts derived from them.
 
-    The histogram of span lengths is of documents whose spans are as they were drawn: not of short ones, where one span
-    reaches the target and is cut to it (see `spans`), nor of those in which a span may have been cut around something
-    that cannot be spoken. Ends that moved to a clause boundary, or out of what is read as one, make it a little wider
-    than what was drawn.
+    The histogram of span lengths leaves out short documents, which have one span of the target's length (see `spans`).
+    It also leaves out documents with text that cannot be spoken, because spans are cut there. It is a little wider than
+    the Poisson distribution, since ends move to clause boundaries and out of blocks that are read as one.
     """
 
     def __init__(self, spans: SpansConfig) -> None:
@@ -29,9 +28,9 @@ class Tally:
         self.counts: Counter[str] = Counter()
         self.span_lengths: Counter[int] = Counter()
         self.left_out: Counter[str] = Counter()
-        """Words that no span may hold, by reason."""
+        """Words that cannot be spoken, by reason."""
         self.spans_by_class: Counter[str] = Counter()
-        """Spans that became speech."""
+        """Spans that became speech, by class of text."""
 
     def count(
         self,
@@ -40,7 +39,8 @@ class Tally:
         composed: Composed,
         units: Mapping[str, int],
     ) -> None:
-        """Add one document; `units` are its units by what they are: "speakable", or the reason why not."""
+        """Add one document; `units` counts its units as "speakable" or by the reason why not."""
+        # Lengths of spans in words, and whether the document keeps them as drawn.
         left_out = {reason: count for reason, count in units.items() if reason != "speakable"}
         lengths = {index: piece.words[1] - piece.words[0] for index, piece in enumerate(pieces)}
         spoken = {index: lengths[index] for index, sequence in codes.items() if sequence is not None}
@@ -49,6 +49,7 @@ class Tally:
         is_as_drawn = target >= longest and not left_out
         if is_as_drawn:
             self.span_lengths.update(lengths[index] for index in codes)
+        # Totals.
         self.left_out.update(left_out)
         self.spans_by_class.update(pieces[index].text_class for index in spoken)
         self.counts.update(
@@ -65,24 +66,21 @@ class Tally:
         )
 
     def state(self) -> TallyFacts:
-        """Everything counted, as `add` takes it."""
+        """All counts, as `add` takes them."""
         kinds = ("counts", "span_lengths", "left_out", "spans_by_class")
         return TallyFacts(
             **{kind: {str(key): count for key, count in sorted(getattr(self, kind).items())} for kind in kinds}
         )
 
     def add(self, state: TallyFacts) -> None:
-        """Take in what another tally counted."""
+        """Add the counts of another tally."""
         self.counts.update(state.counts)
         self.left_out.update(state.left_out)
         self.spans_by_class.update(state.spans_by_class)
         self.span_lengths.update({int(length): count for length, count in state.span_lengths.items()})
 
     def facts(self) -> dict[str, Any]:
-        """Counts, ratios, and the histogram of span lengths beside the distribution they were drawn from.
-
-        Ratios are of the words that may be spoken.
-        """
+        """Counts, ratios to the words that can be spoken, and the histogram of span lengths with its distribution."""
         counts = self.counts
         largest = max(self.span_lengths, default=0)
         return {

@@ -1,12 +1,12 @@
-"""The units of spans: where words, tokens or characters end.
+"""Cuts a text into the units of spans: words, tokens or characters.
 
-Unit i goes from the end of unit i - 1 to its own end, so that units join to the text exactly and each takes the white
-space before it; the last one ends with the text.
+Unit i goes from the end of unit i - 1 to its own end. So units join to the text exactly, and include the white space
+before them. The last unit ends with the text.
 
-    words       runs without white space: for languages that put spaces between words
-    characters  for Chinese: each character is a unit, but a run of Latin letters or digits is one ("2024", "GPT"),
-                since half of it says nothing, and so is a character with its combining marks
-    tokens      of the text tokenizer, by its offsets: spans may begin and end inside words, as the paper's may
+    words       runs without white space, for languages with spaces between words
+    characters  for Chinese: single characters with their combining marks; Latin letters or digits in a row ("2024",
+                "GPT") are one unit
+    tokens      tokens of the text tokenizer; spans may start and end inside words, as in the paper
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ from megatron_speech.text_normalization.characters import Class
 
 Unit = Literal["words", "tokens", "characters"]
 TokenEnds = Callable[[str], Sequence[int]]
-"""text -> the end of every token in characters, as `TextTokenizer.token_ends`."""
+"""Function from a text to the end of every token, in characters (`TextTokenizer.token_ends`)."""
 
 
 def unit_ends(text: str, unit: Unit, *, classes: np.ndarray, token_ends: TokenEnds | None = None) -> np.ndarray:
-    """End of every unit in characters, ascending: int64 [units]; empty where the text is blank. Linear in its length.
+    """End of every unit in characters, ascending, int64 [units]; empty for a blank text. Time is linear.
 
-    `classes` are those of the text's characters (`characters.character_classes`); `token_ends` is needed for tokens
-    alone.
+    `classes` are those of the text's characters (`character_classes`). `token_ends` is needed for tokens only.
     """
     if unit == "tokens":
         assert token_ends is not None, "the unit tokens needs the tokenizer's token_ends"
@@ -42,12 +41,12 @@ def unit_ends(text: str, unit: Unit, *, classes: np.ndarray, token_ends: TokenEn
 
 
 def _apart(classes: np.ndarray) -> np.ndarray:
-    """Whether character i and character i + 1 belong to different units: bool [characters - 1]."""
+    """Whether characters i and i + 1 belong to different units, bool [characters - 1]."""
     alike = (classes >= Class.LATIN) & (classes <= Class.DIGIT)
     return ~((alike[:-1] & alike[1:]) | (classes[1:] == Class.MARK))
 
 
 def _holding_text(ends: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """`ends` without those of tokens that are white space alone: it goes to the next token."""
+    """Remove the `ends` of tokens of white space only, which then belong to the next token."""
     written = np.concatenate([[0], np.cumsum(classes != Class.SPACE)])[ends]
     return ends[np.diff(written, prepend=0) > 0]

@@ -1,10 +1,9 @@
 """Computes the log-mel spectrogram that HiFi-GAN was trained on (arXiv 2010.05646, section 3).
 
-A vocoder works with the spectrogram of its training only, so these details must not change:
-- Reflect padding of (n_fft - hop) / 2 without centring, so that n x hop samples give exactly n frames.
-- Magnitudes, not powers, under area-normalised Slaney filters.
-- Natural logarithm, with a floor of 1e-5 below it.
-Frame j is centred at (j + 1/2) x hop samples.
+A vocoder works with the spectrogram of its training only, so these details must not change. Reflect padding of
+(n_fft - hop) / 2 without centring gives exactly n frames for n x hop samples. Slaney filters, normalised by area, are
+applied to magnitudes, not powers. The logarithm is natural, with a floor of 1e-5 below it. Frame j is centred at
+(j + 1/2) x hop samples.
 """
 
 from __future__ import annotations

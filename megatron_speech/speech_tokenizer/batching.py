@@ -26,8 +26,8 @@ def checked_clips(
 ) -> list[torch.Tensor]:
     """Turn waveforms into float32 tensors [N].
 
-    Raises ValueError, with the clip's name from `names`, for a clip that is empty, not mono, not finite or longer than
-    `max_samples`, and for another `sample_rate` than 16 kHz.
+    Raises ValueError for a clip that is empty, not mono, not finite or longer than `max_samples`, with its name from
+    `names`. Also raises ValueError for a `sample_rate` other than 16 kHz.
     """
     if sample_rate != SAMPLE_RATE:
         raise ValueError(

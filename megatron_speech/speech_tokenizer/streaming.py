@@ -4,8 +4,8 @@ The codes do not depend on the chunks. They equal those of `WhisperVQTokenizer.e
 with the same tensor shapes. Whisper's position table covers 30 s (29.92 s at 6.25 codes per second). The encoder then
 starts again, as the released code does, so memory is bounded. A longer stream has the codes of such pieces.
 
-Latency: a code waits for the end of its block: 2 s in the paper, 4 s in the released model, 80 ms with strictly causal
-attention. It also waits for the window of its last frame: 2.5 ms more with causal convolutions, 12.5 ms with centred
+Latency: a code waits for the end of its block. Blocks have 2 s in the paper, 4 s in the released model, and 80 ms with
+strictly causal attention. The window of the last frame takes 2.5 ms more with causal convolutions, 12.5 ms with centred
 ones.
 """
 

@@ -54,8 +54,8 @@ class WhisperVQTokenizer:
         self.features = features
         """Function that computes log-mel frames."""
         self.masked = masked
-        """Whether clips of a causal tokenizer are batched under a mask (suits a GPU), not encoded block by block (gives
-        exactly the codes of a stream)."""
+        """Whether clips of a causal tokenizer are batched under a mask, which suits a GPU. Otherwise they are encoded
+        block by block, which gives exactly the codes of a stream."""
 
     @classmethod
     def load(

@@ -58,8 +58,8 @@ def prompt(
 ) -> list[int]:
     """Ids that ask for the speech of `reading`; empty for a reading without text ids.
 
-    Raises ValueError if `speaker` has no speaker token, if it is None but the vocabulary has speakers, or if the
-    vocabulary takes sounds and `language` is not English.
+    Raises ValueError if `speaker` has no speaker token, or is None for a vocabulary with speakers. Also raises it for
+    another language than English if the vocabulary takes sounds.
     """
     hints = _hints(vocabulary, speaker)
     text_ids = _text_ids(reading, language, tokenizer=tokenizer, vocabulary=vocabulary) if reading else []

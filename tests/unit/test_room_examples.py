@@ -28,6 +28,7 @@ ROOMS = [
     "evaluation.speech",
     "evaluation.tasks",
     "inference",
+    "interleave",
     "metrics",
     "model",
     "parallel",

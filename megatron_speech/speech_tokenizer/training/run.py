@@ -59,9 +59,9 @@ def train_speech_tokenizer(
 ) -> None:
     """Make the tokenizer folder `config.output`, unless it is made. Every rank calls this.
 
-    A stop signal ends the call without an error: after a training step (with a checkpoint), or during preparation
-    (finished scans and cached states are kept). `world` (rank, size) and `init_method` (``file:///tmp/x/store``) are
-    for ranks that torchrun did not start.
+    A stop signal ends the call without an error. After a training step it saves a checkpoint. During preparation it
+    keeps finished scans and cached states. `world` (rank, size) and `init_method` (``file:///tmp/x/store``) are for
+    ranks that torchrun did not start.
     """
     rank, world_size = world or world_from_environment()
     device_line = where(world_size)

@@ -1,10 +1,12 @@
 """Runs one training step on all ranks: gradients of the batch, an optimizer step, a codebook update.
 
-Losses are sums. Ranks first count the text tokens and frames of the whole batch and divide losses by them, so gradients
-do not depend on micro-batches or ranks. DDP adds gradients during the backward pass. `find_unused_parameters` keeps it
-from rearranging its buckets after the first step. A resumed run would otherwise add in another order and differ in the
-last bit. The text embedding is frozen, because training it on a few hours of speech could only lose words. Cost: ranks
-synchronise for the counts, the gradients, the losses, the codebook, and the check for a stop signal.
+Losses are sums. Ranks first count the text tokens and frames of the whole batch and divide losses by these numbers.
+Gradients so do not depend on micro-batches or ranks. DDP adds gradients during the backward pass.
+`find_unused_parameters` keeps it from rearranging its buckets after the first step. A resumed run would otherwise add
+in another order and differ in the last bit. The text embedding is frozen, because training it on a few hours of speech
+could only lose words.
+
+Cost: ranks synchronise for the counts, the gradients, the losses, the codebook, and the check for a stop signal.
 """
 
 from __future__ import annotations

@@ -74,8 +74,8 @@ class Validation:
 def _held_out(name: str, folder: Path, count: int, longest: int) -> list[AudioRecord]:
     """Read the first `count` utterances of at most `longest` samples.
 
-    Raises ValueError if none is left or the transcripts are empty, and if the package for word error rates is missing:
-    training must not fail on them hours later.
+    Raises ValueError if none is left, the transcripts are empty, or the package for word error rates is missing.
+    Training must not fail on these hours later.
     """
     passed = 0
     records: list[AudioRecord] = []
