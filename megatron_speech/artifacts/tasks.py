@@ -1,4 +1,4 @@
-"""Runs the offline tasks of a datatrove pipeline: a job's share of them, in several processes.
+"""Runs a job's share of the offline tasks of a datatrove pipeline, in several processes.
 
 The output of each task is an artifact. Finished tasks are skipped, so a run can be repeated until all are finished. The
 input files decide how work is cut into tasks, not workers or jobs. Cost: a killed task starts over.

@@ -45,7 +45,7 @@ class Piece(NamedTuple):
     spoken: bool
     """Whether the piece becomes speech."""
     text_class: TextClass
-    """Class of the sentence in which the piece begins."""
+    """Class of the first sentence of the piece."""
     reading: str = ""
     """Reading of a spoken piece; empty if it has none."""
 
@@ -117,7 +117,7 @@ def _rule_out(
 
 
 def _whole(blocks: np.ndarray, may_be_spoken: np.ndarray, counts: Counter[str] | None) -> np.ndarray:
-    """Keep the blocks in which every unit may be spoken; clears `may_be_spoken` in the other blocks."""
+    """Keep blocks if all their units may be spoken; clears `may_be_spoken` in other blocks."""
     whole = np.array([may_be_spoken[start:end].all() for start, end in blocks], dtype=bool)
     for start, end in blocks[~whole]:
         if counts is not None:

@@ -1,7 +1,7 @@
 """Samples the spans of a document that become speech: lengths from a Poisson distribution, then random places.
 
     lengths l_1, l_2, ... ~ Poisson(mean), until they cover `ratio` of the document's words
-    places  drawn uniformly among all in which no two spans touch
+    places  drawn uniformly among all without touching spans
 
 This follows arXiv 2411.17607 (mean 10, ratio 0.3), with these additions:
 

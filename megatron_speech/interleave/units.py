@@ -4,8 +4,7 @@ Unit i goes from the end of unit i - 1 to its own end. So units join to the text
 before them. The last unit ends with the text.
 
     words       runs without white space, for languages with spaces between words
-    characters  for Chinese: single characters with their combining marks; Latin letters or digits in a row ("2024",
-                "GPT") are one unit
+    characters  for Chinese: single characters with their combining marks, or runs of Latin letters and digits ("2024")
     tokens      tokens of the text tokenizer; spans may start and end inside words, as in the paper
 """
 

@@ -21,7 +21,7 @@ class SpeechDecoderFacts:
     codebook_size: int
     """Number of codes; a code is in 0 .. codebook_size - 1."""
     speech_fingerprint: str
-    """Fingerprint of the speech tokenizer whose codes it decodes."""
+    """Fingerprint of the speech tokenizer that made the codes."""
 
 
 class SpeechDecoder(Protocol):

@@ -15,7 +15,7 @@ from megatron_speech.speech_decoder.vocoder import HifiGan
 
 @dataclass(frozen=True, kw_only=True)
 class MelDecoder:
-    """A `SpeechDecoder`: a token-to-mel network and the vocoder for whose mel spectrogram it was trained."""
+    """A `SpeechDecoder`: a token-to-mel network, and the vocoder of its mel spectrogram."""
 
     net: TokenToMel
     vocoder: HifiGan

@@ -99,7 +99,7 @@ class TokenToMel(nn.Module):
         return self.to_mel(self.norm(frames)) * self.mel_std + self.mel_mean
 
     def num_frames(self, num_tokens: int) -> int:
-        """Mel frames whose centre lies within `num_tokens` tokens."""
+        """Number of mel frames with their centre within `num_tokens` tokens."""
         return round(num_tokens / self.identity.frame_rate * self.mel.frame_rate)
 
     def read_at_frames(self, emitted: Tensor, num_frames: int) -> Tensor:

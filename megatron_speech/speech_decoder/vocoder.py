@@ -1,6 +1,6 @@
 """The generator of HiFi-GAN (arXiv 2010.05646, section 2.2) turns a mel spectrogram into a waveform.
 
-Transposed convolutions upsample 86 frames per second to 22,050 samples per second. After each of them, three residual
+Transposed convolutions upsample 86 frames per second to 22,050 samples per second. After each, three residual
 stacks of different kernel sizes are averaged. Tensor names are those of the published checkpoints, with weight
 normalisation folded in. HiFi-GAN V1 has 13.9M parameters. Inference only: about one CPU-second per second of speech.
 """
@@ -42,7 +42,7 @@ class ResidualStack(nn.Module):
 
 
 class HifiGan(nn.Module):
-    """Generator whose arguments are keys of the published config.json (with `resblock` "1")."""
+    """The generator; its arguments are keys of the published config.json (with `resblock` "1")."""
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ class KeyValues:
         self.num = 0
 
     def append(self, keys_1HTD: torch.Tensor, values_1HTD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append keys and values [1, H, T, D / H]; returns all of them so far [1, H, N, D / H]."""
+        """Append keys and values [1, H, T, D / H]; returns those of all frames so far [1, H, N, D / H]."""
         start, self.num = self.num, self.num + keys_1HTD.shape[2]
         self.keys_1HND[:, :, start : self.num] = keys_1HTD
         self.values_1HND[:, :, start : self.num] = values_1HTD

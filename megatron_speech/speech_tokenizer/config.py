@@ -6,7 +6,7 @@ the case without pooling and codebook, and runs through the same code. These key
     encoder_causal_attention             every layer is causal
     quantize_causal_encoder              layers before the codebook are causal
     quantize_causal_block_size           every other layer sees up to the end of its block
-    none of them                         a layer sees the whole clip
+    (none set)                           every layer sees the whole clip
 
 Limitation: the released code does not know two keys that this project adds (marked below).
 """

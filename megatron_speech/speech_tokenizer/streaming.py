@@ -58,7 +58,7 @@ class StreamingEncoder:
     def push(self, samples: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
         """Add mono float samples [N]; returns the codes int32 of the blocks that they complete. N may be 0.
 
-        Raises ValueError for unusable samples, before any of them changes the stream.
+        Raises ValueError for unusable samples; the stream is then unchanged.
         """
         return _joined(self.blocks(samples, sample_rate=sample_rate))
 

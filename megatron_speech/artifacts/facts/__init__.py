@@ -1,7 +1,7 @@
 """Schemas of manifests and JSON lines: one frozen dataclass for each kind.
 
 ``read_facts(folder, CodesFacts)`` reads the facts of an artifact. A missing key or a value of another type is an error.
-Unknown keys are ignored, so an older version reads the files of a newer one, and a class may hold only the facts that
+Unknown keys are ignored. So an older version reads the files of a newer one, and a class may hold only the facts that
 its reader needs. A field with its default value is left out of the JSON.
 
 >>> from megatron_speech.artifacts.facts.estimate import EstimateFacts

@@ -38,7 +38,7 @@ class AudioFacts(Record):
     quarantined: dict[str, int] | None = None
     """Utterances left out, by reason; of imported audio."""
     utterances_of_several_channels: int | None = None
-    """Utterances whose recording has several channels; of imported audio."""
+    """Utterances recorded with several channels; of imported audio."""
     utterances_of_channels_by_setting: int | None = None
     """Among these, utterances with a channel chosen by the setting `channels`."""
     utterances_of_silent_first_channel: int | None = None

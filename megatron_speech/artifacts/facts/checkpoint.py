@@ -10,7 +10,7 @@ from megatron_speech.artifacts.facts.vocabulary import NamedTokenizerFacts
 
 @dataclass(frozen=True, kw_only=True)
 class BaseFacts(Record):
-    """A base model, as described by its model card; unknown fields are absent, all of them for random weights."""
+    """A base model, as described by its model card; unknown fields are absent; all are for random weights."""
 
     name: str | None = None
     """Name of its folder; absent for random weights."""

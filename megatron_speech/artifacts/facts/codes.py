@@ -23,7 +23,7 @@ class CodesTaskFacts(Record):
     cut: int
     """Utterances encoded in several windows."""
     several_channels: int
-    """Utterances with several channels, of which one was encoded."""
+    """Utterances with several channels; one channel was encoded."""
     without_text: int
     """Utterances without a transcript."""
 
@@ -39,7 +39,7 @@ class SourceShardFacts(Record):
     utterances: int
     """Utterances in it."""
     quarantined: int
-    """Those of them that were left out."""
+    """Utterances left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class UsageFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class CodesFacts(UsageFacts, DocumentsFacts):
-    """A folder of speech codes: documents whose ids are the codes (kind ``speech_codes``)."""
+    """A folder of documents of speech codes (kind ``speech_codes``)."""
 
     utterances: int
     """Utterances read, those in quarantine too."""
@@ -71,7 +71,7 @@ class CodesFacts(UsageFacts, DocumentsFacts):
     utterances_cut: int
     """Utterances encoded in several windows."""
     utterances_of_several_channels: int
-    """Utterances with several channels, of which one was encoded."""
+    """Utterances with several channels; one channel was encoded."""
     utterances_without_text: int
     """Utterances without a transcript, which are kept."""
     audio_shards: tuple[SourceShardFacts, ...]

@@ -48,4 +48,4 @@ class ErrorRatesFacts(Record):
     utterances: int
     """Utterances compared."""
     skipped: int
-    """Utterances whose text has no word."""
+    """Utterances without a word in their text."""

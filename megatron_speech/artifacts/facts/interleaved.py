@@ -178,9 +178,9 @@ class InterleavedFacts(DocumentsFacts):
     spans: int
     """Spans drawn."""
     spans_cut_or_short: int
-    """Spans of documents that are short, or in which some text cannot be spoken."""
+    """Spans of documents that are short or have text that cannot be spoken."""
     spans_failed: int
-    """Spans whose synthesis failed, left as text."""
+    """Spans left as text because synthesis failed."""
     words: int
     """Words that may be spoken."""
     words_drawn: int

@@ -40,7 +40,7 @@ _SCALARS: dict[Any, set[type]] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """A JSON object whose keys are the fields of a subclass, in their order."""
+    """A JSON object; its keys are the fields of a subclass, in order."""
 
     def to_json(self) -> dict[str, Any]:
         """Convert to plain JSON types, without the fields that have their default."""

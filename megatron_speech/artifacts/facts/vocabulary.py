@@ -75,7 +75,7 @@ class TokenizerTestFacts(DrawnFacts):
     equal_ids: bool
     """Whether the export gives the ids of sentencepiece."""
     documents_given_back: int
-    """Documents whose text comes back from their ids."""
+    """Documents with the same text after decoding."""
     tokens: int
     """Ids of all documents."""
     bytes_per_token: float

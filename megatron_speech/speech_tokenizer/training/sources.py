@@ -36,7 +36,7 @@ from megatron_speech.speech_tokenizer.model import TextSide
 logger = logging.getLogger(__name__)
 
 LISTED = 5
-"""Number of unusable utterances per source in the log, which counts all. The tokenizer's folder lists all of them."""
+"""Number of unusable utterances per source named in the log. The tokenizer's folder lists all."""
 
 
 @dataclass(frozen=True, kw_only=True)
