@@ -16,8 +16,8 @@ This follows arXiv 2411.17607 (mean 10, ratio 0.3), with these additions:
 
 The expected ratio is exact for every document length. A single document deviates by less than its last span, and by
 less than one word if it has one span. Randomness is a function of (seed, document id): raw bits of a Philox generator
-keyed by sha256, because NumPy keeps raw bits stable across versions, but not distributions. Limitation: at most half of
-a document becomes speech.
+keyed by sha256. NumPy keeps raw bits stable across versions, but not distributions. Limitation: at most half of a
+document becomes speech.
 """
 
 from __future__ import annotations

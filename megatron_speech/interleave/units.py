@@ -3,9 +3,9 @@
 Unit i goes from the end of unit i - 1 to its own end. So units join to the text exactly, and include the white space
 before them. The last unit ends with the text.
 
-    words       runs without white space, for languages with spaces between words
-    characters  for Chinese: single characters with their combining marks, or runs of Latin letters and digits ("2024")
-    tokens      tokens of the text tokenizer; spans may start and end inside words, as in the paper
+`words` are runs without white space, for languages with spaces between words. `characters`, for Chinese, are single
+characters with their combining marks, or runs of Latin letters and digits ("2024"). `tokens` are those of the text
+tokenizer; spans may then start and end inside words, as in the paper.
 """
 
 from __future__ import annotations

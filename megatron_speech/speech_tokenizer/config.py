@@ -1,12 +1,11 @@
 """The configuration of a speech tokenizer: Whisper's, with the keys of the released GLM-4-Voice tokenizer.
 
 Names, meanings and defaults are those of the released code, so its folders load unchanged. A plain Whisper folder is
-the case without pooling and codebook, and runs through the same code. These keys set the attention of a layer:
+the case without pooling and codebook, and runs through the same code.
 
-    encoder_causal_attention             every layer is causal
-    quantize_causal_encoder              layers before the codebook are causal
-    quantize_causal_block_size           every other layer sees up to the end of its block
-    (none set)                           every layer sees the whole clip
+Attention: with `encoder_causal_attention` every layer is causal, with `quantize_causal_encoder` those before the
+codebook. With `quantize_causal_block_size` every other layer sees up to the end of its block. Without these keys a
+layer sees the whole clip.
 
 Limitation: the released code does not know two keys that this project adds (marked below).
 """
