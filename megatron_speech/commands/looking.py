@@ -48,6 +48,20 @@ REPORTS = (
 
 LOOKING = (
     Command(
+        name="ls",
+        summary="List artifacts and run folders: kind, size, when, whole or not, from what.",
+        about="A folder is complete, partial (still being made) or damaged; damage inside shards is found by "
+        "`verify_shards` alone.",
+        stage="looking at things",
+        settings="config.stages.commands:LsConfig",
+        function="commands.listing:ls",
+        leading="folder",
+        flags=("json",),
+        usual=("folder", "json"),
+        example="runs/miniature",
+        logs=False,
+    ),
+    Command(
         name="inspect_shards",
         summary="Show what a folder of token shards holds: counts, modality shares, first samples.",
         stage="looking at things",
@@ -72,5 +86,30 @@ LOOKING = (
         summary="Say what this machine has, and what the absence of the rest costs.",
         stage="looking at things",
         function="platform.doctor:doctor",
+    ),
+    Command(
+        name="schema",
+        summary="Print the JSON schema of a command's YAML file, for editors.",
+        about="An editor with a YAML language server reads it from a first line "
+        "`# yaml-language-server: $schema=pretrain.schema.json`.",
+        stage="looking at things",
+        settings="config.stages.commands:SchemaConfig",
+        function="commands.json_schema:schema",
+        leading="verb",
+        usual=("verb",),
+        example="pretrain > pretrain.schema.json",
+        logs=False,
+    ),
+    Command(
+        name="completion",
+        summary="Print a script that lets a shell complete commands, keys and values.",
+        about="Keys below a name of your own (`corpora.<name>.path`) are not completed.",
+        stage="looking at things",
+        settings="config.stages.commands:CompletionConfig",
+        function="commands.completion:completion",
+        leading="shell",
+        usual=("shell",),
+        example="bash > ~/.local/share/bash-completion/completions/megatron-speech",
+        logs=False,
     ),
 )

@@ -45,7 +45,7 @@ def test_a_process_of_its_own_ends_alike(row: Row, worlds: Worlds) -> None:
     assert said(own.stderr)[-1] == said(forked.stderr)[-1]
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("tool", [tool for tool in TOOLS if tool != "schema"])  # whose only key takes any text
 def test_every_key_is_refused_by_its_name_where_its_value_has_another_type(
     tool: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

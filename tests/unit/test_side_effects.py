@@ -38,6 +38,9 @@ JUSTIFIED = {
 }
 """Files of the package that change their process, and why that is right."""
 PRINTING = {
+    "completion",
+    "ls",
+    "schema",
     "doctor",
     "launch",
     "plan_mixture",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -19,7 +20,7 @@ WITH_SETTINGS = [command for command in COMMANDS.values() if command.settings]
 
 @pytest.mark.parametrize("command", WITH_SETTINGS, ids=lambda command: command.name)
 def test_the_example_is_a_command_line_that_parses(command: Command) -> None:
-    assert read_command_line(command, shlex.split(command.example.partition(" <")[0]))
+    assert read_command_line(command, shlex.split(re.split(" [<>]", command.example)[0]))
 
 
 @pytest.mark.parametrize("command", WITH_SETTINGS, ids=lambda command: command.name)

@@ -1,0 +1,89 @@
+"""Prints a script that lets a shell complete commands, their keys, and values that are one of a few."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from megatron_speech.commands.command import Command
+from megatron_speech.commands.table import COMMANDS
+from megatron_speech.config.parsing.build import alternatives, entry_of
+from megatron_speech.config.parsing.config_files import example_names
+from megatron_speech.config.stages.commands import CompletionConfig
+
+# Where nothing fits, `-o default` completes file names.
+_SCRIPT = """\
+# eval "$(megatron-speech completion SHELL)"
+ZSH_megatron_speech() {
+    local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
+    local verbs=VERBS keys="--config --help --print_config" values=""
+    if ((COMP_CWORD == 1)); then
+        COMPREPLY=($(compgen -W "$verbs --help" -- "$current"))
+        return
+    fi
+    case $verb in
+KEYS
+    esac
+    case "$verb $before" in
+        *" --config") values=EXAMPLES ;;
+        "launch "* | "schema schema") values=$verbs ;;
+VALUES
+    esac
+    if [[ $current == -* ]]; then values=$keys; fi
+    COMPREPLY=($(compgen -W "$values" -- "$current"))
+}
+complete -o default -F _megatron_speech megatron-speech"""
+
+
+def completion(config: CompletionConfig) -> None:
+    """Print the script for a shell."""
+    print(script(config.shell))
+
+
+def script(shell: str) -> str:
+    """Completion script for bash, or for zsh by its bash mode."""
+    commands = [command for command in COMMANDS.values() if command.settings]
+    parts = {
+        "SHELL": shell,
+        "ZSH": "autoload -Uz bashcompinit && bashcompinit\n" if shell == "zsh" else "",
+        "VERBS": shlex.quote(" ".join(COMMANDS)),
+        "EXAMPLES": shlex.quote(" ".join(example_names())),
+        "KEYS": "\n".join(f'        {command.name}) keys+=" {_options(command)}" ;;' for command in commands),
+        "VALUES": "\n".join(line for command in commands for line in _choices(command)),
+    }
+    return re.sub(r"\b[A-Z]+(?=\b|_m)", lambda word: parts.get(word[0], word[0]), _SCRIPT)
+
+
+def _options(command: Command) -> str:
+    return " ".join(f"--{key}" for key, _ in keys(command.schema))
+
+
+def _choices(command: Command) -> Iterator[str]:
+    """Cases for the keys that take one of a few values."""
+    for key, kind in keys(command.schema):
+        if values := _values(kind):
+            words = [f"{command.name} --{key}", *([f"{command.name} {command.name}"] * (key == command.leading))]
+            pattern = " | ".join(f'"{word}"' for word in words)
+            yield f'        {pattern}) values="{" ".join(values)}" ;;'
+
+
+def keys(section: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every key with its type, except those below a name that the user chooses."""
+    for name, kind in typing.get_type_hints(section).items():
+        entry, suffix = entry_of(kind) or (None, "")
+        if kind is not entry:
+            yield f"{prefix}{name}", kind
+        if entry and not suffix:
+            yield from keys(entry, f"{prefix}{name}.")
+
+
+def _values(kind: Any) -> list[str]:
+    """Values of a type that has a few."""
+    found: list[str] = []
+    for each in alternatives(kind):
+        found += typing.get_args(each) if typing.get_origin(each) is typing.Literal else []
+        found += ["true", "false"] if each is bool else []
+    return found

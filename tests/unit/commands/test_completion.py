@@ -1,0 +1,52 @@
+"""The script completes in a real bash: commands, keys, values that are one of a few, examples, else files."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from megatron_speech.commands.completion import script
+from megatron_speech.commands.table import COMMANDS
+
+
+def complete(*words: str) -> list[str]:
+    """What bash offers for the last of `words`."""
+    line = " ".join(f"'{word}'" for word in ("megatron-speech", *words))
+    asked = f"COMP_WORDS=({line})\nCOMP_CWORD={len(words)}\n_megatron_speech"
+    code = f'{script("bash")}\n{asked}\nprintf "%s\\n" "${{COMPREPLY[@]-}}"'
+    done = subprocess.run(["bash", "-uc", code], capture_output=True, text=True, timeout=60, check=True)
+    assert not done.stderr
+    return [line for line in done.stdout.splitlines() if line]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["pack"], ["pack_shards"]),
+        (["pack_shards", "--algo"], ["--algorithm"]),
+        (["pack_shards", "--algorithm", ""], ["concat", "best_fit"]),
+        (["build_interleaved", "--spans.sn"], ["--spans.snap_to_clauses"]),
+        (["build_interleaved", "--spans.snap_to_clauses", "t"], ["true"]),
+        (["pretrain", "--config", "miniature/pre"], ["miniature/pretrain", "miniature/pretrain_scratch"]),
+        (["schema", "pretr"], ["pretrain"]),
+        (["completion", ""], ["bash", "zsh"]),
+        (["launch", "--standalone", "pretr"], ["pretrain"]),
+        (["pack_shards", "--output", ""], []),
+        (["pack_shards", "--conf"], ["--config"]),
+    ],
+)
+def test_a_word_is_completed(words: list[str], offered: list[str]) -> None:
+    assert complete(*words) == offered
+
+
+def test_every_command_is_offered() -> None:
+    assert complete("") == [*COMMANDS, "--help"]
+
+
+def test_zsh_reads_the_same_script_by_its_bash_mode() -> None:
+    first, second, *_ = script("zsh").splitlines()
+    assert (
+        first == '# eval "$(megatron-speech completion zsh)"' and second == "autoload -Uz bashcompinit && bashcompinit"
+    )
+    assert script("zsh").partition("bashcompinit && bashcompinit\n")[2] == script("bash").partition("\n")[2]
