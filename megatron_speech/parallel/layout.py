@@ -96,7 +96,7 @@ class ParallelLayout:
 
     @property
     def data_parallel_size(self) -> int:
-        """Number of copies of the model, each of which reads its own rows."""
+        """Number of copies of the model; each reads its own rows."""
         return self.world_size // self.model_parallel_size
 
     def coordinates(self, rank: int) -> Coordinates:

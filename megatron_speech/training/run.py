@@ -99,7 +99,7 @@ def _pretrain(
         places = Places(config.data.reader)
         engine = build_engine(config, vocabulary=outline.vocabulary, load_base=checkpoint is None)
         state = _state_to_start_from(config, engine, checkpoint)
-        # All checks have passed: only now is the run folder written to.
+        # All checks have passed: only now is more than logs written into the run folder.
         on_rank_zero(lambda: _prepare_folder(config, outline.plan, places, consumed=state.consumed_samples))
         run = _assemble(config, outline, engine, places, state)
         with closing(run.log):

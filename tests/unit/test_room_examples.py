@@ -13,6 +13,8 @@ ROOMS = [
     "audio",
     "audio.sources",
     "checkpoint",
+    "checkpoint.distributed",
+    "checkpoint.families",
     "config",
     "config.parsing",
     "config.reports",
