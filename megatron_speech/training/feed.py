@@ -84,5 +84,5 @@ def _message(error: Exception) -> NDArray[np.int32]:
 
 def _received(words: NDArray[np.int32]) -> list[HostBatch]:
     if words[0] < 0:
-        raise RuntimeError("the rank that reads for this one failed: " + "".join(map(chr, words[1:].tolist())))
+        raise RuntimeError("the rank that reads this rank's rows failed: " + "".join(map(chr, words[1:].tolist())))
     return from_words(words)
