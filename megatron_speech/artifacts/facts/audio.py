@@ -1,4 +1,4 @@
-"""Facts of audio shards, imported or spoken (kind ``audio``)."""
+"""Facts of audio shards, from recordings or from voices (kind ``audio``)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class AudioShardFacts(Record):
     utterances: int
     """Utterances in it."""
     seconds: float
-    """Their duration together, to two decimals."""
+    """Total duration, to two decimals."""
     bytes: int
     """Size of the file."""
     xxh3: str
@@ -30,18 +30,18 @@ class AudioFacts(Record):
     utterances: int
     """Utterances in all shards."""
     hours: float
-    """Their duration together, to four decimals."""
+    """Total duration, to four decimals."""
     sample_rate: int
     """Samples per second."""
     shards: tuple[AudioShardFacts, ...]
     """Shards in the order of reading."""
     quarantined: dict[str, int] | None = None
-    """Utterances left out, by reason; of imported audio."""
+    """Imported audio: utterances left out, by reason."""
     utterances_of_several_channels: int | None = None
-    """Utterances recorded with several channels; of imported audio."""
+    """Imported audio: utterances with several channels."""
     utterances_of_channels_by_setting: int | None = None
-    """Among these, utterances with a channel chosen by the setting `channels`."""
+    """Imported audio: utterances with a channel chosen by the setting `channels`."""
     utterances_of_silent_first_channel: int | None = None
-    """Among these, utterances with a silent first channel, for which another was taken."""
+    """Imported audio: utterances with a silent first channel, so that another was taken."""
     voices_left_out: tuple[str, ...] | None = None
-    """Voices that were asked for and not installed; of spoken audio."""
+    """Synthetic audio: voices asked for but not installed."""

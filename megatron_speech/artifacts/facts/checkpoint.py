@@ -10,22 +10,22 @@ from megatron_speech.artifacts.facts.vocabulary import NamedTokenizerFacts
 
 @dataclass(frozen=True, kw_only=True)
 class BaseFacts(Record):
-    """A base model, as described by its model card; unknown fields are absent; all are for random weights."""
+    """A base model as its model card describes it. Unknown values are absent; for random weights, all are."""
 
     name: str | None = None
     """Name of its folder; absent for random weights."""
     license: tuple[str, ...] | None = None
-    """Licence, as its card gives it."""
+    """Licences that its model card names."""
     license_name: tuple[str, ...] | None = None
-    """Name of a licence that the hub does not list."""
+    """Name of a licence that is not on the Hugging Face list."""
     license_link: tuple[str, ...] | None = None
-    """Link to that licence."""
+    """Address of that licence."""
     language: tuple[str, ...] | None = None
     """Its languages."""
     base_model: tuple[str, ...] | None = None
-    """Models that it was made from."""
+    """Models it was made from, by its card."""
     licences: tuple[str, ...] | None = None
-    """Licences of the manifest, if a stage made its folder."""
+    """Licences in the manifest of its folder, if a tool of this library made it."""
 
     def __post_init__(self) -> None:
         if self.name is None and any(value is not None for value in vars(self).values()):
@@ -43,9 +43,9 @@ class SourceTerms(Record):
     task: str
     """Task of its documents."""
     licences: tuple[str, ...]
-    """Terms of everything upstream."""
+    """Licences of all upstream data."""
     languages: tuple[str, ...]
-    """Languages of everything upstream."""
+    """Languages of all upstream data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,17 +53,17 @@ class Origin(Record):
     """Origin of the weights of a run: its ``origin.json``."""
 
     base: BaseFacts | None
-    """The model that was imported, or `SCRATCH`; null if nothing is recorded."""
+    """The imported model, or `SCRATCH` for random weights; null if nothing is recorded."""
     sources: dict[str, SourceTerms]
-    """The data trained on, by name."""
+    """Training sources by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportedFacts(Record):
-    """The part of `ImportFacts` on the imported model; older imports lack it."""
+    """The field `base` of `ImportFacts`, which older imports lack."""
 
     base: BaseFacts | None = None
-    """The model that was imported."""
+    """The imported model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,21 +73,21 @@ class ImportFacts(Record):
     parameters: int
     """Weights of the model, padding of the embedding included."""
     base: BaseFacts
-    """The model that was imported."""
+    """The imported model."""
     text_rows_read: int
-    """Embedding rows of text ids that were read."""
+    """Embedding rows of text ids copied from the model."""
     special_rows_read: int
-    """Embedding rows of special ids that were read."""
+    """Embedding rows of special ids copied from the model."""
     special_rows_drawn: int
-    """Embedding rows of special ids that were drawn at random."""
+    """Embedding rows of special ids drawn at random."""
     speech_rows_read: int
-    """Embedding rows of speech ids that were read."""
+    """Embedding rows of speech ids copied from the model."""
     speech_rows_drawn: int
-    """Embedding rows of speech ids that were drawn at random."""
+    """Embedding rows of speech ids drawn at random."""
     rows_padded: int
-    """Embedding rows that stand for no id."""
+    """Embedding rows without an id, for padding."""
     rows_left_out: int
-    """Rows of the imported model that stand for no id here."""
+    """Rows of the imported model without an id in this vocabulary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ class ExportFacts(Record):
     checkpoint: str
     """Path of the checkpoint."""
     step: int | None
-    """Training step of the checkpoint; null where it does not say."""
+    """Training step of the checkpoint; null if the checkpoint does not record it."""
     family: str
     """Model family, such as ``llama``."""
     parameters: int
@@ -115,9 +115,9 @@ class ExportFacts(Record):
     vocabulary: str
     """Fingerprint of the vocabulary."""
     text_tokenizer: str | None = None
-    """Name of the text tokenizer, where the vocabulary's manifest says it."""
+    """Name of the text tokenizer, if the vocabulary's manifest has it."""
     speech_tokenizer: NamedTokenizerFacts | None = None
-    """The speech tokenizer, where the vocabulary's manifest says it."""
+    """The speech tokenizer, if the vocabulary's manifest has it."""
     files: dict[str, FileFacts]
     """Safetensors files by name."""
 
@@ -127,9 +127,9 @@ class TensorErrorFacts(Record):
     """The error of a tensor against its float32 reference."""
 
     relative_error: float
-    """Length of the error over the length of the reference."""
+    """Norm of the error over the norm of the reference."""
     cosine: float
-    """Cosine of the angle between both."""
+    """Cosine similarity to the reference."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +137,8 @@ class GradientErrorFacts(Record):
     """Errors of gradients in several number formats (kind ``gradient_error``)."""
 
     errors: dict[str, dict[str, TensorErrorFacts]]
-    """By number format and part of the model."""
+    """Errors by number format and part of the model."""
     step: int
     """Training step of the checkpoint."""
     targets: int
-    """Targets that bore loss."""
+    """Targets in the loss."""

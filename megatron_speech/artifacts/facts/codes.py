@@ -44,18 +44,18 @@ class SourceShardFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class UsageFacts(Record):
-    """Use of a codebook."""
+    """Usage of a codebook."""
 
     seconds: float
-    """Speech that the codes stand for in seconds, to two decimals."""
+    """Duration that the codes stand for, to two decimals."""
     frame_rate: float
     """Codes per second."""
     codebook_size: int
     """Number of codes (K)."""
     codes_used: int
-    """Codes that occur."""
+    """Number of different codes that occur."""
     perplexity: float
-    """Effective number of codes: the exponential of the entropy of their use, to one decimal."""
+    """Perplexity of the code distribution: exp of its entropy, to one decimal."""
     code_counts: tuple[int, ...]
     """How often each code occurs: int [K]."""
 

@@ -1,4 +1,4 @@
-"""Facts of measured numbers: estimates with intervals, word error rates."""
+"""Facts of measured numbers: estimates with intervals, and word error rates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class EstimateFacts(Record):
     high: float
     """Upper bound of the interval."""
     items: int
-    """Items that were resampled."""
+    """Number of items resampled."""
 
 
 @dataclass(frozen=True, kw_only=True)

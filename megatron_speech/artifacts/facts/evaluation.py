@@ -14,13 +14,13 @@ class ClozeFacts(Record):
     """Accuracy of cloze tasks, by modality pair such as ``text->speech``."""
 
     topic: dict[str, EstimateFacts] = field(metadata={KEY: "WikiTopicCloze"})
-    """Against an ending of any other article."""
+    """Accuracy against endings of articles of another topic."""
     same_topic: dict[str, EstimateFacts] = field(metadata={KEY: "WikiSameTopicCloze"})
-    """Against an ending of an article of the same topic."""
+    """Accuracy against endings of articles of the same topic."""
     chance: float
     """Accuracy of guessing."""
     score: str
-    """Score by which an answer is chosen."""
+    """Name of the score that decides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +30,11 @@ class GeoQaFacts(Record):
     chance: float
     """Accuracy of guessing."""
     score: str
-    """Score by which an answer is chosen."""
+    """Name of the score that decides."""
     asked_in_writing: dict[str, EstimateFacts] = field(metadata={KEY: "text->text"})
-    """Questions asked in writing."""
+    """Accuracy on written questions."""
     asked_aloud: dict[str, EstimateFacts] = field(metadata={KEY: "speech->text"})
-    """Questions asked aloud."""
+    """Accuracy on spoken questions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class LossFacts(EstimateFacts):
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutFacts(Record):
-    """Losses on one source of held-out documents; absent for a modality that it does not have."""
+    """Losses on one source of held-out documents; a modality without tokens is absent."""
 
     documents: int
     """Documents scored."""
@@ -59,7 +59,7 @@ class HeldOutFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationFacts(Record):
-    """Results of an evaluation; tasks that did not run are absent."""
+    """Results of an evaluation; a task that was not asked for is absent."""
 
     model: str
     """Path of the model."""
@@ -75,19 +75,19 @@ class EvaluationFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationResults(Record):
-    """Results of an evaluation as it writes them, for any tasks; reports read them as `EvaluationFacts`."""
+    """Results of any evaluation tasks, as written; reports read them as `EvaluationFacts`."""
 
     by_task: dict[str, Any]
-    """Plain JSON by task, with model and dtype."""
+    """Results by task as plain JSON, with the keys model and dtype."""
 
     def to_json(self) -> dict[str, Any]:
-        """The results themselves."""
+        """The dictionary `by_task`."""
         return self.by_task
 
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenSample(Record):
-    """Outputs of a model for one utterance, an entry of ``samples.json``."""
+    """Samples that a model generated for one utterance: an entry of ``samples.json``."""
 
     id: str
     """Key of the utterance."""
@@ -98,16 +98,16 @@ class WrittenSample(Record):
     recognition: str
     """Text that was recognised."""
     codes: tuple[int, ...]
-    """Speech codes that were written for its text: int [T]."""
+    """Speech codes generated for its text: int [T]."""
     speech_ended: bool
-    """Whether they ended by themselves."""
+    """Whether the model ended the speech before the limit."""
     spoken_text_as_heard: str | Absent | None = ABSENT
-    """What a recogniser hears in the codes; null without codes, absent without a recogniser."""
+    """Transcript of the codes; null without codes, absent without a recogniser."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleFacts(Record):
-    """Outputs of a model for one utterance, with the number of codes."""
+    """Samples that a model generated for one utterance, with the number of codes instead of the codes."""
 
     id: str
     """Key of the utterance."""
@@ -118,11 +118,11 @@ class SampleFacts(Record):
     recognition: str
     """Text that was recognised."""
     codes: int
-    """Speech codes that were written for its text."""
+    """Number of speech codes generated for its text."""
     speech_ended: bool
-    """Whether they ended by themselves."""
+    """Whether the model ended the speech before the limit."""
     spoken_text_as_heard: str | Absent | None = ABSENT
-    """What a recogniser hears in the codes; null without codes, absent without a recogniser."""
+    """Transcript of the codes; null without codes, absent without a recogniser."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,12 +130,12 @@ class SamplesFacts(Record):
     """Samples of a model."""
 
     samples: tuple[SampleFacts, ...]
-    """One per utterance."""
+    """Samples by utterance, in order."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeardFacts(Record):
-    """Measures on WAV files."""
+    """Scores of speech by a recogniser and by DNSMOS."""
 
     wer: float
     """Word error rate, a fraction."""
@@ -149,7 +149,7 @@ class HeardFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class DecodedSpeechFacts(Record):
-    """Speech decoded from tokens; without a vocoder, all other fields are absent."""
+    """Speech decoded from codes; without a vocoder, all other facts are absent."""
 
     vocoder: Literal["present", "absent"]
     """Whether the vocoder's weights are installed."""
@@ -158,8 +158,8 @@ class DecodedSpeechFacts(Record):
     recognizer: str | None = None
     """Name of the recogniser."""
     original: HeardFacts | None = None
-    """The recordings."""
+    """Scores of the original recordings."""
     resynthesis: HeardFacts | None = None
-    """The recordings, through tokens and back."""
+    """Scores of speech decoded from the codes of the recordings."""
     generated: tuple[str, ...] | None = None
-    """WAV files of codes that a model wrote, if any were given."""
+    """Names of WAV files of generated codes, if such codes were given."""

@@ -1,4 +1,4 @@
-"""Facts of interleaved documents, and of their tasks and shards before the join."""
+"""Facts of interleaved documents, and of the tasks and shards they are joined from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class InterleaveTaskFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class TallyFacts(Record):
-    """What is counted of documents while they are interleaved; several are added up."""
+    """Counts of one shard while its documents are interleaved; counts of shards are added."""
 
     counts: dict[str, int]
     """Words, spans and tokens, by the names of `InterleavedFacts`."""
@@ -48,20 +48,20 @@ class InterleavedShardFacts(Record):
     source_documents: int
     """Documents read."""
     documents_not_speakable: int
-    """Documents that their corpus keeps from being spoken."""
+    """Documents that their metadata mark as not speakable."""
     dropped: dict[str, int]
     """Lines left out, by reason."""
     tally: TallyFacts
-    """What was counted."""
+    """Counts of words, spans and tokens."""
     synthesis: dict[str, int]
-    """Counts of `Synthesizer.counts`, such as refused samples by reason."""
+    """Counts of the synthesis engine, with refused samples by reason."""
     noise_too_long: int
     """Spans too long for the recogniser."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpanLengthsFacts(Record):
-    """Histogram of span lengths beside the distribution that they were drawn from."""
+    """Histogram of span lengths, with the distribution that lengths were drawn from."""
 
     words: tuple[int, ...]
     """Lengths in words, from 1."""
@@ -75,7 +75,7 @@ class SpanLengthsFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseRow(Record):
-    """One sampled span, read back: a line of ``noise.jsonl``."""
+    """One sampled span that a recogniser read back: a line of ``noise.jsonl``."""
 
     shard: str
     """Name of its shard."""
@@ -86,13 +86,13 @@ class NoiseRow(Record):
     units: int
     """Length in words."""
     text: str
-    """The span as written."""
+    """Its text in the corpus."""
     said: str
-    """Reading of the span, in words that can be compared."""
+    """Its reading in normalised words, the reference of word errors."""
     codes: int
     """Number of speech codes."""
     heard: str
-    """Text that the recogniser gives for the codes."""
+    """Transcript of its codes."""
     word_edits: int
     """Word errors."""
     words: int
@@ -105,7 +105,7 @@ class NoiseRow(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class NoisePartFacts(Record):
-    """Error rates of some of the sampled spans."""
+    """Error rates of a group of sampled spans."""
 
     wer: EstimateFacts
     """Word error rate."""
@@ -115,14 +115,14 @@ class NoisePartFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseFacts(Record):
-    """Error rates of the synthetic speech, on a sample of spans."""
+    """Error rates of the synthetic speech, from a sample of spans that a recogniser read back."""
 
     spans: int
     """Spans in the sample."""
     wer: EstimateFacts | None
-    """Word error rate of all; null for an empty sample."""
+    """Word error rate of all; null if no span was read back."""
     cer: EstimateFacts | None
-    """Character error rate of all; null for an empty sample."""
+    """Character error rate of all; null if no span was read back."""
     by_class: dict[str, NoisePartFacts]
     """By class of text."""
     by_length: dict[str, NoisePartFacts]
@@ -134,9 +134,9 @@ class InterleavedCorpusFacts(Record):
     """One corpus of interleaved documents."""
 
     licence: str | None
-    """As the user gave it."""
+    """Licence from the settings."""
     renderings: int
-    """Interleavings of every document."""
+    """Interleaved versions of each document."""
     source_documents: int
     """Documents read."""
     documents: int
@@ -146,17 +146,17 @@ class InterleavedCorpusFacts(Record):
     speech_tokens: int
     """Speech ids in them."""
     documents_not_speakable: int
-    """Documents that their corpus keeps from being spoken."""
+    """Documents that their metadata mark as not speakable."""
     dropped: dict[str, int]
     """Lines left out, by reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuarantineFacts(Record):
-    """Counts of the noisy shards, which are kept apart from the output."""
+    """Noisy shards that were left out."""
 
     shards: int
-    """Shards set aside."""
+    """Shards left out."""
     documents: int
     """Documents in them."""
     text_tokens: int
@@ -167,53 +167,53 @@ class QuarantineFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class InterleavedFacts(DocumentsFacts):
-    """Interleaved documents. Counts include quarantined shards, except those of `DocumentsFacts`."""
+    """Interleaved documents. All counts but those of `DocumentsFacts` include quarantined shards."""
 
     documents_without_speech: int
-    """Documents without a span of speech."""
+    """Documents in which no span became speech."""
     replaced_text_ids: int
-    """Text ids that speech replaces."""
+    """Text ids replaced by speech."""
     span_speech_tokens: int
     """Speech ids of all spans."""
     spans: int
     """Spans drawn."""
     spans_cut_or_short: int
-    """Spans of documents that are short or have text that cannot be spoken."""
+    """Spans of documents that are short or partly not speakable."""
     spans_failed: int
     """Spans left as text because synthesis failed."""
     words: int
-    """Words that may be spoken."""
+    """Speakable words."""
     words_drawn: int
-    """Words in all spans."""
+    """Words in spans."""
     words_not_speakable: int
     """Words that cannot be spoken."""
     words_spoken: int
     """Words that became speech."""
     ratio_drawn: float | None
-    """`words_drawn` over `words`; null without words."""
+    """`words_drawn` / `words`; null without words."""
     ratio_spoken: float | None
-    """`words_spoken` over `words`; null without words."""
+    """`words_spoken` / `words`; null without words."""
     speech_tokens_per_replaced_word: float | None
     """Speech ids per word that became speech."""
     speech_tokens_per_replaced_text_id: float | None
-    """Speech ids per replaced text id."""
+    """Speech ids per text id replaced by speech."""
     words_left_out: dict[str, int]
     """Words that cannot be spoken, by reason."""
     spans_by_class: dict[str, int]
     """Spans that became speech, by class of text."""
     span_lengths: SpanLengthsFacts
-    """Span lengths in documents that keep their spans as drawn."""
+    """Span lengths, without spans of documents that are short or partly not speakable."""
     documents_not_speakable: int
-    """Documents that their corpus keeps from being spoken."""
+    """Documents that their metadata mark as not speakable."""
     synthesis: dict[str, int]
-    """Counts of `Synthesizer.counts`, such as refused samples by reason."""
+    """Counts of the synthesis engine, with refused samples by reason."""
     noise_spans_too_long: int
     """Spans too long for the recogniser."""
     corpora: dict[str, InterleavedCorpusFacts]
     """Totals by corpus."""
     repeated_ids: int
-    """Documents with the id of an earlier one."""
+    """Documents with the id of an earlier document."""
     quarantined: QuarantineFacts
-    """Counts of the noisy shards."""
+    """Noisy shards left out."""
     noise: NoiseFacts | None
-    """Error rates of the synthetic speech; null if not measured."""
+    """Error rates of the speech; null if it was not read back."""

@@ -16,7 +16,7 @@ class TextsFacts(Record):
     characters: int
     """Characters of their texts."""
     unspeakable: int
-    """Documents that may not be spoken."""
+    """Documents that are not speakable."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +44,14 @@ class ProseTextFacts(Record):
     words: int
     """Words of their texts."""
     licence: str
-    """Licence of the package that it comes from."""
+    """Licence of its package."""
     language: str
     """Its language."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProseFacts(Record):
-    """English prose of four kinds."""
+    """Four corpora of English prose."""
 
     articles: ProseTextFacts
     """Articles of an encyclopedia."""
@@ -65,13 +65,13 @@ class ProseFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class AssetFacts(Record):
-    """An unpacked model; facts that its recipe does not give are absent."""
+    """An unpacked model; each recipe fills some of the facts."""
 
     model: str | None = None
     """Name of a language model."""
     parameters: int | None = None
     """Weights of the model."""
     vocab_size: int | None = None
-    """Text ids of a recogniser."""
+    """Number of text ids of a recogniser."""
     sample_rate: int | None = None
     """Samples per second of a vocoder."""

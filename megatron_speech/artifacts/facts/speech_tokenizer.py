@@ -16,7 +16,7 @@ class CurvePoint(Record):
     cross_entropy: float
     """Cross-entropy of the recogniser, in nats per token."""
     commitment: float
-    """Squared distance of a state to its code vector."""
+    """Mean squared distance between encoder states and their codes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,17 +24,17 @@ class TrainedSpeechTokenizerFacts(Record):
     """A trained speech tokenizer."""
 
     kmeans_frames: int | None = None
-    """Number of states for k-means; absent for a tokenizer that was trained further."""
+    """Encoder states that k-means placed the codebook on; absent if training went on from another tokenizer."""
     kmeans_residual: float | None = None
-    """Share of their variance that the initial codebook leaves, to four decimals."""
+    """Share of their variance that the placed codebook does not explain, to four decimals."""
     kmeans_perplexity: float | None = None
-    """Perplexity of the initial codebook on them, to one decimal."""
+    """Perplexity of their codes in the placed codebook, to one decimal."""
     steps: int
     """Training steps."""
     checkpoint: str
-    """Step of the weights: always ``last``."""
+    """Training step of these weights: ``last``."""
     language: str | None
-    """Language of the recogniser; null for a model of one language."""
+    """Language of the recogniser; null for a monolingual Whisper."""
     epochs: dict[str, float]
     """Passes over each source, to two decimals."""
     quarantined: dict[str, dict[str, int]]
@@ -46,9 +46,9 @@ class TrainedSpeechTokenizerFacts(Record):
     curve: tuple[CurvePoint, ...]
     """The loss curve, at most 100 points."""
     error_rates: tuple[dict[str, float], ...]
-    """Word error rates by validation set, as fractions, with their training step under ``step``."""
+    """Word error rates by validation set, as fractions; the key ``step`` holds the training step."""
     error_rates_without_bottleneck: dict[str, float]
-    """Word error rates of the initial Whisper model by validation set, as fractions."""
+    """Word error rates of the Whisper model it started from, by validation set, as fractions."""
     codebook_size: int
     """Number of codes."""
     frame_rate: float
@@ -59,7 +59,7 @@ class TrainedSpeechTokenizerFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class FingerprintFacts(Record):
-    """The identity of a speech tokenizer, by which its codes are known."""
+    """The identity of a speech tokenizer and its codes."""
 
     fingerprint: str
     """sha256 over weights and config.json."""
@@ -67,20 +67,20 @@ class FingerprintFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechTokenizerIdentity(FingerprintFacts):
-    """Facts for building a vocabulary; the folder of any speech tokenizer has them."""
+    """Facts of a speech tokenizer that a vocabulary is built from."""
 
     codebook_size: int
     """Number of codes."""
     frame_rate: float | None = None
-    """Codes per second, where it is known."""
+    """Codes per second, if known."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResidualFacts(Record):
-    """Fit of the initial codebook: the part of `TrainedSpeechTokenizerFacts` for tables of experiments."""
+    """The field `kmeans_residual` of `TrainedSpeechTokenizerFacts`, for tables of experiments."""
 
     kmeans_residual: float | None = None
-    """Share of the variance that the initial codebook leaves; absent for a tokenizer that was trained further."""
+    """Share of the variance that the placed codebook does not explain; absent after further training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ class SpeechDecoderFacts(Record):
     utterances: int
     """Utterances trained on."""
     hours: float
-    """Their duration together, to three decimals."""
+    """Total duration, to three decimals."""
     parameters: int
     """Weights of the network."""
     steps: int
@@ -100,4 +100,4 @@ class SpeechDecoderFacts(Record):
     heldout_l1_untrained: float
     """Mean absolute error of the held-out mels before training, in nats."""
     heldout_l1: float
-    """The same after training."""
+    """Mean absolute error of the held-out mels after training, in nats."""

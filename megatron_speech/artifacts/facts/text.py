@@ -1,4 +1,4 @@
-"""Facts of tokenized text, its tasks and its losses (kinds ``documents``, ``text_task``)."""
+"""Facts of tokenized text and of its offline tasks (kinds ``documents``, ``text_task``)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from megatron_speech.artifacts.facts.tokens import DocumentsFacts
 
 @dataclass(frozen=True, kw_only=True)
 class TextLossFacts(Record):
-    """Characters that a text tokenizer loses when texts are encoded and decoded."""
+    """Characters that texts lose when a text tokenizer encodes and decodes them."""
 
     documents_checked: int
-    """Documents decoded again."""
+    """Documents encoded and decoded."""
     characters_checked: int
-    """Their characters."""
+    """Characters in these documents."""
     documents_changed: int
-    """Documents that came back as another text."""
+    """Documents with another text after decoding."""
     characters_lost: int
-    """Characters that did not come back."""
+    """Characters missing after decoding."""
     unknown_tokens: int
     """Unknown ids in all documents."""
     most_lost: dict[str, int]
@@ -28,14 +28,14 @@ class TextLossFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class TextTaskFacts(DocumentsFacts):
-    """One task's share of a text corpus (kind ``text_task``)."""
+    """Tokenized text of one offline task (kind ``text_task``)."""
 
     text_bytes: int
     """UTF-8 bytes of the texts."""
     dropped: dict[str, int]
     """Lines left out, by reason."""
     text_loss: TextLossFacts
-    """What the tokenizer loses of the texts."""
+    """Characters that the tokenizer loses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +43,13 @@ class TextCorpusFacts(Record):
     """One corpus of tokenized text."""
 
     licence: str | None
-    """As the user gave it."""
+    """Licence from the settings."""
     language: str | None
-    """As the user gave it."""
+    """Language from the settings."""
     files: int
     """Files read."""
     empty_tasks: int
-    """Tasks that gave no document."""
+    """Tasks without documents."""
     documents: int
     """Documents made."""
     tokens: int
@@ -59,7 +59,7 @@ class TextCorpusFacts(Record):
     dropped: dict[str, int]
     """Lines left out, by reason."""
     text_loss: TextLossFacts
-    """What the tokenizer loses of the texts."""
+    """Characters that the tokenizer loses."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Facts of a round trip: text to speech tokens and back to text (kind ``round_trip``)."""
+"""Facts of round trips: text to speech codes and back to text (kind ``round_trip``)."""
 
 from __future__ import annotations
 
@@ -14,51 +14,51 @@ class RoundTripRow(Record):
     id: str
     """Key of the utterance."""
     voice: str | None
-    """Voice of the recording; null if unknown."""
+    """Voice of the utterance; null if unknown."""
     text: str
-    """Text of the utterance."""
+    """Transcript of the utterance, which was synthesised."""
     heard_true_codes: str
-    """Text recognised from the codes of the recording (true codes)."""
+    """Recognised from the codes of the utterance."""
     heard_synthesised: str | None
-    """Text recognised from the synthetic codes; null if synthesis failed."""
+    """Recognised from the synthesised codes; null if synthesis failed."""
     num_true_codes: int
-    """Number of true codes."""
+    """Number of codes of the utterance."""
     codes: tuple[int, ...] | None
-    """Synthetic codes: int [T]; null if synthesis failed."""
+    """Synthesised codes, int [T]; null if synthesis failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeardTexts(Record):
-    """The part of `RoundTripRow` that word errors are counted from."""
+    """The fields of `RoundTripRow` that word errors are counted from."""
 
     text: str
-    """Text of the utterance."""
+    """Transcript of the utterance, which was synthesised."""
     heard_true_codes: str
-    """Text recognised from the codes of the recording."""
+    """Recognised from the codes of the utterance."""
     heard_synthesised: str | None
-    """Text recognised from the synthetic codes; null if synthesis failed."""
+    """Recognised from the synthesised codes; null if synthesis failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonFacts(Record):
-    """Error rates of synthetic and true codes, as fractions."""
+    """Error rates from synthesised codes and from true ones, the codes of the utterances; rates are fractions."""
 
     texts: int
-    """Number of texts."""
+    """Texts to synthesise."""
     failures: int
-    """Texts without an accepted sample."""
+    """Texts with failed synthesis."""
     wer_true_codes: float
     """Word error rate of the true codes."""
     cer_true_codes: float
     """Character error rate of the true codes."""
     wer_with_failures: float
-    """Word error rate of all texts, with failures as empty."""
+    """Word error rate from synthesised codes, with failed texts counted as silence."""
     wer: float | None
-    """Word error rate without failures; null if all texts failed."""
+    """Word error rate from synthesised codes, without failed texts; null if all failed."""
     cer: float | None
-    """Character error rate without failures; null if all texts failed."""
+    """Character error rate from synthesised codes, without failed texts; null if all failed."""
     length_ratio_median: float | None
-    """Median over texts of synthetic codes per true code."""
+    """Median over texts of the ratio of synthesised to true codes."""
     speech_tokens: int
     """Number of synthetic codes."""
     speech_tokens_true: int
@@ -67,11 +67,11 @@ class ComparisonFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class RoundTripFacts(ComparisonFacts):
-    """All texts of a round trip, and each voice."""
+    """A round trip of all texts, in total and by voice."""
 
     synthesis: dict[str, int]
-    """Counts of `Synthesizer.counts`, such as refused samples by reason."""
+    """Counts of the synthesis engine, with refused samples by reason."""
     speakers: dict[str, ComparisonFacts] | None = None
-    """By voice, if the vocabulary has speakers."""
+    """Comparison by voice, if the vocabulary has voices."""
     speech_tokens_per_text_token: float | Absent | None = ABSENT
     """Codes per text token; null if all texts failed, absent without a text tokenizer."""

@@ -1,4 +1,4 @@
-"""Facts of the report on a speech tokenizer (kind ``speech_tokenizer_report``)."""
+"""Facts of reports on speech tokenizers (kind ``speech_tokenizer_report``)."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from megatron_speech.artifacts.facts.record import Record
 
 @dataclass(frozen=True, kw_only=True)
 class SetUsageFacts(Record):
-    """How one data set uses the codebook."""
+    """Codebook usage of one data set."""
 
     utterances: int
     """Utterances encoded."""
     speech_seconds: float
-    """Their duration together."""
+    """Total duration."""
     codes: int
     """Codes written."""
     codes_per_speech_second: float
-    """Codes per second of speech, padding of clips included."""
+    """Codes per second of speech; the padding of a clip's last code counts as codes, not as speech."""
     codes_used: int
-    """Codes that occur."""
+    """Number of different codes that occur."""
     perplexity: float
-    """Effective number of codes: the exponential of the entropy of their use, to one decimal."""
+    """Perplexity of the code distribution, to one decimal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DisturbanceFacts(Record):
-    """Word error rates and changed codes under one disturbance of the clips; all are fractions."""
+    """One disturbance of clips: error rates from the codes, and shares of changed codes; all are fractions."""
 
     name: str
-    """Name of kind and level."""
+    """Kind and level in words."""
     kind: str
-    """Such as ``gain`` or ``babble``."""
+    """Kind such as ``gain`` or ``babble``."""
     level: float | None
-    """In dB, or samples per second; null for untouched clips."""
+    """Level in dB, or sample rate in Hz; null for untouched clips."""
     wer: float
     """Word error rate."""
     wer_low: float
@@ -43,7 +43,7 @@ class DisturbanceFacts(Record):
     wer_high: float
     """Upper bound of its 95 % interval."""
     wer_change: float
-    """Difference from the untouched clips' rate, utterance by utterance."""
+    """Paired difference of the word error rate from untouched clips."""
     wer_change_low: float
     """Lower bound of its 95 % interval."""
     wer_change_high: float
@@ -68,61 +68,61 @@ class DisturbanceFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredFacts(Record):
-    """Measures of a tokenizer on all data sets."""
+    """Measures of a speech tokenizer on all data sets."""
 
     error_rates: dict[str, ErrorRatesFacts]
-    """By ``<set>, <reader>``."""
+    """Error rates by ``<set>, <reader>``."""
     error_rates_by_voice: dict[str, dict[str, ErrorRatesFacts]]
-    """By ``<set>, <reader>`` and voice."""
+    """Error rates by ``<set>, <reader>``, then by voice."""
     usage_by_set: dict[str, SetUsageFacts]
-    """By data set."""
+    """Codebook usage by data set."""
     robustness: dict[str, tuple[DisturbanceFacts, ...]]
-    """By data set, the untouched clips first; empty if no disturbance is configured."""
+    """Disturbances by data set, untouched clips first; empty if none was asked for."""
     seconds: float
-    """Speech that all codes stand for in seconds, to two decimals."""
+    """Duration that all codes stand for, to two decimals."""
     frame_rate: float
     """Codes per second."""
     codebook_size: int
     """Number of codes (K)."""
     codes_used: int
-    """Codes that occur in any set."""
+    """Number of different codes that occur in any data set."""
     perplexity: float
-    """Effective number of codes: the exponential of the entropy of their use, to one decimal."""
+    """Perplexity of the code distribution, to one decimal."""
     code_counts: tuple[int, ...]
     """How often each code occurs: int [K]."""
     codes_unseen: int
-    """Codes that occur in no set."""
+    """Number of codes that occur in no data set."""
     bits_per_second: float
-    """Upper bound of the information in the codes."""
+    """Bit rate by codebook size."""
     entropy_bits_per_second: float
-    """Information in the codes by the entropy of their use."""
+    """Bit rate by the entropy of the code distribution."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SummaryFacts(Record):
-    """The part of `TokenizerReportFacts` for tables of several tokenizers."""
+    """The fields of `TokenizerReportFacts` that a table of several tokenizers shows."""
 
     judge: str | None
-    """Name of the independent recogniser; null if there was none."""
+    """Name of the independent recogniser; null without one."""
     perplexity: float
-    """Effective number of codes: the exponential of the entropy of their use, to one decimal."""
+    """Perplexity of the code distribution, to one decimal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _JudgedFacts(Record):
-    """The recogniser of a report, and the data sets that were left out."""
+    """The judge, and data sets that could not be measured."""
 
     judge: str | None
-    """Name of the independent recogniser; null if there was none."""
+    """Name of the independent recogniser; null without one."""
     left_out: dict[str, str]
-    """Data sets left out, with the reason."""
+    """Reasons by data set that was left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerReportFacts(MeasuredFacts, _JudgedFacts):
-    """Facts of a report on a tokenizer."""
+    """All facts of a report on a speech tokenizer."""
 
     too_long: dict[str, int]
     """Utterances left out as too long, by data set."""
     longest_seconds: float
-    """Longest utterance measured, in seconds."""
+    """Limit on the length of an utterance, in seconds."""

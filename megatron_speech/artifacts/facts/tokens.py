@@ -9,27 +9,27 @@ from megatron_speech.artifacts.facts.record import Record
 
 @dataclass(frozen=True, kw_only=True)
 class IdsFacts(Record):
-    """Summary of a folder's vocabulary.json."""
+    """Summary of the vocabulary of a folder; vocabulary.json holds all of it."""
 
     fingerprint: str
     """Fingerprint of the vocabulary."""
     text_tokenizer: str
     """Fingerprint of the text tokenizer; empty for bare speech codes."""
     speech_tokenizer: str
-    """Fingerprint of the speech tokenizer; empty where none is known."""
+    """Fingerprint of the speech tokenizer; empty if unknown."""
     text_ids: tuple[int, int]
-    """First text id and the one after the last."""
+    """First text id, and the last one + 1."""
     special_ids: dict[str, int]
     """Ids of the special tokens."""
     speech_ids: tuple[int, int]
-    """First speech id and the one after the last."""
+    """First speech id, and the last one + 1."""
     padded_size: int
-    """Rows of an embedding for these ids."""
+    """Number of embedding rows, padding included."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentsFacts(Record):
-    """A folder of token documents; subclasses add the counts of their stages."""
+    """A folder of token documents; subclasses add the counts of the tools that made it."""
 
     documents: int
     """Documents in all shards."""
@@ -49,12 +49,12 @@ class DocumentsFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskDocumentsFacts(DocumentsFacts):
-    """Utterances laid out for a task (kinds ``documents_text_to_token``, ``_recognition``, ``_synthesis``)."""
+    """Documents of a training task (kinds ``documents_text_to_token``, ``_recognition``, ``_synthesis``)."""
 
     utterances: dict[str, int]
-    """Utterances read, and left out by reason."""
+    """Number of utterances read, and of utterances left out by reason."""
     duration_s: float
-    """Speech in the documents in seconds, to one decimal."""
+    """Seconds of speech in the documents, to one decimal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,27 +64,27 @@ class PackedFacts(Record):
     rows: int
     """Rows in all shards."""
     tokens: int
-    """Labels in all rows, padding excluded."""
+    """Labels in all rows, without padding."""
     text_tokens: int
     """Text and special ids among them."""
     speech_tokens: int
     """Speech ids among them."""
     seq_length: int
-    """Labels per row, padding included (S)."""
+    """Labels per row, with padding (S)."""
     documents: int
     """Documents packed."""
     dropped: int
     """Documents left out as too long."""
     padding: int
-    """Padding in all rows, in ids."""
+    """Padding ids in all rows."""
     cuts: int
     """Rows that end inside a document."""
     cut_spans: int
     """Rows that end inside a speech span."""
     fill: float
-    """Share of the labels that is no padding, to six decimals."""
+    """Share of labels that are not padding, to six decimals."""
     input: str
-    """Checksum of the documents."""
+    """Checksum of the packed documents."""
     shards: int
     """Number of shards."""
     checksum: str
@@ -100,4 +100,4 @@ class IndexedDatasetFacts(Record):
     sequences: int
     """Documents or rows exported."""
     shards: int
-    """Shards they came from."""
+    """Number of shards read."""

@@ -9,12 +9,12 @@ from megatron_speech.artifacts.facts.record import Record
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingRecord(Record):
-    """Statistics on reading data, over all ranks."""
+    """Counters of data reading, over all ranks."""
 
     rows: dict[str, int] | None = None
     """Packed rows read since the run began, by source."""
     reading: dict[str, float] | None = None
-    """Since the last record: seconds of waiting, times of reads, cache, retries; since the run began: damage."""
+    """Waiting and read times, cache hits and retries since the last record; damage since the run began."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class MetricsRecord(Record):
     consumed_samples: int
     """Packed rows read since the run began."""
     tokens: dict[str, int]
-    """Targets that bore loss since the run began, by modality."""
+    """Targets in the loss since the run began, by modality."""
     loss: float
     """Training loss: the weighted mean over all targets."""
     losses: dict[str, dict[str, float]]
@@ -40,19 +40,19 @@ class MetricsRecord(Record):
     grad_norm: float
     """Norm of the gradients before clipping."""
     tokens_per_s: float
-    """Tokens per second since the last record, all ranks together."""
+    """Tokens per second of all ranks since the last record."""
     rows: dict[str, int] | None = None
-    """As in `ReadingRecord`."""
+    """See `ReadingRecord`."""
     reading: dict[str, float] | None = None
-    """As in `ReadingRecord`."""
+    """See `ReadingRecord`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutLosses(Record):
-    """Losses on held-out rows: the part of `ValidationRecord` that is shown."""
+    """Losses on held-out rows: the fields of `ValidationRecord` that reports show."""
 
     step: int
-    """Training step that they were scored at."""
+    """Training step of the scored weights."""
     losses: dict[str, dict[str, float]]
     """Mean losses by source and modality, in nats per target."""
 
@@ -69,24 +69,24 @@ class ValidationRecord(HeldOutLosses):
 
 @dataclass(frozen=True, kw_only=True)
 class SourceTokens(Record):
-    """Tokens of one source: rows times their length."""
+    """Tokens of one source: number of rows times their length."""
 
     planned: int
-    """By the plan."""
+    """Tokens by the plan."""
     read: int | None
-    """Counted when rows were given to the model; null if that record is lost."""
+    """Tokens counted as the model received them; null if that record is lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary(Record):
-    """A finished run; values of lost lines of ``metrics.jsonl`` are null."""
+    """A finished run; a value from a lost line of ``metrics.jsonl`` is null."""
 
     steps: int
     """Training steps."""
     consumed_samples: int
     """Packed rows read."""
     tokens: dict[str, int]
-    """Targets that bore loss, by modality."""
+    """Targets in the loss, by modality."""
     loss: float | None
     """Loss of the last step."""
     losses: dict[str, dict[str, float]] | None
@@ -94,38 +94,38 @@ class RunSummary(Record):
     validation: dict[str, dict[str, float]]
     """Held-out losses by source and modality."""
     validation_targets: dict[str, dict[str, int]]
-    """Targets that they are means over."""
+    """Number of held-out targets, by source and modality."""
     validation_rows: dict[str, int]
     """Packed rows scored, by source."""
     tokens_per_s: float | None
-    """Median over the records of ``metrics.jsonl``."""
+    """Median tokens per second over the records of ``metrics.jsonl``."""
     plan: str
     """Fingerprint of the plan."""
     damage: dict[str, int | None]
-    """Damaged samples and blocks that were masked."""
+    """Number of damaged samples and blocks, which were masked."""
     tokens_by_source: dict[str, SourceTokens]
     """Tokens planned and read, by source."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinishedRun(Record):
-    """The part of `RunSummary` by which runs are compared."""
+    """The fields of `RunSummary` that comparisons of runs read."""
 
     steps: int
     """Training steps."""
     tokens: dict[str, int]
-    """Targets that bore loss, by modality."""
+    """Targets in the loss, by modality."""
     validation: dict[str, dict[str, float]]
     """Held-out losses by source and modality."""
     tokens_per_s: float | None
-    """Median over the records of ``metrics.jsonl``."""
+    """Median tokens per second over the records of ``metrics.jsonl``."""
     plan: str
     """Fingerprint of the plan."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokensBySource(Record):
-    """The part of `RunSummary` that tells what was read."""
+    """The field `tokens_by_source` of `RunSummary`, which older runs lack."""
 
     tokens_by_source: dict[str, SourceTokens] | None = None
     """Tokens planned and read, by source."""

@@ -22,7 +22,7 @@ class NamedTokenizerFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizersFacts(Record):
-    """Tokenizers of a vocabulary folder, or of an export that serves as one; unknown ones are absent."""
+    """Tokenizers of a vocabulary folder, or of an export used as one; unknown ones are absent."""
 
     text_tokenizer: str | None = None
     """Name of the text tokenizer's folder or file, or ``bytes``."""
@@ -43,20 +43,20 @@ class VocabularyFacts(Record):
     speech_ids: int
     """Number of speech ids."""
     mapped_ids: dict[str, int]
-    """Special tokens that lie inside the text tokenizer, and their ids."""
+    """Special tokens that are ids of the text tokenizer, with these ids."""
     size: int
     """Number of ids."""
     padded_size: int
-    """Rows of an embedding for these ids."""
+    """Number of embedding rows, padding included."""
     fingerprint: str
-    """Fingerprint of the vocabulary."""
+    """sha256 over the meaning of every id."""
     probe: TextLossFacts
     """Characters that the text tokenizer loses in short texts of many scripts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnFacts(Record):
-    """A list of documents that a tokenizer was trained on."""
+    """Documents drawn for the training or the test of a text tokenizer."""
 
     documents: int
     """Documents drawn."""
@@ -65,15 +65,15 @@ class DrawnFacts(Record):
     fingerprint: str
     """xxh3_128 over ids and texts."""
     with_reserved_character: int
-    """Documents that hold the character by which sentencepiece marks a space."""
+    """Documents that contain the character that sentencepiece uses for a space."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerTestFacts(DrawnFacts):
-    """The documents held out, and how the tokenizer does on them."""
+    """Held-out documents, and measures of the tokenizer on these documents."""
 
     equal_ids: bool
-    """Whether the export gives the ids of sentencepiece."""
+    """Whether the exported tokenizer gives the same ids as sentencepiece."""
     documents_given_back: int
     """Documents with the same text after decoding."""
     tokens: int
@@ -81,19 +81,19 @@ class TokenizerTestFacts(DrawnFacts):
     bytes_per_token: float
     """UTF-8 bytes per id, to four decimals."""
     unknown_rate: float
-    """Share of the ids that is unknown."""
+    """Share of unknown ids."""
     byte_rate: float
-    """Share of the ids that stands for single bytes."""
+    """Share of ids that stand for single bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TermsFacts(Record):
-    """Licence and language of a corpus, as the user gave them."""
+    """Licence and language of a corpus, from the settings."""
 
     licence: str | None
-    """Its licence."""
+    """Licence of the corpus."""
     language: str | None
-    """Its language."""
+    """Language of the corpus."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +107,9 @@ class TextTokenizerFacts(Record):
     end_of_document: str | None
     """Piece that ends a document."""
     training: DrawnFacts
-    """The documents trained on."""
+    """Training documents."""
     test: TokenizerTestFacts
-    """The documents held out."""
+    """Held-out documents, with measures."""
     dropped: dict[str, int]
     """Lines left out, by reason."""
     corpora: dict[str, TermsFacts]
