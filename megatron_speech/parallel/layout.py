@@ -123,8 +123,8 @@ class ParallelLayout:
         count = global_batch_size // at_once
         if self.chunks_per_stage > 1 and count % self.pipeline_size:
             raise ValueError(
-                f"train.global_batch_size={global_batch_size} makes {count} micro-batches per rank, but the interleaved "
-                f"pipeline needs a multiple of its {self.pipeline_size} stages; change the batch size"
+                f"train.global_batch_size={global_batch_size} makes {count} micro-batches per rank, but the "
+                f"interleaved pipeline needs a multiple of its {self.pipeline_size} stages; change the batch size"
             )
         return count
 
