@@ -40,7 +40,7 @@ def test_a_run_keeps_its_format_on_another_machine(
     pretrain(config, world=(0, 1))
     pretrain(config, world=(0, 1))  # a finished run is recognised, too
     log = (config.folder / "logs/rank_0.log").read_text()
-    assert f"precision.dtype=auto: {expected}, in which this run began" in log
+    assert f"precision.dtype=auto: {expected}, the format that this run began in" in log
     assert "is already done: 4 steps" in log
     assert "chooses" not in log and ("8 to 70 times" in log) == (expected == "bfloat16")
     assert yaml.safe_load((config.folder / "config.yaml").read_text())["precision"]["dtype"] == expected
