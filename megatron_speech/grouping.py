@@ -1,4 +1,8 @@
-"""Consecutive items in groups that are bounded in number, in size, or in padded size."""
+"""Groups consecutive items into lists bounded in number, in size, or in padded size.
+
+>>> list(grouped_by_size([3, 1, 4, 2], size=int, max_size=5))
+[[3, 1], [4], [2]]
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ Item = TypeVar("Item")
 
 
 def grouped(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Consecutive lists of `size` items, the last one shorter; no item is read before its list is asked for."""
+    """Yield lists of `size` consecutive items; the last may be shorter. Reads items only as lists are requested."""
     iterator = iter(items)
     while group := list(islice(iterator, size)):
         yield group
@@ -19,9 +23,9 @@ def grouped(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 def grouped_by_size(
     items: Iterable[Item], *, size: Callable[[Item], int], max_size: int, max_items: int | None = None
 ) -> Iterator[list[Item]]:
-    """Consecutive lists of at most `max_items` items whose sizes sum to at most `max_size`.
+    """Yield lists of at most `max_items` consecutive items with a total size of at most `max_size`.
 
-    An item above `max_size` stands alone.
+    An item above `max_size` gets a list of its own.
     """
     group: list[Item] = []
     total = 0
@@ -38,9 +42,9 @@ def grouped_by_size(
 def grouped_by_padded_size(
     items: Iterable[Item], *, length: Callable[[Item], int], max_size: int
 ) -> Iterator[list[Item]]:
-    """Consecutive lists whose number of items times their longest length is at most `max_size`.
+    """Yield lists of consecutive items with number of items x longest length at most `max_size`.
 
-    An item above `max_size` stands alone. Sort the items by length first, so that little is padding.
+    An item above `max_size` gets a list of its own. Sort items by length first, for little padding.
     """
     group: list[Item] = []
     longest = 0

@@ -20,7 +20,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"{path} is not JSON ({error}): it is damaged; make it again, or copy it from where it is whole"
+            f"{path} is not JSON ({error}): it is damaged; make it again, or restore it from a copy"
         ) from error
 
 

@@ -1,7 +1,7 @@
 """Makes artifacts, the output folders of offline stages: complete or absent, with their origin in ``manifest.json``.
 
 An artifact is built as a draft under ``<name>.partial`` and renamed when it is complete. A stage that can resume gets
-its own draft back. The manifest holds the settings and the identities of the inputs. A second run so skips finished
+its own draft back. The manifest holds the settings and the identities of the inputs. A second run skips finished
 outputs, and refuses those made from something else. The manifest also holds the licences and languages of all inputs,
 and the tool with its version, which is not part of the identity. Limitation: if an input changes, all outputs made from
 it are refused until they are made again.

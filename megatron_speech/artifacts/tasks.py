@@ -131,8 +131,8 @@ def in_processes(
         left = [task for future, task in tasks.items() if not future.done() or future.exception()]
         raise ValueError(
             f"a worker was killed (out of memory?) with {len(left)} of {len(tasks)} tasks not done "
-            f"({', '.join(map(str, left[:9]))}{', ...' if len(left) > 9 else ''}); what is done is kept, the same "
-            "command goes on; use fewer workers if memory was short"
+            f"({', '.join(map(str, left[:9]))}{', ...' if len(left) > 9 else ''}); finished tasks are kept: run "
+            "the same command again, with fewer workers if memory was short"
         ) from error
     finally:
         alive.close()  # ends the workers at once

@@ -2,7 +2,7 @@
 
 A finished row leaves the batch at once, and the oldest rows move into the gaps. When a sixteenth of the batch is free,
 new prompts are read in one pass. Requests are read ahead in windows of bounded size and sorted longest first within
-each. Memory so stays bounded for an endless stream, and a window's longest requests do not finish last. Slots are
+each. Memory stays bounded for an endless stream, and a window's longest requests do not finish last. Slots are
 assigned in a ring, so rows in consecutive slots have similar age and length.
 
 The loops of transformers cannot keep a request's randomness independent of the other requests. Here the random numbers

@@ -1,6 +1,6 @@
 """Sampling of the next token: pure functions of logits and one uniform number per row.
 
-The uniform number of a row depends on its seed and step only. A request so gives the same tokens in any batch, up to
+The uniform number of a row depends on its seed and step only. So a request gives the same tokens in any batch, up to
 the rounding of matrix products. The inverse of the cumulative distribution turns the number into an id. Cost: a sort of
 the vocabulary if `top_p` is below 1.
 

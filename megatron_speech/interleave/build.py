@@ -127,7 +127,7 @@ def _models(config: BuildInterleavedConfig) -> dict[str, str]:
     if vocabulary.speech_fingerprint not in ("", fingerprint):
         raise ValueError(
             f"noise.speech_tokenizer={folder} is another speech tokenizer than that of vocabulary={config.vocabulary}; "
-            "its recogniser would read other codes"
+            "name the one that made the codes"
         )
     return {**ids, str(folder): fingerprint}
 
@@ -139,8 +139,8 @@ def _require_ended(step: Interleaver, config: BuildInterleavedConfig) -> None:
     stopped = [task.number for task in tasks if not step.output(task.number).exists()]
     if stopped and not config.output.exists():  # another process may have finished the output
         raise ValueError(
-            f"the engine stopped in {len(stopped)} of {len(tasks)} tasks ({', '.join(map(str, stopped[:9]))}); what "
-            f"they made is kept in {step.folder}, run again"
+            f"the engine stopped in {len(stopped)} of {len(tasks)} tasks ({', '.join(map(str, stopped[:9]))}); "
+            f"finished spans are kept in {step.folder}: run the same command again"
         )
 
 

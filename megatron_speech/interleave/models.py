@@ -48,8 +48,8 @@ class Models:
         recognizer = load_speech_tokenizer(folder).recognizer
         if recognizer is None:
             raise ValueError(
-                f"noise.speech_tokenizer={folder} holds its encoder only and cannot recognise; use the folder it was "
-                "cut from, or noise: null"
+                f"noise.speech_tokenizer={folder} holds its encoder only and cannot recognise; use the folder of the "
+                "whole tokenizer, or noise: null"
             )
         return recognizer
 

@@ -186,8 +186,8 @@ def length_probabilities(mean_length: float, largest: int) -> np.ndarray:
 def _place(draws: _Draws, num_words: int, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Draw order and places of spans uniformly, without touching ones: starts and lengths int64 [k], left to right.
 
-    A placement gives the number of text words before each span. These numbers differ, as spans do not touch. Placements
-    so are the k-subsets of {0, ..., text words}: the places of the k smallest random keys.
+    A placement gives the number of text words before each span. These numbers differ, as spans do not touch. So a
+    placement is a k-subset of {0, ..., text words}: the places of the k smallest random keys.
     """
     num_spans, num_text = len(lengths), num_words - int(lengths.sum())
     if not num_spans:

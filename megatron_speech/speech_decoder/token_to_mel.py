@@ -2,7 +2,7 @@
 
 Most layers work on tokens, because 12.5 tokens per second are cheaper than 86 mel frames per second. Each token then
 emits `SUBFRAMES` vectors. Mel frame j interpolates them linearly at its own time, (j + 1/2) x hop / sample rate. The
-6.89 frames per token so need no rounding and do not drift. A few dilated convolutions smooth the result.
+6.89 frames per token need no rounding and do not drift. A few dilated convolutions smooth the result.
 
 Limitations: trained with L1 (`speech_decoder.training`), the network predicts the median of what the codes do not
 determine, above all pitch, so the voice is muffled. The paper's flow matching avoids this (arXiv 2411.17607). There is

@@ -37,7 +37,7 @@ def checked_clips(
     for index, waveform in enumerate(waveforms):
         name = names[index] if names is not None else f"clip {index}"
         if waveform.ndim != 1:
-            raise ValueError(f"{name}: shape {waveform.shape} is not one channel; take the first channel before")
+            raise ValueError(f"{name}: shape {waveform.shape} is not one channel; take the first channel")
         if len(waveform) > max_samples:
             raise ValueError(
                 f"{name}: lasts {len(waveform) / SAMPLE_RATE:g} s, longer than the {max_samples / SAMPLE_RATE:g} s "

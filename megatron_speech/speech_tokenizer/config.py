@@ -52,7 +52,7 @@ class WhisperVQConfig(WhisperConfig):
     """Whether convolutions see the past only; states then come one encoder frame (20 ms) later."""
     skip_language_detection: bool = False
     quantize_subtract_position_means: bool = False
-    """Added here: quantise each state minus the mean state of its position (`position_means`). Codes so do not depend
+    """Added here: quantise each state minus the mean state of its position (`position_means`). So codes do not depend
     on where a sound stands in the clip; the position table after the codebook adds the position again."""
     log_mel_floor: str | None = None
     """Added here: reference of the floor of log-mel frames, which lies 8 decades below it. "clip": the loudest bin of

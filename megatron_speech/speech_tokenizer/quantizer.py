@@ -21,7 +21,7 @@ LAPLACE = 1e-5
 def nearest_codes(vectors_ND: torch.Tensor, codebook_KD: torch.Tensor, *, chunk: int = 4096) -> torch.Tensor:
     """Index of the code at the smallest Euclidean distance, int64 [N]; `chunk` vectors at a time, to bound memory."""
     squares_K = codebook_KD.square().sum(dim=1)
-    # The term |v|^2 is equal for all codes and so omitted.
+    # The term |v|^2 is equal for all codes, so it is omitted.
     parts = [(squares_K - 2.0 * part @ codebook_KD.T).argmin(dim=1) for part in vectors_ND.split(chunk)]
     return torch.cat(parts) if parts else vectors_ND.new_zeros(0, dtype=torch.long)
 
@@ -110,7 +110,7 @@ class EmaUpdate:
         Args:
             vectors_ND: real (unpadded) states of this rank.
             codes_N: their codes.
-            numbers_N: their numbers in the whole batch, 0, 1, ... over all ranks without a gap. Restarts so do not
+            numbers_N: their numbers in the whole batch, 0, 1, ... over all ranks without a gap. So restarts do not
                 depend on how the batch is divided.
         """
         # Counts and sums of all ranks enter the averages.

@@ -68,7 +68,7 @@ class StreamingEncoder:
         if sample_rate != SAMPLE_RATE:
             raise ValueError(f"{self._place}: sample_rate={sample_rate} must be {SAMPLE_RATE}; resample the audio")
         if samples.ndim != 1:
-            raise ValueError(f"{self._place}: shape {samples.shape} is not one channel; take the first channel before")
+            raise ValueError(f"{self._place}: shape {samples.shape} is not one channel; take the first channel")
         if not np.issubdtype(samples.dtype, np.floating):
             raise ValueError(f"{self._place}: dtype {samples.dtype} is not float; divide 16-bit samples by 32768")
         if not samples.size:

@@ -51,8 +51,8 @@ def require_recognizer(tokenizer: SpeechTokenizer, folder: Path) -> CodeRecogniz
     """Recogniser of `tokenizer`, which was loaded from `folder`; ValueError if it has none."""
     if tokenizer.recognizer is None:
         raise ValueError(
-            f"{folder} holds the encoder of a speech tokenizer only: it cannot recognise; use the folder it was cut "
-            "from"
+            f"{folder} holds the encoder of a speech tokenizer only: it cannot recognise; use the folder of the whole "
+            "tokenizer"
         )
     return tokenizer.recognizer
 

@@ -146,7 +146,7 @@ class WhisperVQTokenizer:
         if self.text is None:
             raise ValueError(
                 "this speech tokenizer holds its encoder only (quantize_encoder_only): it cannot recognise; "
-                "use the folder it was cut from"
+                "use the folder of the whole tokenizer"
             )
         # Check every sequence.
         last = self.facts.codebook_size - 1

@@ -108,7 +108,7 @@ def synthesize_as_spoken(
     for voice in dict.fromkeys(_voices(utterances) if synthesizer.vocabulary.speakers else [None]):
         numbers = [n for n, each in enumerate(utterances) if voice in (None, str(each.meta.get("voice")))]
         settings = replace(synthesizer.settings, speakers=[voice] if voice else [])
-        one = replace(synthesizer, settings=settings)  # the same counter
+        one = replace(synthesizer, settings=settings)  # shares its counts
         said, keys = zip(*((readings[n], utterances[n].key) for n in numbers), strict=True)
         for n, codes in zip(numbers, one.synthesize(said, seed, keys=keys, progress=True), strict=True):
             made[n] = codes

@@ -1,1 +1,8 @@
-"""Trains the token-to-mel network of the speech decoder."""
+"""Trains the token-to-mel network of the speech decoder on pairs of codes and mel frames.
+
+>>> import torch
+>>> from megatron_speech.speech_decoder.training.run import TrainingPair
+>>> pair = TrainingPair(codes=torch.zeros(25, dtype=torch.int64), mel=torch.zeros(172, 80))  # 2 s of speech
+>>> tuple(pair.codes.shape), tuple(pair.mel.shape)
+((25,), (172, 80))
+"""

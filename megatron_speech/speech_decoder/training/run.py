@@ -76,7 +76,7 @@ def train_speech_decoder(config: TrainSpeechDecoderConfig) -> None:
     train = load_utterances(config.audio, config.codes, config=config, mel=mel, limit=config.max_utterances)
     heldout = load_utterances(config.heldout_audio, config.heldout_codes, config=config, mel=mel, limit=64)
     with make_artifact(config.output, kind="speech_decoder", config=config, inputs=inputs) as draft:
-        torch.manual_seed(config.seed)  # torch draws first weights and dropout from the process's own generator
+        torch.manual_seed(config.seed)  # initial weights and dropout use torch's global generator
         net = TokenToMel(config.net, identity, mel)
         start_from_codebook(net, config.tokenizer)
         facts = draft.facts = fit(net, train, heldout, config=config)

@@ -1,7 +1,7 @@
 """Encodes audio shards into shards of bare codes: offline tasks encode, a final step joins their outputs.
 
-The join writes the codes of all tasks anew, as a single task would have written them. Tasks, workers, jobs, kills and
-restarts so do not change the output. For the same reason no batch spans two audio shards. Another machine or number of
+The join writes the codes of all tasks anew, as a single task would have written them. So tasks, workers, jobs, kills
+and restarts do not change the output. For the same reason no batch spans two audio shards. Another machine or number of
 threads may round states differently, and choose another code where two are equally near. Cost: codes are written twice,
 50 bytes per second of speech.
 """

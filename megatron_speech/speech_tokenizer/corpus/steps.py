@@ -3,7 +3,7 @@
     LocalPipelineExecutor([AudioReader(tasks, ...), ..., CodeWriter(reader, ...)], tasks=len(tasks))
 
 Filters of datatrove can be placed between the two: a document has the transcript as text and the utterance's metadata.
-Up to `GATHER_SECONDS` of one shard are read, cut into windows and batched by length. Memory so is bounded, and batches
+Up to `GATHER_SECONDS` of one shard are read, cut into windows and batched by length. Memory is bounded, and batches
 depend on the shard only, not on its task. Limitation: a clip is held in memory whole. Cost: the last batches of each
 shard are not full.
 """

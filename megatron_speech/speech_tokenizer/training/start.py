@@ -184,8 +184,8 @@ def _require_same_shape(before: dict[str, Any], shape: WhisperVQConfig, config: 
     """Raise ValueError if a tokenizer to train further has another bottleneck, or no recogniser."""
     if shape.quantize_encoder_only:
         raise ValueError(
-            f"whisper={config.whisper}: holds its encoder only (quantize_encoder_only), no recogniser to learn "
-            "through; name the folder it was cut from"
+            f"whisper={config.whisper}: holds its encoder only (quantize_encoder_only), no recogniser for training; "
+            "name the folder of the whole tokenizer"
         )
     for key, value in shape.to_dict().items():
         if key.startswith(("pooling_", "quantize_", "encoder_causal")) and key not in UPKEEP and before[key] != value:

@@ -1,7 +1,7 @@
 """Runs one training step on all ranks: gradients of the batch, an optimizer step, a codebook update.
 
 Losses are sums. Ranks first count the text tokens and frames of the whole batch and divide losses by these numbers.
-Gradients so do not depend on micro-batches or ranks. DDP adds gradients during the backward pass.
+So gradients do not depend on micro-batches or ranks. DDP adds gradients during the backward pass.
 `find_unused_parameters` keeps it from rearranging its buckets after the first step. A resumed run would otherwise add
 in another order and differ in the last bit. The text embedding is frozen, because training it on a few hours of speech
 could only lose words.

@@ -37,4 +37,4 @@ def named_errors(engine: str, errors: tuple[type[Exception], ...], remedy: str) 
         if isinstance(error, EngineError):
             raise
         what = " ".join(f"{type(error).__name__}: {error}".split())
-        raise EngineError(f"synthesis.engine={engine} died ({what}); what it gave before is kept: {remedy}") from error
+        raise EngineError(f"synthesis.engine={engine} died ({what}); earlier results are kept: {remedy}") from error

@@ -46,6 +46,6 @@ class TransformersEngine:
             allowed=allowed_ids(vocabulary, "speech"),
             batch_size=self.batch_size,
         )
-        remedy = "lower synthesis.batch_size if it is memory, and run the same command again"
+        remedy = "run the same command again, with a lower synthesis.batch_size if memory was short"
         with named_errors("transformers", (RuntimeError, MemoryError), remedy):
             yield from results
