@@ -53,7 +53,7 @@ def run(folder: Path, **changes: Any) -> dict[str, str]:
 def test_a_killed_worker_ends_the_run_by_one_line_and_the_next_one_completes(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError,
-        match=r"^a worker was killed .* with [1-3] of 4 tasks not done \(.*2.*\); .* goes on",
+        match=r"^a worker was killed .* with [1-3] of 4 tasks not done \(.*2.*\); .* run the same command again",
     ):
         run(tmp_path / "killed", fails=2)
     assert not (tmp_path / "killed" / "00002").exists()
