@@ -46,6 +46,6 @@ class TransformersEngine:
             allowed=allowed_ids(vocabulary, "speech"),
             batch_size=self.batch_size,
         )
-        remedy = "run the same command again, with a lower synthesis.batch_size if memory was short"
+        remedy = "if memory was short, lower synthesis.batch_size; run the same command again"
         with named_errors("transformers", (RuntimeError, MemoryError), remedy):
             yield from results
