@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from megatron_speech.checkpoint import folder as folders
 from megatron_speech.config.run.data import DataConfig, SourceConfig
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import PrecisionConfig
@@ -57,6 +58,15 @@ def make_config(folder: Path, sources: dict[str, SourceConfig], *, steps: int = 
         **sections,
     }
     return PretrainConfig(folder=folder, train=TrainConfig(**train), **values)
+
+
+def make_base(folder: Path, model: ModelConfig) -> str:
+    """The path of a checkpoint that has the shape of `model`, and no weights to speak of."""
+    folder.mkdir()
+    folders.write_facts(folder, model=model, vocabulary=VOCABULARY, state={"step": 0})
+    (folder / "weights").write_bytes(b"weights")
+    folders.write_checksums(folder, folders.checksums(sorted(folder.iterdir())))
+    return str(folder)
 
 
 def _text(documents: int, vocabulary: Vocabulary) -> Iterator[TokenDocument]:

@@ -34,8 +34,8 @@ PARTIAL, STRAY = ".partial", ".stray"
 _FACTS = ("model.json", "vocabulary.json", "state.json")
 # Files of megatron-core that a reader opens if they are present.
 _READ = ("*.distcp", ".metadata", "metadata.json", "common.pt")
-# Fields about the origin or the use of weights, not about their shape.
-_NOT_SHAPE = ("base", "init_method_std", "megatron")
+NOT_SHAPE = ("base", "init_method_std", "megatron")
+"""Fields of a model about the origin or the use of its weights, not about their shape."""
 
 
 def step_folder(checkpoints: Path, step: int) -> Path:
@@ -141,13 +141,17 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 def require_same_model(folder: Path, *, model: ModelConfig, vocabulary: Vocabulary) -> None:
     """Raise ValueError for another shape or vocabulary, naming each setting that differs and both values."""
-    stored = read_model_config(folder)
-    theirs, ours = ({**to_dict(each), "kv_channels": each.head_dim} for each in (stored, model))
-    names = [name for name in ours if name not in _NOT_SHAPE and theirs[name] != ours[name]]
+    theirs, ours = ({**to_dict(each), "kv_channels": each.head_dim} for each in (read_model_config(folder), model))
+    require_equal_shapes(folder, theirs, ours)
+    vocabulary.require(read_vocabulary(folder).fingerprint, holder=str(folder))
+
+
+def require_equal_shapes(folder: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Raise ValueError naming each setting of the shape that differs between `folder` and this run, and both values."""
+    names = [name for name in ours if name not in NOT_SHAPE and theirs[name] != ours[name]]
     if names:
         differing = ", ".join(f"model.{name}={theirs[name]} there, {ours[name]} in this run" for name in names)
         raise ValueError(f"{folder}: {differing}; make them equal")
-    vocabulary.require(read_vocabulary(folder).fingerprint, holder=str(folder))
 
 
 def is_checkpoint(folder: Path) -> bool:

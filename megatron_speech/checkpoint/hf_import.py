@@ -6,6 +6,7 @@ ones (`checkpoint/extension.py`); padding is zero.
 
 All names and shapes are checked against config.json before any tensor is read. Tensors are copied one by one; no model
 is built. The output is a float32 checkpoint without optimizer state that any layout loads: use it as ``model.base``.
+``model.yaml`` beside it shows the shape; no checksum and no identity covers this copy.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import torch
 from torch import Tensor
 
 from megatron_speech.artifacts.facts.checkpoint import ImportFacts
+from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.manifest import MANIFEST, is_made, make_artifact
 from megatron_speech.checkpoint import folder as folders
+from megatron_speech.checkpoint.base_shape import SHAPE_FILE, shape_file
 from megatron_speech.checkpoint.extension import extend_embedding
 from megatron_speech.checkpoint.families.family import Entry
 from megatron_speech.checkpoint.hf_config import model_config_of, read_hf_config
@@ -80,6 +83,7 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
         state = {"step": 0, "layout": layout, "has_optimizer": False}
         folders.write_facts(draft.folder, model=model, vocabulary=vocabulary, state=state)
         folders.write_checksums(draft.folder, folders.checksums(draft.folder / name for name in _FILES))
+        write_atomic(draft.folder / SHAPE_FILE, shape_file(model))
         shapes = megatron_shapes(model, num_rows=vocabulary.padded_size)
         facts = draft.facts = ImportFacts(
             parameters=sum(torch.Size(shape).numel() for shape in shapes.values()),

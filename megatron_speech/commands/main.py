@@ -73,9 +73,11 @@ def run_with_words(command: Command, words: Sequence[str]) -> None:
 
 def read_command_line(command: Command, words: Sequence[str]) -> Any:
     """Settings of a command. Raises ValueError for a mistake, and says so if a file belongs to another command."""
+    from megatron_speech.checkpoint.base_shape import with_shape_of_base  # here, for it loads settings
+
     words = _as_options(command, words)
     try:
-        return read_config(command.schema, command.page, words)
+        return read_config(command.schema, command.page, words, complete=with_shape_of_base)
     except ValueError as error:
         raise file_of_another_command(command, words) or error from error
 

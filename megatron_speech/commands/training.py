@@ -33,7 +33,7 @@ PRETRAINING = (
             "parallel.pipeline_model_parallel_size",
             "check",
         ),
-        example="--config miniature/pretrain --num_text_ids 49152 --num_speech_ids 4096",
+        example="--config glm4_9b/pretrain --num_text_ids 151552 --num_speech_ids 16384",
         logs=False,
     ),
     Command(

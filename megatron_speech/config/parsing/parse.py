@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -64,6 +64,7 @@ _REMEDIES = {
     errno.EISDIR: "a file belongs there, correct the path",
 }
 
+Complete = Callable[[type, Mapping[str, Any]], Mapping[str, Any]]
 PRINT = "--print_config"
 _SECTION_HELP = r"--([\w.]+)\.help"
 
@@ -77,17 +78,21 @@ def parse_config(schema: type[Schema], *, description: str, args: Sequence[str] 
         return read_config(schema, HelpPage(description=description), args)
 
 
-def read_config(schema: type[Schema], page: HelpPage, args: Sequence[str]) -> Schema:
+def read_config(
+    schema: type[Schema], page: HelpPage, args: Sequence[str], *, complete: Complete | None = None
+) -> Schema:
     """Parse `args` into an instance of `schema`; help and --print_config are printed, and end the process.
 
-    Raises ValueError or FileNotFoundError for a user's mistake.
+    `complete` may add keys that other files tell: it takes the schema and the given settings. Raises ValueError or
+    FileNotFoundError for a user's mistake.
     """
     if any(word in ("-h", "--help") or re.fullmatch(_SECTION_HELP, word) for word in args):
         section = next((found[1] for word in args if (found := re.fullmatch(_SECTION_HELP, word))), "")
         print(help_text(schema, page, section=section), end="")
         raise SystemExit(0)
     builder = Builder()
-    config = builder.section(schema, given_settings([word for word in args if word != PRINT]))
+    values: Mapping[str, Any] = given_settings([word for word in args if word != PRINT])
+    config = builder.section(schema, complete(schema, values) if complete else values)
     if PRINT in args:
         print(printed_config(schema, to_dict(config), description=page.description), end="")
         raise SystemExit(0)

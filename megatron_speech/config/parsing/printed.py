@@ -22,6 +22,15 @@ def printed_config(schema: type, values: Mapping[str, Any], *, description: str)
     return "\n".join(lines) + "\n"
 
 
+def printed_section(key: str, schema: type, values: Mapping[str, Any], *, description: str) -> str:
+    """Return YAML of the section `key` that holds `values` alone, each below its docstring in `schema`."""
+    lines = [*_comment(description), f"{key}:"]
+    for name, value in values.items():
+        lines += [f"  {line}" for line in _comment(docs(schema).get(name, ""))]
+        lines.append(f"  {name}: {write_yaml(to_dict(value), flow=True)}")
+    return "\n".join(lines) + "\n"
+
+
 def _section(schema: type, values: Mapping[str, Any], default: Any = None, *, example: bool = False) -> Iterator[str]:
     """Yield the lines of a section: each key with docstring, type and value. An `example` has empty required keys."""
     hints = typing.get_type_hints(schema)

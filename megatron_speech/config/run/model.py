@@ -35,8 +35,8 @@ class ModelConfig:
     """A decoder-only transformer: RMSNorm, SwiGLU, rotary positions, grouped-query attention. Default size: 18M."""
 
     base: str = "scratch"
-    """'scratch', or the folder of an imported checkpoint with the initial weights; its shape must be the one given
-    here."""
+    """'scratch', or the folder of an imported checkpoint with the initial weights. A command takes the shape from it;
+    keys of the shape that are given too must agree."""
     num_layers: int = 8
     """Transformer layers."""
     hidden_size: int = 256

@@ -1,5 +1,6 @@
 """Hugging Face folder -> checkpoint -> Hugging Face folder, held against megatron-core's model and transformers'."""
 
+import dataclasses
 import importlib.util
 import itertools
 import json
@@ -14,9 +15,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 
 from megatron_speech.checkpoint import hf_import
 from megatron_speech.checkpoint.distributed.save_load import load_model, save_model
+from megatron_speech.checkpoint.folder import require_same_model, verify
 from megatron_speech.checkpoint.hf_config import read_model_config
 from megatron_speech.checkpoint.hf_export import convert_to_hf, find_checkpoint
 from megatron_speech.checkpoint.hf_import import convert_from_hf
+from megatron_speech.commands.main import read_command_line
+from megatron_speech.commands.table import find
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.config.stages.convert import ConvertFromHfConfig, ConvertToHfConfig
 from megatron_speech.model.forward import forward
@@ -314,3 +318,17 @@ def test_an_export_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="vocabulary fingerprint"):
         convert_to_hf(config)
     assert not (tmp_path / "out").exists()
+
+
+def test_model_yaml_beside_an_import_is_its_shape_alone_and_outside_its_checksums(tmp_path: Path) -> None:
+    text_model(tmp_path / "text", "qwen3", tied=False)
+    base, _ = import_text_model(tmp_path)
+    needed = ["--folder", "run", "--data.sources", "{a: {folder: packed, task: text}}", "--data.seq_length", "32"]
+    written = base / "model.yaml"
+    assert "# Transformer layers.\n" in written.read_text()
+    by_file = read_command_line(find("pretrain"), ["--config", str(written), *needed]).model
+    by_base = read_command_line(find("pretrain"), ["--model.base", str(base), *needed]).model
+    assert (by_file, by_base.base) == (dataclasses.replace(by_base, base="scratch"), str(base))
+    written.write_text("changed by its owner")
+    require_same_model(base, model=by_file, vocabulary=Vocabulary.load(base))
+    verify(base)

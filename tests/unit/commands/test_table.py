@@ -14,12 +14,18 @@ from megatron_speech.commands.command import PROGRAM, Command
 from megatron_speech.commands.main import chain, read_command_line
 from megatron_speech.commands.table import COMMANDS, find
 from megatron_speech.config.parsing.help import help_text
+from megatron_speech.config.run.model import ModelConfig
+from tests.toy_runs import make_base
 
 WITH_SETTINGS = [command for command in COMMANDS.values() if command.settings]
 
 
 @pytest.mark.parametrize("command", WITH_SETTINGS, ids=lambda command: command.name)
-def test_the_example_is_a_command_line_that_parses(command: Command) -> None:
+def test_the_example_is_a_command_line_that_parses(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_base(tmp_path / "base", ModelConfig())
+    monkeypatch.chdir(tmp_path)
     assert read_command_line(command, shlex.split(re.split(" [<>]", command.example)[0]))
 
 
@@ -109,6 +115,7 @@ def _start(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", ["miniature/pretrain", "paper"])
 def test_a_name_finds_an_example_of_the_package(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_base(tmp_path / "base", ModelConfig())
     monkeypatch.chdir(tmp_path)
     assert read_command_line(find("plan_mixture"), ["--config", name])
 
