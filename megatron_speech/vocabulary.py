@@ -249,7 +249,7 @@ class Vocabulary:
         path = path / "vocabulary.json" if path.is_dir() else path
         if not path.is_file():
             raise FileNotFoundError(
-                f"vocabulary file {path} does not exist; run tools/build_vocabulary.py, or copy the one that "
+                f"vocabulary file {path} does not exist; run megatron-speech build_vocabulary, or copy the one that "
                 "its neighbours were made with"
             )
         try:

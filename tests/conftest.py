@@ -50,5 +50,5 @@ def real_assets() -> Path:
     """The folder of fetched and unpacked assets, or a loud skip."""
     folder = Path(os.environ.get("MEGATRON_SPEECH_ASSETS", Path(ROOT) / ".cache" / "assets"))
     if not (folder / "fetched").is_dir():
-        pytest.skip(f"{folder} holds no fetched assets; run tools/fetch_assets.py and tools/unpack_assets.py")
+        pytest.skip(f"{folder} holds no fetched assets; run megatron-speech fetch_assets and unpack_assets")
     return folder

@@ -182,5 +182,5 @@ BESIDE_TARS: dict[str, Callable[[Path], Path]] = {
     "truncated list": _half_a_list,
     "edited list": _edited_list,
 }
-"""What tools/index_shards.py mends."""
+"""What `index_shards` mends."""
 DAMAGES = {**IN_TARS, **BESIDE_TARS, "swapped shard and sidecar": _swapped_both, "vocabulary": _another_vocabulary}

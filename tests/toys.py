@@ -79,7 +79,7 @@ def utterances(metas: Iterable[dict[str, Any]]) -> list[TokenDocument]:
 
 
 def write_codes(folder: Path, documents: Iterable[TokenDocument], *, num_codes: int, fingerprint: str) -> Path:
-    """Code shards, as tools/tokenize_speech.py leaves them."""
+    """Code shards, as `tokenize_speech` leaves them."""
     vocabulary = Vocabulary.of_codes(num_codes, fingerprint)
     with make_artifact(folder, kind="codes", config={}) as draft:
         draft.facts = write_documents(draft.folder, documents, vocabulary=vocabulary, name="codes")
@@ -87,7 +87,7 @@ def write_codes(folder: Path, documents: Iterable[TokenDocument], *, num_codes: 
 
 
 def write_audio(folder: Path, records: Iterable[AudioRecord], *, name: str = "audio", per_shard: int = 1000) -> Path:
-    """Audio shards, as tools/speak_corpus.py leaves them."""
+    """Audio shards, as `speak_corpus` leaves them."""
     with make_artifact(folder, kind="audio", config={}) as draft:
         draft.facts = write_audio_shards(draft.folder, records, name=name, utterances_per_shard=per_shard)
     return folder
@@ -119,7 +119,7 @@ def tiny_llama(vocabulary: Vocabulary, *, seed: int = 0, **changes: Any) -> Llam
 
 
 def write_model(folder: Path, vocabulary: Path, **changes: Any) -> Path:
-    """A Hugging Face folder with a `tiny_llama` over a vocabulary folder, as tools/convert_to_hf.py leaves it."""
+    """A Hugging Face folder with a `tiny_llama` over a vocabulary folder, as `convert_to_hf` leaves it."""
     with make_artifact(folder, kind="hugging_face", config=None) as draft:
         tiny_llama(Vocabulary.load(vocabulary), **changes).save_pretrained(draft.folder)
         TextTokenizer.load(vocabulary).save(draft.folder)

@@ -199,7 +199,7 @@ def audio_shards(folder: Path) -> list[AudioShard]:
     kind = read_manifest(folder).kind
     if kind != "audio":
         raise ValueError(
-            f"{folder} holds {kind}, not audio; give a folder made by tools/import_speech.py or tools/speak_corpus.py"
+            f"{folder} holds {kind}, not audio; give a folder made by megatron-speech import_speech or speak_corpus"
         )
     return [AudioShard.of(folder, shard) for shard in read_facts(folder, AudioFacts).shards]
 

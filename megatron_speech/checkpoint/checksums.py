@@ -93,7 +93,8 @@ def require_folder(folder: Path) -> None:
 
 def _without_checksums(folder: Path, needed: Iterable[str]) -> str:
     if (folder / "config.json").is_file():
-        return f"{folder} is a Hugging Face folder; make a checkpoint of it by tools/convert_from_hf.py, and give that"
+        mended = "make a checkpoint of it by megatron-speech convert_from_hf, and give that"
+        return f"{folder} is a Hugging Face folder; {mended}"
     if any((folder / name).exists() for name in needed):
         return f"checkpoint {folder} has lost {CHECKSUMS}, and its files cannot be trusted without it; {mend(folder)}"
     return f"{folder} holds no {CHECKSUMS}: it is no checkpoint of this project; give one that was saved by it"

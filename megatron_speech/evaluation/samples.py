@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 def generate(config: GenerateConfig) -> None:
-    """Make `config.output`: samples.json, and generated codes as shards, which tools/decode_speech.py reads.
+    """Make `config.output`: samples.json, and generated codes as shards, which `decode_speech` reads.
 
     Raises ValueError if no utterance passes the filters.
     """

@@ -33,7 +33,7 @@ LOGIT_ROWS = 512  # hidden states per slice of logits: 512 x 50k float32 is 100 
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageModel:
-    """A Hugging Face folder written by tools/convert_to_hf.py, ready to run."""
+    """A Hugging Face folder written by `convert_to_hf`, ready to run."""
 
     network: PreTrainedModel
     """Decoder in evaluation mode; its `lm_head` has one row per id of the vocabulary."""
@@ -116,7 +116,7 @@ def read_vocabulary(folder: Path) -> Vocabulary:
     """
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(
-            f"{folder} holds no config.json: not a Hugging Face folder; run tools/convert_to_hf.py first"
+            f"{folder} holds no config.json: not a Hugging Face folder; run megatron-speech convert_to_hf first"
         )
     vocabulary = Vocabulary.load(folder)
     with _readable(folder):

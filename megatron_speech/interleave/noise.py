@@ -4,7 +4,7 @@
 
 Error rates are given by shard, by class of text and by length of span, with bootstrap intervals over spans. The sample
 depends on the seed and the span keys only (the smallest hashes), so batches and restarts do not change it. In Chinese
-every character counts as a word. Limitations: errors of the recogniser count as noise (tools/round_trip.py measures
+every character counts as a word. Limitations: errors of the recogniser count as noise (`round_trip` measures
 them on real speech). A few words are harder to recognise alone than in their sentence.
 """
 

@@ -38,7 +38,7 @@ def prepare_corpus(config: PrepareCorpusConfig) -> None:
     inputs = [pin_named(name).marker(config.assets) for name in PACKAGES_READ]
     for name, marker in zip(PACKAGES_READ, inputs, strict=True):
         if not marker.is_file():
-            raise FileNotFoundError(f"{config.assets} lacks {name}: run tools/fetch_assets.py first")
+            raise FileNotFoundError(f"{config.assets} lacks {name}: run megatron-speech fetch_assets first")
     if is_made(config.output, kind="corpus", config=config, inputs=inputs):
         logger.info("%s is already made", config.output)
         return

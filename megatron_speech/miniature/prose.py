@@ -40,7 +40,9 @@ def prepare_prose(config: PrepareProseConfig) -> None:
     inputs = [pin_named(package).marker(config.assets) for package, _ in CORPORA.values()]
     for marker, (package, _) in zip(inputs, CORPORA.values(), strict=True):
         if not marker.is_file():
-            raise FileNotFoundError(f"{config.assets} lacks {package}: run tools/fetch_assets.py --set texts first")
+            raise FileNotFoundError(
+                f"{config.assets} lacks {package}: run megatron-speech fetch_assets --set texts first"
+            )
     if is_made(config.output, kind="prose", config=config, inputs=inputs):
         logger.info("%s is already made", config.output)
         return
@@ -107,7 +109,7 @@ def read_wikipedia(assets: Path) -> Iterator[dict[str, Any]]:
 
 def _present(path: Path) -> Path:
     if not path.exists():
-        raise FileNotFoundError(f"{path} is not there: run tools/fetch_assets.py --set texts first")
+        raise FileNotFoundError(f"{path} is not there: run megatron-speech fetch_assets --set texts first")
     return path
 
 

@@ -44,7 +44,8 @@ def unpack_assets(config: AssetsConfig) -> None:
         for pin in pins:
             if not pin.is_fetched(config.folder):
                 raise FileNotFoundError(
-                    f"{config.folder} lacks {pin.label} ({pin.purpose}): run tools/fetch_assets.py --set {config.set}"
+                    f"{config.folder} lacks {pin.label} ({pin.purpose}): "
+                    f"run megatron-speech fetch_assets --set {config.set}"
                 )
         with make_artifact(output, kind="asset", config=identity) as draft:
             credit(draft, recipe.packages)

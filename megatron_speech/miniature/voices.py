@@ -48,7 +48,9 @@ def require_voice(name: str, assets: Path) -> None:
     """FileNotFoundError says which package the voice `name` lacks."""
     if not has_voice(name, assets):
         package = "hibari-tts" if name == "hibari" else "Debian's flite and libflite1"
-        raise FileNotFoundError(f"voice {name} needs {package} in {assets}: run tools/fetch_assets.py --set full")
+        raise FileNotFoundError(
+            f"voice {name} needs {package} in {assets}: run megatron-speech fetch_assets --set full"
+        )
 
 
 def open_voice(name: str, assets: Path) -> Voice:

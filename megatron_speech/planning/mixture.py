@@ -1,4 +1,4 @@
-"""Plans a mixture from stated sizes, packed folders, or both, for tools/plan_mixture.py."""
+"""Plans a mixture from stated sizes, packed folders, or both, for `plan_mixture`."""
 
 from __future__ import annotations
 

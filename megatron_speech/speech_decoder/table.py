@@ -23,7 +23,7 @@ def load_speech_decoder(folder: Path, vocoder: Path) -> SpeechDecoder:
     path = folder / "config.json"
     if not path.is_file():
         raise FileNotFoundError(
-            f"speech decoder {folder} holds no config.json; run tools/train_speech_decoder.py first"
+            f"speech decoder {folder} holds no config.json; run megatron-speech train_speech_decoder first"
         )
     name = read_json(path).get("decoder", TOKEN_TO_MEL)
     if name not in DECODERS:

@@ -135,7 +135,7 @@ class TokenToMel(nn.Module):
         for name in ("config.json", "model.safetensors"):
             if not (folder / name).is_file():
                 raise FileNotFoundError(
-                    f"speech decoder {folder} holds no {name}; run tools/train_speech_decoder.py first"
+                    f"speech decoder {folder} holds no {name}; run megatron-speech train_speech_decoder first"
                 )
         parts = json.loads((folder / "config.json").read_text())
         net = cls(TokenToMelConfig(**parts["net"]), DecoderIdentity(**parts["identity"]), MelSettings(**parts["mel"]))

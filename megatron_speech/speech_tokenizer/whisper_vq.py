@@ -193,4 +193,6 @@ def facts_of(config: WhisperVQConfig, fingerprint: str) -> SpeechTokenizerFacts:
 
 def _require_codebook(config: WhisperVQConfig, folder: Path) -> None:
     if config.quantize_vocab_size is None:
-        raise ValueError(f"{folder}: a Whisper model without codebook; train one with tools/train_speech_tokenizer.py")
+        raise ValueError(
+            f"{folder}: a Whisper model without codebook; train one with megatron-speech train_speech_tokenizer"
+        )

@@ -84,7 +84,7 @@ def _hints(vocabulary: Vocabulary, speaker: str | None) -> list[str]:
     if (speaker is not None or known) and speaker not in known:
         raise ValueError(
             f"speaker={speaker} is none of the vocabulary's speakers ({', '.join(known) or 'it has none'}); "
-            "name one of them, or build a vocabulary that has it (tools/build_vocabulary.py, speakers)"
+            "name one of them, or build a vocabulary that has it (megatron-speech build_vocabulary, speakers)"
         )
     speakers = [speaker_token(speaker)] if speaker is not None else []
     return [*speakers, *([SOUNDS] if SOUNDS in vocabulary.special_tokens else [])]

@@ -1,7 +1,7 @@
 """Synthesises speech codes for many readings; refuses bad samples and draws them again.
 
 A sample fails in known ways: it ends at once, never ends, or repeats one code. The codes alone show each of these, so
-no recogniser is needed here (tools/round_trip.py measures what the checks miss). A refused sample is drawn again with
+no recogniser is needed here (`round_trip` measures what the checks miss). A refused sample is drawn again with
 another seed. After `attempts` samples the text is given up: its result is None. The seed of a sample is a function of
 (seed, key, attempt), so batching, order and restarts do not change the codes. Results are yielded as they finish, and
 memory holds unfinished texts only.

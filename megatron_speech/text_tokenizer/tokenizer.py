@@ -152,7 +152,7 @@ class TextTokenizer:
         vocabulary, tokenizer = Vocabulary.load(folder), read_tokenizer(folder / "tokenizer.json")
         if _size(tokenizer) != vocabulary.size:
             raise ValueError(
-                f"{folder}: tokenizer.json and vocabulary.json differ in size; rerun tools/build_vocabulary.py"
+                f"{folder}: tokenizer.json and vocabulary.json differ in size; rerun megatron-speech build_vocabulary"
             )
         return cls(
             tokenizer,

@@ -153,7 +153,7 @@ def shared_vocabulary(data: DataConfig) -> Vocabulary:
     for key, folder in folders.items():
         here = local_folder(folder, data.reader)
         if not (here / "vocabulary.json").is_file():
-            raise FileNotFoundError(f"{key}={folder} holds no packed shards; run tools/pack_shards.py first")
+            raise FileNotFoundError(f"{key}={folder} holds no packed shards; run megatron-speech pack_shards first")
         found = Vocabulary.load(here)
         if vocabulary is None:
             first, vocabulary = key, found

@@ -1,7 +1,7 @@
 """Ends a tool early: prints one line on stderr and exits with a status that tells the reason.
 
 torchrun prints thirty lines of its own after those of the failed rank, including what the rank wrote to its error file.
-So the line is written there too. It appears among torchrun's last lines or, with tools/launch.py, as the last one.
+So the line is written there too. It appears among torchrun's last lines or, with `launch`, as the last one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NoReturn
 
 MISTAKE, INTERRUPTED = 2, 130
 LAUNCHER = "MEGATRON_SPEECH_LAUNCHER"
-"""Environment variable that tools/launch.py sets for its ranks; it prints their error itself, once and last."""
+"""Environment variable that `launch` sets for its ranks; it prints their error itself, once and last."""
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 """Environment variable with the path where torchrun looks for the error of a rank."""
 AGAIN = "interrupted: nothing unfinished has its final name; run the same command again to go on"

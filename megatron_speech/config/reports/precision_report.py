@@ -1,4 +1,4 @@
-"""Settings of tools/gradient_error.py and of the report that compares number formats."""
+"""Settings of `gradient_error` and of the report that compares number formats."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class PrecisionReportConfig:
     baseline: str = "bfloat16"
     """Run that the others are compared with."""
     gradients: Path = Path("gradients")
-    """Output of tools/gradient_error.py, relative to `folder`."""
+    """Output of `gradient_error`, relative to `folder`."""
     last_steps: int = 50
     """Number of last steps over which each run's loss is averaged."""
 

@@ -14,7 +14,7 @@ class CurveRowConfig:
     utterances: int
     """Number of pairs, taken from the start of the shards (which are in random order)."""
     spelling: Literal["letters", "sounds"] = "sounds"
-    """Form of the text that the model reads; see `spelling` of tools/build_vocabulary.py."""
+    """Form of the text that the model reads; see `spelling` of `build_vocabulary`."""
 
     def __post_init__(self) -> None:
         if self.utterances < 1:

@@ -85,7 +85,7 @@ class TokenizerExperimentsConfig:
     """Compare speech tokenizers that differ in one or two settings."""
 
     rows: dict[str, str]
-    """Experiments in the order of the table: a name, and the options of tools/train_speech_tokenizer.py beyond the
+    """Experiments in the order of the table: a name, and the options of `train_speech_tokenizer` beyond the
     common ones. Folders that are not named here follow in alphabetical order."""
     folder: Path = Path("experiments")
     """Folder with <row>/tokenizer and <row>/report for every row; `report.md` and `wer.png` are written into it."""

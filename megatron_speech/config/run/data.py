@@ -39,7 +39,7 @@ class LossConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceConfig:
-    """One folder of packed token shards (made by tools/pack_shards.py)."""
+    """One folder of packed token shards (made by `pack_shards`)."""
 
     folder: str | Path
     """Folder with the packed shards and their manifest, or its URL (http, https, s3; see data.reader.cache)."""

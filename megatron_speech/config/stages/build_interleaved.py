@@ -96,7 +96,7 @@ class BuildInterleavedConfig:
     model: Path
     """Hugging Face folder of the text-to-token model that generates the speech."""
     vocabulary: Path
-    """Vocabulary folder of the speech-text model to train (tools/build_vocabulary.py)."""
+    """Vocabulary folder of the speech-text model to train (`build_vocabulary`)."""
     output: Path
     """Folder of document shards to create; parts lie in <output>.tasks until all are done."""
     name: str = "interleaved"

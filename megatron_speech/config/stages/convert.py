@@ -14,7 +14,7 @@ class ConvertFromHfConfig:
     model: Path
     """Hugging Face folder with config.json and safetensors of a Llama, Qwen2, Qwen3 or GLM-4 decoder."""
     vocabulary: Path
-    """Vocabulary folder (tools/build_vocabulary.py) with the same text tokenizer."""
+    """Vocabulary folder (`build_vocabulary`) with the same text tokenizer."""
     output: Path
     """Checkpoint folder to create; a run starts from it by model.base."""
     seed: int = 0

@@ -43,7 +43,7 @@ class EvaluateConfig:
     """Evaluate one model on cloze, geo_qa, held_out and further tasks, as far as they are set."""
 
     model: Path
-    """Hugging Face folder of the model (tools/convert_to_hf.py)."""
+    """Hugging Face folder of the model (`convert_to_hf`)."""
     output: Path
     """Folder for evaluation.json and items.jsonl."""
     cloze: SpokenCorpusConfig | None = None

@@ -1,4 +1,4 @@
-"""Settings of tools/generate.py, which samples from an exported model."""
+"""Settings of `generate`, which samples from an exported model."""
 
 from __future__ import annotations
 

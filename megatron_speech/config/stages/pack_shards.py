@@ -1,4 +1,4 @@
-"""Settings of tools/pack_shards.py, which packs documents into rows."""
+"""Settings of `pack_shards`, which packs documents into rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of tools/plan_mixture.py: a training run's settings, and the sizes of sources that do not exist yet."""
+"""Settings of `plan_mixture`: a training run's settings, and the sizes of sources that do not exist yet."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ class DecodeSpeechConfig:
     recognizer: Path
     """Whisper folder for measuring word errors; preferably not the model that the tokenizer was trained from."""
     generated: Path | None = None
-    """Output folder of tools/generate.py, to decode its codes too; null for none."""
+    """Output folder of `generate`, to decode its codes too; null for none."""
     voices: tuple[str, ...]
     """Voices to decode, as named in the metadata under voice or speaker; the decoder must be trained on them."""
     num_utterances: int = 12

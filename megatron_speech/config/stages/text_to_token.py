@@ -99,7 +99,7 @@ class BuildTaskDocumentsConfig:
     codes: list[Path]
     """Folders of code shards with transcripts in the metadata (`text`)."""
     vocabulary: Path
-    """Vocabulary folder (tools/build_vocabulary.py)."""
+    """Vocabulary folder (`build_vocabulary`)."""
     output: Path
     """Folder of document shards to create."""
     utterances: UtterancesConfig = field(default_factory=UtterancesConfig)

@@ -18,7 +18,7 @@ class TokenizeTextConfig:
     corpora: dict[str, TextCorpusConfig]
     """Corpora by name, read in this order; document ids must be unique over all corpora."""
     vocabulary: Path
-    """Vocabulary folder (tools/build_vocabulary.py)."""
+    """Vocabulary folder (`build_vocabulary`)."""
     output: Path
     """Folder of document shards to create; parts lie in <output>.tasks until all are done."""
     name: str = "text"

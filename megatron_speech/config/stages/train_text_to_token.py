@@ -50,7 +50,7 @@ class TrainTextToTokenConfig:
     folder: Path
     """Run folder for configuration, checkpoints, TensorBoard and logs."""
     pairs: Path
-    """Packed rows of text_to_token documents (tools/build_task_documents.py, tools/pack_shards.py)."""
+    """Packed rows of text_to_token documents (`build_task_documents`, `pack_shards`)."""
     first: dict[str, FirstPairsConfig] = field(default_factory=dict)
     """Pairs to train on before `pairs`, by name and in order; their tokens count towards train.tokens."""
     held_out: Path | None = None

@@ -17,12 +17,12 @@ class TrainTextTokenizerConfig:
     corpora: dict[str, TextCorpusConfig]
     """Corpora by name. Documents of all corpora are sampled with equal probability, so a larger corpus counts more."""
     output: Path
-    """Folder to create, with tokenizer.model, tokenizer.json and its configuration; tools/build_vocabulary.py takes it
+    """Folder to create, with tokenizer.model, tokenizer.json and its configuration; `build_vocabulary` takes it
     as text."""
     model_type: Literal["bpe", "unigram"] = "bpe"
     """'bpe' merges frequent pairs; 'unigram' keeps the pieces that maximize the corpus likelihood."""
     vocab_size: int = 32768
-    """Number of pieces, including special tokens and the 256 bytes; tools/build_vocabulary.py adds speech ids."""
+    """Number of pieces, including special tokens and the 256 bytes; `build_vocabulary` adds speech ids."""
     byte_fallback: bool = True
     """Encode a character without a piece as its UTF-8 bytes; otherwise it is lost as <unk>."""
     character_coverage: float = 0.9995
@@ -65,5 +65,5 @@ class TrainTextTokenizerConfig:
             if token.startswith("<|audio_") or not token.strip() or self.special_tokens.count(token) > 1:
                 raise ValueError(
                     f"special_tokens: {token!r} must be a name that is not blank, does not repeat and does not begin "
-                    "with <|audio_ (speech ids are added by tools/build_vocabulary.py); rename it"
+                    "with <|audio_ (speech ids are added by megatron-speech build_vocabulary); rename it"
                 )

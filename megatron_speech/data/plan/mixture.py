@@ -190,7 +190,7 @@ def packed_index(folder: str | Path, config: DataConfig, vocabulary: Vocabulary,
         raise FileNotFoundError(f"{key}={error}") from error  # the message begins with the folder
     _require_files(folder, index, key=key)
     if index.kind != "rows":
-        raise ValueError(f"{key}={folder} holds {index.kind}, not packed rows; run tools/pack_shards.py")
+        raise ValueError(f"{key}={folder} holds {index.kind}, not packed rows; run megatron-speech pack_shards")
     vocabulary.require(index.vocabulary, holder=f"{key}={folder}")
     if index.seq_length != config.seq_length:
         raise ValueError(

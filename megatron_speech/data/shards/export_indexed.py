@@ -3,7 +3,7 @@
 A ``.bin`` may contain anything between its sequences, because the ``.idx`` gives the offset of each one. So the
 ``.bin`` is a link to the tar. Each document (without an end-of-document id) or each packed row is a sequence.
 Limitation: the export checks only that a shard exists with its size, and megatron-core checks no ids. Run
-tools/verify_shards.py first.
+`verify_shards` first.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A sidecar holds the checksums of its tar, and the list holds those of the sidecars. So one short string identifies a
 whole folder. Shards are independent of each other, so nothing is merged, however large the corpus.
-`tools/index_shards.py` rebuilds sidecars and list from the tars. Cost: about 200 bytes per shard to parse at every
+`index_shards` rebuilds sidecars and list from the tars. Cost: about 200 bytes per shard to parse at every
 start, 1 MB for a trillion tokens.
 """
 

@@ -5,7 +5,7 @@
 A member's checksum covers its tar header, payload and padding, so any changed byte of a shard is detected. A trillion
 tokens are about 4,000 shards of 250 blocks. Their members would take gigabytes per rank as Python objects; mapped files
 take 0.2 GB, shared by the ranks of a node. Cost: one more open file per shard in use, in a format that needs a tool to
-read (tools/inspect_shards.py).
+read (`inspect_shards`).
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class ShardIndex:
         return cls(**_tables(body, header), shard=shard)
 
 
-REBUILD = "rebuild it with tools/index_shards.py"
+REBUILD = "rebuild it with megatron-speech index_shards"
 
 
 def sidecar(folder: Path, shard: str) -> Path:

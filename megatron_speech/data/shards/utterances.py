@@ -41,7 +41,7 @@ def require_same_codes(folder: Path, *, vocabulary: Vocabulary) -> None:
     codes = Vocabulary.load(folder)
     if codes.num_text_ids or codes.special_tokens:
         raise ValueError(
-            f"{folder} holds documents with text ids, not bare codes; give an output of tools/tokenize_speech.py"
+            f"{folder} holds documents with text ids, not bare codes; give an output of megatron-speech tokenize_speech"
         )
     if (codes.num_speech_ids, codes.speech_fingerprint) != (vocabulary.num_speech_ids, vocabulary.speech_fingerprint):
         raise ValueError(

@@ -1,7 +1,7 @@
 """Measures word error rates on held-out speech: from codes during training, and once with Whisper as the lower bound.
 
 Ranks divide the utterances. Cost: greedy search of a minute of speech takes about as long as a training step on it.
-Limitation: a hundred utterances give a wide confidence interval; tools/tokenizer_report.py measures on more.
+Limitation: a hundred utterances give a wide confidence interval; `tokenizer_report` measures on more.
 """
 
 from __future__ import annotations

@@ -162,7 +162,8 @@ def test_what_is_no_checkpoint_at_all_is_told_so(tmp_path: Path, make: Callable[
     with pytest.raises(FileNotFoundError, match=r"holds no checksums\.json: it is no checkpoint of this project"):
         folders.verify(tmp_path / "other")
     (tmp_path / "other" / "config.json").touch()
-    with pytest.raises(FileNotFoundError, match=r"is a Hugging Face folder; make a checkpoint of it by tools/convert_"):
+    wanted = r"is a Hugging Face folder; make a checkpoint of it by megatron-speech convert_"
+    with pytest.raises(FileNotFoundError, match=wanted):
         folders.verify(tmp_path / "other")
 
 

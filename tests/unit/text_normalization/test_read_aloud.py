@@ -1,4 +1,4 @@
-"""tools/read_aloud.py: a line for a line, by the judgement of interleaved data, at once, whatever comes."""
+"""`read_aloud`: a line for a line, by the judgement of interleaved data, at once, whatever comes."""
 
 import io
 import subprocess

@@ -182,7 +182,10 @@ def test_a_lost_list_is_named_with_its_remedy_and_a_lost_manifest_is_told(
     folder = shutil.copytree(intact["rows"], tmp_path / "damaged")
     (folder / "shards.json").unlink()
     (damage,) = verify_folder(folder, ids=False)
-    assert str(damage).startswith(f"{folder / 'shards.json'}: is missing") and "tools/index_shards.py" in damage.what
+    assert (
+        str(damage).startswith(f"{folder / 'shards.json'}: is missing")
+        and "megatron-speech index_shards" in damage.what
+    )
     (told,) = caplog.messages
     assert told.startswith(f"{folder}: no manifest.json")
 
