@@ -1,9 +1,9 @@
-"""Speech tokenizers that differ in a setting or two, side by side.
+"""Compares speech tokenizers that were trained with different settings, in one table.
 
-A row is a folder with a tokenizer and its report. What a row is comes from the tokenizer's own manifest, held against
-what the list says; error rates are counted again from the transcripts, utterance by utterance, so that a row's
-difference to the baseline is taken over the same clips and its interval is free of their difficulty. Price: one seed
-a row, so intervals cover the choice of clips and not the luck of a training.
+A row is a folder with a tokenizer and its report. Its settings are read from the tokenizer's manifest and checked
+against the list of rows. Error rates are counted again per utterance, so differences to the baseline are paired:
+their intervals do not contain the difficulty of utterances. Limitation: each row has one seed, so intervals cover
+the choice of utterances, not the randomness of training.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Row:
-    """A finished row."""
+    """A finished row: a tokenizer and its report."""
 
     name: str
     folder: Path
@@ -54,34 +54,34 @@ class Row:
 
     @cached_property
     def residual(self) -> float | None:
-        """Share of the variance that the codebook missed before training."""
+        """Share of the variance that the codebook did not explain before training; None if not reported."""
         return read_facts(self.folder / "tokenizer", ResidualFacts).kmeans_residual
 
     @cached_property
     def report(self) -> SummaryFacts:
-        """What its report found."""
+        """Facts of its report."""
         return read_facts(self.folder / "report", SummaryFacts)
 
     @cached_property
     def transcripts(self) -> dict[str, list[dict[str, Any]]]:
-        """Lines of the report's transcripts by data set."""
+        """Transcript lines of its report, by data set."""
         run = RunFolder(self.folder / "report")
         return {audio: run.lines(f"{audio}.jsonl") for audio in read_manifest(self.folder / "report").config["audio"]}
 
     @property
     def whisper(self) -> str:
-        """Name of the model it started from."""
+        """Name of the Whisper model it was trained from."""
         return Path(self.settings["whisper"]).name
 
     def edits(self, audio: str, reader: str) -> UtteranceEdits | None:
-        """Edits of every utterance of a data set by one reader; None where it was not asked."""
+        """Word and character edits per utterance of the data set `audio`; None if `reader` did not read it."""
         lines = self.transcripts.get(audio) or []
         if not lines or reader not in lines[0]:
             return None
         return utterance_edits([line["said"] for line in lines], [line[reader] for line in lines])
 
     def cpu_minutes(self) -> str:
-        """CPU time of the training, all threads together, over all attempts."""
+        """CPU minutes of the training, summed over threads and attempts."""
         path = self.folder / "timings.jsonl"
         lines = RunFolder(self.folder).lines(path.name) if path.is_file() else []
         spent = [line["cpu_seconds"] for line in lines if line["stage"] == "tokenizer"]
@@ -89,7 +89,11 @@ class Row:
 
 
 def tokenizer_experiments(config: TokenizerExperimentsConfig) -> None:
-    """Write report.md and wer.png; FileNotFoundError or ValueError names what is missing or not as listed."""
+    """Write report.md and wer.png into `config.folder`.
+
+    Raises FileNotFoundError or ValueError for a missing file, and for a row that was not made as listed.
+    """
+    # Read the rows, and estimate error rates from codes, from audio, and against the baseline.
     rows, absent = read_rows(config)
     bootstrap = Bootstrap(resamples=config.resamples)
     rates = {audio: [word_error(row.edits(audio, FROM_CODES), bootstrap) for row in rows] for audio in config.audio}
@@ -103,14 +107,15 @@ def tokenizer_experiments(config: TokenizerExperimentsConfig) -> None:
         {name: bound.value for name, bound in floor.items()},
     )
     against = {row.name: difference(row, base, config.audio[0], bootstrap) for row in rows} if base else {}
+    # Write the page.
     lines = [
         "# Speech tokenizers, side by side",
         "",
-        *prose(f"""Each was trained once, with one seed and the settings of {config.baseline} but for what stands beside
-        its name. Words read wrong from the codes by the tokenizer's own recogniser, with 95 % bootstrap intervals over
-        utterances. The difference is taken utterance by utterance: its interval is narrower than those of the two
-        rates, and what contains 0 decides nothing. Perplexity: of the codes of all held-out speech. Residual: share of
-        the variance that the codebook misses before training."""),
+        *prose(f"""Each tokenizer was trained once, with one seed and the settings of {config.baseline}, except those
+        beside its name. WER: words that the tokenizer's own recogniser reads wrong from the codes, with 95 % bootstrap
+        intervals over utterances. The difference to {config.baseline} is paired by utterance, so its interval is
+        narrower than those of the two rates; an interval that contains 0 decides nothing. Perplexity: of the codes of
+        all held-out speech. Residual: share of the variance that the codebook does not explain before training."""),
         *commentary(config.reading),
         *table(*main_table(config, rows, base, rates, against)),
         *told_apart(config, against),
@@ -124,7 +129,10 @@ def tokenizer_experiments(config: TokenizerExperimentsConfig) -> None:
 
 
 def read_rows(config: TokenizerExperimentsConfig) -> tuple[list[Row], dict[str, str]]:
-    """Finished rows in the list's order, then others by name; and why the rest is left out."""
+    """Finished rows, listed ones first and others by name; reasons by row that is left out.
+
+    Raises FileNotFoundError without `config.folder`, ValueError if no row is finished or one is not as listed.
+    """
     if not config.folder.is_dir():
         raise FileNotFoundError(f"{config.folder} does not exist; train its rows with examples/speech_tokenizer/run.sh")
     others = {path.name for path in config.folder.iterdir() if (path / "tokenizer" / MANIFEST).is_file()}
@@ -144,26 +152,29 @@ def read_rows(config: TokenizerExperimentsConfig) -> tuple[list[Row], dict[str, 
 
 
 def word_error(edits: UtteranceEdits | None, bootstrap: Bootstrap) -> Estimate | None:
-    """Word error rate over utterances."""
+    """Word error rate, resampled over utterances; None without edits."""
     return None if edits is None else bootstrap.ratio(edits.word_edits, edits.words)
 
 
 def difference(row: Row, base: Row, audio: str, bootstrap: Bootstrap) -> Estimate | None:
-    """Word error rate from codes less the baseline's, over the same utterances; ValueError where they are others."""
+    """Paired difference of word error rates from codes, `row` minus `base`; None if one did not read `audio`.
+
+    Raises ValueError if the two reports do not have the same utterances.
+    """
     ours, theirs = row.edits(audio, FROM_CODES), base.edits(audio, FROM_CODES)
     if ours is None or theirs is None:
         return None
     keys = [[line["key"] for line in each.transcripts[audio]] for each in (row, base)]
     if keys[0] != keys[1]:
         raise ValueError(
-            f"{row.folder / 'report'}: {len(keys[0])} clips of {audio}, {base.name} was read on {len(keys[1])} others; "
+            f"{row.folder / 'report'}: {len(keys[0])} clips of {audio} are not the {len(keys[1])} of {base.name}; "
             "make the reports of all rows from the same audio with the same max_utterances"
         )
     return bootstrap.ratio(ours.word_edits - theirs.word_edits, ours.words)
 
 
 def read_bounds(rows: Sequence[Row], audio: Sequence[str], bootstrap: Bootstrap) -> dict[str, dict[str, Estimate]]:
-    """What readers of the audio itself get wrong, by reader and data set: the first row that asked them."""
+    """Word error rates of readers that hear the audio, by reader and data set, from the first row that has them."""
     bounds: dict[str, dict[str, Estimate]] = {}
     for row in rows:
         judge = row.report.judge
@@ -183,9 +194,9 @@ def main_table(
     rates: dict[str, list[Estimate | None]],
     against: dict[str, Estimate | None],
 ) -> tuple[list[str], list[list[str]]]:
-    """Header and cells."""
-    header = ["row", "what is other", "steps", "CPU minutes", *(f"{audio}, WER" for audio in config.audio)]
-    header += [f"{config.audio[0]}, less {config.baseline}'s", "perplexity", "residual"]
+    """Header and rows of the main table."""
+    header = ["row", "changed settings", "steps", "CPU minutes", *(f"{audio}, WER" for audio in config.audio)]
+    header += [f"{config.audio[0]}, minus {config.baseline}'s", "perplexity", "residual"]
     cells = []
     for index, row in enumerate(rows):
         other = differences(row.settings, base.settings, config.rows.get(row.name, "")) if base else []
@@ -206,36 +217,36 @@ def main_table(
 
 
 def told_apart(config: TokenizerExperimentsConfig, against: dict[str, Estimate | None]) -> list[str]:
-    """Which rows are better or worse than the baseline beyond the choice of clips."""
+    """A paragraph that names the rows with an interval above or below the baseline."""
     known = {name: change for name, change in against.items() if change and name != config.baseline}
     if not known:
         return []
     groups = {
         "better": [name for name, change in known.items() if change.high < 0],
         "worse": [name for name, change in known.items() if change.low > 0],
-        "not to be told apart": [name for name, change in known.items() if change.low <= 0 <= change.high],
+        "undecided": [name for name, change in known.items() if change.low <= 0 <= change.high],
     }
     said = "; ".join(f"{group}: {', '.join(names)}" for group, names in groups.items() if names)
-    return prose(f"""On {config.audio[0]}, beside {config.baseline}: {said}. One interval in twenty misses by chance,
-    and a second seed may move a row by more than its interval.""")
+    return prose(f"""On {config.audio[0]}, compared with {config.baseline}: {said}. One interval in twenty misses the
+    true value by chance, and a second seed may move a row by more than its interval.""")
 
 
 def bound_table(audio: Sequence[str], bounds: dict[str, dict[str, Estimate]]) -> list[str]:
-    """Readers of the audio itself."""
+    """The section with word error rates of readers that hear the audio."""
     if not bounds:
         return []
     cells = [[label, *(shown(by_set.get(name)) for name in audio)] for label, by_set in bounds.items()]
     return [
-        "## What readers of the audio itself get wrong",
+        "## Word errors of readers that hear the audio",
         "",
-        *prose("""No judge can read codes: these hear the audio, and bound what to expect of a tokenizer. Dashes in the
-        figure: the model that the baseline started from."""),
+        *prose("""These readers hear the audio instead of codes. Their errors bound what to expect of a tokenizer. The
+        dashed lines in the figure are the Whisper model that the baseline was trained from."""),
         *table(["reader", *(f"{name}, WER" for name in audio)], cells),
     ]
 
 
 def not_shown(absent: dict[str, str]) -> list[str]:
-    """Rows without a result, by what they lack."""
+    """The section that lists rows without a result, by reason."""
     if not absent:
         return []
     by_reason: dict[str, list[str]] = {}
@@ -245,7 +256,10 @@ def not_shown(absent: dict[str, str]) -> list[str]:
 
 
 def commentary(path: Path | None) -> list[str]:
-    """The text of a person who read the table; FileNotFoundError if it is not there."""
+    """A section with the text of file `path`, which a person wrote about the table; no lines without `path`.
+
+    Raises FileNotFoundError if the file does not exist.
+    """
     if path is None:
         return []
     if not path.is_file():
@@ -254,10 +268,10 @@ def commentary(path: Path | None) -> list[str]:
 
 
 def shown(estimate: Estimate | None) -> str:
-    """A rate with its interval."""
+    """A rate with its interval, or "not reported"."""
     return NOT_REPORTED if estimate is None else interval(estimate.rounded())
 
 
 def added(change: Estimate | None) -> str:
-    """What a row adds to the baseline's rate, in points with its interval."""
+    """A difference of rates in points, with its interval, or "not reported"."""
     return NOT_REPORTED if change is None else in_points(change.value, change.low, change.high)

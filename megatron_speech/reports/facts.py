@@ -1,7 +1,7 @@
-"""What a run folder says about itself: the facts of manifests, metric lines, timings. Nothing is computed or guessed.
+"""Reads facts, metric lines and timings of a run folder, and formats numbers and tables for Markdown.
 
-A step that was not run is `None` here and a plain word in the report: a report that invents a zero is worse than one
-with a gap. A manifest that lacks a fact of its kind is an error that names it.
+A step that was not run gives None, which reports show as "not reported", never as zero. A manifest that lacks a fact of
+its kind is an error that names the fact.
 """
 
 from __future__ import annotations
@@ -22,23 +22,26 @@ Value = TypeVar("Value")
 
 NOT_REPORTED = "not reported"
 FROM_CODES, WITHOUT_BOTTLENECK = "from codes", "without bottleneck"
-"""Readers in the tokenizer's report: its own recogniser, and the Whisper model it started from."""
+"""Readers in the tokenizer's report: its own recogniser, and the Whisper model it was trained from."""
 HELD_OUT_FROM_CODES = f"heldout, {FROM_CODES}"
-"""Among the error rates of the tokenizer's report: held-out speech, read by its own recogniser."""
+"""Key of the tokenizer report's error rates: held-out speech, read by its own recogniser."""
 
 
 class RunFolder:
-    """Reader of one run folder; notes which steps were asked for and absent."""
+    """Reads one run folder, and notes in `absent` the steps that were asked for but not found.
+
+    Raises FileNotFoundError if the folder does not exist.
+    """
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             raise FileNotFoundError(f"run folder {folder} does not exist; run examples/miniature/run.sh first")
         self.folder = folder
         self.absent: dict[str, str] = {}
-        """Step: why nothing is known of it."""
+        """Reasons by step that was not found."""
 
     def facts(self, step: str, kind: type[Kind]) -> Kind | None:
-        """Facts of the artifact at `step` (a path below the run folder); None and noted if it was not made."""
+        """Facts of the artifact at `step`, a path below the run folder; None, and noted, if it was not made."""
         path = self.folder / step
         if not (path / MANIFEST).is_file():
             begun = path.with_name(path.name + ".partial").is_dir()
@@ -52,7 +55,7 @@ class RunFolder:
         return read_manifest(path) if (path / MANIFEST).is_file() else None
 
     def records(self, file: str, kind: type[Kind]) -> list[Kind]:
-        """Records of a JSONL file; empty and noted if absent. ValueError names the file and line of a broken one."""
+        """Records of a JSONL file; empty, and noted, without the file. Raises ValueError that names a broken line."""
         found = []
         for number, line in enumerate(self.lines(file), start=1):
             try:
@@ -64,7 +67,7 @@ class RunFolder:
         return found
 
     def lines(self, file: str) -> list[Any]:
-        """Values of a JSONL file; empty and noted if absent. ValueError names the file and line of a broken one."""
+        """Values of a JSONL file; empty, and noted, without the file. Raises ValueError that names a broken line."""
         path = self.folder / file
         if not path.is_file():
             self.absent[file] = "not run"
@@ -80,7 +83,7 @@ class RunFolder:
         return records
 
     def resumed_at(self, run: str) -> list[int]:
-        """Steps at which a training run was taken up again, from its own log."""
+        """Steps at which a training run was resumed, from the log of rank 0."""
         path = self.folder / run / "logs" / "rank_0.log"
         if not path.is_file():
             return []
@@ -88,7 +91,7 @@ class RunFolder:
 
 
 def shown(value: Value | None, form: Callable[[Value], str] = str) -> str:
-    """A value as text, "not reported" where it is not known."""
+    """A value as text by `form`; "not reported" for None."""
     return NOT_REPORTED if value is None else form(value)
 
 
@@ -119,18 +122,18 @@ def duration(seconds: float) -> str:
 
 
 def prose(text: str) -> list[str]:
-    """A paragraph, however it is broken in the source, and the empty line after it."""
+    """A Markdown paragraph on one line, and an empty line; line breaks of `text` become spaces."""
     return [" ".join(text.split()), ""]
 
 
 def table(header: list[str], rows: list[list[str]]) -> list[str]:
-    """A Markdown table, first column left, others right."""
+    """A Markdown table: first column left-aligned, others right-aligned."""
     ruler = "| :-- |" + " --: |" * (len(header) - 1)
     return [f"| {' | '.join(header)} |", ruler, *(f"| {' | '.join(row)} |" for row in rows), ""]
 
 
 def mean_loss(lines: list[MetricsRecord], modality: str = "speech", source: str | None = None) -> str:
-    """Mean over `lines` of the loss of a modality, of one source or of all."""
+    """Mean loss of a modality over `lines`, for one source or for all."""
     values = [(line.losses.get(source, {}) if source else line.loss_by_modality).get(modality) for line in lines]
     found = [value for value in values if value is not None]
     return decimal(sum(found) / len(found)) if found else NOT_REPORTED

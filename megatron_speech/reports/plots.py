@@ -1,4 +1,4 @@
-"""The report's figures. Text is blue and speech is orange in every one of them; grey is before training, or theory."""
+"""Draws figures of reports. Text is blue, speech is orange; grey is before training, or theory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Estimates = Mapping[str, EstimateFacts]
 def plot_losses(
     path: Path, lines: Sequence[MetricsRecord], *, resumed_at: Sequence[int], validation: Sequence[HeldOutLosses]
 ) -> None:
-    """Loss per modality over steps: all sources together, and each source; dots are held-out data."""
+    """Training loss over steps, one panel per modality: all sources together, and each one; dots are held-out data."""
     figure, panels = new_figure(2, width=10.5)
     for panel, modality in zip(panels, COLOURS, strict=True):
         colour = COLOURS[modality]
@@ -57,7 +57,7 @@ def plot_losses(
 
 
 def plot_codebook(path: Path, counts: Sequence[int]) -> None:
-    """How often each code is used, most frequent first, beside an even share."""
+    """Counts of the codes in use, most frequent first, with the count under even use."""
     figure, (panel,) = new_figure(1)
     ordered = np.sort(np.asarray(counts))[::-1]
     used = ordered[ordered > 0]
@@ -85,7 +85,7 @@ def plot_codebook(path: Path, counts: Sequence[int]) -> None:
 
 
 def plot_spans(path: Path, lengths: SpanLengthsFacts) -> None:
-    """Lengths of the spans that became speech, beside the distribution they were drawn from."""
+    """Histogram of the lengths of drawn spans, with the distribution they were drawn from."""
     figure, (panel,) = new_figure(1)
     total = sum(lengths.spans)
     shares = np.asarray(lengths.spans) / max(1, total)
@@ -98,7 +98,12 @@ def plot_spans(path: Path, lengths: SpanLengthsFacts) -> None:
 
 
 def plot_accuracy(path: Path, tasks: Mapping[str, tuple[Estimates, Estimates]], *, chance: float) -> None:
-    """Accuracy with intervals in the four modality pairs: {task: (before, after)}, each {pair: estimate}."""
+    """Accuracy with intervals in the four modality pairs, one panel per task.
+
+    Args:
+        tasks: {task: (before training, after training)}, each {modality pair: estimate}.
+        chance: accuracy of guessing.
+    """
     figure, panels = new_figure(len(tasks), width=5.25 * len(tasks), sharey=True)
     for panel, (task, (before, after)) in zip(panels, tasks.items(), strict=True):
         _points(panel, before, PAIRS, shift=-0.12, colour=lambda pair: GREY)
@@ -109,7 +114,7 @@ def plot_accuracy(path: Path, tasks: Mapping[str, tuple[Estimates, Estimates]], 
 
 
 def plot_geo_qa(path: Path, before: Mapping[str, Estimates], after: Mapping[str, Estimates], *, chance: float) -> None:
-    """Accuracy by form of the question and group of countries; colour is the modality of the question."""
+    """Accuracy of GeoQA by modality of the question, which gives the colour, and by group of countries."""
     places = [(pair, group) for group in ("spoken", "written_only") for pair in ("text->text", "speech->text")]
     names = {"spoken": "capital heard\nin training", "written_only": "capital only\never written"}
     figure, (panel,) = new_figure(1, width=6.5)
@@ -135,7 +140,7 @@ def plot_precision(
     baseline: str,
     errors: Mapping[str, Mapping[str, TensorErrorFacts]],
 ) -> None:
-    """Loss less the baseline's over steps, by modality; relative error of the gradients of text and speech rows."""
+    """Loss minus the baseline's over steps, by modality; relative gradient errors of text and speech rows."""
     figure, panels = new_figure(3, width=13)
     others = [name for name in differences if name != baseline]
     for panel, (modality, colour) in zip(panels, COLOURS.items(), strict=False):
@@ -144,7 +149,7 @@ def plot_precision(
             steps = [step for step, _ in differences[name][modality]]
             values = [difference for _, difference in differences[name][modality]]
             panel.plot(steps, _smooth(values), dash, color=colour, linewidth=1.5, label=name)
-        panel.set(title=f"{modality} targets", xlabel="step", ylabel=f"loss less {baseline}'s, nats")
+        panel.set(title=f"{modality} targets", xlabel="step", ylabel=f"loss minus {baseline}'s, nats")
         panel.legend(frameon=False, fontsize=9)
     for modality, colour in COLOURS.items():
         values = [by_part[f"{modality} rows"].relative_error for by_part in errors.values()]
@@ -175,7 +180,10 @@ def _finish(panel: Any, labels: Sequence[str], *, chance: float, title: str) -> 
 
 
 def new_figure(panels: int, *, width: float = 6.0, sharey: bool = False) -> tuple[Any, Any]:
-    """A figure of `panels` side by side in the report's manner; ValueError without matplotlib."""
+    """A figure with `panels` panels side by side, in the style of all reports: (figure, panels).
+
+    Raises ValueError if matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -192,19 +200,19 @@ def new_figure(panels: int, *, width: float = 6.0, sharey: bool = False) -> tupl
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """The same figure gives the same bytes."""
+    """Save a figure as PNG without version metadata, so that the same figure gives the same bytes."""
     figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
 def _losses_of(
     lines: Sequence[MetricsRecord] | Sequence[HeldOutLosses], source: str, modality: str
 ) -> tuple[list[int], list[float]]:
-    """Steps and losses of one source and modality, of every line that has them."""
+    """Steps and losses of one source and modality, from the lines that have them."""
     found = [(line.step, line.losses[source][modality]) for line in lines if modality in line.losses.get(source, {})]
     return [step for step, _ in found], [loss for _, loss in found]
 
 
 def _smooth(values: Sequence[float]) -> np.ndarray:
-    """Centred running mean over a twentieth of the series."""
+    """Centred running mean over a twentieth of `values`."""
     reach = max(0, len(values) // 40)
     return np.array([np.mean(values[max(0, i - reach) : i + reach + 1]) for i in range(len(values))])

@@ -1,8 +1,8 @@
-"""Runs that differ in number format alone, side by side: losses by modality, and the error of the gradients.
+"""Compares runs that differ only in number format: losses by modality, and errors of gradients.
 
-All runs read the same rows in the same order from the same initial weights, so their losses are compared step by step:
-the difference is free of the noise between batches. What two formats differ by without either being worse is shown by
-float32 beside bfloat16. Price: one run each, so no interval can be given.
+All runs read the same rows in the same order, from the same initial weights. Losses are therefore compared step by
+step, without the noise between batches. The difference between float32 and bfloat16 shows how far two sound formats
+drift apart. Limitation: there is one run per format, so there are no intervals.
 """
 
 from __future__ import annotations
@@ -29,7 +29,11 @@ PARTS = ("speech rows", "text rows", "layers")
 
 
 def precision_report(config: PrecisionReportConfig) -> None:
-    """Write report.md and precision.png; FileNotFoundError or ValueError names a run that is missing or unlike."""
+    """Write report.md and precision.png into `config.folder`.
+
+    Raises FileNotFoundError for an unfinished run, ValueError for one that differs in more than precision.
+    """
+    # Check that the runs can be compared.
     folder = RunFolder(config.folder)
     runs = {name: _finished(folder, name) for name in config.runs}
     for name, done in runs.items():
@@ -37,6 +41,7 @@ def precision_report(config: PrecisionReportConfig) -> None:
         _require_alike(config.folder, name, config.baseline)
     if config.last_steps > (steps := runs[config.baseline].steps):
         raise ValueError(f"last_steps={config.last_steps} is more than the {steps} steps of the runs; lower it")
+    # Draw the figure and write the page.
     metrics = {name: folder.records(f"{name}/metrics.jsonl", MetricsRecord) for name in config.runs}
     errors = folder.facts(str(config.gradients), GradientErrorFacts)
     differences = {
@@ -78,7 +83,7 @@ def _require_same_rows(name: str, done: FinishedRun, baseline: FinishedRun) -> N
 
 
 def _require_alike(folder: Path, name: str, baseline: str) -> None:
-    """Refuse a run whose model, data, optimizer or budget is another; how rows are read does not count."""
+    """Raises ValueError unless model, data, optimizer and budget of both runs are equal; reader settings may differ."""
     ours, theirs = (_learning(folder / each / "config.yaml") for each in (name, baseline))
     for key in theirs | ours:
         if ours.get(key) != theirs.get(key):
@@ -89,7 +94,7 @@ def _require_alike(folder: Path, name: str, baseline: str) -> None:
 
 
 def _learning(path: Path) -> dict[str, Any]:
-    """What a run learns and from what, by dotted key."""
+    """Settings of a run that decide what it learns, by dotted key. Raises FileNotFoundError without the file."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: restore the run's configuration, or leave the run out of runs")
     sections = yaml.safe_load(path.read_text())
@@ -100,14 +105,14 @@ def _learning(path: Path) -> dict[str, Any]:
 def _opening(baseline: FinishedRun, errors: GradientErrorFacts | None) -> list[str]:
     tokens = baseline.tokens
     return prose(f"""{count(baseline.steps)} steps on {count(tokens["text"])} text and {count(tokens["speech"])}
-    speech targets, each run from the same weights over the same rows in the same order. Embedding, output head and so
-    the speech rows stay in the runs' own dtype; FP8 is what the layers' matrix products take. Gradients: at step
-    {shown(errors.step if errors else None)} of one run, {shown(errors.targets if errors else None, count)} targets,
-    against float32's.""")
+    speech targets; all runs start from the same weights and read the same rows in the same order. FP8 applies to the
+    matrix products of the layers only: embedding and output head, and with them the speech rows, keep the run's dtype.
+    Gradients are compared with those in float32, at step {shown(errors.step if errors else None)} of one run, over
+    {shown(errors.targets if errors else None, count)} targets.""")
 
 
 def _differences(lines: list[MetricsRecord], baseline: list[MetricsRecord], modality: str) -> list[tuple[int, float]]:
-    """(step, difference) of every step in which both have targets of the modality."""
+    """(step, loss minus baseline's) of every step that has targets of the modality in both runs."""
     theirs = {line.step: line.loss_by_modality.get(modality) for line in baseline}
     pairs = [(line.step, line.loss_by_modality.get(modality), theirs.get(line.step)) for line in lines]
     return [(step, ours - other) for step, ours, other in pairs if ours is not None and other is not None]
@@ -127,9 +132,9 @@ def _losses(
     return [
         "## Losses",
         "",
-        *prose(f"""Nats per target: {config.baseline}'s loss, and what the others add to it or take away. Training: mean
-        over the last {last} steps. Held out: after the last step, all held-out sources together. The speed
-        of an emulated format says nothing of a GPU's."""),
+        *prose(f"""Losses in nats per target: of {config.baseline}, then differences of the other runs to it. Training:
+        mean over the last {last} steps. Held out: mean over all held-out sources, after the last step. The speed of an
+        emulated format does not predict its speed on a GPU."""),
         *table([*header, "tokens/s"], rows),
     ]
 
@@ -143,7 +148,7 @@ def _trained(metrics: dict[str, list[MetricsRecord]], last: int, modality: str) 
 
 
 def _held_out(runs: dict[str, FinishedRun], modality: str) -> dict[str, float | None]:
-    """Mean over the held-out sources that have targets of the modality."""
+    """Loss by run: mean over the held-out sources with targets of the modality; None without such a source."""
     found = {}
     for name, done in runs.items():
         values = [losses[modality] for losses in done.validation.values() if modality in losses]
@@ -167,6 +172,6 @@ def _gradients(errors: GradientErrorFacts | None) -> list[str]:
     ]
     return [
         *lines,
-        *prose("Length of the error over the length of float32's gradient / cosine between both."),
+        *prose("Norm of the error relative to the norm of the float32 gradient / cosine similarity of both gradients."),
         *table(["precision", *PARTS], rows),
     ]

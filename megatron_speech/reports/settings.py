@@ -1,8 +1,8 @@
-"""What two trainings were told differently, from the configurations in their manifests.
+"""Compares the settings of two trainings, from the configurations in their manifests.
 
-A manifest keeps the settings of the version that made it. Only settings that both versions know are compared, and what
-the list of rows names beside them; the folders of the training speech, with their weights, are one setting, however a
-version spells it.
+A manifest keeps the settings of the version that made it. Settings are compared if both versions have them, or if the
+list of rows names them. Folders and weights of the training speech count as one setting, `audio`, because versions
+write them differently.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ AUDIO = "audio"
 
 
 def require_as_listed(folder: Path, config: Mapping[str, Any], words: str) -> None:
-    """ValueError unless `config` holds what the command line `words` ask for."""
+    """Raises ValueError unless `config` has every setting of the command line `words`."""
     recorded = flat(config)
     for key, wanted in asked(words).items():
         if key not in recorded or not _same(recorded[key], wanted):
@@ -30,7 +30,7 @@ def require_as_listed(folder: Path, config: Mapping[str, Any], words: str) -> No
 
 
 def differences(config: Mapping[str, Any], base: Mapping[str, Any], words: str) -> list[str]:
-    """Settings as "key=value" in which `config` differs from `base`, those of the list of rows first."""
+    """Settings of `config` that differ from `base`, as "key=value"; those named in `words` come first."""
     ours, theirs = flat(config), flat(base)
     keys = dict.fromkeys([*asked(words), *(key for key in ours if key in theirs)])
     return [
@@ -41,7 +41,7 @@ def differences(config: Mapping[str, Any], base: Mapping[str, Any], words: str) 
 
 
 def asked(words: str) -> dict[str, Any]:
-    """Settings of a command line by dotted key."""
+    """Settings of the command line `words`, by dotted key."""
     given: dict[str, Any] = {}
     for key, value in pairs(words):
         given |= flat({key: yaml.safe_load(value)})
@@ -49,7 +49,7 @@ def asked(words: str) -> dict[str, Any]:
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted key, training speech as one of them."""
+    """Settings by dotted key, with the training speech as one setting."""
     result: dict[str, Any] = {}
     for key, value in config.items():
         if key == "sources":
@@ -62,13 +62,13 @@ def flat(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _speech(source: Mapping[str, Any]) -> str:
-    """A source's folder, and its weight where it is not 1: "audio/a*3"."""
+    """Folder of a source, and its weight unless that is 1: "audio/a*3"."""
     weight, folder = source.get("weight", 1), str(source["audio"])
     return folder if weight == 1 else f"{folder}*{weight:g}"
 
 
 def _same(recorded: Any, wanted: Any) -> bool:
-    # YAML reads 5e-4 as text.
+    # yaml.safe_load reads 5e-4 as a string.
     if isinstance(recorded, int | float) and not isinstance(recorded, bool) and isinstance(wanted, str):
         try:
             return recorded == float(wanted)

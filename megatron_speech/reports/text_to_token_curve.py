@@ -1,9 +1,9 @@
-"""Text-to-token models that learnt from different pairs, side by side: what do more hours of speech buy?
+"""Compares text-to-token models that were trained on different amounts of speech.
 
-Everything comes from the manifests and logs of a row's own folders; error rates are counted again from the transcripts,
-text by text, so that what a row adds to the true codes of the same texts has an interval that is free of their
-difficulty. A row that was not run is named, never guessed. Price: one seed a row, so intervals cover the choice of
-texts and not the luck of a training.
+All numbers come from manifests and logs in the folders of a row. Error rates are counted again per text. Differences to
+the true codes of the same texts are paired, so their intervals do not contain the difficulty of the texts.
+Rows that were not run are listed. Limitation: each row has one seed, so intervals cover the choice of texts, not the
+randomness of training.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CurveRow:
-    """A finished row."""
+    """A finished row: a trained model with its round trip."""
 
     name: str
     folder: Path
 
     @cached_property
     def documents(self) -> TaskDocumentsFacts:
-        """Facts of its pairs."""
+        """Facts of its training pairs."""
         return read_facts(self.folder / "documents", TaskDocumentsFacts)
 
     @cached_property
     def run(self) -> RunFolder:
-        """Its folders."""
+        """Reader of its folder."""
         return RunFolder(self.folder)
 
     @cached_property
@@ -52,42 +52,47 @@ class CurveRow:
 
     @cached_property
     def metrics(self) -> list[MetricsRecord]:
-        """Lines of its training."""
+        """Metric lines of its training."""
         return self.run.records("run/metrics.jsonl", MetricsRecord)
 
     @property
     def hours(self) -> float:
-        """Speech that it learnt from."""
+        """Hours of speech in the training pairs."""
         return self.documents.duration_s / 3600
 
     @property
     def steps(self) -> int:
-        """Optimizer steps."""
+        """Number of optimizer steps."""
         return self.metrics[-1].step
 
     def edits(self, heard: str) -> UtteranceEdits:
-        """Edits of every text; one that was given up is read as nothing."""
+        """Word and character edits per text, for the field `heard` of `HeardTexts`; a failed text counts as silence."""
         return utterance_edits([line.text for line in self.trips], [getattr(line, heard) or "" for line in self.trips])
 
     def held_out_loss(self) -> str:
-        """Loss on the speech of held-out pairs at the end, nats per token."""
+        """Final loss on the speech of held-out pairs, in nats per token."""
         lines = self.run.records("run/validation.jsonl", HeldOutLosses)
         losses: dict[str, float] = next(iter(lines[-1].losses.values()), {}) if lines else {}
         return f"{losses['speech']:.2f}" if "speech" in losses else NOT_REPORTED
 
     def cpu_minutes(self) -> str:
-        """CPU time of the training, all ranks together, over all attempts."""
+        """CPU minutes of the training, summed over ranks and attempts."""
         spent = [line["cpu_seconds"] for line in self.run.lines("timings.jsonl") if line["stage"] == "run"]
         return f"{sum(spent) / 60:.0f}" if spent else "not measured"
 
 
 def text_to_token_curve(config: TextToTokenCurveConfig) -> None:
-    """Write report.md and curve.png; FileNotFoundError or ValueError names what is missing or not as listed."""
+    """Write report.md and curve.png into `config.folder`.
+
+    Raises FileNotFoundError or ValueError for a missing file, and for a row that was not made as listed.
+    """
+    # Read the rows, estimate error rates, draw the curve.
     rows, absent = read_curve(config)
     bootstrap = Bootstrap(resamples=config.resamples)
     rates = {row.name: rate(row.edits("heard_synthesised"), bootstrap) for row in rows}
     floors = {row.name: rate(row.edits("heard_true_codes"), bootstrap) for row in rows}
     plot_curve(config.folder / "curve.png", rows, rates, floors, config)
+    # Fill the table and write the page.
     header = ["row", "reads", "pairs", "hours", "steps", "passes", "CPU minutes", "held-out loss"]
     header += ["round trip, WER", "true codes, WER", "above true codes"]
     cells = [
@@ -109,10 +114,10 @@ def text_to_token_curve(config: TextToTokenCurveConfig) -> None:
     lines = [
         "# Text-to-token models against hours of pairs",
         "",
-        *prose("""Each was trained once, with one seed, for the same number of steps, and then spoke the same held-out
-        texts, which the speech tokenizer's own recogniser read back from the tokens. A text that was given up counts
-        as read wrong throughout. True codes: the same texts, from the voice itself. Brackets are 95 % bootstrap
-        intervals over texts; what a row adds to the true codes is taken text by text."""),
+        *prose("""Each model was trained once, with one seed, for the same number of steps. It then synthesised the same
+        held-out texts, and the speech tokenizer's own recogniser read them back from the codes. A text whose synthesis
+        failed counts as read wrong throughout. True codes are those of the recordings of the same texts. Brackets are
+        95 % bootstrap intervals over texts; the difference to the true codes is paired by text."""),
         *commentary(config.reading),
         *table(header, cells),
         "![Round trip against hours of pairs](curve.png)",
@@ -124,7 +129,10 @@ def text_to_token_curve(config: TextToTokenCurveConfig) -> None:
 
 
 def read_curve(config: TextToTokenCurveConfig) -> tuple[list[CurveRow], dict[str, str]]:
-    """Finished rows in the list's order, and why the others are left out."""
+    """Finished rows in the order of the list, and reasons by row that is left out.
+
+    Raises ValueError if no row is finished, or if one was not made as listed.
+    """
     rows, absent = [], {}
     for name, listed in config.rows.items():
         row = CurveRow(name, config.folder / name)
@@ -139,19 +147,19 @@ def read_curve(config: TextToTokenCurveConfig) -> tuple[list[CurveRow], dict[str
 
 
 def rate(edits: UtteranceEdits, bootstrap: Bootstrap) -> Estimate:
-    """Word error rate over texts."""
+    """Word error rate, resampled over texts."""
     return bootstrap.ratio(edits.word_edits, edits.words)
 
 
 def above(row: CurveRow, bootstrap: Bootstrap) -> str:
-    """Word error rate less that of the true codes, over the same texts."""
+    """Paired difference of word error rates, in points: from synthesised codes minus from true codes."""
     ours, true = row.edits("heard_synthesised"), row.edits("heard_true_codes")
     change = bootstrap.ratio(ours.word_edits - true.word_edits, ours.words)
     return in_points(change.value, change.low, change.high)
 
 
 def passes(row: CurveRow) -> str:
-    """How often every pair was read."""
+    """Number of passes over the packed training pairs."""
     read = row.metrics[-1].consumed_samples
     rows = read_facts(row.folder / "packed", PackedFacts).rows
     return f"{read / rows:.1f}"
@@ -164,7 +172,7 @@ def plot_curve(
     floors: dict[str, Estimate],
     config: TextToTokenCurveConfig,
 ) -> None:
-    """Word error rate over hours, a line for each spelling; dashes: the true codes."""
+    """Word error rate over hours of speech, one line per spelling; dashed: the true codes."""
     figure, (panel,) = new_figure(1, width=6)
     for spelling, colour in (("sounds", SPEECH), ("letters", TEXT)):
         shown = sorted((row for row in rows if config.rows[row.name].spelling == spelling), key=lambda row: row.hours)
@@ -186,7 +194,7 @@ def plot_curve(
 
 
 def _require_as_listed(row: CurveRow, listed: CurveRowConfig) -> None:
-    """Refuse a folder that was made with other settings than its row's."""
+    """Raises ValueError if the row was made from another number of utterances than its list says."""
     made = read_manifest(row.folder / "documents").config["utterances"]["of_first"]
     if made != listed.utterances:
         raise ValueError(

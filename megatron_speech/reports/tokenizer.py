@@ -1,7 +1,7 @@
-"""The speech tokenizer's report: words, codes, disturbances, and the published figures beside them.
+"""Writes the report on a speech tokenizer: word errors, codes, disturbances, and published figures.
 
-Written from the facts alone, so that whatever stands in it can be read by a program too; only the speed comes from the
-clock, and is said to. Price: the words around the numbers are written for any outcome.
+All numbers but the measured speed come from the facts of the manifest, where programs read them. Limitation: the same
+text accompanies any numbers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PUBLISHED = (
     ("GLM-4-Voice tokenizer", "12.5", "175", LIBRISPEECH, "2.10 % / 4.90 %"),
     ("GLM-4-Voice tokenizer", "6.25", "100", LIBRISPEECH, "misprinted there"),
 )
-"""Table 1 of arXiv 2412.02612; its last row repeats the figures of resynthesis in place of these."""
+"""Table 1 of arXiv 2412.02612. For 6.25 codes per second, the paper prints figures of resynthesis by mistake."""
 
 
 def write_tokenizer_report(folder: Path, facts: TokenizerReportFacts, timings: Mapping[str, Any]) -> None:
@@ -44,7 +44,7 @@ def write_tokenizer_report(folder: Path, facts: TokenizerReportFacts, timings: M
 
 
 def opening(facts: TokenizerReportFacts) -> list[str]:
-    """What was measured, and on how much."""
+    """The opening: codebook, data sets, and utterances left out."""
     amount = ", ".join(
         f"{name} ({count(own.utterances)} utterances, {own.speech_seconds / 60:.1f} min)"
         for name, own in facts.usage_by_set.items()
@@ -62,7 +62,7 @@ def opening(facts: TokenizerReportFacts) -> list[str]:
 
 
 def words(folder: Path, facts: TokenizerReportFacts) -> list[str]:
-    """Error rates of every reader of every data set."""
+    """The section with error rates, by data set and reader; draws wer.png."""
     by_set = by_data_set(facts, facts.error_rates)
     plot_readers(folder / "wer.png", by_set)
     rows = [
@@ -73,10 +73,9 @@ def words(folder: Path, facts: TokenizerReportFacts) -> list[str]:
     return [
         "## Words",
         "",
-        *prose("""Read from the codes by the tokenizer's own recogniser, from the audio by the Whisper model it started
-        from (without bottleneck), and by another one: a judge cannot read codes, so what it gets wrong is in the audio
-        or in its own ear, and bounds what to expect. All three stop where they begin to repeat themselves: a refrain
-        that is really said twice counts as words lost."""),
+        *prose("""The tokenizer's own recogniser reads the codes. The Whisper model it was trained from (without
+        bottleneck) and an independent Whisper model (judge) hear the audio, so their errors bound what to expect. All
+        readers stop when they repeat themselves, so a refrain that is really said twice counts as lost words."""),
         *table(["data", "reader", "word error rate", "character error rate", "words"], rows),
         "![Word error rates by data set and reader](wer.png)",
         "",
@@ -84,7 +83,7 @@ def words(folder: Path, facts: TokenizerReportFacts) -> list[str]:
 
 
 def voices(facts: TokenizerReportFacts) -> list[str]:
-    """Word error rates by voice, one column per reader."""
+    """The section with word error rates by voice, one column per reader."""
     by_set = by_data_set(facts, facts.error_rates_by_voice)
     readers = list(dict.fromkeys(reader for by_reader in by_set.values() for reader in by_reader))
     rows = []
@@ -96,7 +95,7 @@ def voices(facts: TokenizerReportFacts) -> list[str]:
 
 
 def codes(folder: Path, facts: TokenizerReportFacts, timings: Mapping[str, Any]) -> list[str]:
-    """Use of the codebook, rates, speed."""
+    """The section on codebook usage, bit rates and speed; draws usage.png."""
     plot_codebook(folder / "usage.png", facts.code_counts)
     total = sum(facts.code_counts)
     rows = [
@@ -113,13 +112,13 @@ def codes(folder: Path, facts: TokenizerReportFacts, timings: Mapping[str, Any])
     return [
         "## Codes",
         "",
-        *prose(f"""{count(facts.codes_used)} of {count(facts.codebook_size)} codes were seen in
-        {count(total)}, {count(facts.codes_unseen)} were not: dead, or rare in so little speech. Perplexity
-        {facts.perplexity:.1f} (codes of even use that would carry as much). Bits per second:
-        {facts.bits_per_second:.0f} at most (log2 of the codebook's size), {facts.entropy_bits_per_second:.0f} by
-        the entropy of single codes, which a small sample makes too low. The last started code of a clip counts whole,
-        hence more codes per second than {facts.frame_rate:g}. Speed is the clock's, on this machine under its load:
-        seconds of speech encoded per second of CPU time, all threads together."""),
+        *prose(f"""Of {count(facts.codebook_size)} codes, {count(facts.codes_used)} occur in {count(total)} encoded
+        ones; the other {count(facts.codes_unseen)} are dead, or rare in so little speech. Perplexity:
+        {facts.perplexity:.1f} (effective number of codes). Bits per second: {facts.bits_per_second:.0f} by codebook
+        size, {facts.entropy_bits_per_second:.0f} by the entropy of single codes, which a small sample underestimates.
+        The last code of a clip is padded and counts whole, hence more codes per second than {facts.frame_rate:g}.
+        Encoding speed was measured on this machine under its load: seconds of speech per CPU second, all threads
+        together."""),
         *table(["data", "codes", "per second", "different codes", "perplexity", "encoding speed"], rows),
         "![How often each code is used](usage.png)",
         "",
@@ -127,17 +126,16 @@ def codes(folder: Path, facts: TokenizerReportFacts, timings: Mapping[str, Any])
 
 
 def disturbed(folder: Path, facts: TokenizerReportFacts) -> list[str]:
-    """Words lost and codes changed under every disturbance, by data set."""
+    """The section on disturbances, by data set; draws one figure per data set. No lines without disturbances."""
     if not facts.robustness:
         return []
     lines = [
         "## Robustness",
         "",
-        *prose("""The same clips, disturbed. Added: points of word error rate beside the untouched clips, utterance by
-        utterance. Codes changed: share of positions that hold another code than before.
-        Edits: insertions, deletions and substitutions needed, per code; what shifts in time counts less here. Noise:
-        decibels below the speech over the whole clip; babble is other clips of the same data. Gains clip at full
-        scale."""),
+        *prose("""The same clips after disturbances. Added: paired difference of word error rates from untouched clips,
+        in points. Codes changed: share of positions with another code. Edits: insertions, deletions and substitutions
+        per code; a shift in time counts less here. Noise: level in dB below the speech, over the whole clip; babble is
+        mixed from other clips of the same data. Gains clip at full scale."""),
     ]
     for name, rows in facts.robustness.items():
         plot_robustness(folder / f"robustness-{name}.png", rows)
@@ -156,7 +154,7 @@ def disturbed(folder: Path, facts: TokenizerReportFacts) -> list[str]:
 
 
 def published(facts: TokenizerReportFacts) -> list[str]:
-    """Table 1 of the published report, and this tokenizer below it."""
+    """The section with table 1 of arXiv 2412.02612, and this tokenizer below."""
     rate, bits = f"{facts.frame_rate:g}", f"{facts.bits_per_second:.0f}"
     ours = [
         ["**this tokenizer**", rate, bits, name, bounded(by_reader[FROM_CODES], "wer")]
@@ -165,9 +163,9 @@ def published(facts: TokenizerReportFacts) -> list[str]:
     return [
         "## Beside the published figures",
         "",
-        *prose("""Upper rows: published figures (arXiv 2412.02612, table 1) of tokenizers that started from Whisper
-        large v3 and learnt from more than 700,000 hours. Last rows: this tokenizer. **Other test sets, other voices,
-        another size on each side**: the figures are not comparable, and nothing follows from their difference."""),
+        *prose("""Upper rows: published figures (arXiv 2412.02612, table 1) of tokenizers trained from Whisper large v3
+        on more than 700,000 hours. Last rows: this tokenizer. **Test sets, voices and sizes differ**: the figures are
+        not comparable, and nothing follows from their difference."""),
         *table(
             ["tokenizer", "codes/s", "bits/s", "test set", "word error rate"],
             [*(list(row) for row in PUBLISHED), *ours],
@@ -176,7 +174,7 @@ def published(facts: TokenizerReportFacts) -> list[str]:
 
 
 def by_data_set(facts: TokenizerReportFacts, by_name: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
-    """{"heldout, from codes": x} as {"heldout": {"from codes": x}}."""
+    """Nests the keys ``<set>, <reader>``: {"heldout, from codes": x} becomes {"heldout": {"from codes": x}}."""
     return {
         name: {key.removeprefix(f"{name}, "): value for key, value in by_name.items() if key.startswith(f"{name}, ")}
         for name in facts.usage_by_set
@@ -184,13 +182,13 @@ def by_data_set(facts: TokenizerReportFacts, by_name: Mapping[str, Value]) -> di
 
 
 def points(row: DisturbanceFacts) -> str:
-    """What a disturbance adds to the word error rate, in points with its interval; nothing for the untouched clips."""
+    """Change of the word error rate by a disturbance, in points with its interval; empty for untouched clips."""
     if row.kind == "none":
         return ""
     return in_points(row.wer_change, row.wer_change_low, row.wer_change_high)
 
 
 def bounded(facts: ErrorRatesFacts | DisturbanceFacts, name: str) -> str:
-    """The share called `name` with its interval: "12.3 % (10.1-14.6)"."""
+    """The share in field `name`, with its interval: "12.3 % (10.1-14.6)"."""
     value, low, high = (getattr(facts, key) for key in (name, f"{name}_low", f"{name}_high"))
     return f"{percent(value)} ({100 * low:.1f}-{100 * high:.1f})"

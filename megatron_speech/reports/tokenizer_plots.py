@@ -1,4 +1,4 @@
-"""Figures on speech tokenizers. Orange is what is read from codes, blue and grey what is read from the audio itself."""
+"""Draws figures on speech tokenizers. Orange: readers of codes; blue and grey: readers that hear the audio."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from megatron_speech.reports.plots import GREY, INK, SPEECH, TEXT, new_figure, s
 
 KINDS = ("gain", "white noise", "babble", "resampling")
 HIGHEST = 1.3
-"""Where the axis of robustness ends: beyond, a recogniser only babbles itself."""
+"""Upper limit of the error axis for robustness; a recogniser above it only hallucinates."""
 
 
 def plot_readers(path: Path, rates: Mapping[str, Mapping[str, ErrorRatesFacts]]) -> None:
-    """Word error rates as bars with intervals: by data set and reader."""
+    """Word error rates by data set and reader, as bars with intervals."""
     figure, (panel,) = new_figure(1, width=3 + 1.6 * len(rates))
     readers = list(dict.fromkeys(reader for by_reader in rates.values() for reader in by_reader))
     for place, (reader, colour) in enumerate(zip(readers, (SPEECH, TEXT, GREY), strict=False)):
@@ -33,13 +33,13 @@ def plot_readers(path: Path, rates: Mapping[str, Mapping[str, ErrorRatesFacts]])
 
 
 def plot_robustness(path: Path, rows: Sequence[DisturbanceFacts]) -> None:
-    """Words lost and codes changed over the level of every kind of disturbance, beside the untouched clips."""
+    """Word error rates and shares of changed codes over the level of a disturbance, one panel per kind."""
     kinds = [kind for kind in KINDS if any(row.kind == kind for row in rows)]
     figure, panels = new_figure(len(kinds), width=1.5 + 2.9 * len(kinds), sharey=True)
     untouched = next(row for row in rows if row.kind == "none")
     for panel, kind in zip(panels, kinds, strict=True):
         shown = [untouched, *(row for row in rows if row.kind == kind)]
-        if kind == "gain":  # no gain is one among others
+        if kind == "gain":  # untouched clips are those at 0 dB
             shown.sort(key=lambda row: row.level or 0.0)
         for key, colour, label in (("wer", SPEECH, "words read wrong"), ("codes_changed", TEXT, "codes changed")):
             line = "o" if kind == "resampling" else "o-"
@@ -67,7 +67,7 @@ def _level(row: DisturbanceFacts, kind: str) -> str:
 def plot_experiments(
     path: Path, names: Sequence[str], rates: Mapping[str, Sequence[Any]], bounds: Mapping[str, float]
 ) -> None:
-    """Word error rates of every row from codes, one mark per data set; dashes: without bottleneck, where known."""
+    """Word error rates from codes, by row and data set; dashed: without bottleneck, if known."""
     figure, (panel,) = new_figure(1, width=3 + 0.6 * len(names))
     for shift, (audio, estimates), colour in zip(
         (-0.15, 0.0, 0.15, 0.3), rates.items(), (SPEECH, TEXT, GREY, INK), strict=False

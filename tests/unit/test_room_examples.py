@@ -38,6 +38,8 @@ ROOMS = [
     "planning",
     "platform",
     "randomness",
+    "reports",
+    "reports.miniature",
     "schedules",
     "sequences",
     "speech_decoder",

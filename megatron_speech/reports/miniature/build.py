@@ -1,8 +1,8 @@
-"""Put the report together: what happened, in the order it happened.
+"""Writes the report of a miniature run from its sections, in the order of the steps.
 
-Each section is a function from the run folder to Markdown lines, and draws its own figure. What a step did not report
-is said to be not reported, what was not run is listed with the reason. Price: the words around the numbers are written
-for any outcome, so they never say whether a number is good.
+Each section is a function from the run folder to Markdown lines, and draws its own figures. Missing numbers are shown
+as "not reported"; steps without a result are listed with the reason. Limitation: the same text accompanies any numbers,
+so it never says whether a number is good.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ logger = logging.getLogger(__name__)
 
 
 def report(config: ReportConfig) -> None:
-    """Write report.md and its figures into the run folder; rewritten whole each time."""
+    """Write report.md and its figures into the run folder, replacing older ones.
+
+    Raises FileNotFoundError if the run folder does not exist.
+    """
     run = RunFolder(config.folder)
     lines = [f"# {config.title}", ""]
     for section in SECTIONS:
@@ -45,7 +48,7 @@ def report(config: ReportConfig) -> None:
 
 
 def opening(run: RunFolder) -> list[str]:
-    """What this is, and the four numbers a hurried reader wants."""
+    """The opening: what was run, its time, and four headline numbers."""
     after, decoded = run.facts("evaluation/after", EvaluationFacts), run.facts("wav", DecodedSpeechFacts)
     tokenizer, pretrain = (
         run.facts("tokenizer_report", TokenizerReportFacts),
@@ -57,14 +60,14 @@ def opening(run: RunFolder) -> list[str]:
     wrong = percent(from_codes.wer) if from_codes else NOT_REPORTED
     heard = after.geo_qa.asked_aloud.get("written_only") if after and after.geo_qa else None
     return [
-        *prose("""Written text goes in; out comes a model that reads and hears. In between: a speech tokenizer
-        trained to recognise words, a model that writes speech tokens for any text, and a corpus in which text and
-        synthetic speech take turns (arXiv 2411.17607), all through the code that a cluster runs. This is one run of
-        it, small enough for two processor cores. Every number below was written by the step it describes."""),
+        *prose("""This run turns written text into a model that reads text and hears speech (arXiv 2411.17607). It
+        trains a speech tokenizer on recognition, trains a model that generates speech tokens for text, and builds a
+        corpus that interleaves text with synthetic speech. It uses the code that runs on a cluster, small enough for
+        two processor cores. Every number below was written by the step it describes."""),
         f"- **Time**: {duration(seconds) if seconds else NOT_REPORTED} in all.",
         f"- **Do tokens carry the words?** Held-out words read wrong from 12.5 codes per second: {wrong}.",
-        f"- **What did the model learn from?** {count(trained) if trained else NOT_REPORTED} tokens that bore loss.",
-        "- **Does knowledge cross over?** Asked aloud for capitals it only ever saw written: "
+        f"- **What did the model learn from?** {count(trained) if trained else NOT_REPORTED} tokens in the loss.",
+        "- **Does knowledge cross over?** Spoken questions about capitals that training data only state in writing: "
         f"{interval(heard) if heard else NOT_REPORTED}; guessing gives 25 %.",
         f"- **Can one hear it?** {_hear(decoded)}",
         "",
@@ -81,7 +84,7 @@ def _hear(decoded: DecodedSpeechFacts | None) -> str:
 
 
 def timings(run: RunFolder) -> list[str]:
-    """Seconds per step; a repeated step counts with all its attempts."""
+    """The section with the time of each step, summed over its attempts."""
     seconds: dict[str, float] = {}
     for line in run.lines("timings.jsonl"):
         seconds[line["step"]] = seconds.get(line["step"], 0.0) + line["seconds"]

@@ -1,4 +1,4 @@
-"""Sections on what was made before training: texts and speech, tokenizer, text-to-token model, interleaved data."""
+"""Sections on the steps before training: texts and speech, tokenizer, text-to-token model, interleaved data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from megatron_speech.reports.facts import (
 
 
 def corpus(run: RunFolder) -> list[str]:
-    """Texts, and what was read aloud."""
+    """The section on texts and speech."""
     facts = run.facts("corpus", CorpusFacts)
     names = {
         "train": "articles to train on",
@@ -51,9 +51,9 @@ def corpus(run: RunFolder) -> list[str]:
     return [
         "## Corpus and speech",
         "",
-        *prose("""Texts are leads of Wikipedia articles and plain statements about countries. Half of the capitals
-        are stated in writing only: those statements may never become speech."""),
-        *table(["texts", "documents", "characters", "never to be spoken"], rows),
+        *prose("""Texts are first paragraphs of Wikipedia articles, and plain statements about countries. Half of the
+        capitals are stated in writing only: these statements must never become speech."""),
+        *table(["texts", "documents", "characters", "not speakable"], rows),
         *table(["speech", "utterances", "hours", "speech tokens"], audio),
     ]
 
@@ -70,16 +70,16 @@ def _mean_plotted(lengths: SpanLengthsFacts) -> str:
 
 
 def speech_tokenizer(run: RunFolder) -> list[str]:
-    """Word errors with and without the bottleneck, and how the codebook is used."""
+    """The section on the speech tokenizer: word errors and codebook usage; draws codebook.png."""
     facts = run.facts("tokenizer_report", TokenizerReportFacts)
     lines = [
         "## Speech tokenizer",
         "",
-        *prose(f"""Whisper's encoder with average pooling to 12.5 Hz and
-        {shown(facts.codebook_size if facts else None, count)} codes in its middle, trained through recognition. What do
-        words lose on the way?"""),
+        *prose(f"""Whisper's encoder with average pooling to 12.5 Hz and a codebook of
+        {shown(facts.codebook_size if facts else None, count)} codes between its layers, trained through recognition.
+        The table shows how many words are lost on the way."""),
         *table(
-            ["speech, and who reads it", "word error rate", "character error rate", "words"],
+            ["speech, reader", "word error rate", "character error rate", "words"],
             _error_rows(facts.error_rates if facts else {}),
         ),
     ]
@@ -87,8 +87,8 @@ def speech_tokenizer(run: RunFolder) -> list[str]:
     if train:
         plots.plot_codebook(run.folder / "codebook.png", train.code_counts)
         lines += [
-            f"Codes used in the training speech: {count(train.codes_used)}; perplexity (codes of even use that "
-            f"would carry as much): {count(train.perplexity)}.",
+            f"Codes used in the training speech: {count(train.codes_used)}; perplexity (effective number of codes): "
+            f"{count(train.perplexity)}.",
             "",
             "![How often each code is used](codebook.png)",
             "",
@@ -97,20 +97,20 @@ def speech_tokenizer(run: RunFolder) -> list[str]:
 
 
 def _error_rows(readings: Mapping[str, ErrorRatesFacts]) -> list[list[str]]:
-    """One row per set of recordings and reader."""
+    """Table rows by data set and reader."""
     rows = [[name, percent(rates.wer), percent(rates.cer), count(rates.words)] for name, rates in readings.items()]
     return rows or [["all", *[NOT_REPORTED] * 3]]
 
 
 def text_to_token(run: RunFolder) -> list[str]:
-    """Size, last loss, round trip."""
+    """The section on the text-to-token model: size, losses, round trip."""
     metrics, trip = run.records("t2t/run/metrics.jsonl", MetricsRecord), run.facts("t2t/round_trip", RoundTripFacts)
     export = run.facts("t2t/hf", ExportFacts)
     return [
         "## Text to tokens",
         "",
-        *prose("""A small decoder writes speech tokens for text. Round trip: held-out text is synthesised, and the
-        tokenizer's own recogniser reads the tokens back."""),
+        *prose("""A small decoder-only model generates speech tokens for text. Round trip: it synthesises held-out
+        texts, and the tokenizer's own recogniser reads the tokens back."""),
         *table(
             ["quantity", "value"],
             [
@@ -120,15 +120,15 @@ def text_to_token(run: RunFolder) -> list[str]:
                 ["loss on speech tokens, last tenth", mean_loss(metrics[-max(1, len(metrics) // 10) :])],
                 ["round trip, word error rate", shown(trip.wer if trip else None, percent)],
                 [
-                    "the same, texts given up counted as silence",
+                    "the same, failed texts counted as silence",
                     shown(trip.wer_with_failures if trip else None, percent),
                 ],
                 ["round trip, character error rate", shown(trip.cer if trip else None, percent)],
                 [
-                    "the same texts, codes of true speech read back, word error rate",
+                    "codes of the recordings of these texts, word error rate",
                     shown(trip.wer_true_codes if trip else None, percent),
                 ],
-                ["texts given up", shown(trip.failures if trip else None, count)],
+                ["failed texts", shown(trip.failures if trip else None, count)],
             ],
         ),
     ]
@@ -139,13 +139,13 @@ def _noise(facts: InterleavedFacts) -> str:
 
 
 def interleaving(run: RunFolder) -> list[str]:
-    """Achieved ratio, growth, span lengths against their distribution."""
+    """The section on interleaved data: speech ratio, growth in tokens, span lengths; draws spans.png."""
     facts = run.facts("documents/interleaved", InterleavedFacts)
     lines = [
         "## Interleaved data",
         "",
-        *prose("""Span lengths are drawn from Poisson(10) until 0.3 of a document's words are covered, placed
-        without touching, and replaced by synthetic speech tokens."""),
+        *prose("""Spans of words become synthetic speech tokens. Their lengths are drawn from Poisson(10) until 0.3 of
+        a document's words are covered, and spans never touch."""),
         *table(
             ["quantity", "value"], [[name, value(facts) if facts else NOT_REPORTED] for name, value in _INTERLEAVED]
         ),
@@ -153,10 +153,9 @@ def interleaving(run: RunFolder) -> list[str]:
     if facts:
         plots.plot_spans(run.folder / "spans.png", facts.span_lengths)
         lines += [
-            *prose(f"""In short documents one span may fill the share, and is cut to it; others may be cut around what
-            cannot be spoken. The plot leaves out the {count(facts.spans_cut_or_short)} spans of such documents.
-            Over all spans the mean length is {_mean_span(facts)} words, in the plot
-            {_mean_plotted(facts.span_lengths)}."""),
+            *prose(f"""Spans may be cut in short documents, to the share of 0.3, and near text that is not speakable.
+            The plot leaves out the {count(facts.spans_cut_or_short)} spans of such documents. The mean length is
+            {_mean_span(facts)} words over all spans, and {_mean_plotted(facts.span_lengths)} in the plot."""),
             "![Span lengths beside Poisson(10)](spans.png)",
             "",
         ]
@@ -165,11 +164,11 @@ def interleaving(run: RunFolder) -> list[str]:
 
 _INTERLEAVED: tuple[tuple[str, Callable[[InterleavedFacts], str]], ...] = (
     ("documents", lambda facts: count(facts.documents)),
-    ("documents left out: not to be spoken", lambda facts: count(facts.documents_not_speakable)),
+    ("documents left out as not speakable", lambda facts: count(facts.documents_not_speakable)),
     ("text tokens", lambda facts: count(facts.text_tokens)),
     ("speech tokens", lambda facts: count(facts.speech_tokens)),
     ("share of words drawn", lambda facts: shown(facts.ratio_drawn, percent)),
-    ("share of words spoken", lambda facts: shown(facts.ratio_spoken, percent)),
+    ("share of words that became speech", lambda facts: shown(facts.ratio_spoken, percent)),
     ("spans", lambda facts: count(facts.spans)),
     ("spans whose synthesis failed", lambda facts: count(facts.spans_failed)),
     (
@@ -178,4 +177,4 @@ _INTERLEAVED: tuple[tuple[str, Callable[[InterleavedFacts], str]], ...] = (
     ),
     ("word error rate of the synthetic speech, a sample read back", _noise),
 )
-"""What is said of interleaved data, and how it is found."""
+"""Rows of the table on interleaved data: label, and function from the facts to the cell."""

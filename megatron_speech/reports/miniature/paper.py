@@ -1,4 +1,4 @@
-"""The paper's numbers beside this run's where the quantity is the same, and what a run of this size can show."""
+"""Sections that set the paper's numbers beside this run's, and say what a run of this size can show."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from megatron_speech.reports.facts import (
 
 
 def beside_the_paper(run: RunFolder) -> list[str]:
-    """Numbers of arXiv 2411.17607 and, for its tokenizer and tables, 2412.02612, beside ours; other data throughout."""
+    """The section with numbers of arXiv 2411.17607, some of its tokenizer from 2412.02612, beside this run's."""
     tokenizer, trip = run.facts("tokenizer_report", TokenizerReportFacts), run.facts("t2t/round_trip", RoundTripFacts)
     decoded, interleaved = run.facts("wav", DecodedSpeechFacts), run.facts("documents/interleaved", InterleavedFacts)
     after = run.facts("evaluation/after", EvaluationFacts)
@@ -30,7 +30,7 @@ def beside_the_paper(run: RunFolder) -> list[str]:
     growth = interleaved.speech_tokens_per_replaced_text_id if interleaved else None
     rows = [
         [
-            "tokenizer read back, WER, 12.5 Hz",
+            "recognition from codes, WER, 12.5 Hz",
             "2.10 % (LibriSpeech clean)",
             shown(read_back.wer if read_back else None, percent),
         ],
@@ -53,23 +53,23 @@ def beside_the_paper(run: RunFolder) -> list[str]:
     return [
         "## Beside the paper",
         "",
-        *prose("""The paper trained 9 billion parameters on a trillion tokens. **Every row has another test set,
-        another voice and another size on each side**: read it for what is measured, not for who wins."""),
+        *prose("""The paper trained 9 billion parameters on a trillion tokens. **Test set, voice and size differ in
+        every row**: the table shows which quantities are measured, not which side is better."""),
         *table(["quantity", "paper", "this run (another test set)"], rows),
     ]
 
 
 def what_it_can_show(run: RunFolder) -> list[str]:
-    """The same plain words for every run."""
+    """The section on what a small run can show; the same text for every run."""
     return [
         "## What a run of this size can and cannot show",
         "",
-        *prose("""It can show that every part works on real data and fits the next: real weights in and out of the
-        engine, speech tokens that carry words, spans placed as the paper draws them, losses that fall by modality, a
-        run that survives a change of parallel layout, an export that another library loads. It can show cheap
-        effects: what a bottleneck costs in words, what more steps buy."""),
+        *prose("""It can show that every part works on real data and fits the next one. Real weights are imported and
+        exported, and another library loads the export. Speech tokens carry words, spans are drawn as in the paper,
+        losses fall in both modalities, and the run survives a change of parallel layout. It can also show cheap
+        effects, such as the words lost in a bottleneck."""),
         *prose("""It cannot show the paper's claim. A few hundred thousand tokens are a millionth of the paper's
-        trillion; accuracy on spoken items near chance is what to expect, and an interval that contains chance says
-        nothing in either direction. One synthetic voice reads nearly everything, so nothing here speaks of real
-        speakers. One seed was run, and intervals cover the choice of items only, so small gaps mean nothing."""),
+        trillion. Expect accuracy near chance on spoken items; an interval that contains chance decides nothing. One
+        synthetic voice reads nearly everything, so the numbers do not hold for real speakers. There is one seed, and
+        intervals cover only the choice of items, so small differences mean nothing."""),
     ]

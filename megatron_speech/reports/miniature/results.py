@@ -1,4 +1,4 @@
-"""Sections on what came out: training losses, evaluation before and after, speech that can be heard."""
+"""Sections on results: training losses, evaluation before and after training, samples, decoded speech."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from megatron_speech.reports.facts import (
 
 
 def pretraining(run: RunFolder) -> list[str]:
-    """Losses by modality and source, and where the run was taken up again."""
+    """The section on pre-training: losses by modality and source, resumed steps; draws losses.png."""
     metrics, base = run.records("pretrain/metrics.jsonl", MetricsRecord), run.facts("base", ImportFacts)
     lines = ["## Pre-training", ""]
     if not metrics:
@@ -52,7 +52,7 @@ def pretraining(run: RunFolder) -> list[str]:
         if any(modality in line.losses.get(source, {}) for line in metrics)
     ]
     where = " and ".join(f"after step {step}" for step in resumed)
-    again = f"It was stopped and taken up again in another parallel layout {where}." if resumed else ""
+    again = f"It was stopped and resumed in another parallel layout {where}." if resumed else ""
     plots.plot_losses(
         run.folder / "losses.png", metrics, resumed_at=resumed, validation=_optional(run, "pretrain/validation.jsonl")
     )
@@ -63,15 +63,15 @@ def pretraining(run: RunFolder) -> list[str]:
         {again}"""),
         "![Losses by modality](losses.png)",
         "",
-        *prose("""Faint lines are single steps, strong ones their running mean, dots held-out rows at the end. Text
-        targets of synthesis are the markers that close speech and document, not words."""),
+        *prose("""Faint lines are single steps, strong lines their running mean, dots held-out rows. The text targets
+        of synthesis are the special tokens that end speech and document, not words."""),
         *table(["source", "targets", "loss, first tenth", "loss, last tenth"], rows),
         *_tokens_by_source(run),
     ]
 
 
 def _start(run: RunFolder) -> str:
-    """The text model that training started from, as the folder of its weights names it."""
+    """A sentence that names the model which training started from."""
     path = run.folder / "pretrain" / "config.yaml"
     if path.is_file() and yaml.safe_load(path.read_text())["model"]["base"] == "scratch":
         return "It started from random weights."
@@ -82,7 +82,7 @@ def _start(run: RunFolder) -> str:
 
 
 def _tokens_by_source(run: RunFolder) -> list[str]:
-    """What the plan promised and what the ranks counted, by source; nothing for a run that was not finished."""
+    """A table of tokens by source, planned and read; no lines for an unfinished run."""
     path = run.folder / "pretrain" / "done.json"
     sources = (TokensBySource.from_json(read_json(path)).tokens_by_source if path.is_file() else None) or {}
     if not sources:
@@ -98,9 +98,9 @@ def _tokens_by_source(run: RunFolder) -> list[str]:
         for name, source in sources.items()
     ]
     return [
-        *prose("""Tokens by source (rows times their length): planned before the run, and counted where rows were handed
+        *prose("""Tokens by source (rows times their length): planned before the run, and counted when rows were given
         to the model."""),
-        *table(["source", "planned", "read", "share of what was read"], rows),
+        *table(["source", "planned", "read", "share of tokens read"], rows),
     ]
 
 
@@ -109,15 +109,15 @@ def _optional(run: RunFolder, file: str) -> list[HeldOutLosses]:
 
 
 def evaluation(run: RunFolder) -> list[str]:
-    """Cloze in four modality pairs, questions on capitals, held-out loss; before beside after."""
+    """The section on cloze tasks, GeoQA and held-out loss, before and after training."""
     before, after = (run.facts(f"evaluation/{when}", EvaluationFacts) for when in ("before", "after"))
     lines = [
         "## Evaluation, before and after",
         "",
-        *prose("""Likelihood decides: the true last sentence of a held-out article against one from any other
-        article (WikiTopicCloze) or from one of the same topic (WikiSameTopicCloze), each part written or spoken.
-        Brackets are 95 % bootstrap intervals over items. These sets are not StoryCloze; their numbers compare with
-        each other only."""),
+        *prose("""Cloze tasks compare the likelihood of the true last sentence of a held-out article with that of
+        another one, from an article of another topic (WikiTopicCloze) or of the same topic (WikiSameTopicCloze).
+        Context and ending are written or spoken. Brackets are 95 % bootstrap intervals over items. The numbers cannot
+        be compared with those of StoryCloze."""),
     ]
     if not before and not after:
         return [*lines, "Not run.", ""]
@@ -157,9 +157,9 @@ def _geo_qa(run: RunFolder, before: GeoQaFacts | None, after: GeoQaFacts | None)
     lines = [
         "### GeoQA",
         "",
-        *prose("""Which of four capitals of the same region? Asked in writing and aloud, answered in writing. The
-        capitals of half of the countries are never spoken in training, though the countries' names are: a spoken
-        question about those can only be answered by knowledge that crossed over from text. Chance is 25 %."""),
+        *prose("""Which of four capitals of a region belongs to a country? Questions are written or spoken, answers
+        written. For half of the countries, training speech contains the country's name but never its capital. A right
+        answer to a spoken question about them shows knowledge that crossed over from text. Chance is 25 %."""),
     ]
     if not before and not after:
         return [*lines, f"GeoQA: {NOT_REPORTED}.", ""]
@@ -168,7 +168,7 @@ def _geo_qa(run: RunFolder, before: GeoQaFacts | None, after: GeoQaFacts | None)
     rows = [
         [
             {"text->text": "written", "speech->text": "spoken"}[pair],
-            {"spoken": "heard and written", "written_only": "only ever written"}[group],
+            {"spoken": "spoken and written", "written_only": "only written"}[group],
             shown(old[pair].get(group), interval),
             shown(new[pair].get(group), interval),
             _items(new[pair] or old[pair], group),
@@ -176,12 +176,12 @@ def _geo_qa(run: RunFolder, before: GeoQaFacts | None, after: GeoQaFacts | None)
         for group in ("spoken", "written_only")
         for pair in ("text->text", "speech->text")
     ]
-    header = ["question", "the capital was", "before", "after", "countries"]
+    header = ["question", "capital in training", "before", "after", "countries"]
     return [*lines, "![GeoQA by question and group](geo_qa.png)", "", *table(header, rows)]
 
 
 def _by_pair(facts: GeoQaFacts | None) -> dict[str, dict[str, EstimateFacts]]:
-    """Accuracies by modality pair and group; empty where nothing was asked."""
+    """Accuracies by modality pair and group; empty without facts."""
     asked = (facts.asked_in_writing, facts.asked_aloud) if facts else ({}, {})
     return dict(zip(("text->text", "speech->text"), asked, strict=True))
 
@@ -204,24 +204,25 @@ def _items(estimates: Mapping[str, EstimateFacts], key: str) -> str:
 
 
 def speech_decoder(run: RunFolder) -> list[str]:
-    """The token-to-mel network's loss, and what two judges heard."""
+    """The section on the speech decoder: mel errors, and the scores of two judges."""
     net, heard = run.facts("speech_decoder", SpeechDecoderFacts), run.facts("wav", DecodedSpeechFacts)
     lines = [
         "## Speech decoder",
         "",
-        *prose(f"""Tokens to mel spectrogram by one L1-trained network, mel to waveform by HiFi-GAN. L1 gives the
-        median of everything the tokens leave open, pitch above all, so expect a muffled voice.
+        *prose(f"""A network trained with L1 loss turns tokens into mel spectrograms, HiFi-GAN turns these into
+        waveforms. L1 gives the median over everything that tokens do not determine, above all pitch, so the voice is
+        muffled.
         {shown(net.parameters if net else None, count)} parameters, {shown(net.steps if net else None, count)} steps on
         {shown(net.hours if net else None, decimal)} hours of one voice; held-out mel error
         {shown(net.heldout_l1 if net else None, decimal)} nats, untrained
         {shown(net.heldout_l1_untrained if net else None, decimal)}."""),
     ]
     if heard and heard.vocoder == "absent":
-        return [*lines, "The vocoder's weights were not installed: no WAV was made, nothing was judged.", ""]
+        return [*lines, "The vocoder's weights were not installed, so no WAV was made or judged.", ""]
     judged = (heard.original, heard.resynthesis) if heard else (None, None)
     rows = [
         [label, percent(each.wer), percent(each.cer), f"{each.dnsmos:.2f}"] if each else [label, *[NOT_REPORTED] * 3]
-        for label, each in zip(("original", "through tokens and back"), judged, strict=True)
+        for label, each in zip(("original", "resynthesis from tokens"), judged, strict=True)
     ]
     files = sorted(path.name for path in (run.folder / "wav").glob("*.wav"))
     return [
@@ -236,28 +237,28 @@ def speech_decoder(run: RunFolder) -> list[str]:
 
 
 def samples(run: RunFolder) -> list[str]:
-    """What the trained model wrote after hearing a held-out sentence; text is quoted as it came."""
+    """The section with samples of the trained model for held-out utterances, quoted verbatim."""
     facts = run.facts("sample", SamplesFacts)
     if not facts or not facts.samples:
         return []
     wanted = {
-        "spoken": "it heard",
-        "recognition": "asked what was said",
-        "continuation": "asked to go on",
-        "spoken_text_as_heard": "asked to say it: as the recogniser hears it",
+        "spoken": "utterance",
+        "recognition": "recognition",
+        "continuation": "continuation",
+        "spoken_text_as_heard": "synthesis, as the recogniser hears it",
     }
     rows = [[_quote(getattr(sample, key)) for key in wanted] for sample in facts.samples]
     return [
-        "## What it says",
+        "## Samples",
         "",
-        "A sample proves nothing and is worth reading all the same.",
+        "The model recognises an utterance, continues it in text, and synthesises its text.",
         "",
         *table(list(wanted.values()), rows),
     ]
 
 
 def _quote(text: str | Absent | None) -> str:
-    """One table cell of what a model wrote: any bytes, so no line breaks, no bars, no markup."""
+    """A table cell with text of a model, without line breaks, bars and markup; at most 160 characters."""
     if text is None or text is ABSENT:
         return NOT_REPORTED
     return "`" + " ".join(text.replace("`", "'").replace("|", "/").split())[:160] + "`" if text.strip() else "(nothing)"

@@ -108,7 +108,7 @@ def test_a_row_says_what_is_other_and_what_it_reads_wrong(config: TokenizerExper
 
 def test_differences_over_the_same_clips_tell_rows_apart(config: TokenizerExperimentsConfig) -> None:
     text = page(config)
-    assert "better: rate_25; worse: by_hand; not to be told apart: same." in text
+    assert "better: rate_25; worse: by_hand; undecided: same." in text
     assert cells(text, "same")[7] == "+0.0 (+0.0 to +0.0)"
 
 
@@ -143,7 +143,7 @@ def test_a_row_that_is_not_what_the_list_says_is_refused(config: TokenizerExperi
 def test_rows_read_on_other_clips_are_refused(config: TokenizerExperimentsConfig) -> None:
     path = config.folder / "same" / "report" / "seen.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:4]))
-    with pytest.raises(ValueError, match="4 clips of seen, base was read on 10 others; make the reports"):
+    with pytest.raises(ValueError, match="4 clips of seen are not the 10 of base; make the reports"):
         tokenizer_experiments(config)
 
 

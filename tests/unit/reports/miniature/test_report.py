@@ -142,10 +142,10 @@ def test_a_whole_run_fills_every_section_and_figure(run):
     figures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
     assert sorted(figures) == ["accuracy.png", "codebook.png", "geo_qa.png", "losses.png", "spans.png"]
     assert all((run / figure).stat().st_size > 10_000 for figure in figures)
-    assert "taken up again" in text and "after step 40" in text
+    assert "resumed in another parallel layout after step 40" in text
     assert "27.0 % (17.9-36.1)" in text, "the spoken question, with its interval"
     assert "10 min 09 s" in text, "the sum of the timings"
-    assert "| tokenizer read back, WER, 12.5 Hz | 2.10 % (LibriSpeech clean) | 41.2 % |" in text
+    assert "| recognition from codes, WER, 12.5 Hz | 2.10 % (LibriSpeech clean) | 41.2 % |" in text
     assert "another test set" in text
     assert "`it is a hill` |" in text, "what a model writes cannot break the table"
     assert "| interleaved | 46,080 | 46,080 | 70.3 % |" in text, "tokens by source against the plan"
