@@ -3,10 +3,10 @@
     "The capital of France is Paris."  --cut-->  "The capital of" | " France" | " is Paris."  --compose-->
     text ids | <|begin_of_audio|> speech <|end_of_audio|> | text ids
 
-Cutting finds the speakable sentences (`speakable`), the units (`units`), and the spans over speakable units (`spans`).
-Units include the white space before them. So pieces join to the document exactly, and a byte-level tokenizer sees the
-leading space of its training. The reading of a span is its part of the readings of its sentences, and never cuts what
-is read as one.
+Cutting finds speakable sentences (`text_normalization.speakable`), units (`units`), and spans of speakable units
+(`spans`). Units include the white space before them. So pieces join to the document exactly, and a byte-level tokenizer
+sees the leading space of its training. The reading of a span is its part of the readings of its sentences, and never
+cuts what is read as one.
 
 Each text piece is tokenised alone, as at inference. A span without speech (its synthesis failed) is joined to the text
 around it before that. Texts of many documents are tokenised in one call, which is faster.

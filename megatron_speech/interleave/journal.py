@@ -1,4 +1,4 @@
-"""Writes the codes of each finished span of a shard to a journal, so that a restart continues with the next span.
+"""Writes the codes of each finished span of a shard to a journal, so that a restart does not synthesise it again.
 
     8c0e5b1d2f3a4957 {"synthesis": {...}}
     f2d1c77a90b3e846 {"key": "doc-17#0:31", "text": "9a1f...", "codes": [511, 12, 12, 1407]}

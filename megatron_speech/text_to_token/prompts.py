@@ -3,7 +3,7 @@
     <|synthesize|> [<|speaker:NAME|>] [<|sounds|>] text <|begin_of_audio|>  |  speech <|end_of_audio|>
 
 This is the layout of the synthesis task (`sequences.speech_tasks`) in the model's own vocabulary. The bar marks where
-the target starts. The special tokens of the vocabulary decide about the parts in brackets. With speaker tokens, every
+the target starts. The parts in brackets depend on the special tokens of the vocabulary. With speaker tokens, every
 sequence names a speaker. With `<|sounds|>`, the text is the pronunciation of the reading
 (`text_normalization.pronunciation`). Else it is the reading itself, in lower case for English.
 """

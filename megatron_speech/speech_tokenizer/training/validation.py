@@ -1,4 +1,4 @@
-"""Measures word error rates on held-out speech: from codes during training, and once with Whisper as the lower bound.
+"""Measures word error rates on held-out speech: from codes during training, and once with Whisper for comparison.
 
 Ranks divide the utterances. Cost: greedy search of a minute of speech takes about as long as a training step on it.
 Limitation: a hundred utterances give a wide confidence interval; `tokenizer_report` measures on more.
