@@ -244,6 +244,7 @@ def _layer(layer: Any, *, heads: int, groups: int, order_W: Tensor) -> Layer:
     def joined(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return torch.cat([ordered(q, heads), ordered(k, groups), v])
 
+    # Norms of queries and keys, which Qwen3 has.
     qk_norm_JW = None
     if hasattr(attention, "q_norm"):
         norms = [attention.q_norm.weight] * heads + [attention.k_norm.weight] * groups

@@ -99,6 +99,7 @@ def _left_out(facts: InterleavedFacts) -> list[str]:
 
 def _noise(facts: InterleavedFacts, noise: NoiseFacts, rates: Sequence[float]) -> list[str]:
     assert noise.wer is not None and noise.cer is not None, "nothing was read back"
+    # A row for all spans, each class of text and each length.
     rows = [("all", NoisePartFacts(wer=noise.wer, cer=noise.cer)), *noise.by_class.items()]
     rows += [(f"{label} units", part) for label, part in noise.by_length.items()]
     spoken = {"all": sum(facts.spans_by_class.values()), **facts.spans_by_class}
@@ -112,6 +113,7 @@ def _noise(facts: InterleavedFacts, noise: NoiseFacts, rates: Sequence[float]) -
         ]
         for name, part in rows
     ]
+    # The section, with the range of the shards' rates.
     ordered = sorted(rates)
     return [
         "## Noise",

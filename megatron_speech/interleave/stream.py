@@ -87,24 +87,17 @@ def interleave(
     work: Callable[[], Mapping[str, int]] = dict,
     window: int = WINDOW_DOCUMENTS,
 ) -> Iterator[Interleaved]:
-    """Yield interleaved documents in the order of `renderings`.
+    """Yield interleaved documents in the order of `renderings`; their metadata lists the spans.
 
-    The metadata of a document lists its spans with words, characters, tokens, class of text and key.
-
-    Args:
-        cut: cuts a text into pieces, with the spoken ones marked; also counts its units by whether they are speakable.
-        compose: lays out the pieces and codes of documents as tokens.
-        stream: synthesises the spans.
-        journal: stores codes, and has those of earlier runs.
-        work: returns the counts of `stream` since the last call; they are stored in the journal.
-        window: maximum number of renderings in a window.
+    `cut` gives the pieces of a text and counts its units; `compose` lays out pieces and codes as tokens. `work` returns
+    the counts of `stream` since the last call, for the journal. A window has at most `window` renderings.
     """
     waiting: deque[Waiting] = deque()
     ready: list[Waiting] = []
     asked: dict[int, tuple[Waiting, int, str, str]] = {}
 
-    # Cut windows of texts, and yield the spans that the journal does not have.
     def spans() -> Iterator[tuple[str, str]]:
+        """Cut windows of texts, and yield the spans that the journal does not have."""
         numbers = itertools.count()
         windows = grouped_by_size(
             renderings, size=lambda rendering: len(rendering.text), max_size=WINDOW_CHARACTERS, max_items=window

@@ -110,6 +110,7 @@ class Synthesizer:
         """Yield the requests for the engine, retries first; adds each item to `asked` under its request number."""
         places = itertools.count()
         while True:
+            # The next item: a retry, or a new reading with a prompt.
             if again:
                 item = again.popleft()
             elif new := next(source, None):

@@ -121,6 +121,7 @@ def load_utterances(
     for record in read_audio_shards(audio):
         if len(utterances) == limit:
             break
+        # Count the utterances that cannot be used, and keep the others.
         document = documents.get(record.key)
         if document is None:
             left_out["without codes"] += 1
@@ -138,6 +139,7 @@ def load_utterances(
                 )
             waveform = torch.from_numpy(resample(record.waveform, SAMPLE_RATE, mel.sample_rate))
             utterances.append(TrainingPair(codes=torch.from_numpy(document.tokens).long(), mel=log_mel(waveform, mel)))
+    # Say why nothing is left.
     if not utterances:
         found = ", ".join(voice for voice, _ in others.most_common(5)) or "none"
         raise ValueError(

@@ -79,6 +79,7 @@ def _begin(
     inputs: dict[str, str],
     tokenizer: SpeechTokenizerFacts,
 ) -> TaskedWork:
+    # Unfinished tasks, and a check of keys before they run.
     writer = code_writer(config, tokenizer_id=tokenizer.fingerprint)
     tasks = range(len(writer.reader.tasks))
     waiting = [task for task in tasks if not writer.output(task).exists()]

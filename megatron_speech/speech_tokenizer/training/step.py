@@ -68,10 +68,12 @@ class Trainer:
         self._group = group
         self.model, self.targets, self.config, self.step = model, targets, config, step
         encoder = model.encoder
+        # Trained weights and their optimizer.
         model.requires_grad_(True)
         for frozen in (encoder.embed_positions, encoder.codebook, model.decoder.embed_tokens):
             frozen.requires_grad_(False)
         self.optimizer = torch.optim.AdamW(parameter_groups(model, config), lr=0.0, betas=(0.9, 0.98))
+        # Codebook update.
         self.ema = EmaUpdate(
             encoder.codebook,
             encoder.ema_count,
@@ -82,6 +84,7 @@ class Trainer:
             num_updates=step,
             group=group,
         )
+        # Layers that may be frozen, and the module for DDP.
         self._front = front_modules(model)
         self._recognition = Recognition(model, targets, config)
         self._thaw()
