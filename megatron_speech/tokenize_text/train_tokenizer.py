@@ -15,6 +15,7 @@ from __future__ import annotations
 import heapq
 import io
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -179,13 +180,28 @@ def train_model(config: TrainTextTokenizerConfig, texts: Sequence[str]) -> bytes
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise ValueError(f"SentencePiece refuses: {str(error).splitlines()[-1]}; change that setting") from error
+        raise ValueError(_refusal(str(error), config)) from error
     proto = sentencepiece_model_pb2.ModelProto.FromString(model.getvalue())  # type: ignore[attr-defined]
     if config.model_type == "unigram":
         for piece in proto.pieces:
             piece.score = round(piece.score * SCORE_STEPS) / SCORE_STEPS
     content: bytes = proto.SerializeToString(deterministic=True)
     return content
+
+
+def _refusal(message: str, config: TrainTextTokenizerConfig) -> str:
+    """One line in our words for a `message` of SentencePiece's trainer."""
+    if most := re.search(r"Vocabulary size too high \(\d+\). Please set it to a value <= (\d+)", message):
+        return (
+            f"vocab_size={config.vocab_size} must be at most {most[1]}, for the drawn documents hold no more pieces; "
+            "lower it, or give more text"
+        )
+    if least := re.search(r"smaller than required_chars. \d+ vs (\d+)", message):
+        return (
+            f"vocab_size={config.vocab_size} must be at least {least[1]}, which special tokens, bytes and characters "
+            f"take; raise it, or lower character_coverage={config.character_coverage}"
+        )
+    return f"SentencePiece refuses: {message.splitlines()[-1]}; change that setting"
 
 
 def compare(model: Path, tokenizer: TextTokenizer, test: Sequence[Drawn], *, lossless: bool) -> TokenizerTestFacts:

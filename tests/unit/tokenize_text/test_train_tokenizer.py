@@ -166,8 +166,11 @@ def test_a_difference_names_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_impossible_settings_are_one_line(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"SentencePiece refuses: .*Vocabulary size.*too high"):
-        train_text_tokenizer(config_of(tmp_path, "unigram", vocab_size=9000))
+    for model_type in ("bpe", "unigram"):
+        with pytest.raises(ValueError, match=r"^vocab_size=9000 must be at most \d+, .*; lower it, or give more text$"):
+            train_text_tokenizer(config_of(tmp_path, model_type, vocab_size=9000))
+        with pytest.raises(ValueError, match=r"^vocab_size=99 must be at least \d+, .*character_coverage=0\.9995$"):
+            train_text_tokenizer(config_of(tmp_path, model_type, vocab_size=99))
     for token in ("<|audio_3|>", " "):
         with pytest.raises(ValueError, match=r"special_tokens: .* must be a name"):
             config_of(tmp_path, special_tokens=[token])
