@@ -8,13 +8,13 @@ checkpoint and no ``done.json``.
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.distributed.save_load import load_checkpoint
 from megatron_speech.checkpoint.folder import read_state, require_same_model
 from megatron_speech.config.run.data import DataConfig
@@ -46,7 +46,7 @@ from megatron_speech.training.schedule import num_steps
 from megatron_speech.training.settings import changed_settings
 from megatron_speech.training.state import TrainState
 from megatron_speech.training.step import TrainingEngine
-from megatron_speech.training.summary import summarise
+from megatron_speech.training.summary import lines_at_the_end, summarise
 from megatron_speech.training.validation import Validation, validation_plans
 from megatron_speech.vocabulary import Vocabulary
 
@@ -71,6 +71,7 @@ def train_text_to_token(config: TrainTextToTokenConfig) -> None:
 def _pretrain(
     config: PretrainConfig, rank: int, world_size: int, init_method: str | None, stop_request: StopRequest
 ) -> None:
+    begun = time.monotonic()
     # Check everything that needs neither other ranks nor tensors.
     device_line = where(world_size)
     config, reason = resolve_number_format(config)
@@ -105,7 +106,7 @@ def _pretrain(
         with closing(run.log):
             state, held_out = train(run, state, stop_request)
             if state.consumed_samples >= outline.plan.num_samples:
-                _finish(run, state, held_out or validate(run, state))
+                _finish(run, state, held_out or validate(run, state), seconds=time.monotonic() - begun)
     finally:
         groups.shutdown()
 
@@ -234,13 +235,14 @@ def _assemble(
     )
 
 
-def _finish(run: Run, state: TrainState, held_out: HeldOut) -> None:
-    """Write the summary that marks the run as done, after the budget is spent and the last step saved."""
+def _finish(run: Run, state: TrainState, held_out: HeldOut, *, seconds: float) -> None:
+    """Write the summary that marks the run as done, after the budget is spent and the last step saved, and log it."""
     if not groups.is_rank_zero():
         return
-    summary = summarise(run, state, held_out).to_json()
-    run_folder.write_done(run.config.folder, summary)
-    logger.info("done: %s", to_json(summary))
+    summary = summarise(run, state, held_out)
+    run_folder.write_done(run.config.folder, summary.to_json())
+    for line in lines_at_the_end(run, summary, seconds=seconds):
+        logger.info("%s", line)
 
 
 def _is_done(config: PretrainConfig, outline: Outline) -> bool:

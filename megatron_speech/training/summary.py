@@ -1,10 +1,13 @@
-"""Makes the summary of a finished run for done.json."""
+"""Makes the summary of a finished run, for done.json and in a few lines for people."""
 
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 
 from megatron_speech.artifacts.facts.training import RunSummary, SourceTokens
+from megatron_speech.checkpoint.folder import step_folder
 from megatron_speech.training.history import read_metrics
 from megatron_speech.training.loop import Run
 from megatron_speech.training.metrics import HeldOut
@@ -34,3 +37,26 @@ def summarise(run: Run, state: TrainState, held_out: HeldOut) -> RunSummary:
             for name, rows in run.plan.consumed(run.plan.num_samples).items()
         },
     )
+
+
+def lines_at_the_end(run: Run, summary: RunSummary, *, seconds: float) -> Iterator[str]:
+    """What a person wants to know of a finished run; `seconds` is the time since this start of it."""
+    folder = run.config.folder
+    tokens = summary.consumed_samples * run.plan.seq_length
+    speed = "" if summary.tokens_per_s is None else f", {summary.tokens_per_s:,.0f} tokens/s"
+    targets = " and ".join(f"{number:,} {name}" for name, number in summary.tokens.items())
+    yield (
+        f"done: {summary.steps:,} steps, {tokens:,} tokens ({targets} targets); "
+        f"{timedelta(seconds=round(seconds))} since this start{speed}"
+    )
+    records = read_metrics(folder)
+    if records and records[-1]["step"] == summary.steps:
+        yield f"loss of the last step: {_losses(records[-1]['loss_by_modality'])}"
+    for name, losses in summary.validation.items():
+        yield f"held-out loss of {name}: {_losses(losses)}"
+    yield f"checkpoint: {step_folder(folder / 'checkpoints', summary.steps)}; all figures: {folder / 'done.json'}"
+    yield f"next: megatron-speech convert_to_hf --checkpoint {folder} --vocabulary VOCABULARY --output HF_FOLDER"
+
+
+def _losses(losses: Mapping[str, float]) -> str:
+    return ", ".join(f"{modality} {loss:.3f}" for modality, loss in losses.items()) or "no targets"
