@@ -123,7 +123,6 @@ def interleave(
         if len(ready) >= COMPOSED_TOGETHER:
             yield from _composed(ready, compose)
             ready.clear()
-    # The last documents.
     assert not asked, f"the stream yielded no result for {len(asked)} spans"
     ready.extend(waiting)
     for start in range(0, len(ready), COMPOSED_TOGETHER):
