@@ -1,1 +1,7 @@
-"""Real models, voices and texts that come in packages: pinned, hashed, read as files, turned into standard formats."""
+"""Fetches and converts the models, voices and texts of the miniature example, and builds its corpora.
+
+>>> from megatron_speech.miniature.text import clean_text, is_speakable
+>>> text = clean_text("Bogotá (bo-ɣo-ˈta) – a city.")
+>>> text, is_speakable(text)
+('Bogota - a city.', True)
+"""

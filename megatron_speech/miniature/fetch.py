@@ -1,9 +1,9 @@
-"""Bring the pinned packages onto this machine, each verified by its hash, none of them run.
+"""Fetches pinned packages and verifies their hashes; no package code is run.
 
-PyPI packages go through pip (``--no-deps --require-hashes --target``) into ``packages/``; Debian ones through
-``apt-get download`` and ``dpkg -x`` (no root) into ``debian/``. A marker per package says "this file, completely", so
-a fetch that was interrupted goes on where it stopped. A Debian package that cannot be had is left out with a warning,
-since not every machine is a Debian one; a PyPI package that cannot be had is an error, raised after trying the rest.
+pip installs PyPI packages into ``packages/`` (``--no-deps --require-hashes --target``). ``apt-get download`` and
+``dpkg -x`` unpack Debian packages into ``debian/``, without root. A marker file is written after each package, so an
+interrupted fetch continues with the next one. A missing Debian package is left out with a warning, because not every
+machine runs Debian. A missing PyPI package is an error, raised after all others were tried.
 """
 
 from __future__ import annotations
@@ -30,11 +30,14 @@ DEBIAN = "debian"
 
 
 class FetchError(Exception):
-    """A package could not be had; the message is the reason in a few words."""
+    """A package could not be fetched; the message is a short reason."""
 
 
 def fetch_assets(config: AssetsConfig) -> None:
-    """Fetch what is missing of the set; ValueError names every PyPI package that could not be had and its purpose."""
+    """Fetch the missing packages of a set.
+
+    Raises ValueError that names each PyPI package that could not be fetched, with its purpose.
+    """
     missing = [pin for pin in pins_of(config.set) if not pin.is_fetched(config.folder)]
     if not missing:
         logger.info("assets are already in %s", config.folder)
@@ -72,12 +75,12 @@ def _fetch_pypi(pin: Pin, assets: Path) -> None:
 
 
 def fetch_debian(pin: Pin, assets: Path) -> None:
-    """Download a Debian package, compare its hash, and unpack it under `assets`; FetchError says what failed."""
+    """Download a Debian package, check its hash, and unpack it under `assets`. Raises FetchError with the reason."""
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         raise FetchError("this machine has no apt-get")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        folder.chmod(0o755)  # apt drops its rights while it downloads
+        folder.chmod(0o755)  # apt downloads as an unprivileged user
         command = ["apt-get", "download", "--quiet", f"{pin.name}={pin.version}"]
         try:
             run_command(command, cwd=folder)
@@ -96,7 +99,7 @@ def fetch_debian(pin: Pin, assets: Path) -> None:
 
 
 def run_command(command: list[str], *, cwd: Path) -> None:
-    """Run a command in `cwd`; FetchError holds its last line on stderr where it fails."""
+    """Run a command in `cwd`. Raises FetchError with the last line of stderr if the command fails."""
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.strip().splitlines() if not line.startswith(("WARNING", "W:"))]

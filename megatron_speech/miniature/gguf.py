@@ -1,10 +1,9 @@
-"""SmolLM2 from its GGUF file to a Hugging Face folder, as float32 weights that need nothing special to load.
+"""Converts SmolLM2 from a GGUF file to a Hugging Face folder with float32 weights.
 
-GGUF stores a Llama with its query and key rows permuted (rotary pairs next to each other, llama.cpp's convention),
-Hugging Face with a pair's halves half a head apart: the rows are put back per head. The rest is renaming and
-dequantisation, by the `gguf` library. The result equals transformers' own GGUF loader bit by bit, at a third of its
-time, and can be saved (transformers marks its own as quantised and refuses). Price: only Llama-shaped files are
-understood.
+GGUF permutes the query and key rows of a Llama: the two rows of a rotary pair are adjacent. Hugging Face keeps them
+half a head apart, so the rows are permuted back per head. The `gguf` library dequantises the weights. The result equals
+that of transformers' GGUF loader bit by bit, in a third of the time. It can also be saved, which transformers refuses
+for models that it has loaded from GGUF. Limitation: only Llama models are supported.
 """
 
 from __future__ import annotations
@@ -42,9 +41,9 @@ _LAYER = {
 
 
 def smollm2_to_hf(gguf_path: Path, output: Path) -> None:
-    """Write model.safetensors (float32), config.json, generation_config.json and the tokenizer's files into `output`.
+    """Write weights (float32), config.json, generation_config.json and tokenizer files into the folder `output`.
 
-    Raises FileNotFoundError without the file, ValueError naming an architecture or a tensor that is not a Llama's.
+    Raises FileNotFoundError without the file, and ValueError that names a tensor or architecture not of a Llama.
     """
     from gguf import GGUFReader
     from safetensors.numpy import save_file
@@ -58,7 +57,7 @@ def smollm2_to_hf(gguf_path: Path, output: Path) -> None:
     config["tie_word_embeddings"] = "lm_head.weight" not in tensors
     output.mkdir(parents=True, exist_ok=True)
     save_file(tensors, output / "model.safetensors", metadata={"format": "pt"})
-    (output / "model.safetensors").chmod(0o644)  # the library writes it for its owner alone
+    (output / "model.safetensors").chmod(0o644)  # safetensors writes it readable for the owner only
     (output / "config.json").write_text(to_json(config, indent=2) + "\n")
     GenerationConfig(**{key: config[key] for key in _TOKEN_IDS}).save_pretrained(output)
     AutoTokenizer.from_pretrained(gguf_path.parent, gguf_file=gguf_path.name).save_pretrained(output)
@@ -73,14 +72,14 @@ _TOKEN_IDS = {
 
 
 def _llama_config(reader: GGUFReader, *, path: Path) -> dict[str, Any]:
-    """config.json of a LlamaForCausalLM from the file's metadata."""
+    """config.json of a LlamaForCausalLM, from the metadata of the GGUF file."""
 
     def value(key: str) -> Any:
         field = reader.get_field(key)
         if field is None:
-            raise ValueError(f"{path}: GGUF metadata lacks {key}; only Llama files with a tokenizer are understood")
+            raise ValueError(f"{path}: GGUF metadata lacks {key}; only Llama files with a tokenizer are supported")
         found = field.contents()
-        # Metadata floats are float32: their shortest decimal form is what the model's author wrote (1e-05).
+        # Metadata floats are float32; their shortest decimal form is the value in the original config (1e-05).
         return float(str(np.float32(found))) if isinstance(found, float) else found
 
     if value("general.architecture") != "llama":
@@ -107,7 +106,7 @@ def _llama_config(reader: GGUFReader, *, path: Path) -> dict[str, Any]:
 
 
 def _tensors(reader: GGUFReader, *, config: dict[str, Any], path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Every tensor under its Hugging Face name, float32."""
+    """Yields every tensor as (Hugging Face name, float32 array)."""
     from gguf import dequantize
 
     heads = {"attn_q": config["num_attention_heads"], "attn_k": config["num_key_value_heads"]}
@@ -125,7 +124,7 @@ def _tensors(reader: GGUFReader, *, config: dict[str, Any], path: Path) -> Itera
 
 
 def _halves_apart(weight: np.ndarray, *, num_heads: int) -> np.ndarray:
-    """Rows [heads x (pairs x 2), D] of adjacent rotary pairs to [heads x (2 x pairs), D]."""
+    """Permutes rows [heads x (pairs x 2), D], with adjacent rotary pairs, to [heads x (2 x pairs), D]."""
     rows, width = weight.shape
     pairs = weight.reshape(num_heads, rows // num_heads // 2, 2, width)
     return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(rows, width)

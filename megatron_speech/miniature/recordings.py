@@ -1,8 +1,8 @@
-"""Human speech with transcripts, for held-out checks: telephone prompts and ten short test recordings.
+"""Reads human speech with transcripts, for held-out checks: telephone prompts and ten test recordings.
 
-asterisk-core-sounds-en: one speaker, 16 kHz G.722, a text file of ``name: what is said``. pocketsphinx-testdata: five
-sentences of a LibriVox book and five of playing cards. There is not nearly enough to train on, and that is not what it
-is for: it says whether what was learned from synthetic voices holds for people.
+The package asterisk-core-sounds-en has one speaker in 16 kHz G.722, and a text file with lines ``name: words``. The
+package pocketsphinx-testdata has five sentences of a LibriVox book and five about playing cards. The recordings show
+whether models trained on synthetic voices work for people; there are too few for training.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PACKAGES_READ = ("pocketsphinx-testdata", "asterisk-core-sounds-en-g722", "aster
 
 
 def read_recordings(assets: Path, *, min_seconds: float, max_seconds: float) -> Iterator[AudioRecord]:
-    """Every recording of `min_seconds` to `max_seconds` whose words are known; none where no package was fetched."""
+    """Every recording of `min_seconds` to `max_seconds` with a transcript; none if no package was fetched."""
     root = assets / DEBIAN / SHARE
     for speaker, name, text, waveform in (*_prompts(root), *_test_recordings(root)):
         if not min_seconds <= len(waveform) / SAMPLE_RATE <= max_seconds:
@@ -36,7 +36,10 @@ def read_recordings(assets: Path, *, min_seconds: float, max_seconds: float) -> 
 
 
 def decode_g722(path: Path) -> np.ndarray:
-    """Mono float32 [samples] at 16 kHz of a raw G.722 file; ValueError naming it if it cannot be decoded."""
+    """Waveform of a raw G.722 file, mono float32 [N] at 16 kHz.
+
+    Raises ValueError without PyAV, or if the file cannot be decoded.
+    """
     try:
         import av
     except ImportError as error:
@@ -51,7 +54,7 @@ def decode_g722(path: Path) -> np.ndarray:
 
 
 def parse_prompts(text: str) -> dict[str, str]:
-    """``name: words`` per line; what is a sound or silence and not words (in brackets) or a comment is left out."""
+    """Transcripts by name, from lines ``name: words``; comments, and sounds or silence in brackets, are left out."""
     prompts = {}
     for line in text.splitlines():
         name, separator, words = line.partition(":")
@@ -63,7 +66,7 @@ def parse_prompts(text: str) -> dict[str, str]:
 
 
 def parse_transcription(text: str) -> dict[str, str]:
-    """``<s> words </s> (name)`` per line."""
+    """Transcripts by name, from lines ``<s> words </s> (name)``."""
     found = re.findall(r"<s>\s*(.*?)\s*</s>\s*\(([^()]+)\)", text)
     return {name: " ".join(words.split()) for words, name in found}
 

@@ -1,7 +1,7 @@
-"""Speak a corpus: the list of utterances through the voices, into audio shards.
+"""Synthesises the utterances of a corpus with the voices, into audio shards.
 
-Work goes to one process per core (a voice is a program of one thread), in order, so that the result does not depend on
-how many there are. A shard that is complete survives an interruption: the next attempt says only what is missing.
+One process per core runs the single-threaded voices. Utterances keep their order, so the shards do not depend on the
+number of cores. Finished shards are kept after an interruption, and the next attempt makes only the missing ones.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ UTTERANCES_PER_SHARD = 500
 
 
 def speak_corpus(config: SpeakCorpusConfig) -> None:
-    """Make the audio folder `config.output`."""
+    """Make the audio folder `config.output`, from voices or, for the part "human", from recordings."""
     if is_made(config.output, kind="audio", config=config, inputs=[config.corpus]):
         logger.info("%s is already made", config.output)
         return
     with make_artifact(config.output, kind="audio", config=config, inputs=[config.corpus]) as draft:
         if config.part == "human":
-            draft.licences.clear()  # nothing of the corpus is heard
+            draft.licences.clear()  # these recordings contain no text of the corpus
             draft.languages.clear()
             credit(draft, (name for name in PACKAGES_READ if pin_named(name).is_fetched(config.assets)))
             facts = _copy_recordings(config, draft.folder)
@@ -60,18 +60,22 @@ def speak_corpus(config: SpeakCorpusConfig) -> None:
 
 
 def available_voices(config: SpeakCorpusConfig) -> dict[str, int]:
-    """Voice -> utterances, for the voices that were fetched; only flite's, from Debian packages, may be missing."""
+    """Numbers of utterances by voice, without voices that were not fetched; only flite's voices may be missing."""
     voices = {}
     for name, count in config.utterances.items():
         if name == "hibari" or has_voice(name, config.assets):
             voices[name] = count
         else:
-            logger.warning("left out: %d utterances of voice %s, whose Debian package was not fetched", count, name)
+            logger.warning("left out: %d utterances of voice %s; its Debian package was not fetched", count, name)
     return {name: count for name, count in voices.items() if count > 0}
 
 
 def speak(utterances: list[PlannedUtterance], *, assets: Path, folder: Path, name: str) -> AudioFacts:
-    """Say `utterances` into shards ``<name>-<NNNNNN>.tar`` under `folder`, less those already there; returns facts."""
+    """Synthesise `utterances` into shards ``<name>-<NNNNNN>.tar`` under `folder`; returns facts of all shards.
+
+    A shard with a receipt, ``<name>-<NNNNNN>.json``, is finished and skipped. Raises FileNotFoundError if the package
+    of a voice was not fetched.
+    """
     batches = [utterances[i : i + UTTERANCES_PER_SHARD] for i in range(0, len(utterances), UTTERANCES_PER_SHARD)]
     for voice in {utterance.voice for utterance in utterances}:
         require_voice(voice, assets)
@@ -102,9 +106,9 @@ def _copy_recordings(config: SpeakCorpusConfig, folder: Path) -> AudioFacts:
 
 
 def _pool() -> ProcessPoolExecutor:
-    # forkserver: a fork of a process that already runs threads (tqdm, onnxruntime) may hang.
+    # forkserver: a plain fork may hang if the process already runs threads (tqdm, onnxruntime).
     context = multiprocessing.get_context("forkserver")
-    silent = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is told by the parent, which ends them
+    silent = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C, the parent ends its workers
     return ProcessPoolExecutor(max_workers=len(os.sched_getaffinity(0)), mp_context=context, initializer=silent)
 
 
@@ -116,11 +120,11 @@ def _said(pool: ProcessPoolExecutor, batch: list[PlannedUtterance], assets: Path
 
 
 def _speak_one(assets: Path, utterance: PlannedUtterance) -> np.ndarray:
-    """In a worker process: 16 kHz samples of one utterance."""
+    """Waveform of one utterance, float32 [N] at 16 kHz; runs in a worker process."""
     return _voice(utterance.voice, assets).speak(utterance.text, speed=utterance.speed, seed=utterance.seed)
 
 
 @cache
 def _voice(name: str, assets: Path) -> Voice:
-    """Voices stay open for the life of a worker."""
+    """The voice `name`, which stays open for the life of the worker."""
     return open_voice(name, assets)

@@ -1,9 +1,8 @@
-"""Make text speakable, or say that it is not; cut it into sentences.
+"""Cleans text for voices, tests whether it is speakable, and splits it into sentences.
 
-A corpus that will be both written and spoken has one spelling: accents, dashes and quotes become their ASCII forms
-(every voice reads those, and a byte-level text-to-token model sees few symbols), and a parenthesis that holds IPA or
-another script goes, since it repeats the word before it. What still is not plain afterwards stays as it is and is
-never spoken. Price: "Bogotá" is written "Bogota" everywhere.
+Accents, dashes and quotes become ASCII, which every voice reads, and a byte-level text-to-token model sees few symbols.
+A parenthesis with IPA or another script is removed, because it repeats the word before it. Other non-ASCII text is kept
+but not speakable. Limitation: the written corpus has the same spelling, so "Bogotá" is "Bogota" everywhere.
 """
 
 from __future__ import annotations
@@ -16,26 +15,26 @@ FOLDED = {
     "‘": "'", "ʻ": "'", "ʼ": "'", "ʿ": "'", "ʾ": "'", "′": "'", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ø": "o",
     "Ø": "O", "ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ı": "i", "þ": "th", "Þ": "Th", "ð": "d", "Ð": "D",
 }  # fmt: skip
-"""Characters without a decomposition, and what is written instead."""
+"""Replacements of characters without a Unicode decomposition."""
 
 UNSPEAKABLE = re.compile(r"[^A-Za-z0-9 .,;:!?'\"()&%$/-]|\.\.\.|[A-Za-z0-9]/|/[A-Za-z0-9]|-\s*-")
-"""What no voice reads as it is meant: other scripts, formulas, ellipses, slashes."""
+"""Text that voices read wrongly: other scripts, formulas, ellipses, slashes."""
 
 ABBREVIATION = re.compile(
     "mr|mrs|ms|dr|st|prof|rev|gen|col|capt|lt|sgt|sr|jr|no|vol|vs|etc|approx|ca|fl|cf|al|inc|ltd|co|corp|ed|op|mt|ft|"
     "sq|lit|pron|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec",
     re.IGNORECASE,
 )
-"""Words whose full stop does not end a sentence."""
+"""Abbreviations; a full stop after one does not end a sentence."""
 
 PARENTHESIS = re.compile(r"\s*\(((?:[^()]|\([^()]*\))*)\)")
-"""With at most one more inside it."""
+"""A parenthesis, which may contain inner ones without further nesting."""
 
 _ENDS = re.compile(r"[.!?][\"')]*\s+(?=[\"'(]?[A-Z0-9])")
 
 
 def clean_text(text: str) -> str:
-    """One paragraph in the corpus's spelling: ASCII where possible, single spaces, no control characters."""
+    """`text` as one paragraph: ASCII if possible, single spaces, no control characters."""
     text = "".join(FOLDED.get(char, char) for char in unicodedata.normalize("NFC", text))
     text = "".join(_fold(char) for char in text)
     text = "".join(" " if char.isspace() else char for char in text)
@@ -46,12 +45,12 @@ def clean_text(text: str) -> str:
 
 
 def is_speakable(text: str) -> bool:
-    """True when every voice reads all of `text` as it is written."""
+    """Whether every voice reads all of `text` correctly; false for empty text."""
     return bool(text) and UNSPEAKABLE.search(text) is None
 
 
 def split_sentences(text: str) -> list[str]:
-    """Sentences of one clean paragraph; a stop after an initial or an abbreviation does not end one."""
+    """Sentences of a clean paragraph; a full stop after an initial or an abbreviation does not end one."""
     sentences, start = [], 0
     for match in _ENDS.finditer(text):
         word = re.split(r"[\s(\"]", text[start : match.start()])[-1]
@@ -63,7 +62,7 @@ def split_sentences(text: str) -> list[str]:
 
 
 def _fold(char: str) -> str:
-    """A Latin letter without its marks; anything else unchanged."""
+    """A Latin letter without diacritics; any other character unchanged."""
     if char.isascii():
         return char
     bare = "".join(part for part in unicodedata.normalize("NFKD", char) if not unicodedata.combining(part))
@@ -71,7 +70,7 @@ def _fold(char: str) -> str:
 
 
 def _keep_plain(match: re.Match[str]) -> str:
-    """A parenthesis stays when it is plain text and says something."""
+    """The matched parenthesis if it holds ASCII text, else nothing."""
     inside = match.group(1).strip()
     plain = inside.isascii() and inside[:1] not in ("", ";", ",") and "/" not in inside
     return match.group() if plain else ""

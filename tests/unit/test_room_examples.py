@@ -33,6 +33,7 @@ ROOMS = [
     "inference",
     "interleave",
     "metrics",
+    "miniature",
     "model",
     "parallel",
     "planning",
