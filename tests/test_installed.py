@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*/*.yaml"))
 BUILD = "import sys; from setuptools import build_meta; print(getattr(build_meta, sys.argv[1])(sys.argv[2]))"
 
 
@@ -23,6 +24,7 @@ def build(kind: str, source: Path, output: Path) -> Path:
     output.mkdir(exist_ok=True)
     command = [sys.executable, "-c", BUILD, kind, str(output)]
     done = subprocess.run(command, cwd=source, capture_output=True, text=True, timeout=300, check=True)
+    assert "Package would be ignored" not in done.stdout + done.stderr
     return output / done.stdout.splitlines()[-1]
 
 
@@ -74,7 +76,7 @@ def test_the_wheel_holds_the_package_and_the_yaml_of_the_examples_alone(built: t
         names = set(wheel.namelist())
         points = wheel.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
     assert "megatron-speech = megatron_speech.commands.main:main" in points
-    examples = {f"megatron_speech/{path.relative_to(ROOT)}" for path in (ROOT / "examples").glob("*/*.yaml")}
+    examples = {f"megatron_speech/examples.d/{path.relative_to(ROOT / 'examples')}" for path in EXAMPLES}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "megatron_speech").rglob("*.py")}
     assert len(examples) > 50
     assert {name for name in names if ".dist-info/" not in name} == examples | modules
@@ -103,10 +105,10 @@ def test_commands_run_in_an_empty_folder(program: Path, tmp_path: Path) -> None:
 def test_an_example_is_found_by_its_name(program: Path, tmp_path: Path) -> None:
     planned = start(program, tmp_path, "plan_mixture", "--config", "mixture/paper")
     assert planned.returncode == 0 and "interleaved" in planned.stdout, planned.stderr
-    printed = start(program, tmp_path, "pretrain", "--config", "miniature/pretrain", "--print_config")
+    printed = start(program, tmp_path, "pretrain", "--config", "precision/pretrain", "--print_config")
     (tmp_path / "run.yaml").write_text(printed.stdout)
     again = start(program, tmp_path, "pretrain", "--config", "run.yaml", "--print_config")
-    assert "hidden_size: 576" in printed.stdout and again.stdout == printed.stdout
+    assert "hidden_size: 256" in printed.stdout and again.stdout == printed.stdout
 
 
 @pytest.mark.parametrize(

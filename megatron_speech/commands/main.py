@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import select
+import signal
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
 
@@ -16,6 +19,7 @@ from megatron_speech.commands.table import COMMANDS, find
 from megatron_speech.config.parsing.leaving import interruption_is_one_line
 from megatron_speech.config.parsing.parse import read_config, user_errors
 
+STDOUT = 1
 _HELP = ("-h", "--help")
 _HEAD = """usage: megatron-speech COMMAND [--config FILE ...] [--KEY VALUE ...]
 
@@ -56,8 +60,23 @@ def run(command: Command, words: Sequence[str]) -> None:
     if command.logs:
         rank_zero = os.environ.get("RANK", "0") == "0"
         logging.basicConfig(level=logging.INFO if rank_zero else logging.WARNING, format="%(message)s")
-    with user_errors():
+    with user_errors(), quiet_when_nobody_reads():
         function(config)
+
+
+@contextmanager
+def quiet_when_nobody_reads() -> Iterator[None]:
+    """End without a line, but not with status 0, when the reader of standard output has gone: `... | head`."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        watched = select.poll()
+        watched.register(STDOUT, 0)
+        if not watched.poll(0):
+            raise  # it is another pipe that broke
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # Python writes what is left as it ends
+        raise SystemExit(128 + signal.SIGPIPE) from None
 
 
 def run_with_words(command: Command, words: Sequence[str]) -> None:

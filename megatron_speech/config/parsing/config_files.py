@@ -1,7 +1,8 @@
 """Finds the file of `--config`: a path, or the name of an example that ships with the package.
 
-Examples are the YAML files below ``megatron_speech/examples``. A value without an ending may name one: by its folder,
-``miniature/pretrain``, or alone where no other folder has the name, ``paper``. A file at the path itself comes first.
+Examples are the YAML files below ``megatron_speech/examples.d``, a link to ``examples``. A value without an ending may
+name one: by its folder, ``miniature/pretrain``, or alone where no other folder has the name, ``paper``. A file at the
+path itself comes first.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples.d"
 _ENDING = ".yaml"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from megatron_speech.commands.command import PROGRAM, Command
-from megatron_speech.commands.main import chain, read_command_line
+from megatron_speech.commands.main import chain, quiet_when_nobody_reads, read_command_line
 from megatron_speech.commands.table import COMMANDS, find
 from megatron_speech.config.parsing.help import help_text
 from megatron_speech.config.run.model import ModelConfig
@@ -88,6 +90,20 @@ def test_a_mistyped_key_in_a_file_is_no_file_of_another_command(tmp_path: Path) 
     (tmp_path / "x.yaml").write_text("{inptu: documents, output: packed}")
     with pytest.raises(ValueError, match=r"inptu: no such key; did you mean 'input'\?"):
         read_command_line(find("pack_shards"), ["--config", str(tmp_path / "x.yaml")])
+
+
+def test_a_reader_that_has_gone_is_no_mistake() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "megatron_speech.commands", "schema", "pretrain"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+def test_a_broken_pipe_of_another_kind_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(BrokenPipeError, match="a worker"), quiet_when_nobody_reads():
+        raise BrokenPipeError("a worker")
 
 
 def test_doctor_takes_no_options() -> None:
