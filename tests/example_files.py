@@ -6,14 +6,17 @@ import functools
 import tempfile
 from pathlib import Path
 
+from examples.own_data.steps import FILES
 from examples.run import parse
 from examples.runner.work import Step
+from megatron_speech.commands.table import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 YAMLS = sorted((ROOT / "examples").rglob("*.yaml"))
 CALLS = [
     ["miniature"],
     ["miniature", "--model.base", "scratch"],
+    ["own_data", "--data", "{made}/data"],
     ["interleave", "--miniature", "{made}"],
     ["speech_tokenizer"],
     ["text_to_token", "--tokenizer", "{made}/speech_tokenizer"],
@@ -25,8 +28,11 @@ CALLS = [
 
 @functools.cache
 def steps() -> list[Step]:
-    """The steps of all examples; what some of them take from a finished miniature is made up."""
+    """The steps of all examples; what they take from a finished miniature, or from the user, is made up."""
     with tempfile.TemporaryDirectory() as made:
+        for name in FILES:
+            Path(made, "data", name).parent.mkdir(parents=True, exist_ok=True)
+            Path(made, "data", name).touch()
         for name in ("t2t/hf", "speech_tokenizer", "packed/interleaved"):
             Path(made, name).mkdir(parents=True)
             Path(made, name, "manifest.json").write_text("{}")
@@ -34,11 +40,17 @@ def steps() -> list[Step]:
 
 
 def tools_by_yaml() -> dict[Path, str]:
-    """Which tool reads which file, by the steps."""
-    return {ROOT / step.settings: step.tool for step in steps()}
+    """Which tool reads which file: by the steps, else by the file's name, which begins with the tool's."""
+    own = (ROOT / "examples" / "own_data").glob("*.yaml")
+    named = {path: max((name for name in COMMANDS if path.stem.startswith(name)), key=len, default="") for path in own}
+    return {**named, **{ROOT / step.settings: step.tool for step in steps()}}
 
 
 def overrides(tool: str, path: Path) -> list[str]:
     """Keys that steps add on the command line for every use of the file and that have no default."""
-    needed = {"codes.yaml": ["--audio", "audio/train", "--output", "codes/train"], "assets.yaml": ["--set", "ci"]}
+    needed = {
+        "codes.yaml": ["--audio", "audio/train", "--output", "codes/train"],
+        "assets.yaml": ["--set", "ci"],
+        "plan_parameters.yaml": ["--config", str(path.with_name("pretrain.yaml"))],
+    }
     return needed.get(path.name, [])

@@ -144,6 +144,8 @@ MISTAKES = [
     (["precision"], "the first word must be the folder of packed rows; see --help"),
     (["precision", "made/packed", "--steps", "0"], "--steps=0 must be a whole number above 0"),
     (["precision", "made"], "made holds no interleaved rows; make them with examples/miniature/run.sh"),
+    (["own_data"], "--data='' must be a folder's path"),
+    (["own_data", "--data", "made"], "made holds no text/train.jsonl; make it, see --help"),
     (["mixture", "more"], "more is not an option; see --help"),
 ]
 
@@ -183,6 +185,7 @@ def test_help_tells_every_option(root: Path) -> None:
 SLEEPER = """
 import signal, sys, time
 def leave(number, frame):
+    time.sleep(0.5)
     print("saved", flush=True)
     sys.exit(0)
 for number in (signal.SIGINT, signal.SIGTERM):
@@ -192,13 +195,16 @@ time.sleep(60)
 """
 
 
+@pytest.mark.parametrize("words", [["mixture"], ["precision", "made/packed"]], ids=["shown", "kept in a log too"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_lets_the_step_save_and_begins_no_other(root: Path, number: int, status: int) -> None:
+def test_a_signal_lets_the_step_save_and_begins_no_other(
+    root: Path, number: int, status: int, words: list[str]
+) -> None:
     """Ctrl-C reaches the whole process group, `kill` the runner alone."""
     python = root / ".venv" / "bin" / "python"
     python.write_text(example_runs.PYTHON + SLEEPER)
     environment = {"COMMANDS": str(root / "commands"), "FAIL": "", "PATH": "/usr/bin:/bin"}
-    command = ["bash", str(root / "examples" / "run.sh"), "mixture"]
+    command = ["bash", str(root / "examples" / "run.sh"), *words]
     with subprocess.Popen(
         command, env=environment, cwd=root, stdout=subprocess.PIPE, start_new_session=True
     ) as process:

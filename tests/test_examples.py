@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from examples.table import EXAMPLES
+from megatron_speech.commands.table import COMMANDS
 from megatron_speech.config.parsing.parse import parse_config
 from tests.example_files import CALLS, ROOT, YAMLS, overrides, steps, tools_by_yaml
 from tests.schemas import schema
@@ -28,6 +29,25 @@ def test_every_step_parses_with_what_it_changes() -> None:
     for step in steps():
         changed = step.words[step.words.index("--config") + 2 :]
         parse_config(schema(step.tool), description="", args=["--config", str(ROOT / step.settings), *changed])
+
+
+def test_every_tool_has_a_whole_file() -> None:
+    """What only looks at the commands or at a folder takes its few words from the command line and is no tool."""
+    tools = {path.stem for path in (ROOT / "tools").glob("*.py")}
+    assert set(tools_by_yaml().values()) == {name for name in tools if COMMANDS[name].settings}
+
+
+def test_own_data_has_a_file_of_the_name_of_each_tool_of_the_chain() -> None:
+    """`--config own_data/<tool>`; a file for another use of the tool has a longer name."""
+    for path, tool in tools_by_yaml().items():
+        if path.parent.name == "own_data":
+            assert path.stem.startswith(tool) and path.with_name(f"{tool}.yaml").is_file(), path
+
+
+def test_own_data_says_what_every_file_is_for() -> None:
+    """Every file begins with its tool and what it makes."""
+    for path in (ROOT / "examples" / "own_data").glob("*.yaml"):
+        assert path.read_text().startswith(f"# {tools_by_yaml()[path]}: "), path
 
 
 def test_every_example_has_its_door() -> None:

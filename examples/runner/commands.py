@@ -27,10 +27,11 @@ def run_shown(words: list[str], *, folder: Path, environment: Mapping[str, str],
         ]
         for copy in copies:
             copy.start()
-        status = _wait(process)
-        for copy in copies:
-            copy.join()
-    return status
+        try:
+            return _wait(process)
+        finally:
+            for copy in copies:
+                copy.join()
 
 
 def run_quietly(words: list[str], *, folder: Path, environment: Mapping[str, str], log: Path) -> int:
