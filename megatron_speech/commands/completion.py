@@ -19,11 +19,14 @@ _SCRIPT = """\
 # eval "$(megatron-speech completion SHELL)"
 ZSH_megatron_speech() {
     local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
-    local verbs=VERBS keys="--config --help --print_config" values=""
+    local verbs=VERBS keys="--config --help --print_config" values="" word
     if ((COMP_CWORD == 1)); then
         COMPREPLY=($(compgen -W "$verbs --help" -- "$current"))
         return
     fi
+    for word in "${COMP_WORDS[@]:2:COMP_CWORD-2}"; do
+        if [[ $verb == launch && " $verbs " == *" $word "* ]]; then verb=$word; fi
+    done
     case $verb in
 KEYS
     esac

@@ -32,6 +32,8 @@ def complete(*words: str) -> list[str]:
         (["schema", "pretr"], ["pretrain"]),
         (["completion", ""], ["bash", "zsh"]),
         (["launch", "--standalone", "pretr"], ["pretrain"]),
+        (["launch", "--standalone", "pretrain", "--checkpoint.res"], ["--checkpoint.resume"]),
+        (["launch", "--standalone", "pretrain", "--checkpoint.resume", "re"], ["required"]),
         (["pack_shards", "--output", ""], []),
         (["pack_shards", "--conf"], ["--config"]),
     ],
