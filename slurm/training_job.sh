@@ -1,14 +1,15 @@
-# Sourced by the .sbatch of a training, which set $root and training_command (the tool and its words): run
-# it on all nodes of the allocation; before the time limit: save, requeue, go on.
+# Sourced by the .sbatch of a training, which sets $root and training_command (the tool and its arguments). Runs the
+# command on all nodes of the allocation. Before the time limit, the run saves a checkpoint and the job is requeued.
 # shellcheck shell=bash
 [[ -f $root/slurm/site.env ]] || { echo "error: $root/slurm/site.env does not exist; copy slurm/site.env.example" >&2; exit 2; }
 # shellcheck source=slurm/site.env.example
 source "$root/slurm/site.env"
-nodes=$(scontrol show hostnames "$SLURM_JOB_NODELIST") # not "| head -n 1": a closed pipe would end the job
+nodes=$(scontrol show hostnames "$SLURM_JOB_NODELIST") # no "| head -n 1": its closed pipe would end the job
 first_node=${nodes%%$'\n'*}
 
-# SLURM signals this shell alone (B:). Passed on to srun, the signal reaches every process of the step. torchrun has to
-# outlive it, so it starts with SIGUSR1 ignored; the training process sets its own handler, saves and leaves with status 0.
+# SLURM sends the signal to this shell only (B:). This shell passes it to srun, and so to every process of the step. The
+# launcher must survive, so it starts with SIGUSR1 ignored. The training process sets its own handler: it saves a
+# checkpoint and exits with status 0.
 requeue=no interrupted=no
 # shellcheck disable=SC2329  # the trap calls it
 stop() {
@@ -25,7 +26,7 @@ srun --kill-on-bad-exit=1 bash -c 'trap "" USR1; exec "$@"' launch \
     "${training_command[@]}" &
 training=$!
 
-# A trapped signal ends `wait` early: wait again until the training has really left.
+# A trapped signal interrupts `wait`: wait again until the training has exited.
 while :; do
     interrupted=no status=0
     wait "$training" || status=$?

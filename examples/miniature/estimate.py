@@ -1,11 +1,11 @@
-"""How long the miniature takes on this machine, from a ten-second probe: one line, printed as it starts.
+"""Estimates the duration of the miniature on this machine from a ten-second probe, and prints it as one line.
 
 estimate: about 27 minutes after the downloads ...
 
-The costs below are seconds on two quiet cores, whose speed stands beside them. The probe measures the same three
-kinds of work here: training steps in the number format of `dtype: auto`, products in float32, and Python. Two
-processes run it at once, because a run keeps both cores busy. Limitation: disks are not probed, and other work on
-the machine counts as slowness.
+The costs below are seconds on two idle cores with the speed `MEASURED`. The probe measures the speed of this machine
+for three kinds of work: training steps in the number format of `dtype: auto`, training steps in float32, and Python.
+Two processes run it at once, because a run keeps two cores busy. Limitation: disks are not probed, and other work on
+the machine makes it appear slow.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 Kind = Literal["training", "float32", "python"]
 Rates = dict[Kind, float]
-"""Rounds of the probe per second, of the slower process."""
+"""Rounds of the probe per second, by kind of work, of the slower process."""
 
 MEASURED: Rates = {"training": 18.0, "float32": 18.7, "python": 3800.0}
-"""The machine of the costs: two cores of an AMD EPYC, which trained in float32."""
+"""Rates of the machine on which costs were measured: two cores of an AMD EPYC, which trained in float32."""
 ALWAYS: dict[Kind, float] = {"training": 0.0, "float32": 215.0, "python": 95.0}
-"""Seconds that any budget takes: sixty commands start, models are loaded and saved, twelve recordings are decoded."""
+"""Seconds of any budget: starts of sixty commands, loading and saving of models, decoding of twelve recordings."""
 EACH: dict[str, dict[Kind, float]] = {
-    "hibari_utterances": {"float32": 0.046},  # spoken, encoded
+    "hibari_utterances": {"float32": 0.046},  # synthesised and encoded
     "flite_utterances": {"float32": 0.186},  # by four voices
     "heldout_utterances": {"float32": 2.6},  # read back by two recognisers
     "cloze_items": {"training": 5.8, "float32": 0.6},
@@ -41,8 +41,8 @@ EACH: dict[str, dict[Kind, float]] = {
     "tokenizer_steps": {"float32": 0.82},
     "text_to_token_steps": {"training": 0.58, "float32": 0.18},
     "round_trip_texts": {"float32": 0.46},
-    "renderings": {"float32": 0.0148},  # documents whose spans are spoken
-    "pretrain_steps": {"training": 11.8, "float32": 6.1},  # the optimiser and the ranks' exchange stay in float32
+    "renderings": {"float32": 0.0148},  # interleaved documents
+    "pretrain_steps": {"training": 11.8, "float32": 6.1},  # optimizer and communication run in float32
     "decoder_steps": {"float32": 0.27},
 }
 """Seconds for each of the amounts in budget.py."""
@@ -60,7 +60,7 @@ EACH_IN: dict[str, dict[str, float]] = {
     "pretrain_steps": {"pretrain-first-half": 1, "pretrain-second-half": 1},
     "decoder_steps": {"speech-decoder": 1},
 }
-"""The steps that take those seconds, and in which proportion."""
+"""Steps that take the seconds of `EACH`, with their proportions."""
 ALWAYS_IN: dict[str, float] = {
     "corpus": 4,
     "audio-heldout": 2,
@@ -85,19 +85,19 @@ ALWAYS_IN: dict[str, float] = {
     "samples": 30,
     "decode": 110,
 }
-"""The same for what any budget takes."""
+"""Steps that take the seconds of `ALWAYS`, with their proportions."""
 
 PROBE_SECONDS = 3.0
-"""For each kind of work."""
+"""Duration of the probe for each kind of work."""
 
 
 def estimate(minutes: float, rates: Rates) -> float:
-    """Seconds that a budget of `minutes` takes, after the downloads, on a machine of these rates."""
+    """Seconds of all steps for a budget of `minutes`, after the downloads, on a machine with these rates."""
     return sum(seconds_by_step(minutes, rates).values())
 
 
 def seconds_by_step(minutes: float, rates: Rates) -> dict[str, float]:
-    """The same for each step of steps.py."""
+    """Seconds of each step of steps.py for a budget of `minutes`, after the downloads."""
     amounts = {name: amount(name, minutes) for name in AMOUNTS}
     geography = amounts.pop("geography_documents") * amounts.pop("geography_renderings")
     amounts["renderings"] = amounts.pop("interleaved_documents") + geography
@@ -111,7 +111,7 @@ def seconds_by_step(minutes: float, rates: Rates) -> dict[str, float]:
 
 
 def probe() -> Rates:
-    """The speed of each kind of work while two processes do it."""
+    """Speed of each kind of work while two processes do it: the rates of the slower process."""
     context = multiprocessing.get_context("spawn")
     together, results = context.Barrier(2), context.Queue()
     workers = [context.Process(target=_measure, args=(together, results)) for _ in range(2)]
@@ -124,7 +124,7 @@ def probe() -> Rates:
 
 
 def _measure(together: Barrier, results: multiprocessing.Queue[Rates]) -> None:
-    """In one process: run each kind of work for a while, beside the other process."""
+    """Measure each kind of work, at the same time as the other process; runs in a worker process."""
     import torch
 
     from megatron_speech.platform.number_format import resolve_dtype
