@@ -23,9 +23,8 @@ from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.evaluate import EvaluateConfig
 from megatron_speech.evaluation.tasks.interface import EvaluationTask, Item, Record, Scorer
 from megatron_speech.evaluation.tasks.table import asked_tasks
-from megatron_speech.inference.model import LanguageModel, read_vocabulary
+from megatron_speech.inference.model import loaded_model, read_vocabulary
 from megatron_speech.metrics.bootstrap import Bootstrap
-from megatron_speech.platform.number_format import resolve_dtype
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -40,9 +39,7 @@ def evaluate(config: EvaluateConfig) -> None:
         return
     # All items are read before the model is loaded, so that a defective file is found before any is scored.
     items = read_items(config, read_vocabulary(config.model))
-    dtype, reason = resolve_dtype(config.dtype, key="dtype", gpu=False)
-    logger.info(reason)
-    model = LanguageModel.load(config.model, dtype=dtype)
+    model, dtype = loaded_model(config.model, dtype=config.dtype, device=config.device)
     with make_artifact(config.output, kind="evaluation", config=identity, inputs=inputs) as draft:
         results, records = measure(model, items, config)
         results["dtype"] = dtype
@@ -52,10 +49,12 @@ def evaluate(config: EvaluateConfig) -> None:
 
 
 def identity_of(config: EvaluateConfig) -> dict[str, Any]:
-    """The identity that the manifest records: `config`, without the key `tasks` if that is empty."""
+    """The identity that the manifest records: `config`, without empty `tasks` and without the device "cpu"."""
     identity: dict[str, Any] = to_dict(config)
     if not config.tasks:
         del identity["tasks"]
+    if config.device == "cpu":
+        del identity["device"]
     return identity
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -87,6 +87,28 @@ def generate_tokens(
             yield from batch.step()
         elif not newcomers:
             return
+
+
+class TokenStream:
+    """Continues one prompt at a time and gives its tokens as they are made; prepares the weights once."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.decoder = Decoder.of(model.network)
+
+    def tokens(
+        self, request: Request, *, sampling: Sampling, stop: Collection[int], allowed: Tensor | None = None
+    ) -> Iterator[int]:
+        """Yield the tokens that `generate_tokens` gives for `request`, without the stop id; arguments as there."""
+        ids_A = None if allowed is None else allowed.nonzero()[:, 0].to(self.decoder.head_AD.device)
+        decoder = self.decoder if ids_A is None else replace(self.decoder, head_AD=self.decoder.head_AD[ids_A])
+        batch = _Batch(decoder, ids_A=ids_A, slots=1, sampling=sampling, stop=frozenset(stop))
+        row = _Row(0, request)
+        shown, finished = 0, batch.admit([row])
+        while True:
+            yield from row.tokens[shown:]  # the new token, or none where it is a stop id
+            if finished:
+                return
+            shown, finished = len(row.tokens), batch.step()
 
 
 def in_order(results: Iterable[tuple[int, T]], total: int, *, progress: str | None = None) -> list[T]:

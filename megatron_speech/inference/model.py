@@ -9,6 +9,7 @@ Shapes: B rows, S tokens of a row, N continuation tokens, D width, V vocabulary.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,9 +24,12 @@ from tqdm import tqdm
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from megatron_speech.grouping import grouped_by_padded_size
-from megatron_speech.platform.number_format import Dtype
+from megatron_speech.platform.device import resolve_device
+from megatron_speech.platform.number_format import Dtype, DtypeSetting, resolve_dtype
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
 
 _REFUSALS = (StrictDataclassError, SafetensorError)
 LOGIT_ROWS = 512  # hidden states per slice of logits: 512 x 50k float32 is 100 MB
@@ -59,6 +63,11 @@ class LanguageModel:
     def device(self) -> torch.device:
         """Device of the weights."""
         return self.network.device
+
+    @property
+    def max_positions(self) -> int:
+        """Longest sequence, prompt and new tokens together, that the positions of the model reach."""
+        return int(self.network.config.max_position_embeddings)
 
     @torch.inference_mode()
     def token_log_probabilities(
@@ -107,6 +116,17 @@ class LanguageModel:
         )
         pieces = iter(log_probs.double().cpu().split([len(ids) for row in rows for _, ids in row.continuations]))
         return [[next(pieces).numpy() for _ in row.continuations] for row in rows]
+
+
+def loaded_model(folder: Path, *, dtype: DtypeSetting, device: str) -> tuple[LanguageModel, Dtype]:
+    """Load a model as settings `dtype` and `device` say, either may be auto; returns its number format too.
+
+    Logs the reason for the format. Raises as `LanguageModel.load`, and ValueError for a GPU that is not there.
+    """
+    place = resolve_device(device)
+    resolved, reason = resolve_dtype(dtype, key="dtype", gpu=place != "cpu")
+    logger.info(reason)
+    return LanguageModel.load(folder, dtype=resolved, device=place), resolved
 
 
 def read_vocabulary(folder: Path) -> Vocabulary:

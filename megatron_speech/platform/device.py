@@ -22,6 +22,17 @@ def device() -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
 
 
+def resolve_device(setting: str, *, key: str = "device") -> str:
+    """`setting`, where ``auto`` is the GPU if there is one; ValueError for a GPU that torch does not see."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if setting == "auto":
+        return "cuda" if count else "cpu"
+    if setting != "cpu" and int(setting.partition(":")[2] or 0) >= count:
+        seen = f"{count} GPU{'s' * (count > 1)}" if count else "no GPU"
+        raise ValueError(f"{key}={setting}: torch sees {seen} here; use cpu or auto, or a machine that has it")
+    return setting
+
+
 def where(world_size: int) -> str:
     """Describe in words what a training of `world_size` ranks runs on.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from megatron_speech.config.parsing.bounds import MAX_SEED, require_bounds
+from megatron_speech.config.parsing.bounds import MAX_SEED, require_bounds, require_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,14 +55,17 @@ class EvaluateConfig:
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Further evaluation tasks by name, each with its own settings."""
     dtype: Literal["auto", "float32", "bfloat16"] = "float32"
-    """Number format of the forward pass; log-probabilities are summed in float64. 'auto' is bfloat16 on a CPU with
-    AVX512-BF16 or AMX, else float32."""
+    """Number format of the forward pass; log-probabilities are summed in float64. 'auto' is bfloat16 on a GPU and on a
+    CPU with AVX512-BF16 or AMX, else float32."""
+    device: str = "cpu"
+    """Device of the forward pass: cpu, cuda, cuda:<number>, or auto, which is the GPU if there is one."""
     resamples: int = 2000
     """Bootstrap resamples for every 95 % interval."""
     seed: int = 0
     """Seed of the bootstrap."""
 
     def __post_init__(self) -> None:
+        require_device("device", self.device)
         require_bounds("seed", self.seed, 0, MAX_SEED, "0 is the default")
         if self.resamples < 100:
             raise ValueError(f"resamples={self.resamples} must be at least 100 for a 95 % interval; 2000 is usual")

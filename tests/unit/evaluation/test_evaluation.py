@@ -264,6 +264,12 @@ def test_tasks_that_are_not_in_the_table_are_refused(files, tasks, message):
         evaluate(replace(settings(files), tasks=tasks))
 
 
+def test_the_device_is_part_of_an_evaluation_only_where_it_is_no_cpu(files):
+    assert identity_of(replace(settings(files), device="auto"))["device"] == "auto"
+    with pytest.raises(ValueError, match=r"^device='gpu' is unknown; use auto, cpu, cuda or cuda:<number>$"):
+        replace(settings(files), device="gpu")
+
+
 def test_an_evaluation_without_further_tasks_is_identified_as_before_they_were_possible(files):
     assert list(identity_of(settings(files))) == [
         *("model", "output", "cloze", "geo_qa", "held_out", "dtype", "resamples", "seed"),

@@ -10,7 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.inference.decoder import Decoder
-from megatron_speech.inference.generate import WINDOW_BATCHES, Generation, Request, generate_tokens, in_order
+from megatron_speech.inference.generate import (
+    WINDOW_BATCHES,
+    Generation,
+    Request,
+    TokenStream,
+    generate_tokens,
+    in_order,
+)
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.inference.sampling import Sampling, allowed_ids, choose
 from megatron_speech.randomness import uniform_at
@@ -121,6 +128,26 @@ def test_rows_that_are_read_together_are_of_like_length(model: LanguageModel, mo
     ]
     _all(model, requests, sampling=GREEDY, stop=[], batch_size=32)
     assert sum(columns_read) < 1.1 * sum(columns_used)
+
+
+@pytest.mark.parametrize("modality", [None, "text", "speech"])
+def test_a_stream_gives_the_tokens_of_the_bulk_path(model: LanguageModel, modality: str | None) -> None:
+    allowed = None if modality is None else allowed_ids(model.vocabulary, modality)
+    options: dict[str, Any] = {"sampling": NUCLEUS, "allowed": allowed}
+    options["stop"] = [_all(model, MIXED, **options, stop=[])[-1].tokens[7]]
+    bulk = _all(model, MIXED, **options, batch_size=8)
+    assert {each.stopped for each in bulk} == {True, False}
+    stream = TokenStream(model)
+    assert [list(stream.tokens(request, **options)) for request in MIXED] == [each.tokens for each in bulk]
+
+
+def test_a_stream_gives_each_token_before_the_next_is_computed(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, extend = [], Decoder.extend
+    monkeypatch.setattr(Decoder, "extend", lambda *words, **options: steps.append(1) or extend(*words, **options))
+    tokens = TokenStream(model).tokens(Request(prompt=[5], max_new_tokens=9, seed=0), sampling=GREEDY, stop=[])
+    assert [len(steps) for _ in tokens] == list(range(9))
 
 
 def test_no_request_gives_nothing(model: LanguageModel) -> None:

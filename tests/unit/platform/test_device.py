@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from megatron_speech.platform.device import where
+from megatron_speech.platform.device import resolve_device, where
 from tests.toy_runs import make_config, make_sources
 
 GRANTS = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_GPUS_ON_NODE", "GPUS_PER_NODE")
@@ -78,3 +78,17 @@ def test_a_run_begins_its_log_with_it_and_is_refused_before_it_writes(
     pretrain(dataclasses.replace(config), world=(0, 1))
     first = (config.folder / "logs" / "rank_0.log").read_text().splitlines()[0]
     assert first.endswith("INFO CPU (stand-in for megatron-core's GPU calls), 1 rank")
+
+
+def test_auto_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve_device("auto") == "cpu" == resolve_device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [resolve_device(each) for each in ("auto", "cpu", "cuda", "cuda:1")] == ["cuda", "cpu", "cuda", "cuda:1"]
+    with pytest.raises(ValueError, match=r"^device=cuda:2: torch sees 2 GPUs here; use cpu or auto"):
+        resolve_device("cuda:2")
+
+
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^device=cuda: torch sees no GPU here; use cpu or auto, or a machine"):
+        resolve_device("cuda")
