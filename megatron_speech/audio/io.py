@@ -18,7 +18,16 @@ import soundfile
 import soxr
 
 from megatron_speech.audio.channels import Choice, hear
-from megatron_speech.audio.checks import AudioError, check_level, checked_samples, naming, printable
+from megatron_speech.audio.checks import (
+    SHORTEST_S,
+    SILENCE_PEAK_DBFS,
+    AudioError,
+    check_level,
+    checked_samples,
+    is_silent,
+    naming,
+    printable,
+)
 from megatron_speech.audio.recording import Recording
 
 logger = logging.getLogger(__name__)
@@ -53,6 +62,17 @@ def read_audio(path: Path, *, sample_rate: int = SAMPLE_RATE, channels: Choice =
         return to_rate(waveform, rate, sample_rate)
 
 
+def read_speech(path: Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+    """Like `read_audio`, for speech that a person gives; ValueError too if it is silent or shorter than a word."""
+    waveform = read_audio(path, sample_rate=sample_rate)
+    with naming(str(path)):
+        if len(waveform) < SHORTEST_S * sample_rate:
+            raise AudioError(f"{len(waveform) / sample_rate:.4f} s hold no speech; record more", "too short")
+        if is_silent(waveform, SILENCE_PEAK_DBFS):
+            raise AudioError(f"no sound above {SILENCE_PEAK_DBFS:g} decibels of full scale; record it again", "silent")
+    return waveform
+
+
 def decode_audio(data: Path | bytes, *, name: str, channels: Choice = "first") -> tuple[np.ndarray, int]:
     """Mono float32 waveform [samples] and sample rate of a file or its bytes; `name` is used in errors and the log."""
     found = decode(data, name=name, channels=channels)
@@ -85,11 +105,13 @@ def encode_flac(waveform: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> byte
 
 
 def write_audio(path: Path, waveform: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> None:
-    """Write a mono float waveform [samples] as 16-bit .wav or .flac, by the ending of `path`."""
+    """Write a mono float waveform [samples] as 16-bit .wav or .flac, by the ending of `path`; whole or not at all."""
     kind = path.suffix.removeprefix(".").upper()
     if kind not in ("WAV", "FLAC"):
         raise ValueError(f"{path}: audio is written as .wav or .flac; choose one of these endings")
-    path.write_bytes(_encode(waveform, sample_rate, kind))
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(_encode(waveform, sample_rate, kind))
+    temporary.replace(path)
 
 
 def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:

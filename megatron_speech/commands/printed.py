@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from megatron_speech.config.stages.plan_parameters import PlanParametersConfig
     from megatron_speech.config.stages.read_aloud import ReadAloudConfig
     from megatron_speech.config.stages.shards import InspectShardsConfig, VerifyShardsConfig
+    from megatron_speech.config.stages.speech_decoder import DecodeConfig
     from megatron_speech.config.stages.stream_speech import StreamSpeechConfig
-    from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
+    from megatron_speech.config.stages.tokenize_speech import EncodeConfig, TokenizeSpeechConfig
     from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 
 
@@ -56,11 +57,32 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
 
 
 def generate(config: GenerateConfig) -> None:
-    """Generate, then print the samples."""
+    """Talk to a person, or make samples and print them."""
+    if config.codes is None:
+        from megatron_speech.chat.terminal import talk
+
+        talk(config)
+        return
     from megatron_speech.evaluation import samples
 
-    samples.generate(config)
-    print((config.output / "samples.json").read_text())
+    print((samples.generate(config) / "samples.json").read_text())
+
+
+def encode(config: EncodeConfig) -> None:
+    """Encode a recording, and print the codes where no file is to hold them."""
+    from megatron_speech.artifacts.plain_json import to_json
+    from megatron_speech.speech_tokenizer import one_recording
+
+    made = one_recording.encode(config)
+    seconds = len(made.codes) / made.frame_rate
+    print(f"{config.output}: {len(made.codes)} codes, {seconds:.1f} s" if config.output else to_json(made.to_json()))
+
+
+def decode(config: DecodeConfig) -> None:
+    """Decode codes to a sound file, and print how long it is."""
+    from megatron_speech.speech_decoder import one_recording
+
+    print(f"{config.output}: {one_recording.decode(config):.1f} s of speech")
 
 
 def inspect_shards(config: InspectShardsConfig) -> None:

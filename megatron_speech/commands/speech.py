@@ -107,6 +107,17 @@ SPEECH_TOKENIZER = (
         example="--tokenizer speech_tokenizer --audio audio/train --output codes/train --run.workers 8",
     ),
     Command(
+        name="encode",
+        summary="Encode one recording with a speech tokenizer.",
+        about="Prints the codes as JSON, or writes them to a file for `decode`; any sample rate is read.",
+        stage="speech tokenizer",
+        settings="config.stages.tokenize_speech:EncodeConfig",
+        function="commands.printed:encode",
+        leading="audio",
+        usual=("audio", "tokenizer", "output"),
+        example="question.wav --tokenizer speech_tokenizer --output codes.json",
+    ),
+    Command(
         name="stream_speech",
         summary="Encode speech while it is being spoken.",
         about="Reads raw samples on standard input, or an audio file, and prints a JSON line of codes per block.",
@@ -140,6 +151,17 @@ DECODER = (
         usual=("audio", "codes", "heldout_audio", "heldout_codes", "tokenizer", "voices", "output", "steps"),
         example="--audio audio/train --codes codes/train --heldout_audio audio/heldout --heldout_codes codes/heldout "
         "--tokenizer speech_tokenizer --voices ada --output speech_decoder",
+    ),
+    Command(
+        name="decode",
+        summary="Decode speech codes to one sound file.",
+        about="Reads the file of `encode`.",
+        stage="decoder",
+        settings="config.stages.speech_decoder:DecodeConfig",
+        function="commands.printed:decode",
+        leading="codes",
+        usual=("codes", "decoder", "vocoder", "output"),
+        example="codes.json --decoder speech_decoder --vocoder assets/hifigan --output answer.wav",
     ),
     Command(
         name="decode_speech",

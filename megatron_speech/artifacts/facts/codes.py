@@ -76,3 +76,17 @@ class CodesFacts(UsageFacts, DocumentsFacts):
     """Utterances without a transcript, which are kept."""
     audio_shards: tuple[SourceShardFacts, ...]
     """The audio shards, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechCodes(Record):
+    """Codes of one recording, as `encode` writes them and `decode` reads them."""
+
+    codes: tuple[int, ...]
+    """Codes from 0, in order."""
+    frame_rate: float
+    """Codes per second."""
+    codebook_size: int
+    """Number of codes of the speech tokenizer."""
+    speech_fingerprint: str
+    """Fingerprint of the speech tokenizer that made them."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from megatron_speech.config.parsing.bounds import require_sound_file
+
 
 @dataclass(frozen=True, kw_only=True)
 class TokenToMelConfig:
@@ -119,3 +121,20 @@ class DecodeSpeechConfig:
             raise ValueError(
                 f"num_wavs={self.num_wavs} must not exceed num_utterances={self.num_utterances}; lower num_wavs"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeConfig:
+    """Decode speech codes to one sound file."""
+
+    codes: Path
+    """JSON file of `encode`: codes, frame_rate, codebook_size and speech_fingerprint."""
+    decoder: Path
+    """Folder of the speech decoder, trained on the speech tokenizer that made the codes."""
+    vocoder: Path
+    """Folder of the vocoder that the speech decoder was trained for."""
+    output: Path
+    """WAV or FLAC file to write."""
+
+    def __post_init__(self) -> None:
+        require_sound_file("output", self.output)

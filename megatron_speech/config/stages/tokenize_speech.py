@@ -1,4 +1,4 @@
-"""Settings of the tool that encodes audio shards to code shards."""
+"""Settings of the tools that encode audio shards to code shards, or one recording to codes."""
 
 from __future__ import annotations
 
@@ -57,3 +57,15 @@ class TokenizeSpeechConfig:
         require_bounds("silence_peak_dbfs", self.silence_peak_dbfs, -1000, 0, "-60 is usual, null encodes silence too")
         require_bounds("batch_seconds", self.batch_seconds, 1e-3, 1e6, "30 suits a CPU")
         require_bounds("tasks", self.tasks, 1, 10**9, "null makes one per shard")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeConfig:
+    """Encode one recording to speech codes."""
+
+    audio: Path
+    """Recording, at any sample rate."""
+    tokenizer: Path
+    """Folder of the speech tokenizer."""
+    output: Path | None = None
+    """JSON file for the codes; null prints them."""

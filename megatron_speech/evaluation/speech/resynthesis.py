@@ -26,6 +26,7 @@ from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.metrics.dnsmos import Dnsmos
 from megatron_speech.metrics.word_errors import error_rates
 from megatron_speech.speech_decoder.interface import SpeechDecoder
+from megatron_speech.speech_decoder.one_recording import require_tokenizer
 from megatron_speech.speech_decoder.table import load_speech_decoder
 from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
 from megatron_speech.vocabulary import Vocabulary
@@ -66,7 +67,7 @@ def decode_speech(config: DecodeSpeechConfig) -> None:
             return
         # Decode and judge held-out utterances.
         decoder = load_speech_decoder(config.decoder, config.vocoder)
-        _require_tokenizer(config.codes, decoder)
+        require_tokenizer(decoder, Vocabulary.load(config.codes).speech_fingerprint, holder=str(config.codes))
         pairs = _read_pairs(config)
         sounds = [decoder.decode(pair.codes) for pair in tqdm(pairs, desc="decode")]
         rate = decoder.facts.sample_rate
@@ -85,16 +86,6 @@ def decode_speech(config: DecodeSpeechConfig) -> None:
             original=original,
             resynthesis=resynthesis,
             generated=generated,
-        )
-
-
-def _require_tokenizer(codes: Path, decoder: SpeechDecoder) -> None:
-    """Raises ValueError unless `codes` come from the speech tokenizer that `decoder` was trained with."""
-    made_by, learnt = Vocabulary.load(codes).speech_fingerprint, decoder.facts.speech_fingerprint
-    if made_by != learnt:
-        raise ValueError(
-            f"{codes}: made by speech tokenizer {made_by[:12]}, but the speech decoder was trained with {learnt[:12]}; "
-            "encode the audio or train the decoder again"
         )
 
 
@@ -141,7 +132,7 @@ def _decode_generated(codes: Path, decoder: SpeechDecoder, folder: Path) -> list
     names: list[str] = []
     if not codes.is_dir():
         return names
-    _require_tokenizer(codes, decoder)
+    require_tokenizer(decoder, Vocabulary.load(codes).speech_fingerprint, holder=str(codes))
     for document in read_documents(codes):
         sound = decoder.decode(document.tokens)
         names.append(f"{document.key}.generated.wav")

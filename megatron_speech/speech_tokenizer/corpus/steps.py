@@ -11,10 +11,9 @@ shard are not full.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain, groupby
 from pathlib import Path
@@ -39,7 +38,7 @@ from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.repeated_ids import IdLog
 from megatron_speech.grouping import grouped_by_size
 from megatron_speech.speech_tokenizer.corpus.input import PLACED_RECORD, AudioReader, AudioTask, PlacedRecord
-from megatron_speech.speech_tokenizer.corpus.windows import Window, cut_windows
+from megatron_speech.speech_tokenizer.corpus.windows import Window, encode_cut, windows_of
 from megatron_speech.speech_tokenizer.interface import SpeechTokenizer
 from megatron_speech.speech_tokenizer.table import load_speech_tokenizer
 from megatron_speech.vocabulary import Vocabulary
@@ -124,11 +123,12 @@ class CodeWriter(PipelineStep):
     ) -> Iterator[TokenDocument]:
         for gathered in gather(documents):
             # Encode a group of documents of one shard.
-            cuts = [self._cut(tokenizer, document) for document in gathered]
+            waveforms = [document.metadata[PLACED_RECORD].record.waveform for document in gathered]
+            cuts = [self._cut(tokenizer, waveform) for waveform in waveforms]
             shard = task.shards[gathered[0].metadata[PLACED_RECORD].shard].path
-            for document, windows, tokens in zip(
-                gathered, cuts, encode_cut(tokenizer, gathered, cuts, self.config.batch_seconds, shard), strict=True
-            ):
+            names = [f"{shard}:{document.id}" for document in gathered]
+            codes = encode_cut(tokenizer, waveforms, cuts, names=names, batch_seconds=self.config.batch_seconds)
+            for document, windows, tokens in zip(gathered, cuts, codes, strict=True):
                 # Count each document, and extend its metadata.
                 placed: PlacedRecord = document.metadata.pop(PLACED_RECORD)
                 num_samples = len(placed.record.waveform)
@@ -144,15 +144,9 @@ class CodeWriter(PipelineStep):
                 }
                 yield TokenDocument(key=document.id, tokens=tokens, meta={**document.metadata, **own})
 
-    def _cut(self, tokenizer: SpeechTokenizer, document: Document) -> list[Window]:
-        facts = tokenizer.facts
+    def _cut(self, tokenizer: SpeechTokenizer, waveform: np.ndarray) -> list[Window]:
         overlap_s = self.config.overlap_seconds if self.config.cut == "overlap" else 0.0
-        return cut_windows(
-            len(document.metadata[PLACED_RECORD].record.waveform),
-            samples_per_token=facts.samples_per_code,
-            max_tokens=facts.max_codes,
-            overlap_tokens=math.ceil(overlap_s * facts.frame_rate),
-        )
+        return windows_of(tokenizer.facts, len(waveform), overlap_seconds=overlap_s)
 
 
 def gather(documents: Iterable[Document]) -> Iterator[list[Document]]:
@@ -163,29 +157,6 @@ def gather(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
     for _, of_shard in groupby(documents, key=lambda document: document.metadata[PLACED_RECORD].shard):
         yield from grouped_by_size(of_shard, size=samples, max_size=GATHER_SECONDS * SAMPLE_RATE)
-
-
-def encode_cut(
-    tokenizer: SpeechTokenizer,
-    documents: Sequence[Document],
-    cuts: Sequence[Sequence[Window]],
-    batch_seconds: float,
-    shard: Path,
-) -> Iterator[np.ndarray]:
-    """Yield the codes int32 [T] of each document, joined from its windows in `cuts`; encodes all windows in batches.
-
-    `shard` is named in errors.
-    """
-    waveforms = [
-        document.metadata[PLACED_RECORD].record.waveform[window.begin : window.end]
-        for document, windows in zip(documents, cuts, strict=True)
-        for window in windows
-    ]
-    names = [f"{shard}:{document.id}" for document, windows in zip(documents, cuts, strict=True) for _ in windows]
-    codes = iter(tokenizer.encode(waveforms, batch_seconds=batch_seconds, names=names))
-    for windows in cuts:
-        kept = [next(codes)[window.skip : window.skip + window.keep] for window in windows]
-        yield kept[0] if len(kept) == 1 else np.concatenate(kept)
 
 
 def loaded_tokenizer(config: TokenizeSpeechConfig, fingerprint: str) -> SpeechTokenizer:

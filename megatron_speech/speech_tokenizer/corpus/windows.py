@@ -12,7 +12,13 @@ two overlaps, so speech longer than 30 s takes 30 / (30 - 2 overlap) times as lo
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+
+from megatron_speech.speech_tokenizer.interface import SpeechTokenizer, SpeechTokenizerFacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,3 +63,34 @@ def cut_windows(num_samples: int, *, samples_per_token: int, max_tokens: int, ov
         windows.append(window)
         kept = until
     return windows
+
+
+def windows_of(facts: SpeechTokenizerFacts, num_samples: int, *, overlap_seconds: float) -> list[Window]:
+    """Windows of a clip for a speech tokenizer; the overlap is rounded up to whole codes. Raises as `cut_windows`."""
+    return cut_windows(
+        num_samples,
+        samples_per_token=facts.samples_per_code,
+        max_tokens=facts.max_codes,
+        overlap_tokens=math.ceil(overlap_seconds * facts.frame_rate),
+    )
+
+
+def encode_cut(
+    tokenizer: SpeechTokenizer,
+    waveforms: Sequence[np.ndarray],
+    cuts: Sequence[Sequence[Window]],
+    *,
+    names: Sequence[str],
+    batch_seconds: float,
+) -> Iterator[np.ndarray]:
+    """Yield the codes int32 [T] of each clip, joined from its windows in `cuts`; encodes all windows in batches.
+
+    `names` are those of the clips, for errors.
+    """
+    clips = list(zip(waveforms, cuts, names, strict=True))
+    pieces = [waveform[window.begin : window.end] for waveform, windows, _ in clips for window in windows]
+    labels = [name for _, windows, name in clips for _ in windows]
+    codes = iter(tokenizer.encode(pieces, batch_seconds=batch_seconds, names=labels))
+    for windows in cuts:
+        kept = [next(codes)[window.skip : window.skip + window.keep] for window in windows]
+        yield kept[0] if len(kept) == 1 else np.concatenate(kept)

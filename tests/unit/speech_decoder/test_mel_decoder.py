@@ -6,39 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from megatron_speech.config.stages.speech_decoder import TokenToMelConfig
-from megatron_speech.speech_decoder.mel import MelSettings
 from megatron_speech.speech_decoder.table import load_speech_decoder
-from megatron_speech.speech_decoder.token_to_mel import DecoderIdentity, TokenToMel
+from megatron_speech.speech_decoder.token_to_mel import TokenToMel
 from megatron_speech.speech_decoder.vocoder import HifiGan
-
-IDENTITY = DecoderIdentity(codebook_size=32, frame_rate=12.5, speech_fingerprint="abc")
-SMALL = TokenToMelConfig(token_channels=16, token_layers=1, frame_channels=8, frame_layers=1)
-VOCODER = {
-    "resblock": "1",
-    "sampling_rate": 22050,
-    "num_mels": 80,
-    "n_fft": 1024,
-    "hop_size": 256,
-    "fmax": 8000,
-    "upsample_initial_channel": 32,
-}
+from tests.unit.speech_decoder.toys import VOCODER, write_toy_decoder
 
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
     """A random network and a random vocoder, as their makers leave them."""
-    torch.manual_seed(0)
-    net, vocoder = tmp_path / "decoder", tmp_path / "vocoder"
-    net.mkdir()
-    vocoder.mkdir()
-    TokenToMel(SMALL, IDENTITY, MelSettings()).save(net)
-    (vocoder / "config.json").write_text(json.dumps(VOCODER))
-    generator = HifiGan(mel=MelSettings(), upsample_initial_channel=32)
-    save_file(generator.state_dict(), vocoder / "model.safetensors")
-    return net, vocoder
+    return write_toy_decoder(tmp_path, codebook_size=32, fingerprint="abc")
 
 
 def test_the_waveform_is_the_vocoder_s_of_the_network_s_frames(folders: tuple[Path, Path]) -> None:
