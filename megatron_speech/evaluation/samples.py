@@ -14,44 +14,47 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from megatron_speech.artifacts.facts.evaluation import SampleFacts, SamplesFacts, WrittenSample
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.config.stages.generate import GenerateConfig
+from megatron_speech.config.parsing.plain import to_dict
+from megatron_speech.config.stages.generate import GenerateConfig, SamplesConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.utterances import read_utterances
 from megatron_speech.inference.generate import Generation, Request, generate_tokens, in_order
-from megatron_speech.inference.model import LanguageModel, read_vocabulary
+from megatron_speech.inference.model import LanguageModel, loaded_model, read_vocabulary
 from megatron_speech.inference.sampling import Sampling, allowed_ids
-from megatron_speech.platform.number_format import resolve_dtype
-from megatron_speech.sequences.speech_tasks import enclosed, recognition_prompt, speech_ids, synthesis_prompt
+from megatron_speech.sequences.speech_tasks import continuation_prompt, recognition_prompt, speech_ids, synthesis_prompt
 from megatron_speech.vocabulary import END_OF_AUDIO, Modality, Vocabulary
 
 logger = logging.getLogger(__name__)
 
 
-def generate(config: GenerateConfig) -> None:
-    """Make `config.output`: samples.json, and generated codes as shards, which `decode_speech` reads.
+def generate(config: GenerateConfig) -> Path:
+    """Make `config.output` and return it: samples.json, and generated codes as shards, which `decode_speech` reads.
 
     Raises ValueError if no utterance passes the filters.
     """
+    if config.codes is None or config.output is None:
+        raise ValueError("codes and output are missing; a batch of samples is made from one into the other")
     inputs = [config.model, config.codes, *([config.speech_tokenizer] if config.speech_tokenizer else [])]
-    if is_made(config.output, kind="samples", config=config, inputs=inputs):
+    identity = identity_of(config)
+    if is_made(config.output, kind="samples", config=identity, inputs=inputs):
         logger.info("%s: already done", config.output)
-        return
+        return config.output
     wanted, vocabulary = config.utterances, read_vocabulary(config.model)
     utterances = list(read_utterances([config.codes], wanted, vocabulary=vocabulary, counts=Counter()))
     if not utterances:
         raise ValueError(f"codes={config.codes}: no utterance passes the filters; widen `utterances`")
-    dtype, reason = resolve_dtype(config.dtype, key="dtype", gpu=config.device != "cpu")
-    logger.info(reason)
-    model = LanguageModel.load(config.model, dtype=dtype, device=config.device)
-    with make_artifact(config.output, kind="samples", config=config, inputs=inputs) as draft:
+    model, _ = loaded_model(config.model, dtype=config.dtype, device=config.device)
+    with make_artifact(config.output, kind="samples", config=identity, inputs=inputs) as draft:
         samples, spoken = _samples(model, utterances, config)
         if config.speech_tokenizer:
             from megatron_speech.speech_tokenizer.table import load_recognizer
@@ -68,6 +71,13 @@ def generate(config: GenerateConfig) -> None:
         draft.facts = SamplesFacts(
             samples=tuple(SampleFacts(**{**vars(sample), "codes": len(sample.codes)}) for sample in samples)
         )
+    return config.output
+
+
+def identity_of(config: GenerateConfig) -> dict[str, Any]:
+    """What the manifest says of `config`: the keys of samples, without those of answers."""
+    given = to_dict(config)
+    return {field.name: given[field.name] for field in fields(SamplesConfig)}
 
 
 def _samples(
@@ -78,13 +88,16 @@ def _samples(
     # Prompts of the three kinds, and what the model generates for them.
     codes = [utterance.tokens for utterance in utterances]
     texts = [str(utterance.meta["text"]) for utterance in utterances]
-    opening = np.array(vocabulary.begin_of_document, np.int32)
-    heard = [enclosed(speech_ids(each, vocabulary=vocabulary), vocabulary=vocabulary) for each in codes]
-    contexts = [np.concatenate([opening, each]) for each in heard]
+    heard = [speech_ids(each, vocabulary=vocabulary).tolist() for each in codes]
+    contexts = [continuation_prompt(ids, given="speech", asked="text", vocabulary=vocabulary) for ids in heard]
     continued = _write(model, contexts, "text", config)
-    recognised = _write(model, [recognition_prompt(each, vocabulary=vocabulary) for each in codes], "text", config)
+    recognised = _write(
+        model, [recognition_prompt(each, vocabulary=vocabulary).tolist() for each in codes], "text", config
+    )
     text_ids = [model.tokenizer.encode(text) for text in texts]
-    spoken = _write(model, [synthesis_prompt(ids, vocabulary=vocabulary) for ids in text_ids], "speech", config)
+    spoken = _write(
+        model, [synthesis_prompt(ids, vocabulary=vocabulary).tolist() for ids in text_ids], "speech", config
+    )
     # Records and documents.
     samples, documents = [], []
     for number, utterance in enumerate(utterances):
@@ -106,7 +119,7 @@ def _samples(
 
 
 def _write(
-    model: LanguageModel, prompts: Sequence[np.ndarray], modality: Modality, config: GenerateConfig
+    model: LanguageModel, prompts: Sequence[Sequence[int]], modality: Modality, config: GenerateConfig
 ) -> list[Generation]:
     """Continue prompts in one modality.
 
@@ -117,7 +130,7 @@ def _write(
     limit = config.max_speech_tokens if speech else config.max_text_tokens
     results = generate_tokens(
         model,
-        [Request(prompt=ids.tolist(), max_new_tokens=limit, seed=config.seed + n) for n, ids in enumerate(prompts)],
+        [Request(prompt=ids, max_new_tokens=limit, seed=config.seed + n) for n, ids in enumerate(prompts)],
         sampling=Sampling(temperature=config.temperature if speech else 0.0, top_p=config.top_p),
         stop=[vocabulary.special_id(END_OF_AUDIO) if speech else vocabulary.end_of_document],
         allowed=allowed_ids(vocabulary, modality),

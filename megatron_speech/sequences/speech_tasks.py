@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from megatron_speech.data.shards.document import TokenDocument
-from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO, RECOGNIZE, SYNTHESIZE, Vocabulary
+from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO, RECOGNIZE, SYNTHESIZE, Modality, Vocabulary
 
 
 def recognition_document(
@@ -65,6 +65,17 @@ def synthesis_prompt(
     text = _text(text_ids, vocabulary=vocabulary, key=key)
     before = [*vocabulary.begin_of_document, *(vocabulary.special_id(token) for token in (SYNTHESIZE, *hints))]
     return np.concatenate([before, text, [vocabulary.special_id(BEGIN_OF_AUDIO)]]).astype(np.int32)
+
+
+def continuation_prompt(ids: Sequence[int], *, given: Modality, asked: Modality, vocabulary: Vocabulary) -> list[int]:
+    """Lay out a beginning, text or speech `ids`, to be continued in the modality `asked`.
+
+    Speech that is continued in speech stays open: no training document has two runs of speech side by side.
+    """
+    begin, end = (vocabulary.special_id(token) for token in (BEGIN_OF_AUDIO, END_OF_AUDIO))
+    before = [begin] if given == "speech" else []
+    after = [] if given == asked else [begin if asked == "speech" else end]
+    return [*vocabulary.begin_of_document, *before, *ids, *after]
 
 
 def speech_ids(codes: np.ndarray, *, vocabulary: Vocabulary, key: str = "speech codes") -> np.ndarray:

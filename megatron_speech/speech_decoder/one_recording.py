@@ -37,8 +37,8 @@ def require_tokenizer(decoder: SpeechDecoder, fingerprint: str, *, holder: str) 
     learnt = decoder.facts.speech_fingerprint
     if fingerprint != learnt:
         raise ValueError(
-            f"{holder}: made by speech tokenizer {fingerprint[:12]}, but the speech decoder was trained with {learnt[:12]}; "
-            "encode the audio or train the decoder again"
+            f"{holder}: made by speech tokenizer {fingerprint[:12]}, but the speech decoder was trained with "
+            f"{learnt[:12]}; encode the audio or train the decoder again"
         )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers.decoders import DecodeStream
 
 from megatron_speech.artifacts.files import fingerprint_files
 from megatron_speech.artifacts.plain_json import to_json
@@ -182,6 +183,16 @@ class TextTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`; special and speech tokens appear as their names."""
         return self.backend.decode(list(ids), skip_special_tokens=False)
+
+    def decode_stream(self, ids: Iterable[int], *, after: Sequence[int] = ()) -> Iterator[str]:
+        """Yield the text of `ids` in pieces of whole characters, as the ids arrive.
+
+        `after` are the ids that come before; some tokenizers write a space only between two words.
+        """
+        stream = DecodeStream(list(after), False)
+        for token in ids:
+            if piece := stream.step(self.backend, token):
+                yield piece
 
     def extended(self, vocabulary: Vocabulary) -> Tokenizer:
         """A copy of the backend with all speech and special tokens of `vocabulary`; new ones follow its ids.

@@ -22,8 +22,8 @@ from typing import Literal
 import numpy as np
 
 from megatron_speech.evaluation.tasks.interface import Request, Scorer
-from megatron_speech.sequences.speech_tasks import speech_ids
-from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO, Modality
+from megatron_speech.sequences.speech_tasks import continuation_prompt, speech_ids
+from megatron_speech.vocabulary import Modality
 
 PAIRS: tuple[tuple[Modality, Modality], ...] = (
     ("text", "text"),
@@ -54,12 +54,8 @@ def request_of(
 ) -> Request:
     """Context ids and scored ids of `continuation` after `context`, for one modality pair."""
     given, asked = pair
-    begin, end = (model.vocabulary.special_id(token) for token in (BEGIN_OF_AUDIO, END_OF_AUDIO))
-    context_ids = [*model.vocabulary.begin_of_document]
-    if given == "text":
-        context_ids += [*model.tokenizer.encode(context.text), *([begin] if asked == "speech" else [])]
-    else:
-        context_ids += [begin, *_speech(model, context), *([end] if asked == "text" else [])]
+    ids = model.tokenizer.encode(context.text) if given == "text" else _speech(model, context)
+    context_ids = continuation_prompt(ids, given=given, asked=asked, vocabulary=model.vocabulary)
     if asked == "text":
         return context_ids, list(model.tokenizer.encode(" " + continuation.text.strip()))
     return context_ids, _speech(model, continuation)
