@@ -54,4 +54,5 @@ def _mean(samples: np.ndarray, silence_peak_dbfs: float) -> np.ndarray:
 
 def _energies(samples: np.ndarray) -> np.ndarray:
     """Variance of each channel (energy without a constant offset), float64 [channels]."""
-    return samples.var(axis=0, dtype=np.float64)
+    energies: np.ndarray = samples.var(axis=0, dtype=np.float64)
+    return energies

@@ -118,7 +118,8 @@ def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     """Resample a waveform [samples] by soxr (high quality); return the same array if the rates are equal."""
     if from_rate == to_rate:
         return waveform
-    return soxr.resample(waveform, from_rate, to_rate, quality="HQ").astype(np.float32, copy=False)
+    resampled: np.ndarray = soxr.resample(waveform, from_rate, to_rate, quality="HQ")
+    return resampled.astype(np.float32, copy=False)
 
 
 def to_rate(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:

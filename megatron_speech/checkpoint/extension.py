@@ -54,4 +54,5 @@ def draw_rows(rows_VD: Tensor, num_new: int, *, seed: int) -> Tensor:
     values[values < values[-1] * width * torch.finfo(values.dtype).eps] = 0
     root = (vectors * values.sqrt()) @ vectors.T
     noise = torch.randn(num_new, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    return mean + noise @ root
+    rows: Tensor = mean + noise @ root
+    return rows

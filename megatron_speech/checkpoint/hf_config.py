@@ -45,7 +45,7 @@ def read_hf_config(folder: Path) -> PretrainedConfig:
             f"{path}: num_hidden_layers={layers} must be at most {MOST_LAYERS}; restore the model's own file"
         )
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config: PretrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True)
     except (StrictDataclassError, ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} contradicts itself ({reason}); restore the model's own file") from error

@@ -54,7 +54,7 @@ class HuggingFaceWeights:
         """One tensor, memory-mapped; ValueError if it holds nan or inf."""
         path = self._tensors[name].file
         with safe_open(path, "pt") as file:
-            tensor = file.get_tensor(name)
+            tensor: Tensor = file.get_tensor(name)
         require_finite(tensor, name=f"{path}: tensor {name}", remedy="download the file again or repair the model")
         return tensor
 

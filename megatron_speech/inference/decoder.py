@@ -239,7 +239,8 @@ def _layer(layer: Any, *, heads: int, groups: int, order_W: Tensor) -> Layer:
     width = len(order_W)
 
     def ordered(states: Tensor, num_heads: int) -> Tensor:
-        return states.unflatten(0, (num_heads, width))[:, order_W.to(states.device)].flatten(0, 1)
+        states_HWX: Tensor = states.unflatten(0, (num_heads, width))
+        return states_HWX[:, order_W.to(states.device)].flatten(0, 1)
 
     def joined(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return torch.cat([ordered(q, heads), ordered(k, groups), v])

@@ -123,7 +123,8 @@ def _whole(blocks: np.ndarray, may_be_spoken: np.ndarray, counts: Counter[str] |
         if counts is not None:
             counts["reading"] += int(may_be_spoken[start:end].sum())
         may_be_spoken[start:end] = False
-    return blocks[whole]
+    kept: np.ndarray = blocks[whole]
+    return kept
 
 
 def _in_document(spans: Sequence[tuple[int, int]], chosen: np.ndarray) -> list[tuple[int, int]]:

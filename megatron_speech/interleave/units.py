@@ -42,10 +42,12 @@ def unit_ends(text: str, unit: Unit, *, classes: np.ndarray, token_ends: TokenEn
 def _apart(classes: np.ndarray) -> np.ndarray:
     """Whether characters i and i + 1 belong to different units, bool [characters - 1]."""
     alike = (classes >= Class.LATIN) & (classes <= Class.DIGIT)
-    return ~((alike[:-1] & alike[1:]) | (classes[1:] == Class.MARK))
+    apart: np.ndarray = ~((alike[:-1] & alike[1:]) | (classes[1:] == Class.MARK))
+    return apart
 
 
 def _holding_text(ends: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Remove the `ends` of tokens of white space only, which then belong to the next token."""
     written = np.concatenate([[0], np.cumsum(classes != Class.SPACE)])[ends]
-    return ends[np.diff(written, prepend=0) > 0]
+    kept: np.ndarray = ends[np.diff(written, prepend=0) > 0]
+    return kept

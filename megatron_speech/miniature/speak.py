@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -112,7 +113,9 @@ def _pool() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(max_workers=len(os.sched_getaffinity(0)), mp_context=context, initializer=silent)
 
 
-def _said(pool: ProcessPoolExecutor, batch: list[PlannedUtterance], assets: Path, bar: tqdm) -> Iterator[AudioRecord]:
+def _said(
+    pool: ProcessPoolExecutor, batch: list[PlannedUtterance], assets: Path, bar: tqdm[Any]
+) -> Iterator[AudioRecord]:
     waveforms = pool.map(partial(_speak_one, assets), batch, chunksize=8)
     for utterance, waveform in zip(batch, waveforms, strict=True):
         bar.update()

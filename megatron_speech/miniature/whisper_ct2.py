@@ -211,7 +211,8 @@ class _Reader:
         return self.data[start:end]
 
     def number(self, kind: str) -> int:
-        return struct.unpack(f"<{kind}", self.take(struct.calcsize(f"<{kind}")))[0]
+        found: int = struct.unpack(f"<{kind}", self.take(struct.calcsize(f"<{kind}")))[0]
+        return found
 
     def string(self) -> str:
         """A string: two bytes of length, then the bytes and a closing zero, which the length includes."""

@@ -41,7 +41,7 @@ def forward(model: nn.Module, *, tokens: Tensor, labels: Tensor | None, cu_seqle
         max_seqlen_q=max_seqlen,
         max_seqlen_kv=max_seqlen,
     )
-    output = model(
+    output: Tensor = model(
         input_ids=flat,
         position_ids=torch.zeros_like(flat),
         attention_mask=None,

@@ -95,14 +95,14 @@ class _Emulated:
             rounded, for_weight_gradient, rounded_weight = self.fp8.operands(input, weight, record=record)
             if sequence_parallel:
                 for_weight_gradient = gather_from_sequence_parallel_region(for_weight_gradient, group=self.tp_group)
-        product = super()._forward_impl(  # type: ignore[misc]
+        product = super()._forward_impl(  # type: ignore[misc] # of the class that this one is mixed with
             input=_Rounded.apply(input, rounded),
             weight=rounded_weight,
             bias=None,
             sequence_parallel=sequence_parallel,
             **kwargs,
         )
-        output = _RoundedBackward.apply(product, weight, for_weight_gradient, self.fp8).to(input.dtype)
+        output: Tensor = _RoundedBackward.apply(product, weight, for_weight_gradient, self.fp8).to(input.dtype)
         return output if bias is None else output + bias
 
 
@@ -132,7 +132,7 @@ class _Rounded(torch.autograd.Function):
         return rounded.view_as(rounded)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return gradient.to(ctx.dtype), None
 
 
@@ -146,7 +146,7 @@ class _RoundedBackward(torch.autograd.Function):
         return product.view_as(product)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         (operand,) = ctx.saved_tensors
         rounded, for_weight_gradient = ctx.scaling.gradient(gradient)
         of_weight = for_weight_gradient.flatten(0, -2).t().matmul(operand.flatten(0, -2))

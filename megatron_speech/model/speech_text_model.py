@@ -35,4 +35,5 @@ class SpeechTextModel(GPTModel):
         # fused kernels subtract the maximum of a slice, and a slice may hold only padding.
         with torch.no_grad():
             logits[..., own_ids:] = torch.finfo(logits.dtype).min
-        return super().compute_language_model_loss(labels, logits)
+        losses: Tensor = super().compute_language_model_loss(labels, logits)
+        return losses

@@ -48,7 +48,7 @@ class GroupStepAdam(torch.optim.Optimizer):
         beta1, beta2 = group["betas"]
         self.kernel(
             params,
-            [param.grad for param in params],  # type: ignore[misc]
+            [param.grad for param in params],
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
             [],
@@ -66,7 +66,7 @@ class GroupStepAdam(torch.optim.Optimizer):
         )
 
     def _state_of(self, param: Tensor) -> dict[str, Tensor]:
-        state = self.state[param]
+        state: dict[str, Tensor] = self.state[param]
         if not state:
             state["exp_avg"] = torch.zeros_like(param)
             state["exp_avg_sq"] = torch.zeros_like(param)

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
     from torch.distributed import Store
-    from torch.distributed.checkpoint.filesystem import _StorageInfo as StorageInfo
+    from torch.distributed.checkpoint.filesystem import _StorageInfo
     from transformers import PretrainedConfig
+
+    StorageInfo = _StorageInfo
 
 OVERRIDDEN = (("megatron.core.tensor_parallel.layers", ("ColumnParallelLinear", "RowParallelLinear"), "_forward_impl"),)
 """(module, classes, method): private methods that our subclasses override.
@@ -32,7 +34,8 @@ def run_for_rank(executor: LocalPipelineExecutor) -> Callable[[int], Any]:
 
     Needed to start tasks in our own processes. Replaced by a public function that runs one task.
     """
-    return executor._run_for_rank
+    run: Callable[[int], Any] = executor._run_for_rank
+    return run
 
 
 def fake_store() -> Store:
@@ -83,6 +86,7 @@ def keyed_by_shard(sharded_state: dict[str, Any], *, keep_only_main_replica: boo
     """
     from megatron.core.dist_checkpointing.strategies.torch import _replace_state_dict_keys_with_sharded_keys
 
+    flat: dict[str, Any]
     flat, _, _ = _replace_state_dict_keys_with_sharded_keys(sharded_state, keep_only_main_replica)
     return flat
 

@@ -54,7 +54,8 @@ class ResidualConv(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x [B, T, C], mask [B, T, 1] (1 real, 0 padding) -> [B, T, C]."""
         hidden = self.convolve((self.norm(x) * mask).transpose(1, 2)).transpose(1, 2)
-        return x + self.project(self.dropout(nn.functional.gelu(hidden)))
+        change: Tensor = self.project(self.dropout(nn.functional.gelu(hidden)))
+        return x + change
 
 
 class TokenToMel(nn.Module):
@@ -96,7 +97,8 @@ class TokenToMel(nn.Module):
         frame_mask = (torch.arange(num_frames, device=codes.device) < frame_lengths[:, None])[..., None].float()
         for layer in self.frame_layers:
             frames = layer(frames, frame_mask)
-        return self.to_mel(self.norm(frames)) * self.mel_std + self.mel_mean
+        mel: Tensor = self.to_mel(self.norm(frames)) * self.mel_std + self.mel_mean
+        return mel
 
     def num_frames(self, num_tokens: int) -> int:
         """Number of mel frames with their centre within `num_tokens` tokens."""
@@ -121,7 +123,8 @@ class TokenToMel(nn.Module):
                 f"codes {int(codes.min())} .. {int(codes.max())} must lie in 0 .. {self.identity.codebook_size - 1}; "
                 "decode with the network trained on this tokenizer"
             )
-        return self(codes[None].long(), torch.tensor([len(codes)], device=codes.device))[0]
+        mel: Tensor = self(codes[None].long(), torch.tensor([len(codes)], device=codes.device))[0]
+        return mel
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""

@@ -81,7 +81,8 @@ class HifiGan(nn.Module):
     @torch.inference_mode()
     def vocode(self, mel: Tensor) -> Tensor:
         """One utterance: log-mel [T, M] -> waveform [T x hop]."""
-        return self(mel[None])[0]
+        waveform: Tensor = self(mel[None])[0]
+        return waveform
 
     @classmethod
     def load(cls, folder: Path) -> HifiGan:

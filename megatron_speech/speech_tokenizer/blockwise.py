@@ -126,14 +126,16 @@ class BlockEncoder:
         normed_1TD = layer.self_attn_layer_norm(hidden_1TD)
 
         def heads(states_1TD: torch.Tensor) -> torch.Tensor:
-            return states_1TD.unflatten(2, (attention.num_heads, attention.head_dim)).transpose(1, 2)
+            states_1THW: torch.Tensor = states_1TD.unflatten(2, (attention.num_heads, attention.head_dim))
+            return states_1THW.transpose(1, 2)
 
         query_1HTD = heads(attention.q_proj(normed_1TD) * attention.scaling)
         kept = self.layers[index].append(heads(attention.k_proj(normed_1TD)), heads(attention.v_proj(normed_1TD)))
         seen_1HTD = F.scaled_dot_product_attention(query_1HTD, *kept, attn_mask=mask_TN, scale=1.0)
         hidden_1TD = hidden_1TD + attention.out_proj(seen_1HTD.transpose(1, 2).flatten(2))
         inner = layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden_1TD)))
-        return hidden_1TD + layer.fc2(inner)
+        change_1TD: torch.Tensor = layer.fc2(inner)
+        return hidden_1TD + change_1TD
 
 
 def encode_blockwise(encoder: WhisperVQEncoder, batch: MelBatch) -> list[torch.Tensor]:

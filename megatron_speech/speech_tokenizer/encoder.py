@@ -164,7 +164,9 @@ class WhisperVQEncoder(nn.Module):
     def after_codebook(self, vectors_BTD: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
         """Encoder output for the recogniser [B, T, D], from code vectors [B, T, D]."""
         vectors_BTD = vectors_BTD + self.embed_positions2.weight[: vectors_BTD.shape[1]]
-        return self.layer_norm(self._run(vectors_BTD, lengths_B, self.quantize_at, len(self.layers)))
+        hidden_BTD = self._run(vectors_BTD, lengths_B, self.quantize_at, len(self.layers))
+        output_BTD: torch.Tensor = self.layer_norm(hidden_BTD)
+        return output_BTD
 
     def encode(self, batch: MelBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """Codes int64 [B, T] of a batch of clips and the number of real ones, int [B]."""

@@ -40,7 +40,8 @@ def decode_states(
     for layer in decoder.layers:
         # No self-attention mask: transformers is causal for several queries, and text is padded on the right.
         hidden_BSD = layer(hidden_BSD, None, memory_BTD, mask_B11T, past_key_values=cache)
-    return decoder.layer_norm(hidden_BSD)
+    output_BSD: torch.Tensor = decoder.layer_norm(hidden_BSD)
+    return output_BSD
 
 
 @torch.no_grad()

@@ -37,7 +37,8 @@ class Ranged:
 
     def fetch(self, path: str) -> bytes:
         """Fetch a small file as a whole."""
-        return self._retry(lambda: self._files.cat_file(path, timeout=self._timeout_s), what=path)
+        found: bytes = self._retry(lambda: self._files.cat_file(path, timeout=self._timeout_s), what=path)
+        return found
 
     def find(self, url: str) -> dict[str, dict[str, Any]]:
         """Metadata of every file at, below or matching `url`, by URL; empty if there is none.
@@ -66,19 +67,20 @@ class Ranged:
             )
 
     def _range(self, path: str, start: int, size: int) -> bytes:
-        found = self._files.cat_file(path, start=start, end=start + size, timeout=self._timeout_s)
+        found: bytes = self._files.cat_file(path, start=start, end=start + size, timeout=self._timeout_s)
         if len(found) != size:
             raise ConnectionError(f"{len(found)} of {size} bytes came")
         return found
 
     def _info(self, path: str) -> dict[str, Any]:
         try:
-            return self._files.info(path, timeout=self._timeout_s)
+            found: dict[str, Any] = self._files.info(path, timeout=self._timeout_s)
         except FileNotFoundError as error:  # fsspec's http client raises it for any failure
             cause = error.__cause__
             if cause is None or getattr(cause, "status", None) == 404:
                 raise
             raise ConnectionError(str(cause)) from cause
+        return found
 
 
 def _file_system(scheme: str, timeout_s: float) -> Any:

@@ -60,7 +60,8 @@ def code_points(text: str) -> np.ndarray:
 
 def character_classes(points: np.ndarray) -> np.ndarray:
     """`Class` of every code point: uint8, the shape of `points`."""
-    return _table()[points]
+    classes: np.ndarray = _table()[points]
+    return classes
 
 
 def ends_clause(points: np.ndarray) -> np.ndarray:

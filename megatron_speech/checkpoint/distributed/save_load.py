@@ -241,7 +241,8 @@ def _sharded_chunk(chunk: Any) -> dict[str, Any]:
 
 
 def _load(folder: Path, sharded: dict[str, Any]) -> dict[str, Any]:
-    return dist_checkpointing.load(sharded, str(folder), strict=StrictHandling.RAISE_UNEXPECTED)
+    found: dict[str, Any] = dist_checkpointing.load(sharded, str(folder), strict=StrictHandling.RAISE_UNEXPECTED)
+    return found
 
 
 def _into_chunks(loaded: Mapping[str, Any], chunks: Sequence[nn.Module]) -> None:

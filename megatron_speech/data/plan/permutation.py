@@ -67,7 +67,8 @@ def epoch_rows(positions: Ints, rows: int, keys: Words, *, chunk: int, open_chun
     # Permute the whole chunks; the short one keeps its slot.
     number = np.where(slot == short, 0, slot - (slot > short))
     chosen = permute(number, max(whole, 1), splitmix64(keys ^ _CHUNKS))
-    return np.where(slot == short, whole, chosen) * chunk + place - first_position(slot)
+    found: Ints = np.where(slot == short, whole, chosen) * chunk + place - first_position(slot)
+    return found
 
 
 _CHUNKS, _TAIL = np.uint64(0x6368756E6B73), np.uint64(0x7461696C)

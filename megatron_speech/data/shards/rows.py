@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -153,7 +154,7 @@ class RowFolder:
         else:
             byte = found.tokens_at + k * self._row_bytes
             tokens = np.frombuffer(self._blocks.read(shard, block, byte, self._row_bytes), _INT32)
-        if xxhash.xxh3_64_intdigest(tokens) != found.checksums[k]:  # type: ignore[arg-type]
+        if xxhash.xxh3_64_intdigest(tokens) != found.checksums[k]:
             raise self._damaged(shard, block, k, found)
         spans = found.context[found.contextptr[k] : found.contextptr[k + 1]] if target_only else _NO_SPANS
         return Row(
@@ -182,7 +183,7 @@ class RowFolder:
         found = self._blocks.members(shard, block, BOUNDARIES)
         window = self._blocks.window(shard, block, "tokens.i32")
 
-        def array(name: str, dtype: str) -> NDArray:
+        def array(name: str, dtype: str) -> NDArray[Any]:
             return np.frombuffer(found[name], dtype).copy()
 
         return _Boundaries(

@@ -87,4 +87,5 @@ def credit(scores: Sequence[float]) -> float:
 
 def _speech(model: Scorer, utterance: SpokenText) -> list[int]:
     assert utterance.codes is not None, f"no speech of {utterance.text[:40]!r}"
-    return speech_ids(utterance.codes, vocabulary=model.vocabulary).tolist()
+    ids: list[int] = speech_ids(utterance.codes, vocabulary=model.vocabulary).tolist()
+    return ids

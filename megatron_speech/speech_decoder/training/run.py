@@ -200,7 +200,8 @@ def _loss(net: TokenToMel, batch: Batch, *, delta_weight: float) -> Tensor:
     values = batch.mask.sum() * net.mel.num_mels
     error = predicted.abs().sum() / values
     both = batch.mask[:, 1:] * batch.mask[:, :-1]
-    return error + delta_weight * (predicted.diff(dim=1) * both).abs().sum() / values
+    loss: Tensor = error + delta_weight * (predicted.diff(dim=1) * both).abs().sum() / values
+    return loss
 
 
 def _batches(utterances: Sequence[TrainingPair], net: TokenToMel, *, batch_size: int, seed: int) -> Iterator[Batch]:
