@@ -1,4 +1,4 @@
-"""What every test gets: the same seeds, one thread, a warm fork server for ranks, and skips that give their reason."""
+"""Set-up of all tests: fixed seeds, one thread, a warm fork server for ranks, and skips with their reason."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Ranks import test modules by name, and tests import `tests.ranks`: the root must be importable however pytest started.
+# Ranks import test modules by name, and tests import `tests.ranks`, so the root must be on sys.path.
 ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
 
 def pytest_configure() -> None:
-    settings.register_profile("shared_machine", deadline=None)  # how long an example takes says nothing here
+    settings.register_profile("shared_machine", deadline=None)  # other work shares this machine
     settings.load_profile("shared_machine")
     multiprocessing.set_forkserver_preload(["tests.preload"])
 
@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _seeds() -> None:
-    """No test depends on another's random draws; torch is seeded only where a test has imported it."""
+    """Seed all generators, so that tests are independent; torch only if it is imported."""
     random.seed(0)
     np.random.seed(0)
     if "torch" in sys.modules:
@@ -47,7 +47,7 @@ def _seeds() -> None:
 
 @pytest.fixture(scope="session")
 def real_assets() -> Path:
-    """The folder of fetched and unpacked assets, or a loud skip."""
+    """The folder of fetched and unpacked assets; skips the test, with the reason, if there is none."""
     folder = Path(os.environ.get("MEGATRON_SPEECH_ASSETS", Path(ROOT) / ".cache" / "assets"))
     if not (folder / "fetched").is_dir():
         pytest.skip(f"{folder} holds no fetched assets; run megatron-speech fetch_assets and unpack_assets")

@@ -1,4 +1,4 @@
-"""Ways to damage a folder of shards: each is told the folder and returns the file that must be named for it."""
+"""Ways to damage a folder of shards: functions from the folder to the file that an error must name."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def tars(folder: Path) -> list[Path]:
 
 
 def index_of(tar: Path) -> ShardIndex:
-    """Its sidecar."""
+    """The sidecar of a tar."""
     return ShardIndex.load(tar.parent, tar.name)
 
 
 def member_of(folder: Path, name: str | None = None, *, block: int = 1) -> tuple[Path, Member]:
-    """The first tar, and where a member of a block (its first by default) lies in it."""
+    """The first tar, and a member of its block `block`: the one called `name`, by default the first."""
     tar = tars(folder)[0]
     shard = index_of(tar)
     return tar, shard.member(block, name or shard.names[0])
 
 
 def patch(path: Path, byte: int, content: bytes) -> Path:
-    """Overwrite bytes of a file, which must change by it."""
+    """Overwrite bytes of a file at offset `byte`; asserts that they change."""
     whole = bytearray(path.read_bytes())
     assert whole[byte : byte + len(content)] != content
     whole[byte : byte + len(content)] = content
@@ -40,7 +40,7 @@ def patch(path: Path, byte: int, content: bytes) -> Path:
 
 
 def cut(path: Path, size: int) -> Path:
-    """Truncate a file."""
+    """Truncate a file to `size` bytes."""
     path.write_bytes(path.read_bytes()[:size])
     return path
 
@@ -102,7 +102,7 @@ def _swapped_both(folder: Path) -> Path:
 
 
 def _stale_sidecar(folder: Path) -> Path:
-    """Whole, but of the shard as it was before it was written again."""
+    """A valid sidecar that describes an earlier version of the shard."""
     tar = tars(folder)[0]
     shard = index_of(tar)
     members = shard.members.copy()
@@ -172,7 +172,7 @@ IN_TARS: dict[str, Callable[[Path], Path]] = {
     "swapped shard": _swapped_tar,
     "missing shard": _remove(".tar"),
 }
-"""What only another copy of a tar can mend."""
+"""Damages that only another copy of the tar can repair."""
 BESIDE_TARS: dict[str, Callable[[Path], Path]] = {
     "truncated sidecar": lambda folder: cut(sidecar(folder, tars(folder)[0].name), 100),
     "swapped sidecar": _swapped_sidecar,
@@ -182,5 +182,5 @@ BESIDE_TARS: dict[str, Callable[[Path], Path]] = {
     "truncated list": _half_a_list,
     "edited list": _edited_list,
 }
-"""What `index_shards` mends."""
+"""Damages that `index_shards` repairs."""
 DAMAGES = {**IN_TARS, **BESIDE_TARS, "swapped shard and sidecar": _swapped_both, "vocabulary": _another_vocabulary}

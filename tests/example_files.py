@@ -1,4 +1,4 @@
-"""The YAML files under examples/, the steps of the examples, and which tool reads which file."""
+"""Lists the YAML files under examples/, the steps of the examples, and the tool that reads each file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def tools_by_yaml() -> dict[Path, str]:
 
 
 def overrides(tool: str, path: Path) -> list[str]:
-    """Keys that steps add on the command line for every use of the file and that have no default."""
+    """Required keys that are not in the file, because steps always give them on the command line."""
     needed = {
         "codes.yaml": ["--audio", "audio/train", "--output", "codes/train"],
         "assets.yaml": ["--set", "ci"],

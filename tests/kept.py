@@ -1,4 +1,4 @@
-"""Manifests of every kind, as toy runs of the stages left them."""
+"""Reads kept manifests of every kind, which toy runs of the tools wrote."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def kept_facts(name: str, **changes: Any) -> dict[str, Any]:
 
 
 def kept_metrics(**changes: Any) -> dict[str, Any]:
-    """The line of a training run's metrics.jsonl that is kept, with other values for some of its keys."""
+    """The kept line of a training run's metrics.jsonl, with other values for some of its keys."""
     line: dict[str, Any] = json.loads((MANIFESTS.parent / "records" / "metrics.json").read_text())
     return {**line, **changes}

@@ -1,4 +1,4 @@
-"""What rows teach, position by position in plain Python: the reference of what the device derives at once."""
+"""Targets and positions of rows in plain Python: the reference for the vectorised code on the device."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from megatron_speech.vocabulary import Vocabulary
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """One input of one row and its label."""
+    """One input token of a row, and its label."""
 
     row: int
     position: int
     in_document: int
-    """Inputs of its document before it."""
+    """Position inside its document."""
     token: int
     label: int
     is_target: bool
@@ -28,7 +28,7 @@ class Position:
 
 
 def positions(rows: Sequence[Row], vocabulary: Vocabulary) -> Iterator[Position]:
-    """Every input of every row, in order."""
+    """Every input token of every row, in order."""
     for number, row in enumerate(rows):
         starts = set(row.cu_seqlens[:-1].tolist())
         in_document = -1
@@ -51,9 +51,10 @@ def positions(rows: Sequence[Row], vocabulary: Vocabulary) -> Iterator[Position]
 
 @st.composite
 def rows_of(draw: st.DrawFn, vocabulary: Vocabulary, *, seq_length: int, num_sources: int) -> list[Row]:
-    """One to four rows: documents, cut at random or closed by the end-of-document id, with or without contexts.
+    """One to four random rows of documents, with or without contexts.
 
-    The last document of a row goes on, ends with the row's last label or last input, or is padding, which may fill it.
+    Documents are cut or end with the end-of-document id. The last document of a row continues in the next row, ends
+    with the row's last label or last input, or is padding, which may fill the row.
     """
     return [draw(_row(vocabulary, seq_length, num_sources)) for _ in range(draw(st.integers(1, 4)))]
 

@@ -1,4 +1,4 @@
-"""What the fork server imports once for all ranks: torch and megatron-core, with one thread."""
+"""Imports torch and megatron-core once, in the fork server of all ranks, with one thread."""
 
 import torch
 

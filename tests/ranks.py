@@ -1,9 +1,9 @@
-"""Run a function on several gloo ranks of this machine, with errors a person can read.
+"""Runs a function on several gloo ranks of this machine, and raises the error that came first.
 
-Ranks are forked from a server that has imported torch and megatron-core once (`tests/conftest.py` preloads it): seconds
-for the first test, tenths of a second for the next ones. They meet through a file, not a port. A rank that fails writes
-its traceback with the time and leaves at once; the parent raises the earliest one, because the others' "connection
-closed by peer" is only its echo. Ranks that hang are killed at the deadline and named.
+Ranks are forked from a server that has imported torch and megatron-core once (preloaded by `tests/conftest.py`). The
+first test takes seconds, later ones tenths of a second. Ranks find each other through a file, not a port. A rank that
+fails writes its traceback and exits at once. The parent raises the earliest traceback, because later ones are mostly
+"connection closed by peer". Ranks that hang are killed at the deadline and named.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from typing import Any
 
 
 def run_ranks(fn: Callable[..., None], world_size: int, *args: Any, timeout: float = 120) -> None:
-    """Call module-level `fn(rank, world_size, init_method, *args)` in `world_size` processes; raise the earliest error.
+    """Call `fn(rank, world_size, init_method, *args)` in `world_size` processes; `fn` stands at module level.
 
     `init_method` is a ``file://`` store for `parallel.groups.initialize(layout, seed=..., rank=rank, init_method=...)`.
-    Ranks that are still running after `timeout` seconds are killed and named.
+    Raises AssertionError with the earliest traceback, or TimeoutError that names ranks which ran longer than `timeout`
+    seconds and were killed.
     """
     context = multiprocessing.get_context("forkserver")
     with tempfile.TemporaryDirectory(prefix="ranks-") as folder:
@@ -56,7 +57,7 @@ def _rank(fn: Callable[..., None], rank: int, world_size: int, folder: Path, arg
 
 
 def _join(ranks: list[Any], deadline: float) -> list[int]:
-    """Wait for all ranks; kill and name those that outlive the deadline, or hang after another's error."""
+    """Wait for all ranks; kill and return those that run past the deadline, or 5 s after an error of another."""
     while any(process.is_alive() for process in ranks) and time.monotonic() < deadline:
         if any(process.exitcode for process in ranks):
             deadline = min(deadline, time.monotonic() + 5)

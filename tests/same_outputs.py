@@ -1,15 +1,15 @@
 #!/usr/bin/env python
-"""Compare two finished run folders: equal settings and seeds must have given equal bytes. The last line is JSON.
+"""Compares two finished run folders: equal settings and seeds must give equal bytes. The last line is JSON.
 
     python tests/same_outputs.py FIRST SECOND
 
-Both are folders of examples/miniature/run.sh, of one revision of the code or of two. Every file is compared, except for
-what states the time, the place or the machine (`SKIPPED`). JSON and YAML are compared without `CLOCKS`, `made_by` and
-absolute paths. The exit status is 1 where anything differs, and 2 where there is nothing to compare.
+Both are folders of examples/miniature/run.sh, made by one or two revisions of the code. All files are compared, except
+those that depend on time, place or machine (`SKIPPED`). JSON and YAML are compared without `CLOCKS`, `made_by` and
+absolute paths. The exit status is 1 for a difference, and 2 if there is nothing to compare.
 
-A checkpoint's index holds a random number of torch's, so the checkpoint has another identity in every run, and with it
-all that is made from it: manifests, the metadata of interleaved documents, checksums, plans. Such an identity is
-replaced by that of the other run before two files are compared. What it identifies is compared itself.
+torch writes a random number into the index of a checkpoint, so its identity differs in every run. Identities of all
+that is made from it differ, too: manifests, metadata of interleaved documents, checksums, plans. Before two files are
+compared, identities of the first run are replaced by those of the second. Their contents are compared as well.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ KINDS = {
     "sounds": ("*.wav",),
     "others": ("*",),
 }
-"""Kinds of files by patterns of their path inside the run folder; the first that fits counts."""
+"""Kinds of files, with patterns of paths inside the run folder; the first kind that matches counts."""
 SKIPPED = (
     "logs/*",
     "*/logs/*",
@@ -64,24 +64,24 @@ SKIPPED = (
     "*checkpoints/*/checksums.json",
     "*.lock",
 )
-"""Files that state the time, the place or the machine, or are drawn and written from others that are compared."""
+"""Files that depend on time, place or machine, and reports, which are made from files that are compared."""
 CLOCKS = frozenset(
     ("tokens_per_s", "speech_per_second", "stalled_s", "read_ms_p50", "read_ms_p99", "cpu_seconds", "real_time_factor")
 )
-"""Keys of JSON objects whose values are measured times, or rates over them."""
+"""Keys of JSON objects that hold measured times, or rates."""
 _HASH = re.compile(rb"(?<![0-9a-f])(?:[0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{16})(?![0-9a-f])")
 
 
 @dataclass
 class Comparison:
-    """What was compared, and what differs."""
+    """Numbers of compared files, and the differences."""
 
     compared: Counter[str] = field(default_factory=Counter)
-    """Files by kind."""
+    """Number of compared files by kind."""
     differences: list[tuple[str, str]] = field(default_factory=list)
-    """(kind, sentence that names the file) of each difference."""
+    """(kind, sentence that names the file) per difference."""
     skipped: int = 0
-    """Files of the first folder that `SKIPPED` names."""
+    """Number of files of the first folder that match `SKIPPED`."""
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain JSON types."""
@@ -91,7 +91,7 @@ class Comparison:
 
 
 def main() -> None:
-    """Print the differences by kind and one JSON line; leave with status 1 where there are any."""
+    """Print the differences by kind, and one JSON line; exit with status 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("first", type=Path, help="run folder")
     parser.add_argument("second", type=Path, help="another one, of the same settings")
@@ -110,7 +110,7 @@ def main() -> None:
 
 
 def compare(first: Path, second: Path) -> Comparison:
-    """Compare all files of two folders; ValueError or FileNotFoundError where there is nothing to compare."""
+    """Compare all files of two folders. Raises ValueError or FileNotFoundError if there is nothing to compare."""
     names = [_files(folder) for folder in (first, second)]
     found = Comparison(skipped=sum(map(_is_skipped, names[0])))
     translate = _translation(_identities(first, names[0]), _identities(second, names[1]))
@@ -127,16 +127,16 @@ def compare(first: Path, second: Path) -> Comparison:
 
 
 def _files(folder: Path) -> list[str]:
-    """Paths of all files inside a run folder; links, such as that to the fetched assets, are passed over."""
+    """Paths of all files inside a run folder, without links such as the one to the assets."""
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is no folder; give the folder of a finished run")
+        raise FileNotFoundError(f"{folder} is not a folder; give the folder of a finished run")
     paths = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     names = [str(path.relative_to(folder)) for path in paths]
     unfinished = [name for name in names if ".partial/" in name]
     if unfinished:
-        raise ValueError(f"{folder / unfinished[0]} is of an unfinished stage; run it to its end first")
+        raise ValueError(f"{folder / unfinished[0]} belongs to an unfinished step; finish the run first")
     if all(map(_is_skipped, names)):
-        raise ValueError(f"{folder} holds no file to compare; give the folder of a finished run")
+        raise ValueError(f"{folder} has no file to compare; give the folder of a finished run")
     return names
 
 
@@ -145,7 +145,7 @@ def _is_skipped(name: str) -> bool:
 
 
 def _difference(first: Path, second: Path, translate: Callable[[bytes], bytes]) -> str:
-    """Where two files differ, in words; empty where they do not."""
+    """A description of the difference of two files; empty if they are the same."""
     if filecmp.cmp(first, second, shallow=False):
         return ""
     one, other = first.read_bytes(), second.read_bytes()
@@ -164,7 +164,7 @@ def _difference(first: Path, second: Path, translate: Callable[[bytes], bytes]) 
 
 
 def _value_difference(one: bytes, other: bytes, translate: Callable[[bytes], bytes]) -> str:
-    """The first key that differs, of a JSON or YAML document or of lines of JSON."""
+    """The first key that differs, in JSON, JSON lines or YAML."""
     try:
         values, others = (_plain(_documents(content)) for content in (translate(one), other))
     except (ValueError, yaml.YAMLError):
@@ -173,7 +173,7 @@ def _value_difference(one: bytes, other: bytes, translate: Callable[[bytes], byt
 
 
 def _documents(content: bytes) -> dict[str, Any]:
-    """The whole as one document, or each line as one, by line number."""
+    """Parsed documents: lines of JSON by line number, or the whole file under the key ""."""
     lines = content.splitlines()
     if all(line.startswith(b"{") for line in lines):
         return {f"line {number}": json.loads(line) for number, line in enumerate(lines, 1)}
@@ -181,9 +181,9 @@ def _documents(content: bytes) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON without clocks and `made_by`; an absolute path is its name.
+    """`value` without `CLOCKS` and `made_by`, and with absolute paths cut to their names.
 
-    Lists are mappings, so that a difference in one has a key.
+    Lists become mappings, so that every difference has a key.
     """
     if isinstance(value, dict):
         kept = {key: each for key, each in value.items() if key not in CLOCKS and key != "made_by"}
@@ -194,7 +194,7 @@ def _plain(value: Any) -> Any:
 
 
 def _index_difference(first: Path, second: Path) -> str:
-    """What two sidecars say, apart from checksums of members: their tars are compared themselves."""
+    """The first difference of two sidecars, without checksums of members, because tars are compared as well."""
     try:
         one, other = (ShardIndex.load(path.parent, f"{path.stem}.tar") for path in (first, second))
     except ValueError as error:
@@ -209,7 +209,7 @@ def _index_difference(first: Path, second: Path) -> str:
 
 
 def _journal_difference(one: bytes, other: bytes, translate: Callable[[bytes], bytes]) -> str:
-    """The first line that differs; a line's checksum is that of its bytes, so it may differ where an identity does."""
+    """The first line that differs. The checksum of a line may differ if an identity in it does."""
     lines, others = one.splitlines(), other.splitlines()
     for number, (line, another) in enumerate(zip(lines, others, strict=False), 1):
         body, other_body = (each.partition(b" ")[2] for each in (line, another))
@@ -219,12 +219,12 @@ def _journal_difference(one: bytes, other: bytes, translate: Callable[[bytes], b
 
 
 def _identities(folder: Path, names: list[str]) -> dict[str, str]:
-    """Hashes under which files and artefacts of a run are known to others, by what they are of."""
+    """Identities (hashes) of files and artifacts of a run, by what they identify."""
     return {what: value for name in names for what, value in _identities_of(folder / name, name)}
 
 
 def _identities_of(path: Path, name: str) -> Iterator[tuple[str, str]]:
-    """Of one file: (what the hash is of, the hash). None of a file that does not fit its own checksum."""
+    """Yields (identified thing, hash) of one file; nothing for a file that contradicts its own checksum."""
     try:
         if path.name in (MANIFEST, "checksums.json"):
             identified = path.parent if path.name == MANIFEST else path
@@ -241,7 +241,7 @@ def _identities_of(path: Path, name: str) -> Iterator[tuple[str, str]]:
 
 
 def _translation(first: dict[str, str], second: dict[str, str]) -> Callable[[bytes], bytes]:
-    """A function that puts the second run's hash wherever the first run's stands, also where only 16 digits do."""
+    """A function that replaces hashes of the first run by those of the second, in full or as 16 digits."""
     pairs: dict[bytes, bytes] = {}
     for what in first.keys() & second.keys():
         one, other = first[what].encode(), second[what].encode()

@@ -1,4 +1,4 @@
-"""Which dataclass every command parses, and the fewest settings with which it parses."""
+"""The settings class of every command, and the fewest settings that it accepts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from megatron_speech.config.parsing.build import alternatives, default_of
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = sorted(name for name, command in COMMANDS.items() if command.settings)
 _SOURCE = {"data": {"sources": {"a": {"folder": "packed", "task": "text"}}}}
-# What a schema's own rules ask for beside the keys that have no default.
+# Settings with defaults that the rules of a class require all the same.
 _ALSO: dict[str, dict[str, Any]] = {
     "build_vocabulary": {"codebook_size": 4},
     "evaluate": {"held_out": {"sources": {"a": "packed"}}},
@@ -33,7 +33,7 @@ def schema(tool: str) -> type:
 
 
 def least_settings(tool: str) -> dict[str, Any]:
-    """Settings of a tool that break no rule: something for every key without a default."""
+    """Valid settings of a tool with as few keys as possible: those without a default, and `_ALSO`."""
     return {**_least(schema(tool)), **_ALSO.get(tool, {})}
 
 

@@ -1,4 +1,4 @@
-"""Servers on this machine that send shards by HTTP: well, badly, or not at all."""
+"""HTTP servers on this machine that send shards, with or without failures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ Mood = Literal["503", "cut", "slow"]
 
 
 class ShardServer(ThreadingHTTPServer):
-    """Serves a folder; answers of files whose names end in `moody` go through `moods` first, one mood each."""
+    """Serves a folder. Each answer for a file name that ends with `moody` takes the next of `moods`, while any is left.
+
+    Moods: "503" is an error status, "cut" closes the connection after half the body, "slow" waits `slow_s` seconds.
+    """
 
     daemon_threads = True
 
@@ -30,7 +33,7 @@ class ShardServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where the folder is."""
+        """Address of the folder."""
         return f"http://127.0.0.1:{self.server_port}"
 
 
@@ -70,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log no requests."""
 
 
 @contextmanager

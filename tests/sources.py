@@ -1,4 +1,4 @@
-"""Tables and tars of recordings, and the sources that are read from them, for tests."""
+"""Writes tables, tars and Kaldi folders of recordings for tests, and lists their utterances."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 
 def read_sources(table: Path | None = None, **changes: Any) -> list[ListedUtterance]:
-    """The sources of a table, or of `tars`."""
+    """The utterances listed in a table, or in what the settings `changes` name."""
     parts, _ = find_parts(ImportSpeechConfig(output=Path("out"), table=table, **changes))
     return [source for part in parts for source in part.read()]
 
 
 def written(folder: Path, content: str | bytes | list[dict[str, Any]], name: str = "t.jsonl") -> Path:
-    """A file with `content`, or with a line of JSON for each of its rows."""
+    """Write a file with `content`; a list is written as JSON lines."""
     if isinstance(content, list):
         content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in content)
     path = folder / name
@@ -31,7 +31,7 @@ def written(folder: Path, content: str | bytes | list[dict[str, Any]], name: str
 
 
 def write_tar(path: Path, members: Iterable[tuple[str, bytes | None]], *, mode: str = "w", **settings: Any) -> Path:
-    """A tar of members in order; one without content is a link."""
+    """Write a tar with (name, content) members, in order; a member with content None becomes a symbolic link."""
     with tarfile.open(path, mode, **settings) as tar:  # type: ignore[call-overload]
         for name, data in members:
             member = tarfile.TarInfo(name)
@@ -43,12 +43,12 @@ def write_tar(path: Path, members: Iterable[tuple[str, bytes | None]], *, mode: 
 
 
 def write_kaldi(folder: Path, **files: str) -> Path:
-    """A Kaldi data folder of these files, where `wav_scp` stands for wav.scp."""
+    """Write a Kaldi data folder; the keyword `wav_scp` gives the content of wav.scp."""
     for name, content in files.items():
         written(folder, content, name.replace("_scp", ".scp"))
     return folder
 
 
 def part_of(source: ListedUtterance) -> tuple[float, float | None, int | None, float | None]:
-    """Which part of its recording a source is, and what the whole is said to last."""
+    """Part of its recording (start, duration, channel), and the listed duration of the recording."""
     return source.start_s, source.duration_s, source.channel, source.whole_duration_s

@@ -1,4 +1,4 @@
-"""The record of benchmarks: ratios are compared with the kept ones, in the direction in which each is better."""
+"""Ratios of benchmarks are compared with the kept record; each ratio has a better direction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every benchmark runs and closes with one JSON line; nothing is judged here, where other work shares the cores."""
+"""Every benchmark runs and ends with one JSON line; results are not judged, because other work shares the cores."""
 
 import json
 import subprocess

@@ -50,7 +50,7 @@ def test_each_kind_of_work_counts(kind: str) -> None:
 
 @pytest.mark.parametrize("minutes", [8, 20, 90])
 def test_the_steps_share_the_whole(minutes: int) -> None:
-    """Every second is said of a step that there is; downloads are not estimated."""
+    """Every estimated second belongs to an existing step; downloads are not estimated."""
     seconds = estimate.seconds_by_step(minutes, estimate.MEASURED)
     names = {
         each.name for each in steps({name: amount(name, minutes) for name in AMOUNTS}, assets="ci", pretrain="pretrain")

@@ -1,4 +1,4 @@
-"""The runner of the examples, with a python that only notes what it is asked for: says, keeps, skips, refuses."""
+"""The examples' runner with a fake python that only records commands: output, logs, skipped steps, refusals."""
 
 from __future__ import annotations
 

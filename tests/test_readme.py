@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = sorted((ROOT / "tools").glob("*.py"))
-# A finder that comes first and refuses torch: --help must work, so nothing heavy may be imported before parsing.
+# An import hook that refuses torch: --help must work without heavy imports.
 WITHOUT_TORCH = """
 import sys, runpy
 class Refuse:

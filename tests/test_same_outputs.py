@@ -1,4 +1,4 @@
-"""Two run folders are compared as they stand: what differs is named, a random identity of a checkpoint is not."""
+"""Differences of two run folders are named, except the random identities of checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stages and plans over sources of which only the numbers of rows exist."""
+"""Stages and plans over imaginary sources, which have numbers of rows but no shards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROWS = {"text": 1000, "speech": 50, "paired": 7}
 
 
 def planned(*stages: StageConfig, rows: dict[str, int] = ROWS, seed: int = 0, **sources: Any) -> Plan:
-    """A plan over sources of which only the numbers of rows exist; `sources` gives some of them other settings."""
+    """A plan over imaginary sources with `rows` rows; `sources` holds further settings of some sources."""
     declared = {
         name: SourceConfig(folder=Path(name), task="text", **sources.get(name, {})) for name in [*rows, *sources]
     }
@@ -26,6 +26,6 @@ def planned(*stages: StageConfig, rows: dict[str, int] = ROWS, seed: int = 0, **
 
 
 def stage(tokens: int | None = None, *, stop_at_sample: int | None = None, **shares: dict[str, Any]) -> StageConfig:
-    """One stage; `shares` are the settings of `ShareConfig` by source."""
+    """A stage; `shares` holds settings of `ShareConfig` by source."""
     sources = {name: ShareConfig(**share) for name, share in shares.items()}
     return StageConfig(tokens=tokens, sources=sources, stop_at_sample=stop_at_sample)

@@ -1,4 +1,4 @@
-"""Tiny packed sources and run configurations: a model of 10k parameters, rows of 32 tokens, milliseconds a step."""
+"""Tiny packed sources and run configurations: 10k parameters, rows of 32 tokens, milliseconds per step."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def make_sources(folder: Path, *, documents: int = 60, vocabulary: Vocabulary = 
     for name, sample in (("text", _text), ("paired", _paired)):
         written = folder / "documents" / name
         write_documents(written, sample(documents, vocabulary), vocabulary=vocabulary, name=name)
-        (written / "manifest.json").write_text('{"kind": "documents", "facts": {}}')  # as a stage would
+        (written / "manifest.json").write_text('{"kind": "documents", "facts": {}}')  # as a tool writes it
         pack_shards(PackShardsConfig(input=written, output=folder / "packed" / name, seq_length=SEQ_LENGTH))
     return {
         "text": SourceConfig(folder=folder / "packed" / "text", task="text"),
@@ -54,14 +54,14 @@ def make_config(folder: Path, sources: dict[str, SourceConfig], *, steps: int = 
         "optimizer": OptimizerConfig(lr=1e-2, min_lr=1e-3),
         "checkpoint": CheckpointConfig(every_steps=3),
         "logging": LoggingConfig(validation_rows=4),
-        "precision": PrecisionConfig(dtype="bfloat16"),  # on every machine
+        "precision": PrecisionConfig(dtype="bfloat16"),  # the same on every machine
         **sections,
     }
     return PretrainConfig(folder=folder, train=TrainConfig(**train), **values)
 
 
 def make_base(folder: Path, model: ModelConfig) -> str:
-    """The path of a checkpoint that has the shape of `model`, and no weights to speak of."""
+    """The path of a checkpoint with the shape of `model` and placeholder weights."""
     folder.mkdir()
     folders.write_facts(folder, model=model, vocabulary=VOCABULARY, state={"step": 0})
     (folder / "weights").write_bytes(b"weights")
@@ -84,12 +84,12 @@ def _paired(documents: int, vocabulary: Vocabulary) -> Iterator[TokenDocument]:
 
 
 def resuming(config: PretrainConfig) -> PretrainConfig:
-    """The run that goes on from a checkpoint, or fails."""
+    """The same run, which must resume from a checkpoint."""
     return dataclasses.replace(config, checkpoint=dataclasses.replace(config.checkpoint, resume="required"))
 
 
 def read_history(config: PretrainConfig) -> list[dict[str, Any]]:
-    """Records of metrics.jsonl without what clocks say; steps must be 1, 2, 3, ... without repetition."""
+    """Records of metrics.jsonl without measured times; asserts that steps are 1, 2, 3, ..."""
     records = [json.loads(line) for line in (config.folder / "metrics.jsonl").read_text().splitlines()]
     assert [record["step"] for record in records] == list(range(1, len(records) + 1))
     clocks = {"tokens_per_s", "reading"}
@@ -97,7 +97,7 @@ def read_history(config: PretrainConfig) -> list[dict[str, Any]]:
 
 
 def check_trains(rank: int, world_size: int, init_method: str, config: PretrainConfig) -> None:
-    """The body of a rank: the whole run."""
+    """Body of a rank: runs the whole training."""
     from megatron_speech.training.run import pretrain
 
     pretrain(config, world=(rank, world_size), init_method=init_method)

@@ -1,4 +1,4 @@
-"""Random text models of every family at toy size, as transformers saves them, and their way to ours and back."""
+"""Makes random toy text models of every family with transformers, imports them, and exports them again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHAPE = {
     "initializer_range": 0.1,
     "rope_parameters": {"rope_type": "default", "rope_theta": 5000.0},
 }
-# Qwen3 and GLM-4 name the width of a head, which need not be hidden_size / heads.
+# Qwen3 and GLM-4 have a setting for the width of a head, which may differ from hidden_size / heads.
 FAMILIES: dict[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {
     "llama": (LlamaConfig, {}),
     "qwen2": (Qwen2Config, {}),
@@ -48,9 +48,9 @@ def text_model(
     dtype: torch.dtype = torch.float32,
     **changes: Any,
 ) -> None:
-    """A random byte-level model with its tokenizer; `changes` of its configuration.
+    """Save a random byte-level model with its tokenizer; `changes` are settings of its configuration.
 
-    Norms and biases are drawn too: ones and zeros would hide them.
+    Norms and biases are random, too, because errors would not show with ones and zeros.
     """
     tokenizer = TextTokenizer.load("bytes")
     tokenizer.save(folder)
@@ -66,7 +66,7 @@ def text_model(
 
 
 def import_text_model(folder: Path) -> tuple[Path, Vocabulary]:
-    """Make vocabulary/ of text/, and base/ of both."""
+    """Make the folder vocabulary from text, and the checkpoint base from both."""
     build_vocabulary(
         BuildVocabularyConfig(
             output=folder / "vocabulary", text=str(folder / "text"), codebook_size=20, padding_multiple=64
@@ -79,7 +79,7 @@ def import_text_model(folder: Path) -> tuple[Path, Vocabulary]:
 
 
 def export(folder: Path, checkpoint: Path, name: str = "hf", **options: Any) -> Path:
-    """Export the checkpoint to name/."""
+    """Export the checkpoint to the folder `name`."""
     convert_to_hf(
         ConvertToHfConfig(checkpoint=checkpoint, vocabulary=folder / "vocabulary", output=folder / name, **options)
     )
@@ -92,7 +92,7 @@ def tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def require_same_weights(exported: Path, original: Path, *, vocabulary: Vocabulary) -> None:
-    """Every tensor bit-equal; of embeddings, the text rows, and no row more than the vocabulary has ids."""
+    """Asserts that all tensors are equal bit by bit; embeddings only in text rows, with one row per id."""
     before, after = tensors(original), tensors(exported)
     assert before.keys() == after.keys()
     for name, tensor in before.items():

@@ -1,4 +1,4 @@
-"""Toys that several rooms play with: vocabularies, documents, folders as a stage leaves them, a tiny model."""
+"""Toy data for the tests of several rooms: vocabularies, documents, folders of tools, a tiny model."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ VOCABULARY = Vocabulary(num_text_ids=100, num_speech_ids=50)
 
 
 def byte_vocabulary(num_codes: int) -> Vocabulary:
-    """Bytes, the end of a document, specials and codes."""
+    """A vocabulary of bytes, an end-of-document id, special ids and `num_codes` speech ids."""
     return Vocabulary(num_text_ids=257, num_speech_ids=num_codes, end_of_document=256)
 
 
 def documents_of(lengths: Sequence[int], *, seed: int = 0, with_targets: bool = False) -> list[TokenDocument]:
-    """One document per length, of random ids that are not the end of document."""
+    """One document per length, with random ids other than the end of document."""
     rng = np.random.default_rng(seed)
     return [
         TokenDocument(
@@ -55,7 +55,7 @@ def packed_folder(
     with_targets: bool = False,
     shard_tokens: int = 1 << 28,
 ) -> Path:
-    """A folder of rows packed from `documents_of(lengths)`, which lie in ``<folder>.documents``."""
+    """A folder of rows packed from `documents_of(lengths)`, which are written to ``<folder>.documents``."""
     source = folder.with_name(folder.name + ".documents")
     documents = documents_of(lengths, seed=seed, with_targets=with_targets)
     write_documents(source, documents, vocabulary=VOCABULARY, name="documents", shard_tokens=200)
@@ -71,7 +71,7 @@ def packed_folder(
 
 
 def utterances(metas: Iterable[dict[str, Any]]) -> list[TokenDocument]:
-    """One utterance per meta; number n is said in the codes n to n + 4."""
+    """One utterance per entry of `metas`; utterance n has the codes n to n + 4."""
     return [
         TokenDocument(key=f"u{n}", tokens=np.arange(n, n + 5, dtype=np.int32), meta=meta)
         for n, meta in enumerate(metas)
@@ -79,7 +79,7 @@ def utterances(metas: Iterable[dict[str, Any]]) -> list[TokenDocument]:
 
 
 def write_codes(folder: Path, documents: Iterable[TokenDocument], *, num_codes: int, fingerprint: str) -> Path:
-    """Code shards, as `tokenize_speech` leaves them."""
+    """Write code shards like `tokenize_speech`."""
     vocabulary = Vocabulary.of_codes(num_codes, fingerprint)
     with make_artifact(folder, kind="codes", config={}) as draft:
         draft.facts = write_documents(draft.folder, documents, vocabulary=vocabulary, name="codes")
@@ -87,14 +87,14 @@ def write_codes(folder: Path, documents: Iterable[TokenDocument], *, num_codes: 
 
 
 def write_audio(folder: Path, records: Iterable[AudioRecord], *, name: str = "audio", per_shard: int = 1000) -> Path:
-    """Audio shards, as `speak_corpus` leaves them."""
+    """Write audio shards like `speak_corpus`."""
     with make_artifact(folder, kind="audio", config={}) as draft:
         draft.facts = write_audio_shards(draft.folder, records, name=name, utterances_per_shard=per_shard)
     return folder
 
 
 def write_jsonl(path: Path, *lines: object) -> Path:
-    """One JSON value per line; a string is a line as it stands."""
+    """Write one JSON value per line; a string is written as it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = (line if isinstance(line, str) else json.dumps(line, ensure_ascii=False) for line in lines)
     path.write_text("".join(f"{line}\n" for line in text))
@@ -119,7 +119,7 @@ def tiny_llama(vocabulary: Vocabulary, *, seed: int = 0, **changes: Any) -> Llam
 
 
 def write_model(folder: Path, vocabulary: Path, **changes: Any) -> Path:
-    """A Hugging Face folder with a `tiny_llama` over a vocabulary folder, as `convert_to_hf` leaves it."""
+    """Write a Hugging Face folder like `convert_to_hf`, with a `tiny_llama` for a vocabulary folder."""
     with make_artifact(folder, kind="hugging_face", config=None) as draft:
         tiny_llama(Vocabulary.load(vocabulary), **changes).save_pretrained(draft.folder)
         TextTokenizer.load(vocabulary).save(draft.folder)
@@ -129,7 +129,7 @@ def write_model(folder: Path, vocabulary: Path, **changes: Any) -> Path:
 
 @contextmanager
 def killed_when_a_shard_is_moved(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What runs within ends, as by a kill, once the first shard of a join has its new place."""
+    """Ends the block with KeyboardInterrupt, like a kill, after a join has moved its first shard."""
     rename = Path.rename
 
     def dies(path: Path, target: Path) -> Path:

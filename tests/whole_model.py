@@ -1,4 +1,4 @@
-"""A whole model on one rank, to hold conversions against: what megatron-core itself computes, loads and saves."""
+"""A whole megatron-core model on one rank, as the reference for conversions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from megatron_speech.vocabulary import Vocabulary
 def whole_model(
     model: ModelConfig, *, vocabulary: Vocabulary, dtype: Literal["float32", "bfloat16"]
 ) -> Iterator[nn.Module]:
-    """The model on one rank, with initial weights, inside a world of one that ends with the block."""
+    """A model with initial weights on one rank; its process groups end with the block."""
     parallel = ParallelConfig()
     groups.initialize(ParallelLayout.of(parallel, world_size=1), seed=0)
     try:
