@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Run an example, step by step.
+"""Runs an example, step by step.
 
     python examples/run.py miniature --help
 
-`bash examples/<name>/run.sh` is the same, and installs the packages first.
+`bash examples/<name>/run.sh` installs the packages first, then does the same.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(words: list[str]) -> int:
-    """Parse, then run the steps or list them. The status is 2 for a mistake or a failed step, 1 for failed rows."""
+    """Run or list the steps. Returns the exit status: 2 for a mistake or a failed step, 1 for failed rows."""
     from examples.runner.runner import RowsFailed, StepFailed, print_error, run
 
     try:
@@ -48,7 +48,7 @@ def main(words: list[str]) -> int:
 
 
 def parse(words: list[str]) -> tuple[Work, argparse.Namespace]:
-    """The work of the example that the first word names, and the options."""
+    """The work of the example that the first word names, and its options. Raises ValueError for a mistake."""
     from examples.table import EXAMPLES
 
     name = words[0] if words else ""

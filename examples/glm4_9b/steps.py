@@ -1,7 +1,7 @@
 """GLM-4-9B on a cluster: lists the parameters of every rank, then submits the run.
 
-Options that are not listed here go to sbatch, such as --nodes=16. The run expects under runs/glm4_9b what the
-miniature's steps make of full-size inputs: base/ (convert_from_hf) and packed/ (pack_shards).
+Other options go to sbatch, such as --nodes=16. The folder runs/glm4_9b must hold base/ (made by convert_from_hf) and
+packed/ (made by pack_shards), from full-size inputs to the steps of the miniature.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from pathlib import Path
 from examples.runner.work import ROOT, Example, Step, Work
 
 PRETRAIN = Path("examples/glm4_9b/pretrain.yaml")
-"""As the cluster's nodes see it, from the root of the repository."""
+"""Path from the root of the repository, as on the nodes of the cluster."""
 
 
 def _options(parser: ArgumentParser) -> None:
-    """Options of sbatch are passed on."""
+    """No options of its own: all go to sbatch."""
 
 
 def _work(options: Namespace) -> Work:

@@ -1,7 +1,7 @@
-"""3.8 million words of English prose to interleaved shards, with the models of a finished miniature.
+"""Interleaves 3.8 million words of English prose, with the models of a finished miniature.
 
-documents/interleaved/report.md tells all. What is done is skipped, span by span: the command can be stopped, or
-killed, and repeated.
+The report is documents/interleaved/report.md. Finished spans are kept, so the command can be stopped or killed, and
+repeated.
 """
 
 from __future__ import annotations

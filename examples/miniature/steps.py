@@ -1,9 +1,9 @@
-"""From a text corpus to a speech-text model, small and real: all of arXiv 2411.17607, by the code that a cluster runs.
+"""Trains a small speech-text model from a text corpus: all steps of arXiv 2411.17607, with the code of large runs.
 
-The budget sets how much of each step is done, never which steps (budget.py holds the table). What is done is
-skipped, so the command can be stopped and repeated at any time. Every step is one command with its own YAML file,
-and can be run by hand from inside the run folder. Training starts from SmolLM2-135M-Instruct, whose weights were
-packaged in 4 bits: the small text model that a package index carries.
+The budget sets the amount of work in each step (table in budget.py); the steps are always the same. Finished steps
+are skipped, so the command can be stopped and repeated at any time. Every step is one command with its own YAML
+file, and can be run by hand from inside the run folder. Training starts from SmolLM2-135M-Instruct, packaged with
+4-bit weights, because a package index has no better small text model.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from examples.runner.work import Example, Step, Work, folder, run_dir_option
 HERE = Path(__file__).resolve().parent
 ROW_TOKENS, ROWS_PER_STEP = 512, 4
 SHORT = {"short": "3", "middle": "5.5"}
-"""Pairs that the text-to-token model learns first, by their longest duration in seconds."""
+"""Sets of short pairs that the text-to-token model learns first, with their longest duration in seconds."""
 Amounts = Mapping[str, int]
 
 
@@ -50,14 +50,14 @@ def steps(amounts: Amounts, *, assets: str, pretrain: str) -> list[Step]:
 
 
 def _speech(amounts: Amounts) -> list[Step]:
-    """Texts, and what is read aloud of them."""
+    """Texts, synthetic speech and recordings."""
     few = amounts["flite_utterances"]
     voices = f"{{hibari: {amounts['hibari_utterances']}, slt: {few}, rms: {few}, awb: {few}, kal16: {few}}}"
     heldout = f"{{hibari: {amounts['heldout_utterances']}}}"
     return [
-        # Wikipedia leads and geography facts; what may never be heard is marked.
+        # First paragraphs of Wikipedia and geography facts; texts that must not become speech are marked.
         step("corpus", "prepare_corpus", "corpus"),
-        # Synthetic voices read part of it; recordings of people are held out.
+        # Synthetic voices read part of the texts; recordings of people are held out.
         step("audio-train", "speak_corpus", "audio_train", {"utterances": voices}),
         step("audio-heldout", "speak_corpus", "audio_heldout", {"utterances": heldout}),
         step("audio-human", "speak_corpus", "audio_human"),
@@ -67,7 +67,7 @@ def _speech(amounts: Amounts) -> list[Step]:
 
 
 def _speech_tokenizer(amounts: Amounts) -> list[Step]:
-    """Whisper's encoder with a codebook in the middle, trained through recognition."""
+    """The speech tokenizer, codes of all speech, and a report on the tokenizer."""
     codes = [
         step(f"codes-{part}", "tokenize_speech", "codes", {"audio": f"audio/{part}", "output": f"codes/{part}"})
         for part in ("train", "heldout", "human", "questions", "cloze")
@@ -81,7 +81,7 @@ def _speech_tokenizer(amounts: Amounts) -> list[Step]:
 
 
 def _text_to_token(amounts: Amounts) -> list[Step]:
-    """The text-to-token model: the same trainer as the big model's, two data parallel ranks; short pairs first."""
+    """The text-to-token model: trained on two data-parallel ranks, short pairs first; its export and round trip."""
     tokens = amounts["text_to_token_steps"] * ROWS_PER_STEP * ROW_TOKENS
     first = {f"first.{name}.tokens": tokens // 8 for name in SHORT}
     texts = {"utterances.max_utterances": amounts["round_trip_texts"]}
@@ -98,7 +98,7 @@ def _text_to_token(amounts: Amounts) -> list[Step]:
 
 
 def _short_pairs() -> list[Step]:
-    """Alignment is learnt on what is short: pairs up to 3 s first, then 5.5 s, for an eighth of the tokens each."""
+    """Documents and rows of short pairs, from which the model learns alignment first."""
     found = []
     for name, longest in SHORT.items():
         documents, packed = f"t2t/{name}/documents", f"t2t/{name}/packed"
@@ -116,7 +116,7 @@ def _short_pairs() -> list[Step]:
 
 
 def _documents(amounts: Amounts) -> list[Step]:
-    """Spans of text become speech tokens; beside them text, recognition and synthesis data. All is packed in rows."""
+    """Interleaved, text, recognition and synthesis documents, packed into rows."""
     interleaved = {
         "corpora.wikipedia.max_documents": amounts["interleaved_documents"],
         "corpora.geography.max_documents": amounts["geography_documents"],
@@ -141,11 +141,11 @@ def _documents(amounts: Amounts) -> list[Step]:
 
 
 def _pretraining(number: int, settings: str) -> list[Step]:
-    """The first half pipeline parallel; stopped; the second half resumed as data parallel."""
+    """Pre-training: the first half with pipeline parallelism, the second half resumed with data parallelism."""
     if settings == "pretrain_scratch":
-        number *= 4  # the 18M model is that much faster
+        number *= 4  # the 18M model is four times as fast
     half, done = number // 2, "pretrain/done.json"
-    # Held-out rows are scored at the stop, too: the second half must go on from there.
+    # Held-out rows are scored at the stop, too, to compare both halves there.
     both = {"train.tokens": number * ROWS_PER_STEP * ROW_TOKENS, "logging.validate_every_steps": half}
     first = {**both, "train.stop_at_step": half, "parallel.pipeline_model_parallel_size": 2}
     second = {**both, "checkpoint.resume": "required"}
@@ -157,7 +157,7 @@ def _pretraining(number: int, settings: str) -> list[Step]:
 
 
 def _evaluation(amounts: Amounts) -> list[Step]:
-    """What the model knows before and after; the export, samples, and something to hear."""
+    """Exports, evaluation before and after training, samples, and decoded speech."""
     held_out = {"held_out.max_documents": amounts["heldout_documents"]}
     before = {**held_out, "model": "hf_before", "output": "evaluation/before"}
     return [

@@ -1,6 +1,6 @@
-"""What will a run of a trillion tokens read?
+"""Plans what a run of a trillion tokens reads.
 
-Prints two mixtures by the sizes of their sources alone; needs no data.
+Prints two mixtures from the sizes of their sources; needs no data.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Your own texts and recordings to a speech-text model that is trained, exported and evaluated.
+"""Trains, exports and evaluates a speech-text model on your own texts and recordings.
 
 The folder of --data holds text/train.jsonl and text/heldout.jsonl, with lines such as {"id": "1", "text": "..."}, and
 recordings/train.jsonl and recordings/heldout.jsonl, with lines such as {"audio": "a.wav", "text": "what is said"}.
-What is done is skipped: the command can be stopped and repeated. Amounts are those of the YAML files; change them
-there.
+Finished steps are skipped, so the command can be stopped and repeated. The YAML files set the amounts of work.
 """
 
 from __future__ import annotations

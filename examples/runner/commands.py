@@ -1,4 +1,4 @@
-"""Runs one command: its output goes to the screen and into files, or into a file alone."""
+"""Runs one command and copies its output to the screen and to files, or only to a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import BinaryIO, NoReturn
 
 
 def run_shown(words: list[str], *, folder: Path, environment: Mapping[str, str], log: Path | None) -> int:
-    """Show what the command says; with a log, keep it in <log>.log and, of stderr, in <log>.err."""
+    """Run a command and show its output; also write stdout to <log>.log and stderr to <log>.err. Returns its status."""
     if log is None:
         return _wait(subprocess.Popen(words, cwd=folder, env=environment))
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -35,20 +35,20 @@ def run_shown(words: list[str], *, folder: Path, environment: Mapping[str, str],
 
 
 def run_quietly(words: list[str], *, folder: Path, environment: Mapping[str, str], log: Path) -> int:
-    """Append what the command says to the log."""
+    """Run a command and append its output to `log`. Returns its status."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         return _wait(subprocess.Popen(words, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT))
 
 
 def cpu_seconds() -> float:
-    """CPU seconds of all commands so far that have ended, with their own children."""
+    """CPU seconds of all finished commands, with their child processes."""
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     return spent.ru_utime + spent.ru_stime
 
 
 def end_with_the_step() -> None:
-    """Make SIGTERM end this process by way of `_wait`, which hands it to the command."""
+    """On SIGTERM, end this process after `_wait` has passed the signal to the command."""
     signal.signal(signal.SIGTERM, _terminated)
 
 
@@ -57,7 +57,7 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Wait for the command's end. Ctrl-C reaches it from the terminal, so that it can save; SIGTERM is handed on."""
+    """Wait for the end of a command. The terminal sends Ctrl-C to it as well; SIGTERM is passed on."""
     try:
         return process.wait()
     except KeyboardInterrupt:
@@ -70,7 +70,7 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
 
 
 def _copy(pipe: BinaryIO, screen: BinaryIO, file: BinaryIO) -> None:
-    """Hand on what comes, at once. A screen that is gone does not end the step."""
+    """Copy a pipe to screen and file without delay; continue if the screen is closed."""
     watched = True
     while chunk := pipe.read1(1 << 16):  # type: ignore[attr-defined]
         file.write(chunk)

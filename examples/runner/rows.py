@@ -1,4 +1,4 @@
-"""Examples that compare rows of a table: which rows, and what was read out of them."""
+"""Options and settings of examples that compare rows of a table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ def rows_option(parser: ArgumentParser, example: str) -> None:
 
 
 def read_rows(table: Path, names: str) -> dict[str, Any]:
-    """The named rows of the table, in the order of the names; all rows where none is named."""
+    """Rows of the file `table` by name: those in `names`, in that order, or all if it is empty.
+
+    Raises ValueError for an unknown name.
+    """
     rows = yaml.safe_load(table.read_text())["rows"]
     for name in names.split():
         if name not in rows:
@@ -26,6 +29,6 @@ def read_rows(table: Path, names: str) -> dict[str, Any]:
 
 
 def reading(folder: Path) -> dict[str, object]:
-    """The setting that adds to the report what a person read out of it, where there is such a text."""
+    """The setting `reading`, which adds a person's commentary to the report; empty if there is none."""
     path = folder / "report" / "reading.md"
     return {"reading": path} if path.is_file() else {}

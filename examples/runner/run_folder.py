@@ -1,4 +1,4 @@
-"""The folder that an example fills: what it was made with, and the links in it."""
+"""Makes the run folder of an example, with its settings.txt and links."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from examples.runner.work import ROOT, Work
 
 
 def enter(work: Work) -> None:
-    """Make the folder, its settings.txt and its links; refuse a folder that was made with other settings."""
+    """Make the folder, settings.txt and links. Raises ValueError if it was made with other settings or links."""
     work.folder.mkdir(parents=True, exist_ok=True)
     _settle(work)
     if work.assets:

@@ -1,7 +1,7 @@
 """Runs the steps of an example one after the other: `== tokenizer (9 of 53; 3 min so far, about 17 min left)`.
 
-What a step says goes to logs/<step>.log and .err, how long it took to timings.jsonl. Tools skip what is done, so the
-same command goes on where it was stopped.
+The output of a step goes to logs/<step>.log and .err, its time to timings.jsonl. Tools skip finished work, so the same
+command continues after a stop.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from examples.runner.work import Step, Work
 
 
 class StepFailed(Exception):
-    """A step ended with another status than 0; the text is the line for the user."""
+    """A step failed; the text is the line for the user."""
 
 
 class RowsFailed(Exception):
-    """Rows failed while others went on; the text is the line for the user."""
+    """Some rows failed and others were finished; the text is the line for the user."""
 
 
 def print_error(line: str) -> None:
-    """One line on stderr."""
+    """Print an error line on stderr."""
     print(f"error: {line}", file=sys.stderr, flush=True)
 
 
 def run(work: Work, chosen: list[Step]) -> None:
-    """Run the chosen steps of the work."""
+    """Run the steps `chosen` of `work`. Raises StepFailed at once, RowsFailed at the end, ValueError for its folder."""
     end_with_the_step()
     enter(work)
     timings = work.folder / "timings.jsonl"
@@ -49,7 +49,7 @@ class _Run:
         self.work = work
         self.clock = clock
         self.failed: dict[tuple[str, str], Step] = {}
-        """By row and name, so that a step that is tried again later can still do well."""
+        """Failed steps by row and name; a step is removed when a later attempt succeeds."""
 
     def steps(self, chosen: list[Step]) -> None:
         numbers = {id(step): number for number, step in enumerate(self.work.steps, 1)}
@@ -68,7 +68,7 @@ class _Run:
             raise RowsFailed(f"failed: {named}; mend the cause and repeat the command")
 
     def _idle(self, step: Step) -> bool:
-        """Whether its row failed before it, or what it needs is not there."""
+        """Whether to skip a step: its row has failed, or no file matches `needs`."""
         ended = step.row and any(row == step.row and name != step.name for row, name in self.failed)
         return bool(ended) or bool(step.needs and not any(self.work.folder.glob(step.needs)))
 

@@ -1,4 +1,4 @@
-"""What an example does, as data: its steps, the folder they fill, and what the user may choose."""
+"""Describes an example as data: its steps, its run folder, and its options."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ FLAGS = {
     "TRANSFORMERS_VERBOSITY": "error",
     "PYTHONUNBUFFERED": "1",
 }
-"""Environment variables of the steps: no downloads by the way, no warnings, output as it comes."""
+"""Environment variables of the steps: no downloads, no warnings, unbuffered output."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One command: a tool of `tools/` with a settings file. Paths are as seen from the run folder."""
+    """One command: a tool with a settings file. Paths are relative to the run folder."""
 
     name: str
     tool: str
     settings: Path
     overrides: Mapping[str, object] = field(default_factory=dict)
-    """Settings that this step changes, by dotted key."""
+    """Overrides of settings, by dotted key."""
     ranks: int = 1
-    """More than one: that many processes by tools/launch.py, one thread each."""
+    """Number of processes; several are started by the launcher, with one thread each."""
     submit: tuple[str, ...] = ()
-    """Command that takes the settings instead of the tool, such as `sbatch` with a script."""
+    """Command that replaces the tool, such as `sbatch` with a script."""
     row: str = ""
     """Row of a table that the step belongs to. A failed step ends its row; the other rows go on."""
     log: str = ""
-    """File to which the output is appended. Empty: it is shown, and kept in logs/."""
+    """File to append the output to; if empty, output is shown and kept in logs/."""
     cpu_timings: str = ""
-    """JSON lines to which the CPU seconds are appended, with the last part of the name as the stage."""
+    """JSON lines file to append CPU seconds to; the last part of the step's name is the key stage."""
     done: str = ""
-    """File that exists once the step is done; for tools that would begin again."""
+    """File that exists once the step is done, for tools that do not skip finished work."""
     needs: str = ""
-    """Pattern of files. Where none exists, the step has nothing to do yet."""
+    """Pattern of files; the step is skipped if no file matches."""
 
     @property
     def words(self) -> list[str]:
-        """The command, word by word."""
+        """The command as a list of words."""
         tool = str(ROOT / "tools" / f"{self.tool}.py")
         launcher = [str(ROOT / "tools" / "launch.py"), "--standalone", "--nproc-per-node", str(self.ranks)]
         start = list(self.submit) or [sys.executable, *(launcher if self.ranks > 1 else []), tool]
@@ -54,7 +54,7 @@ class Step:
 
     @property
     def threads(self) -> str:
-        """`OMP_NUM_THREADS=1 ` where ranks share the cores, as it is typed before the command."""
+        """`OMP_NUM_THREADS=1 ` before a command with several ranks, else empty; for listings."""
         return "OMP_NUM_THREADS=1 " if self.ranks > 1 else ""
 
     def __str__(self) -> str:
@@ -67,11 +67,11 @@ def _named(failed: list[Step]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What is to be done with the options that the user chose."""
+    """The work of an example with the options of the user."""
 
     steps: list[Step]
     folder: Path
-    """Where the steps run."""
+    """Working folder of the steps."""
     kept: bool = True
     """Keep logs/ and timings.jsonl in the folder."""
     assets: bool = True
@@ -79,29 +79,29 @@ class Work:
     links: Mapping[str, Path] = field(default_factory=dict)
     """Links to make in the folder; an older link must lead to the same place."""
     settings: str = ""
-    """Line of settings.txt. A folder that was made with another line is refused."""
+    """Line of settings.txt; a run folder with another line is refused."""
     environment: Mapping[str, str] = field(default_factory=lambda: FLAGS)
     threads: int | None = None
-    """Threads of a step, unless OMP_NUM_THREADS is set; None leaves it to the libraries."""
+    """Threads of a step, unless OMP_NUM_THREADS is set; None keeps the default of the libraries."""
     predicted: Mapping[str, float] = field(default_factory=dict)
-    """Seconds of each step on the machine where costs were measured; empty where nobody measured them."""
+    """Predicted seconds by step, on the machine where costs were measured; empty if unknown."""
     probe: Callable[[], float] | None = None
-    """Print an estimate before the first step; return how many times as long as predicted the steps take here."""
+    """Prints an estimate before the first step; returns the ratio of expected to predicted time on this machine."""
     report: str = ""
-    """File to name at the end."""
+    """File that the last line names."""
     failures: Callable[[list[Step]], str] = _named
-    """How failed rows are named at the end."""
+    """Function from failed steps to their names in the last line."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One example: what it says of itself, its options, and its work."""
+    """One example: its description for --help, its options, and its work."""
 
     about: str
     options: Callable[[ArgumentParser], None]
     work: Callable[[Namespace], Work]
     passes_on: bool = False
-    """Options that the example does not have go to `work` as `options.more`."""
+    """Whether `work` accepts unknown options, as `options.more`."""
 
 
 def run_dir_option(parser: ArgumentParser, name: str) -> None:
@@ -110,7 +110,7 @@ def run_dir_option(parser: ArgumentParser, name: str) -> None:
 
 
 def folder(key: str, value: str) -> Path:
-    """A folder that the user names, as an absolute path."""
+    """The path `value` of option `key`, absolute. Raises ValueError if it is empty."""
     if not value:
         raise ValueError(f"{key}='' must be a folder's path")
     return Path(value).resolve()

@@ -1,10 +1,10 @@
-"""What does a speech tokenizer owe to its rate, its codebook, its layers and its data?
+"""Compares speech tokenizers with other rates, codebooks, layers and training data.
 
-Trains every row of experiments.yaml and reports. The speech is made first (9,000 utterances, 16 hours, of four
-voices: six minutes on two cores), then the rows one after the other, each from a quarter of an hour to many hours.
-What is done is skipped: the command can be stopped and repeated. A row's output goes to
-experiments/<row>/tokenizer.log and report.log; experiments/report.md is written anew after every row. Where a row
-fails the others go on; which ones failed is said at the end, with exit status 1.
+Trains every row of experiments.yaml and writes a report. First it synthesises 16 hours of speech (9,000 utterances
+of four voices, six minutes on two cores). Then it trains one row after the other, each for a quarter of an hour to
+many hours. Finished steps are skipped, so the command can be stopped and repeated. The output of a row goes to
+experiments/<row>/tokenizer.log and report.log; experiments/report.md is rewritten after every row. If a row fails,
+the others continue; failed rows are named at the end, with exit status 1.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ def _part(row: str, part: str, tool: str, settings: str, overrides: dict[str, st
 
 
 def _row(row: str, words: str) -> list[Step]:
-    """Train, read back, and write the table of all rows."""
+    """Train a row, measure it, and write the table of all rows."""
     keys = shlex.split(words)
     changed = {key.removeprefix("--"): value for key, value in zip(keys[::2], keys[1::2], strict=True)}
-    # Every row is read from its codes; what reads the audio itself hears the same for all, so only the first row asks.
+    # Readers of codes measure every row. Readers of the audio give the same for all rows, so only the first asks them.
     bounds = {} if row == "base" else dict.fromkeys(("whisper", "judge", "robustness"), "null")
     tokenizer = {"tokenizer": f"experiments/{row}/tokenizer"}
     return [

@@ -1,10 +1,10 @@
-"""What do more hours of speech buy a text-to-token model?
+"""Compares text-to-token models that are trained on more or less speech.
 
-Trains every row of curve.yaml for the same number of steps and reports. The speech tokenizer is that of the
-miniature (examples/miniature/run.sh trains it). 12,800 utterances are spoken and encoded first (a quarter of an hour
-on two cores), then the rows one after the other, about as long each. What is done is skipped: the command can be
-stopped and repeated. A row's output goes to curve/<row>/<step>.log; curve/report.md is written anew after every row.
-Where a row fails the others go on; which ones failed is said at the end, with exit status 1.
+Trains every row of curve.yaml for the same number of steps and writes a report. The speech tokenizer comes from the
+miniature (examples/miniature/run.sh). First 12,800 utterances are synthesised and encoded, in a quarter of an hour on
+two cores. Each row takes about as long. Finished steps are skipped, so the command can be stopped and repeated. The
+output of a row goes to curve/<row>/<step>.log; curve/report.md is rewritten after every row. If a row fails, the
+others continue; failed rows are named at the end, with exit status 1.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from examples.runner.work import ROOT, Example, Step, Work, folder, run_dir_opti
 HERE = Path(__file__).resolve().parent
 MINIATURE = HERE.parent / "miniature"
 SHORT = {"short": "3", "middle": "5.5"}
-"""Pairs that are learnt first, by their longest duration in seconds."""
+"""Sets of short pairs that are learnt first, with their longest duration in seconds."""
 
 
 def _options(parser: ArgumentParser) -> None:
@@ -53,7 +53,7 @@ def _moved(source: str, output: str, part: str) -> dict[str, object]:
 
 
 def _row(row: str, utterances: int, spelling: str) -> list[Step]:
-    """Build pairs, train on them, and hear what the model says."""
+    """Build pairs, train a model on them, and measure its round trip."""
     here, vocabulary, held_out = f"curve/{row}", f"vocabulary_{spelling}", f"heldout_{spelling}"
     step = partial(Step, row=row)
     return [
@@ -109,7 +109,7 @@ def _row(row: str, utterances: int, spelling: str) -> list[Step]:
 
 
 def _pairs(row: str, vocabulary: str, utterances: int) -> list[Step]:
-    """Documents and rows of all pairs, then of the short ones alone."""
+    """Documents and rows of all pairs, then of the short ones only."""
     steps = []
     for name, longest in [("", ""), *SHORT.items()]:
         folder, prefix = f"curve/{row}/{name}".rstrip("/"), f"{row}/{name}-" if name else f"{row}/"
