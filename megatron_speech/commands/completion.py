@@ -10,9 +10,9 @@ from typing import Any
 
 from megatron_speech.commands.command import Command
 from megatron_speech.commands.table import COMMANDS
+from megatron_speech.config.inspection.commands import CompletionConfig
 from megatron_speech.config.parsing.build import alternatives, entry_of
 from megatron_speech.config.parsing.config_files import example_names
-from megatron_speech.config.stages.commands import CompletionConfig
 
 # Where nothing fits, `-o default` completes file names.
 _SCRIPT = """\

@@ -11,10 +11,10 @@ from typing import Any
 
 from megatron_speech.commands.command import PROGRAM, Command
 from megatron_speech.commands.table import find
+from megatron_speech.config.inspection.commands import SchemaConfig
 from megatron_speech.config.parsing.build import alternatives, default_of, is_fixed
 from megatron_speech.config.parsing.help import docs
 from megatron_speech.config.parsing.plain import to_dict
-from megatron_speech.config.stages.commands import SchemaConfig
 
 _SCALARS: dict[Any, dict[str, Any]] = {
     types.NoneType: {"type": "null"},

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifacts.manifest import MANIFEST, MARKER, PARTIAL, read_manifest
+from megatron_speech.config.inspection.commands import LsConfig
 from megatron_speech.config.parsing.yaml_text import read_yaml
-from megatron_speech.config.stages.commands import LsConfig
 
 # As `training.run_folder` and `artifacts.tasks` name them; importing those would load torch.
 CONFIG, PLAN, DONE, SAVED = "config.yaml", "plan.json", "done.json", "saved.json"

@@ -10,12 +10,12 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from megatron_speech.config.inspection.plan_mixture import PlanMixtureConfig
+    from megatron_speech.config.inspection.plan_parameters import PlanParametersConfig
+    from megatron_speech.config.inspection.read_aloud import ReadAloudConfig
+    from megatron_speech.config.inspection.shards import InspectShardsConfig, VerifyShardsConfig
     from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
     from megatron_speech.config.stages.generate import GenerateConfig
-    from megatron_speech.config.stages.plan_mixture import PlanMixtureConfig
-    from megatron_speech.config.stages.plan_parameters import PlanParametersConfig
-    from megatron_speech.config.stages.read_aloud import ReadAloudConfig
-    from megatron_speech.config.stages.shards import InspectShardsConfig, VerifyShardsConfig
     from megatron_speech.config.stages.speech_decoder import DecodeConfig
     from megatron_speech.config.stages.stream_speech import StreamSpeechConfig
     from megatron_speech.config.stages.tokenize_speech import EncodeConfig, TokenizeSpeechConfig

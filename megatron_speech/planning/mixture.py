@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.config.stages.plan_mixture import PlanMixtureConfig, SizeConfig
+from megatron_speech.config.inspection.plan_mixture import PlanMixtureConfig, SizeConfig
 from megatron_speech.data.plan.mixture import SourceFacts, packed_index, plan_of
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.storage.place import local_folder

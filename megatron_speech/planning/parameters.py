@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 
+from megatron_speech.config.inspection.plan_parameters import PlanParametersConfig
 from megatron_speech.config.run.model import ModelConfig
-from megatron_speech.config.stages.plan_parameters import PlanParametersConfig
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.vocabulary import Vocabulary
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from megatron_speech.artifacts.facts.tokens import IndexedDatasetFacts
 from megatron_speech.artifacts.manifest import is_made, make_artifact
-from megatron_speech.config.stages.shards import ExportIndexedDatasetConfig
+from megatron_speech.config.inspection.shards import ExportIndexedDatasetConfig
 from megatron_speech.data.shards.block_folder import BlockFolder
 from megatron_speech.data.shards.index import FolderIndex
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
-from megatron_speech.config.stages.shards import InspectShardsConfig
+from megatron_speech.config.inspection.shards import InspectShardsConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.data.shards.index import FolderIndex
 from megatron_speech.data.shards.rows import RowFolder

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
-from megatron_speech.config.stages.shards import IndexShardsConfig
+from megatron_speech.config.inspection.shards import IndexShardsConfig
 from megatron_speech.data.shards.contents import MEMBERS, examine
 from megatron_speech.data.shards.damage import Damage, against_manifest
 from megatron_speech.data.shards.index import FolderIndex, ShardEntry, require_token_shards

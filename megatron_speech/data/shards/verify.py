@@ -16,7 +16,7 @@ from tqdm import tqdm
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.manifest import MANIFEST
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.config.stages.shards import VerifyShardsConfig
+from megatron_speech.config.inspection.shards import VerifyShardsConfig
 from megatron_speech.data.shards.contents import examine
 from megatron_speech.data.shards.damage import Damage, against_manifest
 from megatron_speech.data.shards.index import FolderIndex, require_token_shards

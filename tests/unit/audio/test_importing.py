@@ -18,7 +18,7 @@ import soundfile
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.audio import importing
 from megatron_speech.audio.shards import read_audio_shards
-from megatron_speech.config.stages.shards import IndexShardsConfig, InspectShardsConfig
+from megatron_speech.config.inspection.shards import IndexShardsConfig, InspectShardsConfig
 from megatron_speech.data.shards.inspect import inspect_shards
 from megatron_speech.data.shards.rebuild import index_shards
 from megatron_speech.data.shards.verify import verify_folder

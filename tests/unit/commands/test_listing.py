@@ -13,7 +13,7 @@ from megatron_speech.artifacts import manifest, tasks
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.commands import listing
 from megatron_speech.commands.listing import entries, ls, readable
-from megatron_speech.config.stages.commands import LsConfig
+from megatron_speech.config.inspection.commands import LsConfig
 from megatron_speech.training import run_folder
 from tests.toys import utterances, write_codes
 

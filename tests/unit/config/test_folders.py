@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from megatron_speech.config.stages.pack_shards import PackShardsConfig
-from megatron_speech.config.stages.shards import (
+from megatron_speech.config.inspection.shards import (
     ExportIndexedDatasetConfig,
     IndexShardsConfig,
     InspectShardsConfig,
     VerifyShardsConfig,
 )
+from megatron_speech.config.stages.pack_shards import PackShardsConfig
 
 TOOLS: dict[str, Callable[[Path], Any]] = {
     "folder": lambda path: InspectShardsConfig(folder=path),

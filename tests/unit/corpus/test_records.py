@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from megatron_speech.artifacts.manifest import read_manifest
+from megatron_speech.config.inspection.shards import InspectShardsConfig
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.config.stages.pack_shards import PackShardsConfig
-from megatron_speech.config.stages.shards import InspectShardsConfig
 from megatron_speech.config.stages.text_corpus import TextCorpusConfig
 from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 from megatron_speech.corpus.records import read_jsonl

@@ -10,10 +10,10 @@ import pytest
 from megatron_speech.artifacts.facts.miniature import AssetFacts
 from megatron_speech.artifacts.manifest import make_artifact, read_manifest
 from megatron_speech.audio.shards import read_audio_shards
+from megatron_speech.config.inspection.shards import InspectShardsConfig
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.config.stages.miniature import VOICES, AssetsConfig, PrepareCorpusConfig, SpeakCorpusConfig
 from megatron_speech.config.stages.pack_shards import PackShardsConfig
-from megatron_speech.config.stages.shards import InspectShardsConfig
 from megatron_speech.config.stages.text_corpus import TextCorpusConfig
 from megatron_speech.config.stages.text_to_token import BuildTaskDocumentsConfig
 from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig

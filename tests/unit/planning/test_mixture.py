@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from megatron_speech.config.inspection.plan_mixture import PlanMixtureConfig
 from megatron_speech.config.parsing.parse import parse_config
-from megatron_speech.config.stages.plan_mixture import PlanMixtureConfig
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.data.plan.table import describe, require_epochs
 from megatron_speech.data.shards.index import FolderIndex

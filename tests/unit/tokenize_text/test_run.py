@@ -19,8 +19,8 @@ from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.filters import LambdaFilter
 
 from megatron_speech.artifacts.manifest import read_manifest
+from megatron_speech.config.inspection.shards import IndexShardsConfig
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
-from megatron_speech.config.stages.shards import IndexShardsConfig
 from megatron_speech.config.stages.spread import SpreadConfig
 from megatron_speech.config.stages.text_corpus import TextCorpusConfig
 from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from megatron_speech.config.inspection.plan_parameters import PlanParametersConfig
 from megatron_speech.config.reports.precision_report import GradientErrorConfig
 from megatron_speech.config.reports.tokenizer_report import RobustnessConfig, TokenizerReportConfig
 from megatron_speech.config.run.data import DataConfig, SourceConfig
@@ -15,7 +16,6 @@ from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.training import OptimizerConfig, TrainConfig
 from megatron_speech.config.stages.bottleneck import BottleneckConfig
 from megatron_speech.config.stages.convert import ConvertToHfConfig
-from megatron_speech.config.stages.plan_parameters import PlanParametersConfig
 from megatron_speech.config.stages.stream_speech import StreamSpeechConfig
 from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.config.stages.train_speech_tokenizer import (

@@ -11,11 +11,11 @@ from typing import Literal
 import pytest
 
 from megatron_speech.artifacts.manifest import make_artifact
+from megatron_speech.config.inspection.shards import InspectShardsConfig, VerifyShardsConfig
 from megatron_speech.config.parsing.parse import dump_yaml, parse_config, user_errors
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.config.stages.pack_shards import PackShardsConfig
-from megatron_speech.config.stages.shards import InspectShardsConfig, VerifyShardsConfig
 from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 
 ROOT = Path(__file__).resolve().parents[4]

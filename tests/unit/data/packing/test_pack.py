@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from megatron_speech.config.inspection.shards import InspectShardsConfig
 from megatron_speech.config.stages.pack_shards import PackShardsConfig
-from megatron_speech.config.stages.shards import InspectShardsConfig
 from megatron_speech.data.packing.pack import pack_documents
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.inspect import inspect_shards

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.artifacts.manifest import make_artifact
+from megatron_speech.config.inspection.shards import ExportIndexedDatasetConfig, IndexShardsConfig, VerifyShardsConfig
 from megatron_speech.config.stages.pack_shards import PackShardsConfig
-from megatron_speech.config.stages.shards import ExportIndexedDatasetConfig, IndexShardsConfig, VerifyShardsConfig
 from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.data.shards.contents import Examination
 from megatron_speech.data.shards.document import TokenDocument

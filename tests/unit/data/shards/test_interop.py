@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from megatron_speech.artifacts.manifest import make_artifact
-from megatron_speech.config.stages.shards import ExportIndexedDatasetConfig
+from megatron_speech.config.inspection.shards import ExportIndexedDatasetConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.data.shards.export_indexed import export_indexed_dataset
 from megatron_speech.data.shards.rows import RowFolder

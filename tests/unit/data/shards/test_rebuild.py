@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_speech.artifacts.manifest import make_artifact
+from megatron_speech.config.inspection.shards import IndexShardsConfig
 from megatron_speech.config.stages.pack_shards import PackShardsConfig
-from megatron_speech.config.stages.shards import IndexShardsConfig
 from megatron_speech.data.packing.pack import pack_shards
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.rebuild import index_shards
