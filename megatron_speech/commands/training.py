@@ -11,7 +11,7 @@ PRETRAINING = (
         about="Prints rows, tokens, share and epochs of every source in every stage. Takes the run's own YAML file; "
         "where data do not exist yet, sizes.<source> states how large they will be.",
         stage="pre-training",
-        settings="config.stages.plan_mixture:PlanMixtureConfig",
+        settings="config.inspection.plan_mixture:PlanMixtureConfig",
         function="commands.printed:plan_mixture",
         usual=("data.sources.<name>.folder", "data.stages", "train.tokens", "sizes.<name>.text_tokens", "output"),
         example="--config mixture/paper",
@@ -23,7 +23,7 @@ PRETRAINING = (
         about="Takes the run's own YAML file and the sizes of its vocabulary. --check compares with the models that "
         "megatron-core builds, on any machine.",
         stage="pre-training",
-        settings="config.stages.plan_parameters:PlanParametersConfig",
+        settings="config.inspection.plan_parameters:PlanParametersConfig",
         function="commands.printed:plan_parameters",
         flags=("check",),
         usual=(

@@ -19,6 +19,7 @@ ROOMS = [
     "config.parsing",
     "config.reports",
     "config.run",
+    "config.inspection",
     "config.stages",
     "corpus",
     "data",
