@@ -19,7 +19,7 @@ from tests.schemas import TOOLS, schema
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "megatron_speech"
 PAGE = (LIBRARY / "README.md").read_text()
-FILES = (".bin", ".json", ".jsonl")
+FILES = (".bin", ".json", ".jsonl", ".yaml")
 SHARED_SETTINGS = {"fetch_assets": "AssetsConfig", "unpack_assets": "AssetsConfig"}
 
 

@@ -62,7 +62,9 @@ def lint(folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_forbidden_import_planted_in_each_room_is_caught(tmp_path: Path) -> None:
     folder, arrows = copied(tmp_path), forbidden_arrows()
-    assert {f"{PACKAGE.name}.{room}" for room in _rooms()} <= set(arrows)
+    top = layer_contracts()[PACKAGE.name][0]
+    free = {*top} if len(top) == 1 else set()  # one room alone at the top may import every other
+    assert {f"{PACKAGE.name}.{room}" for room in _rooms() - free} <= set(arrows)
     assert lint(folder).returncode == 0
     for room, other in arrows.items():
         path = folder / room.replace(".", "/")
