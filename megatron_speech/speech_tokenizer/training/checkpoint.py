@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from megatron_speech.artifacts.facts.speech_tokenizer import CurvePoint
 from megatron_speech.artifacts.files import naming_file, read_json, write_atomic
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.checksums import checksums, read_checksums, verify_file, write_checksums
@@ -29,7 +30,7 @@ WEIGHTS, OPTIMIZER, CODEBOOK, STATE = "model.safetensors", "optimizer.pt", "code
 
 @dataclass(kw_only=True)
 class RunState:
-    """Progress of a run, in plain JSON values."""
+    """Progress of a run; `asdict` makes plain JSON values of it."""
 
     step: int = 0
     """Number of finished steps."""
@@ -41,9 +42,9 @@ class RunState:
     """Number of restarts of dead codes."""
     start: dict[str, Any] = field(default_factory=dict)
     """Facts on the initial codebook."""
-    curve: list[dict[str, Any]] = field(default_factory=list)
+    curve: list[CurvePoint] = field(default_factory=list)
     """Points of the loss curve."""
-    error_rates: list[dict[str, Any]] = field(default_factory=list)
+    error_rates: list[dict[str, float]] = field(default_factory=list)
     """Word error rates from codes, by step."""
     error_rates_without_bottleneck: dict[str, float] = field(default_factory=dict)
     """Word error rates of the Whisper model, by validation set."""
@@ -51,7 +52,8 @@ class RunState:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> RunState:
         """Build from JSON values; inverse of `asdict`."""
-        return cls(**{**values, "cursor": Cursor(**values["cursor"])})
+        curve = [CurvePoint.from_json(point) for point in values["curve"]]
+        return cls(**{**values, "cursor": Cursor(**values["cursor"]), "curve": curve})
 
 
 def save(checkpoints: Path, trainer: Trainer, state: RunState) -> None:

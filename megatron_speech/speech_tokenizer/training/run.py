@@ -17,7 +17,7 @@ from typing import Any
 
 import torch.distributed as dist
 
-from megatron_speech.artifacts.facts.speech_tokenizer import CurvePoint, TrainedSpeechTokenizerFacts
+from megatron_speech.artifacts.facts.speech_tokenizer import TrainedSpeechTokenizerFacts
 from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.manifest import PARTIAL, Draft, input_ids, is_made, make_artifact, require_same_draft
 from megatron_speech.audio.quarantine import QUARANTINE, write_quarantine
@@ -239,7 +239,7 @@ def _complete(run: Run, draft: Draft) -> None:
         quarantined={name: dict(sorted(Counter(bad.reason for bad in each).items())) for name, each in bad.items()},
         text_ids_in_use=len(run.trainer.targets.ids_V),
         codes_restarted=state.restarted,
-        curve=tuple(CurvePoint(**point) for point in Curve(run.config.steps, state.curve).rounded()),
+        curve=Curve(run.config.steps, state.curve).rounded(),
         error_rates=tuple(state.error_rates),
         error_rates_without_bottleneck=state.error_rates_without_bottleneck,
         # Facts for building a vocabulary.

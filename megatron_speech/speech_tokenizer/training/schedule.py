@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
+from megatron_speech.artifacts.facts.speech_tokenizer import CurvePoint
 from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig
 from megatron_speech.schedules import rate_by_start
 
@@ -27,22 +28,27 @@ def learning_rate(step: int, config: TrainSpeechTokenizerConfig) -> float:
 class Curve:
     """A loss curve of at most `CURVE_POINTS` points, each the mean of consecutive steps."""
 
-    def __init__(self, steps: int, points: list[dict[str, Any]]) -> None:
+    def __init__(self, steps: int, points: list[CurvePoint]) -> None:
         self._size = -(-steps // CURVE_POINTS)
         self.points = points
-        """Points as plain JSON: last step and running means. The list is extended in place."""
+        """Points with running means. The list is extended in place."""
 
-    def add(self, step: int, **values: float) -> None:
-        """Add the values of `step`, which counts from 1."""
+    def add(self, step: int, *, cross_entropy: float, commitment: float) -> None:
+        """Add the losses of `step`, which counts from 1."""
         if (step - 1) % self._size == 0:
-            self.points.append({"step": step, **dict.fromkeys(values, 0.0)})
-        point = self.points[-1]
+            self.points.append(CurvePoint(step=step, cross_entropy=0.0, commitment=0.0))
+        mean = self.points[-1]
         # A running mean, so that the points are valid after every step.
         count = (step - 1) % self._size + 1
-        for name, value in values.items():
-            point[name] += (value - point[name]) / count
-        point["step"] = step
+        self.points[-1] = CurvePoint(
+            step=step,
+            cross_entropy=mean.cross_entropy + (cross_entropy - mean.cross_entropy) / count,
+            commitment=mean.commitment + (commitment - mean.commitment) / count,
+        )
 
-    def rounded(self) -> list[dict[str, Any]]:
-        """Points with values rounded for the manifest."""
-        return [{name: value if name == "step" else round(value, 4) for name, value in p.items()} for p in self.points]
+    def rounded(self) -> tuple[CurvePoint, ...]:
+        """Points with losses rounded for the manifest."""
+        return tuple(
+            replace(point, cross_entropy=round(point.cross_entropy, 4), commitment=round(point.commitment, 4))
+            for point in self.points
+        )

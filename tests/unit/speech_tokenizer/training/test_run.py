@@ -14,6 +14,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from megatron_speech.artifacts.facts.speech_tokenizer import CurvePoint
 from megatron_speech.artifacts.files import file_xxh3
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.audio.quarantine import read_quarantine
@@ -21,6 +22,7 @@ from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.config.stages.train_speech_tokenizer import NO_PART_OF_RESULT, AugmentConfig, SpeechSourceConfig
 from megatron_speech.speech_tokenizer.model import TextSide, load_config
 from megatron_speech.speech_tokenizer.training import sources, states
+from megatron_speech.speech_tokenizer.training.checkpoint import RunState
 from megatron_speech.speech_tokenizer.training.ranks import joined
 from megatron_speech.speech_tokenizer.training.run import train_speech_tokenizer, training_inputs
 from megatron_speech.speech_tokenizer.training.schedule import Curve, learning_rate
@@ -376,6 +378,16 @@ def test_learning_rate_warms_up_and_falls(tmp_path: Path) -> None:
 def test_the_curve_is_means_of_consecutive_steps() -> None:
     curve = Curve(250, [])
     for step in range(1, 251):
-        curve.add(step, loss=float(step))
+        curve.add(step, cross_entropy=float(step), commitment=step / 8)
     assert len(curve.points) == 84
-    assert curve.rounded()[0] == {"step": 3, "loss": 2.0} and curve.rounded()[-1] == {"step": 250, "loss": 250.0}
+    assert curve.rounded()[0] == CurvePoint(step=3, cross_entropy=2.0, commitment=0.25)
+    assert curve.rounded()[-1] == CurvePoint(step=250, cross_entropy=250.0, commitment=31.25)
+
+
+def test_the_progress_of_a_run_survives_json() -> None:
+    curve = Curve(250, [])
+    curve.add(1, cross_entropy=1 / 3, commitment=0.0)
+    state = RunState(step=1, start={"kmeans_frames": 7}, curve=curve.points, error_rates=[{"step": 1, "heldout": 0.5}])
+    written = json.dumps(dataclasses.asdict(state))
+    assert f'"curve": [{{"step": 1, "cross_entropy": {1 / 3!r}, "commitment": 0.0}}]' in written
+    assert RunState.from_json(json.loads(written)) == state
