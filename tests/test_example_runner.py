@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -206,7 +207,12 @@ def test_a_signal_lets_the_step_save_and_begins_no_other(
     environment = {"COMMANDS": str(root / "commands"), "FAIL": "", "PATH": "/usr/bin:/bin"}
     command = ["bash", str(root / "examples" / "run.sh"), *words]
     with subprocess.Popen(
-        command, env=environment, cwd=root, stdout=subprocess.PIPE, start_new_session=True
+        command,
+        env=environment,
+        cwd=root,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore it
     ) as process:
         assert process.stdout
         said = iter(process.stdout.readline, b"")
