@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from megatron_speech.commands.command import PROGRAM, Command
+from megatron_speech.commands.known_warnings import silence_known_warnings
 from megatron_speech.commands.other_files import file_of_another_command
 from megatron_speech.commands.table import COMMANDS, find
 from megatron_speech.config.parsing.leaving import interruption_is_one_line
@@ -56,6 +57,7 @@ def run(command: Command, words: Sequence[str]) -> None:
         return
     with user_errors():
         config = read_command_line(command, words)
+    silence_known_warnings()
     function = command.load()
     if command.logs:
         rank_zero = os.environ.get("RANK", "0") == "0"

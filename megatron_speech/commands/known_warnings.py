@@ -1,0 +1,24 @@
+"""Warnings of libraries that no user of a command can act on: they speak to us, who call those libraries.
+
+Only commands are quiet. Whoever imports the library, or runs its tests, sees every warning. A filter given to Python
+itself (``-W default``, PYTHONWARNINGS) comes first, and shows them again.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+KNOWN: tuple[tuple[type[Warning], str], ...] = (
+    # Renamed collectives, which megatron-core calls by their old names.
+    (FutureWarning, r"torch\.distributed\.c10d_logger$"),
+    # ShardedTensor and load_state_dict, which megatron-core's checkpoints use.
+    (FutureWarning, r"torch\.distributed\.checkpoint\..*"),
+    (FutureWarning, r"megatron\.core\.dist_checkpointing\..*"),
+)
+"""Category of each, and the module that it is told of, as a regular expression."""
+
+
+def silence_known_warnings() -> None:
+    """Hide the `KNOWN` warnings in this process, unless a filter that was set earlier shows them."""
+    for category, module in KNOWN:
+        warnings.filterwarnings("ignore", category=category, module=module, append=True)
