@@ -67,7 +67,8 @@ class Builder:
         if dataclasses.is_dataclass(part) or origin is dict:
             mapping = value.mapping if isinstance(value, Word) else value
             if not isinstance(mapping, Mapping):
-                raise _mistake(kind, value, key)
+                none = ", or write {} for none" if plain is None and default == {} else ""
+                raise ValueError(f"{_mistake(kind, value, key)}{none}")
             if origin is not dict:
                 return self.section(part, mapping, f"{key}.", default if isinstance(default, part) else None)
             return {_name(name, key): self.value(args[1], entry, f"{key}.{name}") for name, entry in mapping.items()}

@@ -116,6 +116,7 @@ def test_files_then_overrides(tmp_path: Path):
         ("inner: {weight: inf}", "inner.weight=inf must be a number or null; correct it"),
         ("inner: 3", "inner=3 must be a section with the keys size, weight; correct it"),
         ("inner:", "inner=null must be a section with the keys size, weight; correct it"),
+        ("by_name:", "by_name=null must be a mapping of names to values; correct it, or write {} for none"),
         ("by_name: {x: {size: y}}", "by_name.x.size=y must be an integer; correct it"),
         ("by_name: {x: {sise: 2}}", "by_name.x.sise: no such key; did you mean 'size'?"),
         ("by_name: [x]", "by_name=['x'] must be a mapping of names to values; correct it"),
