@@ -26,6 +26,7 @@ from megatron_speech.reports.facts import (
     prose,
     table,
 )
+from megatron_speech.reports.miniature.listening import listening
 from megatron_speech.reports.miniature.making import corpus, interleaving, speech_tokenizer, text_to_token
 from megatron_speech.reports.miniature.paper import beside_the_paper, what_it_can_show
 from megatron_speech.reports.miniature.results import evaluation, pretraining, samples, speech_decoder
@@ -111,6 +112,7 @@ SECTIONS: tuple[Callable[[RunFolder], list[str]], ...] = (
     evaluation,
     samples,
     speech_decoder,
+    listening,
     beside_the_paper,
     what_it_can_show,
     timings,

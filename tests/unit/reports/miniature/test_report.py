@@ -3,6 +3,8 @@
 import json
 import math
 import re
+from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -182,6 +184,51 @@ def test_without_a_vocoder_the_report_says_so(run):
     artifact_file = run / "wav" / "manifest.json"
     artifact_file.write_text(json.dumps({"kind": "any", "facts": {"vocoder": "absent"}}))
     assert "no WAV was made" in report_of(run)
+
+
+def test_every_wav_has_a_player_beside_its_text(run):
+    for name in ("u 1&2.original.wav", "u 1&2.generated.wav", "kept.original.wav"):
+        (run / "wav" / name).write_bytes(b"RIFF")
+    heard = {"original": {"heard": "Is it <b>?"}}
+    write_jsonl(run / "wav/scores.jsonl", {"key": "u 1&2", "text": "Is it < 2 & odd?", **heard})
+    manifest = json.loads((run / "sample/manifest.json").read_text())
+    said = {"id": "u 1&2", "recognition": "<i>", "continuation": "", "spoken_text_as_heard": "a hill"}
+    manifest["facts"]["samples"][0] |= said
+    (run / "sample/manifest.json").write_text(json.dumps(manifest))
+    assert "[samples.html](samples.html)" in report_of(run)
+    players, shown = Players(), (run / "samples.html").read_text()
+    players.feed(shown)
+    assert {(run / unquote(source)).name for source in players.sources} == {path.name for path in run.glob("wav/*.wav")}
+    assert all((run / unquote(source)).is_file() for source in players.sources)
+    assert players.headings == ["kept", "Is it < 2 & odd?"]
+    assert not players.tags & {"script", "link", "iframe", "b", "i"} and "//" not in shown, "nothing from outside"
+    assert "heard as: Is it &lt;b&gt;?" in shown and "heard as: a hill" in shown
+    assert "asked what was said: &lt;i&gt;</p>" in shown and "asked to go on: (nothing)</p>" in shown
+
+
+def test_without_wav_files_there_is_no_page(run):
+    assert "samples.html" not in report_of(run) and not (run / "samples.html").exists()
+
+
+class Players(HTMLParser):
+    """Sources of players, headings and tags of a page."""
+
+    def __init__(self):
+        super().__init__()
+        self.sources, self.headings, self.tags, self.open = [], [], set(), ""
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.open = tag
+        if tag == "audio":
+            self.sources.append(dict(attrs)["src"])
+
+    def handle_data(self, data):
+        if self.open == "h2" and data.strip():
+            self.headings.append(data)
+
+    def handle_endtag(self, tag):
+        self.open = ""
 
 
 def test_a_broken_line_is_named(run):
