@@ -13,7 +13,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from megatron_speech.checkpoint.distributed.save_load import load_checkpoint
 from megatron_speech.checkpoint.folder import read_state, require_same_model
@@ -88,7 +87,7 @@ def _pretrain(
         stored = read_state(checkpoint)
         if "plan" not in stored:
             raise ValueError(f"{checkpoint} holds weights alone and cannot be resumed; name it as model.base")
-        _require_same_plan(config, stored, outline.plan)
+        _require_same_plan(config, stored["plan"], outline.plan, consumed=stored["consumed_samples"])
     _check_weights(config, outline, checkpoint)
     logger.info("%s: %d samples, %s", config.folder, outline.plan.num_samples, outline.layout.describe())
     for name, plan in outline.validation_plans.items():
@@ -250,17 +249,20 @@ def _is_done(config: PretrainConfig, outline: Outline) -> bool:
 
     With `checkpoint.resume=never` the answer is False, and `checkpoint_to_resume` then refuses the folder.
     """
-    done: dict[str, Any] | None = run_folder.read_done(config.folder)
-    if done is None or config.checkpoint.resume == "never" or done["consumed_samples"] < outline.plan.num_samples:
+    done = run_folder.read_done(config.folder)
+    if done is None or config.checkpoint.resume == "never" or done.consumed_samples < outline.plan.num_samples:
         return False
-    _require_same_plan(config, done, outline.plan)
+    _require_same_plan(config, done.plan, outline.plan, consumed=done.consumed_samples)
     run_folder.require_same_settings(config)
-    logger.info("%s is already done: %d steps", config.folder, done["steps"])
+    logger.info("%s is already done: %d steps", config.folder, done.steps)
     return True
 
 
-def _require_same_plan(config: PretrainConfig, stored: dict[str, Any], plan: Plan) -> None:
-    """Raise ValueError if `stored` belongs to another plan, unless this plan extends that one and may do so."""
-    if stored["plan"] != plan.fingerprint:
-        old = run_folder.read_plan(config.folder, stored["plan"])
-        require_same_plan(old, plan, consumed=stored["consumed_samples"], extend=config.data.extend_plan)
+def _require_same_plan(config: PretrainConfig, followed: str, plan: Plan, *, consumed: int) -> None:
+    """Raise ValueError if the fingerprint `followed` is of another plan, unless this plan extends it and may do so.
+
+    `consumed` is the number of samples read under that plan.
+    """
+    if followed != plan.fingerprint:
+        old = run_folder.read_plan(config.folder, followed)
+        require_same_plan(old, plan, consumed=consumed, extend=config.data.extend_plan)

@@ -24,6 +24,7 @@ import yaml
 
 from megatron_speech import __version__
 from megatron_speech.artifacts.facts.checkpoint import SCRATCH, Origin, SourceTerms
+from megatron_speech.artifacts.facts.training import FollowedPlan
 from megatron_speech.artifacts.files import read_json, rename_synced, write_atomic
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.artifacts.plain_json import to_json
@@ -70,13 +71,14 @@ def checkpoint_to_resume(folder: Path, config: CheckpointConfig) -> Path | None:
     return newest
 
 
-def read_done(folder: Path) -> dict[str, Any] | None:
-    """The summary of a finished run, or None."""
+def read_done(folder: Path) -> FollowedPlan | None:
+    """The plan and counts in the summary of a finished run, or None."""
     path = folder / DONE
     if not path.is_file():
         return None
     needed = {"steps": int, "consumed_samples": int, "plan": str}
-    return _facts(path, needed, mend="remove it, and the run goes on from its newest checkpoint and writes it again")
+    mend = "remove it, and the run goes on from its newest checkpoint and writes it again"
+    return FollowedPlan.from_json(_facts(path, needed, mend=mend))
 
 
 def note_saved(folder: Path, step: int) -> None:

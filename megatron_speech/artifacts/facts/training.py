@@ -108,6 +108,18 @@ class RunSummary(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FollowedPlan(Record):
+    """The fields of `RunSummary` that decide whether a run is already done."""
+
+    steps: int
+    """Training steps."""
+    consumed_samples: int
+    """Packed rows read."""
+    plan: str
+    """Fingerprint of the plan."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FinishedRun(Record):
     """The fields of `RunSummary` that comparisons of runs read."""
 

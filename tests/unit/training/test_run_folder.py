@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from megatron_speech.artifacts.facts.training import FollowedPlan
 from megatron_speech.config.run.training import CheckpointConfig
 from megatron_speech.training.run_folder import checkpoint_to_resume, read_done, read_plan, write_done
 from megatron_speech.training.state import TrainState
@@ -37,7 +38,7 @@ def test_done_is_absent_until_written(tmp_path: Path) -> None:
     assert read_done(tmp_path) is None
     summary = {"steps": 3, "consumed_samples": 12, "plan": "abc"}
     write_done(tmp_path, summary)
-    assert read_done(tmp_path) == summary
+    assert read_done(tmp_path) == FollowedPlan(steps=3, consumed_samples=12, plan="abc")
 
 
 def test_state_counts_and_survives_json() -> None:
