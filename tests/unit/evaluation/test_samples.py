@@ -64,4 +64,9 @@ def test_every_utterance_is_continued_recognised_and_spoken(tmp_path: Path) -> N
     spoken = {each.key: each.tokens.tolist() for each in read_documents(tmp_path / "sample" / "codes")}
     assert spoken == {each["id"]: each["codes"] for each in samples if each["codes"]}
     assert all(0 <= code < 16 for codes in spoken.values() for code in codes)
-    assert len(read_manifest(tmp_path / "sample").facts["samples"]) == 2
+    manifest = read_manifest(tmp_path / "sample")
+    assert len(manifest.facts["samples"]) == 2
+    assert list(manifest.config) == [
+        *("model", "codes", "output", "speech_tokenizer", "utterances", "max_text_tokens", "max_speech_tokens"),
+        *("temperature", "top_p", "seed", "dtype", "device"),
+    ], "as before answers were possible"
