@@ -2,7 +2,7 @@
 
 Equal arguments of `speak` give equal waveforms: the noise of hibari is seeded, flite has none. The output of hibari
 has 24 kHz and is resampled; it is made about 100 times faster than real time. No other package is imported. hibari is
-imported from its path, without a change to `sys.path`. flite starts a program per utterance.
+imported from its path, without a change to Python's search path. flite starts a program per utterance.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import soundfile
 import torch
 from transformers import AutoModelForCausalLM
 
+from megatron_speech.artifacts.facts.evaluation import HeardFacts
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.audio.importing import import_speech
 from megatron_speech.audio.shards import AudioRecord, read_audio_shards
@@ -172,7 +173,8 @@ def test_a_speech_decoder_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "vocoder" / "model.safetensors").write_bytes(b"")
     speech = AudioRecord(key="u", waveform=np.zeros(8000, np.float32), text="x", meta={"voice": "hibari"})
     codes = TokenDocument(key="u", tokens=np.array([0, 7], np.int32))
-    monkeypatch.setattr(resynthesis, "_judge", lambda *_: {})  # whose models are not here
+    scores = HeardFacts(wer=0.0, cer=0.0, words=1, dnsmos=5.0)
+    monkeypatch.setattr(resynthesis, "_judge", lambda *_: (scores, scores))  # whose models are not here
     config = DecodeSpeechConfig(
         output=tmp_path / "wav",
         audio=write_audio(tmp_path / "audio", [speech]),

@@ -23,6 +23,7 @@ CHANGES = re.compile(
 """What may outlive a call: the environment, logging, warnings, torch's global settings and generators, signals."""
 JUSTIFIED = {
     "artifacts/tasks.py": "a worker process begins; datatrove's log is silent only while a task runs",
+    "commands/known_warnings.py": "a command's process begins: known warnings of libraries",
     "commands/main.py": "a command's process begins: its log",
     "config/parsing/leaving.py": "how a tool answers Ctrl-C",
     "miniature/speak.py": "a worker process begins",
