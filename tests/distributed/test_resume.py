@@ -300,7 +300,8 @@ def _check_refused(rank: int, world_size: int, init_method: str, config: Pretrai
 
 
 def _check_full_disk(rank: int, world_size: int, init_method: str, path: Path) -> None:
-    from megatron_speech.checkpoint import distributed, folder
+    from megatron_speech.checkpoint import folder
+    from megatron_speech.checkpoint.distributed.save_load import save_checkpoint
     from megatron_speech.parallel import groups
     from megatron_speech.parallel.layout import ParallelLayout
 
@@ -316,6 +317,6 @@ def _check_full_disk(rank: int, world_size: int, init_method: str, path: Path) -
             if rank == 0:
                 patch.setattr(folder, writer, full)
             with pytest.raises(OSError, match="No space left"):
-                distributed.save_checkpoint(path, chunks=[], optimizer=None, **facts)
+                save_checkpoint(path, chunks=[], optimizer=None, **facts)
         assert not path.exists()
     groups.shutdown()
