@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from megatron_speech.config.inspection.read_aloud import ReadAloudConfig
     from megatron_speech.config.inspection.shards import InspectShardsConfig, VerifyShardsConfig
     from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
+    from megatron_speech.config.stages.dry_run import PretrainCommandConfig, TextToTokenCommandConfig
     from megatron_speech.config.stages.generate import GenerateConfig
     from megatron_speech.config.stages.speech_decoder import DecodeConfig
     from megatron_speech.config.stages.stream_speech import StreamSpeechConfig
@@ -127,6 +128,20 @@ def plan_parameters(config: PlanParametersConfig) -> None:
         vocabulary, layout = parameters.planned_vocabulary(config), parameters.planned_layout(config)
         checked = check_parameters(config.model, vocabulary=vocabulary, layout=layout)
         print(f"checked: megatron-core builds the same on each of {checked} ranks and in sum")
+
+
+def pretrain(config: PretrainCommandConfig | TextToTokenCommandConfig) -> None:
+    """Train, or print what the training would do."""
+    from megatron_speech.training import run
+
+    if not config.dry_run:
+        run.pretrain(config.run)
+        return
+    from megatron_speech.training.dry_run import dry_run
+
+    for line in dry_run(config.run, world_size=config.dry_run_world):
+        if os.environ.get("RANK", "0") == "0":
+            print(line)
 
 
 def read_aloud(config: ReadAloudConfig) -> None:

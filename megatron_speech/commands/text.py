@@ -31,8 +31,9 @@ TEXT_TO_TOKEN = (
         about="Runs alone or by `launch`. It is `pretrain` with this task's data and defaults: the same loop, signals "
         "and run folder, whose config.yaml `pretrain` repeats.",
         stage="text-to-token",
-        settings="config.stages.train_text_to_token:TrainTextToTokenConfig",
-        function="training.run:train_text_to_token",
+        settings="config.stages.dry_run:TextToTokenCommandConfig",
+        function="commands.printed:pretrain",
+        flags=("dry_run",),
         usual=(
             "folder",
             "pairs",

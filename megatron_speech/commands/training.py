@@ -42,8 +42,9 @@ PRETRAINING = (
         about="Runs alone or by `launch`. Writes a run folder (checkpoints, metrics, done.json). Ctrl-C, SIGTERM and "
         "SIGUSR1 save and leave with status 0.",
         stage="pre-training",
-        settings="config.run.training:PretrainConfig",
-        function="training.run:pretrain",
+        settings="config.stages.dry_run:PretrainCommandConfig",
+        function="commands.printed:pretrain",
+        flags=("dry_run",),
         usual=(
             "folder",
             "model.base",
@@ -59,6 +60,7 @@ PRETRAINING = (
             "parallel.tensor_model_parallel_size",
             "checkpoint.every_steps",
             "checkpoint.resume",
+            "dry_run",
         ),
         example="--config miniature/pretrain --train.tokens 262144 --folder runs/first",
         logs=False,

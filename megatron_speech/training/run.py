@@ -18,7 +18,6 @@ from megatron_speech.checkpoint.distributed.save_load import load_checkpoint
 from megatron_speech.checkpoint.folder import read_state, require_same_model
 from megatron_speech.config.run.data import DataConfig
 from megatron_speech.config.run.training import PretrainConfig
-from megatron_speech.config.stages.train_text_to_token import TrainTextToTokenConfig
 from megatron_speech.data.plan.change import require_same_plan
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan
@@ -62,11 +61,6 @@ def pretrain(config: PretrainConfig, *, world: tuple[int, int] | None = None, in
         _pretrain(config, rank, world_size, init_method, stop_request)
 
 
-def train_text_to_token(config: TrainTextToTokenConfig) -> None:
-    """Train a text-to-token model: `pretrain` with this task's data and defaults."""
-    pretrain(config.run)
-
-
 def _pretrain(
     config: PretrainConfig, rank: int, world_size: int, init_method: str | None, stop_request: StopRequest
 ) -> None:
@@ -74,21 +68,16 @@ def _pretrain(
     # Check everything that needs neither other ranks nor tensors.
     device_line = where(world_size)
     config, reason = resolve_number_format(config)
-    outline = _outline(config, world_size)
+    outline = outline_of(config, world_size)
     run_folder.start_logging(config.folder, rank=rank)
     logger.info(device_line)
     logger.info(reason)
-    if _is_done(config, outline):
+    if is_done(config, outline):
         return
 
     # Find the weights to start from, and check that they fit.
-    checkpoint = run_folder.checkpoint_to_resume(config.folder, config.checkpoint)
-    if checkpoint is not None:
-        stored = read_state(checkpoint)
-        if "plan" not in stored:
-            raise ValueError(f"{checkpoint} holds weights alone and cannot be resumed; name it as model.base")
-        _require_same_plan(config, stored["plan"], outline.plan, consumed=stored["consumed_samples"])
-    _check_weights(config, outline, checkpoint)
+    checkpoint = checkpoint_to_resume(config, outline)
+    weights_to_start_from(config, outline, checkpoint)
     logger.info("%s: %d samples, %s", config.folder, outline.plan.num_samples, outline.layout.describe())
     for name, plan in outline.validation_plans.items():
         logger.info("held-out source %s: %d rows are scored", name, plan.num_samples)
@@ -120,7 +109,7 @@ class Outline:
     validation_plans: dict[str, Plan]
 
 
-def _outline(config: PretrainConfig, world_size: int) -> Outline:
+def outline_of(config: PretrainConfig, world_size: int) -> Outline:
     """Check that layout, model, batch and data fit; ValueError or FileNotFoundError if not."""
     layout = ParallelLayout.of(config.parallel, world_size=world_size)
     vocabulary = shared_vocabulary(config.data)
@@ -136,13 +125,25 @@ def _outline(config: PretrainConfig, world_size: int) -> Outline:
     )
 
 
-def _check_weights(config: PretrainConfig, outline: Outline, checkpoint: Path | None) -> None:
-    """Raise ValueError unless the checkpoint or base to start from fits this model."""
+def checkpoint_to_resume(config: PretrainConfig, outline: Outline) -> Path | None:
+    """The checkpoint to resume, or None to start from step 0; ValueError if it followed another plan."""
+    checkpoint = run_folder.checkpoint_to_resume(config.folder, config.checkpoint)
+    if checkpoint is not None:
+        stored = read_state(checkpoint)
+        if "plan" not in stored:
+            raise ValueError(f"{checkpoint} holds weights alone and cannot be resumed; name it as model.base")
+        _require_same_plan(config, stored["plan"], outline.plan, consumed=stored["consumed_samples"])
+    return checkpoint
+
+
+def weights_to_start_from(config: PretrainConfig, outline: Outline, checkpoint: Path | None) -> Path | None:
+    """The checkpoint or base to start from, None for scratch; ValueError unless it fits this model."""
     source = checkpoint
     if source is None and config.model.base != "scratch":
         source = Path(config.model.base)
     if source is not None:
         require_same_model(source, model=config.model, vocabulary=outline.vocabulary)
+    return source
 
 
 def shared_vocabulary(data: DataConfig) -> Vocabulary:
@@ -244,7 +245,7 @@ def _finish(run: Run, state: TrainState, held_out: HeldOut, *, seconds: float) -
         logger.info("%s", line)
 
 
-def _is_done(config: PretrainConfig, outline: Outline) -> bool:
+def is_done(config: PretrainConfig, outline: Outline) -> bool:
     """Whether `config.folder` holds the finished run; ValueError if that run had another plan or other settings.
 
     With `checkpoint.resume=never` the answer is False, and `checkpoint_to_resume` then refuses the folder.

@@ -209,14 +209,19 @@ def write_done(folder: Path, summary: dict[str, Any]) -> None:
     write_atomic(folder / DONE, to_json(summary, indent=1) + "\n")
 
 
+def require_no_artifact(folder: Path) -> None:
+    """Raise FileExistsError if `folder` is the finished output of a tool."""
+    if (folder / MANIFEST).is_file():
+        raise FileExistsError(f"folder={folder} is the finished output of another stage; choose another folder")
+
+
 def start_logging(folder: Path, *, rank: int) -> None:
     """Write this rank's log to logs/rank_<n>.log, and rank 0's also to stderr.
 
     The logs are part of the run folder, so the run sets up logging itself, not its caller. Raises FileExistsError if
     `folder` is the finished output of a tool.
     """
-    if (folder / MANIFEST).is_file():
-        raise FileExistsError(f"folder={folder} is the finished output of another stage; choose another folder")
+    require_no_artifact(folder)
     logs = folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     handlers: list[logging.Handler] = [logging.FileHandler(logs / f"rank_{rank}.log")]

@@ -148,7 +148,11 @@ def test_a_file_at_the_path_comes_before_an_example(tmp_path: Path, monkeypatch:
         ("miniature/pretrian", "no such file, and no example of this name; did you mean 'miniature/pretrain'?"),
         ("text_token", "no such file, and no example of this name; did you mean 'text_tokens'?"),
         ("zzz", "no such file, and no example of this name; correct the path"),
-        ("pretrain", "examples have this name; choose glm4_9b/pretrain or miniature/pretrain or precision/pretrain"),
+        (
+            "pretrain",
+            "4 examples have this name; choose glm4_9b/pretrain or miniature/pretrain or own_data/pretrain or "
+            "precision/pretrain",
+        ),
         ("miniature/pretrain.yaml", "no such file; correct the path"),
         ("./miniature/pretrain", "no such file; correct the path"),
         ("folder", "is no file; correct the path"),
