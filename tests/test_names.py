@@ -20,7 +20,13 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "megatron_speech"
 PAGE = (LIBRARY / "README.md").read_text()
 FILES = (".bin", ".json", ".jsonl", ".yaml")
-SHARED_SETTINGS = {"fetch_assets": "AssetsConfig", "unpack_assets": "AssetsConfig"}
+SHARED_SETTINGS = {
+    "fetch_assets": "AssetsConfig",
+    "unpack_assets": "AssetsConfig",
+    # These add --dry_run to the settings of the run, which its folder keeps.
+    "pretrain": "PretrainCommandConfig",
+    "train_text_to_token": "TextToTokenCommandConfig",
+}
 
 
 def test_the_page_lists_the_rooms_by_the_layers_of_the_import_contract() -> None:

@@ -130,13 +130,27 @@ def plan_parameters(config: PlanParametersConfig) -> None:
         print(f"checked: megatron-core builds the same on each of {checked} ranks and in sum")
 
 
-def pretrain(config: PretrainCommandConfig | TextToTokenCommandConfig) -> None:
+def pretrain(config: PretrainCommandConfig) -> None:
     """Train, or print what the training would do."""
     from megatron_speech.training import run
 
-    if not config.dry_run:
+    if config.dry_run:
+        _print_dry_run(config)
+    else:
         run.pretrain(config.run)
-        return
+
+
+def train_text_to_token(config: TextToTokenCommandConfig) -> None:
+    """Train a text-to-token model, or print what the training would do."""
+    from megatron_speech.training import run
+
+    if config.dry_run:
+        _print_dry_run(config)
+    else:
+        run.train_text_to_token(config)
+
+
+def _print_dry_run(config: PretrainCommandConfig | TextToTokenCommandConfig) -> None:
     from megatron_speech.training.dry_run import dry_run
 
     for line in dry_run(config.run, world_size=config.dry_run_world):

@@ -32,7 +32,7 @@ TEXT_TO_TOKEN = (
         "and run folder, whose config.yaml `pretrain` repeats.",
         stage="text-to-token",
         settings="config.stages.dry_run:TextToTokenCommandConfig",
-        function="commands.printed:pretrain",
+        function="commands.printed:train_text_to_token",
         flags=("dry_run",),
         usual=(
             "folder",

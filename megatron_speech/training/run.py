@@ -18,6 +18,7 @@ from megatron_speech.checkpoint.distributed.save_load import load_checkpoint
 from megatron_speech.checkpoint.folder import read_state, require_same_model
 from megatron_speech.config.run.data import DataConfig
 from megatron_speech.config.run.training import PretrainConfig
+from megatron_speech.config.stages.train_text_to_token import TrainTextToTokenConfig
 from megatron_speech.data.plan.change import require_same_plan
 from megatron_speech.data.plan.mixture import compile_plan
 from megatron_speech.data.plan.plan import Plan
@@ -59,6 +60,11 @@ def pretrain(config: PretrainConfig, *, world: tuple[int, int] | None = None, in
     rank, world_size = world or world_from_environment()
     with StopRequest(speaks=rank == 0) as stop_request:
         _pretrain(config, rank, world_size, init_method, stop_request)
+
+
+def train_text_to_token(config: TrainTextToTokenConfig) -> None:
+    """Train a text-to-token model: `pretrain` with this task's data and defaults."""
+    pretrain(config.run)
 
 
 def _pretrain(
