@@ -1,23 +1,26 @@
 """Samples the spans of a document that become speech: lengths from a Poisson distribution, then random places.
 
-    lengths l_1, l_2, ... ~ Poisson(mean), until they cover `ratio` of the document's words
-    places  drawn uniformly among all without touching spans
+    target  `ratio` x number of words
+    lengths l_1, l_2, ... ~ Poisson(mean), until their sum reaches the target
+    places  drawn uniformly among all placements in which no two spans touch
 
+A word is here any unit of a document (`interleave.units`) that may be spoken; the caller numbers these units from 0.
 This follows arXiv 2411.17607 (mean 10, ratio 0.3), with these additions:
 
 * A length of zero is drawn again.
 
-* The last span crosses the target. To keep it always would give too much speech (a public sampler reaches 0.34 at 100
-  words). To shorten it always would change the distribution. It is kept whole or dropped, with the probability that
-  makes the expected number of spoken words exact. Before that it is limited to half of the document.
+* The last length crosses the target. To keep it always would give too much speech (a public sampler reaches 0.34 at
+  100 words). To shorten it to the target always would change the distribution. So it is limited to half of the
+  document, and then kept or dropped, with the probability that makes the expected number of spoken words exact.
 
 * If the first length already reaches the target, the document is too short. Its only span then has the length of the
   target, rounded up or down at random so that the expectation is exact.
 
-The expected ratio is exact for every document length. A single document deviates by less than its last span, and by
-less than one word if it has one span. Randomness is a function of (seed, document id): raw bits of a Philox generator
-keyed by sha256. NumPy keeps raw bits stable across versions, but not distributions. Limitation: at most half of a
-document becomes speech.
+The expected ratio is exact for every document length. The speech of a single document deviates from the target by less
+than the last length drawn, which may be a dropped one; in a document that is too short, by less than one word.
+
+Randomness is a function of (seed, document id): raw bits of a Philox generator keyed by sha256. NumPy keeps raw bits
+stable across versions, but not distributions. Limitation: at most half of a document becomes speech.
 """
 
 from __future__ import annotations
@@ -41,8 +44,9 @@ def sample_spans(
 ) -> list[tuple[int, int]]:
     """Sample half-open word ranges (start, end), in order, with at least one word between two spans.
 
-    The expected number of covered words is `ratio * num_words`. A document deviates by less than its longest span. Time
-    is linear in `num_words`. Raises ValueError for a ratio outside (0, 0.5] or a mean below one word.
+    The expected number of covered words is `ratio * num_words`. A document deviates by less than the last length drawn,
+    kept or dropped. Time is linear in `num_words`. Raises ValueError for a ratio outside (0, 0.5] or a mean below one
+    word.
     """
     assert num_words >= 0, f"{num_words=} must not be negative"
     check_span_settings(ratio, mean_length)
@@ -57,16 +61,17 @@ def sample_spans(
 def snap_spans(
     spans: list[tuple[int, int]], boundaries: np.ndarray, *, seed: int, document_id: str
 ) -> list[tuple[int, int]]:
-    """Move the ends of `spans` to clause `boundaries` (ascending, int [n]), each unbiased.
+    """Move both ends of each span to `boundaries` of clauses; `spans` must not be empty.
 
-    An end moves to the boundary below or above it, at random, so that its expected place stays. It moves only if both
+    `boundaries` (int [n], ascending) are numbers of the first word of each clause, then the number of words. An end
+    moves to the nearest boundary below or above it, at random, so that its expected place stays. It moves only if both
     boundaries are within MAX_SNAP words, and not beyond the middle of the span or of the text beside it. So spans do
     not vanish or touch, and the expected number of spoken words stays. Lengths are then not Poisson.
     """
-    # Room of each end: half of the span, and half of the text beside it.
+    # Words by which each end may move: half of the span, and half of the text beside it.
     drawn = np.array(spans, dtype=np.int64)
     gaps = np.append(drawn[1:, 0], boundaries[-1] + 1 + 2 * MAX_SNAP) - drawn[:, 1]
-    before = np.append(drawn[0, 0] + 1 + 2 * MAX_SNAP, gaps[:-1])  # the ends of the document limit nothing
+    before = np.append(drawn[0, 0] + 1 + 2 * MAX_SNAP, gaps[:-1])  # the outermost ends may move by MAX_SNAP
     lengths = drawn[:, 1] - drawn[:, 0]
     # Round each end to one of its two boundaries.
     uniform = _Draws(seed, f"{document_id}\0snap").uniform(drawn.size).reshape(drawn.shape)
@@ -78,7 +83,7 @@ def snap_spans(
 def keep_whole(
     spans: list[tuple[int, int]], blocks: np.ndarray, *, seed: int, document_id: str
 ) -> list[tuple[int, int]]:
-    """Move the ends of `spans` out of `blocks`, words that are read as one, such as a number.
+    """Move both ends of each span out of `blocks`: words with one reading for all of them, such as a number.
 
     `blocks` are half-open word ranges, int [n, 2], in order and not touching. An end inside a block moves to the
     block's start or end, at random, so that its expected place stays. One draw per block decides for all ends in it,
@@ -97,6 +102,7 @@ def keep_whole(
     whole = np.where(uniform * (last - first) < bounds - first, last, first)
     starts, ends = np.where(inside, whole, bounds).reshape(-1, 2).T
     starts, ends = starts[starts < ends], ends[starts < ends]
+    # One entry per gap between neighbours: whether text is left in it.
     apart = starts[1:] > ends[:-1]
     starts, ends = starts[np.append(True, apart)[: len(starts)]], ends[np.append(apart, True)[: len(ends)]]
     return list(zip(starts.tolist(), ends.tolist(), strict=True))
@@ -171,7 +177,7 @@ def _poisson(uniform: np.ndarray, mean: float) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _cumulative(mean: float) -> np.ndarray:
-    """P(length <= 1), P(length <= 2), ... of a Poisson length without zero; the last is 1 up to 1e-18."""
+    """P(length <= 1), P(length <= 2), ... of a Poisson length without zero, until less than 1e-18 is left."""
     lengths = np.arange(1, int(mean + 12.0 * math.sqrt(mean)) + 24)
     log_probabilities = lengths * math.log(mean) - mean - np.array([math.lgamma(n + 1.0) for n in lengths])
     return np.cumsum(np.exp(log_probabilities)) / -math.expm1(-mean)
@@ -184,10 +190,11 @@ def length_probabilities(mean_length: float, largest: int) -> np.ndarray:
 
 
 def _place(draws: _Draws, num_words: int, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Draw order and places of spans uniformly, without touching ones: starts and lengths int64 [k], left to right.
+    """Shuffle the spans, and place them uniformly so that none touch: starts and lengths int64 [k], left to right.
 
-    A placement gives the number of text words before each span. These numbers differ, as spans do not touch. So a
-    placement is a k-subset of {0, ..., text words}: the places of the k smallest random keys.
+    A placement is given by the number of text words before each span. No two of these numbers are equal, as spans do
+    not touch. So a placement is a set of k numbers out of {0, ..., number of text words}. It is drawn by giving each
+    number a random key and taking the k smallest keys.
     """
     num_spans, num_text = len(lengths), num_words - int(lengths.sum())
     if not num_spans:
