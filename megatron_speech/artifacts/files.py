@@ -45,7 +45,8 @@ def rename_synced(temporary: Path, path: Path) -> None:
 def naming_file(path: Path) -> Iterator[None]:
     """Turn write errors inside the context into an OSError that names `path`.
 
-    Errors of an open file do not name it, and torch and safetensors replace them by errors of their own.
+    A failed write to an open file raises an OSError without the file's name. torch raises a RuntimeError instead, with
+    the OSError as its context, and safetensors an error of its own. Other errors, and those that name a file, pass.
     """
     try:
         yield

@@ -1,8 +1,8 @@
 """Import speech into audio shards from tables, folders and tars of recordings.
 
-Every recording is decoded, checked and resampled to 16 kHz once (`utterances`), so no later stage resamples. One
-process makes each shard from its own part of the corpus, so the number of workers does not change a byte. A receipt
-file marks a finished shard, which so survives a kill.
+Every recording is decoded, checked and resampled to 16 kHz once (`utterances`), so no later stage resamples. The corpus
+is cut into parts before any process starts, one per shard, so the number of workers does not change a byte. A receipt
+file marks a finished shard: after a kill, the next run keeps shards with a receipt and makes the others.
 
 Cost: tables are held in memory. Limitation: a change in a recording that a table names goes unnoticed, because only
 its name is part of the output's identity.
@@ -39,14 +39,16 @@ from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 
 logger = logging.getLogger(__name__)
 
-_NO_PART = ("workers", "max_quarantined_share")
-"""Settings that do not affect the shards; they are not in the manifest, and changing them keeps finished work."""
+_NOT_IN_MANIFEST = ("workers", "max_quarantined_share")
+"""Settings that do not affect the shards. They are left out of the manifest, so that finished shards stay valid when
+they change."""
 _HEARD = {
     "first": "the first is used",
     "loudest": "the loudest is used",
     "mix": "their mean is used",
     "split": "each with speech is an utterance",
 }
+"""What the log says of recordings with several channels, by the setting `channels`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +58,13 @@ class Receipt(Record):
     shard: AudioShardFacts
     """The shard."""
     ids: tuple[tuple[str, str], ...]
-    """Keys of its utterances, and where each was read."""
+    """Key of each utterance, and the place in the corpus where it is listed."""
     bad: tuple[BadRecord, ...]
     """Utterances left out."""
     counts: dict[str, int]
-    """Utterances by what was done with their channels."""
+    """Numbers of utterances whose recording has several channels: all, and by how the channel was chosen."""
     wholes: tuple[Any, ...]
-    """Rows that name a whole recording, each a `Whole`."""
+    """Rows that name a whole recording, each a `Whole`; they show whether rows give one recording several texts."""
 
 
 def import_speech(config: ImportSpeechConfig) -> None:
@@ -74,7 +76,7 @@ def import_speech(config: ImportSpeechConfig) -> None:
             kept.
     """
     parts, inputs = find_parts(config)
-    settings = {name: value for name, value in to_dict(config).items() if name not in _NO_PART}
+    settings = {name: value for name, value in to_dict(config).items() if name not in _NOT_IN_MANIFEST}
     if is_made(config.output, kind="audio", config=settings, inputs=inputs):
         logger.info("%s is already made", config.output)
         return

@@ -1,14 +1,17 @@
-"""Writes the codes of each finished span of a shard to a journal, so that a restart does not synthesise it again.
+"""Writes the codes of each finished span of a shard to a journal, so that a restart does not synthesise the span again.
 
     8c0e5b1d2f3a4957 {"synthesis": {...}}
-    f2d1c77a90b3e846 {"key": "doc-17#0:31", "text": "9a1f...", "codes": [511, 12, 12, 1407]}
+    f2d1c77a90b3e846 {"key": "doc-17#0:31", "text": "9a1f...", "codes": [511, 12, 12, 1407], "work": {...}}
     03bb8de0f8a1c2d4 {"key": "doc-17#0:88", "text": "77c0...", "codes": null}
 
-A line holds a checksum, then the span's key, a hash of its reading, and its codes (null if every attempt failed). The
-first line holds the settings that the codes depend on. A journal with another model, seed or sampling is refused, since
-synthesis is expensive. Changes of anything else, such as boundary tokens or the noise sample, keep it. A kill loses the
-unfinished spans only. Limitation: lines are not forced to the disk, so a power failure may lose the last seconds; the
-checksums reveal damaged lines.
+Every line begins with a checksum of its rest. The first line holds the settings that the codes depend on. Every other
+line holds a span: its key (document#rendering:first unit), a hash of its reading, its codes (null if every attempt
+failed) and what the synthesis engine counted since the line before.
+
+A journal of another model, seed or sampling is refused and not replaced, since synthesis is expensive. Settings that
+codes do not depend on, such as boundary tokens or how many spans are read back to measure noise, may change. A kill
+loses the unfinished spans only. Limitation: lines are not forced to the disk, so a power failure may lose the last
+seconds; the checksums reveal damaged lines.
 """
 
 from __future__ import annotations
@@ -50,8 +53,9 @@ class Journal:
         """
         self.path, self._head = path, {"synthesis": orjson.loads(orjson.dumps(synthesis))}
         self.work: Counter[str] = Counter()
-        """Counts of synthesis for the spans in the journal, from all runs."""
+        """Counts of the synthesis engine, added up over all lines, those of earlier runs included."""
         self._found: dict[tuple[str, str], Spoken] = {}
+        """Results of earlier runs that are not taken yet, by key and hash of the reading."""
         self._load()
         self._file = path.open("ab", buffering=0)
         if not self._file.tell():
@@ -67,11 +71,11 @@ class Journal:
         return len(self._found)
 
     def take(self, key: str, text: str) -> Spoken | None:
-        """Take the result of an earlier run for a span out of the journal; None if there is none."""
+        """Take out what an earlier run made for the span `key` with the reading `text`; None if there is nothing."""
         return self._found.pop((key, _digest(text)), None)
 
     def append(self, key: str, text: str, codes: np.ndarray | None, work: Mapping[str, int] | None = None) -> None:
-        """Write the codes of a span, and the counts of synthesis since the last one, to the file."""
+        """Write a line: codes of the span `key` with the reading `text`, and the engine's counts for it."""
         values = None if codes is None else np.asarray(codes).tolist()
         self._write({"key": key, "text": _digest(text), "codes": values} | ({"work": dict(work)} if work else {}))
         self.work.update(work or {})
@@ -79,14 +83,15 @@ class Journal:
     def _write(self, record: Mapping[str, Any]) -> None:
         body = orjson.dumps(record)
         line = b"%s %s\n" % (_checksum(body), body)
-        while line:  # a full disk may write a part, and raises at the next attempt
+        while line:  # on a full disk, write() may store a part of the line; the next write() raises
             line = line[self._file.write(line) :]
 
     def _load(self) -> None:
         """Read the valid lines, warn of each damaged one, and remove an incomplete last line, which a kill leaves."""
         if not self.path.exists():
             return
-        whole = at = 0
+        at = 0  # byte after the lines read so far
+        whole = 0  # byte after the last of them with a line break
         with self.path.open("rb") as file:
             for line in file:
                 record = _record(line)
@@ -95,14 +100,14 @@ class Journal:
                 if record is None:
                     logger.warning("%s, byte %d: cut short or damaged; this span is made again", self.path, at)
                 else:
-                    self._take_in(record)
+                    self._add(record)
                 at += len(line)
                 whole = at if line[-1:] == b"\n" else whole
         if whole < at:
             with self.path.open("r+b") as file:
                 file.truncate(whole)
 
-    def _take_in(self, record: dict[str, Any]) -> None:
+    def _add(self, record: dict[str, Any]) -> None:
         if "key" not in record:
             if record != self._head:
                 raise ValueError(

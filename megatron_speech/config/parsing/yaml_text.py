@@ -17,8 +17,8 @@ MAX_VALUES = 100_000
 
 _FLOAT = r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*\.[0-9_]*)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
 _INFINITE = r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
-# Type, pattern of its plain scalars, their first characters.
-_WORDS = (
+# Type, pattern of its plain (unquoted) scalars, their first characters.
+_PLAIN_SCALARS = (
     ("null", r"~|null|Null|NULL|", ("~", "n", "N", "")),
     ("bool", r"true|True|TRUE|false|False|FALSE", ("t", "T", "f", "F")),
     ("int", r"[-+]?(?:0|[1-9][0-9_]*)", tuple("-+0123456789")),
@@ -42,7 +42,7 @@ class _Dumper(yaml.SafeDumper):
     """Quotes text that this module, or any YAML 1.1 reader, would parse as another type."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        return True
+        return True  # write a value that occurs twice out twice, without anchor and alias
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
         # Escape line breaks of all kinds: YAML folds plain and single-quoted text at them.
@@ -51,14 +51,15 @@ class _Dumper(yaml.SafeDumper):
 
 
 _Dumper.add_representer(str, _Dumper.represent_str)
+# The loader knows these types only. The dumper knows those of YAML 1.1 too, and quotes text that looks like either.
 _Loader.yaml_implicit_resolvers = {}
-for _kind, _words, _first in _WORDS:
+for _kind, _pattern, _first in _PLAIN_SCALARS:
     for _class in (_Loader, _Dumper):
-        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(rf"(?:{_words})\Z"), list(_first))
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(rf"(?:{_pattern})\Z"), list(_first))
 
 
 def read_yaml(text: str) -> Any:
-    """Parse a YAML text; ValueError starts with the line if it is known (":3: ...").
+    """Parse a YAML text; the message of a ValueError begins with the line number if it is known (":3: ...").
 
     Refuses tags, duplicate keys and texts of more than MAX_VALUES values.
     """
@@ -89,7 +90,7 @@ def write_yaml(value: Any, *, flow: bool = False) -> str:
     """Write plain data as YAML that `read_yaml` and every other reader parse alike; `flow` puts it on one line."""
     width = 1 << 30 if flow else 120
     text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width, default_flow_style=flow)
-    return text.removesuffix("\n").removesuffix("\n...") if flow else text
+    return text.removesuffix("\n").removesuffix("\n...") if flow else text  # PyYAML ends a single scalar with "..."
 
 
 def _values(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int, int]]:

@@ -16,9 +16,9 @@ class GradientErrorConfig:
     checkpoint: Path
     """Checkpoint folder, or a run folder (its newest checkpoint is used)."""
     output: Path
-    """Folder to create; its manifest holds the measured errors."""
+    """Folder to create; its manifest holds the relative error and the cosine of the gradients in each format."""
     data: DataConfig
-    """Rows to use: the first samples of this mixture, in its order."""
+    """Rows to use: the first samples of this mixture, as many as all passes need."""
     precisions: dict[str, PrecisionConfig] = field(
         default_factory=lambda: {"bfloat16": PrecisionConfig(dtype="bfloat16")}
     )
@@ -26,7 +26,7 @@ class GradientErrorConfig:
     micro_batch_size: int = 1
     """Rows per forward and backward pass."""
     warm_up: int = 8
-    """Unmeasured passes at the start, to let delayed scales adapt."""
+    """Unmeasured passes at the start, so that the scales of the delayed FP8 recipe can adapt."""
     passes: int = 8
     """Measured passes; gradients are summed over them and compared."""
 
@@ -49,11 +49,11 @@ class PrecisionReportConfig:
     folder: Path = Path()
     """Folder that holds the runs; `report.md` and `precision.png` are written into it."""
     runs: list[str] = field(default_factory=lambda: ["float32", "bfloat16", "delayed", "tensorwise", "blockwise"])
-    """Folder names of the runs, in the order of the report."""
+    """Folder names of the runs, in the order of the report. By default, two dtypes and one run for each FP8 recipe."""
     baseline: str = "bfloat16"
     """Run that the others are compared with."""
     gradients: Path = Path("gradients")
-    """Output of `gradient_error`, relative to `folder`."""
+    """Output of `gradient_error`, relative to `folder`. Without it, the report compares losses only."""
     last_steps: int = 50
     """Number of last steps over which each run's loss is averaged."""
 

@@ -34,7 +34,7 @@ class FirstPairsConfig:
     """Pairs to train on first. A model learns the alignment of letters and sounds much sooner from short pairs."""
 
     pairs: Path
-    """Packed rows of the same length as the main pairs."""
+    """Packed rows, with the same seq_length as those of the pairs that follow."""
     tokens: int
     """Number of tokens to read; the rows repeat if they hold fewer."""
 
@@ -82,7 +82,7 @@ class TrainTextToTokenConfig:
                 f"train.tokens={self.train.tokens} leaves nothing for pairs={self.pairs} behind the tokens of `first`; "
                 "raise it, or lower those"
             )
-        _ = self.run  # runs the checks of PretrainConfig now
+        _ = self.run  # a PretrainConfig checks itself when it is made
 
     @property
     def tokens_of_pairs(self) -> int:
@@ -98,22 +98,24 @@ class TrainTextToTokenConfig:
             folder=self.folder,
             data=DataConfig(
                 seq_length=self.seq_length,
-                sources={name: _speech_of(rows) for name, rows in sources.items()},
+                sources={name: _source(rows) for name, rows in sources.items()},
                 stages=[
+                    # The remainder is all tokens of the stage, since it has one source.
                     StageConfig(name=name, tokens=tokens[name], sources={name: ShareConfig(remainder=True)})
                     for name in sources
                 ],
-                validation={"held_out": _speech_of(self.held_out)} if self.held_out else {},
+                validation={"held_out": _source(self.held_out)} if self.held_out else {},
             ),
             model=self.model,
             parallel=self.parallel,
             precision=self.precision,
             optimizer=self.optimizer,
-            train=replace(self.train, tokens=None),
+            train=replace(self.train, tokens=None),  # the stages have the tokens
             checkpoint=self.checkpoint,
             logging=self.logging,
         )
 
 
-def _speech_of(rows: Path) -> SourceConfig:
+def _source(rows: Path) -> SourceConfig:
+    """Packed pairs as a source; its targets are the speech of each pair, not the text."""
     return SourceConfig(folder=rows, task="synthesis", loss=LossConfig(tokens="target"))

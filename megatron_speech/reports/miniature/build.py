@@ -1,8 +1,8 @@
 """Writes the report of a miniature run from its sections, in the order of the steps.
 
 Each section is a function from the run folder to Markdown lines, and draws its own figures. Missing numbers are shown
-as "not reported"; steps without a result are listed with the reason. Limitation: the same text accompanies any numbers,
-so it never says whether a number is good.
+as "not reported"; steps without a result are listed with the reason. Limitation: the sentences do not depend on the
+numbers between them, so they never say whether a number is good.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def report(config: ReportConfig) -> None:
     lines = [f"# {config.title}", ""]
     for section in SECTIONS:
         lines += section(run)
-    lines += not_run(run)
+    lines += not_run(run)  # last: the sections note in `run` what they did not find
     write_atomic(config.folder / "report.md", "\n".join(lines).rstrip() + "\n")
     logger.info("%s: written", config.folder / "report.md")
 
 
 def opening(run: RunFolder) -> list[str]:
-    """The opening: what was run, its time, and four headline numbers."""
+    """The opening: what was run, its time, and four headline results."""
     after, decoded = run.facts("evaluation/after", EvaluationFacts), run.facts("wav", DecodedSpeechFacts)
     tokenizer, pretrain = (
         run.facts("tokenizer_report", TokenizerReportFacts),
@@ -96,7 +96,7 @@ def timings(run: RunFolder) -> list[str]:
 
 
 def not_run(run: RunFolder) -> list[str]:
-    """The section that lists steps without a result, with the reason for each; no lines where there are none."""
+    """The section that lists the steps that other sections did not find, with reasons; no lines if they found all."""
     if not run.absent:
         return []
     return ["## Not in this report", "", *(f"- `{step}`: {why}" for step, why in sorted(run.absent.items())), ""]
