@@ -18,7 +18,8 @@ class SpansConfig:
 
     ratio: float = 0.3
     """Expected share of a document's speakable units that becomes speech. At most 0.5, because spans may not touch. A
-    single document deviates by less than its longest span, and by less than half of the document."""
+    single document deviates by less than the last length drawn for it, and by less than half of its units, rounded
+    up."""
     mean_length: float = 10.0
     """Mean of the Poisson distribution of span lengths, in units."""
     unit: Literal["words", "tokens", "characters"] = "words"
