@@ -60,7 +60,7 @@ def test_codes_outside_the_codebook_are_refused(net, codes):
 
 
 def test_a_folder_without_weights_names_the_tool(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"train_speech_decoder\.py"):
+    with pytest.raises(FileNotFoundError, match="train_speech_decoder first"):
         TokenToMel.load(tmp_path)
 
 
