@@ -48,7 +48,7 @@ def _value(kind: Any, name: str) -> Any:
     kind = alternatives(kind)[0]
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind):
-        return _least(kind)  # type: ignore[arg-type]
+        return _least(kind)
     if origin is dict:
         return {"a": _value(args[1], name)}
     if origin is typing.Literal:

@@ -32,7 +32,7 @@ def written(folder: Path, content: str | bytes | list[dict[str, Any]], name: str
 
 def write_tar(path: Path, members: Iterable[tuple[str, bytes | None]], *, mode: str = "w", **settings: Any) -> Path:
     """Write a tar with (name, content) members, in order; a member with content None becomes a symbolic link."""
-    with tarfile.open(path, mode, **settings) as tar:  # type: ignore[call-overload]
+    with tarfile.open(path, mode, **settings) as tar:
         for name, data in members:
             member = tarfile.TarInfo(name)
             if data is None:

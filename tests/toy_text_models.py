@@ -55,7 +55,7 @@ def text_model(
     tokenizer = TextTokenizer.load("bytes")
     tokenizer.save(folder)
     config_class, own = FAMILIES[family]
-    shape = {**SHAPE, "rope_parameters": dict(SHAPE["rope_parameters"]), **own, **changes}  # type: ignore[call-overload]
+    shape = {**SHAPE, "rope_parameters": dict(SHAPE["rope_parameters"]), **own, **changes}
     config = config_class(**shape, vocab_size=tokenizer.size + padding_rows, tie_word_embeddings=tied)
     torch.manual_seed(1)
     model = AutoModelForCausalLM.from_config(config)

@@ -27,7 +27,7 @@ Amounts = Mapping[str, int]
 
 def step(name: str, tool: str, settings: str, overrides: Mapping[str, object] | None = None, **more: object) -> Step:
     """A step with a settings file of this folder."""
-    return Step(name, tool, HERE / f"{settings}.yaml", overrides or {}, **more)  # type: ignore[arg-type]
+    return Step(name, tool, HERE / f"{settings}.yaml", overrides or {}, **more)
 
 
 train = partial(step, ranks=2)

@@ -126,7 +126,7 @@ class WeightsReader:
             view = _Slice(file.fileno(), place.offset, place.length)
             try:
                 # On the meta device torch reads shape and dtype only; the bytes are checked block by block below.
-                saved = torch.load(view, map_location="meta", weights_only=True)  # type: ignore[arg-type]
+                saved = torch.load(view, map_location="meta", weights_only=True)  # type: ignore[arg-type]  # a stream to read
                 fits = (saved.shape, saved.dtype, saved.is_contiguous()) == (chunk.sizes, dtype, True)
                 record = _record(view)
             except _UNREADABLE as error:
@@ -200,7 +200,7 @@ class _Slice(io.RawIOBase):
         self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._length}[whence]
         return self._at
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # torch passes a memoryview
         room = memoryview(buffer)[: max(0, self._length - self._at)]
         count = _fill(self._handle, room, self._start + self._at)
         self._at += count

@@ -27,7 +27,7 @@ def open_lines(path: CorpusFile) -> IO[bytes]:
         ValueError: the file is compressed by zstd, and zstandard is not installed.
     """
     if path.suffix == ".gz":
-        return gzip.open(path if isinstance(path, Path) else path.open(), "rb")  # type: ignore[return-value]
+        return gzip.open(path if isinstance(path, Path) else path.open(), "rb")  # type: ignore[return-value]  # a GzipFile reads bytes
     if path.suffix == ".zst":
         try:
             import zstandard

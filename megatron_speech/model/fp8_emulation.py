@@ -95,7 +95,7 @@ class _Emulated:
             rounded, for_weight_gradient, rounded_weight = self.fp8.operands(input, weight, record=record)
             if sequence_parallel:
                 for_weight_gradient = gather_from_sequence_parallel_region(for_weight_gradient, group=self.tp_group)
-        product = super()._forward_impl(  # type: ignore[misc] # of the class that this one is mixed with
+        product = super()._forward_impl(  # type: ignore[misc]  # of the class that this one is mixed with
             input=_Rounded.apply(input, rounded),
             weight=rounded_weight,
             bias=None,

@@ -39,7 +39,7 @@ def on_every_rank(action: Callable[[], Result], *, group: dist.ProcessGroup | No
     errors: list[Exception | None] = [None] * dist.get_world_size(group)
     dist.all_gather_object(errors, error, group=group)
     _raise_first(errors)
-    return result  # type: ignore[return-value]
+    return result  # type: ignore[return-value]  # is None only beside an error, which was raised
 
 
 def on_rank_zero(action: Callable[[], Result], *, group: dist.ProcessGroup | None = None) -> Result:

@@ -34,7 +34,7 @@ class GroupStepAdam(torch.optim.Optimizer):
         self.kernel = fused_adam_kernel(decoupled=adam_w_mode)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # as apex: no result
         """Update every parameter that has a gradient."""
         assert closure is None, "megatron-core never passes a closure"
         for group in self.param_groups:

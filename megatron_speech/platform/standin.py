@@ -203,11 +203,11 @@ def _cuda_type_names() -> Iterator[None]:
         found = original(self, *args, **kwargs)
         return found.replace("torch.", "torch.cuda.", 1) if isinstance(found, str) else found
 
-    torch.Tensor.type = type_name  # type: ignore[method-assign,assignment]
+    torch.Tensor.type = type_name  # type: ignore[method-assign,assignment]  # inside this block only
     try:
         yield
     finally:
-        torch.Tensor.type = original  # type: ignore[method-assign]
+        torch.Tensor.type = original  # type: ignore[method-assign]  # as it was
 
 
 def _wrap_type_names(function: Callable[..., Any]) -> Callable[..., Any]:

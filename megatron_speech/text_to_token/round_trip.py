@@ -170,7 +170,7 @@ def compare(
     kept = [number for number, codes in enumerate(made) if codes is not None]
     reference = error_rates(texts, heard_true)
     ours = error_rates([texts[n] for n in kept], [heard[n] or "" for n in kept]) if kept else {"wer": None, "cer": None}
-    ratios = [len(made[n]) / len(true[n]) for n in kept]  # type: ignore[arg-type]
+    ratios = [len(codes) / len(true[n]) for n, codes in enumerate(made) if codes is not None]
     return ComparisonFacts(
         texts=len(texts),
         failures=len(texts) - len(kept),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -43,14 +44,12 @@ def convert_sentencepiece(path: Path) -> tuple[Tokenizer, str | None]:
     Raises:
         ValueError: the file is not a SentencePiece model, or the conversion gives other ids.
     """
-    from sentencepiece import sentencepiece_model_pb2
-
     try:
         processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
     except (RuntimeError, OSError) as error:
         raise ValueError(f"{path}: not a SentencePiece model ({error}); check the file") from error
     # Model, normalizer, and pre-tokenizer.
-    proto = sentencepiece_model_pb2.ModelProto.FromString(path.read_bytes())  # type: ignore[attr-defined]
+    proto = model_proto(path.read_bytes())
     tokenizer = Tokenizer(_model(proto))
     tokenizer.normalizer = _normalizer(proto.normalizer_spec)
     symbols = sorted((piece.piece for piece in proto.pieces if piece.type == piece.USER_DEFINED), key=len, reverse=True)
@@ -69,8 +68,15 @@ def convert_sentencepiece(path: Path) -> tuple[Tokenizer, str | None]:
     return tokenizer, processor.id_to_piece(eos) if eos >= 0 else None
 
 
-def _model(proto: object) -> models.Model:
-    trainer, pieces = proto.trainer_spec, proto.pieces  # type: ignore[attr-defined]
+def model_proto(content: bytes) -> Any:
+    """Parse the content of a model file; of the type ModelProto, which protobuf makes at import."""
+    from sentencepiece import sentencepiece_model_pb2
+
+    return sentencepiece_model_pb2.ModelProto.FromString(content)  # type: ignore[attr-defined]  # made at import
+
+
+def _model(proto: Any) -> models.Model:
+    trainer, pieces = proto.trainer_spec, proto.pieces
     if trainer.model_type == _UNIGRAM:
         scored = [(piece.piece, piece.score) for piece in pieces]
         return models.Unigram(scored, unk_id=trainer.unk_id, byte_fallback=trainer.byte_fallback)
@@ -93,33 +99,33 @@ def _model(proto: object) -> models.Model:
     )
 
 
-def _normalizer(spec: object) -> normalizers.Normalizer:
+def _normalizer(spec: Any) -> normalizers.Normalizer:
     steps: list[normalizers.Normalizer] = []
-    if spec.precompiled_charsmap:  # type: ignore[attr-defined]
-        steps.append(normalizers.Precompiled(spec.precompiled_charsmap))  # type: ignore[attr-defined]
-    if spec.remove_extra_whitespaces:  # type: ignore[attr-defined]
+    if spec.precompiled_charsmap:
+        steps.append(normalizers.Precompiled(spec.precompiled_charsmap))
+    if spec.remove_extra_whitespaces:
         steps += [normalizers.Replace(Regex(r"^ +| +$"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
-    if spec.add_dummy_prefix:  # type: ignore[attr-defined]
+    if spec.add_dummy_prefix:
         steps.append(normalizers.Prepend("▁"))
     steps.append(normalizers.Replace(" ", "▁"))
     return normalizers.Sequence(steps)
 
 
-def _break_spelt_out_pieces(proto: object, *, whole_words: bool = False) -> pre_tokenizers.PreTokenizer:
+def _break_spelt_out_pieces(proto: Any, *, whole_words: bool = False) -> pre_tokenizers.PreTokenizer:
     """Pre-tokenizer that splits off the first character of text like ``<s>`` or ``<0x41>``.
 
     Otherwise Unigram would encode it as the reserved piece. With `whole_words` (BPE with `ignore_merges`), this
     concerns only whole words.
     """
-    reserved = [piece.piece for piece in proto.pieces if piece.type not in _SEGMENTED]  # type: ignore[attr-defined]
+    reserved = [piece.piece for piece in proto.pieces if piece.type not in _SEGMENTED]
     begin, end = (r"\A", r"\z") if whole_words else ("", "")
     parts = [f"{begin}{re.escape(piece[0])}(?={re.escape(piece[1:])}{end})" for piece in reserved]
     return pre_tokenizers.Split(Regex("|".join(parts)), "isolated")
 
 
-def _decoder(proto: object) -> decoders.Decoder:
+def _decoder(proto: Any) -> decoders.Decoder:
     steps: list[decoders.Decoder] = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
-    if proto.normalizer_spec.add_dummy_prefix:  # type: ignore[attr-defined]
+    if proto.normalizer_spec.add_dummy_prefix:
         steps.append(decoders.Strip(" ", 1, 0))
     return decoders.Sequence(steps)
 

@@ -35,6 +35,7 @@ from megatron_speech.corpus.interface import BadLine
 from megatron_speech.corpus.records import TextDocument
 from megatron_speech.corpus.text_tasks import require_few_lines, text_tasks
 from megatron_speech.randomness import xxh3_number
+from megatron_speech.text_tokenizer.sentencepiece_model import model_proto
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 
 logger = logging.getLogger(__name__)
@@ -159,8 +160,6 @@ def _documents(config: TrainTextTokenizerConfig) -> Iterator[TextDocument | BadL
 
 def train_model(config: TrainTextTokenizerConfig, texts: Sequence[str]) -> bytes:
     """Train on `texts`; return the content of the SentencePiece model file."""
-    from sentencepiece import sentencepiece_model_pb2
-
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -181,7 +180,7 @@ def train_model(config: TrainTextTokenizerConfig, texts: Sequence[str]) -> bytes
         )
     except RuntimeError as error:
         raise ValueError(_refusal(str(error), config)) from error
-    proto = sentencepiece_model_pb2.ModelProto.FromString(model.getvalue())  # type: ignore[attr-defined]
+    proto = model_proto(model.getvalue())
     if config.model_type == "unigram":
         for piece in proto.pieces:
             piece.score = round(piece.score * SCORE_STEPS) / SCORE_STEPS

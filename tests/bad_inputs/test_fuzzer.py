@@ -53,7 +53,7 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
     for each in alternatives(kind):
         origin, args = typing.get_origin(each), typing.get_args(each)
         if dataclasses.is_dataclass(each):
-            strategies.append(sections_of(each))  # type: ignore[arg-type]
+            strategies.append(sections_of(each))
         elif origin is typing.Literal:
             strategies.append(st.sampled_from(args))
         elif origin is dict:

@@ -67,7 +67,7 @@ def make_world(root: Path) -> Path:
 
 def _vocabulary(folder: Path, **settings: object) -> None:
     text = str(folder.with_name("text_model"))
-    build_vocabulary(BuildVocabularyConfig(output=folder, text=text, padding_multiple=64, **settings))  # type: ignore[arg-type]
+    build_vocabulary(BuildVocabularyConfig(output=folder, text=text, padding_multiple=64, **settings))
 
 
 def _tokens(root: Path, name: str, *, vocabulary: str) -> None:

@@ -117,11 +117,11 @@ def batches_of(work: Callable[[], None]) -> list[MelBatch]:
         batches.append(batch)
         return encode(tokenizer, batch)
 
-    WhisperVQTokenizer.encode_batch = recording  # type: ignore[method-assign]
+    WhisperVQTokenizer.encode_batch = recording
     try:
         work()
     finally:
-        WhisperVQTokenizer.encode_batch = encode  # type: ignore[method-assign]
+        WhisperVQTokenizer.encode_batch = encode
     assert batches, "the tool encoded by another way"
     return batches
 

@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _ours(model: ModelConfig, vocabulary: Vocabulary, dtype: str, tokens: torch.Tensor) -> Callable[[], None]:
-    precision = PrecisionConfig(dtype=dtype)  # type: ignore[arg-type]
+    precision = PrecisionConfig(dtype=dtype)
     (chunk,) = build_model(model, vocabulary=vocabulary, parallel=ParallelConfig(), precision=precision)
     longest = LENGTH // DOCUMENTS
     cu_seqlens = torch.arange(0, tokens.numel() + 1, longest, dtype=torch.int32)

@@ -70,7 +70,7 @@ class Engine:
             folder=Path("unused"),
             model=model,
             parallel=parallel,
-            precision=PrecisionConfig(dtype=dtype),  # type: ignore[arg-type]
+            precision=PrecisionConfig(dtype=dtype),
             data=DataConfig(seq_length=LENGTH, sources=SOURCES),
             optimizer=OPTIMIZER,
             train=TrainConfig(seed=7, global_batch_size=ROWS),
@@ -93,6 +93,4 @@ class Engine:
 
 def use_small_buckets() -> None:
     """Let this process's engines reduce gradients in several buckets, as large models do."""
-    production.DistributedDataParallelConfig = partial(  # type: ignore[misc,assignment]
-        production.DistributedDataParallelConfig, bucket_size=20_000
-    )
+    production.DistributedDataParallelConfig = partial(production.DistributedDataParallelConfig, bucket_size=20_000)

@@ -94,7 +94,7 @@ def test_a_run_without_a_history_does_not_go_on_with_delayed_scales(tmp_path: Pa
 
 def _precision(recipe: str, **settings: Any) -> PrecisionConfig:
     settings = {"dtype": "bfloat16", "fp8": "hybrid", **settings}
-    return PrecisionConfig(fp8_recipe=recipe, fp8_emulation=True, **settings)  # type: ignore[arg-type]
+    return PrecisionConfig(fp8_recipe=recipe, fp8_emulation=True, **settings)
 
 
 def _start(rank: int, world_size: int, init_method: str, degrees: dict[str, Any]) -> ParallelConfig:

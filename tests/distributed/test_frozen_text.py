@@ -44,7 +44,7 @@ def test_only_new_rows_move(name: str, tmp_path: Path, sources: Any) -> None:
         sources,
         model=dataclasses.replace(MODEL, untie_embeddings_and_output_weights=untied),
         parallel=ParallelConfig(**degrees),
-        precision=PrecisionConfig(dtype=dtype),  # type: ignore[arg-type]
+        precision=PrecisionConfig(dtype=dtype),
     )
     run_ranks(_check_frozen, world_size, config)
 

@@ -102,7 +102,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _check_trains(rank: int, world_size: int, init_method: str, config: object) -> None:
     from megatron_speech.training.run import pretrain
 
-    pretrain(config, world=(rank, world_size), init_method=init_method)  # type: ignore[arg-type]
+    pretrain(config, world=(rank, world_size), init_method=init_method)
 
 
 def test_optimizer_state_is_not_read(trained: Path) -> None:

@@ -135,7 +135,7 @@ def _check_shared(rank: int, world_size: int, init_method: str, config: Pretrain
 
     opened: list[Any] = []
     real = readers.Reader.rows
-    readers.Reader.rows = lambda self, numbers: opened.append(numbers) or real(self, numbers)  # type: ignore[method-assign]
+    readers.Reader.rows = lambda self, numbers: opened.append(numbers) or real(self, numbers)
     feed = Feed(plan, Places(), replica=Replica.of(layout))
     found = list(feed.steps(iter(steps)))
     for hosts, expected in zip(found, wanted, strict=True):
@@ -149,7 +149,7 @@ def _check_shared(rank: int, world_size: int, init_method: str, config: Pretrain
     def broken(self: Any, numbers: list[int]) -> Any:
         raise ValueError("shard é: damaged")
 
-    readers.Reader.rows = broken  # type: ignore[method-assign]
+    readers.Reader.rows = broken
     with pytest.raises((ValueError, RuntimeError), match="shard é: damaged"):
         list(feed.steps(iter(steps)))
     dist.barrier()

@@ -129,7 +129,7 @@ def _train_noting_gradients(
         noted.append({name: p.grad.clone().contiguous() for name, p in named if p.grad is not None})
         return update(self)
 
-    Trainer.update = noting  # type: ignore[method-assign]
+    Trainer.update = noting
     _train(rank, world_size, init_method, config)
     if rank == 0:
         torch.save(noted, path)
@@ -142,9 +142,9 @@ def _killed(rank: int, world_size: int, init_method: str, config: TrainSpeechTok
     def dying(self: Trainer, *args: object, **kwargs: object) -> object:
         if self.step == 2:
             raise RuntimeError("killed")
-        return advance(self, *args, **kwargs)  # type: ignore[arg-type]
+        return advance(self, *args, **kwargs)
 
-    Trainer.advance = dying  # type: ignore[assignment, method-assign]
+    Trainer.advance = dying
     _train(rank, world_size, init_method, config)
 
 
@@ -154,7 +154,7 @@ def _one_cannot_read(rank: int, world_size: int, init_method: str, config: Train
         def broken(self: AudioIndex, number: int) -> str:
             raise ValueError("utterance u3: not readable")
 
-        AudioIndex.text = broken  # type: ignore[method-assign]
+        AudioIndex.text = broken
     expected = "utterance u3: not readable" if rank == 1 else "step 0: another rank could not read its speech"
     with pytest.raises(ValueError, match=expected):
         _train(rank, world_size, init_method, config)

@@ -123,7 +123,7 @@ class RowFolder:
                 data = self._blocks.read(shard, block, found.tokens_at, num_rows * self._row_bytes)
                 for k, view in enumerate(np.frombuffer(data, _INT32).reshape(num_rows, -1)):
                     row = view.copy()
-                    if xxhash.xxh3_64_intdigest(row) != found.checksums[k]:  # type: ignore[arg-type]
+                    if xxhash.xxh3_64_intdigest(row.data) != found.checksums[k]:
                         raise self._damaged(shard, block, k, found)
                     cu_seqlens = found.cu[found.cuptr[k] : found.cuptr[k + 1]]
                     yield Row(tokens=row, cu_seqlens=cu_seqlens, context=_NO_SPANS, source=0)

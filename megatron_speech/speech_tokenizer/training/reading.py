@@ -12,6 +12,7 @@ from itertools import tee
 import torch
 import torch.distributed as dist
 
+from megatron_speech.audio.rates import SpeechRates
 from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig
 from megatron_speech.data.reading.read_ahead import read_ahead
 from megatron_speech.speech_tokenizer.model import TextSide
@@ -35,6 +36,13 @@ class Clip:
     """Cached states after pooling, float16."""
     waveform_N: torch.Tensor | None = None
     """Samples, with noise if configured."""
+
+    def num_frames(self, rates: SpeechRates) -> int:
+        """Number of frames after pooling, one for each code."""
+        if self.states_TD is not None:
+            return len(self.states_TD)
+        assert self.waveform_N is not None, "a clip holds states or samples"
+        return rates.tokens(len(self.waveform_N))
 
 
 @dataclass(frozen=True, kw_only=True)

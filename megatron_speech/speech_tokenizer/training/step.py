@@ -161,8 +161,7 @@ class Trainer:
         rates = self.model.config.rates
         for clip in (clip for micro in micros if micro.counts for clip in micro.clips):
             counts[clip.place] = num_targets(clip.transcript)
-            known = clip.states_TD is not None
-            counts[batch_size + clip.place] = len(clip.states_TD) if known else rates.tokens(len(clip.waveform_N))  # type: ignore[arg-type]
+            counts[batch_size + clip.place] = clip.num_frames(rates)
         counts = counts.to(device)
         dist.all_reduce(counts, group=self._group)
         if counts[-1]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from megatron_speech.text_normalization.english.numbers import (
     END_OR_HYPHEN,
@@ -67,8 +68,8 @@ _RACES = words_of(
 _LETTER_CODES = ("I", "V", "W", "L", "X")
 
 
-def _choice(names: object) -> str:
-    signs = sorted(names, key=len, reverse=True)  # type: ignore[call-overload]
+def _choice(names: Iterable[str]) -> str:
+    signs = sorted(names, key=len, reverse=True)
     return "|".join(re.escape(sign).replace(r"\ ", r"\.?\s?") for sign in signs)
 
 

@@ -115,7 +115,7 @@ def test_one_of_many_jobs_does_not_read_the_inputs_of_what_is_made(tmp_path: Pat
         Stage(tmp_path, size=2).make("tasks")
     for part, read_at_once in (("finish", False), ("all", False), ("tasks", True)):
         with pytest.raises(ValueError, match=r"another inputs \(in: a -> changed\)"):
-            stage.make(part, read_at_once=read_at_once)  # type: ignore[arg-type]
+            stage.make(part, read_at_once=read_at_once)
 
 
 @pytest.mark.parametrize("part", ["all", "tasks", "finish"])
@@ -133,7 +133,7 @@ def test_a_join_that_was_killed_goes_on_and_is_refused_to_others(tmp_path: Path)
     other = Stage(tmp_path, size=2)
     for part in ("all", "finish"):
         with pytest.raises(ValueError, match=r"made.partial was begun with config.size: 1 -> 2; restore"):
-            other.make(part)  # type: ignore[arg-type]
+            other.make(part)
     assert "begin" not in other.calls
     Stage(tmp_path).make("finish")
     assert stage.squares == [0, 1, 4]

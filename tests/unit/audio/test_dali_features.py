@@ -36,7 +36,7 @@ def test_frames_match_the_reference(num_mel_bins: int, device: str) -> None:
     pytest.importorskip("nvidia.dali", reason="needs the extra [dali]")
     if device == "gpu" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    features = DaliFeatures(device=device, max_clips=9)  # type: ignore[arg-type]
+    features = DaliFeatures(device=device, max_clips=9)
     for multiple in (160, 1280):
         blocks = Blocks(frames=200, lead=1) if multiple == 1280 else None
         found = features(clips(), num_mel_bins=num_mel_bins, multiple=multiple, blocks=blocks)

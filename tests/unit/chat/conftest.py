@@ -33,7 +33,7 @@ class World:
     def settings(self, **changes: object) -> GenerateConfig:
         """Settings of `generate` with every folder and 12 tokens, sampled."""
         folders = {name: getattr(self, name) for name in ("model", "speech_tokenizer", "speech_decoder", "vocoder")}
-        return GenerateConfig(**{**folders, "max_new_tokens": 12, **changes})  # type: ignore[arg-type]
+        return GenerateConfig(**{**folders, "max_new_tokens": 12, **changes})
 
 
 @pytest.fixture(scope="session")

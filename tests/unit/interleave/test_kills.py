@@ -36,7 +36,7 @@ def killed(settings: BuildInterleavedConfig, output: str, fate: random.Random, m
             with journal.path.open("ab") as file:
                 file.write(b"0123456789abcdef {"[: fate.randrange(18)])
             os.kill(os.getpid(), signal.SIGKILL)
-        append(journal, *span)  # type: ignore[arg-type]
+        append(journal, *span)
 
     def stopped(path: Path, target: Path) -> Path:
         left["renames"] -= 1

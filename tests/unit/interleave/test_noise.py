@@ -40,7 +40,7 @@ class Reader:
 def document(number: int, text: str, text_class: str, units: int, *, codes: int = 3) -> Interleaved:
     """A document whose one span is `text`, its codes naming it."""
     reading = text.replace("1984", "nineteen eighty four")
-    piece = Piece(text, (0, units), (0, len(text)), True, text_class, reading)  # type: ignore[arg-type]
+    piece = Piece(text, (0, units), (0, len(text)), True, text_class, reading)
     spoken = {0: np.full(codes, number, np.int32)}
     meta = {"spans": [{"key": f"d{number}#0:0", "words": [0, units]}]}
     tokens = np.zeros(1, np.int32)

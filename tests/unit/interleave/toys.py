@@ -65,5 +65,5 @@ def digest(folder: Path) -> dict[str, str]:
 
 def run(config: BuildInterleavedConfig, output: str, **spread: object) -> Path:
     folder = config.output.with_name(output)
-    build_interleaved(replace(config, output=folder, run=SpreadConfig(**spread)))  # type: ignore[arg-type]
+    build_interleaved(replace(config, output=folder, run=SpreadConfig(**spread)))
     return folder

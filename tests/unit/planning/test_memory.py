@@ -23,8 +23,8 @@ def _memory(*, world: int = 1, dtype: str = "bfloat16", stage: int = 0, **parall
         model=ModelConfig(),
         data=DataConfig(sources={"a": SourceConfig(folder="a", task="text")}),
         train=TrainConfig(tokens=1 << 20, global_batch_size=16),
-        precision=PrecisionConfig(dtype=dtype),  # type: ignore[arg-type]
-        parallel=ParallelConfig(**parallel),  # type: ignore[arg-type]
+        precision=PrecisionConfig(dtype=dtype),
+        parallel=ParallelConfig(**parallel),
     )
     layout = ParallelLayout.of(config.parallel, world_size=world)
     return rank_memory(config, layout, PARAMETERS, stage=stage, vocabulary_rows=512)
@@ -53,7 +53,7 @@ def test_a_distributed_optimizer_divides_the_states_over_copies() -> None:
     ],
 )
 def test_what_saves_activations_lowers_them(saving: dict[str, object]) -> None:
-    assert 0 < _memory(**saving).activations < _memory().activations  # type: ignore[arg-type]
+    assert 0 < _memory(**saving).activations < _memory().activations
 
 
 def test_the_first_stage_holds_most_micro_batches_and_the_last_the_logits() -> None:

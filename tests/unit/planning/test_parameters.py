@@ -114,7 +114,7 @@ LAYOUTS = [
 def test_megatron_builds_as_many_on_every_rank_of_9b(degrees: dict[str, int]) -> None:
     from megatron_speech.model.dry_run import check_parameters
 
-    layout = ParallelLayout.one_replica(ParallelConfig(**degrees))  # type: ignore[arg-type]
+    layout = ParallelLayout.one_replica(ParallelConfig(**degrees))
     assert check_parameters(GLM4_9B, vocabulary=WITH_SPEECH, layout=layout) == 8
 
 
@@ -130,13 +130,13 @@ def test_megatron_builds_as_many_on_every_rank_of_9b(degrees: dict[str, int]) ->
 def test_megatron_builds_as_many_of_other_shapes(changes: dict[str, object]) -> None:
     from megatron_speech.model.dry_run import check_parameters
 
-    model = dataclasses.replace(GLM4_9B, num_layers=8, **changes)  # type: ignore[arg-type]
+    model = dataclasses.replace(GLM4_9B, num_layers=8, **changes)
     for degrees in (
         {},
         {"tensor_model_parallel_size": 8},
         {"pipeline_model_parallel_size": 2, "virtual_pipeline_model_parallel_size": 2},
     ):
-        layout = ParallelLayout.one_replica(ParallelConfig(**degrees))  # type: ignore[arg-type]
+        layout = ParallelLayout.one_replica(ParallelConfig(**degrees))
         check_parameters(model, vocabulary=WITH_SPEECH, layout=layout)
 
 

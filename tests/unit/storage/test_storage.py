@@ -90,7 +90,7 @@ def test_every_storage_gives_the_same_batches(
 ) -> None:
     config = ReaderConfig(threads=threads, cache=tmp_path, cache_bytes=1 << 20 if kind == "cached" else 0)
     if kind in ("mmap", "pread"):
-        config = dataclasses.replace(config, storage=kind)  # type: ignore[arg-type]
+        config = dataclasses.replace(config, storage=kind)
     assert _batches(server.folder if kind in ("mmap", "pread") else server.url, config) == truth
 
 
@@ -395,4 +395,4 @@ def test_folders_that_cannot_be_read_are_refused_by_key(where: str, cache: Path 
 )
 def test_reader_settings_are_checked(setting: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=rf"data.reader.{next(iter(setting))}="):
-        ReaderConfig(**setting)  # type: ignore[arg-type]
+        ReaderConfig(**setting)

@@ -61,8 +61,8 @@ def test_any_text_gives_one_line_and_the_judgement_of_interleaved_data(text: str
         text,
         key="a",
         seed=0,
-        spans=SpansConfig(unit=unit),  # type: ignore[arg-type]
-        speakable=SpeakableConfig(language=language),  # type: ignore[arg-type]
+        spans=SpansConfig(unit=unit),
+        speakable=SpeakableConfig(language=language),
         counts=counts,
     )
     if not printed.startswith("unspeakable: "):

@@ -56,7 +56,7 @@ def test_an_engine_that_dies_is_named_and_what_it_gave_stays(monkeypatch: pytest
 
 
 def test_a_mistake_in_the_requests_is_not_the_engine_s() -> None:
-    def requests():  # type: ignore[no-untyped-def]
+    def requests():
         yield REQUESTS[0]
         raise ValueError("corpus.jsonl, line 7: not JSON; fix the line")
 

@@ -66,7 +66,7 @@ def test_every_text_is_spoken_by_its_own_speaker() -> None:
         {"text": text, "voice": voice} for text, voice in [("one", "bob"), ("three", "ann"), ("t", "bob")]
     )
     made = synthesize_as_spoken(synthesizer, said, 0)
-    assert [codes.tolist() for codes in made] == [[1] * 3, [0] * 5, [1]]  # type: ignore[union-attr]
+    assert [codes.tolist() for codes in made] == [[1] * 3, [0] * 5, [1]]
     assert synthesizer.counts["texts"] == 3
     unsure = utterances([{"text": "He scored 3-4-5.", "voice": "ann"}])
     assert synthesize_as_spoken(synthesizer, unsure, 0) == [None]

@@ -52,7 +52,7 @@ def _synthesizer(answer: Callable[[Request], Generation]) -> tuple[Synthesizer, 
 def test_codes_come_back_as_codes_in_order() -> None:
     synthesizer, engine = _synthesizer(lambda request: _speech(len(request.prompt)))
     results = synthesizer.synthesize(["abcd", "abcdefgh"], seed=0)
-    assert [codes.tolist() for codes in results] == [list(range(6)), list(range(10))]  # type: ignore[union-attr]
+    assert [codes.tolist() for codes in results] == [list(range(6)), list(range(10))]
     assert [request.max_new_tokens for request in engine.asked] == [3 + 8 + 1, 3 + 16 + 1]
     assert synthesizer.counts["given_up"] == 0 and synthesizer.counts["codes"] == 16
 

@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 def _build(folder: Path, task: str, **utterances) -> list[TokenDocument]:
     config = BuildTaskDocumentsConfig(
-        task=task,  # type: ignore[arg-type]
+        task=task,
         codes=[folder / "codes"],
         vocabulary=folder / "vocabulary",
         output=folder / task,

@@ -54,8 +54,8 @@ def config_of(tmp_path: Path, kind: str = "bpe", **changes: object) -> TrainText
     corpus = TextCorpusConfig(path=write_jsonl(tmp_path / "corpus.jsonl", *lines), language="mul")
     config = TrainTextTokenizerConfig(
         corpora={"toy": corpus}, output=tmp_path / kind, model_type=kind, vocab_size=300, test_documents=40, threads=1
-    )  # type: ignore[arg-type]
-    return replace(config, **changes)  # type: ignore[arg-type]
+    )
+    return replace(config, **changes)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -32,7 +32,7 @@ def test_ranks_share_a_global_batch_without_loss_or_repetition(ranks: int, micro
 
 
 def test_behind_the_end_stand_rows_without_targets() -> None:
-    rows = rows_until_end(_Reader(), [4, 5, 6, 9])  # type: ignore[arg-type]
+    rows = rows_until_end(_Reader(), [4, 5, 6, 9])
     assert [int(row.tokens[0]) for row in rows] == [4, 5, 5, 5]
     assert [row.context.tolist() for row in rows] == [[], [], [[0, 9]], [[0, 9]]]
     mask = to_device(collate(rows), Vocabulary(num_text_ids=9, num_speech_ids=0), torch.device("cpu")).loss_mask

@@ -28,8 +28,8 @@ def test_only_rows_of_our_tokens_keep_their_gradient(
         monkeypatch.setattr(step.groups, "tensor_parallel_rank", lambda rank=rank: rank)
         for name, whole in (("embedding.word_embeddings.weight", False), ("decoder.final_layernorm.weight", True)):
             parameter = torch.nn.Parameter(torch.ones(rows, 3))
-            parameter.main_grad = torch.ones(rows, 3)  # type: ignore[attr-defined]
+            parameter.main_grad = torch.ones(rows, 3)
             step.keep_new_rows(name, parameter, vocabulary)
-            moved = {rank * rows + row for row in range(rows) if parameter.main_grad[row].any()}  # type: ignore[attr-defined]
+            moved = {rank * rows + row for row in range(rows) if parameter.main_grad[row].any()}
             real = {number for number in moved if number < vocabulary.size}
             assert real == (set() if whole else {number for number in ours if number // rows == rank})

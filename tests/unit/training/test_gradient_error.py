@@ -53,7 +53,7 @@ def test_error_and_cosine_by_hand() -> None:
 @pytest.mark.parametrize(("name", "value"), [("passes", 0), ("micro_batch_size", 0), ("warm_up", -1)])
 def test_nonsense_is_refused(name: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"{name}={value} must be at least"):
-        GradientErrorConfig(checkpoint=Path("a"), output=Path("b"), data=DataConfig(), **{name: value})  # type: ignore[arg-type]
+        GradientErrorConfig(checkpoint=Path("a"), output=Path("b"), data=DataConfig(), **{name: value})
 
 
 def _save_weights(rank: int, world_size: int, init_method: str, folder: Path) -> None:

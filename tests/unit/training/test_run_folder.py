@@ -29,7 +29,7 @@ def test_a_missing_checkpoint_is_never_a_silent_start(tmp_path: Path) -> None:
 def test_the_newest_complete_checkpoint_is_taken(tmp_path: Path, resume: str) -> None:
     for name in ("step_9", "step_10", "step_11.partial", "notes"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
-    found = checkpoint_to_resume(tmp_path, CheckpointConfig(resume=resume))  # type: ignore[arg-type]
+    found = checkpoint_to_resume(tmp_path, CheckpointConfig(resume=resume))
     assert found == tmp_path / "checkpoints" / "step_10"
     assert checkpoint_to_resume(tmp_path / "new", CheckpointConfig(resume="if_present")) is None
 

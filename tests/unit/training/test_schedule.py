@@ -91,7 +91,7 @@ def test_an_impossible_ramp_is_refused(values: dict[str, int], message: str) -> 
 
 @pytest.mark.parametrize("style", ["linear", "cosine"])
 def test_rate_rises_to_the_peak_and_ends_at_the_minimum(style: str) -> None:
-    config = OptimizerConfig(lr=1.0, min_lr=0.1, lr_decay_style=style, lr_warmup_fraction=0.1)  # type: ignore[arg-type]
+    config = OptimizerConfig(lr=1.0, min_lr=0.1, lr_decay_style=style, lr_warmup_fraction=0.1)
     rates = [learning_rate(upto, config=config, total=400) for upto in range(4, 401, 4)]
     assert rates[0] == pytest.approx(0.1) and rates[4] == pytest.approx(0.5) and rates[9] == 1.0
     assert rates[54] == pytest.approx(0.55)  # half way between the end of the warm-up and the end

@@ -88,7 +88,7 @@ def test_a_number_without_meaning_is_refused_by_its_key(schema: Any, key: str, v
 @pytest.mark.parametrize("value", [math.inf, math.nan])
 @pytest.mark.parametrize("key", ["weight", "max_epochs"])
 def test_an_endless_source_is_refused(key: str, value: float) -> None:
-    source = SourceConfig(folder=HERE, task="text", **{key: value})  # type: ignore[arg-type]
+    source = SourceConfig(folder=HERE, task="text", **{key: value})
     with pytest.raises(ValueError, match=rf"data\.sources\.text: .*{key}={value}.* must lie in 0 to 1e15"):
         DataConfig(sources={"text": source})
 

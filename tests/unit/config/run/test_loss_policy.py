@@ -23,8 +23,8 @@ FOLDER = Path("packed")
     ],
 )
 def test_the_papers_choice(task: str, tokens: str):
-    source = SourceConfig(folder=FOLDER, task=task)  # type: ignore[arg-type]
-    assert source.policy == LossConfig(tokens=tokens)  # type: ignore[arg-type]
+    source = SourceConfig(folder=FOLDER, task=task)
+    assert source.policy == LossConfig(tokens=tokens)
 
 
 def test_an_explicit_choice_wins():
@@ -50,7 +50,7 @@ def test_weights_are_listed_by_source():
 )
 def test_nonsense_weights_are_refused(values: dict[str, float], message: str):
     with pytest.raises(ValueError, match=message):
-        LossConfig(**values)  # type: ignore[arg-type]
+        LossConfig(**values)
 
 
 def test_the_policy_is_written_in_yaml_and_overridden_by_key(tmp_path: Path):

@@ -88,10 +88,10 @@ def test_without_fp8_any_shape_will_do() -> None:
 def _run(recipe: str, *, seq_length: int = 256, **sections: dict[str, Any]) -> PretrainConfig:
     precision = {"fp8": "hybrid", "fp8_recipe": recipe, **sections.get("precision", {})}
     return PretrainConfig(
-        folder="run",  # type: ignore[arg-type]
+        folder="run",
         model=ModelConfig(**{**SHAPE, **sections.get("model", {})}),
         parallel=ParallelConfig(**sections.get("parallel", {})),
-        precision=PrecisionConfig(**precision),  # type: ignore[arg-type]
-        data=DataConfig(seq_length=seq_length, sources={"text": SourceConfig(folder="packed", task="text")}),  # type: ignore[arg-type]
+        precision=PrecisionConfig(**precision),
+        data=DataConfig(seq_length=seq_length, sources={"text": SourceConfig(folder="packed", task="text")}),
         train=TrainConfig(),
     )

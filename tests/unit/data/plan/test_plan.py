@@ -33,7 +33,7 @@ def _config(folders: dict[str, Path], **changes: object) -> DataConfig:
         "synthesis": SourceConfig(folder=folders["synthesis"], task="synthesis", weight=0.6),
         "speech": SourceConfig(folder=folders["speech"], task="speech", weight=0.1),
     }
-    return DataConfig(**{"seq_length": 16, "sources": sources, **changes})  # type: ignore[arg-type]
+    return DataConfig(**{"seq_length": 16, "sources": sources, **changes})
 
 
 def _speech(folders: dict[str, Path], **loss: Any) -> SourceConfig:

@@ -71,7 +71,7 @@ def test_rows_without_targets():
 @pytest.mark.parametrize("algorithm", ["concat", "best_fit"])
 def test_packed_rows(tmp_path: Path, algorithm: str, target_only: bool):
     lengths = [1 + index * 7 % 16 for index in range(60)]
-    folder = RowFolder(packed_folder(tmp_path / "rows", lengths, algorithm=algorithm, with_targets=True))  # type: ignore[arg-type]
+    folder = RowFolder(packed_folder(tmp_path / "rows", lengths, algorithm=algorithm, with_targets=True))
     _check([folder.row(index, source=index % 3, target_only=target_only) for index in range(len(folder))])
 
 

@@ -15,7 +15,7 @@ def test_reading_ahead_keeps_order_and_stays_within_its_bound() -> None:
         return numbers
 
     steps = ([[2 * step], [2 * step + 1]] for step in range(10))
-    batches = read_ahead(steps, read, microbatches=4)  # type: ignore[arg-type]
+    batches = read_ahead(steps, read, microbatches=4)
     assert next(batches) == [[0], [1]]
     assert len(asked) <= 2 + 4 + 2
     assert list(batches) == [[[2 * step], [2 * step + 1]] for step in range(1, 10)]
@@ -27,7 +27,7 @@ def test_an_error_of_the_reader_is_raised_at_its_step() -> None:
             raise ValueError("shard.tar: damaged")
         return numbers
 
-    batches = read_ahead(([[step]] for step in range(6)), read, microbatches=2)  # type: ignore[arg-type]
+    batches = read_ahead(([[step]] for step in range(6)), read, microbatches=2)
     assert [next(batches) for _ in range(3)] == [[[0]], [[1]], [[2]]]
     with pytest.raises(ValueError, match="damaged"):
         next(batches)
