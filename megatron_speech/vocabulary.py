@@ -184,10 +184,6 @@ class Vocabulary:
             token.removeprefix(before).removesuffix(after) for token in self.special_tokens if token.startswith(before)
         )
 
-    def is_speech(self, token_id: int) -> bool:
-        """Whether the id is a speech code; special ids count as text."""
-        return token_id in self.speech_ids
-
     def speech_mask(self, ids: Any) -> Any:
         """Mask of the speech codes among `ids` (array or tensor of ids below `size`): bool, the shape of `ids`."""
         speech, mask = self.speech_ids, ids >= self.first_speech_id

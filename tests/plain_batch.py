@@ -44,7 +44,7 @@ def positions(rows: Sequence[Row], vocabulary: Vocabulary) -> Iterator[Position]
                 token=token,
                 label=label,
                 is_target=token != vocabulary.end_of_document and not ends_piece and not in_context,
-                is_speech=vocabulary.is_speech(label),
+                is_speech=label in vocabulary.speech_ids,
                 source=row.source,
             )
 

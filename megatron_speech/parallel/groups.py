@@ -155,11 +155,6 @@ def last_stage_rank() -> int:
     return _state().get_pipeline_model_parallel_last_rank()
 
 
-def pipeline_rank() -> int:
-    """Number of this rank's pipeline stage."""
-    return _state().get_pipeline_model_parallel_rank()
-
-
 def pipeline_group() -> dist.ProcessGroup:
     """Ranks of this rank's pipeline."""
     return _state().get_pipeline_model_parallel_group()

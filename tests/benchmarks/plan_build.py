@@ -22,6 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from megatron_speech.config.run.data import DataConfig, ShareConfig, SourceConfig, StageConfig
@@ -59,7 +61,7 @@ def measure(config: DataConfig, *, turns: int) -> dict[str, Any]:
     before = memory("VmRSS")
     start = time.process_time()
     plan = build(config)
-    plan.locate(0)
+    plan.locate_many(np.array([0]))
     build_s = time.process_time() - start
     peak_mb = memory("VmHWM") - before
     assert plan.num_samples == ROWS
@@ -70,7 +72,7 @@ def measure(config: DataConfig, *, turns: int) -> dict[str, Any]:
             start = time.process_time()
             plan = build(config)
             opened = time.process_time()
-            plan.locate(int(share * ROWS) + 1000 * turn)
+            plan.locate_many(np.array([int(share * ROWS) + 1000 * turn]))
             end = time.process_time()
             costs[name].append(end - start)
             lookups[name].append(end - opened)

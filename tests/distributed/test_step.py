@@ -80,7 +80,7 @@ def _check_sums(rank: int, world_size: int, init_method: str, config: PretrainCo
             label = labels[row, position]
             in_context = any(r == row and a <= position + 1 < b for r, a, b in host.context)
             if inputs[row, position] != VOCABULARY.end_of_document and not in_context:
-                cell = host.source[row], int(VOCABULARY.is_speech(int(label)))
+                cell = host.source[row], int(int(label) in VOCABULARY.speech_ids)
                 counts[cell] += 1
                 losses[cell] -= float(torch.log_softmax(logits[row, position].double(), -1)[label])
     sums, _ = train_step(engine, hosts, lr=1e-3, weight_decay=0.1)

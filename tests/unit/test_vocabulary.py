@@ -19,15 +19,14 @@ VOCABULARY = Vocabulary(num_text_ids=49_152, num_speech_ids=1024, text_fingerpri
     text=st.integers(1, 200_000),
     codes=st.integers(0, 65_536),
     multiple=st.integers(1, 512),
-    token=st.integers(0, 300_000),
 )
-def test_ids_tile_the_space(text: int, codes: int, multiple: int, token: int):
+def test_ids_tile_the_space(text: int, codes: int, multiple: int):
     vocabulary = Vocabulary(num_text_ids=text, num_speech_ids=codes, padding_multiple=multiple)
     assert [vocabulary.special_id(name) for name in SPECIAL_TOKENS] == list(range(text, vocabulary.first_speech_id))
     assert vocabulary.size == text + len(SPECIAL_TOKENS) + codes
     assert vocabulary.size <= vocabulary.padded_size < vocabulary.size + multiple
     assert vocabulary.padded_size % multiple == 0
-    assert vocabulary.is_speech(token) == (token in range(vocabulary.first_speech_id, vocabulary.size))
+    assert vocabulary.speech_ids == range(vocabulary.first_speech_id, vocabulary.size)
     if codes:
         assert vocabulary.speech_id(codes - 1) == vocabulary.size - 1
 
@@ -53,7 +52,7 @@ def test_every_id_is_text_a_special_token_or_speech_wherever_the_tokens_lie(voca
     ids = np.arange(vocabulary.size)
     specials = {vocabulary.special_id(token) for token in SPECIAL_TOKENS}
     speech = {vocabulary.speech_id(code) for code in range(vocabulary.num_speech_ids)}
-    assert set(ids[vocabulary.speech_mask(ids)]) == speech == {n for n in range(99) if vocabulary.is_speech(n)}
+    assert set(ids[vocabulary.speech_mask(ids)]) == speech == set(vocabulary.speech_ids)
     assert set(ids[vocabulary.text_mask(ids)]) == set(range(vocabulary.num_text_ids)) - specials - speech
     assert len(specials) == len(SPECIAL_TOKENS) and not specials & speech
     assert set(range(vocabulary.num_text_ids)) | specials | speech == set(ids)

@@ -109,13 +109,8 @@ class Plan:
         values["stages"] = [[stage["budgets"], stage["samples"]] for stage in values["stages"]]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
-    def locate(self, number: int) -> tuple[int, int]:
-        """(source index, row in the source) of one sample number."""
-        source, row = self.locate_many(np.array([number]))
-        return int(source[0]), int(row[0])
-
     def locate_many(self, numbers: Ints) -> tuple[Ints, Ints]:
-        """Like `locate`, for sample numbers [n]; those within one window cost little more than one."""
+        """Find source index [n] and row [n] of sample numbers [n]; a whole window costs little more than one number."""
         numbers = np.asarray(numbers, np.int64)
         stage_of = np.searchsorted(self.ends, numbers, side="right")
         source, row = np.empty_like(numbers), np.empty_like(numbers)

@@ -145,7 +145,7 @@ _CODE = f"(?:{'|'.join(_CODES)})"
 _EACH = rf"(?:/(?:{UNIT}|([a-z]+)(?:(?<=mo|yr|wk|hr)\.(?=\s[a-z]))?))"
 RULES: list[Rule] = [
     rule(
-        rf"({_NATION})?({SIGN})\s?{_RANGE}(?:/(?:{UNIT}|([a-z]+)(?:(?<=mo|yr|wk|hr)\.(?=\s[a-z]))?))?(?:-dollar(?=\s[a-z]))?(?:{END_OR_HYPHEN}|(?=-an?-[a-z]))",
+        rf"({_NATION})?({SIGN})\s?{_RANGE}{_EACH}?(?:-dollar(?=\s[a-z]))?(?:{END_OR_HYPHEN}|(?=-an?-[a-z]))",
         _money,
     ),
     rule(rf"{_RANGE}\s?({SIGN}|¢|{_CODE}){END_OR_HYPHEN}", _sign_last),

@@ -96,7 +96,7 @@ def test_generate_writes_speech_ids_and_continues_them(tmp_path: Path) -> None:
 
     options = {"max_new_tokens": 8, "min_new_tokens": 8, "do_sample": False}
     written = model.generate(prompt, prefix_allowed_tokens_fn=only_speech, **options)[0, prompt.shape[1] :]
-    assert len(written) == 8 and all(vocabulary.is_speech(int(token)) for token in written)
+    assert len(written) == 8 and all(int(token) in vocabulary.speech_ids for token in written)
     with torch.no_grad():
         logits = model(torch.cat([prompt[0], written])[None]).logits[0, prompt.shape[1] - 1 : -1]
     assert torch.equal(speech[logits[:, speech].argmax(1)], written)

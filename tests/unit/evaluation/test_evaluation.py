@@ -198,7 +198,7 @@ def test_held_out_loss_is_the_mean_over_scored_tokens_by_modality(files, tmp_pat
         with torch.no_grad():
             log_probabilities = model.network(ids[None]).logits[0].double().log_softmax(-1)
         for place in range(1, len(ids)):
-            modality = "speech" if vocabulary.is_speech(int(ids[place])) else "text"
+            modality = "speech" if int(ids[place]) in vocabulary.speech_ids else "text"
             losses[modality].append(-float(log_probabilities[place - 1, ids[place]]))
     for modality, values in losses.items():
         estimate = results["interleaved"][modality]

@@ -166,7 +166,7 @@ def test_only_allowed_ids_come(model: LanguageModel) -> None:
         allowed = allowed_ids(vocabulary, modality)
         made = _all(model, _requests(), sampling=Sampling(), stop=[], allowed=allowed, batch_size=3)
         end = vocabulary.special_id("<|end_of_audio|>")
-        speech = [vocabulary.is_speech(token) or token == end for each in made for token in each.tokens]
+        speech = [token in vocabulary.speech_ids or token == end for each in made for token in each.tokens]
         assert all(speech) if modality == "speech" else not any(speech)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import torch.distributed as dist
+
 from megatron_speech.config.run.parallel import ParallelConfig
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import Coordinates, ParallelLayout
@@ -39,7 +41,7 @@ def _check_places(rank: int, world_size: int, init_method: str, tensor: int, pip
     groups.initialize(layout, seed=1, rank=rank, init_method=init_method)
     place = Coordinates(
         data=groups.data_parallel_rank(),
-        pipeline=groups.pipeline_rank(),
+        pipeline=dist.get_rank(groups.pipeline_group()),
         context=0,
         tensor=groups.tensor_parallel_rank(),
     )

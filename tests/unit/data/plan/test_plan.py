@@ -65,7 +65,7 @@ def test_each_epoch_reads_every_row_once(folders: dict[str, Path]):
 
 def test_order_does_not_depend_on_batches_or_ranks(folders: dict[str, Path]):
     plan = _plan(folders, num_samples=96)
-    alone = [plan.locate(number) for number in range(96)]
+    alone = [tuple(np.ravel(plan.locate_many([number])).tolist()) for number in range(96)]
     for batch in (1, 2, 3, 8, 96):
         for ranks in (1, 2, 3):
             found = {}
@@ -81,7 +81,7 @@ def test_reader_gives_the_rows_the_plan_names(folders: dict[str, Path]):
     reader = Reader(plan)
     numbers = [150, 3, 3, 77, 0]
     for number, row in zip(numbers, reader.rows(numbers), strict=True):
-        source, index = plan.locate(number)
+        source, index = np.ravel(plan.locate_many([number])).tolist()
         entry = plan.sources[source]
         expected = RowFolder(entry.folder).row(index, source=source, target_only=entry.name == "synthesis")
         assert row.source == source
