@@ -35,6 +35,14 @@ def parquet_ids(path: Path, column: str) -> Iterator[tuple[str, str]]:
             yield f"{path}:{row + 1}", str(cells[column])
 
 
+def parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Place and cells of every row, recordings included."""
+    file = _open(path)
+    names = file.schema_arrow.names
+    for row, cells in _rows(file, path, names, start=0, stop=file.metadata.num_rows):
+        yield f"{path}:{row + 1}", cells
+
+
 def read_parquet(path: Path, columns: Columns, *, start: int, stop: int, first: int) -> Iterator[ListedUtterance]:
     """Utterances of rows `start` to `stop`; row 0 of the file is row `first` of the table.
 
