@@ -7,13 +7,15 @@ Limitation: "colour" against "color" is an error, so rates are slightly above th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 
 import numpy as np
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+Normalizer = Callable[[str], str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +34,13 @@ def normalize(text: str) -> str:
     return " ".join(word for word in _normalizer()(text).split() if any(map(str.isalnum, word)))
 
 
-def error_rates(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, float]:
+def error_rates(
+    references: Sequence[str], hypotheses: Sequence[str], *, normalizer: Normalizer = normalize
+) -> dict[str, float]:
     """Word and character error rates over all pairs, as fractions (0.05 is 5 %; values above 1 are possible).
 
-    Both sides are normalised. Pairs with an empty normalised reference are left out and counted in `skipped`.
+    Both sides are normalised by `normalizer`. Pairs with an empty normalised reference are left out and counted in
+    `skipped`.
 
     Returns:
         ``wer``, ``cer``, ``substitutions``, ``deletions``, ``insertions`` (in words), ``words`` (of the references),
@@ -45,7 +50,7 @@ def error_rates(references: Sequence[str], hypotheses: Sequence[str]) -> dict[st
         ValueError: the lists differ in length, or no reference has a word.
     """
     jiwer = _jiwer()
-    truth, guess = _compared(references, hypotheses)
+    truth, guess = _compared(references, hypotheses, normalizer)
     words = jiwer.process_words(truth, guess)
     return {
         "wer": words.wer,
@@ -59,9 +64,11 @@ def error_rates(references: Sequence[str], hypotheses: Sequence[str]) -> dict[st
     }
 
 
-def utterance_edits(references: Sequence[str], hypotheses: Sequence[str]) -> UtteranceEdits:
+def utterance_edits(
+    references: Sequence[str], hypotheses: Sequence[str], *, normalizer: Normalizer = normalize
+) -> UtteranceEdits:
     """Edits per utterance, for example as items of a bootstrap; `error_rates` is their sum. Raises like it."""
-    truth, guess = _compared(references, hypotheses)
+    truth, guess = _compared(references, hypotheses, normalizer)
     word_edits, words = _edits(truth, guess, characters=False)
     character_edits, characters = _edits(truth, guess, characters=True)
     return UtteranceEdits(word_edits=word_edits, words=words, character_edits=character_edits, characters=characters)
@@ -72,14 +79,16 @@ def sequence_edits(references: Sequence[np.ndarray], others: Sequence[np.ndarray
     return _edits(*([" ".join(map(str, row)) for row in rows] for rows in (references, others)), characters=False)[0]
 
 
-def _compared(references: Sequence[str], hypotheses: Sequence[str]) -> tuple[list[str], list[str]]:
+def _compared(
+    references: Sequence[str], hypotheses: Sequence[str], normalizer: Normalizer
+) -> tuple[list[str], list[str]]:
     """Normalised references and hypotheses, without pairs that have an empty normalised reference."""
     if len(references) != len(hypotheses):
         raise ValueError(
             f"error_rates: {len(references)} references but {len(hypotheses)} hypotheses; give one for each"
         )
     pairs = [
-        (normalize(reference), normalize(hypothesis))
+        (normalizer(reference), normalizer(hypothesis))
         for reference, hypothesis in zip(references, hypotheses, strict=True)
     ]
     kept = [pair for pair in pairs if pair[0]]
