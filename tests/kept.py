@@ -15,7 +15,7 @@ def kept_facts(name: str, **changes: Any) -> dict[str, Any]:
     return {**facts, **changes}
 
 
-def kept_metrics(**changes: Any) -> dict[str, Any]:
-    """The kept line of a training run's metrics.jsonl, with other values for some of its keys."""
-    line: dict[str, Any] = json.loads((MANIFESTS.parent / "records" / "metrics.json").read_text())
+def kept_record(name: str, **changes: Any) -> dict[str, Any]:
+    """The kept record called `name`, with other values for some of its keys."""
+    line: dict[str, Any] = json.loads((MANIFESTS.parent / "records" / f"{name}.json").read_text())
     return {**line, **changes}

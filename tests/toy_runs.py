@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from megatron_speech.artifacts.facts.checkpoint import CheckpointState
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.config.run.data import DataConfig, SourceConfig
 from megatron_speech.config.run.model import ModelConfig
@@ -63,7 +64,7 @@ def make_config(folder: Path, sources: dict[str, SourceConfig], *, steps: int = 
 def make_base(folder: Path, model: ModelConfig) -> str:
     """The path of a checkpoint with the shape of `model` and placeholder weights."""
     folder.mkdir()
-    folders.write_facts(folder, model=model, vocabulary=VOCABULARY, state={"step": 0})
+    folders.write_facts(folder, model=model, vocabulary=VOCABULARY, state=CheckpointState(step=0))
     (folder / "weights").write_bytes(b"weights")
     folders.write_checksums(folder, folders.checksums(sorted(folder.iterdir())))
     return str(folder)

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from megatron_speech.artifacts.facts.checkpoint import CheckpointState
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.checksums import CHECKSUMS as CHECKSUMS
@@ -30,8 +31,8 @@ from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
-PARTIAL, STRAY = ".partial", ".stray"
-_FACTS = ("model.json", "vocabulary.json", "state.json")
+PARTIAL, STRAY, STATE = ".partial", ".stray", "state.json"
+_FACTS = ("model.json", "vocabulary.json", STATE)
 # Files of megatron-core that a reader opens if they are present.
 _READ = ("*.distcp", ".metadata", "metadata.json", "common.pt")
 NOT_SHAPE = ("base", "init_method_std", "megatron")
@@ -100,11 +101,11 @@ def keep_newest(checkpoints: Path, keep_last: int) -> None:
         _remove(leftover)
 
 
-def write_facts(partial: Path, *, model: ModelConfig, vocabulary: Vocabulary, state: Mapping[str, Any]) -> None:
+def write_facts(partial: Path, *, model: ModelConfig, vocabulary: Vocabulary, state: CheckpointState) -> None:
     """Write model.json, vocabulary.json and state.json, which describe the weights and are readable without torch."""
     write_atomic(partial / "model.json", to_json(to_dict(model), indent=1) + "\n")
     vocabulary.save(partial / "vocabulary.json")
-    write_atomic(partial / "state.json", to_json(state, indent=1) + "\n")
+    write_atomic(partial / STATE, to_json(state.to_json(), indent=1) + "\n")
 
 
 def read_model_config(folder: Path) -> ModelConfig:
@@ -128,13 +129,17 @@ def read_vocabulary(folder: Path) -> Vocabulary:
         raise ValueError(f"{folder}/vocabulary.json is no vocabulary ({error}); {mend(folder)}") from error
 
 
-def read_state(folder: Path) -> dict[str, Any]:
-    """The JSON state stored in a checkpoint; ValueError if the folder's name gives another step."""
-    state, named = _read_fact(folder, "state.json"), STEP.fullmatch(folder.name)
-    if named and state.get("step") != int(named[1]):
+def read_state(folder: Path) -> CheckpointState:
+    """The state stored in a checkpoint; ValueError if it is damaged or the folder's name gives another step."""
+    try:
+        state = CheckpointState.from_json(_read_fact(folder, STATE))
+    except ValueError as error:
+        raise ValueError(f"{folder / STATE}: {error}; {mend(folder)}") from error
+    named = STEP.fullmatch(folder.name)
+    if named and state.step != int(named[1]):
         raise ValueError(
-            f"{folder} holds the checkpoint of step {state.get('step')}: it was renamed or swapped with another; "
-            f"give it back the name step_{state.get('step')}, or move it away"
+            f"{folder} holds the checkpoint of step {state.step}: it was renamed or swapped with another; "
+            f"give it back the name step_{state.step}, or move it away"
         )
     return state
 
@@ -156,7 +161,7 @@ def require_equal_shapes(folder: Path, theirs: Mapping[str, Any], ours: Mapping[
 
 def is_checkpoint(folder: Path) -> bool:
     """Whether a folder holds any file of a checkpoint, complete or not."""
-    return any((folder / name).is_file() for name in (CHECKSUMS, ".metadata", "state.json"))
+    return any((folder / name).is_file() for name in (CHECKSUMS, ".metadata", STATE))
 
 
 def verify(folder: Path, *, part: int = 0, parts: int = 1) -> None:

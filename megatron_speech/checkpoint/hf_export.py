@@ -64,7 +64,7 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
     shapes = hugging_face_shapes(model, num_rows=vocabulary.size)
     facts = ExportFacts(
         checkpoint=str(checkpoint),
-        step=folders.read_state(checkpoint).get("step"),
+        step=folders.read_state(checkpoint).step,
         family=family_of(model).model_type,
         parameters=sum(torch.Size(shape).numel() for shape in shapes.values()),
         vocabulary=vocabulary.fingerprint,

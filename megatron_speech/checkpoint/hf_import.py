@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from megatron_speech.artifacts.facts.checkpoint import ImportFacts
+from megatron_speech.artifacts.facts.checkpoint import CheckpointState, ImportFacts
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.manifest import MANIFEST, is_made, make_artifact
 from megatron_speech.checkpoint import folder as folders
@@ -80,7 +80,7 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
         tensors = _megatron_tensors(source, model, vocabulary=vocabulary, kept=kept, seed=config.seed)
         write_weights(draft.folder, tensors, num_layers=model.num_layers)
         layout = {**to_dict(ParallelConfig()), "world_size": 1}
-        state = {"step": 0, "layout": layout, "has_optimizer": False}
+        state = CheckpointState(step=0, layout=layout, has_optimizer=False)
         folders.write_facts(draft.folder, model=model, vocabulary=vocabulary, state=state)
         folders.write_checksums(draft.folder, folders.checksums(draft.folder / name for name in _FILES))
         write_atomic(draft.folder / SHAPE_FILE, shape_file(model))

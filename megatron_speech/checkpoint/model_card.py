@@ -102,10 +102,11 @@ def _origin(base: BaseFacts | None, facts: ExportFacts) -> str:
 def _training(checkpoint: Path, sources: dict[str, SourceTerms]) -> str:
     """Section about steps, tokens, data and held-out losses."""
     state = folders.read_state(checkpoint)
-    if not state.get("step"):
+    if not state.step:
         return "None yet: rows of new tokens are drawn from the distribution of the old ones."
-    counts = [f"{state[key]:,} {key.replace('_', ' ')}" for key in ("text_tokens", "speech_tokens") if key in state]
-    lines = [f"{state['step']:,} steps; tokens that bore loss: {', '.join(counts) or _NOT_RECORDED}.\n"]
+    trained = {"text tokens": state.text_tokens, "speech tokens": state.speech_tokens}
+    counts = [f"{count:,} {name}" for name, count in trained.items() if count is not None]
+    lines = [f"{state.step:,} steps; tokens that bore loss: {', '.join(counts) or _NOT_RECORDED}.\n"]
     lines += (
         ["| data | task | licences of all it was made from | languages |\n|---|---|---|---|"]
         if sources
@@ -114,7 +115,7 @@ def _training(checkpoint: Path, sources: dict[str, SourceTerms]) -> str:
     for name, source in sources.items():
         terms = (", ".join(names) or _NOT_RECORDED for names in (source.licences, source.languages))
         lines.append(f"| {name} | {source.task} | {' | '.join(terms)} |")
-    held_out = list(_held_out(checkpoint, state["step"]))
+    held_out = list(_held_out(checkpoint, state.step))
     lines += ["\n| held-out data | step | loss, nats per token |\n|---|---|---|", *held_out] if held_out else []
     return "\n".join(lines)
 

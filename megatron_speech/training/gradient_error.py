@@ -77,7 +77,7 @@ def gradient_error(config: GradientErrorConfig) -> None:
                 logger.info("%s: %s", name, errors[name]["speech rows"])
             draft.facts = GradientErrorFacts(
                 errors=errors,
-                step=folders.read_state(checkpoint)["step"],
+                step=folders.read_state(checkpoint).step,
                 targets=int(sum(batch.loss_mask.sum() for batch in batches[config.warm_up :])),
             )
         finally:

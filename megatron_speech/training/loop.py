@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from megatron_speech.artifacts.facts.checkpoint import CheckpointState
 from megatron_speech.checkpoint.distributed.save_load import save_checkpoint
 from megatron_speech.checkpoint.folder import keep_newest, list_checkpoints, step_folder
 from megatron_speech.config.run.training import PretrainConfig
@@ -149,7 +150,7 @@ def _samples_of_next_step(run: Run, state: TrainState) -> int:
 def _save(run: Run, state: TrainState) -> None:
     run.log.write()  # so that metrics.jsonl has all lines up to the checkpoint
     checkpoints = run.config.folder / "checkpoints"
-    facts = {**state.to_json(), "plan": run.plan.fingerprint, "settings": deciding_settings(run.config)}
+    settings = deciding_settings(run.config)
     try:
         save_checkpoint(
             step_folder(checkpoints, state.step),
@@ -158,7 +159,7 @@ def _save(run: Run, state: TrainState) -> None:
             model=run.config.model,
             vocabulary=run.engine.vocabulary,
             parallel=run.config.parallel,
-            state=facts,
+            state=CheckpointState(**vars(state), plan=run.plan.fingerprint, settings=settings),
         )
     except FloatingPointError as error:
         raise _diverged(run, state, f"after its update {error}") from error

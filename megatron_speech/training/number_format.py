@@ -7,6 +7,7 @@ would be faster there; its log says so.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 from megatron_speech.checkpoint.folder import latest_checkpoint, read_state
 from megatron_speech.config.run.training import PretrainConfig
@@ -27,5 +28,4 @@ def _format_of_the_run(config: PretrainConfig) -> Dtype | None:
     checkpoint = latest_checkpoint(config.folder / "checkpoints")
     if checkpoint is None:
         return None
-    stored: Dtype | None = read_state(checkpoint).get("dtype")
-    return stored
+    return cast(Dtype | None, read_state(checkpoint).dtype)

@@ -136,9 +136,9 @@ def checkpoint_to_resume(config: PretrainConfig, outline: Outline) -> Path | Non
     checkpoint = run_folder.checkpoint_to_resume(config.folder, config.checkpoint)
     if checkpoint is not None:
         stored = read_state(checkpoint)
-        if "plan" not in stored:
+        if stored.plan is None or stored.consumed_samples is None:
             raise ValueError(f"{checkpoint} holds weights alone and cannot be resumed; name it as model.base")
-        _require_same_plan(config, stored["plan"], outline.plan, consumed=stored["consumed_samples"])
+        _require_same_plan(config, stored.plan, outline.plan, consumed=stored.consumed_samples)
     return checkpoint
 
 
@@ -201,7 +201,7 @@ def _state_to_start_from(config: PretrainConfig, engine: TrainingEngine, checkpo
     logger.info("resumed from %s", checkpoint)
     for change in changed_settings(values, config):
         logger.warning("%s %s", checkpoint, change)
-    return TrainState.from_json(values)
+    return TrainState.saved_in(values)
 
 
 def _assemble(
@@ -246,7 +246,7 @@ def _finish(run: Run, state: TrainState, held_out: HeldOut, *, seconds: float) -
     if not groups.is_rank_zero():
         return
     summary = summarise(run, state, held_out)
-    run_folder.write_done(run.config.folder, summary.to_json())
+    run_folder.write_done(run.config.folder, summary)
     for line in lines_at_the_end(run, summary, seconds=seconds):
         logger.info("%s", line)
 

@@ -24,7 +24,7 @@ import yaml
 
 from megatron_speech import __version__
 from megatron_speech.artifacts.facts.checkpoint import SCRATCH, Origin, SourceTerms
-from megatron_speech.artifacts.facts.training import FollowedPlan
+from megatron_speech.artifacts.facts.training import FollowedPlan, RunSummary
 from megatron_speech.artifacts.files import read_json, rename_synced, write_atomic
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.artifacts.plain_json import to_json
@@ -204,9 +204,9 @@ def _superseded(fingerprint: str) -> str:
     return f"plan-{fingerprint[:12]}.json"
 
 
-def write_done(folder: Path, summary: dict[str, Any]) -> None:
+def write_done(folder: Path, summary: RunSummary) -> None:
     """Write done.json, which marks the run as finished."""
-    write_atomic(folder / DONE, to_json(summary, indent=1) + "\n")
+    write_atomic(folder / DONE, to_json(summary.to_json(), indent=1) + "\n")
 
 
 def require_no_artifact(folder: Path) -> None:

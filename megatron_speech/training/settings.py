@@ -7,9 +7,9 @@ not describe the whole run, so the log must record the change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+from megatron_speech.artifacts.facts.checkpoint import CheckpointState
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.run.training import PretrainConfig
 
@@ -26,11 +26,11 @@ def deciding_settings(config: PretrainConfig) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in _OTHERS}
 
 
-def changed_settings(state: Mapping[str, Any], config: PretrainConfig) -> list[str]:
+def changed_settings(state: CheckpointState, config: PretrainConfig) -> list[str]:
     """One log message per setting that differs from a checkpoint's `state`, or one if `state` has no settings."""
-    if "settings" not in state:
+    if state.settings is None:
         return ["was saved without its settings (state.json lacks them); whether they changed is unknown"]
-    stored, ours = state["settings"], deciding_settings(config)
+    stored, ours = state.settings, deciding_settings(config)
     keys = [*ours, *(key for key in stored if key not in ours)]
     return [
         f"was saved with other settings; from here on {key}: {stored.get(key, 'default')} -> {ours.get(key, 'default')}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+
+from megatron_speech.artifacts.facts.checkpoint import CheckpointState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +29,9 @@ class TrainState:
             speech_tokens=self.speech_tokens + speech_tokens,
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """All fields, for a checkpoint's state.json."""
-        return asdict(self)
-
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> TrainState:
-        """Inverse of `to_json`; other keys of `values` are ignored, a missing key raises KeyError."""
-        return cls(**{name: values[name] for name in cls.__dataclass_fields__})
+    def saved_in(cls, saved: CheckpointState) -> TrainState:
+        """The counts in the state of a checkpoint with all of them."""
+        counts = {field.name: getattr(saved, field.name) for field in fields(cls)}
+        assert None not in counts.values(), f"{saved} is of weights alone"
+        return cls(**counts)

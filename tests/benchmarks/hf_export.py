@@ -35,6 +35,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
+from megatron_speech.artifacts.facts.checkpoint import CheckpointState
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.hf_export import convert_to_hf
 from megatron_speech.checkpoint.hf_mapping import megatron_shapes
@@ -117,7 +118,7 @@ def make_checkpoint(folder: Path, model: ModelConfig) -> int:
                 yield key, None, torch.randn(shape)
 
     write_weights(checkpoint, tensors(), num_layers=model.num_layers)
-    folders.write_facts(checkpoint, model=model, vocabulary=VOCABULARY, state={"step": 0})
+    folders.write_facts(checkpoint, model=model, vocabulary=VOCABULARY, state=CheckpointState(step=0))
     folders.write_checksums(checkpoint, folders.checksums(checkpoint.iterdir()))
     VOCABULARY.save(vocabulary / "vocabulary.json")
     (vocabulary / "manifest.json").write_text('{"kind": "vocabulary", "facts": {}}')

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from megatron_speech.artifacts.facts.checkpoint import CheckpointState
 from megatron_speech.checkpoint.distributed.save_load import load_checkpoint, save_checkpoint
 from megatron_speech.config.run.parallel import ParallelConfig
 from megatron_speech.model.initialization import global_parameters, shard
@@ -82,7 +83,8 @@ def _read_back(rank: int, world_size: int, init_method: str, folder: Path, names
 
 
 def _save(folder: Path, engine: Engine, parallel: ParallelConfig) -> None:
-    save_checkpoint(folder, chunks=engine.chunks, optimizer=engine.optimizer, state={}, **_facts(parallel))
+    state = CheckpointState(step=0)
+    save_checkpoint(folder, chunks=engine.chunks, optimizer=engine.optimizer, state=state, **_facts(parallel))
 
 
 def _load(folder: Path, engine: Engine, parallel: ParallelConfig) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from megatron_speech.artifacts.facts.checkpoint import CheckpointState
 from megatron_speech.config.run.data import LossConfig, ShareConfig, StageConfig
 from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
 from megatron_speech.config.run.training import BatchRampConfig, CheckpointConfig, PretrainConfig
@@ -311,7 +312,7 @@ def _check_full_disk(rank: int, world_size: int, init_method: str, path: Path) -
     parallel = ParallelConfig()
     layout = ParallelLayout.of(parallel, world_size=world_size)
     groups.initialize(layout, seed=1, rank=rank, init_method=init_method)
-    facts = {"model": MODEL, "vocabulary": VOCABULARY, "parallel": parallel, "state": {}}
+    facts = {"model": MODEL, "vocabulary": VOCABULARY, "parallel": parallel, "state": CheckpointState(step=0)}
     for writer in ("write_facts", "checksums", "write_checksums", "complete"):
         with pytest.MonkeyPatch.context() as patch:
             if rank == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from megatron_speech.artifacts.facts.record import Record
 from megatron_speech.artifacts.facts.vocabulary import NamedTokenizerFacts
@@ -34,6 +35,32 @@ class BaseFacts(Record):
 
 SCRATCH = BaseFacts()
 """The base of a model that began with random weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointState(Record):
+    """``state.json`` of a checkpoint. Weights alone lack the progress of a run."""
+
+    step: int
+    """Training steps done; 0 for imported weights."""
+    consumed_samples: int | None = None
+    """Packed rows read since the run began."""
+    text_tokens: int | None = None
+    """Text targets trained on."""
+    speech_tokens: int | None = None
+    """Speech targets trained on."""
+    plan: str | None = None
+    """Fingerprint of the plan that the run follows."""
+    settings: dict[str, Any] | None = None
+    """Settings that decide what the run learns, by dotted key; older runs lack them."""
+    layout: dict[str, Any] | None = None
+    """Settings of `parallel`, and ``world_size``."""
+    has_optimizer: bool | None = None
+    """Whether the optimizer's state was saved, too."""
+    dtype: str | None = None
+    """Number format of the weights; absent for imported weights."""
+    fp8_amax_history_len: int | None = None
+    """Micro-batches in the history of delayed FP8 scales; 0 without such scales."""
 
 
 @dataclass(frozen=True, kw_only=True)

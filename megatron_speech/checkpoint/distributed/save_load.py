@@ -15,6 +15,7 @@ unpickles the ``_extra_state`` blobs of Transformer Engine in FP8. Load such che
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from megatron.core.optimizer import MegatronOptimizer
 from torch import nn
 from torch.distributed import checkpoint as torch_checkpoint
 
+from megatron_speech.artifacts.facts.checkpoint import CheckpointState
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.distributed.bucket_padding import without_bucket_padding
 from megatron_speech.checkpoint.distributed.finite import require_finite
@@ -74,7 +76,7 @@ def save_checkpoint(
     model: ModelConfig,
     vocabulary: Vocabulary,
     parallel: ParallelConfig,
-    state: Mapping[str, Any],
+    state: CheckpointState,
 ) -> None:
     """Save everything that training needs to resume, under `folder`, complete or not at all. Collective.
 
@@ -85,7 +87,7 @@ def save_checkpoint(
         model: written as model.json.
         vocabulary: written as vocabulary.json.
         parallel: layout of this run; generators can be restored only in it.
-        state: plain JSON values, written as state.json.
+        state: progress of the run; what describes the weights is added.
 
     Raises:
         FileExistsError: `folder` exists; on all ranks.
@@ -104,13 +106,13 @@ def save_checkpoint(
     )
 
     # Write what describes them and the checksums; the folder then gets its final name.
-    facts = {
-        **state,
-        "layout": _layout(parallel),
-        "has_optimizer": optimizer is not None,
-        "dtype": _dtype(chunks),
-        "fp8_amax_history_len": _history_len(chunks),
-    }
+    facts = replace(
+        state,
+        layout=_layout(parallel),
+        has_optimizer=optimizer is not None,
+        dtype=_dtype(chunks),
+        fp8_amax_history_len=_history_len(chunks),
+    )
     _seal(partial, model=model, vocabulary=vocabulary, state=facts)
 
 
@@ -123,7 +125,7 @@ def save_model(folder: Path, chunks: Sequence[nn.Module], *, model: ModelConfig,
         model=model,
         vocabulary=vocabulary,
         parallel=ParallelConfig(),
-        state={"step": 0},
+        state=CheckpointState(step=0),
     )
 
 
@@ -149,7 +151,7 @@ def load_checkpoint(
     model: ModelConfig,
     vocabulary: Vocabulary,
     parallel: ParallelConfig,
-) -> dict[str, Any]:
+) -> CheckpointState:
     """Load what `save_checkpoint` saved, in any layout, and return its state. Collective.
 
     Dropout's generators are restored only in the layout that saved them; in another one their states are not valid.
@@ -158,20 +160,21 @@ def load_checkpoint(
     # Check the files, then the settings that a resumed run must keep.
     _check(folder, model=model, vocabulary=vocabulary)
     state = folders.read_state(folder)
-    if not state["has_optimizer"]:
+    if not state.has_optimizer:
         raise ValueError(f"{folder} holds weights alone and cannot be resumed; start a new run from it with model.base")
-    if state["layout"]["use_distributed_optimizer"] != parallel.use_distributed_optimizer:
+    assert state.layout is not None, "saved with the optimizer"
+    if (sharded := state.layout["use_distributed_optimizer"]) != parallel.use_distributed_optimizer:
         raise ValueError(
-            f"{folder}: parallel.use_distributed_optimizer={state['layout']['use_distributed_optimizer']} there, "
+            f"{folder}: parallel.use_distributed_optimizer={sharded} there, "
             f"{parallel.use_distributed_optimizer} in this run; a resumed run must keep it"
         )
-    theirs, here = state.get("dtype"), _dtype(chunks)
+    theirs, here = state.dtype, _dtype(chunks)
     if theirs is not None and theirs != here:  # only bfloat16 has float32 master weights
         raise ValueError(
             f"{folder}: precision.dtype={theirs} there, {here} in this run; resume with {theirs}, or start a new run "
             "from it with model.base"
         )
-    history, ours = state.get("fp8_amax_history_len", 0), _history_len(chunks)
+    history, ours = state.fp8_amax_history_len or 0, _history_len(chunks)
     if ours and history != ours:
         raise ValueError(
             f"{folder}: precision.fp8_amax_history_len={history} there (0: no delayed FP8 scales), {ours} in this run; "
@@ -180,7 +183,7 @@ def load_checkpoint(
 
     # Load everything; generators only in the layout that saved them.
     places = _layout(parallel)
-    same_layout = all(state["layout"].get(name) == places[name] for name in _GENERATOR_PLACES)
+    same_layout = all(state.layout.get(name) == places[name] for name in _GENERATOR_PLACES)
     loaded = _load(folder, _sharded_state(chunks, optimizer, is_loading=True, generators=same_layout))
     _into_chunks(loaded, chunks)
     optimizer.load_state_dict(loaded["optimizer"])
@@ -272,7 +275,7 @@ def _layout(parallel: ParallelConfig) -> dict[str, Any]:
     return {**to_dict(parallel), "world_size": dist.get_world_size()}
 
 
-def _seal(partial: Path, *, model: ModelConfig, vocabulary: Vocabulary, state: Mapping[str, Any]) -> None:
+def _seal(partial: Path, *, model: ModelConfig, vocabulary: Vocabulary, state: CheckpointState) -> None:
     """Write the facts and the checksums of all files, then give the folder its final name. Collective."""
 
     def begin() -> list[Path]:

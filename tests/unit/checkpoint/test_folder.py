@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from megatron_speech.artifacts.facts.checkpoint import CheckpointState
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.vocabulary import Vocabulary
@@ -22,7 +23,7 @@ def make_checkpoint(checkpoints: Path, step: int) -> Path:
     folder = folders.step_folder(checkpoints, step)
     partial = folders.begin(folder)
     (partial / "weights").write_bytes(bytes(range(100)))
-    folders.write_facts(partial, model=MODEL, vocabulary=VOCABULARY, state={"step": step})
+    folders.write_facts(partial, model=MODEL, vocabulary=VOCABULARY, state=CheckpointState(step=step))
     folders.write_checksums(partial, folders.checksums(partial.iterdir()))
     assert folders.latest_checkpoint(checkpoints) != folder
     folders.complete(partial)
@@ -33,7 +34,7 @@ def test_a_folder_appears_only_when_complete(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path, 3)
     assert folders.latest_checkpoint(tmp_path) == folder
     folders.verify(folder)
-    assert folders.read_state(folder) == {"step": 3} and folders.read_model_config(folder) == MODEL
+    assert folders.read_state(folder) == CheckpointState(step=3) and folders.read_model_config(folder) == MODEL
 
 
 def test_an_existing_checkpoint_is_not_overwritten_and_leftovers_go(tmp_path: Path) -> None:
@@ -78,6 +79,8 @@ def test_damage_is_found_and_named(tmp_path: Path, name: str, damage: str) -> No
         ("model.json", "[]", "model.json holds no JSON object"),
         ("model.json", '{"num_layers": "4"}', "model.json: model.num_layers='4' must be int"),
         ("state.json", "3", "state.json holds no JSON object"),
+        ("state.json", "{}", "state.json: step is missing"),
+        ("state.json", '{"step": "3"}', "state.json: step=3 must be an integer"),
     ],
 )
 def test_facts_of_another_form_are_refused(tmp_path: Path, name: str, content: str, message: str) -> None:

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from megatron_speech.artifacts.facts.checkpoint import CheckpointState
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.index import INDEX, read_index
 from megatron_speech.checkpoint.weights_writer import write_weights
@@ -23,7 +24,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     partial = folders.begin(folder)
     write_weights(partial, [("a.weight", 0, torch.ones(3, 2)), ("b.weight", None, torch.ones(2))], num_layers=1)
     vocabulary = Vocabulary(num_text_ids=60, num_speech_ids=60)
-    folders.write_facts(partial, model=ModelConfig(num_layers=2), vocabulary=vocabulary, state={"step": 3})
+    folders.write_facts(partial, model=ModelConfig(num_layers=2), vocabulary=vocabulary, state=CheckpointState(step=3))
     folders.write_checksums(partial, folders.checksums(partial.iterdir()))
     folders.complete(partial)
     return folder

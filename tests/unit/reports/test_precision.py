@@ -9,7 +9,7 @@ import pytest
 
 from megatron_speech.config.reports.precision_report import PrecisionReportConfig
 from megatron_speech.reports.precision import precision_report
-from tests.kept import kept_metrics
+from tests.kept import kept_record
 
 SHIFTS = {"float32": -0.001, "bfloat16": 0.0, "delayed": 0.5}
 
@@ -26,8 +26,10 @@ def _make(folder: Path) -> None:
         run = folder / name
         run.mkdir(parents=True)
         lines = [
-            kept_metrics(
-                step=step, loss_by_modality={"text": 5 - step / 10 + shift, "speech": 6 - step / 10 + 2 * shift}
+            kept_record(
+                "metrics",
+                step=step,
+                loss_by_modality={"text": 5 - step / 10 + shift, "speech": 6 - step / 10 + 2 * shift},
             )
             for step in range(1, 11)
         ]

@@ -12,7 +12,7 @@ from megatron_speech.artifacts.facts.tokens import PackedFacts, TaskDocumentsFac
 from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.reports.text_to_token_curve import CurveRowConfig, TextToTokenCurveConfig
 from megatron_speech.reports.text_to_token_curve import text_to_token_curve
-from tests.kept import kept_facts, kept_metrics
+from tests.kept import kept_facts, kept_record
 
 
 def _row(folder: Path, *, utterances: int, heard: str | None) -> None:
@@ -26,7 +26,8 @@ def _row(folder: Path, *, utterances: int, heard: str | None) -> None:
     artifact("documents", TaskDocumentsFacts.from_json(pairs), {"utterances": {"of_first": utterances}})
     artifact("packed", PackedFacts.from_json(kept_facts("packed", rows=20)))
     (folder / "run").mkdir()
-    (folder / "run" / "metrics.jsonl").write_text(json.dumps(kept_metrics(step=10, consumed_samples=40)) + "\n")
+    line = kept_record("metrics", step=10, consumed_samples=40)
+    (folder / "run" / "metrics.jsonl").write_text(json.dumps(line) + "\n")
     losses = {"step": 10, "losses": {"held_out": {"speech": 1.234}}}
     (folder / "run" / "validation.jsonl").write_text(json.dumps(losses) + "\n")
     (folder / "timings.jsonl").write_text('{"stage": "run", "cpu_seconds": 90}\n{"stage": "run", "cpu_seconds": 30}\n')

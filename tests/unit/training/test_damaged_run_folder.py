@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from megatron_speech.artifacts.facts.training import RunSummary
 from megatron_speech.checkpoint.folder import list_checkpoints
 from megatron_speech.checkpoint.origin import origin_of
 from megatron_speech.config.run.training import CheckpointConfig, LoggingConfig, PretrainConfig
@@ -22,9 +23,9 @@ from megatron_speech.training.run_folder import (
     write_done,
 )
 from megatron_speech.training.validation import validation_plans
+from tests.kept import kept_record
 from tests.toy_runs import VOCABULARY, make_config, make_sources
 
-SUMMARY = {"steps": 3, "consumed_samples": 12, "plan": "abc"}
 DAMAGE = {
     "empty": b"",
     "garbage": b"\xff\x00\x01",
@@ -77,7 +78,7 @@ def test_the_settings_are_never_half_written(config: PretrainConfig, monkeypatch
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_the_summary_and_the_note_of_what_was_saved(config: PretrainConfig, damage: str) -> None:
-    write_done(config.folder, SUMMARY)
+    write_done(config.folder, RunSummary.from_json(kept_record("done")))
     (config.folder / "done.json").write_bytes(DAMAGE[damage])
     with pytest.raises(ValueError, match=r"done\.json is damaged: .*; remove it, and the run goes on from its newest"):
         read_done(config.folder)

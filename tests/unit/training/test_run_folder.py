@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.artifacts.facts.training import FollowedPlan
+from megatron_speech.artifacts.facts.checkpoint import CheckpointState
+from megatron_speech.artifacts.facts.training import FollowedPlan, RunSummary
 from megatron_speech.config.run.training import CheckpointConfig
 from megatron_speech.training.run_folder import checkpoint_to_resume, read_done, read_plan, write_done
 from megatron_speech.training.state import TrainState
+from tests.kept import kept_record
 
 
 def test_an_existing_checkpoint_is_never_shadowed(tmp_path: Path) -> None:
@@ -36,9 +38,10 @@ def test_the_newest_complete_checkpoint_is_taken(tmp_path: Path, resume: str) ->
 
 def test_done_is_absent_until_written(tmp_path: Path) -> None:
     assert read_done(tmp_path) is None
-    summary = {"steps": 3, "consumed_samples": 12, "plan": "abc"}
+    summary = RunSummary.from_json(kept_record("done"))
     write_done(tmp_path, summary)
-    assert read_done(tmp_path) == FollowedPlan(steps=3, consumed_samples=12, plan="abc")
+    wanted = FollowedPlan(steps=summary.steps, consumed_samples=summary.consumed_samples, plan=summary.plan)
+    assert read_done(tmp_path) == wanted
 
 
 def test_state_counts_and_survives_json() -> None:
@@ -48,7 +51,9 @@ def test_state_counts_and_survives_json() -> None:
         .after(samples=8, text_tokens=1, speech_tokens=2)
     )
     assert state == TrainState(step=2, consumed_samples=16, text_tokens=101, speech_tokens=22)
-    assert TrainState.from_json(json.loads(json.dumps({**state.to_json(), "plan": "x"}))) == state
+    saved = CheckpointState(**vars(state), plan="x").to_json()
+    assert list(saved) == ["step", "consumed_samples", "text_tokens", "speech_tokens", "plan"]
+    assert TrainState.saved_in(CheckpointState.from_json(json.loads(json.dumps(saved)))) == state
 
 
 def test_a_plan_of_an_older_version_is_refused_by_name(tmp_path: Path) -> None:

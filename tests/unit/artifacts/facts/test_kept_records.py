@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.artifacts.facts.checkpoint import BaseFacts, Origin
+from megatron_speech.artifacts.facts.checkpoint import BaseFacts, CheckpointState, Origin
 from megatron_speech.artifacts.facts.evaluation import WrittenSample
 from megatron_speech.artifacts.facts.interleaved import NoiseRow
 from megatron_speech.artifacts.facts.record import Record
@@ -15,6 +15,8 @@ from megatron_speech.artifacts.facts.text_to_token import RoundTripRow
 from megatron_speech.artifacts.facts.training import MetricsRecord, RunSummary, ValidationRecord
 
 RECORDS: dict[str, type[Record]] = {
+    "checkpoint": CheckpointState,
+    "checkpoint_of_weights": CheckpointState,
     "done": RunSummary,
     "metrics": MetricsRecord,
     "noise": NoiseRow,

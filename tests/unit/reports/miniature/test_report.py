@@ -11,7 +11,7 @@ import pytest
 
 from megatron_speech.config.reports.report import ReportConfig
 from megatron_speech.reports.miniature.build import report
-from tests.kept import kept_facts, kept_metrics
+from tests.kept import kept_facts, kept_record
 from tests.toys import write_jsonl
 
 
@@ -62,7 +62,8 @@ def metrics(steps):
     for step in range(1, steps + 1):
         text, speech = (3.2 + 0.8 * math.exp(-step / 12), 4.8 + 2.5 * math.exp(-step / 15))
         noise = random.normal(0, 0.12, 6)
-        yield kept_metrics(
+        yield kept_record(
+            "metrics",
             step=step,
             tokens={"text": 1500 * step, "speech": 2300 * step},
             loss=4.0,
