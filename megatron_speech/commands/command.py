@@ -30,6 +30,8 @@ class Command:
     """``module:function`` that does the work; it takes the settings."""
     leading: str = ""
     """Key that the first word sets, where it is no option: `ls FOLDER`."""
+    leads_all: bool = False
+    """Whether all first words set that key, a list: `compare_evaluations A B C`."""
     flags: Sequence[str] = ()
     """Keys that are true where no value follows them: `--check`."""
     usual: Sequence[str] = ()

@@ -10,7 +10,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Any
 
 from megatron_speech.commands.command import PROGRAM, Command
@@ -104,10 +104,11 @@ def read_command_line(command: Command, words: Sequence[str]) -> Any:
 
 
 def _as_options(command: Command, words: Sequence[str]) -> list[str]:
-    """Write the leading word as `--KEY=WORD`, and a flag without a value as `--FLAG=true`."""
-    first, *rest = words or [""]
-    if command.leading and first and not first.startswith("-"):
-        words = [f"--{command.leading}={first}", *rest]
+    """Write the leading words as `--KEY=WORD`, and a flag without a value as `--FLAG=true`."""
+    bare = list(takewhile(lambda word: word and not word.startswith("-"), words))
+    if command.leading:
+        taken = bare if command.leads_all else bare[:1]
+        words = [*(f"--{command.leading}={word}" for word in taken), *words[len(taken) :]]
     flags = {f"--{flag}" for flag in command.flags}
     following = [*words[1:], "--"] if words else []
     return [

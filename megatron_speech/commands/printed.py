@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from megatron_speech.config.inspection.compare_evaluations import CompareEvaluationsConfig
     from megatron_speech.config.inspection.plan_mixture import PlanMixtureConfig
     from megatron_speech.config.inspection.plan_parameters import PlanParametersConfig
     from megatron_speech.config.inspection.read_aloud import ReadAloudConfig
@@ -128,6 +129,14 @@ def plan_parameters(config: PlanParametersConfig) -> None:
         vocabulary, layout = parameters.planned_vocabulary(config), parameters.planned_layout(config)
         checked = check_parameters(config.model, vocabulary=vocabulary, layout=layout)
         print(f"checked: megatron-core builds the same on each of {checked} ranks and in sum")
+
+
+def compare_evaluations(config: CompareEvaluationsConfig) -> None:
+    """Print the comparison."""
+    from megatron_speech.evaluation import comparison
+
+    for line in comparison.compare_evaluations(config):
+        print(line)
 
 
 def pretrain(config: PretrainCommandConfig) -> None:

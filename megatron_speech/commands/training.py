@@ -122,6 +122,21 @@ EVALUATION = (
         example="--model hf --output evaluation --held_out.sources '{text: documents/text-heldout}'",
     ),
     Command(
+        name="compare_evaluations",
+        summary="Compare evaluations of models on the same items: scores, differences, intervals, tests.",
+        about="The first is compared with each of the others, item by item. Evaluations by unequal protocols, or of "
+        "other items, are refused with what differs.",
+        stage="evaluation",
+        settings="config.inspection.compare_evaluations:CompareEvaluationsConfig",
+        function="commands.printed:compare_evaluations",
+        leading="evaluations",
+        leads_all=True,
+        flags=("json",),
+        usual=("evaluations", "accept", "json"),
+        example="evaluation_before evaluation",
+        logs=False,
+    ),
+    Command(
         name="generate",
         summary="Talk to an exported model: it continues a prompt in text or speech.",
         about="The prompt is text or a recording; without either, prompts are read line by line. With `codes`, a batch "

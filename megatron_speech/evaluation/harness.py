@@ -7,12 +7,13 @@ evaluation.json, which reports read:
     held_out  {source: {"documents": n, "text" | "speech": estimate and "tokens"}}
     estimate  {"value", "low", "high" (95 % interval), "items"}
 items.jsonl holds the scores behind every accuracy, one line per question: paired comparisons of two models need them.
+protocol.json says what the scores of each task depend on besides the model (`evaluation/protocol.py`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from megatron_speech.artifacts.facts.evaluation import EvaluationResults
@@ -21,17 +22,19 @@ from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.evaluate import EvaluateConfig
+from megatron_speech.evaluation import protocol
 from megatron_speech.evaluation.tasks.interface import EvaluationTask, Item, Record, Scorer
 from megatron_speech.evaluation.tasks.table import asked_tasks
 from megatron_speech.inference.model import loaded_model, read_vocabulary
 from megatron_speech.metrics.bootstrap import Bootstrap
+from megatron_speech.metrics.power import DISCORDANT, smallest_difference
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
 
 def evaluate(config: EvaluateConfig) -> None:
-    """Write `config.output`/evaluation.json and items.jsonl."""
+    """Write `config.output`/evaluation.json, items.jsonl and protocol.json."""
     inputs = [config.model, *(path for task in asked_tasks(config).values() for path in task.inputs)]
     identity = identity_of(config)
     if is_made(config.output, kind="evaluation", config=identity, inputs=inputs):
@@ -39,12 +42,17 @@ def evaluate(config: EvaluateConfig) -> None:
         return
     # All items are read before the model is loaded, so that a defective file is found before any is scored.
     items = read_items(config, read_vocabulary(config.model))
+    for line in power_table(
+        {name: len(items[name]) for name, task in asked_tasks(config).items() if task.protocol.chance}
+    ):
+        logger.info("%s", line)
     model, dtype = loaded_model(config.model, dtype=config.dtype, device=config.device)
     with make_artifact(config.output, kind="evaluation", config=identity, inputs=inputs) as draft:
         results, records = measure(model, items, config)
         results["dtype"] = dtype
         write_atomic(draft.folder / "evaluation.json", to_json(results, indent=1) + "\n")
         write_atomic(draft.folder / "items.jsonl", "".join(to_json(record) + "\n" for record in records))
+        write_atomic(draft.folder / protocol.FILE, to_json(protocols_of(config, dtype), indent=1) + "\n")
         draft.facts = EvaluationResults(by_task=results)
 
 
@@ -56,6 +64,25 @@ def identity_of(config: EvaluateConfig) -> dict[str, Any]:
     if config.device == "cpu":
         del identity["device"]
     return identity
+
+
+def protocols_of(config: EvaluateConfig, dtype: str) -> dict[str, dict[str, Any]]:
+    """Protocol of every task that `config` asks for, by name."""
+    return {
+        name: protocol.protocol_record(task.protocol, inputs=task.inputs, dtype=dtype, task=type(task))
+        for name, task in asked_tasks(config).items()
+    }
+
+
+def power_table(items: Mapping[str, int]) -> Iterator[str]:
+    """Lines that tell, before a run, what a comparison of two models on so many items by task will be able to see."""
+    for name, count in items.items():
+        seen = (f"{100 * smallest_difference(count, discordant=share):.1f}" for share in DISCORDANT)
+        similar, different = (f"{share:.0%}" for share in DISCORDANT)
+        yield (
+            f"{name}: {count} items; two models are told apart (80 % power) from {next(seen)} points if {similar} of "
+            f"their answers differ, from {next(seen)} if {different} do"
+        )
 
 
 def read_items(config: EvaluateConfig, vocabulary: Vocabulary) -> dict[str, Sequence[Any]]:

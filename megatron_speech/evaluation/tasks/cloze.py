@@ -21,9 +21,10 @@ import numpy as np
 
 from megatron_speech.config.stages.evaluate import SpokenCorpusConfig
 from megatron_speech.corpus.records import TextDocument, read_jsonl
-from megatron_speech.evaluation.tasks.interface import Answers, Record, Request, Scorer
+from megatron_speech.evaluation.tasks.interface import Answers, Record, Request, Scorer, ScoringProtocol
 from megatron_speech.evaluation.tasks.likelihood import (
     PAIRS,
+    TEMPLATE,
     Choice,
     SpokenText,
     choice_requests,
@@ -86,6 +87,10 @@ class ClozeTask:
     settings: SpokenCorpusConfig
     lists_records: ClassVar[bool] = True
 
+    protocol: ClassVar[ScoringProtocol] = ScoringProtocol(
+        chance=dict.fromkeys(TASKS, 0.5), template=TEMPLATE, score="log-likelihood per token"
+    )
+
     @property
     def inputs(self) -> list[Path]:
         """See `EvaluationTask`, as for the methods below."""
@@ -123,4 +128,4 @@ class ClozeTask:
         results: dict[str, Any] = {task: {} for task in TASKS}
         for (task, pair), values in credits.items():
             results[task][pair] = bootstrap.mean(values).rounded().to_json()
-        return {**results, "chance": 0.5, "score": "log-likelihood per token"}
+        return {**results, "chance": 0.5, "score": self.protocol.score}

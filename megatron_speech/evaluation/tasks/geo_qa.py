@@ -20,8 +20,15 @@ from typing import Any, ClassVar
 
 from megatron_speech.config.stages.evaluate import SpokenCorpusConfig
 from megatron_speech.corpus.records import TextDocument, read_jsonl
-from megatron_speech.evaluation.tasks.interface import Answers, Record, Request, Scorer
-from megatron_speech.evaluation.tasks.likelihood import Choice, SpokenText, choice_requests, choice_scores, credit
+from megatron_speech.evaluation.tasks.interface import Answers, Record, Request, Scorer, ScoringProtocol
+from megatron_speech.evaluation.tasks.likelihood import (
+    TEMPLATE,
+    Choice,
+    SpokenText,
+    choice_requests,
+    choice_scores,
+    credit,
+)
 from megatron_speech.evaluation.tasks.spoken_items import codes_by
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.vocabulary import Modality, Vocabulary
@@ -85,6 +92,10 @@ class GeoQaTask:
     settings: SpokenCorpusConfig
     lists_records: ClassVar[bool] = True
 
+    protocol: ClassVar[ScoringProtocol] = ScoringProtocol(
+        chance={"GeoQA": 0.25}, template=TEMPLATE, score="log-likelihood in sum"
+    )
+
     @property
     def inputs(self) -> list[Path]:
         """See `EvaluationTask`, as for the methods below."""
@@ -119,7 +130,7 @@ class GeoQaTask:
         credits: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         for record in records:
             credits[record["pair"], record["item"]].append(record["credit"])
-        results: dict[str, Any] = {"chance": 0.25, "score": "log-likelihood in sum"}
+        results: dict[str, Any] = {"chance": 0.25, "score": self.protocol.score}
         for pair in [f"{given}->text" for given in FORMS]:
             means = [(question.group, _mean(credits[pair, question.country])) for question in items]
             results[pair] = {

@@ -19,7 +19,7 @@ import numpy as np
 from megatron_speech.config.stages.evaluate import HeldOutConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import read_documents
-from megatron_speech.evaluation.tasks.interface import Answers, Record, Request, Scorer
+from megatron_speech.evaluation.tasks.interface import Answers, Record, Request, Scorer, ScoringProtocol
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.vocabulary import Vocabulary
 
@@ -41,6 +41,11 @@ class HeldOutTask:
 
     settings: HeldOutConfig
     lists_records: ClassVar[bool] = False
+
+    @property
+    def protocol(self) -> ScoringProtocol:
+        """See `EvaluationTask`, as for the members below."""
+        return ScoringProtocol(template=f"documents of at most {self.settings.max_tokens} ids", score="loss per token")
 
     @property
     def inputs(self) -> list[Path]:

@@ -10,11 +10,13 @@ The harness reads the items of all tasks before it loads the model, so that a de
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from megatron_speech.artifacts.facts.record import Record as Facts
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
@@ -45,6 +47,28 @@ class Scorer(Protocol):
         """Log-probabilities (nats) of the scored ids of each request, float64 [n], in the order of `requests`."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoringProtocol(Facts):
+    """What a task says of itself; what does not apply is absent."""
+
+    chance: dict[str, float] = field(default_factory=dict)
+    """Accuracy of guessing, by the `task` of its records."""
+    template: str
+    """How a question and its answer are laid out."""
+    score: str
+    """The number that decides, such as `log-likelihood per token`."""
+    prompt: str | None = None
+    """Hash of the bytes of the prompt."""
+    decoding: str | None = None
+    """How answers are generated."""
+    matcher: str | None = None
+    """Name in `MATCHERS`."""
+    normalizer: str | None = None
+    """Name in `NORMALIZERS`."""
+    recognizer: str | None = None
+    """What reads spoken answers."""
+
+
 class EvaluationTask(Protocol[Item]):
     """One measurement of a model."""
 
@@ -55,6 +79,10 @@ class EvaluationTask(Protocol[Item]):
     @property
     def lists_records(self) -> bool:
         """Whether its records are written to items.jsonl."""
+
+    @property
+    def protocol(self) -> ScoringProtocol:
+        """What its scores depend on besides the model, its data and the code."""
 
     def items(self, vocabulary: Vocabulary) -> Sequence[Item]:
         """Reads the items, for a model with this `vocabulary`. Raises ValueError that names a defective file."""

@@ -32,6 +32,9 @@ PAIRS: tuple[tuple[Modality, Modality], ...] = (
     ("speech", "speech"),
 )
 
+TEMPLATE = "as interleaved documents"
+"""Name of the layout above, in protocols."""
+
 
 @dataclass(frozen=True)
 class SpokenText:

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from megatron_speech.config.inspection.compare_evaluations import CompareEvaluationsConfig
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.config.stages.evaluate import EvaluateConfig, HeldOutConfig, SpokenCorpusConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
-from megatron_speech.evaluation.harness import evaluate, identity_of, measure, read_items, run_task
+from megatron_speech.evaluation.comparison import compared_scores
+from megatron_speech.evaluation.harness import evaluate, identity_of, measure, power_table, read_items, run_task
 from megatron_speech.evaluation.tasks.cloze import TASKS, read_cloze
 from megatron_speech.evaluation.tasks.held_out import HeldOutTask
 from megatron_speech.evaluation.tasks.likelihood import (
@@ -214,9 +216,21 @@ def test_the_stage_writes_its_results_once(files, tmp_path):
     results = json.loads((config.output / "evaluation.json").read_text())
     assert set(results["cloze"]) == {*TASKS, "chance", "score"} and "geo_qa" not in results
     assert len((config.output / "items.jsonl").read_text().splitlines()) == 16
+    protocols = json.loads((config.output / "protocol.json").read_text())
+    assert protocols["cloze"]["chance"] == dict.fromkeys(TASKS, 0.5) and [*protocols] == ["cloze", "held_out"]
+    assert [*protocols["cloze"]["data"]] == ["cloze.jsonl", "cloze"] and protocols["held_out"]["data"] == {}
+    (score, *_) = compared_scores(CompareEvaluationsConfig(evaluations=[config.output] * 2))
+    assert score.items == len(ITEMS) and score.differences[0].value == 0
     before = (config.output / "manifest.json").stat().st_mtime_ns
     evaluate(config)
     assert (config.output / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_the_power_of_a_comparison_is_told_before_a_run():
+    assert list(power_table({"cloze": 1000})) == [
+        "cloze: 1000 items; two models are told apart (80 % power) from 4.0 points if 20% of their answers differ, "
+        "from 5.6 if 40% do"
+    ]
 
 
 def test_codes_of_another_speech_tokenizer_are_refused(files):

@@ -1,0 +1,39 @@
+"""Settings of the comparison of evaluations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from megatron_speech.config.parsing.bounds import MAX_SEED, require_bounds
+
+PROTOCOL_KEYS = (
+    *("chance", "template", "score", "prompt", "decoding", "matcher", "normalizer", "recognizer"),
+    *("dtype", "data", "code"),
+)
+"""Entries of a protocol."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareEvaluationsConfig:
+    """Compare models that were evaluated by one protocol on the same items."""
+
+    evaluations: list[Path]
+    """Folders that `evaluate` made; the first is compared with each of the others."""
+    accept: list[str] = field(default_factory=list)
+    """Entries of the protocol that may differ, such as code."""
+    json: bool = False
+    """Print JSON instead of a table."""
+    resamples: int = 10_000
+    """Bootstrap resamples for every 95 % interval."""
+    seed: int = 0
+    """Seed of the bootstrap."""
+
+    def __post_init__(self) -> None:
+        if len(self.evaluations) < 2:
+            raise ValueError(f"evaluations: {len(self.evaluations)} given, at least two are compared; name another")
+        require_bounds("seed", self.seed, 0, MAX_SEED, "0 is the default")
+        if self.resamples < 100:
+            raise ValueError(f"resamples={self.resamples} must be at least 100 for a 95 % interval; 10000 is usual")
+        if unknown := [key for key in self.accept if key not in PROTOCOL_KEYS]:
+            raise ValueError(f"accept={unknown[0]} is no entry of a protocol; they are {', '.join(PROTOCOL_KEYS)}")

@@ -1,0 +1,182 @@
+"""Compares evaluations of models item by item: may a difference be believed?
+
+    task            pair         items  chance  a                     b                     b - a                   p
+    WikiTopicCloze  text->text     240   50.0   61.2 (54.9 to 67.2)   70.8 (64.8 to 76.2)   +9.6 (+3.3 to +15.8)  0.004
+
+Scores are percent, with 95 % intervals; p is McNemar's, exact. The first evaluation is compared with each other.
+Evaluations by unequal protocols, or of other items, are refused with what differs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from megatron_speech.artifacts.facts.estimate import EstimateFacts
+from megatron_speech.artifacts.facts.record import Record
+from megatron_speech.artifacts.files import read_json
+from megatron_speech.artifacts.manifest import read_manifest
+from megatron_speech.artifacts.plain_json import to_json
+from megatron_speech.config.inspection.compare_evaluations import CompareEvaluationsConfig
+from megatron_speech.corpus.compressed_lines import open_lines
+from megatron_speech.evaluation.protocol import FILE, differences
+from megatron_speech.metrics.intervals import mcnemar, mean_interval, paired_difference
+
+ITEMS = "items.jsonl"
+Measure = tuple[str, str]
+"""Task and modality pair of a score."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """A finished evaluation, as it is compared."""
+
+    folder: Path
+    protocols: dict[str, dict[str, Any]]
+    credits: dict[Measure, dict[str, float]]
+    """Mean credit of every item, by task and modality pair."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedScore(Record):
+    """The scores of all models on one measure."""
+
+    task: str
+    pair: str
+    items: int
+    chance: float | None
+    """Accuracy of guessing, a fraction."""
+    scores: list[EstimateFacts]
+    """Of each evaluation."""
+    differences: list[EstimateFacts]
+    """Of each but the first evaluation, minus the first."""
+    p: list[float | None] = field(default_factory=list)
+    """McNemar's, of the same; null if credits are shared, so that they are no 0 and 1."""
+
+
+def compare_evaluations(config: CompareEvaluationsConfig) -> Iterator[str]:
+    """Lines of the comparison: a table, or JSON. Raises like `compared_scores`."""
+    scores, folders = compared_scores(config), config.evaluations
+    if config.json:
+        record = {"evaluations": [str(folder) for folder in folders], "scores": [each.to_json() for each in scores]}
+        yield to_json(record, indent=1)
+    else:
+        yield from lines_of(scores, names_of(folders))
+
+
+def compared_scores(config: CompareEvaluationsConfig) -> list[ComparedScore]:
+    """Scores of all measures that the evaluations share.
+
+    Raises ValueError if the protocols or the items differ, or if nothing is shared.
+    """
+    first, *others = [read_evaluation(folder) for folder in config.evaluations]
+    for other in others:
+        require_equal_protocols(first, other, accept=config.accept)
+    shared = [measure for measure in first.credits if all(measure in other.credits for other in others)]
+    if not shared:
+        names = ", ".join(str(folder) for folder in config.evaluations)
+        raise ValueError(f"evaluations={names}: no task with items is in all of them; evaluate the same tasks")
+    return [_compared(measure, [first, *others], config) for measure in shared]
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """The evaluation in `folder`; ValueError if it is none, or was made before there were protocols."""
+    if (kind := read_manifest(folder).kind) != "evaluation":
+        raise ValueError(f"evaluations: {folder} is of kind {kind}; name folders that evaluate made")
+    if not (folder / FILE).is_file():
+        raise ValueError(f"evaluations: {folder} holds no {FILE}: it is of an older version; evaluate the model again")
+    credits: defaultdict[Measure, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    with open_lines(folder / ITEMS) as lines:
+        for line in lines:
+            record = json.loads(line)
+            if "credit" in record:
+                measure = (str(record["task"]), str(record.get("pair", "")))
+                credits[measure][str(record["item"])].append(float(record["credit"]))
+    means = {
+        measure: {item: sum(values) / len(values) for item, values in by_item.items()}
+        for measure, by_item in credits.items()
+    }
+    return Evaluation(folder=folder, protocols=read_json(folder / FILE), credits=means)
+
+
+def require_equal_protocols(first: Evaluation, other: Evaluation, *, accept: Sequence[str]) -> None:
+    """Raise ValueError with all that differs between the protocols of tasks that both have."""
+    found = {
+        f"{task}.{key}": change
+        for task in first.protocols.keys() & other.protocols.keys()
+        for key, change in differences(first.protocols[task], other.protocols[task], accept=accept).items()
+    }
+    if found:
+        shown = ", ".join(f"{name.split('.')[0]}.{change}" for name, change in sorted(found.items()))
+        keys = ", ".join(sorted({name.split(".")[1] for name in found}))
+        raise ValueError(
+            f"{first.folder} and {other.folder} were evaluated by different protocols ({shown}); evaluate again "
+            f"with equal ones, or accept: [{keys}]"
+        )
+
+
+def _compared(measure: Measure, evaluations: Sequence[Evaluation], config: CompareEvaluationsConfig) -> ComparedScore:
+    first, *others = [evaluation.credits[measure] for evaluation in evaluations]
+    for evaluation, credits in zip(evaluations[1:], others, strict=True):
+        _require_same_items(measure, evaluations[0], evaluation, first.keys() ^ credits.keys())
+    columns = [[credits[item] for item in sorted(first)] for credits in (first, *others)]
+    options = {"seed": config.seed, "resamples": config.resamples}
+    chances = {task: value for each in evaluations[0].protocols.values() for task, value in each["chance"].items()}
+    return ComparedScore(
+        task=measure[0],
+        pair=measure[1],
+        items=len(first),
+        chance=chances.get(measure[0]),
+        scores=[mean_interval(column, **options).rounded() for column in columns],
+        differences=[paired_difference(columns[0], column, **options).rounded() for column in columns[1:]],
+        p=[_p(columns[0], column) for column in columns[1:]],
+    )
+
+
+def _require_same_items(measure: Measure, first: Evaluation, other: Evaluation, unlike: set[str]) -> None:
+    if unlike:
+        raise ValueError(
+            f"{first.folder} and {other.folder}: {len(unlike)} items of {' '.join(measure)} are in one of them only, "
+            f"such as {min(unlike)!r}; evaluate both on the same items"
+        )
+
+
+def _p(first: Sequence[float], second: Sequence[float]) -> float | None:
+    return round(mcnemar(first, second), 6) if {*first, *second} <= {0.0, 1.0} else None
+
+
+def lines_of(compared: Sequence[ComparedScore], names: Sequence[str]) -> Iterator[str]:
+    """The comparison as a table of aligned columns."""
+    first, *others = names
+    head = ["task", "pair", "items", "chance", *names]
+    head += [word for name in others for word in (f"{name} - {first}", "p")]
+    rows = [head, *(_row(score) for score in compared)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    for row in rows:
+        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _row(score: ComparedScore) -> list[str]:
+    cells = [score.task, score.pair, str(score.items), "-" if score.chance is None else f"{100 * score.chance:.1f}"]
+    cells += [_percent(estimate, sign="") for estimate in score.scores]
+    for difference, p in zip(score.differences, score.p, strict=True):
+        cells += [_percent(difference, sign="+"), "-" if p is None else f"{p:.3f}"]
+    return cells
+
+
+def _percent(estimate: EstimateFacts, *, sign: str) -> str:
+    value, low, high = (f"{100 * each:{sign}.1f}" for each in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low} to {high})"
+
+
+def names_of(folders: Sequence[Path]) -> list[str]:
+    """Shortest endings of the paths that differ from each other."""
+    for length in range(1, max(len(folder.parts) for folder in folders) + 1):
+        names = ["/".join(folder.parts[-length:]) for folder in folders]
+        if len(set(names)) == len(names):
+            return names
+    return [str(folder) for folder in folders]

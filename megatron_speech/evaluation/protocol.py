@@ -1,0 +1,83 @@
+"""The protocol of an evaluation task: all that its scores depend on besides the model, with an id.
+
+Two evaluations may be compared if their protocols are equal: the same data, layout of questions, score and code. The
+file protocol.json of an evaluation holds one protocol per task:
+
+    {"cloze": {"id": "5f2c...", "chance": {...}, "template": "...", "score": "...", "data": {...}, "code": "..."}}
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from megatron_speech.artifacts.files import fingerprint, fingerprint_files
+from megatron_speech.artifacts.manifest import input_ids, read_manifest
+from megatron_speech.artifacts.plain_json import first_difference
+from megatron_speech.evaluation import normalizers
+from megatron_speech.evaluation.tasks import likelihood
+from megatron_speech.evaluation.tasks.interface import ScoringProtocol
+from megatron_speech.metrics import answer_matching, number_words, word_errors
+from megatron_speech.sequences import speech_tasks
+
+FILE = "protocol.json"
+SCORING = (answer_matching, likelihood, normalizers, number_words, speech_tasks, word_errors)
+"""Modules of all tasks that decide how questions are laid out and answers scored."""
+ID = "id"
+
+
+def protocol_record(protocol: ScoringProtocol, *, inputs: Sequence[Path], dtype: str, task: type) -> dict[str, Any]:
+    """An entry of protocol.json, with checksums of the data and the code, and the id of all."""
+    own = inspect.getmodule(task)
+    assert own is not None, f"{task} has no module"
+    record = {
+        **protocol.to_json(),
+        "chance": dict(protocol.chance),
+        "dtype": dtype,
+        "data": {path.name: data_checksum(path) for path in inputs},
+        "code": code_version([own, *SCORING]),
+    }
+    return {ID: protocol_id(record), **record}
+
+
+def protocol_id(record: dict[str, Any]) -> str:
+    """Hash of all entries but the id itself."""
+    return fingerprint([(key, repr(record[key])) for key in sorted(record) if key != ID])
+
+
+def differences(first: dict[str, Any], second: dict[str, Any], *, accept: Iterable[str] = ()) -> dict[str, str]:
+    """What differs between two entries of protocol.json, by key, as ``old -> new``; without the keys in `accept`."""
+    keys = [key for key in {**first, **second} if key != ID and key not in {*accept}]
+    return {
+        key: first_difference({key: first.get(key)}, {key: second.get(key)})
+        for key in keys
+        if first.get(key) != second.get(key)
+    }
+
+
+def data_checksum(path: Path) -> str:
+    """Checksum of a file, or of what an artifact holds, wherever it lies and however it was made."""
+    if path.is_file():
+        return fingerprint_files([path])
+    facts = read_manifest(path).facts
+    return str(facts["checksum"]) if "checksum" in facts else input_ids([path])[str(path)]
+
+
+def code_version(modules: Sequence[ModuleType]) -> str:
+    """Hash of the modules' source, without comments and docstrings."""
+    return fingerprint([(module.__name__, hashlib.sha256(_code(module).encode()).hexdigest()) for module in modules])
+
+
+def _code(module: ModuleType) -> str:
+    tree = ast.parse(inspect.getsource(module))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            texts = (each for each in node.body if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
+            for text in texts:
+                text.value = ast.Constant(None)
+    return ast.dump(tree)
