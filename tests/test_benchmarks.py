@@ -14,6 +14,7 @@ BENCHMARKS = {
     "hf_export.py": ["--short"],
     "pack.py": ["--short"],
     "plan_build.py": ["--short"],
+    "planner_accuracy.py": [],
     "ratio.py": ["--short"],
     "sample_build.py": ["--short"],
     "shard_read.py": ["--short"],

@@ -17,6 +17,7 @@ from dataclasses import astuple, dataclass, fields
 from megatron_speech.config.inspection.plan_parameters import PlanParametersConfig
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.parallel.layout import ParallelLayout
+from megatron_speech.planning.shape import Shape
 from megatron_speech.vocabulary import Vocabulary
 
 
@@ -85,22 +86,17 @@ def rank_parameters(
     model: ModelConfig, *, vocabulary_rows: int, tensor_size: int, layers_per_stage: Sequence[int], stage: int
 ) -> Parameters:
     """Count the parameters of one rank of pipeline stage `stage`; all its tensor parallel ranks have equally many."""
-    # Sizes of one layer's components.
+    shape = Shape.of(model, vocabulary_rows=vocabulary_rows)
     is_first, is_last = stage == 0, stage == len(layers_per_stage) - 1
-    layers, width = layers_per_stage[stage], model.hidden_size
-    query, key = model.num_attention_heads * model.head_dim, model.num_query_groups * model.head_dim
-    joined = query + 2 * key
-    attention = width * joined + query * width + (joined if model.add_qkv_bias else 0)
-    norms = 2 * width + (2 * model.head_dim if model.qk_layernorm else 0)
+    layers = layers_per_stage[stage]
     # What the first and the last stage hold in addition.
-    table = vocabulary_rows * width
-    has_own_head = model.untie_embeddings_and_output_weights or not is_first
+    has_own_head = shape.untied or not is_first
     return Parameters(
-        embedding=is_first * table // tensor_size,
-        attention=layers * attention // tensor_size,
-        mlp=layers * 3 * width * model.ffn_hidden_size // tensor_size,
-        norms=layers * norms + is_last * width,
-        output_layer=(is_last and has_own_head) * table // tensor_size,
+        embedding=is_first * shape.table // tensor_size,
+        attention=layers * shape.attention // tensor_size,
+        mlp=layers * shape.mlp // tensor_size,
+        norms=layers * shape.norms + is_last * shape.final_norm,
+        output_layer=(is_last and has_own_head) * shape.table // tensor_size,
     )
 
 
