@@ -6,16 +6,17 @@ kept: every question is a document of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, get_args
 
 from megatron_speech.audio.io import read_speech
 from megatron_speech.config.stages.generate import GenerateConfig
-from megatron_speech.inference.generate import Request, TokenStream
+from megatron_speech.inference.engine import GenerationEngine
 from megatron_speech.inference.model import LanguageModel, loaded_model, read_vocabulary
-from megatron_speech.inference.sampling import Sampling, allowed_ids
+from megatron_speech.inference.sampling import IdSet, Sampling, allowed_ids
+from megatron_speech.inference.slot import AnswerSettings, Slot
 from megatron_speech.sequences.speech_tasks import continuation_prompt, speech_ids
 from megatron_speech.speech_decoder.interface import SpeechDecoder
 from megatron_speech.speech_decoder.one_recording import require_tokenizer
@@ -47,7 +48,10 @@ class Partner:
     """A loaded model, ready to answer."""
 
     model: LanguageModel
-    stream: TokenStream
+    slot: Slot
+    """Holds a question and its answer; the next question begins there anew."""
+    allowed: Mapping[Modality, IdSet]
+    """Ids of an answer in each modality."""
     tokenizer: SpeechTokenizer | None
     """Encodes recordings; None if questions are text."""
     decoder: SpeechDecoder | None
@@ -68,7 +72,8 @@ class Partner:
         model, _ = loaded_model(config.model, dtype=config.dtype, device=config.device)
         return cls(
             model=model,
-            stream=TokenStream(model),
+            slot=GenerationEngine(model, slots=1, read_tokens=model.max_positions).open(),
+            allowed={modality: IdSet.of(allowed_ids(vocabulary, modality)) for modality in get_args(Modality)},
             tokenizer=tokenizer,
             decoder=decoder,
             sampling=sampling,
@@ -100,8 +105,16 @@ class Partner:
                 "max_new_tokens"
             )
         stop = vocabulary.special_id(END_OF_AUDIO) if asked == "speech" else vocabulary.end_of_document
-        request = Request(prompt=prompt, max_new_tokens=limit, seed=self.config.seed)
-        return self.stream.tokens(request, sampling=self.sampling, stop=[stop], allowed=allowed_ids(vocabulary, asked))
+        self.slot.rewind(0)
+        self.slot.append(prompt)
+        settings = AnswerSettings(
+            max_new_tokens=limit,
+            stop=[stop],
+            seed=self.config.seed,
+            sampling=self.sampling,
+            allowed=self.allowed[asked],
+        )
+        return iter(self.slot.answer(settings))
 
 
 def _tokenizer(config: GenerateConfig, vocabulary: Vocabulary) -> SpeechTokenizer | None:

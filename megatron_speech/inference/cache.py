@@ -8,6 +8,7 @@ Shapes: G heads of keys, C columns, W width of a head.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,18 +23,29 @@ class SlotCache:
     """One tensor [slots, 2 G, C, W] per layer, keys before values. Unwritten entries are 0, never NaN."""
 
     states: list[Tensor]
+    limit: int = sys.maxsize
+    """Most columns; the cache never grows beyond them."""
 
     @classmethod
-    def empty(cls, *, layers: int, slots: int, groups: int, width: int, like: Tensor) -> SlotCache:
+    def empty(cls, *, layers: int, slots: int, groups: int, width: int, limit: int, like: Tensor) -> SlotCache:
         """Create a cache of 0 columns with the dtype and device of `like`."""
-        return cls([like.new_empty(slots, 2 * groups, 0, width) for _ in range(layers)])
+        return cls([like.new_empty(slots, 2 * groups, 0, width) for _ in range(layers)], limit)
 
     def hold(self, columns: int) -> None:
         """Grow to at least `columns` columns."""
-        capacity = self.states[0].shape[2]
+        assert columns <= self.limit, f"{columns} columns, but the cache is limited to {self.limit}"
+        capacity = self.states[-1].shape[2]  # of the last layer, which is the last to grow where memory is short
         if columns > capacity:
-            capacity = max(columns, int(GROWTH * capacity))
-            self.states[:] = [_widened(states, capacity) for states in self.states]
+            capacity = min(max(columns, int(GROWTH * capacity)), self.limit)
+            for number, states in enumerate(self.states):  # one by one: only one layer exists twice
+                if states.shape[2] < capacity:
+                    self.states[number] = _widened(states, capacity)
+
+    @property
+    def most_bytes(self) -> int:
+        """Memory of the cache when it has all its columns."""
+        slots, heads, _, width = self.states[0].shape
+        return len(self.states) * slots * heads * self.limit * width * self.states[0].element_size()
 
     @torch.inference_mode()
     def move(self, sources: Sequence[int], targets: Sequence[int], *, columns: int) -> None:

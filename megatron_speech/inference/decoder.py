@@ -1,11 +1,8 @@
-"""The forward pass of generation: prefill of packed prompts, then one token per row and step, with a key-value cache.
+"""The forward pass of generation: appends one or several tokens to each row, with a key-value cache.
 
 It computes what transformers computes, with less work. The query heads of a group are treated as several queries of one
 head, so keys and values are not repeated. Prompts are concatenated without padding. After its attention, the last layer
-continues with the last position of each prompt only. The output head holds the rows of the allowed ids only.
-
-Each row keeps its tokens in columns 0, 1, ... of a slot. A step writes one column per row. Rows are processed in
-chunks, and a chunk reads as many columns as its longest row has.
+continues with the last position of each prompt only. The output head may hold the rows of the allowed ids only.
 
 It supports the families that this project exports (Llama, Qwen2, Qwen3, GLM-4) and refuses others. All have RMSNorm,
 gated SiLU, rotary positions and grouped queries. GLM rotates neighbouring dimensions, and only some. The rows of its
@@ -15,14 +12,16 @@ Products of queries and keys stay the same.
 Cost: a second forward pass beside that of transformers, which tests compare for every family. The query, key, value,
 gate and up matrices are stored twice.
 
-Shapes: N tokens, B rows, C columns of a slot, T columns read, D width, F width of the MLP, V vocabulary, A allowed ids.
+Shapes: N tokens, B rows, D width, F width of the MLP, V vocabulary, A allowed ids.
 Heads: H query heads, G groups (key heads), W width of a head, P = W / 2.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,13 +30,18 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from megatron_speech.checkpoint.hf_config import refuse_other_architectures
+from megatron_speech.inference.attention import (
+    Chunk,
+    MixedAttention,
+    Piece,
+    PieceAttention,
+    StepAttention,
+    chunks_of,
+)
 from megatron_speech.inference.cache import SlotCache
 
-CHUNK_ROWS = 16  # rows of one attention call, which reads as many columns as the longest of them has
-Chunk = tuple[slice, slice, Tensor]  # rows, their slots, the mask added to their attention scores [b, 1, 1, T]
-
-# (queries, keys and values of every token [N, H + 2 G, W]) -> attention outputs [N, H * W]
-Attend = Callable[[Tensor], Tensor]
+# (a layer's states in the cache, queries, keys and values of every token [N, H + 2 G, W]) -> attention outputs [N, H W]
+Attention = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +63,7 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoder:
-    """Weights of a decoder-only model with its prefill (`read`) and its step (`extend`), in inference mode."""
+    """Weights of a decoder-only model with its passes: `append`, and `read` and `extend` for bulk generation."""
 
     embedding_VD: Tensor
     layers: list[Layer]
@@ -94,27 +98,40 @@ class Decoder:
                 epsilon=config.rms_norm_eps,
             )
 
-    def cache(self, slots: int) -> SlotCache:
-        """Create an empty cache for `slots` rows."""
-        width = 2 * len(self.frequencies_P)
+    def cache(self, slots: int, *, limit: int = sys.maxsize) -> SlotCache:
+        """Create an empty cache for `slots` rows of at most `limit` tokens."""
         return SlotCache.empty(
-            layers=len(self.layers), slots=slots, groups=self.groups, width=width, like=self.embedding_VD
+            layers=len(self.layers),
+            slots=slots,
+            groups=self.groups,
+            width=2 * len(self.frequencies_P),
+            limit=limit,
+            like=self.embedding_VD,
         )
 
     @torch.inference_mode()
+    def append(self, pieces: Sequence[Piece], *, cache: SlotCache) -> Tensor:
+        """States [B, D] after the last token of each piece, for `logits`; fills the slots in `cache`.
+
+        Pieces must lie in different slots. One pass may read prompts, go on with contexts and add single tokens.
+        """
+        cache.hold(max(piece.end for piece in pieces))
+        # Single tokens come first, by slot, so that they share attention calls.
+        order = sorted(range(len(pieces)), key=lambda n: (0, pieces[n].slot) if pieces[n].is_step else (1, n))
+        pieces, num_steps = [pieces[n] for n in order], sum(piece.is_step for piece in pieces)
+        states_BD = self._states(
+            [token for piece in pieces for token in piece.tokens],
+            self._tensor([column for piece in pieces for column in range(piece.start, piece.end)]),
+            cache=cache,
+            attend=self._attention(pieces[:num_steps], pieces[num_steps:]),
+            last_B=self._tensor([len(piece.tokens) for piece in pieces]).cumsum(0) - 1,
+        )
+        return states_BD if order == sorted(order) else states_BD[self._tensor(order).argsort()]
+
     def read(self, prompts: Sequence[Sequence[int]], *, cache: SlotCache, slots: Sequence[int]) -> Tensor:
         """Logits [B, A] of the token after each prompt; fills the slot of each prompt in `cache`."""
-        lengths = [len(prompt) for prompt in prompts]
-        cache.hold(max(lengths))
-        positions_N = self._tensor([position for length in lengths for position in range(length)])
-        hidden_ND = F.embedding(self._tensor([token for prompt in prompts for token in prompt]), self.embedding_VD)
-        last_B = self._tensor(lengths).cumsum(0) - 1
-        rotation = self._rotation(positions_N)
-        for number, layer in enumerate(self.layers):
-            attend = self._over_prompts(cache, number, slots=slots, lengths=lengths)
-            keep_B = last_B if number == len(self.layers) - 1 else None
-            hidden_ND = self._pass(layer, hidden_ND, rotation=rotation, attend=attend, keep_B=keep_B)
-        return self._logits(hidden_ND)
+        pieces = [Piece(slot=slot, start=0, tokens=prompt) for slot, prompt in zip(slots, prompts, strict=True)]
+        return self.logits(self.append(pieces, cache=cache))
 
     @torch.inference_mode()
     def extend(
@@ -125,13 +142,50 @@ class Decoder:
         Rows in consecutive slots share an attention call, which is fastest for rows of similar length.
         """
         cache.hold(max(columns) + 1)
-        columns_B, slots_B = self._tensor(columns), self._tensor(slots)
-        hidden_BD = F.embedding(self._tensor(tokens), self.embedding_VD)
-        rotation, chunks = self._rotation(columns_B), self.chunks(slots, columns)
-        for number, layer in enumerate(self.layers):
-            attend = self._over_slots(cache, number, places=(slots_B, columns_B), chunks=chunks)
-            hidden_BD = self._pass(layer, hidden_BD, rotation=rotation, attend=attend)
-        return self._logits(hidden_BD)
+        attend = self._step_attention(slots, columns)
+        return self.logits(self._states(tokens, attend.columns_B, cache=cache, attend=attend))
+
+    @torch.inference_mode()
+    def logits(self, states_BD: Tensor, head_AD: Tensor | None = None) -> Tensor:
+        """Logits [B, A] of states that `append` gives, by `head_AD` or else by the head of this decoder."""
+        return F.linear(self._normed(states_BD, self.norm_D), self.head_AD if head_AD is None else head_AD)
+
+    def chunks(self, slots: Sequence[int], columns: Sequence[int]) -> list[Chunk]:
+        """The attention calls of `extend`."""
+        return chunks_of(slots, columns, like=self.head_AD)
+
+    def _attention(self, steps: Sequence[Piece], others: Sequence[Piece]) -> Attention:
+        """Attention of single tokens and of the pieces after them; either may be none."""
+        over_pieces = PieceAttention(groups=self.groups, pieces=others)
+        if not steps:
+            return over_pieces
+        over_steps = self._step_attention([piece.slot for piece in steps], [piece.start for piece in steps])
+        return MixedAttention(steps=over_steps, pieces=over_pieces) if others else over_steps
+
+    def _step_attention(self, slots: Sequence[int], columns: Sequence[int]) -> StepAttention:
+        return StepAttention(
+            groups=self.groups,
+            slots_B=self._tensor(slots),
+            columns_B=self._tensor(columns),
+            chunks=self.chunks(slots, columns),
+        )
+
+    def _states(
+        self,
+        tokens: Sequence[int],
+        positions_N: Tensor,
+        *,
+        cache: SlotCache,
+        attend: Attention,
+        last_B: Tensor | None = None,
+    ) -> Tensor:
+        """States after the last layer, of the tokens `last_B` or of all."""
+        hidden_ND = F.embedding(self._tensor(tokens), self.embedding_VD)
+        rotation = self._rotation(positions_N)
+        for layer, states in zip(self.layers, cache.states, strict=True):
+            keep_B = last_B if layer is self.layers[-1] else None
+            hidden_ND = self._pass(layer, hidden_ND, rotation=rotation, attend=partial(attend, states), keep_B=keep_B)
+        return hidden_ND
 
     def _pass(
         self,
@@ -139,7 +193,7 @@ class Decoder:
         hidden_ND: Tensor,
         *,
         rotation: tuple[Tensor, Tensor],
-        attend: Attend,
+        attend: Callable[[Tensor], Tensor],
         keep_B: Tensor | None = None,
     ) -> Tensor:
         """Apply one layer in place; with `keep_B`, go on with these tokens only after the attention."""
@@ -162,61 +216,11 @@ class Decoder:
         gate_NF, up_NF = F.linear(normed_ND, layer.gate_up_ED).chunk(2, dim=-1)
         return hidden_ND.addmm_(F.silu(gate_NF, inplace=True).mul_(up_NF), layer.down_DF.T)
 
-    def _over_prompts(self, cache: SlotCache, layer: int, *, slots: Sequence[int], lengths: Sequence[int]) -> Attend:
-        """Causal attention within each prompt; stores keys and values in the cache."""
-        states = cache.states[layer]
-
-        def attend(qkv_NIW: Tensor) -> Tensor:
-            seen = []
-            for slot, qkv_SIW in zip(slots, qkv_NIW.split(list(lengths)), strict=True):
-                qkv_ISW = qkv_SIW.transpose(0, 1)
-                states[slot, :, : len(qkv_SIW)] = qkv_ISW[self.heads :]
-                q_HSW, k_GSW, v_GSW = qkv_ISW[None].split([self.heads, self.groups, self.groups], dim=1)
-                seen_HSW = F.scaled_dot_product_attention(q_HSW, k_GSW, v_GSW, is_causal=True, enable_gqa=True)[0]
-                seen.append(seen_HSW.transpose(0, 1).flatten(1))
-            return torch.cat(seen)
-
-        return attend
-
-    def _over_slots(
-        self, cache: SlotCache, layer: int, *, places: tuple[Tensor, Tensor], chunks: Sequence[Chunk]
-    ) -> Attend:
-        """Attention of each row's new token over its slot; stores the token's keys and values first."""
-        states = cache.states[layer]
-        slots_B, columns_B = places
-
-        def attend(qkv_BIW: Tensor) -> Tensor:
-            states[slots_B, :, columns_B] = qkv_BIW[:, self.heads :]
-            q_BGQW = qkv_BIW[:, : self.heads].unflatten(1, (self.groups, -1))
-            seen = []
-            for rows, slots, mask in chunks:
-                k_BGTW, v_BGTW = states[slots, :, : mask.shape[-1]].split(self.groups, dim=1)
-                seen.append(F.scaled_dot_product_attention(q_BGQW[rows], k_BGTW, v_BGTW, attn_mask=mask))
-            return torch.cat(seen).flatten(1)
-
-        return attend
-
-    def chunks(self, slots: Sequence[int], columns: Sequence[int]) -> list[Chunk]:
-        """Group rows into chunks: at most `CHUNK_ROWS` rows, in consecutive slots."""
-        chunks, first = [], 0
-        for end in range(1, len(slots) + 1):
-            if end < len(slots) and end - first < CHUNK_ROWS and slots[end] == slots[end - 1] + 1:
-                continue
-            columns_b = self._tensor(columns[first:end])
-            unused_bT = torch.arange(max(columns[first:end]) + 1, device=columns_b.device) > columns_b[:, None]
-            mask_bT = self.head_AD.new_zeros(unused_bT.shape).masked_fill_(unused_bT, -torch.inf)
-            chunks.append((slice(first, end), slice(slots[first], slots[end - 1] + 1), mask_bT[:, None, None]))
-            first = end
-        return chunks
-
     def _rotation(self, positions_N: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines and signed sines [N, 1, W]; a head x becomes x cos + (x with its halves swapped) sin."""
         angles_NP = positions_N[:, None].float() * self.frequencies_P
         cos_NP, sin_NP = (part.to(self.head_AD.dtype) for part in (angles_NP.cos(), angles_NP.sin()))
         return torch.cat([cos_NP, cos_NP], dim=-1)[:, None], torch.cat([-sin_NP, sin_NP], dim=-1)[:, None]
-
-    def _logits(self, hidden_BD: Tensor) -> Tensor:
-        return F.linear(self._normed(hidden_BD, self.norm_D), self.head_AD)
 
     def _normed(self, states: Tensor, weight: Tensor | None) -> Tensor:
         return F.rms_norm(states, states.shape[-1:], weight, self.epsilon)

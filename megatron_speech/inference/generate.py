@@ -17,10 +17,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -28,8 +27,7 @@ from tqdm import tqdm
 from megatron_speech.grouping import grouped, grouped_by_size
 from megatron_speech.inference.decoder import Decoder
 from megatron_speech.inference.model import LanguageModel
-from megatron_speech.inference.sampling import Sampling, choose
-from megatron_speech.randomness import uniform_at
+from megatron_speech.inference.sampling import Sampling, next_ids
 
 REFILL_AT = 16  # refill when 1 / REFILL_AT of the batch is free; a prefill of few tokens is inefficient
 WINDOW_BATCHES = 16  # size of the window of requests that are read ahead and sorted, in batches
@@ -87,28 +85,6 @@ def generate_tokens(
             yield from batch.step()
         elif not newcomers:
             return
-
-
-class TokenStream:
-    """Continues one prompt at a time and gives its tokens as they are made; prepares the weights once."""
-
-    def __init__(self, model: LanguageModel) -> None:
-        self.decoder = Decoder.of(model.network)
-
-    def tokens(
-        self, request: Request, *, sampling: Sampling, stop: Collection[int], allowed: Tensor | None = None
-    ) -> Iterator[int]:
-        """Yield the tokens that `generate_tokens` gives for `request`, without the stop id; arguments as there."""
-        ids_A = None if allowed is None else allowed.nonzero()[:, 0].to(self.decoder.head_AD.device)
-        decoder = self.decoder if ids_A is None else replace(self.decoder, head_AD=self.decoder.head_AD[ids_A])
-        batch = _Batch(decoder, ids_A=ids_A, slots=1, sampling=sampling, stop=frozenset(stop))
-        row = _Row(0, request)
-        shown, finished = 0, batch.admit([row])
-        while True:
-            yield from row.tokens[shown:]  # the new token, or none where it is a stop id
-            if finished:
-                return
-            shown, finished = len(row.tokens), batch.step()
 
 
 def in_order(results: Iterable[tuple[int, T]], total: int, *, progress: str | None = None) -> list[T]:
@@ -176,16 +152,16 @@ class _Batch:
 
     def _choose(self, logits_BA: Tensor, rows: Sequence[_Row]) -> list[tuple[int, Generation]]:
         """Sample and append a token to each of `rows`; remove and return the finished ones."""
-        # Sample: one uniform number per row, from its seed and step.
-        seeds = np.array([row.request.seed for row in rows], dtype=np.uint64)
-        steps = np.array([len(row.tokens) for row in rows], dtype=np.uint64)
-        numbers_B = torch.from_numpy(uniform_at(seeds, steps)).to(logits_BA.device)
-        chosen_B = choose(logits_BA, sampling=self.sampling, uniform_B=numbers_B)
-        if self.ids_A is not None:
-            chosen_B = self.ids_A[chosen_B]
+        chosen = next_ids(
+            logits_BA,
+            ids_A=self.ids_A,
+            sampling=self.sampling,
+            seeds=[row.request.seed for row in rows],
+            steps=[len(row.tokens) for row in rows],
+        )
         # A row ends with a stop id, which is not kept, or at its limit.
         finished: dict[int, Generation] = {}
-        for row, token in zip(rows, chosen_B.tolist(), strict=True):
+        for row, token in zip(rows, chosen, strict=True):
             stopped = token in self.stop
             if not stopped:
                 row.tokens.append(token)

@@ -1,4 +1,4 @@
-"""Sampling of the next token: pure functions of logits and one uniform number per row.
+"""Sampling of the next token: pure functions of logits and one uniform number per row, and which ids may come.
 
 The uniform number of a row depends on its seed and step only. So a request gives the same tokens in any batch, up to
 the rounding of matrix products. The inverse of the cumulative distribution turns the number into an id. Cost: a sort of
@@ -9,11 +9,14 @@ Shapes: B rows, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from megatron_speech.randomness import uniform_at
 from megatron_speech.vocabulary import END_OF_AUDIO, Modality, Vocabulary
 
 
@@ -31,6 +34,37 @@ class Sampling:
             raise ValueError(f"sampling.temperature={self.temperature} must not be negative; 0 is greedy")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"sampling.top_p={self.top_p} must lie in (0, 1]; 1 keeps every id")
+
+
+@dataclass(frozen=True, eq=False)
+class IdSet:
+    """Ids that may come next. Make each set once: what is prepared for it is kept as long as the object."""
+
+    ids_A: Tensor
+
+    @classmethod
+    def of(cls, mask_V: Tensor) -> IdSet:
+        """Make a set from a mask such as `allowed_ids` gives; ValueError if it is empty."""
+        if not mask_V.any():
+            raise ValueError("allowed: no id is allowed; allow at least one")
+        return cls(mask_V.nonzero()[:, 0])
+
+
+# One set for all tokens of an answer, or a function from the tokens so far to the set of the next one.
+Allowed = IdSet | Callable[[Sequence[int]], IdSet]
+
+
+def next_ids(
+    logits_BA: Tensor, *, ids_A: Tensor | None, sampling: Sampling, seeds: Sequence[int], steps: Sequence[int]
+) -> list[int]:
+    """Choose the next id of every row; `ids_A` are the ids of the columns, None if column n is id n.
+
+    The random number of a row depends on its seed and its step, the number of tokens that it made before.
+    """
+    uniform = uniform_at(np.array(seeds, dtype=np.uint64), np.array(steps, dtype=np.uint64))
+    chosen_B = choose(logits_BA, sampling=sampling, uniform_B=torch.from_numpy(uniform).to(logits_BA.device))
+    chosen: list[int] = (chosen_B if ids_A is None else ids_A[chosen_B]).tolist()
+    return chosen
 
 
 def choose(logits_BV: Tensor, *, sampling: Sampling, uniform_B: Tensor) -> Tensor:

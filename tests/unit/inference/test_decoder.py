@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import (
@@ -14,6 +15,7 @@ from transformers import (
     Qwen3Config,
 )
 
+from megatron_speech.inference.attention import Piece
 from megatron_speech.inference.decoder import Decoder
 
 PROMPTS = [[5, 6, 7], [1], [9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 11], [30] * 6, *([n, 2] for n in range(8))]
@@ -71,6 +73,28 @@ def test_prompts_and_further_tokens_have_the_logits_of_transformers(network: Pre
         sequences = [[*ids, token] for ids, token in zip(sequences, tokens, strict=True)]
         logits = decoder.extend(tokens, cache=cache, slots=range(len(tokens)), columns=columns)
         torch.testing.assert_close(logits, _expected(network, sequences), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("query_rows", [2, 512])
+def test_pieces_of_any_length_have_the_logits_of_transformers(
+    network: PreTrainedModel, monkeypatch: pytest.MonkeyPatch, query_rows: int
+) -> None:
+    """Whole prompts, pieces with history and single tokens, in one pass and in any order of slots."""
+    monkeypatch.setattr("megatron_speech.inference.attention.QUERY_ROWS", query_rows)
+    decoder = Decoder.of(network)
+    cache = decoder.cache(6)
+    random = np.random.default_rng(0)
+    sequences = [random.integers(0, 50, 40).tolist() for _ in range(6)]
+    read = [0] * 6
+    for counts in ([3, 0, 1, 9, 0, 1], [1, 5, 1, 6, 0, 1], [7, 1, 5, 0, 2, 1], [1, 1, 0, 1, 1, 5], [5, 6, 7, 5, 1, 1]):
+        rows = [row for row in random.permutation(6) if counts[row]]
+        pieces = [
+            Piece(slot=row, start=read[row], tokens=sequences[row][read[row] : read[row] + counts[row]]) for row in rows
+        ]
+        read = [start + count for start, count in zip(read, counts, strict=True)]
+        logits = decoder.logits(decoder.append(pieces, cache=cache))
+        expected = _expected(network, [sequences[row][: read[row]] for row in rows])
+        torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_slot_that_is_read_again_or_moved_forgets_who_was_there(network: PreTrainedModel) -> None:

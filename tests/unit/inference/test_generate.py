@@ -14,7 +14,6 @@ from megatron_speech.inference.generate import (
     WINDOW_BATCHES,
     Generation,
     Request,
-    TokenStream,
     generate_tokens,
     in_order,
 )
@@ -118,7 +117,7 @@ def test_rows_that_are_read_together_are_of_like_length(model: LanguageModel, mo
         return extend(decoder, tokens, cache=cache, slots=slots, columns=columns)
 
     monkeypatch.setattr(Decoder, "extend", counted)
-    monkeypatch.setattr("megatron_speech.inference.decoder.CHUNK_ROWS", 4)
+    monkeypatch.setattr("megatron_speech.inference.attention.CHUNK_ROWS", 4)
     random = np.random.default_rng(0)
     lengths = random.poisson(20, 400)
     limits = np.maximum(lengths * random.normal(1, 0.15, 400), 1).astype(int).tolist()
@@ -128,26 +127,6 @@ def test_rows_that_are_read_together_are_of_like_length(model: LanguageModel, mo
     ]
     _all(model, requests, sampling=GREEDY, stop=[], batch_size=32)
     assert sum(columns_read) < 1.1 * sum(columns_used)
-
-
-@pytest.mark.parametrize("modality", [None, "text", "speech"])
-def test_a_stream_gives_the_tokens_of_the_bulk_path(model: LanguageModel, modality: str | None) -> None:
-    allowed = None if modality is None else allowed_ids(model.vocabulary, modality)
-    options: dict[str, Any] = {"sampling": NUCLEUS, "allowed": allowed}
-    options["stop"] = [_all(model, MIXED, **options, stop=[])[-1].tokens[7]]
-    bulk = _all(model, MIXED, **options, batch_size=8)
-    assert {each.stopped for each in bulk} == {True, False}
-    stream = TokenStream(model)
-    assert [list(stream.tokens(request, **options)) for request in MIXED] == [each.tokens for each in bulk]
-
-
-def test_a_stream_gives_each_token_before_the_next_is_computed(
-    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    steps, extend = [], Decoder.extend
-    monkeypatch.setattr(Decoder, "extend", lambda *words, **options: steps.append(1) or extend(*words, **options))
-    tokens = TokenStream(model).tokens(Request(prompt=[5], max_new_tokens=9, seed=0), sampling=GREEDY, stop=[])
-    assert [len(steps) for _ in tokens] == list(range(9))
 
 
 def test_no_request_gives_nothing(model: LanguageModel) -> None:
