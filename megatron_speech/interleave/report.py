@@ -12,6 +12,7 @@ from megatron_speech.config.stages.build_interleaved import BuildInterleavedConf
 from megatron_speech.interleave.noise import length_labels
 from megatron_speech.reports import plots
 from megatron_speech.reports.facts import count, decimal, interval, percent, prose, table
+from megatron_speech.reports.styles import GREY, INK, SPEECH, Style, draw_interval, note
 
 NONE = "-"
 FAULTS = ("runaway", "too_short", "repeats", "unspeakable")
@@ -30,7 +31,7 @@ def write_report(
     """Write report.md, spans.png and, if noise was measured, noise.png; `rates` are the shards' word error rates."""
     lines = ["# Interleaved data", "", *_made(facts, config), *_left_out(facts)]
     if facts.spans:
-        plots.plot_spans(folder / "spans.png", facts.span_lengths)
+        plots.plot_spans(folder / "spans.png", facts.span_lengths, left_out=facts.spans_cut_or_short)
         lines += ["![Span lengths beside their distribution](spans.png)", ""]
     if facts.noise and facts.noise.wer:
         max_wer = config.noise.max_wer if config.noise else None
@@ -139,15 +140,15 @@ def plot_noise(path: Path, noise: NoiseFacts, *, rates: Sequence[float], max_wer
     for panel, (title, labels, found) in zip(panels[:2], parts, strict=True):
         for x, label in enumerate(labels):
             estimate = found[label].wer
-            panel.plot([x, x], [estimate.low, estimate.high], color=plots.SPEECH, linewidth=2)
-            panel.plot(x, estimate.value, "o", color=plots.SPEECH, markersize=7)
-        panel.axhline(noise.wer.value if noise.wer else 0, color=plots.GREY, linestyle="--", linewidth=1.2)
+            draw_interval(panel, x, estimate, Style(SPEECH, "o"))
+        panel.axhline(noise.wer.value if noise.wer else 0, color=GREY, linestyle="--", linewidth=1.2)
         panel.set_xticks(range(len(labels)), labels, fontsize=9)
         panel.set(title=title, xlim=(-0.5, len(labels) - 0.5), ylim=(0, 1.05 * top or 1.0))
     panels[0].set_ylabel("word error rate, 95 % interval")
-    panels[2].hist(rates, bins=min(40, max(5, len(rates) // 4)), color=plots.SPEECH, alpha=0.75)
+    panels[2].hist(rates, bins=min(40, max(5, len(rates) // 4)), color=SPEECH, alpha=0.75)
     if max_wer is not None:
-        panels[2].axvline(max_wer, color=plots.INK, linewidth=1, linestyle=(0, (2, 3)))
+        panels[2].axvline(max_wer, color=INK, linewidth=1, linestyle=(0, (2, 3)))
+    note(figure, "Dashed: all spans." if max_wer is None else "Dashed: all spans. Dotted: max_wer.")
     panels[2].set(title="by shard", xlabel="word error rate", ylabel="shards")
     plots.save_figure(figure, path)
 

@@ -23,7 +23,8 @@ from megatron_speech.metrics.bootstrap import Bootstrap, Estimate
 from megatron_speech.metrics.word_errors import UtteranceEdits, utterance_edits
 from megatron_speech.reports.experiments import commentary, not_shown
 from megatron_speech.reports.facts import NOT_REPORTED, RunFolder, count, in_points, interval, prose, table
-from megatron_speech.reports.plots import GREY, SPEECH, TEXT, new_figure, save_figure
+from megatron_speech.reports.plots import new_figure, save_figure
+from megatron_speech.reports.styles import GREY, draw_interval, name_series, styles
 
 logger = logging.getLogger(__name__)
 
@@ -174,14 +175,16 @@ def plot_curve(
 ) -> None:
     """Word error rate over hours of speech, one line per spelling; dashed: the true codes."""
     figure, (panel,) = new_figure(1, width=6)
-    for spelling, colour in (("sounds", SPEECH), ("letters", TEXT)):
+    named = {}
+    for spelling, style in styles(["letters", "sounds"]).items():
         shown = sorted((row for row in rows if config.rows[row.name].spelling == spelling), key=lambda row: row.hours)
         if not shown:
             continue
+        named[spelling] = style
         values = [rates[row.name] for row in shown]
-        panel.plot([row.hours for row in shown], [each.value for each in values], "o-", color=colour, label=spelling)
+        panel.plot([row.hours for row in shown], [each.value for each in values], color=style.colour)
         for row, each in zip(shown, values, strict=True):
-            panel.plot([row.hours] * 2, [each.low, each.high], color=colour, linewidth=1.5)
+            draw_interval(panel, row.hours, each, style)
     panel.axhline(next(iter(floors.values())).value, color=GREY, linewidth=1, linestyle="--", label="true codes")
     panel.set(
         xlabel="hours of pairs", ylabel="round trip, word error rate, 95 % interval", ylim=(0, None), xscale="log"
@@ -189,7 +192,7 @@ def plot_curve(
     hours = sorted({row.hours for row in rows})
     panel.set_xticks(hours, [f"{each:.1f}" for each in hours])
     panel.minorticks_off()
-    panel.legend(frameon=False, fontsize=9)
+    name_series(panel, named, line="-")
     save_figure(figure, path)
 
 

@@ -151,7 +151,7 @@ def interleaving(run: RunFolder) -> list[str]:
         ),
     ]
     if facts:
-        plots.plot_spans(run.folder / "spans.png", facts.span_lengths)
+        plots.plot_spans(run.folder / "spans.png", facts.span_lengths, left_out=facts.spans_cut_or_short)
         lines += [
             *prose(f"""Spans may be cut in short documents, to the share of 0.3, and near text that is not speakable.
             The plot leaves out the {count(facts.spans_cut_or_short)} spans of such documents. The mean length is

@@ -63,7 +63,7 @@ def pretraining(run: RunFolder) -> list[str]:
         {again}"""),
         "![Losses by modality](losses.png)",
         "",
-        *prose("""Faint lines are single steps, strong lines their running mean, dots held-out rows. The text targets
+        *prose("""Faint lines are single steps, strong lines their running mean, marks held-out rows. The text targets
         of synthesis are the special tokens that end speech and document, not words."""),
         *table(["source", "targets", "loss, first tenth", "loss, last tenth"], rows),
         *_tokens_by_source(run),

@@ -49,5 +49,5 @@ def config(tmp_path: Path, models: Path) -> BuildInterleavedConfig:
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     fake = FakeEngine()
     monkeypatch.setattr(Models, "speak", lambda models, items: fake.speak(models, items))
-    monkeypatch.setattr(plots, "plot_spans", lambda path, _: path.touch())  # drawing is slow
+    monkeypatch.setattr(plots, "plot_spans", lambda path, *_, **__: path.touch())  # drawing is slow
     return fake
