@@ -8,7 +8,7 @@ import pytest
 
 from tests.pages.page import FOLDERS, PAGES, ROOT, Page, words
 
-LONGEST = 25
+LONGEST = 30
 """Words of a sentence."""
 PLACES = (".py", ".sh", ".sbatch", ".toml", ".yaml", ".md", "/")
 
