@@ -1,4 +1,4 @@
-"""Set-up of all tests: fixed seeds, one thread, a warm fork server for ranks, and skips with their reason."""
+"""Set-up of all tests: which are slow, fixed seeds, one thread, a warm fork server for ranks, skips with a reason."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
+TESTS = Path(__file__).resolve().parent
+SLOW = (
+    "distributed",
+    "end_to_end",
+    "test_benchmarks.py",
+)
+"""Folders and files of slow tests: what starts several processes, waits for them, or tries every bit of a file."""
+
 
 def pytest_configure() -> None:
     settings.register_profile("shared_machine", deadline=None)  # other work shares this machine
@@ -25,7 +33,16 @@ def pytest_configure() -> None:
     multiprocessing.set_forkserver_preload(["tests.preload"])
 
 
+def is_slow(path: Path) -> bool:
+    """Whether a test file is in `SLOW`."""
+    return any(path.is_relative_to(TESTS / slow) for slow in SLOW)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest applies -m
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if is_slow(item.path):
+            item.add_marker(pytest.mark.slow)
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
-
 BENCHMARKS = {
     "compose.py": ["--short"],
     "hf_export.py": ["--short"],

@@ -18,8 +18,6 @@ from tests.distributed.engine import VOCABULARY, Engine, use_small_buckets
 from tests.distributed.layouts import LAYOUTS, MODELS, start
 from tests.ranks import run_ranks
 
-pytestmark = pytest.mark.slow
-
 RELATIVE = 1e-5
 MODEL = MODELS["untied, biased, normed"]
 OF_FOUR_RANKS = {

@@ -20,7 +20,7 @@ from megatron_speech.vocabulary import Vocabulary
 from tests.ranks import run_ranks
 from tests.toy_text_models import export, require_same_weights
 
-pytestmark = [pytest.mark.assets, pytest.mark.slow]
+pytestmark = pytest.mark.assets
 
 # 9 query heads in 3 groups, 30 layers. The first layout computes logits, too.
 LAYOUTS = {

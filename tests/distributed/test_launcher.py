@@ -17,8 +17,6 @@ from megatron_speech.config.parsing.parse import dump_yaml
 from megatron_speech.config.run.training import CheckpointConfig
 from tests.toy_runs import make_config, make_sources
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = ["--standalone", "--nproc-per-node", "2"]
 LAUNCHER = [sys.executable, str(ROOT / "tools/launch.py"), *OPTIONS]

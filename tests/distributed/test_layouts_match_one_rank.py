@@ -25,8 +25,6 @@ from tests.distributed.engine import Engine, use_small_buckets
 from tests.distributed.layouts import LAYOUTS, MODELS, SEQUENCE, SHARDED, start
 from tests.ranks import run_ranks
 
-pytestmark = pytest.mark.slow
-
 RELATIVE = 1e-5  # float32, never widened
 STEPS = 3
 Worst = dict[str, tuple[float, str]]

@@ -30,8 +30,6 @@ from tests.toy_runs import (
     resuming,
 )
 
-pytestmark = pytest.mark.slow
-
 SHARDED = ParallelConfig(use_distributed_optimizer=True)
 SHARDING_RULE = r"parallel.use_distributed_optimizer=True there, False in this run"
 DTYPE_RULE = r"step_1: precision.dtype=bfloat16 there, float32 in this run; resume with bfloat16, or start a new run"

@@ -25,8 +25,6 @@ from tests.toys import write_audio
 from tests.unit.speech_tokenizer.toys import noise
 from tests.unit.speech_tokenizer.training.toys import make_world, training, weights
 
-pytestmark = pytest.mark.slow
-
 # Batches of 6 s hold up to 9 clips; of 1 s, only one: the second rank has no clip, and no frame to restart codes with.
 BATCH_SECONDS = [6.0, 1.0]
 

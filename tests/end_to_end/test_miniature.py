@@ -60,7 +60,6 @@ def miniature() -> Path:
     return RUN
 
 
-@pytest.mark.slow
 def test_every_step_left_its_result(miniature: Path) -> None:
     for artifact in ARTIFACTS:
         assert (miniature / artifact / "manifest.json").is_file(), artifact
@@ -68,7 +67,6 @@ def test_every_step_left_its_result(miniature: Path) -> None:
     assert (miniature / "report.md").stat().st_size > 2000
 
 
-@pytest.mark.slow
 def test_the_resumed_half_goes_on_where_the_first_stopped(miniature: Path) -> None:
     """Pipeline parallel, stopped, resumed data parallel: every step once, in order, no jump of the loss."""
     records = [json.loads(line) for line in (miniature / "pretrain" / "metrics.jsonl").read_text().splitlines()]
@@ -85,7 +83,6 @@ def test_the_resumed_half_goes_on_where_the_first_stopped(miniature: Path) -> No
     assert abs(end["losses"]["text"]["text"] - stop["losses"]["text"]["text"]) < 0.5  # a lost model: ln(50k) = 10.8
 
 
-@pytest.mark.slow
 def test_no_unheard_capital_is_heard(miniature: Path) -> None:
     """The capitals of the written-only countries occur in no utterance that anything was trained on."""
     questions = [json.loads(line) for line in (miniature / "corpus" / "questions.jsonl").read_text().splitlines()]
@@ -98,7 +95,6 @@ def test_no_unheard_capital_is_heard(miniature: Path) -> None:
         assert not [text for text in heard if fact["country"] in text and fact["answer"] in text], fact
 
 
-@pytest.mark.slow
 def test_the_export_is_an_ordinary_model(miniature: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -109,7 +105,6 @@ def test_the_export_is_an_ordinary_model(miniature: Path) -> None:
     assert tokenizer.convert_tokens_to_ids("<|audio_0|>") == len(tokenizer) - facts("speech_tokenizer")["codebook_size"]
 
 
-@pytest.mark.slow
 def test_a_second_call_skips_what_is_done(miniature: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in miniature.rglob("manifest.json")}
     again = run_miniature()
@@ -118,7 +113,6 @@ def test_a_second_call_skips_what_is_done(miniature: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-@pytest.mark.slow
 def test_another_budget_needs_another_folder(miniature: Path) -> None:
     refused = run_miniature("--budget-minutes", "9")
     assert refused.returncode == 2
