@@ -27,6 +27,7 @@ import numpy as np
 import orjson
 import xxhash
 
+from megatron_speech.artifacts.facts.interleaved import JournalHead, JournalRow
 from megatron_speech.artifacts.plain_json import first_difference
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Journal:
 
         Raises ValueError if the file has other settings, or a damaged first line.
         """
-        self.path, self._head = path, {"synthesis": orjson.loads(orjson.dumps(synthesis))}
+        self.path, self._head = path, JournalHead(synthesis=orjson.loads(orjson.dumps(synthesis)))
         self.work: Counter[str] = Counter()
         """Counts of the synthesis engine, added up over all lines, those of earlier runs included."""
         self._found: dict[tuple[str, str], Spoken] = {}
@@ -76,12 +77,12 @@ class Journal:
 
     def append(self, key: str, text: str, codes: np.ndarray | None, work: Mapping[str, int] | None = None) -> None:
         """Write a line: codes of the span `key` with the reading `text`, and the engine's counts for it."""
-        values = None if codes is None else np.asarray(codes).tolist()
-        self._write({"key": key, "text": _digest(text), "codes": values} | ({"work": dict(work)} if work else {}))
+        values = None if codes is None else tuple(np.asarray(codes).tolist())
+        self._write(JournalRow(key=key, text=_digest(text), codes=values, work=dict(work) if work else None))
         self.work.update(work or {})
 
-    def _write(self, record: Mapping[str, Any]) -> None:
-        body = orjson.dumps(record)
+    def _write(self, record: JournalHead | JournalRow) -> None:
+        body = orjson.dumps(record.to_json())
         line = b"%s %s\n" % (_checksum(body), body)
         while line:  # on a full disk, write() may store a part of the line; the next write() raises
             line = line[self._file.write(line) :]
@@ -107,25 +108,26 @@ class Journal:
             with self.path.open("r+b") as file:
                 file.truncate(whole)
 
-    def _add(self, record: dict[str, Any]) -> None:
-        if "key" not in record:
-            if record != self._head:
-                raise ValueError(
-                    f"{self.path} was begun with other settings ({first_difference(record, self._head)}); restore "
-                    f"them to go on, or remove {self.path.parent} to make everything again"
-                )
-            return
-        self.work.update(record.get("work", {}))
-        codes = record["codes"]
-        self._found[record["key"], record["text"]] = Spoken(None if codes is None else np.array(codes, np.int32))
+    def _add(self, record: JournalHead | JournalRow) -> None:
+        if isinstance(record, JournalRow):
+            self.work.update(record.work or {})
+            codes = None if record.codes is None else np.array(record.codes, np.int32)
+            self._found[record.key, record.text] = Spoken(codes)
+        elif record != self._head:
+            differing = first_difference(record.to_json(), self._head.to_json())
+            raise ValueError(
+                f"{self.path} was begun with other settings ({differing}); restore them to go on, or remove "
+                f"{self.path.parent} to make everything again"
+            )
 
 
-def _record(line: bytes) -> dict[str, Any] | None:
+def _record(line: bytes) -> JournalHead | JournalRow | None:
+    """The record of a line; None for a damaged or unfinished one."""
     body = line[DIGITS + 1 : -1]
     if line[-1:] != b"\n" or line[: DIGITS + 1] != _checksum(body) + b" ":
         return None
-    record: dict[str, Any] = orjson.loads(body)
-    return record
+    values = orjson.loads(body)
+    return JournalRow.from_json(values) if "key" in values else JournalHead.from_json(values)
 
 
 def _checksum(body: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from megatron_speech.artifacts.facts.estimate import EstimateFacts
 from megatron_speech.artifacts.facts.record import KEY, Record
@@ -71,6 +72,28 @@ class SpanLengthsFacts(Record):
     """Probability of each length."""
     mean: float
     """Mean of the distribution in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JournalHead(Record):
+    """The first line of the journal of a shard."""
+
+    synthesis: dict[str, Any]
+    """Settings that the codes depend on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JournalRow(Record):
+    """A span that was synthesised: a line of the journal of a shard."""
+
+    key: str
+    """Document#rendering:first unit."""
+    text: str
+    """xxh3_128 of its reading."""
+    codes: tuple[int, ...] | None
+    """Speech codes; null if every attempt failed."""
+    work: dict[str, int] | None = None
+    """Counts of the synthesis engine since the line before; absent if there are none."""
 
 
 @dataclass(frozen=True, kw_only=True)

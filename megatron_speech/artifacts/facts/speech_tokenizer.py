@@ -20,15 +20,21 @@ class CurvePoint(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedSpeechTokenizerFacts(Record):
-    """A trained speech tokenizer."""
+class PlacedCodebook(Record):
+    """How a codebook was initialised. All is absent if training went on from another tokenizer."""
 
     kmeans_frames: int | None = None
-    """Encoder states that k-means placed the codebook on; absent if training went on from another tokenizer."""
+    """Encoder states that k-means placed the codebook on."""
     kmeans_residual: float | None = None
     """Share of their variance that the placed codebook does not explain, to four decimals."""
     kmeans_perplexity: float | None = None
     """Perplexity of their codes in the placed codebook, to one decimal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedSpeechTokenizerFacts(PlacedCodebook):
+    """A trained speech tokenizer."""
+
     steps: int
     """Training steps."""
     checkpoint: str

@@ -7,6 +7,7 @@ order. Cost: rank 0 writes while the other ranks wait.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from megatron_speech.artifacts.facts.speech_tokenizer import CurvePoint
+from megatron_speech.artifacts.facts.speech_tokenizer import CurvePoint, PlacedCodebook
 from megatron_speech.artifacts.files import naming_file, read_json, write_atomic
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.checkpoint.checksums import checksums, read_checksums, verify_file, write_checksums
@@ -30,7 +31,7 @@ WEIGHTS, OPTIMIZER, CODEBOOK, STATE = "model.safetensors", "optimizer.pt", "code
 
 @dataclass(kw_only=True)
 class RunState:
-    """Progress of a run; `asdict` makes plain JSON values of it."""
+    """Progress of a run: ``state.json`` of its checkpoints."""
 
     step: int = 0
     """Number of finished steps."""
@@ -40,8 +41,8 @@ class RunState:
     """Number of utterances trained on, by source, with repetitions."""
     restarted: int = 0
     """Number of restarts of dead codes."""
-    start: dict[str, Any] = field(default_factory=dict)
-    """Facts on the initial codebook."""
+    start: PlacedCodebook = field(default_factory=PlacedCodebook)
+    """How the codebook was initialised."""
     curve: list[CurvePoint] = field(default_factory=list)
     """Points of the loss curve."""
     error_rates: list[dict[str, float]] = field(default_factory=list)
@@ -49,11 +50,16 @@ class RunState:
     error_rates_without_bottleneck: dict[str, float] = field(default_factory=dict)
     """Word error rates of the Whisper model, by validation set."""
 
+    def to_json(self) -> dict[str, Any]:
+        """Convert to plain JSON types."""
+        return {**asdict(self), "start": self.start.to_json()}
+
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> RunState:
-        """Build from JSON values; inverse of `asdict`."""
+    def from_json(cls, values: Mapping[str, Any]) -> RunState:
+        """Inverse of `to_json`."""
         curve = [CurvePoint.from_json(point) for point in values["curve"]]
-        return cls(**{**values, "cursor": Cursor(**values["cursor"]), "curve": curve})
+        start = PlacedCodebook.from_json(values["start"])
+        return cls(**{**values, "cursor": Cursor(**values["cursor"]), "start": start, "curve": curve})
 
 
 def save(checkpoints: Path, trainer: Trainer, state: RunState) -> None:
@@ -73,7 +79,7 @@ def save(checkpoints: Path, trainer: Trainer, state: RunState) -> None:
             torch.save(trainer.optimizer.state_dict(), file)
         with naming_file(partial / CODEBOOK):
             save_file({"idle": trainer.ema.idle_K.cpu()}, partial / CODEBOOK)
-        write_atomic(partial / STATE, to_json(asdict(state)) + "\n")
+        write_atomic(partial / STATE, to_json(state.to_json()) + "\n")
         write_checksums(partial, checksums(sorted(partial.iterdir())))
         complete(partial)
         keep_newest(checkpoints, KEPT)

@@ -231,7 +231,7 @@ def _complete(run: Run, draft: Draft) -> None:
     bad = {source.name: source.quarantined for source in sources}
     write_quarantine(draft.folder / QUARANTINE, [record for each in bad.values() for record in each])
     draft.facts = TrainedSpeechTokenizerFacts(
-        **state.start,
+        **vars(state.start),
         steps=state.step,
         checkpoint="last",
         language=run.text.language,

@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from tqdm import tqdm
 
+from megatron_speech.artifacts.facts.speech_tokenizer import PlacedCodebook
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.audio.rates import SpeechRates
 from megatron_speech.config.stages.bottleneck import BottleneckConfig
@@ -79,13 +80,13 @@ def narrow(shape: WhisperVQConfig, bottleneck: BottleneckConfig, *, dropout: flo
 
 def place(
     model: SpeechRecognitionModel, feed: Feed, config: TrainSpeechTokenizerConfig, *, stop: Callable[[], bool]
-) -> dict[str, Any]:
+) -> PlacedCodebook:
     """Initialise position table and codebook; returns facts for the manifest. Collective.
 
     Raises Stopped if `stop()` is true on rank 0, ValueError for too little speech.
     """
 
-    def work() -> dict[str, Any]:
+    def work() -> PlacedCodebook:
         place_positions(model, feed, config, stop)
         return _place_codebook(model, feed, config, stop)
 
@@ -144,7 +145,7 @@ def _samples(feed: Feed, num_samples: int) -> torch.Tensor:
 @torch.no_grad()
 def _place_codebook(
     model: SpeechRecognitionModel, feed: Feed, config: TrainSpeechTokenizerConfig, stop: Callable[[], bool]
-) -> dict[str, Any]:
+) -> PlacedCodebook:
     """Initialise the codebook by k-means of states before it; returns facts for the manifest."""
     # Collect states.
     encoder, size = model.encoder, config.bottleneck.codebook_size
@@ -171,12 +172,12 @@ def _place_codebook(
     # Measure how well it fits.
     codes_N = encoder.quantize(vectors_ND[None])[0]
     residual = (vectors_ND - codebook_KD[codes_N]).square().sum() / (vectors_ND - vectors_ND.mean(0)).square().sum()
-    facts = {
-        "kmeans_frames": len(vectors_ND),
-        "kmeans_residual": round(float(residual), 4),
-        "kmeans_perplexity": round(perplexity(torch.bincount(codes_N, minlength=size)), 1),
-    }
-    logger.info("codebook initialised: %s", facts)
+    facts = PlacedCodebook(
+        kmeans_frames=len(vectors_ND),
+        kmeans_residual=round(float(residual), 4),
+        kmeans_perplexity=round(perplexity(torch.bincount(codes_N, minlength=size)), 1),
+    )
+    logger.info("codebook initialised: %s", facts.to_json())
     return facts
 
 

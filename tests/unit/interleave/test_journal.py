@@ -34,6 +34,20 @@ def found(journal: Journal) -> list[str]:
     return keys
 
 
+def test_lines_are_as_they_ever_were(tmp_path: Path):
+    """A journal of spans outlives the version that wrote it."""
+    with Journal(tmp_path / "journal", synthesis=SETTINGS) as journal:
+        journal.append(*SPANS[0], work={"steps": 3})
+        journal.append(*SPANS[1])
+    assert (tmp_path / "journal").read_text().splitlines() == [
+        '68b86918f0f790f5 {"synthesis":{"model":"m","seed":0}}',
+        'df31e669d5040208 {"key":"a#0:3","text":"bff1c93141fc3d3290ad8f5fc469f28e","codes":[1,2,2],"work":{"steps":3}}',
+        'd2e4779f975d50fd {"key":"a#0:9","text":"e89e97de695fa09b6ab3518026632d08","codes":null}',
+    ]
+    with Journal(tmp_path / "journal", synthesis=SETTINGS) as journal:
+        assert found(journal) == ["a#0:3", "a#0:9"] and journal.work == {"steps": 3}
+
+
 def test_what_was_kept_comes_back_once(tmp_path: Path):
     write(tmp_path / "journal")
     with Journal(tmp_path / "journal", synthesis=SETTINGS) as journal:

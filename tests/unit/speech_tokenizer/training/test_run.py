@@ -23,6 +23,7 @@ from megatron_speech.config.stages.train_speech_tokenizer import NO_PART_OF_RESU
 from megatron_speech.speech_tokenizer.model import TextSide, load_config
 from megatron_speech.speech_tokenizer.training import sources, states
 from megatron_speech.speech_tokenizer.training.checkpoint import RunState
+from megatron_speech.speech_tokenizer.training.order import Cursor
 from megatron_speech.speech_tokenizer.training.ranks import joined
 from megatron_speech.speech_tokenizer.training.run import train_speech_tokenizer, training_inputs
 from megatron_speech.speech_tokenizer.training.schedule import Curve, learning_rate
@@ -384,10 +385,17 @@ def test_the_curve_is_means_of_consecutive_steps() -> None:
     assert curve.rounded()[-1] == CurvePoint(step=250, cross_entropy=250.0, commitment=31.25)
 
 
-def test_the_progress_of_a_run_survives_json() -> None:
-    curve = Curve(250, [])
-    curve.add(1, cross_entropy=1 / 3, commitment=0.0)
-    state = RunState(step=1, start={"kmeans_frames": 7}, curve=curve.points, error_rates=[{"step": 1, "heldout": 0.5}])
-    written = json.dumps(dataclasses.asdict(state))
-    assert f'"curve": [{{"step": 1, "cross_entropy": {1 / 3!r}, "commitment": 0.0}}]' in written
-    assert RunState.from_json(json.loads(written)) == state
+PROGRESS = (
+    '{"step": 2, "cursor": {"stretch": 1, "batch": 3}, "drawn": {"a": 4}, "restarted": 1, "start": %s, "curve": '
+    '[{"step": 1, "cross_entropy": 0.5, "commitment": 0.0}], "error_rates": [{"step": 1, "heldout": 0.5}], '
+    '"error_rates_without_bottleneck": {"heldout": 0.25}}'
+)
+
+
+@pytest.mark.parametrize("start", ["{}", '{"kmeans_frames": 7, "kmeans_residual": 0.25, "kmeans_perplexity": 3.5}'])
+def test_the_progress_of_a_run_is_written_again_with_the_same_bytes(start: str) -> None:
+    state = RunState.from_json(json.loads(PROGRESS % start))
+    assert state.curve == [CurvePoint(step=1, cross_entropy=0.5, commitment=0.0)]
+    assert state.cursor == Cursor(stretch=1, batch=3)
+    assert state.start.kmeans_frames == json.loads(start).get("kmeans_frames")
+    assert json.dumps(state.to_json()) == PROGRESS % start
