@@ -3,4 +3,4 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bash "$root/tools/install.sh"
-exec "$root/.venv/bin/python" "$root/examples/run.py" "$@"
+exec "$root/.venv/bin/python" -m megatron_speech.commands run "$@"

@@ -11,16 +11,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 # Runs the examples' runner for real; of a tool it keeps the words, says something, and makes the output folder of some.
 PYTHON = f"""#!{sys.executable}
-import os, pathlib, runpy, sys
-path, words = sys.argv[1], sys.argv[2:]
-if path.endswith("examples/run.py"):
-    sys.executable, sys.argv = sys.argv[0], sys.argv[1:]
-    sys.path.insert(0, "")
-    runpy.run_path(path, run_name="__main__")
+import os, pathlib, sys
+assert sys.argv[1:3] == ["-m", "megatron_speech.commands"], sys.argv
+tool, *words = sys.argv[3:]
+if tool == "run":
+    sys.executable, sys.argv = sys.argv[0], ["megatron-speech", tool, *words]
+    sys.path.insert(0, "{ROOT}")
+    from megatron_speech.commands.main import main
+    main()
     sys.exit()
-if path.endswith("launch.py"):
-    path, words = words[3], words[4:]
-tool = pathlib.Path(path).stem
+if tool == "launch":
+    assert words[:2] == ["--standalone", "--nproc-per-node"], words
+    tool, *words = words[3:]
 with open(os.environ["COMMANDS"], "a") as file:
     file.write("\\t".join([tool, *words]) + "\\n")
 print("this is", tool)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from examples.miniature import estimate
-from examples.miniature.budget import AMOUNTS, amount
-from examples.miniature.steps import steps
+from megatron_speech.examples.steps import miniature_estimate as estimate
+from megatron_speech.examples.steps.miniature import steps
+from megatron_speech.examples.steps.miniature_budget import AMOUNTS, amount
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -60,7 +60,7 @@ def test_the_steps_share_the_whole(minutes: int) -> None:
 
 
 def test_the_user_is_given_one_line() -> None:
-    program = "from examples.miniature.estimate import print_estimate; print_estimate(20)"
+    program = "from megatron_speech.examples.steps.miniature_estimate import print_estimate; print_estimate(20)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     found = re.fullmatch(
         r"estimate: about (\d+) minutes after the downloads "

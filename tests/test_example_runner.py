@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.runner.progress import Clock, duration
+from megatron_speech.examples.runner.progress import Clock, duration
 from tests import example_runs
 
 
@@ -120,8 +120,8 @@ def test_the_list_is_what_runs(root: Path, words: list[str]) -> None:
 
 def _tool_and_words(line: str) -> list[str]:
     words = shlex.split(line, comments=True)
-    tool = next(place for place, word in enumerate(words) if "/tools/" in word and not word.endswith("launch.py"))
-    return [Path(words[tool]).stem, *words[tool + 1 :]]
+    words = words[words.index("megatron-speech") + 1 :]
+    return words[4:] if words[:3] == ["launch", "--standalone", "--nproc-per-node"] else words
 
 
 def test_options_of_sbatch_are_handed_on(root: Path) -> None:
@@ -173,7 +173,7 @@ def test_help_tells_every_option(root: Path) -> None:
     done, _ = example_runs.run(root, "miniature", "--help")
     assert done.returncode == 0
     for word in (
-        "usage: bash examples/miniature/run.sh",
+        "usage: megatron-speech run miniature",
         "--budget-minutes",
         "--run-dir",
         "--list",

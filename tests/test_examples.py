@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from examples.table import EXAMPLES
 from megatron_speech.commands.table import COMMANDS
 from megatron_speech.config.parsing.parse import parse_config
-from tests.example_files import CALLS, ROOT, YAMLS, overrides, steps, tools_by_yaml
+from megatron_speech.examples.table import EXAMPLES
+from tests.example_files import CALLS, ROOT, YAMLS, file_of, overrides, steps, tools_by_yaml
 from tests.schemas import schema
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_example_parses_with_its_tools_schema(path: Path) -> None:
     tools = tools_by_yaml()
-    assert path in tools, f"no steps.py uses {path.name}: delete it or use it"
+    assert path in tools, f"no step uses {path.name}: delete it or use it"
     tool = tools[path]
     parse_config(schema(tool), description="", args=["--config", str(path), *overrides(tool, path)])
 
@@ -28,7 +28,7 @@ def test_every_step_names_a_tool_and_a_file_that_exist() -> None:
 def test_every_step_parses_with_what_it_changes() -> None:
     for step in steps():
         changed = step.words[step.words.index("--config") + 2 :]
-        parse_config(schema(step.tool), description="", args=["--config", str(ROOT / step.settings), *changed])
+        parse_config(schema(step.tool), description="", args=["--config", str(file_of(step)), *changed])
 
 
 def test_every_tool_has_a_whole_file() -> None:

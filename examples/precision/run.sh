@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
-# Run the steps of steps.py: bash examples/precision/run.sh --help
+# Install what is needed, then run the steps of this example: bash examples/precision/run.sh --help
 exec bash "$(dirname "${BASH_SOURCE[0]}")/../run.sh" precision "$@"

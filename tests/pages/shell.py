@@ -8,10 +8,10 @@ import tomllib
 from itertools import takewhile
 from pathlib import Path
 
-from examples.run import parse as parse_example
 from megatron_speech.commands.launch import for_torchrun
 from megatron_speech.commands.main import read_command_line
 from megatron_speech.commands.table import find
+from megatron_speech.examples.run import parse as parse_example
 from tests.pages.page import FOLDERS, ROOT
 
 JOBS = {"pretrain": "pretrain", "train_speech_tokenizer": "train_speech_tokenizer"}

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from examples.own_data.steps import FILES
 from megatron_speech.commands.main import read_command_line
 from megatron_speech.commands.table import COMMANDS
+from megatron_speech.examples.steps.own_data import FILES
 from tests.pages.page import PAGES, ROOT, Page
 from tests.pages.shell import require_valid
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from examples.run import parse
+from megatron_speech.examples.run import parse
+from tests.example_files import file_of
 from tests.pages.page import ROOT
 
 PAGE = (ROOT / "examples" / "miniature" / "README.md").read_text()
@@ -24,7 +25,7 @@ def test_the_table_goes_through_all_steps_in_order() -> None:
 
 def test_the_folders_are_those_that_steps_fill() -> None:
     steps = parse(["miniature"])[0].steps
-    written = " ".join([*(step.settings.read_text() for step in steps), *(str(step) for step in steps)])
+    written = " ".join([*(file_of(step).read_text() for step in steps), *(str(step) for step in steps)])
     folders = [folder for _, cell in ROWS for folder in re.findall(r"`([\w.]+)`", cell)]
     assert len(folders) > 15
     assert [folder for folder in folders if not re.search(rf"\b{re.escape(folder)}\b", written)] == []

@@ -30,6 +30,7 @@ ROOMS = [
     "evaluation",
     "evaluation.speech",
     "evaluation.tasks",
+    "examples",
     "grouping",
     "inference",
     "interleave",

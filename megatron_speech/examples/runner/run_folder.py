@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from examples.runner.work import ROOT, Work
+from megatron_speech.examples.runner.work import ASSETS, Work
 
 
 def enter(work: Work) -> None:
@@ -12,10 +12,9 @@ def enter(work: Work) -> None:
     work.folder.mkdir(parents=True, exist_ok=True)
     _settle(work)
     if work.assets:
-        cache = ROOT / ".cache" / "assets"
-        cache.mkdir(parents=True, exist_ok=True)
+        ASSETS.mkdir(parents=True, exist_ok=True)
         if not (work.folder / "assets").exists():
-            (work.folder / "assets").symlink_to(cache)
+            (work.folder / "assets").symlink_to(ASSETS.resolve())
     for name, target in work.links.items():
         _link(work.folder / name, target)
 

@@ -8,11 +8,8 @@ be stopped and repeated.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
-from examples.runner.work import Example, Step, Work, folder, run_dir_option
-
-HERE = Path(__file__).resolve().parent
+from megatron_speech.examples.runner.work import Example, Step, Work, folder, run_dir_option
 
 
 def _options(parser: ArgumentParser) -> None:
@@ -28,7 +25,7 @@ def _options(parser: ArgumentParser) -> None:
 
 def _run(name: str, tokens: int, **precision: str) -> Step:
     settings = {f"precision.{key}": value for key, value in precision.items()}
-    return Step(name, "pretrain", HERE / "pretrain.yaml", {"folder": name, "train.tokens": tokens, **settings})
+    return Step(name, "pretrain", "precision/pretrain", {"folder": name, "train.tokens": tokens, **settings})
 
 
 def _fp8(name: str, tokens: int, fp8: str) -> Step:
@@ -44,8 +41,8 @@ def _steps(steps: int) -> list[Step]:
         _fp8("delayed", tokens, "hybrid"),
         _fp8("tensorwise", tokens, "hybrid"),
         _fp8("blockwise", tokens, "e4m3"),
-        Step("gradients", "gradient_error", HERE / "gradients.yaml"),
-        Step("report", "precision_report", HERE / "report.yaml", {"last_steps": min(steps, 50)}),
+        Step("gradients", "gradient_error", "precision/gradients"),
+        Step("report", "precision_report", "precision/report", {"last_steps": min(steps, 50)}),
     ]
 
 

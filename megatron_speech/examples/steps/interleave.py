@@ -7,17 +7,14 @@ repeated.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
-from examples.runner.work import ROOT, Example, Step, Work, folder, run_dir_option
-
-HERE = Path(__file__).resolve().parent
+from megatron_speech.examples.runner.work import Example, Step, Work, folder, run_dir_option
 
 
 def _options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--miniature",
-        default=str(ROOT / "runs" / "miniature"),
+        default="runs/miniature",
         help="run folder of a finished miniature (default: runs/miniature)",
     )
     run_dir_option(parser, "interleave")
@@ -28,9 +25,9 @@ def _work(options: Namespace) -> Work:
     if not (miniature / "t2t" / "hf" / "manifest.json").is_file():
         raise FileNotFoundError(f"{miniature}/t2t/hf does not exist; run examples/miniature/run.sh first")
     steps = [
-        Step("fetch", "fetch_assets", HERE / "assets.yaml"),
-        Step("corpus", "prepare_prose", HERE / "corpus.yaml"),
-        Step("interleaved", "build_interleaved", HERE / "interleaved.yaml"),
+        Step("fetch", "fetch_assets", "interleave/assets"),
+        Step("corpus", "prepare_prose", "interleave/corpus"),
+        Step("interleaved", "build_interleaved", "interleave/interleaved"),
     ]
     return Work(
         steps=steps,

@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import shlex
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
-from examples.runner.rows import read_rows, reading, rows_option
-from examples.runner.work import Example, Step, Work, folder, run_dir_option
+from megatron_speech.examples.runner.rows import read_rows, reading, rows_option
+from megatron_speech.examples.runner.work import Example, Step, Work, folder, run_dir_option
 
-HERE = Path(__file__).resolve().parent
-MINIATURE = HERE.parent / "miniature"
 ONE_VOICE = "{hibari: 9000, slt: 0, rms: 0, kal16: 0}"
 
 
@@ -29,17 +26,17 @@ def _options(parser: ArgumentParser) -> None:
 def _speech(rows: list[str]) -> list[Step]:
     """Real models, voices and texts, as in the miniature."""
     steps = [
-        Step("fetch", "fetch_assets", MINIATURE / "assets.yaml"),
-        Step("unpack", "unpack_assets", MINIATURE / "assets.yaml"),
-        Step("corpus", "prepare_corpus", MINIATURE / "corpus.yaml"),
-        Step("audio-train", "speak_corpus", HERE / "audio_train.yaml"),
-        Step("audio-seen", "speak_corpus", HERE / "audio_seen.yaml"),
-        Step("audio-unseen", "speak_corpus", HERE / "audio_unseen.yaml"),
-        Step("audio-human", "speak_corpus", MINIATURE / "audio_human.yaml"),
+        Step("fetch", "fetch_assets", "miniature/assets"),
+        Step("unpack", "unpack_assets", "miniature/assets"),
+        Step("corpus", "prepare_corpus", "miniature/corpus"),
+        Step("audio-train", "speak_corpus", "speech_tokenizer/audio_train"),
+        Step("audio-seen", "speak_corpus", "speech_tokenizer/audio_seen"),
+        Step("audio-unseen", "speak_corpus", "speech_tokenizer/audio_unseen"),
+        Step("audio-human", "speak_corpus", "miniature/audio_human"),
     ]
     if "one_voice" in rows:
         overrides = {"output": "audio/one_voice", "utterances": ONE_VOICE}
-        steps.append(Step("audio-one-voice", "speak_corpus", HERE / "audio_train.yaml", overrides))
+        steps.append(Step("audio-one-voice", "speak_corpus", "speech_tokenizer/audio_train", overrides))
     return steps
 
 
@@ -48,7 +45,7 @@ def _part(row: str, part: str, tool: str, settings: str, overrides: dict[str, st
     return Step(
         f"{row}/{part}",
         tool,
-        HERE / settings,
+        f"speech_tokenizer/{settings}",
         {**overrides, "output": output},
         row=row,
         log=f"{output}.log",
@@ -65,13 +62,13 @@ def _row(row: str, words: str) -> list[Step]:
     bounds = {} if row == "base" else dict.fromkeys(("whisper", "judge", "robustness"), "null")
     tokenizer = {"tokenizer": f"experiments/{row}/tokenizer"}
     return [
-        _part(row, "tokenizer", "train_speech_tokenizer", "tokenizer.yaml", changed),
-        _part(row, "report", "tokenizer_report", "report.yaml", {**tokenizer, **bounds}),
+        _part(row, "tokenizer", "train_speech_tokenizer", "tokenizer", changed),
+        _part(row, "report", "tokenizer_report", "report", {**tokenizer, **bounds}),
         Step(
             "table",
             "tokenizer_experiments",
-            HERE / "experiments.yaml",
-            reading(HERE),
+            "speech_tokenizer/experiments",
+            reading("speech_tokenizer"),
             row="table",
             needs="experiments/*/report/manifest.json",
         ),
@@ -79,7 +76,7 @@ def _row(row: str, words: str) -> list[Step]:
 
 
 def _work(options: Namespace) -> Work:
-    rows = read_rows(HERE / "experiments.yaml", options.rows)
+    rows = read_rows("speech_tokenizer/experiments", options.rows)
     return Work(
         steps=[*_speech(list(rows)), *(step for row, words in rows.items() for step in _row(row, words))],
         folder=folder("--run-dir", options.run_dir),

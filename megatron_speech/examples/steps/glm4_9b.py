@@ -9,10 +9,11 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from examples.runner.work import ROOT, Example, Step, Work
+from megatron_speech.examples.runner.work import Example, Step, Work
 
-PRETRAIN = Path("examples/glm4_9b/pretrain.yaml")
-"""Path from the root of the repository, as on the nodes of the cluster."""
+PRETRAIN = "examples/glm4_9b/pretrain.yaml"
+SUBMIT = "slurm/pretrain.sbatch"
+"""Paths from the root of the repository, as on the nodes of the cluster."""
 
 
 def _options(parser: ArgumentParser) -> None:
@@ -20,12 +21,14 @@ def _options(parser: ArgumentParser) -> None:
 
 
 def _work(options: Namespace) -> Work:
-    submit = ("sbatch", "--job-name=glm4_9b", *options.more, "slurm/pretrain.sbatch")
+    if not (options.list or Path(SUBMIT).is_file()):
+        raise FileNotFoundError(f"{SUBMIT} does not exist; run this from the root of a checkout of the repository")
+    submit = ("sbatch", "--job-name=glm4_9b", *options.more, SUBMIT)
     steps = [
         Step("parameters", "plan_parameters", PRETRAIN, {"num_text_ids": 151552, "num_speech_ids": 16384}),
         Step("submit", "pretrain", PRETRAIN, submit=submit),
     ]
-    return Work(steps=steps, folder=ROOT, kept=False, assets=False, environment={})
+    return Work(steps=steps, folder=Path.cwd(), kept=False, assets=False, environment={})
 
 
 GLM4_9B = Example(about=__doc__, options=_options, work=_work, passes_on=True)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
 from typing import TYPE_CHECKING, Literal
 
-from examples.miniature.budget import AMOUNTS, amount
+from megatron_speech.examples.steps.miniature_budget import AMOUNTS, amount
 
 if TYPE_CHECKING:
     import torch
@@ -97,7 +97,7 @@ def estimate(minutes: float, rates: Rates) -> float:
 
 
 def seconds_by_step(minutes: float, rates: Rates) -> dict[str, float]:
-    """Seconds of each step of steps.py for a budget of `minutes`, after the downloads."""
+    """Seconds of each step for a budget of `minutes`, after the downloads."""
     amounts = {name: amount(name, minutes) for name in AMOUNTS}
     geography = amounts.pop("geography_documents") * amounts.pop("geography_renderings")
     amounts["renderings"] = amounts.pop("interleaved_documents") + geography

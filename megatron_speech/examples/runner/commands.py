@@ -72,7 +72,7 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
 def _copy(pipe: BinaryIO, screen: BinaryIO, file: BinaryIO) -> None:
     """Copy a pipe to screen and file without delay; continue if the screen is closed."""
     watched = True
-    while chunk := pipe.read1(1 << 16):
+    while chunk := os.read(pipe.fileno(), 1 << 16):
         file.write(chunk)
         file.flush()
         try:

@@ -1,0 +1,1 @@
+"""Runs steps one after the other, and keeps their logs and times."""

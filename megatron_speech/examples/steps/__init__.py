@@ -1,0 +1,1 @@
+"""One file per example: its options and its steps."""
