@@ -16,4 +16,14 @@ EXAMPLES = (
         example="own_data --data mydata --list",
         logs=False,
     ),
+    Command(
+        name="sample_data",
+        summary="Write a folder of texts, recordings and evaluation sets, such as you would bring.",
+        about="Its README.md says what each file is. What it reads is fetched first (19 MB).",
+        stage="examples",
+        settings="config.stages.miniature:SampleDataConfig",
+        function="miniature.sample_data:sample_data",
+        usual=("output", "assets"),
+        example="--output mydata",
+    ),
 )
