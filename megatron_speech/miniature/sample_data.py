@@ -95,9 +95,9 @@ def _write_recordings(draft: Path, plans: Mapping[str, list[PlannedUtterance]], 
     with tqdm(total=sum(map(len, plans.values())), desc="speaking", unit="utterance") as bar:
         for table, utterances in plans.items():
             (draft / table).mkdir(parents=True)
-            for utterance in utterances:
+            for number, utterance in enumerate(utterances, 1):
                 waveform = voice.speak(utterance.text, speed=utterance.speed, seed=utterance.seed)
-                write_audio(draft / table / f"{utterance.key}.flac", waveform)
+                write_audio(draft / table / _file(number), waveform)
                 bar.update()
             write_jsonl(draft / f"{table}.jsonl", _rows(Path(table), utterances))
 
@@ -105,6 +105,10 @@ def _write_recordings(draft: Path, plans: Mapping[str, list[PlannedUtterance]], 
 def _rows(table: Path, utterances: Iterable[PlannedUtterance]) -> Iterator[dict[str, Any]]:
     """Rows of a table; audio is relative to the table's folder."""
     kept = KEPT.get(table.name.removesuffix("_recordings"), ())
-    for utterance in utterances:
-        row = {"audio": f"{table.name}/{utterance.key}.flac", "text": utterance.text, "voice": "me"}
+    for number, utterance in enumerate(utterances, 1):
+        row = {"audio": f"{table.name}/{_file(number)}", "text": utterance.text, "voice": "me"}
         yield {**row, **{name: utterance.meta[name] for name in kept}}
+
+
+def _file(number: int) -> str:
+    return f"{number:03d}.flac"

@@ -85,6 +85,9 @@ def _require_command(words: list[str]) -> None:
         if "-m" not in started:
             verb += started[_script(started) + 1 :]
         return _require_command(verb)
+    if command.name == "run":
+        parse_example(rest)
+        return None
     if not command.settings:
         if rest:
             raise ValueError(f"{command.name}: takes no options")

@@ -28,8 +28,8 @@ def finished_miniature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "runs/miniature" / name).mkdir(parents=True)
         (tmp_path / "runs/miniature" / name / "manifest.json").write_text("{}")
     for name in FILES:
-        (tmp_path / "my_data" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "my_data" / name).touch()
+        (tmp_path / "mydata" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mydata" / name).touch()
     monkeypatch.chdir(tmp_path)
 
 
