@@ -45,8 +45,8 @@ def require_tokenizer(decoder: SpeechDecoder, fingerprint: str, *, holder: str) 
 def read_codes(path: Path) -> SpeechCodes:
     """Read a file of `encode`. Raises FileNotFoundError if it is missing, ValueError if it is no such file."""
     if not path.is_file():
-        raise FileNotFoundError(f"codes={path}: no such file; make it by encode")
+        raise FileNotFoundError(f"codes={path}: no such file; make it by megatron-speech encode")
     try:
         return SpeechCodes.from_json(read_json(path))
     except ValueError as error:
-        raise ValueError(f"codes={path}: not a file of encode ({error}); make it by encode") from error
+        raise ValueError(f"codes={path}: not a file of encode ({error}); make it by megatron-speech encode") from error

@@ -71,7 +71,9 @@ def test_codes_of_another_tokenizer_are_not_decoded(tmp_path: Path) -> None:
     config = DecodeConfig(
         codes=tmp_path / "codes.json", decoder=decoder, vocoder=vocoder, output=tmp_path / "answer.wav"
     )
-    with pytest.raises(FileNotFoundError, match=r"^codes=\S+codes\.json: no such file; make it by encode$"):
+    with pytest.raises(
+        FileNotFoundError, match=r"^codes=\S+codes\.json: no such file; make it by megatron-speech encode$"
+    ):
         decode(config)
     given = {"codes": [1, 2], "frame_rate": 12.5, "codebook_size": 16, "speech_fingerprint": "abd"}
     config.codes.write_text(json.dumps(given))
