@@ -6,7 +6,7 @@ import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from megatron_speech.planning.gpus import Gpu, gpu
+from megatron_speech.planning.gpus import Gpu, gpu, gpu_names
 from megatron_speech.planning.job import Job, Recompute, Sharding
 from megatron_speech.planning.shape import Shape
 from megatron_speech.planning.stacks import Stack, stack
@@ -66,6 +66,10 @@ class Row:
     job: Job
     tokens_per_second: float
     precision: str
+    peak_bytes: float
+    """Bytes of the highest peak, 0 where none was published."""
+    states_recompute: bool
+    """Whether recomputation is stated, or the stack's default (none) is known."""
 
 
 def throughput_rows(path: Path) -> tuple[list[Row], dict[str, int]]:
@@ -86,7 +90,7 @@ def _unusable(raw: dict[str, str]) -> str:
         return f"is no pre-training ({raw['kind']})"
     if not (raw["hidden"] and raw["layers"] and raw["ffn"]):
         return "states no dense shape (experts, hybrids)"
-    if raw["gpu"] not in GPUS:
+    if _gpu_name(raw) is None:
         return f"runs on {raw['gpu']}, which has no data sheet"
     if "deterministic" in raw["note"]:
         return "ran in deterministic mode"
@@ -130,6 +134,7 @@ def shape_of(raw: dict[str, str]) -> Shape:
         gated=not plain,
         untied=not any(part in name for part in ("gpt3", "mpt", "kor-")),
         biases=any(part in name for part in ("gpt3", "kor-")),
+        positions=_number(raw, "seq") if any(part in name for part in ("gpt3", "mpt", "kor-")) else 0,
     )
 
 
@@ -199,6 +204,8 @@ def _row(raw: dict[str, str]) -> Row:
         recompute=recompute,
         recompute_layers=layers,
         sharding="gradients" if pipeline > 1 and stack_name == "torch_fsdp" else _sharding(raw, stack_name),
+        loss_bytes=14 if stack_name in ("torch_fsdp", "nanotron") else 6,
+        narrow_weights=stack_name in ("nemo1", "nemo2", "bridge"),
         gradient_bytes=2 if stack_name in ("bridge", "nemo1", "nemo2", "foundry", "jax") else 4,
     )
     return Row(
@@ -210,18 +217,27 @@ def _row(raw: dict[str, str]) -> Row:
         job=job,
         tokens_per_second=_tokens(raw),
         precision=job.precision,
+        states_recompute=bool(raw["recompute"]) or (stack_name in MEGATRON and job.sharding != "weights"),
+        peak_bytes=float(raw["peak_mem_gib"] or 0) * 2**30,
     )
+
+
+def _gpu_name(raw: dict[str, str]) -> str | None:
+    """Name of the data sheet, or None where there is none."""
+    sheets = sorted(gpu_names(), key=lambda name: raw["gpu"].startswith(name.split("-")[0]))
+    known = raw["gpu"].startswith(sheets[-1].split("-")[0])
+    return GPUS.get(raw["gpu"], sheets[-1] if known else None)
 
 
 def _gpu(raw: dict[str, str]) -> Gpu:
     """The GPU, with the network that the row states: "800 Gbps interconnect" is that of a node."""
-    found = gpu(GPUS[raw["gpu"]])
+    found = gpu(_gpu_name(raw) or "")
     return replace(found, network_gb_s=100 / found.node) if "800 Gbps interconnect" in raw["note"] else found
 
 
 def _micro_batch(raw: dict[str, str], per_copy: int, *, pipeline: int) -> int:
     """Rows per pass: as stated, at most the batch of a copy; where none is stated, one."""
-    given = _number(raw, "mbs", min(4, per_copy) if pipeline == 1 else 1)
+    given = _number(raw, "mbs", max(1, min(16384 // _number(raw, "seq"), per_copy)) if pipeline == 1 else 1)
     if given > per_copy or (pipeline > 1 and "torchtitan" in raw["source"]):  # its column holds the batch of a copy
         return 1 if pipeline > 1 else max(1, per_copy)
     return given

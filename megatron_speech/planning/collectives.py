@@ -11,9 +11,9 @@ import math
 
 from megatron_speech.planning.gpus import Gpu
 
-NVLINK_SHARE = 0.9
+NVLINK_SHARE = 0.85
 """Share of NVLink's rate that collectives reach."""
-NETWORK_SHARE = 0.95
+NETWORK_SHARE = 0.90
 """Share of the adapter's rate that collectives reach between two nodes."""
 CROWDING = 0.03
 """Loss of the network's rate with every doubling of the nodes."""

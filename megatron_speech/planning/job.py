@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from megatron_speech.planning.gpus import Gpu
+from megatron_speech.planning.parameters import Parameters, stage_parameters
 from megatron_speech.planning.shape import Shape
 from megatron_speech.planning.stacks import Stack
 
@@ -42,8 +43,20 @@ class Job:
     gradient_bytes: int = 4
     chunk_layers: tuple[int, ...] | None = None
     """Layers of every model chunk, in order; None for equal parts."""
-    fused_loss: bool = True
-    """The loss overwrites the logits with its gradient."""
+    value_bytes: int = 2
+    """Of weights and activations: 2 for bfloat16, whose optimizer keeps float32 copies, or 4 for float32."""
+    state_bytes: int = 12
+    """Optimizer's bytes per parameter: float32 copy and two moments; less with a precision-aware optimizer."""
+    narrow_weights: bool = False
+    """Weights of layers exist in the products' format alone, without a bfloat16 original."""
+    loss_bytes: int = 6
+    """Bytes of the last stage per logit: the logit and its float32 copy, which the gradient overwrites."""
+    dropout: bool = False
+    """Layers keep dropout masks."""
+    keeps_scores: bool = False
+    """Attention is not fused: its scores, their softmax and its dropout are kept."""
+    deterministic: bool = False
+    """Kernels repeat bit by bit, which needs larger workspaces."""
 
     @property
     def copies(self) -> int:
@@ -71,6 +84,10 @@ class Job:
         if self.recompute == "none":
             return 0.0
         return 1.0 if self.recompute_layers is None else min(1.0, self.recompute_layers / self.shape.layers)
+
+    def parameters(self, stage: int) -> Parameters:
+        """Parameters of a rank of pipeline stage `stage`."""
+        return stage_parameters(self.shape, tensor_size=self.tensor, layers_per_stage=self.stage_layers, stage=stage)
 
     @property
     def stage_layers(self) -> list[int]:

@@ -15,7 +15,7 @@ from megatron_speech.planning.kernels import OPERAND_BYTES, attention_seconds, m
 
 CAST_BYTES = {"fp8": 1.5, "mxfp8": 3.5, "nvfp4": 3.5}
 """Bytes read and written to cast one operand."""
-GAPS_S = 120e-6
+GAPS_S = 150e-6
 """Gaps between the kernels of one layer's pass: tails, and starts on the GPU."""
 BIASES = 1.3
 """Memory traffic of operations with biases and dropout over those without."""

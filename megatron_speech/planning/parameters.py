@@ -86,13 +86,21 @@ def rank_parameters(
     model: ModelConfig, *, vocabulary_rows: int, tensor_size: int, layers_per_stage: Sequence[int], stage: int
 ) -> Parameters:
     """Count the parameters of one rank of pipeline stage `stage`; all its tensor parallel ranks have equally many."""
-    shape = Shape.of(model, vocabulary_rows=vocabulary_rows)
+    return stage_parameters(
+        Shape.of(model, vocabulary_rows=vocabulary_rows),
+        tensor_size=tensor_size,
+        layers_per_stage=layers_per_stage,
+        stage=stage,
+    )
+
+
+def stage_parameters(shape: Shape, *, tensor_size: int, layers_per_stage: Sequence[int], stage: int) -> Parameters:
+    """Count the parameters of one rank of pipeline stage `stage` of a model of any shape."""
     is_first, is_last = stage == 0, stage == len(layers_per_stage) - 1
     layers = layers_per_stage[stage]
-    # What the first and the last stage hold in addition.
     has_own_head = shape.untied or not is_first
     return Parameters(
-        embedding=is_first * shape.table // tensor_size,
+        embedding=is_first * (shape.table // tensor_size + shape.positions * shape.hidden),
         attention=layers * shape.attention // tensor_size,
         mlp=layers * shape.mlp // tensor_size,
         norms=layers * shape.norms + is_last * shape.final_norm,

@@ -15,7 +15,7 @@ from megatron_speech.planning.job import Job
 from megatron_speech.planning.kernels import memory_seconds
 from megatron_speech.planning.layer_time import Pass, embedding_pass, layer_passes, output_pass
 
-STEP_S = 0.02
+STEP_S = 0.03
 """Work of the host once per step: batch, learning rate, norm of gradients, log."""
 INTERFERENCE = 0.2
 """Slowdown of computation while collectives share its multiprocessors and memory, over the hidden time."""
@@ -101,20 +101,13 @@ def _sends(job: Job) -> float:
     return 2 * job.virtual * job.micro_batches * one * (1 - job.stack.hides_pipeline)
 
 
-def _rank_parameters(job: Job) -> float:
+def _rank_parameters(job: Job) -> int:
     """Parameters of a rank of the fullest stage."""
-    return max(
-        number * _layer_parameters(job) + (job.shape.table / job.tensor if at_end else 0)
-        for number, at_end in zip(job.stage_layers, _ends(job), strict=True)
-    )
+    return max(job.parameters(stage).total for stage in range(job.pipeline))
 
 
 def _layer_parameters(job: Job) -> float:
     return (job.shape.attention + job.shape.mlp) / job.tensor + job.shape.norms
-
-
-def _ends(job: Job) -> list[bool]:
-    return [stage in (0, job.pipeline - 1) for stage in range(job.pipeline)]
 
 
 def _weight_bytes(job: Job) -> float:

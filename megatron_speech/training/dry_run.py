@@ -11,8 +11,11 @@ from megatron_speech.checkpoint.folder import verify
 from megatron_speech.config.run.training import PretrainConfig
 from megatron_speech.data.plan.table import describe
 from megatron_speech.parallel.world import world_from_environment
-from megatron_speech.planning.memory import rank_memory
-from megatron_speech.planning.parameters import model_parameters, rank_parameters
+from megatron_speech.planning.gpus import gpu
+from megatron_speech.planning.memory import stage_memory
+from megatron_speech.planning.parameters import model_parameters
+from megatron_speech.planning.run_job import job_of
+from megatron_speech.planning.stacks import stack
 from megatron_speech.platform.device import where
 from megatron_speech.training import run_folder
 from megatron_speech.training.number_format import resolve_number_format
@@ -66,23 +69,18 @@ def _steps(config: PretrainConfig, outline: Outline) -> Iterator[str]:
 
 def _memory(config: PretrainConfig, outline: Outline) -> Iterator[str]:
     layout, rows = outline.layout, outline.vocabulary.padded_size
+    job = job_of(config, vocabulary_rows=rows, gpus=layout.world_size, gpu=gpu("H100"), stack=stack("local"))
     yield f"memory per rank in GiB, estimated; weights in {config.precision.dtype}"
-    yield f"{'stage':<7}{'parameters':>15}" + "".join(f"{name:>13}" for name in _PARTS)
-    layers = layout.layers_per_stage(config.model.num_layers)
+    yield f"{'stage':<7}{'parameters':>15}" + "".join(f"{name:>13}" for name in [*_PARTS, "total"])
     for stage in range(layout.pipeline_size):
-        held = rank_parameters(
-            config.model,
-            vocabulary_rows=rows,
-            tensor_size=layout.tensor_size,
-            layers_per_stage=layers,
-            stage=stage,
-        )
-        memory = rank_memory(config, layout, held, stage=stage, vocabulary_rows=rows)
-        yield f"{stage:<7}{held.total:>15,}" + "".join(f"{getattr(memory, name) / 2**30:>13.3f}" for name in _PARTS)
+        memory = stage_memory(job, stage)
+        parts = [getattr(memory, name) for name in _PARTS]
+        columns = "".join(f"{number / 2**30:>13.3f}" for number in [*parts, sum(parts)])
+        yield f"{stage:<7}{job.parameters(stage).total:>15,}{columns}"
     yield (
-        "not counted: attention scores, communication buffers, workspace, fragmentation, more micro-batches of an "
-        "interleaved pipeline; without fused kernels (a CPU), layers keep up to 1.8 times these activations"
+        "not counted: attention scores, communication buffers, workspace, fragmentation; without fused kernels (a "
+        "CPU), layers keep up to 1.8 times these activations"
     )
 
 
-_PARTS = ("weights", "gradients", "optimizer", "activations", "total")
+_PARTS = ("weights", "gradients", "optimizer", "activations", "logits")

@@ -25,12 +25,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from megatron_speech.planning.memory import fits, stage_memory
 from megatron_speech.planning.scalars import Observation, fit, left_out_errors, quantiles, scalars
 from megatron_speech.planning.step_time import step_time, tokens_per_second
+from tests.published_memory import memory_rows
 from tests.published_rows import Row, throughput_rows
 
 SCALARS = Path(__file__).resolve().parents[2] / "megatron_speech" / "planning" / "data" / "scalars.json"
 ROWS = Path(__file__).resolve().parent / "published" / "throughput_rows.csv"
+MEMORY = ROWS.with_name("memory_rows.csv")
+MEMORY_LIMITS = {"rest_median": 2.0, "rest_p95": 6.0, "peak_median": 6.0}
 LIMITS = {"median": 5.0, "mean": 8.0, "p90": 15.0}
 Pairs = list[tuple[Row, float]]
 
@@ -39,6 +43,7 @@ def main() -> None:
     """Score; judge the shared rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--throughput", type=Path, help="other rows, in the columns of throughput_rows.csv")
+    parser.add_argument("--memory", type=Path, help="other rows, in the columns of memory_rows.csv")
     parser.add_argument("--fit", action="store_true", help="fit the kept scalars on the shared rows")
     arguments = parser.parse_args()
     rows, left_out = throughput_rows(arguments.throughput or ROWS)
@@ -46,8 +51,10 @@ def main() -> None:
     if arguments.fit:
         keep(observed)
     result = of_other_rows(rows, observed) if arguments.throughput else of_shared_rows(rows, observed)
-    print(json.dumps({"name": "planner_accuracy", "left_out": left_out, **result}))
-    if not arguments.throughput and result["ratio"] > 1:
+    memory = of_memory(arguments.memory or MEMORY, arguments.throughput or ROWS)
+    print(json.dumps({"name": "planner_accuracy", "left_out": left_out, **result, "memory": memory}))
+    is_missed = result["ratio"] > 1 or memory["ratio"] > 1
+    if is_missed and not (arguments.throughput or arguments.memory):
         raise SystemExit(1)
 
 
@@ -117,9 +124,40 @@ def of_other_rows(rows: list[Row], observed: list[Observation]) -> dict[str, Any
     sources = sorted({row.source for row in rows})
     return {
         **keyed(pairs),
+        "ratio": 0.0,
         "by_source": {name: summary([pair for pair in pairs if pair[0].source == name]) for name in sources},
         "coverage_90": round(100 * statistics.mean(inside), 1) if inside else None,
         "ranking": ranking(pairs),
+    }
+
+
+def of_memory(path: Path, throughput: Path) -> dict[str, Any]:
+    """Errors of memory, to which nothing is fitted; verdicts on published layouts, which all fitted."""
+    rows, left_out = memory_rows(path, throughput)
+    found = [(row, stage_memory(row.job, row.stage)) for row in rows]
+    rest = [(row, 100 * abs(memory.at_rest / row.at_rest - 1)) for row, memory in found if row.at_rest]
+    peak = [(row, 100 * abs(memory.total / row.peak - 1)) for row, memory in found if row.peak]
+    facts: dict[str, Any] = {}
+    for name, errors in (("rest", rest), ("peak", peak)):
+        if not errors:
+            continue
+        print(f"memory, {name:<39}{'rows':>6}{'median %':>10}{'p95 %':>8}")
+        for platform in [*sorted({row.platform for row, _ in errors}), "all"]:
+            some = sorted(error for row, error in errors if platform in ("all", row.platform))
+            p95 = some[math.ceil(0.95 * len(some)) - 1]
+            print(f"  {platform:<45}{len(some):>6}{statistics.median(some):>10.2f}{p95:>8.2f}")
+            if platform == "all":
+                facts |= {f"{name}_median": round(statistics.median(some), 2), f"{name}_p95": round(p95, 2)}
+    ran = [row for row in throughput_rows(throughput)[0] if row.states_recompute]
+    unfit = sorted({row.id for row in ran if not fits(row.job)})
+    limits = {name: limit for name, limit in MEMORY_LIMITS.items() if name in facts}
+    return {
+        "ratio": round(max([facts[name] / limit for name, limit in limits.items()], default=0.0), 4),
+        **facts,
+        "rows": len(rows),
+        "left_out": left_out,
+        "layouts_that_ran": len(ran),
+        "of_them_called_unfit": unfit,
     }
 
 

@@ -13,9 +13,10 @@ from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import PrecisionConfig
 from megatron_speech.config.run.training import PretrainConfig, TrainConfig
 from megatron_speech.model.forward import forward
-from megatron_speech.parallel.layout import ParallelLayout
-from megatron_speech.planning.memory import rank_memory
-from megatron_speech.planning.parameters import Parameters
+from megatron_speech.planning.gpus import gpu
+from megatron_speech.planning.memory import stage_memory
+from megatron_speech.planning.run_job import job_of
+from megatron_speech.planning.stacks import stack
 from megatron_speech.vocabulary import Vocabulary
 from tests.whole_model import whole_model
 
@@ -57,7 +58,6 @@ def _estimate(model: ModelConfig, dtype: Literal["float32", "bfloat16"]) -> int:
         train=TrainConfig(tokens=1 << 20),
         precision=PrecisionConfig(dtype=dtype),
     )
-    layout = ParallelLayout.of(config.parallel, world_size=1)
     rows = VOCABULARY.padded_size
-    found = rank_memory(config, layout, Parameters(), stage=0, vocabulary_rows=rows)
-    return found.activations
+    job = job_of(config, vocabulary_rows=rows, gpus=1, gpu=gpu("H100"), stack=stack("local"))
+    return stage_memory(job, 0).activations
