@@ -9,6 +9,7 @@ import pytest
 
 BENCHMARKS = {
     "compose.py": ["--short"],
+    "contamination.py": ["--short"],
     "hf_export.py": ["--short"],
     "pack.py": ["--short"],
     "plan_build.py": ["--short"],

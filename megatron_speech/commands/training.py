@@ -132,9 +132,21 @@ EVALUATION = (
         leading="evaluations",
         leads_all=True,
         flags=("json",),
-        usual=("evaluations", "accept", "json"),
+        usual=("evaluations", "accept", "leaks", "json"),
         example="evaluation_before evaluation",
         logs=False,
+    ),
+    Command(
+        name="check_contamination",
+        summary="Find evaluation items in training data, also where a voice says them.",
+        about="Writes leaks.jsonl: which item was found, in which document, and whether it is speech there. "
+        "`compare_evaluations --leaks` then leaves these items out as well.",
+        stage="evaluation",
+        settings="config.inspection.check_contamination:CheckContaminationConfig",
+        function="evaluation.contamination.check:check_contamination",
+        usual=("data_sets.<name>.layout", "data_sets.<name>.folder", "sources", "vocabulary", "output", "share"),
+        example="--data_sets.llamaq.layout llama_questions --data_sets.llamaq.folder llama-questions "
+        "--sources '{web: documents/interleaved}' --vocabulary vocabulary --output contamination",
     ),
     Command(
         name="generate",

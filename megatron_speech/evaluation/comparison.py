@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.inspection.compare_evaluations import CompareEvaluationsConfig
 from megatron_speech.corpus.compressed_lines import open_lines
+from megatron_speech.evaluation.contamination.check import leaked_items
 from megatron_speech.evaluation.protocol import FILE, differences
 from megatron_speech.metrics.intervals import mcnemar, mean_interval, paired_difference
 
@@ -60,16 +61,25 @@ class ComparedScore(Record):
 
 def compare_evaluations(config: CompareEvaluationsConfig) -> Iterator[str]:
     """Lines of the comparison: a table, or JSON. Raises like `compared_scores`."""
-    scores, folders = compared_scores(config), config.evaluations
+    found = leaked_items(config.leaks) if config.leaks else frozenset()
+    scores = compared_scores(config)
+    cleaned = compared_scores(config, without=found) if config.leaks else []
     if config.json:
-        record = {"evaluations": [str(folder) for folder in folders], "scores": [each.to_json() for each in scores]}
+        record = {
+            "evaluations": [str(folder) for folder in config.evaluations],
+            "scores": [each.to_json() for each in scores],
+            "without_leaks": [each.to_json() for each in cleaned],
+        }
         yield to_json(record, indent=1)
-    else:
-        yield from lines_of(scores, names_of(folders))
+        return
+    yield from lines_of(scores, names_of(config.evaluations))
+    if config.leaks:
+        yield f"\nwithout {len(found)} items that training data have:"
+        yield from lines_of(cleaned, names_of(config.evaluations))
 
 
-def compared_scores(config: CompareEvaluationsConfig) -> list[ComparedScore]:
-    """Scores of all measures that the evaluations share.
+def compared_scores(config: CompareEvaluationsConfig, *, without: Collection[str] = frozenset()) -> list[ComparedScore]:
+    """Scores of all measures that the evaluations share; items `without` are left out.
 
     Raises ValueError if the protocols or the items differ, or if nothing is shared.
     """
@@ -80,7 +90,8 @@ def compared_scores(config: CompareEvaluationsConfig) -> list[ComparedScore]:
     if not shared:
         names = ", ".join(str(folder) for folder in config.evaluations)
         raise ValueError(f"evaluations={names}: no task with items is in all of them; evaluate the same tasks")
-    return [_compared(measure, [first, *others], config) for measure in shared]
+    compared = (_compared(measure, [first, *others], config, without) for measure in shared)
+    return [score for score in compared if score is not None]
 
 
 def read_evaluation(folder: Path) -> Evaluation:
@@ -119,17 +130,23 @@ def require_equal_protocols(first: Evaluation, other: Evaluation, *, accept: Seq
         )
 
 
-def _compared(measure: Measure, evaluations: Sequence[Evaluation], config: CompareEvaluationsConfig) -> ComparedScore:
+def _compared(
+    measure: Measure, evaluations: Sequence[Evaluation], config: CompareEvaluationsConfig, without: Collection[str]
+) -> ComparedScore | None:
+    """None if no item is left."""
     first, *others = [evaluation.credits[measure] for evaluation in evaluations]
     for evaluation, credits in zip(evaluations[1:], others, strict=True):
         _require_same_items(measure, evaluations[0], evaluation, first.keys() ^ credits.keys())
-    columns = [[credits[item] for item in sorted(first)] for credits in (first, *others)]
+    kept = sorted(first.keys() - {*without})
+    if not kept:
+        return None
+    columns = [[credits[item] for item in kept] for credits in (first, *others)]
     options = {"seed": config.seed, "resamples": config.resamples}
     chances = {task: value for each in evaluations[0].protocols.values() for task, value in each["chance"].items()}
     return ComparedScore(
         task=measure[0],
         pair=measure[1],
-        items=len(first),
+        items=len(kept),
         chance=chances.get(measure[0]),
         scores=[mean_interval(column, **options).rounded() for column in columns],
         differences=[paired_difference(columns[0], column, **options).rounded() for column in columns[1:]],

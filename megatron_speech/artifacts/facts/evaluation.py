@@ -1,4 +1,4 @@
-"""Facts of evaluations, samples and decoded speech (kinds ``evaluation``, ``samples``, ``decoded_speech``)."""
+"""Facts of evaluations, samples and decoded speech (kinds ``evaluation``, ``contamination``, ...)."""
 
 from __future__ import annotations
 
@@ -83,6 +83,32 @@ class EvaluationResults(Record):
     def to_json(self) -> dict[str, Any]:
         """The dictionary `by_task`."""
         return self.by_task
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSetLeaksFacts(Record):
+    """Items of one data set that were searched for in training data."""
+
+    judged: int
+    """Items long enough to judge."""
+    too_short: int
+    """Items with too few words."""
+    without_text: int
+    """Items that are only heard."""
+    found: int
+    """Items found in training data."""
+    spoken: int
+    """Found items that are speech there, at least in part."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContaminationFacts(Record):
+    """Evaluation items in training data."""
+
+    words: int
+    """Words of training data that were read."""
+    data_sets: dict[str, DataSetLeaksFacts]
+    """Counts by data set."""
 
 
 @dataclass(frozen=True, kw_only=True)

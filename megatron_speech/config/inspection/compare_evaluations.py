@@ -22,6 +22,8 @@ class CompareEvaluationsConfig:
     """Folders that `evaluate` made; the first is compared with each of the others."""
     accept: list[str] = field(default_factory=list)
     """Entries of the protocol that may differ, such as code."""
+    leaks: Path | None = None
+    """Output of check_contamination; the scores without the items that it found are compared as well."""
     json: bool = False
     """Print JSON instead of a table."""
     resamples: int = 10_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,20 @@ def test_the_command_takes_folders_as_words(tmp_path: Path, capsys, monkeypatch)
     with pytest.raises(SystemExit) as left:
         run(COMMANDS["compare_evaluations"], [str(first)])
     assert left.value.code == 2
+
+
+def test_items_that_training_data_have_are_left_out_as_well(tmp_path: Path):
+    folders = [evaluation(tmp_path / name, {"x": [1.0, 1.0, 0.0, 0.0], "y": [1.0]}) for name in "ab"]
+    with make_artifact(tmp_path / "leaks", kind="contamination", config={}) as draft:
+        (draft.folder / "leaks.jsonl").write_text('{"data_set": "c", "item": "i0"}\n{"data_set": "c", "item": "i9"}\n')
+        draft.facts = EvaluationResults(by_task={})
+    config = CompareEvaluationsConfig(evaluations=folders, leaks=tmp_path / "leaks")
+    lines = list(compare_evaluations(config))
+    assert lines[3] == "\nwithout 2 items that training data have:"
+    assert lines[1].split()[:5] == ["Cloze", "x", "4", "50.0", "50.0"]
+    assert lines[5].split()[:5] == ["Cloze", "x", "3", "50.0", "33.3"] and len(lines) == 6  # nothing is left of y
+    with pytest.raises(ValueError, match=r"leaks=.*: is of kind evaluation"):
+        list(compare_evaluations(replace(config, leaks=folders[0])))
 
 
 def test_names_are_the_shortest_that_differ():
