@@ -95,7 +95,7 @@ def vocabulary(tmp_path: Path) -> Path:
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     fake = FakeEngine()
     monkeypatch.setattr(Models, "speak", lambda models, items: fake.speak(models, items))
-    monkeypatch.setattr(plots, "plot_spans", lambda path, _: path.touch())
+    monkeypatch.setattr(plots, "plot_spans", lambda path, *_, **__: path.touch())
     return fake
 
 
