@@ -12,8 +12,8 @@ has the tokens of bulk generation (`generate_tokens`) to the bit.
 
 An engine belongs to one thread, and everything is done between two steps.
 
-Cost: all slots have as many columns as the longest context needs. Bulk generation moves rows together and sorts
-requests by length, so it is faster for many short requests.
+Cost: all slots have as many columns as the longest context needs, and a step reads neighbouring slots to the end of the
+longest of them. Bulk generation moves rows together and sorts requests by length.
 
 Shapes: B rows, D width, A allowed ids.
 """

@@ -18,6 +18,7 @@ from megatron_speech.audio.io import read_speech
 from megatron_speech.chat import terminal
 from megatron_speech.chat.partner import Partner, Question
 from megatron_speech.chat.terminal import talk
+from megatron_speech.inference.decoder import Decoder
 from megatron_speech.inference.generate import Request, generate_tokens
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.inference.sampling import Sampling, allowed_ids
@@ -113,6 +114,19 @@ def test_a_conversation_answers_line_by_line(
     assert shown.out.count(text) == 2, "what follows :quit is not read"
     assert "error: :sing: no such command; use :audio FILE, :speak FILE or :quit\n" in shown.err
     assert "error: nowhere.wav: no such audio file; correct the path\n" in shown.err
+
+
+def test_every_line_begins_anew_in_the_same_slot(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[tuple[int, int]] = []
+    append = Decoder.append
+
+    def watched(decoder: Decoder, pieces: Any, **options: Any) -> Any:
+        begun.extend((piece.slot, len(piece.tokens)) for piece in pieces if piece.start == 0)
+        return append(decoder, pieces, **options)
+
+    monkeypatch.setattr(Decoder, "append", watched)
+    converse(world, monkeypatch, "Hello\nHello again\nBye\n")
+    assert begun == [(0, 5), (0, 11), (0, 3)], "each prompt is read in one pass, as in bulk"
 
 
 def test_ctrl_c_ends_an_answer_and_not_the_conversation(
