@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from megatron_speech.artifacts.facts.evaluation import EvaluationResults
-from megatron_speech.artifacts.files import write_atomic
-from megatron_speech.artifacts.manifest import is_made, make_artifact
+from megatron_speech.artifacts.files import fingerprint, write_atomic
+from megatron_speech.artifacts.manifest import MANIFEST, input_ids, is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.evaluate import EvaluateConfig
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 def evaluate(config: EvaluateConfig) -> None:
     """Write `config.output`/evaluation.json, items.jsonl and protocol.json."""
-    inputs = [config.model, *(path for task in asked_tasks(config).values() for path in task.inputs)]
+    inputs = identities([config.model, *(path for task in asked_tasks(config).values() for path in task.inputs)])
     identity = identity_of(config)
     if is_made(config.output, kind="evaluation", config=identity, inputs=inputs):
         logger.info("%s: already done", config.output)
@@ -43,7 +44,7 @@ def evaluate(config: EvaluateConfig) -> None:
     # All items are read before the model is loaded, so that a defective file is found before any is scored.
     items = read_items(config, read_vocabulary(config.model))
     for line in power_table(
-        {name: len(items[name]) for name, task in asked_tasks(config).items() if task.protocol.chance}
+        {name: len(items[name]) for name, task in asked_tasks(config).items() if task.protocol(items[name]).chance}
     ):
         logger.info("%s", line)
     model, dtype = loaded_model(config.model, dtype=config.dtype, device=config.device)
@@ -52,8 +53,19 @@ def evaluate(config: EvaluateConfig) -> None:
         results["dtype"] = dtype
         write_atomic(draft.folder / "evaluation.json", to_json(results, indent=1) + "\n")
         write_atomic(draft.folder / "items.jsonl", "".join(to_json(record) + "\n" for record in records))
-        write_atomic(draft.folder / protocol.FILE, to_json(protocols_of(config, dtype), indent=1) + "\n")
+        write_atomic(draft.folder / protocol.FILE, to_json(protocols_of(config, items, dtype), indent=1) + "\n")
         draft.facts = EvaluationResults(by_task=results)
+
+
+def identities(paths: Sequence[Path]) -> dict[str, str]:
+    """Identity of each input; of a folder that no stage made, by the names, sizes and times of its files."""
+    foreign = [path for path in paths if path.is_dir() and not (path / MANIFEST).is_file()]
+    known = input_ids([path for path in paths if path not in foreign])
+    for folder in foreign:
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        glances = ((str(path.relative_to(folder)), f"{(of := path.stat()).st_size} {of.st_mtime_ns}") for path in files)
+        known[str(folder)] = fingerprint(list(glances))
+    return known
 
 
 def identity_of(config: EvaluateConfig) -> dict[str, Any]:
@@ -66,10 +78,10 @@ def identity_of(config: EvaluateConfig) -> dict[str, Any]:
     return identity
 
 
-def protocols_of(config: EvaluateConfig, dtype: str) -> dict[str, dict[str, Any]]:
+def protocols_of(config: EvaluateConfig, items: Mapping[str, Sequence[Any]], dtype: str) -> dict[str, dict[str, Any]]:
     """Protocol of every task that `config` asks for, by name."""
     return {
-        name: protocol.protocol_record(task.protocol, inputs=task.inputs, dtype=dtype, task=type(task))
+        name: protocol.protocol_record(task.protocol(items[name]), inputs=task.inputs, dtype=dtype, task=type(task))
         for name, task in asked_tasks(config).items()
     }
 

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from megatron_speech.artifacts.files import fingerprint, fingerprint_files
-from megatron_speech.artifacts.manifest import input_ids, read_manifest
+from megatron_speech.artifacts.manifest import MANIFEST, input_ids, read_manifest
 from megatron_speech.artifacts.plain_json import first_difference
 from megatron_speech.evaluation import normalizers
 from megatron_speech.evaluation.tasks import likelihood
@@ -39,7 +39,7 @@ def protocol_record(protocol: ScoringProtocol, *, inputs: Sequence[Path], dtype:
         **protocol.to_json(),
         "chance": dict(protocol.chance),
         "dtype": dtype,
-        "data": {path.name: data_checksum(path) for path in inputs},
+        "data": {path.name: data_checksum(path) for path in inputs if path.is_file() or (path / MANIFEST).is_file()},
         "code": code_version([own, *SCORING]),
     }
     return {ID: protocol_id(record), **record}

@@ -38,6 +38,8 @@ from megatron_speech.vocabulary import Vocabulary
 TASKS = {"WikiTopicCloze": "random_ending", "WikiSameTopicCloze": "same_topic_ending"}
 """Task names, each with the part of an item that is its false ending."""
 
+SCORE = "log-likelihood per token"
+
 
 @dataclass(frozen=True)
 class ClozeItem:
@@ -87,10 +89,6 @@ class ClozeTask:
     settings: SpokenCorpusConfig
     lists_records: ClassVar[bool] = True
 
-    protocol: ClassVar[ScoringProtocol] = ScoringProtocol(
-        chance=dict.fromkeys(TASKS, 0.5), template=TEMPLATE, score="log-likelihood per token"
-    )
-
     @property
     def inputs(self) -> list[Path]:
         """See `EvaluationTask`, as for the methods below."""
@@ -99,6 +97,10 @@ class ClozeTask:
     def items(self, vocabulary: Vocabulary) -> list[ClozeItem]:
         """Items with codes of the speech tokenizer of `vocabulary`. Raises ValueError that names a defective file."""
         return read_cloze(self.settings, vocabulary)
+
+    def protocol(self, items: Sequence[ClozeItem]) -> ScoringProtocol:
+        """Says how items are scored."""
+        return ScoringProtocol(chance=dict.fromkeys(TASKS, 0.5), template=TEMPLATE, score=SCORE)
 
     def requests(self, items: Sequence[ClozeItem], model: Scorer) -> Iterator[tuple[str, list[Request]]]:
         """Requests grouped by modality pair."""
@@ -128,4 +130,4 @@ class ClozeTask:
         results: dict[str, Any] = {task: {} for task in TASKS}
         for (task, pair), values in credits.items():
             results[task][pair] = bootstrap.mean(values).rounded().to_json()
-        return {**results, "chance": 0.5, "score": self.protocol.score}
+        return {**results, "chance": 0.5, "score": SCORE}

@@ -37,6 +37,8 @@ GROUPS = ("written_only", "spoken")
 FORMS: tuple[Modality, ...] = ("text", "speech")
 """Modalities of a question."""
 
+SCORE = "log-likelihood in sum"
+
 
 @dataclass(frozen=True)
 class Question:
@@ -92,10 +94,6 @@ class GeoQaTask:
     settings: SpokenCorpusConfig
     lists_records: ClassVar[bool] = True
 
-    protocol: ClassVar[ScoringProtocol] = ScoringProtocol(
-        chance={"GeoQA": 0.25}, template=TEMPLATE, score="log-likelihood in sum"
-    )
-
     @property
     def inputs(self) -> list[Path]:
         """See `EvaluationTask`, as for the methods below."""
@@ -104,6 +102,10 @@ class GeoQaTask:
     def items(self, vocabulary: Vocabulary) -> list[Question]:
         """Questions with codes of the speech tokenizer of `vocabulary`. Raises ValueError naming a defective file."""
         return read_questions(self.settings, vocabulary)
+
+    def protocol(self, items: Sequence[Question]) -> ScoringProtocol:
+        """Says how questions are scored."""
+        return ScoringProtocol(chance={"GeoQA": 0.25}, template=TEMPLATE, score=SCORE)
 
     def requests(self, items: Sequence[Question], model: Scorer) -> Iterator[tuple[str, list[Request]]]:
         """Requests grouped by modality pair."""
@@ -130,7 +132,7 @@ class GeoQaTask:
         credits: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         for record in records:
             credits[record["pair"], record["item"]].append(record["credit"])
-        results: dict[str, Any] = {"chance": 0.25, "score": self.protocol.score}
+        results: dict[str, Any] = {"chance": 0.25, "score": SCORE}
         for pair in [f"{given}->text" for given in FORMS]:
             means = [(question.group, _mean(credits[pair, question.country])) for question in items]
             results[pair] = {

@@ -42,9 +42,8 @@ class HeldOutTask:
     settings: HeldOutConfig
     lists_records: ClassVar[bool] = False
 
-    @property
-    def protocol(self) -> ScoringProtocol:
-        """See `EvaluationTask`, as for the members below."""
+    def protocol(self, items: Sequence[HeldOutItem]) -> ScoringProtocol:
+        """Says how documents are scored."""
         return ScoringProtocol(template=f"documents of at most {self.settings.max_tokens} ids", score="loss per token")
 
     @property

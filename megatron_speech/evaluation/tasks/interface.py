@@ -80,9 +80,8 @@ class EvaluationTask(Protocol[Item]):
     def lists_records(self) -> bool:
         """Whether its records are written to items.jsonl."""
 
-    @property
-    def protocol(self) -> ScoringProtocol:
-        """What its scores depend on besides the model, its data and the code."""
+    def protocol(self, items: Sequence[Item]) -> ScoringProtocol:
+        """What its scores depend on besides the model, its input files and the code."""
 
     def items(self, vocabulary: Vocabulary) -> Sequence[Item]:
         """Reads the items, for a model with this `vocabulary`. Raises ValueError that names a defective file."""

@@ -59,9 +59,14 @@ def request_of(
     given, asked = pair
     ids = model.tokenizer.encode(context.text) if given == "text" else _speech(model, context)
     context_ids = continuation_prompt(ids, given=given, asked=asked, vocabulary=model.vocabulary)
+    return context_ids, scored_ids(model, continuation, asked)
+
+
+def scored_ids(model: Scorer, continuation: SpokenText, asked: Modality) -> list[int]:
+    """Ids of a continuation that are scored; a written one begins with a space."""
     if asked == "text":
-        return context_ids, list(model.tokenizer.encode(" " + continuation.text.strip()))
-    return context_ids, _speech(model, continuation)
+        return list(model.tokenizer.encode(" " + continuation.text.strip()))
+    return _speech(model, continuation)
 
 
 def choice_requests(model: Scorer, choices: Sequence[Choice], pair: tuple[Modality, Modality]) -> list[Request]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from megatron_speech.config.parsing.build import build_section
 from megatron_speech.config.stages.evaluate import EvaluateConfig
+from megatron_speech.evaluation.tasks.choices import ChoicesTask
 from megatron_speech.evaluation.tasks.cloze import ClozeTask
 from megatron_speech.evaluation.tasks.geo_qa import GeoQaTask
 from megatron_speech.evaluation.tasks.held_out import HeldOutTask
@@ -20,6 +21,7 @@ from megatron_speech.evaluation.tasks.interface import EvaluationTask
 
 TASKS: dict[str, Callable[..., EvaluationTask[Any]]] = {
     "cloze": ClozeTask,
+    "choices": ChoicesTask,
     "geo_qa": GeoQaTask,
     "held_out": HeldOutTask,
 }
