@@ -58,6 +58,28 @@ class TaskDocumentsFacts(DocumentsFacts):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PackingFacts(Record):
+    """What packing adds to the counts of its shards, as ``facts`` in ``shards.json``; absent for documents."""
+
+    seq_length: int | None = None
+    """Labels per row, with padding (S)."""
+    documents: int | None = None
+    """Documents packed."""
+    dropped: int | None = None
+    """Documents left out as too long."""
+    padding: int | None = None
+    """Padding ids in all rows."""
+    cuts: int | None = None
+    """Rows that end inside a document."""
+    cut_spans: int | None = None
+    """Rows that end inside a speech span."""
+    fill: float | None = None
+    """Share of labels that are not padding, to six decimals."""
+    input: str | None = None
+    """Checksum of the packed documents."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PackedFacts(Record):
     """Packed rows (kind ``packed``)."""
 

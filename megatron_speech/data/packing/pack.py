@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from megatron_speech.artifacts.facts.tokens import PackedFacts
+from megatron_speech.artifacts.facts.tokens import PackedFacts, PackingFacts
 from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.config.parsing.plain import to_dict
@@ -28,10 +28,8 @@ from megatron_speech.data.packing.row_block import cut_words, row_block
 from megatron_speech.data.packing.shuffle import DOCUMENT_BYTES, SHARE, Buckets, Documents, num_buckets
 from megatron_speech.data.packing.speech_spans import count_inside, speech_spans
 from megatron_speech.data.shards.block_writer import BlockWriter
-from megatron_speech.data.shards.documents import ids_facts
-from megatron_speech.data.shards.index import FolderIndex
+from megatron_speech.data.shards.documents import folder_facts
 from megatron_speech.data.shards.rows import RowBlock, write_rows
-from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +94,7 @@ def pack_documents(output: Path, config: PackShardsConfig) -> PackedFacts:
                 counts["cut_spans"] += cut_spans
                 bar.update(min(int(block.used.sum()), tokens - int(bar.n)))  # rows may share tokens
         fill = 1 - counts["padding"] / (counts["rows"] * config.seq_length)
-        writer.facts.update(
+        writer.facts = PackingFacts(
             seq_length=config.seq_length,
             documents=documents,
             dropped=source.num_documents - documents,
@@ -104,20 +102,7 @@ def pack_documents(output: Path, config: PackShardsConfig) -> PackedFacts:
             fill=round(fill, 6),
             input=source.checksum,
         )
-    return _packed_facts(writer.index, vocabulary)
-
-
-def _packed_facts(index: FolderIndex, vocabulary: Vocabulary) -> PackedFacts:
-    return PackedFacts(
-        rows=index.items,
-        tokens=index.text_tokens + index.speech_tokens,
-        text_tokens=index.text_tokens,
-        speech_tokens=index.speech_tokens,
-        **index.facts,
-        shards=len(index.shards),
-        checksum=index.checksum,
-        vocabulary=ids_facts(vocabulary),
-    )
+    return folder_facts(PackedFacts, writer.index, vocabulary, rows=writer.index.items, **vars(writer.facts))
 
 
 def _names(config: PackShardsConfig) -> str:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import io
 import re
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 import xxhash
 
+from megatron_speech.artifacts.facts.tokens import PackingFacts
 from megatron_speech.artifacts.manifest import PARTIAL
 from megatron_speech.data.shards.contents import MEMBERS, examine
 from megatron_speech.data.shards.index import FolderIndex, ShardEntry
@@ -67,7 +68,7 @@ class BlockWriter:
         for stale in [*folder.glob(f"{name}-*.tar"), *folder.glob(f"{name}-*.mspx")]:
             stale.unlink()
         vocabulary.save(folder / "vocabulary.json")
-        self.facts: dict[str, Any] = {}
+        self.facts = PackingFacts()
         self._folder, self._name, self._vocabulary, self._shard_tokens = folder, name, vocabulary, shard_tokens
         self._allow_empty = allow_empty
         self._index = FolderIndex(kind=kind, vocabulary=vocabulary.fingerprint, seq_length=seq_length, shards=[])
@@ -86,7 +87,7 @@ class BlockWriter:
         self._finish_shard()
         if not self._index.shards and not self._allow_empty:
             raise ValueError(f"{self._folder}: nothing to write: the input holds no documents; check the stage before")
-        self._index.facts.update(self.facts)
+        self._index = replace(self._index, facts=self.facts)
         self._index.save(self._folder)
 
     @property

@@ -7,8 +7,9 @@ memory is bounded by one block. Any WebDataset reader opens the tars.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import orjson
@@ -20,6 +21,7 @@ from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.index import FolderIndex
 from megatron_speech.vocabulary import Vocabulary
 
+Facts = TypeVar("Facts")
 BLOCK_DOCUMENTS = 1 << 16
 """Largest number of documents per block, even if they are short."""
 
@@ -81,19 +83,24 @@ def read_documents(folder: Path, *, vocabulary: Vocabulary | None = None) -> Ite
 
 
 def documents_facts(index: FolderIndex, vocabulary: Vocabulary) -> DocumentsFacts:
-    """Counts, checksum and meaning of ids of a folder of documents (shards.json lists its shards)."""
-    return DocumentsFacts(
-        documents=index.items,
+    """Facts of a folder of documents."""
+    return folder_facts(DocumentsFacts, index, vocabulary, documents=index.items)
+
+
+def folder_facts(kind: Callable[..., Facts], index: FolderIndex, vocabulary: Vocabulary, **own: Any) -> Facts:
+    """Facts of a folder of shards: counts, checksum and meaning of ids, and what its `kind` has of its `own`."""
+    return kind(
         tokens=index.text_tokens + index.speech_tokens,
         text_tokens=index.text_tokens,
         speech_tokens=index.speech_tokens,
         shards=len(index.shards),
         checksum=index.checksum,
-        vocabulary=ids_facts(vocabulary),
+        vocabulary=_ids_facts(vocabulary),
+        **own,
     )
 
 
-def ids_facts(vocabulary: Vocabulary) -> IdsFacts:
+def _ids_facts(vocabulary: Vocabulary) -> IdsFacts:
     """What the ids of a vocabulary mean, for a manifest."""
     return IdsFacts(
         fingerprint=vocabulary.fingerprint,

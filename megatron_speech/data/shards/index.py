@@ -15,6 +15,7 @@ from typing import Any
 
 import xxhash
 
+from megatron_speech.artifacts.facts.tokens import PackingFacts
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.data.shards.sidecar import FORMAT, REBUILD, Kind, ShardIndex, sidecar
@@ -60,8 +61,8 @@ class FolderIndex:
     """S of packed rows; 0 for documents."""
     shards: list[ShardEntry]
     """Shards in the order of their names; item numbers run through all shards."""
-    facts: dict[str, Any] = field(default_factory=dict)
-    """Additional facts from the writer, such as padding."""
+    facts: PackingFacts = field(default_factory=PackingFacts)
+    """What the packer of rows adds."""
 
     @property
     def items(self) -> int:
@@ -98,7 +99,7 @@ class FolderIndex:
     def save(self, folder: Path) -> None:
         """Write ``shards.json`` atomically."""
         values = {"format": FORMAT, "kind": self.kind, "vocabulary": self.vocabulary, "seq_length": self.seq_length}
-        head = _json({**values, "facts": self.facts})
+        head = _json({**values, "facts": self.facts.to_json()})
         lines = ",\n".join(_json(vars(shard)) for shard in self.shards)
         path = folder / FOLDER_INDEX
         temporary = path.with_name(path.name + ".tmp")
@@ -126,7 +127,8 @@ class FolderIndex:
         values = json.loads(body)
         if values.pop("format") != FORMAT:
             raise ValueError(f"{path}: another format than {FORMAT}, which this version reads; {REBUILD}")
-        return cls(**{**values, "shards": [ShardEntry(**shard) for shard in values["shards"]]})
+        facts = PackingFacts.from_json(values.get("facts", {}))
+        return cls(**{**values, "facts": facts, "shards": [ShardEntry(**shard) for shard in values["shards"]]})
 
 
 def require_token_shards(folder: Path) -> None:

@@ -42,7 +42,7 @@ def inspect_shards(config: InspectShardsConfig) -> Iterator[str]:
             f"tokens {tokens:,}: text {index.text_tokens / tokens:.1%}, speech {index.speech_tokens / tokens:.1%}; "
             f"{tokens / index.items:.1f} per item"
         )
-    for name, value in {**index.facts, **_terms(config.folder)}.items():
+    for name, value in {**index.facts.to_json(), **_terms(config.folder)}.items():
         yield f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
     tokenizer = TextTokenizer.load(config.tokenizer) if config.tokenizer else None
     yield from _documents(config, tokenizer) if index.kind == "documents" else _rows(config, tokenizer)

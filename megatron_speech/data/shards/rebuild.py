@@ -13,11 +13,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from megatron_speech.artifacts.facts.tokens import PackingFacts
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
 from megatron_speech.config.inspection.shards import IndexShardsConfig
 from megatron_speech.data.shards.contents import MEMBERS, examine
@@ -29,9 +29,6 @@ from megatron_speech.storage.interface import FOLDER_INDEX
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
-
-_COUNTED = ("rows", "tokens", "text_tokens", "speech_tokens", "shards", "checksum", "vocabulary")
-"""Facts of packed rows that the shards themselves say."""
 
 
 def index_shards(config: IndexShardsConfig) -> None:
@@ -115,18 +112,18 @@ def examine_tar(path: Path, *, vocabulary: Vocabulary) -> tuple[ShardIndex | Non
     return shard, []
 
 
-def _manifest_facts(folder: Path, index: FolderIndex) -> dict[str, Any]:
-    """The packer's additional facts (such as padding) from the manifest of these shards, if there is one.
+def _manifest_facts(folder: Path, index: FolderIndex) -> PackingFacts:
+    """The packer's facts (such as padding) from the manifest of these shards, if there is one.
 
     Writers of documents add no facts; the rest of their manifests belongs to their stages.
     """
     if index.kind != "rows":
-        return {}
+        return PackingFacts()
     stated = read_manifest(folder).facts if (folder / MANIFEST).is_file() else {}
     if "checksum" not in stated:
         logger.warning("%s: no manifest of these shards, so %s will not list padding and cuts", folder, FOLDER_INDEX)
-        return {}
-    return {name: value for name, value in stated.items() if name not in _COUNTED}
+        return PackingFacts()
+    return PackingFacts.from_json(stated)
 
 
 def _kind(tar: memoryview, shard: str) -> Kind:

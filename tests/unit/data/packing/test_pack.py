@@ -43,8 +43,7 @@ def test_concat_is_the_stream_of_all_documents(
     assert sorted(_cut(stream[:total])) == sorted(document.tokens.tolist() for document in documents)
     starts = np.flatnonzero(np.concatenate([[True], stream[: total - 1] == EOD]))
     _check_boundaries(rows, starts=sorted({*starts.tolist(), total}))
-    facts = rows.index.facts
-    assert facts["padding"] == len(rows) * SEQ + 1 - total
+    assert rows.index.facts.padding == len(rows) * SEQ + 1 - total
     assert rows.index.text_tokens + rows.index.speech_tokens == total - 1
 
 
