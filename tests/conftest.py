@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,19 @@ if ROOT not in sys.path:
 
 TESTS = Path(__file__).resolve().parent
 SLOW = (
-    "distributed",
-    "end_to_end",
+    "bad_inputs/*",
+    "distributed/*",
+    "end_to_end/*",
     "test_benchmarks.py",
+    "test_example_runner.py",
+    "test_same_outputs.py",
+    "*/test_hf_reimport.py",
+    "*/test_kills.py",
+    "*/test_linear_time.py",
+    "*/training/test_run.py",
+    "*_with_training.py",
 )
-"""Folders and files of slow tests: what starts several processes, waits for them, or tries every bit of a file."""
+"""Files of slow tests, where * is any path: they start many processes, train models, or repeat what they time."""
 
 
 def pytest_configure() -> None:
@@ -34,8 +43,8 @@ def pytest_configure() -> None:
 
 
 def is_slow(path: Path) -> bool:
-    """Whether a test file is in `SLOW`."""
-    return any(path.is_relative_to(TESTS / slow) for slow in SLOW)
+    """Whether a test file is one of `SLOW`."""
+    return any(fnmatch(path.relative_to(TESTS).as_posix(), slow) for slow in SLOW)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest applies -m

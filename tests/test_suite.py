@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from fnmatch import filter as filter_names
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def project(tmp_path: Path) -> Path:
     for name in ("pyproject.toml", "tests/conftest.py", "tests/run.sh"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
-    for folder in ("unit/data", SLOW[0]):
+    for folder in ("unit/data", "distributed"):
         (tmp_path / "tests" / folder).mkdir(parents=True)
         (tmp_path / "tests" / folder / "test_it.py").write_text("def test_it():\n    pass\n")
     bin_ = tmp_path / ".venv" / "bin"
@@ -48,23 +49,28 @@ def folders_run(project: Path, *command: str) -> set[str]:
     return {str(Path(line.split("::")[0]).parent) for line in done.stdout.splitlines() if line.endswith("%]")}
 
 
+def quick_files(top: Path) -> list[Path]:
+    return [path for path in top.rglob("test_*.py") if not is_slow(path)]
+
+
 def test_a_bare_pytest_leaves_out_the_slow_tests(project: Path) -> None:
     assert folders_run(project, sys.executable, "-m", "pytest") == {"tests/unit/data"}
 
 
 def test_all_checks_run_every_test(project: Path) -> None:
-    assert folders_run(project, "bash", "tests/run.sh") == {"tests/unit/data", f"tests/{SLOW[0]}"}
+    assert folders_run(project, "bash", "tests/run.sh") == {"tests/unit/data", "tests/distributed"}
     quick = folders_run(project, "bash", "tests/run.sh", "-m", "not slow")
     assert quick == {"tests/unit/data"}, "arguments of run.sh come last"
 
 
 def test_what_is_called_slow_exists() -> None:
-    assert [slow for slow in SLOW if not (TESTS / slow).exists()] == []
+    files = [path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")]
+    assert [slow for slow in SLOW if not filter_names(files, slow)] == []
 
 
 def test_every_room_has_quick_tests() -> None:
     rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     rooms |= {path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__"}
-    quick = {path for path in (TESTS / "unit").rglob("test_*.py") if not is_slow(path)}
-    tested = {path.relative_to(TESTS / "unit").parts[0].removeprefix("test_").removesuffix(".py") for path in quick}
+    folders = [path.relative_to(top).parts[0] for top in (TESTS / "unit", TESTS) for path in quick_files(top)]
+    tested = {name.removeprefix("test_").removesuffix(".py") for name in folders}
     assert len(rooms) > 20 and rooms - tested == set()

@@ -1,9 +1,7 @@
 """Chinese as it is read aloud: the table of readings, and that no character of any text is unaccounted for."""
 
 import re
-import time
 import unicodedata
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -126,19 +124,3 @@ def test_a_part_of_the_pieces_is_read_with_its_neighbours() -> None:
     ]
     with pytest.raises(Unreadable):
         spoken("1234567", language="zh")
-
-
-@pytest.mark.parametrize(
-    "unit", ["今天", "GPT 4 ", "1", "1,", "2024年5月，", "5个", "-", "a1", "A.", "1:2，", "·", '"']
-)
-def test_time_is_linear(unit: str) -> None:
-    def seconds(characters: int) -> float:
-        text = unit * (characters // len(unit))
-        began = time.process_time()
-        with suppress(Unreadable):
-            read_pieces(text, language="zh")
-        return time.process_time() - began
-
-    seconds(1000)
-    short = min(seconds(10_000) for _ in range(3))
-    assert min(seconds(40_000) for _ in range(3)) < 9 * short + 0.02

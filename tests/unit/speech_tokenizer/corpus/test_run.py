@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import json
-import os
-import signal
-import subprocess
-import sys
 import tarfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +20,6 @@ from megatron_speech.artifacts.manifest import make_artifact, read_manifest
 from megatron_speech.audio.io import encode_flac
 from megatron_speech.audio.shards import AudioRecord, audio_facts, read_audio_shards
 from megatron_speech.config.stages.spread import SpreadConfig
-from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.speech_tokenizer.corpus import input as tokenize_input
 from megatron_speech.speech_tokenizer.corpus import steps as tokenize_steps
@@ -35,48 +28,11 @@ from megatron_speech.speech_tokenizer.corpus.run import code_writer, tokenize_sp
 from megatron_speech.speech_tokenizer.model import save_model
 from megatron_speech.speech_tokenizer.whisper_vq import WhisperVQTokenizer
 from tests.toys import write_audio
-from tests.unit.speech_tokenizer.toys import narrowed_config, noise, placed_model, toy_model
+from tests.unit.speech_tokenizer.corpus.toys import SECOND, clip, config_of, corpus, digest
+from tests.unit.speech_tokenizer.toys import narrowed_config, noise, placed_model
 
-ROOT = Path(__file__).resolve().parents[4]
-SECOND = 16000
 WINDOW = 4
 """Seconds that the toy encoder takes at once."""
-
-
-@pytest.fixture
-def tokenizer(tmp_path: Path) -> Path:
-    """A folder as others publish them: without a manifest, and with the encoder alone."""
-    model = toy_model(narrowed_config(quantize_encoder_only=True))
-    save_model(model, tmp_path / "tokenizer", text_from=tmp_path)
-    return tmp_path / "tokenizer"
-
-
-def clip(key: str, seconds: float = 0.5, *, seed: int = 0, text: str = "text", **meta: Any) -> AudioRecord:
-    return AudioRecord(key=key, waveform=noise(int(seconds * SECOND), seed), text=text, meta=meta)
-
-
-def corpus(folder: Path, *, clips: int = 14, per_shard: int = 2) -> Path:
-    """Clips of 0.3 s to 2.5 windows."""
-    lengths = [0.3 + 9.7 * (number * 5 % clips) / clips for number in range(clips)]
-    records = [clip(f"c{number}", length, seed=number, voice="v") for number, length in enumerate(lengths)]
-    return write_audio(folder, records, per_shard=per_shard)
-
-
-def config_of(tmp_path: Path, output: str = "codes", run: dict[str, Any] | None = None, **changes: Any):
-    return TokenizeSpeechConfig(
-        tokenizer=tmp_path / "tokenizer",
-        audio=changes.pop("audio", tmp_path / "audio"),
-        output=tmp_path / output,
-        run=SpreadConfig(**(run or {})),
-        overlap_seconds=changes.pop("overlap_seconds", 0.5),
-        **changes,
-    )
-
-
-def digest(folder: Path) -> dict[str, str]:
-    """Every file of a folder but its manifest, which names paths."""
-    files = sorted(path for path in folder.iterdir() if path.name != "manifest.json")
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def test_tasks_and_jobs_change_no_byte(tmp_path: Path, tokenizer: Path) -> None:
@@ -358,26 +314,6 @@ def test_an_overlap_wider_than_the_encoder_is_refused(tmp_path: Path, tokenizer:
     corpus(tmp_path / "audio", clips=2)
     with pytest.raises(ValueError, match="overlap of 25 tokens on both sides leaves nothing of a window of 50"):
         tokenize_speech(config_of(tmp_path, overlap_seconds=2.0))
-
-
-def test_killed_at_any_moment_it_ends_the_same(tmp_path: Path, tokenizer: Path) -> None:
-    corpus(tmp_path / "audio", clips=80, per_shard=8)
-    tokenize_speech(config_of(tmp_path, "whole", overlap_seconds=1.0))
-    command = [sys.executable, str(ROOT / "tools" / "tokenize_speech.py"), "--tokenizer", str(tokenizer)]
-    command += ["--audio", str(tmp_path / "audio"), "--output", str(tmp_path / "killed")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-    running = subprocess.Popen(command, env=environment)
-    deadline = time.monotonic() + 900
-    while not list((tmp_path / "killed.tasks").glob("*/manifest.json")) and running.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    running.send_signal(signal.SIGKILL)  # after the first task, in the middle of another
-    assert running.wait() == -signal.SIGKILL, "it ended before it could be killed"
-    again = subprocess.run(
-        [*command, "--run.workers", "2"], env=environment, capture_output=True, text=True, check=False
-    )
-    assert again.returncode == 0, again.stderr
-    assert digest(tmp_path / "killed") == digest(tmp_path / "whole")
 
 
 def test_audio_without_a_shard_is_refused() -> None:
