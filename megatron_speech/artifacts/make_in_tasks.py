@@ -18,8 +18,10 @@ from datatrove.pipeline.base import PipelineStep
 
 from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.manifest import MANIFEST, PARTIAL, is_made, read_manifest, require_same_draft
+from megatron_speech.artifacts.shared_counts import SharedCounts
 from megatron_speech.artifacts.tasks import run_tasks, tasks_folder
 from megatron_speech.config.stages.spread import SpreadConfig
+from megatron_speech.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,8 @@ class TaskedWork:
     """Joins the parts of all tasks into the output; called by one process at a time."""
     require_ended: Callable[[], None] = lambda: None
     """Called after this job's tasks; raises ValueError if some are not finished."""
+    counts: SharedCounts | None = None
+    """What the steps count, to be shown."""
 
 
 def make_in_tasks(
@@ -74,10 +78,10 @@ def make_in_tasks(
     # Run this job's tasks, then join.
     work = begin()
     if run.part in ("all", "tasks"):
-        run_tasks(work.steps, tasks=work.tasks, run=run, folder=folder)
+        run_tasks(work.steps, tasks=work.tasks, run=run, folder=folder, counts=work.counts)
         work.require_ended()
     if run.part in ("all", "finish"):
-        with alone(output):
+        with alone(output), Progress(f"join the parts of {output.name}", late=True):
             if not wanted.is_made():  # another process may have joined meanwhile
                 if moves_shards:
                     wanted.refuse_other_join()

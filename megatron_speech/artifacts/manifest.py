@@ -25,6 +25,7 @@ from megatron_speech.artifacts.files import fingerprint, fingerprint_files, read
 from megatron_speech.artifacts.plain_json import first_difference, to_json
 from megatron_speech.artifacts.provenance import made_by
 from megatron_speech.config.parsing.plain import to_dict
+from megatron_speech.progress import follow
 
 MANIFEST = "manifest.json"
 MARKER = "identity.json"
@@ -210,7 +211,10 @@ def _lacks_manifest(folder: Path) -> str:
 
 def input_ids(paths: Sequence[Path]) -> dict[str, str]:
     """Identity of each input: hash of an artifact's manifest, or of a plain file's whole content."""
-    return {str(path): _input_id(path) for path in paths}
+    ids = {}
+    for path in follow(paths, "identify inputs", unit="inputs", late=True):
+        ids[str(path)] = _input_id(path)
+    return ids
 
 
 def _identity(kind: str, config: Any, inputs: Inputs) -> dict[str, Any]:

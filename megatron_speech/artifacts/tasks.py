@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,6 +28,7 @@ from loguru import logger as datatrove_log
 
 from megatron_speech.artifacts.lock import alone
 from megatron_speech.artifacts.manifest import Draft, Inputs, input_ids, made_from_else, make_artifact, require_place
+from megatron_speech.artifacts.shared_counts import SharedCounts
 from megatron_speech.config.stages.spread import SpreadConfig
 from megatron_speech.platform.private_names import run_for_rank
 
@@ -51,15 +52,24 @@ def output_of(folder: Path) -> Path:
     return folder.with_name(folder.name.removesuffix(PARTS))
 
 
-def run_tasks(steps: Sequence[PipelineStep], *, tasks: int, run: SpreadConfig, folder: Path) -> None:
+def run_tasks(
+    steps: Sequence[PipelineStep],
+    *,
+    tasks: int,
+    run: SpreadConfig,
+    folder: Path,
+    counts: SharedCounts | None = None,
+) -> None:
     """Run this job's share of the `tasks` tasks of the pipeline `steps`; datatrove logs to `folder`.
+
+    The sum of all tasks' `counts` is shown as one progress.
 
     Raises the first error of a task, and ValueError if a worker was killed.
     """
     first, end = (job * tasks // run.jobs for job in (run.job, run.job + 1))
     if first == end:
         return
-    _Executor(
+    executor = _Executor(
         list(steps),
         tasks=tasks,
         workers=min(run.workers, end - first),
@@ -67,7 +77,9 @@ def run_tasks(steps: Sequence[PipelineStep], *, tasks: int, run: SpreadConfig, f
         local_rank_offset=first,
         logging_dir=str(folder / f"log-{run.job:05d}"),
         skip_completed=False,  # `make_task` skips finished tasks by their manifests, which record their inputs
-    ).run()
+    )
+    with counts.shown(range(first, end)) if counts else nullcontext():
+        executor.run()
 
 
 def make_task(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import io
-from pathlib import Path
 from typing import IO, Any
 
 from megatron_speech.corpus.interface import CorpusFile
@@ -27,7 +26,7 @@ def open_lines(path: CorpusFile) -> IO[bytes]:
         ValueError: the file is compressed by zstd, and zstandard is not installed.
     """
     if path.suffix == ".gz":
-        return gzip.open(path if isinstance(path, Path) else path.open(), "rb")  # type: ignore[return-value]  # a GzipFile reads bytes
+        return gzip.open(path.open("rb"), "rb")  # type: ignore[return-value]  # a GzipFile reads bytes
     if path.suffix == ".zst":
         try:
             import zstandard

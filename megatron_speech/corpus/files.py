@@ -65,10 +65,9 @@ def relative_name(file: CorpusFile, corpus: str | Path) -> str:
 
 def file_ids(files: Iterable[CorpusFile]) -> dict[str, str]:
     """Identity of each file by its path or URL: of the content, or of the server's headers for a remote file."""
-    ids: dict[str, str] = {}
-    for file in files:
-        ids |= {str(file): file.identity} if isinstance(file, RemoteFile) else input_ids([file])
-    return ids
+    files = list(files)
+    local = input_ids([file for file in files if not isinstance(file, RemoteFile)])
+    return {str(file): file.identity if isinstance(file, RemoteFile) else local[str(file)] for file in files}
 
 
 def reads_into(corpus: str | Path, folder: Path) -> bool:

@@ -12,6 +12,7 @@ from megatron_speech.artifacts.left_out import require_few
 from megatron_speech.config.stages.text_corpus import TextCorpusConfig
 from megatron_speech.corpus.files import corpus_files, reads_into, relative_name
 from megatron_speech.corpus.interface import BadLine, CorpusFile
+from megatron_speech.corpus.read_share import ReadShare
 from megatron_speech.corpus.records import RecordLayout, TextDocument, first_keys, read_records
 from megatron_speech.corpus.table import reader_of
 
@@ -36,9 +37,12 @@ class TextTask:
     first_file: int = 0
     """Index of the first file among the files of all corpora."""
 
-    def read(self) -> Iterator[tuple[int, int, TextDocument | BadLine]]:
-        """Index of the file, line number (from 1), and document or `BadLine` of every line of the task."""
-        for index, path in enumerate(self.files):
+    def read(self, watched: ReadShare | None = None) -> Iterator[tuple[int, int, TextDocument | BadLine]]:
+        """Index of the file, line number (from 1), and document or `BadLine` of every line of the task.
+
+        `watched` is made of the task's files.
+        """
+        for index, path in enumerate(watched.files if watched else self.files):
             layout = RecordLayout(
                 text_key=self.settings.text_key,
                 id_key=self.settings.id_key,

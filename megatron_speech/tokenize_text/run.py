@@ -88,7 +88,9 @@ def _begin(config: TokenizeTextConfig, tasks: list[TextTask]) -> TaskedWork:
     require_readable_columns(tasks)
     for doubt in unseen_keys(tasks):
         logger.warning("%s", doubt)
-    return TaskedWork(steps=[reader, writer], tasks=len(tasks), finish=partial(_finish, config, writer))
+    return TaskedWork(
+        steps=[reader, writer], tasks=len(tasks), finish=partial(_finish, config, writer), counts=writer.counts
+    )
 
 
 def _identity(config: TokenizeTextConfig) -> dict[str, Any]:

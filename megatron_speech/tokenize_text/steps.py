@@ -20,15 +20,16 @@ import orjson
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from megatron_speech.artifacts.facts.text import TextLossFacts, TextTaskFacts
 from megatron_speech.artifacts.left_out import LEAST_JUDGED
 from megatron_speech.artifacts.manifest import Draft, input_ids
+from megatron_speech.artifacts.shared_counts import SharedCounts, TaskCount
 from megatron_speech.artifacts.tasks import make_task
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.corpus.files import file_ids
 from megatron_speech.corpus.interface import BadLine
+from megatron_speech.corpus.read_share import ReadShare, size_of
 from megatron_speech.corpus.text_tasks import TextTask, require_few_lines
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
@@ -66,17 +67,21 @@ class CorpusReader(PipelineStep):
         self.dropped: list[BadLine] = []
         self.read = 0
         """Number of lines read so far in the current task."""
+        self.share = 0.0
+        """Share of the current task that is read."""
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """The documents of task `rank`; lines that are none go to `dropped`."""
         task = self.tasks[rank]
         self.dropped.clear()
         self.read = 0
-        left = task.settings.max_documents
-        for index, number, found in task.read():
+        most = left = task.settings.max_documents
+        watched = ReadShare(task.files)
+        for index, number, found in task.read(watched):
             if left == 0:
                 return
             self.read += 1
+            self.share = max(watched.share(index, number), 0.0 if most is None else 1 - (left or 0) / most)
             if isinstance(found, BadLine):
                 self.drop(found)
                 continue
@@ -115,6 +120,9 @@ class TokenShardWriter(PipelineStep):
         self.vocabulary = vocabulary
         self.shard_name = name
         self.shard_tokens = shard_tokens
+        sizes = [sum(map(size_of, task.files)) for task in reader.tasks]
+        corpora = dict.fromkeys(task.corpus for task in reader.tasks)
+        self.counts = SharedCounts(f"tokenize_text {', '.join(corpora)}", sizes, unit="documents")
 
     def settings(self, number: int) -> dict[str, Any]:
         """Settings that affect the shards of a task, besides its files and the vocabulary."""
@@ -135,19 +143,23 @@ class TokenShardWriter(PipelineStep):
         """Write the token shards of the documents in `data` as the artefact folder of task `rank`."""
         task, settings = self.reader.tasks[rank], self.settings(rank)
 
+        count = self.counts.of_task(rank)
+
         def write(draft: Draft) -> None:
-            draft.facts = self._write(data, task, draft.folder, settings["name"])
+            draft.facts = self._write(data, task, draft.folder, settings["name"], count)
 
         inputs = file_ids(task.files) | input_ids([self.vocabulary])
         make_task(self.output(rank), kind=KIND, config=settings, inputs=inputs, write=write, is_whole=is_whole)
+        count.end()
 
-    def _write(self, documents: Iterable[Document], task: TextTask, folder: Path, name: str) -> TextTaskFacts:
+    def _write(
+        self, documents: Iterable[Document], task: TextTask, folder: Path, name: str, count: TaskCount
+    ) -> TextTaskFacts:
         tokenizer, ids, size = TextTokenizer.load(self.vocabulary), IdLog(), Counter(text_bytes=0)
         loss = TextLoss(tokenizer)
-        bar = f"tokenize {task.corpus}, task {task.number + 1} of {len(self.reader.tasks)}"
         facts = write_documents(
             folder,
-            tqdm(self._encoded(documents, task, tokenizer, ids, size, loss), desc=bar, unit="doc", disable=None),
+            self._counted(self._encoded(documents, task, tokenizer, ids, size, loss), count),
             vocabulary=Vocabulary.load(self.vocabulary),
             name=name,
             shard_tokens=self.shard_tokens,
@@ -163,6 +175,12 @@ class TokenShardWriter(PipelineStep):
             dropped=dict(sorted(reasons.items())),
             text_loss=loss.facts(),
         )
+
+    def _counted(self, documents: Iterable[TokenDocument], count: TaskCount) -> Iterator[TokenDocument]:
+        for document in documents:
+            yield document
+            count.add()
+            count.share(self.reader.share)
 
     def _encoded(
         self,

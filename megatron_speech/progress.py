@@ -1,0 +1,223 @@
+"""Shows on standard error how far work is: a bar on a terminal, plain lines elsewhere.
+
+    for shard in follow(shards, "index_shards books", unit="shards"): ...
+
+    with Progress("encode train", unit="s of speech", total=3600) as progress:
+        progress.add(12.5)
+
+A thread looks at the counts, so work without counts is not silent either: it says how long it has taken. Worker
+processes and ranks other than 0 show nothing. Limitation: a library that computes long without releasing Python's lock
+delays the next line.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+FIRST_S, LONGEST_S = 5.0, 60.0
+"""Seconds to the second plain line, and the longest pause between two; each pause is twice the one before."""
+REFRESH_S = 0.2
+"""Seconds between two looks at the counts on a terminal."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """How much of some work is done."""
+
+    done: float = 0.0
+    """Number of things."""
+    share: float | None = None
+    """Share of the whole work, from 0 to 1; None if it is not known."""
+    early: float = 0.0
+    """The part of `share` that took no time, because an earlier attempt had finished it."""
+
+
+class Progress:
+    """Counts what is done, and shows the count while its context is open.
+
+    Args:
+        about: what is done to what, such as "tokenize_text books".
+        unit: plural of what is counted; empty if nothing is.
+        total: number of all things; None if it is not known.
+        done: number of things that an earlier attempt had finished.
+        count: computes the count; without it, `add` and `share` give it.
+        late: show nothing before FIRST_S seconds, for work that seldom takes so long.
+    """
+
+    def __init__(
+        self,
+        about: str,
+        *,
+        unit: str = "",
+        total: float | None = None,
+        done: float = 0.0,
+        count: Callable[[], Count] | None = None,
+        late: bool = False,
+    ) -> None:
+        self.about, self.unit, self.total = about, unit, total
+        self.done = done
+        self.share: float | None = None
+        """Share of the work that is done; to be set where `total` is not known."""
+        self.note = ""
+        """What is being done now, or a value such as the loss; shown behind the counts."""
+        self.count = count or self._own_count
+        self.late = late
+        self._early = done
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._whole = False
+
+    def add(self, number: float = 1) -> None:
+        """Count `number` more things."""
+        self.done += number
+
+    def __enter__(self) -> Self:
+        if multiprocessing.parent_process() is None and os.environ.get("RANK", "0") == "0":
+            shown = _Bar(self) if sys.stderr.isatty() else _Lines(self)
+            self._thread = threading.Thread(target=self._watch, args=[shown], name="progress", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._thread:
+            self._whole = kind is None
+            self._ended.set()
+            self._thread.join()
+
+    def _own_count(self) -> Count:
+        if self.total:
+            return Count(self.done, min(1.0, self.done / self.total), self._early / self.total)
+        return Count(self.done, self.share)
+
+    def _watch(self, shown: _Lines | _Bar) -> None:
+        """Body of the thread; it ends when standard error is closed."""
+        try:
+            while not self._ended.wait(shown.pause_s):
+                shown.show()
+            shown.end(whole=self._whole)
+        except (OSError, ValueError):
+            return
+
+
+def follow(
+    items: Iterable[T], about: str, *, unit: str, total: float | None = None, late: bool = False
+) -> Iterator[T]:
+    """Yield `items` and show how many are done; `total` is their number if they have a length."""
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    with Progress(about, unit=unit, total=total, late=late) as progress:
+        for item in items:
+            yield item
+            progress.add()
+
+
+def in_words(count: Count, *, unit: str, total: float | None, seconds: float) -> str:
+    """Progress after `seconds` in words: `1,200 of 40,000 documents (3 %), 410/s, about 95 s left`."""
+    parts = []
+    if unit:
+        of = "" if total is None else f" of {_number(total)}"
+        share = "" if count.share is None else f" ({count.share:.0%}{'' if of else ' of the input'})".replace("%", " %")
+        parts.append(f"{_number(count.done)}{of} {unit}{share}")
+    elif count.share is not None:
+        parts.append(f"{count.share:.0%}".replace("%", " %"))
+    timed = count.done - (count.early * total if total else 0.0)
+    if unit and timed > 0 and seconds > 0:
+        parts.append(_rate(timed / seconds))
+    left = seconds_left(count, seconds)
+    parts.append(f"{duration(seconds)} so far" if left is None else f"about {duration(left)} left")
+    return ", ".join(parts)
+
+
+def seconds_left(count: Count, seconds: float) -> float | None:
+    """Time left if the rest goes as fast as the `seconds` so far; None if nothing can be said."""
+    if count.share is None or count.share <= count.early:
+        return None
+    return seconds * (1 - count.share) / (count.share - count.early)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as text: "95 s", "12 min", "2 h 5 min"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _rate(per_second: float) -> str:
+    """A rate per second, or per minute if it is low."""
+    if per_second >= 10:
+        return f"{_number(per_second)}/s"
+    return f"{per_second:.1f}/s" if per_second >= 1 else f"{60 * per_second:.1f}/min"
+
+
+class _Lines:
+    """Plain lines: the first at once, then at growing intervals; a last one if there was one between."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._stream, self._begun = progress, sys.stderr, time.monotonic()
+        self._first_pause = self.pause_s = FIRST_S
+        whole = f": {_number(progress.total)} {progress.unit}" if progress.total is not None else " ..."
+        if not progress.late:
+            self._print(f"{progress.about}{whole}")
+
+    def show(self) -> None:
+        progress, seconds = self._progress, time.monotonic() - self._begun
+        words = in_words(progress.count(), unit=progress.unit, total=progress.total, seconds=seconds)
+        self._print(f"{progress.about}: {words}{progress.note and f'; {progress.note}'}")
+        self.pause_s = min(2 * self.pause_s, LONGEST_S)
+
+    def end(self, *, whole: bool) -> None:
+        if whole and self.pause_s > self._first_pause:
+            done, unit = self._progress.count().done, self._progress.unit
+            things = f"{_number(done)} {unit} " if unit else ""
+            self._print(f"{self._progress.about}: {things}in {duration(time.monotonic() - self._begun)}")
+
+    def _print(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
+
+class _Bar:
+    """A bar of tqdm, which stays on the screen; what is printed next begins on a line of its own."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._begun, self.pause_s = progress, time.monotonic(), REFRESH_S
+        self._bar: tqdm[Any] = tqdm(
+            desc=progress.about,
+            total=None if progress.total is None else round(progress.total),
+            initial=round(progress.done),
+            unit=f" {progress.unit}" if progress.unit else "",
+            bar_format=None if progress.unit else "{desc} [{elapsed}{postfix}]",
+            smoothing=0,
+            delay=FIRST_S if progress.late else 0,
+            dynamic_ncols=os.get_terminal_size(sys.stderr.fileno()).columns > 0,
+        )
+
+    def show(self) -> None:
+        count, total = self._progress.count(), self._progress.total
+        self._bar.n = round(count.done)
+        left = seconds_left(count, time.monotonic() - self._begun) if total is None else None
+        estimate = f"{count.share:.0%} of the input, about {duration(left)} left" if left is not None else ""
+        self._bar.set_postfix_str(", ".join(filter(None, [estimate, self._progress.note])), refresh=False)
+        self._bar.refresh()
+
+    def end(self, *, whole: bool) -> None:
+        self.show()
+        self._bar.close()
