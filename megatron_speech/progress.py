@@ -113,9 +113,7 @@ class Progress:
             return
 
 
-def follow(
-    items: Iterable[T], about: str, *, unit: str, total: float | None = None, late: bool = False
-) -> Iterator[T]:
+def follow(items: Iterable[T], about: str, *, unit: str, total: float | None = None, late: bool = False) -> Iterator[T]:
     """Yield `items` and show how many are done; `total` is their number if they have a length."""
     if total is None and isinstance(items, Sized):
         total = len(items)

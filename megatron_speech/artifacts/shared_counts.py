@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,11 @@ class TaskCount:
 
     def __init__(self, numbers: NDArray[Any]) -> None:
         self._numbers = numbers
+
+    @classmethod
+    def unseen(cls) -> Self:
+        """Counts that nobody sees."""
+        return cls(np.zeros(len(_NUMBERS)))
 
     def add(self, number: float = 1, *, of: float | None = None) -> None:
         """Count `number` more things, of all `of` of the task where that is known."""
@@ -72,7 +77,7 @@ class SharedCounts:
 
     def of_task(self, number: int) -> TaskCount:
         """Counts of a task, for the process that does it; nobody sees them unless `shown` is open."""
-        return TaskCount(self._numbers()[number] if self._path else np.zeros(len(_NUMBERS)))
+        return TaskCount(self._numbers()[number]) if self._path else TaskCount.unseen()
 
     def read(self) -> Count:
         """Sum over the tasks that are shown."""

@@ -18,14 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from megatron_speech.artifacts.facts.audio import AudioFacts, AudioShardFacts
 from megatron_speech.artifacts.facts.record import Record
 from megatron_speech.artifacts.files import read_json, write_atomic
 from megatron_speech.artifacts.left_out import LEAST_JUDGED, show
 from megatron_speech.artifacts.manifest import UNRECORDED, Draft, is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
+from megatron_speech.artifacts.shared_counts import SharedCounts, TaskCount
 from megatron_speech.artifacts.tasks import in_processes
 from megatron_speech.audio.checks import AudioError
 from megatron_speech.audio.quarantine import QUARANTINE, require_few, write_quarantine
@@ -36,6 +35,7 @@ from megatron_speech.audio.sources.wholes import Whole, require_one_text, whole_
 from megatron_speech.audio.utterances import Recordings, utterances
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
+from megatron_speech.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,8 @@ def import_speech(config: ImportSpeechConfig) -> None:
         ValueError: a row or tar is damaged, an id repeats, or too many utterances are unusable; finished shards are
             kept.
     """
-    parts, inputs = find_parts(config)
+    with Progress("import_speech: find the recordings", late=True):
+        parts, inputs = find_parts(config)
     settings = {name: value for name, value in to_dict(config).items() if name not in _NOT_IN_MANIFEST}
     if is_made(config.output, kind="audio", config=settings, inputs=inputs):
         logger.info("%s is already made", config.output)
@@ -105,16 +106,20 @@ def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft
     # Make the missing shards; stop early if too much is unusable.
     bad: list[BadRecord] = []
     read = 0
-    work = partial(make_shard, draft.folder, config)
+    sizes = [config.utterances_per_shard if part.utterances is None else part.utterances for part in parts]
+    known = all(part.utterances is not None for part in parts)
+    shared = SharedCounts(f"import_speech {config.output.name}", sizes, unit="utterances", counted=known)
+    work = partial(make_shard, draft.folder, config, counts=shared)
     done = (
         in_processes(work, waiting, workers=config.workers, number=lambda part: part.number)
         if config.workers > 1
         else map(work, waiting)
     )
-    with tqdm(desc=f"import {config.output.name}", unit="utterance", disable=None) as bar:
+    with shared.shown(range(len(parts))):
+        for number in {part.number for part in parts} - {part.number for part in waiting}:
+            shared.of_task(number).end()
         for receipt in done:
             read += len(receipt.ids) + len(receipt.bad)
-            bar.update(len(receipt.ids) + len(receipt.bad))
             bad += receipt.bad
             if read >= LEAST_JUDGED:
                 require_few(bad, read, config.max_quarantined_share)
@@ -147,18 +152,20 @@ def _make_shards(config: ImportSpeechConfig, parts: Sequence[Part], draft: Draft
     return facts
 
 
-def make_shard(folder: Path, config: ImportSpeechConfig, part: Part) -> Receipt:
+def make_shard(folder: Path, config: ImportSpeechConfig, part: Part, *, counts: SharedCounts | None = None) -> Receipt:
     """Write the shard of `part` and its receipt (ids, unusable utterances, counts); return the receipt."""
     path = folder / f"audio-{part.number:06d}.tar"
     bad: list[BadRecord] = []
     places: dict[str, str] = {}
     wholes: dict[str, Whole] = {}
-    counts: Counter[str] = Counter()
+    channels: Counter[str] = Counter()
     recordings = Recordings()
+    count = counts.of_task(part.number) if counts else TaskCount.unseen()
 
     # Collect facts while the records are written.
     def records() -> Iterator[AudioRecord]:
         for listed in part.read():
+            count.add(of=part.utterances)
             try:
                 found = utterances(listed, config, recordings)
             except AudioError as error:
@@ -168,9 +175,9 @@ def make_shard(folder: Path, config: ImportSpeechConfig, part: Part) -> Receipt:
                 require_one_text(whole, wholes, config)
             for utterance in found:
                 require_new(utterance.record.key, listed.place, places)
-                counts["several_channels"] += utterance.record.channels > 1
-                counts["channels_by_setting"] += utterance.by_setting
-                counts["silent_first_channel"] += utterance.moved
+                channels["several_channels"] += utterance.record.channels > 1
+                channels["channels_by_setting"] += utterance.by_setting
+                channels["silent_first_channel"] += utterance.moved
                 yield utterance.record
 
     shard = write_audio_shard(path, records())
@@ -179,7 +186,8 @@ def make_shard(folder: Path, config: ImportSpeechConfig, part: Part) -> Receipt:
     if not places:
         path.unlink()
     receipt = Receipt(
-        shard=shard, ids=tuple(places.items()), bad=tuple(bad), counts=dict(counts), wholes=tuple(wholes.values())
+        shard=shard, ids=tuple(places.items()), bad=tuple(bad), counts=dict(channels), wholes=tuple(wholes.values())
     )
     write_atomic(path.with_suffix(".json"), to_json(receipt.to_json()))
+    count.end()
     return receipt

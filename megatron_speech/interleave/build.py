@@ -104,6 +104,7 @@ def _begin(config: BuildInterleavedConfig, tasks: Sequence[TextTask], models: di
         tasks=len(tasks),
         finish=partial(_finish, config, step, models),
         require_ended=partial(_require_ended, step, config),
+        counts=step.counts,
     )
 
 

@@ -22,6 +22,7 @@ from megatron_speech.corpus.interface import BadLine, CorpusFile
 from megatron_speech.corpus.records import TextDocument, count_records
 from megatron_speech.corpus.remote_file import RemoteFile
 from megatron_speech.corpus.text_tasks import TextTask, require_few_lines
+from megatron_speech.progress import follow
 
 COUNTS = "lines.json"
 """File with the number of lines of each file, with its size and time."""
@@ -135,7 +136,7 @@ def _counts(files: Sequence[CorpusFile], folder: Path) -> list[int]:
     folder.mkdir(parents=True, exist_ok=True)
     with alone(path):
         known = read_json(path) if path.is_file() else {}
-        for file in files:
+        for file in follow(files, "build_interleaved: count lines", unit="files", late=True):
             stamp = _stamp(file)
             if known.get(str(file), [])[:2] != stamp:
                 known[str(file)] = [*stamp, count_records(file)]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -20,14 +20,15 @@ from typing import Any
 
 import orjson
 from datatrove.pipeline.base import PipelineStep
-from tqdm import tqdm
 
 from megatron_speech.artifacts.facts.interleaved import InterleavedShardFacts, InterleaveTaskFacts
 from megatron_speech.artifacts.manifest import Draft, read_facts
+from megatron_speech.artifacts.shared_counts import SharedCounts
 from megatron_speech.artifacts.tasks import make_task
 from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
 from megatron_speech.corpus.files import file_ids
 from megatron_speech.corpus.interface import BadLine
+from megatron_speech.corpus.read_share import size_of
 from megatron_speech.corpus.text_tasks import TextTask
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
@@ -66,6 +67,9 @@ class Interleaver(PipelineStep):
         self.folder = folder
         self.models = Models(config)
         self._inputs = dict(inputs)
+        cuts = Counter(task.first_file for task in tasks)
+        sizes = [sum(map(size_of, task.files)) / cuts[task.first_file] for task in tasks]
+        self.counts = SharedCounts(f"build_interleaved {', '.join(config.corpora)}", sizes, unit="documents")
 
     def output(self, number: int) -> Path:
         """The artifact folder of a task."""
@@ -75,15 +79,13 @@ class Interleaver(PipelineStep):
         """Make the shards of task `rank`. An EngineError is logged and ends the task; the next run resumes it."""
         task = self.tasks[rank]
         inputs = {**file_ids(task.files), **self._inputs}
+        count = self.counts.of_task(rank)
 
         def write(draft: Draft) -> None:
-            # Count first: bad lines are found before hours of synthesis, and the progress bar has a total.
+            # Count first: bad lines are found before hours of synthesis, and the share of what is done is known.
             documents = count_documents(task, self.config)
-            bar = f"interleave {task.corpus}, task {rank + 1} of {len(self.tasks)}"
-            with tqdm(
-                total=documents * self.config.corpora[task.corpus].renderings, desc=bar, unit="doc", disable=None
-            ) as progress:
-                draft.facts = InterleaveTaskFacts(shards=tuple(self._make_shards(task, inputs, progress)))
+            advance = partial(count.add, of=documents * self.config.corpora[task.corpus].renderings)
+            draft.facts = InterleaveTaskFacts(shards=tuple(self._make_shards(task, inputs, advance)))
 
         try:
             make_task(
@@ -94,6 +96,7 @@ class Interleaver(PipelineStep):
                 write=write,
                 is_whole=self._is_whole,
             )
+            count.end()
         except EngineError as error:
             self.models.forget()
             logger.error("task %d (%s) stopped: %s", rank, task.corpus, error)
@@ -101,14 +104,16 @@ class Interleaver(PipelineStep):
     def _is_whole(self, task: Path) -> bool:
         return all(is_whole(self.folder / shard) for shard in read_facts(task, InterleaveTaskFacts).shards)
 
-    def _make_shards(self, task: TextTask, inputs: Mapping[str, str], progress: Any) -> Iterator[str]:
+    def _make_shards(self, task: TextTask, inputs: Mapping[str, str], advance: Callable[[], None]) -> Iterator[str]:
         for shard, lines in groupby(task_lines(task, self.config), key=lambda line: line.shard):
-            write = partial(self._write_shard, task=task, shard=shard, lines=lines, progress=progress)
+            write = partial(self._write_shard, task=task, shard=shard, lines=lines, advance=advance)
             identity = shard_identity(self.config, task)
             make_task(self.folder / shard, kind=SHARD, config=identity, inputs=inputs, write=write, is_whole=is_whole)
             yield shard
 
-    def _write_shard(self, draft: Draft, *, task: TextTask, shard: str, lines: Iterable[Line], progress: Any) -> None:
+    def _write_shard(
+        self, draft: Draft, *, task: TextTask, shard: str, lines: Iterable[Line], advance: Callable[[], None]
+    ) -> None:
         # Interleave the documents and write them; codes go to the journal as they finish.
         dropped, ids, tally, sample = list[BadLine](), IdLog(), Tally(self.config.spans), self.models.sample()
         speaks = synthesis_identity(self.config, model=self._inputs[str(self.config.model)])
@@ -123,7 +128,7 @@ class Interleaver(PipelineStep):
             )
             facts = write_documents(
                 draft.folder,
-                _counted(made, tally, sample, progress),
+                _counted(made, tally, sample, advance),
                 vocabulary=self.models.vocabulary,
                 name=f"{self.config.name}-{shard}",
                 allow_empty=True,
@@ -167,13 +172,13 @@ class Interleaver(PipelineStep):
 
 
 def _counted(
-    made: Iterable[Interleaved], tally: Tally, sample: SpanSample | None, progress: Any
+    made: Iterable[Interleaved], tally: Tally, sample: SpanSample | None, advance: Callable[[], None]
 ) -> Iterator[TokenDocument]:
     for each in made:
         tally.count(each.pieces, each.codes, each.composed, each.units)
         if sample is not None:
             sample.show(each)
-        progress.update()
+        advance()
         if len(each.document.tokens):
             yield each.document
 

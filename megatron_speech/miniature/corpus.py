@@ -27,6 +27,7 @@ from megatron_speech.miniature.geography import (
     read_countries,
 )
 from megatron_speech.miniature.wikipedia import article_document, cloze_documents, read_articles
+from megatron_speech.progress import follow
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def prepare_corpus(config: PrepareCorpusConfig) -> None:
     countries = read_countries(config.assets)
     groups = groups_of(countries)
     train, heldout, unheard = [], [], []
-    for article in read_articles(config.assets):
+    for article in follow(read_articles(config.assets), "prepare_corpus", unit="articles"):
         stated = capitals_stated(article.text, countries)
         secret = any(groups.get(name) == "written_only" for name in stated)
         document = article_document(article, states_capital_of=stated, speakable=article.is_speakable and not secret)

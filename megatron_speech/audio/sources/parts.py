@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from glob import glob
@@ -35,6 +35,8 @@ class Part:
     number: int
     read: Read
     """Yields the utterances in order; called in the process that writes the shard."""
+    utterances: int | None = None
+    """Number of utterances; None if it is not known before they are read."""
 
 
 def find_parts(config: ImportSpeechConfig) -> tuple[list[Part], dict[str, str]]:
@@ -56,7 +58,25 @@ def find_parts(config: ImportSpeechConfig) -> tuple[list[Part], dict[str, str]]:
         reads, inputs = _of_folders(tables, config)
     else:
         reads, inputs = _of_tables(tables, tars, config)
-    return [Part(number=number, read=read) for number, read in enumerate(reads)], inputs | glances(tars)
+    parts = [
+        Part(number=number, read=read, utterances=len(read) if isinstance(read, _CountedRead) else None)
+        for number, read in enumerate(reads)
+    ]
+    return parts, inputs | glances(tars)
+
+
+@dataclass(frozen=True)
+class _CountedRead:
+    """A reader that knows how many utterances it yields."""
+
+    read: Read
+    utterances: int
+
+    def __call__(self) -> Iterable[ListedUtterance]:
+        return self.read()
+
+    def __len__(self) -> int:
+        return self.utterances
 
 
 def _of_tables(tables: Sequence[Path], tars: Sequence[Path], config: ImportSpeechConfig) -> Found:
@@ -92,7 +112,8 @@ def _of_parquet(tables: Sequence[Path], config: ImportSpeechConfig) -> list[Read
                 require_new(name, place, places)
         for start in range(0, count, config.utterances_per_shard):
             stop = min(start + config.utterances_per_shard, count)
-            reads.append(partial(read_parquet, table, columns, start=start, stop=stop, first=first))
+            read = partial(read_parquet, table, columns, start=start, stop=stop, first=first)
+            reads.append(_CountedRead(read, stop - start))
         first += count
     if not reads:
         raise ValueError(f"table={config.table}: holds no row; correct the path")
@@ -112,7 +133,7 @@ def _of_tarred(rows: dict[Path, list[Row]], tars: Sequence[Path], config: Import
             tar = _tar_of(row, place, table, tars)
             groups[tar].append(TarredRow(member=member, place=place, name=f"{count:09d}", row=row))
             count += 1
-    return [partial(read_tarred, tar, tuple(group), columns) for tar, group in groups.items()]
+    return [_CountedRead(partial(read_tarred, tar, tuple(group), columns), len(group)) for tar, group in groups.items()]
 
 
 def _tar_of(row: dict[str, object], place: str, table: Path, tars: Sequence[Path]) -> Path:
@@ -175,7 +196,8 @@ def _in_shards(found: Sequence[ListedUtterance], config: ImportSpeechConfig) -> 
         if (whole := whole_of(listed, config)) is not None:
             require_one_text(whole, wholes, config)
     size = config.utterances_per_shard
-    return [partial(tuple, found[start : start + size]) for start in range(0, len(found), size)]
+    shards = [tuple(found[start : start + size]) for start in range(0, len(found), size)]
+    return [_CountedRead(partial(tuple, shard), len(shard)) for shard in shards]
 
 
 def _matching(setting: str, pattern: str) -> list[Path]:

@@ -99,7 +99,7 @@ def _begin(
             made.utterances_without_text,
         )
 
-    return TaskedWork(steps=[writer.reader, writer], tasks=len(tasks), finish=finish)
+    return TaskedWork(steps=[writer.reader, writer], tasks=len(tasks), finish=finish, counts=writer.counts)
 
 
 def resolved_cut(config: TokenizeSpeechConfig, *, causal: bool) -> Literal["overlap", "restart"]:

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
-from tqdm import tqdm
 
 from megatron_speech.artifacts.facts.codes import CodesTaskFacts
 from megatron_speech.artifacts.manifest import Draft
+from megatron_speech.artifacts.shared_counts import SharedCounts, TaskCount
 from megatron_speech.artifacts.tasks import make_task
 from megatron_speech.audio.dali_features import DaliFeatures
 from megatron_speech.audio.features import Features, torch_features
@@ -65,6 +65,10 @@ class CodeWriter(PipelineStep):
         self.folder = folder
         self.config = config
         self.tokenizer_id = tokenizer_id
+        seconds = [sum(shard.seconds for shard in task.shards) for task in reader.tasks]
+        self.counts = SharedCounts(
+            f"tokenize_speech {config.audio.name}", seconds, unit="seconds of speech", counted=True
+        )
 
     def settings(self) -> dict[str, Any]:
         """Settings that determine a task's codes, beside its `inputs`."""
@@ -82,26 +86,26 @@ class CodeWriter(PipelineStep):
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
         """Encode the utterances in `data` and write the output of task `rank`."""
+        count = self.counts.of_task(rank)
 
         def write(draft: Draft) -> None:
-            draft.facts = self._write(data, self.reader.tasks[rank], draft.folder)
+            draft.facts = self._write(data, self.reader.tasks[rank], draft.folder, count)
 
         make_task(self.output(rank), kind=KIND, config=self.settings(), inputs=self.inputs(rank), write=write)
+        count.end()
 
-    def _write(self, documents: Iterable[Document], task: AudioTask, folder: Path) -> CodesTaskFacts:
+    def _write(self, documents: Iterable[Document], task: AudioTask, folder: Path, count: TaskCount) -> CodesTaskFacts:
         # Encode and write the documents; the first is read ahead, because a task may have none.
         tokenizer = loaded_tokenizer(self.config, self.tokenizer_id)
         counts: Counter[str] = Counter()
         ids = IdLog()
         begun = time.perf_counter()
         name = f"encode {task.shards[0].path.parent.name}, task {task.number + 1} of {len(self.reader.tasks)}"
-        seconds = sum(shard.seconds for shard in task.shards)
-        with tqdm(total=round(seconds), desc=name, unit="s", unit_scale=True, disable=None) as bar:
-            encoded = self._encoded(documents, task, tokenizer, ids, counts, bar)
-            first = next(encoded, None)
-            if first is not None:  # a task may be empty; the join refuses an empty corpus
-                vocabulary = Vocabulary.of_codes(tokenizer.facts.codebook_size, tokenizer.facts.fingerprint)
-                write_documents(folder, chain([first], encoded), vocabulary=vocabulary, name=NAME)
+        encoded = self._encoded(documents, task, tokenizer, ids, counts, count)
+        first = next(encoded, None)
+        if first is not None:  # a task may be empty; the join refuses an empty corpus
+            vocabulary = Vocabulary.of_codes(tokenizer.facts.codebook_size, tokenizer.facts.fingerprint)
+            write_documents(folder, chain([first], encoded), vocabulary=vocabulary, name=NAME)
         # Write what the join needs, and log.
         ids.save(folder)
         write_quarantine(folder / QUARANTINE, self.reader.quarantined)
@@ -119,8 +123,9 @@ class CodeWriter(PipelineStep):
         tokenizer: SpeechTokenizer,
         ids: IdLog,
         counts: Counter[str],
-        bar: Any,
+        count: TaskCount,
     ) -> Iterator[TokenDocument]:
+        seconds = sum(shard.seconds for shard in task.shards)
         for gathered in gather(documents):
             # Encode a group of documents of one shard.
             waveforms = [document.metadata[PLACED_RECORD].record.waveform for document in gathered]
@@ -136,7 +141,7 @@ class CodeWriter(PipelineStep):
                 counts.update(documents=1, tokens=len(tokens), samples=num_samples, cut=len(windows) > 1)
                 counts.update(several_channels=placed.record.channels > 1)
                 counts.update(without_text=not placed.record.text.strip())
-                bar.update(num_samples / SAMPLE_RATE)
+                count.add(num_samples / SAMPLE_RATE, of=seconds)
                 own = {
                     "duration_s": round(num_samples / SAMPLE_RATE, 4),
                     "samples": num_samples,
