@@ -14,6 +14,7 @@ import xxhash
 from megatron_speech.artifacts.facts.checkpoint import FileFacts
 from megatron_speech.artifacts.files import file_xxh3, read_json, write_atomic
 from megatron_speech.artifacts.plain_json import to_json
+from megatron_speech.progress import follow
 
 CHECKSUMS = "checksums.json"
 STEP = re.compile(r"step_(0|[1-9][0-9]*)")
@@ -30,7 +31,8 @@ def mend(folder: Path) -> str:
 
 def checksums(paths: Iterable[Path]) -> dict[str, FileFacts]:
     """Size and xxh3-128 of each file, by name."""
-    return {path.name: FileFacts(bytes=path.stat().st_size, xxh3=file_xxh3(path)) for path in paths}
+    shown = follow(paths, "check files", unit="files", late=True)
+    return {path.name: FileFacts(bytes=path.stat().st_size, xxh3=file_xxh3(path)) for path in shown}
 
 
 def write_checksums(partial: Path, sums: Sums) -> None:

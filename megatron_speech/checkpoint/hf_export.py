@@ -36,6 +36,7 @@ from megatron_speech.checkpoint.safetensors_writer import write_safetensors
 from megatron_speech.checkpoint.weights import StoredTensor, WeightsReader
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.stages.convert import ConvertToHfConfig
+from megatron_speech.progress import follow
 from megatron_speech.text_tokenizer.base_files import CARD, copy_files, generation_settings
 from megatron_speech.vocabulary import Vocabulary
 
@@ -82,9 +83,10 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
                 shutil.copyfile(config.vocabulary / name, draft.folder / name)
         copy_files(config.vocabulary, draft.folder)
         write_atomic(draft.folder / CARD, card)
+        tensors = _hugging_face_tensors(reader, model, vocabulary=vocabulary, holder=checkpoint)
         files = write_safetensors(
             draft.folder,
-            _hugging_face_tensors(reader, model, vocabulary=vocabulary, holder=checkpoint),
+            follow(tensors, f"convert_to_hf {checkpoint.name}", unit="tensors", total=len(shapes)),
             shapes=shapes,
             dtype=getattr(torch, config.dtype),
             max_bytes=int(config.max_shard_gb * 1e9),

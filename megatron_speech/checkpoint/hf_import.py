@@ -45,6 +45,7 @@ from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import ParallelConfig
 from megatron_speech.config.stages.convert import ConvertFromHfConfig
+from megatron_speech.progress import follow
 from megatron_speech.text_tokenizer.base_files import CARD, GENERATION, base_facts, generation_settings, tokenizer_files
 from megatron_speech.vocabulary import Vocabulary
 
@@ -78,7 +79,8 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
     # Write weights, facts and checksums.
     with make_artifact(config.output, kind="checkpoint", config=config, inputs=inputs) as draft:
         tensors = _megatron_tensors(source, model, vocabulary=vocabulary, kept=kept, seed=config.seed)
-        write_weights(draft.folder, tensors, num_layers=model.num_layers)
+        shown = follow(tensors, f"convert_from_hf {config.model.name}", unit="tensors", total=len(entries(model)))
+        write_weights(draft.folder, shown, num_layers=model.num_layers)
         layout = {**to_dict(ParallelConfig()), "world_size": 1}
         state = CheckpointState(step=0, layout=layout, has_optimizer=False)
         folders.write_facts(draft.folder, model=model, vocabulary=vocabulary, state=state)

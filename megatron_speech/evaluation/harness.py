@@ -110,16 +110,19 @@ def measure(
     results: dict[str, Any] = {"model": str(config.model)}
     listed: list[Record] = []
     for name, task in asked_tasks(config).items():
-        results[name], records = run_task(model, task, items[name], bootstrap)
+        results[name], records = run_task(model, task, items[name], bootstrap, name=name)
         listed += records if task.lists_records else []
     return results, listed
 
 
 def run_task(
-    model: Scorer, task: EvaluationTask[Item], items: Sequence[Item], bootstrap: Bootstrap
+    model: Scorer, task: EvaluationTask[Item], items: Sequence[Item], bootstrap: Bootstrap, *, name: str
 ) -> tuple[dict[str, Any], list[Record]]:
-    """Scores one task with `model`; returns its results and records."""
+    """Scores the task called `name` with `model`; returns its results and records."""
     groups = task.requests(items, model)
-    answers = {group: model.token_log_probabilities(requests, progress=True) for group, requests in groups}
+    answers = {
+        group: model.token_log_probabilities(requests, progress=f"evaluate {name}: {group}")
+        for group, requests in groups
+    }
     records = task.records(items, answers)
     return task.results(items, records, bootstrap), records

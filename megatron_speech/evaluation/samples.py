@@ -135,4 +135,4 @@ def _write(
         stop=[vocabulary.special_id(END_OF_AUDIO) if speech else vocabulary.end_of_document],
         allowed=allowed_ids(vocabulary, modality),
     )
-    return in_order(results, len(prompts), progress=f"write {modality}")
+    return in_order(results, len(prompts), progress=f"generate {modality}")

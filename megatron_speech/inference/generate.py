@@ -22,12 +22,12 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from megatron_speech.grouping import grouped, grouped_by_size
 from megatron_speech.inference.decoder import Decoder
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.inference.sampling import Sampling, next_ids
+from megatron_speech.progress import follow
 
 REFILL_AT = 16  # refill when 1 / REFILL_AT of the batch is free; a prefill of few tokens is inefficient
 WINDOW_BATCHES = 16  # size of the window of requests that are read ahead and sorted, in batches
@@ -88,8 +88,8 @@ def generate_tokens(
 
 
 def in_order(results: Iterable[tuple[int, T]], total: int, *, progress: str | None = None) -> list[T]:
-    """Collect all `total` results of a stream in input order; `progress` labels a progress bar, None shows none."""
-    placed = dict(tqdm(results, total=total, desc=progress, disable=progress is None))
+    """Collect all `total` results of a stream in input order; `progress` says what is done, None shows nothing."""
+    placed = dict(results if progress is None else follow(results, progress, unit="requests", total=total))
     return [placed[number] for number in range(total)]
 
 

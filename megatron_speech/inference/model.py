@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +20,12 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor
-from tqdm import tqdm
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from megatron_speech.grouping import grouped_by_padded_size
 from megatron_speech.platform.device import resolve_device
 from megatron_speech.platform.number_format import Dtype, DtypeSetting, resolve_dtype
+from megatron_speech.progress import Progress
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
@@ -54,7 +54,7 @@ class LanguageModel:
         that of vocabulary.json.
         """
         vocabulary = read_vocabulary(folder)
-        with _readable(folder):
+        with _readable(folder), Progress(f"load {folder}", late=True):
             network = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype), local_files_only=True)
         torch.nn.Module.to(network, device)  # in place; transformers' own `to` is not typed
         return cls(network=network.eval(), tokenizer=TextTokenizer.load(folder), vocabulary=vocabulary)
@@ -75,10 +75,11 @@ class LanguageModel:
         requests: Sequence[tuple[Sequence[int], Sequence[int]]],
         *,
         tokens_per_batch: int = 4096,
-        progress: bool = False,
+        progress: str | None = None,
     ) -> list[np.ndarray]:
         """Log-probabilities (nats) of the continuation tokens of each (context ids, continuation ids), float64 [n].
 
+        `progress` says what is done, None shows nothing.
         Raises ValueError for an empty context or continuation: the first token of a row has no prediction.
         """
         for number, (context, continuation) in enumerate(requests):
@@ -88,13 +89,14 @@ class LanguageModel:
                 )
         results: list[np.ndarray] = [np.empty(0)] * len(requests)
         rows = _rows_sharing_context(requests)
-        bar = tqdm(total=len(requests), desc="likelihood", unit="request", disable=not progress)
-        for batch in grouped_by_padded_size(rows, length=len, max_size=tokens_per_batch):
-            for row, scores in zip(batch, self._score(batch), strict=True):
-                for (number, _), score in zip(row.continuations, scores, strict=True):
-                    results[number] = score
-                bar.update(len(row.continuations))
-        bar.close()
+        shown = None if progress is None else Progress(progress, unit="requests", total=len(requests))
+        with shown or nullcontext():
+            for batch in grouped_by_padded_size(rows, length=len, max_size=tokens_per_batch):
+                for row, scores in zip(batch, self._score(batch), strict=True):
+                    for (number, _), score in zip(row.continuations, scores, strict=True):
+                        results[number] = score
+                    if shown:
+                        shown.add(len(row.continuations))
         return results
 
     def _score(self, rows: Sequence[_Row]) -> list[list[np.ndarray]]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from megatron_speech.audio.io import SAMPLE_RATE
+from megatron_speech.progress import follow
 from megatron_speech.speech_tokenizer.batching import batches_by_length, checked_clips
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, TextSide, load_model, write_text
@@ -65,7 +66,8 @@ class WhisperRecognizer:
         clips = [torch.cat([clip, tail]).to(device) for clip in checked]
         # Batches of similar length: encode, then search greedily.
         texts = [""] * len(clips)
-        for batch in batches_by_length([len(clip) for clip in clips], max_total=int(batch_seconds * SAMPLE_RATE)):
+        batches = batches_by_length([len(clip) for clip in clips], max_total=int(batch_seconds * SAMPLE_RATE))
+        for batch in follow(batches, "recognise speech", unit="batches", late=True):
             encoder = self.model.encoder
             states_BTD, lengths_B = encoder.front(mel_batch([clips[i] for i in batch], self.model.config))
             memory_BTD = encoder.layer_norm(states_BTD)

@@ -17,6 +17,7 @@ import torch
 
 from megatron_speech.audio.features import Features, torch_features
 from megatron_speech.audio.io import SAMPLE_RATE
+from megatron_speech.progress import follow
 from megatron_speech.speech_tokenizer.batching import batches_by_length, checked_clips
 from megatron_speech.speech_tokenizer.blockwise import encode_blockwise
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
@@ -161,7 +162,8 @@ class WhisperVQTokenizer:
         # Batches of similar length, without the empty sequences.
         spoken = [index for index, clip in enumerate(codes) if len(clip)]
         texts = [""] * len(codes)
-        for batch in batches_by_length([len(codes[index]) for index in spoken], max_total=batch_codes):
+        batches = batches_by_length([len(codes[index]) for index in spoken], max_total=batch_codes)
+        for batch in follow(batches, "recognise codes", unit="batches", late=True):
             indices = [spoken[position] for position in batch]
             for index, text in zip(indices, self._recognize([codes[index] for index in indices]), strict=True):
                 texts[index] = text

@@ -110,7 +110,8 @@ def synthesize_as_spoken(
         settings = replace(synthesizer.settings, speakers=[voice] if voice else [])
         one = replace(synthesizer, settings=settings)  # shares its counts
         said, keys = zip(*((readings[n], utterances[n].key) for n in numbers), strict=True)
-        for n, codes in zip(numbers, one.synthesize(said, seed, keys=keys, progress=True), strict=True):
+        about = f"round_trip: speak as {voice}" if voice else "round_trip: speak"
+        for n, codes in zip(numbers, one.synthesize(said, seed, keys=keys, progress=about), strict=True):
             made[n] = codes
     return made
 

@@ -66,15 +66,15 @@ class Synthesizer:
         return cls(engine=engine, tokenizer=tokenizer, vocabulary=vocabulary, settings=settings, language=language)
 
     def synthesize(
-        self, readings: Sequence[str], seed: int, *, keys: Sequence[str] | None = None, progress: bool = False
+        self, readings: Sequence[str], seed: int, *, keys: Sequence[str] | None = None, progress: str | None = None
     ) -> list[np.ndarray | None]:
         """Codes int32 [T] of every reading, in order; None if the prompt is empty or every attempt failed.
 
         `keys` seed the random numbers of the readings (`document:place` for a span). By default a reading is its own
-        key, so equal readings give equal codes.
+        key, so equal readings give equal codes. `progress` says what is done, to be shown; None shows nothing.
         """
         items = zip(readings if keys is None else keys, readings, strict=True)
-        return in_order(self.stream(items, seed), len(readings), progress="synthesise" if progress else None)
+        return in_order(self.stream(items, seed), len(readings), progress=progress)
 
     def stream(self, items: Iterable[tuple[str, str]], seed: int) -> Iterator[tuple[int, np.ndarray | None]]:
         """Yield (place of the item in the input, codes int32 [T] or None) for every (key, reading), as they finish.

@@ -13,7 +13,6 @@ from itertools import chain
 from typing import Any
 
 import orjson
-from tqdm import tqdm
 
 from megatron_speech.artifacts.facts.tokens import TaskDocumentsFacts
 from megatron_speech.artifacts.manifest import is_made, make_artifact
@@ -21,6 +20,7 @@ from megatron_speech.config.stages.text_to_token import BuildTaskDocumentsConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.utterances import read_utterances
+from megatron_speech.progress import follow
 from megatron_speech.sequences.speech_tasks import recognition_document, synthesis_document
 from megatron_speech.text_normalization.pieces import Unreadable
 from megatron_speech.text_normalization.spoken import read_as_written
@@ -54,9 +54,10 @@ def build_task_documents(config: BuildTaskDocumentsConfig) -> None:
         if first is None:
             folders = ", ".join(str(path) for path in config.codes)
             raise ValueError(f"codes={folders}: no utterance passes the filters {dict(counts)}; widen `utterances`")
-        bar = tqdm(chain([first], documents), desc=config.task, unit="document")
+        about = f"build_task_documents {config.task}"
+        shown = follow(chain([first], documents), about, unit="documents")
         # Write the documents, then what was left out while they were read.
-        written = write_documents(draft.folder, bar, vocabulary=vocabulary, name=config.task)
+        written = write_documents(draft.folder, shown, vocabulary=vocabulary, name=config.task)
         (draft.folder / UNREADABLE).write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in unreadable))
         duration_s = round(counts.pop("duration_ms") / 1000, 1)
         facts = draft.facts = TaskDocumentsFacts(**vars(written), utterances=dict(counts), duration_s=duration_s)

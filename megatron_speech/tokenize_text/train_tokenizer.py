@@ -32,8 +32,10 @@ from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.train_text_tokenizer import TrainTextTokenizerConfig
 from megatron_speech.corpus.files import file_ids
 from megatron_speech.corpus.interface import BadLine
+from megatron_speech.corpus.read_share import ReadShare, size_of
 from megatron_speech.corpus.records import TextDocument
 from megatron_speech.corpus.text_tasks import require_few_lines, text_tasks
+from megatron_speech.progress import Progress, follow
 from megatron_speech.randomness import xxh3_number
 from megatron_speech.text_tokenizer.sentencepiece_model import model_proto
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
@@ -76,7 +78,8 @@ def train_text_tokenizer(config: TrainTextTokenizerConfig) -> None:
     logger.info("%d documents to train on, %d held out to test", len(drawn.sample), len(drawn.test))
     with make_artifact(config.output, kind="text_tokenizer", config=identity, inputs=inputs) as draft:
         model = draft.folder / "tokenizer.model"
-        model.write_bytes(train_model(config, [document.text for document in drawn.sample]))
+        with Progress(f"train_text_tokenizer: train on {len(drawn.sample):,} documents"):
+            model.write_bytes(train_model(config, [document.text for document in drawn.sample]))
         tokenizer = TextTokenizer.load(model)
         facts = draft.facts = TextTokenizerFacts(
             pieces=tokenizer.size,
@@ -146,16 +149,22 @@ def draw_documents(config: TrainTextTokenizerConfig) -> Draw:
 
 def _documents(config: TrainTextTokenizerConfig) -> Iterator[TextDocument | BadLine]:
     """Documents and bad lines of all corpora; a bad line raises ValueError if `on_bad_line` is "error"."""
-    for task in text_tasks(config.corpora):
-        left = task.settings.max_documents
-        for _, _, found in task.read():
-            if left == 0:
-                break
-            if isinstance(found, TextDocument):
-                left = None if left is None else left - 1
-            elif config.on_bad_line == "error":
-                raise ValueError(found.message)
-            yield found
+    tasks = text_tasks(config.corpora)
+    sizes = [sum(map(size_of, task.files)) for task in tasks]
+    with Progress(f"train_text_tokenizer: draw from {', '.join(config.corpora)}", unit="documents") as progress:
+        for number, task in enumerate(tasks):
+            left, watched = task.settings.max_documents, ReadShare(task.files)
+            for index, line, found in task.read(watched):
+                if left == 0:
+                    break
+                if isinstance(found, TextDocument):
+                    left = None if left is None else left - 1
+                elif config.on_bad_line == "error":
+                    raise ValueError(found.message)
+                yield found
+                progress.add()
+                read = sum(sizes[:number]) + sizes[number] * watched.share(index, line)
+                progress.share = read / max(1, sum(sizes))
 
 
 def train_model(config: TrainTextTokenizerConfig, texts: Sequence[str]) -> bytes:
@@ -211,7 +220,7 @@ def compare(model: Path, tokenizer: TextTokenizer, test: Sequence[Drawn], *, los
     # Compare and count.
     reference = sentencepiece.SentencePieceProcessor(model_file=str(model))
     counts: Counter[str] = Counter()
-    for document in test:
+    for document in follow(test, "train_text_tokenizer: test", unit="documents"):
         ids = tokenizer.encode(document.text)
         if ids != (expected := reference.encode(document.text)):
             at = next(n for n, pair in enumerate(zip([*ids, -1], [*expected, -1], strict=False)) if pair[0] != pair[1])

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from megatron_speech.artifacts.facts.tokens import PackedFacts, PackingFacts
 from megatron_speech.artifacts.lock import alone
@@ -30,6 +29,7 @@ from megatron_speech.data.packing.speech_spans import count_inside, speech_spans
 from megatron_speech.data.shards.block_writer import BlockWriter
 from megatron_speech.data.shards.documents import folder_facts
 from megatron_speech.data.shards.rows import RowBlock, write_rows
+from megatron_speech.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -85,14 +85,14 @@ def pack_documents(output: Path, config: PackShardsConfig) -> PackedFacts:
     with writer, Buckets(output / "shuffle", count=count, end_of_document=vocabulary.end_of_document) as buckets:
         documents, tokens = _distribute(source, buckets, config)  # pass 1; pass 2 packs bucket by bucket
         counts: Counter[str] = Counter()
-        with tqdm(total=tokens, desc=f"pack {config.name}", unit="tok", unit_scale=True) as bar:
+        with Progress(f"pack_shards {config.name}: pack", unit="tokens", total=tokens) as progress:
             for block, cuts, cut_spans in _row_blocks(source, buckets, config):
                 write_rows(writer, block)
                 counts["rows"] += len(block.tokens)
                 counts["padding"] += block.tokens.size - int(block.used.sum())
                 counts["cuts"] += cuts
                 counts["cut_spans"] += cut_spans
-                bar.update(min(int(block.used.sum()), tokens - int(bar.n)))  # rows may share tokens
+                progress.add(min(int(block.used.sum()), tokens - progress.done))  # rows may share tokens
         fill = 1 - counts["padding"] / (counts["rows"] * config.seq_length)
         writer.facts = PackingFacts(
             seq_length=config.seq_length,
@@ -133,9 +133,9 @@ def _distribute(source: DocumentFolders, buckets: Buckets, config: PackShardsCon
     """Write all documents to their buckets, a share of the memory at a time; returns (documents, tokens)."""
     pending: list[DocumentBlock] = []
     size = documents = tokens = 0
-    with tqdm(total=source.num_tokens, desc=f"shuffle {config.name}", unit="tok", unit_scale=True) as bar:
+    with Progress(f"pack_shards {config.name}: shuffle", unit="tokens", total=source.num_tokens) as progress:
         for block in source.blocks(seed=config.seed):
-            bar.update(len(block.words))
+            progress.add(len(block.words))
             size += block.words.nbytes + DOCUMENT_BYTES * len(block.length)
             held = _without_overlong(block, source, config)
             documents += len(held.length)

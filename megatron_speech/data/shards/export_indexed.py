@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from megatron_speech.artifacts.facts.tokens import IndexedDatasetFacts
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.config.inspection.shards import ExportIndexedDatasetConfig
 from megatron_speech.data.shards.block_folder import BlockFolder
 from megatron_speech.data.shards.index import FolderIndex
+from megatron_speech.progress import follow
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,8 @@ def export_indexed_dataset(config: ExportIndexedDatasetConfig) -> None:
         return
     folder = BlockFolder(config.input, kind=FolderIndex.load(config.input).kind)
     with make_artifact(config.output, kind="indexed_dataset", config=config, inputs=[config.input]) as draft:
-        for number, entry in enumerate(tqdm(folder.index.shards, desc="export", unit="shard")):
+        shards = follow(folder.index.shards, f"export_indexed_dataset {config.input.name}", unit="shards")
+        for number, entry in enumerate(shards):
             stem = entry.name.removesuffix(".tar")
             (draft.folder / f"{stem}.idx").write_bytes(_index(*_sequences(folder, number)))
             link = draft.folder / f"{stem}.bin"

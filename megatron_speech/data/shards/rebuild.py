@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from megatron_speech.artifacts.facts.tokens import PackingFacts
 from megatron_speech.artifacts.manifest import MANIFEST, read_manifest
@@ -25,6 +24,7 @@ from megatron_speech.data.shards.damage import Damage, against_manifest
 from megatron_speech.data.shards.index import FolderIndex, ShardEntry, require_token_shards
 from megatron_speech.data.shards.sidecar import BLOCK, MEMBER, Kind, ShardIndex, map_file
 from megatron_speech.data.shards.tar_blocks import TarFault, member_info, walk
+from megatron_speech.progress import follow
 from megatron_speech.storage.interface import FOLDER_INDEX
 from megatron_speech.vocabulary import Vocabulary
 
@@ -51,7 +51,7 @@ def index_shards(config: IndexShardsConfig) -> None:
         vocabulary.require(listed.vocabulary, holder=str(folder / FOLDER_INDEX))
     # Check every tar, and write its sidecar.
     index = FolderIndex(kind="rows", vocabulary=vocabulary.fingerprint, seq_length=0, shards=[])
-    for number, name in enumerate(tqdm(names, desc=f"index {folder.name}", unit="shard")):
+    for number, name in enumerate(follow(names, f"index_shards {folder.name}", unit="shards", total=len(names))):
         shard, damages = examine_tar(folder / name, vocabulary=vocabulary)
         if shard is None:
             raise ValueError(f"{damages[0]}; the first of {len(damages)} in this shard, restore it")

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import xxhash
-from tqdm import tqdm
 
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.manifest import MANIFEST
@@ -22,6 +21,7 @@ from megatron_speech.data.shards.damage import Damage, against_manifest
 from megatron_speech.data.shards.index import FolderIndex, require_token_shards
 from megatron_speech.data.shards.rebuild import examine_tar
 from megatron_speech.data.shards.sidecar import REBUILD, ShardIndex, map_file, sidecar
+from megatron_speech.progress import Progress
 from megatron_speech.storage.interface import FOLDER_INDEX
 from megatron_speech.vocabulary import Vocabulary
 
@@ -43,8 +43,8 @@ def verify_shards(config: VerifyShardsConfig) -> Iterator[Damage]:
     for folder in config.folders:
         total = sum(path.stat().st_size for path in folder.glob("*.tar") if path.is_file())
         damages = []
-        with tqdm(total=total, desc=f"verify {folder.name}", unit="B", unit_scale=True) as bar:
-            for damage in verify_folder(folder, ids=config.ids, advance=bar.update):
+        with Progress(f"verify_shards {folder.name}", unit="bytes", total=total) as progress:
+            for damage in verify_folder(folder, ids=config.ids, advance=progress.add):
                 damages.append({**vars(damage), "file": str(damage.file)})
                 yield damage
         report[str(folder)] = {"bytes": total, "ids": config.ids, "damages": damages}

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from megatron_speech.artifacts.facts.evaluation import DecodedSpeechFacts, HeardFacts
 from megatron_speech.artifacts.files import write_atomic
@@ -25,6 +24,7 @@ from megatron_speech.config.stages.speech_decoder import DecodeSpeechConfig
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.metrics.dnsmos import Dnsmos
 from megatron_speech.metrics.word_errors import error_rates
+from megatron_speech.progress import follow
 from megatron_speech.speech_decoder.interface import SpeechDecoder
 from megatron_speech.speech_decoder.one_recording import require_tokenizer
 from megatron_speech.speech_decoder.table import load_speech_decoder
@@ -69,7 +69,7 @@ def decode_speech(config: DecodeSpeechConfig) -> None:
         decoder = load_speech_decoder(config.decoder, config.vocoder)
         require_tokenizer(decoder, Vocabulary.load(config.codes).speech_fingerprint, holder=str(config.codes))
         pairs = _read_pairs(config)
-        sounds = [decoder.decode(pair.codes) for pair in tqdm(pairs, desc="decode")]
+        sounds = [decoder.decode(pair.codes) for pair in follow(pairs, "decode_speech", unit="utterances")]
         rate = decoder.facts.sample_rate
         original, resynthesis = _judge(config, pairs, [resample(s, rate, SAMPLE_RATE) for s in sounds], draft.folder)
         # Keep the first ones as WAV files, and decode codes that a language model generated.
@@ -115,7 +115,8 @@ def _judge(
     lines: list[dict[str, Any]] = [{"key": pair.key, "text": pair.text} for pair in pairs]
     for name, waveforms in (("original", [pair.original for pair in pairs]), ("resynthesis", sounds)):
         heard = recognizer.transcribe(waveforms, names=[f"utterance {pair.key} ({name})" for pair in pairs])
-        scores = [dnsmos.score(waveform) for waveform in tqdm(waveforms, desc=f"DNSMOS {name}")]
+        judged = follow(waveforms, f"decode_speech: DNSMOS of {name}", unit="utterances")
+        scores = [dnsmos.score(waveform) for waveform in judged]
         for line, hypothesis, score in zip(lines, heard, scores, strict=True):
             line[name] = {"heard": hypothesis, "dnsmos": asdict(score)}
         rates = error_rates(texts, heard)
@@ -133,7 +134,7 @@ def _decode_generated(codes: Path, decoder: SpeechDecoder, folder: Path) -> list
     if not codes.is_dir():
         return names
     require_tokenizer(decoder, Vocabulary.load(codes).speech_fingerprint, holder=str(codes))
-    for document in read_documents(codes):
+    for document in follow(read_documents(codes), "decode_speech: generated", unit="utterances"):
         sound = decoder.decode(document.tokens)
         names.append(f"{document.key}.generated.wav")
         write_audio(folder / names[-1], sound, sample_rate=decoder.facts.sample_rate)

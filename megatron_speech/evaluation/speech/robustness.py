@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from megatron_speech.artifacts.facts.tokenizer_report import DisturbanceFacts
 from megatron_speech.audio.io import SAMPLE_RATE, resample
@@ -21,6 +20,7 @@ from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.config.reports.tokenizer_report import RobustnessConfig
 from megatron_speech.metrics.bootstrap import Bootstrap, Estimate
 from megatron_speech.metrics.word_errors import UtteranceEdits, sequence_edits, utterance_edits
+from megatron_speech.progress import follow
 from megatron_speech.randomness import philox
 from megatron_speech.speech_tokenizer.interface import CodeRecognizer, SpeechTokenizer
 
@@ -164,7 +164,7 @@ def robustness(
 
     # The same for every disturbance.
     rows = [compare("untouched", "none", None, untouched, before)]
-    for disturbance in tqdm(asked, desc="robustness", unit="disturbance"):
+    for disturbance in follow(asked, "tokenizer_report: robustness", unit="disturbances"):
         clips = [disturbance.apply(index) for index in range(len(records))]
         codes = tokenizer.encode(clips, names=names)
         edits = utterance_edits(said, recognizer.recognize(codes))

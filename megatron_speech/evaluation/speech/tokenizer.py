@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from megatron_speech.artifacts.facts.estimate import ErrorRatesFacts
 from megatron_speech.artifacts.facts.tokenizer_report import (
@@ -33,6 +32,7 @@ from megatron_speech.evaluation.speech.robustness import disturbances, robustnes
 from megatron_speech.grouping import grouped
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.word_errors import error_rates, utterance_edits
+from megatron_speech.progress import Progress
 from megatron_speech.reports.facts import FROM_CODES, WITHOUT_BOTTLENECK
 from megatron_speech.reports.tokenizer import write_tokenizer_report
 from megatron_speech.speech_tokenizer.corpus.run import usage_facts
@@ -189,10 +189,10 @@ def encode(
     """Encodes all records; returns codes int [T] and timing: seconds of speech and CPU seconds of all threads."""
     codes: list[np.ndarray] = []
     start = time.process_time()
-    with tqdm(total=len(records), desc=f"{name}, encode", unit="clip") as bar:
+    with Progress(f"tokenizer_report {name}: encode", unit="utterances", total=len(records)) as progress:
         for part in grouped(records, WINDOW):
             codes += tokenizer.encode([record.waveform for record in part], names=[record.name for record in part])
-            bar.update(len(part))
+            progress.add(len(part))
     spent = time.process_time() - start
     seconds = seconds_of(records)
     timing = {"speech_seconds": seconds, "cpu_seconds": round(spent, 2)}
@@ -231,12 +231,12 @@ def bits_per_second(counts_K: np.ndarray, frame_rate: float) -> dict[str, Any]:
 
 
 def read(records: list[AudioRecord], name: str, reader: str, function: Reader) -> list[str]:
-    """Transcripts of `records` by one reader, with a progress bar."""
+    """Transcripts of `records` by one reader; shows how far it is."""
     texts: list[str] = []
-    with tqdm(total=len(records), desc=f"{name}, {reader}", unit="clip") as bar:
+    with Progress(f"tokenizer_report {name}: {reader}", unit="utterances", total=len(records)) as progress:
         for part in grouped(records, WINDOW):
             texts += function(part)
-            bar.update(len(part))
+            progress.add(len(part))
     return texts
 
 

@@ -42,9 +42,12 @@ class Scorer(Protocol):
         """Vocabulary of the model's ids."""
 
     def token_log_probabilities(
-        self, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, progress: bool = False
+        self, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, progress: str | None = None
     ) -> list[np.ndarray]:
-        """Log-probabilities (nats) of the scored ids of each request, float64 [n], in the order of `requests`."""
+        """Log-probabilities (nats) of the scored ids of each request, float64 [n], in the order of `requests`.
+
+        `progress` says what is done, to be shown; None shows nothing.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,7 @@ from megatron_speech.audio.quarantine import (
 from megatron_speech.audio.shards import AudioShard, BadRecord, audio_shards
 from megatron_speech.config.stages.train_speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig
 from megatron_speech.parallel.agree import divided, on_every_rank, on_rank_zero
+from megatron_speech.progress import Progress
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.model import TextSide
 
@@ -87,7 +88,14 @@ def _open(
     names = [shard.path.name for shard in shards]
     if not on_rank_zero(lambda: (kept / "text_ids.json").is_file()):
         on_rank_zero(lambda: kept.mkdir(parents=True, exist_ok=True))
-        divided(shards, lambda shard: _scan(shard, config, text, shape, kept), stop=stop)
+        own = len(range(dist.get_rank(), len(shards), dist.get_world_size()))
+        with Progress(f"train_speech_tokenizer {name}: scan", unit="shards", total=own) as progress:
+
+            def work(shard: AudioShard) -> None:
+                _scan(shard, config, text, shape, kept)
+                progress.add()
+
+            divided(shards, work, stop=stop)
         on_rank_zero(lambda: _join(kept, names))
     # Open the scan, and report the unusable utterances.
     index = on_every_rank(lambda: AudioIndex(folder, names, np.load(kept / "entries.npy", allow_pickle=False)))

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from tqdm import tqdm
 
 from megatron_speech.artifacts.facts.speech_tokenizer import PlacedCodebook
 from megatron_speech.audio.io import SAMPLE_RATE
@@ -21,6 +20,7 @@ from megatron_speech.config.stages.bottleneck import BottleneckConfig
 from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig
 from megatron_speech.parallel.agree import Stopped, on_rank_zero
 from megatron_speech.platform.device import device
+from megatron_speech.progress import Progress, follow
 from megatron_speech.speech_tokenizer.config import CONV_STRIDE, WhisperVQConfig
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, load_config, load_weights
@@ -121,7 +121,8 @@ def place_positions(
     if whole == 0:
         folders = ", ".join(str(source.index.folder) for source in feed.sources)
         raise ValueError(f"sources: {folders}: less than {size / SAMPLE_RATE:g} s of speech; add utterances")
-    for window in tqdm(speech[: whole * size].split(size), desc="mean states", unit="window", disable=None):
+    windows = speech[: whole * size].split(size)
+    for window in follow(windows, "train_speech_tokenizer: mean states", unit="windows"):
         if stop():
             raise Stopped
         batch = mel_batch([window.to(encoder.position_means.device)], model.config)
@@ -152,21 +153,23 @@ def _place_codebook(
     here = encoder.codebook.weight.device
     frames: list[torch.Tensor] = []
     wanted = max(KMEANS_FRAMES, KMEANS_FRAMES_PER_CODE * size)
-    for source, utterance in feed.order.sample(sum(len(source.index) for source in feed.sources)):
-        if stop():
-            raise Stopped
-        states_TD = feed.states(source, utterance)
-        if states_TD is None:
-            states_TD = front_states(model, [feed.wave(source, utterance)])[0]
-        states_1TD = states_TD[None].float().to(here)
-        frames.append(encoder.before_codebook(states_1TD, torch.tensor([states_1TD.shape[1]], device=here))[0])
-        wanted -= len(frames[-1])
-        if wanted <= 0:
-            break
+    with Progress("train_speech_tokenizer: frames for k-means", unit="frames", total=wanted) as progress:
+        for source, utterance in feed.order.sample(sum(len(source.index) for source in feed.sources)):
+            if stop():
+                raise Stopped
+            states_TD = feed.states(source, utterance)
+            if states_TD is None:
+                states_TD = front_states(model, [feed.wave(source, utterance)])[0]
+            states_1TD = states_TD[None].float().to(here)
+            frames.append(encoder.before_codebook(states_1TD, torch.tensor([states_1TD.shape[1]], device=here))[0])
+            progress.add(len(frames[-1]))
+            if progress.done >= wanted:
+                break
     # K-means.
     vectors_ND = torch.cat(frames)
     generator = torch.Generator().manual_seed(config.seed)
-    codebook_KD = kmeans(vectors_ND, size, iterations=config.bottleneck.kmeans_iterations, generator=generator)
+    with Progress(f"train_speech_tokenizer: k-means of {len(vectors_ND):,} frames"):
+        codebook_KD = kmeans(vectors_ND, size, iterations=config.bottleneck.kmeans_iterations, generator=generator)
     encoder.codebook.weight.copy_(codebook_KD)
     encoder.ema_weight.copy_(codebook_KD)
     # Measure how well it fits.

@@ -17,11 +17,11 @@ import torch
 import torch.distributed as dist
 from safetensors import safe_open
 from safetensors.torch import save_file
-from tqdm import tqdm
 
 from megatron_speech.artifacts.files import naming_file, rename_synced
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.parallel.agree import divided, on_every_rank
+from megatron_speech.progress import Progress
 from megatron_speech.speech_tokenizer.batching import batches_by_length
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel
@@ -57,8 +57,16 @@ class KeptStates:
             (number, first) for number, source in enumerate(sources) for first in range(0, len(source.index), PART)
         ]
         model.eval()
-        with tqdm(desc="frozen layers", unit="s", unit_scale=True, disable=dist.get_rank() > 0 or None) as bar:
-            divided(parts, lambda part: compute_part(folder, model, sources[part[0]], *part, bar), stop=stop)
+        about = "train_speech_tokenizer: states of frozen layers"
+        # Ranks divide the parts, so rank 0 knows about its own alone.
+        own = parts[dist.get_rank() :: dist.get_world_size()]
+        with Progress(about, unit="parts", total=len(own)) as progress:
+
+            def work(part: tuple[int, int]) -> None:
+                compute_part(folder, model, sources[part[0]], *part)
+                progress.add()
+
+            divided(parts, work, stop=stop)
         return cls(folder)
 
     def get(self, source: int, utterance: int) -> torch.Tensor:
@@ -82,9 +90,7 @@ def front_states(model: SpeechRecognitionModel, waves: list[torch.Tensor]) -> li
     return states
 
 
-def compute_part(
-    folder: Path, model: SpeechRecognitionModel, source: Source, number: int, first: int, bar: Any
-) -> None:
+def compute_part(folder: Path, model: SpeechRecognitionModel, source: Source, number: int, first: int) -> None:
     """Write the file with the states of `PART` utterances from number `first` on, unless it exists."""
     path = _path(folder, number, first)
     if path.is_file():
@@ -98,7 +104,6 @@ def compute_part(
         save_file({"states": torch.cat(states), "lengths": lengths}, temporary)
     rename_synced(temporary, path)
     seconds = sum(map(len, waves)) / SAMPLE_RATE
-    bar.update(round(seconds, 1))
     logger.info(
         "%s: utterances %d to %d of %d, %.2f hours", path.name, first, last - 1, len(source.index), seconds / 3600
     )
