@@ -12,22 +12,24 @@ delays the next line.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
-
-from tqdm import tqdm
 
 T = TypeVar("T")
 
 FIRST_S, LONGEST_S = 5.0, 60.0
 """Seconds to the second plain line, and the longest pause between two; each pause is twice the one before."""
+LATE_S = 1.5
+"""Seconds before work is shown that seldom takes so long."""
 REFRESH_S = 0.2
 """Seconds between two looks at the counts on a terminal."""
 
@@ -53,7 +55,7 @@ class Progress:
         total: number of all things; None if it is not known.
         done: number of things that an earlier attempt had finished.
         count: computes the count; without it, `add` and `share` give it.
-        late: show nothing before FIRST_S seconds, for work that seldom takes so long.
+        late: show nothing before LATE_S seconds, for work that seldom takes so long.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Progress:
         self.count = count or self._own_count
         self.late = late
         self._early = done
+        self._begun = time.monotonic()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._whole = False
@@ -83,7 +86,18 @@ class Progress:
         """Count `number` more things."""
         self.done += number
 
+    @property
+    def seconds(self) -> float:
+        """Seconds since the context was entered."""
+        return time.monotonic() - self._begun
+
+    def left_in_words(self) -> str:
+        """Time left: "about 95 s left"."""
+        left = seconds_left(self.count(), self.seconds)
+        return "time left unknown" if left is None else f"about {duration(left)} left"
+
     def __enter__(self) -> Self:
+        self._begun = time.monotonic()
         if multiprocessing.parent_process() is None and os.environ.get("RANK", "0") == "0":
             shown = _Bar(self) if sys.stderr.isatty() else _Lines(self)
             self._thread = threading.Thread(target=self._watch, args=[shown], name="progress", daemon=True)
@@ -121,6 +135,29 @@ def follow(items: Iterable[T], about: str, *, unit: str, total: float | None = N
         for item in items:
             yield item
             progress.add()
+
+
+@contextmanager
+def logs_beside_bars(logger: str = "") -> Iterator[None]:
+    """Print the records of a logger, the root's by default, above the bars of a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    with logging_redirect_tqdm([logging.getLogger(logger)]):
+        yield
+
+
+def say(line: str) -> None:
+    """Print a line to standard output at once, above the bars of a terminal."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        tqdm.write(line)
+    else:
+        print(line)
+    sys.stdout.flush()
 
 
 def in_words(count: Count, *, unit: str, total: float | None, seconds: float) -> str:
@@ -170,33 +207,40 @@ class _Lines:
     """Plain lines: the first at once, then at growing intervals; a last one if there was one between."""
 
     def __init__(self, progress: Progress) -> None:
-        self._progress, self._stream, self._begun = progress, sys.stderr, time.monotonic()
-        self._first_pause = self.pause_s = FIRST_S
-        whole = f": {_number(progress.total)} {progress.unit}" if progress.total is not None else " ..."
+        self._progress, self._stream = progress, sys.stderr
+        self._lines = 0
+        self.pause_s = LATE_S
         if not progress.late:
-            self._print(f"{progress.about}{whole}")
+            self.show()
 
     def show(self) -> None:
-        progress, seconds = self._progress, time.monotonic() - self._begun
-        words = in_words(progress.count(), unit=progress.unit, total=progress.total, seconds=seconds)
-        self._print(f"{progress.about}: {words}{progress.note and f'; {progress.note}'}")
-        self.pause_s = min(2 * self.pause_s, LONGEST_S)
+        progress = self._progress
+        if self._lines:
+            words = in_words(progress.count(), unit=progress.unit, total=progress.total, seconds=progress.seconds)
+            self._print(f"{progress.about}: {words}{progress.note and f'; {progress.note}'}")
+        else:
+            whole = f": {_number(progress.total)} {progress.unit}" if progress.total is not None else " ..."
+            self._print(f"{progress.about}{whole}")
+        self.pause_s = min(FIRST_S * 2**self._lines, LONGEST_S)
+        self._lines += 1
 
     def end(self, *, whole: bool) -> None:
-        if whole and self.pause_s > self._first_pause:
+        if whole and self._lines > 1:
             done, unit = self._progress.count().done, self._progress.unit
             things = f"{_number(done)} {unit} " if unit else ""
-            self._print(f"{self._progress.about}: {things}in {duration(time.monotonic() - self._begun)}")
+            self._print(f"{self._progress.about}: {things}in {duration(self._progress.seconds)}")
 
     def _print(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
 
 
 class _Bar:
-    """A bar of tqdm, which stays on the screen; what is printed next begins on a line of its own."""
+    """A bar of tqdm, which is imported for terminals alone. It stays, and what is printed next begins a new line."""
 
     def __init__(self, progress: Progress) -> None:
-        self._progress, self._begun, self.pause_s = progress, time.monotonic(), REFRESH_S
+        self._progress, self.pause_s = progress, REFRESH_S
+        from tqdm import tqdm
+
         self._bar: tqdm[Any] = tqdm(
             desc=progress.about,
             total=None if progress.total is None else round(progress.total),
@@ -204,14 +248,14 @@ class _Bar:
             unit=f" {progress.unit}" if progress.unit else "",
             bar_format=None if progress.unit else "{desc} [{elapsed}{postfix}]",
             smoothing=0,
-            delay=FIRST_S if progress.late else 0,
+            delay=LATE_S if progress.late else 0,
             dynamic_ncols=os.get_terminal_size(sys.stderr.fileno()).columns > 0,
         )
 
     def show(self) -> None:
         count, total = self._progress.count(), self._progress.total
         self._bar.n = round(count.done)
-        left = seconds_left(count, time.monotonic() - self._begun) if total is None else None
+        left = seconds_left(count, self._progress.seconds) if total is None else None
         estimate = f"{count.share:.0%} of the input, about {duration(left)} left" if left is not None else ""
         self._bar.set_postfix_str(", ".join(filter(None, [estimate, self._progress.note])), refresh=False)
         self._bar.refresh()

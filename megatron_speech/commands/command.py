@@ -41,6 +41,9 @@ class Command:
     logs: bool = True
     """Whether log records of rank 0 appear as plain lines; False if the command prints or keeps a log itself."""
 
+    heartbeat: bool = False
+    """Whether the command line says how long the command is at work; for one that logs, but counts nothing itself."""
+
     @property
     def schema(self) -> type:
         """Settings class, imported when first asked for."""

@@ -13,6 +13,7 @@ from typing import Any
 from megatron_speech.artifacts.manifest import MANIFEST, MARKER, PARTIAL, read_manifest
 from megatron_speech.config.inspection.commands import LsConfig
 from megatron_speech.config.parsing.yaml_text import read_yaml
+from megatron_speech.progress import follow
 
 # As `training.run_folder` and `artifacts.tasks` name them; importing those would load torch.
 CONFIG, PLAN, DONE, SAVED = "config.yaml", "plan.json", "done.json", "saved.json"
@@ -40,7 +41,7 @@ def ls(config: LsConfig) -> None:
     if not config.folder.is_dir():
         what = "is no folder" if config.folder.exists() else "does not exist"
         raise FileNotFoundError(f"folder={config.folder} {what}; correct the path")
-    found = list(entries(config.folder))
+    found = list(follow(entries(config.folder), f"ls {config.folder}", unit="folders", late=True))
     if config.json:
         print(json.dumps([asdict(entry) for entry in found], indent=1, ensure_ascii=False))
     elif found:

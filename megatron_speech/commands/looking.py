@@ -14,6 +14,7 @@ REPORTS = (
         function="reports.miniature.build:report",
         usual=("folder", "title"),
         example="--folder runs/miniature",
+        heartbeat=True,
     ),
     Command(
         name="precision_report",
@@ -23,6 +24,7 @@ REPORTS = (
         function="reports.precision:precision_report",
         usual=("folder", "runs", "baseline", "gradients"),
         example="--config precision/report",
+        heartbeat=True,
     ),
     Command(
         name="tokenizer_experiments",
@@ -33,6 +35,7 @@ REPORTS = (
         function="reports.experiments:tokenizer_experiments",
         usual=("folder", "rows", "baseline"),
         example="--config speech_tokenizer/experiments --folder .",
+        heartbeat=True,
     ),
     Command(
         name="text_to_token_curve",
@@ -43,6 +46,7 @@ REPORTS = (
         function="reports.text_to_token_curve:text_to_token_curve",
         usual=("folder", "rows.<name>.utterances"),
         example="--config text_to_token/curve --folder .",
+        heartbeat=True,
     ),
 )
 

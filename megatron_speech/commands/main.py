@@ -8,8 +8,9 @@ import select
 import signal
 import sys
 import textwrap
+import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import groupby, takewhile
 from typing import Any
 
@@ -19,6 +20,7 @@ from megatron_speech.commands.other_files import file_of_another_command
 from megatron_speech.commands.table import COMMANDS, find
 from megatron_speech.config.parsing.leaving import interruption_is_one_line
 from megatron_speech.config.parsing.parse import read_config, user_errors
+from megatron_speech.progress import Progress, logs_beside_bars
 
 STDOUT = 1
 _HELP = ("-h", "--help")
@@ -62,8 +64,22 @@ def run(command: Command, words: Sequence[str]) -> None:
     if command.logs:
         rank_zero = os.environ.get("RANK", "0") == "0"
         logging.basicConfig(level=logging.INFO if rank_zero else logging.WARNING, format="%(message)s")
-    with user_errors(), quiet_when_nobody_reads():
-        function(config)
+    with user_errors(), quiet_when_nobody_reads(), logs_beside_bars(), bars_end_first():
+        with Progress(command.name, late=True) if command.heartbeat else nullcontext():
+            function(config)
+
+
+@contextmanager
+def bars_end_first() -> Iterator[None]:
+    """End all progress before an error is told: a traceback keeps generators alive that would go on showing theirs."""
+    try:
+        yield
+    except BaseException as error:
+        told: BaseException | None = error
+        while told is not None:
+            traceback.clear_frames(told.__traceback__)
+            told = told.__context__
+        raise
 
 
 @contextmanager

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from megatron_speech.config.inspection.shards import InspectShardsConfig, VerifyShardsConfig
     from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
     from megatron_speech.config.stages.dry_run import PretrainCommandConfig, TextToTokenCommandConfig
+    from megatron_speech.config.stages.evaluate import EvaluateConfig
     from megatron_speech.config.stages.generate import GenerateConfig
     from megatron_speech.config.stages.speech_decoder import DecodeConfig
     from megatron_speech.config.stages.stream_speech import StreamSpeechConfig
@@ -56,6 +57,19 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
         print(len(text_tasks(config.corpora, files_per_task=config.files_per_task)))
     else:
         run.tokenize_text(config)
+
+
+def evaluate(config: EvaluateConfig) -> None:
+    """Score the model, and print the scores as a table."""
+    from megatron_speech.artifacts.files import read_json
+    from megatron_speech.evaluation import harness
+    from megatron_speech.evaluation.score_table import score_table
+
+    harness.evaluate(config)
+    scores, answers = config.output / "evaluation.json", config.output / "items.jsonl"
+    for line in score_table(read_json(scores)):
+        print(line)
+    print(f"scores: {scores}; answers to each item: {answers}")
 
 
 def generate(config: GenerateConfig) -> None:
@@ -98,10 +112,11 @@ def inspect_shards(config: InspectShardsConfig) -> None:
 def verify_shards(config: VerifyShardsConfig) -> None:
     """Print every damage as it is found, then their number, which decides the exit status."""
     from megatron_speech.data.shards import verify
+    from megatron_speech.progress import say
 
     number = 0
     for number, damage in enumerate(verify.verify_shards(config), start=1):  # noqa: B007
-        print(damage, flush=True)
+        say(str(damage))
     folders = f"{len(config.folders)} folder{'s' * (len(config.folders) > 1)}"
     print(f"{number or 'no'} damage{'s' * (number > 1)} in {folders}")
     raise SystemExit(1 if number else 0)

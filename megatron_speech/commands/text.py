@@ -14,6 +14,7 @@ TEXT_TO_TOKEN = (
         function="text_tokenizer.vocabulary_folder:build_vocabulary",
         usual=("text", "speech_tokenizer", "output", "end_of_document", "begin_of_document", "spelling"),
         example="--text assets/smollm2-135m-instruct --speech_tokenizer speech_tokenizer --output vocabulary",
+        heartbeat=True,
     ),
     Command(
         name="build_task_documents",

@@ -113,11 +113,11 @@ EVALUATION = (
     Command(
         name="evaluate",
         summary="Score a Hugging Face folder by likelihood, with bootstrap intervals.",
-        about="Writes evaluation.json: cloze in four modality pairs, written and spoken questions on capitals, and the "
-        "loss by modality on held-out documents.",
+        about="Writes evaluation.json, and prints its scores: cloze in four modality pairs, written and spoken "
+        "questions on capitals, and the loss by modality on held-out documents.",
         stage="evaluation",
         settings="config.stages.evaluate:EvaluateConfig",
-        function="evaluation.harness:evaluate",
+        function="commands.printed:evaluate",
         usual=("model", "output", "cloze", "geo_qa", "held_out.sources", "tasks", "dtype", "device"),
         example="--model hf --output evaluation --held_out.sources '{text: documents/text-heldout}'",
     ),

@@ -23,6 +23,7 @@ from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.planning.parameters import Parameters, model_parameters, rank_parameters
 from megatron_speech.platform.private_names import tensors_without_storage
+from megatron_speech.progress import follow
 from megatron_speech.vocabulary import Vocabulary
 
 COMPONENTS = {
@@ -42,7 +43,7 @@ def check_parameters(model: ModelConfig, *, vocabulary: Vocabulary, layout: Para
     """
     rows, layers = vocabulary.padded_size, layout.layers_per_stage(model.num_layers)
     unique = Parameters()
-    for rank in range(layout.world_size):
+    for rank in follow(range(layout.world_size), "plan_parameters: build", unit="ranks", late=True):
         place = layout.coordinates(rank)
         expected = rank_parameters(
             model,

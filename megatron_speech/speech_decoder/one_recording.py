@@ -10,6 +10,7 @@ from megatron_speech.artifacts.facts.codes import SpeechCodes
 from megatron_speech.artifacts.files import read_json
 from megatron_speech.audio.io import write_audio
 from megatron_speech.config.stages.speech_decoder import DecodeConfig
+from megatron_speech.progress import Progress
 from megatron_speech.speech_decoder.interface import SpeechDecoder
 from megatron_speech.speech_decoder.table import load_speech_decoder
 
@@ -20,9 +21,10 @@ def decode(config: DecodeConfig) -> float:
     Raises FileNotFoundError for a missing file, ValueError for codes of another speech tokenizer than the decoder's.
     """
     codes = read_codes(config.codes)
-    decoder = load_speech_decoder(config.decoder, config.vocoder)
-    require_tokenizer(decoder, codes.speech_fingerprint, holder=str(config.codes))
-    return decode_to_file(decoder, np.array(codes.codes, np.int32), config.output)
+    with Progress(f"decode {config.codes}", late=True):
+        decoder = load_speech_decoder(config.decoder, config.vocoder)
+        require_tokenizer(decoder, codes.speech_fingerprint, holder=str(config.codes))
+        return decode_to_file(decoder, np.array(codes.codes, np.int32), config.output)
 
 
 def decode_to_file(decoder: SpeechDecoder, codes: np.ndarray, path: Path) -> float:

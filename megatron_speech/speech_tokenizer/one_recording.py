@@ -9,6 +9,7 @@ from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.audio.io import read_speech
 from megatron_speech.config.stages.tokenize_speech import EncodeConfig, TokenizeSpeechConfig
+from megatron_speech.progress import Progress
 from megatron_speech.speech_tokenizer.corpus.windows import encode_cut, windows_of
 from megatron_speech.speech_tokenizer.interface import SpeechTokenizer
 from megatron_speech.speech_tokenizer.table import load_speech_tokenizer
@@ -20,10 +21,12 @@ def encode(config: EncodeConfig) -> SpeechCodes:
     Raises FileNotFoundError or ValueError, before the tokenizer is loaded, if the file is no speech.
     """
     waveform = read_speech(config.audio)
-    tokenizer = load_speech_tokenizer(config.tokenizer)
+    with Progress(f"encode {config.audio}", late=True):
+        tokenizer = load_speech_tokenizer(config.tokenizer)
+        codes = encode_recording(tokenizer, waveform, name=str(config.audio))
     facts = tokenizer.facts
     made = SpeechCodes(
-        codes=tuple(encode_recording(tokenizer, waveform, name=str(config.audio)).tolist()),
+        codes=tuple(codes.tolist()),
         frame_rate=facts.frame_rate,
         codebook_size=facts.codebook_size,
         speech_fingerprint=facts.fingerprint,

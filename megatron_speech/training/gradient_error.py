@@ -34,6 +34,7 @@ from megatron_speech.model.precision import resolve_precision
 from megatron_speech.parallel import groups
 from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.platform.device import device
+from megatron_speech.progress import Progress, follow
 from megatron_speech.storage.place import Places
 from megatron_speech.training.batches import sample_numbers
 from megatron_speech.vocabulary import Vocabulary
@@ -60,19 +61,27 @@ def gradient_error(config: GradientErrorConfig) -> None:
             batches = _batches(config, vocabulary)
             loss_weights = torch.tensor(config.data.loss_weights, device=device())
 
-            def gradients(precision: PrecisionConfig) -> dict[str, Tensor]:
-                (chunk,) = chunks = build_model(
-                    model, vocabulary=vocabulary, parallel=ParallelConfig(), precision=precision
+            def gradients(precision: PrecisionConfig, *, name: str) -> dict[str, Tensor]:
+                with Progress(f"gradient_error {name}: load {checkpoint.name}", late=True):
+                    (chunk,) = chunks = build_model(
+                        model, vocabulary=vocabulary, parallel=ParallelConfig(), precision=precision
+                    )
+                    load_model(checkpoint, chunks, model=model, vocabulary=vocabulary)
+                return _gradients(
+                    chunk.to(device()),
+                    batches,
+                    loss_weights=loss_weights,
+                    warm_up=config.warm_up,
+                    about=f"gradient_error {name}",
                 )
-                load_model(checkpoint, chunks, model=model, vocabulary=vocabulary)
-                return _gradients(chunk.to(device()), batches, loss_weights=loss_weights, warm_up=config.warm_up)
 
-            wanted = _parts(gradients(PrecisionConfig(dtype="float32")), model=model, vocabulary=vocabulary)
+            exact = gradients(PrecisionConfig(dtype="float32"), name="float32")
+            wanted = _parts(exact, model=model, vocabulary=vocabulary)
             errors = {}
             for name, asked in config.precisions.items():
                 precision, reason = resolve_precision(asked)
                 logger.info("%s: %s", name, reason)
-                found = _parts(gradients(precision), model=model, vocabulary=vocabulary)
+                found = _parts(gradients(precision, name=name), model=model, vocabulary=vocabulary)
                 errors[name] = {part: compare(found[part], wanted[part]) for part in wanted}
                 logger.info("%s: %s", name, errors[name]["speech rows"])
             draft.facts = GradientErrorFacts(
@@ -108,10 +117,12 @@ def _batches(config: GradientErrorConfig, vocabulary: Vocabulary) -> list[Batch]
     return [to_device(collate(reader.rows(each)), vocabulary, device()) for each in numbers]
 
 
-def _gradients(chunk: nn.Module, batches: Sequence[Batch], *, loss_weights: Tensor, warm_up: int) -> dict[str, Tensor]:
+def _gradients(
+    chunk: nn.Module, batches: Sequence[Batch], *, loss_weights: Tensor, warm_up: int, about: str
+) -> dict[str, Tensor]:
     """Gradients of the summed losses of all batches after the first `warm_up`, in float32, by parameter name."""
     total = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in chunk.named_parameters()}
-    for index, batch in enumerate(batches):
+    for index, batch in enumerate(follow(batches, about, unit="passes")):
         losses = forward(
             chunk, tokens=batch.tokens, labels=batch.labels, cu_seqlens=batch.cu_seqlens, max_seqlen=batch.max_seqlen
         )

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from torch import Tensor
 from torch.utils.tensorboard import FileWriter
-from tqdm import tqdm
 
 from megatron_speech.artifacts.facts.training import MetricsRecord, ReadingRecord, ValidationRecord
 from megatron_speech.artifacts.jsonl_log import append_records
@@ -25,6 +24,7 @@ from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.run.data import DataConfig
 from megatron_speech.model.loss import SPEECH, TEXT
 from megatron_speech.platform.private_names import scalar_summary, session_start
+from megatron_speech.progress import Progress
 from megatron_speech.training.history import METRICS, VALIDATION, resume_logs
 from megatron_speech.training.state import TrainState
 
@@ -117,6 +117,8 @@ class MetricsLog:
         self._sources = [name for name, _ in data.lessons]
         self._tasks = [data.sources[name].task for name in self._sources]
         self._weights = data.loss_weights
+        self._seq_length = data.seq_length
+        self._total_steps = total_steps
         self._since, self._tokens = time.monotonic(), 0
         self._waiting: list[_Step] = []
         self._written = self._since
@@ -130,13 +132,15 @@ class MetricsLog:
         self._board = FileWriter(str(folder / "tensorboard"))
         # Open TensorBoard, which drops the steps that a resumed run repeats, and the progress bar.
         self._board.add_event(session_start(), step=first_step + 1)
-        terminal = sys.stderr.isatty()
-        self._bar = tqdm(total=total_steps, initial=first_step, unit="step", disable=not terminal)
-        self._terminal = terminal
+        self._progress = Progress(f"train {folder}", unit="steps", total=total_steps, done=first_step)
+        self._progress.__enter__()
+        self._terminal = sys.stderr.isatty()
 
     def count(self, tokens: int) -> None:
-        """Count the tokens of a step, for the rate."""
+        """Count a step and its tokens, for the rates."""
         self._tokens += tokens
+        if self._enabled:
+            self._progress.add()
 
     def log_step(
         self, state: TrainState, sums: Tensor, *, lr: float, grad_norm: float, reading: ReadingRecord | None = None
@@ -197,7 +201,7 @@ class MetricsLog:
         """Write all waiting records and close bar and TensorBoard."""
         self.write()
         if self._enabled:
-            self._bar.close()
+            self._progress.__exit__(None, None, None)
             self._board.close()
 
     def _to_board(self, scalars: dict[str, float], step: int) -> None:
@@ -207,11 +211,12 @@ class MetricsLog:
     def _say(self, record: MetricsRecord) -> None:
         parts = " ".join(f"{name} {value:.4f}" for name, value in record.loss_by_modality.items())
         line = f"loss {record.loss:.4f} ({parts}) lr {record.lr:.2e} norm {record.grad_norm:.3f}"
+        tokens = f"{record.consumed_samples * self._seq_length:,} tokens so far"
         if self._terminal:
-            self._bar.set_postfix_str(line)
-            self._bar.update(record.step - self._bar.n)
+            self._progress.note = f"{line}, {tokens}"
         else:
-            logger.info("step %d: %s, %.0f tokens/s", record.step, line, record.tokens_per_s)
+            speed = f"{record.tokens_per_s:.0f} tokens/s, {self._progress.left_in_words()}"
+            logger.info("step %d of %d: %s, %s, %s", record.step, self._total_steps, line, tokens, speed)
 
 
 def _by_source(name: str, losses: Losses) -> dict[str, float]:

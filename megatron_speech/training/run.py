@@ -33,6 +33,7 @@ from megatron_speech.parallel.replica import Replica
 from megatron_speech.parallel.signals import StopRequest
 from megatron_speech.parallel.world import world_from_environment
 from megatron_speech.platform.device import where
+from megatron_speech.progress import Progress, logs_beside_bars
 from megatron_speech.storage.place import Places, local_folder
 from megatron_speech.training import run_folder
 from megatron_speech.training.engine import build_engine
@@ -92,12 +93,13 @@ def _pretrain(
     groups.initialize(outline.layout, seed=config.train.seed, rank=rank, init_method=init_method)
     try:
         places = Places(config.data.reader)
-        engine = build_engine(config, vocabulary=outline.vocabulary, load_base=checkpoint is None)
-        state = _state_to_start_from(config, engine, checkpoint)
+        with Progress("build the model and load its weights", late=True):
+            engine = build_engine(config, vocabulary=outline.vocabulary, load_base=checkpoint is None)
+            state = _state_to_start_from(config, engine, checkpoint)
         # All checks have passed: only now is more than logs written into the run folder.
         on_rank_zero(lambda: _prepare_folder(config, outline.plan, places, consumed=state.consumed_samples))
         run = _assemble(config, outline, engine, places, state)
-        with closing(run.log):
+        with closing(run.log), logs_beside_bars("megatron_speech"):
             state, held_out = train(run, state, stop_request)
             if state.consumed_samples >= outline.plan.num_samples:
                 _finish(run, state, held_out or validate(run, state), seconds=time.monotonic() - begun)

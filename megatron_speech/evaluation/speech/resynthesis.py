@@ -93,7 +93,7 @@ def _read_pairs(config: DecodeSpeechConfig) -> list[Pair]:
     """The first `num_utterances` utterances of `voices` that have audio and codes. Raises ValueError if none has."""
     codes = {document.key: document.tokens for document in read_documents(config.codes)}
     pairs: list[Pair] = []
-    for record in read_audio_shards(config.audio):
+    for record in follow(read_audio_shards(config.audio), "decode_speech: read", unit="utterances", late=True):
         if record.key in codes and record.voice in config.voices:
             pairs.append(Pair(key=record.key, text=record.text, original=record.waveform, codes=codes[record.key]))
         if len(pairs) == config.num_utterances:

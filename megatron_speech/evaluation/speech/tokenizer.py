@@ -32,7 +32,7 @@ from megatron_speech.evaluation.speech.robustness import disturbances, robustnes
 from megatron_speech.grouping import grouped
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.word_errors import error_rates, utterance_edits
-from megatron_speech.progress import Progress
+from megatron_speech.progress import Progress, follow
 from megatron_speech.reports.facts import FROM_CODES, WITHOUT_BOTTLENECK
 from megatron_speech.reports.tokenizer import write_tokenizer_report
 from megatron_speech.speech_tokenizer.corpus.run import usage_facts
@@ -152,7 +152,7 @@ def read_sets(
     for name, folder in config.audio.items():
         records: list[AudioRecord] = []
         passed = 0
-        for record in read_audio_shards(folder):
+        for record in follow(read_audio_shards(folder), f"tokenizer_report {name}: read", unit="utterances"):
             if len(record.waveform) > longest:
                 passed += 1
                 continue

@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from tqdm import tqdm
 
 from megatron_speech.artifacts.facts.speech_tokenizer import FingerprintFacts, SpeechDecoderFacts
 from megatron_speech.artifacts.manifest import is_made, make_artifact, read_facts
@@ -26,6 +26,7 @@ from megatron_speech.audio.io import SAMPLE_RATE, resample
 from megatron_speech.audio.shards import read_audio_shards
 from megatron_speech.config.stages.speech_decoder import TrainSpeechDecoderConfig
 from megatron_speech.data.shards.documents import read_documents
+from megatron_speech.progress import Progress, follow
 from megatron_speech.schedules import factor_by_start
 from megatron_speech.speech_decoder.mel import MelSettings, log_mel
 from megatron_speech.speech_decoder.token_to_mel import DecoderIdentity, TokenToMel
@@ -118,7 +119,7 @@ def load_utterances(
     left_out: Counter[str] = Counter()
     others: Counter[str] = Counter()
     utterances: list[TrainingPair] = []
-    for record in read_audio_shards(audio):
+    for record in follow(read_audio_shards(audio), f"train_speech_decoder {audio}: read", unit="utterances"):
         if len(utterances) == limit:
             break
         # Count the utterances that cannot be used, and keep the others.
@@ -161,16 +162,19 @@ def fit(
     # Train for `config.steps`, with the held-out error before and after.
     loss_first = heldout_l1(net, heldout, batch_size=config.batch_size)
     net.train()
+    heard = 0
     batches = _batches(train, net, batch_size=config.batch_size, seed=config.seed)
-    bar = tqdm(range(config.steps), desc="token-to-mel", unit="step", mininterval=1.0)
-    for _, batch in zip(bar, batches, strict=False):
-        loss = _loss(net, batch, delta_weight=config.delta_weight)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimizer.step()
-        scheduler.step()
-        bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+    with Progress("train_speech_decoder", unit="steps", total=config.steps) as progress:
+        for batch in islice(batches, config.steps):
+            loss = _loss(net, batch, delta_weight=config.delta_weight)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimizer.step()
+            scheduler.step()
+            progress.add()
+            heard += len(batch.codes)
+            progress.note = f"loss {loss.item():.3f}, {heard:,} utterances so far"
     return SpeechDecoderFacts(
         utterances=len(train),
         hours=round(sum(len(utterance.mel) for utterance in train) / net.mel.frame_rate / 3600, 3),

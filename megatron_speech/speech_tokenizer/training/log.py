@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from torch.utils.tensorboard import SummaryWriter
 
+from megatron_speech.progress import Progress
 from megatron_speech.speech_tokenizer.quantizer import perplexity
 from megatron_speech.speech_tokenizer.training.step import StepResult, Trainer
 
@@ -22,16 +23,23 @@ logger = logging.getLogger(__name__)
 class TrainingLog:
     """Collects results of steps and logs their means."""
 
-    def __init__(self, folder: Path, *, first_step: int, every_steps: int) -> None:
+    def __init__(self, folder: Path, *, first_step: int, steps: int, every_steps: int) -> None:
         self._every = every_steps
+        self._steps = steps
+        self._progress = Progress("train_speech_tokenizer", unit="steps", total=steps, done=first_step)
+        self._progress.__enter__()
         self._results: list[StepResult] = []
         self._since = time.perf_counter()
         self._board = None
         if dist.get_rank() == 0:
             self._board = SummaryWriter(str(folder), purge_step=first_step + 1)
 
-    def step(self, trainer: Trainer, result: StepResult, *, last: bool) -> None:
-        """Add the result of a step; logs every `every_steps` steps and after the `last` one."""
+    def step(self, trainer: Trainer, result: StepResult, *, utterances: int, last: bool) -> None:
+        """Add the result of a step; logs every `every_steps` steps and after the `last` one.
+
+        `utterances` have been heard so far.
+        """
+        self._progress.add()
         if self._board is None:
             return
         self._results.append(result)
@@ -41,26 +49,29 @@ class TrainingLog:
         scalars["learning_rate"] = max(group["lr"] for group in trainer.optimizer.param_groups)
         self._write(scalars, trainer.step)
         logger.info(
-            "step %d: cross-entropy %.3f, commitment %.4f, perplexity %.0f, %d dead codes, %.0f s of speech per second",
-            trainer.step,
+            "step %d of %d: cross-entropy %.3f, commitment %.4f, perplexity %.0f, %d dead codes, "
+            "%.0f s of speech per second, %s utterances so far, %s",
+            *(trainer.step, self._steps),
             *(
                 scalars[name]
                 for name in ("cross_entropy", "commitment", "codebook/perplexity", "codebook/dead", "speech_per_second")
             ),
+            *(f"{utterances:,}", self._progress.left_in_words()),
         )
         self.restart_clock()
 
     def validation(self, step: int, rates: dict[str, float]) -> None:
         """Log the word error rates from codes after `step`."""
         self._write({f"word_error_rate/{name}": rate for name, rate in rates.items()}, step)
-        logger.info("step %d%s", step, shown({"from codes": rates}))
+        logger.info("step %d of %d%s", step, self._steps, shown({"from codes": rates}))
 
     def restart_clock(self) -> None:
         """Start a new mean, without the time of validation or saving in its rate."""
         self._results, self._since = [], time.perf_counter()
 
     def close(self) -> None:
-        """Close the TensorBoard file, if there is one."""
+        """End the progress, and close the TensorBoard file if there is one."""
+        self._progress.__exit__(None, None, None)
         if self._board is not None:
             self._board.close()
 

@@ -179,7 +179,9 @@ def _prepare(
         feed=feed,
         trainer=trainer,
         validation=validation,
-        log=TrainingLog(folder / "tensorboard", first_step=state.step, every_steps=config.log_every_steps),
+        log=TrainingLog(
+            folder / "tensorboard", first_step=state.step, steps=config.steps, every_steps=config.log_every_steps
+        ),
         state=state,
     )
 
@@ -199,7 +201,7 @@ def _train(run: Run, stop_request: StopRequest) -> None:
                 name = run.feed.sources[source].name
                 state.drawn[name] = state.drawn.get(name, 0) + 1
             curve.add(state.step, cross_entropy=result.cross_entropy, commitment=result.commitment)
-            run.log.step(trainer, result, last=last)
+            run.log.step(trainer, result, utterances=sum(state.drawn.values()), last=last)
 
             # Validate, save and stop when due.
             if last or (config.validate_every_steps and state.step % config.validate_every_steps == 0):

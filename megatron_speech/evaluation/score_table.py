@@ -1,0 +1,37 @@
+"""Lays the estimates of evaluation.json out as a table of plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+HEAD = ("task", "pair", "score", "95 % interval", "chance", "n")
+"""Heads of the columns; n is the number of independent items, and the pair may name a source or group as well."""
+LOSS = "held_out is a loss in nats per token: lower is better"
+_LEFT_ALIGNED = 2
+
+
+def score_table(results: Mapping[str, Any]) -> list[str]:
+    """Lines of the table: the head, one per estimate, and what a score is that is no accuracy."""
+    rows = [HEAD, *_rows(results, names=(), chance=None)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(_aligned, row, widths, range(len(row)))).rstrip() for row in rows]
+    return [*lines, LOSS] if "held_out" in results else lines
+
+
+def _rows(found: Mapping[str, Any], *, names: tuple[str, ...], chance: float | None) -> Iterator[tuple[str, ...]]:
+    """Rows of all estimates in `found`, which stands under the keys `names`; guessing scores `chance`."""
+    chance = found.get("chance", chance)
+    if "value" in found and "items" in found:
+        task, *pair = names
+        interval = f"{found['low']:.4f} to {found['high']:.4f}"
+        guessed = "-" if chance is None else f"{chance:g}"
+        yield task, " ".join(pair) or "-", f"{found['value']:.4f}", interval, guessed, f"{found['items']:,}"
+        return
+    for name, part in found.items():
+        if isinstance(part, Mapping):
+            yield from _rows(part, names=(*names, name), chance=chance)
+
+
+def _aligned(cell: str, width: int, column: int) -> str:
+    return f"{cell:<{width}}" if column < _LEFT_ALIGNED else f"{cell:>{width}}"
