@@ -99,7 +99,7 @@ class Progress:
     def __enter__(self) -> Self:
         self._begun = time.monotonic()
         if multiprocessing.parent_process() is None and os.environ.get("RANK", "0") == "0":
-            shown = _Bar(self) if sys.stderr.isatty() else _Lines(self)
+            shown = _Bar(self) if _has_terminal() else Lines(self)
             self._thread = threading.Thread(target=self._watch, args=[shown], name="progress", daemon=True)
             self._thread.start()
         return self
@@ -117,7 +117,7 @@ class Progress:
             return Count(self.done, min(1.0, self.done / self.total), self._early / self.total)
         return Count(self.done, self.share)
 
-    def _watch(self, shown: _Lines | _Bar) -> None:
+    def _watch(self, shown: Lines | _Bar) -> None:
         """Body of the thread; it ends when standard error is closed."""
         try:
             while not self._ended.wait(shown.pause_s):
@@ -140,7 +140,7 @@ def follow(items: Iterable[T], about: str, *, unit: str, total: float | None = N
 @contextmanager
 def logs_beside_bars(logger: str = "") -> Iterator[None]:
     """Print the records of a logger, the root's by default, above the bars of a terminal."""
-    if not sys.stderr.isatty():
+    if not _has_terminal():
         yield
         return
     from tqdm.contrib.logging import logging_redirect_tqdm
@@ -151,7 +151,7 @@ def logs_beside_bars(logger: str = "") -> Iterator[None]:
 
 def say(line: str) -> None:
     """Print a line to standard output at once, above the bars of a terminal."""
-    if sys.stderr.isatty():
+    if _has_terminal():
         from tqdm import tqdm
 
         tqdm.write(line)
@@ -166,7 +166,7 @@ def in_words(count: Count, *, unit: str, total: float | None, seconds: float) ->
     if unit:
         of = "" if total is None else f" of {_number(total)}"
         share = "" if count.share is None else f" ({count.share:.0%}{'' if of else ' of the input'})".replace("%", " %")
-        parts.append(f"{_number(count.done)}{of} {unit}{share}")
+        parts.append(f"{_number(count.done)}{of} {_named(count.done if total is None else total, unit)}{share}")
     elif count.share is not None:
         parts.append(f"{count.share:.0%}".replace("%", " %"))
     timed = count.done - (count.early * total if total else 0.0)
@@ -192,8 +192,23 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def _has_terminal() -> bool:
+    """Whether standard error is a terminal that a bar fits into."""
+    return sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns > 0
+
+
 def _number(value: float) -> str:
+    for size, name in ((1e9, "billion"), (1e6, "million")):
+        if value >= 10 * size:
+            return f"{value / size:,.1f} {name}"
     return f"{value:,.0f}"
+
+
+def _named(number: float, unit: str) -> str:
+    """`unit`, a plural, or its singular if there is one thing alone: `1 batch`."""
+    first, *rest = unit.split(" ")
+    one = first.removesuffix("es") if first.endswith(("sses", "ches")) else first.removesuffix("s")
+    return " ".join([one if number == 1 else first, *rest])
 
 
 def _rate(per_second: float) -> str:
@@ -203,7 +218,7 @@ def _rate(per_second: float) -> str:
     return f"{per_second:.1f}/s" if per_second >= 1 else f"{60 * per_second:.1f}/min"
 
 
-class _Lines:
+class Lines:
     """Plain lines: the first at once, then at growing intervals; a last one if there was one between."""
 
     def __init__(self, progress: Progress) -> None:
@@ -214,20 +229,22 @@ class _Lines:
             self.show()
 
     def show(self) -> None:
+        """Print the next line."""
         progress = self._progress
         if self._lines:
             words = in_words(progress.count(), unit=progress.unit, total=progress.total, seconds=progress.seconds)
             self._print(f"{progress.about}: {words}{progress.note and f'; {progress.note}'}")
         else:
-            whole = f": {_number(progress.total)} {progress.unit}" if progress.total is not None else " ..."
-            self._print(f"{progress.about}{whole}")
+            total, unit = progress.total, progress.unit
+            self._print(f"{progress.about}{' ...' if total is None else f': {_number(total)} {_named(total, unit)}'}")
         self.pause_s = min(FIRST_S * 2**self._lines, LONGEST_S)
         self._lines += 1
 
     def end(self, *, whole: bool) -> None:
+        """Sum up, unless the work was ended by an error or was short."""
         if whole and self._lines > 1:
             done, unit = self._progress.count().done, self._progress.unit
-            things = f"{_number(done)} {unit} " if unit else ""
+            things = f"{_number(done)} {_named(done, unit)} " if unit else ""
             self._print(f"{self._progress.about}: {things}in {duration(self._progress.seconds)}")
 
     def _print(self, line: str) -> None:
@@ -249,7 +266,7 @@ class _Bar:
             bar_format=None if progress.unit else "{desc} [{elapsed}{postfix}]",
             smoothing=0,
             delay=LATE_S if progress.late else 0,
-            dynamic_ncols=os.get_terminal_size(sys.stderr.fileno()).columns > 0,
+            dynamic_ncols=True,
         )
 
     def show(self) -> None:

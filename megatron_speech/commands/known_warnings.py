@@ -1,4 +1,4 @@
-"""Warnings of libraries that no user of a command can act on: they speak to us, who call those libraries.
+"""What libraries print that no user of a command can act on: warnings to us, who call them, and bars of their own.
 
 Only commands are quiet. Whoever imports the library, or runs its tests, sees every warning. A filter given to Python
 itself (``-W default``, PYTHONWARNINGS) comes first, and shows them again.
@@ -6,6 +6,7 @@ itself (``-W default``, PYTHONWARNINGS) comes first, and shows them again.
 
 from __future__ import annotations
 
+import os
 import warnings
 
 KNOWN: tuple[tuple[type[Warning], str], ...] = (
@@ -17,8 +18,15 @@ KNOWN: tuple[tuple[type[Warning], str], ...] = (
 )
 """Category of each, and the module that it is told of, as a regular expression."""
 
+NO_BARS = "HF_HUB_DISABLE_PROGRESS_BARS"
+"""Environment variable that Hugging Face's libraries read when they are imported."""
+
 
 def silence_known_warnings() -> None:
-    """Hide the `KNOWN` warnings in this process, unless a filter that was set earlier shows them."""
+    """Hide the `KNOWN` warnings in this process, unless a filter that was set earlier shows them; and libraries' bars.
+
+    Commands show their own progress.
+    """
+    os.environ.setdefault(NO_BARS, "1")
     for category, module in KNOWN:
         warnings.filterwarnings("ignore", category=category, module=module, append=True)

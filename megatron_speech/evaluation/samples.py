@@ -90,13 +90,21 @@ def _samples(
     texts = [str(utterance.meta["text"]) for utterance in utterances]
     heard = [speech_ids(each, vocabulary=vocabulary).tolist() for each in codes]
     contexts = [continuation_prompt(ids, given="speech", asked="text", vocabulary=vocabulary) for ids in heard]
-    continued = _write(model, contexts, "text", config)
+    continued = _write(model, contexts, "text", config, kind="continuation")
     recognised = _write(
-        model, [recognition_prompt(each, vocabulary=vocabulary).tolist() for each in codes], "text", config
+        model,
+        [recognition_prompt(each, vocabulary=vocabulary).tolist() for each in codes],
+        "text",
+        config,
+        kind="recognition",
     )
     text_ids = [model.tokenizer.encode(text) for text in texts]
     spoken = _write(
-        model, [synthesis_prompt(ids, vocabulary=vocabulary).tolist() for ids in text_ids], "speech", config
+        model,
+        [synthesis_prompt(ids, vocabulary=vocabulary).tolist() for ids in text_ids],
+        "speech",
+        config,
+        kind="synthesis",
     )
     # Records and documents.
     samples, documents = [], []
@@ -119,7 +127,7 @@ def _samples(
 
 
 def _write(
-    model: LanguageModel, prompts: Sequence[Sequence[int]], modality: Modality, config: GenerateConfig
+    model: LanguageModel, prompts: Sequence[Sequence[int]], modality: Modality, config: GenerateConfig, *, kind: str
 ) -> list[Generation]:
     """Continue prompts in one modality.
 
@@ -135,4 +143,4 @@ def _write(
         stop=[vocabulary.special_id(END_OF_AUDIO) if speech else vocabulary.end_of_document],
         allowed=allowed_ids(vocabulary, modality),
     )
-    return in_order(results, len(prompts), progress=f"generate {modality}")
+    return in_order(results, len(prompts), progress=f"generate: {kind}")

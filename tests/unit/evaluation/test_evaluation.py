@@ -193,7 +193,7 @@ def test_held_out_loss_is_the_mean_over_scored_tokens_by_modality(files, tmp_pat
         write_documents(tmp_path / name, documents, vocabulary=vocabulary, name=name)
     config = HeldOutConfig(sources={name: tmp_path / name for name in ("interleaved", "recognition")})
     task = HeldOutTask(config)
-    results, _ = run_task(model, task, task.items(vocabulary), Bootstrap(resamples=200))
+    results, _ = run_task(model, task, task.items(vocabulary), Bootstrap(resamples=200), name="held_out")
     losses: dict[str, list[float]] = {"text": [], "speech": []}
     for document in mixed:
         ids = torch.tensor([*document.tokens, vocabulary.end_of_document])
