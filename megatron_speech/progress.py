@@ -134,6 +134,7 @@ def follow(items: Iterable[T], about: str, *, unit: str, total: float | None = N
     with Progress(about, unit=unit, total=total, late=late) as progress:
         for item in items:
             yield item
+            del item  # before the next one is made: an item may be large
             progress.add()
 
 
