@@ -29,6 +29,7 @@ from megatron_speech.evaluation.tasks.table import asked_tasks
 from megatron_speech.inference.model import loaded_model, read_vocabulary
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.power import DISCORDANT, smallest_difference
+from megatron_speech.progress import Progress
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -125,4 +126,5 @@ def run_task(
         for group, requests in groups
     }
     records = task.records(items, answers)
-    return task.results(items, records, bootstrap), records
+    with Progress(f"evaluate {name}: intervals", late=True):
+        return task.results(items, records, bootstrap), records

@@ -49,15 +49,14 @@ def build_task_documents(config: BuildTaskDocumentsConfig) -> None:
     with make_artifact(config.output, kind=f"documents_{config.task}", config=config, inputs=inputs) as draft:
         unreadable: list[dict[str, str]] = []
         # Read one document ahead: without any, the output must not be made.
-        documents = _documents(config, tokenizer=tokenizer, vocabulary=vocabulary, counts=counts, unreadable=unreadable)
+        made = _documents(config, tokenizer=tokenizer, vocabulary=vocabulary, counts=counts, unreadable=unreadable)
+        documents = follow(made, f"build_task_documents {config.task}", unit="documents")
         first = next(documents, None)
         if first is None:
             folders = ", ".join(str(path) for path in config.codes)
             raise ValueError(f"codes={folders}: no utterance passes the filters {dict(counts)}; widen `utterances`")
-        about = f"build_task_documents {config.task}"
-        shown = follow(chain([first], documents), about, unit="documents")
         # Write the documents, then what was left out while they were read.
-        written = write_documents(draft.folder, shown, vocabulary=vocabulary, name=config.task)
+        written = write_documents(draft.folder, chain([first], documents), vocabulary=vocabulary, name=config.task)
         (draft.folder / UNREADABLE).write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in unreadable))
         duration_s = round(counts.pop("duration_ms") / 1000, 1)
         facts = draft.facts = TaskDocumentsFacts(**vars(written), utterances=dict(counts), duration_s=duration_s)

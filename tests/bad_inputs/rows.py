@@ -216,7 +216,7 @@ def _run_in_fork(tool: str, words: list[str], folder: Path) -> tuple[int, str]:
     if not child:
         try:
             os.close(read)
-            _be_tool(tool, words, folder, write)
+            be_tool(tool, words, folder, write)
         finally:
             os._exit(99)
     os.close(write)
@@ -232,7 +232,7 @@ def _run_in_fork(tool: str, words: list[str], folder: Path) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said.decode(errors="replace")
 
 
-def _be_tool(tool: str, words: list[str], folder: Path, stderr: int) -> None:
+def be_tool(tool: str, words: list[str], folder: Path, stderr: int) -> None:
     silent = os.open(os.devnull, os.O_RDWR)
     for number, target in ((0, silent), (1, silent), (2, stderr)):
         os.dup2(target, number)

@@ -1,0 +1,285 @@
+"""Inputs of every command that take long: small real ones, of which something is read or computed slowly.
+
+A command runs in a fork, in a copy of the world of `tests.bad_inputs.world`, where a fork may change what it likes.
+What is slow waits for the lines that the command owes by then, so nothing depends on how fast the machine is; it waits
+in vain no longer than `patience`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import yaml
+
+from megatron_speech import progress
+from tests.bad_inputs.rows import TABLES
+from tests.toys import write_codes, write_jsonl
+
+LINES = 3
+"""Number of lines of progress that slow work waits for: the first, and two with counts."""
+
+
+@dataclass(frozen=True)
+class Slow:
+    """How a command becomes slow."""
+
+    part: str
+    """``module:name`` of the function or generator that becomes slow."""
+    says: str
+    """What its first line begins with."""
+    words: str = ""
+    """Words behind those that its table of bad inputs calls the least."""
+    prepare: Callable[[], Any] = lambda: None
+    """Changes the folder or the code of the fork."""
+    items: bool = True
+    """Whether there are several slow items, so that a time left can be told."""
+
+    def arrange(self, command: str, said: Path, patience: float) -> list[str]:
+        """Make the command slow in this process, and return its words; lines come soon after one another."""
+        progress.FIRST_S = progress.LONGEST_S = progress.LATE_S = 0.05
+        self.prepare()
+        module, _, name = self.part.partition(":")
+        *holders, name = name.split(".")
+        holder = importlib.import_module(f"megatron_speech.{module}")
+        for each in holders:
+            holder = getattr(holder, each)
+        waiting = _Waiting(said, self.says, patience)
+        setattr(holder, name, waiting.slowed(getattr(holder, name)))
+        least = yaml.safe_load((TABLES / f"{command}.yaml").read_text())["least"]
+        return [*shlex.split(least), *shlex.split(self.words)]
+
+
+@dataclass
+class _Waiting:
+    said: Path
+    says: str
+    patience: float
+    calls: int = 0
+
+    def slowed(self, part: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function or generator, which waits before each of its first items."""
+        if inspect.isgeneratorfunction(part):
+
+            def items(*args: Any, **options: Any) -> Iterator[Any]:
+                self.wait()
+                for item in part(*args, **options):
+                    yield item
+                    self.wait()
+
+            return items
+
+        def call(*args: Any, **options: Any) -> Any:
+            self.wait()
+            return part(*args, **options)
+
+        return call
+
+    def wait(self) -> None:
+        """Wait for one more line than at the last call: the first at the first call, a count at the second."""
+        self.calls += 1
+        end = time.monotonic() + self.patience
+        while self._lines() < min(self.calls + 1, LINES) and time.monotonic() < end:
+            time.sleep(0.01)
+
+    def _lines(self) -> int:
+        begin = re.escape(self.says.partition(":")[0])
+        return len(re.findall(f"^{begin}.*\n", self.said.read_text(errors="replace"), re.MULTILINE))
+
+
+def several_recordings() -> None:
+    write_jsonl(Path("four.jsonl"), *({"audio": "a.wav", "text": "x", "id": f"u{n}"} for n in range(4)))
+
+
+def packages() -> None:
+    """Packages that are fetched, as far as their markers tell."""
+    from megatron_speech.miniature.catalogue import CATALOGUE
+
+    for pin in CATALOGUE:
+        marker = pin.marker(Path("empty"))
+        marker.parent.mkdir(exist_ok=True)
+        marker.write_text(pin.sha256)
+
+
+def articles() -> None:
+    from megatron_speech.miniature import corpus
+    from megatron_speech.miniature.wikipedia import Article
+
+    def read_articles(assets: Path) -> Iterator[Article]:
+        for number in range(4):
+            text = f"Text {number}."
+            yield Article(title=f"t{number}", topic="topic", description="", text=text, sentences=(text,))
+
+    packages()
+    changed: Any = corpus
+    changed.read_articles, changed.read_countries = read_articles, lambda assets: []
+    changed.groups_of, changed.cloze_documents = (lambda countries: {}), (lambda articles, most: [])
+
+
+def days() -> None:
+    from megatron_speech.miniature import prose
+
+    def read_days(assets: Path) -> Iterator[dict[str, Any]]:
+        for number in range(4):
+            yield {"id": f"d{number}", "text": "It rained.", "metadata": {}}
+
+    packages()
+    changed: Any = prose
+    changed.read_days = read_days
+    changed.CORPORA = {
+        name: (package, lambda assets: changed.read_days(assets)) for name, (package, _) in prose.CORPORA.items()
+    }
+
+
+def models() -> None:
+    from megatron_speech.artifacts.facts.miniature import AssetFacts
+    from megatron_speech.miniature import unpack
+
+    changed: Any = unpack
+    changed.recipes_of = lambda of: [unpack.Recipe(f"model{n}", (), lambda *_: AssetFacts()) for n in range(4)]
+
+
+def nothing_fetched() -> None:
+    from megatron_speech.miniature import fetch
+
+    changed: Any = fetch
+    changed._fetch = lambda pin, assets: None  # noqa: SLF001
+
+
+def people() -> None:
+    from megatron_speech.audio.shards import AudioRecord
+    from megatron_speech.miniature import speak
+
+    def read_recordings(assets: Path, **limits: float) -> Iterator[AudioRecord]:
+        for number in range(4):
+            wave = np.zeros(1600, np.float32)
+            yield AudioRecord(key=f"u{number}", waveform=wave, text="x", meta={"voice": "ada"})
+
+    changed: Any = speak
+    changed.read_recordings = read_recordings
+
+
+def codes_of_audio() -> None:
+    """Codes of the world's audio, of any tokenizer."""
+    from megatron_speech.audio.shards import read_audio_shards
+    from megatron_speech.data.shards.document import TokenDocument
+    from megatron_speech.speech_decoder.training import run
+
+    def codes() -> Iterator[TokenDocument]:
+        for record in read_audio_shards(Path("audio")):
+            number = max(1, round(len(record.waveform) / 1280))
+            yield TokenDocument(key=record.key, tokens=np.zeros(number, np.int32), meta={"text": record.text})
+
+    write_codes(Path("codes_of_audio"), codes(), num_codes=16, fingerprint="of_codes")
+    changed: Any = run
+    changed.start_from_codebook = lambda net, tokenizer: None
+
+
+def a_decoder() -> None:
+    """A speech decoder that says nothing, and no judges."""
+    from megatron_speech.artifacts.facts.codes import SpeechCodes
+    from megatron_speech.artifacts.facts.evaluation import HeardFacts
+    from megatron_speech.artifacts.plain_json import to_json
+    from megatron_speech.evaluation.speech import resynthesis
+    from megatron_speech.speech_decoder import one_recording
+
+    codes_of_audio()
+    facts = SimpleNamespace(sample_rate=16_000, speech_fingerprint="of_codes")
+    decoder = SimpleNamespace(facts=facts, decode=lambda codes: np.zeros(1280 * len(codes), np.float32))
+    heard = HeardFacts(wer=0.0, cer=0.0, words=1, dnsmos=3.0)
+    changed: Any = resynthesis
+    changed.load_speech_decoder = lambda *folders: decoder
+    changed._judge = lambda *args: (heard, heard)  # noqa: SLF001
+    changed.decoder = decoder
+    changed = one_recording
+    changed.load_speech_decoder = lambda *folders: decoder
+    made = SpeechCodes(codes=(1, 2), frame_rate=12.5, codebook_size=16, speech_fingerprint="of_codes")
+    Path("codes.json").write_text(to_json(made.to_json()))
+
+
+TRAINING = "training.loop:advance"
+SLOW = {
+    "fetch_assets": Slow("miniature.fetch:_fetch", "fetch_assets ci: ", "--set ci", nothing_fetched),
+    "unpack_assets": Slow("miniature.unpack:make_artifact", "unpack_assets full: 4 models", prepare=models),
+    "prepare_corpus": Slow("miniature.corpus:read_articles", "prepare_corpus", prepare=articles, items=False),
+    "prepare_prose": Slow("miniature.prose:read_days", "prepare_prose articles", prepare=days, items=False),
+    "speak_corpus": Slow("miniature.speak:read_recordings", "speak_corpus human", "--part human", people, items=False),
+    "import_speech": Slow(
+        "audio.importing:utterances", "import_speech out: 4", "--table four.jsonl", several_recordings
+    ),
+    "train_speech_tokenizer": Slow(
+        "speech_tokenizer.training.step:Trainer.advance",
+        "train_speech_tokenizer: 4 steps",
+        "--steps 4 --log_every_steps 1 --bottleneck.subtract_position_means false",
+    ),
+    "tokenize_speech": Slow("speech_tokenizer.corpus.input:silence", "tokenize_speech audio: 3 seconds", items=False),
+    "encode": Slow("speech_tokenizer.one_recording:encode_recording", "encode a.wav", items=False),
+    "tokenizer_report": Slow("evaluation.speech.tokenizer:read_audio_shards", "tokenizer_report a: read", items=False),
+    "build_task_documents": Slow(
+        "text_to_token.task_documents:task_document", "build_task_documents recognition", items=False
+    ),
+    "train_text_to_token": Slow(TRAINING, "train run: 4 steps", "--train.tokens 256"),
+    "round_trip": Slow("text_to_token.synthesize:Synthesizer.stream", "round_trip: speak: 4 requests"),
+    "build_interleaved": Slow("interleave.corpus_shards:_judged", "build_interleaved a", items=False),
+    "train_text_tokenizer": Slow("tokenize_text.train_tokenizer:xxh3_number", "train_text_tokenizer: draw from a"),
+    "tokenize_text": Slow("corpus.text_tasks:read_records", "tokenize_text a", items=False),
+    "pack_shards": Slow("data.packing.pack:_without_overlong", "pack_shards packed: shuffle", items=False),
+    "export_indexed_dataset": Slow("data.shards.export_indexed:_sequences", "export_indexed_dataset", items=False),
+    "index_shards": Slow("data.shards.rebuild:examine_tar", "index_shards packed: 1 shard", items=False),
+    "plan_parameters": Slow("model.dry_run:built_parameters", "plan_parameters: build", "--check true", items=False),
+    "pretrain": Slow(TRAINING, "train run: 4 steps"),
+    "gradient_error": Slow("training.gradient_error:forward", "gradient_error float32: 16 passes"),
+    "convert_from_hf": Slow("checkpoint.hf_import:join", "convert_from_hf text_model: 27 tensors"),
+    "convert_to_hf": Slow("checkpoint.safetensors_writer:_copy", "convert_to_hf base: 39 tensors"),
+    "evaluate": Slow("inference.model:LanguageModel._score", "evaluate held_out: a: 12 requests", items=False),
+    "generate": Slow(
+        "evaluation.samples:generate_tokens", "generate: continuation: ", "--max_text_tokens 4", items=False
+    ),
+    "train_speech_decoder": Slow(
+        "speech_decoder.training.run:_loss",
+        "train_speech_decoder: 4 steps",
+        "--codes codes_of_audio --heldout_codes codes_of_audio --voices '[low, high]' --steps 4",
+        codes_of_audio,
+    ),
+    "decode": Slow("speech_decoder.one_recording:decode_to_file", "decode codes.json", prepare=a_decoder, items=False),
+    "decode_speech": Slow(
+        "evaluation.speech.resynthesis:decoder.decode",
+        "decode_speech: 4 utterances",
+        "--codes codes_of_audio --decoder speech_tokenizer --vocoder text_model --voices '[low, high]' --num_wavs 1",
+        a_decoder,
+    ),
+    "ls": Slow("commands.listing:_examine", "ls .", items=False),
+    "verify_shards": Slow("data.shards.verify:_verify_shard", "verify_shards packed", items=False),
+    **{
+        name: Slow(f"{room}:{name}", name, items=False)
+        for room, name in (
+            ("text_tokenizer.vocabulary_folder", "build_vocabulary"),
+            ("reports.miniature.build", "report"),
+            ("reports.precision", "precision_report"),
+            ("reports.experiments", "tokenizer_experiments"),
+            ("reports.text_to_token_curve", "text_to_token_curve"),
+        )
+    },
+}
+"""Commands that may take longer than five seconds."""
+QUICK = {
+    "stream_speech": "prints a line per block, as the speech arrives",
+    "read_aloud": "prints a line per line, as they arrive",
+    "launch": "starts another command, whose ranks show their progress",
+    "plan_mixture": "does arithmetic on the sizes of sources",
+    "compare_evaluations": "does arithmetic on two files of scores",
+    "inspect_shards": "reads the list of a folder and its first documents",
+    "doctor": "asks the machine, and prints as it learns",
+    "schema": "writes out the settings of one command",
+    "completion": "writes out the settings of all commands",
+}
+"""Commands that never take longer than five seconds without a line, and why."""
