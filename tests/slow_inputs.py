@@ -43,6 +43,8 @@ class Slow:
     """Changes the folder or the code of the fork."""
     items: bool = True
     """Whether there are several slow items, so that a time left can be told."""
+    steps: str = ""
+    """What a line of a training step holds, as a regular expression."""
 
     def arrange(self, command: str, said: Path, patience: float) -> list[str]:
         """Make the command slow in this process, and return its words; lines come soon after one another."""
@@ -207,6 +209,7 @@ def a_decoder() -> None:
 
 
 TRAINING = "training.loop:advance"
+STEP = r"step 2 of 4: loss .*, [1-9][\d,]* tokens so far, \d+ tokens/s, about \d+ s left"
 SLOW = {
     "fetch_assets": Slow("miniature.fetch:_fetch", "fetch_assets ci: ", "--set ci", nothing_fetched),
     "unpack_assets": Slow("miniature.unpack:make_artifact", "unpack_assets full: 4 models", prepare=models),
@@ -220,6 +223,7 @@ SLOW = {
         "speech_tokenizer.training.step:Trainer.advance",
         "train_speech_tokenizer: 4 steps",
         "--steps 4 --log_every_steps 1 --bottleneck.subtract_position_means false",
+        steps=r"step 2 of 4: cross-entropy .*, [\d,]+ utterances so far, about \d+ s left",
     ),
     "tokenize_speech": Slow("speech_tokenizer.corpus.input:silence", "tokenize_speech audio: 3 seconds", items=False),
     "encode": Slow("speech_tokenizer.one_recording:encode_recording", "encode a.wav", items=False),
@@ -227,7 +231,7 @@ SLOW = {
     "build_task_documents": Slow(
         "text_to_token.task_documents:task_document", "build_task_documents recognition", items=False
     ),
-    "train_text_to_token": Slow(TRAINING, "train run: 4 steps", "--train.tokens 256"),
+    "train_text_to_token": Slow(TRAINING, "train run: 4 steps", "--train.tokens 256", steps=STEP),
     "round_trip": Slow("text_to_token.synthesize:Synthesizer.stream", "round_trip: speak: 4 requests"),
     "build_interleaved": Slow("interleave.corpus_shards:_judged", "build_interleaved a", items=False),
     "train_text_tokenizer": Slow("tokenize_text.train_tokenizer:xxh3_number", "train_text_tokenizer: draw from a"),
@@ -236,7 +240,7 @@ SLOW = {
     "export_indexed_dataset": Slow("data.shards.export_indexed:_sequences", "export_indexed_dataset", items=False),
     "index_shards": Slow("data.shards.rebuild:examine_tar", "index_shards packed: 1 shard", items=False),
     "plan_parameters": Slow("model.dry_run:built_parameters", "plan_parameters: build", "--check true", items=False),
-    "pretrain": Slow(TRAINING, "train run: 4 steps"),
+    "pretrain": Slow(TRAINING, "train run: 4 steps", steps=STEP),
     "gradient_error": Slow("training.gradient_error:forward", "gradient_error float32: 16 passes"),
     "convert_from_hf": Slow("checkpoint.hf_import:join", "convert_from_hf text_model: 27 tensors"),
     "convert_to_hf": Slow("checkpoint.safetensors_writer:_copy", "convert_to_hf base: 39 tensors"),
@@ -249,6 +253,7 @@ SLOW = {
         "train_speech_decoder: 4 steps",
         "--codes codes_of_audio --heldout_codes codes_of_audio --voices '[low, high]' --steps 4",
         codes_of_audio,
+        steps=r"of 4 steps .* left; loss [\d.]+, [1-9]\d* utterances so far",
     ),
     "decode": Slow("speech_decoder.one_recording:decode_to_file", "decode codes.json", prepare=a_decoder, items=False),
     "decode_speech": Slow(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -43,6 +44,7 @@ def in_fork(command: str, words: list[str], folder: Path, slow: Slow | None = No
         try:
             signal.alarm(MOST_SECONDS)
             os.chdir(folder)
+            logging.root.handlers.clear()  # pytest's, before which a command would set up none
             sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - what preparing prints is no line
             if slow:
                 words = slow.arrange(command, said, patience)
@@ -80,3 +82,4 @@ def test_a_slow_command_says_what_it_does_and_how_far_it_is(name: str, world: Pa
     assert counts, said
     if slow.items:
         assert any(re.search(r"about \d+ s left", line) for line in counts), said
+    assert re.search(slow.steps, said), said

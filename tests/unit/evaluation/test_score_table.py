@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from megatron_speech.commands import printed
+from megatron_speech.evaluation import harness
 from megatron_speech.evaluation.score_table import LOSS, score_table
 
 
@@ -30,3 +39,17 @@ def test_every_estimate_is_a_line_with_its_chance() -> None:
 
 def test_without_losses_nothing_is_said_of_them() -> None:
     assert len(score_table({"own": estimate(0.3, 7)})) == 2
+
+
+def test_the_command_prints_the_table_and_where_the_files_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def evaluate(config: Any) -> None:
+        (config.output / "evaluation.json").write_text(json.dumps({"own": estimate(0.3, 7)}))
+
+    monkeypatch.setattr(harness, "evaluate", evaluate)
+    config: Any = SimpleNamespace(output=tmp_path)
+    printed.evaluate(config)
+    head, line, files = capsys.readouterr().out.splitlines()
+    assert (head.split()[0], line.split()[0]) == ("task", "own")
+    assert files == f"scores: {tmp_path}/evaluation.json; answers to each item: {tmp_path}/items.jsonl"
