@@ -57,7 +57,8 @@ class Slow:
             holder = getattr(holder, each)
         waiting = _Waiting(said, self.says, patience)
         setattr(holder, name, waiting.slowed(getattr(holder, name)))
-        least = yaml.safe_load((TABLES / f"{command}.yaml").read_text())["least"]
+        table = TABLES / f"{command}.yaml"
+        least = yaml.safe_load(table.read_text())["least"] if table.is_file() else ""
         return [*shlex.split(least), *shlex.split(self.words)]
 
 
@@ -208,10 +209,30 @@ def a_decoder() -> None:
     Path("codes.json").write_text(to_json(made.to_json()))
 
 
+def a_voice() -> None:
+    from megatron_speech.miniature import sample_data
+    from megatron_speech.miniature.utterances import PlannedUtterance
+
+    said = [PlannedUtterance(key=f"u{n}", text="x", voice="hibari", speed=1.0, seed=0, meta={}) for n in range(4)]
+    changed: Any = sample_data
+    changed.voice = SimpleNamespace(speak=lambda text, **how: np.zeros(1600, np.float32))
+    changed.open_voice = lambda name, assets: changed.voice
+    changed._plans = lambda assets, corpus: {"recordings": said}  # noqa: SLF001
+    for name in ("fetch_assets", "prepare_corpus", "_write_texts", "_write_evaluation_texts"):
+        setattr(sample_data, name, lambda *args: Path("out.partial/corpus").mkdir(parents=True, exist_ok=True))
+
+
+def spoken_questions() -> None:
+    write_jsonl(Path("questions.jsonl"), {"index": 0, "audio_path": "0.wav", "audio_content": "Who?", "answer": "Ada"})
+
+
 TRAINING = "training.loop:advance"
 STEP = r"step 2 of 4: loss .*, [1-9][\d,]* tokens so far, \d+ tokens/s, about \d+ s left"
 SLOW = {
     "fetch_assets": Slow("miniature.fetch:_fetch", "fetch_assets ci: ", "--set ci", nothing_fetched),
+    "sample_data": Slow(
+        "miniature.sample_data:voice.speak", "sample_data: speak: 4 utterances", "--output out --assets empty", a_voice
+    ),
     "unpack_assets": Slow("miniature.unpack:make_artifact", "unpack_assets full: 4 models", prepare=models),
     "prepare_corpus": Slow("miniature.corpus:read_articles", "prepare_corpus", prepare=articles, items=False),
     "prepare_prose": Slow("miniature.prose:read_days", "prepare_prose articles", prepare=days, items=False),
@@ -245,6 +266,13 @@ SLOW = {
     "convert_from_hf": Slow("checkpoint.hf_import:join", "convert_from_hf text_model: 27 tensors"),
     "convert_to_hf": Slow("checkpoint.safetensors_writer:_copy", "convert_to_hf base: 39 tensors"),
     "evaluate": Slow("inference.model:LanguageModel._score", "evaluate held_out: a: 12 requests", items=False),
+    "check_contamination": Slow(
+        "evaluation.contamination.check:words_with_places",
+        "check_contamination a: 12 documents",
+        "--data_sets.qa.layout audio_jsonl --data_sets.qa.folder questions.jsonl --sources.a tokens "
+        "--vocabulary vocabulary --output out",
+        spoken_questions,
+    ),
     "generate": Slow(
         "evaluation.samples:generate_tokens", "generate: continuation: ", "--max_text_tokens 4", items=False
     ),
@@ -279,6 +307,7 @@ SLOW = {
 QUICK = {
     "stream_speech": "prints a line per block, as the speech arrives",
     "read_aloud": "prints a line per line, as they arrive",
+    "run": "starts other commands, and says of each which number it is and what time is left",
     "launch": "starts another command, whose ranks show their progress",
     "plan_mixture": "does arithmetic on the sizes of sources",
     "compare_evaluations": "does arithmetic on two files of scores",

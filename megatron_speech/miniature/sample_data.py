@@ -14,8 +14,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from megatron_speech.artifacts.manifest import PARTIAL
 from megatron_speech.audio.io import write_audio
 from megatron_speech.config.stages.miniature import (
@@ -29,6 +27,7 @@ from megatron_speech.miniature.fetch import fetch_assets
 from megatron_speech.miniature.sample_readme import README
 from megatron_speech.miniature.utterances import PlannedUtterance, plan_utterances
 from megatron_speech.miniature.voices import open_voice
+from megatron_speech.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -92,13 +91,14 @@ def _plans(assets: Path, corpus: Path) -> dict[str, list[PlannedUtterance]]:
 def _write_recordings(draft: Path, plans: Mapping[str, list[PlannedUtterance]], assets: Path) -> None:
     """Write FLAC files, and a table beside each folder of them."""
     voice = open_voice(VOICE, assets)
-    with tqdm(total=sum(map(len, plans.values())), desc="speaking", unit="utterance") as bar:
+    total = sum(map(len, plans.values()))
+    with Progress("sample_data: speak", unit="utterances", total=total) as progress:
         for table, utterances in plans.items():
             (draft / table).mkdir(parents=True)
             for number, utterance in enumerate(utterances, 1):
                 waveform = voice.speak(utterance.text, speed=utterance.speed, seed=utterance.seed)
                 write_audio(draft / table / _file(number), waveform)
-                bar.update()
+                progress.add()
             write_jsonl(draft / f"{table}.jsonl", _rows(Path(table), utterances))
 
 

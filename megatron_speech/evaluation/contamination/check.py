@@ -25,11 +25,13 @@ from megatron_speech.artifacts.manifest import is_made, make_artifact, read_mani
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.inspection.check_contamination import CheckContaminationConfig
 from megatron_speech.config.parsing.plain import to_dict
+from megatron_speech.data.shards.index import FolderIndex
 from megatron_speech.evaluation.contamination.item_index import ItemIndex
 from megatron_speech.evaluation.contamination.training_texts import TrainingText, training_texts
 from megatron_speech.evaluation.contamination.words import words_of, words_with_places
 from megatron_speech.evaluation.data_sets.items import ChoiceItem, Item, QuestionItem, SayItem
 from megatron_speech.evaluation.data_sets.table import read_items
+from megatron_speech.progress import follow
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
@@ -141,7 +143,10 @@ def _texts(config: CheckContaminationConfig) -> Iterator[tuple[str, TrainingText
     vocabulary, tokenizer = Vocabulary.load(config.vocabulary), TextTokenizer.load(config.vocabulary)
     for name, folder in config.sources.items():
         found = training_texts(folder, vocabulary=vocabulary, tokenizer=tokenizer, corpora=config.corpora)
-        yield from ((name, text) for text in found)
+        interleaved = read_manifest(folder).kind == "interleaved"  # its corpora are read, which state no number
+        total = None if interleaved else FolderIndex.load(folder).items
+        shown = follow(found, f"check_contamination {name}", unit="documents", total=total)
+        yield from ((name, text) for text in shown)
 
 
 def _fingerprint(items: list[ItemWords]) -> str:
