@@ -92,16 +92,20 @@ class Progress:
         return time.monotonic() - self._begun
 
     def left_in_words(self) -> str:
-        """Time left: "about 95 s left"."""
+        """Time left: "about 40 s left"."""
         left = seconds_left(self.count(), self.seconds)
         return "time left unknown" if left is None else f"about {duration(left)} left"
 
     def __enter__(self) -> Self:
         self._begun = time.monotonic()
-        if multiprocessing.parent_process() is None and os.environ.get("RANK", "0") == "0":
+        if sys.stderr is None or multiprocessing.parent_process() or os.environ.get("RANK", "0") != "0":
+            return self
+        try:
             shown = _Bar(self) if _has_terminal() else Lines(self)
-            self._thread = threading.Thread(target=self._watch, args=[shown], name="progress", daemon=True)
-            self._thread.start()
+        except (OSError, ValueError):  # standard error was closed; that is no reason to end the work
+            return self
+        self._thread = threading.Thread(target=self._watch, args=[shown], name="progress", daemon=True)
+        self._thread.start()
         return self
 
     def __exit__(
@@ -162,7 +166,7 @@ def say(line: str) -> None:
 
 
 def in_words(count: Count, *, unit: str, total: float | None, seconds: float) -> str:
-    """Progress after `seconds` in words: `1,200 of 40,000 documents (3 %), 410/s, about 95 s left`."""
+    """Progress after `seconds` in words: `1,200 of 40,000 documents (3 %), 410/s, about 40 s left`."""
     parts = []
     if unit:
         of = "" if total is None else f" of {_number(total)}"
@@ -186,16 +190,16 @@ def seconds_left(count: Count, seconds: float) -> float | None:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as text: "95 s", "12 min", "2 h 5 min"."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
+    """Seconds as text: "40 s", "3 min", "2 h 5 min"."""
     minutes = round(seconds / 60)
+    if seconds < 60:
+        return f"{round(seconds)} s"
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _has_terminal() -> bool:
     """Whether standard error is a terminal that a bar fits into."""
-    return sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    return sys.stderr is not None and sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns > 0
 
 
 def _number(value: float) -> str:
@@ -265,6 +269,7 @@ class _Bar:
             initial=round(progress.done),
             unit=f" {progress.unit}" if progress.unit else "",
             bar_format=None if progress.unit else "{desc} [{elapsed}{postfix}]",
+            unit_scale=(progress.total or 0) >= 1e6,
             smoothing=0,
             delay=LATE_S if progress.late else 0,
             dynamic_ncols=True,
@@ -274,7 +279,7 @@ class _Bar:
         count, total = self._progress.count(), self._progress.total
         self._bar.n = round(count.done)
         left = seconds_left(count, self._progress.seconds) if total is None else None
-        estimate = f"{count.share:.0%} of the input, about {duration(left)} left" if left is not None else ""
+        estimate = f"{count.share:.0%}, about {duration(left)} left" if left is not None else ""
         self._bar.set_postfix_str(", ".join(filter(None, [estimate, self._progress.note])), refresh=False)
         self._bar.refresh()
 

@@ -227,7 +227,7 @@ def spoken_questions() -> None:
 
 
 TRAINING = "training.loop:advance"
-STEP = r"step 2 of 4: loss .*, [1-9][\d,]* tokens so far, \d+ tokens/s, about \d+ s left"
+STEP = r"step 2 of 4: loss .*, [1-9][\d,]* tokens so far, \d+ tokens/s, about \d+ \w+ left"
 SLOW = {
     "fetch_assets": Slow("miniature.fetch:_fetch", "fetch_assets ci: ", "--set ci", nothing_fetched),
     "sample_data": Slow(
@@ -244,7 +244,7 @@ SLOW = {
         "speech_tokenizer.training.step:Trainer.advance",
         "train_speech_tokenizer: 4 steps",
         "--steps 4 --log_every_steps 1 --bottleneck.subtract_position_means false",
-        steps=r"step 2 of 4: cross-entropy .*, [\d,]+ utterances so far, about \d+ s left",
+        steps=r"step 2 of 4: cross-entropy .*, [\d,]+ utterances so far, about \d+ \w+ left",
     ),
     "tokenize_speech": Slow("speech_tokenizer.corpus.input:silence", "tokenize_speech audio: 3 seconds", items=False),
     "encode": Slow("speech_tokenizer.one_recording:encode_recording", "encode a.wav", items=False),

@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import re
+import shlex
 import signal
 import struct
 import subprocess
@@ -21,7 +22,7 @@ import pytest
 from megatron_speech import progress as module
 from megatron_speech.commands.main import bars_end_first
 from megatron_speech.config.parsing.leaving import AGAIN
-from megatron_speech.progress import Count, Progress, duration, follow, in_words, seconds_left
+from megatron_speech.progress import Count, Progress, follow, in_words, seconds_left
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,11 +46,11 @@ def wait_for(lines: int, seen: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(
     ("count", "total", "seconds", "words"),
     [
-        (Count(1200, 0.03), 40_000, 3.0, "1,200 of 40,000 documents (3 %), 400/s, about 97 s left"),
-        (Count(1200, 0.03), None, 3.0, "1,200 documents (3 % of the input), 400/s, about 97 s left"),
+        (Count(1200, 0.03), 40_000, 3.0, "1,200 of 40,000 documents (3 %), 400/s, about 2 min left"),
+        (Count(1200, 0.03), None, 3.0, "1,200 documents (3 % of the input), 400/s, about 2 min left"),
         (Count(1200), None, 3.0, "1,200 documents, 400/s, 3 s so far"),
         (Count(0, 0.0), 40_000, 3.0, "0 of 40,000 documents (0 %), 3 s so far"),
-        (Count(3, 0.5), 6, 60.0, "3 of 6 documents (50 %), 3.0/min, about 60 s left"),
+        (Count(3, 0.5), 6, 60.0, "3 of 6 documents (50 %), 3.0/min, about 1 min left"),
         # Half was there before: a quarter took 10 s, so a quarter is left.
         (Count(75, 0.75, early=0.5), 100, 10.0, "75 of 100 documents (75 %), 2.5/s, about 10 s left"),
         (Count(50, 0.5, early=0.5), 100, 10.0, "50 of 100 documents (50 %), 10 s so far"),
@@ -72,16 +73,6 @@ def test_the_time_left_is_right_if_the_speed_stays(share: float, seconds: float)
     assert seconds_left(Count(), seconds) is None
 
 
-def test_durations() -> None:
-    assert [duration(seconds) for seconds in (0, 95.4, 119, 150, 7_500)] == [
-        "0 s",
-        "95 s",
-        "119 s",
-        "2 min",
-        "2 h 5 min",
-    ]
-
-
 def test_the_first_line_comes_before_the_work(capfd: pytest.CaptureFixture[str]) -> None:
     with Progress("tokenize_text books", unit="documents", total=40_000):
         assert capfd.readouterr().err == "tokenize_text books: 40,000 documents\n"
@@ -98,7 +89,7 @@ def test_lines_of_counts_follow_and_the_last_one_sums_up(capfd: pytest.CaptureFi
         said = wait_for(3, capfd)
     first, second, *_ = said.splitlines()
     assert first == "pack: 400 tokens"
-    assert re.fullmatch(r"pack: 100 of 400 tokens \(25 %\), [\d,.]+/\w+, about \d+ s left; loss 2.5", second)
+    assert re.fullmatch(r"pack: 100 of 400 tokens \(25 %\), [\d,.]+/\w+, about \d+ \w+ left; loss 2.5", second)
     assert re.fullmatch(r"pack: 100 tokens in \d+ s", capfd.readouterr().err.splitlines()[-1])
 
 
@@ -108,7 +99,7 @@ def test_of_an_unknown_total_the_share_of_the_input_is_told(capfd: pytest.Captur
         progress.add(7)
         progress.share = 0.5
         said = wait_for(2, capfd).splitlines()[1]
-    assert re.match(r"tokenize: 7 documents \(50 % of the input\), .*, about \d+ s left$", said)
+    assert re.match(r"tokenize: 7 documents \(50 % of the input\), .*, about \d+ \w+ left$", said)
 
 
 def test_pauses_grow_up_to_the_longest(capfd: pytest.CaptureFixture[str]) -> None:
@@ -148,13 +139,17 @@ def test_after_an_error_nothing_more_is_shown() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "progress"]
 
 
-def test_closed_standard_error_does_not_end_the_work(often: None) -> None:
+@pytest.mark.parametrize("closed", ["before", "in time", "meanwhile"])
+def test_closed_standard_error_does_not_end_the_work(closed: str) -> None:
     code = (
         "import os, sys, time\nfrom megatron_speech import progress\nprogress.FIRST_S = 0.01\n"
+        f"if {closed == 'in time'}: os.close(2)\n"
         "with progress.Progress('work', unit='things') as shown:\n"
-        "    os.close(2)\n    time.sleep(0.1)\nprint('done')"
+        f"    if {closed == 'meanwhile'}: os.close(2)\n"
+        "    time.sleep(0.1)\nprint('done')"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)}{' 2>&-' if closed == 'before' else ''}"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "done\n"
 
 

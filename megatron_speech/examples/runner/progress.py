@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from megatron_speech.progress import duration
+
 TRUST = 0.1
 """Weight of the prediction, as a share of the predicted total time."""
 
@@ -40,11 +42,3 @@ class Clock:
         """Progress for a log line: `3 min so far, about 17 min left`."""
         so_far = f"{duration(time.monotonic() - self.start)} so far"
         return f"{so_far}, about {duration(self.left(names))} left" if self.predicted else so_far
-
-
-def duration(seconds: float) -> str:
-    """Seconds as text: "40 s", "3 min", "2 h 5 min"."""
-    minutes = round(seconds / 60)
-    if seconds < 60:
-        return f"{round(seconds)} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
