@@ -78,3 +78,19 @@ def real_assets() -> Path:
     if not (folder / "fetched").is_dir():
         pytest.skip(f"{folder} holds no fetched assets; run megatron-speech fetch_assets and unpack_assets")
     return folder
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The sdist of this checkout, and the wheel that is built from it."""
+    from tests.installed import build_both
+
+    return build_both(tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture(scope="session")
+def program(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`megatron-speech` of an environment without a checkout."""
+    from tests.installed import install
+
+    return install(built[1], tmp_path_factory.mktemp("installed") / "venv")

@@ -2,73 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
-import sysconfig
 import tarfile
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from tests.installed import start
+
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*/*.yaml"))
-BUILD = "import sys; from setuptools import build_meta; print(getattr(build_meta, sys.argv[1])(sys.argv[2]))"
-
-
-def build(kind: str, source: Path, output: Path) -> Path:
-    """Build the wheel or sdist of `source` as pip would, with the setuptools that is installed."""
-    output.mkdir(exist_ok=True)
-    command = [sys.executable, "-c", BUILD, kind, str(output)]
-    done = subprocess.run(command, cwd=source, capture_output=True, text=True, timeout=300, check=True)
-    assert "Package would be ignored" not in done.stdout + done.stderr
-    return output / done.stdout.splitlines()[-1]
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The sdist of a copy of this checkout, and the wheel that is built from what lies in the sdist."""
-    folder = tmp_path_factory.mktemp("built")
-    parts = ("megatron_speech", "examples", "slurm", "tools", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
-    (folder / "copy").mkdir()
-    for part in parts:
-        if (ROOT / part).is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / part, folder / "copy" / part, symlinks=True, ignore=ignored)
-        else:
-            shutil.copy(ROOT / part, folder / "copy" / part)
-    sdist = build("build_sdist", folder / "copy", folder / "dist")
-    with tarfile.open(sdist) as tar:
-        tar.extractall(folder / "unpacked", filter="data")
-    (source,) = (folder / "unpacked").iterdir()
-    return sdist, build("build_wheel", source, folder / "dist")
-
-
-@pytest.fixture(scope="module")
-def program(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`megatron-speech` of an environment that has the wheel, and the libraries of this one, but no checkout."""
-    folder = tmp_path_factory.mktemp("installed") / "venv"
-    venv.create(folder)
-    (packages,) = folder.glob("lib/python*/site-packages")
-    (packages / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet"]
-    command = [*pip, "--no-deps", "--no-index", "--ignore-installed", "--disable-pip-version-check", str(built[1])]
-    subprocess.run(command, timeout=300, check=True, env=environment())
-    return folder / "bin" / "megatron-speech"
-
-
-def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-
-
-def start(program: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [str(program), *words]
-    return subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=300, check=False
-    )
 
 
 def test_the_wheel_holds_the_package_and_the_yaml_of_the_examples_alone(built: tuple[Path, Path]) -> None:
@@ -125,10 +68,14 @@ def test_an_example_is_found_by_its_name(program: Path, tmp_path: Path) -> None:
             "--config miniature/pack_text: this is a file for pack_shards, not for pretrain; "
             "correct the path or the command",
         ),
+        (["run", "own-daata"], "own-daata is no example; did you mean 'own_data'?"),
+        (["run", "glm4_9b"], "slurm/pretrain.sbatch does not exist; run this from the root of a checkout"),
+        (["run", "own_data", "--data", "."], "--data={here} holds no text/train.jsonl; make it, see --help"),
+        (["run", "mixture", "--part", "all"], "--part is not an option; see --help"),
         (["pack_shards", "--config", "miniature/pack_text"], "documents/text does not exist; correct the path, or run"),
     ],
 )
 def test_a_mistake_is_one_line(program: Path, tmp_path: Path, words: list[str], says: str) -> None:
     done = start(program, tmp_path, *words)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
-    assert done.stderr.startswith(f"error: {says}")
+    assert done.stderr.startswith(f"error: {says.format(here=tmp_path)}")

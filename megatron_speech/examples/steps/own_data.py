@@ -23,11 +23,12 @@ EVALUATION_SETS = {"cloze": "cloze", "questions": "geo_qa"}
 TRIAL: dict[str, dict[str, object]] = {
     "tokenizer": {"steps": 12, "batch_seconds": 20},
     "speech-decoder": {"steps": 30},
-    "text-to-token": {"train.tokens": 81920},
+    "text-to-token": {"train.tokens": 61440},
     "round-trip": {"utterances.max_utterances": 4},
     "interleaved": {"corpora.texts.max_documents": 20, "noise.spans_per_shard": 4},
-    "pretrain": {"train.tokens": 32768},
+    "pretrain": {"train.tokens": 16384},
     "evaluation": {"held_out.max_documents": 4},
+    "samples": {"utterances.max_utterances": 1, "max_speech_tokens": 50},
 }
 """Amounts of --trial, by step."""
 
