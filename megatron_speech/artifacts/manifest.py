@@ -177,11 +177,12 @@ def read_manifest(folder: Path) -> Manifest:
 
 def read_facts(folder: Path, kind: type[Facts]) -> Facts:
     """Read the facts of an artifact as the record `kind`; ValueError if a key is missing or has another type."""
-    facts = read_manifest(folder).facts
+    manifest = read_manifest(folder)
     try:
-        return kind.from_json(facts, "facts")
+        return kind.from_json(manifest.facts, "facts")
     except ValueError as error:
-        raise ValueError(f"{folder / MANIFEST}: {error}; make {folder} again") from error
+        again = f"make {folder} again, or give another folder: this one holds {manifest.kind!r}"
+        raise ValueError(f"{folder / MANIFEST}: {error}; {again}") from error
 
 
 def _content(folder: Path) -> dict[str, Any]:

@@ -159,6 +159,8 @@ def load_config(folder: Path) -> WhisperVQConfig:
     values = read_json(path)
     if not isinstance(values, dict):
         raise ValueError(f"{path} holds no JSON object; restore it, or make the folder again")
+    if "d_model" not in values:  # of a language model: keys with other names would be passed over
+        raise ValueError(f"{path} is of no Whisper model and no speech tokenizer: it lacks d_model; give their folder")
     try:
         config = WhisperVQConfig(**{key: value for key, value in values.items() if key != "model_type"})
     except (StrictDataclassError, ValueError, TypeError) as error:

