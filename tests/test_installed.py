@@ -14,15 +14,16 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*/*.yaml"))
 
 
-def test_the_wheel_holds_the_package_and_the_yaml_of_the_examples_alone(built: tuple[Path, Path]) -> None:
+def test_the_wheel_holds_the_package_its_tables_and_the_yaml_of_the_examples_alone(built: tuple[Path, Path]) -> None:
     with zipfile.ZipFile(built[1]) as wheel:
         names = set(wheel.namelist())
         points = wheel.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
     assert "megatron-speech = megatron_speech.commands.main:main" in points
     examples = {f"megatron_speech/examples.d/{path.relative_to(ROOT / 'examples')}" for path in EXAMPLES}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "megatron_speech").rglob("*.py")}
+    tables = {str(path.relative_to(ROOT)) for path in (ROOT / "megatron_speech/planning/data").iterdir()}
     assert len(examples) > 50
-    assert {name for name in names if ".dist-info/" not in name} == examples | modules
+    assert {name for name in names if ".dist-info/" not in name} == examples | modules | tables
 
 
 def test_the_source_distribution_holds_examples_slurm_and_tools(built: tuple[Path, Path]) -> None:
