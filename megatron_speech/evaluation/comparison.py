@@ -76,6 +76,10 @@ def compare_evaluations(config: CompareEvaluationsConfig) -> Iterator[str]:
     if config.leaks:
         yield f"\nwithout {len(found)} items that training data have:"
         yield from lines_of(cleaned, names_of(config.evaluations))
+        left = {(score.task, score.pair) for score in cleaned}
+        yield from (
+            f"{each.task} {each.pair}: no item is left" for each in scores if (each.task, each.pair) not in left
+        )
 
 
 def compared_scores(config: CompareEvaluationsConfig, *, without: Collection[str] = frozenset()) -> list[ComparedScore]:

@@ -16,6 +16,7 @@ from megatron_speech.config.stages.evaluation_data import DataSetConfig
 from megatron_speech.evaluation.data_sets import benchmarks, questions, story_cloze, transcripts
 from megatron_speech.evaluation.data_sets.interface import ItemReader
 from megatron_speech.evaluation.data_sets.items import Item
+from megatron_speech.evaluation.data_sets.own_items import OWN_ITEMS
 from megatron_speech.evaluation.data_sets.salmon import SALMON
 from megatron_speech.evaluation.data_sets.seed_tts import SEED_TTS_EVAL
 from megatron_speech.evaluation.data_sets.stress_test import STRESS_TEST
@@ -43,6 +44,7 @@ READERS: dict[str, ItemReader] = {
     "aishell": transcripts.AISHELL,
     "fleurs": transcripts.FLEURS,
     "audio_jsonl": questions.AUDIO_JSONL,
+    "own_items": OWN_ITEMS,
 }
 
 

@@ -238,6 +238,13 @@ def audio_jsonl(folder: Path) -> None:
         wav(folder / f"{n}.wav")
 
 
+def own_items(folder: Path) -> None:
+    cloze = {"id": "rain", "text": "It rained.", "metadata": {"ending": "It was wet.", "random_ending": "Cats purr."}}
+    question = {"id": "q", "text": "The capital of France is", "metadata": {"country": "France", "answer": "Paris"}}
+    write_jsonl(folder / "cloze.jsonl", cloze, cloze | {"id": "rain again"})
+    write_jsonl(folder / "questions.jsonl", question)
+
+
 WRITERS: dict[str, tuple[Callable[[Path], None], type[Item], int, int]] = {
     # writer, kind of item, items, items with a defect
     "wav_pairs": (wav_pairs, ChoiceItem, 3, 0),
@@ -260,6 +267,7 @@ WRITERS: dict[str, tuple[Callable[[Path], None], type[Item], int, int]] = {
     "aishell": (aishell, TranscriptItem, 2, 1),
     "fleurs": (fleurs, TranscriptItem, 2, 0),
     "audio_jsonl": (audio_jsonl, QuestionItem, 2, 0),
+    "own_items": (own_items, Item, 3, 0),
 }
 
 
@@ -272,7 +280,7 @@ def test_a_layout_is_read_in_full(layout: str, tmp_path: Path):
     write, kind, count, defects = WRITERS[layout]
     write(tmp_path)
     items = read(layout, tmp_path)
-    assert [type(item) for item in items] == [kind] * count
+    assert len(items) == count and all(isinstance(item, kind) for item in items)
     assert sum(item.defect is not None for item in items) == defects
     assert len({item.id for item in items}) == count
     json.dumps([dict(item.notes) for item in items])  # no recording is left among the notes
