@@ -206,6 +206,9 @@ def test_a_context_is_rewound_to_what_was_heard(model: LanguageModel, read: list
     slot.rewind(4)
     again = list(slot.answer(wish))
     assert sum(read) == len(again), "the last token is read again, and nothing before it"
+    slot.rewind(2)
+    slot.append([8, 9, 10, 11])
+    assert list(slot.answer(wish)) == bulk(model, [5, 6, 8, 9, 10, 11], wish).tokens
 
 
 def test_a_freed_slot_is_used_again_and_forgets(model: LanguageModel) -> None:
