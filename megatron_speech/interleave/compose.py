@@ -18,10 +18,11 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from megatron_speech.artifacts.facts.interleaved import PlacedSpan
 from megatron_speech.config.stages.build_interleaved import SpansConfig, SpeakableConfig
 from megatron_speech.interleave.spans import keep_whole, sample_spans, snap_spans
 from megatron_speech.interleave.units import TokenEnds, unit_ends
@@ -178,8 +179,8 @@ class Composed:
 
     tokens: np.ndarray
     """Token ids, int32 [T]."""
-    spans: list[dict[str, Any]]
-    """Ranges of each spoken span in words, chars and tokens (half-open, without boundary tokens)."""
+    spans: list[PlacedSpan]
+    """Its spoken spans."""
     replaced_text_ids: int
     """Number of text ids that the spoken spans replace."""
 
@@ -265,7 +266,7 @@ def _composed(
     `around` holds both boundary tokens or none; `opening` holds the begin of the document.
     """
     parts = [opening]
-    spans: list[dict[str, Any]] = []
+    spans: list[PlacedSpan] = []
     length, replaced = len(opening), 0
     begin, end = around[:1], around[1:]
     for piece in spoken:
@@ -274,7 +275,7 @@ def _composed(
         first = length + len(text) + len(begin)
         parts += (text, begin, codes, end)
         length = first + len(codes) + len(end)
-        spans.append({"words": [*piece.words], "chars": [*piece.chars], "tokens": [first, first + len(codes)]})
+        spans.append(PlacedSpan(words=piece.words, chars=piece.chars, tokens=(first, first + len(codes))))
     parts.append(np.array(next(ids), dtype=np.int32))
     tokens = np.concatenate(parts)
     if len(tokens) == len(opening):  # an empty text is not a document

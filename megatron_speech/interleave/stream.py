@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from megatron_speech.artifacts.facts.interleaved import SpokenSpan
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.grouping import grouped_by_size
 from megatron_speech.interleave.compose import Composed, Piece
@@ -141,7 +142,7 @@ def _composed(
     for each, composed in zip(ready, compose([(each.pieces, each.codes) for each in ready]), strict=True):
         spoken = [index for index in range(len(each.pieces)) if each.codes.get(index) is not None]
         spans = [
-            {**span, "class": each.pieces[index].text_class, "key": each.span_key(index)}
+            SpokenSpan(**vars(span), text_class=each.pieces[index].text_class, key=each.span_key(index)).to_json()
             for index, span in zip(spoken, composed.spans, strict=True)
         ]
         meta = {**each.rendering.meta, "spans": spans, "failed": len(each.codes) - len(spoken)}

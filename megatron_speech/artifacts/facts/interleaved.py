@@ -97,6 +97,28 @@ class JournalRow(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlacedSpan(Record):
+    """Half-open ranges of a span in its document."""
+
+    words: tuple[int, int]
+    """Range in the words of its text."""
+    chars: tuple[int, int]
+    """Range in the characters of its text."""
+    tokens: tuple[int, int]
+    """Range in its tokens, without boundary tokens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpokenSpan(PlacedSpan):
+    """A span that became speech: an entry of ``spans`` in the metadata of an interleaved document."""
+
+    text_class: str = field(metadata={KEY: "class"})
+    """Class of text."""
+    key: str
+    """Key of the span."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class NoiseRow(Record):
     """One sampled span that a recogniser read back: a line of ``noise.jsonl``."""
 

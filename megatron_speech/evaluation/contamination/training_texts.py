@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from megatron_speech.artifacts.facts.interleaved import PlacedSpan
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.parsing.build import build_section
 from megatron_speech.config.stages.build_interleaved import InterleavedCorpusConfig
@@ -84,8 +85,8 @@ def _interleaved(folder: Path, documents: Iterator[TokenDocument], moved: Mappin
         found = next((text for text in readers[corpus] if text.id == name), None)
         if found is None:
             raise ValueError(f"{folder}: document {name!r} is not in corpus {corpus!r}; give its corpus in corpora")
-        spans = [tuple(span["chars"]) for rendering in renderings for span in rendering.meta["spans"]]
-        yield TrainingText(document=name, text=found.text, spoken=[(start, end) for start, end in spans])
+        spans = [PlacedSpan.from_json(span) for rendering in renderings for span in rendering.meta["spans"]]
+        yield TrainingText(document=name, text=found.text, spoken=[span.chars for span in spans])
 
 
 def corpora_of(folder: Path, moved: Mapping[str, Path]) -> dict[str, InterleavedCorpusConfig]:

@@ -94,6 +94,7 @@ def test_text_and_speech_are_found_by_their_provenance(config, engine):
             marked[slice(*span["tokens"])] = True
             assert span["class"] in ("prose", "numbers", "names", "dialogue")
             assert span["key"] == f"{document.key}:{span['words'][0]}"
+            assert list(span) == ["words", "chars", "tokens", "class", "key"], "as every version has written them"
         assert (speech == marked).all()
         if document.meta["corpus"] == "wiki":
             text = article(int(document.meta["id"][-1]))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from megatron_speech.artifacts.facts.interleaved import PlacedSpan
 from megatron_speech.config.stages.build_interleaved import SpansConfig, SpeakableConfig
 from megatron_speech.interleave.compose import Piece, compose, compose_batch, cut_document
 from megatron_speech.text_normalization.characters import character_classes, code_points
@@ -95,11 +96,11 @@ def test_speech_stands_in_the_place_of_its_words():
     ]  # fmt: skip
     assert composed.tokens.dtype == np.int32
     assert composed.spans == [
-        {"words": [3, 4], "chars": [15, 22], "tokens": [16, 19]},
-        {"words": [5, 6], "chars": [25, 33], "tokens": [24, 25]},
+        PlacedSpan(words=(3, 4), chars=(15, 22), tokens=(16, 19)),
+        PlacedSpan(words=(5, 6), chars=(25, 33), tokens=(24, 25)),
     ]
     for span, sequence in zip(composed.spans, codes.values(), strict=True):
-        start, end = span["tokens"]
+        start, end = span.tokens
         assert (composed.tokens[start:end] - VOCABULARY.first_speech_id == sequence).all()
     assert composed.replaced_text_ids == len("\tFrance") + len(" Paris. ")
 
@@ -108,7 +109,7 @@ def test_without_boundary_tokens_speech_stands_bare():
     pieces = cut("a b c", [(1, 2)])
     composed = compose(pieces, {1: np.array([3])}, encode=encode, vocabulary=VOCABULARY, boundary="none")
     assert composed.tokens.tolist() == [*encode("a"), *speech(3), *encode(" c")]
-    assert composed.spans[0]["tokens"] == [1, 2]
+    assert composed.spans[0].tokens == (1, 2)
 
 
 def test_a_failed_span_is_tokenised_with_the_text_around_it():
@@ -121,7 +122,7 @@ def test_a_failed_span_is_tokenised_with_the_text_around_it():
     pieces = cut("a b c d e", [(1, 2), (3, 4)])
     composed = compose(pieces, {1: None, 3: np.array([0])}, encode=spy, vocabulary=VOCABULARY)
     assert "a b c" in seen and composed.tokens.tolist() == [*encode("a b c"), BEGIN, *speech(0), END, *encode(" e")]
-    assert [span["words"] for span in composed.spans] == [[3, 4]]
+    assert [span.words for span in composed.spans] == [(3, 4)]
 
 
 def test_codes_outside_the_codebook_are_named():

@@ -45,7 +45,7 @@ def document(number: int, text: str, text_class: str, units: int, *, codes: int 
     meta = {"spans": [{"key": f"d{number}#0:0", "words": [0, units]}]}
     tokens = np.zeros(1, np.int32)
     made = TokenDocument(key=f"d{number}#0", tokens=tokens, meta=meta)
-    return Interleaved(made, [piece], spoken, Composed(tokens, meta["spans"], 1), Counter())
+    return Interleaved(made, [piece], spoken, Composed(tokens, [], 1), Counter())
 
 
 def sample_of(documents: Sequence[Interleaved], size: int = 9) -> SpanSample:
