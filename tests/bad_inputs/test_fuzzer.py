@@ -29,8 +29,8 @@ EXAMPLES = settings(
     max_examples=int(os.environ.get("FUZZER_EXAMPLES", "100")),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-# It fetches from the network before it can find fault with anything.
-_STARTED = [tool for tool in TOOLS if tool != "fetch_assets"]
+# These fetch from the network before they can find fault with anything.
+_STARTED = [tool for tool in TOOLS if tool not in ("fetch_assets", "sample_data")]
 _LINES = st.text(st.characters(codec="utf-8"), max_size=40)
 _NUMBERS = (
     st.integers(-3, 300)
