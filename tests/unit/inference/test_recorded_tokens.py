@@ -36,7 +36,7 @@ def recorded_requests() -> list[Request]:
 def options_of(model: LanguageModel, case: str) -> dict[str, Any]:
     """Options of `generate_tokens` for a name such as `greedy speech`."""
     sampling, modality = case.split()
-    allowed = None if modality == "any" else allowed_ids(model.vocabulary, modality)  # type: ignore[arg-type]
+    allowed = None if modality == "any" else allowed_ids(model.vocabulary, modality)
     # A few ids that often come, so that some rows stop early.
     stop = [5, 290, *range(100, 110), *range(310, 315)]
     return {"sampling": SAMPLINGS[sampling], "allowed": allowed, "stop": stop}

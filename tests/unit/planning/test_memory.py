@@ -32,14 +32,14 @@ def _job(*, world: int = 1, dtype: str = "bfloat16", **parallel: object) -> Job:
         model=ModelConfig(),
         data=DataConfig(sources={"a": SourceConfig(folder="a", task="text")}),
         train=TrainConfig(tokens=1 << 20, global_batch_size=16),
-        precision=PrecisionConfig(dtype=dtype),  # type: ignore[arg-type]
-        parallel=ParallelConfig(**parallel),  # type: ignore[arg-type]
+        precision=PrecisionConfig(dtype=dtype),
+        parallel=ParallelConfig(**parallel),
     )
     return job_of(config, vocabulary_rows=512, gpus=world, gpu=gpu("H100"), stack=stack("local"))
 
 
 def _memory(*, stage: int = 0, **settings: object) -> Memory:
-    return stage_memory(_job(**settings), stage)  # type: ignore[arg-type]
+    return stage_memory(_job(**settings), stage)
 
 
 def test_weights_gradients_and_states_by_format() -> None:
@@ -69,7 +69,7 @@ def test_a_distributed_optimizer_divides_the_states_over_copies() -> None:
     ],
 )
 def test_what_saves_activations_lowers_them(saving: dict[str, object]) -> None:
-    assert 0 < _memory(**saving).activations < _memory().activations  # type: ignore[arg-type]
+    assert 0 < _memory(**saving).activations < _memory().activations
 
 
 def test_the_first_stage_holds_most_micro_batches_and_the_last_the_logits() -> None:

@@ -50,7 +50,7 @@ def test_flops_equal_both_conventions_of_published_tables() -> None:
             shape, length = shape_of(raw), int(float(raw["seq"]))
             for convention in ("full", "causal"):
                 expected = float(raw[f"calc_{convention}"])
-                found = shape.flops_per_token(length, convention).total  # type: ignore[arg-type]
+                found = shape.flops_per_token(length, convention).total
                 assert found == pytest.approx(expected, rel=0.002), raw["row_id"]
             checked += 1
     assert checked > 150
