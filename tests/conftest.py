@@ -27,13 +27,14 @@ SLOW = (
     "test_benchmarks.py",
     "test_example_runner.py",
     "test_same_outputs.py",
+    "*/test_coverage.py",
     "*/test_hf_reimport.py",
     "*/test_kills.py",
     "*/test_linear_time.py",
     "*/training/test_run.py",
     "*_with_training.py",
 )
-"""Files of slow tests, where * is any path: they start many processes, train models, or repeat what they time."""
+"""Files of slow tests, where * is any path: they start processes, train models, simulate, or repeat what they time."""
 
 
 def pytest_configure() -> None:

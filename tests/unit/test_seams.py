@@ -22,6 +22,7 @@ from megatron_speech.audio.shards import AudioRecord, read_audio_shards
 from megatron_speech.checkpoint.families.table import FAMILIES
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.config.stages.evaluate import EvaluateConfig
+from megatron_speech.config.stages.evaluation_data import DataSetConfig
 from megatron_speech.config.stages.import_speech import ImportSpeechConfig
 from megatron_speech.config.stages.speech_decoder import DecodeSpeechConfig
 from megatron_speech.config.stages.text_corpus import TextCorpusConfig
@@ -30,6 +31,7 @@ from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import read_documents
+from megatron_speech.evaluation.data_sets.table import read_items
 from megatron_speech.evaluation.harness import evaluate
 from megatron_speech.evaluation.speech import resynthesis
 from megatron_speech.speech_tokenizer.corpus.run import tokenize_speech
@@ -73,10 +75,10 @@ def vocabulary_folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_seven_examples_have_at_most_twenty_lines() -> None:
+def test_eight_examples_have_at_most_twenty_lines() -> None:
     assert list(EXAMPLES) == [
         *("corpus reader", "audio layout", "model family", "synthesis engine"),
-        *("speech tokenizer", "speech decoder", "evaluation task"),
+        *("speech tokenizer", "speech decoder", "evaluation task", "reader of evaluation data"),
     ]
     for title, (code, *_) in EXAMPLES.items():
         lines = [line for line in code.splitlines() if line.strip()]
@@ -210,3 +212,20 @@ def test_an_evaluation_task_is_measured(tmp_path: Path, monkeypatch: pytest.Monk
     assert [line["item"] for line in lines] == ["a", "b"]
     with pytest.raises(ValueError, match=r"^tasks\.text_loss\.text: no such key; did you mean 'texts'\?$"):
         evaluate(EvaluateConfig(model=model, output=tmp_path / "other", tasks={"text_loss": {"text": "x"}}))
+
+
+def test_a_reader_of_evaluation_data_is_named_by_its_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add("reader of evaluation data", tmp_path, monkeypatch)
+    folder = tmp_path / "answered"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / f"{name}.txt").write_text(f"answer {name}\n")
+    soundfile.write(folder / "a.wav", np.full(1600, 0.5), 16000)
+    found = list(read_items(DataSetConfig(layout="answered", folder=folder)))
+    assert [(item.id, item.answers, item.defect) for item in found] == [
+        ("a", ("answer a",), None),
+        ("b", ("answer b",), "missing"),
+    ]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"layout=answered, which expects <question>\.wav with its answer"):
+        list(read_items(DataSetConfig(layout="answered", folder=tmp_path / "empty")))
