@@ -1,6 +1,6 @@
 """Intervals cover the truth in 95 % of 2,048 cases, for one mean and for paired differences, from 100 items on.
 
-Cases are drawn by Sobol points instead of random numbers, so that their number tells the coverage to a tenth of a percent.
+Cases are drawn by Sobol points instead of random numbers: so many tell the coverage to a tenth of a percent.
 The truth varies from case to case, because the coverage of one share jumps with its value.
 """
 
