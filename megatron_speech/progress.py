@@ -22,7 +22,10 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 T = TypeVar("T")
 
@@ -145,7 +148,8 @@ def follow(items: Iterable[T], about: str, *, unit: str, total: float | None = N
 @contextmanager
 def logs_beside_bars(logger: str = "") -> Iterator[None]:
     """Print the records of a logger, the root's by default, above the bars of a terminal."""
-    if not _has_terminal():
+    handlers = logging.getLogger(logger).handlers
+    if not (_has_terminal() and any(getattr(handler, "stream", None) is sys.stderr for handler in handlers)):
         yield
         return
     from tqdm.contrib.logging import logging_redirect_tqdm
@@ -260,10 +264,32 @@ class _Bar:
     """A bar of tqdm, which is imported for terminals alone. It stays, and what is printed next begins a new line."""
 
     def __init__(self, progress: Progress) -> None:
-        self._progress, self.pause_s = progress, REFRESH_S
+        self._progress = progress
+        self._bar: tqdm[Any] | None = None
+        self.pause_s = LATE_S
+        if not progress.late:
+            self.show()
+
+    def show(self) -> None:
+        self.pause_s = REFRESH_S
+        bar = self._bar = self._bar or self._opened()
+        count, total = self._progress.count(), self._progress.total
+        bar.n = round(count.done)
+        left = seconds_left(count, self._progress.seconds) if total is None else None
+        estimate = f"{count.share:.0%}, about {duration(left)} left" if left is not None else ""
+        bar.set_postfix_str(", ".join(filter(None, [estimate, self._progress.note])), refresh=False)
+        bar.refresh()
+
+    def end(self, *, whole: bool) -> None:
+        if self._bar is not None:
+            self.show()
+            self._bar.close()
+
+    def _opened(self) -> tqdm[Any]:
         from tqdm import tqdm
 
-        self._bar: tqdm[Any] = tqdm(
+        progress = self._progress
+        bar: tqdm[Any] = tqdm(
             desc=progress.about,
             total=None if progress.total is None else round(progress.total),
             initial=round(progress.done),
@@ -271,18 +297,7 @@ class _Bar:
             bar_format=None if progress.unit else "{desc} [{elapsed}{postfix}]",
             unit_scale=(progress.total or 0) >= 1e6,
             smoothing=0,
-            delay=LATE_S if progress.late else 0,
             dynamic_ncols=True,
         )
-
-    def show(self) -> None:
-        count, total = self._progress.count(), self._progress.total
-        self._bar.n = round(count.done)
-        left = seconds_left(count, self._progress.seconds) if total is None else None
-        estimate = f"{count.share:.0%}, about {duration(left)} left" if left is not None else ""
-        self._bar.set_postfix_str(", ".join(filter(None, [estimate, self._progress.note])), refresh=False)
-        self._bar.refresh()
-
-    def end(self, *, whole: bool) -> None:
-        self.show()
-        self._bar.close()
+        bar.start_t -= progress.seconds
+        return bar

@@ -213,7 +213,7 @@ class MetricsLog:
         line = f"loss {record.loss:.4f} ({parts}) lr {record.lr:.2e} norm {record.grad_norm:.3f}"
         tokens = f"{record.consumed_samples * self._seq_length:,} tokens so far"
         if self._terminal:
-            self._progress.note = f"{line}, {tokens}"
+            self._progress.note = f"{tokens}, {line}"
         else:
             speed = f"{record.tokens_per_s:.0f} tokens/s, {self._progress.left_in_words()}"
             logger.info("step %d of %d: %s, %s, %s", record.step, self._total_steps, line, tokens, speed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -91,7 +91,9 @@ def _pretrain(
 
     # Meet the other ranks, build the model and train.
     groups.initialize(outline.layout, seed=config.train.seed, rank=rank, init_method=init_method)
-    try:
+    with ExitStack() as stack:
+        stack.callback(groups.shutdown)
+        stack.enter_context(logs_beside_bars("megatron_speech"))
         places = Places(config.data.reader)
         with Progress("build the model and load its weights", late=True):
             engine = build_engine(config, vocabulary=outline.vocabulary, load_base=checkpoint is None)
@@ -99,12 +101,10 @@ def _pretrain(
         # All checks have passed: only now is more than logs written into the run folder.
         on_rank_zero(lambda: _prepare_folder(config, outline.plan, places, consumed=state.consumed_samples))
         run = _assemble(config, outline, engine, places, state)
-        with closing(run.log), logs_beside_bars("megatron_speech"):
-            state, held_out = train(run, state, stop_request)
-            if state.consumed_samples >= outline.plan.num_samples:
-                _finish(run, state, held_out or validate(run, state), seconds=time.monotonic() - begun)
-    finally:
-        groups.shutdown()
+        stack.enter_context(closing(run.log))
+        state, held_out = train(run, state, stop_request)
+        if state.consumed_samples >= outline.plan.num_samples:
+            _finish(run, state, held_out or validate(run, state), seconds=time.monotonic() - begun)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -162,7 +162,7 @@ from megatron_speech.progress import follow, logs_beside_bars, say
 
 def numbers():
     yield from range(10)
-    logging.getLogger().warning("half is done")
+    logging.getLogger("without.handlers").warning("half is done")
     say("a result")
     yield from range(10)
     time.sleep(0.5)
@@ -171,7 +171,8 @@ def numbers():
         time.sleep(600)
 
 logging.basicConfig(format="%(message)s")
-with user_errors(), logs_beside_bars(), bars_end_first():
+assert list(follow([1, 2], "short", unit="things", late=True)) == [1, 2]
+with user_errors(), logs_beside_bars(), logs_beside_bars("without.handlers"), bars_end_first():
     for _ in follow(numbers(), "count", unit="numbers", total=20):
         pass
 print("the end", file=sys.stderr)
