@@ -61,18 +61,7 @@ def _row(row: str, utterances: int, spelling: str) -> list[Step]:
             {"spelling": spelling, "output": vocabulary},
         ),
         *_pairs(row, vocabulary, utterances),
-        step(
-            f"held-out-{spelling}",
-            "build_task_documents",
-            "miniature/task_text_to_token",
-            {"codes": "[codes/heldout]", "vocabulary": vocabulary, "output": f"{held_out}/documents"},
-        ),
-        step(
-            f"held-out-packed-{spelling}",
-            "pack_shards",
-            "miniature/pack_text_to_token",
-            {"input": f"{held_out}/documents", "output": f"{held_out}/packed"},
-        ),
+        *_held_out(row, spelling, vocabulary, held_out),
         step(
             f"{row}/run",
             "train_text_to_token",
@@ -101,6 +90,26 @@ def _row(row: str, utterances: int, spelling: str) -> list[Step]:
             "text_to_token/round_trip",
             {"model": f"{here}/hf", "output": f"{here}/round_trip"},
             log=f"{here}/round_trip.log",
+        ),
+    ]
+
+
+def _held_out(row: str, spelling: str, vocabulary: str, folder: str) -> list[Step]:
+    """Held-out pairs in this spelling, in rows."""
+    return [
+        Step(
+            f"held-out-{spelling}",
+            "build_task_documents",
+            "miniature/task_text_to_token",
+            {"codes": "[codes/heldout]", "vocabulary": vocabulary, "output": f"{folder}/documents"},
+            row=row,
+        ),
+        Step(
+            f"held-out-packed-{spelling}",
+            "pack_shards",
+            "miniature/pack_text_to_token",
+            {"input": f"{folder}/documents", "output": f"{folder}/packed"},
+            row=row,
         ),
     ]
 
