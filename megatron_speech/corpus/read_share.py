@@ -53,7 +53,7 @@ class _WatchedPath(PosixPath):
 
     _opened: IO[bytes] | None = None
 
-    def open(self, *args: Any, **options: Any) -> IO[Any]:  # type: ignore[override]  # only for reading
+    def open(self, *args: Any, **options: Any) -> IO[Any]:  # type: ignore[override]  # takes what a path takes
         """Open the file, as a path does."""
         self._opened = super().open(*args, **options)
         return self._opened
