@@ -42,6 +42,7 @@ def steps() -> list[Step]:
         return [step for words in CALLS for step in parse([word.format(made=made) for word in words])[0].steps]
 
 
+@functools.cache
 def tools_by_yaml() -> dict[Path, str]:
     """Which tool reads which file: by the steps, else by the file's name, which begins with the tool's."""
     own = (ROOT / "examples" / "own_data").glob("*.yaml")

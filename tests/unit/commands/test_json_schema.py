@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.schemas import TOOLS, least_settings, schema
 from tests.test_examples import ROOT, YAMLS, overrides, tools_by_yaml
 
 
+@cache
 def validator(tool: str) -> Draft202012Validator:
     described = json_schema(COMMANDS[tool])
     Draft202012Validator.check_schema(described)
