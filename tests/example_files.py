@@ -60,6 +60,8 @@ def overrides(tool: str, path: Path) -> list[str]:
     needed = {
         "codes.yaml": ["--audio", "audio/train", "--output", "codes/train"],
         "assets.yaml": ["--set", "ci"],
+        "plan.yaml": ["--config", str(path.with_name("pretrain.yaml"))],
+        "plan_run.yaml": ["--config", str(path.with_name("pretrain.yaml"))],
         "plan_parameters.yaml": ["--config", str(path.with_name("pretrain.yaml"))],
     }
     return needed.get(path.name, [])

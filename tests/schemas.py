@@ -22,6 +22,7 @@ _ALSO: dict[str, dict[str, Any]] = {
     "import_speech": {"table": "table.jsonl"},
     "plan_mixture": {**_SOURCE, "train": {"tokens": 64}},
     "plan_parameters": {**_SOURCE, "train": {"tokens": 64}},
+    "plan_run": {**_SOURCE, "train": {"tokens": 64}},
     "pretrain": {**_SOURCE, "train": {"tokens": 64}},
     "tokenizer_experiments": {"rows": {"a": "--seed 1"}},
     "train_text_to_token": {"train": {"tokens": 64}},

@@ -13,6 +13,7 @@ BENCHMARKS = {
     "hf_export.py": ["--short"],
     "pack.py": ["--short"],
     "plan_build.py": ["--short"],
+    "plan_search.py": ["--short"],
     "planner_accuracy.py": [],
     "ratio.py": ["--short"],
     "sample_build.py": ["--short"],

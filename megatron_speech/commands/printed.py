@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from megatron_speech.config.inspection.compare_evaluations import CompareEvaluationsConfig
     from megatron_speech.config.inspection.plan_mixture import PlanMixtureConfig
     from megatron_speech.config.inspection.plan_parameters import PlanParametersConfig
+    from megatron_speech.config.inspection.plan_run import PlanRunConfig
     from megatron_speech.config.inspection.read_aloud import ReadAloudConfig
     from megatron_speech.config.inspection.shards import InspectShardsConfig, VerifyShardsConfig
     from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
@@ -152,6 +153,26 @@ def compare_evaluations(config: CompareEvaluationsConfig) -> None:
 
     for line in comparison.compare_evaluations(config):
         print(line)
+
+
+def plan_run(config: PlanRunConfig) -> None:
+    """Print the plan, and only then refuse a layout that does not fit."""
+    from megatron_speech.planning import plan_run as planning
+
+    plan = planning.plan_run(config)
+    if config.figure is not None:
+        from megatron_speech.planning.plan_figure import draw
+
+        draw(plan, config.figure)
+    if config.json:
+        from megatron_speech.artifacts.plain_json import to_json
+
+        print(to_json(planning.to_json(plan), indent=1))
+    else:
+        from megatron_speech.planning.plan_table import print_plan
+
+        print_plan(plan)
+    planning.require_fit(plan)
 
 
 def pretrain(config: PretrainCommandConfig) -> None:

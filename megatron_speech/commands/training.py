@@ -37,6 +37,29 @@ PRETRAINING = (
         logs=False,
     ),
     Command(
+        name="plan_run",
+        summary="Predict memory, speed, days and cost of a run, before it is queued.",
+        about="Takes the run's own YAML file, and a number of GPUs. Searches the fastest layout, too. Speeds "
+        "are predictions with a 90 % interval; no GPU and no torch is needed.",
+        stage="pre-training",
+        settings="config.inspection.plan_run:PlanRunConfig",
+        function="commands.printed:plan_run",
+        flags=("json",),
+        usual=(
+            "gpus",
+            "gpu",
+            "num_text_ids",
+            "num_speech_ids",
+            "corpora.speech_hours",
+            "site.prices",
+            "from_run",
+            "figure",
+            "json",
+        ),
+        example="--config glm4_9b/pretrain --config glm4_9b/plan --gpus 256",
+        logs=False,
+    ),
+    Command(
         name="pretrain",
         summary="Train a model on packed shards: the speech-text model, or any other.",
         about="Runs alone or by `launch`. Writes a run folder (checkpoints, metrics, done.json). Ctrl-C, SIGTERM and "

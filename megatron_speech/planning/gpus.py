@@ -89,7 +89,7 @@ def gpu(name: str) -> Gpu:
     if name in gpu_names():
         known = [name]
     if not known:
-        near = difflib.get_close_matches(name, gpu_names(), n=1, cutoff=0.4)
+        near = difflib.get_close_matches(name.upper(), {full.split("-")[0]: None for full in gpu_names()}, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ValueError(f"gpu={name} has no data sheet; {hint}known are {', '.join(gpu_names())}")
     return Gpu(name=known[0], **_sheets()[known[0]])

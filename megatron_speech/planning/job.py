@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from megatron_speech.planning.gpus import Gpu
@@ -90,6 +91,15 @@ class Job:
         return stage_parameters(self.shape, tensor_size=self.tensor, layers_per_stage=self.stage_layers, stage=stage)
 
     @property
+    def fullest_stages(self) -> list[int]:
+        """The stages among which the one with most parameters and the one with most memory are found.
+
+        Of stages with as many layers, an earlier one holds more micro-batches. The first and the last hold more.
+        """
+        first_of = {layers: stage for stage, layers in reversed(list(enumerate(self.stage_layers)))}
+        return sorted({0, self.pipeline - 1, *first_of.values()})
+
+    @cached_property
     def stage_layers(self) -> list[int]:
         """Layers of every pipeline stage. A remainder is taken from the ends, which hold the embedding and the loss."""
         if self.chunk_layers is not None:

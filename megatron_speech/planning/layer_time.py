@@ -7,7 +7,7 @@ them. Tensor parallel ranks gather activations before a block and scatter them a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from megatron_speech.planning.collectives import gather_seconds
 from megatron_speech.planning.job import Job
@@ -41,13 +41,13 @@ class Pass:
     @property
     def total(self) -> float:
         """Sum of all components."""
-        return float(sum(getattr(self, field.name) for field in fields(self)))
+        return float(sum(vars(self).values()))
 
     def __add__(self, other: Pass) -> Pass:
-        return Pass(**{field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)})
+        return Pass(**{name: value + getattr(other, name) for name, value in vars(self).items()})
 
     def __mul__(self, times: float) -> Pass:
-        return Pass(**{field.name: getattr(self, field.name) * times for field in fields(self)})
+        return Pass(**{name: value * times for name, value in vars(self).items()})
 
 
 def layer_passes(job: Job) -> tuple[Pass, Pass, Pass]:

@@ -9,7 +9,7 @@ the buffers of communication; `reserve_gib` stands for them and for fragmentatio
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from megatron_speech.planning.gpus import Gpu
 from megatron_speech.planning.job import Job
@@ -46,7 +46,7 @@ class Memory:
     @property
     def total(self) -> int:
         """Peak of a step: the sum of all parts."""
-        return sum(asdict(self).values())
+        return sum(vars(self).values())
 
     @property
     def at_rest(self) -> int:
@@ -56,8 +56,7 @@ class Memory:
     @property
     def dominant(self) -> str:
         """Name of the largest part."""
-        parts = asdict(self)
-        return max(parts, key=lambda name: int(parts[name]))
+        return max(vars(self), key=lambda name: int(vars(self)[name]))
 
     @property
     def needed(self) -> float:
@@ -84,14 +83,14 @@ def stage_memory(job: Job, stage: int) -> Memory:
 
 def fullest(job: Job) -> tuple[int, Memory]:
     """The stage with the highest peak, and its memory."""
-    memories = [stage_memory(job, stage) for stage in range(job.pipeline)]
-    stage = max(range(job.pipeline), key=lambda index: memories[index].total)
+    memories = {stage: stage_memory(job, stage) for stage in job.fullest_stages}
+    stage = max(memories, key=lambda index: memories[index].total)
     return stage, memories[stage]
 
 
-def fits(job: Job) -> bool:
-    """Whether every stage fits its GPU."""
-    return fullest(job)[1].needed <= job.gpu.memory_gib * GIB
+def fits(job: Job, *, room: float = 0.0) -> bool:
+    """Whether every stage fits its GPU and leaves this share of it free."""
+    return fullest(job)[1].needed <= job.gpu.memory_gib * GIB * (1 - room)
 
 
 def floor(gpu: Gpu, *, deterministic: bool = False) -> float:

@@ -69,7 +69,7 @@ class Parameters:
     @property
     def total(self) -> int:
         """Sum of all components."""
-        return sum(astuple(self))
+        return sum(vars(self).values())
 
     def __add__(self, other: Parameters) -> Parameters:
         sums = {field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)}

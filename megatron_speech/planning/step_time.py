@@ -8,7 +8,7 @@ forward pass; what does not fit there is exposed. Fully sharded weights travel f
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from megatron_speech.planning.collectives import gather_seconds, send_seconds
 from megatron_speech.planning.job import Job
@@ -53,11 +53,11 @@ class StepTime:
     @property
     def total(self) -> float:
         """Seconds of the step."""
-        return float(sum(asdict(self).values()))
+        return float(sum(vars(self).values()))
 
     def scaled(self, factor: float) -> StepTime:
         """Every component times `factor`."""
-        return StepTime(**{name: value * factor for name, value in asdict(self).items()})
+        return StepTime(**{name: value * factor for name, value in vars(self).items()})
 
 
 def step_time(job: Job) -> StepTime:
@@ -76,7 +76,7 @@ def step_time(job: Job) -> StepTime:
     sends = _sends(job)
     bubble = (job.pipeline - 1) / job.virtual * (mean + sends / count)
     step = StepTime(
-        **asdict(average),
+        **vars(average),
         recompute=sum(redo) / len(redo) * count,
         imbalance=(slowest - mean) * count,
         bubble=bubble,
@@ -103,7 +103,7 @@ def _sends(job: Job) -> float:
 
 def _rank_parameters(job: Job) -> int:
     """Parameters of a rank of the fullest stage."""
-    return max(job.parameters(stage).total for stage in range(job.pipeline))
+    return max(job.parameters(stage).total for stage in job.fullest_stages)
 
 
 def _layer_parameters(job: Job) -> float:

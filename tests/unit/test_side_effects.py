@@ -46,6 +46,7 @@ PRINTING = {
     "launch",
     "plan_mixture",
     "plan_parameters",
+    "plan_run",
     "pretrain",
     "read_aloud",
     "stream_speech",

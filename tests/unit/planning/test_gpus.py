@@ -22,7 +22,9 @@ def test_a_beginning_finds_a_chip() -> None:
 
 
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"^gpu=H1000 has no data sheet; .* known are A100-SXM-80GB, .*GB300"):
+    with pytest.raises(
+        ValueError, match=r"^gpu=H1000 has no data sheet; did you mean H100\? known are A100-SXM-80GB, .*GB300"
+    ):
         gpu("H1000")
     with pytest.raises(ValueError, match=r"^gpu= has no data sheet; "):
         gpu("")
