@@ -16,6 +16,7 @@ _SOURCE = {"data": {"sources": {"a": {"folder": "packed", "task": "text"}}}}
 # Settings with defaults that the rules of a class require all the same.
 _ALSO: dict[str, dict[str, Any]] = {
     "build_vocabulary": {"codebook_size": 4},
+    "compare_evaluations": {"evaluations": ["a", "b"]},
     "decode": {"output": "output.wav"},
     "evaluate": {"held_out": {"sources": {"a": "packed"}}},
     "gradient_error": _SOURCE,
