@@ -37,9 +37,11 @@ logger = logging.getLogger(__name__)
 
 def evaluate(config: EvaluateConfig) -> None:
     """Write `config.output`/evaluation.json, items.jsonl and protocol.json."""
-    inputs = identities([config.model, *(path for task in asked_tasks(config).values() for path in task.inputs)])
+    paths = [config.model, *(path for task in asked_tasks(config).values() for path in task.inputs)]
     identity = identity_of(config)
-    if is_made(config.output, kind="evaluation", config=identity, inputs=inputs):
+    # Items are checked before their files are read for the identity, except where there is an output to compare with.
+    known = identities(paths) if config.output.exists() else paths
+    if is_made(config.output, kind="evaluation", config=identity, inputs=known):
         logger.info("%s: already done", config.output)
         return
     # All items are read before the model is loaded, so that a defective file is found before any is scored.
@@ -49,7 +51,7 @@ def evaluate(config: EvaluateConfig) -> None:
     ):
         logger.info("%s", line)
     model, dtype = loaded_model(config.model, dtype=config.dtype, device=config.device)
-    with make_artifact(config.output, kind="evaluation", config=identity, inputs=inputs) as draft:
+    with make_artifact(config.output, kind="evaluation", config=identity, inputs=identities(paths)) as draft:
         results, records = measure(model, items, config)
         results["dtype"] = dtype
         write_atomic(draft.folder / "evaluation.json", to_json(results, indent=1) + "\n")
