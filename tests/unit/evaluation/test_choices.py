@@ -100,7 +100,7 @@ def task_of(folder: Path, layout: str = "cross_modal_cloze", **settings: object)
 def test_all_pairs_of_a_set_are_scored_as_a_plain_forward_pass_scores_them(tmp_path, model, tokenizer):
     task = task_of(cross_modal(tmp_path))
     items = task.items(model.vocabulary)
-    results, records = run_task(model, task, items, BOOTSTRAP)
+    results, records = run_task(model, task, items, BOOTSTRAP, name="choices")
     assert [*results["stories"]] == [
         *("text->text", "text->speech", "speech->text", "speech->speech", "items", "defects")
     ]
@@ -123,7 +123,7 @@ def test_all_pairs_of_a_set_are_scored_as_a_plain_forward_pass_scores_them(tmp_p
 
 def test_every_score_is_computed_from_the_records_alone(tmp_path, model, tokenizer):
     task = task_of(cross_modal(tmp_path, items=12))
-    results, records = run_task(model, task, task.items(model.vocabulary), BOOTSTRAP)
+    results, records = run_task(model, task, task.items(model.vocabulary), BOOTSTRAP, name="choices")
     kept = [json.loads(json.dumps(record)) for record in records]
     for pair in ("text->text", "text->speech", "speech->text", "speech->speech"):
         known = {*SCORES} - ({"per_second"} if pair.endswith("text") else set())
@@ -133,7 +133,7 @@ def test_every_score_is_computed_from_the_records_alone(tmp_path, model, tokeniz
             assert results["stories"][pair][score]["value"] == pytest.approx(np.mean(credits), abs=1e-6)
     for score in ("sum", "pmi"):
         other = replace(task, score=score)
-        _, again = run_task(model, other, other.items(model.vocabulary), BOOTSTRAP)
+        _, again = run_task(model, other, other.items(model.vocabulary), BOOTSTRAP, name="choices")
         assert [record["credit"] for record in again] == [credit_of_record(record, score) for record in kept]
 
 
@@ -142,7 +142,7 @@ def test_a_damaged_recording_counts_as_wrong_with_its_reason(tmp_path, model, to
     (tmp_path / "1_correct.wav").unlink()
     (tmp_path / "2_mutual.wav").write_bytes(b"")
     task = task_of(tmp_path)
-    results, records = run_task(model, task, task.items(model.vocabulary), BOOTSTRAP)
+    results, records = run_task(model, task, task.items(model.vocabulary), BOOTSTRAP, name="choices")
     assert results["stories"]["items"] == 4 and results["stories"]["defects"] == {"empty": 1, "missing": 1}
     by_pair = {pair: [r for r in records if r["pair"] == pair] for pair in ("text->text", "speech->speech")}
     assert all(len(group) == 4 for group in by_pair.values())
@@ -158,7 +158,7 @@ def test_joined_recordings_follow_the_beginning_of_a_document(tmp_path, model, t
     groups = dict(task.requests(items, model))
     assert [*groups] == ["speech->speech"] and len(groups["speech->speech"]) == 6
     assert {tuple(context) for context, _ in groups["speech->speech"]} == {(256, 257)}
-    results, records = run_task(model, task, items, BOOTSTRAP)
+    results, records = run_task(model, task, items, BOOTSTRAP, name="choices")
     assert results["stories"]["speech->speech"].keys() == {"sum", "per_token", "per_second", "whole_mean"}
     assert all(record["context"] == [] for record in records)
 
