@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -70,6 +71,13 @@ def _unusable(raw: dict[str, str]) -> str:
         return "does not state its number of GPUs"
     if "defer_embedding" in raw["case"]:
         return "defers the gradient of the output layer"
+    if not (raw["seq"] and raw["mbs"] and raw["layers"] and raw["hidden"]):
+        return "does not state its shape or batch"
+    degrees = [_number(raw, key) for key in ("tp", "pp", "cp")]
+    if _number(raw, "gpus", max(GPUS_OF_A_NODE, math.prod(degrees))) % math.prod(degrees):
+        return "states a layout that does not divide"
+    if raw["fp8"] and "a100" in raw["source"]:
+        return "has a precision that its GPU lacks"
     if "uneven" in raw["case"] or "multi_dist" in raw["case"]:
         return "does not state its split"
     return ""
@@ -104,9 +112,10 @@ def _row(raw: dict[str, str]) -> MemoryRow:
     tensor, pipeline, context = (_number(raw, key) for key in ("tp", "pp", "cp"))
     platform = next(name for name in ("gb200", "b200", "h100", "a100") if name in raw["source"])
     shape, large = _shape(raw, tensor), _number(raw, "hidden") > 1024
-    ranks, is_local = _number(raw, "gpus", GPUS_OF_A_NODE), raw["impl"] == "local"
+    ranks = _number(raw, "gpus", max(GPUS_OF_A_NODE, tensor * pipeline * context))
+    is_local = raw["impl"] == "local"
     chunk = _number(raw, "vpp_layers", 0)
-    virtual = _number(raw, "vstages", shape.layers // pipeline // chunk if chunk else 1)
+    virtual = max(1, _number(raw, "vstages", shape.layers // pipeline // chunk if chunk else 1))
     fused_loss = "loss_fusion" in raw["case"]
     repeats = context == 1 and not any(part in raw["case"] for part in ("nondeterministic", "loss_fusion", "reshard"))
     is_resumed = "resume" in raw["test_type"] or "resume" in raw["case"]
@@ -122,7 +131,7 @@ def _row(raw: dict[str, str]) -> MemoryRow:
         virtual=virtual,
         context=context,
         micro_batch=_number(raw, "mbs"),
-        global_batch=_number(raw, "gbs", 64 * ranks),
+        global_batch=_number(raw, "gbs", 64 * ranks * _number(raw, "mbs")),
         precision="fp8" if raw["fp8"] else "bf16",
         recompute="full" if raw["recompute"] == "full" else "none",
         sequence_parallel=raw["sp"] == "True",
@@ -140,8 +149,8 @@ def _row(raw: dict[str, str]) -> MemoryRow:
         platform=platform,
         job=job,
         stage=pipeline - 1,
-        at_rest=float(raw["mem_alloc_last"]),
-        peak=float(raw["mem_max_last"]),
+        at_rest=float(raw["mem_alloc_last"] or 0),
+        peak=float(raw["mem_max_last"] or 0),
     )
 
 

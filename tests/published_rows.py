@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -96,6 +97,13 @@ def _unusable(raw: dict[str, str]) -> str:
         return "ran in deterministic mode"
     if not raw["gpus"] or not raw["gbs"]:
         return "states no number of GPUs or no batch"
+    if _number(raw, "seq") < 128:
+        return "states no length of rows"
+    if _precision(raw) not in _gpu(raw).precisions:
+        return "has a precision that its GPU lacks"
+    degrees = [_number(raw, key) for key in ("tp", "pp", "cp")]
+    if _number(raw, "gpus") % math.prod(degrees) or _number(raw, "gbs") < _number(raw, "gpus") // math.prod(degrees):
+        return "states a layout or a batch that does not divide"
     if not _tokens(raw):
         return "states no throughput"
     return ""
