@@ -4,6 +4,12 @@
 [[ -f $root/slurm/site.env ]] || { echo "error: $root/slurm/site.env does not exist; copy slurm/site.env.example" >&2; exit 2; }
 # shellcheck source=slurm/site.env.example
 source "$root/slurm/site.env"
+# A layout that does not fit these GPUs ends the job here, with status 2 and one line.
+if [[ -n ${PLAN:-} && ${training_command[0]} == */pretrain.py ]]; then
+    read -r -a plan <<<"$PLAN"
+    "$root/.venv/bin/python" "$root/tools/plan_run.py" "${training_command[@]:1}" "${plan[@]}" \
+        --gpus "$((SLURM_JOB_NUM_NODES * GPUS_PER_NODE))" --search false
+fi
 nodes=$(scontrol show hostnames "$SLURM_JOB_NODELIST") # no "| head -n 1": its closed pipe would end the job
 first_node=${nodes%%$'\n'*}
 

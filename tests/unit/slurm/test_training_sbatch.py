@@ -92,6 +92,19 @@ def test_one_launcher_per_node_with_the_overrides_last_but_resume(tmp_path: Path
     assert not (tmp_path / "requeued").exists()
 
 
+def test_a_plan_that_does_not_fit_ends_a_pre_training_before_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAN", "--gpu H100 fails finishes")
+    assert start(tmp_path, "pretrain", "--config", "a b.yaml").wait(30) == 3
+    assert (tmp_path / "started").read_text().splitlines()[1:] == [
+        f"{tmp_path}/tools/plan_run.py",
+        *("--config", "a b.yaml", "--checkpoint.resume=if_present"),
+        *("--gpu", "H100", "fails", "finishes"),
+        *("--gpus", "16", "--search", "false"),
+    ]
+
+
 @pytest.mark.parametrize(("restarts", "requeued"), [("0", True), ("20", False)])
 def test_the_signal_saves_then_requeues_unless_the_limit_is_reached(
     tmp_path: Path, job_name: str, restarts: str, requeued: bool
