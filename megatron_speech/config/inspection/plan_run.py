@@ -14,17 +14,17 @@ from megatron_speech.config.inspection.plan_parameters import PlanParametersConf
 class CorporaConfig:
     """Speech and text that exist or can be made; 0 for none."""
 
-    speech_hours: float = 0
+    speech_hours: float = 0.0
     """Hours of speech without transcripts."""
-    supervised_hours: float = 0
+    supervised_hours: float = 0.0
     """Hours of speech with transcripts."""
-    supervised_text_tokens: float = 0
+    supervised_text_tokens: float = 0.0
     """Text tokens of these transcripts."""
-    interleave_text_tokens: float = 0
+    interleave_text_tokens: float = 0.0
     """Text tokens of the documents from which interleaved ones are made."""
     interleave_ratio: float = 0.3
     """Share of that text that becomes speech."""
-    text_tokens: float = 0
+    text_tokens: float = 0.0
     """Text tokens of plain text."""
     frame_rate: float = 12.5
     """Speech tokens per second."""
@@ -61,9 +61,9 @@ class SiteConfig:
     """YAML file with prices: gpu_hour by GPU name, kilowatt_hour, terabyte_month; null leaves money out."""
     failure_gpu_hours: float = 50_000
     """GPU-hours between two failures. Llama 3's report counts 419 in 54 days of 16,384 H100s: one in 50,700."""
-    restart_minutes: float = 15
+    restart_minutes: float = 15.0
     """From a failure until the run trains again."""
-    storage_gb_s: float = 20
+    storage_gb_s: float = 20.0
     """Rate at which all nodes together write a checkpoint, in GB/s."""
     power_overhead: float = 1.6
     """Power of the whole site per watt of its GPUs: hosts, network, cooling."""
