@@ -30,7 +30,7 @@ class CorporaConfig:
     """Speech tokens per second."""
     text_tokens_per_second: float = 3.28
     """Text tokens in a second of speech."""
-    synthesis_tokens_per_second: float = 25_000
+    synthesis_tokens_per_second: float = 25_000.0
     """Speech tokens that a GPU synthesises per second; 25,000 is the paper's on an H800."""
     epochs: dict[str, float] = field(default_factory=dict)
     """Epochs of interleaved, speech, supervised and text. Empty: one each, and text as much as the run has left."""
@@ -59,7 +59,7 @@ class SiteConfig:
 
     prices: Path | None = None
     """YAML file with prices: gpu_hour by GPU name, kilowatt_hour, terabyte_month; null leaves money out."""
-    failure_gpu_hours: float = 50_000
+    failure_gpu_hours: float = 50_000.0
     """GPU-hours between two failures. Llama 3's report counts 419 in 54 days of 16,384 H100s: one in 50,700."""
     restart_minutes: float = 15.0
     """From a failure until the run trains again."""
