@@ -26,9 +26,10 @@ def build(kind: str, source: Path, output: Path) -> Path:
 
 def build_both(folder: Path) -> tuple[Path, Path]:
     """The sdist of a copy of this checkout, and the wheel that is built from what lies in the sdist."""
-    parts = ("megatron_speech", "examples", "slurm", "tools", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
+    folders = ("megatron_speech", "examples", "slurm", "tests", "tools")
+    files = ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGES.md", "CITATION.cff", "CONTRIBUTING.md")
     (folder / "copy").mkdir()
-    for part in parts:
+    for part in folders + files:
         if (ROOT / part).is_dir():
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / part, folder / "copy" / part, symlinks=True, ignore=ignored)

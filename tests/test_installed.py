@@ -26,6 +26,15 @@ def test_the_wheel_holds_the_package_its_tables_and_the_yaml_of_the_examples_alo
     assert {name for name in names if ".dist-info/" not in name} == examples | modules | tables
 
 
+def test_the_source_distribution_holds_every_page_that_pages_link_to(built: tuple[Path, Path]) -> None:
+    with tarfile.open(built[0]) as sdist:
+        names = {member.name.partition("/")[2] for member in sdist.getmembers() if member.isfile()}
+    folders = ("megatron_speech", "examples", "slurm", "tests", "tools")
+    pages = {str(page.relative_to(ROOT)) for folder in folders for page in (ROOT / folder).rglob("*.md")}
+    wanted = pages | {"README.md", "CHANGES.md", "CITATION.cff", "CONTRIBUTING.md"}
+    assert len(wanted) > 15 and wanted <= names, sorted(wanted - names)
+
+
 def test_the_source_distribution_holds_examples_slurm_and_tools(built: tuple[Path, Path]) -> None:
     with tarfile.open(built[0]) as sdist:
         names = {member.name.partition("/")[2] for member in sdist.getmembers() if member.isfile()}
