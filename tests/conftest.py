@@ -26,6 +26,7 @@ SLOW = (
     "end_to_end/*",
     "test_benchmarks.py",
     "test_example_runner.py",
+    "test_progress_of_commands.py",
     "test_same_outputs.py",
     "*/test_coverage.py",
     "*/test_hf_reimport.py",

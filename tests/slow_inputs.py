@@ -261,6 +261,13 @@ SLOW = {
     "export_indexed_dataset": Slow("data.shards.export_indexed:_sequences", "export_indexed_dataset", items=False),
     "index_shards": Slow("data.shards.rebuild:examine_tar", "index_shards packed: 1 shard", items=False),
     "plan_parameters": Slow("model.dry_run:built_parameters", "plan_parameters: build", "--check true", items=False),
+    "plan_run": Slow(
+        "planning.plan_run:search",
+        "plan_run: search layouts of 8 GPUs",
+        "--folder run --data.sources.a.folder packed --data.sources.a.task text --train.tokens 64 --num_text_ids 60 "
+        "--num_speech_ids 60 --gpus 8",
+        items=False,
+    ),
     "pretrain": Slow(TRAINING, "train run: 4 steps", steps=STEP),
     "gradient_error": Slow("training.gradient_error:forward", "gradient_error float32: 16 passes"),
     "convert_from_hf": Slow("checkpoint.hf_import:join", "convert_from_hf text_model: 27 tensors"),

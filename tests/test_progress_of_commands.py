@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from megatron_speech.commands.table import COMMANDS
 from tests.bad_inputs.rows import be_tool
-from tests.slow_inputs import QUICK, SLOW, Slow
+from tests.slow_inputs import SLOW, Slow
 
 SECONDS = 2.0
 """Seconds to the first line, on a machine that shows a command's help in no time."""
@@ -55,15 +54,6 @@ def in_fork(command: str, words: list[str], folder: Path, slow: Slow | None = No
             os._exit(99)
     os.waitpid(child, 0)
     return said.read_text()
-
-
-def test_every_command_is_slow_or_has_a_reason_not_to_be() -> None:
-    assert sorted([*SLOW, *QUICK]) == sorted(COMMANDS)
-
-
-def test_commands_that_count_nothing_are_told_by_the_command_line() -> None:
-    by_name = {name for name, slow in SLOW.items() if slow.part == COMMANDS[name].function}
-    assert by_name == {name for name, command in COMMANDS.items() if command.heartbeat}
 
 
 @pytest.mark.parametrize("name", SLOW)

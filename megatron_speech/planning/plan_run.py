@@ -32,6 +32,7 @@ from megatron_speech.planning.search import (
     strong_scaling,
 )
 from megatron_speech.planning.stacks import stack
+from megatron_speech.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,8 @@ def plan_run(config: PlanRunConfig) -> RunPlan:
     chip.peak(job.precision)
     prices = _prices(config.site.prices)
     own = predict(job)
-    fastest = search(job) if config.search else []
+    with Progress(f"plan_run: search layouts of {config.gpus} GPUs", late=True):
+        fastest = search(job) if config.search else []
     best = fastest[0] if fastest else own
     data = data_of(config.corpora, tokens=_tokens(config), sequence=job.sequence)
     tokens = _tokens(config) or data.seen or None

@@ -17,6 +17,7 @@ from megatron_speech.commands.main import chain, quiet_when_nobody_reads, read_c
 from megatron_speech.commands.table import COMMANDS, find
 from megatron_speech.config.parsing.help import help_text
 from megatron_speech.config.run.model import ModelConfig
+from tests.slow_inputs import QUICK, SLOW
 from tests.toy_runs import make_base
 
 WITH_SETTINGS = [command for command in COMMANDS.values() if command.settings]
@@ -166,3 +167,12 @@ def test_a_name_that_is_no_example_is_one_line(
     with pytest.raises((ValueError, FileNotFoundError)) as told:
         read_command_line(find("pretrain"), ["--config", name])
     assert str(told.value).startswith(f"--config {name}: ") and str(told.value).endswith(says)
+
+
+def test_every_command_is_slow_or_has_a_reason_not_to_be() -> None:
+    assert sorted([*SLOW, *QUICK]) == sorted(COMMANDS)
+
+
+def test_commands_that_count_nothing_are_told_by_the_command_line() -> None:
+    by_name = {name for name, slow in SLOW.items() if slow.part == COMMANDS[name].function}
+    assert by_name == {name for name, command in COMMANDS.items() if command.heartbeat}
