@@ -33,6 +33,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from megatron_speech.config.parsing.parse import parse_config
@@ -238,6 +239,7 @@ def be_tool(tool: str, words: list[str], folder: Path, stderr: int) -> None:
         os.dup2(target, number)
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(n, "w" if n else "r", closefd=False) for n in range(3))
     os.chdir(folder)
+    torch.set_num_threads(1)  # a fork has none of its parent's threads; waiting for them would never end
     # The row's folder as well, so that a name on the command line could be imported.
     sys.argv, sys.path = ["megatron-speech", tool, *words], [str(ROOT / "tools"), str(folder), *sys.path]
     status: Any = 0
