@@ -81,7 +81,7 @@ def utterances(metas: Iterable[dict[str, Any]]) -> list[TokenDocument]:
 def write_codes(folder: Path, documents: Iterable[TokenDocument], *, num_codes: int, fingerprint: str) -> Path:
     """Write code shards like `tokenize_speech`."""
     vocabulary = Vocabulary.of_codes(num_codes, fingerprint)
-    with make_artifact(folder, kind="codes", config={}) as draft:
+    with make_artifact(folder, kind="speech_codes", config={}) as draft:
         draft.facts = write_documents(draft.folder, documents, vocabulary=vocabulary, name="codes")
     return folder
 

@@ -24,6 +24,7 @@ from megatron_speech.artifacts.facts.record import Record
 from megatron_speech.artifacts.files import fingerprint, fingerprint_files, read_json, write_atomic
 from megatron_speech.artifacts.plain_json import first_difference, to_json
 from megatron_speech.artifacts.provenance import made_by
+from megatron_speech.config.parsing.near_path import did_you_mean
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.progress import follow
 
@@ -200,14 +201,12 @@ def _lacks_manifest(folder: Path) -> str:
     """Message on a folder without a manifest: fault and remedy."""
     partial = folder.with_name(folder.name + PARTIAL)
     if folder.name and not folder.exists() and partial.exists():
-        return f"is not finished: {partial.name} is there; run the stage which makes it to its end"
+        return f"is not finished: {partial.name} is there; run the command that makes it once more, to its end"
     if not folder.exists():
-        return "does not exist; correct the path, or run the stage which makes it"
+        return f"does not exist; {did_you_mean(folder, folder=True)}"
     if not folder.is_dir():
-        return "is no folder that a stage made; correct the path"
-    return (
-        f"holds no {MANIFEST}: no stage made it, or not to its end; correct the path, or run the stage which makes it"
-    )
+        return "is a file, and no folder that a command made; correct the path"
+    return f"holds no {MANIFEST}: no command made it, or not to its end; correct the path, or make it again"
 
 
 def input_ids(paths: Sequence[Path]) -> dict[str, str]:

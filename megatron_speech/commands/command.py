@@ -38,6 +38,8 @@ class Command:
     """Keys that are set most often, in the order of the help."""
     example: str = ""
     """What follows the verb in the help's example."""
+    reads: bool = True
+    """Whether it reads what its settings name; a plan may be made before that exists."""
     logs: bool = True
     """Whether log records of rank 0 appear as plain lines; False if the command prints or keeps a log itself."""
 

@@ -38,9 +38,6 @@ class Entry:
 
 def ls(config: LsConfig) -> None:
     """Print a table or JSON of all artifacts and run folders below a folder."""
-    if not config.folder.is_dir():
-        what = "is no folder" if config.folder.exists() else "does not exist"
-        raise FileNotFoundError(f"folder={config.folder} {what}; correct the path")
     found = list(follow(entries(config.folder), f"ls {config.folder}", unit="folders", late=True))
     if config.json:
         print(json.dumps([asdict(entry) for entry in found], indent=1, ensure_ascii=False))

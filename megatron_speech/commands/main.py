@@ -18,6 +18,7 @@ from megatron_speech.commands.command import PROGRAM, Command
 from megatron_speech.commands.known_warnings import silence_known_warnings
 from megatron_speech.commands.other_files import file_of_another_command
 from megatron_speech.commands.table import COMMANDS, find
+from megatron_speech.config.parsing.inputs import named_inputs
 from megatron_speech.config.parsing.leaving import interruption_is_one_line
 from megatron_speech.config.parsing.parse import read_config, user_errors
 from megatron_speech.progress import Progress, logs_beside_bars
@@ -59,6 +60,7 @@ def run(command: Command, words: Sequence[str]) -> None:
         return
     with user_errors():
         config = read_command_line(command, words)
+        require_inputs(command, config)
     silence_known_warnings()
     function = command.load()
     if command.logs:
@@ -117,6 +119,14 @@ def read_command_line(command: Command, words: Sequence[str]) -> Any:
         return read_config(command.schema, command.page, words, complete=with_shape_of_base)
     except ValueError as error:
         raise file_of_another_command(command, words) or error from error
+
+
+def require_inputs(command: Command, config: Any) -> None:
+    """Check what the settings name to be read, where the command reads it; ValueError or FileNotFoundError if not."""
+    from megatron_speech.artifacts.inputs import require_input  # here, for a page of help needs none of it
+
+    for key, value, takes in named_inputs(config) if command.reads else ():
+        require_input(key, value, takes)
 
 
 def _as_options(command: Command, words: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ PRETRAINING = (
         function="commands.printed:plan_mixture",
         usual=("data.sources.<name>.folder", "data.stages", "train.tokens", "sizes.<name>.text_tokens", "output"),
         example="--config mixture/paper",
+        reads=False,
         logs=False,
     ),
     Command(
@@ -34,6 +35,7 @@ PRETRAINING = (
             "check",
         ),
         example="--config glm4_9b/pretrain --num_text_ids 151552 --num_speech_ids 16384",
+        reads=False,
         logs=False,
     ),
     Command(

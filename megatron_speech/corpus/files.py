@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from megatron_speech.artifacts.left_out import is_companion
 from megatron_speech.artifacts.manifest import MANIFEST, PARTIAL, input_ids
+from megatron_speech.config.parsing.near_path import did_you_mean
 from megatron_speech.config.stages.text_corpus import is_corpus_url
 from megatron_speech.corpus.interface import CorpusFile
 from megatron_speech.corpus.remote_file import RemoteFile, remote_files
@@ -160,7 +161,7 @@ def remedy_of_missing(path: Path) -> str:
     """Advice about a path that does not exist: it may belong to the unfinished output of a stage."""
     for place in (path, *path.parents):
         if place.name and place.with_name(place.name + PARTIAL).exists():
-            return f"{place.name + PARTIAL} is there: finish the stage which writes it"
+            return f"{place.name + PARTIAL} is there: run the command that makes it once more, to its end"
         if (place / MANIFEST).is_file():
-            return f"{place} was made without it: correct the path, or run the stage which writes it"
-    return "correct the path"
+            return f"{place} was made without it; {did_you_mean(path)}"
+    return did_you_mean(path)

@@ -72,7 +72,7 @@ def read_jsonl(path: Path) -> Iterator[TextDocument]:
             raise ValueError(f"{path}:{number}: id {document.id!r} already stands in line {seen}; ids must be unique")
         yield document
     if not first_line:
-        raise ValueError(f"{path}: the corpus holds no document; check the stage which wrote it")
+        raise ValueError(f"{path}: the corpus holds no document; check what wrote it")
 
 
 def read_records(

@@ -16,6 +16,7 @@ from megatron_speech.artifacts.facts.estimate import EstimateFacts
 from megatron_speech.artifacts.facts.record import Record
 from megatron_speech.artifacts.facts.training import MetricsRecord
 from megatron_speech.artifacts.manifest import MANIFEST, Manifest, read_facts, read_manifest
+from megatron_speech.config.parsing.near_path import did_you_mean
 
 Kind = TypeVar("Kind", bound=Record)
 Value = TypeVar("Value")
@@ -35,7 +36,10 @@ class RunFolder:
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise FileNotFoundError(f"run folder {folder} does not exist; run examples/miniature/run.sh first")
+            raise FileNotFoundError(
+                f"run folder {folder} does not exist; run examples/miniature/run.sh first; "
+                f"{did_you_mean(folder, folder=True)}"
+            )
         self.folder = folder
         self.absent: dict[str, str] = {}
         """Reasons by step that was not found."""

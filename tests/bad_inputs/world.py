@@ -25,6 +25,7 @@ from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.tokenize_text.run import tokenize_text
 from tests.toy_text_models import text_model
 from tests.toys import utterances, write_codes, write_jsonl, write_model
+from tests.unit.speech_decoder.toys import write_toy_decoder
 from tests.unit.speech_tokenizer.toys import narrowed_config, toy_model, write_toy_audio, write_toy_whisper
 
 CODES = 16
@@ -60,6 +61,10 @@ def make_world(root: Path) -> Path:
         ConvertFromHfConfig(model=root / "text_model", vocabulary=root / "vocabulary", output=root / "base")
     )
     write_model(root / "model", root / "vocabulary")
+    write_toy_decoder(root, codebook_size=CODES, fingerprint="of_codes")
+    (root / "assets" / "fetched").mkdir(parents=True)
+    with make_artifact(root / "corpus", kind="corpus", config={}):
+        pass
     torch.save({"weights": torch.zeros(1)}, root / "pickle.pt")
     np.save(root / "array.npy", np.zeros(4, np.float32))
     return root

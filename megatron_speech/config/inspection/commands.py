@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
+
+from megatron_speech.config.parsing.inputs import AnyFolder
 
 
 @dataclass(frozen=True, kw_only=True)
 class LsConfig:
     """Which folder to list, and how."""
 
-    folder: Path
+    folder: AnyFolder
     """Folder below which artifacts and run folders are looked for."""
     json: bool = False
     """Print one JSON list instead of a table."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from megatron_speech.config.parsing.inputs import ShardsFolder, VocabularyFolder
 from megatron_speech.config.run.reader import require_local
 
 
@@ -12,11 +13,11 @@ from megatron_speech.config.run.reader import require_local
 class InspectShardsConfig:
     """Show counts and first samples of a folder of shards."""
 
-    folder: Path
+    folder: ShardsFolder
     """Folder of document shards or packed shards."""
     samples: int = 3
     """Number of documents or rows to print, from the start."""
-    tokenizer: Path | None = None
+    tokenizer: VocabularyFolder | None = None
     """Vocabulary folder for printing tokens as text; null prints ids."""
     width: int = 400
     """Largest number of characters per printed sample."""
@@ -32,7 +33,7 @@ class InspectShardsConfig:
 class VerifyShardsConfig:
     """Read whole folders of shards and compare them with their checksums."""
 
-    folders: list[Path]
+    folders: list[ShardsFolder]
     """Folders of document shards or packed shards."""
     ids: bool = False
     """Also check the content: ids within the vocabulary, lengths that add up, increasing boundaries."""
@@ -50,7 +51,7 @@ class VerifyShardsConfig:
 class IndexShardsConfig:
     """Rebuild a folder's sidecars and shards.json from its tars."""
 
-    folder: Path
+    folder: ShardsFolder
     """Folder of document shards or packed shards; needs its vocabulary.json."""
 
     def __post_init__(self) -> None:
@@ -61,7 +62,7 @@ class IndexShardsConfig:
 class ExportIndexedDatasetConfig:
     """Export a folder of shards so that megatron-core opens it as `IndexedDataset`s."""
 
-    input: Path
+    input: ShardsFolder
     """Folder of document shards or packed shards. Keep it: the export links to its tars."""
     output: Path
     """Folder to create, with <shard>.idx, and <shard>.bin as a link to the tar."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from megatron_speech.config.parsing.inputs import CheckpointFolder
 from megatron_speech.config.run.data import DataConfig
 from megatron_speech.config.run.parallel import PrecisionConfig
 
@@ -13,7 +14,7 @@ from megatron_speech.config.run.parallel import PrecisionConfig
 class GradientErrorConfig:
     """Compare gradients in several number formats with float32 gradients, on the same weights and rows."""
 
-    checkpoint: Path
+    checkpoint: CheckpointFolder
     """Checkpoint folder, or a run folder (its newest checkpoint is used)."""
     output: Path
     """Folder to create; its manifest holds the relative error and the cosine of the gradients in each format."""

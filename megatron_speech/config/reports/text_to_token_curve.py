@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from megatron_speech.config.parsing.inputs import MarkdownFile
+
 
 @dataclass(frozen=True, kw_only=True)
 class CurveRowConfig:
@@ -30,7 +32,7 @@ class TextToTokenCurveConfig:
     folder: Path = Path("curve")
     """Folder with <row>/documents, run, hf and round_trip for every row; `report.md` and `curve.png` are written into
     it."""
-    reading: Path | None = None
+    reading: MarkdownFile | None = None
     """Markdown file with a person's interpretation of the table, placed above it."""
     resamples: int = 2000
     """Bootstrap resamples over texts for every 95 % interval."""

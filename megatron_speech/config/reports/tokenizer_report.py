@@ -7,6 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from megatron_speech.config.parsing.bounds import MAX_SEED, require_bounds
+from megatron_speech.config.parsing.inputs import (
+    AudioFolder,
+    MarkdownFile,
+    OptionalWhisperFolder,
+    SpeechTokenizerFolder,
+    WhisperFolder,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +56,14 @@ class RobustnessConfig:
 class TokenizerReportConfig:
     """Measure word error rates with and without the bottleneck, codebook usage, and robustness of the codes."""
 
-    tokenizer: Path
+    tokenizer: SpeechTokenizerFolder
     """Folder of the speech tokenizer."""
-    whisper: Path | None = None
+    whisper: WhisperFolder | None = None
     """Hugging Face folder of the Whisper model that the tokenizer started from; it gives the error rate without the
     bottleneck. Null skips it."""
-    judge: Path | None = None
+    judge: OptionalWhisperFolder | None = None
     """Hugging Face folder of an independent Whisper model. A missing folder is skipped with a note; null skips it."""
-    audio: dict[str, Path]
+    audio: dict[str, AudioFolder]
     """Folders of held-out audio shards, by name. A folder without utterances is skipped with a note."""
     output: Path
     """Folder for report.md, its plots, the manifest and the transcript of every utterance."""
@@ -93,7 +100,7 @@ class TokenizerExperimentsConfig:
     """Row that the others are compared with."""
     audio: list[str] = field(default_factory=lambda: ["seen", "unseen", "human"])
     """Data sets of the reports to show, the most important first."""
-    reading: Path | None = None
+    reading: MarkdownFile | None = None
     """Markdown file with a person's interpretation of the table, placed above it."""
     resamples: int = 2000
     """Bootstrap resamples over utterances for every 95 % interval."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
+from megatron_speech.config.parsing.inputs import RowsFolder
 from megatron_speech.config.run.reader import ReaderConfig, url_or_path
 
 Task = Literal["text", "speech", "interleaved", "recognition", "synthesis", "dialogue"]
@@ -41,7 +41,7 @@ class LossConfig:
 class SourceConfig:
     """One folder of packed token shards (made by `pack_shards`)."""
 
-    folder: str | Path
+    folder: str | RowsFolder
     """Folder with the packed shards and their manifest, or its URL (http, https, s3; see data.reader.cache)."""
     task: Task
     """Kind of documents. Losses are reported by task; the task also decides loss.tokens if that is null."""

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from megatron_speech.config.parsing.inputs import BaseFolder
 from megatron_speech.config.run.megatron import check_megatron
 
 MOST_LAYERS = 10_000
@@ -34,7 +35,7 @@ _TYPES: dict[str, Any] = {
 class ModelConfig:
     """A decoder-only transformer: RMSNorm, SwiGLU, rotary positions, grouped-query attention. Default size: 18M."""
 
-    base: str = "scratch"
+    base: BaseFolder = "scratch"
     """'scratch', or the folder of an imported checkpoint with the initial weights. A command takes the shape from it;
     keys of the shape that are given too must agree."""
     num_layers: int = 8
@@ -113,7 +114,7 @@ class ModelConfig:
         The command line is parsed by type, but the JSON of a checkpoint or a Hugging Face folder is not.
         """
         for field_ in fields(self):
-            value, kind = getattr(self, field_.name), str(field_.type)
+            value, kind = getattr(self, field_.name), str(field_.type).replace("BaseFolder", "str")
             # Python counts a bool as an int; here a bool is never a number.
             if isinstance(value, bool) != (kind == "bool") or not isinstance(value, _TYPES[kind]):
                 raise ValueError(f"model.{field_.name}={value!r} must be {kind.removesuffix('[str, Any]')}; correct it")

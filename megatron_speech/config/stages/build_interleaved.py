@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.parsing.bounds import require_bounds
+from megatron_speech.config.parsing.inputs import ModelFolder, SpeechTokenizerFolder, VocabularyFolder
 from megatron_speech.config.stages.spread import SpreadConfig
 from megatron_speech.config.stages.text_corpus import TextCorpusConfig
 from megatron_speech.config.stages.text_to_token import Language, SynthesisConfig
@@ -67,7 +68,7 @@ class InterleavedCorpusConfig(TextCorpusConfig):
 class NoiseConfig:
     """Measurement of the synthetic speech: a sample of spans is recognized and compared with its text."""
 
-    speech_tokenizer: Path
+    speech_tokenizer: SpeechTokenizerFolder
     """Folder of the speech tokenizer; its recogniser transcribes the codes."""
     spans_per_shard: int = 32
     """Spans sampled per shard. With 32 spans of ten words, a word error rate of 0.3 is known to about 6 points."""
@@ -94,9 +95,9 @@ class BuildInterleavedConfig:
 
     corpora: dict[str, InterleavedCorpusConfig]
     """Corpora by name, read in this order; document ids must be unique over all corpora."""
-    model: Path
+    model: ModelFolder
     """Hugging Face folder of the text-to-token model that generates the speech."""
-    vocabulary: Path
+    vocabulary: VocabularyFolder
     """Vocabulary folder of the speech-text model to train (`build_vocabulary`)."""
     output: Path
     """Folder of document shards to create; parts lie in <output>.tasks until all are done."""

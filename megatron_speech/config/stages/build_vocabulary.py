@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.parsing.bounds import require_bounds
+from megatron_speech.config.parsing.inputs import SpeechTokenizerFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class BuildVocabularyConfig:
     begin_of_document: list[str] | None = None
     """Text tokens that begin every document, [] for none. Null uses those that the text tokenizer adds itself, as in
     the base model's training."""
-    speech_tokenizer: Path | None = None
+    speech_tokenizer: SpeechTokenizerFolder | None = None
     """Speech tokenizer folder; its manifest gives codebook_size and fingerprint."""
     codebook_size: int | None = None
     """Number of speech ids, if there is no speech_tokenizer folder."""

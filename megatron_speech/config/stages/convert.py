@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from megatron_speech.config.parsing.inputs import CheckpointFolder, TextModelFolder, VocabularyFolder
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertFromHfConfig:
     """Convert a Hugging Face text model to a checkpoint with a vocabulary extended by speech."""
 
-    model: Path
+    model: TextModelFolder
     """Hugging Face folder with config.json and safetensors of a Llama, Qwen2, Qwen3 or GLM-4 decoder."""
-    vocabulary: Path
+    vocabulary: VocabularyFolder
     """Vocabulary folder (`build_vocabulary`) with the same text tokenizer."""
     output: Path
     """Checkpoint folder to create; a run starts from it by model.base."""
@@ -25,9 +27,9 @@ class ConvertFromHfConfig:
 class ConvertToHfConfig:
     """Convert a checkpoint of any parallel layout to a Hugging Face folder."""
 
-    checkpoint: Path
+    checkpoint: CheckpointFolder
     """Checkpoint folder, or a run folder (its newest checkpoint is used)."""
-    vocabulary: Path
+    vocabulary: VocabularyFolder
     """Vocabulary folder of the run; its tokenizer files are exported with the weights."""
     output: Path
     """Hugging Face folder to create."""

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from megatron_speech.config.parsing.bounds import MAX_SEED, require_bounds, require_device
+from megatron_speech.config.parsing.inputs import CodesFolder, DocumentsFolder, ItemsFile, ModelFolder
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpokenCorpusConfig:
     """Items as text, and the same items as speech tokens."""
 
-    texts: Path
+    texts: ItemsFile
     """JSONL file of the items."""
-    codes: Path
+    codes: CodesFolder
     """Folder of code shards; the metadata of each utterance names its item."""
     max_items: int | None = None
     """Use only the first max_items items; null uses all."""
@@ -25,7 +26,7 @@ class SpokenCorpusConfig:
 class HeldOutConfig:
     """Held-out token documents, by source."""
 
-    sources: dict[str, Path] = field(default_factory=dict)
+    sources: dict[str, DocumentsFolder] = field(default_factory=dict)
     """Folders of document shards, by name of the source."""
     max_documents: int | None = None
     """Use only the first max_documents documents of each source; null uses all."""
@@ -42,7 +43,7 @@ class HeldOutConfig:
 class EvaluateConfig:
     """Evaluate one model on cloze, geo_qa, held_out and further tasks, as far as they are set."""
 
-    model: Path
+    model: ModelFolder
     """Hugging Face folder of the model (`convert_to_hf`)."""
     output: Path
     """Folder for evaluation.json and items.jsonl."""

@@ -7,6 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.parsing.bounds import require_bounds, require_device, require_sound_file
+from megatron_speech.config.parsing.inputs import (
+    CodesFolder,
+    ModelFolder,
+    SoundFile,
+    SpeechDecoderFolder,
+    SpeechTokenizerFolder,
+    VocoderFolder,
+)
 from megatron_speech.config.stages.text_to_token import UtterancesConfig
 
 
@@ -14,13 +22,13 @@ from megatron_speech.config.stages.text_to_token import UtterancesConfig
 class SamplesConfig:
     """Keys that fix a batch of samples; they stand in its manifest."""
 
-    model: Path
+    model: ModelFolder
     """Hugging Face folder of a speech-text model."""
-    codes: Path | None = None
+    codes: CodesFolder | None = None
     """Held-out code shards that contain the utterances. Makes a batch of samples in `output`, and answers nobody."""
     output: Path | None = None
     """Folder for samples.json and for the generated codes (document shards in `codes/`); needed with `codes`."""
-    speech_tokenizer: Path | None = None
+    speech_tokenizer: SpeechTokenizerFolder | None = None
     """Folder of the speech tokenizer. It encodes `audio`. With `codes`, its recogniser transcribes the generated codes,
     and null skips that."""
     utterances: UtterancesConfig = field(default_factory=lambda: UtterancesConfig(max_utterances=2))
@@ -48,15 +56,15 @@ class GenerateConfig(SamplesConfig):
 
     prompt: str | None = None
     """Text to continue."""
-    audio: Path | None = None
+    audio: SoundFile | None = None
     """Recording to continue, at any sample rate; needs `speech_tokenizer`."""
     interactive: bool = False
     """Read prompts from standard input, a line each; so does a terminal without `prompt`, `audio` and `codes`."""
     speak: Path | None = None
     """WAV or FLAC file for an answer in speech; needs `speech_decoder` and `vocoder`. Null answers in text."""
-    speech_decoder: Path | None = None
+    speech_decoder: SpeechDecoderFolder | None = None
     """Folder of the speech decoder, which turns generated codes into sound."""
-    vocoder: Path | None = None
+    vocoder: VocoderFolder | None = None
     """Folder of the vocoder that the speech decoder was trained for."""
     max_new_tokens: int = 200
     """Largest number of tokens of an answer; 200 speech tokens at 12.5 per second are 16 s."""

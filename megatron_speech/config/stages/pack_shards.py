@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.parsing.bounds import require_bounds
+from megatron_speech.config.parsing.inputs import DocumentsFolder
 from megatron_speech.config.run.reader import require_local
 
 
@@ -14,7 +15,7 @@ from megatron_speech.config.run.reader import require_local
 class PackShardsConfig:
     """Pack document shards into rows of fixed length."""
 
-    input: list[Path] | Path
+    input: list[DocumentsFolder] | DocumentsFolder
     """Folder of document shards, or a list of folders; document keys must be unique over all folders."""
     output: Path
     """Folder of packed shards to create."""

@@ -6,6 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from megatron_speech.config.parsing.bounds import require_sound_file
+from megatron_speech.config.parsing.inputs import (
+    AudioFolder,
+    CodesFile,
+    CodesFolder,
+    OnnxFile,
+    OptionalVocoderFolder,
+    OptionalWhisperFolder,
+    SamplesFolder,
+    SpeechDecoderFolder,
+    SpeechTokenizerFolder,
+    VocoderFolder,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +55,15 @@ class TrainSpeechDecoderConfig:
 
     output: Path
     """Folder for config.json and model.safetensors."""
-    audio: Path
+    audio: AudioFolder
     """Audio shards to train on."""
-    codes: Path
+    codes: CodesFolder
     """Code shards of the same utterances, matched by key."""
-    heldout_audio: Path
+    heldout_audio: AudioFolder
     """Held-out audio shards for measuring the loss."""
-    heldout_codes: Path
+    heldout_codes: CodesFolder
     """Code shards of the held-out utterances."""
-    tokenizer: Path
+    tokenizer: SpeechTokenizerFolder
     """Folder of the speech tokenizer that made the codes; its code vectors initialize the embedding."""
     voices: tuple[str, ...]
     """Voices to train on, as named in the metadata under voice or speaker. The network has no speaker input, so several
@@ -92,20 +104,20 @@ class DecodeSpeechConfig:
 
     output: Path
     """Folder for the WAV files and the table of scores."""
-    audio: Path
+    audio: AudioFolder
     """Audio shards with the original recordings."""
-    codes: Path
+    codes: CodesFolder
     """Code shards of the same utterances."""
-    decoder: Path
+    decoder: SpeechDecoderFolder
     """Folder of a trained token-to-mel network."""
-    vocoder: Path
+    vocoder: OptionalVocoderFolder
     """Folder of a HiFi-GAN generator (config.json, model.safetensors). If it is missing, no WAV is made and the
     manifest says so."""
-    dnsmos: Path
+    dnsmos: OnnxFile
     """File of the DNSMOS network, `sig_bak_ovr.onnx`."""
-    recognizer: Path
+    recognizer: OptionalWhisperFolder
     """Whisper folder for measuring word errors; preferably not the model that the tokenizer was trained from."""
-    generated: Path | None = None
+    generated: SamplesFolder | None = None
     """Output folder of `generate`, to decode its codes too; null for none."""
     voices: tuple[str, ...]
     """Voices to decode, as named in the metadata under voice or speaker; the decoder must be trained on them."""
@@ -127,11 +139,11 @@ class DecodeSpeechConfig:
 class DecodeConfig:
     """Decode speech codes to one sound file."""
 
-    codes: Path
+    codes: CodesFile
     """JSON file of `encode`: codes, frame_rate, codebook_size and speech_fingerprint."""
-    decoder: Path
+    decoder: SpeechDecoderFolder
     """Folder of the speech decoder, trained on the speech tokenizer that made the codes."""
-    vocoder: Path
+    vocoder: VocoderFolder
     """Folder of the vocoder that the speech decoder was trained for."""
     output: Path
     """WAV or FLAC file to write."""

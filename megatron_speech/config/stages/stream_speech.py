@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.parsing.bounds import require_bounds
+from megatron_speech.config.parsing.inputs import SoundFile, SpeechTokenizerFolder
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamSpeechConfig:
     """Encode live speech block by block, and print the codes as JSON lines."""
 
-    tokenizer: Path
+    tokenizer: SpeechTokenizerFolder
     """Folder of a speech tokenizer with block-causal attention."""
-    audio: Path | None = None
+    audio: SoundFile | None = None
     """Audio file. Null reads standard input: raw 16-bit little-endian samples, one channel, 16 kHz, as from `arecord -t
     raw -f S16_LE -r 16000`."""
     channels: Literal["first", "loudest", "mix"] = "first"

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from megatron_speech.config.parsing.inputs import CodesFolder, ModelFolder, SpeechTokenizerFolder, VocabularyFolder
+
 Language = Literal["en", "zh"]
 """Languages that can be read aloud."""
 
@@ -96,9 +98,9 @@ class BuildTaskDocumentsConfig:
     task: Literal["text_to_token", "recognition", "synthesis"]
     """recognition: speech, then text. synthesis: text, then speech. text_to_token: synthesis from the text as it is
     read aloud."""
-    codes: list[Path]
+    codes: list[CodesFolder]
     """Folders of code shards with transcripts in the metadata (`text`)."""
-    vocabulary: Path
+    vocabulary: VocabularyFolder
     """Vocabulary folder (`build_vocabulary`)."""
     output: Path
     """Folder of document shards to create."""
@@ -112,15 +114,15 @@ class BuildTaskDocumentsConfig:
 class RoundTripConfig:
     """Measure a text-to-token model: synthesize held-out texts and transcribe the tokens."""
 
-    model: Path
+    model: ModelFolder
     """Hugging Face folder of the text-to-token model."""
-    speech_tokenizer: Path
+    speech_tokenizer: SpeechTokenizerFolder
     """Folder of the speech tokenizer; its recogniser transcribes the tokens."""
-    codes: Path
+    codes: CodesFolder
     """Held-out code shards: their texts are synthesized, their true codes are the reference."""
     output: Path
     """Folder for the manifest and samples."""
-    text_vocabulary: Path | None = None
+    text_vocabulary: VocabularyFolder | None = None
     """Vocabulary folder of the speech-text model, for counting text tokens against speech tokens; null skips the
     count."""
     utterances: UtterancesConfig = field(default_factory=UtterancesConfig)

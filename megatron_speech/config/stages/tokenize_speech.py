@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.parsing.bounds import require_bounds
+from megatron_speech.config.parsing.inputs import AudioFolder, SoundFile, SpeechTokenizerFolder
 from megatron_speech.config.stages.spread import SpreadConfig
 
 
@@ -14,9 +15,9 @@ from megatron_speech.config.stages.spread import SpreadConfig
 class TokenizeSpeechConfig:
     """Encode audio shards to shards of bare speech codes with the same keys and metadata."""
 
-    tokenizer: Path
+    tokenizer: SpeechTokenizerFolder
     """Folder of the speech tokenizer."""
-    audio: Path
+    audio: AudioFolder
     """Folder of audio shards."""
     output: Path
     """Folder of code shards to create; parts lie in <output>.tasks until all are done."""
@@ -63,9 +64,9 @@ class TokenizeSpeechConfig:
 class EncodeConfig:
     """Encode one recording to speech codes."""
 
-    audio: Path
+    audio: SoundFile
     """Recording, at any sample rate."""
-    tokenizer: Path
+    tokenizer: SpeechTokenizerFolder
     """Folder of the speech tokenizer."""
     output: Path | None = None
     """JSON file for the codes; null prints them."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.parsing.bounds import require_bounds
+from megatron_speech.config.parsing.inputs import VocabularyFolder
 from megatron_speech.config.stages.spread import SpreadConfig
 from megatron_speech.config.stages.text_corpus import TextCorpusConfig
 
@@ -17,7 +18,7 @@ class TokenizeTextConfig:
 
     corpora: dict[str, TextCorpusConfig]
     """Corpora by name, read in this order; document ids must be unique over all corpora."""
-    vocabulary: Path
+    vocabulary: VocabularyFolder
     """Vocabulary folder (`build_vocabulary`)."""
     output: Path
     """Folder of document shards to create; parts lie in <output>.tasks until all are done."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.parsing.bounds import MAX_SEED, require_bounds
+from megatron_speech.config.parsing.inputs import AudioFolder, WhisperOrTokenizerFolder
 from megatron_speech.config.stages.bottleneck import BottleneckConfig
 
 NO_PART_OF_RESULT = {
@@ -26,7 +27,7 @@ valid."""
 class SpeechSourceConfig:
     """One source of transcribed speech."""
 
-    audio: Path
+    audio: AudioFolder
     """Folder of audio shards."""
     weight: float = 1.0
     """Share of the sampled utterances, relative to the other sources; 0 leaves the source out. The paper samples 1
@@ -78,7 +79,7 @@ class TrainSpeechTokenizerConfig:
     output: Path
     """Folder for the tokenizer: config.json, model.safetensors, text tokenizer, tensorboard. Checkpoints lie in
     <output>.partial until training is complete; the same command resumes from the newest."""
-    whisper: Path
+    whisper: WhisperOrTokenizerFolder
     """Hugging Face folder to start from: a Whisper model, or a tokenizer of the same shape (its codebook is kept)."""
     sources: dict[str, SpeechSourceConfig]
     """Training data, by name."""
@@ -90,7 +91,7 @@ class TrainSpeechTokenizerConfig:
     max_quarantined_share: float = 0.01
     """Stop if more than this share of the utterances is unusable; a single one never stops it. Unusable means damaged,
     not audio, silent, without transcript, or too long."""
-    validation: dict[str, Path] = field(default_factory=dict)
+    validation: dict[str, AudioFolder] = field(default_factory=dict)
     """Audio shards for validation, by name: word error rate from codes, and once from the Whisper model without
     bottleneck."""
     validation_utterances: int = 100

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from megatron_speech.config.parsing.inputs import RowsFolder
 from megatron_speech.config.run.data import DataConfig, LossConfig, ShareConfig, SourceConfig, StageConfig
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
@@ -33,7 +34,7 @@ TEXT_TO_TOKEN_OPTIMIZER = OptimizerConfig(lr=1e-3, min_lr=1e-4, lr_warmup_fracti
 class FirstPairsConfig:
     """Pairs to train on first. A model learns the alignment of letters and sounds much sooner from short pairs."""
 
-    pairs: Path
+    pairs: RowsFolder
     """Packed rows, with the same seq_length as those of the pairs that follow."""
     tokens: int
     """Number of tokens to read; the rows repeat if they hold fewer."""
@@ -49,11 +50,11 @@ class TrainTextToTokenConfig:
 
     folder: Path
     """Run folder for configuration, checkpoints, TensorBoard and logs."""
-    pairs: Path
+    pairs: RowsFolder
     """Packed rows of text_to_token documents (`build_task_documents`, `pack_shards`)."""
     first: dict[str, FirstPairsConfig] = field(default_factory=dict)
     """Pairs to train on before `pairs`, by name and in order; their tokens count towards train.tokens."""
-    held_out: Path | None = None
+    held_out: RowsFolder | None = None
     """Packed rows of held-out pairs for measuring the loss; null for none."""
     seq_length: int = 512
     """Tokens per packed row; must equal seq_length of the packed rows."""

@@ -29,8 +29,8 @@ class DamagedError(ValueError):
 
     def __init__(self, file: str, *, block: int, byte: int, what: str) -> None:
         super().__init__(
-            f"{file}: block {block}, {what} at byte {byte}: checksum differs, the file is damaged; restore it or rerun "
-            "the stage that wrote it"
+            f"{file}: block {block}, {what} at byte {byte}: checksum differs, the file is damaged; restore it or "
+            "make the folder again"
         )
         self.file, self.block, self.byte, self.what = file, block, byte, what
 

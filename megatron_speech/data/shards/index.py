@@ -118,7 +118,7 @@ class FolderIndex:
         if not path.is_file():
             require_token_shards(folder)
             raise FileNotFoundError(
-                f"{folder} holds no {FOLDER_INDEX}: not a finished folder of shards; run the stage that makes it"
+                f"{folder} holds no {FOLDER_INDEX}: not a finished folder of shards; correct the path, or make it again"
             )
         content = path.read_bytes()
         body = b"\n".join(content.split(b"\n")[1:-2])

@@ -58,7 +58,7 @@ def verify_folder(folder: Path, *, ids: bool, advance: Callable[[int], object] =
     vocabulary = index = None
     require_token_shards(folder)
     if not (folder / FOLDER_INDEX).exists() and not [*folder.glob("*.tar"), *folder.glob("*.mspx")]:
-        yield Damage(file=folder, what="holds no shards; correct the path, or run the stage that makes them")
+        yield Damage(file=folder, what="holds no shards; correct the path, or make the folder again")
         return
     try:
         index = FolderIndex.load(folder)

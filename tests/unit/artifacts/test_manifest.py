@@ -225,10 +225,10 @@ def test_a_folder_that_no_stage_finished_is_told_with_what_it_is(tmp_path: Path)
     (tmp_path / "begun.partial").mkdir()
     (tmp_path / "note.txt").write_text("x")
     for name, said in {
-        "gone": "gone does not exist; correct the path, or run the stage which makes it",
-        "begun": "begun is not finished: begun.partial is there; run the stage which makes it to its end",
-        "note.txt": "note.txt is no folder that a stage made; correct the path",
-        "empty": "empty holds no manifest.json: no stage made it, or not to its end; correct the path, or run",
+        "gone": "gone does not exist; correct the path",
+        "begun": "begun is not finished: begun.partial is there; run the command that makes it once more, to its end",
+        "note.txt": "note.txt is a file, and no folder that a command made; correct the path",
+        "empty": "empty holds no manifest.json: no command made it, or not to its end; correct the path, or make",
     }.items():
         with pytest.raises(FileNotFoundError, match=re.escape(said)):
             read_manifest(tmp_path / name)

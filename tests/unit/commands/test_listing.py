@@ -51,7 +51,7 @@ def test_every_state_is_told(root: Path) -> None:
     assert found == {
         "a/corpus": ("corpus", "complete"),
         "codes.partial": ("speech_codes", "partial"),
-        "lost": ("codes", f"damaged: {shard} is missing"),
+        "lost": ("speech_codes", f"damaged: {shard} is missing"),
         "text.tasks": ("parts", "partial: 1 parts are made"),
         "runs/begun": ("run", "partial: step 2 is saved"),
         "runs/done": ("run", "complete"),
@@ -81,13 +81,15 @@ def test_an_empty_folder_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out == f"{tmp_path}: no artifact and no run folder lies below it\n"
 
 
-@pytest.mark.parametrize(("name", "says"), [("nowhere", "does not exist"), ("file", "is no folder")])
+@pytest.mark.parametrize(
+    ("name", "says"), [("nowhere", "does not exist; correct the path"), ("file", "is a file; give a folder")]
+)
 def test_no_folder_is_one_line(tmp_path: Path, name: str, says: str) -> None:
     (tmp_path / "file").touch()
     command = [sys.executable, "-m", "megatron_speech.commands", "ls", str(tmp_path / name), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"error: folder={tmp_path / name} {says}; correct the path\n"
+    assert done.stderr == f"error: folder={tmp_path / name} {says}\n"
 
 
 def test_names_are_those_of_the_rooms_that_write_them() -> None:

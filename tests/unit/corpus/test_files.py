@@ -141,8 +141,11 @@ def test_an_output_among_the_files_of_its_corpus_is_refused(
         ("*.parquet", r"\*.parquet matches no file; correct the pattern"),
         ("*.md", r"\*.md holds no file that ends in .jsonl"),
         ("folder.jsonl", r"folder.jsonl holds no file that ends in .jsonl"),
-        ("made/gone.jsonl", r"made/gone.jsonl does not exist; .*made was made without it: correct the path, or run"),
-        ("begun/x.jsonl", r"begun/x.jsonl does not exist; begun.partial is there: finish the stage which writes it"),
+        ("made/gone.jsonl", r"made/gone.jsonl does not exist; .*made was made without it; correct the path"),
+        (
+            "begun/x.jsonl",
+            r"begun/x.jsonl does not exist; begun.partial is there: run the command that makes it",
+        ),
     ],
 )
 def test_what_does_not_exist_is_told_with_its_remedy(tmp_path: Path, path: str, said: str) -> None:

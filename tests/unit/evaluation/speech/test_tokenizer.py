@@ -153,7 +153,7 @@ def test_no_data_is_refused(world: Path, tmp_path: Path) -> None:
     output = tmp_path / "report"
     with pytest.raises(ValueError, match="nobody: no utterance at all; name held-out speech"):
         tokenizer_report(settings(world, audio={"human": world / "nobody"}, output=output))
-    with pytest.raises(FileNotFoundError, match=r"absent does not exist; correct the path, or run the stage"):
+    with pytest.raises(FileNotFoundError, match=r"absent does not exist; correct the path"):
         tokenizer_report(settings(world, audio={"heldout": world / "absent"}, output=output))
     with pytest.raises(FileNotFoundError, match=r"absent/config\.json does not exist; give"):
         tokenizer_report(settings(world, tokenizer=world / "absent", output=output))

@@ -1,0 +1,39 @@
+"""Finds what a mistyped path may have meant: the nearest name beside the first part that does not exist."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+_MOST_NAMES = 10_000
+"""Names of a folder that are compared; more would take seconds."""
+
+
+def did_you_mean(path: Path, *, folder: bool = False) -> str:
+    """Advice about a path that does not exist: the nearest one that does, or to correct it."""
+    near = _nearest(path, folder)
+    return f"did you mean '{near}'?" if near else "correct the path"
+
+
+def _nearest(path: Path, folder: bool) -> Path | None:
+    """The path with its first missing part replaced by the most similar name there; None if nothing is similar."""
+    parent = next(each for each in (*path.parents, Path()) if each.is_dir())
+    missing, *rest = path.relative_to(parent).parts or [""]
+    with os.scandir(parent) as entries:
+        names = [entry.name for entry in islice(entries, _MOST_NAMES) if entry.is_dir() or not (folder or rest)]
+    near = _similar(missing, names)
+    found = parent.joinpath(*near, *rest)
+    return found if near and found.exists() else None
+
+
+def _similar(name: str, names: Sequence[str]) -> list[str]:
+    """The most similar of `names`, or none. Endings do not make names similar."""
+    stems = difflib.get_close_matches(_stem(name), {_stem(each) for each in names}, n=1)
+    return difflib.get_close_matches(name, [each for each in names if _stem(each) in stems], n=1, cutoff=0)
+
+
+def _stem(name: str) -> str:
+    return name.partition(".")[0] or name
