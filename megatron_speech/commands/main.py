@@ -14,6 +14,7 @@ from contextlib import contextmanager, nullcontext
 from itertools import groupby, takewhile
 from typing import Any
 
+from megatron_speech import __version__
 from megatron_speech.commands.command import PROGRAM, Command
 from megatron_speech.commands.known_warnings import silence_known_warnings
 from megatron_speech.commands.other_files import file_of_another_command
@@ -35,11 +36,14 @@ megatron-speech COMMAND --help shows a command's keys, the usual ones first, and
 
 
 def main() -> None:
-    """Run the command that the first word names; without a word, show the map of the chain."""
+    """Run the command that the first word names; without a word, show the map of the chain; --version prints a line."""
     interruption_is_one_line()
     _, *words = sys.argv
     if not words or words[0] in _HELP:
         print("\n".join(chain()))
+        return
+    if words[0] == "--version":
+        print(f"{PROGRAM} {__version__}")
         return
     with user_errors():
         command = find(words[0])

@@ -208,9 +208,19 @@ def _name(name: Any, key: str) -> str:
 
 
 def _mistake(kind: Any, value: Any, key: str) -> ValueError:
+    if _is_quoted(kind, value):
+        return ValueError(f"{key}='{value}' is text and must be {rule(kind)}; leave the quotes out")
     large = type(value.value if isinstance(value, Word) else value) is int and int in alternatives(kind)
     wanted = rule(kind).replace("an integer", "an integer of at most 64 bits") if large else rule(kind)
     return ValueError(f"{key}={_shown(value)} must be {wanted}; correct it")
+
+
+def _is_quoted(kind: Any, value: Any) -> bool:
+    """Whether a text of a file would fit without its quotes."""
+    if not isinstance(value, str) or isinstance(value, Word):
+        return False
+    plain = Word(value).value
+    return not isinstance(plain, str) and any(_fits(each, plain) for each in alternatives(kind))
 
 
 def _no_such_key(key: str, name: str, fields: Mapping[str, Any]) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+from megatron_speech.config.parsing.near_path import did_you_mean
+
 EXAMPLES = Path(__file__).parents[2] / "examples.d"
 _ENDING = ".yaml"
 
@@ -20,8 +22,8 @@ def config_file(given: str) -> Path:
     if given and path.is_file():
         return path
     if not given or path.exists() or path.suffix or path.is_absolute() or given.startswith("."):
-        what = "is no file" if given and path.exists() else "no such file"
-        raise FileNotFoundError(f"--config {given or chr(39) * 2}: {what}; correct the path")
+        fault = "is a folder; give a YAML file" if given and path.is_dir() else f"no such file; {did_you_mean(path)}"
+        raise FileNotFoundError(f"--config {given or chr(39) * 2}: {fault}")
     names = example_names()
     found = [name for name in names if given in (name, name.rpartition("/")[2])]
     if len(found) > 1:

@@ -91,6 +91,8 @@ def read_settings(path: str) -> dict[str, Any]:
         raise ValueError(f"--config {path}{error}") from error
     if values is None and text.lstrip().startswith("#"):  # --print_config prints this if no key has a default
         return {}
+    if values is None:
+        raise ValueError(f"--config {path}: holds no key; write each as key: value")
     if not isinstance(values, dict):
         raise ValueError(f"--config {path}: must be a mapping of keys to values; write it as key: value")
     return values

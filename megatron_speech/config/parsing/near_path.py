@@ -30,10 +30,9 @@ def _nearest(path: Path, folder: bool) -> Path | None:
 
 
 def _similar(name: str, names: Sequence[str]) -> list[str]:
-    """The most similar of `names`, or none. Endings do not make names similar."""
-    stems = difflib.get_close_matches(_stem(name), {_stem(each) for each in names}, n=1)
-    return difflib.get_close_matches(name, [each for each in names if _stem(each) in stems], n=1, cutoff=0)
-
-
-def _stem(name: str) -> str:
-    return name.partition(".")[0] or name
+    """The most similar of `names`, or none. Of names with another ending, those alone that else are the same."""
+    stem, dot, ending = name.partition(".")
+    parts = {each: each.partition(".") for each in names}
+    same = {part[0]: each for each, part in parts.items() if part[1:] == (dot, ending)}
+    near = [same[each] for each in difflib.get_close_matches(stem, same, n=1)]
+    return near or [each for each, part in parts.items() if part[0] == stem != ""][:1]

@@ -111,6 +111,7 @@ class TokenizerExperimentsConfig:
                 pairs(words)
             except ValueError as error:
                 raise ValueError(f"rows.{name}={words!r} {error}, as on the command line; correct it") from error
+        require_bounds("resamples", self.resamples, 100, 10**6, "2000 is usual")
         if not self.audio:
             raise ValueError("audio=[] must name at least one data set of the reports, as seen")
 

@@ -51,6 +51,11 @@ class ParallelConfig:
         for name in ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"parallel.{name}={getattr(self, name)} must be at least 1; use 1 to switch it off")
+        if self.virtual_pipeline_model_parallel_size is not None and self.virtual_pipeline_model_parallel_size < 2:
+            raise ValueError(
+                "parallel.virtual_pipeline_model_parallel_size="
+                f"{self.virtual_pipeline_model_parallel_size} must be at least 2; use null for one chunk per stage"
+            )
         if self.sequence_parallel and self.tensor_model_parallel_size == 1:
             raise ValueError(
                 "parallel.sequence_parallel=true needs parallel.tensor_model_parallel_size above 1; or set false"

@@ -83,6 +83,9 @@ class GenerateConfig(SamplesConfig):
         if (self.codes is None) != (self.output is None):
             raise ValueError("codes and output belong together: they make a batch of samples; give both, or neither")
         require_sound_file("speak", self.speak)
+        require_bounds("temperature", self.temperature, 0, 1e300, "0 is greedy")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p={self.top_p} must lie in (0, 1]; 1 keeps every id")
         require_bounds("seed", self.seed, 0, 2**63 - 1, "0 is the default")
         self._require_parts()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from megatron_speech.config.parsing.bounds import require_bounds
 from megatron_speech.config.parsing.inputs import AssetsFolder, CorpusFolder
 
 FLITE_VOICES = ("kal16", "awb", "rms", "slt")
@@ -107,6 +108,8 @@ class SpeakCorpusConfig:
         for name in ("items", "readings", "max_characters"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        for name in ("min_seconds", "max_seconds"):
+            require_bounds(name, getattr(self, name), 0, 1e9, "correct it")
         if not 1 <= self.span_words[0] <= self.span_words[1]:
             raise ValueError(f"span_words={list(self.span_words)} must be [fewest, most] with 1 <= fewest <= most")
         if not 0.5 <= self.speeds[0] <= self.speeds[1] <= 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from megatron_speech.config.parsing.bounds import require_sound_file
+from megatron_speech.config.parsing.bounds import require_bounds, require_sound_file
 from megatron_speech.config.parsing.inputs import (
     AudioFolder,
     CodesFile,
@@ -94,6 +94,8 @@ class TrainSpeechDecoderConfig:
         for name in ("frame_rate", "lr"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be above 0; use a positive number")
+        for name, most in (("frame_rate", 1e6), ("lr", 10.0), ("delta_weight", 1e9)):
+            require_bounds(name, getattr(self, name), 0, most, "correct it")
         if not self.voices:
             raise ValueError("voices=[] names no voice to learn; list at least one voice of the audio shards")
 
@@ -129,6 +131,7 @@ class DecodeSpeechConfig:
     def __post_init__(self) -> None:
         if self.num_utterances < 1:
             raise ValueError(f"num_utterances={self.num_utterances} must be at least 1; use a positive number")
+        require_bounds("num_wavs", self.num_wavs, 0, 10**9, "0 keeps no WAV file")
         if self.num_wavs > self.num_utterances:
             raise ValueError(
                 f"num_wavs={self.num_wavs} must not exceed num_utterances={self.num_utterances}; lower num_wavs"

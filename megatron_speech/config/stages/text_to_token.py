@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from megatron_speech.config.parsing.bounds import require_bounds
 from megatron_speech.config.parsing.inputs import CodesFolder, ModelFolder, SpeechTokenizerFolder, VocabularyFolder
 
 Language = Literal["en", "zh"]
@@ -79,6 +80,7 @@ class UtterancesConfig:
         for name in ("of_first", "max_utterances"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"utterances.{name}={getattr(self, name)} must be at least 1; null takes all")
+        require_bounds("utterances.max_duration_s", self.max_duration_s, 0, 1e9, "null takes all")
 
     def wants(self, meta: dict[str, Any]) -> bool:
         """Whether an utterance with metadata `meta` has one of the voices and sources."""

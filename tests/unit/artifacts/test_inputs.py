@@ -167,5 +167,6 @@ def test_the_nearest_path_is_named_below_a_mistyped_folder(tmp_path: Path) -> No
     assert did_you_mean(tmp_path / "packd" / "text", folder=True) == f"did you mean '{tmp_path}/packed/text'?"
     assert did_you_mean(tmp_path / "packed" / "texts", folder=True) == f"did you mean '{tmp_path}/packed/text'?"
     assert did_you_mean(tmp_path / "packed.tx") == f"did you mean '{tmp_path}/packed.txt'?"
-    assert did_you_mean(tmp_path / "notes.txt") == "correct the path"
+    assert did_you_mean(tmp_path / "packed.md") == f"did you mean '{tmp_path}/packed.txt'?"
+    assert did_you_mean(tmp_path / "notes.txt") == did_you_mean(tmp_path / "packet.md") == "correct the path"
     assert did_you_mean(tmp_path / "nothing" / "alike") == "correct the path"

@@ -25,6 +25,24 @@ def test_a_verb_becomes_its_module_and_all_else_stays(given: list[str], started:
     assert for_torchrun([*_OWN, *given]) == [*_OWN, *started]
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            [],
+            "^launch: no command to start; write it behind torchrun's options, as in launch --nproc-per-node 8",
+        ),
+        (["--nproc-per-node", "2"], "^launch: no command to start"),
+        (["--nnodes"], "^launch: argument --nnodes: expected one argument$"),
+        (["--max-restarts", "many", "pretrain"], "^launch: argument --max-restarts.*: invalid int value: 'many'$"),
+    ],
+)
+def test_what_torchrun_refuses_is_one_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match=says):
+        for_torchrun(words)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_mistyped_verb_is_told() -> None:
     with pytest.raises(ValueError, match=r"^pretrian: no such command; did you mean 'pretrain'\?$"):
         for_torchrun([*_OWN, "pretrian", "--config", "run.yaml"])

@@ -156,7 +156,7 @@ def test_a_file_at_the_path_comes_before_an_example(tmp_path: Path, monkeypatch:
         ),
         ("miniature/pretrain.yaml", "no such file; correct the path"),
         ("./miniature/pretrain", "no such file; correct the path"),
-        ("folder", "is no file; correct the path"),
+        ("folder", "is a folder; give a YAML file"),
     ],
 )
 def test_a_name_that_is_no_example_is_one_line(

@@ -171,8 +171,8 @@ def test_a_missing_key_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[st
         ("folder: a\nby_name: {x: {size: 1}, x: {size: 2}}\n", ":2: key by_name.x already stands in line 2; keep"),
         ("folder: [a\nb: c]\n", ":2: not YAML"),
         ("- folder\n", ": must be a mapping of keys to values"),
-        ("", ": must be a mapping of keys to values"),
-        ("null\n", ": must be a mapping of keys to values"),
+        ("", ": holds no key; write each as key: value"),
+        ("null\n", ": holds no key; write each as key: value"),
         ("inner: {size: !!int '-'}\n", ":1: holds the tag tag:yaml.org,2002:int; leave it out"),
     ],
 )
