@@ -19,6 +19,11 @@ _SCRIPT = """\
 # eval "$(megatron-speech completion SHELL)"
 ZSH_megatron_speech() {
     local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
+    if [[ $current == "=" ]]; then  # bash splits --key=value at its sign
+        current=""
+    elif [[ $before == "=" ]]; then
+        before=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
     local verbs=VERBS keys="--config --help --print_config" values="" word
     if ((COMP_CWORD == 1)); then
         COMPREPLY=($(compgen -W "$verbs --help" -- "$current"))

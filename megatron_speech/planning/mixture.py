@@ -5,7 +5,7 @@ from __future__ import annotations
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.inspection.plan_mixture import PlanMixtureConfig, SizeConfig
-from megatron_speech.data.plan.mixture import SourceFacts, packed_index, plan_of
+from megatron_speech.data.plan.mixture import SourceFacts, plan_of, source_index
 from megatron_speech.data.plan.plan import Plan
 from megatron_speech.storage.place import local_folder
 from megatron_speech.vocabulary import Vocabulary
@@ -29,7 +29,7 @@ def plan_mixture(config: PlanMixtureConfig) -> Plan:
         if not (folder / "vocabulary.json").is_file():
             raise FileNotFoundError(f"{key}={source.folder} holds no packed shards; pack them, or give sizes.{name}")
         vocabulary = vocabulary or Vocabulary.load(folder)
-        facts[name] = SourceFacts.of_folder(packed_index(source.folder, data, vocabulary, key=key))
+        facts[name] = SourceFacts.of_folder(source_index(source, data, vocabulary, key=f"data.sources.{name}"))
     plan = plan_of(
         data,
         facts,

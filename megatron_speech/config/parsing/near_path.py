@@ -13,8 +13,8 @@ _MOST_NAMES = 10_000
 
 
 def did_you_mean(path: Path, *, folder: bool = False) -> str:
-    """Advice about a path that does not exist: the nearest one that does, or to correct it."""
-    near = _nearest(path, folder)
+    """Advice about a path where nothing is, or nothing of use: the nearest one where something is, or to correct it."""
+    near = None if os.path.lexists(path) else _nearest(path, folder)
     return f"did you mean '{near}'?" if near else "correct the path"
 
 
@@ -23,7 +23,7 @@ def _nearest(path: Path, folder: bool) -> Path | None:
     parent = next(each for each in (*path.parents, Path()) if each.is_dir())
     missing, *rest = path.relative_to(parent).parts or [""]
     with os.scandir(parent) as entries:
-        names = [entry.name for entry in islice(entries, _MOST_NAMES) if entry.is_dir() or not (folder or rest)]
+        names = [each.name for each in islice(entries, _MOST_NAMES) if not (folder or rest) or Path(each.path).is_dir()]
     near = _similar(missing, names)
     found = parent.joinpath(*near, *rest)
     return found if near and found.exists() else None

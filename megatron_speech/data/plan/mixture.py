@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from megatron_speech.config.run.data import DataConfig, ShareConfig, StageConfig
+from megatron_speech.config.run.data import DataConfig, ShareConfig, SourceConfig, StageConfig
 from megatron_speech.config.run.reader import is_url
+from megatron_speech.data.plan.contents import require_contents
 from megatron_speech.data.plan.order import MAX_SAMPLES, largest_remainder
 from megatron_speech.data.plan.plan import Plan, PlannedSource, PlannedStage
 from megatron_speech.data.plan.table import decimal, require_epochs
@@ -59,7 +60,7 @@ def compile_plan(
         ValueError: a source has another vocabulary or seq_length, or would be read more often than its max_epochs.
     """
     facts = {
-        name: SourceFacts.of_folder(packed_index(source.folder, config, vocabulary, key=f"{section}.{name}.folder"))
+        name: SourceFacts.of_folder(source_index(source, config, vocabulary, key=f"{section}.{name}"))
         for name, source in config.sources.items()
     }
     plan = plan_of(config, facts, vocabulary=vocabulary.fingerprint, num_samples=num_samples)
@@ -177,7 +178,14 @@ def _stages(config: DataConfig, num_samples: int | None) -> list[StageConfig]:
     return [StageConfig(tokens=num_samples * config.seq_length, sources=shares)]
 
 
-def packed_index(folder: str | Path, config: DataConfig, vocabulary: Vocabulary, *, key: str) -> FolderIndex:
+def source_index(source: SourceConfig, config: DataConfig, vocabulary: Vocabulary, *, key: str) -> FolderIndex:
+    """Load the index of a source and check it as `_packed_index` does, and its task against its rows."""
+    index = _packed_index(source.folder, config, vocabulary, key=f"{key}.folder")
+    require_contents(key, source, index, vocabulary)
+    return index
+
+
+def _packed_index(folder: str | Path, config: DataConfig, vocabulary: Vocabulary, *, key: str) -> FolderIndex:
     """Load the index of a folder of packed rows and check it against `config` and `vocabulary`; errors name `key`.
 
     Raises:

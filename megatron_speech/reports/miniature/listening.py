@@ -62,17 +62,22 @@ def _is_scored(run: RunFolder) -> bool:
 def _section(key: str, files: Mapping[str, str], score: Mapping[str, Any], sample: SampleFacts | None) -> str:
     """One utterance: its text, a player for each kind, and what was heard in it."""
     text = score.get("text") or (sample.spoken if sample else key)
-    lines = [f"<section>\n<h2>{escape(text)}</h2>\n<small>{escape(key)}</small>\n"]
+    lines = [f'<section>\n<h2 dir="auto">{escape(text)}</h2>\n<small>{escape(key)}</small>\n']
     for kind, label in KINDS.items():
         if kind not in files:
             continue
         heard = score.get(kind, {}).get("heard")
         if kind == "generated" and sample is not None and not isinstance(sample.spoken_text_as_heard, Absent):
             heard = sample.spoken_text_as_heard
-        said = f", heard as: {escape(heard)}" if heard else ""
+        said = f", heard as: {_quoted(heard)}" if heard else ""
         lines.append(f'<p>{escape(label)}{said}<br>\n<audio controls preload="none" src="wav/{quote(files[kind])}">')
         lines.append("</audio></p>\n")
     if sample is not None:
         for label, wrote in (("asked what was said", sample.recognition), ("asked to go on", sample.continuation)):
-            lines.append(f"<p>the model, {label}: {escape(wrote.strip()) or '(nothing)'}</p>\n")
+            lines.append(f"<p>the model, {label}: {_quoted(wrote.strip()) if wrote.strip() else '(nothing)'}</p>\n")
     return "".join([*lines, "</section>\n"])
+
+
+def _quoted(text: str) -> str:
+    """A text of any direction, which leaves the words around it where they are."""
+    return f"<bdi>{escape(text)}</bdi>"

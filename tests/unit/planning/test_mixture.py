@@ -51,7 +51,10 @@ def test_rows_are_counted_where_folders_exist(tmp_path: Path):
     config = _config(
         "paper.yaml",
         *("--data.sources", "null", "--sizes", "null"),  # none of the file's
-        *("--data.sources", f"{{text: {{task: text, folder: {tmp_path / 'text'}}}, more: {{task: text, folder: x}}}}"),
+        *(
+            "--data.sources",
+            f"{{text: {{task: interleaved, folder: {tmp_path / 'text'}}}, more: {{task: text, folder: x}}}}",
+        ),
         *("--data.stages", "[{sources: {text: {epochs: 1.0}, more: {epochs: 1.0}}}]"),
         *("--data.seq_length", "16", "--sizes", "{more: {rows: 5}}"),
     )
@@ -76,7 +79,8 @@ def test_what_is_missing_is_named(capsys: pytest.CaptureFixture[str]):
 @pytest.mark.parametrize("ending", [".tar", ".mspx"])
 def test_a_lost_shard_is_named_before_the_run(tmp_path: Path, ending: str):
     folder = packed_folder(tmp_path / "text", [12] * 100)
-    source = ["--data.sources.text.folder", str(folder), "--data.seq_length", "16", *_without("text")]
+    source = ["--data.sources.text.folder", str(folder), "--data.sources.text.task", "interleaved"]
+    source += ["--data.seq_length", "16", *_without("text")]
     assert plan_mixture(_config("paper.yaml", *source)).sources
     (folder / f"packed-000000{ending}").unlink()
     rule = rf"^data\.sources\.text\.folder={folder}/packed-000000\.tar or its sidecar is missing, 1 of 1 shards"

@@ -47,7 +47,7 @@ def bucket(folder: Path) -> Iterator[str]:
 
 
 def _plan(where: str | Path, reader: ReaderConfig) -> Plan:
-    data = DataConfig(seq_length=SEQ, sources={"only": SourceConfig(folder=where, task="text")}, reader=reader)
+    data = DataConfig(seq_length=SEQ, sources={"only": SourceConfig(folder=where, task="interleaved")}, reader=reader)
     return compile_plan(data, vocabulary=VOCABULARY, num_samples=20)
 
 

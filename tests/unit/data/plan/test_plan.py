@@ -29,7 +29,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def _config(folders: dict[str, Path], **changes: object) -> DataConfig:
     sources = {
-        "text": SourceConfig(folder=folders["text"], task="text", weight=0.3),
+        "text": SourceConfig(folder=folders["text"], task="interleaved", weight=0.3),
         "synthesis": SourceConfig(folder=folders["synthesis"], task="synthesis", weight=0.6),
         "speech": SourceConfig(folder=folders["speech"], task="speech", weight=0.1),
     }
@@ -116,7 +116,7 @@ def test_the_table_says_what_each_source_teaches(folders: dict[str, Path]):
 
 def test_too_many_epochs_are_refused_with_every_source(folders: dict[str, Path]):
     sources = {
-        "text": SourceConfig(folder=folders["text"], task="text", weight=0.5, max_epochs=1.0),
+        "text": SourceConfig(folder=folders["text"], task="interleaved", weight=0.5, max_epochs=1.0),
         "speech": SourceConfig(folder=folders["speech"], task="speech", weight=0.5),
     }
     rows = len(RowFolder(folders["text"]))
@@ -129,7 +129,7 @@ def test_too_many_epochs_are_refused_with_every_source(folders: dict[str, Path])
 
 def test_a_source_without_weight_is_planned_but_never_read(folders: dict[str, Path]):
     sources = {
-        "text": SourceConfig(folder=folders["text"], task="text", weight=0),
+        "text": SourceConfig(folder=folders["text"], task="interleaved", weight=0),
         "speech": SourceConfig(folder=folders["speech"], task="speech"),
     }
     plan = compile_plan(DataConfig(seq_length=16, sources=sources), vocabulary=VOCABULARY, num_samples=50)

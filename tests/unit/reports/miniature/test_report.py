@@ -203,8 +203,24 @@ def test_every_wav_has_a_player_beside_its_text(run):
     assert all((run / unquote(source)).is_file() for source in players.sources)
     assert players.headings == ["kept", "Is it < 2 & odd?"]
     assert not players.tags & {"script", "link", "iframe", "b", "i"} and "//" not in shown, "nothing from outside"
-    assert "heard as: Is it &lt;b&gt;?" in shown and "heard as: a hill" in shown
-    assert "asked what was said: &lt;i&gt;</p>" in shown and "asked to go on: (nothing)</p>" in shown
+    assert "heard as: <bdi>Is it &lt;b&gt;?</bdi>" in shown and "heard as: <bdi>a hill</bdi>" in shown
+    assert "asked what was said: <bdi>&lt;i&gt;</bdi></p>" in shown and "asked to go on: (nothing)</p>" in shown
+
+
+HOSTILE = "</h2></section><script>alert(1)</script> \"' onerror=x <!-- &lt; שלום عليكم \u202e\0"
+
+
+def test_hostile_texts_stay_texts(run):
+    name = "a\"b'#%<i>"
+    (run / "wav" / f"{name}.original.wav").write_bytes(b"RIFF")
+    write_jsonl(run / "wav/scores.jsonl", {"key": name, "text": HOSTILE, "original": {"heard": HOSTILE}})
+    report_of(run)
+    players = Players()
+    players.feed((run / "samples.html").read_text())
+    players.close()
+    assert not players.path and "".join(players.headings) == HOSTILE
+    assert players.tags == {"html", "meta", "title", "style", "h1", "section", "h2", "small", "p", "br", "audio", "bdi"}
+    assert [(run / unquote(source)).is_file() for source in players.sources] == [True]
 
 
 def test_without_wav_files_there_is_no_page(run):
@@ -216,11 +232,14 @@ class Players(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.sources, self.headings, self.tags, self.open = [], [], set(), ""
+        self.sources, self.headings, self.tags, self.open, self.path = [], [], set(), "", []
 
     def handle_starttag(self, tag, attrs):
+        assert len(attrs) == len(dict(attrs)), "an attribute stands once"
         self.tags.add(tag)
         self.open = tag
+        if tag not in ("meta", "br"):
+            self.path.append(tag)
         if tag == "audio":
             self.sources.append(dict(attrs)["src"])
 
@@ -230,6 +249,7 @@ class Players(HTMLParser):
 
     def handle_endtag(self, tag):
         self.open = ""
+        assert self.path.pop() == tag, "what opens last closes first"
 
 
 def test_a_broken_line_is_named(run):
