@@ -26,6 +26,7 @@ KINDS = {
     "asset": Kind("an asset of the miniature", "unpack_assets"),
     "audio": Kind("audio shards", "import_speech"),
     "checkpoint": Kind("a checkpoint", "convert_from_hf"),
+    "contamination": Kind("evaluation items found in training data", "check_contamination"),
     "corpus": Kind("the texts of the miniature", "prepare_corpus"),
     "decoded_speech": Kind("decoded speech", "decode_speech"),
     "documents": Kind("documents of text", "tokenize_text"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from megatron_speech.config.parsing.inputs import DocumentsFolder, VocabularyFolder
 from megatron_speech.config.stages.evaluation_data import DataSetConfig
 
 
@@ -14,9 +15,9 @@ class CheckContaminationConfig:
 
     data_sets: dict[str, DataSetConfig]
     """Evaluation data sets, by name."""
-    sources: dict[str, Path]
+    sources: dict[str, DocumentsFolder]
     """Folders of document shards, interleaved or not, by name."""
-    vocabulary: Path
+    vocabulary: VocabularyFolder
     """Vocabulary folder of the shards."""
     output: Path
     """Folder for contamination.json and leaks.jsonl."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from megatron_speech.config.parsing.bounds import MAX_SEED, require_bounds
+from megatron_speech.config.parsing.inputs import ContaminationFolder, EvaluationFolder
 
 PROTOCOL_KEYS = (
     *("chance", "template", "score", "prompt", "decoding", "matcher", "normalizer", "recognizer"),
@@ -18,11 +18,11 @@ PROTOCOL_KEYS = (
 class CompareEvaluationsConfig:
     """Compare models that were evaluated by one protocol on the same items."""
 
-    evaluations: list[Path]
+    evaluations: list[EvaluationFolder]
     """Folders that `evaluate` made; the first is compared with each of the others."""
     accept: list[str] = field(default_factory=list)
     """Entries of the protocol that may differ, such as code."""
-    leaks: Path | None = None
+    leaks: ContaminationFolder | None = None
     """Output of check_contamination; the scores without the items that it found are compared as well."""
     json: bool = False
     """Print JSON instead of a table."""

@@ -39,6 +39,7 @@ _DOCUMENTS = (
 _WHISPER, _VOCODER = Takes(("whisper",)), Takes(("vocoder",))
 
 AnyFolder = Annotated[Path, Takes()]
+OptionalFolder = Annotated[Path, Takes(may_lack=True)]
 AssetsFolder = Annotated[Path, Takes(("assets",))]
 AudioFolder = Annotated[Path, Takes(("audio",))]
 CodesFolder = Annotated[Path, Takes(("speech_codes",))]
@@ -57,6 +58,8 @@ SpeechTokenizerFolder = Annotated[Path, Takes(("speech_tokenizer",))]
 SpeechDecoderFolder = Annotated[Path, Takes(("speech_decoder",))]
 VocoderFolder = Annotated[Path, _VOCODER]
 OptionalVocoderFolder = Annotated[Path, replace(_VOCODER, may_lack=True)]
+EvaluationFolder = Annotated[Path, Takes(("evaluation",))]
+ContaminationFolder = Annotated[Path, Takes(("contamination",))]
 SamplesFolder = Annotated[Path, Takes(("samples",))]
 CorpusFolder = Annotated[Path, Takes(("corpus",))]
 

@@ -35,4 +35,4 @@ def _similar(name: str, names: Sequence[str]) -> list[str]:
     parts = {each: each.partition(".") for each in names}
     same = {part[0]: each for each, part in parts.items() if part[1:] == (dot, ending)}
     near = [same[each] for each in difflib.get_close_matches(stem, same, n=1)]
-    return near or [each for each, part in parts.items() if part[0] == stem != ""][:1]
+    return near or difflib.get_close_matches(name, [each for each in names if parts[each][0] == stem], n=1, cutoff=0)

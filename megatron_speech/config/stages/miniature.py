@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.parsing.bounds import require_bounds
-from megatron_speech.config.parsing.inputs import AssetsFolder, CorpusFolder
+from megatron_speech.config.parsing.inputs import AssetsFolder, CorpusFolder, OptionalFolder
 
 FLITE_VOICES = ("kal16", "awb", "rms", "slt")
 VOICES = ("hibari", *FLITE_VOICES)
@@ -28,11 +28,11 @@ class AssetsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleDataConfig:
-    """Write a folder of texts, recordings and evaluation sets, such as a user would bring (`sample_data.py`)."""
+    """Write a folder of texts, recordings and evaluation sets, such as a user would bring (`sample_data`)."""
 
     output: Path
     """Folder to create."""
-    assets: Path = Path(".cache/assets")
+    assets: OptionalFolder = Path(".cache/assets")
     """Folder of the downloads; what is missing is fetched (19 MB)."""
 
 

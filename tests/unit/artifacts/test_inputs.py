@@ -21,7 +21,7 @@ from tests.schemas import ROOT, TOOLS, schema
 
 WRITTEN = {"output", "folder", "cache", "speak"}
 """Last words of the keys that are written, or made where they lack."""
-OPEN = {"table", "root", "path", "gradients"}
+OPEN = {"table", "root", "path", "gradients", "corpora"}
 """Last words of the keys whose readers take files, folders and patterns, or a path below another key."""
 
 
@@ -163,10 +163,10 @@ def test_every_kind_that_a_command_makes_has_words_and_a_command() -> None:
 
 def test_the_nearest_path_is_named_below_a_mistyped_folder(tmp_path: Path) -> None:
     (tmp_path / "packed" / "text").mkdir(parents=True)
-    (tmp_path / "packed.txt").touch()
+    (tmp_path / "train.json").touch()
     assert did_you_mean(tmp_path / "packd" / "text", folder=True) == f"did you mean '{tmp_path}/packed/text'?"
     assert did_you_mean(tmp_path / "packed" / "texts", folder=True) == f"did you mean '{tmp_path}/packed/text'?"
-    assert did_you_mean(tmp_path / "packed.tx") == f"did you mean '{tmp_path}/packed.txt'?"
-    assert did_you_mean(tmp_path / "packed.md") == f"did you mean '{tmp_path}/packed.txt'?"
-    assert did_you_mean(tmp_path / "notes.txt") == did_you_mean(tmp_path / "packet.md") == "correct the path"
+    assert did_you_mean(tmp_path / "tain.json") == f"did you mean '{tmp_path}/train.json'?"
+    assert did_you_mean(tmp_path / "train.jsonl") == f"did you mean '{tmp_path}/train.json'?"
+    assert did_you_mean(tmp_path / "notes.txt") == did_you_mean(tmp_path / "trains.jsonl") == "correct the path"
     assert did_you_mean(tmp_path / "nothing" / "alike") == "correct the path"
