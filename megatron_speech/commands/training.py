@@ -59,6 +59,7 @@ PRETRAINING = (
             "json",
         ),
         example="--config glm4_9b/pretrain --config glm4_9b/plan --gpus 256",
+        reads=False,
         logs=False,
     ),
     Command(
