@@ -25,8 +25,8 @@ from megatron_speech import progress
 from tests.bad_inputs.rows import TABLES
 from tests.toys import write_codes, write_jsonl
 
-LINES = 3
-"""Number of lines of progress that slow work waits for: the first, and two with counts."""
+COUNTED = re.compile(r": (\d[\d,.]* .*, )?(about \d+ \w+ left|\d+ \w+ so far)")
+"""How a line says how much is done, or how long it has taken."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Slow:
         holder = importlib.import_module(f"megatron_speech.{module}")
         for each in holders:
             holder = getattr(holder, each)
-        waiting = _Waiting(said, self.says, patience)
+        waiting = _Waiting(said, self.says, self.items, patience)
         setattr(holder, name, waiting.slowed(getattr(holder, name)))
         table = TABLES / f"{command}.yaml"
         least = yaml.safe_load(table.read_text())["least"] if table.is_file() else ""
@@ -66,6 +66,7 @@ class Slow:
 class _Waiting:
     said: Path
     says: str
+    items: bool
     patience: float
     calls: int = 0
 
@@ -88,15 +89,22 @@ class _Waiting:
         return call
 
     def wait(self) -> None:
-        """Wait for one more line than at the last call: the first at the first call, a count at the second."""
+        """Wait for what is owed: at first the first line and a count, then a time left if there are several items."""
         self.calls += 1
         end = time.monotonic() + self.patience
-        while self._lines() < min(self.calls + 1, LINES) and time.monotonic() < end:
+        while not self._paid() and time.monotonic() < end:
             time.sleep(0.01)
 
-    def _lines(self) -> int:
-        begin = re.escape(self.says.partition(":")[0])
-        return len(re.findall(f"^{begin}.*\n", self.said.read_text(errors="replace"), re.MULTILINE))
+    def _paid(self) -> bool:
+        counts = counts_in(self.said.read_text(errors="replace"), self.says)
+        return any("left" in line for line in counts) if self.calls > 1 and self.items else bool(counts)
+
+
+def counts_in(said: str, says: str) -> list[str]:
+    """Lines of progress that say how much is done, or how long it has taken; behind the first line, which `says` it."""
+    lines = [line for line in said.splitlines() if line.startswith(says.partition(":")[0])]
+    first = next((number for number, line in enumerate(lines) if line.startswith(says)), len(lines))
+    return [line for line in lines[first + 1 :] if COUNTED.search(line)]
 
 
 def several_recordings() -> None:

@@ -15,15 +15,13 @@ from pathlib import Path
 import pytest
 
 from tests.bad_inputs.rows import be_tool
-from tests.slow_inputs import SLOW, Slow
+from tests.slow_inputs import SLOW, Slow, counts_in
 
 SECONDS = 2.0
 """Seconds to the first line, on a machine that shows a command's help in no time."""
 SLACK = 10
 """What a loaded machine takes longer for that line, in times of the same command's help."""
 MOST_SECONDS = 120
-COUNTED = re.compile(r": (\d[\d,.]* .*, )?(about \d+ \w+ left|\d+ \w+ so far)")
-"""A line that says how much is done, or how long it has taken."""
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +61,7 @@ def test_a_slow_command_says_what_it_does_and_how_far_it_is(name: str, world: Pa
     in_fork(name, ["--help"], folder)
     patience = SECONDS + SLACK * (time.monotonic() - begun)
     said = in_fork(name, [], folder, slow, patience)
-    lines = [line for line in said.splitlines() if line.startswith(slow.says.partition(":")[0])]
-    first = next((number for number, line in enumerate(lines) if line.startswith(slow.says)), None)
-    assert first is not None, said
-    counts = [
-        line
-        for line in lines[first + 1 :]
-        if re.search(r": (\d[\d,.]* .*, )?(about \d+ \w+ left|\d+ \w+ so far)", line)
-    ]
+    counts = counts_in(said, slow.says)
     assert counts, said
     if slow.items:
         assert any(re.search(r"about \d+ \w+ left", line) for line in counts), said
