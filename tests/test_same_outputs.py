@@ -68,7 +68,7 @@ def _spoken(document: TokenDocument, model: str) -> TokenDocument:
 
 
 def _write_plan(path: Path) -> None:
-    config = DataConfig(seq_length=16, sources={"interleaved": SourceConfig(folder=Path("packed"), task="interleaved")})
+    config = DataConfig(seq_length=16, sources={"interleaved": SourceConfig(folder=Path("packed"), task="synthesis")})
     plan = compile_plan(config, num_samples=8, vocabulary=VOCABULARY)
     write_jsonl(path, plan.to_json())
 
