@@ -118,6 +118,13 @@ def test_the_list_is_what_runs(root: Path, words: list[str]) -> None:
     assert [_tool_and_words(line) for line in listed.stdout.splitlines()[1:]] == commands
 
 
+@pytest.mark.parametrize("name", ["interleave", "text_to_token", "own_data"])
+def test_the_list_needs_nothing_that_is_made_first(root: Path, name: str) -> None:
+    listed, nothing = example_runs.run(root, name, "--list")
+    assert (listed.returncode, nothing) == (0, []), listed.stderr
+    assert len(listed.stdout.splitlines()) > 3
+
+
 def _tool_and_words(line: str) -> list[str]:
     words = shlex.split(line, comments=True)
     words = words[words.index("megatron-speech") + 1 :]

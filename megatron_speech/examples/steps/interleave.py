@@ -22,7 +22,7 @@ def _options(parser: ArgumentParser) -> None:
 
 def _work(options: Namespace) -> Work:
     miniature = folder("--miniature", options.miniature)
-    if not (miniature / "t2t" / "hf" / "manifest.json").is_file():
+    if not (options.list or (miniature / "t2t" / "hf" / "manifest.json").is_file()):
         raise FileNotFoundError(f"{miniature}/t2t/hf does not exist; run examples/miniature/run.sh first")
     steps = [
         Step("fetch", "fetch_assets", "interleave/assets"),

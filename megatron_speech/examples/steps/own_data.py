@@ -131,7 +131,7 @@ def steps(*, sets: list[str], base: str = "", trial: bool = False) -> list[Step]
 
 
 def _options(parser: ArgumentParser) -> None:
-    parser.add_argument("--data", default="", help="folder of your texts and recordings")
+    parser.add_argument("--data", default="mydata", help="folder of your texts and recordings (default: mydata)")
     parser.add_argument("--base", default="", help="Hugging Face folder of a text model to begin from (default: none)")
     parser.add_argument("--trial", action="store_true", help="little training: minutes, to see every step run once")
     run_dir_option(parser, "own_data")
@@ -140,7 +140,7 @@ def _options(parser: ArgumentParser) -> None:
 def _work(options: Namespace) -> Work:
     data = folder("--data", options.data)
     for name in (*FILES, *_recordings_of_sets(data)):
-        if not (data / name).is_file():
+        if not (options.list or (data / name).is_file()):
             raise FileNotFoundError(f"--data={data} holds no {name}; make it, see --help")
     base = str(folder("--base", options.base)) if options.base else ""
     if base and not (Path(base) / "config.json").is_file():

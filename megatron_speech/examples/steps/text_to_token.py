@@ -149,7 +149,7 @@ def _table() -> Step:
 def _work(options: Namespace) -> Work:
     rows = read_rows("text_to_token/curve", options.rows)
     run_dir, tokenizer = folder("--run-dir", options.run_dir), folder("--tokenizer", options.tokenizer)
-    if not (tokenizer / "manifest.json").is_file():
+    if not (options.list or (tokenizer / "manifest.json").is_file()):
         raise FileNotFoundError(
             f"--tokenizer={tokenizer} is no speech tokenizer; run examples/miniature/run.sh first, or name another"
         )
