@@ -199,11 +199,16 @@ def a_decoder() -> None:
     """A speech decoder that says nothing, and no judges."""
     from megatron_speech.artifacts.facts.codes import SpeechCodes
     from megatron_speech.artifacts.facts.evaluation import HeardFacts
+    from megatron_speech.artifacts.manifest import make_artifact
     from megatron_speech.artifacts.plain_json import to_json
     from megatron_speech.evaluation.speech import resynthesis
     from megatron_speech.speech_decoder import one_recording
 
     codes_of_audio()
+    with make_artifact(Path("silent_decoder"), kind="speech_decoder", config={}):
+        pass
+    Path("silent_vocoder").mkdir()
+    Path("silent_vocoder/model.safetensors").touch()
     facts = SimpleNamespace(sample_rate=16_000, speech_fingerprint="of_codes")
     decoder = SimpleNamespace(facts=facts, decode=lambda codes: np.zeros(1280 * len(codes), np.float32))
     heard = HeardFacts(wer=0.0, cer=0.0, words=1, dnsmos=3.0)
@@ -215,6 +220,22 @@ def a_decoder() -> None:
     changed.load_speech_decoder = lambda *folders: decoder
     made = SpeechCodes(codes=(1, 2), frame_rate=12.5, codebook_size=16, speech_fingerprint="of_codes")
     Path("codes.json").write_text(to_json(made.to_json()))
+
+
+def spoken_pairs() -> None:
+    from megatron_speech.artifacts.manifest import make_artifact
+    from megatron_speech.config.stages.pack_shards import PackShardsConfig
+    from megatron_speech.data.packing.pack import pack_shards
+    from megatron_speech.data.shards.document import TokenDocument
+    from megatron_speech.data.shards.documents import write_documents
+    from megatron_speech.vocabulary import Vocabulary
+
+    vocabulary = Vocabulary.load(Path("vocabulary"))
+    tokens = np.array([1, 2, 3, *vocabulary.speech_ids[:8]], np.int32)
+    pairs = [TokenDocument(key=f"u{n}", tokens=tokens, target_start=3) for n in range(40)]
+    with make_artifact(Path("pairs"), kind="documents", config={}) as draft:
+        draft.facts = write_documents(draft.folder, pairs, vocabulary=vocabulary, name="pairs")
+    pack_shards(PackShardsConfig(input=Path("pairs"), output=Path("packed_pairs"), seq_length=16))
 
 
 def a_voice() -> None:
@@ -260,7 +281,9 @@ SLOW = {
     "build_task_documents": Slow(
         "text_to_token.task_documents:task_document", "build_task_documents recognition", items=False
     ),
-    "train_text_to_token": Slow(TRAINING, "train run: 4 steps", "--train.tokens 256", steps=STEP),
+    "train_text_to_token": Slow(
+        TRAINING, "train run: 4 steps", "--pairs packed_pairs --train.tokens 256", spoken_pairs, steps=STEP
+    ),
     "round_trip": Slow("text_to_token.synthesize:Synthesizer.stream", "round_trip: speak: 4 requests"),
     "build_interleaved": Slow("interleave.corpus_shards:_judged", "build_interleaved a", items=False),
     "train_text_tokenizer": Slow("tokenize_text.train_tokenizer:xxh3_number", "train_text_tokenizer: draw from a"),
@@ -302,7 +325,7 @@ SLOW = {
     "decode_speech": Slow(
         "evaluation.speech.resynthesis:decoder.decode",
         "decode_speech: 4 utterances",
-        "--codes codes_of_audio --decoder speech_tokenizer --vocoder text_model --voices '[low, high]' --num_wavs 1",
+        "--codes codes_of_audio --decoder silent_decoder --vocoder silent_vocoder --voices '[low, high]' --num_wavs 1",
         a_decoder,
     ),
     "ls": Slow("commands.listing:_examine", "ls .", items=False),
