@@ -152,7 +152,8 @@ MISTAKES = [
     (["precision"], "the first word must be the folder of packed rows; see --help"),
     (["precision", "made/packed", "--steps", "0"], "--steps=0 must be a whole number above 0"),
     (["precision", "made"], "made holds no interleaved rows; make them with examples/miniature/run.sh"),
-    (["own_data"], "--data='' must be a folder's path"),
+    (["own_data"], "/mydata holds no text/train.jsonl; make it, see --help"),
+    (["own_data", "--data", ""], "--data='' must be a folder's path"),
     (["own_data", "--data", "made"], "made holds no text/train.jsonl; make it, see --help"),
     (["mixture", "more"], "more is not an option; see --help"),
 ]
