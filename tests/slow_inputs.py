@@ -263,8 +263,8 @@ SLOW = {
         "miniature.sample_data:voice.speak", "sample_data: speak: 4 utterances", "--output out --assets empty", a_voice
     ),
     "unpack_assets": Slow("miniature.unpack:make_artifact", "unpack_assets full: 4 models", prepare=models),
-    "prepare_corpus": Slow("miniature.corpus:read_articles", "prepare_corpus", prepare=articles, items=False),
-    "prepare_prose": Slow("miniature.prose:read_days", "prepare_prose articles", prepare=days, items=False),
+    "prepare_corpus": Slow("miniature.corpus:read_articles", "prepare_corpus", "--assets empty", articles, items=False),
+    "prepare_prose": Slow("miniature.prose:read_days", "prepare_prose articles", "--assets empty", days, items=False),
     "speak_corpus": Slow("miniature.speak:read_recordings", "speak_corpus human", "--part human", people, items=False),
     "import_speech": Slow(
         "audio.importing:utterances", "import_speech out: 4", "--table four.jsonl", several_recordings
