@@ -38,7 +38,9 @@ SLOW = (
 """Files of slow tests, where * is any path: they start processes, train models, simulate, or repeat what they time."""
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.markexpr == "not slow" and all(".py" in argument for argument in config.args):
+        config.option.markexpr = ""  # files that are named run whole
     settings.register_profile("shared_machine", deadline=None)  # other work shares this machine
     settings.load_profile("shared_machine")
     multiprocessing.set_forkserver_preload(["tests.preload"])

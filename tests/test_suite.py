@@ -57,6 +57,13 @@ def test_a_bare_pytest_leaves_out_the_slow_tests(project: Path) -> None:
     assert folders_run(project, sys.executable, "-m", "pytest") == {"tests/unit/data"}
 
 
+def test_a_slow_file_that_is_named_runs(project: Path) -> None:
+    pytest_of = (sys.executable, "-m", "pytest")
+    assert folders_run(project, *pytest_of, "tests/distributed/test_it.py") == {"tests/distributed"}
+    assert folders_run(project, *pytest_of, "tests/distributed/test_it.py::test_it") == {"tests/distributed"}
+    assert folders_run(project, *pytest_of, "tests/unit", "tests/distributed") == {"tests/unit/data"}
+
+
 def test_all_checks_run_every_test(project: Path) -> None:
     assert folders_run(project, "bash", "tests/run.sh") == {"tests/unit/data", "tests/distributed"}
     quick = folders_run(project, "bash", "tests/run.sh", "-m", "not slow")
