@@ -149,9 +149,9 @@ def plan_parameters(config: PlanParametersConfig) -> None:
 
 def compare_evaluations(config: CompareEvaluationsConfig) -> None:
     """Print the comparison."""
-    from megatron_speech.evaluation import comparison
+    from megatron_speech.evaluation.comparison import compare
 
-    for line in comparison.compare_evaluations(config):
+    for line in compare.compare_evaluations(config):
         print(line)
 
 

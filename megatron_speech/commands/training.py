@@ -158,7 +158,7 @@ EVALUATION = (
         leading="evaluations",
         leads_all=True,
         flags=("json",),
-        usual=("evaluations", "accept", "leaks", "json"),
+        usual=("evaluations", "accept", "leaks", "cascade", "published", "json", "figure"),
         example="evaluation_before evaluation",
         logs=False,
     ),

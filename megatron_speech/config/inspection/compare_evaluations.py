@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from megatron_speech.config.parsing.bounds import MAX_SEED, require_bounds
 from megatron_speech.config.parsing.inputs import ContaminationFolder, EvaluationFolder
@@ -24,8 +25,16 @@ class CompareEvaluationsConfig:
     """Entries of the protocol that may differ, such as code."""
     leaks: ContaminationFolder | None = None
     """Output of check_contamination; the scores without the items that it found are compared as well."""
+    bottom_line: EvaluationFolder | None = None
+    """Evaluation of a model that others should beat, such as the text model before it learnt speech."""
+    cascade: EvaluationFolder | None = None
+    """Evaluation of a language model on what Whisper heard: a topline of the pairs with speech."""
+    published: dict[str, str] = field(default_factory=dict)
+    """Published scores to show, by task: what its set is called in papers, such as StoryCloze."""
     json: bool = False
-    """Print JSON instead of a table."""
+    """Print JSON instead of tables."""
+    figure: Path | None = None
+    """PNG file for the differences with their intervals, as a forest plot."""
     resamples: int = 10_000
     """Bootstrap resamples for every 95 % interval."""
     seed: int = 0

@@ -16,7 +16,7 @@ from megatron_speech.config.inspection.compare_evaluations import CompareEvaluat
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.config.stages.evaluate import EvaluateConfig
 from megatron_speech.config.stages.evaluation_data import DataSetConfig
-from megatron_speech.evaluation.comparison import compared_scores
+from megatron_speech.evaluation.comparison.scores import compared_scores
 from megatron_speech.evaluation.data_sets import encoding
 from megatron_speech.evaluation.harness import evaluate, run_task
 from megatron_speech.evaluation.tasks.choices import ChoicesTask, credit_of_record

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,34 +14,17 @@ from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.commands.main import run
 from megatron_speech.commands.table import COMMANDS
 from megatron_speech.config.inspection.compare_evaluations import CompareEvaluationsConfig
-from megatron_speech.evaluation.comparison import compare_evaluations, compared_scores, names_of
+from megatron_speech.evaluation.comparison import figure
+from megatron_speech.evaluation.comparison.compare import compare_evaluations
+from megatron_speech.evaluation.comparison.scores import compared_scores
+from megatron_speech.evaluation.comparison.table import names_of
 from megatron_speech.evaluation.protocol import code_version, differences, protocol_record
 from megatron_speech.evaluation.tasks import cloze, likelihood
 from megatron_speech.evaluation.tasks.cloze import ClozeTask
 from megatron_speech.evaluation.tasks.interface import ScoringProtocol
 from megatron_speech.metrics.intervals import mcnemar, mean_interval, paired_difference
-
-PROTOCOL = {"id": "1", "chance": {"Cloze": 0.5}, "template": "t", "score": "per token", "data": {"d": "9"}, "code": "c"}
-
-
-def evaluation(folder: Path, credits: dict[str, list[float]], *, more: dict | None = None, readings: int = 1) -> Path:
-    """An evaluation with these credits by modality pair, for the items i0, i1, ..."""
-    with make_artifact(folder, kind="evaluation", config={"name": folder.name}) as draft:
-        lines = [
-            {"task": "Cloze", "pair": pair, "item": f"i{number}", "credit": value}
-            for pair, values in credits.items()
-            for number, value in enumerate(values)
-            for _ in range(readings)
-        ]
-        (draft.folder / "items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        (draft.folder / "protocol.json").write_text(json.dumps({"cloze": PROTOCOL | (more or {})}))
-        draft.facts = EvaluationResults(by_task={})
-    return folder
-
-
-def credits(share: float, *, seed: int, items: int = 200) -> list[float]:
-    drawn = random.Random(seed)
-    return [float(drawn.random() < share) for _ in range(items)]
+from megatron_speech.reports.plots import save_figure
+from tests.toy_evaluations import credits, evaluation
 
 
 def test_scores_differences_and_tests_are_those_of_the_paired_items(tmp_path: Path):
@@ -156,6 +138,24 @@ def test_items_that_training_data_have_are_left_out_as_well(tmp_path: Path):
     assert lines[5].split()[:5] == ["Cloze", "x", "3", "50.0", "33.3"] and lines[6:] == ["Cloze y: no item is left"]
     with pytest.raises(ValueError, match=r"leaks=.*: is of kind evaluation"):
         list(compare_evaluations(replace(config, leaks=folders[0])))
+
+
+def test_the_figure_has_an_interval_for_every_difference(tmp_path: Path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figure, "save_figure", lambda chart, path: (drawn.append(chart), save_figure(chart, path)))
+    folders = [
+        evaluation(tmp_path / name, {"x": credits(share, seed=1), "y": credits(share, seed=2)})
+        for name, share in (("a", 0.5), ("b", 0.7), ("c", 0.4))
+    ]
+    config = CompareEvaluationsConfig(evaluations=folders, figure=tmp_path / "figures" / "differences.png")
+    for _ in range(2):
+        list(compare_evaluations(config))
+    assert [each.name for each in config.figure.parent.iterdir()] == ["differences.png"]
+    (panel,) = drawn[0].axes
+    lines = {tuple(float(x) for x in line.get_xdata()) for line in panel.lines}
+    told = [difference for score in compared_scores(config) for difference in score.differences]
+    assert len(told) == 4 and all((100 * each.low, 100 * each.high) in lines for each in told)
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["Cloze x (200)", "Cloze y (200)"]
 
 
 def test_names_are_the_shortest_that_differ():

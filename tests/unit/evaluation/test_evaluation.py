@@ -13,7 +13,7 @@ from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.config.stages.evaluate import EvaluateConfig, HeldOutConfig, SpokenCorpusConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
-from megatron_speech.evaluation.comparison import compared_scores
+from megatron_speech.evaluation.comparison.scores import compared_scores
 from megatron_speech.evaluation.harness import evaluate, identity_of, measure, power_table, read_items, run_task
 from megatron_speech.evaluation.tasks.cloze import TASKS, read_cloze
 from megatron_speech.evaluation.tasks.held_out import HeldOutTask

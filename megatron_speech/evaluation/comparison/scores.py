@@ -1,17 +1,14 @@
-"""Compares evaluations of models item by item: may a difference be believed?
+"""Scores of evaluations, and their differences item by item: may a difference be believed?
 
-    task            pair         items  chance  a                     b                     b - a                   p
-    WikiTopicCloze  text->text     240   50.0   61.2 (54.9 to 67.2)   70.8 (64.8 to 76.2)   +9.6 (+3.3 to +15.8)  0.004
-
-Scores are percent, with 95 % intervals; p is McNemar's, exact. The first evaluation is compared with each other.
-Evaluations by unequal protocols, or of other items, are refused with what differs.
+The first evaluation is compared with each other. Evaluations by unequal protocols, or of other items, are refused with
+what differs. Differences have 95 % intervals, and McNemar's exact test.
 """
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,10 +17,8 @@ from megatron_speech.artifacts.facts.estimate import EstimateFacts
 from megatron_speech.artifacts.facts.record import Record
 from megatron_speech.artifacts.files import read_json
 from megatron_speech.artifacts.manifest import read_manifest
-from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.inspection.compare_evaluations import CompareEvaluationsConfig
 from megatron_speech.corpus.compressed_lines import open_lines
-from megatron_speech.evaluation.contamination.check import leaked_items
 from megatron_speech.evaluation.protocol import FILE, differences
 from megatron_speech.metrics.intervals import mcnemar, mean_interval, paired_difference
 
@@ -57,29 +52,6 @@ class ComparedScore(Record):
     """Of each but the first evaluation, minus the first."""
     p: list[float | None] = field(default_factory=list)
     """McNemar's, of the same; null if credits are shared, so that they are no 0 and 1."""
-
-
-def compare_evaluations(config: CompareEvaluationsConfig) -> Iterator[str]:
-    """Lines of the comparison: a table, or JSON. Raises like `compared_scores`."""
-    found = leaked_items(config.leaks) if config.leaks else frozenset()
-    scores = compared_scores(config)
-    cleaned = compared_scores(config, without=found) if config.leaks else []
-    if config.json:
-        record = {
-            "evaluations": [str(folder) for folder in config.evaluations],
-            "scores": [each.to_json() for each in scores],
-            "without_leaks": [each.to_json() for each in cleaned],
-        }
-        yield to_json(record, indent=1)
-        return
-    yield from lines_of(scores, names_of(config.evaluations))
-    if config.leaks:
-        yield f"\nwithout {len(found)} items that training data have:"
-        yield from lines_of(cleaned, names_of(config.evaluations))
-        left = {(score.task, score.pair) for score in cleaned}
-        yield from (
-            f"{each.task} {each.pair}: no item is left" for each in scores if (each.task, each.pair) not in left
-        )
 
 
 def compared_scores(config: CompareEvaluationsConfig, *, without: Collection[str] = frozenset()) -> list[ComparedScore]:
@@ -140,7 +112,7 @@ def _compared(
     """None if no item is left."""
     first, *others = [evaluation.credits[measure] for evaluation in evaluations]
     for evaluation, credits in zip(evaluations[1:], others, strict=True):
-        _require_same_items(measure, evaluations[0], evaluation, first.keys() ^ credits.keys())
+        require_same_items(measure, evaluations[0], evaluation, first.keys() ^ credits.keys())
     kept = sorted(first.keys() - {*without})
     if not kept:
         return None
@@ -158,7 +130,8 @@ def _compared(
     )
 
 
-def _require_same_items(measure: Measure, first: Evaluation, other: Evaluation, unlike: set[str]) -> None:
+def require_same_items(measure: Measure, first: Evaluation, other: Evaluation, unlike: set[str]) -> None:
+    """Raise ValueError that names one of the items `unlike`, which only one of the evaluations has, if there is any."""
     if unlike:
         raise ValueError(
             f"{first.folder} and {other.folder}: {len(unlike)} items of {' '.join(measure)} are in one of them only, "
@@ -168,36 +141,3 @@ def _require_same_items(measure: Measure, first: Evaluation, other: Evaluation, 
 
 def _p(first: Sequence[float], second: Sequence[float]) -> float | None:
     return round(mcnemar(first, second), 6) if {*first, *second} <= {0.0, 1.0} else None
-
-
-def lines_of(compared: Sequence[ComparedScore], names: Sequence[str]) -> Iterator[str]:
-    """The comparison as a table of aligned columns."""
-    first, *others = names
-    head = ["task", "pair", "items", "chance", *names]
-    head += [word for name in others for word in (f"{name} - {first}", "p")]
-    rows = [head, *(_row(score) for score in compared)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    for row in rows:
-        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _row(score: ComparedScore) -> list[str]:
-    cells = [score.task, score.pair, str(score.items), "-" if score.chance is None else f"{100 * score.chance:.1f}"]
-    cells += [_percent(estimate, sign="") for estimate in score.scores]
-    for difference, p in zip(score.differences, score.p, strict=True):
-        cells += [_percent(difference, sign="+"), "-" if p is None else f"{p:.3f}"]
-    return cells
-
-
-def _percent(estimate: EstimateFacts, *, sign: str) -> str:
-    value, low, high = (f"{100 * each:{sign}.1f}" for each in (estimate.value, estimate.low, estimate.high))
-    return f"{value} ({low} to {high})"
-
-
-def names_of(folders: Sequence[Path]) -> list[str]:
-    """Shortest endings of the paths that differ from each other."""
-    for length in range(1, max(len(folder.parts) for folder in folders) + 1):
-        names = ["/".join(folder.parts[-length:]) for folder in folders]
-        if len(set(names)) == len(names):
-            return names
-    return [str(folder) for folder in folders]

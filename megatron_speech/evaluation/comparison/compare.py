@@ -1,0 +1,48 @@
+"""Compares evaluations of models: a table or JSON, references beside the scores, and a figure of the differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from megatron_speech.artifacts.plain_json import to_json
+from megatron_speech.config.inspection.compare_evaluations import CompareEvaluationsConfig
+from megatron_speech.evaluation.comparison.figure import draw
+from megatron_speech.evaluation.comparison.references import reference_lines, references_of
+from megatron_speech.evaluation.comparison.scores import ComparedScore, compared_scores
+from megatron_speech.evaluation.comparison.table import names_of, score_lines
+from megatron_speech.evaluation.contamination.check import leaked_items
+
+
+def compare_evaluations(config: CompareEvaluationsConfig) -> Iterator[str]:
+    """Lines of the comparison: tables, or JSON. Draws `config.figure` before the first line.
+
+    Raises as `compared_scores` and `references_of`, and ValueError if a figure is asked for without matplotlib.
+    """
+    names, scores = names_of(config.evaluations), compared_scores(config)
+    references = references_of(config, scores, names)
+    found = leaked_items(config.leaks) if config.leaks else frozenset()
+    cleaned = compared_scores(config, without=found) if config.leaks else []
+    if config.figure is not None:
+        draw(scores, names, config.figure)
+    if config.json:
+        record = {
+            "evaluations": [str(folder) for folder in config.evaluations],
+            "scores": [each.to_json() for each in scores],
+            "without_leaks": [each.to_json() for each in cleaned],
+            "references": [each.to_json() for each in references],
+        }
+        yield to_json(record, indent=1)
+        return
+    yield from score_lines(scores, names)
+    if config.leaks:
+        yield f"\nwithout {len(found)} items that training data have:"
+        yield from score_lines(cleaned, names)
+        yield from _emptied(scores, cleaned)
+    if references:
+        yield "\nbetween chance and topline:"
+        yield from reference_lines(scores, references, names)
+
+
+def _emptied(scores: list[ComparedScore], cleaned: list[ComparedScore]) -> Iterator[str]:
+    left = {(score.task, score.pair) for score in cleaned}
+    yield from (f"{each.task} {each.pair}: no item is left" for each in scores if (each.task, each.pair) not in left)
