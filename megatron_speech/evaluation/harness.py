@@ -24,9 +24,10 @@ from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.evaluate import EvaluateConfig
 from megatron_speech.evaluation import protocol
-from megatron_speech.evaluation.tasks.interface import EvaluationTask, Item, Record, Scorer
+from megatron_speech.evaluation.tasks.generation import write_answers
+from megatron_speech.evaluation.tasks.interface import EvaluationTask, GenerationTask, Item, Record
 from megatron_speech.evaluation.tasks.table import asked_tasks
-from megatron_speech.inference.model import loaded_model, read_vocabulary
+from megatron_speech.inference.model import LanguageModel, loaded_model, read_vocabulary
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.power import DISCORDANT, smallest_difference
 from megatron_speech.progress import Progress
@@ -106,7 +107,7 @@ def read_items(config: EvaluateConfig, vocabulary: Vocabulary) -> dict[str, Sequ
 
 
 def measure(
-    model: Scorer, items: Mapping[str, Sequence[Any]], config: EvaluateConfig
+    model: LanguageModel, items: Mapping[str, Sequence[Any]], config: EvaluateConfig
 ) -> tuple[dict[str, Any], list[Record]]:
     """Results for evaluation.json by task, and records for items.jsonl."""
     bootstrap = Bootstrap(seed=config.seed, resamples=config.resamples)
@@ -119,14 +120,26 @@ def measure(
 
 
 def run_task(
-    model: Scorer, task: EvaluationTask[Item], items: Sequence[Item], bootstrap: Bootstrap, *, name: str
+    model: LanguageModel,
+    task: EvaluationTask[Item] | GenerationTask[Item],
+    items: Sequence[Item],
+    bootstrap: Bootstrap,
+    *,
+    name: str,
 ) -> tuple[dict[str, Any], list[Record]]:
-    """Scores the task called `name` with `model`; returns its results and records."""
-    groups = task.requests(items, model)
-    answers = {
-        group: model.token_log_probabilities(requests, progress=f"evaluate {name}: {group}")
-        for group, requests in groups
-    }
-    records = task.records(items, answers)
-    with Progress(f"evaluate {name}: intervals", late=True):
+    """Asks `model` what the task called `name` asks; returns its results and records."""
+    about = f"evaluate {name}"
+    if isinstance(task, GenerationTask):
+        written = {
+            group: write_answers(model, prompts, batch_size=task.batch_size, progress=f"{about}: {group}")
+            for group, prompts in task.prompts(items, model)
+        }
+        records = task.records(items, written, model)
+    else:
+        answers = {
+            group: model.token_log_probabilities(requests, progress=f"{about}: {group}")
+            for group, requests in task.requests(items, model)
+        }
+        records = task.records(items, answers)
+    with Progress(f"{about}: intervals", late=True):
         return task.results(items, records, bootstrap), records

@@ -19,14 +19,14 @@ from typing import Any
 from megatron_speech.artifacts.files import fingerprint, fingerprint_files
 from megatron_speech.artifacts.manifest import MANIFEST, input_ids, read_manifest
 from megatron_speech.artifacts.plain_json import first_difference
-from megatron_speech.evaluation import normalizers
+from megatron_speech.evaluation import normalizers, scripts
 from megatron_speech.evaluation.tasks import likelihood
 from megatron_speech.evaluation.tasks.interface import ScoringProtocol
 from megatron_speech.metrics import answer_matching, number_words, word_errors
 from megatron_speech.sequences import speech_tasks
 
 FILE = "protocol.json"
-SCORING = (answer_matching, likelihood, normalizers, number_words, speech_tasks, word_errors)
+SCORING = (answer_matching, likelihood, normalizers, number_words, scripts, speech_tasks, word_errors)
 """Modules of all tasks that decide how questions are laid out and answers scored."""
 ID = "id"
 

@@ -1,4 +1,4 @@
-"""Settings of likelihood evaluation of a Hugging Face model; measures without input files are skipped."""
+"""Settings of the evaluation of a Hugging Face model; measures without input files are skipped."""
 
 from __future__ import annotations
 

@@ -24,16 +24,18 @@ from typing import Any, ClassVar
 import numpy as np
 
 from megatron_speech.config.stages.evaluation_data import DataSetConfig
-from megatron_speech.evaluation.data_sets.encoding import PassageEncoder, require_same_tokenizer
-from megatron_speech.evaluation.data_sets.items import ChoiceItem, Item, Passage
+from megatron_speech.evaluation.data_sets.encoding import PassageEncoder
+from megatron_speech.evaluation.data_sets.items import ChoiceItem, Item
 from megatron_speech.evaluation.data_sets.table import read_items
 from megatron_speech.evaluation.tasks.interface import Answers, Record, Request, Scorer, ScoringProtocol
 from megatron_speech.evaluation.tasks.likelihood import PAIRS, TEMPLATE, SpokenText, request_of, scored_ids
+from megatron_speech.evaluation.tasks.spoken_items import passage_bytes, passage_encoder, passage_of
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.intervals import mean_interval
 from megatron_speech.metrics.likelihood_scores import SCORES, CandidateScores, credit_of
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, Modality, Vocabulary
 
+KEY = "tasks.choices"
 Pair = tuple[Modality, Modality]
 CONTEXT, ALONE = " context", " alone"
 """Endings of the names of groups: contexts, and candidates without a context."""
@@ -112,15 +114,13 @@ class ChoicesTask:
         for item in items:
             parts = [*([item.context] if item.context else []), *item.candidates]
             digest.update(f"{item.data_set}\0{item.id}\0{item.right}\0{item.defect}\0".encode())
-            digest.update(b"".join(part.text.encode() + b"\0" + _bytes(part) for part in parts))
+            digest.update(b"".join(map(passage_bytes, parts)))
         chance = dict.fromkeys(self.sets, 0.5)
         return ScoringProtocol(chance=chance, template=TEMPLATE, score=self.score, prompt=digest.hexdigest())
 
     def items(self, vocabulary: Vocabulary) -> list[EncodedChoice]:
         """Choices with the codes of their recordings. Raises ValueError that names a defective file or setting."""
-        encoder = PassageEncoder(self.speech_tokenizer, self.cache) if self.speech_tokenizer else None
-        if encoder is not None:
-            require_same_tokenizer(encoder, vocabulary.speech_fingerprint, key="tasks.choices.speech_tokenizer")
+        encoder = passage_encoder(self.speech_tokenizer, self.cache, vocabulary, key=f"{KEY}.speech_tokenizer")
         items = [
             _encoded(name, item, encoder)
             for name, data_set in self.sets.items()
@@ -245,9 +245,7 @@ def _encoded(name: str, item: Item, encoder: PassageEncoder | None) -> EncodedCh
     if not isinstance(item, ChoiceItem) or len(item.candidates) != 2:
         raise ValueError(f"tasks.choices.sets.{name}: item {item.id!r} is no choice between two; name another layout")
     passages = [*([item.context] if item.context else []), *item.candidates]
-    if encoder is None and any(passage.recording or passage.defect for passage in passages):
-        raise ValueError(f"tasks.choices.sets.{name} has recordings; name tasks.choices.speech_tokenizer")
-    found = [_spoken(passage, encoder) for passage in passages]
+    found = [passage_of(passage, encoder, name=name, key=KEY) for passage in passages]
     parts = [part for part, _ in found]
     rate = encoder.facts.frame_rate if encoder else 1.0
     candidates = tuple(parts[-2:])
@@ -261,14 +259,6 @@ def _encoded(name: str, item: Item, encoder: PassageEncoder | None) -> EncodedCh
         seconds=tuple(None if part.codes is None else len(part.codes) / rate for part in candidates),
         defect=next((defect for _, defect in found if defect), None),
     )
-
-
-def _spoken(passage: Passage, encoder: PassageEncoder | None) -> tuple[SpokenText, str | None]:
-    """A passage with its codes, and why it has none; a passage that is only written needs none."""
-    if encoder is None or (passage.recording is None and passage.defect is None):
-        return SpokenText(passage.text or ""), None
-    codes, defect = encoder.codes(passage)
-    return SpokenText(passage.text or "", codes), defect
 
 
 def _request(model: Scorer, item: EncodedChoice, candidate: SpokenText, pair: Pair) -> Request:
@@ -285,7 +275,3 @@ def _beginning(vocabulary: Vocabulary, asked: Modality) -> list[int]:
 
 def _rounded(log_probabilities: np.ndarray) -> list[float]:
     return [round(float(value), DECIMALS) for value in log_probabilities]
-
-
-def _bytes(part: SpokenText) -> bytes:
-    return b"" if part.codes is None else np.asarray(part.codes, "<i4").tobytes()

@@ -5,6 +5,7 @@
                                   +--- the harness asks the model, group by group
 
 The harness reads the items of all tasks before it loads the model, so that a defective file is found at the start.
+A `GenerationTask` has prompts instead of requests, and its answers are what the model writes or says.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -21,13 +22,28 @@ from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.vocabulary import Vocabulary
 
+if TYPE_CHECKING:  # comparisons of finished evaluations need no torch
+    from megatron_speech.inference.slot import AnswerSettings
+
 Item = TypeVar("Item")
 Request = tuple[list[int], list[int]]
 """Context ids and scored ids; neither is empty."""
 Answers = Mapping[str, Sequence[np.ndarray]]
 """Answers by group of requests: the log-probability (nats) of each scored id, float64 [n] per request."""
+Prompt = tuple[list[int], "AnswerSettings"]
+"""Ids to continue, and how."""
 Record = dict[str, Any]
 """The model's answer to one question or document, as plain JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What a model wrote or said after a prompt."""
+
+    tokens: tuple[int, ...]
+    """Its ids, without the stop id."""
+    reason: str
+    """Why it ended: ``stop``, ``length``, or ``too long`` if prompt and answer do not fit into the model."""
 
 
 class Scorer(Protocol):
@@ -72,8 +88,8 @@ class ScoringProtocol(Facts):
     """What reads spoken answers."""
 
 
-class EvaluationTask(Protocol[Item]):
-    """One measurement of a model."""
+class Measurement(Protocol[Item]):
+    """What all evaluation tasks have."""
 
     @property
     def inputs(self) -> Sequence[Path]:
@@ -89,11 +105,30 @@ class EvaluationTask(Protocol[Item]):
     def items(self, vocabulary: Vocabulary) -> Sequence[Item]:
         """Reads the items, for a model with this `vocabulary`. Raises ValueError that names a defective file."""
 
+    def results(self, items: Sequence[Item], records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Any]:
+        """Estimates from all records, for evaluation.json."""
+
+
+class EvaluationTask(Measurement[Item], Protocol[Item]):
+    """One measurement of a model, by likelihood."""
+
     def requests(self, items: Sequence[Item], model: Scorer) -> Iterator[tuple[str, list[Request]]]:
         """Yields (group name, requests of the group); the requests of a group are scored together."""
 
     def records(self, items: Sequence[Item], answers: Answers) -> list[Record]:
         """Turns answers into records of the items."""
 
-    def results(self, items: Sequence[Item], records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Any]:
-        """Estimates from all records, for evaluation.json."""
+
+@runtime_checkable
+class GenerationTask(Measurement[Item], Protocol[Item]):
+    """One measurement of a model, by what it writes or says."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many answers are written at a time; no answer depends on it."""
+
+    def prompts(self, items: Sequence[Item], model: Scorer) -> Iterator[tuple[str, list[Prompt]]]:
+        """Yields (group name, prompts of the group); the prompts of a group are answered together."""
+
+    def records(self, items: Sequence[Item], answers: Mapping[str, Sequence[Written]], model: Scorer) -> list[Record]:
+        """Turns answers by group into records of the items."""

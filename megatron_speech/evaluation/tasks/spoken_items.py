@@ -1,4 +1,4 @@
-"""Finds the speech codes of spoken items by metadata of their utterances."""
+"""Finds the speech codes of spoken items: by metadata of utterances, or by encoding the recordings of a data set."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 
 from megatron_speech.data.shards.documents import read_documents
+from megatron_speech.evaluation.data_sets.encoding import PassageEncoder, require_same_tokenizer
+from megatron_speech.evaluation.data_sets.items import Passage
+from megatron_speech.evaluation.tasks.likelihood import SpokenText
 from megatron_speech.vocabulary import Vocabulary
 
 
@@ -32,3 +35,38 @@ def codes_by(folder: Path, vocabulary: Vocabulary, *keys: str) -> dict[tuple[Any
             )
         codes[name] = document.tokens
     return codes
+
+
+def passage_encoder(
+    folder: Path | None, cache: Path | None, vocabulary: Vocabulary, *, key: str
+) -> PassageEncoder | None:
+    """Encoder of recordings by the speech tokenizer in `folder`, the setting `key`; None without a folder.
+
+    Raises ValueError if it is not the speech tokenizer of `vocabulary`.
+    """
+    if folder is None:
+        return None
+    encoder = PassageEncoder(folder, cache)
+    require_same_tokenizer(encoder, vocabulary.speech_fingerprint, key=key)
+    return encoder
+
+
+def passage_of(
+    passage: Passage, encoder: PassageEncoder | None, *, name: str, key: str
+) -> tuple[SpokenText, str | None]:
+    """A passage of the data set `name` with its codes, and why it has none; one that is only written needs none.
+
+    Raises ValueError for a recording without an encoder; `key` is that of the task.
+    """
+    if passage.recording is None and passage.defect is None:
+        return SpokenText(passage.text or ""), None
+    if encoder is None:
+        raise ValueError(f"{key}.sets.{name} has recordings; name {key}.speech_tokenizer")
+    codes, defect = encoder.codes(passage)
+    return SpokenText(passage.text or "", codes), defect
+
+
+def passage_bytes(passage: SpokenText) -> bytes:
+    """What a model is given of a passage, for a checksum."""
+    codes = b"" if passage.codes is None else np.asarray(passage.codes, "<i4").tobytes()
+    return passage.text.encode() + b"\0" + codes

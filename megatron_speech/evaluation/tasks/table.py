@@ -17,18 +17,21 @@ from megatron_speech.evaluation.tasks.choices import ChoicesTask
 from megatron_speech.evaluation.tasks.cloze import ClozeTask
 from megatron_speech.evaluation.tasks.geo_qa import GeoQaTask
 from megatron_speech.evaluation.tasks.held_out import HeldOutTask
-from megatron_speech.evaluation.tasks.interface import EvaluationTask
+from megatron_speech.evaluation.tasks.interface import EvaluationTask, GenerationTask
+from megatron_speech.evaluation.tasks.questions import QuestionsTask
 
-TASKS: dict[str, Callable[..., EvaluationTask[Any]]] = {
+Task = EvaluationTask[Any] | GenerationTask[Any]
+TASKS: dict[str, Callable[..., Task]] = {
     "cloze": ClozeTask,
     "choices": ChoicesTask,
     "geo_qa": GeoQaTask,
     "held_out": HeldOutTask,
+    "questions": QuestionsTask,
 }
 """Frozen dataclasses by task name, in the order of evaluation.json."""
 
 
-def asked_tasks(config: EvaluateConfig) -> dict[str, EvaluationTask[Any]]:
+def asked_tasks(config: EvaluateConfig) -> dict[str, Task]:
     """The tasks that `config` asks for, by name; ValueError for an unknown name or setting."""
     sections = {"cloze": config.cloze, "geo_qa": config.geo_qa, "held_out": config.held_out}
     for name in config.tasks:
@@ -36,7 +39,7 @@ def asked_tasks(config: EvaluateConfig) -> dict[str, EvaluationTask[Any]]:
             raise ValueError(f"tasks.{name}: has a section of its own; write {name} without tasks")
         if name not in TASKS:
             raise ValueError(f"tasks.{name}: no such evaluation task; the tasks are {', '.join(TASKS)}")
-    tasks: dict[str, EvaluationTask[Any]] = {}
+    tasks: dict[str, Task] = {}
     for name, kind in TASKS.items():
         if name in config.tasks:
             tasks[name] = build_section(kind, config.tasks[name], prefix=f"tasks.{name}.")

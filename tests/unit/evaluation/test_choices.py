@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,70 +11,19 @@ import numpy as np
 import pytest
 import torch
 
-from megatron_speech.audio.io import write_audio
 from megatron_speech.config.inspection.compare_evaluations import CompareEvaluationsConfig
-from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.config.stages.evaluate import EvaluateConfig
 from megatron_speech.config.stages.evaluation_data import DataSetConfig
 from megatron_speech.evaluation.comparison.scores import compared_scores
 from megatron_speech.evaluation.data_sets import encoding
 from megatron_speech.evaluation.harness import evaluate, run_task
 from megatron_speech.evaluation.tasks.choices import ChoicesTask, credit_of_record
-from megatron_speech.inference.model import LanguageModel
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.likelihood_scores import SCORES
-from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
-from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
-from megatron_speech.vocabulary import Vocabulary
-from tests.toys import tiny_llama, write_model
+from tests.toy_recordings import say
+from tests.toys import write_model
 
-CODES = 16
 BOOTSTRAP = Bootstrap(resamples=200)
-FACTS = SimpleNamespace(fingerprint="tokenizer-a", frame_rate=12.5, sample_rate=16000, causal=True)
-
-
-@dataclass
-class LoudnessTokenizer:
-    """Codes that depend on the loudness of 80 ms; counts what it encodes."""
-
-    encoded: int = 0
-    facts = FACTS
-
-
-@pytest.fixture
-def tokenizer(monkeypatch: pytest.MonkeyPatch) -> LoudnessTokenizer:
-    fake = LoudnessTokenizer()
-
-    def encode(_: object, waveform: np.ndarray, *, name: str) -> np.ndarray:
-        fake.encoded += 1
-        padded = np.pad(waveform, (0, -len(waveform) % 1280)).reshape(-1, 1280)
-        return np.int32(np.abs(padded).mean(axis=1).clip(0, 0.99) * CODES)
-
-    monkeypatch.setattr(encoding, "read_facts", lambda folder: FACTS)
-    monkeypatch.setattr(encoding, "load_speech_tokenizer", lambda folder: fake)
-    monkeypatch.setattr(encoding, "encode_recording", encode)
-    return fake
-
-
-@pytest.fixture(scope="module")
-def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("choices") / "vocabulary"
-    build_vocabulary(
-        BuildVocabularyConfig(output=folder, text="bytes", codebook_size=CODES, speech_fingerprint="tokenizer-a")
-    )
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(vocabulary: Path) -> LanguageModel:
-    loaded = Vocabulary.load(vocabulary)
-    return LanguageModel(network=tiny_llama(loaded), tokenizer=TextTokenizer.load(vocabulary), vocabulary=loaded)
-
-
-def say(path: Path, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    random = np.random.default_rng(seed)
-    write_audio(path, (random.random(4000 + 1300 * (seed % 5)) * random.random()).astype(np.float32))
 
 
 def cross_modal(folder: Path, items: int = 4) -> Path:

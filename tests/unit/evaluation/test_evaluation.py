@@ -269,7 +269,10 @@ def test_mistakes_are_found_before_the_weights_are_read(files, tmp_path):
 @pytest.mark.parametrize(
     ("tasks", "message"),
     [
-        ({"story": {}}, r"^tasks\.story: no such evaluation task; the tasks are cloze, choices, geo_qa, held_out$"),
+        (
+            {"story": {}},
+            r"^tasks\.story: no such evaluation task; the tasks are cloze, choices, geo_qa, held_out, questions$",
+        ),
         ({"cloze": {}}, r"^tasks\.cloze: has a section of its own; write cloze without tasks$"),
     ],
 )

@@ -1,0 +1,59 @@
+"""Toy recordings, and a speech tokenizer that hears how loud they are, for the tests of evaluation tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from megatron_speech.audio.io import write_audio
+
+CODES = 16
+FACTS = SimpleNamespace(fingerprint="tokenizer-a", frame_rate=12.5, sample_rate=16000, causal=True)
+
+
+@dataclass
+class LoudnessTokenizer:
+    """Codes that depend on the loudness of 80 ms; counts what it encodes."""
+
+    encoded: int = 0
+    facts = FACTS
+
+    def encode_one(self, waveform: np.ndarray) -> np.ndarray:
+        """Codes of one recording."""
+        self.encoded += 1
+        padded = np.pad(waveform, (0, -len(waveform) % 1280)).reshape(-1, 1280)
+        return np.int32(np.abs(padded).mean(axis=1).clip(0, 0.99) * CODES)
+
+
+class LetterRecognizer:
+    """Reads two codes as one letter of ASCII."""
+
+    language = "en"
+    max_codes = 200
+
+    def recognize(self, codes: Sequence[np.ndarray]) -> list[str]:
+        """See `CodeRecognizer`."""
+        return ["".join(chr(16 * high + low) for high, low in zip(row[::2], row[1::2], strict=False)) for row in codes]
+
+
+def letters_spoken(text: str) -> np.ndarray:
+    """Codes that `LetterRecognizer` reads as `text`."""
+    return np.array([half for letter in text.encode("ascii") for half in divmod(letter, 16)], np.int32)
+
+
+def say(path: Path, seed: int) -> None:
+    """Write a recording of noise, whose length and loudness follow from `seed`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    write_audio(path, (random.random(4000 + 1300 * (seed % 5)) * random.random()).astype(np.float32))
+
+
+def say_codes(path: Path, seed: int) -> None:
+    """Write a recording of eight random codes of `LoudnessTokenizer`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    levels = (np.random.default_rng(seed).integers(0, CODES, 8) + 0.5) / CODES
+    write_audio(path, np.repeat(levels, 1280).astype(np.float32))
