@@ -24,6 +24,7 @@ SHARED_SETTINGS = {
     "fetch_assets": "AssetsConfig",
     "unpack_assets": "AssetsConfig",
     # These add --dry_run to the settings of the run, which its folder keeps.
+    "evaluate": "EvaluateCommandConfig",
     "pretrain": "PretrainCommandConfig",
     "train_text_to_token": "TextToTokenCommandConfig",
 }

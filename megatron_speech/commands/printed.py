@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from megatron_speech.config.inspection.read_aloud import ReadAloudConfig
     from megatron_speech.config.inspection.shards import InspectShardsConfig, VerifyShardsConfig
     from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
-    from megatron_speech.config.stages.dry_run import PretrainCommandConfig, TextToTokenCommandConfig
-    from megatron_speech.config.stages.evaluate import EvaluateConfig
+    from megatron_speech.config.stages.dry_run import (
+        EvaluateCommandConfig,
+        PretrainCommandConfig,
+        TextToTokenCommandConfig,
+    )
     from megatron_speech.config.stages.generate import GenerateConfig
     from megatron_speech.config.stages.speech_decoder import DecodeConfig
     from megatron_speech.config.stages.stream_speech import StreamSpeechConfig
@@ -60,13 +63,19 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
         run.tokenize_text(config)
 
 
-def evaluate(config: EvaluateConfig) -> None:
-    """Score the model, and print the scores as a table."""
+def evaluate(config: EvaluateCommandConfig) -> None:
+    """Score the model and print the scores as a table, or print what that would see and cost."""
     from megatron_speech.artifacts.files import read_json
     from megatron_speech.evaluation import harness
     from megatron_speech.evaluation.score_table import score_table
 
-    harness.evaluate(config)
+    if config.dry_run:
+        from megatron_speech.evaluation.dry_run import dry_run
+
+        for line in dry_run(config.run):
+            print(line)
+        return
+    harness.evaluate(config.run)
     scores, answers = config.output / "evaluation.json", config.output / "items.jsonl"
     for line in score_table(read_json(scores)):
         print(line)

@@ -142,9 +142,10 @@ EVALUATION = (
         about="Writes evaluation.json, and prints its scores: cloze in four modality pairs, written and spoken "
         "questions on capitals, and the loss by modality on held-out documents.",
         stage="evaluation",
-        settings="config.stages.evaluate:EvaluateConfig",
+        settings="config.stages.dry_run:EvaluateCommandConfig",
         function="commands.printed:evaluate",
-        usual=("model", "output", "cloze", "geo_qa", "held_out.sources", "tasks", "dtype", "device"),
+        flags=("dry_run",),
+        usual=("model", "output", "cloze", "geo_qa", "held_out.sources", "tasks", "dtype", "device", "dry_run"),
         example="--model hf --output evaluation --held_out.sources '{text: documents/text-heldout}'",
     ),
     Command(

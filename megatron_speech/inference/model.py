@@ -32,6 +32,7 @@ from megatron_speech.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 _REFUSALS = (StrictDataclassError, SafetensorError)
+TOKENS_PER_BATCH = 4096
 LOGIT_ROWS = 512  # hidden states per slice of logits: 512 x 50k float32 is 100 MB
 
 
@@ -74,7 +75,7 @@ class LanguageModel:
         self,
         requests: Sequence[tuple[Sequence[int], Sequence[int]]],
         *,
-        tokens_per_batch: int = 4096,
+        tokens_per_batch: int = TOKENS_PER_BATCH,
         progress: str | None = None,
     ) -> list[np.ndarray]:
         """Log-probabilities (nats) of the continuation tokens of each (context ids, continuation ids), float64 [n].
@@ -88,10 +89,9 @@ class LanguageModel:
                     f"likelihood: request {number} has an empty context or continuation; give each at least one id"
                 )
         results: list[np.ndarray] = [np.empty(0)] * len(requests)
-        rows = _rows_sharing_context(requests)
         shown = None if progress is None else Progress(progress, unit="requests", total=len(requests))
         with shown or nullcontext():
-            for batch in grouped_by_padded_size(rows, length=len, max_size=tokens_per_batch):
+            for batch in _batches(requests, tokens_per_batch):
                 for row, scores in zip(batch, self._score(batch), strict=True):
                     for (number, _), score in zip(row.continuations, scores, strict=True):
                         results[number] = score
@@ -118,6 +118,33 @@ class LanguageModel:
         )
         pieces = iter(log_probs.double().cpu().split([len(ids) for row in rows for _, ids in row.continuations]))
         return [[next(pieces).numpy() for _ in row.continuations] for row in rows]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedBatch:
+    """One forward pass of `LanguageModel.token_log_probabilities`."""
+
+    requests: list[int]
+    """Numbers of its requests; asked alone, they make the same batch."""
+    read: int
+    """Tokens that the model reads; a context that continuations share counts once."""
+    padded: int
+    """Tokens with padding."""
+    scored: int
+    """Tokens whose log-probability is computed."""
+
+
+def planned_batches(requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[PlannedBatch]:
+    """The forward passes that score `requests`, in order, without a model."""
+    return [
+        PlannedBatch(
+            requests=[number for row in batch for number, _ in row.continuations],
+            read=sum(map(len, batch)),
+            padded=len(batch) * max(map(len, batch)),
+            scored=sum(len(ids) for row in batch for _, ids in row.continuations),
+        )
+        for batch in _batches(requests, TOKENS_PER_BATCH)
+    ]
 
 
 def loaded_model(folder: Path, *, dtype: DtypeSetting, device: str) -> tuple[LanguageModel, Dtype]:
@@ -169,6 +196,10 @@ class _Row:
 
     def __len__(self) -> int:
         return len(self.context) + sum(len(ids) for _, ids in self.continuations)
+
+
+def _batches(requests: Sequence[tuple[Sequence[int], Sequence[int]]], tokens_per_batch: int) -> Iterator[list[_Row]]:
+    return grouped_by_padded_size(_rows_sharing_context(requests), length=len, max_size=tokens_per_batch)
 
 
 def _rows_sharing_context(requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[_Row]:

@@ -1,10 +1,11 @@
-"""Settings of the training commands that are no part of a run: whether to train at all."""
+"""Settings of commands that are no part of their work: whether to train, or to score, at all."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
 from megatron_speech.config.run.training import PretrainConfig
+from megatron_speech.config.stages.evaluate import EvaluateConfig
 from megatron_speech.config.stages.train_text_to_token import TrainTextToTokenConfig
 
 
@@ -45,3 +46,16 @@ class TextToTokenCommandConfig(DryRunConfig, TrainTextToTokenConfig):
     def __post_init__(self) -> None:
         DryRunConfig.__post_init__(self)
         TrainTextToTokenConfig.__post_init__(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateCommandConfig(EvaluateConfig):
+    """Evaluate one model on cloze, geo_qa, held_out and further tasks, or say what that will see and cost."""
+
+    dry_run: bool = False
+    """Score a few batches, print what differences the items can show and what scoring them costs, and leave."""
+
+    @property
+    def run(self) -> EvaluateConfig:
+        """The settings of the evaluation alone, as its folder keeps them."""
+        return EvaluateConfig(**{field.name: getattr(self, field.name) for field in fields(EvaluateConfig)})

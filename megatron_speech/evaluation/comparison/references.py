@@ -145,7 +145,8 @@ def _measured(
     return found
 
 
-def _published(row: PublishedRow, score: ComparedScore, protocol: Mapping[str, Any]) -> Reference:
+def _published(row: PublishedRow, score: ComparedScore, protocol: Mapping[str, Any] | None) -> Reference:
+    reason = "our protocol is not known" if protocol is None else incomparable(row, protocol, score.items)
     return Reference(
         task=score.task,
         pair=score.pair,
@@ -153,11 +154,15 @@ def _published(row: PublishedRow, score: ComparedScore, protocol: Mapping[str, A
         of=row.model,
         source=row.source,
         published=row.value,
-        not_comparable=incomparable(row, protocol, score.items),
+        not_comparable=reason,
         note=row.note,
     )
 
 
-def _protocol(evaluation: Evaluation, task: str) -> Mapping[str, Any]:
-    """The protocol behind the records of `task`; a protocol lists the chance of all its tasks."""
-    return next((each for each in evaluation.protocols.values() if task in each["chance"]), {})
+def _protocol(evaluation: Evaluation, task: str) -> Mapping[str, Any] | None:
+    """The protocol behind the records of `task`: the one with its chance, or the only one with a matcher."""
+    protocols = evaluation.protocols.values()
+    guessed = [each for each in protocols if task in each["chance"]]
+    matched = [each for each in protocols if each.get("matcher")]
+    found = guessed or matched
+    return found[0] if len(found) == 1 else None

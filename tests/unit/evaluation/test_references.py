@@ -128,6 +128,20 @@ def test_a_published_score_stands_beside_its_pair_with_the_verdict(config: Compa
     assert all(each["source"] == "a paper" and each["published"] == 76.3 for each in told)
 
 
+def test_answers_without_a_chance_have_the_protocol_of_their_matcher(tmp_path: Path, monkeypatch):
+    rows = [replace(ROW, protocol={"score": "per token", "matcher": "any_word"}), ROW]
+    monkeypatch.setattr(published, "published_rows", lambda: tuple(rows))
+    why = []
+    for name, more in (("matched", {"matcher": "any_word"}), ("unknown", {})):
+        folders = [
+            evaluation(tmp_path / f"{name}{n}", {"speech->text": credits(0.5, seed=n)}, more={"chance": {}} | more)
+            for n in range(2)
+        ]
+        config = CompareEvaluationsConfig(evaluations=folders, published={"Cloze": "StoryCloze"})
+        why.append([each.not_comparable for each in found(config)])
+    assert why == [["", "matcher not told"], ["our protocol is not known"] * 2]
+
+
 def test_what_is_published_of_nothing_is_refused(config: CompareEvaluationsConfig):
     with pytest.raises(ValueError, match=r"published\.Stories: no task of the evaluations; they have Cloze"):
         found(replace(config, published={"Stories": "StoryCloze"}))
