@@ -75,7 +75,7 @@ def references_of(
     found += _toplines(scores, names)
     found += _measured(config, first, scores, kind="cascade", folder=config.cascade)
     for score in scores:
-        rows = [row for row in published.get(score.task, []) if row.pair == score.pair]
+        rows = [row for row in published.get(score.task, []) if row.pair == score.pair.partition(" ")[0]]
         found += [_published(row, score, _protocol(first, score.task)) for row in rows]
     return found
 
@@ -107,13 +107,19 @@ def _cells(reference: Reference) -> tuple[str, str]:
 
 def _toplines(scores: Sequence[ComparedScore], names: Sequence[str]) -> list[Reference]:
     """Of every pair with speech: what each model scores on the same items in writing."""
-    written = {score.task: score for score in scores if score.pair == WRITTEN}
+    measured = {(score.task, score.pair): score.scores for score in scores}
     return [
-        Reference(task=score.task, pair=score.pair, kind="topline", of=f"{name}, {WRITTEN}", score=estimate)
+        Reference(task=score.task, pair=score.pair, kind="topline", of=f"{name}, {written}", score=estimate)
         for score in scores
-        if score.pair != WRITTEN and score.task in written and "speech" in score.pair
-        for name, estimate in zip(names, written[score.task].scores, strict=True)
+        if "speech" in score.pair and (score.task, written := _written(score.pair)) in measured
+        for name, estimate in zip(names, measured[score.task, written], strict=True)
     ]
+
+
+def _written(pair: str) -> str:
+    """The pair without speech; a way of answering behind it stays."""
+    _, space, way = pair.partition(" ")
+    return f"{WRITTEN}{space}{way}"
 
 
 def _measured(
@@ -135,7 +141,7 @@ def _measured(
     require_equal_protocols(first, other, accept=[*config.accept, *(HEARD if heard else ())])
     found = []
     for score in scores:
-        measure: Measure = (score.task, WRITTEN if heard else score.pair)
+        measure: Measure = (score.task, _written(score.pair) if heard else score.pair)
         if measure in other.credits and (not heard or "speech" in score.pair):
             own = first.credits[score.task, score.pair]
             require_same_items(measure, first, other, own.keys() ^ other.credits[measure].keys())

@@ -76,6 +76,16 @@ def test_references_are_the_scores_of_their_evaluations(config: CompareEvaluatio
     assert not any(kind in ("topline", "cascade") and pair == "text->text" for kind, _, pair in by_kind)
 
 
+def test_a_restricted_way_has_its_own_topline_and_the_published_scores_of_its_pair(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(published, "published_rows", lambda: (ROW,))
+    ways = {f"{pair}{way}": credits(0.5, seed=1) for pair in ("text->text", "speech->text") for way in ("", " in E")}
+    folders = [evaluation(tmp_path / name, ways) for name in "ab"]
+    given = found(CompareEvaluationsConfig(evaluations=folders, published={"Cloze": "StoryCloze"}))
+    toplines = [(each.pair, each.of) for each in given if each.kind == "topline" and each.of.startswith("a")]
+    assert toplines == [("speech->text", "a, text->text"), ("speech->text in E", "a, text->text in E")]
+    assert [each.pair for each in given if each.kind == "published"] == ["speech->text", "speech->text in E"]
+
+
 def test_without_a_reference_there_is_no_such_table(tmp_path: Path):
     folders = [evaluation(tmp_path / name, {"text->text": [1.0, 0.0]}) for name in "ab"]
     assert not any("topline" in line for line in compare_evaluations(CompareEvaluationsConfig(evaluations=folders)))
