@@ -9,12 +9,16 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from megatron_speech.examples.runner.progress import Clock, duration
+from megatron_speech.examples.steps.own_data import FILES, PARTS
+from megatron_speech.examples.table import EXAMPLES
 from tests import example_runs
 
 
@@ -123,6 +127,53 @@ def test_the_list_needs_nothing_that_is_made_first(root: Path, name: str) -> Non
     listed, nothing = example_runs.run(root, name, "--list")
     assert (listed.returncode, nothing) == (0, []), listed.stderr
     assert len(listed.stdout.splitlines()) > 3
+
+
+def test_the_list_begins_by_making_its_folder(root: Path) -> None:
+    sample_of(root / "mydata")
+    listed, _ = example_runs.run(root, "own_data", "--list")
+    entered = f"{listed.stdout.splitlines()[0]} && pwd && head -c 0 text/train.jsonl && ls"
+    for _ in range(2):
+        done = subprocess.run(["bash", "-c", entered], cwd="/", capture_output=True, text=True, check=True)
+        assert done.stdout.split() == [f"{root}/runs/own_data", "assets", "recordings", "text"]
+    assert example_runs.run(root, "own_data", "--only", "vocabulary")[0].returncode == 0
+
+
+def sample_of(data: Path) -> None:
+    """A folder with the files that own_data asks for."""
+    for name in FILES:
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).touch()
+
+
+def test_a_trial_and_the_real_run_have_folders_of_their_own(root: Path) -> None:
+    sample_of(root / "mydata")
+    for words, name in ((["--trial"], "own_data_trial"), ([], "own_data")):
+        assert example_runs.run(root, "own_data", *words, "--part", "pretrain")[0].returncode == 0
+        assert (root / "runs" / name / "settings.txt").read_text() == f"base=none trial={bool(words)}\n"
+
+
+def test_a_part_says_which_is_next(root: Path) -> None:
+    sample_of(root / "mydata")
+    said = [example_runs.run(root, "own_data", "--part", part)[0].stdout.splitlines()[-1] for part in PARTS]
+    after = [f"{part} is done; next: --part {following}" for part, following in pairwise(PARTS)]
+    assert said == [*after, "evaluate is done: the last part"]
+
+
+def test_a_failed_step_of_own_data_says_what_changed_data_need(root: Path) -> None:
+    sample_of(root / "mydata")
+    done, _ = example_runs.run(root, "own_data", "--part", "speech", fail="import_speech")
+    said = "; mend the cause and repeat the command; after a change of the data, choose another --run-dir\n"
+    assert done.returncode == 2 and done.stderr.endswith(said)
+
+
+def test_run_alone_names_the_examples(root: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "megatron_speech.commands", "run"], capture_output=True, text=True, check=True
+    )
+    *named, last = done.stdout.splitlines()
+    assert [line.split()[0] for line in named] == list(EXAMPLES) and "run EXAMPLE --help" in last
+    assert all(line.endswith((".", "?")) for line in named)
 
 
 def _tool_and_words(line: str) -> list[str]:

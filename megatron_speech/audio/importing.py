@@ -27,7 +27,7 @@ from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.artifacts.shared_counts import SharedCounts, TaskCount
 from megatron_speech.artifacts.tasks import in_processes
 from megatron_speech.audio.checks import AudioError
-from megatron_speech.audio.quarantine import QUARANTINE, require_few, write_quarantine
+from megatron_speech.audio.quarantine import QUARANTINE, require_few, told, write_quarantine
 from megatron_speech.audio.shards import AudioRecord, BadRecord, audio_facts, write_audio_shard
 from megatron_speech.audio.sources.listed import require_new
 from megatron_speech.audio.sources.parts import Part, find_parts
@@ -85,9 +85,10 @@ def import_speech(config: ImportSpeechConfig) -> None:
         draft.licences.add(config.licence or UNRECORDED)
         draft.languages |= {config.language} if config.language else set()
         facts = draft.facts = _make_shards(config, parts, draft)
+    left_out = show(facts.quarantined or {}) + told(config.output / QUARANTINE, config.max_quarantined_share)
     logger.info(
         "%s: %d utterances, %.2f hours, quarantined %s%s",
-        *(config.output, facts.utterances, facts.hours, show(facts.quarantined or {}), _channels(config, facts)),
+        *(config.output, facts.utterances, facts.hours, left_out, _channels(config, facts)),
     )
 
 

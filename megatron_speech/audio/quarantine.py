@@ -39,6 +39,14 @@ def read_quarantine(path: Path) -> list[BadRecord]:
     return [BadRecord.from_json(orjson.loads(line)) for line in path.read_bytes().splitlines()]
 
 
+def told(path: Path, share: float) -> str:
+    """Part of the last log line: the first utterance of the list, and the rule of `require_few`; "" without any."""
+    if not (quarantined := read_quarantine(path)):
+        return ""
+    rule = f"two or more stop the import if they are above max_quarantined_share={share:g} of all"
+    return f" (the first: {quarantined[0].message}; all in {path}; {rule})"
+
+
 def require_few(quarantined: Sequence[BadRecord], utterances: int, share: float) -> None:
     """Raise ValueError if more than one, and more than `share` of the `utterances`, are quarantined."""
     if quarantined:

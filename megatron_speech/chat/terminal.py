@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,10 @@ HELP = """A line is a prompt, which the model continues; it remembers nothing of
   :speak FILE   speak the next answer into a WAV file
   :quit         leave, as Ctrl-D does; Ctrl-C stops an answer"""
 
+_NOTHING = (
+    "nothing to answer: give prompt, audio or codes, or interactive to read prompts line by line, or pipe them in"
+)
+
 
 def talk(config: GenerateConfig) -> None:
     """Answer `config.prompt` or `config.audio`, else every line of standard input.
@@ -28,8 +33,11 @@ def talk(config: GenerateConfig) -> None:
     Raises FileNotFoundError or ValueError for a user's mistake; one in a line is shown, and the next line is read.
     """
     asked = config.prompt is not None or config.audio is not None
+    lines = _lines()
     if not (asked or config.interactive or sys.stdin.isatty()):
-        raise ValueError("nothing to answer: give prompt, audio or codes, or interactive to read prompts line by line")
+        if (first := next(lines, None)) is None:
+            raise ValueError(_NOTHING)
+        lines = chain([first], lines)
     if config.audio is not None:
         read_speech(config.audio)  # a mistake in it must not cost the loading of the model
     if config.speak is not None:
@@ -40,7 +48,7 @@ def talk(config: GenerateConfig) -> None:
     elif config.prompt is not None:
         answer(partner, partner.read(config.prompt), speak=config.speak)
     else:
-        Conversation(partner, speak=config.speak).hold()
+        Conversation(partner, speak=config.speak).hold(lines)
 
 
 @dataclass
@@ -51,11 +59,11 @@ class Conversation:
     speak: Path | None
     """Sound file for the next answer; None for an answer in text."""
 
-    def hold(self) -> None:
+    def hold(self, lines: Iterator[str]) -> None:
         """Answer until the lines end or one says ``:quit``."""
         if sys.stdin.isatty():
             print(HELP, file=sys.stderr)
-        for line in _lines():
+        for line in lines:
             try:
                 if line == ":quit":
                     return

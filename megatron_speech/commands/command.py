@@ -28,6 +28,8 @@ class Command:
     """``module:class`` of the settings, which must not import torch; empty if the function takes the words as given."""
     function: str
     """``module:function`` that does the work; it takes the settings."""
+    words: str = ""
+    """What follows a verb without settings, for its help: `EXAMPLE [options]`."""
     leading: str = ""
     """Key that the first word sets, where it is no option: `ls FOLDER`."""
     leads_all: bool = False

@@ -13,6 +13,8 @@ from megatron_speech.commands.table import COMMANDS
 from megatron_speech.config.inspection.commands import CompletionConfig
 from megatron_speech.config.parsing.build import alternatives, entry_of
 from megatron_speech.config.parsing.config_files import example_names
+from megatron_speech.examples.run import options_of
+from megatron_speech.examples.table import EXAMPLES as RUNS
 
 # Where nothing fits, `-o default` completes file names.
 _SCRIPT = """\
@@ -35,8 +37,12 @@ ZSH_megatron_speech() {
     case $verb in
 KEYS
     esac
+    case "$verb ${COMP_WORDS[2]-}" in
+RUNS
+    esac
     case "$verb $before" in
         *" --config") values=EXAMPLES ;;
+        "run run") values=NAMES ;;
         "launch "* | "schema schema") values=$verbs ;;
 VALUES
     esac
@@ -60,6 +66,8 @@ def script(shell: str) -> str:
         "VERBS": shlex.quote(" ".join(COMMANDS)),
         "EXAMPLES": shlex.quote(" ".join(example_names())),
         "KEYS": "\n".join(f'        {command.name}) keys+=" {_options(command)}" ;;' for command in commands),
+        "RUNS": "\n".join(f'        "run {name}") keys="--help {" ".join(options_of(name))}" ;;' for name in RUNS),
+        "NAMES": shlex.quote(" ".join(RUNS)),
         "VALUES": "\n".join(line for command in commands for line in _choices(command)),
     }
     return re.sub(r"\b[A-Z]+(?=\b|_m)", lambda word: parts.get(word[0], word[0]), _SCRIPT)

@@ -13,6 +13,7 @@ EXAMPLES = (
         "repeated.",
         stage="examples",
         function="examples.run:run",
+        words="[EXAMPLE] [options]",
         example="own_data --data mydata --list",
         logs=False,
     ),

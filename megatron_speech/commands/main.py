@@ -39,13 +39,13 @@ def main() -> None:
     """Run the command that the first word names; without a word, show the map of the chain; --version prints a line."""
     interruption_is_one_line()
     _, *words = sys.argv
-    if not words or words[0] in _HELP:
-        print("\n".join(chain()))
-        return
-    if words[0] == "--version":
-        print(f"{PROGRAM} {__version__}")
-        return
-    with user_errors():
+    with border():
+        if not words or words[0] in _HELP:
+            print("\n".join(chain()))
+            return
+        if words[0] == "--version":
+            print(f"{PROGRAM} {__version__}")
+            return
         command = find(words[0])
     sys.argv = [f"{PROGRAM} {command.name}", *words[1:]]  # as help and manifests name it
     run(command, words[1:])
@@ -62,7 +62,7 @@ def run(command: Command, words: Sequence[str]) -> None:
     if not command.settings:
         run_with_words(command, words)
         return
-    with user_errors():
+    with border():
         config = read_command_line(command, words)
         require_inputs(command, config)
     silence_known_warnings()
@@ -70,9 +70,16 @@ def run(command: Command, words: Sequence[str]) -> None:
     if command.logs:
         rank_zero = os.environ.get("RANK", "0") == "0"
         logging.basicConfig(level=logging.INFO if rank_zero else logging.WARNING, format="%(message)s")
-    with user_errors(), quiet_when_nobody_reads(), logs_beside_bars(), bars_end_first():
+    with border(), logs_beside_bars(), bars_end_first():
         with Progress(command.name, late=True) if command.heartbeat else nullcontext():
             function(config)
+
+
+@contextmanager
+def border() -> Iterator[None]:
+    """Tell a user's mistake in one line, and end without one when nobody reads standard output any more."""
+    with user_errors(), quiet_when_nobody_reads():
+        yield
 
 
 @contextmanager
@@ -92,7 +99,11 @@ def bars_end_first() -> Iterator[None]:
 def quiet_when_nobody_reads() -> Iterator[None]:
     """End without a line, but not with status 0, when the reader of standard output has gone: `... | head`."""
     try:
-        yield
+        try:
+            yield
+        except SystemExit:  # help and --print_config leave by it
+            sys.stdout.flush()
+            raise
         sys.stdout.flush()
     except BrokenPipeError:
         watched = select.poll()
@@ -106,12 +117,20 @@ def quiet_when_nobody_reads() -> Iterator[None]:
 def run_with_words(command: Command, words: Sequence[str]) -> None:
     """Run a command that has no settings of its own."""
     if words and words[0] in _HELP:
-        page = command.page
-        print(f"usage: {page.example or command.name}\n\n{textwrap.fill(page.description, 118)}")
+        with border():
+            print(_help_of_words(command))
         return
     function = command.load()
-    with user_errors():
+    with border():
         function(words)
+
+
+def _help_of_words(command: Command) -> str:
+    """Help of a command that has no settings of its own."""
+    page = command.page
+    example = f"\n\nexample:\n  {page.example}" if page.example else ""
+    usage = " ".join(word for word in (PROGRAM, command.name, command.words) if word)
+    return f"usage: {usage}\n\n{textwrap.fill(page.description, 118)}{example}"
 
 
 def read_command_line(command: Command, words: Sequence[str]) -> Any:
@@ -129,8 +148,16 @@ def require_inputs(command: Command, config: Any) -> None:
     """Check what the settings name to be read, where the command reads it; ValueError or FileNotFoundError if not."""
     from megatron_speech.artifacts.inputs import require_input  # here, for a page of help needs none of it
 
+    faults: dict[str, ValueError | OSError] = {}
     for key, value, takes in named_inputs(config) if command.reads else ():
-        require_input(key, value, takes)
+        try:
+            require_input(key, value, takes)
+        except (ValueError, FileNotFoundError) as error:
+            faults.setdefault(f"{key}={value}", error)
+    if faults:
+        (_, first), *others = faults.items()
+        more = f"; nor can these be read: {', '.join(key for key, _ in others)}" if others else ""
+        raise type(first)(f"{first}{more}")
 
 
 def _as_options(command: Command, words: Sequence[str]) -> list[str]:

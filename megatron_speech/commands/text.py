@@ -68,7 +68,7 @@ INTERLEAVE = (
         settings="config.inspection.read_aloud:ReadAloudConfig",
         function="commands.printed:read_aloud",
         usual=("language",),
-        example="--language en < sentences.txt",
+        example="--language en <<< 'It costs $3.'",
         logs=False,
     ),
     Command(

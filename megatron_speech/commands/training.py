@@ -108,6 +108,7 @@ PRETRAINING = (
         "is the last on the screen. Ctrl-C lets the ranks save and leave; once more ends them at once.",
         stage="pre-training",
         function="commands.launch:launch",
+        words="[torchrun's options] COMMAND [options]",
         example="--nproc-per-node 8 pretrain --config run.yaml",
     ),
 )

@@ -90,7 +90,7 @@ def test_the_page_and_the_front_page_print_the_same_eight_commands() -> None:
 
 
 def test_the_model_is_exported_and_evaluated_on_own_sets(place: Path) -> None:
-    run = place / "runs" / "own_data"
+    run = place / "runs" / "own_data_trial"
     assert (run / "hf" / "config.json").is_file()
     facts = json.loads((run / "evaluation_results" / "evaluation.json").read_text())
     assert facts.keys() >= {"cloze", "geo_qa", "held_out"}
@@ -100,7 +100,7 @@ def test_the_model_is_exported_and_evaluated_on_own_sets(place: Path) -> None:
 
 
 def test_own_voices_and_recordings_are_in_the_audio(place: Path) -> None:
-    made = {part: place / "runs" / "own_data" / "audio" / part / "manifest.json" for part in ("train", "heldout")}
+    made = {part: place / "runs" / "own_data_trial" / "audio" / part / "manifest.json" for part in ("train", "heldout")}
     utterances = {part: json.loads(path.read_text())["facts"]["utterances"] for part, path in made.items()}
     assert utterances == {"train": 61, "heldout": 9}
 
@@ -146,12 +146,15 @@ def test_a_file_that_is_missing_is_named(place: Path, program: Path, tmp_path: P
     ("line", "says"),
     [
         (COMMANDS[0], "output=mydata exists already; remove it, or choose another folder"),
-        (COMMANDS[1].replace("--trial ", ""), "was made with base=none trial=True, not base=none trial=False"),
+        (
+            COMMANDS[1].replace("--trial", "--run-dir runs/own_data_trial"),
+            "was made with base=none trial=True, not base=none trial=False",
+        ),
         (COMMANDS[1].replace("--part speech", "--part sing"), "--part=sing is no part; name one of speech, text_to"),
         (f"{COMMANDS[1]} --only unknown", "--only=unknown is no step; --list names them"),
         (f"{COMMANDS[1]} --base mydata", "mydata is no Hugging Face folder: it holds no config.json; correct the path"),
         (COMMANDS[6].replace("/hf", "/pretrain"), "pretrain holds no config.json: not a Hugging Face folder; run"),
-        (COMMANDS[7].replace("data/speech_tokenizer", "data/t2t/hf"), "runs/own_data/t2t/hf"),
+        (COMMANDS[7].replace("trial/speech_tokenizer", "trial/t2t/hf"), "runs/own_data_trial/t2t/hf"),
     ],
 )
 def test_a_mistake_is_one_line(place: Path, program: Path, line: str, says: str) -> None:
@@ -159,7 +162,7 @@ def test_a_mistake_is_one_line(place: Path, program: Path, line: str, says: str)
 
 
 def test_the_steps_with_a_base_are_parsed(place: Path) -> None:
-    base = str(place / "runs" / "own_data" / "hf")
+    base = str(place / "runs" / "own_data_trial" / "hf")
     work, _ = parse(["own_data", "--data", str(place / "mydata"), "--base", base])
     tools = {step.name: step for step in work.steps}
     assert tools["base"].overrides["model"] == base and "text-tokenizer" not in tools

@@ -17,7 +17,23 @@ from tests.pages.page import FOLDERS, ROOT
 JOBS = {"pretrain": "pretrain", "train_speech_tokenizer": "train_speech_tokenizer"}
 """Commands of the job scripts that take only settings; `stage.sbatch` takes a script first."""
 OTHERS = (
-    *("arecord", "cat", "cd", "cp", "curl", "export", "git", "head", "hf", "ls", "mkdir", "mv", "scancel", "scontrol"),
+    *(
+        "arecord",
+        "cat",
+        "cd",
+        "cp",
+        "curl",
+        "echo",
+        "export",
+        "git",
+        "head",
+        "hf",
+        "ls",
+        "mkdir",
+        "mv",
+        "scancel",
+        "scontrol",
+    ),
     *("set", "source", "squeue", "srun", "tail", "tensorboard", "wget", "apptainer", "python3", "sbatch", "sudo"),
 )
 """Programs of others: only the files of ours that they name are looked at."""

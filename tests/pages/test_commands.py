@@ -10,6 +10,7 @@ import yaml
 
 from megatron_speech.commands.main import read_command_line
 from megatron_speech.commands.table import COMMANDS
+from megatron_speech.config.parsing.inputs import named_inputs
 from megatron_speech.examples.steps.own_data import FILES
 from tests.pages.page import PAGES, ROOT, Page
 from tests.pages.shell import require_valid
@@ -40,6 +41,25 @@ def test_there_are_commands_to_read() -> None:
 @pytest.mark.parametrize(("page", "line"), COMMAND_LINES, ids=str)
 def test_a_command_of_a_page_is_understood(page: Page, line: str) -> None:
     require_valid(line)
+
+
+def test_jobs_start_in_the_root_and_name_paths_from_there() -> None:
+    """What a job reads or writes is a run folder, a download, or a file that `sample_data` writes."""
+    jobs = [line for _, line in COMMAND_LINES if ".sbatch --config " in line or "stage.sbatch " in line]
+    assert len(jobs) > 5
+    for line in jobs:
+        words = line.split()
+        script = next(place for place, word in enumerate(words) if word.endswith((".sbatch", ".py")))
+        script += words[script] == "slurm/stage.sbatch"
+        config = read_command_line(COMMANDS[Path(words[script]).stem], words[script + 1 :])
+        written = getattr(config, "output", None) or config.folder
+        for path in [str(written), *(value for _, value, _ in named_inputs(config)), *corpora_of(config)]:
+            assert path.startswith(("runs/", ".cache/assets/")) or path in {f"mydata/{name}" for name in FILES}, line
+
+
+def corpora_of(config: object) -> list[str]:
+    """Paths of the corpora that a command reads, if any."""
+    return [str(corpus.path) for corpus in getattr(config, "corpora", {}).values()]
 
 
 def test_a_mistake_is_answered_as_the_page_says() -> None:

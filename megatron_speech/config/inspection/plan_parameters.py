@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from megatron_speech.config.run.training import PretrainConfig
 
@@ -11,6 +12,8 @@ from megatron_speech.config.run.training import PretrainConfig
 class PlanParametersConfig(PretrainConfig):
     """Count the parameters of a training run's model (its YAML file); the vocabulary folder need not exist."""
 
+    folder: Path = Path("run")
+    """Run folder; a plan neither reads nor writes it."""
     num_text_ids: int
     """Number of ids of the text tokenizer."""
     num_speech_ids: int

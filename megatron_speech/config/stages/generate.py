@@ -59,7 +59,7 @@ class GenerateConfig(SamplesConfig):
     audio: SoundFile | None = None
     """Recording to continue, at any sample rate; needs `speech_tokenizer`."""
     interactive: bool = False
-    """Read prompts from standard input, a line each; so does a terminal without `prompt`, `audio` and `codes`."""
+    """Read prompts from standard input, a line each. Without `prompt`, `audio` and `codes` that is done anyway."""
     speak: Path | None = None
     """WAV or FLAC file for an answer in speech; needs `speech_decoder` and `vocoder`. Null answers in text."""
     speech_decoder: SpeechDecoderFolder | None = None

@@ -65,7 +65,7 @@ class _Run:
             self._step(step)
         if self.failed:
             named = self.work.failures(list(self.failed.values()))
-            raise RowsFailed(f"failed: {named}; mend the cause and repeat the command")
+            raise RowsFailed(f"failed: {named}; {self.work.remedy}")
 
     def _idle(self, step: Step) -> bool:
         """Whether to skip a step: its row has failed, or no file matches `needs`."""
@@ -85,7 +85,7 @@ class _Run:
             if self.work.kept:
                 self._append("timings.jsonl", {"step": step.name, "seconds": seconds})
             return
-        line = f"step {step.name} failed; {self._where(step)}mend the cause and repeat the command"
+        line = f"step {step.name} failed; {self._where(step)}{self.work.remedy}"
         if not step.row:
             raise StepFailed(line)
         self.failed[step.row, step.name] = step

@@ -93,6 +93,8 @@ class Work:
     """Predicted seconds by step, on the machine where costs were measured; empty if unknown."""
     probe: Callable[[], float] | None = None
     """Prints an estimate before the first step; returns the ratio of expected to predicted time on this machine."""
+    remedy: str = "mend the cause and repeat the command"
+    """What to do after a failed step."""
     report: str = ""
     """File that the last line names."""
     failures: Callable[[list[Step]], str] = _named

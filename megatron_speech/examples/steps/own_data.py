@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from megatron_speech.examples.runner.work import Example, Step, Work, folder, run_dir_option
+from megatron_speech.examples.runner.work import Example, Step, Work, folder
 
 FILES = ("text/train.jsonl", "text/heldout.jsonl", "recordings/train.jsonl", "recordings/heldout.jsonl")
 PARTS = ("speech", "text_to_token", "interleave", "pretrain", "evaluate")
@@ -134,7 +134,7 @@ def _options(parser: ArgumentParser) -> None:
     parser.add_argument("--data", default="mydata", help="folder of your texts and recordings (default: mydata)")
     parser.add_argument("--base", default="", help="Hugging Face folder of a text model to begin from (default: none)")
     parser.add_argument("--trial", action="store_true", help="little training: minutes, to see every step run once")
-    run_dir_option(parser, "own_data")
+    parser.add_argument("--run-dir", help="folder to fill (default: runs/own_data; with --trial: runs/own_data_trial)")
 
 
 def _work(options: Namespace) -> Work:
@@ -146,12 +146,14 @@ def _work(options: Namespace) -> Work:
     if base and not (Path(base) / "config.json").is_file():
         raise FileNotFoundError(f"--base={base} is no Hugging Face folder: it holds no config.json; correct the path")
     sets = [name for name in EVALUATION_SETS if (data / "evaluation" / f"{name}.jsonl").is_file()]
+    default = "runs/own_data_trial" if options.trial else "runs/own_data"
     return Work(
         steps=steps(sets=sets, base=base, trial=options.trial),
-        folder=folder("--run-dir", options.run_dir),
+        folder=folder("--run-dir", default if options.run_dir is None else options.run_dir),
         links={name: data / name for name in ("text", "recordings", *(["evaluation"] if sets else []))},
         settings=f"base={base or 'none'} trial={options.trial}",
         threads=2,
+        remedy="mend the cause and repeat the command; after a change of the data, choose another --run-dir",
     )
 
 

@@ -42,6 +42,19 @@ def test_the_last_line_says_which_of_several_channels_was_heard(
     assert "channel" not in caplog.messages[-1]
 
 
+def test_the_last_line_names_what_is_left_out_and_the_rule(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recordings(tmp_path / "in", 1)
+    rows = [{"audio": name, "text": "x"} for name in ("r0.wav", "gone.wav", "lost.wav")]
+    table(tmp_path / "in", rows[:2])
+    with caplog.at_level("INFO"):
+        audio = run(tmp_path)  # one of two is more than the share, but one recording alone stops nothing
+    assert "gone.wav" in caplog.messages[-1] and f"all in {audio}/quarantine.jsonl" in caplog.messages[-1]
+    assert "two or more stop the import if they are above max_quarantined_share=0.01 of all" in caplog.messages[-1]
+    table(tmp_path / "in", rows)
+    with pytest.raises(ValueError, match=r"2 of 3 utterances are unusable"):
+        run(tmp_path, "other")
+
+
 def test_the_manifest_tells_the_settings_that_were_used(tmp_path: Path) -> None:
     recordings(tmp_path / "in")
     table(tmp_path / "in", [{"audio": "r0.wav", "text": "x"}])

@@ -147,6 +147,15 @@ def test_ctrl_c_ends_an_answer_and_not_the_conversation(
     assert shown.out.endswith(decoded(bulk(world, list(b"Hello"), "text")) + "\n")
 
 
+def test_prompts_from_a_pipe_are_answered_line_by_line(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Hello\n\nBye\n"))
+    talk(world.settings())
+    answers = [decoded(bulk(world, list(prompt), "text")) for prompt in (b"Hello", b"Bye")]
+    assert capsys.readouterr().out == "".join(f"{answer}\n" for answer in answers)
+
+
 def test_nothing_to_answer_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     with pytest.raises(ValueError, match=r"^nothing to answer: give prompt, audio or codes, or interactive"):

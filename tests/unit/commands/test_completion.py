@@ -39,6 +39,9 @@ def complete(*words: str) -> list[str]:
         (["pretrain", "--config", "=", "miniature/pretrain_"], ["miniature/pretrain_scratch"]),
         (["pack_shards", "--output", ""], []),
         (["pack_shards", "--conf"], ["--config"]),
+        (["run", "own"], ["own_data"]),
+        (["run", "own_data", "--tr"], ["--trial"]),
+        (["run", "mixture", "--li"], ["--list"]),
     ],
 )
 def test_a_word_is_completed(words: list[str], offered: list[str]) -> None:

@@ -87,16 +87,41 @@ def test_a_file_of_another_command_is_told(command: str, words: str, says: str, 
         read_command_line(find(command), ["--config", str(tmp_path / "x.yaml"), "--name", "n"])
 
 
+def test_all_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "megatron_speech.commands",
+        "pretrain",
+        "--config",
+        "glm4_9b/pretrain",
+        "--dry_run",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    missing = {"text", "interleaved", "speech", "recognition", "synthesis", "text-heldout", "interleaved-heldout"}
+    assert set(re.findall(r"runs/glm4_9b/packed/([\w-]+)", done.stderr)) == missing
+
+
+def test_plan_parameters_asks_for_no_more_than_its_example_gives() -> None:
+    command = COMMANDS["plan_parameters"]
+    usage = help_text(command.schema, command.page).splitlines()[0]
+    assert set(re.findall(r"(--\w+) [A-Z]", usage)) - {"--KEY"} <= set(command.example.split()) | {"--config"}
+
+
 def test_a_mistyped_key_in_a_file_is_no_file_of_another_command(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("{inptu: documents, output: packed}")
     with pytest.raises(ValueError, match=r"inptu: no such key; did you mean 'input'\?"):
         read_command_line(find("pack_shards"), ["--config", str(tmp_path / "x.yaml")])
 
 
-def test_a_reader_that_has_gone_is_no_mistake() -> None:
+@pytest.mark.parametrize(
+    "line", ["schema pretrain", "--help", "pretrain --help", "run --help", "run own_data --list", "doctor"]
+)
+def test_a_reader_that_has_gone_is_no_mistake(line: str) -> None:
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-m", "megatron_speech.commands", "schema", "pretrain"]
+    command = [sys.executable, "-m", "megatron_speech.commands", *line.split()]
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
@@ -105,6 +130,12 @@ def test_a_reader_that_has_gone_is_no_mistake() -> None:
 def test_a_broken_pipe_of_another_kind_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(BrokenPipeError, match="a worker"), quiet_when_nobody_reads():
         raise BrokenPipeError("a worker")
+
+
+@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not command.settings])
+def test_help_without_settings_begins_with_the_whole_command(name: str) -> None:
+    done = _start(name, "--help")
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith(f"usage: megatron-speech {name}")
 
 
 def test_doctor_takes_no_options() -> None:
