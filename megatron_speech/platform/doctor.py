@@ -68,8 +68,7 @@ PARTS = (
         name="Transformer Engine",
         distribution="transformer-engine",
         probe=TRANSFORMER_ENGINE,
-        cost="no training on a GPU (layers, FP8, context parallelism): "
-        ".venv/bin/pip install -c tools/constraints.txt -e '.[cuda,corpus,eval,pronunciation]'",
+        cost="no training on a GPU (layers, FP8, context parallelism): .venv/bin/pip install -e '.[cuda]'",
     ),
     Part(name="DALI", distribution="nvidia-dali-cuda130", cost="log-mel features are computed by torch"),
     Part(name="vLLM", distribution="vllm", cost="bulk synthesis by transformers, several times slower"),
