@@ -5,16 +5,19 @@
     held_out     96        -        -       44,100         43,980   0.4 min
 
 A column "at 20 %" is the smallest difference in accuracy, in points, that a comparison sees (80 % power) if two models
-answer so many items differently. Tokens are counted; the time is measured on a few batches of each task, spread evenly.
-Limitations: the items of all sets of a task are one row; intervals and reading the items are not in the time; on a GPU
-it is the time of the CPU beside it. Of answers that a model writes, only the most tokens are known, and no time.
+answer so many items differently. A task with several data sets has a row for each below its own. Tokens are counted;
+the time is measured on a few batches of each task, spread evenly.
+
+Limitations: intervals and reading the items are not in the time; on a GPU it is the time of the CPU beside it. Of
+answers that a model writes, only the most tokens are known, and no time.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from megatron_speech.config.stages.evaluate import EvaluateConfig
@@ -36,6 +39,8 @@ class TaskCost:
     """What one task sees and costs."""
 
     items: int
+    sets: Mapping[str, int] = field(default_factory=dict)
+    """Items by data set, for a task that reads data sets."""
     accuracy: bool
     """Whether its score is an accuracy, of which the power is known."""
     read: int
@@ -68,6 +73,7 @@ def task_costs(model: Scorer, items: Mapping[str, Sequence[Any]], tasks: Mapping
             if isinstance(task, GenerationTask)
             else TaskCost(
                 items=len(items[name]),
+                sets=_sets(items[name]),
                 accuracy=_is_accuracy(task, items[name]),
                 read=sum(batch.read for _, batch in scoring[name]),
                 scored=sum(batch.scored for _, batch in scoring[name]),
@@ -81,21 +87,37 @@ def cost_table(costs: Mapping[str, TaskCost]) -> Iterator[str]:
     """Lines of the table in the module's docstring, and what they say."""
     similar, different = (f"{share:.0%}".replace("%", " %") for share in DISCORDANT)
     head = ("task", "items", f"at {similar}", f"at {different}", "tokens read", "tokens scored", "CPU time")
-    yield from aligned([head, *(_row(name, cost) for name, cost in costs.items())])
+    yield from aligned([head, *(row for name, cost in costs.items() for row in _rows(name, cost))])
     seconds = sum(cost.seconds or 0.0 for cost in costs.values())
-    yield f"sum: {duration(seconds)} of CPU time, predicted from a probe; without that of written answers"
+    without = "; without that of written answers" if any(cost.seconds is None for cost in costs.values()) else ""
+    yield f"sum: {duration(seconds)} of CPU time, predicted from a probe{without}"
     yield (
         f"at {similar}, at {different}: smallest difference in points that is seen (80 % power) if two models answer "
         "so many items differently"
     )
 
 
-def _row(name: str, cost: TaskCost) -> tuple[str, ...]:
-    seen = [f"{100 * smallest_difference(cost.items, discordant=share):.1f}" for share in DISCORDANT]
-    power = seen if cost.accuracy else ["-"] * len(DISCORDANT)
+def _rows(name: str, cost: TaskCost) -> Iterator[tuple[str, ...]]:
+    """The row of a task, and one for each of its data sets, where it has several: those are compared."""
     scored = f"{cost.scored:,}" if cost.seconds is not None else f"at most {cost.scored:,}"
     time_taken = "-" if cost.seconds is None else duration(cost.seconds)
-    return name, f"{cost.items:,}", *power, f"{cost.read:,}", scored, time_taken
+    several = len(cost.sets) > 1
+    seen = _seen(cost.items) if cost.accuracy and not several else ["-"] * len(DISCORDANT)
+    yield name, f"{cost.items:,}", *seen, f"{cost.read:,}", scored, time_taken
+    if several:
+        for data_set, items in cost.sets.items():
+            yield f"  {data_set}", f"{items:,}", *(_seen(items) if cost.accuracy else seen), "", "", ""
+
+
+def _seen(items: int) -> list[str]:
+    """Smallest visible differences, in points; none if even all differing answers on one side would not be enough."""
+    smallest = [(smallest_difference(items, discordant=share), share) for share in DISCORDANT]
+    return ["none" if difference >= share else f"{100 * difference:.1f}" for difference, share in smallest]
+
+
+def _sets(items: Sequence[Any]) -> dict[str, int]:
+    """Number of items by the data set that they name."""
+    return dict(Counter(item.data_set for item in items if hasattr(item, "data_set")))
 
 
 def _is_accuracy(task: Task, items: Sequence[Any]) -> bool:
@@ -107,6 +129,7 @@ def _written(task: GenerationTask[Any], items: Sequence[Any], model: Scorer) -> 
     prompts = [prompt for _, group in task.prompts(items, model) for prompt in group]
     return TaskCost(
         items=len(items),
+        sets=_sets(items),
         accuracy=_is_accuracy(task, items),
         read=sum(len(ids) for ids, _ in prompts),
         scored=sum(settings.max_new_tokens for _, settings in prompts),

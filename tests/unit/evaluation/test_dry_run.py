@@ -128,7 +128,21 @@ def test_the_table_tells_what_can_be_seen() -> None:
     lines = [line.split() for line in cost_table(costs)]
     assert lines[1][:6] == ["cloze", "1,000", "4.0", "5.6", "41,000", "9,000"]
     assert lines[2][:6] == ["held_out", "96", "-", "-", "500", "400"]
-    assert lines[3][:3] == ["sum:", "2", "min"]
+    assert lines[3] == ["sum:", "2", "min", "of", "CPU", "time,", "predicted", "from", "a", "probe"]
+
+
+def test_every_set_of_a_task_has_its_own_power() -> None:
+    sets = {"few": 4, "many": 1000}
+    cost = TaskCost(items=1004, sets=sets, accuracy=True, read=9, scored=3, seconds=1.0)
+    _, task, few, many, *_ = (line.split() for line in cost_table({"choices": cost}))
+    assert task == ["choices", "1,004", "-", "-", "9", "3", "1", "s"]
+    assert few == ["few", "4", "none", "none"] and many == ["many", "1,000", "4.0", "5.6"]
+
+
+def test_items_are_counted_by_the_set_that_they_name() -> None:
+    items: list[Any] = [SimpleNamespace(data_set=name) for name in ("a", "b", "a")]
+    cost = task_costs(CountingModel(), {"toy": items}, {"toy": ToyTask()})["toy"]
+    assert (cost.items, cost.sets) == (3, {"a": 2, "b": 1})
 
 
 def test_the_command_prints_it_and_writes_nothing(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
