@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-HEAD = ("task", "pair", "score", "95 % interval", "chance", "n")
-"""Heads of the columns; n is the number of independent items, and the pair may name a source or group as well."""
+HEAD = ("task", "pair", "score", "95 % interval", "chance", "n", "")
+"""Heads of the columns. n is the number of independent items, and the last column marks small ones. The pair may name a
+source or group as well."""
+FEW = 30
+"""Below this number of items a row is marked."""
+MARK = "few"
 LOSS = "held_out is a loss in nats per token: lower is better"
 _LEFT_ALIGNED = 2
 
@@ -16,7 +20,9 @@ def score_table(results: Mapping[str, Any]) -> list[str]:
     rows = [HEAD, *_rows(results, names=(), chance=None)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(_aligned, row, widths, range(len(row)))).rstrip() for row in rows]
-    return [*lines, LOSS] if "held_out" in results else lines
+    few = [f"few: fewer than {FEW} items; such a score may change much with others"]
+    notes = few if any(row[-1] == MARK for row in rows) else []
+    return [*lines, *notes, *([LOSS] if "held_out" in results else [])]
 
 
 def _rows(found: Mapping[str, Any], *, names: tuple[str, ...], chance: float | None) -> Iterator[tuple[str, ...]]:
@@ -26,7 +32,8 @@ def _rows(found: Mapping[str, Any], *, names: tuple[str, ...], chance: float | N
         task, *pair = names
         interval = f"{found['low']:.4f} to {found['high']:.4f}"
         guessed = "-" if chance is None else f"{chance:g}"
-        yield task, " ".join(pair) or "-", f"{found['value']:.4f}", interval, guessed, f"{found['items']:,}"
+        value, number = f"{found['value']:.4f}", f"{found['items']:,}"
+        yield task, " ".join(pair) or "-", value, interval, guessed, number, MARK if found["items"] < FEW else ""
         return
     for name, part in found.items():
         if isinstance(part, Mapping):

@@ -4,7 +4,8 @@ Scores of 0 and 1 get Wilson's interval. All others, and differences, are resamp
 expanded (Hesterberg, arXiv 1411.5279, section 5.3), because plain percentiles are too narrow by the factor of a small
 sample. Two models that answered the same items are compared item by item: what is easy for both cancels out.
 
-`bootstrap` computes plain percentiles of ratios; its numbers in older results stay what they are.
+`bootstrap` computes plain percentiles of ratios; its numbers in older results stay what they are. Its interval has no
+width where all items agree, so an accuracy then gets Wilson's (`accuracy`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import cache
 import numpy as np
 from scipy import stats
 
-from megatron_speech.metrics.bootstrap import CHUNK, Estimate
+from megatron_speech.metrics.bootstrap import CHUNK, Bootstrap, Estimate
 from megatron_speech.randomness import philox
 
 LEVEL = 0.95
@@ -31,6 +32,12 @@ def mean_interval(values: Sequence[float], *, seed: int = 0, resamples: int = 20
     return _resampled(np.asarray(values, float), seed, resamples)
 
 
+def accuracy(credits: Sequence[float], bootstrap: Bootstrap) -> Estimate:
+    """Mean of credits from 0 to 1 with its bootstrap interval; with Wilson's where all agree, for that has a width."""
+    resampled = bootstrap.mean(credits)
+    return resampled if resampled.low < resampled.high else wilson(sum(credits), len(credits))
+
+
 def paired_difference(
     first: Sequence[float], second: Sequence[float], *, seed: int = 0, resamples: int = 2000
 ) -> Estimate:
@@ -39,8 +46,8 @@ def paired_difference(
     return _resampled(np.asarray(second, float) - np.asarray(first, float), seed, resamples)
 
 
-def wilson(right: int, items: int) -> Estimate:
-    """Share of right items, with Wilson's score interval; it has a width even if all items agree."""
+def wilson(right: float, items: int) -> Estimate:
+    """Share of `right` items, in which part credits count as parts, with Wilson's score interval; it has a width even if all items agree."""
     share, z = right / items, float(stats.norm.ppf((1 + LEVEL) / 2))
     middle = (share + z * z / (2 * items)) / (1 + z * z / items)
     half = z / (1 + z * z / items) * np.sqrt(share * (1 - share) / items + (z / (2 * items)) ** 2)

@@ -33,6 +33,7 @@ from megatron_speech.evaluation.tasks.likelihood import (
 )
 from megatron_speech.evaluation.tasks.spoken_items import codes_by
 from megatron_speech.metrics.bootstrap import Bootstrap
+from megatron_speech.metrics.intervals import accuracy
 from megatron_speech.vocabulary import Vocabulary
 
 TASKS = {"WikiTopicCloze": "random_ending", "WikiSameTopicCloze": "same_topic_ending"}
@@ -129,5 +130,5 @@ class ClozeTask:
             credits[record["task"], record["pair"]].append(record["credit"])
         results: dict[str, Any] = {task: {} for task in TASKS}
         for (task, pair), values in credits.items():
-            results[task][pair] = bootstrap.mean(values).rounded().to_json()
+            results[task][pair] = accuracy(values, bootstrap).rounded().to_json()
         return {**results, "chance": 0.5, "score": SCORE}

@@ -31,6 +31,7 @@ from megatron_speech.evaluation.tasks.likelihood import (
 )
 from megatron_speech.evaluation.tasks.spoken_items import codes_by
 from megatron_speech.metrics.bootstrap import Bootstrap
+from megatron_speech.metrics.intervals import accuracy
 from megatron_speech.vocabulary import Modality, Vocabulary
 
 GROUPS = ("written_only", "spoken")
@@ -136,7 +137,7 @@ class GeoQaTask:
         for pair in [f"{given}->text" for given in FORMS]:
             means = [(question.group, _mean(credits[pair, question.country])) for question in items]
             results[pair] = {
-                group: bootstrap.mean(members).rounded().to_json()
+                group: accuracy(members, bootstrap).rounded().to_json()
                 for group in GROUPS
                 if (members := [mean for each, mean in means if each == group])
             }

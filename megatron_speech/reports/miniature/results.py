@@ -116,8 +116,8 @@ def evaluation(run: RunFolder) -> list[str]:
         "",
         *prose("""Cloze tasks compare the likelihood of the true last sentence of a held-out article with that of
         another one, from an article of another topic (WikiTopicCloze) or of the same topic (WikiSameTopicCloze).
-        Context and ending are written or spoken. Brackets are 95 % bootstrap intervals over items. The numbers cannot
-        be compared with those of StoryCloze."""),
+        Context and ending are written or spoken. Brackets are 95 % bootstrap intervals over items; Wilson's, where all
+        items agree. The numbers cannot be compared with those of StoryCloze."""),
     ]
     if not before and not after:
         return [*lines, "Not run.", ""]

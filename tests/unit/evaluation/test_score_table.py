@@ -11,7 +11,7 @@ import pytest
 
 from megatron_speech.commands import printed
 from megatron_speech.evaluation import harness
-from megatron_speech.evaluation.score_table import LOSS, score_table
+from megatron_speech.evaluation.score_table import FEW, LOSS, score_table
 
 
 def estimate(value: float, items: int) -> dict[str, float]:
@@ -26,26 +26,26 @@ def test_every_estimate_is_a_line_with_its_chance() -> None:
         "own": estimate(0.3, 7),
         "dtype": "float32",
     }
-    head, *lines, last = score_table(results)
+    head, *lines, few, last = score_table(results)
     assert head.split("  ")[0] == "task" and head.split()[-1] == "n"
     assert [line.split() for line in lines] == [
         ["cloze", "WikiTopicCloze", "text->text", "0.7500", "0.6500", "to", "0.8500", "0.5", "1,200"],
-        ["held_out", "books", "text", "2.5000", "2.4000", "to", "2.6000", "-", "4"],
-        ["own", "-", "0.3000", "0.2000", "to", "0.4000", "-", "7"],
+        ["held_out", "books", "text", "2.5000", "2.4000", "to", "2.6000", "-", "4", "few"],
+        ["own", "-", "0.3000", "0.2000", "to", "0.4000", "-", "7", "few"],
     ]
-    assert last == LOSS
-    assert len({len(line) for line in [head, *lines]}) == 1
+    assert last == LOSS and few.startswith(f"few: fewer than {FEW} items")
+    assert len({len(line.removesuffix("few").rstrip()) for line in [head, *lines]}) == 1
 
 
 def test_without_losses_nothing_is_said_of_them() -> None:
-    assert len(score_table({"own": estimate(0.3, 7)})) == 2
+    assert len(score_table({"own": estimate(0.3, FEW)})) == 2
 
 
 def test_the_command_prints_the_table_and_where_the_files_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def evaluate(config: Any) -> None:
-        (config.output / "evaluation.json").write_text(json.dumps({"own": estimate(0.3, 7)}))
+        (config.output / "evaluation.json").write_text(json.dumps({"own": estimate(0.3, FEW)}))
 
     monkeypatch.setattr(harness, "evaluate", evaluate)
     config: Any = SimpleNamespace(output=tmp_path, dry_run=False, run=SimpleNamespace(output=tmp_path))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from megatron_speech.metrics.intervals import mcnemar, mean_interval, paired_difference
+from megatron_speech.metrics.bootstrap import Bootstrap
+from megatron_speech.metrics.intervals import accuracy, mcnemar, mean_interval, paired_difference
 from megatron_speech.metrics.power import items_needed, smallest_difference
 
 
@@ -29,6 +30,18 @@ def test_wilson_has_a_width_even_if_all_items_agree():
     low, high = (mean_interval([value] * 20) for value in (0.0, 1.0))
     assert (low.value, low.low, high.value, high.high) == (0, 0, 1, 1)
     assert low.high == pytest.approx(1 - high.low) == pytest.approx(0.1611, abs=1e-4)  # z² / (n + z²)
+
+
+@pytest.mark.parametrize(("credit", "low", "high"), [(0.0, 0, 0.6576), (1.0, 0.3424, 1), (0.5, 0.0945, 0.9055)])
+def test_an_accuracy_of_two_items_that_agree_has_a_wide_interval(credit: float, low: float, high: float):
+    found = accuracy([credit, credit], Bootstrap())  # bounds: Wilson's, with z² = 3.8415
+    assert (found.value, found.items) == (credit, 2)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_an_accuracy_of_items_that_differ_keeps_the_interval_of_older_results():
+    credits = [0.0, 0.5, 1.0, 1.0, 1.0]
+    assert accuracy(credits, Bootstrap(seed=3)) == Bootstrap(seed=3).mean(credits)
 
 
 def test_pairing_narrows_the_interval():
