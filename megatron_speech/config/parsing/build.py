@@ -100,11 +100,18 @@ def require_given(missing: Sequence[str]) -> None:
     """Raise ValueError that names the `missing` keys, if any."""
     if missing:
         one, *more = missing
+        listed = any("[" in key for key in missing)  # no option reaches into a list
+        options = "" if listed else f" {' '.join(map(_option, missing))} or"
         raise ValueError(
-            f"{', '.join(missing)} are missing; they have no default, give them"
+            f"{', '.join(missing)} are missing; they have no default, give them:{options} their keys in the YAML"
             if more
-            else f"{one} is missing; it has no default, give it"
+            else f"{one} is missing; it has no default, give it:{options} {one.rpartition('.')[2]}: in the YAML"
         )
+
+
+def _option(key: str) -> str:
+    """The option that gives `key`, as in `--model.base BASE`."""
+    return f"--{key} {key.rpartition('.')[2].upper()}"
 
 
 def alternatives(kind: Any) -> list[Any]:

@@ -73,7 +73,7 @@ def test_a_wrong_value_does_not_fit(tool: str, wrong: dict, says: str) -> None:
     [
         (["launch"], "verb=launch reads no YAML file; name a command that takes --config"),
         (["pretrian"], "pretrian: no such command; did you mean 'pretrain'?"),
-        ([], "verb is missing; it has no default, give it"),
+        ([], "verb is missing; it has no default, give it: --verb VERB or verb: in the YAML"),
     ],
 )
 def test_a_command_without_a_file_is_one_line(words: list[str], says: str) -> None:

@@ -217,7 +217,8 @@ def test_mistakes_are_named_by_key_value_and_rule(capsys: pytest.CaptureFixture[
 def test_all_keys_that_are_missing_are_named_at_once(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         parse_config(TokenizeTextConfig, description="", args=["--corpora.a.text_key", "t"])
-    line = "error: corpora.a.path, vocabulary, output are missing; they have no default, give them\n"
+    line = "error: corpora.a.path, vocabulary, output are missing; they have no default, give them: "
+    line += "--corpora.a.path PATH --vocabulary VOCABULARY --output OUTPUT or their keys in the YAML\n"
     assert capsys.readouterr().err == line
 
 

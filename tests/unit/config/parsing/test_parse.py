@@ -20,6 +20,7 @@ from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
 
 ROOT = Path(__file__).resolve().parents[4]
 EXAMPLES = ROOT / "examples" / "miniature"
+NO_PATH = "whole.path is missing; it has no default, give it: --whole.path PATH or path: in the YAML"
 SCHEMA_OF = {
     "vocabulary": BuildVocabularyConfig,
     "text_to_token_vocabulary": BuildVocabularyConfig,
@@ -125,7 +126,7 @@ def test_files_then_overrides(tmp_path: Path):
         ("whole: {path: a, voices: [b, true]}", "whole.voices[1]=true must be text; correct it"),
         ("whole: {path: a, inner: {size: x}}", "whole.inner.size=x must be an integer; correct it"),
         ("whole: {path: a, inner: {size: 0}}", "whole.inner.size=0 must be at least 1; raise it"),
-        ("whole: {kind: b}", "whole.path is missing; it has no default, give it"),
+        ("whole: {kind: b}", NO_PATH),
         ("whole: 3", "whole=3 must be a section with the keys path, kind, voices, note, inner or null; correct it"),
     ],
 )
@@ -138,14 +139,14 @@ def test_mistakes_are_one_line_and_status_2(tmp_path: Path, capsys: pytest.Captu
     [
         (["--whole.inner.size", "x"], "whole.inner.size=x must be an integer; correct it"),
         (["--whole.kind=c", "--whole.path", "3"], "whole.kind=c must be one of a, b; correct it"),
-        (["--whole.kind", "b"], "whole.path is missing; it has no default, give it"),
+        (["--whole.kind", "b"], NO_PATH),
         (["--by_name.x.size", "y"], "by_name.x.size=y must be an integer; correct it"),
         (["--inne.size", "2"], "inne: no such key; did you mean 'inner'?"),
         (["--inner.weight", "null", "--inner.size", "1.5"], "inner.size=1.5 must be an integer; correct it"),
         (["--inner.size", "["], "inner.size=[ must be an integer; correct it"),
         (["--inner.weight", "%x"], "inner.weight=%x must be a number or null; correct it"),
         (["--by_name", "{a"], "by_name={a must be a mapping of names to values; correct it"),
-        (["--whole.note", "|x"], "whole.path is missing; it has no default, give it"),
+        (["--whole.note", "|x"], NO_PATH),
         (["--inner.size"], "--inner.size: expected one argument; write --inner.size VALUE, or --inner.size=VALUE"),
     ],
 )
@@ -160,7 +161,8 @@ def test_text_that_is_no_yaml_is_text(tmp_path: Path):
 
 
 def test_a_missing_key_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert _error(capsys, tmp_path, "inner: {size: 2}\n") == "error: folder is missing; it has no default, give it"
+    says = "folder is missing; it has no default, give it: --folder FOLDER or folder: in the YAML"
+    assert _error(capsys, tmp_path, "inner: {size: 2}\n") == f"error: {says}"
 
 
 @pytest.mark.parametrize(
