@@ -132,7 +132,10 @@ class TextTokenizer:
         ids = {token: number for token, number in found.items() if number is not None}
         if missing := [token for token in found if token not in ids]:
             key = "end_of_document" if missing[0] == end else "begin_of_document"
-            raise ValueError(f"{key}={missing[0]!r} is no token of {folder.folder}; name one that it has")
+            raise ValueError(
+                f"{key}={missing[0]!r} is no token of {folder.folder}; name one that it has, "
+                f"with {key} of build_vocabulary"
+            )
         if end in names:
             raise ValueError(
                 f"begin_of_document: {folder.folder} begins texts with {end!r}, which also closes documents; set "
