@@ -14,7 +14,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,12 @@ class CodeWriter(PipelineStep):
             cuts = [self._cut(tokenizer, waveform) for waveform in waveforms]
             shard = task.shards[gathered[0].metadata[PLACED_RECORD].shard].path
             names = [f"{shard}:{document.id}" for document in gathered]
-            codes = encode_cut(tokenizer, waveforms, cuts, names=names, batch_seconds=self.config.batch_seconds)
+            codes = encode_cut(
+                *(tokenizer, waveforms, cuts),
+                names=names,
+                batch_seconds=self.config.batch_seconds,
+                advance=partial(count.add, of=seconds),
+            )
             for document, windows, tokens in zip(gathered, cuts, codes, strict=True):
                 # Count each document, and extend its metadata.
                 placed: PlacedRecord = document.metadata.pop(PLACED_RECORD)
@@ -141,7 +146,6 @@ class CodeWriter(PipelineStep):
                 counts.update(documents=1, tokens=len(tokens), samples=num_samples, cut=len(windows) > 1)
                 counts.update(several_channels=placed.record.channels > 1)
                 counts.update(without_text=not placed.record.text.strip())
-                count.add(num_samples / SAMPLE_RATE, of=seconds)
                 own = {
                     "duration_s": round(num_samples / SAMPLE_RATE, 4),
                     "samples": num_samples,

@@ -13,11 +13,13 @@ two overlaps, so speech longer than 30 s takes 30 / (30 - 2 overlap) times as lo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from megatron_speech.audio.io import SAMPLE_RATE
+from megatron_speech.speech_tokenizer.batching import batches_by_length
 from megatron_speech.speech_tokenizer.interface import SpeechTokenizer, SpeechTokenizerFacts
 
 
@@ -82,15 +84,32 @@ def encode_cut(
     *,
     names: Sequence[str],
     batch_seconds: float,
+    advance: Callable[[float], None] = lambda seconds: None,
 ) -> Iterator[np.ndarray]:
     """Yield the codes int32 [T] of each clip, joined from its windows in `cuts`; encodes all windows in batches.
 
-    `names` are those of the clips, for errors.
+    `names` are those of the clips, for errors. `advance` is told the seconds of speech of every finished batch; context
+    that windows share counts once, so that they add up to the clips.
     """
     clips = list(zip(waveforms, cuts, names, strict=True))
     pieces = [waveform[window.begin : window.end] for waveform, windows, _ in clips for window in windows]
     labels = [name for _, windows, name in clips for _ in windows]
-    codes = iter(tokenizer.encode(pieces, batch_seconds=batch_seconds, names=labels))
+    seconds = [share for waveform, windows, _ in clips for share in _shares(len(waveform) / SAMPLE_RATE, windows)]
+    encoded: list[np.ndarray] = [np.empty(0, np.int32)] * len(pieces)
+    # The batches of the tokenizer, one at a time.
+    for batch in batches_by_length([len(piece) for piece in pieces], max_total=int(batch_seconds * SAMPLE_RATE)):
+        some = [pieces[index] for index in batch]
+        found = tokenizer.encode(some, batch_seconds=batch_seconds, names=[labels[index] for index in batch])
+        for index, piece_codes in zip(batch, found, strict=True):
+            encoded[index] = piece_codes
+        advance(sum(seconds[index] for index in batch))
+    codes = iter(encoded)
     for windows in cuts:
         kept = [next(codes)[window.skip : window.skip + window.keep] for window in windows]
         yield kept[0] if len(kept) == 1 else np.concatenate(kept)
+
+
+def _shares(seconds: float, windows: Sequence[Window]) -> list[float]:
+    """The seconds of a clip that each of its windows stands for."""
+    whole = sum(window.keep for window in windows)
+    return [seconds * window.keep / whole for window in windows]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_speech.speech_tokenizer.corpus.windows import cut_windows
+from megatron_speech.speech_tokenizer.corpus.windows import cut_windows, encode_cut
 
 
 @given(
@@ -43,3 +47,27 @@ def test_restart_cuts_every_thirty_seconds() -> None:
 def test_an_overlap_that_leaves_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="overlap of 5 tokens on both sides leaves nothing of a window of 10; lower"):
         cut_windows(1, samples_per_token=1280, max_tokens=10, overlap_tokens=5)
+
+
+def test_batches_are_counted_as_they_end_and_add_up_to_the_clips() -> None:
+    calls: list[int] = []
+    told: list[tuple[int, float]] = []
+
+    class Tokenizer:
+        def encode(self, pieces: Sequence[np.ndarray], **options: Any) -> list[np.ndarray]:
+            calls.append(len(pieces))
+            return [piece[::1280].astype(np.int32) for piece in pieces]
+
+    clips = [np.arange(16000 * seconds) for seconds in (70, 3, 31)]
+    cuts = [cut_windows(len(clip), samples_per_token=1280, max_tokens=375, overlap_tokens=25) for clip in clips]
+    tokenizer: Any = Tokenizer()
+    codes = encode_cut(
+        *(tokenizer, clips, cuts),
+        names=["a", "b", "c"],
+        batch_seconds=60,
+        advance=lambda seconds: told.append((len(calls), seconds)),
+    )
+    for clip, found in zip(clips, codes, strict=True):
+        assert found.tolist() == clip[::1280].tolist()
+    assert len(calls) > 1 and [number for number, _ in told] == list(range(1, len(calls) + 1))
+    assert sum(seconds for _, seconds in told) == pytest.approx(70 + 3 + 31)
