@@ -91,7 +91,8 @@ def generate(config: GenerateConfig) -> None:
         return
     from megatron_speech.evaluation import samples
 
-    print((samples.generate(config) / "samples.json").read_text())
+    for line in samples.samples_in_words(samples.generate(config)):
+        print(line)
 
 
 def encode(config: EncodeConfig) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from megatron_speech.artifacts.facts.evaluation import SampleFacts, SamplesFacts, WrittenSample
+from megatron_speech.artifacts.files import read_json
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.parsing.plain import to_dict
@@ -72,6 +73,20 @@ def generate(config: GenerateConfig) -> Path:
             samples=tuple(SampleFacts(**{**vars(sample), "codes": len(sample.codes)}) for sample in samples)
         )
     return config.output
+
+
+def samples_in_words(folder: Path) -> Iterator[str]:
+    """Lines for a person on the samples in `folder`, and where all of them are, codes too."""
+    file = folder / "samples.json"
+    for sample in map(WrittenSample.from_json, read_json(file)):
+        yield f"{sample.id}: {sample.spoken}"
+        yield f"  continuation: {sample.continuation}"
+        yield f"  recognition: {sample.recognition}"
+        ended = "ended by the model" if sample.speech_ended else "cut at the limit"
+        yield f"  speech: {len(sample.codes)} codes, {ended}"
+        if isinstance(sample.spoken_text_as_heard, str):
+            yield f"  speech as heard: {sample.spoken_text_as_heard}"
+    yield f"samples: {file}"
 
 
 def identity_of(config: GenerateConfig) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.config.stages.generate import GenerateConfig
 from megatron_speech.config.stages.text_to_token import RoundTripConfig, UtterancesConfig
 from megatron_speech.data.shards.documents import read_documents
-from megatron_speech.evaluation.samples import generate
+from megatron_speech.evaluation.samples import generate, samples_in_words
 from megatron_speech.text_to_token.round_trip import round_trip
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from tests.toys import utterances, write_codes, write_model
@@ -63,6 +63,14 @@ def test_every_utterance_is_continued_recognised_and_spoken(tmp_path: Path) -> N
     assert all(isinstance(each["continuation"], str) and "<|audio_" not in each["recognition"] for each in samples)
     spoken = {each.key: each.tokens.tolist() for each in read_documents(tmp_path / "sample" / "codes")}
     assert spoken == {each["id"]: each["codes"] for each in samples if each["codes"]}
+    lines = list(samples_in_words(config.output))
+    assert [line for line in lines if not line.startswith("  ")] == [
+        *("u0: Text 0.", "u1: Text 1.", f"samples: {config.output}/samples.json")
+    ]
+    ends = ["ended by the model" if each["speech_ended"] else "cut at the limit" for each in samples]
+    assert [line for line in lines if line.startswith("  speech")] == [
+        f"  speech: {len(each['codes'])} codes, {end}" for each, end in zip(samples, ends, strict=True)
+    ], "numbers of codes, not the codes"
     assert all(0 <= code < 16 for codes in spoken.values() for code in codes)
     manifest = read_manifest(tmp_path / "sample")
     assert len(manifest.facts["samples"]) == 2
