@@ -66,7 +66,8 @@ def run(command: Command, words: Sequence[str]) -> None:
         config = read_command_line(command, words)
         require_inputs(command, config)
     silence_known_warnings()
-    function = command.load()
+    with Progress(f"{command.name}: loading", late=True) if command.logs else nullcontext():
+        function = command.load()  # libraries may take long to import on a busy machine
     if command.logs:
         rank_zero = os.environ.get("RANK", "0") == "0"
         logging.basicConfig(level=logging.INFO if rank_zero else logging.WARNING, format="%(message)s")

@@ -8,12 +8,15 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from megatron_speech import progress
 from megatron_speech.commands.command import PROGRAM, Command
-from megatron_speech.commands.main import chain, quiet_when_nobody_reads, read_command_line
+from megatron_speech.commands.main import chain, quiet_when_nobody_reads, read_command_line, run
 from megatron_speech.commands.table import COMMANDS, find
 from megatron_speech.config.parsing.help import help_text
 from megatron_speech.config.run.model import ModelConfig
@@ -125,6 +128,24 @@ def test_a_reader_that_has_gone_is_no_mistake(line: str) -> None:
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+def test_a_command_says_that_it_is_loading(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    said: list[str] = []
+
+    def load(command: Command) -> Callable[[Any], Any]:
+        while "slow: loading ...\n" not in said:
+            said.append(capfd.readouterr().err)
+        return lambda config: None
+
+    monkeypatch.setattr(progress, "LATE_S", 0.01)
+    monkeypatch.setattr(Command, "load", load)
+    schema = "config.inspection.commands:LsConfig"
+    run(
+        Command(name="slow", summary="", stage="", settings=schema, function="nowhere:nothing", reads=False),
+        ["--folder=."],
+    )
+    assert "slow: loading ...\n" in said
 
 
 def test_a_broken_pipe_of_another_kind_is_told(capsys: pytest.CaptureFixture[str]) -> None:
