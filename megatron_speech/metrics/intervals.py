@@ -47,7 +47,10 @@ def paired_difference(
 
 
 def wilson(right: float, items: int) -> Estimate:
-    """Share of `right` items, in which part credits count as parts, with Wilson's score interval; it has a width even if all items agree."""
+    """Share of `right` items, with Wilson's score interval; it has a width even if all items agree.
+
+    Part of a credit counts as part of an item.
+    """
     share, z = right / items, float(stats.norm.ppf((1 + LEVEL) / 2))
     middle = (share + z * z / (2 * items)) / (1 + z * z / items)
     half = z / (1 + z * z / items) * np.sqrt(share * (1 - share) / items + (z / (2 * items)) ** 2)
