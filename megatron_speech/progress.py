@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+PART_OF_EXAMPLE = "MEGATRON_SPEECH_PART_OF_EXAMPLE"
+"""Environment variable of the steps of an example, which need not say what to do next."""
+
 FIRST_S, LONGEST_S = 5.0, 60.0
 """Seconds to the second plain line, and the longest pause between two; each pause is twice the one before."""
 LATE_S = 1.5
@@ -174,7 +177,7 @@ def in_words(count: Count, *, unit: str, total: float | None, seconds: float) ->
     parts = []
     if unit:
         of = "" if total is None else f" of {_number(total)}"
-        share = "" if count.share is None else f" ({count.share:.0%}{'' if of else ' of the input'})".replace("%", " %")
+        share = "" if count.share is None else f" ({count.share:.0%}{'' if of else ' of the work'})".replace("%", " %")
         parts.append(f"{_number(count.done)}{of} {_named(count.done if total is None else total, unit)}{share}")
     elif count.share is not None:
         parts.append(f"{count.share:.0%}".replace("%", " %"))

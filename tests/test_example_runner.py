@@ -74,6 +74,20 @@ def test_a_failed_step_is_one_line_with_its_logs(root: Path) -> None:
     assert '"tokenizer"' not in (root / "runs" / "miniature" / "timings.jsonl").read_text()
 
 
+def test_a_step_that_fails_names_what_was_left_out(root: Path) -> None:
+    done, _ = miniature(root, "--only", "pretrain-first-half", fail="pretrain")
+    assert "; step fetch before it has not ended here yet, so run --from fetch first; else mend" in done.stderr
+
+
+def test_the_parts_of_an_example_that_come_before_are_named(root: Path) -> None:
+    data = root / "mydata"
+    for name in ("text/train", "text/heldout", "recordings/train", "recordings/heldout"):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / f"{name}.jsonl").touch()
+    done, _ = example_runs.run(root, "own_data", "--data", str(data), "--part", "pretrain", fail="pretrain")
+    assert "; step fetch before it has not ended here yet, so run --part speech first; else mend" in done.stderr
+
+
 def test_a_folder_is_of_one_budget(root: Path) -> None:
     miniature(root, "--only", "report")
     done, commands = miniature(root, "--budget-minutes", "8")

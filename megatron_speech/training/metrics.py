@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from torch.utils.tensorboard import FileWriter
 
 from megatron_speech.artifacts.facts.training import MetricsRecord, ReadingRecord, ValidationRecord
 from megatron_speech.artifacts.jsonl_log import append_records
-from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.run.data import DataConfig
 from megatron_speech.model.loss import SPEECH, TEXT
 from megatron_speech.platform.private_names import scalar_summary, session_start
@@ -190,7 +189,8 @@ class MetricsLog:
             self.write()
             append_records(self._folder / VALIDATION, [ValidationRecord(step=step, **vars(found)).to_json()])
             self._to_board(_by_source("validation", found.losses), step)
-            logger.info("step %d: validation %s", step, to_json(found.losses))
+            for name, losses in found.losses.items():
+                logger.info("step %d: held-out loss of %s: %s", step, name, losses_in_words(losses))
             self.restart_clock()
 
     def restart_clock(self) -> None:
@@ -238,3 +238,8 @@ def _scalars(record: MetricsRecord) -> dict[str, float]:
         **_by_source("loss_by_task", record.loss_by_task),
         **{f"reading/{name}": value for name, value in (record.reading or {}).items()},
     }
+
+
+def losses_in_words(losses: Mapping[str, float]) -> str:
+    """Losses by modality, as in "text 3.142, speech 5.271"."""
+    return ", ".join(f"{modality} {loss:.3f}" for modality, loss in losses.items()) or "no targets"

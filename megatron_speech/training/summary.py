@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
 
 from megatron_speech.artifacts.facts.training import RunSummary, SourceTokens
 from megatron_speech.checkpoint.folder import step_folder
+from megatron_speech.progress import PART_OF_EXAMPLE
 from megatron_speech.training.history import read_metrics
 from megatron_speech.training.loop import Run
-from megatron_speech.training.metrics import HeldOut
+from megatron_speech.training.metrics import HeldOut, losses_in_words
 from megatron_speech.training.state import TrainState
 
 
@@ -51,12 +53,10 @@ def lines_at_the_end(run: Run, summary: RunSummary, *, seconds: float) -> Iterat
     )
     records = read_metrics(folder)
     if records and records[-1]["step"] == summary.steps:
-        yield f"loss of the last step: {_losses(records[-1]['loss_by_modality'])}"
+        yield f"loss of the last step: {losses_in_words(records[-1]['loss_by_modality'])}"
     for name, losses in summary.validation.items():
-        yield f"held-out loss of {name}: {_losses(losses)}"
+        yield f"held-out loss of {name}: {losses_in_words(losses)}"
     yield f"checkpoint: {step_folder(folder / 'checkpoints', summary.steps)}; all figures: {folder / 'done.json'}"
+    if PART_OF_EXAMPLE in os.environ:
+        return  # the example goes on by itself
     yield f"next: megatron-speech convert_to_hf --checkpoint {folder} --vocabulary VOCABULARY --output HF_FOLDER"
-
-
-def _losses(losses: Mapping[str, float]) -> str:
-    return ", ".join(f"{modality} {loss:.3f}" for modality, loss in losses.items()) or "no targets"

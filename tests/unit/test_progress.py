@@ -47,7 +47,7 @@ def wait_for(lines: int, seen: pytest.CaptureFixture[str]) -> str:
     ("count", "total", "seconds", "words"),
     [
         (Count(1200, 0.03), 40_000, 3.0, "1,200 of 40,000 documents (3 %), 400/s, about 2 min left"),
-        (Count(1200, 0.03), None, 3.0, "1,200 documents (3 % of the input), 400/s, about 2 min left"),
+        (Count(1200, 0.03), None, 3.0, "1,200 documents (3 % of the work), 400/s, about 2 min left"),
         (Count(1200), None, 3.0, "1,200 documents, 400/s, 3 s so far"),
         (Count(0, 0.0), 40_000, 3.0, "0 of 40,000 documents (0 %), 3 s so far"),
         (Count(3, 0.5), 6, 60.0, "3 of 6 documents (50 %), 3.0/min, about 1 min left"),
@@ -99,7 +99,7 @@ def test_of_an_unknown_total_the_share_of_the_input_is_told(capfd: pytest.Captur
         progress.add(7)
         progress.share = 0.5
         said = wait_for(2, capfd).splitlines()[1]
-    assert re.match(r"tokenize: 7 documents \(50 % of the input\), .*, about \d+ \w+ left$", said)
+    assert re.match(r"tokenize: 7 documents \(50 % of the work\), .*, about \d+ \w+ left$", said)
 
 
 def test_pauses_grow_up_to_the_longest(capfd: pytest.CaptureFixture[str]) -> None:

@@ -85,7 +85,7 @@ class _Run:
             if self.work.kept:
                 self._append("timings.jsonl", {"step": step.name, "seconds": seconds})
             return
-        line = f"step {step.name} failed; {self._where(step)}{self.work.remedy}"
+        line = f"step {step.name} failed; {self._where(step)}{self._left_out(step)}{self.work.remedy}"
         if not step.row:
             raise StepFailed(line)
         self.failed[step.row, step.name] = step
@@ -106,6 +106,18 @@ class _Run:
         if step.log:
             return f"its output is in {self.work.folder / step.log}; "
         return f"its output is in {self.work.folder / 'logs' / step.name}.log and .err; " if self.work.kept else ""
+
+    def _left_out(self, step: Step) -> str:
+        """What to run first, if a step before `step` has not ended in this folder; empty if all have."""
+        if not self.work.kept or step.row:
+            return ""
+        before = self.work.steps[: self.work.steps.index(step)]
+        waiting = [each for each in before if each.name not in self.clock.measured]
+        first = next((each for each in waiting if not (each.needs or each.done or each.row)), None)
+        if first is None:
+            return ""
+        option = f"--part {first.part}" if first.part else f"--from {first.name}"
+        return f"step {first.name} before it has not ended here yet, so run {option} first; else "
 
     def _append(self, name: str, entry: dict[str, object]) -> None:
         path: Path = self.work.folder / name

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from megatron_speech.progress import PART_OF_EXAMPLE
+
 ASSETS = Path(".cache/assets")
 """Folder of the downloads, which all examples in one place share."""
 FLAGS = {
@@ -16,8 +18,9 @@ FLAGS = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "PYTHONUNBUFFERED": "1",
+    PART_OF_EXAMPLE: "1",
 }
-"""Environment variables of the steps: no downloads, no warnings, unbuffered output."""
+"""Environment variables of the steps: no downloads, no warnings, unbuffered output, no advice."""
 
 
 @dataclass(frozen=True)
