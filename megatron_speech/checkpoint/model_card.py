@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from huggingface_hub import ModelCardData
 from megatron_speech.artifacts.facts.checkpoint import SCRATCH, BaseFacts, ExportFacts, SourceTerms
 from megatron_speech.artifacts.facts.training import HeldOutLosses
 from megatron_speech.artifacts.facts.vocabulary import NamedTokenizerFacts, TokenizersFacts
-from megatron_speech.artifacts.manifest import MANIFEST, read_facts
+from megatron_speech.artifacts.manifest import MANIFEST, UNRECORDED, read_facts
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.origin import origin_of, run_folder_of
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, Vocabulary
@@ -90,7 +90,10 @@ def _origin(base: BaseFacts | None, facts: ExportFacts) -> str:
     if base is None:
         return f"{model} tokens. Base model and its licence: {_NOT_RECORDED}."
     if base == SCRATCH:
-        return f"{model} tokens, trained by megatron_speech from random weights."
+        return (
+            f"{model} tokens, trained by megatron_speech from random weights. Its licence is unknown: whoever "
+            "publishes it chooses one, with a view to the licences of its data."
+        )
     terms = ", ".join(base.license or base.licences or [f"{_NOT_RECORDED}, ask its publisher"])
     before = f" (itself made from {', '.join(base.base_model)})" if base.base_model else ""
     return (
@@ -113,11 +116,19 @@ def _training(checkpoint: Path, sources: dict[str, SourceTerms]) -> str:
         else [f"Data: {_NOT_RECORDED}."]
     )
     for name, source in sources.items():
-        terms = (", ".join(names) or _NOT_RECORDED for names in (source.licences, source.languages))
-        lines.append(f"| {name} | {source.task} | {' | '.join(terms)} |")
+        languages = ", ".join(source.languages) or _NOT_RECORDED
+        lines.append(f"| {name} | {source.task} | {_terms(source.licences)} | {languages} |")
     held_out = list(_held_out(checkpoint, state.step))
     lines += ["\n| held-out data | step | loss, nats per token |\n|---|---|---|", *held_out] if held_out else []
     return "\n".join(lines)
+
+
+def _terms(licences: Sequence[str]) -> str:
+    """Licences of all that some data were made from; "not recorded" concerns a part of it where others are known."""
+    known = [licence for licence in licences if licence != UNRECORDED]
+    if known and len(known) < len(licences):
+        return f"{', '.join(known)}; that of a part {_NOT_RECORDED}"
+    return ", ".join(licences) or _NOT_RECORDED
 
 
 def _held_out(checkpoint: Path, step: int) -> Iterator[str]:

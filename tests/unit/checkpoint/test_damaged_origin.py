@@ -66,6 +66,17 @@ def test_a_damaged_origin_is_named_before_any_tensor(folder: Path, monkeypatch, 
     assert "Data: not recorded." in (export(folder, folder / "run") / "README.md").read_text()
 
 
+def test_licences_that_are_known_in_part_are_told_in_part(folder: Path) -> None:
+    terms = {"mixed": ["MIT", "not recorded"], "own": ["not recorded"], "none": [], "known": ["MIT", "CC0-1.0"]}
+    sources = {name: {"task": "text", "licences": licences, "languages": []} for name, licences in terms.items()}
+    (folder / "run" / "origin.json").write_text(json.dumps({"base": {}, "sources": sources}))
+    card = (export(folder, folder / "run") / "README.md").read_text()
+    assert "license: unknown" in card and "Its licence is unknown: whoever publishes it chooses one" in card
+    assert "| mixed | text | MIT; that of a part not recorded |" in card
+    assert "| own | text | not recorded |" in card and "| none | text | not recorded |" in card
+    assert "| known | text | MIT, CC0-1.0 |" in card
+
+
 @pytest.mark.parametrize(
     "line",
     [
