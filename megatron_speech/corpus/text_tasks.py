@@ -53,6 +53,12 @@ class TextTask:
                 yield index, number, document
 
 
+def named(corpora: Mapping[str, TextCorpusConfig]) -> str:
+    """The corpora as progress names them: `books, web (first 20 documents)`."""
+    limits = {name: corpus.max_documents for name, corpus in corpora.items()}
+    return ", ".join(f"{name} (first {limit:,} documents)" if limit else name for name, limit in limits.items())
+
+
 def text_tasks(corpora: Mapping[str, TextCorpusConfig], *, files_per_task: int = 1) -> list[TextTask]:
     """Group the files of all corpora into tasks of `files_per_task` files, in order.
 

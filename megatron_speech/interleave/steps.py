@@ -29,7 +29,7 @@ from megatron_speech.config.stages.build_interleaved import BuildInterleavedConf
 from megatron_speech.corpus.files import file_ids
 from megatron_speech.corpus.interface import BadLine
 from megatron_speech.corpus.read_share import size_of
-from megatron_speech.corpus.text_tasks import TextTask
+from megatron_speech.corpus.text_tasks import TextTask, named
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.join import is_whole
@@ -69,7 +69,7 @@ class Interleaver(PipelineStep):
         self._inputs = dict(inputs)
         cuts = Counter(task.first_file for task in tasks)
         sizes = [sum(map(size_of, task.files)) / cuts[task.first_file] for task in tasks]
-        self.counts = SharedCounts(f"build_interleaved {', '.join(config.corpora)}", sizes, unit="documents")
+        self.counts = SharedCounts(f"build_interleaved {named(config.corpora)}", sizes, unit="documents")
 
     def output(self, number: int) -> Path:
         """The artifact folder of a task."""

@@ -30,7 +30,7 @@ from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.corpus.files import file_ids
 from megatron_speech.corpus.interface import BadLine
 from megatron_speech.corpus.read_share import ReadShare, size_of
-from megatron_speech.corpus.text_tasks import TextTask, require_few_lines
+from megatron_speech.corpus.text_tasks import TextTask, named, require_few_lines
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.data.shards.join import is_whole
@@ -121,8 +121,8 @@ class TokenShardWriter(PipelineStep):
         self.shard_name = name
         self.shard_tokens = shard_tokens
         sizes = [sum(map(size_of, task.files)) for task in reader.tasks]
-        corpora = dict.fromkeys(task.corpus for task in reader.tasks)
-        self.counts = SharedCounts(f"tokenize_text {', '.join(corpora)}", sizes, unit="documents")
+        corpora = {task.corpus: task.settings for task in reader.tasks}
+        self.counts = SharedCounts(f"tokenize_text {named(corpora)}", sizes, unit="documents")
 
     def settings(self, number: int) -> dict[str, Any]:
         """Settings that affect the shards of a task, besides its files and the vocabulary."""

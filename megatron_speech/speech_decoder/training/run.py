@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from megatron_speech.artifacts.facts.speech_tokenizer import FingerprintFacts, SpeechDecoderFacts
+from megatron_speech.artifacts.left_out import show
 from megatron_speech.artifacts.manifest import is_made, make_artifact, read_facts
 from megatron_speech.audio.io import SAMPLE_RATE, resample
 from megatron_speech.audio.shards import read_audio_shards
@@ -147,7 +148,7 @@ def load_utterances(
             f"{audio}: no utterance to learn from ({dict(left_out)}); check codes, and that voices="
             f"{list(config.voices)} stand in the metadata as voice or speaker (others found there: {found})"
         )
-    logger.info("%s: %d utterances, left out %s", audio, len(utterances), dict(left_out) or "none")
+    logger.info("%s: %d utterances, left out %s", audio, len(utterances), show(left_out))
     return utterances
 
 

@@ -49,13 +49,13 @@ class TrainingLog:
         scalars["learning_rate"] = max(group["lr"] for group in trainer.optimizer.param_groups)
         self._write(scalars, trainer.step)
         logger.info(
-            "step %d of %d: cross-entropy %.3f, commitment %.4f, perplexity %.0f, %d dead codes, "
+            "step %d of %d: cross-entropy %.3f, commitment %.4f, perplexity %.0f (running average of the codebook), "
+            "%s of %s codes unused in the last %s, "
             "%.0f s of speech per second, %s utterances so far, %s",
             *(trainer.step, self._steps),
-            *(
-                scalars[name]
-                for name in ("cross_entropy", "commitment", "codebook/perplexity", "codebook/dead", "speech_per_second")
-            ),
+            *(scalars[name] for name in ("cross_entropy", "commitment", "codebook/perplexity")),
+            *(f"{scalars['codebook/dead']:,}", f"{len(trainer.ema.ema_count):,}", _steps_looked_at(trainer)),
+            scalars["speech_per_second"],
             *(f"{utterances:,}", self._progress.left_in_words()),
         )
         self.restart_clock()
@@ -98,6 +98,12 @@ def shown(rates: dict[str, dict[str, float]]) -> str:
         reader: ", ".join(f"{name} {rate:.2%}" for name, rate in sets.items()) for reader, sets in rates.items() if sets
     }
     return "".join(f"; word error rate {reader}: {said}" for reader, said in by_reader.items())
+
+
+def _steps_looked_at(trainer: Trainer) -> str:
+    """Over how many steps a code counts as unused: an interval, or all steps so far of a shorter training."""
+    steps = min(trainer.ema.interval, trainer.ema.num_updates)
+    return f"{steps:,} steps" if steps > 1 else "step"
 
 
 def codebook_scalars(trainer: Trainer) -> dict[str, float]:

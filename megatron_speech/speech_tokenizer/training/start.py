@@ -153,8 +153,9 @@ def _place_codebook(
     here = encoder.codebook.weight.device
     frames: list[torch.Tensor] = []
     wanted = max(KMEANS_FRAMES, KMEANS_FRAMES_PER_CODE * size)
-    with Progress("train_speech_tokenizer: frames for k-means", unit="frames", total=wanted) as progress:
-        for source, utterance in feed.order.sample(sum(len(source.index) for source in feed.sources)):
+    utterances = sum(len(source.index) for source in feed.sources)
+    with Progress("train_speech_tokenizer: frames for k-means", unit="frames") as progress:
+        for number, (source, utterance) in enumerate(feed.order.sample(utterances), start=1):
             if stop():
                 raise Stopped
             states_TD = feed.states(source, utterance)
@@ -163,6 +164,7 @@ def _place_codebook(
             states_1TD = states_TD[None].float().to(here)
             frames.append(encoder.before_codebook(states_1TD, torch.tensor([states_1TD.shape[1]], device=here))[0])
             progress.add(len(frames[-1]))
+            progress.share = max(progress.done / wanted, number / utterances)
             if progress.done >= wanted:
                 break
     # K-means.
@@ -180,7 +182,11 @@ def _place_codebook(
         kmeans_residual=round(float(residual), 4),
         kmeans_perplexity=round(perplexity(torch.bincount(codes_N, minlength=size)), 1),
     )
-    logger.info("codebook initialised: %s", facts.to_json())
+    logger.info(
+        "codebook: %s codes placed by k-means of %s frames, of whose variance they leave %.1f %%; perplexity %.0f over "
+        "these frames",
+        *(f"{size:,}", f"{len(vectors_ND):,}", 100 * float(residual), facts.kmeans_perplexity),
+    )
     return facts
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from megatron_speech.config.stages.text_corpus import TextCorpusConfig
 from megatron_speech.corpus.read_share import ReadShare
-from megatron_speech.corpus.text_tasks import TextTask, text_tasks
+from megatron_speech.corpus.text_tasks import TextTask, named, text_tasks
 from megatron_speech.randomness import sha256_hex
 
 ROWS = [{"id": f"d{n}", "text": sha256_hex(str(n)) * 40} for n in range(400)]
@@ -31,6 +31,11 @@ def write(path: Path) -> Path:
 def task_of(folder: Path) -> TextTask:
     (task,) = text_tasks({"a": TextCorpusConfig(path=folder)}, files_per_task=9)
     return task
+
+
+def test_a_limited_corpus_is_named_by_its_limit() -> None:
+    corpora = {"books": TextCorpusConfig(path="b"), "web": TextCorpusConfig(path="w", max_documents=1200)}
+    assert named(corpora) == "books, web (first 1,200 documents)"
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet"])

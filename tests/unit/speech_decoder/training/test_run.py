@@ -1,6 +1,8 @@
 """Training the decoder: it learns, is reproducible, and names mistakes."""
 
 import json
+import logging
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -60,8 +62,10 @@ def facts(folder):
     return json.loads((folder / "manifest.json").read_text())["facts"]
 
 
-def test_it_learns_and_equal_seeds_give_equal_weights(corpus, tmp_path):
+def test_it_learns_and_equal_seeds_give_equal_weights(corpus, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
     train_speech_decoder(corpus)
+    assert re.search(r": 11 utterances, left out of another voice \d+$", caplog.text, re.MULTILINE)
     train_speech_decoder(replace(corpus, output=tmp_path / "again"))
     made = facts(corpus.output)
     assert made["utterances"] == 11, "the other voice is left out"

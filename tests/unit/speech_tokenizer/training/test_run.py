@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,10 @@ def test_what_cannot_be_learnt_from_is_left_out_named_and_counted(
     listed = read_quarantine(config.output / "quarantine.jsonl")
     assert {bad.key: bad.reason for bad in listed} == reasons and all(bad.message in caplog.text for bad in listed)
     assert f"{config.output}: written, 1 steps" in caplog.messages[-1]
+    # Every number of the codebook says what it is counted over.
+    size, frames = config.bottleneck.codebook_size, facts["kmeans_frames"]
+    assert f"codebook: {size} codes placed by k-means of {frames:,} frames, of whose variance" in caplog.text
+    assert re.search(rf"\(running average of the codebook\), \d+ of {size} codes unused in the last step,", caplog.text)
 
 
 def test_a_step_computes_gradients_of_convolutions_as_float32_on_a_gpu_too(
