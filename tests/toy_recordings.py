@@ -1,15 +1,18 @@
-"""Toy recordings, and a speech tokenizer that hears how loud they are, for the tests of evaluation tasks."""
+"""Toy recordings, a speech tokenizer that hears how loud they are, and models that learnt, for tests of evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import torch
 
 from megatron_speech.audio.io import write_audio
+from megatron_speech.inference.model import LanguageModel
+from tests.toys import tiny_llama
 
 CODES = 16
 FACTS = SimpleNamespace(fingerprint="tokenizer-a", frame_rate=12.5, sample_rate=16000, causal=True)
@@ -57,3 +60,19 @@ def say_codes(path: Path, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     levels = (np.random.default_rng(seed).integers(0, CODES, 8) + 0.5) / CODES
     write_audio(path, np.repeat(levels, 1280).astype(np.float32))
+
+
+def taught(model: LanguageModel, examples: Sequence[tuple[list[int], list[int]]]) -> LanguageModel:
+    """A model with the vocabulary of `model` that learnt (prompt ids, answer ids) by heart."""
+    learner = replace(model, network=tiny_llama(model.vocabulary, hidden_size=64, intermediate_size=128))
+    sequences = [torch.tensor([*prompt, *answer]) for prompt, answer in examples]
+    answers = [torch.tensor([*[-100] * len(prompt), *answer]) for prompt, answer in examples]
+    tokens = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)
+    labels = torch.nn.utils.rnn.pad_sequence(answers, batch_first=True, padding_value=-100)
+    optimizer = torch.optim.Adam(learner.network.parameters(), lr=5e-3)
+    for _ in range(150):
+        loss = learner.network(input_ids=tokens, labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return learner

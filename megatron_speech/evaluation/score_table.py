@@ -12,6 +12,7 @@ FEW = 30
 """Below this number of items a row is marked."""
 MARK = "few"
 LOSS = "held_out is a loss in nats per token: lower is better"
+RATES = "recognition and synthesis have error rates: lower is better"
 _LEFT_ALIGNED = 2
 
 
@@ -22,7 +23,8 @@ def score_table(results: Mapping[str, Any]) -> list[str]:
     lines = ["  ".join(map(_aligned, row, widths, range(len(row)))).rstrip() for row in rows]
     few = [f"few: fewer than {FEW} items; such a score may change much with others"]
     notes = few if any(row[-1] == MARK for row in rows) else []
-    return [*lines, *notes, *([LOSS] if "held_out" in results else [])]
+    units = {LOSS: {"held_out"}, RATES: {"recognition", "synthesis"}}
+    return [*lines, *notes, *(unit for unit, tasks in units.items() if tasks & results.keys())]
 
 
 def _rows(found: Mapping[str, Any], *, names: tuple[str, ...], chance: float | None) -> Iterator[tuple[str, ...]]:

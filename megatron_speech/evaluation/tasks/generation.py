@@ -18,7 +18,7 @@ from megatron_speech.inference.sampling import IdSet, Sampling, allowed_ids
 from megatron_speech.inference.slot import AnswerSettings
 from megatron_speech.progress import follow
 from megatron_speech.randomness import blake2b_number
-from megatron_speech.vocabulary import END_OF_AUDIO, Modality
+from megatron_speech.vocabulary import END_OF_AUDIO
 
 TOO_LONG = Written(tokens=(), reason="too long")
 """Answer to a prompt that does not fit into the positions of the model with its answer."""
@@ -72,16 +72,15 @@ def seed_of(seed: int, *names: str) -> int:
     return blake2b_number("\0".join([str(seed), *names]))
 
 
-def decoding_of(asked: Sequence[Modality], *, max_text_tokens: int, max_speech_tokens: int, sampling: Sampling) -> str:
-    """How answers of the modalities `asked` are generated, for a protocol."""
-    ways = {
-        "text": f"text: greedy, at most {max_text_tokens} tokens",
-        "speech": (
-            f"speech: temperature {sampling.temperature:g}, top_p {sampling.top_p:g}, "
-            f"at most {max_speech_tokens} tokens"
-        ),
-    }
-    return "; ".join(ways[modality] for modality in asked)
+def text_decoding(max_tokens: int) -> str:
+    """How text is generated, for a protocol."""
+    return f"text: greedy, at most {max_tokens} tokens"
+
+
+def speech_decoding(max_tokens: int, sampling: Sampling, *, seed: int) -> str:
+    """How speech is generated, for a protocol."""
+    nucleus = f"temperature {sampling.temperature:g}, top_p {sampling.top_p:g}"
+    return f"speech: {nucleus}, at most {max_tokens} tokens, seed {seed}"
 
 
 def require_positive(key: str, **values: int | None) -> None:

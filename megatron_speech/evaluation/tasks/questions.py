@@ -30,11 +30,12 @@ from megatron_speech.evaluation.data_sets.table import read_items
 from megatron_speech.evaluation.scripts import SCRIPTS, ScriptLanguage, in_other_script
 from megatron_speech.evaluation.tasks.generation import (
     TOO_LONG,
-    decoding_of,
     require_positive,
     require_sampling,
     seed_of,
+    speech_decoding,
     speech_settings,
+    text_decoding,
     text_settings,
 )
 from megatron_speech.evaluation.tasks.hearing import recognizer_name, require_hearing, texts_heard
@@ -142,8 +143,8 @@ class QuestionsTask:
             raise ValueError(
                 f"{KEY}.until={list(self.until)} holds an empty text, which would end all answers; drop it"
             )
-        limits = {"max_text_tokens": self.max_text_tokens, "max_speech_tokens": self.max_speech_tokens}
-        require_positive(KEY, **limits, max_items=self.max_items, batch_size=self.batch_size)
+        require_positive(KEY, max_text_tokens=self.max_text_tokens, max_speech_tokens=self.max_speech_tokens)
+        require_positive(KEY, max_items=self.max_items, batch_size=self.batch_size)
         require_sampling(KEY, temperature=self.temperature, top_p=self.top_p)
 
     @property
@@ -171,16 +172,18 @@ class QuestionsTask:
             accepted = "\0".join(item.answers)
             digest.update(f"{item.data_set}\0{item.id}\0{item.defect}\0{accepted}\0".encode())
             digest.update(passage_bytes(item.question))
-        speaks = "speech" in self.answers
-        limits = {"max_text_tokens": self.max_text_tokens, "max_speech_tokens": self.max_speech_tokens}
-        decoding = decoding_of(self.answers, sampling=self.sampling, **limits)
+        ways = {
+            "text": f"{text_decoding(self.max_text_tokens)}, until {list(self.until)!r}",
+            "speech": speech_decoding(self.max_speech_tokens, self.sampling, seed=self.seed),
+        }
+        hearing = self.speech_tokenizer if "speech" in self.answers else None
         return ScoringProtocol(
             template=TEMPLATE,
             score=f"accuracy of answers in {self.language}",
             prompt=digest.hexdigest(),
-            decoding=f"{decoding}; until {list(self.until)!r}" + (f"; seed {self.seed}" if speaks else ""),
+            decoding="; ".join(ways[modality] for modality in self.answers),
             matcher=self.matcher,
-            recognizer=recognizer_name(self.speech_tokenizer) if speaks and self.speech_tokenizer else None,
+            recognizer=recognizer_name(hearing) if hearing else None,
         )
 
     def items(self, vocabulary: Vocabulary) -> list[AskedQuestion]:

@@ -19,6 +19,8 @@ from megatron_speech.evaluation.tasks.geo_qa import GeoQaTask
 from megatron_speech.evaluation.tasks.held_out import HeldOutTask
 from megatron_speech.evaluation.tasks.interface import EvaluationTask, GenerationTask
 from megatron_speech.evaluation.tasks.questions import QuestionsTask
+from megatron_speech.evaluation.tasks.recognition import RecognitionTask
+from megatron_speech.evaluation.tasks.synthesis import SynthesisTask
 
 Task = EvaluationTask[Any] | GenerationTask[Any]
 TASKS: dict[str, Callable[..., Task]] = {
@@ -27,6 +29,8 @@ TASKS: dict[str, Callable[..., Task]] = {
     "geo_qa": GeoQaTask,
     "held_out": HeldOutTask,
     "questions": QuestionsTask,
+    "recognition": RecognitionTask,
+    "synthesis": SynthesisTask,
 }
 """Frozen dataclasses by task name, in the order of evaluation.json."""
 

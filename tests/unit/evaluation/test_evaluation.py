@@ -271,7 +271,8 @@ def test_mistakes_are_found_before_the_weights_are_read(files, tmp_path):
     [
         (
             {"story": {}},
-            r"^tasks\.story: no such evaluation task; the tasks are cloze, choices, geo_qa, held_out, questions$",
+            r"^tasks\.story: no such evaluation task; the tasks are cloze, choices, geo_qa, held_out, "
+            "questions, recognition, synthesis$",
         ),
         ({"cloze": {}}, r"^tasks\.cloze: has a section of its own; write cloze without tasks$"),
     ],

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from megatron_speech.config.inspection.compare_evaluations import CompareEvaluationsConfig
 from megatron_speech.config.stages.evaluate import EvaluateConfig
@@ -28,8 +27,8 @@ from megatron_speech.evaluation.tasks.questions import (
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.metrics.answer_matching import MATCHERS
 from megatron_speech.metrics.bootstrap import Bootstrap
-from tests.toy_recordings import letters_spoken, say, say_codes
-from tests.toys import tiny_llama, write_jsonl, write_model
+from tests.toy_recordings import letters_spoken, say, say_codes, taught
+from tests.toys import write_jsonl, write_model
 
 BOOTSTRAP = Bootstrap(resamples=200)
 CAPITALS = {"France": "Paris", "Peru": "Lima", "China": "北京", "Kenya": "", "Norway": "Oslo"}
@@ -54,11 +53,10 @@ def task_of(folder: Path, **settings: object) -> QuestionsTask:
     return QuestionsTask(sets=sets, speech_tokenizer=folder / "tokenizer", **limits, **settings)
 
 
-def taught(model: LanguageModel, task: QuestionsTask) -> LanguageModel:
-    """A model that learnt a few steps on what it is to answer."""
+def taught_answers(model: LanguageModel, task: QuestionsTask) -> LanguageModel:
+    """A model that learnt what it is to answer."""
     vocabulary = model.vocabulary
-    learner = replace(model, network=tiny_llama(vocabulary, hidden_size=64, intermediate_size=128))
-    sequences, answers = [], []
+    examples = []
     for way in (way for way in task.ways if way.language is None):
         for item in task.items(vocabulary):
             said = CAPITALS[item.id]
@@ -67,17 +65,8 @@ def taught(model: LanguageModel, task: QuestionsTask) -> LanguageModel:
             if way.asked == "speech":
                 codes = letters_spoken(said if said.isascii() else "[]") + vocabulary.first_speech_id
                 answer = [*codes.tolist(), vocabulary.special_id("<|end_of_audio|>")]
-            sequences.append(torch.tensor([*prompt, *answer]))
-            answers.append(torch.tensor([*[-100] * len(prompt), *answer]))
-    tokens = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)
-    labels = torch.nn.utils.rnn.pad_sequence(answers, batch_first=True, padding_value=-100)
-    optimizer = torch.optim.Adam(learner.network.parameters(), lr=5e-3)
-    for _ in range(150):
-        loss = learner.network(input_ids=tokens, labels=labels).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return learner
+            examples.append((prompt, answer))
+    return taught(model, examples)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +85,7 @@ def knowing(
 ) -> LanguageModel:
     """A model that knows all answers in all ways; it learns once."""
     if not learnt:
-        learnt["it"] = taught(model, task_of(recordings, answers=("text", "speech")))
+        learnt["it"] = taught_answers(model, task_of(recordings, answers=("text", "speech")))
     return learnt["it"]
 
 
@@ -228,7 +217,7 @@ def test_an_evaluation_of_questions_can_be_compared(tmp_path, vocabulary, tokeni
     assert [(score.pair, score.items) for score in scores] == [("text->text", 5), ("speech->text", 5)]
     protocol = json.loads((outputs[0] / "protocol.json").read_text())["questions"]
     assert protocol["matcher"] == "words_in_order" and "recognizer" not in protocol
-    assert protocol["decoding"] == "text: greedy, at most 4 tokens; until ['\\n']"
+    assert protocol["decoding"] == "text: greedy, at most 4 tokens, until ['\\n']"
     tasks["questions"]["matcher"] = "inclusion"
     evaluate(replace(config, output=tmp_path / "other", tasks=tasks))
     with pytest.raises(ValueError, match=r"different protocols \(questions\.matcher: words_in_order -> inclusion\)"):
