@@ -21,7 +21,8 @@ def test_the_wheel_holds_the_package_its_tables_and_the_yaml_of_the_examples_alo
     assert "megatron-speech = megatron_speech.commands.main:main" in points
     examples = {f"megatron_speech/examples.d/{path.relative_to(ROOT / 'examples')}" for path in EXAMPLES}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "megatron_speech").rglob("*.py")}
-    tables = {str(path.relative_to(ROOT)) for path in (ROOT / "megatron_speech/planning/data").iterdir()}
+    others = [path for path in (ROOT / "megatron_speech").rglob("*") if path.suffix in {".csv", ".json", ".yaml"}]
+    tables = {str(path.relative_to(ROOT)) for path in others if "examples.d" not in path.parts}
     assert len(examples) > 50
     assert {name for name in names if ".dist-info/" not in name} == examples | modules | tables
 
@@ -82,7 +83,7 @@ def test_an_example_is_found_by_its_name(program: Path, tmp_path: Path) -> None:
         (["run", "glm4_9b"], "slurm/pretrain.sbatch does not exist; run this from the root of a checkout"),
         (["run", "own_data", "--data", "."], "--data={here} holds no text/train.jsonl; make it, see --help"),
         (["run", "mixture", "--part", "all"], "--part is not an option; see --help"),
-        (["pack_shards", "--config", "miniature/pack_text"], "documents/text does not exist; correct the path, or run"),
+        (["pack_shards", "--config", "miniature/pack_text"], "input=documents/text does not exist; "),
     ],
 )
 def test_a_mistake_is_one_line(program: Path, tmp_path: Path, words: list[str], says: str) -> None:

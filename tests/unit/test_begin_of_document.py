@@ -49,7 +49,7 @@ def test_every_document_and_prompt_begins_alike(folder: Path, tmp_path: Path) ->
     codes = np.array([1, 2])
     piece = Piece("said", (0, 1), (0, 4), True, "prose")
     composed = compose([piece], {0: codes}, encode=tokenizer.encode, vocabulary=vocabulary)
-    first, end = composed.spans[0]["tokens"]
+    first, end = composed.spans[0].tokens
     assert composed.tokens[first:end].tolist() == (codes + vocabulary.first_speech_id).tolist()
     task: dict[str, Any] = {"text_ids": [5], "codes": codes, "vocabulary": vocabulary}
     recognition = recognition_document("a", **task)

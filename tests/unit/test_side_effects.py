@@ -25,6 +25,8 @@ JUSTIFIED = {
     "artifacts/tasks.py": "a worker process begins; datatrove's log is silent only while a task runs",
     "commands/known_warnings.py": "a command's process begins: known warnings of libraries",
     "commands/main.py": "a command's process begins: its log",
+    "examples/runner/commands.py": "a runner's process: SIGTERM ends the command that it started, too",
+    "examples/steps/miniature_estimate.py": "a worker process begins, to measure",
     "config/parsing/leaving.py": "how a tool answers Ctrl-C",
     "miniature/speak.py": "a worker process begins",
     "parallel/groups.py": "a rank joins its world: dropout is seeded as Megatron does",
@@ -39,8 +41,10 @@ JUSTIFIED = {
 }
 """Files of the package that change their process, and why that is right."""
 PRINTING = {
+    "compare_evaluations",
     "completion",
     "ls",
+    "run",
     "schema",
     "doctor",
     "launch",

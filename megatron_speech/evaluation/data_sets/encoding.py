@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,6 @@ class PassageEncoder:
     folder: Path
     cache: Path | None = None
     """Folder that keeps codes; None keeps none."""
-    _loaded: dict[str, SpeechTokenizer] = field(default_factory=dict)
 
     @property
     def facts(self) -> SpeechTokenizerFacts:
@@ -53,7 +53,7 @@ class PassageEncoder:
         return codes, None
 
     def _encode(self, data: bytes) -> np.ndarray:
-        tokenizer = self._tokenizer()
+        tokenizer = self._tokenizer
         rate = tokenizer.facts.sample_rate
         waveform, sample_rate = decode_audio(data, name="recording")
         return encode_recording(tokenizer, to_rate(waveform, sample_rate, rate), name="recording")
@@ -63,10 +63,9 @@ class PassageEncoder:
             return None
         return self.cache / CACHE / self.facts.fingerprint[:16] / f"{xxhash.xxh3_128_hexdigest(data)}.npy"
 
+    @cached_property
     def _tokenizer(self) -> SpeechTokenizer:
-        if "it" not in self._loaded:
-            self._loaded["it"] = load_speech_tokenizer(self.folder)
-        return self._loaded["it"]
+        return load_speech_tokenizer(self.folder)
 
 
 def require_same_tokenizer(encoder: PassageEncoder, fingerprint: str, *, key: str) -> None:
