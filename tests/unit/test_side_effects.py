@@ -28,8 +28,6 @@ JUSTIFIED = {
     "examples/runner/commands.py": "a runner's process: SIGTERM ends the command that it started, too",
     "examples/steps/miniature_estimate.py": "a worker process begins, to measure",
     "config/parsing/leaving.py": "how a tool answers Ctrl-C",
-    "examples/runner/commands.py": "the runner's process begins: SIGTERM ends it with its step",
-    "examples/steps/miniature_estimate.py": "a worker process that measures the machine begins",
     "miniature/speak.py": "a worker process begins",
     "parallel/groups.py": "a rank joins its world: dropout is seeded as Megatron does",
     "parallel/launcher.py": "torchrun's process, which does nothing else",
@@ -55,7 +53,6 @@ PRINTING = {
     "plan_run",
     "pretrain",
     "read_aloud",
-    "run",
     "stream_speech",
     "train_text_to_token",
 }
