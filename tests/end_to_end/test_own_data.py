@@ -153,7 +153,10 @@ def test_a_file_that_is_missing_is_named(place: Path, program: Path, tmp_path: P
         (COMMANDS[1].replace("--part speech", "--part sing"), "--part=sing is no part; name one of speech, text_to"),
         (f"{COMMANDS[1]} --only unknown", "--only=unknown is no step; --list names them"),
         (f"{COMMANDS[1]} --base mydata", "mydata is no Hugging Face folder: it holds no config.json; correct the path"),
-        (COMMANDS[6].replace("/hf", "/pretrain"), "pretrain holds no config.json: not a Hugging Face folder; run"),
+        (
+            COMMANDS[6].replace("/hf", "/pretrain"),
+            "runs/own_data_trial/pretrain holds a training run, made by megatron-speech pretrain; give an exported",
+        ),
         (COMMANDS[7].replace("trial/speech_tokenizer", "trial/t2t/hf"), "runs/own_data_trial/t2t/hf"),
     ],
 )
