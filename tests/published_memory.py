@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from megatron_speech.planning.job import Job
 from megatron_speech.planning.memory import fullest
 from megatron_speech.planning.shape import Shape
 from megatron_speech.planning.stacks import stack
-from tests.published_rows import throughput_rows
+from tests.published_rows import read_rows, throughput_rows
 
 GPUS = {"a100": "A100-SXM-80GB", "h100": "H100-SXM-80GB", "b200": "B200-SXM-180GB", "gb200": "GB200-NVL72-186GB"}
 VOCABULARIES = {"GPT2BPE": 50257, "Llama2": 32000, "": 50257}
@@ -34,14 +33,7 @@ class MemoryRow:
 
 def memory_rows(path: Path, throughput: Path) -> tuple[list[MemoryRow], dict[str, int]]:
     """Rows of dense decoders that say enough, and how many others there are by reason."""
-    rows, left_out = [], dict[str, int]()
-    with path.open(newline="") as file:
-        for raw in csv.DictReader(file):
-            reason = _unusable(raw)
-            if reason:
-                left_out[reason] = left_out.get(reason, 0) + 1
-            else:
-                rows.append(_row(raw))
+    rows, left_out = read_rows(path, unusable=_unusable, row=_row)
     for row in throughput_rows(throughput)[0]:
         if row.peak_bytes:
             job = row.job

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from megatron_speech.planning.gpus import Gpu, gpu, gpu_names
 from megatron_speech.planning.job import Job, Recompute, Sharding
 from megatron_speech.planning.shape import Shape
 from megatron_speech.planning.stacks import Stack, stack
 
+T = TypeVar("T")
 GPUS = {
     "H100-SXM-80GB": "H100-SXM-80GB",
     "H100-96GB-HBM2e-500W": "H100-96GB-500W",
@@ -75,15 +79,22 @@ class Row:
 
 def throughput_rows(path: Path) -> tuple[list[Row], dict[str, int]]:
     """Dense pre-training rows that say enough, and how many others there are by reason."""
-    rows, left_out = [], dict[str, int]()
+    return read_rows(path, unusable=_unusable, row=_row)
+
+
+def read_rows(
+    path: Path, *, unusable: Callable[[dict[str, str]], str], row: Callable[[dict[str, str]], T]
+) -> tuple[list[T], dict[str, int]]:
+    """Usable rows of a CSV file, and how many others there are by the reason that `unusable` gives ('' is usable)."""
+    rows: list[T] = []
+    left_out = Counter[str]()
     with path.open(newline="") as file:
         for raw in csv.DictReader(file):
-            reason = _unusable(raw)
-            if reason:
-                left_out[reason] = left_out.get(reason, 0) + 1
+            if reason := unusable(raw):
+                left_out[reason] += 1
             else:
-                rows.append(_row(raw))
-    return rows, left_out
+                rows.append(row(raw))
+    return rows, dict(left_out)
 
 
 def _unusable(raw: dict[str, str]) -> str:
