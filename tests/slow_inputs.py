@@ -344,6 +344,7 @@ SLOW = {
 """Commands that may take longer than five seconds."""
 QUICK = {
     "stream_speech": "prints a line per block, as the speech arrives",
+    "prepare_facts": "joins words of short tables, in a second",
     "read_aloud": "prints a line per line, as they arrive",
     "run": "starts other commands, and says of each which number it is and what time is left",
     "launch": "starts another command, whose ranks show their progress",

@@ -34,6 +34,7 @@ KINDS = {
     "documents_synthesis": Kind("documents of synthesis", "build_task_documents"),
     "documents_text_to_token": Kind("documents of text-to-token pairs", "build_task_documents"),
     "evaluation": Kind("the scores of a model", "evaluate"),
+    "facts": Kind("a corpus of facts", "prepare_facts"),
     "gradient_error": Kind("errors of gradients", "gradient_error"),
     "hugging_face": Kind("an exported model", "convert_to_hf"),
     "indexed_dataset": Kind("indexed datasets", "export_indexed_dataset"),

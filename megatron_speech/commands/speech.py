@@ -50,6 +50,17 @@ ASSETS = (
         example="--assets assets --output prose",
     ),
     Command(
+        name="prepare_facts",
+        summary="Write a narrow corpus of facts and questions, to test the paper's claim at small size.",
+        about="Writes facts about countries and invented towns in many wordings: as documents to read, as documents to "
+        "interleave, as sentences to speak, and as questions. Half of the answers may never be heard.",
+        stage="assets",
+        settings="config.stages.miniature:PrepareFactsConfig",
+        function="miniature.facts:prepare_facts",
+        usual=("assets", "output", "spoken_epochs"),
+        example="--assets assets --output facts",
+    ),
+    Command(
         name="speak_corpus",
         summary="Read a part of the miniature's corpus aloud into audio shards.",
         about="A part is training or held-out sentences, questions or cloze items; or it collects the recordings of "

@@ -71,7 +71,7 @@ def prepare_corpus(config: PrepareCorpusConfig) -> None:
         credit(draft, PACKAGES_READ)
         for name, documents in parts.items():
             write_jsonl(draft.folder / f"{name}.jsonl", documents)
-        draft.facts = CorpusFacts(**{name: _facts(documents) for name, documents in parts.items()})
+        draft.facts = CorpusFacts(**{name: TextsFacts.of(documents) for name, documents in parts.items()})
     logger.info("%s: %s", config.output, ", ".join(f"{len(documents)} {name}" for name, documents in parts.items()))
 
 
@@ -85,11 +85,3 @@ def write_jsonl(path: Path, documents: Iterable[dict[str, Any]]) -> None:
     with path.open("w", encoding="utf-8") as file:
         for document in documents:
             file.write(to_json(document, ensure_ascii=False) + "\n")
-
-
-def _facts(documents: list[dict[str, Any]]) -> TextsFacts:
-    return TextsFacts(
-        documents=len(documents),
-        characters=sum(len(document["text"]) for document in documents),
-        unspeakable=sum(not document["metadata"].get("speakable", True) for document in documents),
-    )

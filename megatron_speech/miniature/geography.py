@@ -110,7 +110,7 @@ def fact_documents(countries: Sequence[Country], groups: dict[str, Group]) -> It
     """One JSONL document per fact and wording; capitals of "written_only" countries are not speakable."""
     for country in countries:
         group = groups.get(country.name, "spoken")
-        for relation, value in _facts(country).items():
+        for relation, value in facts_of(country).items():
             for wording, pattern in enumerate(WORDINGS[relation]):
                 text = pattern.format(country=country.spoken_name, value=value)
                 yield {
@@ -170,16 +170,19 @@ def capitals_stated(text: str, countries: Sequence[Country]) -> list[str]:
     ]
 
 
-def _facts(country: Country) -> dict[str, str]:
+def facts_of(country: Country, *, most: int = 4) -> dict[str, str]:
+    """Values by relation; lists name at most three languages and four neighbours, and at most `most`."""
     facts = {"region": country.subregion}
     if len(country.capitals) == 1:
         facts["capital"] = country.capitals[0]
     if country.currencies:
         facts["currency"] = country.currencies[0]
     if country.languages:
-        facts["language"] = _list(country.languages[:3])
+        facts["language"] = _list(country.languages[: min(3, most)])
     if country.borders:
-        facts["borders"] = _list([f"the {name}" if name in WITH_ARTICLE else name for name in country.borders[:4]])
+        facts["borders"] = _list(
+            [f"the {name}" if name in WITH_ARTICLE else name for name in country.borders[: min(4, most)]]
+        )
     return facts
 
 

@@ -54,8 +54,8 @@ def plan_utterances(config: SpeakCorpusConfig, voices: dict[str, int]) -> list[P
 def _sentences(config: SpeakCorpusConfig, voices: dict[str, int]) -> Iterator[PlannedUtterance]:
     """Sentences of articles and geography facts, in a fixed random order; each voice takes the next ones."""
     sentences = _in_order(_article_sentences(config))
-    facts = _in_order(_geography_facts(config)) if config.part == "train" else []
     share = config.geography_share if config.part == "train" else 0.0
+    facts = _in_order(_geography_facts(config)) if share else []
     said_sentences = said_facts = 0
     for voice, count in voices.items():
         num_facts = round(count * share)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from megatron_speech.artifacts.facts.record import Record
 
@@ -17,6 +19,15 @@ class TextsFacts(Record):
     """Characters of their texts."""
     unspeakable: int
     """Documents that are not speakable."""
+
+    @classmethod
+    def of(cls, documents: Sequence[Mapping[str, Any]]) -> TextsFacts:
+        """Count `documents`."""
+        return cls(
+            documents=len(documents),
+            characters=sum(len(document["text"]) for document in documents),
+            unspeakable=sum(not document["metadata"].get("speakable", True) for document in documents),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +44,22 @@ class CorpusFacts(Record):
     """Questions on capitals."""
     cloze: TextsFacts
     """Cloze items."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactsFacts(Record):
+    """A corpus of facts about countries and invented towns."""
+
+    train: TextsFacts
+    """Sentences to be spoken."""
+    heldout: TextsFacts
+    """Sentences held out."""
+    written: TextsFacts
+    """Documents of all facts."""
+    spoken: TextsFacts
+    """Documents of facts that may become speech."""
+    questions: TextsFacts
+    """Questions with candidate answers."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,7 +61,7 @@ OptionalVocoderFolder = Annotated[Path, replace(_VOCODER, may_lack=True)]
 EvaluationFolder = Annotated[Path, Takes(("evaluation",))]
 ContaminationFolder = Annotated[Path, Takes(("contamination",))]
 SamplesFolder = Annotated[Path, Takes(("samples",))]
-CorpusFolder = Annotated[Path, Takes(("corpus",))]
+CorpusFolder = Annotated[Path, Takes(("corpus", "facts"))]
 
 SoundFile = Annotated[Path, Takes(file="a sound file")]
 CodesFile = Annotated[Path, Takes(file="a JSON file of megatron-speech encode")]

@@ -67,13 +67,42 @@ class PrepareProseConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrepareFactsConfig:
+    """Prepare a narrow corpus of facts and questions (`prepare_facts`)."""
+
+    assets: AssetsFolder
+    """Folder filled by `fetch_assets`."""
+    output: Path
+    """Folder for the JSONL files."""
+    towns: int = 128
+    """Number of invented towns, beside the countries."""
+    facts_per_document: int = 4
+    """Facts of different subjects in a document."""
+    written_epochs: int = 24
+    """How often written documents state each fact, every time in a random wording."""
+    spoken_epochs: int = 24
+    """The same for documents that may become speech."""
+    heldout_share: float = 0.03
+    """Share of the sentences for voices that are held out."""
+    seed: int = 0
+    """Seed of orders and wordings."""
+
+    def __post_init__(self) -> None:
+        for name in ("facts_per_document", "written_epochs", "spoken_epochs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        if not 0 < self.heldout_share < 1:
+            raise ValueError(f"heldout_share={self.heldout_share} must lie between 0 and 1; 0.03 is usual")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpeakCorpusConfig:
     """Synthesize one folder of audio shards per call (`speak_corpus`)."""
 
     assets: AssetsFolder
     """Folder filled by `fetch_assets` (voices and recordings)."""
     corpus: CorpusFolder
-    """Folder written by `prepare_corpus`."""
+    """Folder written by `prepare_corpus` or `prepare_facts`."""
     output: Path
     """Folder of audio shards to create."""
     part: Literal["train", "heldout", "questions", "cloze", "human"]

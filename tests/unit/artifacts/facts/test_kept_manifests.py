@@ -13,7 +13,7 @@ from megatron_speech.artifacts.facts.checkpoint import ExportFacts, GradientErro
 from megatron_speech.artifacts.facts.codes import CodesFacts, CodesTaskFacts
 from megatron_speech.artifacts.facts.evaluation import DecodedSpeechFacts, EvaluationFacts, SamplesFacts
 from megatron_speech.artifacts.facts.interleaved import InterleavedFacts, InterleavedShardFacts, InterleaveTaskFacts
-from megatron_speech.artifacts.facts.miniature import CorpusFacts, ProseFacts
+from megatron_speech.artifacts.facts.miniature import CorpusFacts, FactsFacts, ProseFacts
 from megatron_speech.artifacts.facts.record import Record
 from megatron_speech.artifacts.facts.speech_tokenizer import (
     SpeechDecoderFacts,
@@ -38,6 +38,7 @@ KINDS: dict[str, type[Record]] = {
     "documents_synthesis": TaskDocumentsFacts,
     "documents_text_to_token": TaskDocumentsFacts,
     "evaluation": EvaluationFacts,
+    "facts": FactsFacts,
     "gradient_error": GradientErrorFacts,
     "hugging_face": ExportFacts,
     "indexed_dataset": IndexedDatasetFacts,

