@@ -169,7 +169,7 @@ def prepare_facts(config: PrepareFactsConfig) -> None:
                 rng,
             )
         ),
-        "questions": [*_questions_about_countries(countries, groups), *_questions_about_towns(towns)],
+        "questions": [*question_documents(countries, groups), *_questions_about_towns(towns)],
     }
     with make_artifact(config.output, kind="facts", config=config, inputs=inputs) as draft:
         credit(draft, [PACKAGE])
@@ -220,11 +220,6 @@ def _documents(
             yield {"id": f"{name}-{epoch}-{number}", "text": text, "metadata": {"speakable": speakable}}
 
 
-def _questions_about_countries(countries: Sequence[Country], groups: dict[str, Group]) -> Iterator[dict[str, Any]]:
-    for document in question_documents(countries, groups):
-        yield {**document, "metadata": {**document["metadata"], "domain": "countries"}}
-
-
 def _questions_about_towns(towns: Sequence[Town]) -> Iterator[dict[str, Any]]:
     for town in towns:
         candidates = sorted([town.emblem, *other_emblems(town)], key=lambda name: sha256_hex(f"{town.name}:{name}"))
@@ -233,9 +228,8 @@ def _questions_about_towns(towns: Sequence[Town]) -> Iterator[dict[str, Any]]:
             "text": f"The emblem of {town.name} is the",
             "metadata": {
                 "country": town.name,
-                "group": town.group,
+                "group": f"towns_{town.group}",
                 "answer": town.emblem,
                 "candidates": candidates,
-                "domain": "towns",
             },
         }

@@ -45,6 +45,8 @@ def plan_utterances(config: SpeakCorpusConfig, voices: dict[str, int]) -> list[P
     """
     if config.part == "questions":
         return list(_questions(config))
+    if config.part == "answers":
+        return list(_answers(config))
     if config.part == "cloze":
         return list(_cloze(config))
     # In hashed order, so that any prefix of the list contains all voices and kinds.
@@ -90,10 +92,10 @@ def _geography_facts(config: SpeakCorpusConfig) -> Iterator[tuple[str, str, dict
 
 
 def _questions(config: SpeakCorpusConfig) -> Iterator[PlannedUtterance]:
-    """The first `items` questions, each `readings` times; the two groups alternate, so both get equally many."""
+    """The first `items` questions, each `readings` times; the groups alternate, so all get equally many."""
     documents = read_jsonl(config.corpus / "questions.jsonl")
     ranked: list[tuple[int, str, dict[str, Any]]] = []
-    for group in ("written_only", "spoken"):
+    for group in sorted({document["metadata"]["group"] for document in documents}):
         members = sorted((d for d in documents if d["metadata"]["group"] == group), key=lambda d: sha256_hex(d["id"]))
         ranked += [(rank, group, document) for rank, document in enumerate(members)]
     ranked.sort(key=lambda entry: entry[:2])
@@ -102,6 +104,14 @@ def _questions(config: SpeakCorpusConfig) -> Iterator[PlannedUtterance]:
         for reading in range(config.readings):
             key = f"{document['id']}-{reading}"
             yield _utterance(config, key, document["text"], "hibari", {**meta, "reading": reading})
+
+
+def _answers(config: SpeakCorpusConfig) -> Iterator[PlannedUtterance]:
+    """All candidates of all questions, each once."""
+    questions = read_jsonl(config.corpus / "questions.jsonl")
+    for answer in sorted({candidate for document in questions for candidate in document["metadata"]["candidates"]}):
+        meta = {"source": "answers", "answer": answer}
+        yield _utterance(config, f"answer-{sha256_hex(answer)[:16]}", answer, "hibari", meta)
 
 
 def _cloze(config: SpeakCorpusConfig) -> Iterator[PlannedUtterance]:

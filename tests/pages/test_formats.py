@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import get_args
 
 from megatron_speech.audio.sources.folder_table import FOLDERS
 from megatron_speech.audio.sources.layouts import LAYOUTS
 from megatron_speech.checkpoint.families.table import FAMILIES
 from megatron_speech.data.shards.contents import MEMBERS
 from megatron_speech.evaluation.tasks.cloze import TASKS as CLOZE
-from megatron_speech.evaluation.tasks.geo_qa import GROUPS
+from megatron_speech.miniature.geography import Group
 from megatron_speech.training import run_folder
 from tests.pages.page import ROOT
 
@@ -43,4 +44,4 @@ def test_model_families() -> None:
 
 
 def test_parts_of_evaluation_items() -> None:
-    assert all(f"`{part}`" in page("evaluation") for part in (*CLOZE.values(), *GROUPS, "ending"))
+    assert all(f"`{part}`" in page("evaluation") for part in (*CLOZE.values(), *get_args(Group), "ending"))

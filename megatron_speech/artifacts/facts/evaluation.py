@@ -25,7 +25,7 @@ class ClozeFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class GeoQaFacts(Record):
-    """Accuracy of questions on capitals, by group: ``written_only`` or ``spoken``."""
+    """Accuracy of questions on capitals, by group, such as ``written_only`` or ``spoken``."""
 
     chance: float
     """Accuracy of guessing."""
@@ -35,6 +35,14 @@ class GeoQaFacts(Record):
     """Accuracy on written questions."""
     asked_aloud: dict[str, EstimateFacts] = field(metadata={KEY: "speech->text"})
     """Accuracy on spoken questions."""
+    written_question_spoken_answer: dict[str, EstimateFacts] | None = field(
+        default=None, metadata={KEY: "text->speech"}
+    )
+    """Accuracy of spoken answers to written questions, if there are codes of the candidates."""
+    spoken_question_spoken_answer: dict[str, EstimateFacts] | None = field(
+        default=None, metadata={KEY: "speech->speech"}
+    )
+    """Accuracy of spoken answers to spoken questions."""
 
 
 @dataclass(frozen=True, kw_only=True)

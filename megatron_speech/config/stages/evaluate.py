@@ -23,6 +23,15 @@ class SpokenCorpusConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GeoQaConfig(SpokenCorpusConfig):
+    """Questions as text and as speech tokens."""
+
+    answers: CodesFolder | None = None
+    """Folder of code shards with the candidates, named by `answer` in the metadata of each utterance. With it,
+    answers are scored as speech, too."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeldOutConfig:
     """Held-out token documents, by source."""
 
@@ -49,7 +58,7 @@ class EvaluateConfig:
     """Folder for evaluation.json and items.jsonl."""
     cloze: SpokenCorpusConfig | None = None
     """WikiTopicCloze and WikiSameTopicCloze: contexts with one true and two false endings."""
-    geo_qa: SpokenCorpusConfig | None = None
+    geo_qa: GeoQaConfig | None = None
     """GeoQA: written and spoken questions about capitals."""
     held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
     """Held-out documents for the loss by modality."""

@@ -105,9 +105,9 @@ class SpeakCorpusConfig:
     """Folder written by `prepare_corpus` or `prepare_facts`."""
     output: Path
     """Folder of audio shards to create."""
-    part: Literal["train", "heldout", "questions", "cloze", "human"]
-    """What to synthesize: sentences of the training or held-out articles, questions, or cloze items. 'human' collects
-    human recordings instead."""
+    part: Literal["train", "heldout", "questions", "answers", "cloze", "human"]
+    """What to synthesize: sentences of the training or held-out articles, questions, the candidates of all questions,
+    or cloze items. 'human' collects human recordings instead."""
     utterances: dict[str, int] = field(default_factory=lambda: {"hibari": 1400})
     """Utterances per voice (train, heldout): hibari, kal16, awb, rms, slt. The last four are skipped if not
     downloaded."""

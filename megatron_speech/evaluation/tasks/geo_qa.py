@@ -1,12 +1,14 @@
-"""GeoQA: which of four capitals of a region belongs to a country? Questions are written or spoken, answers written.
+"""GeoQA: which of four capitals of a region belongs to a country? Questions are written or spoken, and so are answers.
 
-Countries form two groups, which answer the paper's question. For "written_only" countries, training data state the
-capital in writing but never in speech; the country's name occurs in other speech. A right answer to such a spoken
-question shows knowledge that crossed over from text. All other countries are in the group "spoken".
+Groups of countries answer the paper's question. For "written_only" countries, training data state the capital in
+writing but never in speech; the country's name occurs in other speech. A right answer to such a spoken question shows
+knowledge that crossed over from text. Other countries are in the group "spoken". Further groups, such as invented towns
+instead of countries, are scored apart.
 
 The score of a capital is the sum of the log-likelihoods of its tokens: the probability of the complete answer. A mean
 per token would favour long names, whose later pieces follow from the first. Spoken readings of a question are averaged
-before resampling, because countries are the independent items. Chance is 0.25.
+before resampling, because countries are the independent items. Chance is 0.25. Answers are scored as speech, too, if
+there are codes of the candidates.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from megatron_speech.config.stages.evaluate import SpokenCorpusConfig
+import numpy as np
+
+from megatron_speech.config.stages.evaluate import GeoQaConfig
 from megatron_speech.corpus.records import TextDocument, read_jsonl
 from megatron_speech.evaluation.tasks.interface import Answers, Record, Request, Scorer, ScoringProtocol
 from megatron_speech.evaluation.tasks.likelihood import (
@@ -34,9 +38,8 @@ from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.intervals import accuracy
 from megatron_speech.vocabulary import Modality, Vocabulary
 
-GROUPS = ("written_only", "spoken")
 FORMS: tuple[Modality, ...] = ("text", "speech")
-"""Modalities of a question."""
+"""Modalities of a question, and of an answer."""
 
 SCORE = "log-likelihood in sum"
 
@@ -52,7 +55,7 @@ class Question:
     candidates: list[SpokenText]
 
 
-def read_questions(config: SpokenCorpusConfig, vocabulary: Vocabulary) -> list[Question]:
+def read_questions(config: GeoQaConfig, vocabulary: Vocabulary) -> list[Question]:
     """At most `max_items` questions with at least one spoken reading.
 
     Raises ValueError if there is none, or if a question is malformed.
@@ -60,45 +63,67 @@ def read_questions(config: SpokenCorpusConfig, vocabulary: Vocabulary) -> list[Q
     readings: defaultdict[str, dict[str, SpokenText]] = defaultdict(dict)
     for (country, reading), codes in codes_by(config.codes, vocabulary, "country", "reading").items():
         readings[country][str(reading)] = SpokenText("", codes)
-    questions = list(itertools.islice(_questions(config, readings), config.max_items))
+    answers: dict[str, np.ndarray] = {}
+    if config.answers is not None:
+        answers = {str(answer): codes for (answer,), codes in codes_by(config.answers, vocabulary, "answer").items()}
+    questions = list(itertools.islice(_questions(config, readings, answers), config.max_items))
     if not questions:
         raise ValueError(f"geo_qa.codes={config.codes} holds no question of {config.texts}; encode its audio first")
     return questions
 
 
-def _questions(config: SpokenCorpusConfig, readings: dict[str, dict[str, SpokenText]]) -> Iterator[Question]:
+def _questions(
+    config: GeoQaConfig, readings: dict[str, dict[str, SpokenText]], answers: dict[str, np.ndarray]
+) -> Iterator[Question]:
     for document in read_jsonl(config.texts):
-        question = _question(config, document, readings)
+        question = _question(config, document, readings, answers)
         if question.readings:
             yield question
 
 
 def _question(
-    config: SpokenCorpusConfig, document: TextDocument, readings: dict[str, dict[str, SpokenText]]
+    config: GeoQaConfig,
+    document: TextDocument,
+    readings: dict[str, dict[str, SpokenText]],
+    answers: dict[str, np.ndarray],
 ) -> Question:
     meta = document.metadata
     group, answer, candidates, country = (meta.get(key) for key in ("group", "answer", "candidates", "country"))
     names = [answer, *(name for name in candidates if name != answer)] if isinstance(candidates, list) else []
-    if group not in GROUPS or len(set(names)) != 4 or sorted(names) != sorted(candidates or []):
+    if not (isinstance(group, str) and group) or len(set(names)) != 4 or sorted(names) != sorted(candidates or []):
         raise ValueError(
-            f"{config.texts}: question {document.id!r} needs a group of {GROUPS} and four different candidates "
+            f"{config.texts}: question {document.id!r} needs the name of a group and four different candidates "
             "with the answer among them; build the corpus again"
         )
     spoken = readings.get(str(country), {})
-    return Question(str(country), group, SpokenText(document.text), spoken, [SpokenText(name) for name in names])
+    unheard = [name for name in names if config.answers is not None and name not in answers]
+    if unheard and spoken:
+        raise ValueError(
+            f"geo_qa.answers={config.answers} lacks {unheard[0]!r}, a candidate of question {document.id!r}; "
+            "encode it, or leave geo_qa.answers out"
+        )
+    written = SpokenText(document.text)
+    return Question(str(country), group, written, spoken, [SpokenText(name, answers.get(name)) for name in names])
 
 
 @dataclass(frozen=True)
 class GeoQaTask:
-    """Every question in writing, and in all its spoken readings."""
+    """Every question in writing, and in all its spoken readings; every answer in writing, and in speech if it can."""
 
-    settings: SpokenCorpusConfig
+    settings: GeoQaConfig
     lists_records: ClassVar[bool] = True
 
     @property
     def inputs(self) -> list[Path]:
         """See `EvaluationTask`, as for the methods below."""
-        return [self.settings.texts, self.settings.codes]
+        spoken = [self.settings.answers] if self.settings.answers is not None else []
+        return [self.settings.texts, self.settings.codes, *spoken]
+
+    @property
+    def pairs(self) -> list[tuple[Modality, Modality]]:
+        """Modalities of questions and answers, answers in writing first."""
+        asked = FORMS if self.settings.answers is not None else FORMS[:1]
+        return [(given, answered) for answered in asked for given in FORMS]
 
     def items(self, vocabulary: Vocabulary) -> list[Question]:
         """Questions with codes of the speech tokenizer of `vocabulary`. Raises ValueError naming a defective file."""
@@ -110,37 +135,37 @@ class GeoQaTask:
 
     def requests(self, items: Sequence[Question], model: Scorer) -> Iterator[tuple[str, list[Request]]]:
         """Requests grouped by modality pair."""
-        for given in FORMS:
+        for given, answered in self.pairs:
             choices = [
                 Choice(context, question.candidates) for question in items for _, context in _contexts(question, given)
             ]
-            yield f"{given}->text", choice_requests(model, choices, (given, "text"))
+            yield f"{given}->{answered}", choice_requests(model, choices, (given, answered))
 
     def records(self, items: Sequence[Question], answers: Answers) -> list[Record]:
-        """One record per written question and per spoken reading."""
+        """One record per pair of modalities, for each written question and each spoken reading."""
         records: list[Record] = []
-        for given in FORMS:
+        for given, answered in self.pairs:
+            pair = f"{given}->{answered}"
             asked = [(question, reading) for question in items for reading, _ in _contexts(question, given)]
             counts = [len(question.candidates) for question, _ in asked]
-            scores = choice_scores(counts, answers[f"{given}->text"], per="continuation")
+            scores = choice_scores(counts, answers[pair], per="continuation")
             for (question, reading), row in zip(asked, scores, strict=True):
-                record = {"task": "GeoQA", "pair": f"{given}->text", "item": question.country, "reading": reading}
+                record = {"task": "GeoQA", "pair": pair, "item": question.country, "reading": reading}
                 records.append(record | {"true": row[0], "false": row[1:], "credit": credit(row)})
         return records
 
     def results(self, items: Sequence[Question], records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Any]:
-        """Accuracy by modality pair ("text->text", "speech->text") and group of countries."""
+        """Accuracy by modality pair (such as "speech->text") and group of countries."""
         credits: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         for record in records:
             credits[record["pair"], record["item"]].append(record["credit"])
         results: dict[str, Any] = {"chance": 0.25, "score": SCORE}
-        for pair in [f"{given}->text" for given in FORMS]:
-            means = [(question.group, _mean(credits[pair, question.country])) for question in items]
-            results[pair] = {
-                group: accuracy(members, bootstrap).rounded().to_json()
-                for group in GROUPS
-                if (members := [mean for each, mean in means if each == group])
-            }
+        for given, answered in self.pairs:
+            pair = f"{given}->{answered}"
+            means: defaultdict[str, list[float]] = defaultdict(list)
+            for question in items:
+                means[question.group].append(_mean(credits[pair, question.country]))
+            results[pair] = {name: accuracy(members, bootstrap).rounded().to_json() for name, members in means.items()}
         return results
 
 

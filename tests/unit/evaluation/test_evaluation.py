@@ -10,12 +10,13 @@ import torch
 
 from megatron_speech.config.inspection.compare_evaluations import CompareEvaluationsConfig
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
-from megatron_speech.config.stages.evaluate import EvaluateConfig, HeldOutConfig, SpokenCorpusConfig
+from megatron_speech.config.stages.evaluate import EvaluateConfig, GeoQaConfig, HeldOutConfig, SpokenCorpusConfig
 from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.evaluation.comparison.scores import compared_scores
 from megatron_speech.evaluation.harness import evaluate, identity_of, measure, power_table, read_items, run_task
 from megatron_speech.evaluation.tasks.cloze import TASKS, read_cloze
+from megatron_speech.evaluation.tasks.geo_qa import FORMS, GeoQaTask
 from megatron_speech.evaluation.tasks.held_out import HeldOutTask
 from megatron_speech.evaluation.tasks.likelihood import (
     PAIRS,
@@ -90,7 +91,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for line in questions
         for reading in (0, 1)
     ]
-    for name, documents in (("cloze", spoken_cloze), ("questions", spoken_questions)):
+    spoken_answers = [
+        TokenDocument(key=capital, tokens=codes_of(capital), meta={"answer": capital}) for capital in CAPITALS.values()
+    ]
+    spoken = {"cloze": spoken_cloze, "questions": spoken_questions, "answers": spoken_answers}
+    for name, documents in spoken.items():
         write_codes(folder / "codes" / name, documents, num_codes=CODES, fingerprint="tokenizer-a")
     return folder
 
@@ -106,7 +111,9 @@ def settings(files: Path, **held_out) -> EvaluateConfig:
         model=files / "hf",
         output=files / "result",
         cloze=SpokenCorpusConfig(texts=files / "cloze.jsonl", codes=files / "codes" / "cloze"),
-        geo_qa=SpokenCorpusConfig(texts=files / "questions.jsonl", codes=files / "codes" / "questions"),
+        geo_qa=GeoQaConfig(
+            texts=files / "questions.jsonl", codes=files / "codes" / "questions", answers=files / "codes" / "answers"
+        ),
         held_out=HeldOutConfig(**held_out),
         resamples=200,
     )
@@ -120,10 +127,11 @@ def learn_answers(model: LanguageModel) -> None:
         requests += [request_of(model, context, ending, pair) for pair in PAIRS]
     for country, capital in CAPITALS.items():
         text = f"The capital of {country} is"
-        requests.append(request_of(model, SpokenText(text), SpokenText(capital), ("text", "text")))
+        answer = SpokenText(capital, codes_of(capital))
+        requests += [request_of(model, SpokenText(text), answer, ("text", asked)) for asked in FORMS]
         for reading in (0, 1):
             spoken = SpokenText(text, codes_of(text, reading))
-            requests.append(request_of(model, spoken, SpokenText(capital), ("speech", "text")))
+            requests += [request_of(model, spoken, answer, ("speech", asked)) for asked in FORMS]
     sequences = [torch.tensor([*given, *asked]) for given, asked in requests]
     tokens = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)
     labels = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True, padding_value=-100)
@@ -147,11 +155,11 @@ def test_a_model_that_knows_the_answers_scores_one(files):
             "speech->text": 1.0,
             "speech->speech": 1.0,
         }
-    for form in ("text->text", "speech->text"):
+    for form in ("text->text", "speech->text", "text->speech", "speech->speech"):
         assert {group: e["value"] for group, e in results["geo_qa"][form].items()} == {"written_only": 1, "spoken": 1}
         assert sum(estimate["items"] for estimate in results["geo_qa"][form].values()) == 4
-    # Two tasks x four pairs x two items, and every country once in writing and twice aloud.
-    assert len(records) == 2 * 4 * 2 + 4 * 3 and all(record["credit"] == 1 for record in records)
+    # Two tasks x four pairs x two items, and every country once in writing and twice aloud, answered in both.
+    assert len(records) == 2 * 4 * 2 + 4 * 3 * 2 and all(record["credit"] == 1 for record in records)
 
 
 def test_a_model_that_cannot_tell_scores_chance(files):
@@ -244,22 +252,32 @@ def test_codes_of_another_speech_tokenizer_are_refused(files):
     ("line", "message"),
     [
         ({"id": "q", "text": "t", "metadata": {"group": "spoken", "answer": "A", "candidates": ["B"] * 4}}, "four"),
-        ({"id": "q", "text": "t", "metadata": {"group": "x", "answer": "A", "candidates": [*"ABCD"]}}, "group"),
+        ({"id": "q", "text": "t", "metadata": {"group": "", "answer": "A", "candidates": [*"ABCD"]}}, "group"),
     ],
 )
 def test_malformed_questions_are_named(files, tmp_path, line, message):
     texts = write_jsonl(tmp_path / "questions.jsonl", line)
     config = settings(files)
-    geo_qa = SpokenCorpusConfig(texts=texts, codes=files / "codes" / "questions")
+    geo_qa = GeoQaConfig(texts=texts, codes=files / "codes" / "questions")
     with pytest.raises(ValueError, match=rf"'q'.*{message}"):
         read_items(replace(config, geo_qa=geo_qa), Vocabulary.load(files / "vocabulary"))
+
+
+def test_a_candidate_without_codes_is_named(files, tmp_path):
+    config, vocabulary = settings(files), Vocabulary.load(files / "vocabulary")
+    few = [TokenDocument(key="a", tokens=codes_of("Lagado"), meta={"answer": "Lagado"})]
+    write_codes(tmp_path / "few", few, num_codes=CODES, fingerprint="tokenizer-a")
+    with pytest.raises(ValueError, match=r"few lacks 'Poseidon', a candidate of question 'Atlantis'; encode it"):
+        read_items(replace(config, geo_qa=replace(config.geo_qa, answers=tmp_path / "few")), vocabulary)
+    written = replace(config.geo_qa, answers=None)
+    assert GeoQaTask(written).pairs == [("text", "text"), ("speech", "text")], "answers are only written"
 
 
 def test_mistakes_are_found_before_the_weights_are_read(files, tmp_path):
     model = write_model(tmp_path / "hf", files / "vocabulary")
     (model / "model.safetensors").unlink()
     config = replace(settings(files), model=model, output=tmp_path / "result")
-    lost = SpokenCorpusConfig(texts=tmp_path / "lost.jsonl", codes=files / "codes" / "questions")
+    lost = GeoQaConfig(texts=tmp_path / "lost.jsonl", codes=files / "codes" / "questions")
     with pytest.raises(FileNotFoundError, match=r"lost\.jsonl does not exist"):
         evaluate(replace(config, geo_qa=lost))
     with pytest.raises(ValueError, match="vocabulary fingerprint"):

@@ -10,7 +10,7 @@ from megatron_speech.config.stages.build_interleaved import (
     NoiseConfig,
     SpansConfig,
 )
-from megatron_speech.config.stages.evaluate import EvaluateConfig, HeldOutConfig, SpokenCorpusConfig
+from megatron_speech.config.stages.evaluate import EvaluateConfig, GeoQaConfig, HeldOutConfig
 from megatron_speech.interleave.spans import check_span_settings
 
 P = Path("x")
@@ -37,7 +37,7 @@ P = Path("x")
         (lambda: HeldOutConfig(max_documents=0), r"held_out\.max_documents=0 must"),
         (lambda: EvaluateConfig(model=P, output=P), "nothing to measure"),
         (
-            lambda: EvaluateConfig(model=P, output=P, geo_qa=SpokenCorpusConfig(texts=P, codes=P, max_items=0)),
+            lambda: EvaluateConfig(model=P, output=P, geo_qa=GeoQaConfig(texts=P, codes=P, max_items=0)),
             r"geo_qa\.max_items=0 must",
         ),
     ],
