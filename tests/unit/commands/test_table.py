@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,10 +132,11 @@ def test_a_reader_that_has_gone_is_no_mistake(line: str) -> None:
 
 
 def test_a_command_says_that_it_is_loading(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    said: list[str] = []
+    said: list[str] = []  # a line may be read in parts
 
     def load(command: Command) -> Callable[[Any], Any]:
-        while "slow: loading ...\n" not in said:
+        patience = time.monotonic() + 60
+        while "slow: loading ...\n" not in "".join(said) and time.monotonic() < patience:
             said.append(capfd.readouterr().err)
         return lambda config: None
 
@@ -145,7 +147,7 @@ def test_a_command_says_that_it_is_loading(monkeypatch: pytest.MonkeyPatch, capf
         Command(name="slow", summary="", stage="", settings=schema, function="nowhere:nothing", reads=False),
         ["--folder=."],
     )
-    assert "slow: loading ...\n" in said
+    assert "slow: loading ...\n" in "".join(said)
 
 
 def test_a_broken_pipe_of_another_kind_is_told(capsys: pytest.CaptureFixture[str]) -> None:
