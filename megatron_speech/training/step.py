@@ -9,6 +9,7 @@ and modality for the log.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,14 +32,31 @@ from megatron_speech.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingEngine:
+class ParallelModel:
+    """A model in the layout of this world, ready to score."""
+
+    chunks: Sequence[nn.Module]
+    """This rank's model chunks, bare or wrapped for data parallelism."""
+    vocabulary: Vocabulary
+    device: torch.device
+
+    @contextmanager
+    def scoring(self) -> Iterator[None]:
+        """Set the chunks to evaluation mode within the context."""
+        for chunk in self.chunks:
+            chunk.eval()
+        yield
+        for chunk in self.chunks:
+            chunk.train()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingEngine(ParallelModel):
     """Model chunks, optimizer and constants of all steps, made once per run."""
 
     chunks: Sequence[DistributedDataParallel]
     """This rank's model chunks, wrapped for data parallelism."""
     optimizer: MegatronOptimizer
-    vocabulary: Vocabulary
-    device: torch.device
     loss_weights: Tensor
     """float64 [num_sources, 2 (text, speech)]: weight of a target, by the source's number in the plan."""
 
@@ -73,30 +91,40 @@ def accumulate_gradients(engine: TrainingEngine, hosts: Sequence[HostBatch], *, 
     config = get_model_config(engine.chunks[0])
     sums = _no_sums(engine, len(engine.loss_weights))
     config.finalize_model_grads_func = partial(_finalize, engine=engine, sums=sums, text_frozen=text_frozen)
-    return _run_schedule(engine, hosts, sums=sums, weights=engine.loss_weights, forward_only=False)
+    return _run_schedule(engine, _batches(engine, hosts), sums=sums, weights=engine.loss_weights, forward_only=False)
 
 
 @torch.no_grad()
-def evaluate_step(engine: TrainingEngine, hosts: Sequence[HostBatch], *, num_sources: int) -> Tensor:
+def evaluate_step(model: ParallelModel, hosts: Sequence[HostBatch], *, num_sources: int) -> Tensor:
     """Loss sums of held-out micro-batches, in the shape of `train_step`'s, without an update. Collective."""
-    sums = _no_sums(engine, num_sources)
-    return _run_schedule(engine, hosts, sums=sums, weights=torch.ones_like(sums[..., 0]), forward_only=True)
+    return score_batches(model, _batches(model, hosts), num_sources=num_sources)
 
 
-def _no_sums(engine: TrainingEngine, num_sources: int) -> Tensor:
-    return torch.zeros(num_sources, 2, 2, dtype=torch.float64, device=engine.device)
+@torch.no_grad()
+def score_batches(model: ParallelModel, batches: Sequence[Batch], *, num_sources: int) -> Tensor:
+    """`evaluate_step` of micro-batches that are on the device, each this context parallel rank's share. Collective."""
+    sums = _no_sums(model, num_sources)
+    return _run_schedule(model, batches, sums=sums, weights=torch.ones_like(sums[..., 0]), forward_only=True)
+
+
+def _no_sums(model: ParallelModel, num_sources: int) -> Tensor:
+    return torch.zeros(num_sources, 2, 2, dtype=torch.float64, device=model.device)
+
+
+def _batches(model: ParallelModel, hosts: Sequence[HostBatch]) -> list[Batch]:
+    """This context parallel rank's share of every micro-batch, on the device."""
+    return split_over_context(hosts, [to_device(host, model.vocabulary, model.device) for host in hosts])
 
 
 def _run_schedule(
-    engine: TrainingEngine, hosts: Sequence[HostBatch], *, sums: Tensor, weights: Tensor, forward_only: bool
+    model: ParallelModel, batches: Sequence[Batch], *, sums: Tensor, weights: Tensor, forward_only: bool
 ) -> Tensor:
     """Run all micro-batches forward (and backward) through the pipeline; returns `sums` over the global batch."""
-    batches = split_over_context(hosts, [to_device(host, engine.vocabulary, engine.device) for host in hosts])
     get_forward_backward_func()(
         forward_step_func=partial(_forward_step, weights=weights, sums=sums),
         # Each chunk of a virtual pipeline iterates over all micro-batches.
-        data_iterator=[iter(batches) for _ in engine.chunks],
-        model=list(engine.chunks),
+        data_iterator=[iter(batches) for _ in model.chunks],
+        model=list(model.chunks),
         num_microbatches=len(batches),
         seq_length=batches[0].tokens.numel() * groups.context_parallel_size(),
         micro_batch_size=1,

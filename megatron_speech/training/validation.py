@@ -53,11 +53,8 @@ class Validation:
 
     def run(self, engine: TrainingEngine) -> HeldOut:
         """Compute the losses of every row once; the same result on all ranks and in every layout. Collective."""
-        for chunk in engine.chunks:
-            chunk.eval()
-        sums = {name: self._sums(engine, feed) for name, feed in self.feeds.items()}
-        for chunk in engine.chunks:
-            chunk.train()
+        with engine.scoring():
+            sums = {name: self._sums(engine, feed) for name, feed in self.feeds.items()}
         losses: Losses = {}
         for name, each in sums.items():
             losses |= mean_losses(each, [name])
