@@ -1,4 +1,4 @@
-"""Evaluations with invented credits."""
+"""Evaluations with invented credits, and items to evaluate."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
+
 from megatron_speech.artifacts.facts.evaluation import EvaluationResults
 from megatron_speech.artifacts.manifest import make_artifact
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.evaluation.tasks.cloze import TASKS
+from tests.toys import write_codes, write_jsonl
 
 PROTOCOL = {"id": "1", "chance": {"Cloze": 0.5}, "template": "t", "score": "per token", "data": {"d": "9"}, "code": "c"}
 
@@ -30,3 +35,26 @@ def evaluation(folder: Path, credits: dict[str, list[float]], *, more: dict | No
 def credits(share: float, *, seed: int, items: int = 200) -> list[float]:
     drawn = random.Random(seed)
     return [float(drawn.random() < share) for _ in range(items)]
+
+
+CODES = 32
+
+
+def write_cloze(folder: Path, *, items: int, fingerprint: str) -> None:
+    """Cloze items of a few random letters: `folder`/cloze.jsonl, and invented speech in `folder`/codes."""
+    draw = random.Random(0)
+    lines, spoken = [], []
+    for number in range(items):
+        texts = {part: "".join(draw.choices("abcdefgh ", k=7)) + "." for part in ("context", "ending", *TASKS.values())}
+        metadata = {part: text for part, text in texts.items() if part != "context"}
+        lines.append({"id": f"c{number}", "text": texts["context"], "metadata": metadata})
+        spoken += [
+            TokenDocument(
+                key=f"c{number}-{part}",
+                tokens=np.array([ord(letter) % CODES for letter in text], np.int32),
+                meta={"item": f"c{number}", "part": part},
+            )
+            for part, text in texts.items()
+        ]
+    write_jsonl(folder / "cloze.jsonl", *lines)
+    write_codes(folder / "codes", spoken, num_codes=CODES, fingerprint=fingerprint)

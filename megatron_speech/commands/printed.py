@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from megatron_speech.config.stages.stream_speech import StreamSpeechConfig
     from megatron_speech.config.stages.tokenize_speech import EncodeConfig, TokenizeSpeechConfig
     from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
+    from megatron_speech.training.questions import ReadTasks
 
 
 def build_interleaved(config: BuildInterleavedConfig) -> None:
@@ -190,9 +191,9 @@ def pretrain(config: PretrainCommandConfig) -> None:
     from megatron_speech.training import run
 
     if config.dry_run:
-        _print_dry_run(config)
+        _print_dry_run(config, read_tasks=_task_reader(config))
     else:
-        run.pretrain(config.run)
+        run.pretrain(config.run, read_tasks=_task_reader(config))
 
 
 def train_text_to_token(config: TextToTokenCommandConfig) -> None:
@@ -205,10 +206,21 @@ def train_text_to_token(config: TextToTokenCommandConfig) -> None:
         run.train_text_to_token(config)
 
 
-def _print_dry_run(config: PretrainCommandConfig | TextToTokenCommandConfig) -> None:
+def _task_reader(config: PretrainCommandConfig) -> ReadTasks | None:
+    """What reads the evaluation tasks of a training; loaded only for one that asks any."""
+    if config.evaluation is None:
+        return None
+    from megatron_speech.evaluation.during_training import read_tasks
+
+    return read_tasks
+
+
+def _print_dry_run(
+    config: PretrainCommandConfig | TextToTokenCommandConfig, *, read_tasks: ReadTasks | None = None
+) -> None:
     from megatron_speech.training.dry_run import dry_run
 
-    for line in dry_run(config.run, world_size=config.dry_run_world):
+    for line in dry_run(config.run, world_size=config.dry_run_world, read_tasks=read_tasks):
         if os.environ.get("RANK", "0") == "0":
             print(line)
 

@@ -19,12 +19,18 @@ from megatron_speech.planning.stacks import stack
 from megatron_speech.platform.device import where
 from megatron_speech.training import run_folder
 from megatron_speech.training.number_format import resolve_number_format
+from megatron_speech.training.questions import ReadTasks, in_words, tasks_of
 from megatron_speech.training.run import Outline, checkpoint_to_resume, is_done, outline_of, weights_to_start_from
 from megatron_speech.training.schedule import num_steps
 
 
-def dry_run(config: PretrainConfig, *, world_size: int | None = None) -> Iterator[str]:
-    """Lines about the training; ValueError, FileNotFoundError or FileExistsError for what would stop its start."""
+def dry_run(
+    config: PretrainConfig, *, world_size: int | None = None, read_tasks: ReadTasks | None = None
+) -> Iterator[str]:
+    """Lines about the training; ValueError, FileNotFoundError or FileExistsError for what would stop its start.
+
+    `read_tasks` is as for `training.run.pretrain`.
+    """
     world_size = world_size or world_from_environment()[1]
     device_line = where(world_size)
     config, reason = resolve_number_format(config)
@@ -43,6 +49,8 @@ def dry_run(config: PretrainConfig, *, world_size: int | None = None) -> Iterato
     yield from describe(outline.plan).splitlines()
     for name, plan in outline.validation_plans.items():
         yield f"held-out source {name}: {plan.num_samples} rows are scored"
+    if config.evaluation is not None:
+        yield from in_words(tasks_of(config, outline.vocabulary, read_tasks).requests)
     yield from _steps(config, outline)
     yield from _memory(config, outline)
     yield f"dry run: no mistake found; {config.folder} is untouched"

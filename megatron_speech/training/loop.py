@@ -99,12 +99,15 @@ def advance(run: Run, state: TrainState, hosts: Sequence[HostBatch], *, last: bo
 
 
 def validate(run: Run, state: TrainState) -> HeldOut:
-    """Compute and log the losses of held-out rows; FloatingPointError if one is not finite. Collective."""
-    found = run.validation.run(run.engine)
+    """Compute and log held-out losses and accuracies; FloatingPointError if one is not finite. Collective."""
+    try:
+        found = run.validation.run(run.engine)
+    except FloatingPointError as error:
+        raise _diverged(run, state, str(error)) from error
     for name, by_modality in found.losses.items():
         if not all(map(math.isfinite, by_modality.values())):
             raise _diverged(run, state, f"held-out loss of {name} is not finite")
-    run.log.log_validation(state.step, found)
+    run.log.log_validation(state, found)
     return found
 
 

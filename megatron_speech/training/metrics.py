@@ -14,10 +14,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 from torch.utils.tensorboard import FileWriter
 
+from megatron_speech.artifacts.facts.estimate import estimates_in
 from megatron_speech.artifacts.facts.training import MetricsRecord, ReadingRecord, ValidationRecord
 from megatron_speech.artifacts.jsonl_log import append_records
 from megatron_speech.config.run.data import DataConfig
@@ -29,6 +31,8 @@ from megatron_speech.training.state import TrainState
 
 logger = logging.getLogger(__name__)
 
+BY_TOKENS = "by_tokens"
+"""Folder beside TensorBoard's events whose steps are trained tokens."""
 WRITE_SECONDS = 1.0
 """Seconds between two writes of records."""
 MODALITIES = {"text": TEXT, "speech": SPEECH}
@@ -84,6 +88,8 @@ class HeldOut:
     """Number of targets by source and modality."""
     rows: dict[str, int]
     """Number of packed rows by source."""
+    tasks: dict[str, Any] | None = None
+    """On rank 0: results of evaluation tasks, as in evaluation.json; None if none was asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +115,7 @@ class MetricsLog:
         first_step: int,
         total_steps: int,
         every_steps: int = 1,
+        first_tokens: int | None = None,
         enabled: bool,
     ) -> None:
         # Attributes of all ranks.
@@ -131,6 +138,11 @@ class MetricsLog:
         self._board = FileWriter(str(folder / "tensorboard"))
         # Open TensorBoard, which drops the steps that a resumed run repeats, and the progress bar.
         self._board.add_event(session_start(), step=first_step + 1)
+        # Accuracies stand against trained tokens: a folder of their own, because a folder has one kind of steps.
+        self._by_tokens = None
+        if first_tokens is not None:
+            self._by_tokens = FileWriter(str(folder / "tensorboard" / BY_TOKENS))
+            self._by_tokens.add_event(session_start(), step=first_tokens + 1)
         self._progress = Progress(f"train {folder}", unit="steps", total=total_steps, done=first_step)
         self._progress.__enter__()
         self._terminal = sys.stderr.isatty()
@@ -183,15 +195,28 @@ class MetricsLog:
             **vars(step.reading),
         )
 
-    def log_validation(self, step: int, found: HeldOut) -> None:
+    def log_validation(self, state: TrainState, found: HeldOut) -> None:
         """Record a validation."""
         if self._enabled:
             self.write()
-            append_records(self._folder / VALIDATION, [ValidationRecord(step=step, **vars(found)).to_json()])
-            self._to_board(_by_source("validation", found.losses), step)
+            tokens = state.trained_tokens if found.tasks is not None else None
+            record = ValidationRecord(step=state.step, **vars(found), trained_tokens=tokens)
+            append_records(self._folder / VALIDATION, [record.to_json()])
+            self._to_board(_by_source("validation", found.losses), state.step)
             for name, losses in found.losses.items():
-                logger.info("step %d: held-out loss of %s: %s", step, name, losses_in_words(losses))
+                logger.info("step %d: held-out loss of %s: %s", state.step, name, losses_in_words(losses))
+            self._log_tasks(state, found.tasks or {})
             self.restart_clock()
+
+    def _log_tasks(self, state: TrainState, results: dict[str, Any]) -> None:
+        found = list(estimates_in(results))
+        if self._by_tokens and found:
+            scalars = {"/".join(names): estimate.value for names, estimate in found}
+            self._by_tokens.add_summary(scalar_summary(scalars), state.trained_tokens)
+            self._by_tokens.flush()
+        for names, each in found:
+            shown = f"{each.value:.3f} ({each.low:.3f} to {each.high:.3f}, {each.items} items)"
+            logger.info("step %d: accuracy of %s: %s", state.step, " ".join(names), shown)
 
     def restart_clock(self) -> None:
         """Start measuring the rate anew, without the time of validation or saving."""
@@ -203,6 +228,8 @@ class MetricsLog:
         if self._enabled:
             self._progress.__exit__(None, None, None)
             self._board.close()
+            if self._by_tokens:
+                self._by_tokens.close()
 
     def _to_board(self, scalars: dict[str, float], step: int) -> None:
         """Write all scalars of a step as one event."""

@@ -41,6 +41,7 @@ from megatron_speech.training.feed import Feed
 from megatron_speech.training.loop import Run, train, validate
 from megatron_speech.training.metrics import HeldOut, MetricsLog
 from megatron_speech.training.number_format import resolve_number_format
+from megatron_speech.training.questions import Questions, ReadTasks
 from megatron_speech.training.reading import ReadProgress
 from megatron_speech.training.schedule import num_steps
 from megatron_speech.training.settings import changed_settings
@@ -53,14 +54,21 @@ from megatron_speech.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 
-def pretrain(config: PretrainConfig, *, world: tuple[int, int] | None = None, init_method: str | None = None) -> None:
+def pretrain(
+    config: PretrainConfig,
+    *,
+    world: tuple[int, int] | None = None,
+    init_method: str | None = None,
+    read_tasks: ReadTasks | None = None,
+) -> None:
     """Start or resume the training in `config.folder`. Every rank of the world calls this.
 
     `world` (rank, size) and `init_method` (``file:///tmp/x/store``) are for ranks that torchrun did not start.
+    `read_tasks` reads what `config.evaluation` asks; it is needed where that is set.
     """
     rank, world_size = world or world_from_environment()
     with StopRequest(speaks=rank == 0) as stop_request:
-        _pretrain(config, rank, world_size, init_method, stop_request)
+        _pretrain(config, rank, world_size, init_method, stop_request, read_tasks)
 
 
 def train_text_to_token(config: TrainTextToTokenConfig) -> None:
@@ -69,7 +77,12 @@ def train_text_to_token(config: TrainTextToTokenConfig) -> None:
 
 
 def _pretrain(
-    config: PretrainConfig, rank: int, world_size: int, init_method: str | None, stop_request: StopRequest
+    config: PretrainConfig,
+    rank: int,
+    world_size: int,
+    init_method: str | None,
+    stop_request: StopRequest,
+    read_tasks: ReadTasks | None,
 ) -> None:
     begun = time.monotonic()
     # Check everything that needs neither other ranks nor tensors.
@@ -95,12 +108,13 @@ def _pretrain(
         stack.callback(groups.shutdown)
         stack.enter_context(logs_beside_bars("megatron_speech"))
         places = Places(config.data.reader)
+        questions = Questions.read(config, outline.vocabulary, read_tasks)
         with Progress("build the model and load its weights", late=True):
             engine = build_engine(config, vocabulary=outline.vocabulary, load_base=checkpoint is None)
             state = _state_to_start_from(config, engine, checkpoint)
         # All checks have passed: only now is more than logs written into the run folder.
         on_rank_zero(lambda: _prepare_folder(config, outline.plan, places, consumed=state.consumed_samples))
-        run = _assemble(config, outline, engine, places, state)
+        run = _assemble(config, outline, engine, places, state, questions)
         stack.enter_context(closing(run.log))
         state, held_out = train(run, state, stop_request)
         if state.consumed_samples >= outline.plan.num_samples:
@@ -207,7 +221,12 @@ def _state_to_start_from(config: PretrainConfig, engine: TrainingEngine, checkpo
 
 
 def _assemble(
-    config: PretrainConfig, outline: Outline, engine: TrainingEngine, places: Places, state: TrainState
+    config: PretrainConfig,
+    outline: Outline,
+    engine: TrainingEngine,
+    places: Places,
+    state: TrainState,
+    questions: Questions | None,
 ) -> Run:
     """Open the sources on the ranks that read, and make everything that the loop needs. Collective."""
     # The feed of training rows.
@@ -225,6 +244,7 @@ def _assemble(
         first_step=state.step,
         total_steps=state.step + left,
         every_steps=config.logging.every_steps,
+        first_tokens=state.trained_tokens if questions else None,
         enabled=groups.is_rank_zero(),
     )
     return Run(
@@ -239,6 +259,7 @@ def _assemble(
             {name: Feed(plan, places, replica=replica) for name, plan in outline.validation_plans.items()},
             config=config,
             layout=outline.layout,
+            questions=questions,
         ),
     )
 

@@ -20,6 +20,11 @@ class TrainState:
     speech_tokens: int = 0
     """Speech targets trained on (weight above 0)."""
 
+    @property
+    def trained_tokens(self) -> int:
+        """Targets trained on, of both modalities."""
+        return self.text_tokens + self.speech_tokens
+
     def after(self, *, samples: int, text_tokens: int, speech_tokens: int) -> TrainState:
         """The state after one more step."""
         return TrainState(

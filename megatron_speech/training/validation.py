@@ -1,4 +1,4 @@
-"""Computes the held-out loss by source and modality, over the same rows in every layout.
+"""Computes the held-out loss by source and modality over the same rows in every layout, and asks evaluation tasks.
 
 Each source has its own plan of at most `logging.validation_rows` rows. Micro-batches that are not full get rows without
 targets.
@@ -20,6 +20,7 @@ from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.training.batches import sample_numbers
 from megatron_speech.training.feed import Feed
 from megatron_speech.training.metrics import HeldOut, Losses, mean_losses, target_counts
+from megatron_speech.training.questions import Questions
 from megatron_speech.training.step import TrainingEngine, evaluate_step
 from megatron_speech.vocabulary import Vocabulary
 
@@ -42,17 +43,34 @@ class Validation:
 
     feeds: dict[str, Feed]
     micro_batch_size: int
+    questions: Questions | None = None
+    """Evaluation tasks; None asks none."""
     microbatches_multiple: int = 1
     """An interleaved pipeline needs a multiple of its number of stages; 1 for any other layout."""
 
     @classmethod
-    def of(cls, feeds: dict[str, Feed], *, config: PretrainConfig, layout: ParallelLayout) -> Validation:
+    def of(
+        cls,
+        feeds: dict[str, Feed],
+        *,
+        config: PretrainConfig,
+        layout: ParallelLayout,
+        questions: Questions | None = None,
+    ) -> Validation:
         """A validation over all rows of `feeds`, in micro-batches that fit `layout`."""
-        multiple = layout.pipeline_size if layout.chunks_per_stage > 1 else 1
-        return cls(feeds=feeds, micro_batch_size=config.train.micro_batch_size, microbatches_multiple=multiple)
+        return cls(
+            feeds=feeds,
+            micro_batch_size=config.train.micro_batch_size,
+            questions=questions,
+            microbatches_multiple=layout.pipeline_size if layout.chunks_per_stage > 1 else 1,
+        )
 
     def run(self, engine: TrainingEngine) -> HeldOut:
-        """Compute the losses of every row once; the same result on all ranks and in every layout. Collective."""
+        """Compute the losses of every row once, and ask all tasks; the same numbers in every layout. Collective.
+
+        All ranks get the losses, rank 0 the results of tasks. Raises FloatingPointError for a log-probability that is
+        not finite.
+        """
         with engine.scoring():
             sums = {name: self._sums(engine, feed) for name, feed in self.feeds.items()}
         losses: Losses = {}
@@ -62,6 +80,7 @@ class Validation:
             losses=losses,
             targets={name: target_counts(each) for name, each in sums.items()},
             rows={name: feed.plan.num_samples for name, feed in self.feeds.items()},
+            tasks=self.questions.ask(engine) if self.questions else None,
         )
 
     def _sums(self, engine: TrainingEngine, feed: Feed) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from megatron_speech.artifacts.facts.record import Record
 
@@ -19,6 +21,16 @@ class EstimateFacts(Record):
     """Upper bound of the interval."""
     items: int
     """Number of items resampled."""
+
+
+def estimates_in(results: Mapping[str, Any], *above: str) -> Iterator[tuple[tuple[str, ...], EstimateFacts]]:
+    """Yield (names, estimate) for every estimate in the JSON tree `results`, which stands under the names `above`."""
+    for name, part in results.items():
+        if isinstance(part, Mapping):
+            if {"value", "low", "high", "items"} <= part.keys():
+                yield (*above, name), EstimateFacts.from_json(part)
+            else:
+                yield from estimates_in(part, *above, name)
 
 
 @dataclass(frozen=True, kw_only=True)

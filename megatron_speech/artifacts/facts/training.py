@@ -6,6 +6,7 @@ A reader that needs few fields of a file has a record of those, and so also read
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from megatron_speech.artifacts.facts.record import Record
 
@@ -69,6 +70,10 @@ class ValidationRecord(HeldOutLosses):
     """Targets scored, by source and modality."""
     rows: dict[str, int]
     """Packed rows scored, by source."""
+    trained_tokens: int | None = None
+    """Targets in the loss since the run began; absent if no task was asked."""
+    tasks: dict[str, Any] | None = None
+    """Results of the tasks of the setting `evaluation`, as in ``evaluation.json``; absent if none was asked."""
 
 
 @dataclass(frozen=True, kw_only=True)

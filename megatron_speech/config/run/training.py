@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.run.data import DataConfig
+from megatron_speech.config.run.evaluation import TrainingEvaluationConfig
 from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import ParallelConfig, PrecisionConfig
 
@@ -152,7 +153,7 @@ class LoggingConfig:
     every_steps: int = 1
     """Steps between two lines of metrics."""
     validate_every_steps: int = 0
-    """Steps between passes over data.validation; 0 validates only at the end."""
+    """Steps between passes over data.validation and evaluation; 0 validates only at the end."""
     validation_rows: int = 64
     """Rows read from each validation source."""
 
@@ -182,6 +183,8 @@ class PretrainConfig:
     """Saving and resuming."""
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     """Metrics and validation."""
+    evaluation: TrainingEvaluationConfig | None = None
+    """Evaluation tasks that are asked at every validation; null asks none."""
 
     def __post_init__(self) -> None:
         # Budget and sources.

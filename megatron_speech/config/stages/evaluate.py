@@ -7,28 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from megatron_speech.config.parsing.bounds import MAX_SEED, require_bounds, require_device
-from megatron_speech.config.parsing.inputs import CodesFolder, DocumentsFolder, ItemsFile, ModelFolder
-
-
-@dataclass(frozen=True, kw_only=True)
-class SpokenCorpusConfig:
-    """Items as text, and the same items as speech tokens."""
-
-    texts: ItemsFile
-    """JSONL file of the items."""
-    codes: CodesFolder
-    """Folder of code shards; the metadata of each utterance names its item."""
-    max_items: int | None = None
-    """Use only the first max_items items; null uses all."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GeoQaConfig(SpokenCorpusConfig):
-    """Questions as text and as speech tokens."""
-
-    answers: CodesFolder | None = None
-    """Folder of code shards with the candidates, named by `answer` in the metadata of each utterance. With it,
-    answers are scored as speech, too."""
+from megatron_speech.config.parsing.inputs import DocumentsFolder, ModelFolder
+from megatron_speech.config.run.evaluation import GeoQaConfig as GeoQaConfig
+from megatron_speech.config.run.evaluation import SpokenCorpusConfig as SpokenCorpusConfig
+from megatron_speech.config.run.evaluation import require_max_items, require_resamples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +59,10 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         require_device("device", self.device)
         require_bounds("seed", self.seed, 0, MAX_SEED, "0 is the default")
-        if self.resamples < 100:
-            raise ValueError(f"resamples={self.resamples} must be at least 100 for a 95 % interval; 2000 is usual")
+        require_resamples("resamples", self.resamples)
         if self.cloze is None and self.geo_qa is None and not (self.held_out.sources or self.tasks):
             raise ValueError("nothing to measure: name cloze, geo_qa or held_out.sources")
-        # Checked here because the two sections share a class and do not know their own names.
-        for name, corpus in (("cloze", self.cloze), ("geo_qa", self.geo_qa)):
-            _positive(f"{name}.max_items", corpus.max_items if corpus else None)
+        require_max_items("", cloze=self.cloze, geo_qa=self.geo_qa)
 
 
 def _positive(name: str, value: int | None) -> None:

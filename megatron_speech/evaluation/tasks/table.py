@@ -8,11 +8,12 @@ are their settings:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from megatron_speech.config.parsing.build import build_section
-from megatron_speech.config.stages.evaluate import EvaluateConfig
+from megatron_speech.config.run.evaluation import GeoQaConfig, SpokenCorpusConfig
+from megatron_speech.config.stages.evaluate import HeldOutConfig
 from megatron_speech.evaluation.tasks.choices import ChoicesTask
 from megatron_speech.evaluation.tasks.cloze import ClozeTask
 from megatron_speech.evaluation.tasks.geo_qa import GeoQaTask
@@ -35,7 +36,27 @@ TASKS: dict[str, Callable[..., Task]] = {
 """Frozen dataclasses by task name, in the order of evaluation.json."""
 
 
-def asked_tasks(config: EvaluateConfig) -> dict[str, Task]:
+class TaskSections(Protocol):
+    """Settings that ask for tasks."""
+
+    @property
+    def cloze(self) -> SpokenCorpusConfig | None:
+        """WikiTopicCloze and WikiSameTopicCloze."""
+
+    @property
+    def geo_qa(self) -> GeoQaConfig | None:
+        """GeoQA."""
+
+    @property
+    def held_out(self) -> HeldOutConfig | None:
+        """Held-out documents."""
+
+    @property
+    def tasks(self) -> Mapping[str, Mapping[str, Any]]:
+        """Further tasks by name."""
+
+
+def asked_tasks(config: TaskSections) -> dict[str, Task]:
     """The tasks that `config` asks for, by name; ValueError for an unknown name or setting."""
     sections = {"cloze": config.cloze, "geo_qa": config.geo_qa, "held_out": config.held_out}
     for name in config.tasks:
