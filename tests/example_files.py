@@ -18,6 +18,7 @@ CALLS = [
     ["miniature"],
     ["miniature", "--model.base", "scratch"],
     ["own_data", "--data", "{made}/data"],
+    ["claim"],
     ["interleave", "--miniature", "{made}"],
     ["speech_tokenizer"],
     ["text_to_token", "--tokenizer", "{made}/speech_tokenizer"],

@@ -48,6 +48,17 @@ REPORTS = (
         example="--config text_to_token/curve --folder .",
         heartbeat=True,
     ),
+    Command(
+        name="claim_report",
+        summary="Put training arms with and without interleaved data side by side.",
+        about="Reads the answers of every arm and seed. Writes report.md and claim.png.",
+        stage="reports",
+        settings="config.reports.claim:ClaimReportConfig",
+        function="reports.claim:claim_report",
+        usual=("folder", "baseline", "arms.<name>.interleaved"),
+        example="--config claim/arms --folder arms",
+        heartbeat=True,
+    ),
 )
 
 LOOKING = (

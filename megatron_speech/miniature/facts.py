@@ -7,7 +7,7 @@ every fact once, in a random wording. A fact that is asked for, and belongs to a
 
     written.jsonl:   documents of all facts, to be read as text
     spoken.jsonl:    documents of the facts that may become speech, to be interleaved
-    train.jsonl:     single sentences that may become speech, for the voices; heldout.jsonl: others, held out
+    train.jsonl:     passages that may become speech, for the voices; heldout.jsonl: others, of held-out sentences
     questions.jsonl: questions with four candidate answers
 """
 
@@ -157,8 +157,8 @@ def prepare_facts(config: PrepareFactsConfig) -> None:
     train, heldout = _sentences(facts, config.heldout_share)
     rng = random.Random(config.seed)
     parts = {
-        "train": train,
-        "heldout": heldout,
+        "train": list(_passages("train", train, config.passages, rng)),
+        "heldout": list(_passages("heldout", heldout, config.heldout_passages, rng)),
         "written": list(_documents("written", facts, config.written_epochs, config.facts_per_document, rng)),
         "spoken": list(
             _documents(
@@ -192,20 +192,24 @@ def _facts_of_towns(towns: Sequence[Town]) -> Iterator[Fact]:
             yield Fact(town.name, town.name, relation, value, town.group)
 
 
-def _sentences(facts: Sequence[Fact], heldout_share: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _sentences(facts: Sequence[Fact], heldout_share: float) -> tuple[list[str], list[str]]:
     """Sentences that may become speech: to train on, and held out. A held-out fact has other wordings in training."""
-    train: list[dict[str, Any]] = []
-    heldout: list[dict[str, Any]] = []
+    train: list[str] = []
+    heldout: list[str] = []
     for fact in facts:
         if not fact.speakable:
             continue
         for wording in range(len(WORDINGS[fact.relation])):
             name = f"{fact.subject}-{fact.relation}-{wording}"
-            text = fact.sentence(wording)
-            metadata = {"speakable": True, "sentences": [text], "relation": fact.relation, "subject": fact.subject}
-            document = {"id": name.replace(" ", "_"), "text": text, "metadata": metadata}
-            (heldout if sha256_fraction(f"heldout:{name}") < heldout_share else train).append(document)
+            (heldout if sha256_fraction(f"heldout:{name}") < heldout_share else train).append(fact.sentence(wording))
     return train, heldout
+
+
+def _passages(name: str, sentences: Sequence[str], count: int, rng: random.Random) -> Iterator[dict[str, Any]]:
+    """Passages of one to three random sentences, for the voices; parts of them may cross the ends of sentences."""
+    for number in range(count):
+        text = " ".join(rng.sample(sentences, rng.randint(1, 3)))
+        yield {"id": f"{name}-{number}", "text": text, "metadata": {"speakable": True, "sentences": [text]}}
 
 
 def _documents(

@@ -51,9 +51,9 @@ class FactsFacts(Record):
     """A corpus of facts about countries and invented towns."""
 
     train: TextsFacts
-    """Sentences to be spoken."""
+    """Passages to be spoken."""
     heldout: TextsFacts
-    """Sentences held out."""
+    """Passages of held-out sentences."""
     written: TextsFacts
     """Documents of all facts."""
     spoken: TextsFacts

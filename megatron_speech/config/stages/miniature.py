@@ -82,13 +82,17 @@ class PrepareFactsConfig:
     """How often written documents state each fact, every time in a random wording."""
     spoken_epochs: int = 24
     """The same for documents that may become speech."""
+    passages: int = 9200
+    """Passages for the voices, of one to three sentences."""
+    heldout_passages: int = 256
+    """Passages of held-out sentences."""
     heldout_share: float = 0.03
     """Share of the sentences for voices that are held out."""
     seed: int = 0
     """Seed of orders and wordings."""
 
     def __post_init__(self) -> None:
-        for name in ("facts_per_document", "written_epochs", "spoken_epochs"):
+        for name in ("facts_per_document", "written_epochs", "spoken_epochs", "passages", "heldout_passages"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         if not 0 < self.heldout_share < 1:

@@ -151,6 +151,7 @@ class GeoQaTask:
             scores = choice_scores(counts, answers[pair], per="continuation")
             for (question, reading), row in zip(asked, scores, strict=True):
                 record = {"task": "GeoQA", "pair": pair, "item": question.country, "reading": reading}
+                record["group"] = question.group
                 records.append(record | {"true": row[0], "false": row[1:], "credit": credit(row)})
         return records
 

@@ -205,8 +205,8 @@ def test_a_file_at_the_path_comes_before_an_example(tmp_path: Path, monkeypatch:
         ("zzz", "no such file, and no example of this name; correct the path"),
         (
             "pretrain",
-            "4 examples have this name; choose glm4_9b/pretrain or miniature/pretrain or own_data/pretrain or "
-            "precision/pretrain",
+            "5 examples have this name; choose claim/pretrain or glm4_9b/pretrain or miniature/pretrain or "
+            "own_data/pretrain or precision/pretrain",
         ),
         ("miniature/pretrain.yaml", "no such file; correct the path"),
         ("./miniature/pretrain", "no such file; correct the path"),

@@ -1,0 +1,54 @@
+"""Settings of the report on the paper's claim: training arms with different shares of sources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from megatron_speech.config.parsing.inputs import MarkdownFile
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmConfig:
+    """One training arm: shares of its training tokens, by source."""
+
+    text: float = 0.0
+    """Written documents."""
+    interleaved: float = 0.0
+    """Interleaved documents."""
+    recognition: float = 0.0
+    """Speech, then its text."""
+    synthesis: float = 0.0
+    """Text, then its speech."""
+
+    def __post_init__(self) -> None:
+        if min(self.shares.values()) < 0 or abs(sum(self.shares.values()) - 1) > 1e-6:
+            raise ValueError(f"shares of an arm must not be negative and add up to 1, not {self.shares}; correct them")
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Shares by source."""
+        return {
+            "text": self.text,
+            "interleaved": self.interleaved,
+            "recognition": self.recognition,
+            "synthesis": self.synthesis,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimReportConfig:
+    """Compare training arms with and without interleaved data on written and spoken questions."""
+
+    arms: dict[str, ArmConfig]
+    """Arms by name, in the order of the table."""
+    baseline: str = "paired"
+    """Arm with which the others are compared, item by item."""
+    folder: Path = Path("arms")
+    """Folder with <arm>/<seed>/run and evaluation; report.md and claim.png are written into it."""
+    reading: MarkdownFile | None = None
+    """Markdown file with a person's interpretation of the table, placed above it."""
+
+    def __post_init__(self) -> None:
+        if self.baseline not in self.arms:
+            raise ValueError(f"baseline={self.baseline} is no arm; name one of {', '.join(self.arms)}")
