@@ -21,10 +21,6 @@ class ArmConfig:
     synthesis: float = 0.0
     """Text, then its speech."""
 
-    def __post_init__(self) -> None:
-        if min(self.shares.values()) < 0 or abs(sum(self.shares.values()) - 1) > 1e-6:
-            raise ValueError(f"shares of an arm must not be negative and add up to 1, not {self.shares}; correct them")
-
     @property
     def shares(self) -> dict[str, float]:
         """Shares by source."""
@@ -43,12 +39,8 @@ class ClaimReportConfig:
     arms: dict[str, ArmConfig]
     """Arms by name, in the order of the table."""
     baseline: str = "paired"
-    """Arm with which the others are compared, item by item."""
+    """Arm with which the others are compared, question by question; without it they are not compared."""
     folder: Path = Path("arms")
     """Folder with <arm>/<seed>/run and evaluation; report.md and claim.png are written into it."""
     reading: MarkdownFile | None = None
     """Markdown file with a person's interpretation of the table, placed above it."""
-
-    def __post_init__(self) -> None:
-        if self.baseline not in self.arms:
-            raise ValueError(f"baseline={self.baseline} is no arm; name one of {', '.join(self.arms)}")

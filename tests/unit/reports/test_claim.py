@@ -65,14 +65,10 @@ def test_the_report_pairs_arms_by_question(config: ClaimReportConfig) -> None:
     assert "later" in text.split("##")[-1], "an arm that was not run is named"
 
 
-def test_shares_that_are_no_whole_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"add up to 1, not \{'text': 0.5, 'interleaved': 0.6"):
-        ArmConfig(text=0.5, interleaved=0.6)
-
-
-def test_a_baseline_that_is_no_arm_is_refused() -> None:
-    with pytest.raises(ValueError, match="baseline=x is no arm; name one of interleaved, paired, later"):
-        ClaimReportConfig(arms=ARMS, baseline="x")
+def test_shares_that_are_no_whole_are_refused(tmp_path: Path) -> None:
+    config = ClaimReportConfig(arms={"odd": ArmConfig(text=0.5, interleaved=0.6)}, folder=tmp_path)
+    with pytest.raises(ValueError, match=r"arms\.odd: shares must not be negative and add up to 1, not \{'text': 0.5"):
+        claim_report(config)
 
 
 def test_a_folder_without_an_evaluation_is_refused(tmp_path: Path) -> None:
