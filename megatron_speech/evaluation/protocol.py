@@ -11,7 +11,8 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,15 +20,16 @@ from typing import Any
 from megatron_speech.artifacts.files import fingerprint, fingerprint_files
 from megatron_speech.artifacts.manifest import MANIFEST, input_ids, read_manifest
 from megatron_speech.artifacts.plain_json import first_difference
-from megatron_speech.evaluation import normalizers, scripts
-from megatron_speech.evaluation.tasks import likelihood
 from megatron_speech.evaluation.tasks.interface import ScoringProtocol
-from megatron_speech.metrics import answer_matching, number_words, word_errors
-from megatron_speech.sequences import speech_tasks
 
 FILE = "protocol.json"
-SCORING = (answer_matching, likelihood, normalizers, number_words, scripts, speech_tasks, word_errors)
-"""Modules of all tasks that decide how questions are laid out and answers scored."""
+SCORING = (
+    *("megatron_speech.evaluation.normalizers", "megatron_speech.evaluation.scripts"),
+    *("megatron_speech.evaluation.tasks", "megatron_speech.metrics", "megatron_speech.sequences"),
+)
+"""Rooms and modules that decide how questions are laid out and answers scored."""
+INTERVALS = ("megatron_speech.metrics.bootstrap", "megatron_speech.metrics.intervals")
+"""Modules among them that only tell how certain a score is; comparisons compute it anew."""
 ID = "id"
 
 
@@ -40,7 +42,7 @@ def protocol_record(protocol: ScoringProtocol, *, inputs: Sequence[Path], dtype:
         "chance": dict(protocol.chance),
         "dtype": dtype,
         "data": {path.name: data_checksum(path) for path in inputs if path.is_file() or (path / MANIFEST).is_file()},
-        "code": code_version([own, *SCORING]),
+        "code": code_version(scoring_modules(own)),
     }
     return {ID: protocol_id(record), **record}
 
@@ -66,6 +68,26 @@ def data_checksum(path: Path) -> str:
         return fingerprint_files([path])
     facts = read_manifest(path).facts
     return str(facts["checksum"]) if "checksum" in facts else input_ids([path])[str(path)]
+
+
+def scoring_modules(task: ModuleType) -> list[ModuleType]:
+    """The module of a task and all of `SCORING` that it imports, directly or not, by name."""
+    found, waiting = {task.__name__: task}, [task]
+    while waiting:
+        for name in _imported(waiting.pop()):
+            if name in sys.modules and name not in found:
+                found[name] = sys.modules[name]
+                waiting.append(found[name])
+    return [found[name] for name in sorted(found)]
+
+
+def _imported(module: ModuleType) -> Iterator[str]:
+    """Names of what a module imports of `SCORING`; some are no modules."""
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for name in (node.module, *(f"{node.module}.{each.name}" for each in node.names)):
+                if name not in INTERVALS and any(f"{name}.".startswith(f"{room}.") for room in SCORING):
+                    yield name
 
 
 def code_version(modules: Sequence[ModuleType]) -> str:

@@ -13,6 +13,7 @@ FEW = 30
 MARK = "few"
 LOSS = "held_out is a loss in nats per token: lower is better"
 RATES = "recognition and synthesis have error rates: lower is better"
+OPINION = "dnsmos is an opinion from 1 (bad) to 5 (excellent)"
 _LEFT_ALIGNED = 2
 
 
@@ -24,6 +25,7 @@ def score_table(results: Mapping[str, Any]) -> list[str]:
     few = [f"few: fewer than {FEW} items; such a score may change much with others"]
     notes = few if any(row[-1] == MARK for row in rows) else []
     units = {LOSS: {"held_out"}, RATES: {"recognition", "synthesis"}}
+    notes += [OPINION] if any(" dnsmos" in row[1] for row in rows) else []
     return [*lines, *notes, *(unit for unit, tasks in units.items() if tasks & results.keys())]
 
 

@@ -9,7 +9,7 @@ from megatron_speech.config.parsing.bounds import MAX_SEED, require_bounds
 from megatron_speech.config.parsing.inputs import ContaminationFolder, EvaluationFolder
 
 PROTOCOL_KEYS = (
-    *("chance", "template", "score", "prompt", "decoding", "matcher", "normalizer", "recognizer"),
+    *("chance", "template", "score", "prompt", "decoding", "matcher", "normalizer", "recognizer", "sound"),
     *("dtype", "data", "code"),
 )
 """Entries of a protocol."""

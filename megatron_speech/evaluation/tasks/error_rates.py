@@ -13,18 +13,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
-from megatron_speech.config.stages.evaluation_data import DataSetConfig
-from megatron_speech.evaluation.data_sets.items import Item
-from megatron_speech.evaluation.data_sets.table import read_items
 from megatron_speech.evaluation.normalizers import NORMALIZERS
-from megatron_speech.evaluation.scripts import SCRIPTS, ScriptLanguage, in_other_script
-from megatron_speech.evaluation.tasks.generation import TOO_LONG
-from megatron_speech.evaluation.tasks.interface import Record, Written
+from megatron_speech.evaluation.scripts import ScriptLanguage
+from megatron_speech.evaluation.tasks.generation import reason_of
+from megatron_speech.evaluation.tasks.hearing import mean_opinion
+from megatron_speech.evaluation.tasks.interface import BY_WHISPER, Record, Written
 from megatron_speech.evaluation.tasks.likelihood import SpokenText
 from megatron_speech.evaluation.tasks.spoken_items import passage_bytes
 from megatron_speech.metrics.bootstrap import Bootstrap
@@ -47,19 +44,6 @@ class Line:
     """Why it cannot be asked."""
 
 
-def read_lines(
-    sets: Mapping[str, DataSetConfig], max_items: int | None, line_of: Callable[[str, Item], Line]
-) -> list[Line]:
-    """At most `max_items` lines of each set; `line_of` makes one of an item. Raises as `read_items` and `line_of`."""
-    return [line_of(name, item) for name, of in sets.items() for item in islice(read_items(of), max_items)]
-
-
-def require_language(language: str, *, key: str) -> None:
-    """Raise ValueError for a language without a normaliser; `key` is that of the task."""
-    if language not in SCRIPTS:
-        raise ValueError(f"{key}.language={language} is unknown; the languages are {', '.join(SCRIPTS)}")
-
-
 def prompt_hash(lines: Sequence[Line]) -> str:
     """Hash of all lines, for a protocol."""
     digest = hashlib.sha256()
@@ -70,28 +54,22 @@ def prompt_hash(lines: Sequence[Line]) -> str:
 
 def line_records(
     lines: Sequence[Line],
-    answers: Iterator[tuple[Written, str]],
+    answers: Iterator[tuple[Written, str, Record]],
     *,
     pair: str,
     language: ScriptLanguage,
 ) -> list[Record]:
-    """One record per line; `answers` hold the answer to every line without a defect, with its text."""
+    """One record per line; `answers` hold the answer to every line without a defect, with its text and notes."""
     records: list[Record] = []
     for line in lines:
         record: Record = {"task": line.data_set, "pair": pair, "item": line.id, "subset": line.subset}
         record |= {"reference": line.spoken.text, "answer": "", "reason": line.defect}
         if line.defect is None:
-            answer, text = next(answers)
-            reason = answer.reason if answer == TOO_LONG else _reason(text, language)
-            record |= {"answer": text, "ended": answer.reason == "stop", "reason": reason}
+            answer, text, notes = next(answers)
+            reason = reason_of(answer, text, language)
+            record |= {"answer": text, "ended": answer.reason == "stop", "reason": reason, **notes}
         records.append(record | _edits(record["reference"], record["answer"], language))
     return records
-
-
-def _reason(text: str, language: ScriptLanguage) -> str | None:
-    if not text:
-        return "no answer"
-    return "other script" if in_other_script(text, language) else None
 
 
 def _edits(reference: str, answer: str, language: ScriptLanguage) -> Record:
@@ -106,19 +84,31 @@ def _edits(reference: str, answer: str, language: ScriptLanguage) -> Record:
 def rates_by_set(
     sets: Sequence[str], records: Sequence[Record], bootstrap: Bootstrap, *, language: ScriptLanguage
 ) -> dict[str, Any]:
-    """Error rates by set and subset, with the number of lines and reasons of answers that are wrong as a whole."""
+    """Error rates by set and subset, with the number of lines and reasons of answers that are wrong as a whole.
+
+    Rates of speech that Whisper read stand under a name of their own.
+    """
     results: dict[str, Any] = {}
     for name in sets:
         own = [record for record in records if record["task"] == name]
-        measured = [record for record in own if "words" in record]
-        results[name] = _rates(measured, bootstrap, language)
-        if len(subsets := sorted({record["subset"] for record in measured})) > 1:
-            parts = {part: [each for each in measured if each["subset"] == part] for part in subsets}
-            results[name]["subsets"] = {part: _rates(each, bootstrap, language) for part, each in parts.items()}
-        reasons = Counter(record["reason"] for record in own if record["reason"])
-        results[name] |= {"items": len(own), "without_words": len(own) - len(measured)}
-        results[name] |= {"wrong": dict(sorted(reasons.items()))}
+        second = [record for record in own if record["pair"].endswith(BY_WHISPER)]
+        first = [record for record in own if not record["pair"].endswith(BY_WHISPER)]
+        results[name] = _results(first, bootstrap, language)
+        if second:
+            results[name][BY_WHISPER] = _results(second, bootstrap, language)
     return results | {"normalizer": NORMALIZER[language]}
+
+
+def _results(records: Sequence[Record], bootstrap: Bootstrap, language: ScriptLanguage) -> dict[str, Any]:
+    """Results of one set by one recogniser."""
+    measured = [record for record in records if "words" in record]
+    results = _rates(measured, bootstrap, language) | mean_opinion(records, bootstrap)
+    if len(subsets := sorted({record["subset"] for record in measured})) > 1:
+        parts = {part: [each for each in measured if each["subset"] == part] for part in subsets}
+        results["subsets"] = {part: _rates(each, bootstrap, language) for part, each in parts.items()}
+    reasons = Counter(record["reason"] for record in records if record["reason"])
+    results |= {"items": len(records), "without_words": len(records) - len(measured)}
+    return results | {"wrong": dict(sorted(reasons.items()))}
 
 
 def _rates(records: Sequence[Record], bootstrap: Bootstrap, language: ScriptLanguage) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
-from megatron_speech.evaluation.scripts import ScriptLanguage, ids_of_language
+from megatron_speech.evaluation.scripts import ScriptLanguage, ids_of_language, in_other_script
 from megatron_speech.evaluation.tasks.interface import Prompt, Scorer, Written
 from megatron_speech.inference.engine import GenerationEngine, answer_each
 from megatron_speech.inference.model import LanguageModel
@@ -18,10 +19,12 @@ from megatron_speech.inference.sampling import IdSet, Sampling, allowed_ids
 from megatron_speech.inference.slot import AnswerSettings
 from megatron_speech.progress import follow
 from megatron_speech.randomness import blake2b_number
-from megatron_speech.vocabulary import END_OF_AUDIO
+from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO
 
 TOO_LONG = Written(tokens=(), reason="too long")
 """Answer to a prompt that does not fit into the positions of the model with its answer."""
+OTHER_SCRIPT, NO_ANSWER = "other script", "no answer"
+"""Reasons of wrong answers, besides those of recordings and of `TOO_LONG`."""
 
 
 def write_answers(
@@ -44,16 +47,11 @@ def write_answers(
 
 def text_settings(model: Scorer, *, max_new_tokens: int, language: ScriptLanguage | None = None) -> AnswerSettings:
     """Greedy text until the document ends; with `language`, in tokens of its script only."""
-    vocabulary = model.vocabulary
-    if language is None:
-        allowed = allowed_ids(vocabulary, "text")
-    else:
-        allowed = torch.from_numpy(ids_of_language(model.tokenizer, vocabulary, language))
     return AnswerSettings(
         max_new_tokens=max_new_tokens,
-        stop=[vocabulary.end_of_document],
+        stop=[model.vocabulary.end_of_document],
         sampling=Sampling(temperature=0.0),
-        allowed=IdSet.of(allowed),
+        allowed=IdSet.of(_text_ids(model, language)),
     )
 
 
@@ -65,6 +63,40 @@ def speech_settings(model: Scorer, *, max_new_tokens: int, sampling: Sampling) -
         sampling=sampling,
         allowed=IdSet.of(allowed_ids(model.vocabulary, "speech")),
     )
+
+
+def thoughts_settings(
+    model: Scorer, *, max_new_tokens: int, sampling: Sampling, language: ScriptLanguage | None = None
+) -> AnswerSettings:
+    """Sampled text and speech in turns until the document ends; see `text_settings` and `speech_settings`.
+
+    The model alternates as it was trained to. Nothing forces it, so that its answers tell whether it does.
+    """
+    vocabulary = model.vocabulary
+    allowed = _text_ids(model, language) | allowed_ids(vocabulary, "speech")
+    allowed[vocabulary.special_id(BEGIN_OF_AUDIO)] = True
+    return AnswerSettings(
+        max_new_tokens=max_new_tokens,
+        stop=[vocabulary.end_of_document],
+        sampling=sampling,
+        allowed=IdSet.of(allowed),
+    )
+
+
+def _text_ids(model: Scorer, language: ScriptLanguage | None) -> Tensor:
+    """Mask of the ids of a written answer and of its end, bool [V]."""
+    if language is None:
+        return allowed_ids(model.vocabulary, "text")
+    return torch.from_numpy(ids_of_language(model.tokenizer, model.vocabulary, language))
+
+
+def reason_of(answer: Written, text: str, language: ScriptLanguage) -> str | None:
+    """Why an answer, read as `text`, is wrong whatever it says; None if its words decide."""
+    if answer == TOO_LONG:
+        return answer.reason
+    if not text:
+        return NO_ANSWER
+    return OTHER_SCRIPT if in_other_script(text, language) else None
 
 
 def seed_of(seed: int, *names: str) -> int:
@@ -79,20 +111,14 @@ def text_decoding(max_tokens: int) -> str:
 
 def speech_decoding(max_tokens: int, sampling: Sampling, *, seed: int) -> str:
     """How speech is generated, for a protocol."""
+    return f"speech: {_sampled(max_tokens, sampling, seed)}"
+
+
+def thoughts_decoding(max_tokens: int, sampling: Sampling, *, seed: int) -> str:
+    """How text and speech are generated in turns, for a protocol."""
+    return f"thoughts: {_sampled(max_tokens, sampling, seed)}"
+
+
+def _sampled(max_tokens: int, sampling: Sampling, seed: int) -> str:
     nucleus = f"temperature {sampling.temperature:g}, top_p {sampling.top_p:g}"
-    return f"speech: {nucleus}, at most {max_tokens} tokens, seed {seed}"
-
-
-def require_positive(key: str, **values: int | None) -> None:
-    """Raise ValueError for a setting of the task `key` that is below 1; None passes."""
-    for name, value in values.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{key}.{name}={value} must be at least 1; use a positive number")
-
-
-def require_sampling(key: str, *, temperature: float, top_p: float) -> None:
-    """Raise ValueError for settings of the task `key` by which nothing can be sampled."""
-    if temperature < 0:
-        raise ValueError(f"{key}.temperature={temperature} must not be negative; 0 is greedy")
-    if not 0 < top_p <= 1:
-        raise ValueError(f"{key}.top_p={top_p} must lie in (0, 1]; 1 keeps every token")
+    return f"{nucleus}, at most {max_tokens} tokens, seed {seed}"

@@ -25,6 +25,9 @@ from megatron_speech.vocabulary import Vocabulary
 if TYPE_CHECKING:  # comparisons of finished evaluations need no torch
     from megatron_speech.inference.slot import AnswerSettings
 
+BY_WHISPER = "by Whisper"
+"""Ending of a modality pair whose speech Whisper read, beside the recogniser of the speech tokenizer."""
+
 Item = TypeVar("Item")
 Request = tuple[list[int], list[int]]
 """Context ids and scored ids; neither is empty."""
@@ -34,6 +37,8 @@ Prompt = tuple[list[int], "AnswerSettings"]
 """Ids to continue, and how."""
 Record = dict[str, Any]
 """The model's answer to one question or document, as plain JSON."""
+EVALUATION_TASK = "evaluation_task"
+"""Key of a line of items.jsonl for the name of the evaluation task that made the record."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +49,11 @@ class Written:
     """Its ids, without the stop id."""
     reason: str
     """Why it ended: ``stop``, ``length``, or ``too long`` if prompt and answer do not fit into the model."""
+
+
+def by_whisper(pair: str) -> str:
+    """Name of a modality pair, whose speech the recogniser read, as Whisper reads it."""
+    return f"{pair} {BY_WHISPER}"
 
 
 class Scorer(Protocol):
@@ -86,6 +96,8 @@ class ScoringProtocol(Facts):
     """Name in `NORMALIZERS`."""
     recognizer: str | None = None
     """What reads spoken answers."""
+    sound: str | None = None
+    """What makes sound of spoken answers, and rates it."""
 
 
 class Measurement(Protocol[Item]):

@@ -14,12 +14,12 @@ from typing import Any, Protocol
 from megatron_speech.config.parsing.build import build_section
 from megatron_speech.config.run.evaluation import GeoQaConfig, SpokenCorpusConfig
 from megatron_speech.config.stages.evaluate import HeldOutConfig
-from megatron_speech.evaluation.tasks.choices import ChoicesTask
+from megatron_speech.evaluation.tasks.choices.task import ChoicesTask
 from megatron_speech.evaluation.tasks.cloze import ClozeTask
 from megatron_speech.evaluation.tasks.geo_qa import GeoQaTask
 from megatron_speech.evaluation.tasks.held_out import HeldOutTask
 from megatron_speech.evaluation.tasks.interface import EvaluationTask, GenerationTask
-from megatron_speech.evaluation.tasks.questions import QuestionsTask
+from megatron_speech.evaluation.tasks.questions.task import QuestionsTask
 from megatron_speech.evaluation.tasks.recognition import RecognitionTask
 from megatron_speech.evaluation.tasks.synthesis import SynthesisTask
 

@@ -9,11 +9,20 @@ import pytest
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.evaluation.data_sets import encoding
 from megatron_speech.evaluation.tasks import hearing
+from megatron_speech.evaluation.tasks.settings import SoundSettings
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from megatron_speech.vocabulary import Vocabulary
-from tests.toy_recordings import CODES, FACTS, LetterRecognizer, LoudnessTokenizer
+from tests.toy_recordings import (
+    CODES,
+    FACTS,
+    LetterRecognizer,
+    LevelDecoder,
+    LevelDnsmos,
+    LevelWhisper,
+    LoudnessTokenizer,
+)
 from tests.toys import tiny_llama
 
 
@@ -27,6 +36,24 @@ def tokenizer(monkeypatch: pytest.MonkeyPatch) -> LoudnessTokenizer:
     monkeypatch.setattr(encoding, "encode_recording", lambda _, waveform, name: fake.encode_one(waveform))
     monkeypatch.setattr(hearing, "load_recognizer", lambda folder: LetterRecognizer())
     return fake
+
+
+@pytest.fixture
+def sound(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SoundSettings:
+    """Judges of sound that every folder holds."""
+    monkeypatch.setattr(hearing, "load_speech_decoder", lambda folder, vocoder: LevelDecoder())
+    monkeypatch.setattr(hearing.WhisperRecognizer, "load", lambda folder, *, language: LevelWhisper())
+    monkeypatch.setattr(hearing, "Dnsmos", lambda path: LevelDnsmos())
+    for name in ("decoder", "vocoder", "whisper"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(name)
+    (tmp_path / "dnsmos.onnx").write_text("network")
+    return SoundSettings(
+        speech_decoder=tmp_path / "decoder",
+        vocoder=tmp_path / "vocoder",
+        whisper=tmp_path / "whisper",
+        dnsmos=tmp_path / "dnsmos.onnx",
+    )
 
 
 @pytest.fixture(scope="module")

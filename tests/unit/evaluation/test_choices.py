@@ -17,7 +17,8 @@ from megatron_speech.config.stages.evaluation_data import DataSetConfig
 from megatron_speech.evaluation.comparison.scores import compared_scores
 from megatron_speech.evaluation.data_sets import encoding
 from megatron_speech.evaluation.harness import evaluate, run_task
-from megatron_speech.evaluation.tasks.choices import ChoicesTask, credit_of_record
+from megatron_speech.evaluation.tasks.choices.scores import credit_of_record
+from megatron_speech.evaluation.tasks.choices.task import ChoicesTask
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.likelihood_scores import SCORES
 from tests.toy_recordings import say

@@ -120,7 +120,7 @@ def test_all_words_of_a_damaged_recording_are_errors(tmp_path, model, tokenizer)
 def records_of(pairs: Sequence[tuple[str, str]], recordings: Path, model: LanguageModel, language: str) -> list:
     first = recognition(recordings).items(model.vocabulary)[0]
     lines = [replace(first, id=str(n), spoken=replace(first.spoken, text=text)) for n, (text, _) in enumerate(pairs)]
-    answers = ((Written(tokens=(1,), reason="stop"), answer) for _, answer in pairs)
+    answers = ((Written(tokens=(1,), reason="stop"), answer, {}) for _, answer in pairs)
     return line_records(lines, answers, pair="speech->text", language=language)
 
 

@@ -17,13 +17,10 @@ from megatron_speech.evaluation.harness import evaluate, run_task
 from megatron_speech.evaluation.score_table import score_table
 from megatron_speech.evaluation.scripts import ids_of_language, in_other_script
 from megatron_speech.evaluation.tasks.likelihood import SpokenText
-from megatron_speech.evaluation.tasks.questions import (
-    QuestionsTask,
-    Way,
-    credit_of_answer,
-    cut,
-    question_prompt,
-)
+from megatron_speech.evaluation.tasks.questions.answers import cut
+from megatron_speech.evaluation.tasks.questions.scores import credit_of_answer
+from megatron_speech.evaluation.tasks.questions.task import QuestionsTask
+from megatron_speech.evaluation.tasks.questions.ways import Way, question_prompt
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.metrics.answer_matching import MATCHERS
 from megatron_speech.metrics.bootstrap import Bootstrap
@@ -229,7 +226,7 @@ def test_an_evaluation_of_questions_can_be_compared(tmp_path, vocabulary, tokeni
     [
         ({"matcher": "exact"}, r"tasks\.questions\.matcher=exact is unknown; the matchers are every_word,"),
         ({"language": "de"}, r"tasks\.questions\.language=de is unknown; the languages are en, zh"),
-        ({"answers": ()}, r"tasks\.questions\.answers=\[\] must name text, speech or both"),
+        ({"answers": ()}, r"tasks\.questions\.answers=\[\] must name text, speech or thoughts once"),
         ({"until": ("",)}, r"tasks\.questions\.until=\[''\] holds an empty text"),
         ({"max_text_tokens": 0}, r"tasks\.questions\.max_text_tokens=0 must be at least 1"),
         ({"temperature": -1.0}, r"tasks\.questions\.temperature=-1\.0 must not be negative"),
