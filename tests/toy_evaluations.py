@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +20,38 @@ PROTOCOL = {"id": "1", "chance": {"Cloze": 0.5}, "template": "t", "score": "per 
 
 def evaluation(folder: Path, credits: dict[str, list[float]], *, more: dict | None = None, readings: int = 1) -> Path:
     """An evaluation with these credits by modality pair, for the items i0, i1, ..."""
+    lines = [
+        {"evaluation_task": "cloze", "task": "Cloze", "pair": pair, "item": f"i{number}", "credit": value}
+        for pair, values in credits.items()
+        for number, value in enumerate(values)
+        for _ in range(readings)
+    ]
+    return write_evaluation(folder, lines, {"cloze": PROTOCOL | (more or {})})
+
+
+def error_evaluation(folder: Path, edits: Sequence[int], words: Sequence[int] = (10,) * 40) -> Path:
+    """An evaluation of recognition: so many errors among so many words, and twice as many among as many characters."""
+    lines = [
+        {
+            "evaluation_task": "recognition",
+            "task": "clean",
+            "pair": "speech->text",
+            "item": f"i{number}",
+            "word_edits": made,
+            "words": size,
+            "character_edits": 2 * made,
+            "characters": 2 * size,
+        }
+        for number, (made, size) in enumerate(zip(edits, words, strict=True))
+    ]
+    return write_evaluation(folder, lines, {"recognition": PROTOCOL | {"chance": {}}})
+
+
+def write_evaluation(folder: Path, lines: Sequence[dict], protocols: dict[str, dict]) -> Path:
+    """An evaluation with these lines of items.jsonl and entries of protocol.json."""
     with make_artifact(folder, kind="evaluation", config={"name": folder.name}) as draft:
-        lines = [
-            {"task": "Cloze", "pair": pair, "item": f"i{number}", "credit": value}
-            for pair, values in credits.items()
-            for number, value in enumerate(values)
-            for _ in range(readings)
-        ]
         (draft.folder / "items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        (draft.folder / "protocol.json").write_text(json.dumps({"cloze": PROTOCOL | (more or {})}))
+        (draft.folder / "protocol.json").write_text(json.dumps(protocols))
         draft.facts = EvaluationResults(by_task={})
     return folder
 

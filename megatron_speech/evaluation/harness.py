@@ -6,7 +6,8 @@ evaluation.json, which reports read:
     geo_qa    {"text->text" | "speech->text": {"written_only" | "spoken": estimate}}
     held_out  {source: {"documents": n, "text" | "speech": estimate and "tokens"}}
     estimate  {"value", "low", "high" (95 % interval), "items"}
-items.jsonl holds the scores behind every accuracy, one line per question: paired comparisons of two models need them.
+items.jsonl holds what is behind every accuracy and error rate, one line per answer, which names its evaluation task:
+paired comparisons of two models need them.
 protocol.json says what the scores of each task depend on besides the model (`evaluation/protocol.py`).
 """
 
@@ -25,7 +26,7 @@ from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.evaluate import EvaluateConfig
 from megatron_speech.evaluation import protocol
 from megatron_speech.evaluation.tasks.generation import write_answers
-from megatron_speech.evaluation.tasks.interface import EvaluationTask, GenerationTask, Item, Record
+from megatron_speech.evaluation.tasks.interface import EVALUATION_TASK, EvaluationTask, GenerationTask, Item, Record
 from megatron_speech.evaluation.tasks.table import asked_tasks
 from megatron_speech.inference.model import LanguageModel, loaded_model, read_vocabulary
 from megatron_speech.metrics.bootstrap import Bootstrap
@@ -115,7 +116,7 @@ def measure(
     listed: list[Record] = []
     for name, task in asked_tasks(config).items():
         results[name], records = run_task(model, task, items[name], bootstrap, name=name)
-        listed += records if task.lists_records else []
+        listed += [{EVALUATION_TASK: name, **record} for record in records] if task.lists_records else []
     return results, listed
 
 

@@ -50,11 +50,16 @@ class Bootstrap:
         above, below = np.asarray(numerators, float), np.asarray(denominators, float)
         assert len(above) == len(below) > 0, f"{len(above)=} {len(below)=}: nothing to estimate from"
         assert (below > 0).all(), "a denominator is not positive"
-        random = philox(self.seed)
-        rows = max(1, CHUNK // len(above))
-        draws = []
-        for start in range(0, self.resamples, rows):
-            picked = random.integers(len(above), size=(min(rows, self.resamples - start), len(above)))
-            draws.append(above[picked].sum(axis=1) / below[picked].sum(axis=1))
-        low, high = np.percentile(np.concatenate(draws), [2.5, 97.5])
+        low, high = np.percentile(resampled_ratios(above, below, self.seed, self.resamples), [2.5, 97.5])
         return Estimate(value=float(above.sum() / below.sum()), low=float(low), high=float(high), items=len(above))
+
+
+def resampled_ratios(above: np.ndarray, below: np.ndarray, seed: int, resamples: int) -> np.ndarray:
+    """Sums of `above` over sums of `below` of `resamples` samples of items with replacement."""
+    random = philox(seed)
+    rows = max(1, CHUNK // len(above))
+    draws = []
+    for start in range(0, resamples, rows):
+        picked = random.integers(len(above), size=(min(rows, resamples - start), len(above)))
+        draws.append(above[picked].sum(axis=1) / below[picked].sum(axis=1))
+    return np.concatenate(draws)

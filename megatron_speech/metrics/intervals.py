@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 from scipy import stats
 
-from megatron_speech.metrics.bootstrap import CHUNK, Bootstrap, Estimate
+from megatron_speech.metrics.bootstrap import CHUNK, Bootstrap, Estimate, resampled_ratios
 from megatron_speech.randomness import philox
 
 LEVEL = 0.95
@@ -44,6 +44,19 @@ def paired_difference(
     """Mean of `second` minus `first` over the same items, with its interval."""
     assert len(first) == len(second) > 0, f"{len(first)=} {len(second)=}: not the same items"
     return _resampled(np.asarray(second, float) - np.asarray(first, float), seed, resamples)
+
+
+def ratio_interval(
+    amounts: Sequence[float], sizes: Sequence[float], *, seed: int = 0, resamples: int = 2000
+) -> Estimate:
+    """Sum of the amounts of items over the sum of their sizes, such as errors over words, with its interval.
+
+    Differences of two models are amounts, too: errors of one minus those of the other, over the same words.
+    """
+    assert len(amounts) == len(sizes) > 0, f"{len(amounts)=} {len(sizes)=}: not the same items"
+    above, below = np.asarray(amounts, float), np.asarray(sizes, float)
+    low, high = np.percentile(resampled_ratios(above, below, seed, resamples), _percentiles(len(above)))
+    return Estimate(value=float(above.sum() / below.sum()), low=float(low), high=float(high), items=len(above))
 
 
 def wilson(right: float, items: int) -> Estimate:

@@ -9,7 +9,7 @@ from megatron_speech.config.inspection.compare_evaluations import CompareEvaluat
 from megatron_speech.evaluation.comparison.figure import draw
 from megatron_speech.evaluation.comparison.references import reference_lines, references_of
 from megatron_speech.evaluation.comparison.scores import ComparedScore, compared_scores
-from megatron_speech.evaluation.comparison.table import names_of, score_lines
+from megatron_speech.evaluation.comparison.table import names_of, score_lines, task_names
 from megatron_speech.evaluation.contamination.check import leaked_items
 
 
@@ -44,5 +44,5 @@ def compare_evaluations(config: CompareEvaluationsConfig) -> Iterator[str]:
 
 
 def _emptied(scores: list[ComparedScore], cleaned: list[ComparedScore]) -> Iterator[str]:
-    left = {(score.task, score.pair) for score in cleaned}
-    yield from (f"{each.task} {each.pair}: no item is left" for each in scores if (each.task, each.pair) not in left)
+    left, shown = {score.measure for score in cleaned}, task_names([score.measure for score in scores])
+    yield from (f"{name} {of.shown}: no item is left" for of, name in shown.items() if of not in left)

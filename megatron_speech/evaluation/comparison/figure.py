@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from megatron_speech.evaluation.comparison.scores import ComparedScore
+from megatron_speech.evaluation.comparison.table import task_names
 from megatron_speech.reports.plots import new_figure, save_figure
 from megatron_speech.reports.styles import INK, name_series, styles
 
@@ -30,7 +31,8 @@ def draw(scores: Sequence[ComparedScore], names: Sequence[str], path: Path) -> N
             style = named[f"{name} - {first}"]
             panel.plot([low, high], [height, height], color=style.colour, linewidth=2)
             panel.plot(value, height, style.marker, color=style.colour, markersize=7)
-    labels = [f"{score.task} {score.pair} ({score.items})" for score in scores]
+    shown = task_names([score.measure for score in scores])
+    labels = [f"{shown[score.measure]} {score.measure.shown} ({score.items})" for score in scores]
     panel.set_yticks(range(len(scores)), labels, fontsize=9)
     panel.set(ylim=(len(scores) - 0.5, -0.5), xlabel="difference in points, with 95 % interval")
     name_series(panel, named, below=True)

@@ -60,9 +60,9 @@ def rows_of(name: str, *, key: str) -> list[PublishedRow]:
     return found
 
 
-def incomparable(row: PublishedRow, protocol: Mapping[str, Any], items: int) -> str:
-    """Why a published score may not be compared with ours on so many `items` by `protocol`; empty if it may."""
-    reasons = [f"it is a {row.measure}"] if row.measure != ACCURACY else []
+def incomparable(row: PublishedRow, protocol: Mapping[str, Any], items: int, *, measure: str = ACCURACY) -> str:
+    """Why a published score is not comparable to our `measure` of so many `items` by `protocol`; empty if it is."""
+    reasons = [f"it is a {row.measure}"] if row.measure != measure else []
     own = {key: protocol.get(key) for key in TOLD}
     unlike = [key for key in TOLD if key in row.protocol and row.protocol[key] != own[key]]
     reasons += [f"{key} was {row.protocol[key]}, here {own[key] or 'none'}" for key in unlike]

@@ -21,17 +21,17 @@ from typing import Any
 from megatron_speech.artifacts.facts.estimate import EstimateFacts
 from megatron_speech.artifacts.facts.record import Record
 from megatron_speech.config.inspection.compare_evaluations import CompareEvaluationsConfig
-from megatron_speech.evaluation.comparison.published import PublishedRow, incomparable, rows_of
-from megatron_speech.evaluation.comparison.scores import (
-    ComparedScore,
+from megatron_speech.evaluation.comparison.evaluations import (
     Evaluation,
     Measure,
     read_evaluation,
     require_equal_protocols,
     require_same_items,
 )
-from megatron_speech.evaluation.comparison.table import aligned, percent
-from megatron_speech.metrics.intervals import mean_interval
+from megatron_speech.evaluation.comparison.published import ACCURACY, PublishedRow, incomparable, rows_of
+from megatron_speech.evaluation.comparison.scores import ComparedScore, score_of
+from megatron_speech.evaluation.comparison.table import aligned, percent, task_names
+from megatron_speech.evaluation.tasks.interface import BY_WHISPER
 
 WRITTEN = "text->text"
 HEARD = ("data", "prompt")
@@ -40,10 +40,12 @@ HEARD = ("data", "prompt")
 
 @dataclass(frozen=True, kw_only=True)
 class Reference(Record):
-    """A score to hold others against."""
+    """A score to hold others against; it names the measure as `ComparedScore` does."""
 
+    evaluation_task: str
     task: str
     pair: str
+    rate: str = ""
     kind: str
     """bottom line, topline, cascade or published."""
     of: str
@@ -58,6 +60,11 @@ class Reference(Record):
     """Why a published score is none to compare with; empty if it is."""
     note: str = ""
 
+    @property
+    def measure(self) -> Measure:
+        """What is measured."""
+        return Measure(self.evaluation_task, self.task, self.pair, self.rate)
+
 
 def references_of(
     config: CompareEvaluationsConfig, scores: Sequence[ComparedScore], names: Sequence[str]
@@ -67,16 +74,18 @@ def references_of(
     Raises ValueError if a bottom line or a cascade was evaluated otherwise, or if `published` names what is unknown.
     """
     first = read_evaluation(config.evaluations[0])
-    tasks = {score.task for score in scores}
-    if unknown := [task for task in config.published if task not in tasks]:
-        raise ValueError(f"published.{unknown[0]}: no task of the evaluations; they have {', '.join(sorted(tasks))}")
+    shown = task_names([score.measure for score in scores])
+    if unknown := [task for task in config.published if task not in shown.values()]:
+        tasks = ", ".join(sorted({*shown.values()}))
+        raise ValueError(f"published.{unknown[0]}: no task of the evaluations; they have {tasks}")
     published = {task: rows_of(name, key=f"published.{task}") for task, name in config.published.items()}
     found = _measured(config, first, scores, kind="bottom line", folder=config.bottom_line)
     found += _toplines(scores, names)
     found += _measured(config, first, scores, kind="cascade", folder=config.cascade)
     for score in scores:
-        rows = [row for row in published.get(score.task, []) if row.pair == score.pair.partition(" ")[0]]
-        found += [_published(row, score, _protocol(first, score.task)) for row in rows]
+        rows = [row for row in published.get(shown[score.measure], []) if row.pair == score.pair.partition(" ")[0]]
+        protocol = first.protocols.get(score.evaluation_task)
+        found += [_published(row, score, protocol) for row in rows if score.rate in ("", row.measure.lower())]
     return found
 
 
@@ -85,15 +94,17 @@ def reference_lines(
 ) -> Iterator[str]:
     """The table of measures that have references, lowest kind first."""
     rows = [("task", "pair", "what", "score")]
+    shown = task_names([score.measure for score in scores])
     for score in scores:
-        own = [each for each in references if (each.task, each.pair) == (score.task, score.pair)]
+        own = [each for each in references if each.measure == score.measure]
         below = [] if score.chance is None else [("chance", f"{100 * score.chance:.1f}")]
         below += [_cells(each) for each in own if each.kind == "bottom line"]
         models = [(name, percent(estimate)) for name, estimate in zip(names, score.scores, strict=True)]
         above = [_cells(each) for each in own if each.kind != "bottom line"]
         block = [*below, *models, *above] if own else []
         for place, (what, value) in enumerate(block):
-            rows.append((*((score.task, score.pair) if place == 0 else ("", "")), what, value))
+            name = (shown[score.measure], score.measure.shown) if place == 0 else ("", "")
+            rows.append((*name, what, value))
     yield from aligned(rows)
 
 
@@ -107,19 +118,19 @@ def _cells(reference: Reference) -> tuple[str, str]:
 
 def _toplines(scores: Sequence[ComparedScore], names: Sequence[str]) -> list[Reference]:
     """Of every pair with speech: what each model scores on the same items in writing."""
-    measured = {(score.task, score.pair): score.scores for score in scores}
+    measured = {score.measure: score.scores for score in scores}
     return [
-        Reference(task=score.task, pair=score.pair, kind="topline", of=f"{name}, {written}", score=estimate)
+        Reference(**score.measure._asdict(), kind="topline", of=f"{name}, {written.pair}", score=estimate)
         for score in scores
-        if "speech" in score.pair and (score.task, written := _written(score.pair)) in measured
-        for name, estimate in zip(names, measured[score.task, written], strict=True)
+        if "speech" in score.pair and (written := _written(score.measure)) in measured
+        for name, estimate in zip(names, measured[written], strict=True)
     ]
 
 
-def _written(pair: str) -> str:
-    """The pair without speech; a way of answering behind it stays."""
-    _, space, way = pair.partition(" ")
-    return f"{WRITTEN}{space}{way}"
+def _written(measure: Measure) -> Measure:
+    """The measure of the pair without speech; a way of answering behind it stays, but nobody hears what is written."""
+    _, space, way = measure.pair.removesuffix(f" {BY_WHISPER}").partition(" ")
+    return measure._replace(pair=f"{WRITTEN}{space}{way}")
 
 
 def _measured(
@@ -140,35 +151,25 @@ def _measured(
     other = read_evaluation(folder)
     require_equal_protocols(first, other, accept=[*config.accept, *(HEARD if heard else ())])
     found = []
-    for score in scores:
-        measure: Measure = (score.task, _written(score.pair) if heard else score.pair)
-        if measure in other.credits and (not heard or "speech" in score.pair):
-            own = first.credits[score.task, score.pair]
-            require_same_items(measure, first, other, own.keys() ^ other.credits[measure].keys())
-            values = [other.credits[measure][item] for item in sorted(own)]
-            estimate = mean_interval(values, seed=config.seed, resamples=config.resamples).rounded()
-            found.append(Reference(task=score.task, pair=score.pair, kind=kind, of=str(folder), score=estimate))
+    for measure in (score.measure for score in scores):
+        asked = _written(measure) if heard else measure
+        if asked in other.amounts and (not heard or "speech" in measure.pair):
+            require_same_items(measure, first, other, asked=asked)
+            amounts = [amount for _, amount in sorted(other.amounts[asked].items())]
+            estimate = score_of(measure, amounts, config)
+            found.append(Reference(**measure._asdict(), kind=kind, of=str(folder), score=estimate))
     return found
 
 
 def _published(row: PublishedRow, score: ComparedScore, protocol: Mapping[str, Any] | None) -> Reference:
-    reason = "our protocol is not known" if protocol is None else incomparable(row, protocol, score.items)
+    measure = score.rate.upper() or ACCURACY
+    unknown = "our protocol is not known"
     return Reference(
-        task=score.task,
-        pair=score.pair,
+        **score.measure._asdict(),
         kind="published",
         of=row.model,
         source=row.source,
         published=row.value,
-        not_comparable=reason,
+        not_comparable=incomparable(row, protocol, score.items, measure=measure) if protocol else unknown,
         note=row.note,
     )
-
-
-def _protocol(evaluation: Evaluation, task: str) -> Mapping[str, Any] | None:
-    """The protocol behind the records of `task`: the one with its chance, or the only one with a matcher."""
-    protocols = evaluation.protocols.values()
-    guessed = [each for each in protocols if task in each["chance"]]
-    matched = [each for each in protocols if each.get("matcher")]
-    found = guessed or matched
-    return found[0] if len(found) == 1 else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import random
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +20,14 @@ from megatron_speech.evaluation.comparison import figure
 from megatron_speech.evaluation.comparison.compare import compare_evaluations
 from megatron_speech.evaluation.comparison.scores import compared_scores
 from megatron_speech.evaluation.comparison.table import names_of
-from megatron_speech.evaluation.protocol import code_version, differences, protocol_record
+from megatron_speech.evaluation.protocol import code_version, differences, protocol_record, scoring_modules
 from megatron_speech.evaluation.tasks import cloze, likelihood
 from megatron_speech.evaluation.tasks.cloze import ClozeTask
 from megatron_speech.evaluation.tasks.interface import ScoringProtocol
+from megatron_speech.evaluation.tasks.questions import task as questions
 from megatron_speech.metrics.intervals import mcnemar, mean_interval, paired_difference
 from megatron_speech.reports.plots import save_figure
-from tests.toy_evaluations import credits, evaluation
+from tests.toy_evaluations import PROTOCOL, credits, error_evaluation, evaluation, write_evaluation
 
 
 def test_scores_differences_and_tests_are_those_of_the_paired_items(tmp_path: Path):
@@ -66,6 +69,57 @@ def test_shared_credits_have_no_exact_test(tmp_path: Path):
     assert list(compare_evaluations(CompareEvaluationsConfig(evaluations=folders)))[1].endswith("-")
 
 
+def test_error_rates_are_compared_line_by_line(tmp_path: Path):
+    drawn = random.Random(0)
+    words = [drawn.randint(1, 20) for _ in range(300)]
+    hard = [drawn.random() for _ in words]  # what is hard is so for both
+    texts = list(zip(hard, words, strict=True))
+    old, new = ([sum(drawn.random() < share * bad for _ in range(size)) for bad, size in texts] for share in (0.5, 0.4))
+    folders = [error_evaluation(tmp_path / name, edits, words) for name, edits in (("a", old), ("b", new))]
+    config = CompareEvaluationsConfig(evaluations=folders)
+    wer, cer = compared_scores(config)
+    assert wer.measure == ("recognition", "clean", "speech->text", "wer") and wer.items == 300
+    assert wer.chance is None and wer.p == cer.p == [None] and cer.rate == "cer"
+    rates = [sum(edits) / sum(words) for edits in (old, new)]
+    assert [score.value for score in wer.scores] == pytest.approx(rates, abs=1e-6)
+    (difference,) = wer.differences
+    assert difference.value == pytest.approx(rates[1] - rates[0], abs=2e-6)
+    width, apart = difference.high - difference.low, [score.high - score.low for score in wer.scores]
+    assert difference.high < 0 and width < 0.9 * math.hypot(*apart), "pairing takes out what is hard for both"
+    lines = list(compare_evaluations(config))
+    assert lines[1].split()[:5] == ["clean", "speech->text", "wer", "300", "-"] and lines[1].endswith("-")
+    assert lines[2].split()[2] == "cer" and lines[3:] == ["wer, cer: lower is better"]
+
+
+def test_error_rates_of_other_texts_are_refused(tmp_path: Path):
+    folders = [error_evaluation(tmp_path / str(size), [1, 1], [9, size]) for size in (8, 9)]
+    with pytest.raises(
+        ValueError, match=r"1 items of clean speech->text wer have texts of other lengths, such as 'i1'"
+    ):
+        compared_scores(CompareEvaluationsConfig(evaluations=folders))
+
+
+def test_sets_of_one_name_in_two_tasks_have_rows_of_their_own(tmp_path: Path):
+    credits = {"choices": [1.0, 1.0, 1.0, 0.0], "questions": [0.0, 1.0, 0.0, 0.0]}
+    lines = [
+        {"evaluation_task": task, "task": "animals", "pair": "text->text", "item": f"i{number}", "credit": credit}
+        for task, values in credits.items()
+        for number, credit in enumerate(values)
+    ]
+    protocols = {"choices": PROTOCOL | {"chance": {"animals": 0.5}}, "questions": PROTOCOL | {"chance": {}}}
+    folders = [write_evaluation(tmp_path / name, lines, protocols) for name in "ab"]
+    config = CompareEvaluationsConfig(evaluations=folders)
+    choices, questions = compared_scores(config)
+    assert (choices.evaluation_task, choices.scores[0].value, choices.chance) == ("choices", 0.75, 0.5)
+    assert (questions.evaluation_task, questions.scores[0].value, questions.chance) == ("questions", 0.25, None)
+    rows = [line.split()[:4] for line in compare_evaluations(config)]
+    assert rows[1:] == [["choices.animals", "text->text", "4", "50.0"], ["questions.animals", "text->text", "4", "-"]]
+    with pytest.raises(
+        ValueError, match=r"published\.animals: no task .*; they have choices\.animals, questions\.animals"
+    ):
+        list(compare_evaluations(replace(config, published={"animals": "StoryCloze"})))
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [
@@ -98,12 +152,17 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path):
     other = evaluation(tmp_path / "c", {"y": [1.0]})
     old = evaluation(tmp_path / "d", {"x": [1.0, 0.0]})
     (old / "protocol.json").unlink()
+    nameless = write_evaluation(tmp_path / "f", [{"task": "Cloze", "pair": "x", "item": "i0", "credit": 1.0}], {})
     with make_artifact(tmp_path / "e", kind="codes", config={}) as draft:
         draft.facts = EvaluationResults(by_task={})
     for second, message in (
         (fewer, r"1 items of Cloze x are in one of them only, such as 'i1'"),
         (other, "no task with items is in all of them"),
         (old, "holds no protocol.json: it is of an older version"),
+        (
+            nameless,
+            "has lines in items.jsonl without evaluation_task: it is of an older version; evaluate the model again",
+        ),
         (tmp_path / "e", "is of kind codes"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -194,3 +253,17 @@ def test_comments_and_docstrings_are_no_other_code(tmp_path: Path, monkeypatch):
         assert text != source
         monkeypatch.setattr("inspect.getsource", lambda module, text=text: text)
         assert (code_version([cloze]) == before) is same
+
+
+def test_the_code_of_a_task_is_all_that_lays_out_and_scores_its_questions():
+    names = {module.__name__.removeprefix("megatron_speech.") for module in scoring_modules(questions)}
+    assert {
+        *("evaluation.tasks.questions.task", "evaluation.tasks.questions.answers", "evaluation.tasks.questions.ways"),
+        *("evaluation.tasks.generation", "evaluation.tasks.hearing", "evaluation.tasks.settings"),
+        *("evaluation.scripts", "metrics.answer_matching", "metrics.number_words", "sequences.speech_tasks"),
+    } <= names
+    assert not any(name.startswith(("evaluation.tasks.cloze", "evaluation.data_sets", "inference")) for name in names)
+    assert not {"metrics.bootstrap", "metrics.intervals"} & names, "an interval is computed anew"
+    likelihoods = {module.__name__ for module in scoring_modules(cloze)}
+    assert "megatron_speech.evaluation.tasks.likelihood" in likelihoods
+    assert "megatron_speech.metrics.answer_matching" not in likelihoods

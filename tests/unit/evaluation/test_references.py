@@ -16,7 +16,7 @@ from megatron_speech.evaluation.comparison.references import Reference, referenc
 from megatron_speech.evaluation.comparison.scores import compared_scores
 from megatron_speech.metrics.aggregates import mean_of_sets
 from megatron_speech.metrics.intervals import mean_interval
-from tests.toy_evaluations import credits, evaluation
+from tests.toy_evaluations import credits, error_evaluation, evaluation
 
 ROW = PublishedRow(
     set="StoryCloze",
@@ -86,6 +86,15 @@ def test_a_restricted_way_has_its_own_topline_and_the_published_scores_of_its_pa
     assert [each.pair for each in given if each.kind == "published"] == ["speech->text", "speech->text in E"]
 
 
+def test_the_topline_of_speech_that_whisper_read_is_the_written_answer(tmp_path: Path):
+    ways = ("text->text in thoughts", "speech->speech in thoughts", "speech->speech in thoughts by Whisper")
+    folders = [evaluation(tmp_path / name, {way: credits(0.5, seed=1) for way in ways}) for name in "ab"]
+    given = found(CompareEvaluationsConfig(evaluations=folders))
+    assert [(each.pair, each.of) for each in given if each.of.startswith("a")] == [
+        (way, "a, text->text in thoughts") for way in ways[1:]
+    ]
+
+
 def test_without_a_reference_there_is_no_such_table(tmp_path: Path):
     folders = [evaluation(tmp_path / name, {"text->text": [1.0, 0.0]}) for name in "ab"]
     assert not any("topline" in line for line in compare_evaluations(CompareEvaluationsConfig(evaluations=folders)))
@@ -138,18 +147,31 @@ def test_a_published_score_stands_beside_its_pair_with_the_verdict(config: Compa
     assert all(each["source"] == "a paper" and each["published"] == 76.3 for each in told)
 
 
-def test_answers_without_a_chance_have_the_protocol_of_their_matcher(tmp_path: Path, monkeypatch):
+def test_a_score_has_the_protocol_of_its_evaluation_task(tmp_path: Path, monkeypatch):
     rows = [replace(ROW, protocol={"score": "per token", "matcher": "any_word"}), ROW]
     monkeypatch.setattr(published, "published_rows", lambda: tuple(rows))
     why = []
-    for name, more in (("matched", {"matcher": "any_word"}), ("unknown", {})):
+    for name, more in (("matched", {"matcher": "any_word"}), ("plain", {})):
         folders = [
             evaluation(tmp_path / f"{name}{n}", {"speech->text": credits(0.5, seed=n)}, more={"chance": {}} | more)
             for n in range(2)
         ]
         config = CompareEvaluationsConfig(evaluations=folders, published={"Cloze": "StoryCloze"})
         why.append([each.not_comparable for each in found(config)])
-    assert why == [["", "matcher not told"], ["our protocol is not known"] * 2]
+    assert why == [["", "matcher not told"], ["matcher was any_word, here none", ""]]
+
+
+def test_an_error_rate_stands_beside_published_ones_of_its_kind(tmp_path: Path, monkeypatch):
+    wer = replace(ROW, set="LibriSpeech", measure="WER", value=2.8, items=40)
+    monkeypatch.setattr(published, "published_rows", lambda: (wer, replace(wer, measure="CER"), ROW))
+    folders = [error_evaluation(tmp_path / name, [0, 1] * 20) for name in "ab"]
+    config = CompareEvaluationsConfig(
+        evaluations=folders, published={"clean": "LibriSpeech"}, bottom_line=error_evaluation(tmp_path / "c", [2] * 40)
+    )
+    given = {(each.kind, each.rate): each for each in found(config)}
+    assert set(given) == {("bottom line", "wer"), ("bottom line", "cer"), ("published", "wer"), ("published", "cer")}
+    assert given["bottom line", "wer"].score.value == 0.2 and given["published", "cer"].published == 2.8
+    assert given["published", "wer"].not_comparable == ""
 
 
 def test_what_is_published_of_nothing_is_refused(config: CompareEvaluationsConfig):
