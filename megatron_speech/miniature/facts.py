@@ -154,20 +154,14 @@ def prepare_facts(config: PrepareFactsConfig) -> None:
     groups = groups_of(countries)
     towns = invent_towns(config.towns)
     facts = [*_facts_of_countries(countries, groups), *_facts_of_towns(towns)]
-    train, heldout = _sentences(facts, config.heldout_share)
+    train, heldout = _sentences(facts, config.wordings, config.heldout_share)
     rng = random.Random(config.seed)
     parts = {
         "train": list(_passages("train", train, config.passages, rng)),
         "heldout": list(_passages("heldout", heldout, config.heldout_passages, rng)),
-        "written": list(_documents("written", facts, config.written_epochs, config.facts_per_document, rng)),
+        "written": list(_documents("written", facts, config.written_epochs, config, rng)),
         "spoken": list(
-            _documents(
-                "spoken",
-                [fact for fact in facts if fact.speakable],
-                config.spoken_epochs,
-                config.facts_per_document,
-                rng,
-            )
+            _documents("spoken", [fact for fact in facts if fact.speakable], config.spoken_epochs, config, rng)
         ),
         "questions": [*question_documents(countries, groups), *_questions_about_towns(towns)],
     }
@@ -192,14 +186,14 @@ def _facts_of_towns(towns: Sequence[Town]) -> Iterator[Fact]:
             yield Fact(town.name, town.name, relation, value, town.group)
 
 
-def _sentences(facts: Sequence[Fact], heldout_share: float) -> tuple[list[str], list[str]]:
+def _sentences(facts: Sequence[Fact], wordings: int, heldout_share: float) -> tuple[list[str], list[str]]:
     """Sentences that may become speech: to train on, and held out. A held-out fact has other wordings in training."""
     train: list[str] = []
     heldout: list[str] = []
     for fact in facts:
         if not fact.speakable:
             continue
-        for wording in range(len(WORDINGS[fact.relation])):
+        for wording in range(wordings):
             name = f"{fact.subject}-{fact.relation}-{wording}"
             (heldout if sha256_fraction(f"heldout:{name}") < heldout_share else train).append(fact.sentence(wording))
     return train, heldout
@@ -207,19 +201,21 @@ def _sentences(facts: Sequence[Fact], heldout_share: float) -> tuple[list[str], 
 
 def _passages(name: str, sentences: Sequence[str], count: int, rng: random.Random) -> Iterator[dict[str, Any]]:
     """Passages of one to three random sentences, for the voices; parts of them may cross the ends of sentences."""
+    if not sentences:
+        raise ValueError(f"heldout_share leaves no sentence for {name}.jsonl; change it, or raise towns or wordings")
     for number in range(count):
-        text = " ".join(rng.sample(sentences, rng.randint(1, 3)))
+        text = " ".join(rng.sample(sentences, min(rng.randint(1, 3), len(sentences))))
         yield {"id": f"{name}-{number}", "text": text, "metadata": {"speakable": True, "sentences": [text]}}
 
 
 def _documents(
-    name: str, facts: Sequence[Fact], epochs: int, facts_per_document: int, rng: random.Random
+    name: str, facts: Sequence[Fact], epochs: int, config: PrepareFactsConfig, rng: random.Random
 ) -> Iterator[dict[str, Any]]:
     """Documents of random facts; each epoch states every fact once, in a random wording."""
     for epoch in range(epochs):
         order = rng.sample(facts, len(facts))
-        for number, group in enumerate(grouped(order, facts_per_document)):
-            text = " ".join(fact.sentence(rng.randrange(len(WORDINGS[fact.relation]))) for fact in group)
+        for number, group in enumerate(grouped(order, config.facts_per_document)):
+            text = " ".join(fact.sentence(rng.randrange(config.wordings)) for fact in group)
             speakable = all(fact.speakable for fact in group)
             yield {"id": f"{name}-{epoch}-{number}", "text": text, "metadata": {"speakable": speakable}}
 

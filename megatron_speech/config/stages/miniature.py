@@ -76,6 +76,8 @@ class PrepareFactsConfig:
     """Folder for the JSONL files."""
     towns: int = 128
     """Number of invented towns, beside the countries."""
+    wordings: int = 6
+    """Number of wordings of each fact, 1 to 6."""
     facts_per_document: int = 4
     """Facts of different subjects in a document."""
     written_epochs: int = 24
@@ -95,6 +97,8 @@ class PrepareFactsConfig:
         for name in ("facts_per_document", "written_epochs", "spoken_epochs", "passages", "heldout_passages"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        if not 1 <= self.wordings <= 6:
+            raise ValueError(f"wordings={self.wordings} must lie in 1..6")
         if not 0 < self.heldout_share < 1:
             raise ValueError(f"heldout_share={self.heldout_share} must lie between 0 and 1; 0.03 is usual")
 

@@ -109,3 +109,15 @@ def test_the_voices_read_its_sentences_and_questions(facts: Path, packages: Path
     assert len(asked) == 48 and len([text for text in asked if "emblem" in text]) == 24, "both kinds alternate"
     candidates = {c for d in read_jsonl(facts / "questions.jsonl") for c in d["metadata"]["candidates"]}
     assert set(planned("answers")) == candidates
+
+
+def test_fewer_wordings_are_the_first_ones(packages: Path, tmp_path: Path) -> None:
+    prepare_facts(PrepareFactsConfig(assets=packages, output=tmp_path / "facts", towns=8, wordings=1, written_epochs=1))
+    first = [re.compile(patterns[0].format(subject=".+", value=".+"), re.I) for patterns in WORDINGS.values()]
+    sentences = [s for d in read_jsonl(tmp_path / "facts" / "written.jsonl") for s in re.split(r"(?<=\.) ", d["text"])]
+    assert sentences and all(any(pattern.fullmatch(sentence) for pattern in first) for sentence in sentences)
+
+
+def test_a_share_that_holds_nothing_out_is_refused(packages: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"heldout_share leaves no sentence for heldout\.jsonl; change it"):
+        prepare_facts(PrepareFactsConfig(assets=packages, output=tmp_path / "facts", towns=8, heldout_share=1e-9))
