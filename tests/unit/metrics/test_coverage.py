@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from scipy.stats import qmc
 
-from megatron_speech.metrics.intervals import mean_interval, paired_difference, wilson
+from megatron_speech.metrics.intervals import mean_interval, paired_difference, ratio_interval, wilson
 
 SIMULATIONS = 11  # as a power of two: 2,048
 SIZES = (100, 300, 1000, 2000)
@@ -56,4 +56,17 @@ def test_the_interval_of_a_paired_difference_covers_the_truth(items: int):
         new = np.repeat([1.0, 0.0, 1.0], [up, both - up, items - both])
         estimate = paired_difference(old, new, seed=seed, resamples=1000)
         covered.append(estimate.low - 1e-12 <= value <= estimate.high + 1e-12)
+    assert 0.94 <= np.mean(covered) <= 0.96
+
+
+@pytest.mark.parametrize("items", SIZES[:2])
+def test_the_interval_of_a_difference_of_error_rates_covers_the_truth(items: int):
+    random = np.random.default_rng(0)
+    covered = []
+    for seed in range(2**SIMULATIONS):
+        words = random.integers(1, 20, size=items)
+        hard = random.random(items)  # longer lines are no harder
+        old, new = (random.binomial(words, share * hard) for share in (0.4, 0.3))
+        estimate = ratio_interval((new - old).tolist(), words.tolist(), seed=seed, resamples=500)
+        covered.append(estimate.low <= -0.05 <= estimate.high)
     assert 0.94 <= np.mean(covered) <= 0.96
