@@ -45,9 +45,11 @@ class ParallelModel:
         """Set the chunks to evaluation mode within the context."""
         for chunk in self.chunks:
             chunk.eval()
-        yield
-        for chunk in self.chunks:
-            chunk.train()
+        try:
+            yield
+        finally:
+            for chunk in self.chunks:
+                chunk.train()
 
 
 @dataclass(frozen=True, kw_only=True)
