@@ -90,7 +90,7 @@ def is_made(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> boo
     if not (output / MANIFEST).is_file():
         raise FileExistsError(f"{output} is in the way: it is no finished output of any stage; move it, or remove it")
     if difference := made_from_else(output, kind=kind, config=config, inputs=inputs):
-        raise ValueError(f"{output} exists but was made with {difference}; remove it or choose another output")
+        raise ValueError(f"{output} exists but was made {difference}; remove it or choose another output")
     (output / MARKER).unlink(missing_ok=True)  # left by a kill before the last step of `make_artifact`
     return True
 
@@ -107,11 +107,14 @@ def require_place(output: Path, inputs: Inputs = ()) -> None:
 
 
 def made_from_else(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> str:
-    """First difference between the identity of the artifact `output` and the given one; empty if they are equal."""
+    """How `output` was made otherwise: `with other settings (seed: 1 -> 2)`; empty if it has the given identity."""
     made, wanted = read_manifest(output), _identity(kind, config, inputs)
-    for part in ("kind", "config", "inputs"):
-        if getattr(made, part) != wanted[part]:
-            return f"another {part} ({first_difference(getattr(made, part), wanted[part])})"
+    if made.kind != wanted["kind"]:
+        return f"as {made.kind}, not as {wanted['kind']}"
+    if made.config != wanted["config"]:
+        return f"with other settings ({first_difference(made.config, wanted['config'])})"
+    if made.inputs != wanted["inputs"]:
+        return f"from other inputs ({first_difference(made.inputs, wanted['inputs'])})"
     return ""
 
 

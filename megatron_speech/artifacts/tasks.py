@@ -112,7 +112,7 @@ def _fault(output: Path, *, kind: str, config: Any, inputs: Inputs, is_whole: Ca
     """Reason why an existing part must be made again; empty if it can be used."""
     try:
         if difference := made_from_else(output, kind=kind, config=config, inputs=inputs):
-            return f"was made with {difference}"
+            return f"was made {difference}"
         return "" if is_whole(output) else "lost files that it lists"
     except ValueError as error:
         return f"is damaged ({error})"

@@ -111,10 +111,10 @@ def test_one_of_many_jobs_does_not_read_the_inputs_of_what_is_made(tmp_path: Pat
     stage = Stage(tmp_path, source="changed")
     stage.make("tasks")
     assert stage.calls == []
-    with pytest.raises(ValueError, match=r"another config \(size: 1 -> 2\)"):
+    with pytest.raises(ValueError, match=r"with other settings \(size: 1 -> 2\)"):
         Stage(tmp_path, size=2).make("tasks")
     for part, read_at_once in (("finish", False), ("all", False), ("tasks", True)):
-        with pytest.raises(ValueError, match=r"another inputs \(in: a -> changed\)"):
+        with pytest.raises(ValueError, match=r"from other inputs \(in: a -> changed\)"):
             stage.make(part, read_at_once=read_at_once)
 
 

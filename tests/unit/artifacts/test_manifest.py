@@ -45,12 +45,12 @@ def test_a_difference_is_named(tmp_path: Path):
     output, source = tmp_path / "out", tmp_path / "source.txt"
     source.write_text("input")
     _make(output, _Config(output), source)
-    with pytest.raises(ValueError, match=r"another config \(amount: 1 -> 2\); remove it"):
+    with pytest.raises(ValueError, match=r"with other settings \(amount: 1 -> 2\); remove it"):
         is_made(output, kind="toy", config=_Config(output, 2), inputs=[source])
-    with pytest.raises(ValueError, match="another kind"):
+    with pytest.raises(ValueError, match="was made as toy, not as other; remove it"):
         is_made(output, kind="other", config=_Config(output), inputs=[source])
     source.write_text("changed")
-    with pytest.raises(ValueError, match="another inputs"):
+    with pytest.raises(ValueError, match="from other inputs"):
         is_made(output, kind="toy", config=_Config(output), inputs=[source])
 
 
@@ -61,7 +61,7 @@ def test_an_artifact_is_identified_by_its_manifest(tmp_path: Path):
     assert is_made(second, kind="toy", config=_Config(second), inputs=[first])
     manifest = json.loads((first / "manifest.json").read_text())
     (first / "manifest.json").write_text(json.dumps({**manifest, "facts": {}}))
-    with pytest.raises(ValueError, match="another inputs"):
+    with pytest.raises(ValueError, match="from other inputs"):
         is_made(second, kind="toy", config=_Config(second), inputs=[first])
 
 

@@ -94,7 +94,7 @@ def test_a_part_that_cannot_be_taken_is_made_again_and_says_why(
         (tmp_path / "part/manifest.json").write_text("{")
     with caplog.at_level(logging.INFO):
         assert make(2 if fault == "other" else 1, is_whole=fault != "lost")
-    said = {"damaged": "is damaged", "other": "was made with another config (n: 1 -> 2)", "lost": "lost files"}
+    said = {"damaged": "is damaged", "other": "was made with other settings (n: 1 -> 2)", "lost": "lost files"}
     assert f"made again: it {said[fault]}" in caplog.text
 
 

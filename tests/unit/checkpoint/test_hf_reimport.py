@@ -167,7 +167,7 @@ def test_an_export_that_was_fine_tuned_in_its_own_folder_is_imported_as_it_is_no
     hf = export(tmp_path, base)
     imported(tmp_path, hf, tmp_path / "vocabulary")
     save_file({name: tensor + 1 for name, tensor in tensors(hf).items()}, hf / "model.safetensors")
-    with pytest.raises(ValueError, match="base2 exists but was made with another inputs"):
+    with pytest.raises(ValueError, match="base2 exists but was made from other inputs"):
         imported(tmp_path, hf, tmp_path / "vocabulary")
     shutil.rmtree(tmp_path / "base2")
     require_same_rows(tmp_path, imported(tmp_path, hf, tmp_path / "vocabulary"), tensors(hf))
@@ -285,7 +285,7 @@ def test_an_import_from_other_files_beside_the_weights_is_another_import(
     base = imported(tmp_path, hf, tmp_path / "vocabulary")
     assert imported(tmp_path, hf, tmp_path / "vocabulary") == base, "unchanged, it is already done"
     (hf / name).write_text((hf / name).read_text() + "\n")
-    with pytest.raises(ValueError, match="base2 exists but was made with another inputs"):
+    with pytest.raises(ValueError, match="base2 exists but was made from other inputs"):
         imported(tmp_path, hf, tmp_path / "vocabulary")
 
 

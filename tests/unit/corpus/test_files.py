@@ -222,7 +222,7 @@ def test_a_changed_object_is_noticed(bucket: str, tmp_path: Path) -> None:
     client.put_object(Bucket="texts", Key="en/new.jsonl", Body=_line("a"))
     tokenize_text(config)
     client.put_object(Bucket="texts", Key="en/new.jsonl", Body=_line("b"))
-    with pytest.raises(ValueError, match=r"was made with another inputs \(s3://texts/en/new.jsonl"):
+    with pytest.raises(ValueError, match=r"was made from other inputs \(s3://texts/en/new.jsonl"):
         tokenize_text(config)
     client.delete_object(Bucket="texts", Key="en/new.jsonl")
     with pytest.raises(FileNotFoundError, match=r"corpora.c.path=s3://texts/en/new.jsonl does not exist; correct"):

@@ -141,7 +141,7 @@ def test_an_evaluation_of_choices_can_be_compared(tmp_path, vocabulary, tokenize
     assert [score.pair for score in scores] == ["text->text", "text->speech", "speech->text", "speech->speech"]
     assert all(score.items == 4 and score.chance == 0.5 for score in scores)
     say(folder / "0_mutual.wav", 77)
-    with pytest.raises(ValueError, match="exists but was made with another inputs"):
+    with pytest.raises(ValueError, match="exists but was made from other inputs"):
         evaluate(config)
 
 

@@ -137,7 +137,7 @@ def test_the_boundary_can_be_changed_without_speaking_again(config, engine):
     engine.spoken.clear()
     run(replace(config, boundary="none"), "made")
     assert engine.spoken == []
-    with pytest.raises(ValueError, match=r"another config \(boundary: none -> begin_end\)"):
+    with pytest.raises(ValueError, match=r"with other settings \(boundary: none -> begin_end\)"):
         run(config, "made")
 
 

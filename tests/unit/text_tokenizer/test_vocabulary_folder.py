@@ -263,7 +263,7 @@ def test_a_vocabulary_from_other_files_is_another_vocabulary(tmp_path: Path, nam
     path = text / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(path.read_text() + "\n" if content is None else content)
-    with pytest.raises(ValueError, match="vocabulary exists but was made with another inputs"):
+    with pytest.raises(ValueError, match="vocabulary exists but was made from other inputs"):
         vocabulary_of(tmp_path / "vocabulary", text)
 
 

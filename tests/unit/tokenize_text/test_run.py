@@ -106,7 +106,7 @@ def test_a_changed_file_is_tokenized_again(tmp_path: Path, vocabulary: Path):
     assert [d.key for d in read_documents(tmp_path / "documents")][4] == "other"
     tokenize_text(config_of(tmp_path))  # is skipped
     write_jsonl(tmp_path / "corpus" / "part-1.jsonl", {"id": "third", "text": "changed"})
-    with pytest.raises(ValueError, match="made with another inputs"):
+    with pytest.raises(ValueError, match="made from other inputs"):
         tokenize_text(config_of(tmp_path))
 
 
