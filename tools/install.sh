@@ -21,16 +21,17 @@ fi
 packages=$(grep -c == tools/constraints.txt)
 echo "installing about $packages packages, at the tested versions, into $root/.venv (2.2 GB, once)"
 
-# Show a line for every tenth package that pip finds, and for every large file.
+# Show a line for every tenth package that pip finds, and for every large file. pip says "Processing" of packages on
+# disk. It says "Installing" of what builds a package, too, long before it unpacks all.
 found=0
 show() {
     local word name size
     while read -r word name size; do
-        if [[ $word == Collecting ]] && ((++found % 10 == 0)); then
+        if [[ $word == @(Collecting|Processing) ]] && ((++found % 10 == 0)); then
             echo "  $found of about $packages packages found"
         elif [[ $word == Downloading && $size =~ ^\([0-9]{3,}.*MB\)$ ]]; then
             echo "  downloading $name $size"
-        elif [[ $word == Installing ]]; then
+        elif [[ $word == Installing && $name == collected ]]; then
             echo "  unpacking them: this takes minutes"
         fi
     done
