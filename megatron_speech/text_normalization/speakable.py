@@ -25,6 +25,7 @@ import sentencex
 
 from megatron_speech.config.stages.text_to_token import Language
 from megatron_speech.text_normalization.characters import Class
+from megatron_speech.text_normalization.english.reader import goes_on
 
 TextClass = Literal["prose", "numbers", "names", "dialogue"]
 
@@ -122,8 +123,9 @@ def _sentence_starts(block: str, offset: int, language: Language) -> list[int]:
         for piece, end in _pieces(block)
         for sentence in sentencex.get_sentence_boundaries(language, block[piece:end])
     ]
+    found = [start for start in found[1:] if not goes_on(block, start - offset)]
     if "\n" not in block:
-        return [offset, *found[1:]]
+        return [offset, *found]
     # Lists and verse have no stops. An extra cut at a wrapped line that begins with a capital does no harm.
     return sorted({offset, *found, *(offset + match.end() for match in _NEW_LINE.finditer(block))})
 

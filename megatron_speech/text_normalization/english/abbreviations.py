@@ -8,9 +8,11 @@ from megatron_speech.text_normalization.english.numbers import (
     Rule,
     Unsure,
     any_of,
+    cardinal,
     ends_sentence,
     is_counted,
     is_year,
+    roman,
     rule,
     text_after,
     word_after,
@@ -51,10 +53,16 @@ _BEFORE_NUMBERS = {
     "eq": "equation", "art": "article", "op": "opus", "ext": "extension", "apt": "apartment",
     "hwy": "highway", "rte": "route", "para": "paragraph", "pt": "part", "bk": "book", "ver": "version",
 }  # fmt: skip
+_BEFORE_NUMERALS = [form for name in ("vol", "ch", "pt", "bk", "sec", "p", "pp") for form in (name, name.title())]
+_WORDS_TOO = ("no", "art", "p", "c")
+_UNNUMBERED = [form for name in _BEFORE_NUMBERS if name not in _WORDS_TOO for form in (name, name.title())]
+"""What needs a number: the "Sec." of "Sec. of State" is refused."""
 _OF_LIVES = {"b": "born", "d": "died", "r": "reigned"}
 _BEFORE_NO = words_of("said say says is was or and with answer replied answered")
 _TITLES = words_of("mr mrs ms prof gen capt sgt gov sen rev lt maj cpl adm")
 _ENDING_NAMES = words_of("inc ltd corp bros jr sr ave blvd")
+SHORT_NAMES = frozenset((*(name.lower() for name in (*_AFTER_NAMES, *_AFTER_PLACES)), *_ENDING_NAMES, "etc", "al"))
+"""Lower-case words whose full stop may end a sentence before a number."""
 _SAINTS = words_of(
     "Paul Mary John Peter James George Helens Louis Petersburg Lucia Andrews Andrew Patrick Francis Thomas "
     "Augustine Joseph Moritz Kitts Vincent Pierre Martin Nicholas Clair Lawrence Lucie Germain Catharines Albans "
@@ -85,8 +93,14 @@ def _before_number(found: re.Match[str]) -> str:
     return _BEFORE_NUMBERS[short]
 
 
+def _before_numeral(found: re.Match[str]) -> str | None:
+    """ "vol. iv"."""
+    digits = roman(found[2].upper())
+    return f"{_BEFORE_NUMBERS[found[1].lower()]} {cardinal(digits)}" if digits else None
+
+
 def _century(found: re.Match[str]) -> str:
-    is_dated = word_after(found) in ("BC", "BCE", "AD", "CE")
+    is_dated = re.match(r"\s(?:BC|AD|CE|B\.C\.|A\.D\.|C\.E\.)", text_after(found)) is not None
     return "century" + ("." if ends_sentence(found) and not is_dated else "")
 
 
@@ -160,11 +174,14 @@ _SHORT = r"\.(?=[\s,;:)\]\"“?!—]|\Z)"
 RULES: list[Rule] = [
     rule(rf"({any_of(_ALWAYS)})(?:{_SHORT}|\.('s)(?!\w))", _abbreviation, any_case=True),
     rule(r"etc\.?(?!\w)", _et_cetera, any_case=True),
-    rule(rf"({any_of(_BEFORE_NUMBERS)})\.\s?(?=\d)", _before_number, any_case=True),
+    rule(rf"({any_of(_BEFORE_NUMBERS)})\.\s?(?=\d|AD\s\d)", _before_number, any_case=True),
+    rule(rf"({any_of(_BEFORE_NUMERALS)})\.\s([ivxlIVXL]+)(?![\w'])", _before_numeral),
+    rule(rf"(?:{any_of(_UNNUMBERED)})\.(?=\s[a-z])|[Nn]os?\.(?=\sof\s)", _unknown),
     rule(r"(?<=\()([bdr])\.\s?(?=(?:ca?\.\s?)?\d{2,4}(?!\d))", lambda found: _OF_LIVES[found[1]]),
     rule(r"(?:(?<=\dth )|(?<=\dst )|(?<=\dnd )|(?<=\drd ))c\.(?!\w)", _century),
     rule(r"vs(?![\w.])", lambda _: "versus"),
     rule(r"(?!Rs)(?:[b-df-hj-np-tv-xz]{1,4})\.(?=\s\d)|(?<=\d\s)[a-z]\.(?=\s)", _unknown, any_case=True),
+    rule(r"(?!ph\b)[b-df-hj-np-tv-xz]{2,5}\.(?=\s[a-z])", _unknown),
     rule(r"(Nos?)\s(?=\d)", _number_sign),
     rule(rf"({any_of(_WITHOUT_STOPS)})(?=\s[A-Z])", lambda found: _WITHOUT_STOPS[found[1]]),
     rule(r"St(?=\s[A-Z]|,)", _saint_or_street),
@@ -180,6 +197,8 @@ RULES: list[Rule] = [
 ]
 WORDS = frozenset(("No", "Nos", "etc", "St", "vs", *_WITHOUT_STOPS))
 """First words of the rules that match without a full stop."""
+BEFORE_NAMES = frozenset(_BEFORE_NAMES) | {title.title() for title in _TITLES}
+"""Words whose full stop never ends a sentence before a capital."""
 STOPPED = frozenset(
     name.lower()
     for names in (_ALWAYS, _BEFORE_NAMES, _AFTER_NAMES, _AFTER_PLACES, _BEFORE_NUMBERS, ("St", "Dr", "Ph", "etc"))

@@ -32,6 +32,10 @@ _FORMULAS = words_of(
     "CO2 CO2e CO3 NO2 NO3 N2O SO2 SO3 SO4 H2SO4 HNO3 H2O2 H3PO4 PO4 NH3 NH4 CH4 C2H4 C2H6 C3H8 C6H6 C6H12O6 H2CO3"
 )
 """Chemical formulas, read letter by letter."""
+_ELEMENTS = words_of(
+    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
+    "Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U"
+)
 _SLASHED = {"and/or": "and or", "he/she": "he or she", "she/he": "she or he", "his/her": "his or her",
             "him/her": "him or her", "w/o": "without", "w/": "with", "ac/dc": "ac dc", "tcp/ip": "tcp ip",
             "hiv/aids": "hiv aids", "c/o": "care of"}  # fmt: skip
@@ -109,6 +113,14 @@ def _mixed(found: re.Match[str]) -> str | None:
         else:
             words.append(part.lower())
     return " ".join(words)
+
+
+def _formula(found: re.Match[str]) -> str | None:
+    """ "Fe2O3", "C2H5OH": letter by letter; None if a part is no element, or the letters may be a name ("MP3")."""
+    is_inner = re.search(r"\d[A-Z]|[a-z]\d|[a-z][A-Z].*\d", found[0]) is not None
+    if not is_inner or not _ELEMENTS.issuperset(re.findall("[A-Z][a-z]?", found[0])):
+        return None
+    return " ".join(cardinal(part) if part.isdecimal() else part.lower() for part in _SIGNS.findall(found[0]))
 
 
 def _many_mixed(found: re.Match[str]) -> str:
@@ -193,7 +205,7 @@ RULES: list[Rule] = [
     rule(rf"ISBN(?:-1[03])?:?\s([\d][\d -]{{8,16}}[\dX]){END}", _isbn),
     rule(rf"{_PHONE}{END}", _phone),
     rule(rf"\+\d{{1,3}}(?:[\s-]\(?\d{{1,4}}\)?){{2,5}}{END}", _phone),
-    rule(rf"0\d{{2,4}}[\s-]\d{{3,4}}[\s-]?\d{{3,4}}{END}", _phone),
+    rule(rf"(?:0\d{{2,4}}[\s-]|\(0\d{{2,4}}\)\s?)\d{{3,4}}[\s-]?\d{{3,4}}{END}", _phone),
     rule(rf"\d{{3}}-\d\d-\d{{4}}{END}", _phone),
     rule(rf"\d{{4}}([ -])\d{{4}}\1\d{{4}}\1\d{{4}}{END}", _phone),
     rule(rf"(\d{{3}})-(\d{{4}}){END}", _local_phone),
@@ -204,6 +216,7 @@ RULES: list[Rule] = [
     rule(r"WWII?(?![\w-])", _mixed),
     rule(rf"(UTC|GMT)([+-])(\d\d?){END}", _offset),
     rule(rf"([A-Z]{{1,3}}-?)(\d\d?)s{END}", lambda found: _many_mixed(found) if "-" in found[1] else None),
+    rule(rf"(?:[A-Z][a-z]?\d{{0,2}}){{2,}}{END_OR_HYPHEN}", _formula),
     rule(rf"[A-Za-z]++(?:-?\d++[A-Za-z]*+)++(?:-[A-Z])?{END_OR_HYPHEN}", _mixed),
     rule(rf"(\d+)\s?x\s?(\d+){END_OR_HYPHEN}", _by),
     rule(rf"(\d+)([A-Z]){END_OR_HYPHEN}|(\d\d?)([A-Z]{{2,3}}){END_OR_HYPHEN}", _digit_first),

@@ -167,6 +167,19 @@ def _abbreviated_month(found: re.Match[str]) -> str | None:
     return None if found[1].title() in ("May", "Mar", "Jan", "Dec") and not found[0].endswith(".") else _month(found[1])
 
 
+def _closing(found: re.Match[str]) -> str | None:
+    """A short month or day that ends a sentence: "He left in Oct."."""
+    before, name = word_before(found).lower(), found[1]
+    if before in _DATED and name.title() != "May":
+        return f"{_DAYS.get(name) or _month(name)}."
+    if name in ("Sun", "Sat") and before != "the":
+        raise Unsure("a day, or a word")
+    return None
+
+
+_DATED = words_of("in on of since until till by from to last next this each every early late mid and or through")
+
+
 def is_small_date(found: re.Match[str]) -> bool:
     """Whether a number is next to a lower-case month: "july 25", "25 may 2012"."""
     after = word_after(found)
@@ -233,6 +246,7 @@ RULES: list[Rule] = [
     rule(rf"(')?([2-9]0|1\d\d0|20\d0)'?s(?:{TO}'?([2-9]0)s)?{END_OR_HYPHEN}", _decade),
     rule(rf"'(\d\d){END}", _short_year),
     rule(rf"{_MONTH}\.(?=,|\s[a-z\d])", _abbreviated_month),
+    rule(rf"({'|'.join((*_DAYS, *_MONTH_NAMES))})\.(?=[\"”)]?(?:\s*\Z|\s[A-Z]))", _closing),
     rule(
         rf"{_WEEKDAY}\.?{TO}{_WEEKDAY}(?:\.(?=,|\s[a-z\d]))?(?!\w)",
         lambda found: f"{_WEEKDAYS[found[1]]} to {_WEEKDAYS[found[2]]}",

@@ -73,6 +73,8 @@ _SCALE = rf"(?:[\s-]{_WORD}(?!\w)|\s?([kKmMbBtT]|[bmt]n|MM)(?!\w))?"
 def _amount(digits: str, scale: str | None, currency: Currency, *, is_one: bool) -> str:
     """Words of one sum: `digits` "3.5", `scale` "million", `currency` dollars; `is_one` asks for the singular."""
     whole, _, cents = digits.partition(".")
+    if not scale and 0 < len(whole) <= 3 and len(cents) == 3 and not currency.one.endswith("dollar"):
+        raise Unsure("a decimal or a thousand")
     name = currency.one if is_one else currency.many
     if scale or len(cents) != 2 or not currency.part:
         said = cardinal(digits)

@@ -48,6 +48,9 @@ _CODES = words_of(
     "figure figures fig table section room flight model number no route highway article interstate bus code phone "
     "isbn type part serial version apartment unit zip exercise example equation eq gate suite bulletin psalm"
 )
+_GRADED = words_of(
+    "Level Levels Grade Grades Class Classes Phase Stage Year Years Type Types Chapter Page Tier Category"
+)
 _SPELT_BEFORE = frozenset(("call", "dial", "called", "dialed", "calling", "dialing"))
 _THREE_DIGIT_NAMES = words_of(
     "flight room route highway interstate boeing airbus bus mercedes peugeot porsche bmw channel suite apartment us"
@@ -55,6 +58,14 @@ _THREE_DIGIT_NAMES = words_of(
 _SAID_IN_TWO = words_of("Flight Room Route Highway Interstate Boeing Peugeot Suite")
 _LENGTHS = ("metres", "meters", "kilometres", "kilometers", "miles", "feet", "yards", "people")
 _YEARS_BEFORE = re.compile(r"\b(?:from|between) \d{3,4} (?:to|and) \Z")
+_CONSONANTS = "[b-df-hj-np-tv-xz]"
+_UNKNOWN_UNIT = re.compile(
+    rf"\s(?:(?:hundred|thousand|million|billion|trillion)\s)?(?!vs\b|(?:St|Mrs?|Dr)\s)(?:{_CONSONANTS}{{2,5}}|[B-DF-HJ-NP-TV-XZ]{_CONSONANTS}{{1,4}}(?!\.))(?![\w'])"
+)
+"""A word without vowels, which abbreviates something: "3 kt", "50 zl"; but "in 1953 Mt. Everest"."""
+_UNKNOWN_BEFORE = re.compile(rf"(?!vs\Z){_CONSONANTS}{{2,5}}")
+_PERIOD = re.compile(r"\b(?:q[1-4]|h[12])\s\Z")
+"""A quarter or half before a year."""
 _ZIP = re.compile(r"(?:\b[A-Z]{2},?|(?i:zip(?: code)?|postcode))\s\Z")
 
 
@@ -103,6 +114,8 @@ def _require_fraction(found: re.Match[str], top: str, bottom: str) -> None:
         raise Unsure("a fraction or a date")
     if not MONTH_NAMES.isdisjoint((word_before(found).rstrip("."), word_after(found))):
         raise Unsure("a fraction, or days of a month")
+    if word_before(found).lower() in _CODES or word_before(found) in _GRADED:
+        raise Unsure("a fraction, or two numbers")
     if word_after(found) in ("time", "measure", "meter", "beat", "signature", "stars"):
         raise Unsure("a fraction, or two numbers")
 
@@ -176,7 +189,11 @@ def _bare(found: re.Match[str]) -> str | None:
         raise Unsure("a decimal or a thousand")
     if is_small_date(found):
         raise Unsure("a date in small letters")
-    if is_other_case(after):
+    if (
+        is_other_case(after)
+        or _UNKNOWN_UNIT.match(text_after(found, 20))
+        or _UNKNOWN_BEFORE.fullmatch(word_before(found))
+    ):
         raise Unsure("a unit, or other letters")
     if re.fullmatch(r"0\d+", digits) and (re.match(r"\s\d", following) or after in ("hours", "h")):
         raise Unsure("a number by its digits, or a time")
@@ -198,7 +215,7 @@ def _bare(found: re.Match[str]) -> str | None:
         raise Unsure("a number by its digits, or as a count")
     # Years.
     if digits.isdecimal() and len(digits) == 4:
-        is_dated = before in _YEAR_CUES or before.endswith(("'s", "s'"))
+        is_dated = before in _YEAR_CUES or before.endswith(("'s", "s'")) or _PERIOD.search(words_before(found))
         if is_year(digits):
             return cardinal(digits) if is_counted(after) and not is_dated and digits[2:] != "00" else year(digits)
         is_dated = before in _STRICT_YEAR_CUES or _YEARS_BEFORE.search(words_before(found)) is not None

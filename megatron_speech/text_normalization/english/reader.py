@@ -54,6 +54,7 @@ _NUMERAL_I = re.compile(
 )
 """Contexts where "I" may be a numeral rather than a pronoun."""
 _VOWELS = frozenset("aeiouy")
+_STOPPED_WORD = re.compile(r"(?<![A-Za-z])([A-Za-z]+)\.\s+\Z")
 _DOUBLED = re.compile(r"[ .,?!][.,?!]|  ")
 _COUNTING_I = r"I(?:[.,?!]| of |(?<=[Tt]ype I)|(?<=[Tt]ypes I)|(?<=[Ss]chedule I))"
 _PLAIN_WORD = rf"(?![ivx]+\b|vs\b|{_COUNTING_I})[A-Za-z]++(?:'[A-Za-z]++)?+"
@@ -66,7 +67,7 @@ _APART = re.compile(
 _BARE = str.maketrans("-", " ", '"“”;:()')
 """Translation that removes these marks from a text."""
 _PLAIN_TOKEN = re.compile(r" |[A-Za-z']+|[.,?!]")
-_NUMBER_START = re.compile(rf"\.?\d|[½¼¾⅓⅔⅛⅜⅝⅞]|{money.SIGN}|'\d|\(\d{{3}}\)\s?\d|\+\d|[#@][A-Za-z]")
+_NUMBER_START = re.compile(rf"\.?\d|[½¼¾⅓⅔⅛⅜⅝⅞]|{money.SIGN}|'\d|\(\d{{3,5}}\)\s?\d|\+\d|[#@][A-Za-z]")
 _NUMBERS: list[Rule] = [
     *money.RULES,
     *dates.RULES,
@@ -189,6 +190,18 @@ def _is_watched(word: str, text: str, end: int) -> bool:
 def _may_be_short(word: str) -> bool:
     """Whether a full stop after `word` may mark an abbreviation rather than the end of a sentence."""
     return word in _BEFORE_STOPS or _VOWELS.isdisjoint(word)
+
+
+def goes_on(text: str, place: int) -> bool:
+    """Whether a sentence goes on at `place`, where a new one seems to start: "in 10 min. | they"; "ch. | 3"."""
+    word = _STOPPED_WORD.search(text, max(0, place - 20), place)
+    if word is None:
+        return False
+    following, short = text[place], word[1].lower()
+    if following.isupper():
+        return word[1] in abbreviations.BEFORE_NAMES
+    is_short = _may_be_short(short) or short in units.STOPPED
+    return is_short and (following.islower() or (following.isdecimal() and short not in abbreviations.SHORT_NAMES))
 
 
 def _pieces(parts: list[tuple[int, str]], length: int, places: list[int] | None) -> list[Piece]:

@@ -32,7 +32,8 @@ _NAMES = {
     "l": "liter", "gal": "gallon", "tsp": "teaspoon", "tbsp": "tablespoon", "ha": "hectare", "kgs": "kilogram",
     "kms": "kilometer", "cc": "cubic centimeter",
     "fl oz": "fluid ounce", "s": "second", "sec": "second", "secs": "second", "ms": "millisecond", "min": "minute",
-    "mins": "minute", "h": "hour", "hr": "hour", "hrs": "hour", "yr": "year", "yrs": "year", "W": "watt",
+    "mins": "minute", "h": "hour", "hr": "hour", "hrs": "hour", "yr": "year", "yrs": "year",
+    "wk": "week", "wks": "week", "mo": "month", "mos": "month", "qt": "quart", "nmi": "nautical mile", "W": "watt",
     "kW": "kilowatt", "MW": "megawatt", "GW": "gigawatt", "TW": "terawatt", "mW": "milliwatt", "Wh": "watt hour",
     "kWh": "kilowatt hour", "MWh": "megawatt hour", "GWh": "gigawatt hour", "TWh": "terawatt hour",
     "mAh": "milliamp hour", "V": "volt", "kV": "kilovolt", "mV": "millivolt", "mA": "milliamp", "eV": "electronvolt",
@@ -59,7 +60,9 @@ _TIMES = frozenset(("s", "sec", "h", "hr", "min", "ms"))
 _SAME = ("hertz", "horsepower", "celsius", "fahrenheit")
 _DOTTED = ("in", "ft", "lb", "lbs", "oz", "min", "mins", "sec", "secs", "hr", "hrs", "mi", "yd", "yds", "gal", "tsp",
            "tbsp", "yr", "yrs", "sq ft", "sq mi", "sq km", "sq m", "sq in", "cu ft", "fl oz", "km", "cm", "mm", "kg",
-           "g", "mg", "ml", "m")  # fmt: skip
+           "g", "mg", "ml", "m", "wk", "wks", "mo", "mos", "qt")  # fmt: skip
+STOPPED = frozenset(_DOTTED)
+"""Words after which a full stop may mark an abbreviation."""
 _GLUED = words_of("s m g h l")
 """Signs that mean a unit only after a space: "90s" is a decade, "5m" is five million."""
 _RACES = words_of(

@@ -49,6 +49,28 @@ def test_sentences_of_english_and_chinese():
 
 
 @pytest.mark.parametrize(
+    "sentence",
+    [
+        "He waited 10 mins. for her.",
+        "Open Mon. to Fri. only.",
+        "It took from Jan.–Mar. 2020 there.",
+        "See pp. 12-14, ch. 3 of it.",
+        "About approx. 30 men left.",
+        "Lee met Grant at Ft. Sumter then.",
+        "The 90-yd. field was wet.",
+    ],
+)
+def test_no_abbreviation_ends_a_sentence(sentence):
+    text = f"{sentence} We left. {sentence}"
+    assert [text[each.start : each.end].strip() for each in found(text)] == [sentence, "We left.", sentence]
+
+
+@pytest.mark.parametrize("stop", ["in the sky. 40", "the men. they", "in Oct. The", "to him. He"])
+def test_other_stops_end_one(stop):
+    assert len(found(f"It was {stop} people left.")) == 2
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("It rained, and the match was put off.", None),
