@@ -215,7 +215,9 @@ def _bare(found: re.Match[str]) -> str | None:
         raise Unsure("a number by its digits, or as a count")
     # Years.
     if digits.isdecimal() and len(digits) == 4:
-        is_dated = before in _YEAR_CUES or before.endswith(("'s", "s'")) or _PERIOD.search(words_before(found))
+        is_dated = (
+            before in _YEAR_CUES or before.endswith(("'s", "s'")) or _PERIOD.search(words_before(found)) is not None
+        )
         if is_year(digits):
             return cardinal(digits) if is_counted(after) and not is_dated and digits[2:] != "00" else year(digits)
         is_dated = before in _STRICT_YEAR_CUES or _YEARS_BEFORE.search(words_before(found)) is not None
