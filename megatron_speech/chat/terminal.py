@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from megatron_speech.artifacts.manifest import require_place
 from megatron_speech.audio.io import read_speech
 from megatron_speech.chat.partner import NEEDS_DECODER, Partner, Question
 from megatron_speech.config.parsing.bounds import require_sound_file
@@ -42,6 +43,7 @@ def talk(config: GenerateConfig) -> None:
         read_speech(config.audio)  # a mistake in it must not cost the loading of the model
     if config.speak is not None:
         require_folder(config.speak)
+        require_place(config.speak, [config.audio] if config.audio is not None else [])
     partner = Partner.load(config)
     if config.audio is not None:
         answer(partner, partner.hear(config.audio), speak=config.speak)

@@ -8,6 +8,7 @@ import numpy as np
 
 from megatron_speech.artifacts.facts.codes import SpeechCodes
 from megatron_speech.artifacts.files import read_json
+from megatron_speech.artifacts.manifest import require_place
 from megatron_speech.audio.io import write_audio
 from megatron_speech.config.stages.speech_decoder import DecodeConfig
 from megatron_speech.progress import Progress
@@ -18,8 +19,10 @@ from megatron_speech.speech_decoder.table import load_speech_decoder
 def decode(config: DecodeConfig) -> float:
     """Decode `config.codes` to `config.output`; returns the seconds of sound.
 
-    Raises FileNotFoundError for a missing file, ValueError for codes of another speech tokenizer than the decoder's.
+    Raises FileNotFoundError for a missing file, ValueError for codes of another speech tokenizer than the decoder's, or
+    if the output would replace an input.
     """
+    require_place(config.output, [config.codes, config.decoder, config.vocoder])
     codes = read_codes(config.codes)
     with Progress(f"decode {config.codes}", late=True):
         decoder = load_speech_decoder(config.decoder, config.vocoder)

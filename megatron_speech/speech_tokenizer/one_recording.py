@@ -6,6 +6,7 @@ import numpy as np
 
 from megatron_speech.artifacts.facts.codes import SpeechCodes
 from megatron_speech.artifacts.files import write_atomic
+from megatron_speech.artifacts.manifest import require_place
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.audio.io import read_speech
 from megatron_speech.config.stages.tokenize_speech import EncodeConfig, TokenizeSpeechConfig
@@ -18,8 +19,11 @@ from megatron_speech.speech_tokenizer.table import load_speech_tokenizer
 def encode(config: EncodeConfig) -> SpeechCodes:
     """Encode `config.audio`, and write the codes to `config.output` if it is set.
 
-    Raises FileNotFoundError or ValueError, before the tokenizer is loaded, if the file is no speech.
+    Raises FileNotFoundError or ValueError, before the tokenizer is loaded, if the file is no speech,
+    or if the output would replace an input.
     """
+    if config.output is not None:
+        require_place(config.output, [config.audio, config.tokenizer])
     waveform = read_speech(config.audio)
     with Progress(f"encode {config.audio}", late=True):
         tokenizer = load_speech_tokenizer(config.tokenizer)

@@ -13,7 +13,7 @@ from pathlib import Path
 import xxhash
 
 from megatron_speech.artifacts.files import write_atomic
-from megatron_speech.artifacts.manifest import MANIFEST
+from megatron_speech.artifacts.manifest import MANIFEST, require_place
 from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.inspection.shards import VerifyShardsConfig
 from megatron_speech.data.shards.contents import examine
@@ -38,6 +38,7 @@ def verify_shards(config: VerifyShardsConfig) -> Iterator[Damage]:
         if not folder.is_dir():
             raise FileNotFoundError(f"folders: {folder} is no folder; correct the path")
     if config.output:  # fail now, not after hours of reading, if the folder cannot be written
+        require_place(config.output, config.folders)
         config.output.parent.mkdir(parents=True, exist_ok=True)
     report = {}
     for folder in config.folders:
