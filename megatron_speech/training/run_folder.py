@@ -38,7 +38,7 @@ from megatron_speech.storage.place import local_folder
 
 logger = logging.getLogger(__name__)
 
-DONE, PLAN, CONFIG = "done.json", "plan.json", "config.yaml"
+DONE, PLAN, CONFIG, CHECKPOINTS = "done.json", "plan.json", "config.yaml", "checkpoints"
 _DECIDING = ("model", "precision", "optimizer", "train")
 SAVED = "saved.json"
 """Holds the newest saved step, so that a run with lost checkpoints does not silently start over."""
@@ -49,7 +49,7 @@ def checkpoint_to_resume(folder: Path, config: CheckpointConfig) -> Path | None:
 
     Raises FileExistsError if a start would hide a checkpoint, FileNotFoundError if a checkpoint is lost or required.
     """
-    checkpoints = folder / "checkpoints"
+    checkpoints = folder / CHECKPOINTS
     for path in strays(checkpoints):
         logger.warning("%s is not a checkpoint folder: ignored", path)
     newest = latest_checkpoint(checkpoints)
@@ -132,7 +132,7 @@ def prepare(config: PretrainConfig, *, plan: Plan, consumed: int) -> None:
     `consumed` is the number of samples read so far, under this plan or its predecessors.
     """
     folder = config.folder
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)  # what is in the way shows now, not at the first save
     (folder / DONE).unlink(missing_ok=True)
     unfinished = folder / f"{CONFIG}.tmp"
     dump_yaml(config, unfinished)
