@@ -16,6 +16,7 @@ from tests.schemas import TOOLS, least_settings, schema
 _ENTRIES: dict[str, dict[str, Any]] = {
     "cloze": {"texts": "a", "codes": "b"},
     "geo_qa": {"texts": "a", "codes": "b"},
+    "evaluation": {"vocabulary": "v", **{name: {"texts": "a", "codes": "b"} for name in ("cloze", "geo_qa")}},
     "noise": {"speech_tokenizer": "a"},
     "corpora": {"own": {"path": "a"}},
     "sources": {"own": {"audio": "a"}},
