@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from megatron_speech.config.stages.evaluate import EvaluateConfig
 from megatron_speech.config.stages.evaluation_data import DataSetConfig
 from megatron_speech.evaluation.harness import run_task
 from megatron_speech.evaluation.score_table import OPINION, score_table
@@ -18,6 +19,7 @@ from megatron_speech.evaluation.tasks.questions.task import QuestionsTask
 from megatron_speech.evaluation.tasks.questions.ways import question_prompt
 from megatron_speech.evaluation.tasks.settings import SoundSettings
 from megatron_speech.evaluation.tasks.synthesis import SynthesisTask
+from megatron_speech.evaluation.tasks.table import asked_tasks
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.sequences.streaming_thoughts import StreamingThoughts
@@ -231,6 +233,46 @@ def test_the_protocol_tells_what_is_generated_and_who_hears_it(recordings, model
 def test_settings_of_thoughts_that_cannot_be_met_are_refused(recordings, model, tokenizer, settings, message):
     with pytest.raises(ValueError, match=message):
         task_of(recordings, **settings).items(model.vocabulary)
+
+
+def test_settings_come_from_a_file_of_an_evaluation(recordings):
+    folders = {"speech_decoder": "speech_decoder", "vocoder": "assets/hifigan", "whisper": "assets/whisper-base"}
+    given = {"sets": {"capitals": {"layout": "audio_jsonl", "folder": str(recordings)}}, "sound": folders}
+    config = EvaluateConfig(
+        model=Path("hf"),
+        output=Path("out"),
+        tasks={
+            "questions": {**given, "answers": ["text", "thoughts"], "ratio": [1, 4, 3, 8], "enclosed": True},
+            "synthesis": {**given, "speech_tokenizer": "speech_tokenizer"},
+        },
+    )
+    tasks = asked_tasks(config)
+    questions, synthesis = tasks["questions"], tasks["synthesis"]
+    assert questions.ratio == (1, 4, 3, 8) and questions.enclosed and questions.answers == ("text", "thoughts")
+    assert questions.sound == synthesis.sound == SoundSettings(**{key: Path(path) for key, path in folders.items()})
+    assert questions.inputs[-3:] == synthesis.inputs[-3:] == [Path(path) for path in folders.values()]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"ratio": [13]}, r"^tasks\.questions\.ratio=\[13\] must be pairs of text and speech ids"),
+        ({"answers": ["song"]}, r"^tasks\.questions\.answers\[0\]=song must be one of text, speech, thoughts"),
+        (
+            {"sound": {"whisper": "w"}},
+            r"^tasks\.questions\.sound\.speech_decoder, tasks\.questions\.sound\.vocoder are missing",
+        ),
+        (
+            {"sound": {"speech_decoder": "d", "vocoder": "v"}},
+            r"^tasks\.questions\.sound\.whisper and dnsmos are both missing, so nothing judges the sound; name one",
+        ),
+    ],
+)
+def test_settings_of_a_file_that_cannot_be_met_are_named(settings, message):
+    tasks = {"questions": {"sets": {}, **settings}}
+    with pytest.raises(ValueError, match=message) as raised:
+        asked_tasks(EvaluateConfig(model=Path("hf"), output=Path("out"), tasks=tasks))
+    assert "\n" not in str(raised.value)
 
 
 def test_judges_that_cannot_hear_the_answers_are_refused(recordings, model, tokenizer, sound, monkeypatch):
