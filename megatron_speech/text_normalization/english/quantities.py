@@ -60,9 +60,10 @@ _LENGTHS = ("metres", "meters", "kilometres", "kilometers", "miles", "feet", "ya
 _YEARS_BEFORE = re.compile(r"\b(?:from|between) \d{3,4} (?:to|and) \Z")
 _CONSONANTS = "[b-df-hj-np-tv-xz]"
 _UNKNOWN_UNIT = re.compile(
-    rf"\s(?:(?:hundred|thousand|million|billion|trillion)\s)?(?!vs\b|(?:St|Mrs?|Dr)\s)(?:{_CONSONANTS}{{2,5}}|[B-DF-HJ-NP-TV-XZ]{_CONSONANTS}{{1,4}}(?!\.))(?![\w'])"
+    rf"\s(?:(?:hundred|thousand|million|billion|trillion)\s)?(?!vs\b|(?:St|Mrs?|Dr)\s)(?:{_CONSONANTS}{{2,5}}|[B-DF-HJ-NP-TV-XZ]{_CONSONANTS}{{1,4}}(?!\.)|[a-z]{{2,5}}(?=\.\s[a-z]))(?![\w'])"
 )
-"""A word without vowels, which abbreviates something: "3 kt", "50 zl"; but "in 1953 Mt. Everest"."""
+"""A word without vowels, or one with a stop within a sentence, abbreviates something: "3 kt", "60 mil. died"; but "in
+1953 Mt. Everest"."""
 _UNKNOWN_BEFORE = re.compile(rf"(?!vs\Z){_CONSONANTS}{{2,5}}")
 _PERIOD = re.compile(r"\b(?:q[1-4]|h[12])\s\Z")
 """A quarter or half before a year."""
