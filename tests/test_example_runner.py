@@ -234,6 +234,14 @@ def test_a_mistake_is_one_line_and_no_work(root: Path, words: list[str], said: s
     assert not (root / "runs").exists()
 
 
+@pytest.mark.parametrize("words", [["own_data", "--data", "loop"], ["miniature", "--run-dir", "loop"]])
+def test_a_link_that_leads_back_to_itself_is_one_line(root: Path, words: list[str]) -> None:
+    (root / "loop").symlink_to("loop")
+    done, commands = example_runs.run(root, *words)
+    assert (done.returncode, commands) == (2, [])
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: ") and "loop" in done.stderr
+
+
 def test_a_folder_made_from_something_else_is_refused(root: Path) -> None:
     assert example_runs.run(root, "precision", "made/packed")[0].returncode == 0
     shutil.copytree(root / "made", root / "other")

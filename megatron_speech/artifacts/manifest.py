@@ -85,7 +85,7 @@ def is_made(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> boo
     Raises ValueError with the difference if it was made from something else, FileExistsError if no stage made it.
     """
     require_place(output, inputs)
-    if not output.exists():
+    if not output.exists() and not output.is_symlink():
         return False
     if not (output / MANIFEST).is_file():
         raise FileExistsError(f"{output} is in the way: it is no finished output of any stage; move it, or remove it")

@@ -75,12 +75,17 @@ def reads_into(corpus: str | Path, folder: Path) -> bool:
     """Whether files that a tool writes to `folder` would become files of the corpus."""
     if is_corpus_url(corpus):
         return False
-    corpus, folder = Path.cwd() / corpus, folder.resolve()
+    corpus, folder = Path.cwd() / corpus, _real(folder)
     if corpus.is_dir():
-        return folder.is_relative_to(corpus.resolve())
+        return folder.is_relative_to(_real(corpus))
     if "**" in corpus.parts:
-        return folder.is_relative_to(Path(*corpus.parts[: corpus.parts.index("**")]).resolve())
+        return folder.is_relative_to(_real(Path(*corpus.parts[: corpus.parts.index("**")])))
     return not corpus.is_file() and (folder / "any.jsonl").match(str(corpus))
+
+
+def _real(path: Path) -> Path:
+    """Absolute path without links; unlike `Path.resolve`, never fails at a link that leads back to itself."""
+    return Path(os.path.realpath(path))
 
 
 def changed_after(files: Iterable[CorpusFile], made_ns: int, ids: Mapping[str, str]) -> CorpusFile | None:

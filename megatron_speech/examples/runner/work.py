@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from argparse import ArgumentParser, Namespace
@@ -126,4 +127,4 @@ def folder(key: str, value: str) -> Path:
     """The path `value` of option `key`, absolute. Raises ValueError if it is empty."""
     if not value:
         raise ValueError(f"{key}='' must be a folder's path")
-    return Path(value).resolve()
+    return Path(os.path.realpath(value))  # resolve() fails at a link that leads back to itself
