@@ -85,7 +85,7 @@ def is_made(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> boo
     Raises ValueError with the difference if it was made from something else, FileExistsError if no stage made it.
     """
     require_place(output, inputs)
-    if not output.exists() and not output.is_symlink():
+    if not output.exists():
         return False
     if not (output / MANIFEST).is_file():
         raise FileExistsError(f"{output} is in the way: it is no finished output of any stage; move it, or remove it")
@@ -96,9 +96,14 @@ def is_made(output: Path, *, kind: str, config: Any, inputs: Inputs = ()) -> boo
 
 
 def require_place(output: Path, inputs: Inputs = ()) -> None:
-    """Raise ValueError if `output` has no name, or is or lies inside one of `inputs`."""
+    """Raise ValueError if `output` has no name or is or lies inside one of `inputs`, FileExistsError for a dead link.
+
+    A finished output could not be renamed onto a link to nothing.
+    """
     if output.name in ("", ".."):
         raise ValueError(f"{output} is no name for an output; give the path of a folder that does not exist yet")
+    if output.is_symlink() and not output.exists():
+        raise FileExistsError(f"{output} is in the way: it is a link to nothing; move it, or remove it")
     place = Path(os.path.realpath(output))
     for path in map(Path, inputs):
         path = path.parent if _is_artifact(path.parent) else path  # a file of an artifact
