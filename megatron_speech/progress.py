@@ -137,6 +137,11 @@ class Progress:
             return
 
 
+def loading(command: str) -> Progress:
+    """Show, late, that a command imports libraries; these may take long on a busy machine."""
+    return Progress(f"{command}: loading", late=True)
+
+
 def follow(items: Iterable[T], about: str, *, unit: str, total: float | None = None, late: bool = False) -> Iterator[T]:
     """Yield `items` and show how many are done; `total` is their number if they have a length."""
     if total is None and isinstance(items, Sized):

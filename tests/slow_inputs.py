@@ -202,7 +202,7 @@ def a_decoder() -> None:
     from megatron_speech.artifacts.manifest import make_artifact
     from megatron_speech.artifacts.plain_json import to_json
     from megatron_speech.evaluation.speech import resynthesis
-    from megatron_speech.speech_decoder import one_recording
+    from megatron_speech.speech_decoder import table
 
     codes_of_audio()
     with make_artifact(Path("silent_decoder"), kind="speech_decoder", config={}):
@@ -216,7 +216,7 @@ def a_decoder() -> None:
     changed.load_speech_decoder = lambda *folders: decoder
     changed._judge = lambda *args: (heard, heard)  # noqa: SLF001
     changed.decoder = decoder
-    changed = one_recording
+    changed = table
     changed.load_speech_decoder = lambda *folders: decoder
     made = SpeechCodes(codes=(1, 2), frame_rate=12.5, codebook_size=16, speech_fingerprint="of_codes")
     Path("codes.json").write_text(to_json(made.to_json()))
@@ -276,7 +276,7 @@ SLOW = {
         steps=r"step 2 of 4: cross-entropy .*, [\d,]+ utterances so far, about \d+ \w+ left",
     ),
     "tokenize_speech": Slow("speech_tokenizer.corpus.input:silence", "tokenize_speech audio: 3 seconds", items=False),
-    "encode": Slow("speech_tokenizer.one_recording:encode_recording", "encode a.wav", items=False),
+    "encode": Slow("speech_tokenizer.corpus.windows:encode_recording", "encode a.wav", items=False),
     "tokenizer_report": Slow("evaluation.speech.tokenizer:read_audio_shards", "tokenizer_report a: read", items=False),
     "build_task_documents": Slow(
         "text_to_token.task_documents:task_document", "build_task_documents recognition", items=False

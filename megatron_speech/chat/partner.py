@@ -21,13 +21,12 @@ from megatron_speech.sequences.speech_tasks import continuation_prompt, speech_i
 from megatron_speech.speech_decoder.interface import SpeechDecoder
 from megatron_speech.speech_decoder.one_recording import require_tokenizer
 from megatron_speech.speech_decoder.table import load_speech_decoder
+from megatron_speech.speech_tokenizer.corpus.windows import encode_recording
 from megatron_speech.speech_tokenizer.interface import SpeechTokenizer
-from megatron_speech.speech_tokenizer.one_recording import encode_recording
 from megatron_speech.speech_tokenizer.table import load_speech_tokenizer, read_facts
 from megatron_speech.vocabulary import END_OF_AUDIO, Modality, Vocabulary
 
 NEEDS_TOKENIZER = "needs a speech tokenizer; give its folder as speech_tokenizer"
-NEEDS_DECODER = "needs a speech decoder and its vocoder; give their folders as speech_decoder and vocoder"
 
 
 @dataclass(frozen=True, kw_only=True)

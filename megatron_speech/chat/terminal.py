@@ -7,16 +7,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from megatron_speech.artifacts.manifest import require_place
 from megatron_speech.audio.io import read_speech
-from megatron_speech.chat.partner import NEEDS_DECODER, Partner, Question
 from megatron_speech.config.parsing.bounds import require_sound_file
 from megatron_speech.config.stages.generate import GenerateConfig
+from megatron_speech.progress import loading
 from megatron_speech.speech_decoder.interface import SpeechDecoder
 from megatron_speech.speech_decoder.one_recording import decode_to_file
+
+if TYPE_CHECKING:
+    from megatron_speech.chat.partner import Partner, Question
 
 HELP = """A line is a prompt, which the model continues; it remembers nothing of the lines before.
   :audio FILE   continue a recording
@@ -40,10 +44,13 @@ def talk(config: GenerateConfig) -> None:
             raise ValueError(_NOTHING)
         lines = chain([first], lines)
     if config.audio is not None:
-        read_speech(config.audio)  # a mistake in it must not cost the loading of the model
+        read_speech(config.audio)  # a mistake in it must not cost the loading of libraries and the model
     if config.speak is not None:
         require_folder(config.speak)
         require_place(config.speak, [config.audio] if config.audio is not None else [])
+    with loading("generate"):
+        from megatron_speech.chat.partner import Partner
+
     partner = Partner.load(config)
     if config.audio is not None:
         answer(partner, partner.hear(config.audio), speak=config.speak)
@@ -129,7 +136,9 @@ def require_voice(partner: Partner, path: Path) -> SpeechDecoder:
     require_sound_file("speak", path)
     require_folder(path)
     if partner.decoder is None:
-        raise ValueError(f"speak={path} {NEEDS_DECODER}")
+        raise ValueError(
+            f"speak={path} needs a speech decoder and its vocoder; give their folders as speech_decoder and vocoder"
+        )
     return partner.decoder
 
 

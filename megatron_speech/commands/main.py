@@ -22,7 +22,7 @@ from megatron_speech.commands.table import COMMANDS, find
 from megatron_speech.config.parsing.inputs import named_inputs
 from megatron_speech.config.parsing.leaving import interruption_is_one_line
 from megatron_speech.config.parsing.parse import read_config, user_errors
-from megatron_speech.progress import Progress, logs_beside_bars
+from megatron_speech.progress import Progress, loading, logs_beside_bars
 
 STDOUT = 1
 _HELP = ("-h", "--help")
@@ -66,8 +66,8 @@ def run(command: Command, words: Sequence[str]) -> None:
         config = read_command_line(command, words)
         require_inputs(command, config)
     silence_known_warnings()
-    with Progress(f"{command.name}: loading", late=True) if command.logs else nullcontext():
-        function = command.load()  # libraries may take long to import on a busy machine
+    with loading(command.name) if command.logs else nullcontext():
+        function = command.load()
     if command.logs:
         rank_zero = os.environ.get("RANK", "0") == "0"
         logging.basicConfig(level=logging.INFO if rank_zero else logging.WARNING, format="%(message)s")

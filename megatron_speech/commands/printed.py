@@ -1,6 +1,6 @@
 """Commands whose result is what they print; each is named as the function of the library that it calls.
 
-Imports stand inside: a command loads what it needs, and no more.
+Imports stand inside: a command loads what it needs, and no more. It says so while libraries load that take seconds.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 from typing import TYPE_CHECKING
+
+from megatron_speech.progress import loading, say
 
 if TYPE_CHECKING:
     from megatron_speech.config.inspection.compare_evaluations import CompareEvaluationsConfig
@@ -32,8 +34,9 @@ if TYPE_CHECKING:
 
 def build_interleaved(config: BuildInterleavedConfig) -> None:
     """Make the shards, or print the number of tasks."""
-    from megatron_speech.interleave import build
-    from megatron_speech.interleave.corpus_shards import interleave_tasks
+    with loading("build_interleaved"):
+        from megatron_speech.interleave import build
+        from megatron_speech.interleave.corpus_shards import interleave_tasks
 
     if config.run.part == "count":
         print(len(interleave_tasks(config)))
@@ -43,9 +46,10 @@ def build_interleaved(config: BuildInterleavedConfig) -> None:
 
 def tokenize_speech(config: TokenizeSpeechConfig) -> None:
     """Encode the shards, or print the number of tasks."""
-    from megatron_speech.audio.shards import audio_shards
-    from megatron_speech.speech_tokenizer.corpus import run
-    from megatron_speech.speech_tokenizer.corpus.input import audio_tasks
+    with loading("tokenize_speech"):
+        from megatron_speech.audio.shards import audio_shards
+        from megatron_speech.speech_tokenizer.corpus import run
+        from megatron_speech.speech_tokenizer.corpus.input import audio_tasks
 
     if config.run.part == "count":
         print(len(audio_tasks(audio_shards(config.audio), config.tasks)))
@@ -55,8 +59,9 @@ def tokenize_speech(config: TokenizeSpeechConfig) -> None:
 
 def tokenize_text(config: TokenizeTextConfig) -> None:
     """Encode the corpora, or print the number of tasks."""
-    from megatron_speech.corpus.text_tasks import text_tasks
-    from megatron_speech.tokenize_text import run
+    with loading("tokenize_text"):
+        from megatron_speech.corpus.text_tasks import text_tasks
+        from megatron_speech.tokenize_text import run
 
     if config.run.part == "count":
         print(len(text_tasks(config.corpora, files_per_task=config.files_per_task)))
@@ -67,12 +72,13 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
 def evaluate(config: EvaluateCommandConfig) -> None:
     """Score the model and print the scores as a table, or print what that would see and cost."""
     from megatron_speech.artifacts.files import read_json
-    from megatron_speech.evaluation import harness
-    from megatron_speech.evaluation.score_table import score_table
+
+    with loading("evaluate"):
+        from megatron_speech.evaluation import harness
+        from megatron_speech.evaluation.dry_run import dry_run
+        from megatron_speech.evaluation.score_table import score_table
 
     if config.dry_run:
-        from megatron_speech.evaluation.dry_run import dry_run
-
         for line in dry_run(config.run):
             print(line)
         return
@@ -90,7 +96,8 @@ def generate(config: GenerateConfig) -> None:
 
         talk(config)
         return
-    from megatron_speech.evaluation import samples
+    with loading("generate"):
+        from megatron_speech.evaluation import samples
 
     for line in samples.samples_in_words(samples.generate(config)):
         print(line)
@@ -124,7 +131,6 @@ def inspect_shards(config: InspectShardsConfig) -> None:
 def verify_shards(config: VerifyShardsConfig) -> None:
     """Print every damage as it is found, then their number, which decides the exit status."""
     from megatron_speech.data.shards import verify
-    from megatron_speech.progress import say
 
     number = 0
     for number, damage in enumerate(verify.verify_shards(config), start=1):  # noqa: B007
@@ -151,7 +157,8 @@ def plan_parameters(config: PlanParametersConfig) -> None:
     for line in parameters.plan_parameters(config):
         print(line)
     if config.check:
-        from megatron_speech.model.dry_run import check_parameters
+        with loading("plan_parameters"):
+            from megatron_speech.model.dry_run import check_parameters
 
         vocabulary, layout = parameters.planned_vocabulary(config), parameters.planned_layout(config)
         checked = check_parameters(config.model, vocabulary=vocabulary, layout=layout)
@@ -160,7 +167,8 @@ def plan_parameters(config: PlanParametersConfig) -> None:
 
 def compare_evaluations(config: CompareEvaluationsConfig) -> None:
     """Print the comparison."""
-    from megatron_speech.evaluation.comparison import compare
+    with loading("compare_evaluations"):
+        from megatron_speech.evaluation.comparison import compare
 
     for line in compare.compare_evaluations(config):
         print(line)
@@ -172,7 +180,8 @@ def plan_run(config: PlanRunConfig) -> None:
 
     plan = planning.plan_run(config)
     if config.figure is not None:
-        from megatron_speech.planning.plan_figure import draw
+        with loading("plan_run"):
+            from megatron_speech.planning.plan_figure import draw
 
         draw(plan, config.figure)
     if config.json:
@@ -188,7 +197,8 @@ def plan_run(config: PlanRunConfig) -> None:
 
 def pretrain(config: PretrainCommandConfig) -> None:
     """Train, or print what the training would do."""
-    from megatron_speech.training import run
+    with loading("pretrain"):
+        from megatron_speech.training import run
 
     if config.dry_run:
         _print_dry_run(config, read_tasks=_task_reader(config))
@@ -198,7 +208,8 @@ def pretrain(config: PretrainCommandConfig) -> None:
 
 def train_text_to_token(config: TextToTokenCommandConfig) -> None:
     """Train a text-to-token model, or print what the training would do."""
-    from megatron_speech.training import run
+    with loading("train_text_to_token"):
+        from megatron_speech.training import run
 
     if config.dry_run:
         _print_dry_run(config)
@@ -234,7 +245,8 @@ def read_aloud(config: ReadAloudConfig) -> None:
 
 def stream_speech(config: StreamSpeechConfig) -> None:
     """Print a line per block until the speech ends, or nobody reads the lines any more."""
-    from megatron_speech.speech_tokenizer import live
+    with loading("stream_speech"):
+        from megatron_speech.speech_tokenizer import live
 
     try:
         live.stream_speech(config, sys.stdin.buffer, lambda line: print(line, flush=True))

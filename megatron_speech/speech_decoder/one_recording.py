@@ -13,7 +13,6 @@ from megatron_speech.audio.io import write_audio
 from megatron_speech.config.stages.speech_decoder import DecodeConfig
 from megatron_speech.progress import Progress
 from megatron_speech.speech_decoder.interface import SpeechDecoder
-from megatron_speech.speech_decoder.table import load_speech_decoder
 
 
 def decode(config: DecodeConfig) -> float:
@@ -25,6 +24,8 @@ def decode(config: DecodeConfig) -> float:
     require_place(config.output, [config.codes, config.decoder, config.vocoder])
     codes = read_codes(config.codes)
     with Progress(f"decode {config.codes}", late=True):
+        from megatron_speech.speech_decoder.table import load_speech_decoder  # takes seconds, and a mistake above none
+
         decoder = load_speech_decoder(config.decoder, config.vocoder)
         require_tokenizer(decoder, codes.speech_fingerprint, holder=str(config.codes))
         return decode_to_file(decoder, np.array(codes.codes, np.int32), config.output)

@@ -12,8 +12,8 @@ import xxhash
 from megatron_speech.audio.checks import AudioError
 from megatron_speech.audio.io import decode_audio, to_rate
 from megatron_speech.evaluation.data_sets.items import REASONS, Passage
+from megatron_speech.speech_tokenizer.corpus.windows import encode_recording
 from megatron_speech.speech_tokenizer.interface import SpeechTokenizer, SpeechTokenizerFacts
-from megatron_speech.speech_tokenizer.one_recording import encode_recording
 from megatron_speech.speech_tokenizer.table import load_speech_tokenizer, read_facts
 
 CACHE = "evaluation_codes"

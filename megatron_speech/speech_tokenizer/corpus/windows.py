@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from megatron_speech.audio.io import SAMPLE_RATE
+from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
 from megatron_speech.speech_tokenizer.batching import batches_by_length
 from megatron_speech.speech_tokenizer.interface import SpeechTokenizer, SpeechTokenizerFacts
 
@@ -107,6 +108,14 @@ def encode_cut(
     for windows in cuts:
         kept = [next(codes)[window.skip : window.skip + window.keep] for window in windows]
         yield kept[0] if len(kept) == 1 else np.concatenate(kept)
+
+
+def encode_recording(tokenizer: SpeechTokenizer, waveform: np.ndarray, *, name: str) -> np.ndarray:
+    """Codes int32 [T] of a waveform [samples] at the tokenizer's rate; long ones are cut as `tokenize_speech` does."""
+    overlap_s = 0.0 if tokenizer.facts.causal else TokenizeSpeechConfig.overlap_seconds
+    cut = windows_of(tokenizer.facts, len(waveform), overlap_seconds=overlap_s)
+    (codes,) = encode_cut(tokenizer, [waveform], [cut], names=[name], batch_seconds=TokenizeSpeechConfig.batch_seconds)
+    return codes
 
 
 def _shares(seconds: float, windows: Sequence[Window]) -> list[float]:

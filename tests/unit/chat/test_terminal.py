@@ -15,7 +15,6 @@ import pytest
 import soundfile
 
 from megatron_speech.audio.io import read_speech
-from megatron_speech.chat import terminal
 from megatron_speech.chat.partner import Partner, Question
 from megatron_speech.chat.terminal import talk
 from megatron_speech.inference.decoder import Decoder
@@ -23,7 +22,7 @@ from megatron_speech.inference.generate import Request, generate_tokens
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.inference.sampling import Sampling, allowed_ids
 from megatron_speech.speech_decoder.table import load_speech_decoder
-from megatron_speech.speech_tokenizer.one_recording import encode_recording
+from megatron_speech.speech_tokenizer.corpus.windows import encode_recording
 from megatron_speech.speech_tokenizer.table import load_speech_tokenizer
 from megatron_speech.vocabulary import BEGIN_OF_AUDIO, END_OF_AUDIO
 from tests.unit.chat.conftest import World, save_tokenizer
@@ -182,7 +181,7 @@ def test_a_prompt_longer_than_the_model_is_refused(world: World) -> None:
 def test_what_holds_no_speech_is_refused_before_the_model_is_loaded(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, samples: np.ndarray, says: str
 ) -> None:
-    monkeypatch.setattr(terminal.Partner, "load", None)
+    monkeypatch.setattr(Partner, "load", None)
     soundfile.write(tmp_path / "silent.wav", samples, 16_000)
     with pytest.raises(ValueError, match=says):
         talk(world.settings(audio=tmp_path / "silent.wav"))
