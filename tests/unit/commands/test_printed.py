@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from megatron_speech.commands import printed
-from tests.bad_inputs.rows import ROOT
+from tests.pages.page import ROOT
 
 SLOW = ("torch", "transformers", "megatron", "matplotlib")
 """Libraries whose import takes long on a busy machine."""
