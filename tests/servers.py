@@ -1,15 +1,16 @@
-"""HTTP servers on this machine that send shards, with or without failures."""
+"""HTTP servers on this machine: one sends shards, one judges answers, both with or without failures."""
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 Mood = Literal["503", "cut", "slow"]
 
@@ -79,7 +80,80 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving(folder: Path, *, ranges: bool = True) -> Iterator[ShardServer]:
     """A running server of `folder`."""
-    with ShardServer(folder, ranges=ranges) as server:
+    with _running(ShardServer(folder, ranges=ranges)) as server:
+        yield server
+
+
+class JudgeServer(ThreadingHTTPServer):
+    """An OpenAI-compatible chat endpoint that replies to each request what `reply` says to its messages.
+
+    `moods` come first, one per request: an HTTP status, "cut" closes the connection, any other text is the whole body.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, reply: Callable[[list[dict[str, str]]], str]) -> None:
+        super().__init__(("127.0.0.1", 0), _JudgeHandler)
+        self.reply = reply
+        self.moods: list[int | str] = []
+        self.asked: list[dict[str, Any]] = []
+        """Bodies of all requests."""
+        self.keys: list[str | None] = []
+        """What their Authorization header says."""
+        self.answered_by = "toy-2026-01-01"
+
+    @property
+    def url(self) -> str:
+        """The setting base_url."""
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class _JudgeHandler(BaseHTTPRequestHandler):
+    server: JudgeServer
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.keys.append(self.headers.get("Authorization"))
+        self.server.asked.append(body)
+        mood = self.server.moods.pop(0) if self.server.moods else None
+        if mood == "cut":
+            self.close_connection = True
+        elif isinstance(mood, int):
+            key = self.headers.get("Authorization", "").removeprefix("Bearer ")
+            self._send(mood, json.dumps({"error": {"message": f"not now, {key}"}}))
+        elif isinstance(mood, str):
+            self._send(200, mood)
+        elif self.path != "/v1/chat/completions":
+            self._send(404, "no such page")
+        else:
+            message = {"role": "assistant", "content": self.server.reply(body["messages"])}
+            self._send(200, json.dumps({"model": self.server.answered_by, "choices": [{"message": message}]}))
+
+    def _send(self, status: int, text: str) -> None:
+        self.send_response(status)
+        if status in (301, 302, 307):
+            self.send_header("Location", f"{self.server.url}/elsewhere")
+        self.send_header("Content-Length", str(len(text.encode())))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Log no requests."""
+
+
+@contextmanager
+def judging(reply: Callable[[list[dict[str, str]]], str]) -> Iterator[JudgeServer]:
+    """A running judge."""
+    with _running(JudgeServer(reply)) as server:
+        yield server
+
+
+Server = TypeVar("Server", bound=ThreadingHTTPServer)
+
+
+@contextmanager
+def _running(server: Server) -> Iterator[Server]:
+    with server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         try:
             yield server

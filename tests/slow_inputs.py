@@ -255,6 +255,29 @@ def spoken_questions() -> None:
     write_jsonl(Path("questions.jsonl"), {"index": 0, "audio_path": "0.wav", "audio_content": "Who?", "answer": "Ada"})
 
 
+def a_judge() -> None:
+    """Answers to questions, and a judge that is there."""
+    from megatron_speech.artifacts.manifest import make_artifact
+    from megatron_speech.evaluation.judging import endpoint
+
+    with make_artifact(Path("ev"), kind="evaluation", config={}) as draft:
+        shared = {
+            "evaluation_task": "questions",
+            "task": "qa",
+            "pair": "text->text",
+            "subset": "",
+            "accepted": ["Ada"],
+            "answer": "Ada",
+            "reason": None,
+        }
+        write_jsonl(
+            draft.folder / "items.jsonl", *({**shared, "item": f"q{n}", "question": f"Who is {n}?"} for n in range(4))
+        )
+        (draft.folder / "protocol.json").write_text('{"questions": {"code": "c"}}')
+    changed: Any = endpoint.Endpoint
+    changed._sent = lambda self, body: endpoint.Reply(text="right", model="m")  # noqa: SLF001
+
+
 TRAINING = "training.loop:advance"
 STEP = r"step 2 of 4: loss .*, [1-9][\d,]* tokens so far, \d+ tokens/s, about \d+ \w+ left"
 SLOW = {
@@ -304,6 +327,7 @@ SLOW = {
     "convert_from_hf": Slow("checkpoint.hf_import:join", "convert_from_hf text_model: 27 tensors"),
     "convert_to_hf": Slow("checkpoint.safetensors_writer:_copy", "convert_to_hf base: 39 tensors"),
     "evaluate": Slow("inference.model:LanguageModel._score", "evaluate held_out: a: 12 requests", items=False),
+    "judge": Slow("evaluation.judging.endpoint:Endpoint._sent", "judge a: 4 requests", "--at_once 1", a_judge),
     "check_contamination": Slow(
         "evaluation.contamination.check:words_with_places",
         "check_contamination a: 12 documents",

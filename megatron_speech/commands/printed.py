@@ -13,6 +13,7 @@ from megatron_speech.progress import loading, say
 
 if TYPE_CHECKING:
     from megatron_speech.config.inspection.compare_evaluations import CompareEvaluationsConfig
+    from megatron_speech.config.inspection.judge import JudgeConfig
     from megatron_speech.config.inspection.plan_mixture import PlanMixtureConfig
     from megatron_speech.config.inspection.plan_parameters import PlanParametersConfig
     from megatron_speech.config.inspection.plan_run import PlanRunConfig
@@ -87,6 +88,19 @@ def evaluate(config: EvaluateCommandConfig) -> None:
     for line in score_table(read_json(scores)):
         print(line)
     print(f"scores: {scores}; answers to each item: {answers}")
+
+
+def judge(config: JudgeConfig) -> None:
+    """Judge the answers, and print the scores and how far judges agree."""
+    from megatron_speech.artifacts.files import read_json
+    from megatron_speech.evaluation.judging import judge as judging
+    from megatron_speech.evaluation.score_table import score_table
+
+    judging.judge(config)
+    results = read_json(config.output / "evaluation.json")
+    for line in (*score_table(results), *judging.in_words(results)):
+        print(line)
+    print(f"scores: {config.output / 'evaluation.json'}; verdicts on each answer: {config.output / 'items.jsonl'}")
 
 
 def generate(config: GenerateConfig) -> None:

@@ -150,6 +150,28 @@ EVALUATION = (
         example="--model hf --output evaluation --held_out.sources '{text: documents/text-heldout}'",
     ),
     Command(
+        name="judge",
+        summary="Let language models judge the answers of a finished evaluation.",
+        about="A judge is any model behind an OpenAI-compatible address. Every reply is kept, so that the same command "
+        "goes on. The output is an evaluation, which `compare_evaluations` reads. Without a judge all else works.",
+        stage="evaluation",
+        settings="config.inspection.judge:JudgeConfig",
+        function="commands.printed:judge",
+        leading="evaluation",
+        usual=(
+            "evaluation",
+            "output",
+            "judges.<name>.base_url",
+            "judges.<name>.model",
+            "judges.<name>.key_variable",
+            "prompt",
+            "against",
+            "n",
+            "temperature",
+        ),
+        example="evaluation --judges.own.base_url http://localhost:8000/v1 --judges.own.model qwen3 --output judged",
+    ),
+    Command(
         name="compare_evaluations",
         summary="Compare evaluations of models on the same items: scores, differences, intervals, tests.",
         about="The first is compared with each of the others, item by item. Evaluations by unequal protocols, or of "

@@ -15,7 +15,10 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 10.0
-FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, EOFError, ImportError)
+FINAL = (
+    *(FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError),
+    *(EOFError, ImportError, InterruptedError),
+)
 """Errors that a retry cannot mend."""
 _NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound")
 """Names of botocore's errors; names, because botocore is imported only where it is used."""
@@ -24,17 +27,32 @@ Result = TypeVar("Result")
 
 
 class Retry:
-    """Calls a function until it succeeds, at most `attempts` times."""
+    """Calls a function until it succeeds, at most `attempts` times.
+
+    Args:
+        attempts: most calls.
+        remedy: end of the message if all fail.
+        outcome: what has happened then.
+        on_retry: is called before each pause.
+        sleep: pauses for some seconds.
+        first_pause_s: half of the longest first pause; the longest doubles each time.
+        longest_pause_s: bound of all pauses.
+    """
 
     def __init__(
         self,
         attempts: int,
         *,
         remedy: str = "check the address and the network, or raise data.reader.attempts",
+        outcome: str = "not read",
         on_retry: Callable[[], None] = lambda: None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
+        first_pause_s: float = FIRST_PAUSE_S,
+        longest_pause_s: float = LONGEST_PAUSE_S,
     ) -> None:
-        self._attempts, self._remedy, self._on_retry, self._sleep = attempts, remedy, on_retry, sleep
+        self._attempts, self._on_retry, self._sleep = attempts, on_retry, sleep
+        self._outcome, self._remedy = outcome, remedy
+        self._first_pause_s, self._longest_pause_s = first_pause_s, longest_pause_s
 
     def __call__(self, read: Callable[[], Result], *, what: str) -> Result:
         """Result of `read`; raises ConnectionError with `what` and the number of attempts if all attempts fail."""
@@ -46,11 +64,13 @@ class Retry:
             except Exception as error:  # each kind of storage raises its own exceptions
                 if _is_refusal(error) or attempt == self._attempts:
                     raise ConnectionError(
-                        f"{what}: not read in {attempt} attempts, the last said {_said(error)}; {self._remedy}"
+                        f"{what}: {self._outcome} in {attempt} attempts, the last said {_said(error)}; {self._remedy}"
                     ) from error
-                logger.warning("%s: attempt %d of %d failed: %s", what, attempt, self._attempts, _said(error))
+                pause = random.uniform(0, min(self._longest_pause_s, self._first_pause_s * 2**attempt))
+                failed = f"attempt {attempt} of {self._attempts} failed"
+                logger.warning("%s: %s: %s; the next in %.1f s", what, failed, _said(error), pause)
             self._on_retry()
-            self._sleep(random.uniform(0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**attempt)))
+            self._sleep(pause)
         raise AssertionError("attempts is at least 1")
 
 

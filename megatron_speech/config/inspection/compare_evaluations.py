@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from megatron_speech.config.parsing.inputs import ContaminationFolder, Evaluatio
 
 PROTOCOL_KEYS = (
     *("chance", "template", "score", "prompt", "decoding", "matcher", "normalizer", "recognizer", "sound"),
-    *("dtype", "data", "code"),
+    *("dtype", "data", "code", "judge"),
 )
 """Entries of a protocol."""
 
@@ -46,5 +47,10 @@ class CompareEvaluationsConfig:
         require_bounds("seed", self.seed, 0, MAX_SEED, "0 is the default")
         if self.resamples < 100:
             raise ValueError(f"resamples={self.resamples} must be at least 100 for a 95 % interval; 10000 is usual")
-        if unknown := [key for key in self.accept if key not in PROTOCOL_KEYS]:
-            raise ValueError(f"accept={unknown[0]} is no entry of a protocol; they are {', '.join(PROTOCOL_KEYS)}")
+        require_entries(self.accept)
+
+
+def require_entries(accept: Sequence[str]) -> None:
+    """Raise ValueError for a name that is no entry of a protocol."""
+    if unknown := [key for key in accept if key not in PROTOCOL_KEYS]:
+        raise ValueError(f"accept={unknown[0]} is no entry of a protocol; they are {', '.join(PROTOCOL_KEYS)}")

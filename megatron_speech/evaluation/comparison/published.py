@@ -63,6 +63,7 @@ def rows_of(name: str, *, key: str) -> list[PublishedRow]:
 def incomparable(row: PublishedRow, protocol: Mapping[str, Any], items: int, *, measure: str = ACCURACY) -> str:
     """Why a published score is not comparable to our `measure` of so many `items` by `protocol`; empty if it is."""
     reasons = [f"it is a {row.measure}"] if row.measure != measure else []
+    reasons += ["here a judge decided"] if protocol.get("judge") else []
     own = {key: protocol.get(key) for key in TOLD}
     unlike = [key for key in TOLD if key in row.protocol and row.protocol[key] != own[key]]
     reasons += [f"{key} was {row.protocol[key]}, here {own[key] or 'none'}" for key in unlike]

@@ -97,7 +97,7 @@ class QuestionsTask(QuestionsSettings):
     def records(
         self, items: Sequence[AskedQuestion], answers: Mapping[str, Sequence[Written]], model: Scorer
     ) -> list[Record]:
-        """One record per item, way, part and recogniser, with the text of the answer."""
+        """One record per item, way, part and recogniser, with the texts of question and answer."""
         records: list[Record] = []
         for way in self.ways:
             written = answers.get(way.name, ())
@@ -105,7 +105,7 @@ class QuestionsTask(QuestionsSettings):
                 given = iter(zip(written, part.texts, part.notes, strict=True))
                 for item in (item for item in items if item.offers(way.given)):
                     record: Record = {"task": item.data_set, "pair": part.pair}
-                    record |= {"item": item.id, "subset": item.subset}
+                    record |= {"item": item.id, "subset": item.subset, "question": item.question.text}
                     if item.is_whole(way.given):
                         answer, text, notes = next(given)
                         record |= {"answer": text, "ended": answer.reason == "stop"}
