@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,19 @@ class _AllowListUnpickler(pickle.Unpickler):
         self._path = path
 
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("builtins", "getattr"):
+            return self._member
         is_dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
         if not is_dtype and name not in _CLASSES.get(module, ()):
             raise _Refused(
                 f"{self._path} asks for {module}.{name}, which no checkpoint index needs; do not trust this folder"
             )
         return super().find_class(module, name)
+
+    def _member(self, kind: Any, name: str) -> Any:
+        """A member of an enumeration, which Python 3.11.2 pickles as an attribute of its class."""
+        if not (isinstance(kind, type) and issubclass(kind, Enum)) or name not in kind.__members__:
+            raise _Refused(
+                f"{self._path} asks for an attribute {name!r}, which no index needs; do not trust this folder"
+            )
+        return kind[name]

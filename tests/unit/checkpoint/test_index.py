@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.distributed.checkpoint.metadata import _MEM_FORMAT_ENCODING
 
 from megatron_speech.artifacts.facts.checkpoint import CheckpointState
 from megatron_speech.checkpoint import folder as folders
@@ -84,4 +86,29 @@ def test_no_pickle_at_all(copy: Path, damage: bytes) -> None:
         read_index(copy)
     (copy / INDEX).unlink()
     with pytest.raises(FileNotFoundError, match=r"has lost \.metadata; restore it from a copy"):
+        read_index(copy)
+
+
+def _seal(folder: Path, index: object) -> None:
+    (folder / INDEX).write_bytes(pickle.dumps(index))
+    files = [path for path in folder.iterdir() if path.name != folders.CHECKSUMS]
+    folders.write_checksums(folder, folders.checksums(files))
+
+
+def test_an_index_that_python_3_11_2_wrote_is_read(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That version pickles a member of an enumeration as an attribute of its class."""
+    index = read_index(copy)
+    monkeypatch.setattr(_MEM_FORMAT_ENCODING, "__reduce_ex__", lambda self, _: (getattr, (type(self), self.name)))
+    _seal(copy, index)
+    assert b"getattr" in (copy / INDEX).read_bytes() and read_index(copy) == index
+
+
+class _Attribute:
+    def __reduce__(self) -> tuple[object, tuple[object, str]]:
+        return getattr, (PosixPath, "unlink")
+
+
+def test_no_other_attribute_is_looked_up(copy: Path) -> None:
+    _seal(copy, _Attribute())
+    with pytest.raises(ValueError, match=r"\.metadata asks for an attribute 'unlink', which no index needs; do not"):
         read_index(copy)
