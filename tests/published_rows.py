@@ -71,6 +71,8 @@ class Row:
     job: Job
     tokens_per_second: float
     precision: str
+    states_chunks: bool
+    """Whether the number of chunks per pipeline stage is stated or known."""
     peak_bytes: float
     """Bytes of the highest peak, 0 where none was published."""
     states_recompute: bool
@@ -184,6 +186,19 @@ def _sharding(raw: dict[str, str], stack_name: str) -> Sharding:
     return "weights" if stack_name in ("torch_fsdp", "foundry", "jax") else "optimizer"
 
 
+def _state_bytes(raw: dict[str, str], stack_name: str) -> int:
+    """Apex's optimizer, in NeMo until 24.11, keeps only the lower half of float32 weights beside bfloat16 ones."""
+    by_apex = stack_name == "nemo1" or "dgxc-benchmarking v24.11" in raw["source"]
+    return 10 if by_apex and _precision(raw) == "bf16" else 12
+
+
+def _sharded_over(raw: dict[str, str], gpus: int) -> int | None:
+    """Ranks that divide the weights, as the launch scripts of that release of the JAX recipes have it."""
+    if "paxml" in raw["source"]:
+        return 8 if "5B" in raw["model"] and "175B" not in raw["model"] else 128
+    return 128 if "maxtext" in raw["source"] and gpus >= 512 else None
+
+
 def _recompute(raw: dict[str, str], stack_name: str) -> tuple[Recompute, int | None]:
     text = raw["recompute"].lower()
     if "block 5 layers" in text:
@@ -202,9 +217,9 @@ def _row(raw: dict[str, str]) -> Row:
     tensor, pipeline, context = _number(raw, "tp"), _number(raw, "pp"), _number(raw, "cp")
     copies = gpus // (tensor * pipeline * context)
     virtual = _number(raw, "vp", 0)
+    states_chunks = bool(virtual) or stack_name != "megatron" or pipeline == 1
     if not virtual:
-        unknown = stack_name == "megatron" and pipeline > 1
-        virtual = max(1, shape.layers // pipeline) if unknown else 2 if "interleaved" in raw["note"] else 1
+        virtual = max(1, shape.layers // pipeline) if not states_chunks else 2 if "interleaved" in raw["note"] else 1
     recompute, layers = _recompute(raw, stack_name)
     batch = _number(raw, "gbs")
     job = Job(
@@ -223,6 +238,8 @@ def _row(raw: dict[str, str]) -> Row:
         recompute=recompute,
         recompute_layers=layers,
         sharding="gradients" if pipeline > 1 and stack_name == "torch_fsdp" else _sharding(raw, stack_name),
+        state_bytes=_state_bytes(raw, stack_name),
+        sharded_over=_sharded_over(raw, gpus),
         loss_bytes=14 if stack_name in ("torch_fsdp", "nanotron") else 6,
         narrow_weights=stack_name in ("nemo1", "nemo2", "bridge"),
         gradient_bytes=2 if stack_name in ("bridge", "nemo1", "nemo2", "foundry", "jax") else 4,
@@ -237,6 +254,7 @@ def _row(raw: dict[str, str]) -> Row:
         tokens_per_second=_tokens(raw),
         precision=job.precision,
         states_recompute=bool(raw["recompute"]) or (stack_name in MEGATRON and job.sharding != "weights"),
+        states_chunks=states_chunks,
         peak_bytes=float(raw["peak_mem_gib"] or 0) * 2**30,
     )
 

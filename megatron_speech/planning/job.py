@@ -41,6 +41,8 @@ class Job:
     sequence_parallel: bool = True
     sharding: Sharding = "optimizer"
     """What data parallel ranks divide: each choice includes the ones before it."""
+    sharded_over: int | None = None
+    """Ranks that divide the weights; the other data parallel ranks hold replicas of them. None for all."""
     gradient_bytes: int = 4
     chunk_layers: tuple[int, ...] | None = None
     """Layers of every model chunk, in order; None for equal parts."""
@@ -68,6 +70,11 @@ class Job:
     def sharers(self) -> int:
         """Ranks over which data parallelism divides what it shards: data x context."""
         return self.copies * self.context
+
+    @property
+    def shards(self) -> int:
+        """Ranks over which fully sharded weights are divided."""
+        return min(self.sharers, self.sharded_over or self.sharers)
 
     @property
     def micro_batches(self) -> int:

@@ -127,7 +127,8 @@ def _states(job: Job, stage: int, number: int) -> tuple[float, float, float, flo
     if job.sharding == "weights":
         at_work = 2 * layer / max(1, job.stage_layers[stage]) * (value + job.gradient_bytes)
         own = 4 if job.stack.family == "torch" else value + 4
-        return own * number / sharers, 4 * number / sharers, (states - 4) * number / sharers, at_work
+        shards = job.shards
+        return own * number / shards, 4 * number / shards, (states - 4) * number / shards, at_work
     if job.sharding == "gradients":  # gradients stay whole while they accumulate
         whole = job.gradient_bytes * number if job.micro_batches > 1 else 0
         return value * number, 4 * number / sharers, states * number / sharers, whole

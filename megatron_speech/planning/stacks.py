@@ -30,8 +30,10 @@ class Stack:
     """Share of a pass during which gradients or weights can travel behind computation."""
     hides_pipeline: float
     """Share of the sends between pipeline stages that run behind computation."""
-    collectives: float
-    """Gathers of weights per layer: below 1 where buckets hold several layers."""
+    gathers: float
+    """Collectives per layer that gather updated weights, at least; 0 where buckets hold several layers."""
+    prefetches: bool
+    """Fully sharded weights of a layer are gathered behind the backward pass of the layer after it."""
     issue_us: float
     """Microseconds in which an x86 host issues the kernels of one layer's forward pass."""
 

@@ -1,8 +1,8 @@
 """Time of an optimizer step: micro-batches through the pipeline, its bubble, data parallelism, the optimizer.
 
 The pipeline runs as fast as its slowest stage; the last one also holds the output layer. Filling and draining it costs
-(stages - 1) / chunks passes of a micro-batch. Gradients travel behind the last backward pass, weights behind the first
-forward pass; what does not fit there is exposed. Fully sharded weights travel for every micro-batch, behind each layer.
+(stages - 1) / chunks passes of a micro-batch. `data_parallel` adds the communication of gradients and weights that a
+step waits for.
 """
 
 from __future__ import annotations
@@ -10,22 +10,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from megatron_speech.planning.collectives import gather_seconds, send_seconds
+from megatron_speech.planning.collectives import send_seconds
+from megatron_speech.planning.data_parallel import data_seconds
 from megatron_speech.planning.job import Job
 from megatron_speech.planning.kernels import memory_seconds
 from megatron_speech.planning.layer_time import Pass, embedding_pass, layer_passes, output_pass
 
 STEP_S = 0.03
 """Work of the host once per step: batch, learning rate, norm of gradients, log."""
-INTERFERENCE = 0.2
-"""Slowdown of computation while collectives share its multiprocessors and memory, over the hidden time."""
-
 SPREAD = 0.02
 """Standard deviation of the speed of like GPUs; the slowest of N lies about sqrt(2 ln N) of it below the mean."""
-GROUPS = 0.25
-"""Share of a group of micro-batches behind which the gradients of an interleaved schedule's chunk travel."""
-BUCKETS = 0.5
-"""Collectives per layer for gradients."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +75,7 @@ def step_time(job: Job) -> StepTime:
         imbalance=(slowest - mean) * count,
         bubble=bubble,
         sends=sends,
-        data=_data(job, forward, backward + again),
+        data=data_seconds(job, forward, backward + again, parameters=_rank_parameters(job)),
         optimizer=_optimizer(job),
     )
     return replace(step, stragglers=step.total * SPREAD * math.sqrt(2 * math.log(job.gpus)))
@@ -106,52 +100,9 @@ def _rank_parameters(job: Job) -> int:
     return max(job.parameters(stage).total for stage in job.fullest_stages)
 
 
-def _layer_parameters(job: Job) -> float:
-    return (job.shape.attention + job.shape.mlp) / job.tensor + job.shape.norms
-
-
-def _weight_bytes(job: Job) -> float:
-    return {"bf16": 2.0, "fp8": 1.0, "mxfp8": 2.0, "nvfp4": 2.0}[job.precision]
-
-
-def _exposed(collective: float, behind: float) -> float:
-    hidden = min(collective, behind)
-    return collective - hidden + INTERFERENCE * hidden
-
-
-def _data(job: Job, forward: Pass, backward: Pass) -> float:
-    if job.sharers == 1:
-        return 0.0
-    if job.sharding in ("gradients", "weights"):
-        return _fully_sharded(job, forward, backward)
-    parameters, layers = _rank_parameters(job), max(job.stage_layers)
-    again = _weight_bytes(job) if job.sharding == "optimizer" else job.gradient_bytes
-    reduce, gather = (
-        gather_seconds(each * parameters, ranks=job.sharers, stride=job.tensor, gpu=job.gpu, calls=calls * layers)
-        for each, calls in ((job.gradient_bytes, BUCKETS), (again, job.stack.collectives))
-    )
-    # An interleaved schedule takes micro-batches in groups of one per stage, and ends a chunk a group before the next.
-    groups = GROUPS * min(job.pipeline, job.micro_batches) if job.virtual > 1 else 1
-    share = job.stack.hides_data * groups
-    return _exposed(reduce, share * layers * backward.total) + _exposed(gather, share * layers * forward.total)
-
-
-def _fully_sharded(job: Job, forward: Pass, backward: Pass) -> float:
-    """Exposed time of gathering and scattering every layer's weights, per step."""
-    layer = _layer_parameters(job)
-    wide = _weight_bytes(job) if job.stack.attention == "vendor" else 2.0
-    gather = gather_seconds(wide * layer, ranks=job.sharers, stride=job.tensor, gpu=job.gpu)
-    reduce = gather_seconds(job.gradient_bytes * layer, ranks=job.sharers, stride=job.tensor, gpu=job.gpu)
-    share, layers = job.stack.hides_data, max(job.stage_layers)
-    if job.sharding == "gradients":  # weights stay gathered, and gradients accumulate, through all micro-batches
-        return layers * (_exposed(gather, share * forward.total) + _exposed(reduce, share * backward.total))
-    one = _exposed(gather, share * forward.total) + _exposed(gather + reduce, share * backward.total)
-    return one * layers * job.micro_batches
-
-
 def _optimizer(job: Job) -> float:
     """Adam reads and writes 30 bytes per parameter that the rank updates, and the norm reads the gradients."""
     parameters = _rank_parameters(job)
-    shard = parameters / job.sharers if job.sharding != "none" else parameters
+    shard = parameters / job.shards if job.sharding != "none" else parameters
     gradients = parameters if job.sharding == "none" else shard
     return STEP_S + memory_seconds(30 * shard + 4 * gradients, gpu=job.gpu)

@@ -20,7 +20,9 @@ from megatron_speech.planning.job import Job
 from megatron_speech.planning.memory import Memory, checkpoint_bytes, fits, layers_in_flight, stage_memory
 from megatron_speech.planning.run_job import job_of
 from megatron_speech.planning.stacks import stack
+from tests.benchmarks import planner_accuracy
 from tests.published_memory import memory_rows
+from tests.published_rows import throughput_rows
 from tests.unit.planning.jobs import jobs
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "benchmarks" / "published"
@@ -97,6 +99,18 @@ def test_a_checkpoint_holds_14_bytes_per_parameter() -> None:
 def test_more_memory_never_makes_a_fitting_layout_unfit(job: Job, more: float) -> None:
     larger = replace(job, gpu=replace(job.gpu, memory_gib=job.gpu.memory_gib * more))
     assert fits(larger) or not fits(job)
+
+
+def test_every_published_layout_that_ran_fits() -> None:
+    rows = [row for row in throughput_rows(planner_accuracy.ROWS)[0] if row.states_recompute]
+    assert len(rows) > 250
+    assert [row.id for row in rows if not planner_accuracy.may_fit(row)] == []
+
+
+def test_replicas_of_a_sharded_model_hold_more_than_shards_over_all_ranks() -> None:
+    whole = replace(_job(world=32), sharding="weights")
+    replicas = replace(whole, sharded_over=8)
+    assert stage_memory(replicas, 0).weights == pytest.approx(4 * stage_memory(whole, 0).weights, rel=1e-3)
 
 
 @given(job=jobs())
