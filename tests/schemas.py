@@ -18,7 +18,7 @@ _ALSO: dict[str, dict[str, Any]] = {
     "build_vocabulary": {"codebook_size": 4},
     "compare_evaluations": {"evaluations": ["a", "b"]},
     "decode": {"output": "output.wav"},
-    "evaluate": {"held_out": {"sources": {"a": "packed"}}},
+    "evaluate": {"model": "hf", "held_out": {"sources": {"a": "packed"}}},
     "gradient_error": _SOURCE,
     "import_speech": {"table": "table.jsonl"},
     "plan_mixture": {**_SOURCE, "train": {"tokens": 64}},

@@ -363,6 +363,7 @@ SLOW = {
             ("reports.experiments", "tokenizer_experiments"),
             ("reports.text_to_token_curve", "text_to_token_curve"),
             ("reports.claim", "claim_report"),
+            ("evaluation.comparison.curves", "evaluation_curves"),
         )
     },
 }

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         PretrainCommandConfig,
         TextToTokenCommandConfig,
     )
+    from megatron_speech.config.stages.evaluate import EvaluateConfig
     from megatron_speech.config.stages.generate import GenerateConfig
     from megatron_speech.config.stages.speech_decoder import DecodeConfig
     from megatron_speech.config.stages.stream_speech import StreamSpeechConfig
@@ -71,7 +72,7 @@ def tokenize_text(config: TokenizeTextConfig) -> None:
 
 
 def evaluate(config: EvaluateCommandConfig) -> None:
-    """Score the model and print the scores as a table, or print what that would see and cost."""
+    """Score models and print the scores as a table, or print what that would see and cost, or the number of tasks."""
     from megatron_speech.artifacts.files import read_json
 
     with loading("evaluate"):
@@ -80,10 +81,13 @@ def evaluate(config: EvaluateCommandConfig) -> None:
         from megatron_speech.evaluation.score_table import score_table
 
     if config.dry_run:
-        for line in dry_run(config.run):
+        for line in dry_run(config.evaluation):
             print(line)
         return
-    harness.evaluate(config.run)
+    if config.models:
+        _evaluate_models(config.evaluation)
+        return
+    harness.evaluate(config.evaluation)
     scores, answers = config.output / "evaluation.json", config.output / "items.jsonl"
     for line in score_table(read_json(scores)):
         print(line)
@@ -101,6 +105,20 @@ def judge(config: JudgeConfig) -> None:
     for line in (*score_table(results), *judging.in_words(results)):
         print(line)
     print(f"scores: {config.output / 'evaluation.json'}; verdicts on each answer: {config.output / 'items.jsonl'}")
+
+
+def _evaluate_models(config: EvaluateConfig) -> None:
+    from megatron_speech.evaluation.many_models import evaluate_models, parts_of, results_by_model
+    from megatron_speech.evaluation.score_table import score_table
+
+    if config.run.part == "count":
+        print(len(parts_of(config)))
+        return
+    evaluate_models(config)
+    if config.run.part != "tasks":
+        for model, results in results_by_model(config):
+            print("\n".join([model, *score_table(results), ""]))
+        print(f"curves: megatron-speech evaluation_curves --folder {config.output}")
 
 
 def generate(config: GenerateConfig) -> None:

@@ -139,14 +139,27 @@ CONVERSION = (
 EVALUATION = (
     Command(
         name="evaluate",
-        summary="Score a Hugging Face folder by likelihood, with bootstrap intervals.",
+        summary="Score exported models or checkpoints, with bootstrap intervals.",
         about="Writes evaluation.json, and prints its scores: cloze in four modality pairs, written and spoken "
-        "questions on capitals, and the loss by modality on held-out documents.",
+        "questions on capitals, and the loss by modality on held-out documents. Of a list of models, what is done is "
+        "skipped; `--run.part count` prints the number of models x tasks.",
         stage="evaluation",
         settings="config.stages.dry_run:EvaluateCommandConfig",
         function="commands.printed:evaluate",
         flags=("dry_run",),
-        usual=("model", "output", "cloze", "geo_qa", "held_out.sources", "tasks", "dtype", "device", "dry_run"),
+        usual=(
+            "model",
+            "models",
+            "vocabulary",
+            "output",
+            "cloze",
+            "geo_qa",
+            "held_out.sources",
+            "tasks",
+            "dtype",
+            "device",
+            "dry_run",
+        ),
         example="--model hf --output evaluation --held_out.sources '{text: documents/text-heldout}'",
     ),
     Command(
@@ -170,6 +183,19 @@ EVALUATION = (
             "temperature",
         ),
         example="evaluation --judges.own.base_url http://localhost:8000/v1 --judges.own.model qwen3 --output judged",
+    ),
+    Command(
+        name="evaluation_curves",
+        summary="Draw the accuracy of a run's checkpoints against the tokens that they were trained on.",
+        about="Writes report.md and a PNG file for each task, with intervals, chance and topline, into the output of "
+        "`evaluate` for a list of models.",
+        stage="evaluation",
+        settings="config.inspection.evaluation_curves:EvaluationCurvesConfig",
+        function="evaluation.comparison.curves:evaluation_curves",
+        leading="folder",
+        usual=("folder", "topline", "accept"),
+        example="evaluation_curves",
+        heartbeat=True,
     ),
     Command(
         name="compare_evaluations",

@@ -22,10 +22,11 @@ from typing import Any
 
 from megatron_speech.config.stages.evaluate import EvaluateConfig
 from megatron_speech.evaluation.comparison.table import aligned
+from megatron_speech.evaluation.evaluated_model import model_at, models_at
 from megatron_speech.evaluation.harness import read_items
 from megatron_speech.evaluation.tasks.interface import EvaluationTask, GenerationTask, Request, Scorer
 from megatron_speech.evaluation.tasks.table import Task, asked_tasks
-from megatron_speech.inference.model import PlannedBatch, loaded_model, planned_batches, read_vocabulary
+from megatron_speech.inference.model import PlannedBatch, planned_batches
 from megatron_speech.metrics.power import DISCORDANT, smallest_difference
 from megatron_speech.progress import Progress, duration
 
@@ -53,9 +54,14 @@ class TaskCost:
 
 def dry_run(config: EvaluateConfig) -> Iterator[str]:
     """Lines of the table, from a probe of the model. Raises as `evaluate` for defective settings, files or models."""
-    items = read_items(config, read_vocabulary(config.model))
-    model, _ = loaded_model(config.model, dtype=config.dtype, device=config.device)
+    models = (
+        [model_at(config.model, config.vocabulary)] if config.model else models_at(config.models, config.vocabulary)
+    )
+    items = read_items(config, models[0].vocabulary())
+    model, _ = models[0].load(dtype=config.dtype, device=config.device, beside=config.output)
     yield from cost_table(task_costs(model, items, asked_tasks(config)))
+    if len(models) > 1:
+        yield f"this is the first of {len(models)} models: {models[0].name}"
 
 
 def task_costs(model: Scorer, items: Mapping[str, Sequence[Any]], tasks: Mapping[str, Task]) -> dict[str, TaskCost]:

@@ -1,4 +1,4 @@
-"""Evaluates the model of a Hugging Face folder by evaluation tasks.
+"""Evaluates a model, exported or a checkpoint, by evaluation tasks.
 
 evaluation.json, which reports read:
     <task>    the task's `results`, such as
@@ -6,6 +6,7 @@ evaluation.json, which reports read:
     geo_qa    {"text->text" | "speech->text": {"written_only" | "spoken": estimate}}
     held_out  {source: {"documents": n, "text" | "speech": estimate and "tokens"}}
     estimate  {"value", "low", "high" (95 % interval), "items"}
+    trained   {"step", "tokens": {modality: targets}}: of a checkpoint, and of all in a list of models
 items.jsonl holds what is behind every accuracy and error rate, one line per answer, which names its evaluation task:
 paired comparisons of two models need them.
 protocol.json says what the scores of each task depend on besides the model (`evaluation/protocol.py`).
@@ -25,10 +26,11 @@ from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.evaluate import EvaluateConfig
 from megatron_speech.evaluation import protocol
+from megatron_speech.evaluation.evaluated_model import EvaluatedModel, model_at
 from megatron_speech.evaluation.tasks.generation import write_answers
 from megatron_speech.evaluation.tasks.interface import EVALUATION_TASK, EvaluationTask, GenerationTask, Item, Record
 from megatron_speech.evaluation.tasks.table import asked_tasks
-from megatron_speech.inference.model import LanguageModel, loaded_model, read_vocabulary
+from megatron_speech.inference.model import LanguageModel
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.power import DISCORDANT, smallest_difference
 from megatron_speech.progress import Progress
@@ -39,7 +41,9 @@ logger = logging.getLogger(__name__)
 
 def evaluate(config: EvaluateConfig) -> None:
     """Write `config.output`/evaluation.json, items.jsonl and protocol.json."""
-    paths = [config.model, *(path for task in asked_tasks(config).values() for path in task.inputs)]
+    assert config.model is not None, "a list is for evaluate_models"
+    subject = model_at(config.model, config.vocabulary)
+    paths = inputs_of(config, subject)
     identity = identity_of(config)
     # Items are checked before their files are read for the identity, except where there is an output to compare with.
     known = identities(paths) if config.output.exists() else paths
@@ -47,15 +51,35 @@ def evaluate(config: EvaluateConfig) -> None:
         logger.info("%s: already done", config.output)
         return
     # All items are read before the model is loaded, so that a defective file is found before any is scored.
-    items = read_items(config, read_vocabulary(config.model))
+    items = read_items(config, subject.vocabulary())
     for line in power_table(
         {name: len(items[name]) for name, task in asked_tasks(config).items() if task.protocol(items[name]).chance}
     ):
         logger.info("%s", line)
-    model, dtype = loaded_model(config.model, dtype=config.dtype, device=config.device)
-    with make_artifact(config.output, kind="evaluation", config=identity, inputs=identities(paths)) as draft:
+    loaded = subject.load(dtype=config.dtype, device=config.device, beside=config.output)
+    write_evaluation(config, subject, loaded, items, trained=subject.trained() if subject.is_checkpoint else None)
+
+
+def inputs_of(config: EvaluateConfig, subject: EvaluatedModel) -> list[Path]:
+    """Files and artifacts that the scores depend on."""
+    return [*subject.inputs, *(path for task in asked_tasks(config).values() for path in task.inputs)]
+
+
+def write_evaluation(
+    config: EvaluateConfig,
+    subject: EvaluatedModel,
+    loaded: tuple[LanguageModel, str],
+    items: Mapping[str, Sequence[Any]],
+    *,
+    trained: Mapping[str, Any] | None,
+) -> None:
+    """Make `config.output` from the `items` of all tasks. `trained` is noted where it is known."""
+    inputs, (model, dtype) = identities(inputs_of(config, subject)), loaded
+    with make_artifact(config.output, kind="evaluation", config=identity_of(config), inputs=inputs) as draft:
         results, records = measure(model, items, config)
         results["dtype"] = dtype
+        if trained is not None:
+            results["trained"] = trained
         write_atomic(draft.folder / "evaluation.json", to_json(results, indent=1) + "\n")
         write_atomic(draft.folder / "items.jsonl", "".join(to_json(record) + "\n" for record in records))
         write_atomic(draft.folder / protocol.FILE, to_json(protocols_of(config, items, dtype), indent=1) + "\n")
@@ -74,8 +98,11 @@ def identities(paths: Sequence[Path]) -> dict[str, str]:
 
 
 def identity_of(config: EvaluateConfig) -> dict[str, Any]:
-    """The identity that the manifest records: `config`, without empty `tasks` and without the device "cpu"."""
+    """The identity that the manifest records: `config` without jobs, the device "cpu", and what is empty."""
     identity: dict[str, Any] = to_dict(config)
+    del identity["models"], identity["run"]
+    if config.vocabulary is None:
+        del identity["vocabulary"]
     if not config.tasks:
         del identity["tasks"]
     if config.device == "cpu":

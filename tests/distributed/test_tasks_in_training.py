@@ -151,6 +151,13 @@ def test_what_cannot_be_asked_is_named(tmp_path: Path, asked: PretrainConfig) ->
         tasks_of(short, vocabulary, read_tasks)
 
 
+def test_a_dry_run_says_what_is_asked(tmp_path: Path, asked: PretrainConfig) -> None:
+    from megatron_speech.training.dry_run import dry_run
+
+    lines = list(dry_run(dataclasses.replace(asked, folder=tmp_path / "run"), world_size=1, read_tasks=read_tasks))
+    assert f"evaluation task cloze: {12 * 3 * 4} continuations are scored at every validation" in lines
+
+
 def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 

@@ -49,6 +49,7 @@ ShardsFolder = Annotated[Path, Takes((*_DOCUMENTS, "packed", "speech_codes"), wh
 VocabularyFolder = Annotated[Path, Takes(("vocabulary", "hugging_face"))]
 TextModelFolder = Annotated[Path, Takes(("text_model", "hugging_face"))]
 ModelFolder = Annotated[Path, Takes(("hugging_face",))]
+EvaluatedFolder = Annotated[Path, Takes(("hugging_face", "run", "checkpoint"))]
 BaseFolder = Annotated[str, Takes(("checkpoint",), may_lack=True, word="scratch")]
 CheckpointFolder = Annotated[Path, Takes(("run", "checkpoint"), what="a training run or a checkpoint")]
 WhisperFolder = Annotated[Path, _WHISPER]

@@ -50,12 +50,12 @@ class TextToTokenCommandConfig(DryRunConfig, TrainTextToTokenConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateCommandConfig(EvaluateConfig):
-    """Evaluate one model on cloze, geo_qa, held_out and further tasks, or say what that will see and cost."""
+    """Evaluate models on cloze, geo_qa, held_out and further tasks, or say what that will see and cost."""
 
     dry_run: bool = False
     """Score a few batches, print what differences the items can show and what scoring them costs, and leave."""
 
     @property
-    def run(self) -> EvaluateConfig:
+    def evaluation(self) -> EvaluateConfig:
         """The settings of the evaluation alone, as its folder keeps them."""
         return EvaluateConfig(**{field.name: getattr(self, field.name) for field in fields(EvaluateConfig)})

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from megatron_speech.config.parsing.bounds import MAX_SEED, require_bounds, require_device
-from megatron_speech.config.parsing.inputs import DocumentsFolder, ModelFolder
+from megatron_speech.config.parsing.inputs import DocumentsFolder, EvaluatedFolder, VocabularyFolder
 from megatron_speech.config.run.evaluation import GeoQaConfig as GeoQaConfig
 from megatron_speech.config.run.evaluation import SpokenCorpusConfig as SpokenCorpusConfig
 from megatron_speech.config.run.evaluation import require_max_items, require_resamples
+from megatron_speech.config.stages.spread import SpreadConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +33,12 @@ class HeldOutConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """Evaluate one model on cloze, geo_qa, held_out and further tasks, as far as they are set."""
+    """Evaluate one model or many on cloze, geo_qa, held_out and further tasks, as far as they are set."""
 
-    model: ModelFolder
-    """Hugging Face folder of the model (`convert_to_hf`)."""
+    model: EvaluatedFolder | None = None
+    """Hugging Face folder of the model (`convert_to_hf`), a checkpoint, or a run folder (its newest checkpoint)."""
     output: Path
-    """Folder for evaluation.json and items.jsonl."""
+    """Folder for evaluation.json and items.jsonl; with models, for a folder of each model and task."""
     cloze: SpokenCorpusConfig | None = None
     """WikiTopicCloze and WikiSameTopicCloze: contexts with one true and two false endings."""
     geo_qa: GeoQaConfig | None = None
@@ -55,8 +56,20 @@ class EvaluateConfig:
     """Bootstrap resamples for every 95 % interval."""
     seed: int = 0
     """Seed of the bootstrap."""
+    models: list[EvaluatedFolder] = field(default_factory=list)
+    """Instead of model: many, one after the other; what is done is skipped. A run folder stands for all checkpoints."""
+    vocabulary: VocabularyFolder | None = None
+    """Vocabulary folder of the run, for checkpoints; null for exports, which have their own."""
+    run: SpreadConfig = field(default_factory=SpreadConfig)
+    """How models x tasks are divided over jobs."""
 
     def __post_init__(self) -> None:
+        if (self.model is None) == (not self.models):
+            raise ValueError("model is missing: name one model, or a list as models; not both")
+        if self.run != SpreadConfig() and not self.models:
+            raise ValueError(f"run.part={self.run.part}: one model is scored by one job; give a list as models")
+        if self.run.workers != 1:
+            raise ValueError(f"run.workers={self.run.workers}: a job scores in one process; give more jobs")
         require_device("device", self.device)
         require_bounds("seed", self.seed, 0, MAX_SEED, "0 is the default")
         require_resamples("resamples", self.resamples)

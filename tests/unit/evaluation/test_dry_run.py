@@ -165,4 +165,4 @@ def test_the_command_prints_it_and_writes_nothing(tmp_path: Path, capsys, monkey
 def test_the_settings_of_an_evaluation_are_kept_without_the_question_whether_to_run() -> None:
     held_out = HeldOutConfig(sources={"a": Path("a")})
     own = {"model": Path("hf"), "output": Path("out"), "held_out": held_out}
-    assert EvaluateCommandConfig(**own, dry_run=True).run == EvaluateConfig(**own)
+    assert EvaluateCommandConfig(**own, dry_run=True).evaluation == EvaluateConfig(**own)

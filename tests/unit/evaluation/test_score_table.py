@@ -48,7 +48,9 @@ def test_the_command_prints_the_table_and_where_the_files_are(
         (config.output / "evaluation.json").write_text(json.dumps({"own": estimate(0.3, FEW)}))
 
     monkeypatch.setattr(harness, "evaluate", evaluate)
-    config: Any = SimpleNamespace(output=tmp_path, dry_run=False, run=SimpleNamespace(output=tmp_path))
+    config: Any = SimpleNamespace(
+        output=tmp_path, dry_run=False, models=[], evaluation=SimpleNamespace(output=tmp_path)
+    )
     printed.evaluate(config)
     head, line, files = capsys.readouterr().out.splitlines()
     assert (head.split()[0], line.split()[0]) == ("task", "own")

@@ -19,7 +19,7 @@ SRUN = '#!/usr/bin/env bash\necho "$1" >srun\nwhile [[ $1 == --* ]]; do shift; d
 SBATCH = '#!/usr/bin/env bash\necho "$@" >>submitted\necho "71;cluster"\n'
 
 
-TOOLS = ["tokenize_text", "tokenize_speech", "build_interleaved"]
+TOOLS = ["tokenize_text", "tokenize_speech", "build_interleaved", "evaluate"]
 
 
 def run(site: Path, tool: str, *arguments: str, **variables: str) -> None:
