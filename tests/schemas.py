@@ -15,6 +15,7 @@ TOOLS = sorted(name for name, command in COMMANDS.items() if command.settings)
 _SOURCE = {"data": {"sources": {"a": {"folder": "packed", "task": "text"}}}}
 # Settings with defaults that the rules of a class require all the same.
 _ALSO: dict[str, dict[str, Any]] = {
+    "judge": {"judges": {"a": {"base_url": "http://localhost", "model": "m"}}},
     "build_vocabulary": {"codebook_size": 4},
     "compare_evaluations": {"evaluations": ["a", "b"]},
     "decode": {"output": "output.wav"},

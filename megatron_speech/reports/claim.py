@@ -128,8 +128,8 @@ def read_arms(config: ClaimReportConfig) -> tuple[list[Arm], dict[str, str]]:
     """
     arms, absent = [], {}
     for name, listed in config.arms.items():
-        if min(listed.shares.values()) < 0 or abs(sum(listed.shares.values()) - 1) > 1e-6:
-            raise ValueError(f"arms.{name}: shares must not be negative and add up to 1, not {listed.shares}")
+        if abs(sum(listed.shares.values()) - 1) > 1e-6:
+            raise ValueError(f"arms.{name}: shares must add up to 1, not {listed.shares}")
         made = sorted((config.folder / name).glob(f"*/evaluation/{MANIFEST}"), key=lambda path: path.parts[-3])
         if made:
             arms.append(Arm(name, listed, {path.parts[-3]: path.parents[1] for path in made}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from megatron_speech.config.parsing.bounds import require_bounds
 from megatron_speech.config.parsing.inputs import MarkdownFile
 
 
@@ -20,6 +21,10 @@ class ArmConfig:
     """Speech, then its text."""
     synthesis: float = 0.0
     """Text, then its speech."""
+
+    def __post_init__(self) -> None:
+        for name, share in self.shares.items():
+            require_bounds(name, share, 0, 1, "it is a share of the tokens")
 
     @property
     def shares(self) -> dict[str, float]:

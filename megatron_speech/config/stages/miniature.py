@@ -10,6 +10,8 @@ from megatron_speech.config.parsing.bounds import require_bounds
 from megatron_speech.config.parsing.inputs import AssetsFolder, CorpusFolder, OptionalFolder
 
 FLITE_VOICES = ("kal16", "awb", "rms", "slt")
+MAX_TOWNS = 960
+"""Names that can be invented."""
 VOICES = ("hibari", *FLITE_VOICES)
 """Voices of the speech synthesizers."""
 
@@ -97,8 +99,8 @@ class PrepareFactsConfig:
         for name in ("facts_per_document", "written_epochs", "spoken_epochs", "passages", "heldout_passages"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-        if not 1 <= self.wordings <= 6:
-            raise ValueError(f"wordings={self.wordings} must lie in 1..6")
+        require_bounds("wordings", self.wordings, 1, 6, "a fact has six")
+        require_bounds("towns", self.towns, 8, MAX_TOWNS, "no more can be named")
         if not 0 < self.heldout_share < 1:
             raise ValueError(f"heldout_share={self.heldout_share} must lie between 0 and 1; 0.03 is usual")
 

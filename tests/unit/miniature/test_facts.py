@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from megatron_speech.config.stages.miniature import PrepareFactsConfig, SpeakCorpusConfig
+from megatron_speech.config.stages.miniature import MAX_TOWNS, PrepareFactsConfig, SpeakCorpusConfig
 from megatron_speech.miniature.corpus import read_jsonl
 from megatron_speech.miniature.facts import ASKED, WORDINGS, prepare_facts
 from megatron_speech.miniature.geography import WITH_ARTICLE
@@ -77,10 +77,11 @@ def test_emblems_are_spread_evenly_over_both_groups() -> None:
     assert invent_towns(8) == towns[:8], "a larger number adds towns"
 
 
-@pytest.mark.parametrize("count", [7, len(FIRST) * len(MIDDLE) * len(LAST) + 1])
-def test_a_number_of_towns_beyond_the_names_is_refused(count: int) -> None:
-    with pytest.raises(ValueError, match=f"towns={count} must lie in 8.."):
-        invent_towns(count)
+@pytest.mark.parametrize("count", [7, MAX_TOWNS + 1])
+def test_a_number_of_towns_beyond_the_names_is_refused(count: int, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=rf"towns={count} must lie in 8 to 960; no more can be named"):
+        PrepareFactsConfig(assets=tmp_path, output=tmp_path, towns=count)
+    assert len({town.name for town in invent_towns(MAX_TOWNS)}) == MAX_TOWNS == len(FIRST) * len(MIDDLE) * len(LAST)
 
 
 def test_every_wording_names_its_subject_and_its_value_once() -> None:

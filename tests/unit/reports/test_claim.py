@@ -67,7 +67,7 @@ def test_the_report_pairs_arms_by_question(config: ClaimReportConfig) -> None:
 
 def test_shares_that_are_no_whole_are_refused(tmp_path: Path) -> None:
     config = ClaimReportConfig(arms={"odd": ArmConfig(text=0.5, interleaved=0.6)}, folder=tmp_path)
-    with pytest.raises(ValueError, match=r"arms\.odd: shares must not be negative and add up to 1, not \{'text': 0.5"):
+    with pytest.raises(ValueError, match=r"arms\.odd: shares must add up to 1, not \{'text': 0.5"):
         claim_report(config)
 
 
