@@ -1,8 +1,9 @@
 """An exported language model with its tokenizer and vocabulary; scores continuations of a context.
 
 Requests with the same context share one row: the context, then every continuation. Each continuation attends to the
-context and itself only, so a four-choice question reads its context once. Logits are computed for continuation tokens
-only, in slices: a tensor of batch x length x vocabulary never exists. Cost: an attention mask quadratic in length.
+context and itself only, so a four-choice question reads its context once. Equal continuations are read once, so they
+have equal scores to the bit. Logits are computed for continuation tokens only, in slices: a tensor of batch x length x
+vocabulary never exists. Cost: an attention mask quadratic in length.
 
 Shapes: B rows, S tokens of a row, N continuation tokens, D width, V vocabulary.
 """
@@ -80,23 +81,22 @@ class LanguageModel:
     ) -> list[np.ndarray]:
         """Log-probabilities (nats) of the continuation tokens of each (context ids, continuation ids), float64 [n].
 
-        `progress` says what is done, None shows nothing.
-        Raises ValueError for an empty context or continuation: the first token of a row has no prediction.
+        An empty continuation has none. `progress` says what is done, None shows nothing.
+        Raises ValueError for an empty context: the first token of a row has no prediction.
         """
-        for number, (context, continuation) in enumerate(requests):
-            if not context or not continuation:
-                raise ValueError(
-                    f"likelihood: request {number} has an empty context or continuation; give each at least one id"
-                )
+        for number, (context, _) in enumerate(requests):
+            if not context:
+                raise ValueError(f"likelihood: request {number} has an empty context; give each at least one id")
         results: list[np.ndarray] = [np.empty(0)] * len(requests)
         shown = None if progress is None else Progress(progress, unit="requests", total=len(requests))
         with shown or nullcontext():
             for batch in _batches(requests, tokens_per_batch):
                 for row, scores in zip(batch, self._score(batch), strict=True):
-                    for (number, _), score in zip(row.continuations, scores, strict=True):
-                        results[number] = score
+                    for numbers, score in zip(row.continuations.values(), scores, strict=True):
+                        for number in numbers:
+                            results[number] = score
                     if shown:
-                        shown.add(len(row.continuations))
+                        shown.add(len(row.requests))
         return results
 
     def _score(self, rows: Sequence[_Row]) -> list[list[np.ndarray]]:
@@ -116,7 +116,7 @@ class LanguageModel:
                 for hidden, target in zip(hidden_ND.split(LOGIT_ROWS), targets_N.split(LOGIT_ROWS), strict=True)
             ]
         )
-        pieces = iter(log_probs.double().cpu().split([len(ids) for row in rows for _, ids in row.continuations]))
+        pieces = iter(log_probs.double().cpu().split([len(ids) for row in rows for ids in row.continuations]))
         return [[next(pieces).numpy() for _ in row.continuations] for row in rows]
 
 
@@ -138,10 +138,10 @@ def planned_batches(requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> 
     """The forward passes that score `requests`, in order, without a model."""
     return [
         PlannedBatch(
-            requests=[number for row in batch for number, _ in row.continuations],
+            requests=[number for row in batch for number in row.requests],
             read=sum(map(len, batch)),
             padded=len(batch) * max(map(len, batch)),
-            scored=sum(len(ids) for row in batch for _, ids in row.continuations),
+            scored=sum(len(ids) for row in batch for ids in row.continuations),
         )
         for batch in _batches(requests, TOKENS_PER_BATCH)
     ]
@@ -189,13 +189,17 @@ def _readable(folder: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Row:
-    """One context and the continuations to score after it, each as (request number, ids)."""
+    """One context and the continuations to score after it, each with the numbers of the requests that ask for it."""
 
     context: tuple[int, ...]
-    continuations: list[tuple[int, tuple[int, ...]]]
+    continuations: dict[tuple[int, ...], list[int]]
+
+    @property
+    def requests(self) -> list[int]:
+        return [number for numbers in self.continuations.values() for number in numbers]
 
     def __len__(self) -> int:
-        return len(self.context) + sum(len(ids) for _, ids in self.continuations)
+        return len(self.context) + sum(map(len, self.continuations))
 
 
 def _batches(requests: Sequence[tuple[Sequence[int], Sequence[int]]], tokens_per_batch: int) -> Iterator[list[_Row]]:
@@ -206,8 +210,9 @@ def _rows_sharing_context(requests: Sequence[tuple[Sequence[int], Sequence[int]]
     """Group requests by equal context, longest row first, so that a batch holds similar lengths."""
     rows: dict[tuple[int, ...], _Row] = {}
     for number, (context, continuation) in enumerate(requests):
-        key = tuple(context)
-        rows.setdefault(key, _Row(key, [])).continuations.append((number, tuple(continuation)))
+        if continuation:
+            row = rows.setdefault(tuple(context), _Row(tuple(context), {}))
+            row.continuations.setdefault(tuple(continuation), []).append(number)
     return sorted(rows.values(), key=len, reverse=True)
 
 
@@ -236,7 +241,7 @@ class _Inputs:
             tokens[b, :end] = torch.tensor(row.context)
             positions[b, :end] = torch.arange(end)
             segments[b, :end] = 0
-            for segment, (_, ids) in enumerate(row.continuations, start=1):
+            for segment, ids in enumerate(row.continuations, start=1):
                 start, end = end, end + len(ids)
                 tokens[b, start:end] = torch.tensor(ids)
                 positions[b, start:end] = torch.arange(len(row.context), len(row.context) + len(ids))

@@ -30,7 +30,7 @@ BY_WHISPER = "by Whisper"
 
 Item = TypeVar("Item")
 Request = tuple[list[int], list[int]]
-"""Context ids and scored ids; neither is empty."""
+"""Context ids, at least one, and scored ids."""
 Answers = Mapping[str, Sequence[np.ndarray]]
 """Answers by group of requests: the log-probability (nats) of each scored id, float64 [n] per request."""
 Prompt = tuple[list[int], "AnswerSettings"]

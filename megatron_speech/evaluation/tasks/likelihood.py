@@ -63,10 +63,12 @@ def request_of(
 
 
 def scored_ids(model: Scorer, continuation: SpokenText, asked: Modality) -> list[int]:
-    """Ids of a continuation that are scored; a written one begins with a space."""
-    if asked == "text":
-        return list(model.tokenizer.encode(" " + continuation.text.strip()))
-    return _speech(model, continuation)
+    """Ids of a continuation that are scored; a written one begins with a space. ValueError if there are none."""
+    written = asked == "text"
+    ids = model.tokenizer.encode(" " + continuation.text.strip()) if written else _speech(model, continuation)
+    if not ids:
+        raise ValueError(f"the {asked} of {continuation.text!r:.60} has no token to score; leave its item out")
+    return list(ids)
 
 
 def choice_requests(model: Scorer, choices: Sequence[Choice], pair: tuple[Modality, Modality]) -> list[Request]:
