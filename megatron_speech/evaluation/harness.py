@@ -10,14 +10,18 @@ evaluation.json, which reports read:
 items.jsonl holds what is behind every accuracy and error rate, one line per answer, which names its evaluation task:
 paired comparisons of two models need them.
 protocol.json says what the scores of each task depend on besides the model (`evaluation/protocol.py`).
+A killed evaluation goes on after its last finished group of requests (`evaluation/kept_answers.py`).
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from megatron_speech.artifacts.facts.evaluation import EvaluationResults
 from megatron_speech.artifacts.files import fingerprint, write_atomic
@@ -27,8 +31,16 @@ from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.evaluate import EvaluateConfig
 from megatron_speech.evaluation import protocol
 from megatron_speech.evaluation.evaluated_model import EvaluatedModel, model_at
+from megatron_speech.evaluation.kept_answers import KeptAnswers
 from megatron_speech.evaluation.tasks.generation import write_answers
-from megatron_speech.evaluation.tasks.interface import EVALUATION_TASK, EvaluationTask, GenerationTask, Item, Record
+from megatron_speech.evaluation.tasks.interface import (
+    EVALUATION_TASK,
+    EvaluationTask,
+    GenerationTask,
+    Item,
+    Record,
+    Written,
+)
 from megatron_speech.evaluation.tasks.table import asked_tasks
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.metrics.bootstrap import Bootstrap
@@ -75,14 +87,17 @@ def write_evaluation(
 ) -> None:
     """Make `config.output` from the `items` of all tasks. `trained` is noted where it is known."""
     inputs, (model, dtype) = identities(inputs_of(config, subject)), loaded
+    protocols = protocols_of(config, items, dtype)
     with make_artifact(config.output, kind="evaluation", config=identity_of(config), inputs=inputs) as draft:
-        results, records = measure(model, items, config)
+        kept = KeptAnswers.of(draft.folder, protocols)
+        results, records = measure(model, items, config, kept=kept)
         results["dtype"] = dtype
         if trained is not None:
             results["trained"] = trained
         write_atomic(draft.folder / "evaluation.json", to_json(results, indent=1) + "\n")
         write_atomic(draft.folder / "items.jsonl", "".join(to_json(record) + "\n" for record in records))
-        write_atomic(draft.folder / protocol.FILE, to_json(protocols_of(config, items, dtype), indent=1) + "\n")
+        write_atomic(draft.folder / protocol.FILE, to_json(protocols, indent=1) + "\n")
+        kept.remove()
         draft.facts = EvaluationResults(by_task=results)
 
 
@@ -135,14 +150,18 @@ def read_items(config: EvaluateConfig, vocabulary: Vocabulary) -> dict[str, Sequ
 
 
 def measure(
-    model: LanguageModel, items: Mapping[str, Sequence[Any]], config: EvaluateConfig
+    model: LanguageModel,
+    items: Mapping[str, Sequence[Any]],
+    config: EvaluateConfig,
+    *,
+    kept: KeptAnswers | None = None,
 ) -> tuple[dict[str, Any], list[Record]]:
     """Results for evaluation.json by task, and records for items.jsonl."""
     bootstrap = Bootstrap(seed=config.seed, resamples=config.resamples)
     results: dict[str, Any] = {"model": str(config.model)}
     listed: list[Record] = []
     for name, task in asked_tasks(config).items():
-        results[name], records = run_task(model, task, items[name], bootstrap, name=name)
+        results[name], records = run_task(model, task, items[name], bootstrap, name=name, kept=kept)
         listed += [{EVALUATION_TASK: name, **record} for record in records] if task.lists_records else []
     return results, listed
 
@@ -154,20 +173,21 @@ def run_task(
     bootstrap: Bootstrap,
     *,
     name: str,
+    kept: KeptAnswers | None = None,
 ) -> tuple[dict[str, Any], list[Record]]:
-    """Asks `model` what the task called `name` asks; returns its results and records."""
+    """Asks `model` what the task called `name` asks, except what is `kept`; returns its results and records."""
     about = f"evaluate {name}"
     if isinstance(task, GenerationTask):
-        written = {
-            group: write_answers(model, prompts, batch_size=task.batch_size, progress=f"{about}: {group}")
-            for group, prompts in task.prompts(items, model)
-        }
+        written: dict[str, list[Written]] = {}
+        for number, (group, prompts) in enumerate(task.prompts(items, model)):
+            write = partial(write_answers, model, prompts, batch_size=task.batch_size, progress=f"{about}: {group}")
+            written[group] = kept.written(name, number, write) if kept else write()
         records = task.records(items, written, model)
     else:
-        answers = {
-            group: model.token_log_probabilities(requests, progress=f"{about}: {group}")
-            for group, requests in task.requests(items, model)
-        }
+        answers: dict[str, list[np.ndarray]] = {}
+        for number, (group, requests) in enumerate(task.requests(items, model)):
+            score = partial(model.token_log_probabilities, requests, progress=f"{about}: {group}")
+            answers[group] = kept.scores(name, number, score) if kept else score()
         records = task.records(items, answers)
     with Progress(f"{about}: intervals", late=True):
         return task.results(items, records, bootstrap), records
