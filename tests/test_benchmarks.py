@@ -10,6 +10,7 @@ import pytest
 BENCHMARKS = {
     "compose.py": ["--short"],
     "contamination.py": ["--short"],
+    "evaluate.py": ["--short"],
     "evaluation_cost.py": ["--short"],
     "hf_export.py": ["--short"],
     "pack.py": ["--short"],
