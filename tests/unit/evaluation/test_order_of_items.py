@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.config.stages.evaluate import SpokenCorpusConfig
+from megatron_speech.config.stages.evaluate import GeoQaConfig, SpokenCorpusConfig
 from megatron_speech.evaluation.harness import run_task
-from megatron_speech.evaluation.tasks.choices import ChoicesTask, EncodedChoice
+from megatron_speech.evaluation.tasks.choices.items import EncodedChoice
+from megatron_speech.evaluation.tasks.choices.task import ChoicesTask
 from megatron_speech.evaluation.tasks.cloze import TASKS, ClozeItem, ClozeTask
-from megatron_speech.evaluation.tasks.geo_qa import GROUPS, GeoQaTask, Question
+from megatron_speech.evaluation.tasks.geo_qa import GeoQaTask, Question
 from megatron_speech.evaluation.tasks.likelihood import SpokenText
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.metrics.bootstrap import Bootstrap
@@ -73,13 +74,14 @@ def cloze(number: int, drawn: random.Random) -> ClozeItem:
 
 def question(number: int, drawn: random.Random) -> Question:
     readings = {str(n): passage(drawn) for n in range(drawn.randint(1, 2))}
-    return Question(str(number), drawn.choice(GROUPS), passage(drawn), readings, [passage(drawn) for _ in range(4)])
+    group, candidates = drawn.choice(["spoken", "written_only"]), [passage(drawn) for _ in range(4)]
+    return Question(str(number), group, passage(drawn), readings, candidates)
 
 
 MADE_UP: dict[str, tuple[Any, Any]] = {
     "choices": (ChoicesTask(sets={"made up": None}), choice),
     "cloze": (ClozeTask(NOWHERE), cloze),
-    "geo_qa": (GeoQaTask(NOWHERE), question),
+    "geo_qa": (GeoQaTask(GeoQaConfig(texts=NOWHERE.texts, codes=NOWHERE.codes)), question),
 }
 
 
