@@ -11,7 +11,7 @@ import xxhash
 
 from megatron_speech.audio.checks import AudioError
 from megatron_speech.audio.io import decode_audio, to_rate
-from megatron_speech.evaluation.data_sets.items import REASONS, Passage
+from megatron_speech.evaluation.data_sets.items import REASONS, EncodedRecording, Passage
 from megatron_speech.speech_tokenizer.corpus.windows import encode_recording
 from megatron_speech.speech_tokenizer.interface import SpeechTokenizer, SpeechTokenizerFacts
 from megatron_speech.speech_tokenizer.table import load_speech_tokenizer, read_facts
@@ -28,15 +28,20 @@ class PassageEncoder:
     cache: Path | None = None
     """Folder that keeps codes; None keeps none."""
 
-    @property
+    @cached_property
     def facts(self) -> SpeechTokenizerFacts:
         """Rates and fingerprint of the speech tokenizer."""
         return read_facts(self.folder)
 
     def codes(self, passage: Passage) -> tuple[np.ndarray | None, str | None]:
-        """Codes int32 [T] of a passage, or None and the reason why it has none."""
+        """Codes int32 [T] of a passage, or None and the reason why it has none.
+
+        Raises ValueError for codes of another speech tokenizer.
+        """
         if passage.defect or passage.recording is None:
             return None, passage.defect or "missing"
+        if isinstance(passage.recording, EncodedRecording):
+            return self._read_before(passage.recording), None
         data = passage.recording if isinstance(passage.recording, bytes) else passage.recording.read_bytes()
         place = self._place(data)
         if place is not None and place.is_file():
@@ -51,6 +56,15 @@ class PassageEncoder:
             np.save(temporary, codes)
             temporary.replace(place)
         return codes, None
+
+    def _read_before(self, recording: EncodedRecording) -> np.ndarray:
+        own, other = self.facts.fingerprint, recording.speech_tokenizer
+        if other != own:
+            raise ValueError(
+                f"{recording.place}: codes of the speech tokenizer {other[:16]}, but {self.folder} is {own[:16]}; "
+                "encode the audio again"
+            )
+        return recording.codes
 
     def _encode(self, data: bytes) -> np.ndarray:
         tokenizer = self._tokenizer

@@ -1,6 +1,7 @@
 """Items of evaluation data sets, whatever their layout: choices, questions, transcripts and texts to say.
 
 A recording stays as its publisher keeps it: a file, or the bytes of a table or tar. Bytes live as long as their item.
+Recordings of the user's own may be codes already.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from megatron_speech.audio.checks import AudioError
 from megatron_speech.audio.recording import Recording
 
@@ -17,12 +20,24 @@ REASONS = {"zero length": "empty"}
 """Reasons of `AudioError` under another name; all others keep theirs."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EncodedRecording:
+    """A recording that a speech tokenizer has read before."""
+
+    codes: np.ndarray
+    """Codes, int32 [T]."""
+    speech_tokenizer: str
+    """Fingerprint of the speech tokenizer."""
+    place: str
+    """Where it lies, for messages."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Passage:
     """A text, its recording, or both."""
 
     text: str | None = None
-    recording: Path | bytes | None = None
+    recording: Path | bytes | EncodedRecording | None = None
     """None if the item is only written, or if `defect` says that the recording is missing."""
     defect: str | None = None
     """Why the recording cannot be used, in a word or two: ``missing``, ``empty``, ``cut short``, ..."""

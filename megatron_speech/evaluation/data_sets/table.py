@@ -19,6 +19,7 @@ from megatron_speech.evaluation.data_sets.items import Item
 from megatron_speech.evaluation.data_sets.own_items import OWN_ITEMS
 from megatron_speech.evaluation.data_sets.salmon import SALMON
 from megatron_speech.evaluation.data_sets.seed_tts import SEED_TTS_EVAL
+from megatron_speech.evaluation.data_sets.speech_codes import SPEECH_CODES
 from megatron_speech.evaluation.data_sets.stress_test import STRESS_TEST
 from megatron_speech.evaluation.data_sets.wav_pairs import WAV_PAIRS
 from megatron_speech.evaluation.data_sets.zero_speech import SBLIMP, SWUGGY
@@ -45,6 +46,7 @@ READERS: dict[str, ItemReader] = {
     "fleurs": transcripts.FLEURS,
     "audio_jsonl": questions.AUDIO_JSONL,
     "own_items": OWN_ITEMS,
+    "speech_codes": SPEECH_CODES,
 }
 
 

@@ -71,7 +71,7 @@ class DataSetSettings:
     def inputs(self) -> list[Path]:
         """Files and artifacts that the results depend on."""
         own = [self.speech_tokenizer] if self.speech_tokenizer else []
-        return [*own, *(data_set.folder for data_set in self.sets.values())]
+        return [*own, *(path for data_set in self.sets.values() for path in data_set.paths)]
 
     def read(self) -> Iterator[tuple[str, Item]]:
         """Yield (name of the set, item) of all sets. Raises ValueError that names a defective file."""

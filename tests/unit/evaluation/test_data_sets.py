@@ -8,6 +8,7 @@ import json
 import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,12 @@ import pytest
 
 from megatron_speech.audio.io import write_audio
 from megatron_speech.config.stages.evaluation_data import DataSetConfig
+from megatron_speech.data.shards.document import TokenDocument
+from megatron_speech.data.shards.documents import write_documents
+from megatron_speech.evaluation.data_sets.encoding import PassageEncoder
 from megatron_speech.evaluation.data_sets.items import ChoiceItem, Item, QuestionItem, SayItem, TranscriptItem
 from megatron_speech.evaluation.data_sets.table import READERS, read_items
+from megatron_speech.vocabulary import Vocabulary
 from tests.toys import write_jsonl
 
 TONE = np.sin(np.arange(800, dtype=np.float32) / 5) / 2
@@ -59,7 +64,7 @@ def heard(data: bytes | None = None) -> dict[str, Any]:
     return {"bytes": wav_bytes() if data is None else data, "path": "a.wav"}
 
 
-def read(layout: str, folder: Path, **settings: str) -> list[Any]:
+def read(layout: str, folder: Path, **settings: Any) -> list[Any]:
     return list(read_items(DataSetConfig(layout=layout, folder=folder, **settings)))
 
 
@@ -245,6 +250,18 @@ def own_items(folder: Path) -> None:
     write_jsonl(folder / "questions.jsonl", question)
 
 
+def speech_codes(folder: Path) -> None:
+    utterances = [spoken_utterance(name, text=text) for name, text in (("a", "He began."), ("b", "A tale."))]
+    write_documents(folder, utterances, vocabulary=CODES, name="codes")
+
+
+CODES = Vocabulary.of_codes(8, "f" * 64)
+
+
+def spoken_utterance(key: str, **meta: Any) -> TokenDocument:
+    return TokenDocument(key=key, tokens=np.arange(4, dtype=np.int32), meta=meta)
+
+
 WRITERS: dict[str, tuple[Callable[[Path], None], type[Item], int, int]] = {
     # writer, kind of item, items, items with a defect
     "wav_pairs": (wav_pairs, ChoiceItem, 3, 0),
@@ -268,6 +285,7 @@ WRITERS: dict[str, tuple[Callable[[Path], None], type[Item], int, int]] = {
     "fleurs": (fleurs, TranscriptItem, 2, 0),
     "audio_jsonl": (audio_jsonl, QuestionItem, 2, 0),
     "own_items": (own_items, Item, 3, 0),
+    "speech_codes": (speech_codes, TranscriptItem, 2, 0),
 }
 
 
@@ -429,3 +447,44 @@ def test_what_the_readers_take_from_their_columns(tmp_path: Path):
     assert voice["ifeval/test/7"].answers == () and voice["ifeval/test/7"].notes["instruction_id_list"] == ["length"]
     first, second = read("aishell", tmp_path / "aishell")
     assert first.speech.text == "甚至出现交易" and second.defect == "missing"
+
+
+def test_codes_of_an_own_data_set_are_those_of_the_utterances(tmp_path: Path):
+    speech_codes(tmp_path)
+    first, second = read("speech_codes", tmp_path)
+    assert (first.id, first.speech.text, second.speech.text) == ("a", "He began.", "A tale.")
+    assert first.speech.recording.codes.tolist() == [0, 1, 2, 3]
+    write_documents(tmp_path / "silent", [spoken_utterance("c")], vocabulary=CODES, name="codes")
+    with pytest.raises(ValueError, match=r"silent: utterance 'c' has no transcript.*speech_codes expects an output"):
+        read("speech_codes", tmp_path / "silent")
+
+
+def test_spoken_questions_of_ones_own_are_asked_in_their_first_reading(tmp_path: Path):
+    rows = [
+        {"id": name, "text": f"The capital of {name} is", "metadata": {"country": name, "answer": "A", "group": "g"}}
+        for name in ("Chad", "Mali", "Peru")
+    ]
+    write_jsonl(tmp_path / "questions.jsonl", *rows)
+    heard = [spoken_utterance(f"{name}-{n}", country=name, reading=n) for name in ("Peru", "Chad") for n in (0, 1)]
+    write_documents(tmp_path / "codes", heard, vocabulary=CODES, name="codes")
+    items = read("own_items", tmp_path / "questions.jsonl", codes=tmp_path / "codes")
+    assert [(item.id, item.subset) for item in items] == [("Chad", "g"), ("Peru", "g")]
+    assert [item.question.recording.place.rpartition(" ")[2] for item in items] == ["'Chad-0'", "'Peru-0'"]
+    assert len(read("own_items", tmp_path / "questions.jsonl")) == 3, "without codes, all are asked in writing"
+    write_documents(tmp_path / "nameless", [spoken_utterance("x")], vocabulary=CODES, name="codes")
+    with pytest.raises(ValueError, match="nameless: utterance 'x' lacks 'country'"):
+        read("own_items", tmp_path / "questions.jsonl", codes=tmp_path / "nameless")
+    with pytest.raises(ValueError, match="belong to layout=own_items, not to layout=salmon; drop them"):
+        DataSetConfig(layout="salmon", folder=tmp_path, codes=tmp_path / "codes")
+
+
+def test_codes_of_another_speech_tokenizer_are_refused(tmp_path: Path):
+    encoder = PassageEncoder(tmp_path)
+    encoder.facts = SimpleNamespace(fingerprint="f" * 64)
+    speech_codes(tmp_path / "codes")
+    passage = read("speech_codes", tmp_path / "codes")[0].speech
+    codes, defect = encoder.codes(passage)
+    assert codes.tolist() == [0, 1, 2, 3] and defect is None
+    encoder.facts = SimpleNamespace(fingerprint="0" * 64)
+    with pytest.raises(ValueError, match=r"utterance 'a': codes of the speech tokenizer ffff.*is 0000"):
+        encoder.codes(passage)
