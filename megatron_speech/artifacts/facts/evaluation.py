@@ -75,6 +75,12 @@ class EvaluationFacts(Record):
     """Cloze tasks."""
     geo_qa: GeoQaFacts | None = None
     """Questions on capitals."""
+    questions: dict[str, Any] | None = None
+    """Results of questions that the model answers in its own words, as written: by data set and way to ask."""
+    recognition: dict[str, Any] | None = None
+    """Error rates of speech recognition, as written: by data set."""
+    synthesis: dict[str, Any] | None = None
+    """Error rates of speech synthesis, as written: by data set."""
     held_out: dict[str, HeldOutFacts]
     """Held-out losses by source."""
     dtype: str

@@ -164,7 +164,8 @@ def _pretraining(number: int, settings: str) -> list[Step]:
 
 def _evaluation(amounts: Amounts) -> list[Step]:
     """Exports, evaluation before and after training, samples, and decoded speech."""
-    held_out = {"held_out.max_documents": amounts["heldout_documents"]}
+    lines = {f"tasks.{task}.max_items": amounts["spoken_lines"] for task in ("recognition", "synthesis")}
+    held_out = {"held_out.max_documents": amounts["heldout_documents"], **lines}
     before = {**held_out, "model": "hf_before", "output": "evaluation/before"}
     return [
         step("export-before", "convert_to_hf", "export_before"),

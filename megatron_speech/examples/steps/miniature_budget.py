@@ -14,6 +14,7 @@ AMOUNTS = {
     "cloze_items": (4, 16, 77),
     "questions": (8, 24, 177),  # countries asked about
     "heldout_documents": (4, 16, 32),  # of each source, for the loss by modality
+    "spoken_lines": (3, 8, 32),  # held-out utterances to recognise, and texts to say
     "tokenizer_steps": (60, 200, 1200),
     "text_to_token_steps": (60, 360, 3000),
     "round_trip_texts": (12, 32, 64),

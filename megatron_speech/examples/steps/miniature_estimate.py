@@ -36,8 +36,9 @@ EACH: dict[str, dict[Kind, float]] = {
     "flite_utterances": {"float32": 0.186},  # by four voices
     "heldout_utterances": {"float32": 2.6},  # read back by two recognisers
     "cloze_items": {"training": 5.8, "float32": 0.6},
-    "questions": {"training": 1.9},
+    "questions": {"training": 2.6},  # by likelihood, and in the model's own words
     "heldout_documents": {"training": 2.9},
+    "spoken_lines": {"training": 2.3, "float32": 0.4},  # recognised, said, and read back
     "tokenizer_steps": {"float32": 0.82},
     "text_to_token_steps": {"training": 0.58, "float32": 0.18},
     "round_trip_texts": {"float32": 0.46},
@@ -53,6 +54,7 @@ EACH_IN: dict[str, dict[str, float]] = {
     "cloze_items": {"evaluation-before": 1, "evaluation-after": 1},
     "questions": {"evaluation-before": 1, "evaluation-after": 1},
     "heldout_documents": {"evaluation-before": 1, "evaluation-after": 1},
+    "spoken_lines": {"evaluation-before": 1, "evaluation-after": 1},
     "tokenizer_steps": {"tokenizer": 1},
     "text_to_token_steps": {"text-to-token": 1},
     "round_trip_texts": {"round-trip": 1},

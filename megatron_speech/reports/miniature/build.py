@@ -26,10 +26,11 @@ from megatron_speech.reports.facts import (
     prose,
     table,
 )
+from megatron_speech.reports.miniature.evaluation import evaluation
 from megatron_speech.reports.miniature.listening import listening
 from megatron_speech.reports.miniature.making import corpus, interleaving, speech_tokenizer, text_to_token
 from megatron_speech.reports.miniature.paper import beside_the_paper, what_it_can_show
-from megatron_speech.reports.miniature.results import evaluation, pretraining, samples, speech_decoder
+from megatron_speech.reports.miniature.results import pretraining, samples, speech_decoder
 
 logger = logging.getLogger(__name__)
 

@@ -1,22 +1,11 @@
-"""Sections on results: training losses, evaluation before and after training, samples, decoded speech."""
+"""Sections on results: training losses, samples, decoded speech."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import yaml
 
 from megatron_speech.artifacts.facts.checkpoint import ImportFacts
-from megatron_speech.artifacts.facts.estimate import EstimateFacts
-from megatron_speech.artifacts.facts.evaluation import (
-    ClozeFacts,
-    DecodedSpeechFacts,
-    EvaluationFacts,
-    GeoQaFacts,
-    HeldOutFacts,
-    LossFacts,
-    SamplesFacts,
-)
+from megatron_speech.artifacts.facts.evaluation import DecodedSpeechFacts, SamplesFacts
 from megatron_speech.artifacts.facts.miniature import AssetFacts
 from megatron_speech.artifacts.facts.record import ABSENT, Absent
 from megatron_speech.artifacts.facts.speech_tokenizer import SpeechDecoderFacts
@@ -28,7 +17,6 @@ from megatron_speech.reports.facts import (
     RunFolder,
     count,
     decimal,
-    interval,
     mean_loss,
     percent,
     prose,
@@ -106,101 +94,6 @@ def _tokens_by_source(run: RunFolder) -> list[str]:
 
 def _optional(run: RunFolder, file: str) -> list[HeldOutLosses]:
     return run.records(file, HeldOutLosses) if (run.folder / file).is_file() else []
-
-
-def evaluation(run: RunFolder) -> list[str]:
-    """The section on cloze tasks, GeoQA and held-out loss, before and after training."""
-    before, after = (run.facts(f"evaluation/{when}", EvaluationFacts) for when in ("before", "after"))
-    lines = [
-        "## Evaluation, before and after",
-        "",
-        *prose("""Cloze tasks compare the likelihood of the true last sentence of a held-out article with that of
-        another one, from an article of another topic (WikiTopicCloze) or of the same topic (WikiSameTopicCloze).
-        Context and ending are written or spoken. Brackets are 95 % bootstrap intervals over items; Wilson's, where all
-        items agree. The numbers cannot be compared with those of StoryCloze."""),
-    ]
-    if not before and not after:
-        return [*lines, "Not run.", ""]
-    cloze = [facts.cloze if facts else None for facts in (before, after)]
-    geo_qa = [facts.geo_qa if facts else None for facts in (before, after)]
-    held_out = [facts.held_out if facts else {} for facts in (before, after)]
-    return [*lines, *_cloze(run, *cloze), *_geo_qa(run, *geo_qa), *_held_out(*held_out)]
-
-
-def _cloze(run: RunFolder, before: ClozeFacts | None, after: ClozeFacts | None) -> list[str]:
-    tasks = {
-        "WikiTopicCloze": (before.topic if before else {}, after.topic if after else {}),
-        "WikiSameTopicCloze": (before.same_topic if before else {}, after.same_topic if after else {}),
-    }
-    if not any(results for pair in tasks.values() for results in pair):
-        return [f"Cloze: {NOT_REPORTED}.", ""]
-    plots.plot_accuracy(run.folder / "accuracy.png", tasks, chance=0.5)
-    rows = [
-        [
-            task,
-            pair.replace("->", " to "),
-            shown(old.get(pair), interval),
-            shown(new.get(pair), interval),
-            _items(new or old, pair),
-        ]
-        for task, (old, new) in tasks.items()
-        for pair in plots.PAIRS
-    ]
-    return [
-        "![Accuracy in the four modality pairs](accuracy.png)",
-        "",
-        *table(["task", "context to ending", "before", "after", "items"], rows),
-    ]
-
-
-def _geo_qa(run: RunFolder, before: GeoQaFacts | None, after: GeoQaFacts | None) -> list[str]:
-    lines = [
-        "### GeoQA",
-        "",
-        *prose("""Which of four capitals of a region belongs to a country? Questions are written or spoken, answers
-        written. For half of the countries, training speech contains the country's name but never its capital. A right
-        answer to a spoken question about them shows knowledge that crossed over from text. Chance is 25 %."""),
-    ]
-    if not before and not after:
-        return [*lines, f"GeoQA: {NOT_REPORTED}.", ""]
-    old, new = _by_pair(before), _by_pair(after)
-    plots.plot_geo_qa(run.folder / "geo_qa.png", old, new, chance=0.25)
-    rows = [
-        [
-            {"text->text": "written", "speech->text": "spoken"}[pair],
-            {"spoken": "spoken and written", "written_only": "only written"}[group],
-            shown(old[pair].get(group), interval),
-            shown(new[pair].get(group), interval),
-            _items(new[pair] or old[pair], group),
-        ]
-        for group in ("spoken", "written_only")
-        for pair in ("text->text", "speech->text")
-    ]
-    header = ["question", "capital in training", "before", "after", "countries"]
-    return [*lines, "![GeoQA by question and group](geo_qa.png)", "", *table(header, rows)]
-
-
-def _by_pair(facts: GeoQaFacts | None) -> dict[str, dict[str, EstimateFacts]]:
-    """Accuracies by modality pair and group; empty without facts."""
-    asked = (facts.asked_in_writing, facts.asked_aloud) if facts else ({}, {})
-    return dict(zip(("text->text", "speech->text"), asked, strict=True))
-
-
-def _held_out(before: dict[str, HeldOutFacts], after: dict[str, HeldOutFacts]) -> list[str]:
-    rows = []
-    for source in dict.fromkeys([*before, *after]):
-        found = [facts.get(source) for facts in (before, after)]
-        for modality in ("text", "speech"):
-            losses: list[LossFacts | None] = [getattr(each, modality) if each else None for each in found]
-            if any(losses):
-                rows.append([source, modality, *(shown(loss.value if loss else None, decimal) for loss in losses)])
-    if not rows:
-        return []
-    return ["### Held-out loss, nats per token", "", *table(["source", "targets", "before", "after"], rows)]
-
-
-def _items(estimates: Mapping[str, EstimateFacts], key: str) -> str:
-    return count(estimates[key].items) if key in estimates else NOT_REPORTED
 
 
 def speech_decoder(run: RunFolder) -> list[str]:

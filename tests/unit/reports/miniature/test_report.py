@@ -29,6 +29,11 @@ def loss(value):
     return {"value": value, "low": value - 0.1, "high": value + 0.1, "items": 40, "tokens": 900}
 
 
+def own_words(value):
+    groups = {"spoken": estimate(value, 40), "written_only": estimate(value / 2, 38)}
+    return {"words_in_order": estimate(value, 78), "subsets": groups, "wrong": {"no answer": 1}}
+
+
 def evaluation(shift):
     pairs = ("text->text", "speech->text", "text->speech", "speech->speech")
     return {
@@ -49,6 +54,14 @@ def evaluation(shift):
             "chance": 0.25,
             "score": "log-likelihood in sum",
         },
+        "questions": {
+            "capitals": {
+                pair: own_words(value + shift) for pair, value in (("text->text", 0.4), ("speech->text", 0.1))
+            },
+            "matcher": "words_in_order",
+        },
+        "recognition": {"heldout": {"wer": estimate(0.7 - shift, 16), "items": 16}, "normalizer": "english"},
+        "synthesis": {"heldout": {"wer": estimate(0.9 - shift, 16), "items": 16}, "normalizer": "english"},
         "held_out": {
             "text": {"documents": 40, "text": loss(3.1 - shift)},
             "recognition": {"documents": 40, "text": loss(4.0 - shift)},
@@ -153,6 +166,39 @@ def test_a_whole_run_fills_every_section_and_figure(run):
     assert "`it is a hill` |" in text, "what a model writes cannot break the table"
     assert "| interleaved | 46,080 | 46,080 | 70.3 % |" in text, "tokens by source against the plan"
     assert "None" not in text and "nan" not in text
+
+
+def test_one_table_has_every_task_with_interval_chance_topline_and_items(run):
+    text = report_of(run)
+    _, header, rest = text.partition("| task | asked how | before | after | chance | topline | items |\n")
+    rows = [line.strip("| ").split(" | ") for line in rest.partition("\n\n")[0].splitlines()[1:]]
+    assert header and len(rows) == 8 + 8 + 2 and {len(row) for row in rows} == {7}
+    cells = {(row[0], row[1]): row[2:] for row in rows}
+    assert cells["WikiTopicCloze", "speech to text, likelihood"] == [
+        *("47.0 % (32.9-61.1)", "53.0 % (38.9-67.1)", "50 %", "93.0 % (85.8-100.0)", "48")
+    ]
+    only_written = "GeoQA, capital only written"
+    assert cells[only_written, "spoken question, likelihood"][1:4] == [
+        *("27.0 % (17.9-36.1)", "25 %", "58.0 % (47.9-68.1)")
+    ]
+    assert cells[only_written, "written question, own words"][2:] == ["-", "-", "38"]
+    assert cells[only_written, "spoken question, own words"][1:4] == [
+        *("6.5 % (0.0-14.3)", "-", cells[only_written, "written question, own words"][1])
+    ]
+    assert cells["recognition, word errors", "held-out speech to text"][:2] == [
+        *("73.0 % (51.2-94.8)", "67.0 % (44.0-90.0)")
+    ]
+    assert cells["synthesis, word errors", "held-out text to speech"][3].startswith("41.2 % (")
+
+
+@pytest.mark.parametrize("task", ["cloze", "geo_qa", "questions", "recognition", "synthesis"])
+def test_a_task_that_was_not_asked_is_not_reported(run, task):
+    for when in ("before", "after"):
+        path = run / "evaluation" / when / "manifest.json"
+        manifest = json.loads(path.read_text())
+        del manifest["facts"][task]
+        path.write_text(json.dumps(manifest))
+    assert re.search(r"^\| .* \| not reported \| not reported \| .* \| not reported \|$", report_of(run), re.MULTILINE)
 
 
 def test_an_absent_fact_is_said_to_be_absent(run):
