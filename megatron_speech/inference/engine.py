@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from weakref import WeakKeyDictionary
 
 import torch
@@ -156,12 +156,15 @@ def _ready(work: Sequence[tuple[Slot, Sequence[int]]]) -> dict[tuple[IdSet | Non
 
 
 def answer_each(
-    engine: GenerationEngine, requests: Iterable[tuple[Sequence[int], AnswerSettings]]
+    engine: GenerationEngine,
+    requests: Iterable[tuple[Sequence[int], AnswerSettings]],
+    *,
+    enough: Callable[[int, Sequence[int]], bool] = lambda place, tokens: False,
 ) -> Iterator[tuple[int, Answer]]:
     """Answer every (prompt, settings) in slots that are free; yields (place in the input, answer) as they end.
 
-    Requests are read as slots become free. Raises ValueError for one that the engine refuses, and EngineFullError if
-    others hold every slot.
+    An answer is cancelled when `enough` is true of its place and its tokens so far. Requests are read as slots become
+    free. Raises ValueError for one that the engine refuses, and EngineFullError if others hold every slot.
     """
     waiting = enumerate(requests)
     under_way: dict[int, Answer] = {}
@@ -173,6 +176,9 @@ def answer_each(
             if not under_way:
                 return
             engine.step()
+            for number, answer in under_way.items():
+                if not answer.reason and enough(number, answer.tokens):
+                    answer.cancel()
             for number in [number for number, answer in under_way.items() if answer.reason]:
                 under_way[number].slot.close()
                 yield number, under_way.pop(number)

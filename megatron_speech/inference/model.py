@@ -11,7 +11,7 @@ Shapes: B rows, S tokens of a row, N continuation tokens, D width, V vocabulary.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,21 @@ logger = logging.getLogger(__name__)
 _REFUSALS = (StrictDataclassError, SafetensorError)
 TOKENS_PER_BATCH = 4096
 LOGIT_ROWS = 512  # hidden states per slice of logits: 512 x 50k float32 is 100 MB
+
+
+Measure = Callable[[Tensor, Tensor], Tensor]
+"""From logits [N, V] and target ids [N] to what is told of each target: [N] or [N, ...]."""
+
+
+def log_probabilities(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
+    """Log-probability (nats) of each target, float32 [N]."""
+    return torch.log_softmax(logits_NV.float(), dim=-1).gather(1, targets_N[:, None])[:, 0]
+
+
+def log_probabilities_and_choices(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
+    """Float32 [N, 2]: log-probability of each target, and 1 where it is the most likely id."""
+    chosen_N = (logits_NV.argmax(dim=-1) == targets_N).float()
+    return torch.stack([log_probabilities(logits_NV, targets_N), chosen_N], dim=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +93,12 @@ class LanguageModel:
         *,
         tokens_per_batch: int = TOKENS_PER_BATCH,
         progress: str | None = None,
+        measure: Measure = log_probabilities,
     ) -> list[np.ndarray]:
         """Log-probabilities (nats) of the continuation tokens of each (context ids, continuation ids), float64 [n].
 
-        An empty continuation has none. `progress` says what is done, None shows nothing.
+        An empty continuation has none. `progress` says what is done, None shows nothing. `measure` may take something
+        else of the logits.
         Raises ValueError for an empty context: the first token of a row has no prediction.
         """
         for number, (context, _) in enumerate(requests):
@@ -91,7 +108,7 @@ class LanguageModel:
         shown = None if progress is None else Progress(progress, unit="requests", total=len(requests))
         with shown or nullcontext():
             for batch in _batches(requests, tokens_per_batch):
-                for row, scores in zip(batch, self._score(batch), strict=True):
+                for row, scores in zip(batch, self._score(batch, measure), strict=True):
                     for numbers, score in zip(row.continuations.values(), scores, strict=True):
                         for number in numbers:
                             results[number] = score
@@ -99,8 +116,8 @@ class LanguageModel:
                         shown.add(len(row.requests))
         return results
 
-    def _score(self, rows: Sequence[_Row]) -> list[list[np.ndarray]]:
-        """Log-probabilities of all continuation tokens, by row and continuation, from one forward pass."""
+    def _score(self, rows: Sequence[_Row], measure: Measure) -> list[list[np.ndarray]]:
+        """What is measured of all continuation tokens, by row and continuation, from one forward pass."""
         inputs = _Inputs.of(rows)
         hidden_BSD = self.network.get_decoder()(
             input_ids=inputs.tokens_BS.to(self.device),
@@ -110,13 +127,13 @@ class LanguageModel:
         ).last_hidden_state
         hidden_ND = hidden_BSD.flatten(0, 1)[inputs.predictors_N.to(self.device)]
         targets_N = inputs.targets_N.to(self.device)
-        log_probs = torch.cat(
+        measured = torch.cat(
             [
-                torch.log_softmax(self.network.lm_head(hidden).float(), dim=-1).gather(1, target[:, None])[:, 0]
+                measure(self.network.lm_head(hidden), target)
                 for hidden, target in zip(hidden_ND.split(LOGIT_ROWS), targets_N.split(LOGIT_ROWS), strict=True)
             ]
         )
-        pieces = iter(log_probs.double().cpu().split([len(ids) for row in rows for ids in row.continuations]))
+        pieces = iter(measured.double().cpu().split([len(ids) for row in rows for ids in row.continuations]))
         return [[next(pieces).numpy() for _ in row.continuations] for row in rows]
 
 

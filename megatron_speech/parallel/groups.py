@@ -140,6 +140,11 @@ def tensor_parallel_size() -> int:
     return _state().get_tensor_model_parallel_world_size()
 
 
+def tensor_parallel_group() -> dist.ProcessGroup:
+    """Ranks that share each matrix."""
+    return _state().get_tensor_model_parallel_group()
+
+
 def is_first_stage() -> bool:
     """Whether this rank holds the embedding."""
     return _state().is_pipeline_first_stage()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import tomllib
@@ -16,6 +17,7 @@ from tests.pages.page import FOLDERS, ROOT
 
 JOBS = {"pretrain": "pretrain", "train_speech_tokenizer": "train_speech_tokenizer"}
 """Commands of the job scripts that take only settings; `stage.sbatch` takes a script first."""
+HARNESS = "megatron_speech.lm_evaluation"
 OTHERS = (
     *(
         "arecord",
@@ -66,6 +68,8 @@ def _require_program(words: list[str]) -> None:
         _require_command([_of_script(rest[0]), *rest[1:]])
     elif program == "python" and rest[:2] == ["-m", "pytest"]:
         _require_tests(rest[2:])
+    elif program == "python" and rest[:2] == ["-m", HARNESS]:
+        _require_model_arguments(rest[2:])
     elif program in ("pip", "python") and "install" in rest:
         _require_extras(rest)
     elif program == "python" and rest[0].startswith("tests/benchmarks/"):
@@ -97,6 +101,8 @@ def _require_command(words: list[str]) -> None:
         return
     if command.name == "launch":
         started = for_torchrun(rest)
+        if HARNESS in started:
+            return _require_model_arguments(started[started.index(HARNESS) + 1 :])
         verb = started[started.index("-m") + 1 :][1:] if "-m" in started else [_of_script(started[_script(started)])]
         if "-m" not in started:
             verb += started[_script(started) + 1 :]
@@ -152,6 +158,18 @@ def _require_extras(words: list[str]) -> None:
     for extras in re.findall(r"\[([\w,-]+)\]", " ".join(words)):
         if unknown := set(extras.split(",")) - set(known):
             raise ValueError(f"pyproject.toml knows no extra {sorted(unknown)[0]}")
+
+
+def _require_model_arguments(words: list[str]) -> None:
+    """Read what a line of lm-evaluation-harness says of our model; the harness itself need not be installed."""
+    tree = ast.parse((ROOT / "megatron_speech" / "lm_evaluation" / "adapter.py").read_text())
+    (start,) = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    known = {argument.arg for argument in start.args.kwonlyargs} - {"network"}
+    given = words[words.index("--model_args") + 1]
+    if unknown := {pair.partition("=")[0] for pair in given.split(",")} - known:
+        raise ValueError(f"model_args: {sorted(unknown)[0]} is none of {', '.join(sorted(known))}")
+    if words[:1] != ["run"] or words[words.index("--model") + 1] != "megatron_speech":
+        raise ValueError(f"{HARNESS}: begins with run, and names --model megatron_speech")
 
 
 def _require_options(path: Path, words: list[str]) -> None:

@@ -33,6 +33,7 @@ ROOMS = [
     "examples",
     "grouping",
     "inference",
+    "lm_evaluation",
     "interleave",
     "metrics",
     "miniature",
