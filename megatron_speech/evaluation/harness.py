@@ -39,6 +39,7 @@ from megatron_speech.evaluation.tasks.interface import (
     GenerationTask,
     Item,
     Record,
+    Request,
     Written,
 )
 from megatron_speech.evaluation.tasks.table import asked_tasks
@@ -186,8 +187,19 @@ def run_task(
     else:
         answers: dict[str, list[np.ndarray]] = {}
         for number, (group, requests) in enumerate(task.requests(items, model)):
-            score = partial(model.token_log_probabilities, requests, progress=f"{about}: {group}")
+            score = partial(_scored, model, requests, f"{about}: {group}")
             answers[group] = kept.scores(name, number, score) if kept else score()
         records = task.records(items, answers)
     with Progress(f"{about}: intervals", late=True):
         return task.results(items, records, bootstrap), records
+
+
+def _scored(model: LanguageModel, requests: Sequence[Request], about: str) -> list[np.ndarray]:
+    """Log-probabilities (nats) of the scored ids of each request; ValueError if one is not finite."""
+    answers = list(model.token_log_probabilities(requests, progress=about))
+    odd = next((value for each in answers for value in each if not np.isfinite(value)), None)
+    if odd is not None:
+        raise ValueError(
+            f"{about}: a log-probability is {odd}; the weights are damaged, or too large for dtype; try dtype=float32"
+        )
+    return answers

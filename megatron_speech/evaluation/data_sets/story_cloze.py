@@ -50,8 +50,7 @@ def _is_part(path: Path) -> bool:
 def _passage(part: Path) -> Passage:
     text = part.with_name(part.name + ".txt")
     words = text.read_text(encoding="utf-8").strip() if text.is_file() else None
-    passage = spoken(part.with_name(part.name + ".wav"), words)
-    return passage if words else Passage(recording=passage.recording, defect=passage.defect or "no text")
+    return spoken(part.with_name(part.name + ".wav"), words)
 
 
 STORY_CLOZE = ItemReader(

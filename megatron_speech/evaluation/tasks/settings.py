@@ -66,6 +66,8 @@ class DataSetSettings:
 
     def __post_init__(self) -> None:
         require_positive(self.key, max_items=self.max_items)
+        if not self.sets:
+            raise ValueError(f"{self.key}.sets is empty; name a data set with its layout and folder")
 
     @property
     def inputs(self) -> list[Path]:

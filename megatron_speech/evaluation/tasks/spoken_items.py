@@ -13,6 +13,9 @@ from megatron_speech.evaluation.data_sets.items import Passage
 from megatron_speech.evaluation.tasks.likelihood import SpokenText
 from megatron_speech.vocabulary import Vocabulary
 
+NO_TEXT = "no text"
+"""Reason of an item that lacks a text which others of its data set have."""
+
 
 def codes_by(folder: Path, vocabulary: Vocabulary, *keys: str) -> dict[tuple[Any, ...], np.ndarray]:
     """Codes of every utterance of `folder`, int32 [T], by the values of `keys` in its metadata.

@@ -8,6 +8,7 @@ are their settings:
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -63,7 +64,9 @@ def asked_tasks(config: TaskSections) -> dict[str, Task]:
         if name in sections:
             raise ValueError(f"tasks.{name}: has a section of its own; write {name} without tasks")
         if name not in TASKS:
-            raise ValueError(f"tasks.{name}: no such evaluation task; the tasks are {', '.join(TASKS)}")
+            near = difflib.get_close_matches(name, TASKS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the tasks are {', '.join(TASKS)}"
+            raise ValueError(f"tasks.{name}: no such evaluation task; {hint}")
     tasks: dict[str, Task] = {}
     for name, kind in TASKS.items():
         if name in config.tasks:

@@ -269,7 +269,8 @@ def test_settings_come_from_a_file_of_an_evaluation(recordings):
     ],
 )
 def test_settings_of_a_file_that_cannot_be_met_are_named(settings, message):
-    tasks = {"questions": {"sets": {}, **settings}}
+    sets = {"a": {"layout": "audio_jsonl", "folder": "a"}}
+    tasks = {"questions": {"sets": sets, **settings}}
     with pytest.raises(ValueError, match=message) as raised:
         asked_tasks(EvaluateConfig(model=Path("hf"), output=Path("out"), tasks=tasks))
     assert "\n" not in str(raised.value)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from megatron_speech.evaluation.data_sets.encoding import PassageEncoder
 from megatron_speech.evaluation.data_sets.items import ChoiceItem, Item
 from megatron_speech.evaluation.tasks.likelihood import SpokenText
-from megatron_speech.evaluation.tasks.spoken_items import passage_of
+from megatron_speech.evaluation.tasks.spoken_items import NO_TEXT, passage_of
 from megatron_speech.vocabulary import Modality
 
 KEY = "tasks.choices"
@@ -29,6 +30,8 @@ class EncodedChoice:
     """Speech of each candidate."""
     defect: str | None
     """Why a recording has no codes."""
+    unwritten: str | None = None
+    """Why it cannot be asked in writing, although others of its data set can."""
 
     def offers(self, pair: Pair) -> bool:
         """Whether it has the texts, or should have the recordings, of a modality pair."""
@@ -38,8 +41,12 @@ class EncodedChoice:
         return self._is(self.context, given) and all(self._is(candidate, asked) for candidate in self.candidates)
 
     def is_whole(self, pair: Pair) -> bool:
-        """Whether no recording that the pair needs is defective."""
-        return self.defect is None or "speech" not in pair
+        """Whether no recording or text that the pair needs is defective."""
+        return self.reason(pair) is None
+
+    def reason(self, pair: Pair) -> str | None:
+        """Why it is wrong in a modality pair, whatever the model says."""
+        return (self.defect if "speech" in pair else None) or (self.unwritten if "text" in pair else None)
 
     def sizes(self, place: int, asked: Modality) -> dict[str, Any]:
         """Text of a candidate, and seconds of its speech where that is asked."""
@@ -49,7 +56,9 @@ class EncodedChoice:
         }
 
     def _is(self, passage: SpokenText, modality: Modality) -> bool:
-        return bool(passage.text) if modality == "text" else passage.codes is not None or self.defect is not None
+        if modality == "text":
+            return bool(passage.text.strip()) or self.unwritten is not None
+        return passage.codes is not None or self.defect is not None
 
 
 def encoded_choice(name: str, item: Item, encoder: PassageEncoder | None) -> EncodedChoice:
@@ -71,3 +80,11 @@ def encoded_choice(name: str, item: Item, encoder: PassageEncoder | None) -> Enc
         seconds=tuple(None if part.codes is None else len(part.codes) / rate for part in candidates),
         defect=next((defect for _, defect in found if defect), None),
     )
+
+
+def with_missing_texts(items: Sequence[EncodedChoice]) -> list[EncodedChoice]:
+    """The items of one data set; those that lack a text where others have one say so."""
+    texts = [[part and part.text.strip() for part in (item.context, *item.candidates)] for item in items]
+    usual = [any(column) for column in zip(*texts, strict=True)]
+    lacking = [any(there and here == "" for there, here in zip(usual, row, strict=True)) for row in texts]
+    return [replace(item, unwritten=NO_TEXT) if lacks else item for item, lacks in zip(items, lacking, strict=True)]

@@ -8,7 +8,8 @@
 
 Layouts are those of `likelihood`. A candidate that holds its context, as joined recordings do, follows the beginning of
 a document alone. Log-probabilities are kept by token, so that every score of `metrics/likelihood_scores.py` can be
-computed later without the model; `score` decides the credit. An item whose recording cannot be read counts as wrong.
+computed later without the model; `score` decides the credit. An item counts as wrong where its recording cannot be
+read, or where it lacks a text that others of its data set have.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from megatron_speech.evaluation.tasks.choices.items import KEY, EncodedChoice, Pair, encoded_choice
+from megatron_speech.evaluation.tasks.choices.items import KEY, EncodedChoice, Pair, encoded_choice, with_missing_texts
 from megatron_speech.evaluation.tasks.choices.scores import accuracies, answered_choice, credit_of_record
 from megatron_speech.evaluation.tasks.interface import Answers, Record, Request, Scorer, ScoringProtocol
 from megatron_speech.evaluation.tasks.likelihood import PAIRS, TEMPLATE, SpokenText, request_of, scored_ids
@@ -59,7 +60,10 @@ class ChoicesTask(RecordingSettings):
     def items(self, vocabulary: Vocabulary) -> list[EncodedChoice]:
         """Choices with the codes of their recordings. Raises ValueError that names a defective file or setting."""
         encoder = self.encoder(vocabulary)
-        items = [encoded_choice(name, item, encoder) for name, item in self.read()]
+        of_sets: defaultdict[str, list[EncodedChoice]] = defaultdict(list)
+        for name, read in self.read():
+            of_sets[name].append(encoded_choice(name, read, encoder))
+        items = [item for own in of_sets.values() for item in with_missing_texts(own)]
         for item in items:
             self._require_score(item)
         return items
@@ -101,7 +105,7 @@ class ChoicesTask(RecordingSettings):
             for item in items:
                 if item.offers(pair):
                     record = {"task": item.data_set, "pair": name, "item": item.id, "subset": item.subset}
-                    own: Record = {"reason": item.defect}
+                    own: Record = {"reason": item.reason(pair)}
                     if item.is_whole(pair):
                         own = answered_choice(item, pair, scored, contexts, alone)
                     records.append(record | own | {"credit": credit_of_record(own, self.score)})
@@ -118,11 +122,9 @@ class ChoicesTask(RecordingSettings):
         for (name, pair), group in grouped.items():
             results[name][pair] = accuracies(group, bootstrap)
         for name in self.sets:
-            defects = Counter(item.defect for item in items if item.data_set == name and item.defect)
-            results[name] |= {
-                "items": sum(item.data_set == name for item in items),
-                "defects": dict(sorted(defects.items())),
-            }
+            own = [item for item in items if item.data_set == name]
+            defects = Counter(each for item in own for each in (item.defect, item.unwritten) if each)
+            results[name] |= {"items": len(own), "defects": dict(sorted(defects.items()))}
         return results | {"chance": 0.5, "score": self.score}
 
 

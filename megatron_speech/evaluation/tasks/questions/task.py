@@ -27,7 +27,7 @@ from megatron_speech.evaluation.tasks.hearing import recognizer_name, require_he
 from megatron_speech.evaluation.tasks.interface import Prompt, Record, Scorer, ScoringProtocol, Written
 from megatron_speech.evaluation.tasks.likelihood import TEMPLATE
 from megatron_speech.evaluation.tasks.questions.answers import read_answers
-from megatron_speech.evaluation.tasks.questions.items import AskedQuestion, asked_question
+from megatron_speech.evaluation.tasks.questions.items import AskedQuestion, asked_question, with_missing_texts
 from megatron_speech.evaluation.tasks.questions.scores import accuracies, credit_of_answer, related_parts
 from megatron_speech.evaluation.tasks.questions.settings import QuestionsSettings
 from megatron_speech.evaluation.tasks.questions.ways import Manner, Way, question_prompt
@@ -72,7 +72,10 @@ class QuestionsTask(QuestionsSettings):
         encoder = self.encoder(vocabulary)
         if self.hears:
             require_hearing(self, vocabulary, **self.limits)
-        return [asked_question(name, item, encoder) for name, item in self.read()]
+        of_sets: defaultdict[str, list[AskedQuestion]] = defaultdict(list)
+        for name, read in self.read():
+            of_sets[name].append(asked_question(name, read, encoder))
+        return [item for own in of_sets.values() for item in with_missing_texts(own)]
 
     def prompts(self, items: Sequence[AskedQuestion], model: Scorer) -> Iterator[tuple[str, list[Prompt]]]:
         """A group per way to ask."""
@@ -111,7 +114,7 @@ class QuestionsTask(QuestionsSettings):
                         record |= {"answer": text, "ended": answer.reason == "stop"}
                         record |= {"reason": reason_of(answer, text, self.language), **notes}
                     else:
-                        record["reason"] = item.defect
+                        record["reason"] = item.reason(way.given)
                     records.append(record | self._judged(record | {"accepted": list(item.answers)}))
         return records
 
