@@ -66,8 +66,6 @@ class DataSetSettings:
 
     def __post_init__(self) -> None:
         require_positive(self.key, max_items=self.max_items)
-        if not self.sets:
-            raise ValueError(f"{self.key}.sets is empty; name a data set with its layout and folder")
 
     @property
     def inputs(self) -> list[Path]:
@@ -76,7 +74,9 @@ class DataSetSettings:
         return [*own, *(path for data_set in self.sets.values() for path in data_set.paths)]
 
     def read(self) -> Iterator[tuple[str, Item]]:
-        """Yield (name of the set, item) of all sets. Raises ValueError that names a defective file."""
+        """Yield (name of the set, item) of all sets. Raises ValueError without a set, or for a defective file."""
+        if not self.sets:
+            raise ValueError(f"{self.key}.sets is empty; name a data set with its layout and folder")
         for name, data_set in self.sets.items():
             yield from ((name, item) for item in islice(read_items(data_set), self.max_items))
 
