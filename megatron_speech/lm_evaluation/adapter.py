@@ -69,19 +69,14 @@ class MegatronSpeechLM(TemplateLM):
             device: of an export: cpu, cuda or auto. Ranks of a checkpoint take a GPU each where there are any.
             batch_size: answers that are written at a time.
             max_batch_size: not used; the harness gives it.
-            max_length: longest sequence; None for the positions of the model.
+            max_length: longest sequence; None for all positions.
             max_gen_toks: longest answer, where a task does not say.
 
         Raises:
             ValueError: for settings that contradict each other, and as `Export.load` and `Checkpoint.load`.
         """
         super().__init__()
-        if not str(batch_size).isdecimal() or not int(batch_size):
-            raise ValueError(f"batch_size={batch_size} must be a number of at least 1; 16 is usual")
-        if dtype not in get_args(DtypeSetting):
-            raise ValueError(f"dtype={dtype} must be one of {', '.join(get_args(DtypeSetting))}; correct it")
-        if network is None and (pretrained is None) == (checkpoint is None):
-            raise ValueError("model_args: name either pretrained=FOLDER of an export, or checkpoint=FOLDER")
+        _require_settings(batch_size, dtype, [each for each in (network, pretrained, checkpoint) if each is not None])
         if pretrained is not None:
             network = Export.load(Path(pretrained), dtype=dtype, device=device or "cpu")
         elif checkpoint is not None:
@@ -223,3 +218,13 @@ def _checkpoint(folder: str, vocabulary: str | None, parallel: ParallelConfig, d
         raise SystemExit(0)
     network.release_at_exit()
     return network
+
+
+def _require_settings(batch_size: int | str, dtype: str, models: Sequence[object]) -> None:
+    """Raise ValueError for a number of answers or a number format that cannot be, or unless there is one model."""
+    if not str(batch_size).isdecimal() or not int(batch_size):
+        raise ValueError(f"batch_size={batch_size} must be a number of at least 1; 16 is usual")
+    if dtype not in get_args(DtypeSetting):
+        raise ValueError(f"dtype={dtype} must be one of {', '.join(get_args(DtypeSetting))}; correct it")
+    if len(models) != 1:
+        raise ValueError("model_args: name either pretrained=FOLDER of an export, or checkpoint=FOLDER")

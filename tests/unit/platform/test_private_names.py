@@ -22,7 +22,7 @@ from megatron_speech.platform import private_names, standin
 PACKAGE = Path(megatron_speech.__file__).parent
 PRIVATE_PARTS = ("compat.proto",)
 """Parts of a module's name that are private without an underscore."""
-PUBLIC = {"_exit", "_replace"}
+PUBLIC = {"_asdict", "_exit", "_replace"}
 """Names that Python documents in spite of their underscore."""
 
 
