@@ -13,6 +13,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import stdev
 
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.manifest import MANIFEST
@@ -200,8 +201,7 @@ def _differences(arms: list[Arm], baseline: Arm | None) -> list[str]:
 
 def _difference(first: dict[str, float], second: dict[str, float]) -> str:
     change = paired_difference(list(first.values()), [second[item] for item in first])
-    each = [second[item] - first[item] for item in first]
-    spread = math.sqrt(sum((value - change.value) ** 2 for value in each) / max(1, len(each) - 1) / len(each))
+    spread = stdev(second[item] - first[item] for item in first) / math.sqrt(len(first))
     errors = f", {change.value / spread:.1f} standard errors" if spread else ""
     return f"{in_points(change.value, change.low, change.high)}{errors}"
 

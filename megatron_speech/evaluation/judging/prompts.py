@@ -102,7 +102,7 @@ def _packaged(name: str) -> bytes:
     if name not in names():
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"the prompts are {', '.join(names())}"
-        raise ValueError(f"prompt={name}: no such prompt; {hint} A file of your own ends with .yaml")
+        raise ValueError(f"prompt={name}: no such prompt; {hint} (a file of your own ends with .yaml)")
     return (_folder() / f"{name}.yaml").read_bytes()
 
 

@@ -1,8 +1,8 @@
 """Tests the claim of arXiv 2411.17607 with a model of 3M weights: does interleaving carry written facts to speech?
 
 Facts about countries and invented towns are written, spoken and interleaved; half of the answers are only ever written.
-Arms train on equally many tokens with and without interleaved data, and are asked in writing and aloud. Without
---budget-minutes, all arms run with three seeds. Finished steps are skipped, so the command can be stopped and repeated.
+Arms train on equally many tokens with and without interleaved data, and are asked in writing and aloud. The report is
+arms/report.md. Finished steps are skipped, so the command can be stopped and repeated.
 """
 
 from __future__ import annotations
@@ -41,7 +41,12 @@ def _speech() -> list[Step]:
         *(step(f"audio-{part}", "speak_corpus", f"audio_{part}") for part in parts),
         step("tokenizer", "train_speech_tokenizer", "speech_tokenizer"),
         *(
-            step(f"codes-{part}", "tokenize_speech", "miniature/codes", _between("audio", "codes", part))
+            step(
+                f"codes-{part}",
+                "tokenize_speech",
+                "miniature/codes",
+                {"audio": f"audio/{part}", "output": f"codes/{part}"},
+            )
             for part in parts
         ),
     ]
@@ -49,7 +54,7 @@ def _speech() -> list[Step]:
 
 def _text_to_token() -> list[Step]:
     """The text-to-token model, its export and its round trip."""
-    short = {"utterances.max_duration_s": 1.5, "output": "t2t/short/documents"}
+    short = {"utterances.max_duration_s": 2, "output": "t2t/short/documents"}
     packed = {"input": "t2t/short/documents", "output": "t2t/short/packed"}
     return [
         step("text-to-token-vocabulary", "build_vocabulary", "miniature/text_to_token_vocabulary"),
@@ -73,14 +78,15 @@ def _documents() -> list[Step]:
         step("recognition", "build_task_documents", "miniature/task_recognition"),
         step("synthesis", "build_task_documents", "task_synthesis"),
         *(
-            step(f"pack-{source}", "pack_shards", "pack", {**_between("documents", "packed", source, "input")})
+            step(
+                f"pack-{source}",
+                "pack_shards",
+                "pack",
+                {"input": f"documents/{source}", "output": f"packed/{source}", "name": source},
+            )
             for source in SOURCES
         ),
     ]
-
-
-def _between(source: str, output: str, part: str, key: str = "") -> dict[str, object]:
-    return {key or source: f"{source}/{part}", "output": f"{output}/{part}", **({"name": part} if key else {})}
 
 
 def _arm(name: str, weights: Mapping[str, float], seed: int) -> list[Step]:
