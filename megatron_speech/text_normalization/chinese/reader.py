@@ -134,7 +134,12 @@ def _form(plain: str, place: int) -> tuple[int, str] | None:
 def _numbered(plain: str, place: int) -> tuple[int, str] | None:
     """5G, 3D, 1080p: a number with letters that are not a unit."""
     found = _NUMBERED.match(plain, place)
-    if not found or found[2] in _NO_NAMES or (found[2] == "W" and plain[found.end() : found.end() + 1] in _MONEY):
+    if (
+        not found
+        or found[2] in _NO_NAMES
+        or _looks_roman(found[2])
+        or (found[2] == "W" and plain[found.end() : found.end() + 1] in _MONEY)
+    ):
         return None
     is_named = found[2] in ("s", "c") and _CODE_BEFORE.search(plain[max(0, place - SEEN_BEFORE) : place])
     if found[2] in UNITS and not is_named:
@@ -159,7 +164,7 @@ def _latin(plain: str, text: str, place: int) -> tuple[int, str]:
     if _C_PLUS_PLUS.match(plain, place):
         return place + 3, "C加加"
     if found := _MODEL.match(plain, place):
-        words = [_model_number(part) if part[0].isdigit() else part for part in _MODEL_PART.findall(found[0])]
+        words = [_model_part(part) for part in _MODEL_PART.findall(found[0])]
         if (
             None in words
             or found[0] in _POWERS
@@ -178,6 +183,18 @@ def _latin(plain: str, text: str, place: int) -> tuple[int, str]:
     found = _LATIN.match(plain, place)
     assert found is not None
     return found.end(), found[0]
+
+
+def _looks_roman(letters: str) -> bool:
+    """Whether letters are of Roman numerals alone, such as VV: a number to some readers, a name to others."""
+    return bool(re.fullmatch("[IVX]{2,}", letters))
+
+
+def _model_part(part: str) -> str | None:
+    """The words of letters or of a number of a model's name; None if it can be read in two ways."""
+    if part[0].isdigit():
+        return _model_number(part)
+    return None if _looks_roman(part) else part
 
 
 def _model_number(digits: str) -> str | None:

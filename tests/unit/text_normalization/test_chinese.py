@@ -70,6 +70,12 @@ def test_a_reading_is_read_as_itself(text: str) -> None:
     assert spoken(once, language="zh") == once and once == once.strip()
 
 
+@pytest.mark.parametrize("text", ["0VV", "XI5", "A4VV", "3IX"])
+def test_letters_that_may_be_a_number_are_no_name(text: str) -> None:
+    with pytest.raises(Unreadable):
+        spoken(text, language="zh")
+
+
 @given(st.integers(0, 10**16 - 1), st.booleans())
 def test_no_digit_of_a_count_is_lost(number: int, two: bool) -> None:
     assert value(cardinal(str(number), two=two)) == number
