@@ -362,7 +362,7 @@ SLOW = {
             ("reports.precision", "precision_report"),
             ("reports.experiments", "tokenizer_experiments"),
             ("reports.text_to_token_curve", "text_to_token_curve"),
-            ("reports.claim", "claim_report"),
+            ("reports.claim.build", "claim_report"),
             ("evaluation.comparison.curves", "evaluation_curves"),
         )
     },
