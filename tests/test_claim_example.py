@@ -40,7 +40,7 @@ def test_a_budget_trains_the_two_main_arms_once_with_less_work(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     trained = [dict(zip(words[1::2], words[2::2], strict=True)) for words in commands if words[0] == "pretrain"]
     assert [run["--folder"] for run in trained] == ["arms/interleaved/0/run", "arms/paired/0/run"]
-    assert {run["--train.tokens"] for run in trained} == {str(1500 * 8 * 256)}
+    assert {run["--train.tokens"] for run in trained} == {str(1250 * 8 * 256)}
     other, _ = example_runs.run(root, "claim", "--run-dir", str(root / "run"), "--budget-minutes", "60")
     assert other.returncode == 2 and "minutes=30" in other.stderr, "a run folder keeps its budget"
 

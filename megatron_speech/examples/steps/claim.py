@@ -24,7 +24,7 @@ AMOUNTS = {
     "tokenizer_steps": 300,
     "text_to_token_steps": 800,
     "spoken_epochs": 32,
-    "arm_steps": 3000,
+    "arm_steps": 2500,
 }
 """Amounts of work, of which one training run of the two main arms takes `HOUR` minutes on two cores."""
 HOUR = 60
