@@ -1,5 +1,9 @@
 """Every YAML file under examples/ is read by a tool, and parses with that tool's schema."""
 
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -29,6 +33,33 @@ def test_every_step_parses_with_what_it_changes() -> None:
     for step in steps():
         changed = step.words[step.words.index("--config") + 2 :]
         parse_config(schema(step.tool), description="", args=["--config", str(file_of(step)), *changed])
+
+
+@pytest.mark.parametrize("example", sorted({path.parent.name for path in YAMLS} - {"precision"}))
+def test_no_example_asks_a_cpu_for_a_number_format_that_it_may_be_slow_in(example: str) -> None:
+    """`auto` looks at the machine, and float32 is slow on none. The example of precision compares formats by name."""
+    chosen = {}
+    for step in steps():
+        if file_of(step).parent.name == example:
+            words = step.words[step.words.index("--config") + 2 :]
+            config = parse_config(schema(step.tool), description="", args=["--config", str(file_of(step)), *words])
+            chosen |= {f"{step.name}: {key}": dtype for key, dtype in _number_formats(config, step.tool)}
+    assert {dtype for key, dtype in chosen.items() if key.endswith("precision.dtype")} <= {"auto"}, chosen
+    assert {*chosen.values()} <= {"auto", "float32"}, chosen
+
+
+def _number_formats(config: object, name: str) -> Iterator[tuple[str, str]]:
+    """Every number format that settings choose, with its key."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            yield from _number_formats(value, f"{name}.{key}")
+    elif dataclasses.is_dataclass(config):
+        for field in dataclasses.fields(config):
+            value = getattr(config, field.name)
+            if field.name == "dtype":
+                yield name + ".dtype", value
+            else:
+                yield from _number_formats(value, f"{name}.{field.name}")
 
 
 def test_every_tool_has_a_whole_file() -> None:

@@ -143,6 +143,7 @@ def test_best_fit_needs_word_on_long_documents(tmp_path: Path):
         r"2 of 4 documents are too long, the longest takes 41",
     ):
         _packed(tmp_path / "error", documents, algorithm="best_fit")
+    assert not list(tmp_path.rglob("shuffle")), "it is said before documents are shuffled"
     _, facts = _packed(tmp_path / "drop", documents, algorithm="best_fit", overlong="drop")
     assert (facts.documents, facts.dropped, facts.cuts) == (2, 2, 0)
     rows, facts = _packed(tmp_path / "split", documents, algorithm="best_fit", overlong="split")

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
@@ -199,6 +200,15 @@ def test_a_task_that_was_not_asked_is_not_reported(run, task):
         del manifest["facts"][task]
         path.write_text(json.dumps(manifest))
     assert re.search(r"^\| .* \| not reported \| not reported \| .* \| not reported \|$", report_of(run), re.MULTILINE)
+
+
+def test_the_report_names_the_model_that_training_started_from(run):
+    """By the words of the asset, which tell an instruct model and rounded weights from others."""
+    assert "It started from SmallText-Instruct (4 bits)." in report_of(run)
+    shutil.rmtree(run / "assets")
+    assert "It started from assets/small." in report_of(run)
+    (run / "pretrain/config.yaml").write_text("model: {base: scratch}\n")
+    assert "It started from random weights." in report_of(run)
 
 
 def test_an_absent_fact_is_said_to_be_absent(run):
