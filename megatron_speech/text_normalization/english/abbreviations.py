@@ -57,6 +57,11 @@ _BEFORE_NUMERALS = [form for name in ("vol", "ch", "pt", "bk", "sec", "p", "pp")
 _WORDS_TOO = ("no", "art", "p", "c")
 _UNNUMBERED = [form for name in _BEFORE_NUMBERS if name not in _WORDS_TOO for form in (name, name.title())]
 """What needs a number: the "Sec." of "Sec. of State" is refused."""
+_UNKNOWN = [form for name in words_of(
+    "temp abbr pron adj adv eds repr suppl illus anon attrib excl subsp emend phys chem acad proc econ hist geog biol "
+    "asst assoc atty hosp mgr mfg org sched secy treas dist inst natl"
+) for form in (name, name.title())]  # fmt: skip
+"""Abbreviations of several words, or of words that depend on what follows."""
 _OF_LIVES = {"b": "born", "d": "died", "r": "reigned"}
 _BEFORE_NO = words_of("said say says is was or and with answer replied answered")
 _TITLES = words_of("mr mrs ms prof gen capt sgt gov sen rev lt maj cpl adm")
@@ -120,6 +125,13 @@ def _stop(found: re.Match[str], *, ends_names: bool) -> str:
     return "." if is_last or (ends_names and word_after(found) in _STARTS) else ""
 
 
+def _limit(found: re.Match[str]) -> str:
+    """ "the max. speed"; but "10 min. later"."""
+    if re.search(r"\d\s\Z", words_before(found)):
+        raise Unsure("minutes, or the least")
+    return f"{found[1]}imum"
+
+
 def _unknown(_: re.Match[str]) -> str:
     raise Unsure("an abbreviation")
 
@@ -177,6 +189,8 @@ RULES: list[Rule] = [
     rule(rf"({any_of(_BEFORE_NUMBERS)})\.\s?(?=\d|AD\s\d)", _before_number, any_case=True),
     rule(rf"({any_of(_BEFORE_NUMERALS)})\.\s([ivxlIVXL]+)(?![\w'])", _before_numeral),
     rule(rf"(?:{any_of(_UNNUMBERED)})\.(?=\s[a-z])|[Nn]os?\.(?=\sof\s)", _unknown),
+    rule(r"(max|min)\.(?=\s[a-z])", _limit),
+    rule(rf"(?:{any_of(_UNKNOWN)})\.(?=\s[a-z\d(]|,)", _unknown),
     rule(r"(?<=\()([bdr])\.\s?(?=(?:ca?\.\s?)?\d{2,4}(?!\d))", lambda found: _OF_LIVES[found[1]]),
     rule(r"(?:(?<=\dth )|(?<=\dst )|(?<=\dnd )|(?<=\drd ))c\.(?!\w)", _century),
     rule(r"vs(?![\w.])", lambda _: "versus"),
@@ -189,7 +203,10 @@ RULES: list[Rule] = [
     rule(rf"Dr{_SHORT}", _doctor_or_drive),
     rule(rf"({any_of(_BEFORE_NAMES)})\.(?=\s+[A-Z])", lambda found: _BEFORE_NAMES[found[1]]),
     rule(rf"({any_of(_AFTER_NAMES)}){_SHORT}", _after_name),
-    rule(rf"(?<=, )({any_of(_AFTER_PLACES)})\.", lambda found: _AFTER_PLACES[found[1]]),
+    rule(
+        rf"(?:(?<=, )|(?<=\([DRI]-)|(?<=\()(?=\w+\.\)))({any_of(_AFTER_PLACES)})\.",
+        lambda found: _AFTER_PLACES[found[1]],
+    ),
     rule(
         r"(?:[A-Za-z]\.){2,}(?:[A-Za-z](?![A-Za-z]))?(?:'s(?!\w))?|(?:Ph|ph)\.[Dd]\.?|[A-Z]\.(?=\s[A-Z])",
         lambda found: found[0].lower(),
@@ -201,7 +218,10 @@ BEFORE_NAMES = frozenset(_BEFORE_NAMES) | {title.title() for title in _TITLES}
 """Words whose full stop never ends a sentence before a capital."""
 STOPPED = frozenset(
     name.lower()
-    for names in (_ALWAYS, _BEFORE_NAMES, _AFTER_NAMES, _AFTER_PLACES, _BEFORE_NUMBERS, ("St", "Dr", "Ph", "etc"))
+    for names in (
+        *(_ALWAYS, _BEFORE_NAMES, _AFTER_NAMES, _AFTER_PLACES, _BEFORE_NUMBERS, _UNKNOWN),
+        ("St", "Dr", "Ph", "etc", "max", "min"),
+    )
     for name in names
 )
 """Lower-case words after which a full stop may mark an abbreviation."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from megatron_speech.text_normalization.english.names import SHORT_BOOKS
 from megatron_speech.text_normalization.english.numbers import (
     END,
     END_OR_HYPHEN,
@@ -44,11 +45,28 @@ _YEAR = r"([12]\d{3})"
 _HALF = r"(\s?(?:[ap]m|[AP]M|[apAP]\.\s?[mM]\.?)(?!\w))"
 _CLOCK = r"([01]?\d|2[0-4]):([0-5]\d)"
 _DOTTED_CLOCK = r"(\d\d?)\.([0-5]\d)"
-_SHORT_BOOKS = words_of(
-    "Gen Ex Exod Lev Num Deut Josh Judg Sam Kgs Chr Chron Neh Ps Pss Prov Eccl Isa Jer Lam Ezek Dan Hos Mic Hab Zech "
-    "Mal Mt Matt Mk Lk Jn Rom Cor Gal Eph Phil Col Thess Tim Tit Heb Jas Pet Rev Quran Qur'an Solomon Sirach Wisdom"
-)
+_BOOKS = frozenset(SHORT_BOOKS) | words_of("Pss Tit Quran Qur'an Solomon Sirach Wisdom")
 _NEVER_AFTER_TIMES = ("ratio", "odds", "scale", "score", "chance", "beat", "won", "lost", "surah", "sura", "psalm")
+_AFTER_LISTS = (
+    "",
+    "at",
+    "in",
+    "of",
+    "he",
+    "she",
+    "they",
+    "we",
+    "it",
+    "the",
+    "is",
+    "are",
+    "was",
+    "were",
+    "with",
+    "by",
+    "for",
+)
+"""Words after "June 3 and 5" that show that 5 is no count."""
 _AFTER_VERBS = ("be", "have", "not", "he", "she", "they", "the", "we")
 _DURATIONS = ("took", "take", "takes", "lasted", "lasts", "ran", "runs", "time of", "duration", "finished in",
               "after", "within", "won in", "record of", "length")  # fmt: skip
@@ -104,6 +122,36 @@ def _day_first(found: re.Match[str]) -> str | None:
         raise Unsure("a range that goes back")
     until = f" to the {_day_of_month(last, month)}" if last else ""
     return f"{_the(found)}{_day_of_month(first, month)}{until} of {_month(month)}{spoken_year}"
+
+
+def _listed_month_first(found: re.Match[str]) -> str:
+    """ "June 3 and 5", "May 3, 10 and 17, 2020"; but "On June 3 and 5 people voted" may be a count."""
+    month, days, of_year = found.groups()
+    after = word_after(found)
+    if word_before(found).lower() in ("in", "during", "since") or (of_year is None and after not in _AFTER_LISTS):
+        raise Unsure("days of a month, or a count")
+    return f"{_month(month)} {_listed(days, month)}{_of_year(of_year)}"
+
+
+def _listed_day_first(found: re.Match[str]) -> str:
+    """ "12 and 15 May 2003", "from 5 to 7 May", "2, 3 or 4 May"."""
+    days, month, of_year = found.groups()
+    if of_year is None and month.title() in ("May", "March", "Mar") and word_after(found) in _AFTER_VERBS:
+        raise Unsure("a month or a verb")
+    spoken_year = _of_year(of_year).replace(",", "")
+    return f"{_the(found)}{_listed(days, month, before='the ')} of {_month(month)}{spoken_year}"
+
+
+def _listed(days: str, month: str, *, before: str = "") -> str:
+    """Ordinals of days such as "3, 10 and 17", which must ascend; all but the first follow `before`."""
+    numbers = [int(day) for day in re.findall(r"\d+", days)]
+    if sorted(set(numbers)) != numbers:
+        raise Unsure("days that go back")
+    said = [_day_of_month(str(day), month) for day in numbers]
+    marks = [f"{mark.strip()} " for mark in re.findall(r"\s?(,?\s(?:and|or|to)|,)\s", days)]
+    return said[0] + "".join(
+        f"{'' if mark.startswith(',') else ' '}{mark}{before}{day}" for mark, day in zip(marks, said[1:], strict=True)
+    )
 
 
 def _over_months(found: re.Match[str]) -> str:
@@ -204,7 +252,7 @@ def _half(half: str | None) -> str:
 
 def _time(found: re.Match[str]) -> str | None:
     """ "5:30", "5:30-6:00 p.m."."""
-    if word_before(found).rstrip(".") in _SHORT_BOOKS:
+    if word_before(found).rstrip(".") in _BOOKS:
         raise Unsure("a verse")
     if any(cue in words_before(found) for cue in _NEVER_AFTER_TIMES):
         return None
@@ -234,10 +282,15 @@ def _duration(found: re.Match[str]) -> str | None:
     return " ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
 
 
+_AND = r"(?:,?\s(?:and|or)\s)"
+_LISTED = rf"{_DAY}(?:,\s{_DAY})*{_AND}{_DAY}".replace("(0?", "(?:0?")
+_LISTED_TO = rf"{_DAY}\sto\s{_DAY}".replace("(0?", "(?:0?")
 _LAST_DAY = rf"(?:{TO}(?:{_MONTH}\.?\s)?{_DAY})?"
 RULES: list[Rule] = [
     rule(rf"([12]\d{{3}})([-/])(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01]){END}", _iso),
     rule(rf"(\d{{1,2}})[/.](\d{{1,2}})[/.](\d{{4}}){END}", _by_numbers),
+    rule(rf"{_MONTH}\.?\s({_LISTED})(?:,?\s{_YEAR})?{END}(?!\s?%|\s?°)", _listed_month_first),
+    rule(rf"({_LISTED}|{_LISTED_TO})\s(?:of\s)?{_MONTH}(?:\.?,?\s{_YEAR})?{END}", _listed_day_first),
     rule(rf"{_MONTH}\.?\s{_DAY}{_LAST_DAY}(?:,?\s{_YEAR})?{END}(?!\s?%|\s?°)", _month_first),
     rule(rf"{_DAY}\s{_MONTH}{TO}{_DAY}\s{_MONTH}(?:\s{_YEAR})?{END}", _over_months),
     rule(rf"{_DAY}(?:{TO}{_DAY})?\s(?:of\s)?{_MONTH}(?:\.?,?\s{_YEAR}{END}|\.(?=\s[a-z])|{END})", _day_first),

@@ -117,6 +117,9 @@ def _money(found: re.Match[str]) -> str | None:
     nation, sign, period = found[1], found[2], found[14]
     if re.search(r"\d\s\Z", words_before(found)):
         raise Unsure("a number beside money")
+    is_first = not found[4] and not found[5] and re.search(r"\b(?:between|from)\s\Z", words_before(found))
+    if is_first and _UNLIKE.match(text_after(found)):
+        raise Unsure("a sum, or one of the scale that follows")
     currency = _SIGNS[sign]
     if nation:
         if sign != "$":
@@ -143,6 +146,8 @@ def _code_first(found: re.Match[str]) -> str | None:
 
 
 _RANGE = rf"{NUMBER}{_SCALE}(?:{TO}{SIGN}?{NUMBER}{_SCALE})?"
+_UNLIKE = re.compile(rf"\s(?:and|to)\s{SIGN}?{NUMBER}(?:[\s-]{_WORD}|\s?(?:[kKmMbBtT]|[bmt]n)(?!\w))")
+"""What follows "$10" in "between $10 and $20 million"."""
 _CODE = f"(?:{'|'.join(_CODES)})"
 _EACH = rf"(?:/(?:{UNIT}|([a-z]+)(?:(?<=mo|yr|wk|hr)\.(?=\s[a-z]))?))"
 RULES: list[Rule] = [

@@ -48,6 +48,16 @@ _BOOKS = words_of(
     "Galatians Ephesians Philippians Colossians Thessalonians Timothy Titus Philemon Hebrews James Peter Jude "
     "Revelation"
 )
+SHORT_BOOKS = {
+    "Gen": "genesis", "Ex": "exodus", "Exod": "exodus", "Num": "numbers", "Lev": "leviticus", "Deut": "deuteronomy",
+    "Josh": "joshua", "Judg": "judges", "Sam": "samuel", "Kgs": "kings", "Chr": "chronicles", "Chron": "chronicles",
+    "Neh": "nehemiah", "Ps": "psalm", "Prov": "proverbs", "Eccl": "ecclesiastes", "Isa": "isaiah", "Jer": "jeremiah",
+    "Lam": "lamentations", "Ezek": "ezekiel", "Dan": "daniel", "Hos": "hosea", "Mic": "micah", "Hab": "habakkuk",
+    "Zech": "zechariah", "Mal": "malachi", "Matt": "matthew", "Mt": "matthew", "Mk": "mark", "Lk": "luke", "Jn":
+    "john", "Rom": "romans", "Cor": "corinthians", "Gal": "galatians", "Eph": "ephesians", "Phil": "philippians",
+    "Col": "colossians", "Thess": "thessalonians", "Tim": "timothy", "Heb": "hebrews", "Jas": "james", "Pet": "peter",
+    "Rev": "revelation",
+}  # fmt: skip
 _NUMERAL = r"([IVXL]+)"
 _FIRST_PERSON = words_of(
     "am was have had will would can could should may might must do did know knew think thought say said saw see "
@@ -68,6 +78,9 @@ _RULER_BEFORE = re.compile(
 )
 _SENTENCE_START = re.compile(r"(?:\A|[.?!\n]\s)\s*\Z")
 _NUMBERED_BOOKS = words_of("Corinthians Thessalonians Chronicles Maccabees")
+_NO_NAMES = words_of("Exod Deut Eccl Isa Ezek Zech Rom Eph Heb Hab Prov")
+"""Short books that are no names of people, and can be read without a verse."""
+_NUMBERED_SHORT = words_of("Sam Kgs Chr Chron Cor Thess Tim Pet")
 _NUMBERED_NAMES = words_of("Samuel Kings Timothy Peter John")
 _AFTER_TYPES = words_of(
     "diabetes error errors collagen is are was were has and or in of interferon secretion drug drugs substance "
@@ -121,7 +134,7 @@ def _headed(found: re.Match[str]) -> str | None:
         return None
     if found[2] == "I" and word_after(found) in _FIRST_PERSON - {"was"}:
         raise Unsure("a numeral, or a person who speaks")
-    return f"{found[1].lower()} {cardinal(digits)}"
+    return f"{found[1].lower()} {cardinal(digits)}{found[3] or ''}"
 
 
 def _regnal(found: re.Match[str]) -> str | None:
@@ -183,16 +196,31 @@ def _by(found: re.Match[str]) -> str | None:
 
 def _verse(found: re.Match[str]) -> str:
     """ "John 3:16-18", "1 Corinthians 13:4"."""
-    number, book, chapter, verse, last = found.groups()
+    number, book, short, chapter, verse, last = found.groups()
     nth = f"{ordinal(number)} " if number else ""
     until = f" to {cardinal(last)}" if last else ""
-    return f"{nth}{book.lower()} {cardinal(chapter)} {cardinal(verse)}{until}"
+    return f"{nth}{SHORT_BOOKS[short] if short else book.lower()} {cardinal(chapter)} {cardinal(verse)}{until}"
 
 
-VERSE = rule(rf"(?:([123])\s)?({any_of(_BOOKS)})\s(\d{{1,3}}):(\d{{1,3}})(?:[-–](\d{{1,3}}))?{END}", _verse)
+def _chapter(found: re.Match[str]) -> str:
+    """ "1 Cor. 13", "Isa. 53"."""
+    number, book, chapter, other_book, other_chapter = found.groups()
+    if number:
+        return f"{ordinal(number)} {SHORT_BOOKS[book]} {cardinal(chapter)}"
+    return f"{SHORT_BOOKS[other_book]} {cardinal(other_chapter)}"
+
+
+_VERSES = r"(\d{1,3}):(\d{1,3})(?:[-–](\d{1,3}))?"
+SCRIPTURE: list[Rule] = [
+    rule(rf"(?:([123])\s)?(?:({any_of(_BOOKS)})|({any_of(SHORT_BOOKS)})\.?)\s{_VERSES}{END}", _verse),
+    rule(
+        rf"([123])\s({any_of(_NUMBERED_SHORT)})\.?\s(\d{{1,3}}){END}|({any_of(_NO_NAMES)})\.\s(\d{{1,3}}){END}",
+        _chapter,
+    ),
+]
 RULES: list[Rule] = [
     rule(rf"([IVX]+)(?:th)?[\s-](century|centuries){END}", _roman_century),
-    rule(rf"({any_of((*_HEADS, *map(str.upper, _HEADS)))})\s([IVXLivx]+){END_OR_HYPHEN}", _headed),
+    rule(rf"({any_of((*_HEADS, *map(str.upper, _HEADS)))})\s([IVXLivx]+)('s)?{END_OR_HYPHEN}", _headed),
     rule(rf"(?:({any_of(_TITLES)})\s)?((?:[A-Z][a-z]+\s)?(?:{any_of(_REGNAL)}))\s{_NUMERAL}('s)?(?=\W|\Z)", _regnal),
     rule(r"x(?=\s\d)", _by),
     rule(r"(?:(?<=[Tt]ype )|(?<=[Tt]ypes )|(?<=[Ss]chedule ))[IVX]{1,4}(?!')(?!\w)", _typed),
@@ -202,5 +230,9 @@ RULES: list[Rule] = [
     rule(r"I(?=\s?[.,;:)(?!]|'s|\sof\s)", _lone_i),
     rule(r"([IVXLCDM]+)(?!\w|\.\w)", _lone_numeral),
 ]
-WORDS = frozenset((*_BOOKS, *(head.split()[0] for head in (*_HEADS, *map(str.upper, _HEADS))), *_REGNAL, *_TITLES))
+WORDS = frozenset(
+    (*_BOOKS, *SHORT_BOOKS, *(head.split()[0] for head in (*_HEADS, *map(str.upper, _HEADS))), *_REGNAL, *_TITLES)
+)
 """First words of the rules that match without a full stop."""
+STOPPED = frozenset(book.lower() for book in SHORT_BOOKS)
+"""Lower-case words after which a full stop may mark an abbreviation."""

@@ -220,7 +220,11 @@ def _bare(found: re.Match[str]) -> str | None:
             before in _YEAR_CUES or before.endswith(("'s", "s'")) or _PERIOD.search(words_before(found)) is not None
         )
         if is_year(digits):
-            return cardinal(digits) if is_counted(after) and not is_dated and digits[2:] != "00" else year(digits)
+            if not is_counted(after) or is_dated or digits[2:] == "00":
+                return year(digits)
+            if word_before(found)[:1].isupper() or re.search(r"[(:]\s?\Z", words_before(found)):
+                raise Unsure("a year or a count")
+            return cardinal(digits)
         is_dated = before in _STRICT_YEAR_CUES or _YEARS_BEFORE.search(words_before(found)) is not None
         if digits < "1100" and digits[0] == "1" and is_dated and not is_counted(after):
             return year(digits)

@@ -37,11 +37,11 @@ _TOKEN = re.compile(rf"({_RUN})|(\s+)|({_WORD}){_WORD_END}|([,;](?=\s)|[.?!](?=\
 """A run of lower-case words, white space, a word without special characters next to it, or a punctuation mark."""
 _RUN_KIND, _SPACE_KIND, _WORD_KIND = 1, 2, 3
 _MARKS = {",": ",", ";": ",", ".": ".", "?": "?", "!": "!"}
-_BEFORE_STOPS = abbreviations.STOPPED | dates.STOPPED | frozenset("abcdefghijklmnopqrstuvwxyz")
+_BEFORE_STOPS = abbreviations.STOPPED | dates.STOPPED | names.STOPPED | frozenset("abcdefghijklmnopqrstuvwxyz")
 """Words after which a full stop may mark an abbreviation."""
 _WATCHED_IN_WORDS = frozenset((
     *abbreviations.WORDS, *codes.WORDS, *dates.WORDS,
-    *names.WORDS,
+    *names.WORDS, *units.TOWARDS,
     *(numeral for numeral in NUMERALS if len(numeral) > 1),
     *(numeral.lower() for numeral in NUMERALS if set(numeral) <= set("IVX")),
 ))  # fmt: skip
@@ -55,6 +55,7 @@ _NUMERAL_I = re.compile(
 """Contexts where "I" may be a numeral rather than a pronoun."""
 _VOWELS = frozenset("aeiouy")
 _STOPPED_WORD = re.compile(r"(?<![A-Za-z])([A-Za-z]+)\.\s+\Z")
+_SIGNED = re.compile(rf"(?:[-−–+±~<>]|{money.SIGN}){{0,2}}\d")
 _DOUBLED = re.compile(r"[ .,?!][.,?!]|  ")
 _COUNTING_I = r"I(?:[.,?!]| of |(?<=[Tt]ype I)|(?<=[Tt]ypes I)|(?<=[Ss]chedule I))"
 _PLAIN_WORD = rf"(?![ivx]+\b|vs\b|{_COUNTING_I})[A-Za-z]++(?:'[A-Za-z]++)?+"
@@ -71,7 +72,7 @@ _NUMBER_START = re.compile(rf"\.?\d|[½¼¾⅓⅔⅛⅜⅝⅞]|{money.SIGN}|'\d|
 _NUMBERS: list[Rule] = [
     *money.RULES,
     *dates.RULES,
-    names.VERSE,
+    *names.SCRIPTURE,
     *units.RULES,
     *codes.RULES,
     rule(rf"{NUMBER}(?=-\s(?:and|or|to)\s\d)", lambda found: cardinal(found[1])),
@@ -79,8 +80,9 @@ _NUMBERS: list[Rule] = [
     *signs.RULES,
 ]
 _LETTERS: list[Rule] = [
-    names.VERSE,
+    *names.SCRIPTURE,
     *names.RULES,
+    *units.LETTERS,
     *abbreviations.RULES,
     *dates.RULES,
     *money.RULES,
@@ -184,7 +186,8 @@ def is_plain(text: str) -> bool:
 def _is_watched(word: str, text: str, end: int) -> bool:
     if word == "I":
         return text[end : end + 1] not in (" ", "'") or _NUMERAL_I.search(text, max(0, end - 10), end + 20) is not None
-    return word in _WATCHED or (text[end : end + 1] == "." and _may_be_short(word.lower()))
+    is_owner = len(word) > 3 and word.removesuffix("'s") in NUMERALS
+    return word in _WATCHED or is_owner or (text[end : end + 1] == "." and _may_be_short(word.lower()))
 
 
 def _may_be_short(word: str) -> bool:
@@ -201,7 +204,8 @@ def goes_on(text: str, place: int) -> bool:
     if following.isupper():
         return word[1] in abbreviations.BEFORE_NAMES
     is_short = _may_be_short(short) or short in units.STOPPED
-    return is_short and (following.islower() or (following.isdecimal() and short not in abbreviations.SHORT_NAMES))
+    is_number = _SIGNED.match(text, place) is not None and short not in abbreviations.SHORT_NAMES
+    return is_short and (following.islower() or is_number)
 
 
 def _pieces(parts: list[tuple[int, str]], length: int, places: list[int] | None) -> list[Piece]:

@@ -11,6 +11,7 @@ from megatron_speech.text_normalization.english.numbers import (
     TO,
     Rule,
     Unsure,
+    any_of,
     cardinal,
     ends_sentence,
     is_counted,
@@ -195,14 +196,24 @@ def _is_inch(found: re.Match[str]) -> bool:
     return follows_length is not None and not re.match(r"\s\w", rest)
 
 
+_SIDES = {"N": "north", "S": "south", "E": "east", "W": "west"}
+_DISTANCE = re.compile(r"\d\s(?:k?m|mi|n?miles?|(?:kilo)?met(?:er|re)s?|ft|feet|yards)\.?\s\Z")
+
+
 def _feet_and_inches(found: re.Match[str]) -> str:
+    if int(found[2]) > 11:
+        raise Unsure("feet and inches, or minutes and seconds")
     feet = f"{cardinal(found[1])} {'foot' if found[1] == '1' else 'feet'}"
     return f"{feet} {cardinal(found[2])} {'inch' if found[2] == '1' else 'inches'}"
 
 
 def _compass(found: re.Match[str]) -> str:
-    side = {"N": "north", "S": "south", "E": "east", "W": "west"}[found[2]]
-    return f"{cardinal(found[1])} degree{'' if found[1] == '1' else 's'} {side}"
+    return f"{cardinal(found[1])} degree{'' if found[1] == '1' else 's'} {_SIDES[found[2]]}"
+
+
+def _towards(found: re.Match[str]) -> str | None:
+    """ "25 km N of Bath"."""
+    return " ".join(_SIDES[letter] for letter in found[0]) if _DISTANCE.search(words_before(found)) else None
 
 
 def _spaced_degrees(found: re.Match[str]) -> str:
@@ -216,6 +227,9 @@ def _no_unit(found: re.Match[str]) -> str | None:
     raise Unsure("a letter after a number")
 
 
+TOWARDS = ("N", "S", "E", "W", "NE", "NW", "SE", "SW", "NNE", "NNW", "SSE", "SSW")
+"""First words of the rule that reads sides of the compass."""
+LETTERS: list[Rule] = [rule(rf"(?:{any_of(TOWARDS)})(?=\sof\s)", _towards)]
 RULES: list[Rule] = [
     rule(rf"{NUMBER}\s?°\s([CF]){END_OR_HYPHEN}", _spaced_degrees),
     rule(rf"(\d)'\s?(\d{{1,2}})(?:\"|''){END_OR_HYPHEN}", _feet_and_inches),
