@@ -22,6 +22,7 @@ import numpy as np
 import yaml
 
 from megatron_speech import progress
+from megatron_speech.data.shards.document import TokenDocument
 from tests.bad_inputs.rows import TABLES
 from tests.toys import write_codes, write_jsonl
 
@@ -251,6 +252,21 @@ def a_voice() -> None:
         setattr(sample_data, name, lambda *args: Path("out.partial/corpus").mkdir(parents=True, exist_ok=True))
 
 
+def geo_questions() -> None:
+    """Four questions on capitals, in writing and aloud."""
+    names = ("Ada", "Bo", "Cy", "Di")
+    about = [{"country": name, "group": "spoken", "answer": name, "candidates": list(names)} for name in names]
+    write_jsonl(
+        Path("questions.jsonl"), *({"id": each["country"], "text": "Who is", "metadata": each} for each in about)
+    )
+
+    def codes() -> Iterator[TokenDocument]:
+        for number, name in enumerate(names):
+            yield TokenDocument(key=name, tokens=np.full(3, number, np.int32), meta={"country": name, "reading": 0})
+
+    write_codes(Path("codes_of_questions"), codes(), num_codes=16, fingerprint="of_codes")
+
+
 def spoken_questions() -> None:
     write_jsonl(Path("questions.jsonl"), {"index": 0, "audio_path": "0.wav", "audio_content": "Who?", "answer": "Ada"})
 
@@ -327,6 +343,12 @@ SLOW = {
     "convert_from_hf": Slow("checkpoint.hf_import:join", "convert_from_hf text_model: 27 tensors"),
     "convert_to_hf": Slow("checkpoint.safetensors_writer:_copy", "convert_to_hf base: 39 tensors"),
     "evaluate": Slow("inference.model:LanguageModel._score", "evaluate held_out: a: 12 requests", items=False),
+    "probe_layers": Slow(
+        "evaluation.probe_layers:context_ids",
+        "probe_layers: 8 questions",
+        "--geo_qa.texts questions.jsonl --geo_qa.codes codes_of_questions",
+        geo_questions,
+    ),
     "judge": Slow("evaluation.judging.endpoint:Endpoint._sent", "judge a: 4 requests", "--at_once 1", a_judge),
     "check_contamination": Slow(
         "evaluation.contamination.check:words_with_places",

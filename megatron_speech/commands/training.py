@@ -163,6 +163,16 @@ EVALUATION = (
         example="--model hf --output evaluation --held_out.sources '{text: documents/text-heldout}'",
     ),
     Command(
+        name="probe_layers",
+        summary="Find which layers of a model hold a spoken question as they hold the same question in writing.",
+        about="Nothing is trained: of all written questions, the one with the nearest state counts.",
+        stage="evaluation",
+        settings="config.stages.probe_layers:ProbeLayersConfig",
+        function="evaluation.probe_layers:probe_layers",
+        usual=("model", "geo_qa.texts", "geo_qa.codes", "output", "device"),
+        example="--model hf --output probe --geo_qa.texts facts/questions.jsonl --geo_qa.codes codes/questions",
+    ),
+    Command(
         name="judge",
         summary="Let language models judge the answers of a finished evaluation.",
         about="A judge is any model behind an OpenAI-compatible address. Every reply is kept, so that the same command "

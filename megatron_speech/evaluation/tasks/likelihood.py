@@ -56,10 +56,14 @@ def request_of(
     model: Scorer, context: SpokenText, continuation: SpokenText, pair: tuple[Modality, Modality]
 ) -> Request:
     """Context ids and scored ids of `continuation` after `context`, for one modality pair."""
+    return context_ids(model, context, pair), scored_ids(model, continuation, pair[1])
+
+
+def context_ids(model: Scorer, context: SpokenText, pair: tuple[Modality, Modality]) -> list[int]:
+    """Ids of a context up to the continuation, for one modality pair."""
     given, asked = pair
     ids = model.tokenizer.encode(context.text) if given == "text" else _speech(model, context)
-    context_ids = continuation_prompt(ids, given=given, asked=asked, vocabulary=model.vocabulary)
-    return context_ids, scored_ids(model, continuation, asked)
+    return continuation_prompt(ids, given=given, asked=asked, vocabulary=model.vocabulary)
 
 
 def scored_ids(model: Scorer, continuation: SpokenText, asked: Modality) -> list[int]:

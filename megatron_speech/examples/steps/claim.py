@@ -159,6 +159,7 @@ def _arm(name: str, arm: Mapping[str, Any], seed: int, tokens: int) -> list[Step
             "evaluation",
             {"model": f"{here}/hf", "output": f"{here}/evaluation"},
         ),
+        mine(f"{name}-{seed}-probe", "probe_layers", "probe", {"model": f"{here}/hf", "output": f"{here}/probe"}),
     ]
 
 

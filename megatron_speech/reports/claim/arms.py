@@ -19,7 +19,9 @@ from typing import Any, NamedTuple
 
 from scipy import stats
 
+from megatron_speech.artifacts.facts.probe import LayersProbeFacts
 from megatron_speech.artifacts.facts.training import RunSummary, ValidationRecord
+from megatron_speech.artifacts.manifest import MANIFEST, read_facts
 from megatron_speech.config.reports.claim import ArmConfig, ClaimReportConfig
 from megatron_speech.metrics.bootstrap import Estimate
 from megatron_speech.metrics.intervals import mean_interval, paired_difference
@@ -29,6 +31,7 @@ CHANCE = 0.25
 Cell = tuple[str, str]
 """A pair of modalities and a group of questions."""
 SUMMARY, ALONG, ANSWERS = "run/done.json", "run/validation.jsonl", "evaluation/items.jsonl"
+PROBE = "probe"
 DIGITS = 4
 """Decimals of the kept log-likelihoods."""
 
@@ -103,6 +106,16 @@ class Arm:
         speeds = [summary.tokens_per_s for summary in self.summaries]
         return None if not all(speeds) else fmean(self.tokens / speed / 60 for speed in speeds if speed)
 
+    @property
+    def layers(self) -> dict[str, float]:
+        """Share of spoken questions nearest to themselves in writing, by layer, a mean over seeds; empty if unknown."""
+        probes = [read_facts(folder / PROBE, LayersProbeFacts).layers for folder in self._probed]
+        return {layer: fmean(probe[layer].value for probe in probes) for layer in probes[0]} if probes else {}
+
+    @property
+    def _probed(self) -> list[Path]:
+        return [folder for folder in self.seeds.values() if (folder / PROBE / MANIFEST).is_file()]
+
     def along(self, cell: Cell) -> dict[int, list[float]]:
         """Accuracies of the seeds that were asked during the training, by tokens so far."""
         pair, group = cell
@@ -164,7 +177,8 @@ def keep(arms: Sequence[Arm], folder: Path) -> None:
     for arm in arms:
         for seed, run in arm.seeds.items():
             here = folder / arm.name / seed
-            for file in (SUMMARY, ALONG):
+            probes = (f"{PROBE}/{MANIFEST}",) if (run / PROBE / MANIFEST).is_file() else ()
+            for file in (SUMMARY, ALONG, *probes):
                 (here / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(run / file, here / file)
             lines = "".join(json.dumps(_rounded(line)) + "\n" for line in _answers(run))

@@ -15,7 +15,7 @@ from megatron_speech.config.reports.claim import ClaimReportConfig
 from megatron_speech.reports.claim.arms import Arm, Cell, compare, keep, read_arms, trend
 from megatron_speech.reports.claim.figures import plot_along, plot_amounts
 from megatron_speech.reports.experiments import commentary, not_shown
-from megatron_speech.reports.facts import count, in_points, interval, prose, shown, table
+from megatron_speech.reports.facts import count, in_points, interval, percent, prose, shown, table
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,7 @@ def claim_report(config: ClaimReportConfig) -> None:
         *_differences(arms, by_name.get(config.baseline)),
         *_trends(amounts),
         *_all_pairs(arms),
+        *_layers(arms),
         *not_shown(absent),
     ]
     write_atomic(output / "report.md", "\n".join(lines).rstrip() + "\n")
@@ -135,6 +136,25 @@ def _all_pairs(arms: list[Arm]) -> list[str]:
             rows = [[arm.name, *(_cell(arm, cell) for cell in cells)] for arm in arms]
             lines += [f"## {words.capitalize()}", "", *table(["arm", *(GROUPS[group] for _, group in cells)], rows)]
     return lines
+
+
+def _layers(arms: list[Arm]) -> list[str]:
+    """Whether layers hold a spoken question as they hold the written one."""
+    probed = [arm for arm in arms if arm.layers]
+    if not probed:
+        return []
+    header = ["arm", *("embedding" if layer == "0" else f"layer {layer}" for layer in probed[0].layers)]
+    rows = [
+        [arm.name, *(percent(arm.layers[layer]) if layer in arm.layers else "" for layer in probed[0].layers)]
+        for arm in probed
+    ]
+    return [
+        "## Which layers hold speech as they hold text",
+        "",
+        *prose("""The state at the end of a spoken question is compared with those of all written questions, without
+        training a probe. Below: the share of spoken questions whose own text is nearest, a mean over seeds."""),
+        *table(header, rows),
+    ]
 
 
 def _cell(arm: Arm, cell: Cell) -> str:

@@ -14,6 +14,7 @@ from megatron_speech.artifacts.facts.codes import CodesFacts, CodesTaskFacts
 from megatron_speech.artifacts.facts.evaluation import DecodedSpeechFacts, EvaluationFacts, SamplesFacts
 from megatron_speech.artifacts.facts.interleaved import InterleavedFacts, InterleavedShardFacts, InterleaveTaskFacts
 from megatron_speech.artifacts.facts.miniature import CorpusFacts, FactsFacts, ProseFacts
+from megatron_speech.artifacts.facts.probe import LayersProbeFacts
 from megatron_speech.artifacts.facts.record import Record
 from megatron_speech.artifacts.facts.speech_tokenizer import (
     SpeechDecoderFacts,
@@ -45,6 +46,7 @@ KINDS: dict[str, type[Record]] = {
     "interleave_task": InterleaveTaskFacts,
     "interleaved": InterleavedFacts,
     "interleaved_shard": InterleavedShardFacts,
+    "layers_probe": LayersProbeFacts,
     "packed": PackedFacts,
     "prose": ProseFacts,
     "round_trip": RoundTripFacts,

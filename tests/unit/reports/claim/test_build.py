@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from megatron_speech.artifacts.facts.estimate import EstimateFacts
+from megatron_speech.artifacts.facts.probe import LayersProbeFacts
 from megatron_speech.artifacts.facts.training import RunSummary, SourceTokens
+from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.config.reports.claim import ArmConfig, ClaimReportConfig
 from megatron_speech.reports.claim.arms import read_arms, slope, trend
 from megatron_speech.reports.claim.build import GROUPS, PAIRS, claim_report
@@ -46,6 +49,9 @@ def answered(folder: Path, arm: str, seed: int, right: dict[str, list[float]]) -
     planned = {source: round(1000 * share) for source, share in ARMS[arm].shares.items()}
     (here / "run" / "done.json").write_text(json.dumps(summary(planned)))
     half = {pair: {group: {"value": 0.5} for group in GROUPS} for pair in PAIRS}
+    with make_artifact(here / "probe", kind="layers_probe", config=None) as draft:
+        share = EstimateFacts(value=0.1 + seed / 10, low=0.0, high=1.0, items=4)
+        draft.facts = LayersProbeFacts(questions=4, layers={"0": share, "1": share})
     line = {"step": 5, "losses": {}, "targets": {}, "rows": {}, "trained_tokens": 400, "tasks": {"geo_qa": half}}
     write_jsonl(here / "run" / "validation.jsonl", line)
     write_jsonl(
@@ -120,6 +126,7 @@ def test_the_report_is_made_again_from_what_is_kept(config: ClaimReportConfig, t
     kept = tmp_path / "kept"
     claim_report(replace(config, keep=kept))
     first = (kept / "report.md").read_text()
+    assert "| interleaved | 15.0 % | 15.0 % |" in first, "the mean over seeds, of each layer"
     assert "62.5 %" in first and not (config.folder / "report.md").exists()
     claim_report(replace(config, folder=kept))
     assert (kept / "report.md").read_text() == first
