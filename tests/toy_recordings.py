@@ -12,9 +12,11 @@ import torch
 
 from megatron_speech.audio.io import write_audio
 from megatron_speech.inference.model import LanguageModel
-from tests.toys import tiny_llama
+from tests.toys import tiny_llama, write_jsonl
 
 CODES = 16
+CAPITALS = {"France": "Paris", "Peru": "Lima", "China": "Beijing", "Kenya": "Nairobi", "Norway": "Oslo"}
+"""Right answers to the questions of `write_questions`."""
 FACTS = SimpleNamespace(fingerprint="tokenizer-a", frame_rate=12.5, sample_rate=16000, causal=True)
 
 
@@ -90,6 +92,17 @@ def say_codes(path: Path, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     levels = (np.random.default_rng(seed).integers(0, CODES, 8) + 0.5) / CODES
     write_audio(path, np.repeat(levels, 1280).astype(np.float32))
+
+
+def write_questions(folder: Path) -> Path:
+    """Write a recorded question for the capital of every country of `CAPITALS`."""
+    lines = []
+    for number, (country, capital) in enumerate(CAPITALS.items()):
+        say_codes(folder / f"{country}.wav", number)
+        question = f"Capital of {country}?"
+        lines.append({"index": country, "audio_path": f"{country}.wav", "question": question, "answer": capital})
+    write_jsonl(folder / "questions.jsonl", *lines)
+    return folder
 
 
 def taught(model: LanguageModel, examples: Sequence[tuple[list[int], list[int]]]) -> LanguageModel:

@@ -8,6 +8,7 @@ import pytest
 
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.evaluation.data_sets import encoding
+from megatron_speech.evaluation.judging import endpoint
 from megatron_speech.evaluation.tasks import hearing
 from megatron_speech.evaluation.tasks.settings import SoundSettings
 from megatron_speech.inference.model import LanguageModel
@@ -24,6 +25,12 @@ from tests.toy_recordings import (
     LoudnessTokenizer,
 )
 from tests.toys import tiny_llama
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that failed is sent again at once."""
+    monkeypatch.setattr(endpoint, "FIRST_PAUSE_S", 0.001)
 
 
 @pytest.fixture

@@ -1,109 +1,25 @@
-"""Judges are asked once, in every order, and believed only if they give a verdict; a judge that is down is one line."""
+"""Judges are asked once, in every order, and believed only if they give a verdict."""
 
 from __future__ import annotations
 
 import json
-import logging
-import multiprocessing
-import os
 import re
-import signal
-import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from megatron_speech.artifacts.facts.evaluation import EvaluationResults
-from megatron_speech.artifacts.manifest import make_artifact
 from megatron_speech.commands.main import run
 from megatron_speech.commands.table import COMMANDS
 from megatron_speech.config.inspection.compare_evaluations import CompareEvaluationsConfig
-from megatron_speech.config.inspection.judge import EndpointConfig, JudgeConfig
+from megatron_speech.config.inspection.judge import EndpointConfig
 from megatron_speech.evaluation.comparison.compare import compare_evaluations
 from megatron_speech.evaluation.comparison.scores import compared_scores
-from megatron_speech.evaluation.judging import endpoint
 from megatron_speech.evaluation.judging.judge import judge
-from megatron_speech.evaluation.judging.prompts import load_prompt, names
+from megatron_speech.evaluation.judging.prompts import load_prompt
 from megatron_speech.metrics.agreement import cohen_kappa
-from tests.servers import JudgeServer, judging
-
-PROTOCOL = {
-    "id": "1",
-    "chance": {},
-    "template": "t",
-    "score": "accuracy",
-    "decoding": "greedy",
-    "matcher": "inclusion",
-    "data": {"d": "9"},
-    "code": "c",
-    "dtype": "float32",
-}
-SAID = {"oslo": "It is Oslo.", "rome": "Milan, I think.", "lima": "Lima", "cairo": None, "quito": "Quito. Quito."}
-"""What the model answered to the question for each capital; nothing to one."""
-Messages = list[dict[str, str]]
-
-
-def answers(folder: Path, said: dict[str, str | None] = SAID, *, protocol: dict | None = None, **more: Any) -> Path:
-    """An evaluation with these answers; `more` replaces keys of all records."""
-    with make_artifact(folder, kind="evaluation", config={"name": folder.name}) as draft:
-        records = [
-            {
-                "evaluation_task": "questions",
-                "task": "capitals",
-                "pair": "text->text",
-                "item": item,
-                "subset": "",
-                "question": f"Where is {item}?",
-                **({"reason": "no answer"} if answer is None else {"answer": answer, "ended": True, "reason": None}),
-                "accepted": [item.title()],
-                "credit": 0.0,
-                **more,
-            }
-            for item, answer in said.items()
-        ]
-        records.append({"evaluation_task": "cloze", "task": "Cloze", "pair": "text->text", "item": "c", "credit": 1.0})
-        (draft.folder / "items.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-        protocols = {"questions": PROTOCOL | (protocol or {}), "cloze": PROTOCOL}
-        (draft.folder / "protocol.json").write_text(json.dumps(protocols))
-        draft.facts = EvaluationResults(by_task={})
-    return folder
-
-
-def knows(messages: Messages) -> str:
-    """Right if the accepted answer stands in the answer."""
-    asked = messages[-1]["content"]
-    accepted, answer = (re.search(rf"{name}: (.*)", asked)[1] for name in ("Accepted answers", "Answer to grade"))
-    return f"The answer names a place.\nVerdict: **{'Right' if accepted in answer else 'wrong'}**."
-
-
-def config_of(tmp_path: Path, server: JudgeServer, **changes: Any) -> JudgeConfig:
-    config = JudgeConfig(
-        evaluation=tmp_path / "answers",
-        output=tmp_path / "judged",
-        judges={"toy": EndpointConfig(base_url=server.url, model="toy")},
-        cache=tmp_path / "cache",
-        attempts=3,
-        timeout_s=20,
-    )
-    return replace(config, **changes)
-
-
-def judged(config: JudgeConfig) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, Any]]:
-    """Results, records by item and protocol of what `config` asks for."""
-    judge(config)
-    results, protocol = (
-        json.loads((config.output / f"{name}.json").read_text()) for name in ("evaluation", "protocol")
-    )
-    lines = (config.output / "items.jsonl").read_text().splitlines()
-    return results, {record["item"]: record for record in map(json.loads, lines)}, protocol["questions"]
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "FIRST_PAUSE_S", 0.001)
+from tests.servers import judging
+from tests.unit.evaluation.judging import PROTOCOL, SAID, Messages, answers, config_of, judged, knows, words_of
 
 
 def test_verdicts_become_credits_and_what_was_not_answered_stays_wrong(tmp_path):
@@ -196,77 +112,6 @@ def test_a_judge_without_any_verdict_is_one_line(tmp_path, capsys):
     assert error.startswith("error: judges.toy: the last line of no reply is a verdict (right, wrong), it said 'I am a")
 
 
-def words_of(config: JudgeConfig) -> list[str]:
-    toy = config.judges["toy"]
-    return [
-        *(str(config.evaluation), "--output", str(config.output), "--cache", str(config.cache)),
-        *("--judges.toy.base_url", toy.base_url, "--judges.toy.model", toy.model, "--attempts", str(config.attempts)),
-    ]
-
-
-def test_a_struggling_server_is_asked_again_and_the_log_says_so(tmp_path, caplog):
-    answers(tmp_path / "answers")
-    with judging(knows) as server, caplog.at_level(logging.WARNING):
-        server.moods = [503, "cut", 429, 500, '{"error": "overloaded"}']
-        results, _, _ = judged(config_of(tmp_path, server, attempts=6))
-    assert results["judges"]["toy"]["replies"] == 4 and len(server.asked) == 4 + 5
-    said = [record.getMessage() for record in caplog.records]
-    assert len(said) == 5 and all(
-        re.search(r"attempt \d of 6 failed: .*; the next in \d+\.\d s", line) for line in said
-    )
-    assert "HttpError: 503 Service Unavailable: not now" in said[0] and "without choices[0]" in said[4]
-
-
-@pytest.mark.parametrize(
-    ("moods", "says", "requests"),
-    [
-        ([503] * 9, r"no reply in 3 attempts, the last said HttpError: 503 Service Unavailable: not now", 3),
-        (["cut"] * 9, r"no reply in 3 attempts, the last said \w+: ", 3),
-        ([401] * 9, r"no reply in 1 attempts, the last said HttpError: 401 Unauthorized: not now, \*\*\*; start it", 1),
-        ([404] * 9, r"no reply in 1 attempts, .*404 Not Found", 1),
-        ([302] * 9, r"no reply in 3 attempts, .*302 Found", 3),
-        (["<html>A page</html>"] * 9, r"no reply in 1 attempts, .*no JSON, but '<html>A page</html>'", 1),
-    ],
-)
-def test_a_server_that_is_down_or_refuses_is_one_line(tmp_path, capsys, monkeypatch, moods, says, requests):
-    answers(tmp_path / "answers")
-    monkeypatch.setenv("TOY_KEY", "sk-secret")
-    with judging(knows) as server:
-        server.moods = moods
-        words = [*words_of(config_of(tmp_path, server)), "--judges.toy.key_variable", "TOY_KEY"]
-        with pytest.raises(SystemExit) as left:
-            run(COMMANDS["judge"], words)
-    said = capsys.readouterr()
-    error = said.err.splitlines()[-1]
-    assert left.value.code == 2 and len(server.asked) == requests and not (tmp_path / "judged").exists()
-    assert error.startswith(f"error: judges.toy at {server.url}/chat/completions: ") and re.search(says, error)
-    assert "sk-secret" not in said.err + said.out and {*server.keys} == {"Bearer sk-secret"}
-
-
-def test_nobody_listening_is_one_line(tmp_path, capsys, caplog):
-    answers(tmp_path / "answers")
-    with judging(knows) as server:
-        words = words_of(config_of(tmp_path, server))
-    with pytest.raises(SystemExit):
-        run(COMMANDS["judge"], words)
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert "Connection refused" in error and error.endswith("the same command goes on")
-    assert sum("attempt" in record.getMessage() for record in caplog.records) == 2  # of the first request alone
-
-
-def test_one_refused_request_is_counted_and_asked_again_another_time(tmp_path):
-    answers(tmp_path / "answers")
-    with judging(knows) as server:
-        server.moods = [400]
-        config = config_of(tmp_path, server)
-        results, records, _ = judged(config)
-        (refused,) = [record for record in records.values() if record["reason"] == "no verdict"]
-        assert refused["unread"] == ["Bad Request: not now,"] and refused["credit"] == 0
-        assert results["judges"]["toy"]["refused"] == {"Bad Request: not now,": 1}
-        _, records, _ = judged(replace(config, output=tmp_path / "again"))
-        assert len(server.asked) == 5 and not any(record["reason"] == "no verdict" for record in records.values())
-
-
 def prefers_first_of_equals(messages: Messages) -> str:
     """Prefers the longer answer, and the first of two that are equally long."""
     asked = messages[-1]["content"]
@@ -351,29 +196,6 @@ def test_comparing_sees_the_judge(tmp_path):
     assert len(list(compare_evaluations(accepted))) == 2
 
 
-def test_a_killed_command_goes_on(tmp_path):
-    answers(tmp_path / "answers", dict.fromkeys([f"i{number}" for number in range(12)], "A"))
-
-    def slow(messages: Messages) -> str:
-        time.sleep(0.05)
-        return knows(messages)
-
-    with judging(slow) as server:
-        config = config_of(tmp_path, server, at_once=1)
-        child = multiprocessing.get_context("fork").Process(target=judge, args=(config,))
-        child.start()
-        while len(server.asked) < 5:
-            time.sleep(0.005)
-        os.kill(child.pid, signal.SIGKILL)
-        child.join()
-        assert not config.output.exists()
-        judge(config)
-        whole = (config.output / "items.jsonl").read_bytes()
-        assert 12 <= len(server.asked) <= 13  # at most the one that was under way is asked twice
-        judge(replace(config, output=tmp_path / "alone", cache=tmp_path / "other", at_once=8))
-    assert (tmp_path / "alone" / "items.jsonl").read_bytes() == whole
-
-
 def test_items_that_no_judge_can_judge_are_counted(tmp_path):
     folder = answers(tmp_path / "answers")
     records = [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]
@@ -383,57 +205,3 @@ def test_items_that_no_judge_can_judge_are_counted(tmp_path):
     with judging(knows) as server:
         results, records, _ = judged(config_of(tmp_path, server))
     assert {*records} == {"rome", "cairo", "quito"} and results["questions"]["capitals"]["unfit"] == 2
-
-
-def test_prompts_of_the_package_are_told_by_name():
-    assert names() == ["better_answer", "rating", "right_answer"]
-    for name in names():
-        prompt = load_prompt(name)
-        values = dict.fromkeys(prompt.fields, "what costs $5?")
-        assert "what costs $5?" in prompt.messages(values)[-1]["content"] and len(prompt.messages(values)) == 2
-        assert prompt.compares == (name == "better_answer") and "question" in prompt.fields
-
-
-@pytest.mark.parametrize(
-    ("reply", "verdict"),
-    [
-        *(("right", "right"), ("Because.\n\nRIGHT.", "right"), ("**Verdict:** `wrong`\n", "wrong"), ("", None)),
-        *(("right\nor not", None), ("not right", None), ("right or wrong", None), ("Answer: right: no", None)),
-        *(("right (I think)", None), ('{"verdict": "right"}', None), ("> right", "right"), ("right\n\n---\n", None)),
-    ],
-)
-def test_a_verdict_stands_alone_in_the_last_line(reply, verdict):
-    assert load_prompt("right_answer").verdict_of(reply) == verdict
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("user: $answer\nverdicts: {a: 1}\n", r"verdicts=\['a'\] must be at least two"),
-        ("user: $answer\nverdicts: {a: 1, A: 0}\n", r"must be at least two different words"),
-        ("user: $answer\nverdicts: {a: 2, b: 0}\n", r"verdicts\.a must be worth 0 to 1"),
-        ("user: $answr\nverdicts: {a: 1, b: 0}\n", r"\$answr is no field; the fields are \$accepted, \$answer,"),
-        ("user: $question\nverdicts: {a: 1, b: 0}\n", r"must have either \$answer, or \$first and \$second"),
-        ("user: $answer $first\nverdicts: {a: 1, b: 0}\n", r"must have either \$answer"),
-        ("user: $answer costs $ 5\nverdicts: {a: 1, b: 0}\n", r"write \$\$ for a dollar"),
-        ("user: $answer\nverdict: {a: 1, b: 0}\n", r"verdict: no such key; did you mean 'verdicts'"),
-        ("user: [\n", r"own\.yaml:2: not YAML"),
-        ("- a\n", r"must have the keys user and verdicts"),
-    ],
-)
-def test_a_prompt_of_ones_own_is_checked(tmp_path, text, says):
-    file = tmp_path / "own.yaml"
-    file.write_text(text)
-    with pytest.raises(ValueError, match=says) as told:
-        load_prompt(str(file))
-    assert str(file) in str(told.value)
-
-
-def test_a_prompt_of_ones_own_judges(tmp_path):
-    answers(tmp_path / "answers")
-    file = tmp_path / "polite.yaml"
-    file.write_text("user: 'Polite? $answer'\nverdicts: {yes: 1, no: 0}\n")
-    with judging(lambda messages: "no" if "think" in messages[-1]["content"] else "yes") as server:
-        results, _, protocol = judged(config_of(tmp_path, server, prompt=str(file)))
-    assert results["questions"]["capitals"]["text->text"]["polite"]["value"] == 0.6
-    assert protocol["judge"]["prompt"] == "polite" and len(server.asked[0]["messages"]) == 1

@@ -24,24 +24,13 @@ from megatron_speech.evaluation.tasks.questions.ways import Way, question_prompt
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.metrics.answer_matching import MATCHERS
 from megatron_speech.metrics.bootstrap import Bootstrap
-from tests.toy_recordings import letters_spoken, say, say_codes, taught
+from tests.toy_recordings import letters_spoken, say, taught, write_questions
 from tests.toys import write_jsonl, write_model
 
 BOOTSTRAP = Bootstrap(resamples=200)
-CAPITALS = {"France": "Paris", "Peru": "Lima", "China": "北京", "Kenya": "", "Norway": "Oslo"}
+SAID = {"France": "Paris", "Peru": "Lima", "China": "北京", "Kenya": "", "Norway": "Oslo"}
 """What the model says."""
-ACCEPTED = {**CAPITALS, "China": "Beijing", "Kenya": "Nairobi"}
 WAYS = ["text->text", "speech->text", "text->speech", "speech->speech"]
-
-
-def write_questions(folder: Path) -> Path:
-    lines = []
-    for number, (country, answer) in enumerate(ACCEPTED.items()):
-        say_codes(folder / f"{country}.wav", number)
-        text = f"Capital of {country}?"
-        lines.append({"index": country, "audio_path": f"{country}.wav", "question": text, "answer": answer})
-    write_jsonl(folder / "questions.jsonl", *lines)
-    return folder
 
 
 def task_of(folder: Path, **settings: object) -> QuestionsTask:
@@ -56,7 +45,7 @@ def taught_answers(model: LanguageModel, task: QuestionsTask) -> LanguageModel:
     examples = []
     for way in (way for way in task.ways if way.language is None):
         for item in task.items(vocabulary):
-            said = CAPITALS[item.id]
+            said = SAID[item.id]
             prompt = question_prompt(model, item.question, way, before=task.before, after=task.after)
             answer = [*f" {said}\nMore.".encode(), vocabulary.end_of_document] if said else [vocabulary.end_of_document]
             if way.asked == "speech":

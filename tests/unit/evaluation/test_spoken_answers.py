@@ -23,11 +23,9 @@ from megatron_speech.evaluation.tasks.table import asked_tasks
 from megatron_speech.inference.model import LanguageModel
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.sequences.streaming_thoughts import StreamingThoughts
-from tests.toy_recordings import LevelDecoder, LevelWhisper, letters_spoken, say_codes, taught
-from tests.toys import write_jsonl
+from tests.toy_recordings import LevelDecoder, LevelWhisper, letters_spoken, taught, write_questions
 
 BOOTSTRAP = Bootstrap(resamples=200)
-ACCEPTED = {"France": "Paris", "Peru": "Lima", "China": "Beijing", "Kenya": "Nairobi", "Norway": "Oslo"}
 WRITTEN = {"France": "Paris.", "Peru": "Lima", "China": "北京", "Kenya": "", "Norway": "Bergen"}
 SPOKEN = {"France": "Paris", "Peru": "", "China": "Beijing", "Kenya": "Mombasa", "Norway": "Oslo"}
 """What the model writes and says of each country."""
@@ -49,13 +47,7 @@ def task_of(folder: Path, **settings: object) -> QuestionsTask:
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder, lines = tmp_path_factory.mktemp("questions"), []
-    for number, (country, answer) in enumerate(ACCEPTED.items()):
-        say_codes(folder / f"{country}.wav", number)
-        text = f"Capital of {country}?"
-        lines.append({"index": country, "audio_path": f"{country}.wav", "question": text, "answer": answer})
-    write_jsonl(folder / "questions.jsonl", *lines)
-    return folder
+    return write_questions(tmp_path_factory.mktemp("questions"))
 
 
 def thoughts_of(country: str, model: LanguageModel, layout: StreamingThoughts) -> list[int]:
