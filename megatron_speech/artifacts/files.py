@@ -46,7 +46,7 @@ def naming_file(path: Path) -> Iterator[None]:
     """Turn write errors inside the context into an OSError that names `path`.
 
     A failed write to an open file raises an OSError without the file's name. torch raises a RuntimeError instead, with
-    the OSError as its context, and safetensors an error of its own. Other errors, and those that name a file, pass.
+    the OSError as its context. safetensors raises an error of its own. Other errors, and those that name a file, pass.
     """
     try:
         yield

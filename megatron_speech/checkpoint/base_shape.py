@@ -1,7 +1,7 @@
 """The shape of a model from its base: settings that name `model.base` need not repeat num_layers, hidden_size, ...
 
-This works on settings before they become a dataclass, because only they tell which keys were given. A base that is not
-there (yet, or any more) is not missed if the sizes are given: planning needs no weights, and a resumed run no base.
+This works on settings before they become a dataclass, because only they tell which keys were given. If the sizes are
+given, the base need not exist: planning needs no weights, and a resumed run no base.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ exports do, their rows are kept too (`checkpoint/kept_rows.py`). New rows are dr
 ones (`checkpoint/extension.py`); padding is zero.
 
 All names and shapes are checked against config.json before any tensor is read. Tensors are copied one by one; no model
-is built. The output is a float32 checkpoint without optimizer state that any layout loads: use it as ``model.base``.
-``model.yaml`` beside it shows the shape; no checksum and no identity covers this copy.
+is built. The output is a float32 checkpoint without optimizer state, which any layout loads: use it as ``model.base``.
+``model.yaml`` beside it shows the shape to people. No checksum and no identity covers this file.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from megatron_speech.config.parsing.config_files import example_names
 from megatron_speech.examples.run import options_of
 from megatron_speech.examples.table import EXAMPLES as RUNS
 
-# Where nothing fits, `-o default` completes file names.
+# `script` replaces the words in capitals. Where nothing fits, `-o default` completes file names.
 _SCRIPT = """\
 # eval "$(megatron-speech completion SHELL)"
 ZSH_megatron_speech() {
@@ -97,7 +97,7 @@ def keys(section: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _values(kind: Any) -> list[str]:
-    """Values of a type that has a few."""
+    """Values of a type that allows only a few; none for any other type."""
     found: list[str] = []
     for each in alternatives(kind):
         found += typing.get_args(each) if typing.get_origin(each) is typing.Literal else []

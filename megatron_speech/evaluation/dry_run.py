@@ -4,9 +4,9 @@
     cloze       240      8.1     11.4      412,930        151,208   2.1 min
     held_out     96        -        -       44,100         43,980   0.4 min
 
-A column "at 20 %" is the smallest difference in accuracy, in points, that a comparison sees (80 % power) if two models
-answer so many items differently. A task with several data sets has a row for each below its own. Tokens are counted;
-the time is measured on a few batches of each task, spread evenly.
+A column "at 20 %" is for two models that answer 20 % of the items differently. It holds the smallest difference in
+accuracy, in points, that a comparison sees (80 % power). A task with several data sets has a row for each below its
+own. Tokens are counted; the time is measured on a few batches of each task, spread evenly.
 
 Limitations: intervals and reading the items are not in the time; on a GPU it is the time of the CPU beside it. Of
 answers that a model writes, only the most tokens are known, and no time.

@@ -3,8 +3,8 @@
     <output>/<model>/<task>/    evaluation.json, items.jsonl, protocol.json, as `evaluate` writes them for one model
 
 Each of these folders is an artifact of its own, complete or absent. So a killed job loses one task at most, array jobs
-divide models x tasks among them, and a list may grow by models or tasks. A folder counts as done if its protocol is the
-one that the settings give now and its weights are those of the model, wherever both lie. Anything else is refused.
+divide models x tasks among them, and a list may grow by models or tasks. A folder counts as done if its protocol and
+its weights are those that the settings give now; paths may differ. Any other folder is refused.
 """
 
 from __future__ import annotations

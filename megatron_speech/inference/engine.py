@@ -5,14 +5,14 @@ and `Slot.answer` continues the context. The slot is kept until `Slot.close`, so
 history again. Each `step` is one pass of the model. It writes a token of every answer under way, and it reads a bounded
 number of waiting tokens. So answers go on while a long prompt is read.
 
-The random numbers of an answer depend on its seed only, and so do its tokens, up to rounding: matrix products of other
-shapes add in another order. That holds for neighbours in the batch, and for how a prompt is cut into pieces. Rounding
+The random numbers of an answer depend on its seed only. So do its tokens, whatever its neighbours in the batch are and
+however its prompt is cut into pieces, up to rounding: matrix products of other shapes add in another order. Rounding
 changes a choice only between two ids that are equally good within it. An answer alone, to a prompt read in one pass,
 has the tokens of bulk generation (`generate_tokens`) to the bit.
 
 An engine belongs to one thread, and everything is done between two steps.
 
-Cost: all slots have as many columns as the longest context needs, and a step reads neighbouring slots to the end of the
+Cost: all slots have as many columns as the longest context needs. A step reads neighbouring slots to the end of the
 longest of them. Bulk generation moves rows together and sorts requests by length.
 
 Shapes: B rows, D width, A allowed ids.

@@ -5,8 +5,8 @@
 
 Cutting finds speakable sentences (`text_normalization.speakable`), units (`units`), and spans of speakable units
 (`spans`). Units include the white space before them. So pieces join to the document exactly, and a byte-level tokenizer
-sees the leading space of its training. The reading of a span is its part of the readings of its sentences, and never
-cuts what is read as one.
+sees the leading space of its training. The reading of a span is cut out of the readings of its sentences. Spans never
+cut what is read as one, such as a number of several units.
 
 Each text piece is tokenised alone, as at inference. A span without speech (its synthesis failed) is joined to the text
 around it before that. Texts of many documents are tokenised in one call, which is faster.
@@ -261,7 +261,7 @@ def _composed(
     around: np.ndarray,
     opening: np.ndarray,
 ) -> Composed:
-    """Compose the next document of a batch, from its part of `ids` and `speech`.
+    """Compose the next document of a batch, from its part of `ids` (as `_lay_out` orders texts) and `speech` (ids).
 
     `around` holds both boundary tokens or none; `opening` holds the begin of the document.
     """
@@ -270,12 +270,12 @@ def _composed(
     length, replaced = len(opening), 0
     begin, end = around[:1], around[1:]
     for piece in spoken:
-        text, codes = np.array(next(ids), dtype=np.int32), next(speech)
+        text, spoken_ids = np.array(next(ids), dtype=np.int32), next(speech)
         replaced += len(next(ids))
         first = length + len(text) + len(begin)
-        parts += (text, begin, codes, end)
-        length = first + len(codes) + len(end)
-        spans.append(PlacedSpan(words=piece.words, chars=piece.chars, tokens=(first, first + len(codes))))
+        parts += (text, begin, spoken_ids, end)
+        length = first + len(spoken_ids) + len(end)
+        spans.append(PlacedSpan(words=piece.words, chars=piece.chars, tokens=(first, first + len(spoken_ids))))
     parts.append(np.array(next(ids), dtype=np.int32))
     tokens = np.concatenate(parts)
     if len(tokens) == len(opening):  # an empty text is not a document

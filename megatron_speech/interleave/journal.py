@@ -5,8 +5,8 @@
     03bb8de0f8a1c2d4 {"key": "doc-17#0:88", "text": "77c0...", "codes": null}
 
 Every line begins with a checksum of its rest. The first line holds the settings that the codes depend on. Every other
-line holds a span: its key (document#rendering:first unit), a hash of its reading, its codes (null if every attempt
-failed) and what the synthesis engine counted since the line before.
+line holds a span: its key (document#rendering:first unit), a hash of its reading, and its codes, or null if every
+attempt failed. It also holds what the synthesis engine counted since the line before.
 
 A journal of another model, seed or sampling is refused and not replaced, since synthesis is expensive. Settings that
 codes do not depend on, such as boundary tokens or how many spans are read back to measure noise, may change. A kill

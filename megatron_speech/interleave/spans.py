@@ -17,7 +17,7 @@ This follows arXiv 2411.17607 (mean 10, ratio 0.3), with these additions:
   target, rounded up or down at random so that the expectation is exact.
 
 The expected ratio is exact for every document length. The speech of a single document deviates from the target by less
-than the last length drawn, which may be a dropped one; in a document that is too short, by less than one word.
+than the last length drawn, kept or dropped. In a document that is too short, it deviates by less than one word.
 
 Randomness is a function of (seed, document id): raw bits of a Philox generator keyed by sha256. NumPy keeps raw bits
 stable across versions, but not distributions. Limitation: at most half of a document becomes speech.

@@ -1,7 +1,7 @@
 """`MegatronSpeechLM`: a model of lm-evaluation-harness. Importing this module registers it as `megatron_speech`.
 
-Contexts and continuations are laid out as the harness lays them out for its own Hugging Face models: text is encoded
-with the ids that begin documents, and cut from the left where it exceeds the positions. All ids compete, speech too.
+Contexts and continuations are laid out as the harness lays them out for its own Hugging Face models. Text is encoded
+with the ids that begin documents; what exceeds the positions is cut from the left. All ids compete, speech too.
 
 Limitation: names of special tokens in a text are encoded as characters; there are no chat templates.
 """

@@ -1,8 +1,8 @@
 """95 % intervals of one score, and of the difference of two scores on the same items, with exact McNemar tests.
 
-Scores of 0 and 1 get Wilson's interval. All others, and differences, are resampled: a bootstrap whose percentiles are
-expanded (Hesterberg, arXiv 1411.5279, section 5.3), because plain percentiles are too narrow by the factor of a small
-sample. Two models that answered the same items are compared item by item: what is easy for both cancels out.
+Scores of 0 and 1 get Wilson's interval. All others, and differences, get a bootstrap with expanded percentiles
+(Hesterberg, arXiv 1411.5279, section 5.3): plain percentiles are too narrow in small samples. Two models that answered
+the same items are compared item by item: what is easy for both cancels out.
 
 `bootstrap` computes plain percentiles of ratios; its numbers in older results stay what they are. Its interval has no
 width where all items agree, so an accuracy then gets Wilson's (`accuracy`).

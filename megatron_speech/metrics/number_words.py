@@ -1,7 +1,7 @@
 """English number words as numbers, by the rules of the package word2number, which a published matcher uses.
 
-Words that are no number words are passed over, so "one direction" is 1. The rules are those of a sum with scales; where
-they are odd ("nineteen eighty four" is 19 x 80 + 4), so are the published scores.
+Words that are no number words are passed over, so "one direction" is 1. The rules are those of a sum with scales. They
+are odd in places: "nineteen eighty four" is 19 x 80 + 4. So are the published scores.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Invents towns, and facts about them, that no text in the world states.
 
 What a model knows about them it learnt from the training data alone. Names are made of simple syllables, so that every
-voice reads them alike. A town has an emblem, which is asked for, and facts that let its name be heard: its river, its
+voice reads them alike. A town has an emblem, which is asked for. Its other facts let its name be heard: its river, its
 craft, its colour and the month of its fair. A hash gives the emblem of half of the towns in writing only, like the
 capitals of `geography`.
 """

@@ -1,8 +1,8 @@
 """megatron-core's `GPTModel` with a softmax over the vocabulary's ids, without the padding rows of the embedding.
 
-The embedding is padded so that tensor parallel ranks share its rows evenly. megatron-core's loss runs over all rows, so
-padding would take probability and receive gradients. An export cuts the padding off, and every probability would
-change. Here the logits of padding rows are set to the smallest finite value before the loss. Their probability and
+The embedding is padded so that tensor parallel ranks share its rows evenly. The loss of megatron-core runs over all
+rows, so padding would take probability and receive gradients. An export cuts the padding off, which would change every
+probability. Here the logits of padding rows are set to the smallest finite value before the loss. Their probability and
 gradient are exactly 0, so these rows stay zero. The loss then equals the one that transformers computes from the
 export. A call without labels returns the plain logits, padding included.
 

@@ -2,7 +2,7 @@
 
 Gradients travel in buckets behind the last backward pass, weights behind the first forward pass. Nothing hides the last
 bucket of gradients and the first bucket of weights. Fully sharded weights travel for every micro-batch, layer by layer,
-each behind the layer before; the first layer and the tables of the vocabulary have no layer before them.
+each behind the layer before. The first layer and the tables of the vocabulary have no layer to travel behind.
 """
 
 from __future__ import annotations

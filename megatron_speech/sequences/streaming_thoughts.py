@@ -3,8 +3,8 @@
     13 text ids, 26 speech ids, 13 text ids, 26 speech ids, ...
 
 Text and speech alternate in the numbers of `ratio`, whose last pair repeats. The text runs ahead of the speech, and a
-listener hears the first words after one block of each. Where one of both has ended, all that is left of the other
-follows: after 13 text ids per 26 speech ids, speech of usual speed goes on when its text is complete.
+listener hears the first words after one block of each. Where text or speech has ended, the rest of the other follows.
+At 13 text ids per 26 speech ids and usual speed, the text ends first and its speech goes on.
 
 GLM-4-Voice writes the ids bare. With `enclosed`, each run of speech stands between the begin and the end of audio, as
 in interleaved documents. These two ids count as speech, as in VITA-Audio: 26 are 24 codes and two bounds.

@@ -1,7 +1,7 @@
 """Measures synthetic speech: synthesises held-out texts and recognises the codes with the tokenizer's recogniser.
 
-The word error rate (WER) on the recorded codes of the same utterances is reported beside it, because it shows the
-errors of the recogniser itself. Texts without an accepted sample are failures: `wer_with_failures` counts them as
+The word error rate (WER) on the recorded codes of the same utterances is reported beside it: these errors are the
+recogniser's own. Texts without an accepted sample are failures: `wer_with_failures` counts them as
 recognised empty. A model with speaker tokens synthesises each text in the voice of its recording, and rates are
 reported per speaker too. Limitation: only codes are measured, not the speech decoder.
 """

@@ -1,8 +1,8 @@
 """Scores continuations with a model in any parallel layout: log-probabilities of single tokens.
 
-A request is (context ids, scored ids). Requests are packed as documents into micro-batches. Every scored token counts
-as a source of its own, so the loss sums by source that training adds up over ranks are losses of single tokens. All
-ranks get all of them, and no collective stands here but that of a validation.
+A request is (context ids, scored ids). Requests are packed as documents into micro-batches. Training adds up the loss
+sums of each source over ranks. Here every scored token counts as a source, so these sums are losses of single tokens.
+All ranks get all of them. The only collective is that of a validation.
 
 Cost: requests with the same context do not share it; `inference.model.LanguageModel` does.
 """

@@ -87,7 +87,7 @@ class Origin(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportedFacts(Record):
-    """The field `base` of `ImportFacts`, which older imports lack."""
+    """The field `base` of `ImportFacts` alone, to read manifests of older imports, which lack it."""
 
     base: BaseFacts | None = None
     """The imported model."""

@@ -1,6 +1,6 @@
-"""Detect a recording that several rows name as a whole with different texts.
+"""Refuses a table whose rows name the same whole recording with different texts.
 
-Such rows must be parts, and a column that is not understood tells which.
+Such rows are parts of the recording in truth: a column that the reader does not understand tells where each part is.
 """
 
 from __future__ import annotations

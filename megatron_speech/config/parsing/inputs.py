@@ -1,7 +1,7 @@
 """Says in the settings what a key reads: an existing file, or a folder of certain kinds.
 
-A setting of the type `CodesFolder` is a `Path`; its annotation lets `artifacts.inputs` refuse a folder of another stage
-by the name of the key, before anything is imported that takes seconds.
+A setting of the type `CodesFolder` is a `Path`. Its annotation lets `artifacts.inputs` refuse a folder of another
+stage, naming the key, before any slow import.
 """
 
 from __future__ import annotations

@@ -21,17 +21,17 @@ from megatron_speech.randomness import xxh3_numbers
 from megatron_speech.vocabulary import Vocabulary
 
 Ints = NDArray[np.int64]
-Words = NDArray[np.int32]
+TokenIds = NDArray[np.int32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentBlock:
     """Documents of one block of a shard; arrays [n] hold one value per document."""
 
-    words: Words
+    tokens: TokenIds
     """Tokens of the whole block, without end-of-document ids; a view of the shard."""
     begin: Ints
-    """[n] index of each document's first token in `words`."""
+    """[n] index of each document's first token in `tokens`."""
     length: Ints
     """[n] number of tokens."""
     target: Ints
@@ -42,8 +42,8 @@ class DocumentBlock:
     """[n] position in the input, counted over all folders."""
 
     def select(self, which: NDArray[np.bool_]) -> DocumentBlock:
-        """Keep the documents where `which` is true; `words` stays whole."""
-        arrays = {name: values[which] for name, values in vars(self).items() if name != "words"}
+        """Keep the documents where `which` is true; `tokens` stays whole."""
+        arrays = {name: values[which] for name, values in vars(self).items() if name != "tokens"}
         return dataclasses.replace(self, **arrays)
 
 
@@ -75,7 +75,7 @@ class DocumentFolders:
                 for block in range(len(folder.shard(shard).blocks)):
                     length = folder.array(shard, block, "lens.i32").astype(np.int64)
                     yield DocumentBlock(
-                        words=folder.array(shard, block, "tokens.i32"),
+                        tokens=folder.array(shard, block, "tokens.i32"),
                         begin=np.cumsum(length) - length,
                         length=length,
                         target=folder.array(shard, block, "target.i32").astype(np.int64),

@@ -51,7 +51,7 @@ class RowLayout:
 
     num_rows: int
     """Number of rows."""
-    next_word: int
+    next_token: int
     """Index in the batch of the first token of the next row."""
     row: Ints
     """Row of each piece, from 0."""
@@ -90,7 +90,7 @@ def concat(length: Ints, seq_length: int, *, spans: SpeechSpans, last: bool) -> 
         left = np.maximum(begin[document], first_token[row])
         yield RowLayout(
             num_rows=len(counts),
-            next_word=int(last_token[-1]),
+            next_token=int(last_token[-1]),
             row=row,
             at=left - first_token[row],
             document=document,
@@ -133,7 +133,7 @@ def _window(low: int, high: int, length: Ints, end: Ints, seq_length: int, spans
         at = behind - size[piece]
         yield RowLayout(
             num_rows=len(rows),
-            next_word=int(end[high - 1]),
+            next_token=int(end[high - 1]),
             row=row,
             at=at - at[np.searchsorted(row, row)],
             document=document[piece],

@@ -23,7 +23,7 @@ from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.pack_shards import PackShardsConfig
 from megatron_speech.data.packing.document_folders import DocumentBlock, DocumentFolders
 from megatron_speech.data.packing.layout import NOWHERE, SpeechSpans, best_fit, concat
-from megatron_speech.data.packing.row_block import cut_words, row_block
+from megatron_speech.data.packing.row_block import cut_tokens, row_block
 from megatron_speech.data.packing.shuffle import DOCUMENT_BYTES, SHARE, Buckets, Documents, num_buckets
 from megatron_speech.data.packing.speech_spans import count_inside, speech_spans
 from megatron_speech.data.shards.block_writer import BlockWriter
@@ -135,8 +135,8 @@ def _distribute(source: DocumentFolders, buckets: Buckets, config: PackShardsCon
     size = documents = tokens = 0
     with Progress(f"pack_shards {config.name}: shuffle", unit="tokens", total=source.num_tokens) as progress:
         for block in source.blocks(seed=config.seed):
-            progress.add(len(block.words))
-            size += block.words.nbytes + DOCUMENT_BYTES * len(block.length)
+            progress.add(len(block.tokens))
+            size += block.tokens.nbytes + DOCUMENT_BYTES * len(block.length)
             held = _without_overlong(block, source, config)
             documents += len(held.length)
             tokens += int(held.length.sum()) + len(held.length)
@@ -158,7 +158,7 @@ def _without_overlong(block: DocumentBlock, source: DocumentFolders, config: Pac
         return block
     longest = block.length + 1 if config.algorithm == "best_fit" else np.zeros_like(block.length)
     if not config.cut_speech_spans:
-        first, last = speech_spans(block.words, block.begin, source.vocabulary)
+        first, last = speech_spans(block.tokens, block.begin, source.vocabulary)
         np.maximum.at(longest, np.searchsorted(block.begin, first, side="right") - 1, last - first + 1)
     overlong = longest > config.seq_length + 1
     if config.overlong == "drop" or not overlong.any():
@@ -180,13 +180,13 @@ def _row_blocks(
         rest = Documents.none()
         spans = NOWHERE
         if not config.cut_speech_spans:
-            first, last = speech_spans(documents.words, documents.begin, vocabulary)
+            first, last = speech_spans(documents.tokens, documents.begin, vocabulary)
             spans = SpeechSpans(first.tolist(), last.tolist())
-        word = 0
+        done = 0
         for layout in lay_out(documents.length, config.seq_length, spans=spans, last=number == buckets.count - 1):
-            cuts = cut_words(documents, layout)
+            cuts = cut_tokens(documents, layout)
             block = row_block(documents, layout, seq_length=config.seq_length, padding=vocabulary.end_of_document)
-            yield block, len(cuts), count_inside(documents.words, cuts, vocabulary)
-            word = layout.next_word
-        rest = documents.rest(word)
+            yield block, len(cuts), count_inside(documents.tokens, cuts, vocabulary)
+            done = layout.next_token
+        rest = documents.rest(done)
         del documents, spans  # free them before the next bucket is read

@@ -19,9 +19,9 @@ def row_block(documents: Documents, layout: RowLayout, *, seq_length: int, paddi
     joins = (source[1:] == source[:-1] + layout.size[:-1]) & (target[1:] == target[:-1] + layout.size[:-1])
     begun = np.flatnonzero(np.append(True, ~joins))
     size = np.add.reduceat(layout.size, begun)
-    words, flat = documents.words.data, tokens.reshape(-1).data
+    copied, flat = documents.tokens.data, tokens.reshape(-1).data
     for origin, place, count in zip(source[begun].tolist(), target[begun].tolist(), size.tolist(), strict=True):
-        flat[place : place + count] = words[origin : origin + count]
+        flat[place : place + count] = copied[origin : origin + count]
     # Count the tokens before padding, and find the context (no targets) at the start of each piece.
     used = np.bincount(layout.row, weights=layout.size, minlength=layout.num_rows).astype(np.int64)
     context = np.minimum(documents.target[layout.document] - layout.offset, layout.size)
@@ -33,7 +33,7 @@ def row_block(documents: Documents, layout: RowLayout, *, seq_length: int, paddi
     )
 
 
-def cut_words(documents: Documents, layout: RowLayout) -> Ints:
+def cut_tokens(documents: Documents, layout: RowLayout) -> Ints:
     """Tokens of `documents` at which a row ends inside a document, except at the document's first token.
 
     At its first token nothing is cut: the next row begins with the same token.

@@ -19,13 +19,13 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from megatron_speech.data.packing.document_folders import DocumentBlock, DocumentFolders, Ints, Words
+from megatron_speech.data.packing.document_folders import DocumentBlock, DocumentFolders, Ints, TokenIds
 
 Records = NDArray[Any]
 
 RECORD = np.dtype([("hash", "<u8"), ("number", "<i8"), ("length", "<i4"), ("target", "<i4")])
 """What a bucket stores about a document besides its tokens; `length` includes the end-of-document id."""
-SEGMENT = np.dtype([("checksum", "<u8"), ("documents", "<i8"), ("words", "<i8")])
+SEGMENT = np.dtype([("checksum", "<u8"), ("documents", "<i8"), ("tokens", "<i8")])
 """Header of a segment in a bucket; the documents' records follow, then their tokens."""
 DOCUMENT_BYTES = 128
 """Estimated memory per document besides its tokens."""
@@ -40,7 +40,7 @@ GATHER = 1 << 12
 class Documents:
     """Consecutive documents in packing order."""
 
-    words: Words
+    tokens: TokenIds
     """[T] tokens of all documents, each followed by an end-of-document id."""
     length: Ints
     """[N] tokens per document, end-of-document id included."""
@@ -51,24 +51,26 @@ class Documents:
 
     @property
     def begin(self) -> Ints:
-        """[N] index of each document's first token in `words`."""
+        """[N] index of each document's first token in `tokens`."""
         return np.cumsum(self.length) - self.length
 
     @classmethod
     def none(cls) -> Documents:
         """Return an empty set of documents."""
         nothing = np.zeros(0, np.int64)
-        return cls(words=np.zeros(0, np.int32), length=nothing, target=nothing, number=nothing)
+        return cls(tokens=np.zeros(0, np.int32), length=nothing, target=nothing, number=nothing)
 
-    def rest(self, word: int) -> Documents:
-        """Copy everything from token `word` on, which may lie inside a document."""
+    def rest(self, first: int) -> Documents:
+        """Copy everything from token `first` on, which may lie inside a document."""
         end = np.cumsum(self.length)
-        low = int(np.searchsorted(end, word, side="right"))
+        low = int(np.searchsorted(end, first, side="right"))
         length, target = self.length[low:].copy(), self.target[low:].copy()
         if len(length):
-            length[0] = end[low] - word
+            length[0] = end[low] - first
             target[0] -= self.length[low] - length[0]
-        return Documents(words=self.words[word:].copy(), length=length, target=target, number=self.number[low:].copy())
+        return Documents(
+            tokens=self.tokens[first:].copy(), length=length, target=target, number=self.number[low:].copy()
+        )
 
 
 class Buckets:
@@ -98,17 +100,17 @@ class Buckets:
         holder = np.repeat(np.arange(len(blocks)), [len(block.length) for block in blocks])
         begin = 4 * np.concatenate([block.begin for block in blocks])
         end = begin + 4 * np.concatenate([block.length for block in blocks])
-        views = [block.words.data.cast("B") for block in blocks]
+        views = [block.tokens.data.cast("B") for block in blocks]
         # Group them by bucket and write one segment to each.
         bucket = (records["hash"] >> np.uint64(32)) * np.uint64(self.count) >> np.uint64(32)
         order = np.argsort(bucket, kind="stable")
         found, first = np.unique(bucket[order], return_index=True)
         for number, which in zip(found.tolist(), np.split(order, first[1:]), strict=True):
-            words = [
+            tokens = [
                 self._end.join([*(views[block][start:stop] for block, start, stop in places), b""])
                 for places in _grouped(holder[which], begin[which], end[which])
             ]
-            self._write(number, records[which].tobytes(), *words)
+            self._write(number, records[which].tobytes(), *tokens)
 
     def read(self, number: int, *, after: Documents, source: DocumentFolders) -> Documents:
         """Read and remove bucket `number`; returns `after` followed by the bucket's documents in packing order.
@@ -128,19 +130,19 @@ class Buckets:
         records, begin = records[order], begin[order]
         length = records["length"].astype(np.int64)
         return Documents(
-            words=_joined(after.words, memoryview(content), begin, begin + 4 * length),
+            tokens=_joined(after.tokens, memoryview(content), begin, begin + 4 * length),
             length=np.concatenate([after.length, length]),
             target=np.concatenate([after.target, records["target"]]),
             number=np.concatenate([after.number, records["number"]]),
         )
 
-    def _write(self, number: int, records: bytes, *words: bytes) -> None:
-        sizes = np.array([len(records) // RECORD.itemsize, sum(map(len, words)) // 4], "<i8").tobytes()
+    def _write(self, number: int, records: bytes, *tokens: bytes) -> None:
+        sizes = np.array([len(records) // RECORD.itemsize, sum(map(len, tokens)) // 4], "<i8").tobytes()
         digest = xxhash.xxh3_64()
-        for part in (sizes, records, *words):
+        for part in (sizes, records, *tokens):
             digest.update(part)
         with (self._scratch / f"{number}.bucket").open("ab") as file:
-            for part in (np.array(digest.intdigest(), "<u8").tobytes(), sizes, records, *words):
+            for part in (np.array(digest.intdigest(), "<u8").tobytes(), sizes, records, *tokens):
                 self._sizes[number] += file.write(part)
 
 
@@ -160,10 +162,10 @@ def _segments(content: bytes, path: Path) -> Iterator[tuple[Records, Ints]]:
     """Yield each segment's records, and the byte at which each of its documents begins."""
     at, view = 0, memoryview(content)
     while at < len(content):
-        checksum, documents, words = np.frombuffer(content, SEGMENT, 1, at)[0].tolist()
+        checksum, documents, tokens = np.frombuffer(content, SEGMENT, 1, at)[0].tolist()
         first = at + SEGMENT.itemsize
         middle = first + documents * RECORD.itemsize
-        end = middle + 4 * words
+        end = middle + 4 * tokens
         if not first < middle < end <= len(content) or xxhash.xxh3_64_intdigest(view[at + 8 : end]) != checksum:
             raise ValueError(f"{path}: what was written at byte {at} is not what was read; check the disk")
         records = np.frombuffer(content, RECORD, documents, first)
@@ -193,16 +195,16 @@ def _order(records: Records, source: DocumentFolders) -> Ints:
     return order
 
 
-def _joined(before: Words, content: memoryview, begin: Ints, end: Ints) -> Words:
+def _joined(before: TokenIds, content: memoryview, begin: Ints, end: Ints) -> TokenIds:
     """Concatenate `before` and the given byte ranges of `content`."""
-    words = np.empty(len(before) + int((end - begin).sum()) // 4, np.int32)
-    words[: len(before)] = before
-    to, at = words.data.cast("B"), 4 * len(before)
+    tokens = np.empty(len(before) + int((end - begin).sum()) // 4, np.int32)
+    tokens[: len(before)] = before
+    to, at = tokens.data.cast("B"), 4 * len(before)
     for places in _grouped(begin, end):
         part = b"".join([content[start:stop] for start, stop in places])
         to[at : at + len(part)] = part
         at += len(part)
-    return words
+    return tokens
 
 
 def _grouped(*columns: Ints) -> Iterator[Iterator[tuple[int, ...]]]:

@@ -57,7 +57,7 @@ class Reference(Record):
     published: float | None = None
     """Percent."""
     not_comparable: str = ""
-    """Why a published score is none to compare with; empty if it is."""
+    """Why a published score cannot be compared with ours; empty if it can."""
     note: str = ""
 
     @property
@@ -71,7 +71,7 @@ def references_of(
 ) -> list[Reference]:
     """References of all measures in `scores`, of evaluations called `names`.
 
-    Raises ValueError if a bottom line or a cascade was evaluated otherwise, or if `published` names what is unknown.
+    Raises ValueError if a bottom line or a cascade has another protocol, or if `published` names an unknown task.
     """
     first = read_evaluation(config.evaluations[0])
     shown = task_names([score.measure for score in scores])
@@ -128,7 +128,7 @@ def _toplines(scores: Sequence[ComparedScore], names: Sequence[str]) -> list[Ref
 
 
 def _written(measure: Measure) -> Measure:
-    """The measure of the pair without speech; a way of answering behind it stays, but nobody hears what is written."""
+    """The same measure in writing: the pair is text->text. What follows the pair stays, but for the recogniser."""
     _, space, way = measure.pair.removesuffix(f" {BY_WHISPER}").partition(" ")
     return measure._replace(pair=f"{WRITTEN}{space}{way}")
 

@@ -1,6 +1,6 @@
 """Index of the words of evaluation items, which finds items in a text in one pass.
 
-Every run of `together` neighbouring words of an item is stored under its first `fewest` words, so that a word of a text
+Every run of `together` neighbouring words of an item is stored under its first `fewest` words. So a word of a text
 costs one look-up. An item is found in a text as far as such runs of it stand there in the same order, close together.
 Memory depends on the items alone.
 """

@@ -10,8 +10,8 @@
       ... a last line with one word alone: right or wrong.
     verdicts: {right: 1, wrong: 0}
 
-A verdict is worth 0 to 1. The fields are $question, $accepted and $answer, or $first and $second for two answers to
-compare; then a verdict is what it is worth for the first. A dollar sign is written $$.
+A verdict is worth 0 to 1. The fields are $question, $accepted and $answer. A prompt that compares two answers has
+$first and $second instead of $answer; its verdicts say what they are worth for the first. A dollar sign is written $$.
 
 The name of a prompt is that of its file, and a protocol has the hash of its bytes. Those in the folder `prompts` are
 frozen: a change would be another prompt, under another name.

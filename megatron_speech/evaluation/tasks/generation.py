@@ -1,6 +1,6 @@
 """What evaluation tasks share that let a model write or speak: prompts, ids that may come, and the answers.
 
-Answers do not depend on each other. The random numbers of an answer follow from its item, so neither the order of items
+Answers do not depend on each other. The random numbers of an answer follow from its item. So neither the order of items
 nor the number of answers at a time changes it, up to the rounding of matrix products (`inference.engine`).
 """
 

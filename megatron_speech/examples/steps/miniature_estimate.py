@@ -2,8 +2,8 @@
 
 estimate: about 27 minutes after the downloads ...
 
-The costs below are seconds on two idle cores with the speed `MEASURED`. The probe measures the speed of this machine
-for three kinds of work: training steps in the number format of `dtype: auto`, training steps in float32, and Python.
+The costs below are seconds on two idle cores with the speed `MEASURED`. The probe measures this machine's speed at
+three kinds of work: training steps in the number format of `dtype: auto`, training steps in float32, and Python.
 Two processes run it at once, because a run keeps two cores busy. Limitation: disks are not probed, and other work on
 the machine makes it appear slow.
 """

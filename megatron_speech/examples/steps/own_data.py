@@ -1,7 +1,7 @@
 """Trains, exports and evaluates a speech-text model on your own texts and recordings.
 
-The folder of --data holds text/train.jsonl and text/heldout.jsonl, with lines such as {"id": "1", "text": "..."}, and
-recordings/train.jsonl and recordings/heldout.jsonl, with lines such as {"audio": "a.wav", "text": "what is said"}.
+The folder of --data holds text/train.jsonl and text/heldout.jsonl, with lines such as {"id": "1", "text": "..."}.
+It holds recordings/train.jsonl and recordings/heldout.jsonl, with lines such as {"audio": "a.wav", "text": "Hello."}.
 It may hold evaluation sets, too: evaluation/cloze.jsonl and evaluation/questions.jsonl, with their recordings.
 `megatron-speech sample_data --output mydata` writes such a folder. Finished steps are skipped, so the command can be
 stopped and repeated. The YAML files set the amounts of work.
