@@ -33,11 +33,12 @@ TEXTS = ["The cat sat on the mat.", "It rained all day.", "Ada is tall.", "Bo ha
 
 
 def make_world(root: Path) -> Path:
-    """text.jsonl, table.jsonl, note.txt, empty/ and one folder per kind of stage output, all in `root`."""
+    """Texts, sounds, note.txt, empty/ and one folder per kind of stage output, all in `root`."""
     root.mkdir(exist_ok=True)
     write_jsonl(root / "text.jsonl", *({"id": f"d{n}", "text": text} for n, text in enumerate(TEXTS * 3)))
     write_jsonl(root / "audio.jsonl", {"audio": "a.wav", "text": "x"})
     soundfile.write(root / "a.wav", np.random.default_rng(0).normal(0, 0.1, 16_000), 16_000)
+    soundfile.write(root / "silence.wav", np.zeros(16_000), 16_000)
     (root / "note.txt").write_text("A note.\n")
     (root / "marker_of_imports.py").write_text("open('imported', 'w').close()\nThing = print\n")
     (root / "empty").mkdir()
