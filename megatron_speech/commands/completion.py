@@ -20,18 +20,20 @@ from megatron_speech.examples.table import EXAMPLES as RUNS
 _SCRIPT = """\
 # eval "$(megatron-speech completion SHELL)"
 ZSH_megatron_speech() {
-    local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
+    local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]} prefix=""
     if [[ $current == "=" ]]; then  # bash splits --key=value at its sign
         current=""
     elif [[ $before == "=" ]]; then
         before=${COMP_WORDS[COMP_CWORD - 2]}
+    elif [[ $current == --*=* ]]; then  # zsh does not
+        before=${current%%=*} prefix=${current%%=*}= current=${current#*=}
     fi
     local verbs=VERBS keys="--config --help --print_config" values="" word
     if ((COMP_CWORD == 1)); then
         COMPREPLY=($(compgen -W "$verbs --help" -- "$current"))
         return
     fi
-    for word in "${COMP_WORDS[@]:2:COMP_CWORD-2}"; do
+    for word in "${COMP_WORDS[@]:2:$((COMP_CWORD - 2))}"; do
         if [[ $verb == launch && " $verbs " == *" $word "* ]]; then verb=$word; fi
     done
     case $verb in
@@ -48,6 +50,7 @@ VALUES
     esac
     if [[ $current == -* ]]; then values=$keys; fi
     COMPREPLY=($(compgen -W "$values" -- "$current"))
+    COMPREPLY=("${COMPREPLY[@]/#/$prefix}")
 }
 complete -o default -F _megatron_speech megatron-speech"""
 
