@@ -5,8 +5,8 @@ and `Slot.answer` continues the context. The slot is kept until `Slot.close`, so
 history again. Each `step` is one pass of the model. It writes a token of every answer under way, and it reads a bounded
 number of waiting tokens. So answers go on while a long prompt is read.
 
-The random numbers of an answer depend on its seed only. So do its tokens, whatever its neighbours in the batch are and
-however its prompt is cut into pieces, up to rounding: matrix products of other shapes add in another order. Rounding
+The random numbers of an answer depend on its seed only. So do its tokens, up to rounding, whatever its neighbours in
+the batch are and however its prompt is cut: matrix products of other shapes add in another order. Rounding
 changes a choice only between two ids that are equally good within it. An answer alone, to a prompt read in one pass,
 has the tokens of bulk generation (`generate_tokens`) to the bit.
 

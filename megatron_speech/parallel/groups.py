@@ -1,7 +1,7 @@
 """Makes the process groups and seeds of a layout; the only caller of megatron-core's `parallel_state`.
 
-`initialize` supports three ways to start. torchrun and srun set RANK and WORLD_SIZE in the environment; tests give an
-explicit rank with a `file://` store; else there is a single process. The backend is nccl with CUDA, else gloo.
+There are three ways to start. With torchrun or srun, `initialize` reads RANK and WORLD_SIZE from the environment; tests
+give an explicit rank with a `file://` store; else there is a single process. The backend is nccl with CUDA, else gloo.
 """
 
 from __future__ import annotations

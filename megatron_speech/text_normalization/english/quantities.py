@@ -214,20 +214,26 @@ def _bare(found: re.Match[str]) -> str | None:
         if word_before(found) in _SAID_IN_TWO and len(digits) == 3 and digits[0] != "0":
             return f"{cardinal(digits[0])} {'oh ' + cardinal(digits[2]) if digits[1] == '0' else cardinal(digits[1:])}"
         raise Unsure("a number by its digits, or as a count")
-    # Years.
     if digits.isdecimal() and len(digits) == 4:
+        return _of_four_digits(found, digits)
+    return cardinal(digits)
+
+
+def _of_four_digits(found: re.Match[str], digits: str) -> str:
+    """A year if the words around it say so, else a count."""
+    before, after = word_before(found).lower(), word_after(found)
+    if is_year(digits):
         is_dated = (
             before in _YEAR_CUES or before.endswith(("'s", "s'")) or _PERIOD.search(words_before(found)) is not None
         )
-        if is_year(digits):
-            if not is_counted(after) or is_dated or digits[2:] == "00":
-                return year(digits)
-            if word_before(found)[:1].isupper() or re.search(r"[(:]\s?\Z", words_before(found)):
-                raise Unsure("a year or a count")
-            return cardinal(digits)
-        is_dated = before in _STRICT_YEAR_CUES or _YEARS_BEFORE.search(words_before(found)) is not None
-        if digits < "1100" and digits[0] == "1" and is_dated and not is_counted(after):
+        if not is_counted(after) or is_dated or digits[2:] == "00":
             return year(digits)
+        if word_before(found)[:1].isupper() or re.search(r"[(:]\s?\Z", words_before(found)):
+            raise Unsure("a year or a count")
+        return cardinal(digits)
+    is_dated = before in _STRICT_YEAR_CUES or _YEARS_BEFORE.search(words_before(found)) is not None
+    if digits < "1100" and digits[0] == "1" and is_dated and not is_counted(after):
+        return year(digits)
     return cardinal(digits)
 
 
