@@ -61,7 +61,7 @@ _NAME_BEFORE = re.compile(r"[A-Za-z]\s?$")
 _BEHIND_DECIMALS = frozenset("的和与或到至以左之是为即及上下约")
 """Characters after 10.1 that show that it is not a day of October."""
 _QUANTITY_BEFORE = re.compile(r"(?:为|达|达到|共|共计|总计|约|近|超过|突破|逾|高达|多达|等于)$")
-_RANK_BEFORE = re.compile(r"(?:第[0-9、到至和~-]*|周|星期|礼拜|[点千万亿百])$")
+_RANK_BEFORE = re.compile(r"(?:第[0-9、到至和~-]*|周|星期|礼拜|(?<![早晚误正])点|[千万亿百])$")
 _MINUS_BEFORE = re.compile(r"(?:^|[为至到是在达温约于低跌了从降（，。：:、(\s])$")
 _PRICE = re.compile(r"\s?(?:元|美元|欧元|英镑|港元|日元)")
 _COUNTED = re.compile(rf"\s?(?:{'|'.join(COUNTING_WORDS.split())})")

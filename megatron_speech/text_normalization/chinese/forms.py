@@ -170,6 +170,8 @@ FORMS: list[Form] = [
         re.compile(r"(?:0[0-9]{2,3}-[0-9]{7,8}|[48]00-?[0-9]{3}-?[0-9]{4}|1[3-9][0-9]-?[0-9]{4}-?[0-9]{4})(?![0-9-])"),
         _telephone,
     ),
+    (re.compile(r"(?<=[0-9-]{7}转)[0-9]{1,6}(?![0-9.])"), lambda found, _: digit_by_digit(found[0], telephone=True)),
+    (re.compile(r"(?<=['‘’])[0-9]{2}(?![0-9.'‘’])"), lambda found, _: digit_by_digit(found[0])),  # a year
     (re.compile(r"[0-9]{2,}(?:-[0-9]{2,}){0,4}(?![0-9.,\-])"), _code),
     (re.compile(r"0[0-9]{1,11}(?![0-9.,:：/\-])"), _leading_zeros),
     (re.compile(r"[1-9][0-9]{1,4}(?![0-9])"), _model),
