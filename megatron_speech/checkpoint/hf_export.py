@@ -38,6 +38,7 @@ from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.stages.convert import ConvertToHfConfig
 from megatron_speech.progress import follow
 from megatron_speech.text_tokenizer.base_files import CARD, copy_files, generation_settings
+from megatron_speech.text_tokenizer.vocabulary_files import require_whole
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ def convert_to_hf(config: ConvertToHfConfig) -> None:
         **vars(tokenizer_facts(config.vocabulary)),
         files={},
     )
+    require_whole(config.vocabulary)
     card = model_card(config.output.name, facts=facts, vocabulary=vocabulary, checkpoint=checkpoint)
 
     # Write the folder. The weights come last: errors in small files show before hours of writing.

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from torch import Tensor
 from megatron_speech.artifacts.facts.checkpoint import CheckpointState, ImportFacts
 from megatron_speech.artifacts.files import write_atomic
 from megatron_speech.artifacts.manifest import MANIFEST, is_made, make_artifact
+from megatron_speech.artifacts.plain_json import first_difference
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.base_shape import SHAPE_FILE, shape_file
 from megatron_speech.checkpoint.extension import extend_embedding
@@ -46,7 +48,15 @@ from megatron_speech.config.run.model import ModelConfig
 from megatron_speech.config.run.parallel import ParallelConfig
 from megatron_speech.config.stages.convert import ConvertFromHfConfig
 from megatron_speech.progress import follow
-from megatron_speech.text_tokenizer.base_files import CARD, GENERATION, base_facts, generation_settings, tokenizer_files
+from megatron_speech.text_tokenizer.base_files import (
+    CARD,
+    GENERATION,
+    base_facts,
+    generation_settings,
+    special_ids,
+    tokenizer_files,
+)
+from megatron_speech.text_tokenizer.vocabulary_files import require_whole
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -64,18 +74,14 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
 
     # Check that weights, config.json and vocabulary fit, before anything is written.
     vocabulary = Vocabulary.load(config.vocabulary)
+    require_whole(config.vocabulary)
     source = _open_weights(config.model, model, num_rows=hf_config.vocab_size)
     kept = kept_rows(
         *(config.model, config.vocabulary, vocabulary),
         num_rows=hf_config.vocab_size,
         embedding=lambda: source.read(HF_EMBEDDING),
     )
-    if generation_settings(config.model) and not (config.vocabulary / GENERATION).is_file():
-        logger.warning(
-            "%s has no %s: exports will lack the generation settings of %s; build the vocabulary with text=%s to keep "
-            "them",
-            *(config.vocabulary, GENERATION, config.model, config.model),
-        )
+    _tell_generation(config.model, config.vocabulary, vocabulary)
     # Write weights, facts and checksums.
     with make_artifact(config.output, kind="checkpoint", config=config, inputs=inputs) as draft:
         tensors = _megatron_tensors(source, model, vocabulary=vocabulary, kept=kept, seed=config.seed)
@@ -97,6 +103,31 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
         config.output,
         *(getattr(facts, name) for name in (*ROWS, "rows_left_out")),
     )
+
+
+def _tell_generation(model: Path, folder: Path, vocabulary: Vocabulary) -> None:
+    """Warn if exports will have other generation settings than the model, since they take those of `folder`."""
+    theirs, ours = generation_settings(model), _generation(generation_settings(folder), vocabulary)
+    if theirs and not (folder / GENERATION).is_file():
+        logger.warning(
+            "%s has no %s: exports will lack the generation settings of %s; build the vocabulary with text=%s to keep "
+            "them",
+            *(folder, GENERATION, model, model),
+        )
+        return
+    try:
+        wanted = _generation(theirs, vocabulary)
+        difference = first_difference(wanted, ours) if wanted != ours else ""
+    except ValueError as error:  # an id of a token that the vocabulary lacks, or a damaged one
+        difference = str(error)
+    if difference:
+        logger.warning("%s: exports will have the generation settings of %s: %s", model, folder, difference)
+
+
+def _generation(settings: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
+    """Generation settings as an export would have them, without notes of the program that wrote them."""
+    kept = {key: value for key, value in settings.items() if key[:1] != "_" and key != "transformers_version"}
+    return {**kept, **special_ids(settings, vocabulary)}
 
 
 _FILES = (FILE, ".metadata", "metadata.json", "common.pt", "model.json", "vocabulary.json", "state.json")

@@ -27,6 +27,7 @@ from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.text_tokenizer.long_text import encode_long
 from megatron_speech.text_tokenizer.raw_text import raw_text_encoder, with_special_tokens
 from megatron_speech.text_tokenizer.tokenizer_folder import TokenizerFolder
+from megatron_speech.text_tokenizer.vocabulary_files import require_whole
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -153,6 +154,7 @@ class TextTokenizer:
     @classmethod
     def _of_vocabulary(cls, folder: Path) -> TextTokenizer:
         """Load the text part of a vocabulary folder."""
+        require_whole(folder, "tokenizer.json")
         vocabulary, tokenizer = Vocabulary.load(folder), read_tokenizer(folder / "tokenizer.json")
         if _size(tokenizer) != vocabulary.size:
             raise ValueError(

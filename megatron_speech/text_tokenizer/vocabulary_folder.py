@@ -23,6 +23,7 @@ from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.text_tokenizer.base_files import carry, copied_files, folder_of, tokenizer_config, tokenizer_files
 from megatron_speech.text_tokenizer.text_loss import loss_in_words, probe, require_little_lost
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer, read_tokenizer, save_tokenizer
+from megatron_speech.text_tokenizer.vocabulary_files import file_checksums
 from megatron_speech.vocabulary import FIRST_CODE, SOUNDS, SPECIAL_TOKENS, Vocabulary, speaker_token
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ def build_vocabulary(config: BuildVocabularyConfig) -> None:
             padded_size=vocabulary.padded_size,
             fingerprint=vocabulary.fingerprint,
             probe=loss,
+            files=file_checksums(draft.folder),
         )
     if lost := loss_in_words(loss):
         logger.warning("text=%s: on texts in many scripts, %s", config.text, lost)

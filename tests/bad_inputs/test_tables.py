@@ -38,6 +38,11 @@ def test_refused_with_one_line(row: Row, worlds: Worlds) -> None:
     assert not ended.left
 
 
+def test_hundreds_of_rows_and_none_twice() -> None:
+    told = [repr((row.tool, row.words, row.config, row.files)) for row in ROWS]
+    assert len(set(told)) == len(told) > 1000
+
+
 @pytest.mark.parametrize("row", ROWS[::100], ids=str)
 def test_a_process_of_its_own_ends_alike(row: Row, worlds: Worlds) -> None:
     own, forked = worlds.run(row, alone=True), worlds.run(row)

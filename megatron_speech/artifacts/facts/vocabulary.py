@@ -52,6 +52,16 @@ class VocabularyFacts(Record):
     """sha256 over the meaning of every id."""
     probe: TextLossFacts
     """Characters that the text tokenizer loses in short texts of many scripts."""
+    files: dict[str, str] | None = None
+    """xxh3_128 of each file by its path in the folder; absent in folders made before they were noted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocabularyFilesFacts(Record):
+    """The checksums of a vocabulary folder alone."""
+
+    files: dict[str, str] | None = None
+    """As in `VocabularyFacts`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Facts are read without weights, and a folder without a recogniser is named."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,21 @@ def test_a_folder_without_a_recogniser_is_named(folder: Path) -> None:
     assert load_speech_tokenizer(folder).recognizer is None
     with pytest.raises(ValueError, match=r"holds the encoder of a speech tokenizer only: it cannot recognise"):
         load_recognizer(folder)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_damage_that_leaves_it_readable_is_named_before_anything_is_encoded(folder: Path, name: str) -> None:
+    manifest = {"kind": "speech_tokenizer", "config": {}, "inputs": {}}
+    facts = {"fingerprint": read_facts(folder).fingerprint}
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "facts": facts}))
+    whole = (folder / name).read_bytes()
+    assert read_facts(folder).fingerprint == facts["fingerprint"]
+    (folder / name).write_bytes(whole[:-2] + bytes([whole[-2] ^ 1]) + whole[-1:] if name[0] == "m" else whole + b"\n")
+    for read in (read_facts, load_speech_tokenizer):
+        with pytest.raises(ValueError, match=r"model\.safetensors or config\.json differs from the fingerprint in man"):
+            read(folder)
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "facts": {}}))
+    assert read_facts(folder).fingerprint != facts["fingerprint"]
 
 
 def test_a_missing_file_is_named(folder: Path) -> None:
