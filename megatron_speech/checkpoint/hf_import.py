@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from megatron_speech.artifacts.facts.checkpoint import CheckpointState, ImportFacts
-from megatron_speech.artifacts.files import write_atomic
-from megatron_speech.artifacts.manifest import MANIFEST, is_made, make_artifact
+from megatron_speech.artifacts.facts.checkpoint import CheckpointState, ExportFacts, ImportFacts
+from megatron_speech.artifacts.files import file_xxh3, write_atomic
+from megatron_speech.artifacts.manifest import MANIFEST, is_made, make_artifact, read_facts, read_manifest
 from megatron_speech.artifacts.plain_json import first_difference
 from megatron_speech.checkpoint import folder as folders
 from megatron_speech.checkpoint.base_shape import SHAPE_FILE, shape_file
@@ -81,6 +81,7 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
         num_rows=hf_config.vocab_size,
         embedding=lambda: source.read(HF_EMBEDDING),
     )
+    _tell_changed(config.model)
     _tell_generation(config.model, config.vocabulary, vocabulary)
     # Write weights, facts and checksums.
     with make_artifact(config.output, kind="checkpoint", config=config, inputs=inputs) as draft:
@@ -103,6 +104,19 @@ def convert_from_hf(config: ConvertFromHfConfig) -> None:
         config.output,
         *(getattr(facts, name) for name in (*ROWS, "rows_left_out")),
     )
+
+
+def _tell_changed(folder: Path) -> None:
+    """Warn about weights of an export that are not as they were exported."""
+    if not (folder / MANIFEST).is_file() or read_manifest(folder).kind != "hugging_face":
+        return
+    files = read_facts(folder, ExportFacts).files
+    changed = [name for name in files if (folder / name).is_file() and file_xxh3(folder / name) != files[name].xxh3]
+    if changed:
+        logger.warning(
+            "%s: %s changed since the export: trained on since, or damaged; imported as it is",
+            *(folder, ", ".join(changed)),
+        )
 
 
 def _tell_generation(model: Path, folder: Path, vocabulary: Vocabulary) -> None:

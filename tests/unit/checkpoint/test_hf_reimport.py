@@ -160,17 +160,21 @@ def test_rows_that_were_cut_off_are_missed(tmp_path: Path) -> None:
     assert not (tmp_path / "base2").exists()
 
 
-def test_an_export_that_was_fine_tuned_in_its_own_folder_is_imported_as_it_is_now(tmp_path: Path) -> None:
+def test_an_export_that_was_fine_tuned_in_its_own_folder_is_imported_as_it_is_now(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Its manifest still describes what was exported."""
     text_model(tmp_path / "text", "llama", tied=True)
     base, _ = import_text_model(tmp_path)
     hf = export(tmp_path, base)
     imported(tmp_path, hf, tmp_path / "vocabulary")
+    assert "changed since the export" not in caplog.text
     save_file({name: tensor + 1 for name, tensor in tensors(hf).items()}, hf / "model.safetensors")
     with pytest.raises(ValueError, match="base2 exists but was made from other inputs"):
         imported(tmp_path, hf, tmp_path / "vocabulary")
     shutil.rmtree(tmp_path / "base2")
     require_same_rows(tmp_path, imported(tmp_path, hf, tmp_path / "vocabulary"), tensors(hf))
+    assert "hf: model.safetensors changed since the export: trained on since, or damaged" in caplog.text
 
 
 def test_rows_of_speech_whose_tokenizer_was_replaced_are_refused(tmp_path: Path) -> None:
