@@ -154,12 +154,12 @@ class TextTokenizer:
     @classmethod
     def _of_vocabulary(cls, folder: Path) -> TextTokenizer:
         """Load the text part of a vocabulary folder."""
-        require_whole(folder, "tokenizer.json")
         vocabulary, tokenizer = Vocabulary.load(folder), read_tokenizer(folder / "tokenizer.json")
         if _size(tokenizer) != vocabulary.size:
             raise ValueError(
                 f"{folder}: tokenizer.json and vocabulary.json differ in size; rerun megatron-speech build_vocabulary"
             )
+        require_whole(folder, "tokenizer.json")
         return cls(
             tokenizer,
             size=vocabulary.num_text_ids,
