@@ -20,12 +20,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_every_amount_of_the_budget_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = estimate.estimate(20, estimate.MEASURED)
+    usual = estimate.estimate(90, estimate.MEASURED)
     for name in estimate.AMOUNTS:
         doubled = partial(_doubled, estimate.amount, name)
         with monkeypatch.context() as patched:
             patched.setattr(estimate, "amount", doubled)
-            assert estimate.estimate(20, estimate.MEASURED) > usual, name
+            assert estimate.estimate(90, estimate.MEASURED) > usual, name
 
 
 def _doubled(amount: Callable[[str, float], int], name: str, asked: str, minutes: float) -> int:

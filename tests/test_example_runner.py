@@ -191,7 +191,7 @@ def test_run_alone_names_the_examples(root: Path) -> None:
 
 
 def _tool_and_words(line: str) -> list[str]:
-    words = shlex.split(line, comments=True)
+    words = shlex.split(re.sub(r"^\(cd \w+ && (.*)\)(?=  # )", r"\1", line), comments=True)
     words = words[words.index("megatron-speech") + 1 :]
     return words[4:] if words[:3] == ["launch", "--standalone", "--nproc-per-node"] else words
 

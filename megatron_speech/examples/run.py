@@ -122,6 +122,7 @@ def _entering(work: Work) -> str:
     """Command that makes the run folder with its links and goes there, as `run_folder.enter` does."""
     assets = ASSETS.resolve()
     links = {**({"assets": assets} if work.assets else {}), **work.links}
-    made = [work.folder, *([assets] if work.assets else [])]
+    inside = dict.fromkeys((work.folder / name).parent for name in links)
+    made = dict.fromkeys([work.folder, *([assets] if work.assets else []), *inside])
     commands = [["mkdir", "-p", *made], ["cd", work.folder], *(["ln", "-sfn", to, name] for name, to in links.items())]
     return " && ".join(shlex.join(map(str, words)) for words in commands)

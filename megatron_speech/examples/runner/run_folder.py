@@ -32,7 +32,8 @@ def _settle(work: Work) -> None:
 
 
 def _link(path: Path, target: Path) -> None:
-    if not path.exists():
+    if not path.is_symlink() and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.symlink_to(target)
     if path.resolve() != target.resolve():
         raise ValueError(

@@ -58,7 +58,7 @@ class _Run:
                 continue
             clock = self.clock.sentence(each.name for each in chosen[place:])
             about = f"{numbers[id(step)]} of {len(numbers)}; {clock}"
-            if step.done and (self.work.folder / step.done).exists():
+            if step.done and (self.work.folder / step.inside / step.done).exists():
                 print(f"== {step.name} ({about}): done", flush=True)
                 continue
             print(f"== {step.name} ({about})" + (f", see {step.log}" if step.log else ""), flush=True)
@@ -70,7 +70,7 @@ class _Run:
     def _idle(self, step: Step) -> bool:
         """Whether to skip a step: its row has failed, or no file matches `needs`."""
         ended = step.row and any(row == step.row and name != step.name for row, name in self.failed)
-        return bool(ended) or bool(step.needs and not any(self.work.folder.glob(step.needs)))
+        return bool(ended) or bool(step.needs and not any((self.work.folder / step.inside).glob(step.needs)))
 
     def _step(self, step: Step) -> None:
         start, spent = time.monotonic(), cpu_seconds()
@@ -96,11 +96,11 @@ class _Run:
         threads = 1 if step.ranks > 1 else os.environ.get("OMP_NUM_THREADS") or self.work.threads
         if threads:
             environment["OMP_NUM_THREADS"] = str(threads)
+        folder = self.work.folder / step.inside
         if step.log:
-            log = self.work.folder / step.log
-            return run_quietly(step.words, folder=self.work.folder, environment=environment, log=log)
+            return run_quietly(step.words, folder=folder, environment=environment, log=self.work.folder / step.log)
         shown = self.work.folder / "logs" / step.name if self.work.kept else None
-        return run_shown(step.words, folder=self.work.folder, environment=environment, log=shown)
+        return run_shown(step.words, folder=folder, environment=environment, log=shown)
 
     def _where(self, step: Step) -> str:
         if step.log:

@@ -34,6 +34,8 @@ class Step:
     """Value of --config: the name of a file among the examples, or a path."""
     overrides: Mapping[str, object] = field(default_factory=dict)
     """Overrides of settings, by dotted key."""
+    inside: str = ""
+    """Subfolder of the run folder that the command runs in; paths of the step count from there."""
     ranks: int = 1
     """Number of processes; several are started by the launcher, with one thread each."""
     submit: tuple[str, ...] = ()
@@ -63,7 +65,8 @@ class Step:
 
     def __str__(self) -> str:
         """The command as a person would type it in the run folder."""
-        return self.threads + shlex.join(self._words(["megatron-speech"]))
+        command = self.threads + shlex.join(self._words(["megatron-speech"]))
+        return f"(cd {shlex.quote(self.inside)} && {command})" if self.inside else command
 
     def _words(self, program: list[str]) -> list[str]:
         launcher = ["launch", "--standalone", "--nproc-per-node", str(self.ranks)] if self.ranks > 1 else []
@@ -87,7 +90,7 @@ class Work:
     assets: bool = True
     """Link assets/ in the folder to `ASSETS`."""
     links: Mapping[str, Path] = field(default_factory=dict)
-    """Links to make in the folder; an older link must lead to the same place."""
+    """Links to make in the folder, by path in it; an older link must lead to the same place."""
     settings: str = ""
     """Line of settings.txt; a run folder with another line is refused."""
     environment: Mapping[str, str] = field(default_factory=lambda: FLAGS)

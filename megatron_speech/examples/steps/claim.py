@@ -18,11 +18,12 @@ from megatron_speech.config.parsing.config_files import EXAMPLES
 from megatron_speech.examples.runner.work import Example, Step, Work, folder, run_dir_option
 
 SOURCES = ("text", "interleaved", "recognition", "synthesis")
+PARTS = ("train", "heldout", "questions", "answers")
 AMOUNTS = {
     "hibari_utterances": 4000,
     "flite_utterances": 120,  # by each of the four voices of flite
     "tokenizer_steps": 300,
-    "text_to_token_steps": 800,
+    "text_to_token_steps": 1600,
     "spoken_epochs": 32,
     "arm_steps": 2500,
 }
@@ -57,40 +58,37 @@ def step(name: str, tool: str, settings: str, overrides: Mapping[str, object] | 
     return Step(name, tool, settings if "/" in settings else f"claim/{settings}", overrides or {}, **more)
 
 
-def _speech(amounts: Amounts) -> list[Step]:
-    """Facts, voices, the speech tokenizer, and codes of all speech."""
-    parts = ("train", "heldout", "questions", "answers")
+def voices_of(amounts: Amounts) -> list[Step]:
+    """Facts, and voices that speak them."""
     few = amounts["flite_utterances"]
     voices = f"{{hibari: {amounts['hibari_utterances']}, slt: {few}, rms: {few}, awb: {few}, kal16: {few}}}"
     return [
-        step("fetch", "fetch_assets", "miniature/assets"),
-        step("unpack", "unpack_assets", "miniature/assets"),
         step("facts", "prepare_facts", "facts", {"spoken_epochs": amounts["spoken_epochs"]}),
         *(
             step(f"audio-{part}", "speak_corpus", f"audio_{part}", {"utterances": voices} if part == "train" else {})
-            for part in parts
-        ),
-        step("tokenizer", "train_speech_tokenizer", "speech_tokenizer", {"steps": amounts["tokenizer_steps"]}),
-        *(
-            step(
-                f"codes-{part}",
-                "tokenize_speech",
-                "miniature/codes",
-                {"audio": f"audio/{part}", "output": f"codes/{part}"},
-            )
-            for part in parts
+            for part in PARTS
         ),
     ]
 
 
-def _tokens(amounts: Amounts, trained: str) -> int:
+def codes() -> list[Step]:
+    """Codes of all speech."""
+    return [
+        step(
+            f"codes-{part}", "tokenize_speech", "miniature/codes", {"audio": f"audio/{part}", "output": f"codes/{part}"}
+        )
+        for part in PARTS
+    ]
+
+
+def tokens_of(amounts: Amounts, trained: str) -> int:
     """Tokens of the training of `trained`."""
     return amounts[f"{trained}_steps"] * ROWS_PER_STEP[trained] * ROW_TOKENS[trained]
 
 
 def _text_to_token(amounts: Amounts) -> list[Step]:
     """The text-to-token model, its export and its round trip."""
-    tokens = _tokens(amounts, "text_to_token")
+    tokens = tokens_of(amounts, "text_to_token")
     short = {"utterances.max_duration_s": 2, "output": "t2t/short/documents"}
     packed = {"input": "t2t/short/documents", "output": "t2t/short/packed"}
     return [
@@ -108,13 +106,20 @@ def _text_to_token(amounts: Amounts) -> list[Step]:
             done="t2t/run/done.json",
         ),
         step("text-to-token-export", "convert_to_hf", "miniature/text_to_token_export"),
-        step("text-tokenizer", "train_text_tokenizer", "text_tokenizer"),
-        step("vocabulary", "build_vocabulary", "vocabulary"),
+        *vocabulary(),
         step("round-trip", "round_trip", "round_trip"),
     ]
 
 
-def _documents(others: Iterable[str]) -> list[Step]:
+def vocabulary() -> list[Step]:
+    """The text tokenizer of the facts, and the vocabulary."""
+    return [
+        step("text-tokenizer", "train_text_tokenizer", "text_tokenizer"),
+        step("vocabulary", "build_vocabulary", "vocabulary"),
+    ]
+
+
+def documents(others: Iterable[str] = ()) -> list[Step]:
     """Documents of the four sources, and `others` of interleaved ones, in rows."""
     return [
         step("interleaved", "build_interleaved", "interleaved"),
@@ -135,6 +140,16 @@ def _documents(others: Iterable[str]) -> list[Step]:
             for source in (*SOURCES, *others)
         ),
     ]
+
+
+def train_arms(arms: Mapping[str, Mapping[str, Any]], seeds: int, tokens: int) -> list[Step]:
+    """Train and ask all arms with one seed, then with the next; the report is written again after each."""
+    steps = []
+    for seed in range(seeds):
+        for name, arm in arms.items():
+            table = step("table", "claim_report", "arms", needs="arms/*/*/evaluation/manifest.json")
+            steps += [*_arm(name, arm, seed, tokens), table]
+    return steps
 
 
 def _arm(name: str, arm: Mapping[str, Any], seed: int, tokens: int) -> list[Step]:
@@ -163,7 +178,7 @@ def _arm(name: str, arm: Mapping[str, Any], seed: int, tokens: int) -> list[Step
     ]
 
 
-def _arms(names: str) -> dict[str, dict[str, Any]]:
+def read_arms(names: str) -> dict[str, dict[str, Any]]:
     """Arms by name: those of `names`, in that order, or all. Raises ValueError for an unknown name."""
     arms = yaml.safe_load((EXAMPLES / "claim" / "arms.yaml").read_text())["arms"]
     for name in names.split():
@@ -184,17 +199,19 @@ def _work(options: Namespace) -> Work:
         raise ValueError(f"--seeds={options.seeds} must be at least 1")
     amounts = _amounts(HOUR if options.budget_minutes is None else options.budget_minutes)
     seeds, names = (options.seeds, options.arms) if options.budget_minutes is None else (1, " ".join(MAIN))
-    arms = _arms(names)
+    arms = read_arms(names)
     others = dict.fromkeys(arm["documents"] for arm in arms.values() if "documents" in arm)
-    asked = []
-    for seed in range(seeds):
-        for name, arm in arms.items():
-            asked += [
-                *_arm(name, arm, seed, _tokens(amounts, "arm")),
-                step("table", "claim_report", "arms", needs="arms/*/*/evaluation/manifest.json"),
-            ]
     return Work(
-        steps=[*_speech(amounts), *_text_to_token(amounts), *_documents(others), *asked],
+        steps=[
+            step("fetch", "fetch_assets", "miniature/assets"),
+            step("unpack", "unpack_assets", "miniature/assets"),
+            *voices_of(amounts),
+            step("tokenizer", "train_speech_tokenizer", "speech_tokenizer", {"steps": amounts["tokenizer_steps"]}),
+            *codes(),
+            *_text_to_token(amounts),
+            *documents(others),
+            *train_arms(arms, seeds, tokens_of(amounts, "arm")),
+        ],
         folder=folder("--run-dir", options.run_dir),
         threads=2,
         settings=f"minutes={min(options.budget_minutes or HOUR, HOUR)}",

@@ -11,15 +11,20 @@ from __future__ import annotations
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from megatron_speech.examples.runner.work import Example, Step, Work, folder, run_dir_option
+from megatron_speech.examples.steps import claim
 from megatron_speech.examples.steps.miniature_budget import AMOUNTS, amount
 from megatron_speech.examples.steps.miniature_estimate import MEASURED, estimate, print_estimate, seconds_by_step
 
 ROW_TOKENS, ROWS_PER_STEP = 512, 4
 SHORT = {"short": "3", "middle": "5.5"}
 """Sets of short pairs that the text-to-token model learns first, with their longest duration in seconds."""
+CLAIM = "claim"
+"""Folder of the last part, with the steps of the example of that name."""
+LEAST_CLAIM_STEPS = 1000
 Amounts = Mapping[str, int]
 
 
@@ -51,8 +56,32 @@ def steps(amounts: Amounts, *, assets: str, pretrain: str) -> list[Step]:
         *_documents(amounts),
         *_pretraining(amounts["pretrain_steps"], pretrain),
         *_evaluation(amounts),
+        *_claim(amounts),
         step("report", "report", "report"),
     ]
+
+
+def _claim(amounts: Amounts) -> list[Step]:
+    """The paper's claim with two small models, in the folder claim: with and without interleaved documents.
+
+    Empty if the budget is too small for the models to learn the written facts.
+    """
+    if amounts["claim_steps"] < LEAST_CLAIM_STEPS:
+        return []
+    less = {
+        "hibari_utterances": amounts["claim_utterances"],
+        "flite_utterances": amounts["flite_utterances"] // 2,
+        "spoken_epochs": amounts["claim_epochs"],
+        "arm_steps": amounts["claim_steps"],
+    }
+    steps = [
+        *claim.voices_of(less),
+        *claim.codes(),
+        *claim.vocabulary(),
+        *claim.documents(),
+        *claim.train_arms(claim.read_arms(" ".join(claim.MAIN)), 1, claim.tokens_of(less, "arm")),
+    ]
+    return [replace(each, name=f"{CLAIM}-{each.name}", inside=CLAIM, row="", needs="") for each in steps]
 
 
 def _speech(amounts: Amounts) -> list[Step]:
@@ -203,9 +232,13 @@ def _work(options: Namespace) -> Work:
         raise ValueError(f"--assets={assets} must be ci or full")
     pretrain = "pretrain_scratch" if options.base else "pretrain"
     predicted = seconds_by_step(minutes, MEASURED)
+    run_dir = folder("--run-dir", options.run_dir)
+    shared = {f"{CLAIM}/{name}": run_dir / name for name in ("assets", "speech_tokenizer", "t2t")}
+    amounts = {name: amount(name, minutes) for name in AMOUNTS}
     return Work(
-        steps=steps({name: amount(name, minutes) for name in AMOUNTS}, assets=assets, pretrain=pretrain),
-        folder=folder("--run-dir", options.run_dir),
+        steps=steps(amounts, assets=assets, pretrain=pretrain),
+        folder=run_dir,
+        links=shared if _claim(amounts) else {},
         settings=f"budget_minutes={minutes} assets={assets} pretrain={pretrain}.yaml",
         threads=2,
         predicted=predicted,

@@ -23,10 +23,15 @@ AMOUNTS = {
     "geography_renderings": (1, 2, 4),  # each with other spans
     "pretrain_steps": (8, 32, 192),
     "decoder_steps": (40, 240, 1500),
+    "claim_utterances": (0, 0, 3000),  # facts spoken by the neural voice, for the last part: the paper's claim
+    "claim_epochs": (0, 0, 24),
+    "claim_steps": (0, 0, 2000),  # of each of two small models
 }
-# Amounts that stop at 90 minutes, because the packaged texts hold no more.
-EXHAUSTED = {"hibari_utterances", "flite_utterances", "cloze_items", "questions", "geography_documents"}
-LEAST = {"pretrain_steps": 2}  # pre-training has two halves; the least amount of other steps is 1
+CLAIM = ("claim_utterances", "claim_epochs", "claim_steps")
+# Amounts that stop at 90 minutes: the packaged texts hold no more, and the last part shows what it shows by then.
+EXHAUSTED = {"hibari_utterances", "flite_utterances", "cloze_items", "questions", "geography_documents", *CLAIM}
+# Pre-training has two halves. The last part is left out of small budgets. The least amount of other steps is 1.
+LEAST = {"pretrain_steps": 2} | dict.fromkeys(CLAIM, 0)
 
 
 def amount(name: str, minutes: float) -> int:

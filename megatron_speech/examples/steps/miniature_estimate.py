@@ -45,6 +45,9 @@ EACH: dict[str, dict[Kind, float]] = {
     "renderings": {"float32": 0.0148},  # interleaved documents
     "pretrain_steps": {"training": 11.8, "float32": 6.1},  # optimizer and communication run in float32
     "decoder_steps": {"float32": 0.27},
+    "claim_utterances": {"float32": 0.046},
+    "claim_epochs": {"float32": 8.0},  # interleaved documents of a thousand sentences
+    "claim_steps": {"training": 0.33, "float32": 0.17},  # of two models
 }
 """Seconds for each of the amounts in budget.py."""
 EACH_IN: dict[str, dict[str, float]] = {
@@ -61,6 +64,9 @@ EACH_IN: dict[str, dict[str, float]] = {
     "renderings": {"interleaved": 1},
     "pretrain_steps": {"pretrain-first-half": 1, "pretrain-second-half": 1},
     "decoder_steps": {"speech-decoder": 1},
+    "claim_utterances": {"claim-audio-train": 1, "claim-codes-train": 1},
+    "claim_epochs": {"claim-interleaved": 1},
+    "claim_steps": {"claim-interleaved-0": 1, "claim-paired-0": 1},
 }
 """Steps that take the seconds of `EACH`, with their proportions."""
 ALWAYS_IN: dict[str, float] = {
@@ -105,7 +111,7 @@ def seconds_by_step(minutes: float, rates: Rates) -> dict[str, float]:
     amounts["renderings"] = amounts.pop("interleaved_documents") + geography
     costs = [(ALWAYS, 1, ALWAYS_IN), *((EACH[name], number, EACH_IN[name]) for name, number in amounts.items())]
     spent: dict[str, float] = defaultdict(float)
-    for each, number, steps in costs:
+    for each, number, steps in (cost for cost in costs if cost[1]):
         seconds = sum(each[kind] * number * MEASURED[kind] / rates[kind] for kind in each)
         for step, share in steps.items():
             spent[step] += seconds * share / sum(steps.values())

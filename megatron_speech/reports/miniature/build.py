@@ -26,6 +26,7 @@ from megatron_speech.reports.facts import (
     prose,
     table,
 )
+from megatron_speech.reports.miniature.claim import crossing_over
 from megatron_speech.reports.miniature.evaluation import evaluation
 from megatron_speech.reports.miniature.listening import listening
 from megatron_speech.reports.miniature.making import corpus, interleaving, speech_tokenizer, text_to_token
@@ -105,6 +106,7 @@ def not_run(run: RunFolder) -> list[str]:
 
 SECTIONS: tuple[Callable[[RunFolder], list[str]], ...] = (
     opening,
+    crossing_over,
     corpus,
     speech_tokenizer,
     text_to_token,

@@ -318,3 +318,14 @@ def test_a_broken_line_is_named(run):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"run\.sh"):
         report_of(tmp_path / "nowhere")
+
+
+def test_two_small_models_say_whether_what_was_written_answers_what_is_asked_aloud(run):
+    report(ReportConfig(folder=run))
+    assert "what is asked aloud?" not in (run / "report.md").read_text(), "small budgets leave that part out"
+    artifact(run / "claim/arms/interleaved/0/evaluation", evaluation(0.05))
+    report(ReportConfig(folder=run))
+    text = (run / "report.md").read_text()
+    assert "| with interleaved documents | 60.0 % (" in text and "| 30.0 % (" in text and "| 29.0 % (" in text
+    assert "| with pairs of text and speech alone | not reported |" in text
+    assert "- `claim/arms/paired/0/evaluation`: not run" in text
