@@ -9,6 +9,11 @@ from typing import Protocol
 
 import numpy as np
 
+from megatron_speech.config.stages.causal_decoder import SpeakingConfig
+
+PLAIN = SpeakingConfig()
+"""Speaks as the decoder's folder says."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechDecoderFacts:
@@ -24,6 +29,19 @@ class SpeechDecoderFacts:
     """Fingerprint of the speech tokenizer that made the codes."""
 
 
+class SpeechStream(Protocol):
+    """The sound of one stream of codes: joined, its pieces are what `SpeechDecoder.decode` makes of all codes."""
+
+    def push(self, codes: np.ndarray) -> np.ndarray:
+        """Continue by codes int32 [N]; returns the samples float32 that they complete. N may be 0.
+
+        Raises ValueError for a code outside the codebook; the stream is then unchanged.
+        """
+
+    def finish(self) -> np.ndarray:
+        """End the stream; returns its last samples, float32."""
+
+
 class SpeechDecoder(Protocol):
     """A loaded speech decoder."""
 
@@ -31,11 +49,14 @@ class SpeechDecoder(Protocol):
     def facts(self) -> SpeechDecoderFacts:
         """Rates of the decoder and fingerprint of its speech tokenizer."""
 
-    def decode(self, codes: np.ndarray) -> np.ndarray:
+    def decode(self, codes: np.ndarray, speaking: SpeakingConfig = PLAIN) -> np.ndarray:
         """Decode the codes int32 [N] of one utterance into a waveform float32 [samples].
 
-        Raises ValueError for an empty utterance or a code outside the codebook.
+        Raises ValueError for an empty utterance, a code outside the codebook, or settings that it cannot follow.
         """
+
+    def streaming(self, speaking: SpeakingConfig = PLAIN) -> SpeechStream:
+        """Begin a stream; ValueError if the decoder needs whole utterances, or cannot follow the settings."""
 
 
 LoadDecoder = Callable[[Path, Path], SpeechDecoder]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from megatron_speech.artifacts.files import read_json
+from megatron_speech.speech_decoder.causal_decoder import CausalDecoder
+from megatron_speech.speech_decoder.causal_mel import NAME as CAUSAL
 from megatron_speech.speech_decoder.interface import LoadDecoder, SpeechDecoder
 from megatron_speech.speech_decoder.mel_decoder import MelDecoder
 
@@ -12,6 +14,7 @@ TOKEN_TO_MEL = "token_to_mel"
 """Name of `MelDecoder`; also the default for a config.json without the key."""
 DECODERS: dict[str, LoadDecoder] = {
     TOKEN_TO_MEL: MelDecoder.load,
+    CAUSAL: CausalDecoder.load,
 }
 
 

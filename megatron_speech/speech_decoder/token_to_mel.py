@@ -11,33 +11,25 @@ no speaker input, so a network has one voice.
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from megatron_speech.artifacts.plain_json import to_json
 from megatron_speech.config.stages.speech_decoder import TokenToMelConfig
+from megatron_speech.speech_decoder.folder import (
+    DecoderIdentity,
+    load_weights,
+    read_parts,
+    require_codes,
+    save_decoder,
+)
+from megatron_speech.speech_decoder.frame_clock import SUBFRAMES
 from megatron_speech.speech_decoder.mel import MelSettings
 
 # Shape letters: B batch, N tokens, T mel frames, C channels, M mel bands, K codes.
-SUBFRAMES = 8  # vectors per token
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecoderIdentity:
-    """Speech tokenizer facts that a network was trained for; saved with its weights."""
-
-    codebook_size: int
-    """Number of codes K."""
-    frame_rate: float
-    """Tokens per second."""
-    speech_fingerprint: str
-    """Fingerprint of the speech tokenizer."""
 
 
 class ResidualConv(nn.Module):
@@ -118,29 +110,20 @@ class TokenToMel(nn.Module):
         """One utterance: codes [N] -> log-mel [T, M]. Raises ValueError for no codes or an unknown code."""
         if codes.ndim != 1 or not len(codes):
             raise ValueError(f"codes of shape {tuple(codes.shape)} must be [N] with N > 0; drop empty utterances")
-        if int(codes.min()) < 0 or int(codes.max()) >= self.identity.codebook_size:
-            raise ValueError(
-                f"codes {int(codes.min())} .. {int(codes.max())} must lie in 0 .. {self.identity.codebook_size - 1}; "
-                "decode with the network trained on this tokenizer"
-            )
+        require_codes(codes, self.identity.codebook_size)
         mel: Tensor = self(codes[None].long(), torch.tensor([len(codes)], device=codes.device))[0]
         return mel
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""
-        parts = {"net": asdict(self.config), "identity": asdict(self.identity), "mel": asdict(self.mel)}
-        (folder / "config.json").write_text(to_json(parts, indent=1) + "\n")
-        save_file(self.state_dict(), folder / "model.safetensors")
+        save_decoder(
+            folder, {"net": asdict(self.config), "identity": asdict(self.identity), "mel": asdict(self.mel)}, self
+        )
 
     @classmethod
     def load(cls, folder: Path) -> TokenToMel:
         """Read what `save` wrote, in evaluation mode; FileNotFoundError if one of its files is missing."""
-        for name in ("config.json", "model.safetensors"):
-            if not (folder / name).is_file():
-                raise FileNotFoundError(
-                    f"speech decoder {folder} holds no {name}; run megatron-speech train_speech_decoder first"
-                )
-        parts = json.loads((folder / "config.json").read_text())
+        parts = read_parts(folder)
         net = cls(TokenToMelConfig(**parts["net"]), DecoderIdentity(**parts["identity"]), MelSettings(**parts["mel"]))
-        net.load_state_dict(load_file(folder / "model.safetensors"))
+        load_weights(folder, net)
         return net.eval()

@@ -20,6 +20,8 @@ from torch.nn.functional import leaky_relu
 from megatron_speech.speech_decoder.mel import MelSettings
 
 SLOPE = 0.1  # of the leaky ReLUs
+EDGE = 3
+"""Positions on either side that the first and the last convolution read."""
 
 
 class ResidualStack(nn.Module):
@@ -57,16 +59,22 @@ class HifiGan(nn.Module):
     ) -> None:
         super().__init__()
         self.mel = mel
-        self.conv_pre = nn.Conv1d(mel.num_mels, upsample_initial_channel, 7, padding=3)
+        self.upsampling = list(zip(upsample_rates, upsample_kernel_sizes, strict=True))
+        self.widest = max(
+            sum((dilation + 1) * (size // 2) for dilation in dilations)
+            for size, dilations in zip(resblock_kernel_sizes, resblock_dilation_sizes, strict=True)
+        )
+        """Samples on either side that the widest residual stack reads."""
+        self.conv_pre = nn.Conv1d(mel.num_mels, upsample_initial_channel, 2 * EDGE + 1, padding=EDGE)
         self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
         channels = upsample_initial_channel
-        for rate, kernel_size in zip(upsample_rates, upsample_kernel_sizes, strict=True):
+        for rate, kernel_size in self.upsampling:
             padding = (kernel_size - rate) // 2
             self.ups.append(nn.ConvTranspose1d(channels, channels // 2, kernel_size, rate, padding=padding))
             channels //= 2
             for size, dilations in zip(resblock_kernel_sizes, resblock_dilation_sizes, strict=True):
                 self.resblocks.append(ResidualStack(channels, size, dilations))
-        self.conv_post = nn.Conv1d(channels, 1, 7, padding=3)
+        self.conv_post = nn.Conv1d(channels, 1, 2 * EDGE + 1, padding=EDGE)
         self.stacks_per_upsampling = len(resblock_kernel_sizes)
 
     def forward(self, mel: Tensor) -> Tensor:
@@ -85,6 +93,16 @@ class HifiGan(nn.Module):
         """One utterance: log-mel [T, M] -> waveform [T x hop]."""
         waveform: Tensor = self(mel[None])[0]
         return waveform
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Mel frames before and after its own that a frame's samples depend on; 13 and 13 for HiFi-GAN V1."""
+        low, high = -EDGE, self.mel.hop - 1 + EDGE
+        # From the last upsampling back to the first: its widest residual stack, then the transposed convolution.
+        for rate, size in reversed(self.upsampling):
+            padding = (size - rate) // 2
+            low, high = -((size - 1 - padding - low + self.widest) // rate), (high + self.widest + padding) // rate
+        return EDGE - low, high + EDGE
 
     @classmethod
     def load(cls, folder: Path) -> HifiGan:
@@ -114,3 +132,9 @@ class HifiGan(nn.Module):
         vocoder = cls(mel=mel, **shape)
         vocoder.load_state_dict(load_file(folder / "model.safetensors"))
         return vocoder.eval()
+
+
+def require_mel(trained: MelSettings, folder: Path, wanted: MelSettings, vocoder: Path) -> None:
+    """Raise ValueError unless the network in `folder` was trained for the mel frames that `vocoder` wants."""
+    if trained != wanted:
+        raise ValueError(f"{folder}: trained for {trained}, but vocoder {vocoder} wants {wanted}; retrain")

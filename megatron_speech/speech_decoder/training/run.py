@@ -29,8 +29,9 @@ from megatron_speech.config.stages.speech_decoder import TrainSpeechDecoderConfi
 from megatron_speech.data.shards.documents import read_documents
 from megatron_speech.progress import Progress, follow
 from megatron_speech.schedules import factor_by_start
+from megatron_speech.speech_decoder.folder import DecoderIdentity
 from megatron_speech.speech_decoder.mel import MelSettings, log_mel
-from megatron_speech.speech_decoder.token_to_mel import DecoderIdentity, TokenToMel
+from megatron_speech.speech_decoder.token_to_mel import TokenToMel
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)

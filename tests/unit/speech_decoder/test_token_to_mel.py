@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from megatron_speech.config.stages.speech_decoder import TokenToMelConfig
+from megatron_speech.speech_decoder.folder import DecoderIdentity
 from megatron_speech.speech_decoder.mel import MelSettings
-from megatron_speech.speech_decoder.token_to_mel import SUBFRAMES, DecoderIdentity, TokenToMel
+from megatron_speech.speech_decoder.token_to_mel import SUBFRAMES, TokenToMel
 
 IDENTITY = DecoderIdentity(codebook_size=32, frame_rate=12.5, speech_fingerprint="abc")
 SMALL = TokenToMelConfig(token_channels=16, token_layers=2, frame_channels=8, frame_layers=2)

@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 from megatron_speech.config.stages.speech_decoder import TokenToMelConfig
+from megatron_speech.speech_decoder.folder import DecoderIdentity
 from megatron_speech.speech_decoder.mel import MelSettings
-from megatron_speech.speech_decoder.token_to_mel import DecoderIdentity, TokenToMel
+from megatron_speech.speech_decoder.token_to_mel import TokenToMel
 from megatron_speech.speech_decoder.vocoder import HifiGan
 
 SMALL = TokenToMelConfig(token_channels=16, token_layers=1, frame_channels=8, frame_layers=1)
