@@ -211,7 +211,7 @@ def a_decoder() -> None:
     Path("silent_vocoder").mkdir()
     Path("silent_vocoder/model.safetensors").touch()
     facts = SimpleNamespace(sample_rate=16_000, speech_fingerprint="of_codes")
-    decoder = SimpleNamespace(facts=facts, decode=lambda codes: np.zeros(1280 * len(codes), np.float32))
+    decoder = SimpleNamespace(facts=facts, decode=lambda codes, *speaking: np.zeros(1280 * len(codes), np.float32))
     heard = HeardFacts(wer=0.0, cer=0.0, words=1, dnsmos=3.0)
     changed: Any = resynthesis
     changed.load_speech_decoder = lambda *folders: decoder
@@ -392,6 +392,7 @@ SLOW = {
 """Commands that may take longer than five seconds."""
 QUICK = {
     "stream_speech": "prints a line per block, as the speech arrives",
+    "stream_decode": "writes samples as the codes before them arrive",
     "prepare_facts": "joins words of short tables, in a second",
     "read_aloud": "prints a line per line, as they arrive",
     "run": "starts other commands, and says of each which number it is and what time is left",

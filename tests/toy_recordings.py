@@ -50,7 +50,7 @@ class LevelDecoder:
 
     facts = SimpleNamespace(sample_rate=16000, frame_rate=12.5, codebook_size=CODES, speech_fingerprint="tokenizer-a")
 
-    def decode(self, codes: np.ndarray) -> np.ndarray:
+    def decode(self, codes: np.ndarray, speaking: object = None) -> np.ndarray:
         """See `SpeechDecoder`."""
         return np.repeat((codes + 0.5) / CODES, 1280).astype(np.float32)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from megatron_speech.progress import loading, say
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from megatron_speech.config.stages.evaluate import EvaluateConfig
     from megatron_speech.config.stages.generate import GenerateConfig
     from megatron_speech.config.stages.speech_decoder import DecodeConfig
+    from megatron_speech.config.stages.stream_decode import StreamDecodeConfig
     from megatron_speech.config.stages.stream_speech import StreamSpeechConfig
     from megatron_speech.config.stages.tokenize_speech import EncodeConfig, TokenizeSpeechConfig
     from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig
@@ -280,8 +283,28 @@ def stream_speech(config: StreamSpeechConfig) -> None:
     with loading("stream_speech"):
         from megatron_speech.speech_tokenizer import live
 
-    try:
+    with _until_nobody_reads():
         live.stream_speech(config, sys.stdin.buffer, lambda line: print(line, flush=True))
+
+
+def stream_decode(config: StreamDecodeConfig) -> None:
+    """Write samples until the codes end, or nobody reads them any more; lines about them go to standard error."""
+    with loading("stream_decode"):
+        from megatron_speech.speech_decoder import live
+
+    def write(samples: bytes) -> None:
+        sys.stdout.buffer.write(samples)
+        sys.stdout.buffer.flush()
+
+    with _until_nobody_reads():
+        live.stream_decode(config, sys.stdin.buffer, write, lambda line: print(line, file=sys.stderr, flush=True))
+
+
+@contextmanager
+def _until_nobody_reads() -> Iterator[None]:
+    """End without an error where nobody reads standard output any more."""
+    try:
+        yield
     except BrokenPipeError:
-        # Nobody reads any more; Python would complain once again when it closes the pipe.
+        # Python would complain once again when it closes the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

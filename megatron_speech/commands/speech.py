@@ -175,6 +175,17 @@ DECODER = (
         example="codes.json --decoder speech_decoder --vocoder assets/hifigan --output answer.wav",
     ),
     Command(
+        name="stream_decode",
+        summary="Decode codes to sound while they arrive.",
+        about="Reads lines of codes on standard input, and writes raw 16-bit samples on standard output.",
+        stage="decoder",
+        settings="config.stages.stream_decode:StreamDecodeConfig",
+        function="commands.printed:stream_decode",
+        usual=("decoder", "vocoder", "speaking.voice", "speaking.steps"),
+        example="--decoder speech_decoder --vocoder assets/hifigan",
+        logs=False,
+    ),
+    Command(
         name="decode_speech",
         summary="Decode code shards to WAV files beside the originals.",
         about="Both are scored by word errors and DNSMOS.",

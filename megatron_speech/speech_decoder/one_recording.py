@@ -10,9 +10,10 @@ from megatron_speech.artifacts.facts.codes import SpeechCodes
 from megatron_speech.artifacts.files import read_json
 from megatron_speech.artifacts.manifest import require_place
 from megatron_speech.audio.io import write_audio
+from megatron_speech.config.stages.causal_decoder import SpeakingConfig
 from megatron_speech.config.stages.speech_decoder import DecodeConfig
 from megatron_speech.progress import Progress
-from megatron_speech.speech_decoder.interface import SpeechDecoder
+from megatron_speech.speech_decoder.interface import PLAIN, SpeechDecoder
 
 
 def decode(config: DecodeConfig) -> float:
@@ -28,12 +29,12 @@ def decode(config: DecodeConfig) -> float:
 
         decoder = load_speech_decoder(config.decoder, config.vocoder)
         require_tokenizer(decoder, codes.speech_fingerprint, holder=str(config.codes))
-        return decode_to_file(decoder, np.array(codes.codes, np.int32), config.output)
+        return decode_to_file(decoder, np.array(codes.codes, np.int32), config.output, config.speaking)
 
 
-def decode_to_file(decoder: SpeechDecoder, codes: np.ndarray, path: Path) -> float:
+def decode_to_file(decoder: SpeechDecoder, codes: np.ndarray, path: Path, speaking: SpeakingConfig = PLAIN) -> float:
     """Write the sound of codes int [N] to `path`, and return its seconds. Raises as `SpeechDecoder.decode`."""
-    waveform, rate = decoder.decode(codes.astype(np.int32)), decoder.facts.sample_rate
+    waveform, rate = decoder.decode(codes.astype(np.int32), speaking), decoder.facts.sample_rate
     write_audio(path, waveform, sample_rate=rate)
     return len(waveform) / rate
 

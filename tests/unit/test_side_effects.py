@@ -53,6 +53,7 @@ PRINTING = {
     "plan_run",
     "pretrain",
     "read_aloud",
+    "stream_decode",
     "stream_speech",
     "train_text_to_token",
 }

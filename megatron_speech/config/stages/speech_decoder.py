@@ -18,6 +18,7 @@ from megatron_speech.config.parsing.inputs import (
     SpeechTokenizerFolder,
     VocoderFolder,
 )
+from megatron_speech.config.stages.causal_decoder import SpeakingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +151,8 @@ class DecodeConfig:
     """Folder of the vocoder that the speech decoder was trained for."""
     output: Path
     """WAV or FLAC file to write."""
+    speaking: SpeakingConfig = field(default_factory=SpeakingConfig)
+    """How the decoder speaks."""
 
     def __post_init__(self) -> None:
         require_sound_file("output", self.output)

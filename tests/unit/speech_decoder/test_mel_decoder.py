@@ -42,7 +42,9 @@ def test_networks_of_two_spectrograms_are_refused(folders: tuple[Path, Path]) ->
 def test_an_unknown_decoder_is_refused_by_name(folders: tuple[Path, Path]) -> None:
     path = folders[0] / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "decoder": "flow"}))
-    with pytest.raises(ValueError, match=r"config\.json: decoder=flow must be one of token_to_mel; restore the file"):
+    with pytest.raises(
+        ValueError, match=r"config\.json: decoder=flow must be one of token_to_mel, causal; restore the file"
+    ):
         load_speech_decoder(*folders)
 
 
