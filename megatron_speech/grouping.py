@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -56,3 +56,12 @@ def grouped_by_padded_size(
         longest = max(longest, length(item))
     if group:
         yield group
+
+
+def batches_by_length(lengths: Sequence[int], *, max_total: int) -> list[list[int]]:
+    """Group indices by length, shortest first; items x longest length is at most `max_total` in each group.
+
+    An item longer than `max_total` gets a group of its own.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
+    return list(grouped_by_padded_size(order, length=lambda index: lengths[index], max_size=max_total))

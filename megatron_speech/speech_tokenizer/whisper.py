@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from megatron_speech.audio.io import SAMPLE_RATE
+from megatron_speech.grouping import batches_by_length
 from megatron_speech.progress import follow
-from megatron_speech.speech_tokenizer.batching import batches_by_length, checked_clips
+from megatron_speech.speech_tokenizer.clips import checked_clips
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, TextSide, load_model, write_text
 from megatron_speech.speech_tokenizer.whisper_vq import MAX_TEXT_TOKENS_PER_SECOND

@@ -17,9 +17,10 @@ import torch
 
 from megatron_speech.audio.features import Features, torch_features
 from megatron_speech.audio.io import SAMPLE_RATE
+from megatron_speech.grouping import batches_by_length
 from megatron_speech.progress import follow
-from megatron_speech.speech_tokenizer.batching import batches_by_length, checked_clips
 from megatron_speech.speech_tokenizer.blockwise import encode_blockwise
+from megatron_speech.speech_tokenizer.clips import checked_clips
 from megatron_speech.speech_tokenizer.config import WhisperVQConfig
 from megatron_speech.speech_tokenizer.encoder import MelBatch, mel_batch
 from megatron_speech.speech_tokenizer.folder import fingerprint_of

@@ -15,11 +15,11 @@ from megatron_speech.audio.index import AudioIndex
 from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.config.stages.train_speech_tokenizer import SpeechSourceConfig, TrainSpeechTokenizerConfig
 from megatron_speech.parallel.agree import on_every_rank
-from megatron_speech.speech_tokenizer.training import ranks
-from megatron_speech.speech_tokenizer.training.order import Cursor, StepBatch, parts_of
-from megatron_speech.speech_tokenizer.training.ranks import joined
 from megatron_speech.speech_tokenizer.training.run import train_speech_tokenizer
 from megatron_speech.speech_tokenizer.training.step import Trainer
+from megatron_speech.speech_training import ranks
+from megatron_speech.speech_training.order import Cursor, StepBatch, parts_of
+from megatron_speech.speech_training.ranks import joined
 from tests.ranks import run_ranks
 from tests.toys import write_audio
 from tests.unit.speech_tokenizer.toys import noise

@@ -51,6 +51,7 @@ ROOMS = [
     "speech_tokenizer",
     "speech_tokenizer.corpus",
     "speech_tokenizer.training",
+    "speech_training",
     "storage",
     "text_normalization",
     "text_to_token",

@@ -36,7 +36,7 @@ JUSTIFIED = {
     "speech_decoder/training/run.py": "first weights and dropout come from torch's own generator",
     "speech_tokenizer/encoder.py": "a context, which restores the setting",
     "speech_tokenizer/live.py": "a context, which restores the handler",
-    "speech_tokenizer/training/step.py": "dropout is seeded by step; a context for one warning",
+    "speech_training/step.py": "dropout is seeded by step; a context for one warning",
     "training/run_folder.py": "the log files of a run folder",
 }
 """Files of the package that change their process, and why that is right."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.config.stages.tokenize_speech import TokenizeSpeechConfig
-from megatron_speech.speech_tokenizer.batching import batches_by_length
+from megatron_speech.grouping import batches_by_length
 from megatron_speech.speech_tokenizer.interface import SpeechTokenizer, SpeechTokenizerFacts
 
 

@@ -1,9 +1,9 @@
 """Trains speech tokenizers through recognition, on one rank or many.
 
->>> import numpy as np
->>> from megatron_speech.speech_tokenizer.training.order import Cursor, Order
->>> order = Order([np.full(50, 16000)], ["read"], [1.0], batch_seconds=10, seed=0)  # 50 utterances of 1 s
->>> batch = next(order.steps(Cursor()))
->>> len(batch), batch.after
-(10, Cursor(stretch=0, batch=1))
+>>> from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig, SpeechSourceConfig
+>>> from megatron_speech.speech_tokenizer.training.schedule import learning_rate
+>>> sources = {"read": SpeechSourceConfig(audio="audio")}
+>>> config = TrainSpeechTokenizerConfig(output="out", whisper="whisper", sources=sources, warmup_steps=4)
+>>> learning_rate(1, config)  # half of the warm-up
+5e-05
 """

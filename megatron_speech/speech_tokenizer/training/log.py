@@ -1,95 +1,57 @@
-"""Logs a training to TensorBoard and to the log every `every_steps` steps, on rank 0 only.
-
-A resumed run removes the steps that it repeats from TensorBoard.
-"""
+"""Logs a training to TensorBoard and to the log every `every_steps` steps, on rank 0 only."""
 
 from __future__ import annotations
 
 import logging
-import time
-from pathlib import Path
 
 import torch
-import torch.distributed as dist
-from torch.utils.tensorboard import SummaryWriter
 
-from megatron_speech.progress import Progress
 from megatron_speech.speech_tokenizer.quantizer import perplexity
 from megatron_speech.speech_tokenizer.training.step import StepResult, Trainer
+from megatron_speech.speech_training.log import StepLog
 
 logger = logging.getLogger(__name__)
 
 
-class TrainingLog:
+class TrainingLog(StepLog[StepResult]):
     """Collects results of steps and logs their means."""
-
-    def __init__(self, folder: Path, *, first_step: int, steps: int, every_steps: int) -> None:
-        self._every = every_steps
-        self._steps = steps
-        self._progress = Progress("train_speech_tokenizer", unit="steps", total=steps, done=first_step)
-        self._progress.__enter__()
-        self._results: list[StepResult] = []
-        self._since = time.perf_counter()
-        self._board = None
-        if dist.get_rank() == 0:
-            self._board = SummaryWriter(str(folder), purge_step=first_step + 1)
 
     def step(self, trainer: Trainer, result: StepResult, *, utterances: int, last: bool) -> None:
         """Add the result of a step; logs every `every_steps` steps and after the `last` one.
 
         `utterances` have been heard so far.
         """
-        self._progress.add()
-        if self._board is None:
-            return
-        self._results.append(result)
-        if trainer.step % self._every and not last:
+        if not self.is_due(result, step=trainer.step, last=last):
             return
         scalars = {**self._means(), **codebook_scalars(trainer)}
         scalars["learning_rate"] = max(group["lr"] for group in trainer.optimizer.param_groups)
-        self._write(scalars, trainer.step)
+        self.write(scalars, trainer.step)
         logger.info(
             "step %d of %d: cross-entropy %.3f, commitment %.4f, perplexity %.0f (running average of the codebook), "
             "%s of %s codes unused in the last %s, "
             "%.0f s of speech per second, %s utterances so far, %s",
-            *(trainer.step, self._steps),
+            *(trainer.step, self.steps),
             *(scalars[name] for name in ("cross_entropy", "commitment", "codebook/perplexity")),
             *(f"{scalars['codebook/dead']:,}", f"{len(trainer.ema.ema_count):,}", _steps_looked_at(trainer)),
             scalars["speech_per_second"],
-            *(f"{utterances:,}", self._progress.left_in_words()),
+            *(f"{utterances:,}", self.progress.left_in_words()),
         )
         self.restart_clock()
 
     def validation(self, step: int, rates: dict[str, float]) -> None:
         """Log the word error rates from codes after `step`."""
-        self._write({f"word_error_rate/{name}": rate for name, rate in rates.items()}, step)
-        logger.info("step %d of %d%s", step, self._steps, shown({"from codes": rates}))
-
-    def restart_clock(self) -> None:
-        """Start a new mean, without the time of validation or saving in its rate."""
-        self._results, self._since = [], time.perf_counter()
-
-    def close(self) -> None:
-        """End the progress, and close the TensorBoard file if there is one."""
-        self._progress.__exit__(None, None, None)
-        if self._board is not None:
-            self._board.close()
+        self.write({f"word_error_rate/{name}": rate for name, rate in rates.items()}, step)
+        logger.info("step %d of %d%s", step, self.steps, shown({"from codes": rates}))
 
     def _means(self) -> dict[str, float]:
-        number, results = len(self._results), self._results
-        seconds = max(time.perf_counter() - self._since, 1e-9)
+        number, results = len(self.results), self.results
         return {
             "cross_entropy": sum(result.cross_entropy for result in results) / number,
             "commitment": sum(result.commitment for result in results) / number,
             "gradient_norm": sum(result.grad_norm for result in results) / number,
             "codebook/restarted": sum(result.restarted for result in results),
-            "speech_per_second": sum(result.seconds for result in results) / seconds,
+            "speech_per_second": sum(result.seconds for result in results) / self.seconds,
         }
-
-    def _write(self, scalars: dict[str, float], step: int) -> None:
-        if self._board is not None:
-            for name, value in scalars.items():
-                self._board.add_scalar(name, value, step)
 
 
 def shown(rates: dict[str, dict[str, float]]) -> str:

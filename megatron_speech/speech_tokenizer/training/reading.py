@@ -1,27 +1,21 @@
-"""Reads and decodes the clips of the next steps in threads, while the current step computes.
-
-Every rank reads its own micro-batches only. An error is raised at the step of the clip that caused it.
-"""
+"""The clips of a training of the speech tokenizer: transcripts, and cached states or samples."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
-from itertools import tee
+from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 
 from megatron_speech.audio.rates import SpeechRates
 from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig
-from megatron_speech.data.reading.read_ahead import read_ahead
 from megatron_speech.speech_tokenizer.model import TextSide
 from megatron_speech.speech_tokenizer.training.augment import generator_of, with_noise
-from megatron_speech.speech_tokenizer.training.order import Cursor, Order, StepBatch, parts_of
-from megatron_speech.speech_tokenizer.training.sources import Source
 from megatron_speech.speech_tokenizer.training.states import KeptStates
-
-MICROBATCHES_AHEAD = 4
+from megatron_speech.speech_training.feed import Clips
+from megatron_speech.speech_training.feed import Feed as Batches
+from megatron_speech.speech_training.order import Cursor, Order, StepBatch
+from megatron_speech.speech_training.scan import ScannedSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,28 +39,6 @@ class Clip:
         return rates.tokens(len(self.waveform_N))
 
 
-@dataclass(frozen=True, kw_only=True)
-class MicroBatch:
-    """A micro-batch of one rank, before it is read."""
-
-    step: int
-    batch: StepBatch
-    places: list[int]
-    """Places of its clips in the batch; empty if there are fewer clips than ranks."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Clips:
-    """A micro-batch after it is read."""
-
-    clips: list[Clip] = field(default_factory=list)
-    counts: bool = True
-    """False if there are fewer clips than ranks: this rank then computes the first clip with weight 0, to stay in step
-    with the others."""
-    failed: Exception | None = None
-    """Error that prevented reading."""
-
-
 class Feed:
     """Yields the batches of a training, with the micro-batches that this rank reads."""
 
@@ -74,7 +46,7 @@ class Feed:
         self,
         config: TrainSpeechTokenizerConfig,
         text: TextSide,
-        sources: list[Source],
+        sources: list[ScannedSource],
         kept: KeptStates | None,
     ) -> None:
         self._config, self._text = config, text
@@ -87,15 +59,16 @@ class Feed:
             seed=config.seed,
         )
 
-    def steps(self, first: int, cursor: Cursor) -> Generator[tuple[StepBatch, list[Clips]], None, None]:
+    def steps(self, first: int, cursor: Cursor) -> Generator[tuple[StepBatch, list[Clips[Clip]]], None, None]:
         """Yield the batches from step `first` (at `cursor`) to the last, with this rank's micro-batches."""
-        steps, batches = tee(zip(range(first, self._config.steps), self.order.steps(cursor), strict=False))
-        parts = (
-            [MicroBatch(step=step, batch=batch, places=places) for places in self._mine(batch)] for step, batch in steps
+        feed = Batches(
+            order=self.order,
+            steps=self._config.steps,
+            micro_batch_seconds=self._config.micro_batch_seconds,
+            threads=self._config.read_threads,
+            clip=self._clip,
         )
-        read = read_ahead(parts, self._read, microbatches=MICROBATCHES_AHEAD, threads=self._config.read_threads)
-        for (_, batch), micros in zip(batches, read, strict=True):
-            yield batch, micros
+        return feed.batches(first, cursor)
 
     def wave(self, source: int, utterance: int) -> torch.Tensor:
         """Samples [N] of an utterance, without noise."""
@@ -105,25 +78,14 @@ class Feed:
         """Cached states after pooling, [T, D] float16; None without a cache."""
         return self._kept.get(source, utterance) if self._kept is not None else None
 
-    def _mine(self, batch: StepBatch) -> list[list[int]]:
-        parts = parts_of(batch, world_size=dist.get_world_size(), micro_batch_seconds=self._config.micro_batch_seconds)
-        return parts[dist.get_rank()]
-
-    def _read(self, part: MicroBatch) -> Clips:
-        try:
-            clips = [self._clip(part, place) for place in part.places or [0]]
-        except (ValueError, OSError) as error:
-            return Clips(failed=error)
-        return Clips(clips=clips, counts=bool(part.places))
-
-    def _clip(self, part: MicroBatch, place: int) -> Clip:
-        source, utterance = int(part.batch.sources[place]), int(part.batch.utterances[place])
+    def _clip(self, step: int, batch: StepBatch, place: int) -> Clip:
+        source, utterance = int(batch.sources[place]), int(batch.utterances[place])
         transcript = self._text.encode(self.sources[source].index.text(utterance))
-        if self._kept is not None and not front_learns(self._config, part.step):
+        if self._kept is not None and not front_learns(self._config, step):
             return Clip(place=place, transcript=transcript, states_TD=self._kept.get(source, utterance))
         wave_N = self.wave(source, utterance)
         if self._config.augment.noise_probability:
-            generator = generator_of(self._config.seed, part.step, 2 * place)
+            generator = generator_of(self._config.seed, step, 2 * place)
             wave_N = with_noise(wave_N, self._config.augment, generator)
         return Clip(place=place, transcript=transcript, waveform_N=wave_N)
 

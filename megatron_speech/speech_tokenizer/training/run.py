@@ -8,20 +8,16 @@ does not depend on them. The tokenizer is that of the last step, not the best in
 from __future__ import annotations
 
 import logging
-import shutil
 from collections import Counter
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, fields
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch.distributed as dist
 
 from megatron_speech.artifacts.facts.speech_tokenizer import TrainedSpeechTokenizerFacts
-from megatron_speech.artifacts.lock import alone
-from megatron_speech.artifacts.manifest import PARTIAL, Draft, input_ids, is_made, make_artifact, require_same_draft
+from megatron_speech.artifacts.manifest import Draft
 from megatron_speech.audio.quarantine import QUARANTINE, write_quarantine
-from megatron_speech.config.parsing.plain import to_dict
 from megatron_speech.config.stages.train_speech_tokenizer import (
     KNOWN_LATER,
     NO_PART_OF_RESULT,
@@ -29,29 +25,26 @@ from megatron_speech.config.stages.train_speech_tokenizer import (
 )
 from megatron_speech.parallel.agree import Stopped, on_every_rank, on_rank_zero
 from megatron_speech.parallel.signals import StopRequest
-from megatron_speech.parallel.world import world_from_environment
-from megatron_speech.platform.device import where
 from megatron_speech.speech_tokenizer.folder import require
 from megatron_speech.speech_tokenizer.model import TextSide, save_model
 from megatron_speech.speech_tokenizer.objective import TextTargets
 from megatron_speech.speech_tokenizer.training import checkpoint
 from megatron_speech.speech_tokenizer.training.checkpoint import RunState
 from megatron_speech.speech_tokenizer.training.log import TrainingLog, shown
-from megatron_speech.speech_tokenizer.training.ranks import joined
 from megatron_speech.speech_tokenizer.training.reading import Feed
 from megatron_speech.speech_tokenizer.training.schedule import Curve
-from megatron_speech.speech_tokenizer.training.sources import open_sources
+from megatron_speech.speech_tokenizer.training.sources import TEXT_IDS, open_sources
 from megatron_speech.speech_tokenizer.training.start import bottleneck_model, place
 from megatron_speech.speech_tokenizer.training.states import KeptStates
 from megatron_speech.speech_tokenizer.training.step import Trainer
 from megatron_speech.speech_tokenizer.training.validation import Validation
 from megatron_speech.speech_tokenizer.whisper_vq import WhisperVQTokenizer
+from megatron_speech.speech_training.checkpoint import load_weights
+from megatron_speech.speech_training.run import WORK, Job, run_training
 
 logger = logging.getLogger(__name__)
 
 KIND = "speech_tokenizer"
-WORK = "work"
-"""Folder in the output for indices, cached states and checkpoints; deleted when the tokenizer is finished."""
 
 
 def train_speech_tokenizer(
@@ -63,24 +56,21 @@ def train_speech_tokenizer(
     keeps finished scans and cached states. `world` (rank, size) and `init_method` (``file:///tmp/x/store``) are for
     ranks that torchrun did not start.
     """
-    rank, world_size = world or world_from_environment()
-    device_line = where(world_size)
-    stopping = StopRequest(speaks=rank == 0)
-    with stopping as stop_request, joined(rank, world_size, init_method) as steps, ExitStack() as stack:
-        logger.info(device_line)
-        on_rank_zero(lambda: stack.enter_context(alone(config.output)))  # entered by rank 0 alone
-        inputs = on_rank_zero(lambda: input_ids(training_inputs(config)))
-        if on_rank_zero(lambda: is_made(config.output, kind=KIND, config=result_settings(config), inputs=inputs)):
-            logger.info("%s: already done", config.output)
-        else:
-            on_rank_zero(lambda: _require_same_run(config, inputs))
-            try:
-                rates = _make(config, inputs, stop_request, steps)
-                logger.info("%s: written, %d steps%s", config.output, config.steps, shown(rates))
-            except Stopped as stopped:
-                logger.info("stopped by a signal %s; run the same command again", stopped or "before the first step")
-                return
-        on_rank_zero(lambda: shutil.rmtree(config.output / WORK, ignore_errors=True))
+    run_training(training_job(config), world=world, init_method=init_method)
+
+
+def training_job(config: TrainSpeechTokenizerConfig) -> Job:
+    """The training of `config`."""
+    return Job(
+        kind=KIND,
+        output=config.output,
+        config=config,
+        no_part_of_result=NO_PART_OF_RESULT,
+        known_later=KNOWN_LATER,
+        inputs=lambda: training_inputs(config),
+        binding=("states", "checkpoints"),
+        make=lambda draft, stop_request, steps: _make(config, draft, stop_request, steps),
+    )
 
 
 def training_inputs(config: TrainSpeechTokenizerConfig) -> list[Path]:
@@ -92,37 +82,14 @@ def training_inputs(config: TrainSpeechTokenizerConfig) -> list[Path]:
     return [*audio, *weights, *(path for path in text if path.is_file())]
 
 
-def result_settings(config: TrainSpeechTokenizerConfig) -> dict[str, Any]:
-    """Settings that determine the tokenizer; settings without effect on it have their defaults."""
-    defaults: dict[str, Any] = {each.name: each.default for each in fields(config)}
-    settings = {**to_dict(config), **{name: defaults[name] for name in NO_PART_OF_RESULT}}
-    return {name: value for name, value in settings.items() if name not in KNOWN_LATER or value != defaults[name]}
-
-
-def _require_same_run(config: TrainSpeechTokenizerConfig, inputs: dict[str, str]) -> None:
-    """Raise ValueError if the draft holds states or checkpoints of another configuration; deletes nothing."""
-    work = config.output.with_name(config.output.name + PARTIAL) / WORK
-    if (work / "states").is_dir() or (work / "checkpoints").is_dir():
-        require_same_draft(config.output, kind=KIND, config=result_settings(config), inputs=inputs)
-
-
-def _make(
-    config: TrainSpeechTokenizerConfig, inputs: dict[str, str], stop_request: StopRequest, steps: dist.ProcessGroup
-) -> dict[str, dict[str, float]]:
-    """Train and finish the artifact, which rank 0 writes. Collective.
-
-    Returns word error rates by recogniser and validation set.
-    """
-    with ExitStack() as stack:
-        making = make_artifact(config.output, kind=KIND, config=result_settings(config), inputs=inputs)
-        draft = on_rank_zero(lambda: stack.enter_context(making))  # entered by rank 0 alone
-        run = _prepare(config, draft.folder, stop_request, steps)
-        with closing(run.log):
-            _train(run, stop_request)
-        on_rank_zero(lambda: _complete(run, draft))
-        on_rank_zero(stack.close)
+def _make(config: TrainSpeechTokenizerConfig, draft: Draft, stop_request: StopRequest, steps: dist.ProcessGroup) -> str:
+    """Train and complete the tokenizer. Collective. Returns word error rates by recogniser and validation set."""
+    run = _prepare(config, draft.folder, stop_request, steps)
+    with closing(run.log):
+        _train(run, stop_request)
+    on_rank_zero(lambda: _complete(run, draft))
     rates = {name: rate for name, rate in ({}, *run.state.error_rates)[-1].items() if name != "step"}
-    return {"from codes": rates, "without bottleneck": run.state.error_rates_without_bottleneck}
+    return shown({"from codes": rates, "without bottleneck": run.state.error_rates_without_bottleneck})
 
 
 @dataclass(kw_only=True)
@@ -151,7 +118,7 @@ def _prepare(
     sources = open_sources(config, text, model.config, work, stop=stop)
     # Progress, and the cache of frozen layers unless they are trained.
     found = checkpoint.newest(work / "checkpoints")
-    state = RunState() if found is None else on_every_rank(lambda: checkpoint.read_state(found))
+    state = RunState() if found is None else on_every_rank(lambda: checkpoint.read_progress(found))
     past_freezing = config.unfreeze_at_step is not None and state.step >= config.unfreeze_at_step
     kept = None
     if config.caches and not past_freezing:
@@ -159,12 +126,14 @@ def _prepare(
     feed = Feed(config, text, sources, kept)
     # Weights: of the checkpoint, or with a new codebook.
     if found is not None:
-        on_every_rank(lambda: checkpoint.load_weights(found, model))
+        on_every_rank(lambda: load_weights(found, model))
     elif begins:
         state.start = place(model, feed, config, stop=stop)
     else:
         logger.info("%s has a codebook, which is trained further", config.whisper)
-    targets = TextTargets(text, {token for source in sources for token in source.text_ids}, model.config.vocab_size)
+    targets = TextTargets(
+        text, {token for source in sources for token in source.tables[TEXT_IDS].tolist()}, model.config.vocab_size
+    )
     trainer = Trainer(model, targets, config, step=state.step, group=steps)
     if found is not None:
         on_every_rank(lambda: checkpoint.load_trainer(found, trainer))
@@ -180,7 +149,11 @@ def _prepare(
         trainer=trainer,
         validation=validation,
         log=TrainingLog(
-            folder / "tensorboard", first_step=state.step, steps=config.steps, every_steps=config.log_every_steps
+            "train_speech_tokenizer",
+            folder / "tensorboard",
+            first_step=state.step,
+            steps=config.steps,
+            every_steps=config.log_every_steps,
         ),
         state=state,
     )

@@ -20,12 +20,12 @@ from safetensors.torch import save_file
 
 from megatron_speech.artifacts.files import naming_file, rename_synced
 from megatron_speech.audio.io import SAMPLE_RATE
+from megatron_speech.grouping import batches_by_length
 from megatron_speech.parallel.agree import divided, on_every_rank
 from megatron_speech.progress import Progress
-from megatron_speech.speech_tokenizer.batching import batches_by_length
 from megatron_speech.speech_tokenizer.encoder import mel_batch
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel
-from megatron_speech.speech_tokenizer.training.sources import Source
+from megatron_speech.speech_training.scan import ScannedSource
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class KeptStates:
         cls,
         folder: Path,
         model: SpeechRecognitionModel,
-        sources: list[Source],
+        sources: list[ScannedSource],
         *,
         stop: Callable[[], bool] = lambda: False,
     ) -> KeptStates:
@@ -90,7 +90,7 @@ def front_states(model: SpeechRecognitionModel, waves: list[torch.Tensor]) -> li
     return states
 
 
-def compute_part(folder: Path, model: SpeechRecognitionModel, source: Source, number: int, first: int) -> None:
+def compute_part(folder: Path, model: SpeechRecognitionModel, source: ScannedSource, number: int, first: int) -> None:
     """Write the file with the states of `PART` utterances from number `first` on, unless it exists."""
     path = _path(folder, number, first)
     if path.is_file():

@@ -11,17 +11,12 @@ Cost: ranks synchronise for the counts, the gradients, the losses, the codebook,
 
 from __future__ import annotations
 
-import warnings
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from megatron_speech.config.stages.train_speech_tokenizer import TrainSpeechTokenizerConfig
-from megatron_speech.randomness import named_keys
 from megatron_speech.speech_tokenizer.encoder import float32_convolutions
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel
 from megatron_speech.speech_tokenizer.objective import (
@@ -32,8 +27,10 @@ from megatron_speech.speech_tokenizer.objective import (
 )
 from megatron_speech.speech_tokenizer.quantizer import EmaUpdate
 from megatron_speech.speech_tokenizer.training.learning import Recognition, front_modules, parameter_groups
-from megatron_speech.speech_tokenizer.training.reading import Clips, front_learns
+from megatron_speech.speech_tokenizer.training.reading import Clip, front_learns
 from megatron_speech.speech_tokenizer.training.schedule import learning_rate
+from megatron_speech.speech_training.feed import Clips, require_read
+from megatron_speech.speech_training.step import descend, in_parallel, seed_dropout, synchronized
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +87,7 @@ class Trainer:
         self._thaw()
 
     @float32_convolutions()
-    def advance(self, micros: list[Clips], *, batch_size: int) -> StepResult:
+    def advance(self, micros: list[Clips[Clip]], *, batch_size: int) -> StepResult:
         """Run a step on this rank's micro-batches of a batch of `batch_size` clips (on all ranks). Collective.
 
         Raises ValueError on all ranks if one could not read its clips, or the loss is not finite.
@@ -101,12 +98,12 @@ class Trainer:
         tokens_C, frames_C, samples = self._counts(micros, batch_size)
         tokens, frames = int(tokens_C.sum()), int(frames_C.sum())
         # Gradients of all micro-batches; DDP adds over ranks in the last backward pass.
-        self._seed_dropout()
+        seed_dropout(self.config.seed, self.step)
         sums = torch.zeros(2, dtype=torch.float64, device=tokens_C.device)
         done: list[Losses] = []
         for number, micro in enumerate(micros):
             last = number + 1 == len(micros)
-            with nullcontext() if last or isinstance(self._parallel, Recognition) else self._parallel.no_sync():
+            with synchronized(self._parallel, now=last):
                 losses: Losses = self._parallel(micro.clips, self.step)
                 loss = losses.cross_entropy / tokens + commitment_weight(self.model) * losses.commitment / frames
                 # DDP averages over ranks, but the sum is needed.
@@ -135,42 +132,30 @@ class Trainer:
         learns = front_learns(self.config, self.step)
         self._front.requires_grad_(learns)
         self.train()
-        self._parallel: Recognition | DistributedDataParallel = self._recognition
-        if dist.get_world_size() > 1:
-            with warnings.catch_warnings():
-                # Buffers are equal on all ranks without a broadcast. Newer torch warns that it renamed the argument.
-                warnings.simplefilter("ignore", FutureWarning)
-                self._parallel = DistributedDataParallel(
-                    self._recognition,
-                    process_group=self._group,
-                    broadcast_buffers=False,
-                    find_unused_parameters=True,
-                )
+        self._parallel = in_parallel(self._recognition, self._group)
 
     def train(self) -> None:
         """Switch to training mode, except for frozen layers, which have no dropout."""
         self.model.train()
         self._front.train(front_learns(self.config, self.step))
 
-    def _counts(self, micros: list[Clips], batch_size: int) -> tuple[torch.Tensor, torch.Tensor, int]:
+    def _counts(self, micros: list[Clips[Clip]], batch_size: int) -> tuple[torch.Tensor, torch.Tensor, int]:
         """Numbers of text tokens and frames of each clip of the whole batch [clips], and the number of samples."""
         device = self.model.encoder.codebook.weight.device
         counts = torch.zeros(2 * batch_size + 1, dtype=torch.int64)
-        failed = next((micro.failed for micro in micros if micro.failed is not None), None)
-        counts[-1] = failed is not None
+        counts[-1] = any(micro.failed is not None for micro in micros)
         rates = self.model.config.rates
         for clip in (clip for micro in micros if micro.counts for clip in micro.clips):
             counts[clip.place] = num_targets(clip.transcript)
             counts[batch_size + clip.place] = clip.num_frames(rates)
         counts = counts.to(device)
         dist.all_reduce(counts, group=self._group)
-        if counts[-1]:
-            raise failed or ValueError(f"step {self.step}: another rank could not read its speech; its log says why")
+        require_read(self.step, micros, failed_anywhere=bool(counts[-1]))
         frames_C = counts[batch_size:-1]
         return counts[:batch_size], frames_C, int(frames_C.sum()) * rates.samples_per_token
 
     def _frames(
-        self, done: list[Losses], micros: list[Clips], frames_C: torch.Tensor
+        self, done: list[Losses], micros: list[Clips[Clip]], frames_C: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """States of this rank [N, D], their codes [N] and their numbers among all frames of the batch [N]."""
         device = frames_C.device
@@ -185,15 +170,5 @@ class Trainer:
 
     def update(self) -> float:
         """Clip gradients, run the optimizer, clear gradients; returns the gradient norm before clipping."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, self.config) * group["scale"]
-        learning = [p for p in self.model.parameters() if p.grad is not None]
-        norm = nn.utils.clip_grad_norm_(learning, self.config.gradient_clipping)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        return float(norm)
-
-    def _seed_dropout(self) -> None:
-        """Seed dropout from the seed, the step and the rank, so that checkpoints need no random state."""
-        number = self.step * dist.get_world_size() + dist.get_rank()
-        torch.manual_seed(int(named_keys(self.config.seed, "dropout", torch.tensor([number]).numpy())[0] >> 1))
+        rate = learning_rate(self.step, self.config)
+        return descend(self.optimizer, learning_rate=rate, clipping=self.config.gradient_clipping, of=self.model)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from megatron_speech.speech_tokenizer.batching import batches_by_length
+from megatron_speech.grouping import batches_by_length
 from megatron_speech.speech_tokenizer.model import SpeechRecognitionModel, TextSide
 from megatron_speech.speech_tokenizer.objective import (
     Losses,

@@ -18,9 +18,9 @@ from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.config.stages.train_speech_tokenizer import AugmentConfig, SpeechSourceConfig
 from megatron_speech.speech_tokenizer.model import TextSide, load_config
 from megatron_speech.speech_tokenizer.training import sources
-from megatron_speech.speech_tokenizer.training.ranks import joined
 from megatron_speech.speech_tokenizer.training.run import train_speech_tokenizer
 from megatron_speech.speech_tokenizer.training.validation import Validation
+from megatron_speech.speech_training.ranks import joined
 from tests.toys import write_audio
 from tests.unit.speech_tokenizer.toys import noise
 from tests.unit.speech_tokenizer.training.toys import training

@@ -15,9 +15,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from megatron_speech.artifacts.manifest import read_manifest
 from megatron_speech.config.stages.train_speech_tokenizer import NO_PART_OF_RESULT, AugmentConfig
-from megatron_speech.speech_tokenizer.training import sources, states
+from megatron_speech.speech_tokenizer.training import states
 from megatron_speech.speech_tokenizer.training.run import train_speech_tokenizer, training_inputs
 from megatron_speech.speech_tokenizer.training.step import Trainer
+from megatron_speech.speech_training import scan as source_scan
 from tests.unit.speech_tokenizer.training.toys import training, weights
 
 AUGMENTED = {
@@ -109,7 +110,7 @@ def test_a_signal_before_the_first_step_keeps_what_is_done(
 ) -> None:
     """Scans by shard, states by part, under a lock; a changed setting does not delete them."""
     config = training(world, tmp_path / "out", steps=1)
-    work, scan, compute = tmp_path / "out.partial" / "work", sources.scan_shard, states.compute_part
+    work, scan, compute = tmp_path / "out.partial" / "work", source_scan.scan_shard, states.compute_part
     scanned: list[str] = []
 
     def signalled_scan(shard: Any, **settings: Any) -> Any:
@@ -122,12 +123,12 @@ def test_a_signal_before_the_first_step_keeps_what_is_done(
         os.kill(os.getpid(), signal.SIGTERM)
         compute(*args)
 
-    monkeypatch.setattr(sources, "scan_shard", signalled_scan)
+    monkeypatch.setattr(source_scan, "scan_shard", signalled_scan)
     train_speech_tokenizer(config)
     assert len(scanned) == 1 and not (work / "states").exists()
     train_speech_tokenizer(config)
     assert len(scanned) == len(set(scanned)) == 2  # another one, and not the first again
-    monkeypatch.setattr(sources, "scan_shard", scan)
+    monkeypatch.setattr(source_scan, "scan_shard", scan)
     monkeypatch.setattr(states, "compute_part", signalled_compute)
     train_speech_tokenizer(config)
     assert len(list((work / "states").iterdir())) == 1 and not (work / "checkpoints").exists()

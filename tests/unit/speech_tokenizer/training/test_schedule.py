@@ -9,8 +9,8 @@ import pytest
 
 from megatron_speech.artifacts.facts.speech_tokenizer import CurvePoint
 from megatron_speech.speech_tokenizer.training.checkpoint import RunState
-from megatron_speech.speech_tokenizer.training.order import Cursor
 from megatron_speech.speech_tokenizer.training.schedule import Curve, learning_rate
+from megatron_speech.speech_training.order import Cursor
 from tests.unit.speech_tokenizer.training.toys import training
 
 

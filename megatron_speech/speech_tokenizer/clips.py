@@ -1,4 +1,4 @@
-"""Checks clips and batches them by length, since padding costs time. A batch changes states by rounding only (1e-7)."""
+"""Checks clips before they are encoded."""
 
 from __future__ import annotations
 
@@ -9,16 +9,6 @@ import torch
 
 from megatron_speech.audio.checks import checked_waveform
 from megatron_speech.audio.io import SAMPLE_RATE
-from megatron_speech.grouping import grouped_by_padded_size
-
-
-def batches_by_length(lengths: Sequence[int], *, max_total: int) -> list[list[int]]:
-    """Group indices by length, shortest first; items x longest length is at most `max_total` in each group.
-
-    An item longer than `max_total` gets a group of its own.
-    """
-    order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
-    return list(grouped_by_padded_size(order, length=lambda index: lengths[index], max_size=max_total))
 
 
 def checked_clips(

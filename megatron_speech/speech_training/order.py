@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from megatron_speech.audio.io import SAMPLE_RATE
 from megatron_speech.data.plan.order import consumed, largest_remainder
 from megatron_speech.data.plan.permutation import permute
+from megatron_speech.grouping import batches_by_length
 from megatron_speech.randomness import named_keys
-from megatron_speech.speech_tokenizer.batching import batches_by_length
 
 Ints = NDArray[np.int64]
 

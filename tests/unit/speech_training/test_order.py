@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_speech.speech_tokenizer.training.order import Cursor, Order, StepBatch, parts_of
+from megatron_speech.speech_training.order import Cursor, Order, StepBatch, parts_of
 
 SECOND = 16000
 
