@@ -101,7 +101,7 @@ def test_no_codes_give_no_sound(config: StreamDecodeConfig) -> None:
         ("[1, [2]]", r"'\[2\]' is no code"),
         ('["1"]', "'1' is no code"),
         ('{"codes": "12"}', "'12' is no code"),
-        ('{"codes": {"a": 1}}', "is no code"),
+        ('{"codes": {"a": 1}}', ".*is no code"),
         ("9" * 50, f"'{'9' * 40}' is no code"),
         (
             '{"codes": [1], "speech_fingerprint": "another"}',
