@@ -12,6 +12,7 @@ import ast
 import hashlib
 import inspect
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -41,7 +42,7 @@ def protocol_record(protocol: ScoringProtocol, *, inputs: Sequence[Path], dtype:
         **protocol.to_json(),
         "chance": dict(protocol.chance),
         "dtype": dtype,
-        "data": {path.name: data_checksum(path) for path in inputs if path.is_file() or (path / MANIFEST).is_file()},
+        "data": _data_checksums(path for path in inputs if path.is_file() or (path / MANIFEST).is_file()),
         "code": code_version(scoring_modules(own)),
     }
     return {ID: protocol_id(record), **record}
@@ -60,6 +61,14 @@ def differences(first: dict[str, Any], second: dict[str, Any], *, accept: Iterab
         for key in keys
         if first.get(key) != second.get(key)
     }
+
+
+def _data_checksums(paths: Iterable[Path]) -> dict[str, str]:
+    """Checksums by the last part of each path; of several paths with one last part, in their order."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for path in dict.fromkeys(paths):
+        found[path.name].append(data_checksum(path))
+    return {name: ", ".join(checksums) for name, checksums in found.items()}
 
 
 def data_checksum(path: Path) -> str:

@@ -14,7 +14,7 @@ class CheckContaminationConfig:
     """Find evaluation items in the documents that a model is trained on."""
 
     data_sets: dict[str, DataSetConfig]
-    """Evaluation data sets, by name."""
+    """Evaluation data sets, by the names of their sets or tasks in evaluate."""
     sources: dict[str, DocumentsFolder]
     """Folders of document shards, interleaved or not, by name."""
     vocabulary: VocabularyFolder

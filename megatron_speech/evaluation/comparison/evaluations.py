@@ -37,6 +37,11 @@ class Measure(NamedTuple):
     """``wer`` or ``cer``; empty for an accuracy."""
 
     @property
+    def data_sets(self) -> tuple[str, str]:
+        """Names under which `check_contamination` may know its items."""
+        return self.task, self.evaluation_task
+
+    @property
     def shown(self) -> str:
         """Pair and rate."""
         return f"{self.pair} {self.rate}".strip()

@@ -22,6 +22,9 @@ from megatron_speech.evaluation.comparison.evaluations import (
 )
 from megatron_speech.metrics.intervals import mcnemar, mean_interval, paired_difference, ratio_interval
 
+Leaked = tuple[str, str]
+"""Data set and id of an item that training data have."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedScore(Record):
@@ -51,7 +54,9 @@ class ComparedScore(Record):
         return Measure(self.evaluation_task, self.task, self.pair, self.rate)
 
 
-def compared_scores(config: CompareEvaluationsConfig, *, without: Collection[str] = frozenset()) -> list[ComparedScore]:
+def compared_scores(
+    config: CompareEvaluationsConfig, *, without: Collection[Leaked] = frozenset()
+) -> list[ComparedScore]:
     """Scores of all measures that the evaluations share; items `without` are left out.
 
     Raises ValueError if the protocols or the items differ, or if nothing is shared.
@@ -76,12 +81,13 @@ def score_of(measure: Measure, amounts: Sequence[Amount], config: CompareEvaluat
 
 
 def _compared(
-    measure: Measure, evaluations: Sequence[Evaluation], config: CompareEvaluationsConfig, without: Collection[str]
+    measure: Measure, evaluations: Sequence[Evaluation], config: CompareEvaluationsConfig, without: Collection[Leaked]
 ) -> ComparedScore | None:
     """None if no item is left."""
     for other in evaluations[1:]:
         require_same_items(measure, evaluations[0], other)
-    kept = sorted(evaluations[0].amounts[measure].keys() - {*without})
+    left_out = {item for data_set, item in without if data_set in measure.data_sets}
+    kept = sorted(evaluations[0].amounts[measure].keys() - left_out)
     if not kept:
         return None
     first, *others = ([evaluation.amounts[measure][item] for item in kept] for evaluation in evaluations)

@@ -156,9 +156,9 @@ def _fingerprint(items: list[ItemWords]) -> str:
     return digest.hexdigest()
 
 
-def leaked_items(folder: Path) -> set[str]:
-    """Ids of the items that were found, from the output of `check_contamination`; ValueError if it is none."""
+def leaked_items(folder: Path) -> set[tuple[str, str]]:
+    """(data set, id) of found items, from the output of `check_contamination`; ValueError if it is none."""
     if (kind := read_manifest(folder).kind) != "contamination":
         raise ValueError(f"leaks={folder}: is of kind {kind}; name a folder that check_contamination made")
     lines: list[dict[str, Any]] = [json.loads(line) for line in (folder / LEAKS).read_text().splitlines()]
-    return {str(line["item"]) for line in lines}
+    return {(str(line["data_set"]), str(line["item"])) for line in lines}

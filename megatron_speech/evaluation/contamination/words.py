@@ -1,4 +1,7 @@
-"""Words of a text, as they are compared: without case, accents, punctuation and apostrophes; Chinese by characters."""
+"""Words of a text, as they are compared: without case, accents, punctuation and apostrophes; Chinese by characters.
+
+Signs that nobody sees, such as soft hyphens, part no word, and neither do accents that are signs of their own.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ import re
 import unicodedata
 
 _HAN = "㐀-䶿一-鿿豈-﫿"
-_WORD = re.compile(rf"[{_HAN}]|[^\W_{_HAN}]+(?:['’][^\W_{_HAN}]+)*")
+_WITHIN = "'’\u0300-\u036f\u00ad\u200b-\u200d\u2060\ufeff"
+"""Apostrophes, accents, soft hyphen, and signs without width."""
+_WORD = re.compile(rf"[{_HAN}]|[^\W_{_HAN}]+(?:[{_WITHIN}]+[^\W_{_HAN}]+)*")
 
 
 def words_with_places(text: str) -> tuple[list[str], list[int]]:

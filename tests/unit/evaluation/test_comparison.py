@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -188,7 +189,9 @@ def test_the_command_takes_folders_as_words(tmp_path: Path, capsys, monkeypatch)
 def test_items_that_training_data_have_are_left_out_as_well(tmp_path: Path):
     folders = [evaluation(tmp_path / name, {"x": [1.0, 1.0, 0.0, 0.0], "y": [1.0]}) for name in "ab"]
     with make_artifact(tmp_path / "leaks", kind="contamination", config={}) as draft:
-        (draft.folder / "leaks.jsonl").write_text('{"data_set": "c", "item": "i0"}\n{"data_set": "c", "item": "i9"}\n')
+        (draft.folder / "leaks.jsonl").write_text(
+            '{"data_set": "Cloze", "item": "i0"}\n{"data_set": "cloze", "item": "i9"}\n'
+        )
         draft.facts = EvaluationResults(by_task={})
     config = CompareEvaluationsConfig(evaluations=folders, leaks=tmp_path / "leaks")
     lines = list(compare_evaluations(config))
@@ -197,6 +200,31 @@ def test_items_that_training_data_have_are_left_out_as_well(tmp_path: Path):
     assert lines[5].split()[:5] == ["Cloze", "x", "3", "50.0", "33.3"] and lines[6:] == ["Cloze y: no item is left"]
     with pytest.raises(ValueError, match=r"leaks=.*: is of kind evaluation"):
         list(compare_evaluations(replace(config, leaks=folders[0])))
+
+
+def test_an_item_that_leaked_is_left_out_of_its_own_data_set_alone(tmp_path: Path):
+    lines = [
+        {"evaluation_task": "questions", "task": name, "pair": "text->text", "item": f"{number}", "credit": number % 2}
+        for name in ("llama", "web")
+        for number in range(10)
+    ]
+    folders = [write_evaluation(tmp_path / name, lines, {"questions": PROTOCOL | {"chance": {}}}) for name in "ab"]
+    config = CompareEvaluationsConfig(evaluations=folders, leaks=tmp_path / "leaks")
+
+    def leaked(*found: tuple[str, str]) -> None:
+        shutil.rmtree(tmp_path / "leaks", ignore_errors=True)
+        with make_artifact(tmp_path / "leaks", kind="contamination", config={}) as draft:
+            told = (json.dumps({"data_set": name, "item": item}) + "\n" for name, item in found)
+            (draft.folder / "leaks.jsonl").write_text("".join(told))
+            draft.facts = EvaluationResults(by_task={})
+
+    leaked(("web", "1"), ("other", "2"))
+    *_, llama, web, stranger = compare_evaluations(config)
+    assert llama.split()[:3] == ["llama", "text->text", "10"] and web.split()[:3] == ["web", "text->text", "9"]
+    assert stranger == "other: no task of the evaluations, so its found items are in none"
+    leaked(("other", "2"))
+    with pytest.raises(ValueError, match=r"none of its data sets \(other\) is a task of the evaluations \(llama, que"):
+        list(compare_evaluations(config))
 
 
 def test_the_figure_has_an_interval_for_every_difference(tmp_path: Path, monkeypatch):
@@ -239,6 +267,18 @@ def test_an_id_stands_for_data_score_and_code_wherever_the_data_lie(tmp_path: Pa
         task=ClozeTask,
     )
     assert other["id"] != records[0]["id"] and [*differences(records[0], other)] == ["score"]
+
+
+def test_files_of_one_name_are_all_in_the_protocol(tmp_path: Path):
+    files = [tmp_path / name / "documents.jsonl" for name in ("wiki", "speech")]
+    ids = []
+    for texts in (("one", "same"), ("two", "same"), ("one", "other")):
+        for file, text in zip(files, texts, strict=True):
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text)
+        protocol = ScoringProtocol(template="t", score="s")
+        ids.append(protocol_record(protocol, inputs=[*files, files[0]], dtype="float32", task=ClozeTask)["id"])
+    assert len({*ids}) == 3
 
 
 def test_comments_and_docstrings_are_no_other_code(tmp_path: Path, monkeypatch):

@@ -148,7 +148,7 @@ def test_planted_leaks_are_found_and_clean_items_are_not(tmp_path: Path, vocabul
     assert all(leaks[name]["source"] == "interleaved" for name in leaks.keys() & {*spoken})
     assert sum(leaks[name]["spoken"] for name in leaks.keys() & {*spoken}) >= 95
     assert not any(leaks[name]["spoken"] for name in verbatim)
-    assert leaks[verbatim[3]]["document"] == "w3" and leaked_items(config.output) == {*leaks}
+    assert leaks[verbatim[3]]["document"] == "w3" and leaked_items(config.output) == {("cloze", name) for name in leaks}
     facts = json.loads((config.output / "contamination.json").read_text())
     assert facts["data_sets"]["cloze"] | {"found": 0} == {
         "judged": 800,
@@ -201,6 +201,8 @@ def test_transcripts_of_speech_are_spoken_text(tmp_path: Path, vocabulary: Path)
         ("中国的首都 is 北京。", ["中", "国", "的", "首", "都", "is", "北", "京"]),
         ("ﬁne ＡＢＣ １２", ["fine", "abc", "12"]),
         ("_x_ 3.14", ["x", "3", "14"]),
+        ("nai\u0308ve cafe\u0301s", ["naive", "cafes"]),
+        ("moun\u00adtain ri\u200bver \ufeffsea", ["mountain", "river", "sea"]),
     ],
 )
 def test_words_are_compared_without_case_accents_and_marks(text: str, words: list[str]):
