@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,9 @@ from megatron_speech.evaluation.data_sets.questions import (
     question_of,
     read_questions,
 )
-from megatron_speech.evaluation.data_sets.tables import table_rows, tables_below
+from megatron_speech.evaluation.data_sets.tables import TableRow, table_rows, tables_below
+
+logger = logging.getLogger(__name__)
 
 OPEN_AUDIO_BENCH_SETS = {
     "alpaca_eval": ("instruction", "output"),
@@ -46,7 +49,19 @@ def _read_uro_bench(config: DataSetConfig) -> Iterator[QuestionItem]:
     for table in tables_below(config.folder):
         if table.suffix == ".jsonl":
             subset = _set_of(table, config.folder)
-            yield from (question_of(row, columns, subset=subset) for row in table_rows(table))
+            yield from (question_of(row, columns, subset=subset) for row in _single_questions(table))
+
+
+def _single_questions(table: Path) -> Iterator[TableRow]:
+    """Rows of a set; none of one with dialogues, which the log then tells."""
+    dialogues = 0
+    for row in table_rows(table):
+        if row.has("dialogue"):
+            dialogues += 1
+        else:
+            yield row
+    if dialogues:
+        logger.warning("%s: dialogues of several rounds are not asked; %d are passed over", table, dialogues)
 
 
 def _set_of(table: Path, folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,7 +53,8 @@ class PassageEncoder:
             return None, REASONS.get(error.reason, error.reason)
         if place is not None:
             place.parent.mkdir(parents=True, exist_ok=True)
-            temporary = place.with_suffix(".tmp.npy")
+            # Jobs may share the cache, and encode one recording at the same time.
+            temporary = place.with_suffix(f".{secrets.token_hex(8)}.tmp.npy")
             np.save(temporary, codes)
             temporary.replace(place)
         return codes, None

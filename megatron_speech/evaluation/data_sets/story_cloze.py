@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from megatron_speech.config.stages.evaluation_data import DataSetConfig
+from megatron_speech.evaluation.data_sets.files import visible_files
 from megatron_speech.evaluation.data_sets.interface import ItemReader
 from megatron_speech.evaluation.data_sets.items import ChoiceItem, Passage, spoken
 from megatron_speech.evaluation.data_sets.tables import table_rows, tables_below
@@ -34,7 +35,9 @@ def _read_written(config: DataSetConfig) -> Iterator[ChoiceItem]:
 def _read_cross_modal(config: DataSetConfig) -> Iterator[ChoiceItem]:
     # Any part shows that an item is there, so that a missing file is counted.
     parts = ("mutual", "correct", "incorrect")
-    found = {(path.parent, path.stem.rpartition("_")) for path in config.folder.rglob("*_*.*") if _is_part(path)}
+    found = {
+        (path.parent, path.stem.rpartition("_")) for path in visible_files(config.folder, "*_*.*") if _is_part(path)
+    }
     for folder, name in sorted({(folder, name[0]) for folder, name in found if name[2] in parts}):
         subset = "" if folder == config.folder else str(folder.relative_to(config.folder))
         context, right, wrong = (_passage(folder / f"{name}_{part}") for part in parts)

@@ -118,7 +118,7 @@ def _printed_list(value: str) -> list[Any]:
     except (tokenize.TokenError, SyntaxError):
         return [value]
     strings = [token.string for token in tokens if token.type == tokenize.STRING]
-    return [ast.literal_eval(each) for each in strings] if strings else [value]
+    return [ast.literal_eval(each) for each in strings] if strings or not value.strip(" []\n") else [value]
 
 
 def _has_bytes(cell: Any) -> bool:

@@ -9,6 +9,7 @@ from megatron_speech.audio.sources.archive import read_files
 from megatron_speech.audio.sources.folders import read_librispeech, transcript_files
 from megatron_speech.audio.sources.tables import read_lines
 from megatron_speech.config.stages.evaluation_data import DataSetConfig
+from megatron_speech.evaluation.data_sets.files import visible_files
 from megatron_speech.evaluation.data_sets.interface import ItemReader
 from megatron_speech.evaluation.data_sets.items import TranscriptItem, spoken
 from megatron_speech.evaluation.data_sets.tables import name_of_table, numbered_rows, tables_below
@@ -26,7 +27,7 @@ def _read_librispeech(config: DataSetConfig) -> Iterator[TranscriptItem]:
 
 
 def _read_aishell(config: DataSetConfig) -> Iterator[TranscriptItem]:
-    transcripts = sorted(config.folder.rglob("aishell_transcript*.txt"))
+    transcripts = visible_files(config.folder, "aishell_transcript*.txt")
     if not transcripts:
         return
     texts = {}
@@ -34,7 +35,7 @@ def _read_aishell(config: DataSetConfig) -> Iterator[TranscriptItem]:
         name, _, words = line.partition(" ")
         texts[name] = words
     # The transcript lists all splits; those whose folder is there are read.
-    files = {path.stem: path for path in sorted(transcripts[0].parent.parent.rglob("*.wav"))}
+    files = {path.stem: path for path in visible_files(transcripts[0].parent.parent, "*.wav")}
     splits = sorted({path.parents[1] for path in files.values()}, key=str)
     speakers = {path.parent.name: path.parent for path in files.values()}
     for name in sorted({*files, *(name for name in texts if _speaker(name) in speakers)}):

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from megatron_speech.config.stages.evaluation_data import DataSetConfig
 from megatron_speech.data.shards.documents import write_documents
 from megatron_speech.evaluation.data_sets.encoding import PassageEncoder
+from megatron_speech.evaluation.data_sets.items import spoken
 from megatron_speech.evaluation.data_sets.table import READERS
 from tests.toys import write_jsonl
 from tests.unit.evaluation.layouts import (
@@ -23,6 +25,7 @@ from tests.unit.evaluation.layouts import (
     speech_codes,
     spoken_utterance,
     swuggy,
+    uro_bench,
     wav,
     wav_bytes,
     write_csv,
@@ -75,18 +78,16 @@ DEFECTS: dict[str, tuple[bytes | None, str]] = {
 @pytest.mark.parametrize("damage", DEFECTS)
 @pytest.mark.parametrize(
     "layout",
-    ["wav_pairs", "swuggy", "cross_modal_cloze", "open_audio_bench", "seed_tts_eval", "librispeech", "uro_bench"],
+    [
+        *("wav_pairs", "swuggy", "salmon", "cross_modal_cloze", "open_audio_bench", "seed_tts_eval", "librispeech"),
+        "uro_bench",
+    ],
 )
 def test_a_damaged_recording_is_counted_with_its_reason(layout: str, damage: str, tmp_path: Path):
     write, _, count, _ = WRITERS[layout]
     write(tmp_path)
     data, reason = DEFECTS[damage]
     path = sorted(tmp_path.rglob("*.wav"))[0]
-    if data is None and layout == "wav_pairs":
-        path.unlink()
-        with pytest.raises(ValueError, match="must be a pair"):  # nothing but the file says that there is an item
-            read(layout, tmp_path)
-        return
     path.unlink() if data is None else path.write_bytes(data)
     items = read(layout, tmp_path)
     assert len(items) == count
@@ -126,6 +127,7 @@ def test_the_right_one_of_a_pair_is_found_by_name_whatever_the_order_of_files(tm
         (("1_correct.wav", "1_correct_again.wav"), "do not say which is right"),
         (("1_true_wrong.wav", "1_false_right.wav"), "do not say which is right"),
         (("1_correct.wav",), "must be a pair"),
+        (("1_correct.wav", "1_incorrect.wav", "2_cover.wav"), "must be a pair"),
         (("1_correct.wav", "01_incorrect.wav", "1_wrong.wav"), "must be a pair"),
         (("correct.wav", "incorrect.wav"), "must begin with the number"),
     ],
@@ -142,6 +144,8 @@ def test_a_user_can_name_the_words_of_a_pair(tmp_path: Path):
         wav(tmp_path / name)
     (item,) = read("wav_pairs", tmp_path, right="real", wrong="made")
     assert item.candidates[item.right].recording.name == "1+real.wav"
+    (again,) = read("wav_pairs", tmp_path, right="Real", wrong="MADE")
+    assert again.right == item.right
     with pytest.raises(ValueError, match="must be two words"):
         DataSetConfig(layout="wav_pairs", folder=tmp_path, right="real")
 
@@ -166,12 +170,84 @@ def test_salmon_takes_the_first_of_two_sorted_names(tmp_path: Path):
         read("salmon", tmp_path)
 
 
+@pytest.mark.parametrize(
+    "layout", ["wav_pairs", "salmon", "cross_modal_cloze", "seed_tts_eval", "aishell", "librispeech"]
+)
+def test_hidden_twins_of_files_are_no_files(layout: str, tmp_path: Path):
+    write, _, count, defects = WRITERS[layout]
+    write(tmp_path)
+    for path in [*tmp_path.rglob("*.*")]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7\xff")
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "__MACOSX" / "._1_correct.wav").write_bytes(b"\0\5\x16\7\xff")
+    items = read(layout, tmp_path)
+    assert len(items) == count and sum(item.defect is not None for item in items) == defects
+
+
+def test_lists_of_texts_to_say_have_two_to_five_fields(tmp_path: Path):
+    wav(tmp_path / "p.wav")
+    lines = ["a|Two.", "b.wav|Three.|p.wav", "c|Prompt.|p.wav|Four.", "d|Prompt.|p.wav|Five.|gone.wav"]
+    (tmp_path / "meta.lst").write_text("\n".join(lines) + "\n")
+    items = read("seed_tts_eval", tmp_path)
+    assert [(item.id, item.text) for item in items] == [
+        ("meta/a", "Two."),
+        ("meta/b", "Three."),
+        ("meta/c", "Four."),
+        ("meta/d", "Five."),
+    ]
+    assert [item.prompt.recording and item.prompt.recording.name for item in items] == [None, *["p.wav"] * 3]
+    assert [item.prompt.text for item in items] == [None, None, "Prompt.", "Prompt."]
+    assert [item.defect for item in items] == [None, None, None, "missing"]
+    (tmp_path / "meta.lst").write_text("a|b|c|d|e|f\n")
+    with pytest.raises(ValueError, match=r"meta\.lst:1: 6 fields, 2 to 5 are expected"):
+        read("seed_tts_eval", tmp_path)
+
+
+def test_sets_of_dialogues_are_told_and_passed_over(tmp_path: Path, caplog):
+    uro_bench(tmp_path)
+    turn = {"round": 1, "source_wav": "audio/0.wav", "source_text": "Hello?", "target_text": "Hello."}
+    write_jsonl(tmp_path / "MtBench" / "test.jsonl", *({"id": n, "num_round": 1, "dialogue": [turn]} for n in (0, 1)))
+    with caplog.at_level("WARNING"):
+        assert {item.subset for item in read("uro_bench", tmp_path)} == {"Repeat", "Gsm8kEval"}
+    (told,) = caplog.messages
+    assert "MtBench/test.jsonl: dialogues of several rounds are not asked" in told
+    with pytest.raises(ValueError, match="no item of layout=uro_bench"):
+        read("uro_bench", tmp_path / "MtBench")
+
+
+def test_a_cache_is_shared_by_jobs_that_encode_one_recording_at_a_time(tmp_path: Path, monkeypatch):
+    """A second job that ends in the middle of the first one's writing takes nothing from it."""
+    path = wav(tmp_path / "a.wav")
+    encoders = [PassageEncoder(tmp_path, tmp_path / "cache") for _ in range(2)]
+    for each in encoders:
+        each.facts = SimpleNamespace(fingerprint="f" * 64)
+        monkeypatch.setattr(each, "_encode", lambda data: np.arange(4, dtype=np.int32))
+    save, nested = np.save, []
+
+    def saving(place: Path, codes: np.ndarray) -> None:
+        save(place, codes)
+        if not nested:
+            nested.append(True)
+            encoders[1].codes(spoken(path))
+
+    monkeypatch.setattr(np, "save", saving)
+    codes, defect = encoders[0].codes(spoken(path))
+    assert codes.tolist() == [0, 1, 2, 3] and defect is None
+    (kept,) = (tmp_path / "cache").rglob("*.npy")
+    assert np.load(kept).tolist() == [0, 1, 2, 3]
+
+
 def test_accepted_answers_of_lists_and_printed_lists(tmp_path: Path):
     open_audio_bench(tmp_path)
     answers = {item.subset: item.answers for item in read("open_audio_bench", tmp_path)}
     assert answers["web_questions"] == ("Rome", "St. Peter's")
     assert answers["trivia_qa"] == ("rome", "roma")
     assert answers["llama_questions"] == ("Rome",) and answers["reasoning_qa"] == ("因为。",)
+    row = {"question": "Which?", "audio_filename": "0.wav"}
+    for printed, accepted in (("[]", ()), ("[ ]", ()), ("[sic]", ("[sic]",))):
+        write_csv(tmp_path / "eval_datas" / "web_questions" / "web_questions.csv", [{**row, "answers": printed}])
+        found = [item.answers for item in read("open_audio_bench", tmp_path) if item.subset == "web_questions"]
+        assert found == [accepted]
 
 
 def test_what_the_readers_take_from_their_columns(tmp_path: Path):
