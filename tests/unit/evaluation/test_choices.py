@@ -23,6 +23,7 @@ from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.likelihood_scores import SCORES
 from tests.toy_recordings import say
 from tests.toys import write_model
+from tests.unit.evaluation.test_data_sets import write_parquet
 
 BOOTSTRAP = Bootstrap(resamples=200)
 
@@ -100,6 +101,30 @@ def test_a_damaged_recording_counts_as_wrong_with_its_reason(tmp_path, model, to
     assert [record.get("reason") for record in by_pair["speech->speech"]] == [None, "missing", "empty", None]
     assert [record["credit"] for record in by_pair["speech->speech"]][1:3] == [0.0, 0.0]
     assert results["stories"]["speech->speech"]["sum"]["items"] == 4
+
+
+def test_a_damaged_recording_is_asked_in_no_pair_that_its_set_lacks(tmp_path, model, tokenizer):
+    """A written candidate is not asked aloud, because the recording of its context is damaged."""
+    say(tmp_path / "good.wav", 1)
+    sounds = (tmp_path / "good.wav").read_bytes(), b"no audio" * 20
+    rows = [
+        {
+            "audio": {"bytes": sound, "path": None},
+            "transcription": "I did not say that",
+            "interpretation_id": f"i{number}",
+            "possible_answers": ["Someone else said it.", "It was not said."],
+            "label": number,
+        }
+        for number, sound in enumerate(sounds)
+    ]
+    write_parquet(tmp_path / "set" / "test.parquet", rows)
+    task = task_of(tmp_path / "set", layout="stress_test")
+    results, records = run_task(model, task, task.items(model.vocabulary), BOOTSTRAP, name="choices")
+    assert [*results["stories"]] == ["text->text", "speech->text", "items", "defects"]
+    reasons = {
+        pair: [r.get("reason") for r in records if r["pair"] == pair] for pair in results["stories"] if ">" in pair
+    }
+    assert reasons == {"text->text": [None, None], "speech->text": [None, "not audio"]}
 
 
 def test_joined_recordings_follow_the_beginning_of_a_document(tmp_path, model, tokenizer):

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from megatron_speech.evaluation.data_sets.encoding import PassageEncoder
 from megatron_speech.evaluation.data_sets.items import ChoiceItem, Item
 from megatron_speech.evaluation.tasks.likelihood import SpokenText
@@ -14,6 +16,7 @@ from megatron_speech.vocabulary import Modality
 
 KEY = "tasks.choices"
 Pair = tuple[Modality, Modality]
+NO_CODES = np.zeros(0, np.int32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,7 @@ class EncodedChoice:
     id: str
     subset: str
     context: SpokenText | None
+    """A recording that cannot be used has no codes, here and below: an empty array."""
     candidates: tuple[SpokenText, ...]
     right: int
     seconds: tuple[float | None, ...]
@@ -58,7 +62,7 @@ class EncodedChoice:
     def _is(self, passage: SpokenText, modality: Modality) -> bool:
         if modality == "text":
             return bool(passage.text.strip()) or self.unwritten is not None
-        return passage.codes is not None or self.defect is not None
+        return passage.codes is not None
 
 
 def encoded_choice(name: str, item: Item, encoder: PassageEncoder | None) -> EncodedChoice:
@@ -67,7 +71,7 @@ def encoded_choice(name: str, item: Item, encoder: PassageEncoder | None) -> Enc
         raise ValueError(f"{KEY}.sets.{name}: item {item.id!r} is no choice between two; name another layout")
     passages = [*([item.context] if item.context else []), *item.candidates]
     found = [passage_of(passage, encoder, name=name, key=KEY) for passage in passages]
-    parts = [part for part, _ in found]
+    parts = [replace(part, codes=NO_CODES) if defect else part for part, defect in found]
     rate = encoder.facts.frame_rate if encoder else 1.0
     candidates = tuple(parts[-2:])
     return EncodedChoice(
