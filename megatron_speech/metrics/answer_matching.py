@@ -69,6 +69,17 @@ def exact_start(answer: str, accepted: Sequence[str]) -> bool:
     return any(text.lower().translate(_PUNCTUATION) == start.lower().translate(_PUNCTUATION) for text in accepted)
 
 
+def chosen_option(answer: str, options: str = "abcd") -> str | None:
+    """SpeechMMLU: the letter after the word "option" in an answer; None, which is wrong, without just one."""
+    found = {letter.lower() for letter in re.findall(rf"\boption\s+([{options}])\b", answer, re.IGNORECASE)}
+    return found.pop() if len(found) == 1 else None
+
+
+def option(answer: str, accepted: Sequence[str]) -> bool:
+    """SpeechMMLU: the letter after the word "option" is accepted; an answer without just one such letter is wrong."""
+    return chosen_option(answer) in {text.strip().lower() for text in accepted}
+
+
 MATCHERS: dict[str, Matcher] = {
     "every_word": every_word,
     "words_in_order": words_in_order,
@@ -76,13 +87,9 @@ MATCHERS: dict[str, Matcher] = {
     "exact_match": exact_match,
     "exact_start": exact_start,
 }
-"""Matchers by name, as a protocol names them."""
-
-
-def chosen_option(answer: str, options: str = "abcd") -> str | None:
-    """SpeechMMLU: the letter after the word "option" in an answer; None, which is wrong, without just one."""
-    found = {letter.lower() for letter in re.findall(rf"\boption\s+([{options}])\b", answer, re.IGNORECASE)}
-    return found.pop() if len(found) == 1 else None
+"""Matchers of free words by name, as a protocol names them."""
+RULES: dict[str, Matcher] = MATCHERS | {"option": option}
+"""All matchers, with that of letters."""
 
 
 def _word_tokens(text: str) -> list[str]:

@@ -91,7 +91,7 @@ class ScoringProtocol(Facts):
     decoding: str | None = None
     """How answers are generated."""
     matcher: str | None = None
-    """Name in `MATCHERS`."""
+    """Name in `RULES` of `metrics/answer_matching.py`."""
     normalizer: str | None = None
     """Name in `NORMALIZERS`."""
     recognizer: str | None = None

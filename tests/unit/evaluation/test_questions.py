@@ -18,7 +18,7 @@ from megatron_speech.evaluation.score_table import score_table
 from megatron_speech.evaluation.scripts import ids_of_language, in_other_script
 from megatron_speech.evaluation.tasks.likelihood import SpokenText
 from megatron_speech.evaluation.tasks.questions.answers import cut
-from megatron_speech.evaluation.tasks.questions.scores import credit_of_answer
+from megatron_speech.evaluation.tasks.questions.scores import accuracies, credit_of_answer
 from megatron_speech.evaluation.tasks.questions.task import QuestionsTask
 from megatron_speech.evaluation.tasks.questions.ways import Way, question_prompt
 from megatron_speech.inference.model import LanguageModel
@@ -238,3 +238,17 @@ def test_other_kinds_of_items_are_refused(tmp_path, model, tokenizer):
     task = replace(task_of(tmp_path), sets={"pairs": DataSetConfig(layout="wav_pairs", folder=tmp_path)})
     with pytest.raises(ValueError, match=r"tasks\.questions\.sets\.pairs: item '1' is no question; name another"):
         task.items(model.vocabulary)
+
+
+def test_letters_are_judged_by_the_option_that_an_answer_names_and_none_is_guessed():
+    said = ["It is a hard one: option B.", "A", "Option a or option b", "option A", ""]
+    reasons = [None] * 4 + ["no answer"]
+    records = [
+        {"answer": answer, "accepted": ["A"], "reason": reason, "credit": 0.0, "subset": ""}
+        for answer, reason in zip(said, reasons, strict=True)
+    ]
+    found = accuracies(records, Bootstrap(resamples=100))
+    assert found["option"]["value"] == 0.2 and found["option"]["items"] == 5
+    assert found["inclusion"]["value"] == 0.8, "an article is a letter, too"
+    words = [record | {"accepted": ["Paris"]} for record in records]
+    assert found.keys() - accuracies(words, Bootstrap(resamples=100)).keys() == {"option"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from megatron_speech.metrics.answer_matching import MATCHERS, chosen_option
+from megatron_speech.metrics.answer_matching import MATCHERS, RULES, chosen_option
 from megatron_speech.metrics.number_words import number_of
 
 # What the published code of each rule said about these answers.
@@ -81,3 +81,5 @@ def test_numbers_in_words(text, number):
 )
 def test_an_option_is_named_once_or_the_answer_is_wrong(answer, letter):
     assert chosen_option(answer) == letter
+    for accepted in "ABCD":
+        assert RULES["option"](answer, [accepted]) == (accepted.lower() == letter)

@@ -8,7 +8,7 @@ from typing import ClassVar
 from megatron_speech.evaluation.tasks.questions.items import KEY
 from megatron_speech.evaluation.tasks.questions.ways import GIVEN, Manner, Way
 from megatron_speech.evaluation.tasks.settings import RecordingSettings, SpeakingSettings, require_positive
-from megatron_speech.metrics.answer_matching import MATCHERS
+from megatron_speech.metrics.answer_matching import RULES
 from megatron_speech.sequences.streaming_thoughts import RATIO, require_pairs
 
 
@@ -38,8 +38,8 @@ class QuestionsSettings(RecordingSettings, SpeakingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.matcher not in MATCHERS:
-            raise ValueError(f"{KEY}.matcher={self.matcher} is unknown; the matchers are {', '.join(MATCHERS)}")
+        if self.matcher not in RULES:
+            raise ValueError(f"{KEY}.matcher={self.matcher} is unknown; the matchers are {', '.join(RULES)}")
         if not self.answers or len({*self.answers}) < len(self.answers):
             raise ValueError(f"{KEY}.answers={list(self.answers)} must name text, speech or thoughts once; correct it")
         if "" in self.until:
@@ -49,6 +49,10 @@ class QuestionsSettings(RecordingSettings, SpeakingSettings):
         if self.sound and not self.hears:
             raise ValueError(
                 f"{KEY}.sound judges speech, but answers={list(self.answers)} have none; add speech, or drop sound"
+            )
+        if self.sound and self.sound.speaker_encoder:
+            raise ValueError(
+                f"{KEY}.sound.speaker_encoder={self.sound.speaker_encoder}: questions ask for nobody's voice; drop it"
             )
         require_positive(KEY, max_text_tokens=self.max_text_tokens)
         require_pairs(self.ratio, enclosed=self.enclosed, key=f"{KEY}.ratio")
