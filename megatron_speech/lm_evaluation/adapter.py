@@ -8,6 +8,8 @@ Limitation: names of special tokens in a text are encoded as characters; there a
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -55,6 +57,7 @@ class MegatronSpeechLM(TemplateLM):
         max_batch_size: int | None = None,
         max_length: int | None = None,
         max_gen_toks: int = 256,
+        **unknown: Any,
     ) -> None:
         """Open a model.
 
@@ -71,25 +74,30 @@ class MegatronSpeechLM(TemplateLM):
             max_batch_size: not used; the harness gives it.
             max_length: longest sequence; None for all positions.
             max_gen_toks: longest answer, where a task does not say.
+            unknown: other settings, all of which are mistakes.
 
         Raises:
-            ValueError: for settings that contradict each other, and as `Export.load` and `Checkpoint.load`.
+            ValueError: for settings that are unknown or contradict each other, and as `Export.load` and
+                `Checkpoint.load`.
         """
         super().__init__()
+        _require_known(unknown)
         _require_settings(batch_size, dtype, [each for each in (network, pretrained, checkpoint) if each is not None])
         if pretrained is not None:
             network = Export.load(Path(pretrained), dtype=dtype, device=device or "cpu")
         elif checkpoint is not None:
             parallel = ParallelConfig(
-                tensor_model_parallel_size=tensor_model_parallel_size,
-                pipeline_model_parallel_size=pipeline_model_parallel_size,
+                tensor_model_parallel_size=_number(tensor_model_parallel_size=tensor_model_parallel_size),
+                pipeline_model_parallel_size=_number(pipeline_model_parallel_size=pipeline_model_parallel_size),
             )
             network = _checkpoint(checkpoint, vocabulary, parallel, dtype)
         assert network is not None
         self.network = network
         self.name = str(pretrained or checkpoint or "network")
-        self.batch_size, self.max_gen_toks = int(batch_size), int(max_gen_toks)
-        self.max_length = int(max_length or network.max_positions)
+        self.batch_size, self.max_gen_toks = int(batch_size), _number(max_gen_toks=max_gen_toks)
+        self.max_length = network.max_positions if max_length is None else _number(max_length=max_length)
+        if self.max_length > network.max_positions:
+            raise ValueError(f"max_length={max_length} exceeds the {network.max_positions:,} positions of the model")
 
     @property
     def device(self) -> torch.device:
@@ -218,6 +226,23 @@ def _checkpoint(folder: str, vocabulary: str | None, parallel: ParallelConfig, d
         raise SystemExit(0)
     network.release_at_exit()
     return network
+
+
+def _require_known(unknown: dict[str, Any]) -> None:
+    """Raise ValueError for the first unknown setting, with the nearest known one."""
+    known = [name for name in inspect.signature(MegatronSpeechLM).parameters if name not in ("network", "unknown")]
+    for name in unknown:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(known)}"
+        raise ValueError(f"model_args: {name} is unknown; {hint}")
+
+
+def _number(**given: Any) -> int:
+    """The one setting `given`; ValueError if it is no whole number from 1."""
+    ((name, value),) = given.items()
+    if not str(value).isdecimal() or not int(value):
+        raise ValueError(f"model_args: {name}={value} must be a whole number of at least 1; correct it")
+    return int(value)
 
 
 def _require_settings(batch_size: int | str, dtype: str, models: Sequence[object]) -> None:

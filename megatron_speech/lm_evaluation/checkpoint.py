@@ -34,7 +34,7 @@ from megatron_speech.parallel.layout import ParallelLayout
 from megatron_speech.platform import device as devices
 from megatron_speech.progress import Progress
 from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
-from megatron_speech.training.likelihood import ParallelScorer
+from megatron_speech.training.likelihood import load_scored_model
 from megatron_speech.training.step import ParallelModel
 from megatron_speech.vocabulary import Vocabulary
 
@@ -79,10 +79,11 @@ class Checkpoint:
         groups.initialize(layout, seed=0, rank=rank, init_method=init_method, timeout_s=PATIENCE_S)
         with Progress(f"load {checkpoint}", late=True):
             resolved, _ = resolve_precision(precision)
-            scorer = ParallelScorer.load(checkpoint, vocabulary_folder, parallel=parallel, precision=resolved)
-        for chunk in scorer.model.chunks:
+            model = load_scored_model(checkpoint, vocabulary_folder, parallel=parallel, precision=resolved)
+        for chunk in model.chunks:
             chunk.eval()
-        return cls(model=scorer.model, tokenizer=scorer.tokenizer, max_positions=shape.max_position_embeddings)
+        tokenizer = TextTokenizer.load(vocabulary_folder)
+        return cls(model=model, tokenizer=tokenizer, max_positions=shape.max_position_embeddings)
 
     @property
     def vocabulary(self) -> Vocabulary:

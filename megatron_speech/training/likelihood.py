@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
@@ -29,13 +28,11 @@ from megatron_speech.model.builder import build_model
 from megatron_speech.parallel import groups
 from megatron_speech.platform.device import device
 from megatron_speech.progress import Progress
-from megatron_speech.text_tokenizer.tokenizer import TextTokenizer
 from megatron_speech.training.context_split import split_over_context
 from megatron_speech.training.step import ParallelModel, score_batches
 from megatron_speech.vocabulary import Vocabulary
 
 Request = tuple[Sequence[int], Sequence[int]]
-TOKENS_PER_BATCH = 4096
 MICROBATCHES = 8
 """Micro-batches of a rank that pass through the pipeline together."""
 _UNIT = 128
@@ -43,39 +40,18 @@ _UNIT = 128
 _NO_SPANS = np.zeros((0, 3), np.int32)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ParallelScorer:
-    """A model that evaluation tasks can ask, in any layout. Every rank asks it the same. Collective."""
+def load_scored_model(
+    checkpoint: Path, vocabulary: Path, *, parallel: ParallelConfig, precision: PrecisionConfig
+) -> ParallelModel:
+    """Load a checkpoint of any layout into this world's; call `parallel.groups.initialize` first. Collective.
 
-    model: ParallelModel
-    tokenizer: TextTokenizer
-    """Text to text ids."""
-    tokens_per_batch: int = TOKENS_PER_BATCH
-    """Tokens of a micro-batch."""
-
-    @classmethod
-    def load(
-        cls, checkpoint: Path, vocabulary: Path, *, parallel: ParallelConfig, precision: PrecisionConfig
-    ) -> ParallelScorer:
-        """Load a checkpoint of any layout into this world's; call `parallel.groups.initialize` first. Collective.
-
-        `vocabulary` is the vocabulary folder of the run. Raises FileNotFoundError or ValueError if one is damaged, or
-        if they do not belong together.
-        """
-        shape, ids = folders.read_model_config(checkpoint), Vocabulary.load(vocabulary)
-        chunks = build_model(shape, vocabulary=ids, parallel=parallel, precision=precision)
-        load_model(checkpoint, chunks, model=shape, vocabulary=ids)
-        model = ParallelModel(chunks=[chunk.to(device()) for chunk in chunks], vocabulary=ids, device=device())
-        return cls(model=model, tokenizer=TextTokenizer.load(vocabulary))
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """Vocabulary of the model's ids."""
-        return self.model.vocabulary
-
-    def token_log_probabilities(self, requests: Sequence[Request], *, progress: str | None = None) -> list[np.ndarray]:
-        """See `token_log_probabilities`."""
-        return token_log_probabilities(self.model, requests, tokens_per_batch=self.tokens_per_batch, progress=progress)
+    `vocabulary` is the vocabulary folder of the run. Raises FileNotFoundError or ValueError if one is damaged, or if
+    they do not belong together.
+    """
+    shape, ids = folders.read_model_config(checkpoint), Vocabulary.load(vocabulary)
+    chunks = build_model(shape, vocabulary=ids, parallel=parallel, precision=precision)
+    load_model(checkpoint, chunks, model=shape, vocabulary=ids)
+    return ParallelModel(chunks=[chunk.to(device()) for chunk in chunks], vocabulary=ids, device=device())
 
 
 def token_log_probabilities(

@@ -75,16 +75,13 @@ def test_a_checkpoint_scores_as_its_export(models: Path, tmp_path: Path, layout:
 
 
 def _score(rank: int, world_size: int, init_method: str, models: Path, parallel: ParallelConfig, out: Path) -> None:
-    import dataclasses
-
-    from megatron_speech.training.likelihood import ParallelScorer
+    from megatron_speech.training.likelihood import load_scored_model, token_log_probabilities
 
     layout = ParallelLayout.of(parallel, world_size=world_size)
     groups.initialize(layout, seed=0, rank=rank, init_method=init_method)
     for family in FAMILIES:
         here, precision = models / family, PrecisionConfig(dtype="float32")
-        scorer = ParallelScorer.load(here / "base", here / "vocabulary", parallel=parallel, precision=precision)
-        small = dataclasses.replace(scorer, tokens_per_batch=SMALL)
-        found = small.token_log_probabilities(requests(scorer.vocabulary))
+        model = load_scored_model(here / "base", here / "vocabulary", parallel=parallel, precision=precision)
+        found = token_log_probabilities(model, requests(model.vocabulary), tokens_per_batch=SMALL)
         (out / f"{family}-{rank}.json").write_text(json.dumps([each.tolist() for each in found]))
     groups.shutdown()

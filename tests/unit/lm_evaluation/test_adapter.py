@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -157,6 +158,46 @@ def test_settings_that_contradict_each_other_are_refused(folder):
     model = MegatronSpeechLM(pretrained=hf)
     with pytest.raises(ValueError, match=f"max_gen_toks=200 must be 1 to {POSITIONS - 1}"):
         model.generate_until(instances("generate_until", ("a", {"max_gen_toks": 200})))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("", r"model_args: name either pretrained=FOLDER of an export, or checkpoint=FOLDER"),
+        ("pretraind={hf}", r"model_args: pretraind is unknown; did you mean 'pretrained'\?"),
+        ("pretrained={hf},speed=fast", r"model_args: speed is unknown; the settings are pretrained, checkpoint,"),
+        ("pretrained=nowhere", r"nowhere"),
+        ("pretrained={vocabulary}", r"vocabulary.*config\.json"),
+        ("pretrained={hf},dtype=float8", r"dtype=float8 must be one of float32, bfloat16, auto"),
+        ("pretrained={hf},device=tpu", r"device=tpu"),
+        ("pretrained={hf},max_length=0", r"model_args: max_length=0 must be a whole number of at least 1"),
+        ("pretrained={hf},max_length=-5", r"model_args: max_length=-5 must be a whole number"),
+        ("pretrained={hf},max_length=long", r"model_args: max_length=long must be a whole number"),
+        ("pretrained={hf},max_length=4096", rf"max_length=4096 exceeds the {POSITIONS} positions of the model"),
+        ("pretrained={hf},max_gen_toks=2.5", r"model_args: max_gen_toks=2.5 must be a whole number"),
+        ("checkpoint=nowhere,vocabulary={vocabulary}", r"nowhere"),
+        ("checkpoint={base},vocabulary=nowhere", r"nowhere"),
+        ("checkpoint={base}", r"needs vocabulary=FOLDER"),
+        ("checkpoint={base},vocabulary={vocabulary},tensor_model_parallel_size=two", r"tensor_model_parallel_size=two"),
+        ("checkpoint={base},vocabulary={vocabulary},tensor_model_parallel_size=2", r"1 ranks were started, .* has 2"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(folder, capsys, monkeypatch, tmp_path, given, says):
+    """The harness makes the model from the words behind --model_args; here it does nothing else."""
+    import lm_eval.__main__
+
+    from megatron_speech.lm_evaluation.__main__ import main
+    from megatron_speech.lm_evaluation.adapter import MegatronSpeechLM
+
+    words = given.format(**{name: folder / name for name in ("hf", "base", "vocabulary")})
+    monkeypatch.setattr(
+        lm_eval.__main__, "cli_evaluate", lambda: MegatronSpeechLM.create_from_arg_string(words, {"batch_size": "2"})
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        main()
+    *_, line = capsys.readouterr().err.splitlines()
+    assert left.value.code == 2 and line.startswith("error: ") and re.search(says, line), line
 
 
 def test_samples_differ_and_come_again(models):
