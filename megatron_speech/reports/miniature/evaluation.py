@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from megatron_speech.artifacts.facts.estimate import EstimateFacts, estimates_in
+from megatron_speech.artifacts.facts.estimate import ErrorRatesFacts, EstimateFacts, estimates_in
 from megatron_speech.artifacts.facts.evaluation import (
     ClozeFacts,
     EvaluationFacts,
@@ -61,8 +61,8 @@ def evaluation(run: RunFolder) -> list[str]:
         *lines,
         *prose("""Scores are shares of right answers. Recognition and synthesis have word error rates, where lower is
         better. Brackets are 95 % intervals over items. The topline of what is asked aloud is the same model, asked
-        in writing. That of recognition and synthesis is the speech tokenizer's recogniser on the codes of the
-        held-out recordings. It also reads what the model says."""),
+        in writing. That of recognition and synthesis is the speech tokenizer's recogniser on the codes of held-out
+        recordings: of so many utterances, of which the rows have the first. It also reads what the model says."""),
         *table(HEADER, [*_rows(run, before, after)]),
         "![Accuracy in the four modality pairs](accuracy.png)",
         "",
@@ -97,9 +97,15 @@ def _rows(run: RunFolder, before: EvaluationFacts | None, after: EvaluationFacts
                 yield _row(f"GeoQA, {name}", f"{asked}, {how}", names, old, new, chance=chance, topline=topline)
     report = run.facts("tokenizer_report", TokenizerReportFacts)
     read = report.error_rates.get(HELD_OUT_FROM_CODES) if report else None
-    topline = f"{percent(read.wer)} ({100 * read.wer_low:.1f}-{100 * read.wer_high:.1f})" if read else NOT_REPORTED
+    topline = _of_recognizer(read) if read else NOT_REPORTED
     for task, how in SPOKEN_LINES.items():
         yield _row(f"{task}, word errors", how, (task, "wer"), old, new, chance="-", topline=topline)
+
+
+def _of_recognizer(read: ErrorRatesFacts) -> str:
+    """Word errors of the recogniser, with the number of its utterances, which may be more than those of the rows."""
+    bounds = f"{100 * read.wer_low:.1f}-{100 * read.wer_high:.1f}"
+    return f"{percent(read.wer)} ({bounds}), {count(read.utterances)} utterances"
 
 
 def _row(

@@ -190,6 +190,10 @@ def test_one_table_has_every_task_with_interval_chance_topline_and_items(run):
         *("73.0 % (51.2-94.8)", "67.0 % (44.0-90.0)")
     ]
     assert cells["synthesis, word errors", "held-out text to speech"][3].startswith("41.2 % (")
+    facts = json.loads((run / "tokenizer_report" / "manifest.json").read_text())["facts"]
+    heard = facts["error_rates"]["heldout, from codes"]["utterances"]
+    for task, how in (("synthesis", "held-out text to speech"), ("recognition", "held-out speech to text")):
+        assert cells[f"{task}, word errors", how][3].endswith(f"), {heard} utterances"), "not those of the row"
 
 
 @pytest.mark.parametrize("task", ["cloze", "geo_qa", "questions", "recognition", "synthesis"])
