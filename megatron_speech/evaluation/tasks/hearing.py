@@ -1,7 +1,8 @@
 """Reads what a model said: by the recogniser of its speech tokenizer, by Whisper, and by DNSMOS for how it sounds.
 
 The recogniser reads codes, so no speech decoder takes part. Whisper and DNSMOS hear the sound that a speech decoder
-makes of the codes. The mistakes of all of them count against the model.
+makes of the codes, and a speaker encoder compares its voice with a prompt's. The mistakes of all of them count against
+the model.
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from megatron_speech.artifacts.files import fingerprint_files
-from megatron_speech.audio.io import SAMPLE_RATE, resample
+from megatron_speech.audio.checks import AudioError
+from megatron_speech.audio.io import SAMPLE_RATE, decode_audio, resample, to_rate
 from megatron_speech.evaluation.tasks.interface import Record, by_whisper
 from megatron_speech.evaluation.tasks.settings import SoundSettings, SpeakingSettings
 from megatron_speech.grouping import grouped
 from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.dnsmos import Dnsmos
+from megatron_speech.metrics.speaker_similarity import SpeakerEncoder
 from megatron_speech.progress import follow
 from megatron_speech.speech_decoder.interface import SpeechDecoder
 from megatron_speech.speech_decoder.one_recording import require_tokenizer
@@ -29,8 +32,10 @@ from megatron_speech.speech_tokenizer.table import load_recognizer, read_facts
 from megatron_speech.speech_tokenizer.whisper import WhisperRecognizer
 from megatron_speech.vocabulary import Vocabulary
 
-DNSMOS = "dnsmos"
-"""Key of an opinion in records and results."""
+DNSMOS, SIMILARITY = "dnsmos", "speaker_similarity"
+"""Keys in records and results of an opinion, and of how a voice resembles that of its prompt."""
+Voice = Path | bytes
+"""Recording of a voice."""
 AT_A_TIME = 32
 """Answers whose sound is in memory at a time."""
 
@@ -84,6 +89,7 @@ def sound_name(sound: SoundSettings | None) -> str | None:
     if sound is None:
         return None
     rated = f", DNSMOS {_checksum(sound.dnsmos)}" if sound.dnsmos else ""
+    rated += f", speaker encoder {_checksum(sound.speaker_encoder)}" if sound.speaker_encoder else ""
     return f"speech decoder {_checksum(sound.speech_decoder)}, vocoder {_checksum(sound.vocoder)}{rated}"
 
 
@@ -93,26 +99,46 @@ def _checksum(path: Path) -> str:
     return fingerprint_files(weights)[:16]
 
 
-def read_speech(settings: SpeakingSettings, codes: Sequence[np.ndarray], *, pair: str) -> Iterator[AnswerTexts]:
+def read_speech(
+    settings: SpeakingSettings, codes: Sequence[np.ndarray], *, pair: str, voices: Sequence[Voice | None] = ()
+) -> Iterator[AnswerTexts]:
     """What each recogniser reads of spoken answers, from their codes int32 [T]; an answer without codes is empty.
 
-    DNSMOS rates the answers that have sound: overall, from 1 to 5.
+    DNSMOS rates the answers that have sound: overall, from 1 to 5. With a speaker encoder, each is compared with its
+    voice in `voices`, if it has one.
     """
     assert settings.speech_tokenizer is not None, "`require_hearing` has required it"
     texts = load_recognizer(settings.speech_tokenizer).recognize(codes) if codes else []
-    by_sound: list[tuple[str, float | None]] = [("", None)] * len(codes)
+    by_sound = [Judged()] * len(codes)
     if settings.sound is not None and codes:
-        by_sound = [*SoundJudges(settings.sound, settings.language).judge(codes)]
-    rated = [{} if mark is None else {DNSMOS: round(mark, 4)} for _, mark in by_sound]
+        by_sound = [*SoundJudges(settings.sound, settings.language).judge(codes, voices or [None] * len(codes))]
+    rated = [{name: round(mark, 4) for name, mark in each.marks.items()} for each in by_sound]
     yield AnswerTexts(pair=pair, texts=[text.strip() for text in texts], notes=rated)
     if settings.sound and settings.sound.whisper:
-        yield AnswerTexts(pair=by_whisper(pair), texts=[text for text, _ in by_sound], notes=[{}] * len(codes))
+        yield AnswerTexts(pair=by_whisper(pair), texts=[each.text for each in by_sound], notes=[{}] * len(codes))
 
 
-def mean_opinion(records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Any]:
-    """The entry of DNSMOS over all records that it rated; nothing without any."""
-    rated = [record[DNSMOS] for record in records if DNSMOS in record]
-    return {DNSMOS: bootstrap.mean(rated).rounded().to_json()} if rated else {}
+def mean_marks(records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Any]:
+    """The entries of opinions and of similarities, each over all records that have one; nothing without any."""
+    marks = {name: [record[name] for record in records if name in record] for name in (DNSMOS, SIMILARITY)}
+    return {name: bootstrap.mean(values).rounded().to_json() for name, values in marks.items() if values}
+
+
+class Judged(NamedTuple):
+    """What is said of the sound of an answer."""
+
+    text: str = ""
+    """What Whisper reads."""
+    opinion: float | None = None
+    """What DNSMOS says."""
+    similarity: float | None = None
+    """How the voice resembles that of the prompt."""
+
+    @property
+    def marks(self) -> dict[str, float]:
+        """Opinion and similarity, as far as they are there."""
+        both = {DNSMOS: self.opinion, SIMILARITY: self.similarity}
+        return {name: mark for name, mark in both.items() if mark is not None}
 
 
 class SoundJudges:
@@ -122,6 +148,7 @@ class SoundJudges:
         self.decoder: SpeechDecoder = load_speech_decoder(sound.speech_decoder, sound.vocoder)
         self.whisper = None if sound.whisper is None else WhisperRecognizer.load(sound.whisper, language=language)
         self.dnsmos = None if sound.dnsmos is None else Dnsmos(sound.dnsmos)
+        self.speaker_encoder = None if sound.speaker_encoder is None else SpeakerEncoder(sound.speaker_encoder)
 
     @property
     def max_codes(self) -> float:
@@ -130,15 +157,29 @@ class SoundJudges:
             return math.inf
         return int(self.whisper.max_samples / SAMPLE_RATE * self.decoder.facts.frame_rate)
 
-    def judge(self, codes: Sequence[np.ndarray]) -> Iterator[tuple[str, float | None]]:
-        """Yield what Whisper reads and what DNSMOS says of each answer; an answer without codes has no sound."""
-        for group in grouped(follow(codes, "make and judge sound", unit="answers"), AT_A_TIME):
-            sounds = {place: self._sound(each) for place, each in enumerate(group) if len(each)}
+    def judge(self, codes: Sequence[np.ndarray], voices: Sequence[Voice | None]) -> Iterator[Judged]:
+        """Yield what is said of each answer and the voice that it should have; one without codes has no sound.
+
+        An answer without sound resembles no voice: if it should, its similarity is 0.
+        """
+        asked = list(zip(codes, voices, strict=True))
+        for group in grouped(follow(asked, "make and judge sound", unit="answers"), AT_A_TIME):
+            sounds = {place: self._sound(each) for place, (each, _) in enumerate(group) if len(each)}
             read = self.whisper.transcribe([*sounds.values()]) if self.whisper else [""] * len(sounds)
             texts = dict(zip(sounds, read, strict=True))
-            for place in range(len(group)):
+            for place, (_, voice) in enumerate(group):
                 rated = self.dnsmos.score(sounds[place]).overall if self.dnsmos and place in sounds else None
-                yield texts.get(place, "").strip(), rated
+                yield Judged(texts.get(place, "").strip(), rated, self._similarity(sounds.get(place), voice))
+
+    def _similarity(self, sound: np.ndarray | None, voice: Voice | None) -> float | None:
+        """None where no voice is given, or its recording is damaged, or nobody compares."""
+        if self.speaker_encoder is None or voice is None:
+            return None
+        try:
+            wanted = to_rate(*decode_audio(voice, name="prompt"), SAMPLE_RATE)
+        except AudioError:
+            return None
+        return 0.0 if sound is None else self.speaker_encoder.similarity(sound, wanted)
 
     def _sound(self, codes: np.ndarray) -> np.ndarray:
         """Waveform float32 [N] at 16 kHz."""

@@ -36,6 +36,8 @@ class SoundSettings:
     """Folder of a Whisper model that reads the sound as well; null leaves it to the recogniser."""
     dnsmos: Path | None = None
     """ONNX file of DNSMOS, which rates how the sound is; null leaves it unrated."""
+    speaker_encoder: Path | None = None
+    """Folder of a speaker encoder, which compares voices with those of prompts; null compares none."""
 
     def __post_init__(self) -> None:
         if self.whisper is None and self.dnsmos is None:
@@ -46,7 +48,7 @@ class SoundSettings:
     @property
     def paths(self) -> list[Path]:
         """All that it names."""
-        named = (self.speech_decoder, self.vocoder, self.whisper, self.dnsmos)
+        named = (self.speech_decoder, self.vocoder, self.whisper, self.dnsmos, self.speaker_encoder)
         return [path for path in named if path is not None]
 
 

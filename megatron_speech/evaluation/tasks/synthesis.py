@@ -3,8 +3,9 @@
     <|synthesize|> text <|begin_of_audio|>  ->  codes <|end_of_audio|>
 
 The recogniser of the speech tokenizer reads the codes, so its mistakes count as well. With `sound`, Whisper reads what
-a speech decoder makes of them, and DNSMOS rates it. The voice is the model's: nothing of the prompt of a voice is used,
-and whose voice it resembles is not scored. Rates and reasons are those of `error_rates`.
+a speech decoder makes of them, and DNSMOS rates it. A speaker encoder compares its voice with that of the item's
+prompt, of which the model is given nothing: it speaks in a voice of its own. Rates and reasons are those of
+`error_rates`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from megatron_speech.evaluation.data_sets.items import Item, SayItem, TranscriptItem
+from megatron_speech.evaluation.data_sets.items import EncodedRecording, Item, SayItem, TranscriptItem
 from megatron_speech.evaluation.tasks.error_rates import (
     NORMALIZER,
     Line,
@@ -67,7 +68,8 @@ class SynthesisTask(SpeakingSettings):
         """Texts to say. Raises ValueError that names a defective file or setting."""
         passage_encoder(self.speech_tokenizer, None, vocabulary, key=f"{self.key}.speech_tokenizer")
         require_hearing(self, vocabulary, max_speech_tokens=self.max_speech_tokens)
-        return [_line(name, item) for name, item in self.read()]
+        compared = self.sound is not None and self.sound.speaker_encoder is not None
+        return [_line(name, item, compared=compared) for name, item in self.read()]
 
     def prompts(self, items: Sequence[Line], model: Scorer) -> Iterator[tuple[str, list[Prompt]]]:
         """One group."""
@@ -82,9 +84,10 @@ class SynthesisTask(SpeakingSettings):
         """One record per text and recogniser, with its edits."""
         first = model.vocabulary.first_speech_id
         codes = [np.array(answer.tokens, dtype=np.int32) - first for answer in answers[PAIR]]
+        voices = [line.voice for line in items if line.defect is None]
         return [
             record
-            for heard in read_speech(self, codes, pair=PAIR)
+            for heard in read_speech(self, codes, pair=PAIR, voices=voices)
             for record in line_records(
                 items,
                 zip(answers[PAIR], heard.texts, heard.notes, strict=True),
@@ -98,9 +101,12 @@ class SynthesisTask(SpeakingSettings):
         return rates_by_set(list(self.sets), records, bootstrap, language=self.language)
 
 
-def _line(name: str, item: Item) -> Line:
+def _line(name: str, item: Item, *, compared: bool) -> Line:
     text = item.text if isinstance(item, SayItem) else item.speech.text if isinstance(item, TranscriptItem) else None
     if text is None:
         raise ValueError(f"{SynthesisTask.key}.sets.{name}: item {item.id!r} is no text to say; name another layout")
     defect = None if text.strip() else "no text"
-    return Line(data_set=name, id=item.id, subset=item.subset, spoken=SpokenText(text.strip()), defect=defect)
+    voice = item.prompt.recording if compared and isinstance(item, SayItem) and not item.prompt.defect else None
+    assert not isinstance(voice, EncodedRecording), "prompts are recordings"
+    spoken = SpokenText(text.strip())
+    return Line(data_set=name, id=item.id, subset=item.subset, spoken=spoken, defect=defect, voice=voice)

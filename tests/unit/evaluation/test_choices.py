@@ -23,7 +23,7 @@ from megatron_speech.metrics.bootstrap import Bootstrap
 from megatron_speech.metrics.likelihood_scores import SCORES
 from tests.toy_recordings import say
 from tests.toys import write_model
-from tests.unit.evaluation.test_data_sets import write_parquet
+from tests.unit.evaluation.layouts import write_parquet
 
 BOOTSTRAP = Bootstrap(resamples=200)
 
