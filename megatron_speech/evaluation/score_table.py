@@ -14,7 +14,7 @@ MARK = "few"
 LOSS = "held_out is a loss in nats per token: lower is better"
 RATES = "recognition and synthesis have error rates: lower is better"
 OPINION = "dnsmos is an opinion from 1 (bad) to 5 (excellent)"
-LIKENESS = "speaker_similarity is 1 for the voice of the prompt, and near 0 for a very different one"
+LIKENESS = "speaker_similarity is about 0.9 for the voice of the prompt, and about 0.5 for another"
 _LEFT_ALIGNED = 2
 
 
