@@ -77,8 +77,7 @@ class MegatronSpeechLM(TemplateLM):
             unknown: other settings, all of which are mistakes.
 
         Raises:
-            ValueError: for settings that are unknown or contradict each other, and as `Export.load` and
-                `Checkpoint.load`.
+            ValueError: for settings that are unknown or contradict each other, and as `load` of both networks.
         """
         super().__init__()
         _require_known(unknown)
@@ -86,18 +85,13 @@ class MegatronSpeechLM(TemplateLM):
         if pretrained is not None:
             network = Export.load(Path(pretrained), dtype=dtype, device=device or "cpu")
         elif checkpoint is not None:
-            parallel = ParallelConfig(
-                tensor_model_parallel_size=_number(tensor_model_parallel_size=tensor_model_parallel_size),
-                pipeline_model_parallel_size=_number(pipeline_model_parallel_size=pipeline_model_parallel_size),
-            )
-            network = _checkpoint(checkpoint, vocabulary, parallel, dtype)
+            tensor = _number(tensor_model_parallel_size=tensor_model_parallel_size)
+            pipeline = _number(pipeline_model_parallel_size=pipeline_model_parallel_size)
+            network = _checkpoint(checkpoint, vocabulary, tensor, pipeline, dtype)
         assert network is not None
-        self.network = network
-        self.name = str(pretrained or checkpoint or "network")
+        self.network, self.name = network, str(pretrained or checkpoint or "network")
         self.batch_size, self.max_gen_toks = int(batch_size), _number(max_gen_toks=max_gen_toks)
-        self.max_length = network.max_positions if max_length is None else _number(max_length=max_length)
-        if self.max_length > network.max_positions:
-            raise ValueError(f"max_length={max_length} exceeds the {network.max_positions:,} positions of the model")
+        self.max_length = _longest(max_length, network.max_positions)
 
     @property
     def device(self) -> torch.device:
@@ -213,11 +207,12 @@ def _sampling(given: dict[str, Any]) -> Sampling:
     return Sampling(temperature=float(given.get("temperature", 1.0)), top_p=float(given.get("top_p", 1.0)))
 
 
-def _checkpoint(folder: str, vocabulary: str | None, parallel: ParallelConfig, dtype: DtypeSetting) -> Checkpoint:
+def _checkpoint(folder: str, vocabulary: str | None, tensor: int, pipeline: int, dtype: DtypeSetting) -> Checkpoint:
     """The checkpoint on rank 0; other ranks follow until it ends, and leave."""
     if vocabulary is None:
         raise ValueError(f"model_args: checkpoint={folder} needs vocabulary=FOLDER, the vocabulary of its run")
     world = world_from_environment()
+    parallel = ParallelConfig(tensor_model_parallel_size=tensor, pipeline_model_parallel_size=pipeline)
     precision = PrecisionConfig(dtype=dtype)
     network = Checkpoint.load(Path(folder), Path(vocabulary), parallel=parallel, precision=precision, world=world)
     if world[0]:
@@ -243,6 +238,14 @@ def _number(**given: Any) -> int:
     if not str(value).isdecimal() or not int(value):
         raise ValueError(f"model_args: {name}={value} must be a whole number of at least 1; correct it")
     return int(value)
+
+
+def _longest(asked: Any, positions: int) -> int:
+    """Longest sequence that is `asked`, all `positions` if it is None; ValueError if the model has fewer."""
+    length = positions if asked is None else _number(max_length=asked)
+    if length > positions:
+        raise ValueError(f"max_length={length} exceeds the {positions:,} positions of the model; lower it")
+    return length
 
 
 def _require_settings(batch_size: int | str, dtype: str, models: Sequence[object]) -> None:
