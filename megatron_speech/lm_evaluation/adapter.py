@@ -34,6 +34,8 @@ from megatron_speech.platform.number_format import DtypeSetting
 BATCH_SIZE = 16
 USED = ("until", "max_gen_toks", "do_sample", "temperature", "top_p")
 """What a task may say of writing."""
+USUAL_DEVICE = "cuda:0"
+"""What the harness adds where nobody names a device, also on machines without a GPU."""
 _SLACK = 8
 """Tokens of a written text beyond the length of a stop sequence in bytes, within which it is looked for."""
 
@@ -92,6 +94,23 @@ class MegatronSpeechLM(TemplateLM):
         self.network, self.name = network, str(pretrained or checkpoint or "network")
         self.batch_size, self.max_gen_toks = int(batch_size), _number(max_gen_toks=max_gen_toks)
         self.max_length = _longest(max_length, network.max_positions)
+
+    @classmethod
+    def create_from_arg_obj(
+        cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None
+    ) -> MegatronSpeechLM:
+        """Open the model of a command line: `arg_dict` are its model_args, and win over what the harness adds."""
+        added = {name: value for name, value in (additional_config or {}).items() if value is not None}
+        if added.get("device") == USUAL_DEVICE:
+            added["device"] = "auto"
+        return cls(**added | arg_dict)
+
+    @classmethod
+    def create_from_arg_string(
+        cls, arg_string: str, additional_config: dict[str, Any] | None = None
+    ) -> MegatronSpeechLM:
+        """Like `create_from_arg_obj`, for settings such as ``pretrained=hf,dtype=bfloat16``."""
+        return cls.create_from_arg_obj(utils.simple_parse_args_string(arg_string), additional_config)
 
     @property
     def device(self) -> torch.device:
