@@ -193,7 +193,22 @@ def codes_of_audio() -> None:
 
     write_codes(Path("codes_of_audio"), codes(), num_codes=16, fingerprint="of_codes")
     changed: Any = run
-    changed.start_from_codebook = lambda net, tokenizer: None
+    changed.start_from_codebook = lambda *where: None
+
+
+def codes_of_any_tokenizer() -> None:
+    """Codes of the world's audio, and a causal decoder for whatever made them."""
+    from megatron_speech.speech_decoder.folder import DecoderIdentity
+    from megatron_speech.speech_decoder.training import causal_run, sources, start
+
+    codes_of_audio()
+    made: Any = DecoderIdentity(codebook_size=16, frame_rate=12.5, speech_fingerprint="of_codes")
+    changed: Any = causal_run
+    changed.require_identity = lambda config: made
+    changed = sources
+    changed.require_identity = lambda config: made
+    changed = start
+    changed.start_from_codebook = lambda *where: None
 
 
 def a_decoder() -> None:
@@ -366,6 +381,13 @@ SLOW = {
         "--codes codes_of_audio --heldout_codes codes_of_audio --voices '[low, high]' --steps 4",
         codes_of_audio,
         steps=r"of 4 steps .* left; loss [\d.]+, [1-9]\d* utterances so far",
+    ),
+    "train_causal_decoder": Slow(
+        "speech_decoder.training.step:Trainer.advance",
+        "train_causal_decoder: 4 steps",
+        "--sources.a.codes codes_of_audio --steps 4 --log_every_steps 1",
+        codes_of_any_tokenizer,
+        steps=r"step 2 of 4: loss .*, [\d,]+ utterances so far, about \d+ \w+ left",
     ),
     "decode": Slow("speech_decoder.one_recording:decode_to_file", "decode codes.json", prepare=a_decoder, items=False),
     "decode_speech": Slow(

@@ -47,6 +47,7 @@ class ScannedShard:
     """ENTRY [utterances]; `shard` is 0."""
     keys: list[str]
     texts: list[str]
+    voices: list[str | None]
 
 
 def scan_shard(
@@ -65,7 +66,7 @@ def scan_shard(
     shard.check()
     path = shard.path
     # Decode and judge every utterance.
-    entries, keys, texts = [], [], []
+    entries, keys, texts, voices = [], [], [], []
     several_channels: list[str] = []
     count = 0
     with tarfile.open(path, "r:") as tar, path.open("rb") as file:
@@ -81,6 +82,7 @@ def scan_shard(
                 entries.append(entry)
                 keys.append(key)
                 texts.append(record.text)
+                voices.append(record.voice)
                 several_channels += [key] * (record.channels > 1)
             elif on_bad is None:
                 raise AudioError(bad.message, bad.reason)
@@ -92,7 +94,7 @@ def scan_shard(
         logger.warning(message, path, len(several_channels), several_channels[0])
     if count != shard.utterances:
         raise ValueError(f"{path}: {count} utterances, its manifest says {shard.utterances}; make the audio again")
-    return ScannedShard(entries=np.array(entries, ENTRY), keys=keys, texts=texts)
+    return ScannedShard(entries=np.array(entries, ENTRY), keys=keys, texts=texts, voices=voices)
 
 
 def _entry(

@@ -164,6 +164,30 @@ DECODER = (
         "--tokenizer speech_tokenizer --voices ada --output speech_decoder",
     ),
     Command(
+        name="train_causal_decoder",
+        summary="Train a speech decoder that streams, one stage at a time.",
+        about="Reads audio shards and code shards. Runs alone or by `launch`. Repeated, it goes on from its newest "
+        "checkpoint; Ctrl-C, SIGTERM and SIGUSR1 save and leave with status 0.",
+        stage="decoder",
+        settings="config.stages.train_causal_decoder:TrainCausalDecoderConfig",
+        function="speech_decoder.training.causal_run:train_causal_decoder",
+        usual=(
+            "stage",
+            "sources.<name>.audio",
+            "sources.<name>.codes",
+            "validation",
+            "tokenizer",
+            "start_from",
+            "voices",
+            "output",
+            "steps",
+            "batch_seconds",
+            "clip_seconds",
+        ),
+        example="--stage prior --sources '{a: {audio: audio/train, codes: codes/train}}' "
+        "--tokenizer speech_tokenizer --output prior",
+    ),
+    Command(
         name="decode",
         summary="Decode speech codes to one sound file.",
         about="Reads the file of `encode`.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from megatron_speech.artifacts.facts.record import Record
 
@@ -107,3 +108,28 @@ class SpeechDecoderFacts(Record):
     """Mean absolute error of the held-out mels before training, in nats."""
     heldout_l1: float
     """Mean absolute error of the held-out mels after training, in nats."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CausalDecoderFacts(Record):
+    """A trained stage of a causal speech decoder."""
+
+    stage: str
+    """``prior``, ``flow`` or ``student``."""
+    steps: int
+    """Training steps of this stage."""
+    voices: tuple[str, ...]
+    """Voices that it knows."""
+    parameters: int
+    """Weights of all its networks."""
+    dtype: str
+    """Number format of matrix products."""
+    epochs: dict[str, float]
+    """Passes over each source, to two decimals."""
+    quarantined: dict[str, dict[str, int]]
+    """Utterances left out, by source and reason."""
+    losses: tuple[dict[str, float], ...]
+    """Mean training loss of consecutive steps; the key ``step`` holds the last of them. At most 100."""
+    validation: tuple[dict[str, Any], ...]
+    """By validation set: ``l1`` in nats, ``delta_variance`` and ``band_contrast``, 1 for the original; the key ``step``
+    holds the training step."""

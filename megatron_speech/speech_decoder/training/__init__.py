@@ -1,4 +1,4 @@
-"""Trains the token-to-mel network of the speech decoder on pairs of codes and mel frames.
+"""Trains speech decoders on codes and mel frames: `run` the simple one, `causal_run` the one that streams.
 
 >>> import torch
 >>> from megatron_speech.speech_decoder.training.run import TrainingPair

@@ -16,13 +16,12 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from megatron_speech.artifacts.facts.speech_tokenizer import FingerprintFacts, SpeechDecoderFacts
+from megatron_speech.artifacts.facts.speech_tokenizer import SpeechDecoderFacts
 from megatron_speech.artifacts.left_out import show
-from megatron_speech.artifacts.manifest import is_made, make_artifact, read_facts
+from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.audio.io import SAMPLE_RATE, resample
 from megatron_speech.audio.shards import read_audio_shards
 from megatron_speech.config.stages.speech_decoder import TrainSpeechDecoderConfig
@@ -32,6 +31,7 @@ from megatron_speech.schedules import factor_by_start
 from megatron_speech.speech_decoder.folder import DecoderIdentity
 from megatron_speech.speech_decoder.mel import MelSettings, log_mel
 from megatron_speech.speech_decoder.token_to_mel import TokenToMel
+from megatron_speech.speech_decoder.training.start import start_from_codebook
 from megatron_speech.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -81,33 +81,10 @@ def train_speech_decoder(config: TrainSpeechDecoderConfig) -> None:
     with make_artifact(config.output, kind="speech_decoder", config=config, inputs=inputs) as draft:
         torch.manual_seed(config.seed)  # initial weights and dropout use torch's global generator
         net = TokenToMel(config.net, identity, mel)
-        start_from_codebook(net, config.tokenizer)
+        start_from_codebook(net.embedding, config.tokenizer, identity.speech_fingerprint)
         facts = draft.facts = fit(net, train, heldout, config=config)
         net.save(draft.folder)
     logger.info("%s: held-out L1 of log-mel frames %.3f", config.output, facts.heldout_l1)
-
-
-@torch.no_grad()
-def start_from_codebook(net: TokenToMel, tokenizer: Path) -> None:
-    """Initialise the embedding from the tokenizer's codebook, so that similar codes start with similar vectors.
-
-    The vectors are standardised, then projected to the network's width by a random matrix, which roughly keeps their
-    angles. Measured effect: held-out L1 after 300 steps fell from 0.94 to 0.69.
-
-    Raises:
-        ValueError: `tokenizer` did not make the codes, or holds no codebook.
-    """
-    made_by = read_facts(tokenizer, FingerprintFacts).fingerprint
-    if made_by != net.identity.speech_fingerprint:
-        raise ValueError(f"tokenizer={tokenizer} did not make these codes; name the one that encoded the audio")
-    with safe_open(tokenizer / "model.safetensors", framework="pt") as file:
-        names = [name for name in file.keys() if name.endswith("codebook.weight")]  # noqa: SIM118 (not a mapping)
-        if len(names) != 1:
-            raise ValueError(f"{tokenizer}/model.safetensors: needs one tensor *codebook.weight, has {names}")
-        vectors = file.get_tensor(names[0]).float()
-    vectors = (vectors - vectors.mean(dim=0)) / vectors.std(dim=0).clamp(min=1e-6)
-    width = vectors.shape[1]
-    net.embedding.weight.copy_(vectors @ torch.randn(width, net.embedding.embedding_dim) / width**0.5)
 
 
 def load_utterances(

@@ -212,3 +212,24 @@ def test_a_folder_gives_back_the_same_network(tmp_path) -> None:
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"model\.safetensors: no weights of the network in config\.json"):
         CausalMel.load(tmp_path)
+
+
+def test_the_prior_learns_which_code_stands_where() -> None:
+    """Every code has a spectrum of its own: in the middle of a token its frames are nearest to that of its code."""
+    torch.manual_seed(0)
+    spectra = torch.randn(8, 80)
+    net = toy_net(prior=PriorConfig(token_channels=32, token_layers=1, frame_channels=32, frame_layers=1, dropout=0.0))
+    optimizer = torch.optim.Adam(net.prior.parameters(), lr=1e-2)
+    lengths, voices = torch.full((8,), 12), torch.zeros(8, 64)
+    starts = [net.clock.num_frames(token) for token in range(13)]
+    token_of = torch.repeat_interleave(torch.arange(12), torch.tensor(starts).diff())
+    for _ in range(100):
+        codes = torch.randint(8, (8, 12))
+        loss = (net.prior(codes, lengths, voices).mu_BTM - spectra[codes[:, token_of]]).abs().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    codes = torch.randint(8, (8, 12))
+    middles = [start + 3 for start in starts[:-1]]
+    heard = torch.cdist(net.prior(codes, lengths, voices).mu_BTM[:, middles], spectra.expand(8, -1, -1)).argmin(dim=-1)
+    assert (heard == codes).float().mean() > 0.95

@@ -5,44 +5,19 @@ import logging
 import re
 from dataclasses import replace
 
-import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
 
 from megatron_speech.artifacts.facts.speech_tokenizer import FingerprintFacts
 from megatron_speech.artifacts.manifest import make_artifact
-from megatron_speech.audio.shards import AudioRecord
 from megatron_speech.config.stages.speech_decoder import DecodeSpeechConfig, TokenToMelConfig, TrainSpeechDecoderConfig
-from megatron_speech.data.shards.document import TokenDocument
 from megatron_speech.speech_decoder.training.run import train_speech_decoder
-from tests.toys import write_audio, write_codes
-
-CODES, SAMPLES_PER_TOKEN = 16, 1280
-
-
-def tone(codes: np.ndarray) -> np.ndarray:
-    """Speech whose every token is a tone of its own: what the network has to learn."""
-    time_s = np.arange(len(codes) * SAMPLES_PER_TOKEN) / 16000
-    return (0.3 * np.sin(2 * np.pi * (200 + 150 * codes.repeat(SAMPLES_PER_TOKEN)) * time_s)).astype(np.float32)
+from tests.unit.speech_decoder.training.toys import write_language
 
 
 @pytest.fixture
 def corpus(tmp_path):
-    """Audio shards, code shards and tokenizer of a toy language; returns the configuration to train on them."""
-    rng = np.random.default_rng(0)
-    codes = {f"u{i}": rng.integers(0, CODES, size=rng.integers(8, 16)).astype(np.int32) for i in range(12)}
-    meta = {"u0": {"voice": "other", "speaker": "hibari"}, "u1": {"speaker": "hibari"}}
-    records = [
-        AudioRecord(key=key, waveform=tone(each), text="x", meta=meta.get(key, {"voice": "hibari"}))
-        for key, each in codes.items()
-    ]
-    documents = [TokenDocument(key=key, tokens=each, meta={}) for key, each in codes.items()]
-    write_audio(tmp_path / "audio", records)
-    write_codes(tmp_path / "codes", documents, num_codes=CODES, fingerprint="toy")
-    with make_artifact(tmp_path / "tokenizer", kind="speech_tokenizer", config={}) as draft:
-        draft.facts = FingerprintFacts(fingerprint="toy")
-        save_file({"encoder.codebook.weight": torch.randn(CODES, 24)}, draft.folder / "model.safetensors")
+    """The configuration to train on a toy language."""
+    write_language(tmp_path)
     return TrainSpeechDecoderConfig(
         output=tmp_path / "decoder",
         audio=tmp_path / "audio",
