@@ -1,9 +1,9 @@
 """Builds a narrow corpus of facts, to test the claim of arXiv 2411.17607 with a model of a few million weights.
 
-Facts are about countries (`geography`) and invented towns (`invented`). Every fact has six wordings. Documents join
-facts of different subjects, so that each sentence must be understood by its own words. An epoch of documents states
-every fact once, in a random wording. A fact that is asked for, and belongs to a "written_only" subject, is in
-``written.jsonl`` alone, and never becomes speech.
+Facts are about countries (`geography`) and invented towns (`invented`). Every fact has six wordings. The voices read
+all, documents use the first few. Documents join facts of different subjects, so that each sentence must be understood
+by its own words. An epoch of documents states every fact once, in a random wording. A fact that is asked for, and
+belongs to a "written_only" subject, is in ``written.jsonl`` alone, and never becomes speech.
 
     written.jsonl:   documents of all facts, to be read as text
     spoken.jsonl:    documents of the facts that may become speech, to be interleaved
@@ -155,11 +155,13 @@ def prepare_facts(config: PrepareFactsConfig) -> None:
     groups = groups_of(countries)
     towns = invent_towns(config.towns)
     facts = [*_facts_of_countries(countries, groups), *_facts_of_towns(towns)]
-    train, heldout = _sentences(facts, config.wordings, config.heldout_share)
+    train, heldout = _sentences(facts, config.heldout_share)
+    known = [fact for fact in facts if fact.relation not in ASKED]  # no list may hint at an answer
+    names = sorted({name for fact in known for name in (fact.spoken_name, fact.value)})
     rng = random.Random(config.seed)
     parts = {
-        "train": list(_passages("train", train, config.passages, rng)),
-        "heldout": list(_passages("heldout", heldout, config.heldout_passages, rng)),
+        "train": list(_passages("train", train, names, config.passages, rng)),
+        "heldout": list(_passages("heldout", heldout, [], config.heldout_passages, rng)),
         "written": list(_documents("written", facts, config.written_epochs, config, rng)),
         "spoken": list(
             _documents("spoken", [fact for fact in facts if fact.speakable], config.spoken_epochs, config, rng)
@@ -187,25 +189,33 @@ def _facts_of_towns(towns: Sequence[Town]) -> Iterator[Fact]:
             yield Fact(town.name, town.name, relation, value, town.group)
 
 
-def _sentences(facts: Sequence[Fact], wordings: int, heldout_share: float) -> tuple[list[str], list[str]]:
-    """Sentences that may become speech: to train on, and held out. A held-out fact has other wordings in training."""
+def _sentences(facts: Sequence[Fact], heldout_share: float) -> tuple[list[str], list[str]]:
+    """Sentences that may become speech, to train on and held out; a held-out fact has other wordings in training."""
     train: list[str] = []
     heldout: list[str] = []
     for fact in facts:
         if not fact.speakable:
             continue
-        for wording in range(wordings):
+        for wording in range(len(WORDINGS[fact.relation])):
             name = f"{fact.subject}-{fact.relation}-{wording}"
             (heldout if sha256_fraction(f"heldout:{name}") < heldout_share else train).append(fact.sentence(wording))
     return train, heldout
 
 
-def _passages(name: str, sentences: Sequence[str], count: int, rng: random.Random) -> Iterator[dict[str, Any]]:
-    """Passages of one to three random sentences, for the voices; parts of them may cross the ends of sentences."""
+def _passages(
+    name: str, sentences: Sequence[str], names: Sequence[str], count: int, rng: random.Random
+) -> Iterator[dict[str, Any]]:
+    """Passages of one to three random sentences, for the voices; parts of them may cross the ends of sentences.
+
+    Every third is a list of random `names`, if there are any: a reader of sentences alone learns these by heart.
+    """
     if not sentences:
-        raise ValueError(f"heldout_share leaves no sentence for {name}.jsonl; change it, or raise towns or wordings")
+        raise ValueError(f"heldout_share leaves no sentence for {name}.jsonl; change it, or raise towns")
     for number in range(count):
-        text = " ".join(rng.sample(sentences, min(rng.randint(1, 3), len(sentences))))
+        if names and number % 3 == 2:
+            text = ", ".join(rng.sample(names, min(rng.randint(3, 8), len(names)))) + "."
+        else:
+            text = " ".join(rng.sample(sentences, min(rng.randint(1, 3), len(sentences))))
         yield {"id": f"{name}-{number}", "text": text, "metadata": {"speakable": True, "sentences": [text]}}
 
 

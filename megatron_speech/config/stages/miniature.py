@@ -79,7 +79,7 @@ class PrepareFactsConfig:
     towns: int = 128
     """Number of invented towns, beside the countries."""
     wordings: int = 6
-    """Number of wordings of each fact, 1 to 6."""
+    """Number of wordings of each fact in documents, 1 to 6; the passages for the voices use all."""
     facts_per_document: int = 4
     """Facts of different subjects in a document."""
     written_epochs: int = 24

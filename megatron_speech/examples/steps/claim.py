@@ -20,8 +20,8 @@ from megatron_speech.examples.runner.work import Example, Step, Work, folder, ru
 SOURCES = ("text", "interleaved", "recognition", "synthesis")
 PARTS = ("train", "heldout", "questions", "answers")
 AMOUNTS = {
-    "hibari_utterances": 4000,
-    "flite_utterances": 120,  # by each of the four voices of flite
+    "hibari_utterances": 8000,
+    "flite_utterances": 250,  # by each of the four voices of flite
     "tokenizer_steps": 300,
     "text_to_token_steps": 1600,
     "spoken_epochs": 32,

@@ -51,6 +51,15 @@ def test_an_answer_of_a_written_only_subject_is_in_no_sentence_that_may_be_spoke
         assert any(name in sentence for sentence in sentences), f"{name} is never heard"
 
 
+def test_every_third_passage_is_a_list_of_names_without_an_answer(facts: Path) -> None:
+    answers = {document["metadata"]["answer"] for document in read_jsonl(facts / "questions.jsonl")}
+    passages = [document["text"] for document in read_jsonl(facts / "train.jsonl")]
+    lists = passages[2::3]
+    assert all(3 <= text.count(",") + 1 <= 8 and text.endswith(".") for text in lists)
+    assert not {name for text in lists for name in text.rstrip(".").split(", ")} & answers
+    assert not any(", " in text for text in passages[0::3])
+
+
 def test_a_written_epoch_states_every_answer_once(facts: Path) -> None:
     questions = [document["metadata"] for document in read_jsonl(facts / "questions.jsonl")]
     written = [document["text"] for document in read_jsonl(facts / "written.jsonl")]
