@@ -20,6 +20,7 @@ JOBS = {"pretrain": "pretrain", "train_speech_tokenizer": "train_speech_tokenize
 HARNESS = "megatron_speech.lm_evaluation"
 OTHERS = (
     *(
+        "aplay",
         "arecord",
         "cat",
         "cd",
