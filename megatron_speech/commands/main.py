@@ -9,7 +9,7 @@ import signal
 import sys
 import textwrap
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import groupby, takewhile
 from typing import Any
@@ -136,11 +136,15 @@ def _help_of_words(command: Command) -> str:
 
 def read_command_line(command: Command, words: Sequence[str]) -> Any:
     """Settings of a command. Raises ValueError for a mistake, and says so if a file belongs to another command."""
-    from megatron_speech.checkpoint.base_shape import with_shape_of_base  # here, for it loads settings
+    from megatron_speech.checkpoint.base_shape import with_shape_of_base  # here, for they load settings
+    from megatron_speech.checkpoint.run_settings import with_settings_of_run
+
+    def complete(schema: type, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        return with_shape_of_base(schema, with_settings_of_run(schema, values))
 
     words = _as_options(command, words)
     try:
-        return read_config(command.schema, command.page, words, complete=with_shape_of_base)
+        return read_config(command.schema, command.page, words, complete=complete)
     except ValueError as error:
         raise file_of_another_command(command, words) or error from error
 

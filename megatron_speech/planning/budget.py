@@ -19,6 +19,9 @@ ROW_BYTES = 12.0
 TOKEN_BYTES = 4.0
 SHARD_ROWS = 32_000
 HOUR = 3600.0
+MONTH_HOURS = 730.0
+PRICES = ("gpu_hour", "kilowatt_hour", "terabyte_month")
+"""Items of a price file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +109,29 @@ class Budget:
     """By item, in the price file's currency."""
 
 
-def budget_of(prediction: Prediction, site: SiteConfig, prices: Mapping[str, object], *, tokens: float) -> Budget:
-    """Days, failures, energy and money of reading so many tokens."""
+def budget_of(
+    prediction: Prediction,
+    site: SiteConfig,
+    prices: Mapping[str, object],
+    *,
+    tokens: float,
+    shard_bytes: float = 0.0,
+    kept_checkpoints: int = 1,
+) -> Budget:
+    """Days, failures, energy and money of reading so many tokens.
+
+    Shards and checkpoints are kept for as long as the run lasts. ValueError where the run fails too often to progress.
+    """
     job = prediction.job
     seconds = tokens / job.gpus / prediction.speed
     between_failures = site.failure_gpu_hours / job.gpus * HOUR
     size = checkpoint_bytes(job)
     write = size / (site.storage_gb_s * 1e9)
+    if between_failures < write:
+        raise ValueError(
+            f"site.failure_gpu_hours={site.failure_gpu_hours:g}: {job.gpus} GPUs fail every {between_failures:.3g} s, "
+            f"and a checkpoint takes {write:.3g} s (site.storage_gb_s); no run progresses; correct one"
+        )
     every = math.sqrt(2 * write * between_failures)
     lost = write / every + (every / 2 + site.restart_minutes * 60) / between_failures
     goodput = 1 / (1 + lost)
@@ -132,22 +151,41 @@ def budget_of(prediction: Prediction, site: SiteConfig, prices: Mapping[str, obj
         goodput=goodput,
         days_with_failures=seconds / goodput / 86400,
         megawatt_hours=energy,
-        money=_money(job.gpu.name, prices, gpu_hours=gpu_hours, energy=energy),
+        money=_money(
+            job.gpu.name,
+            prices,
+            gpu_hours=gpu_hours,
+            energy=energy,
+            terabyte_months=(shard_bytes + kept_checkpoints * size) / 1e12 * gpu_hours / job.gpus / MONTH_HOURS,
+        ),
     )
 
 
-def _money(gpu_name: str, prices: Mapping[str, object], *, gpu_hours: float, energy: float) -> dict[str, float]:
+def _money(
+    gpu_name: str, prices: Mapping[str, object], *, gpu_hours: float, energy: float, terabyte_months: float
+) -> dict[str, float]:
     """Money by item, of what the price file names. ValueError for a price that is no number of at least 0."""
+    if unknown := [str(name) for name in prices if name not in PRICES]:
+        raise ValueError(f"site.prices: {unknown[0]} is no item; items are {', '.join(PRICES)}; correct the file")
     found = {}
-    by_gpu = prices.get("gpu_hour", {})
-    if not isinstance(by_gpu, Mapping):
-        raise ValueError(f"site.prices: gpu_hour={by_gpu!r} must map names of GPUs to prices; correct the file")
-    for name, price in by_gpu.items():
-        if gpu_name.lower().startswith(str(name).lower()):
-            found["GPU hours"] = gpu_hours * _price(f"gpu_hour.{name}", price)
+    if "gpu_hour" in prices:
+        found["GPU hours"] = gpu_hours * _gpu_price(gpu_name, prices["gpu_hour"])
     if "kilowatt_hour" in prices:
         found["energy"] = energy * 1000 * _price("kilowatt_hour", prices["kilowatt_hour"])
+    if "terabyte_month" in prices:
+        found["storage"] = terabyte_months * _price("terabyte_month", prices["terabyte_month"])
     return found
+
+
+def _gpu_price(gpu_name: str, by_gpu: object) -> float:
+    """Price of an hour of the GPU: of the longest name in the file that it begins with."""
+    if not isinstance(by_gpu, Mapping):
+        raise ValueError(f"site.prices: gpu_hour={by_gpu!r} must map names of GPUs to prices; correct the file")
+    named = [str(name) for name in by_gpu if gpu_name.lower().startswith(str(name).lower())]
+    if not named:
+        raise ValueError(f"site.prices: gpu_hour has no price for {gpu_name}; add it, or leave gpu_hour out")
+    name = max(named, key=len)
+    return _price(f"gpu_hour.{name}", {str(key): price for key, price in by_gpu.items()}[name])
 
 
 def _price(key: str, value: object) -> float:

@@ -84,10 +84,16 @@ def gpu_names() -> list[str]:
 
 @cache
 def gpu(name: str) -> Gpu:
-    """The GPU called `name`; the beginning of one name is enough. ValueError lists the known ones."""
+    """The GPU called `name`. The beginning is enough, with the whole model; the first such sheet counts.
+
+    ValueError lists the known ones.
+    """
     known = [full for full in gpu_names() if full.lower().startswith(name.lower())] if name else []
     if name in gpu_names():
         known = [name]
+    models = list(dict.fromkeys(full.split("-")[0] for full in known))
+    if len(models) > 1:
+        raise ValueError(f"gpu={name} is the beginning of {', '.join(models)}; name one")
     if not known:
         near = difflib.get_close_matches(name.upper(), {full.split("-")[0]: None for full in gpu_names()}, n=1)
         hint = f"did you mean {near[0]}? " if near else ""

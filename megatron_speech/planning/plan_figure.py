@@ -28,4 +28,6 @@ def draw(plan: RunPlan, path: Path) -> None:
     time.invert_yaxis()
     time.set(xlabel="ms per step", title="time, predicted")
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_figure(figure, path)
+    temporary = path.with_name(f"{path.stem}.tmp.png")
+    save_figure(figure, temporary)
+    temporary.replace(path)

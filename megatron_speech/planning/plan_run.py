@@ -68,6 +68,8 @@ def plan_run(config: PlanRunConfig) -> RunPlan:
         ValueError: layout, model or batch do not divide, a name is unknown, or no layout fits.
         FileNotFoundError: the price file or the finished run does not exist.
     """
+    if config.precision.dtype == "float32":
+        raise ValueError("precision.dtype=float32: speeds are known for bfloat16 and below; plan with auto or bfloat16")
     planned_layout(config)
     chip = gpu(config.gpu)
     rows = planned_vocabulary(config).padded_size
@@ -89,7 +91,16 @@ def plan_run(config: PlanRunConfig) -> RunPlan:
         too_far=falls_below(curve, config.least_efficiency),
         sources=_by_source(config),
         data=data,
-        budget=budget_of(own if own.fits else best, config.site, prices, tokens=tokens) if tokens else None,
+        budget=budget_of(
+            own if own.fits else best,
+            config.site,
+            prices,
+            tokens=tokens,
+            shard_bytes=data.shard_bytes,
+            kept_checkpoints=config.checkpoint.keep_last,
+        )
+        if tokens
+        else None,
         comparison=compare(config.from_run, own) if config.from_run else None,
         scaling_prior=config.scaling_prior,
     )
@@ -181,8 +192,8 @@ def _prices(path: Path | None) -> Mapping[str, object]:
     if not path.is_file():
         raise FileNotFoundError(f"site.prices={path} does not exist; correct the path, or leave it out")
     try:
-        found = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+        found = yaml.safe_load(path.read_bytes())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"site.prices={path} is no YAML: {str(error).splitlines()[0]}; correct the file") from error
     if not isinstance(found, Mapping):
         raise ValueError(f"site.prices={path} must map items to prices; correct the file")

@@ -55,21 +55,11 @@ def _layouts(plan: RunPlan) -> Table:
             describe(each.job),
             f"{each.speed:,.0f}",
             f"{each.low:,.0f} - {each.high:,.0f}",
-            f"{each.step.total:.2f}",
-            f"{each.memory.needed / GIB:.1f}",
-            "yes" if each.fits else "NO",
+            f"{each.memory.needed / GIB:.1f}" + ("" if each.fits else " (too much)"),
         ]
         for name, each in [("own", plan.own), *((str(n), p) for n, p in enumerate(plan.fastest[:5], start=1))]
     ]
-    columns = [
-        "",
-        "layout",
-        "tokens/s/GPU",
-        "90 % interval",
-        "s/step",
-        f"GiB of {plan.own.job.gpu.memory_gib:g}",
-        "fits",
-    ]
+    columns = ["", "layout", "tokens/s\nper GPU", "90 % interval", f"GiB of\n{plan.own.job.gpu.memory_gib:g}"]
     return _table("Layouts: the run's own, and the fastest that fit", columns, rows)
 
 
@@ -77,18 +67,20 @@ def _time(own: Prediction) -> Table:
     whole = own.step.total
     parts = sorted(vars(own.step).items(), key=lambda item: -item[1])
     rows = [[name, f"{1000 * value:,.1f}", f"{100 * value / whole:.1f}"] for name, value in parts if value]
+    rows.append(["step", f"{1000 * whole:,.1f}", "100.0"])
     return _table("A step of the own layout", ["component", "ms", "%"], rows)
 
 
 def _memory(own: Prediction) -> Table:
+    """Parts of the memory as rows, so that the table stays narrow."""
     job = own.job
     stages = range(job.pipeline) if job.pipeline <= MOST_STAGES else sorted({0, own.stage, job.pipeline - 1})
-    rows = []
-    for stage in stages:
-        memory: Memory = stage_memory(job, stage)
-        parts = [f"{getattr(memory, name) / GIB:.2f}" for name in SHOWN_PARTS]
-        rows.append([str(stage), *parts, f"{memory.at_rest / GIB:.2f}", f"{memory.total / GIB:.2f}", memory.dominant])
-    return _table("Memory of a rank in GiB", ["stage", *SHOWN_PARTS, "at rest", "peak", "most"], rows)
+    memories: list[Memory] = [stage_memory(job, stage) for stage in stages]
+    values = {name: [getattr(each, name) for each in memories] for name in SHOWN_PARTS}
+    values |= {"at rest": [each.at_rest for each in memories], "peak": [each.total for each in memories]}
+    rows = [[name, *(f"{each / GIB:.2f}" for each in parts)] for name, parts in values.items() if any(parts)]
+    rows.append(["most", *(each.dominant for each in memories)])
+    return _table("Memory of a rank in GiB", ["stage", *map(str, stages)], rows)
 
 
 def _reasons(plan: RunPlan) -> list[list[str]]:
@@ -139,6 +131,9 @@ def _budget(plan: RunPlan) -> Table:
 def _lines(plan: RunPlan) -> Iterable[str]:
     if plan.too_far is not None:
         yield f"strong scaling falls below the asked efficiency at {plan.too_far:,} GPUs"
+    elif plan.scaling:
+        most = plan.scaling[-1].gpus
+        yield f"strong scaling keeps the asked efficiency up to {most:,} GPUs, the most that the batch divides over"
     if plan.scaling_prior:
         size, data, source = tenfold(plan.scaling_prior)
         yield f"ten times the compute: {size:.1f} times the model, {data:.1f} times the data ({source})"
@@ -146,7 +141,7 @@ def _lines(plan: RunPlan) -> Iterable[str]:
     if found:
         yield (
             f"{found.run}: measured {found.measured:,.0f} tokens/s/GPU over {found.steps} steps, predicted "
-            f"{found.predicted:,.0f} ({found.low:,.0f} - {found.high:,.0f}); {found.verdict}"
+            f"{found.predicted:,.0f} ({found.low:,.0f} - {found.high:,.0f}) on {plan.own.job.gpu.name}; {found.verdict}"
         )
 
 

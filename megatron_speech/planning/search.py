@@ -104,48 +104,52 @@ def _splits(job: Job, tensor: int) -> bool:
 
 
 def search(job: Job, *, keep: int = 10) -> list[Prediction]:
-    """The fastest layouts that fit with some room, best first; recomputing more than must be never pays.
+    """The fastest layouts that fit with some room, best first; where none has room, those that fit without.
 
     ValueError says by how much the smallest layout exceeds the memory.
     """
-    smallest: tuple[float, Job] | None = None
-    found: list[tuple[float, Job]] = []
+    limit = job.gpu.memory_gib * GIB
+    roomy: list[Job] = []
+    tight: list[tuple[float, Job]] = []
     done: set[tuple[int, ...]] = set()
     for candidate in layouts(job):
         placed = tuple(getattr(candidate, name) for name in DIMENSIONS if name != "recompute")
         if placed in done:
             continue
-        if fits(candidate, room=ROOM):
-            done.add(placed)
-            found.append((step_time(candidate).total, candidate))
-        elif not found:
-            needed = fullest(candidate)[1].needed
-            smallest = min(smallest or (needed, candidate), (needed, candidate), key=lambda pair: pair[0])
+        needed = fullest(candidate)[1].needed
+        if needed <= limit * (1 - ROOM):
+            done.add(placed)  # recomputing more than must be never pays
+            roomy.append(candidate)
+        elif not roomy:
+            tight.append((needed, candidate))
+    found = roomy or [candidate for needed, candidate in tight if needed <= limit]
     if not found:
-        raise ValueError(_no_layout(job, smallest))
-    found.sort(key=lambda pair: pair[0])
-    return [predict(candidate) for _, candidate in found[:keep]]
+        raise ValueError(_no_layout(job, tight))
+    timed = sorted(((step_time(candidate).total, candidate) for candidate in found), key=lambda pair: pair[0])
+    return [predict(candidate) for _, candidate in timed[:keep]]
 
 
-def _no_layout(job: Job, smallest: tuple[float, Job] | None) -> str:
-    if smallest is None:
+def _no_layout(job: Job, tight: list[tuple[float, Job]]) -> str:
+    """Why nothing fits: no layout divides, or by how much the smallest exceeds the memory."""
+    if not tight:
         return (
             f"gpus={job.gpus}: no layout divides the model and train.global_batch_size={job.global_batch}; change one"
         )
-    needed, candidate = smallest
+    needed, smallest = min(tight, key=lambda pair: pair[0])
     return (
-        f"gpus={job.gpus} of {job.gpu.name}: no layout fits; the smallest ({describe(candidate)}) needs "
-        f"{needed / GIB:.1f} GiB of {job.gpu.memory_gib:g} GiB; use more GPUs, or GPUs with more memory"
+        f"gpus={job.gpus} of {job.gpu.name}: no layout fits; the smallest ({describe(smallest)}) needs "
+        f"{needed / GIB:.1f} GiB of {job.gpu.memory_gib:g} GiB, {needed / GIB - job.gpu.memory_gib:.1f} too much; "
+        "use more GPUs, or GPUs with more memory"
     )
 
 
 def describe(job: Job) -> str:
-    """A layout in one line."""
+    """A layout in one line, without what it leaves undivided or does not recompute."""
     chunks = f" x {job.virtual} chunks" if job.virtual > 1 else ""
-    return (
-        f"tensor {job.tensor}, pipeline {job.pipeline}{chunks}, context {job.context}, data {job.copies}, "
-        f"micro-batch {job.micro_batch}, recompute {job.recompute}"
-    )
+    split = {"tensor": job.tensor, "pipeline": job.pipeline, "context": job.context}
+    parts = [f"{name} {size}{chunks if name == 'pipeline' else ''}" for name, size in split.items() if size > 1]
+    parts += [f"data {job.copies}", f"micro-batch {job.micro_batch}"]
+    return ", ".join([*parts, *([f"recompute {job.recompute}"] if job.recompute != "none" else [])])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,10 +196,13 @@ class Scaling:
 
 
 def strong_scaling(best: Job) -> list[Scaling]:
-    """Speed on 1, 2, 4 ... times the GPUs of one replica, where it fits and while the global batch divides."""
+    """Speed on a half, a quarter ... and twice, four times ... the GPUs of `best`.
+
+    Points that do not fit are left out; the curve ends where the batch no longer divides.
+    """
     replica = best.tensor * best.pipeline * best.context
     found: list[Scaling] = []
-    copies = 1
+    copies = best.copies // (best.copies & -best.copies)  # its odd part
     while best.global_batch % (copies * best.micro_batch) == 0 and copies * best.micro_batch <= best.global_batch:
         job = replace(best, gpus=replica * copies)
         if fits(job) and (job.virtual == 1 or job.micro_batches % job.pipeline == 0):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from megatron_speech.config.inspection.plan_parameters import PlanParametersConfig
+
+MOST = 1e18
+"""No amount of data, and nothing of a cluster, is larger."""
+LEAST_RATE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +40,11 @@ class CorporaConfig:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if name != "epochs" and not 0 <= value < math.inf:  # false for nan too
-                raise ValueError(f"corpora.{name}={value} must be at least 0 and finite; correct it")
+            if name != "epochs" and not 0 <= value <= MOST:  # false for nan too
+                raise ValueError(f"corpora.{name}={value} must be at least 0 and at most {MOST:g}; correct it")
         for name in ("frame_rate", "text_tokens_per_second", "synthesis_tokens_per_second"):
-            if not getattr(self, name):
-                raise ValueError(f"corpora.{name}=0 must be above 0; correct it")
+            if getattr(self, name) < LEAST_RATE:
+                raise ValueError(f"corpora.{name}={getattr(self, name)} must be at least {LEAST_RATE:g}; correct it")
         if self.interleave_ratio > 1:
             raise ValueError(f"corpora.interleave_ratio={self.interleave_ratio} must be at most 1; it is a share")
         for name, epochs in self.epochs.items():
@@ -49,8 +52,8 @@ class CorporaConfig:
                 raise ValueError(
                     f"corpora.epochs.{name} is no kind; kinds are interleaved, speech, supervised and text"
                 )
-            if not 0 <= epochs < math.inf:
-                raise ValueError(f"corpora.epochs.{name}={epochs} must be at least 0 and finite; correct it")
+            if not 0 <= epochs <= MOST:
+                raise ValueError(f"corpora.epochs.{name}={epochs} must be at least 0 and at most {MOST:g}; correct it")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +61,8 @@ class SiteConfig:
     """What a cluster costs and how often it fails."""
 
     prices: Path | None = None
-    """YAML file with prices: gpu_hour by GPU name, kilowatt_hour, terabyte_month; null leaves money out."""
+    """YAML file with prices: gpu_hour by GPU name, kilowatt_hour, terabyte_month (shards and kept checkpoints, for as
+    long as the run lasts); null leaves money out."""
     failure_gpu_hours: float = 50_000.0
     """GPU-hours between two failures. Llama 3's report counts 419 in 54 days of 16,384 H100s: one in 50,700."""
     restart_minutes: float = 15.0
@@ -70,8 +74,8 @@ class SiteConfig:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if name != "prices" and not 0 < value < math.inf:  # false for nan too
-                raise ValueError(f"site.{name}={value} must be above 0 and finite; correct it")
+            if name != "prices" and not 0 < value <= MOST:  # false for nan too
+                raise ValueError(f"site.{name}={value} must be above 0 and at most {MOST:g}; correct it")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +99,8 @@ class PlanRunConfig(PlanParametersConfig):
     site: SiteConfig = field(default_factory=SiteConfig)
     """Costs and failures."""
     from_run: Path | None = None
-    """Folder of a finished run, whose measured speed is laid beside the prediction."""
+    """Folder of a finished run, whose measured speed is laid beside the prediction; its settings are taken from there.
+    """
     json: bool = False
     """Print JSON, not tables."""
     figure: Path | None = None
@@ -107,3 +112,5 @@ class PlanRunConfig(PlanParametersConfig):
             raise ValueError(f"gpus={self.gpus} must lie in 1 to 1,000,000; correct it")
         if not 0 < self.least_efficiency < 1:
             raise ValueError(f"least_efficiency={self.least_efficiency} must lie between 0 and 1; correct it")
+        if self.figure is not None and (self.figure.suffix.lower() != ".png" or self.figure.is_dir()):
+            raise ValueError(f"figure={self.figure} must name a .png file; correct it")

@@ -70,6 +70,33 @@ def test_days_failures_and_energy_follow_from_the_speed() -> None:
     assert budget.money["energy"] == pytest.approx(100 * budget.megawatt_hours)
 
 
+def test_storage_costs_shards_and_kept_checkpoints_while_the_run_lasts() -> None:
+    site, prices = SiteConfig(), {"terabyte_month": 20}
+    budget = budget_of(OWN, site, prices, tokens=1e12, shard_bytes=4e12, kept_checkpoints=3)
+    terabytes = 4 + 3 * budget.checkpoint_bytes / 1e12
+    assert budget.money == {"storage": pytest.approx(20 * terabytes * budget.days_with_failures / 30.4, rel=0.01)}
+
+
+def test_the_price_of_the_longest_name_counts() -> None:
+    prices = {"gpu_hour": {"H100-SXM": 3.0, "H100": 2.0, "GB300": 9.0}}
+    budget = budget_of(OWN, SiteConfig(), prices, tokens=1e12)
+    assert budget.money == {"GPU hours": pytest.approx(3 * budget.gpu_hours)}
+
+
+@pytest.mark.parametrize(
+    ("prices", "message"),
+    [
+        ({"gpu_hours": {"H100": 2}}, "gpu_hours is no item; items are gpu_hour, kilowatt_hour, terabyte_month"),
+        ({"gpu_hour": {"GB300": 2}}, "gpu_hour has no price for H100-SXM-80GB; add it"),
+        ({"gpu_hour": 3}, "gpu_hour=3 must map names of GPUs to prices"),
+        ({"terabyte_month": "abc"}, "terabyte_month='abc' must be a number of at least 0"),
+    ],
+)
+def test_a_price_file_that_cannot_be_used_is_refused(prices: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^site\.prices: {message}"):
+        budget_of(OWN, SiteConfig(), prices, tokens=1e12)
+
+
 def test_more_failures_cost_more() -> None:
     costs = [budget_of(OWN, SiteConfig(failure_gpu_hours=each), {}, tokens=1e12).goodput for each in (50_000, 500)]
     assert costs[1] < costs[0]

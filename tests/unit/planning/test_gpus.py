@@ -21,6 +21,12 @@ def test_a_beginning_finds_a_chip() -> None:
     assert gpu("GB300").watts == 1400
 
 
+def test_a_beginning_of_several_models_is_refused() -> None:
+    assert gpu("H100-9").name == "H100-96GB-500W"
+    with pytest.raises(ValueError, match=r"^gpu=H is the beginning of H100, H200; name one"):
+        gpu("H")
+
+
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
     with pytest.raises(
         ValueError, match=r"^gpu=H1000 has no data sheet; did you mean H100\? known are A100-SXM-80GB, .*GB300"

@@ -79,6 +79,38 @@ def test_a_finished_run_lies_beside_the_prediction(tmp_path: Path) -> None:
     assert found["verdict"].startswith("waiting for data takes 50 % of a step")
 
 
+def _with_lines(folder: Path, *lines: object) -> str:
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return str(folder)
+
+
+def test_waiting_is_counted_per_step_where_a_line_stands_for_several(tmp_path: Path) -> None:
+    lines = [{"step": step, "tokens_per_s": 256 * 3000, "reading": {"stalled_s": 55.0}} for step in (10, 20, 30)]
+    folder = _with_lines(tmp_path, *lines)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 40, "tok')  # as a kill leaves it
+    found = json.loads(_run("--json", "--search", "false", "--from_run", folder).stdout)["comparison"]
+    assert (found["steps"], found["waiting_s"]) == (20, 5.5)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        [1],
+        {"step": 1},
+        *({"step": 1, "tokens_per_s": speed} for speed in ("a", float("nan"), -5)),
+        {"step": 1, "tokens_per_s": 5, "reading": {"stalled_s": "x"}},
+    ],
+)
+def test_a_damaged_line_of_metrics_is_named(line: object, tmp_path: Path) -> None:
+    folder = _with_lines(tmp_path, {"step": 1, "tokens_per_s": 5, "reading": None}, line)
+    shown = _run("--search", "false", "--from_run", folder)
+    assert shown.returncode == 2
+    assert shown.stderr == (
+        f"error: {folder}/metrics.jsonl, line 2: no record of a training step; remove the line, or resume the run\n"
+    )
+
+
 def test_a_layout_that_does_not_fit_is_refused_after_the_tables() -> None:
     words = ["--parallel.pipeline_model_parallel_size", "1", "--train.micro_batch_size", "8"]
     shown = _run(*words)
@@ -97,6 +129,13 @@ MISTAKES = {
     "corpora.epochs.music is no kind": ["--corpora.epochs", "{music: 1}"],
     "site.storage_gb_s=0.0 must be above 0": ["--site.storage_gb_s", "0"],
     "least_efficiency=2.0 must lie between": ["--least_efficiency", "2"],
+    "gpu=GB is the beginning of GB200, GB300; name one": ["--gpu", "GB"],
+    "corpora.speech_hours=1e+308 must be at least 0 and at most 1e+18": ["--corpora.speech_hours", "1e308"],
+    "corpora.frame_rate=0.0 must be at least 1e-06": ["--corpora.frame_rate", "0"],
+    "site.failure_gpu_hours=0.001: 256 GPUs fail every 0.0141 s": ["--site.failure_gpu_hours", "0.001"],
+    "precision.dtype=float32: speeds are known for bfloat16": ["--precision.dtype", "float32"],
+    "figure=plan.pdf must name a .png file": ["--figure", "plan.pdf"],
+    "from_run=nowhere holds no config.yaml": ["--from_run", "nowhere"],
     "site.prices=": ["--site.prices", "nowhere.yaml"],
     "from_run=nowhere holds no metrics.jsonl": ["--from_run", "nowhere"],
     "no layout fits; the smallest": ["--gpus", "8", "--model.num_layers", "4000"],
@@ -114,7 +153,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("message", MISTAKES)
 def test_a_mistake_is_one_line_and_status_2(message: str) -> None:
-    shown = _run(*MISTAKES[message])
+    shown = _run(*MISTAKES[message], example="config.yaml" not in message)
     assert shown.returncode == 2, shown.stdout[-500:] + shown.stderr
     line = shown.stderr.strip()
     assert message in line

@@ -9,6 +9,7 @@ import pytest
 
 from megatron_speech.planning.gpus import gpu
 from megatron_speech.planning.job import Job
+from megatron_speech.planning.memory import fullest
 from megatron_speech.planning.search import (
     Scaling,
     falls_below,
@@ -67,8 +68,24 @@ def test_strong_scaling_loses_and_names_where_it_is_too_far() -> None:
 
 def test_a_model_that_fits_nowhere_says_by_how_much() -> None:
     huge = replace(JOB, shape=replace(GLM4_9B, hidden=32768, ffn=131072, heads=256, layers=120))
-    with pytest.raises(ValueError, match=r"^gpus=64 of H100.* no layout fits; the smallest .* needs [\d.]+ GiB of 80"):
+    with pytest.raises(
+        ValueError,
+        match=r"^gpus=64 of H100.* no layout fits; the smallest .* needs [\d.]+ GiB of 80 GiB, [\d.]+ too much",
+    ):
         search(huge)
+
+
+def test_where_no_layout_has_room_those_that_fit_are_found() -> None:
+    needed = min(fullest(job)[1].needed for job in layouts(JOB)) / 2**30
+    tight = replace(JOB, gpu=replace(JOB.gpu, memory_gib=1.01 * needed))
+    assert all(each.fits for each in search(tight))
+    with pytest.raises(ValueError, match=rf" GiB of {0.99 * needed:g} GiB, {0.01 * needed:.1f} too much"):
+        search(replace(JOB, gpu=replace(JOB.gpu, memory_gib=0.99 * needed)))
+
+
+def test_strong_scaling_passes_the_asked_number_of_gpus() -> None:
+    job = replace(JOB, gpu=gpu("GB300"), gpus=72, global_batch=1152)
+    assert 72 in [point.gpus for point in strong_scaling(job)]
 
 
 def test_a_batch_that_divides_nowhere_is_refused() -> None:
