@@ -18,7 +18,7 @@ def test_every_arm_is_trained_with_every_seed_on_its_shares(tmp_path: Path) -> N
     assert [run["--folder"] for run in trained] == ["arms/paired/0/run", "arms/paired/1/run"]
     assert [run["--train.seed"] for run in trained] == ["0", "1"]
     assert all(run["--data.sources.interleaved.weight"] == "0" for run in trained)
-    assert all(run["--data.sources.synthesis.weight"] == "0.55" for run in trained)
+    assert all(run["--data.sources.synthesis.weight"] == "0.35" for run in trained)
 
 
 def test_an_arm_trains_on_its_own_documents_and_settings(tmp_path: Path) -> None:
