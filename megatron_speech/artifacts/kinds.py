@@ -39,6 +39,7 @@ KINDS = {
     "hugging_face": Kind("an exported model", "convert_to_hf"),
     "indexed_dataset": Kind("indexed datasets", "export_indexed_dataset"),
     "interleaved": Kind("interleaved documents", "build_interleaved"),
+    "layers_probe": Kind("a probe of the layers of a model", "probe_layers"),
     "packed": Kind("packed rows", "pack_shards"),
     "prose": Kind("corpora of prose", "prepare_prose"),
     "round_trip": Kind("a round trip's report", "round_trip"),

@@ -27,6 +27,10 @@ _ENTRIES: dict[str, dict[str, Any]] = {
     },
     "train": {"batch_ramp": {"start": 1, "increment": 1, "samples": 1}},
 }
+_ENTRIES_OF = {
+    "train_causal_decoder": {key: {"own": {"audio": "a", "codes": "b"}} for key in ("sources", "validation")},
+}
+"""The same of single commands."""
 
 
 def numbers(tool: str) -> list[tuple[str, list[Any]]]:
@@ -41,7 +45,8 @@ def refusal(tool: str, key: str, value: Any) -> str:
     nested = value
     for name in reversed(rest):
         nested = {name: nested}
-    needed = {first: _ENTRIES[first]} if first in _ENTRIES and rest else {}
+    entries = _ENTRIES | _ENTRIES_OF.get(tool, {})
+    needed = {first: entries[first]} if first in entries and rest else {}
     builder = Builder()
     try:
         builder.section(schema(tool), merged(merged(least_settings(tool), needed), {first: nested}))

@@ -19,7 +19,7 @@ from megatron_speech.config.parsing.inputs import Takes, takes_of
 from megatron_speech.config.parsing.near_path import did_you_mean
 from tests.schemas import ROOT, TOOLS, schema
 
-WRITTEN = {"figure", "output", "folder", "cache", "speak"}
+WRITTEN = {"figure", "output", "folder", "cache", "keep", "speak"}
 """Last words of the keys that are written, or made where they lack."""
 OPEN = {"table", "root", "path", "gradients", "corpora"}
 """Last words of the keys whose readers take files, folders and patterns, or a path below another key."""
