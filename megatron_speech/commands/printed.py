@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from megatron_speech.config.inspection.plan_run import PlanRunConfig
     from megatron_speech.config.inspection.read_aloud import ReadAloudConfig
     from megatron_speech.config.inspection.shards import InspectShardsConfig, VerifyShardsConfig
+    from megatron_speech.config.inspection.stream_decode import StreamDecodeConfig
     from megatron_speech.config.stages.build_interleaved import BuildInterleavedConfig
     from megatron_speech.config.stages.dry_run import (
         EvaluateCommandConfig,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from megatron_speech.config.stages.evaluate import EvaluateConfig
     from megatron_speech.config.stages.generate import GenerateConfig
     from megatron_speech.config.stages.speech_decoder import DecodeConfig
-    from megatron_speech.config.stages.stream_decode import StreamDecodeConfig
     from megatron_speech.config.stages.stream_speech import StreamSpeechConfig
     from megatron_speech.config.stages.tokenize_speech import EncodeConfig, TokenizeSpeechConfig
     from megatron_speech.config.stages.tokenize_text import TokenizeTextConfig

@@ -23,7 +23,7 @@ from megatron_speech.artifacts.facts.estimate import EstimateFacts
 from megatron_speech.artifacts.facts.probe import LayersProbeFacts
 from megatron_speech.artifacts.manifest import is_made, make_artifact
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.config.stages.probe_layers import ProbeLayersConfig
+from megatron_speech.config.inspection.probe_layers import ProbeLayersConfig
 from megatron_speech.evaluation.tasks.geo_qa import read_questions
 from megatron_speech.evaluation.tasks.likelihood import SpokenText, context_ids
 from megatron_speech.inference.model import LanguageModel, read_vocabulary

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from megatron_speech.artifacts.plain_json import to_json
-from megatron_speech.config.stages.stream_decode import StreamDecodeConfig
+from megatron_speech.config.inspection.stream_decode import StreamDecodeConfig
 from megatron_speech.speech_decoder.interface import SpeechDecoder, SpeechStream
 from megatron_speech.speech_decoder.one_recording import require_tokenizer
 from megatron_speech.speech_decoder.table import load_speech_decoder

@@ -120,9 +120,8 @@ def _prepare(
     found = checkpoint.newest(work / "checkpoints")
     state = RunState() if found is None else on_every_rank(lambda: checkpoint.read_progress(found))
     past_freezing = config.unfreeze_at_step is not None and state.step >= config.unfreeze_at_step
-    kept = None
-    if config.caches and not past_freezing:
-        kept = KeptStates.compute(work / "states", model, sources, stop=stop)
+    caches = config.caches and not past_freezing
+    kept = KeptStates.compute(work / "states", model, sources, stop=stop) if caches else None
     feed = Feed(config, text, sources, kept)
     # Weights: of the checkpoint, or with a new codebook.
     if found is not None:

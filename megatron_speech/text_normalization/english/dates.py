@@ -283,7 +283,7 @@ def _duration(found: re.Match[str]) -> str | None:
 
 
 _AND = r"(?:,?\s(?:and|or)\s)"
-_LISTED = rf"{_DAY}(?:,\s{_DAY})*{_AND}{_DAY}".replace("(0?", "(?:0?")
+_LISTED = rf"{_DAY}(?:,\s{_DAY}){{0,8}}{_AND}{_DAY}".replace("(0?", "(?:0?")
 _LISTED_TO = rf"{_DAY}\sto\s{_DAY}".replace("(0?", "(?:0?")
 _LAST_DAY = rf"(?:{TO}(?:{_MONTH}\.?\s)?{_DAY})?"
 RULES: list[Rule] = [

@@ -7,9 +7,9 @@ import torch
 
 from megatron_speech.artifacts.facts.probe import LayersProbeFacts
 from megatron_speech.artifacts.manifest import read_facts
+from megatron_speech.config.inspection.probe_layers import ProbeLayersConfig
 from megatron_speech.config.run.evaluation import GeoQaConfig
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
-from megatron_speech.config.stages.probe_layers import ProbeLayersConfig
 from megatron_speech.evaluation.probe_layers import _nearest, _shares, probe_layers
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
 from tests.slow_inputs import geo_questions

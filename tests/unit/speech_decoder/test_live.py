@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
+from megatron_speech.config.inspection.stream_decode import StreamDecodeConfig
 from megatron_speech.config.stages.causal_decoder import SpeakingConfig
-from megatron_speech.config.stages.stream_decode import StreamDecodeConfig
 from megatron_speech.speech_decoder.live import stream_decode
 from megatron_speech.speech_decoder.mel import MelSettings
 from megatron_speech.speech_decoder.table import load_speech_decoder
