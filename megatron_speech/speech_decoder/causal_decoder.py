@@ -35,13 +35,7 @@ class CausalDecoder:
     @property
     def facts(self) -> SpeechDecoderFacts:
         """Sample rate of the vocoder; the other facts are those of the network before it."""
-        identity = self.net.shape.identity
-        return SpeechDecoderFacts(
-            sample_rate=self.vocoder.mel.sample_rate,
-            frame_rate=identity.frame_rate,
-            codebook_size=identity.codebook_size,
-            speech_fingerprint=identity.speech_fingerprint,
-        )
+        return self.net.shape.identity.facts(self.vocoder.mel.sample_rate)
 
     def decode(self, codes: np.ndarray, speaking: SpeakingConfig = PLAIN) -> np.ndarray:
         """Decode the codes int32 [N] of one utterance into a waveform float32 [samples].

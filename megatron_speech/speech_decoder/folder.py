@@ -13,6 +13,7 @@ from torch import nn
 
 from megatron_speech.artifacts.files import read_json
 from megatron_speech.artifacts.plain_json import to_json
+from megatron_speech.speech_decoder.interface import SpeechDecoderFacts
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -27,6 +28,15 @@ class DecoderIdentity:
     """Tokens per second."""
     speech_fingerprint: str
     """Fingerprint of the speech tokenizer."""
+
+    def facts(self, sample_rate: int) -> SpeechDecoderFacts:
+        """Facts of a decoder for this tokenizer, whose vocoder makes `sample_rate` samples per second."""
+        return SpeechDecoderFacts(
+            sample_rate=sample_rate,
+            frame_rate=self.frame_rate,
+            codebook_size=self.codebook_size,
+            speech_fingerprint=self.speech_fingerprint,
+        )
 
 
 def save_decoder(folder: Path, parts: dict[str, Any], net: nn.Module) -> None:

@@ -27,7 +27,7 @@ AMOUNTS = {
     "spoken_epochs": 32,
     "arm_steps": 2500,
 }
-"""Amounts of work, of which one training run of the two main arms takes `HOUR` minutes on two cores."""
+"""Amounts of work. A budget below `HOUR` minutes, an estimate for two arms on two cores, takes its share of them."""
 HOUR = 60
 MAIN = ("interleaved", "paired")
 ROWS_PER_STEP, ROW_TOKENS = {"text_to_token": 4, "arm": 8}, {"text_to_token": 512, "arm": 256}

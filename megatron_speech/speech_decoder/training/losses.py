@@ -6,6 +6,8 @@ the squared error of its direction, at a random time between noise and residual.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
@@ -20,7 +22,7 @@ from megatron_speech.speech_decoder.training.clips import Clip
 # Shape letters: B batch, N tokens, T mel frames, M mel bands, V channels of a voice.
 
 
-class ClipLoss(nn.Module):
+class ClipLoss(nn.Module, ABC):
     """Computes the loss of clips; a subclass for each stage."""
 
     def __init__(self, net: CausalMel, config: TrainCausalDecoderConfig, *, bfloat16: bool) -> None:
@@ -38,9 +40,9 @@ class ClipLoss(nn.Module):
             voice_BV = self.net.voices(torch.tensor(kept, device=device))
             return self.loss(clips, target, mask, voice_BV)
 
+    @abstractmethod
     def loss(self, clips: list[Clip], target: Tensor, mask: Tensor, voice_BV: Tensor) -> Tensor:
         """The loss for standardised mel frames `target` [B, T, M], where `mask` [B, T, 1] is 1."""
-        raise NotImplementedError
 
     def predicted(self, clips: list[Clip], frames: int, voice_BV: Tensor) -> Predicted:
         """What the prior says about the first `frames` mel frames."""

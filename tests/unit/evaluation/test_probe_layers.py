@@ -12,7 +12,7 @@ from megatron_speech.config.run.evaluation import GeoQaConfig
 from megatron_speech.config.stages.build_vocabulary import BuildVocabularyConfig
 from megatron_speech.evaluation.probe_layers import _nearest, _shares, probe_layers
 from megatron_speech.text_tokenizer.vocabulary_folder import build_vocabulary
-from tests.slow_inputs import geo_questions
+from tests.slow_folders import geo_questions
 from tests.toys import write_model
 
 
